@@ -1,0 +1,57 @@
+# Every task of tasks.py, inside .venv, which is made when it is missing or older than the requirements.
+# make package ENV=prod CONFIG=config/svd.yaml ARGS="--set endpoint.instance_type=ml.g5.4xlarge"
+
+ENV ?= local
+CONFIG ?= config/svd.yaml
+ARGS ?=
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INVOKE := $(BIN)/invoke
+
+.DEFAULT_GOAL := help
+SPEC_TASKS := validate lock plan download assemble checksum tar upload deploy package verify predict destroy clean
+.PHONY: help requirements lint format test test-all bench $(SPEC_TASKS)
+
+help: ## Print this help
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+	@echo "  make TASK           any of: $(SPEC_TASKS)"
+	@echo "                      with ENV=$(ENV) CONFIG=$(CONFIG) ARGS='--set key=value --json --yes'"
+	@echo "  $(INVOKE) --list    explains each task"
+
+$(BIN)/.run: requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13) and "sagepack needs Python 3.10 to 3.13; name one with PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	touch $@
+
+$(BIN)/.dev: requirements-dev.lock $(BIN)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	touch $@
+
+$(SPEC_TASKS): $(BIN)/.run
+	@$(INVOKE) $@ --config $(CONFIG) --env $(ENV) $(ARGS)
+
+requirements: $(BIN)/.run ## Resolve pyproject.toml into requirements.lock and requirements-dev.lock again
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --extra sandbox pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --extra sandbox --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+lint: $(BIN)/.dev ## Style, types, import layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(BIN)/.dev ## Rewrite the code in the project's format
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format --quiet .
+
+test: $(BIN)/.dev ## The fast tests: no network but loopback
+	$(BIN)/pytest -m "not slow" -n 2
+
+test-all: $(BIN)/.dev ## The fast and the slow tests
+	$(BIN)/pytest -n 2
+
+bench: $(BIN)/.dev ## Measure against what people do today and print the ratios
+	$(BIN)/python -m benchmarks
