@@ -1,0 +1,150 @@
+"""LLaVA in SageMaker's Hugging Face inference image: a picture and a question in, an answer out.
+
+Request (`application/json`), the fields nested as here or all at the top level:
+
+    {"inputs": {"image": "<base64 or data URL>", "question": "What is this?"}, "parameters": {"max_new_tokens": 100}}
+
+Answer: `{"answer": "..."}`. A ValueError becomes the answer 400 with its message. torch, transformers and PIL are imported
+where they are used, so that the reading of requests runs, and is tested, without them.
+"""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from handler_images import encoded, picture
+from handler_request import Number, fields, numbers, shown
+
+MAX_QUESTION = 8_000  # characters: with 576 tokens of picture and the answer this stays in a context of 4,096 tokens
+IMAGE_TOKEN = "<image>"  # noqa: S105  (the place of the picture in the prompt, no secret)
+
+PARAMETERS = (
+    Number("max_new_tokens", 200, 1, 2048),
+    Number("temperature", 0, 0, 2, whole=False),  # 0 takes the likeliest token always: the same answer each time
+    Number("top_p", 1, 0.01, 1, whole=False),
+    Number("seed", 42, 0, 2**63 - 1),
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A checked request; the picture is still encoded."""
+
+    image: object
+    question: str
+    max_new_tokens: int
+    temperature: float
+    top_p: float
+    seed: int
+
+
+def model_fn(model_dir: str, context: Any = None) -> tuple[Any, Any]:
+    """Load processor and model from the package, and from nowhere else: half precision on a GPU, single on a CPU.
+
+    Args:
+        model_dir: the extracted package.
+        context: the server's context, which says which GPU this worker is meant to use.
+
+    Raises:
+        ValueError: the package holds no model.
+    """
+    import torch
+    from transformers import AutoProcessor, LlavaForConditionalGeneration
+
+    if not Path(model_dir, "config.json").is_file():
+        raise ValueError(f"{model_dir} holds no config.json: the package must have the files of a transformers model")
+    cuda = torch.cuda.is_available()
+    processor = AutoProcessor.from_pretrained(model_dir, local_files_only=True)
+    model = LlavaForConditionalGeneration.from_pretrained(
+        model_dir,
+        torch_dtype=torch.float16 if cuda else torch.float32,
+        low_cpu_mem_usage=True,
+        local_files_only=True,
+    )
+    return processor, model.to(f"cuda:{gpu(context)}" if cuda else "cpu").eval()
+
+
+def gpu(context: Any) -> int:
+    """The index of this worker's GPU; the server starts one worker per GPU and numbers them."""
+    number = getattr(context, "system_properties", {}).get("gpu_id")
+    return 0 if number is None else int(number)
+
+
+def predict_fn(data: object, model: tuple[Any, Any]) -> dict[str, str]:
+    """Answer one request.
+
+    Raises:
+        ValueError: the request is wrong or asks for more than there is memory for; the message says what to change.
+    """
+    request = read(data)
+    processor, network = model
+    still = picture(request.image, "image")
+    inputs = processor(images=still, text=prompt(processor, request.question), return_tensors="pt")
+    return {"answer": generate(processor, network, inputs, request)}
+
+
+def read(data: object) -> Request:
+    """A request, checked as far as that needs no model.
+
+    Raises:
+        ValueError: all that is wrong with the fields and parameters, or with the question, or with the picture's encoding.
+    """
+    known = ("image", "question", *(parameter.name for parameter in PARAMETERS))
+    given = fields(data, known, ("inputs", "parameters"))
+    options = numbers(given, PARAMETERS)
+    image = given.get("image")
+    return Request(
+        image=image if hasattr(image, "convert") else encoded(image, "image"),
+        question=_question(given.get("question")),
+        max_new_tokens=int(options["max_new_tokens"]),
+        temperature=options["temperature"],
+        top_p=options["top_p"],
+        seed=int(options["seed"]),
+    )
+
+
+def _question(value: object) -> str:
+    """The question, or a ValueError that says what is wrong with it."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"question is {shown(value)}; it must be text")
+    if len(value) > MAX_QUESTION:
+        raise ValueError(f"question has {len(value):,} characters; at most {MAX_QUESTION:,} are taken")
+    if IMAGE_TOKEN in value:
+        raise ValueError(f"question contains {IMAGE_TOKEN}, which marks the picture's place; ask without it")
+    return value.strip()
+
+
+def prompt(processor: Any, question: str) -> str:
+    """The model's prompt: by its own chat template where the package has one, else as LLaVA 1.5 was trained."""
+    if getattr(processor, "chat_template", None):
+        turn = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}
+        return str(processor.apply_chat_template([turn], add_generation_prompt=True))
+    return f"USER: {IMAGE_TOKEN}\n{question} ASSISTANT:"
+
+
+def generate(processor: Any, model: Any, inputs: Any, request: Request) -> str:
+    """The new text alone, without the prompt; the GPU's caches are freed for the next request."""
+    import torch
+
+    torch.manual_seed(request.seed)
+    sampling = {"do_sample": True, "temperature": request.temperature, "top_p": request.top_p}
+    message = None
+    try:
+        with torch.inference_mode():
+            tokens = model.generate(
+                **inputs.to(model.device, model.dtype),  # the dtype is for the picture: token numbers stay integers
+                max_new_tokens=request.max_new_tokens,
+                **(sampling if request.temperature > 0 else {"do_sample": False}),
+            )
+        new = tokens[0][inputs["input_ids"].shape[-1] :]
+        return str(processor.decode(new, skip_special_tokens=True)).strip()
+    except torch.cuda.OutOfMemoryError as error:
+        message = f"not enough GPU memory: {error}".splitlines()[0]
+    finally:
+        if torch.cuda.is_available():
+            gc.collect()
+            torch.cuda.empty_cache()
+    raise ValueError(f"{message} Lower max_new_tokens (it is {request.max_new_tokens}) or send a shorter question")
