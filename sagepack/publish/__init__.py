@@ -1,0 +1,1 @@
+"""Publishing to S3 in kilobytes: see the modules."""
