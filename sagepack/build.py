@@ -1,0 +1,139 @@
+"""One build in progress: the spec, where its files lie, and what the steps share, each looked up once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from sagepack import assembly, store
+from sagepack.errors import UserError
+from sagepack.lock import Lock, asked_of
+from sagepack.remote.aws import Aws, AwsConnection
+from sagepack.remote.hub import Hub
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sagepack.assembly import Assembly
+    from sagepack.manifest import Manifest
+    from sagepack.progress import Progress
+    from sagepack.spec import Spec
+    from sagepack.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Connections:
+    """How the services are reached: real ones, or the sandbox.
+
+    Attributes:
+        aws: connection of AWS.
+        hub_url: the Hub's URL; None means the client's own (`HF_ENDPOINT` or huggingface.co).
+        hub_token: token of the sandbox's Hub; None means `HF_TOKEN` or the client's login.
+    """
+
+    aws: AwsConnection
+    hub_url: str | None = None
+    hub_token: str | None = field(default=None, repr=False)
+
+
+class Build:
+    """The context of one run. Nothing is looked up before a step asks for it.
+
+    Args:
+        spec: the validated spec.
+        work: where its files lie.
+        goal: what the run is for; `download` fetches what this goal needs.
+        connect: called once, when the first service is needed (it may start the sandbox).
+        hub_cache: Hugging Face cache folder; None means the client's own.
+        progress: where the steps report to.
+        locked: refuse to make or refresh the lock.
+        stream: publish from the Hub to S3 without the model on this disk.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        work: Workspace,
+        goal: str,
+        connect: Callable[[], Connections],
+        hub_cache: Path | None,
+        progress: Progress,
+        *,
+        locked: bool = False,
+        stream: bool = False,
+    ) -> None:
+        self.spec, self.work, self.goal, self.progress = spec, work, goal, progress
+        self.hub_cache, self.locked, self.stream = hub_cache, locked, stream
+        self.records = store.Records(work.build / "records")
+        self._connect = connect
+
+    @cached_property
+    def connections(self) -> Connections:
+        """The services."""
+        return self._connect()
+
+    @cached_property
+    def aws(self) -> Aws:
+        """AWS, as the spec's region and profile."""
+        return Aws(self.connections.aws)
+
+    @cached_property
+    def hub(self) -> Hub:
+        """The Hub."""
+        return Hub(self.connections.hub_url, self.connections.hub_token, self.hub_cache)
+
+    @cached_property
+    def lock(self) -> Lock | None:
+        """The lock on disk, whether or not it answers the spec.
+
+        Raises:
+            UserError: the file is not a lock.
+        """
+        try:
+            text = self.work.lock.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"cannot read the lock: {error}", where=self.shown(self.work.lock)) from error
+        return Lock.parse(text, self.shown(self.work.lock))
+
+    @property
+    def answered(self) -> Lock | None:
+        """The lock, if it answers the spec as it is now."""
+        return self.lock if self.lock is not None and self.lock.asked == asked_of(self.spec) else None
+
+    def require_lock(self) -> Lock:
+        """The lock that answers the spec.
+
+        Raises:
+            UserError: there is none.
+        """
+        if self.answered is None:
+            raise UserError("there is no lock for this spec", where=self.shown(self.work.lock), fix="run `invoke lock`")
+        return self.answered
+
+    @cached_property
+    def assembly(self) -> Assembly:
+        """The inference code as it was when the run began."""
+        code = self.spec.code
+        return assembly.assemble(self.work.root / code.path, code.requirements, code.path)
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """The manifest of the package that lock and code make."""
+        return assembly.manifest_of(self.require_lock(), self.assembly)
+
+    def forget(self) -> None:
+        """Drop what depends on the lock, after the lock changed."""
+        for name in ("lock", "manifest"):
+            self.__dict__.pop(name, None)
+
+    def shown(self, path: Path) -> str:
+        """`path` as messages show it."""
+        return self.work.shown(path)
+
+    def differences(self, before: dict[str, Any], after: dict[str, Any]) -> tuple[str, ...]:
+        """What changed between two documents of inputs."""
+        return store.differences(before, after)

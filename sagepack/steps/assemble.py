@@ -1,0 +1,65 @@
+"""assemble: what goes beside the model is staged, so that an edit during the build cannot mix two states."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from sagepack.digest import hash_file
+from sagepack.errors import UserError
+from sagepack.plan import Fact
+from sagepack.store import Record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sagepack.assembly import Part
+    from sagepack.build import Build
+
+VERSION = 1
+
+
+def fact(build: Build) -> Fact:
+    """The stage holds the files that the record names, at their sizes."""
+    assembly = build.assembly
+    trouble = tuple(
+        f"{build.shown(build.work.stage / part.member.path)} is missing or of another size"
+        for part in assembly.parts
+        if not _of_size(build.work.stage / part.member.path, part.member.size)
+    )
+    return Fact(VERSION, {"code": assembly.inputs}, build.records.load("assemble"), trouble[:3])
+
+
+def run(build: Build) -> None:
+    """Stage a copy of every part and check that it is what was planned.
+
+    Raises:
+        UserError: a file changed while it was copied.
+    """
+    assembly = build.assembly
+    fresh = build.work.build / "stage.new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    for part in assembly.parts:
+        _stage(part, fresh / part.member.path, build.spec.code.path)
+    # The old stage goes first: between the two lines there is none, and the next run makes it again.
+    shutil.rmtree(build.work.stage, ignore_errors=True)
+    fresh.mkdir(parents=True, exist_ok=True)
+    fresh.rename(build.work.stage)
+    build.records.save(Record("assemble", VERSION, {"code": assembly.inputs}, {"bytes": assembly.size}))
+
+
+def _stage(part: Part, target: Path, where: str) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if part.file is None:
+        target.write_bytes(part.text or b"")
+    else:
+        shutil.copyfile(part.file, target)
+    if hash_file(target) != part.member.digest:
+        raise UserError("the file changed during the build", where=f"{where}: {part.member.path}", fix="run it again")
+
+
+def _of_size(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size == size
+    except OSError:
+        return False

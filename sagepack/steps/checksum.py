@@ -1,0 +1,40 @@
+"""checksum: the manifest of the package; its digest is the package's identity."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sagepack.assembly import manifest_of
+from sagepack.plan import Fact
+from sagepack.store import Record, write_atomically
+
+if TYPE_CHECKING:
+    from sagepack.build import Build
+
+VERSION = 1
+
+
+def fact(build: Build) -> Fact:
+    """The manifest is a function of lock and code, so only its inputs and its file need a look."""
+    if build.answered is None:
+        return Fact(VERSION)
+    path = build.work.manifest
+    trouble = () if path.is_file() else (f"{build.shown(path)} is missing",)
+    return Fact(VERSION, _inputs(build), build.records.load("checksum"), trouble)
+
+
+def run(build: Build) -> None:
+    """Write the manifest.
+
+    Raises:
+        UserError: a model file under `code/`, or two paths that clash.
+    """
+    manifest = build.manifest
+    write_atomically(build.work.manifest, manifest.text().encode())
+    build.progress.note(f"checksum: {len(manifest.members)} files, identity {manifest.digest}")
+    build.records.save(Record("checksum", VERSION, _inputs(build), {"manifest": str(manifest.digest)}))
+
+
+def _inputs(build: Build) -> dict[str, Any]:
+    model = manifest_of(build.require_lock(), build.nothing_beside).members
+    return {"model": {member.path: str(member.digest) for member in model}, "code": build.assembly.inputs}

@@ -1,0 +1,74 @@
+"""Where everything of one spec and environment lies on this disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ARCHIVE = "model.tar.gz"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folders of one build.
+
+        <root>/config/locks/<name>-<env>.lock.yaml    the lock (committed)
+        <root>/dist/<name>/<env>/                     model.tar.gz, model.tar.gz.sha256, manifest.json
+        <root>/build/<name>-<env>/records/<step>.json what each step did last
+        <root>/build/<name>-<env>/stage/code/         the assembled code
+        <root>/build/<name>-<env>/manifest.json       the manifest of the package to be
+        <root>/build/sandbox/                         the sandbox: its state, log, models and Hugging Face cache
+
+    Attributes:
+        root: the project's folder, absolute.
+        name: the spec's name.
+        env: the environment's name.
+    """
+
+    root: Path
+    name: str
+    env: str
+
+    @property
+    def lock(self) -> Path:
+        """The lock file."""
+        return self.root / "config" / "locks" / f"{self.name}-{self.env}.lock.yaml"
+
+    @property
+    def build(self) -> Path:
+        """Intermediate state; deleting it costs time, never correctness."""
+        return self.root / "build" / f"{self.name}-{self.env}"
+
+    @property
+    def stage(self) -> Path:
+        """The assembled files that are not model files, at their place in the package."""
+        return self.build / "stage"
+
+    @property
+    def manifest(self) -> Path:
+        """The manifest that `checksum` writes."""
+        return self.build / "manifest.json"
+
+    @property
+    def dist(self) -> Path:
+        """What `package` leaves for the user."""
+        return self.root / "dist" / self.name / self.env
+
+    @property
+    def archive(self) -> Path:
+        """The local archive."""
+        return self.dist / ARCHIVE
+
+    @property
+    def archive_sha256(self) -> Path:
+        """The archive's SHA-256, in the format of `sha256sum`."""
+        return self.dist / f"{ARCHIVE}.sha256"
+
+    @property
+    def sandbox_hub_cache(self) -> Path:
+        """Hugging Face cache of the sandbox; the user's own holds other bytes under the same commit."""
+        return self.root / "build" / "sandbox" / "huggingface" / "hub"
+
+    def shown(self, path: Path) -> str:
+        """`path` relative to the project, for messages."""
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)

@@ -1,0 +1,185 @@
+"""The tasks of `invoke`. Each is a few lines: the work is done by the package `sagepack`."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from invoke import Collection, Context, Task
+
+from sagepack import cli
+from sagepack.cli import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).resolve().parent
+
+_HELP = {
+    "config": "the spec (default config/svd.yaml)",
+    "env": "the environment, a file in config/env/ (default local: the sandbox)",
+    "set": "key=value, laid over spec and environment; may be repeated",
+    "json": "print one JSON document on stdout and nothing else there",
+    "debug": "show tracebacks",
+    "yes": "do not ask before something is removed",
+    "locked": "fail instead of making or refreshing the lock (for CI)",
+    "update": "resolve again even if the lock answers the spec",
+    "stream": "publish from the Hub to S3 without the model on this disk",
+    "to": "the step to plan for, or package",
+    "rebuild": "build again from nothing and compare the bytes",
+    "remote": "verify the published artifact instead of the local one",
+    "input": "the request: a JSON file, an image, or the spec's sample if left out",
+    "output": "where the answer goes: a file, or a folder for the frames",
+    "timeout": "seconds to wait for the answer",
+    "all": "remove build/ and dist/ of every spec, and the sandbox's state",
+    "older-than": "hours an unfinished upload must be old to count as stale",
+}
+_COMMON: dict[str, Any] = {"config": "config/svd.yaml", "env": "local", "set_": [], "json_": False, "debug": False}
+
+
+def _command(**extra: Any) -> Callable[[Callable[..., int]], Task[Any]]:
+    """Make a task of a function that takes `Options` (and the keywords of `extra` that are not options)."""
+
+    def decorate(body: Callable[..., int]) -> Task[Any]:
+        parameters = {**_COMMON, **extra}
+
+        @wraps(body)
+        def call(_context: Context, **given: Any) -> None:
+            values = {name.rstrip("_"): value for name, value in given.items()}
+            fields = {name: values.pop(name) for name in list(values) if name in Options.__dataclass_fields__}
+            options = Options(ROOT, sets=tuple(values.pop("set")), **fields)
+            code = cli.guarded(lambda: body(options, **values), debug=options.debug)
+            if code:
+                sys.exit(code)
+
+        # invoke reads the command line's flags off the signature.
+        context = inspect.Parameter("_context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        flags = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value) for name, value in parameters.items()
+        ]
+        call.__signature__ = inspect.Signature([context, *flags])  # type: ignore[attr-defined]
+        texts = {name.rstrip("_").replace("_", "-"): _HELP[name.rstrip("_").replace("_", "-")] for name in parameters}
+        return Task(call, help=texts, iterable=["set_"], auto_shortflags=False, name=body.__name__)
+
+    return decorate
+
+
+@_command()
+def validate(options: Options) -> int:
+    """Judge the spec: every mistake at once, each with its place and what to do."""
+    return cli.validate(options)
+
+
+@_command(update=False, locked=False)
+def lock(options: Options, *, update: bool) -> int:
+    """Resolve revision, files, image and requirements; write config/locks/<name>-<env>.lock.yaml."""
+    return cli.lock(options, update=update)
+
+
+@_command(to="package", locked=False, stream=False)
+def plan(options: Options, *, to: str) -> int:
+    """Show what would run and why; exit code 0 if nothing would, 2 if something would."""
+    return cli.plan(options, to)
+
+
+@_command(locked=False)
+def download(options: Options) -> int:
+    """Fetch the model's files into the Hugging Face cache, every byte checked against the lock."""
+    return cli.reach(options, "download")
+
+
+@_command(locked=False)
+def assemble(options: Options) -> int:
+    """Stage the inference code and the requirements."""
+    return cli.reach(options, "assemble")
+
+
+@_command(locked=False)
+def checksum(options: Options) -> int:
+    """Write the manifest; its digest is the identity of the package."""
+    return cli.reach(options, "checksum")
+
+
+@_command(locked=False)
+def tar(options: Options) -> int:
+    """Write dist/<name>/<env>/model.tar.gz (the same as `package`)."""
+    return cli.reach(options, "tar")
+
+
+@_command(locked=False)
+def package(options: Options) -> int:
+    """Everything up to dist/<name>/<env>/model.tar.gz, its .sha256 and manifest.json."""
+    return cli.reach(options, "package")
+
+
+@_command(locked=False, stream=False)
+def upload(options: Options) -> int:
+    """Publish the package under its content-addressed key; sends only what S3 lacks."""
+    return cli.reach(options, "upload")
+
+
+@_command(locked=False, stream=False)
+def deploy(options: Options) -> int:
+    """Publish, then make the endpoint what the spec says, and wait until it is."""
+    return cli.reach(options, "deploy")
+
+
+@_command(rebuild=False)
+def verify(options: Options, *, rebuild: bool) -> int:
+    """Check the artifact against its manifest, byte by byte."""
+    return cli.verify(options, rebuild=rebuild)
+
+
+@_command(input="", output="", timeout=900)
+def predict(options: Options, *, input: str, output: str, timeout: int) -> int:  # noqa: A002 - the flag is --input
+    """Send an asynchronous request to the endpoint and wait for the answer or the failure."""
+    return cli.predict(options, input, output, timeout)
+
+
+@_command(yes=False)
+def destroy(options: Options) -> int:
+    """Remove the endpoint and all that deploy made for it, in the right order, and nothing else."""
+    return cli.destroy(options)
+
+
+@_command(all_=False)
+def clean(options: Options, *, all: bool) -> int:  # noqa: A002 - the flag is --all
+    """Remove local output of the spec: build/<name>-<env>/ and dist/<name>/<env>/."""
+    return cli.clean(options, everything=all)
+
+
+@_command(older_than=24)
+def doctor(options: Options, *, older_than: int) -> int:
+    """Look for what needs attention: unfinished uploads under the target."""
+    return cli.doctor(options, older_than)
+
+
+@_command(older_than=24, yes=False)
+def gc(options: Options, *, older_than: int) -> int:
+    """Abort unfinished uploads of ours that are old; shows them first."""
+    return cli.gc(options, older_than)
+
+
+@_command()
+def policy(options: Options) -> int:
+    """Print the least IAM policy that publishing needs."""
+    return cli.policy(options)
+
+
+@_command()
+def status(options: Options) -> int:
+    """Say whether the sandbox runs, and where."""
+    return cli.sandbox_status(options)
+
+
+@_command()
+def stop(options: Options) -> int:
+    """End the sandbox; what it held is gone."""
+    return cli.sandbox_stop(options)
+
+
+_TASKS = (validate, lock, plan, download, assemble, checksum, tar, package, upload, deploy, verify, predict, destroy)
+namespace = Collection(*_TASKS, clean, doctor, gc, policy, sandbox=Collection(status, stop))

@@ -1,0 +1,100 @@
+"""What goes beside the model, and what is refused."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sagepack.assembly import assemble, manifest_of
+from sagepack.digest import Digest
+from sagepack.errors import UserError
+from sagepack.lock import Lock, LockedFile
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "svd"
+    (folder / "helpers").mkdir(parents=True)
+    (folder / "inference.py").write_text("x = 1\n")
+    (folder / "helpers" / "images.py").write_text("")
+    return folder
+
+
+def paths(folder: Path, requirements: tuple[str, ...] = ()) -> list[str]:
+    return [part.member.path for part in assemble(folder, requirements, "code").parts]
+
+
+def locked(*names: str) -> Lock:
+    files = tuple(LockedFile(name, 0, Digest.sha256(b""), "0" * 40) for name in names)
+    return Lock(Digest.sha256(b""), "o/n", "0" * 40, files, (0, 0), "r:t", Digest.sha256(b""), "h")
+
+
+def test_the_folder_becomes_code(folder: Path) -> None:
+    assert paths(folder) == ["code/helpers/images.py", "code/inference.py"]
+
+
+@pytest.mark.parametrize(
+    "junk", ["__pycache__/a.cpython-311.pyc", "a.pyc", ".DS_Store", "._inference.py", ".git/HEAD", "inference.py~", ".x.swp"]
+)
+def test_what_tools_leave_behind_is_no_part_of_a_program(folder: Path, junk: str) -> None:
+    (folder / junk).parent.mkdir(exist_ok=True)
+    (folder / junk).write_text("junk")
+    assert paths(folder) == ["code/helpers/images.py", "code/inference.py"]
+
+
+def test_requirements_of_the_spec_become_a_file(folder: Path) -> None:
+    parts = assemble(folder, ("av==1.0", "x==2"), "code").parts
+    assert parts[-1].member.path == "code/requirements.txt"
+    assert parts[-1].text == b"av==1.0\nx==2\n"
+
+
+def test_two_places_for_requirements_are_refused(folder: Path) -> None:
+    (folder / "requirements.txt").write_text("av\n")
+    with pytest.raises(UserError, match=r"requirements\.txt stands beside"):
+        paths(folder, ("av==1.0",))
+
+
+def test_a_link_inside_the_folder_is_followed_and_one_out_of_it_refused(folder: Path, tmp_path: Path) -> None:
+    (folder / "same.py").symlink_to("inference.py")
+    assert "code/same.py" in paths(folder)
+    (tmp_path / "secret").write_text("x")
+    (folder / "leak.py").symlink_to(tmp_path / "secret")
+    with pytest.raises(UserError, match="leads out of the folder"):
+        paths(folder)
+
+
+@pytest.mark.parametrize(("name", "target", "text"), [("a", "gone", "leads nowhere"), ("b", "helpers", "linked folder")])
+def test_links_that_an_archive_cannot_hold_are_refused(folder: Path, name: str, target: str, text: str) -> None:
+    (folder / name).symlink_to(target)
+    with pytest.raises(UserError, match=text):
+        paths(folder)
+
+
+def test_a_pipe_is_refused(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(UserError, match="neither a file nor a folder"):
+        paths(folder)
+
+
+def test_a_missing_folder_says_what_to_set(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"code\.path"):
+        paths(tmp_path / "gone")
+
+
+def test_the_executable_bit_is_part_of_the_inputs(folder: Path) -> None:
+    before = assemble(folder, (), "code").inputs
+    (folder / "inference.py").chmod(0o755)
+    assert assemble(folder, (), "code").inputs != before
+
+
+@pytest.mark.parametrize("name", ["code/inference.py", "code", "Code/x"])
+def test_a_model_file_where_the_code_goes_is_refused(folder: Path, name: str) -> None:
+    with pytest.raises(UserError, match="where the inference code goes"):
+        manifest_of(locked(name), assemble(folder, (), "code"))
+
+
+def test_model_and_code_make_one_manifest(folder: Path) -> None:
+    manifest = manifest_of(locked("unet/config.json"), assemble(folder, (), "code"))
+    assert [m.path for m in manifest.members] == ["unet/config.json", "code/helpers/images.py", "code/inference.py"]
