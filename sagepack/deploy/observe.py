@@ -1,0 +1,210 @@
+"""What is live, and how it differs from what should be: the facts and the reasons that `plan` and `reconcile` go by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sagepack.deploy import scaling
+from sagepack.deploy.deployment import VARIANT, Deployment
+from sagepack.deploy.scaling import Scaling
+from sagepack.remote import autoscaling, sagemaker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sagepack.deploy.deployment import Owner
+    from sagepack.remote.aws import Aws
+
+IN_PROGRESS = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
+# What is told about a variable whose name says secret, whoever set it.
+_SECRET = ("TOKEN", "SECRET", "PASSWORD", "KEY", "CREDENTIAL")
+# Keys that a request leaves out to say "none"; elsewhere SageMaker answers with defaults that nobody asked for.
+_OPTIONAL = frozenset({"VolumeSizeInGB", "InferenceAmiVersion", "NotificationConfig", "SuccessTopic", "ErrorTopic"})
+
+
+@dataclass(frozen=True)
+class Observed:
+    """An endpoint as SageMaker describes it.
+
+    Attributes:
+        status: EndpointStatus; None means there is no endpoint.
+        arn: the endpoint's ARN.
+        config_name: configuration that serves.
+        pending: configuration of the deployment in progress, if there is one.
+        failure: FailureReason.
+        instances: desired number of instances.
+        model_name: model that serves.
+        model, config: DescribeModel and DescribeEndpointConfig of what serves; None if they were deleted.
+        tags: tags of the endpoint.
+        scaling: automatic scaling of the endpoint.
+    """
+
+    status: str | None = None
+    arn: str | None = None
+    config_name: str | None = None
+    pending: str | None = None
+    failure: str | None = None
+    instances: int | None = None
+    model_name: str | None = None
+    model: dict[str, Any] | None = None
+    config: dict[str, Any] | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    scaling: Scaling = scaling.NONE
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing to do, and why.
+
+    Attributes:
+        kind: `create`, `recreate`, `update`, `wait`, `scaling`, `tags`; `foreign` means that the endpoint is somebody
+            else's and must not be touched.
+        reason: the difference in the words of the API.
+    """
+
+    kind: str
+    reason: str
+
+
+def observe(aws: Aws, owner: Owner) -> Observed:
+    """Describe the endpoint of `owner` with its configuration, model, tags and scaling. Changes nothing."""
+    live = sagemaker.describe_endpoint(aws, owner.endpoint)
+    if live is None:
+        return Observed()
+    config = sagemaker.describe_config(aws, live["EndpointConfigName"])
+    variants = config["ProductionVariants"] if config else []
+    model_name = variants[0].get("ModelName") if variants else None
+    return Observed(
+        status=live["EndpointStatus"],
+        arn=live["EndpointArn"],
+        config_name=live["EndpointConfigName"],
+        pending=live.get("PendingDeploymentSummary", {}).get("EndpointConfigName"),
+        failure=live.get("FailureReason"),
+        instances=_instances(live),
+        model_name=model_name,
+        model=sagemaker.describe_model(aws, model_name) if model_name else None,
+        config=config,
+        tags=sagemaker.list_tags(aws, live["EndpointArn"]),
+        scaling=observe_scaling(aws, owner.endpoint),
+    )
+
+
+def observe_scaling(aws: Aws, endpoint: str) -> Scaling:
+    """The scalable target of `endpoint`, all its policies, and the alarm that is ours by name."""
+    resource = scaling.resource_id(endpoint)
+    return Scaling(
+        autoscaling.describe_target(aws, resource),
+        autoscaling.describe_policies(aws, resource),
+        autoscaling.describe_alarms(aws, [scaling.names(endpoint)[2]]),
+    )
+
+
+def _instances(live: dict[str, Any]) -> int | None:
+    for variant in live.get("ProductionVariants", []):
+        if variant["VariantName"] == VARIANT:
+            count = variant.get("DesiredInstanceCount")
+            return None if count is None else int(count)
+    return None
+
+
+def differences(deployment: Deployment, observed: Observed) -> list[Change]:
+    """What must be done to make `observed` into `deployment`; nothing if they are the same. Pure."""
+    if observed.status is None:
+        return [Change("create", f"endpoint {deployment.name} does not exist")]
+    if not deployment.owner.owns(observed.tags):
+        return [Change("foreign", _foreign(deployment, observed))]
+    return [*_of_endpoint(deployment, observed), *_of_scaling(deployment, observed), *_of_tags(deployment, observed)]
+
+
+def _foreign(deployment: Deployment, observed: Observed) -> str:
+    marks = {key: value for key, value in observed.tags.items() if key.startswith("sagepack:")}
+    whose = ", ".join(f"{key}={value}" for key, value in sorted(marks.items())) or "no sagepack tags"
+    return f"endpoint {deployment.name} exists and is not of this spec and environment: it has {whose}"
+
+
+def _of_endpoint(deployment: Deployment, observed: Observed) -> list[Change]:
+    status, same = observed.status, observed.config_name == deployment.config_name
+    if status == "Failed":
+        return [Change("recreate", f"endpoint is Failed, which only a new one mends: {observed.failure}")]
+    if status in {"OutOfService", "UpdateRollbackFailed"} and same:
+        return [Change("recreate", f"endpoint is {status}: {observed.failure}")]
+    changes = [Change("wait", f"endpoint is {status}")] if status in IN_PROGRESS else []
+    if not same and observed.pending != deployment.config_name:
+        changes += [Change("update", reason) for reason in _reasons(deployment, observed)]
+    return changes
+
+
+def _reasons(deployment: Deployment, observed: Observed) -> list[str]:
+    model = list(unequal(deployment.model, observed.model, ignore={"ModelName", "Tags"}))
+    config = list(unequal(deployment.config, observed.config, ignore={"EndpointConfigName", "ModelName", "Tags"}))
+    return model + config or [f"EndpointConfigName: {observed.config_name} -> {deployment.config_name}"]
+
+
+def _of_scaling(deployment: Deployment, observed: Observed) -> list[Change]:
+    asked, live = scaling.wanted(deployment), observed.scaling
+    if asked == scaling.NONE:
+        return (
+            [Change("scaling", f"scalable target {live.target} is not asked for")]
+            if ours(deployment.name, live)
+            else []
+        )
+    if live.target is None:
+        return [Change("scaling", f"no scalable target is registered; asked: {asked.target}")]
+    reasons = [
+        *unequal(asked.target, live.target, "ScalableTarget"),
+        *unequal(asked.policies, live.policies, "ScalingPolicy"),
+        *unequal(asked.alarms, live.alarms, "Alarm"),
+        *(f"ScalingPolicy.{name} is not asked for" for name in surplus(deployment.name, asked, live)),
+    ]
+    return [Change("scaling", reason) for reason in reasons]
+
+
+def ours(endpoint: str, live: Scaling) -> bool:
+    """Whether the scaling of `endpoint` was set up here; a target with nothing but a stranger's policies was not."""
+    known = set(scaling.names(endpoint))
+    return bool(live.alarms or known & live.policies.keys() or (live.target and not live.policies))
+
+
+def surplus(endpoint: str, asked: Scaling, live: Scaling) -> list[str]:
+    """Our policies and alarms that are live and no longer asked for."""
+    present = live.policies.keys() | live.alarms.keys()
+    return [name for name in scaling.names(endpoint) if name in present - asked.policies.keys() - asked.alarms.keys()]
+
+
+def _of_tags(deployment: Deployment, observed: Observed) -> list[Change]:
+    return [
+        Change("tags", f"Tags.{key}: {observed.tags.get(key)!r} -> {value!r}")
+        for key, value in sorted(deployment.tags.items())
+        if observed.tags.get(key) != value
+    ]
+
+
+def unequal(asked: Any, live: Any, path: str = "", ignore: frozenset[str] | set[str] = frozenset()) -> Iterator[str]:
+    """The places where a described document is not as asked, each as `Path: live -> asked`.
+
+    Only what is asked is compared, since services add defaults; entries of `Environment` are compared both ways.
+    """
+    if isinstance(asked, dict) and isinstance(live, dict):
+        for key in _keys(asked, live, path):
+            if key not in ignore:
+                yield from unequal(asked.get(key), live.get(key), f"{path}.{key}" if path else key, ignore)
+    elif isinstance(asked, list) and isinstance(live, list) and len(asked) == len(live):
+        for number, (one, other) in enumerate(zip(asked, live, strict=True)):
+            yield from unequal(one, other, path if len(asked) == 1 else f"{path}[{number}]", ignore)
+    elif asked != live:
+        yield f"{path}: {_shown(path, live)} -> {_shown(path, asked)}"
+
+
+def _keys(asked: dict[str, Any], live: dict[str, Any], path: str) -> list[str]:
+    both_ways = path.endswith("Environment")
+    extra = [key for key in live if key not in asked and (both_ways or key in _OPTIONAL)]
+    return [*asked, *sorted(extra)]
+
+
+def _shown(path: str, value: Any) -> str:
+    if value is None:
+        return "none"
+    name = path.rpartition(".")[2].upper()
+    hidden = "Environment." in path and any(word in name for word in _SECRET)
+    return "(not shown)" if hidden else str(value)

@@ -1,0 +1,194 @@
+"""One asynchronous request to a deployed endpoint: send it, wait for the answer or the failure, whichever comes."""
+
+from __future__ import annotations
+
+import mimetypes
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sagepack.deploy.pace import Pace
+from sagepack.errors import RemoteError, SagepackError, UserError
+from sagepack.remote import exchange, sagemaker
+from sagepack.remote.logs import group_of
+
+if TYPE_CHECKING:
+    from sagepack.progress import Progress
+    from sagepack.remote.aws import Aws
+    from sagepack.spec import AsyncInference, Endpoint
+
+_FIRST_WAIT = 0.25  # seconds; doubled up to the pace's poll
+_LONGEST_TEXT = 4000  # characters of a failure that are shown
+LONGEST_INVOCATION = 3600  # seconds; API reference, InvokeEndpointAsync, InvocationTimeoutSeconds
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an endpoint answered.
+
+    Attributes:
+        body: the bytes of the answer.
+        location: S3 URI where SageMaker put it, and where it stays.
+        inference_id: id of the request; the endpoint's log and metrics know it.
+        seconds: from sending to the answer.
+    """
+
+    body: bytes
+    location: str
+    inference_id: str
+    seconds: float
+
+
+def predict(
+    aws: Aws,
+    endpoint: Endpoint,
+    request: bytes | Path,
+    progress: Progress,
+    *,
+    content_type: str | None = None,
+    accept: str = "application/json",
+    timeout: float = 900,
+    pace: Pace | None = None,
+) -> Answer:
+    """Send `request` to `endpoint` and wait for what comes of it.
+
+    The input object is deleted afterwards, unless the wait was given up: the request may still be in the queue then.
+
+    Args:
+        aws: the session.
+        endpoint: the endpoint as declared; its asynchronous settings say where inputs and answers lie.
+        request: the body, or the file that holds it.
+        progress: told while it waits.
+        content_type: of the request; None goes by the file's name, else `application/json`.
+        accept: content type wanted.
+        timeout: seconds to wait for an answer, scaling from zero included.
+        pace: how often to look.
+
+    Raises:
+        UserError: there is no such endpoint, it is not in service, or the file cannot be read.
+        RemoteError: the request failed (with the text of the failure), or nothing came in time.
+    """
+    pace = pace or Pace()
+    body, kind = _read(request, content_type)
+    _require_in_service(aws, endpoint.name)
+    inference_id = uuid.uuid4().hex
+    source = f"{input_prefix(endpoint.asynchronous)}{inference_id}"
+    exchange.put(aws, source, body, kind)
+    try:
+        places = sagemaker.invoke_async(
+            aws,
+            {
+                "EndpointName": endpoint.name,
+                "InputLocation": source,
+                "ContentType": kind,
+                "Accept": accept,
+                "InferenceId": inference_id,
+                "InvocationTimeoutSeconds": max(1, min(int(timeout), LONGEST_INVOCATION)),
+            },
+        )
+        answer = _wait(aws, endpoint.name, inference_id, places, progress, timeout, pace)
+    except _GivenUpError:
+        raise
+    except SagepackError:
+        exchange.delete(aws, source)
+        raise
+    exchange.delete(aws, source)
+    return answer
+
+
+def input_prefix(settings: AsyncInference) -> str:
+    """Where requests are put: `input/` beside the output and failure paths, or under the output path if these share nothing.
+
+    `s3://b/async/e/output/` and `s3://b/async/e/failure/` give `s3://b/async/e/input/`.
+    """
+    bucket, output = exchange.split(settings.s3_output_path)
+    other, failure = exchange.split(settings.s3_failure_path)
+    shared = []
+    if bucket == other:
+        for one, two in zip(output.split("/"), failure.split("/"), strict=False):
+            if one != two or not one:
+                break
+            shared.append(one)
+    base = "/".join(shared) if shared else output.strip("/")
+    return f"s3://{bucket}/{base}/input/" if base else f"s3://{bucket}/input/"
+
+
+class _GivenUpError(RemoteError):
+    """Nothing came in time."""
+
+
+def _wait(
+    aws: Aws,
+    endpoint: str,
+    inference_id: str,
+    places: tuple[str, str | None],
+    progress: Progress,
+    timeout: float,
+    pace: Pace,
+) -> Answer:
+    output, failure = places
+    start, told, pause = pace.clock(), pace.clock(), min(_FIRST_WAIT, pace.poll)
+    progress.note(f"sent request {inference_id}; waiting for {output}")
+    while True:
+        if (body := exchange.get(aws, output)) is not None:
+            return Answer(body, output, inference_id, pace.clock() - start)
+        if failure is not None and (text := exchange.get(aws, failure)) is not None:
+            raise RemoteError(
+                f"the endpoint failed on request {inference_id}: {_text(text)}",
+                where=failure,
+                fix=f"the container's log is in log group {group_of(endpoint)}",
+            )
+        now = pace.clock()
+        if now - start >= timeout:
+            raise _given_up(aws, endpoint, output, timeout)
+        if now - told >= pace.again:
+            progress.note(f"no answer yet after {int(now - start)} s; {_state(aws, endpoint)}")
+            told = now
+        pace.sleep(min(pause, max(0.0, start + timeout - now)))
+        pause = min(pause * 2, pace.poll)
+
+
+def _given_up(aws: Aws, endpoint: str, output: str, timeout: float) -> RemoteError:
+    fix = (
+        f"{_state(aws, endpoint)}; the request stays in the queue (6 hours at most) and its answer will appear at that URI. "
+        "An endpoint that sleeps needs several minutes to wake, and requests before this one come first: wait longer with "
+        f"--timeout, or look at ApproximateBacklogSize and at log group {group_of(endpoint)}"
+    )
+    if exchange.forbidden(aws, output):
+        fix = f"S3 forbids looking: allow the caller s3:GetObject there and s3:ListBucket on the bucket; {fix}"
+    return _GivenUpError(f"no answer after {int(timeout)} s", where=output, fix=fix)
+
+
+def _state(aws: Aws, endpoint: str) -> str:
+    live = sagemaker.describe_endpoint(aws, endpoint)
+    if live is None:
+        return "the endpoint is gone"
+    variants = live.get("ProductionVariants") or [{}]
+    count = variants[0].get("CurrentInstanceCount")
+    return f"the endpoint is {live['EndpointStatus']}" + ("" if count is None else f" with {count} instances")
+
+
+def _require_in_service(aws: Aws, endpoint: str) -> None:
+    live = sagemaker.describe_endpoint(aws, endpoint)
+    if live is None:
+        raise UserError("there is no such endpoint", where=f"endpoint {endpoint}", fix="run `invoke deploy` first")
+    # While it is updated the old fleet serves.
+    if live["EndpointStatus"] not in {"InService", "Updating", "SystemUpdating", "RollingBack"}:
+        fix = "run `invoke deploy`: it waits for the endpoint or mends it"
+        raise UserError(f"the endpoint is {live['EndpointStatus']}", where=f"endpoint {endpoint}", fix=fix)
+
+
+def _read(request: bytes | Path, content_type: str | None) -> tuple[bytes, str]:
+    if isinstance(request, bytes):
+        return request, content_type or "application/json"
+    try:
+        body = request.read_bytes()
+    except OSError as error:
+        raise UserError(f"the request cannot be read: {error.strerror}", where=str(request)) from error
+    return body, content_type or mimetypes.guess_type(request.name)[0] or "application/octet-stream"
+
+
+def _text(failure: bytes) -> str:
+    text = failure.decode(errors="replace").strip()
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} ..."
