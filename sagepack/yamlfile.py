@@ -1,0 +1,228 @@
+"""Reading YAML that somebody else may have written: plain data only, every value with its place in the file.
+
+Built on the parser's events instead of PyYAML's loader, because the loader loses the places and the spelling of values,
+accepts a key that stands twice, and expands aliases without bound. Scalars follow the core schema of YAML 1.2, as
+editors do: `no` and `on` are words, only `true` and `false` are booleans.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from sagepack.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 32
+MAX_NODES = 20_000  # counted after aliases are expanded
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_PLAIN_TAGS = {"!", "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
+_NULL = re.compile(r"~|null|Null|NULL|")
+_INTEGER = re.compile(r"[-+]?\d{1,400}", re.ASCII)
+_OTHER_BASE = re.compile(r"0o[0-7]{1,100}|0x[0-9a-fA-F]{1,100}")
+_FLOAT = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?", re.ASCII)
+_BOOLEANS = {text: value for value, word in ((True, "true"), (False, "false")) for text in (word, word.title(), word.upper())}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in a source, ordered as a reader meets it.
+
+    Attributes:
+        source: position of the source among those that were merged.
+        line, column: 1-based; 0 for a source without lines (`--set`).
+        name: what the source is called.
+    """
+
+    source: int
+    line: int
+    column: int
+    name: str = field(compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.line}:{self.column}" if self.line else self.name
+
+
+@dataclass(frozen=True)
+class Node:
+    """A value and where it came from.
+
+    Attributes:
+        value: `dict[str, Node]`, `list[Node]`, or a scalar of JSON.
+        place: where the value stands.
+        key: where its key stands; the value's own place for what has no key.
+        text: a scalar as it was written, without quotes.
+    """
+
+    value: Any
+    place: Place
+    key: Place
+    text: str | None = None
+
+    def plain(self) -> Any:
+        """The value as JSON data. Entries of a map that are null are absent: null means not set."""
+        if isinstance(self.value, dict):
+            return {name: node.plain() for name, node in self.value.items() if node.value is not None}
+        if isinstance(self.value, list):
+            return [node.plain() for node in self.value]
+        return self.value
+
+
+def scalar(text: str) -> Any:
+    """The value of an unquoted scalar, by the core schema of YAML 1.2.
+
+    Infinities, not-a-numbers and numbers of absurd length stay text: JSON has no word for them.
+    """
+    if _NULL.fullmatch(text):
+        return None
+    if text in _BOOLEANS:
+        return _BOOLEANS[text]
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _OTHER_BASE.fullmatch(text):
+        return int(text, 0)
+    if _FLOAT.fullmatch(text):
+        number = float(text)
+        return number if math.isfinite(number) else text
+    return text
+
+
+class Reader:
+    """Reads one YAML document into nodes and collects everything that is wrong with it.
+
+    Args:
+        at: makes a `Place` from a 0-based line and column.
+    """
+
+    def __init__(self, at: Callable[[int, int], Place]) -> None:
+        self.problems: list[Problem] = []
+        self._at = at
+        self._anchors: dict[str, Node] = {}
+        self._nodes = 0
+
+    def read(self, text: str) -> Node | None:
+        """The root node of `text`; None if it is empty or cannot be read (then `problems` says why)."""
+        try:
+            return self._document(yaml.parse(text, Loader=_Loader))
+        except _TooMuchError as error:
+            self._problem(error.place, str(error), error.fix)
+        except yaml.reader.ReaderError as error:
+            self._problem(self._offset(text, error.position), f"the character {chr(error.character)!r} is not allowed in YAML")
+        except yaml.MarkedYAMLError as error:
+            self._syntax(text, error)
+        return None
+
+    def _document(self, events: Iterator[Any]) -> Node | None:
+        root = None
+        for event in events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                if root is not None:
+                    self._problem(self._start(event), "a second document begins here; one file holds one")
+                    return root
+                root = self._node(next(events), events, 0)
+        return root
+
+    def _node(self, event: Any, events: Iterator[Any], depth: int, key: Place | None = None) -> Node:
+        place = self._start(event)
+        self._count(place, depth)
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(event, place, key or place, depth)
+        self._check_tag(event, place)
+        if isinstance(event, yaml.MappingStartEvent):
+            node = Node(self._mapping(events, depth), place, key or place)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            node = Node(self._sequence(events, depth), place, key or place)
+        else:
+            plain = event.implicit[0] and event.tag is None
+            node = Node(scalar(event.value) if plain else event.value, place, key or place, event.value)
+        if event.anchor:
+            self._anchors[event.anchor] = node
+        return node
+
+    def _mapping(self, events: Iterator[Any], depth: int) -> dict[str, Node]:
+        entries: dict[str, Node] = {}
+        for event in events:
+            if isinstance(event, yaml.MappingEndEvent):
+                break
+            place = self._start(event)
+            name = self._node(event, events, depth + 1).text
+            node = self._node(next(events), events, depth + 1, place)
+            if name is None:
+                self._problem(place, "this key is not a word; keys are plain text")
+            elif name in entries:
+                self._problem(place, f"the key {name!r} stands twice; first at {entries[name].key}", "remove one of them")
+            elif name == "<<":
+                self._problem(place, "merge keys are not supported", "write the values out, or put them into an overlay")
+            else:
+                entries[name] = node
+        return entries
+
+    def _sequence(self, events: Iterator[Any], depth: int) -> list[Node]:
+        items: list[Node] = []
+        for event in events:
+            if isinstance(event, yaml.SequenceEndEvent):
+                break
+            items.append(self._node(event, events, depth + 1))
+        return items
+
+    def _alias(self, event: Any, place: Place, key: Place, depth: int) -> Node:
+        target = self._anchors.get(event.anchor)
+        if target is None:  # unknown, or still open: an alias inside what it names
+            self._problem(place, f"the alias *{event.anchor} names nothing that stands before it")
+            return Node(None, place, key)
+        self._expand(target, place, depth)
+        return Node(target.value, place, key, target.text)
+
+    def _expand(self, target: Node, place: Place, depth: int) -> None:
+        """Count the nodes an alias stands for, so that few bytes cannot become many values."""
+        children = target.value.values() if isinstance(target.value, dict) else target.value
+        for child in children if isinstance(target.value, (dict, list)) else ():
+            self._count(place, depth + 1)
+            self._expand(child, place, depth + 1)
+
+    def _count(self, place: Place, depth: int) -> None:
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            raise _TooMuchError(f"more than {MAX_NODES:,} values", place, "aliases count as often as they are used")
+        if depth > MAX_DEPTH:
+            raise _TooMuchError(f"nested deeper than {MAX_DEPTH} levels", place, "a spec needs about five")
+
+    def _check_tag(self, event: Any, place: Place) -> None:
+        if event.tag is not None and event.tag not in _PLAIN_TAGS:
+            name = event.tag.replace("tag:yaml.org,2002:", "!!")
+            self._problem(place, f"the tag {name} is not allowed: these files hold plain data", "remove the tag")
+
+    def _syntax(self, text: str, error: yaml.MarkedYAMLError) -> None:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line, mark.column) if mark else (0, 0)
+        context = f" {error.context}" if error.context else ""
+        rest = (text.splitlines()[line : line + 1] or [""])[0][column:]
+        fix = "YAML indents with spaces, never with tabs" if rest.startswith("\t") else None
+        self._problem(self._at(line, column), f"not YAML: {error.problem}{context}", fix)
+
+    def _offset(self, text: str, offset: int) -> Place:
+        before = text[:offset]
+        return self._at(before.count("\n"), offset - (before.rfind("\n") + 1))
+
+    def _start(self, event: Any) -> Place:
+        return self._at(event.start_mark.line, event.start_mark.column)
+
+    def _problem(self, place: Place, message: str, fix: str | None = None) -> None:
+        self.problems.append(Problem(str(place), "", message, fix))
+
+
+class _TooMuchError(Exception):
+    """The document is larger than any spec; reading stops here."""
+
+    def __init__(self, message: str, place: Place, fix: str) -> None:
+        super().__init__(message)
+        self.place = place
+        self.fix = fix
