@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from handler_images import encoded, picture
-from handler_request import Number, fields, numbers, shown
+from handler_request import Number, fields, numbers, refuse, shown
 
 MAX_QUESTION = 8_000  # characters: with 576 tokens of picture and the answer this stays in a context of 4,096 tokens
 IMAGE_TOKEN = "<image>"  # noqa: S105  (the place of the picture in the prompt, no secret)
@@ -93,8 +93,9 @@ def read(data: object) -> Request:
         ValueError: all that is wrong with the fields and parameters, or with the question, or with the picture's encoding.
     """
     known = ("image", "question", *(parameter.name for parameter in PARAMETERS))
-    given = fields(data, known, ("inputs", "parameters"))
-    options = numbers(given, PARAMETERS)
+    given, unknown = fields(data, known, ("inputs", "parameters"))
+    options, wrong = numbers(given, PARAMETERS)
+    refuse(unknown + wrong)
     image = given.get("image")
     return Request(
         image=image if hasattr(image, "convert") else encoded(image, "image"),

@@ -60,18 +60,22 @@ def shown(value: object) -> str:
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}... ({len(text):,} characters)"
 
 
-def fields(data: object, known: Iterable[str], containers: Iterable[str]) -> dict[str, object]:
-    """The fields of a request in one flat dictionary, wherever the sender put them.
+def fields(data: object, known: Iterable[str], containers: Iterable[str]) -> tuple[dict[str, object], list[str]]:
+    """The fields of a request in one flat dictionary, wherever the sender put them, and what is wrong with them.
 
-    Hugging Face's convention nests options under `parameters`; many clients send them at the top. Both are taken.
+    Hugging Face's convention nests options under `parameters`; many clients send them at the top. Both are taken. A null
+    counts as not given.
 
     Args:
         data: the decoded body.
         known: names of the fields that the handler reads.
         containers: names whose value may be an object that holds further fields.
 
+    Returns:
+        The known fields, and a message for each unknown field and for each that is given twice with different values.
+
     Raises:
-        ValueError: not an object, an unknown field, or a field given twice with different values.
+        ValueError: the body is not an object.
     """
     names, nests = tuple(known), tuple(containers)
     if not isinstance(data, Mapping):
@@ -90,9 +94,7 @@ def fields(data: object, known: Iterable[str], containers: Iterable[str]) -> dic
     for part in parts:
         for key, value in part.items():
             problems += _taken(flat, key, value, names)
-    if problems:
-        raise ValueError("; ".join(problems))
-    return flat
+    return flat, problems
 
 
 def _taken(flat: dict[str, object], key: object, value: object, names: tuple[str, ...]) -> list[str]:
@@ -103,26 +105,27 @@ def _taken(flat: dict[str, object], key: object, value: object, names: tuple[str
         return [f"unknown field {shown(key)}: {hint}"]
     if key in flat and flat[key] != value:
         return [f"{key} is given twice, as {shown(flat[key])} and {shown(value)}"]
-    flat[key] = value
+    if value is not None:
+        flat[key] = value
     return []
 
 
-def numbers(given: Mapping[str, object], parameters: Iterable[Number]) -> dict[str, float]:
-    """Every parameter's value: what was given (null counts as not given) or its default.
+def numbers(given: Mapping[str, object], parameters: Iterable[Number]) -> tuple[dict[str, float], list[str]]:
+    """Every parameter's value, given or default, and a message for each that is out of bounds: name, value, what is allowed."""
+    values: dict[str, float] = {}
+    problems: list[str] = []
+    for parameter in parameters:
+        value = given.get(parameter.name, parameter.default)
+        problem = parameter.problem(value)
+        if problem:
+            problems.append(problem)
+        elif isinstance(value, (int, float)):
+            values[parameter.name] = value
+    return values, problems
 
-    Raises:
-        ValueError: all that is wrong, at once: name, value and what is allowed.
-    """
-    known = tuple(parameters)
-    values = {parameter.name: given.get(parameter.name) for parameter in known}
-    problems = [
-        problem
-        for parameter in known
-        if values[parameter.name] is not None and (problem := parameter.problem(values[parameter.name]))
-    ]
-    if problems:
-        raise ValueError("; ".join(problems))
-    return {
-        parameter.name: value if isinstance(value := values[parameter.name], (int, float)) else parameter.default
-        for parameter in known
-    }
+
+def refuse(problems: Iterable[str]) -> None:
+    """Raise one ValueError that tells all problems, if there are any."""
+    message = "; ".join(problems)
+    if message:
+        raise ValueError(message)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from handler_images import encoded, picture
-from handler_request import Number, fields, numbers
+from handler_request import Number, fields, numbers, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,7 +34,7 @@ DEFAULT_MAX_RESPONSE_SIZE = 6_553_500  # multi-model-server 1.1.11: a larger ans
 PARAMETERS = (
     Number("width", 1024, 64, 1024, step=64),  # 8 of the VAE times 8 of the UNet's three halvings
     Number("height", 576, 64, 1024, step=64),
-    Number("num_frames", 25, 1, 25),  # the XT models were trained on 25
+    Number("num_frames", 25, 2, 25),  # the XT models were trained on 25; the pipeline fails with 1
     Number("num_inference_steps", 25, 1, 100),
     Number("decode_chunk_size", 8, 1, 25),  # frames decoded at once: the largest single use of memory
     Number("fps", 7, 1, 30),
@@ -108,8 +108,9 @@ def read(data: object) -> tuple[object, dict[str, float]]:
     Raises:
         ValueError: all that is wrong with the fields, the parameters, or the picture's encoding.
     """
-    given = fields(data, ("inputs", *(parameter.name for parameter in PARAMETERS)), ("parameters",))
-    options = numbers(given, PARAMETERS)
+    given, unknown = fields(data, ("inputs", *(parameter.name for parameter in PARAMETERS)), ("parameters",))
+    options, wrong = numbers(given, PARAMETERS)
+    refuse(unknown + wrong)
     low, high = options["min_guidance_scale"], options["max_guidance_scale"]
     if low > high:
         raise ValueError(f"min_guidance_scale is {low}, more than max_guidance_scale, which is {high}")
@@ -158,7 +159,7 @@ def answered(frames: Iterable[Image]) -> dict[str, list[str]]:
         ValueError: it would be larger than the server passes on.
     """
     texts = [base64.b64encode(jpeg(frame)).decode("ascii") for frame in frames]
-    check_size(sum(map(len, texts)) + 4 * len(texts) + len('{"frames": []}'))
+    check_size(len('{"frames": []}') + sum(len(text) + len('"", ') for text in texts) - len(", "))
     return {"frames": texts}
 
 
