@@ -1,0 +1,1 @@
+"""Getting a model's files: which ones, whether the bytes here are the right ones, and fetching the rest."""

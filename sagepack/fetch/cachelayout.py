@@ -1,0 +1,102 @@
+"""Where huggingface_hub keeps a repository's files, so that other programs find ours and we find theirs.
+
+<cache>/models--<owner>--<name>/
+    blobs/<etag>                     the content: an LFS file's SHA-256, the git SHA-1 of others
+    blobs/<etag>.sagepack-partial    ours while it arrives, with .sagepack-journal beside it
+    blobs/<etag>.sagepack-mismatch   ours: bytes that were not what the lock says, set aside
+    snapshots/<commit>/<path>        a relative link to the blob
+    refs/<branch>                    the commit a branch had
+<cache>/.locks/models--<owner>--<name>/sagepack.lock
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sagepack.manifest import check_paths
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def default_cache(environment: Mapping[str, str]) -> Path:
+    """The folder of all repositories, as huggingface_hub's `constants.py` finds it, without the price of importing it."""
+    home = environment.get("XDG_CACHE_HOME", str(Path("~/.cache")))
+    hub = Path(environment.get("HF_HOME", str(Path(home) / "huggingface"))) / "hub"
+    chosen = environment.get("HF_HUB_CACHE", environment.get("HUGGINGFACE_HUB_CACHE", str(hub)))
+    return Path(os.path.expandvars(chosen)).expanduser()
+
+
+@dataclass(frozen=True)
+class RepoCache:
+    """The places of one model repository in a cache.
+
+    Attributes:
+        cache: the folder of all repositories, `cache_dir` of huggingface_hub's functions.
+        repo: repository id, `owner/name`.
+    """
+
+    cache: Path
+    repo: str
+
+    @property
+    def name(self) -> str:
+        """The repository's folder name."""
+        return "models--" + self.repo.replace("/", "--")
+
+    @property
+    def folder(self) -> Path:
+        """The repository's folder."""
+        return self.cache / self.name
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one process that writes our partial files of this repository."""
+        return self.cache / ".locks" / self.name / "sagepack.lock"
+
+    def blob(self, etag: str) -> Path:
+        """The content of that name."""
+        return self.folder / "blobs" / etag
+
+    def partial(self, etag: str) -> Path:
+        """What has arrived of a content so far."""
+        return self.folder / "blobs" / f"{etag}.sagepack-partial"
+
+    def mismatch(self, etag: str) -> Path:
+        """Where bytes are set aside that are not what the lock says."""
+        return self.folder / "blobs" / f"{etag}.sagepack-mismatch"
+
+    def snapshot(self, commit: str, path: str) -> Path:
+        """The file of that path at that commit.
+
+        Raises:
+            UserError: the path is absolute or climbs.
+        """
+        check_paths([path])
+        return self.folder / "snapshots" / commit / path
+
+    def link(self, commit: str, path: str, etag: str) -> Path:
+        """Make the snapshot's file point at the blob, whatever was there; a copy where links cannot be made."""
+        pointer = self.snapshot(commit, path)
+        pointer.parent.mkdir(parents=True, exist_ok=True)
+        target = os.path.relpath(self.blob(etag), pointer.parent)
+        if pointer.is_symlink() and str(pointer.readlink()) == target:
+            return pointer
+        staged = pointer.with_name(f".{uuid.uuid4().hex}.sagepack-partial")
+        try:
+            staged.symlink_to(target)
+        except OSError:
+            shutil.copyfile(self.blob(etag), staged)
+        staged.replace(pointer)
+        return pointer
+
+    def sweep(self, etag: str) -> None:
+        """Remove what interrupted downloads of this blob left behind, the client's and ours."""
+        for pattern in (f"{etag}.*incomplete", f"{etag}.sagepack-*"):
+            for orphan in self.blob(etag).parent.glob(pattern):
+                orphan.unlink(missing_ok=True)

@@ -1,0 +1,224 @@
+"""Which files of a repository a package takes. Pure: a list of files in, a choice and its reason out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sagepack.errors import UserError
+from sagepack.fetch.weights import TORCH, Weight
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+_PICTURES = ("png", "jpg", "jpeg", "gif", "webp", "svg", "bmp", "mp4", "mov", "webm", "avi", "mp3", "wav", "pdf")
+_PROSE = ("md", "rst")
+_LEGAL = re.compile(r"(licen[cs]e|notice|copying|copyright|use[_-]policy|acceptable[_-]use)", re.IGNORECASE)
+# Folders of the same weights for other runtimes, or as they were before conversion.
+_OTHER_RUNTIMES = {"onnx", "openvino", "coreml", "original", "gguf", "tflite", "tf", "flax", "runs", "logs"}
+_CANONICAL = {"model", "pytorch_model", "diffusion_pytorch_model", "adapter_model"}
+
+
+class Entry(Protocol):
+    """A file of a repository, as far as a choice needs it."""
+
+    @property
+    def path(self) -> str:
+        """Path in the repository."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The files that a package takes.
+
+    Attributes:
+        chosen: their paths, sorted.
+        size: their bytes.
+        left_out: number and bytes of the other files.
+        reason: one sentence for people: what decided, and what it saves.
+    """
+
+    chosen: tuple[str, ...]
+    size: int
+    left_out: tuple[int, int]
+    reason: str
+
+
+def choose(
+    files: Sequence[Entry],
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    variant: str | None = None,
+    model_index: Mapping[str, Any] | None = None,
+) -> Selection:
+    """Choose the files of a package.
+
+    Patterns are huggingface_hub's: shell globs over the whole path, where `*` also crosses `/`, and `folder/` means
+    everything under it. Without `include` the layout of the repository decides: of a diffusers pipeline the folders that
+    `model_index.json` names, of a transformers model what `from_pretrained` loads, each with one variant and one format of
+    weights; of anything else all but documentation.
+
+    Args:
+        files: every file of the repository.
+        include: patterns of paths to take, instead of the default.
+        exclude: patterns of paths to leave out, from the default too.
+        variant: weight variant such as `fp16`; None takes fp16 where every component of a diffusers pipeline has it.
+        model_index: content of `model_index.json`, where there is one.
+
+    Raises:
+        UserError: a pattern matches nothing, no component has the variant, or nothing is left.
+    """
+    paths = [file.path for file in files]
+    for key, patterns in (("include", include), ("exclude", exclude)):
+        for pattern in patterns:
+            _must_match(pattern, paths, f"model.{key}")
+    if include:
+        wanted, why = {path for path in paths if _any_match(path, include)}, "patterns of the spec"
+    else:
+        wanted, why = _default(paths, variant, model_index)
+    chosen = [file for file in files if file.path in wanted and not _any_match(file.path, exclude)]
+    if not chosen:
+        raise UserError("no file is left to take", where="model", fix="widen model.include or narrow model.exclude")
+    return _selection(files, chosen, why)
+
+
+def _selection(files: Sequence[Entry], chosen: Sequence[Entry], why: str) -> Selection:
+    size, everything = sum(file.size for file in chosen), sum(file.size for file in files)
+    left_out = (len(files) - len(chosen), everything - size)
+    saved = f"; {left_out[0]} others left out save {human(left_out[1])}" if left_out[0] else ""
+    reason = f"{why}: {len(chosen)} files, {human(size)} of {human(everything)}{saved}"
+    return Selection(tuple(sorted(file.path for file in chosen)), size, left_out, reason)
+
+
+def human(count: int) -> str:
+    """A number of bytes for people, in powers of 1000."""
+    value, unit = float(count), "B"
+    for unit in ("B", "kB", "MB", "GB", "TB"):  # noqa: B007 - the unit reached is the answer
+        if value < 1000:
+            break
+        value /= 1000
+    return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def _any_match(path: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(path, pattern + "*" if pattern.endswith("/") else pattern) for pattern in patterns)
+
+
+def _must_match(pattern: str, paths: Sequence[str], where: str) -> None:
+    if any(_any_match(path, (pattern,)) for path in paths):
+        return
+    folders = {"/".join(path.split("/")[:depth]) + "/" for path in paths for depth in range(1, path.count("/") + 1)}
+    names = {path.rpartition("/")[2]: path for path in paths}
+    near = get_close_matches(pattern, [*paths, *folders], n=3, cutoff=0.5)
+    near += [
+        names[name] for name in get_close_matches(pattern, list(names), n=3, cutoff=0.5) if names[name] not in near
+    ]
+    hint = f"did you mean {', '.join(near[:3])}?" if near else f"the repository has {', '.join(sorted(paths)[:5])}, ..."
+    raise UserError(f"the pattern {pattern!r} matches no file of the repository", where=where, fix=hint)
+
+
+def _default(paths: Sequence[str], variant: str | None, index: Mapping[str, Any] | None) -> tuple[set[str], str]:
+    if "model_index.json" in paths:
+        return _diffusers(paths, variant, index)
+    if "config.json" in paths:
+        return _transformers(paths, variant)
+    return {path for path in paths if not _is_documentation(path)}, "no known layout, so everything but documentation"
+
+
+def _diffusers(paths: Sequence[str], variant: str | None, index: Mapping[str, Any] | None) -> tuple[set[str], str]:
+    folders = _components(paths, index)
+    inside = [path for path in paths if path.partition("/")[0] in folders and "/" in path]
+    taken, label = _one_form(inside, variant, prefer="fp16")
+    top = {path for path in paths if "/" not in path and _belongs_at_top(path)}
+    return taken | top, f"diffusers layout, {label} of {', '.join(sorted(folders))}"
+
+
+def _components(paths: Sequence[str], index: Mapping[str, Any] | None) -> set[str]:
+    """Folders that model_index.json names: each value is [library, class], both null for an empty slot."""
+    present = {path.partition("/")[0] for path in paths if "/" in path}
+    if index is None:
+        return present
+    named = {key for key, value in index.items() if isinstance(value, list) and any(value) and not key.startswith("_")}
+    return named & present
+
+
+def _belongs_at_top(path: str) -> bool:
+    # A pipeline may bring code of its own beside the index; single-file checkpoints repeat what the folders hold.
+    return path == "model_index.json" or path.endswith(".py") or _LEGAL.match(path) is not None
+
+
+def _transformers(paths: Sequence[str], variant: str | None) -> tuple[set[str], str]:
+    kept = [path for path in paths if not _is_documentation(path) and not _other_runtime(path)]
+    taken, label = _one_form(kept, variant, prefer=None)
+    return taken, f"transformers layout, {label}"
+
+
+def _other_runtime(path: str) -> bool:
+    folders = [folder.lower() for folder in path.split("/")[:-1]]
+    return any(folder in _OTHER_RUNTIMES or folder.startswith("checkpoint-") for folder in folders)
+
+
+def _is_documentation(path: str) -> bool:
+    name = path.rpartition("/")[2]
+    if _LEGAL.match(name):
+        return False
+    return name.startswith(".git") or name.rpartition(".")[2].lower() in (*_PICTURES, *_PROSE)
+
+
+def _one_form(paths: Iterable[str], variant: str | None, prefer: str | None) -> tuple[set[str], str]:
+    """One variant in one format of each folder's weights, and every other file; with a label of what was taken."""
+    weights: dict[str, dict[str, Weight]] = {}
+    taken = set()
+    for path in paths:
+        weight = Weight.of(path)
+        if weight is not None:
+            weights.setdefault(weight.folder, {})[path] = weight
+        elif not _is_documentation(path):
+            taken.add(path)
+    forms = {folder: form for folder, found in weights.items() if (form := _best_format(found))}
+    wanted = _wanted_variant([set(form.values()) for form in forms.values()], variant, prefer)
+    for form in forms.values():
+        taken |= _one_variant(form, wanted)
+    formats = sorted({weight.format for form in forms.values() for weight in form.values()}, key=TORCH.index)
+    return taken, f"{wanted or 'plain'} {'/'.join(formats) or 'no'} weights"
+
+
+def _best_format(found: Mapping[str, Weight]) -> dict[str, Weight]:
+    """The weights of a folder that are in the best format it holds whole files of."""
+    held = {weight.format for weight in found.values() if not weight.index}
+    best = next((kind for kind in TORCH if kind in held), None)
+    return {path: weight for path, weight in found.items() if weight.format == best}
+
+
+def _wanted_variant(forms: Sequence[set[Weight]], variant: str | None, prefer: str | None) -> str | None:
+    offered = [{weight.variant for weight in form} for form in forms]
+    if variant is not None:
+        if not any(variant in variants for variants in offered):
+            known = sorted({name for variants in offered for name in variants if name})
+            hint = f"there is {', '.join(known)}" if known else "leave it out: there are only plain weights"
+            raise UserError(f"no weights of variant {variant!r}", where="model.variant", fix=hint)
+        return variant
+    return prefer if prefer and offered and all(prefer in variants for variants in offered) else None
+
+
+def _one_variant(form: Mapping[str, Weight], wanted: str | None) -> set[str]:
+    """The files of one variant: the wanted one, else the plain one, else the only ones there are."""
+    variants = {weight.variant for weight in form.values()}
+    chosen = next((name for name in (wanted, None) if name in variants), min(variants, key=str))
+    same = {path: weight for path, weight in form.items() if weight.variant == chosen}
+    canonical = any(weight.stem in _CANONICAL for weight in same.values())
+    whole = {weight.stem for weight in same.values() if not weight.shard and not weight.index}
+    return {
+        path
+        for path, weight in same.items()
+        # Where the whole file exists its shards only repeat it; `consolidated` repeats the canonical file.
+        if not ((weight.shard or weight.index) and weight.stem in whole)
+        and not (canonical and weight.stem.startswith("consolidated"))
+    }
