@@ -1,0 +1,159 @@
+"""The sandbox's Hugging Face Hub: an HTTP server on 127.0.0.1 over folders of files, with faults on request."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import secrets
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from sagepack.sandbox.activity import Activity
+from sagepack.sandbox.content import Content
+from sagepack.sandbox.faults import Fault, Faults, Request
+from sagepack.sandbox.hub_api import Call, HubApi, Reply
+from sagepack.sandbox.transfer import send_file
+
+CONTROL_HEADER = "X-Sandbox-Token"
+"""The header whose value opens the control routes under `/_sandbox/`: other programs must not serve files with them."""
+
+
+class Hub:
+    """The server. It listens from `start` to `stop`.
+
+    Attributes:
+        content: the repositories it serves.
+        faults: what goes wrong, and the log of requests.
+        control: the value of `CONTROL_HEADER`.
+        activity: told of every request.
+    """
+
+    def __init__(self, activity: Activity | None = None, *, control: str | None = None) -> None:
+        self.content = Content()
+        self.faults = Faults()
+        self.control = control or secrets.token_hex(16)
+        self.activity = activity or Activity()
+        self.api = HubApi(self.content, self.faults)
+        self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
+        self.api.port = int(self._server.server_address[1])
+
+    @property
+    def url(self) -> str:
+        """What `HF_ENDPOINT` should be."""
+        return f"http://127.0.0.1:{self.api.port}"
+
+    def start(self) -> None:
+        """Serve from a thread of its own."""
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), name="hub", daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop serving and free the port."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 256
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing when a client hangs up, which is what clients under test do."""
+        del request, client_address
+
+
+class _Handler(BaseHTTPRequestHandler):
+    hub: Hub
+    protocol_version = "HTTP/1.1"
+    server_version = "sagepack-sandbox"
+    disable_nagle_algorithm = True
+    timeout = 600
+    status = 0
+
+    def do_GET(self) -> None:
+        self._handle(b"")
+
+    do_HEAD = do_DELETE = do_GET  # noqa: N815 - the names BaseHTTPRequestHandler calls
+
+    def do_POST(self) -> None:
+        self._handle(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name in the base class
+        """Keep quiet; `Faults.log` has the requests."""
+        del format, args
+
+    def send_response(self, code: int, message: str | None = None) -> None:
+        self.status = code
+        super().send_response(code, message)
+
+    def _handle(self, raw: bytes) -> None:
+        address = urlsplit(self.path)
+        route, token = unquote(address.path), (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        # The client posts forms where the Hub's documentation shows JSON.
+        is_json = "json" in (self.headers.get("Content-Type") or "")
+        body = json.loads(raw or b"{}") if is_json else parse_qs(raw.decode(errors="replace"))
+        call = Call(self.command, route, parse_qs(address.query), token, body)
+        with self.hub.activity.busy():
+            if route.startswith("/_sandbox/"):
+                self._send(self._control(call))
+                return
+            sent = 0
+            try:
+                sent = self._send(self._faulty(call))
+            finally:
+                request = Request(self.command, route, self.headers.get("Range"), self.status, sent)
+                self.hub.faults.record(request)
+
+    def _faulty(self, call: Call) -> Reply:
+        faults = self.hub.faults
+        if slow := faults.happen("latency", call.route, call.method):
+            time.sleep(slow.value)
+        if fault := faults.happen("status", call.route, call.method):
+            headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+            return Reply(int(fault.value), {"error": "a fault that was asked for"}, headers)
+        return self.hub.api.answer(call)
+
+    def _send(self, reply: Reply) -> int:
+        if reply.entry:
+            return send_file(self, reply.entry, reply.headers, self.hub.faults, unquote(urlsplit(self.path).path))
+        body = json.dumps(reply.document).encode()
+        self.send_response(reply.status)
+        headers = {"Content-Type": "application/json; charset=utf-8", "Content-Length": str(len(body))}
+        for name, value in {**headers, "X-Request-Id": secrets.token_hex(8), **reply.headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "HEAD":
+            return 0
+        self.wfile.write(body)
+        return len(body)
+
+    def _control(self, call: Call) -> Reply:
+        given = self.headers.get(CONTROL_HEADER) or ""
+        if not hmac.compare_digest(given.encode(), self.hub.control.encode()):
+            return Reply(403, {"error": f"the control routes need the {CONTROL_HEADER} of the sandbox's state file"})
+        try:
+            return Reply(200, _control(self.hub, call))
+        except (KeyError, TypeError, ValueError) as error:
+            return Reply(400, {"error": str(error)})
+
+
+def _control(hub: Hub, call: Call) -> Any:
+    """What the control routes do. Faults are posted as a list of documents with the attributes of `Fault`."""
+    if call.route == "/_sandbox/faults":
+        if call.method == "DELETE":
+            hub.faults.clear()
+        for document in call.body if call.method == "POST" else ():
+            hub.faults.add(Fault(**document))
+        return hub.faults.document()
+    if call.route == "/_sandbox/log":
+        return [vars(request) for request in hub.faults.log]
+    if call.route == "/_sandbox/repositories":
+        if call.method == "POST":
+            options = {key: call.body[key] for key in ("commit", "branch", "gated") if key in call.body}
+            hub.content.add(call.body["name"], Path(call.body["folder"]), **options)
+        return {name: hub.content.branches(name) for name in hub.content.names()}
+    raise ValueError(f"no control route {call.method} {call.route}")

@@ -1,0 +1,41 @@
+"""Fixtures for everybody: a sandbox in this process, on free ports of 127.0.0.1, one for each xdist worker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sagepack.sandbox.faults import Faults
+    from sagepack.sandbox.service import Service
+
+
+@pytest.fixture(scope="session")
+def _service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    from sagepack.sandbox.service import Service  # noqa: PLC0415 - unit tests do not wait for moto
+
+    service = Service(tmp_path_factory.mktemp("models"))
+    service.start()
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+def sandbox(_service: Service) -> Service:
+    """Hub and AWS as they are when they start: no faults, an empty bucket and a role.
+
+    It has hub_url, hf_token, stranger_token (no access to gated repositories), aws_url, access_key, secret_key,
+    account, region, bucket, role; `faults` of the Hub with their log of requests; `hub.content.add(name, folder)` to
+    serve more repositories; `aws` with what endpoints and S3 do wrong.
+    """
+    _service.reset()
+    return _service
+
+
+@pytest.fixture
+def faults(sandbox: Service) -> Faults:
+    """What goes wrong at the sandbox's Hub, and its log of requests."""
+    return sandbox.faults

@@ -1,0 +1,248 @@
+"""The sandbox's Hub, asked by the real huggingface_hub client."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpx2 as httpx
+import pytest
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from sagepack.sandbox import miniature
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sagepack.sandbox.faults import Faults
+    from sagepack.sandbox.service import Service
+
+SVD = miniature.SVD
+
+
+@pytest.fixture
+def api(sandbox: Service) -> HfApi:
+    return HfApi(endpoint=sandbox.hub_url, token=sandbox.hf_token)
+
+
+def download(sandbox: Service, target: Path, token: str | bool | None = None, **options: Any) -> Path:
+    from pathlib import Path
+
+    options.setdefault("revision", SVD.commit)
+    folder = snapshot_download(
+        SVD.name,
+        endpoint=sandbox.hub_url,
+        token=sandbox.hf_token if token is None else token,
+        cache_dir=target,
+        **options,
+    )
+    return Path(folder)
+
+
+def test_the_client_downloads_every_file_unchanged(sandbox: Service, tmp_path: Path) -> None:
+    folder = download(sandbox, tmp_path)
+    expected = dict(SVD.files())
+    assert {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()} == set(expected)
+    assert all((folder / path).read_bytes() == content for path, content in expected.items())
+    assert folder.name == SVD.commit
+
+
+def test_a_branch_resolves_to_the_pinned_commit(api: HfApi) -> None:
+    assert api.model_info(SVD.name, revision="main").sha == SVD.commit
+
+
+def test_model_info_knows_sizes_and_digests_of_large_files(api: HfApi) -> None:
+    siblings = {item.rfilename: item for item in api.model_info(SVD.name, files_metadata=True).siblings or []}
+    for path, content in SVD.files():
+        assert siblings[path].size == len(content)
+        lfs = siblings[path].lfs
+        assert (lfs.sha256 if lfs else None) == (
+            hashlib.sha256(content).hexdigest() if path.endswith((".safetensors", ".webp")) else None
+        )
+
+
+def test_a_tree_of_several_pages_is_the_whole_tree(api: HfApi, faults: Faults) -> None:
+    faults.page(3)
+    listed = {
+        item.path for item in api.list_repo_tree(SVD.name, recursive=True, revision=SVD.commit) if hasattr(item, "size")
+    }
+    assert {path for path, _ in SVD.files()} <= listed
+    assert len([request for request in faults.log if "/tree/" in request.path]) > 3
+
+
+def test_paths_info_and_refs_answer(api: HfApi) -> None:
+    infos = api.get_paths_info(SVD.name, ["unet/config.json", "not/there"], revision=SVD.commit)
+    assert [info.path for info in infos] == ["unet/config.json"]
+    assert [branch.target_commit for branch in api.list_repo_refs(SVD.name).branches] == [SVD.commit]
+
+
+def test_whoami_knows_the_token_only(api: HfApi) -> None:
+    assert api.whoami()["name"] == "sandbox"
+    with pytest.raises(HfHubHTTPError):
+        api.whoami(token="hf_wrong")
+
+
+def test_a_gated_repository_shows_its_listing_but_no_file_without_access(sandbox: Service, tmp_path: Path) -> None:
+    assert HfApi(endpoint=sandbox.hub_url, token=False).model_info(SVD.name).gated == "auto"
+    for token in (False, sandbox.stranger_token):
+        with pytest.raises(GatedRepoError):
+            download(sandbox, tmp_path, token=token)
+
+
+def test_gate_and_privacy_can_be_switched(sandbox: Service, faults: Faults, tmp_path: Path) -> None:
+    faults.ungate(SVD.name)
+    assert download(sandbox, tmp_path, token=False, allow_patterns="*.md")
+    faults.private(SVD.name)
+    with pytest.raises(RepositoryNotFoundError):
+        HfApi(endpoint=sandbox.hub_url, token=False).model_info(SVD.name)
+
+
+def test_missing_things_and_bad_tokens_have_their_own_errors(sandbox: Service, api: HfApi, tmp_path: Path) -> None:
+    with pytest.raises(RepositoryNotFoundError):
+        api.model_info("nobody/nothing")
+    with pytest.raises(RevisionNotFoundError):
+        api.model_info(SVD.name, revision="0" * 40)
+    with pytest.raises(RemoteEntryNotFoundError):
+        api.hf_hub_download(SVD.name, "no/such.file", revision=SVD.commit, cache_dir=tmp_path)
+    with pytest.raises(HfHubHTTPError) as caught:
+        api.model_info(SVD.name, token="hf_wrong")
+    assert caught.value.response.status_code == 401
+
+
+def test_a_missing_revision_can_be_switched_on(api: HfApi, faults: Faults) -> None:
+    faults.missing_revision(SVD.name)
+    with pytest.raises(RevisionNotFoundError):
+        api.model_info(SVD.name, revision=SVD.commit)
+
+
+def test_the_client_resumes_after_a_cut(sandbox: Service, faults: Faults, tmp_path: Path) -> None:
+    faults.cut("*/unet/diffusion_pytorch_model.safetensors", after=10_500_000)
+    folder = download(sandbox, tmp_path, allow_patterns="unet/*")
+    assert (folder / "unet/diffusion_pytorch_model.safetensors").read_bytes() == dict(SVD.files())[
+        "unet/diffusion_pytorch_model.safetensors"
+    ]
+    gets = [item for item in faults.log if item.path.endswith("model.safetensors") and item.path.startswith("/_cdn/")]
+    assert gets[0].sent == 10_500_000
+    assert gets[1].range == "bytes=10485760-"  # where the client's last whole chunk ended
+
+
+def test_a_corrupted_body_has_the_right_size_and_one_wrong_byte(
+    sandbox: Service, faults: Faults, tmp_path: Path
+) -> None:
+    faults.corrupt("*/vae/*.fp16.safetensors", at=1000)
+    folder = download(sandbox, tmp_path, allow_patterns="vae/*.fp16.safetensors")
+    got = (folder / "vae/diffusion_pytorch_model.fp16.safetensors").read_bytes()
+    true = dict(SVD.files())["vae/diffusion_pytorch_model.fp16.safetensors"]
+    assert [at for at, (one, other) in enumerate(zip(got, true, strict=True)) if one != other] == [1000]
+
+
+def test_statuses_are_given_in_turn_and_then_the_answer(sandbox: Service, faults: Faults) -> None:
+    faults.status("*/refs", 503, 429, retry_after=7)
+    address = f"{sandbox.hub_url}/api/models/{SVD.name}/refs"
+    answers = [httpx.get(address) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [503, 429, 200]
+    assert answers[0].headers["retry-after"] == "7"
+
+
+def resolved(sandbox: Service, path: str, revision: str = SVD.commit) -> str:
+    address = f"{sandbox.hub_url}/{SVD.name}/resolve/{revision}/{path}"
+    answer = httpx.head(address, headers={"Authorization": f"Bearer {sandbox.hf_token}"})
+    assert answer.status_code == 302
+    return str(answer.headers["location"])
+
+
+LARGE = "unet/diffusion_pytorch_model.fp16.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "last"),
+    [("bytes=0-9", 0, 9), ("bytes=100-", 100, -1), ("bytes=-5", -5, -1), ("bytes=7-7", 7, 7)],
+)
+def test_a_range_is_exactly_what_was_asked_for(sandbox: Service, asked: str, first: int, last: int) -> None:
+    content = dict(SVD.files())[LARGE]
+    answer = httpx.get(resolved(sandbox, LARGE), headers={"Range": asked})
+    assert answer.status_code == 206
+    size = len(content)
+    assert answer.content == content[first % size : last % size + 1]
+    assert answer.headers["content-range"] == f"bytes {first % size}-{last % size}/{size}"
+
+
+def test_a_range_past_the_end_is_416_and_an_ignored_one_is_the_whole(sandbox: Service, faults: Faults) -> None:
+    address, size = resolved(sandbox, LARGE), len(dict(SVD.files())[LARGE])
+    assert httpx.get(address, headers={"Range": f"bytes={size}-"}).status_code == 416
+    faults.ignore_range()
+    answer = httpx.get(address, headers={"Range": "bytes=5-9"})
+    assert (answer.status_code, len(answer.content)) == (200, size)
+
+
+def test_a_truncated_body_claims_to_be_whole(sandbox: Service, faults: Faults) -> None:
+    faults.truncate("*", keep=10)
+    answer = httpx.get(resolved(sandbox, LARGE))
+    assert (len(answer.content), answer.headers["content-length"]) == (10, "10")
+
+
+def test_signed_addresses_expire_and_cannot_be_made_up(sandbox: Service, faults: Faults) -> None:
+    address = resolved(sandbox, LARGE)
+    assert httpx.get(address).status_code == 200
+    assert httpx.get(address.replace("Signature=", "Signature=0")).status_code == 403
+    faults.expire("*/unet/*")
+    assert [httpx.get(address).status_code for _ in range(2)] == [403, 200]
+    faults.link_lifetime(-1)
+    assert httpx.get(resolved(sandbox, LARGE)).status_code == 403
+
+
+def test_lfs_files_come_from_another_origin_and_small_files_do_not(sandbox: Service) -> None:
+    assert resolved(sandbox, LARGE).startswith("http://localhost:")
+    headers = {"Authorization": f"Bearer {sandbox.hf_token}"}
+    answer = httpx.head(f"{sandbox.hub_url}/{SVD.name}/resolve/main/unet/config.json", headers=headers)
+    assert (answer.status_code, answer.headers["x-repo-commit"]) == (200, SVD.commit)
+
+
+def test_paths_do_not_leave_the_repository(sandbox: Service) -> None:
+    headers = {"Authorization": f"Bearer {sandbox.hf_token}"}
+    for path in ("%2e%2e/%2e%2e/x", "unet/%2e%2e/model_index.json", "unet//config.json", "%2fetc/passwd"):
+        answer = httpx.get(f"{sandbox.hub_url}/{SVD.name}/resolve/main/{path}", headers=headers)
+        assert answer.status_code == 404, path
+
+
+def test_faults_are_switched_over_http_with_the_token_only(sandbox: Service) -> None:
+    address = f"{sandbox.hub_url}/_sandbox/faults"
+    wanted = [{"kind": "status", "path": "*/refs", "value": 500, "times": 1}]
+    assert httpx.post(address, json=wanted).status_code == 403
+    control = {"X-Sandbox-Token": sandbox.hub.control}
+    assert httpx.post(address, json=wanted, headers=control).json()[0]["kind"] == "status"
+    assert httpx.get(f"{sandbox.hub_url}/api/models/{SVD.name}/refs").status_code == 500
+    assert httpx.post(address, json=[{"kind": "fire"}], headers=control).status_code == 400
+    assert httpx.delete(address, headers=control).json() == []
+
+
+def test_a_repository_can_be_added_and_moves_on_with_a_second_commit(
+    sandbox: Service, api: HfApi, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+        (folder / "config.json").write_text(folder.name)
+    before = sandbox.hub.content.add("me/mine", first)
+    after = sandbox.hub.content.add("me/mine", second)
+    assert before != after == api.model_info("me/mine").sha
+    for commit, text in ((before, "first"), (after, "second")):
+        file = api.hf_hub_download("me/mine", "config.json", revision=commit, cache_dir=tmp_path / "cache")
+        assert open(file).read() == text  # noqa: PTH123, SIM115
+
+
+def test_latency_and_rate_slow_an_answer_down(sandbox: Service, faults: Faults) -> None:
+    address = resolved(sandbox, "vae/diffusion_pytorch_model.fp16.safetensors")
+    faults.latency(0.1)
+    faults.rate(4_000_000)
+    began = time.monotonic()
+    assert len(httpx.get(address).content) == 840_724
+    assert time.monotonic() - began > 0.3
