@@ -91,7 +91,8 @@ def unet(small: int, large: int, context: int, added: int) -> Named:
     """`UNetSpatioTemporalConditionModel` of two levels, attention on the outer one, one layer per block.
 
     Args:
-        small, large: channels of the outer and the inner level.
+        small: channels of the outer level.
+        large: channels of the inner level.
         context: width of the image embedding.
         added: width of the added time ids.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx2 as httpx
@@ -20,8 +21,6 @@ from huggingface_hub.errors import (
 from sagepack.sandbox import miniature
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sagepack.sandbox.faults import Faults
     from sagepack.sandbox.service import Service
 
@@ -34,8 +33,6 @@ def api(sandbox: Service) -> HfApi:
 
 
 def download(sandbox: Service, target: Path, token: str | bool | None = None, **options: Any) -> Path:
-    from pathlib import Path
-
     options.setdefault("revision", SVD.commit)
     folder = snapshot_download(
         SVD.name,
@@ -105,7 +102,7 @@ def test_gate_and_privacy_can_be_switched(sandbox: Service, faults: Faults, tmp_
         HfApi(endpoint=sandbox.hub_url, token=False).model_info(SVD.name)
 
 
-def test_missing_things_and_bad_tokens_have_their_own_errors(sandbox: Service, api: HfApi, tmp_path: Path) -> None:
+def test_missing_things_and_bad_tokens_have_their_own_errors(api: HfApi, tmp_path: Path) -> None:
     with pytest.raises(RepositoryNotFoundError):
         api.model_info("nobody/nothing")
     with pytest.raises(RevisionNotFoundError):
@@ -236,7 +233,7 @@ def test_a_repository_can_be_added_and_moves_on_with_a_second_commit(
     assert before != after == api.model_info("me/mine").sha
     for commit, text in ((before, "first"), (after, "second")):
         file = api.hf_hub_download("me/mine", "config.json", revision=commit, cache_dir=tmp_path / "cache")
-        assert open(file).read() == text  # noqa: PTH123, SIM115
+        assert Path(file).read_text() == text
 
 
 def test_latency_and_rate_slow_an_answer_down(sandbox: Service, faults: Faults) -> None:
