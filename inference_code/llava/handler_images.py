@@ -113,7 +113,13 @@ def picture(value: object, name: str) -> Image:
             raise ValueError(f"{name} is not a picture: it begins with {content[:8]!r}; {ACCEPTED} is taken")
         try:
             image = Image.open(io.BytesIO(content), formats=[form])  # no other decoder of PIL's sees the bytes
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except (
+            OSError,
+            ValueError,
+            SyntaxError,
+            Image.DecompressionBombError,
+            Image.DecompressionBombWarning,
+        ) as error:
             raise ValueError(f"{name} cannot be read as {form}: {error}") from None
     if image.width * image.height > MAX_PIXELS:  # known from the header: nothing was decompressed yet
         raise ValueError(f"{name} has {image.width:,} x {image.height:,} pixels; at most {MAX_PIXELS:,} are taken")
@@ -127,6 +133,8 @@ def _flat(image: Any) -> Image:
     """In RGB; what is transparent becomes white, as a browser shows it."""
     from PIL import Image
 
+    if image.mode.startswith("I"):  # 16 bits of grey, which `convert` would clip at 255
+        image = image.point(lambda value: value * (1 / 256)).convert("L")
     if image.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in image.info:
         image = image.convert("RGBA")
         ground = Image.new("RGBA", image.size, "white")
