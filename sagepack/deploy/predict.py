@@ -5,7 +5,6 @@ from __future__ import annotations
 import mimetypes
 import uuid
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sagepack.deploy.pace import Pace
@@ -14,6 +13,8 @@ from sagepack.remote import exchange, sagemaker
 from sagepack.remote.logs import group_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sagepack.progress import Progress
     from sagepack.remote.aws import Aws
     from sagepack.spec import AsyncInference, Endpoint
@@ -75,25 +76,24 @@ def predict(
     inference_id = uuid.uuid4().hex
     source = f"{input_prefix(endpoint.asynchronous)}{inference_id}"
     exchange.put(aws, source, body, kind)
+    call = {
+        "EndpointName": endpoint.name,
+        "InputLocation": source,
+        "ContentType": kind,
+        "Accept": accept,
+        "InferenceId": inference_id,
+        # The clock of the invocation itself; the queue has its own, so an impatient caller does not shorten it.
+        "InvocationTimeoutSeconds": min(max(int(timeout), 900), LONGEST_INVOCATION),
+    }
     try:
-        places = sagemaker.invoke_async(
-            aws,
-            {
-                "EndpointName": endpoint.name,
-                "InputLocation": source,
-                "ContentType": kind,
-                "Accept": accept,
-                "InferenceId": inference_id,
-                "InvocationTimeoutSeconds": max(1, min(int(timeout), LONGEST_INVOCATION)),
-            },
-        )
-        answer = _wait(aws, endpoint.name, inference_id, places, progress, timeout, pace)
+        sent = _Sent(endpoint.name, inference_id, *sagemaker.invoke_async(aws, call))
+        answer = _wait(aws, sent, progress, timeout, pace)
     except _GivenUpError:
         raise
     except SagepackError:
-        exchange.delete(aws, source)
+        _forget(aws, source, progress)
         raise
-    exchange.delete(aws, source)
+    _forget(aws, source, progress)
     return answer
 
 
@@ -118,46 +118,55 @@ class _GivenUpError(RemoteError):
     """Nothing came in time."""
 
 
-def _wait(
-    aws: Aws,
-    endpoint: str,
-    inference_id: str,
-    places: tuple[str, str | None],
-    progress: Progress,
-    timeout: float,
-    pace: Pace,
-) -> Answer:
-    output, failure = places
+@dataclass(frozen=True)
+class _Sent:
+    """A request under way, and the two places of which one will get an object."""
+
+    endpoint: str
+    inference_id: str
+    output: str
+    failure: str | None
+
+
+def _wait(aws: Aws, sent: _Sent, progress: Progress, timeout: float, pace: Pace) -> Answer:
     start, told, pause = pace.clock(), pace.clock(), min(_FIRST_WAIT, pace.poll)
-    progress.note(f"sent request {inference_id}; waiting for {output}")
+    progress.note(f"sent request {sent.inference_id}; waiting for {sent.output}")
     while True:
-        if (body := exchange.get(aws, output)) is not None:
-            return Answer(body, output, inference_id, pace.clock() - start)
-        if failure is not None and (text := exchange.get(aws, failure)) is not None:
+        if (body := exchange.get(aws, sent.output)) is not None:
+            return Answer(body, sent.output, sent.inference_id, pace.clock() - start)
+        if sent.failure is not None and (text := exchange.get(aws, sent.failure)) is not None:
             raise RemoteError(
-                f"the endpoint failed on request {inference_id}: {_text(text)}",
-                where=failure,
-                fix=f"the container's log is in log group {group_of(endpoint)}",
+                f"the endpoint failed on request {sent.inference_id}: {_text(text)}",
+                where=sent.failure,
+                fix=f"the container's log is in log group {group_of(sent.endpoint)}",
             )
         now = pace.clock()
         if now - start >= timeout:
-            raise _given_up(aws, endpoint, output, timeout)
+            raise _given_up(aws, sent, timeout)
         if now - told >= pace.again:
-            progress.note(f"no answer yet after {int(now - start)} s; {_state(aws, endpoint)}")
+            progress.note(f"no answer yet after {int(now - start)} s; {_state(aws, sent.endpoint)}")
             told = now
         pace.sleep(min(pause, max(0.0, start + timeout - now)))
         pause = min(pause * 2, pace.poll)
 
 
-def _given_up(aws: Aws, endpoint: str, output: str, timeout: float) -> RemoteError:
+def _given_up(aws: Aws, sent: _Sent, timeout: float) -> RemoteError:
     fix = (
-        f"{_state(aws, endpoint)}; the request stays in the queue (6 hours at most) and its answer will appear at that URI. "
+        f"{_state(aws, sent.endpoint)}; the request stays in the queue (6 hours at most) and its answer will appear at that URI. "
         "An endpoint that sleeps needs several minutes to wake, and requests before this one come first: wait longer with "
-        f"--timeout, or look at ApproximateBacklogSize and at log group {group_of(endpoint)}"
+        f"--timeout, or look at ApproximateBacklogSize and at log group {group_of(sent.endpoint)}"
     )
-    if exchange.forbidden(aws, output):
+    if exchange.forbidden(aws, sent.output):
         fix = f"S3 forbids looking: allow the caller s3:GetObject there and s3:ListBucket on the bucket; {fix}"
-    return _GivenUpError(f"no answer after {int(timeout)} s", where=output, fix=fix)
+    return _GivenUpError(f"no answer after {int(timeout)} s", where=sent.output, fix=fix)
+
+
+def _forget(aws: Aws, source: str, progress: Progress) -> None:
+    """Delete the input object; a caller who may not delete still gets the answer."""
+    try:
+        exchange.delete(aws, source)
+    except SagepackError as error:
+        progress.note(f"the request stays at {source}: {error.message}")
 
 
 def _state(aws: Aws, endpoint: str) -> str:

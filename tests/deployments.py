@@ -1,0 +1,111 @@
+"""Specs, deployments and a botocore judge for the tests of the deployment."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from typing import Any
+
+import botocore.session
+from botocore.validate import ParamValidator
+
+from sagepack import spec as nouns
+from sagepack.deploy.deployment import Deployment
+from sagepack.digest import Digest
+from sagepack.lock import Lock
+
+ROLE = "arn:aws:iam::123456789012:role/sagepack-sandbox"
+BUCKET = "sagepack-sandbox"
+IMAGE = "2.6.0-transformers4.51.3-gpu-py312-cu124-ubuntu22.04"
+MANIFEST = Digest.sha256(b"a manifest")
+# Patterns in the words of Java, which Python does not speak.
+_JAVA = re.compile(r"\\[pu]")
+
+
+def endpoint(name: str = "svd", **changes: Any) -> nouns.Endpoint:
+    asynchronous = nouns.AsyncInference(f"s3://{BUCKET}/async/{name}/output/", f"s3://{BUCKET}/async/{name}/failure/")
+    values: dict[str, Any] = {"instance_type": "ml.g5.2xlarge", "asynchronous": asynchronous, "tags": {"team": "video"}}
+    return nouns.Endpoint(name, **{**values, **changes})
+
+
+def spec(name: str = "svd", *, environment: dict[str, str] | None = None, **changes: Any) -> nouns.Spec:
+    layout = changes.pop("layout", "archive")
+    return nouns.Spec(
+        name=name,
+        env="local",
+        model=nouns.ModelSource("stabilityai/stable-video-diffusion-img2vid-xt-1-1", "0" * 40),
+        code=nouns.Code("inference_code/svd"),
+        image=nouns.Image("huggingface-pytorch-inference", IMAGE),
+        environment={"MMS_MAX_RESPONSE_SIZE": "100000000"} if environment is None else environment,
+        artifact=nouns.Artifact(f"s3://{BUCKET}/models", layout=layout),
+        aws=nouns.Aws("123456789012", "us-east-1", ROLE),
+        endpoint=endpoint(changes.pop("endpoint_name", name), **changes),
+        sample=None,
+        sandbox=True,
+    )
+
+
+def lock() -> Lock:
+    return Lock(
+        asked=Digest.sha256(b"asked"),
+        model="stabilityai/stable-video-diffusion-img2vid-xt-1-1",
+        commit="0" * 40,
+        files=(),
+        left_out=(0, 0),
+        image=f"huggingface-pytorch-inference:{IMAGE}",
+        image_digest=Digest.sha256(b"image"),
+        image_registry="763104351884.dkr.ecr.us-east-1.amazonaws.com",
+    )
+
+
+def deployment(name: str = "svd", *, manifest: Digest = MANIFEST, **changes: Any) -> Deployment:
+    declared = spec(name, **changes)
+    end = "" if declared.artifact.layout == "prefix" else "model.tar.gz"
+    return Deployment.of(declared, lock(), f"s3://{BUCKET}/models/{name}/{manifest.short}/{end}", manifest)
+
+
+def changed(value: Deployment, **changes: Any) -> Deployment:
+    """The same deployment with another setting of the endpoint."""
+    return dataclasses.replace(value, endpoint=dataclasses.replace(value.endpoint, **changes))
+
+
+def violations(service: str, operation: str, request: dict[str, Any]) -> list[str]:
+    """What AWS would refuse of `request`: botocore's own checks, and the bounds it knows and leaves to the service."""
+    model = _service(service).operation_model(operation).input_shape
+    report = ParamValidator().validate(request, model).generate_report()
+    return ([str(report)] if report else []) + _beyond(model, request, operation)
+
+
+@functools.cache
+def _service(name: str) -> Any:
+    return botocore.session.get_session().get_service_model(name)
+
+
+def _beyond(shape: Any, value: Any, path: str) -> list[str]:
+    if shape.type_name == "structure":
+        return [text for key, inner in value.items() for text in _beyond(shape.members[key], inner, f"{path}.{key}")]
+    if shape.type_name == "list":
+        size = (
+            [f"{path} is longer than {shape.metadata['max']}"] if len(value) > shape.metadata.get("max", 1000) else []
+        )
+        return size + [text for inner in value for text in _beyond(shape.member, inner, path)]
+    if shape.type_name == "map":
+        return [t for k, v in value.items() for t in (*_beyond(shape.key, k, path), *_beyond(shape.value, v, path))]
+    found: list[str] = []
+    size: Any = value
+    most, pattern = shape.metadata.get("max"), shape.metadata.get("pattern")
+    if shape.type_name == "string":
+        size = len(value)
+        if pattern and not _JAVA.search(pattern) and not re.fullmatch(_python(pattern), value):
+            found.append(f"{path}: {value!r} is not {pattern}")
+        if getattr(shape, "enum", None) and value not in shape.enum:
+            found.append(f"{path}: {value!r} is none of the enum")
+    if most is not None and not isinstance(value, bool) and size > most:
+        found.append(f"{path}: {value!r} is over {most}")
+    return found
+
+
+def _python(pattern: str) -> str:
+    # AWS writes `[^/]` for the bucket where any number of characters is meant: `s3://bucket/...` is its own example.
+    return pattern.replace("([^/])/?", "([^/]+)/?")
