@@ -5,15 +5,22 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import botocore.session
+from botocore.stub import Stubber
 from botocore.validate import ParamValidator
 
 from sagepack import spec as nouns
 from sagepack.deploy.deployment import Deployment
+from sagepack.deploy.pace import Pace
 from sagepack.digest import Digest
 from sagepack.lock import Lock
+from sagepack.remote.aws import Aws, AwsConnection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 ROLE = "arn:aws:iam::123456789012:role/sagepack-sandbox"
 BUCKET = "sagepack-sandbox"
@@ -93,15 +100,13 @@ def _beyond(shape: Any, value: Any, path: str) -> list[str]:
     if shape.type_name == "map":
         return [t for k, v in value.items() for t in (*_beyond(shape.key, k, path), *_beyond(shape.value, v, path))]
     found: list[str] = []
-    size: Any = value
+    length: Any = len(value) if shape.type_name == "string" else value
     most, pattern = shape.metadata.get("max"), shape.metadata.get("pattern")
-    if shape.type_name == "string":
-        size = len(value)
-        if pattern and not _JAVA.search(pattern) and not re.fullmatch(_python(pattern), value):
-            found.append(f"{path}: {value!r} is not {pattern}")
-        if getattr(shape, "enum", None) and value not in shape.enum:
-            found.append(f"{path}: {value!r} is none of the enum")
-    if most is not None and not isinstance(value, bool) and size > most:
+    if pattern and not _JAVA.search(pattern) and not re.fullmatch(_python(pattern), value):
+        found.append(f"{path}: {value!r} is not {pattern}")
+    if getattr(shape, "enum", None) and value not in shape.enum:
+        found.append(f"{path}: {value!r} is none of the enum")
+    if most is not None and not isinstance(value, bool) and length > most:
         found.append(f"{path}: {value!r} is over {most}")
     return found
 
@@ -109,3 +114,43 @@ def _beyond(shape: Any, value: Any, path: str) -> list[str]:
 def _python(pattern: str) -> str:
     # AWS writes `[^/]` for the bucket where any number of characters is meant: `s3://bucket/...` is its own example.
     return pattern.replace("([^/])/?", "([^/]+)/?")
+
+
+class Told:
+    """Progress that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    @contextmanager
+    def bar(self, label: str, total: int) -> Iterator[Callable[[int], None]]:  # noqa: ARG002 - nothing here has bytes to show
+        yield lambda _count: None
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.notes)
+
+
+class Time:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def pace(self, limit: float = 5400.0) -> Pace:
+        return Pace(poll=15.0, limit=limit, sleep=self.sleep, clock=lambda: self.now)
+
+
+def stubbed(*services: str) -> tuple[Aws, dict[str, Stubber]]:
+    """A session whose clients answer what their stubbers are given, in that order, and nothing else."""
+    aws = Aws(AwsConnection("us-east-1", access_key="AKIA", secret_key="none"))
+    stubs = {service: Stubber(aws.client(service)) for service in services}
+    for stub in stubs.values():
+        stub.activate()
+    return aws, stubs

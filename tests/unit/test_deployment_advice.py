@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pytest
+
+from sagepack.deploy.advice import TABLE, advice, advised
+from sagepack.errors import IntegrityError, RemoteError, UserError
+
+TEXTS = [
+    (
+        (
+            "The account-level service limit 'ml.g5.2xlarge for endpoint usage' is 0 Instances, with current utilization of 0 "
+            "Instances and a request delta of 1 Instances."
+        ),
+        "higher quota 'ml.g5.2xlarge for endpoint usage'",
+        True,
+    ),
+    (
+        "Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity error. Please retry.",
+        "run the command again later",
+        False,
+    ),
+    (
+        (
+            "The primary container for production variant AllTraffic did not pass the ping health check. Please check CloudWatch "
+            "logs for this endpoint."
+        ),
+        "container_startup_health_check_timeout_in_seconds",
+        True,
+    ),
+    ("Could not find model data at s3://b/models/x/model.tar.gz.", "invoke upload", True),
+    ("Could not access model data at s3://b/x. Please ensure that the role can", "s3:GetObject", True),
+    (
+        "Role arn:aws:iam::1:role/x cannot pull 7.dkr.ecr.us-east-1.amazonaws.com/x. Ensure that",
+        "ecr:BatchGetImage",
+        True,
+    ),
+    ("CannotStartContainerError. Please ensure the model container can be invoked with 'docker run'", "driver", True),
+    ("Failed to extract model data archive from URL s3://b/x", "artifact.layout: prefix", True),
+    ("VolumeSize parameter is not allowed for the selected Instance type ml.g4dn.xlarge", "volume_size_in_gb", True),
+    ("User: arn is not authorized to perform: iam:PassRole on resource", "iam:PassRole", True),
+    ('Cannot update in-progress endpoint "arn:x".', "another deployment", False),
+    ("it does not have application-autoscaling:DeregisterScalableTarget permission", "allow the caller", True),
+    ("Could not assume role arn:aws:iam::1:role/x. Please ensure that the role exists", "trust policy", True),
+]
+
+
+@pytest.mark.parametrize(("text", "fix", "user"), TEXTS)
+def test_each_refusal_of_aws_has_its_way_out(text: str, fix: str, user: bool) -> None:
+    found = advice(text)
+    assert found is not None
+    assert fix in found.fix
+    assert found.user is user
+
+
+def test_every_row_of_the_table_is_for_some_text() -> None:
+    used = {found.pattern for text, _, _ in TEXTS if (found := advice(text))}
+    assert used == {entry.pattern for entry in TABLE}
+
+
+def test_unknown_texts_get_no_advice() -> None:
+    assert advice("something else") is None
+
+
+@pytest.mark.parametrize(("text", "kind"), [(TEXTS[0][0], UserError), (TEXTS[1][0], RemoteError)])
+def test_advice_decides_who_can_mend_an_error(text: str, kind: type[Exception]) -> None:
+    with pytest.raises(kind) as caught, advised():
+        raise RemoteError(text, where="endpoint svd")
+    assert "endpoint svd" in str(caught.value)
+
+
+@pytest.mark.parametrize("error", [RemoteError("something else"), IntegrityError("other bytes")])
+def test_other_errors_pass_as_they_are(error: Exception) -> None:
+    with pytest.raises(type(error)) as caught, advised():
+        raise error
+    assert caught.value is error
