@@ -6,27 +6,24 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from sagepack.sandbox.activity import Activity
+from sagepack.sandbox.process import ACCOUNT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-ACCOUNT = "123456789012"
 REGION = "us-east-1"
 BUCKET = "sagepack-sandbox"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/sagepack-sandbox"
-ACCESS_KEY = "AKIASANDBOX000000000"
-SECRET_KEY = "sandbox"  # noqa: S105 - moto checks no signature
 
 
 class AwsServer:
     """The server. It listens from `start` to `stop`; what it holds lives in this process, so make one in a process."""
 
     def __init__(self, activity: Activity | None = None) -> None:
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
         from werkzeug.serving import make_server
 
-        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
-
-        class Quiet(MotoRequestHandler):  # type: ignore[misc]
+        class Quiet(MotoRequestHandler):
             disable_nagle_algorithm = True
 
             def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002
@@ -73,5 +70,5 @@ class AwsServer:
             permissions_boundary=None,
             description="what endpoints of the sandbox run as",
             tags=[],
-            max_session_duration=3600,
+            max_session_duration="3600",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import os
 import secrets
 import threading
 import time
@@ -156,4 +157,6 @@ def _control(hub: Hub, call: Call) -> Any:
             options = {key: call.body[key] for key in ("commit", "branch", "gated") if key in call.body}
             hub.content.add(call.body["name"], Path(call.body["folder"]), **options)
         return {name: hub.content.branches(name) for name in hub.content.names()}
+    if call.route == "/_sandbox/alive":
+        return {"pid": os.getpid()}
     raise ValueError(f"no control route {call.method} {call.route}")

@@ -17,15 +17,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from sagepack.sandbox.process import HF_TOKEN
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sagepack.sandbox.content import Content, Entry, Repository
     from sagepack.sandbox.faults import Faults
 
-TOKEN = "hf_sandbox"  # noqa: S105 - it opens nothing but miniatures
-"""The token that was granted access to every gated repository."""
-STRANGER_TOKEN = "hf_sandbox_stranger"  # noqa: S105 - as above
+STRANGER_TOKEN = "hf_sandbox_stranger"  # noqa: S105 - it opens nothing
 """A valid token without access to gated or private repositories."""
 
 _LINK_SECONDS = 3600.0
@@ -97,15 +97,15 @@ class HubApi:
 
     def _open(self, call: Call, name: str, revision: str, *, files: bool = False) -> tuple[Repository, str]:
         """The repository and commit, after the checks of the Hub in the Hub's order."""
-        if call.token not in {"", TOKEN, STRANGER_TOKEN}:
+        if call.token not in {"", HF_TOKEN, STRANGER_TOKEN}:
             raise Refusal(401, "", "Invalid credentials in Authorization header")
         repository = self._content.repository(name)
-        if repository is None or (self._faults.find("private", name) and call.token != TOKEN):
+        if repository is None or (self._faults.find("private", name) and call.token != HF_TOKEN):
             raise Refusal(404 if call.token else 401, "RepoNotFound", "Repository not found")
         commit = None if self._faults.find("missing_revision", name) else repository.commit(revision)
         if commit is None:
             raise Refusal(404, "RevisionNotFound", f"Invalid rev id: {revision}")
-        if files and self._gated(repository) and call.token != TOKEN:
+        if files and self._gated(repository) and call.token != HF_TOKEN:
             restricted = f"Access to model {name} is restricted"
             if call.token:
                 raise Refusal(403, "GatedRepo", f"{restricted} and you are not in the authorized list.")
@@ -117,7 +117,7 @@ class HubApi:
         return closed or self._faults.find("gate", repository.name) is not None
 
     def _whoami(self, call: Call) -> Reply:
-        if call.token not in {TOKEN, STRANGER_TOKEN}:
+        if call.token not in {HF_TOKEN, STRANGER_TOKEN}:
             raise Refusal(401, "", "Invalid username or password.")
         access = {"accessToken": {"displayName": "sandbox", "role": "read"}}
         return Reply(200, {"type": "user", "id": "0" * 24, "name": "sandbox", "orgs": [], "auth": access})

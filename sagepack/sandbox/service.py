@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING
 
-from sagepack.sandbox import aws, hub_api
+from sagepack.sandbox import aws, hub_api, process
 from sagepack.sandbox.activity import Activity
 from sagepack.sandbox.hub import Hub
 
@@ -19,19 +20,21 @@ class Service:
 
     Attributes:
         activity: what is under way on either server.
+        control: the value of `X-Sandbox-Token` that opens the control routes of both.
         hub: the Hub, with `content`, `faults` and the log of requests.
         aws: AWS.
     """
 
-    hf_token = hub_api.TOKEN
+    hf_token = process.HF_TOKEN
     stranger_token = hub_api.STRANGER_TOKEN
-    access_key, secret_key = aws.ACCESS_KEY, aws.SECRET_KEY
-    account, region, bucket, role = aws.ACCOUNT, aws.REGION, aws.BUCKET, aws.ROLE
+    access_key, secret_key = process.ACCESS_KEY, process.SECRET_KEY
+    account, region, bucket, role = process.ACCOUNT, aws.REGION, aws.BUCKET, aws.ROLE
 
     def __init__(self, models: Path) -> None:
         self.activity = Activity()
         self.models = models
-        self.hub = Hub(self.activity)
+        self.control = secrets.token_hex(16)
+        self.hub = Hub(self.activity, control=self.control)
         self.aws = aws.AwsServer(self.activity)
 
     @property
