@@ -7,8 +7,10 @@ again and a message can say where it was removed; `Node.plain` leaves nulls out.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from sagepack.yamlfile import Node
+if TYPE_CHECKING:
+    from sagepack.yamlfile import Node
 
 
 def merge(base: Node, over: Node) -> Node:

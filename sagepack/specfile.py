@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 
 # Maps whose values are text: `PORT: 8080` and `DEBUG: true` mean what was written, not a number and a boolean.
 TEXT_MAPS = (("environment",), ("artifact", "tags"), ("endpoint", "tags"))
+# On a command line nobody writes quotes within quotes: there these are text whatever they look like.
+_TEXT_KEYS = {
+    ("name",),
+    ("model", "revision"),
+    ("image", "tag"),
+    ("image", "account"),
+    ("aws", "account"),
+    ("artifact", "expected_bucket_owner"),
+}
 _SEGMENT = re.compile(r'"([^"]+)"|([^".=\s]+)')
 
 
@@ -58,7 +67,9 @@ def _existing(config: Path, root: Path) -> Path:
     known = sorted(_name(path, root) for path in config.parent.glob("*.yaml"))
     close = did_you_mean(_name(config, root), known)
     raise UserError(
-        "there is no such spec", where=_name(config, root), fix=close or (known and f"there are: {one_of(known)}") or None
+        "there is no such spec",
+        where=_name(config, root),
+        fix=close or (known and f"there are: {one_of(known)}") or None,
     )
 
 
@@ -94,7 +105,9 @@ def _file(path: Path, number: int, root: Path, problems: list[Problem]) -> Node:
         return empty
     if node is None or node.value is None:
         if number == 0:
-            problems.append(Problem(str(at(0, 0)), "", "the spec is empty", "`invoke new NAME` makes one to start from"))
+            problems.append(
+                Problem(str(at(0, 0)), "", "the spec is empty", "`invoke new NAME` makes one to start from")
+            )
         return empty
     if not isinstance(node.value, dict):
         problems.append(Problem(str(node.place), "", f"this is {kind(node.value)}, not a map of keys and values"))
@@ -125,12 +138,14 @@ def _setting(text: str, number: int, problems: list[Problem]) -> Node:
     key, equals, value = _split_quoted(text)
     path = _key_path(key)
     if not equals or not path:
-        fix = "write key=value, such as endpoint.instance_type=ml.g5.xlarge; quote a key that holds a dot: tags.\"a.b\"=c"
+        fix = 'write key=value, such as endpoint.instance_type=ml.g5.xlarge; quote a key that holds a dot: tags."a.b"=c'
         problems.append(Problem(name, "", "this is not a setting", fix))
         return Node({}, place, place)
     reader = Reader(lambda _line, _column: place)
     node = reader.read(value) or Node(None, place, place)
     problems.extend(reader.problems)
+    if path in _TEXT_KEYS:
+        node = _scalar_text(node)
     for segment in reversed(path):
         node = Node({segment: node}, place, place)
     return node

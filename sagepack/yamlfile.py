@@ -29,10 +29,12 @@ _NULL = re.compile(r"~|null|Null|NULL|")
 _INTEGER = re.compile(r"[-+]?\d{1,400}", re.ASCII)
 _OTHER_BASE = re.compile(r"0o[0-7]{1,100}|0x[0-9a-fA-F]{1,100}")
 _FLOAT = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?", re.ASCII)
-_BOOLEANS = {text: value for value, word in ((True, "true"), (False, "false")) for text in (word, word.title(), word.upper())}
+_BOOLEANS = {
+    text: value for value, word in ((True, "true"), (False, "false")) for text in (word, word.title(), word.upper())
+}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Place:
     """A place in a source, ordered as a reader meets it.
 
@@ -115,7 +117,9 @@ class Reader:
         except _TooMuchError as error:
             self._problem(error.place, str(error), error.fix)
         except yaml.reader.ReaderError as error:
-            self._problem(self._offset(text, error.position), f"the character {chr(error.character)!r} is not allowed in YAML")
+            self._problem(
+                self._offset(text, error.position), f"the character {chr(error.character)!r} is not allowed in YAML"
+            )
         except yaml.MarkedYAMLError as error:
             self._syntax(text, error)
         return None
@@ -158,9 +162,13 @@ class Reader:
             if name is None:
                 self._problem(place, "this key is not a word; keys are plain text")
             elif name in entries:
-                self._problem(place, f"the key {name!r} stands twice; first at {entries[name].key}", "remove one of them")
+                self._problem(
+                    place, f"the key {name!r} stands twice; first at {entries[name].key}", "remove one of them"
+                )
             elif name == "<<":
-                self._problem(place, "merge keys are not supported", "write the values out, or put them into an overlay")
+                self._problem(
+                    place, "merge keys are not supported", "write the values out, or put them into an overlay"
+                )
             else:
                 entries[name] = node
         return entries

@@ -1,0 +1,103 @@
+"""The inference code and the sample: what is on this disk. Cheap, and to be looked at again when files changed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from sagepack.rules.facts import Finding
+from sagepack.words import did_you_mean, one_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sagepack.rules.facts import Facts
+
+_PATH = ("code", "path")
+MAX_REQUEST = 10**9  # bytes of an asynchronous request (SageMaker developer guide, "Asynchronous inference")
+
+
+def check(facts: Facts) -> Iterator[Finding]:
+    """Everything that depends on files: the folder of inference code and the sample request."""
+    yield from _folder(facts)
+    yield from _sample(facts)
+
+
+def _folder(facts: Facts) -> Iterator[Finding]:
+    name = facts.text(*_PATH)
+    if name is None:
+        return
+    folder = facts.root / name
+    if problem := _outside(folder, facts.root):
+        yield Finding(_PATH, f"{name!r} {problem}")
+    elif not folder.is_dir():
+        siblings = [path.relative_to(facts.root).as_posix() for path in folder.parent.glob("*") if path.is_dir()]
+        what = "is a file, not a folder" if folder.is_file() else "does not exist"
+        yield Finding(
+            _PATH,
+            f"{name!r} {what}",
+            did_you_mean(name, siblings) or (f"there are: {one_of(sorted(siblings))}" if siblings else None),
+        )
+    else:
+        yield from _contents(facts, folder)
+
+
+def _contents(facts: Facts, folder: Path) -> Iterator[Finding]:
+    program = facts.text("environment", "SAGEMAKER_PROGRAM") or "inference.py"
+    if not program.endswith(".py") or "/" in program:
+        yield Finding(
+            ("environment", "SAGEMAKER_PROGRAM"),
+            f"{program!r} is not the name of a file at the top of the code, such as inference.py",
+        )
+    elif not (folder / program).is_file():
+        scripts = [path.name for path in folder.glob("*.py")]
+        fix = did_you_mean(program, scripts) or "write it, or name another one in the variable SAGEMAKER_PROGRAM"
+        yield Finding(_PATH, f"{folder.name!r} holds no {program}: the container would serve without your code", fix)
+    if (folder / "__init__.py").exists():
+        message = "__init__.py at the top makes code/ a package that hides Python's own module code, which pdb and others import"
+        yield Finding(_PATH, message, f"remove {folder.name}/__init__.py")
+    for path in sorted(folder.glob("*")):
+        if path.stem in sys.stdlib_module_names and (path.suffix == ".py" or (path / "__init__.py").exists()):
+            message = f"{path.name} hides Python's own module {path.stem} from everything in the container"
+            yield Finding(_PATH, message, "give it another name")
+    if (folder / "requirements.txt").exists() and facts.texts("code", "requirements"):
+        message = "requirements are listed here and in requirements.txt of the code; the package can hold one list"
+        yield Finding(("code", "requirements"), message, "keep this list, which is locked, and remove the file")
+
+
+def _sample(facts: Facts) -> Iterator[Finding]:
+    sample, name = facts.get("sample"), facts.text("sample", "file")
+    if not isinstance(sample, dict):
+        return
+    if ("request" in sample) == ("file" in sample):
+        have = "both are given" if "request" in sample else "neither is given"
+        yield Finding(("sample",), f"a sample has either request or file; {have}")
+    elif name is not None:
+        yield from _sample_file(facts, name)
+
+
+def _sample_file(facts: Facts, name: str) -> Iterator[Finding]:
+    path, key = facts.root / name, ("sample", "file")
+    if problem := _outside(path, facts.root):
+        yield Finding(key, f"{name!r} {problem}")
+    elif not path.is_file():
+        have = [other.relative_to(facts.root).as_posix() for other in path.parent.glob("*") if other.is_file()]
+        yield Finding(key, f"{name!r} does not exist", did_you_mean(name, have))
+    elif path.stat().st_size > MAX_REQUEST:
+        yield Finding(key, f"{name!r} has {path.stat().st_size:,} bytes; a request has at most {MAX_REQUEST:,}")
+    elif (facts.text("sample", "content_type") or "application/json") == "application/json":
+        try:
+            json.loads(path.read_bytes())
+        except ValueError as error:
+            yield Finding(key, f"{name!r} is not JSON: {error}", "correct it, or say its content_type")
+
+
+def _outside(path: Path, root: Path) -> str | None:
+    """What is wrong with where `path` lies, links followed; None if it is within `root`."""
+    try:
+        inside = path.resolve().is_relative_to(root.resolve())
+    except (OSError, ValueError, RuntimeError):  # a null character; a loop of links
+        return "cannot be a path"
+    return None if inside else "lies outside of the project"

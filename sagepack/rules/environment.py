@@ -1,0 +1,105 @@
+"""The environment of the container: limits of the service, and variables that do something else than they seem to.
+
+The behaviour of variables is that of the image's toolkit (sagemaker-huggingface-inference-toolkit 2.6.0) and of
+multi-model-server 1.1.11, which serves it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sagepack.rules.facts import Finding
+from sagepack.rules.secrets import safe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sagepack.rules.facts import Facts
+
+MAX_ENTRY = 1024  # bytes of a key, and of a value (CreateModel, ContainerDefinition.Environment)
+MAX_TOTAL = 32 * 1024  # bytes of all of them
+DEFAULT_MESSAGE = 6_553_500  # bytes: the server's own bound on a request and on an answer
+JAVA_MAX = 2**31 - 1  # the server keeps these bounds in a Java int
+ASYNC_SECONDS = 3600  # an asynchronous invocation may take an hour, not more
+_SIZES = ("MMS_MAX_REQUEST_SIZE", "MMS_MAX_RESPONSE_SIZE")
+_WITHOUT_EFFECT = {
+    "HF_MODEL_REVISION": "it only says which revision HF_MODEL_ID downloads",
+    "SAGEMAKER_SUBMIT_DIRECTORY": "this image's toolkit does not read it",
+}
+
+
+def check(facts: Facts) -> Iterator[Finding]:
+    """Everything about `environment` except secrets."""
+    yield from _limits(facts)
+    yield from _model_id(facts)
+    yield from _without_effect(facts)
+    yield from _timeouts(facts)
+    yield from _numbers(facts)
+
+
+def _limits(facts: Facts) -> Iterator[Finding]:
+    total = 0
+    for key, value in facts.text_map("environment").items():
+        sizes = {"name": len(key.encode()), "value": len(value.encode())}
+        total += sum(sizes.values())
+        for part, size in sizes.items():
+            if size > MAX_ENTRY:
+                yield Finding(("environment", key), f"the {part} has {size:,} bytes; the service takes {MAX_ENTRY:,}")
+    if total > MAX_TOTAL:
+        yield Finding(
+            ("environment",), f"names and values have {total:,} bytes together; the service takes {MAX_TOTAL:,}"
+        )
+
+
+def _model_id(facts: Facts) -> Iterator[Finding]:
+    if "HF_MODEL_ID" in facts.text_map("environment"):
+        yield Finding(
+            ("environment", "HF_MODEL_ID"),
+            "with HF_MODEL_ID the container ignores the packaged weights and downloads the model from the Hub at every start",
+            "remove it; the model is declared under model, and its files are in the package",
+        )
+
+
+def _without_effect(facts: Facts) -> Iterator[Finding]:
+    for key in facts.text_map("environment"):
+        path = ("environment", key)
+        if key.startswith("TS_"):
+            message = "TS_* variables configure TorchServe, which is not in this image: it has no effect"
+            yield Finding(path, message, f"the server of this image reads MMS_{key[3:]}", warning=True)
+        elif key in _WITHOUT_EFFECT:
+            yield Finding(path, f"it has no effect: {_WITHOUT_EFFECT[key]}", "remove it", warning=True)
+
+
+def _timeouts(facts: Facts) -> Iterator[Finding]:
+    for key, unit, limit in (
+        ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "minutes", ASYNC_SECONDS // 60),
+        ("SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", "seconds", ASYNC_SECONDS),
+        ("MMS_DEFAULT_RESPONSE_TIMEOUT_SECONDS", "seconds", ASYNC_SECONDS),
+    ):
+        value = facts.integer_text("environment", key)
+        if value is not None and value > limit:
+            yield Finding(
+                ("environment", key),
+                f"{value:,} {unit}, and an asynchronous invocation ends after {limit:,}",
+                "say SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS if seconds were meant" if unit == "minutes" else None,
+                warning=True,
+            )
+
+
+def _numbers(facts: Facts) -> Iterator[Finding]:
+    """Variables the server reads as positive integers; with anything else it does not start."""
+    counts = ("SAGEMAKER_MODEL_SERVER_WORKERS", "MMS_DEFAULT_WORKERS_PER_MODEL", "MMS_JOB_QUEUE_SIZE")
+    times = (
+        "SAGEMAKER_MODEL_SERVER_TIMEOUT",
+        "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS",
+        "MMS_DEFAULT_RESPONSE_TIMEOUT_SECONDS",
+    )
+    for key in (*_SIZES, *counts, *times):
+        text, value, path = facts.text("environment", key), facts.integer_text("environment", key), ("environment", key)
+        if text is None:
+            continue
+        if value is None or not 1 <= value <= JAVA_MAX:
+            yield Finding(path, f"{safe(path, text)} is not an integer from 1 to {JAVA_MAX:,}")
+        elif key in _SIZES and value < DEFAULT_MESSAGE:
+            message = f"{value:,} bytes is below the server's own default of {DEFAULT_MESSAGE:,}"
+            yield Finding(path, message, "more than that makes the server answer 413 or end the worker", warning=True)

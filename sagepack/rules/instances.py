@@ -1,0 +1,69 @@
+"""What the name of an instance type says: its accelerator, its processor, its disks.
+
+The rule for volumes is that of the SageMaker Python SDK (2.257 and 3.27): the service refuses `VolumeSizeInGB` for
+families with disks of their own.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_TYPE = re.compile(r"ml\.([a-z0-9-]+)\.([a-z0-9]+)")
+_GPUS = {
+    **dict.fromkeys(("g4dn.12xlarge", "g5.12xlarge", "g5.24xlarge", "g6.12xlarge", "g6.24xlarge"), 4),
+    **dict.fromkeys(("g6e.12xlarge", "g6e.24xlarge", "p3.8xlarge"), 4),
+    **dict.fromkeys(("g4dn.16xlarge", "p2.xlarge", "p3.2xlarge", "p5.4xlarge"), 1),
+    **dict.fromkeys(("p2.8xlarge", "g5.48xlarge", "g6.48xlarge", "g6e.48xlarge", "p3.16xlarge"), 8),
+    **dict.fromkeys(("p4d.24xlarge", "p4de.24xlarge", "p5.48xlarge", "p5e.48xlarge", "p5en.48xlarge"), 8),
+}
+_ONE_GPU = re.compile(r"(g4dn|g5|g6|g6e)\.(xlarge|2xlarge|4xlarge|8xlarge|16xlarge)")
+
+
+@dataclass(frozen=True)
+class Instance:
+    """An instance type by its parts.
+
+    Attributes:
+        family: such as `g5`.
+        size: such as `2xlarge`.
+    """
+
+    family: str
+    size: str
+
+    @property
+    def accelerator(self) -> str | None:
+        """`gpu` (NVIDIA), `neuron`, `gaudi`, or None for processors alone."""
+        if self.family.startswith(("inf", "trn")):
+            return "neuron"
+        if self.family.startswith("dl"):
+            return "gaudi"
+        return "gpu" if re.match(r"[gp]\d", self.family) else None
+
+    @property
+    def arm(self) -> bool:
+        """Whether the processor is AWS Graviton or NVIDIA Grace, on which x86-64 images do not run."""
+        return bool(re.match(r"[cmrt]\d+g", self.family)) or "-gb" in self.family
+
+    @property
+    def blackwell(self) -> bool:
+        """Whether the GPUs need CUDA 12.8 at least."""
+        return self.family.startswith(("p6", "g7"))
+
+    @property
+    def refuses_volume(self) -> bool:
+        """Whether the service refuses a volume size: families with disks of their own."""
+        return "d" in self.family or self.family.startswith(("g5", "g6", "p5", "trn1"))
+
+    @property
+    def gpus(self) -> int | None:
+        """Number of GPUs; None where it is not known here."""
+        name = f"{self.family}.{self.size}"
+        return 1 if _ONE_GPU.fullmatch(name) else _GPUS.get(name)
+
+
+def parse(instance_type: str | None) -> Instance | None:
+    """The parts of an instance type; None if it is not one."""
+    match = _TYPE.fullmatch(instance_type or "")
+    return Instance(match[1], match[2]) if match else None
