@@ -1,0 +1,140 @@
+"""The front of the last archive as the front of the next one.
+
+Three ways, the first that is possible:
+
+1. a reflink (`FICLONERANGE`: btrfs, XFS, bcachefs): the new file shares the blocks of the old one;
+2. in place through a journal (`journal`), when the new archive replaces the old one and little follows the front: the
+   way of ext4, where copying 4 GiB costs a third of a full build, and this some milliseconds;
+3. a copy within the kernel (`copy_file_range`), or a plain one.
+
+The front is believed because its stamp says that nobody changed the file since it was written in this boot.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+import tempfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sagepack.archive.output import write_at
+from sagepack.archive.sha import can_resume, open_sha256
+from sagepack.archive.source import Previous, Source, Stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from sagepack.archive.layout import Layout
+    from sagepack.archive.sha import Hasher
+
+_FICLONERANGE = 0x4020940D  # linux/fs.h: _IOW(0x94, 13, struct file_clone_range)
+_ALIGNMENT = 1 << 16  # a multiple of every block size that clones
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Front:
+    """What a new archive has in common with the previous one.
+
+    Attributes:
+        previous: the archive to take it from.
+        members: how many members are the same.
+        length: bytes of the archive up to the first that is not.
+    """
+
+    previous: Previous
+    members: int
+    length: int
+
+
+def common_front(previous: Previous | None, sources: Sequence[Source], layout: Layout) -> Front | None:
+    """The longest front that the previous archive surely holds; None if there is none.
+
+    A source whose digest the caller does not vouch for ends the front, since only reading it could tell.
+    """
+    if previous is None or not is_current(previous):
+        return None
+    members = 0
+    for source, content in zip(sources, previous.written.contents, strict=False):
+        have = (content.path, content.size, content.executable, content.digest)
+        if have != (source.path, source.size, source.executable, source.digest):
+            break
+        members += 1
+    if not members:
+        return None
+    return Front(previous, members, layout.entries[members - 1].end)
+
+
+def is_current(previous: Previous) -> bool:
+    """Whether the archive is still the file that was written."""
+    try:
+        stamp = Stamp.of(previous.archive.stat(follow_symlinks=False))
+    except OSError:
+        return False
+    return bool(stamp.boot) and stamp == previous.written.stamp
+
+
+def can_clone(source: int, folder: Path) -> bool:
+    """Whether a file in `folder` can share blocks with the open file `source`; tried with a file without a name."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            return clone(source, probe.fileno(), _ALIGNMENT) > 0
+    except OSError:
+        return False
+
+
+def clone(source: int, output: int, length: int) -> int:
+    """Share the first blocks of a file; returns how many bytes were shared, 0 where that is not possible."""
+    length -= length % _ALIGNMENT
+    if not length:
+        return 0
+    try:
+        fcntl.ioctl(output, _FICLONERANGE, struct.pack("qQQQ", source, 0, length, 0))
+    except OSError:
+        return 0
+    return length
+
+
+def copy(source: int, output: int, start: int, end: int) -> None:
+    """Copy a range between equal offsets of two files.
+
+    Raises:
+        OSError: there is no room, or the source ended.
+    """
+    position = start
+    try:
+        while position < end and hasattr(os, "copy_file_range"):
+            count = os.copy_file_range(source, output, end - position, position, position)
+            if not count:
+                break
+            position += count
+    except OSError as error:
+        if error.errno not in {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}:
+            raise
+    while position < end:
+        data = os.pread(source, min(_CHUNK, end - position), position)
+        if not data:
+            raise OSError(errno.EIO, "the previous archive ended too early")
+        write_at(output, data, position)
+        position += len(data)
+
+
+def hash_front(source: int, front: Front, mark: int) -> Hasher:
+    """A hasher that has seen the front: from the midstate where that is known, else by reading all of it."""
+    start = front.previous.written.midstate
+    if start and (start.offset > front.length or not can_resume()):
+        start = None
+    hasher = open_sha256(mark, start)
+    position = start.offset if start else 0
+    buffer = memoryview(bytearray(_CHUNK))
+    while position < front.length:
+        count = os.preadv(source, [buffer[: front.length - position]], position)
+        if not count:
+            raise OSError(errno.EIO, "the previous archive ended too early")
+        hasher.update(buffer[:count])
+        position += count
+    return hasher
