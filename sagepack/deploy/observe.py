@@ -137,7 +137,9 @@ def _of_endpoint(deployment: Deployment, observed: Observed) -> list[Change]:
 
 def _reasons(deployment: Deployment, observed: Observed) -> list[str]:
     model = list(unequal(deployment.model, observed.model, ignore={"ModelName", "Tags"}))
-    config = list(unequal(deployment.config, observed.config, ignore={"EndpointConfigName", "ModelName", "Tags"}))
+    config = list(
+        unequal(deployment.config, observed.config, ignore={"EndpointConfigName", "ModelName", "Tags", "MetricsConfig"})
+    )
     return model + config or [f"EndpointConfigName: {observed.config_name} -> {deployment.config_name}"]
 
 

@@ -60,9 +60,8 @@ def reconcile(aws: Aws, deployment: Deployment, progress: Progress, pace: Pace |
             raise UserError(change.reason, where=observed.arn, fix=fix)
         progress.note(f"{change.kind}: {change.reason}")
     if changes:
-        with advised():
-            observed = _finish_pending(aws, deployment, observed, progress, pace)
-            _converge(aws, deployment, observed, progress, pace)
+        observed = _finish_pending(aws, deployment, observed, progress, pace)
+        _converge(aws, deployment, observed, progress, pace)
     arn = observed.arn or str(_live(aws, deployment)["EndpointArn"])
     return Deployed(deployment.name, arn, deployment.config_name, deployment.model_name, tuple(changes))
 
@@ -83,10 +82,11 @@ def _finish_pending(aws: Aws, deployment: Deployment, observed: Observed, progre
 def _converge(aws: Aws, deployment: Deployment, observed: Observed, progress: Progress, pace: Pace) -> None:
     kinds = {change.kind for change in differences(deployment, observed)}
     if kinds & {"create", "recreate", "update"}:
-        _ensure_parts(aws, deployment, progress, pace)
-        if "recreate" in kinds:
-            _remove_failed(aws, deployment, observed, progress, pace)
-        _start(aws, deployment, observed, pace, fresh="update" not in kinds)
+        with advised():
+            _ensure_parts(aws, deployment, progress, pace)
+            if "recreate" in kinds:
+                _remove_failed(aws, deployment, observed, progress, pace)
+            _start(aws, deployment, observed, pace, fresh="update" not in kinds)
         live = settle(aws, deployment.name, progress, pace)
         if live is not None and live["EndpointStatus"] == "InService":
             # Before the judgement: also an endpoint that went back to its old configuration must keep scaling.
