@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from sagepack import assembly, store
 from sagepack.errors import UserError
+from sagepack.fetch.cachelayout import RepoCache
+from sagepack.fetch.trust import Trust
 from sagepack.lock import Lock, asked_of
 from sagepack.remote.aws import Aws, AwsConnection
 from sagepack.remote.hub import Hub
@@ -46,7 +48,7 @@ class Build:
         work: where its files lie.
         goal: what the run is for; `download` fetches what this goal needs.
         connect: called once, when the first service is needed (it may start the sandbox).
-        hub_cache: Hugging Face cache folder; None means the client's own.
+        hub_cache: Hugging Face cache folder (that of all repositories).
         progress: where the steps report to.
         locked: refuse to make or refresh the lock.
         stream: publish from the Hub to S3 without the model on this disk.
@@ -58,7 +60,7 @@ class Build:
         work: Workspace,
         goal: str,
         connect: Callable[[], Connections],
-        hub_cache: Path | None,
+        hub_cache: Path,
         progress: Progress,
         *,
         locked: bool = False,
@@ -83,6 +85,16 @@ class Build:
     def hub(self) -> Hub:
         """The Hub."""
         return Hub(self.connections.hub_url, self.connections.hub_token, self.hub_cache)
+
+    @property
+    def cache(self) -> RepoCache:
+        """Where the model's files lie on this disk."""
+        return RepoCache(self.hub_cache, self.spec.model.id)
+
+    @cached_property
+    def trust(self) -> Trust:
+        """Digests of files that have not changed since they were hashed."""
+        return Trust(self.work.root / "build" / "trust.json")
 
     @cached_property
     def lock(self) -> Lock | None:
@@ -125,9 +137,36 @@ class Build:
         """The manifest of the package that lock and code make."""
         return assembly.manifest_of(self.require_lock(), self.assembly)
 
+    @cached_property
+    def store(self) -> S3:
+        """S3, as the spec's artifact wants it used."""
+        return S3(self.aws, self.spec.artifact)
+
+    @property
+    def package(self) -> Package:
+        """The keys of the package in S3."""
+        target = Location.parse(self.spec.artifact.target)
+        return Package(target, self.spec.name, self.manifest.digest, self.spec.artifact.layout)
+
+    @cached_property
+    def upload_plan(self) -> UploadPlan:
+        """What S3 holds of the package, and what it lacks; asked once."""
+        others = [Location.parse(target) for target in self.spec.artifact.reuse_from]
+        seen = publish.observe(self.store, self.package, self.manifest, others)
+        return publish.plan(seen, self.manifest, Layout.of(self.manifest.members))
+
+    @property
+    def wanted(self) -> tuple[LockedFile, ...]:
+        """The model files that the goal needs on this disk: all for an archive, else those that S3 lacks."""
+        lock = self.require_lock()
+        if self.goal not in ("upload", "deploy"):
+            return lock.files
+        lacking = {member.path for member in self.upload_plan.needed}
+        return () if self.stream else tuple(file for file in lock.files if file.path in lacking)
+
     def forget(self) -> None:
         """Drop what depends on the lock, after the lock changed."""
-        for name in ("lock", "manifest"):
+        for name in ("lock", "manifest", "upload_plan"):
             self.__dict__.pop(name, None)
 
     def shown(self, path: Path) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 from typing import TYPE_CHECKING
 
 from sagepack import plan as planning
 from sagepack.errors import UserError
-from sagepack.steps import assemble, checksum, deploy, download, lock, tar, upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,20 +16,15 @@ if TYPE_CHECKING:
     from sagepack.plan import Action, Fact
     from sagepack.steps import Step
 
-STEPS: dict[str, Step] = {
-    "lock": lock,
-    "download": download,
-    "assemble": assemble,
-    "checksum": checksum,
-    "tar": tar,
-    "upload": upload,
-    "deploy": deploy,
-}
+def step(name: str) -> Step:
+    """The module of a step, imported when it is needed: a package that is done pays for no publishing."""
+    module: Step = importlib.import_module(f"sagepack.steps.{name}")
+    return module
 
 
 def facts(build: Build) -> dict[str, Fact]:
     """What is known of each step of the goal; services are asked only by the steps that observe them."""
-    return {step: STEPS[step].fact(build) for step in planning.steps_to(build.goal)}
+    return {name: step(name).fact(build) for name in planning.steps_to(build.goal)}
 
 
 def plan(build: Build) -> list[Action]:
@@ -49,13 +44,13 @@ def run(build: Build) -> list[Action]:
         # Another process may have done the work while this one waited.
         build.forget()
         actions = plan(build)
-        for number, step in enumerate(planning.steps_to(build.goal)):
+        for number, name in enumerate(planning.steps_to(build.goal)):
             if not actions[number].run:
                 continue
             reasons = "; ".join(actions[number].reasons)
-            build.progress.note(f"{step}: {reasons}")
-            STEPS[step].run(build)
-            if step == "lock":
+            build.progress.note(f"{name}: {reasons}")
+            step(name).run(build)
+            if name == "lock":
                 actions = [actions[0], *plan(build)[1:]]
     return actions
 

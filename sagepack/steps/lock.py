@@ -12,7 +12,6 @@ from sagepack.lock import COMMIT, Lock, LockedFile, asked_of
 from sagepack.plan import Fact
 from sagepack.remote import ecr, pypi
 from sagepack.store import Record, write_atomically
-from sagepack.units import amount
 
 if TYPE_CHECKING:
     from sagepack.build import Build
@@ -67,17 +66,14 @@ def resolve(build: Build) -> Lock:
         build.progress.note(f"lock: {source.revision} is {commit} today; builds want it pinned: revision: {commit}")
     files = build.hub.files(source.id, commit)
     chosen = _choose(build, commit, files)
-    build.progress.note(
-        f"lock: {len(chosen.paths)} files, {amount(chosen.size)}; {chosen.why}; leaves out {chosen.left_out[0]} files,"
-        f" {amount(chosen.left_out[1])}"
-    )
+    build.progress.note(f"lock: {chosen.reason}")
     registry, digest = ecr.resolve(build.aws, image, build.spec.aws.region)
     by_path = {file.path: file for file in files}
     return Lock(
         asked=asked_of(build.spec),
         model=source.id,
         commit=commit,
-        files=tuple(_locked(build, commit, by_path[path]) for path in chosen.paths),
+        files=tuple(_locked(build, commit, by_path[path]) for path in chosen.chosen),
         left_out=chosen.left_out,
         image=f"{image.repository}:{image.tag}",
         image_digest=digest,
