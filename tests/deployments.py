@@ -22,6 +22,8 @@ from sagepack.remote.aws import Aws, AwsConnection
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sagepack.sandbox.service import Service
+
 ROLE = "arn:aws:iam::123456789012:role/sagepack-sandbox"
 BUCKET = "sagepack-sandbox"
 IMAGE = "2.6.0-transformers4.51.3-gpu-py312-cu124-ubuntu22.04"
@@ -61,7 +63,7 @@ def lock() -> Lock:
         files=(),
         left_out=(0, 0),
         image=f"huggingface-pytorch-inference:{IMAGE}",
-        image_digest=Digest.sha256(b"image"),
+        image_digest=Digest.sha256(f"huggingface-pytorch-inference:{IMAGE}".encode()),  # what the sandbox says it is
         image_registry="763104351884.dkr.ecr.us-east-1.amazonaws.com",
     )
 
@@ -149,8 +151,28 @@ class Time:
 
 def stubbed(*services: str) -> tuple[Aws, dict[str, Stubber]]:
     """A session whose clients answer what their stubbers are given, in that order, and nothing else."""
-    aws = Aws(AwsConnection("us-east-1", access_key="AKIA", secret_key="none"))
+    connection = AwsConnection("us-east-1", access_key="AKIA", secret_key="none")
+    aws = Aws(connection)
+    # One session for all: it keeps the service models, whose loading is what takes time.
+    aws.__dict__["_session"] = _session(connection)._session
     stubs = {service: Stubber(aws.client(service)) for service in services}
     for stub in stubs.values():
         stub.activate()
     return aws, stubs
+
+
+def session_of(sandbox: Service) -> Aws:
+    """A session with the sandbox's AWS; its clients are made once, since making them is what takes time."""
+    return _session(AwsConnection(sandbox.region, None, sandbox.aws_url, sandbox.access_key, sandbox.secret_key))
+
+
+@functools.cache
+def _session(connection: AwsConnection) -> Aws:
+    return Aws(connection)
+
+
+def published(aws: Aws, value: Deployment) -> Deployment:
+    """Put something where the deployment says its package is: SageMaker looks when the model is made."""
+    bucket, _, key = value.uri.removeprefix("s3://").partition("/")
+    aws.client("s3").put_object(Bucket=bucket, Key=f"{key}config.json" if key.endswith("/") else key, Body=b"a package")
+    return value

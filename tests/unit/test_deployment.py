@@ -5,7 +5,6 @@ import dataclasses
 import pytest
 
 from sagepack.deploy.deployment import Deployment, Owner
-from sagepack.digest import Digest
 from sagepack.errors import UserError
 from tests.deployments import BUCKET, MANIFEST, ROLE, changed, deployment, lock, spec, violations
 
@@ -16,17 +15,15 @@ TAGS = [
     {"Key": "sagepack:name", "Value": "svd"},
     {"Key": "team", "Value": "video"},
 ]
-IMAGE = (
-    "763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-inference@sha256:" + Digest.sha256(b"image").value
-)
 
 
 def test_the_model_request_names_image_by_digest_and_data_by_content() -> None:
     value = deployment()
+    assert "@sha256:" in value.image
     assert value.model == {
-        "ModelName": "svd-7b5d9018d687",
+        "ModelName": "svd-7a2fc9c6e509",
         "PrimaryContainer": {
-            "Image": IMAGE,
+            "Image": lock().image_uri,
             "ModelDataSource": {
                 "S3DataSource": {
                     "S3Uri": f"s3://{BUCKET}/models/svd/{MANIFEST.short}/model.tar.gz",
