@@ -114,7 +114,11 @@ def differences(deployment: Deployment, observed: Observed) -> list[Change]:
         return [Change("create", f"endpoint {deployment.name} does not exist")]
     if not deployment.owner.owns(observed.tags):
         return [Change("foreign", _foreign(deployment, observed))]
-    return [*_of_endpoint(deployment, observed), *_of_scaling(deployment, observed), *_of_tags(deployment, observed)]
+    return [
+        *_of_endpoint(deployment, observed),
+        *scaling_differences(deployment, observed.scaling),
+        *_of_tags(deployment, observed),
+    ]
 
 
 def _foreign(deployment: Deployment, observed: Observed) -> str:
@@ -143,23 +147,30 @@ def _reasons(deployment: Deployment, observed: Observed) -> list[str]:
     return model + config or [f"EndpointConfigName: {observed.config_name} -> {deployment.config_name}"]
 
 
-def _of_scaling(deployment: Deployment, observed: Observed) -> list[Change]:
-    asked, live = scaling.wanted(deployment), observed.scaling
+def scaling_differences(deployment: Deployment, live: Scaling) -> list[Change]:
+    """What must be done to make the scaling `live` into what `deployment` asks for. Pure."""
+    asked, name = scaling.wanted(deployment), deployment.name
     if asked == scaling.NONE:
-        return (
-            [Change("scaling", f"scalable target {live.target} is not asked for")]
-            if ours(deployment.name, live)
-            else []
-        )
+        return [Change("scaling", f"scalable target {live.target} is not asked for")] if ours(name, live) else []
     if live.target is None:
         return [Change("scaling", f"no scalable target is registered; asked: {asked.target}")]
     reasons = [
         *unequal(asked.target, live.target, "ScalableTarget"),
         *unequal(asked.policies, live.policies, "ScalingPolicy"),
         *unequal(asked.alarms, live.alarms, "Alarm"),
-        *(f"ScalingPolicy.{name} is not asked for" for name in surplus(deployment.name, asked, live)),
+        *(f"ScalingPolicy.{policy} is not asked for" for policy in surplus(name, asked, live)),
     ]
-    return [Change("scaling", reason) for reason in reasons]
+    return [Change("scaling", reason) for reason in reasons or _idle_alarms(name, asked, live)]
+
+
+def _idle_alarms(endpoint: str, asked: Scaling, live: Scaling) -> list[str]:
+    """Alarms that are as asked and start nothing, since the policy they knew was made again."""
+    policy = live.policies.get(scaling.names(endpoint)[1], {}).get("PolicyARN")
+    return [
+        f"Alarm.{name}.AlarmActions: {live.alarms[name].get('AlarmActions')} -> {[policy]}"
+        for name in asked.alarms
+        if policy not in live.alarms[name].get("AlarmActions", [])
+    ]
 
 
 def ours(endpoint: str, live: Scaling) -> bool:

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 from sagepack.deploy import scaling
 from sagepack.deploy.advice import advice, advised
 from sagepack.deploy.deployment import tag_list
-from sagepack.deploy.observe import IN_PROGRESS, Change, Observed, differences, observe, observe_scaling, ours, surplus
+from sagepack.deploy.observe import (
+    IN_PROGRESS,
+    Change,
+    Observed,
+    differences,
+    observe,
+    observe_scaling,
+    scaling_differences,
+    surplus,
+)
 from sagepack.deploy.pace import Pace, settle
 from sagepack.errors import RemoteError, UserError
 from sagepack.remote import autoscaling, sagemaker
@@ -191,10 +200,11 @@ def _live(aws: Aws, deployment: Deployment) -> dict[str, Any]:
 
 def _converge_scaling(aws: Aws, deployment: Deployment, progress: Progress) -> None:
     asked, live = scaling.wanted(deployment), observe_scaling(aws, deployment.name)
+    if not scaling_differences(deployment, live):
+        return
     if asked == scaling.NONE:
-        if ours(deployment.name, live):
-            progress.note("removing automatic scaling")
-            remove_scaling(aws, deployment.name)
+        progress.note("removing automatic scaling")
+        remove_scaling(aws, deployment.name)
         return
     resource, wake = scaling.resource_id(deployment.name), scaling.names(deployment.name)[1]
     if asked.target is not None:
@@ -207,7 +217,7 @@ def _converge_scaling(aws: Aws, deployment: Deployment, progress: Progress) -> N
             autoscaling.delete_alarms(aws, [name])
         else:
             autoscaling.delete_policy(aws, resource, name)
-    progress.note(f"automatic scaling: {deployment.endpoint.scaling}")
+    progress.note(f"automatic scaling: {asked.target}, policies {', '.join(asked.policies)}")
 
 
 def remove_scaling(aws: Aws, endpoint: str) -> None:

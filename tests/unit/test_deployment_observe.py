@@ -28,9 +28,26 @@ def live(value: Deployment, **changes: Any) -> Observed:
         model=model,
         config=config,
         tags={**value.tags, "aws:somebody": "else"},
-        scaling=scaling.wanted(value),
+        scaling=live_scaling(value),
     )
     return dataclasses.replace(observed, **changes)
+
+
+def live_scaling(value: Deployment) -> Scaling:
+    asked = scaling.wanted(value)
+    policies = {name: {**policy, "PolicyARN": f"arn:{name}"} for name, policy in asked.policies.items()}
+    alarms = {name: {**alarm, "AlarmActions": ["arn:svd-wake"]} for name, alarm in asked.alarms.items()}
+    return Scaling(asked.target, policies, alarms)
+
+
+def test_an_alarm_that_wakes_nothing_is_a_difference() -> None:
+    value = deployment(scaling=Bounds(0, 2))
+    observed = live(value)
+    observed.scaling.policies["svd-wake"]["PolicyARN"] = "arn:new"
+    (change,) = differences(value, observed)
+    assert change == Change(
+        "scaling", "Alarm.svd-has-backlog-without-capacity.AlarmActions: ['arn:svd-wake'] -> ['arn:new']"
+    )
 
 
 def test_what_is_as_asked_needs_nothing() -> None:
