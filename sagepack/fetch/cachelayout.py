@@ -2,7 +2,7 @@
 
 <cache>/models--<owner>--<name>/
     blobs/<etag>                     the content: an LFS file's SHA-256, the git SHA-1 of others
-    blobs/<etag>.sagepack-partial    ours while it arrives, with .sagepack-journal beside it
+    blobs/<etag>.sagepack-partial    ours while it arrives, with its journal beside it
     blobs/<etag>.sagepack-mismatch   ours: bytes that were not what the lock says, set aside
     snapshots/<commit>/<path>        a relative link to the blob
     refs/<branch>                    the commit a branch had
@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,7 +97,15 @@ class RepoCache:
         return pointer
 
     def sweep(self, etag: str) -> None:
-        """Remove what interrupted downloads of this blob left behind, the client's and ours."""
-        for pattern in (f"{etag}.*incomplete", f"{etag}.sagepack-*"):
-            for orphan in self.blob(etag).parent.glob(pattern):
+        """Remove what interrupted downloads of this blob left behind: ours, and the client's if it is not at work."""
+        folder = self.blob(etag).parent
+        for orphan in folder.glob(f"{etag}.sagepack-*"):
+            orphan.unlink(missing_ok=True)
+        orphans = list(folder.glob(f"{etag}.*incomplete"))
+        if not orphans:
+            return
+        from filelock import FileLock, Timeout  # noqa: PLC0415 - takes 90 ms, for what is rarely there
+
+        with suppress(Timeout), FileLock(self.lock.with_name(f"{etag}.lock"), timeout=0):
+            for orphan in orphans:
                 orphan.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sagepack.errors import UserError
 from sagepack.fetch.weights import TORCH, Weight
+from sagepack.units import amount
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -92,19 +93,9 @@ def choose(
 def _selection(files: Sequence[Entry], chosen: Sequence[Entry], why: str) -> Selection:
     size, everything = sum(file.size for file in chosen), sum(file.size for file in files)
     left_out = (len(files) - len(chosen), everything - size)
-    saved = f"; {left_out[0]} others left out save {human(left_out[1])}" if left_out[0] else ""
-    reason = f"{why}: {len(chosen)} files, {human(size)} of {human(everything)}{saved}"
+    saved = f"; {left_out[0]} others left out save {amount(left_out[1])}" if left_out[0] else ""
+    reason = f"{why}: {len(chosen)} files, {amount(size)} of {amount(everything)}{saved}"
     return Selection(tuple(sorted(file.path for file in chosen)), size, left_out, reason)
-
-
-def human(count: int) -> str:
-    """A number of bytes for people, in powers of 1000."""
-    value, unit = float(count), "B"
-    for unit in ("B", "kB", "MB", "GB", "TB"):  # noqa: B007 - the unit reached is the answer
-        if value < 1000:
-            break
-        value /= 1000
-    return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
 
 
 def _any_match(path: str, patterns: Sequence[str]) -> bool:

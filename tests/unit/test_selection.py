@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagepack.errors import UserError
-from sagepack.fetch.selection import choose, human
+from sagepack.fetch.selection import choose
 from sagepack.fetch.weights import Weight
 
 
@@ -75,7 +75,7 @@ def test_what_is_left_out_is_counted_and_told() -> None:
     assert (selection.size, selection.left_out) == (1000, (10, 1000))
     assert selection.reason == (
         "diffusers layout, fp16 safetensors weights of feature_extractor, image_encoder, scheduler, unet, vae: "
-        "10 files, 1.0 kB of 2.0 kB; 10 others left out save 1.0 kB"
+        "10 files, 1000 B of 2.0 KiB; 10 others left out save 1000 B"
     )
 
 
@@ -261,7 +261,3 @@ def test_what_is_chosen_and_what_is_left_out_are_everything(paths: list[str], wi
     assert set(selection.chosen) <= set(paths)
     assert len(selection.chosen) + selection.left_out[0] == len(listing)
     assert selection.size + selection.left_out[1] == sum(file.size for file in listing)
-
-
-def test_bytes_read_well() -> None:
-    assert [human(n) for n in (0, 999, 1000, 4_500_000_000)] == ["0 B", "999 B", "1.0 kB", "4.5 GB"]

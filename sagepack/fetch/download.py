@@ -1,0 +1,168 @@
+"""Getting a lock's files onto this machine, every byte hashed against the lock before it counts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sagepack.errors import UserError
+from sagepack.fetch.cachelayout import RepoCache, default_cache
+from sagepack.fetch.transfer import Job, transfer, workers
+from sagepack.units import amount
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from sagepack.fetch.trust import Trust
+    from sagepack.lock import LockedFile
+    from sagepack.progress import Progress
+    from sagepack.remote.hub import Hub
+
+CONNECTIONS = 8
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What of a lock's files is here, without reading them.
+
+    Attributes:
+        ready: path -> file, for those whose digest is known and right.
+        present: files of the right size whose digest must be computed.
+        missing: files that must be fetched.
+    """
+
+    ready: dict[str, Path]
+    present: tuple[LockedFile, ...]
+    missing: tuple[LockedFile, ...]
+
+    @property
+    def bytes_missing(self) -> int:
+        """Bytes to fetch; a content that has several paths counts once."""
+        return sum({file.blob: file.size for file in self.missing}.values())
+
+
+def survey(cache: RepoCache, commit: str, files: Sequence[LockedFile], trust: Trust) -> Survey:
+    """See what is here; takes a few microseconds for each file, imports nothing and asks nobody."""
+    ready: dict[str, Path] = {}
+    present, missing = [], []
+    for file in files:
+        pointer = cache.snapshot(commit, file.path)
+        if trust.get(pointer) == file.digest:
+            ready[file.path] = pointer
+        elif any(_has_size(candidate, file.size) for candidate in (pointer, cache.blob(file.blob))):
+            present.append(file)
+        else:
+            missing.append(file)
+    return Survey(ready, tuple(present), tuple(missing))
+
+
+def cache_of(hub: Hub, repo: str) -> RepoCache:
+    """Where the files of a repository are kept on this machine."""
+    return RepoCache(hub.cache or default_cache(os.environ), repo)
+
+
+def download(
+    hub: Hub,
+    repo: str,
+    commit: str,
+    files: Sequence[LockedFile],
+    *,
+    connections: int = CONNECTIONS,
+    trust: Trust,
+    progress: Progress,
+) -> dict[str, Path]:
+    """Make every file of a lock be here, in huggingface_hub's cache, with the digest of the lock.
+
+    What is here is hashed (unless `trust` knows its digest) and used; the rest is fetched, several files and several
+    ranges of a large one at once. Content that does not match is set aside and fetched once more. A killed or
+    interrupted download goes on where it stopped; two at once wait for one another. Power failures are left to the
+    file system: nothing is flushed, so `verify` after one.
+
+    Args:
+        hub: where from.
+        repo: repository id.
+        commit: 40 hex digits.
+        files: what the lock says.
+        connections: most connections at once.
+        trust: digests that are known; what is learned is saved to it.
+        progress: told of bytes.
+
+    Returns:
+        Path in the repository -> file, a link in the commit's snapshot folder.
+
+    Raises:
+        UserError: gated, missing, bad token, not enough disk, or offline and not here.
+        RemoteError: the Hub failed too often.
+        IntegrityError: what the Hub sends is not what the lock says.
+    """
+    cache = cache_of(hub, repo)
+    state = survey(cache, commit, files, trust)
+    if not state.present and not state.missing:
+        return state.ready
+    with _locked(cache, progress), _saved(trust):
+        jobs = _jobs(cache, commit, [file for file in files if file.path not in state.ready])
+        with workers(os.cpu_count() or 1, "check") as pool:
+            found = list(pool.map(lambda job: job.adopt(trust), jobs))
+        wanted = [job for job, here in zip(jobs, found, strict=True) if not here]
+        if wanted:
+            _check_disk(cache, wanted)
+            transfer(wanted, hub, trust, progress, connections)
+    return {file.path: cache.snapshot(commit, file.path) for file in files}
+
+
+def _jobs(cache: RepoCache, commit: str, files: Sequence[LockedFile]) -> list[Job]:
+    """One job for each content, the largest first."""
+    by_blob: dict[str, list[LockedFile]] = {}
+    for file in files:
+        by_blob.setdefault(file.blob, []).append(file)
+    jobs = [Job(cache, commit, group[0], tuple(file.path for file in group)) for group in by_blob.values()]
+    return sorted(jobs, key=lambda job: job.file.size, reverse=True)
+
+
+def _has_size(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size == size
+    except OSError:
+        return False
+
+
+def _check_disk(cache: RepoCache, jobs: Sequence[Job]) -> None:
+    need = sum(job.need() for job in jobs)
+    folder = cache.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if need > free:
+        raise UserError(
+            f"the download needs {amount(need)}, and {amount(free)} are free",
+            where=str(folder),
+            fix="free some space (`hf cache rm`, `hf cache prune`), or set HF_HOME to a larger disk",
+        )
+
+
+@contextmanager
+def _saved(trust: Trust) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        trust.save()
+
+
+@contextmanager
+def _locked(cache: RepoCache, progress: Progress) -> Iterator[None]:
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - takes 90 ms, which a run with nothing to do does not pay
+
+    cache.lock.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(cache.lock)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        progress.note(f"another process is downloading {cache.repo}; waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

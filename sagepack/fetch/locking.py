@@ -1,0 +1,31 @@
+"""What a lock says of each file: the Hub knows the SHA-256 of large files, the small rest is fetched and hashed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sagepack.digest import Digest
+from sagepack.fetch.transfer import workers
+from sagepack.lock import LockedFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sagepack.remote.hub import Hub, RepoFile
+
+
+def locked_files(
+    hub: Hub, repo: str, commit: str, files: Iterable[RepoFile], *, connections: int = 8
+) -> list[LockedFile]:
+    """The entries of a lock for `files`, sorted by path.
+
+    Raises:
+        UserError, RemoteError, IntegrityError: as for `Hub.read`.
+    """
+
+    def lock(file: RepoFile) -> LockedFile:
+        digest = file.sha256 or Digest.sha256(hub.read(repo, commit, file.path))
+        return LockedFile(file.path, file.size, digest, file.blob)
+
+    with workers(connections, "lock") as pool:
+        return sorted(pool.map(lock, files), key=lambda file: file.path)
