@@ -1,0 +1,116 @@
+"""Where published things lie. Pure.
+
+<target>/<name>/<16 hex of the manifest's digest>/model.tar.gz      the archive, never overwritten
+                                                 /index.json        where every content lies in it
+                                                 /model/...         or: one object a file (layout `prefix`)
+                                                 /files.json        and what they are, beside them
+                                                 /manifest.json  provenance.json
+<target>/<name>/releases/<UTC time>-<16 hex>.json                   written last: this package is whole
+<target>/contents/<sha256>.json                                     pointer: which package's archive holds it
+<target>/contents/<sha256>.file.json                                pointer: which package has it as an object
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sagepack.errors import UserError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sagepack.digest import Digest
+    from sagepack.remote.s3 import Location
+
+ARCHIVE, PREFIX = "archive", "prefix"
+_RELEASE = re.compile(r"[0-9]{8}T[0-9]{6}Z-(?P<short>[0-9a-f]{16})\.json")
+_PACKAGE = re.compile(r"[^/]+/[0-9a-f]{16}")
+
+
+@dataclass(frozen=True)
+class Package:
+    """The keys of one package under a target.
+
+    Attributes:
+        target: `artifact.target`.
+        name: of the spec.
+        digest: of the manifest.
+        layout: `archive` or `prefix`.
+
+    Raises:
+        UserError: the layout is neither.
+    """
+
+    target: Location
+    name: str
+    digest: Digest
+    layout: str = ARCHIVE
+
+    def __post_init__(self) -> None:
+        if self.layout not in {ARCHIVE, PREFIX}:
+            raise UserError(f"no such layout: {self.layout!r}", where="artifact.layout", fix="choose archive or prefix")
+
+    @property
+    def path(self) -> str:
+        """`name/digest`, relative to the target: how pointers and releases name a package."""
+        return f"{self.name}/{self.digest.short}"
+
+    @property
+    def folder(self) -> Location:
+        """What the keys of the package begin with."""
+        return self.target.child(self.path)
+
+    @property
+    def model(self) -> Location:
+        """The archive, or the prefix of the files (its key then ends in `/`, as SageMaker's `S3Prefix` must)."""
+        return self.folder.child("model.tar.gz" if self.layout == ARCHIVE else "model/")
+
+    @property
+    def index(self) -> Location:
+        """The index of the archive, or the list of the files."""
+        return self.folder.child(index_name(self.layout))
+
+    @property
+    def manifest(self) -> Location:
+        """The manifest."""
+        return self.folder.child("manifest.json")
+
+    @property
+    def provenance(self) -> Location:
+        """The provenance."""
+        return self.folder.child("provenance.json")
+
+    def release(self, time: datetime) -> Location:
+        """The record of a release at `time` (UTC)."""
+        return releases(self.target, self.name).child(f"{time:%Y%m%dT%H%M%SZ}-{self.digest.short}.json")
+
+
+def index_name(layout: str) -> str:
+    """Name of the document that says where the contents of a package are."""
+    return "index.json" if layout == ARCHIVE else "files.json"
+
+
+def releases(target: Location, name: str) -> Location:
+    """What the keys of a name's release records begin with, followed by `/`."""
+    return target.child(f"{name}/releases")
+
+
+def released(location: Location) -> str | None:
+    """The 16 hex digits of the package that a release record's key names, or None for another key."""
+    match = _RELEASE.fullmatch(location.key.rpartition("/")[2])
+    return match["short"] if match else None
+
+
+def pointer(target: Location, content: Digest, layout: str = ARCHIVE) -> Location:
+    """The pointer of a content."""
+    return target.child(f"contents/{content.value}{'' if layout == ARCHIVE else '.file'}.json")
+
+
+def package_folder(target: Location, path: str) -> Location | None:
+    """The folder of the package that a pointer names, or None if that is no package's path.
+
+    A pointer leads to nothing outside the target that it lies under.
+    """
+    return target.child(path) if _PACKAGE.fullmatch(path) and not path.startswith(".") else None

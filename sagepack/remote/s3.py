@@ -1,0 +1,515 @@
+"""S3, in the low-level calls that publishing is made of.
+
+boto3's own transfer manager is not used: it cannot mix copied and sent parts, refuses conditional writes, and its CRT
+variant ignores the endpoint URL. Retries of single requests are botocore's (standard mode); what a retry cannot mend is
+told apart here: `ChangedError` for a source that is gone or another, None for a condition that did not hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from sagepack.errors import IntegrityError, RemoteError, UserError
+from sagepack.remote.aws import error_code, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from sagepack.remote.aws import Aws
+    from sagepack.spec import Artifact
+
+CRC64NVME, CRC32 = "CRC64NVME", "CRC32"
+_GONE = {"404", "NoSuchKey", "NoSuchVersion", "NotFound"}
+_DIFFERS = {"412", "PreconditionFailed", "InvalidRange", "416"}
+_TAKEN = {"412", "PreconditionFailed"}
+_UNSUPPORTED = {"NotImplemented", "InvalidRequest", "InvalidArgument", "501"}
+_REFUSED = {
+    "BadDigest",
+    "EntityTooSmall",
+    "InvalidPart",
+    "InvalidPartOrder",
+    "InvalidRequest",
+    "XAmzContentChecksumMismatch",
+}
+_READ_ATTEMPTS = 5
+_READ_SIZE = 1 << 20
+
+
+class ChangedError(RemoteError):
+    """An object that was to be read or copied is gone, or is not the one that was seen before."""
+
+    def __init__(self, message: str, location: Location) -> None:
+        super().__init__(message, where=str(location), fix="run the command again: it looks anew what is there")
+        self.location = location
+
+
+@dataclass(frozen=True, order=True)
+class Location:
+    """An object of S3, or a prefix of keys where the text says so; `str()` is its URI."""
+
+    bucket: str
+    key: str
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+    def child(self, name: str) -> Location:
+        """The location `name` below this one."""
+        return Location(self.bucket, f"{self.key.rstrip('/')}/{name}".lstrip("/"))
+
+    @classmethod
+    def parse(cls, uri: str) -> Location:
+        """The location that `s3://bucket/key` names; the key may be empty.
+
+        Raises:
+            UserError: the text is no such URI.
+        """
+        scheme, _, rest = uri.partition("://")
+        bucket, _, key = rest.partition("/")
+        if scheme != "s3" or not bucket or "//" in key or key.startswith("/"):
+            raise UserError("not an S3 URI", where=repr(uri), fix="write s3://bucket or s3://bucket/prefix")
+        return cls(bucket, key.rstrip("/"))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An object as it was seen: what is read or copied later must still have that ETag."""
+
+    location: Location
+    etag: str
+
+
+@dataclass(frozen=True)
+class Head:
+    """What S3 says of an object.
+
+    Attributes:
+        size: bytes.
+        etag: with its quotes, as conditions take it.
+        version_id: in a bucket with versioning.
+        checksums: base64 values by algorithm, of the full object only (the sum of a multipart's sums is left out).
+    """
+
+    size: int
+    etag: str
+    version_id: str | None = None
+    checksums: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An object in a listing; `modified` is S3's clock."""
+
+    location: Location
+    size: int
+    etag: str
+    modified: datetime
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A multipart upload that was begun."""
+
+    location: Location
+    id: str
+    initiated: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part that S3 has. `checksum` is the base64 value that S3 gave or was given, if any."""
+
+    number: int
+    etag: str
+    size: int
+    checksum: str | None = None
+
+
+@dataclass(frozen=True)
+class WriteOptions:
+    """What every object that is written gets, and who must own the bucket.
+
+    Attributes:
+        bucket: the bucket that `owner` is about; others (sources of copies) may be another account's.
+        owner: account that must own it (`ExpectedBucketOwner`), or None.
+        sse: `AES256`, `aws:kms`, or None for the bucket's default.
+        kms_key_id: for `aws:kms`.
+        storage_class: None means STANDARD.
+        tags: object tags.
+    """
+
+    bucket: str = ""
+    owner: str | None = None
+    sse: str | None = None
+    kms_key_id: str | None = None
+    storage_class: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> WriteOptions:
+        """The options that a spec asks for."""
+        return cls(
+            bucket=Location.parse(artifact.target).bucket,
+            owner=artifact.expected_bucket_owner,
+            sse=artifact.sse,
+            kms_key_id=artifact.kms_key_id,
+            storage_class=artifact.storage_class,
+            tags=artifact.tags,
+        )
+
+    @cached_property
+    def arguments(self) -> dict[str, Any]:
+        """As PutObject, CopyObject and CreateMultipartUpload take them."""
+        from urllib.parse import urlencode
+
+        given = {
+            "ServerSideEncryption": self.sse,
+            "SSEKMSKeyId": self.kms_key_id,
+            "StorageClass": self.storage_class,
+            "Tagging": urlencode(self.tags) or None,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+    def owners(self, bucket: str, source: str | None = None) -> dict[str, str]:
+        """The owner conditions of a request on `bucket`, which copies from bucket `source` if that is given."""
+        if self.owner is None:
+            return {}
+        conditions = {"ExpectedBucketOwner": self.owner} if bucket == self.bucket else {}
+        return {**conditions, "ExpectedSourceBucketOwner": self.owner} if source == self.bucket else conditions
+
+
+class S3:
+    """The calls, with the write options and owner conditions of one spec. Safe to share between threads."""
+
+    def __init__(self, client: Any, options: WriteOptions | None = None) -> None:
+        self._client = client
+        self.options = options or WriteOptions()
+
+    @classmethod
+    def of(cls, aws: Aws, artifact: Artifact) -> S3:
+        """S3 as a spec wants it used."""
+        return cls(aws.client("s3"), WriteOptions.of(artifact))
+
+    def _call(
+        self,
+        operation: str,
+        location: Location,
+        doing: str,
+        *,
+        miss: Collection[str] = (),
+        changed: Collection[str] = (),
+        source: Location | None = None,
+        **arguments: Any,
+    ) -> Any:
+        """One request on an object; None for an error code in `miss`, `ChangedError` for one in `changed`.
+
+        Args:
+            operation: method of the client.
+            location: the object.
+            doing: for messages.
+            miss: codes that mean "no".
+            changed: codes that mean that `source`, or else the object, is not what was seen.
+            source: what a copy is made from.
+            arguments: of the operation.
+        """
+        import botocore.exceptions
+
+        arguments |= self.options.owners(location.bucket, source.bucket if source else None)
+        if source:
+            arguments["CopySource"] = {"Bucket": source.bucket, "Key": source.key}
+        with translated(doing, str(location)):
+            try:
+                return getattr(self._client, operation)(Bucket=location.bucket, Key=location.key, **arguments)
+            except botocore.exceptions.ClientError as error:
+                code = error_code(error)
+                if code in miss:
+                    return None
+                if operation == "complete_multipart_upload" and code in _REFUSED:
+                    raise IntegrityError(f"{doing} failed: {error}", where=str(location)) from error
+                if code in changed:
+                    raise ChangedError(
+                        f"{doing} failed: {code}: the object is gone or another", source or location
+                    ) from error
+                raise
+
+    def region(self, bucket: str) -> str:
+        """The region that `bucket` is in.
+
+        Raises:
+            UserError: there is no such bucket, or it belongs to another account.
+        """
+        import botocore.exceptions
+
+        where = f"s3://{bucket}"
+        with translated("looking for the bucket", where):
+            try:
+                answer = self._client.head_bucket(Bucket=bucket, **self.options.owners(bucket))
+            except botocore.exceptions.ClientError as error:
+                found: str | None = error.response["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region")
+                if error_code(error) in _GONE | {"NoSuchBucket"}:
+                    raise UserError(
+                        "there is no such bucket", where=where, fix="create it, or correct artifact.target"
+                    ) from error
+                if found and error_code(error) in {"301", "PermanentRedirect"}:
+                    return found
+                if error_code(error) == "403" and self.options.owners(bucket):
+                    raise UserError(
+                        f"the bucket does not belong to account {self.options.owner}, or the caller may not list it",
+                        where=where,
+                        fix="check artifact.expected_bucket_owner and the permission s3:ListBucket",
+                    ) from error
+                raise
+        return str(answer.get("BucketRegion") or self._client.meta.region_name)
+
+    def head(self, location: Location) -> Head | None:
+        """What S3 says of an object, or None if there is none."""
+        answer = self._call("head_object", location, "looking for the object", miss=_GONE, ChecksumMode="ENABLED")
+        if answer is None:
+            return None
+        sums = {name: answer[f"Checksum{name}"] for name in (CRC64NVME, CRC32) if answer.get(f"Checksum{name}")}
+        if answer.get("ChecksumType") == "COMPOSITE":
+            sums = {}
+        # A composite sum is told by the number of parts behind it, too.
+        sums = {name: value for name, value in sums.items() if "-" not in value}
+        return Head(answer["ContentLength"], answer["ETag"], answer.get("VersionId"), sums)
+
+    def read(self, location: Location) -> bytes | None:
+        """A small object whole, or None if there is none."""
+        try:
+            answer = self._call("get_object", location, "reading the object", miss=_GONE)
+            if answer is None:
+                return None
+            return b"".join(self._body(Seen(location, answer["ETag"]), 0, answer["ContentLength"], answer))
+        except ChangedError:
+            return None
+
+    def open(self, seen: Seen, offset: int, length: int) -> Iterator[bytes]:
+        """A range of an object, in pieces; a broken connection resumes where it stopped.
+
+        Raises:
+            ChangedError: the object is gone, or another.
+            RemoteError: the connection broke again and again.
+        """
+        return self._body(seen, offset, length)
+
+    def _body(self, seen: Seen, offset: int, length: int, answer: Any = None) -> Iterator[bytes]:
+        import botocore.exceptions
+        from urllib3.exceptions import HTTPError
+
+        end, failures = offset + length, 0
+        while offset < end:
+            if answer is None:
+                answer = self._call(
+                    "get_object",
+                    seen.location,
+                    "reading the object",
+                    changed=_GONE | _DIFFERS,
+                    IfMatch=seen.etag,
+                    Range=f"bytes={offset}-{end - 1}",
+                )
+            try:
+                while offset < end:
+                    piece = answer["Body"].read(min(_READ_SIZE, end - offset))
+                    if not piece:
+                        break
+                    offset, failures = offset + len(piece), 0
+                    yield piece
+                reason: Exception | None = None
+            except (
+                botocore.exceptions.HTTPClientError,
+                botocore.exceptions.IncompleteReadError,
+                HTTPError,
+                OSError,
+            ) as error:
+                reason = error
+            answer = None
+            failures += 1
+            if offset < end and failures == _READ_ATTEMPTS:
+                raise RemoteError(
+                    f"reading stopped {failures} times at byte {offset}", where=str(seen.location)
+                ) from reason
+
+    def put(self, location: Location, data: bytes, *, if_absent: bool = False, algorithm: str | None = None) -> bool:
+        """Write an object in one request; False if `if_absent` and there is one.
+
+        A conflict with another conditional write of the same key (409) counts as being there.
+
+        Args:
+            location: the object.
+            data: its bytes.
+            if_absent: whether to leave what is there.
+            algorithm: checksum to name; None for a JSON document, with botocore's default checksum.
+        """
+        arguments = dict(self.options.arguments)
+        if algorithm:
+            arguments["ChecksumAlgorithm"] = algorithm
+        if if_absent:
+            arguments["IfNoneMatch"] = "*"
+        answer = self._call(
+            "put_object",
+            location,
+            "writing the object",
+            miss=_TAKEN | {"ConditionalRequestConflict"} if if_absent else (),
+            Body=data,
+            ContentType="application/octet-stream" if algorithm else "application/json",
+            **arguments,
+        )
+        return answer is not None
+
+    def copy(self, seen: Seen, target: Location, algorithm: str) -> None:
+        """Copy a whole object of at most 5 GiB on the server; what is at `target` is replaced.
+
+        Raises:
+            ChangedError: the source is gone, or another.
+        """
+        self._call(
+            "copy_object",
+            target,
+            f"copying from {seen.location}",
+            changed=_GONE | _DIFFERS,
+            source=seen.location,
+            CopySourceIfMatch=seen.etag,
+            MetadataDirective="REPLACE",
+            TaggingDirective="REPLACE",
+            ContentType="application/octet-stream",
+            ChecksumAlgorithm=algorithm,
+            **self.options.arguments,
+        )
+
+    def begin(self, location: Location, algorithm: str) -> Upload | None:
+        """Begin a multipart upload; None if the store does not know the checksum algorithm."""
+        answer = self._call(
+            "create_multipart_upload",
+            location,
+            "beginning the upload",
+            miss=_UNSUPPORTED if algorithm != CRC32 else (),
+            ChecksumAlgorithm=algorithm,
+            ChecksumType="FULL_OBJECT",
+            ContentType="application/octet-stream",
+            **self.options.arguments,
+        )
+        return None if answer is None else Upload(location, answer["UploadId"])
+
+    def send(self, upload: Upload, number: int, data: bytearray, algorithm: str, checksum: str) -> Part:
+        """Send a part; S3 verifies its checksum.
+
+        Raises:
+            RemoteError: S3 computed another checksum than `checksum`.
+        """
+        # The value is left to botocore: over HTTPS it then goes as a trailer, and the body is not hashed to be signed.
+        answer = self._call(
+            "upload_part",
+            upload.location,
+            f"sending part {number}",
+            UploadId=upload.id,
+            PartNumber=number,
+            Body=data,
+            ChecksumAlgorithm=algorithm,
+        )
+        if answer.get(f"Checksum{algorithm}") not in (None, checksum):
+            raise RemoteError(f"part {number} did not arrive as it was sent", where=str(upload.location))
+        return Part(number, answer["ETag"], len(data), checksum)
+
+    def send_copy(self, upload: Upload, number: int, seen: Seen, offset: int, length: int) -> Part:
+        """Let the server copy a range of an object as a part.
+
+        Raises:
+            ChangedError: the source is gone, or another.
+        """
+        result = self._call(
+            "upload_part_copy",
+            upload.location,
+            f"copying part {number} from {seen.location}",
+            changed=_GONE | _DIFFERS,
+            source=seen.location,
+            UploadId=upload.id,
+            PartNumber=number,
+            CopySourceRange=f"bytes={offset}-{offset + length - 1}",
+            CopySourceIfMatch=seen.etag,
+        )["CopyPartResult"]
+        checksum = result.get(f"Checksum{CRC64NVME}") or result.get(f"Checksum{CRC32}")
+        return Part(number, result["ETag"], length, checksum)
+
+    def parts(self, upload: Upload) -> list[Part] | None:
+        """The parts that S3 has of an upload, or None if it has no such upload."""
+        parts: list[Part] = []
+        marker: dict[str, Any] = {}
+        while True:
+            answer = self._call(
+                "list_parts",
+                upload.location,
+                "listing parts",
+                miss=_GONE | {"NoSuchUpload"},
+                UploadId=upload.id,
+                **marker,
+            )
+            if answer is None:
+                return None
+            for part in answer.get("Parts", ()):
+                checksum = part.get(f"Checksum{CRC64NVME}") or part.get(f"Checksum{CRC32}")
+                parts.append(Part(part["PartNumber"], part["ETag"], part["Size"], checksum))
+            if not answer.get("IsTruncated"):
+                return parts
+            marker = {"PartNumberMarker": answer["NextPartNumberMarker"]}
+
+    def complete(self, upload: Upload, parts: Sequence[Part], size: int, algorithm: str, checksum: str) -> bool:
+        """Put the parts together, unless there is an object at the key: then False, and nothing changes.
+
+        Raises:
+            IntegrityError: S3 does not find the parts, or that they make `size` bytes with the full-object `checksum`.
+        """
+        listed = [
+            {"PartNumber": part.number, "ETag": part.etag}
+            | ({f"Checksum{algorithm}": part.checksum} if part.checksum else {})
+            for part in parts
+        ]
+        answer = self._call(
+            "complete_multipart_upload",
+            upload.location,
+            "completing the upload",
+            miss=_TAKEN | {"ConditionalRequestConflict", "NoSuchUpload"},
+            UploadId=upload.id,
+            MultipartUpload={"Parts": listed},
+            IfNoneMatch="*",
+            ChecksumType="FULL_OBJECT",
+            MpuObjectSize=size,
+            **dict[str, Any]({f"Checksum{algorithm}": checksum}),
+        )
+        return answer is not None
+
+    def abort(self, upload: Upload) -> None:
+        """Drop an upload and its parts; one that is gone already is fine."""
+        self._call(
+            "abort_multipart_upload",
+            upload.location,
+            "aborting the upload",
+            miss={"NoSuchUpload"} | _GONE,
+            UploadId=upload.id,
+        )
+
+    def delete(self, location: Location) -> None:
+        """Delete an object; one that is gone already is fine."""
+        self._call("delete_object", location, "deleting the object", miss=_GONE)
+
+    def list(self, prefix: Location) -> Iterator[Listed]:
+        """The objects whose keys begin with the key of `prefix`, in key order."""
+        for page in self._pages("list_objects_v2", prefix):
+            for entry in page.get("Contents", ()):
+                location = Location(prefix.bucket, entry["Key"])
+                yield Listed(location, entry["Size"], entry["ETag"], entry["LastModified"])
+
+    def uploads(self, prefix: Location) -> Iterator[Upload]:
+        """The unfinished multipart uploads whose keys begin with the key of `prefix`."""
+        for page in self._pages("list_multipart_uploads", prefix):
+            for entry in page.get("Uploads", ()):
+                yield Upload(Location(prefix.bucket, entry["Key"]), entry["UploadId"], entry["Initiated"])
+
+    def _pages(self, operation: str, prefix: Location) -> Iterator[Any]:
+        pages = self._client.get_paginator(operation).paginate(
+            Bucket=prefix.bucket, Prefix=prefix.key, **self.options.owners(prefix.bucket)
+        )
+        with translated("listing", str(prefix)):
+            yield from pages

@@ -1,0 +1,147 @@
+"""What the tests of publishing share: packages of random bytes, and one call that observes, plans and publishes."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from sagepack.archive.layout import Layout
+from sagepack.archive.source import Source as ArchiveSource
+from sagepack.archive.writer import write
+from sagepack.digest import Digest
+from sagepack.manifest import Manifest, Member
+from sagepack.progress import Silent
+from sagepack.publish.keys import Package
+from sagepack.publish.observe import observe
+from sagepack.publish.plan import UploadPlan, plan
+from sagepack.publish.planner import Limits
+from sagepack.publish.publisher import Published, publish
+from sagepack.publish.sources import LocalFiles, Source
+from sagepack.remote.s3 import S3, Location
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+KiB, MiB = 1 << 10, 1 << 20
+NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+
+
+def noise(size: int, seed: int = 0) -> bytes:
+    """Bytes that nothing else has."""
+    return random.Random(seed).randbytes(size)
+
+
+def svd_like() -> dict[str, bytes]:
+    """A package of about 28 MiB in the shape of a diffusers model: two large files among small ones."""
+    return {
+        "model_index.json": b"{}",
+        "image_encoder/config.json": noise(500, 1),
+        "image_encoder/model.safetensors": noise(9 * MiB + 77, 2),
+        "unet/config.json": noise(900, 3),
+        "unet/model.safetensors": noise(18 * MiB + 1, 4),
+        "vae/config.json": b"",
+        "code/inference.py": b"print('one')\n" * 40,
+        "code/requirements.txt": b"einops==0.8.0\n",
+    }
+
+
+@dataclass
+class Tree:
+    """The files of a package on disk."""
+
+    folder: Path
+    files: dict[str, bytes]
+
+    def __post_init__(self) -> None:
+        for path, data in self.files.items():
+            place = self.folder / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if not place.exists() or place.read_bytes() != data:
+                place.write_bytes(data)
+
+    @property
+    def manifest(self) -> Manifest:
+        return Manifest.of(Member(path, len(data), Digest.sha256(data)) for path, data in self.files.items())
+
+    @property
+    def layout(self) -> Layout:
+        return Layout.of(self.manifest.members)
+
+    def local(self, only: str = "") -> LocalFiles:
+        """The files as a source; those under `only` alone, if that is given."""
+        return LocalFiles(
+            {
+                member.digest: self.folder / member.path
+                for member in self.manifest.members
+                if member.path.startswith(only)
+            }
+        )
+
+    def build(self) -> bytes:
+        """The archive as the writer makes it."""
+        target = self.folder.parent / f"{self.folder.name}.tar.gz"
+        members = self.manifest.members
+        write([ArchiveSource(m.path, m.size, m.executable, self.folder / m.path, m.digest) for m in members], target)
+        return target.read_bytes()
+
+
+@dataclass
+class Bucket:
+    """A bucket, and publishing into it."""
+
+    client: Any
+    store: S3
+    target: Location
+    journals: Path
+    notes: list[str] = field(default_factory=list)
+
+    def package(self, tree: Tree, name: str = "svd", layout: str = "archive") -> Package:
+        return Package(self.target, name, tree.manifest.digest, layout)
+
+    def plan(
+        self,
+        tree: Tree,
+        name: str = "svd",
+        reuse_from: Sequence[Location] = (),
+        layout: str = "archive",
+        limits: Limits | None = None,
+    ) -> UploadPlan:
+        seen = observe(self.store, self.package(tree, name, layout), tree.manifest, reuse_from, limits)
+        return plan(seen, tree.manifest, tree.layout, limits)
+
+    def publish(
+        self, tree: Tree, plan_: UploadPlan | None = None, sources: Sequence[Source] | None = None, **options: Any
+    ) -> Published:
+        return publish(
+            self.store,
+            plan_ or self.plan(tree),
+            [tree.local()] if sources is None else sources,
+            self.journals,
+            provenance={"made": "by a test"},
+            progress=Notes(self.notes),
+            now=NOW,
+            **options,
+        )
+
+    def get(self, location: Location) -> bytes:
+        data: bytes = self.client.get_object(Bucket=location.bucket, Key=location.key)["Body"].read()
+        return data
+
+    def archive(self, tree: Tree, name: str = "svd") -> bytes:
+        return self.get(self.package(tree, name).model)
+
+    def keys(self) -> list[str]:
+        return [listed.location.key for listed in self.store.list(self.target)]
+
+
+class Notes(Silent):
+    """Progress that keeps its notes."""
+
+    def __init__(self, notes: list[str]) -> None:
+        self._notes = notes
+
+    def note(self, text: str) -> None:
+        self._notes.append(text)
