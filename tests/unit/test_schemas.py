@@ -1,0 +1,194 @@
+"""The schemas: sound, explained key by key, and in step with the values, with AWS and with what is written."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+import yaml
+from referencing import Registry, Resource
+
+from sagepack.digest import Digest
+from sagepack.lock import Lock, LockedFile, LockedRequirement
+from sagepack.manifest import Manifest, Member
+from sagepack.remote.service_model import shape
+from sagepack.rules.service import MEMBERS
+from sagepack.spec import Artifact, AsyncInference, Aws, Code, Endpoint, Image, ModelSource, Sample, Scaling, Spec
+from tests.specs import COMMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+MINE = ["spec", "overlay", "lock", "manifest"]
+
+
+def schema(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((ROOT / "schemas" / f"{name}.schema.json").read_text())
+    return found
+
+
+def validator(name: str) -> jsonschema.Draft202012Validator:
+    registry: Any = Registry().with_resources(
+        [(f"{other}.schema.json", Resource.from_contents(schema(other))) for other in MINE]
+    )
+    return jsonschema.Draft202012Validator(schema(name), registry=registry)
+
+
+def section(*path: str) -> dict[str, Any]:
+    found: dict[str, Any] = schema("spec")["$defs"][path[0]]
+    for step in path[1:]:
+        found = found["properties"][step]
+    return found
+
+
+def subschemas(part: Any) -> Iterator[dict[str, Any]]:
+    """Every schema in `part`: those of properties, items, values."""
+    yield part
+    for key in ("properties", "$defs"):
+        for child in part.get(key, {}).values():
+            yield from subschemas(child)
+    for key in ("items", "additionalProperties"):
+        if isinstance(part.get(key), dict):
+            yield from subschemas(part[key])
+
+
+@pytest.mark.parametrize("name", MINE)
+def test_it_is_a_schema(name: str) -> None:
+    jsonschema.Draft202012Validator.check_schema(schema(name))
+
+
+@pytest.mark.parametrize("name", MINE)
+def test_every_key_is_explained_and_no_map_takes_unknown_keys(name: str) -> None:
+    for part in subschemas(schema(name)):
+        if "$ref" in part:
+            continue
+        assert part["description"].endswith("."), part
+        if "properties" in part:
+            assert part["additionalProperties"] is False, part
+
+
+@pytest.mark.parametrize(
+    ("path", "cls", "renamed"),
+    [
+        (("model",), ModelSource, {}),
+        (("code",), Code, {}),
+        (("image",), Image, {}),
+        (("artifact",), Artifact, {}),
+        (("aws",), Aws, {}),
+        (("endpoint",), Endpoint, {"asynchronous": "async"}),
+        (("endpoint", "async"), AsyncInference, {}),
+        (("endpoint", "scaling"), Scaling, {}),
+        (("sample",), Sample, {}),
+    ],
+)
+def test_keys_and_defaults_are_those_of_the_values(path: tuple[str, ...], cls: Any, renamed: dict[str, str]) -> None:
+    properties = section(*path)["properties"]
+    assert set(properties) == {renamed.get(field.name, field.name) for field in fields(cls)}
+    for field in fields(cls):
+        told = properties[renamed.get(field.name, field.name)].get("default")
+        if field.default not in (MISSING, None) and field.default != ():
+            assert told == field.default, field.name
+
+
+def test_the_top_keys_are_those_of_the_spec() -> None:
+    assert set(schema("spec")["properties"]) == {field.name for field in fields(Spec)} - {"env"}
+    assert set(schema("overlay")["properties"]) == set(schema("spec")["properties"])
+
+
+def test_a_layer_may_remove_whatever_a_spec_may_lack() -> None:
+    required = {
+        "id",
+        "revision",
+        "path",
+        "repository",
+        "tag",
+        "name",
+        "instance_type",
+        "target",
+        "account",
+        "region",
+        "role",
+    }
+    for part in subschemas(schema("spec")):
+        for key, child in part.get("properties", {}).items():
+            kinds = child.get("type")
+            if key not in required | {"min_capacity", "max_capacity"} and isinstance(kinds, (str, list)):
+                assert "null" in kinds, key
+
+
+@pytest.mark.parametrize("path", [path for path in MEMBERS if path[-1] not in ("environment", "tags", "target")])
+def test_ranges_are_those_of_aws(path: tuple[str, ...]) -> None:
+    told, real = section(*path), shape(*MEMBERS[path])
+    low, high = ("minimum", "maximum") if real.kind == "integer" else ("minLength", "maxLength")
+    if real.enum:
+        assert set(told.get("enum", told.get("examples", []))) - {None} <= set(real.enum)
+        return
+    assert told.get(high) == real.maximum
+    if real.minimum:
+        assert told.get(low) == real.minimum
+
+
+def test_examples_and_defaults_are_valid() -> None:
+    for part in subschemas(schema("spec")):
+        values = [*part.get("examples", []), *([part["default"]] if "default" in part else [])]
+        for value in values:
+            jsonschema.Draft202012Validator(part).validate(value)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.name)
+def test_shipped_specs_please_an_editor(path: Path) -> None:
+    validator("spec").validate(yaml.safe_load(path.read_text()))
+    assert path.read_text().startswith("# yaml-language-server: $schema=../schemas/spec.schema.json\n")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config" / "env").glob("*.yaml")), ids=lambda path: path.name)
+def test_shipped_overlays_please_an_editor(path: Path) -> None:
+    validator("overlay").validate(yaml.safe_load(path.read_text()))
+    assert path.read_text().startswith("# yaml-language-server: $schema=../../schemas/overlay.schema.json\n")
+
+
+def test_an_overlay_may_hold_a_part_and_remove_a_part() -> None:
+    judge = validator("overlay")
+    judge.validate({"endpoint": {"scaling": None, "tags": {"a": None}}, "model": {"variant": None}, "sample": None})
+    assert not judge.is_valid({"endpoint": {"nmae": "x"}})
+    assert not judge.is_valid({"anything": 1})
+
+
+def test_a_written_lock_matches_its_schema() -> None:
+    sha = Digest.sha256(b"x")
+    lock = Lock(
+        asked=sha,
+        model="owner/toy",
+        commit=COMMIT,
+        files=(LockedFile("a.json", 1, sha, "0" * 40), LockedFile("w.safetensors", 2, sha, sha.value)),
+        left_out=(3, 4),
+        image="repo:tag",
+        image_digest=sha,
+        image_registry="host",
+        requirements=(LockedRequirement("a==1", (str(sha),)),),
+    )
+    validator("lock").validate(yaml.safe_load(lock.text()))
+    assert not validator("lock").is_valid({**yaml.safe_load(lock.text()), "more": 1})
+
+
+def test_a_written_manifest_matches_its_schema() -> None:
+    manifest = Manifest.of(
+        [Member("a", 0, Digest.sha256(b"")), Member("code/b", 1, Digest.sha256(b"b"), executable=True)]
+    )
+    validator("manifest").validate(json.loads(manifest.text()))
+    assert not validator("manifest").is_valid({"version": 2, "members": []})
+
+
+@pytest.mark.parametrize("name", ["svd", "llava"])
+def test_sample_requests_are_small_and_hold_a_picture(name: str) -> None:
+    path = ROOT / "config" / "samples" / f"{name}.json"
+    assert path.stat().st_size < 10_000
+    request = json.loads(path.read_text())
+    picture = base64.b64decode(request.get("inputs") or request["image"], validate=True)
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n")
