@@ -12,10 +12,13 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from filelock import FileLock
 from huggingface_hub import HfApi, snapshot_download
+from isal.isal_zlib import crc32
 
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError, RemoteError, UserError
@@ -123,3 +126,363 @@ def test_every_file_arrives_as_it_is(scene: Scene) -> None:
     scene.check(scene.get())
     assert scene.leftovers() == []
     assert scene.told.added == scene.told.total == sum({file.blob: file.size for file in scene.files}.values())
+
+
+def test_a_second_download_asks_nobody_and_reads_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = scene.get()
+    scene.sandbox.faults.clear()
+    monkeypatch.setattr("sagepack.fetch.trust.hash_file", lambda _path: pytest.fail("a file was read"))
+    assert scene.get() == first
+    assert scene.sandbox.faults.log == []
+
+
+def test_what_is_here_is_known_without_reading_or_asking(scene: Scene) -> None:
+    trust = Trust(scene.home / "trust.json")
+    before = survey(scene.cache, scene.commit, scene.files, trust)
+    assert ({file.path for file in before.missing}, before.ready, before.present) == (
+        {file.path for file in scene.files},
+        {},
+        (),
+    )
+    assert before.bytes_missing == LARGE_SIZE + len("{}") + len(b"small weights")
+    got = scene.get()
+    assert survey(scene.cache, scene.commit, scene.files, Trust(trust.file)).ready == got
+    unknown = survey(scene.cache, scene.commit, scene.files, Trust(scene.home / "other.json"))
+    assert len(unknown.present) == len(scene.files)
+
+
+def test_the_real_client_finds_our_files_and_finds_them_right(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.get()
+    folder = snapshot_download(REPO, revision=scene.commit, cache_dir=scene.cache.cache, local_files_only=True)
+    assert {str(path.relative_to(folder)) for path in scene.cache.snapshot(scene.commit, LARGE).parent.iterdir()} == {
+        "config.json",
+        "empty.txt",
+        LARGE,
+        "sub",
+    }
+    monkeypatch.setenv("HF_HUB_CACHE", str(scene.cache.cache))
+    api = HfApi(endpoint=scene.sandbox.hub_url, token=scene.sandbox.hf_token)
+    verdict = api.verify_repo_checksums(REPO, revision=scene.commit, cache_dir=scene.cache.cache)
+    assert (verdict.checked_count, verdict.mismatches, verdict.missing_paths) == (len(scene.files), [], [])
+    scene.sandbox.faults.clear()
+    snapshot_download(
+        REPO, revision=scene.commit, cache_dir=scene.cache.cache, endpoint=scene.sandbox.hub_url, token=False
+    )
+    assert [request for request in scene.sandbox.faults.log if "/resolve/" in request.path] == []
+
+
+def test_files_that_the_client_fetched_are_used(scene: Scene) -> None:
+    snapshot_download(
+        REPO,
+        revision=scene.commit,
+        cache_dir=scene.cache.cache,
+        endpoint=scene.sandbox.hub_url,
+        token=scene.sandbox.hf_token,
+    )
+    scene.sandbox.faults.clear()
+    scene.check(scene.get())
+    assert scene.sandbox.faults.log == []
+
+
+def test_a_cut_connection_goes_on_where_it_stopped(scene: Scene, faults: Faults) -> None:
+    faults.cut(f"*/{LARGE}", after=3_000_000)
+    scene.check(scene.get(connections=1))
+    ranges = [request.range for request in scene.bodies()]
+    assert ranges[0] == f"bytes=0-{4 * PIECE - 1}"
+    assert ranges[1] == f"bytes=3000000-{4 * PIECE - 1}"
+    assert sum(request.sent for request in scene.bodies()) == LARGE_SIZE
+
+
+def test_a_short_answer_that_claims_to_be_whole_is_completed(scene: Scene, faults: Faults) -> None:
+    faults.truncate(f"/_cdn/*/{LARGE}", keep=1_000_000, times=2)
+    scene.check(scene.get())
+
+
+def test_a_busy_server_is_asked_again(scene: Scene, faults: Faults) -> None:
+    faults.status(f"/_cdn/*/{LARGE}", 503, 500, 429)
+    faults.status("*/resolve/*/config.json", 503)
+    scene.check(scene.get())
+
+
+def test_a_server_that_stays_down_ends_with_a_state_that_goes_on(scene: Scene, faults: Faults) -> None:
+    scene.get(files=[file for file in scene.files if file.path != LARGE])
+    faults.status(f"/_cdn/*/{LARGE}", 503, times=None)
+    with pytest.raises(RemoteError, match=r"503.*6 times.*\n.*run the same command again"):
+        scene.get()
+    faults.clear()
+    scene.check(scene.get())
+
+
+def test_an_expired_address_is_renewed(scene: Scene, faults: Faults) -> None:
+    faults.expire(f"/_cdn/*/{LARGE}", times=3)
+    scene.check(scene.get())
+    refused = [request for request in faults.log if request.status == 403]
+    assert len(refused) == 3
+
+
+def test_a_server_that_ignores_ranges_is_read_once(scene: Scene, faults: Faults) -> None:
+    faults.ignore_range()
+    scene.check(scene.get())
+    # One request finds out, one takes everything.
+    assert (
+        len([request for request in faults.log if request.path.startswith(f"/_cdn/{REPO}") and LARGE in request.path])
+        == 2
+    )
+
+
+def test_a_cut_is_survived_where_ranges_are_ignored(scene: Scene, faults: Faults) -> None:
+    faults.ignore_range()
+    faults.cut(f"/_cdn/*/{LARGE}", after=20_000_000, times=3)
+    scene.check(scene.get())
+
+
+def test_several_ranges_of_one_file_come_at_once_and_no_more_than_allowed(scene: Scene, faults: Faults) -> None:
+    faults.rate(40_000_000, f"/_cdn/*/{LARGE}")
+    open_now, most = set(), 0
+    real = scene.hub.open
+
+    def watched(*arguments: Any, **options: Any) -> Iterator[bytes]:
+        nonlocal most
+        me = object()
+        open_now.add(me)
+        most = max(most, len(open_now))
+        yield from real(*arguments, **options)
+        open_now.discard(me)
+
+    scene.hub.open = watched  # type: ignore[method-assign]
+    scene.check(scene.get(connections=3))
+    assert most == 3
+    assert len(scene.bodies()) >= 3
+
+
+def test_wrong_bytes_are_fetched_once_more(scene: Scene, faults: Faults) -> None:
+    faults.corrupt(f"/_cdn/*/{LARGE}", at=PIECE + 5, times=1)
+    scene.check(scene.get())
+    assert [note for note in scene.told.notes if "once more" in note]
+    assert scene.leftovers() == []
+    assert scene.told.added == scene.told.total
+
+
+def test_bytes_that_are_wrong_twice_stop_the_build_with_both_digests(scene: Scene, faults: Faults) -> None:
+    faults.corrupt(f"/_cdn/*/{LARGE}", at=5)
+    content = bytearray((scene.folder / LARGE).read_bytes())
+    content[5] ^= 0xFF
+    with pytest.raises(IntegrityError) as caught:
+        scene.get()
+    assert caught.value.exit_code == 4
+    assert str(Digest.sha256(bytes(content))) in str(caught.value)
+    assert str(scene.large.digest) in str(caught.value)
+    assert scene.cache.mismatch(scene.large.blob).read_bytes() == content
+    assert not scene.cache.blob(scene.large.blob).exists()
+    assert not scene.cache.snapshot(scene.commit, LARGE).exists()
+    faults.clear()
+    scene.check(scene.get())
+    assert scene.leftovers() == []
+
+
+def test_a_file_that_is_shorter_at_the_hub_than_in_the_lock_is_an_integrity_error(scene: Scene) -> None:
+    longer = replace(scene.large, size=scene.large.size + PIECE, blob="f" * 64)
+    with pytest.raises(IntegrityError, match=f"has {LARGE_SIZE} bytes"):
+        scene.get(files=[longer])
+
+
+def test_a_damaged_file_in_the_cache_is_set_aside_and_fetched(scene: Scene) -> None:
+    scene.get()
+    blob = scene.cache.blob(scene.large.blob)
+    with blob.open("r+b") as file:
+        file.write(b"damaged")
+    scene.sandbox.faults.clear()
+    scene.check(scene.get())
+    assert sum(request.sent for request in scene.bodies()) == LARGE_SIZE
+    assert scene.leftovers() == []
+
+
+def test_a_link_that_was_lost_or_points_elsewhere_is_made_again(scene: Scene) -> None:
+    scene.get()
+    pointer = scene.cache.snapshot(scene.commit, "sub/config.json")
+    pointer.unlink()
+    other = scene.cache.snapshot(scene.commit, LARGE)
+    other.unlink()
+    other.symlink_to("config.json")
+    scene.sandbox.faults.clear()
+    scene.check(scene.get())
+    assert scene.sandbox.faults.log == []
+
+
+def test_a_snapshot_of_copies_instead_of_links_is_used(scene: Scene) -> None:
+    scene.get()
+    pointer = scene.cache.snapshot(scene.commit, LARGE)
+    blob = pointer.resolve()
+    pointer.unlink()
+    blob.rename(pointer)
+    scene.sandbox.faults.clear()
+    scene.check(scene.get())
+    assert scene.sandbox.faults.log == []
+
+
+def test_leftovers_of_the_client_go_and_those_it_is_writing_stay(scene: Scene) -> None:
+    blobs = scene.cache.folder / "blobs"
+    blobs.mkdir(parents=True)
+    small = next(file for file in scene.files if file.path == "config.json")
+    stale = blobs / f"{scene.large.blob}.0123abcd.incomplete"
+    live = blobs / f"{small.blob}.0123abcd.incomplete"
+    for file in (stale, live):
+        file.write_bytes(b"half")
+    lock = scene.cache.lock.with_name(f"{small.blob}.lock")
+    lock.parent.mkdir(parents=True)
+    with FileLock(lock):
+        scene.get()
+    assert scene.leftovers() == [live.name]
+
+
+def test_a_full_disk_is_told_before_bytes_move(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(scene.home)._replace(free=1 << 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
+    scene.sandbox.faults.clear()
+    with pytest.raises(UserError, match=r"needs 40\.0 MiB, and 1\.0 MiB are free"):
+        scene.get()
+    assert scene.sandbox.faults.log == []
+
+
+def test_a_disk_that_fills_up_meanwhile_is_told(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int, _data: bytes, _offset: int) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sagepack.fetch.partial.os.pwrite", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        scene.get()
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from sagepack.fetch.download import download
+from sagepack.fetch.locking import locked_files
+from sagepack.fetch.trust import Trust
+from sagepack.progress import Silent
+from sagepack.remote.hub import Hub
+
+url, token, home, repo, commit = sys.argv[1:]
+hub = Hub(url, token, Path(home) / "hub", backoff=0.01)
+files = locked_files(hub, repo, commit, hub.files(repo, commit))
+print("begun", flush=True)
+download(hub, repo, commit, files, trust=Trust(Path(home) / "trust.json"), progress=Silent(), connections=2)
+print("done", flush=True)
+"""
+
+
+@pytest.fixture
+def child(scene: Scene) -> Iterator[subprocess.Popen[str]]:
+    arguments = [scene.sandbox.hub_url, scene.sandbox.hf_token, str(scene.home), REPO, scene.commit]
+    with subprocess.Popen(
+        [sys.executable, "-c", CHILD, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        process.kill()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < until, "waited too long"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
+def test_after_an_end_in_the_middle_only_the_rest_is_fetched(
+    scene: Scene, faults: Faults, child: subprocess.Popen[str], ending: signal.Signals
+) -> None:
+    faults.rate(30_000_000, f"/_cdn/*/{LARGE}")
+    journal = scene.cache.partial(scene.large.blob).with_name(f"{scene.large.blob}.sagepack-partial-journal")
+    wait_for(lambda: journal.exists() and journal.read_text().count("\n") >= 2)
+    child.send_signal(ending)
+    child.communicate(timeout=30)
+    assert child.returncode != 0
+    kept = journal.read_text().count("\n")
+    faults.clear()
+    scene.check(scene.get())
+    assert sum(request.sent for request in scene.bodies()) <= LARGE_SIZE - (kept - 1) * PIECE
+    assert scene.leftovers() == []
+    assert scene.told.added == scene.told.total < LARGE_SIZE
+
+
+def test_pieces_that_rotted_on_disk_are_fetched_again(scene: Scene) -> None:
+    partial = scene.cache.partial(scene.large.blob)
+    scene.cache.blob("x").parent.mkdir(parents=True)
+    partial.write_bytes((scene.folder / LARGE).read_bytes()[: 3 * PIECE])
+    content = (scene.folder / LARGE).read_bytes()
+    lines = [f"{n} {crc32(content[n * PIECE : (n + 1) * PIECE]):08x}" for n in range(3)]
+    partial.with_name(partial.name + "-journal").write_text("\n".join([*lines, "9 00000000", "4 xyz", "torn"]))
+    with partial.open("r+b") as file:
+        file.seek(PIECE + 7)
+        file.write(b"rot")
+    scene.check(scene.get())
+    assert sum(request.sent for request in scene.bodies()) == LARGE_SIZE - 2 * PIECE
+
+
+def test_two_processes_at_once_fetch_once(scene: Scene, faults: Faults, child: subprocess.Popen[str]) -> None:
+    faults.rate(60_000_000, f"/_cdn/*/{LARGE}")
+    wait_for(lambda: scene.cache.partial(scene.large.blob).exists())
+    scene.check(scene.get())
+    out, err = child.communicate(timeout=30)
+    assert (child.returncode, out.split(), err) == (0, ["begun", "done"], "")
+    assert any("another process" in note for note in scene.told.notes)
+    assert sum(request.sent for request in scene.bodies()) == LARGE_SIZE
+
+
+def test_offline_uses_what_is_here_and_says_what_is_not(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.get()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    scene.check(scene.get())
+    scene.cache.snapshot(scene.commit, LARGE).resolve().unlink()
+    with pytest.raises(UserError, match="HF_HUB_OFFLINE forbids"):
+        scene.get()
+
+
+def test_xet_storage_is_left_to_the_client_and_hashed_all_the_same(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched = []
+
+    def fetch(repo: str, commit: str, path: str, cache: Path, *, force: bool, add: Callable[[int], None]) -> Path:
+        # Stands for hf_xet, which needs a content-addressed store: it writes what the client would have written.
+        fetched.append((path, force))
+        blob = RepoCache(cache, repo).blob(scene.large.blob)
+        content = (scene.folder / LARGE).read_bytes()
+        blob.parent.mkdir(parents=True, exist_ok=True)
+        blob.write_bytes(content if force else content[:-1] + b"?")
+        add(len(content))
+        return RepoCache(cache, repo).link(commit, path, scene.large.blob)
+
+    monkeypatch.setattr(scene.hub, "uses_xet", lambda _repo, _commit, path: path == LARGE)
+    monkeypatch.setattr(scene.hub, "fetch", fetch)
+    scene.check(scene.get())
+    assert fetched == [(LARGE, False), (LARGE, True)]
+    assert scene.bodies() == []
+    assert scene.leftovers() == []
+
+
+def test_the_client_can_be_asked_to_fetch_a_file(scene: Scene) -> None:
+    told: list[int] = []
+    file = scene.hub.fetch(REPO, scene.commit, LARGE, scene.cache.cache, force=False, add=told.append)
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == scene.large.digest.value
+    assert sum(told) == LARGE_SIZE
+
+
+def test_a_path_that_climbs_is_refused(scene: Scene) -> None:
+    with pytest.raises(UserError, match="not a plain relative path"):
+        scene.get(files=[replace(scene.large, path="../../outside")])
+
+
+def test_files_get_the_mode_that_the_umask_gives(scene: Scene) -> None:
+    mask = os.umask(0o027)
+    try:
+        got = scene.get()
+    finally:
+        os.umask(mask)
+    assert {file.stat().st_mode & 0o777 for file in got.values()} == {0o640}
+
+
+def test_a_download_says_nothing_by_itself(scene: Scene, capfd: pytest.CaptureFixture[str]) -> None:
+    download(scene.hub, REPO, scene.commit, scene.files, trust=Trust(scene.home / "trust.json"), progress=Silent())
+    assert capfd.readouterr() == ("", "")
