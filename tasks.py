@@ -8,13 +8,16 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from invoke import Collection, Context, Task
+from invoke.collection import Collection
+from invoke.tasks import Task
 
-from sagepack import cli
+from sagepack import cli, commands
 from sagepack.cli import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from invoke.context import Context
 
 ROOT = Path(__file__).resolve().parent
 
@@ -70,115 +73,115 @@ def _command(**extra: Any) -> Callable[[Callable[..., int]], Task[Any]]:
 @_command()
 def validate(options: Options) -> int:
     """Judge the spec: every mistake at once, each with its place and what to do."""
-    return cli.validate(options)
+    return commands.validate(options)
 
 
 @_command(update=False, locked=False)
 def lock(options: Options, *, update: bool) -> int:
     """Resolve revision, files, image and requirements; write config/locks/<name>-<env>.lock.yaml."""
-    return cli.lock(options, update=update)
+    return commands.lock(options, update=update)
 
 
 @_command(to="package", locked=False, stream=False)
 def plan(options: Options, *, to: str) -> int:
     """Show what would run and why; exit code 0 if nothing would, 2 if something would."""
-    return cli.plan(options, to)
+    return commands.plan(options, to)
 
 
 @_command(locked=False)
 def download(options: Options) -> int:
     """Fetch the model's files into the Hugging Face cache, every byte checked against the lock."""
-    return cli.reach(options, "download")
+    return commands.reach(options, "download")
 
 
 @_command(locked=False)
 def assemble(options: Options) -> int:
     """Stage the inference code and the requirements."""
-    return cli.reach(options, "assemble")
+    return commands.reach(options, "assemble")
 
 
 @_command(locked=False)
 def checksum(options: Options) -> int:
     """Write the manifest; its digest is the identity of the package."""
-    return cli.reach(options, "checksum")
+    return commands.reach(options, "checksum")
 
 
 @_command(locked=False)
 def tar(options: Options) -> int:
     """Write dist/<name>/<env>/model.tar.gz (the same as `package`)."""
-    return cli.reach(options, "tar")
+    return commands.reach(options, "tar")
 
 
 @_command(locked=False)
 def package(options: Options) -> int:
     """Everything up to dist/<name>/<env>/model.tar.gz, its .sha256 and manifest.json."""
-    return cli.reach(options, "package")
+    return commands.reach(options, "package")
 
 
 @_command(locked=False, stream=False)
 def upload(options: Options) -> int:
     """Publish the package under its content-addressed key; sends only what S3 lacks."""
-    return cli.reach(options, "upload")
+    return commands.reach(options, "upload")
 
 
 @_command(locked=False, stream=False)
 def deploy(options: Options) -> int:
     """Publish, then make the endpoint what the spec says, and wait until it is."""
-    return cli.reach(options, "deploy")
+    return commands.reach(options, "deploy")
 
 
 @_command(rebuild=False)
 def verify(options: Options, *, rebuild: bool) -> int:
     """Check the artifact against its manifest, byte by byte."""
-    return cli.verify(options, rebuild=rebuild)
+    return commands.verify(options, rebuild=rebuild)
 
 
 @_command(input="", output="", timeout=900)
 def predict(options: Options, *, input: str, output: str, timeout: int) -> int:  # noqa: A002 - the flag is --input
     """Send an asynchronous request to the endpoint and wait for the answer or the failure."""
-    return cli.predict(options, input, output, timeout)
+    return commands.predict(options, input, output, timeout)
 
 
 @_command(yes=False)
 def destroy(options: Options) -> int:
     """Remove the endpoint and all that deploy made for it, in the right order, and nothing else."""
-    return cli.destroy(options)
+    return commands.destroy(options)
 
 
 @_command(all_=False)
 def clean(options: Options, *, all: bool) -> int:  # noqa: A002 - the flag is --all
     """Remove local output of the spec: build/<name>-<env>/ and dist/<name>/<env>/."""
-    return cli.clean(options, everything=all)
+    return commands.clean(options, everything=all)
 
 
 @_command(older_than=24)
 def doctor(options: Options, *, older_than: int) -> int:
     """Look for what needs attention: unfinished uploads under the target."""
-    return cli.doctor(options, older_than)
+    return commands.doctor(options, older_than)
 
 
 @_command(older_than=24, yes=False)
 def gc(options: Options, *, older_than: int) -> int:
     """Abort unfinished uploads of ours that are old; shows them first."""
-    return cli.gc(options, older_than)
+    return commands.gc(options, older_than)
 
 
 @_command()
 def policy(options: Options) -> int:
     """Print the least IAM policy that publishing needs."""
-    return cli.policy(options)
+    return commands.policy(options)
 
 
 @_command()
 def status(options: Options) -> int:
     """Say whether the sandbox runs, and where."""
-    return cli.sandbox_status(options)
+    return commands.sandbox_status(options)
 
 
 @_command()
 def stop(options: Options) -> int:
     """End the sandbox; what it held is gone."""
-    return cli.sandbox_stop(options)
+    return commands.sandbox_stop(options)
 
 
 _TASKS = (validate, lock, plan, download, assemble, checksum, tar, package, upload, deploy, verify, predict, destroy)

@@ -7,20 +7,27 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sagepack import assembly, store
+from sagepack.archive.layout import Layout
 from sagepack.errors import UserError
 from sagepack.fetch.cachelayout import RepoCache
 from sagepack.fetch.trust import Trust
 from sagepack.lock import Lock, asked_of
+from sagepack.publish.keys import Package
+from sagepack.publish.observe import observe
+from sagepack.publish.plan import plan
 from sagepack.remote.aws import Aws, AwsConnection
 from sagepack.remote.hub import Hub
+from sagepack.remote.s3 import S3, Location
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from sagepack.assembly import Assembly
+    from sagepack.lock import LockedFile
     from sagepack.manifest import Manifest
     from sagepack.progress import Progress
+    from sagepack.publish.plan import UploadPlan
     from sagepack.spec import Spec
     from sagepack.workspace import Workspace
 
@@ -140,7 +147,7 @@ class Build:
     @cached_property
     def store(self) -> S3:
         """S3, as the spec's artifact wants it used."""
-        return S3(self.aws, self.spec.artifact)
+        return S3.of(self.aws, self.spec.artifact)
 
     @property
     def package(self) -> Package:
@@ -152,8 +159,8 @@ class Build:
     def upload_plan(self) -> UploadPlan:
         """What S3 holds of the package, and what it lacks; asked once."""
         others = [Location.parse(target) for target in self.spec.artifact.reuse_from]
-        seen = publish.observe(self.store, self.package, self.manifest, others)
-        return publish.plan(seen, self.manifest, Layout.of(self.manifest.members))
+        seen = observe(self.store, self.package, self.manifest, others)
+        return plan(seen, self.manifest, Layout.of(self.manifest.members))
 
     @property
     def wanted(self) -> tuple[LockedFile, ...]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from sagepack.digest import Digest, fingerprint
 from sagepack.errors import UserError
-from sagepack.spec import Spec
+
+if TYPE_CHECKING:
+    from sagepack.spec import Spec
 
 VERSION = 1
 COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -106,7 +106,7 @@ def plan(goal: str, facts: Mapping[str, Fact]) -> list[Action]:
 def _reasons(step: str, fact: Fact, running: set[str]) -> tuple[str, ...]:
     if fact.inputs is None:
         return tuple(f"{need} runs first" for need in NEEDS[step] if need in running) or fact.trouble
-    if fact.observed or fact.trouble:
+    if fact.observed:
         return fact.trouble
     if fact.record is None:
         return ("it has not run yet",)
@@ -114,4 +114,4 @@ def _reasons(step: str, fact: Fact, running: set[str]) -> tuple[str, ...]:
         return (f"the step's own code changed (version {fact.record.version} to {fact.version})",)
     if fingerprint(fact.record.inputs) != fingerprint(fact.inputs):
         return differences(fact.record.inputs, fact.inputs)
-    return ()
+    return fact.trouble

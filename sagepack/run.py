@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sagepack.plan import Action, Fact
     from sagepack.steps import Step
 
+
 def step(name: str) -> Step:
     """The module of a step, imported when it is needed: a package that is done pays for no publishing."""
     module: Step = importlib.import_module(f"sagepack.steps.{name}")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ARCHIVE = "model.tar.gz"
 
@@ -23,11 +26,13 @@ class Workspace:
         root: the project's folder, absolute.
         name: the spec's name.
         env: the environment's name.
+        output: where `build/` and `dist/` go instead of `root`: a rebuild to compare with.
     """
 
     root: Path
     name: str
     env: str
+    output: Path | None = None
 
     @property
     def lock(self) -> Path:
@@ -37,7 +42,7 @@ class Workspace:
     @property
     def build(self) -> Path:
         """Intermediate state; deleting it costs time, never correctness."""
-        return self.root / "build" / f"{self.name}-{self.env}"
+        return (self.output or self.root) / "build" / f"{self.name}-{self.env}"
 
     @property
     def stage(self) -> Path:
@@ -52,7 +57,7 @@ class Workspace:
     @property
     def dist(self) -> Path:
         """What `package` leaves for the user."""
-        return self.root / "dist" / self.name / self.env
+        return (self.output or self.root) / "dist" / self.name / self.env
 
     @property
     def archive(self) -> Path:

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from typing import Any
 
 from sagepack.errors import RemoteError, UserError
 from sagepack.lock import LockedRequirement
@@ -34,7 +35,7 @@ def lock(requirements: tuple[str, ...], tag: str) -> tuple[LockedRequirement, ..
     return tuple(LockedRequirement(line, (f"sha256:{found[_normal(_name(line))]}",)) for line in requirements)
 
 
-def _report(requirements: tuple[str, ...], tag: str) -> dict[str, list[dict[str, dict[str, dict[str, dict[str, str]]]]]]:
+def _report(requirements: tuple[str, ...], tag: str) -> Any:
     python = _PYTHON.search(tag)
     version = f"{python[1]}.{python[2]}" if python else f"{sys.version_info[0]}.{sys.version_info[1]}"
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--no-deps", "--ignore-installed"]
@@ -43,7 +44,7 @@ def _report(requirements: tuple[str, ...], tag: str) -> dict[str, list[dict[str,
     # pip demands a target with a foreign platform; a dry run writes nothing there.
     run = subprocess.run([*command, "--target", "unused", *requirements], capture_output=True, text=True, check=False)
     if run.returncode == 0:
-        return json.loads(run.stdout)  # type: ignore[no-any-return]
+        return json.loads(run.stdout)
     text = run.stderr.strip().splitlines()[-1] if run.stderr.strip() else "pip said nothing"
     if "No matching distribution" in run.stderr:
         raise UserError(text, where="code.requirements", fix=f"choose a version that has a wheel for Python {version}")

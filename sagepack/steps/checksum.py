@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sagepack.assembly import manifest_of
 from sagepack.plan import Fact
 from sagepack.store import Record, write_atomically
 
@@ -36,5 +35,7 @@ def run(build: Build) -> None:
 
 
 def _inputs(build: Build) -> dict[str, Any]:
-    model = manifest_of(build.require_lock(), build.nothing_beside).members
-    return {"model": {member.path: str(member.digest) for member in model}, "code": build.assembly.inputs}
+    return {
+        "model": {file.path: str(file.digest) for file in build.require_lock().files},
+        "code": build.assembly.inputs,
+    }

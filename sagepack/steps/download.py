@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from sagepack.lock import LockedFile
 
 VERSION = 1
-CONNECTIONS = 8
 
 
 def fact(build: Build) -> Fact:
@@ -46,10 +45,9 @@ def run(build: Build) -> None:
     lock = build.require_lock()
     download(
         build.hub,
-        build.cache,
+        lock.model,
         lock.commit,
         build.wanted,
-        connections=CONNECTIONS,
         trust=build.trust,
         progress=build.progress,
     )

@@ -1,0 +1,69 @@
+"""upload: S3 is asked what it holds, and gets what it lacks. Nothing about it is remembered."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sagepack.plan import Fact
+from sagepack.publish.observe import check_bucket
+from sagepack.publish.provenance import statement
+from sagepack.publish.publisher import publish
+from sagepack.publish.sources import HubFiles, LocalFiles, Source
+from sagepack.steps.tar import file_of
+from sagepack.units import amount
+
+if TYPE_CHECKING:
+    from sagepack.build import Build
+
+VERSION = 1
+
+
+def fact(build: Build) -> Fact:
+    """Whether the package is published whole, and what it takes if not."""
+    if build.answered is None:
+        return Fact(VERSION)
+    check_bucket(build.store, build.package.target, build.spec.aws.region)
+    plan = build.upload_plan
+    trouble: tuple[str, ...] = ()
+    if not plan.done:
+        head = (
+            "the archive is there, but not all that belongs to it" if plan.observation.head else "S3 lacks the package"
+        )
+        trouble = (f"{head}: {amount(plan.sent_bytes)} to send, {amount(plan.copied_bytes)} copied within S3",)
+    lacking = sum(member.size for member in plan.needed) if build.stream else 0
+    inputs = {"uri": plan.uri}
+    done = f"{plan.uri} is published"
+    return Fact(VERSION, inputs, trouble=trouble, observed=True, fetch=lacking, send=plan.sent_bytes, done=done)
+
+
+def run(build: Build) -> None:
+    """Publish the package.
+
+    Raises:
+        UserError: credentials, permissions, or a bucket that SageMaker cannot read from.
+        RemoteError: S3 or the Hub failed after retries.
+        IntegrityError: S3's bytes are not the archive's, or a content is not what the manifest says.
+    """
+    published = publish(
+        build.store,
+        build.upload_plan,
+        sources(build),
+        build.work.build / "upload",
+        provenance=statement(build.spec, build.require_lock(), build.manifest),
+        progress=build.progress,
+    )
+    sent, copied = amount(published.sent_bytes), amount(published.copied_bytes)
+    build.progress.note(f"upload: {published.uri}: {sent} sent, {copied} copied within S3")
+
+
+def sources(build: Build) -> list[Source]:
+    """Where contents may come from: files of this disk that are as their digests say, then the Hub."""
+    lock = build.require_lock()
+    local = {
+        member.digest: file
+        for member, file in ((member, file_of(build, member.path)) for member in build.manifest.members)
+        if member.path in build.assembly.inputs or build.trust.get(file) == member.digest
+    }
+    read = partial(build.hub.open, lock.model, lock.commit)
+    return [LocalFiles(local), HubFiles(read, {file.digest: file.path for file in lock.files})]
