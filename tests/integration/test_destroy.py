@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sagepack.deploy.destroy import Resource, destroy, inventory
+from sagepack.deploy.pace import Pace
+from sagepack.deploy.reconcile import reconcile
+from sagepack.errors import UserError
+from sagepack.progress import Silent
+from sagepack.sandbox.hosting import Pace as SlowPace
+from sagepack.spec import Scaling
+from tests.deployments import ROLE, Told, deployment, published, session_of
+
+if TYPE_CHECKING:
+    from sagepack.deploy.deployment import Deployment
+    from sagepack.remote.aws import Aws
+    from sagepack.sandbox.service import Service
+
+PACE = Pace(poll=0.01, limit=30)
+
+
+@pytest.fixture
+def aws(sandbox: Service) -> Aws:
+    return session_of(sandbox)
+
+
+def deployed(aws: Aws, *values: Deployment) -> None:
+    for value in values:
+        reconcile(aws, published(aws, value), Silent(), PACE)
+
+
+def everything(aws: Aws) -> dict[str, set[str]]:
+    """Names of all that a deployment could have made, of whomever."""
+    sagemaker, scaling = aws.client("sagemaker"), aws.client("application-autoscaling")
+    policies = scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
+    targets = scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+    return {
+        "endpoints": {entry["EndpointName"] for entry in sagemaker.list_endpoints()["Endpoints"]},
+        "configs": {entry["EndpointConfigName"] for entry in sagemaker.list_endpoint_configs()["EndpointConfigs"]},
+        "models": {entry["ModelName"] for entry in sagemaker.list_models()["Models"]},
+        "policies": {entry["PolicyName"] for entry in policies},
+        "targets": {entry["ResourceId"] for entry in targets},
+        "alarms": {entry["AlarmName"] for entry in aws.client("cloudwatch").describe_alarms()["MetricAlarms"]},
+    }
+
+
+def strangers(aws: Aws) -> None:
+    """Things of other people whose names look like ours."""
+    sagemaker = aws.client("sagemaker")
+    container = {"Image": deployment().image}
+    for name, tags in (("svd-aaaaaaaaaaaa", {}), ("svd-bbbbbbbbbbbb", {"sagepack:endpoint": "svd"}), ("svd-mine", {})):
+        listed = [{"Key": key, "Value": value} for key, value in tags.items()]
+        request: dict[str, Any] = {"ModelName": name, "PrimaryContainer": container, "Tags": listed}
+        sagemaker.create_model(**request, ExecutionRoleArn=ROLE)
+    aws.client("cloudwatch").put_metric_alarm(
+        AlarmName="svd-somebody", ComparisonOperator="GreaterThanThreshold", EvaluationPeriods=1
+    )
+
+
+def test_destroy_leaves_nothing_of_ours_and_everything_of_others(aws: Aws) -> None:
+    deployed(aws, deployment("svd-x", scaling=Scaling(0, 2)))
+    strangers(aws)
+    before = everything(aws)
+    deployed(aws, deployment(scaling=Scaling(0, 2)), deployment(scaling=Scaling(0, 2), environment={}))
+    removed = destroy(aws, deployment().owner, Silent(), PACE)
+    assert everything(aws) == before
+    assert [resource.kind for resource in removed] == [
+        "alarm",
+        "scaling policy",
+        "scaling policy",
+        "scalable target",
+        "endpoint",
+        "endpoint configuration",
+        "endpoint configuration",
+        "model",
+        "model",
+    ]
+
+
+def test_the_inventory_says_it_all_and_removes_nothing(aws: Aws) -> None:
+    value = deployment(scaling=Scaling(1, 2))
+    deployed(aws, value)
+    before = everything(aws)
+    assert inventory(aws, value.owner) == (
+        Resource("scaling policy", "svd-backlog"),
+        Resource("scalable target", "endpoint/svd/variant/AllTraffic"),
+        Resource("endpoint", "svd"),
+        Resource("endpoint configuration", value.config_name),
+        Resource("model", value.model_name),
+    )
+    assert everything(aws) == before
+
+
+def test_destroying_twice_is_fine(aws: Aws) -> None:
+    deployed(aws, deployment())
+    destroy(aws, deployment().owner, Silent(), PACE)
+    progress = Told()
+    assert destroy(aws, deployment().owner, progress, PACE) == ()
+    assert progress.notes == []
+
+
+def test_what_an_interrupted_destroy_left_goes_with_the_next(aws: Aws) -> None:
+    value = deployment(scaling=Scaling(0, 2))
+    deployed(aws, value)
+    aws.client("cloudwatch").delete_alarms(AlarmNames=["svd-has-backlog-without-capacity"])
+    aws.client("sagemaker").delete_endpoint(EndpointName="svd")
+    destroy(aws, value.owner, Silent(), PACE)
+    assert all(names == set() for names in everything(aws).values())
+
+
+def test_what_another_endpoint_serves_from_stays(aws: Aws) -> None:
+    value = deployment()
+    deployed(aws, value)
+    aws.client("sagemaker").create_endpoint(EndpointName="borrower", EndpointConfigName=value.config_name)
+    removed = destroy(aws, value.owner, Silent(), PACE)
+    assert removed == (Resource("endpoint", "svd"),)
+    assert everything(aws)["models"] == {value.model_name}
+
+
+def test_an_endpoint_of_another_environment_is_not_destroyed(aws: Aws) -> None:
+    deployed(aws, deployment())
+    before = everything(aws)
+    with pytest.raises(UserError, match="is not of other/local"):
+        destroy(aws, deployment("other", endpoint_name="svd").owner, Silent(), PACE)
+    assert everything(aws) == before
+
+
+def test_an_endpoint_that_is_being_made_is_waited_for_then_removed(aws: Aws, sandbox: Service) -> None:
+    sandbox.aws.script.pace = SlowPace(polls=4)
+    value = published(aws, deployment())
+    client = aws.client("sagemaker")
+    client.create_model(**value.model)
+    client.create_endpoint_config(**value.config)
+    client.create_endpoint(**value.request)
+    progress = Told()
+    destroy(aws, value.owner, progress, PACE)
+    assert "is Creating: it can be deleted once that is over" in progress.text
+    assert all(names == set() for names in everything(aws).values())
+
+
+def test_the_package_stays_in_s3(aws: Aws) -> None:
+    value = deployment()
+    deployed(aws, value)
+    destroy(aws, value.owner, Silent(), PACE)
+    bucket, _, key = value.uri.removeprefix("s3://").partition("/")
+    assert aws.client("s3").head_object(Bucket=bucket, Key=key)["ContentLength"] > 0

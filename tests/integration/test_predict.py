@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sagepack.deploy.pace import Pace
+from sagepack.deploy.predict import predict
+from sagepack.deploy.reconcile import reconcile
+from sagepack.errors import RemoteError, UserError
+from sagepack.progress import Silent
+from sagepack.sandbox.invocations import Answer
+from tests.deployments import BUCKET, Time, Told, deployment, published, session_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sagepack.deploy.deployment import Deployment
+    from sagepack.remote.aws import Aws
+    from sagepack.sandbox.service import Service
+
+PACE = Pace(poll=0.01, limit=30)
+
+
+@pytest.fixture
+def aws(sandbox: Service) -> Aws:
+    return session_of(sandbox)
+
+
+@pytest.fixture
+def live(aws: Aws) -> Deployment:
+    value = published(aws, deployment())
+    reconcile(aws, value, Silent(), PACE)
+    return value
+
+
+def inputs(aws: Aws) -> list[str]:
+    listed = aws.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="async/svd/input/")
+    return [entry["Key"] for entry in listed.get("Contents", [])]
+
+
+def test_an_answer_comes_back_and_the_request_is_cleared_away(aws: Aws, live: Deployment, sandbox: Service) -> None:
+    sandbox.aws.invocations.answer(Answer(b'{"frames": []}', delay=0.05))
+    answer = predict(aws, live.endpoint, b'{"image": "x"}', Silent(), pace=PACE)
+    assert answer.body == b'{"frames": []}'
+    assert inputs(aws) == []
+
+
+def test_a_file_is_sent_as_what_its_name_says(aws: Aws, live: Deployment, sandbox: Service, tmp_path: Path) -> None:
+    sandbox.aws.invocations.answer(Answer(b"{}"))
+    kinds: list[str] = []
+    events = aws.client("s3").meta.events
+    remember = lambda params, **_: kinds.append(params["ContentType"])  # noqa: E731
+    events.register("provide-client-params.s3.PutObject", remember)
+    (tmp_path / "cat.png").write_bytes(b"a cat")
+    predict(aws, live.endpoint, tmp_path / "cat.png", Silent(), pace=PACE)
+    events.unregister("provide-client-params.s3.PutObject", remember)
+    assert kinds == ["image/png"]
+
+
+def test_a_failed_request_is_told_in_the_containers_words(aws: Aws, live: Deployment, sandbox: Service) -> None:
+    sandbox.aws.invocations.answer(Answer(b"CUDA out of memory", status=500))
+    with pytest.raises(RemoteError, match="CUDA out of memory") as caught:
+        predict(aws, live.endpoint, b"{}", Silent(), pace=PACE)
+    assert caught.value.exit_code == 3
+    assert "/aws/sagemaker/Endpoints/svd" in str(caught.value)
+    assert inputs(aws) == []
+
+
+def test_waiting_ends_with_what_to_do_and_keeps_the_request(aws: Aws, live: Deployment, sandbox: Service) -> None:
+    sandbox.aws.invocations.answer(Answer(b"too late", delay=3))
+    progress = Told()
+    with pytest.raises(RemoteError, match="no answer after 300 s") as caught:
+        predict(aws, live.endpoint, b"{}", progress, timeout=300, pace=Time().pace())
+    assert "sleeps" in str(caught.value)
+    assert "InService" in progress.text
+    assert len(inputs(aws)) == 1
+
+
+def test_an_endpoint_that_is_being_made_takes_no_requests(aws: Aws) -> None:
+    value = published(aws, deployment())
+    client = aws.client("sagemaker")
+    client.create_model(**value.model)
+    client.create_endpoint_config(**value.config)
+    client.create_endpoint(**value.request)
+    with pytest.raises(UserError, match="is Creating"):
+        predict(aws, value.endpoint, b"{}", Silent(), pace=PACE)
+    assert inputs(aws) == []
