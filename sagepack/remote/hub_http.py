@@ -167,7 +167,7 @@ class Wire:
 
     @contextmanager
     def request(self, method: str, url: str, headers: Mapping[str, str]) -> Iterator[urllib3.BaseHTTPResponse]:
-        """One answer, its body unread. The connection is kept if the body was read to its end, else closed.
+        """One answer, its body unread. The connection is kept unless much of the body is left.
 
         Raises:
             Transient: the network failed, then or while the body was read.
@@ -182,9 +182,12 @@ class Wire:
             try:
                 yield response
             finally:
-                if response.length_remaining:
+                # A short rest is cheaper to read than a connection is to open.
+                if response.length_remaining is not None and response.length_remaining <= FORGIVEN_AFTER:
+                    response.drain_conn()
+                    response.release_conn()
+                else:
                     response.close()
-                response.release_conn()
         except urllib3.exceptions.HTTPError as error:
             if "certificate verify failed" in str(error):
                 fix = "name your proxy's certificates in SSL_CERT_FILE, or mend the clock of this machine"

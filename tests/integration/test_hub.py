@@ -1,0 +1,351 @@
+"""The Hub as the engine asks it: listings, bytes from any offset, and messages for every way to be refused."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sagepack.digest import Digest
+from sagepack.errors import IntegrityError, RemoteError, SagepackError, UserError
+from sagepack.fetch.locking import locked_files
+from sagepack.remote.hub import Hub
+from sagepack.remote.hub_http import Stopped
+from sagepack.sandbox import miniature
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from typing_extensions import Self
+
+    from sagepack.sandbox.faults import Faults
+    from sagepack.sandbox.service import Service
+
+SVD = miniature.SVD
+LARGE = "unet/diffusion_pytorch_model.fp16.safetensors"
+SECRET = "hf_" + "s3cret" * 5
+
+
+def hub_of(sandbox: Service, token: str | None = None) -> Hub:
+    return Hub(sandbox.hub_url, token, backoff=0.01)
+
+
+@pytest.fixture(autouse=True)
+def _nobody_is_logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "token"))
+
+
+@pytest.fixture
+def hub(sandbox: Service) -> Hub:
+    return hub_of(sandbox, sandbox.hf_token)
+
+
+@pytest.fixture(scope="module")
+def contents() -> dict[str, bytes]:
+    return dict(SVD.files())
+
+
+def test_a_branch_becomes_a_commit_and_a_commit_stays_one(hub: Hub) -> None:
+    assert hub.resolve(SVD.name, "main") == hub.resolve(SVD.name, SVD.commit) == SVD.commit
+
+
+def test_the_listing_has_size_name_and_digest_of_every_file(
+    hub: Hub, faults: Faults, contents: dict[str, bytes]
+) -> None:
+    faults.page(4)
+    files = {file.path: file for file in hub.files(SVD.name, SVD.commit)}
+    assert {path: file.size for path, file in files.items()} == {path: len(data) for path, data in contents.items()}
+    assert files[LARGE].sha256 == Digest.sha256(contents[LARGE])
+    assert files[LARGE].blob == Digest.sha256(contents[LARGE]).value
+    assert files["unet/config.json"].sha256 is None
+    assert len(files["unet/config.json"].blob) == 40
+
+
+def test_a_lock_has_the_digest_of_small_files_too(hub: Hub, contents: dict[str, bytes]) -> None:
+    locked = locked_files(hub, SVD.name, SVD.commit, hub.files(SVD.name, SVD.commit))
+    assert {file.path: file.digest for file in locked} == {path: Digest.sha256(data) for path, data in contents.items()}
+
+
+def test_a_small_file_is_read_whole(hub: Hub, contents: dict[str, bytes]) -> None:
+    assert hub.read(SVD.name, SVD.commit, "model_index.json") == contents["model_index.json"]
+    assert hub.read(SVD.name, SVD.commit, LARGE) == contents[LARGE]
+
+
+def test_a_small_file_that_arrives_damaged_is_read_again_and_never_believed(
+    hub: Hub, faults: Faults, contents: dict[str, bytes]
+) -> None:
+    faults.corrupt("*/model_index.json", at=3, times=1)
+    assert hub.read(SVD.name, SVD.commit, "model_index.json") == contents["model_index.json"]
+    faults.corrupt("*/model_index.json", at=3)
+    with pytest.raises(IntegrityError, match="the Hub says the content is"):
+        hub.read(SVD.name, SVD.commit, "model_index.json")
+
+
+@pytest.mark.parametrize("faulty", [False, True])
+@pytest.mark.parametrize(("offset", "length"), [(0, None), (0, 10), (5, None), (100_000, 300_001), (7, 0), (0, 0)])
+def test_any_range_is_exactly_its_bytes(
+    hub: Hub, faults: Faults, contents: dict[str, bytes], offset: int, length: int | None, faulty: bool
+) -> None:
+    if faulty:
+        faults.ignore_range()
+        faults.cut(after=90_000, times=2)
+    end = None if length is None else offset + length
+    assert b"".join(hub.open(SVD.name, SVD.commit, LARGE, offset, length)) == contents[LARGE][offset:end]
+    small = "unet/config.json"
+    assert b"".join(hub.open(SVD.name, SVD.commit, small, 3, 20)) == contents[small][3:23]
+
+
+def test_a_signed_address_is_used_until_it_expires(hub: Hub, faults: Faults) -> None:
+    for offset in range(0, 40, 10):
+        assert len(b"".join(hub.open(SVD.name, SVD.commit, LARGE, offset, 10))) == 10
+    assert len([request for request in faults.log if "/resolve/" in request.path]) == 1
+    faults.link_lifetime(-1)
+    faults.expire()
+    with pytest.raises(RemoteError, match="the CDN refused"):
+        list(hub.open(SVD.name, SVD.commit, LARGE, 0, 10))
+
+
+def test_more_than_there_is_is_an_integrity_error(hub: Hub, contents: dict[str, bytes]) -> None:
+    size = len(contents[LARGE])
+    with pytest.raises(IntegrityError, match=f"has {size} bytes, not the {size + 1}"):
+        list(hub.open(SVD.name, SVD.commit, LARGE, 0, size + 1))
+    with pytest.raises(IntegrityError, match=r"bytes, not the"):
+        list(hub.open(SVD.name, SVD.commit, LARGE, size, 1))
+
+
+def test_the_wait_that_the_server_asks_for_is_kept(hub: Hub, faults: Faults) -> None:
+    faults.status(f"*/{LARGE}", 429, retry_after=1)
+    waited: list[float] = []
+
+    class Clock(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waited.append(timeout or 0)
+            return False
+
+    list(hub.open(SVD.name, SVD.commit, LARGE, 0, 10, stop=Clock()))
+    assert len(waited) == 1
+    assert 1 <= waited[0] < 1.1
+
+
+def test_reading_ends_when_it_is_stopped(hub: Hub) -> None:
+    stop = threading.Event()
+    chunks = hub.open(SVD.name, SVD.commit, LARGE, stop=stop)
+    next(chunks)
+    stop.set()
+    with pytest.raises(Stopped):
+        list(chunks)
+
+
+def test_questions_are_asked_again_when_the_hub_is_busy(hub: Hub, faults: Faults) -> None:
+    faults.status("/api/models/*/revision/*", 503, 429, 500)
+    assert hub.resolve(SVD.name, "main") == SVD.commit
+
+
+def test_a_hub_that_stays_busy_or_is_not_there_is_a_remote_error(hub: Hub, faults: Faults) -> None:
+    faults.status("/api/models/*/revision/*", 503, times=None)
+    with pytest.raises(RemoteError, match=r"503 \(6 times\)"):
+        hub.resolve(SVD.name, "main")
+    nobody = Hub("http://127.0.0.1:9", "x", backoff=0.001)
+    for ask in (lambda: nobody.resolve(SVD.name, "main"), lambda: list(nobody.open(SVD.name, SVD.commit, "a"))):
+        with pytest.raises(
+            RemoteError, match=r"(?s)(cannot be reached|connection to 127.0.0.1:9 failed).*run the same"
+        ):
+            ask()
+
+
+def read(path: str, repo: str = SVD.name, commit: str = SVD.commit) -> Callable[[Hub], Any]:
+    return lambda hub: b"".join(hub.open(repo, commit, path))
+
+
+def resolve(repo: str, revision: str) -> Callable[[Hub], Any]:
+    return lambda hub: hub.resolve(repo, revision)
+
+
+@pytest.mark.parametrize(
+    ("token", "ask", "message"),
+    [
+        (None, read(LARGE), r"gated, and there is no token\n.*https://huggingface.co/stabilityai/.*export HF_TOKEN"),
+        ("stranger", read(LARGE), r"no access yet\n.*visit https://huggingface.co/stabilityai/.*accept the conditions"),
+        (
+            None,
+            resolve("nobody/nothing", "main"),
+            r"no such repository, or it is private\n.*check model.id; if.*HF_TOKEN",
+        ),
+        ("good", resolve("nobody/nothing", "main"), r"no such repository, or this token may not see it"),
+        ("good", read("a.txt", "nobody/nothing"), r"no such repository, or this token may not see it"),
+        ("good", resolve(SVD.name, "0" * 40), r"no revision '0{40}'\n.*/commits/main.*model.revision"),
+        ("good", read(LARGE, commit="0" * 40), r"no revision '0{40}'"),
+        ("good", read("no/such.file"), r"no such file at this commit\n.*invoke lock --update"),
+        ("bad", resolve(SVD.name, "main"), r"does not accept the token from .*\n.*hf auth login"),
+        ("bad", read(LARGE), r"does not accept the token from .*\n.*settings/tokens"),
+        ("good", resolve("not a repository", "main"), r"not a repository id.*\n.*owner/name"),
+    ],
+)
+def test_every_refusal_has_its_own_message(
+    sandbox: Service, token: str | None, ask: Callable[[Hub], Any], message: str
+) -> None:
+    tokens = {"good": sandbox.hf_token, "stranger": sandbox.stranger_token, "bad": SECRET}
+    hub = hub_of(sandbox, tokens[token] if token else None)
+    with pytest.raises(UserError, match=f"(?s){message}") as caught:
+        ask(hub)
+    assert caught.value.exit_code == 1
+    assert SECRET not in str(caught.value)
+
+
+def test_a_refusal_says_where_the_token_came_from(
+    sandbox: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "token").write_text(SECRET)
+    with pytest.raises(UserError, match="the token from the client's login"):
+        hub_of(sandbox).resolve(SVD.name, "main")
+    monkeypatch.setenv("HF_TOKEN", "hf_other")
+    with pytest.raises(UserError, match="the token from HF_TOKEN"):
+        hub_of(sandbox).resolve(SVD.name, "main")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_IMPLICIT_TOKEN", True)
+    assert not hub_of(sandbox).has_token
+
+
+def test_who_names_the_account_of_the_token(sandbox: Service) -> None:
+    assert hub_of(sandbox, sandbox.hf_token).who() == "sandbox"
+    assert hub_of(sandbox).who() is None
+    with pytest.raises(UserError, match="does not accept the token"):
+        hub_of(sandbox, SECRET).who()
+
+
+def test_offline_is_said_before_anything_is_asked(hub: Hub, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for ask in (resolve(SVD.name, "main"), read(LARGE), lambda hub: hub.files(SVD.name, SVD.commit)):
+        with pytest.raises(UserError, match="HF_HUB_OFFLINE"):
+            ask(hub)
+    assert faults.log == []
+
+
+def test_the_token_is_in_no_error_no_log_and_no_representation(
+    sandbox: Service, faults: Faults, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    hub = hub_of(sandbox, SECRET)
+    faults.status("*", 503, times=1)
+    texts = [repr(hub)]
+    for ask in (read(LARGE), resolve(SVD.name, "main"), read("x", "a/b")):
+        with pytest.raises(SagepackError) as caught:
+            ask(hub)
+        chain: BaseException | None = caught.value
+        while chain:
+            texts.append(f"{chain} {chain!r} {getattr(chain, '__notes__', '')}")
+            chain = chain.__cause__ or chain.__context__
+    texts += [caplog.text, *capfd.readouterr()]
+    assert not any(SECRET in text for text in texts)
+
+
+def test_signed_addresses_are_in_no_error(hub: Hub, faults: Faults) -> None:
+    faults.cut(after=0, times=None)
+    with pytest.raises(RemoteError) as caught:
+        list(hub.open(SVD.name, SVD.commit, LARGE))
+    assert "Signature" not in str(caught.value)
+
+
+class Recorder:
+    """A server that answers as it is told and remembers who brought which token."""
+
+    def __init__(self, answer: Callable[[str], tuple[int, dict[str, str], bytes]]) -> None:
+        seen: list[tuple[str, str | None]] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                seen.append((self.path, self.headers.get("Authorization")))
+                status, headers, body = answer(self.path)
+                self.send_response(status)
+                for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                if self.command == "GET":
+                    with suppress(OSError):
+                        self.wfile.write(body)
+
+            do_HEAD = do_GET  # noqa: N815
+
+            def log_message(self, *_arguments: object) -> None:
+                pass
+
+        self.seen = seen
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def test_the_token_follows_redirects_at_home_and_never_leaves() -> None:
+    with Recorder(lambda _path: (200, {}, b"content")) as elsewhere:
+        answers = {"/a/b/resolve/main/f": (307, {"Location": "/new/b/resolve/main/f"}, b"")}
+        answers["/new/b/resolve/main/f"] = (302, {"Location": f"{elsewhere.url}/cdn?Signature=x"}, b"moved")
+        with Recorder(lambda path: answers[path]) as home:
+            hub = Hub(home.url, SECRET, backoff=0.001)
+            assert b"".join(hub.open("a/b", "main", "f")) == b"content"
+            assert hub.locate("a/b", "main", "f").xet is False
+    assert {token for _, token in home.seen} == {f"Bearer {SECRET}"}
+    assert [path for path, _ in home.seen] == ["/a/b/resolve/main/f", "/new/b/resolve/main/f"] * 2
+    assert elsewhere.seen == [("/cdn?Signature=x", None)]
+
+
+def test_redirects_in_a_circle_end() -> None:
+    with Recorder(lambda path: (302, {"Location": path}, b"")) as home:
+        hub = Hub(home.url, backoff=0.001)
+        for ask in (lambda: list(hub.open("a/b", "main", "f")), lambda: [hub.locate("a/b", "main", "f")]):
+            with pytest.raises(RemoteError, match="too many redirects"):
+                ask()
+
+
+def test_a_range_that_was_not_asked_for_is_not_taken() -> None:
+    server = Recorder(lambda _path: (206, {"Content-Range": "bytes 0-3/10"}, b"0123"))
+    with server as home, pytest.raises(RemoteError, match="another range"):
+        list(Hub(home.url, backoff=0.001).open("a/b", "main", "f", 4, 4))
+
+
+def test_xet_storage_is_seen_in_the_answer_to_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    headers = {"X-Xet-Hash": "0" * 64, "X-Linked-ETag": '"abc"', "Location": "http://localhost:1/x"}
+    with Recorder(lambda _path: (302, headers, b"")) as home:
+        hub = Hub(home.url, backoff=0.001)
+        assert hub.locate("a/b", "main", "f").etag == "abc"
+        assert hub.uses_xet("a/b", "main", "f")
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+        assert not hub.uses_xet("a/b", "main", "f")
+
+
+def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Recorder(lambda _path: (200, {}, b"by proxy")) as proxy:
+        for name in ("http_proxy", "HTTP_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        assert b"".join(Hub("http://hub.invalid", backoff=0.001).open("a/b", "main", "f")) == b"by proxy"
+    assert proxy.seen == [("http://hub.invalid/a/b/resolve/main/f", None)]
+
+
+def test_nothing_is_imported_before_the_first_question() -> None:
+    program = (
+        "import sys, sagepack.remote.hub, sagepack.fetch.download\n"
+        "sagepack.remote.hub.Hub()\n"
+        "print([name for name in ('huggingface_hub', 'urllib3', 'filelock', 'httpx2') if name in sys.modules])"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
