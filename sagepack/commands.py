@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,15 @@ from sagepack.deploy.deployment import Owner
 from sagepack.deploy.pace import Pace
 from sagepack.errors import UserError
 from sagepack.plan import GOALS, steps_to
+from sagepack.publish import upkeep
+from sagepack.publish.policy import publish_policy
+from sagepack.remote.s3 import Location
 from sagepack.report import table
 from sagepack.units import amount, duration
 
 if TYPE_CHECKING:
     from sagepack.build import Build
+    from sagepack.remote.s3 import Upload
 
 FOUND_WORK = 2
 
@@ -182,3 +187,44 @@ def _made(build: Build) -> dict[str, Any]:
     if "deploy" in steps:
         made["endpoint"] = build.spec.endpoint.name
     return made
+
+
+def doctor(options: Options, hours: int) -> int:
+    """List unfinished uploads that nobody continues: their parts are paid for."""
+    build, found = _stale(options, hours)
+    lines = [_upload_line(upload) for upload in found]
+    head = f"unfinished uploads older than {hours} h under {build.spec.artifact.target}: {len(found) or 'none'}"
+    fix = ["`invoke gc` aborts them"] if found else []
+    result(options, "\n".join([head, *lines, *fix]), {"stale_uploads": lines})
+    return 0
+
+
+def gc(options: Options, hours: int) -> int:
+    """Abort unfinished uploads of ours that are old, after showing them."""
+    build, found = _stale(options, hours)
+    lines = [_upload_line(upload) for upload in found]
+    if found:
+        sys.stderr.write("".join(f"would abort {line}\n" for line in lines) if not options.yes else "")
+        agreed(options, f"abort these {len(found)}")
+        upkeep.abort_stale(build.store, found)
+    result(options, "\n".join(f"aborted {line}" for line in lines) or "nothing to do", {"aborted": lines})
+    return 0
+
+
+def policy(options: Options) -> int:
+    """Print the least IAM policy that publishing needs."""
+    document = publish_policy(load(options))
+    # A policy is a document for AWS either way.
+    result(options, json.dumps(document, indent=2), document)
+    return 0
+
+
+def _stale(options: Options, hours: int) -> tuple[Build, list[Upload]]:
+    build = open_build(options, "upload")
+    target = Location.parse(build.spec.artifact.target)
+    return build, upkeep.stale_uploads(build.store, target, timedelta(hours=hours))
+
+
+def _upload_line(upload: Upload) -> str:
+    begun = f"{upload.initiated:%Y-%m-%d %H:%M} UTC" if upload.initiated else "at an unknown time"
+    return f"{upload.location}, begun {begun}"

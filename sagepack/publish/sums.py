@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from awscrt import checksums
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from sagepack.archive.checksum import combine, crc32
 from sagepack.archive.layout import Literal
@@ -21,6 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sagepack.archive.layout import Layout
+
+
+@cache
+def _awscrt() -> Any:
+    # A tenth of a second to import: a run that publishes nothing does not pay for it.
+    from awscrt import checksums  # noqa: PLC0415
+
+    return checksums
 
 
 @dataclass(frozen=True)
@@ -34,11 +41,11 @@ class Sums:
     @classmethod
     def of(cls, data: bytes | bytearray | memoryview) -> Sums:
         """The sums of `data`."""
-        return cls(checksums.crc64nvme(data), crc32(data), len(data))  # type: ignore[arg-type]
+        return cls(_awscrt().crc64nvme(data), crc32(data), len(data))  # type: ignore[arg-type]
 
     def __add__(self, other: Sums) -> Sums:
         return Sums(
-            checksums.combine_crc64nvme(self.crc64, other.crc64, other.length),
+            _awscrt().combine_crc64nvme(self.crc64, other.crc64, other.length),
             combine(self.crc32, other.crc32, other.length),
             self.length + other.length,
         )
