@@ -1,9 +1,9 @@
 """Replacing the end of an archive in place, so that a kill at any instant loses neither the old one nor the new one.
 
-    .<name>.partial    the new end, being written        <name> is the old archive, whole
-    .<name>.journal    the new end, whole; renamed       <name> is the old archive, whole
-    .<name>.editing    the archive without its name, while the new end is copied over its old one
-    <name>             the new archive, whole; then the journal is removed
+    .<name>.journal.partial  the new end, being written   <name> is the old archive, whole
+    .<name>.journal          the new end, whole; renamed       <name> is the old archive, whole
+    .<name>.editing          the archive without its name, while the new end is copied over its old one
+    <name>                   the new archive, whole; then the journal is removed
 
 So nothing incomplete ever stands under the archive's own name, and from the moment it has lost that name the journal
 holds all that is needed: `recover` copies the end again, as often as it takes. After a reboot neither can be believed
@@ -20,7 +20,7 @@ import struct
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from sagepack.archive.output import replacing, write_at
+from sagepack.archive.output import partial_of, replacing, write_at
 from sagepack.archive.source import Stamp, boot
 
 if TYPE_CHECKING:
@@ -85,11 +85,13 @@ def replace_end(target: Path, start: int, size: int, write: Callable[[int], _T])
 
 
 def recover(target: Path) -> bool:
-    """Finish an edit that was cut off; True if there was one. Call it within `output.alone`.
+    """Finish an edit that was cut off, and remove what a killed build left; True if there was an edit. Call it within `output.alone`.
 
     Afterwards the archive has its name again, old or new, unless the machine was rebooted: then it is gone.
     """
     journal, editing = _journal(target), _editing(target)
+    for abandoned in (partial_of(target), partial_of(journal)):
+        abandoned.unlink(missing_ok=True)
     found = journal.exists() or editing.exists()
     if found:
         note = _read(journal)

@@ -50,7 +50,7 @@ def replacing(target: Path) -> Iterator[int]:
 
     Its name is fixed, so that what a killed process left is used up by the next run. Call it within `alone`.
     """
-    partial = target.with_name(f".{target.name}.partial")
+    partial = partial_of(target)
     partial.unlink(missing_ok=True)
     descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
@@ -61,6 +61,11 @@ def replacing(target: Path) -> Iterator[int]:
         raise
     finally:
         os.close(descriptor)
+
+
+def partial_of(target: Path) -> Path:
+    """Where `replacing` writes before it renames."""
+    return target.with_name(f".{target.name.lstrip('.')}.partial")
 
 
 def preallocate(descriptor: int, size: int) -> None:
