@@ -33,8 +33,8 @@ def publish_policy(spec: Spec, partition: str = "aws") -> dict[str, Any]:
             **_statement("Look", ["s3:ListBucket"], [_bucket(target, partition)]),
             "Condition": {"StringLike": {"s3:prefix": [_below(target)]}},
         },
-        # Neither HeadBucket nor ListMultipartUploads takes a condition on the prefix.
-        _statement("Bucket", ["s3:ListBucketMultipartUploads", "s3:GetBucketLocation"], [_bucket(target, partition)]),
+        # For `doctor` and `gc`, which look for stale uploads; this action takes no condition on the prefix.
+        _statement("Stale", ["s3:ListBucketMultipartUploads"], [_bucket(target, partition)]),
     ]
     statements += _reuse(artifact, partition)
     if artifact.sse == "aws:kms" and artifact.kms_key_id:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sagepack.manifest import Manifest
     from sagepack.spec import Spec
 
-BUILD_TYPE = "https://in-toto.io/attestation/sagepack/package/v1"
+BUILD_TYPE = "urn:x-sagepack:package:v1"
 
 
 def statement(spec: Spec, lock: Lock, manifest: Manifest) -> dict[str, Any]:

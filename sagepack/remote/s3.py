@@ -7,6 +7,7 @@ told apart here: `ChangedError` for a source that is gone or another, None for a
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ CRC64NVME, CRC32 = "CRC64NVME", "CRC32"
 _GONE = {"404", "NoSuchKey", "NoSuchVersion", "NotFound"}
 _DIFFERS = {"412", "PreconditionFailed", "InvalidRange", "416"}
 _TAKEN = {"412", "PreconditionFailed"}
+_DENIED = {"403", "AccessDenied"}
 _UNSUPPORTED = {"NotImplemented", "InvalidRequest", "InvalidArgument", "501"}
 _REFUSED = {
     "BadDigest",
@@ -193,6 +195,19 @@ class S3:
         """S3 as a spec wants it used."""
         return cls(aws.client("s3"), WriteOptions.of(artifact))
 
+    @contextmanager
+    def _told(self, doing: str, where: str, bucket: str) -> Iterator[None]:
+        """`translated`, which also thinks of the owner condition when S3 says no more than 403."""
+        try:
+            with translated(doing, where):
+                yield
+        except UserError as error:
+            cause = error.__cause__
+            if cause is None or error_code(cause) not in _DENIED or not self.options.owners(bucket):  # type: ignore[arg-type]
+                raise
+            fix = f"{error.fix}; or the bucket is not account {self.options.owner}'s (artifact.expected_bucket_owner)"
+            raise UserError(error.message, where=where, fix=fix) from cause
+
     def _call(
         self,
         operation: str,
@@ -220,7 +235,7 @@ class S3:
         arguments |= self.options.owners(location.bucket, source.bucket if source else None)
         if source:
             arguments["CopySource"] = {"Bucket": source.bucket, "Key": source.key}
-        with translated(doing, str(location)):
+        with self._told(doing, str(location), location.bucket):
             try:
                 return getattr(self._client, operation)(Bucket=location.bucket, Key=location.key, **arguments)
             except botocore.exceptions.ClientError as error:
@@ -239,28 +254,22 @@ class S3:
         """The region that `bucket` is in.
 
         Raises:
-            UserError: there is no such bucket, or it belongs to another account.
+            UserError: there is no such bucket.
         """
         import botocore.exceptions
 
         where = f"s3://{bucket}"
-        with translated("looking for the bucket", where):
+        with self._told("looking for the bucket", where, bucket):
             try:
                 answer = self._client.head_bucket(Bucket=bucket, **self.options.owners(bucket))
             except botocore.exceptions.ClientError as error:
-                found: str | None = error.response["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region")
                 if error_code(error) in _GONE | {"NoSuchBucket"}:
-                    raise UserError(
-                        "there is no such bucket", where=where, fix="create it, or correct artifact.target"
-                    ) from error
-                if found and error_code(error) in {"301", "PermanentRedirect"}:
+                    fix = "create it, or correct artifact.target"
+                    raise UserError("there is no such bucket", where=where, fix=fix) from error
+                # S3 tells the region even to those who may not list the bucket, or only below a prefix.
+                found: str | None = error.response["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region")
+                if found:
                     return found
-                if error_code(error) == "403" and self.options.owners(bucket):
-                    raise UserError(
-                        f"the bucket does not belong to account {self.options.owner}, or the caller may not list it",
-                        where=where,
-                        fix="check artifact.expected_bucket_owner and the permission s3:ListBucket",
-                    ) from error
                 raise
         return str(answer.get("BucketRegion") or self._client.meta.region_name)
 
@@ -511,5 +520,5 @@ class S3:
         pages = self._client.get_paginator(operation).paginate(
             Bucket=prefix.bucket, Prefix=prefix.key, **self.options.owners(prefix.bucket)
         )
-        with translated("listing", str(prefix)):
+        with self._told("listing", str(prefix), prefix.bucket):
             yield from pages

@@ -10,7 +10,7 @@ from sagepack.publish.planner import Literal
 from sagepack.publish.sums import Sums
 from sagepack.remote.aws import Aws, AwsConnection
 from sagepack.remote.s3 import S3, Location
-from tests.publishkit import KiB, MiB, Bucket, Tree, noise, svd_like
+from tests.publishkit import Bucket, KiB, Tree, svd_like
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,182 @@
+"""An S3 in memory with the methods of `remote.s3.S3`, which can die at any request, before or after it took effect.
+
+It holds to what publishing relies on: conditional writes, conditional copies, smallest parts, checksums of the full object.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import threading
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from sagepack.errors import IntegrityError
+from sagepack.publish.sums import Sums
+from sagepack.remote.s3 import ChangedError, Head, Listed, Location, Part, Seen, Upload, WriteOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+F = TypeVar("F", bound="Callable[..., Any]")
+EPOCH = datetime(2030, 1, 1, tzinfo=timezone.utc)
+
+
+class Killed(BaseException):
+    """The process is dead: every further request raises it, too."""
+
+
+def request(method: F) -> F:
+    """A request that counts, and may be the last one."""
+
+    @functools.wraps(method)
+    def wrapper(self: FakeS3, *args: Any, **options: Any) -> Any:
+        with self.lock:
+            self.requests.append(method.__name__)
+            last = len(self.requests) == self.dies_at
+            if self.dead or (last and not self.takes_effect):
+                self.dead = True
+                raise Killed
+            result = method(self, *args, **options)
+            if last:
+                self.dead = True
+                raise Killed
+            return result
+
+    return cast("F", wrapper)
+
+
+class FakeS3:
+    """See the module. `dies_at` counts requests from 1; `takes_effect` says whether the last one was served."""
+
+    def __init__(self, minimum: int) -> None:
+        self.options = WriteOptions()
+        self.minimum = minimum
+        self.objects: dict[Location, bytes] = {}
+        self.pending: dict[str, tuple[Location, str, dict[int, tuple[bytes, str | None]]]] = {}
+        self.lock = threading.RLock()
+        self.sent = self.read_bytes = 0
+        self.refuse_crc64 = False
+        self.before: Callable[[str], None] = lambda _name: None
+        self._begun = 0
+        self.live()
+
+    def live(self, dies_at: int = 0, *, takes_effect: bool = False) -> None:
+        """A new process begins."""
+        self.requests: list[str] = []
+        self.dies_at, self.takes_effect, self.dead = dies_at, takes_effect, False
+
+    def etag(self, location: Location) -> str:
+        return f'"{hashlib.md5(self.objects[location], usedforsecurity=False).hexdigest()}"'
+
+    def _seen(self, seen: Seen) -> bytes:
+        if seen.location not in self.objects or self.etag(seen.location) != seen.etag:
+            raise ChangedError("gone", seen.location)
+        return self.objects[seen.location]
+
+    @request
+    def head(self, location: Location) -> Head | None:
+        data = self.objects.get(location)
+        if data is None:
+            return None
+        return Head(len(data), self.etag(location), None, {"CRC64NVME": Sums.of(data).value("CRC64NVME")})
+
+    @request
+    def read(self, location: Location) -> bytes | None:
+        return self.objects.get(location)
+
+    @request
+    def open(self, seen: Seen, offset: int, length: int) -> Iterator[bytes]:
+        data = self._seen(seen)[offset : offset + length]
+        self.read_bytes += len(data)
+        return (data[start : start + 1000] for start in range(0, len(data), 1000))
+
+    @request
+    def put(self, location: Location, data: bytes, *, if_absent: bool = False, algorithm: str | None = None) -> bool:
+        if if_absent and location in self.objects:
+            return False
+        self.objects[location] = data
+        if algorithm:
+            self.sent += len(data)
+        return True
+
+    @request
+    def copy(self, seen: Seen, target: Location, algorithm: str) -> None:
+        assert algorithm
+        self.objects[target] = self._seen(seen)
+
+    @request
+    def begin(self, location: Location, algorithm: str) -> Upload | None:
+        if self.refuse_crc64 and algorithm != "CRC32":
+            return None
+        self._begun += 1
+        self.pending[str(self._begun)] = (location, algorithm, {})
+        return Upload(location, str(self._begun), EPOCH)
+
+    @request
+    def send(self, upload: Upload, number: int, data: bytearray, algorithm: str, checksum: str) -> Part:
+        assert Sums.of(data).value(algorithm) == checksum
+        self.sent += len(data)
+        return self._part(upload, number, bytes(data), checksum)
+
+    @request
+    def send_copy(self, upload: Upload, number: int, seen: Seen, offset: int, length: int) -> Part:
+        data = self._seen(seen)[offset : offset + length]
+        assert len(data) == length
+        return self._part(upload, number, data, None)
+
+    def _part(self, upload: Upload, number: int, data: bytes, checksum: str | None) -> Part:
+        self.pending[upload.id][2][number] = (data, checksum)
+        return Part(number, self._part_etag(data), len(data), checksum)
+
+    @staticmethod
+    def _part_etag(data: bytes) -> str:
+        return f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
+
+    @request
+    def parts(self, upload: Upload) -> list[Part] | None:
+        if upload.id not in self.pending:
+            return None
+        held = self.pending[upload.id][2]
+        return [Part(number, self._part_etag(held[number][0]), len(held[number][0])) for number in sorted(held)]
+
+    @request
+    def complete(self, upload: Upload, parts: Sequence[Part], size: int, algorithm: str, checksum: str) -> bool:
+        if upload.id not in self.pending or upload.location in self.objects:
+            return False
+        held = self.pending[upload.id][2]
+        assert [part.number for part in parts] == sorted(held)
+        pieces = [held[part.number][0] for part in parts]
+        assert [self._part_etag(piece) for piece in pieces] == [part.etag for part in parts]
+        assert all(len(piece) >= self.minimum for piece in pieces[:-1]), "EntityTooSmall"
+        data = b"".join(pieces)
+        if len(data) != size or Sums.of(data).value(algorithm) != checksum:
+            raise IntegrityError("BadDigest")
+        self.objects[upload.location] = data
+        del self.pending[upload.id]
+        return True
+
+    @request
+    def abort(self, upload: Upload) -> None:
+        self.pending.pop(upload.id, None)
+
+    @request
+    def delete(self, location: Location) -> None:
+        self.objects.pop(location, None)
+
+    @request
+    def list(self, prefix: Location) -> Iterator[Listed]:
+        found = [location for location in sorted(self.objects) if location.bucket == prefix.bucket]
+        return iter(
+            Listed(location, len(self.objects[location]), self.etag(location), EPOCH)
+            for location in found
+            if location.key.startswith(prefix.key)
+        )
+
+    @request
+    def uploads(self, prefix: Location) -> Iterator[Upload]:
+        return iter(
+            Upload(location, number, EPOCH)
+            for number, (location, _, _) in self.pending.items()
+            if location.key.startswith(prefix.key)
+        )
