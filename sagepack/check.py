@@ -115,8 +115,15 @@ def _once(found: list[Finding]) -> list[Finding]:
 
 
 def _problem(document: Document, finding: Finding) -> Problem:
-    key = ".".join(f'"{step}"' if "." in str(step) else str(step) for step in finding.path)
+    key = ".".join(map(_step, finding.path))
     return Problem(document.where(finding.path), key, finding.message, finding.fix)
+
+
+def _step(step: str | int) -> str:
+    """A key as a dotted path shows it: quoted if it would mislead the reader, or the terminal."""
+    text = str(step)
+    plain = text.isprintable() and "." not in text and len(text) <= 60
+    return text if plain else json.dumps(text if len(text) <= 60 else f"{text[:60]}...")
 
 
 def _missing(document: Document) -> Iterator[Finding]:

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 32
 MAX_NODES = 20_000  # counted after aliases are expanded
+_SHOWN = 60
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PLAIN_TAGS = {"!", "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
+_SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which only PyYAML's slower parser lets through
 _NULL = re.compile(r"~|null|Null|NULL|")
 _INTEGER = re.compile(r"[-+]?\d{1,400}", re.ASCII)
 _OTHER_BASE = re.compile(r"0o[0-7]{1,100}|0x[0-9a-fA-F]{1,100}")
@@ -122,6 +124,8 @@ class Reader:
             )
         except yaml.MarkedYAMLError as error:
             self._syntax(text, error)
+        except ValueError as error:  # half a character, or a number that is no character
+            self._problem(self._at(0, 0), f"not Unicode text: {error}")
         return None
 
     def _document(self, events: Iterator[Any]) -> Node | None:
@@ -146,6 +150,8 @@ class Reader:
             node = Node(self._sequence(events, depth), place, key or place)
         else:
             plain = event.implicit[0] and event.tag is None
+            if _SURROGATE.search(event.value):
+                self._problem(place, "this is not Unicode text: it holds half a character")
             node = Node(scalar(event.value) if plain else event.value, place, key or place, event.value)
         if event.anchor:
             self._anchors[event.anchor] = node
@@ -163,7 +169,7 @@ class Reader:
                 self._problem(place, "this key is not a word; keys are plain text")
             elif name in entries:
                 self._problem(
-                    place, f"the key {name!r} stands twice; first at {entries[name].key}", "remove one of them"
+                    place, f"the key {_short(name)!r} stands twice; first at {entries[name].key}", "remove one of them"
                 )
             elif name == "<<":
                 self._problem(
@@ -184,7 +190,7 @@ class Reader:
     def _alias(self, event: Any, place: Place, key: Place, depth: int) -> Node:
         target = self._anchors.get(event.anchor)
         if target is None:  # unknown, or still open: an alias inside what it names
-            self._problem(place, f"the alias *{event.anchor} names nothing that stands before it")
+            self._problem(place, f"the alias *{_short(event.anchor)} names nothing that stands before it")
             return Node(None, place, key)
         self._expand(target, place, depth)
         return Node(target.value, place, key, target.text)
@@ -206,7 +212,9 @@ class Reader:
     def _check_tag(self, event: Any, place: Place) -> None:
         if event.tag is not None and event.tag not in _PLAIN_TAGS:
             name = event.tag.replace("tag:yaml.org,2002:", "!!")
-            self._problem(place, f"the tag {name} is not allowed: these files hold plain data", "remove the tag")
+            self._problem(
+                place, f"the tag {_short(name)} is not allowed: these files hold plain data", "remove the tag"
+            )
 
     def _syntax(self, text: str, error: yaml.MarkedYAMLError) -> None:
         mark = error.problem_mark or error.context_mark
@@ -225,6 +233,10 @@ class Reader:
 
     def _problem(self, place: Place, message: str, fix: str | None = None) -> None:
         self.problems.append(Problem(str(place), "", message, fix))
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"
 
 
 class _TooMuchError(Exception):

@@ -36,6 +36,8 @@ def check(facts: Facts) -> Iterator[Finding]:
     yield from _reuse(facts)
     for owner in ("artifact", "endpoint"):
         for key in facts.text_map(owner, "tags"):
+            if key.startswith("sagepack:"):
+                yield Finding((owner, "tags", key), "tags that begin with sagepack: are set by this program")
             if key.casefold().startswith("aws:"):
                 yield Finding((owner, "tags", key), "tags that begin with aws: are AWS's own")
 

@@ -62,7 +62,20 @@ def _contents(facts: Facts, folder: Path) -> Iterator[Finding]:
         if path.stem in sys.stdlib_module_names and (path.suffix == ".py" or (path / "__init__.py").exists()):
             message = f"{path.name} hides Python's own module {path.stem} from everything in the container"
             yield Finding(_PATH, message, "give it another name")
-    if (folder / "requirements.txt").exists() and facts.texts("code", "requirements"):
+    yield from _requirements_file(facts, folder)
+
+
+def _requirements_file(facts: Facts, folder: Path) -> Iterator[Finding]:
+    """A requirements.txt that was written by hand: the container installs it, and no lock knows what."""
+    if not (folder / "requirements.txt").exists():
+        return
+    if facts.get("endpoint", "enable_network_isolation") is True:
+        message = f"{folder.name}/requirements.txt cannot be installed in an isolated container: it does not start"
+        yield Finding(("endpoint", "enable_network_isolation"), message, "remove the file or the isolation")
+    if not facts.texts("code", "requirements"):
+        message = f"{folder.name}/requirements.txt is installed at every start and locked by nothing"
+        yield Finding(_PATH, message, "list its packages, pinned, under code.requirements instead", warning=True)
+    else:
         message = "requirements are listed here and in requirements.txt of the code; the package can hold one list"
         yield Finding(("code", "requirements"), message, "keep this list, which is locked, and remove the file")
 

@@ -58,6 +58,8 @@ def _problem(requirement: Requirement, name: str) -> str | None:
         return "the image is built around its own version; choose another image instead"
     if requirement.url:
         return "an address cannot be locked; name a version of a package index"
+    if requirement.marker:
+        return "a marker has no use: the image decides Python and platform"
     if len(requirement.specifier) != 1 or len(pins) != 1:
         return f"it must be pinned to one version, such as {name}==1.2.3"
     return None

@@ -124,6 +124,15 @@ def test_what_is_no_revision_at_all_is_refused_even_by_lock(tmp_path: Path, revi
     assert errors(tmp_path, [f"model.revision='{revision}'"], branch_allowed=True)
 
 
+def test_a_message_holds_no_control_characters_and_is_short(tmp_path: Path) -> None:
+    project(tmp_path, SPEC + '"\\e[31mred": 1\n' + "k" * 900 + ": 1\n" + 'code.path: "\\e[0m"\n')
+    problems = errors(tmp_path, ['name="\\e[31m' + "x" * 5000 + '"'])
+    assert len(problems) == 4
+    for problem in problems:
+        assert str(problem).replace("\n", "").isprintable()
+        assert len(str(problem)) < 500
+
+
 def test_warnings_do_not_refuse(tmp_path: Path) -> None:
     (problem,) = warnings(tmp_path, ["environment.TS_MAX_RESPONSE_SIZE=1000000000"])
     assert problem.where == "--set environment.TS_MAX_RESPONSE_SIZE"

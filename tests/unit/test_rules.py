@@ -52,6 +52,8 @@ REFUSED = [
     (["endpoint.scaling={min_capacity: 0, max_capacity: 1}", "endpoint.initial_instance_count=2"], "endpoint.initial_instance_count", "2 is more than scaling.max_capacity, 1"),
     (["endpoint.name=-toy"], "endpoint.name", "letters, digits and hyphens"),
     (["endpoint.tags={'aws:x': y}"], "endpoint.tags.aws:x", "AWS's own"),
+    (["endpoint.tags={'sagepack:x': y}"], "endpoint.tags.sagepack:x", "set by this program"),
+    (["endpoint.tags={" + ", ".join(f"a{n}: b" for n in range(47)) + "}"], "endpoint.tags", "at most 46 entries"),
     (["endpoint.async.success_topic=arn:aws:sns:eu-west-1:210987654321:t"], "endpoint.async.success_topic", "the topic is in eu-west-1"),
     (["endpoint.async.error_topic=my-topic"], "endpoint.async.error_topic", "does not match the service's pattern"),
     (["endpoint.enable_network_isolation=true", "code.requirements=[imageio==2.37.0]"], "endpoint.enable_network_isolation", "cannot install requirements"),
@@ -93,6 +95,7 @@ REFUSED = [
     (["code.requirements=[imageio==2.*]"], "code.requirements.0", "must be pinned"),
     (["code.requirements=['imageio==2.1,!=2.0']"], "code.requirements.0", "must be pinned"),
     (["code.requirements=['imageio @ https://x.org/i.whl']"], "code.requirements.0", "an address cannot be locked"),
+    (["code.requirements=['einops==0.8.1; python_version>\"3\"']"], "code.requirements.0", "a marker has no use"),
     (["code.requirements=['-r more.txt']"], "code.requirements.0", "is not a requirement"),
     (["code.requirements=[a==1, A==2]"], "code.requirements.1", "a stands twice, first as entry 1"),
     (["code.requirements=[torch==2.7.0]"], "code.requirements.0", "built around its own version"),
@@ -161,7 +164,7 @@ PASSES = [
     ["environment.API_KEY_NAME=main-key", "environment.MONKEY=chi", "environment.KEY=x", "environment.HF_HOME=hf_cache_dir_for_models"],
     ["sample.request={inputs: 1}"],
     ["sample={file: config/toy.yaml, content_type: text/yaml}"],
-    ["code.requirements=['imageio[ffmpeg]==2.37.0', 'einops==0.8.1; python_version > \"3\"', 'a===1.0']"],
+    ["code.requirements=['imageio[ffmpeg]==2.37.0', 'a===1.0']"],
 ]  # fmt: skip
 
 
@@ -235,9 +238,13 @@ def test_the_code_of_the_container_hides_no_module_of_python(tmp_path: Path) -> 
     assert "hides Python's own module json" in problem.message
 
 
-def test_two_lists_of_requirements_are_refused(tmp_path: Path) -> None:
+def test_requirements_beside_the_code_are_told_of(tmp_path: Path) -> None:
     project(tmp_path)
     (tmp_path / "code_of" / "toy" / "requirements.txt").write_text("imageio\n")
+    (warning,) = warnings(tmp_path)
+    assert "locked by nothing" in warning.message
+    (problem,) = errors(tmp_path, ["endpoint.enable_network_isolation=true"])
+    assert "isolated container" in problem.message
     (problem,) = errors(tmp_path, ["code.requirements=[imageio==2.37.0]"])
     assert "one list" in problem.message
 

@@ -90,6 +90,11 @@ def test_of_two_settings_the_later_wins(tmp_path: Path) -> None:
     assert load(tmp_path, ["name=a", "name=b"]).data["name"] == "b"
 
 
+def test_an_argument_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (problem,) = errors(tmp_path, ["name=\udce9"])  # how Python passes on a byte that is not UTF-8
+    assert "not Unicode text" in problem.message
+
+
 def test_a_message_about_a_setting_does_not_repeat_its_value(tmp_path: Path) -> None:
     for setting in ("environment.HF_TOKEN=hf_Abcdefghijklmnopqrst", "environment.X=!t hf_Abcdefghijklmnopqrst"):
         text = "".join(map(str, errors(tmp_path, [setting])))
