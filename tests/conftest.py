@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sagepack.sandbox.faults import Faults
     from sagepack.sandbox.service import Service
@@ -39,3 +39,22 @@ def sandbox(_service: Service) -> Service:
 def faults(sandbox: Service) -> Faults:
     """What goes wrong at the sandbox's Hub, and its log of requests."""
     return sandbox.faults
+
+
+@pytest.fixture
+def client(sandbox: Service) -> Callable[[str], Any]:
+    """Makes boto3 clients of the sandbox's AWS by the name of the service."""
+    import boto3  # noqa: PLC0415 - unit tests do not wait for it
+    from botocore.config import Config  # noqa: PLC0415
+
+    def make(service: str) -> Any:
+        return boto3.client(
+            service,
+            region_name=sandbox.region,
+            endpoint_url=sandbox.aws_url,
+            aws_access_key_id=sandbox.access_key,
+            aws_secret_access_key=sandbox.secret_key,
+            config=Config(s3={"addressing_style": "path"}, retries={"mode": "standard", "max_attempts": 3}),
+        )
+
+    return make

@@ -1,4 +1,4 @@
-"""What goes wrong on purpose: faults of the sandbox's Hub, switched by tests in process or over HTTP."""
+"""What goes wrong on purpose: faults of the sandbox's servers, switched by tests in process or over HTTP."""
 
 from __future__ import annotations
 
@@ -53,21 +53,23 @@ class Fault:
 
 @dataclass(frozen=True)
 class Request:
-    """One request the Hub answered.
+    """One request that was answered.
 
     Attributes:
         method: HTTP method.
         path: path without the query.
-        range: value of the `Range` header, if any.
+        range: value of the `Range` header, or of the range of a copy, if any.
         status: status of the answer.
-        sent: bytes of the body that were sent.
+        sent: bytes of the body that were sent (by the Hub only).
+        received: bytes of the request's body, as they came over the wire (by AWS only).
     """
 
     method: str
     path: str
     range: str | None
     status: int
-    sent: int
+    sent: int = 0
+    received: int = 0
 
 
 class Faults:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from sagepack.sandbox import aws, hub_api, process
+from sagepack.sandbox import aws, hub_api, process, world
 from sagepack.sandbox.activity import Activity
 from sagepack.sandbox.hub import Hub
 
@@ -28,14 +28,14 @@ class Service:
     hf_token = process.HF_TOKEN
     stranger_token = hub_api.STRANGER_TOKEN
     access_key, secret_key = process.ACCESS_KEY, process.SECRET_KEY
-    account, region, bucket, role = process.ACCOUNT, aws.REGION, aws.BUCKET, aws.ROLE
+    account, region, bucket, role = process.ACCOUNT, world.REGION, world.BUCKET, world.ROLE
 
     def __init__(self, models: Path) -> None:
         self.activity = Activity()
         self.models = models
         self.control = secrets.token_hex(16)
         self.hub = Hub(self.activity, control=self.control)
-        self.aws = aws.AwsServer(self.activity)
+        self.aws = aws.AwsServer(self.activity, control=self.control)
 
     @property
     def hub_url(self) -> str:
