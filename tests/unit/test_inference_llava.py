@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import importlib
+import json
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -120,3 +121,8 @@ def test_too_little_gpu_memory_says_what_to_lower(llava: ModuleType, monkeypatch
         answer(llava, monkeypatch, Model(OutOfMemoryError("full")))
     with pytest.raises(RuntimeError, match="other"):
         answer(llava, monkeypatch, Model(RuntimeError("other")))
+
+
+def test_the_sample_request_of_the_spec_is_taken(llava: ModuleType) -> None:
+    sample = FOLDER.parents[1] / "config" / "samples" / "llava.json"
+    llava.read(json.loads(sample.read_text(encoding="utf-8")))

@@ -198,3 +198,8 @@ def test_an_answer_the_server_would_die_of_is_refused(svd: ModuleType, monkeypat
     monkeypatch.delenv("MMS_MAX_RESPONSE_SIZE")
     with pytest.raises(ValueError, match="the server passes on 6,553,500"):
         svd.check_size(6_553_501)
+
+
+def test_the_sample_request_of_the_spec_is_taken(svd: ModuleType) -> None:
+    sample = FOLDER.parents[1] / "config" / "samples" / "svd.json"
+    svd.read(json.loads(sample.read_text(encoding="utf-8")))
