@@ -271,3 +271,15 @@ def test_a_package_that_is_not_there_is_refused_before_any_instance_starts(sessi
     assert caught.value.fix is not None
     assert "invoke upload" in caught.value.fix
     assert "CreateEndpoint" not in session.calls
+
+
+@pytest.mark.parametrize(("bounds", "before", "after"), [(Scaling(0, 3), 2, 2), (Scaling(0, 3), 0, 1), (None, 2, 1)])
+def test_an_update_keeps_what_scaling_chose_but_wakes_a_fleet_that_sleeps(
+    session: Session, bounds: Scaling | None, before: int, after: int
+) -> None:
+    reconcile(session.aws, published(session, deployment(scaling=bounds)), Silent(), PACE)
+    capacities = [{"VariantName": "AllTraffic", "DesiredInstanceCount": before}]
+    client = session.aws.client("sagemaker")
+    client.update_endpoint_weights_and_capacities(EndpointName="svd", DesiredWeightsAndCapacities=capacities)
+    reconcile(session.aws, deployment(environment={}, scaling=bounds), Silent(), PACE)
+    assert session.endpoint()["ProductionVariants"][0]["DesiredInstanceCount"] == after
