@@ -6,12 +6,10 @@ GiB, where httpx2 reads 460 MB/s with 2.3 s, and slows down with the number of t
 
 from __future__ import annotations
 
-import random
 import re
 import threading
 import time
 from contextlib import contextmanager
-from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -103,6 +101,8 @@ class Patience:
 
     def delay(self, cause: Transient) -> float:
         """Seconds to wait after a failure; the jitter keeps many connections from coming back at once."""
+        import random
+
         if cause.retry_after is not None:
             return min(cause.retry_after, LONGEST_WAIT) + random.uniform(0, self._base)  # noqa: S311 - no secret
         return min(20.0, self._base * float(1 << (self._failures - 1))) * random.uniform(0.5, 1)  # noqa: S311
@@ -114,6 +114,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     if value.isdigit():
         return float(value)
     if value:
+        from email.utils import parsedate_to_datetime
+
         try:
             return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
         except (ValueError, TypeError):

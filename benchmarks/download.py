@@ -1,0 +1,243 @@
+"""Downloads against `snapshot_download` of the real client, from the sandbox's Hub in a process of its own.
+
+    python -m benchmarks.download [--size 1G] [--rounds 3] [--connections 8]
+
+Each download is a fresh process with an empty cache. Ours hashes every byte against the lock; the client checks sizes
+only, so its column `hashed` adds the sha256 of what it fetched. A ratio under 1 is in our favour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.models import make_model, parse_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+REPO = "bench/model"
+MIB = 1 << 20
+
+_SERVER = """
+import sys, time
+from pathlib import Path
+from sagepack.sandbox.hub import Hub
+hub = Hub(control="bench")
+commit = hub.content.add(sys.argv[1], Path(sys.argv[2]))
+hub.start()
+print(hub.url, commit, flush=True)
+sys.stdin.read()
+"""
+_OURS = """
+import sys, time, json, resource
+from pathlib import Path
+url, repo, commit, home, connections = sys.argv[1:]
+from sagepack.fetch.download import download
+from sagepack.fetch.locking import locked_files
+from sagepack.fetch.trust import Trust
+from sagepack.progress import Silent
+from sagepack.remote.hub import Hub
+hub = Hub(url, "hf_sandbox", Path(home))
+files = locked_files(hub, repo, commit, hub.files(repo, commit))
+began = time.perf_counter()
+download(hub, repo, commit, files, trust=Trust(Path(home) / "trust"), progress=Silent(), connections=int(connections))
+"""
+_CLIENT = """
+import sys, time, json, resource
+from pathlib import Path
+url, repo, commit, home, connections = sys.argv[1:]
+import huggingface_hub.utils
+huggingface_hub.utils.disable_progress_bars()
+huggingface_hub.utils.logging.set_verbosity_error()
+api = huggingface_hub.HfApi(endpoint=url, token="hf_sandbox")
+list(api.list_repo_tree(repo, recursive=True, revision=commit))
+began = time.perf_counter()
+folder = huggingface_hub.snapshot_download(
+    repo, revision=commit, cache_dir=home, endpoint=url, token="hf_sandbox", max_workers=int(connections))
+"""
+_HASHED = (
+    _CLIENT
+    + """
+from concurrent.futures import ThreadPoolExecutor
+from sagepack.digest import hash_file
+with ThreadPoolExecutor() as pool:
+    list(pool.map(hash_file, [file for file in Path(folder).rglob("*") if file.is_file()]))
+"""
+)
+_TELL = """
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(json.dumps([time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss]))
+"""
+WAYS = {"ours": _OURS, "client": _CLIENT, "hashed": _HASHED}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A network: faults of the sandbox's Hub as its control route takes them."""
+
+    name: str
+    faults: tuple[dict[str, Any], ...] = field(default=())
+
+
+def scenes() -> list[Scene]:
+    """The networks that are measured."""
+    delay = {"kind": "latency", "value": 0.05}
+    return [
+        Scene("idle"),
+        Scene("50 ms to every answer", (delay,)),
+        Scene("50 ms, 40 MB/s a connection", (delay, {"kind": "rate", "value": 40e6, "path": "/_cdn/*"})),
+        Scene("12 cuts, each after 24 MiB", ({"kind": "cut", "value": 24 * MIB, "path": "/_cdn/*", "times": 12},)),
+        Scene("the CDN answers 503 once", ({"kind": "status", "value": 503, "path": "/_cdn/*", "times": 1},)),
+    ]
+
+
+@dataclass(frozen=True)
+class Server:
+    """The Hub in its process."""
+
+    url: str
+    commit: str
+
+    def control(self, method: str, route: str, document: Any = None) -> Any:
+        """Ask a control route."""
+        request = urllib.request.Request(f"{self.url}/_sandbox/{route}", method=method)
+        request.add_header("X-Sandbox-Token", "bench")
+        request.add_header("Content-Type", "application/json")
+        data = None if document is None else json.dumps(document).encode()
+        with urllib.request.urlopen(request, data) as answer:
+            return json.load(answer)
+
+    def set(self, scene: Scene) -> None:
+        """Switch to a network."""
+        self.control("DELETE", "faults")
+        self.control("POST", "faults", list(scene.faults))
+
+
+@contextmanager
+def serving(model: Path) -> Iterator[Server]:
+    """The sandbox's Hub over one model, in a process of its own."""
+    command = [sys.executable, "-c", _SERVER, REPO, str(model)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        url, commit = process.stdout.readline().split()
+        yield Server(url, commit)
+        process.kill()
+
+
+@dataclass(frozen=True)
+class Result:
+    """One download: wall and processor seconds, peak memory in MiB; None if it failed."""
+
+    seconds: float
+    processor: float
+    memory: float
+
+
+def start(server: Server, way: str, home: Path, connections: int) -> subprocess.Popen[str]:
+    """Begin a download in a process of its own."""
+    command = [sys.executable, "-c", WAYS[way] + _TELL, server.url, REPO, server.commit, str(home), str(connections)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+
+
+def fetch(server: Server, way: str, scene: Scene, connections: int, work: Path) -> Result | None:
+    """Download everything into an empty cache."""
+    home = work / "home"
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir()
+    server.set(scene)
+    with start(server, way, home, connections) as process:
+        out, _ = process.communicate()
+    if process.returncode:
+        return None
+    seconds, processor, memory = json.loads(out)
+    return Result(seconds, processor, memory / 1024)
+
+
+def killed(server: Server, way: str, size: int, connections: int, work: Path) -> tuple[float, float]:
+    """Kill a download about half way, run it again: bytes fetched in all, as a multiple of the model; seconds of the rerun."""
+    home = work / "home"
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir()
+    server.set(Scene("slow", ({"kind": "rate", "value": 40e6, "path": "/_cdn/*"},)))
+    with start(server, way, home, connections) as process:
+        while sum(file.stat().st_blocks * 512 for file in home.rglob("*") if file.is_file()) < size / 2:
+            time.sleep(0.005)
+        process.kill()
+    time.sleep(0.5)
+    server.control("DELETE", "faults")
+    began = time.perf_counter()
+    with start(server, way, home, connections) as process:
+        process.communicate()
+    rerun = time.perf_counter() - began
+    again = sum(request["sent"] for request in server.control("GET", "log"))
+    return again / size, rerun
+
+
+def line(*cells: str) -> str:
+    """One line of the table."""
+    return "| " + " | ".join(cells) + " |"
+
+
+def tell(results: dict[str, list[Result | None]]) -> list[str]:
+    """The cells of one network: medians, and ratios of ours to the client's."""
+
+    def middle(way: str, what: str) -> float | None:
+        values = [getattr(result, what) for result in results[way] if result]
+        return statistics.median(values) if len(values) == len(results[way]) else None
+
+    ours = middle("ours", "seconds")
+    cells = []
+    for way in WAYS:
+        seconds = middle(way, "seconds")
+        ratio = f" (x {ours / seconds:.2f})" if ours and seconds and way != "ours" else ""
+        cells.append(f"{seconds:.2f} s{ratio}" if seconds else "fails")
+    for what, form in (("processor", "{:.1f} s"), ("memory", "{:.0f} MiB")):
+        values = [middle(way, what) for way in ("ours", "client")]
+        cells.append(" / ".join(form.format(value) if value else "-" for value in values))
+    return cells
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", default="1G")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--connections", type=int, default=8)
+    options = parser.parse_args(arguments)
+    size = parse_size(options.size)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        make_model(work / "model", size)
+        with serving(work / "model") as server:
+            print(line("network", "ours", "client", "client, then hashed", "processor", "memory (ours / client)"))
+            print(line(*["---"] * 6))
+            for scene in scenes():
+                rounds = [
+                    {way: fetch(server, way, scene, options.connections, work) for way in WAYS}
+                    for _ in range(options.rounds)
+                ]
+                print(line(scene.name, *tell({way: [turn[way] for turn in rounds] for way in WAYS})), flush=True)
+            for way in ("ours", "client"):
+                again, seconds = killed(server, way, size, options.connections, work)
+                print(
+                    f"after a kill half way, {way}: {again:.2f} of the model fetched again, {seconds:.2f} s", flush=True
+                )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

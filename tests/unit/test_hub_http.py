@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import threading
+import time
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sagepack.errors import RemoteError
+from sagepack.remote.hub_http import FORGIVEN_AFTER, LONGEST_WAIT, Patience, Stopped, Transient, origin, retry_after
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Clock(threading.Event):
+    """An event whose waits take no time and are remembered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout or 0)
+        return self.is_set()
+
+
+def fail(patience: Patience, times: int, cause: Transient | None = None) -> None:
+    for _ in range(times):
+        with patience:
+            raise cause or Transient("no")
+
+
+def test_waits_double_up_to_a_bound_with_jitter() -> None:
+    clock = Clock()
+    fail(Patience(1.0, "x", clock, attempts=8), 7)
+    for number, wait in enumerate(clock.waits):
+        assert min(20, 2**number) / 2 <= wait <= min(20, 2**number)
+
+
+def test_the_last_attempt_says_what_happened_and_where() -> None:
+    with pytest.raises(RemoteError, match=r"^a/b: no \(3 times\)\n  run the same command again") as caught:
+        fail(Patience(0, "a/b", Clock(), attempts=3), 3)
+    assert caught.value.exit_code == 3
+
+
+def test_progress_forgives_earlier_failures_and_a_trickle_does_not() -> None:
+    patience = Patience(0, "x", Clock(), attempts=3)
+    for _ in range(10):
+        fail(patience, 1)
+        patience.progressed(FORGIVEN_AFTER)
+    fail(patience, 1)
+    patience.progressed(1)
+    with pytest.raises(RemoteError):
+        fail(patience, 2)
+
+
+def test_the_servers_wish_is_kept_within_reason() -> None:
+    clock = Clock()
+    patience = Patience(0.5, "x", clock)
+    fail(patience, 1, Transient("busy", 7))
+    fail(patience, 1, Transient("busy", 1e9))
+    fail(patience, 1, Transient("expired", 0))
+    assert 7 <= clock.waits[0] <= 7.5
+    assert LONGEST_WAIT <= clock.waits[1] <= LONGEST_WAIT + 0.5
+    assert 0 <= clock.waits[2] <= 0.5
+
+
+def test_a_stop_ends_waiting_and_reading() -> None:
+    clock = Clock()
+    clock.set()
+    patience = Patience(1, "x", clock)
+    with pytest.raises(Stopped):
+        patience.progressed(1)
+    with pytest.raises(Stopped):
+        fail(patience, 1)
+
+
+def test_what_is_not_transient_is_not_tried_again() -> None:
+    with pytest.raises(ZeroDivisionError), Patience(1, "x", Clock()):
+        raise ZeroDivisionError
+
+
+def date(seconds: float) -> Callable[[], str]:
+    return lambda: formatdate(time.time() + seconds, usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"Retry-After": "3"}, 3),
+        ({"Retry-After": " 120 "}, 120),
+        ({"Retry-After": "soon"}, None),
+        ({"RateLimit": '"api";r=0;t=55'}, 55),
+        ({"RateLimit": '"api";r=12;t=55'}, None),
+        ({"RateLimit": "nonsense"}, None),
+    ],
+)
+def test_the_wait_is_read_from_either_header(headers: dict[str, str], seconds: float | None) -> None:
+    assert retry_after(headers) == seconds
+
+
+def test_the_wait_may_be_a_date() -> None:
+    assert 58 <= (retry_after({"Retry-After": date(60)()}) or 0) <= 60
+    assert retry_after({"Retry-After": date(-60)()}) == 0
+
+
+def test_an_origin_is_scheme_host_and_port() -> None:
+    assert origin("https://huggingface.co/a?b") == origin("https://huggingface.co:443/c")
+    assert origin("http://localhost:1/") != origin("http://127.0.0.1:1/")
+    assert origin("http://h/") != origin("https://h/")
