@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -41,20 +42,28 @@ def faults(sandbox: Service) -> Faults:
     return sandbox.faults
 
 
-@pytest.fixture
-def client(sandbox: Service) -> Callable[[str], Any]:
-    """Makes boto3 clients of the sandbox's AWS by the name of the service."""
+@pytest.fixture(scope="session")
+def _clients(_service: Service) -> Callable[[str], Any]:
+    """Clients by service, made once: botocore reads megabytes of JSON for each."""
     import boto3  # noqa: PLC0415 - unit tests do not wait for it
     from botocore.config import Config  # noqa: PLC0415
 
+    @cache
     def make(service: str) -> Any:
         return boto3.client(
             service,
-            region_name=sandbox.region,
-            endpoint_url=sandbox.aws_url,
-            aws_access_key_id=sandbox.access_key,
-            aws_secret_access_key=sandbox.secret_key,
+            region_name=_service.region,
+            endpoint_url=_service.aws_url,
+            aws_access_key_id=_service.access_key,
+            aws_secret_access_key=_service.secret_key,
             config=Config(s3={"addressing_style": "path"}, retries={"mode": "standard", "max_attempts": 3}),
         )
 
     return make
+
+
+@pytest.fixture
+def client(sandbox: Service, _clients: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Gives boto3 clients of the sandbox's AWS by the name of the service."""
+    del sandbox  # as it is when it starts
+    return _clients

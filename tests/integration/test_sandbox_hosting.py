@@ -286,12 +286,13 @@ def test_the_registry_of_aws_knows_its_tags(client: Callable[[str], Any]) -> Non
 
 def test_another_process_scripts_the_server_with_its_token(sandbox: Service, hosting: Any) -> None:
     address, control = f"{sandbox.aws_url}/_sandbox", {"X-Sandbox-Token": sandbox.control}
-    refusal = {"operation": "ListModels", "code": "Busy", "message": "later"}
-    assert httpx.post(f"{address}/refusals", json=refusal).status_code == 403
-    assert httpx.post(f"{address}/refusals", json=refusal, headers=control).status_code == 200
-    assert says(hosting.list_models) == "Busy: later"
-    outcomes = {"endpoint": "e", "outcomes": [{"kind": "fail", "log": ["a"]}]}
-    for route, body in (("outcomes", outcomes), ("pace", {"polls": 2}), ("answers", {"body": "{}"}), ("reset", {})):
-        assert httpx.post(f"{address}/{route}", json=body, headers=control).status_code == 200, route
-    assert httpx.post(f"{address}/fire", json={}, headers=control).status_code == 400
-    assert json.loads(httpx.get(f"{address}/faults", headers=control).content) == []
+    with httpx.Client() as http:
+        refusal = {"operation": "ListModels", "code": "Busy", "message": "later"}
+        assert http.post(f"{address}/refusals", json=refusal).status_code == 403
+        assert http.post(f"{address}/refusals", json=refusal, headers=control).status_code == 200
+        assert says(hosting.list_models) == "Busy: later"
+        outcomes = {"endpoint": "e", "outcomes": [{"kind": "fail", "log": ["a"]}]}
+        for route, body in (("outcomes", outcomes), ("pace", {"polls": 2}), ("answers", {"body": "{}"}), ("reset", {})):
+            assert http.post(f"{address}/{route}", json=body, headers=control).status_code == 200, route
+        assert http.post(f"{address}/fire", json={}, headers=control).status_code == 400
+        assert json.loads(http.get(f"{address}/faults", headers=control).content) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,24 @@ from huggingface_hub.errors import (
 from sagepack.sandbox import miniature
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sagepack.sandbox.faults import Faults
     from sagepack.sandbox.service import Service
 
 SVD = miniature.SVD
+LARGE = "unet/diffusion_pytorch_model.fp16.safetensors"
+
+
+@cache
+def contents() -> dict[str, bytes]:
+    return dict(SVD.files())
+
+
+@pytest.fixture(scope="module")
+def http() -> Iterator[httpx.Client]:
+    with httpx.Client(timeout=30) as client:
+        yield client
 
 
 @pytest.fixture
@@ -46,7 +61,7 @@ def download(sandbox: Service, target: Path, token: str | bool | None = None, **
 
 def test_the_client_downloads_every_file_unchanged(sandbox: Service, tmp_path: Path) -> None:
     folder = download(sandbox, tmp_path)
-    expected = dict(SVD.files())
+    expected = contents()
     assert {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()} == set(expected)
     assert all((folder / path).read_bytes() == content for path, content in expected.items())
     assert folder.name == SVD.commit
@@ -58,7 +73,7 @@ def test_a_branch_resolves_to_the_pinned_commit(api: HfApi) -> None:
 
 def test_model_info_knows_sizes_and_digests_of_large_files(api: HfApi) -> None:
     siblings = {item.rfilename: item for item in api.model_info(SVD.name, files_metadata=True).siblings or []}
-    for path, content in SVD.files():
+    for path, content in contents().items():
         assert siblings[path].size == len(content)
         lfs = siblings[path].lfs
         assert (lfs.sha256 if lfs else None) == (
@@ -71,7 +86,7 @@ def test_a_tree_of_several_pages_is_the_whole_tree(api: HfApi, faults: Faults) -
     listed = {
         item.path for item in api.list_repo_tree(SVD.name, recursive=True, revision=SVD.commit) if hasattr(item, "size")
     }
-    assert {path for path, _ in SVD.files()} <= listed
+    assert {path for path in contents()} <= listed
     assert len([request for request in faults.log if "/tree/" in request.path]) > 3
 
 
@@ -123,7 +138,7 @@ def test_a_missing_revision_can_be_switched_on(api: HfApi, faults: Faults) -> No
 def test_the_client_resumes_after_a_cut(sandbox: Service, faults: Faults, tmp_path: Path) -> None:
     faults.cut("*/unet/diffusion_pytorch_model.safetensors", after=10_500_000)
     folder = download(sandbox, tmp_path, allow_patterns="unet/*")
-    assert (folder / "unet/diffusion_pytorch_model.safetensors").read_bytes() == dict(SVD.files())[
+    assert (folder / "unet/diffusion_pytorch_model.safetensors").read_bytes() == contents()[
         "unet/diffusion_pytorch_model.safetensors"
     ]
     gets = [item for item in faults.log if item.path.endswith("model.safetensors") and item.path.startswith("/_cdn/")]
@@ -137,88 +152,89 @@ def test_a_corrupted_body_has_the_right_size_and_one_wrong_byte(
     faults.corrupt("*/vae/*.fp16.safetensors", at=1000)
     folder = download(sandbox, tmp_path, allow_patterns="vae/*.fp16.safetensors")
     got = (folder / "vae/diffusion_pytorch_model.fp16.safetensors").read_bytes()
-    true = dict(SVD.files())["vae/diffusion_pytorch_model.fp16.safetensors"]
+    true = contents()["vae/diffusion_pytorch_model.fp16.safetensors"]
     assert [at for at, (one, other) in enumerate(zip(got, true, strict=True)) if one != other] == [1000]
 
 
-def test_statuses_are_given_in_turn_and_then_the_answer(sandbox: Service, faults: Faults) -> None:
+def test_statuses_are_given_in_turn_and_then_the_answer(http: httpx.Client, sandbox: Service, faults: Faults) -> None:
     faults.status("*/refs", 503, 429, retry_after=7)
     address = f"{sandbox.hub_url}/api/models/{SVD.name}/refs"
-    answers = [httpx.get(address) for _ in range(3)]
+    answers = [http.get(address) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [503, 429, 200]
     assert answers[0].headers["retry-after"] == "7"
 
 
-def resolved(sandbox: Service, path: str, revision: str = SVD.commit) -> str:
+def resolved(http: httpx.Client, sandbox: Service, path: str, revision: str = SVD.commit) -> str:
     address = f"{sandbox.hub_url}/{SVD.name}/resolve/{revision}/{path}"
-    answer = httpx.head(address, headers={"Authorization": f"Bearer {sandbox.hf_token}"})
+    answer = http.head(address, headers={"Authorization": f"Bearer {sandbox.hf_token}"})
     assert answer.status_code == 302
     return str(answer.headers["location"])
-
-
-LARGE = "unet/diffusion_pytorch_model.fp16.safetensors"
 
 
 @pytest.mark.parametrize(
     ("asked", "first", "last"),
     [("bytes=0-9", 0, 9), ("bytes=100-", 100, -1), ("bytes=-5", -5, -1), ("bytes=7-7", 7, 7)],
 )
-def test_a_range_is_exactly_what_was_asked_for(sandbox: Service, asked: str, first: int, last: int) -> None:
-    content = dict(SVD.files())[LARGE]
-    answer = httpx.get(resolved(sandbox, LARGE), headers={"Range": asked})
+def test_a_range_is_exactly_what_was_asked_for(
+    http: httpx.Client, sandbox: Service, asked: str, first: int, last: int
+) -> None:
+    content = contents()[LARGE]
+    answer = http.get(resolved(http, sandbox, LARGE), headers={"Range": asked})
     assert answer.status_code == 206
     size = len(content)
     assert answer.content == content[first % size : last % size + 1]
     assert answer.headers["content-range"] == f"bytes {first % size}-{last % size}/{size}"
 
 
-def test_a_range_past_the_end_is_416_and_an_ignored_one_is_the_whole(sandbox: Service, faults: Faults) -> None:
-    address, size = resolved(sandbox, LARGE), len(dict(SVD.files())[LARGE])
-    assert httpx.get(address, headers={"Range": f"bytes={size}-"}).status_code == 416
+def test_a_range_past_the_end_is_416_and_an_ignored_one_is_the_whole(
+    http: httpx.Client, sandbox: Service, faults: Faults
+) -> None:
+    address, size = resolved(http, sandbox, LARGE), len(contents()[LARGE])
+    assert http.get(address, headers={"Range": f"bytes={size}-"}).status_code == 416
     faults.ignore_range()
-    answer = httpx.get(address, headers={"Range": "bytes=5-9"})
+    answer = http.get(address, headers={"Range": "bytes=5-9"})
     assert (answer.status_code, len(answer.content)) == (200, size)
 
 
-def test_a_truncated_body_claims_to_be_whole(sandbox: Service, faults: Faults) -> None:
+def test_a_truncated_body_claims_to_be_whole(http: httpx.Client, sandbox: Service, faults: Faults) -> None:
     faults.truncate("*", keep=10)
-    answer = httpx.get(resolved(sandbox, LARGE))
+    answer = http.get(resolved(http, sandbox, LARGE))
     assert (len(answer.content), answer.headers["content-length"]) == (10, "10")
 
 
-def test_signed_addresses_expire_and_cannot_be_made_up(sandbox: Service, faults: Faults) -> None:
-    address = resolved(sandbox, LARGE)
-    assert httpx.get(address).status_code == 200
-    assert httpx.get(address.replace("Signature=", "Signature=0")).status_code == 403
+def test_signed_addresses_expire_and_cannot_be_made_up(http: httpx.Client, sandbox: Service, faults: Faults) -> None:
+    address = resolved(http, sandbox, LARGE)
+    assert http.get(address).status_code == 200
+    assert http.get(address.replace("Signature=", "Signature=0")).status_code == 403
     faults.expire("*/unet/*")
-    assert [httpx.get(address).status_code for _ in range(2)] == [403, 200]
+    assert [http.get(address).status_code for _ in range(2)] == [403, 200]
     faults.link_lifetime(-1)
-    assert httpx.get(resolved(sandbox, LARGE)).status_code == 403
+    assert http.get(resolved(http, sandbox, LARGE)).status_code == 403
 
 
-def test_lfs_files_come_from_another_origin_and_small_files_do_not(sandbox: Service) -> None:
-    assert resolved(sandbox, LARGE).startswith("http://localhost:")
+def test_lfs_files_come_from_another_origin_and_small_files_do_not(http: httpx.Client, sandbox: Service) -> None:
+    assert resolved(http, sandbox, LARGE).startswith("http://localhost:")
     headers = {"Authorization": f"Bearer {sandbox.hf_token}"}
-    answer = httpx.head(f"{sandbox.hub_url}/{SVD.name}/resolve/main/unet/config.json", headers=headers)
+    answer = http.head(f"{sandbox.hub_url}/{SVD.name}/resolve/main/unet/config.json", headers=headers)
     assert (answer.status_code, answer.headers["x-repo-commit"]) == (200, SVD.commit)
 
 
-def test_paths_do_not_leave_the_repository(sandbox: Service) -> None:
+def test_paths_do_not_leave_the_repository(http: httpx.Client, sandbox: Service) -> None:
     headers = {"Authorization": f"Bearer {sandbox.hf_token}"}
     for path in ("%2e%2e/%2e%2e/x", "unet/%2e%2e/model_index.json", "unet//config.json", "%2fetc/passwd"):
-        answer = httpx.get(f"{sandbox.hub_url}/{SVD.name}/resolve/main/{path}", headers=headers)
+        answer = http.get(f"{sandbox.hub_url}/{SVD.name}/resolve/main/{path}", headers=headers)
         assert answer.status_code == 404, path
 
 
-def test_faults_are_switched_over_http_with_the_token_only(sandbox: Service) -> None:
+def test_faults_are_switched_over_http_with_the_token_only(http: httpx.Client, sandbox: Service) -> None:
     address = f"{sandbox.hub_url}/_sandbox/faults"
     wanted = [{"kind": "status", "path": "*/refs", "value": 500, "times": 1}]
-    assert httpx.post(address, json=wanted).status_code == 403
+    assert http.post(address, json=wanted).status_code == 403
     control = {"X-Sandbox-Token": sandbox.hub.control}
-    assert httpx.post(address, json=wanted, headers=control).json()[0]["kind"] == "status"
-    assert httpx.get(f"{sandbox.hub_url}/api/models/{SVD.name}/refs").status_code == 500
-    assert httpx.post(address, json=[{"kind": "fire"}], headers=control).status_code == 400
-    assert httpx.delete(address, headers=control).json() == []
+    assert http.post(address, json=wanted, headers=control).json()[0]["kind"] == "status"
+    assert http.get(f"{sandbox.hub_url}/api/models/{SVD.name}/refs").status_code == 500
+    assert http.post(address, json=[{"kind": "fire"}], headers=control).status_code == 400
+    assert http.delete(address, headers=control).json() == []
 
 
 def test_a_repository_can_be_added_and_moves_on_with_a_second_commit(
@@ -236,10 +252,10 @@ def test_a_repository_can_be_added_and_moves_on_with_a_second_commit(
         assert Path(file).read_text() == text
 
 
-def test_latency_and_rate_slow_an_answer_down(sandbox: Service, faults: Faults) -> None:
-    address = resolved(sandbox, "vae/diffusion_pytorch_model.fp16.safetensors")
+def test_latency_and_rate_slow_an_answer_down(http: httpx.Client, sandbox: Service, faults: Faults) -> None:
+    address = resolved(http, sandbox, "vae/diffusion_pytorch_model.fp16.safetensors")
     faults.latency(0.1)
     faults.rate(4_000_000)
     began = time.monotonic()
-    assert len(httpx.get(address).content) == 840_724
+    assert len(http.get(address).content) == 840_724
     assert time.monotonic() - began > 0.3
