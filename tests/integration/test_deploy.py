@@ -10,11 +10,12 @@ from sagepack.deploy.pace import Pace
 from sagepack.deploy.reconcile import reconcile
 from sagepack.errors import RemoteError, UserError
 from sagepack.progress import Silent
+from sagepack.remote import ecr
 from sagepack.sandbox.hosting import Outcome
 from sagepack.sandbox.hosting import Pace as SlowPace
-from sagepack.spec import Scaling
+from sagepack.spec import Image, Scaling
 from tests import deployments
-from tests.deployments import Time, Told, deployment
+from tests.deployments import IMAGE, Time, Told, deployment, lock, spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -283,3 +284,16 @@ def test_an_update_keeps_what_scaling_chose_but_wakes_a_fleet_that_sleeps(
     client.update_endpoint_weights_and_capacities(EndpointName="svd", DesiredWeightsAndCapacities=capacities)
     reconcile(session.aws, deployment(environment={}, scaling=bounds), Silent(), PACE)
     assert session.endpoint()["ProductionVariants"][0]["DesiredInstanceCount"] == after
+
+
+def test_a_tag_resolves_to_the_image_that_deploys(session: Session, sandbox: Service) -> None:
+    found = ecr.resolve(session.aws, spec().image, sandbox.region)
+    assert found == (lock().image_registry, lock().image_digest)
+
+
+def test_a_tag_that_is_not_there_is_refused_with_near_ones(session: Session, sandbox: Service) -> None:
+    near = Image("huggingface-pytorch-inference", IMAGE.replace("py312", "py311"))
+    with pytest.raises(UserError, match="has no tag") as caught:
+        ecr.resolve(session.aws, near, sandbox.region)
+    assert caught.value.fix is not None
+    assert IMAGE in caught.value.fix
