@@ -6,7 +6,6 @@ again and a message can say where it was removed; `Node.plain` leaves nulls out.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,4 +22,4 @@ def merge(base: Node, over: Node) -> Node:
     entries: dict[str, Node] = dict(base.value)
     for name, node in over.value.items():
         entries[name] = merge(entries[name], node) if name in entries else node
-    return replace(base, value=entries)
+    return base._replace(value=entries)

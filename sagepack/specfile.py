@@ -7,7 +7,6 @@ loaded here. Judging the document is `check`'s.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sagepack.document import Document
@@ -182,12 +181,12 @@ def _as_written(node: Node, path: tuple[str, ...]) -> Node:
         return node
     if path:
         child = node.value.get(path[0])
-        return replace(node, value={**node.value, path[0]: _as_written(child, path[1:])}) if child else node
-    return replace(node, value={name: _scalar_text(child) for name, child in node.value.items()})
+        return node._replace(value={**node.value, path[0]: _as_written(child, path[1:])}) if child else node
+    return node._replace(value={name: _scalar_text(child) for name, child in node.value.items()})
 
 
 def _scalar_text(node: Node) -> Node:
-    return replace(node, value=node.text) if node.text is not None and node.value is not None else node
+    return node._replace(value=node.text) if node.text is not None and node.value is not None else node
 
 
 def _name(path: Path, root: Path) -> str:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
@@ -26,37 +25,32 @@ _SHOWN = 60
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PLAIN_TAGS = {"!", "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
-_SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which only PyYAML's slower parser lets through
-_NULL = re.compile(r"~|null|Null|NULL|")
-_INTEGER = re.compile(r"[-+]?\d{1,400}", re.ASCII)
-_OTHER_BASE = re.compile(r"0o[0-7]{1,100}|0x[0-9a-fA-F]{1,100}")
-_FLOAT = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?", re.ASCII)
-_BOOLEANS = {
-    text: value for value, word in ((True, "true"), (False, "false")) for text in (word, word.title(), word.upper())
-}
+_BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_NULLS = ("", "~", "null", "Null", "NULL")
+_NUMBER = re.compile(r"[-+]?(\d+)|(0o[0-7]+|0x[0-9a-fA-F]+)|[-+]?(?:\.\d+|\d+(?:\.\d*)?)(?:[eE][-+]?\d+)?", re.ASCII)
+_DIGITS = 400  # of an integer; Python refuses to read thousands
 
 
-@dataclass(frozen=True, order=True)
-class Place:
+class Place(NamedTuple):
     """A place in a source, ordered as a reader meets it.
 
     Attributes:
         source: position of the source among those that were merged.
-        line, column: 1-based; 0 for a source without lines (`--set`).
+        line: 1-based; 0 for a source without lines (`--set`).
+        column: 1-based; 0 likewise.
         name: what the source is called.
     """
 
     source: int
     line: int
     column: int
-    name: str = field(compare=False)
+    name: str
 
     def __str__(self) -> str:
         return f"{self.name}:{self.line}:{self.column}" if self.line else self.name
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(NamedTuple):
     """A value and where it came from.
 
     Attributes:
@@ -85,18 +79,17 @@ def scalar(text: str) -> Any:
 
     Infinities, not-a-numbers and numbers of absurd length stay text: JSON has no word for them.
     """
-    if _NULL.fullmatch(text):
+    if text in _NULLS:
         return None
     if text in _BOOLEANS:
         return _BOOLEANS[text]
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    if _OTHER_BASE.fullmatch(text):
-        return int(text, 0)
-    if _FLOAT.fullmatch(text):
-        number = float(text)
-        return number if math.isfinite(number) else text
-    return text
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        return text
+    if match[1] or match[2]:
+        return text if len(text) > _DIGITS else int(text, 10 if match[1] else 0)
+    number = float(text)
+    return number if math.isfinite(number) else text
 
 
 class Reader:
@@ -150,8 +143,7 @@ class Reader:
             node = Node(self._sequence(events, depth), place, key or place)
         else:
             plain = event.implicit[0] and event.tag is None
-            if _SURROGATE.search(event.value):
-                self._problem(place, "this is not Unicode text: it holds half a character")
+            event.value.encode()  # PyYAML's slower parser lets half a character through
             node = Node(scalar(event.value) if plain else event.value, place, key or place, event.value)
         if event.anchor:
             self._anchors[event.anchor] = node
