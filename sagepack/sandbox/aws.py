@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from sagepack.sandbox import aws_control, ecr_api, overlay_s3, world
+from sagepack.sandbox import aws_control, ecr_api, overlay_s3, serving, world
 from sagepack.sandbox.activity import Activity
 from sagepack.sandbox.faults import Faults, Request
 from sagepack.sandbox.hosting import Script
@@ -89,6 +89,7 @@ class AwsServer:
         """Stop serving and free the port."""
         self._server.shutdown()
         self._server.server_close()
+        serving.stop()
 
     def reset(self) -> None:
         """Forget everything, then make the bucket and the role."""

@@ -29,12 +29,14 @@ class _Container:
     Attributes:
         users: requests that are under way.
         used: a count that grows with every use of any container.
+        ended: it was ended to make room or with the sandbox, and does not start again.
         starting: held while it starts.
     """
 
     server: ModelServer | None = None
     users: int = 0
     used: int = 0
+    ended: bool = False
     starting: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -70,8 +72,7 @@ class Containers:
             with container.starting:
                 server = container.server
                 if server is None or not server.alive():
-                    _end(server)
-                    server = container.server = _started(unpack, environment)
+                    server = _start(container, unpack, environment)
             return server.post(*request)
         finally:
             with self._lock:
@@ -89,7 +90,7 @@ class Containers:
             idle = sorted((k for k, c in self._held.items() if c.users == 0), key=lambda k: self._held[k].used)
             surplus = [self._held.pop(k) for k in idle[: max(0, len(self._held) - _KEPT)]]
         for other in surplus:
-            _end(other.server)
+            _end(other)
         return container
 
     def stop(self) -> None:
@@ -98,12 +99,16 @@ class Containers:
             held = list(self._held.values())
             self._held.clear()
         for container in held:
-            with container.starting:  # or it would come up after this
-                _end(container.server)
+            _end(container)
 
 
-def _started(unpack: Callable[[Path], None], environment: Mapping[str, str]) -> ModelServer:
-    server = ModelServer(environment)
+def _start(container: _Container, unpack: Callable[[Path], None], environment: Mapping[str, str]) -> ModelServer:
+    if container.server is not None:
+        container.server.stop()
+    server = container.server = ModelServer(environment)  # from here on, `_end` ends it
+    if container.ended:
+        server.stop()
+        raise StartError("the container was ended")
     try:
         unpack(server.package)
         problem = server.start()
@@ -116,6 +121,7 @@ def _started(unpack: Callable[[Path], None], environment: Mapping[str, str]) -> 
     return server
 
 
-def _end(server: ModelServer | None) -> None:
-    if server is not None:
-        server.stop()
+def _end(container: _Container) -> None:
+    container.ended = True
+    if container.server is not None:
+        container.server.stop()

@@ -87,6 +87,7 @@ class Invocations:
             self._answers.clear()
             self.received.clear()
             self._era += 1
+        serving.stop()
 
     def accept(self, region: str, name: str, headers: Mapping[str, str], body: bytes) -> tuple[dict[str, str], str]:
         """InvokeEndpointAsync: check and enqueue.

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import suppress
 from functools import lru_cache
@@ -77,6 +78,8 @@ class ModelServer:
         (self._folder / "tmp").mkdir()
         self._port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = False
+        self._lock = threading.Lock()
 
     @property
     def package(self) -> Path:
@@ -85,8 +88,22 @@ class ModelServer:
 
     def start(self) -> str | None:
         """Start it and wait until it listens; what went wrong if it does not come up, with the end of its log."""
+        with self._lock:
+            if self._stopped:
+                return "the container was ended"
+            self._process = process = self._launch()
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                return f"the container ended with status {process.returncode}\n{self.log()}"
+            if self._pings():
+                return None
+            time.sleep(0.1)
+        return f"the container did not answer /ping in {_START_SECONDS:.0f} s\n{self.log()}"
+
+    def _launch(self) -> subprocess.Popen[bytes]:
         with (self._folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(
+            return subprocess.Popen(
                 [python(), Path(__file__).with_name("launcher.py")],
                 cwd=self._folder,
                 env=self._settings(),
@@ -95,14 +112,6 @@ class ModelServer:
                 stderr=log,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + _START_SECONDS
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                return f"the container ended with status {self._process.returncode}\n{self.log()}"
-            if self._pings():
-                return None
-            time.sleep(0.1)
-        return f"the container did not answer /ping in {_START_SECONDS:.0f} s\n{self.log()}"
 
     def _settings(self) -> dict[str, str]:
         """The environment: the container's own, over what keeps the server on loopback and in its folder."""
@@ -160,17 +169,23 @@ class ModelServer:
 
     def log(self) -> str:
         """The last lines of the container's log."""
-        lines = (self._folder / "log").read_text(encoding="utf-8", errors="replace").splitlines()
+        try:
+            lines = (self._folder / "log").read_text(encoding="utf-8", errors="replace").splitlines()
+        except FileNotFoundError:  # it was ended meanwhile
+            return ""
         return "\n".join(lines[-_LOG_LINES:])
 
     def stop(self) -> None:
-        """End it, all of it: asked to end, the server leaves its worker behind."""
-        if self._process is not None:
+        """End it, all of it, also while it starts: asked to end, the server would leave its worker behind."""
+        with self._lock:
+            self._stopped = True
+            process = self._process
+        if process is not None:
             with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            if self._process.stdin:
-                self._process.stdin.close()
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if process.stdin:
+                process.stdin.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 STACK = """#!{python}
 import http.server, json, os, sys, threading, time
+if "HANG" in os.environ: time.sleep(60)
 if "EXIT" in os.environ:
     print("what went wrong", file=sys.stderr)
     sys.exit(3)
@@ -106,6 +108,9 @@ def test_a_container_that_died_is_started_again(ask: Asker) -> None:
     first = ask("a")["pid"]
     with pytest.raises(OSError, match=r"no whole answer|reset"):
         ask("a", b"die")
+    (container,) = ask.held._held.values()
+    while container.server is not None and container.server.alive():
+        time.sleep(0.01)
     assert ask("a")["pid"] != first
 
 
@@ -139,6 +144,17 @@ def test_after_the_end_no_process_and_no_file_is_left(ask: Asker, tmp_path: Path
     ask.held.stop()
     assert isinstance(pid, int)
     assert gone(pid)
+    assert not list(tmp_path.glob("mms-*"))
+
+
+def test_the_end_does_not_wait_for_a_container_that_is_starting(ask: Asker, tmp_path: Path) -> None:
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(ask, "a", environment={"HANG": "1"})
+        while not list(tmp_path.glob("mms-*/log")):
+            time.sleep(0.01)
+        ask.held.stop()
+        with pytest.raises(containers.StartError):
+            asked.result(timeout=10)
     assert not list(tmp_path.glob("mms-*"))
 
 
