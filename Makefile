@@ -41,6 +41,7 @@ lint: $(BIN)/.dev ## Style, types, import layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	for code in inference_code/*/; do MYPYPATH=$$code $(BIN)/mypy --no-error-summary $$code || exit 1; done
 	$(BIN)/lint-imports
 
 format: $(BIN)/.dev ## Rewrite the code in the project's format

@@ -66,7 +66,9 @@ def assemble(folder: Path, requirements: tuple[str, ...], where: str) -> Assembl
             beside requirements in the spec.
     """
     if not folder.is_dir():
-        raise UserError("there is no such folder", where=where, fix="set code.path to the folder that holds inference.py")
+        raise UserError(
+            "there is no such folder", where=where, fix="set code.path to the folder that holds inference.py"
+        )
     parts = [_part(folder, path, where) for path in _files(folder, where)]
     if requirements:
         if any(part.member.path == REQUIREMENTS for part in parts):

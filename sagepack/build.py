@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from sagepack.publish.plan import plan
 from sagepack.remote.aws import Aws, AwsConnection
 from sagepack.remote.hub import Hub
 from sagepack.remote.s3 import S3, Location
+from sagepack.units import amount
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,12 +170,31 @@ class Build:
         lock = self.require_lock()
         if self.goal not in ("upload", "deploy"):
             return lock.files
+        return () if self.streamed else self.lacking
+
+    @cached_property
+    def streamed(self) -> str | None:
+        """Why what S3 lacks goes from the Hub to S3 without touching this disk; None if it does not."""
+        if self.stream:
+            return "--stream"
+        have, folder = self.lacking, self.hub_cache
+        while not folder.exists():
+            folder = folder.parent
+        need = sum(
+            file.size for file in have if not self.cache.snapshot(self.require_lock().commit, file.path).exists()
+        )
+        free = shutil.disk_usage(folder).free
+        return f"{amount(need)} do not fit the {amount(free)} that are free" if need > free else None
+
+    @property
+    def lacking(self) -> tuple[LockedFile, ...]:
+        """The model files that S3 lacks."""
         lacking = {member.path for member in self.upload_plan.needed}
-        return () if self.stream else tuple(file for file in lock.files if file.path in lacking)
+        return tuple(file for file in self.require_lock().files if file.path in lacking)
 
     def forget(self) -> None:
         """Drop what depends on the lock, after the lock changed."""
-        for name in ("lock", "manifest", "upload_plan"):
+        for name in ("lock", "manifest", "upload_plan", "streamed"):
             self.__dict__.pop(name, None)
 
     def shown(self, path: Path) -> str:

@@ -93,6 +93,8 @@ def load(options: Options, *, branch_allowed: bool = False) -> Spec:
         for warning in check.check(document, options.root, branch_allowed=branch_allowed):
             sys.stderr.write(f"warning: {warning}\n")
         records.save(Record(key, 1, inputs, {}))
+    else:
+        check.check_files(document, options.root)
     return document.spec()
 
 

@@ -22,7 +22,8 @@ from sagepack.plan import GOALS, steps_to
 from sagepack.publish import upkeep
 from sagepack.publish.policy import publish_policy
 from sagepack.remote.s3 import Location
-from sagepack.report import table
+from sagepack.report import contents_table, table
+from sagepack.steps.download import present
 from sagepack.units import amount, duration
 
 if TYPE_CHECKING:
@@ -60,7 +61,12 @@ def plan(options: Options, goal: str) -> int:
         raise UserError(f"{goal!r} is no goal", where="--to", fix=f"choose one of {', '.join(GOALS)}")
     build = open_build(options, goal)
     actions = run.plan(build)
-    result(options, table(actions), {"goal": goal, "actions": [action.to_json() for action in actions]})
+    document: dict[str, Any] = {"goal": goal, "actions": [action.to_json() for action in actions]}
+    text = table(actions)
+    if any(action.run and action.step == "upload" for action in actions) and build.answered:
+        document["contents"] = contents(build)
+        text += "\n\n" + contents_table(document["contents"])
+    result(options, text, document)
     return FOUND_WORK if any(action.run for action in actions) else 0
 
 
@@ -217,6 +223,21 @@ def policy(options: Options) -> int:
     # A policy is a document for AWS either way.
     result(options, json.dumps(document, indent=2), document)
     return 0
+
+
+def contents(build: Build) -> list[dict[str, Any]]:
+    """For each file of the package, the bytes that S3 copies, that are sent, and that are fetched to be sent."""
+    from_hub = {file.path for file in build.lacking if not present(build, file)}
+    return [
+        {
+            "path": content.member.path,
+            "size": content.member.size,
+            "copied": content.copied,
+            "sent": content.sent + content.borrowed,
+            "fetched": content.borrowed + (content.member.size if content.member.path in from_hub else 0),
+        }
+        for content in build.upload_plan.contents
+    ]
 
 
 def _stale(options: Options, hours: int) -> tuple[Build, list[Upload]]:

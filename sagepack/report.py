@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sagepack.units import amount, duration
 
@@ -29,6 +29,17 @@ def table(actions: Sequence[Action]) -> str:
         first, *rest = _wrapped("; ".join(action.reasons), width)
         lines.append(f"{action.step:<10}{'run' if action.run else 'skip':<6}{fetch:>10}{send:>10}  {first}")
         lines.extend(" " * 38 + line for line in rest)
+    return "\n".join(lines)
+
+
+def contents_table(contents: Sequence[dict[str, Any]]) -> str:
+    """Where each content comes from when it is published."""
+    lines = [f"{'COPIED':>10}{'SENT':>10}{'FETCHED':>10}  CONTENT"]
+    for content in contents:
+        columns = "".join(
+            f"{amount(content[key]) if content[key] else '-':>10}" for key in ("copied", "sent", "fetched")
+        )
+        lines.append(f"{columns}  {content['path']} ({amount(content['size'])})")
     return "\n".join(lines)
 
 

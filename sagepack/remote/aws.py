@@ -69,7 +69,9 @@ class Aws:
                 aws_secret_access_key=self.connection.secret_key,
             )
         except botocore.exceptions.ProfileNotFound as error:
-            raise UserError(str(error), where="aws.profile", fix="name a profile that `aws configure list-profiles` shows") from error
+            raise UserError(
+                str(error), where="aws.profile", fix="name a profile that `aws configure list-profiles` shows"
+            ) from error
 
     def client(self, service: str) -> Any:
         """The boto3 client of `service`, made once; clients are safe to share between threads."""
@@ -129,7 +131,9 @@ def translated(doing: str, where: str | None = None) -> Iterator[None]:
     ) as error:
         raise UserError(f"no usable AWS credentials while {doing}: {error}", where=where, fix=_LOGIN) from error
     except botocore.exceptions.BotoCoreError as error:
-        raise RemoteError(f"{doing} failed: {error}", where=where, fix="check the network and run the command again") from error
+        raise RemoteError(
+            f"{doing} failed: {error}", where=where, fix="check the network and run the command again"
+        ) from error
 
 
 def _client_error(error: Any, doing: str, where: str | None) -> UserError | RemoteError:
@@ -142,5 +146,7 @@ def _client_error(error: Any, doing: str, where: str | None) -> UserError | Remo
     if code in _DENIED or code == "403":
         return UserError(message, where=where, fix=f"the caller lacks the permission for {error.operation_name}")
     if code in _QUOTA:
-        return UserError(message, where=where, fix="ask for a higher quota in Service Quotas, or use another instance type")
+        return UserError(
+            message, where=where, fix="ask for a higher quota in Service Quotas, or use another instance type"
+        )
     return RemoteError(message, where=where)

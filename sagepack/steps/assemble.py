@@ -27,7 +27,7 @@ def fact(build: Build) -> Fact:
         for part in assembly.parts
         if not _of_size(build.work.stage / part.member.path, part.member.size)
     )
-    return Fact(VERSION, {"code": assembly.inputs}, build.records.load("assemble"), trouble[:3])
+    return Fact(VERSION, dict(assembly.inputs), build.records.load("assemble"), trouble[:3])
 
 
 def run(build: Build) -> None:
@@ -45,7 +45,7 @@ def run(build: Build) -> None:
     shutil.rmtree(build.work.stage, ignore_errors=True)
     fresh.mkdir(parents=True, exist_ok=True)
     fresh.rename(build.work.stage)
-    build.records.save(Record("assemble", VERSION, {"code": assembly.inputs}, {"bytes": assembly.size}))
+    build.records.save(Record("assemble", VERSION, dict(assembly.inputs), {"bytes": assembly.size}))
 
 
 def _stage(part: Part, target: Path, where: str) -> None:

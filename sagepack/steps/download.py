@@ -22,7 +22,7 @@ def fact(build: Build) -> Fact:
     if build.answered is None:
         return Fact(VERSION)
     wanted = build.wanted
-    missing = [file for file in wanted if not _present(build, file)]
+    missing = [file for file in wanted if not present(build, file)]
     inputs = {file.path: str(file.digest) for file in wanted}
     return Fact(
         VERSION,
@@ -30,7 +30,7 @@ def fact(build: Build) -> Fact:
         trouble=_named(missing),
         observed=True,
         fetch=sum(file.size for file in missing),
-        done=f"{len(wanted)} files in the cache are as locked" if wanted else "S3 holds all that is needed",
+        done=_done(build, len(wanted)),
     )
 
 
@@ -53,7 +53,16 @@ def run(build: Build) -> None:
     )
 
 
-def _present(build: Build, file: LockedFile) -> bool:
+def _done(build: Build, wanted: int) -> str:
+    if wanted:
+        return f"{wanted} files in the cache are as locked"
+    if build.upload_plan.needed and build.streamed:
+        return f"streamed from the Hub to S3 ({build.streamed})"
+    return "S3 holds all that is needed"
+
+
+def present(build: Build, file: LockedFile) -> bool:
+    """Whether the file is in the cache with the digest of the lock, as far as can be known without reading it."""
     path = build.cache.snapshot(build.require_lock().commit, file.path)
     return build.trust.get(path) == file.digest
 

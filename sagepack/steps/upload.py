@@ -31,7 +31,7 @@ def fact(build: Build) -> Fact:
             "the archive is there, but not all that belongs to it" if plan.observation.head else "S3 lacks the package"
         )
         trouble = (f"{head}: {amount(plan.sent_bytes)} to send, {amount(plan.copied_bytes)} copied within S3",)
-    lacking = sum(member.size for member in plan.needed) if build.stream else 0
+    lacking = sum(file.size for file in build.lacking) if build.streamed else 0
     inputs = {"uri": plan.uri}
     done = f"{plan.uri} is published"
     return Fact(VERSION, inputs, trouble=trouble, observed=True, fetch=lacking, send=plan.sent_bytes, done=done)

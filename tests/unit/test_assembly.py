@@ -36,7 +36,8 @@ def test_the_folder_becomes_code(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "junk", ["__pycache__/a.cpython-311.pyc", "a.pyc", ".DS_Store", "._inference.py", ".git/HEAD", "inference.py~", ".x.swp"]
+    "junk",
+    ["__pycache__/a.cpython-311.pyc", "a.pyc", ".DS_Store", "._inference.py", ".git/HEAD", "inference.py~", ".x.swp"],
 )
 def test_what_tools_leave_behind_is_no_part_of_a_program(folder: Path, junk: str) -> None:
     (folder / junk).parent.mkdir(exist_ok=True)
@@ -65,7 +66,9 @@ def test_a_link_inside_the_folder_is_followed_and_one_out_of_it_refused(folder: 
         paths(folder)
 
 
-@pytest.mark.parametrize(("name", "target", "text"), [("a", "gone", "leads nowhere"), ("b", "helpers", "linked folder")])
+@pytest.mark.parametrize(
+    ("name", "target", "text"), [("a", "gone", "leads nowhere"), ("b", "helpers", "linked folder")]
+)
 def test_links_that_an_archive_cannot_hold_are_refused(folder: Path, name: str, target: str, text: str) -> None:
     (folder / name).symlink_to(target)
     with pytest.raises(UserError, match=text):

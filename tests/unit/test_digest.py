@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sagepack.digest import Digest, canonical_json, fingerprint, hash_file
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 
 

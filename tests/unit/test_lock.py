@@ -57,7 +57,9 @@ def test_names_and_digests_that_look_like_numbers_stay_text() -> None:
     assert Lock.parse(numeric.text(), "x").commit == "1" * 40
 
 
-@pytest.mark.parametrize("text", ["", "[]", "version: 9\n", "version: 1\n", "a: [", "\t", "!!python/object:os.system {}"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "version: 9\n", "version: 1\n", "a: [", "\t", "!!python/object:os.system {}"]
+)
 def test_what_is_no_lock_says_so_and_what_to_do(text: str) -> None:
     with pytest.raises(UserError, match="lock") as caught:
         Lock.parse(text, "config/locks/svd-prod.lock.yaml")

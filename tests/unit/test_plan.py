@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sagepack.plan import GOALS, NEEDS, Action, Fact, plan, steps_to
 from sagepack.store import Record
 
-SAME = {"code": {"inference.py": "sha256:a"}}
+SAME: dict[str, object] = {"code": {"inference.py": "sha256:a"}}
 
 
 def recorded(step: str, inputs: dict[str, object] = SAME, version: int = 1) -> Record:
