@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ REGION = "us-east-1"
 BUCKET = "sagepack-sandbox"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/sagepack-sandbox"
 
+_DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 _IMAGE = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.[a-z0-9.]+/(?P<repository>[^:@]+)"
     r"(?::(?P<tag>[^@]+))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
@@ -150,7 +152,10 @@ def publish(topic: str, message: str) -> None:
         backend.publish(message=message, arn=topic)
 
 
-def _targets(region: str) -> Any:
+def _scaling(region: str) -> Any | None:
+    """moto's automatic scaling; None while nobody has asked it for anything: importing it takes seconds."""
+    if "moto.applicationautoscaling.models" not in sys.modules:
+        return None
     from moto.applicationautoscaling.models import applicationautoscaling_backends
 
     return applicationautoscaling_backends[ACCOUNT][region]
@@ -158,21 +163,24 @@ def _targets(region: str) -> Any:
 
 def scaled_variants(region: str, endpoint: str) -> list[str]:
     """Resource ids of the scalable targets of an endpoint."""
-    held: dict[str, Any] = _targets(region).targets.get("sagemaker:variant:DesiredInstanceCount", {})
+    backend = _scaling(region)
+    held: dict[str, Any] = backend.targets.get(_DIMENSION, {}) if backend else {}
     return [resource for resource in held if resource.startswith(f"endpoint/{endpoint}/")]
 
 
 def deregister(region: str, endpoint: str) -> None:
     """Forget the scalable targets of an endpoint with their policies, as deleting the endpoint does."""
-    backend = _targets(region)
+    backend = _scaling(region)
     for resource in scaled_variants(region, endpoint):
         forget_policies(region, resource)
-        backend.deregister_scalable_target("sagemaker", resource, "sagemaker:variant:DesiredInstanceCount")
+        if backend:
+            backend.deregister_scalable_target("sagemaker", resource, _DIMENSION)
 
 
 def forget_policies(region: str, resource: str) -> None:
     """Delete the scaling policies of a scalable target, as deregistering it does."""
-    policies: dict[str, Any] = _targets(region).policies
+    backend = _scaling(region)
+    policies: dict[str, Any] = backend.policies if backend else {}
     for key in [key for key, policy in policies.items() if policy.resource_id == resource]:
         del policies[key]
 

@@ -1,0 +1,116 @@
+"""The miniature models: the same bytes everywhere, in the format and with the files of the real ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import struct
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sagepack.sandbox import miniature, weights
+from sagepack.sandbox.miniature import MODELS, SVD
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sagepack.sandbox.miniature import Miniature
+
+WIDTHS = {"F32": 4, "F16": 2}
+GOLDEN = {
+    "stabilityai/stable-video-diffusion-img2vid-xt-1-1": "ea3a3be07c56764c1894fd3e61dba7ce7e4ae47da62ece331dd6511cdceed3bb",
+}
+"""SHA-256 over `sha256  path` lines of all files. Raise `miniature.VERSION` when one of them changes."""
+
+
+@cache
+def contents(model: Miniature) -> dict[str, bytes]:
+    return dict(model.files())
+
+
+def parse(data: bytes) -> tuple[dict[str, Any], bytes]:
+    length = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8 : 8 + length])
+    assert header.pop("__metadata__") == {"format": "pt"}
+    return header, data[8 + length :]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_the_bytes_never_change(model: Miniature) -> None:
+    lines = [f"{hashlib.sha256(data).hexdigest()}  {path}\n" for path, data in sorted(contents(model).items())]
+    assert hashlib.sha256("".join(lines).encode()).hexdigest() == GOLDEN[model.name]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_every_safetensors_file_is_whole(model: Miniature) -> None:
+    for path, data in contents(model).items():
+        if not path.endswith(".safetensors"):
+            continue
+        header, body = parse(data)
+        spans = sorted(item["data_offsets"] for item in header.values())
+        assert [end for _, end in spans[:-1]] == [start for start, _ in spans[1:]]
+        assert (spans[0][0], spans[-1][1]) == (0, len(body))
+        assert (len(data) - len(body)) % 8 == 0
+        for item in header.values():
+            start, end = item["data_offsets"]
+            assert end - start == math.prod(item["shape"]) * WIDTHS[item["dtype"]], path
+
+
+@pytest.mark.parametrize("part", ["unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "image_encoder/model"])
+def test_the_fp16_variant_is_the_fp32_one_rounded(part: str) -> None:
+    (whole, whole_data), (half, half_data) = (
+        parse(contents(SVD)[f"{part}{suffix}.safetensors"]) for suffix in ("", ".fp16")
+    )
+    assert set(whole) == set(half)
+    for name in whole:
+        (start, end), (first, last) = whole[name]["data_offsets"], half[name]["data_offsets"]
+        values = struct.unpack(f"<{(end - start) // 4}f", whole_data[start:end])
+        assert struct.pack(f"<{len(values)}e", *values) == half_data[first:last]
+
+
+def test_the_largest_file_of_the_fp16_variant_can_be_copied_as_a_part() -> None:
+    assert len(contents(SVD)["unet/diffusion_pytorch_model.fp16.safetensors"]) > 5 << 20
+
+
+def test_the_layout_is_that_of_the_real_repository() -> None:
+    index = json.loads(contents(SVD)["model_index.json"])
+    parts = {name for name, value in index.items() if isinstance(value, list)}
+    assert parts == {path.partition("/")[0] for path in contents(SVD) if "/" in path}
+    assert {"svd_xt_1_1.safetensors", "README.md", "LICENSE.md", ".gitattributes"} <= set(contents(SVD))
+
+
+def test_a_folder_is_made_once_and_whole(tmp_path: Path) -> None:
+    small = miniature.Miniature("me/mine", "0" * 40, gated=False, files=lambda: iter([("a/b", b"1"), ("c", b"2")]))
+    folder = miniature.ensure(small, tmp_path)
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*")} == {"a", "a/b", "c"}
+    (folder / "c").unlink()
+    assert miniature.ensure(small, tmp_path) == folder
+    assert not (folder / "c").exists()
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_failure_leaves_no_folder(tmp_path: Path) -> None:
+    def files() -> Any:
+        yield "a", b"1"
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        miniature.ensure(miniature.Miniature("me/mine", "0" * 40, gated=False, files=files), tmp_path)
+    assert list((tmp_path / "me" / "mine").iterdir()) == []
+
+
+@given(st.text(min_size=1, max_size=20).map(lambda name: name + ".x"), st.integers(1, 300))
+def test_weights_are_small_finite_and_not_all_alike(name: str, count: int) -> None:
+    values = struct.unpack(f"<{count}e", weights.half(name, (count, 1)))
+    assert all(2**-10 <= abs(value) < 2**-4 for value in values)
+    assert count < 10 or len(set(values)) > count // 2
+
+
+def test_biases_norms_and_mixing_factors_are_neutral() -> None:
+    for name, value in (("a.bias", 0.0), ("norm.weight", 1.0), ("time_mixer.mix_factor", 0.5)):
+        assert struct.unpack("<3e", weights.half(name, (3,))) == (value,) * 3
