@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +88,7 @@ class RepoCache:
         target = os.path.relpath(self.blob(etag), pointer.parent)
         if pointer.is_symlink() and str(pointer.readlink()) == target:
             return pointer
-        staged = pointer.with_name(f".{uuid.uuid4().hex}.sagepack-partial")
+        staged = pointer.with_name(f".{os.getpid()}-{threading.get_ident()}.sagepack-partial")
         try:
             staged.symlink_to(target)
         except OSError:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # 32 MiB a request: at 100 ms of latency and 100 Mbit/s a connection, asking costs 4 %. Hashing lags behind the network by
 # this much for each connection at most.
-_PIECES_A_REQUEST = 4
+_PIECES_A_REQUEST = 8
 _BUFFER = 1 << 20
 
 
@@ -39,15 +39,19 @@ class Front:
 
     Args:
         partial: the file.
-        hashers: threads to compute in.
+        submit: runs a function in a thread of its own, and cares for what goes wrong there.
         stop: ends the work.
-        done: called once with the digest of the whole file, in one of the threads.
+        done: called once with the digest of the whole file, in such a thread.
     """
 
     def __init__(
-        self, partial: Partial, hashers: ThreadPoolExecutor, stop: threading.Event, done: Callable[[Digest], None]
+        self,
+        partial: Partial,
+        submit: Callable[[Callable[[], None]], object],
+        stop: threading.Event,
+        done: Callable[[Digest], None],
     ) -> None:
-        self._partial, self._hashers, self._stop, self._done = partial, hashers, stop, done
+        self._partial, self._submit, self._stop, self._done = partial, submit, stop, done
         self._digest = hashlib.sha256()
         self._position = 0
         self._busy = False
@@ -59,7 +63,7 @@ class Front:
             if self._busy or not self._ready():
                 return
             self._busy = True
-        self._hashers.submit(self._work)
+        self._submit(self._work)
 
     def _ready(self) -> bool:
         return self._position == self._partial.size or self._partial.has(self._position // PIECE)
@@ -72,6 +76,8 @@ class Front:
                 end = min(self._position + PIECE, self._partial.size)
                 while self._position < end and not self._stop.is_set():
                     count = file.readinto(buffer[: end - self._position])
+                    if not count:
+                        raise OSError(0, "another program has shortened the file", str(self._partial.file))
                     self._digest.update(buffer[:count])
                     self._position += count
         if self._position == self._partial.size:
@@ -126,7 +132,7 @@ class Flight:
     def _begin(self) -> None:
         self._partial = Partial(self._job.cache.partial(self._job.file.blob), self._job.file.size)
         self._front = Front(
-            self._partial, self._crew.hashers, self._crew.stop, lambda digest: self._guard(self._judge, digest)
+            self._partial, lambda work: self._crew.hashers.submit(self._guard, work), self._crew.stop, self._judge
         )
 
     def prepare(self) -> int:

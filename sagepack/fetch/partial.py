@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-PIECE = 8 << 20
+PIECE = 4 << 20
 _BUFFER = 1 << 20
 
 

@@ -55,13 +55,20 @@ class Hub:
         token: access token; None means `HF_TOKEN` or the client's login. It is sent to the endpoint's origin only.
         cache: folder of the client's cache (its `cache_dir`); None means the client's own.
         backoff: seconds before the second attempt, about.
+        tell: told of waits that a person would notice, such as those of a rate limit.
     """
 
     def __init__(
-        self, endpoint: str | None = None, token: str | None = None, cache: Path | None = None, *, backoff: float = 0.5
+        self,
+        endpoint: str | None = None,
+        token: str | None = None,
+        cache: Path | None = None,
+        *,
+        backoff: float = 0.5,
+        tell: Callable[[str], None] | None = None,
     ) -> None:
         self.cache = cache
-        self._given_endpoint, self._given_token, self._backoff = endpoint, token, backoff
+        self._given_endpoint, self._given_token, self._backoff, self._tell = endpoint, token, backoff, tell
 
     def __repr__(self) -> str:
         return f"Hub({self._given_endpoint!r})"
@@ -86,7 +93,7 @@ class Hub:
 
     @cached_property
     def _reader(self) -> FileReader:
-        return FileReader(self.endpoint, self._token[0] if self._token else None, self._backoff)
+        return FileReader(self.endpoint, self._token[0] if self._token else None, self._backoff, self._tell)
 
     @property
     def has_token(self) -> bool:
@@ -235,7 +242,7 @@ class Hub:
         from huggingface_hub import HfApi
 
         api = HfApi(endpoint=self.endpoint, token=self._token[0] if self._token else False)
-        patience = Patience(self._backoff, asked.where, attempts=attempts)
+        patience = Patience(self._backoff, asked.where, attempts=attempts, tell=self._tell)
         while True:
             with patience:
                 return self._ask_once(question, api, asked)

@@ -15,7 +15,7 @@ from sagepack.remote.hub_http import CHUNK, RETRYABLE, Patience, Transient, Wire
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import urllib3
 
@@ -48,17 +48,20 @@ class FileReader:
         endpoint: address of the Hub.
         token: access token, sent to the origin of `endpoint` only.
         backoff: seconds before the second attempt, about.
+        tell: told of waits that a person would notice.
     """
 
-    def __init__(self, endpoint: str, token: str | None, backoff: float) -> None:
-        self._endpoint, self._token, self._backoff = endpoint, token, backoff
+    def __init__(
+        self, endpoint: str, token: str | None, backoff: float, tell: Callable[[str], None] | None = None
+    ) -> None:
+        self._endpoint, self._token, self._backoff, self._tell = endpoint, token, backoff, tell
         self._wire = Wire()
         self._signed: dict[Asked, str] = {}
         self._unranged: set[Asked] = set()
 
     def locate(self, asked: Asked) -> Location:
         """Ask for a file without its bytes; see `Hub.locate`."""
-        patience = Patience(self._backoff, asked.where)
+        patience = Patience(self._backoff, asked.where, tell=self._tell)
         while True:
             with patience:
                 return self._head(asked)
@@ -67,7 +70,7 @@ class FileReader:
         self, asked: Asked, offset: int, length: int | None, stop: threading.Event | None = None
     ) -> Iterator[bytes]:
         """The bytes from `offset` on; see `Hub.open`."""
-        patience = Patience(self._backoff, asked.where, stop)
+        patience = Patience(self._backoff, asked.where, stop, tell=self._tell)
         position, end = offset, None if length is None else offset + length
         while end is None or position < end:
             with patience:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from sagepack.errors import RemoteError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import urllib3
 
@@ -26,6 +26,7 @@ RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
 CONNECT_SECONDS, READ_SECONDS = 10.0, 30.0
 # The Hub's rate limits count in windows of five minutes: waiting longer than one is never asked for.
 LONGEST_WAIT = 300.0
+NOTICED = 3.0
 # Progress that shows the server to be well again, so that earlier failures are forgiven.
 FORGIVEN_AFTER = 1 << 16
 # `"api";r=0;t=55`: how many requests remain, and seconds until there are more (draft-ietf-httpapi-ratelimit-headers-09).
@@ -56,10 +57,18 @@ class Patience:
         where: what is worked at, for the error in the end.
         stop: set by the caller to end the waiting.
         attempts: failures in a row after which it ends.
+        tell: told of waits that a person would notice.
     """
 
-    def __init__(self, base: float, where: str, stop: threading.Event | None = None, attempts: int = 6) -> None:
-        self._base, self._where, self._attempts = base, where, attempts
+    def __init__(
+        self,
+        base: float,
+        where: str,
+        stop: threading.Event | None = None,
+        attempts: int = 6,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
+        self._base, self._where, self._attempts, self._tell = base, where, attempts, tell
         self._stop = stop or threading.Event()
         self._failures = self._gained = 0
 
@@ -96,7 +105,10 @@ class Patience:
         if self._failures >= self._attempts:
             fix = "run the same command again: it continues where this one stopped"
             raise RemoteError(f"{cause} ({self._failures} times)", where=self._where, fix=fix) from cause
-        if self._stop.wait(self.delay(cause)):
+        delay = self.delay(cause)
+        if self._tell and delay > NOTICED:
+            self._tell(f"{self._where}: {cause}; trying again in {delay:.0f} s")
+        if self._stop.wait(delay):
             raise Stopped
 
     def delay(self, cause: Transient) -> float:

@@ -21,11 +21,11 @@ from huggingface_hub import HfApi, snapshot_download
 from isal.isal_zlib import crc32
 
 from sagepack.digest import Digest
-from sagepack.errors import IntegrityError, RemoteError, UserError
+from sagepack.errors import IntegrityError, RemoteError, SagepackError, UserError
 from sagepack.fetch.cachelayout import RepoCache
 from sagepack.fetch.download import download, survey
 from sagepack.fetch.locking import locked_files
-from sagepack.fetch.partial import PIECE
+from sagepack.fetch.partial import PIECE, Partial
 from sagepack.fetch.trust import Trust
 from sagepack.progress import Silent
 from sagepack.remote.hub import Hub
@@ -188,8 +188,8 @@ def test_a_cut_connection_goes_on_where_it_stopped(scene: Scene, faults: Faults)
     faults.cut(f"*/{LARGE}", after=3_000_000)
     scene.check(scene.get(connections=1))
     ranges = [request.range for request in scene.bodies()]
-    assert ranges[0] == f"bytes=0-{4 * PIECE - 1}"
-    assert ranges[1] == f"bytes=3000000-{4 * PIECE - 1}"
+    assert ranges[0] == f"bytes=0-{LARGE_SIZE - 1}"
+    assert ranges[1] == f"bytes=3000000-{LARGE_SIZE - 1}"
     assert sum(request.sent for request in scene.bodies()) == LARGE_SIZE
 
 
@@ -339,7 +339,7 @@ def test_a_full_disk_is_told_before_bytes_move(scene: Scene, monkeypatch: pytest
     usage = shutil.disk_usage(scene.home)._replace(free=1 << 20)
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
     scene.sandbox.faults.clear()
-    with pytest.raises(UserError, match=r"needs 40\.0 MiB, and 1\.0 MiB are free"):
+    with pytest.raises(UserError, match=r"needs 20\.0 MiB, and 1\.0 MiB are free"):
         scene.get()
     assert scene.sandbox.faults.log == []
 
@@ -351,6 +351,24 @@ def test_a_disk_that_fills_up_meanwhile_is_told(scene: Scene, monkeypatch: pytes
     monkeypatch.setattr("sagepack.fetch.partial.os.pwrite", full)
     with pytest.raises(UserError, match="No space left on device"):
         scene.get()
+
+
+def test_a_partial_file_that_vanishes_or_shrinks_meanwhile_ends_the_download(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Partial.has
+
+    def shrinking(self: Partial, piece: int) -> bool:
+        if piece == 3 and real(self, piece):
+            with self.file.open("r+b") as file:
+                file.truncate(2 * PIECE)
+        return real(self, piece)
+
+    monkeypatch.setattr(Partial, "has", shrinking)
+    with pytest.raises(SagepackError):
+        scene.get()
+    monkeypatch.setattr(Partial, "has", real)
+    scene.check(scene.get())
 
 
 CHILD = """
@@ -392,7 +410,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 def test_after_an_end_in_the_middle_only_the_rest_is_fetched(
     scene: Scene, faults: Faults, child: subprocess.Popen[str], ending: signal.Signals
 ) -> None:
-    faults.rate(30_000_000, f"/_cdn/*/{LARGE}")
+    faults.rate(15_000_000, f"/_cdn/*/{LARGE}")
     journal = scene.cache.partial(scene.large.blob).with_name(f"{scene.large.blob}.sagepack-partial-journal")
     wait_for(lambda: journal.exists() and journal.read_text().count("\n") >= 2)
     child.send_signal(ending)
@@ -421,7 +439,7 @@ def test_pieces_that_rotted_on_disk_are_fetched_again(scene: Scene) -> None:
 
 
 def test_two_processes_at_once_fetch_once(scene: Scene, faults: Faults, child: subprocess.Popen[str]) -> None:
-    faults.rate(60_000_000, f"/_cdn/*/{LARGE}")
+    faults.rate(30_000_000, f"/_cdn/*/{LARGE}")
     wait_for(lambda: scene.cache.partial(scene.large.blob).exists())
     scene.check(scene.get())
     out, err = child.communicate(timeout=30)
@@ -486,3 +504,28 @@ def test_files_get_the_mode_that_the_umask_gives(scene: Scene) -> None:
 def test_a_download_says_nothing_by_itself(scene: Scene, capfd: pytest.CaptureFixture[str]) -> None:
     download(scene.hub, REPO, scene.commit, scene.files, trust=Trust(scene.home / "trust.json"), progress=Silent())
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.slow
+def test_a_download_that_is_killed_again_and_again_gets_there(scene: Scene, faults: Faults) -> None:
+    chance = random.Random(3)
+    arguments = [scene.sandbox.hub_url, scene.sandbox.hf_token, str(scene.home), REPO, scene.commit]
+    rounds = 0
+    while True:
+        faults.clear()
+        faults.rate(8_000_000, f"/_cdn/*/{LARGE}")
+        faults.cut(f"/_cdn/*/{LARGE}", after=chance.randrange(1 << 20, 6 << 20), times=2)
+        faults.status(f"*/{LARGE}", chance.choice([429, 500, 503]))
+        rounds += 1
+        with subprocess.Popen([sys.executable, "-c", CHILD, *arguments], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            process.stdout.readline()
+            try:
+                assert process.wait(chance.uniform(0.05, 1.0)) == 0
+                break
+            except subprocess.TimeoutExpired:
+                process.kill()
+        assert rounds < 100
+    assert rounds > 1
+    scene.check(scene.get())
+    assert scene.leftovers() == []

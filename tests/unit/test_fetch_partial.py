@@ -139,7 +139,7 @@ def test_the_digest_is_that_of_the_file_in_whatever_order_it_came(
         done.set()
 
     with ThreadPoolExecutor(threads) as hashers, ThreadPoolExecutor(threads) as writers:
-        front = Front(partial, hashers, threading.Event(), tell)
+        front = Front(partial, hashers.submit, threading.Event(), tell)
 
         def write(piece: int) -> None:
             run = Run(piece * 64, min(1000, piece * 64 + 64))

@@ -67,6 +67,15 @@ def test_the_servers_wish_is_kept_within_reason() -> None:
     assert 0 <= clock.waits[2] <= 0.5
 
 
+def test_a_wait_that_a_person_would_notice_is_told() -> None:
+    told: list[str] = []
+    patience = Patience(0.5, "a/b", Clock(), tell=told.append)
+    fail(patience, 1)
+    fail(patience, 1, Transient("the server answered 429", 60))
+    assert len(told) == 1
+    assert told[0].startswith("a/b: the server answered 429; trying again in 6")
+
+
 def test_a_stop_ends_waiting_and_reading() -> None:
     clock = Clock()
     clock.set()
