@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from copy import copy
 
 import pytest
 from hypothesis import given, settings
@@ -71,12 +72,6 @@ def test_a_library_that_disagrees_with_hashlib_is_not_used() -> None:
     library = sha._library()
     assert library is not None
     assert sha._agrees(library)
-
-    class Wrong:
-        init, final = library.init, library.final
-
-        @staticmethod
-        def update(context: object, data: object, length: int) -> int:
-            return library.update(context, data, max(0, length - 1))
-
-    assert not sha._agrees(Wrong)  # type: ignore[arg-type]
+    wrong, update = copy(library), library.update
+    wrong.update = lambda context, data, length: update(context, data, max(0, length - 1))
+    assert not sha._agrees(wrong)

@@ -137,7 +137,8 @@ def test_what_was_written_survives_json(folder: Path, tmp_path: Path) -> None:
     written = write(archives.sources(folder / "small", FILES), tmp_path / "a")
     document = json.loads(json.dumps(written.to_json()))
     assert Written.from_json(document) == written
-    for broken in ({}, document | {"contents": [[1]]}, document | {"sha256": "x"}, document | {"stamp": None}):
+    empty: dict[str, object] = {}
+    for broken in (empty, document | {"contents": [[1]]}, document | {"sha256": "x"}, document | {"stamp": None}):
         assert Written.from_json(broken) is None
 
 
