@@ -19,13 +19,15 @@ from sagepack.publish.plan import UploadPlan, plan
 from sagepack.publish.planner import Limits
 from sagepack.publish.publisher import Published, publish
 from sagepack.publish.sources import LocalFiles, Source
-from sagepack.remote.s3 import S3, Location
+from sagepack.remote.aws import Aws, AwsConnection
+from sagepack.remote.s3 import S3, Location, WriteOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
 KiB, MiB = 1 << 10, 1 << 20
+LIMITS = Limits(literal=10 * MiB)  # small parts, so that a small package has several
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 
 
@@ -34,14 +36,14 @@ def noise(size: int, seed: int = 0) -> bytes:
     return random.Random(seed).randbytes(size)
 
 
-def svd_like() -> dict[str, bytes]:
-    """A package of about 28 MiB in the shape of a diffusers model: two large files among small ones."""
+def svd_like(unet: int = 6 * MiB + 1) -> dict[str, bytes]:
+    """A package in the shape of a diffusers model: two large files among small ones."""
     return {
         "model_index.json": b"{}",
         "image_encoder/config.json": noise(500, 1),
-        "image_encoder/model.safetensors": noise(9 * MiB + 77, 2),
+        "image_encoder/model.safetensors": noise(5 * MiB + 77, 2),
         "unet/config.json": noise(900, 3),
-        "unet/model.safetensors": noise(18 * MiB + 1, 4),
+        "unet/model.safetensors": noise(unet, 4),
         "vae/config.json": b"",
         "code/inference.py": b"print('one')\n" * 40,
         "code/requirements.txt": b"einops==0.8.0\n",
@@ -88,11 +90,16 @@ class Tree:
         return target.read_bytes()
 
 
+def connect(url: str, sandbox: Any, options: WriteOptions | None = None) -> S3:
+    """S3 at `url` (the sandbox's own, or a proxy before it)."""
+    connection = AwsConnection("us-east-1", None, url, sandbox.access_key, sandbox.secret_key)
+    return S3(Aws(connection).client("s3"), options)
+
+
 @dataclass
 class Bucket:
     """A bucket, and publishing into it."""
 
-    client: Any
     store: S3
     target: Location
     journals: Path
@@ -107,7 +114,7 @@ class Bucket:
         name: str = "svd",
         reuse_from: Sequence[Location] = (),
         layout: str = "archive",
-        limits: Limits | None = None,
+        limits: Limits = LIMITS,
     ) -> UploadPlan:
         seen = observe(self.store, self.package(tree, name, layout), tree.manifest, reuse_from, limits)
         return plan(seen, tree.manifest, tree.layout, limits)
@@ -127,13 +134,14 @@ class Bucket:
         )
 
     def get(self, location: Location) -> bytes:
-        data: bytes = self.client.get_object(Bucket=location.bucket, Key=location.key)["Body"].read()
+        data = self.store.read(location)
+        assert data is not None
         return data
 
     def archive(self, tree: Tree, name: str = "svd") -> bytes:
         return self.get(self.package(tree, name).model)
 
-    def keys(self) -> list[str]:
+    def listing(self) -> list[str]:
         return [listed.location.key for listed in self.store.list(self.target)]
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sagepack.remote.s3 import Location
 
 ARCHIVE, PREFIX = "archive", "prefix"
-_RELEASE = re.compile(r"[0-9]{8}T[0-9]{6}Z-(?P<short>[0-9a-f]{16})\.json")
+_RELEASE = re.compile(r"[0-9]{8}T[0-9]{6}Z-(?P<short>[0-9a-f]{16})(?P<files>\.files)?\.json")
 _PACKAGE = re.compile(r"[^/]+/[0-9a-f]{16}")
 
 
@@ -84,7 +84,8 @@ class Package:
 
     def release(self, time: datetime) -> Location:
         """The record of a release at `time` (UTC)."""
-        return releases(self.target, self.name).child(f"{time:%Y%m%dT%H%M%SZ}-{self.digest.short}.json")
+        suffix = "" if self.layout == ARCHIVE else ".files"
+        return releases(self.target, self.name).child(f"{time:%Y%m%dT%H%M%SZ}-{self.digest.short}{suffix}.json")
 
 
 def index_name(layout: str) -> str:
@@ -97,10 +98,10 @@ def releases(target: Location, name: str) -> Location:
     return target.child(f"{name}/releases")
 
 
-def released(location: Location) -> str | None:
-    """The 16 hex digits of the package that a release record's key names, or None for another key."""
+def released(location: Location, layout: str = ARCHIVE) -> str | None:
+    """The 16 hex digits of the package that a release record's key names, or None for another key or layout."""
     match = _RELEASE.fullmatch(location.key.rpartition("/")[2])
-    return match["short"] if match else None
+    return match["short"] if match and bool(match["files"]) == (layout != ARCHIVE) else None
 
 
 def pointer(target: Location, content: Digest, layout: str = ARCHIVE) -> Location:

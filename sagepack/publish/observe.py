@@ -126,7 +126,7 @@ def observe(
         limits: sizes of parts; contents below the minimum are not looked for one by one.
     """
     present = frozenset(listed.location.key for listed in store.list(package.folder.child("")))
-    recent = _recent(store, package.target, package.name)
+    recent = _recent(store, package.target, package)
     own = _look(store, package.folder, package.layout) if package.index.key in present else None
     seen = Observation(
         package,
@@ -139,7 +139,7 @@ def observe(
         return seen
     search = _Search(store, package.layout, [member.digest for member in _large(manifest, limits or Limits())])
     for target in (package.target, *reuse_from):
-        folders = recent if target == package.target else _recent(store, target, package.name)
+        folders = recent if target == package.target else _recent(store, target, package)
         search.releases(target, [target.child(f"{package.name}/{short}") for short in folders[:_NEAREST]])
         search.pointers(target)
     return replace(
@@ -215,10 +215,10 @@ def _large(manifest: Manifest, limits: Limits) -> Iterable[Member]:
     return {member.digest: member for member in manifest.members if member.size >= limits.minimum}.values()
 
 
-def _recent(store: S3, target: Location, name: str) -> list[str]:
-    """The packages of a name that were released, by their 16 hex digits, the latest first."""
-    keys = [listed.location for listed in store.list(releases(target, name).child(""))]
-    found = [short for short in map(released, reversed(keys)) if short]
+def _recent(store: S3, target: Location, package: Package) -> list[str]:
+    """The packages of the same name and layout that were released, by their 16 hex digits, the latest first."""
+    keys = [listed.location for listed in store.list(releases(target, package.name).child(""))]
+    found = [short for key in reversed(keys) if (short := released(key, package.layout))]
     return list(dict.fromkeys(found))
 
 

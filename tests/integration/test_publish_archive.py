@@ -2,37 +2,50 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sagepack.errors import IntegrityError, RemoteError, UserError
+from sagepack.publish.keys import pointer
 from sagepack.publish.planner import Literal
+from sagepack.publish.sources import HubFiles
 from sagepack.publish.sums import Sums
-from sagepack.remote.aws import Aws, AwsConnection
-from sagepack.remote.s3 import S3, Location
-from tests.publishkit import Bucket, KiB, Tree, svd_like
+from sagepack.remote.s3 import Location
+from tests.faultproxy import Fault, FaultProxy
+from tests.publishkit import Bucket, KiB, MiB, Tree, connect, svd_like
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
 @pytest.fixture
 def bucket(sandbox: Any, tmp_path: Path) -> Bucket:
-    aws = Aws(
-        AwsConnection(
-            region="us-east-1",
-            endpoint_url=sandbox.aws_url,
-            access_key=sandbox.access_key,
-            secret_key=sandbox.secret_key,
-        )
-    )
-    client = aws.client("s3")
-    return Bucket(client, S3(client), Location("sagepack-sandbox", "models"), tmp_path / "journals")
+    return Bucket(connect(sandbox.aws_url, sandbox), Location(sandbox.bucket, "models"), tmp_path / "journals")
+
+
+@pytest.fixture
+def proxy(sandbox: Any) -> Iterator[FaultProxy]:
+    with FaultProxy(sandbox.aws_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def through(proxy: FaultProxy, bucket: Bucket, sandbox: Any) -> Bucket:
+    """The same bucket, reached through the proxy."""
+    return Bucket(connect(proxy.url, sandbox), bucket.target, bucket.journals)
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
     return Tree(tmp_path / "one", svd_like())
+
+
+@pytest.fixture
+def edited(tmp_path: Path) -> Tree:
+    return Tree(tmp_path / "two", {**svd_like(), "code/inference.py": b"print('two')\n"})
 
 
 def test_what_is_published_is_what_the_writer_builds(bucket: Bucket, tree: Tree) -> None:
@@ -46,29 +59,248 @@ def test_what_is_published_is_what_the_writer_builds(bucket: Bucket, tree: Tree)
 
 def test_a_second_publish_sends_nothing(bucket: Bucket, tree: Tree) -> None:
     first = bucket.publish(tree)
-    before = bucket.keys()
+    before = bucket.listing()
     plan = bucket.plan(tree)
     second = bucket.publish(tree, plan)
     assert plan.done
     assert (second.sent_bytes, second.copied_bytes) == (0, 0)
     assert (second.etag, second.checksums) == (first.etag, first.checksums)
-    assert bucket.keys() == before
+    assert bucket.listing() == before
 
 
 def test_an_edit_of_the_code_sends_the_code_alone_from_a_machine_without_the_model(
+    bucket: Bucket, through: Bucket, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    files = svd_like(unet=24 * MiB)
+    bucket.publish(Tree(tmp_path / "one", files))
+    edited = Tree(tmp_path / "two", {**files, "code/inference.py": b"print('two')\n"})
+    plan = through.plan(edited)
+    code = sum(len(data) for path, data in edited.files.items() if path.startswith("code/"))
+    published = through.publish(edited, plan, sources=[edited.local("code/")])
+    assert published.sent_bytes + published.copied_bytes == published.size
+    assert [part for part in plan.parts if isinstance(part, Literal)] == [plan.parts[-1]]
+    assert [member.path for member in plan.needed] == ["code/inference.py"]
+    assert bucket.archive(edited) == edited.build()
+    # Everything that went over the wire, from looking to the release record.
+    assert published.sent_bytes <= 4 * KiB + code
+    assert proxy.up <= 64 * KiB + code
+    assert proxy.down <= 64 * KiB
+
+
+def test_a_renamed_file_is_copied_and_borrows_for_its_header(bucket: Bucket, tree: Tree, tmp_path: Path) -> None:
+    bucket.publish(tree)
+    files = svd_like()
+    files["unet/weights.safetensors"] = files.pop("unet/model.safetensors")
+    renamed = Tree(tmp_path / "two", files)
+    plan = bucket.plan(renamed)
+    published = bucket.publish(renamed, plan, sources=[renamed.local("code/")])
+    content = next(content for content in plan.contents if content.member.path == "unet/weights.safetensors")
+    assert content.sent == 0
+    assert content.copied > 5 * MiB
+    assert published.sent_bytes <= 5 * MiB + 64 * KiB
+    assert bucket.archive(renamed) == renamed.build()
+
+
+def test_contents_of_another_spec_are_found_by_their_pointers(bucket: Bucket, tree: Tree, edited: Tree) -> None:
+    bucket.publish(tree)
+    plan = bucket.plan(edited, name="other")
+    assert plan.needed == (next(m for m in edited.manifest.members if m.path == "code/inference.py"),)
+    bucket.publish(edited, plan, sources=[edited.local("code/")])
+    assert bucket.archive(edited, "other") == edited.build()
+
+
+def test_contents_of_another_target_are_copied_when_the_spec_names_it(
+    bucket: Bucket, tree: Tree, edited: Tree, sandbox: Any
+) -> None:
+    bucket.publish(tree)
+    other = Bucket(bucket.store, Location(sandbox.bucket, "elsewhere/deep"), bucket.journals)
+    assert other.plan(edited).copied_bytes == 0
+    plan = other.plan(edited, reuse_from=[bucket.target])
+    published = other.publish(edited, plan, sources=[edited.local("code/")])
+    assert published.sent_bytes < 64 * KiB
+    assert other.archive(edited) == edited.build()
+    # The contents can now be found here, too.
+    assert len([key for key in other.listing() if "/contents/" in key]) == 2
+
+
+def test_a_pointer_that_leads_nowhere_is_a_miss_and_is_mended(bucket: Bucket, tree: Tree, edited: Tree) -> None:
+    bucket.publish(tree)
+    bucket.store.delete(bucket.package(tree).model)
+    plan = bucket.plan(edited)
+    assert plan.copied_bytes == 0
+    bucket.publish(edited, plan)
+    digest = max(edited.manifest.members, key=lambda member: member.size).digest
+    assert bucket.package(edited).path.encode() in bucket.get(pointer(bucket.target, digest))
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"{", b'{"version": 1, "sha256": 3}', b'{"version": 2}', b"\xff"])
+def test_a_foreign_pointer_is_a_miss(bucket: Bucket, tree: Tree, text: bytes) -> None:
+    for member in tree.manifest.members:
+        bucket.store.put(pointer(bucket.target, member.digest), text)
+    assert bucket.plan(tree).copied_bytes == 0
+
+
+def test_a_source_that_is_deleted_between_plan_and_copy_is_sent_instead(
+    bucket: Bucket, tree: Tree, edited: Tree
+) -> None:
+    bucket.publish(tree)
+    plan = bucket.plan(edited)
+    assert plan.copied_bytes
+    bucket.store.delete(bucket.package(tree).model)
+    published = bucket.publish(edited, plan)
+    assert published.copied_bytes == 0
+    assert bucket.archive(edited) == edited.build()
+    assert list(bucket.store.uploads(bucket.target)) == []
+
+
+def test_a_source_that_is_overwritten_between_plan_and_copy_is_sent_instead(
+    bucket: Bucket, tree: Tree, edited: Tree
+) -> None:
+    bucket.publish(tree)
+    plan = bucket.plan(edited)
+    bucket.store.put(bucket.package(tree).model, bytes(plan.size))
+    bucket.publish(edited, plan)
+    assert bucket.archive(edited) == edited.build()
+
+
+def test_two_publishers_at_once_both_end_well(bucket: Bucket, tree: Tree, tmp_path: Path) -> None:
+    others = [Bucket(bucket.store, bucket.target, tmp_path / f"journals-{n}") for n in range(3)]
+    plans = [other.plan(tree) for other in others]
+    with ThreadPoolExecutor(3) as pool:
+        published = list(pool.map(lambda other, plan: other.publish(tree, plan), others, plans))
+    assert len({(one.etag, one.uri) for one in published}) == 1
+    assert bucket.archive(tree) == tree.build()
+    assert list(bucket.store.uploads(bucket.target)) == []
+    assert bucket.plan(tree).done
+
+
+def test_an_upload_that_expired_credentials_stopped_is_continued_with_what_is_missing(
+    through: Bucket, bucket: Bucket, proxy: FaultProxy, tree: Tree
+) -> None:
+    proxy.faults = [Fault("ExpiredToken", "PUT .*partNumber", after=1, times=9)]
+    with pytest.raises(UserError, match="ExpiredToken") as caught:
+        through.publish(tree, workers=1)
+    assert "same command" in (caught.value.fix or "")
+    assert bucket.listing() == []
+    proxy.forget()
+    published = through.publish(tree, workers=1)
+    assert proxy.lines("POST .*uploads") == []
+    assert len(proxy.lines("PUT .*partNumber")) == 1
+    assert published.sent_bytes < published.size
+    assert bucket.archive(tree) == tree.build()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("cut", "PUT .*partNumber", value=300_000),
+        Fault("lost", "PUT .*partNumber", times=2),
+        Fault("InternalError", "PUT .*partNumber", times=3),
+        Fault("SlowDown", times=3),
+        Fault("lost", "POST .*uploads"),
+        Fault("lost", "POST .*uploadId"),
+        Fault("SlowDown", "POST .*uploadId", times=2),
+        Fault("lost", "PUT .*/index.json"),
+        Fault("lost", "PUT .*/releases/"),
+        Fault("truncate", "GET .*/index.json", value=100),
+    ],
+    ids=lambda fault: f"{fault.kind} {fault.match}".strip(),
+)
+def test_a_passing_fault_is_survived(
+    through: Bucket, bucket: Bucket, proxy: FaultProxy, fault: Fault, tree: Tree, edited: Tree
+) -> None:
+    bucket.publish(tree)
+    proxy.faults = [fault]
+    through.publish(edited, sources=[edited.local("code/")])
+    assert any(exchange.fault for exchange in proxy.exchanges)
+    assert bucket.archive(edited) == edited.build()
+    assert bucket.plan(edited).done
+
+
+def test_an_edit_of_a_file_while_it_is_published_is_refused(bucket: Bucket, tree: Tree, tmp_path: Path) -> None:
+    plan, sources = bucket.plan(tree), tree.local()
+    big = tmp_path / "one" / "unet/model.safetensors"
+    next(iter(sources.open(next(m.digest for m in tree.manifest.members if m.path.startswith("unet/m")), 0, 10)))
+    big.write_bytes(b"x" * big.stat().st_size)
+    with pytest.raises(IntegrityError, match="changed"):
+        bucket.publish(tree, plan, sources=[sources])
+    assert bucket.listing() == []
+    assert list(bucket.store.uploads(bucket.target)) == []
+
+
+def stream(tree: Tree, spoil: str | None = None) -> HubFiles:
+    """The tree as a Hub serves it; the file `spoil` comes with other bytes of the same length."""
+
+    def read(path: str, offset: int, length: int) -> Iterator[bytes]:
+        data = tree.files[path] if path != spoil else bytes(len(tree.files[path]))
+        return (data[start : min(start + 65536, offset + length)] for start in range(offset, offset + length, 65536))
+
+    return HubFiles(read, {member.digest: member.path for member in tree.manifest.members})
+
+
+def test_what_is_streamed_from_the_hub_is_the_same_archive(bucket: Bucket, tree: Tree) -> None:
+    bucket.publish(tree, sources=[tree.local("code/"), stream(tree)])
+    assert bucket.archive(tree) == tree.build()
+
+
+@pytest.mark.parametrize("spoil", ["unet/model.safetensors", "unet/config.json"])
+def test_nothing_is_published_of_a_stream_that_is_not_what_was_locked(bucket: Bucket, tree: Tree, spoil: str) -> None:
+    with pytest.raises(IntegrityError, match="SHA-256") as caught:
+        bucket.publish(tree, sources=[tree.local("code/"), stream(tree, spoil)])
+    assert caught.value.where == spoil
+    assert bucket.listing() == []
+    assert list(bucket.store.uploads(bucket.target)) == []
+
+
+def test_another_object_at_the_key_of_the_archive_is_refused(bucket: Bucket, tree: Tree) -> None:
+    bucket.store.put(bucket.package(tree).model, b"foreign")
+    with pytest.raises(IntegrityError, match="7 bytes"):
+        bucket.plan(tree)
+
+
+def test_an_archive_whose_publisher_was_killed_gets_its_documents_from_another_machine(
     bucket: Bucket, tree: Tree, tmp_path: Path
 ) -> None:
     bucket.publish(tree)
-    edited = Tree(tmp_path / "two", {**svd_like(), "code/inference.py": b"print('two')\n"})
-    plan = bucket.plan(edited)
-    code = sum(len(data) for path, data in edited.files.items() if path.startswith("code/"))
-    published = bucket.publish(edited, plan, sources=[edited.local("code/")])
-    assert published.sent_bytes <= 64 * KiB + code
-    assert published.sent_bytes + published.copied_bytes == published.size
-    assert [part for part in plan.parts if isinstance(part, Literal)] == [plan.parts[-1]]
-    assert {content.member.path for content in plan.contents if content.sent} == {
-        "code/inference.py",
-        "code/requirements.txt",
-    }
-    assert bucket.archive(edited) == edited.build()
-    assert [member.path for member in plan.needed] == ["code/inference.py"]
+    package = bucket.package(tree)
+    index = bucket.get(package.index)
+    for key in bucket.listing():
+        if key != package.model.key:
+            bucket.store.delete(Location(bucket.target.bucket, key))
+    elsewhere = Bucket(bucket.store, bucket.target, tmp_path / "elsewhere")
+    published = elsewhere.publish(tree, sources=[])
+    assert published.sent_bytes == 0
+    assert bucket.get(package.index) == index
+    assert bucket.plan(tree).done
+
+
+def test_a_store_without_the_better_checksum_gets_the_other(through: Bucket, proxy: FaultProxy, tree: Tree) -> None:
+    proxy.faults = [Fault("NotImplemented", "POST .*uploads")]
+    published = through.publish(tree)
+    assert published.checksums["CRC32"] == Sums.of(tree.build()).value("CRC32")
+
+
+def test_contents_in_other_places_are_copied_or_borrowed(bucket: Bucket, tree: Tree, tmp_path: Path) -> None:
+    bucket.publish(tree)
+    files = {"all/" + path: data for path, data in svd_like().items() if not path.startswith("code/")}
+    moved = Tree(tmp_path / "two", {**files, "code/inference.py": b"pass\n"})
+    plan = bucket.plan(moved)
+    contents = {content.member.path: content for content in plan.contents}
+    # Of 5 MiB and a little, between new headers, no part can be made; it is sent, but need not be here.
+    assert contents["all/image_encoder/model.safetensors"].borrowed > 5 * MiB
+    assert contents["all/unet/model.safetensors"].copied > 6 * MiB
+    assert {member.path for member in plan.needed} == {"code/inference.py"}
+    assert all(part.length >= 5 * MiB for part in plan.parts[:-1])
+    bucket.publish(moved, plan, sources=[moved.local("code/")])
+    assert bucket.archive(moved) == moved.build()
+
+
+def test_an_unreachable_store_is_a_failure_that_the_next_run_mends(
+    through: Bucket, bucket: Bucket, proxy: FaultProxy, tree: Tree
+) -> None:
+    proxy.faults = [Fault("InternalError", "PUT .*partNumber", times=50)]
+    with pytest.raises(RemoteError):
+        through.publish(tree, workers=1)
+    proxy.forget()
+    through.publish(tree)
+    assert bucket.archive(tree) == tree.build()

@@ -115,7 +115,7 @@ def check_bucket(store: FakeS3, packages: list[dict[str, bytes]]) -> None:
             document = "files.json" if name.endswith(".file.json") else "index.json"
             assert package.child(document) in store.objects
         elif "/releases/" in location.key:
-            package = TARGET.child(f"svd/{name.partition('-')[2].removesuffix('.json')}")
+            package = TARGET.child(f"svd/{name.partition('-')[2][:16]}")
             assert package.child("manifest.json") in store.objects
             assert package.child("provenance.json") in store.objects
 
