@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sagepack.sandbox import miniature_svd
+from sagepack.sandbox import miniature_llava, miniature_svd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,7 +41,10 @@ SVD = Miniature(
     gated=True,
     files=miniature_svd.files,
 )
-MODELS = (SVD,)
+LLAVA = Miniature(
+    "llava-hf/llava-1.5-7b-hf", "b234b804b114d9e37bb655e11cbbb5f5e971b7a9", gated=False, files=miniature_llava.files
+)
+MODELS = (SVD, LLAVA)
 
 
 def ensure(model: Miniature, models: Path) -> Path:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagepack.sandbox import miniature, weights
-from sagepack.sandbox.miniature import MODELS, SVD
+from sagepack.sandbox.miniature import LLAVA, MODELS, SVD
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 WIDTHS = {"F32": 4, "F16": 2}
 GOLDEN = {
+    "llava-hf/llava-1.5-7b-hf": "7d1282479a7a3181f3679203eb3799c05260351927562fd59701d40e742719a5",
     "stabilityai/stable-video-diffusion-img2vid-xt-1-1": "ea3a3be07c56764c1894fd3e61dba7ce7e4ae47da62ece331dd6511cdceed3bb",
 }
 """SHA-256 over `sha256  path` lines of all files. Raise `miniature.VERSION` when one of them changes."""
@@ -114,3 +115,12 @@ def test_weights_are_small_finite_and_not_all_alike(name: str, count: int) -> No
 def test_biases_norms_and_mixing_factors_are_neutral() -> None:
     for name, value in (("a.bias", 0.0), ("norm.weight", 1.0), ("time_mixer.mix_factor", 0.5)):
         assert struct.unpack("<3e", weights.half(name, (3,))) == (value,) * 3
+
+
+def test_the_index_of_the_shards_names_every_tensor_where_it_lies() -> None:
+    files = contents(LLAVA)
+    index = json.loads(files["model.safetensors.index.json"])
+    held = {name: path for path in files if path.endswith(".safetensors") for name in parse(files[path])[0]}
+    assert index["weight_map"] == held
+    assert len(set(held.values())) == 3
+    assert index["metadata"]["total_size"] == sum(len(parse(files[path])[1]) for path in set(held.values()))
