@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CRC64NVME, CRC32 = "CRC64NVME", "CRC32"
 _GONE = {"404", "NoSuchKey", "NoSuchVersion", "NotFound"}
-_DIFFERS = {"412", "PreconditionFailed", "InvalidRange", "416"}
+_DIFFERS = {"NoSuchBucket", "412", "PreconditionFailed", "InvalidRange", "416"}
 _TAKEN = {"412", "PreconditionFailed"}
 _DENIED = {"403", "AccessDenied"}
 _UNSUPPORTED = {"NotImplemented", "InvalidRequest", "InvalidArgument", "501"}

@@ -1,0 +1,266 @@
+"""What is asked of S3, judged by botocore's own model; no stand-in checks owners, encryption or storage classes."""
+
+from __future__ import annotations
+
+import io
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.response import StreamingBody
+from botocore.stub import Stubber
+
+from sagepack.errors import IntegrityError, RemoteError, UserError
+from sagepack.remote.s3 import S3, ChangedError, Location, Part, Seen, Upload, WriteOptions
+from sagepack.spec import Artifact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+OWNER = "123456789012"
+AT = Location("mine", "models/a/model.tar.gz")
+SEEN = Seen(Location("mine", "models/b/model.tar.gz"), '"e"')
+FOREIGN = Seen(Location("theirs", "c"), '"e"')
+UPLOAD = Upload(AT, "u")
+ARTIFACT = Artifact(
+    target="s3://mine/models",
+    sse="aws:kms",
+    kms_key_id="key",
+    expected_bucket_owner=OWNER,
+    storage_class="STANDARD_IA",
+    tags={"team": "vision & more"},
+)
+WRITTEN = {
+    "ServerSideEncryption": "aws:kms",
+    "SSEKMSKeyId": "key",
+    "StorageClass": "STANDARD_IA",
+    "Tagging": "team=vision+%26+more",
+}
+NOW = datetime(2030, 1, 1, tzinfo=timezone.utc)
+
+
+def body(data: bytes) -> dict[str, Any]:
+    return {"Body": StreamingBody(io.BytesIO(data), len(data)), "ContentLength": len(data), "ETag": '"e"'}
+
+
+class Desk:
+    """A client that answers from a list and keeps what it was asked."""
+
+    def __init__(self, artifact: Artifact = ARTIFACT) -> None:
+        self.client = boto3.client("s3", region_name="eu-west-1", aws_access_key_id="a", aws_secret_access_key="s")
+        self.stub = Stubber(self.client)
+        self.asked: list[dict[str, Any]] = []
+        self.client.meta.events.register_first("provide-client-params.s3.*", self._note)
+        self.stub.activate()
+        self.store = S3(self.client, WriteOptions.of(artifact))
+
+    def _note(self, params: dict[str, Any], **_other: Any) -> None:
+        self.asked.append(dict(params))
+
+    def answer(self, operation: str, response: dict[str, Any]) -> Desk:
+        # A body can be read once.
+        self.stub.add_response(operation, body(b"x") if operation == "get_object" and not response else response)
+        return self
+
+    def refuse(self, operation: str, code: str, status: int = 400, headers: dict[str, str] | None = None) -> Desk:
+        self.stub.add_client_error(
+            operation, code, http_status_code=status, response_meta={"HTTPHeaders": headers or {}}
+        )
+        return self
+
+
+CALLS: list[tuple[str, dict[str, Any], Callable[[S3], Any]]] = [
+    ("head_bucket", {}, lambda s3: s3.region("mine")),
+    ("head_object", {"ContentLength": 1, "ETag": '"e"'}, lambda s3: s3.head(AT)),
+    ("get_object", {}, lambda s3: s3.read(AT)),
+    ("get_object", {}, lambda s3: list(s3.open(SEEN, 0, 1))),
+    ("put_object", {"ETag": '"e"'}, lambda s3: s3.put(AT, b"{}")),
+    ("copy_object", {}, lambda s3: s3.copy(SEEN, AT, "CRC64NVME")),
+    ("create_multipart_upload", {"UploadId": "u"}, lambda s3: s3.begin(AT, "CRC64NVME")),
+    ("upload_part", {"ETag": '"e"'}, lambda s3: s3.send(UPLOAD, 1, bytearray(b"x"), "CRC64NVME", "AAAAAAAAAAA=")),
+    ("upload_part_copy", {"CopyPartResult": {"ETag": '"e"'}}, lambda s3: s3.send_copy(UPLOAD, 1, SEEN, 0, 9)),
+    ("list_parts", {}, lambda s3: s3.parts(UPLOAD)),
+    (
+        "complete_multipart_upload",
+        {},
+        lambda s3: s3.complete(UPLOAD, [Part(1, '"e"', 1, "AAAAAAAAAAA=")], 1, "CRC64NVME", "AAAAAAAAAAA="),
+    ),
+    ("abort_multipart_upload", {}, lambda s3: s3.abort(UPLOAD)),
+    ("delete_object", {}, lambda s3: s3.delete(AT)),
+    ("list_objects_v2", {}, lambda s3: list(s3.list(AT))),
+    ("list_multipart_uploads", {}, lambda s3: list(s3.uploads(AT))),
+]
+
+
+@pytest.mark.parametrize(("operation", "response", "call"), CALLS, ids=[call[0] for call in CALLS])
+def test_every_request_names_the_owner_that_the_bucket_must_have(
+    operation: str, response: dict[str, Any], call: Callable[[S3], Any]
+) -> None:
+    desk = Desk().answer(operation, response)
+    call(desk.store)
+    assert [asked["ExpectedBucketOwner"] for asked in desk.asked] == [OWNER]
+    desk.stub.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize(("operation", "response", "call"), CALLS, ids=[call[0] for call in CALLS])
+def test_without_an_owner_in_the_spec_none_is_named(
+    operation: str, response: dict[str, Any], call: Callable[[S3], Any]
+) -> None:
+    desk = Desk(Artifact(target="s3://mine/models")).answer(operation, response)
+    call(desk.store)
+    assert not any("Owner" in key for asked in desk.asked for key in asked)
+
+
+@pytest.mark.parametrize(
+    ("operation", "response", "call"), [CALLS[4], CALLS[5], CALLS[6]], ids=["put", "copy", "begin"]
+)
+def test_encryption_class_and_tags_are_set_where_an_object_is_made(
+    operation: str, response: dict[str, Any], call: Callable[[S3], Any]
+) -> None:
+    desk = Desk().answer(operation, response)
+    call(desk.store)
+    assert {key: desk.asked[0].get(key) for key in WRITTEN} == WRITTEN
+
+
+@pytest.mark.parametrize(("seen", "owner"), [(SEEN, OWNER), (FOREIGN, None)])
+def test_the_owner_of_a_source_is_named_only_in_the_bucket_it_is_known_of(seen: Seen, owner: str | None) -> None:
+    desk = Desk().answer("upload_part_copy", {"CopyPartResult": {"ETag": '"e"'}}).answer("copy_object", {})
+    desk.store.send_copy(UPLOAD, 3, seen, 100, 50)
+    desk.store.copy(seen, AT, "CRC64NVME")
+    assert [asked.get("ExpectedSourceBucketOwner") for asked in desk.asked] == [owner, owner]
+    assert [asked["CopySourceIfMatch"] for asked in desk.asked] == ['"e"', '"e"']
+    assert desk.asked[0]["CopySourceRange"] == "bytes=100-149"
+    assert desk.asked[0]["CopySource"] == {"Bucket": seen.location.bucket, "Key": seen.location.key}
+
+
+def test_the_checksum_algorithm_is_named_from_begin_to_end() -> None:
+    desk = Desk().answer("create_multipart_upload", {"UploadId": "u"}).answer("upload_part", {"ETag": '"e"'})
+    desk.answer("complete_multipart_upload", {})
+    desk.store.begin(AT, "CRC64NVME")
+    part = desk.store.send(UPLOAD, 1, bytearray(b"x"), "CRC64NVME", "AAAAAAAAAAA=")
+    assert desk.store.complete(UPLOAD, [part, Part(2, '"c"', 9)], 10, "CRC64NVME", "AAAAAAAAAAE=")
+    begun, sent, completed = desk.asked
+    assert (begun["ChecksumAlgorithm"], begun["ChecksumType"]) == ("CRC64NVME", "FULL_OBJECT")
+    assert "ChecksumCRC64NVME" in sent or sent["ChecksumAlgorithm"] == "CRC64NVME"
+    assert (completed["IfNoneMatch"], completed["MpuObjectSize"], completed["ChecksumType"]) == ("*", 10, "FULL_OBJECT")
+    assert completed["ChecksumCRC64NVME"] == "AAAAAAAAAAE="
+    assert completed["MultipartUpload"]["Parts"] == [
+        {"PartNumber": 1, "ETag": '"e"', "ChecksumCRC64NVME": "AAAAAAAAAAA="},
+        {"PartNumber": 2, "ETag": '"c"'},
+    ]
+
+
+def test_a_part_that_arrived_otherwise_is_an_error() -> None:
+    desk = Desk().answer("upload_part", {"ETag": '"e"', "ChecksumCRC64NVME": "BBBBBBBBBBA="})
+    with pytest.raises(RemoteError, match="did not arrive"):
+        desk.store.send(UPLOAD, 1, bytearray(b"x"), "CRC64NVME", "AAAAAAAAAAA=")
+
+
+def test_an_unknown_checksum_algorithm_is_told_from_other_refusals() -> None:
+    desk = Desk().refuse("create_multipart_upload", "NotImplemented", 501)
+    assert desk.store.begin(AT, "CRC64NVME") is None
+    desk.refuse("create_multipart_upload", "AccessDenied", 403)
+    with pytest.raises(UserError, match="AccessDenied"):
+        desk.store.begin(AT, "CRC64NVME")
+
+
+@pytest.mark.parametrize("code", ["PreconditionFailed", "ConditionalRequestConflict", "NoSuchUpload"])
+def test_somebody_elses_object_at_completion_is_no_error(code: str) -> None:
+    desk = Desk().refuse("complete_multipart_upload", code, 412)
+    assert not desk.store.complete(UPLOAD, [], 0, "CRC64NVME", "AAAAAAAAAAA=")
+
+
+@pytest.mark.parametrize("code", ["BadDigest", "InvalidPart", "EntityTooSmall", "InvalidRequest"])
+def test_an_object_that_s3_refuses_to_put_together_is_an_integrity_failure(code: str) -> None:
+    desk = Desk().refuse("complete_multipart_upload", code)
+    with pytest.raises(IntegrityError, match=code):
+        desk.store.complete(UPLOAD, [], 0, "CRC64NVME", "AAAAAAAAAAA=")
+
+
+@pytest.mark.parametrize(("code", "status"), [("NoSuchKey", 404), ("PreconditionFailed", 412), ("NoSuchBucket", 404)])
+def test_a_source_that_changed_is_told_apart(code: str, status: int) -> None:
+    desk = Desk().refuse("upload_part_copy", code, status)
+    with pytest.raises(ChangedError) as caught:
+        desk.store.send_copy(UPLOAD, 1, SEEN, 0, 9)
+    assert caught.value.location == SEEN.location
+
+
+def test_a_copy_into_an_upload_that_is_gone_does_not_blame_the_source() -> None:
+    desk = Desk().refuse("upload_part_copy", "NoSuchUpload", 404)
+    with pytest.raises(RemoteError) as caught:
+        desk.store.send_copy(UPLOAD, 1, SEEN, 0, 9)
+    assert not isinstance(caught.value, ChangedError)
+
+
+def test_a_refused_request_on_a_pinned_bucket_mentions_the_owner() -> None:
+    desk = Desk().refuse("list_objects_v2", "AccessDenied", 403)
+    with pytest.raises(UserError) as caught:
+        list(desk.store.list(AT))
+    assert OWNER in (caught.value.fix or "")
+
+
+def test_the_region_is_known_even_to_those_who_may_not_list_the_bucket() -> None:
+    desk = Desk().refuse("head_bucket", "403", 403, {"x-amz-bucket-region": "ap-south-1"})
+    assert desk.store.region("mine") == "ap-south-1"
+    desk.refuse("head_bucket", "404", 404)
+    with pytest.raises(UserError, match="no such bucket"):
+        desk.store.region("mine")
+
+
+@pytest.mark.parametrize(
+    ("answer", "sums"),
+    [
+        ({"ChecksumCRC64NVME": "AAAAAAAAAAA=", "ChecksumType": "FULL_OBJECT"}, {"CRC64NVME": "AAAAAAAAAAA="}),
+        ({"ChecksumCRC32": "AAAAAA==", "ChecksumType": "COMPOSITE"}, {}),
+        ({"ChecksumCRC32": "AAAAAA==-3"}, {}),
+        ({}, {}),
+    ],
+)
+def test_only_checksums_of_the_full_object_count(answer: dict[str, Any], sums: dict[str, str]) -> None:
+    desk = Desk().answer("head_object", {"ContentLength": 1, "ETag": '"e"', **answer})
+    head = desk.store.head(AT)
+    assert head is not None
+    assert head.checksums == sums
+
+
+def test_parts_are_listed_to_the_last_page() -> None:
+    part = {"PartNumber": 1, "ETag": '"e"', "Size": 5, "LastModified": NOW}
+    desk = Desk().answer("list_parts", {"Parts": [part], "IsTruncated": True, "NextPartNumberMarker": 1})
+    desk.answer("list_parts", {"Parts": [{**part, "PartNumber": 2}], "IsTruncated": False})
+    assert [part.number for part in desk.store.parts(UPLOAD) or ()] == [1, 2]
+    desk.refuse("list_parts", "NoSuchUpload", 404)
+    assert desk.store.parts(UPLOAD) is None
+
+
+def test_a_read_that_breaks_off_goes_on_where_it_stopped() -> None:
+    desk = Desk()
+    short = {**body(b""), "Body": StreamingBody(io.BytesIO(b"abc"), 6), "ContentLength": 6}
+    desk.answer("get_object", short).answer("get_object", body(b"def"))
+    assert b"".join(desk.store.open(SEEN, 10, 6)) == b"abcdef"
+    assert [asked["Range"] for asked in desk.asked] == ["bytes=10-15", "bytes=13-15"]
+    assert all(asked["IfMatch"] == '"e"' for asked in desk.asked)
+
+
+def test_a_read_that_never_comes_forward_ends() -> None:
+    desk = Desk()
+    for _ in range(9):
+        desk.answer("get_object", {**body(b""), "Body": StreamingBody(io.BytesIO(b""), 6), "ContentLength": 6})
+    with pytest.raises(RemoteError, match="stopped"):
+        list(desk.store.open(SEEN, 0, 6))
+
+
+@pytest.mark.parametrize("uri", ["", "s3://", "mine/models", "https://mine/models", "s3://mine//a", "s3:///a"])
+def test_what_is_no_s3_uri_is_refused(uri: str) -> None:
+    with pytest.raises(UserError, match="not an S3 URI"):
+        Location.parse(uri)
+
+
+@pytest.mark.parametrize("uri", ["s3://mine", "s3://mine/models", "s3://mine/a/b"])
+def test_a_uri_is_read_as_it_is_written(uri: str) -> None:
+    assert str(Location.parse(uri)).rstrip("/") == uri
+    assert Location.parse(uri + "/") == Location.parse(uri)
+
+
+def test_children_of_a_bucket_have_no_leading_slash() -> None:
+    assert Location.parse("s3://mine").child("a/b") == Location("mine", "a/b")
