@@ -41,9 +41,10 @@ def content_before(framed: int) -> int:
     return blocks * BLOCK + max(0, rest - HEADER)
 
 
-def frame(run: bytes | memoryview) -> bytes:
+def frame(run: bytes) -> bytes:
     """The blocks of a whole run."""
-    return b"".join(frame_range([run], len(run), 0, framed_length(len(run))))
+    blocks = [run[start : start + BLOCK] for start in range(0, len(run), BLOCK)]
+    return b"".join(block_header(len(block)) + block for block in blocks)
 
 
 def frame_range(content: Iterable[bytes | memoryview], size: int, start: int, end: int) -> Iterator[bytes | memoryview]:

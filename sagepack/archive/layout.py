@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 
-_FRAMED_PADDING = tuple(framing.frame(bytes(count)) for count in range(512))
 _FRAMED_END = framing.frame(END)
 
 
@@ -63,6 +62,7 @@ class Entry:
         path: relative POSIX path.
         size: bytes of content, as they are in the file.
         executable: mode 0755 instead of 0644.
+        raw_header: the tar header, not framed.
         offset: where the framed header starts.
         content_offset: where the framed content starts.
         padding_offset: where the framed content ends and the framed padding starts.
@@ -72,6 +72,7 @@ class Entry:
     path: str
     size: int
     executable: bool
+    raw_header: bytes
     offset: int
     content_offset: int
     padding_offset: int
@@ -83,11 +84,6 @@ class Entry:
         return self.padding_offset - self.content_offset
 
     @property
-    def raw_header(self) -> bytes:
-        """The tar header, not framed."""
-        return tar_header(self.path, self.size, executable=self.executable)
-
-    @property
     def header(self) -> bytes:
         """The framed tar header: what the archive holds at `offset`."""
         return framing.frame(self.raw_header)
@@ -95,7 +91,7 @@ class Entry:
     @property
     def padding(self) -> bytes:
         """The framed padding: what the archive holds at `padding_offset`."""
-        return _FRAMED_PADDING[padding(self.size)]
+        return framing.frame(bytes(padding(self.size)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +167,11 @@ class Layout:
         entries = []
         offset = len(framing.GZIP_HEADER)
         for member in members:
-            header = framing.framed_length(len(tar_header(member.path, member.size, executable=member.executable)))
-            content = offset + header
+            header = tar_header(member.path, member.size, executable=member.executable)
+            content = offset + framing.framed_length(len(header))
             pad = content + framing.framed_length(member.size)
             end = pad + framing.framed_length(padding(member.size))
-            entries.append(Entry(member.path, member.size, member.executable, offset, content, pad, end))
+            entries.append(Entry(member.path, member.size, member.executable, header, offset, content, pad, end))
             offset = end
         return cls(tuple(entries))
 

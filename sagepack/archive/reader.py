@@ -142,11 +142,16 @@ class _Check:
         digest, crc, start = hashlib.sha256(), 0, self._offset
         for position in range(0, piece.framed_length, _CHUNK):
             data = memoryview(self._take(min(_CHUNK, piece.framed_length - position)))
-            archive = self.beside.submit(self._archive.update, data)
+            if len(data) < framing.STRIDE:  # not worth a word with another thread
+                self._archive.update(data)
+                beside = None
+            else:
+                beside = self.beside.submit(self._archive.update, data)
             for block in self._blocks(data, piece.length - position // framing.STRIDE * framing.BLOCK):
                 digest.update(block)
                 crc = checksum.crc32(block, crc)
-            archive.result()
+            if beside:
+                beside.result()
         self._found(self.members[piece.index], Digest("sha256", digest.hexdigest()), crc, start)
 
     def _blocks(self, data: memoryview, left: int) -> Iterator[memoryview]:

@@ -16,7 +16,6 @@ import errno
 import fcntl
 import os
 import struct
-import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -81,10 +80,13 @@ def is_current(previous: Previous) -> bool:
 def can_clone(source: int, folder: Path) -> bool:
     """Whether a file in `folder` can share blocks with the open file `source`; tried with a file without a name."""
     try:
-        with tempfile.TemporaryFile(dir=folder) as probe:
-            return clone(source, probe.fileno(), _ALIGNMENT) > 0
-    except OSError:
+        probe = os.open(folder, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC)
+    except (OSError, AttributeError):
         return False
+    try:
+        return clone(source, probe, _ALIGNMENT) > 0
+    finally:
+        os.close(probe)
 
 
 def clone(source: int, output: int, length: int) -> int:

@@ -43,8 +43,9 @@ class Package:
     modes: dict[str, int]
 
     @property
-    def contents_one_after_the_other(self) -> int:
-        return sum(size for size, _ in self.files.values())
+    def is_large(self) -> bool:
+        """Too large to unpack it to the disk, or to decompress it more often than needed."""
+        return sum(size for size, _ in self.files.values()) > 1 << 30
 
 
 def built(folder: Path, found: list[Source]) -> tuple[Package, Written]:
@@ -111,9 +112,6 @@ def assert_lists(command: list[str], package: Package) -> None:
 
 
 def assert_extracts(command: list[str], package: Package, folder: Path) -> None:
-    """Into a folder; large packages as one stream of contents, which needs no disk."""
-    if package.contents_one_after_the_other > 1 << 30:
-        return
     folder.mkdir()
     run = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=True)
     assert run.stderr == ""
@@ -149,8 +147,9 @@ def assert_streams(command: list[str], package: Package) -> None:
 def test_tars_list_and_extract_it(package: Package, tmp_path: Path, programs: list[str], flags: list[str]) -> None:
     require(programs[0])
     archive = str(package.archive)
-    assert_lists([*programs, *flags, "-tzf", archive], package)
-    assert_extracts([*programs, "-xzf", archive], package, tmp_path / "out")
+    if not package.is_large:
+        assert_lists([*programs, *flags, "-tzf", archive], package)
+        assert_extracts([*programs, "-xzf", archive], package, tmp_path / "out")
     assert_streams([*programs, "-xzOf", archive], package)
 
 
