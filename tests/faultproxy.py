@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from typing_extensions import Self
@@ -62,13 +63,20 @@ class Exchange:
 
 
 class FaultProxy:
-    """A context manager; `url` is to be used in place of the upstream's."""
+    """A context manager; `url` is to be used in place of the upstream's.
+
+    Attributes:
+        exchanges: what came.
+        faults: what goes wrong; the first that matches does.
+        on_request: called with the number of a request, from 1, before it is passed on.
+    """
 
     def __init__(self, upstream: str, rate: float | None = None) -> None:
         parts = urlsplit(upstream)
         self._upstream = (parts.hostname or "127.0.0.1", parts.port or 80)
         self.exchanges: list[Exchange] = []
         self.faults: list[Fault] = []
+        self.on_request: Callable[[int], None] = lambda _number: None
         self._lock = threading.Lock()
         self._rate = rate
         self._free_at = time.monotonic()
@@ -127,6 +135,7 @@ class FaultProxy:
         line = " ".join(head.split(b"\r\n", 1)[0].decode().split(" ")[:2])
         exchange = Exchange(line, up=len(head))
         fault = self._choose(exchange)
+        self.on_request(len(self.exchanges))
         if re.search(rb"(?i)\r\nexpect: 100-continue", head):
             client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         if fault and fault.kind == "delay":

@@ -1,0 +1,75 @@
+"""`kill -9` of a publisher, at chosen requests."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sagepack.publish.index import Index, Pointer
+from sagepack.publish.keys import package_folder
+from sagepack.remote.s3 import Location
+from tests.faultproxy import FaultProxy
+from tests.publishkit import Bucket, MiB, Tree, connect, svd_like
+
+ROOT = Path(__file__).parents[2]
+
+
+def start(proxy: FaultProxy, bucket: Bucket, tree: Tree) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tests.publishprocess", proxy.url, bucket.target.bucket]
+    return subprocess.Popen([*command, str(tree.folder), str(bucket.journals)], cwd=ROOT)
+
+
+def check(bucket: Bucket, trees: list[Tree]) -> None:
+    """The bucket holds whole archives, and nothing leads to one that is not there."""
+    builds = {bucket.package(tree).model: tree.build() for tree in trees}
+    for listed in bucket.store.list(bucket.target):
+        data = bucket.get(listed.location)
+        name = listed.location.key.rpartition("/")[2]
+        if name == "model.tar.gz":
+            assert data == builds[listed.location]
+        elif name == "index.json":
+            index = Index.parse(data)
+            head = bucket.store.head(Location(bucket.target.bucket, listed.location.key.replace(name, "model.tar.gz")))
+            assert index is not None
+            assert head is not None
+            assert index.etag == head.etag
+        elif "/contents/" in listed.location.key:
+            pointer = Pointer.parse(data)
+            folder = package_folder(bucket.target, pointer.package) if pointer else None
+            assert folder is not None
+            assert bucket.store.head(folder.child("model.tar.gz"))
+
+
+@pytest.mark.parametrize(
+    "instant",
+    [5, 9, *(pytest.param(number, marks=pytest.mark.slow) for number in (1, 2, 3, 4, 6, 7, 8, *range(10, 19)))],
+)
+def test_a_killed_publisher_leaves_a_right_bucket_and_the_next_ends_its_work(
+    sandbox: Any, tmp_path: Path, instant: int
+) -> None:
+    store = connect(sandbox.aws_url, sandbox)
+    bucket = Bucket(store, Location(sandbox.bucket, "models"), tmp_path / "journals")
+    old = Tree(tmp_path / "old", {"a.bin": b"old", "code/inference.py": b"pass\n"})
+    bucket.publish(old)
+    new = Tree(tmp_path / "new", svd_like(unet=11 * MiB))
+    with FaultProxy(sandbox.aws_url) as proxy:
+        process = start(proxy, bucket, new)
+        proxy.on_request = lambda number: process.kill() if number == instant else None
+        code = process.wait()
+        assert code in (-9, 0)
+        assert code == -9 or len(proxy.exchanges) < instant
+        check(bucket, [old, new])
+        first = proxy.up
+        proxy.on_request = lambda _number: None
+        assert start(proxy, bucket, new).wait() == 0
+        check(bucket, [old, new])
+        # Two workers: what both were sending when it was killed is sent again, and nothing else.
+        assert proxy.up <= new.layout.size + 2 * 10 * MiB + MiB
+        assert first < new.layout.size + MiB
+    assert bucket.plan(new).done
+    left = list(store.uploads(bucket.target))
+    assert len(left) <= 1

@@ -1,0 +1,22 @@
+"""A publisher in a process of its own, which can be killed: `python -m tests.publishprocess URL BUCKET FOLDER JOURNALS`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+from sagepack.remote.s3 import Location
+from tests.publishkit import Bucket, Tree, connect
+
+
+def main(url: str, bucket: str, folder: str, journals: str) -> None:
+    """Publish the files below `folder` as `svd` under `models`."""
+    root = Path(folder)
+    files = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    keys = SimpleNamespace(access_key="AKIASANDBOX000000000", secret_key="sandbox")
+    Bucket(connect(url, keys), Location(bucket, "models"), Path(journals)).publish(Tree(root, files), workers=2)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
