@@ -66,6 +66,7 @@ def _serve(root: Path, idle: float, ready: int | None) -> int:
     if ready is not None:
         with os.fdopen(ready, "wb") as pipe:
             pipe.write(process.READY)
+    threading.Thread(target=service.aws.warm, name="warm", daemon=True).start()
     why = _wait(root, service, idle, ended)
     _say(f"ends: {why}")
     if _is_ours(root, service):

@@ -7,6 +7,7 @@ answered here and never reach moto; S3 is moto's, made stricter by `overlay_s3`;
 from __future__ import annotations
 
 import hmac
+import importlib
 import json
 import re
 import secrets
@@ -85,6 +86,15 @@ class AwsServer:
         self.reset()
         threading.Thread(target=self._server.serve_forever, args=(0.05,), name="aws", daemon=True).start()
 
+    def warm(self) -> None:
+        """Import what a deployment will ask moto for: some of it takes seconds, which are better spent before.
+
+        Under the lock of moto's own imports, because parts of it import each other in circles.
+        """
+        for name in ("sts", "sns", "logs", "cloudwatch", "applicationautoscaling"):
+            with self._moto.lock:
+                importlib.import_module(f"moto.{name}.responses")
+
     def stop(self) -> None:
         """Stop serving and free the port."""
         self._server.shutdown()
@@ -115,7 +125,9 @@ class AwsServer:
             finally:
                 received = int(environ.get("CONTENT_LENGTH") or 0)
                 asked = environ.get("HTTP_RANGE") or environ.get("HTTP_X_AMZ_COPY_SOURCE_RANGE")
-                self.faults.record(Request(method, path, asked, status[-1] if status else 0, 0, received))
+                self.faults.record(
+                    Request(method, path, asked, status[-1] if status else 0, 0, received, environ["QUERY_STRING"])
+                )
 
     def _faulty(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]

@@ -61,7 +61,8 @@ class Request:
         range: value of the `Range` header, or of the range of a copy, if any.
         status: status of the answer.
         sent: bytes of the body that were sent (by the Hub only).
-        received: bytes of the request's body, as they came over the wire (by AWS only).
+        received: bytes of the request's body, as they came over the wire.
+        query: the query, as it came.
     """
 
     method: str
@@ -70,6 +71,7 @@ class Request:
     status: int
     sent: int = 0
     received: int = 0
+    query: str = ""
 
 
 class Faults:

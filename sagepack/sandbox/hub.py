@@ -106,7 +106,9 @@ class _Handler(BaseHTTPRequestHandler):
             try:
                 sent = self._send(self._faulty(call))
             finally:
-                request = Request(self.command, route, self.headers.get("Range"), self.status, sent)
+                request = Request(
+                    self.command, route, self.headers.get("Range"), self.status, sent, len(raw), address.query
+                )
                 self.hub.faults.record(request)
 
     def _faulty(self, call: Call) -> Reply:

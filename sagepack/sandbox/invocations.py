@@ -73,7 +73,7 @@ class Invocations:
         self._answers: list[Answer] = []
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="endpoint")
         self._lock = threading.Lock()
-        self._era = 0
+        self._over = threading.Event()
         self.received: list[tuple[str, bytes]] = []
 
     def answer(self, answer: Answer) -> None:
@@ -86,7 +86,8 @@ class Invocations:
         with self._lock:
             self._answers.clear()
             self.received.clear()
-            self._era += 1
+            self._over.set()
+            self._over = threading.Event()
         serving.stop()
 
     def accept(self, region: str, name: str, headers: Mapping[str, str], body: bytes) -> tuple[dict[str, str], str]:
@@ -125,8 +126,8 @@ class Invocations:
             failure_uri=_failure_place(output.get("S3FailurePath")),
         )
         with self._lock:
-            era = self._era
-        self._pool.submit(self._work, job, era)
+            over = self._over
+        self._pool.submit(self._work, job, over)
         failure = {f"{_HEADER}FailureLocation": job.failure_uri} if job.failure_uri else {}
         return {f"{_HEADER}OutputLocation": job.answer_uri, **failure}, inference_id
 
@@ -139,14 +140,14 @@ class Invocations:
                     return answer
         return None
 
-    def _work(self, job: _Job, era: int) -> None:
+    def _work(self, job: _Job, over: threading.Event) -> None:
+        """Answer one request, unless everything is over before that."""
         with self._activity.busy():
-            answer = self._next(job.endpoint)
-            if answer is None:
-                answer = _run(job)
-            time.sleep(answer.delay)
+            answer = self._next(job.endpoint) or _run(job)
+            if over.wait(answer.delay):
+                return
             with self._lock:
-                if era == self._era:
+                if not over.is_set():
                     self.received.append((job.endpoint, job.content))
                     self._deliver(job, answer)
 

@@ -93,7 +93,10 @@ def ensure(root: Path, *, idle: float = IDLE_SECONDS) -> Sandbox:
     from filelock import FileLock
 
     place = folder(root)
-    place.mkdir(parents=True, exist_ok=True)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the sandbox has no place for its files: {error.strerror}", where=str(place)) from error
     with FileLock(place / "starting.lock"):
         found = status(root)  # another command may have been first
         if found and _fingerprint_of(root) == fingerprint():

@@ -153,7 +153,7 @@ def publish(topic: str, message: str) -> None:
 
 
 def _scaling(region: str) -> Any | None:
-    """moto's automatic scaling; None while nobody has asked it for anything: importing it takes seconds."""
+    """Moto's automatic scaling; None while nobody has asked it for anything: importing it takes seconds."""
     if "moto.applicationautoscaling.models" not in sys.modules:
         return None
     from moto.applicationautoscaling.models import applicationautoscaling_backends
