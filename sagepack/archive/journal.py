@@ -80,8 +80,12 @@ def replace_end(target: Path, start: int, size: int, write: Callable[[int], _T])
     with replacing(journal) as output:
         result = write(output)
         write_at(output, foot, note.length)
-    target.rename(_editing(target))
-    return result, _apply(target, note)
+    try:
+        target.rename(_editing(target))
+        return result, _apply(target, note)
+    except KeyboardInterrupt:
+        recover(target)  # some milliseconds of work, and the archive has its name back
+        raise
 
 
 def recover(target: Path) -> bool:

@@ -69,12 +69,12 @@ def common_front(previous: Previous | None, sources: Sequence[Source], layout: L
 
 
 def is_current(previous: Previous) -> bool:
-    """Whether the archive is still the file that was written."""
+    """Whether the archive is still the file that was written, and can be read."""
     try:
         stamp = Stamp.of(previous.archive.stat(follow_symlinks=False))
     except OSError:
         return False
-    return bool(stamp.boot) and stamp == previous.written.stamp
+    return bool(stamp.boot) and stamp == previous.written.stamp and os.access(previous.archive, os.R_OK)
 
 
 def can_clone(source: int, folder: Path) -> bool:

@@ -255,6 +255,29 @@ def test_a_kill_at_any_instant_of_an_edit_leaves_the_old_or_the_new_archive(tmp_
     assert {line[3] for line in lines} == {"[]"}
 
 
+@pytest.mark.parametrize("call", range(3))
+def test_an_interrupt_during_an_edit_leaves_the_new_archive_in_its_place(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, call: int
+) -> None:
+    before = bench.build(BASE)
+    calls = iter(range(100))
+
+    def interrupted(path: Path, target: Path) -> Path:
+        if next(calls) == call:
+            raise KeyboardInterrupt
+        os.rename(path, target)  # noqa: PTH104 - this is Path.rename
+        return target
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    if call < 2:  # the old archive loses its name, the new one gets it
+        with pytest.raises(KeyboardInterrupt):
+            bench.edit(EDITED, before)
+    else:
+        bench.edit(EDITED, before)
+    verify(bench.target, archives.manifest(BASE if call == 0 else EDITED))
+    assert archives.leftovers(bench.target.parent) == ["model.tar.gz"]
+
+
 def test_an_edit_that_a_reboot_cut_off_is_not_believed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.build(BASE)
     with pytest.MonkeyPatch.context() as patch:
