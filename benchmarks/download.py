@@ -1,35 +1,32 @@
 """Downloads against `snapshot_download` of the real client, from the sandbox's Hub in a process of its own.
 
-    python -m benchmarks.download [--size 1G] [--rounds 3] [--connections 8]
-
 Each download is a fresh process with an empty cache. Ours hashes every byte against the lock; the client checks sizes
 only, so its column `hashed` adds the sha256 of what it fetched. A ratio under 1 is in our favour.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.models import make_model, parse_size
+from benchmarks.models import make_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 REPO = "bench/model"
-MIB = 1 << 20
+MIB, LARGEST = 1 << 20, 1 << 30
+CONNECTIONS = 8
 
 _SERVER = """
 import sys, time
@@ -146,20 +143,20 @@ class Result:
     memory: float
 
 
-def start(server: Server, way: str, home: Path, connections: int) -> subprocess.Popen[str]:
+def start(server: Server, way: str, home: Path) -> subprocess.Popen[str]:
     """Begin a download in a process of its own."""
-    command = [sys.executable, "-c", WAYS[way] + _TELL, server.url, REPO, server.commit, str(home), str(connections)]
+    command = [sys.executable, "-c", WAYS[way] + _TELL, server.url, REPO, server.commit, str(home), str(CONNECTIONS)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
 
 
-def fetch(server: Server, way: str, scene: Scene, connections: int, work: Path) -> Result | None:
+def fetch(server: Server, way: str, scene: Scene, work: Path) -> Result | None:
     """Download everything into an empty cache."""
     home = work / "home"
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir()
     server.set(scene)
-    with start(server, way, home, connections) as process:
+    with start(server, way, home) as process:
         out, _ = process.communicate()
     if process.returncode:
         return None
@@ -167,20 +164,23 @@ def fetch(server: Server, way: str, scene: Scene, connections: int, work: Path) 
     return Result(seconds, processor, memory / 1024)
 
 
-def killed(server: Server, way: str, size: int, connections: int, work: Path) -> tuple[float, float]:
+def killed(server: Server, way: str, size: int, work: Path) -> tuple[float, float]:
     """Kill a download about half way, run it again: bytes fetched in all, as a multiple of the model; seconds of the rerun."""
     home = work / "home"
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir()
     server.set(Scene("slow", ({"kind": "rate", "value": 40e6, "path": "/_cdn/*"},)))
-    with start(server, way, home, connections) as process:
-        while sum(file.stat().st_blocks * 512 for file in home.rglob("*") if file.is_file()) < size / 2:
+    with start(server, way, home) as process:
+        while (
+            process.poll() is None
+            and sum(file.stat().st_blocks * 512 for file in home.rglob("*") if file.is_file()) < size / 2
+        ):
             time.sleep(0.005)
         process.kill()
     time.sleep(0.5)
     server.control("DELETE", "faults")
     began = time.perf_counter()
-    with start(server, way, home, connections) as process:
+    with start(server, way, home) as process:
         process.communicate()
     rerun = time.perf_counter() - began
     again = sum(request["sent"] for request in server.control("GET", "log"))
@@ -192,7 +192,7 @@ def line(*cells: str) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def tell(results: dict[str, list[Result | None]]) -> list[str]:
+def cells(results: dict[str, list[Result | None]]) -> list[str]:
     """The cells of one network: medians, and ratios of ours to the client's."""
 
     def middle(way: str, what: str) -> float | None:
@@ -200,44 +200,33 @@ def tell(results: dict[str, list[Result | None]]) -> list[str]:
         return statistics.median(values) if len(values) == len(results[way]) else None
 
     ours = middle("ours", "seconds")
-    cells = []
+    texts = []
     for way in WAYS:
         seconds = middle(way, "seconds")
         ratio = f" (x {ours / seconds:.2f})" if ours and seconds and way != "ours" else ""
-        cells.append(f"{seconds:.2f} s{ratio}" if seconds else "fails")
+        texts.append(f"{seconds:.2f} s{ratio}" if seconds else "fails")
     for what, form in (("processor", "{:.1f} s"), ("memory", "{:.0f} MiB")):
         values = [middle(way, what) for way in ("ours", "client")]
-        cells.append(" / ".join(form.format(value) if value else "-" for value in values))
-    return cells
+        texts.append(" / ".join(form.format(value) if value else "-" for value in values))
+    return texts
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", default="1G")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--connections", type=int, default=8)
-    options = parser.parse_args(arguments)
-    size = parse_size(options.size)
-    with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
-        make_model(work / "model", size)
-        with serving(work / "model") as server:
-            print(line("network", "ours", "client", "client, then hashed", "processor", "memory (ours / client)"))
-            print(line(*["---"] * 6))
-            for scene in scenes():
-                rounds = [
-                    {way: fetch(server, way, scene, options.connections, work) for way in WAYS}
-                    for _ in range(options.rounds)
-                ]
-                print(line(scene.name, *tell({way: [turn[way] for turn in rounds] for way in WAYS})), flush=True)
-            for way in ("ours", "client"):
-                again, seconds = killed(server, way, size, options.connections, work)
-                print(
-                    f"after a kill half way, {way}: {again:.2f} of the model fetched again, {seconds:.2f} s", flush=True
-                )
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def bench(folder: Path, sizes: Sequence[int], runs: int) -> str:
+    """Table of downloads of one model: the largest of `sizes`, at most 1 GiB, because the slow networks take a while."""
+    size, work = min(max(sizes), LARGEST), folder / "download"
+    make_model(work / "model", size)
+    title = f"## Download of {size >> 20} MiB, {CONNECTIONS} connections (seconds; x is ours divided by it)\n"
+    lines = [title, line("network", "ours", "client", "client, then hashed", "processor", "memory (ours / client)")]
+    lines.append(line(*["---"] * 6))
+    with serving(work / "model") as server:
+        for scene in scenes():
+            turns = [{way: fetch(server, way, scene, work) for way in WAYS} for _ in range(runs)]
+            lines.append(line(scene.name, *cells({way: [turn[way] for turn in turns] for way in WAYS})))
+        lines.append("")
+        for way in ("ours", "client"):
+            again, seconds = killed(server, way, size, work)
+            lines.append(
+                f"Killed half way and run again, {way}: {again:.2f} of the model fetched again, {seconds:.2f} s."
+            )
+    shutil.rmtree(work)
+    return "\n".join([*lines, ""])
