@@ -92,11 +92,14 @@ class FakeS3:
         return (data[start : start + 1000] for start in range(0, len(data), 1000))
 
     @request
-    def put(self, location: Location, data: bytes, *, if_absent: bool = False, algorithm: str | None = None) -> bool:
+    def put(
+        self, location: Location, data: bytes, *, if_absent: bool = False, checksum: tuple[str, str] | None = None
+    ) -> bool:
         if if_absent and location in self.objects:
             return False
         self.objects[location] = data
-        if algorithm:
+        if checksum:
+            assert Sums.of(data).value(checksum[0]) == checksum[1]
             self.sent += len(data)
         return True
 

@@ -101,9 +101,10 @@ class _Files:
         data = b"".join(source.open(member.digest, 0, member.size))
         if len(data) != member.size or (not source.trusted and Digest.sha256(data) != member.digest):
             raise IntegrityError("the content is not what the manifest says", where=member.path)
-        self.means.store.put(location, data, if_absent=True, algorithm=self.means.algorithms[0])
+        sums, algorithm = Sums.of(data), self.means.algorithms[0]
+        self.means.store.put(location, data, if_absent=True, checksum=(algorithm, sums.value(algorithm)))
         with self.lock:
-            self.sums[member.digest] = Sums.of(data)
+            self.sums[member.digest] = sums
         self._count(member.size, 0)
 
     def _multipart(self, content: ContentPlan, location: Location) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
@@ -142,13 +144,43 @@ def test_the_checksum_algorithm_is_named_from_begin_to_end() -> None:
     assert desk.store.complete(UPLOAD, [part, Part(2, '"c"', 9)], 10, "CRC64NVME", "AAAAAAAAAAE=")
     begun, sent, completed = desk.asked
     assert (begun["ChecksumAlgorithm"], begun["ChecksumType"]) == ("CRC64NVME", "FULL_OBJECT")
-    assert "ChecksumCRC64NVME" in sent or sent["ChecksumAlgorithm"] == "CRC64NVME"
+    assert sent["ChecksumCRC64NVME"] == "AAAAAAAAAAA="
     assert (completed["IfNoneMatch"], completed["MpuObjectSize"], completed["ChecksumType"]) == ("*", 10, "FULL_OBJECT")
     assert completed["ChecksumCRC64NVME"] == "AAAAAAAAAAE="
     assert completed["MultipartUpload"]["Parts"] == [
         {"PartNumber": 1, "ETag": '"e"', "ChecksumCRC64NVME": "AAAAAAAAAAA="},
         {"PartNumber": 2, "ETag": '"c"'},
     ]
+
+
+@pytest.mark.parametrize(
+    ("url", "hashed"), [("https://s3.test", False), ("http://s3.test", True)], ids=["https", "http"]
+)
+def test_a_body_with_a_checksum_is_hashed_for_the_signature_only_where_nothing_encrypts_it(
+    url: str, hashed: bool
+) -> None:
+    headers: list[dict[str, str]] = []
+
+    def send(request: Any, **_event: Any) -> AWSResponse:
+        headers.append(
+            {name: value.decode() if isinstance(value, bytes) else value for name, value in request.headers.items()}
+        )
+        answer = AWSResponse(url, 200, {"ETag": '"e"'}, None)
+        answer._content = b""
+        return answer
+
+    keys = {"aws_access_key_id": "a", "aws_secret_access_key": "s"}
+    client = boto3.client("s3", region_name="eu-west-1", endpoint_url=url, **keys)
+    client.meta.events.register("before-send.s3.*", send)
+    data = bytearray(b"123456789")
+    S3(client).send(UPLOAD, 1, data, "CRC64NVME", "rosUhgp5mIg=")
+    S3(client).put(AT, bytes(data), checksum=("CRC64NVME", "rosUhgp5mIg="))
+    for sent in headers:
+        assert sent["x-amz-checksum-crc64nvme"] == "rosUhgp5mIg="
+        assert (sent["X-Amz-Content-SHA256"] == hashlib.sha256(data).hexdigest()) == hashed
+        assert (sent["X-Amz-Content-SHA256"] == "UNSIGNED-PAYLOAD") != hashed
+        assert "X-Amz-Trailer" not in sent
+    assert len(headers) == 2
 
 
 def test_a_part_that_arrived_otherwise_is_an_error() -> None:
