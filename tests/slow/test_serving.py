@@ -1,0 +1,144 @@
+"""Packages under the image's real serving stack, as the sandbox's endpoints run them. Needs `make serve-venv` and Java."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sagepack.sandbox import model_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).parents[2]
+MISSING = model_server.available()
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(MISSING is not None, reason=str(MISSING))]
+SMALL = {"num_frames": 4, "num_inference_steps": 2, "width": 128, "height": 64}
+
+
+class Project:
+    """A user's project with a sandbox of its own and a deployed endpoint."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for name in ("config", "inference_code", "schemas", "tasks.py"):
+            source = ROOT / name
+            (shutil.copytree if source.is_dir() else shutil.copyfile)(source, root / name)
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "HF_"))}
+        python = str(model_server.python())
+        self.environment = {**kept, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", model_server.PYTHON: python}
+
+    def invoke(self, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "invoke", *words]
+        return subprocess.run(
+            command, cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=300, check=False
+        )
+
+    def predict(self, request: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+        (self.root / "request.json").write_text(json.dumps(request), encoding="utf-8")
+        return self.invoke("predict", "--input", "request.json", "--output", "answer.json", "--timeout", "240")
+
+    def answer(self) -> Any:
+        return json.loads((self.root / "answer.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    project = Project(tmp_path_factory.mktemp("project"))
+    run = project.invoke("deploy")
+    assert run.returncode == 0, run.stderr
+    yield project
+    project.invoke("sandbox.stop")
+
+
+@pytest.fixture(scope="module")
+def picture() -> str:
+    document: dict[str, Any] = json.loads((ROOT / "config" / "samples" / "svd.json").read_text(encoding="utf-8"))
+    return str(document["inputs"])
+
+
+def size_of(jpeg: bytes) -> tuple[int, int]:
+    """Width and height of a JPEG file, from its frame header (ITU T.81, B.2.2)."""
+    at = 2
+    while not 0xC0 <= jpeg[at + 1] <= 0xC2:
+        at += 2 + struct.unpack_from(">H", jpeg, at + 2)[0]
+    height, width = struct.unpack_from(">HH", jpeg, at + 5)
+    return width, height
+
+
+def test_the_packaged_miniature_makes_frames_and_does_so_again(project: Project, picture: str) -> None:
+    answers = []
+    for _ in range(2):
+        run = project.predict({"inputs": picture, "parameters": {**SMALL, "seed": 7}})
+        assert run.returncode == 0, run.stderr
+        answers.append(project.answer())
+    frames = [base64.b64decode(frame) for frame in answers[0]["frames"]]
+    assert [size_of(frame) for frame in frames] == [(128, 64)] * 4
+    assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"widht": 64}, "did you mean width?"),
+        ({"num_frames": 1}, "num_frames is 1; it must be an integer from 2 to 25"),
+        ({"inputs": "https://example.com/cat.png"}, "not fetched from inside the container"),
+        ({"inputs": "aGVsbG8gd29ybGQ="}, "inputs is not a picture"),
+        ({"inputs": "iVBORw0KGgo="}, "cannot be read as PNG"),
+    ],
+)
+def test_a_wrong_request_fails_in_the_handlers_words(
+    project: Project, picture: str, change: dict[str, Any], told: str
+) -> None:
+    run = project.predict({"inputs": picture, **SMALL, **change})
+    assert run.returncode == 3
+    assert told in run.stderr
+
+
+def packaged(folder: Path, code: str) -> Callable[[Path], None]:
+    """Puts a package of one handler where the container looks."""
+
+    def unpack(package: Path) -> None:
+        (package / "code").mkdir()
+        (package / "code" / "inference.py").write_text(code, encoding="utf-8")
+        (folder / "unpacked").touch()
+
+    return unpack
+
+
+LIMITED = """
+def model_fn(model_dir):
+    return None
+
+def predict_fn(data, model):
+    if data["n"] < 0:
+        raise ValueError("in words")
+    return "x" * (data["n"] - 2)
+"""
+
+
+def test_the_limit_that_the_handlers_guard_is_that_of_the_server(tmp_path: Path) -> None:
+    from sagepack.sandbox.containers import Containers  # noqa: PLC0415 - where the stack is missing nothing needs it
+
+    containers = Containers()
+    environment = {"MMS_MAX_RESPONSE_SIZE": "10000"}
+
+    def ask(size: int) -> tuple[int, bytes]:
+        request = (json.dumps({"n": size}).encode(), "application/json", "application/json", 60.0)
+        return containers.answer(environment, packaged(tmp_path, LIMITED), environment, request)
+
+    try:
+        assert [ask(size)[0] for size in (10_000, 10_001)] == [200, 500]
+        status, body = ask(-1)
+        assert (status, json.loads(body)["message"]) == (400, "in words")
+    finally:
+        containers.stop()
