@@ -162,9 +162,8 @@ def test_a_body_with_a_checksum_is_hashed_for_the_signature_only_where_nothing_e
     headers: list[dict[str, str]] = []
 
     def send(request: Any, **_event: Any) -> AWSResponse:
-        headers.append(
-            {name: value.decode() if isinstance(value, bytes) else value for name, value in request.headers.items()}
-        )
+        text = {name.lower(): value for name, value in request.headers.items()}
+        headers.append({name: value.decode() if isinstance(value, bytes) else value for name, value in text.items()})
         answer = AWSResponse(url, 200, {"ETag": '"e"'}, None)
         answer._content = b""
         return answer
@@ -177,9 +176,9 @@ def test_a_body_with_a_checksum_is_hashed_for_the_signature_only_where_nothing_e
     S3(client).put(AT, bytes(data), checksum=("CRC64NVME", "rosUhgp5mIg="))
     for sent in headers:
         assert sent["x-amz-checksum-crc64nvme"] == "rosUhgp5mIg="
-        assert (sent["X-Amz-Content-SHA256"] == hashlib.sha256(data).hexdigest()) == hashed
-        assert (sent["X-Amz-Content-SHA256"] == "UNSIGNED-PAYLOAD") != hashed
-        assert "X-Amz-Trailer" not in sent
+        assert (sent["x-amz-content-sha256"] == hashlib.sha256(data).hexdigest()) == hashed
+        assert (sent["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD") != hashed
+        assert "x-amz-trailer" not in sent
     assert len(headers) == 2
 
 
