@@ -93,7 +93,8 @@ class Build:
     @cached_property
     def hub(self) -> Hub:
         """The Hub."""
-        return Hub(self.connections.hub_url, self.connections.hub_token, self.hub_cache)
+        given = self.connections
+        return Hub(given.hub_url, given.hub_token, self.hub_cache, tell=self.progress.note)
 
     @property
     def cache(self) -> RepoCache:

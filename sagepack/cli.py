@@ -22,6 +22,7 @@ from sagepack.workspace import Workspace
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sagepack.progress import Progress
     from sagepack.spec import Spec
 
 INTERRUPTED = 130
@@ -102,22 +103,25 @@ def open_build(options: Options, goal: str, *, branch_allowed: bool = False) -> 
     """The build of the options' spec."""
     spec = load(options, branch_allowed=branch_allowed)
     work = Workspace(options.root, spec.name, spec.env)
+    progress = Terminal()
     return Build(
         spec,
         work,
         goal,
-        lambda: connections(options.root, spec),
+        lambda: connections(options.root, spec, progress),
         work.sandbox_hub_cache if spec.sandbox else default_cache(os.environ),
-        Terminal(),
+        progress,
         locked=options.locked,
         stream=options.stream,
     )
 
 
-def connections(root: Path, spec: Spec) -> Connections:
+def connections(root: Path, spec: Spec, progress: Progress) -> Connections:
     """How to reach the services of the spec's environment; starts the sandbox if that is it."""
     if not spec.sandbox:
         return Connections(AwsConnection(spec.aws.region, spec.aws.profile))
+    if sandbox.status(root) is None:
+        progress.note("sandbox: starting a Hub and AWS on this machine")
     box = sandbox.ensure(root)
     aws = AwsConnection(spec.aws.region, None, box.aws_url, box.access_key, box.secret_key)
     return Connections(aws, box.hub_url, box.hf_token)

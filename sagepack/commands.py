@@ -18,12 +18,12 @@ from sagepack.deploy.answer import save_answer
 from sagepack.deploy.deployment import Owner
 from sagepack.deploy.pace import Pace
 from sagepack.errors import UserError
+from sagepack.fetch.download import survey
 from sagepack.plan import GOALS, steps_to
 from sagepack.publish import upkeep
 from sagepack.publish.policy import publish_policy
 from sagepack.remote.s3 import Location
 from sagepack.report import contents_table, table
-from sagepack.steps.download import present
 from sagepack.units import amount, duration
 
 if TYPE_CHECKING:
@@ -227,7 +227,8 @@ def policy(options: Options) -> int:
 
 def contents(build: Build) -> list[dict[str, Any]]:
     """For each file of the package, the bytes that S3 copies, that are sent, and that are fetched to be sent."""
-    from_hub = {file.path for file in build.lacking if not present(build, file)}
+    here = survey(build.cache, build.require_lock().commit, build.lacking, build.trust)
+    from_hub = {file.path for file in here.missing}
     return [
         {
             "path": content.member.path,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sagepack.fetch.download import download
+from sagepack.fetch.download import download, survey
 from sagepack.plan import Fact
 from sagepack.units import amount
 
@@ -22,20 +22,19 @@ def fact(build: Build) -> Fact:
     if build.answered is None:
         return Fact(VERSION)
     wanted = build.wanted
-    missing = [file for file in wanted if not present(build, file)]
+    found = survey(build.cache, build.answered.commit, wanted, build.trust)
     inputs = {file.path: str(file.digest) for file in wanted}
+    trouble = (
+        *_told(found.missing, "not in the cache", "to fetch"),
+        *_told(found.present, "in the cache with unknown content", "to hash"),
+    )
     return Fact(
-        VERSION,
-        inputs,
-        trouble=_named(missing),
-        observed=True,
-        fetch=sum(file.size for file in missing),
-        done=_done(build, len(wanted)),
+        VERSION, inputs, trouble=trouble, observed=True, fetch=found.bytes_missing, done=_done(build, len(wanted))
     )
 
 
 def run(build: Build) -> None:
-    """Fetch what is missing.
+    """Fetch what is missing, hash what is not known.
 
     Raises:
         UserError: gate, token, or too little free disk.
@@ -43,14 +42,14 @@ def run(build: Build) -> None:
         IntegrityError: twice in a row bytes that are not what the lock says.
     """
     lock = build.require_lock()
-    download(
-        build.hub,
-        lock.model,
-        lock.commit,
-        build.wanted,
-        trust=build.trust,
-        progress=build.progress,
-    )
+    download(build.hub, lock.model, lock.commit, build.wanted, trust=build.trust, progress=build.progress)
+
+
+def _told(files: Sequence[LockedFile], how: str, todo: str) -> tuple[str, ...]:
+    if not files:
+        return ()
+    first = files[0].path if len(files) == 1 else f"{files[0].path} and {len(files) - 1} more"
+    return (f"{first} {how} ({amount(sum(file.size for file in files))} {todo})",)
 
 
 def _done(build: Build, wanted: int) -> str:
@@ -59,17 +58,3 @@ def _done(build: Build, wanted: int) -> str:
     if build.upload_plan.needed and build.streamed:
         return f"streamed from the Hub to S3 ({build.streamed})"
     return "S3 holds all that is needed"
-
-
-def present(build: Build, file: LockedFile) -> bool:
-    """Whether the file is in the cache with the digest of the lock, as far as can be known without reading it."""
-    path = build.cache.snapshot(build.require_lock().commit, file.path)
-    return build.trust.get(path) == file.digest
-
-
-def _named(missing: Sequence[LockedFile]) -> tuple[str, ...]:
-    if not missing:
-        return ()
-    first = missing[0].path
-    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-    return (f"{first}{more} not in the cache, or changed there ({amount(sum(file.size for file in missing))})",)

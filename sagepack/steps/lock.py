@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from sagepack.digest import Digest
 from sagepack.errors import UserError
 from sagepack.fetch import selection
-from sagepack.lock import COMMIT, Lock, LockedFile, asked_of
+from sagepack.fetch.locking import locked_files
+from sagepack.lock import COMMIT, Lock, asked_of
 from sagepack.plan import Fact
 from sagepack.remote import ecr, pypi
 from sagepack.store import Record, write_atomically
@@ -73,7 +74,7 @@ def resolve(build: Build) -> Lock:
         asked=asked_of(build.spec),
         model=source.id,
         commit=commit,
-        files=tuple(_locked(build, commit, by_path[path]) for path in chosen.chosen),
+        files=tuple(locked_files(build.hub, source.id, commit, (by_path[path] for path in chosen.chosen))),
         left_out=chosen.left_out,
         image=f"{image.repository}:{image.tag}",
         image_digest=digest,
@@ -88,12 +89,6 @@ def _choose(build: Build, commit: str, files: list[RepoFile]) -> Selection:
     if any(file.path == _MODEL_INDEX for file in files):
         index = json.loads(build.hub.read(source.id, commit, _MODEL_INDEX))
     return selection.choose(files, source.include, source.exclude, source.variant, index)
-
-
-def _locked(build: Build, commit: str, file: RepoFile) -> LockedFile:
-    """The Hub knows the SHA-256 of LFS files; the small rest is read (checked against git's name for it) and hashed."""
-    digest = file.sha256 or Digest.sha256(build.hub.read(build.spec.model.id, commit, file.path))
-    return LockedFile(file.path, file.size, digest, file.blob)
 
 
 def _inputs(build: Build) -> dict[str, object]:
