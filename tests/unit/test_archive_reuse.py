@@ -30,6 +30,13 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
+@pytest.fixture
+def in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a file system without reflinks."""
+    monkeypatch.setattr(reuse, "can_clone", lambda *_: False)
+
+
+@pytest.mark.usefixtures("in_place")
 def test_a_code_edit_writes_only_the_end_and_gives_the_bytes_of_a_full_build(bench: Bench) -> None:
     before = bench.build(BASE)
     inode = bench.target.stat().st_ino
@@ -181,12 +188,13 @@ def test_a_full_disk_during_an_edit_leaves_the_old_archive(bench: Bench, monkeyp
 CRASHES = """
 import os, shutil, signal, sys
 from pathlib import Path
-from sagepack.archive import reader
+from sagepack.archive import reader, reuse
 from sagepack.archive.writer import recover, write
 from sagepack.errors import IntegrityError
 from tests import archives
 from tests.archives import BASE, EDITED, Bench
 
+reuse.can_clone = lambda *_: False
 bench = Bench(Path(sys.argv[1]))
 events = {"open", "os.rename", "os.remove", "os.truncate"}
 inside = str(bench.target.parent)
@@ -255,6 +263,7 @@ def test_a_kill_at_any_instant_of_an_edit_leaves_the_old_or_the_new_archive(tmp_
     assert {line[3] for line in lines} == {"[]"}
 
 
+@pytest.mark.usefixtures("in_place")
 @pytest.mark.parametrize("call", range(3))
 def test_an_interrupt_during_an_edit_leaves_the_new_archive_in_its_place(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, call: int
