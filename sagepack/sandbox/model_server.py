@@ -47,7 +47,7 @@ def available() -> str | None:
     if not interpreter.is_file():
         return f"the image's serving stack is not installed: there is no {interpreter}; {HOW}"
     if shutil.which("java") is None:
-        return "the image's serving stack needs Java (version 11 or later) on the PATH"
+        return "the image's serving stack needs Java on the PATH"
     missing = _missing(interpreter)
     return f"{interpreter} lacks {', '.join(missing)}; {HOW}" if missing else None
 

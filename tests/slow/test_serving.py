@@ -43,9 +43,9 @@ class Project:
             command, cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=300, check=False
         )
 
-    def predict(self, request: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    def predict(self, request: dict[str, Any], *words: str) -> subprocess.CompletedProcess[str]:
         (self.root / "request.json").write_text(json.dumps(request), encoding="utf-8")
-        return self.invoke("predict", "--input", "request.json", "--output", "answer.json", "--timeout", "240")
+        return self.invoke("predict", "--input", "request.json", "--output", "answer.json", "--timeout", "240", *words)
 
     def answer(self) -> Any:
         return json.loads((self.root / "answer.json").read_text(encoding="utf-8"))
@@ -102,6 +102,18 @@ def test_a_wrong_request_fails_in_the_handlers_words(
     run = project.predict({"inputs": picture, **SMALL, **change})
     assert run.returncode == 3
     assert told in run.stderr
+
+
+def test_the_miniature_of_llava_answers_in_text(project: Project, picture: str) -> None:
+    config = ("--config", "config/llava.yaml")
+    deployed = project.invoke("deploy", *config)
+    assert deployed.returncode == 0, deployed.stderr
+    run = project.predict({"image": picture, "question": "What is this?", "max_new_tokens": 4}, *config)
+    assert run.returncode == 0, run.stderr
+    assert isinstance(project.answer()["answer"], str)
+    run = project.predict({"image": picture}, *config)
+    assert run.returncode == 3
+    assert "question is None; it must be text" in run.stderr
 
 
 def packaged(folder: Path, code: str) -> Callable[[Path], None]:
