@@ -10,8 +10,8 @@ BIN := $(VENV)/bin
 INVOKE := $(BIN)/invoke
 
 .DEFAULT_GOAL := help
-SPEC_TASKS := validate lock plan download assemble checksum tar upload deploy package verify predict destroy clean
-.PHONY: help requirements lint format test test-all bench $(SPEC_TASKS)
+SPEC_TASKS := validate lock plan download assemble checksum tar upload deploy package verify predict destroy clean doctor gc policy
+.PHONY: help serve-venv requirements lint format test test-all bench $(SPEC_TASKS)
 
 help: ## Print this help
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -31,6 +31,14 @@ $(BIN)/.dev: requirements-dev.lock $(BIN)/.run
 
 $(SPEC_TASKS): $(BIN)/.run
 	@$(INVOKE) $@ --config $(CONFIG) --env $(ENV) $(ARGS)
+
+# The toolkit and its server come without their dependencies: they name audio packages that nothing here uses.
+serve-venv: .venv-serve/.done ## The image's serving stack for the sandbox's endpoints (brings torch; needs Java and Python 3.11 or later)
+.venv-serve/.done: requirements-serve.txt
+	$(PYTHON) -m venv .venv-serve
+	.venv-serve/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-serve.txt
+	.venv-serve/bin/python -m pip install --quiet --disable-pip-version-check --no-deps sagemaker-huggingface-inference-toolkit==2.6.0 sagemaker-inference==1.10.1 multi-model-server==1.1.11
+	touch $@
 
 requirements: $(BIN)/.run ## Resolve pyproject.toml into requirements.lock and requirements-dev.lock again
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

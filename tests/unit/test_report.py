@@ -1,0 +1,63 @@
+"""What people read: amounts, durations, tables, progress in a log."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sagepack.plan import Action
+from sagepack.report import Terminal, contents_table, table
+from sagepack.units import amount, duration
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (1536, "1.5 KiB"),
+        (5 << 30, "5.0 GiB"),
+        (1 << 60, "1048576.0 TiB"),
+    ],
+)
+def test_amounts_are_told_in_powers_of_1024(count: int, text: str) -> None:
+    assert amount(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.0004, "0 ms"), (0.85, "850 ms"), (12.34, "12.3 s"), (245, "4 min 05 s")]
+)
+def test_durations_are_told_in_fitting_units(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@given(st.lists(st.text("abc ;", min_size=1, max_size=30).filter(str.strip), min_size=1, max_size=12))
+def test_no_word_of_a_reason_is_lost_in_the_table(reasons: list[str]) -> None:
+    shown = table([Action("tar", True, tuple(reasons))])
+    assert "; ".join(reasons).split() == shown.split("WHY")[1].split()[4:]
+
+
+def test_bytes_stand_in_the_table_where_there_are_any() -> None:
+    shown = table([Action("upload", True, ("S3 lacks it",), fetch=1024, send=2048), Action("deploy", False, ("same",))])
+    first, second = shown.splitlines()[1:]
+    assert ("1.0 KiB" in first, "2.0 KiB" in first, "run" in first) == (True, True, True)
+    assert second.split()[:4] == ["deploy", "skip", "-", "-"]
+
+
+def test_contents_show_what_is_copied_sent_and_fetched() -> None:
+    row = {"path": "unet/a", "size": 10, "copied": 0, "sent": 10, "fetched": 1024}
+    assert contents_table([row]).splitlines()[1].split() == ["-", "10", "B", "1.0", "KiB", "unet/a", "(10", "B)"]
+
+
+def test_a_log_gets_plain_lines_on_stderr_and_nothing_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Terminal()
+    progress.note("hello")
+    with progress.bar("tar", 2048) as add:
+        add(1024)
+        add(1024)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines()[0] == "hello"
+    assert err.splitlines()[1].startswith("tar: 2.0 KiB in ")
