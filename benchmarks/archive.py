@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.models import CODE, make_model
-from benchmarks.timing import Timing, run, side_by_side, table
+from benchmarks.timing import Timing, side_by_side, table
 from sagepack.archive.layout import Layout
 from sagepack.archive.output import preallocate, replacing
 from sagepack.archive.pipeline import Pipeline
@@ -43,7 +43,7 @@ def _measure(folder: Path, size: int, runs: int) -> dict[str, str]:
     model, out = folder / "model", folder / "out"
     make_model(model, size)
     out.mkdir()
-    slow = _rates(folder, size)
+    slow = _scaled(folder, size, runs)
     timings = side_by_side(_commands(model, out), runs, lambda name: _prepare(name, model, out))
     shutil.rmtree(folder)
     return _cells(timings, slow)
@@ -79,14 +79,16 @@ def _prepare(name: str, model: Path, out: Path) -> None:
     os.sync()  # what the last run left to write back is not this run's
 
 
-def _rates(folder: Path, size: int) -> dict[str, float]:
+def _scaled(folder: Path, size: int, runs: int) -> dict[str, float]:
     """Seconds of the two compressors for `size` bytes, from a sample."""
     model = folder / "sample"
     make_model(model, SAMPLE)
-    commands = {"notebook": [sys.executable, "-m", "benchmarks.archive", "notebook", str(model), str(folder)]}
+    commands: dict[str, Sequence[str]] = {
+        "notebook": [sys.executable, "-m", "benchmarks.archive", "notebook", str(model), str(folder)]
+    }
     if shutil.which("pigz"):
         commands["pigz"] = ["sh", "-c", 'tar -c -C "$0" . | pigz > "$1/model.tar.gz"', str(model), str(folder)]
-    return {name: run(command)[0] * size / SAMPLE for name, command in commands.items()}
+    return {name: timing.median * size / SAMPLE for name, timing in side_by_side(commands, runs).items()}
 
 
 def _cells(timings: dict[str, Timing], slow: dict[str, float]) -> dict[str, str]:
