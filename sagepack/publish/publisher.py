@@ -15,6 +15,7 @@ from sagepack.publish.keys import ARCHIVE, pointer
 from sagepack.publish.multipart import Means, MultipartUpload, confirm
 from sagepack.publish.plan import UploadPlan
 from sagepack.publish.plan import plan as plan_upload
+from sagepack.publish.planner import Literal
 from sagepack.publish.prefix import publish_files
 from sagepack.publish.recovery import recover
 from sagepack.publish.render import Archive
@@ -96,9 +97,27 @@ def publish(
             plan.size,
             head.checksums if head else {},
         )
-    key = fingerprint([str(observation.package.model), str(plan.manifest.digest)])
-    run = _Run(store, sources, journal_dir / key.short, provenance, progress, workers, executor)
+    run = _Run(store, sources, _journals(plan, journal_dir), provenance, progress, workers, executor)
     return _publish(run, plan, now or datetime.now(timezone.utc), _PLANS)
+
+
+def already_sent(plan: UploadPlan, journal_dir: Path) -> int:
+    """Bytes that an interrupted publication sent, as its journal says: what `publish` will not send again.
+
+    A hint for people: whether S3 still has them, `publish` asks.
+    """
+    sent = 0
+    for path in _journals(plan, journal_dir).glob("*.jsonl"):
+        state = Journal(path).read()
+        if state is not None:
+            parts = dict(enumerate(state.work.parts, 1))
+            sent += sum(part.length for n, part in parts.items() if n in state.done and isinstance(part, Literal))
+    return sent
+
+
+def _journals(plan: UploadPlan, journal_dir: Path) -> Path:
+    """The folder of the journals of one package at one place."""
+    return journal_dir / fingerprint([str(plan.observation.package.model), str(plan.manifest.digest)]).short
 
 
 def _publish(run: _Run, plan: UploadPlan, now: datetime, tries: int) -> Published:

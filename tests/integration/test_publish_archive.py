@@ -10,6 +10,7 @@ import pytest
 from sagepack.errors import IntegrityError, RemoteError, UserError
 from sagepack.publish.keys import pointer
 from sagepack.publish.planner import Literal
+from sagepack.publish.publisher import already_sent
 from sagepack.publish.sources import HubFiles
 from sagepack.publish.sums import Sums
 from sagepack.remote.s3 import Location
@@ -182,11 +183,14 @@ def test_an_upload_that_expired_credentials_stopped_is_continued_with_what_is_mi
         through.publish(tree, workers=1)
     assert "same command" in (caught.value.fix or "")
     assert bucket.listing() == []
+    before = already_sent(bucket.plan(tree), bucket.journals)
     proxy.forget()
     published = through.publish(tree, workers=1)
+    assert published.sent_bytes + before == published.size
+    assert already_sent(bucket.plan(tree), bucket.journals) == 0
     assert proxy.lines("POST .*uploads") == []
     assert len(proxy.lines("PUT .*partNumber")) == 1
-    assert published.sent_bytes < published.size
+    assert 0 < published.sent_bytes < published.size
     assert bucket.archive(tree) == tree.build()
 
 

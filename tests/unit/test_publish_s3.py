@@ -209,7 +209,10 @@ def test_an_object_that_s3_refuses_to_put_together_is_an_integrity_failure(code:
         desk.store.complete(UPLOAD, [], 0, "CRC64NVME", "AAAAAAAAAAA=")
 
 
-@pytest.mark.parametrize(("code", "status"), [("NoSuchKey", 404), ("PreconditionFailed", 412), ("NoSuchBucket", 404)])
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("NoSuchKey", 404), ("PreconditionFailed", 412), ("NoSuchBucket", 404), ("InvalidArgument", 400)],
+)
 def test_a_source_that_changed_is_told_apart(code: str, status: int) -> None:
     desk = Desk().refuse("upload_part_copy", code, status)
     with pytest.raises(ChangedError) as caught:
