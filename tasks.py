@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import sys
 from functools import wraps
@@ -11,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from invoke.collection import Collection
 from invoke.tasks import Task
 
-from sagepack import cli, commands
-from sagepack.cli import Options
+from sagepack.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +43,11 @@ _HELP = {
 _COMMON: dict[str, Any] = {"config": "config/svd.yaml", "env": "local", "set_": [], "json_": False, "debug": False}
 
 
+def _from(name: str) -> Any:
+    # `invoke --list` and tab completion wait for no more than this file.
+    return importlib.import_module(f"sagepack.{name}")
+
+
 def _command(**extra: Any) -> Callable[[Callable[..., int]], Task[Any]]:
     """Make a task of a function that takes `Options` (and the keywords of `extra` that are not options)."""
 
@@ -54,7 +59,7 @@ def _command(**extra: Any) -> Callable[[Callable[..., int]], Task[Any]]:
             values = {name.rstrip("_"): value for name, value in given.items()}
             fields = {name: values.pop(name) for name in list(values) if name in Options.__dataclass_fields__}
             options = Options(ROOT, sets=tuple(values.pop("set")), **fields)
-            code = cli.guarded(lambda: body(options, **values), debug=options.debug)
+            code = _from("cli").guarded(lambda: body(options, **values), debug=options.debug)
             if code:
                 sys.exit(code)
 
@@ -73,115 +78,115 @@ def _command(**extra: Any) -> Callable[[Callable[..., int]], Task[Any]]:
 @_command()
 def validate(options: Options) -> int:
     """Judge the spec: every mistake at once, each with its place and what to do."""
-    return commands.validate(options)
+    return int(_from("commands").validate(options))
 
 
 @_command(update=False, locked=False)
 def lock(options: Options, *, update: bool) -> int:
     """Resolve revision, files, image and requirements; write config/locks/<name>-<env>.lock.yaml."""
-    return commands.lock(options, update=update)
+    return int(_from("commands").lock(options, update=update))
 
 
 @_command(to="package", locked=False, stream=False)
 def plan(options: Options, *, to: str) -> int:
     """Show what would run and why; exit code 0 if nothing would, 2 if something would."""
-    return commands.plan(options, to)
+    return int(_from("commands").plan(options, to))
 
 
 @_command(locked=False)
 def download(options: Options) -> int:
     """Fetch the model's files into the Hugging Face cache, every byte checked against the lock."""
-    return commands.reach(options, "download")
+    return int(_from("commands").reach(options, "download"))
 
 
 @_command(locked=False)
 def assemble(options: Options) -> int:
     """Stage the inference code and the requirements."""
-    return commands.reach(options, "assemble")
+    return int(_from("commands").reach(options, "assemble"))
 
 
 @_command(locked=False)
 def checksum(options: Options) -> int:
     """Write the manifest; its digest is the identity of the package."""
-    return commands.reach(options, "checksum")
+    return int(_from("commands").reach(options, "checksum"))
 
 
 @_command(locked=False)
 def tar(options: Options) -> int:
     """Write dist/<name>/<env>/model.tar.gz (the same as `package`)."""
-    return commands.reach(options, "tar")
+    return int(_from("commands").reach(options, "tar"))
 
 
 @_command(locked=False)
 def package(options: Options) -> int:
     """Everything up to dist/<name>/<env>/model.tar.gz, its .sha256 and manifest.json."""
-    return commands.reach(options, "package")
+    return int(_from("commands").reach(options, "package"))
 
 
 @_command(locked=False, stream=False)
 def upload(options: Options) -> int:
     """Publish the package under its content-addressed key; sends only what S3 lacks."""
-    return commands.reach(options, "upload")
+    return int(_from("commands").reach(options, "upload"))
 
 
 @_command(locked=False, stream=False)
 def deploy(options: Options) -> int:
     """Publish, then make the endpoint what the spec says, and wait until it is."""
-    return commands.reach(options, "deploy")
+    return int(_from("commands").reach(options, "deploy"))
 
 
 @_command(rebuild=False)
 def verify(options: Options, *, rebuild: bool) -> int:
     """Check the artifact against its manifest, byte by byte."""
-    return commands.verify(options, rebuild=rebuild)
+    return int(_from("operations").verify(options, rebuild=rebuild))
 
 
 @_command(input="", output="", timeout=900)
 def predict(options: Options, *, input: str, output: str, timeout: int) -> int:  # noqa: A002 - the flag is --input
     """Send an asynchronous request to the endpoint and wait for the answer or the failure."""
-    return commands.predict(options, input, output, timeout)
+    return int(_from("operations").predict(options, input, output, timeout))
 
 
 @_command(yes=False)
 def destroy(options: Options) -> int:
     """Remove the endpoint and all that deploy made for it, in the right order, and nothing else."""
-    return commands.destroy(options)
+    return int(_from("operations").destroy(options))
 
 
 @_command(all_=False)
 def clean(options: Options, *, all: bool) -> int:  # noqa: A002 - the flag is --all
     """Remove local output of the spec: build/<name>-<env>/ and dist/<name>/<env>/."""
-    return commands.clean(options, everything=all)
+    return int(_from("operations").clean(options, everything=all))
 
 
 @_command(older_than=24)
 def doctor(options: Options, *, older_than: int) -> int:
     """Look for what needs attention: unfinished uploads under the target."""
-    return commands.doctor(options, older_than)
+    return int(_from("operations").doctor(options, older_than))
 
 
 @_command(older_than=24, yes=False)
 def gc(options: Options, *, older_than: int) -> int:
     """Abort unfinished uploads of ours that are old; shows them first."""
-    return commands.gc(options, older_than)
+    return int(_from("operations").gc(options, older_than))
 
 
 @_command()
 def policy(options: Options) -> int:
     """Print the least IAM policy that publishing needs."""
-    return commands.policy(options)
+    return int(_from("operations").policy(options))
 
 
 @_command()
 def status(options: Options) -> int:
     """Say whether the sandbox runs, and where."""
-    return commands.sandbox_status(options)
+    return int(_from("operations").sandbox_status(options))
 
 
 @_command()
 def stop(options: Options) -> int:
     """End the sandbox; what it held is gone."""
-    return commands.sandbox_stop(options)
+    return int(_from("operations").sandbox_stop(options))
 
 
 _TASKS = (validate, lock, plan, download, assemble, checksum, tar, package, upload, deploy, verify, predict, destroy)

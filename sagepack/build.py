@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-from dataclasses import dataclass, field
+import importlib
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sagepack import assembly, store
-from sagepack.archive.layout import Layout
 from sagepack.errors import UserError
 from sagepack.fetch.cachelayout import RepoCache
 from sagepack.fetch.trust import Trust
 from sagepack.lock import Lock, asked_of
-from sagepack.publish.keys import Package
-from sagepack.publish.observe import observe
-from sagepack.publish.plan import plan
-from sagepack.remote.aws import Aws, AwsConnection
-from sagepack.remote.hub import Hub
-from sagepack.remote.s3 import S3, Location
-from sagepack.units import amount
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,24 +20,9 @@ if TYPE_CHECKING:
     from sagepack.lock import LockedFile
     from sagepack.manifest import Manifest
     from sagepack.progress import Progress
-    from sagepack.publish.plan import UploadPlan
+    from sagepack.services import Connections, Services
     from sagepack.spec import Spec
     from sagepack.workspace import Workspace
-
-
-@dataclass(frozen=True)
-class Connections:
-    """How the services are reached: real ones, or the sandbox.
-
-    Attributes:
-        aws: connection of AWS.
-        hub_url: the Hub's URL; None means the client's own (`HF_ENDPOINT` or huggingface.co).
-        hub_token: token of the sandbox's Hub; None means `HF_TOKEN` or the client's login.
-    """
-
-    aws: AwsConnection
-    hub_url: str | None = None
-    hub_token: str | None = field(default=None, repr=False)
 
 
 class Build:
@@ -78,23 +54,14 @@ class Build:
         self.spec, self.work, self.goal, self.progress = spec, work, goal, progress
         self.hub_cache, self.locked, self.stream = hub_cache, locked, stream
         self.records = store.Records(work.build / "records")
-        self._connect = connect
+        self.connect = connect
 
     @cached_property
-    def connections(self) -> Connections:
-        """The services."""
-        return self._connect()
-
-    @cached_property
-    def aws(self) -> Aws:
-        """AWS, as the spec's region and profile."""
-        return Aws(self.connections.aws)
-
-    @cached_property
-    def hub(self) -> Hub:
-        """The Hub."""
-        given = self.connections
-        return Hub(given.hub_url, given.hub_token, self.hub_cache, tell=self.progress.note)
+    def services(self) -> Services:
+        """The services. A package that is done pays for none of them, not even the import."""
+        module = importlib.import_module("sagepack.services")
+        made: Services = module.Services(self, self.connect())
+        return made
 
     @property
     def cache(self) -> RepoCache:
@@ -147,56 +114,19 @@ class Build:
         """The manifest of the package that lock and code make."""
         return assembly.manifest_of(self.require_lock(), self.assembly)
 
-    @cached_property
-    def store(self) -> S3:
-        """S3, as the spec's artifact wants it used."""
-        return S3.of(self.aws, self.spec.artifact)
-
-    @property
-    def package(self) -> Package:
-        """The keys of the package in S3."""
-        target = Location.parse(self.spec.artifact.target)
-        return Package(target, self.spec.name, self.manifest.digest, self.spec.artifact.layout)
-
-    @cached_property
-    def upload_plan(self) -> UploadPlan:
-        """What S3 holds of the package, and what it lacks; asked once."""
-        others = [Location.parse(target) for target in self.spec.artifact.reuse_from]
-        seen = observe(self.store, self.package, self.manifest, others)
-        return plan(seen, self.manifest, Layout.of(self.manifest.members))
-
     @property
     def wanted(self) -> tuple[LockedFile, ...]:
         """The model files that the goal needs on this disk: all for an archive, else those that S3 lacks."""
-        lock = self.require_lock()
         if self.goal not in ("upload", "deploy"):
-            return lock.files
-        return () if self.streamed else self.lacking
-
-    @cached_property
-    def streamed(self) -> str | None:
-        """Why what S3 lacks goes from the Hub to S3 without touching this disk; None if it does not."""
-        if self.stream:
-            return "--stream"
-        have, folder = self.lacking, self.hub_cache
-        while not folder.exists():
-            folder = folder.parent
-        need = sum(
-            file.size for file in have if not self.cache.snapshot(self.require_lock().commit, file.path).exists()
-        )
-        free = shutil.disk_usage(folder).free
-        return f"{amount(need)} do not fit the {amount(free)} that are free" if need > free else None
-
-    @property
-    def lacking(self) -> tuple[LockedFile, ...]:
-        """The model files that S3 lacks."""
-        lacking = {member.path for member in self.upload_plan.needed}
-        return tuple(file for file in self.require_lock().files if file.path in lacking)
+            return self.require_lock().files
+        return () if self.services.streamed else self.services.lacking
 
     def forget(self) -> None:
         """Drop what depends on the lock, after the lock changed."""
-        for name in ("lock", "manifest", "upload_plan", "streamed"):
+        for name in ("lock", "manifest"):
             self.__dict__.pop(name, None)
+        if "services" in self.__dict__:
+            self.services.forget()
 
     def shown(self, path: Path) -> str:
         """`path` as messages show it."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
 import traceback
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagepack import __version__, check, sandbox, specfile
-from sagepack.build import Build, Connections
+from sagepack import __version__, specfile
+from sagepack.build import Build
 from sagepack.errors import SagepackError, UserError
 from sagepack.fetch.cachelayout import default_cache
-from sagepack.remote.aws import AwsConnection
 from sagepack.report import Terminal
 from sagepack.store import Record, Records
 from sagepack.workspace import Workspace
@@ -22,37 +21,10 @@ from sagepack.workspace import Workspace
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sagepack.progress import Progress
+    from sagepack.options import Options
     from sagepack.spec import Spec
 
 INTERRUPTED = 130
-
-
-@dataclass(frozen=True)
-class Options:
-    """The options every task shares.
-
-    Attributes:
-        root: the project's folder.
-        config: path of the spec.
-        env: environment, a file in `config/env/`.
-        sets: `key=value` overlays, applied last.
-        json: print one JSON document on stdout and nothing else there.
-        yes: do not ask before something is destroyed.
-        locked: refuse to make or refresh the lock.
-        stream: publish from the Hub to S3 without the model on this disk.
-        debug: show tracebacks.
-    """
-
-    root: Path
-    config: str = "config/svd.yaml"
-    env: str = "local"
-    sets: tuple[str, ...] = ()
-    json: bool = False
-    yes: bool = False
-    locked: bool = False
-    stream: bool = False
-    debug: bool = False
 
 
 def guarded(body: Callable[[], int], *, debug: bool) -> int:
@@ -86,17 +58,42 @@ def load(options: Options, *, branch_allowed: bool = False) -> Spec:
     if not config.is_file() and (options.root / config).is_file():
         config = options.root / config
     document = specfile.load(config, options.env, options.sets, options.root)
-    inputs = {"document": str(document.digest), "sagepack": __version__, "branch_allowed": branch_allowed}
+    inputs = {
+        "document": str(document.digest),
+        "sagepack": __version__,
+        "branch_allowed": branch_allowed,
+        # The rules look at these folders too.
+        "beside": [_names(options.root / path) for path in _beside(document.data)],
+    }
     records = Records(options.root / "build" / "validated")
     key = document.digest.short
     record = records.load(key)
     if record is None or record.inputs != inputs:
-        for warning in check.check(document, options.root, branch_allowed=branch_allowed):
+        for warning in _late("check").check(document, options.root, branch_allowed=branch_allowed):
             sys.stderr.write(f"warning: {warning}\n")
         records.save(Record(key, 1, inputs, {}))
-    else:
-        check.check_files(document, options.root)
     return document.spec()
+
+
+def _beside(data: dict[str, Any]) -> list[str]:
+    code, sample = data.get("code"), data.get("sample")
+    found = [
+        code.get("path") if isinstance(code, dict) else None,
+        sample.get("file") if isinstance(sample, dict) else None,
+    ]
+    return [path for path in found if isinstance(path, str)]
+
+
+def _names(path: Path) -> list[str]:
+    try:
+        return sorted(entry.name for entry in path.iterdir()) if path.is_dir() else [str(path.is_file())]
+    except OSError:
+        return []
+
+
+def _late(name: str) -> Any:
+    """A module that only some runs need: those with nothing to do should not wait for its import."""
+    return importlib.import_module(f"sagepack.{name}")
 
 
 def open_build(options: Options, goal: str, *, branch_allowed: bool = False) -> Build:
@@ -108,23 +105,12 @@ def open_build(options: Options, goal: str, *, branch_allowed: bool = False) -> 
         spec,
         work,
         goal,
-        lambda: connections(options.root, spec, progress),
+        lambda: _late("connect").connections(options.root, spec, progress),
         work.sandbox_hub_cache if spec.sandbox else default_cache(os.environ),
         progress,
         locked=options.locked,
         stream=options.stream,
     )
-
-
-def connections(root: Path, spec: Spec, progress: Progress) -> Connections:
-    """How to reach the services of the spec's environment; starts the sandbox if that is it."""
-    if not spec.sandbox:
-        return Connections(AwsConnection(spec.aws.region, spec.aws.profile))
-    if sandbox.status(root) is None:
-        progress.note("sandbox: starting a Hub and AWS on this machine")
-    box = sandbox.ensure(root)
-    aws = AwsConnection(spec.aws.region, None, box.aws_url, box.access_key, box.secret_key)
-    return Connections(aws, box.hub_url, box.hf_token)
 
 
 def result(options: Options, text: str, document: dict[str, Any]) -> None:

@@ -57,7 +57,7 @@ def verify_rebuild(build: Build) -> Verified:
             build.spec,
             replace(build.work, output=Path(name)),
             "package",
-            lambda: build.connections,
+            build.connect,
             Path(name) / "huggingface" / "hub",
             build.progress,
             locked=True,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sagepack.errors import UserError
 from sagepack.fetch.cachelayout import RepoCache, default_cache
+from sagepack.fetch.survey import survey
 from sagepack.fetch.transfer import Job, transfer, workers
 from sagepack.units import amount
 
@@ -23,41 +23,6 @@ if TYPE_CHECKING:
     from sagepack.remote.hub import Hub
 
 CONNECTIONS = 8
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What of a lock's files is here, without reading them.
-
-    Attributes:
-        ready: path -> file, for those whose digest is known and right.
-        present: files of the right size whose digest must be computed.
-        missing: files that must be fetched.
-    """
-
-    ready: dict[str, Path]
-    present: tuple[LockedFile, ...]
-    missing: tuple[LockedFile, ...]
-
-    @property
-    def bytes_missing(self) -> int:
-        """Bytes to fetch; a content that has several paths counts once."""
-        return sum({file.blob: file.size for file in self.missing}.values())
-
-
-def survey(cache: RepoCache, commit: str, files: Sequence[LockedFile], trust: Trust) -> Survey:
-    """See what is here; takes a few microseconds for each file, imports nothing and asks nobody."""
-    ready: dict[str, Path] = {}
-    present, missing = [], []
-    for file in files:
-        pointer = cache.snapshot(commit, file.path)
-        if trust.get(pointer) == file.digest:
-            ready[file.path] = pointer
-        elif any(_has_size(candidate, file.size) for candidate in (pointer, cache.blob(file.blob))):
-            present.append(file)
-        else:
-            missing.append(file)
-    return Survey(ready, tuple(present), tuple(missing))
 
 
 def cache_of(hub: Hub, repo: str) -> RepoCache:
@@ -121,13 +86,6 @@ def _jobs(cache: RepoCache, commit: str, files: Sequence[LockedFile]) -> list[Jo
         by_blob.setdefault(file.blob, []).append(file)
     jobs = [Job(cache, commit, group[0], tuple(file.path for file in group)) for group in by_blob.values()]
     return sorted(jobs, key=lambda job: job.file.size, reverse=True)
-
-
-def _has_size(path: Path, size: int) -> bool:
-    try:
-        return path.stat().st_size == size
-    except OSError:
-        return False
 
 
 def _check_disk(cache: RepoCache, jobs: Sequence[Job]) -> None:

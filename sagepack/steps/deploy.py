@@ -21,7 +21,7 @@ def fact(build: Build) -> Fact:
     if build.answered is None:
         return Fact(VERSION)
     wanted = deployment(build)
-    changes = differences(wanted, observe(build.aws, wanted.owner))
+    changes = differences(wanted, observe(build.services.aws, wanted.owner))
     trouble = tuple(f"{change.kind}: {change.reason}" for change in changes)
     done = f"endpoint {wanted.name} serves {wanted.config_name}"
     return Fact(VERSION, {"config": wanted.config_name}, trouble=trouble, observed=True, done=done)
@@ -34,10 +34,10 @@ def run(build: Build) -> None:
         UserError: SageMaker refused data, role, image or quota, or the endpoint is somebody else's.
         RemoteError: the endpoint failed or went back to its old configuration.
     """
-    deployed = reconcile(build.aws, deployment(build), build.progress, Pace.of(build.spec))
+    deployed = reconcile(build.services.aws, deployment(build), build.progress, Pace.of(build.spec))
     build.progress.note(f"deploy: endpoint {deployed.endpoint} serves model {deployed.model}")
 
 
 def deployment(build: Build) -> Deployment:
     """The deployment that spec, lock and code stand for."""
-    return Deployment.of(build.spec, build.require_lock(), str(build.package.model), build.manifest.digest)
+    return Deployment.of(build.spec, build.require_lock(), str(build.services.package.model), build.manifest.digest)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sagepack.fetch.download import download, survey
+from sagepack.fetch.survey import survey
 from sagepack.plan import Fact
 from sagepack.units import amount
 
@@ -41,8 +41,10 @@ def run(build: Build) -> None:
         RemoteError: the Hub failed after retries.
         IntegrityError: twice in a row bytes that are not what the lock says.
     """
+    from sagepack.fetch.download import download
+
     lock = build.require_lock()
-    download(build.hub, lock.model, lock.commit, build.wanted, trust=build.trust, progress=build.progress)
+    download(build.services.hub, lock.model, lock.commit, build.wanted, trust=build.trust, progress=build.progress)
 
 
 def _told(files: Sequence[LockedFile], how: str, todo: str) -> tuple[str, ...]:
@@ -55,6 +57,6 @@ def _told(files: Sequence[LockedFile], how: str, todo: str) -> tuple[str, ...]:
 def _done(build: Build, wanted: int) -> str:
     if wanted:
         return f"{wanted} files in the cache are as locked"
-    if build.upload_plan.needed and build.streamed:
-        return f"streamed from the Hub to S3 ({build.streamed})"
+    if build.services.upload_plan.needed and build.services.streamed:
+        return f"streamed from the Hub to S3 ({build.services.streamed})"
     return "S3 holds all that is needed"

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from sagepack.digest import Digest
 from sagepack.errors import UserError
-from sagepack.fetch import selection
-from sagepack.fetch.locking import locked_files
-from sagepack.lock import COMMIT, Lock, asked_of
+from sagepack.lock import asked_of
 from sagepack.plan import Fact
-from sagepack.remote import ecr, pypi
 from sagepack.store import Record, write_atomically
 
 if TYPE_CHECKING:
     from sagepack.build import Build
-    from sagepack.fetch.selection import Selection
-    from sagepack.remote.hub import RepoFile
 
 VERSION = 1
-_MODEL_INDEX = "model_index.json"
 
 
 def fact(build: Build) -> Fact:
@@ -52,43 +45,12 @@ def run(build: Build) -> None:
             where=build.shown(build.work.lock),
             fix="run `invoke lock`, look at the difference and commit it",
         )
+    from sagepack.resolve import resolve
+
     lock = resolve(build)
     write_atomically(build.work.lock, lock.text().encode())
     build.forget()
     build.records.save(Record("lock", VERSION, _inputs(build), {"lock": str(Digest.sha256(lock.text().encode()))}))
-
-
-def resolve(build: Build) -> Lock:
-    """Ask the Hub, the registry and the package index what the spec stands for."""
-    source, image = build.spec.model, build.spec.image
-    build.progress.note(f"lock: asking the Hub for {source.id} at {source.revision}")
-    commit = build.hub.resolve(source.id, source.revision)
-    if not COMMIT.fullmatch(source.revision):
-        build.progress.note(f"lock: {source.revision} is {commit} today; builds want it pinned: revision: {commit}")
-    files = build.hub.files(source.id, commit)
-    chosen = _choose(build, commit, files)
-    build.progress.note(f"lock: {chosen.reason}")
-    registry, digest = ecr.resolve(build.aws, image, build.spec.aws.region)
-    by_path = {file.path: file for file in files}
-    return Lock(
-        asked=asked_of(build.spec),
-        model=source.id,
-        commit=commit,
-        files=tuple(locked_files(build.hub, source.id, commit, (by_path[path] for path in chosen.chosen))),
-        left_out=chosen.left_out,
-        image=f"{image.repository}:{image.tag}",
-        image_digest=digest,
-        image_registry=registry,
-        requirements=pypi.lock(build.spec.code.requirements, image.tag),
-    )
-
-
-def _choose(build: Build, commit: str, files: list[RepoFile]) -> Selection:
-    source = build.spec.model
-    index = None
-    if any(file.path == _MODEL_INDEX for file in files):
-        index = json.loads(build.hub.read(source.id, commit, _MODEL_INDEX))
-    return selection.choose(files, source.include, source.exclude, source.variant, index)
 
 
 def _inputs(build: Build) -> dict[str, object]:

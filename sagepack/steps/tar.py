@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sagepack.archive import writer
-from sagepack.archive.source import Previous, Source, Written
 from sagepack.errors import IntegrityError
 from sagepack.plan import Fact
 from sagepack.store import Record, write_atomically
@@ -14,6 +12,7 @@ from sagepack.units import amount
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sagepack.archive.source import Source, Written
     from sagepack.build import Build
 
 VERSION = 1
@@ -35,6 +34,9 @@ def run(build: Build) -> None:
         UserError: no space left, or a source changed while it was read.
         IntegrityError: a source is not what the manifest says.
     """
+    from sagepack.archive import writer
+    from sagepack.archive.source import Previous, Written
+
     record = build.records.load("tar")
     before = Written.from_json(record.output["written"]) if record and "written" in record.output else None
     previous = Previous(build.work.archive, before) if before else None
@@ -53,6 +55,8 @@ def sources(build: Build) -> list[Source]:
 
     A model file whose digest is no longer trusted (touched since it was hashed) is hashed again while it is written.
     """
+    from sagepack.archive.source import Source
+
     return [
         Source(
             member.path,
@@ -89,7 +93,6 @@ def _inputs(build: Build) -> dict[str, Any]:
 
 
 def _trouble(build: Build, output: dict[str, Any]) -> tuple[str, ...]:
-    writer.recover(build.work.archive)
     for path, size in (
         (build.work.archive, output.get("size")),
         (build.work.archive_sha256, None),

@@ -23,15 +23,15 @@ def fact(build: Build) -> Fact:
     """Whether the package is published whole, and what it takes if not."""
     if build.answered is None:
         return Fact(VERSION)
-    check_bucket(build.store, build.package.target, build.spec.aws.region)
-    plan = build.upload_plan
+    check_bucket(build.services.store, build.services.package.target, build.spec.aws.region)
+    plan = build.services.upload_plan
     trouble: tuple[str, ...] = ()
     if not plan.done:
         head = (
             "the archive is there, but not all that belongs to it" if plan.observation.head else "S3 lacks the package"
         )
         trouble = (f"{head}: {amount(plan.sent_bytes)} to send, {amount(plan.copied_bytes)} copied within S3",)
-    lacking = sum(file.size for file in build.lacking) if build.streamed else 0
+    lacking = sum(file.size for file in build.services.lacking) if build.services.streamed else 0
     inputs = {"uri": plan.uri}
     done = f"{plan.uri} is published"
     return Fact(VERSION, inputs, trouble=trouble, observed=True, fetch=lacking, send=plan.sent_bytes, done=done)
@@ -46,8 +46,8 @@ def run(build: Build) -> None:
         IntegrityError: S3's bytes are not the archive's, or a content is not what the manifest says.
     """
     published = publish(
-        build.store,
-        build.upload_plan,
+        build.services.store,
+        build.services.upload_plan,
         sources(build),
         build.work.build / "upload",
         provenance=statement(build.spec, build.require_lock(), build.manifest),
@@ -65,5 +65,5 @@ def sources(build: Build) -> list[Source]:
         for member, file in ((member, file_of(build, member.path)) for member in build.manifest.members)
         if member.path in build.assembly.inputs or build.trust.get(file) == member.digest
     }
-    read = partial(build.hub.open, lock.model, lock.commit)
+    read = partial(build.services.hub.open, lock.model, lock.commit)
     return [LocalFiles(local), HubFiles(read, {file.digest: file.path for file in lock.files})]

@@ -142,8 +142,8 @@ def test_a_run_with_nothing_to_do_imports_no_client(packaged: Project) -> None:
     program = """
 import sys
 from pathlib import Path
-from sagepack import cli, commands
-assert commands.reach(cli.Options(Path(".").resolve(), json=True), "package") == 0
+from sagepack import commands, options
+assert commands.reach(options.Options(Path(".").resolve(), json=True), "package") == 0
 slow = {"boto3", "botocore", "huggingface_hub", "jsonschema", "moto", "awscrt", "httpx2", "filelock", "tqdm"}
 print(sorted(slow & set(sys.modules)), file=sys.stderr)
 """

@@ -1,0 +1,162 @@
+"""The tasks beside the build: asking and removing endpoints, verifying, housekeeping, the sandbox."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sagepack import sandbox, verifying
+from sagepack.cli import agreed, load, open_build, result
+from sagepack.deploy import destroy as destroying
+from sagepack.deploy import predict as predicting
+from sagepack.deploy.answer import save_answer
+from sagepack.deploy.deployment import Owner
+from sagepack.deploy.pace import Pace
+from sagepack.errors import UserError
+from sagepack.publish import upkeep
+from sagepack.publish.policy import publish_policy
+from sagepack.remote.s3 import Location
+from sagepack.units import amount, duration
+
+if TYPE_CHECKING:
+    from sagepack.build import Build
+    from sagepack.options import Options
+    from sagepack.remote.s3 import Upload
+
+
+def verify(options: Options, *, rebuild: bool) -> int:
+    """Check the artifact."""
+    build = open_build(options, "package")
+    found = (verifying.verify_rebuild if rebuild else verifying.verify_local)(build)
+    shown = build.shown(build.work.archive)
+    how = "is as its manifest says, and a rebuild gave the same bytes" if rebuild else "is as its manifest says"
+    text = f"{shown} {how}: {len(found.contents)} files, {amount(found.size)}, sha256 {found.sha256.value}"
+    document = {"archive": shown, "size": found.size, "sha256": found.sha256.value, "rebuilt": rebuild}
+    result(options, text, document)
+    return 0
+
+
+def predict(options: Options, source: str, output: str, timeout: int) -> int:
+    """Send a request to the deployed endpoint and save or print the answer."""
+    build = open_build(options, "deploy")
+    request, content_type = _request(build, source)
+    answer = predicting.predict(
+        build.services.aws,
+        build.spec.endpoint,
+        request,
+        build.progress,
+        content_type=content_type,
+        timeout=timeout,
+        pace=Pace.of(build.spec),
+    )
+    target = output or str(build.work.root / "build" / "answers" / f"{build.spec.name}-{build.spec.env}")
+    files = [str(path) for path in save_answer(answer.body, Path(target))]
+    text = f"answered in {duration(answer.seconds)}: {', '.join(files[:3])}{' ...' if len(files) > 3 else ''}"
+    result(options, text, {"files": files, "location": answer.location, "seconds": round(answer.seconds, 3)})
+    return 0
+
+
+def destroy(options: Options) -> int:
+    """Remove the endpoint and what belongs to it, after showing what that is."""
+    build = open_build(options, "deploy")
+    owner, pace = Owner.of(build.spec), Pace.of(build.spec)
+    found = [str(resource) for resource in destroying.inventory(build.services.aws, owner)]
+    if not found:
+        result(options, f"nothing to do: endpoint {owner.endpoint} and its parts do not exist", {"removed": []})
+        return 0
+    sys.stderr.write("".join(f"would remove {resource}\n" for resource in found) if not options.yes else "")
+    agreed(options, f"remove these {len(found)}")
+    removed = [str(resource) for resource in destroying.destroy(build.services.aws, owner, build.progress, pace)]
+    kept = f"published packages stay under {build.spec.artifact.target}"
+    result(options, f"removed {len(removed)} resources; {kept}", {"removed": removed})
+    return 0
+
+
+def clean(options: Options, *, everything: bool) -> int:
+    """Remove local output; downloads, locks and everything remote stay."""
+    if everything:
+        sandbox.stop(options.root)
+        folders = [options.root / "build", options.root / "dist"]
+    else:
+        build = open_build(options, "package")
+        folders = [build.work.build, build.work.dist]
+    removed = [str(folder.relative_to(options.root)) for folder in folders if folder.exists()]
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    result(options, f"removed {', '.join(removed)}" if removed else "nothing to remove", {"removed": removed})
+    return 0
+
+
+def doctor(options: Options, hours: int) -> int:
+    """List unfinished uploads that nobody continues: their parts are paid for."""
+    build, found = _stale(options, hours)
+    lines = [_upload_line(upload) for upload in found]
+    head = f"unfinished uploads older than {hours} h under {build.spec.artifact.target}: {len(found) or 'none'}"
+    fix = ["`invoke gc` aborts them"] if found else []
+    result(options, "\n".join([head, *lines, *fix]), {"stale_uploads": lines})
+    return 0
+
+
+def gc(options: Options, hours: int) -> int:
+    """Abort unfinished uploads of ours that are old, after showing them."""
+    build, found = _stale(options, hours)
+    lines = [_upload_line(upload) for upload in found]
+    if found:
+        sys.stderr.write("".join(f"would abort {line}\n" for line in lines) if not options.yes else "")
+        agreed(options, f"abort these {len(found)}")
+        upkeep.abort_stale(build.services.store, found)
+    result(options, "\n".join(f"aborted {line}" for line in lines) or "nothing to do", {"aborted": lines})
+    return 0
+
+
+def policy(options: Options) -> int:
+    """Print the least IAM policy that publishing needs."""
+    document = publish_policy(load(options))
+    # A policy is a document for AWS either way.
+    result(options, json.dumps(document, indent=2), document)
+    return 0
+
+
+def sandbox_status(options: Options) -> int:
+    """Say whether the sandbox runs, and where."""
+    box = sandbox.status(options.root)
+    if box is None:
+        result(options, "the sandbox does not run", {"running": False})
+        return 0
+    text = f"the sandbox runs as process {box.pid}\n  Hub  {box.hub_url}\n  AWS  {box.aws_url}\n  log  {box.log}"
+    result(options, text, {"running": True, "pid": box.pid, "hub": box.hub_url, "aws": box.aws_url})
+    return 0
+
+
+def sandbox_stop(options: Options) -> int:
+    """End the sandbox."""
+    stopped = sandbox.stop(options.root)
+    result(options, "the sandbox has ended" if stopped else "the sandbox did not run", {"stopped": stopped})
+    return 0
+
+
+def _request(build: Build, source: str) -> tuple[bytes | Path, str | None]:
+    """The request to send: a file, or the spec's sample."""
+    if source:
+        return Path(source), None
+    sample = build.spec.sample
+    if sample is None:
+        raise UserError("the spec has no sample", where="sample", fix="name a file with --input")
+    if sample.file is not None:
+        return build.work.root / sample.file, sample.content_type
+    return json.dumps(sample.request).encode(), sample.content_type
+
+
+def _stale(options: Options, hours: int) -> tuple[Build, list[Upload]]:
+    build = open_build(options, "upload")
+    target = Location.parse(build.spec.artifact.target)
+    return build, upkeep.stale_uploads(build.services.store, target, timedelta(hours=hours))
+
+
+def _upload_line(upload: Upload) -> str:
+    begun = f"{upload.initiated:%Y-%m-%d %H:%M} UTC" if upload.initiated else "at an unknown time"
+    return f"{upload.location}, begun {begun}"

@@ -1,0 +1,51 @@
+"""From a spec to a lock: the Hub, the registry and the package index are asked what the spec stands for."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from sagepack.fetch import selection
+from sagepack.fetch.locking import locked_files
+from sagepack.lock import COMMIT, Lock, asked_of
+from sagepack.remote import ecr, pypi
+
+if TYPE_CHECKING:
+    from sagepack.build import Build
+    from sagepack.fetch.selection import Selection
+    from sagepack.remote.hub import RepoFile
+
+_MODEL_INDEX = "model_index.json"
+
+
+def resolve(build: Build) -> Lock:
+    """Ask the Hub, the registry and the package index what the spec stands for."""
+    source, image = build.spec.model, build.spec.image
+    build.progress.note(f"lock: asking the Hub for {source.id} at {source.revision}")
+    commit = build.services.hub.resolve(source.id, source.revision)
+    if not COMMIT.fullmatch(source.revision):
+        build.progress.note(f"lock: {source.revision} is {commit} today; builds want it pinned: revision: {commit}")
+    files = build.services.hub.files(source.id, commit)
+    chosen = _choose(build, commit, files)
+    build.progress.note(f"lock: {chosen.reason}")
+    registry, digest = ecr.resolve(build.services.aws, image, build.spec.aws.region)
+    by_path = {file.path: file for file in files}
+    return Lock(
+        asked=asked_of(build.spec),
+        model=source.id,
+        commit=commit,
+        files=tuple(locked_files(build.services.hub, source.id, commit, (by_path[path] for path in chosen.chosen))),
+        left_out=chosen.left_out,
+        image=f"{image.repository}:{image.tag}",
+        image_digest=digest,
+        image_registry=registry,
+        requirements=pypi.lock(build.spec.code.requirements, image.tag),
+    )
+
+
+def _choose(build: Build, commit: str, files: list[RepoFile]) -> Selection:
+    source = build.spec.model
+    index = None
+    if any(file.path == _MODEL_INDEX for file in files):
+        index = json.loads(build.services.hub.read(source.id, commit, _MODEL_INDEX))
+    return selection.choose(files, source.include, source.exclude, source.variant, index)
