@@ -10,7 +10,7 @@ from sagepack.errors import IntegrityError
 from sagepack.publish.sums import ContentSums
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from sagepack.publish.render import Stretch, Target
 
@@ -34,6 +34,7 @@ class Ledger:
         ]
         self._open = sum(sums is None for sums in self._sums)
         self._stretches: dict[int, dict[int, ContentSums]] = {}
+        self._lengths: dict[int, int] = {}
         self._hashes = {index: hashlib.sha256() for index in range(len(target.members))}
         self._hashed = dict.fromkeys(self._hashes, 0)
         self._stopped = False
@@ -52,8 +53,11 @@ class Ledger:
         """
         with self._condition:
             stretches = self._stretches.setdefault(stretch.index, {})
+            before = stretches.get(stretch.offset, ContentSums())
             stretches[stretch.offset] = stretch.sums
-            if sum(sums.framed.length for sums in stretches.values()) < self._target.place(stretch.index)[1]:
+            length = self._lengths.get(stretch.index, 0) + stretch.sums.framed.length - before.framed.length
+            self._lengths[stretch.index] = length
+            if length < self._target.place(stretch.index)[1]:
                 return
             total = ContentSums()
             for offset in sorted(stretches):
@@ -69,13 +73,17 @@ class Ledger:
                     fix="the file changed after it was hashed: run the command again",
                 )
 
-    def verify(self, index: int, start: int, views: Iterable[memoryview]) -> bool:
+    def verify(self, index: int, start: int, views: Sequence[memoryview]) -> bool:
         """Hash bytes of a content, which begin at its byte `start`, when all before them were; True at its end.
+
+        A stretch may hold a block's header and no byte of the content; it has no turn to wait for.
 
         Raises:
             IntegrityError: the content is not the one that the manifest names.
             StoppedError: another part failed meanwhile.
         """
+        if not views:
+            return False
         with self._condition:
             self._condition.wait_for(lambda: self._stopped or self._hashed[index] == start)
             if self._stopped:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sagepack.digest import Digest
     from sagepack.progress import Progress
     from sagepack.publish.sums import Sums
-    from sagepack.remote.s3 import S3
+    from sagepack.remote.s3 import S3, Location
 
 VERSION = 1
 _PLANS = 5  # how often a source may vanish before it is a failure
@@ -190,8 +190,8 @@ class _Run:
     def _documents(self, plan: UploadPlan, index: bytes, now: datetime) -> None:
         """Write what makes the package findable, the release record last: it says that all the rest is there."""
         observation, package = plan.observation, plan.observation.package
-        if self.store.read(package.index) != index:
-            self.store.put(package.index, index)
+        if observation.index is None or observation.index.text() != index:
+            self._put(package.index, index)
         large = {m.digest for m in plan.manifest.members if m.size >= plan.limits.minimum} - observation.pointed
         with ThreadPoolExecutor(self.workers) as pool:
             list(pool.map(lambda digest: self._point(plan, digest), sorted(large)))
@@ -206,11 +206,16 @@ class _Run:
             "size": plan.size,
             "released": f"{now:%Y-%m-%dT%H:%M:%SZ}",
         }
-        self.store.put(package.release(now), _json(record))
+        self._put(package.release(now), _json(record))
 
     def _point(self, plan: UploadPlan, digest: Digest) -> None:
         package = plan.observation.package
-        self.store.put(pointer(package.target, digest, package.layout), Pointer(digest, package.path).text())
+        self._put(pointer(package.target, digest, package.layout), Pointer(digest, package.path).text())
+
+    def _put(self, location: Location, data: bytes) -> None:
+        """Write a document; over what is there, if that leads nowhere. A bucket may allow conditional writes alone."""
+        if not self.store.put(location, data, if_absent=True):
+            self.store.put(location, data)
 
 
 def _json(document: Mapping[str, Any]) -> bytes:

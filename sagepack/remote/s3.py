@@ -242,24 +242,30 @@ class S3:
         return answer is not None
 
     def copy(self, seen: Seen, target: Location, algorithm: str) -> None:
-        """Copy a whole object of at most 5 GiB on the server; what is at `target` is replaced.
+        """Copy a whole object of at most 5 GiB on the server, unless there is one at `target`.
 
         Raises:
             ChangedError: the source is gone, or another.
         """
-        self._call(
-            "copy_object",
-            target,
-            f"copying from {seen.location}",
-            changed=_GONE | _DIFFERS,
-            source=seen.location,
-            CopySourceIfMatch=seen.etag,
-            MetadataDirective="REPLACE",
-            TaggingDirective="REPLACE",
-            ContentType="application/octet-stream",
-            ChecksumAlgorithm=algorithm,
-            **self.options.arguments,
-        )
+        try:
+            self._call(
+                "copy_object",
+                target,
+                f"copying from {seen.location}",
+                changed=_GONE | _DIFFERS,
+                source=seen.location,
+                CopySourceIfMatch=seen.etag,
+                IfNoneMatch="*",
+                MetadataDirective="REPLACE",
+                TaggingDirective="REPLACE",
+                ContentType="application/octet-stream",
+                ChecksumAlgorithm=algorithm,
+                **self.options.arguments,
+            )
+        except ChangedError:
+            # 412 says that one of the two conditions did not hold, not which.
+            if self.head(target) is None:
+                raise
 
     def begin(self, location: Location, algorithm: str) -> Upload | None:
         """Begin a multipart upload; None if the store does not know the checksum algorithm."""

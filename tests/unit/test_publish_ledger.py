@@ -1,0 +1,86 @@
+"""The turns that parts take in a content's SHA-256, and what ends their waiting."""
+
+from __future__ import annotations
+
+import random
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sagepack.digest import Digest
+from sagepack.errors import IntegrityError
+from sagepack.manifest import Member
+from sagepack.publish.ledger import Ledger, StoppedError
+from sagepack.publish.render import File, Stretch
+from sagepack.publish.sums import ContentSums, Plain, Sums
+
+DATA = bytes(range(200))
+
+
+def ledger(data: bytes = DATA, digest: Digest | None = None, known: ContentSums | None = None) -> Ledger:
+    return Ledger(File(Member("a.bin", len(data), digest or Digest.sha256(data))), [known])
+
+
+def sums(data: bytes) -> ContentSums:
+    return ContentSums(Sums.of(data), Plain(Sums.of(data).crc32, len(data)))
+
+
+@given(st.lists(st.integers(1, 199), max_size=6), st.randoms())
+def test_stretches_are_hashed_in_order_whoever_comes_first(cuts: list[int], order: random.Random) -> None:
+    one = ledger()
+    bounds = sorted({0, *cuts, len(DATA)})
+    pieces = [(low, DATA[low:high]) for low, high in pairwise(bounds)]
+    order.shuffle(pieces)
+    with ThreadPoolExecutor(len(pieces)) as pool:
+        ended = list(pool.map(lambda piece: one.verify(0, piece[0], [memoryview(piece[1])]), pieces))
+    assert sorted(ended) == [False] * (len(pieces) - 1) + [True]
+
+
+def test_a_stretch_without_a_byte_waits_for_no_turn() -> None:
+    # The end of a part may cut off the first block header of a content; the part after it may be hashed first.
+    one = ledger()
+    assert one.verify(0, 0, [memoryview(DATA)])
+    assert not one.verify(0, 0, [])
+
+
+def test_bytes_that_are_not_the_content_are_told_at_its_end() -> None:
+    one = ledger(digest=Digest.sha256(b"another"))
+    assert not one.verify(0, 0, [memoryview(DATA[:100])])
+    with pytest.raises(IntegrityError, match=Digest.sha256(b"another").value):
+        one.verify(0, 100, [memoryview(DATA[100:])])
+
+
+def test_a_failure_elsewhere_ends_every_waiting() -> None:
+    one = ledger()
+    with ThreadPoolExecutor(2) as pool:
+        waiting: list[Future[Any]] = [pool.submit(one.wait), pool.submit(one.verify, 0, 50, [memoryview(b"x")])]
+        threading.Timer(0.05, one.stop).start()
+        for future in waiting:
+            with pytest.raises(StoppedError):
+                future.result(10)
+
+
+def test_sums_are_known_when_the_last_stretch_is_and_a_stretch_that_comes_again_counts_once() -> None:
+    one = ledger()
+    second = Stretch(0, 120, 120, sums(DATA[120:]))
+    one.add(second)
+    one.add(second)
+    assert one.sums == [None]
+    one.add(Stretch(0, 0, 0, sums(DATA[:120])))
+    assert one.wait() == [sums(DATA)]
+
+
+def test_a_content_that_is_not_what_an_index_says_is_refused() -> None:
+    one = ledger(known=sums(DATA))
+    one.add(Stretch(0, 0, 0, sums(DATA)))
+    with pytest.raises(IntegrityError, match="checksum"):
+        one.add(Stretch(0, 0, 0, sums(DATA[::-1])))
+
+
+def test_an_empty_content_needs_no_stretch() -> None:
+    assert ledger(b"").wait() == [ContentSums()]
