@@ -24,9 +24,9 @@ from sagepack.digest import Digest
 from sagepack.errors import IntegrityError, RemoteError, SagepackError, UserError
 from sagepack.fetch.cachelayout import RepoCache
 from sagepack.fetch.download import download
-from sagepack.fetch.survey import survey
 from sagepack.fetch.locking import locked_files
 from sagepack.fetch.partial import PIECE, Partial
+from sagepack.fetch.survey import survey
 from sagepack.fetch.trust import Trust
 from sagepack.progress import Silent
 from sagepack.remote.hub import Hub
