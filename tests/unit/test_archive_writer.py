@@ -278,6 +278,7 @@ def test_a_source_that_changes_while_it_is_read_is_named(
         return real(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "preadv", meddling)
+    monkeypatch.setattr(pipeline, "CHUNK", 4 * 65540)  # so that much is still to be read
     with pytest.raises(UserError, match="changed while") as caught:
         write(archives.sources(tmp_path / "in", LARGE), target)
     assert caught.value.where == str(file)
