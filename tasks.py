@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from invoke.collection import Collection
 from invoke.tasks import Task
 
+from sagepack import cli, commands
 from sagepack.options import Options
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ _COMMON: dict[str, Any] = {"config": "config/svd.yaml", "env": "local", "set_": 
 
 
 def _from(name: str) -> Any:
-    # `invoke --list` and tab completion wait for no more than this file.
+    # What the build itself does not need: a run with nothing to do waits for none of it.
     return importlib.import_module(f"sagepack.{name}")
 
 
@@ -59,7 +60,7 @@ def _command(**extra: Any) -> Callable[[Callable[..., int]], Task[Any]]:
             values = {name.rstrip("_"): value for name, value in given.items()}
             fields = {name: values.pop(name) for name in list(values) if name in Options.__dataclass_fields__}
             options = Options(ROOT, sets=tuple(values.pop("set")), **fields)
-            code = _from("cli").guarded(lambda: body(options, **values), debug=options.debug)
+            code = cli.guarded(lambda: body(options, **values), debug=options.debug)
             if code:
                 sys.exit(code)
 
@@ -78,61 +79,61 @@ def _command(**extra: Any) -> Callable[[Callable[..., int]], Task[Any]]:
 @_command()
 def validate(options: Options) -> int:
     """Judge the spec: every mistake at once, each with its place and what to do."""
-    return int(_from("commands").validate(options))
+    return commands.validate(options)
 
 
 @_command(update=False, locked=False)
 def lock(options: Options, *, update: bool) -> int:
     """Resolve revision, files, image and requirements; write config/locks/<name>-<env>.lock.yaml."""
-    return int(_from("commands").lock(options, update=update))
+    return commands.lock(options, update=update)
 
 
 @_command(to="package", locked=False, stream=False)
 def plan(options: Options, *, to: str) -> int:
     """Show what would run and why; exit code 0 if nothing would, 2 if something would."""
-    return int(_from("commands").plan(options, to))
+    return commands.plan(options, to)
 
 
 @_command(locked=False)
 def download(options: Options) -> int:
     """Fetch the model's files into the Hugging Face cache, every byte checked against the lock."""
-    return int(_from("commands").reach(options, "download"))
+    return commands.reach(options, "download")
 
 
 @_command(locked=False)
 def assemble(options: Options) -> int:
     """Stage the inference code and the requirements."""
-    return int(_from("commands").reach(options, "assemble"))
+    return commands.reach(options, "assemble")
 
 
 @_command(locked=False)
 def checksum(options: Options) -> int:
     """Write the manifest; its digest is the identity of the package."""
-    return int(_from("commands").reach(options, "checksum"))
+    return commands.reach(options, "checksum")
 
 
 @_command(locked=False)
 def tar(options: Options) -> int:
     """Write dist/<name>/<env>/model.tar.gz (the same as `package`)."""
-    return int(_from("commands").reach(options, "tar"))
+    return commands.reach(options, "tar")
 
 
 @_command(locked=False)
 def package(options: Options) -> int:
     """Everything up to dist/<name>/<env>/model.tar.gz, its .sha256 and manifest.json."""
-    return int(_from("commands").reach(options, "package"))
+    return commands.reach(options, "package")
 
 
 @_command(locked=False, stream=False)
 def upload(options: Options) -> int:
     """Publish the package under its content-addressed key; sends only what S3 lacks."""
-    return int(_from("commands").reach(options, "upload"))
+    return commands.reach(options, "upload")
 
 
 @_command(locked=False, stream=False)
 def deploy(options: Options) -> int:
     """Publish, then make the endpoint what the spec says, and wait until it is."""
-    return int(_from("commands").reach(options, "deploy"))
+    return commands.reach(options, "deploy")
 
 
 @_command(rebuild=False)
