@@ -15,7 +15,7 @@ from pathlib import Path
 import benchmarks
 from benchmarks.models import parse_size
 
-TOOLS = {"__main__", "models", "timing"}
+TOOLS = {"__main__", "bucket", "models", "timing"}
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from sagepack.errors import IntegrityError, RemoteError
+from sagepack.publish.buffers import Buffers
 from sagepack.publish.journal import Done, Journal, State, Work
 from sagepack.publish.ledger import Ledger
 from sagepack.publish.planner import Copy, Literal, Part
@@ -80,6 +81,9 @@ class MultipartUpload:
         self._subject = subject
         self._journal = journal
         self._sent = self._copied = 0
+        self._buffers = Buffers()
+        # Half of the workers fetch while the others send: the first part then is ready early, and the last soon sent.
+        self._filling = threading.Semaphore(max(1, means.workers // 2))
         self._lock = threading.Lock()
 
     def run(self, parts: Sequence[Part], sources: Sequence[Seen], known: Sequence[ContentSums | None]) -> Outcome:
@@ -191,10 +195,17 @@ class MultipartUpload:
 
     def _send(self, state: State, number: int, part: Literal, ledger: Ledger) -> Done:
         """Make a part and send it, unless an earlier run sent the same bytes and they only had to be checked."""
+        data = self._buffers.take(part.length)
+        done = self._make(state, number, part, data, ledger)
+        self._buffers.give(data)
+        return done
+
+    def _make(self, state: State, number: int, part: Literal, data: bytearray, ledger: Ledger) -> Done:
         work, before = state.work, state.done.get(number)
-        data = bytearray(part.length)
         stretches = []
-        for stretch, views in self._target.fill(data, part.offset, self._open):
+        with self._filling:
+            filled = self._target.fill(data, part.offset, self._open)
+        for stretch, views in filled:
             if self._to_verify(stretch.index, state) and ledger.verify(stretch.index, stretch.start, views):
                 self._journal.verified(stretch.index)
             ledger.add(stretch)

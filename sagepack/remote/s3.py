@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagepack.errors import IntegrityError, RemoteError, UserError
 from sagepack.remote.aws import error_code, translated
+from sagepack.remote.s3_body import Body
 from sagepack.remote.s3_values import ChangedError, Head, Listed, Location, Part, Seen, Upload, WriteOptions
 
 if TYPE_CHECKING:
@@ -293,7 +294,7 @@ class S3:
             f"sending part {number}",
             UploadId=upload.id,
             PartNumber=number,
-            Body=data,
+            Body=Body(data),
             **dict[str, Any]({f"Checksum{algorithm}": checksum}),
         )
         if answer.get(f"Checksum{algorithm}") not in (None, checksum):

@@ -1,0 +1,255 @@
+"""Publishing against `aws s3 cp` and boto3's `upload_file`, over TLS to an S3 that costs nothing (`bucket.py`).
+
+Each run is a fresh process. Ours frames and checks while it sends and needs no archive on disk; the others send an archive
+that is there already, and its making is not counted. Bytes are those on the wire in both directions, heads included.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import ssl
+import subprocess
+import sys
+import urllib.request
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.models import CODE, make_model
+from benchmarks.timing import Timing, side_by_side, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+MIB = 1 << 20
+SWEEP = 256 * MIB
+WORKERS, PARTS = (1, 2, 4, 8, 16), (10, 16, 32)
+
+# Arguments: endpoint, folder of the model, file of its digests, journals, workers, MiB of a part, MB/s of the source.
+_OURS = """
+import json, sys, threading, time
+from pathlib import Path
+url, model, digests, journals, workers, part, rate, code = sys.argv[1:]
+from sagepack.archive.layout import Layout
+from sagepack.digest import Digest, hash_file
+from sagepack.manifest import Manifest, Member
+from sagepack.progress import Silent
+from sagepack.publish.keys import Package
+from sagepack.publish.observe import observe
+from sagepack.publish.plan import plan
+from sagepack.publish.planner import Limits
+from sagepack.publish.publisher import publish
+from sagepack.publish.sources import HubFiles, LocalFiles
+from sagepack.remote.aws import Aws, AwsConnection
+from sagepack.remote.s3 import S3, Location
+root, known = Path(model), json.loads(Path(digests).read_text())
+members = [Member(p, s, Digest("sha256", d)) for p, s, d in known if p != "code/inference.py"]
+edited = Path(code)
+members.append(Member("code/inference.py", edited.stat().st_size, hash_file(edited)))
+manifest = Manifest.of(members)
+files = {m.digest: edited if m.path == "code/inference.py" else root / m.path for m in manifest.members}
+store = S3(Aws(AwsConnection("us-east-1", None, url, "a", "b")).client("s3"))
+limits = Limits(literal=int(part) << 20)
+seen = observe(store, Package(Location("bench", "models"), "svd", manifest.digest), manifest, limits=limits)
+plan = plan(seen, manifest, Layout.of(manifest.members), limits)
+lock, free = threading.Lock(), [time.monotonic()]
+def paced(path, offset, length):
+    with open(path, "rb", buffering=0) as file:
+        file.seek(offset)
+        while length:
+            piece = file.read(min(length, 1 << 18))
+            length -= len(piece)
+            with lock:
+                free[0] = max(free[0], time.monotonic() - 0.05) + len(piece) / (float(rate) * 1e6)
+                wait = free[0] - time.monotonic()
+            time.sleep(max(0, wait))
+            yield piece
+source = HubFiles(paced, files) if float(rate) else LocalFiles(files)
+publish(store, plan, [source], Path(journals), provenance={}, progress=Silent(), workers=int(workers))
+"""
+_BOTO3 = """
+import sys, boto3
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+url, archive, key = sys.argv[1:]
+client = boto3.client("s3", endpoint_url=url, config=Config(s3={"addressing_style": "path"}))
+client.upload_file(archive, "bench", key, Config=TransferConfig(preferred_transfer_client="classic"))
+"""
+_HASH = """
+import json, sys
+from pathlib import Path
+from sagepack.digest import hash_file
+root = Path(sys.argv[1])
+paths = sorted(path for path in root.rglob("*") if path.is_file())
+print(json.dumps([[p.relative_to(root).as_posix(), p.stat().st_size, hash_file(p).value] for p in paths]))
+"""
+
+
+@dataclass(frozen=True)
+class Server:
+    """The bucket, and the models beside it."""
+
+    url: str
+    folder: Path
+
+    def ask(self, path: str, method: str = "GET") -> Any:
+        """One of the server's own requests."""
+        context = ssl.create_default_context(cafile=str(self.folder / "ca.pem"))
+        with urllib.request.urlopen(urllib.request.Request(self.url + path, method=method), context=context) as answer:
+            body = answer.read()
+        return json.loads(body) if body else None
+
+    def ours(
+        self, model: Path, code: Path | None = None, workers: int = 8, part: int = 16, rate: float = 0
+    ) -> list[str]:
+        """The command that publishes a model, its code replaced if that is given."""
+        digests = model.with_suffix(".json")
+        if not digests.exists():
+            digests.write_bytes(subprocess.check_output([sys.executable, "-c", _HASH, str(model)]))
+        options = [str(workers), str(part), str(rate), str(code or model / CODE)]
+        return [
+            sys.executable,
+            "-c",
+            _OURS,
+            self.url,
+            str(model),
+            str(digests),
+            str(self.folder / "journals"),
+            *options,
+        ]
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Server]:
+    """The server, in a process of its own; commands that are started meanwhile find it and trust it."""
+    folder.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.bucket", str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    given = {
+        "AWS_CA_BUNDLE": str(folder / "ca.pem"),
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
+    try:
+        assert process.stdout is not None
+        yield Server(f"https://localhost:{int(process.stdout.readline())}", folder)
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        process.communicate("")
+
+
+def bench(folder: Path, sizes: Sequence[int], runs: int) -> str:
+    """First publish, an edit of the code, parts and workers, streaming: tables in Markdown."""
+    with serving(folder / "publish") as server:
+        texts = [_publishing(server, size, runs) for size in sizes]
+        return "\n\n".join(["## Publishing", *texts, _sweep(server, runs), _streaming(server, runs)]) + "\n"
+
+
+def _fresh(server: Server, seed: int, size: int) -> Path:
+    """A model that the bucket has not seen; the one before it is removed."""
+    model = server.folder / f"model-{seed}-{size}"
+    if not model.exists():
+        model.mkdir()
+        make_model(model, size, seed)
+    return model
+
+
+def _publishing(server: Server, size: int, runs: int) -> str:
+    """First publish, and an edit, of one size."""
+    model = _fresh(server, 1, size)
+    archive = server.folder / "model.tar.gz"
+    with archive.open("wb") as target:
+        for path in sorted(path for path in model.rglob("*") if path.is_file()):
+            with path.open("rb") as source:
+                shutil.copyfileobj(source, target, MIB)
+    turn = iter(range(1_000_000))
+    wire: dict[str, int] = {}
+    last = ""
+
+    def count(name: str) -> None:
+        nonlocal last
+        wire[last] = sum(server.ask("/stats"))
+        last = name
+        code.write_text(f"# {next(turn)}\n" + (model / CODE).read_text())
+        if name == "first publish":
+            server.ask("/forget", "PUT")
+        server.ask("/stats")
+
+    code = server.folder / "inference.py"
+    code.write_text("#\n")
+    commands: dict[str, Sequence[str]] = {"first publish": server.ours(model, code), "edit": server.ours(model, code)}
+    commands["boto3 upload_file"] = [sys.executable, "-c", _BOTO3, server.url, str(archive), "archive"]
+    if aws := shutil.which("aws"):
+        command = [aws, "s3", "cp", "--only-show-errors", "--endpoint-url", server.url, str(archive), "s3://bench/cli"]
+        commands["aws s3 cp"] = command
+    found = side_by_side(commands, runs, count)
+    count("")
+    archive.unlink()
+    return _table(f"{size // MIB} MiB", found, "first publish", wire)
+
+
+def _sweep(server: Server, runs: int) -> str:
+    model, code = _fresh(server, 1, SWEEP), server.folder / "inference.py"
+    turn = iter(range(1_000_000))
+
+    def forget(_name: str) -> None:
+        server.ask("/forget", "PUT")
+        code.write_text(f"# sweep {next(turn)}\n")
+
+    code.write_text("#\n")
+    commands: dict[str, Sequence[str]] = {
+        f"{workers} workers, {part} MiB": server.ours(model, code, workers, part)
+        for workers, part in [*((workers, 16) for workers in WORKERS), *((8, part) for part in PARTS if part != 16)]
+    }
+    return _table("256 MiB, workers and parts", side_by_side(commands, runs, forget), "8 workers, 16 MiB", {})
+
+
+def _streaming(server: Server, runs: int, rate: int = 60) -> str:
+    """From a source of limited rate to a store of limited rate: at once, and one after the other."""
+    model, code = _fresh(server, 1, SWEEP), server.folder / "inference.py"
+    code.write_text("#\n")
+    fetch = f"import time; time.sleep({sum(p.stat().st_size for p in model.rglob('*') if p.is_file()) / (rate * 1e6)})"
+    turn = iter(range(1_000_000))
+
+    def forget(_name: str) -> None:
+        server.ask("/forget", "PUT")
+        code.write_text(f"# stream {next(turn)}\n")
+
+    commands: dict[str, Sequence[str]] = {
+        "download alone (reckoned)": [sys.executable, "-c", fetch],
+        "upload alone": server.ours(model, code),
+        "streaming": server.ours(model, code, rate=rate),
+    }
+    server.ask(f"/rate/{rate * 1_000_000}", "PUT")
+    found = side_by_side(commands, runs, forget)
+    server.ask("/rate/0", "PUT")
+    return _table(f"256 MiB, both sides at {rate} MB/s", found, "upload alone", {})
+
+
+def _table(title: str, found: dict[str, Timing], base: str, wire: dict[str, int]) -> str:
+    rows = [["", "seconds", f"of {base}", "cpu s", "peak MiB", "wire MiB"]]
+    for name, timing in found.items():
+        rows.append(
+            [
+                name,
+                f"{timing.median:.2f}",
+                f"{timing.median / found[base].median:.2f}",
+                f"{sorted(timing.cpu)[len(timing.cpu) // 2]:.2f}",
+                f"{timing.memory / MIB:.0f}",
+                f"{wire[name] / MIB:.3f}" if name in wire else "",
+            ]
+        )
+    return f"### {title}\n\n{table(rows)}"
