@@ -249,24 +249,27 @@ class S3:
             ChangedError: the source is gone, or another.
         """
         try:
-            self._call(
-                "copy_object",
-                target,
-                f"copying from {seen.location}",
-                changed=_GONE | _DIFFERS,
-                source=seen.location,
-                CopySourceIfMatch=seen.etag,
-                IfNoneMatch="*",
-                MetadataDirective="REPLACE",
-                TaggingDirective="REPLACE",
-                ContentType="application/octet-stream",
-                ChecksumAlgorithm=algorithm,
-                **self.options.arguments,
-            )
+            self._copy(seen, target, algorithm, IfNoneMatch="*")
         except ChangedError:
-            # 412 says that one of the two conditions did not hold, not which.
+            # 412 does not say which condition did not hold, and some stores take this one to be about the source.
             if self.head(target) is None:
-                raise
+                self._copy(seen, target, algorithm)
+
+    def _copy(self, seen: Seen, target: Location, algorithm: str, **condition: str) -> None:
+        self._call(
+            "copy_object",
+            target,
+            f"copying from {seen.location}",
+            changed=_GONE | _DIFFERS,
+            source=seen.location,
+            CopySourceIfMatch=seen.etag,
+            MetadataDirective="REPLACE",
+            TaggingDirective="REPLACE",
+            ContentType="application/octet-stream",
+            ChecksumAlgorithm=algorithm,
+            **dict[str, Any](condition),
+            **self.options.arguments,
+        )
 
     def begin(self, location: Location, algorithm: str) -> Upload | None:
         """Begin a multipart upload; None if the store does not know the checksum algorithm."""

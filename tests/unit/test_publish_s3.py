@@ -220,6 +220,25 @@ def test_a_source_that_changed_is_told_apart(code: str, status: int) -> None:
     assert caught.value.location == SEEN.location
 
 
+def test_an_object_that_is_there_is_not_copied_over() -> None:
+    desk = Desk().refuse("copy_object", "PreconditionFailed", 412)
+    desk.answer("head_object", {"ContentLength": 1, "ETag": '"e"'})
+    desk.store.copy(SEEN, AT, "CRC64NVME")
+    assert desk.asked[0]["IfNoneMatch"] == "*"
+    desk.stub.assert_no_pending_responses()
+
+
+def test_a_store_that_takes_the_condition_for_one_on_the_source_is_asked_without_it() -> None:
+    desk = Desk().refuse("copy_object", "PreconditionFailed", 412).refuse("head_object", "404", 404)
+    desk.answer("copy_object", {})
+    desk.store.copy(SEEN, AT, "CRC64NVME")
+    assert "IfNoneMatch" not in desk.asked[2]
+    desk.refuse("copy_object", "NoSuchKey", 404).refuse("head_object", "404", 404)
+    desk.refuse("copy_object", "NoSuchKey", 404)
+    with pytest.raises(ChangedError):
+        desk.store.copy(SEEN, AT, "CRC64NVME")
+
+
 def test_a_copy_into_an_upload_that_is_gone_does_not_blame_the_source() -> None:
     desk = Desk().refuse("upload_part_copy", "NoSuchUpload", 404)
     with pytest.raises(RemoteError) as caught:
