@@ -32,7 +32,10 @@ def main() -> None:
     if unknown := set(arguments.names) - set(names):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     sizes = [parse_size(text) for text in arguments.sizes.split(",")]
-    print(f"{os.cpu_count()} processors, medians of {arguments.runs} runs in turns, warm cache\n")
+    load = os.getloadavg()[0]
+    print(
+        f"{os.cpu_count()} processors, medians of {arguments.runs} runs in turns, warm cache, load {load:.1f} before\n"
+    )
     with tempfile.TemporaryDirectory(dir=arguments.folder, prefix="sagepack-bench-") as folder:
         for name in arguments.names or names:
             print(importlib.import_module(f"benchmarks.{name}").bench(Path(folder), sizes, arguments.runs), flush=True)
