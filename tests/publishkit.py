@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sagepack.archive.layout import Layout
@@ -31,6 +32,7 @@ LIMITS = Limits(literal=10 * MiB)  # small parts, so that a small package has se
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 
 
+@lru_cache(maxsize=64)
 def noise(size: int, seed: int = 0) -> bytes:
     """Bytes that nothing else has."""
     return random.Random(seed).randbytes(size)
@@ -64,7 +66,7 @@ class Tree:
             if not place.exists() or place.read_bytes() != data:
                 place.write_bytes(data)
 
-    @property
+    @cached_property
     def manifest(self) -> Manifest:
         return Manifest.of(Member(path, len(data), Digest.sha256(data)) for path, data in self.files.items())
 

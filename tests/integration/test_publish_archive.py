@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,15 @@ from tests.publishkit import Bucket, KiB, MiB, Tree, connect, svd_like
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+OTHER_FAULTS = [
+    Fault("cut", "PUT .*partNumber", value=300),
+    Fault("InternalError", "PUT .*partNumber", times=3),
+    Fault("SlowDown", "POST .*uploadId", times=2),
+    Fault("lost", "POST .*uploads"),
+    Fault("lost", "PUT .*/index.json"),
+    Fault("lost", "PUT .*/manifest.json"),
+]
 
 
 @pytest.fixture
@@ -134,7 +144,7 @@ def test_a_pointer_that_leads_nowhere_is_a_miss_and_is_mended(bucket: Bucket, tr
     assert bucket.package(edited).path.encode() in bucket.get(pointer(bucket.target, digest))
 
 
-@pytest.mark.parametrize("text", [b"", b"[]", b"{", b'{"version": 1, "sha256": 3}', b'{"version": 2}', b"\xff"])
+@pytest.mark.parametrize("text", [b"{", b'{"version": 1, "sha256": 3}'])
 def test_a_foreign_pointer_is_a_miss(bucket: Bucket, tree: Tree, text: bytes) -> None:
     for member in tree.manifest.members:
         bucket.store.put(pointer(bucket.target, member.digest), text)
@@ -164,7 +174,8 @@ def test_a_source_that_is_overwritten_between_plan_and_copy_is_sent_instead(
     assert bucket.archive(edited) == edited.build()
 
 
-def test_two_publishers_at_once_both_end_well(bucket: Bucket, tree: Tree, tmp_path: Path) -> None:
+def test_two_publishers_at_once_both_end_well(bucket: Bucket, tmp_path: Path) -> None:
+    tree = Tree(tmp_path / "one", svd_like(unet=1000))
     others = [Bucket(bucket.store, bucket.target, tmp_path / f"journals-{n}") for n in range(3)]
     plans = [other.plan(tree) for other in others]
     with ThreadPoolExecutor(3) as pool:
@@ -197,24 +208,22 @@ def test_an_upload_that_expired_credentials_stopped_is_continued_with_what_is_mi
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault("cut", "PUT .*partNumber", value=300_000),
         Fault("lost", "PUT .*partNumber", times=2),
-        Fault("InternalError", "PUT .*partNumber", times=3),
         Fault("SlowDown", times=3),
-        Fault("lost", "POST .*uploads"),
         Fault("lost", "POST .*uploadId"),
-        Fault("SlowDown", "POST .*uploadId", times=2),
-        Fault("lost", "PUT .*/index.json"),
         Fault("lost", "PUT .*/releases/"),
         Fault("truncate", "GET .*/index.json", value=100),
+        *(pytest.param(fault, marks=pytest.mark.slow) for fault in OTHER_FAULTS),
     ],
     ids=lambda fault: f"{fault.kind} {fault.match}".strip(),
 )
 def test_a_passing_fault_is_survived(
-    through: Bucket, bucket: Bucket, proxy: FaultProxy, fault: Fault, tree: Tree, edited: Tree
+    through: Bucket, bucket: Bucket, proxy: FaultProxy, fault: Fault, tmp_path: Path
 ) -> None:
-    bucket.publish(tree)
-    proxy.faults = [fault]
+    files = svd_like(unet=1000)
+    bucket.publish(Tree(tmp_path / "one", files))
+    edited = Tree(tmp_path / "two", {**files, "code/inference.py": b"print('two')\n"})
+    proxy.faults = [replace(fault)]
     through.publish(edited, sources=[edited.local("code/")])
     assert any(exchange.fault for exchange in proxy.exchanges)
     assert bucket.archive(edited) == edited.build()
@@ -299,6 +308,7 @@ def test_contents_in_other_places_are_copied_or_borrowed(bucket: Bucket, tree: T
     assert bucket.archive(moved) == moved.build()
 
 
+@pytest.mark.slow  # it waits through every retry
 def test_an_unreachable_store_is_a_failure_that_the_next_run_mends(
     through: Bucket, bucket: Bucket, proxy: FaultProxy, tree: Tree
 ) -> None:

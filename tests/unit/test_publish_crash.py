@@ -123,7 +123,7 @@ def check_bucket(store: FakeS3, packages: list[dict[str, bytes]]) -> None:
 paths = st.sampled_from(["a.json", "b/one.bin", "b/two.bin", "c.bin", "d.txt", "code/inference.py", "code/z.bin"])
 contents = st.builds(noise, st.sampled_from([0, 1, 511, 512, 1990, 2100, 7000, 13_000]), st.integers(0, 2))
 trees = st.dictionaries(paths, contents, min_size=1)
-SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SETTINGS = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @given(st.lists(trees, min_size=1, max_size=3), st.booleans(), st.sampled_from(["archive", "prefix"]), st.booleans())

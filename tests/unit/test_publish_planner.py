@@ -70,7 +70,7 @@ def test_parts_tile_the_target_within_the_limits(case: tuple[int, list[Run]]) ->
 
 
 @given(targets())
-@settings(max_examples=300)
+@settings(max_examples=200)
 def test_no_tiling_sends_fewer_bytes(case: tuple[int, list[Run]]) -> None:
     length, runs = case
     segments = assemble(length, runs, MINIMUM)
@@ -138,7 +138,7 @@ orders = st.lists(st.sampled_from([f"{kind}{n}" for kind in "hc" for n in range(
 
 
 @given(sizes, orders, st.lists(orders, max_size=3))
-@settings(max_examples=300)
+@settings(max_examples=200)
 def test_runs_hold_the_same_bytes_on_both_sides_and_every_large_content_that_is_there(
     lengths: dict[str, int], target_keys: list[str], source_keys: list[list[str]]
 ) -> None:
