@@ -30,7 +30,7 @@ $(BIN)/.dev: requirements-dev.lock $(BIN)/.run
 	touch $@
 
 $(SPEC_TASKS): $(BIN)/.run
-	@$(INVOKE) $@ --config $(CONFIG) --env $(ENV) $(ARGS)
+	@$(INVOKE) $@ --config '$(CONFIG)' --env '$(ENV)' $(ARGS)
 
 # The toolkit and its server come without their dependencies: they name audio packages that nothing here uses.
 serve-venv: .venv-serve/.done ## The image's serving stack for the sandbox's endpoints (brings torch; needs Java and Python 3.11 or later)

@@ -34,12 +34,11 @@ _HELP = {
     "stream": "publish from the Hub to S3 without the model on this disk",
     "to": "the step to plan for, or package",
     "rebuild": "build again from nothing and compare the bytes",
-    "remote": "verify the published artifact instead of the local one",
     "input": "the request: a JSON file, an image, or the spec's sample if left out",
     "output": "where the answer goes: a file, or a folder for the frames",
-    "timeout": "seconds to wait for the answer",
+    "timeout": "seconds to wait for the answer (default 900)",
     "all": "remove build/ and dist/ of every spec, and the sandbox's state",
-    "older-than": "hours an unfinished upload must be old to count as stale",
+    "older-than": "hours an unfinished upload must be old to count as stale (default 24)",
 }
 _COMMON: dict[str, Any] = {"config": "config/svd.yaml", "env": "local", "set_": [], "json_": False, "debug": False}
 
@@ -60,11 +59,12 @@ def _command(**extra: Any) -> Callable[[Callable[..., int]], Task[Any]]:
             values = {name.rstrip("_"): value for name, value in given.items()}
             fields = {name: values.pop(name) for name in list(values) if name in Options.__dataclass_fields__}
             options = Options(ROOT, sets=tuple(values.pop("set")), **fields)
-            code = cli.guarded(lambda: body(options, **values), debug=options.debug)
+            code = cli.guarded(lambda: body(options, **values), options)
             if code:
                 sys.exit(code)
 
-        # invoke reads the command line's flags off the signature.
+        # invoke reads the command line's flags off the signature. Numbers are text there: it meets a wrong one with a
+        # traceback.
         context = inspect.Parameter("_context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
         flags = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value) for name, value in parameters.items()
@@ -142,8 +142,8 @@ def verify(options: Options, *, rebuild: bool) -> int:
     return int(_from("operations").verify(options, rebuild=rebuild))
 
 
-@_command(input="", output="", timeout=900)
-def predict(options: Options, *, input: str, output: str, timeout: int) -> int:  # noqa: A002 - the flag is --input
+@_command(input="", output="", timeout="900")
+def predict(options: Options, *, input: str, output: str, timeout: str) -> int:  # noqa: A002 - the flag is --input
     """Send an asynchronous request to the endpoint and wait for the answer or the failure."""
     return int(_from("operations").predict(options, input, output, timeout))
 
@@ -160,14 +160,14 @@ def clean(options: Options, *, all: bool) -> int:  # noqa: A002 - the flag is --
     return int(_from("operations").clean(options, everything=all))
 
 
-@_command(older_than=24)
-def doctor(options: Options, *, older_than: int) -> int:
+@_command(older_than="24")
+def doctor(options: Options, *, older_than: str) -> int:
     """Look for what needs attention: unfinished uploads under the target."""
     return int(_from("operations").doctor(options, older_than))
 
 
-@_command(older_than=24, yes=False)
-def gc(options: Options, *, older_than: int) -> int:
+@_command(older_than="24", yes=False)
+def gc(options: Options, *, older_than: str) -> int:
     """Abort unfinished uploads of ours that are old; shows them first."""
     return int(_from("operations").gc(options, older_than))
 

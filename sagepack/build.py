@@ -122,8 +122,8 @@ class Build:
         return () if self.services.streamed else self.services.lacking
 
     def forget(self) -> None:
-        """Drop what depends on the lock, after the lock changed."""
-        for name in ("lock", "manifest"):
+        """Drop what was looked up, after the lock changed or another command was at work."""
+        for name in ("lock", "assembly", "manifest", "trust"):
             self.__dict__.pop(name, None)
         if "services" in self.__dict__:
             self.services.forget()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib
 import json
 import os
@@ -14,7 +16,7 @@ from sagepack import __version__, specfile
 from sagepack.build import Build
 from sagepack.errors import SagepackError, UserError
 from sagepack.fetch.cachelayout import default_cache
-from sagepack.report import Terminal
+from sagepack.report import Terminal, say, write_out
 from sagepack.store import Record, Records
 from sagepack.workspace import Workspace
 
@@ -25,27 +27,52 @@ if TYPE_CHECKING:
     from sagepack.spec import Spec
 
 INTERRUPTED = 130
+_RIGHTS = "give this user the right to write there"
+# What a disk may refuse at any moment, and what to do about it; the same command continues.
+_MACHINE = {
+    errno.ENOSPC: "make room on the disk and run the same command again",
+    errno.EDQUOT: "make room within your quota and run the same command again",
+    errno.EROFS: "this file system can only be read: work in a copy of the project elsewhere",
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EMFILE: "raise the limit of open files: ulimit -n 4096",
+    errno.EIO: "the disk has a fault: copy the project elsewhere",
+    errno.ENAMETOOLONG: "work in a folder with a shorter path",
+    errno.ENOTDIR: "a file stands where a folder belongs: move it away",
+    errno.EEXIST: "a file stands where a folder belongs: move it away",
+    errno.EISDIR: "a folder stands where a file belongs: move it away",
+}
 
 
-def guarded(body: Callable[[], int], *, debug: bool) -> int:
-    """Run a task; every failure becomes a message on stderr and an exit code."""
+def guarded(body: Callable[[], int], options: Options) -> int:
+    """Run a task; every failure becomes a message on stderr and an exit code, and with `--json` a document on stdout."""
     try:
         return body()
-    except SagepackError as error:
-        if debug:
-            traceback.print_exc()
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; the same command continues\n")
+        say("interrupted; the same command continues")
+        _print_error(options, {"type": "Interrupted", "exit_code": INTERRUPTED, "message": "interrupted"})
         return INTERRUPTED
-    except Exception as error:
-        if debug:
-            raise
-        sys.stderr.write(
-            f"error: unexpected {type(error).__name__}: {error}\n  run it with --debug for the traceback\n"
-        )
-        return 1
+    except Exception as error:  # noqa: BLE001 - no traceback reaches a user without --debug
+        if options.debug:
+            traceback.print_exc()
+        failure = error if isinstance(error, SagepackError) else _as_failure(error)
+        say(f"error: {failure}")
+        _print_error(options, failure.to_json())
+        return failure.exit_code
+
+
+def _as_failure(error: Exception) -> SagepackError:
+    """What this machine, or a mistake of this program, did to a task."""
+    if isinstance(error, OSError) and error.errno in _MACHINE:
+        where = " -> ".join(str(name) for name in (error.filename, error.filename2) if name)
+        return UserError(error.strerror or str(error), where=where or None, fix=_MACHINE[error.errno])
+    return SagepackError(f"unexpected {type(error).__name__}: {error}", fix="run it with --debug for the traceback")
+
+
+def _print_error(options: Options, document: dict[str, Any]) -> None:
+    if options.json:
+        with contextlib.suppress(UserError):  # stdout may be what failed
+            write_out(json.dumps({"error": document}, indent=1))
 
 
 def load(options: Options, *, branch_allowed: bool = False) -> Spec:
@@ -70,7 +97,7 @@ def load(options: Options, *, branch_allowed: bool = False) -> Spec:
     record = records.load(key)
     if record is None or record.inputs != inputs:
         for warning in _late("check").check(document, options.root, branch_allowed=branch_allowed):
-            sys.stderr.write(f"warning: {warning}\n")
+            say(f"warning: {warning}")
         records.save(Record(key, 1, inputs, {}))
     return document.spec()
 
@@ -89,6 +116,17 @@ def _names(path: Path) -> list[str]:
         return sorted(entry.name for entry in path.iterdir()) if path.is_dir() else [str(path.is_file())]
     except OSError:
         return []
+
+
+def number(text: str, flag: str, most: int) -> int:
+    """The whole number from 1 to `most` that a flag was given.
+
+    Raises:
+        UserError: it is something else.
+    """
+    if text.isascii() and text.isdigit() and len(text) < 20 and 1 <= int(text) <= most:
+        return int(text)
+    raise UserError(f"{text!r} is not a whole number from 1 to {most:,}", where=flag)
 
 
 def _late(name: str) -> Any:
@@ -115,7 +153,7 @@ def open_build(options: Options, goal: str, *, branch_allowed: bool = False) -> 
 
 def result(options: Options, text: str, document: dict[str, Any]) -> None:
     """Print what came of a task: text for people, or the document with `--json`."""
-    sys.stdout.write(f"{json.dumps(document, indent=1) if options.json else text}\n")
+    write_out(json.dumps(document, indent=1) if options.json else text)
 
 
 def agreed(options: Options, what: str) -> None:
@@ -126,8 +164,8 @@ def agreed(options: Options, what: str) -> None:
     """
     if options.yes:
         return
-    if not sys.stdin.isatty():
-        raise UserError("nobody is there to ask", fix="repeat it with --yes")
-    sys.stderr.write(f"{what}? [y/N] ")
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise UserError(f"nobody is there to ask: {what}?", fix="repeat it with --yes")
+    say(f"{what}? [y/N] ", end="")
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise UserError("nothing was removed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from sagepack import run
@@ -29,10 +30,15 @@ def validate(options: Options) -> int:
 def lock(options: Options, *, update: bool) -> int:
     """Make the lock, or with `update` make it again."""
     build = open_build(options, "lock", branch_allowed=True)
-    before = build.lock
+    before = None
     if update:
-        run.step("lock").run(build)
+        # Whatever the file holds, it is made anew.
+        with suppress(UserError):
+            before = build.lock
+        with run.alone(build):
+            run.step("lock").run(build)
     else:
+        before = build.lock
         run.run(build)
     after = build.require_lock()
     shown = build.shown(build.work.lock)
@@ -80,7 +86,7 @@ def _made(build: Build) -> dict[str, Any]:
     if "tar" in steps:
         size = build.work.archive.stat().st_size
         made |= {"archive": build.shown(build.work.archive), "size": f"{size} bytes ({amount(size)})"}
-        made["sha256"] = build.work.archive_sha256.read_text().split()[0]
+        made["sha256"] = build.work.archive_sha256.read_text(encoding="utf-8").split()[0]
     if "upload" in steps:
         made["artifact"] = str(build.services.package.model)
     if "deploy" in steps:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from sagepack import sandbox
@@ -26,5 +27,14 @@ def connections(root: Path, spec: Spec, progress: Progress) -> Connections:
     if sandbox.status(root) is None:
         progress.note("sandbox: starting a Hub and AWS on this machine")
     box = sandbox.ensure(root)
+    _past_proxies()
     aws = AwsConnection(spec.aws.region, None, box.aws_url, box.access_key, box.secret_key)
     return Connections(aws, box.hub_url, box.hf_token)
+
+
+def _past_proxies() -> None:
+    """Keep requests to this machine from going through the user's proxy, whose loopback is another."""
+    for name in ("NO_PROXY", "no_proxy"):
+        known = os.environ.get(name, "")
+        if "127.0.0.1" not in known.split(","):
+            os.environ[name] = f"{known},127.0.0.1".lstrip(",")

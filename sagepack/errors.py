@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 
 class SagepackError(Exception):
@@ -25,6 +26,16 @@ class SagepackError(Exception):
     def __str__(self) -> str:
         head = f"{self.where}: {self.message}" if self.where else self.message
         return f"{head}\n  {self.fix}" if self.fix else head
+
+    def to_json(self) -> dict[str, Any]:
+        """The `error` of `schemas/error.schema.json`."""
+        return {
+            "type": type(self).__name__,
+            "exit_code": self.exit_code,
+            "message": self.message,
+            "where": self.where,
+            "fix": self.fix,
+        }
 
 
 class UserError(SagepackError):
@@ -72,3 +83,7 @@ class SpecError(UserError):
         count = len(problems)
         lines = "\n  ".join(str(problem) for problem in problems)
         super().__init__(f"{count} problem{'s' if count != 1 else ''} in the spec:\n  {lines}")
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of any error, with each problem."""
+        return {**super().to_json(), "problems": [asdict(problem) for problem in self.problems]}

@@ -88,9 +88,9 @@ class Manifest:
         Raises:
             UserError: the document is of another version, or lacks a field.
         """
-        if document.get("version") != VERSION:
-            raise UserError(f"manifest version {document.get('version')!r} is not {VERSION}")
         try:
+            if document["version"] != VERSION:
+                raise UserError(f"manifest version {document['version']!r} is not {VERSION}")
             return cls.of(
                 Member(m["path"], m["size"], Digest("sha256", m["sha256"]), m["executable"])
                 for m in document["members"]

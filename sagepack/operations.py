@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sagepack import sandbox, verifying
-from sagepack.cli import agreed, load, open_build, result
+from sagepack import run, sandbox, verifying
+from sagepack.cli import agreed, load, number, open_build, result
 from sagepack.deploy import destroy as destroying
 from sagepack.deploy import predict as predicting
 from sagepack.deploy.answer import save_answer
@@ -20,12 +19,17 @@ from sagepack.errors import UserError
 from sagepack.publish import upkeep
 from sagepack.publish.policy import publish_policy
 from sagepack.remote.s3 import Location
+from sagepack.report import say
 from sagepack.units import amount, duration
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sagepack.build import Build
     from sagepack.options import Options
     from sagepack.remote.s3 import Upload
+
+_MOST_HOURS = 24 * 366 * 10
 
 
 def verify(options: Options, *, rebuild: bool) -> int:
@@ -40,8 +44,9 @@ def verify(options: Options, *, rebuild: bool) -> int:
     return 0
 
 
-def predict(options: Options, source: str, output: str, timeout: int) -> int:
+def predict(options: Options, source: str, output: str, timeout: str) -> int:
     """Send a request to the deployed endpoint and save or print the answer."""
+    seconds = number(timeout, "--timeout", 86400)
     build = open_build(options, "deploy")
     request, content_type = _request(build, source)
     answer = predicting.predict(
@@ -50,11 +55,15 @@ def predict(options: Options, source: str, output: str, timeout: int) -> int:
         request,
         build.progress,
         content_type=content_type,
-        timeout=timeout,
+        timeout=seconds,
         pace=Pace.of(build.spec),
     )
     target = output or str(build.work.root / "build" / "answers" / f"{build.spec.name}-{build.spec.env}")
-    files = [str(path) for path in save_answer(answer.body, Path(target))]
+    try:
+        files = [str(path) for path in save_answer(answer.body, Path(target))]
+    except UserError as error:
+        error.fix = f"the answer is kept at {answer.location}"
+        raise
     text = f"answered in {duration(answer.seconds)}: {', '.join(files[:3])}{' ...' if len(files) > 3 else ''}"
     result(options, text, {"files": files, "location": answer.location, "seconds": round(answer.seconds, 3)})
     return 0
@@ -68,9 +77,10 @@ def destroy(options: Options) -> int:
     if not found:
         result(options, f"nothing to do: endpoint {owner.endpoint} and its parts do not exist", {"removed": []})
         return 0
-    sys.stderr.write("".join(f"would remove {resource}\n" for resource in found) if not options.yes else "")
+    _show(options, "would remove", found)
     agreed(options, f"remove these {len(found)}")
-    removed = [str(resource) for resource in destroying.destroy(build.services.aws, owner, build.progress, pace)]
+    with run.alone(build):
+        removed = [str(resource) for resource in destroying.destroy(build.services.aws, owner, build.progress, pace)]
     kept = f"published packages stay under {build.spec.artifact.target}"
     result(options, f"removed {len(removed)} resources; {kept}", {"removed": removed})
     return 0
@@ -80,19 +90,18 @@ def clean(options: Options, *, everything: bool) -> int:
     """Remove local output; downloads, locks and everything remote stay."""
     if everything:
         sandbox.stop(options.root)
-        folders = [options.root / "build", options.root / "dist"]
+        removed = _remove(options.root, [options.root / "build", options.root / "dist"])
     else:
         build = open_build(options, "package")
-        folders = [build.work.build, build.work.dist]
-    removed = [str(folder.relative_to(options.root)) for folder in folders if folder.exists()]
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+        with run.alone(build):
+            removed = _remove(options.root, [build.work.build, build.work.dist])
     result(options, f"removed {', '.join(removed)}" if removed else "nothing to remove", {"removed": removed})
     return 0
 
 
-def doctor(options: Options, hours: int) -> int:
+def doctor(options: Options, older_than: str) -> int:
     """List unfinished uploads that nobody continues: their parts are paid for."""
+    hours = number(older_than, "--older-than", _MOST_HOURS)
     build, found = _stale(options, hours)
     lines = [_upload_line(upload) for upload in found]
     head = f"unfinished uploads older than {hours} h under {build.spec.artifact.target}: {len(found) or 'none'}"
@@ -101,12 +110,12 @@ def doctor(options: Options, hours: int) -> int:
     return 0
 
 
-def gc(options: Options, hours: int) -> int:
+def gc(options: Options, older_than: str) -> int:
     """Abort unfinished uploads of ours that are old, after showing them."""
-    build, found = _stale(options, hours)
+    build, found = _stale(options, number(older_than, "--older-than", _MOST_HOURS))
     lines = [_upload_line(upload) for upload in found]
     if found:
-        sys.stderr.write("".join(f"would abort {line}\n" for line in lines) if not options.yes else "")
+        _show(options, "would abort", lines)
         agreed(options, f"abort these {len(found)}")
         upkeep.abort_stale(build.services.store, found)
     result(options, "\n".join(f"aborted {line}" for line in lines) or "nothing to do", {"aborted": lines})
@@ -137,6 +146,19 @@ def sandbox_stop(options: Options) -> int:
     stopped = sandbox.stop(options.root)
     result(options, "the sandbox has ended" if stopped else "the sandbox did not run", {"stopped": stopped})
     return 0
+
+
+def _show(options: Options, verb: str, things: Sequence[str]) -> None:
+    if not options.yes:
+        say("\n".join(f"{verb} {thing}" for thing in things))
+
+
+def _remove(root: Path, folders: Sequence[Path]) -> list[str]:
+    """Remove what of `folders` exists, and name it."""
+    there = [folder for folder in folders if folder.exists()]
+    for folder in there:
+        shutil.rmtree(folder)
+    return [str(folder.relative_to(root)) for folder in there]
 
 
 def _request(build: Build, source: str) -> tuple[bytes | Path, str | None]:

@@ -108,8 +108,8 @@ def _reasons(step: str, fact: Fact, running: set[str]) -> tuple[str, ...]:
         return tuple(f"{need} runs first" for need in NEEDS[step] if need in running) or fact.trouble
     if fact.observed:
         return fact.trouble
-    if fact.record is None:
-        return ("it has not run yet",)
+    if fact.record is None or not fact.record.finished:
+        return ("its last run did not finish" if fact.record else "it has not run yet",)
     if fact.record.version != fact.version:
         return (f"the step's own code changed (version {fact.record.version} to {fact.version})",)
     if fingerprint(fact.record.inputs) != fingerprint(fact.inputs):

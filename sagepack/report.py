@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from sagepack.errors import UserError
 from sagepack.units import amount, duration
 
 if TYPE_CHECKING:
@@ -53,18 +55,54 @@ def _wrapped(text: str, width: int) -> list[str]:
     return lines
 
 
+def say(text: str, end: str = "\n") -> None:
+    """Print to stderr. That nobody reads it any more (`2>&1 | head`, `2>&-`) ends no work."""
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(f"{text}{end}")
+        sys.stderr.flush()
+
+
+def write_out(text: str) -> None:
+    """Print a result to stdout. A reader that has seen enough (`| head -1`) or a closed stdout are no failures.
+
+    Raises:
+        UserError: stdout cannot take it, such as a file on a full disk.
+    """
+    if sys.stdout is None:  # closed by the caller
+        return
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _give_up_stdout()
+    except OSError as error:
+        _give_up_stdout()
+        raise UserError(f"the result cannot be printed: {error.strerror}", where="stdout") from error
+
+
+def _give_up_stdout() -> None:
+    """Let what is left in the buffer go nowhere: Python flushes it when it ends."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
 class Terminal:
     """Progress on stderr: bars where a person watches, plain lines at most every ten seconds elsewhere."""
 
     def __init__(self) -> None:
-        self._watched = sys.stderr.isatty()
+        self._watched = sys.stderr is not None and sys.stderr.isatty()
+        self._shown: Any = None
         self._lock = threading.Lock()
 
     def note(self, text: str) -> None:
         """Print one line."""
         with self._lock:
-            sys.stderr.write(f"{text}\n")
-            sys.stderr.flush()
+            if self._shown is None:
+                say(text)
+            else:  # above the bar, not into it
+                self._shown.write(text, file=sys.stderr)
 
     @contextmanager
     def bar(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
@@ -82,7 +120,11 @@ class Terminal:
                 with self._lock:
                     shown.update(count)
 
-            yield add
+            self._shown = shown
+            try:
+                yield add
+            finally:
+                self._shown = None
 
     @contextmanager
     def _lines(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
@@ -97,8 +139,7 @@ class Terminal:
                 if now - said < _QUIET_SECONDS:
                     return
                 said = now
-                text = f"{label}: {amount(done)} of {amount(total)}, {amount(done / (now - begun))}/s\n"
-            sys.stderr.write(text)
+            self.note(f"{label}: {amount(done)} of {amount(total)}, {amount(done / (now - begun))}/s")
 
         yield add
         seconds = time.monotonic() - begun

@@ -41,7 +41,7 @@ def run(build: Build) -> list[Action]:
     actions = plan(build)
     if not any(action.run for action in actions):
         return actions
-    with _alone(build):
+    with alone(build):
         # Another process may have done the work while this one waited.
         build.forget()
         actions = plan(build)
@@ -57,21 +57,29 @@ def run(build: Build) -> list[Action]:
 
 
 @contextlib.contextmanager
-def _alone(build: Build) -> Iterator[None]:
-    """One run of a spec and environment at a time on this machine."""
+def alone(build: Build) -> Iterator[None]:
+    """One command at a time changes the output and the endpoint of a spec and environment, or relies on them.
+
+    Raises:
+        UserError: another command has not ended for an hour.
+    """
     # filelock takes as long to import as all the rest of a run with nothing to do.
     import filelock  # noqa: PLC0415
 
-    build.work.build.mkdir(parents=True, exist_ok=True)
-    held = filelock.FileLock(build.work.build / ".lock")
+    build.work.running.parent.mkdir(parents=True, exist_ok=True)
+    held = filelock.FileLock(build.work.running)
     try:
         held.acquire(timeout=0)
     except filelock.Timeout:
-        build.progress.note(f"waiting for another run in {build.shown(build.work.build)}")
+        build.progress.note(f"waiting for another command for {build.spec.name} in {build.spec.env}")
         try:
             held.acquire(timeout=3600)
         except filelock.Timeout as error:
-            raise UserError("another run has been at it for an hour", where=build.shown(build.work.build)) from error
+            raise UserError(
+                "another command has been at it for an hour",
+                where=build.shown(build.work.running),
+                fix="end that command, or wait for it",
+            ) from error
     try:
         yield
     finally:

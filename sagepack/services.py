@@ -102,6 +102,6 @@ class Services:
         ]
 
     def forget(self) -> None:
-        """Drop what depends on the lock."""
+        """Drop what was asked."""
         for name in ("upload_plan", "streamed"):
             self.__dict__.pop(name, None)

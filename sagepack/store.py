@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-
-from sagepack.digest import Digest, fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-FORMAT = 1
+FORMAT = 2
 _SHOWN = 4
 
 
@@ -27,17 +24,14 @@ class Record:
         version: version of the step's code.
         inputs: the JSON document of everything that its output depends on.
         output: a JSON document of what it made: enough to see that it is still there.
+        finished: false while the step runs again: its output may be the old one, the new one, or neither.
     """
 
     step: str
     version: int
     inputs: dict[str, Any]
     output: dict[str, Any]
-
-    @property
-    def fingerprint(self) -> Digest:
-        """Digest of step, version and inputs."""
-        return fingerprint([self.step, self.version, self.inputs])
+    finished: bool = True
 
 
 @dataclass(frozen=True)
@@ -52,9 +46,24 @@ class Records:
             document = json.loads((self.folder / f"{step}.json").read_text(encoding="utf-8"))
             if document["format"] != FORMAT:
                 return None
-            return Record(step, document["version"], document["inputs"], document["output"])
+            return Record(step, document["version"], document["inputs"], document["output"], document["finished"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+    def begin(self, step: str) -> Record | None:
+        """Note that `step` is about to change its output, which is no longer what the record says until `save`.
+
+        Returns:
+            The last record, for what it says of the output.
+        """
+        last = self.load(step)
+        if last and last.finished:
+            self.save(replace(last, finished=False))
+        return last
+
+    def forget(self, step: str) -> None:
+        """Drop the record of `step`: its output turned out to be something else."""
+        (self.folder / f"{step}.json").unlink(missing_ok=True)
 
     def save(self, record: Record) -> None:
         """Write `record` in one rename."""
@@ -63,6 +72,7 @@ class Records:
             "version": record.version,
             "inputs": record.inputs,
             "output": record.output,
+            "finished": record.finished,
         }
         write_atomically(self.folder / f"{record.step}.json", json.dumps(document, indent=1).encode())
 
@@ -70,17 +80,25 @@ class Records:
 def write_atomically(path: Path, data: bytes) -> None:
     """Make `path` hold `data`, whole or not at all, whatever happens meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    partial = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        # With the rights that the user's umask gives, which mkstemp would not.
+        with partial.open("xb") as file:
             file.write(data)
-            os.fchmod(descriptor, 0o644)
             file.flush()
-            os.fsync(descriptor)
-        Path(name).replace(path)
+            os.fsync(file.fileno())
+        partial.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
+
+
+def holds(path: Path, text: str) -> bool:
+    """Whether the file is there and holds `text`."""
+    try:
+        return path.read_bytes() == text.encode()
+    except OSError:
+        return False
 
 
 def differences(before: Any, after: Any) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ from sagepack.errors import IntegrityError, UserError
 from sagepack.manifest import Manifest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sagepack.archive.reader import Verified
 
 
@@ -26,15 +29,15 @@ def verify_local(build: Build) -> Verified:
         UserError: there is no artifact.
         IntegrityError: naming the first member and offset that differ.
     """
-    found = reader.verify(build.work.archive, _manifest(build), name=_shown(build), progress=build.progress)
-    noted = build.work.archive_sha256.read_text(encoding="utf-8").split()
-    if noted[:1] != [found.sha256.value]:
-        raise IntegrityError(
-            f"the archive has sha256 {found.sha256.value}, the file beside it says {' '.join(noted) or 'nothing'}",
-            where=build.shown(build.work.archive_sha256),
-            fix="run `invoke package` again",
-        )
-    return found
+    with run.alone(build), _doubted(build):
+        found = reader.verify(build.work.archive, _manifest(build), name=_shown(build), progress=build.progress)
+        noted = _noted(build)
+        if noted != found.sha256.value:
+            raise IntegrityError(
+                f"the archive has sha256 {found.sha256.value}, the file beside it says {noted!r}",
+                where=build.shown(build.work.archive_sha256),
+            )
+        return found
 
 
 def verify_rebuild(build: Build) -> Verified:
@@ -64,18 +67,39 @@ def verify_rebuild(build: Build) -> Verified:
         )
         run.run(again)
         difference = reader.compare(build.work.archive, again.work.archive, Layout.of(build.manifest.members))
-    if difference:
-        raise IntegrityError(f"artifact and rebuild: {difference}", where=_shown(build))
+    with _doubted(build):
+        if difference:
+            raise IntegrityError(f"artifact and rebuild: {difference}", where=_shown(build))
     return found
 
 
+@contextmanager
+def _doubted(build: Build) -> Iterator[None]:
+    """An artifact that is not what it should be loses its record, so that `package` makes all of it anew."""
+    try:
+        yield
+    except IntegrityError as error:
+        build.records.forget("tar")
+        error.fix = "run `invoke package`: it writes the artifact anew"
+        raise
+
+
+def _noted(build: Build) -> str:
+    """The sum in the file beside the archive; empty if there is none."""
+    try:
+        text = build.work.archive_sha256.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return text.partition(" ")[0].strip()
+
+
 def _manifest(build: Build) -> Manifest:
-    path = build.work.dist / "manifest.json"
+    path = build.work.dist_manifest
     try:
         return Manifest.from_json(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise UserError("there is no artifact", where=build.shown(path), fix="run `invoke package` first") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, UserError) as error:
         raise IntegrityError(f"cannot read the manifest: {error}", where=build.shown(path)) from error
 
 

@@ -17,6 +17,7 @@ class Workspace:
 
         <root>/config/locks/<name>-<env>.lock.yaml    the lock (committed)
         <root>/dist/<name>/<env>/                     model.tar.gz, model.tar.gz.sha256, manifest.json
+        <root>/build/<name>-<env>.lock                held by the command that is at work
         <root>/build/<name>-<env>/records/<step>.json what each step did last
         <root>/build/<name>-<env>/stage/code/         the assembled code
         <root>/build/<name>-<env>/manifest.json       the manifest of the package to be
@@ -45,6 +46,11 @@ class Workspace:
         return (self.output or self.root) / "build" / f"{self.name}-{self.env}"
 
     @property
+    def running(self) -> Path:
+        """The lock file of a running command; beside the folder, so that `clean` can hold it."""
+        return self.build.with_name(f"{self.build.name}.lock")
+
+    @property
     def stage(self) -> Path:
         """The assembled files that are not model files, at their place in the package."""
         return self.build / "stage"
@@ -68,6 +74,11 @@ class Workspace:
     def archive_sha256(self) -> Path:
         """The archive's SHA-256, in the format of `sha256sum`."""
         return self.dist / f"{ARCHIVE}.sha256"
+
+    @property
+    def dist_manifest(self) -> Path:
+        """The manifest beside the archive."""
+        return self.dist / "manifest.json"
 
     @property
     def sandbox_hub_cache(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,6 +25,14 @@ _BAD_KEYS = {
 }
 _DENIED = {"AccessDenied", "AccessDeniedException", "AllAccessDisabled", "AuthorizationError"}
 _QUOTA = {"ResourceLimitExceeded", "LimitExceededException", "ServiceQuotaExceededException"}
+
+
+# botocore's `session_vars`: (key in the file, environment variable, default, conversion).
+_NO_CONFIGURATION = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
 
 
 @dataclass(frozen=True)
@@ -59,19 +68,18 @@ class Aws:
     @cached_property
     def _session(self) -> Any:
         import boto3
-        import botocore.exceptions
+        import botocore.session
 
-        try:
+        # The sandbox has nothing to do with the user's profiles, good or bad.
+        own = botocore.session.Session(session_vars=_NO_CONFIGURATION) if self.connection.endpoint_url else None
+        with _configured():
             return boto3.Session(
                 region_name=self.connection.region,
                 profile_name=self.connection.profile,
                 aws_access_key_id=self.connection.access_key,
                 aws_secret_access_key=self.connection.secret_key,
+                botocore_session=own,
             )
-        except botocore.exceptions.ProfileNotFound as error:
-            raise UserError(
-                str(error), where="aws.profile", fix="name a profile that `aws configure list-profiles` shows"
-            ) from error
 
     def client(self, service: str) -> Any:
         """The boto3 client of `service`, made once; clients are safe to share between threads."""
@@ -84,16 +92,41 @@ class Aws:
                 connect_timeout=10,
                 read_timeout=60,
                 s3={"addressing_style": "path"} if self.connection.endpoint_url else None,
+                proxies={} if self.connection.endpoint_url else None,
             )
-            self._clients[service] = self._session.client(
-                service, endpoint_url=self.connection.endpoint_url, config=config
-            )
+            with _configured():
+                self._clients[service] = self._session.client(
+                    service, endpoint_url=self.connection.endpoint_url, config=config
+                )
         return self._clients[service]
 
     def account(self) -> str:
         """The account id of the caller (sts:GetCallerIdentity)."""
         with translated("asking who the caller is"):
             return str(self.client("sts").get_caller_identity()["Account"])
+
+
+@contextmanager
+def _configured() -> Iterator[None]:
+    """Turn what boto3 finds wrong with the user's profiles and variables into errors of this program.
+
+    Raises:
+        UserError: a profile that does not exist, or a setting or file that cannot be read.
+    """
+    import botocore.exceptions
+
+    try:
+        yield
+    except botocore.exceptions.ProfileNotFound as error:
+        raise UserError(
+            str(error),
+            where="aws.profile or AWS_PROFILE",
+            fix="name a profile that `aws configure list-profiles` shows",
+        ) from error
+    except (botocore.exceptions.BotoCoreError, ValueError) as error:
+        raise UserError(
+            f"boto3 cannot be set up: {error}", where="~/.aws/config or AWS_*", fix="mend that file or variable"
+        ) from error
 
 
 def error_code(error: Exception) -> str:

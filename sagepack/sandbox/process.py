@@ -178,13 +178,13 @@ def _answers(sandbox: Sandbox) -> bool:
 
     A request over a bare socket, because importing an HTTP client takes longer than the question.
     """
-    address = urlsplit(sandbox.hub_url)
     request = f"GET /_sandbox/alive HTTP/1.1\r\nHost: sandbox\r\nX-Sandbox-Token: {sandbox.control}\r\n"
     try:
+        address = urlsplit(sandbox.hub_url)
         with socket.create_connection((address.hostname or "", address.port or 0), timeout=5) as connection:
             connection.sendall(f"{request}Connection: close\r\n\r\n".encode())
             answer = connection.makefile("rb").read()
-    except OSError:
+    except (OSError, ValueError):  # nobody there, or a damaged state file
         return False
     return answer.startswith(b"HTTP/1.1 200 ") and f'"pid": {sandbox.pid}'.encode() in answer
 

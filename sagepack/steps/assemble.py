@@ -11,6 +11,7 @@ from sagepack.plan import Fact
 from sagepack.store import Record
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from sagepack.assembly import Part
@@ -20,14 +21,9 @@ VERSION = 1
 
 
 def fact(build: Build) -> Fact:
-    """The stage holds the files that the record names, at their sizes."""
-    assembly = build.assembly
-    trouble = tuple(
-        f"{build.shown(build.work.stage / part.member.path)} is missing or of another size"
-        for part in assembly.parts
-        if not _of_size(build.work.stage / part.member.path, part.member.size)
-    )
-    return Fact(VERSION, dict(assembly.inputs), build.records.load("assemble"), trouble[:3])
+    """The stage holds the code as it is now: read, not remembered, since archive and bucket take it from there."""
+    trouble = tuple(f"{build.shown(path)} is missing or was changed" for path in _strange(build))
+    return Fact(VERSION, dict(build.assembly.inputs), build.records.load("assemble"), trouble[:3])
 
 
 def run(build: Build) -> None:
@@ -48,6 +44,27 @@ def run(build: Build) -> None:
     build.records.save(Record("assemble", VERSION, dict(assembly.inputs), {"bytes": assembly.size}))
 
 
+def staged(build: Build) -> dict[str, Path]:
+    """The staged files by their place in the package, each as the manifest says.
+
+    Raises:
+        UserError: something else than this program changed one since it was staged.
+    """
+    for path in _strange(build):
+        raise UserError("the staged file is missing or was changed", where=build.shown(path), fix="run it again")
+    return {part.member.path: build.work.stage / part.member.path for part in build.assembly.parts}
+
+
+def _strange(build: Build) -> Iterator[Path]:
+    for part in build.assembly.parts:
+        path = build.work.stage / part.member.path
+        try:
+            if hash_file(path) != part.member.digest:
+                yield path
+        except OSError:
+            yield path
+
+
 def _stage(part: Part, target: Path, where: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if part.file is None:
@@ -56,10 +73,3 @@ def _stage(part: Part, target: Path, where: str) -> None:
         shutil.copyfile(part.file, target)
     if hash_file(target) != part.member.digest:
         raise UserError("the file changed during the build", where=f"{where}: {part.member.path}", fix="run it again")
-
-
-def _of_size(path: Path, size: int) -> bool:
-    try:
-        return path.stat().st_size == size
-    except OSError:
-        return False

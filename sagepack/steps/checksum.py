@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sagepack.plan import Fact
-from sagepack.store import Record, write_atomically
+from sagepack.store import Record, holds, write_atomically
 
 if TYPE_CHECKING:
     from sagepack.build import Build
 
-VERSION = 1
+VERSION = 2
 
 
 def fact(build: Build) -> Fact:
@@ -18,7 +18,7 @@ def fact(build: Build) -> Fact:
     if build.answered is None:
         return Fact(VERSION)
     path = build.work.manifest
-    trouble = () if path.is_file() else (f"{build.shown(path)} is missing",)
+    trouble = () if holds(path, build.manifest.text()) else (f"{build.shown(path)} is missing or was changed",)
     return Fact(VERSION, _inputs(build), build.records.load("checksum"), trouble)
 
 
@@ -35,7 +35,4 @@ def run(build: Build) -> None:
 
 
 def _inputs(build: Build) -> dict[str, Any]:
-    return {
-        "model": {file.path: str(file.digest) for file in build.require_lock().files},
-        "code": build.assembly.inputs,
-    }
+    return {**{file.path: str(file.digest) for file in build.require_lock().files}, **build.assembly.inputs}

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from sagepack.errors import IntegrityError
 from sagepack.plan import Fact
-from sagepack.store import Record, write_atomically
+from sagepack.steps.assemble import staged
+from sagepack.store import Record, holds, write_atomically
 from sagepack.units import amount
 
 if TYPE_CHECKING:
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
 
     from sagepack.archive.source import Source, Written
     from sagepack.build import Build
+    from sagepack.manifest import Member
 
-VERSION = 1
+VERSION = 2
 
 
 def fact(build: Build) -> Fact:
@@ -37,43 +39,59 @@ def run(build: Build) -> None:
     from sagepack.archive import writer
     from sagepack.archive.source import Previous, Written
 
-    record = build.records.load("tar")
+    files = sources(build)
+    record = build.records.begin("tar")
     before = Written.from_json(record.output["written"]) if record and "written" in record.output else None
     previous = Previous(build.work.archive, before) if before else None
-    written = writer.write(sources(build), build.work.archive, progress=build.progress, previous=previous)
+    written = writer.write(files, build.work.archive, progress=build.progress, previous=previous)
     _check(build, written)
     if written.reused:
         build.progress.note(f"tar: {amount(written.reused)} of {amount(written.size)} taken over from the last archive")
-    line = f"{written.sha256.value}  {build.work.archive.name}\n"
-    write_atomically(build.work.archive_sha256, line.encode())
-    write_atomically(build.work.dist / "manifest.json", build.manifest.text().encode())
-    build.records.save(Record("tar", VERSION, _inputs(build), {"size": written.size, "written": written.to_json()}))
+    write_atomically(build.work.archive_sha256, sum_line(build, written.sha256.value).encode())
+    write_atomically(build.work.dist_manifest, build.manifest.text().encode())
+    output = {"size": written.size, "sha256": written.sha256.value, "written": written.to_json()}
+    build.records.save(Record("tar", VERSION, _inputs(build), output))
 
 
 def sources(build: Build) -> list[Source]:
     """The files of the package, with the digests that are vouched for.
 
-    A model file whose digest is no longer trusted (touched since it was hashed) is hashed again while it is written.
+    Staged code is hashed here. A model file whose digest is no longer trusted (touched since it was hashed) is hashed
+    again while it is written.
     """
     from sagepack.archive.source import Source
 
+    files = files_of(build)
     return [
         Source(
             member.path,
             member.size,
             member.executable,
-            file,
-            member.digest if build.trust.get(file) == member.digest else None,
+            files[member.path],
+            member.digest if is_known(build, member, files[member.path]) else None,
         )
-        for member, file in ((member, file_of(build, member.path)) for member in build.manifest.members)
+        for member in build.manifest.members
     ]
 
 
-def file_of(build: Build, path: str) -> Path:
-    """Where the content of a member lies on this disk: in the stage, or in the cache."""
-    if path in build.assembly.inputs:
-        return build.work.stage / path
-    return build.cache.snapshot(build.require_lock().commit, path)
+def files_of(build: Build) -> dict[str, Path]:
+    """Where the content of each member lies on this disk: in the stage, checked, or in the cache.
+
+    Raises:
+        UserError: the stage was changed.
+    """
+    lock = build.require_lock()
+    return {file.path: build.cache.snapshot(lock.commit, file.path) for file in lock.files} | staged(build)
+
+
+def is_known(build: Build, member: Member, file: Path) -> bool:
+    """Whether `file` surely holds what the manifest says of `member`."""
+    return member.path in build.assembly.inputs or build.trust.get(file) == member.digest
+
+
+def sum_line(build: Build, sha256: str) -> str:
+    """The text of `model.tar.gz.sha256`, as `sha256sum` writes it."""
+    return f"{sha256}  {build.work.archive.name}\n"
 
 
 def _check(build: Build, written: Written) -> None:
@@ -82,7 +100,7 @@ def _check(build: Build, written: Written) -> None:
             build.work.archive.unlink()
             raise IntegrityError(
                 f"the file has {content.digest}, the manifest says {member.digest}",
-                where=str(file_of(build, member.path)),
+                where=str(build.cache.snapshot(build.require_lock().commit, member.path)),
                 fix="run it again: the file is fetched anew",
             )
 
@@ -93,13 +111,16 @@ def _inputs(build: Build) -> dict[str, Any]:
 
 
 def _trouble(build: Build, output: dict[str, Any]) -> tuple[str, ...]:
-    for path, size in (
-        (build.work.archive, output.get("size")),
-        (build.work.archive_sha256, None),
-        (build.work.dist / "manifest.json", None),
-    ):
-        if not path.is_file():
-            return (f"{build.shown(path)} is missing",)
-        if size is not None and path.stat().st_size != size:
-            return (f"{build.shown(path)} has {path.stat().st_size} bytes, not {size}",)
-    return ()
+    try:
+        size = build.work.archive.stat().st_size
+    except OSError:
+        return (f"{build.shown(build.work.archive)} is missing",)
+    if size != output.get("size"):
+        return (f"{build.shown(build.work.archive)} has {size} bytes, not {output.get('size')}",)
+    beside = {
+        build.work.archive_sha256: sum_line(build, str(output.get("sha256"))),
+        build.work.dist_manifest: build.manifest.text(),
+    }
+    return tuple(
+        f"{build.shown(path)} is missing or was changed" for path, text in beside.items() if not holds(path, text)
+    )

@@ -10,7 +10,7 @@ from sagepack.publish.observe import check_bucket
 from sagepack.publish.provenance import statement
 from sagepack.publish.publisher import publish
 from sagepack.publish.sources import HubFiles, LocalFiles, Source
-from sagepack.steps.tar import file_of
+from sagepack.steps.tar import files_of, is_known
 from sagepack.units import amount
 
 if TYPE_CHECKING:
@@ -59,11 +59,11 @@ def run(build: Build) -> None:
 
 def sources(build: Build) -> list[Source]:
     """Where contents may come from: files of this disk that are as their digests say, then the Hub."""
-    lock = build.require_lock()
+    lock, files = build.require_lock(), files_of(build)
     local = {
-        member.digest: file
-        for member, file in ((member, file_of(build, member.path)) for member in build.manifest.members)
-        if member.path in build.assembly.inputs or build.trust.get(file) == member.digest
+        member.digest: files[member.path]
+        for member in build.manifest.members
+        if is_known(build, member, files[member.path])
     }
     read = partial(build.services.hub.open, lock.model, lock.commit)
     return [LocalFiles(local), HubFiles(read, {file.digest: file.path for file in lock.files})]

@@ -25,6 +25,8 @@ import jsonschema
 import pytest
 from invoke.program import Program
 
+from sagepack import sandbox
+
 REPOSITORY = Path(__file__).parents[2]
 INVOKE = (sys.executable, "-m", "invoke")
 
@@ -195,6 +197,109 @@ def test_a_lost_output_is_made_again_with_the_same_bytes(packaged: Project) -> N
     packaged.archive.write_bytes(b"short")
     assert packaged.runs("package") == ["tar"]
     assert packaged.sha256() == before
+
+
+@pytest.mark.parametrize("name", ["model.tar.gz.sha256", "manifest.json"])
+@pytest.mark.parametrize("text", ["", "}{", "[1]", None])
+def test_a_damaged_file_beside_the_archive_is_written_anew(packaged: Project, name: str, text: str | None) -> None:
+    path = packaged.archive.with_name(name)
+    before = path.read_text()
+    path.unlink() if text is None else path.write_text(text)
+    packaged.invoke("verify", code=None)
+    assert packaged.runs("package") == ["tar"]
+    assert path.read_text() == before
+    packaged.invoke("verify")
+
+
+def flip(path: Path, offset: int) -> None:
+    """Change one byte and not the size."""
+    data = bytearray(path.read_bytes())
+    data[offset] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_changed_staged_file_is_staged_again_and_never_published(packaged: Project) -> None:
+    before = packaged.sha256()
+    staged = packaged.root / "build" / "svd-local" / "stage" / "code" / "inference.py"
+    flip(staged, 20)
+    assert packaged.runs("plan", "--to", "upload", code=2)[:1] == ["assemble"]
+    assert packaged.runs("package") == ["assemble"]
+    flip(staged, 20)
+    packaged.archive.unlink()
+    assert packaged.runs("package") == ["assemble", "tar"]
+    assert packaged.sha256() == before
+
+
+def test_what_verify_refuses_the_next_package_mends(packaged: Project) -> None:
+    before = packaged.sha256()
+    flip(packaged.archive, 100_000)
+    assert "invoke package" in packaged.invoke("verify", code=4).stderr
+    assert packaged.runs("package") == ["tar"]
+    assert packaged.sha256() == before
+
+
+def test_an_edit_taken_back_after_an_interrupt_leaves_no_other_archive(packaged: Project) -> None:
+    before = packaged.sha256()
+    code = packaged.root / "inference_code" / "svd" / "inference.py"
+    kept = code.read_bytes()
+    flip(code, 4)  # of the docstring
+    with mock.patch("sagepack.steps.tar.write_atomically", side_effect=KeyboardInterrupt):
+        assert "the same command continues" in packaged.invoke("package", code=130).stderr
+    assert packaged.sha256() != before
+    code.write_bytes(kept)
+    assert "its last run did not finish" in packaged.invoke("package").stderr
+    assert packaged.sha256() == before
+
+
+def test_a_damaged_lock_is_refused_and_made_anew_on_request(packaged: Project) -> None:
+    lock = packaged.root / "config" / "locks" / "svd-local.lock.yaml"
+    before = lock.read_text()
+    lock.write_text("[1]")
+    assert "lock --update" in packaged.invoke("package", code=1).stderr
+    packaged.invoke("lock", "--update")
+    assert lock.read_text() == before
+
+
+def test_in_the_sandbox_the_users_own_settings_neither_matter_nor_show(packaged: Project) -> None:
+    strange = {
+        "AWS_PROFILE": "nobody",
+        "AWS_CONFIG_FILE": "/etc/passwd",
+        "AWS_ACCESS_KEY_ID": "AKIAUSERSOWNKEY",
+        "AWS_SECRET_ACCESS_KEY": "users-own-secret",
+        "AWS_SESSION_TOKEN": "users-own-session",
+        "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9",
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "http_proxy": "http://127.0.0.1:9",
+        "ALL_PROXY": "http://127.0.0.1:9",
+        "HF_TOKEN": "hf_usersown",
+    }
+    with mock.patch.dict(packaged.environment, strange):
+        for words in (("lock", "--update"), ("upload",), ("doctor",)):
+            ran = packaged.invoke(*words)
+            assert not any(word in ran.stdout + ran.stderr for word in ("usersown", "users-own", "USERSOWN"))
+    for path in (packaged.root / "build").rglob("*"):
+        if path.is_file() and path.suffix in ("", ".json"):
+            assert not any(word in path.read_bytes() for word in (b"usersown", b"users-own", b"USERSOWN"))
+
+
+def test_a_profile_that_does_not_exist_is_told_as_such(project: Project) -> None:
+    with mock.patch.dict(project.environment, {"AWS_PROFILE": "nobody"}):
+        told = project.invoke("doctor", "--env", "prod", code=1).stderr
+    assert "nobody" in told
+    assert "list-profiles" in told
+
+
+def test_a_failure_with_json_is_one_document(project: Project) -> None:
+    for words in (("package", "--env", "prd"), ("predict", "--timeout", "soon"), ("gc", "--older-than", "-1")):
+        assert project.json(*words, code=1)["error"]["exit_code"] == 1
+
+
+def test_a_damaged_state_file_of_the_sandbox_is_a_sandbox_that_does_not_run(tmp_path: Path) -> None:
+    state = {"hub_url": "http://127.0.0.1:x", "aws_url": "http://127.0.0.1:1", "pid": 1, "control": "c"}
+    path = tmp_path / "build" / "sandbox" / "state.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(state))
+    assert sandbox.status(tmp_path) is None
 
 
 def test_without_any_local_state_the_same_bytes_come_again(packaged: Project) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,8 +47,10 @@ def test_a_manifest_reads_back_from_its_document() -> None:
     assert Manifest.from_json(manifest.to_json()) == manifest
 
 
-@pytest.mark.parametrize("document", [{}, {"version": 2}, {"version": 1}, {"version": 1, "members": [{"path": "a"}]}])
-def test_what_is_no_manifest_is_refused(document: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "document", [[], "a", {}, {"version": 2}, {"version": 1}, {"version": 1, "members": [{"path": "a"}]}]
+)
+def test_what_is_no_manifest_is_refused(document: Any) -> None:
     with pytest.raises(UserError, match="manifest"):
         Manifest.from_json(document)
 

@@ -56,6 +56,7 @@ def test_an_edit_of_the_code_runs_assemble_checksum_and_tar_and_nothing_else() -
     ("fact", "reasons"),
     [
         (Fact(1, SAME), ("it has not run yet",)),
+        (Fact(1, SAME, Record("tar", 1, SAME, {}, finished=False)), ("its last run did not finish",)),
         (Fact(2, SAME, recorded("tar")), ("the step's own code changed (version 1 to 2)",)),
         (Fact(1, {}, recorded("tar")), ("code is gone",)),
         (Fact(1, {**SAME, "format": 2}, recorded("tar")), ("format is new",)),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sagepack.errors import UserError
 from sagepack.plan import Action
-from sagepack.report import Terminal, contents_table, table
+from sagepack.report import Terminal, contents_table, say, table, write_out
 from sagepack.units import amount, duration
 
 
@@ -61,3 +65,36 @@ def test_a_log_gets_plain_lines_on_stderr_and_nothing_on_stdout(capsys: pytest.C
     assert out == ""
     assert err.splitlines()[0] == "hello"
     assert err.splitlines()[1].startswith("tar: 2.0 KiB in ")
+
+
+def broken_pipe() -> int:
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    with os.fdopen(broken_pipe(), "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        write_out("text")
+        write_out("more")
+    with os.fdopen(broken_pipe(), "w", buffering=1) as pipe:
+        monkeypatch.setattr(sys, "stderr", pipe)
+        Terminal().note("text")
+        monkeypatch.undo()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), pipe.fileno())
+
+
+def test_closed_streams_are_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    write_out("text")
+    say("text")
+    Terminal().note("text")
+
+
+def test_a_result_that_cannot_be_printed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        monkeypatch.setattr(sys, "stdout", full)
+        with pytest.raises(UserError, match="cannot be printed: No space left"):
+            write_out("text")

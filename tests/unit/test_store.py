@@ -43,6 +43,28 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path, monkeyp
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
 
 
+def test_what_is_written_is_as_readable_as_the_umask_says(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_atomically(tmp_path / "f", b"x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "f").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_step_that_began_and_did_not_end_has_no_valid_record(tmp_path: Path) -> None:
+    records, record = Records(tmp_path), Record("tar", 1, {"a": 1}, {"size": 1})
+    assert records.begin("tar") is None
+    records.save(record)
+    assert records.begin("tar") == record
+    begun = records.load("tar")
+    assert begun is not None
+    assert (begun.finished, begun.output) == (False, record.output)
+    records.forget("tar")
+    records.forget("tar")
+    assert records.load("tar") is None
+
+
 @given(JSON, JSON)
 def test_there_are_differences_exactly_between_unequal_documents(before: object, after: object) -> None:
     # Python's 1 == True is not JSON's; the law is about documents that Python calls equal.
