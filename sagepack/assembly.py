@@ -111,8 +111,20 @@ def _files(folder: Path, where: str) -> Iterator[str]:
             if name in _JUNK_NAMES or name.startswith("._") or name.endswith(_JUNK_SUFFIXES):
                 continue
             relative = (here / name).relative_to(folder).as_posix()
+            if not _is_unicode(relative):
+                raise UserError(
+                    "the name is not UTF-8", where=f"{where}/{ascii(relative)[1:-1]}", fix="rename the file"
+                )
             _check_file(here / name, inside, f"{where}/{relative}")
             yield relative
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_file(path: Path, inside: Path, shown: str) -> None:
@@ -131,8 +143,11 @@ def _part(folder: Path, relative: str, where: str) -> Part:
     try:
         status = path.stat()
         digest = hash_file(path)
+        after = path.stat()
     except OSError as error:
         raise UserError(f"cannot read it: {error.strerror}", where=f"{where}/{relative}") from error
+    if (status.st_size, status.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise UserError("the file changed while it was read", where=f"{where}/{relative}", fix="run it again")
     executable = bool(status.st_mode & stat.S_IXUSR)
     return Part(Member(CODE + relative, status.st_size, digest, executable), file=path)
 

@@ -157,8 +157,17 @@ def _remove(root: Path, folders: Sequence[Path]) -> list[str]:
     """Remove what of `folders` exists, and name it."""
     there = [folder for folder in folders if folder.exists()]
     for folder in there:
-        shutil.rmtree(folder)
+        _remove_one(folder)
     return [str(folder.relative_to(root)) for folder in there]
+
+
+def _remove_one(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:  # another command was faster with a part of it: look again
+        shutil.rmtree(folder, ignore_errors=True)
+    except OSError as error:
+        raise UserError(f"cannot be removed: {error}", where=str(folder), fix="remove it by hand") from error
 
 
 def _request(build: Build, source: str) -> tuple[bytes | Path, str | None]:

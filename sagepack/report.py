@@ -71,7 +71,8 @@ def write_out(text: str) -> None:
     if sys.stdout is None:  # closed by the caller
         return
     try:
-        sys.stdout.write(f"{text}\n")
+        coding = sys.stdout.encoding or "utf-8"
+        sys.stdout.write(f"{text}\n".encode(coding, "backslashreplace").decode(coding))
         sys.stdout.flush()
     except BrokenPipeError:
         _give_up_stdout()

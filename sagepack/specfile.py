@@ -104,9 +104,7 @@ def _file(path: Path, number: int, root: Path, problems: list[Problem]) -> Node:
         return empty
     if node is None or node.value is None:
         if number == 0:
-            problems.append(
-                Problem(str(at(0, 0)), "", "the spec is empty", "`invoke new NAME` makes one to start from")
-            )
+            problems.append(Problem(str(at(0, 0)), "", "the spec is empty", "copy config/svd.yaml to start from"))
         return empty
     if not isinstance(node.value, dict):
         problems.append(Problem(str(node.place), "", f"this is {kind(node.value)}, not a map of keys and values"))

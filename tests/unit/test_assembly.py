@@ -45,6 +45,22 @@ def test_what_tools_leave_behind_is_no_part_of_a_program(folder: Path, junk: str
     assert paths(folder) == ["code/helpers/images.py", "code/inference.py"]
 
 
+def test_a_name_that_is_not_unicode_is_refused(folder: Path) -> None:
+    (folder / os.fsdecode(b"a\xff.py")).write_text("")
+    with pytest.raises(UserError, match="not UTF-8"):
+        paths(folder)
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def edited(path: Path) -> Digest:
+        path.write_text("longer than before\n")
+        return Digest.sha256(b"")
+
+    monkeypatch.setattr("sagepack.assembly.hash_file", edited)
+    with pytest.raises(UserError, match="changed while it was read"):
+        paths(folder)
+
+
 def test_requirements_of_the_spec_become_a_file(folder: Path) -> None:
     parts = assemble(folder, ("av==1.0", "x==2"), "code").parts
     assert parts[-1].member.path == "code/requirements.txt"

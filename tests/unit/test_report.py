@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -83,6 +84,13 @@ def test_a_reader_that_has_seen_enough_is_no_failure(monkeypatch: pytest.MonkeyP
         Terminal().note("text")
         monkeypatch.undo()
         os.dup2(os.open(os.devnull, os.O_WRONLY), pipe.fileno())
+
+
+def test_a_result_is_printed_whatever_the_terminal_can_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="ascii"))
+    write_out("a ü \udcff")
+    assert shown.getvalue() == b"a \\xfc \\udcff\n"
 
 
 def test_closed_streams_are_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
