@@ -67,7 +67,6 @@ def reconcile(aws: Aws, deployment: Deployment, progress: Progress, pace: Pace |
         if change.kind == "foreign":
             fix = "choose another endpoint.name; to take the endpoint over, give it this spec's tags first"
             raise UserError(change.reason, where=observed.arn, fix=fix)
-        progress.note(f"{change.kind}: {change.reason}")
     if changes:
         observed = _finish_pending(aws, deployment, observed, progress, pace)
         _converge(aws, deployment, observed, progress, pace)
