@@ -230,7 +230,7 @@ def test_an_interrupted_wait_goes_on_with_the_same_command(session: Session, san
     reconcile(session.aws, value, progress, PACE)
     assert session.writes == []
     assert session.endpoint()["EndpointStatus"] == "InService"
-    assert "wait: endpoint is Creating" in progress.text
+    assert f"endpoint {value.name}: Creating" in progress.text
 
 
 def test_an_interrupted_update_is_judged_by_the_next_command(session: Session, sandbox: Service) -> None:
