@@ -31,6 +31,7 @@ _HELP = {
     "yes": "do not ask before something is removed",
     "locked": "fail instead of making or refreshing the lock (for CI)",
     "update": "resolve again even if the lock answers the spec",
+    "connections": "most connections to the Hub at once (default 8)",
     "stream": "publish from the Hub to S3 without the model on this disk",
     "to": "the step to plan for, or package",
     "rebuild": "build again from nothing and compare the bytes",
@@ -94,7 +95,7 @@ def plan(options: Options, *, to: str) -> int:
     return commands.plan(options, to)
 
 
-@_command(locked=False)
+@_command(locked=False, connections="8")
 def download(options: Options) -> int:
     """Fetch the model's files into the Hugging Face cache, every byte checked against the lock."""
     return commands.reach(options, "download")
@@ -112,25 +113,25 @@ def checksum(options: Options) -> int:
     return commands.reach(options, "checksum")
 
 
-@_command(locked=False)
+@_command(locked=False, connections="8")
 def tar(options: Options) -> int:
     """Write dist/<name>/<env>/model.tar.gz (the same as `package`)."""
     return commands.reach(options, "tar")
 
 
-@_command(locked=False)
+@_command(locked=False, connections="8")
 def package(options: Options) -> int:
     """Everything up to dist/<name>/<env>/model.tar.gz, its .sha256 and manifest.json."""
     return commands.reach(options, "package")
 
 
-@_command(locked=False, stream=False)
+@_command(locked=False, stream=False, connections="8")
 def upload(options: Options) -> int:
     """Publish the package under its content-addressed key; sends only what S3 lacks."""
     return commands.reach(options, "upload")
 
 
-@_command(locked=False, stream=False)
+@_command(locked=False, stream=False, connections="8")
 def deploy(options: Options) -> int:
     """Publish, then make the endpoint what the spec says, and wait until it is."""
     return commands.reach(options, "deploy")

@@ -37,6 +37,7 @@ class Build:
         progress: where the steps report to.
         locked: refuse to make or refresh the lock.
         stream: publish from the Hub to S3 without the model on this disk.
+        connections: most connections to the Hub at once.
     """
 
     def __init__(
@@ -50,9 +51,10 @@ class Build:
         *,
         locked: bool = False,
         stream: bool = False,
+        connections: int = 8,
     ) -> None:
         self.spec, self.work, self.goal, self.progress = spec, work, goal, progress
-        self.hub_cache, self.locked, self.stream = hub_cache, locked, stream
+        self.hub_cache, self.locked, self.stream, self.connections = hub_cache, locked, stream, connections
         self.records = store.Records(work.build / "records")
         self.connect = connect
 

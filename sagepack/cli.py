@@ -148,6 +148,7 @@ def open_build(options: Options, goal: str, *, branch_allowed: bool = False) -> 
         progress,
         locked=options.locked,
         stream=options.stream,
+        connections=number(options.connections, "--connections", 64),
     )
 
 

@@ -22,6 +22,7 @@ class Options:
         yes: do not ask before something is destroyed.
         locked: refuse to make or refresh the lock.
         stream: publish from the Hub to S3 without the model on this disk.
+        connections: most connections to the Hub at once, a whole number as text.
         debug: show tracebacks.
     """
 
@@ -33,4 +34,5 @@ class Options:
     yes: bool = False
     locked: bool = False
     stream: bool = False
+    connections: str = "8"
     debug: bool = False

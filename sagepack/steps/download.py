@@ -44,7 +44,15 @@ def run(build: Build) -> None:
     from sagepack.fetch.download import download
 
     lock = build.require_lock()
-    download(build.services.hub, lock.model, lock.commit, build.wanted, trust=build.trust, progress=build.progress)
+    download(
+        build.services.hub,
+        lock.model,
+        lock.commit,
+        build.wanted,
+        connections=build.connections,
+        trust=build.trust,
+        progress=build.progress,
+    )
 
 
 def _told(files: Sequence[LockedFile], how: str, todo: str) -> tuple[str, ...]:

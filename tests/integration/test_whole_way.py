@@ -403,6 +403,8 @@ def test_killed_at_any_moment_the_same_command_finishes(packaged: Project) -> No
         (("package", "--config", "config/nothing.yaml"), "config/nothing.yaml"),
         (("package", "--set", "endpoint.instanse_type=ml.g5.xlarge"), "instance_type"),
         (("package", "--set", "nonsense"), "key=value"),
+        (("download", "--connections", "0"), "--connections"),
+        (("package", "--connections", "many"), "whole number from 1 to 64"),
         (("validate", "--set", "environment.HF_MODEL_ID=a/b"), "HF_MODEL_ID"),
     ],
 )
