@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sagepack import assembly, store
 from sagepack.errors import UserError
@@ -133,7 +133,3 @@ class Build:
     def shown(self, path: Path) -> str:
         """`path` as messages show it."""
         return self.work.shown(path)
-
-    def differences(self, before: dict[str, Any], after: dict[str, Any]) -> tuple[str, ...]:
-        """What changed between two documents of inputs."""
-        return store.differences(before, after)

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sagepack.errors import Problem, SpecError
-from sagepack.lock import COMMIT
 from sagepack.rules import Facts, Finding, findings, secrets
-from sagepack.rules import code as code_rules
 from sagepack.rules.secrets import safe
 from sagepack.words import did_you_mean, kind, one_of
 
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sagepack.document import Document, KeyPath
-    from sagepack.spec import Spec
 
 SCHEMA = Path(__file__).resolve().parent.parent / "schemas" / "spec.schema.json"
 # What a spec must have when its overlays are laid upon it. The schema asks less, since it judges files one by one.
@@ -76,25 +73,6 @@ def check(document: Document, root: Path, *, branch_allowed: bool = False) -> tu
     return _verdict(
         document, [*secrets.check(facts), *_schema_findings(document), *_missing(document), *findings(facts)]
     )
-
-
-def check_files(document: Document, root: Path) -> tuple[Problem, ...]:
-    """Judge again what depends on files beside the spec: the folder of inference code and the sample.
-
-    Quick, for a document that `check` has passed before.
-
-    Returns:
-        Warnings.
-
-    Raises:
-        SpecError: all that is wrong.
-    """
-    return _verdict(document, list(code_rules.check(Facts(document.data, root))))
-
-
-def revision_is_commit(spec: Spec) -> bool:
-    """Whether the model's revision is a commit, as every task but `lock` demands."""
-    return bool(COMMIT.fullmatch(spec.model.revision))
 
 
 def _verdict(document: Document, found: list[Finding]) -> tuple[Problem, ...]:

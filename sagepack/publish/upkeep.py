@@ -1,17 +1,15 @@
-"""Keeping a target tidy: uploads that nobody continues, and pointers to a package that is to be deleted."""
+"""Keeping a target tidy: uploads that nobody continues."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
-from sagepack.publish.index import Files, Index, Pointer
-from sagepack.publish.keys import ARCHIVE, index_name, package_folder, pointer
+from sagepack.publish.keys import package_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
-    from sagepack.digest import Digest
     from sagepack.remote.s3 import S3, Location, Upload
 
 
@@ -36,41 +34,6 @@ def abort_stale(store: S3, uploads: Iterable[Upload]) -> int:
         store.abort(upload)
         count += 1
     return count
-
-
-def repoint(store: S3, target: Location, doomed: str, kept: Sequence[str], layout: str = ARCHIVE) -> int:
-    """Make the pointers to a package that is to be deleted lead to another that is kept; how many were changed.
-
-    Pointers whose content no kept package holds are deleted. Do this before the package itself is deleted.
-
-    Args:
-        store: S3.
-        target: the target.
-        doomed: path of the package (`name/digest`), relative to the target.
-        kept: paths of packages that stay, the best first.
-        layout: whose pointers.
-    """
-    contents = [_contents(store, target, path, layout) for path in kept]
-    changed = 0
-    for digest in _contents(store, target, doomed, layout):
-        location = pointer(target, digest, layout)
-        found = Pointer.parse(store.read(location))
-        if found is None or found.package != doomed:
-            continue
-        holder = next((path for path, held in zip(kept, contents, strict=True) if digest in held), None)
-        if holder is None:
-            store.delete(location)
-        else:
-            store.put(location, Pointer(digest, holder).text())
-        changed += 1
-    return changed
-
-
-def _contents(store: S3, target: Location, path: str, layout: str) -> set[Digest]:
-    folder = package_folder(target, path)
-    data = store.read(folder.child(index_name(layout))) if folder else None
-    parsed = Index.parse(data) if layout == ARCHIVE else Files.parse(data)
-    return {member.digest for member in parsed.manifest.members} if parsed else set()
 
 
 def _ours(target: Location, location: Location) -> bool:

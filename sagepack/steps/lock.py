@@ -8,7 +8,7 @@ from sagepack.digest import Digest
 from sagepack.errors import UserError
 from sagepack.lock import asked_of
 from sagepack.plan import Fact
-from sagepack.store import Record, write_atomically
+from sagepack.store import Record, differences, write_atomically
 
 if TYPE_CHECKING:
     from sagepack.build import Build
@@ -26,7 +26,7 @@ def fact(build: Build) -> Fact:
         trouble = ()
     else:
         record = build.records.load("lock")
-        changed = build.differences(record.inputs, inputs) if record else ()
+        changed = differences(record.inputs, inputs) if record else ()
         trouble = changed or ("the spec asks for something else than the lock holds",)
     done = f"{build.shown(build.work.lock)} answers the spec"
     return Fact(VERSION, inputs, trouble=trouble, observed=True, done=done)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sagepack.plan import Fact
 from sagepack.publish.observe import check_bucket
 from sagepack.publish.provenance import statement
-from sagepack.publish.publisher import publish
+from sagepack.publish.publisher import already_sent, publish
 from sagepack.publish.sources import HubFiles, LocalFiles, Source
 from sagepack.steps.tar import files_of, is_known
 from sagepack.units import amount
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sagepack.build import Build
 
 VERSION = 1
+_JOURNALS = "upload"
 
 
 def fact(build: Build) -> Fact:
@@ -26,15 +27,19 @@ def fact(build: Build) -> Fact:
     check_bucket(build.services.store, build.services.package.target, build.spec.aws.region)
     plan = build.services.upload_plan
     trouble: tuple[str, ...] = ()
+    before = already_sent(plan, build.work.build / _JOURNALS)
+    send = max(0, plan.sent_bytes - before)
     if not plan.done:
         head = (
             "the archive is there, but not all that belongs to it" if plan.observation.head else "S3 lacks the package"
         )
-        trouble = (f"{head}: {amount(plan.sent_bytes)} to send, {amount(plan.copied_bytes)} copied within S3",)
+        trouble = (f"{head}: {amount(send)} to send, {amount(plan.copied_bytes)} copied within S3",)
+        if before:
+            trouble += (f"an interrupted upload goes on: {amount(before)} were sent before",)
     lacking = sum(file.size for file in build.services.lacking) if build.services.streamed else 0
     inputs = {"uri": plan.uri}
     done = f"{plan.uri} is published"
-    return Fact(VERSION, inputs, trouble=trouble, observed=True, fetch=lacking, send=plan.sent_bytes, done=done)
+    return Fact(VERSION, inputs, trouble=trouble, observed=True, fetch=lacking, send=send, done=done)
 
 
 def run(build: Build) -> None:
@@ -49,7 +54,7 @@ def run(build: Build) -> None:
         build.services.store,
         build.services.upload_plan,
         sources(build),
-        build.work.build / "upload",
+        build.work.build / _JOURNALS,
         provenance=statement(build.spec, build.require_lock(), build.manifest),
         progress=build.progress,
     )

@@ -183,6 +183,14 @@ def test_a_branch_is_refused_by_everything_but_lock(project: Project) -> None:
     lock.write_text(before)
 
 
+def test_a_spec_that_passed_is_judged_again_when_the_files_beside_it_change(packaged: Project) -> None:
+    stray = packaged.root / "inference_code" / "svd" / "__init__.py"
+    stray.touch()
+    assert "__init__.py" in packaged.invoke("package", code=1).stderr
+    stray.unlink()
+    packaged.invoke("package")
+
+
 def test_a_locked_run_refuses_to_change_the_lock(packaged: Project) -> None:
     packaged.invoke("package", "--locked")
     told = packaged.invoke("package", "--locked", "--set", "model.exclude=[LICENSE.md]", code=1).stderr

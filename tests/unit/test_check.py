@@ -20,7 +20,6 @@ def test_the_shipped_specs_are_valid_everywhere(name: str, env: str) -> None:
     told = [problem.key for problem in check.check(document, ROOT)]
     # The shipped accounts are examples; that is the one thing to say of them.
     assert told == ([] if env == "local" else ["aws.account"])
-    assert check.revision_is_commit(document.spec())
 
 
 def test_a_small_spec_is_valid_without_a_word(tmp_path: Path) -> None:
@@ -116,7 +115,6 @@ def test_a_branch_or_tag_is_for_lock_alone(tmp_path: Path, revision: str) -> Non
     (problem,) = errors(tmp_path, [f"model.revision={revision}"])
     assert "a build takes a commit of 40 hex digits" in problem.message
     assert errors(tmp_path, [f"model.revision={revision}"], branch_allowed=True) == []
-    assert not check.revision_is_commit(load(tmp_path, [f"model.revision={revision}"]).spec())
 
 
 @pytest.mark.parametrize("revision", ["a b", "..", "a:b", "x~1", "-/", "a\\b", COMMIT.upper()])
@@ -156,12 +154,12 @@ def test_a_spec_wrong_everywhere_is_still_judged(tmp_path: Path) -> None:
         assert errors(tmp_path, lists)
 
 
-def test_files_beside_the_spec_are_judged_by_themselves(tmp_path: Path) -> None:
+def test_files_beside_the_spec_are_judged_too(tmp_path: Path) -> None:
     document = load(tmp_path)
-    assert check.check_files(document, tmp_path) == ()
+    assert check.check(document, tmp_path) == ()
     (tmp_path / "code_of" / "toy" / "__init__.py").touch()
     with pytest.raises(SpecError, match=r"config/toy.yaml:6:9: code.path: __init__.py"):
-        check.check_files(document, tmp_path)
+        check.check(document, tmp_path)
 
 
 def test_the_tag_of_the_small_spec_is_one_that_exists() -> None:

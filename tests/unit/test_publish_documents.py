@@ -29,7 +29,7 @@ from sagepack.publish.provenance import statement
 from sagepack.publish.render import Stretch
 from sagepack.publish.sources import framed_offset, plain_views
 from sagepack.publish.sums import ContentSums, Plain, Sums, archive_sums
-from sagepack.publish.upkeep import repoint, stale_uploads
+from sagepack.publish.upkeep import stale_uploads
 from sagepack.remote.s3 import S3, Location, Seen, Upload
 from sagepack.spec import Spec
 from tests.fakes3 import EPOCH, FakeS3
@@ -289,22 +289,3 @@ def test_only_old_uploads_of_this_program_are_stale() -> None:
     later = EPOCH + timedelta(days=2)
     assert [u.location.key for u in stale_uploads(s3, TARGET, timedelta(days=1), later)] == ours
     assert stale_uploads(s3, TARGET, timedelta(days=3), later) == []
-
-
-def test_pointers_to_a_package_that_goes_lead_to_one_that_stays() -> None:
-    store = FakeS3(1)
-    s3 = cast("S3", store)
-    old, new = index_of({"a": b"shared", "b": b"gone"}), index_of({"a": b"shared"})
-    paths = {}
-    for index in (old, new):
-        package = Package(TARGET, "svd", index.manifest.digest)
-        store.put(package.index, index.text())
-        paths[index.manifest.digest] = package.path
-    doomed, kept = paths[old.manifest.digest], paths[new.manifest.digest]
-    shared, gone = Digest.sha256(b"shared"), Digest.sha256(b"gone")
-    for digest in (shared, gone):
-        store.put(pointer(TARGET, digest), Pointer(digest, doomed).text())
-    assert repoint(s3, TARGET, doomed, [kept]) == 2
-    assert Pointer.parse(store.read(pointer(TARGET, shared))) == Pointer(shared, kept)
-    assert store.read(pointer(TARGET, gone)) is None
-    assert repoint(s3, TARGET, doomed, [kept]) == 0
