@@ -36,12 +36,17 @@ def table(actions: Sequence[Action]) -> str:
 
 def contents_table(contents: Sequence[dict[str, Any]]) -> str:
     """Where each content comes from when it is published."""
-    lines = [f"{'COPIED':>10}{'SENT':>10}{'FETCHED':>10}  CONTENT"]
+    lines = [f"{'COPIED':>10}{'SENT':>10}{'FETCHED':>10}{'READ':>10}  CONTENT"]
+    sources: dict[tuple[str, str], int] = {}
     for content in contents:
         columns = "".join(
-            f"{amount(content[key]) if content[key] else '-':>10}" for key in ("copied", "sent", "fetched")
+            f"{amount(content[key]) if content[key] else '-':>10}" for key in ("copied", "sent", "fetched", "read")
         )
-        lines.append(f"{columns}  {content['path']} ({amount(content['size'])})")
+        number = ""
+        if content["source"]:
+            number = f", copied from [{sources.setdefault((content['source'], content['binding']), len(sources) + 1)}]"
+        lines.append(f"{columns}  {content['path']} ({amount(content['size'])}){number}")
+    lines += [f"[{number}] {source}: {binding}" for (source, binding), number in sources.items()]
     return "\n".join(lines)
 
 

@@ -12,6 +12,7 @@ from sagepack.fetch.survey import survey
 from sagepack.publish.keys import Package
 from sagepack.publish.observe import observe
 from sagepack.publish.plan import plan
+from sagepack.publish.verified import VerifiedObjects
 from sagepack.remote.aws import Aws, AwsConnection
 from sagepack.remote.hub import Hub
 from sagepack.remote.s3 import S3, Location
@@ -65,7 +66,13 @@ class Services:
         """What S3 holds of the package, and what it lacks."""
         others = [Location.parse(target) for target in self._build.spec.artifact.reuse_from]
         manifest = self._build.manifest
-        return plan(observe(self.store, self.package, manifest, others), manifest, Layout.of(manifest.members))
+        seen = observe(self.store, self.package, manifest, others, verified=self.verified)
+        return plan(seen, manifest, Layout.of(manifest.members))
+
+    @property
+    def verified(self) -> VerifiedObjects:
+        """What this machine knows of objects in S3."""
+        return VerifiedObjects(self._build.work.root / "build" / "verified")
 
     @property
     def lacking(self) -> tuple[LockedFile, ...]:
@@ -87,7 +94,7 @@ class Services:
         return f"{amount(need)} do not fit the {amount(free)} that are free" if need > free else None
 
     def contents(self) -> list[dict[str, Any]]:
-        """For each file of the package, the bytes that S3 copies, that are sent, and that are fetched to be sent."""
+        """For each file of the package, the bytes that move, and where S3 copies from and why that is believed."""
         here = survey(self._build.cache, self._build.require_lock().commit, self.lacking, self._build.trust)
         from_hub = {file.path for file in here.missing}
         return [
@@ -97,6 +104,9 @@ class Services:
                 "copied": content.copied,
                 "sent": content.sent + content.borrowed,
                 "fetched": content.borrowed + (content.member.size if content.member.path in from_hub else 0),
+                "read": content.read,
+                "source": str(content.origin.seen.location) if content.origin else None,
+                "binding": content.origin.binding.value if content.origin else None,
             }
             for content in self.upload_plan.contents
         ]

@@ -11,9 +11,8 @@ import threading
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from sagepack.errors import IntegrityError
 from sagepack.publish.sums import Sums
-from sagepack.remote.s3 import ChangedError, Head, Listed, Location, Part, Seen, Upload, WriteOptions
+from sagepack.remote.s3 import ChangedError, Head, Listed, Location, Part, RefusedError, Seen, Upload, WriteOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -144,9 +143,9 @@ class FakeS3:
         return [Part(number, self._part_etag(held[number][0]), len(held[number][0])) for number in sorted(held)]
 
     @request
-    def complete(self, upload: Upload, parts: Sequence[Part], size: int, algorithm: str, checksum: str) -> bool:
+    def complete(self, upload: Upload, parts: Sequence[Part], size: int, algorithm: str, checksum: str) -> str | None:
         if upload.id not in self.pending or upload.location in self.objects:
-            return False
+            return None
         held = self.pending[upload.id][2]
         assert [part.number for part in parts] == sorted(held)
         pieces = [held[part.number][0] for part in parts]
@@ -154,10 +153,10 @@ class FakeS3:
         assert all(len(piece) >= self.minimum for piece in pieces[:-1]), "EntityTooSmall"
         data = b"".join(pieces)
         if len(data) != size or Sums.of(data).value(algorithm) != checksum:
-            raise IntegrityError("BadDigest")
+            raise RefusedError("BadDigest")
         self.objects[upload.location] = data
         del self.pending[upload.id]
-        return True
+        return self.etag(upload.location)
 
     @request
     def abort(self, upload: Upload) -> None:

@@ -20,6 +20,7 @@ from sagepack.publish.plan import UploadPlan, plan
 from sagepack.publish.planner import Limits
 from sagepack.publish.publisher import Published, publish
 from sagepack.publish.sources import LocalFiles, Source
+from sagepack.publish.verified import VerifiedObjects
 from sagepack.remote.aws import Aws, AwsConnection
 from sagepack.remote.s3 import S3, Location, WriteOptions
 
@@ -107,6 +108,11 @@ class Bucket:
     journals: Path
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def verified(self) -> VerifiedObjects:
+        """What the machine with these journals remembers."""
+        return VerifiedObjects(self.journals / "verified")
+
     def package(self, tree: Tree, name: str = "svd", layout: str = "archive") -> Package:
         return Package(self.target, name, tree.manifest.digest, layout)
 
@@ -118,7 +124,8 @@ class Bucket:
         layout: str = "archive",
         limits: Limits = LIMITS,
     ) -> UploadPlan:
-        seen = observe(self.store, self.package(tree, name, layout), tree.manifest, reuse_from, limits)
+        package = self.package(tree, name, layout)
+        seen = observe(self.store, package, tree.manifest, reuse_from, limits, self.verified)
         return plan(seen, tree.manifest, tree.layout, limits)
 
     def publish(
@@ -131,6 +138,7 @@ class Bucket:
             self.journals,
             provenance={"made": "by a test"},
             progress=Notes(self.notes),
+            verified=self.verified,
             now=NOW,
             **options,
         )

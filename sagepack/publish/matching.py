@@ -59,17 +59,25 @@ class Run:
         return self.offset + self.length
 
 
-def find_runs(target: Sequence[Piece], sources: Sequence[Sequence[Piece]], minimum: int) -> list[Run]:
+def find_runs(
+    target: Sequence[Piece], sources: Sequence[Sequence[Piece]], minimum: int, ranks: Sequence[int] = ()
+) -> list[Run]:
     """Runs of at least `minimum` bytes, in target order, that do not overlap.
 
-    Every anchor of `minimum` bytes or more that some source holds lies in a run. Where sources compete, the longest
-    run wins, and among equals the earlier source.
+    Every anchor of `minimum` bytes or more that some source holds lies in a run. Where sources compete, the lowest rank
+    wins, then the longest run, then the earlier source.
 
     Args:
         target: pieces of the new archive, which tile it.
         sources: pieces of each archive that is there, which tile it; the nearest first.
         minimum: bytes below which a server-side copy cannot be a part.
+        ranks: of each source; all are of one rank if it is empty.
     """
+
+    def order(found: tuple[Run, int]) -> tuple[bool, int, int]:
+        run = found[0]
+        return run.length < minimum, ranks[run.source] if ranks else 0, -run.length
+
     places: defaultdict[Hashable, list[tuple[int, int]]] = defaultdict(list)
     for source, pieces in enumerate(sources):
         for position, piece in enumerate(pieces):
@@ -78,16 +86,12 @@ def find_runs(target: Sequence[Piece], sources: Sequence[Sequence[Piece]], minim
     runs: list[Run] = []
     floor = index = 0  # pieces before `floor` are in a run already; those before `index` were looked at
     while index < len(target):
-        best: tuple[Run, int] | None = None
-        if target[index].anchor:
-            for source, position in places.get(target[index].key, ()):
-                found = _extend(target, sources[source], (index, position, floor), source)
-                if best is None or found[0].length > best[0].length:
-                    best = found
-        if best is None:
+        held = places.get(target[index].key, ()) if target[index].anchor else ()
+        found = [_extend(target, sources[source], (index, position, floor), source) for source, position in held]
+        if not found:
             index += 1
             continue
-        run, index = best
+        run, index = min(found, key=order)
         if run.length >= minimum:
             runs.append(run)
             floor = index

@@ -15,17 +15,18 @@ from sagepack.publish.buffers import Buffers
 from sagepack.publish.journal import Done, Journal, State, Work
 from sagepack.publish.ledger import Ledger
 from sagepack.publish.planner import Copy, Literal, Part
-from sagepack.publish.sources import Source, choose
-from sagepack.publish.sums import Sums
+from sagepack.publish.proof import SourceError
+from sagepack.publish.sources import Source, StoredArchives, choose
 from sagepack.remote.s3 import CRC32, CRC64NVME, ChangedError, Head
 from sagepack.remote.s3 import Part as StoredPart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from sagepack.digest import Digest
     from sagepack.progress import Progress
-    from sagepack.publish.render import Target
-    from sagepack.publish.sums import ContentSums
+    from sagepack.publish.render import Stretch, Target
+    from sagepack.publish.sums import ContentSums, Sums
     from sagepack.remote.s3 import S3, Location, Seen
 
 _MEMORY = 192 << 20  # bytes of parts that are held at a time, whatever the number of workers
@@ -37,7 +38,7 @@ class Means:
 
     Attributes:
         store: S3.
-        sources: where contents come from, the best first.
+        sources: where contents come from that S3 does not copy, the best first.
         progress: told of every byte that is in its place.
         workers: parts at a time.
         executor: runs the parts, in the order they are given, in this process; None for threads of our own.
@@ -60,14 +61,14 @@ class Outcome:
         sums: of each content.
         whole: of the object.
         sent, copied: bytes that this run sent, and had S3 copy.
-        ours: whether this upload made the object; False if somebody else's did, meanwhile.
+        etag: of the object that this upload made; None if somebody else's did, meanwhile.
     """
 
     sums: tuple[ContentSums, ...]
     whole: Sums
     sent: int
     copied: int
-    ours: bool
+    etag: str | None
 
 
 class MultipartUpload:
@@ -85,12 +86,19 @@ class MultipartUpload:
         # Half of the workers fetch while the others send: the first part then is ready early, and the last soon sent.
         self._filling = threading.Semaphore(max(1, means.workers // 2))
         self._lock = threading.Lock()
+        self._copied_from = StoredArchives(means.store, {})
 
     def run(self, parts: Sequence[Part], sources: Sequence[Seen], known: Sequence[ContentSums | None]) -> Outcome:
         """Upload by `parts`, or by what is left of an earlier plan if that sends fewer bytes.
 
+        Args:
+            parts: as planned.
+            sources: that copies refer to. Something binds their bytes to the manifest: nothing here could see a difference.
+            known: the sums of each content of which S3 copies anything; None for the others, which are hashed.
+
         Raises:
             ChangedError: a source of a copy is gone or another; the upload was dropped.
+            SourceError: an archive that a content was read from holds other bytes than its index says; dropped too.
             IntegrityError: a content is not what the manifest says, or the object not what it should be; dropped too.
             UserError, RemoteError: as S3 and the sources say; the same call continues the upload.
         """
@@ -101,12 +109,12 @@ class MultipartUpload:
             done = self._transfer(state, ledger)
             sums = tuple(ledger.wait())
             whole = self._target.whole(sums)
-            ours = self._complete(work, done, whole)
+            etag = self._complete(work, done, whole)
         except (ChangedError, IntegrityError):
             self._store.abort(work.upload)
             self._journal.clear()
             raise
-        return Outcome(sums, whole, self._sent, self._copied, ours)
+        return Outcome(sums, whole, self._sent, self._copied, etag)
 
     def _begin(self, parts: Sequence[Part], sources: Sequence[Seen], known: Sequence[ContentSums | None]) -> State:
         for algorithm in self._means.algorithms:
@@ -140,6 +148,7 @@ class MultipartUpload:
     def _transfer(self, state: State, ledger: Ledger) -> list[Done]:
         """Do what is not done: copies first, which find a changed source before bytes were sent for nothing."""
         work, done = state.work, dict(state.done)
+        self._copied_from = StoredArchives(self._store, self._copy_places(work))
         copies: dict[int, Callable[[], Done]] = {}
         sends: dict[int, Callable[[], Done]] = {}
         for number, part in enumerate(work.parts, 1):
@@ -204,15 +213,15 @@ class MultipartUpload:
         work, before = state.work, state.done.get(number)
         stretches = []
         with self._filling:
-            filled = self._target.fill(data, part.offset, self._open)
+            filled, sums = self._target.fill(data, part.offset, partial(self._open, work))
         for stretch, views in filled:
-            if self._to_verify(stretch.index, state) and ledger.verify(stretch.index, stretch.start, views):
+            if self._to_verify(stretch.index, state) and self._verify(ledger, stretch, views):
                 self._journal.verified(stretch.index)
             ledger.add(stretch)
             stretches.append(stretch)
         if part.offset + part.length > self._target.open_end:
-            self._target.finish(data, part.offset, ledger.wait())
-        checksum = Sums.of(data).value(work.algorithm)
+            sums += self._target.finish(data, part.offset, ledger.wait())
+        checksum = sums.value(work.algorithm)
         if before is not None and before.checksum == checksum:
             return before
         etag = self._store.send(work.upload, number, data, work.algorithm, checksum).etag
@@ -222,28 +231,49 @@ class MultipartUpload:
             self._sent += part.length
         return done
 
-    def _open(self, index: int, offset: int, length: int) -> Iterable[bytes]:
+    def _verify(self, ledger: Ledger, stretch: Stretch, views: Sequence[memoryview]) -> bool:
+        try:
+            return ledger.verify(stretch.index, stretch.start, views)
+        except IntegrityError as error:
+            member = self._target.members[stretch.index]
+            source = choose(self._means.sources, member)
+            if isinstance(source, StoredArchives):
+                raise SourceError(f"{member.path}: {error.message}", source.seen(member.digest).location) from error
+            raise
+
+    def _open(self, work: Work, index: int, offset: int, length: int) -> Iterable[bytes]:
+        """A range of a content: one of which S3 copies the rest comes from the same object, under the same ETag."""
         member = self._target.members[index]
-        return choose(self._means.sources, member).open(member.digest, offset, length)
+        sources = self._means.sources if work.known[index] is None else (self._copied_from,)
+        return choose(sources, member).open(member.digest, offset, length)
+
+    def _copy_places(self, work: Work) -> dict[Digest, tuple[Seen, int]]:
+        """Where the contents lie in their sources of which something is copied."""
+        places: dict[Digest, tuple[Seen, int]] = {}
+        for part in work.parts:
+            if isinstance(part, Copy):
+                for index in self._target.touched(part.offset, part.offset + part.length):
+                    start = self._target.place(index)[0] - part.offset + part.source_offset
+                    places.setdefault(self._target.members[index].digest, (work.sources[part.source], start))
+        return places
 
     def _unverified(self, part: Literal, state: State) -> bool:
         touched = self._target.touched(part.offset, part.offset + part.length)
         return any(self._to_verify(index, state) for index in touched)
 
-    def _to_verify(self, index: int, state: State) -> bool:
-        """Whether a content must be hashed: it is new to S3, its source is not trusted, no earlier run has done it."""
-        if index in state.verified or state.work.known[index] is not None:
-            return False
-        return not choose(self._means.sources, self._target.members[index]).trusted
+    @staticmethod
+    def _to_verify(index: int, state: State) -> bool:
+        """Whether a content must be hashed: all of it is sent, and no earlier run has hashed it to its end."""
+        return index not in state.verified and state.work.known[index] is None
 
-    def _complete(self, work: Work, done: Sequence[Done], whole: Sums) -> bool:
+    def _complete(self, work: Work, done: Sequence[Done], whole: Sums) -> str | None:
         parts = [StoredPart(one.number, one.etag, 0, one.checksum) for one in done]
-        ours = self._store.complete(work.upload, parts, work.size, work.algorithm, whole.value(work.algorithm))
-        if not ours:
+        etag = self._store.complete(work.upload, parts, work.size, work.algorithm, whole.value(work.algorithm))
+        if etag is None:
             # Somebody else published the key, or an answer was lost and the retry found the work done.
             self._means.progress.note(f"{self._location} is there already: somebody else published it meanwhile")
             self._store.abort(work.upload)
-        return ours
+        return etag
 
 
 def confirm(store: S3, location: Location, whole: Sums) -> Head:
@@ -262,7 +292,7 @@ def confirm(store: S3, location: Location, whole: Sums) -> Head:
             f"the object has {head.size} bytes and checksums {dict(head.checksums)}; expected were {whole.length} bytes "
             f"and { ({name: whole.value(name) for name in head.checksums}) }",
             where=str(location),
-            fix="another program wrote it; look what it is, delete it, and run the command again",
+            fix="another program wrote it: inspect it, delete it, and run the command again",
         )
     return head
 

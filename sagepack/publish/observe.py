@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from sagepack.errors import UserError
 from sagepack.publish.index import Files, Index, Pointer
 from sagepack.publish.keys import ARCHIVE, Package, index_name, package_folder, pointer, released, releases
 from sagepack.publish.planner import Limits
+from sagepack.publish.verified import Verified, VerifiedObjects
 from sagepack.remote.s3 import Seen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sagepack.digest import Digest
     from sagepack.manifest import Manifest, Member
+    from sagepack.publish.index import StoredFile
+    from sagepack.publish.sums import ContentSums
     from sagepack.remote.s3 import S3, Head, Location
 
 _T = TypeVar("_T")
@@ -25,30 +30,76 @@ _NEAREST = 4  # releases of the same name whose archives are looked at: an edit 
 _THREADS = 16
 
 
+class Binding(Enum):
+    """What binds the bytes of an object in S3 to the SHA-256 of the contents that its index lists, the strongest first.
+
+    A signed release will be one more.
+    """
+
+    VERIFIED = "verified by this machine"
+    NAME = "released under the same name and target"
+    NONE = "read and hashed first"
+
+
 @dataclass(frozen=True)
 class Held:
     """An archive that is in S3 as its index says.
 
     Attributes:
         seen: the archive, as copies are conditioned on.
-        index: what lies where in it.
+        index: what lies where in it: a claim, as far as nothing binds it.
+        binding: what makes it more than a claim.
+        verified: what this machine knows of the archive; with binding NONE it may be a part.
     """
 
     seen: Seen
     index: Index
+    binding: Binding
+    verified: Verified
+
+    @cached_property
+    def sums(self) -> dict[Digest, ContentSums]:
+        """The sums of its contents, as the index says."""
+        return {m.digest: sums for m, sums in zip(self.index.manifest.members, self.index.sums, strict=True)}
 
     @property
     def location(self) -> Location:
         """Where the archive is."""
         return self.seen.location
 
+    @property
+    def folder(self) -> Location:
+        """The package that it belongs to."""
+        return self.location.parent
+
 
 @dataclass(frozen=True)
 class HeldFiles:
-    """A published prefix: its files as objects. `location` is the prefix, ending in `/`."""
+    """A published prefix: its files as objects.
+
+    Attributes:
+        location: the prefix, ending in `/`.
+        files: what its list says: a claim, as far as nothing binds it.
+        released: whether it is a release of the same name under the same target.
+        verified: what this machine knows of the objects, by key.
+    """
 
     location: Location
     files: Files
+    released: bool
+    verified: Mapping[str, Verified]
+
+    @property
+    def folder(self) -> Location:
+        """The package that they belong to."""
+        return self.location.parent
+
+    def binding(self, file: StoredFile) -> Binding:
+        """What binds one of the files to its SHA-256."""
+        known = self.verified.get(self.location.child(file.member.path).key)
+        if known is None:
+            return Binding.NAME if self.released else Binding.NONE
+        return Binding.VERIFIED if known.etag == file.etag and file.member.digest in known.sums else Binding.NONE
 
 
 @dataclass(frozen=True)
@@ -58,21 +109,23 @@ class Observation:
     Attributes:
         package: what was asked about.
         head: the archive at its key, or None. With layout `prefix` always None.
-        index: the index beside it, if it fits the archive; or the list of files.
-        present: keys that lie in the package's folder.
+        index: the index beside it, if it fits the archive; or the list of files, if it fits the objects.
+        present: keys that lie in the package's folder, with their ETags.
         released: whether a release record names the package: it is written last, so all is there.
         held: archives to copy from, the nearest first.
         files: prefixes to copy from.
+        verified: what this machine knows of the package's own objects, by key.
         pointed: contents whose pointers need no writing, since a released package of this target wrote them.
     """
 
     package: Package
     head: Head | None = None
     index: Index | Files | None = None
-    present: frozenset[str] = frozenset()
+    present: Mapping[str, str] = field(default_factory=dict)
     released: bool = False
     held: tuple[Held, ...] = ()
     files: tuple[HeldFiles, ...] = ()
+    verified: Mapping[str, Verified] = field(default_factory=dict)
     pointed: frozenset[Digest] = frozenset()
 
     @property
@@ -80,7 +133,13 @@ class Observation:
         """Whether there is nothing left to do."""
         documents = {self.package.index.key, self.package.manifest.key, self.package.provenance.key}
         there = self.head is not None or self.package.layout != ARCHIVE
-        return self.released and there and self.index is not None and documents <= self.present
+        whole = self.released and there and self.index is not None and documents <= self.present.keys()
+        return whole and not self.replaced
+
+    @property
+    def replaced(self) -> tuple[str, ...]:
+        """Keys whose objects have another ETag than this machine verified: somebody else wrote them since."""
+        return tuple(key for key, known in self.verified.items() if self.present.get(key, known.etag) != known.etag)
 
     def without(self, location: Location) -> Observation:
         """The observation as if the archive or prefix at `location` were not there."""
@@ -112,7 +171,12 @@ def check_bucket(store: S3, target: Location, region: str) -> None:
 
 
 def observe(
-    store: S3, package: Package, manifest: Manifest, reuse_from: Sequence[Location] = (), limits: Limits | None = None
+    store: S3,
+    package: Package,
+    manifest: Manifest,
+    reuse_from: Sequence[Location] = (),
+    limits: Limits | None = None,
+    verified: VerifiedObjects | None = None,
 ) -> Observation:
     """Ask S3 what it holds of `package`, and where else its contents are.
 
@@ -124,20 +188,29 @@ def observe(
         manifest: its members.
         reuse_from: further targets to look for contents in.
         limits: sizes of parts; contents below the minimum are not looked for one by one.
+        verified: what this machine knows of objects in S3.
     """
-    present = frozenset(listed.location.key for listed in store.list(package.folder.child("")))
+    verified = verified or VerifiedObjects(None)
+    present = {listed.location.key: listed.etag for listed in store.list(package.folder.child(""))}
     recent = _recent(store, package.target, package)
-    own = _look(store, package.folder, package.layout) if package.index.key in present else None
+    search = _Search(
+        store,
+        package.layout,
+        [member.digest for member in _large(manifest, limits or Limits())],
+        verified,
+        frozenset(package.target.child(f"{package.name}/{short}") for short in recent),
+    )
+    own = search.look(package.folder) if package.index.key in present else None
     seen = Observation(
         package,
         store.head(package.model) if package.model.key in present else None,
-        own.index if isinstance(own, Held) else own.files if own else None,
+        own.index if isinstance(own, Held) else own.files if own and _lists(own, present) else None,
         present,
         package.digest.short in recent,
+        verified=verified.of(package.folder),
     )
     if seen.published:
         return seen
-    search = _Search(store, package.layout, [member.digest for member in _large(manifest, limits or Limits())])
     for target in (package.target, *reuse_from):
         folders = recent if target == package.target else _recent(store, target, package)
         search.releases(target, [target.child(f"{package.name}/{short}") for short in folders[:_NEAREST]])
@@ -153,17 +226,26 @@ def observe(
 class _Search:
     """Looks for contents, target by target, and keeps what it found in that order."""
 
-    def __init__(self, store: S3, layout: str, wanted: Sequence[Digest]) -> None:
+    def __init__(
+        self,
+        store: S3,
+        layout: str,
+        wanted: Sequence[Digest],
+        verified: VerifiedObjects,
+        released: frozenset[Location],
+    ) -> None:
         self.found: list[Held | HeldFiles] = []
         self.pointed: dict[Location, frozenset[Digest]] = {}
         self._store = store
         self._layout = layout
         self._missing = set(wanted)
+        self._verified = verified
+        self._released = released
         self._looked: set[Location] = set()
 
     def releases(self, target: Location, folders: Sequence[Location]) -> None:
         """Look into packages that were released."""
-        held = self._look(folders)
+        held = self._add(folders)
         self.pointed[target] = frozenset(digest for one in held for digest in _contents(one))
 
     def pointers(self, target: Location) -> None:
@@ -176,34 +258,50 @@ class _Search:
             folder = package_folder(target, parsed.package) if parsed and parsed.digest == digest else None
             if folder is not None:
                 led[digest] = folder
-        self._look(sorted(set(led.values())))
+        self._add(sorted(set(led.values())))
         self.pointed[target] |= frozenset(led) - self._missing
 
-    def _look(self, folders: Sequence[Location]) -> list[Held | HeldFiles]:
+    def _add(self, folders: Sequence[Location]) -> list[Held | HeldFiles]:
         new = [folder for folder in folders if folder not in self._looked]
         self._looked.update(new)
-        held = [one for one in _parallel(lambda folder: _look(self._store, folder, self._layout), new) if one]
+        held = [one for one in _parallel(self.look, new) if one]
         self.found.extend(held)
         self._missing.difference_update(digest for one in held for digest in _contents(one))
         return held
 
-
-def _look(store: S3, folder: Location, layout: str) -> Held | HeldFiles | None:
-    """The package at `folder`, if its index is there and fits what lies beside it."""
-    data = store.read(folder.child(index_name(layout)))
-    if layout != ARCHIVE:
-        files = Files.parse(data)
-        return HeldFiles(folder.child("model/"), files) if files else None
-    index = Index.parse(data)
-    location = folder.child("model.tar.gz")
-    head = store.head(location) if index else None
-    return Held(Seen(location, head.etag), index) if index and head and _fits(index, head) else None
+    def look(self, folder: Location) -> Held | HeldFiles | None:
+        """The package at `folder`, if its index is there and fits what lies beside it; and what binds it."""
+        data = self._store.read(folder.child(index_name(self._layout)))
+        if self._layout != ARCHIVE:
+            files = Files.parse(data)
+            known = self._verified.of(folder)
+            return HeldFiles(folder.child("model/"), files, folder in self._released, known) if files else None
+        index = Index.parse(data)
+        location = folder.child("model.tar.gz")
+        head = self._store.head(location) if index else None
+        if index is None or head is None or not _fits(index, head):
+            return None
+        nothing = Verified(head.etag, index.manifest.digest)
+        archive = self._verified.of(folder).get(location.key)
+        if archive is None:
+            # A machine that remembers nothing of it relies on who may write under the name.
+            binding = Binding.NAME if folder in self._released else Binding.NONE
+            return Held(Seen(location, head.etag), index, binding, nothing)
+        same = (archive.etag, archive.manifest) == (nothing.etag, nothing.manifest)
+        archive = archive if same else nothing
+        binding = Binding.NONE if archive.lacks(0, head.size) else Binding.VERIFIED
+        return Held(Seen(location, head.etag), index, binding, archive)
 
 
 def _fits(index: Index, head: Head) -> bool:
     """Whether the object is the one that the index was written for: by ETag, or by a full checksum."""
     sums = [index.whole.value(name) == value for name, value in head.checksums.items()]
     return head.size == index.whole.length and (all(sums) if sums else head.etag == index.etag)
+
+
+def _lists(held: HeldFiles, present: Mapping[str, str]) -> bool:
+    """Whether the objects of a prefix are the ones that its list was written for, by their ETags."""
+    return all(present.get(held.location.child(file.member.path).key) == file.etag for file in held.files.files)
 
 
 def _contents(held: Held | HeldFiles) -> Iterable[Digest]:

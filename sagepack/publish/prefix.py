@@ -15,43 +15,46 @@ from typing import TYPE_CHECKING
 
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError
-from sagepack.publish.index import StoredFile
+from sagepack.publish.index import Files, StoredFile
 from sagepack.publish.journal import Journal
 from sagepack.publish.matching import Run
 from sagepack.publish.multipart import Means, MultipartUpload, confirm
 from sagepack.publish.planner import plan_parts
-from sagepack.publish.recovery import recover
+from sagepack.publish.proof import read_file
+from sagepack.publish.recovery import journaled_sums
 from sagepack.publish.render import File
-from sagepack.publish.sources import StoredFiles, choose
-from sagepack.publish.sums import ContentSums, Sums
+from sagepack.publish.sources import choose
+from sagepack.publish.sums import ContentSums, Plain, Sums
+from sagepack.publish.verified import verified_file
 from sagepack.remote.s3 import Seen
+from sagepack.units import amount
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from sagepack.manifest import Member
-    from sagepack.publish.plan import ContentPlan, UploadPlan
+    from sagepack.publish.plan import ContentPlan, Origin, UploadPlan
+    from sagepack.publish.verified import VerifiedObjects
     from sagepack.remote.s3 import Location
 
 
 def publish_files(
-    plan: UploadPlan, means: Means, objects: Mapping[Digest, Seen], known: Mapping[Digest, Sums], journals: Path
+    plan: UploadPlan, means: Means, verified: VerifiedObjects, journals: Path
 ) -> tuple[tuple[StoredFile, ...], int, int]:
     """Put every file of a package under its prefix; the files as they are there, and the bytes sent and copied.
 
     Args:
         plan: the package.
         means: S3, sources, progress.
-        objects: objects that hold contents, to copy from.
-        known: the sums of their contents.
+        verified: what this machine knows of objects in S3; what it learns is added.
         journals: folder of the journals of large files.
 
     Raises:
         ChangedError: an object to copy from is gone or another.
+        SourceError: an object to copy from, or one that is there already, is not the file it should be.
         IntegrityError: a content is not what the manifest says.
     """
-    work = _Files(plan, means, objects, journals, known)
+    work = _Files(plan, means, verified, journals)
     small = [content for content in plan.contents if content.member.size <= plan.limits.literal]
     with ThreadPoolExecutor(means.workers) as pool:
         list(pool.map(work.place, small))
@@ -60,6 +63,8 @@ def publish_files(
             work.place(content)
     with ThreadPoolExecutor(means.workers) as pool:
         files = tuple(pool.map(work.confirm, plan.manifest.members))
+    known = {work.location(file.member).key: verified_file(file.etag, file.member.digest, file.sums) for file in files}
+    verified.add(plan.observation.package.folder, known)
     return files, work.sent, work.copied
 
 
@@ -67,68 +72,97 @@ def publish_files(
 class _Files:
     plan: UploadPlan
     means: Means
-    objects: Mapping[Digest, Seen]
+    verified: VerifiedObjects
     journals: Path
-    known: Mapping[Digest, Sums]
     sent: int = 0
     copied: int = 0
-    sums: dict[Digest, Sums] = field(default_factory=dict)
+    sums: dict[Location, Sums] = field(default_factory=dict)  # of what this run has put, or knows
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def _location(self, member: Member) -> Location:
+    def location(self, member: Member) -> Location:
         return self.plan.observation.package.model.child(member.path)
 
-    def _count(self, sent: int, copied: int) -> None:
+    def _placed(self, location: Location, sums: Sums, sent: int, copied: int) -> None:
         with self.lock:
+            self.sums[location] = sums
             self.sent += sent
             self.copied += copied
 
     def place(self, content: ContentPlan) -> None:
         """Bring one file to its key, unless it is there."""
-        member, location = content.member, self._location(content.member)
+        member, location = content.member, self.location(content.member)
         if location.key in self.plan.observation.present:
             return
-        if member.size > self.plan.limits.maximum or (member.size > self.plan.limits.literal and not content.source):
+        if member.size > self.plan.limits.maximum or (member.size > self.plan.limits.literal and not content.origin):
             self._multipart(content, location)
-        elif content.source:
-            self.means.store.copy(self.objects[member.digest], location, self.means.algorithms[0])
-            self._count(0, member.size)
+        elif content.origin:
+            sums = self._bound(content.origin, member)
+            self.means.store.copy(content.origin.seen, location, self.means.algorithms[0])
+            self._placed(location, sums, 0, member.size)
         else:
             self._put(member, location)
 
+    def _bound(self, origin: Origin, member: Member) -> Sums:
+        """The sums of a file to copy; one that nothing binds is read and hashed, and remembered."""
+        if origin.sums is not None:
+            return origin.sums.framed
+        sums = self._read(origin.seen, member)
+        with self.lock:
+            known = verified_file(origin.seen.etag, member.digest, sums)
+            self.verified.add(origin.index.parent, {origin.seen.location.key: known})
+        return sums
+
+    def _read(self, seen: Seen, member: Member) -> Sums:
+        self.means.progress.note(
+            f"reading {seen.location} ({amount(member.size)}): nothing binds it to its SHA-256 yet"
+        )
+        return read_file(self.means.store, seen, member)
+
     def _put(self, member: Member, location: Location) -> None:
-        source = choose(self.means.sources, member)
-        data = b"".join(source.open(member.digest, 0, member.size))
-        if len(data) != member.size or (not source.trusted and Digest.sha256(data) != member.digest):
-            raise IntegrityError("the content is not what the manifest says", where=member.path)
+        data = b"".join(choose(self.means.sources, member).open(member.digest, 0, member.size))
+        found = Digest.sha256(data)
+        if found != member.digest:
+            raise IntegrityError(
+                f"the content has {found}, not {member.digest}",
+                where=member.path,
+                fix="the source does not hold what was locked; nothing was released",
+            )
         sums, algorithm = Sums.of(data), self.means.algorithms[0]
         self.means.store.put(location, data, if_absent=True, checksum=(algorithm, sums.value(algorithm)))
-        with self.lock:
-            self.sums[member.digest] = sums
-        self._count(member.size, 0)
+        self._placed(location, sums, member.size, 0)
 
     def _multipart(self, content: ContentPlan, location: Location) -> None:
-        member = content.member
-        seen = self.objects[member.digest] if content.source else None
-        runs = [Run(0, 0, 0, member.size)] if seen else []
-        known = self.known.get(member.digest)
+        member, origin = content.member, content.origin
+        known = self._bound(origin, member) if origin else None
+        runs = [Run(0, 0, 0, member.size)] if origin else []
         parts = plan_parts(member.size, runs, self.plan.limits)
         upload = MultipartUpload(self.means, File(member), location, str(member.digest), self._journal(member))
-        outcome = upload.run(parts, [seen] if seen else [], [ContentSums(known) if known else None])
-        self.sums[member.digest] = outcome.whole
-        self._count(outcome.sent, outcome.copied)
+        outcome = upload.run(parts, [origin.seen] if origin else [], [ContentSums(known, Plain()) if known else None])
+        self._placed(location, outcome.whole, outcome.sent, outcome.copied)
+
+    def confirm(self, member: Member) -> StoredFile:
+        """See that a file is at its key as it should be; one that was there before this run, and that nothing binds, is read."""
+        location = self.location(member)
+        sums = self.sums.get(location)
+        if sums is not None:
+            return StoredFile(member, confirm(self.means.store, location, sums).etag, sums)
+        etag = self.plan.observation.present[location.key]
+        sums = self._known(location, member, etag)
+        if sums is None:
+            sums = self._read(Seen(location, etag), member)
+        return StoredFile(member, etag, sums)
+
+    def _known(self, location: Location, member: Member, etag: str) -> Sums | None:
+        """What is known of an object that was there before."""
+        observation = self.plan.observation
+        verified = observation.verified.get(location.key)
+        if verified is not None:
+            same = verified.etag == etag and member.digest in verified.sums
+            return verified.sums[member.digest].framed if same else None
+        if isinstance(observation.index, Files):
+            return next((f.sums for f in observation.index.files if (f.member, f.etag) == (member, etag)), None)
+        sums = journaled_sums(File(member), self._journal(member), str(member.digest))
+        return sums[0].framed if sums else None
 
     def _journal(self, member: Member) -> Journal:
         return Journal(self.journals / f"{member.digest.short}.jsonl")
-
-    def confirm(self, member: Member) -> StoredFile:
-        """See that a file is at its key as it should be."""
-        location = self._location(member)
-        sums = self.sums.get(member.digest) or self.known.get(member.digest)
-        if sums is None:
-            # An earlier run put it there and was killed before it wrote the list.
-            head = self.means.store.head(location)
-            own = [StoredFiles(self.means.store, {member.digest: Seen(location, head.etag)})] if head else []
-            sources = [*self.means.sources, *own]
-            sums = recover(File(member), [None], self._journal(member), sources, str(member.digest))[0].framed
-        return StoredFile(member, confirm(self.means.store, location, sums).etag, sums)

@@ -13,14 +13,18 @@ from sagepack.publish.index import Files, Index, Pointer
 from sagepack.publish.journal import Journal
 from sagepack.publish.keys import ARCHIVE, pointer
 from sagepack.publish.multipart import Means, MultipartUpload, confirm
+from sagepack.publish.observe import Binding
 from sagepack.publish.plan import UploadPlan
 from sagepack.publish.plan import plan as plan_upload
 from sagepack.publish.planner import Literal
 from sagepack.publish.prefix import publish_files
-from sagepack.publish.recovery import recover
+from sagepack.publish.proof import SourceError, read_archive
+from sagepack.publish.recovery import journaled_sums
 from sagepack.publish.render import Archive
-from sagepack.publish.sources import Source, StoredArchives, StoredFiles
-from sagepack.remote.s3 import ChangedError, Seen
+from sagepack.publish.sources import HubFiles, Source, StoredArchives
+from sagepack.publish.sums import ContentSums
+from sagepack.publish.verified import Verified, VerifiedObjects
+from sagepack.remote.s3 import ChangedError, RefusedError, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,11 +33,9 @@ if TYPE_CHECKING:
 
     from sagepack.digest import Digest
     from sagepack.progress import Progress
-    from sagepack.publish.sums import Sums
-    from sagepack.remote.s3 import S3, Location
+    from sagepack.remote.s3 import S3, Head, Location
 
 VERSION = 1
-_PLANS = 5  # how often a source may vanish before it is a failure
 
 
 @dataclass(frozen=True)
@@ -65,25 +67,30 @@ def publish(
     *,
     provenance: Mapping[str, Any],
     progress: Progress,
+    verified: VerifiedObjects | None = None,
     workers: int = 8,
     executor: Executor | None = None,
     now: datetime | None = None,
 ) -> Published:
     """Make what the plan says, and prove it.
 
+    A source of a copy that is gone, or that holds other bytes than its index says, costs a new plan without it: nobody
+    who can write beside a source can make this fail, or take part in what is published.
+
     Args:
         store: S3, as the spec wants it used.
         plan: from `plan`.
-        sources: where contents come from, the best first; what S3 itself holds is asked before untrusted ones.
+        sources: where contents come from, the best first.
         journal_dir: folder for the journal that lets the next run continue this one.
         provenance: document to publish beside the package (`provenance.statement`).
         progress: told what happens.
+        verified: what this machine knows of objects in S3; what it learns is added.
         workers: parts at a time; memory stays below 200 MiB of parts whatever it is.
         executor: runs the parts, in this process, in the order they are given; None for threads of its own.
         now: time of the release (UTC).
 
     Raises:
-        IntegrityError: a content is not what the manifest says, or the object in S3 is another; nothing was published.
+        IntegrityError: a content is not what the manifest says, or the object in S3 is another; nothing was released.
         UserError: credentials or permissions; the same call continues where this one stopped.
         RemoteError: S3 or the Hub failed after retries; the same call continues.
     """
@@ -97,8 +104,17 @@ def publish(
             plan.size,
             head.checksums if head else {},
         )
-    run = _Run(store, sources, _journals(plan, journal_dir), provenance, progress, workers, executor)
-    return _publish(run, plan, now or datetime.now(timezone.utc), _PLANS)
+    run = _Run(
+        store,
+        sources,
+        _journals(plan, journal_dir),
+        provenance,
+        progress,
+        verified or VerifiedObjects(None),
+        workers,
+        executor,
+    )
+    return _publish(run, plan, now or datetime.now(timezone.utc))
 
 
 def already_sent(plan: UploadPlan, journal_dir: Path) -> int:
@@ -120,18 +136,31 @@ def _journals(plan: UploadPlan, journal_dir: Path) -> Path:
     return journal_dir / fingerprint([str(plan.observation.package.model), str(plan.manifest.digest)]).short
 
 
-def _publish(run: _Run, plan: UploadPlan, now: datetime, tries: int) -> Published:
-    """Publish; if a source of a copy vanished, plan again without it."""
-    try:
-        if plan.observation.package.layout == ARCHIVE:
-            return run.archive(plan, now)
-        return run.files(plan, now)
-    except ChangedError as error:
-        if tries == 1:
-            raise
-        run.progress.note(f"{error.location} changed or is gone: planning without it")
-        again = plan_upload(plan.observation.without(error.location), plan.manifest, plan.layout, plan.limits)
-    return _publish(run, again, now, tries - 1)
+def _publish(run: _Run, plan: UploadPlan, now: datetime) -> Published:
+    """Publish; each source that vanished or lied is left out of the next plan, so that this ends."""
+    fresh = False
+    while True:
+        observation = plan.observation
+        try:
+            return run.archive(plan, now) if observation.package.layout == ARCHIVE else run.files(plan, now)
+        except ChangedError as error:
+            run.progress.note(f"{error.location} changed or is gone: planned again without it")
+            suspects = [error.location]
+        except SourceError as error:
+            if error.location.key.startswith(observation.package.folder.child("").key):
+                raise  # not a source: what lies at the package's own keys, which are never overwritten
+            run.progress.note(f"{error.location}: {error.message}: planned again without it")
+            suspects = [error.location]
+        except RefusedError as error:
+            if not plan.least_bound and fresh:
+                raise
+            fresh = True  # the upload was dropped and its journal removed: if that was damaged, the next one is right
+            suspects = [origin.seen.location for origin in plan.least_bound]
+            blamed = " or ".join(str(origin.index) for origin in plan.least_bound) or "the journal of the upload"
+            run.progress.note(f"{error.message}: {blamed} is wrong: planned again without it")
+        for location in suspects:
+            observation = observation.without(location)
+        plan = plan_upload(observation, plan.manifest, plan.layout, plan.limits)
 
 
 @dataclass(frozen=True)
@@ -141,47 +170,91 @@ class _Run:
     journals: Path
     provenance: Mapping[str, Any]
     progress: Progress
+    verified: VerifiedObjects
     workers: int
     executor: Executor | None
 
-    def _means(self, stored: Sequence[Source]) -> Means:
-        trusted = [source for source in self.sources if source.trusted]
-        others = [source for source in self.sources if not source.trusted]
-        return Means(self.store, [*trusted, *stored, *others], self.progress, self.workers, self.executor)
+    def _means(self, *stored: Source) -> Means:
+        local = [source for source in self.sources if not isinstance(source, HubFiles)]
+        hub = [source for source in self.sources if isinstance(source, HubFiles)]
+        return Means(self.store, [*local, *stored, *hub], self.progress, self.workers, self.executor)
 
     def archive(self, plan: UploadPlan, now: datetime) -> Published:
         """Publish as an archive."""
-        observation, target = plan.observation, Archive(plan.layout, plan.manifest)
-        package, journal = observation.package, Journal(self.journals / "archive.jsonl")
-        archives = [(held.seen, held.index.layout, held.index.manifest) for held in observation.held]
-        known = [plan.known.get(member.digest) for member in target.members]
+        observation, target, package = plan.observation, Archive(plan.layout, plan.manifest), plan.observation.package
+        journal, subject = Journal(self.journals / "archive.jsonl"), str(plan.manifest.digest)
         sent = copied = 0
+        verified = False
         if observation.head is None:
-            means = self._means([StoredArchives(self.store, archives)])
-            upload = MultipartUpload(means, target, package.model, str(plan.manifest.digest), journal)
-            outcome = upload.run(plan.parts, [held.seen for held in observation.held], known)
-            sums, whole, sent, copied = outcome.sums, outcome.whole, outcome.sent, outcome.copied
+            upload = MultipartUpload(self._means(self._stored(plan)), target, package.model, subject, journal)
+            outcome = upload.run(plan.parts, [held.seen for held in observation.held], self._bound(plan))
+            sums, sent, copied = outcome.sums, outcome.sent, outcome.copied
+            head = confirm(self.store, package.model, target.whole(sums))
+            verified = head.etag == outcome.etag
         else:
-            own = (Seen(package.model, observation.head.etag), plan.layout, plan.manifest)
-            means = self._means([StoredArchives(self.store, [*archives, own])])
-            index = observation.index if isinstance(observation.index, Index) else None
-            sums = index.sums if index else recover(target, known, journal, means.sources, str(plan.manifest.digest))
-            whole = target.whole(sums)
-        head = confirm(self.store, package.model, whole)
-        self._documents(plan, Index(plan.manifest, sums, head.etag, whole).text(), now)
+            known = None
+            if package.model.key not in observation.replaced:
+                index = observation.index
+                known = index.sums if isinstance(index, Index) else journaled_sums(target, journal, subject)
+            sums = known or self._read_own(plan, observation.head)
+            head = confirm(self.store, package.model, target.whole(sums))
+            verified = known is None and head.etag == observation.head.etag
+        if verified:
+            contents = zip((member.digest for member in target.members), sums, strict=True)
+            whole = Verified(head.etag, plan.manifest.digest, ((0, target.size),), dict(contents))
+            self.verified.add(package.folder, {package.model.key: whole})
+        index_text = Index(plan.manifest, sums, head.etag, target.whole(sums)).text()
+        self._documents(plan, index_text, now)
         journal.clear()
         return Published(plan.uri, head.etag, head.version_id, head.size, head.checksums, sent, copied)
 
+    def _stored(self, plan: UploadPlan) -> StoredArchives:
+        """The contents that archives in S3 hold and of which nothing is copied: read, and hashed as any other."""
+        places: dict[Digest, tuple[Seen, int]] = {}
+        for held in plan.observation.held:
+            if held.binding is not Binding.NONE:
+                for member, entry in zip(held.index.manifest.members, held.index.layout.entries, strict=True):
+                    places.setdefault(member.digest, (held.seen, entry.content_offset))
+        return StoredArchives(self.store, places)
+
+    def _bound(self, plan: UploadPlan) -> list[ContentSums | None]:
+        """The sums of each content of which S3 copies anything. What nothing binds yet is read first, and remembered."""
+        read: dict[Digest, ContentSums] = {}
+        for number, ranges in plan.to_read.items():
+            held = plan.observation.held[number]
+            manifest, layout = held.index.manifest, held.index.layout
+            with self.progress.bar(f"reading {held.location}", sum(end - start for start, end in ranges)) as add:
+                found = read_archive(self.store, held.seen, layout, manifest, ranges, add)
+            self.verified.add(
+                held.folder, {held.location.key: Verified(held.seen.etag, manifest.digest, ranges, found)}
+            )
+            read |= found
+        return [
+            (content.origin.sums or read[content.member.digest]) if content.origin else None
+            for content in plan.contents
+        ]
+
+    def _read_own(self, plan: UploadPlan, head: Head) -> tuple[ContentSums, ...]:
+        """The sums of an archive that is there already, which nothing binds to the manifest: all of it is read.
+
+        Raises:
+            IntegrityError: it is not the archive of the manifest.
+        """
+        location = plan.observation.package.model
+        self.progress.note(f"reading {location}: it is there already, and this machine did not write it")
+        ranges = ((0, plan.layout.size),)
+        try:
+            with self.progress.bar("reading", plan.layout.size) as add:
+                seen = Seen(location, head.etag)
+                found = read_archive(self.store, seen, plan.layout, plan.manifest, ranges, add)
+        except SourceError as error:
+            error.message = f"what lies at the key of the package is another archive: {error.message}"
+            raise
+        return tuple(found.get(member.digest, ContentSums()) for member in plan.manifest.members)
+
     def files(self, plan: UploadPlan, now: datetime) -> Published:
         """Publish as files under a prefix."""
-        objects: dict[Digest, Seen] = {}
-        known: dict[Digest, Sums] = {}
-        for held in reversed(plan.observation.files):
-            for file in held.files.files:
-                objects[file.member.digest] = Seen(held.location.child(file.member.path), file.etag)
-                known[file.member.digest] = file.sums
-        means = self._means([StoredFiles(self.store, objects)])
-        files, sent, copied = publish_files(plan, means, objects, known, self.journals)
+        files, sent, copied = publish_files(plan, self._means(), self.verified, self.journals)
         self._documents(plan, Files(files).text(), now)
         for journal in self.journals.glob("*.jsonl"):
             journal.unlink(missing_ok=True)

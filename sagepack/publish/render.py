@@ -52,11 +52,15 @@ class Target(Protocol):
     def open_end(self) -> int:
         """Where the bytes begin that depend on the sums of all contents; `size` if there are none such."""
 
-    def fill(self, data: bytearray, start: int, opener: Opener) -> list[tuple[Stretch, list[memoryview]]]:
-        """Put the bytes from `start` up to `open_end` into `data`; the stretches, each with its plain bytes."""
+    def fill(self, data: bytearray, start: int, opener: Opener) -> tuple[list[tuple[Stretch, list[memoryview]]], Sums]:
+        """Put the bytes from `start` up to `open_end` into `data`.
 
-    def finish(self, data: bytearray, start: int, sums: Sequence[ContentSums]) -> None:
-        """Put the bytes from `open_end` on into `data`."""
+        Returns:
+            The stretches, each with its plain bytes; and the sums of all that was put.
+        """
+
+    def finish(self, data: bytearray, start: int, sums: Sequence[ContentSums]) -> Sums:
+        """Put the bytes from `open_end` on into `data`; their sums."""
 
     def touched(self, start: int, end: int) -> Iterable[int]:
         """The members whose contents lie in `[start, end)`."""
@@ -90,7 +94,7 @@ class Archive:
         """The trailer holds the CRC-32 of everything before it."""
         return self.layout.trailer_offset
 
-    def fill(self, data: bytearray, start: int, opener: Opener) -> list[tuple[Stretch, list[memoryview]]]:
+    def fill(self, data: bytearray, start: int, opener: Opener) -> tuple[list[tuple[Stretch, list[memoryview]]], Sums]:
         """Frame the contents into `data`.
 
         Raises:
@@ -99,16 +103,19 @@ class Archive:
         end = min(start + len(data), self.open_end)
         view, position = memoryview(data), 0
         try:
-            for piece in self.layout.read(min(start, end), end, opener):
-                view[position : position + len(piece)] = piece
-                position += len(piece)
+            for data_piece in self.layout.read(min(start, end), end, opener):
+                view[position : position + len(data_piece)] = data_piece
+                position += len(data_piece)
         except ValueError as error:
             raise IntegrityError(f"a content is not as long as the manifest says: {error}") from error
-        return [
-            self._stretch(piece, view[piece.offset - start : piece.end - start])
-            for piece in self.layout.pieces(min(start, end), end)
-            if isinstance(piece, Slice)
-        ]
+        stretches, sums = [], Sums()
+        for piece in self.layout.pieces(min(start, end), end):
+            if isinstance(piece, Slice):
+                stretches.append(self._stretch(piece, view[piece.offset - start : piece.end - start]))
+                sums += stretches[-1][0].sums.framed
+            else:
+                sums += Sums.of(piece.data)
+        return stretches, sums
 
     def _stretch(self, piece: Slice, framed: memoryview) -> tuple[Stretch, list[memoryview]]:
         offset = piece.offset - self.layout.entries[piece.index].content_offset
@@ -116,13 +123,15 @@ class Archive:
         sums = ContentSums(Sums.of(framed), _plain(views))
         return Stretch(piece.index, offset, piece.start, sums), views
 
-    def finish(self, data: bytearray, start: int, sums: Sequence[ContentSums]) -> None:
+    def finish(self, data: bytearray, start: int, sums: Sequence[ContentSums]) -> Sums:
         """Put in the trailer, as far as it lies in `data`."""
-        low = max(start, self.open_end)
+        low, put = max(start, self.open_end), Sums()
         crc = tar_crc(self.layout, [one.plain.crc32 for one in sums])
         for piece in self.layout.pieces(low, start + len(data), crc):
             if not isinstance(piece, Slice):
                 data[piece.offset - start : piece.end - start] = piece.data
+                put += Sums.of(piece.data)
+        return put
 
     def touched(self, start: int, end: int) -> Iterable[int]:
         """The members whose contents lie in `[start, end)`."""
@@ -159,7 +168,7 @@ class File:
         """Nothing depends on anything."""
         return self.size
 
-    def fill(self, data: bytearray, start: int, opener: Opener) -> list[tuple[Stretch, list[memoryview]]]:
+    def fill(self, data: bytearray, start: int, opener: Opener) -> tuple[list[tuple[Stretch, list[memoryview]]], Sums]:
         """Put the bytes of the file into `data`.
 
         Raises:
@@ -173,10 +182,12 @@ class File:
             position += len(piece)
         if position < len(data):
             raise IntegrityError("a content is shorter than the manifest says", where=self.member.path)
-        return [(Stretch(0, start, start, ContentSums(Sums.of(view), _plain([view]))), [view])]
+        sums = Sums.of(view)
+        return [(Stretch(0, start, start, ContentSums(sums, Plain(sums.crc32, sums.length))), [view])], sums
 
-    def finish(self, data: bytearray, start: int, sums: Sequence[ContentSums]) -> None:
-        """Nothing is open."""
+    def finish(self, data: bytearray, start: int, sums: Sequence[ContentSums]) -> Sums:  # noqa: ARG002 - see below
+        """A file has no bytes that depend on sums."""
+        return Sums()
 
     def touched(self, start: int, end: int) -> Iterable[int]:  # noqa: ARG002 - the one file is everywhere
         """The file."""

@@ -10,12 +10,11 @@ from sagepack.archive.framing import HEADER, STRIDE
 from sagepack.errors import IntegrityError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from sagepack.archive.layout import Layout
     from sagepack.digest import Digest
-    from sagepack.manifest import Manifest, Member
+    from sagepack.manifest import Member
     from sagepack.remote.s3 import S3, Seen
 
 _READ = 1 << 20
@@ -24,11 +23,7 @@ _BLOCK = STRIDE - HEADER
 
 
 class Source(Protocol):
-    """Something that can give any range of some contents."""
-
-    @property
-    def trusted(self) -> bool:
-        """Whether the bytes were checked against their digest before; else they are while they are sent."""
+    """Something that can give any range of some contents. What it gives is hashed while it is sent, wherever it is from."""
 
     def holds(self, content: Digest) -> bool:
         """Whether the content can be had here."""
@@ -38,9 +33,7 @@ class Source(Protocol):
 
 
 class LocalFiles:
-    """Files of this machine that were hashed before. One that changes after it was first opened is refused."""
-
-    trusted = True
+    """Files of this machine. One that changes after it was first opened is refused."""
 
     def __init__(self, paths: Mapping[Digest, Path]) -> None:
         self._paths = dict(paths)
@@ -91,8 +84,6 @@ class HubFiles:
     read: Callable[[str, int, int], Iterator[bytes]]
     paths: Mapping[Digest, str]
 
-    trusted = False
-
     def holds(self, content: Digest) -> bool:
         """Whether the repository has the content."""
         return content in self.paths
@@ -103,20 +94,24 @@ class HubFiles:
 
 
 class StoredArchives:
-    """Contents of archives in S3, read by range."""
+    """Contents of archives in S3, read by range.
 
-    trusted = True
+    Args:
+        store: S3.
+        places: for each content, the archive under the ETag it was seen with, and where the framed content begins in it.
+    """
 
-    def __init__(self, store: S3, archives: Iterable[tuple[Seen, Layout, Manifest]]) -> None:
+    def __init__(self, store: S3, places: Mapping[Digest, tuple[Seen, int]]) -> None:
         self._store = store
-        self._places: dict[Digest, tuple[Seen, int]] = {}
-        for seen, layout, manifest in archives:
-            for member, entry in zip(manifest.members, layout.entries, strict=True):
-                self._places.setdefault(member.digest, (seen, entry.content_offset))
+        self._places = dict(places)
 
     def holds(self, content: Digest) -> bool:
         """Whether an archive has the content."""
         return content in self._places
+
+    def seen(self, content: Digest) -> Seen:
+        """The archive that has the content."""
+        return self._places[content][0]
 
     def open(self, content: Digest, offset: int, length: int) -> Iterator[bytes]:
         """A range of a content.
@@ -132,28 +127,6 @@ class StoredArchives:
             for view in plain_views(memoryview(piece), position):
                 yield bytes(view)
             position += len(piece)
-
-
-class StoredFiles:
-    """Contents that are objects of their own in S3."""
-
-    trusted = True
-
-    def __init__(self, store: S3, objects: Mapping[Digest, Seen]) -> None:
-        self._store = store
-        self._objects = dict(objects)
-
-    def holds(self, content: Digest) -> bool:
-        """Whether an object has the content."""
-        return content in self._objects
-
-    def open(self, content: Digest, offset: int, length: int) -> Iterator[bytes]:
-        """A range of an object.
-
-        Raises:
-            ChangedError: the object is gone, or another.
-        """
-        return self._store.open(self._objects[content], offset, length)
 
 
 def choose(sources: Sequence[Source], member: Member) -> Source:

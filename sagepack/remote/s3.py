@@ -10,10 +10,20 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sagepack.errors import IntegrityError, RemoteError, UserError
+from sagepack.errors import RemoteError, UserError
 from sagepack.remote.aws import error_code, translated
 from sagepack.remote.s3_body import Body
-from sagepack.remote.s3_values import ChangedError, Head, Listed, Location, Part, Seen, Upload, WriteOptions
+from sagepack.remote.s3_values import (
+    ChangedError,
+    Head,
+    Listed,
+    Location,
+    Part,
+    RefusedError,
+    Seen,
+    Upload,
+    WriteOptions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -30,6 +40,7 @@ __all__ = [
     "Listed",
     "Location",
     "Part",
+    "RefusedError",
     "Seen",
     "Upload",
     "WriteOptions",
@@ -115,7 +126,7 @@ class S3:
                 if code in miss:
                     return None
                 if operation == "complete_multipart_upload" and code in _REFUSED:
-                    raise IntegrityError(f"{doing} failed: {error}", where=str(location)) from error
+                    raise RefusedError(f"S3 does not complete the upload: {error}", where=str(location)) from error
                 if code in changed:
                     raise ChangedError(
                         f"{doing} failed: {code}: the object is gone or another", source or location
@@ -347,11 +358,11 @@ class S3:
                 return parts
             marker = {"PartNumberMarker": answer["NextPartNumberMarker"]}
 
-    def complete(self, upload: Upload, parts: Sequence[Part], size: int, algorithm: str, checksum: str) -> bool:
-        """Put the parts together, unless there is an object at the key: then False, and nothing changes.
+    def complete(self, upload: Upload, parts: Sequence[Part], size: int, algorithm: str, checksum: str) -> str | None:
+        """Put the parts together; the ETag of the object, or None if there is one at the key: then nothing changes.
 
         Raises:
-            IntegrityError: S3 does not find the parts, or that they make `size` bytes with the full-object `checksum`.
+            RefusedError: S3 does not find the parts, or that they make `size` bytes with the full-object `checksum`.
         """
         listed = [
             {"PartNumber": part.number, "ETag": part.etag}
@@ -370,7 +381,7 @@ class S3:
             MpuObjectSize=size,
             **dict[str, Any]({f"Checksum{algorithm}": checksum}),
         )
-        return answer is not None
+        return None if answer is None else str(answer["ETag"])
 
     def abort(self, upload: Upload) -> None:
         """Drop an upload and its parts; one that is gone already is fine."""

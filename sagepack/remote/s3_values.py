@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from sagepack.errors import RemoteError, UserError
+from sagepack.errors import IntegrityError, RemoteError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +24,10 @@ class ChangedError(RemoteError):
         self.location = location
 
 
+class RefusedError(IntegrityError):
+    """S3 does not complete an upload: its parts do not make the object that its checksum was given for."""
+
+
 @dataclass(frozen=True, order=True)
 class Location:
     """An object of S3, or a prefix of keys where the text says so; `str()` is its URI."""
@@ -37,6 +41,11 @@ class Location:
     def child(self, name: str) -> Location:
         """The location `name` below this one."""
         return Location(self.bucket, f"{self.key.rstrip('/')}/{name}".lstrip("/"))
+
+    @property
+    def parent(self) -> Location:
+        """The prefix that it lies under, without a slash at its end."""
+        return Location(self.bucket, self.key.rstrip("/").rpartition("/")[0])
 
     @classmethod
     def parse(cls, uri: str) -> Location:

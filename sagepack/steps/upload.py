@@ -34,12 +34,16 @@ def fact(build: Build) -> Fact:
             "the archive is there, but not all that belongs to it" if plan.observation.head else "S3 lacks the package"
         )
         trouble = (f"{head}: {amount(send)} to send, {amount(plan.copied_bytes)} copied within S3",)
+        if plan.observation.replaced:
+            trouble = (f"{', '.join(plan.observation.replaced)} is not what this machine published there",)
+        if plan.read_bytes:
+            trouble += (f"{amount(plan.read_bytes)} in S3 are read and hashed first: nothing binds them yet",)
         if before:
             trouble += (f"an interrupted upload goes on: {amount(before)} were sent before",)
     lacking = sum(file.size for file in build.services.lacking) if build.services.streamed else 0
     inputs = {"uri": plan.uri}
     done = f"{plan.uri} is published"
-    return Fact(VERSION, inputs, trouble=trouble, observed=True, fetch=lacking, send=send, done=done)
+    return Fact(VERSION, inputs, trouble=trouble, observed=True, fetch=lacking + plan.read_bytes, send=send, done=done)
 
 
 def run(build: Build) -> None:
@@ -57,6 +61,7 @@ def run(build: Build) -> None:
         build.work.build / _JOURNALS,
         provenance=statement(build.spec, build.require_lock(), build.manifest),
         progress=build.progress,
+        verified=build.services.verified,
     )
     sent, copied = amount(published.sent_bytes), amount(published.copied_bytes)
     build.progress.note(f"upload: {published.uri}: {sent} sent, {copied} copied within S3")

@@ -350,7 +350,9 @@ def test_an_edit_of_the_code_is_published_by_copying_the_weights(packaged: Proje
     document = packaged.json("plan", "--to", "upload", code=2)
     weights = next(c for c in document["contents"] if c["path"].startswith("unet/") and c["size"] > 5 << 20)
     assert weights["copied"] > 0
-    assert weights["fetched"] == 0
+    assert weights["fetched"] == weights["read"] == 0
+    assert weights["source"].startswith("s3://sagepack-sandbox/models/svd/")
+    assert weights["binding"] == "verified by this machine"
     code = sum(c["size"] for c in document["contents"] if c["path"].startswith("code/"))
     send = next(action["send"] for action in document["actions"] if action["step"] == "upload")
     assert send <= code + (64 << 10)

@@ -35,10 +35,9 @@ TARGET = Location("bucket", "models")
 
 
 class Memory:
-    """Contents in memory, as a source; `trusted` as told."""
+    """Contents in memory, as a source."""
 
-    def __init__(self, files: dict[str, bytes], *, trusted: bool) -> None:
-        self.trusted = trusted
+    def __init__(self, files: dict[str, bytes]) -> None:
         self._contents = {Digest.sha256(data): data for data in files.values()}
         self.opened = 0
 
@@ -71,7 +70,6 @@ def run(
     files: dict[str, bytes],
     journals: Path,
     *,
-    trusted: bool = True,
     layout: str = "archive",
     workers: int = 1,
 ) -> Published:
@@ -81,7 +79,7 @@ def run(
     return publish(
         s3,
         plan(seen, manifest, Layout.of(manifest.members), LIMITS),
-        [Memory(files, trusted=trusted)],
+        [Memory(files)],
         journals,
         provenance={},
         progress=Silent(),
@@ -126,16 +124,16 @@ trees = st.dictionaries(paths, contents, min_size=1)
 SETTINGS = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-@given(st.lists(trees, min_size=1, max_size=3), st.booleans(), st.sampled_from(["archive", "prefix"]), st.booleans())
+@given(st.lists(trees, min_size=1, max_size=3), st.sampled_from(["archive", "prefix"]), st.booleans())
 @SETTINGS
 def test_any_chain_of_packages_is_published_as_it_is(
-    packages: list[dict[str, bytes]], trusted: bool, layout: str, crc32: bool
+    packages: list[dict[str, bytes]], layout: str, crc32: bool
 ) -> None:
     store = FakeS3(LIMITS.minimum)
     store.refuse_crc64 = crc32
     with tempfile.TemporaryDirectory() as folder:
         for files in packages:
-            run(store, files, Path(folder), trusted=trusted, layout=layout, workers=3)
+            run(store, files, Path(folder), layout=layout, workers=3)
             check_bucket(store, packages)
             before = dict(store.objects), store.sent
             again = run(store, files, Path(folder), layout=layout)
@@ -144,10 +142,10 @@ def test_any_chain_of_packages_is_published_as_it_is(
     assert store.pending == {}
 
 
-@given(trees, trees, st.integers(1, 40), st.booleans(), st.booleans(), st.sampled_from(["archive", "prefix"]))
+@given(trees, trees, st.integers(1, 40), st.booleans(), st.sampled_from(["archive", "prefix"]))
 @SETTINGS
 def test_a_kill_at_any_request_leaves_a_right_bucket_and_the_next_run_sends_only_what_is_missing(
-    old: dict[str, bytes], new: dict[str, bytes], dies_at: int, takes_effect: bool, trusted: bool, layout: str
+    old: dict[str, bytes], new: dict[str, bytes], dies_at: int, takes_effect: bool, layout: str
 ) -> None:
     store = FakeS3(LIMITS.minimum)
     with tempfile.TemporaryDirectory() as folder:
@@ -155,18 +153,18 @@ def test_a_kill_at_any_request_leaves_a_right_bucket_and_the_next_run_sends_only
         sent = store.sent
         store.live(dies_at, takes_effect=takes_effect)
         try:
-            run(store, new, Path(folder) / "b", trusted=trusted, layout=layout)
+            run(store, new, Path(folder) / "b", layout=layout)
         except Killed:
             check_bucket(store, [old, new])
         first, killed = store.sent - sent, store.dead
         unheard_of = killed and takes_effect and store.requests[dies_at - 1] == "begin"
         store.live()
-        second = run(store, new, Path(folder) / "b", trusted=trusted, layout=layout)
+        second = run(store, new, Path(folder) / "b", layout=layout)
         check_bucket(store, [old, new])
         whole = FakeS3(LIMITS.minimum)
         run(whole, old, Path(folder) / "c", layout=layout)
         before = whole.sent
-        run(whole, new, Path(folder) / "d", trusted=trusted, layout=layout)
+        run(whole, new, Path(folder) / "d", layout=layout)
         # One worker: at most the part that the kill hit is sent twice, if S3 took it and the journal did not hear of it.
         twice = LIMITS.literal if killed and takes_effect else 0
         assert first + second.sent_bytes <= whole.sent - before + twice

@@ -85,7 +85,7 @@ CALLS: list[tuple[str, dict[str, Any], Callable[[S3], Any]]] = [
     ("list_parts", {}, lambda s3: s3.parts(UPLOAD)),
     (
         "complete_multipart_upload",
-        {},
+        {"ETag": '"e"'},
         lambda s3: s3.complete(UPLOAD, [Part(1, '"e"', 1, "AAAAAAAAAAA=")], 1, "CRC64NVME", "AAAAAAAAAAA="),
     ),
     ("abort_multipart_upload", {}, lambda s3: s3.abort(UPLOAD)),
@@ -138,7 +138,7 @@ def test_the_owner_of_a_source_is_named_only_in_the_bucket_it_is_known_of(seen: 
 
 def test_the_checksum_algorithm_is_named_from_begin_to_end() -> None:
     desk = Desk().answer("create_multipart_upload", {"UploadId": "u"}).answer("upload_part", {"ETag": '"e"'})
-    desk.answer("complete_multipart_upload", {})
+    desk.answer("complete_multipart_upload", {"ETag": '"e"'})
     desk.store.begin(AT, "CRC64NVME")
     part = desk.store.send(UPLOAD, 1, bytearray(b"x"), "CRC64NVME", "AAAAAAAAAAA=")
     assert desk.store.complete(UPLOAD, [part, Part(2, '"c"', 9)], 10, "CRC64NVME", "AAAAAAAAAAE=")

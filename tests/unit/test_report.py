@@ -51,9 +51,19 @@ def test_bytes_stand_in_the_table_where_there_are_any() -> None:
     assert second.split()[:4] == ["deploy", "skip", "-", "-"]
 
 
-def test_contents_show_what_is_copied_sent_and_fetched() -> None:
-    row = {"path": "unet/a", "size": 10, "copied": 0, "sent": 10, "fetched": 1024}
-    assert contents_table([row]).splitlines()[1].split() == ["-", "10", "B", "1.0", "KiB", "unet/a", "(10", "B)"]
+def test_contents_show_what_moves_and_where_it_is_copied_from() -> None:
+    sent = {"path": "unet/a", "size": 10, "copied": 0, "sent": 10, "fetched": 1024, "read": 0}
+    copied = {"path": "unet/b", "size": 10, "copied": 15, "sent": 0, "fetched": 0, "read": 15}
+    rows = [
+        {**sent, "source": None, "binding": None},
+        {**copied, "source": "s3://a/m.tar.gz", "binding": "read and hashed first"},
+    ]
+    assert [line.split() for line in contents_table(rows).splitlines()] == [
+        ["COPIED", "SENT", "FETCHED", "READ", "CONTENT"],
+        ["-", "10", "B", "1.0", "KiB", "-", "unet/a", "(10", "B)"],
+        ["15", "B", "-", "-", "15", "B", "unet/b", "(10", "B),", "copied", "from", "[1]"],
+        ["[1]", "s3://a/m.tar.gz:", "read", "and", "hashed", "first"],
+    ]
 
 
 def test_a_log_gets_plain_lines_on_stderr_and_nothing_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,163 @@
+"""What this machine itself knows of objects in S3: that their bytes are those of a manifest, under one ETag.
+
+A copy inside S3 may rest on it, because it holds two ways to know alone: this machine wrote the object, every byte hashed
+while it was sent, and got the ETag as the answer; or it read the bytes once, under that ETag, and hashed them. What S3
+holds beside an object (an index, checksums) is written by whoever can write the object, and is no such evidence.
+
+<folder>/<16 hex of the SHA-256 of the package's URI>.json, one file for each package; lost ones cost one reading.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from sagepack.decoding import Crc32, DigestText, MalformedError, Sha256Hex, Size, Text, decode_json
+from sagepack.digest import Digest, canonical_json, fingerprint
+from sagepack.publish.sums import ContentSums, Plain, Sums
+from sagepack.store import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from sagepack.remote.s3 import Location
+
+VERSION = 1
+Range = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Verified:
+    """Bytes of one object that are what a manifest says.
+
+    Attributes:
+        etag: of the object; another ETag is another object.
+        manifest: the manifest whose archive the object is; None for a file of layout `prefix`.
+        ranges: half-open ranges of bytes, sorted and apart.
+        sums: of each content that lies in the ranges, computed here.
+    """
+
+    etag: str
+    manifest: Digest | None = None
+    ranges: tuple[Range, ...] = ()
+    sums: Mapping[Digest, ContentSums] = field(default_factory=dict)
+
+    def lacks(self, start: int, end: int) -> list[Range]:
+        """The parts of `[start, end)` that are not verified."""
+        found = []
+        for low, high in self.ranges:
+            if start < low < end:
+                found.append((start, low))
+            if low < end and high > start:
+                start = high
+        return [*found, (start, end)] if start < end else found
+
+    def joined(self, other: Verified | None) -> Verified:
+        """Both together, if they are about the same object; else this one."""
+        if other is None or (other.etag, other.manifest) != (self.etag, self.manifest):
+            return self
+        ranges: list[Range] = []
+        for low, high in sorted((*self.ranges, *other.ranges)):
+            if ranges and low <= ranges[-1][1]:
+                ranges[-1] = (ranges[-1][0], max(high, ranges[-1][1]))
+            else:
+                ranges.append((low, high))
+        return Verified(self.etag, self.manifest, tuple(ranges), {**other.sums, **self.sums})
+
+
+class VerifiedObjects:
+    """The files that hold it. Reading never fails: what is missing or damaged is not known.
+
+    Args:
+        folder: where they are; None remembers nothing.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+
+    def of(self, package: Location) -> dict[str, Verified]:
+        """What is known of the objects of the package at `package`, by key."""
+        if self._folder is None:
+            return {}
+        try:
+            document = decode_json(_path(self._folder, package).read_bytes(), _Document)
+        except (OSError, MalformedError):
+            return {}
+        if document.version != VERSION or document.package != str(package):
+            return {}
+        return {known.key: known.value() for known in document.objects}
+
+    def add(self, package: Location, objects: Mapping[str, Verified]) -> None:
+        """Remember more of a package.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        if self._folder is None:
+            return
+        known = self.of(package)
+        merged = {**known, **{key: value.joined(known.get(key)) for key, value in objects.items()}}
+        body = {
+            "version": VERSION,
+            "package": str(package),
+            "objects": [_to_json(key, value) for key, value in sorted(merged.items())],
+        }
+        write_atomically(_path(self._folder, package), canonical_json({**body, "sum": str(fingerprint(body))}))
+
+
+def _path(folder: Path, package: Location) -> Path:
+    return folder / f"{fingerprint(str(package)).short}.json"
+
+
+class _Object(msgspec.Struct, frozen=True):
+    key: Text
+    etag: Text
+    manifest: DigestText | None
+    ranges: tuple[tuple[Size, Size], ...]
+    # CRC-64/NVME in hex (JSON's integers end at 2^63), CRC-32 and length framed, CRC-32 and length plain.
+    sums: dict[Sha256Hex, tuple[str, Crc32, Size, Crc32, Size]]
+
+    def value(self) -> Verified:
+        return Verified(
+            self.etag,
+            Digest.parse(self.manifest) if self.manifest else None,
+            self.ranges,
+            {
+                Digest("sha256", value): ContentSums(Sums(int(crc64, 16), framed, length), Plain(plain, size))
+                for value, (crc64, framed, length, plain, size) in self.sums.items()
+            },
+        )
+
+
+class _Document(msgspec.Struct, frozen=True):
+    version: int
+    package: Text
+    objects: tuple[_Object, ...]
+    sum: DigestText
+
+    def __post_init__(self) -> None:
+        body = msgspec.to_builtins(self)
+        del body["sum"]
+        if str(fingerprint(body)) != self.sum:
+            raise ValueError("the file was damaged: its sum does not fit")
+
+
+def _to_json(key: str, value: Verified) -> dict[str, Any]:
+    return {
+        "key": key,
+        "etag": value.etag,
+        "manifest": str(value.manifest) if value.manifest else None,
+        "ranges": [list(one) for one in value.ranges],
+        "sums": {
+            digest.value: [f"{s.framed.crc64:016x}", s.framed.crc32, s.framed.length, s.plain.crc32, s.plain.length]
+            for digest, s in value.sums.items()
+        },
+    }
+
+
+def verified_file(etag: str, content: Digest, sums: Sums) -> Verified:
+    """An object that is one file of layout `prefix`."""
+    return Verified(etag, None, ((0, sums.length),), {content: ContentSums(sums, Plain())})
