@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, cast
@@ -399,22 +400,79 @@ def allowed(policy: dict[str, Any], action: str, resource: str) -> bool:
     )
 
 
-def test_the_policy_allows_publishing_and_no_more() -> None:
-    policy = publish_policy(spec(reuse_from=("s3://theirs/m",), sse="aws:kms", kms_key_id="1234"))
-    assert allowed(policy, "s3:PutObject", "arn:aws:s3:::mine/models/svd/x")
-    assert allowed(policy, "s3:GetObject", "arn:aws:s3:::theirs/m/x")
+KEYS = [
+    "svd/0123456789abcdef/model.tar.gz",
+    "svd/0123456789abcdef/index.json",
+    "svd/0123456789abcdef/manifest.json",
+    "svd/releases/20300101T000000Z-0123456789abcdef.json",
+]
+
+
+def test_a_publisher_writes_the_packages_of_its_own_name_and_pointers() -> None:
+    policy = publish_policy(spec(reuse_from=("s3://theirs/m",)))
+    for key in [*KEYS, "contents/x.json"]:
+        assert allowed(policy, "s3:PutObject", f"arn:aws:s3:::mine/models/{key}")
+        assert allowed(policy, "s3:GetObject", f"arn:aws:s3:::mine/models/{key}")
+        assert not allowed(policy, "s3:PutObject", f"arn:aws:s3:::theirs/m/{key}")
+        assert not allowed(policy, "s3:PutObject", f"arn:aws:s3:::mine/{key}")
+    for key in KEYS:
+        other = f"arn:aws:s3:::mine/models/{key.replace('svd', 'svd-2')}"
+        for action in ("s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"):
+            assert allowed(policy, action, f"arn:aws:s3:::mine/models/{key}")
+            assert not allowed(policy, action, other)
+        # What a copy needs: the model and its index.
+        assert allowed(policy, "s3:GetObject", other) == key.endswith(("model.tar.gz", "index.json"))
+    assert not allowed(policy, "s3:AbortMultipartUpload", "arn:aws:s3:::mine/models/contents/x.json")
+    (pointers,) = [one for one in policy["Statement"] if one["Sid"] == "Pointers"]
+    assert pointers["Action"] == ["s3:GetObject", "s3:PutObject"]
+
+
+def test_reuse_is_read_only() -> None:
+    policy = publish_policy(spec(reuse_from=("s3://theirs/m",)))
+    theirs = [one for one in policy["Statement"] if "theirs" in str(one["Resource"])]
+    assert {action for one in theirs for action in one["Action"]} == {"s3:GetObject", "s3:ListBucket"}
+    for key in ("contents/x.json", "llava/0123456789abcdef/model.tar.gz", "llava/0123456789abcdef/index.json"):
+        assert allowed(policy, "s3:GetObject", f"arn:aws:s3:::theirs/m/{key}")
+    assert not allowed(policy, "s3:GetObject", "arn:aws:s3:::theirs/private/x")
+
+
+def test_the_policy_of_layout_prefix_is_about_files() -> None:
+    policy = publish_policy(spec(layout="prefix"))
+    assert allowed(policy, "s3:GetObject", "arn:aws:s3:::mine/models/other/0123456789abcdef/model/unet/a.bin")
+    assert allowed(policy, "s3:GetObject", "arn:aws:s3:::mine/models/other/0123456789abcdef/files.json")
+    assert not allowed(policy, "s3:GetObject", "arn:aws:s3:::mine/models/other/0123456789abcdef/model.tar.gz")
+
+
+@pytest.mark.parametrize(
+    ("region", "partition"), [("eu-west-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")]
+)
+def test_the_policy_is_of_the_partition_of_its_region(region: str, partition: str) -> None:
+    here = spec(sse="aws:kms", kms_key_id="1234", reuse_from=("s3://theirs/m",))
+    policy = publish_policy(replace(here, aws=replace(here.aws, region=region)))
+    resources = [resource for one in policy["Statement"] for resource in one["Resource"]]
+    assert resources
+    assert all(resource.startswith(f"arn:{partition}:") for resource in resources)
+
+
+def test_a_target_with_a_wildcard_in_its_name_opens_no_other() -> None:
+    policy = publish_policy(spec(target="s3://mine/m*dels?"))
+    written = [resource for one in policy["Statement"] for resource in one["Resource"] if resource.endswith("/svd/*")]
+    assert written == ["arn:aws:s3:::mine/m${*}dels${?}/svd/*"]
+
+
+def test_the_policy_has_what_settings_need_and_deletes_nothing() -> None:
+    policy = publish_policy(spec(sse="aws:kms", kms_key_id="1234", tags={"a": "b"}))
     assert allowed(policy, "kms:Decrypt", "arn:aws:kms:eu-west-1:123456789012:key/1234")
-    assert not allowed(policy, "s3:PutObject", "arn:aws:s3:::mine/other/x")
-    assert not allowed(policy, "s3:PutObject", "arn:aws:s3:::theirs/m/x")
-    actions = {action for statement in policy["Statement"] for action in statement["Action"]}
+    for key in ("svd/x", "contents/x.json"):
+        assert allowed(policy, "s3:PutObjectTagging", f"arn:aws:s3:::mine/models/{key}")
+    actions = {action for one in policy["Statement"] for action in one["Action"]}
     assert not any("Delete" in action or "*" in action for action in actions)
-    assert "s3:PutObjectTagging" not in actions
-    assert "s3:PutObjectTagging" in str(publish_policy(spec(tags={"a": "b"})))
+    assert "s3:PutObjectTagging" not in str(publish_policy(spec()))
     assert "kms" not in str(publish_policy(spec()))
-    alias = publish_policy(spec(sse="aws:kms", kms_key_id="alias/models"))
-    assert {"kms:RequestAlias": "alias/models"} in [
-        condition for s in alias["Statement"] for condition in s.get("Condition", {}).values()
-    ]
+    for alias in ("alias/models", "arn:aws:kms:eu-west-1:123456789012:alias/models"):
+        policy = publish_policy(spec(sse="aws:kms", kms_key_id=alias))
+        conditions = [one["Condition"] for one in policy["Statement"] if "kms:Decrypt" in one["Action"]]
+        assert conditions == [{"StringLike": {"kms:RequestAlias": "alias/models"}}]
 
 
 def test_only_old_uploads_of_this_program_are_stale() -> None:
