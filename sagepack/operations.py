@@ -56,7 +56,9 @@ def _verify_remote(options: Options, *, deep: bool) -> int:
     services, manifest = build.services, build.manifest
     found = remote_read.verify(services.store, services.package, manifest, build.progress, deep=deep)
     package = services.package
-    how = "every byte is what the manifest says" if deep else "records, checksums and ETags agree; the model was not read"
+    how = (
+        "every byte is what the manifest says" if deep else "records, checksums and ETags agree; the model was not read"
+    )
     lines = [
         f"{package.model}: {how}",
         f"{len(manifest.members)} files, {amount(manifest.size)}, released as {found.record}",

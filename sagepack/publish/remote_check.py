@@ -2,8 +2,8 @@
 
 The witnesses are the manifest that lock and code make, the release record, the documents beside the package, and what S3
 says of the objects: each is compared with the others, and every difference is told. The ETag of the release record is the
-strongest of them against a person: checksums of the object can be kept equal while its bytes are changed, the ETag cannot.
-But whoever can write all keys of a package can write all its documents anew. Then they agree with each other and not with
+strongest of them against a person: it takes a second to make other bytes with the same CRCs, and nobody knows how to make
+some with the same ETag. But whoever can write all keys of a package can write all its documents anew. Then they agree with each other and not with
 what was published, and reading the bytes (`remote_read`), or a witness that lies elsewhere, is what finds it.
 """
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sagepack.publish.keys import Package
     from sagepack.remote.s3 import Head, Listed, Location
 
+_SHOWN = 50  # findings in a message; the JSON document has all
 _RELEASE, _INDEX, _CONTENTS, _SPEC = "the release record", "the index", "the checksums of the contents", "lock and code"
 
 
@@ -85,8 +86,9 @@ class PackageError(IntegrityError):
     def __init__(self, findings: Sequence[Finding], *, fix: str) -> None:
         self.findings = tuple(findings)
         head = "1 finding" if len(findings) == 1 else f"{len(findings)} findings"
-        lines = "\n  ".join(str(finding) for finding in findings)
-        super().__init__(f"the package in S3 is not as it should be: {head}:\n  {lines}", fix=fix)
+        lines = [str(finding) for finding in findings[:_SHOWN]]
+        more = [f"and {len(findings) - _SHOWN} more, which --json shows"] if len(findings) > _SHOWN else []
+        super().__init__("\n  ".join([f"the package in S3 is not as it should be: {head}:", *lines, *more]), fix=fix)
 
     def to_json(self) -> dict[str, Any]:
         """The document of any error, with each finding."""

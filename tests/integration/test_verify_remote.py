@@ -332,6 +332,12 @@ def test_a_damaged_index_costs_the_next_package_bytes_and_spoils_nothing(
     judge(bucket, tree, "archive")
 
 
+def test_a_message_shows_the_first_findings_and_the_document_all_of_them() -> None:
+    error = PackageError([Finding(f"s3://b/{number}", "it is missing") for number in range(60)], fix="mend it")
+    assert "s3://b/49: it is missing\n  and 10 more" in str(error)
+    assert [finding["where"] for finding in error.to_json()["findings"]][59] == "s3://b/59"
+
+
 @LAYOUTS
 def test_publishing_again_writes_over_damaged_documents(bucket: Bucket, tree: Tree, layout: str) -> None:
     package = publish(bucket, tree, layout)
