@@ -35,6 +35,8 @@ _HELP = {
     "stream": "publish from the Hub to S3 without the model on this disk",
     "to": "the step to plan for, or package",
     "rebuild": "build again from nothing and compare the bytes",
+    "remote": "check what S3 holds, in a few small requests",
+    "deep": "with --remote: read and hash every byte that S3 holds",
     "input": "the request: a JSON file, an image, or the spec's sample if left out",
     "output": "where the answer goes: a file, or a folder for the frames",
     "timeout": "seconds to wait for the answer (default 900)",
@@ -137,10 +139,10 @@ def deploy(options: Options) -> int:
     return commands.reach(options, "deploy")
 
 
-@_command(rebuild=False)
-def verify(options: Options, *, rebuild: bool) -> int:
-    """Check the artifact against its manifest, byte by byte."""
-    return int(_from("operations").verify(options, rebuild=rebuild))
+@_command(rebuild=False, remote=False, deep=False)
+def verify(options: Options, *, rebuild: bool, remote: bool, deep: bool) -> int:
+    """Check the artifact against its manifest, byte by byte; with --remote, the package in S3."""
+    return int(_from("operations").verify(options, rebuild=rebuild, remote=remote, deep=deep))
 
 
 @_command(input="", output="", timeout="900")

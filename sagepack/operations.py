@@ -16,7 +16,7 @@ from sagepack.deploy.answer import save_answer
 from sagepack.deploy.deployment import Owner
 from sagepack.deploy.pace import Pace
 from sagepack.errors import UserError
-from sagepack.publish import upkeep
+from sagepack.publish import remote_read, upkeep
 from sagepack.publish.policy import publish_policy
 from sagepack.remote.s3 import Location
 from sagepack.report import say
@@ -32,8 +32,14 @@ if TYPE_CHECKING:
 _MOST_HOURS = 24 * 366 * 10
 
 
-def verify(options: Options, *, rebuild: bool) -> int:
-    """Check the artifact."""
+def verify(options: Options, *, rebuild: bool, remote: bool, deep: bool) -> int:
+    """Check the artifact on this disk, or the package in S3."""
+    if deep and not remote:
+        raise UserError("it says how much of the package in S3 is read", where="--deep", fix="write --remote --deep")
+    if rebuild and remote:
+        raise UserError("one is about the artifact on this disk, the other about S3", where="--rebuild --remote")
+    if remote:
+        return _verify_remote(options, deep=deep)
     build = open_build(options, "package")
     found = (verifying.verify_rebuild if rebuild else verifying.verify_local)(build)
     shown = build.shown(build.work.archive)
@@ -41,6 +47,39 @@ def verify(options: Options, *, rebuild: bool) -> int:
     text = f"{shown} {how}: {len(found.contents)} files, {amount(found.size)}, sha256 {found.sha256.value}"
     document = {"archive": shown, "size": found.size, "sha256": found.sha256.value, "rebuilt": rebuild}
     result(options, text, document)
+    return 0
+
+
+def _verify_remote(options: Options, *, deep: bool) -> int:
+    """Check what S3 holds of the package that lock and code make."""
+    build = open_build(options, "upload")
+    services, manifest = build.services, build.manifest
+    found = remote_read.verify(
+        services.store, services.package, manifest, build.progress, verified=services.verified, deep=deep
+    )
+    package = services.package
+    how = (
+        "every byte is what the manifest says" if deep else "records, checksums and ETags agree; the model was not read"
+    )
+    lines = [
+        f"{package.model}: {how}",
+        f"{len(manifest.members)} files, {amount(manifest.size)}, released as {found.record}",
+        f"{found.requests} requests, {amount(found.bytes_read)} read",
+        *(f"not compared: {note}" for note in found.notes),
+    ]
+    document = {
+        "version": 1,
+        "artifact": str(package.model),
+        "manifest": str(manifest.digest),
+        "release": str(found.record),
+        "deep": deep,
+        "files": len(manifest.members),
+        "size": manifest.size,
+        "requests": found.requests,
+        "bytes_read": found.bytes_read,
+        "not_compared": list(found.notes),
+    }
+    result(options, "\n".join(lines), document)
     return 0
 
 

@@ -91,39 +91,3 @@ def lie(store: S3, package: Package, path: str, sums: ContentSums) -> None:
     members = index.manifest.members
     changed = tuple(sums if m.path == path else s for m, s in zip(members, index.sums, strict=True))
     store.put(package.index, replace(index, sums=changed).text())
-
-
-def collide(genuine: bytes, forged: bytes, at: int) -> bytes:
-    """`forged` with some bytes from `at` on chosen so that CRC-64/NVME (framed) and CRC-32 (plain) are those of `genuine`.
-
-    Both are affine over GF(2): each bit of the data flips a fixed set of bits of the checksums. 160 free bits solve 96
-    equations.
-    """
-
-    def checksums(data: bytes) -> int:
-        sums = content_sums(data)
-        return sums.framed.crc64 << 32 | sums.plain.crc32
-
-    def flipped(bit: int) -> bytes:
-        data = bytearray(forged)
-        data[at + bit // 8] ^= 1 << bit % 8
-        return bytes(data)
-
-    base = checksums(forged)
-    rows: list[tuple[int, int]] = []  # what a set of bits changes in the checksums, and the set
-    for bit in range(160):
-        change, chosen = checksums(flipped(bit)) ^ base, 1 << bit
-        for other, others in rows:
-            if change ^ other < change:
-                change, chosen = change ^ other, chosen ^ others
-        if change:
-            rows = sorted([*rows, (change, chosen)], reverse=True)
-    wanted, solution = base ^ checksums(genuine), 0
-    for change, chosen in rows:
-        if wanted ^ change < wanted:
-            wanted, solution = wanted ^ change, solution ^ chosen
-    assert wanted == 0
-    found = bytearray(forged)
-    for bit in range(160):
-        found[at + bit // 8] ^= (solution >> bit & 1) << bit % 8
-    return bytes(found)

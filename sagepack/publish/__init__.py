@@ -1,10 +1,12 @@
 """Publishing to S3: what S3 holds already is copied by S3, only the rest is sent, and S3 proves the result.
 
-    keys, sums, index            what lies where, and its checksums
+    keys, sums                   what lies where, and its checksums
+    sealed -> index, release     the documents that say so
     matching -> planner -> plan  pure: which bytes are copied, which are sent, in which parts
     observe                      what S3 holds
     sources -> render            the bytes of a part
     journal, ledger -> multipart -> publisher
+    remote_check -> remote_read  whether what S3 holds is what was published
 
 **Why a kill cannot spoil anything.** The state of a publication is S3's alone; the journal only saves work.
 

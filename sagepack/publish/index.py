@@ -1,7 +1,8 @@
 """The documents beside a published package: what is where, so that later packages can copy it. Pure.
 
-Reading them is tolerant: a document that another program or version wrote, or a torn one, is None, which means that
-nothing is known to be there. It is never an error.
+Whatever is not, byte for byte, a document that this program writes is None: damaged, of another version, or of another
+program. That means that nothing is known to be there; it is never an error, and the next upload writes the document anew.
+What the documents say is a claim all the same (`sealed`): they bind no content to its SHA-256.
 """
 
 from __future__ import annotations
@@ -9,19 +10,22 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
 
 from sagepack.archive.layout import Layout
+from sagepack.decoding import PathText, Sha256Hex, decode_json
 from sagepack.digest import Digest
 from sagepack.errors import UserError
 from sagepack.manifest import Manifest, Member
+from sagepack.publish.sealed import SMALL, Crc32Hex, Crc64Hex, ETag, ObjectSize, SumsDocument, sealed
 from sagepack.publish.sums import ContentSums, Plain, Sums
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-VERSION = 1
-_BROKEN = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError, UserError)
+VERSION = 2
+POINTER_VERSION = 1
+PackagePath = Annotated[str, Meta(pattern=r"\A[a-z0-9](?:-*[a-z0-9])*/[0-9a-f]{16}\Z", max_length=57)]
+MOST_FILES = 50_000  # to read the index of so many takes 175 MB of memory
 
 
 @dataclass(frozen=True)
@@ -47,51 +51,36 @@ class Index:
 
     def text(self) -> bytes:
         """The document that `schemas/index.schema.json` describes."""
-        return _text(
+        archive = {
+            "etag": self.etag,
+            "manifest": str(self.manifest.digest),
+            **_sums_document(self.whole, self.layout.size),
+        }
+        members = [
             {
-                "version": VERSION,
-                "archive": {"etag": self.etag, "manifest": str(self.manifest.digest), **_sums_document(self.whole)},
-                "members": [
-                    {
-                        "path": member.path,
-                        "size": member.size,
-                        "sha256": member.digest.value,
-                        "executable": member.executable,
-                        "crc32": f"{sums.plain.crc32:08x}",
-                        "framed": {"offset": entry.content_offset, **_sums_document(sums.framed)},
-                    }
-                    for member, entry, sums in zip(self.manifest.members, self.layout.entries, self.sums, strict=True)
-                ],
+                **_member_document(member),
+                "crc32": f"{sums.plain.crc32:08x}",
+                "framed": {"offset": entry.content_offset, **_sums_document(sums.framed, entry.content_length)},
             }
-        )
+            for member, entry, sums in zip(self.manifest.members, self.layout.entries, self.sums, strict=True)
+        ]
+        return _text(sealed({"version": VERSION, "archive": archive, "members": members}))
 
     @classmethod
     def parse(cls, data: bytes | None) -> Index | None:
-        """The index of a document, or None if it is not one that can be relied on."""
+        """The index that a document holds, or None if it is not one."""
         try:
-            document = json.loads(data or b"null")
-            if document["version"] != VERSION:
-                return None
-            entries = document["members"]
-            manifest = Manifest(tuple(_member(entry) for entry in entries))
+            document = decode_json(data or b"", _IndexDocument)
+            manifest = Manifest(tuple(member.value for member in document.members))
             sums = tuple(
-                ContentSums(_sums(entry["framed"]), Plain(int(entry["crc32"], 16), entry["size"])) for entry in entries
+                ContentSums(member.framed.sums, Plain(int(member.crc32, 16), member.size))
+                for member in document.members
             )
-            archive = document["archive"]
-            index = cls(manifest, sums, archive["etag"], _sums(archive))
-            return index if index._consistent(document) else None
-        except _BROKEN:
+            index = cls(manifest, sums, document.archive.etag, document.archive.sums)
+            # Offsets, lengths and digests follow from the rest: the same bytes say that all of them are right.
+            return index if index.text() == data else None
+        except (ValueError, UserError):
             return None
-
-    def _consistent(self, document: Mapping[str, Any]) -> bool:
-        """Whether offsets and lengths are those that this program's archive has: then the format is the same."""
-        entries = self.layout.entries
-        return (
-            str(self.manifest.digest) == document["archive"]["manifest"]
-            and self.whole.length == self.layout.size
-            and [entry["framed"]["offset"] for entry in document["members"]] == [e.content_offset for e in entries]
-            and [sums.framed.length for sums in self.sums] == [entry.content_length for entry in entries]
-        )
 
 
 @dataclass(frozen=True)
@@ -111,7 +100,7 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class Files:
-    """The objects of a package of layout `prefix`. It is written when all of them are there."""
+    """The objects of a package of layout `prefix`, in archive order. It is written when all of them are there."""
 
     files: tuple[StoredFile, ...]
 
@@ -122,43 +111,31 @@ class Files:
 
     def text(self) -> bytes:
         """The document that `schemas/files.schema.json` describes."""
-        return _text(
+        files = [
             {
-                "version": VERSION,
-                "manifest": str(self.manifest.digest),
-                "files": [
-                    {
-                        "path": file.member.path,
-                        "size": file.member.size,
-                        "sha256": file.member.digest.value,
-                        "executable": file.member.executable,
-                        "etag": file.etag,
-                        "crc64nvme": f"{file.sums.crc64:016x}",
-                        "crc32": f"{file.sums.crc32:08x}",
-                    }
-                    for file in self.files
-                ],
+                **_member_document(file.member),
+                "etag": file.etag,
+                "crc64nvme": f"{file.sums.crc64:016x}",
+                "crc32": f"{file.sums.crc32:08x}",
             }
-        )
+            for file in self.files
+        ]
+        return _text(sealed({"version": VERSION, "manifest": str(self.manifest.digest), "files": files}))
 
     @classmethod
     def parse(cls, data: bytes | None) -> Files | None:
-        """The files of a document, or None if it is not one that can be relied on."""
+        """The files that a document holds, or None if it is not one."""
         try:
-            document = json.loads(data or b"null")
+            document = decode_json(data or b"", _FilesDocument)
             files = cls(
                 tuple(
-                    StoredFile(
-                        _member(entry),
-                        str(entry["etag"]),
-                        Sums(int(entry["crc64nvme"], 16), int(entry["crc32"], 16), entry["size"]),
-                    )
-                    for entry in document["files"]
+                    StoredFile(file.value, file.etag, Sums(int(file.crc64nvme, 16), int(file.crc32, 16), file.size))
+                    for file in document.files
                 )
             )
-            known = document["version"] == VERSION and str(files.manifest.digest) == document["manifest"]
-            return files if known else None
-        except _BROKEN:
+            ordered = files.manifest.members == tuple(file.member for file in files.files)
+            return files if ordered and files.text() == data else None
+        except (ValueError, UserError):
             return None
 
 
@@ -171,33 +148,72 @@ class Pointer:
 
     def text(self) -> bytes:
         """The document that `schemas/pointer.schema.json` describes."""
-        return _text({"version": VERSION, "sha256": self.digest.value, "package": self.package})
+        return _text({"version": POINTER_VERSION, "sha256": self.digest.value, "package": self.package})
 
     @classmethod
     def parse(cls, data: bytes | None) -> Pointer | None:
-        """The pointer of a document, or None."""
+        """The pointer that a document holds, or None if it is not one."""
         try:
-            document = json.loads(data or b"null")
-            if document["version"] != VERSION:
-                return None
-            return cls(Digest("sha256", document["sha256"]), str(document["package"]))
-        except _BROKEN:
+            document = decode_json(data or b"", _PointerDocument, limit=SMALL)
+            pointer = cls(Digest("sha256", document.sha256), document.package)
+            return pointer if pointer.text() == data else None
+        except ValueError:
             return None
 
 
-def _member(entry: Mapping[str, Any]) -> Member:
-    size, executable = entry["size"], entry["executable"]
-    if not isinstance(size, int) or size < 0 or not isinstance(executable, bool):
-        raise ValueError("not a member")
-    return Member(str(entry["path"]), size, Digest("sha256", entry["sha256"]), executable)
+class _Member(Struct):
+    path: PathText
+    size: ObjectSize
+    sha256: Sha256Hex
+    executable: bool
+    crc32: Crc32Hex
+
+    @property
+    def value(self) -> Member:
+        return Member(self.path, self.size, Digest("sha256", self.sha256), self.executable)
 
 
-def _sums_document(sums: Sums) -> dict[str, Any]:
-    return {"length": sums.length, "crc64nvme": f"{sums.crc64:016x}", "crc32": f"{sums.crc32:08x}"}
+class _IndexMember(_Member):
+    framed: SumsDocument
 
 
-def _sums(document: Mapping[str, Any]) -> Sums:
-    return Sums(int(document["crc64nvme"], 16), int(document["crc32"], 16), int(document["length"]))
+class _Archive(SumsDocument):
+    etag: ETag
+
+
+class _IndexDocument(Struct):
+    version: Literal[2]
+    archive: _Archive
+    members: Annotated[tuple[_IndexMember, ...], Meta(max_length=MOST_FILES)]
+
+
+class _File(_Member):
+    etag: ETag
+    crc64nvme: Crc64Hex
+
+
+class _FilesDocument(Struct):
+    version: Literal[2]
+    files: Annotated[tuple[_File, ...], Meta(max_length=MOST_FILES)]
+
+
+class _PointerDocument(Struct):
+    version: Literal[1]
+    sha256: Sha256Hex
+    package: PackagePath
+
+
+def _member_document(member: Member) -> dict[str, Any]:
+    return {
+        "path": member.path,
+        "size": member.size,
+        "sha256": member.digest.value,
+        "executable": member.executable,
+    }
+
+
+def _sums_document(sums: Sums, length: int) -> dict[str, Any]:
+    return {"length": length, "crc64nvme": f"{sums.crc64:016x}", "crc32": f"{sums.crc32:08x}"}
 
 
 def _text(document: Any) -> bytes:

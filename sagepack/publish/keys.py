@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sagepack.remote.s3 import Location
 
 ARCHIVE, PREFIX = "archive", "prefix"
+CONTENTS = "contents"
 _RELEASE = re.compile(r"[0-9]{8}T[0-9]{6}Z-(?P<short>[0-9a-f]{16})(?P<files>\.files)?\.json")
 _PACKAGE = re.compile(r"[^/]+/[0-9a-f]{16}")
 
@@ -40,7 +41,7 @@ class Package:
         layout: `archive` or `prefix`.
 
     Raises:
-        UserError: the layout is neither.
+        UserError: the layout is neither, or the name is that of the folder of pointers, which every publisher may write.
     """
 
     target: Location
@@ -51,6 +52,8 @@ class Package:
     def __post_init__(self) -> None:
         if self.layout not in {ARCHIVE, PREFIX}:
             raise UserError(f"no such layout: {self.layout!r}", where="artifact.layout", fix="choose archive or prefix")
+        if self.name == CONTENTS:
+            raise UserError("pointers lie under this name", where=f"name: {self.name}", fix="choose another name")
 
     @property
     def path(self) -> str:
@@ -93,6 +96,11 @@ def index_name(layout: str) -> str:
     return "index.json" if layout == ARCHIVE else "files.json"
 
 
+def document_names(layout: str) -> tuple[str, ...]:
+    """Names of the documents beside a package, which its release record names by their digests."""
+    return index_name(layout), "manifest.json", "provenance.json"
+
+
 def releases(target: Location, name: str) -> Location:
     """What the keys of a name's release records begin with, followed by `/`."""
     return target.child(f"{name}/releases")
@@ -106,7 +114,7 @@ def released(location: Location, layout: str = ARCHIVE) -> str | None:
 
 def pointer(target: Location, content: Digest, layout: str = ARCHIVE) -> Location:
     """The pointer of a content."""
-    return target.child(f"contents/{content.value}{'' if layout == ARCHIVE else '.file'}.json")
+    return target.child(f"{CONTENTS}/{content.value}{'' if layout == ARCHIVE else '.file'}.json")
 
 
 def package_folder(target: Location, path: str) -> Location | None:

@@ -7,7 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sagepack.archive.framing import GZIP_HEADER
-from sagepack.errors import IntegrityError
+from sagepack.errors import IntegrityError, UserError
+from sagepack.publish.index import MOST_FILES
 from sagepack.publish.keys import ARCHIVE, PREFIX, index_name
 from sagepack.publish.matching import Piece, find_runs
 from sagepack.publish.observe import Binding
@@ -153,9 +154,15 @@ def plan(observation: Observation, manifest: Manifest, layout: Layout, limits: L
     """Plan the upload of a package on what S3 was seen to hold.
 
     Raises:
+        UserError: the package has more files than an index holds.
         IntegrityError: an object of another size lies at the key of the archive.
     """
     limits = limits or Limits()
+    if len(manifest.members) > MOST_FILES:
+        raise UserError(
+            f"the package has {len(manifest.members):,} files; at most {MOST_FILES:,} can be published",
+            fix="leave out what the endpoint does not load with model.exclude",
+        )
     if observation.package.layout != ARCHIVE:
         return UploadPlan(
             observation, manifest, layout, (), _file_plans(observation, manifest, limits.minimum), limits=limits

@@ -2,79 +2,95 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
+from sagepack.images import partition
+from sagepack.publish.keys import ARCHIVE, CONTENTS, index_name
 from sagepack.remote.s3 import Location
 
 if TYPE_CHECKING:
     from sagepack.spec import Artifact, Spec
 
 
-def publish_policy(spec: Spec, partition: str = "aws") -> dict[str, Any]:
+def publish_policy(spec: Spec) -> dict[str, Any]:
     """An identity policy for whoever publishes `spec`: these actions on these resources, and nothing else.
 
-    Copying a part reads its source, so the target is read as well as written. Objects are never deleted by publishing;
-    `gc` needs `s3:DeleteObject` on the target besides. `s3:ListBucket` also makes S3 answer 404 instead of 403 for an
-    object that is not there. Multipart uploads to a bucket with SSE-KMS need `kms:Decrypt` too (S3 user guide, "Multipart
-    upload API and permissions").
+    The publisher writes the packages of the spec's own name, and pointers; of the packages of other names and of
+    `artifact.reuse_from` it reads what a copy needs: pointers, indexes, and the models (a copy reads its source with the
+    rights of the caller). So whoever publishes one name cannot write into the packages of another. A pointer binds nothing:
+    whoever can write it can make others look at a package, not believe it.
+
+    `s3:ListBucket` is also what makes S3 answer 404, not 403, for an object that is not there, such as the pointer of a
+    content that nobody has published; for that question the key of the object counts as the prefix.
+
+    Publishing deletes no object. `gc` aborts unfinished uploads and deletes none either: with this policy it can abort
+    those of the spec's own name; whoever tidies a whole target needs `s3:AbortMultipartUpload` on all of it. Multipart
+    uploads to a bucket with SSE-KMS need `kms:Decrypt` too (S3 user guide, "Multipart upload API and permissions").
 
     Args:
-        spec: whose target, sources of re-use and encryption count.
-        partition: of the region: `aws`, `aws-cn` or `aws-us-gov`.
+        spec: whose target, sources of re-use, region and encryption count.
     """
-    artifact = spec.artifact
+    artifact, region = spec.artifact, spec.aws.region
+    arn = f"arn:{partition(region)}"
     target = Location.parse(artifact.target)
-    write = ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
-    if artifact.tags:
-        write.append("s3:PutObjectTagging")
+    tags = ["s3:PutObjectTagging"] if artifact.tags else []
+    upload = ["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
+    own, pointers, others = f"{spec.name}/*", f"{CONTENTS}/*", _models(artifact)
     statements: list[dict[str, Any]] = [
-        _statement("Write", [*write, "s3:GetObject"], [_objects(target, partition)]),
-        {
-            **_statement("Look", ["s3:ListBucket"], [_bucket(target, partition)]),
-            "Condition": {"StringLike": {"s3:prefix": [_below(target)]}},
-        },
+        _statement("Packages", ["s3:PutObject", "s3:GetObject", *upload, *tags], _objects(arn, target, own)),
+        _statement("Pointers", ["s3:PutObject", "s3:GetObject", *tags], _objects(arn, target, pointers)),
+        _statement("Others", ["s3:GetObject"], _objects(arn, target, *others)),
+        _listing("Look", arn, target, own, pointers, *others),
         # For `doctor` and `gc`, which look for stale uploads; this action takes no condition on the prefix.
-        _statement("Stale", ["s3:ListBucketMultipartUploads"], [_bucket(target, partition)]),
+        _statement("Stale", ["s3:ListBucketMultipartUploads"], [_bucket(arn, target)]),
     ]
-    statements += _reuse(artifact, partition)
+    for number, location in enumerate(map(Location.parse, artifact.reuse_from), 1):
+        read = (pointers, f"{spec.name}/releases/*", *others)
+        statements.append(_statement(f"Reuse{number}", ["s3:GetObject"], _objects(arn, location, *read)))
+        statements.append(_listing(f"LookReuse{number}", arn, location, *read))
     if artifact.sse == "aws:kms" and artifact.kms_key_id:
-        key = artifact.kms_key_id
-        resource = (
-            key if key.startswith("arn:") else f"arn:{partition}:kms:{spec.aws.region}:{spec.aws.account}:key/{key}"
-        )
-        actions = ["kms:GenerateDataKey", "kms:Decrypt"]
-        if ":alias/" in resource or key.startswith("alias/"):
-            # A key policy is about keys, not their aliases: any key that the alias names today or tomorrow.
-            statement = _statement(
-                "Encrypt", actions, [f"arn:{partition}:kms:{spec.aws.region}:{spec.aws.account}:key/*"]
-            )
-            statement["Condition"] = {"StringLike": {"kms:RequestAlias": f"alias/{key.partition('alias/')[2]}"}}
-        else:
-            statement = _statement("Encrypt", actions, [resource])
-        statements.append(statement)
+        statements.append(_encryption(artifact.kms_key_id, f"{arn}:kms:{region}:{spec.aws.account}"))
     return {"Version": "2012-10-17", "Statement": statements}
 
 
-def _reuse(artifact: Artifact, partition: str) -> list[dict[str, Any]]:
-    statements = []
-    for number, location in enumerate(map(Location.parse, artifact.reuse_from), 1):
-        statements.append(_statement(f"Reuse{number}", ["s3:GetObject"], [_objects(location, partition)]))
-        look = _statement(f"LookReuse{number}", ["s3:ListBucket"], [_bucket(location, partition)])
-        statements.append({**look, "Condition": {"StringLike": {"s3:prefix": [_below(location)]}}})
-    return statements
+def _models(artifact: Artifact) -> tuple[str, str]:
+    """The keys of any package, below a target, that a copy needs: its index and its model. `*` stands for slashes too."""
+    return f"*/{index_name(artifact.layout)}", "*/model.tar.gz" if artifact.layout == ARCHIVE else "*/model/*"
+
+
+def _encryption(key: str, service: str) -> dict[str, Any]:
+    """What encrypting with a KMS key takes, which is named by its id, its ARN or an alias."""
+    actions = ["kms:GenerateDataKey", "kms:Decrypt"]
+    alias = re.search(r"(?:^|:)(alias/.*)", key)
+    if alias is None:
+        return _statement("Encrypt", actions, [key if key.startswith("arn:") else f"{service}:key/{key}"])
+    # A key policy is about keys, not their aliases: any key that the alias names today or tomorrow.
+    statement = _statement("Encrypt", actions, [f"{service}:key/*"])
+    return {**statement, "Condition": {"StringLike": {"kms:RequestAlias": alias[1]}}}
+
+
+def _listing(sid: str, arn: str, location: Location, *below: str) -> dict[str, Any]:
+    statement = _statement(sid, ["s3:ListBucket"], [_bucket(arn, location)])
+    return {**statement, "Condition": {"StringLike": {"s3:prefix": [_key(location, name) for name in below]}}}
 
 
 def _statement(sid: str, actions: list[str], resources: list[str]) -> dict[str, Any]:
     return {"Sid": sid, "Effect": "Allow", "Action": sorted(actions), "Resource": resources}
 
 
-def _bucket(location: Location, partition: str) -> str:
-    return f"arn:{partition}:s3:::{location.bucket}"
+def _bucket(arn: str, location: Location) -> str:
+    return f"{arn}:s3:::{_literal(location.bucket)}"
 
 
-def _below(location: Location) -> str:
-    return f"{location.key}/*" if location.key else "*"
+def _objects(arn: str, location: Location, *below: str) -> list[str]:
+    return [f"{_bucket(arn, location)}/{_key(location, name)}" for name in below]
 
 
-def _objects(location: Location, partition: str) -> str:
-    return f"{_bucket(location, partition)}/{_below(location)}"
+def _key(location: Location, below: str) -> str:
+    return f"{_literal(location.key)}/{below}" if location.key else below
+
+
+def _literal(text: str) -> str:
+    """`text` for a policy, where `*`, `?` and `$` mean more than themselves (IAM user guide, "Policy variables")."""
+    return re.sub(r"[*?$]", lambda match: f"${{{match[0]}}}", text)

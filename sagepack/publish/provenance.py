@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from msgspec import Meta, Struct, field
 
 from sagepack import __version__
+from sagepack.decoding import MalformedError, Sha256Hex, decode_json
 from sagepack.digest import Digest
 
 if TYPE_CHECKING:
@@ -49,3 +52,29 @@ def statement(spec: Spec, lock: Lock, manifest: Manifest) -> dict[str, Any]:
             "runDetails": {"builder": {"id": "sagepack", "version": {"sagepack": __version__}}},
         },
     }
+
+
+def subject(data: bytes) -> Digest | None:
+    """SHA-256 of the `manifest.json` that a provenance is about; None if the document is no provenance.
+
+    What else it says is not judged: the release record names its bytes.
+    """
+    try:
+        return Digest("sha256", decode_json(data, _Statement).subject[0].digest.sha256)
+    except MalformedError:
+        return None
+
+
+class _Digests(Struct):
+    sha256: Sha256Hex
+
+
+class _Subject(Struct):
+    name: Literal["manifest.json"]
+    digest: _Digests
+
+
+class _Statement(Struct):
+    type: Literal["https://in-toto.io/Statement/v1"] = field(name="_type")
+    subject: Annotated[tuple[_Subject, ...], Meta(min_length=1, max_length=1)]
+    predicate_type: Literal["https://slsa.dev/provenance/v1"] = field(name="predicateType")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from sagepack.digest import fingerprint
+from sagepack.digest import Digest, fingerprint
 from sagepack.publish.index import Files, Index, Pointer
 from sagepack.publish.journal import Journal
 from sagepack.publish.keys import ARCHIVE, pointer
@@ -20,6 +20,7 @@ from sagepack.publish.planner import Literal
 from sagepack.publish.prefix import publish_files
 from sagepack.publish.proof import SourceError, read_archive
 from sagepack.publish.recovery import journaled_sums
+from sagepack.publish.release import Release
 from sagepack.publish.render import Archive
 from sagepack.publish.sources import HubFiles, Source, StoredArchives
 from sagepack.publish.sums import ContentSums
@@ -31,11 +32,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from pathlib import Path
 
-    from sagepack.digest import Digest
     from sagepack.progress import Progress
     from sagepack.remote.s3 import S3, Head, Location
-
-VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -204,7 +202,7 @@ class _Run:
             whole = Verified(head.etag, plan.manifest.digest, ((0, target.size),), dict(contents))
             self.verified.add(package.folder, {package.model.key: whole})
         index_text = Index(plan.manifest, sums, head.etag, target.whole(sums)).text()
-        self._documents(plan, index_text, now)
+        self._documents(plan, index_text, head, now)
         journal.clear()
         return Published(plan.uri, head.etag, head.version_id, head.size, head.checksums, sent, copied)
 
@@ -255,39 +253,53 @@ class _Run:
     def files(self, plan: UploadPlan, now: datetime) -> Published:
         """Publish as files under a prefix."""
         files, sent, copied = publish_files(plan, self._means(), self.verified, self.journals)
-        self._documents(plan, Files(files).text(), now)
+        self._documents(plan, Files(files).text(), None, now)
         for journal in self.journals.glob("*.jsonl"):
             journal.unlink(missing_ok=True)
         return Published(plan.uri, None, None, plan.size, {}, sent, copied)
 
-    def _documents(self, plan: UploadPlan, index: bytes, now: datetime) -> None:
-        """Write what makes the package findable, the release record last: it says that all the rest is there."""
+    def _documents(self, plan: UploadPlan, index: bytes, head: Head | None, now: datetime) -> None:
+        """Write what makes the package findable, the release record last: it says that all the rest is there.
+
+        Args:
+            plan: the package.
+            index: its index, or its list of files.
+            head: what S3 says of the archive; None with layout `prefix`.
+            now: time of the release.
+        """
         observation, package = plan.observation, plan.observation.package
         if observation.index is None or observation.index.text() != index:
             self._put(package.index, index)
         large = {m.digest for m in plan.manifest.members if m.size >= plan.limits.minimum} - observation.pointed
         with ThreadPoolExecutor(self.workers) as pool:
             list(pool.map(lambda digest: self._point(plan, digest), sorted(large)))
-        self.store.put(package.manifest, plan.manifest.text().encode(), if_absent=True)
-        self.store.put(package.provenance, _json(self.provenance), if_absent=True)
-        record = {
-            "version": VERSION,
-            "name": package.name,
-            "layout": package.layout,
-            "manifest": str(plan.manifest.digest),
-            "uri": plan.uri,
-            "size": plan.size,
-            "released": f"{now:%Y-%m-%dT%H:%M:%SZ}",
-        }
-        self._put(package.release(now), _json(record))
+        beside = {package.manifest: plan.manifest.text().encode(), package.provenance: _json(self.provenance)}
+        for location, data in beside.items():
+            self._put(location, data)
+        release = Release(
+            package.name,
+            package.layout,
+            plan.manifest.digest,
+            plan.uri,
+            plan.size,
+            now,
+            head.etag if head else None,
+            head.version_id if head else None,
+            head.checksums if head else None,
+            {
+                location.key.rpartition("/")[2]: Digest.sha256(data)
+                for location, data in {package.index: index, **beside}.items()
+            },
+        )
+        self._put(package.release(now), release.text())
 
     def _point(self, plan: UploadPlan, digest: Digest) -> None:
         package = plan.observation.package
         self._put(pointer(package.target, digest, package.layout), Pointer(digest, package.path).text())
 
     def _put(self, location: Location, data: bytes) -> None:
-        """Write a document; over what is there, if that leads nowhere. A bucket may allow conditional writes alone."""
-        if not self.store.put(location, data, if_absent=True):
+        """Write a document, over another that is there: a stale or damaged one. A bucket may allow conditional writes alone."""
+        if not self.store.put(location, data, if_absent=True) and self.store.read(location) != data:
             self.store.put(location, data)
 
 

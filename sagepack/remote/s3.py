@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from sagepack.decoding import LIMIT
 from sagepack.errors import RemoteError, UserError
 from sagepack.remote.aws import error_code, translated
 from sagepack.remote.s3_body import Body
@@ -169,10 +170,13 @@ class S3:
         return Head(answer["ContentLength"], answer["ETag"], answer.get("VersionId"), sums)
 
     def read(self, location: Location) -> bytes | None:
-        """A small object whole, or None if there is none."""
+        """A document whole, or None if there is none, or one that is too large to be a document of this program."""
         try:
             answer = self._call("get_object", location, "reading the object", miss=_GONE)
             if answer is None:
+                return None
+            if answer["ContentLength"] > LIMIT:
+                answer["Body"].close()
                 return None
             return b"".join(self._body(Seen(location, answer["ETag"]), 0, answer["ContentLength"], answer))
         except ChangedError:

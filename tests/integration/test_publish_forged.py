@@ -13,7 +13,8 @@ from sagepack.publish.observe import Binding
 from sagepack.publish.sums import ContentSums, Plain
 from sagepack.remote.s3 import Location
 from tests.faultproxy import FaultProxy
-from tests.forge import archive_bytes, collide, content_sums, forge_archive, forge_files, lie
+from tests.forge import archive_bytes, content_sums, forge_archive, forge_files, lie
+from tests.forgery import collision, patched
 from tests.publishkit import Bucket, KiB, MiB, Tree, connect, noise, svd_like
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def test_forged_contents_of_others_are_never_copied(
 def test_a_forged_content_whose_checksums_are_the_genuine_ones_is_never_copied(
     bucket: Bucket, attacker: Location, tree: Tree, edited: Tree
 ) -> None:
-    forged = {UNET: collide(tree.files[UNET], FORGED[UNET], 1000)}
+    forged = {UNET: patched(tree.files[UNET], 1000, collision())}
     assert content_sums(forged[UNET]).framed.crc64 == content_sums(tree.files[UNET]).framed.crc64
     forge_archive(bucket.store, attacker, "svd", edited, forged)
     # Own genuine release, and a longer run in the attacker's, which has the new code as well.

@@ -26,6 +26,9 @@ import pytest
 from invoke.program import Program
 
 from sagepack import sandbox
+from sagepack.remote.aws import Aws, AwsConnection
+from sagepack.remote.s3 import S3, Location
+from tests.forgery import patched
 
 REPOSITORY = Path(__file__).parents[2]
 INVOKE = (sys.executable, "-m", "invoke")
@@ -373,6 +376,36 @@ def test_verify_finds_a_flipped_byte_and_says_where(packaged: Project) -> None:
     assert "offset" in told
     packaged.archive.unlink()
     assert "cannot open the archive" in packaged.invoke("verify", code=1).stderr
+
+
+def test_what_s3_holds_is_verified_and_a_flipped_byte_is_found(packaged: Project) -> None:
+    packaged.invoke("upload")
+    schemas = REPOSITORY / "schemas"
+    for words in (("--remote",), ("--remote", "--deep")):
+        found = packaged.json("verify", *words)
+        jsonschema.validate(found, json.loads((schemas / "verify-remote.schema.json").read_text()))
+        assert "s3://" in packaged.invoke("verify", *words).stdout
+    box = sandbox.status(packaged.root)
+    assert box is not None
+    store = S3(Aws(AwsConnection("us-east-1", None, box.aws_url, box.access_key, box.secret_key)).client("s3"))
+    archive = Location.parse(found["artifact"])
+    genuine = store.read(archive)
+    assert genuine is not None
+    store.put(archive, patched(genuine, 100_000, b"\1"))
+    shallow = packaged.json("verify", "--remote", code=4)
+    deep = packaged.json("verify", "--remote", "--deep", code=4)
+    for document in (shallow, deep):
+        jsonschema.validate(document, json.loads((schemas / "error.schema.json").read_text()))
+    assert all(finding["where"] == str(archive) for finding in deep["error"]["findings"])
+    assert [finding["offset"] for finding in deep["error"]["findings"] if finding["member"]]
+    assert "invoke upload" in packaged.invoke("verify", "--remote", code=4).stderr
+    store.delete(archive)
+    packaged.invoke("upload")
+    packaged.invoke("verify", "--remote", "--deep")
+    edit(packaged)
+    assert "invoke upload" in packaged.invoke("verify", "--remote", code=1).stderr
+    assert "--remote" in packaged.invoke("verify", "--deep", code=1).stderr
+    packaged.invoke("verify", "--remote", "--rebuild", code=1)
 
 
 def test_housekeeping_says_when_there_is_nothing_to_do(packaged: Project) -> None:

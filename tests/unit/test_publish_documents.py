@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import zlib
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, cast
@@ -22,17 +24,20 @@ from sagepack.lock import Lock, LockedFile, LockedRequirement
 from sagepack.manifest import Manifest, Member
 from sagepack.publish.index import Files, Index, Pointer, StoredFile
 from sagepack.publish.journal import Done, Journal, Work
-from sagepack.publish.keys import Package, package_folder, pointer, released
+from sagepack.publish.keys import Package, document_names, package_folder, pointer, released
 from sagepack.publish.planner import Copy, Literal
 from sagepack.publish.policy import publish_policy
-from sagepack.publish.provenance import statement
+from sagepack.publish.provenance import statement, subject
+from sagepack.publish.release import Release
 from sagepack.publish.render import Stretch
+from sagepack.publish.sealed import sealed
 from sagepack.publish.sources import framed_offset, plain_views
 from sagepack.publish.sums import ContentSums, Plain, Sums, archive_sums
 from sagepack.publish.upkeep import stale_uploads
 from sagepack.remote.s3 import S3, Location, Seen, Upload
 from sagepack.spec import Spec
 from tests.fakes3 import EPOCH, FakeS3
+from tests.forgery import patched
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 TARGET = Location("bucket", "models")
@@ -59,6 +64,28 @@ def index_of(files: dict[str, bytes]) -> Index:
     sums = tuple(sums_of(files[member.path]) for member in manifest.members)
     layout = Layout.of(manifest.members)
     return Index(manifest, sums, '"etag"', archive_sums(layout, sums, tar_crc(layout, [s.plain.crc32 for s in sums])))
+
+
+def files_of(files: dict[str, bytes]) -> Files:
+    return Files(tuple(StoredFile(m, '"e"', Sums.of(files[m.path])) for m in manifest_of(files).members))
+
+
+def release_of(layout: str) -> Release:
+    """A release of either layout."""
+    package = Package(TARGET, "svd", Digest.sha256(b"m"), layout)
+    archive = layout == "archive"
+    return Release(
+        package.name,
+        layout,
+        package.digest,
+        str(package.model),
+        1234,
+        EPOCH,
+        '"e-1"' if archive else None,
+        "v1" if archive else None,
+        {name: Sums.of(b"x").value(name) for name in ("CRC64NVME", "CRC32")} if archive else None,
+        {name: Digest.sha256(name.encode()) for name in document_names(layout)},
+    )
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300))
@@ -105,9 +132,11 @@ def test_an_index_is_read_as_it_was_written() -> None:
 
 
 def test_a_list_of_files_is_read_as_it_was_written() -> None:
-    files = Files(tuple(StoredFile(m, '"e"', Sums.of(FILES[m.path])) for m in manifest_of(FILES).members))
+    files = files_of(FILES)
     check("files", files.text())
     assert Files.parse(files.text()) == files
+    backwards = Files(tuple(reversed(files.files)))
+    assert Files.parse(backwards.text()) is None
 
 
 def test_a_pointer_is_read_as_it_was_written() -> None:
@@ -116,9 +145,16 @@ def test_a_pointer_is_read_as_it_was_written() -> None:
     assert Pointer.parse(one.text()) == one
 
 
+@pytest.mark.parametrize("layout", ["archive", "prefix"])
+def test_a_release_is_read_as_it_was_written(layout: str) -> None:
+    release = release_of(layout)
+    check("release", release.text())
+    assert Release.parse(release.text()) == release
+
+
 def spoiled(document: Any) -> list[Any]:
     """The document with each of its values, at any depth, replaced or dropped."""
-    found: list[Any] = [None, [], 3, "x"]
+    found: list[Any] = [None, [], 3, "x", -1, 1 << 64, True, 1.5, "\ud800", "0" * 64]
     if isinstance(document, dict):
         for key, value in document.items():
             found.append({k: v for k, v in document.items() if k != key})
@@ -128,29 +164,71 @@ def spoiled(document: Any) -> list[Any]:
     return found
 
 
-@pytest.mark.parametrize(
+def written(document: Any, like: bytes) -> bytes:
+    """The document in the form of another one, with the sum of itself if that has one."""
+    if isinstance(document, dict) and b'"sha256"' in like and "package" not in document:
+        rest = {key: value for key, value in document.items() if key != "sha256"}
+        with suppress(UnicodeEncodeError):  # of half a character no sum can be taken
+            document = sealed(rest)
+    form: dict[str, Any] = {"indent": 1} if like[:2] == b"{\n" else {"separators": (",", ":")}
+    return json.dumps(document, **form).encode() + b"\n"
+
+
+PARSED = pytest.mark.parametrize(
     ("parse", "text"),
     [
         (Index.parse, index_of(FILES).text()),
-        (Files.parse, Files((StoredFile(manifest_of(FILES).members[0], '"e"', Sums()),)).text()),
+        (Files.parse, files_of(FILES).text()),
         (Pointer.parse, Pointer(Digest.sha256(b"x"), "svd/0123456789abcdef").text()),
+        (Release.parse, release_of("archive").text()),
+        (Release.parse, release_of("prefix").text()),
     ],
-    ids=["index", "files", "pointer"],
+    ids=["index", "files", "pointer", "release", "release of files"],
 )
-def test_a_spoiled_document_is_no_error(parse: Any, text: bytes) -> None:
+
+
+@PARSED
+def test_a_spoiled_document_is_no_error_and_never_half_believed(parse: Any, text: bytes) -> None:
     for document in spoiled(json.loads(text)):
-        parse(json.dumps(document).encode())
-    for end in range(0, len(text) - 1, 7):
+        found = parse(written(document, text))
+        # What is read is what the document says: another value, not a mixture.
+        assert found is None or found.text() == written(document, text)
+    for end in range(len(text)):
         assert parse(text[:end]) is None
-    assert parse(None) is None
-    assert parse(b"\xff\xfe") is None
-    assert parse(b"[" * 100_000) is None
+    for data in (None, b"", b"\xff\xfe", b"[" * 100_000, b'{"version":' * 100_000, b"null", text + b" ", b" " + text):
+        assert parse(data) is None
+    older = {**json.loads(text), "version": json.loads(text)["version"] - 1}
+    assert parse(written(older, text)) is None
+
+
+@PARSED
+def test_a_flipped_bit_is_a_document_that_is_not_there(parse: Any, text: bytes) -> None:
+    genuine = parse(text)
+    for index in range(len(text)):
+        for bit in range(8):
+            found = parse(patched(text, index, bytes([1 << bit])))
+            # A pointer has no sum of itself: it may name another content or package, which do not fit each other then.
+            assert found is None or (isinstance(found, Pointer) and found != genuine)
+
+
+def test_a_number_that_no_checksum_can_be_is_an_index_that_is_not_there() -> None:
+    for place in ("crc32", "crc64nvme"):
+        document = json.loads(index_of(FILES).text())
+        document["members"][0]["framed"][place] = f"1{0:016x}"
+        assert Index.parse(written(document, b'"sha256"')) is None
+
+
+def test_a_member_that_no_object_can_hold_is_an_index_that_is_not_there() -> None:
+    for changes in ({"size": 1 << 62}, {"path": "../evil"}, {"path": "a\nb"}, {"path": "x" * 5000}):
+        document = json.loads(index_of(FILES).text())
+        document["members"][0].update(changes)
+        assert Index.parse(written(document, b'"sha256"')) is None
 
 
 def test_an_index_of_another_format_is_a_miss() -> None:
     document = json.loads(index_of(FILES).text())
     document["members"][0]["framed"]["offset"] += 1
-    assert Index.parse(json.dumps(document).encode()) is None
+    assert Index.parse(written(document, b'"sha256"')) is None
 
 
 @pytest.mark.parametrize("path", ["../other/0123456789abcdef", "svd", "svd/0123", "a/b/0123456789abcdef", "", "/svd/0"])
@@ -174,6 +252,8 @@ def test_keys_are_as_documented() -> None:
     assert Package(Location("bucket", ""), "svd", digest).index.key == f"svd/{digest.short}/index.json"
     with pytest.raises(UserError, match="no such layout"):
         Package(TARGET, "svd", digest, "zip")
+    with pytest.raises(UserError, match="pointers"):
+        Package(TARGET, "contents", digest)
 
 
 STATE = Work(
@@ -187,17 +267,24 @@ STATE = Work(
 )
 
 
-def test_a_torn_journal_says_what_its_whole_lines_say(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "deep" / "j.jsonl")
-    done = [Done(n, f'"{n}"', "c", (Stretch(1, 0, 0, sums_of(b"abc")),)) for n in (1, 2)]
+def journal_with_two_parts(path: Path) -> tuple[Journal, list[Done]]:
+    """A journal of which two parts are done, and the content of one member checked."""
+    sum32 = Sums.of(b"").value("CRC32")
+    journal, done = Journal(path), [Done(n, f'"{n}"', sum32, (Stretch(1, 0, 0, sums_of(b"abc")),)) for n in (1, 2)]
     journal.begin(STATE)
     for one in done:
         journal.add(one)
     journal.verified(1)
-    text = (tmp_path / "deep" / "j.jsonl").read_bytes()
+    return journal, done
+
+
+def test_a_torn_journal_says_what_its_whole_lines_say(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "j.jsonl"
+    journal, done = journal_with_two_parts(path)
+    text = path.read_bytes()
     ends = [index + 1 for index, byte in enumerate(text) if byte == 10]
     for cut in range(len(text) + 1):
-        (tmp_path / "deep" / "j.jsonl").write_bytes(text[:cut])
+        path.write_bytes(text[:cut])
         state = journal.read()
         lines = sum(cut >= end for end in ends)
         if not lines:
@@ -210,6 +297,48 @@ def test_a_torn_journal_says_what_its_whole_lines_say(tmp_path: Path) -> None:
     journal.clear()
     journal.clear()
     assert journal.read() is None
+
+
+def test_a_flipped_bit_in_a_journal_costs_a_part_and_is_never_believed(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    journal, done = journal_with_two_parts(path)
+    text = path.read_bytes()
+    for index in range(0, len(text), 2):
+        path.write_bytes(patched(text, index, bytes([1 << index // 2 % 8])))
+        state = journal.read()
+        assert (state is None) == (index <= text.index(b"\n"))
+        if state is not None:
+            assert state.work == STATE
+            assert len(state.done) + len(state.verified) in (1, 2)  # at a line's end, two become one
+            assert all(one in done for one in state.done.values())
+
+
+def test_what_follows_a_torn_line_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    journal, done = journal_with_two_parts(path)
+    path.write_bytes(path.read_bytes()[:-5])
+    journal.add(done[0])
+    journal.verified(0)
+    state = journal.read()
+    assert state is not None
+    assert list(state.done.values()) == done
+    assert state.verified == {0}
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_line_of_a_journal_with_a_right_checksum_is_judged_all_the_same(tmp_path: Path, number: int) -> None:
+    path = tmp_path / "j.jsonl"
+    journal, _ = journal_with_two_parts(path)
+    lines = path.read_bytes().splitlines()
+    for document in spoiled(json.loads(lines[number][9:])):
+        body = json.dumps(document).encode()
+        spoilt = b"%08x %b" % (zlib.crc32(body), body)
+        path.write_bytes(b"\n".join([*lines[:number], spoilt, *lines[number + 1 :]]) + b"\n")
+        state = journal.read()
+        assert state is not None or number == 0
+        for part in state.done.values() if state else ():
+            assert 1 <= part.number <= len(STATE.parts)
+            assert all(stretch.index < len(STATE.known) for stretch in part.stretches)
 
 
 LOCK = Lock(
@@ -252,6 +381,15 @@ def test_provenance_names_model_image_and_requirements_and_no_secrets() -> None:
     assert b"123456789012" not in document
 
 
+def test_provenance_is_read_for_what_it_is_about() -> None:
+    manifest = manifest_of(FILES)
+    document = statement(spec(), LOCK, manifest)
+    assert subject(json.dumps(document).encode()) == Digest.sha256(manifest.text().encode())
+    for spoilt in spoiled({key: document[key] for key in ("_type", "subject", "predicateType")}):
+        found = subject(json.dumps(spoilt).encode())
+        assert found is None or found.value == spoilt["subject"][0]["digest"]["sha256"]
+
+
 def allowed(policy: dict[str, Any], action: str, resource: str) -> bool:
     import fnmatch  # noqa: PLC0415 - used here alone
 
@@ -262,22 +400,79 @@ def allowed(policy: dict[str, Any], action: str, resource: str) -> bool:
     )
 
 
-def test_the_policy_allows_publishing_and_no_more() -> None:
-    policy = publish_policy(spec(reuse_from=("s3://theirs/m",), sse="aws:kms", kms_key_id="1234"))
-    assert allowed(policy, "s3:PutObject", "arn:aws:s3:::mine/models/svd/x")
-    assert allowed(policy, "s3:GetObject", "arn:aws:s3:::theirs/m/x")
+KEYS = [
+    "svd/0123456789abcdef/model.tar.gz",
+    "svd/0123456789abcdef/index.json",
+    "svd/0123456789abcdef/manifest.json",
+    "svd/releases/20300101T000000Z-0123456789abcdef.json",
+]
+
+
+def test_a_publisher_writes_the_packages_of_its_own_name_and_pointers() -> None:
+    policy = publish_policy(spec(reuse_from=("s3://theirs/m",)))
+    for key in [*KEYS, "contents/x.json"]:
+        assert allowed(policy, "s3:PutObject", f"arn:aws:s3:::mine/models/{key}")
+        assert allowed(policy, "s3:GetObject", f"arn:aws:s3:::mine/models/{key}")
+        assert not allowed(policy, "s3:PutObject", f"arn:aws:s3:::theirs/m/{key}")
+        assert not allowed(policy, "s3:PutObject", f"arn:aws:s3:::mine/{key}")
+    for key in KEYS:
+        other = f"arn:aws:s3:::mine/models/{key.replace('svd', 'svd-2')}"
+        for action in ("s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"):
+            assert allowed(policy, action, f"arn:aws:s3:::mine/models/{key}")
+            assert not allowed(policy, action, other)
+        # What a copy needs: the model and its index.
+        assert allowed(policy, "s3:GetObject", other) == key.endswith(("model.tar.gz", "index.json"))
+    assert not allowed(policy, "s3:AbortMultipartUpload", "arn:aws:s3:::mine/models/contents/x.json")
+    (pointers,) = [one for one in policy["Statement"] if one["Sid"] == "Pointers"]
+    assert pointers["Action"] == ["s3:GetObject", "s3:PutObject"]
+
+
+def test_reuse_is_read_only() -> None:
+    policy = publish_policy(spec(reuse_from=("s3://theirs/m",)))
+    theirs = [one for one in policy["Statement"] if "theirs" in str(one["Resource"])]
+    assert {action for one in theirs for action in one["Action"]} == {"s3:GetObject", "s3:ListBucket"}
+    for key in ("contents/x.json", "llava/0123456789abcdef/model.tar.gz", "llava/0123456789abcdef/index.json"):
+        assert allowed(policy, "s3:GetObject", f"arn:aws:s3:::theirs/m/{key}")
+    assert not allowed(policy, "s3:GetObject", "arn:aws:s3:::theirs/private/x")
+
+
+def test_the_policy_of_layout_prefix_is_about_files() -> None:
+    policy = publish_policy(spec(layout="prefix"))
+    assert allowed(policy, "s3:GetObject", "arn:aws:s3:::mine/models/other/0123456789abcdef/model/unet/a.bin")
+    assert allowed(policy, "s3:GetObject", "arn:aws:s3:::mine/models/other/0123456789abcdef/files.json")
+    assert not allowed(policy, "s3:GetObject", "arn:aws:s3:::mine/models/other/0123456789abcdef/model.tar.gz")
+
+
+@pytest.mark.parametrize(
+    ("region", "partition"), [("eu-west-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")]
+)
+def test_the_policy_is_of_the_partition_of_its_region(region: str, partition: str) -> None:
+    here = spec(sse="aws:kms", kms_key_id="1234", reuse_from=("s3://theirs/m",))
+    policy = publish_policy(replace(here, aws=replace(here.aws, region=region)))
+    resources = [resource for one in policy["Statement"] for resource in one["Resource"]]
+    assert resources
+    assert all(resource.startswith(f"arn:{partition}:") for resource in resources)
+
+
+def test_a_target_with_a_wildcard_in_its_name_opens_no_other() -> None:
+    policy = publish_policy(spec(target="s3://mine/m*dels?"))
+    written = [resource for one in policy["Statement"] for resource in one["Resource"] if resource.endswith("/svd/*")]
+    assert written == ["arn:aws:s3:::mine/m${*}dels${?}/svd/*"]
+
+
+def test_the_policy_has_what_settings_need_and_deletes_nothing() -> None:
+    policy = publish_policy(spec(sse="aws:kms", kms_key_id="1234", tags={"a": "b"}))
     assert allowed(policy, "kms:Decrypt", "arn:aws:kms:eu-west-1:123456789012:key/1234")
-    assert not allowed(policy, "s3:PutObject", "arn:aws:s3:::mine/other/x")
-    assert not allowed(policy, "s3:PutObject", "arn:aws:s3:::theirs/m/x")
-    actions = {action for statement in policy["Statement"] for action in statement["Action"]}
+    for key in ("svd/x", "contents/x.json"):
+        assert allowed(policy, "s3:PutObjectTagging", f"arn:aws:s3:::mine/models/{key}")
+    actions = {action for one in policy["Statement"] for action in one["Action"]}
     assert not any("Delete" in action or "*" in action for action in actions)
-    assert "s3:PutObjectTagging" not in actions
-    assert "s3:PutObjectTagging" in str(publish_policy(spec(tags={"a": "b"})))
+    assert "s3:PutObjectTagging" not in str(publish_policy(spec()))
     assert "kms" not in str(publish_policy(spec()))
-    alias = publish_policy(spec(sse="aws:kms", kms_key_id="alias/models"))
-    assert {"kms:RequestAlias": "alias/models"} in [
-        condition for s in alias["Statement"] for condition in s.get("Condition", {}).values()
-    ]
+    for alias in ("alias/models", "arn:aws:kms:eu-west-1:123456789012:alias/models"):
+        policy = publish_policy(spec(sse="aws:kms", kms_key_id=alias))
+        conditions = [one["Condition"] for one in policy["Statement"] if "kms:Decrypt" in one["Action"]]
+        assert conditions == [{"StringLike": {"kms:RequestAlias": "alias/models"}}]
 
 
 def test_only_old_uploads_of_this_program_are_stale() -> None:

@@ -1,0 +1,115 @@
+"""The release record: the last object that publishing writes. It says that a package is whole, and what it is. Pure.
+
+It names the archive as S3 described it at that moment, and the digest of every document beside it. So it is the one
+document that a signature has to cover: all the rest of a package follows from it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from sagepack.decoding import DigestText, Sha256Hex, decode_json
+from sagepack.digest import Digest
+from sagepack.publish.keys import ARCHIVE, document_names
+from sagepack.publish.sealed import SMALL, Algorithm, Checksum, ETag, ObjectSize, PackageName, sealed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+VERSION = 2
+
+
+@dataclass(frozen=True)
+class Release:
+    """A package that was published whole.
+
+    Attributes:
+        name: of the spec.
+        layout: `archive` or `prefix`.
+        manifest: digest of the manifest, the identity of the package.
+        uri: of the archive, or of the prefix, which then ends in `/`.
+        size: bytes of the archive, or of all files.
+        released: when, UTC, in whole seconds.
+        etag: of the archive, with its quotes, as S3 said after it was completed. None with layout `prefix`: those of the
+            objects stand in `files.json`.
+        version_id: of the archive, in a bucket with versioning.
+        checksums: of the whole archive by algorithm, base64, as S3 keeps them. None with layout `prefix`.
+        documents: SHA-256 of the documents beside the package, by file name (`keys.document_names`).
+    """
+
+    name: str
+    layout: str
+    manifest: Digest
+    uri: str
+    size: int
+    released: datetime
+    etag: str | None
+    version_id: str | None
+    checksums: Mapping[str, str] | None
+    documents: Mapping[str, Digest]
+
+    def text(self) -> bytes:
+        """The document that `schemas/release.schema.json` describes."""
+        document = sealed(
+            {
+                "version": VERSION,
+                "name": self.name,
+                "layout": self.layout,
+                "manifest": str(self.manifest),
+                "uri": self.uri,
+                "size": self.size,
+                "released": f"{self.released:%Y-%m-%dT%H:%M:%SZ}",
+                "etag": self.etag,
+                "version_id": self.version_id,
+                "checksums": None if self.checksums is None else dict(sorted(self.checksums.items())),
+                "documents": {name: digest.value for name, digest in sorted(self.documents.items())},
+            }
+        )
+        return json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
+
+    @classmethod
+    def parse(cls, data: bytes | None) -> Release | None:
+        """The release that a record holds; None if it is damaged, of another version, or of another program."""
+        try:
+            document = decode_json(data or b"", _Document, limit=SMALL)
+            release = cls(
+                document.name,
+                document.layout,
+                Digest.parse(document.manifest),
+                document.uri,
+                document.size,
+                document.released,
+                document.etag,
+                document.version_id,
+                document.checksums,
+                {name: Digest("sha256", value) for name, value in document.documents.items()},
+            )
+            return release if release.text() == data else None
+        except ValueError:
+            return None
+
+
+class _Document(Struct):
+    version: Literal[2]
+    name: PackageName
+    layout: Literal["archive", "prefix"]
+    manifest: DigestText
+    uri: Annotated[str, Meta(pattern=r"\As3://[^/]+/", max_length=2048)]
+    size: ObjectSize
+    released: Annotated[datetime, Meta(tz=True)]
+    etag: ETag | None
+    version_id: Annotated[str, Meta(pattern=r"\A[!-~]{1,1024}\Z")] | None
+    checksums: dict[Algorithm, Checksum] | None
+    documents: dict[str, Sha256Hex]
+
+    def __post_init__(self) -> None:
+        archive = self.layout == ARCHIVE
+        if archive is (self.etag is None) or archive is (self.checksums is None) or (self.version_id and not archive):
+            raise ValueError("an ETag and checksums belong to layout archive, and to it alone")
+        if set(self.documents) != set(document_names(self.layout)):
+            raise ValueError(f"the documents of a package are {', '.join(document_names(self.layout))}")

@@ -1,0 +1,60 @@
+"""Documents in S3 that notice damage to themselves.
+
+Such a document holds the SHA-256 of the rest of itself, and is read only if it is, byte for byte, what this program writes
+for the same values. So a flipped bit, a torn write or a field that nobody reads is seen, and the document counts as not
+being there. That is all it proves: whoever can write the object can compute the sum anew. What binds a document to the one
+who published it is the release record (`release`), and what binds the bytes of a model is their SHA-256 alone.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from sagepack.decoding import MalformedError, decode_json
+from sagepack.digest import fingerprint
+from sagepack.publish.sums import Sums
+
+Crc32Hex = Annotated[str, Meta(pattern=r"\A[0-9a-f]{8}\Z")]
+Crc64Hex = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z")]
+# With its quotes, as conditions take it. Anything printable: S3 says that it is opaque.
+ETag = Annotated[str, Meta(pattern=r"\A[!-~]{1,128}\Z")]
+# No store has objects of a PiB; beyond that the arithmetic of checksums ends.
+ObjectSize = Annotated[int, Meta(ge=0, le=1 << 50)]
+# The values of S3's `ChecksumCRC64NVME` and `ChecksumCRC32`: base64 of 8 or 4 bytes.
+Checksum = Annotated[str, Meta(pattern=r"\A(?:[A-Za-z0-9+/]{11}=|[A-Za-z0-9+/]{6}==)\Z")]
+Algorithm = Annotated[str, Meta(pattern=r"\A(?:CRC64NVME|CRC32)\Z")]
+# As the spec's schema has it.
+PackageName = Annotated[str, Meta(pattern=r"\A[a-z0-9](?:-*[a-z0-9])*\Z", max_length=40)]
+SMALL = 64 << 10  # bytes of the largest release record or pointer that is read
+
+
+class SumsDocument(Struct):
+    """The checksums of `length` bytes."""
+
+    length: ObjectSize
+    crc64nvme: Crc64Hex
+    crc32: Crc32Hex
+
+    @property
+    def sums(self) -> Sums:
+        """As a value."""
+        return Sums(int(self.crc64nvme, 16), int(self.crc32, 16), self.length)
+
+
+class _Versioned(Struct):
+    version: int
+
+
+def sealed(document: dict[str, Any]) -> dict[str, Any]:
+    """`document` with the SHA-256 of its canonical JSON (`digest.canonical_json`) under `sha256`."""
+    return {**document, "sha256": fingerprint(document).value}
+
+
+def version_of(data: bytes | None) -> int | None:
+    """The version that a document says it has; None if it is none."""
+    try:
+        return decode_json(data or b"", _Versioned).version
+    except MalformedError:
+        return None
