@@ -22,7 +22,7 @@ from sagepack.digest import Digest
 from sagepack.errors import UserError
 from sagepack.lock import Lock, LockedFile, LockedRequirement
 from sagepack.manifest import Manifest, Member
-from sagepack.publish.index import Files, Index, Pointer, StoredFile
+from sagepack.publish.index import MOST_FILES, Files, Index, Pointer, StoredFile
 from sagepack.publish.journal import Done, Journal, Work
 from sagepack.publish.keys import Package, document_names, package_folder, pointer, released
 from sagepack.publish.planner import Copy, Literal
@@ -64,6 +64,12 @@ def index_of(files: dict[str, bytes]) -> Index:
     sums = tuple(sums_of(files[member.path]) for member in manifest.members)
     layout = Layout.of(manifest.members)
     return Index(manifest, sums, '"etag"', archive_sums(layout, sums, tar_crc(layout, [s.plain.crc32 for s in sums])))
+
+
+def test_the_schemas_bound_the_number_of_files_as_the_parser_does() -> None:
+    for name, key in (("index", "members"), ("files", "files")):
+        schema = json.loads((SCHEMAS / f"{name}.schema.json").read_text())
+        assert schema["properties"][key]["maxItems"] == MOST_FILES
 
 
 def files_of(files: dict[str, bytes]) -> Files:
