@@ -244,6 +244,8 @@ def test_a_process_of_other_code_is_replaced_and_a_killed_one_noticed(project: P
     second = sandbox.ensure(project)
     assert second.pid != first.pid
     assert gone(first.pid)
+    for name in ("access_key", "secret_key", "hf_token", "control"):
+        assert getattr(second, name) != getattr(first, name)
     os.kill(second.pid, signal.SIGKILL)
     assert gone(second.pid)
     assert sandbox.status(project) is None
