@@ -32,10 +32,10 @@ _SERVER = """
 import sys, time
 from pathlib import Path
 from sagepack.sandbox.hub import Hub
-hub = Hub(control="bench")
+hub = Hub()
 commit = hub.content.add(sys.argv[1], Path(sys.argv[2]))
 hub.start()
-print(hub.url, commit, flush=True)
+print(hub.url, commit, hub.credentials.control, flush=True)
 sys.stdin.read()
 """
 _OURS = """
@@ -47,7 +47,7 @@ from sagepack.fetch.locking import locked_files
 from sagepack.fetch.trust import Trust
 from sagepack.progress import Silent
 from sagepack.remote.hub import Hub
-hub = Hub(url, "hf_sandbox", Path(home))
+hub = Hub(url, "hf_sandbox_stranger", Path(home))
 files = locked_files(hub, repo, commit, hub.files(repo, commit))
 began = time.perf_counter()
 download(hub, repo, commit, files, trust=Trust(Path(home) / "trust"), progress=Silent(), connections=int(connections))
@@ -59,11 +59,11 @@ url, repo, commit, home, connections = sys.argv[1:]
 import huggingface_hub.utils
 huggingface_hub.utils.disable_progress_bars()
 huggingface_hub.utils.logging.set_verbosity_error()
-api = huggingface_hub.HfApi(endpoint=url, token="hf_sandbox")
+api = huggingface_hub.HfApi(endpoint=url, token="hf_sandbox_stranger")
 list(api.list_repo_tree(repo, recursive=True, revision=commit))
 began = time.perf_counter()
 folder = huggingface_hub.snapshot_download(
-    repo, revision=commit, cache_dir=home, endpoint=url, token="hf_sandbox", max_workers=int(connections))
+    repo, revision=commit, cache_dir=home, endpoint=url, token="hf_sandbox_stranger", max_workers=int(connections))
 """
 _HASHED = (
     _CLIENT
@@ -107,11 +107,12 @@ class Server:
 
     url: str
     commit: str
+    secret: str = field(repr=False)
 
     def control(self, method: str, route: str, document: Any = None) -> Any:
         """Ask a control route."""
         request = urllib.request.Request(f"{self.url}/_sandbox/{route}", method=method)
-        request.add_header("X-Sandbox-Token", "bench")
+        request.add_header("X-Sandbox-Token", self.secret)
         request.add_header("Content-Type", "application/json")
         data = None if document is None else json.dumps(document).encode()
         with urllib.request.urlopen(request, data) as answer:
@@ -129,8 +130,7 @@ def serving(model: Path) -> Iterator[Server]:
     command = [sys.executable, "-c", _SERVER, REPO, str(model)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        url, commit = process.stdout.readline().split()
-        yield Server(url, commit)
+        yield Server(*process.stdout.readline().split())
         process.kill()
 
 

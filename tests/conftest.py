@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import faultproxy
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -28,6 +30,7 @@ def _service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
     service = Service(tmp_path_factory.mktemp("models"))
     service.start()
+    faultproxy.HOSTS[service.aws_url] = service.aws.hosts
     yield service
     service.stop()
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+HOSTS: dict[str, set[str]] = {}
+"""By the URL of a server, the values of `Host` that it answers: those of proxies before it are added."""
+
 _CHUNK = 1 << 16
 _ERRORS = {
     "InternalError": (500, "Internal Server Error"),
@@ -73,6 +76,7 @@ class FaultProxy:
 
     def __init__(self, upstream: str, rate: float | None = None) -> None:
         parts = urlsplit(upstream)
+        self._hosts = HOSTS.get(upstream, set())
         self._upstream = (parts.hostname or "127.0.0.1", parts.port or 80)
         self.exchanges: list[Exchange] = []
         self.faults: list[Fault] = []
@@ -118,12 +122,14 @@ class FaultProxy:
         self.exchanges, self.faults = [], []
 
     def __enter__(self) -> Self:
+        self._hosts.add(urlsplit(self.url).netloc)
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._hosts.discard(urlsplit(self.url).netloc)
         self._server.shutdown()
         self._server.server_close()
 

@@ -17,8 +17,8 @@ from sagepack.sandbox import process
 if TYPE_CHECKING:
     from sagepack.sandbox.service import Service
 
-_LOOK_SECONDS = 0.5
-"""How often it looks whether it is still needed."""
+_LOOK_SECONDS = 0.2
+"""How often it looks whether it is still needed: `stop` removes the state file and waits."""
 
 
 def main() -> int:
@@ -31,11 +31,12 @@ def main() -> int:
     place = process.folder(options.root)
     place.mkdir(parents=True, exist_ok=True)
     os.chdir(place)
+    os.umask(0o077)
     running = FileLock(place / "running.lock")
     try:
-        running.acquire(timeout=2)
+        running.acquire(timeout=process.STOP_SECONDS)
     except Timeout:
-        _say("another sandbox of this project is running; if it does not answer, kill it")
+        _say(f"another sandbox of this project is running; `fuser {running.lock_file}` shows its process")
         return 1
     with running:
         return _serve(options.root, options.idle, options.ready)
@@ -60,8 +61,7 @@ def _serve(root: Path, idle: float, ready: int | None) -> int:
         signal.signal(number, lambda *_: ended.set())
     service = Service(process.folder(root) / "models")
     service.start()
-    state = {"pid": os.getpid(), "hub_url": service.hub_url, "aws_url": service.aws_url}
-    process.write_state(root, {**state, "control": service.control, "started": time.time()})
+    process.write_state(root, service)
     _say(f"ready: Hub {service.hub_url}, AWS {service.aws_url}")
     if ready is not None:
         with os.fdopen(ready, "wb") as pipe:
@@ -88,7 +88,7 @@ def _wait(root: Path, service: Service, idle: float, ended: threading.Event) -> 
 
 def _is_ours(root: Path, service: Service) -> bool:
     try:
-        return service.control in (process.folder(root) / "state.json").read_text(encoding="utf-8")
+        return service.credentials.control in (process.folder(root) / "state.json").read_text(encoding="utf-8")
     except OSError:
         return False
 

@@ -1,7 +1,9 @@
 """The sandbox's AWS: moto's server on 127.0.0.1, behind the overlays for what it lacks.
 
-Requests for hosting (`hosting_api`), asynchronous invocation (`invocations`) and AWS's image registries (`ecr_api`) are
-answered here and never reach moto; S3 is moto's, made stricter by `overlay_s3`; all else is moto's alone.
+Requests that are not signed with the sandbox's own keys are refused (`admission`, `signature`). Those for hosting
+(`hosting_api`), asynchronous invocation (`invocations`) and AWS's image registries (`ecr_api`) are answered here and never
+reach moto; S3 is moto's, made stricter by `overlay_s3`; the other services of `SERVICES` are moto's alone, and there are
+no others: moto's own routes, which reset it and record requests, least of all.
 """
 
 from __future__ import annotations
@@ -10,15 +12,15 @@ import hmac
 import importlib
 import json
 import re
-import secrets
 import threading
 import time
-from dataclasses import dataclass, field
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from sagepack.sandbox import aws_control, ecr_api, overlay_s3, serving, world
+from sagepack.sandbox import admission, aws_control, ecr_api, overlay_s3, serving, signature, world
 from sagepack.sandbox.activity import Activity
+from sagepack.sandbox.aws_replies import INVOCATION, Reply, error_reply, json_reply
+from sagepack.sandbox.credentials import Credentials
 from sagepack.sandbox.faults import Faults, Request
 from sagepack.sandbox.hosting import Script
 from sagepack.sandbox.hosting_api import HostingApi
@@ -29,19 +31,11 @@ from sagepack.sandbox.invocations import Invocations
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-_INVOKE = re.compile(r"/endpoints/([^/]+)/(async-)?invocations")
+SERVICES = {"s3", "sagemaker", "sts", "iam", "sns", "logs", "cloudwatch", "applicationautoscaling", "ecr"}
+"""The services of moto, by its names, that can be reached."""
+
 _SCALABLE = re.compile(r"endpoint/([^/]+)/variant/[^/]+")
-_REGION = re.compile(r"Credential=[^/]+/\d+/([^/]+)/")
 _S3_ERRORS = {503: "SlowDown", 500: "InternalError", 403: "AccessDenied", 400: "BadRequest"}
-
-
-@dataclass(frozen=True)
-class _Reply:
-    """An answer of the overlays: status, JSON document and headers."""
-
-    status: int
-    document: Any
-    headers: dict[str, str] = field(default_factory=dict)
 
 
 class AwsServer:
@@ -51,14 +45,18 @@ class AwsServer:
         script: how deployments end and which operations are refused.
         invocations: what endpoints answer.
         faults: statuses and latency by path (`/bucket/key` for S3), and the log of requests.
-        control: the value of `X-Sandbox-Token` that opens the routes under `/_sandbox/`.
+        credentials: what requests must be signed with, and what opens the routes under `/_sandbox/`.
+        hosts: the values of `Host` that are answered; tests add that of a proxy.
     """
 
-    def __init__(self, activity: Activity | None = None, *, control: str | None = None) -> None:
-        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+    def __init__(self, activity: Activity | None = None, credentials: Credentials | None = None) -> None:
+        from moto.moto_server import werkzeug_app
         from werkzeug.serving import make_server
 
-        class Quiet(MotoRequestHandler):
+        # moto would let every web page read its answers.
+        setattr(werkzeug_app, "DISABLE_GLOBAL_CORS", True)  # noqa: B010 - moto reads it, but does not export it
+
+        class Quiet(werkzeug_app.MotoRequestHandler):
             disable_nagle_algorithm = True
 
             def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - the name in the base class
@@ -66,15 +64,16 @@ class AwsServer:
 
         overlay_s3.install()
         self.activity = activity or Activity()
-        self.control = control or secrets.token_hex(16)
+        self.credentials = credentials or Credentials.random()
         self.script, self.faults = Script(), Faults()
         self._hosting = HostingApi(self.script)
         self.invocations = Invocations(self._hosting, self.activity)
-        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._moto = werkzeug_app.DomainDispatcherApplication(_moto_service)
         server: Any = make_server("127.0.0.1", 0, self._serve, threaded=True, request_handler=Quiet)
         # Connections that clients keep open must not hold up the end.
         server.daemon_threads, server.block_on_close = True, False
         self._server = server
+        self.hosts = admission.loopback(server.server_port)
 
     @property
     def url(self) -> str:
@@ -110,58 +109,75 @@ class AwsServer:
         world.reset()
 
     def _serve(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
+        why = admission.refusal(environ["REQUEST_METHOD"], environ["REQUEST_URI"], _headers(environ), self.hosts)
+        if why:
+            return error_reply(environ, 403, "AccessDenied", why).send(environ, start_response)
         with self.activity.busy():
-            if path.startswith("/_sandbox/"):
-                return _send(self._control(environ), start_response)
-            status: list[int] = []
+            if environ["PATH_INFO"].startswith("/_sandbox/"):
+                return self._control(environ).send(environ, start_response)
+            return self._recorded(environ, start_response)
 
-            def started(line: str, *rest: Any) -> Any:
-                status.append(int(line[:3]))
-                return start_response(line, *rest)
+    def _recorded(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer; the request is in the log before the first byte of the answer is sent."""
+        log, status = self.faults.begin(), [0]
 
-            try:
-                return self._faulty(environ, started)
-            finally:
-                received = int(environ.get("CONTENT_LENGTH") or 0)
-                asked = environ.get("HTTP_RANGE") or environ.get("HTTP_X_AMZ_COPY_SOURCE_RANGE")
-                self.faults.record(
-                    Request(method, path, asked, status[-1] if status else 0, 0, received, environ["QUERY_STRING"])
-                )
+        def started(line: str, *rest: Any) -> Any:
+            status.append(int(line[:3]))
+            return start_response(line, *rest)
+
+        try:
+            return self._faulty(environ, started)
+        except AwsError as error:
+            return error_reply(environ, error.status, error.code, error.message).send(environ, started)
+        finally:
+            request = Request(
+                environ["REQUEST_METHOD"],
+                environ["PATH_INFO"],
+                environ.get("HTTP_RANGE") or environ.get("HTTP_X_AMZ_COPY_SOURCE_RANGE"),
+                status[-1],
+                received=int(environ.get("CONTENT_LENGTH") or 0),
+                query=environ["QUERY_STRING"],
+            )
+            self.faults.record(request, log)
 
     def _faulty(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
+        region = signature.check(environ, self.credentials).region
         if slow := self.faults.happen("latency", path, method):
             time.sleep(slow.value)
         if fault := self.faults.happen("status", path, method):
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-            return _fail(int(fault.value), fault.retry_after, environ, start_response)
-        reply = self._overlaid(environ)
-        return _send(reply, start_response) if reply else self._moto(environ, start_response)
+            status, wait = (
+                int(fault.value),
+                {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)},
+            )
+            code = _S3_ERRORS.get(status, "InternalError")
+            reply = error_reply(environ, status, code, "A fault that was asked for.", wait)
+            return reply.send(environ, start_response)
+        answer = self._overlaid(environ, region)
+        return answer.send(environ, start_response) if answer else self._moto(environ, start_response)
 
-    def _overlaid(self, environ: dict[str, Any]) -> _Reply | None:
-        """The overlays' answer, or None for moto."""
+    def _overlaid(self, environ: dict[str, Any], region: str) -> Reply | None:
+        """The overlays' answer, or None for moto.
+
+        Raises:
+            AwsError: the request is refused.
+        """
         service, _, operation = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")
-        invoked = _INVOKE.fullmatch(environ["PATH_INFO"])
+        invoked = INVOCATION.fullmatch(environ["PATH_INFO"])
         if not service and not invoked:
             return None
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = BytesIO(body)
-        found = _REGION.search(environ.get("HTTP_AUTHORIZATION", ""))
-        region = found[1] if found else world.REGION
-        try:
-            if invoked:
-                return self._invoke(region, invoked[1], bool(invoked[2]), environ, body)
-            return self._operation(service, operation, region, json.loads(body or b"{}"))
-        except AwsError as error:
-            document = {"__type": error.code, "message": error.message, "Message": error.message}
-            return _Reply(error.status, document, {"x-amzn-ErrorType": error.code})
+        if invoked:
+            return self._invoke(region, invoked[1], bool(invoked[2]), environ, body)
+        return self._operation(service, operation, region, json.loads(body or b"{}"))
 
-    def _operation(self, service: str, operation: str, region: str, body: dict[str, Any]) -> _Reply | None:
+    def _operation(self, service: str, operation: str, region: str, body: dict[str, Any]) -> Reply | None:
         if service == "SageMaker" and self._hosting.knows(operation):
-            return _Reply(200, self._hosting.call(operation, region, body))
+            return json_reply(200, self._hosting.call(operation, region, body))
         if service.startswith("AmazonEC2ContainerRegistry") and ecr_api.is_ours(operation, body):
-            return _Reply(200, ecr_api.call(operation, body))
+            return json_reply(200, ecr_api.call(operation, body))
         scaled = _SCALABLE.fullmatch(body.get("ResourceId", ""))
         if scaled and operation == "RegisterScalableTarget":
             self._hosting.endpoint(region, scaled[1])  # moto would scale what does not exist
@@ -169,50 +185,45 @@ class AwsServer:
             world.forget_policies(region, body["ResourceId"])  # moto would keep them
         return None
 
-    def _invoke(
-        self, region: str, name: str, asynchronous: bool, environ: dict[str, Any], body: bytes
-    ) -> _Reply | None:
+    def _invoke(self, region: str, name: str, asynchronous: bool, environ: dict[str, Any], body: bytes) -> Reply:
         if not asynchronous:
             raise AwsError("ValidationError", f"Endpoint {name} of the sandbox takes asynchronous invocations only.")
-        headers = {
-            key.removeprefix("HTTP_").replace("_", "-").lower(): value
-            for key, value in environ.items()
-            if key.startswith("HTTP_")
-        }
-        places, inference_id = self.invocations.accept(region, name, headers, body)
-        return _Reply(202, {"InferenceId": inference_id}, places)
+        places, inference_id = self.invocations.accept(region, name, _headers(environ), body)
+        return json_reply(202, {"InferenceId": inference_id}, places)
 
-    def _control(self, environ: dict[str, Any]) -> _Reply:
+    def _control(self, environ: dict[str, Any]) -> Reply:
         given = environ.get("HTTP_" + CONTROL_HEADER.upper().replace("-", "_"), "")
-        if not hmac.compare_digest(given.encode(), self.control.encode()):
-            return _Reply(403, {"error": f"the control routes need the {CONTROL_HEADER} of the sandbox's state file"})
+        if not hmac.compare_digest(given.encode(), self.credentials.control.encode()):
+            why = f"the control routes need the {CONTROL_HEADER} of the sandbox's state file"
+            return json_reply(403, {"error": why})
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         try:
             answer = aws_control.answer(
                 self, environ["REQUEST_METHOD"], environ["PATH_INFO"], json.loads(body or b"null")
             )
-            return _Reply(200, answer)
+            return json_reply(200, answer)
         except (KeyError, TypeError, ValueError) as error:
-            return _Reply(400, {"error": str(error)})
+            return json_reply(400, {"error": str(error)})
 
 
-def _send(reply: _Reply, start_response: Callable[..., Any]) -> Iterable[bytes]:
-    body = json.dumps(reply.document).encode()
-    headers = {"Content-Type": "application/x-amz-json-1.1", "Content-Length": str(len(body)), **reply.headers}
-    start_response(f"{reply.status} {'OK' if reply.status < 300 else 'Error'}", list(headers.items()))
-    return [body]
+def _headers(environ: dict[str, Any]) -> dict[str, str]:
+    """The headers of a request by their names in lower case."""
+    return {
+        name.removeprefix("HTTP_").replace("_", "-").lower(): value
+        for name, value in environ.items()
+        if name.startswith("HTTP_")
+    }
 
 
-def _fail(
-    status: int, retry_after: int | None, environ: dict[str, Any], start_response: Callable[..., Any]
-) -> Iterable[bytes]:
-    code, message = _S3_ERRORS.get(status, "InternalError"), "A fault that was asked for."
-    if "HTTP_X_AMZ_TARGET" in environ:
-        body = json.dumps({"__type": code, "message": message}).encode()
-    else:
-        body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
-    headers = [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))]
-    if retry_after is not None:
-        headers.append(("Retry-After", str(retry_after)))
-    start_response(f"{status} {code}", headers)
-    return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+def _moto_service(service: Any) -> Any:
+    """The WSGI application of one service of moto, or one that refuses every request."""
+    from moto.moto_server.werkzeug_app import create_backend_app
+
+    if service in SERVICES:
+        return create_backend_app(service)
+
+    def refuse(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        reply = error_reply(environ, 404, "UnknownOperationException", "The sandbox does not have this service.")
+        return reply.send(environ, start_response)
+
+    return refuse

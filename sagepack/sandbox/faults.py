@@ -25,6 +25,8 @@ Kind = Literal[
     "page",
 ]
 
+_LOGGED = 20_000
+
 
 @dataclass
 class Fault:
@@ -83,7 +85,7 @@ class Faults:
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
-        self._log: deque[Request] = deque(maxlen=20_000)
+        self._log: deque[Request] = deque(maxlen=_LOGGED)
         self._lock = threading.Lock()
 
     def cut(self, path: str = "*", *, after: int = 0, times: int | None = 1) -> None:
@@ -154,7 +156,7 @@ class Faults:
         """Switch all faults off and forget the log."""
         with self._lock:
             self._faults.clear()
-            self._log.clear()
+            self._log = deque(maxlen=_LOGGED)
 
     def find(self, kind: Kind, path: str, method: str = "*") -> Fault | None:
         """The first fault of a kind that is on for a path, without counting it as having happened."""
@@ -180,9 +182,13 @@ class Faults:
                 return fault
         return None
 
-    def record(self, request: Request) -> None:
-        """Add a request to the log."""
-        self._log.append(request)
+    def begin(self) -> deque[Request]:
+        """The log that a request which begins now belongs to: after a `clear`, one that nobody reads."""
+        return self._log
+
+    def record(self, request: Request, log: deque[Request]) -> None:
+        """Add a request to the log that it belongs to; to be called before the last byte of its answer is sent."""
+        log.append(request)
 
     @property
     def log(self) -> list[Request]:

@@ -10,14 +10,20 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from sagepack.sandbox import admission
 from sagepack.sandbox.activity import Activity
 from sagepack.sandbox.content import Content
+from sagepack.sandbox.credentials import Credentials
 from sagepack.sandbox.faults import Fault, Faults, Request
 from sagepack.sandbox.hub_api import Call, HubApi, Reply
+from sagepack.sandbox.process import proof
 from sagepack.sandbox.transfer import send_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 CONTROL_HEADER = "X-Sandbox-Token"
 """The header whose value opens the control routes under `/_sandbox/`: other programs must not serve files with them."""
@@ -29,18 +35,20 @@ class Hub:
     Attributes:
         content: the repositories it serves.
         faults: what goes wrong, and the log of requests.
-        control: the value of `CONTROL_HEADER`.
+        credentials: the token with access to everything, and the value of `CONTROL_HEADER`.
         activity: told of every request.
+        hosts: the values of `Host` that are answered.
     """
 
-    def __init__(self, activity: Activity | None = None, *, control: str | None = None) -> None:
+    def __init__(self, activity: Activity | None = None, credentials: Credentials | None = None) -> None:
         self.content = Content()
         self.faults = Faults()
-        self.control = control or secrets.token_hex(16)
+        self.credentials = credentials or Credentials.random()
         self.activity = activity or Activity()
-        self.api = HubApi(self.content, self.faults)
-        self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
+        self.api = HubApi(self.content, self.faults, self.credentials.hf_token)
+        self._server = _Server(("127.0.0.1", 0), type("HubHandler", (Handler,), {"hub": self}))
         self.api.port = int(self._server.server_address[1])
+        self.hosts = admission.loopback(self.api.port)
 
     @property
     def url(self) -> str:
@@ -67,20 +75,38 @@ class _Server(ThreadingHTTPServer):
         del request, client_address
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """One connection to the Hub."""
+
     hub: Hub
     protocol_version = "HTTP/1.1"
     server_version = "sagepack-sandbox"
     disable_nagle_algorithm = True
     timeout = 600
     status = 0
+    record: Callable[[int], None] | None = None
+
+    def parse_request(self) -> bool:
+        """Read the head of a request; False if that is all, because it is wrong or of nobody who may ask."""
+        if not super().parse_request():
+            return False
+        headers: dict[str, str] = {}
+        for name, value in self.headers.items():
+            headers[name.lower()] = f"{headers[name.lower()]},{value}" if name.lower() in headers else value
+        why = admission.refusal(self.command, self.path, headers, self.hub.hosts)
+        if why:
+            self.close_connection = True  # its body stays unread
+            self._send(Reply(403, {"error": why}, {"Connection": "close"}))
+        return why is None
 
     def do_GET(self) -> None:
+        """Answer a request without a body."""
         self._handle(b"")
 
     do_HEAD = do_DELETE = do_GET  # noqa: N815 - the names BaseHTTPRequestHandler calls
 
     def do_POST(self) -> None:
+        """Answer a request with a body."""
         self._handle(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name in the base class
@@ -88,6 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
         del format, args
 
     def send_response(self, code: int, message: str | None = None) -> None:
+        """Send the status line, and remember the status for the log."""
         self.status = code
         super().send_response(code, message)
 
@@ -102,14 +129,38 @@ class _Handler(BaseHTTPRequestHandler):
             if route.startswith("/_sandbox/"):
                 self._send(self._control(call))
                 return
-            sent = 0
-            try:
-                sent = self._send(self._faulty(call))
-            finally:
+            log, self.status = self.hub.faults.begin(), 0
+
+            def record(sent: int) -> None:
                 request = Request(
                     self.command, route, self.headers.get("Range"), self.status, sent, len(raw), address.query
                 )
-                self.hub.faults.record(request)
+                self.hub.faults.record(request, log)
+
+            self.record = record
+            try:
+                self._send(self._faulty(call))
+            finally:
+                self.answered(0)  # unless it was
+
+    def start(self, status: int, headers: Mapping[str, str], length: int) -> None:
+        """Send the head of an answer, which is all of it if no body of `length` bytes follows."""
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if not length:
+            self.answered(0)
+        self.end_headers()
+
+    def answered(self, sent: int) -> None:
+        """Record the request, once: before the last byte of the answer leaves, so that who has it all sees it in the log.
+
+        Args:
+            sent: bytes of the body.
+        """
+        record, self.record = self.record, None
+        if record:
+            record(sent)
 
     def _faulty(self, call: Call) -> Reply:
         faults = self.hub.faults
@@ -120,23 +171,24 @@ class _Handler(BaseHTTPRequestHandler):
             return Reply(int(fault.value), {"error": "a fault that was asked for"}, headers)
         return self.hub.api.answer(call)
 
-    def _send(self, reply: Reply) -> int:
+    def _send(self, reply: Reply) -> None:
         if reply.entry:
-            return send_file(self, reply.entry, reply.headers, self.hub.faults, unquote(urlsplit(self.path).path))
+            send_file(self, reply.entry, reply.headers, self.hub.faults, unquote(urlsplit(self.path).path))
+            return
         body = json.dumps(reply.document).encode()
-        self.send_response(reply.status)
+        length = 0 if self.command == "HEAD" else len(body)
         headers = {"Content-Type": "application/json; charset=utf-8", "Content-Length": str(len(body))}
-        for name, value in {**headers, "X-Request-Id": secrets.token_hex(8), **reply.headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "HEAD":
-            return 0
-        self.wfile.write(body)
-        return len(body)
+        self.start(reply.status, {**headers, "X-Request-Id": secrets.token_hex(8), **reply.headers}, length)
+        if length:
+            self.answered(length)
+            self.wfile.write(body)
 
     def _control(self, call: Call) -> Reply:
+        if call.route == "/_sandbox/alive":
+            nonce = call.query.get("nonce", [""])[0]
+            return Reply(200, {"pid": os.getpid(), "proof": proof(self.hub.credentials.control, nonce)})
         given = self.headers.get(CONTROL_HEADER) or ""
-        if not hmac.compare_digest(given.encode(), self.hub.control.encode()):
+        if not hmac.compare_digest(given.encode(), self.hub.credentials.control.encode()):
             return Reply(403, {"error": f"the control routes need the {CONTROL_HEADER} of the sandbox's state file"})
         try:
             return Reply(200, _control(self.hub, call))
@@ -159,6 +211,4 @@ def _control(hub: Hub, call: Call) -> Any:
             options = {key: call.body[key] for key in ("commit", "branch", "gated") if key in call.body}
             hub.content.add(call.body["name"], Path(call.body["folder"]), **options)
         return {name: hub.content.branches(name) for name in hub.content.names()}
-    if call.route == "/_sandbox/alive":
-        return {"pid": os.getpid()}
     raise ValueError(f"no control route {call.method} {call.route}")

@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from sagepack.sandbox.process import HF_TOKEN
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -64,14 +62,15 @@ class Refusal(Exception):  # noqa: N818 - an answer of the Hub, not a failure of
 
 
 class HubApi:
-    """The routes of the Hub over `content`, as `faults` would have them.
+    """The routes of the Hub over `content`, as `faults` would have them; `token` has access to everything.
 
     Attributes:
         port: the port the server listens on, for the addresses in redirects and pages.
     """
 
-    def __init__(self, content: Content, faults: Faults) -> None:
+    def __init__(self, content: Content, faults: Faults, token: str) -> None:
         self.port = 0
+        self._token = token
         self._content = content
         self._faults = faults
         self._key = secrets.token_bytes(32)
@@ -97,15 +96,15 @@ class HubApi:
 
     def _open(self, call: Call, name: str, revision: str, *, files: bool = False) -> tuple[Repository, str]:
         """The repository and commit, after the checks of the Hub in the Hub's order."""
-        if call.token not in {"", HF_TOKEN, STRANGER_TOKEN}:
+        if call.token not in {"", self._token, STRANGER_TOKEN}:
             raise Refusal(401, "", "Invalid credentials in Authorization header")
         repository = self._content.repository(name)
-        if repository is None or (self._faults.find("private", name) and call.token != HF_TOKEN):
+        if repository is None or (self._faults.find("private", name) and call.token != self._token):
             raise Refusal(404 if call.token else 401, "RepoNotFound", "Repository not found")
         commit = None if self._faults.find("missing_revision", name) else repository.commit(revision)
         if commit is None:
             raise Refusal(404, "RevisionNotFound", f"Invalid rev id: {revision}")
-        if files and self._gated(repository) and call.token != HF_TOKEN:
+        if files and self._gated(repository) and call.token != self._token:
             restricted = f"Access to model {name} is restricted"
             if call.token:
                 raise Refusal(403, "GatedRepo", f"{restricted} and you are not in the authorized list.")
@@ -117,7 +116,7 @@ class HubApi:
         return closed or self._faults.find("gate", repository.name) is not None
 
     def _whoami(self, call: Call) -> Reply:
-        if call.token not in {HF_TOKEN, STRANGER_TOKEN}:
+        if call.token not in {self._token, STRANGER_TOKEN}:
             raise Refusal(401, "", "Invalid username or password.")
         access = {"accessToken": {"displayName": "sandbox", "role": "read"}}
         return Reply(200, {"type": "user", "id": "0" * 24, "name": "sandbox", "orgs": [], "auth": access})

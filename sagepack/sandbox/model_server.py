@@ -22,6 +22,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sagepack.sandbox import environment
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -31,7 +33,8 @@ HOW = "`make serve-venv` installs it"
 
 _PORTS = range(20_000, 32_000)  # multi-model-server refuses the kernel's ephemeral ports
 _START_SECONDS = 120.0
-_STRANGE = ("SAGEMAKER_", "MMS_", "TS_", "HF_", "AWS_", "PIP_", "PYTHON")
+_LOOK_SECONDS = 60.0
+_END_SECONDS = 10.0
 _LOG_LINES = 15
 
 
@@ -55,8 +58,12 @@ def available() -> str | None:
 @lru_cache(maxsize=4)
 def _missing(interpreter: Path) -> tuple[str, ...]:
     program = f"import importlib.util as u; print(*[m for m in {MODULES!r} if not u.find_spec(m)])"
-    found = subprocess.run([interpreter, "-c", program], capture_output=True, text=True, check=False)
-    return tuple(found.stdout.split()) if found.returncode == 0 else ("a working interpreter",)
+    command, own = [str(interpreter), "-c", program], environment.allowed(os.environ)
+    try:
+        found = subprocess.run(command, env=own, capture_output=True, text=True, check=True, timeout=_LOOK_SECONDS)
+    except (OSError, subprocess.SubprocessError):
+        return ("a working interpreter",)
+    return tuple(found.stdout.split())
 
 
 class ModelServer:
@@ -65,17 +72,18 @@ class ModelServer:
     It ends with this process however that ends: the launcher watches a pipe that only this process holds.
     """
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, settings: Mapping[str, str]) -> None:
         """Nothing runs yet; `package` is an empty folder.
 
         Args:
-            environment: of the container.
+            settings: environment that the spec gives the container.
         """
-        self._environment = environment
+        self._settings = settings
         # A short path, because sockets lie below it.
         self._folder = Path(tempfile.mkdtemp(prefix="mms-"))
         self.package.mkdir(parents=True)
-        (self._folder / "tmp").mkdir()
+        for name in ("tmp", "home"):
+            (self._folder / name).mkdir()
         self._port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
@@ -106,24 +114,24 @@ class ModelServer:
             return subprocess.Popen(
                 [python(), Path(__file__).with_name("launcher.py")],
                 cwd=self._folder,
-                env=self._settings(),
+                env=self._environment(),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
 
-    def _settings(self) -> dict[str, str]:
-        """The environment: the container's own, over what keeps the server on loopback and in its folder."""
+    def _environment(self) -> dict[str, str]:
+        """What the code sees: little of the user's, the container's own, and what keeps it on loopback and in its folder."""
         address = f"http://127.0.0.1:{self._port}"
-        interpreter = python()
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(_STRANGE)}
+        kept = environment.allowed(os.environ)
         return {
             **kept,
             "SAGEMAKER_MODEL_SERVER_WORKERS": "1",
-            **self._environment,
+            **self._settings,
             "HF_HUB_OFFLINE": "1",
-            "PATH": f"{interpreter.parent}{os.pathsep}{kept.get('PATH', '')}",
+            "PATH": f"{python().parent}{os.pathsep}{kept.get('PATH', '')}",
+            "HOME": str(self._folder / "home"),  # caches, tokens and settings of libraries lie below it
             "TMPDIR": str(self._folder / "tmp"),
             "TEMP": str(self._folder / "tmp"),
             "SAGEPACK_MMS_CONFIG": str(self._folder / "mms.properties"),
@@ -183,7 +191,8 @@ class ModelServer:
         if process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_END_SECONDS)
             if process.stdin:
                 process.stdin.close()
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,44 +1,82 @@
 """The sandbox's background process, seen from outside: start it if need be, find it, end it.
 
-<root>/build/sandbox/
-state.json       where the servers listen; written when they do, readable by its owner only
+<root>/build/sandbox/    readable by its owner only
+state.json       where the servers listen and what opens them; written when they listen; the process ends when it is gone
 log              what the process had to say
-starting.lock    held by the command that starts a process: two commands start one
+starting.lock    held by the command that starts or ends a process: two commands start one
 running.lock     held by the process for its life
 models/          the miniature models
+
+No process is ever signalled: the id in a state file that a crash left behind may be another's by now.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
+import hmac
 import os
+import secrets
 import select
-import signal
 import socket
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
+import msgspec
+from msgspec import Meta
+
+from sagepack.decoding import MalformedError, Sha256Hex, decode_json
 from sagepack.errors import UserError
+from sagepack.sandbox import environment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
+
+    from sagepack.sandbox.service import Service
 
 ACCOUNT = "123456789012"
-ACCESS_KEY, SECRET_KEY = "AKIASANDBOX000000000", "sandbox"
-HF_TOKEN = "hf_sandbox"  # noqa: S105 - the three open nothing but the sandbox
 READY = b"ready\n"
 IDLE_SECONDS = 1800.0
+STOP_SECONDS = 10.0
 
 _START_SECONDS = 60.0
-_STOP_SECONDS = 10.0
+_ANSWER_SECONDS = 5.0
+_ANSWER_BYTES = 1 << 16
 _LOG_LINES = 15
+
+_Url = Annotated[str, Meta(pattern=r"\Ahttp://127\.0\.0\.1:[1-9][0-9]{0,4}\Z")]
+_Pid = Annotated[int, Meta(gt=1, lt=1 << 31)]
+
+
+class _State(msgspec.Struct, frozen=True):
+    """state.json."""
+
+    pid: _Pid
+    hub_url: _Url
+    aws_url: _Url
+    access_key: Annotated[str, Meta(pattern=r"\A[A-Z0-9]{20}\Z")]
+    secret_key: Annotated[str, Meta(pattern=r"\A[\w-]{40}\Z")]
+    hf_token: Annotated[str, Meta(pattern=r"\Ahf_[0-9a-f]{34}\Z")]
+    control: Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
+    fingerprint: Sha256Hex
+
+    def __post_init__(self) -> None:
+        for url in (self.hub_url, self.aws_url):
+            if int(url.rpartition(":")[2]) > 65535:
+                raise ValueError(f"{url} is no address")
+
+
+class _Alive(msgspec.Struct, frozen=True):
+    """What the sandbox answers at `/_sandbox/alive`."""
+
+    pid: _Pid
+    proof: Sha256Hex
 
 
 @dataclass(frozen=True)
@@ -50,21 +88,23 @@ class Sandbox:
         aws_url: one endpoint for all services of AWS.
         pid: the process.
         log: its log file.
-        control: value of the `X-Sandbox-Token` header that opens the servers' routes under `/_sandbox/`.
+        access_key: access key id of its AWS.
+        secret_key: the key that requests to AWS are signed with.
         hf_token: a token with access to every gated repository of the Hub.
-        access_key: an access key; any would do.
-        secret_key: its secret; nothing checks signatures.
-        account: account of the key.
+        control: value of the `X-Sandbox-Token` header that opens the servers' routes under `/_sandbox/`.
+        fingerprint: of the code that it runs.
+        account: account of the access key.
     """
 
     hub_url: str
     aws_url: str
     pid: int
     log: Path
+    access_key: str
+    secret_key: str = field(repr=False)
+    hf_token: str = field(repr=False)
     control: str = field(repr=False)
-    hf_token: str = HF_TOKEN
-    access_key: str = ACCESS_KEY
-    secret_key: str = field(default=SECRET_KEY, repr=False)
+    fingerprint: str
     account: str = ACCOUNT
 
 
@@ -87,41 +127,28 @@ def ensure(root: Path, *, idle: float = IDLE_SECONDS) -> Sandbox:
         UserError: moto is not installed, or the process died at its start or did not get ready.
     """
     found = status(root)
-    if found and _fingerprint_of(root) == fingerprint():
+    if found and found.fingerprint == fingerprint():
         return found
     _need_moto()
-    from filelock import FileLock
-
-    place = folder(root)
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"the sandbox has no place for its files: {error.strerror}", where=str(place)) from error
-    with FileLock(place / "starting.lock"):
+    with _starting(root):
         found = status(root)  # another command may have been first
-        if found and _fingerprint_of(root) == fingerprint():
+        if found and found.fingerprint == fingerprint():
             return found
-        stop(root)
+        _end(root, found)
         _start(root, idle)
         found = status(root)
     if found is None:
-        raise _died(place / "log", "ended as soon as it was ready")
+        raise _died(folder(root) / "log", "ended as soon as it was ready")
     return found
 
 
 def status(root: Path) -> Sandbox | None:
-    """The sandbox of the project at `root` if it is alive: the server answers to the token of the state file."""
-    state = _state(root)
+    """The sandbox of the project at `root` if it is alive: the server proves that it knows the secret of the state file."""
     try:
-        found = Sandbox(
-            hub_url=str(state["hub_url"]),
-            aws_url=str(state["aws_url"]),
-            pid=int(str(state["pid"])),
-            log=folder(root) / "log",
-            control=str(state["control"]),
-        )
-    except (KeyError, ValueError):
+        state = decode_json((folder(root) / "state.json").read_bytes(), _State, limit=_ANSWER_BYTES)
+    except (OSError, MalformedError):
         return None
+    found = Sandbox(**msgspec.structs.asdict(state), log=folder(root) / "log")
     return found if _answers(found) else None
 
 
@@ -131,72 +158,115 @@ def stop(root: Path) -> bool:
     Raises:
         UserError: it did not end.
     """
-    found = status(root)
-    if found is None:
+    if not (folder(root) / "state.json").exists():
         return False
-    os.kill(found.pid, signal.SIGTERM)
-    deadline = time.monotonic() + _STOP_SECONDS
-    while _exists(found.pid):
-        if time.monotonic() > deadline:
-            raise UserError(f"the sandbox does not end: process {found.pid}", fix=f"kill -9 {found.pid}")
-        time.sleep(0.02)
-    return True
+    with _starting(root):
+        found = status(root)
+        _end(root, found)
+    return found is not None
 
 
-def write_state(root: Path, state: Mapping[str, object]) -> None:
-    """Say where the servers listen, all at once and to nobody else."""
+@contextmanager
+def _starting(root: Path) -> Iterator[None]:
+    """Be the only command that starts or ends the sandbox of a project, in a folder that is the user's alone.
+
+    Raises:
+        UserError: the folder cannot be made or written, or another command starts a sandbox without end.
+    """
+    from filelock import FileLock, Timeout
+
+    place = folder(root)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        place.chmod(0o700)
+        with FileLock(place / "starting.lock", timeout=_START_SECONDS + STOP_SECONDS):
+            yield
+    except Timeout as error:
+        fix = "end that command and run this one again"
+        raise UserError("another command is starting the sandbox", where=error.lock_file, fix=fix) from error
+    except OSError as error:
+        raise UserError(f"the sandbox has no place for its files: {error.strerror}", where=str(place)) from error
+
+
+def _end(root: Path, found: Sandbox | None) -> None:
+    """Remove the state file, which ends the process that wrote it, and wait until that has ended.
+
+    Raises:
+        UserError: it did not end.
+    """
+    from filelock import FileLock, Timeout
+
+    (folder(root) / "state.json").unlink(missing_ok=True)
+    running = folder(root) / "running.lock"
+    try:
+        with FileLock(running, timeout=STOP_SECONDS):
+            pass
+    except Timeout as error:
+        fix = f"kill -9 {found.pid}" if found else f"end the process that `fuser {running}` shows"
+        raise UserError("the sandbox does not end", where=str(running), fix=fix) from error
+
+
+def write_state(root: Path, service: Service) -> None:
+    """Say where the servers of this process listen, all at once and to nobody else."""
     path = folder(root) / "state.json"
-    part = path.with_name(f".state.{os.getpid()}")
-    part.touch(mode=0o600)
-    part.write_text(json.dumps({**state, "fingerprint": fingerprint()}, indent=2) + "\n", encoding="utf-8")
+    opens = service.credentials
+    state = _State(
+        pid=os.getpid(),
+        hub_url=service.hub_url,
+        aws_url=service.aws_url,
+        access_key=opens.access_key,
+        secret_key=opens.secret_key,
+        hf_token=opens.hf_token,
+        control=opens.control,
+        fingerprint=fingerprint(),
+    )
+    part = path.with_name(".state.json")  # this process alone holds running.lock
+    part.unlink(missing_ok=True)
+    with open(part, "xb", opener=_private) as file:
+        file.write(msgspec.json.format(msgspec.json.encode(state)))
     part.replace(path)
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that only its owner can read; a link is not followed."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def fingerprint() -> str:
     """SHA-256 over the code of the sandbox: a process of other code would answer in other ways."""
+    here = Path(__file__).parent
     digest = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.glob("*.py")):
+    for file in (*sorted(here.glob("*.py")), here.parent / "images.py", here.parent / "data" / "images.json"):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
 
 
-def _state(root: Path) -> dict[str, object]:
-    try:
-        document = json.loads((folder(root) / "state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-def _fingerprint_of(root: Path) -> str | None:
-    value = _state(root).get("fingerprint")
-    return value if isinstance(value, str) else None
-
-
 def _answers(sandbox: Sandbox) -> bool:
-    """Whether the server answers to the token: a recycled process id or port does not.
+    """Whether the server proves that it is this sandbox; another program, on a port that was freed, cannot.
 
     A request over a bare socket, because importing an HTTP client takes longer than the question.
     """
-    request = f"GET /_sandbox/alive HTTP/1.1\r\nHost: sandbox\r\nX-Sandbox-Token: {sandbox.control}\r\n"
+    host, nonce, deadline = urlsplit(sandbox.hub_url).netloc, secrets.token_hex(16), time.monotonic() + _ANSWER_SECONDS
+    request = f"GET /_sandbox/alive?nonce={nonce} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    address, _, port = host.partition(":")
+    answer = b""
     try:
-        address = urlsplit(sandbox.hub_url)
-        with socket.create_connection((address.hostname or "", address.port or 0), timeout=5) as connection:
-            connection.sendall(f"{request}Connection: close\r\n\r\n".encode())
-            answer = connection.makefile("rb").read()
-    except (OSError, ValueError):  # nobody there, or a damaged state file
+        with socket.create_connection((address, int(port)), timeout=_ANSWER_SECONDS) as connection:
+            connection.sendall(request.encode())
+            while len(answer) < _ANSWER_BYTES and (piece := connection.recv(4096)):
+                answer += piece
+                connection.settimeout(max(0.0, deadline - time.monotonic()))
+        head, _, body = answer.partition(b"\r\n\r\n")
+        alive = decode_json(body, _Alive)
+    except (OSError, MalformedError):  # nobody there, too slow, or another program
         return False
-    return answer.startswith(b"HTTP/1.1 200 ") and f'"pid": {sandbox.pid}'.encode() in answer
+    expected = proof(sandbox.control, nonce)
+    return head.startswith(b"HTTP/1.1 200 ") and alive.pid == sandbox.pid and hmac.compare_digest(alive.proof, expected)
 
 
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def proof(control: str, nonce: str) -> str:
+    """What only a process that knows `control` answers to `nonce` at `/_sandbox/alive`; `control` itself is not sent."""
+    return hmac.digest(control.encode(), f"alive {nonce}".encode(), "sha256").hex()
 
 
 def _need_moto() -> None:
@@ -214,7 +284,7 @@ def _start(root: Path, idle: float) -> None:
     reader, writer = os.pipe()
     command = [sys.executable, "-m", __package__, "--root", str(root.absolute()), "--idle", str(idle), "--detach"]
     try:
-        with log.open("wb") as output:
+        with open(log, "wb", opener=_private) as output:
             # It forks and exits at once, so that the process that stays is nobody's child.
             subprocess.run(
                 [*command, "--ready", str(writer)],
@@ -225,11 +295,15 @@ def _start(root: Path, idle: float) -> None:
                 pass_fds=[writer],
                 start_new_session=True,
                 check=False,
+                timeout=_START_SECONDS,
             )
         os.close(writer)
         writer = -1
-        readable, _, _ = select.select([reader], [], [], _START_SECONDS)
-        said = os.read(reader, len(READY)) if readable else None
+        waiting = select.poll()
+        waiting.register(reader, select.POLLIN)
+        said = os.read(reader, len(READY)) if waiting.poll(_START_SECONDS * 1000) else None
+    except subprocess.TimeoutExpired:
+        said = None
     finally:
         os.close(reader)
         if writer >= 0:
@@ -239,21 +313,23 @@ def _start(root: Path, idle: float) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """The environment of the process: this code importable, and neither credentials nor settings of the servers."""
-    strange = ("AWS_", "HF_", "HUGGING", "MOTO_", "TEST_SERVER_MODE")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(strange)}
+    """The environment of the process: this code and what it imports, and neither credentials nor settings of anything."""
+    kept = environment.allowed(os.environ)
+    for name in ("HOME", "SAGEPACK_SERVE_PYTHON"):  # packages installed with --user lie below HOME
+        if name in os.environ:
+            kept[name] = os.environ[name]
     here = str(Path(__file__).parents[2])
-    kept["PYTHONPATH"] = os.pathsep.join(filter(None, [here, kept.get("PYTHONPATH", "")]))
-    return kept
+    kept["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH", "")]))
+    # moto imports botocore, which would read ~/.aws and ask for the credentials of a machine in EC2.
+    return {
+        **kept,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
 
 
 def _died(log: Path, how: str) -> UserError:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
     told = "".join(f"\n    {line}" for line in lines)
     return UserError(f"the sandbox {how}{told}", where=str(log), fix="mend what the log says and run the command again")
-
-
-def document(sandbox: Sandbox) -> dict[str, object]:
-    """The sandbox as JSON, without its secrets."""
-    shown = asdict(sandbox) | {"log": str(sandbox.log)}
-    return {name: value for name, value in shown.items() if name not in {"control", "secret_key"}}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING
 
 from sagepack.sandbox import aws, hub_api, process, world
 from sagepack.sandbox.activity import Activity
+from sagepack.sandbox.credentials import Credentials
 from sagepack.sandbox.hub import Hub
 
 if TYPE_CHECKING:
@@ -20,22 +20,22 @@ class Service:
 
     Attributes:
         activity: what is under way on either server.
-        control: the value of `X-Sandbox-Token` that opens the control routes of both.
+        credentials: what opens both.
         hub: the Hub, with `content`, `faults` and the log of requests.
         aws: AWS.
     """
 
-    hf_token = process.HF_TOKEN
     stranger_token = hub_api.STRANGER_TOKEN
-    access_key, secret_key = process.ACCESS_KEY, process.SECRET_KEY
     account, region, bucket, role = process.ACCOUNT, world.REGION, world.BUCKET, world.ROLE
 
     def __init__(self, models: Path) -> None:
         self.activity = Activity()
         self.models = models
-        self.control = secrets.token_hex(16)
-        self.hub = Hub(self.activity, control=self.control)
-        self.aws = aws.AwsServer(self.activity, control=self.control)
+        self.credentials = Credentials.random()
+        self.hf_token = self.credentials.hf_token
+        self.access_key, self.secret_key = self.credentials.access_key, self.credentials.secret_key
+        self.hub = Hub(self.activity, self.credentials)
+        self.aws = aws.AwsServer(self.activity, self.credentials)
 
     @property
     def hub_url(self) -> str:

@@ -65,6 +65,8 @@ def _unpack(container: dict[str, Any], folder: Path) -> None:
     uri = container.get("ModelDataUrl") or source["S3Uri"]
     if source.get("S3DataType") == "S3Prefix":
         for path, data in world.read_below(uri):
+            if {"", ".", ".."} & set(path.split("/")):
+                raise OSError(f"the key {path!r} leaves the folder of the model")
             file = folder / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(data)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from http.server import BaseHTTPRequestHandler
 
     from sagepack.sandbox.content import Entry
     from sagepack.sandbox.faults import Faults
+    from sagepack.sandbox.hub import Handler
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _CHUNK = 1 << 20
@@ -52,7 +52,7 @@ class Span:
         return cls(start, end, size, partial=True) if start < end else None
 
 
-def send_file(handler: BaseHTTPRequestHandler, entry: Entry, headers: dict[str, str], faults: Faults, path: str) -> int:
+def send_file(handler: Handler, entry: Entry, headers: dict[str, str], faults: Faults, path: str) -> None:
     """Answer with the content of `entry`, or the range of it that was asked for.
 
     Args:
@@ -61,17 +61,14 @@ def send_file(handler: BaseHTTPRequestHandler, entry: Entry, headers: dict[str, 
         headers: headers beside those of the length and range.
         faults: what goes wrong.
         path: the request's path, which faults match.
-
-    Returns:
-        Bytes of the body that were sent.
     """
     header = handler.headers.get("Range")
     if header and faults.happen("ignore_range", path, handler.command):
         header = None
     span = Span.parse(header, entry.size)
     if span is None:
-        _start(handler, 416, {"Content-Range": f"bytes */{entry.size}", "Content-Length": "0"})
-        return 0
+        handler.start(416, {"Content-Range": f"bytes */{entry.size}", "Content-Length": "0"}, 0)
+        return
     shortened = faults.find("truncate", path, handler.command)
     if shortened and span.length > shortened.value and handler.command == "GET":
         faults.happen("truncate", path, handler.command)
@@ -79,18 +76,13 @@ def send_file(handler: BaseHTTPRequestHandler, entry: Entry, headers: dict[str, 
     if span.partial:
         headers = {**headers, "Content-Range": f"bytes {span.start}-{span.end - 1}/{entry.size}"}
     headers = {"Content-Type": "application/octet-stream", **headers, "Content-Length": str(span.length)}
-    _start(handler, 206 if span.partial else 200, headers)
-    return 0 if handler.command == "HEAD" else _send_body(handler, entry, span, faults, path)
+    length = 0 if handler.command == "HEAD" else span.length
+    handler.start(206 if span.partial else 200, headers, length)
+    if length:
+        _send_body(handler, entry, span, faults, path)
 
 
-def _start(handler: BaseHTTPRequestHandler, status: int, headers: dict[str, str]) -> None:
-    handler.send_response(status)
-    for name, value in headers.items():
-        handler.send_header(name, value)
-    handler.end_headers()
-
-
-def _send_body(handler: BaseHTTPRequestHandler, entry: Entry, span: Span, faults: Faults, path: str) -> int:
+def _send_body(handler: Handler, entry: Entry, span: Span, faults: Faults, path: str) -> None:
     cut = faults.find("cut", path, handler.command)
     end = span.end
     if cut and span.length > cut.value:
@@ -99,19 +91,22 @@ def _send_body(handler: BaseHTTPRequestHandler, entry: Entry, span: Span, faults
     flipped = faults.find("corrupt", path, handler.command)
     damaged = flipped is not None and span.start <= flipped.value < end
     rate = faults.find("rate", path, handler.command)
+    last = max(span.start, end - 1)
+    at = int(flipped.value) if flipped and damaged else None
     if damaged or rate:
-        at = int(flipped.value) if flipped and damaged else None
-        for chunk in _chunks(entry, span.start, end, at, rate.value if rate else 0):
+        for chunk in _chunks(entry, span.start, last, at, rate.value if rate else 0):
             handler.wfile.write(chunk)
-    else:
+    elif last > span.start:
         with entry.file.open("rb") as file:
-            handler.connection.sendfile(file, span.start, end - span.start)
+            handler.connection.sendfile(file, span.start, last - span.start)
     if damaged:
         faults.happen("corrupt", path, handler.command)
+    handler.answered(end - span.start)
+    for chunk in _chunks(entry, last, end, at, 0):
+        handler.wfile.write(chunk)
     if end < span.end:
         handler.close_connection = True
         handler.connection.shutdown(socket.SHUT_RDWR)
-    return end - span.start
 
 
 def _chunks(entry: Entry, start: int, end: int, flip_at: int | None, rate: float) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,9 +19,11 @@ from tests.publishkit import Bucket, MiB, Tree, connect, svd_like
 ROOT = Path(__file__).parents[2]
 
 
-def start(proxy: FaultProxy, bucket: Bucket, tree: Tree) -> subprocess.Popen[bytes]:
+def start(sandbox: Any, proxy: FaultProxy, bucket: Bucket, tree: Tree) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "tests.publishprocess", proxy.url, bucket.target.bucket]
-    return subprocess.Popen([*command, str(tree.folder), str(bucket.journals)], cwd=ROOT)
+    keys = {"AWS_ACCESS_KEY_ID": sandbox.access_key, "AWS_SECRET_ACCESS_KEY": sandbox.secret_key}
+    command += [str(tree.folder), str(bucket.journals)]
+    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, **keys})
 
 
 def check(bucket: Bucket, trees: list[Tree]) -> None:
@@ -57,15 +60,15 @@ def test_a_killed_publisher_leaves_a_right_bucket_and_the_next_ends_its_work(
     bucket.publish(old)
     new = Tree(tmp_path / "new", svd_like(unet=11 * MiB))
     with FaultProxy(sandbox.aws_url) as proxy:
-        process = start(proxy, bucket, new)
+        process = start(sandbox, proxy, bucket, new)
         proxy.on_request = lambda number: process.kill() if number == instant else None
-        code = process.wait()
+        code = process.wait(120)
         assert code in (-9, 0)
         assert code == -9 or len(proxy.exchanges) < instant
         check(bucket, [old, new])
         first = proxy.up
         proxy.on_request = lambda _number: None
-        assert start(proxy, bucket, new).wait() == 0
+        assert start(sandbox, proxy, bucket, new).wait(120) == 0
         check(bucket, [old, new])
         # Two workers: what both were sending when it was killed is sent again, and nothing else.
         assert proxy.up <= new.layout.size + 2 * 10 * MiB + MiB

@@ -285,7 +285,7 @@ def test_the_registry_of_aws_knows_its_tags(client: Callable[[str], Any]) -> Non
 
 
 def test_another_process_scripts_the_server_with_its_token(sandbox: Service, hosting: Any) -> None:
-    address, control = f"{sandbox.aws_url}/_sandbox", {"X-Sandbox-Token": sandbox.control}
+    address, control = f"{sandbox.aws_url}/_sandbox", {"X-Sandbox-Token": sandbox.credentials.control}
     with httpx.Client() as http:
         refusal = {"operation": "ListModels", "code": "Busy", "message": "later"}
         assert http.post(f"{address}/refusals", json=refusal).status_code == 403

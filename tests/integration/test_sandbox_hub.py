@@ -230,7 +230,7 @@ def test_faults_are_switched_over_http_with_the_token_only(http: httpx.Client, s
     address = f"{sandbox.hub_url}/_sandbox/faults"
     wanted = [{"kind": "status", "path": "*/refs", "value": 500, "times": 1}]
     assert http.post(address, json=wanted).status_code == 403
-    control = {"X-Sandbox-Token": sandbox.hub.control}
+    control = {"X-Sandbox-Token": sandbox.credentials.control}
     assert http.post(address, json=wanted, headers=control).json()[0]["kind"] == "status"
     assert http.get(f"{sandbox.hub_url}/api/models/{SVD.name}/refs").status_code == 500
     assert http.post(address, json=[{"kind": "fire"}], headers=control).status_code == 400

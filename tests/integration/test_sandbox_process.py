@@ -1,4 +1,4 @@
-"""The sandbox's background process: started once, found again, ended."""
+"""The sandbox's background process: started once, found again, ended, and mistaken for nothing else."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import json
 import os
 import shutil
 import signal
+import socketserver
 import stat
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import boto3
 import httpx2 as httpx
 import pytest
 
@@ -22,9 +26,19 @@ from sagepack.errors import UserError
 from sagepack.sandbox import process
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[2]
+SECRETS = {
+    "AWS_SECRET_ACCESS_KEY": "users-own",
+    "HF_TOKEN": "users-own",
+    "OPENAI_API_KEY": "users-own",
+    "GITHUB_TOKEN": "users-own",
+    "SSH_AUTH_SOCK": "users-own",
+    "DOCKER_HOST": "users-own",
+    "MOTO_S3_DEFAULT_MAX_KEYS": "users-own",
+    "HTTPS_PROXY": "http://me:users-own@127.0.0.1:9",
+}
 
 
 @pytest.fixture
@@ -39,7 +53,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     root = tmp_path_factory.mktemp("project")
     program = f"import pathlib; from sagepack import sandbox; sandbox.ensure(pathlib.Path({str(root)!r}))"
     # A pipe that somebody still held would never end, and `run` never return.
-    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, check=True, timeout=60)
+    command, environment = [sys.executable, "-c", program], {**os.environ, **SECRETS}
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True, timeout=60)
     assert ran.stderr == b""
     yield root
     sandbox.stop(root)
@@ -72,38 +87,165 @@ def test_both_servers_answer(shared: Path) -> None:
     with httpx.Client() as http:
         token = {"Authorization": f"Bearer {found.hf_token}"}
         assert http.get(f"{found.hub_url}/api/whoami-v2", headers=token).is_success
-        assert http.get(found.aws_url).is_success
+    keys = {"aws_access_key_id": found.access_key, "aws_secret_access_key": found.secret_key}
+    sts = boto3.client("sts", region_name="us-east-1", endpoint_url=found.aws_url, **keys)
+    assert sts.get_caller_identity()["Account"] == found.account
 
 
-def test_it_is_nobodys_child_and_its_secrets_are_its_owners(shared: Path) -> None:
-    found = sandbox.ensure(shared)
+def test_it_is_nobodys_child_and_its_files_are_its_owners(shared: Path) -> None:
+    found, folder = sandbox.ensure(shared), process.folder(shared)
     assert os.getsid(found.pid) != os.getsid(0)
-    assert stat.S_IMODE((process.folder(shared) / "state.json").stat().st_mode) == 0o600
-    assert found.control not in repr(found)
-    assert found.control not in str(process.document(found))
+    rights = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (folder, folder / "state.json", found.log)}
+    assert rights == {"sandbox": 0o700, "state.json": 0o600, "log": 0o600}
 
 
-def test_a_state_file_is_believed_only_if_the_server_knows_its_token(shared: Path, tmp_path: Path) -> None:
-    real, folder = sandbox.ensure(shared), process.folder(tmp_path)
-    folder.mkdir(parents=True)
-    claims = {"hub_url": real.hub_url, "aws_url": real.aws_url, "pid": real.pid, "control": real.control}
-    (folder / "state.json").write_text(json.dumps(claims))
+def test_its_secrets_are_not_shown(shared: Path) -> None:
+    found = sandbox.ensure(shared)
+    for secret in (found.control, found.hf_token, found.secret_key):
+        assert secret not in repr(found)
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="shows no environment of other processes")
+def test_the_users_secrets_do_not_reach_the_process(shared: Path) -> None:
+    seen = Path(f"/proc/{sandbox.ensure(shared).pid}/environ").read_bytes()
+    assert b"PATH=" in seen
+    assert b"users-own" not in seen
+
+
+def test_a_state_file_is_believed_only_if_the_server_proves_that_it_knows_its_secret(
+    shared: Path, tmp_path: Path
+) -> None:
+    sandbox.ensure(shared)
+    state = tmp_path / "build" / "sandbox" / "state.json"
+    state.parent.mkdir(parents=True)
+    claims = json.loads((process.folder(shared) / "state.json").read_text())
+    state.write_text(json.dumps(claims))
     assert sandbox.status(tmp_path)
-    for wrong in ({"control": "guess"}, {"pid": os.getpid()}, {"hub_url": "http://127.0.0.1:1"}, {"pid": "x"}):
-        (folder / "state.json").write_text(json.dumps({**claims, **wrong}))
+    for wrong in ({"control": "0" * 32}, {"pid": os.getpid()}, {"hub_url": "http://127.0.0.1:1"}):
+        state.write_text(json.dumps({**claims, **wrong}))
         assert sandbox.status(tmp_path) is None, wrong
-    for text in ("", "[]", "{", "null"):
-        (folder / "state.json").write_text(text)
-        assert sandbox.status(tmp_path) is None, text
+    state.write_text(json.dumps(claims))
+    assert sandbox.status(tmp_path)
+
+
+WRONG = [
+    *({"pid": value} for value in (0, -1, 1, True, None, "7", 1.5, 1 << 40)),
+    *(
+        {"hub_url": f"http://{value}"}
+        for value in ("127.0.0.1:0", "127.0.0.1:99999", "127.0.0.1:x", "127.0.0.1", "[::1")
+    ),
+    *({"aws_url": value} for value in ("http://evil.example:80", "https://127.0.0.1:80", "http://127.0.0.1:80/\n", 80)),
+    *({"secret_key": value} for value in (None, "", "\x1b[31m", ["x"])),
+    *({"fingerprint": value} for value in (None, "of other code", 7)),
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=str)
+def test_a_state_file_that_is_not_one_is_no_sandbox(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, Any]
+) -> None:
+    sandbox.ensure(shared)
+    folder = process.folder(tmp_path)
+    folder.mkdir(parents=True)
+    claims = json.loads((process.folder(shared) / "state.json").read_text())
+    (folder / "state.json").write_text(json.dumps({**claims, **wrong}))
+    monkeypatch.setattr(process, "_answers", lambda _: pytest.fail("it was believed"))
+    assert sandbox.status(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"[]", b"{", b"null", b"\xff", b"[" * 60_000, b'{"pid": 5' + b" " * 100_000 + b"}"],
+    ids=lambda t: t[:8],
+)
+def test_a_state_file_that_is_no_document_is_no_sandbox(tmp_path: Path, text: bytes) -> None:
+    folder = process.folder(tmp_path)
+    folder.mkdir(parents=True)
+    (folder / "state.json").write_bytes(text)
+    assert sandbox.status(tmp_path) is None
+    assert not sandbox.stop(tmp_path)
+
+
+@contextmanager
+def impostor(root: Path, say: Callable[[Any], None], pid: int) -> Iterator[None]:
+    """Another program that listens on the port of a sandbox which has ended, and whose id `pid` has since become."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(4096)
+            with suppress(OSError):
+                say(self.request)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        folder = process.folder(root)
+        folder.mkdir(parents=True)
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        state = {"pid": pid, "hub_url": url, "aws_url": url, "control": "0" * 32, "hf_token": f"hf_{'0' * 34}"}
+        state |= {"access_key": "A" * 20, "secret_key": "s" * 40, "fingerprint": process.fingerprint()}
+        (folder / "state.json").write_text(json.dumps(state))
+        yield
+        server.shutdown()
+
+
+def replied(document: object) -> Callable[[Any], None]:
+    body = json.dumps(document).encode()
+    return lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+
+def test_another_program_on_the_port_is_no_sandbox_and_the_process_of_that_id_lives_on(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as victim:
+        answers: list[object] = [{"pid": victim.pid}, {"pid": victim.pid, "proof": "0" * 64}, [], None]
+        for number, answer in enumerate(answers):
+            root = tmp_path / str(number)
+            with impostor(root, replied(answer), victim.pid):
+                assert sandbox.status(root) is None
+                assert not sandbox.stop(root)
+        with pytest.raises(subprocess.TimeoutExpired):
+            victim.wait(0.3)
+        victim.kill()
+
+
+def endless(connection: Any) -> None:
+    for _ in range(10_000):
+        connection.sendall(b"x" * 100_000)
+
+
+def drips(connection: Any) -> None:
+    for _ in range(10_000):
+        connection.sendall(b"x")
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("say", [endless, drips])
+def test_an_answer_without_end_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, say: Callable[[Any], None]
+) -> None:
+    monkeypatch.setattr(process, "_ANSWER_SECONDS", 0.3)
+    with impostor(tmp_path, say, os.getpid()):
+        assert sandbox.status(tmp_path) is None
+
+
+def test_its_log_follows_no_link(tmp_path: Path) -> None:
+    folder, precious = process.folder(tmp_path), tmp_path / "precious"
+    folder.mkdir(parents=True)
+    precious.write_text("kept")
+    (folder / "log").symlink_to(precious)
+    with pytest.raises(UserError, match="no place for its files"):
+        sandbox.ensure(tmp_path)
+    assert precious.read_text() == "kept"
 
 
 def test_a_process_of_other_code_is_replaced_and_a_killed_one_noticed(project: Path) -> None:
     first = sandbox.ensure(project)
     state = process.folder(project) / "state.json"
-    state.write_text(json.dumps({**json.loads(state.read_text()), "fingerprint": "of older code"}))
+    state.write_text(json.dumps({**json.loads(state.read_text()), "fingerprint": "0" * 64}))
     second = sandbox.ensure(project)
     assert second.pid != first.pid
     assert gone(first.pid)
+    for name in ("access_key", "secret_key", "hf_token", "control"):
+        assert getattr(second, name) != getattr(first, name)
     os.kill(second.pid, signal.SIGKILL)
     assert gone(second.pid)
     assert sandbox.status(project) is None
@@ -137,7 +279,9 @@ def test_missing_packages_are_named(project: Path, monkeypatch: pytest.MonkeyPat
         sandbox.ensure(project)
 
 
-def test_neither_credentials_nor_settings_reach_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "MOTO_S3_DEFAULT_MAX_KEYS"):
-        monkeypatch.setenv(name, "x")
-    assert not {"AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "MOTO_S3_DEFAULT_MAX_KEYS"} & set(process._environment())
+def test_a_process_whose_state_file_says_too_little_is_replaced(project: Path) -> None:
+    first = sandbox.ensure(project)
+    (process.folder(project) / "state.json").write_text(json.dumps({"pid": first.pid, "control": first.control}))
+    assert sandbox.status(project) is None
+    assert sandbox.ensure(project).pid != first.pid
+    assert gone(first.pid)
