@@ -224,7 +224,7 @@ def _request(build: Build, source: str) -> tuple[bytes | Path, str | None]:
 def _stale(options: Options, hours: int) -> tuple[Build, list[Upload]]:
     build = open_build(options, "upload")
     target = Location.parse(build.spec.artifact.target)
-    return build, upkeep.stale_uploads(build.services.store, target, timedelta(hours=hours))
+    return build, upkeep.stale_uploads(build.services.store, target, build.spec.name, timedelta(hours=hours))
 
 
 def _upload_line(upload: Upload) -> str:

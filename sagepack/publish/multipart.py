@@ -133,7 +133,8 @@ class MultipartUpload:
         if state is None or (state.work.upload.location, state.work.subject) != (self._location, self._subject):
             return None
         work = state.work
-        stored = self._store.parts(work.upload) if work.size == self._target.size else None
+        fits = work.size == self._target.size and len(work.known) == len(self._target.members)
+        stored = self._store.parts(work.upload) if fits else None
         if stored is None:
             return None
         there = {part.number: part for part in stored}

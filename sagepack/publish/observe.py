@@ -12,6 +12,7 @@ from sagepack.errors import UserError
 from sagepack.publish.index import Files, Index, Pointer
 from sagepack.publish.keys import ARCHIVE, Package, index_name, package_folder, pointer, released, releases
 from sagepack.publish.planner import Limits
+from sagepack.publish.release import Release
 from sagepack.publish.verified import Verified, VerifiedObjects
 from sagepack.remote.s3 import Seen
 
@@ -111,7 +112,7 @@ class Observation:
         head: the archive at its key, or None. With layout `prefix` always None.
         index: the index beside it, if it fits the archive; or the list of files, if it fits the objects.
         present: keys that lie in the package's folder, with their ETags.
-        released: whether a release record names the package: it is written last, so all is there.
+        release: the latest release record of the package: it is written last, so that all is there; None without one.
         held: archives to copy from, the nearest first.
         files: prefixes to copy from.
         verified: what this machine knows of the package's own objects, by key.
@@ -122,7 +123,7 @@ class Observation:
     head: Head | None = None
     index: Index | Files | None = None
     present: Mapping[str, str] = field(default_factory=dict)
-    released: bool = False
+    release: Release | None = None
     held: tuple[Held, ...] = ()
     files: tuple[HeldFiles, ...] = ()
     verified: Mapping[str, Verified] = field(default_factory=dict)
@@ -133,13 +134,16 @@ class Observation:
         """Whether there is nothing left to do."""
         documents = {self.package.index.key, self.package.manifest.key, self.package.provenance.key}
         there = self.head is not None or self.package.layout != ARCHIVE
-        whole = self.released and there and self.index is not None and documents <= self.present.keys()
-        return whole and not self.replaced
+        recorded = self.release is not None and self.index is not None and self.release.lists(self.index.text())
+        return there and recorded and documents <= self.present.keys() and not self.replaced
 
     @property
     def replaced(self) -> tuple[str, ...]:
-        """Keys whose objects have another ETag than this machine verified: somebody else wrote them since."""
-        return tuple(key for key, known in self.verified.items() if self.present.get(key, known.etag) != known.etag)
+        """Keys whose objects have another ETag than this machine verified, or than was released: somebody wrote them since."""
+        known = {key: verified.etag for key, verified in self.verified.items()}
+        if self.release is not None and self.release.etag is not None:
+            known.setdefault(self.package.model.key, self.release.etag)
+        return tuple(key for key, etag in known.items() if self.present.get(key, etag) != etag)
 
     def without(self, location: Location) -> Observation:
         """The observation as if the archive or prefix at `location` were not there."""
@@ -180,7 +184,7 @@ def observe(
 ) -> Observation:
     """Ask S3 what it holds of `package`, and where else its contents are.
 
-    A published package costs four requests, whatever the size of its archive.
+    A published package costs five requests, whatever the size of its archive.
 
     Args:
         store: S3, as the spec wants it used.
@@ -193,6 +197,7 @@ def observe(
     verified = verified or VerifiedObjects(None)
     present = {listed.location.key: listed.etag for listed in store.list(package.folder.child(""))}
     recent = _recent(store, package.target, package)
+    record = recent.get(package.digest.short)
     search = _Search(
         store,
         package.layout,
@@ -206,14 +211,14 @@ def observe(
         store.head(package.model) if package.model.key in present else None,
         own.index if isinstance(own, Held) else own.files if own and _lists(own, present) else None,
         present,
-        package.digest.short in recent,
+        Release.parse(store.read(record)) if record else None,
         verified=verified.of(package.folder),
     )
     if seen.published:
         return seen
     for target in (package.target, *reuse_from):
         folders = recent if target == package.target else _recent(store, target, package)
-        search.releases(target, [target.child(f"{package.name}/{short}") for short in folders[:_NEAREST]])
+        search.releases(target, [target.child(f"{package.name}/{short}") for short in list(folders)[:_NEAREST]])
         search.pointers(target)
     return replace(
         seen,
@@ -313,11 +318,15 @@ def _large(manifest: Manifest, limits: Limits) -> Iterable[Member]:
     return {member.digest: member for member in manifest.members if member.size >= limits.minimum}.values()
 
 
-def _recent(store: S3, target: Location, package: Package) -> list[str]:
-    """The packages of the same name and layout that were released, by their 16 hex digits, the latest first."""
+def _recent(store: S3, target: Location, package: Package) -> dict[str, Location]:
+    """The packages of the same name and layout that were released: 16 hex digits -> latest record, the latest first."""
     keys = [listed.location for listed in store.list(releases(target, package.name).child(""))]
-    found = [short for key in reversed(keys) if (short := released(key, package.layout))]
-    return list(dict.fromkeys(found))
+    found: dict[str, Location] = {}
+    for key in reversed(keys):
+        short = released(key, package.layout)
+        if short is not None:
+            found.setdefault(short, key)
+    return found
 
 
 def _parallel(function: Callable[[_T], _R], items: Sequence[_T]) -> list[_R]:

@@ -190,10 +190,12 @@ class _Run:
             head = confirm(self.store, package.model, target.whole(sums))
             verified = head.etag == outcome.etag
         else:
-            known = None
+            known, index = None, observation.index
             if package.model.key not in observation.replaced:
-                index = observation.index
-                known = index.sums if isinstance(index, Index) else journaled_sums(target, journal, subject)
+                if not isinstance(index, Index):
+                    known = journaled_sums(target, journal, subject)
+                elif index.etag == observation.head.etag:
+                    known = index.sums
             sums = known or self._read_own(plan, observation.head)
             head = confirm(self.store, package.model, target.whole(sums))
             verified = known is None and head.etag == observation.head.etag

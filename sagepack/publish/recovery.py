@@ -21,7 +21,7 @@ def journaled_sums(target: Target, journal: Journal, subject: str) -> tuple[Cont
         subject: what the journal must be about.
     """
     state = journal.read()
-    if state is None or state.work.subject != subject:
+    if state is None or state.work.subject != subject or len(state.work.known) != len(target.members):
         return None
     ledger = Ledger(target, state.work.known)
     for done in state.done.values():

@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 
 from sagepack.decoding import DigestText, Sha256Hex, decode_json
 from sagepack.digest import Digest
-from sagepack.publish.keys import ARCHIVE, document_names
+from sagepack.publish.keys import ARCHIVE, document_names, index_name
 from sagepack.publish.sealed import SMALL, Algorithm, Checksum, ETag, ObjectSize, PackageName, sealed
 
 if TYPE_CHECKING:
@@ -52,6 +52,10 @@ class Release:
     version_id: str | None
     checksums: Mapping[str, str] | None
     documents: Mapping[str, Digest]
+
+    def lists(self, index: bytes) -> bool:
+        """Whether `index` is the index, or the list of files, that was written with this release."""
+        return self.documents[index_name(self.layout)] == Digest.sha256(index)
 
     def text(self) -> bytes:
         """The document that `schemas/release.schema.json` describes."""

@@ -18,7 +18,6 @@ from sagepack.archive.layout import Layout
 from sagepack.errors import UserError
 from sagepack.publish.keys import ARCHIVE, released, releases
 from sagepack.publish.remote_check import Finding, PackageError, Stored, compare
-from sagepack.publish.verified import VerifiedObjects
 from sagepack.remote.s3 import Seen
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from sagepack.manifest import Manifest, Member
     from sagepack.progress import Progress
     from sagepack.publish.keys import Package
+    from sagepack.publish.verified import VerifiedObjects
     from sagepack.remote.s3 import S3, Head, Listed, Location
 
 _THREADS = 8
@@ -81,8 +81,9 @@ def verify(
     """
     layout = Layout.of(manifest.members)
     stored, requests = look(store, package, manifest)
-    known = (verified or VerifiedObjects(None)).of(package.folder)
-    stored = replace(stored, remembered={key: value.etag for key, value in known.items()})
+    if verified is not None and not deep:  # reading the bytes says more than remembering an ETag
+        known = verified.of(package.folder)
+        stored = replace(stored, remembered={key: value.etag for key, value in known.items()})
     findings = compare(package, manifest, layout, stored)
     bytes_read = sum(len(data) for data in (stored.release, *stored.documents.values()) if data)
     if deep:

@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     from sagepack.remote.s3 import S3, Location, Upload
 
 
-def stale_uploads(store: S3, target: Location, older_than: timedelta, now: datetime | None = None) -> list[Upload]:
-    """The unfinished uploads under a target that are older than `older_than`: their parts are paid for.
+def stale_uploads(
+    store: S3, target: Location, name: str, older_than: timedelta, now: datetime | None = None
+) -> list[Upload]:
+    """The unfinished uploads of a name under a target that are older than `older_than`: their parts are paid for.
 
-    Only uploads to keys that publishing makes are ours; a bucket may hold those of others under the same prefix.
+    Only uploads to keys that publishing makes count; those of other names are for whoever may write these names.
     """
     limit = (now or datetime.now(timezone.utc)) - older_than
-    found = store.uploads(target.child("") if target.key else target)
+    found = store.uploads(target.child(f"{name}/"))
     return [
         upload
         for upload in found

@@ -181,6 +181,22 @@ def test_a_package_that_somebody_replaced_is_no_published_one(bucket: Bucket, tr
     assert bucket.plan(tree).done
 
 
+def test_a_package_whose_archive_is_not_the_released_one_is_read_by_a_machine_that_remembers_nothing(
+    bucket: Bucket, tree: Tree, tmp_path: Path
+) -> None:
+    bucket.publish(tree)
+    elsewhere = Bucket(bucket.store, bucket.target, tmp_path / "elsewhere")
+    assert elsewhere.plan(tree).done
+    package = bucket.package(tree)
+    bucket.store.put(
+        package.model, archive_bytes(tree, {**tree.files, UNET: patched(tree.files[UNET], 99, collision())})
+    )
+    plan = elsewhere.plan(tree)
+    assert (plan.done, plan.read_bytes) == (False, plan.size)
+    with pytest.raises(IntegrityError, match=UNET):
+        elsewhere.publish(tree, plan)
+
+
 def test_a_replaced_object_of_a_prefix_is_no_published_one(bucket: Bucket, tree: Tree) -> None:
     bucket.publish(tree, bucket.plan(tree, layout="prefix"))
     package = bucket.package(tree, layout="prefix")

@@ -170,5 +170,5 @@ def test_a_kill_at_any_request_leaves_a_right_bucket_and_the_next_run_sends_only
         assert first + second.sent_bytes <= whole.sent - before + twice
         assert whole.objects.keys() == store.objects.keys()
     # An upload whose number nobody heard is left for `gc`.
-    left = stale_uploads(cast("S3", store), TARGET, timedelta(days=1), NOW)
+    left = stale_uploads(cast("S3", store), TARGET, "svd", timedelta(days=1), NOW)
     assert len(left) == len(store.pending) == unheard_of

@@ -481,12 +481,19 @@ def test_the_policy_has_what_settings_need_and_deletes_nothing() -> None:
         assert conditions == [{"StringLike": {"kms:RequestAlias": "alias/models"}}]
 
 
-def test_only_old_uploads_of_this_program_are_stale() -> None:
+def test_only_old_uploads_of_this_name_are_stale() -> None:
     store = FakeS3(1)
     s3 = cast("S3", store)
     ours = ["models/svd/0123456789abcdef/model.tar.gz", "models/svd/0123456789abcdef/model/a/b"]
-    for key in [*ours, "models/else", "models/svd/backup.tar", "models/svd/0123456789abcdef/notes", "other/x"]:
+    for key in [
+        *ours,
+        "models/else",
+        "models/svd/backup.tar",
+        "models/svd/0123456789abcdef/notes",
+        "other/x",
+        "models/llava/0123456789abcdef/model.tar.gz",
+    ]:
         store.begin(Location("bucket", key), "CRC32")
     later = EPOCH + timedelta(days=2)
-    assert [u.location.key for u in stale_uploads(s3, TARGET, timedelta(days=1), later)] == ours
-    assert stale_uploads(s3, TARGET, timedelta(days=3), later) == []
+    assert [u.location.key for u in stale_uploads(s3, TARGET, "svd", timedelta(days=1), later)] == ours
+    assert stale_uploads(s3, TARGET, "svd", timedelta(days=3), later) == []
