@@ -60,7 +60,7 @@ test: $(BIN)/.dev ## The fast tests: no network but loopback
 	$(BIN)/pytest -m "not slow" -n 2
 
 test-all: $(BIN)/.dev ## The fast and the slow tests
-	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2
+	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 -o faulthandler_timeout=3600
 
 bench: $(BIN)/.dev ## Measure against what people do today and print the ratios
 	$(BIN)/python -m benchmarks

@@ -193,5 +193,11 @@ def stop(options: Options) -> int:
     return int(_from("operations").sandbox_stop(options))
 
 
+@_command()
+def env(options: Options) -> int:
+    """Print what the AWS CLI, boto3 or hf need to use the sandbox: eval "$(invoke sandbox.env)"; starts it."""
+    return int(_from("operations").sandbox_env(options))
+
+
 _TASKS = (validate, lock, plan, download, assemble, checksum, tar, package, upload, deploy, verify, predict, destroy)
-namespace = Collection(*_TASKS, clean, doctor, gc, policy, sandbox=Collection(status, stop))
+namespace = Collection(*_TASKS, clean, doctor, gc, policy, sandbox=Collection(status, stop, env))

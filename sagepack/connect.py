@@ -10,6 +10,7 @@ from sagepack.remote.aws import AwsConnection
 from sagepack.services import Connections
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from sagepack.progress import Progress
@@ -24,17 +25,25 @@ def connections(root: Path, spec: Spec, progress: Progress) -> Connections:
     """
     if not spec.sandbox:
         return Connections(AwsConnection(spec.aws.region, spec.aws.profile))
-    if sandbox.status(root) is None:
-        progress.note("sandbox: starting a Hub and AWS on this machine")
-    box = sandbox.ensure(root)
-    _past_proxies()
+    box = running(root, progress.note)
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = past_proxies(os.environ.get(name, ""))
     aws = AwsConnection(spec.aws.region, None, box.aws_url, box.access_key, box.secret_key)
     return Connections(aws, box.hub_url, box.hf_token)
 
 
-def _past_proxies() -> None:
-    """Keep requests to this machine from going through the user's proxy, whose loopback is another."""
-    for name in ("NO_PROXY", "no_proxy"):
-        known = os.environ.get(name, "")
-        if "127.0.0.1" not in known.split(","):
-            os.environ[name] = f"{known},127.0.0.1".lstrip(",")
+def running(root: Path, tell: Callable[[str], None]) -> sandbox.Sandbox:
+    """The sandbox of the project, started if it does not run, after telling so.
+
+    Raises:
+        UserError: it does not start.
+    """
+    if sandbox.status(root) is None:
+        tell("sandbox: starting a Hub and AWS on this machine")
+    return sandbox.ensure(root)
+
+
+def past_proxies(known: str) -> str:
+    """The value of NO_PROXY that also keeps requests to this machine from the user's proxy, whose loopback is another."""
+    names = [name for name in known.split(",") if name]
+    return ",".join([*names, *(name for name in ("127.0.0.1", "localhost") if name not in names)])

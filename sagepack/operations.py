@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sagepack import run, sandbox, verifying
+from sagepack import connect, run, sandbox, verifying
 from sagepack.cli import agreed, load, number, open_build, result
 from sagepack.deploy import destroy as destroying
 from sagepack.deploy import predict as predicting
@@ -21,6 +23,7 @@ from sagepack.publish.policy import publish_policy
 from sagepack.remote.s3 import Location
 from sagepack.report import say
 from sagepack.units import amount, duration
+from sagepack.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -184,6 +187,27 @@ def sandbox_stop(options: Options) -> int:
     """End the sandbox."""
     stopped = sandbox.stop(options.root)
     result(options, "the sandbox has ended" if stopped else "the sandbox did not run", {"stopped": stopped})
+    return 0
+
+
+def sandbox_env(options: Options) -> int:
+    """Print the environment that another program needs to use the sandbox, which is started if it does not run."""
+    box = connect.running(options.root, say)
+    export = {
+        "AWS_ENDPOINT_URL": box.aws_url,
+        "AWS_ACCESS_KEY_ID": box.access_key,
+        "AWS_SECRET_ACCESS_KEY": box.secret_key,
+        "AWS_REGION": box.region,
+        "AWS_DEFAULT_REGION": box.region,  # boto3 reads this one
+        "HF_ENDPOINT": box.hub_url,
+        "HF_TOKEN": box.hf_token,
+        "HF_HUB_CACHE": str(Workspace(options.root, "", options.env).sandbox_hub_cache),
+        **{name: connect.past_proxies(os.environ.get(name, "")) for name in ("NO_PROXY", "no_proxy")},
+    }
+    # With these the clients would send the user's own session or fail for want of a profile.
+    unset = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"]
+    lines = [f"unset {' '.join(unset)}", *(f"export {name}={shlex.quote(value)}" for name, value in export.items())]
+    result(options, "\n".join(lines), {"export": export, "unset": unset})
     return 0
 
 

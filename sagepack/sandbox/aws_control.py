@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sagepack.sandbox import world
+from sagepack.sandbox import process, world
 from sagepack.sandbox.faults import Fault
 from sagepack.sandbox.hosting import Outcome, Pace
 from sagepack.sandbox.invocations import Answer
@@ -62,7 +62,7 @@ def _answers(server: AwsServer, body: dict[str, Any]) -> None:
 
 
 def _logs(_: AwsServer, body: dict[str, Any]) -> None:
-    world.log(body.get("region", world.REGION), body["endpoint"], body["lines"])
+    world.log(body.get("region", process.REGION), body["endpoint"], body["lines"])
 
 
 def _reset(server: AwsServer, _: dict[str, Any]) -> None:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from sagepack.sandbox.service import Service
 
-ACCOUNT = "123456789012"
+ACCOUNT, REGION = "123456789012", "us-east-1"
 READY = b"ready\n"
 IDLE_SECONDS = 1800.0
 STOP_SECONDS = 10.0
@@ -94,6 +94,7 @@ class Sandbox:
         control: value of the `X-Sandbox-Token` header that opens the servers' routes under `/_sandbox/`.
         fingerprint: of the code that it runs.
         account: account of the access key.
+        region: where its bucket is.
     """
 
     hub_url: str
@@ -106,6 +107,7 @@ class Sandbox:
     control: str = field(repr=False)
     fingerprint: str
     account: str = ACCOUNT
+    region: str = REGION
 
 
 def folder(root: Path) -> Path:

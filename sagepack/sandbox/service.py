@@ -26,7 +26,7 @@ class Service:
     """
 
     stranger_token = hub_api.STRANGER_TOKEN
-    account, region, bucket, role = process.ACCOUNT, world.REGION, world.BUCKET, world.ROLE
+    account, region, bucket, role = process.ACCOUNT, process.REGION, world.BUCKET, world.ROLE
 
     def __init__(self, models: Path) -> None:
         self.activity = Activity()

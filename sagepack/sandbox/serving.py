@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tarfile
+import zlib
 from http import HTTPStatus
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,7 @@ def answer(model: dict[str, Any], content: bytes, content_type: str, accept: str
     def unpack(folder: Path) -> None:
         try:
             _unpack(container, folder)
-        except (OSError, tarfile.TarError) as error:
+        except (OSError, EOFError, ValueError, tarfile.TarError, zlib.error) as error:
             raise StartError(f"Failed to extract model data archive: {error}") from error
 
     request = (content, content_type, accept, timeout)

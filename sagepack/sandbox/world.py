@@ -9,12 +9,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from sagepack import images
-from sagepack.sandbox.process import ACCOUNT
+from sagepack.sandbox.process import ACCOUNT, REGION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-REGION = "us-east-1"
 BUCKET = "sagepack-sandbox"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/sagepack-sandbox"
 

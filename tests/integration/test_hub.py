@@ -347,5 +347,7 @@ def test_nothing_is_imported_before_the_first_question() -> None:
         "print([name for name in ('huggingface_hub', 'urllib3', 'filelock', 'httpx2') if name in sys.modules])"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True, timeout=120
+    )
     assert run.stdout.strip() == "[]"

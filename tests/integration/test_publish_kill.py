@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,14 +17,22 @@ from sagepack.remote.s3 import Location
 from tests.faultproxy import FaultProxy
 from tests.publishkit import Bucket, MiB, Tree, connect, svd_like
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 ROOT = Path(__file__).parents[2]
 
 
-def start(sandbox: Any, proxy: FaultProxy, bucket: Bucket, tree: Tree) -> subprocess.Popen[bytes]:
+@contextmanager
+def started(sandbox: Any, proxy: FaultProxy, bucket: Bucket, tree: Tree) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "tests.publishprocess", proxy.url, bucket.target.bucket]
-    keys = {"AWS_ACCESS_KEY_ID": sandbox.access_key, "AWS_SECRET_ACCESS_KEY": sandbox.secret_key}
     command += [str(tree.folder), str(bucket.journals)]
-    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, **keys})
+    keys = {"AWS_ACCESS_KEY_ID": sandbox.access_key, "AWS_SECRET_ACCESS_KEY": sandbox.secret_key}
+    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **keys}) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def check(bucket: Bucket, trees: list[Tree]) -> None:
@@ -60,15 +69,16 @@ def test_a_killed_publisher_leaves_a_right_bucket_and_the_next_ends_its_work(
     bucket.publish(old)
     new = Tree(tmp_path / "new", svd_like(unet=11 * MiB))
     with FaultProxy(sandbox.aws_url) as proxy:
-        process = start(sandbox, proxy, bucket, new)
-        proxy.on_request = lambda number: process.kill() if number == instant else None
-        code = process.wait(120)
+        with started(sandbox, proxy, bucket, new) as process:
+            proxy.on_request = lambda number: process.kill() if number == instant else None
+            code = process.wait(120)
         assert code in (-9, 0)
         assert code == -9 or len(proxy.exchanges) < instant
         check(bucket, [old, new])
         first = proxy.up
         proxy.on_request = lambda _number: None
-        assert start(sandbox, proxy, bucket, new).wait(120) == 0
+        with started(sandbox, proxy, bucket, new) as process:
+            assert process.wait(120) == 0
         check(bucket, [old, new])
         # Two workers: what both were sending when it was killed is sent again, and nothing else.
         assert proxy.up <= new.layout.size + 2 * 10 * MiB + MiB

@@ -121,8 +121,8 @@ def test_a_package_is_whole_readable_and_named_by_its_sum(packaged: Project) -> 
             assert content is not None
             assert hashlib.sha256(content.read()).hexdigest() == members.pop(entry.name)["sha256"]
     assert members == {}
-    subprocess.run(["gzip", "-t", packaged.archive], check=True)
-    subprocess.run(["tar", "-tzf", packaged.archive], check=True, capture_output=True)
+    subprocess.run(["gzip", "-t", packaged.archive], check=True, timeout=120)
+    subprocess.run(["tar", "-tzf", packaged.archive], check=True, capture_output=True, timeout=120)
 
 
 def test_one_weight_variant_is_chosen_and_the_saving_told(packaged: Project) -> None:
@@ -159,6 +159,7 @@ print(sorted(slow & set(sys.modules)), file=sys.stderr)
         capture_output=True,
         text=True,
         check=True,
+        timeout=120,
     )
     assert run.stderr.strip() == "[]"
     assert not any(action["run"] for action in json.loads(run.stdout)["actions"])
@@ -429,7 +430,7 @@ def test_killed_at_any_moment_the_same_command_finishes(packaged: Project) -> No
         )
         time.sleep(delay)
         command.send_signal(signal.SIGKILL)
-        command.wait()
+        command.wait(30)
         packaged.invoke("package")
         assert packaged.sha256() == expected
         assert sorted(path.name for path in packaged.archive.parent.iterdir()) == [

@@ -141,7 +141,7 @@ class Store:
     def download(self, uri: str, target: Path) -> bytes:
         """An object, as the AWS CLI brings it."""
         command = [str(self.aws), "s3", "cp", "--only-show-errors", "--endpoint-url", self.url, uri, str(target)]
-        subprocess.run(command, env={**os.environ, **self.environment}, check=True)
+        subprocess.run(command, env={**os.environ, **self.environment}, check=True, timeout=1800)
         return target.read_bytes()
 
 
@@ -153,9 +153,9 @@ def environment(name: str, requirements: list[str]) -> Path:
         stamp = folder / "requirements.txt"
         wanted = "\n".join(requirements)
         if not stamp.exists() or stamp.read_text() != wanted:
-            subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+            subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True, timeout=1800)
             pip = [str(folder / "bin/python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-            subprocess.run([*pip, *requirements], check=True)
+            subprocess.run([*pip, *requirements], check=True, timeout=1800)
             stamp.write_text(wanted)
     return folder / "bin"
 
@@ -241,7 +241,7 @@ def swift(folder: Path) -> Iterator[Store]:
             builder = [str(tools / "python"), str(tools / "swift-ring-builder"), f"{ring}.builder"]
             place = f"r1z1-127.0.0.1:{ports[kind]}/d1"
             for command in (["create", "4", "1", "0"], ["add", place, "1"], ["rebalance"]):
-                subprocess.run([*builder, *command], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+                subprocess.run([*builder, *command], cwd=folder, check=True, stdout=subprocess.DEVNULL, timeout=1800)
         (folder / f"{kind}-server.conf").write_text(text)
     commands = [[str(tools / "python"), str(folder / "launch.py"), str(folder), kind] for kind in kinds]
     with _running(commands, folder, ports["proxy"], {}):
@@ -266,7 +266,7 @@ def _running(commands: list[list[str]], folder: Path, port: int, settings: dict[
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(10)
                 process.kill()
-                process.wait()
+                process.wait(10)
 
 
 def _wait(port: int, processes: list[subprocess.Popen[bytes]], log: Path) -> None:

@@ -107,13 +107,13 @@ def require(*programs: str) -> None:
 
 
 def assert_lists(command: list[str], package: Package) -> None:
-    run = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    run = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True, timeout=600)
     assert run.stdout.splitlines() == list(package.files)
 
 
 def assert_extracts(command: list[str], package: Package, folder: Path) -> None:
     folder.mkdir()
-    run = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    run = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=True, timeout=600)
     assert run.stderr == ""
     found = {}
     for path in folder.rglob("*"):
@@ -156,7 +156,7 @@ def test_tars_list_and_extract_it(package: Package, tmp_path: Path, programs: li
 @pytest.mark.parametrize("command", [["gzip", "-t"], ["busybox", "gzip", "-t"], ["pigz", "-t"]])
 def test_decompressors_find_nothing_wrong(package: Package, command: list[str]) -> None:
     require(command[0])
-    run = subprocess.run([*command, str(package.archive)], capture_output=True, text=True, check=False)
+    run = subprocess.run([*command, str(package.archive)], capture_output=True, text=True, check=False, timeout=600)
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 
@@ -175,7 +175,7 @@ def test_python_reads_it_as_a_stream(package: Package) -> None:
 
 def assert_prints(command: list[str], package: Package) -> None:
     """A judge that prints `size sha256 mode path` for each member."""
-    run = subprocess.run(command, env=ENVIRONMENT, capture_output=True, encoding="utf-8", check=True)
+    run = subprocess.run(command, env=ENVIRONMENT, capture_output=True, encoding="utf-8", check=True, timeout=600)
     wanted = [f"{s} {d} {package.modes[p]:o} {p}" for p, (s, d) in package.files.items()]
     assert run.stdout.splitlines() == wanted
 
@@ -187,7 +187,7 @@ def test_java_reads_it(package: Package) -> None:
 
 def test_node_reads_it(package: Package) -> None:
     require("node", "npm")
-    run = subprocess.run(["npm", "root", "--global"], capture_output=True, text=True, check=True)
+    run = subprocess.run(["npm", "root", "--global"], capture_output=True, text=True, check=True, timeout=600)
     modules = Path(run.stdout.strip()) / "npm"
     if not (modules / "node_modules" / "tar").exists():
         pytest.skip("this npm does not bring the tar package")

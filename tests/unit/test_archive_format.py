@@ -24,7 +24,7 @@ def is_gnu_tar() -> bool:
     tar = shutil.which("tar")
     return (
         tar is not None
-        and "GNU" in subprocess.run([tar, "--version"], capture_output=True, text=True, check=True).stdout
+        and "GNU" in subprocess.run([tar, "--version"], capture_output=True, text=True, check=True, timeout=120).stdout
     )
 
 
@@ -46,7 +46,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @needs_gnu_tar
 def test_gnu_tar_extracts_every_file_with_its_content_and_mode(package: Path, tmp_path: Path) -> None:
     command = ["tar", "-xzf", str(package / "model.tar.gz"), "-C", str(tmp_path)]
-    run = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    run = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True, timeout=120)
     assert run.stderr == ""
     found = {}
     for path in tmp_path.rglob("*"):
@@ -58,7 +58,7 @@ def test_gnu_tar_extracts_every_file_with_its_content_and_mode(package: Path, tm
 @needs_gnu_tar
 def test_gnu_tar_lists_the_members_in_archive_order(package: Path) -> None:
     command = ["tar", "-tzf", str(package / "model.tar.gz"), "--quoting-style=literal"]
-    run = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    run = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True, timeout=120)
     assert run.stdout.splitlines() == list(archives.expected(archives.small_package()))
 
 
@@ -75,6 +75,7 @@ def test_the_tar_stream_is_what_gnu_tar_writes_as_ustar(package: Path) -> None:
         env=ENVIRONMENT,
         capture_output=True,
         check=True,
+        timeout=120,
     )
     assert gzip.decompress(archive.read_bytes()) == run.stdout
     assert run.stdout.endswith(END)
@@ -82,7 +83,9 @@ def test_the_tar_stream_is_what_gnu_tar_writes_as_ustar(package: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("gzip") is None, reason="there is no gzip here")
 def test_gzip_finds_nothing_wrong(package: Path) -> None:
-    run = subprocess.run(["gzip", "-tv", str(package / "model.tar.gz")], capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        ["gzip", "-tv", str(package / "model.tar.gz")], capture_output=True, text=True, check=True, timeout=120
+    )
     assert "OK" in run.stderr
 
 

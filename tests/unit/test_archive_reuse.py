@@ -254,7 +254,12 @@ else:
 def test_a_kill_at_any_instant_of_an_edit_leaves_the_old_or_the_new_archive(tmp_path: Path) -> None:
     """The process is killed before and after each call that touches the folder, one after the other."""
     run = subprocess.run(
-        [sys.executable, "-c", CRASHES, str(tmp_path / "bench")], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", CRASHES, str(tmp_path / "bench")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     assert run.returncode == 0, run.stdout + run.stderr
     lines = [line.split(maxsplit=3) for line in run.stdout.splitlines()]

@@ -98,6 +98,7 @@ def test_folder_umask_time_zone_locale_and_creation_order_change_nothing(
         check=True,
         capture_output=True,
         text=True,
+        timeout=120,
     )
     assert found.stdout.strip() == json.loads(GOLDEN.read_text())["sha256"]
 
@@ -187,7 +188,9 @@ except UserError as error:
     print(error)
 """
     root = Path(__file__).parents[2]
-    run = subprocess.run([sys.executable, "-c", script], cwd=root, check=True, capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-c", script], cwd=root, check=True, capture_output=True, text=True, timeout=120
+    )
     assert "the disk is full" in run.stdout
     assert archives.leftovers(tmp_path / "out") == []
 

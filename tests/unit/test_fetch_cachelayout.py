@@ -28,7 +28,7 @@ def test_the_default_cache_is_the_clients() -> None:
         ours.append(str(default_cache(environment)))
         program = "import json; from huggingface_hub import constants; print(json.dumps(constants.HF_HUB_CACHE))"
         run = subprocess.run(
-            [sys.executable, "-c", program], env={**kept, **environment}, capture_output=True, check=True
+            [sys.executable, "-c", program], env={**kept, **environment}, capture_output=True, check=True, timeout=120
         )
         theirs.append(json.loads(run.stdout))
     assert ours == theirs

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,13 +17,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagepack.sandbox import containers, model_server
+from sagepack.sandbox import containers, model_server, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-STACK = """#!{python}
-import http.server, json, os, sys, threading, time
+STACK = """import http.server, json, os, sys, threading, time
 if "HANG" in os.environ: time.sleep(60)
 if "EXIT" in os.environ:
     print("what went wrong", file=sys.stderr)
@@ -36,8 +38,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if body == b"slow": time.sleep(30)
         if body == b"die": os._exit(1)
-        seen = {{"pid": os.getpid(), "body": body.decode(), "type": self.headers["Content-Type"],
-                "files": os.listdir(model), "environment": dict(os.environ)}}
+        seen = {"pid": os.getpid(), "body": body.decode(), "type": self.headers["Content-Type"],
+                "files": os.listdir(model), "environment": dict(os.environ),
+                "home": os.path.expanduser("~"), "below": os.listdir(os.path.expanduser("~"))}
         self.answer(json.dumps(seen).encode())
     def answer(self, body):
         self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers(); self.wfile.write(body)
@@ -49,8 +52,10 @@ KIND = "application/json"
 
 @pytest.fixture(autouse=True)
 def _stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = tmp_path / "python"
-    script.write_text(STACK.format(python=sys.executable), encoding="utf-8")
+    stack, script = tmp_path / "stack.py", tmp_path / "python"
+    stack.write_text(STACK, encoding="utf-8")
+    # A path with a space cannot stand behind `#!`.
+    script.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(stack))}\n", encoding="utf-8")
     script.chmod(0o755)
     monkeypatch.setenv(model_server.PYTHON, str(script))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -89,6 +94,13 @@ def ask(running: containers.Containers) -> Asker:
     return Asker(running)
 
 
+def wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < until, "waited too long"
+        time.sleep(0.01)
+
+
 def test_a_package_is_extracted_and_started_once_for_many_requests(ask: Asker) -> None:
     first, second = ask("a", b"1"), ask("a", b"2")
     assert first["pid"] == second["pid"]
@@ -109,8 +121,7 @@ def test_a_container_that_died_is_started_again(ask: Asker) -> None:
     with pytest.raises(OSError, match=r"no whole answer|reset"):
         ask("a", b"die")
     (container,) = ask.held._held.values()
-    while container.server is not None and container.server.alive():
-        time.sleep(0.01)
+    wait_for(lambda: container.server is None or not container.server.alive())
     assert ask("a")["pid"] != first
 
 
@@ -125,18 +136,80 @@ def test_no_answer_in_time_is_an_error_of_its_own(ask: Asker) -> None:
         ask("a", b"slow", limit=0.1)
 
 
-def test_the_container_sees_its_environment_and_neither_credentials_nor_the_network(
-    ask: Asker, monkeypatch: pytest.MonkeyPatch
+SECRETS = dict.fromkeys(
+    (
+        *(
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_SESSION_TOKEN",
+            "AWS_PROFILE",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+            "HF_TOKEN",
+        ),
+        *("HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY", "GITHUB_TOKEN", "SSH_AUTH_SOCK", "DOCKER_HOST", "KUBECONFIG"),
+        *("GOOGLE_APPLICATION_CREDENTIALS", "PIP_INDEX_URL", "NETRC", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "HF_HOME"),
+        *(
+            "TORCH_HOME",
+            "PYTHONPATH",
+            "SAGEPACK_X",
+            "DBUS_SESSION_BUS_ADDRESS",
+            "JAVA_TOOL_OPTIONS",
+            "A_NAME_OF_TOMORROW",
+        ),
+    ),
+    "users-own",
+)
+
+
+def test_the_code_sees_its_own_environment_and_nothing_that_opens_anything(
+    ask: Asker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
-    monkeypatch.setenv("HF_TOKEN", "x")
-    found = ask("a", environment={"MMS_MAX_RESPONSE_SIZE": "7", "HF_HUB_OFFLINE": "0"})["environment"]
+    users = tmp_path / "users"
+    (users / ".aws").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(users))
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:users-own@proxy.example")
+    monkeypatch.setenv("https_proxy", "http://proxy.example")
+    monkeypatch.setenv("LC_TIME", "C")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    given = {"MMS_MAX_RESPONSE_SIZE": "7", "HF_HUB_OFFLINE": "0", "HOME": str(users), "TORCH_HOME": "/opt/ml/torch"}
+    answer = ask("a", environment=given)
+    found = answer["environment"]
     assert isinstance(found, dict)
-    assert found["MMS_MAX_RESPONSE_SIZE"] == "7"
-    assert found["SAGEMAKER_MODEL_SERVER_WORKERS"] == "1"
-    assert found["HF_HUB_OFFLINE"] == "1"
+    wanted = {"MMS_MAX_RESPONSE_SIZE": "7", "TORCH_HOME": "/opt/ml/torch", "HF_HUB_OFFLINE": "1"}
+    wanted |= {"LC_TIME": "C", "OMP_NUM_THREADS": "3", "https_proxy": "http://proxy.example"}
+    wanted |= {"SAGEMAKER_MODEL_SERVER_WORKERS": "1"}
+    assert {name: found.get(name) for name in wanted} == wanted
     assert found["MMS_INFERENCE_ADDRESS"].startswith("http://127.0.0.1:")
-    assert not {"AWS_SECRET_ACCESS_KEY", "HF_TOKEN"} & set(found)
+    assert "users-own" not in json.dumps(found)
+    assert not set(SECRETS) - {"TORCH_HOME"} & set(found)
+    assert (Path(str(answer["home"])).parent.parent, answer["below"]) == (tmp_path, [])
+
+
+def test_a_package_in_s3_writes_only_into_its_own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    source = {"S3DataSource": {"S3Uri": "s3://b/m/", "S3DataType": "S3Prefix"}}
+    for path in ("../../outside", "a/../../outside", "/outside", "a//b", "./a"):
+        monkeypatch.setattr("sagepack.sandbox.world.read_below", lambda _uri, path=path: [(path, b"x")])
+        with pytest.raises(OSError, match="leaves the folder"):
+            serving._unpack({"ModelDataSource": source}, tmp_path / "1" / "2")
+    assert not list(tmp_path.rglob("outside"))
+
+
+@pytest.mark.parametrize("harm", ["cut", "flipped", "none"])
+def test_a_damaged_archive_fails_the_request(harm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        member = tarfile.TarInfo("weights")
+        member.size = 100_000
+        archive.addfile(member, io.BytesIO(os.urandom(member.size)))
+    whole = packed.getvalue()
+    damaged = {"cut": whole[:5000], "flipped": whole[:50] + b"\xff" * 50 + whole[100:], "none": b""}[harm]
+    monkeypatch.setattr(model_server, "available", lambda: None)
+    monkeypatch.setattr("sagepack.sandbox.world.read", lambda _uri: damaged)
+    model = {"PrimaryContainer": {"ModelDataUrl": "s3://b/model.tar.gz"}}
+    status, body = serving.answer(model, b"{}", KIND, KIND, 20)
+    assert status == 500
+    assert "Failed to extract model data archive" in json.loads(body)["message"]
 
 
 def test_after_the_end_no_process_and_no_file_is_left(ask: Asker, tmp_path: Path) -> None:
@@ -150,9 +223,10 @@ def test_after_the_end_no_process_and_no_file_is_left(ask: Asker, tmp_path: Path
 def test_the_end_does_not_wait_for_a_container_that_is_starting(ask: Asker, tmp_path: Path) -> None:
     with ThreadPoolExecutor() as pool:
         asked = pool.submit(ask, "a", environment={"HANG": "1"})
-        while not list(tmp_path.glob("mms-*/log")):
-            time.sleep(0.01)
-        ask.held.stop()
+        try:
+            wait_for(lambda: asked.done() or bool(list(tmp_path.glob("mms-*/log"))))
+        finally:
+            ask.held.stop()
         with pytest.raises(containers.StartError):
             asked.result(timeout=10)
     assert not list(tmp_path.glob("mms-*"))
@@ -169,7 +243,9 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
     root = str(Path(__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": root, "TMPDIR": str(tmp_path)}
-    run = subprocess.run([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, check=False)
+    run = subprocess.run(
+        [sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, check=False, timeout=60
+    )
     assert run.returncode == -signal.SIGKILL
     assert gone(int(run.stdout))
 

@@ -216,5 +216,7 @@ def test_reading_a_spec_loads_neither_schema_nor_services() -> None:
         "specfile.load(Path('config/svd.yaml'), 'local', [], Path('.')).spec()\n"
         "print([m for m in ('boto3', 'botocore', 'jsonschema', 'huggingface_hub', 'packaging') if m in sys.modules])"
     )
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
+    )
     assert run.stdout.strip() == "[]"

@@ -126,7 +126,8 @@ def test_threads_may_share_one(tmp_path: Path, trust: Trust) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(30)
+        assert not thread.is_alive()
     trust.save()
     assert all(Trust(trust.file).get(file) == hash_file(file) for file in made)
 

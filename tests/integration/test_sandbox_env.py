@@ -1,0 +1,101 @@
+"""`invoke sandbox.env`: what other programs need to use the sandbox, and all that they need."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sagepack import connect, sandbox
+from sagepack.sandbox import miniature
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+USERS = {
+    "AWS_PROFILE": "nobody",
+    "AWS_SESSION_TOKEN": "users-own",
+    "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+    "AWS_SECRET_ACCESS_KEY": "users-own",
+    "HF_TOKEN": "hf_users_own",
+    "HTTP_PROXY": "http://127.0.0.1:9",
+    "http_proxy": "http://127.0.0.1:9",
+    "ALL_PROXY": "http://127.0.0.1:9",
+}
+LOOK = f"""
+import boto3, huggingface_hub, json
+buckets = boto3.client("s3").list_buckets()["Buckets"]
+file = huggingface_hub.hf_hub_download("{miniature.SVD.name}", "unet/diffusion_pytorch_model.fp16.safetensors")
+print(json.dumps([[bucket["Name"] for bucket in buckets], file]))
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    root = tmp_path_factory.mktemp("it's ü $HOME")
+    for name in ("config", "inference_code", "schemas", "tasks.py"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, root / name)
+    yield root
+    sandbox.stop(root)
+
+
+def run(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "HF_"))}
+    environment = {**kept, **USERS, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
+    return subprocess.run(
+        command, cwd=project, env=environment, capture_output=True, encoding="utf-8", timeout=120, check=True
+    )
+
+
+INVOKE = (sys.executable, "-m", "invoke")
+
+
+def test_it_starts_the_sandbox_and_other_programs_need_nothing_else(project: Path) -> None:
+    look = f'set -e; eval "$({shlex.join(INVOKE)} sandbox.env)"; exec {shlex.join([sys.executable, "-c", LOOK])}'
+    first, second = run(project, "sh", "-c", look), run(project, *INVOKE, "sandbox.env")
+    buckets, file = json.loads(first.stdout)
+    assert buckets == ["sagepack-sandbox"]
+    assert Path(file).is_relative_to(project / "build" / "sandbox")  # the user's own cache holds the real model
+    assert [("starting" in ran.stderr) for ran in (first, second)] == [True, False]
+
+
+def test_programs_get_it_as_json(project: Path) -> None:
+    found = json.loads(run(project, *INVOKE, "sandbox.env", "--json").stdout)
+    box = sandbox.ensure(project)
+    assert found["export"]["AWS_SECRET_ACCESS_KEY"] == box.secret_key
+    assert found["export"]["HF_TOKEN"] == box.hf_token
+    assert "AWS_SESSION_TOKEN" in found["unset"]
+
+
+def test_the_status_shows_no_secret(project: Path) -> None:
+    box = sandbox.ensure(project)
+    for words in (["sandbox.status"], ["sandbox.status", "--json"]):
+        shown = run(project, *INVOKE, *words).stdout
+        assert box.hub_url in shown
+        assert not any(secret in shown for secret in (box.secret_key, box.hf_token, box.control))
+
+
+def test_the_users_proxy_has_no_part_in_a_build_in_the_sandbox(project: Path) -> None:
+    run(project, *INVOKE, "package")
+    assert (project / "dist" / "svd" / "local" / "model.tar.gz").exists()
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        ("", "127.0.0.1,localhost"),
+        ("localhost", "localhost,127.0.0.1"),
+        (".example,127.0.0.1,localhost", ".example,127.0.0.1,localhost"),
+    ],
+)
+def test_what_passes_the_proxy_already_still_does(known: str, expected: str) -> None:
+    assert connect.past_proxies(known) == expected
