@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from contextlib import contextmanager
 from dataclasses import replace
@@ -96,7 +95,7 @@ def _noted(build: Build) -> str:
 def _manifest(build: Build) -> Manifest:
     path = build.work.dist_manifest
     try:
-        return Manifest.from_json(json.loads(path.read_text(encoding="utf-8")))
+        return Manifest.parse(path.read_bytes())
     except FileNotFoundError as error:
         raise UserError("there is no artifact", where=build.shown(path), fix="run `invoke package` first") from error
     except (OSError, ValueError, UserError) as error:
