@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 VERSION = 1
-_MAX_FOLDERS = 64
+_MAX_FOLDERS = 255
 
 
 class _Member(Struct, forbid_unknown_fields=True):
@@ -117,7 +117,7 @@ class Manifest:
 def check_paths(paths: list[str]) -> None:
     """Refuse paths that an archive could not hold on every file system, or that a person could not read.
 
-    A path is relative and plain: no `.`, `..`, empty part or backslash, at most 64 folders. It holds no control
+    A path is relative and plain: no `.`, `..`, empty part or backslash, at most 255 folders. It holds no control
     characters, no halves of characters, no line or paragraph separators, and none of Unicode's invisible format
     characters (category Cf: zero-width, bidirectional, soft hyphen): with them two names look alike, or one reads backwards.
     No two paths are the same, or differ by case or Unicode normalisation alone, and none is both a file and a folder.

@@ -38,7 +38,7 @@ class _Sealed(msgspec.Struct, forbid_unknown_fields=True):
 
 def seal(content: Any, version: int) -> bytes:
     """`content` as a JSON document that holds a digest of itself and the version of its format."""
-    text = msgspec.json.format(msgspec.json.encode(content), indent=1)
+    text = msgspec.json.encode(content)
     return b'{"format": %d, "sha256": "%b", "content": %b}\n' % (
         version,
         hashlib.sha256(text).hexdigest().encode(),

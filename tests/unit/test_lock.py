@@ -192,7 +192,7 @@ FILE = ("model", "files", 0)
         ((*FILE, "path"), "a\u202egpj.exe", "RIGHT-TO-LEFT OVERRIDE (U+202E)"),
         ((*FILE, "path"), {"a": "b"}, "model.files[0].path"),
         ((*FILE, "path"), "", "model.files[0].path"),
-        ((*FILE, "path"), "a/" * 1500 + "b", "more than 64 folders"),
+        ((*FILE, "path"), "a/" * 1500 + "b", "more than 255 folders"),
         ((*FILE, "path"), "a" * 5000, "model.files[0].path"),
         ((*FILE, "size"), -1, "model.files[0].size"),
         ((*FILE, "size"), 2**63, "model.files[0].size"),
