@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from benchmarks.models import CODE, make_model
 from benchmarks.timing import Timing, side_by_side, table
 from sagepack.archive.layout import Layout
-from sagepack.archive.output import preallocate, replacing
+from sagepack.archive.output import preallocate, staging
 from sagepack.archive.pipeline import Pipeline
 from sagepack.archive.source import Previous, Source, Written, survey
 from sagepack.archive.writer import default_threads, write
@@ -137,10 +137,11 @@ def _work(kind: str, model: Path, out: Path) -> None:
     found = _sources(model, before)
     if kind == "unhashed":
         layout = Layout.of(found)
-        with replacing(target) as output:
-            preallocate(output, layout.size)
-            pipeline = Pipeline(layout, found, survey(found), output=output, shift=0, hasher=None)
+        with staging(target) as staged:
+            preallocate(staged.descriptor, layout.size)
+            pipeline = Pipeline(layout, found, survey(found), output=staged.descriptor, hasher=None)
             pipeline.run(0, default_threads(), lambda _count: None)
+            staged.publish()
         return
     written = write(found, target, previous=Previous(target, before) if before and kind == "edit" else None)
     memory.write_text(json.dumps(written.to_json()))
@@ -153,7 +154,8 @@ def _sources(model: Path, trusted: Written | None) -> list[Source]:
         if file.is_file():
             path, size = file.relative_to(model).as_posix(), file.stat().st_size
             sure = path in known and path != CODE and known[path].size == size
-            found.append(Source(path, size, False, file, known[path].digest if sure else None))
+            memory = (known[path].digest, known[path].crc32) if sure else (None, None)
+            found.append(Source(path, size, False, file, *memory))
     return sorted(found, key=lambda source: archive_order(source.path))
 
 

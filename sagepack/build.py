@@ -10,7 +10,7 @@ from sagepack import assembly, store
 from sagepack.errors import UserError
 from sagepack.fetch.cachelayout import RepoCache
 from sagepack.fetch.trust import Trust
-from sagepack.lock import Lock, asked_of
+from sagepack.lock import MAX_BYTES, Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,17 +83,18 @@ class Build:
             UserError: the file is not a lock.
         """
         try:
-            text = self.work.lock.read_text(encoding="utf-8")
+            with self.work.lock.open("rb") as file:
+                data = file.read(MAX_BYTES + 1)
         except FileNotFoundError:
             return None
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"cannot read the lock: {error}", where=self.shown(self.work.lock)) from error
-        return Lock.parse(text, self.shown(self.work.lock))
+        except OSError as error:
+            raise UserError(f"cannot read the lock: {error.strerror}", where=self.shown(self.work.lock)) from error
+        return Lock.parse(data, self.shown(self.work.lock))
 
     @property
     def answered(self) -> Lock | None:
         """The lock, if it answers the spec as it is now."""
-        return self.lock if self.lock is not None and self.lock.asked == asked_of(self.spec) else None
+        return self.lock if self.lock is not None and self.lock.answers(self.spec) else None
 
     def require_lock(self) -> Lock:
         """The lock that answers the spec.

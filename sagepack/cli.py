@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import importlib
 import json
 import os
@@ -12,7 +11,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagepack import __version__, specfile
+from sagepack import __version__, disk, specfile
 from sagepack.build import Build
 from sagepack.errors import SagepackError, UserError
 from sagepack.fetch.cachelayout import default_cache
@@ -27,21 +26,6 @@ if TYPE_CHECKING:
     from sagepack.spec import Spec
 
 INTERRUPTED = 130
-_RIGHTS = "give this user the right to write there"
-# What a disk may refuse at any moment, and what to do about it; the same command continues.
-_MACHINE = {
-    errno.ENOSPC: "make room on the disk and run the same command again",
-    errno.EDQUOT: "make room within your quota and run the same command again",
-    errno.EROFS: "this file system can only be read: work in a copy of the project elsewhere",
-    errno.EACCES: _RIGHTS,
-    errno.EPERM: _RIGHTS,
-    errno.EMFILE: "raise the limit of open files: ulimit -n 4096",
-    errno.EIO: "the disk has a fault: copy the project elsewhere",
-    errno.ENAMETOOLONG: "work in a folder with a shorter path",
-    errno.ENOTDIR: "a file stands where a folder belongs: move it away",
-    errno.EEXIST: "a file stands where a folder belongs: move it away",
-    errno.EISDIR: "a folder stands where a file belongs: move it away",
-}
 
 
 def guarded(body: Callable[[], int], options: Options) -> int:
@@ -63,9 +47,8 @@ def guarded(body: Callable[[], int], options: Options) -> int:
 
 def _as_failure(error: Exception) -> SagepackError:
     """What this machine, or a mistake of this program, did to a task."""
-    if isinstance(error, OSError) and error.errno in _MACHINE:
-        where = " -> ".join(str(name) for name in (error.filename, error.filename2) if name)
-        return UserError(error.strerror or str(error), where=where or None, fix=_MACHINE[error.errno])
+    if isinstance(error, OSError) and (failure := disk.explained(error)):
+        return failure
     return SagepackError(f"unexpected {type(error).__name__}: {error}", fix="run it with --debug for the traceback")
 
 
@@ -113,7 +96,7 @@ def _beside(data: dict[str, Any]) -> list[str]:
 
 def _names(path: Path) -> list[str]:
     try:
-        return sorted(entry.name for entry in path.iterdir()) if path.is_dir() else [str(path.is_file())]
+        return sorted(ascii(entry.name) for entry in path.iterdir()) if path.is_dir() else [str(path.is_file())]
     except OSError:
         return []
 

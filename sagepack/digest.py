@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 _HEX = re.compile(r"[0-9a-f]+")
@@ -60,11 +61,13 @@ def fingerprint(document: Any) -> Digest:
     return Digest.sha256(canonical_json(document))
 
 
-def hash_file(path: Path, chunk: int = 1 << 20) -> Digest:
-    """SHA-256 of a file's content, read in pieces of `chunk` bytes."""
+def hash_file(path: Path, chunk: int = 1 << 20, *, advance: Callable[[int], None] | None = None) -> Digest:
+    """SHA-256 of a file's content, read in pieces of `chunk` bytes; `advance` is told of each."""
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(chunk))
     with path.open("rb", buffering=0) as file:
         while count := file.readinto(buffer):
             digest.update(buffer[:count])
+            if advance:
+                advance(count)
     return Digest("sha256", digest.hexdigest())

@@ -6,8 +6,11 @@ import json
 import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from msgspec import Struct
+
+from sagepack.decoding import MalformedError, PathText, Sha256Hex, Size, decode_json
 from sagepack.digest import Digest, fingerprint
 from sagepack.errors import UserError
 
@@ -15,6 +18,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 VERSION = 1
+_MAX_FOLDERS = 255
+
+
+class _Member(Struct, forbid_unknown_fields=True):
+    path: PathText
+    size: Size
+    sha256: Sha256Hex
+    executable: bool
+
+
+class _Document(Struct, forbid_unknown_fields=True):
+    version: Literal[1]
+    members: list[_Member]
 
 
 def archive_order(path: str) -> tuple[bool, bytes]:
@@ -47,8 +63,7 @@ class Manifest:
     """The members of a package in archive order.
 
     Raises:
-        UserError: a path is absolute, climbs, is empty, holds a control character, stands twice, differs from another
-            only by case or Unicode normalisation, or is both a file and a folder.
+        UserError: the paths cannot stand in one archive; see `check_paths`.
     """
 
     members: tuple[Member, ...]
@@ -82,21 +97,17 @@ class Manifest:
         }
 
     @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Manifest:
-        """The manifest of a document.
+    def parse(cls, data: bytes) -> Manifest:
+        """The manifest of the content of a `manifest.json`, every field of it checked.
 
         Raises:
-            UserError: the document is of another version, or lacks a field.
+            UserError: it is not a manifest of this version.
         """
         try:
-            if document["version"] != VERSION:
-                raise UserError(f"manifest version {document['version']!r} is not {VERSION}")
-            return cls.of(
-                Member(m["path"], m["size"], Digest("sha256", m["sha256"]), m["executable"])
-                for m in document["members"]
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"not a manifest: {error!r}") from error
+            document = decode_json(data, _Document)
+        except MalformedError as error:
+            raise UserError(f"this is not a manifest: {error}") from error
+        return cls.of(Member(m.path, m.size, Digest("sha256", m.sha256), m.executable) for m in document.members)
 
     def text(self) -> str:
         """The manifest as the file `manifest.json`, for people and diffs."""
@@ -104,7 +115,12 @@ class Manifest:
 
 
 def check_paths(paths: list[str]) -> None:
-    """Refuse paths that an archive could not hold on every file system.
+    """Refuse paths that an archive could not hold on every file system, or that a person could not read.
+
+    A path is relative and plain: no `.`, `..`, empty part or backslash, at most 255 folders. It holds no control
+    characters, no halves of characters, no line or paragraph separators, and none of Unicode's invisible format
+    characters (category Cf: zero-width, bidirectional, soft hyphen): with them two names look alike, or one reads backwards.
+    No two paths are the same, or differ by case or Unicode normalisation alone, and none is both a file and a folder.
 
     Raises:
         UserError: naming the path, or the two that clash.
@@ -117,21 +133,32 @@ def check_paths(paths: list[str]) -> None:
             clash = "stands twice" if seen[folded] == path else f"differs from {seen[folded]!r} only by case or form"
             raise UserError(f"the path {clash}", where=path, fix="rename or exclude one of them")
         seen[folded] = path
-    for path in paths:
-        parts = path.split("/")
-        for depth in range(1, len(parts)):
-            folder = "/".join(parts[:depth])
-            if _fold(folder) in seen:
-                raise UserError(f"{seen[_fold(folder)]!r} is both a file and a folder", where=path)
+    for folded, path in seen.items():
+        folder = folded.rpartition("/")[0]
+        while folder:
+            if folder in seen:
+                raise UserError(f"{seen[folder]!r} is both a file and a folder", where=path)
+            folder = folder.rpartition("/")[0]
 
 
 def _fold(path: str) -> str:
-    return unicodedata.normalize("NFC", path).casefold()
+    return path.lower() if path.isascii() else unicodedata.normalize("NFC", path).casefold()
 
 
 def _check_path(path: str) -> None:
     parts = path.split("/")
     if path.startswith("/") or "\\" in path or any(part in ("", ".", "..") for part in parts):
-        raise UserError("the path is not a plain relative path", where=repr(path))
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in path):
-        raise UserError("the path holds a control character or is not Unicode", where=repr(path))
+        raise UserError("the path is not a plain relative path", where=ascii(path))
+    if len(parts) > _MAX_FOLDERS + 1:
+        raise UserError(f"the path has more than {_MAX_FOLDERS} folders", where=path)
+    if path.isprintable():
+        return
+    for character in path:
+        category = unicodedata.category(character)
+        if category in ("Cc", "Cs"):
+            raise UserError("the path holds a control character or is not Unicode", where=ascii(path))
+        if category in ("Cf", "Zl", "Zp"):
+            name = unicodedata.name(character, "a format character")
+            raise UserError(
+                f"the path holds an invisible character, {name} (U+{ord(character):04X})", where=ascii(path)
+            )

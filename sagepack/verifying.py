@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +11,12 @@ from typing import TYPE_CHECKING
 from sagepack import run
 from sagepack.archive import reader
 from sagepack.archive.layout import Layout
+from sagepack.archive.reader import ArchiveError
 from sagepack.build import Build
 from sagepack.errors import IntegrityError, UserError
 from sagepack.manifest import Manifest
+from sagepack.steps import tar
+from sagepack.store import holds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,12 +33,7 @@ def verify_local(build: Build) -> Verified:
     """
     with run.alone(build), _doubted(build):
         found = reader.verify(build.work.archive, _manifest(build), name=_shown(build), progress=build.progress)
-        noted = _noted(build)
-        if noted != found.sha256.value:
-            raise IntegrityError(
-                f"the archive has sha256 {found.sha256.value}, the file beside it says {noted!r}",
-                where=build.shown(build.work.archive_sha256),
-            )
+        _check_sum(build, found.sha256.value)
         return found
 
 
@@ -75,31 +72,42 @@ def verify_rebuild(build: Build) -> Verified:
 
 @contextmanager
 def _doubted(build: Build) -> Iterator[None]:
-    """An artifact that is not what it should be loses its record, so that `package` makes all of it anew."""
+    """What is not as it should be is no longer believed: the next `package` makes all of it anew.
+
+    That is the record of the archive and, where its bytes are wrong, what is remembered of the model's files: it may have
+    been written from wrong bytes in the cache.
+    """
     try:
         yield
     except IntegrityError as error:
         build.records.forget("tar")
         error.fix = "run `invoke package`: it writes the artifact anew"
+        if isinstance(error, ArchiveError):
+            error.fix += f", after it checked the model's files in {build.cache.folder}"
+            with suppress(UserError):  # without a lock nothing of the cache is believed either
+                tar.doubt_files(build)
         raise
 
 
-def _noted(build: Build) -> str:
-    """The sum in the file beside the archive; empty if there is none."""
+def _check_sum(build: Build, sha256: str) -> None:
+    """The file beside the archive is what `sha256sum` writes for it, the name included, and `sha256sum -c` accepts it."""
+    path, wanted = build.work.archive_sha256, tar.sum_line(build, sha256)
+    if holds(path, wanted):
+        return
     try:
-        text = build.work.archive_sha256.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    return text.partition(" ")[0].strip()
+        found = ascii(path.read_bytes()[:200].decode(errors="replace").strip())
+    except OSError as error:
+        found = error.strerror or "nothing"
+    raise IntegrityError(f"the file says {found}, the archive is {wanted.strip()!r}", where=build.shown(path))
 
 
 def _manifest(build: Build) -> Manifest:
     path = build.work.dist_manifest
     try:
-        return Manifest.from_json(json.loads(path.read_text(encoding="utf-8")))
+        return Manifest.parse(path.read_bytes())
     except FileNotFoundError as error:
         raise UserError("there is no artifact", where=build.shown(path), fix="run `invoke package` first") from error
-    except (OSError, ValueError, UserError) as error:
+    except (OSError, UserError) as error:
         raise IntegrityError(f"cannot read the manifest: {error}", where=build.shown(path)) from error
 
 

@@ -97,11 +97,13 @@ class Reader:
 
     Args:
         at: makes a `Place` from a 0-based line and column.
+        most: values that the document may hold.
     """
 
-    def __init__(self, at: Callable[[int, int], Place]) -> None:
+    def __init__(self, at: Callable[[int, int], Place], most: int = MAX_NODES) -> None:
         self.problems: list[Problem] = []
         self._at = at
+        self._most = most
         self._anchors: dict[str, Node] = {}
         self._nodes = 0
 
@@ -196,10 +198,10 @@ class Reader:
 
     def _count(self, place: Place, depth: int) -> None:
         self._nodes += 1
-        if self._nodes > MAX_NODES:
-            raise _TooMuchError(f"more than {MAX_NODES:,} values", place, "aliases count as often as they are used")
+        if self._nodes > self._most:
+            raise _TooMuchError(f"more than {self._most:,} values", place, "aliases count as often as they are used")
         if depth > MAX_DEPTH:
-            raise _TooMuchError(f"nested deeper than {MAX_DEPTH} levels", place, "a spec needs about five")
+            raise _TooMuchError(f"nested deeper than {MAX_DEPTH} levels", place, "about five are needed")
 
     def _check_tag(self, event: Any, place: Place) -> None:
         if event.tag is not None and event.tag not in _PLAIN_TAGS:
@@ -232,7 +234,7 @@ def _short(name: str) -> str:
 
 
 class _TooMuchError(Exception):
-    """The document is larger than any spec; reading stops here."""
+    """The document is larger than any that is needed; reading stops here."""
 
     def __init__(self, message: str, place: Place, fix: str) -> None:
         super().__init__(message)

@@ -7,6 +7,7 @@ import io
 import random
 import shutil
 import tarfile
+import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -70,16 +71,12 @@ def lay_out(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def sources(folder: Path, files: Mapping[str, bytes], trusted: tuple[str, ...] | None = ()) -> list[Source]:
-    """Sources in archive order; `trusted` names those whose digest is vouched for, None all."""
+    """Sources in archive order; `trusted` names those that bring digest and CRC-32 of their content, None all."""
     return [
-        Source(
-            path,
-            len(files[path]),
-            is_executable(path),
-            folder / path,
-            Digest.sha256(files[path]) if trusted is None or path in trusted else None,
-        )
-        for path in sorted(files, key=archive_order)
+        Source(path, len(content), is_executable(path), folder / path, Digest.sha256(content), zlib.crc32(content))
+        if trusted is None or path in trusted
+        else Source(path, len(content), is_executable(path), folder / path)
+        for path, content in sorted(files.items(), key=lambda item: archive_order(item[0]))
     ]
 
 

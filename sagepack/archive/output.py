@@ -1,7 +1,7 @@
 """The file that an archive is written to: beside its target until it is whole.
 
 Nothing is synced to the disk, as `cp`, `tar` and build tools do not: a rename keeps a killed process from leaving half a
-file, and `source.Stamp` keeps an archive from before a power cut from being believed.
+file, and `filestamp` keeps an archive from before a power cut from being believed.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ import errno
 import fcntl
 import os
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sagepack.errors import UserError
+from sagepack.filestamp import FileStamp, settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_PREALLOCATION = {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ENODEV}
 
 
@@ -44,38 +45,53 @@ def alone(target: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-@contextmanager
-def replacing(target: Path) -> Iterator[int]:
-    """A descriptor of a new file that becomes `target` at the end; on any error nothing stays.
+@dataclass(frozen=True)
+class Staged:
+    """A new file that has not got its name yet.
 
-    Its name is fixed, so that what a killed process left is used up by the next run. Call it within `alone`.
+    Attributes:
+        target: the name.
+        descriptor: to write to.
     """
-    partial = partial_of(target)
+
+    target: Path
+    descriptor: int
+
+    @property
+    def partial(self) -> Path:
+        """Where it is until then. The name is fixed, so that the next build uses up what a killed one left."""
+        return self.target.with_name(f".{self.target.name}.partial")
+
+    def publish(self) -> FileStamp:
+        """Give the file its name, and say how to know it again."""
+        settle(self.descriptor)
+        self.partial.replace(self.target)
+        return FileStamp.of(os.fstat(self.descriptor))
+
+
+@contextmanager
+def staging(target: Path) -> Iterator[Staged]:
+    """A new file beside `target`, of which nothing stays unless it was published. Call it within `alone`."""
+    partial = Staged(target, -1).partial
     partial.unlink(missing_ok=True)
     descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
-        yield descriptor
-        partial.replace(target)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+        yield Staged(target, descriptor)
     finally:
         os.close(descriptor)
+        partial.unlink(missing_ok=True)
 
 
-def partial_of(target: Path) -> Path:
-    """Where `replacing` writes before it renames."""
-    return target.with_name(f".{target.name.lstrip('.')}.partial")
-
-
-def preallocate(descriptor: int, size: int) -> None:
-    """Reserve the blocks of a file, so that a full disk is told before anything is written.
+def preallocate(descriptor: int, size: int, start: int = 0) -> None:
+    """Reserve the blocks of a file from `start` on, so that a full disk is told before anything is written.
 
     Raises:
         OSError: there is no room.
     """
+    if size <= start:
+        return
     try:
-        os.posix_fallocate(descriptor, 0, size)
+        os.posix_fallocate(descriptor, start, size - start)
     except OSError as error:
         if error.errno not in _NO_PREALLOCATION:
             raise
@@ -87,28 +103,3 @@ def write_at(descriptor: int, data: bytes | memoryview, offset: int) -> None:
     while rest:
         count = os.pwrite(descriptor, rest, offset)
         rest, offset = rest[count:], offset + count
-
-
-@contextmanager
-def telling(target: Path, size: int) -> Iterator[None]:
-    """Turn what the system says about writing `target` into an error for people.
-
-    Raises:
-        UserError: the disk is full or the file cannot be written.
-    """
-    try:
-        yield
-    except OSError as error:
-        where = str(target)
-        if error.errno in _FULL:
-            raise UserError(
-                "the disk is full; nothing was left behind", where=where, fix=_room(target, size)
-            ) from error
-        reason = error.strerror or str(error)
-        raise UserError(f"cannot write the archive: {reason}", where=where, fix="look at its folder") from error
-
-
-def _room(target: Path, size: int) -> str:
-    status = os.statvfs(target.parent)
-    free = status.f_bavail * status.f_frsize
-    return f"the archive needs {size / 1e9:.2f} GB, {free / 1e9:.2f} GB are free: make room, or build elsewhere"

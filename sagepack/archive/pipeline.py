@@ -5,8 +5,8 @@ Each buffer goes through these, in several threads at once, and every source byt
 1. filled: literals are copied, block headers set, and file content is read by `preadv` straight between the headers,
    so that the buffer holds the framed bytes and nothing is moved again;
 2. CRC-32 of each slice, while it is in the processor's cache, and one `pwrite` at the offset that the layout knows;
-3. SHA-256 of untrusted contents, and SHA-256 of the archive. Both are sequential by nature, so each has one thread that
-   takes the buffers in order, beside the readers.
+3. SHA-256 of contents that are not remembered, and SHA-256 of the archive. Both are sequential by nature, so each has one
+   thread that takes the buffers in order, beside the readers.
 
 The digest of the archive is taken from the buffers and not by a reader that follows the write front through the page
 cache: measured, that costs the same within noise when memory is plentiful (one more copy, 0.1 s a GB), and a second pass
@@ -27,8 +27,9 @@ from sagepack.archive import checksum, framing
 from sagepack.archive.layout import Layout, Literal, Slice
 from sagepack.archive.output import write_at
 from sagepack.archive.plan import Chunk, chunks
-from sagepack.archive.source import Source, Stamp, changed, unreadable
+from sagepack.archive.source import Source, changed, unreadable
 from sagepack.digest import Digest
+from sagepack.filestamp import FileStamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -74,27 +75,25 @@ class Pipeline:
         sources: one for each of its members.
         stamps: what `survey` found them to be.
         output: descriptor to write to.
-        shift: offset in the archive of the output's first byte.
         hasher: gets the bytes of the archive, in order; None: nobody wants their digest.
 
-    After `run`, `crcs` and `digests` hold the CRC-32 and the computed digest of members by index.
+    After `run`, `crcs` and `digests` hold the CRC-32 and the digest of members by index: the digest that was computed, or
+    that of a source which has a CRC-32 to compare.
     """
 
     def __init__(
         self,
         layout: Layout,
         sources: Sequence[Source],
-        stamps: Sequence[Stamp],
+        stamps: Sequence[FileStamp],
         *,
         output: int,
-        shift: int,
         hasher: Hasher | None,
     ) -> None:
         self._layout = layout
         self._sources = sources
         self._stamps = stamps
         self._output = output
-        self._shift = shift
         self._hasher = hasher
         self._content = hashlib.sha256()
         self.crcs: dict[int, int] = {}
@@ -135,12 +134,14 @@ class Pipeline:
                 pool.shutdown(cancel_futures=True)
 
     def _start_members(self, first: int) -> None:
-        """Members without content never come by in a slice."""
+        """What is known before anything is read: members without content never come by in a slice."""
         for index, source in enumerate(self._sources):
             if index >= first:
                 self.crcs[index] = 0
                 if source.size == 0:
                     self.digests[index] = Digest.sha256(b"")
+                elif source.digest and source.crc32 is not None:
+                    self.digests[index] = source.digest
 
     def _retire(self, job: _Job, advance: Callable[[int], None]) -> memoryview:
         """Wait until nobody needs the buffer of the oldest job, and take in what it found."""
@@ -162,7 +163,7 @@ class Pipeline:
                 reads.append(self._read(piece, buffer[position : position + piece.framed_length]))
                 position += piece.framed_length
         framed = buffer[:position]
-        write_at(self._output, framed, chunk.offset - self._shift)
+        write_at(self._output, framed, chunk.offset)
         return _Filled(framed, reads)
 
     def _read(self, piece: Slice, buffer: memoryview) -> _Read:
@@ -180,7 +181,7 @@ class Pipeline:
     def _hash_contents(self, filled: Future[_Filled]) -> None:
         for read in filled.result().reads:
             index = read.piece.index
-            if self._sources[index].digest:
+            if index in self.digests:
                 continue
             if read.piece.start == 0:
                 self._content = hashlib.sha256()
@@ -193,7 +194,7 @@ class Pipeline:
         hasher.update(filled.result().framed)
 
 
-def read_range(source: Source, stamp: Stamp, blocks: list[memoryview], offset: int) -> None:
+def read_range(source: Source, stamp: FileStamp, blocks: list[memoryview], offset: int) -> None:
     """Fill `blocks` with consecutive bytes of a source, which must be what `stamp` says before and after.
 
     Raises:
@@ -202,9 +203,9 @@ def read_range(source: Source, stamp: Stamp, blocks: list[memoryview], offset: i
     try:
         descriptor = os.open(source.file, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            before = Stamp.of(os.fstat(descriptor))
+            before = FileStamp.of(os.fstat(descriptor))
             complete = _preadv(descriptor, blocks, offset)
-            after = Stamp.of(os.fstat(descriptor))
+            after = FileStamp.of(os.fstat(descriptor))
         finally:
             os.close(descriptor)
     except OSError as error:

@@ -3,11 +3,11 @@
 Three ways, the first that is possible:
 
 1. a reflink (`FICLONERANGE`: btrfs, XFS, bcachefs): the new file shares the blocks of the old one;
-2. in place through a journal (`journal`), when the new archive replaces the old one and little follows the front: the
-   way of ext4, where copying 4 GiB costs a third of a full build, and this some milliseconds;
+2. in place (`inplace`), when the new archive replaces the old one and little follows the front: the way of ext4;
 3. a copy within the kernel (`copy_file_range`), or a plain one.
 
-The front is believed because its stamp says that nobody changed the file since it was written in this boot.
+The front is believed because its stamp says that nobody changed the file since it was written in this boot. What a stamp
+cannot show (see `filestamp`) `verify` finds, which reads every byte.
 """
 
 from __future__ import annotations
@@ -19,16 +19,15 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sagepack.archive.output import write_at
+from sagepack.archive.output import preallocate, write_at
 from sagepack.archive.sha import can_resume, open_sha256
-from sagepack.archive.source import Previous, Source, Stamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from sagepack.archive.layout import Layout
     from sagepack.archive.sha import Hasher
+    from sagepack.archive.source import Previous, Source
 
 _FICLONERANGE = 0x4020940D  # linux/fs.h: _IOW(0x94, 13, struct file_clone_range)
 _ALIGNMENT = 1 << 16  # a multiple of every block size that clones
@@ -53,14 +52,14 @@ class Front:
 def common_front(previous: Previous | None, sources: Sequence[Source], layout: Layout) -> Front | None:
     """The longest front that the previous archive surely holds; None if there is none.
 
-    A source whose digest the caller does not vouch for ends the front, since only reading it could tell.
+    A source that the caller does not remember ends the front, since only reading it could tell.
     """
     if previous is None or not is_current(previous):
         return None
     members = 0
     for source, content in zip(sources, previous.written.contents, strict=False):
-        have = (content.path, content.size, content.executable, content.digest)
-        if have != (source.path, source.size, source.executable, source.digest):
+        have = (content.path, content.size, content.executable, content.digest, content.crc32)
+        if have != (source.path, source.size, source.executable, source.digest, source.crc32):
             break
         members += 1
     if not members:
@@ -71,22 +70,31 @@ def common_front(previous: Previous | None, sources: Sequence[Source], layout: L
 def is_current(previous: Previous) -> bool:
     """Whether the archive is still the file that was written, and can be read."""
     try:
-        stamp = Stamp.of(previous.archive.stat(follow_symlinks=False))
+        status = previous.archive.stat(follow_symlinks=False)
     except OSError:
         return False
-    return bool(stamp.boot) and stamp == previous.written.stamp and os.access(previous.archive, os.R_OK)
+    return previous.written.stamp.fits(status) and os.access(previous.archive, os.R_OK)
 
 
-def can_clone(source: int, folder: Path) -> bool:
-    """Whether a file in `folder` can share blocks with the open file `source`; tried with a file without a name."""
-    try:
-        probe = os.open(folder, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC)
-    except (OSError, AttributeError):
-        return False
-    try:
-        return clone(source, probe, _ALIGNMENT) > 0
-    finally:
-        os.close(probe)
+def share(front: Front, output: int) -> int:
+    """Let `output` begin with the blocks of the front; returns how many bytes were shared, 0 where that is not possible."""
+    with front.previous.archive.open("rb", buffering=0) as source:
+        return clone(source.fileno(), output, front.length)
+
+
+def fill(front: Front, output: int, shared: int, size: int) -> bool:
+    """Copy what follows the `shared` bytes of the front to `output`, which will have `size` bytes.
+
+    Returns:
+        Whether all of the front came from the archive as it was written; it may have changed meanwhile.
+
+    Raises:
+        OSError: there is no room.
+    """
+    preallocate(output, size)
+    with front.previous.archive.open("rb", buffering=0) as source:
+        copy(source.fileno(), output, shared, front.length)
+    return is_current(front.previous)
 
 
 def clone(source: int, output: int, length: int) -> int:
@@ -105,7 +113,7 @@ def copy(source: int, output: int, start: int, end: int) -> None:
     """Copy a range between equal offsets of two files.
 
     Raises:
-        OSError: there is no room, or the source ended.
+        OSError: there is no room, or the source cannot be read.
     """
     position = start
     try:
@@ -120,23 +128,27 @@ def copy(source: int, output: int, start: int, end: int) -> None:
     while position < end:
         data = os.pread(source, min(_CHUNK, end - position), position)
         if not data:
-            raise OSError(errno.EIO, "the previous archive ended too early")
+            return  # the archive was cut meanwhile, which its stamp shows
         write_at(output, data, position)
         position += len(data)
 
 
-def hash_front(source: int, front: Front, mark: int) -> Hasher:
-    """A hasher that has seen the front: from the midstate where that is known, else by reading all of it."""
+def hash_front(front: Front, mark: int) -> Hasher | None:
+    """A hasher that has seen the front: from the midstate where that is known, else by reading all of it.
+
+    None if the archive was cut meanwhile.
+    """
     start = front.previous.written.midstate
     if start and (start.offset > front.length or not can_resume()):
         start = None
     hasher = open_sha256(mark, start)
     position = start.offset if start else 0
     buffer = memoryview(bytearray(_CHUNK))
-    while position < front.length:
-        count = os.preadv(source, [buffer[: front.length - position]], position)
-        if not count:
-            raise OSError(errno.EIO, "the previous archive ended too early")
-        hasher.update(buffer[:count])
-        position += count
+    with front.previous.archive.open("rb", buffering=0) as source:
+        while position < front.length:
+            count = os.preadv(source.fileno(), [buffer[: front.length - position]], position)
+            if not count:
+                return None
+            hasher.update(buffer[:count])
+            position += count
     return hasher

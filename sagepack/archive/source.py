@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import asdict, dataclass
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
+from msgspec import Meta
+
+from sagepack.decoding import Crc32, MalformedError, PathText, Sha256Hex, Size, convert
 from sagepack.digest import Digest
-from sagepack.errors import UserError
+from sagepack.errors import IntegrityError, UserError
+from sagepack.filestamp import FileStamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,10 @@ class Source:
         size: bytes; the file must have just that many.
         executable: mode 0755 instead of 0644.
         file: where the content is; links are followed.
-        digest: SHA-256 of the content if the caller vouches for it: it is then not computed again. None: it is
-            computed while writing.
+        digest: SHA-256 that the content must have; None: whatever it has.
+        crc32: CRC-32 of the content with that digest, if the caller remembers that the file holds it. Then the CRC-32,
+            which is computed anyway, is compared instead of the SHA-256: it finds rotten bytes as well, and the file
+            is nobody's claim but this machine's own memory. None: the SHA-256 is computed.
     """
 
     path: str
@@ -34,6 +40,25 @@ class Source:
     executable: bool
     file: Path
     digest: Digest | None = None
+    crc32: int | None = None
+
+    def check(self, content: ContentInfo) -> None:
+        """Compare what was read of the file with what it must hold.
+
+        Raises:
+            IntegrityError: naming the file.
+        """
+        if self.crc32 is not None and content.crc32 != self.crc32:
+            message = f"the file holds other bytes than when it was hashed (CRC-32 {content.crc32:08x}, then {self.crc32:08x})"
+        elif self.digest and content.digest != self.digest:
+            message = f"the file has {content.digest}, the manifest says {self.digest}"
+        else:
+            return
+        raise IntegrityError(
+            f"{message}; the archive is as it was",
+            where=str(self.file),
+            fix=f"it is packaged as {self.path}; run it again: the file is checked, and fetched or staged anew",
+        )
 
 
 @dataclass(frozen=True)
@@ -47,37 +72,7 @@ class ContentInfo:
     crc32: int
 
 
-@dataclass(frozen=True)
-class Stamp:
-    """A file as stat sees it. An equal stamp, within one boot, means that nobody changed the file.
-
-    Archives are not synced to the disk, as no build output is: after a power cut a file of the right size may hold
-    zeros. Therefore a stamp names the boot of the machine too; a stamp of another boot is no evidence.
-    """
-
-    size: int
-    mtime_ns: int
-    inode: int
-    device: int
-    boot: str
-
-    @classmethod
-    def of(cls, status: os.stat_result) -> Stamp:
-        """The stamp of a stat result."""
-        return cls(status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev, boot())
-
-
-@cache
-def boot() -> str:
-    """A name of this run of the kernel; empty where the system has none, and then stamps are never evidence."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
-
-
-@dataclass(frozen=True)
-class Midstate:
+class Midstate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """SHA-256 after the first `offset` bytes of an archive (a multiple of 64), to go on from there.
 
     Attributes:
@@ -85,8 +80,20 @@ class Midstate:
         state: the eight 32-bit words of the chaining value, as 64 hex digits.
     """
 
-    offset: int
-    state: str
+    offset: Annotated[int, Meta(ge=0, le=(1 << 63) - 1, multiple_of=64)]
+    state: Sha256Hex
+
+
+class _Document(msgspec.Struct, forbid_unknown_fields=True):
+    """`Written` as a record holds it."""
+
+    size: Size
+    sha256: Sha256Hex
+    crc32: Crc32
+    contents: list[tuple[PathText, Size, bool, Sha256Hex, Crc32]]
+    stamp: FileStamp
+    midstate: Midstate | None
+    reused: Size
 
 
 @dataclass(frozen=True)
@@ -107,31 +114,34 @@ class Written:
     sha256: Digest
     crc32: int
     contents: tuple[ContentInfo, ...]
-    stamp: Stamp
+    stamp: FileStamp
     midstate: Midstate | None = None
     reused: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """A document for a local record."""
-        contents = [[c.path, c.size, c.executable, c.digest.value, c.crc32] for c in self.contents]
-        return asdict(self) | {"sha256": self.sha256.value, "contents": contents}
+        contents = [(c.path, c.size, c.executable, c.digest.value, c.crc32) for c in self.contents]
+        document: dict[str, Any] = msgspec.to_builtins(
+            _Document(self.size, self.sha256.value, self.crc32, contents, self.stamp, self.midstate, self.reused)
+        )
+        return document
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Written | None:
-        """What `to_json` gave; None for a document of another shape, which is a miss and no error."""
+        """What `to_json` gave; None for any other document, which is a miss and no error."""
         try:
-            midstate = document["midstate"]
-            return cls(
-                size=document["size"],
-                sha256=Digest("sha256", document["sha256"]),
-                crc32=document["crc32"],
-                contents=tuple(ContentInfo(p, s, x, Digest("sha256", d), c) for p, s, x, d, c in document["contents"]),
-                stamp=Stamp(**document["stamp"]),
-                midstate=Midstate(**midstate) if midstate else None,
-                reused=document["reused"],
-            )
-        except (KeyError, TypeError, ValueError):
+            found = convert(document, _Document)
+        except MalformedError:
             return None
+        return cls(
+            size=found.size,
+            sha256=Digest("sha256", found.sha256),
+            crc32=found.crc32,
+            contents=tuple(ContentInfo(p, s, x, Digest("sha256", d), c) for p, s, x, d, c in found.contents),
+            stamp=found.stamp,
+            midstate=found.midstate,
+            reused=found.reused,
+        )
 
 
 @dataclass(frozen=True)
@@ -142,7 +152,7 @@ class Previous:
     written: Written
 
 
-def survey(sources: Sequence[Source]) -> list[Stamp]:
+def survey(sources: Sequence[Source]) -> list[FileStamp]:
     """The stamp of each source before any is read.
 
     Raises:
@@ -158,7 +168,7 @@ def survey(sources: Sequence[Source]) -> list[Stamp]:
             raise UserError("only regular files can be packaged", where=str(source.file))
         if status.st_size != source.size:
             raise changed(source, f"it has {status.st_size} bytes, not {source.size}")
-        stamps.append(Stamp.of(status))
+        stamps.append(FileStamp.of(status))
     return stamps
 
 

@@ -6,15 +6,16 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sagepack.archive import framing, journal, reuse
+from sagepack import disk
+from sagepack.archive import framing, inplace, reuse
 from sagepack.archive.checksum import tar_crc
 from sagepack.archive.layout import Layout
-from sagepack.archive.output import alone, preallocate, replacing, telling, write_at
+from sagepack.archive.output import alone, preallocate, staging, write_at
 from sagepack.archive.pipeline import Pipeline
 from sagepack.archive.sha import open_sha256
-from sagepack.archive.source import ContentInfo, Previous, Source, Stamp, Written, survey
-from sagepack.digest import Digest
-from sagepack.errors import UserError
+from sagepack.archive.source import ContentInfo, Previous, Source, Written, survey
+from sagepack.digest import Digest, hash_file
+from sagepack.filestamp import FileStamp, settle
 from sagepack.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -38,7 +39,10 @@ def write(
     progress: Progress | None = None,
     previous: Previous | None = None,
 ) -> Written:
-    """Write the archive of `sources` to `target`, which holds at every instant the old archive, the new one, or nothing.
+    """Write the archive of `sources` to `target`: the old archive stays until the new one is whole and was checked.
+
+    Nothing else ever stands under that name. While a large archive gets another end in its own file (`inplace`), some
+    milliseconds, nothing does.
 
     Args:
         sources: files in archive order.
@@ -49,30 +53,35 @@ def write(
 
     Raises:
         UserError: a source is missing, changed, or cannot be read; the disk is full; another process writes there.
+        IntegrityError: a source does not hold what it must.
         ValueError: the sources are not in archive order.
     """
     layout = Layout.of(sources)
     stamps = survey(sources)
-    with telling(target, layout.size), alone(target):
-        journal.recover(target)
+    with disk.writing(target, layout.size), alone(target):
+        inplace.sweep(target)
         front = reuse.common_front(previous, sources, layout)
         with (progress or Silent()).bar("tar", layout.size) as advance:
             build = _Build(sources, stamps, layout, threads or default_threads(), advance)
-            return build.after(front, target) if front else build.whole(target)
+            return (front and build.after(front, target)) or build.whole(target)
 
 
-def recover(target: Path) -> bool:
-    """Give an archive whose writer was killed its name back; True if there was anything to do.
-
-    Call it before asking whether `target` is there. `write` does it too.
+def confirm(archive: Path, written: Written, progress: Progress | None = None) -> Written | None:
+    """Read an archive that may have changed since it was written: what it is now if its bytes are the same, else None.
 
     Raises:
-        UserError: another process is writing the archive.
+        UserError: another process writes there.
     """
-    if not target.parent.is_dir():
-        return False
-    with telling(target, 0), alone(target):
-        return journal.recover(target)
+    try:
+        with alone(archive), (progress or Silent()).bar("check", written.size) as advance:
+            before = FileStamp.of(archive.stat(follow_symlinks=False))
+            same = before.size == written.size and hash_file(archive, advance=advance) == written.sha256
+            if not same or FileStamp.of(archive.stat(follow_symlinks=False)) != before:
+                return None
+            settle(archive)
+            return replace(written, stamp=FileStamp.of(archive.stat(follow_symlinks=False)))
+    except OSError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -80,7 +89,7 @@ class _Build:
     """One archive to be written, by one of the ways below."""
 
     sources: Sequence[Source]
-    stamps: Sequence[Stamp]
+    stamps: Sequence[FileStamp]
     layout: Layout
     threads: int
     advance: Callable[[int], None]
@@ -93,48 +102,36 @@ class _Build:
 
     def whole(self, target: Path) -> Written:
         """Everything from the sources."""
-        with replacing(target) as output:
-            preallocate(output, self.layout.size)
-            return self._write(output, open_sha256(self._mark))
+        with staging(target) as staged:
+            preallocate(staged.descriptor, self.layout.size)
+            written = self._write(staged.descriptor, open_sha256(self._mark))
+            return replace(written, stamp=staged.publish())
 
-    def after(self, front: Front, target: Path) -> Written:
-        """The front from the previous archive, the rest from the sources."""
-        archive = front.previous.archive
-        with archive.open("rb", buffering=0) as source:
-            hasher = reuse.hash_front(source.fileno(), front, self._mark)
-            self.advance(front.length)
-            cloning = reuse.can_clone(source.fileno(), target.parent)
-            if not cloning and _same(archive, target) and journal.can_edit(target, front.length, self.layout.size):
-                return self._edit(front, target, hasher)
-            with replacing(target) as output:
-                shared = reuse.clone(source.fileno(), output, front.length) if cloning else 0
-                preallocate(output, self.layout.size)
-                reuse.copy(source.fileno(), output, shared, front.length)
-                written = self._write(output, hasher, front)
-                if not reuse.is_current(front.previous):
-                    raise UserError("the previous archive changed while it was copied", where=str(archive))
-                return written
+    def after(self, front: Front, target: Path) -> Written | None:
+        """The front from the previous archive, the rest from the sources; None if that archive changed meanwhile."""
+        previous, size = front.previous, self.layout.size
+        hasher = reuse.hash_front(front, self._mark)
+        if hasher is None:
+            return None
+        self.advance(front.length)
+        with staging(target) as staged:
+            written = self._write(staged.descriptor, hasher, front)
+            shared, stamp = reuse.share(front, staged.descriptor), None
+            if not shared and _same(previous.archive, target):
+                stamp = inplace.replace_end(target, previous.written.stamp, staged.descriptor, front.length, size)
+            if stamp is None and reuse.fill(front, staged.descriptor, shared, size):
+                stamp = staged.publish()
+            return replace(written, stamp=stamp) if stamp else None
 
-    def _edit(self, front: Front, target: Path, hasher: Hasher) -> Written:
-        def write_end(output: int) -> Written:
-            return self._write(output, hasher, front, shift=front.length)
-
-        written, stamp = journal.replace_end(target, front.length, self.layout.size, write_end)
-        return replace(written, stamp=stamp)
-
-    def _write(self, output: int, hasher: Hasher, front: Front | None = None, shift: int = 0) -> Written:
-        """What follows the front, with the archive's byte `shift` as the first of `output`."""
+    def _write(self, output: int, hasher: Hasher, front: Front | None = None) -> Written:
+        """Everything that follows the front, at its place."""
         known = front.previous.written.contents[: front.members] if front else ()
-        pipeline = Pipeline(self.layout, self.sources, self.stamps, output=output, shift=shift, hasher=hasher)
+        pipeline = Pipeline(self.layout, self.sources, self.stamps, output=output, hasher=hasher)
         pipeline.run(len(known), self.threads, self.advance)
-        contents = known + tuple(
-            ContentInfo(s.path, s.size, s.executable, s.digest or pipeline.digests[index], pipeline.crcs[index])
-            for index, s in enumerate(self.sources)
-            if index >= len(known)
-        )
+        contents = known + tuple(self._content(index, pipeline) for index in range(len(known), len(self.sources)))
         crc = tar_crc(self.layout, [content.crc32 for content in contents])
         trailer = framing.trailer(crc, self.layout.tar_size)
-        write_at(output, trailer, self.layout.trailer_offset - shift)
+        write_at(output, trailer, self.layout.trailer_offset)
         hasher.update(trailer)
         self.advance(len(trailer))
         return Written(
@@ -142,10 +139,17 @@ class _Build:
             sha256=Digest("sha256", hasher.hexdigest()),
             crc32=crc,
             contents=contents,
-            stamp=Stamp.of(os.fstat(output)),
+            stamp=FileStamp.of(os.fstat(output)),
             midstate=hasher.midstate(),
             reused=front.length if front else 0,
         )
+
+    def _content(self, index: int, pipeline: Pipeline) -> ContentInfo:
+        """What was written of a member, and checked."""
+        source, digest, crc = self.sources[index], pipeline.digests[index], pipeline.crcs[index]
+        content = ContentInfo(source.path, source.size, source.executable, digest, crc)
+        source.check(content)
+        return content
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -8,10 +8,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sagepack.archive.checksum import crc32
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError, UserError
 from sagepack.fetch.partial import PIECE, Partial
-from sagepack.fetch.trust import settle
+from sagepack.filestamp import settle
 from sagepack.remote.hub_http import Stopped
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Front:
         partial: the file.
         submit: runs a function in a thread of its own, and cares for what goes wrong there.
         stop: ends the work.
-        done: called once with the digest of the whole file, in such a thread.
+        done: called once with SHA-256 and CRC-32 of the whole file, in such a thread.
     """
 
     def __init__(
@@ -49,10 +50,10 @@ class Front:
         partial: Partial,
         submit: Callable[[Callable[[], None]], object],
         stop: threading.Event,
-        done: Callable[[Digest], None],
+        done: Callable[[Digest, int], None],
     ) -> None:
         self._partial, self._submit, self._stop, self._done = partial, submit, stop, done
-        self._digest = hashlib.sha256()
+        self._digest, self._crc = hashlib.sha256(), 0
         self._position = 0
         self._busy = False
         self._lock = threading.Lock()
@@ -79,9 +80,10 @@ class Front:
                     if not count:
                         raise OSError(0, "another program has shortened the file", str(self._partial.file))
                     self._digest.update(buffer[:count])
+                    self._crc = crc32(buffer[:count], self._crc)
                     self._position += count
         if self._position == self._partial.size:
-            self._done(Digest("sha256", self._digest.hexdigest()))
+            self._done(Digest("sha256", self._digest.hexdigest()), self._crc)
 
     def _more(self) -> bool:
         with self._lock:
@@ -204,7 +206,7 @@ class Flight:
         else:
             self._set_aside(blob, digest)
 
-    def _judge(self, digest: Digest) -> None:
+    def _judge(self, digest: Digest, crc: int) -> None:
         file = self._partial.file
         if digest != self._job.file.digest:
             self._set_aside(file, digest)
@@ -212,7 +214,7 @@ class Flight:
         blob = self._job.cache.blob(self._job.file.blob)
         settle(file)
         file.replace(blob)
-        self._crew.trust.put(blob, digest, blob.stat())
+        self._crew.trust.put(blob, digest, blob.stat(), crc32=crc)
         self._job.finish()
         self.landed.set_result(None)
 

@@ -10,14 +10,15 @@ holds beside an object (an index, checksums) is written by whoever can write the
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
+from msgspec import Struct
 
-from sagepack.decoding import Crc32, DigestText, MalformedError, Sha256Hex, Size, Text, decode_json
-from sagepack.digest import Digest, canonical_json, fingerprint
+from sagepack.decoding import Crc32, DigestText, Sha256Hex, Size, Text
+from sagepack.digest import Digest, fingerprint
+from sagepack.publish.sealed import Crc64Hex
 from sagepack.publish.sums import ContentSums, Plain, Sums
-from sagepack.store import write_atomically
+from sagepack.store import seal, unseal, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,10 +84,10 @@ class VerifiedObjects:
         if self._folder is None:
             return {}
         try:
-            document = decode_json(_path(self._folder, package).read_bytes(), _Document)
-        except (OSError, MalformedError):
+            document = unseal(_path(self._folder, package).read_bytes(), VERSION, _Document)
+        except OSError:
             return {}
-        if document.version != VERSION or document.package != str(package):
+        if document is None or document.package != str(package):
             return {}
         return {known.key: known.value() for known in document.objects}
 
@@ -100,62 +101,41 @@ class VerifiedObjects:
             return
         known = self.of(package)
         merged = {**known, **{key: value.joined(known.get(key)) for key, value in objects.items()}}
-        body = {
-            "version": VERSION,
-            "package": str(package),
-            "objects": [_to_json(key, value) for key, value in sorted(merged.items())],
-        }
-        write_atomically(_path(self._folder, package), canonical_json({**body, "sum": str(fingerprint(body))}))
+        entries = tuple(_Object.of(key, value) for key, value in sorted(merged.items()))
+        write_atomically(_path(self._folder, package), seal(_Document(str(package), entries), VERSION))
 
 
 def _path(folder: Path, package: Location) -> Path:
     return folder / f"{fingerprint(str(package)).short}.json"
 
 
-class _Object(msgspec.Struct, frozen=True):
+class _Object(Struct, forbid_unknown_fields=True):
     key: Text
     etag: Text
     manifest: DigestText | None
     ranges: tuple[tuple[Size, Size], ...]
     # CRC-64/NVME in hex (JSON's integers end at 2^63), CRC-32 and length framed, CRC-32 and length plain.
-    sums: dict[Sha256Hex, tuple[str, Crc32, Size, Crc32, Size]]
+    sums: dict[Sha256Hex, tuple[Crc64Hex, Crc32, Size, Crc32, Size]]
+
+    @classmethod
+    def of(cls, key: str, value: Verified) -> _Object:
+        sums = {
+            digest.value: (f"{s.framed.crc64:016x}", s.framed.crc32, s.framed.length, s.plain.crc32, s.plain.length)
+            for digest, s in value.sums.items()
+        }
+        return cls(key, value.etag, str(value.manifest) if value.manifest else None, value.ranges, sums)
 
     def value(self) -> Verified:
-        return Verified(
-            self.etag,
-            Digest.parse(self.manifest) if self.manifest else None,
-            self.ranges,
-            {
-                Digest("sha256", value): ContentSums(Sums(int(crc64, 16), framed, length), Plain(plain, size))
-                for value, (crc64, framed, length, plain, size) in self.sums.items()
-            },
-        )
+        sums = {
+            Digest("sha256", digest): ContentSums(Sums(int(crc64, 16), framed, length), Plain(plain, size))
+            for digest, (crc64, framed, length, plain, size) in self.sums.items()
+        }
+        return Verified(self.etag, Digest.parse(self.manifest) if self.manifest else None, self.ranges, sums)
 
 
-class _Document(msgspec.Struct, frozen=True):
-    version: int
+class _Document(Struct, forbid_unknown_fields=True):
     package: Text
     objects: tuple[_Object, ...]
-    sum: DigestText
-
-    def __post_init__(self) -> None:
-        body = msgspec.to_builtins(self)
-        del body["sum"]
-        if str(fingerprint(body)) != self.sum:
-            raise ValueError("the file was damaged: its sum does not fit")
-
-
-def _to_json(key: str, value: Verified) -> dict[str, Any]:
-    return {
-        "key": key,
-        "etag": value.etag,
-        "manifest": str(value.manifest) if value.manifest else None,
-        "ranges": [list(one) for one in value.ranges],
-        "sums": {
-            digest.value: [f"{s.framed.crc64:016x}", s.framed.crc32, s.framed.length, s.plain.crc32, s.plain.length]
-            for digest, s in value.sums.items()
-        },
-    }
 
 
 def verified_file(etag: str, content: Digest, sums: Sums) -> Verified:

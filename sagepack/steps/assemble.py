@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from typing import TYPE_CHECKING
 
+from sagepack import disk
 from sagepack.digest import hash_file
 from sagepack.errors import UserError
 from sagepack.plan import Fact
@@ -22,7 +24,7 @@ VERSION = 1
 
 def fact(build: Build) -> Fact:
     """The stage holds the code as it is now: read, not remembered, since archive and bucket take it from there."""
-    trouble = tuple(f"{build.shown(path)} is missing or was changed" for path in _strange(build))
+    trouble = tuple(f"{build.shown(path)} is missing or was changed" for path in _changed(build))
     return Fact(VERSION, dict(build.assembly.inputs), build.records.load("assemble"), trouble[:3])
 
 
@@ -50,12 +52,12 @@ def staged(build: Build) -> dict[str, Path]:
     Raises:
         UserError: something else than this program changed one since it was staged.
     """
-    for path in _strange(build):
+    for path in _changed(build):
         raise UserError("the staged file is missing or was changed", where=build.shown(path), fix="run it again")
     return {part.member.path: build.work.stage / part.member.path for part in build.assembly.parts}
 
 
-def _strange(build: Build) -> Iterator[Path]:
+def _changed(build: Build) -> Iterator[Path]:
     for part in build.assembly.parts:
         path = build.work.stage / part.member.path
         try:
@@ -65,11 +67,15 @@ def _strange(build: Build) -> Iterator[Path]:
             yield path
 
 
-def _stage(part: Part, target: Path, where: str) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if part.file is None:
-        target.write_bytes(part.text or b"")
-    else:
-        shutil.copyfile(part.file, target)
+def _stage(part: Part, target: Path, folder: str) -> None:
+    where = f"{folder}: {part.member.path}"
+    try:
+        source = part.file.open("rb") if part.file else io.BytesIO(part.text or b"")
+    except OSError as error:
+        raise UserError(f"cannot read it: {error.strerror}", where=where) from error
+    with source, disk.writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as output:
+            shutil.copyfileobj(source, output)
     if hash_file(target) != part.member.digest:
-        raise UserError("the file changed during the build", where=f"{where}: {part.member.path}", fix="run it again")
+        raise UserError("the file changed during the build", where=where, fix="run it again")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sagepack.digest import Digest
 from sagepack.errors import UserError
-from sagepack.lock import asked_of
+from sagepack.lock import Lock
 from sagepack.plan import Fact
 from sagepack.store import Record, differences, write_atomically
 
@@ -22,7 +22,7 @@ def fact(build: Build) -> Fact:
     lock = build.lock
     if lock is None:
         trouble: tuple[str, ...] = (f"{build.shown(build.work.lock)} is missing",)
-    elif lock.asked == asked_of(build.spec):
+    elif lock.answers(build.spec):
         trouble = ()
     else:
         record = build.records.load("lock")
@@ -37,7 +37,7 @@ def run(build: Build) -> None:
 
     Raises:
         UserError: `--locked` forbids it, the repository is gated or missing, a pattern matches nothing, the image is
-            unknown.
+            unknown, or the answers make no lock; the lock on disk is as it was.
     """
     if build.locked:
         raise UserError(
@@ -47,10 +47,15 @@ def run(build: Build) -> None:
         )
     from sagepack.resolve import resolve
 
-    lock = resolve(build)
-    write_atomically(build.work.lock, lock.text().encode())
+    text = resolve(build).text().encode()
+    try:
+        Lock.parse(text, build.shown(build.work.lock))
+    except UserError as error:
+        error.fix = "the Hub or the registry answered so; the lock on disk is as it was"
+        raise
+    write_atomically(build.work.lock, text)
     build.forget()
-    build.records.save(Record("lock", VERSION, _inputs(build), {"lock": str(Digest.sha256(lock.text().encode()))}))
+    build.records.save(Record("lock", VERSION, _inputs(build), {"lock": str(Digest.sha256(text))}))
 
 
 def _inputs(build: Build) -> dict[str, object]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sagepack.archive.source import Written
 from sagepack.errors import IntegrityError
+from sagepack.filestamp import boot
 from sagepack.plan import Fact
 from sagepack.steps.assemble import staged
 from sagepack.store import Record, holds, write_atomically
@@ -13,65 +15,84 @@ from sagepack.units import amount
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sagepack.archive.source import Source, Written
+    from sagepack.archive.source import Source
     from sagepack.build import Build
     from sagepack.manifest import Member
 
-VERSION = 2
+VERSION = 3
 
 
 def fact(build: Build) -> Fact:
-    """The archive is a pure function of the manifest and the format version."""
+    """The archive is a pure function of the manifest and the format version, and lies there unchanged."""
     if build.answered is None:
         return Fact(VERSION)
     record = build.records.load("tar")
-    trouble = _trouble(build, record.output) if record else ()
+    trouble = _trouble(build, Written.from_json(record.output)) if record else ()
     return Fact(VERSION, _inputs(build), record, trouble)
 
 
 def run(build: Build) -> None:
     """Write the archive beside its place and rename it, then the files that speak of it.
 
+    An archive that was touched, or written before the machine was restarted, is read: often its bytes are the same.
+
     Raises:
         UserError: no space left, or a source changed while it was read.
-        IntegrityError: a source is not what the manifest says.
+        IntegrityError: a source is not what the manifest says; the old archive is in its place.
     """
     from sagepack.archive import writer
-    from sagepack.archive.source import Previous, Written
+    from sagepack.archive.source import Previous
 
-    files = sources(build)
+    archive, inputs = build.work.archive, _inputs(build)
     record = build.records.begin("tar")
-    before = Written.from_json(record.output["written"]) if record and "written" in record.output else None
-    previous = Previous(build.work.archive, before) if before else None
-    written = writer.write(files, build.work.archive, progress=build.progress, previous=previous)
-    _check(build, written)
-    if written.reused:
-        build.progress.note(f"tar: {amount(written.reused)} of {amount(written.size)} taken over from the last archive")
+    before = Written.from_json(record.output) if record else None
+    same = record is not None and before is not None and (record.version, record.inputs) == (VERSION, inputs)
+    written = writer.confirm(archive, before, build.progress) if before and same else None
+    if written is None:
+        previous = Previous(archive, before) if before else None
+        try:
+            written = writer.write(sources(build), archive, progress=build.progress, previous=previous)
+        except IntegrityError:
+            doubt_files(build)
+            raise
+        if written.reused:
+            reused, size = amount(written.reused), amount(written.size)
+            build.progress.note(f"tar: {reused} of {size} taken over from the last archive")
     write_atomically(build.work.archive_sha256, sum_line(build, written.sha256.value).encode())
     write_atomically(build.work.dist_manifest, build.manifest.text().encode())
-    output = {"size": written.size, "sha256": written.sha256.value, "written": written.to_json()}
-    build.records.save(Record("tar", VERSION, _inputs(build), output))
+    build.records.save(Record("tar", VERSION, inputs, written.to_json()))
 
 
 def sources(build: Build) -> list[Source]:
-    """The files of the package, with the digests that are vouched for.
+    """The files of the package, each with the digest that it must have.
 
-    Staged code is hashed here. A model file whose digest is no longer trusted (touched since it was hashed) is hashed
-    again while it is written.
+    A model file that is as it was when it was hashed brings the CRC-32 of then; everything else is hashed while it is
+    written: staged code, and a model file that was touched.
     """
     from sagepack.archive.source import Source
 
     files = files_of(build)
+    known = {member: build.trust.known(files[member.path]) for member in build.manifest.members}
     return [
         Source(
             member.path,
             member.size,
             member.executable,
             files[member.path],
-            member.digest if is_known(build, member, files[member.path]) else None,
+            member.digest,
+            content.crc32 if content and content.digest == member.digest else None,
         )
-        for member in build.manifest.members
+        for member, content in known.items()
     ]
+
+
+def doubt_files(build: Build) -> None:
+    """Forget the digests of all model files in the cache: one of them turned out to be wrong, and more may be.
+
+    The next build reads them again, and fetches those anew that are not what the lock says.
+    """
+    lock = build.require_lock()
+    build.trust.forget(build.cache.snapshot(lock.commit, file.path) for file in lock.files)
 
 
 def files_of(build: Build) -> dict[str, Path]:
@@ -94,31 +115,25 @@ def sum_line(build: Build, sha256: str) -> str:
     return f"{sha256}  {build.work.archive.name}\n"
 
 
-def _check(build: Build, written: Written) -> None:
-    for member, content in zip(build.manifest.members, written.contents, strict=True):
-        if member.digest != content.digest:
-            build.work.archive.unlink()
-            raise IntegrityError(
-                f"the file has {content.digest}, the manifest says {member.digest}",
-                where=str(build.cache.snapshot(build.require_lock().commit, member.path)),
-                fix="run it again: the file is fetched anew",
-            )
-
-
 def _inputs(build: Build) -> dict[str, Any]:
     members = {m.path: f"{m.digest}{'+x' if m.executable else ''}" for m in build.manifest.members}
     return {"format": build.require_lock().archive_format, **members}
 
 
-def _trouble(build: Build, output: dict[str, Any]) -> tuple[str, ...]:
+def _trouble(build: Build, written: Written | None) -> tuple[str, ...]:
+    archive = build.shown(build.work.archive)
     try:
-        size = build.work.archive.stat().st_size
+        status = build.work.archive.stat(follow_symlinks=False)
     except OSError:
-        return (f"{build.shown(build.work.archive)} is missing",)
-    if size != output.get("size"):
-        return (f"{build.shown(build.work.archive)} has {size} bytes, not {output.get('size')}",)
+        return (f"{archive} is missing",)
+    if written is None:
+        return (f"nothing is known of {archive}",)
+    if not written.stamp.fits(status):
+        restarted = written.stamp.boot != boot()
+        how = f"the machine was restarted since {archive} was written" if restarted else f"{archive} was changed"
+        return (how,)
     beside = {
-        build.work.archive_sha256: sum_line(build, str(output.get("sha256"))),
+        build.work.archive_sha256: sum_line(build, written.sha256.value),
         build.work.dist_manifest: build.manifest.text(),
     }
     return tuple(

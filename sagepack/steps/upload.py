@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sagepack.errors import IntegrityError
 from sagepack.plan import Fact
 from sagepack.publish.observe import check_bucket
 from sagepack.publish.provenance import statement
 from sagepack.publish.publisher import already_sent, publish
 from sagepack.publish.sources import HubFiles, LocalFiles, Source
-from sagepack.steps.tar import files_of, is_known
+from sagepack.steps.tar import doubt_files, files_of, is_known
 from sagepack.units import amount
 
 if TYPE_CHECKING:
@@ -54,15 +55,19 @@ def run(build: Build) -> None:
         RemoteError: S3 or the Hub failed after retries.
         IntegrityError: S3's bytes are not the archive's, or a content is not what the manifest says.
     """
-    published = publish(
-        build.services.store,
-        build.services.upload_plan,
-        sources(build),
-        build.work.build / _JOURNALS,
-        provenance=statement(build.spec, build.require_lock(), build.manifest),
-        progress=build.progress,
-        verified=build.services.verified,
-    )
+    try:
+        published = publish(
+            build.services.store,
+            build.services.upload_plan,
+            sources(build),
+            build.work.build / _JOURNALS,
+            provenance=statement(build.spec, build.require_lock(), build.manifest),
+            progress=build.progress,
+            verified=build.services.verified,
+        )
+    except IntegrityError:
+        doubt_files(build)
+        raise
     sent, copied = amount(published.sent_bytes), amount(published.copied_bytes)
     build.progress.note(f"upload: {published.uri}: {sent} sent, {copied} copied within S3")
 

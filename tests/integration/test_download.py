@@ -132,7 +132,7 @@ def test_every_file_arrives_as_it_is(scene: Scene) -> None:
 def test_a_second_download_asks_nobody_and_reads_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     first = scene.get()
     scene.sandbox.faults.clear()
-    monkeypatch.setattr("sagepack.fetch.trust.hash_file", lambda _path: pytest.fail("a file was read"))
+    monkeypatch.setattr("sagepack.fetch.trust._read_whole", lambda _path: pytest.fail("a file was read"))
     assert scene.get() == first
     assert scene.sandbox.faults.log == []
 

@@ -1,28 +1,33 @@
-"""Taking over the front of the last archive: the same bytes as a full build, and the old archive is never lost."""
+"""Taking over the front of the last archive: the same bytes as a full build, and nothing incomplete under its name."""
 
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagepack.archive import journal, reuse, sha, source
+from sagepack import filestamp
+from sagepack.archive import inplace, reuse, sha
 from sagepack.archive.reader import verify
-from sagepack.archive.writer import recover
+from sagepack.archive.writer import confirm
 from sagepack.errors import UserError
 from tests import archives
 from tests.archives import BASE, EDITED, Bench
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.skipif(not source.boot(), reason="this system does not name its boots: nothing is reused")
+pytestmark = pytest.mark.skipif(not filestamp.boot(), reason="this system does not name its boots: nothing is reused")
 
 
 @pytest.fixture
@@ -32,8 +37,9 @@ def bench(tmp_path: Path) -> Bench:
 
 @pytest.fixture
 def in_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a file system without reflinks."""
-    monkeypatch.setattr(reuse, "can_clone", lambda *_: False)
+    """As on a file system without reflinks, and for archives as small as those of the tests."""
+    monkeypatch.setattr(reuse, "clone", lambda *_: 0)
+    monkeypatch.setattr(inplace, "FRONT", 0)
 
 
 @pytest.mark.usefixtures("in_place")
@@ -45,6 +51,62 @@ def test_a_code_edit_writes_only_the_end_and_gives_the_bytes_of_a_full_build(ben
     assert after.reused == code
     assert bench.target.stat().st_ino == inode
     bench.check(EDITED, after)
+    again = bench.edit(BASE, after)
+    assert bench.target.stat().st_ino == inode
+    bench.check(BASE, again)
+
+
+@pytest.mark.parametrize(("front", "end"), [(1 << 40, 1 << 40), (0, 0)])
+def test_where_it_is_not_worth_it_a_new_file_takes_the_name(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, front: int, end: int
+) -> None:
+    monkeypatch.setattr(inplace, "FRONT", front)
+    monkeypatch.setattr(inplace, "END", end)
+    before = bench.build(BASE)
+    inode = bench.target.stat().st_ino
+    after = bench.edit(EDITED, before)
+    assert after.reused
+    assert bench.target.stat().st_ino != inode
+    bench.check(EDITED, after)
+
+
+@pytest.mark.usefixtures("in_place")
+@pytest.mark.parametrize("mapped", [False, True])
+def test_who_has_the_archive_open_keeps_the_old_one(bench: Bench, mapped: bool) -> None:
+    before = bench.build(BASE)
+    whole = bench.target.read_bytes()
+    with bench.target.open("rb") as reader:
+        if mapped:
+            view = mmap.mmap(reader.fileno(), 0, prot=mmap.PROT_READ)
+            reader.close()
+        after = bench.edit(EDITED, before)
+        assert (view[:] if mapped else reader.read()) == whole
+    assert after.reused
+    bench.check(EDITED, after)
+
+
+@pytest.mark.usefixtures("in_place")
+def test_a_script_that_copies_finds_a_whole_archive_or_none(bench: Bench) -> None:
+    written = bench.build(BASE)
+    stop, copies = threading.Event(), set[bytes]()
+
+    def copy() -> None:
+        while not stop.is_set():
+            with suppress(FileNotFoundError):
+                copies.add(bench.target.read_bytes())
+
+    thread = threading.Thread(target=copy)
+    thread.start()
+    try:
+        for turn in range(30):
+            written = bench.edit(BASE if turn % 2 else EDITED, written)
+    finally:
+        stop.set()
+        thread.join(timeout=60)
+    assert 1 <= len(copies) <= 2
+    for data in copies:
+        bench.target.write_bytes(data)
+        verify(bench.target, archives.manifest(EDITED if len(data) == archives.layout(EDITED).size else BASE))
 
 
 def test_edit_after_edit_goes_on_from_the_last(bench: Bench) -> None:
@@ -120,7 +182,7 @@ def test_a_shared_front_is_completed_to_the_byte(bench: Bench, monkeypatch: pyte
 
     before = bench.build(BASE)
     inode = bench.target.stat().st_ino
-    monkeypatch.setattr(reuse, "can_clone", lambda *_: True)
+    monkeypatch.setattr(inplace, "FRONT", 0)
     monkeypatch.setattr(reuse, "clone", clone)
     after = bench.edit(EDITED, before)
     assert after.reused
@@ -140,13 +202,21 @@ def tamper_content(target: Path) -> None:
     os.utime(target, (5, 5))
 
 
+def tamper_and_put_the_time_back(target: Path) -> None:
+    status = target.stat()
+    with target.open("r+b") as stream:
+        stream.seek(1000)
+        stream.write(b"x")
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
 def swap(target: Path) -> None:
     other = target.with_name("other")
     shutil.copy2(target, other)
     other.replace(target)
 
 
-@pytest.mark.parametrize("change", [tamper_size, tamper_content, swap, Path.unlink])
+@pytest.mark.parametrize("change", [tamper_size, tamper_content, tamper_and_put_the_time_back, swap, Path.unlink])
 def test_an_archive_that_is_not_as_it_was_left_is_not_reused(bench: Bench, change: object) -> None:
     before = bench.build(BASE)
     change(bench.target)  # type: ignore[operator]
@@ -157,44 +227,81 @@ def test_an_archive_that_is_not_as_it_was_left_is_not_reused(bench: Bench, chang
 
 def test_an_archive_from_before_a_reboot_is_not_reused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     before = bench.build(BASE)
-    monkeypatch.setattr(source, "boot", lambda: "another")
+    monkeypatch.setattr(filestamp, "boot", lambda: "another")
     assert bench.edit(EDITED, before).reused == 0
 
 
+def test_an_archive_that_was_only_touched_is_known_again_by_its_bytes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = bench.build(BASE)
+    os.utime(bench.target, (5, 5))
+    touched = confirm(bench.target, before)
+    assert touched is not None
+    bench.check(BASE, touched)
+    monkeypatch.setattr(filestamp, "boot", lambda: "another")
+    restarted = confirm(bench.target, touched)
+    assert restarted is not None
+    assert restarted.stamp.boot == "another"
+    tamper_content(bench.target)
+    assert confirm(bench.target, restarted) is None
+    bench.target.unlink()
+    assert confirm(bench.target, restarted) is None
+
+
+@pytest.mark.usefixtures("in_place")
 def test_an_archive_that_another_name_shares_is_not_edited_in_place(bench: Bench, tmp_path: Path) -> None:
     before = bench.build(BASE)
     kept = tmp_path / "kept"
     os.link(bench.target, kept)
-    assert bench.edit(EDITED, before).reused
+    bench.edit(EDITED, before)
     verify(kept, archives.manifest(BASE))
     verify(bench.target, archives.manifest(EDITED))
 
 
+@pytest.mark.usefixtures("in_place")
 def test_a_full_disk_during_an_edit_leaves_the_old_archive(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     before = bench.build(BASE)
     for call in ("pwrite", "posix_fallocate"):
         with monkeypatch.context() as patch:
 
             def full(*_: object) -> int:
-                raise OSError(errno.ENOSPC, "No space left on device")
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
             patch.setattr(os, call, full)
-            with pytest.raises(UserError, match="disk is full"):
+            with pytest.raises(UserError, match="No space left"):
                 bench.edit(EDITED, before)
         verify(bench.target, archives.manifest(BASE))
         assert archives.leftovers(bench.target.parent) == ["model.tar.gz"]
 
 
+@pytest.mark.usefixtures("in_place")
+def test_a_fault_of_the_disk_during_an_edit_leaves_no_torn_archive(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = bench.build(BASE)
+
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(inplace, "_copy", broken)
+        with pytest.raises(UserError, match="Input/output error"):
+            bench.edit(EDITED, before)
+    assert archives.leftovers(bench.target.parent) == []
+    bench.check(EDITED, bench.edit(EDITED, before))
+
+
 CRASHES = """
 import os, shutil, signal, sys
 from pathlib import Path
-from sagepack.archive import reader, reuse
-from sagepack.archive.writer import recover, write
+from sagepack.archive import inplace, reader, reuse
 from sagepack.errors import IntegrityError
 from tests import archives
 from tests.archives import BASE, EDITED, Bench
 
-reuse.can_clone = lambda *_: False
+reuse.clone = lambda *_: 0
+inplace.FRONT = 0
 bench = Bench(Path(sys.argv[1]))
 events = {"open", "os.rename", "os.remove", "os.truncate"}
 inside = str(bench.target.parent)
@@ -210,16 +317,18 @@ def die_at(instant):
         if event in events and inside in str(arguments[0]):
             tick()
     sys.addaudithook(hook)
-    for name in ("pwrite", "posix_fallocate"):
+    for name in ("pwrite", "posix_fallocate", "ftruncate", "utime"):
         real = getattr(os, name)
-        def dying(*arguments, real=real):
+        def dying(*arguments, real=real, **keywords):
             tick()
-            result = real(*arguments)
+            result = real(*arguments, **keywords)
             tick()
             return result
         setattr(os, name, dying)
 
 def state():
+    if not bench.target.exists():
+        return "none"
     for name, files in (("old", BASE), ("new", EDITED)):
         try:
             reader.verify(bench.target, archives.manifest(files))
@@ -237,13 +346,10 @@ for instant in range(200):
         bench.edit(EDITED, before)
         os._exit(0)
     _, status = os.waitpid(child, 0)
-    named = state() if bench.target.exists() else "moved"
-    recover(bench.target)
     found = state()
-    left = set(os.listdir(inside)) - {"model.tar.gz", ".model.tar.gz.journal.partial", ".model.tar.gz.partial"}
-    again = bench.edit(EDITED, before)
+    bench.edit(EDITED, before)
     assert state() == "new" and os.listdir(inside) == ["model.tar.gz"], os.listdir(inside)
-    print(instant, named, found, sorted(left), flush=True)
+    print(instant, found, flush=True)
     if status == 0:
         break
 else:
@@ -251,7 +357,9 @@ else:
 """
 
 
-def test_a_kill_at_any_instant_of_an_edit_leaves_the_old_or_the_new_archive(tmp_path: Path) -> None:
+def test_a_kill_at_any_instant_of_an_edit_leaves_a_whole_archive_or_none_and_the_next_build_mends_it(
+    tmp_path: Path,
+) -> None:
     """The process is killed before and after each call that touches the folder, one after the other."""
     run = subprocess.run(
         [sys.executable, "-c", CRASHES, str(tmp_path / "bench")],
@@ -262,59 +370,32 @@ def test_a_kill_at_any_instant_of_an_edit_leaves_the_old_or_the_new_archive(tmp_
         timeout=120,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    lines = [line.split(maxsplit=3) for line in run.stdout.splitlines()]
-    assert {line[1] for line in lines} == {"old", "moved", "new"}, "every state of the journal was met"
-    assert {line[2] for line in lines} == {"old", "new"}
-    assert {line[3] for line in lines} == {"[]"}
+    assert {line.split()[1] for line in run.stdout.splitlines()} == {"old", "none", "new"}, "every state was met"
 
 
 @pytest.mark.usefixtures("in_place")
-@pytest.mark.parametrize("call", range(3))
-def test_an_interrupt_during_an_edit_leaves_the_new_archive_in_its_place(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, call: int
+@pytest.mark.parametrize("step", ["_grow", "_copy", "settle"])
+def test_an_interrupt_waits_until_the_archive_has_its_name_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    before = bench.build(BASE)
-    calls = iter(range(100))
+    before, real = bench.build(BASE), getattr(inplace, step)
 
-    def interrupted(path: Path, target: Path) -> Path:
-        if next(calls) == call:
-            raise KeyboardInterrupt
-        os.rename(path, target)  # noqa: PTH104 - this is Path.rename
-        return target
+    def interrupted(*arguments: object) -> object:
+        os.kill(os.getpid(), signal.SIGINT)
+        return real(*arguments)
 
-    monkeypatch.setattr(Path, "rename", interrupted)
-    if call < 2:  # the old archive loses its name, the new one gets it
-        with pytest.raises(KeyboardInterrupt):
-            bench.edit(EDITED, before)
-    else:
+    monkeypatch.setattr(inplace, step, interrupted)
+    with pytest.raises(KeyboardInterrupt):
         bench.edit(EDITED, before)
-    verify(bench.target, archives.manifest(BASE if call == 0 else EDITED))
+    verify(bench.target, archives.manifest(EDITED))
     assert archives.leftovers(bench.target.parent) == ["model.tar.gz"]
 
 
-def test_an_edit_that_a_reboot_cut_off_is_not_believed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench.build(BASE)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(journal, "_apply", lambda *_: None)
-        journal.replace_end(bench.target, 100, 200, lambda output: os.pwrite(output, bytes(100), 0))
-    assert not bench.target.exists()
-    monkeypatch.setattr(journal, "boot", lambda: "another")
-    assert recover(bench.target)
-    assert archives.leftovers(bench.target.parent) == []
-
-
-def test_a_journal_for_another_file_is_dropped(bench: Bench) -> None:
-    bench.build(BASE)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(journal, "_apply", lambda *_: None)
-        journal.replace_end(bench.target, 100, 200, lambda output: os.pwrite(output, bytes(100), 0))
-    bench.target.write_bytes(b"somebody put another one here")
-    assert recover(bench.target)
-    assert bench.target.read_bytes() == b"somebody put another one here"
-    assert archives.leftovers(bench.target.parent) == ["model.tar.gz"]
-
-
-def test_there_is_nothing_to_recover_where_nothing_happened(bench: Bench, tmp_path: Path) -> None:
-    assert not recover(tmp_path / "no such folder" / "a")
-    bench.build(BASE)
-    assert not recover(bench.target)
+@pytest.mark.usefixtures("in_place")
+def test_nothing_that_a_killed_edit_left_is_believed(bench: Bench) -> None:
+    before = bench.build(BASE)
+    bench.target.rename(bench.target.with_name(".model.tar.gz.editing"))
+    bench.target.with_name(".model.tar.gz.partial").write_bytes(b"the end of another")
+    after = bench.edit(EDITED, before)
+    assert after.reused == 0
+    bench.check(EDITED, after)

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+import zlib
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from sagepack.archive.reader import verify
 from sagepack.archive.source import Source, Written
 from sagepack.archive.writer import write
 from sagepack.digest import Digest
-from sagepack.errors import UserError
+from sagepack.errors import IntegrityError, UserError
 from sagepack.progress import Silent
 from tests import archives
 from tests.archives import LARGE
@@ -117,9 +118,24 @@ def test_threads_chunks_and_trust_change_nothing(threads: int, blocks: int, ring
     assert archives.manifest_of(written) == archives.manifest(LARGE)
 
 
-def test_a_trusted_digest_is_taken_as_it_is(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("crc", [None, zlib.crc32(b"pass\n") ^ 1])
+@pytest.mark.parametrize("path", ["code/x.py", "a", "unet/weights"])
+def test_a_source_that_is_not_what_it_must_be_is_named_and_the_old_archive_stays(
+    folder: Path, tmp_path: Path, path: str, crc: int | None
+) -> None:
+    target, file = old_archive(tmp_path), folder / "large" / path
+    digest = Digest.sha256(b"something else" if crc is None else LARGE[path])
+    crc = zlib.crc32(LARGE[path]) ^ 1 if crc is not None else None
+    with pytest.raises(IntegrityError) as caught:
+        write([Source(path, len(LARGE[path]), False, file, digest, crc)], target)
+    assert caught.value.where == str(file)
+    assert_untouched(target)
+
+
+def test_a_remembered_source_is_not_hashed_again(folder: Path, tmp_path: Path) -> None:
+    content = LARGE["code/x.py"]
     claim = Digest.sha256(b"something else")
-    source = Source("a", len(LARGE["code/x.py"]), False, folder / "large" / "code/x.py", claim)
+    source = Source("a", len(content), False, folder / "large" / "code/x.py", claim, zlib.crc32(content))
     assert write([source], tmp_path / "a").contents[0].digest == claim
 
 
@@ -138,9 +154,28 @@ def test_what_was_written_survives_json(folder: Path, tmp_path: Path) -> None:
     written = write(archives.sources(folder / "small", FILES), tmp_path / "a")
     document = json.loads(json.dumps(written.to_json()))
     assert Written.from_json(document) == written
-    empty: dict[str, object] = {}
-    for broken in (empty, document | {"contents": [[1]]}, document | {"sha256": "x"}, document | {"stamp": None}):
-        assert Written.from_json(broken) is None
+    state = {"offset": 64, "state": "0" * 64}
+    for broken in (
+        {"contents": [[1]]},
+        {"contents": None},
+        {"contents": [["a", -1, False, "0" * 64, 0]]},
+        {"contents": [["a", 1, False, "0" * 64, 1 << 32]]},
+        {"contents": [["a", 1, 0, "0" * 64, 0]]},
+        {"sha256": "x"},
+        {"sha256": 5},
+        {"crc32": -1},
+        {"size": 1.5},
+        {"stamp": None},
+        {"stamp": [1, 2, 3]},
+        {"midstate": state | {"state": "no hex"}},
+        {"midstate": state | {"offset": 65}},
+        {"midstate": state | {"offset": -64}},
+        {"midstate": state | {"state": "0" * 63}},
+        {"more": 1},
+    ):
+        assert Written.from_json(document | broken) is None, broken
+    assert Written.from_json({}) is None
+    assert Written.from_json(document | {"midstate": state}) is not None
 
 
 def old_archive(tmp_path: Path) -> Path:
@@ -166,8 +201,10 @@ def test_a_full_disk_is_told_and_leaves_the_old_archive(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, call, full)
-    with pytest.raises(UserError, match=r"disk is full.*\n.*needs 0\.01 GB"):
+    with pytest.raises(UserError, match=rf"{os.strerror(number)}\n  make room") as caught:
         write(archives.sources(folder / "large", LARGE), target)
+    assert caught.value.where == str(target)
+    assert number != errno.ENOSPC or "4.8 MiB are needed" in str(caught.value)
     assert_untouched(target)
 
 
@@ -177,7 +214,7 @@ def test_a_full_file_system_of_its_own_is_told(folder: Path, tmp_path: Path) -> 
 import resource, signal
 from pathlib import Path
 from sagepack.archive.writer import write
-from sagepack.errors import UserError
+from sagepack.errors import IntegrityError, UserError
 from tests import archives
 from tests.archives import LARGE
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -191,13 +228,13 @@ except UserError as error:
     run = subprocess.run(
         [sys.executable, "-c", script], cwd=root, check=True, capture_output=True, text=True, timeout=120
     )
-    assert "the disk is full" in run.stdout
+    assert "out/a: File too large" in run.stdout
     assert archives.leftovers(tmp_path / "out") == []
 
 
 def test_a_folder_that_cannot_be_written_is_told(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot write"):
+    with pytest.raises(UserError, match="a file stands where a folder belongs"):
         write(archives.sources(folder / "large", LARGE), tmp_path / "file" / "a")
 
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import hashlib
 import random
 import threading
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -10,14 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sagepack.digest import Digest
 from sagepack.fetch import partial as module
 from sagepack.fetch.flight import Front
 from sagepack.fetch.partial import Partial, Run
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from sagepack.digest import Digest
 
 CONTENT = random.Random(7).randbytes(1000)
 
@@ -131,11 +130,11 @@ def test_the_digest_is_that_of_the_file_in_whatever_order_it_came(
     tmp_path_factory: pytest.TempPathFactory, order: list[int], threads: int
 ) -> None:
     partial, _ = resumed(tmp_path_factory.mktemp("front") / "p")
-    found: list[Digest] = []
+    found: list[tuple[Digest, int]] = []
     done = threading.Event()
 
-    def tell(digest: Digest) -> None:
-        found.append(digest)
+    def tell(digest: Digest, crc: int) -> None:
+        found.append((digest, crc))
         done.set()
 
     with ThreadPoolExecutor(threads) as hashers, ThreadPoolExecutor(threads) as writers:
@@ -148,4 +147,4 @@ def test_the_digest_is_that_of_the_file_in_whatever_order_it_came(
 
         list(writers.map(write, order))
         assert done.wait(10)
-    assert [digest.value for digest in found] == [hashlib.sha256(CONTENT).hexdigest()]
+    assert found == [(Digest.sha256(CONTENT), zlib.crc32(CONTENT))]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -44,15 +46,50 @@ def test_code_comes_last_and_the_rest_by_the_bytes_of_the_path() -> None:
 
 def test_a_manifest_reads_back_from_its_document() -> None:
     manifest = Manifest.of([member("a", b"1"), member("code/run.sh", b"2", executable=True)])
-    assert Manifest.from_json(manifest.to_json()) == manifest
+    assert Manifest.parse(manifest.text().encode()) == manifest
+
+
+GOOD = {"path": "a", "size": 0, "sha256": ZERO.value, "executable": False}
 
 
 @pytest.mark.parametrize(
-    "document", [[], "a", {}, {"version": 2}, {"version": 1}, {"version": 1, "members": [{"path": "a"}]}]
+    ("document", "place"),
+    [
+        ([], "object"),
+        ("a", "object"),
+        ({}, "version"),
+        ({"version": 2, "members": []}, "version"),
+        ({"version": 1}, "members"),
+        ({"version": 1, "members": [{"path": "a"}]}, "members[0]"),
+        ({"version": 1, "members": [GOOD, GOOD | {"size": -1}]}, "members[1].size"),
+        ({"version": 1, "members": [GOOD | {"size": 2**63}]}, "members[0].size"),
+        ({"version": 1, "members": [GOOD | {"size": "1"}]}, "members[0].size"),
+        ({"version": 1, "members": [GOOD | {"size": 1.0}]}, "members[0].size"),
+        ({"version": 1, "members": [GOOD | {"sha256": "0"}]}, "members[0].sha256"),
+        ({"version": 1, "members": [GOOD | {"path": 5}]}, "members[0].path"),
+        ({"version": 1, "members": [GOOD | {"executable": 1}]}, "members[0].executable"),
+        ({"version": 1, "members": [GOOD | {"more": 1}]}, "more"),
+    ],
 )
-def test_what_is_no_manifest_is_refused(document: Any) -> None:
-    with pytest.raises(UserError, match="manifest"):
-        Manifest.from_json(document)
+def test_what_is_no_manifest_is_refused_with_the_place(document: Any, place: str) -> None:
+    with pytest.raises(UserError, match="this is not a manifest: ") as caught:
+        Manifest.parse(json.dumps(document).encode())
+    assert place in caught.value.message
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[" * 50_000, b'{"version": 1, "members": [NaN]}'])
+def test_what_is_no_json_is_no_manifest(data: bytes) -> None:
+    with pytest.raises(UserError, match="this is not a manifest: "):
+        Manifest.parse(data)
+
+
+def test_no_flipped_bit_of_a_manifest_crashes_its_reader() -> None:
+    whole = Manifest.of([member("a", b"1"), member("code/run.sh", b"2", executable=True)]).text().encode()
+    for bit in range(8 * len(whole)):
+        data = bytearray(whole)
+        data[bit // 8] ^= 1 << bit % 8
+        with suppress(UserError):
+            Manifest.parse(bytes(data))
 
 
 @pytest.mark.parametrize(
@@ -69,12 +106,34 @@ def test_what_is_no_manifest_is_refused(document: Any) -> None:
         (["a\nb"], "control character"),
         (["a\x00"], "control character"),
         (["a\udcff"], "not Unicode"),
+        (["a\u202egpj.exe"], "RIGHT-TO-LEFT OVERRIDE"),
+        (["zero\u200bwidth"], "ZERO WIDTH SPACE"),
+        (["soft\u00adhyphen"], "SOFT HYPHEN"),
+        (["\ufeffbom"], "ZERO WIDTH NO-BREAK SPACE"),
+        (["a\u2028b"], "LINE SEPARATOR"),
+        (["\U000e0001"], "LANGUAGE TAG"),
+        (["/".join("a" * 257)], "more than 255 folders"),
         (["a", "a"], "stands twice"),
         (["Config.json", "config.json"], "only by case"),
         (["caf\u00e9", "cafe\u0301"], "only by case or form"),
         (["unet", "unet/config.json"], "both a file and a folder"),
+        (["Unet/vae/config.json", "unet"], "both a file and a folder"),
     ],
 )
 def test_paths_that_an_archive_cannot_hold_are_refused(paths: list[str], text: str) -> None:
     with pytest.raises(UserError, match=text):
         check_paths(paths)
+
+
+def test_names_that_people_use_are_accepted() -> None:
+    check_paths(
+        [
+            "modèle/Größe.json",
+            "模型/重み",
+            "with space",
+            "näive\u0301.txt",
+            "a-b_c+d (1).bin",
+            "🤗.md",
+            "/".join("a" * 256),
+        ]
+    )

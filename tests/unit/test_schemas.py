@@ -170,7 +170,7 @@ def test_a_written_lock_matches_its_schema() -> None:
         left_out=(3, 4),
         image="repo:tag",
         image_digest=sha,
-        image_registry="host",
+        image_registry="763104351884.dkr.ecr.us-east-1.amazonaws.com",
         requirements=(LockedRequirement("a==1", (str(sha),)),),
     )
     validator("lock").validate(yaml.safe_load(lock.text()))

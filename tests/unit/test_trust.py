@@ -1,18 +1,23 @@
 from __future__ import annotations
 
-import json
+import mmap
 import os
 import threading
-import time
+import zlib
 from typing import TYPE_CHECKING
 
 import pytest
 
+from sagepack import filestamp
 from sagepack.digest import Digest, hash_file
-from sagepack.fetch.trust import GRANULARITY_NS, Trust, settle
+from sagepack.fetch.trust import VERSION, Trust
+from sagepack.filestamp import GRANULARITY_NS, FileStamp, settle
+from sagepack.store import seal
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.skipif(not filestamp.boot(), reason="this system does not name its boots: nothing is trusted")
 
 
 @pytest.fixture
@@ -85,9 +90,32 @@ def test_a_file_that_changed_while_it_was_hashed_is_not_remembered(tmp_path: Pat
     assert trust.get(file) is None
 
 
+def test_a_file_from_before_a_restart_of_the_machine_is_not_trusted(
+    tmp_path: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = old_file(tmp_path / "a", b"abc")
+    trust.digest(file)
+    trust.save()
+    monkeypatch.setattr(filestamp, "boot", lambda: "another")
+    assert Trust(trust.file).get(file) is None
+    monkeypatch.setattr(filestamp, "boot", lambda: "")
+    later = Trust(trust.file)
+    later.digest(file)
+    assert later.get(file) is None, "a system that does not name its boots gives no evidence"
+
+
 @pytest.mark.parametrize(
     "text",
-    ["", "not json", "[]", '{"version": 99, "files": {}}', '{"version": 1}', '{"version": 1, "files": []}', "\x00"],
+    [
+        "",
+        "not json",
+        "[]",
+        '{"version": 99, "files": {}}',
+        '{"version": 1}',
+        '{"version": 1, "files": []}',
+        "\x00",
+        "[" * 50000,
+    ],
 )
 def test_an_unknown_format_is_empty_and_is_replaced(tmp_path: Path, trust: Trust, text: str) -> None:
     trust.file.write_text(text)
@@ -98,12 +126,91 @@ def test_an_unknown_format_is_empty_and_is_replaced(tmp_path: Path, trust: Trust
     assert Trust(trust.file).get(file) is not None
 
 
-def test_a_damaged_entry_is_a_miss(tmp_path: Path, trust: Trust) -> None:
+def test_no_flipped_bit_of_the_file_makes_a_wrong_digest_known(tmp_path: Path, trust: Trust) -> None:
     file = old_file(tmp_path / "a", b"abc")
-    info = file.stat()
-    for entry in ([], [3], [3, info.st_mtime_ns, info.st_ctime_ns, time.time_ns(), "no digest", "a"]):
-        trust.file.write_text(json.dumps({"version": 1, "files": {f"{info.st_dev}:{info.st_ino}": entry}}))
-        assert Trust(trust.file).get(file) is None
+    trust.digest(file)
+    trust.save()
+    whole = trust.file.read_bytes()
+    for bit in range(8 * len(whole)):
+        data = bytearray(whole)
+        data[bit // 8] ^= 1 << bit % 8
+        trust.file.write_bytes(data)
+        assert Trust(trust.file).get(file) in (None, Digest.sha256(b"abc"))
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        [],
+        [3],
+        {},
+        [[3, 1, 1, 1, 1, "boot"], "no digest", 0, "a"],
+        [[3, 1, 1, 1, 1, "boot"], "0" * 64, -1, "a"],
+        [[3, 1, 1, 1, 1, "boot"], "0" * 64, 0, 5],
+        [[3, 1, 1, 1, 1], "0" * 64, 0, "a"],
+    ],
+)
+def test_an_entry_of_another_shape_is_a_miss_even_under_a_fitting_seal(
+    tmp_path: Path, trust: Trust, entry: object
+) -> None:
+    file = old_file(tmp_path / "a", b"abc")
+    trust.file.write_bytes(seal({"files": [entry]}, VERSION))
+    assert trust.get(file) is None
+    assert trust.digest(file) == Digest.sha256(b"abc")
+    trust.save()
+    assert Trust(trust.file).get(file) == Digest.sha256(b"abc")
+
+
+def test_the_crc_comes_with_the_digest(tmp_path: Path, trust: Trust) -> None:
+    file = old_file(tmp_path / "a", b"abc" * 1_000_000)
+    trust.digest(file)
+    trust.save()
+    assert Trust(trust.file).known(file) == (Digest.sha256(b"abc" * 1_000_000), zlib.crc32(b"abc" * 1_000_000))
+    trust.put(file, hash_file(file), file.stat())
+    assert trust.known(file) == (Digest.sha256(b"abc" * 1_000_000), None)
+
+
+def test_what_was_found_wrong_is_forgotten_by_every_later_process(tmp_path: Path, trust: Trust) -> None:
+    wrong, other, gone = (old_file(tmp_path / name, name.encode()) for name in ("wrong", "other", "gone"))
+    (tmp_path / "link").symlink_to("wrong")
+    trust.digest(wrong)
+    trust.digest(other)
+    trust.save()
+    at_work = Trust(trust.file)
+    assert at_work.get(wrong)
+    gone.unlink()
+    at_work.forget([tmp_path / "link", gone])
+    for later in (at_work, Trust(trust.file)):
+        assert later.get(wrong) is None
+        assert later.get(other) == Digest.sha256(b"other")
+    trust.digest(wrong)  # known without a save, forgotten all the same
+    trust.forget([wrong])
+    assert trust.get(wrong) is None
+
+
+def test_a_change_through_a_mapping_keeps_the_stamp_and_is_found_once_the_file_is_forgotten(
+    tmp_path: Path, trust: Trust
+) -> None:
+    """What no stat shows: the page was made writable before the file was hashed."""
+    file = old_file(tmp_path / "a", b"abc")
+    with file.open("r+b") as stream, mmap.mmap(stream.fileno(), 3) as view:
+        view[0:1] = b"a"
+        settle(file)
+        before = file.stat()
+        trust.digest(file)
+        view[0:1] = b"X"
+        assert FileStamp.of(file.stat()) == FileStamp.of(before)
+        assert file.read_bytes() == b"Xbc"
+        assert trust.get(file) == Digest.sha256(b"abc")
+        trust.forget([file])
+        assert trust.digest(file) == Digest.sha256(b"Xbc")
+
+
+def test_a_path_that_is_not_text_is_hashed_each_time(tmp_path: Path, trust: Trust) -> None:
+    file = old_file(tmp_path / os.fsdecode(b"caf\xe9"), b"abc")
+    assert trust.digest(file) == Digest.sha256(b"abc")
+    trust.save()
+    assert Trust(trust.file).get(file) is None
 
 
 def test_two_writers_keep_each_others_entries_and_drop_vanished_files(tmp_path: Path, trust: Trust) -> None:
@@ -117,7 +224,8 @@ def test_two_writers_keep_each_others_entries_and_drop_vanished_files(tmp_path: 
     other.save()
     after = Trust(trust.file)
     assert (after.get(first), after.get(second)) == (Digest.sha256(b"first"), Digest.sha256(b"second"))
-    assert len(json.loads(trust.file.read_text())["files"]) == 2
+    assert trust.file.read_bytes().count(str(tmp_path).encode()) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "second", "trust.json", "trust.json.lock"]
 
 
 def test_threads_may_share_one(tmp_path: Path, trust: Trust) -> None:
