@@ -317,7 +317,8 @@ def _start(root: Path, idle: float) -> None:
 def _environment() -> dict[str, str]:
     """The environment of the process: this code and what it imports, and neither credentials nor settings of anything."""
     kept = environment.allowed(os.environ)
-    for name in ("HOME", "SAGEPACK_SERVE_PYTHON"):  # packages installed with --user lie below HOME
+    # Where Python finds what it imports: packages installed with --user lie below HOME.
+    for name in ("HOME", "PYTHONHOME", "PYTHONUSERBASE", "SAGEPACK_SERVE_PYTHON"):
         if name in os.environ:
             kept[name] = os.environ[name]
     here = str(Path(__file__).parents[2])
