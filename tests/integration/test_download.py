@@ -427,11 +427,13 @@ def test_after_an_end_in_the_middle_only_the_rest_is_fetched(
 
 def test_pieces_that_rotted_on_disk_are_fetched_again(scene: Scene) -> None:
     partial = scene.cache.partial(scene.large.blob)
-    scene.cache.blob("x").parent.mkdir(parents=True)
+    partial.parent.mkdir(parents=True)
     partial.write_bytes((scene.folder / LARGE).read_bytes()[: 3 * PIECE])
     content = (scene.folder / LARGE).read_bytes()
     lines = [f"{n} {crc32(content[n * PIECE : (n + 1) * PIECE]):08x}" for n in range(3)]
-    partial.with_name(partial.name + "-journal").write_text("\n".join([*lines, "9 00000000", "4 xyz", "torn"]))
+    partial.with_name(partial.name + "-journal").write_text(
+        "\n".join([*lines, "9 00000000", "4 xyz", "9" * 5000 + " 00000000", "torn"])
+    )
     with partial.open("r+b") as file:
         file.seek(PIECE + 7)
         file.write(b"rot")
@@ -491,6 +493,18 @@ def test_the_client_can_be_asked_to_fetch_a_file(scene: Scene) -> None:
 def test_a_path_that_climbs_is_refused(scene: Scene) -> None:
     with pytest.raises(UserError, match="not a plain relative path"):
         scene.get(files=[replace(scene.large, path="../../outside")])
+
+
+@pytest.mark.parametrize("name", ["../../../../outside", "/{home}/outside", "*", ""])
+def test_no_name_of_a_content_in_a_lock_leads_out_of_the_cache(scene: Scene, name: str) -> None:
+    outside = scene.home / "outside"
+    outside.write_text("precious")
+    before = sorted(scene.home.rglob("*"))
+    small = next(file for file in scene.files if file.path == "config.json")
+    with pytest.raises(IntegrityError, match="40 or 64 hex digits"):
+        scene.get(files=[replace(small, blob=name.format(home=scene.home))])
+    assert sorted(scene.home.rglob("*")) == before
+    assert outside.read_text() == "precious"
 
 
 def test_files_get_the_mode_that_the_umask_gives(scene: Scene) -> None:
