@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 import shutil
@@ -458,36 +457,6 @@ def test_offline_uses_what_is_here_and_says_what_is_not(scene: Scene, monkeypatc
     scene.cache.snapshot(scene.commit, LARGE).resolve().unlink()
     with pytest.raises(UserError, match="HF_HUB_OFFLINE forbids"):
         scene.get()
-
-
-def test_xet_storage_is_left_to_the_client_and_hashed_all_the_same(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fetched = []
-
-    def fetch(repo: str, commit: str, path: str, cache: Path, *, force: bool, add: Callable[[int], None]) -> Path:
-        # Stands for hf_xet, which needs a content-addressed store: it writes what the client would have written.
-        fetched.append((path, force))
-        blob = RepoCache(cache, repo).blob(scene.large.blob)
-        content = (scene.folder / LARGE).read_bytes()
-        blob.parent.mkdir(parents=True, exist_ok=True)
-        blob.write_bytes(content if force else content[:-1] + b"?")
-        add(len(content))
-        return RepoCache(cache, repo).link(commit, path, scene.large.blob)
-
-    monkeypatch.setattr(scene.hub, "uses_xet", lambda _repo, _commit, path: path == LARGE)
-    monkeypatch.setattr(scene.hub, "fetch", fetch)
-    scene.check(scene.get())
-    assert fetched == [(LARGE, False), (LARGE, True)]
-    assert scene.bodies() == []
-    assert scene.leftovers() == []
-
-
-def test_the_client_can_be_asked_to_fetch_a_file(scene: Scene) -> None:
-    told: list[int] = []
-    file = scene.hub.fetch(REPO, scene.commit, LARGE, scene.cache.cache, force=False, add=told.append)
-    assert hashlib.sha256(file.read_bytes()).hexdigest() == scene.large.digest.value
-    assert sum(told) == LARGE_SIZE
 
 
 def test_a_path_that_climbs_is_refused(scene: Scene) -> None:
