@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
+from sagepack.decoding import MalformedError
+from sagepack.errors import UserError
 from sagepack.fetch import selection
 from sagepack.fetch.locking import locked_files
 from sagepack.lock import COMMIT, Lock, asked_of
+from sagepack.manifest import check_paths
 from sagepack.remote import ecr, pypi
+from sagepack.remote.hub_answers import model_index_of
 
 if TYPE_CHECKING:
     from sagepack.build import Build
     from sagepack.fetch.selection import Selection
-    from sagepack.remote.hub import RepoFile
+    from sagepack.remote.hub_answers import RepoFile
 
 _MODEL_INDEX = "model_index.json"
 
 
 def resolve(build: Build) -> Lock:
-    """Ask the Hub, the registry and the package index what the spec stands for."""
+    """Ask the Hub, the registry and the package index what the spec stands for.
+
+    Raises:
+        UserError: the repository is gated or missing, a pattern matches nothing, a path cannot be packaged.
+        RemoteError: the Hub does not answer, or not as a Hub does.
+        IntegrityError: what it sends is not what it says.
+    """
     source, image = build.spec.model, build.spec.image
     build.progress.note(f"lock: asking the Hub for {source.id} at {source.revision}")
     commit = build.services.hub.resolve(source.id, source.revision)
@@ -44,8 +53,16 @@ def resolve(build: Build) -> Lock:
 
 
 def _choose(build: Build, commit: str, files: list[RepoFile]) -> Selection:
+    """The files to take. Their paths are checked before one of them is asked for."""
     source = build.spec.model
+    listed = next((file for file in files if file.path == _MODEL_INDEX), None)
     index = None
-    if any(file.path == _MODEL_INDEX for file in files):
-        index = json.loads(build.services.hub.read(source.id, commit, _MODEL_INDEX))
-    return selection.choose(files, source.include, source.exclude, source.variant, index)
+    if listed and not source.include:
+        try:
+            index = model_index_of(build.services.hub.read(source.id, commit, listed))
+        except MalformedError as error:
+            where = f"{source.id}@{commit[:12]}: {_MODEL_INDEX}"
+            raise UserError(f"not an index of a pipeline: {error}", where=where, fix="write model.include") from error
+    chosen = selection.choose(files, source.include, source.exclude, source.variant, index)
+    check_paths(list(chosen.chosen))
+    return chosen

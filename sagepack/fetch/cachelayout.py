@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import threading
 from contextlib import suppress
@@ -19,10 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sagepack.errors import IntegrityError
 from sagepack.manifest import check_paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_HEX_NAME = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 def default_cache(environment: Mapping[str, str]) -> Path:
@@ -35,7 +39,7 @@ def default_cache(environment: Mapping[str, str]) -> Path:
 
 @dataclass(frozen=True)
 class RepoCache:
-    """The places of one model repository in a cache.
+    """The places of one model repository in a cache. No name that a lock or the Hub gives leads out of it.
 
     Attributes:
         cache: the folder of all repositories, `cache_dir` of huggingface_hub's functions.
@@ -61,25 +65,30 @@ class RepoCache:
         return self.cache / ".locks" / self.name / "sagepack.lock"
 
     def blob(self, etag: str) -> Path:
-        """The content of that name."""
-        return self.folder / "blobs" / etag
+        """The content of that name.
+
+        Raises:
+            IntegrityError: here and below, the name is not 40 or 64 hex digits.
+        """
+        return self.folder / "blobs" / _checked(etag)
 
     def partial(self, etag: str) -> Path:
         """What has arrived of a content so far."""
-        return self.folder / "blobs" / f"{etag}.sagepack-partial"
+        return self.blob(etag).with_name(f"{etag}.sagepack-partial")
 
     def mismatch(self, etag: str) -> Path:
         """Where bytes are set aside that are not what the lock says."""
-        return self.folder / "blobs" / f"{etag}.sagepack-mismatch"
+        return self.blob(etag).with_name(f"{etag}.sagepack-mismatch")
 
     def snapshot(self, commit: str, path: str) -> Path:
         """The file of that path at that commit.
 
         Raises:
             UserError: the path is absolute or climbs.
+            IntegrityError: the commit is not hex digits.
         """
         check_paths([path])
-        return self.folder / "snapshots" / commit / path
+        return self.folder / "snapshots" / _checked(commit) / path
 
     def link(self, commit: str, path: str, etag: str) -> Path:
         """Make the snapshot's file point at the blob, whatever was there; a copy where links cannot be made."""
@@ -109,3 +118,11 @@ class RepoCache:
         with suppress(Timeout), FileLock(self.lock.with_name(f"{etag}.lock"), timeout=0):
             for orphan in orphans:
                 orphan.unlink(missing_ok=True)
+
+
+def _checked(name: str) -> str:
+    """The name of a content or of a commit, which becomes part of a path."""
+    if not _HEX_NAME.fullmatch(name):
+        fix = "the lock, or the Hub, is damaged or hostile: look at where it came from, then `invoke lock --update`"
+        raise IntegrityError("the name of a content or commit is not 40 or 64 hex digits", where=repr(name), fix=fix)
+    return name

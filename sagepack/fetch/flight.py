@@ -13,7 +13,7 @@ from sagepack.digest import Digest
 from sagepack.errors import IntegrityError, UserError
 from sagepack.fetch.partial import PIECE, Partial
 from sagepack.filestamp import settle
-from sagepack.remote.hub_http import Stopped
+from sagepack.remote.hub_patience import Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,7 +128,7 @@ class Flight:
         self._job, self._crew, self._hub = job, crew, crew.hub
         self._add: Callable[[int], None] = lambda _count: None
         self._source = (job.cache.repo, job.commit, job.file.path)
-        self._again = self._xet = False
+        self._again = False
         self._begin()
 
     def _begin(self) -> None:
@@ -138,20 +138,14 @@ class Flight:
         )
 
     def prepare(self) -> int:
-        """Find out how the content is fetched and what of it is here; returns the latter in bytes."""
-        # Only LFS files lie in Xet storage, and they are named by their SHA-256.
-        is_large = self._job.file.blob == self._job.file.digest.value
-        self._xet = is_large and self._hub.uses_xet(*self._source)
-        return 0 if self._xet else self._partial.resume()
+        """Find out what of the content is here; returns it in bytes."""
+        return self._partial.resume()
 
     def start(self, add: Callable[[int], None]) -> None:
         """Begin to fetch what is missing, telling `add` of bytes."""
         self._add = add
-        if self._xet:
-            self._crew.pool.submit(self._guard, self._through_client)
-        else:
-            self._front.advance()
-            self._crew.pool.submit(self._guard, self._pump, True)
+        self._front.advance()
+        self._crew.pool.submit(self._guard, self._pump, True)
 
     def _guard(self, step: Callable[..., None], *arguments: object) -> None:
         """Run a step in a thread; what goes wrong ends the flight."""
@@ -195,17 +189,6 @@ class Flight:
         for _ in range(min(self._crew.connections, -(-missing // limit)) - 1):
             self._crew.pool.submit(self._guard, self._pump, False)
 
-    def _through_client(self) -> None:
-        cache, blob = self._job.cache, self._job.cache.blob(self._job.file.blob)
-        self._hub.fetch(*self._source, cache.cache, force=self._again, add=self._add)
-        settle(blob)
-        digest = self._crew.trust.digest(blob)
-        if digest == self._job.file.digest:
-            self._job.finish()
-            self.landed.set_result(None)
-        else:
-            self._set_aside(blob, digest)
-
     def _judge(self, digest: Digest, crc: int) -> None:
         file = self._partial.file
         if digest != self._job.file.digest:
@@ -236,6 +219,5 @@ class Flight:
         self._again = True
         self._add(-self._job.file.size)
         self._begin()
-        if not self._xet:
-            self._partial.resume()
+        self._partial.resume()
         self.start(self._add)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sagepack.digest import Digest
 from sagepack.fetch.transfer import workers
 from sagepack.lock import LockedFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sagepack.remote.hub import Hub, RepoFile
+    from sagepack.remote.hub import Hub
+    from sagepack.remote.hub_answers import RepoFile
 
 
 def locked_files(
@@ -20,12 +20,11 @@ def locked_files(
     """The entries of a lock for `files`, sorted by path.
 
     Raises:
-        UserError, RemoteError, IntegrityError: as for `Hub.read`.
+        UserError, RemoteError, IntegrityError: as for `Hub.digest`.
     """
 
     def lock(file: RepoFile) -> LockedFile:
-        digest = file.sha256 or Digest.sha256(hub.read(repo, commit, file.path))
-        return LockedFile(file.path, file.size, digest, file.blob)
+        return LockedFile(file.path, file.size, file.sha256 or hub.digest(repo, commit, file), file.blob)
 
     with workers(connections, "lock") as pool:
         return sorted(pool.map(lock, files), key=lambda file: file.path)

@@ -7,6 +7,7 @@ still have the CRC of their line are kept, whatever else the file holds.
 from __future__ import annotations
 
 import os
+import re
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 PIECE = 4 << 20
 _BUFFER = 1 << 20
+_LINE = re.compile(r"([0-9]{1,18}) ([0-9a-f]{8})")
 
 
 @dataclass(frozen=True)
@@ -144,10 +146,8 @@ class Partial:
         noted = {}
         with suppress(OSError, UnicodeDecodeError):
             for line in self.journal.read_text("ascii").splitlines():
-                number, _, crc = line.partition(" ")
-                if number.isdigit() and int(number) < self._count and len(crc) == 8:
-                    with suppress(ValueError):
-                        noted[int(number)] = int(crc, 16)
+                if (match := _LINE.fullmatch(line)) and int(match[1]) < self._count:
+                    noted[int(match[1])] = int(match[2], 16)
         return noted
 
 

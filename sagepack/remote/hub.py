@@ -1,50 +1,49 @@
 """The Hugging Face Hub: what a repository holds at a commit, and its bytes from any offset.
 
-Listings, login and Xet transfers are huggingface_hub's; plain HTTP bodies are read by `hub_bytes`, because the client
-starts a file anew after a kill, gives up at one 503 of the CDN, and reads a file through one connection.
+Where the Hub is and which token to bring is looked up as huggingface_hub does it. The requests are this program's own, by
+ranges over HTTP, for files in Xet storage too: huggingface_hub starts a file anew after a kill, gives up at one 503 of the
+CDN, names the file that it writes as the Hub tells it to, and asks for tokens of Xet storage wherever the Hub says.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+import re
 from functools import cached_property
-from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote
 
+from sagepack.decoding import MalformedError
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError, UserError
-from sagepack.remote.hub_bytes import FileReader, Location
-from sagepack.remote.hub_errors import Asked, offline, refusal
-from sagepack.remote.hub_http import RETRYABLE, Patience, Transient, retry_after
+from sagepack.manifest import check_paths
+from sagepack.remote.hub_answers import (
+    ANSWER_BYTES,
+    MODEL_INDEX_BYTES,
+    account_of,
+    commit_of,
+    files_of,
+    next_page,
+    origin,
+)
+from sagepack.remote.hub_bytes import FileReader
+from sagepack.remote.hub_errors import Asked, malformed, offline
+from sagepack.remote.hub_http import CHUNK, Wire
+from sagepack.remote.hub_patience import Patience
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
-    from typing_extensions import Self
+    from sagepack.remote.hub_answers import RepoFile
 
-_Answer = TypeVar("_Answer")
+_Value = TypeVar("_Value")
 SMALL = 64 << 20
-
-
-@dataclass(frozen=True)
-class RepoFile:
-    """A file of a repository at a commit.
-
-    Attributes:
-        path: path in the repository.
-        size: bytes.
-        blob: name of the content in huggingface_hub's cache (the ETag): SHA-256 of an LFS file, git SHA-1 of others.
-        sha256: SHA-256 of an LFS file; None for others, which must be read to know it.
-    """
-
-    path: str
-    size: int
-    blob: str
-    sha256: Digest | None
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
 class Hub:
@@ -70,30 +69,49 @@ class Hub:
         self.cache = cache
         self._given_endpoint, self._given_token, self._backoff, self._tell = endpoint, token, backoff, tell
 
-    def __repr__(self) -> str:
-        return f"Hub({self._given_endpoint!r})"
-
     @cached_property
     def endpoint(self) -> str:
-        """Address of the Hub, without a slash at its end."""
+        """Address of the Hub, without a slash at its end.
+
+        Raises:
+            UserError: it is no address of a Hub, or holds a password.
+        """
         from huggingface_hub import constants
 
-        return (self._given_endpoint or constants.ENDPOINT).rstrip("/")
+        endpoint = (self._given_endpoint or constants.ENDPOINT).rstrip("/")
+        try:
+            origin(endpoint)
+        except MalformedError:
+            message = "this is not an `http` or `https` address, or it holds a user name or a password"
+            fix = "write it like https://huggingface.co, and give a token in HF_TOKEN"
+            raise UserError(message, where="HF_ENDPOINT", fix=fix) from None
+        return endpoint
 
     @cached_property
     def _token(self) -> tuple[str, str] | None:
         """The token and where it came from."""
         from huggingface_hub import constants, get_token
 
-        if self._given_token:
-            return self._given_token, "this environment's settings"
-        if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN or not (token := get_token()):
-            return None
-        return token, "HF_TOKEN" if os.environ.get("HF_TOKEN", "").strip() == token else "the client's login"
+        source, token = "this environment's settings", self._given_token
+        if not token:
+            if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN:
+                return None
+            try:
+                token = get_token()
+            except (OSError, UnicodeDecodeError) as error:
+                raise UserError("the client's login cannot be read", fix="`hf auth login`") from error
+            source = "HF_TOKEN" if os.environ.get("HF_TOKEN", "").strip() == token else "the client's login"
+        if token and not _TOKEN.fullmatch(token):
+            raise UserError(f"the token from {source} holds characters that no token has", fix="copy it once more")
+        return (token, source) if token else None
+
+    @cached_property
+    def _wire(self) -> Wire:
+        return Wire(self.endpoint, self._token[0] if self._token else None)
 
     @cached_property
     def _reader(self) -> FileReader:
-        return FileReader(self.endpoint, self._token[0] if self._token else None, self._backoff, self._tell)
+        return FileReader(self._wire, self._backoff, self._tell)
 
     @property
     def has_token(self) -> bool:
@@ -104,13 +122,17 @@ class Hub:
         """What is about to be asked.
 
         Raises:
-            UserError: it may not be asked, because the client is set to be offline.
+            UserError: it may not be asked: the client is set to be offline, the repository's id or the path is none.
         """
         from huggingface_hub import constants
 
         asked = Asked(repo, revision, path, self._token[1] if self._token else None)
         if constants.is_offline_mode():
             raise offline(asked)
+        if path is not None:
+            check_paths([path])
+        if not _REPOSITORY.fullmatch(repo):
+            raise UserError(f"not a repository id: {repo!r}", fix="it is written owner/name")
         return asked
 
     def resolve(self, repo: str, revision: str) -> str:
@@ -118,10 +140,14 @@ class Hub:
 
         Raises:
             UserError: no such repository or revision, a bad token, or the client is set to be offline.
-            RemoteError: the Hub does not answer.
+            RemoteError: the Hub does not answer, or not as a Hub does.
+            IntegrityError: it says that a commit is another commit.
         """
-        info = self._ask(lambda api: api.model_info(repo, revision=revision, timeout=30), self._asked(repo, revision))
-        return str(info.sha)
+        asked = self._asked(repo, revision)
+        commit = self._document(f"models/{quote(repo)}/revision/{quote(revision, safe='')}", asked, commit_of)
+        if _COMMIT.fullmatch(revision) and commit != revision:
+            raise IntegrityError(f"the Hub names commit {commit} in answer to commit {revision}", where=repo)
+        return commit
 
     def files(self, repo: str, commit: str) -> list[RepoFile]:
         """All files at a commit, sorted by path.
@@ -129,13 +155,12 @@ class Hub:
         Raises:
             UserError, RemoteError: as for `resolve`.
         """
-        from huggingface_hub.hf_api import RepoFile as Listed
-
-        # The client tries this question again by itself.
-        tree = self._ask(
-            lambda api: list(api.list_repo_tree(repo, recursive=True, revision=commit)), self._asked(repo, commit), 1
-        )
-        return sorted((_file(entry) for entry in tree if isinstance(entry, Listed)), key=lambda file: file.path)
+        asked = self._asked(repo, commit)
+        url = f"{self.endpoint}/api/models/{quote(repo)}/tree/{quote(commit, safe='')}?recursive=true&expand=false"
+        try:
+            return files_of(self._pages(url, asked))
+        except MalformedError as error:
+            raise malformed("the listing", error, asked) from error
 
     def who(self) -> str | None:
         """Name of the token's account; None without a token.
@@ -143,26 +168,47 @@ class Hub:
         Raises:
             UserError: the Hub does not accept the token.
         """
-        return str(self._ask(lambda api: api.whoami(), self._asked("account"))["name"]) if self._token else None
+        return self._document("whoami-v2", self._asked("account"), account_of) if self._token else None
 
-    def read(self, repo: str, commit: str, path: str) -> bytes:
-        """The content of a small file (at most 64 MiB), checked against the name the Hub gives the content.
+    def read(self, repo: str, commit: str, file: RepoFile) -> bytes:
+        """The content of a file of at most 1 MiB, checked as by `digest`.
 
         Raises:
-            IntegrityError: what arrived twice is not what the Hub says it is.
+            UserError: it is larger; and as for `digest`.
+            IntegrityError, RemoteError: as for `digest`.
+        """
+        kept: list[bytes] = []
+        self._digest(repo, commit, file, MODEL_INDEX_BYTES, kept)
+        return b"".join(kept)
+
+    def digest(self, repo: str, commit: str, file: RepoFile) -> Digest:
+        """SHA-256 of a file of at most 64 MiB, read and checked against the name that the listing gives its content.
+
+        Raises:
+            IntegrityError: what arrived twice has another name.
             UserError, RemoteError: as for `open`.
         """
-        expected, found = self.locate(repo, commit, path).etag, ""
+        return self._digest(repo, commit, file, SMALL)
+
+    def _digest(self, repo: str, commit: str, file: RepoFile, limit: int, kept: list[bytes] | None = None) -> Digest:
+        where = Asked(repo, commit, file.path).where
+        if file.size > limit:
+            fix = "leave it out with model.include or model.exclude"
+            raise UserError(f"the file has {file.size:,} bytes, at most {limit:,} are read", where=where, fix=fix)
+        found = ""
         for _ in range(2):
-            content = bytearray()
-            for chunk in self.open(repo, commit, path):
-                content += chunk
-                if len(content) > SMALL:
-                    raise UserError("the file is too large to be read at once", where=f"{repo}: {path}")
-            if (found := _name(content, expected)) == expected:
-                return bytes(content)
-        message = f"the Hub says the content is {expected}, what arrived is {found}"
-        raise IntegrityError(message, where=Asked(repo, commit, path).where)
+            sha256, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % file.size, usedforsecurity=False)
+            if kept is not None:
+                kept.clear()
+            for chunk in self.open(repo, commit, file.path, 0, file.size):
+                sha256.update(chunk)
+                git.update(chunk)
+                if kept is not None:
+                    kept.append(chunk)
+            found = sha256.hexdigest() if file.sha256 else git.hexdigest()
+            if found == file.blob:
+                return Digest("sha256", sha256.hexdigest())
+        raise IntegrityError(f"the Hub says the content is {file.blob}, what arrived is {found}", where=where)
 
     def open(
         self,
@@ -176,8 +222,8 @@ class Hub:
     ) -> Iterator[bytes]:
         """The bytes of a file from `offset` on, in pieces of at most 256 KiB.
 
-        A connection that is cut, a 429 or 5xx is tried again with back-off, going on at the byte that was reached; an
-        expired address is renewed; a server that ignores ranges is read past what is not wanted.
+        A connection that is cut or sends too little, a 429 or 5xx is tried again with back-off, going on at the byte that
+        was reached; an expired address is renewed; a server that ignores ranges is read past what is not wanted.
 
         Args:
             repo: repository id.
@@ -198,104 +244,32 @@ class Hub:
         """Whether the server has honoured every `Range` asked of this file so far."""
         return self._reader.ranged(self._asked(repo, commit, path))
 
-    def locate(self, repo: str, commit: str, path: str) -> Location:
-        """The name of a content and whether it lies in Xet storage, by one HEAD request.
-
-        Raises:
-            UserError, RemoteError: as for `open`.
-        """
-        return self._reader.locate(self._asked(repo, commit, path))
-
-    def uses_xet(self, repo: str, commit: str, path: str) -> bool:
-        """Whether the client would fetch this file from Xet storage: it lies there, and hf_xet is here and wanted."""
-        from huggingface_hub import constants
-
-        able = find_spec("hf_xet") is not None and not constants.HF_HUB_DISABLE_XET
-        return able and self.locate(repo, commit, path).xet
-
-    def fetch(self, repo: str, commit: str, path: str, cache: Path, *, force: bool, add: Callable[[int], None]) -> Path:
-        """Let the client download a file into its cache; nobody has checked the bytes.
-
-        Args:
-            repo: repository id.
-            commit: 40 hex digits.
-            path: path in the repository.
-            cache: folder of the client's cache.
-            force: download even if it is there.
-            add: told of bytes as they arrive.
-
-        Raises:
-            UserError, RemoteError: as for `resolve`.
-        """
-        from huggingface_hub import hf_hub_download
-
-        bar: Any = type("Bar", (_Bar,), {"add": staticmethod(add)})
-        options = {"revision": commit, "cache_dir": cache, "force_download": force, "tqdm_class": bar}
-        return Path(
-            self._ask(
-                lambda api: hf_hub_download(repo, path, endpoint=self.endpoint, token=api.token, **options),
-                self._asked(repo, commit, path),
-            )
-        )
-
-    def _ask(self, question: Callable[[Any], _Answer], asked: Asked, attempts: int = 6) -> _Answer:
-        from huggingface_hub import HfApi
-
-        api = HfApi(endpoint=self.endpoint, token=self._token[0] if self._token else False)
-        patience = Patience(self._backoff, asked.where, attempts=attempts, tell=self._tell)
-        while True:
-            with patience:
-                return self._ask_once(question, api, asked)
-
-    def _ask_once(self, question: Callable[[Any], _Answer], api: Any, asked: Asked) -> _Answer:
-        import httpx2
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
+    def _document(self, route: str, asked: Asked, parse: Callable[[bytes], _Value]) -> _Value:
+        """The value of an answer of the API."""
+        patience = Patience(self._backoff, asked.where, tell=self._tell)
+        body, _ = self._answer(f"{self.endpoint}/api/{route}", asked, patience)
         try:
-            return question(api)
-        except HfHubHTTPError as error:
-            status, headers = error.response.status_code, error.response.headers
-            if status in RETRYABLE:
-                raise Transient(f"the Hub answered {status}", retry_after(headers)) from error
-            raise refusal(status, headers, asked) from error
-        except HFValidationError as error:
-            raise UserError(f"not a repository id: {asked.repo!r}", fix="it is written owner/name") from error
-        except (httpx2.TransportError, LocalEntryNotFoundError) as error:
-            raise Transient(f"the Hub at {self.endpoint} cannot be reached: {error}") from error
+            return parse(body)
+        except MalformedError as error:
+            raise malformed("the answer", error, asked) from error
 
+    def _pages(self, url: str | None, asked: Asked) -> Iterator[bytes]:
+        """The pages of a listing. They share one patience: a server that is slow or busy at each of them ends it."""
+        patience = Patience(self._backoff, asked.where, tell=self._tell)
+        while url:
+            body, headers = self._answer(url, asked, patience)
+            patience.progressed(len(body))
+            yield body
+            url = next_page(headers, url)
 
-class _Bar:
-    """Just enough of a progress bar for the client to report bytes to."""
-
-    add: Callable[[int], None]
-
-    def __init__(self, *_args: Any, **_options: Any) -> None:
-        pass
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        pass
-
-    def update(self, count: float | None = 1) -> None:
-        self.add(int(count or 0))
-
-    def _ignore(self, *_args: Any, **_options: Any) -> None:
-        pass
-
-    close = refresh = set_description = set_description_str = set_postfix_str = _ignore
-    # Present, so that the client does not count what it receives beside what it has written.
-    update_transfer = set_transfer_postfix_str = _ignore
-
-
-def _file(entry: Any) -> RepoFile:
-    sha256 = Digest("sha256", entry.lfs.sha256) if entry.lfs else None
-    return RepoFile(entry.path, entry.size, sha256.value if sha256 else entry.blob_id, sha256)
-
-
-def _name(content: bytes | bytearray, like: str) -> str:
-    """The Hub's name for a content: SHA-256 for LFS files, git's blob id for others."""
-    if len(like) == 64:
-        return hashlib.sha256(content).hexdigest()
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+    def _answer(self, url: str, asked: Asked, patience: Patience) -> tuple[bytes, Mapping[str, str]]:
+        """The body and the headers of an answer of the API."""
+        while True:
+            with patience, self._wire.get(url, asked) as (_, response):
+                chunks, size = [], 0
+                while chunk := response.read(CHUNK, decode_content=False):
+                    chunks.append(chunk)
+                    size += len(chunk)
+                    if size > ANSWER_BYTES:
+                        raise malformed("the answer", MalformedError(f"it exceeds {ANSWER_BYTES >> 20} MiB"), asked)
+                return b"".join(chunks), response.headers

@@ -10,9 +10,12 @@ from sagepack.errors import RemoteError, UserError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sagepack.decoding import MalformedError
     from sagepack.errors import SagepackError
 
 TOKENS = "https://huggingface.co/settings/tokens"
+# Of what a server says, in characters: one line for a person.
+_LONGEST_TEXT = 200
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ def refusal(status: int, headers: Mapping[str, str], asked: Asked) -> SagepackEr
 
     Codes are those of the header `X-Error-Code`, as huggingface_hub's `hf_raise_for_status` reads them.
     """
-    code, said = headers.get("X-Error-Code", ""), headers.get("X-Error-Message", "")
+    code, said = headers.get("X-Error-Code", ""), headers.get("X-Error-Message", "")[:_LONGEST_TEXT]
     if code in _BY_CODE:
         return _BY_CODE[code](asked)
     # A bad token is refused without a code, a missing repository without a token with 401 and the code.
@@ -53,6 +56,12 @@ def refusal(status: int, headers: Mapping[str, str], asked: Asked) -> SagepackEr
         fix = f"give the token the permission to read this repository at {TOKENS}, unless the Hub has disabled it"
         return UserError(f"access is forbidden: {said or 'status 403'}", where=asked.where, fix=fix)
     return RemoteError(f"the Hub answered {status} {said}".strip(), where=asked.where)
+
+
+def malformed(what: str, error: MalformedError, asked: Asked) -> RemoteError:
+    """The error for an answer, `what` of the Hub, that is not what it should be."""
+    fix = "see whether HF_ENDPOINT is the address of a Hub, and no proxy on the way answers in its place"
+    return RemoteError(f"{what} of the Hub makes no sense: {str(error)[:_LONGEST_TEXT]}", where=asked.where, fix=fix)
 
 
 def offline(asked: Asked) -> UserError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 import shutil
@@ -427,11 +426,13 @@ def test_after_an_end_in_the_middle_only_the_rest_is_fetched(
 
 def test_pieces_that_rotted_on_disk_are_fetched_again(scene: Scene) -> None:
     partial = scene.cache.partial(scene.large.blob)
-    scene.cache.blob("x").parent.mkdir(parents=True)
+    partial.parent.mkdir(parents=True)
     partial.write_bytes((scene.folder / LARGE).read_bytes()[: 3 * PIECE])
     content = (scene.folder / LARGE).read_bytes()
     lines = [f"{n} {crc32(content[n * PIECE : (n + 1) * PIECE]):08x}" for n in range(3)]
-    partial.with_name(partial.name + "-journal").write_text("\n".join([*lines, "9 00000000", "4 xyz", "torn"]))
+    partial.with_name(partial.name + "-journal").write_text(
+        "\n".join([*lines, "9 00000000", "4 xyz", "9" * 5000 + " 00000000", "torn"])
+    )
     with partial.open("r+b") as file:
         file.seek(PIECE + 7)
         file.write(b"rot")
@@ -458,39 +459,21 @@ def test_offline_uses_what_is_here_and_says_what_is_not(scene: Scene, monkeypatc
         scene.get()
 
 
-def test_xet_storage_is_left_to_the_client_and_hashed_all_the_same(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fetched = []
-
-    def fetch(repo: str, commit: str, path: str, cache: Path, *, force: bool, add: Callable[[int], None]) -> Path:
-        # Stands for hf_xet, which needs a content-addressed store: it writes what the client would have written.
-        fetched.append((path, force))
-        blob = RepoCache(cache, repo).blob(scene.large.blob)
-        content = (scene.folder / LARGE).read_bytes()
-        blob.parent.mkdir(parents=True, exist_ok=True)
-        blob.write_bytes(content if force else content[:-1] + b"?")
-        add(len(content))
-        return RepoCache(cache, repo).link(commit, path, scene.large.blob)
-
-    monkeypatch.setattr(scene.hub, "uses_xet", lambda _repo, _commit, path: path == LARGE)
-    monkeypatch.setattr(scene.hub, "fetch", fetch)
-    scene.check(scene.get())
-    assert fetched == [(LARGE, False), (LARGE, True)]
-    assert scene.bodies() == []
-    assert scene.leftovers() == []
-
-
-def test_the_client_can_be_asked_to_fetch_a_file(scene: Scene) -> None:
-    told: list[int] = []
-    file = scene.hub.fetch(REPO, scene.commit, LARGE, scene.cache.cache, force=False, add=told.append)
-    assert hashlib.sha256(file.read_bytes()).hexdigest() == scene.large.digest.value
-    assert sum(told) == LARGE_SIZE
-
-
 def test_a_path_that_climbs_is_refused(scene: Scene) -> None:
     with pytest.raises(UserError, match="not a plain relative path"):
         scene.get(files=[replace(scene.large, path="../../outside")])
+
+
+@pytest.mark.parametrize("name", ["../../../../outside", "/{home}/outside", "*", ""])
+def test_no_name_of_a_content_in_a_lock_leads_out_of_the_cache(scene: Scene, name: str) -> None:
+    outside = scene.home / "outside"
+    outside.write_text("precious")
+    before = sorted(scene.home.rglob("*"))
+    small = next(file for file in scene.files if file.path == "config.json")
+    with pytest.raises(IntegrityError, match="40 or 64 hex digits"):
+        scene.get(files=[replace(small, blob=name.format(home=scene.home))])
+    assert sorted(scene.home.rglob("*")) == before
+    assert outside.read_text() == "precious"
 
 
 def test_files_get_the_mode_that_the_umask_gives(scene: Scene) -> None:

@@ -4,14 +4,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from sagepack.errors import UserError
+from sagepack.errors import IntegrityError, UserError
 from sagepack.fetch.cachelayout import RepoCache, default_cache
 
-COMMIT = "0" * 40
+COMMIT, AA, BB = "0" * 40, "a" * 40, "b" * 64
 ENVIRONMENTS: list[dict[str, str]] = [
     {},
     {"XDG_CACHE_HOME": "/x"},
@@ -36,15 +37,15 @@ def test_the_default_cache_is_the_clients() -> None:
 
 def test_a_link_replaces_whatever_was_there(tmp_path: Path) -> None:
     cache = RepoCache(tmp_path, "o/n")
-    for etag in ("aa", "bb"):
+    for etag in (AA, BB):
         cache.blob(etag).parent.mkdir(parents=True, exist_ok=True)
         cache.blob(etag).write_text(etag)
-    pointer = cache.link(COMMIT, "sub/file", "aa")
-    assert pointer.readlink() == Path("../../../blobs/aa")
-    assert cache.link(COMMIT, "sub/file", "bb").read_text() == "bb"
+    pointer = cache.link(COMMIT, "sub/file", AA)
+    assert pointer.readlink() == Path("../../../blobs", AA)
+    assert cache.link(COMMIT, "sub/file", BB).read_text() == BB
     pointer.unlink()
     pointer.write_text("a file")
-    assert cache.link(COMMIT, "sub/file", "aa").read_text() == "aa"
+    assert cache.link(COMMIT, "sub/file", AA).read_text() == AA
     assert [path.name for path in pointer.parent.iterdir()] == ["file"]
 
 
@@ -54,9 +55,9 @@ def test_a_file_system_without_links_gets_copies(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(Path, "symlink_to", refuse)
     cache = RepoCache(tmp_path, "o/n")
-    cache.blob("aa").parent.mkdir(parents=True)
-    cache.blob("aa").write_text("content")
-    pointer = cache.link(COMMIT, "file", "aa")
+    cache.blob(AA).parent.mkdir(parents=True)
+    cache.blob(AA).write_text("content")
+    pointer = cache.link(COMMIT, "file", AA)
     assert (pointer.is_symlink(), pointer.read_text()) == (False, "content")
 
 
@@ -66,12 +67,29 @@ def test_no_path_leaves_the_snapshot(tmp_path: Path, path: str) -> None:
         RepoCache(tmp_path, "o/n").snapshot(COMMIT, path)
 
 
+@pytest.mark.parametrize("name", ["", "../x", "/x", "a" * 39, "a" * 41, "A" * 40, "a" * 40 + "\n", "*" * 40, "main"])
+def test_no_name_of_a_content_or_commit_leaves_its_folder(tmp_path: Path, name: str) -> None:
+    cache = RepoCache(tmp_path, "o/n")
+    uses: list[Callable[[], object]] = [
+        lambda: cache.blob(name),
+        lambda: cache.partial(name),
+        lambda: cache.mismatch(name),
+        lambda: cache.sweep(name),
+        lambda: cache.link(COMMIT, "file", name),
+        lambda: cache.snapshot(name, "file"),
+    ]
+    for use in uses:
+        with pytest.raises(IntegrityError, match="40 or 64 hex digits"):
+            use()
+    assert list(tmp_path.rglob("*.*")) == []
+
+
 def test_sweeping_takes_only_what_belongs_to_the_blob(tmp_path: Path) -> None:
     cache = RepoCache(tmp_path, "o/n")
-    cache.blob("aa").parent.mkdir(parents=True)
+    cache.blob(AA).parent.mkdir(parents=True)
     cache.lock.parent.mkdir(parents=True)
-    for name in ("aa", "aa.incomplete", "aa.12345678.incomplete", "aa.sagepack-mismatch", "ab.incomplete"):
-        cache.blob(name).write_text(name)
-    cache.partial("aa").write_text("")
-    cache.sweep("aa")
-    assert sorted(file.name for file in cache.blob("aa").parent.iterdir()) == ["aa", "ab.incomplete"]
+    for name in (AA, f"{AA}.incomplete", f"{AA}.12345678.incomplete", f"{AA}.sagepack-mismatch", f"{BB}.incomplete"):
+        cache.blob(AA).with_name(name).write_text(name)
+    cache.partial(AA).write_text("")
+    cache.sweep(AA)
+    assert sorted(file.name for file in cache.blob(AA).parent.iterdir()) == [AA, f"{BB}.incomplete"]

@@ -1,17 +1,11 @@
 from __future__ import annotations
 
 import threading
-import time
-from email.utils import formatdate
-from typing import TYPE_CHECKING
 
 import pytest
 
 from sagepack.errors import RemoteError
-from sagepack.remote.hub_http import FORGIVEN_AFTER, LONGEST_WAIT, Patience, Stopped, Transient, origin, retry_after
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from sagepack.remote.hub_patience import FORGIVEN_AFTER, LONGEST_WAIT, Patience, Stopped, Transient
 
 
 class Clock(threading.Event):
@@ -76,6 +70,30 @@ def test_a_wait_that_a_person_would_notice_is_told() -> None:
     assert told[0].startswith("a/b: the server answered 429; trying again in 6")
 
 
+def test_an_attempt_that_took_a_persons_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    patience = Patience(0, "a/b", Clock(), tell=told.append)
+    monkeypatch.setattr("sagepack.remote.hub_patience.NOTICED", -1.0)
+    fail(patience, 1, Transient("too little came in time"))
+    assert told == ["a/b: too little came in time; trying again in 0 s"]
+
+
+def test_a_server_that_wants_ever_more_time_gets_two_windows_of_it() -> None:
+    clock, told = Clock(), list[str]()
+    patience = Patience(0.5, "a/b", clock, tell=told.append)
+    with pytest.raises(RemoteError, match=r"busy \(3 times\)"):
+        fail(patience, 6, Transient("busy", 999_999_999))
+    assert sum(clock.waits) <= 2 * LONGEST_WAIT + 1
+    assert len(told) == len(clock.waits) == 2
+
+
+def test_progress_gives_the_server_its_time_back() -> None:
+    patience = Patience(0, "x", Clock())
+    for _ in range(4):
+        fail(patience, 2, Transient("busy", 1e9))
+        patience.progressed(FORGIVEN_AFTER)
+
+
 def test_a_stop_ends_waiting_and_reading() -> None:
     clock = Clock()
     clock.set()
@@ -89,34 +107,3 @@ def test_a_stop_ends_waiting_and_reading() -> None:
 def test_what_is_not_transient_is_not_tried_again() -> None:
     with pytest.raises(ZeroDivisionError), Patience(1, "x", Clock()):
         raise ZeroDivisionError
-
-
-def date(seconds: float) -> Callable[[], str]:
-    return lambda: formatdate(time.time() + seconds, usegmt=True)
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({}, None),
-        ({"Retry-After": "3"}, 3),
-        ({"Retry-After": " 120 "}, 120),
-        ({"Retry-After": "soon"}, None),
-        ({"RateLimit": '"api";r=0;t=55'}, 55),
-        ({"RateLimit": '"api";r=12;t=55'}, None),
-        ({"RateLimit": "nonsense"}, None),
-    ],
-)
-def test_the_wait_is_read_from_either_header(headers: dict[str, str], seconds: float | None) -> None:
-    assert retry_after(headers) == seconds
-
-
-def test_the_wait_may_be_a_date() -> None:
-    assert 58 <= (retry_after({"Retry-After": date(60)()}) or 0) <= 60
-    assert retry_after({"Retry-After": date(-60)()}) == 0
-
-
-def test_an_origin_is_scheme_host_and_port() -> None:
-    assert origin("https://huggingface.co/a?b") == origin("https://huggingface.co:443/c")
-    assert origin("http://localhost:1/") != origin("http://127.0.0.1:1/")
-    assert origin("http://h/") != origin("https://h/")

@@ -1,0 +1,167 @@
+"""What the Hub answers, as checked values: nothing of an answer is used before it has passed here.
+
+The shapes are those that huggingface_hub 2.4 reads (`hf_api.py`, `utils/_pagination.py`). Fields that nobody here uses may
+hold anything.
+"""
+
+from __future__ import annotations
+
+import calendar
+import re
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urljoin, urlsplit
+
+import msgspec
+
+from sagepack.decoding import Commit, MalformedError, PathText, Sha256Hex, Size, Text, decode_json
+from sagepack.digest import Digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+# One answer of the API. A page of a listing has 1,000 entries, 0.3 MiB on average.
+ANSWER_BYTES = 16 << 20
+# A listing: the Hub advises against more than 100,000 files in a repository. What is kept of it is bounded apart, because a
+# text in memory takes up to four times the bytes that it takes in JSON.
+_PAGES, _LISTING_BYTES, _KEPT_BYTES = 1_000, 256 << 20, 64 << 20
+MODEL_INDEX_BYTES = 1 << 20
+_PORTS = {"http": 80, "https": 443}
+# Host and port, and nothing that two parsers of URLs could read in two ways: no user name, no backslash.
+_AUTHORITY = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_NEXT = re.compile(r'<([^<>]*)>\s*;[^<>]*?\brel="?next\b')
+_NUMBER = "[0-9]{1,19}"
+_CONTENT_RANGE = re.compile(rf"bytes (?:({_NUMBER})-{_NUMBER}|\*)/(?:({_NUMBER})|\*)")
+# `"api";r=0;t=55`: how many requests remain, and seconds until there are more (draft-ietf-httpapi-ratelimit-headers-09).
+_RATE_LIMIT = re.compile(rf"\br=({_NUMBER})\s*;\s*t=({_NUMBER})")
+
+
+@dataclass(frozen=True)
+class RepoFile:
+    """A file of a repository at a commit.
+
+    Attributes:
+        path: path in the repository; `manifest.check_paths` has not seen it.
+        size: bytes.
+        blob: name of the content in huggingface_hub's cache (the ETag): SHA-256 of an LFS file, git SHA-1 of others.
+        sha256: SHA-256 of an LFS file; None for others, which must be read to know it.
+    """
+
+    path: str
+    size: int
+    blob: str
+    sha256: Digest | None
+
+
+class _Revision(msgspec.Struct):
+    sha: Commit
+
+
+class _Account(msgspec.Struct):
+    name: Text
+
+
+class _Lfs(msgspec.Struct):
+    oid: Sha256Hex
+
+
+class _Entry(msgspec.Struct):
+    type: str
+    path: PathText
+    oid: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{40}\Z")]
+    size: Size = 0
+    lfs: _Lfs | None = None
+
+
+def commit_of(body: bytes) -> str:
+    """The commit of `/api/models/<repo>/revision/<revision>`.
+
+    Raises:
+        MalformedError: here and below, the answer is not what it should be.
+    """
+    return decode_json(body, _Revision).sha
+
+
+def account_of(body: bytes) -> str:
+    """The name of the account of `/api/whoami-v2`."""
+    return decode_json(body, _Account).name
+
+
+def files_of(pages: Iterable[bytes]) -> list[RepoFile]:
+    """The files of `/api/models/<repo>/tree/<commit>`, sorted by path."""
+    files: list[RepoFile] = []
+    read = kept = 0
+    for number, page in enumerate(pages):
+        read += len(page)
+        if number >= _PAGES or read > _LISTING_BYTES:
+            raise MalformedError(f"the listing has more than {_PAGES:,} pages or {_LISTING_BYTES >> 20} MiB")
+        for entry in decode_json(page, list[_Entry]):
+            if entry.type != "file":
+                continue
+            sha256 = Digest("sha256", entry.lfs.oid) if entry.lfs else None
+            files.append(RepoFile(entry.path, entry.size, sha256.value if sha256 else entry.oid, sha256))
+            kept += sys.getsizeof(entry.path) + 400
+        if kept > _KEPT_BYTES:
+            raise MalformedError(f"the listing has too many files, or too long names: {len(files):,} files so far")
+    return sorted(files, key=lambda file: file.path)
+
+
+def model_index_of(body: bytes) -> dict[str, Any]:
+    """The content of `model_index.json`."""
+    return decode_json(body, dict[str, Any], limit=MODEL_INDEX_BYTES)
+
+
+def origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port: what a token is bound to."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise MalformedError("the address is no URL") from None
+    if parts.scheme not in _PORTS or not _AUTHORITY.fullmatch(parts.netloc):
+        raise MalformedError("the address is not `http` or `https` with a host, without a user name")
+    return parts.scheme, parts.hostname or "", _PORTS[parts.scheme] if port is None else port
+
+
+def absolute(target: str, base: str) -> str:
+    """The address that an answer to a request of `base` names, relative or not."""
+    try:
+        url = urlsplit(urljoin(base, target)).geturl()
+    except ValueError:
+        raise MalformedError("the address is no URL") from None
+    if (origin(base)[0], origin(url)[0]) == ("https", "http"):
+        raise MalformedError("the address leads from https to http, where anybody on the way can read and change it")
+    return url
+
+
+def next_page(headers: Mapping[str, str], url: str) -> str | None:
+    """The address of the page after `url` (`Link: <address>; rel="next"`, RFC 8288); None after the last."""
+    link = _NEXT.search(headers.get("Link", ""))
+    return absolute(link[1], url) if link else None
+
+
+def extent(status: int, headers: Mapping[str, str]) -> tuple[int | None, int | None]:
+    """Where the bytes of an answer begin in the file, and the size of the file, as far as the answer says it."""
+    if status == 200:
+        length = headers.get("Content-Length", "")
+        return 0, int(length) if re.fullmatch(_NUMBER, length) else None
+    match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+    first, size = match.groups() if match else (None, None)
+    return None if first is None else int(first), None if size is None else int(size)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that `Retry-After` (RFC 9110, 10.2.3: seconds or a date) or the Hub's `RateLimit` asks to wait."""
+    value = headers.get("Retry-After", "").strip()
+    if re.fullmatch(_NUMBER, value):
+        return float(value)
+    if value:
+        try:
+            date = calendar.timegm(time.strptime(value, "%a, %d %b %Y %H:%M:%S GMT"))
+        except ValueError:
+            return None
+        return max(0.0, date - time.time())
+    limit = _RATE_LIMIT.search(headers.get("RateLimit", ""))
+    return float(limit[2]) if limit and limit[1] == "0" else None

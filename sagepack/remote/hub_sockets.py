@@ -1,0 +1,91 @@
+"""Connections that give up on a server that sends too little or too much: urllib3's, with a clock and a limit for reading.
+
+The timeout of a socket begins anew with each byte, so that a byte every few seconds would hold a connection for ever, and
+so would a head, or what surrounds the chunks of a body, that never ends.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import time
+from typing import TYPE_CHECKING, Any
+
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+if TYPE_CHECKING:
+    import socket
+
+    from typing_extensions import Buffer
+
+# A server that sends nothing for `READ_SECONDS`, or less than `PROGRESS` bytes in `STALL_SECONDS` of waiting for it, is
+# given up. The time that the caller takes between two reads does not count.
+READ_SECONDS, STALL_SECONDS, PROGRESS = 30.0, 60.0, 1 << 16
+HEAD_BYTES = 1 << 16
+
+
+class _Clocked(io.RawIOBase):
+    """What a socket receives, as long as it comes in time.
+
+    Attributes:
+        left: how many bytes may still come.
+    """
+
+    def __init__(self, connection: socket.socket, raw: io.RawIOBase) -> None:
+        self._connection, self._raw = connection, raw
+        self._waited, self._gained = 0.0, 0
+        self.left = HEAD_BYTES
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer) -> int | None:
+        if self.left <= 0:
+            raise http.client.HTTPException("too much around the content")
+        if self._waited >= STALL_SECONDS:
+            raise TimeoutError
+        self._connection.settimeout(min(READ_SECONDS, STALL_SECONDS - self._waited))
+        began = time.monotonic()
+        count = self._raw.readinto(buffer) or 0
+        self._waited += time.monotonic() - began
+        self._gained += count
+        self.left -= count
+        if self._gained >= PROGRESS:
+            self._waited, self._gained = 0.0, 0
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
+        super().__init__(sock, *arguments, **options)
+        self._source = _Clocked(sock, self.fp.detach())
+        self.fp = io.BufferedReader(self._source)
+
+    def read(self, amt: int | None = None) -> bytes:
+        # A body in chunks of a few bytes takes some times the bytes of its content.
+        self._source.left = HEAD_BYTES + 8 * (amt or 0)
+        return super().read(amt)
+
+
+class _Connection(HTTPConnection):
+    response_class = _Response
+
+
+class _SecureConnection(HTTPSConnection):
+    response_class = _Response
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+POOLS = {"http": _Pool, "https": _SecurePool}
