@@ -88,13 +88,17 @@ def sources(build: Build) -> list[Source]:
     ]
 
 
-def doubt_files(build: Build) -> None:
+def doubt_files(build: Build) -> dict[str, Path]:
     """Forget the digests of all model files in the cache: one of them turned out to be wrong, and more may be.
 
     The next build reads them again, and fetches those anew that are not what the lock says.
+
+    Returns:
+        The files by their path in the package.
     """
-    lock = build.require_lock()
-    build.trust.forget(build.cache.snapshot(lock.commit, file.path) for file in lock.files)
+    files = _model_files(build)
+    build.trust.forget(files.values())
+    return files
 
 
 def files_of(build: Build) -> dict[str, Path]:
@@ -103,8 +107,12 @@ def files_of(build: Build) -> dict[str, Path]:
     Raises:
         UserError: the stage was changed.
     """
+    return _model_files(build) | staged(build)
+
+
+def _model_files(build: Build) -> dict[str, Path]:
     lock = build.require_lock()
-    return {file.path: build.cache.snapshot(lock.commit, file.path) for file in lock.files} | staged(build)
+    return {file.path: build.cache.snapshot(lock.commit, file.path) for file in lock.files}
 
 
 def is_known(build: Build, member: Member, file: Path) -> bool:
