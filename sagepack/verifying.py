@@ -83,9 +83,10 @@ def _doubted(build: Build) -> Iterator[None]:
         build.records.forget("tar")
         error.fix = "run `invoke package`: it writes the artifact anew"
         if isinstance(error, ArchiveError):
-            error.fix += f", after it checked the model's files in {build.cache.folder}"
             with suppress(UserError):  # without a lock nothing of the cache is believed either
-                tar.doubt_files(build)
+                files = tar.doubt_files(build)
+                named = files.get(error.member or "", build.cache.folder)
+                error.fix += f", after it checked the model's files in the cache ({named})"
         raise
 
 

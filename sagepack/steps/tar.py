@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sagepack.archive.source import Written
+from msgspec import Struct
+
+from sagepack.decoding import MalformedError, Sha256Hex, convert
 from sagepack.errors import IntegrityError
-from sagepack.filestamp import boot
+from sagepack.filestamp import FileStamp, boot
 from sagepack.plan import Fact
 from sagepack.steps.assemble import staged
 from sagepack.store import Record, holds, write_atomically
@@ -27,7 +29,7 @@ def fact(build: Build) -> Fact:
     if build.answered is None:
         return Fact(VERSION)
     record = build.records.load("tar")
-    trouble = _trouble(build, Written.from_json(record.output)) if record else ()
+    trouble = _trouble(build, record.output) if record else ()
     return Fact(VERSION, _inputs(build), record, trouble)
 
 
@@ -41,7 +43,7 @@ def run(build: Build) -> None:
         IntegrityError: a source is not what the manifest says; the old archive is in its place.
     """
     from sagepack.archive import writer
-    from sagepack.archive.source import Previous
+    from sagepack.archive.source import Previous, Written
 
     archive, inputs = build.work.archive, _inputs(build)
     record = build.records.begin("tar")
@@ -86,13 +88,17 @@ def sources(build: Build) -> list[Source]:
     ]
 
 
-def doubt_files(build: Build) -> None:
+def doubt_files(build: Build) -> dict[str, Path]:
     """Forget the digests of all model files in the cache: one of them turned out to be wrong, and more may be.
 
     The next build reads them again, and fetches those anew that are not what the lock says.
+
+    Returns:
+        The files by their path in the package.
     """
-    lock = build.require_lock()
-    build.trust.forget(build.cache.snapshot(lock.commit, file.path) for file in lock.files)
+    files = _model_files(build)
+    build.trust.forget(files.values())
+    return files
 
 
 def files_of(build: Build) -> dict[str, Path]:
@@ -101,8 +107,12 @@ def files_of(build: Build) -> dict[str, Path]:
     Raises:
         UserError: the stage was changed.
     """
+    return _model_files(build) | staged(build)
+
+
+def _model_files(build: Build) -> dict[str, Path]:
     lock = build.require_lock()
-    return {file.path: build.cache.snapshot(lock.commit, file.path) for file in lock.files} | staged(build)
+    return {file.path: build.cache.snapshot(lock.commit, file.path) for file in lock.files}
 
 
 def is_known(build: Build, member: Member, file: Path) -> bool:
@@ -120,20 +130,29 @@ def _inputs(build: Build) -> dict[str, Any]:
     return {"format": build.require_lock().archive_format, **members}
 
 
-def _trouble(build: Build, written: Written | None) -> tuple[str, ...]:
+class _Output(Struct):
+    """What `fact` reads of the output of the last run; all of it is `archive.source.Written`."""
+
+    sha256: Sha256Hex
+    stamp: FileStamp
+
+
+def _trouble(build: Build, output: dict[str, Any]) -> tuple[str, ...]:
     archive = build.shown(build.work.archive)
     try:
         status = build.work.archive.stat(follow_symlinks=False)
     except OSError:
         return (f"{archive} is missing",)
-    if written is None:
+    try:
+        written = convert(output, _Output)
+    except MalformedError:
         return (f"nothing is known of {archive}",)
     if not written.stamp.fits(status):
         restarted = written.stamp.boot != boot()
         how = f"the machine was restarted since {archive} was written" if restarted else f"{archive} was changed"
         return (how,)
     beside = {
-        build.work.archive_sha256: sum_line(build, written.sha256.value),
+        build.work.archive_sha256: sum_line(build, written.sha256),
         build.work.dist_manifest: build.manifest.text(),
     }
     return tuple(
