@@ -8,6 +8,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INVOKE := $(BIN)/invoke
+# invoke with signals taken care of from the start; `exec` so that those for make reach it, and not a shell.
+RUN := exec $(BIN)/python -m sagepack
 
 .DEFAULT_GOAL := help
 SPEC_TASKS := validate lock plan download assemble checksum tar upload deploy package verify predict destroy clean doctor gc policy
@@ -30,7 +32,7 @@ $(BIN)/.dev: requirements-dev.lock $(BIN)/.run
 	touch $@
 
 $(SPEC_TASKS): $(BIN)/.run
-	@$(INVOKE) $@ --config '$(CONFIG)' --env '$(ENV)' $(ARGS)
+	@$(RUN) $@ --config '$(CONFIG)' --env '$(ENV)' $(ARGS)
 
 # The toolkit and its server come without their dependencies: they name audio packages that nothing here uses.
 serve-venv: .venv-serve/.done ## The image's serving stack for the sandbox's endpoints (brings torch; needs Java and Python 3.11 or later)

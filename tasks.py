@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from sagepack import interrupts
+
+if __name__ == "tasks":  # as invoke imports this file; before the imports that take time
+    interrupts.install()
+
 import importlib
 import inspect
 import sys
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from invoke.context import Context
+    from invoke.parser.argument import Argument
 
 ROOT = Path(__file__).resolve().parent
 
@@ -44,6 +50,16 @@ _HELP = {
     "older-than": "hours an unfinished upload must be old to count as stale (default 24)",
 }
 _COMMON: dict[str, Any] = {"config": "config/svd.yaml", "env": "local", "set_": [], "json_": False, "debug": False}
+
+
+class _Task(Task[Any]):
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """Invoke takes the empty list that it begins with for a value, and so drops a `--set` without one in silence."""
+        arguments: list[Argument] = super().get_arguments(ignore_unknown_help)
+        for argument in arguments:
+            if argument.kind is list:
+                argument.raw_value = None
+        return arguments
 
 
 def _from(name: str) -> Any:
@@ -74,7 +90,7 @@ def _command(**extra: Any) -> Callable[[Callable[..., int]], Task[Any]]:
         ]
         call.__signature__ = inspect.Signature([context, *flags])  # type: ignore[attr-defined]
         texts = {name.rstrip("_").replace("_", "-"): _HELP[name.rstrip("_").replace("_", "-")] for name in parameters}
-        return Task(call, help=texts, iterable=["set_"], auto_shortflags=False, name=body.__name__)
+        return _Task(call, help=texts, iterable=["set_"], auto_shortflags=False, name=body.__name__)
 
     return decorate
 
@@ -200,4 +216,6 @@ def env(options: Options) -> int:
 
 
 _TASKS = (validate, lock, plan, download, assemble, checksum, tar, package, upload, deploy, verify, predict, destroy)
+if __name__ == "tasks":
+    sys.excepthook = cli.uncaught
 namespace = Collection(*_TASKS, clean, doctor, gc, policy, sandbox=Collection(status, stop, env))

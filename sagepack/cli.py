@@ -4,66 +4,95 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import json
 import os
 import sys
 import traceback
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagepack import __version__, disk, specfile
+from sagepack import __version__, disk, interrupts, specfile
 from sagepack.build import Build
-from sagepack.errors import SagepackError, UserError
+from sagepack.decoding import MalformedError, convert
+from sagepack.errors import Problem, SagepackError, UserError
 from sagepack.fetch.cachelayout import default_cache
-from sagepack.report import Terminal, say, write_out
+from sagepack.interrupts import Interrupted
+from sagepack.report import Terminal, guarded_streams, say, write_json, write_out
 from sagepack.store import Record, Records
 from sagepack.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import TracebackType
 
     from sagepack.options import Options
     from sagepack.spec import Spec
-
-INTERRUPTED = 130
 
 
 def guarded(body: Callable[[], int], options: Options) -> int:
     """Run a task; every failure becomes a message on stderr and an exit code, and with `--json` a document on stdout."""
     try:
+        with interrupts.raised(), guarded_streams():
+            return _judged(body, options)
+    except KeyboardInterrupt as error:
+        interrupts.told()
+        ended = error if isinstance(error, Interrupted) else Interrupted()
+        say(ended.line)
+        _print_error(options, {"type": "Interrupted", "exit_code": ended.exit_code, "message": ended.message})
+        return ended.exit_code
+
+
+def _judged(body: Callable[[], int], options: Options) -> int:
+    try:
         return body()
-    except KeyboardInterrupt:
-        say("interrupted; the same command continues")
-        _print_error(options, {"type": "Interrupted", "exit_code": INTERRUPTED, "message": "interrupted"})
-        return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - no traceback reaches a user without --debug
         if options.debug:
             traceback.print_exc()
         failure = error if isinstance(error, SagepackError) else _as_failure(error)
-        say(f"error: {failure}")
+        first, *rest = failure.lines()
+        for line in (f"error: {first}", *rest):
+            say(line)
         _print_error(options, failure.to_json())
         return failure.exit_code
 
 
+def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Say what invoke itself fails at, such as a flag of its own with a wrong value; Python then exits with 1."""
+    if "--debug" in sys.argv:
+        sys.__excepthook__(kind, error, trace)
+    else:
+        say(f"error: {error or kind.__name__}")
+
+
 def _as_failure(error: Exception) -> SagepackError:
     """What this machine, or a mistake of this program, did to a task."""
-    if isinstance(error, OSError) and (failure := disk.explained(error)):
-        return failure
-    return SagepackError(f"unexpected {type(error).__name__}: {error}", fix="run it with --debug for the traceback")
+    if isinstance(error, OSError):
+        return disk.explained(error)
+    if isinstance(error, MemoryError):
+        return UserError("this machine has not enough memory", fix="end other programs and run the same command again")
+    return SagepackError(
+        f"unexpected {type(error).__name__}: {error}",
+        fix="this is a mistake in sagepack, not in your input: report it with what --debug shows",
+    )
 
 
 def _print_error(options: Options, document: dict[str, Any]) -> None:
     if options.json:
         with contextlib.suppress(UserError):  # stdout may be what failed
-            write_out(json.dumps({"error": document}, indent=1))
+            write_json({"error": document})
 
 
 def load(options: Options, *, branch_allowed: bool = False) -> Spec:
-    """Read the spec and judge it, unless the same document passed before.
+    """Read the spec and judge it, unless the same document passed before; warnings are said either way.
 
     Raises:
         UserError: the spec cannot be read, or is wrong.
     """
+    return load_with_warnings(options, branch_allowed=branch_allowed)[0]
+
+
+def load_with_warnings(options: Options, *, branch_allowed: bool = False) -> tuple[Spec, list[Problem]]:
+    """`load`, for a caller that also gives the warnings to programs."""
     config = Path(options.config)
     if not config.is_file() and (options.root / config).is_file():
         config = options.root / config
@@ -78,11 +107,24 @@ def load(options: Options, *, branch_allowed: bool = False) -> Spec:
     records = Records(options.root / "build" / "validated")
     key = document.digest.short
     record = records.load(key)
-    if record is None or record.inputs != inputs:
-        for warning in _late("check").check(document, options.root, branch_allowed=branch_allowed):
-            say(f"warning: {warning}")
-        records.save(Record(key, 1, inputs, {}))
-    return document.spec()
+    warnings = _warnings(record) if record and record.inputs == inputs else None
+    if warnings is None:
+        warnings = _late("check").check(document, options.root, branch_allowed=branch_allowed)
+        with contextlib.suppress(FileNotFoundError):  # `clean --all` takes the folder away: it is judged again then
+            records.save(Record(key, 1, inputs, {"warnings": [asdict(warning) for warning in warnings]}))
+    for warning in warnings:
+        first, *rest = warning.lines()
+        for line in (f"warning: {first}", *rest):
+            say(line)
+    return document.spec(), warnings
+
+
+def _warnings(record: Record) -> list[Problem] | None:
+    """What a spec that passed was warned of; None if the record does not say so."""
+    try:
+        return convert(record.output.get("warnings"), list[Problem])
+    except MalformedError:
+        return None
 
 
 def _beside(data: dict[str, Any]) -> list[str]:
@@ -135,9 +177,12 @@ def open_build(options: Options, goal: str, *, branch_allowed: bool = False) -> 
     )
 
 
-def result(options: Options, text: str, document: dict[str, Any]) -> None:
-    """Print what came of a task: text for people, or the document with `--json`."""
-    write_out(json.dumps(document, indent=1) if options.json else text)
+def result(options: Options, text: str | list[str], document: dict[str, Any]) -> None:
+    """Print what came of a task: a line or lines for people, or the document with `--json`."""
+    if options.json:
+        write_json(document)
+    else:
+        write_out([text] if isinstance(text, str) else text)
 
 
 def agreed(options: Options, what: str) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from sagepack import run
-from sagepack.cli import load, open_build, result
+from sagepack.cli import load_with_warnings, open_build, result
 from sagepack.errors import UserError
 from sagepack.plan import GOALS, steps_to
 from sagepack.report import contents_table, table
@@ -22,8 +23,9 @@ FOUND_WORK = 2
 
 def validate(options: Options) -> int:
     """Judge the spec and say so."""
-    spec = load(options)
-    result(options, f"{options.config} is valid for {spec.env}", {"valid": True, "name": spec.name, "env": spec.env})
+    spec, warnings = load_with_warnings(options)
+    document = {"valid": True, "name": spec.name, "env": spec.env, "warnings": [asdict(found) for found in warnings]}
+    result(options, f"{options.config} is valid for {spec.env}", document)
     return 0
 
 
@@ -54,11 +56,11 @@ def plan(options: Options, goal: str) -> int:
     build = open_build(options, goal)
     actions = run.plan(build)
     document: dict[str, Any] = {"goal": goal, "actions": [action.to_json() for action in actions]}
-    text = table(actions)
+    lines = table(actions)
     if any(action.run and action.step == "upload" for action in actions) and build.answered:
         document["contents"] = build.services.contents()
-        text += "\n\n" + contents_table(document["contents"])
-    result(options, text, document)
+        lines += ["", *contents_table(document["contents"])]
+    result(options, lines, document)
     return FOUND_WORK if any(action.run for action in actions) else 0
 
 
@@ -69,11 +71,11 @@ def reach(options: Options, goal: str) -> int:
     actions = run.run(build)
     made = _made(build)
     did = [action.step for action in actions if action.run]
-    lines = [table(actions)] if not did else []
+    lines = table(actions) if not did else []
     lines.append(f"{', '.join(did) if did else 'nothing to do'} ({duration(time.monotonic() - begun)})")
     lines += [f"{key}: {value}" for key, value in made.items()]
     document = {"goal": goal, "actions": [action.to_json() for action in actions], "result": made}
-    result(options, "\n".join(lines), document)
+    result(options, lines, document)
     return 0
 
 

@@ -32,18 +32,17 @@ _FIXES = {
 }
 
 
-def explained(error: OSError, path: Path | None = None, need: int = 0) -> UserError | None:
-    """The error for people; None for one that no user can do anything about.
+def explained(error: OSError, path: Path | None = None, need: int = 0) -> UserError:
+    """The error for people.
 
     Args:
         error: what the system said.
         path: the file that was to be written; default those that the error names.
         need: bytes that it takes.
     """
-    if error.errno not in _FIXES:
-        return None
     named = " -> ".join(os.fsdecode(name) for name in (error.filename, error.filename2) if name)
-    where, reason, fix = str(path or named) or None, error.strerror or os.strerror(error.errno), _FIXES[error.errno]
+    where, reason = str(path or named) or None, error.strerror or str(error) or "the system refused without a reason"
+    fix = _FIXES.get(error.errno or 0)
     status = _file_system(where) if error.errno == errno.ENOSPC and where else None
     if status and status.f_files and not status.f_favail:
         reason = "the file system cannot hold one more file (it has no free inode), although it may have room"
@@ -65,8 +64,8 @@ def writing(path: Path, need: int = 0) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if failure := explained(error, path, need):
-            raise failure from error
+        if error.errno in _FIXES:
+            raise explained(error, path, need) from error
         error.filename = error.filename or str(path)
         raise
 

@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class SagepackError(Exception):
     """A failure a person reads: what happened, where, and what to do about it.
 
+    Each attribute is one line: a line end within it is not this program's, and is shown escaped.
+
     Attributes:
         message: what happened, one sentence.
         where: the file, key, URI or ARN it happened at.
         fix: what the reader can do next.
+        details: more lines, such as the end of a log.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str, *, where: str | None = None, fix: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, where: str | None = None, fix: str | None = None, details: Sequence[str] = ()
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.where = where
         self.fix = fix
+        self.details = tuple(details)
+
+    def lines(self) -> list[str]:
+        """The failure as people read it."""
+        head = f"{self.where}: {self.message}" if self.where else self.message
+        return [head, *(f"  {line}" for line in (*self.details, self.fix) if line)]
 
     def __str__(self) -> str:
-        head = f"{self.where}: {self.message}" if self.where else self.message
-        return f"{head}\n  {self.fix}" if self.fix else head
+        return "\n".join(self.lines())
 
     def to_json(self) -> dict[str, Any]:
         """The `error` of `schemas/error.schema.json`."""
@@ -35,6 +48,7 @@ class SagepackError(Exception):
             "message": self.message,
             "where": self.where,
             "fix": self.fix,
+            **({"details": list(self.details)} if self.details else {}),
         }
 
 
@@ -70,9 +84,13 @@ class Problem:
     message: str
     fix: str | None = None
 
-    def __str__(self) -> str:
+    def lines(self) -> list[str]:
+        """The problem as people read it."""
         head = f"{self.where}: {self.key}: {self.message}" if self.key else f"{self.where}: {self.message}"
-        return f"{head}\n    {self.fix}" if self.fix else head
+        return [head, *([f"  {self.fix}"] if self.fix else [])]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
 
 
 class SpecError(UserError):
@@ -80,9 +98,11 @@ class SpecError(UserError):
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = problems
-        count = len(problems)
-        lines = "\n  ".join(str(problem) for problem in problems)
-        super().__init__(f"{count} problem{'s' if count != 1 else ''} in the spec:\n  {lines}")
+        super().__init__(f"{len(problems)} problem{'s' if len(problems) != 1 else ''} in the spec")
+
+    def lines(self) -> list[str]:
+        """How many, then each."""
+        return [f"{self.message}:", *(f"  {line}" for problem in self.problems for line in problem.lines())]
 
     def to_json(self) -> dict[str, Any]:
         """The document of any error, with each problem."""

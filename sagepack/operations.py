@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import shutil
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,11 +18,11 @@ from sagepack.deploy import predict as predicting
 from sagepack.deploy.answer import save_answer
 from sagepack.deploy.deployment import Owner
 from sagepack.deploy.pace import Pace
-from sagepack.errors import UserError
+from sagepack.errors import RemoteError, UserError
 from sagepack.publish import remote_read, upkeep
 from sagepack.publish.policy import publish_policy
 from sagepack.remote.s3 import Location
-from sagepack.report import say
+from sagepack.report import Terminal, say
 from sagepack.units import amount, duration
 from sagepack.workspace import Workspace
 
@@ -82,7 +83,7 @@ def _verify_remote(options: Options, *, deep: bool) -> int:
         "bytes_read": found.bytes_read,
         "not_compared": list(found.notes),
     }
-    result(options, "\n".join(lines), document)
+    result(options, lines, document)
     return 0
 
 
@@ -103,8 +104,8 @@ def predict(options: Options, source: str, output: str, timeout: str) -> int:
     target = output or str(build.work.root / "build" / "answers" / f"{build.spec.name}-{build.spec.env}")
     try:
         files = [str(path) for path in save_answer(answer.body, Path(target))]
-    except UserError as error:
-        error.fix = f"the answer is kept at {answer.location}"
+    except (UserError, RemoteError) as error:
+        error.fix = f"the answer as it came is kept at {answer.location}"
         raise
     text = f"answered in {duration(answer.seconds)}: {', '.join(files[:3])}{' ...' if len(files) > 3 else ''}"
     result(options, text, {"files": files, "location": answer.location, "seconds": round(answer.seconds, 3)})
@@ -131,8 +132,7 @@ def destroy(options: Options) -> int:
 def clean(options: Options, *, everything: bool) -> int:
     """Remove local output; downloads, locks and everything remote stay."""
     if everything:
-        sandbox.stop(options.root)
-        removed = _remove(options.root, [options.root / "build", options.root / "dist"])
+        removed = _clean_all(options.root)
     else:
         build = open_build(options, "package")
         with run.alone(build):
@@ -148,7 +148,7 @@ def doctor(options: Options, older_than: str) -> int:
     lines = [_upload_line(upload) for upload in found]
     head = f"unfinished uploads older than {hours} h under {build.spec.artifact.target}: {len(found) or 'none'}"
     fix = ["`invoke gc` aborts them"] if found else []
-    result(options, "\n".join([head, *lines, *fix]), {"stale_uploads": lines})
+    result(options, [head, *lines, *fix], {"stale_uploads": lines})
     return 0
 
 
@@ -160,7 +160,7 @@ def gc(options: Options, older_than: str) -> int:
         _show(options, "would abort", lines)
         agreed(options, f"abort these {len(found)}")
         upkeep.abort_stale(build.services.store, found)
-    result(options, "\n".join(f"aborted {line}" for line in lines) or "nothing to do", {"aborted": lines})
+    result(options, [f"aborted {line}" for line in lines] or "nothing to do", {"aborted": lines})
     return 0
 
 
@@ -168,7 +168,7 @@ def policy(options: Options) -> int:
     """Print the least IAM policy that publishing needs."""
     document = publish_policy(load(options))
     # A policy is a document for AWS either way.
-    result(options, json.dumps(document, indent=2), document)
+    result(options, json.dumps(document, indent=2).splitlines(), document)
     return 0
 
 
@@ -178,8 +178,12 @@ def sandbox_status(options: Options) -> int:
     if box is None:
         result(options, "the sandbox does not run", {"running": False})
         return 0
-    text = f"the sandbox runs as process {box.pid}\n  Hub  {box.hub_url}\n  AWS  {box.aws_url}\n  log  {box.log}"
-    result(options, text, {"running": True, "pid": box.pid, "hub": box.hub_url, "aws": box.aws_url})
+    places = [f"  Hub  {box.hub_url}", f"  AWS  {box.aws_url}", f"  log  {box.log}"]
+    result(
+        options,
+        [f"the sandbox runs as process {box.pid}", *places],
+        {"running": True, "pid": box.pid, "hub": box.hub_url, "aws": box.aws_url},
+    )
     return 0
 
 
@@ -207,30 +211,76 @@ def sandbox_env(options: Options) -> int:
     # With these the clients would send the user's own session or fail for want of a profile.
     unset = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"]
     lines = [f"unset {' '.join(unset)}", *(f"export {name}={shlex.quote(value)}" for name, value in export.items())]
-    result(options, "\n".join(lines), {"export": export, "unset": unset})
+    result(options, lines, {"export": export, "unset": unset})
     return 0
 
 
 def _show(options: Options, verb: str, things: Sequence[str]) -> None:
     if not options.yes:
-        say("\n".join(f"{verb} {thing}" for thing in things))
+        for thing in things:
+            say(f"{verb} {thing}")
 
 
-def _remove(root: Path, folders: Sequence[Path]) -> list[str]:
-    """Remove what of `folders` exists, and name it."""
-    there = [folder for folder in folders if folder.exists()]
-    for folder in there:
-        _remove_one(folder)
-    return [str(folder.relative_to(root)) for folder in there]
+def _clean_all(root: Path) -> list[str]:
+    """Remove what `build/` and `dist/` hold, after the commands that are at work, and before those that come meanwhile.
+
+    Lock files stay: another command may wait at one, and who comes later must meet it there.
+    """
+    build, dist = root / "build", root / "dist"
+    progress, held = Terminal(), set[Path]()
+    with ExitStack() as stack:
+        while True:
+            found = [
+                path
+                for folder in (build, dist)
+                for path in (folder.iterdir() if folder.is_dir() else ())
+                if path.suffix != ".lock"
+            ]
+            coming = _mutexes(build, dist) - held
+            if not coming:
+                break
+            # Those of a rebuild last: `verify` takes them after the one of its spec.
+            for mutex in sorted(coming, key=lambda path: (len(path.parts), path)):
+                stack.enter_context(run.holding(mutex, progress))
+            held |= coming
+        sandbox.remove(root)
+        _remove(root, [path for path in found if path != build / "sandbox"])
+    emptied = sorted({path.parent for path in found})
+    for folder in emptied:
+        with suppress(OSError):  # lock files are left
+            folder.rmdir()
+    return [folder.name for folder in emptied]
 
 
-def _remove_one(folder: Path) -> None:
+def _mutexes(build: Path, dist: Path) -> set[Path]:
+    """Those of all specs of which there is something, and of rebuilds that are compared."""
+    return {
+        *build.glob("*.lock"),
+        *build.glob("rebuild-*/build/*.lock"),
+        *(build / f"{records.parent.name}.lock" for records in build.glob("*/records")),
+        *(build / f"{package.parent.name}-{package.name}.lock" for package in dist.glob("*/*")),
+    }
+
+
+def _remove(root: Path, paths: Sequence[Path]) -> list[str]:
+    """Remove what of `paths` exists, and name it."""
+    there = [path for path in paths if path.exists() or path.is_symlink()]
+    for path in there:
+        _remove_one(path)
+    return [str(path.relative_to(root)) for path in there]
+
+
+def _remove_one(path: Path) -> None:
     try:
-        shutil.rmtree(folder)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
     except FileNotFoundError:  # another command was faster with a part of it: look again
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(path, ignore_errors=True)
     except OSError as error:
-        raise UserError(f"cannot be removed: {error}", where=str(folder), fix="remove it by hand") from error
+        reason = error.strerror or str(error)
+        raise UserError(f"cannot be removed: {reason}", where=str(path), fix="remove it by hand") from error
 
 
 def _request(build: Build, source: str) -> tuple[bytes | Path, str | None]:

@@ -11,9 +11,11 @@ from sagepack.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from sagepack.build import Build
     from sagepack.plan import Action, Fact
+    from sagepack.progress import Progress
     from sagepack.steps import Step
 
 
@@ -56,28 +58,37 @@ def run(build: Build) -> list[Action]:
     return actions
 
 
-@contextlib.contextmanager
-def alone(build: Build) -> Iterator[None]:
+def alone(build: Build) -> contextlib.AbstractContextManager[None]:
     """One command at a time changes the output and the endpoint of a spec and environment, or relies on them.
 
     Raises:
         UserError: another command has not ended for an hour.
     """
+    return holding(build.work.running, build.progress)
+
+
+@contextlib.contextmanager
+def holding(mutex: Path, progress: Progress) -> Iterator[None]:
+    """Hold the mutex `build/<name>-<env>.lock`, and wait for the command that holds it.
+
+    Raises:
+        UserError: that has not ended for an hour.
+    """
     # filelock takes as long to import as all the rest of a run with nothing to do.
     import filelock  # noqa: PLC0415
 
-    build.work.running.parent.mkdir(parents=True, exist_ok=True)
-    held = filelock.FileLock(build.work.running)
+    mutex.parent.mkdir(parents=True, exist_ok=True)
+    held = filelock.FileLock(mutex)
     try:
         held.acquire(timeout=0)
     except filelock.Timeout:
-        build.progress.note(f"waiting for another command for {build.spec.name} in {build.spec.env}")
+        progress.note(f"waiting for another command for {mutex.stem}")
         try:
             held.acquire(timeout=3600)
         except filelock.Timeout as error:
             raise UserError(
-                "another command has been at it for an hour",
-                where=build.shown(build.work.running),
+                f"another command for {mutex.stem} has been at work for an hour",
+                where=str(mutex),
                 fix="end that command, or wait for it",
             ) from error
     try:

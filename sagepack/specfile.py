@@ -133,6 +133,11 @@ def _setting(text: str, number: int, problems: list[Problem]) -> Node:
     name = _set_name(text)
     place = Place(number, 0, 0, name)
     key, equals, value = _split_quoted(text)
+    if (
+        not text.isascii() and text.encode(errors="replace").decode() != text
+    ):  # bytes of the command line that are no UTF-8
+        problems.append(Problem(name, "", "this is not Unicode text", "write it in UTF-8"))
+        return Node({}, place, place)
     path = _key_path(key)
     if not equals or not path:
         fix = 'write key=value, such as endpoint.instance_type=ml.g5.xlarge; quote a key that holds a dot: tags."a.b"=c'

@@ -1,4 +1,4 @@
-"""Small wording shared by the messages of the spec: guesses at typos, and values fit to be shown."""
+"""Small wording shared by messages: guesses at typos, and text and values fit to be shown."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _SHOWN = 60
+# Control characters (C1 included), format characters (bidirectional and zero-width ones), halves of characters, and the
+# two that only separate lines: what changes how a terminal shows the text around it, or cannot be seen.
+_UNFIT = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _LISTED = 12
 _KINDS = {dict: "a map", list: "a list", str: "text", bool: "true or false", int: "an integer", float: "a number"}
 
@@ -26,6 +29,21 @@ def one_of(known: Iterable[str]) -> str:
     names = list(known)
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return ", ".join(names[:_LISTED]) + more
+
+
+def printable(text: str) -> str:
+    r"""`text` on one line, with the characters escaped that a terminal would obey or hide: `\x1b`, `\u202e`, `\n`.
+
+    Everything else stays, private and unassigned characters too: a font or a later Unicode may know them. Applied twice it
+    changes nothing more.
+    """
+    if text.isprintable():
+        return text
+    import unicodedata  # noqa: PLC0415 - hardly any text needs it
+
+    return "".join(
+        char.encode("unicode_escape").decode() if unicodedata.category(char) in _UNFIT else char for char in text
+    )
 
 
 def shown(value: Any) -> str:

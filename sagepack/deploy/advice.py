@@ -86,6 +86,11 @@ TABLE = (
         "allow the caller application-autoscaling:DeregisterScalableTarget",
     ),
     Advice(
+        r"Cannot create already existing endpoint",
+        "another deployment made this endpoint meanwhile: run the command again, it waits for that one",
+        user=False,
+    ),
+    Advice(
         r"Cannot update in-progress endpoint",
         "another deployment of this endpoint is under way: run the command again, it waits for that one",
         user=False,

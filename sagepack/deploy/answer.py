@@ -3,61 +3,90 @@
 from __future__ import annotations
 
 import base64
-import binascii
-import json
-import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import msgspec
+
+from sagepack.decoding import MalformedError, decode_json
 from sagepack.errors import RemoteError, UserError
+from sagepack.store import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+LIMIT = 100_000_000  # bytes of an answer that are fetched; the largest that the handlers' MMS_MAX_RESPONSE_SIZE lets through
+_MOST_FRAMES = 10_000
+_JPEG = b"\xff\xd8"  # how each begins (JIF, B.1.1.3: SOI)
+
+
+class _Answer(msgspec.Struct):
+    """An answer of a model that makes films; others have no frames, or something else of that name."""
+
+    frames: msgspec.Raw = msgspec.Raw()
 
 
 def save_answer(answer: bytes, output: Path) -> list[Path]:
     """Write `answer` to `output` and return the files.
 
     An `output` with a suffix is a file and gets the bytes as they are. Any other is a folder: `{"frames": [base64, ...]}`
-    becomes `frame-000.jpg` and so on there, and any other answer the file `answer.json` or `answer.bin`.
+    becomes `frame-000.jpg` and so on there, and any other answer the file `answer.json` or `answer.bin`. No name comes from
+    the answer.
 
     Raises:
         UserError: the place cannot be written to.
-        RemoteError: the frames are not base64.
+        RemoteError: the frames are not pictures; nothing was written.
     """
     if output.suffix and not output.is_dir():
         return [_write(output, answer)]
-    document = _json(answer)
-    frames = document.get("frames") if isinstance(document, dict) else None
-    if not isinstance(frames, list):
-        return [_write(output / ("answer.bin" if document is None else "answer.json"), answer)]
-    pictures = [_decoded(frame, number) for number, frame in enumerate(frames)]
-    digits = max(3, len(str(len(pictures))))
-    return [_write(output / f"frame-{number:0{digits}d}.jpg", picture) for number, picture in enumerate(pictures)]
-
-
-def _json(answer: bytes) -> Any:
     try:
-        return json.loads(answer)
-    except ValueError:
+        frames = _frames(answer)
+    except MalformedError:
+        return [_write(output / "answer.bin", answer)]
+    if frames is None:
+        return [_write(output / "answer.json", answer)]
+    for number, frame in enumerate(frames):
+        _picture(frame, number)
+    digits = max(3, len(str(len(frames))))
+    return [
+        _write(output / f"frame-{number:0{digits}d}.jpg", _picture(frame, number))
+        for number, frame in enumerate(frames)
+    ]
+
+
+def _frames(answer: bytes) -> list[str] | None:
+    """The frames of an answer; None if it is JSON without a list of frames.
+
+    Raises:
+        MalformedError: it is not JSON.
+        RemoteError: the frames are no texts, or too many.
+    """
+    if not answer.lstrip().startswith(b"{"):
+        decode_json(answer, msgspec.Raw, limit=LIMIT)
         return None
-
-
-def _decoded(frame: Any, number: int) -> bytes:
+    frames = bytes(decode_json(answer, _Answer, limit=LIMIT).frames)
+    if not frames.startswith(b"["):
+        return None
+    if frames.count(b",") >= _MOST_FRAMES:  # before millions of empty ones are made
+        raise RemoteError(f"the answer has more than {_MOST_FRAMES:,} frames")
     try:
-        return base64.b64decode(frame, validate=True)
-    except (binascii.Error, TypeError, ValueError) as error:
-        raise RemoteError(
-            f"frame {number} of the answer is not base64", fix="save it as a .json file and look"
-        ) from error
+        return decode_json(frames, list[str], limit=LIMIT)
+    except MalformedError as error:
+        raise RemoteError(f"the frames of the answer are not texts: {error}") from error
+
+
+def _picture(frame: str, number: int) -> bytes:
+    try:
+        picture = base64.b64decode(frame, validate=True)
+    except ValueError as error:
+        raise RemoteError(f"frame {number} of the answer is not base64") from error
+    if not picture.startswith(_JPEG):
+        raise RemoteError(f"frame {number} of the answer is not a JPEG picture")
+    return picture
 
 
 def _write(path: Path, content: bytes) -> Path:
-    """Write beside the place, then rename: a reader never sees half a file."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        part.write_bytes(content)
-        part.replace(path)
+        write_atomically(path, content)
     except OSError as error:
         raise UserError(f"the answer cannot be written: {error.strerror}", where=str(path)) from error
     return path

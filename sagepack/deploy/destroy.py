@@ -48,7 +48,7 @@ def inventory(aws: Aws, owner: Owner) -> tuple[Resource, ...]:
     """
     live = sagemaker.describe_endpoint(aws, owner.endpoint)
     if live is not None:
-        _require_ours(aws, owner, str(live["EndpointArn"]))
+        _require_ours(aws, owner, live.endpoint_arn)
     endpoint = (Resource("endpoint", owner.endpoint),) if live is not None else ()
     return (*_scaling(aws, owner, alone=live is None), *endpoint, *_parts(aws, owner))
 
@@ -115,11 +115,9 @@ def _parts(aws: Aws, owner: Owner) -> list[Resource]:
     ]
 
 
-def _owned(aws: Aws, owner: Owner, listed: list[sagemaker.Document]) -> list[str]:
+def _owned(aws: Aws, owner: Owner, arns: dict[str, str]) -> list[str]:
     return [
-        entry["name"]
-        for entry in sorted(listed, key=lambda entry: str(entry["name"]))
-        if owner.names(entry["name"]) and owner.owns(sagemaker.list_tags(aws, entry["arn"]))
+        name for name, arn in sorted(arns.items()) if owner.names(name) and owner.owns(sagemaker.list_tags(aws, arn))
     ]
 
 
@@ -128,22 +126,21 @@ def _used_elsewhere(aws: Aws, endpoint: str) -> tuple[set[str], set[str]]:
     configs: set[str] = set()
     for name in sagemaker.list_endpoints(aws):
         if name != endpoint and (live := sagemaker.describe_endpoint(aws, name)) is not None:
-            pending = live.get("PendingDeploymentSummary", {}).get("EndpointConfigName")
-            configs |= {live["EndpointConfigName"], *([pending] if pending else [])}
+            configs |= {name for name in (live.endpoint_config_name, live.pending) if name}
     models: set[str] = set()
     for name in configs:
         document = sagemaker.describe_config(aws, name) or {}
-        models |= {str(variant.get("ModelName")) for variant in document.get("ProductionVariants", [])}
+        models |= {str(variant.get("ModelName")) for variant in document.get("ProductionVariants") or []}
     return configs, models
 
 
 def _remove_endpoint(aws: Aws, name: str, progress: Progress, pace: Pace) -> None:
     live = sagemaker.describe_endpoint(aws, name)
-    if live is not None and live["EndpointStatus"] in IN_PROGRESS - {"Deleting"}:
-        progress.note(f"endpoint {name} is {live['EndpointStatus']}: it can be deleted once that is over")
+    if live is not None and live.endpoint_status in IN_PROGRESS - {"Deleting"}:
+        progress.note(f"endpoint {name} is {live.endpoint_status}: it can be deleted once that is over")
         live = settle(aws, name, progress, pace)
-    if live is not None and live["EndpointStatus"] != "Deleting":
+    if live is not None and live.endpoint_status != "Deleting":
         progress.note(f"deleting endpoint {name}")
         sagemaker.delete_endpoint(aws, name)
     if (left := settle(aws, name, progress, pace)) is not None:
-        raise RemoteError(f"the endpoint did not go away: it is {left['EndpointStatus']}", where=left["EndpointArn"])
+        raise RemoteError(f"the endpoint did not go away: it is {left.endpoint_status}", where=left.endpoint_arn)

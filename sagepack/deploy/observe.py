@@ -72,20 +72,20 @@ def observe(aws: Aws, owner: Owner) -> Observed:
     live = sagemaker.describe_endpoint(aws, owner.endpoint)
     if live is None:
         return Observed()
-    config = sagemaker.describe_config(aws, live["EndpointConfigName"])
-    variants = config["ProductionVariants"] if config else []
+    config = sagemaker.describe_config(aws, live.endpoint_config_name) if live.endpoint_config_name else None
+    variants = config.get("ProductionVariants") if config else None
     model_name = variants[0].get("ModelName") if variants else None
     return Observed(
-        status=live["EndpointStatus"],
-        arn=live["EndpointArn"],
-        config_name=live["EndpointConfigName"],
-        pending=live.get("PendingDeploymentSummary", {}).get("EndpointConfigName"),
-        failure=live.get("FailureReason"),
+        status=live.endpoint_status,
+        arn=live.endpoint_arn,
+        config_name=live.endpoint_config_name,
+        pending=live.pending,
+        failure=live.failure_reason,
         instances=_instances(live),
         model_name=model_name,
         model=sagemaker.describe_model(aws, model_name) if model_name else None,
         config=config,
-        tags=sagemaker.list_tags(aws, live["EndpointArn"]),
+        tags=sagemaker.list_tags(aws, live.endpoint_arn),
         scaling=observe_scaling(aws, owner.endpoint),
     )
 
@@ -100,12 +100,8 @@ def observe_scaling(aws: Aws, endpoint: str) -> Scaling:
     )
 
 
-def _instances(live: dict[str, Any]) -> int | None:
-    for variant in live.get("ProductionVariants", []):
-        if variant["VariantName"] == VARIANT:
-            count = variant.get("DesiredInstanceCount")
-            return None if count is None else int(count)
-    return None
+def _instances(live: sagemaker.Endpoint) -> int | None:
+    return next((v.desired_instance_count for v in live.production_variants if v.variant_name == VARIANT), None)
 
 
 def differences(deployment: Deployment, observed: Observed) -> list[Change]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sagepack.deploy.observe import IN_PROGRESS
 from sagepack.errors import RemoteError
@@ -45,7 +45,7 @@ class Pace:
         return cls(poll=0.2 if spec.sandbox else 15.0, limit=limit)
 
 
-def settle(aws: Aws, name: str, progress: Progress, pace: Pace) -> dict[str, Any] | None:
+def settle(aws: Aws, name: str, progress: Progress, pace: Pace) -> sagemaker.Endpoint | None:
     """Watch endpoint `name` until it is in no state of transition; None once it is gone.
 
     Notes the state, how long it has taken, and the container's new log lines.
@@ -57,12 +57,12 @@ def settle(aws: Aws, name: str, progress: Progress, pace: Pace) -> dict[str, Any
     while True:
         live = sagemaker.describe_endpoint(aws, name)
         watch.tell(live)
-        if live is None or live["EndpointStatus"] not in IN_PROGRESS:
+        if live is None or live.endpoint_status not in IN_PROGRESS:
             return live
         if pace.clock() - watch.start >= pace.limit:
             raise RemoteError(
-                f"endpoint is still {live['EndpointStatus']} after {_minutes(pace.limit)}",
-                where=str(live["EndpointArn"]),
+                f"endpoint is still {live.endpoint_status} after {_minutes(pace.limit)}",
+                where=live.endpoint_arn,
                 fix=f"the same command goes on waiting; what the container says is in log group {group_of(name)}",
             )
         pace.sleep(pace.poll)
@@ -78,9 +78,9 @@ class _Watch:
         self._told = self.start
         self._tail: Tail | None = None
 
-    def tell(self, live: dict[str, Any] | None) -> None:
+    def tell(self, live: sagemaker.Endpoint | None) -> None:
         """Note the state if it is new or has lasted, and new log lines."""
-        status = live["EndpointStatus"] if live else "gone"
+        status = live.endpoint_status if live else "gone"
         now = self._pace.clock()
         if self._status is None and status not in IN_PROGRESS:
             return  # nothing was under way, so there is nothing to tell
@@ -91,10 +91,10 @@ class _Watch:
         if live:
             self._tell_log(live)
 
-    def _tell_log(self, live: dict[str, Any]) -> None:
+    def _tell_log(self, live: sagemaker.Endpoint) -> None:
         if self._tail is None:
             # The deployment in progress began when the endpoint was last changed.
-            self._tail = Tail(self._aws, self._name, int(live["LastModifiedTime"].timestamp() * 1000))
+            self._tail = Tail(self._aws, self._name, int(live.last_modified_time.timestamp() * 1000))
         silent = self._tail.problem is None
         for line in self._tail.lines():
             self._progress.note(f"  | {line}")

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import mimetypes
+import stat
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from sagepack import decoding
+from sagepack.deploy.answer import LIMIT
 from sagepack.deploy.pace import Pace
 from sagepack.errors import RemoteError, SagepackError, UserError
 from sagepack.remote import exchange, sagemaker
@@ -21,6 +26,8 @@ if TYPE_CHECKING:
 
 _FIRST_WAIT = 0.25  # seconds; doubled up to the pace's poll
 _LONGEST_TEXT = 4000  # characters of a failure that are shown
+_LONGEST_FAILURE = 4 * _LONGEST_TEXT  # bytes of it that are fetched
+LARGEST_REQUEST = 1_000_000_000  # bytes; developer guide, "Asynchronous inference": up to 1 GB
 LONGEST_INVOCATION = 3600  # seconds; API reference, InvokeEndpointAsync, InvocationTimeoutSeconds
 
 
@@ -71,11 +78,11 @@ def predict(
         RemoteError: the request failed (with the text of the failure), or nothing came in time.
     """
     pace = pace or Pace()
-    body, kind = _read(request, content_type)
+    kind = _checked(request, content_type)
     _require_in_service(aws, endpoint.name)
     inference_id = uuid.uuid4().hex
     source = f"{input_prefix(endpoint.asynchronous)}{inference_id}"
-    exchange.put(aws, source, body, kind)
+    exchange.put(aws, source, request, kind)
     call = {
         "EndpointName": endpoint.name,
         "InputLocation": source,
@@ -132,9 +139,13 @@ def _wait(aws: Aws, sent: _Sent, progress: Progress, timeout: float, pace: Pace)
     start, told, pause = pace.clock(), pace.clock(), min(_FIRST_WAIT, pace.poll)
     progress.note(f"sent request {sent.inference_id}; waiting for {sent.output}")
     while True:
-        if (body := exchange.get(aws, sent.output)) is not None:
+        if (body := exchange.get(aws, sent.output, LIMIT)) is not None:
+            if len(body) > LIMIT:
+                raise RemoteError(
+                    f"the answer has more than {LIMIT:,} bytes", where=sent.output, fix="fetch it with `aws s3 cp`"
+                )
             return Answer(body, sent.output, sent.inference_id, pace.clock() - start)
-        if sent.failure is not None and (text := exchange.get(aws, sent.failure)) is not None:
+        if sent.failure is not None and (text := exchange.get(aws, sent.failure, _LONGEST_FAILURE)) is not None:
             raise RemoteError(
                 f"the endpoint failed on request {sent.inference_id}: {_text(text)}",
                 where=sent.failure,
@@ -173,9 +184,8 @@ def _state(aws: Aws, endpoint: str) -> str:
     live = sagemaker.describe_endpoint(aws, endpoint)
     if live is None:
         return "the endpoint is gone"
-    variants = live.get("ProductionVariants") or [{}]
-    count = variants[0].get("CurrentInstanceCount")
-    return f"the endpoint is {live['EndpointStatus']}" + ("" if count is None else f" with {count} instances")
+    count = next((variant.current_instance_count for variant in live.production_variants), None)
+    return f"the endpoint is {live.endpoint_status}" + ("" if count is None else f" with {count} instances")
 
 
 def _require_in_service(aws: Aws, endpoint: str) -> None:
@@ -183,19 +193,39 @@ def _require_in_service(aws: Aws, endpoint: str) -> None:
     if live is None:
         raise UserError("there is no such endpoint", where=f"endpoint {endpoint}", fix="run `invoke deploy` first")
     # While it is updated the old fleet serves.
-    if live["EndpointStatus"] not in {"InService", "Updating", "SystemUpdating", "RollingBack"}:
+    if live.endpoint_status not in {"InService", "Updating", "SystemUpdating", "RollingBack"}:
         fix = "run `invoke deploy`: it waits for the endpoint or mends it"
-        raise UserError(f"the endpoint is {live['EndpointStatus']}", where=f"endpoint {endpoint}", fix=fix)
+        raise UserError(f"the endpoint is {live.endpoint_status}", where=f"endpoint {endpoint}", fix=fix)
 
 
-def _read(request: bytes | Path, content_type: str | None) -> tuple[bytes, str]:
+def _checked(request: bytes | Path, content_type: str | None) -> str:
+    """The content type of a request that can be sent.
+
+    Raises:
+        UserError: the file cannot be read, is too large, or is JSON by its name and not by its content.
+    """
     if isinstance(request, bytes):
-        return request, content_type or "application/json"
+        return content_type or "application/json"
+    kind = content_type or mimetypes.guess_type(request.name)[0] or "application/octet-stream"
+    where = str(request)
     try:
-        body = request.read_bytes()
+        status = request.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UserError("the request is not a file", where=where, fix="name a JSON file or a picture")
+        if status.st_size > LARGEST_REQUEST:
+            raise UserError(
+                f"the request has more than {LARGEST_REQUEST:,} bytes", where=where, fix="send less at once"
+            )
+        with request.open("rb") as file:
+            text = file.read() if kind == "application/json" and status.st_size <= decoding.LIMIT else None
     except OSError as error:
-        raise UserError(f"the request cannot be read: {error.strerror}", where=str(request)) from error
-    return body, content_type or mimetypes.guess_type(request.name)[0] or "application/octet-stream"
+        raise UserError(f"the request cannot be read: {error.strerror}", where=where) from error
+    if text is not None:
+        try:
+            decoding.decode_json(text.decode().encode(), msgspec.Raw)
+        except ValueError as error:
+            raise UserError(f"the request is not JSON: {error}", where=where, fix="correct the file") from error
+    return kind
 
 
 def _text(failure: bytes) -> str:

@@ -6,7 +6,7 @@ Every call looks first and does only what is missing, so the same call goes on a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sagepack.deploy import scaling
 from sagepack.deploy.advice import advice, advised
@@ -70,7 +70,7 @@ def reconcile(aws: Aws, deployment: Deployment, progress: Progress, pace: Pace |
     if changes:
         observed = _finish_pending(aws, deployment, observed, progress, pace)
         _converge(aws, deployment, observed, progress, pace)
-    arn = observed.arn or str(_live(aws, deployment)["EndpointArn"])
+    arn = observed.arn or _live(aws, deployment).endpoint_arn
     return Deployed(deployment.name, arn, deployment.config_name, deployment.model_name, tuple(changes))
 
 
@@ -81,9 +81,10 @@ def _finish_pending(aws: Aws, deployment: Deployment, observed: Observed, progre
     aim = observed.pending or observed.config_name
     live = settle(aws, deployment.name, progress, pace)
     if observed.status != "Deleting" and aim == deployment.config_name:
+        _refuse_another(deployment, live, observed.config_name)
         _judge(deployment, live)
-    elif live is not None and live.get("FailureReason"):
-        progress.note(f"what was under way ended as {live['EndpointStatus']}: {live['FailureReason']}")
+    elif live is not None and live.failure_reason:
+        progress.note(f"what was under way ended as {live.endpoint_status}: {live.failure_reason}")
     return observe(aws, deployment.owner)
 
 
@@ -96,7 +97,8 @@ def _converge(aws: Aws, deployment: Deployment, observed: Observed, progress: Pr
                 _remove_failed(aws, deployment, observed, progress, pace)
             _start(aws, deployment, observed, pace, fresh="update" not in kinds)
         live = settle(aws, deployment.name, progress, pace)
-        if live is not None and live["EndpointStatus"] == "InService":
+        _refuse_another(deployment, live, observed.config_name)
+        if live is not None and live.endpoint_status == "InService":
             # Before the judgement: also an endpoint that went back to its old configuration must keep scaling.
             _converge_scaling(aws, deployment, progress)
         _judge(deployment, live)
@@ -148,7 +150,7 @@ def _retains(deployment: Deployment, observed: Observed) -> bool:
 
 
 def _instance_type(observed: Observed) -> str | None:
-    variants = observed.config["ProductionVariants"] if observed.config else []
+    variants = observed.config.get("ProductionVariants") if observed.config else None
     return variants[0].get("InstanceType") if variants else None
 
 
@@ -171,26 +173,49 @@ def _done(call: Callable[[], None], unless: str) -> bool:
     return True
 
 
-def _judge(deployment: Deployment, live: dict[str, Any] | None) -> None:
-    """Hold a settled endpoint against what was asked of it: a silent roll-back leaves it InService, as it was before.
+def _refuse_another(deployment: Deployment, live: sagemaker.Endpoint | None, before: str | None) -> None:
+    """See that what serves is what was requested or what served before, to which SageMaker rolls back.
+
+    Args:
+        deployment: what was requested.
+        live: the endpoint, settled.
+        before: the configuration that served before.
 
     Raises:
-        RemoteError: it does not serve the configuration asked for.
+        RemoteError: it is neither: another machine has deployed meanwhile.
+    """
+    if live is None or live.failure_reason or live.endpoint_config_name in {deployment.config_name, before}:
+        return
+    raise RemoteError(
+        f"another deployment won: the endpoint serves {live.endpoint_config_name}, not {deployment.config_name}, "
+        "which this command requested",
+        where=live.endpoint_arn,
+        fix="agree on one spec and code for this endpoint; the same command replaces what serves now",
+    )
+
+
+def _judge(deployment: Deployment, live: sagemaker.Endpoint | None) -> None:
+    """Hold a settled endpoint against what was requested: after a silent roll-back it is InService, as it was before.
+
+    Raises:
+        RemoteError: it does not serve the configuration that was requested.
     """
     if live is None:
         raise RemoteError("the endpoint was deleted while it was being deployed", where=f"endpoint {deployment.name}")
-    reason = live.get("FailureReason") or "SageMaker gives no reason"
+    serving, reason = live.endpoint_config_name, live.failure_reason or "SageMaker gives no reason"
     known = advice(reason)
     fix = known.fix if known else "read the container's log"
-    fix = f"{fix}\n  log group: {group_of(deployment.name)}"
-    if live["EndpointStatus"] != "InService":
-        raise RemoteError(f"endpoint is {live['EndpointStatus']}: {reason}", where=live["EndpointArn"], fix=fix)
-    if live["EndpointConfigName"] != deployment.config_name:
-        told = f"the update failed and SageMaker rolled back to {live['EndpointConfigName']}, which serves: {reason}"
-        raise RemoteError(told, where=live["EndpointArn"], fix=fix)
+    log = [f"log group: {group_of(deployment.name)}"]
+    if live.endpoint_status != "InService":
+        raise RemoteError(
+            f"endpoint is {live.endpoint_status}: {reason}", where=live.endpoint_arn, fix=fix, details=log
+        )
+    if serving != deployment.config_name:
+        message = f"the update failed and SageMaker rolled back to {serving}, which serves: {reason}"
+        raise RemoteError(message, where=live.endpoint_arn, fix=fix, details=log)
 
 
-def _live(aws: Aws, deployment: Deployment) -> dict[str, Any]:
+def _live(aws: Aws, deployment: Deployment) -> sagemaker.Endpoint:
     live = sagemaker.describe_endpoint(aws, deployment.name)
     if live is None:
         raise RemoteError("the endpoint was deleted after it was deployed", where=f"endpoint {deployment.name}")
@@ -231,7 +256,7 @@ def remove_scaling(aws: Aws, endpoint: str) -> None:
 
 
 def _converge_tags(aws: Aws, deployment: Deployment) -> None:
-    arn = str(_live(aws, deployment)["EndpointArn"])
+    arn = _live(aws, deployment).endpoint_arn
     live = sagemaker.list_tags(aws, arn)
     if changed := {key: value for key, value in deployment.tags.items() if live.get(key) != value}:
         sagemaker.add_tags(aws, arn, tag_list(changed))

@@ -90,7 +90,7 @@ class PackageError(IntegrityError):
         head = "1 finding" if len(findings) == 1 else f"{len(findings)} findings"
         lines = [str(finding) for finding in findings[:_SHOWN]]
         more = [f"and {len(findings) - _SHOWN} more, which --json shows"] if len(findings) > _SHOWN else []
-        super().__init__("\n  ".join([f"the package in S3 is not as it should be: {head}:", *lines, *more]), fix=fix)
+        super().__init__(f"the package in S3 is not as it should be: {head}", fix=fix, details=[*lines, *more])
 
     def to_json(self) -> dict[str, Any]:
         """The document of any error, with each finding."""

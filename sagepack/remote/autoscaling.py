@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sagepack.remote.aws import error_code, translated
+from sagepack.remote.aws import answered, error_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,15 +18,15 @@ _DIMENSION = {"ScalableDimension": "sagemaker:variant:DesiredInstanceCount"}
 
 def describe_target(aws: Aws, resource: str) -> Document | None:
     """Bounds of the scalable target, or None if none is registered."""
-    with translated("describing the scalable target", resource):
+    with answered("describing the scalable target", resource):
         client = aws.client("application-autoscaling")
         found = client.describe_scalable_targets(**_SERVICE, **_DIMENSION, ResourceIds=[resource])["ScalableTargets"]
-    return {key: found[0][key] for key in ("MinCapacity", "MaxCapacity")} if found else None
+        return {key: found[0][key] for key in ("MinCapacity", "MaxCapacity")} if found else None
 
 
 def describe_policies(aws: Aws, resource: str) -> dict[str, Document]:
     """Scaling policies by name."""
-    with translated("describing scaling policies", resource):
+    with answered("describing scaling policies", resource):
         pages = aws.client("application-autoscaling").get_paginator("describe_scaling_policies")
         request = {**_SERVICE, **_DIMENSION, "ResourceId": resource}
         return {
@@ -36,21 +36,21 @@ def describe_policies(aws: Aws, resource: str) -> dict[str, Document]:
 
 def describe_alarms(aws: Aws, names: list[str]) -> dict[str, Document]:
     """Those of the named metric alarms that exist."""
-    with translated("describing alarms", ", ".join(names)):
+    with answered("describing alarms", ", ".join(names)):
         found = aws.client("cloudwatch").describe_alarms(AlarmNames=names, AlarmTypes=["MetricAlarm"])["MetricAlarms"]
-    return {alarm["AlarmName"]: alarm for alarm in found}
+        return {alarm["AlarmName"]: alarm for alarm in found}
 
 
 def register_target(aws: Aws, resource: str, bounds: Document) -> None:
     """RegisterScalableTarget: makes the target or changes its bounds."""
-    with translated("registering the scalable target", resource):
+    with answered("registering the scalable target", resource):
         client = aws.client("application-autoscaling")
         client.register_scalable_target(**_SERVICE, **_DIMENSION, ResourceId=resource, **bounds)
 
 
 def put_policy(aws: Aws, resource: str, name: str, policy: Document) -> str:
     """PutScalingPolicy; returns the ARN of the policy, which alarms act on."""
-    with translated(f"putting scaling policy {name}", resource):
+    with answered(f"putting scaling policy {name}", resource):
         client = aws.client("application-autoscaling")
         answer = client.put_scaling_policy(**_SERVICE, **_DIMENSION, ResourceId=resource, PolicyName=name, **policy)
         return str(answer["PolicyARN"])
@@ -58,19 +58,19 @@ def put_policy(aws: Aws, resource: str, name: str, policy: Document) -> str:
 
 def put_alarm(aws: Aws, name: str, alarm: Document, action: str, tags: list[dict[str, str]]) -> None:
     """PutMetricAlarm with one action; tags count only when the alarm is new."""
-    with translated("putting the alarm", name):
+    with answered("putting the alarm", name):
         aws.client("cloudwatch").put_metric_alarm(AlarmName=name, AlarmActions=[action], Tags=tags, **alarm)
 
 
 def delete_alarms(aws: Aws, names: list[str]) -> None:
     """DeleteAlarms; those that do not exist are no error."""
-    with translated("deleting alarms", ", ".join(names)):
+    with answered("deleting alarms", ", ".join(names)):
         _unless_gone(lambda: aws.client("cloudwatch").delete_alarms(AlarmNames=names))
 
 
 def delete_policy(aws: Aws, resource: str, name: str) -> None:
     """DeleteScalingPolicy; one that does not exist is no error."""
-    with translated(f"deleting scaling policy {name}", resource):
+    with answered(f"deleting scaling policy {name}", resource):
         client = aws.client("application-autoscaling")
         _unless_gone(
             lambda: client.delete_scaling_policy(**_SERVICE, **_DIMENSION, ResourceId=resource, PolicyName=name)
@@ -79,7 +79,7 @@ def delete_policy(aws: Aws, resource: str, name: str) -> None:
 
 def deregister_target(aws: Aws, resource: str) -> None:
     """DeregisterScalableTarget; one that does not exist is no error."""
-    with translated("deregistering the scalable target", resource):
+    with answered("deregistering the scalable target", resource):
         client = aws.client("application-autoscaling")
         _unless_gone(lambda: client.deregister_scalable_target(**_SERVICE, **_DIMENSION, ResourceId=resource))
 

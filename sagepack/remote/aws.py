@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from sagepack.errors import RemoteError, UserError
+from sagepack.decoding import MalformedError
+from sagepack.errors import RemoteError, SagepackError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -168,6 +169,42 @@ def translated(doing: str, where: str | None = None) -> Iterator[None]:
         raise RemoteError(
             f"{doing} failed: {error}", where=where, fix="check the network and run the command again"
         ) from error
+
+
+@contextmanager
+def understood(doing: str, where: str | None = None) -> Iterator[None]:
+    """Turn an answer that is not as the API describes it into an error of this program.
+
+    botocore gives out what a server, or a proxy in its place, answered without checking it, and fails in any way at all on
+    an answer of another shape. What it raises on purpose passes.
+
+    Raises:
+        RemoteError: the answer makes no sense.
+    """
+    import botocore.exceptions
+
+    try:
+        yield
+    except (SagepackError, OSError, botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError):
+        raise
+    except Exception as error:
+        place = f" ({error})" if isinstance(error, MalformedError) else ""
+        raise RemoteError(
+            f"{doing} failed: the answer is not as AWS describes it{place}",
+            where=where,
+            fix="look whether a proxy answers in its place (AWS_ENDPOINT_URL*, HTTPS_PROXY), and run the command again",
+        ) from error
+
+
+@contextmanager
+def answered(doing: str, where: str | None = None) -> Iterator[None]:
+    """`translated` for a block that also reads what AWS answered.
+
+    Raises:
+        UserError, RemoteError: as for `translated` and `understood`.
+    """
+    with translated(doing, where), understood(doing, where):
+        yield
 
 
 def _client_error(error: Any, doing: str, where: str | None) -> UserError | RemoteError:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 from sagepack.errors import UserError
-from sagepack.remote.aws import error_code, translated
+from sagepack.remote.aws import answered, error_code
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sagepack.remote.aws import Aws
 
 _MISSING = {"NoSuchKey", "404", "NotFound"}
@@ -27,15 +30,18 @@ def split(uri: str) -> tuple[str, str]:
     return bucket, key
 
 
-def put(aws: Aws, uri: str, body: bytes, content_type: str) -> None:
-    """Write an object."""
+def put(aws: Aws, uri: str, content: bytes | Path, content_type: str) -> None:
+    """Write an object: these bytes, or those of a file."""
     bucket, key = split(uri)
-    with translated("uploading the request", uri):
+    with (
+        answered("uploading the request", uri),
+        io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as body,
+    ):
         aws.client("s3").put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type)
 
 
-def get(aws: Aws, uri: str) -> bytes | None:
-    """The content of an object; None while it is not there.
+def get(aws: Aws, uri: str, limit: int) -> bytes | None:
+    """The content of an object, or its first `limit` + 1 bytes if there are more than `limit`; None while it is not there.
 
     S3 answers 403 for a missing key to those who may not list the bucket, so that too means "not there" (API reference,
     GetObject, Permissions); `forbidden` tells which of the two it was.
@@ -43,9 +49,9 @@ def get(aws: Aws, uri: str) -> bytes | None:
     import botocore.exceptions
 
     bucket, key = split(uri)
-    with translated("fetching the answer", uri):
+    with answered("fetching the answer", uri):
         try:
-            body: bytes = aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+            body: bytes = aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read(limit + 1)
         except botocore.exceptions.ClientError as error:
             if error_code(error) in _MISSING | _DENIED:
                 return None
@@ -58,7 +64,7 @@ def forbidden(aws: Aws, uri: str) -> bool:
     import botocore.exceptions
 
     bucket, key = split(uri)
-    with translated("looking for the answer", uri):
+    with answered("looking for the answer", uri):
         try:
             aws.client("s3").head_object(Bucket=bucket, Key=key)
         except botocore.exceptions.ClientError as error:
@@ -69,5 +75,5 @@ def forbidden(aws: Aws, uri: str) -> bool:
 def delete(aws: Aws, uri: str) -> None:
     """Delete an object; one that is not there is no error."""
     bucket, key = split(uri)
-    with translated("deleting the request", uri):
+    with answered("deleting the request", uri):
         aws.client("s3").delete_object(Bucket=bucket, Key=key)

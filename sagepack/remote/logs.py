@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sagepack.remote.aws import error_code
+import msgspec
+
+from sagepack.decoding import convert
+from sagepack.errors import RemoteError
+from sagepack.remote.aws import error_code, understood
 
 if TYPE_CHECKING:
     from sagepack.remote.aws import Aws
 
 _MOST = 1000
+
+
+class _Event(msgspec.Struct, rename="camel"):
+    event_id: str
+    timestamp: int
+    message: str
 
 
 def group_of(endpoint: str) -> str:
@@ -40,26 +50,30 @@ class Tail:
         import botocore.exceptions
 
         try:
-            pages = (
-                self._aws.client("logs")
-                .get_paginator("filter_log_events")
-                .paginate(logGroupName=self._group, startTime=self._since, PaginationConfig={"MaxItems": _MOST})
-            )
-            events = [event for page in pages for event in page["events"]]
+            with understood("reading the log", self._group):
+                pages = (
+                    self._aws.client("logs")
+                    .get_paginator("filter_log_events")
+                    .paginate(logGroupName=self._group, startTime=self._since, PaginationConfig={"MaxItems": _MOST})
+                )
+                events = [convert(event, _Event) for page in pages for event in page["events"]]
         except botocore.exceptions.ClientError as error:
             if error_code(error) != "ResourceNotFoundException":
                 self.problem = f"log group {self._group} cannot be read: {error_code(error)}"
+            return []
+        except RemoteError as error:
+            self.problem = f"log group {self._group}: {error.message}"
             return []
         except botocore.exceptions.BotoCoreError:
             return []
         return self._new(events)
 
-    def _new(self, events: list[dict[str, Any]]) -> list[str]:
-        new = [event for event in events if event["eventId"] not in self._seen]
-        self._seen.update(event["eventId"] for event in new)
+    def _new(self, events: list[_Event]) -> list[str]:
+        new = [event for event in events if event.event_id not in self._seen]
+        self._seen.update(event.event_id for event in new)
         if len(events) == _MOST:
             # There may be more: go on from the last moment, whose events are told from new ones by their ids; past it
             # if that moment alone fills the answer.
-            last = max(event["timestamp"] for event in events)
+            last = max(event.timestamp for event in events)
             self._since = last if last > self._since else last + 1
-        return [line for event in new for line in str(event["message"]).rstrip().splitlines()]
+        return [line for event in new for line in event.message.rstrip().splitlines()]

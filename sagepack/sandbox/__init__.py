@@ -5,6 +5,6 @@ Both run in one background process that the first command starts and that ends b
 Nothing here listens on or talks to anything but 127.0.0.1.
 """
 
-from sagepack.sandbox.process import Sandbox, ensure, status, stop
+from sagepack.sandbox.process import Sandbox, ensure, remove, status, stop
 
-__all__ = ["Sandbox", "ensure", "status", "stop"]
+__all__ = ["Sandbox", "ensure", "remove", "status", "stop"]

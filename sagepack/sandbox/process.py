@@ -17,6 +17,7 @@ import hmac
 import os
 import secrets
 import select
+import shutil
 import socket
 import subprocess
 import sys
@@ -166,6 +167,23 @@ def stop(root: Path) -> bool:
         found = status(root)
         _end(root, found)
     return found is not None
+
+
+def remove(root: Path) -> None:
+    """End the sandbox of the project at `root` and remove its files, but for locks: another command may wait at one.
+
+    Raises:
+        UserError: it did not end, or a file cannot be removed.
+    """
+    if not folder(root).is_dir():
+        return
+    with _starting(root):
+        _end(root, status(root))
+        for path in folder(root).iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.suffix != ".lock":
+                path.unlink()
 
 
 @contextmanager
@@ -334,5 +352,5 @@ def _environment() -> dict[str, str]:
 
 def _died(log: Path, how: str) -> UserError:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
-    told = "".join(f"\n    {line}" for line in lines)
-    return UserError(f"the sandbox {how}{told}", where=str(log), fix="mend what the log says and run the command again")
+    fix = "mend what the log says and run the command again"
+    return UserError(f"the sandbox {how}", where=str(log), fix=fix, details=lines)

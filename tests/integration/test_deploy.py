@@ -185,7 +185,7 @@ def test_an_endpoint_that_cannot_start_is_told_with_its_reason_and_made_anew(
     assert "  | pip: no such package" in progress.notes
     assert caught.value.fix is not None
     assert "endpoint.container_startup_health_check_timeout_in_seconds" in caught.value.fix
-    assert "/aws/sagemaker/Endpoints/svd" in caught.value.fix
+    assert "/aws/sagemaker/Endpoints/svd" in str(caught.value)
     assert session.endpoint()["EndpointStatus"] == "Failed"
 
     session.calls.clear()
@@ -207,6 +207,30 @@ def test_a_roll_back_silent_or_not_is_a_failure(session: Session, sandbox: Servi
     assert "ping health check" in caught.value.message
     assert session.endpoint()["EndpointStatus"] == "InService"
     assert differences(old, observe(session.aws, old.owner)) == []
+
+
+@pytest.mark.parametrize("exists", [True, False], ids=["update", "create"])
+def test_who_deploys_other_code_at_the_same_time_is_told_that_another_won(
+    session: Session, sandbox: Service, exists: bool
+) -> None:
+    before = published(session, deployment())
+    winner, loser = deployment(environment={"A": "1"}, scaling=Scaling(1, 3)), deployment(environment={"A": "2"})
+    if exists:
+        reconcile(session.aws, before, Silent(), PACE)
+    sandbox.aws.script.pace = SlowPace(polls=2)
+    others = iter([winner])
+
+    def sleep(_seconds: float) -> None:
+        for other in others:  # once, while the first machine waits for its own update
+            reconcile(session.aws, other, Silent(), PACE)
+
+    with pytest.raises(RemoteError, match="another deployment won") as caught:
+        reconcile(session.aws, loser, Silent(), Pace(poll=0.01, limit=30, sleep=sleep))
+    assert winner.config_name in caught.value.message
+    assert loser.config_name in caught.value.message
+    assert "rolled back" not in str(caught.value)
+    # The loser has left the winner's scaling alone, too.
+    assert differences(winner, observe(session.aws, winner.owner)) == []
 
 
 class CutError(Exception):

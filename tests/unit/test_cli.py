@@ -11,9 +11,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from sagepack.cli import agreed, guarded, number
+from sagepack import commands
+from sagepack.cli import agreed, guarded, number, uncaught
 from sagepack.errors import IntegrityError, Problem, RemoteError, SpecError, UserError
 from sagepack.options import Options
+from tests import specs
 
 ROOT = Path(__file__).parents[2]
 FAILURES: list[tuple[BaseException, int, str]] = [
@@ -24,8 +26,10 @@ FAILURES: list[tuple[BaseException, int, str]] = [
     (KeyboardInterrupt(), 130, "interrupted; the same command continues"),
     (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/x"), 1, "error: /x: No space left on device\n  make room"),
     (OSError(errno.EROFS, os.strerror(errno.EROFS), "/x", None, "/y"), 1, "/x -> /y: Read-only file system"),
-    (OSError(errno.EXDEV, "strange"), 1, "unexpected OSError"),
-    (ZeroDivisionError("oh"), 1, "error: unexpected ZeroDivisionError: oh\n  run it with --debug"),
+    (OSError(errno.EXDEV, "strange", "/x"), 1, "error: /x: strange\n"),
+    (FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/x"), 1, "error: /x: No such file or directory\n"),
+    (MemoryError(), 1, "error: this machine has not enough memory"),
+    (ZeroDivisionError("oh"), 1, "error: unexpected ZeroDivisionError: oh\n  this is a mistake in sagepack"),
 ]
 
 
@@ -59,6 +63,21 @@ def test_a_failure_with_json_is_one_document_that_its_schema_describes(
     jsonschema.validate(document, json.loads((ROOT / "schemas" / "error.schema.json").read_text()))
 
 
+def test_only_lines_of_this_program_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    error = UserError("no\nerror: forged", where="s3://b/\x1b[2J", fix="look\u202e", details=["log \x07", "end"])
+    assert guarded(failing(error), Options(ROOT, json=True)) == 1
+    out, err = capsys.readouterr()
+    assert err.splitlines() == [
+        r"error: s3://b/\x1b[2J: no\nerror: forged",
+        r"  log \x07",
+        "  end",
+        r"  look\u202e",
+    ]
+    document = json.loads(out)
+    assert document["error"]["details"] == ["log \x07", "end"]
+    jsonschema.validate(document, json.loads((ROOT / "schemas" / "error.schema.json").read_text()))
+
+
 def test_debug_shows_the_traceback_and_keeps_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     assert guarded(failing(RemoteError("down")), Options(ROOT, debug=True)) == 3
     assert "Traceback" in capsys.readouterr().err
@@ -70,6 +89,25 @@ def test_a_flag_that_is_no_fitting_number_is_refused_by_name(text: str) -> None:
         number(text, "--timeout", 10)
     assert "--timeout" in str(caught.value)
     assert number("10", "--timeout", 10) == 10
+
+
+def test_warnings_are_said_each_time_and_given_to_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = specs.project(tmp_path, specs.SPEC.replace("COLOUR", "TS_MAX_RESPONSE_SIZE"))
+    options = Options(tmp_path, str(config), "test", json=True)
+    told = []
+    for _ in range(2):
+        assert guarded(lambda: commands.validate(options), options) == 0
+        out, err = capsys.readouterr()
+        told.append((err, json.loads(out)["warnings"]))
+    assert told[0] == told[1]
+    assert told[0][0].startswith("warning: ")
+    assert set(told[0][1][0]) == {"where", "key", "message", "fix"}
+
+
+def test_what_invoke_fails_at_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    error = ValueError("invalid literal for int() with base 10: '\x1b'")
+    uncaught(ValueError, error, None)
+    assert capsys.readouterr().err == "error: invalid literal for int() with base 10: '\\x1b'\n"
 
 
 def test_without_a_person_nothing_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,6 +39,7 @@ TEXTS = [
     ("VolumeSize parameter is not allowed for the selected Instance type ml.g4dn.xlarge", "volume_size_in_gb", True),
     ("User: arn is not authorized to perform: iam:PassRole on resource", "iam:PassRole", True),
     ('Cannot update in-progress endpoint "arn:x".', "another deployment", False),
+    ('Cannot create already existing endpoint "arn:x".', "another deployment", False),
     ("it does not have application-autoscaling:DeregisterScalableTarget permission", "allow the caller", True),
     ("Could not assume role arn:aws:iam::1:role/x. Please ensure that the role exists", "trust policy", True),
 ]

@@ -80,7 +80,7 @@ def test_a_log_that_may_not_be_read_is_told_once_and_stops_nothing() -> None:
     progress = Told()
     live = settle(aws, "svd", progress, Time().pace())
     assert live is not None
-    assert live["EndpointStatus"] == "InService"
+    assert live.endpoint_status == "InService"
     assert progress.text.count("cannot be read: AccessDeniedException") == 1
 
 

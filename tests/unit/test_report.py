@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import logging
 import os
 import sys
 
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from sagepack.errors import UserError
 from sagepack.plan import Action
-from sagepack.report import Terminal, contents_table, say, table, write_out
+from sagepack.report import Terminal, contents_table, guarded_streams, say, table, write_json, write_out
 from sagepack.units import amount, duration
 
 
@@ -41,12 +43,12 @@ def test_durations_are_told_in_fitting_units(seconds: float, text: str) -> None:
 @given(st.lists(st.text("abc ;", min_size=1, max_size=30).filter(str.strip), min_size=1, max_size=12))
 def test_no_word_of_a_reason_is_lost_in_the_table(reasons: list[str]) -> None:
     shown = table([Action("tar", True, tuple(reasons))])
-    assert "; ".join(reasons).split() == shown.split("WHY")[1].split()[4:]
+    assert "; ".join(reasons).split() == " ".join(shown[1:]).split()[4:]
 
 
 def test_bytes_stand_in_the_table_where_there_are_any() -> None:
     shown = table([Action("upload", True, ("S3 lacks it",), fetch=1024, send=2048), Action("deploy", False, ("same",))])
-    first, second = shown.splitlines()[1:]
+    first, second = shown[1:]
     assert ("1.0 KiB" in first, "2.0 KiB" in first, "run" in first) == (True, True, True)
     assert second.split()[:4] == ["deploy", "skip", "-", "-"]
 
@@ -58,7 +60,7 @@ def test_contents_show_what_moves_and_where_it_is_copied_from() -> None:
         {**sent, "source": None, "binding": None},
         {**copied, "source": "s3://a/m.tar.gz", "binding": "read and hashed first"},
     ]
-    assert [line.split() for line in contents_table(rows).splitlines()] == [
+    assert [line.split() for line in contents_table(rows)] == [
         ["COPIED", "SENT", "FETCHED", "READ", "CONTENT"],
         ["-", "10", "B", "1.0", "KiB", "-", "unet/a", "(10", "B)"],
         ["15", "B", "-", "-", "15", "B", "unet/b", "(10", "B),", "copied", "from", "[1]"],
@@ -87,8 +89,8 @@ def broken_pipe() -> int:
 def test_a_reader_that_has_seen_enough_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     with os.fdopen(broken_pipe(), "w") as pipe:
         monkeypatch.setattr(sys, "stdout", pipe)
-        write_out("text")
-        write_out("more")
+        write_out(["text"])
+        write_out(["more"])
     with os.fdopen(broken_pipe(), "w", buffering=1) as pipe:
         monkeypatch.setattr(sys, "stderr", pipe)
         Terminal().note("text")
@@ -99,14 +101,14 @@ def test_a_reader_that_has_seen_enough_is_no_failure(monkeypatch: pytest.MonkeyP
 def test_a_result_is_printed_whatever_the_terminal_can_show(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="ascii"))
-    write_out("a ü \udcff")
+    write_out(["a ü \udcff"])
     assert shown.getvalue() == b"a \\xfc \\udcff\n"
 
 
 def test_closed_streams_are_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
-    write_out("text")
+    write_out(["text"])
     say("text")
     Terminal().note("text")
 
@@ -115,4 +117,50 @@ def test_a_result_that_cannot_be_printed_is_told(monkeypatch: pytest.MonkeyPatch
     with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
         monkeypatch.setattr(sys, "stdout", full)
         with pytest.raises(UserError, match="cannot be printed: No space left"):
-            write_out("text")
+            write_out(["text"])
+
+
+FOREIGN = "\x1b[31m\u202e\x9b2J\nerror: forged\r"
+SHOWN = r"\x1b[31m\u202e\x9b2J\nerror: forged\r"
+
+
+def test_foreign_text_is_one_line_wherever_it_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    say(FOREIGN)
+    Terminal().note(FOREIGN)
+    write_out([FOREIGN, *table([Action("tar", True, (FOREIGN,))])[1:]])
+    with Terminal().bar(FOREIGN, 1):
+        pass
+    out, err = capsys.readouterr()
+    said, printed = err.splitlines(), out.splitlines()
+    assert [line[: len(SHOWN)] for line in said] == [SHOWN] * 3
+    assert printed[0] == SHOWN
+    assert all(line.isprintable() for line in (*said, *printed))
+
+
+def test_a_program_gets_the_very_text_and_a_terminal_no_control_character(capsys: pytest.CaptureFixture[str]) -> None:
+    write_json({"path": FOREIGN + "\x7f\udcff"})
+    out = capsys.readouterr().out
+    assert json.loads(out)["path"] == FOREIGN + "\x7f\udcff"
+    assert out.replace("\n", "").isprintable()
+    assert out.isascii()
+
+
+def test_what_libraries_print_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with guarded_streams():
+        logging.StreamHandler().emit(logging.makeLogRecord({"msg": "a server said \x1b[2J"}))
+        print("and \u202e\nmore")  # noqa: T201 - as a library would
+        assert sys.stdout.encoding
+    out, err = capsys.readouterr()
+    assert out == "and \\u202e\nmore\n"
+    assert err == "a server said \\x1b[2J\n"
+
+
+def test_a_bar_steers_the_terminal_and_its_label_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", shown)
+    monkeypatch.setattr(shown, "isatty", lambda: True)
+    with guarded_streams(), Terminal().bar("\x1b[31mdownload", 10) as add:
+        add(10)
+    assert r"\x1b[31mdownload" in shown.getvalue()
+    assert "\r" in shown.getvalue()
+    assert "\x1b[31m" not in shown.getvalue()

@@ -1,0 +1,233 @@
+"""The commands as a shell starts them: wrong words, signals, hostile servers, and commands beside each other."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import filelock
+import pytest
+from invoke.program import Program
+
+REPOSITORY = Path(__file__).parents[2]
+COMMAND = (sys.executable, "-m", "sagepack")
+WAIT = 60
+SPEC = "config/svd.yaml"
+
+
+class Project:
+    """What a user's project holds; nothing of it needs the sandbox."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for name in ("config", "inference_code", "schemas", "tasks.py", "Makefile"):
+            source = REPOSITORY / name
+            (shutil.copytree if source.is_dir() else shutil.copyfile)(source, root / name)
+        (root / ".venv").symlink_to(sys.prefix)
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "HF_"))}
+        self.environment = {
+            **kept,
+            "PYTHONPATH": str(REPOSITORY),
+            "HOME": str(root / "home"),
+            "PYTHONWARNINGS": "ignore",
+        }
+        spec = importlib.util.spec_from_file_location("project_tasks", root / "tasks.py")
+        assert spec is not None
+        assert spec.loader is not None
+        self._tasks = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(self._tasks)
+
+    def start(self, *command: str, **environment: str) -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            command,
+            cwd=self.root,
+            env={**self.environment, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+            errors="surrogateescape",
+            start_new_session=True,
+        )
+
+    def run(self, *command: str, **environment: str) -> tuple[int, str, str]:
+        return end(self.start(*command, **environment))
+
+    def invoke(self, *words: str) -> tuple[int, str, str]:
+        """Run `invoke` with these words in this process."""
+        out, err, code = io.StringIO(), io.StringIO(), 0
+        with mock.patch.dict(os.environ, self.environment), redirect_stdout(out), redirect_stderr(err):
+            try:
+                Program(namespace=self._tasks.namespace, binary="invoke").run(["invoke", *words])
+            except SystemExit as ended:
+                code = int(ended.code or 0)
+        return code, out.getvalue(), err.getvalue()
+
+
+def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    try:
+        out, err = process.communicate(timeout=WAIT)
+    finally:
+        process.kill()
+    return process.returncode, out, err
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return Project(tmp_path_factory.mktemp("project"))
+
+
+WRONG: list[tuple[str, ...]] = [
+    ("plan", "--set"),
+    ("plan", "--set", "--env", "local"),
+    ("plan", "--set", ""),
+    ("plan", "--set", "="),
+    ("plan", "--set", "a\nb=1"),
+    ("plan", "--set", "\udcff\udcfe=1"),
+    ("plan", "--set", "environment.A=\udcff"),
+    ("plan", "--set", "name={"),
+    ("plan", "--set", "name=\x1b[31m"),
+    ("plan", "--set", "environment.\u202eA=[1]"),
+    ("plan", "--env", "../../x"),
+    ("plan", "--env", ""),
+    ("plan", "--env", "a\nb\x1b"),
+    ("plan", "--env", "\udcff"),
+    ("plan", "--env", "a\0b"),
+    ("plan", "--config", "."),
+    ("plan", "--config", "config"),
+    ("plan", "--config", "/dev/zero"),
+    ("plan", "--config", "\udcff\x1b.yaml"),
+    ("plan", "--config", "a\0b"),
+    ("plan", "--config", "a" * 5000),
+    ("plan", "--config", sys.executable),
+    ("plan", "--to", "\x1b[31m"),
+    ("plan", "--unknown"),
+    ("plan", "-c"),
+    ("plan", "extra\x1b"),
+    ("predict", "--input", "."),
+    ("predict", "--timeout", "\x1b"),
+]
+
+
+@pytest.mark.parametrize("words", WRONG, ids=ascii)
+def test_a_wrong_command_line_is_told_in_lines(project: Project, words: tuple[str, ...]) -> None:
+    if words[0] == "predict":  # which would start the sandbox before it reads the file
+        words = (*words, "--env", "prod", "--timeout", "0")
+    code, out, err = project.invoke(*words)
+    assert (code, out) == (1, "")
+    assert "Traceback" not in err
+    assert "unexpected" not in err
+    assert 1 <= len(err.splitlines()) <= 4
+    assert all(line.isprintable() for line in err.split("\n"))
+
+
+@pytest.mark.parametrize("words", [("-T", "x", "plan"), ("-f", "x", "plan"), ("plan", "--no")])
+def test_a_wrong_flag_of_invoke_itself_is_a_line(project: Project, words: tuple[str, ...]) -> None:
+    code, out, err = project.run(*COMMAND, *words)
+    assert (code, out, len(err.splitlines())) == (1, "", 1)
+
+
+@pytest.mark.parametrize("module", ["asyncio", "invoke", "sagepack.errors", "sagepack.commands"])
+def test_an_interrupt_is_one_line_and_130_from_the_first_import_on(project: Project, module: str) -> None:
+    python, *words = COMMAND
+    command = project.start(python, "-X", "importtime", *words, "plan")
+    line_with(f" {module}\n", command)
+    command.send_signal(signal.SIGINT)
+    code, out, err = end(command)
+    said = [line for line in err.splitlines() if not line.startswith("import time:")]
+    assert (code, out, said) == (130, "", ["interrupted; the same command continues"])
+
+
+def test_make_says_in_a_line_that_it_was_terminated(project: Project) -> None:
+    with filelock.FileLock(project.root / "build" / "svd-local.lock"):
+        command = project.start("make", "clean", "-o", ".venv/bin/.run")
+        line_with("waiting", command)
+        os.kill(command.pid, signal.SIGTERM)
+        code, _, err = end(command)
+    assert code == -signal.SIGTERM
+    assert "terminated; the same command continues\n" in err
+    assert "Traceback" not in err
+
+
+def line_with(word: str, command: subprocess.Popen[str]) -> None:
+    """Read stderr up to a line that holds `word`; the command must say it before it ends."""
+    assert command.stderr is not None
+    for line in command.stderr:
+        if word in line:
+            return
+    raise AssertionError(f"{word!r} was not said")
+
+
+def test_clean_all_waits_for_commands_at_work_and_leaves_their_locks(project: Project) -> None:
+    build, dist = project.root / "build", project.root / "dist"
+    mutexes = [build / "svd-local.lock", build / "rebuild-x" / "build" / "svd-local.lock"]
+    output = [
+        build / "svd-local" / "records" / "tar.json",
+        dist / "svd" / "local" / "model.tar.gz",
+        build / "trust.json",
+    ]
+    for path in (*mutexes, *output):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    for mutex in mutexes:
+        with filelock.FileLock(mutex):
+            command = project.start(*COMMAND, "clean", "--all")
+            line_with("waiting for another command for svd-local", command)
+            assert all(path.exists() for path in (*output, *mutexes))
+            command.send_signal(signal.SIGTERM)
+            assert end(command)[0] == 143
+    assert project.run(*COMMAND, "clean", "--all") == (0, "removed build, dist\n", "")
+    assert not dist.exists()
+    assert list(build.iterdir()) == [mutexes[0]]
+    mutexes[0].unlink()
+    assert project.run(*COMMAND, "clean", "--all") == (0, "nothing to remove\n", "")
+
+
+class Hostile(BaseHTTPRequestHandler):
+    """A Hub that writes on the terminals of those who ask it."""
+
+    def do_GET(self) -> None:
+        self.send_response(403)
+        self.send_header("X-Error-Message", "\x1b]0;owned\x07\x1b[2J\x9b31m no")
+        self.send_header("X-HF-Warning", "topic; \x1b[31mwarned\x9b2J")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_HEAD = do_GET  # noqa: N815 - the name that http.server calls
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def hostile() -> Iterator[str]:
+    server = HTTPServer(("127.0.0.1", 0), Hostile)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join(WAIT)
+
+
+@pytest.mark.parametrize("more", [(), ("--json", "--debug")])
+def test_a_server_writes_nothing_on_the_terminal(project: Project, hostile: str, more: tuple[str, ...]) -> None:
+    code, out, err = project.run(
+        *COMMAND, "lock", "--update", "--env", "dev", *more, HF_ENDPOINT=hostile, NO_PROXY="127.0.0.1"
+    )
+    assert code in {1, 3}
+    assert r"\x1b[" in err
+    assert all(line.isprintable() for line in (out + err).split("\n"))
