@@ -70,11 +70,13 @@ class Front:
         return self._position == self._partial.size or self._partial.has(self._position // PIECE)
 
     def _work(self) -> None:
-        buffer = memoryview(bytearray(_BUFFER))
+        size, buffer = self._partial.size, memoryview(bytearray(_BUFFER))
         with self._partial.file.open("rb", buffering=0) as file:
             file.seek(self._position)
-            while self._more():
-                end = min(self._position + PIECE, self._partial.size)
+            while self._position < size:
+                if not self._more():
+                    return  # from here on another thread may be at it
+                end = min(self._position + PIECE, size)
                 while self._position < end and not self._stop.is_set():
                     count = file.readinto(buffer[: end - self._position])
                     if not count:
@@ -82,15 +84,13 @@ class Front:
                     self._digest.update(buffer[:count])
                     self._crc = crc32(buffer[:count], self._crc)
                     self._position += count
-        if self._position == self._partial.size:
-            self._done(Digest("sha256", self._digest.hexdigest()), self._crc)
+        # It stays busy: `done` is called once.
+        self._done(Digest("sha256", self._digest.hexdigest()), self._crc)
 
     def _more(self) -> bool:
         with self._lock:
-            more = self._position < self._partial.size and self._ready() and not self._stop.is_set()
-            # At the end it stays busy: `done` is called once.
-            self._busy = more or self._position == self._partial.size
-            return more
+            self._busy = self._ready() and not self._stop.is_set()
+            return self._busy
 
 
 @dataclass(frozen=True)

@@ -148,3 +148,33 @@ def test_the_digest_is_that_of_the_file_in_whatever_order_it_came(
         list(writers.map(write, order))
         assert done.wait(10)
     assert found == [(Digest.sha256(CONTENT), zlib.crc32(CONTENT))]
+
+
+def test_a_thread_that_was_overtaken_does_not_tell_the_end_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It saw that the next piece is missing; before it goes on, others fetch the rest and another thread hashes it."""
+    partial, _ = resumed(tmp_path / "p")
+    told: list[Digest] = []
+    done, overtaken = threading.Event(), threading.Event()
+    real = Front._more
+
+    def slow(front: Front) -> bool:
+        more = real(front)
+        if not more:
+            overtaken.set()
+            assert done.wait(30)
+        return more
+
+    def tell(digest: Digest, _crc: int) -> None:
+        told.append(digest)
+        done.set()
+
+    monkeypatch.setattr(Front, "_more", slow)
+    with ThreadPoolExecutor(2) as hashers:
+        front = Front(partial, hashers.submit, threading.Event(), tell)
+        for start, end in ((0, 64), (64, 1000)):
+            with partial.writer(Run(start, end), front.advance) as put:
+                put(CONTENT[start:end])
+            assert overtaken.wait(30)
+    assert told == [Digest.sha256(CONTENT)]
