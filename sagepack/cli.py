@@ -58,8 +58,13 @@ def _print_error(options: Options, document: dict[str, Any]) -> None:
             write_out(json.dumps({"error": document}, indent=1))
 
 
-def load(options: Options, *, branch_allowed: bool = False) -> Spec:
+def load(options: Options, *, branch_allowed: bool = False, contents: bool = False) -> Spec:
     """Read the spec and judge it, unless the same document passed before.
+
+    Args:
+        options: the task's options.
+        branch_allowed: accept a branch or tag as revision.
+        contents: judge it whatever passed before, and the files of the code and the sample with it.
 
     Raises:
         UserError: the spec cannot be read, or is wrong.
@@ -78,8 +83,8 @@ def load(options: Options, *, branch_allowed: bool = False) -> Spec:
     records = Records(options.root / "build" / "validated")
     key = document.digest.short
     record = records.load(key)
-    if record is None or record.inputs != inputs:
-        for warning in _late("check").check(document, options.root, branch_allowed=branch_allowed):
+    if contents or record is None or record.inputs != inputs:
+        for warning in _late("check").check(document, options.root, branch_allowed=branch_allowed, contents=contents):
             say(f"warning: {warning}")
         records.save(Record(key, 1, inputs, {}))
     return document.spec()

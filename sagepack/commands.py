@@ -21,8 +21,8 @@ FOUND_WORK = 2
 
 
 def validate(options: Options) -> int:
-    """Judge the spec and say so."""
-    spec = load(options)
+    """Judge the spec and the files that it names, and say so."""
+    spec = load(options, contents=True)
     result(options, f"{options.config} is valid for {spec.env}", {"valid": True, "name": spec.name, "env": spec.env})
     return 0
 

@@ -56,11 +56,11 @@ class IntegrityError(SagepackError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with a spec, at a place a person can go to.
+    """One thing wrong with a spec or a file that it names, at a place a person can go to.
 
     Attributes:
-        where: `file:line:column` of the value.
-        key: dotted path of the key, such as `endpoint.instance_type`.
+        where: `file:line:column` of the value, or `file:line`.
+        key: dotted path of the key, such as `endpoint.instance_type`; empty where it is about no key.
         message: what is wrong, with the value and what is allowed.
         fix: what to do, if it is not plain from the message.
     """
@@ -76,13 +76,13 @@ class Problem:
 
 
 class SpecError(UserError):
-    """Everything wrong with a spec, at once."""
+    """Everything wrong with a spec, or with files that it names, at once."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: list[Problem], of: str = "the spec") -> None:
         self.problems = problems
         count = len(problems)
         lines = "\n  ".join(str(problem) for problem in problems)
-        super().__init__(f"{count} problem{'s' if count != 1 else ''} in the spec:\n  {lines}")
+        super().__init__(f"{count} problem{'s' if count != 1 else ''} in {of}:\n  {lines}")
 
     def to_json(self) -> dict[str, Any]:
         """The document of any error, with each problem."""
