@@ -85,14 +85,23 @@ def _print_error(options: Options, document: dict[str, Any]) -> None:
 def load(options: Options, *, branch_allowed: bool = False) -> Spec:
     """Read the spec and judge it, unless the same document passed before; warnings are said either way.
 
+    Args:
+        options: the task's options.
+        branch_allowed: accept a branch or tag as revision.
+
     Raises:
         UserError: the spec cannot be read, or is wrong.
     """
     return load_with_warnings(options, branch_allowed=branch_allowed)[0]
 
 
-def load_with_warnings(options: Options, *, branch_allowed: bool = False) -> tuple[Spec, list[Problem]]:
-    """`load`, for a caller that also gives the warnings to programs."""
+def load_with_warnings(
+    options: Options, *, branch_allowed: bool = False, contents: bool = False
+) -> tuple[Spec, list[Problem]]:
+    """`load`, for a caller that also gives the warnings to programs.
+
+    With `contents` it is judged whatever passed before, and the files of the code and the sample with it.
+    """
     config = Path(options.config)
     if not config.is_file() and (options.root / config).is_file():
         config = options.root / config
@@ -108,8 +117,8 @@ def load_with_warnings(options: Options, *, branch_allowed: bool = False) -> tup
     key = document.digest.short
     record = records.load(key)
     warnings = _warnings(record) if record and record.inputs == inputs else None
-    if warnings is None:
-        warnings = _late("check").check(document, options.root, branch_allowed=branch_allowed)
+    if contents or warnings is None:
+        warnings = _late("check").check(document, options.root, branch_allowed=branch_allowed, contents=contents)
         with contextlib.suppress(FileNotFoundError):  # `clean --all` takes the folder away: it is judged again then
             records.save(Record(key, 1, inputs, {"warnings": [asdict(warning) for warning in warnings]}))
     for warning in warnings:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 VERSION = 1
+_SHOWN = 200
 _MAX_FOLDERS = 255
 
 
@@ -148,17 +149,23 @@ def _fold(path: str) -> str:
 def _check_path(path: str) -> None:
     parts = path.split("/")
     if path.startswith("/") or "\\" in path or any(part in ("", ".", "..") for part in parts):
-        raise UserError("the path is not a plain relative path", where=ascii(path))
+        raise UserError("the path is not a plain relative path", where=_short(path))
     if len(parts) > _MAX_FOLDERS + 1:
-        raise UserError(f"the path has more than {_MAX_FOLDERS} folders", where=path)
+        raise UserError(f"the path has more than {_MAX_FOLDERS} folders", where=_short(path))
     if path.isprintable():
         return
     for character in path:
         category = unicodedata.category(character)
         if category in ("Cc", "Cs"):
-            raise UserError("the path holds a control character or is not Unicode", where=ascii(path))
+            raise UserError("the path holds a control character or is not Unicode", where=_short(path))
         if category in ("Cf", "Zl", "Zp"):
             name = unicodedata.name(character, "a format character")
             raise UserError(
-                f"the path holds an invisible character, {name} (U+{ord(character):04X})", where=ascii(path)
+                f"the path holds an invisible character, {name} (U+{ord(character):04X})", where=_short(path)
             )
+
+
+def _short(path: str) -> str:
+    """A path that is refused, as messages show it."""
+    text = ascii(path)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(path):,} characters)"

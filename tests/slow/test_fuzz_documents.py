@@ -180,7 +180,7 @@ DOCUMENTS: dict[str, tuple[Any, Callable[[Any], Any] | None, Callable[[bytes, Pa
         lambda data, _: hub_answers.model_index_of(data),
     ),
     "answer of an endpoint": (
-        {"frames": ["AAAA", "/9j/"]},
+        {"frames": ["/9j/", "/9j/AAAA"]},
         None,
         lambda data, folder: save_answer(data, folder / "out"),
     ),
