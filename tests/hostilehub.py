@@ -26,7 +26,8 @@ def answer(
     content = body if isinstance(body, bytes) else (body if isinstance(body, str) else json.dumps(body)).encode()
     lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    lines += [f"{name}: {value}" for name, value in {"Content-Length": str(len(content)), **named}.items()]
+    defaults = {"Content-Length": str(len(content)), "Connection": "close"}
+    lines += [f"{name}: {value}" for name, value in {**defaults, **named}.items()]
     return "\r\n".join([*lines, "", ""]).encode("latin-1"), content
 
 

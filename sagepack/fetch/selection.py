@@ -105,14 +105,21 @@ def _any_match(path: str, patterns: Sequence[str]) -> bool:
 def _must_match(pattern: str, paths: Sequence[str], where: str) -> None:
     if any(_any_match(path, (pattern,)) for path in paths):
         return
-    folders = {"/".join(path.split("/")[:depth]) + "/" for path in paths for depth in range(1, path.count("/") + 1)}
-    names = {path.rpartition("/")[2]: path for path in paths}
-    near = get_close_matches(pattern, [*paths, *folders], n=3, cutoff=0.5)
+    # Comparing texts is slow, and a listing may hold many and long ones: a hint comes from some that are short.
+    some = [path for path in paths if len(path) <= 200][:2000]
+    folders = {"/".join(path.split("/")[:depth]) + "/" for path in some for depth in range(1, path.count("/") + 1)}
+    names = {path.rpartition("/")[2]: path for path in some}
+    near = get_close_matches(pattern, [*some, *folders], n=3, cutoff=0.5)
     near += [
         names[name] for name in get_close_matches(pattern, list(names), n=3, cutoff=0.5) if names[name] not in near
     ]
-    hint = f"did you mean {', '.join(near[:3])}?" if near else f"the repository has {', '.join(sorted(paths)[:5])}, ..."
+    hint = f"did you mean {', '.join(near[:3])}?" if near else f"the repository has {_listed(sorted(some))}"
     raise UserError(f"the pattern {pattern!r} matches no file of the repository", where=where, fix=hint)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names of the repository for a person: not all of many, and not all of a long one."""
+    return ", ".join([name[:100] for name in names[:10]] + ["..."] * (len(names) > 10))
 
 
 def _default(paths: Sequence[str], variant: str | None, index: Mapping[str, Any] | None) -> tuple[set[str], str]:
@@ -128,7 +135,7 @@ def _diffusers(paths: Sequence[str], variant: str | None, index: Mapping[str, An
     inside = [path for path in paths if path.partition("/")[0] in folders and "/" in path]
     taken, label = _one_form(inside, variant, prefer="fp16")
     top = {path for path in paths if "/" not in path and _belongs_at_top(path)}
-    return taken | top, f"diffusers layout, {label} of {', '.join(sorted(folders))}"
+    return taken | top, f"diffusers layout, {label} of {_listed(sorted(folders))}"
 
 
 def _components(paths: Sequence[str], index: Mapping[str, Any] | None) -> set[str]:
@@ -193,7 +200,7 @@ def _wanted_variant(forms: Sequence[set[Weight]], variant: str | None, prefer: s
     if variant is not None:
         if not any(variant in variants for variants in offered):
             known = sorted({name for variants in offered for name in variants if name})
-            hint = f"there is {', '.join(known)}" if known else "leave it out: there are only plain weights"
+            hint = f"there is {_listed(known)}" if known else "leave it out: there are only plain weights"
             raise UserError(f"no weights of variant {variant!r}", where="model.variant", fix=hint)
         return variant
     return prefer if prefer and offered and all(prefer in variants for variants in offered) else None

@@ -261,3 +261,16 @@ def test_what_is_chosen_and_what_is_left_out_are_everything(paths: list[str], wi
     assert set(selection.chosen) <= set(paths)
     assert len(selection.chosen) + selection.left_out[0] == len(listing)
     assert selection.size + selection.left_out[1] == sum(file.size for file in listing)
+
+
+def test_what_is_told_stays_short_however_many_and_long_the_names_are() -> None:
+    index = {f"{number}{'n' * 1000}": ["a", "b"] for number in range(300)}
+    many = [*files(*(f"{folder}/model.bin" for folder in index)), File("model_index.json")]
+    assert len(choose(many, model_index=index).reason) < 2000
+    # Each has 2,000 folders whose names take 4 MB together.
+    deep = files(*(f"{number}/{'d/' * 2000}file" for number in range(20)))
+    variants = files("config.json", *(f"model.{number}{'v' * 1000}.safetensors" for number in range(300)))
+    for listing, include, variant in ((deep, ["*.bin"], None), (variants, [], "fp16")):
+        with pytest.raises(UserError) as caught:
+            choose(listing, include, variant=variant)
+        assert len(str(caught.value)) < 2000
