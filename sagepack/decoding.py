@@ -31,6 +31,7 @@ Text = Annotated[str, Meta(max_length=4096)]
 
 # Far above the largest document of a real package: an index of 100,000 files has 40 MB.
 LIMIT = 64 << 20
+_SHOWN = 300  # characters of a message
 
 
 class MalformedError(ValueError):
@@ -75,4 +76,7 @@ def _explained(error: Exception) -> str:
     message, _, place = str(error).partition(" - at `")
     path = place.rstrip("`").removeprefix("$").lstrip(".")
     lowered = message[:1].lower() + message[1:] if not message.startswith("JSON") else message
-    return f"{path}: {lowered}" if path else lowered
+    told = f"{path}: {lowered}" if path else lowered
+    # It may name a key of the document, which may be anything.
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in told[:_SHOWN])
+    return shown if len(told) <= _SHOWN else f"{shown}..."

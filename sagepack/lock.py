@@ -19,7 +19,6 @@ from sagepack.decoding import BlobName, Commit, DigestText, MalformedError, Path
 from sagepack.digest import Digest, fingerprint
 from sagepack.errors import UserError
 from sagepack.manifest import check_paths
-from sagepack.words import shown
 from sagepack.yamlfile import Place, Reader, scalar
 
 if TYPE_CHECKING:
@@ -190,7 +189,7 @@ class Lock:
         document = _summed(data, where)
         if (archive_format := document.get("archive_format")) != ARCHIVE_FORMAT:
             raise UserError(
-                f"the lock asks for archive format {shown(archive_format)}, this version of sagepack writes {ARCHIVE_FORMAT}",
+                f"the lock asks for archive format {archive_format!r:.80}, this version of sagepack writes {ARCHIVE_FORMAT}",
                 where=where,
                 fix="use the version of sagepack that wrote the lock, or run `invoke lock --update`",
             )
@@ -255,7 +254,7 @@ def _summed(data: bytes, where: str) -> dict[str, Any]:
     version, said = document.get("version", VERSION), document.get("sum")
     if version != VERSION:
         raise UserError(
-            f"the lock is of version {shown(version)}, this version of sagepack reads {VERSION}",
+            f"the lock is of version {version!r:.80}, this version of sagepack reads {VERSION}",
             where=where,
             fix="run `invoke lock --update` and commit what it writes: a pinned revision resolves to the same files",
         )

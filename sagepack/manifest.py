@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 VERSION = 1
-_SHOWN = 200
 _MAX_FOLDERS = 255
+_SHOWN = 200  # characters of a path in a message
 
 
 class _Member(Struct, forbid_unknown_fields=True):
@@ -64,7 +64,7 @@ class Manifest:
     """The members of a package in archive order.
 
     Raises:
-        UserError: the paths cannot stand in one archive; see `check_paths`.
+        UserError: one archive cannot hold these paths; see `check_paths`.
     """
 
     members: tuple[Member, ...]
@@ -131,15 +131,21 @@ def check_paths(paths: list[str]) -> None:
         _check_path(path)
         folded = _fold(path)
         if folded in seen:
-            clash = "stands twice" if seen[folded] == path else f"differs from {seen[folded]!r} only by case or form"
-            raise UserError(f"the path {clash}", where=path, fix="rename or exclude one of them")
+            first = _shown(seen[folded])
+            clash = "occurs twice" if seen[folded] == path else f"differs from {first} only by case or form"
+            raise UserError(f"the path {clash}", where=_shown(path), fix="rename or exclude one of them")
         seen[folded] = path
     for folded, path in seen.items():
         folder = folded.rpartition("/")[0]
         while folder:
             if folder in seen:
-                raise UserError(f"{seen[folder]!r} is both a file and a folder", where=path)
+                raise UserError(f"{_shown(seen[folder])} is both a file and a folder", where=_shown(path))
             folder = folder.rpartition("/")[0]
+
+
+def _shown(path: str) -> str:
+    """A path for messages: it may hold anything, and be long."""
+    return repr(path) if len(path) <= _SHOWN else f"{path[:_SHOWN]!r}..."
 
 
 def _fold(path: str) -> str:
@@ -149,23 +155,17 @@ def _fold(path: str) -> str:
 def _check_path(path: str) -> None:
     parts = path.split("/")
     if path.startswith("/") or "\\" in path or any(part in ("", ".", "..") for part in parts):
-        raise UserError("the path is not a plain relative path", where=_short(path))
+        raise UserError("the path is not a plain relative path", where=_shown(path))
     if len(parts) > _MAX_FOLDERS + 1:
-        raise UserError(f"the path has more than {_MAX_FOLDERS} folders", where=_short(path))
+        raise UserError(f"the path has more than {_MAX_FOLDERS} folders", where=_shown(path))
     if path.isprintable():
         return
     for character in path:
         category = unicodedata.category(character)
         if category in ("Cc", "Cs"):
-            raise UserError("the path holds a control character or is not Unicode", where=_short(path))
+            raise UserError("the path holds a control character or is not Unicode", where=_shown(path))
         if category in ("Cf", "Zl", "Zp"):
             name = unicodedata.name(character, "a format character")
             raise UserError(
-                f"the path holds an invisible character, {name} (U+{ord(character):04X})", where=_short(path)
+                f"the path holds an invisible character, {name} (U+{ord(character):04X})", where=_shown(path)
             )
-
-
-def _short(path: str) -> str:
-    """A path that is refused, as messages show it."""
-    text = ascii(path)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(path):,} characters)"

@@ -88,3 +88,14 @@ JSON = st.recursive(
 def test_whatever_the_data_there_is_a_value_or_one_kind_of_error(document: Any) -> None:
     with contextlib.suppress(MalformedError):
         assert isinstance(convert(document, Document), Document)
+
+
+def test_a_message_stays_one_short_line_though_it_names_a_key_of_the_document() -> None:
+    class Strict(msgspec.Struct, forbid_unknown_fields=True):
+        a: int = 0
+
+    for key in ("x" * 100_000, "a\nb", "\x1b[31m", "\u202e"):
+        with pytest.raises(MalformedError, match="unknown field") as caught:
+            decode_json(json.dumps({key: 1}).encode(), Strict)
+        assert len(str(caught.value)) < 400
+        assert str(caught.value).isprintable()

@@ -202,7 +202,7 @@ FILE = ("model", "files", 0)
         ((*FILE, "sha256"), "A" * 64, "model.files[0].sha256"),
         ((*FILE, "more"), 1, "more"),
         (("model", "files"), {}, "model.files"),
-        (("model", "files"), [{"path": "a", "size": 1, "sha256": "0" * 64}] * 2, "stands twice"),
+        (("model", "files"), [{"path": "a", "size": 1, "sha256": "0" * 64}] * 2, "occurs twice"),
         (("model", "commit"), "main", "model.commit"),
         (("model", "id"), "../../x", "model.id"),
         (("model", "id"), "only-a-name", "model.id"),

@@ -113,7 +113,7 @@ def test_no_flipped_bit_of_a_manifest_crashes_its_reader() -> None:
         (["a\u2028b"], "LINE SEPARATOR"),
         (["\U000e0001"], "LANGUAGE TAG"),
         (["/".join("a" * 257)], "more than 255 folders"),
-        (["a", "a"], "stands twice"),
+        (["a", "a"], "occurs twice"),
         (["Config.json", "config.json"], "only by case"),
         (["caf\u00e9", "cafe\u0301"], "only by case or form"),
         (["unet", "unet/config.json"], "both a file and a folder"),
