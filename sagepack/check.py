@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sagepack.errors import Problem, SpecError
 from sagepack.rules import Facts, Finding, findings, secrets
 from sagepack.rules.secrets import safe
+from sagepack.secrets import values
 from sagepack.words import did_you_mean, kind, one_of
 
 if TYPE_CHECKING:
@@ -54,13 +55,16 @@ _BOUNDS = {
 }
 
 
-def check(document: Document, root: Path, *, branch_allowed: bool = False) -> tuple[Problem, ...]:
+def check(
+    document: Document, root: Path, *, branch_allowed: bool = False, contents: bool = True
+) -> tuple[Problem, ...]:
     """Judge a document.
 
     Args:
         document: a merged spec.
         root: the project's folder, to which paths are relative.
         branch_allowed: accept a branch or tag as revision; `lock` alone does.
+        contents: also read the files of the code and the sample; a build does that by itself before it packs them.
 
     Returns:
         Warnings: what a person should know though the spec may be used.
@@ -68,7 +72,7 @@ def check(document: Document, root: Path, *, branch_allowed: bool = False) -> tu
     Raises:
         SpecError: all that is wrong, in the order a reader meets it.
     """
-    facts = Facts(document.data, root, branch_allowed)
+    facts = Facts(document.data, root, branch_allowed, contents)
     # Of several errors about one value the first is told: that it is a secret, then what the schema says of it.
     return _verdict(
         document, [*secrets.check(facts), *_schema_findings(document), *_missing(document), *findings(facts)]
@@ -84,22 +88,29 @@ def _verdict(document: Document, found: list[Finding]) -> tuple[Problem, ...]:
 
 
 def _once(found: list[Finding]) -> list[Finding]:
-    """Of several errors about one value the first, which is the plainest; warnings only for values without error."""
+    """Of several errors about one value the first, which is the plainest; warnings only for values without error.
+
+    Of a file everything is told.
+    """
     errors: dict[KeyPath, Finding] = {}
     for finding in found:
-        if not finding.warning:
+        if not finding.warning and not finding.where:
             errors.setdefault(finding.path, finding)
-    return [*errors.values(), *(finding for finding in found if finding.warning and finding.path not in errors)]
+    of_files = (finding for finding in found if finding.where)
+    warnings = (finding for finding in found if finding.warning and finding.path not in errors)
+    return [*errors.values(), *of_files, *warnings]
 
 
 def _problem(document: Document, finding: Finding) -> Problem:
-    key = ".".join(map(_step, finding.path))
-    return Problem(document.where(finding.path), key, finding.message, finding.fix)
+    message, fix = values.redacted(finding.message), finding.fix and values.redacted(finding.fix)
+    if finding.where:
+        return Problem(finding.where, "", message, fix)
+    return Problem(document.where(finding.path), ".".join(map(_step, finding.path)), message, fix)
 
 
 def _step(step: str | int) -> str:
     """A key as a dotted path shows it: quoted if it would mislead the reader, or the terminal."""
-    text = str(step)
+    text = values.redacted(str(step))
     plain = text.isprintable() and "." not in text and len(text) <= 60
     return text if plain else json.dumps(text if len(text) <= 60 else f"{text[:60]}...")
 

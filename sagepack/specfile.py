@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sagepack.document import Document
 from sagepack.errors import Problem, SpecError, UserError
 from sagepack.merge import merge
+from sagepack.secrets import values
 from sagepack.words import did_you_mean, kind, one_of
 from sagepack.yamlfile import MAX_BYTES, Node, Place, Reader
 
@@ -174,8 +175,8 @@ def _key_path(key: str) -> tuple[str, ...]:
 
 
 def _set_name(text: str) -> str:
-    """How messages call a setting: without its value, which may be a secret."""
-    return f"--set {_split_quoted(text)[0].strip()}"
+    """How messages call a setting: without its value, which may be a secret, or a key that is one."""
+    return f"--set {values.redacted(_split_quoted(text)[0].strip())}"
 
 
 def _as_written(node: Node, path: tuple[str, ...]) -> Node:

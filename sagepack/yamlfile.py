@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 
 from sagepack.errors import Problem
+from sagepack.secrets import values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -230,6 +231,7 @@ class Reader:
 
 
 def _short(name: str) -> str:
+    name = values.redacted(name)
     return name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"
 
 

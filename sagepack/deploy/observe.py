@@ -9,16 +9,15 @@ from sagepack.deploy import scaling
 from sagepack.deploy.deployment import VARIANT, Deployment
 from sagepack.deploy.scaling import Scaling
 from sagepack.remote import autoscaling, sagemaker
+from sagepack.secrets import names, values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sagepack.deploy.deployment import Owner
     from sagepack.remote.aws import Aws
 
 IN_PROGRESS = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
-# What is told about a variable whose name says secret, whoever set it.
-_SECRET = ("TOKEN", "SECRET", "PASSWORD", "KEY", "CREDENTIAL")
 # Keys that a request leaves out to say "none"; elsewhere SageMaker answers with defaults that nobody asked for.
 _OPTIONAL = frozenset({"VolumeSizeInGB", "InferenceAmiVersion", "NotificationConfig", "SuccessTopic", "ErrorTopic"})
 
@@ -183,7 +182,7 @@ def surplus(endpoint: str, asked: Scaling, live: Scaling) -> list[str]:
 
 def _of_tags(deployment: Deployment, observed: Observed) -> list[Change]:
     return [
-        Change("tags", f"Tags.{key}: {observed.tags.get(key)!r} -> {value!r}")
+        Change("tags", f"Tags.{key}: {_shown(key, observed.tags.get(key), repr)} -> {_shown(key, value, repr)}")
         for key, value in sorted(deployment.tags.items())
         if observed.tags.get(key) != value
     ]
@@ -211,9 +210,16 @@ def _keys(asked: dict[str, Any], live: dict[str, Any], path: str) -> list[str]:
     return [*asked, *sorted(extra)]
 
 
-def _shown(path: str, value: Any) -> str:
+def _shown(path: str, value: Any, form: Callable[[Any], str] = str) -> str:
     if value is None:
         return "none"
-    name = path.rpartition(".")[2].upper()
-    hidden = "Environment." in path and any(word in name for word in _SECRET)
-    return "(not shown)" if hidden else str(value)
+    return "(not shown)" if _holds_secret(path.rpartition(".")[2], value) else form(value)
+
+
+def _holds_secret(name: str, value: Any) -> bool:
+    """Whether a value, whoever set it, is a secret by its form or its name."""
+    if isinstance(value, dict):
+        return any(_holds_secret(key, item) for key, item in value.items())
+    if isinstance(value, list):
+        return any(_holds_secret(name, item) for item in value)
+    return isinstance(value, str) and bool(names.sense(name) or values.kind_of(value))

@@ -20,12 +20,14 @@ class Finding:
         message: what is wrong, with the value and what is allowed.
         fix: what to do.
         warning: whether the spec may be used all the same.
+        where: the file, and line, that it is about, if that is not the spec.
     """
 
     path: KeyPath
     message: str
     fix: str | None = None
     warning: bool = False
+    where: str | None = None
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,13 @@ class Facts:
         data: merged data.
         root: the project's folder.
         branch_allowed: whether a branch or tag may stand for a commit (`lock` alone).
+        contents: whether the files of the code and the sample are read as well.
     """
 
     data: dict[str, Any]
     root: Path
     branch_allowed: bool = False
+    contents: bool = True
 
     def get(self, *path: str) -> Any:
         """The value at `path`; None if it is absent."""

@@ -77,6 +77,31 @@ def test_a_secret_that_somebody_set_is_not_shown() -> None:
     assert reasons == ["PrimaryContainer.Environment.HF_API_TOKEN: (not shown) -> none"]
 
 
+@pytest.mark.parametrize("name", ["TOKENIZERS_PARALLELISM", "MAX_NEW_TOKENS", "MONKEY_MODE", "API_KEY_HEADER"])
+def test_a_variable_that_is_no_secret_is_shown(name: str) -> None:
+    (change,) = differences(deployment(environment={name: "new"}), live(deployment(environment={name: "old"})))
+    assert change.reason == f"PrimaryContainer.Environment.{name}: old -> new"
+
+
+def test_a_secret_is_not_shown_wherever_somebody_put_it() -> None:
+    token = "hf" + "_" + "aB3" * 11
+    old = deployment(environment={"COLOUR": token, "DB_PASS": "hunter22"}, tags={"owner": token, "team": "a"})
+    new = deployment(environment={"COLOUR": "blue"}, tags={"owner": "me", "team": "b"})
+    reasons = [change.reason for change in differences(new, live(old))]
+    assert "PrimaryContainer.Environment.COLOUR: (not shown) -> blue" in reasons
+    assert "PrimaryContainer.Environment.DB_PASS: (not shown) -> none" in reasons
+    assert "Tags.owner: (not shown) -> 'me'" in reasons
+    assert "Tags.team: 'a' -> 'b'" in reasons
+    assert not {token, "hunter22"} & set(" ".join(reasons).split())
+
+
+def test_a_container_as_a_whole_is_not_shown_with_its_secrets() -> None:
+    observed = live(deployment(environment={"DB_PASS": "hunter22"}))
+    assert observed.model is not None
+    observed.model["PrimaryContainer"] = [observed.model["PrimaryContainer"]]
+    assert "hunter22" not in repr(differences(deployment(environment={}), observed))
+
+
 def test_a_deleted_configuration_still_gives_a_reason() -> None:
     value = deployment()
     observed = live(value, config_name="gone", config=None, model=None, model_name=None)

@@ -180,7 +180,7 @@ SECRETS = [
     ("A", "ASIA" + "ABCD" * 4, "an AWS access key"),
     ("A", "-----BEGIN RSA " + "PRIVATE KEY-----", "a private key"),
     ("A", "ghp_" + "x1" * 18, "a GitHub token"),
-    ("A", "sk-" + "x1" * 18, "an API key"),
+    ("A", "sk-" + "x1" * 18, "an OpenAI key"),
     ("A", "https://user:" + "pass@example.org/x", "an address with a password"),
     ("HF_TOKEN", "anything at all", "a secret, by its name"),
     ("HF_API_TOKEN", "x1y2z3w4", "a secret, by its name"),
