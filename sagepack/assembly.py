@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sagepack.digest import Digest, hash_file
+from sagepack.digest import Digest
 from sagepack.errors import UserError
 from sagepack.manifest import Manifest, Member
+from sagepack.secrets import files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from sagepack.inspection import Inspection
     from sagepack.lock import Lock
 
 CODE = "code/"
 REQUIREMENTS = "code/requirements.txt"
 
-# Left behind by interpreters, editors, notebooks and file managers: never part of a program.
-_JUNK_FOLDERS = {"__pycache__", ".git", ".ipynb_checkpoints", ".mypy_cache", ".ruff_cache", ".pytest_cache", "__MACOSX"}
-_JUNK_SUFFIXES = (".pyc", ".pyo", ".swp", ".swo", "~")
-_JUNK_NAMES = {".DS_Store", "Thumbs.db"}
+# Left behind by interpreters, editors, notebooks and file managers: never part of a program. What git keeps is left out
+# because tools that verify a published folder pass over it.
+LEAVINGS = "left by tools"
+_FOLDERS = {
+    **dict.fromkeys(("__pycache__", ".ipynb_checkpoints", ".mypy_cache", ".ruff_cache", ".pytest_cache"), LEAVINGS),
+    **dict.fromkeys(("__MACOSX", ".hypothesis", ".tox", ".nox", ".idea", ".vscode", ".svn", ".hg"), LEAVINGS),
+    "node_modules": "packages of Node.js",
+}
+_SUFFIXES = (".pyc", ".pyo", ".swp", ".swo", "~")
+_NAMES = {".DS_Store", "Thumbs.db", "desktop.ini", ".coverage", ".bash_history", ".zsh_history", ".python_history"}
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -38,9 +47,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Assembly:
-    """The files beside the model, sorted by path."""
+    """The files beside the model.
+
+    Attributes:
+        parts: the files, sorted by path.
+        left_out: what of the folder is no part of the package, and what it is.
+    """
 
     parts: tuple[Part, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def inputs(self) -> dict[str, str]:
@@ -53,30 +68,38 @@ class Assembly:
         return sum(part.member.size for part in self.parts)
 
 
-def assemble(folder: Path, requirements: tuple[str, ...], where: str) -> Assembly:
+def assemble(folder: Path, requirements: tuple[str, ...], where: str, inspection: Inspection) -> Assembly:
     """Look at the folder of inference code and say what of it goes into the package. Reads, never writes.
 
     Args:
         folder: the folder that becomes `code/`.
         requirements: pinned requirements of the spec; they become `code/requirements.txt`.
         where: the folder as the user knows it, for messages.
+        inspection: reads the files. It notes what cannot be packaged: a secret, a link that leads out of the folder, a
+            special file, a `requirements.txt` beside requirements in the spec.
 
     Raises:
-        UserError: the folder is missing, holds a link that leads out of it, a special file, or a `requirements.txt`
-            beside requirements in the spec.
+        UserError: the folder is missing.
     """
     if not folder.is_dir():
         raise UserError(
             "there is no such folder", where=where, fix="set code.path to the folder that holds inference.py"
         )
-    parts = [_part(folder, path, where) for path in _files(folder, where)]
+    parts = [part for path in _files(folder, where, inspection) if (part := _part(folder, path, where, inspection))]
     if requirements:
         if any(part.member.path == REQUIREMENTS for part in parts):
-            raise UserError(
-                "requirements.txt stands beside code.requirements of the spec", where=where, fix="keep one of the two"
+            inspection.refuse(
+                where, "requirements.txt stands beside code.requirements of the spec", "keep one of the two"
             )
         parts.append(_requirements(requirements))
-    return Assembly(tuple(sorted(parts, key=lambda part: part.member.path)))
+    return Assembly(tuple(sorted(parts, key=lambda part: part.member.path)), dict(sorted(inspection.left_out.items())))
+
+
+def in_words(left_out: Mapping[str, str]) -> str:
+    """What of the folder was left out, in one line."""
+    shown = [f"{path} ({what})" for path, what in list(left_out.items())[:_SHOWN]]
+    more = [f"and {len(left_out) - _SHOWN} more"] if len(left_out) > _SHOWN else []
+    return f"left out {len(left_out)}: {', '.join([*shown, *more])}"
 
 
 def manifest_of(lock: Lock, assembly: Assembly) -> Manifest:
@@ -96,58 +119,75 @@ def manifest_of(lock: Lock, assembly: Assembly) -> Manifest:
     return Manifest.of([*model, *(part.member for part in assembly.parts)])
 
 
-def _files(folder: Path, where: str) -> Iterator[str]:
+def _files(folder: Path, where: str, inspection: Inspection) -> Iterator[str]:
     """Relative paths of the regular files under `folder`, links that stay inside followed."""
     inside = folder.resolve()
     for current, folders, names in os.walk(folder, followlinks=False):
         here = Path(current)
-        for name in list(folders):
-            if name in _JUNK_FOLDERS:
-                folders.remove(name)
-            elif (here / name).is_symlink():
-                shown = f"{where}/{(here / name).relative_to(folder).as_posix()}"
-                raise UserError("a linked folder cannot be packaged", where=shown, fix="copy it, or leave it out")
-        for name in names:
-            if name in _JUNK_NAMES or name.startswith("._") or name.endswith(_JUNK_SUFFIXES):
-                continue
+        for name in sorted(folders):
             relative = (here / name).relative_to(folder).as_posix()
-            if not _is_unicode(relative):
-                raise UserError(
-                    "the name is not UTF-8", where=f"{where}/{ascii(relative)[1:-1]}", fix="rename the file"
-                )
-            _check_file(here / name, inside, f"{where}/{relative}")
-            yield relative
+            shown = f"{where}/{_printable(relative)}"
+            if what := _unpackaged_folder(here / name):
+                inspection.left_out[f"{_printable(relative)}/"] = what
+            elif (here / name).is_symlink():
+                inspection.refuse(shown, "a linked folder cannot be packaged", "copy it, or leave it out")
+            elif not inspection.refuses_folder(name, shown):
+                continue
+            folders.remove(name)
+        for name in sorted(names):
+            relative = (here / name).relative_to(folder).as_posix()
+            if files.reason(name) is None and _is_leaving(name):
+                inspection.left_out[_printable(relative)] = LEAVINGS
+            elif problem := _file_problem(here / name, relative, inside):
+                inspection.refuse(f"{where}/{_printable(relative)}", *problem)
+            else:
+                yield relative
 
 
-def _is_unicode(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _unpackaged_folder(folder: Path) -> str | None:
+    """What a folder is that is no part of a program; None for all others."""
+    if (folder / "pyvenv.cfg").is_file():
+        return "a virtual environment"
+    return LEAVINGS if folder.name.startswith(".git") else _FOLDERS.get(folder.name)
 
 
-def _check_file(path: Path, inside: Path, shown: str) -> None:
+def _is_leaving(name: str) -> bool:
+    return name in _NAMES or name.startswith(("._", ".git")) or name.endswith(_SUFFIXES)
+
+
+def _printable(path: str) -> str:
+    """`path`, with bytes that are no UTF-8 as escapes."""
+    return path.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def _file_problem(path: Path, relative: str, inside: Path) -> tuple[str, str] | None:
+    """Why `path` cannot be packaged, and what to do; None for a file, and for a link to one within the folder."""
+    if _printable(relative) != relative:
+        return "the name is not UTF-8", "rename the file"
     try:
         target = path.resolve(strict=True)
-    except (OSError, RuntimeError) as error:
-        raise UserError("the link leads nowhere", where=shown, fix="remove it") from error
+    except (OSError, RuntimeError):
+        return "the link leads nowhere", "remove it"
     if not target.is_relative_to(inside):
-        raise UserError(f"the link leads out of the folder, to {target}", where=shown, fix="copy the file instead")
-    if not target.is_file():
-        raise UserError("this is neither a file nor a folder", where=shown, fix="remove it")
+        return f"the link leads out of the folder, to {target}", "copy the file instead"
+    return None if target.is_file() else ("this is neither a file nor a folder", "remove it")
 
 
-def _part(folder: Path, relative: str, where: str) -> Part:
-    path = folder / relative
+def _part(folder: Path, relative: str, where: str, inspection: Inspection) -> Part | None:
+    path, shown = folder / relative, f"{where}/{relative}"
     try:
         status = path.stat()
-        digest = hash_file(path)
+        digest = inspection.read(path, shown)
         after = path.stat()
     except OSError as error:
-        raise UserError(f"cannot read it: {error.strerror}", where=f"{where}/{relative}") from error
+        inspection.refuse(shown, f"cannot read it: {error.strerror}")
+        return None
+    if digest is None:
+        inspection.left_out[relative] = "a core dump"
+        return None
     if (status.st_size, status.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise UserError("the file changed while it was read", where=f"{where}/{relative}", fix="run it again")
+        inspection.refuse(shown, "the file changed while it was read", "run it again")
+        return None
     executable = bool(status.st_mode & stat.S_IXUSR)
     return Part(Member(CODE + relative, status.st_size, digest, executable), file=path)
 

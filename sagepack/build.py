@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import posixpath
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sagepack import assembly, store
-from sagepack.errors import UserError
+from sagepack import __version__, assembly, secrets, store
+from sagepack.errors import SpecError, UserError
 from sagepack.fetch.cachelayout import RepoCache
 from sagepack.fetch.trust import Trust
+from sagepack.inspection import Inspection
 from sagepack.lock import MAX_BYTES, Lock
+from sagepack.store import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,9 +111,31 @@ class Build:
 
     @cached_property
     def assembly(self) -> Assembly:
-        """The inference code as it was when the run began."""
-        code = self.spec.code
-        return assembly.assemble(self.work.root / code.path, code.requirements, code.path)
+        """The inference code as it was when the run began.
+
+        Raises:
+            SpecError: code or sample hold a secret, or something that no package can hold.
+        """
+        code, sample = self.spec.code, self.spec.sample
+        inspection = Inspection(self.spec.not_secret, self._inspected())
+        made = assembly.assemble(
+            self.work.root / code.path, code.requirements, posixpath.normpath(code.path), inspection
+        )
+        if sample and sample.file:
+            inspection.read_sample(self.work.root / sample.file, posixpath.normpath(sample.file))
+        if inspection.problems:
+            raise SpecError(inspection.problems, "the files of this project")
+        if inspection.clean != self._inspected():
+            self.records.save(Record("inspection", secrets.VERSION, {"by": __version__, "clean": inspection.clean}, {}))
+        return made
+
+    def _inspected(self) -> dict[str, str]:
+        """Digests of the files in which this version has found no secret."""
+        last = self.records.load("inspection")
+        if last is None or last.version != secrets.VERSION or last.inputs.get("by") != __version__:
+            return {}
+        clean: dict[str, str] = last.inputs["clean"]
+        return clean
 
     @cached_property
     def manifest(self) -> Manifest:

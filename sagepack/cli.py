@@ -91,8 +91,13 @@ def load(options: Options, *, branch_allowed: bool = False) -> Spec:
     return load_with_warnings(options, branch_allowed=branch_allowed)[0]
 
 
-def load_with_warnings(options: Options, *, branch_allowed: bool = False) -> tuple[Spec, list[Problem]]:
-    """`load`, for a caller that also gives the warnings to programs."""
+def load_with_warnings(
+    options: Options, *, branch_allowed: bool = False, contents: bool = False
+) -> tuple[Spec, list[Problem]]:
+    """`load`, for a caller that also gives the warnings to programs.
+
+    With `contents` the spec is judged whatever passed before, and the files of its code and its sample are read as well.
+    """
     config = Path(options.config)
     if not config.is_file() and (options.root / config).is_file():
         config = options.root / config
@@ -108,10 +113,11 @@ def load_with_warnings(options: Options, *, branch_allowed: bool = False) -> tup
     key = document.digest.short
     record = records.load(key)
     warnings = _warnings(record) if record and record.inputs == inputs else None
-    if warnings is None:
-        warnings = _late("check").check(document, options.root, branch_allowed=branch_allowed)
-        with contextlib.suppress(FileNotFoundError):  # `clean --all` takes the folder away: it is judged again then
-            records.save(Record(key, 1, inputs, {"warnings": [asdict(warning) for warning in warnings]}))
+    if contents or warnings is None:
+        warnings = _late("check").check(document, options.root, branch_allowed=branch_allowed, contents=contents)
+        if not contents:  # what files hold is nothing that these inputs could tell
+            with contextlib.suppress(FileNotFoundError):  # `clean --all` takes the folder away: it is judged again then
+                records.save(Record(key, 1, inputs, {"warnings": [asdict(warning) for warning in warnings]}))
     for warning in warnings:
         first, *rest = warning.lines()
         for line in (f"warning: {first}", *rest):

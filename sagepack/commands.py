@@ -22,8 +22,8 @@ FOUND_WORK = 2
 
 
 def validate(options: Options) -> int:
-    """Judge the spec and say so."""
-    spec, warnings = load_with_warnings(options)
+    """Judge the spec and the files that it names, and say so."""
+    spec, warnings = load_with_warnings(options, contents=True)
     document = {"valid": True, "name": spec.name, "env": spec.env, "warnings": [asdict(found) for found in warnings]}
     result(options, f"{options.config} is valid for {spec.env}", document)
     return 0

@@ -107,6 +107,7 @@ def _spec(data: dict[str, Any], env: str) -> Spec:
         aws=Aws(**data["aws"]),
         endpoint=_endpoint(data["endpoint"], artifact.target),
         sample=Sample(**sample) if sample else None,
+        not_secret=tuple(data.get("not_secret", ())),
         sandbox=data.get("sandbox", False),
     )
 

@@ -70,11 +70,11 @@ class IntegrityError(SagepackError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with a spec, at a place a person can go to.
+    """One thing wrong with a spec or a file that it names, at a place a person can go to.
 
     Attributes:
-        where: `file:line:column` of the value.
-        key: dotted path of the key, such as `endpoint.instance_type`.
+        where: `file:line:column` of the value, or `file:line`.
+        key: dotted path of the key, such as `endpoint.instance_type`; empty where it is about no key.
         message: what is wrong, with the value and what is allowed.
         fix: what to do, if it is not plain from the message.
     """
@@ -94,11 +94,11 @@ class Problem:
 
 
 class SpecError(UserError):
-    """Everything wrong with a spec, at once."""
+    """Everything wrong with a spec, or with files that it names, at once."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: list[Problem], of: str = "the spec") -> None:
         self.problems = problems
-        super().__init__(f"{len(problems)} problem{'s' if len(problems) != 1 else ''} in the spec")
+        super().__init__(f"{len(problems)} problem{'s' if len(problems) != 1 else ''} in {of}")
 
     def lines(self) -> list[str]:
         """How many, then each."""

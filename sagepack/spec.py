@@ -133,6 +133,7 @@ class Spec:
     """One model and all that is declared about it, for one environment.
 
     Attributes:
+        not_secret: files of the code, and the sample, that are published although they look like secrets.
         sandbox: whether the environment is the embedded sandbox.
     """
 
@@ -146,4 +147,5 @@ class Spec:
     aws: Aws
     endpoint: Endpoint
     sample: Sample | None
+    not_secret: tuple[str, ...] = ()
     sandbox: bool = False

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import posixpath
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from sagepack import assembly
+from sagepack.decoding import MalformedError, decode_json
+from sagepack.inspection import Inspection
 from sagepack.rules.facts import Finding
 from sagepack.words import did_you_mean, one_of
 
@@ -23,6 +26,8 @@ def check(facts: Facts) -> Iterator[Finding]:
     """Everything that depends on files: the folder of inference code and the sample request."""
     yield from _folder(facts)
     yield from _sample(facts)
+    if facts.contents:
+        yield from _inspected(facts)
 
 
 def _folder(facts: Facts) -> Iterator[Finding]:
@@ -102,9 +107,28 @@ def _sample_file(facts: Facts, name: str) -> Iterator[Finding]:
         yield Finding(key, f"{name!r} has {path.stat().st_size:,} bytes; a request has at most {MAX_REQUEST:,}")
     elif (facts.text("sample", "content_type") or "application/json") == "application/json":
         try:
-            json.loads(path.read_bytes())
-        except ValueError as error:
+            decode_json(path.read_bytes(), Any, limit=MAX_REQUEST)
+        except MalformedError as error:
             yield Finding(key, f"{name!r} is not JSON: {error}", "correct it, or say its content_type")
+
+
+def _inspected(facts: Facts) -> Iterator[Finding]:
+    """What the files hold: secrets, and what no package can hold."""
+    code, sample, excused = facts.text(*_PATH), facts.text("sample", "file"), facts.texts("not_secret")
+    inspection = Inspection(excused)
+    if code and not _outside(facts.root / code, facts.root) and (facts.root / code).is_dir():
+        # Requirements that the spec and the folder both hold are refused already.
+        packaged = assembly.assemble(facts.root / code, (), posixpath.normpath(code), inspection)
+        # What tools leave behind is no news.
+        if left_out := {path: what for path, what in packaged.left_out.items() if what != assembly.LEAVINGS}:
+            yield Finding(_PATH, f"of {code!r} is {assembly.in_words(left_out)}", warning=True)
+    if sample and not _outside(facts.root / sample, facts.root) and (facts.root / sample).is_file():
+        inspection.read_sample(facts.root / sample, posixpath.normpath(sample))
+    for problem in inspection.problems:
+        yield Finding(_PATH, problem.message, problem.fix, where=problem.where)
+    for number, name in enumerate(excused):
+        if not (facts.root / name).exists():
+            yield Finding(("not_secret", number), f"{name!r} does not exist", "remove it from the list", warning=True)
 
 
 def _outside(path: Path, root: Path) -> str | None:

@@ -7,6 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from sagepack import disk
+from sagepack.assembly import in_words
 from sagepack.digest import hash_file
 from sagepack.errors import UserError
 from sagepack.plan import Fact
@@ -43,6 +44,8 @@ def run(build: Build) -> None:
     shutil.rmtree(build.work.stage, ignore_errors=True)
     fresh.mkdir(parents=True, exist_ok=True)
     fresh.rename(build.work.stage)
+    if assembly.left_out:
+        build.progress.note(f"assemble: {in_words(assembly.left_out)}")
     build.records.save(Record("assemble", VERSION, dict(assembly.inputs), {"bytes": assembly.size}))
 
 

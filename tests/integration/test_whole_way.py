@@ -15,7 +15,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ class Project:
                 returned = int(end.code or 0)
         ran = Ran(out.getvalue(), err.getvalue(), returned)
         assert code is None or ran.returncode == code, f"{words}: {ran}"
-        assert "Traceback" not in ran.stderr
+        assert "--debug" in words or "Traceback" not in ran.stderr
         return ran
 
     def json(self, *words: str, code: int = 0) -> Any:
@@ -149,7 +149,7 @@ import sys
 from pathlib import Path
 from sagepack import commands, options
 assert commands.reach(options.Options(Path(".").resolve(), json=True), "package") == 0
-slow = {"boto3", "botocore", "huggingface_hub", "jsonschema", "moto", "awscrt", "httpx2", "filelock", "tqdm"}
+slow = {"boto3", "botocore", "huggingface_hub", "jsonschema", "moto", "awscrt", "httpx2", "filelock", "tqdm", "sagepack.secrets.texts"}
 print(sorted(slow & set(sys.modules)), file=sys.stderr)
 """
     run = subprocess.run(
@@ -465,3 +465,81 @@ def test_no_command_prints_a_secret(packaged: Project) -> None:
             assert b"hf_sss" not in path.read_bytes()
     finally:
         del packaged.environment["HF_TOKEN"]
+
+
+TOKEN = "hf" + "_" + "aB3" * 11
+
+
+@contextmanager
+def left_in(project: Project, files: dict[str, str]) -> Iterator[None]:
+    """The project with files that do not belong there, until the end; times of changed files stay."""
+    before: dict[Path, tuple[bytes, os.stat_result] | None] = {}
+    for name, text in files.items():
+        path = project.root / name
+        before[path] = (path.read_bytes(), path.stat()) if path.exists() else None
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        if kept := before[path]:
+            os.utime(path, ns=(kept[1].st_atime_ns, kept[1].st_mtime_ns))
+    try:
+        yield
+    finally:
+        for path, kept in before.items():
+            path.unlink() if kept is None else path.write_bytes(kept[0])
+
+
+@pytest.mark.parametrize("task", ["validate", "plan", "assemble", "package", "upload", "deploy"])
+def test_a_secret_left_in_the_code_is_refused_before_it_is_staged_and_never_repeated(
+    packaged: Project, task: str
+) -> None:
+    code = "inference_code/svd"
+    files = {f"{code}/.env": f"HF_TOKEN={TOKEN}\n", f"{code}/notes.yaml": f"a: b\ntoken: {TOKEN}\n"}
+    with left_in(packaged, files):
+        run = packaged.invoke(task, "--debug", code=1)
+        document = packaged.json(task, code=1)
+    assert f"{code}/notes.yaml:2: holds a Hugging Face token" in run.stderr
+    assert [problem["where"] for problem in document["error"]["problems"]] == [f"{code}/.env", f"{code}/notes.yaml:2"]
+    jsonschema.validate(document, json.loads((REPOSITORY / "schemas" / "error.schema.json").read_text()))
+    assert TOKEN not in run.stdout + run.stderr + json.dumps(document)
+    assert not [
+        path for path in (packaged.root / "build").rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()
+    ]
+
+
+def test_a_secret_that_comes_after_the_code_was_judged_is_found(packaged: Project) -> None:
+    packaged.invoke("validate")
+    name = "inference_code/svd/inference.py"
+    text = (packaged.root / name).read_text()
+    line = f"# {TOKEN}"
+    assert len(text) > len(line)
+    with left_in(packaged, {name: f"{line}\n{text[len(line) + 1 :]}"}):  # neither size nor time say so
+        for task in ("validate", "plan", "package"):
+            assert f"{name}:1: holds a Hugging Face token" in packaged.invoke(task, code=1).stderr
+    with left_in(packaged, {name: f"{text}\nx = 1  # {TOKEN} sagepack: not a secret\n"}):
+        packaged.invoke("validate")
+        packaged.invoke("package")
+
+
+def test_a_secret_in_the_sample_is_refused(packaged: Project) -> None:
+    name = "config/samples/svd.json"
+    with left_in(packaged, {name: '{"inputs": "x",\n "api_key": "abcd1234efgh"}'}):
+        for task in ("validate", "package"):
+            assert f"{name}:2: holds a secret, by its name api_key" in packaged.invoke(task, code=1).stderr
+        packaged.invoke("package", "--set", f"not_secret=[{name}]")
+
+
+def test_the_spec_and_the_files_that_it_names_are_judged_together(packaged: Project) -> None:
+    with left_in(packaged, {"inference_code/svd/id_rsa": "x"}):
+        told = packaged.invoke(
+            "validate", "--set", "environment.DB_PASS=hunter22", "--set", "endpoint.name=-x", code=1
+        ).stderr
+    assert "3 problems in the spec" in told
+
+
+def test_what_is_left_out_is_counted_in_one_line(packaged: Project) -> None:
+    with left_in(packaged, {"inference_code/svd/.gitignore": "x", "inference_code/svd/env/pyvenv.cfg": "x"}):
+        assert "left out 1: env/ (a virtual environment)" in packaged.invoke("validate").stderr
+        assert packaged.runs("package") == []
+        edit(packaged)
+        told = packaged.invoke("package").stderr
+        assert "assemble: left out 2: .gitignore (left by tools), env/ (a virtual environment)" in told

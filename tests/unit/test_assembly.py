@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sagepack.assembly import assemble, manifest_of
+from sagepack.assembly import Assembly, assemble, in_words, manifest_of
 from sagepack.digest import Digest
-from sagepack.errors import UserError
+from sagepack.errors import SpecError, UserError
+from sagepack.inspection import Inspection
 from sagepack.lock import Lock, LockedFile
 
 
@@ -22,8 +23,16 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
+def assembled(folder: Path, requirements: tuple[str, ...] = ()) -> Assembly:
+    inspection = Inspection()
+    made = assemble(folder, requirements, "code", inspection)
+    if inspection.problems:
+        raise SpecError(inspection.problems)
+    return made
+
+
 def paths(folder: Path, requirements: tuple[str, ...] = ()) -> list[str]:
-    return [part.member.path for part in assemble(folder, requirements, "code").parts]
+    return [part.member.path for part in assembled(folder, requirements).parts]
 
 
 def locked(*names: str) -> Lock:
@@ -51,18 +60,27 @@ def test_a_name_that_is_not_unicode_is_refused(folder: Path) -> None:
         paths(folder)
 
 
+def test_a_name_that_is_not_unicode_can_be_told_when_it_is_left_out(folder: Path) -> None:
+    (folder / os.fsdecode(b"a\xff.py~")).write_text("")
+    (folder / os.fsdecode(b"b\xff")).mkdir()
+    (folder / os.fsdecode(b"b\xff") / "pyvenv.cfg").write_text("")
+    assert in_words(assembled(folder).left_out).encode() == (
+        b"left out 2: a\\xff.py~ (left by tools), b\\xff/ (a virtual environment)"
+    )
+
+
 def test_a_file_that_changes_while_it_is_read_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def edited(path: Path) -> Digest:
+    def edited(_self: Inspection, path: Path, _where: str) -> Digest:
         path.write_text("longer than before\n")
         return Digest.sha256(b"")
 
-    monkeypatch.setattr("sagepack.assembly.hash_file", edited)
+    monkeypatch.setattr(Inspection, "read", edited)
     with pytest.raises(UserError, match="changed while it was read"):
         paths(folder)
 
 
 def test_requirements_of_the_spec_become_a_file(folder: Path) -> None:
-    parts = assemble(folder, ("av==1.0", "x==2"), "code").parts
+    parts = assembled(folder, ("av==1.0", "x==2")).parts
     assert parts[-1].member.path == "code/requirements.txt"
     assert parts[-1].text == b"av==1.0\nx==2\n"
 
@@ -103,17 +121,17 @@ def test_a_missing_folder_says_what_to_set(tmp_path: Path) -> None:
 
 
 def test_the_executable_bit_is_part_of_the_inputs(folder: Path) -> None:
-    before = assemble(folder, (), "code").inputs
+    before = assembled(folder).inputs
     (folder / "inference.py").chmod(0o755)
-    assert assemble(folder, (), "code").inputs != before
+    assert assembled(folder).inputs != before
 
 
 @pytest.mark.parametrize("name", ["code/inference.py", "code", "Code/x"])
 def test_a_model_file_where_the_code_goes_is_refused(folder: Path, name: str) -> None:
     with pytest.raises(UserError, match="where the inference code goes"):
-        manifest_of(locked(name), assemble(folder, (), "code"))
+        manifest_of(locked(name), assembled(folder))
 
 
 def test_model_and_code_make_one_manifest(folder: Path) -> None:
-    manifest = manifest_of(locked("unet/config.json"), assemble(folder, (), "code"))
+    manifest = manifest_of(locked("unet/config.json"), assembled(folder))
     assert [m.path for m in manifest.members] == ["unet/config.json", "code/helpers/images.py", "code/inference.py"]

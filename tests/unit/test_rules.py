@@ -249,6 +249,36 @@ def test_requirements_beside_the_code_are_told_of(tmp_path: Path) -> None:
     assert "one list" in problem.message
 
 
+def test_files_are_judged_with_the_spec_each_at_its_own_line(tmp_path: Path) -> None:
+    project(tmp_path)
+    (tmp_path / "code_of" / "toy" / "inference.py").write_text("\nDB_PASSWORD = 'hunter22'\n")
+    (tmp_path / "code_of" / "toy" / ".netrc").touch()
+    (tmp_path / "sample.json").write_text('{"api_key": "abcd1234efgh"}')
+    found = {
+        problem.where: problem
+        for problem in errors(tmp_path, ["sample.file=./sample.json", "environment.DB_PASS=hunter22"])
+    }
+    assert list(found) == [
+        "code_of/toy/.netrc",
+        "code_of/toy/inference.py:2",
+        "sample.json:1",
+        "--set environment.DB_PASS",
+    ]
+    assert all(problem.fix for problem in found.values())
+    assert "hunter22" not in repr(found)
+    listed = ["code_of/toy/.netrc", "code_of/toy/inference.py", "sample.json", "gone.pem"]
+    (told,) = warnings(tmp_path, ["sample.file=./sample.json", f"not_secret={json.dumps(listed)}"])
+    assert (told.key, told.message) == ("not_secret.3", "'gone.pem' does not exist")
+
+
+def test_a_sample_that_is_nested_too_deeply_is_no_json(tmp_path: Path) -> None:
+    project(tmp_path)
+    (tmp_path / "sample.json").write_text("[" * 100_000)
+    (problem,) = errors(tmp_path, ["sample.file=sample.json"])
+    assert problem.key == "sample.file"
+    assert "is not JSON" in problem.message
+
+
 def test_a_link_out_of_the_project_is_refused(tmp_path: Path) -> None:
     root = tmp_path / "root"
     project(root)
