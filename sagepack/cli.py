@@ -100,7 +100,7 @@ def load_with_warnings(
 ) -> tuple[Spec, list[Problem]]:
     """`load`, for a caller that also gives the warnings to programs.
 
-    With `contents` it is judged whatever passed before, and the files of the code and the sample with it.
+    With `contents` the spec is judged whatever passed before, and the files of its code and its sample are read as well.
     """
     config = Path(options.config)
     if not config.is_file() and (options.root / config).is_file():
@@ -119,8 +119,9 @@ def load_with_warnings(
     warnings = _warnings(record) if record and record.inputs == inputs else None
     if contents or warnings is None:
         warnings = _late("check").check(document, options.root, branch_allowed=branch_allowed, contents=contents)
-        with contextlib.suppress(FileNotFoundError):  # `clean --all` takes the folder away: it is judged again then
-            records.save(Record(key, 1, inputs, {"warnings": [asdict(warning) for warning in warnings]}))
+        if not contents:  # what files hold is nothing that these inputs could tell
+            with contextlib.suppress(FileNotFoundError):  # `clean --all` takes the folder away: it is judged again then
+                records.save(Record(key, 1, inputs, {"warnings": [asdict(warning) for warning in warnings]}))
     for warning in warnings:
         first, *rest = warning.lines()
         for line in (f"warning: {first}", *rest):

@@ -100,7 +100,9 @@ def is_public(data: bytes) -> bool:
 
 
 def _by_name(name: str) -> str:
-    return f"a secret, by its name {values.redacted(name)}"
+    """What is a secret because of its name, which is told if it is one that people give."""
+    is_plain = re.fullmatch(r"[\w.-]{1,64}", name, re.ASCII) and not values.kind_of(name)
+    return f"a secret, by its name {name}" if is_plain else "a secret, by its name"
 
 
 def _in_program(text: str) -> list[tuple[int, str]] | None:

@@ -220,7 +220,7 @@ FILE = ("model", "files", 0)
         (("requirements",), [{"requirement": "a==1", "hashes": ["md5:0"]}], "hashes"),
         (("requirements",), [{"requirement": "a==1", "hashes": []}], "hashes"),
         (("archive_format",), 3, "archive format 3"),
-        (("archive_format",), "1", 'archive format "1"'),
+        (("archive_format",), "1", "archive format '1'"),
         (("version",), 1, "version 1"),
     ],
 )

@@ -6,12 +6,15 @@ No example stands here as it would in a real file: all are assembled from pieces
 from __future__ import annotations
 
 import base64
+import codecs
 import json
 import random
 import string
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sagepack.secrets import LIMIT, files, names, texts, values
 from tests.specs import errors
@@ -398,6 +401,24 @@ def test_a_program_that_does_not_parse_is_searched_by_lines(broken: str) -> None
 def test_no_program_ends_the_search(chain: str) -> None:
     text = f"api_key = 'abcd1234efgh'\n{chain * (LIMIT // len(chain) - 99)}1"
     assert [found.line for found in texts.search("a.py", text.encode())] == [1]
+
+
+@pytest.mark.parametrize(
+    "key", ["password \x1b[31m", "password" + "y" * 100, "password_\ud800", FORMS["a GitHub token"][0] + "_key"]
+)
+def test_a_name_that_nobody_would_choose_is_not_repeated(key: str) -> None:
+    found = texts.search("a.py", f"x = {{{key!a}: 1}}; y = {{{'secret ' + key!a}: 'hunter22'}}".encode())
+    assert all(key not in one.kind for one in found)
+    assert "a secret, by its name" in {one.kind for one in found} or key.startswith("gh")
+
+
+@given(
+    st.binary(max_size=300) | st.text().map(lambda text: text.encode("utf-8", "replace")),
+    st.sampled_from(["a.py", "a.json", "a"]),
+)
+def test_the_search_takes_any_file(data: bytes, name: str) -> None:
+    for prefix in (b"", b"password = ", codecs.BOM_UTF16_LE, b"-----BEGIN "):
+        assert all(found.line >= 0 for found in texts.search(name, prefix + data))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
