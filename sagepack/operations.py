@@ -105,7 +105,7 @@ def predict(options: Options, source: str, output: str, timeout: str) -> int:
     try:
         files = [str(path) for path in save_answer(answer.body, Path(target))]
     except (UserError, RemoteError) as error:
-        error.fix = f"the answer as it came is kept at {answer.location}"
+        error.details = (f"the answer as it came is kept at {answer.location}",)
         raise
     text = f"answered in {duration(answer.seconds)}: {', '.join(files[:3])}{' ...' if len(files) > 3 else ''}"
     result(options, text, {"files": files, "location": answer.location, "seconds": round(answer.seconds, 3)})

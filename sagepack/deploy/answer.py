@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sagepack.decoding import MalformedError, decode_json
-from sagepack.errors import RemoteError, UserError
+from sagepack.errors import RemoteError
 from sagepack.store import write_atomically
 
 if TYPE_CHECKING:
@@ -85,8 +85,5 @@ def _picture(frame: str, number: int) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> Path:
-    try:
-        write_atomically(path, content)
-    except OSError as error:
-        raise UserError(f"the answer cannot be written: {error.strerror}", where=str(path)) from error
+    write_atomically(path, content)
     return path

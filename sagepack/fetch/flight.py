@@ -8,9 +8,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sagepack import disk
 from sagepack.archive.checksum import crc32
 from sagepack.digest import Digest
-from sagepack.errors import IntegrityError, UserError
+from sagepack.errors import IntegrityError
 from sagepack.fetch.partial import PIECE, Partial
 from sagepack.filestamp import settle
 from sagepack.remote.hub_patience import Stopped
@@ -154,7 +155,7 @@ class Flight:
         except Stopped:
             pass
         except OSError as error:
-            self._fail(UserError(f"cannot write the download: {error.strerror or error}", where=error.filename))
+            self._fail(disk.explained(error))
         except BaseException as error:  # noqa: BLE001 - it is raised in the thread that waits
             self._fail(error)
 

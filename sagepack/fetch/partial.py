@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from isal.isal_zlib import crc32
 
+from sagepack import disk
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -64,14 +66,16 @@ class Partial:
         Returns:
             Bytes of the pieces found.
         """
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        with self.file.open("ab") as file:
-            file.truncate(self.size)
+        with disk.writing(self.file):
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            with self.file.open("ab") as file:
+                file.truncate(self.size)
         noted = self._noted()
         with self.file.open("rb", buffering=0) as file:
             self._whole = {piece for piece, crc in noted.items() if _crc(file.fileno(), self._span(piece)) == crc}
         text = "".join(f"{piece} {noted[piece]:08x}\n" for piece in sorted(self._whole))
-        self.journal.write_text(text) if text else self.journal.unlink(missing_ok=True)
+        with disk.writing(self.journal):
+            self.journal.write_text(text) if text else self.journal.unlink(missing_ok=True)
         return sum(self._span(piece).length for piece in self._whole)
 
     def forget(self) -> None:
@@ -117,7 +121,8 @@ class Partial:
             while view:
                 end = self._span(position // PIECE).end
                 part, view = view[: end - position], view[end - position :]
-                _write(descriptor, part, position)
+                with disk.writing(self.file):
+                    _write(descriptor, part, position)
                 crc, position = crc32(part, crc), position + len(part)
                 if position == end:
                     self._finish((end - 1) // PIECE, crc)
@@ -136,7 +141,7 @@ class Partial:
             if self._count == 1:
                 return
             # One write of a short line: a kill leaves it out or in, and a torn line is no line.
-            with self.journal.open("ab", buffering=0) as journal:
+            with disk.writing(self.journal), self.journal.open("ab", buffering=0) as journal:
                 journal.write(b"%d %08x\n" % (piece, crc))
 
     def _span(self, piece: int) -> Run:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sagepack.digest import Digest
+from sagepack.errors import UserError
 from sagepack.fetch import partial as module
 from sagepack.fetch.flight import Front
 from sagepack.fetch.partial import Partial, Run
@@ -178,3 +179,12 @@ def test_a_thread_that_was_overtaken_does_not_tell_the_end_again(
                 put(CONTENT[start:end])
             assert overtaken.wait(30)
     assert told == [Digest.sha256(CONTENT)]
+
+
+def test_a_full_disk_is_told_with_the_file_that_did_not_fit(tmp_path: Path) -> None:
+    partial, _ = resumed(tmp_path / "p")
+    partial.file.unlink()
+    partial.file.symlink_to("/dev/full")
+    with pytest.raises(UserError, match="No space left on device") as caught, partial.writer(Run(0, 64), print) as put:
+        put(CONTENT[:64])
+    assert caught.value.where == str(partial.file)

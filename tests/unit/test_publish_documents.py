@@ -284,6 +284,16 @@ def journal_with_two_parts(path: Path) -> tuple[Journal, list[Done]]:
     return journal, done
 
 
+def test_a_journal_that_does_not_fit_on_the_disk_is_told_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    journal, _ = journal_with_two_parts(path)
+    path.unlink()
+    path.symlink_to("/dev/full")
+    with pytest.raises(UserError, match="No space left on device") as caught:
+        journal.verified(1)
+    assert caught.value.where == str(path)
+
+
 def test_a_torn_journal_says_what_its_whole_lines_say(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "j.jsonl"
     journal, done = journal_with_two_parts(path)
