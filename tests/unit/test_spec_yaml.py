@@ -132,7 +132,10 @@ _json = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(10**15), 10**15)
-    | st.text(st.characters(codec="utf-8", exclude_categories=["C", "Zl", "Zp"])),
+    # PyYAML writes by YAML 1.1, where `1e5` and `0o7` are words and need no quotes.
+    | st.text(st.characters(codec="utf-8", exclude_categories=["C", "Zl", "Zp"])).filter(
+        lambda text: isinstance(scalar(text), str) or not set(text) & set("eEo")
+    ),
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(st.text("abcxyz<", min_size=1).filter(lambda key: key != "<<"), inner, max_size=4)
