@@ -206,5 +206,8 @@ def agreed(options: Options, what: str) -> None:
     if sys.stdin is None or not sys.stdin.isatty():
         raise UserError(f"nobody is there to ask: {what}?", fix="repeat it with --yes")
     say(f"{what}? [y/N] ", end="")
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    answer = ""
+    with contextlib.suppress(UnicodeDecodeError):  # whatever was typed, it was no yes
+        answer = sys.stdin.readline()
+    if answer.strip().lower() not in ("y", "yes"):
         raise UserError("nothing was removed")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sagepack import images
 from sagepack.digest import Digest
 from sagepack.errors import UserError
-from sagepack.remote.aws import error_code, translated
+from sagepack.remote.aws import answered, error_code
 
 if TYPE_CHECKING:
     from sagepack.remote.aws import Aws
@@ -33,7 +33,7 @@ def resolve(aws: Aws, image: Image, region: str) -> tuple[str, Digest]:
     where = f"{host}/{image.repository}:{image.tag}"
     asked = {"registryId": host.partition(".")[0], "repositoryName": image.repository}
     client = aws.client("ecr")
-    with translated("resolving the image tag", where):
+    with answered("resolving the image tag", where):
         try:
             return host, _described(client, asked, image.tag, where)
         except botocore.exceptions.ClientError as error:
@@ -70,7 +70,7 @@ def _explained(error: Any, image: Image, where: str) -> Exception:
     if code in _DENIED:
         fix = "allow the caller ecr:DescribeImages or ecr:BatchGetImage on the registry of the image"
         return UserError(f"the registry may not be read: {error}", where=where, fix=fix)
-    other: Exception = error  # what `translated` knows
+    other: Exception = error  # what `answered` knows
     return other
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +110,20 @@ def test_what_invoke_fails_at_is_a_line(capsys: pytest.CaptureFixture[str]) -> N
     error = ValueError("invalid literal for int() with base 10: '\x1b'")
     uncaught(ValueError, error, None)
     assert capsys.readouterr().err == "error: invalid literal for int() with base 10: '\\x1b'\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "yes"), [(b"y\n", True), (b"YES\n", True), (b"\n", False), (b"", False), (b"\xff\n", False)]
+)
+def test_only_a_yes_removes_anything(
+    typed: bytes, yes: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    person = io.TextIOWrapper(io.BytesIO(typed), encoding="utf-8")
+    monkeypatch.setattr(person, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", person)
+    with nullcontext() if yes else pytest.raises(UserError, match="nothing was removed"):
+        agreed(Options(ROOT), "remove \x1b[2J")
+    assert capsys.readouterr().err == "remove \\x1b[2J? [y/N] "
 
 
 def test_without_a_person_nothing_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,10 +13,11 @@ import pytest
 from sagepack.deploy.destroy import inventory
 from sagepack.deploy.observe import observe, observe_scaling
 from sagepack.errors import RemoteError
-from sagepack.remote import exchange, sagemaker
+from sagepack.remote import ecr, exchange, sagemaker
 from sagepack.remote.aws import Aws, AwsConnection
 from sagepack.remote.logs import Tail
-from tests.deployments import deployment
+from sagepack.spec import Image
+from tests.deployments import IMAGE, deployment
 
 WAIT = 30
 ENDPOINT = {
@@ -112,13 +113,14 @@ CALLS: list[Callable[[Aws], object]] = [
     lambda aws: sagemaker.list_models(aws, "x"),
     lambda aws: sagemaker.invoke_async(aws, {"EndpointName": "svd", "InputLocation": "s3://b/k"}),
     lambda aws: observe_scaling(aws, "svd"),
+    lambda aws: ecr.resolve(aws, Image("huggingface-pytorch-inference", IMAGE), "us-east-1"),
 ]
 ODD: list[bytes] = [
     PAGE,
     b"[1]",
-    b'{"Tags": [1], "Models": [1], "EndpointConfigs": [1], "Endpoints": [1], "ScalableTargets": [1]}',
-    b'{"Tags": [{}], "Models": [{}], "EndpointConfigs": [{}], "Endpoints": [{}], "ScalableTargets": [{}]}',
-    b'{"Tags": [{"Key": 1, "Value": 2}], "Models": 1, "EndpointConfigs": "x", "Endpoints": {"a": 1}, "ScalableTargets": 3}',
+    b'{"Tags": [1], "Models": [1], "EndpointConfigs": [1], "Endpoints": [1], "ScalableTargets": [1], "imageDetails": [1]}',
+    b'{"Tags": [{}], "Models": [{}], "EndpointConfigs": [{}], "Endpoints": [{}], "ScalableTargets": [{}], "imageDetails": [{}]}',
+    b'{"Tags": [{"Key": 1, "Value": 2}], "Models": 1, "EndpointConfigs": "x", "Endpoints": {"a": 1}, "ScalableTargets": 3, "imageDetails": [{"imageDigest": "sha256:x"}]}',
 ]
 
 
