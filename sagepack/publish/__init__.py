@@ -3,7 +3,9 @@
     keys, sums                   what lies where, and its checksums
     sealed -> index, release     the documents that say so
     matching -> planner -> plan  pure: which bytes are copied, which are sent, in which parts
-    observe                      what S3 holds
+    verified                     what this machine knows of objects in S3, by ETag
+    observe                      what S3 holds, and what binds it to the SHA-256 of its contents
+    proof                        reading what nothing binds, before S3 copies it
     sources -> render            the bytes of a part
     journal, ledger -> multipart -> publisher
     remote_check -> remote_read  whether what S3 holds is what was published

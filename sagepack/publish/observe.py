@@ -184,7 +184,7 @@ def observe(
 ) -> Observation:
     """Ask S3 what it holds of `package`, and where else its contents are.
 
-    A published package costs five requests, whatever the size of its archive.
+    A published package costs six small requests, whatever the size of its archive.
 
     Args:
         store: S3, as the spec wants it used.

@@ -114,7 +114,7 @@ class _Files:
 
     def _read(self, seen: Seen, member: Member) -> Sums:
         self.means.progress.note(
-            f"reading {seen.location} ({amount(member.size)}): nothing binds it to its SHA-256 yet"
+            f"reading {seen.location} ({amount(member.size)}): its SHA-256 is checked before it is used"
         )
         return read_file(self.means.store, seen, member)
 
