@@ -11,7 +11,7 @@ from sagepack.errors import Problem, SpecError
 from sagepack.rules import Facts, Finding, findings, secrets
 from sagepack.rules.secrets import safe
 from sagepack.secrets import values
-from sagepack.words import did_you_mean, kind, one_of
+from sagepack.text import did_you_mean, kind, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagepack import __version__, disk, interrupts, specfile
+from sagepack import __version__, files, interrupts, specfile
 from sagepack.build import Build
 from sagepack.decoding import MalformedError, convert
 from sagepack.errors import Problem, SagepackError, UserError
@@ -67,7 +67,7 @@ def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackTy
 def _as_failure(error: Exception) -> SagepackError:
     """What this machine, or a mistake of this program, did to a task."""
     if isinstance(error, OSError):
-        return disk.explained(error)
+        return files.explained(error)
     if isinstance(error, MemoryError):
         return UserError("this machine has not enough memory", fix="end other programs and run the same command again")
     return SagepackError(

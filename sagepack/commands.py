@@ -12,7 +12,7 @@ from sagepack.cli import load_with_warnings, open_build, result
 from sagepack.errors import UserError
 from sagepack.plan import GOALS, steps_to
 from sagepack.report import contents_table, table
-from sagepack.units import amount, duration
+from sagepack.text import format_bytes, format_duration
 
 if TYPE_CHECKING:
     from sagepack.build import Build
@@ -72,7 +72,7 @@ def reach(options: Options, goal: str) -> int:
     made = _made(build)
     did = [action.step for action in actions if action.run]
     lines = table(actions) if not did else []
-    lines.append(f"{', '.join(did) if did else 'nothing to do'} ({duration(time.monotonic() - begun)})")
+    lines.append(f"{', '.join(did) if did else 'nothing to do'} ({format_duration(time.monotonic() - begun)})")
     lines += [f"{key}: {value}" for key, value in made.items()]
     document = {"goal": goal, "actions": [action.to_json() for action in actions], "result": made}
     result(options, lines, document)
@@ -87,7 +87,7 @@ def _made(build: Build) -> dict[str, Any]:
         made["manifest"] = str(build.manifest.digest)
     if "tar" in steps:
         size = build.work.archive.stat().st_size
-        made |= {"archive": build.shown(build.work.archive), "size": f"{size} bytes ({amount(size)})"}
+        made |= {"archive": build.shown(build.work.archive), "size": f"{size} bytes ({format_bytes(size)})"}
         made["sha256"] = build.work.archive_sha256.read_text(encoding="utf-8").split()[0]
     if "upload" in steps:
         made["artifact"] = str(build.services.package.model)

@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sagepack import connect, run, sandbox, verifying
+from sagepack import connect, files, run, sandbox, verifying
 from sagepack.cli import agreed, load, number, open_build, result
 from sagepack.deploy import destroy as destroying
 from sagepack.deploy import predict as predicting
@@ -23,7 +23,7 @@ from sagepack.publish import remote_read, upkeep
 from sagepack.publish.policy import publish_policy
 from sagepack.remote.s3 import Location
 from sagepack.report import Terminal, say
-from sagepack.units import amount, duration
+from sagepack.text import format_bytes, format_duration
 from sagepack.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def verify(options: Options, *, rebuild: bool, remote: bool, deep: bool) -> int:
     found = (verifying.verify_rebuild if rebuild else verifying.verify_local)(build)
     shown = build.shown(build.work.archive)
     how = "is as its manifest says, and a rebuild gave the same bytes" if rebuild else "is as its manifest says"
-    text = f"{shown} {how}: {len(found.contents)} files, {amount(found.size)}, sha256 {found.sha256.value}"
+    text = f"{shown} {how}: {len(found.contents)} files, {format_bytes(found.size)}, sha256 {found.sha256.value}"
     document = {"archive": shown, "size": found.size, "sha256": found.sha256.value, "rebuilt": rebuild}
     result(options, text, document)
     return 0
@@ -67,8 +67,8 @@ def _verify_remote(options: Options, *, deep: bool) -> int:
     )
     lines = [
         f"{package.model}: {how}",
-        f"{len(manifest.members)} files, {amount(manifest.size)}, released as {found.record}",
-        f"{found.requests} requests, {amount(found.bytes_read)} read",
+        f"{len(manifest.members)} files, {format_bytes(manifest.size)}, released as {found.record}",
+        f"{found.requests} requests, {format_bytes(found.bytes_read)} read",
         *(f"not compared: {note}" for note in found.notes),
     ]
     document = {
@@ -103,12 +103,12 @@ def predict(options: Options, source: str, output: str, timeout: str) -> int:
     )
     target = output or str(build.work.root / "build" / "answers" / f"{build.spec.name}-{build.spec.env}")
     try:
-        files = [str(path) for path in save_answer(answer.body, Path(target))]
+        saved = [str(path) for path in save_answer(answer.body, Path(target))]
     except (UserError, RemoteError) as error:
         error.details = (f"the answer as it came is kept at {answer.location}",)
         raise
-    text = f"answered in {duration(answer.seconds)}: {', '.join(files[:3])}{' ...' if len(files) > 3 else ''}"
-    result(options, text, {"files": files, "location": answer.location, "seconds": round(answer.seconds, 3)})
+    text = f"answered in {format_duration(answer.seconds)}: {', '.join(saved[:3])}{' ...' if len(saved) > 3 else ''}"
+    result(options, text, {"files": saved, "location": answer.location, "seconds": round(answer.seconds, 3)})
     return 0
 
 
@@ -241,7 +241,7 @@ def _clean_all(root: Path) -> list[str]:
                 break
             # Those of a rebuild last: `verify` takes them after the one of its spec.
             for mutex in sorted(coming, key=lambda path: (len(path.parts), path)):
-                stack.enter_context(run.holding(mutex, progress))
+                stack.enter_context(files.exclusive(mutex, progress.note))
             held |= coming
         sandbox.remove(root)
         _remove(root, [path for path in found if path != build / "sandbox"])

@@ -17,8 +17,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from sagepack.errors import UserError
-from sagepack.units import amount, duration
-from sagepack.words import printable
+from sagepack.text import format_bytes, format_duration, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,8 +32,8 @@ def table(actions: Sequence[Action]) -> list[str]:
     width = max(40, shutil.get_terminal_size((120, 24)).columns - 36)
     lines = [f"{'STEP':<10}{'':<6}{'FETCH':>10}{'SEND':>10}  WHY"]
     for action in actions:
-        fetch = amount(action.fetch) if action.fetch else "-"
-        send = amount(action.send) if action.send else "-"
+        fetch = format_bytes(action.fetch) if action.fetch else "-"
+        send = format_bytes(action.send) if action.send else "-"
         first, *rest = _wrapped(printable("; ".join(action.reasons)), width)
         lines.append(f"{action.step:<10}{'run' if action.run else 'skip':<6}{fetch:>10}{send:>10}  {first}")
         lines.extend(" " * 38 + line for line in rest)
@@ -47,12 +46,13 @@ def contents_table(contents: Sequence[dict[str, Any]]) -> list[str]:
     sources: dict[tuple[str, str], int] = {}
     for content in contents:
         columns = "".join(
-            f"{amount(content[key]) if content[key] else '-':>10}" for key in ("copied", "sent", "fetched", "read")
+            f"{format_bytes(content[key]) if content[key] else '-':>10}"
+            for key in ("copied", "sent", "fetched", "read")
         )
         number = ""
         if content["source"]:
             number = f", copied from [{sources.setdefault((content['source'], content['binding']), len(sources) + 1)}]"
-        lines.append(f"{columns}  {content['path']} ({amount(content['size'])}){number}")
+        lines.append(f"{columns}  {content['path']} ({format_bytes(content['size'])}){number}")
     lines += [f"[{number}] {source}: {binding}" for (source, binding), number in sources.items()]
     return lines
 
@@ -194,8 +194,8 @@ class Terminal:
                 if now - said < _QUIET_SECONDS:
                     return
                 said = now
-            self.note(f"{label}: {amount(done)} of {amount(total)}, {amount(done / (now - begun))}/s")
+            self.note(f"{label}: {format_bytes(done)} of {format_bytes(total)}, {format_bytes(done / (now - begun))}/s")
 
         yield add
         seconds = time.monotonic() - begun
-        self.note(f"{label}: {amount(done)} in {duration(seconds)}")
+        self.note(f"{label}: {format_bytes(done)} in {format_duration(seconds)}")

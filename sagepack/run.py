@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 from typing import TYPE_CHECKING
 
+from sagepack import files
 from sagepack import plan as planning
-from sagepack.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    import contextlib
 
     from sagepack.build import Build
     from sagepack.plan import Action, Fact
-    from sagepack.progress import Progress
     from sagepack.steps import Step
 
 
@@ -64,34 +61,4 @@ def alone(build: Build) -> contextlib.AbstractContextManager[None]:
     Raises:
         UserError: another command has not ended for an hour.
     """
-    return holding(build.work.running, build.progress)
-
-
-@contextlib.contextmanager
-def holding(mutex: Path, progress: Progress) -> Iterator[None]:
-    """Hold the mutex `build/<name>-<env>.lock`, and wait for the command that holds it.
-
-    Raises:
-        UserError: that has not ended for an hour.
-    """
-    # filelock takes as long to import as all the rest of a run with nothing to do.
-    import filelock  # noqa: PLC0415
-
-    mutex.parent.mkdir(parents=True, exist_ok=True)
-    held = filelock.FileLock(mutex)
-    try:
-        held.acquire(timeout=0)
-    except filelock.Timeout:
-        progress.note(f"waiting for another command for {mutex.stem}")
-        try:
-            held.acquire(timeout=3600)
-        except filelock.Timeout as error:
-            raise UserError(
-                f"another command for {mutex.stem} has been at work for an hour",
-                where=str(mutex),
-                fix="end that command, or wait for it",
-            ) from error
-    try:
-        yield
-    finally:
-        held.release()
+    return files.exclusive(build.work.running, build.progress.note)

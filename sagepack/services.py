@@ -16,7 +16,7 @@ from sagepack.publish.verified import VerifiedObjects
 from sagepack.remote.aws import Aws, AwsConnection
 from sagepack.remote.hub import Hub
 from sagepack.remote.s3 import S3, Location
-from sagepack.units import amount
+from sagepack.text import format_bytes
 
 if TYPE_CHECKING:
     from sagepack.build import Build
@@ -91,7 +91,7 @@ class Services:
         while not folder.exists():
             folder = folder.parent
         free = shutil.disk_usage(folder).free
-        return f"{amount(need)} do not fit the {amount(free)} that are free" if need > free else None
+        return f"{format_bytes(need)} do not fit the {format_bytes(free)} that are free" if need > free else None
 
     def contents(self) -> list[dict[str, Any]]:
         """For each file of the package, the bytes that move, and where S3 copies from and why that is believed."""

@@ -13,7 +13,7 @@ from sagepack.document import Document
 from sagepack.errors import Problem, SpecError, UserError
 from sagepack.merge import merge
 from sagepack.secrets import values
-from sagepack.words import did_you_mean, kind, one_of
+from sagepack.text import did_you_mean, kind, one_of
 from sagepack.yamlfile import MAX_BYTES, Node, Place, Reader
 
 if TYPE_CHECKING:

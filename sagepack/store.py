@@ -6,18 +6,11 @@ step runs again.
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import os
-import re
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from sagepack import disk
-from sagepack.decoding import MalformedError, Sha256Hex, decode_json
+from sagepack.decoding import seal, unseal
+from sagepack.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,36 +18,6 @@ if TYPE_CHECKING:
 
 FORMAT = 3
 _SHOWN = 4
-_Kind = TypeVar("_Kind")
-
-
-class _Sealed(msgspec.Struct, forbid_unknown_fields=True):
-    """A document with the SHA-256 of its own bytes."""
-
-    format: int
-    sha256: Sha256Hex
-    content: msgspec.Raw
-
-
-def seal(content: Any, version: int) -> bytes:
-    """`content` as a JSON document that holds a digest of itself and the version of its format."""
-    text = msgspec.json.encode(content)
-    return b'{"format": %d, "sha256": "%b", "content": %b}\n' % (
-        version,
-        hashlib.sha256(text).hexdigest().encode(),
-        text,
-    )
-
-
-def unseal(data: bytes, version: int, kind: type[_Kind]) -> _Kind | None:
-    """The content of a document that `seal` made; None for any other, as one with a flipped bit is."""
-    try:
-        sealed = decode_json(data, _Sealed)
-        if sealed.format != version or hashlib.sha256(sealed.content).hexdigest() != sealed.sha256:
-            return None
-        return decode_json(bytes(sealed.content), kind)
-    except MalformedError:
-        return None
 
 
 @dataclass(frozen=True)
@@ -108,68 +71,6 @@ class Records:
     def save(self, record: Record) -> None:
         """Write `record` in one rename."""
         write_atomically(self.folder / f"{record.step}.json", seal(record, FORMAT))
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Make `path` hold `data`, whole or not at all, whatever happens meanwhile; several processes may do so at once.
-
-    What a killed writer of `path` left behind is removed: a file `.<name>.<8 hex digits>` that nobody holds a lock on.
-
-    Raises:
-        UserError: the disk is full, or the file may not be written.
-    """
-    with disk.writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path)
-        partial, file = _open_partial(path)
-        try:
-            with file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-                partial.replace(path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-
-
-def _open_partial(path: Path) -> tuple[Path, BinaryIO]:
-    """A new file beside `path`, locked while it is open."""
-    while True:
-        partial = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
-        file = partial.open("xb")  # with the rights that the user's umask gives, which mkstemp would not
-        if _lock(file) and os.fstat(file.fileno()).st_nlink:
-            return partial, file
-        file.close()  # another writer took it for a leftover before it was locked
-
-
-def _lock(file: BinaryIO) -> bool:
-    """Lock a file; false if another process has it. Where a file system has no locks nobody sweeps either."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        pass
-    return True
-
-
-def _sweep(path: Path) -> None:
-    """Remove what killed writers of `path` left: their locks ended with them."""
-    leftover = re.compile(re.escape(f".{path.name}.") + "[0-9a-f]{8}")
-    for found in path.parent.iterdir():
-        if leftover.fullmatch(found.name):
-            with suppress(OSError), found.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                found.unlink()
-
-
-def holds(path: Path, text: str) -> bool:
-    """Whether the file is there and holds `text`."""
-    try:
-        return path.read_bytes() == text.encode()
-    except OSError:
-        return False
 
 
 def differences(before: Any, after: Any) -> tuple[str, ...]:

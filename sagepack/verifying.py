@@ -14,9 +14,9 @@ from sagepack.archive.layout import Layout
 from sagepack.archive.reader import ArchiveError
 from sagepack.build import Build
 from sagepack.errors import IntegrityError, UserError
+from sagepack.files import holds
 from sagepack.manifest import Manifest
 from sagepack.steps import tar
-from sagepack.store import holds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

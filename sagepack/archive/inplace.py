@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from sagepack.archive.output import preallocate, write_at
-from sagepack.filestamp import FileStamp, settle
+from sagepack.files import FileStamp, settle
 
 if TYPE_CHECKING:
     from pathlib import Path

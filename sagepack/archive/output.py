@@ -1,7 +1,7 @@
 """The file that an archive is written to: beside its target until it is whole.
 
 Nothing is synced to the disk, as `cp`, `tar` and build tools do not: a rename keeps a killed process from leaving half a
-file, and `filestamp` keeps an archive from before a power cut from being believed.
+file, and `files.FileStamp` keeps an archive from before a power cut from being believed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sagepack.errors import UserError
-from sagepack.filestamp import FileStamp, settle
+from sagepack.files import FileStamp, settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -29,7 +29,7 @@ from sagepack.archive.output import write_at
 from sagepack.archive.plan import Chunk, chunks
 from sagepack.archive.source import Source, changed, unreadable
 from sagepack.digest import Digest
-from sagepack.filestamp import FileStamp
+from sagepack.files import FileStamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -7,7 +7,7 @@ Three ways, the first that is possible:
 3. a copy within the kernel (`copy_file_range`), or a plain one.
 
 The front is believed because its stamp says that nobody changed the file since it was written in this boot. What a stamp
-cannot show (see `filestamp`) `verify` finds, which reads every byte.
+cannot show (see `files`) `verify` finds, which reads every byte.
 """
 
 from __future__ import annotations

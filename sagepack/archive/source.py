@@ -13,7 +13,7 @@ from msgspec import Meta
 from sagepack.decoding import Crc32, MalformedError, PathText, Sha256Hex, Size, convert
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError, UserError
-from sagepack.filestamp import FileStamp
+from sagepack.files import FileStamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

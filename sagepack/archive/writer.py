@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sagepack import disk
+from sagepack import files
 from sagepack.archive import framing, inplace, reuse
 from sagepack.archive.checksum import tar_crc
 from sagepack.archive.layout import Layout
@@ -15,7 +15,7 @@ from sagepack.archive.pipeline import Pipeline
 from sagepack.archive.sha import open_sha256
 from sagepack.archive.source import ContentInfo, Previous, Source, Written, survey
 from sagepack.digest import Digest, hash_file
-from sagepack.filestamp import FileStamp, settle
+from sagepack.files import FileStamp, settle
 from sagepack.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def write(
     """
     layout = Layout.of(sources)
     stamps = survey(sources)
-    with disk.writing(target, layout.size), alone(target):
+    with files.writing(target, layout.size), alone(target):
         inplace.sweep(target)
         front = reuse.common_front(previous, sources, layout)
         with (progress or Silent()).bar("tar", layout.size) as advance:

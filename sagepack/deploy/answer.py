@@ -9,7 +9,7 @@ import msgspec
 
 from sagepack.decoding import MalformedError, decode_json
 from sagepack.errors import RemoteError
-from sagepack.store import write_atomically
+from sagepack.files import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from sagepack.errors import UserError
 from sagepack.fetch.cachelayout import RepoCache, default_cache
 from sagepack.fetch.survey import survey
-from sagepack.fetch.transfer import Job, transfer, workers
-from sagepack.units import amount
+from sagepack.fetch.transfer import Job, transfer
+from sagepack.text import format_bytes
+from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,7 +71,7 @@ def download(
         return state.ready
     with _locked(cache, progress), _saved(trust):
         jobs = _jobs(cache, commit, [file for file in files if file.path not in state.ready])
-        with workers(os.cpu_count() or 1, "check") as pool:
+        with worker_pool(os.cpu_count() or 1, "check") as pool:
             found = list(pool.map(lambda job: job.adopt(trust), jobs))
         wanted = [job for job, here in zip(jobs, found, strict=True) if not here]
         if wanted:
@@ -95,7 +96,7 @@ def _check_disk(cache: RepoCache, jobs: Sequence[Job]) -> None:
     free = shutil.disk_usage(folder).free
     if need > free:
         raise UserError(
-            f"the download needs {amount(need)}, and {amount(free)} are free",
+            f"the download needs {format_bytes(need)}, and {format_bytes(free)} are free",
             where=str(folder),
             fix="free some space (`hf cache rm`, `hf cache prune`), or set HF_HOME to a larger disk",
         )

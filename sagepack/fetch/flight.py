@@ -8,12 +8,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sagepack import disk
+from sagepack import files
 from sagepack.archive.checksum import crc32
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError
 from sagepack.fetch.partial import PIECE, Partial
-from sagepack.filestamp import settle
+from sagepack.files import settle
 from sagepack.remote.hub_patience import Stopped
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class Flight:
         except Stopped:
             pass
         except OSError as error:
-            self._fail(disk.explained(error))
+            self._fail(files.explained(error))
         except BaseException as error:  # noqa: BLE001 - it is raised in the thread that waits
             self._fail(error)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sagepack.fetch.transfer import workers
 from sagepack.lock import LockedFile
+from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,5 +26,5 @@ def locked_files(
     def lock(file: RepoFile) -> LockedFile:
         return LockedFile(file.path, file.size, file.sha256 or hub.digest(repo, commit, file), file.blob)
 
-    with workers(connections, "lock") as pool:
+    with worker_pool(connections, "lock") as pool:
         return sorted(pool.map(lock, files), key=lambda file: file.path)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from isal.isal_zlib import crc32
 
-from sagepack import disk
+from sagepack import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,7 +66,7 @@ class Partial:
         Returns:
             Bytes of the pieces found.
         """
-        with disk.writing(self.file):
+        with files.writing(self.file):
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with self.file.open("ab") as file:
                 file.truncate(self.size)
@@ -74,7 +74,7 @@ class Partial:
         with self.file.open("rb", buffering=0) as file:
             self._whole = {piece for piece, crc in noted.items() if _crc(file.fileno(), self._span(piece)) == crc}
         text = "".join(f"{piece} {noted[piece]:08x}\n" for piece in sorted(self._whole))
-        with disk.writing(self.journal):
+        with files.writing(self.journal):
             self.journal.write_text(text) if text else self.journal.unlink(missing_ok=True)
         return sum(self._span(piece).length for piece in self._whole)
 
@@ -121,7 +121,7 @@ class Partial:
             while view:
                 end = self._span(position // PIECE).end
                 part, view = view[: end - position], view[end - position :]
-                with disk.writing(self.file):
+                with files.writing(self.file):
                     _write(descriptor, part, position)
                 crc, position = crc32(part, crc), position + len(part)
                 if position == end:
@@ -141,7 +141,7 @@ class Partial:
             if self._count == 1:
                 return
             # One write of a short line: a kill leaves it out or in, and a torn line is no line.
-            with disk.writing(self.journal), self.journal.open("ab", buffering=0) as journal:
+            with files.writing(self.journal), self.journal.open("ab", buffering=0) as journal:
                 journal.write(b"%d %08x\n" % (piece, crc))
 
     def _span(self, piece: int) -> Run:

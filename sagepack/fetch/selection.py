@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sagepack.errors import UserError
 from sagepack.fetch.weights import TORCH, Weight
-from sagepack.units import amount
+from sagepack.text import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -93,8 +93,8 @@ def choose(
 def _selection(files: Sequence[Entry], chosen: Sequence[Entry], why: str) -> Selection:
     size, everything = sum(file.size for file in chosen), sum(file.size for file in files)
     left_out = (len(files) - len(chosen), everything - size)
-    saved = f"; {left_out[0]} others left out save {amount(left_out[1])}" if left_out[0] else ""
-    reason = f"{why}: {len(chosen)} files, {amount(size)} of {amount(everything)}{saved}"
+    saved = f"; {left_out[0]} others left out save {format_bytes(left_out[1])}" if left_out[0] else ""
+    reason = f"{why}: {len(chosen)} files, {format_bytes(size)} of {format_bytes(everything)}{saved}"
     return Selection(tuple(sorted(file.path for file in chosen)), size, left_out, reason)
 
 

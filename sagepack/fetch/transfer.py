@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import FIRST_EXCEPTION, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sagepack.fetch.flight import Crew, Flight
-from sagepack.units import amount
+from sagepack.text import format_bytes
+from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from sagepack.fetch.cachelayout import RepoCache
@@ -81,18 +81,6 @@ class Job:
         self.cache.sweep(self.file.blob)
 
 
-@contextmanager
-def workers(count: int, name: str) -> Iterator[ThreadPoolExecutor]:
-    """Threads that begin nothing new once something went wrong."""
-    pool = ThreadPoolExecutor(count, name)
-    try:
-        yield pool
-    except BaseException:
-        pool.shutdown(wait=True, cancel_futures=True)
-        raise
-    pool.shutdown(wait=True)
-
-
 def transfer(jobs: Sequence[Job], hub: Hub, trust: Trust, progress: Progress, connections: int) -> None:
     """Fetch contents with at most `connections` connections; memory does not grow with their sizes.
 
@@ -103,13 +91,13 @@ def transfer(jobs: Sequence[Job], hub: Hub, trust: Trust, progress: Progress, co
     """
     stop = threading.Event()
     # A core hashes 1.4 GB/s: more than two hashers only help where the network is faster still.
-    with workers(min(4, os.cpu_count() or 1), "hash") as hashers, workers(connections, "fetch") as pool:
+    with worker_pool(min(4, os.cpu_count() or 1), "hash") as hashers, worker_pool(connections, "fetch") as pool:
         crew = Crew(hub, trust, progress, connections, pool, hashers, stop)
         flights = [Flight(job, crew) for job in jobs]
         try:
             resumed = sum(pool.map(Flight.prepare, flights))
             if resumed:
-                progress.note(f"{amount(resumed)} are here from a download that was interrupted")
+                progress.note(f"{format_bytes(resumed)} are here from a download that was interrupted")
             with progress.bar("download", sum(job.file.size for job in jobs) - resumed) as add:
                 for flight in flights:
                     flight.start(add)

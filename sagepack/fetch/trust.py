@@ -1,4 +1,4 @@
-"""Digests that need not be computed again: a file is as it was while its stamp is (`filestamp`).
+"""Digests that need not be computed again: a file is as it was while its stamp is (`files.FileStamp`).
 
 The exception is what git calls *racily clean*: a file changed so shortly before it was hashed that a later change could
 carry the same time. It is not remembered.
@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
-from sagepack.decoding import Crc32, PathText, Sha256Hex
+from sagepack.decoding import Crc32, PathText, Sha256Hex, seal, unseal
 from sagepack.digest import Digest
-from sagepack.filestamp import GRANULARITY_NS, FileStamp, boot
-from sagepack.store import seal, unseal, write_atomically
+from sagepack.files import GRANULARITY_NS, FileStamp, boot, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

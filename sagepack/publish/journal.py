@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from sagepack import disk
+from sagepack import files
 from sagepack.archive.checksum import crc32
 from sagepack.decoding import LIMIT, MalformedError, Text, decode_json
 from sagepack.publish.planner import Copy, Part
@@ -105,7 +105,7 @@ class Journal:
 
     def begin(self, work: Work) -> None:
         """Start over with new work."""
-        with disk.writing(self._path):
+        with files.writing(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             staged = self._path.with_suffix(f".{os.getpid()}.tmp")
             staged.write_bytes(_line(_Work.of(work)))
@@ -124,7 +124,7 @@ class Journal:
         self._path.unlink(missing_ok=True)
 
     def _append(self, step: _Step) -> None:
-        with self._lock, disk.writing(self._path), self._path.open("ab") as file:
+        with self._lock, files.writing(self._path), self._path.open("ab") as file:
             file.write(_line(step))
 
 

@@ -27,7 +27,7 @@ from sagepack.publish.sources import choose
 from sagepack.publish.sums import ContentSums, Plain, Sums
 from sagepack.publish.verified import verified_file
 from sagepack.remote.s3 import Seen
-from sagepack.units import amount
+from sagepack.text import format_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,7 +114,7 @@ class _Files:
 
     def _read(self, seen: Seen, member: Member) -> Sums:
         self.means.progress.note(
-            f"reading {seen.location} ({amount(member.size)}): its SHA-256 is checked before it is used"
+            f"reading {seen.location} ({format_bytes(member.size)}): its SHA-256 is checked before it is used"
         )
         return read_file(self.means.store, seen, member)
 

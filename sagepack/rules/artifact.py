@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from sagepack.rules.facts import Finding
-from sagepack.words import shown
+from sagepack.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from sagepack import assembly
 from sagepack.decoding import MalformedError, decode_json
 from sagepack.inspection import Inspection
 from sagepack.rules.facts import Finding
-from sagepack.words import did_you_mean, one_of
+from sagepack.text import did_you_mean, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sagepack import images
 from sagepack.rules import instances
 from sagepack.rules.facts import Finding
-from sagepack.words import did_you_mean, one_of
+from sagepack.text import did_you_mean, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

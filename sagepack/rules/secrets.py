@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagepack.rules.facts import Finding
 from sagepack.secrets import names, texts, values
-from sagepack.words import shown
+from sagepack.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

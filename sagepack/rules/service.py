@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sagepack.remote.service_model import Shape, shape
 from sagepack.rules.facts import Finding
 from sagepack.rules.secrets import safe
-from sagepack.words import did_you_mean, one_of
+from sagepack.text import did_you_mean, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ import io
 import shutil
 from typing import TYPE_CHECKING
 
-from sagepack import disk
+from sagepack import files
 from sagepack.assembly import in_words
 from sagepack.digest import hash_file
 from sagepack.errors import UserError
@@ -76,7 +76,7 @@ def _stage(part: Part, target: Path, folder: str) -> None:
         source = part.file.open("rb") if part.file else io.BytesIO(part.text or b"")
     except OSError as error:
         raise UserError(f"cannot read it: {error.strerror}", where=where) from error
-    with source, disk.writing(target):
+    with source, files.writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as output:
             shutil.copyfileobj(source, output)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sagepack.files import holds, write_atomically
 from sagepack.plan import Fact
-from sagepack.store import Record, holds, write_atomically
+from sagepack.store import Record
 
 if TYPE_CHECKING:
     from sagepack.build import Build

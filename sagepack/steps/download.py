@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sagepack.fetch.survey import survey
 from sagepack.plan import Fact
-from sagepack.units import amount
+from sagepack.text import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ def _told(files: Sequence[LockedFile], how: str, todo: str) -> tuple[str, ...]:
     if not files:
         return ()
     first = files[0].path if len(files) == 1 else f"{files[0].path} and {len(files) - 1} more"
-    return (f"{first} {how} ({amount(sum(file.size for file in files))} {todo})",)
+    return (f"{first} {how} ({format_bytes(sum(file.size for file in files))} {todo})",)
 
 
 def _done(build: Build, wanted: int) -> str:

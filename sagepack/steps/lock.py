@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from sagepack.digest import Digest
 from sagepack.errors import UserError
+from sagepack.files import write_atomically
 from sagepack.lock import Lock
 from sagepack.plan import Fact
-from sagepack.store import Record, differences, write_atomically
+from sagepack.store import Record, differences
 
 if TYPE_CHECKING:
     from sagepack.build import Build

@@ -8,11 +8,11 @@ from msgspec import Struct
 
 from sagepack.decoding import MalformedError, Sha256Hex, convert
 from sagepack.errors import IntegrityError
-from sagepack.filestamp import FileStamp, boot
+from sagepack.files import FileStamp, boot, holds, write_atomically
 from sagepack.plan import Fact
 from sagepack.steps.assemble import staged
-from sagepack.store import Record, holds, write_atomically
-from sagepack.units import amount
+from sagepack.store import Record
+from sagepack.text import format_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +58,7 @@ def run(build: Build) -> None:
             doubt_files(build)
             raise
         if written.reused:
-            reused, size = amount(written.reused), amount(written.size)
+            reused, size = format_bytes(written.reused), format_bytes(written.size)
             build.progress.note(f"tar: {reused} of {size} taken over from the last archive")
     write_atomically(build.work.archive_sha256, sum_line(build, written.sha256.value).encode())
     write_atomically(build.work.dist_manifest, build.manifest.text().encode())

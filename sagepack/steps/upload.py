@@ -12,7 +12,7 @@ from sagepack.publish.provenance import statement
 from sagepack.publish.publisher import already_sent, publish
 from sagepack.publish.sources import HubFiles, LocalFiles, Source
 from sagepack.steps.tar import doubt_files, files_of, is_known
-from sagepack.units import amount
+from sagepack.text import format_bytes
 
 if TYPE_CHECKING:
     from sagepack.build import Build
@@ -34,13 +34,13 @@ def fact(build: Build) -> Fact:
         head = (
             "the archive is there, but not all that belongs to it" if plan.observation.head else "S3 lacks the package"
         )
-        trouble = (f"{head}: {amount(send)} to send, {amount(plan.copied_bytes)} copied within S3",)
+        trouble = (f"{head}: {format_bytes(send)} to send, {format_bytes(plan.copied_bytes)} copied within S3",)
         if plan.observation.replaced:
             trouble = (f"{', '.join(plan.observation.replaced)} is not what this machine published there",)
         if plan.read_bytes:
-            trouble += (f"{amount(plan.read_bytes)} in S3 are read and hashed first: nothing binds them yet",)
+            trouble += (f"{format_bytes(plan.read_bytes)} in S3 are read and hashed first: nothing binds them yet",)
         if before:
-            trouble += (f"an interrupted upload goes on: {amount(before)} were sent before",)
+            trouble += (f"an interrupted upload goes on: {format_bytes(before)} were sent before",)
     lacking = sum(file.size for file in build.services.lacking) if build.services.streamed else 0
     inputs = {"uri": plan.uri}
     done = f"{plan.uri} is published"
@@ -68,7 +68,7 @@ def run(build: Build) -> None:
     except IntegrityError:
         doubt_files(build)
         raise
-    sent, copied = amount(published.sent_bytes), amount(published.copied_bytes)
+    sent, copied = format_bytes(published.sent_bytes), format_bytes(published.copied_bytes)
     build.progress.note(f"upload: {published.uri}: {sent} sent, {copied} copied within S3")
 
 

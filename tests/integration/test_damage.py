@@ -22,7 +22,7 @@ from sagepack import run, specfile, verifying
 from sagepack.build import Build
 from sagepack.digest import fingerprint
 from sagepack.errors import IntegrityError, UserError
-from sagepack.filestamp import FileStamp, settle
+from sagepack.files import FileStamp, settle
 from sagepack.progress import Silent
 from sagepack.remote.aws import AwsConnection
 from sagepack.services import Connections
@@ -222,7 +222,7 @@ def test_after_a_restart_of_the_machine_everything_is_read_once_and_nothing_is_w
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inode = project.work.archive.stat().st_ino
-    monkeypatch.setattr("sagepack.filestamp.boot", lambda: "another")
+    monkeypatch.setattr("sagepack.files.boot", lambda: "another")
     monkeypatch.setattr("sagepack.fetch.trust.boot", lambda: "another")
     monkeypatch.setattr("sagepack.steps.tar.boot", lambda: "another")
     assert project.package() == ["download", "tar"]
@@ -240,7 +240,7 @@ def test_an_archive_that_was_changed_before_a_restart_is_written_anew(
         file.seek(4096)
         file.write(bytes(4096))
     os.utime(project.work.archive, ns=(status.st_atime_ns, status.st_mtime_ns))
-    for module in ("filestamp", "fetch.trust", "steps.tar"):
+    for module in ("files", "fetch.trust", "steps.tar"):
         monkeypatch.setattr(f"sagepack.{module}.boot", lambda: "another")
     project.package()
     project.check()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sagepack.decoding import MalformedError
+from sagepack.decoding import MalformedError, seal
 from sagepack.deploy.answer import save_answer
 from sagepack.digest import Digest, fingerprint
 from sagepack.errors import SagepackError
@@ -31,7 +31,7 @@ from sagepack.publish.verified import VerifiedObjects, verified_file
 from sagepack.remote import hub_answers
 from sagepack.remote.s3 import Location, Seen, Upload
 from sagepack.sandbox import process
-from sagepack.store import Record, Records, seal
+from sagepack.store import Record, Records
 from tests.fuzz import mutants
 from tests.publishkit import noise
 

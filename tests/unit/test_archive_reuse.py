@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagepack import filestamp
+from sagepack import files
 from sagepack.archive import inplace, reuse, sha
 from sagepack.archive.reader import verify
 from sagepack.archive.writer import confirm
@@ -27,7 +27,7 @@ from tests import archives
 from tests.archives import BASE, EDITED, Bench
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.skipif(not filestamp.boot(), reason="this system does not name its boots: nothing is reused")
+pytestmark = pytest.mark.skipif(not files.boot(), reason="this system does not name its boots: nothing is reused")
 
 
 @pytest.fixture
@@ -227,7 +227,7 @@ def test_an_archive_that_is_not_as_it_was_left_is_not_reused(bench: Bench, chang
 
 def test_an_archive_from_before_a_reboot_is_not_reused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     before = bench.build(BASE)
-    monkeypatch.setattr(filestamp, "boot", lambda: "another")
+    monkeypatch.setattr(files, "boot", lambda: "another")
     assert bench.edit(EDITED, before).reused == 0
 
 
@@ -239,7 +239,7 @@ def test_an_archive_that_was_only_touched_is_known_again_by_its_bytes(
     touched = confirm(bench.target, before)
     assert touched is not None
     bench.check(BASE, touched)
-    monkeypatch.setattr(filestamp, "boot", lambda: "another")
+    monkeypatch.setattr(files, "boot", lambda: "another")
     restarted = confirm(bench.target, touched)
     assert restarted is not None
     assert restarted.stamp.boot == "another"

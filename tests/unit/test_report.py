@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sagepack.errors import UserError
 from sagepack.plan import Action
 from sagepack.report import Terminal, contents_table, guarded_streams, say, table, write_json, write_out
-from sagepack.units import amount, duration
+from sagepack.text import format_bytes, format_duration
 
 
 @pytest.mark.parametrize(
@@ -30,14 +30,14 @@ from sagepack.units import amount, duration
     ],
 )
 def test_amounts_are_told_in_powers_of_1024(count: int, text: str) -> None:
-    assert amount(count) == text
+    assert format_bytes(count) == text
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.0004, "0 ms"), (0.85, "850 ms"), (12.34, "12.3 s"), (245, "4 min 05 s")]
 )
 def test_durations_are_told_in_fitting_units(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text
 
 
 @given(st.lists(st.text("abc ;", min_size=1, max_size=30).filter(str.strip), min_size=1, max_size=12))

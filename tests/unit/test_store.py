@@ -13,9 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sagepack.decoding import seal, unseal
 from sagepack.digest import Digest
 from sagepack.errors import UserError
-from sagepack.store import FORMAT, Record, Records, differences, seal, unseal, write_atomically
+from sagepack.files import write_atomically
+from sagepack.store import FORMAT, Record, Records, differences
 
 ROOT = Path(__file__).parents[2]
 

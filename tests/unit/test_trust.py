@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagepack import filestamp
+from sagepack import files
+from sagepack.decoding import seal
 from sagepack.digest import Digest, hash_file
 from sagepack.fetch.trust import VERSION, Trust
-from sagepack.filestamp import GRANULARITY_NS, FileStamp, settle
-from sagepack.store import seal
+from sagepack.files import GRANULARITY_NS, FileStamp, settle
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(not filestamp.boot(), reason="this system does not name its boots: nothing is trusted")
+pytestmark = pytest.mark.skipif(not files.boot(), reason="this system does not name its boots: nothing is trusted")
 
 
 @pytest.fixture
@@ -96,9 +96,9 @@ def test_a_file_from_before_a_restart_of_the_machine_is_not_trusted(
     file = old_file(tmp_path / "a", b"abc")
     trust.digest(file)
     trust.save()
-    monkeypatch.setattr(filestamp, "boot", lambda: "another")
+    monkeypatch.setattr(files, "boot", lambda: "another")
     assert Trust(trust.file).get(file) is None
-    monkeypatch.setattr(filestamp, "boot", lambda: "")
+    monkeypatch.setattr(files, "boot", lambda: "")
     later = Trust(trust.file)
     later.digest(file)
     assert later.get(file) is None, "a system that does not name its boots gives no evidence"

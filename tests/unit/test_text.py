@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagepack.words import printable
+from sagepack.text import printable
 
 UNFIT: Final = ("Cc", "Cf", "Cs", "Zl", "Zp")
 

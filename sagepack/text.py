@@ -1,4 +1,4 @@
-"""Small wording shared by messages: guesses at typos, and text and values fit to be shown."""
+"""Wording shared by messages: amounts and durations, guesses at typos, text and values fit to be shown."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _SHOWN = 60
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 # Control characters (C1 included), format characters (bidirectional and zero-width ones), halves of characters, and the
 # two that only separate lines: what changes how a terminal shows the text around it, or cannot be seen.
 _UNFIT = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -55,3 +56,20 @@ def shown(value: Any) -> str:
 def kind(value: Any) -> str:
     """What sort of value this is, in the words of the schema."""
     return _KINDS.get(type(value), "nothing")
+
+
+def format_bytes(count: float) -> str:
+    """Bytes as people read them, in powers of 1024: `4.2 GiB`."""
+    value, unit = float(count), 0
+    while abs(value) >= 1024 and unit < len(_UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    return f"{value:.0f} B" if unit == 0 else f"{value:.1f} {_UNITS[unit]}"
+
+
+def format_duration(seconds: float) -> str:
+    """A duration as people read it: `850 ms`, `12.3 s`, `4 min 05 s`."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"

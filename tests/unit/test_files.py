@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from sagepack.disk import explained, writing
 from sagepack.errors import UserError
+from sagepack.files import explained, writing
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO])

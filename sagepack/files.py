@@ -1,0 +1,236 @@
+"""Files of this disk: written whole or not at all, held by one process at a time, recognized by their stat.
+
+**Is a file as it was?** A `FileStamp` says so from its stat, as git's index does it
+(`Documentation/technical/racy-git.txt`), without reading it. The change time belongs to a stamp because, unlike the
+modification time, nobody can set it. The boot of the machine belongs to it because nothing here is synced to the disk, as
+with any build tool: after a power cut a file of the right size and time may hold zeros. So a stamp of another boot is no
+evidence, and the file is read once more. What no stamp shows: a fault of the disk below the file system, and a program
+that had mapped the file for writing before the stamp was taken and writes through that map later. Those are found where
+the bytes are read.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import stat
+import time
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from msgspec import Struct
+
+from sagepack.decoding import Size
+from sagepack.errors import UserError
+from sagepack.text import format_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+# The coarsest clock of a file system in use: FAT keeps even seconds, HFS+ whole ones.
+GRANULARITY_NS = 2_000_000_000
+_RIGHTS = "give this user the right to write there"
+# The same command continues after each of them.
+_FIXES = {
+    errno.ENOSPC: "make room on the disk and run the same command again",
+    errno.EDQUOT: "make room within your quota and run the same command again",
+    errno.EFBIG: "the file system, or this process (`ulimit -f`), allows no file of that size",
+    errno.EROFS: "this file system can only be read: work in a copy of the project elsewhere",
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EMFILE: "raise the limit of open files: ulimit -n 4096",
+    errno.EIO: "the disk has a fault: copy the project elsewhere",
+    errno.ENAMETOOLONG: "work in a folder with a shorter path",
+    errno.ENOTDIR: "a file stands where a folder belongs: move it away",
+    errno.EEXIST: "a file stands where a folder belongs: move it away",
+    errno.EISDIR: "a folder stands where a file belongs: move it away",
+}
+
+
+def explained(error: OSError, path: Path | None = None, need: int = 0) -> UserError:
+    """The error for people.
+
+    Args:
+        error: what the system said.
+        path: the file that was to be written; default those that the error names.
+        need: bytes that it takes.
+    """
+    named = " -> ".join(os.fsdecode(name) for name in (error.filename, error.filename2) if name)
+    where, reason = str(path or named) or None, error.strerror or str(error) or "the system refused without a reason"
+    fix = _FIXES.get(error.errno or 0)
+    status = _file_system(where) if error.errno == errno.ENOSPC and where else None
+    if status and status.f_files and not status.f_favail:
+        reason = "the file system cannot hold one more file (it has no free inode), although it may have room"
+        fix = "remove files there, whatever their size, and run the same command again"
+    elif status and need:
+        free = status.f_bavail * status.f_frsize
+        fix = f"{fix}: {format_bytes(need)} are needed, {format_bytes(free)} are free"
+    return UserError(reason, where=where, fix=fix)
+
+
+@contextmanager
+def writing(path: Path, need: int = 0) -> Iterator[None]:
+    """Turn what the system says about writing `path` into an error that names it.
+
+    Raises:
+        UserError: the user can do something about it.
+        OSError: any other failure, as the system told it, with the name of the file.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FIXES:
+            raise explained(error, path, need) from error
+        error.filename = error.filename or str(path)
+        raise
+
+
+def _file_system(path: str) -> os.statvfs_result | None:
+    """Its state, asked at the nearest folder that is there."""
+    for folder in (Path(path), *Path(path).parents):
+        with suppress(OSError):
+            return os.statvfs(folder)
+    return None
+
+
+class FileStamp(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A file as stat sees it. An equal stamp means that nobody changed the file since.
+
+    Attributes:
+        size: bytes.
+        mtime_ns: when the content was last changed, nanoseconds.
+        ctime_ns: when the content, the name, the owner or the rights were last changed, nanoseconds.
+        inode: number of the file within its device.
+        device: number of the device.
+        boot: of the machine (`boot`).
+    """
+
+    size: Size
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    device: int
+    boot: str
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> FileStamp:
+        """The stamp of a stat result."""
+        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev, boot())
+
+    def fits(self, status: os.stat_result) -> bool:
+        """Whether a file with this stat is the one that was stamped, unchanged."""
+        return bool(self.boot) and stat.S_ISREG(status.st_mode) and self == FileStamp.of(status)
+
+
+@cache
+def boot() -> str:
+    """A name of this run of the kernel; empty where the system has none, and then no stamp is evidence."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def settle(file: Path | int) -> None:
+    """Set the modification time of a file that this program has just written back by more than any clock's step.
+
+    Any later write gets the time of that write, so that it cannot be mistaken for this one.
+    """
+    past = time.time_ns() - GRANULARITY_NS - 1_000_000
+    os.utime(file, ns=(past, past))
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Make `path` hold `data`, whole or not at all, whatever happens meanwhile; several processes may do so at once.
+
+    What a killed writer of `path` left behind is removed: a file `.<name>.<8 hex digits>` that nobody holds a lock on.
+
+    Raises:
+        UserError: the disk is full, or the file may not be written.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
+        partial, file = _open_partial(path)
+        try:
+            with file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+def _open_partial(path: Path) -> tuple[Path, BinaryIO]:
+    """A new file beside `path`, locked while it is open."""
+    while True:
+        partial = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+        file = partial.open("xb")  # with the rights that the user's umask gives, which mkstemp would not
+        if _lock(file) and os.fstat(file.fileno()).st_nlink:
+            return partial, file
+        file.close()  # another writer took it for a leftover before it was locked
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Lock a file; false if another process has it. Where a file system has no locks nobody sweeps either."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed writers of `path` left: their locks ended with them."""
+    leftover = re.compile(re.escape(f".{path.name}.") + "[0-9a-f]{8}")
+    for found in path.parent.iterdir():
+        if leftover.fullmatch(found.name):
+            with suppress(OSError), found.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                found.unlink()
+
+
+def holds(path: Path, text: str) -> bool:
+    """Whether the file is there and holds `text`."""
+    try:
+        return path.read_bytes() == text.encode()
+    except OSError:
+        return False
+
+
+@contextmanager
+def exclusive(mutex: Path, note: Callable[[str], None]) -> Iterator[None]:
+    """Hold the mutex `build/<name>-<env>.lock`, and wait for the command that holds it.
+
+    Raises:
+        UserError: that has not ended for an hour.
+    """
+    # filelock takes as long to import as all the rest of a run with nothing to do.
+    import filelock  # noqa: PLC0415
+
+    mutex.parent.mkdir(parents=True, exist_ok=True)
+    held = filelock.FileLock(mutex)
+    try:
+        held.acquire(timeout=0)
+    except filelock.Timeout:
+        note(f"waiting for another command for {mutex.stem}")
+        try:
+            held.acquire(timeout=3600)
+        except filelock.Timeout as error:
+            raise UserError(
+                f"another command for {mutex.stem} has been at work for an hour",
+                where=str(mutex),
+                fix="end that command, or wait for it",
+            ) from error
+    try:
+        yield
+    finally:
+        held.release()
