@@ -7,24 +7,26 @@ import posixpath
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sagepack import __version__, assembly, secrets, store
+from sagepack import __version__, store
+from sagepack.code import manifest_of
 from sagepack.errors import SpecError, UserError
 from sagepack.fetch.cachelayout import RepoCache
 from sagepack.fetch.trust import Trust
-from sagepack.inspection import Inspection
 from sagepack.lock import MAX_BYTES, Lock
+from sagepack.spec import code_tree, secrets
+from sagepack.spec.inspection import Inspection
 from sagepack.store import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from sagepack.assembly import Assembly
     from sagepack.lock import LockedFile
     from sagepack.manifest import Manifest
     from sagepack.progress import Progress
     from sagepack.services import Connections, Services
-    from sagepack.spec import Spec
+    from sagepack.spec.code_tree import CodeTree
+    from sagepack.spec.model import Spec
     from sagepack.workspace import Workspace
 
 
@@ -110,16 +112,16 @@ class Build:
         return self.answered
 
     @cached_property
-    def assembly(self) -> Assembly:
+    def code(self) -> CodeTree:
         """The inference code as it was when the run began.
 
         Raises:
             SpecError: code or sample hold a secret, or something that no package can hold.
         """
-        code, sample = self.spec.code, self.spec.sample
+        source, sample = self.spec.code, self.spec.sample
         inspection = Inspection(self.spec.not_secret, self._inspected())
-        made = assembly.assemble(
-            self.work.root / code.path, code.requirements, posixpath.normpath(code.path), inspection
+        tree = code_tree.scan(
+            self.work.root / source.path, source.requirements, posixpath.normpath(source.path), inspection
         )
         if sample and sample.file:
             inspection.read_sample(self.work.root / sample.file, posixpath.normpath(sample.file))
@@ -127,7 +129,7 @@ class Build:
             raise SpecError(inspection.problems, "the files of this project")
         if inspection.clean != self._inspected():
             self.records.save(Record("inspection", secrets.VERSION, {"by": __version__, "clean": inspection.clean}, {}))
-        return made
+        return tree
 
     def _inspected(self) -> dict[str, str]:
         """Digests of the files in which this version has found no secret."""
@@ -140,7 +142,7 @@ class Build:
     @cached_property
     def manifest(self) -> Manifest:
         """The manifest of the package that lock and code make."""
-        return assembly.manifest_of(self.require_lock(), self.assembly)
+        return manifest_of(self.require_lock(), self.code)
 
     @property
     def wanted(self) -> tuple[LockedFile, ...]:
@@ -151,7 +153,7 @@ class Build:
 
     def forget(self) -> None:
         """Drop what was looked up, after the lock changed or another command was at work."""
-        for name in ("lock", "assembly", "manifest", "trust"):
+        for name in ("lock", "code", "manifest", "trust"):
             self.__dict__.pop(name, None)
         if "services" in self.__dict__:
             self.services.forget()

@@ -11,13 +11,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagepack import __version__, files, interrupts, specfile
+from sagepack import __version__, files, interrupts
 from sagepack.build import Build
 from sagepack.decoding import MalformedError, convert
 from sagepack.errors import Problem, SagepackError, UserError
 from sagepack.fetch.cachelayout import default_cache
 from sagepack.interrupts import Interrupted
 from sagepack.report import Terminal, guarded_streams, say, write_json, write_out
+from sagepack.spec import loader
 from sagepack.store import Record, Records
 from sagepack.workspace import Workspace
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from sagepack.options import Options
-    from sagepack.spec import Spec
+    from sagepack.spec.model import Spec
 
 
 def guarded(body: Callable[[], int], options: Options) -> int:
@@ -105,7 +106,7 @@ def load_with_warnings(
     config = Path(options.config)
     if not config.is_file() and (options.root / config).is_file():
         config = options.root / config
-    document = specfile.load(config, options.env, options.sets, options.root)
+    document = loader.load(config, options.env, options.sets, options.root)
     inputs = {
         "document": str(document.digest),
         "sagepack": __version__,
@@ -118,7 +119,9 @@ def load_with_warnings(
     record = records.load(key)
     warnings = _warnings(record) if record and record.inputs == inputs else None
     if contents or warnings is None:
-        warnings = _late("check").check(document, options.root, branch_allowed=branch_allowed, contents=contents)
+        warnings = _late("spec.validate").check(
+            document, options.root, branch_allowed=branch_allowed, contents=contents
+        )
         if not contents:  # what files hold is nothing that these inputs could tell
             with contextlib.suppress(FileNotFoundError):  # `clean --all` takes the folder away: it is judged again then
                 records.save(Record(key, 1, inputs, {"warnings": [asdict(warning) for warning in warnings]}))

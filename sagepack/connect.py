@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sagepack.progress import Progress
-    from sagepack.spec import Spec
+    from sagepack.spec.model import Spec
 
 
 def connections(root: Path, spec: Spec, progress: Progress) -> Connections:

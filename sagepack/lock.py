@@ -14,19 +14,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import yaml
 from msgspec import Meta, Struct
 
-from sagepack import images
 from sagepack.decoding import BlobName, Commit, DigestText, MalformedError, PathText, Sha256Hex, Size, convert
 from sagepack.digest import Digest, fingerprint
 from sagepack.errors import UserError
 from sagepack.manifest import check_paths
-from sagepack.yamlfile import Place, Reader, scalar
+from sagepack.spec import images
+from sagepack.spec.model import COMMIT
+from sagepack.spec.yaml_nodes import Place, Reader, scalar
 
 if TYPE_CHECKING:
-    from sagepack.spec import Spec
+    from sagepack.spec.model import Spec
 
 VERSION = 2
 ARCHIVE_FORMAT = 1
-COMMIT = re.compile(r"[0-9a-f]{40}")
+
 # Room for 50,000 files, which take 5 s to read; a lock of 10 files takes 0.5 ms, one of 5,000 takes 0.2 s.
 MAX_BYTES = 16 << 20
 _MAX_VALUES = 500_000

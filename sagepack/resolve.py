@@ -8,10 +8,11 @@ from sagepack.decoding import MalformedError
 from sagepack.errors import UserError
 from sagepack.fetch import selection
 from sagepack.fetch.locking import locked_files
-from sagepack.lock import COMMIT, Lock, asked_of
+from sagepack.lock import Lock, asked_of
 from sagepack.manifest import check_paths
 from sagepack.remote import ecr, pypi
 from sagepack.remote.hub_answers import model_index_of
+from sagepack.spec.model import COMMIT
 
 if TYPE_CHECKING:
     from sagepack.build import Build

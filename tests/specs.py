@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sagepack import check, specfile
 from sagepack.errors import Problem, SpecError
+from sagepack.spec import loader, validate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from sagepack.document import Document
+    from sagepack.spec.document import Document
 
 COMMIT = "043843887ccd51926e3efed36270444a838e7861"
 TAG = "2.6.0-transformers4.51.3-gpu-py312-cu124-ubuntu22.04"
@@ -55,13 +55,13 @@ def project(root: Path, spec: str | bytes = SPEC, overlay: str | bytes = OVERLAY
 def load(root: Path, sets: Sequence[str] = ()) -> Document:
     """The document of the project at `root`; writes the valid one if there is none."""
     config = root / "config" / "toy.yaml"
-    return specfile.load(config if config.exists() else project(root), "test", sets, root)
+    return loader.load(config if config.exists() else project(root), "test", sets, root)
 
 
 def errors(root: Path, sets: Sequence[str] = (), *, branch_allowed: bool = False) -> list[Problem]:
     """What reading or judging the project refuses."""
     try:
-        check.check(load(root, sets), root, branch_allowed=branch_allowed)
+        validate.check(load(root, sets), root, branch_allowed=branch_allowed)
     except SpecError as error:
         return error.problems
     return []
@@ -69,4 +69,4 @@ def errors(root: Path, sets: Sequence[str] = (), *, branch_allowed: bool = False
 
 def warnings(root: Path, sets: Sequence[str] = ()) -> list[Problem]:
     """What judging the valid project warns about."""
-    return list(check.check(load(root, sets), root))
+    return list(validate.check(load(root, sets), root))

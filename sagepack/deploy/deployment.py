@@ -16,7 +16,7 @@ from sagepack.errors import UserError
 
 if TYPE_CHECKING:
     from sagepack.lock import Lock
-    from sagepack.spec import AsyncInference, Endpoint, Spec
+    from sagepack.spec.model import AsyncInference, Endpoint, Spec
 
 VARIANT = "AllTraffic"
 NAME_LIMIT = 63  # characters; every name of SageMaker's API

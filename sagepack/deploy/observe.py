@@ -9,7 +9,7 @@ from sagepack.deploy import scaling
 from sagepack.deploy.deployment import VARIANT, Deployment
 from sagepack.deploy.scaling import Scaling
 from sagepack.remote import autoscaling, sagemaker
-from sagepack.secrets import names, values
+from sagepack.spec.secrets import names, values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

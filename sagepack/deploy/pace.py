@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sagepack.progress import Progress
     from sagepack.remote.aws import Aws
-    from sagepack.spec import Spec
+    from sagepack.spec.model import Spec
 
 
 @dataclass(frozen=True)

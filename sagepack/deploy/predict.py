@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sagepack.progress import Progress
     from sagepack.remote.aws import Aws
-    from sagepack.spec import AsyncInference, Endpoint
+    from sagepack.spec.model import AsyncInference, Endpoint
 
 _FIRST_WAIT = 0.25  # seconds; doubled up to the pace's poll
 _LONGEST_TEXT = 4000  # characters of a failure that are shown

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from sagepack.deploy.deployment import VARIANT
 
 if TYPE_CHECKING:
-    from sagepack import spec
     from sagepack.deploy.deployment import Deployment
+    from sagepack.spec import model
 
 NAMESPACE, DIMENSION = "sagemaker", "sagemaker:variant:DesiredInstanceCount"
 
@@ -63,7 +63,7 @@ def wanted(deployment: Deployment) -> Scaling:
     )
 
 
-def _tracking(endpoint: str, bounds: spec.Scaling) -> dict[str, Any]:
+def _tracking(endpoint: str, bounds: model.Scaling) -> dict[str, Any]:
     return {
         "PolicyType": "TargetTrackingScaling",
         "TargetTrackingScalingPolicyConfiguration": {

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from sagepack.images import partition
 from sagepack.publish.keys import ARCHIVE, CONTENTS, index_name
 from sagepack.remote.s3 import Location
+from sagepack.spec.images import partition
 
 if TYPE_CHECKING:
-    from sagepack.spec import Artifact, Spec
+    from sagepack.spec.model import Artifact, Spec
 
 
 def publish_policy(spec: Spec) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from sagepack.digest import Digest
 if TYPE_CHECKING:
     from sagepack.lock import Lock
     from sagepack.manifest import Manifest
-    from sagepack.spec import Spec
+    from sagepack.spec.model import Spec
 
 BUILD_TYPE = "urn:x-sagepack:package:v1"
 

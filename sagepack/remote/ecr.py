@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any
 
-from sagepack import images
 from sagepack.digest import Digest
 from sagepack.errors import UserError
 from sagepack.remote.aws import answered, error_code
+from sagepack.spec import images
 
 if TYPE_CHECKING:
     from sagepack.remote.aws import Aws
-    from sagepack.spec import Image
+    from sagepack.spec.model import Image
 
 _NO_TAG = {"ImageNotFoundException"}
 _NO_REPOSITORY = {"RepositoryNotFoundException"}

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from sagepack.remote.aws import Aws
-    from sagepack.spec import Artifact
+    from sagepack.spec.model import Artifact
 
 __all__ = [
     "CRC32",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from sagepack.spec import Artifact
+    from sagepack.spec.model import Artifact
 
 
 class ChangedError(RemoteError):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sagepack import images
 from sagepack.sandbox import world
 from sagepack.sandbox.hosting_rules import AwsError
+from sagepack.spec import images
 
 Document = dict[str, Any]
 _PUSHED = 1_765_000_000.0

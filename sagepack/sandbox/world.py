@@ -8,8 +8,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from sagepack import images
 from sagepack.sandbox.process import ACCOUNT, REGION
+from sagepack.spec import images
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

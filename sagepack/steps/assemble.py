@@ -7,18 +7,18 @@ import shutil
 from typing import TYPE_CHECKING
 
 from sagepack import files
-from sagepack.assembly import in_words
 from sagepack.digest import hash_file
 from sagepack.errors import UserError
 from sagepack.plan import Fact
+from sagepack.spec.code_tree import in_words
 from sagepack.store import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sagepack.assembly import Part
     from sagepack.build import Build
+    from sagepack.spec.code_tree import CodeFile
 
 VERSION = 1
 
@@ -26,27 +26,27 @@ VERSION = 1
 def fact(build: Build) -> Fact:
     """The stage holds the code as it is now: read, not remembered, since archive and bucket take it from there."""
     trouble = tuple(f"{build.shown(path)} is missing or was changed" for path in _changed(build))
-    return Fact(VERSION, dict(build.assembly.inputs), build.records.load("assemble"), trouble[:3])
+    return Fact(VERSION, dict(build.code.inputs), build.records.load("assemble"), trouble[:3])
 
 
 def run(build: Build) -> None:
-    """Stage a copy of every part and check that it is what was planned.
+    """Stage a copy of every file and check that it is what was planned.
 
     Raises:
         UserError: a file changed while it was copied.
     """
-    assembly = build.assembly
+    tree = build.code
     fresh = build.work.build / "stage.new"
     shutil.rmtree(fresh, ignore_errors=True)
-    for part in assembly.parts:
-        _stage(part, fresh / part.member.path, build.spec.code.path)
+    for file in tree.files:
+        _stage(file, fresh / file.path, build.spec.code.path)
     # The old stage goes first: between the two lines there is none, and the next run makes it again.
     shutil.rmtree(build.work.stage, ignore_errors=True)
     fresh.mkdir(parents=True, exist_ok=True)
     fresh.rename(build.work.stage)
-    if assembly.left_out:
-        build.progress.note(f"assemble: {in_words(assembly.left_out)}")
-    build.records.save(Record("assemble", VERSION, dict(assembly.inputs), {"bytes": assembly.size}))
+    if tree.excluded:
+        build.progress.note(f"assemble: {in_words(tree.excluded)}")
+    build.records.save(Record("assemble", VERSION, dict(tree.inputs), {"bytes": tree.size}))
 
 
 def staged(build: Build) -> dict[str, Path]:
@@ -57,28 +57,28 @@ def staged(build: Build) -> dict[str, Path]:
     """
     for path in _changed(build):
         raise UserError("the staged file is missing or was changed", where=build.shown(path), fix="run it again")
-    return {part.member.path: build.work.stage / part.member.path for part in build.assembly.parts}
+    return {file.path: build.work.stage / file.path for file in build.code.files}
 
 
 def _changed(build: Build) -> Iterator[Path]:
-    for part in build.assembly.parts:
-        path = build.work.stage / part.member.path
+    for file in build.code.files:
+        path = build.work.stage / file.path
         try:
-            if hash_file(path) != part.member.digest:
+            if hash_file(path) != file.digest:
                 yield path
         except OSError:
             yield path
 
 
-def _stage(part: Part, target: Path, folder: str) -> None:
-    where = f"{folder}: {part.member.path}"
+def _stage(file: CodeFile, target: Path, folder: str) -> None:
+    where = f"{folder}: {file.path}"
     try:
-        source = part.file.open("rb") if part.file else io.BytesIO(part.text or b"")
+        source = io.BytesIO(file.source) if isinstance(file.source, bytes) else file.source.open("rb")
     except OSError as error:
         raise UserError(f"cannot read it: {error.strerror}", where=where) from error
     with source, files.writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as output:
             shutil.copyfileobj(source, output)
-    if hash_file(target) != part.member.digest:
+    if hash_file(target) != file.digest:
         raise UserError("the file changed during the build", where=where, fix="run it again")

@@ -36,4 +36,4 @@ def run(build: Build) -> None:
 
 
 def _inputs(build: Build) -> dict[str, Any]:
-    return {**{file.path: str(file.digest) for file in build.require_lock().files}, **build.assembly.inputs}
+    return {**{file.path: str(file.digest) for file in build.require_lock().files}, **build.code.inputs}

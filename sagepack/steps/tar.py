@@ -117,7 +117,7 @@ def _model_files(build: Build) -> dict[str, Path]:
 
 def is_known(build: Build, member: Member, file: Path) -> bool:
     """Whether `file` surely holds what the manifest says of `member`."""
-    return member.path in build.assembly.inputs or build.trust.get(file) == member.digest
+    return member.path in build.code.inputs or build.trust.get(file) == member.digest
 
 
 def sum_line(build: Build, sha256: str) -> str:

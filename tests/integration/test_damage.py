@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from sagepack import run, specfile, verifying
+from sagepack import run, verifying
 from sagepack.build import Build
 from sagepack.digest import fingerprint
 from sagepack.errors import IntegrityError, UserError
@@ -26,6 +26,7 @@ from sagepack.files import FileStamp, settle
 from sagepack.progress import Silent
 from sagepack.remote.aws import AwsConnection
 from sagepack.services import Connections
+from sagepack.spec import loader
 from sagepack.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Project:
         assert self.sums[0] != self.sums[1]
 
     def build(self) -> Build:
-        spec = specfile.load(self.root / "config" / "svd.yaml", "local", [], self.root).spec()
+        spec = loader.load(self.root / "config" / "svd.yaml", "local", [], self.root).spec()
         return Build(spec, self.work, "package", lambda: self._connections, self.root / "hub", Silent(), locked=True)
 
     def edit(self, *, edited: bool) -> None:

@@ -13,7 +13,7 @@ from sagepack.progress import Silent
 from sagepack.remote import ecr
 from sagepack.sandbox.hosting import Outcome
 from sagepack.sandbox.hosting import Pace as SlowPace
-from sagepack.spec import Image, Scaling
+from sagepack.spec.model import Image, Scaling
 from tests import deployments
 from tests.deployments import IMAGE, Time, Told, deployment, lock, spec
 

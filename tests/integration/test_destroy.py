@@ -10,7 +10,7 @@ from sagepack.deploy.reconcile import reconcile
 from sagepack.errors import UserError
 from sagepack.progress import Silent
 from sagepack.sandbox.hosting import Pace as SlowPace
-from sagepack.spec import Scaling
+from sagepack.spec.model import Scaling
 from tests.deployments import ROLE, Told, deployment, published, session_of
 
 if TYPE_CHECKING:

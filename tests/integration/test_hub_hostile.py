@@ -26,7 +26,7 @@ from sagepack.fetch.trust import Trust
 from sagepack.progress import Silent
 from sagepack.remote import hub_sockets
 from sagepack.remote.hub import Hub
-from sagepack.spec import ModelSource
+from sagepack.spec.model import ModelSource
 from tests.hostilehub import COMMIT, REPO, REVISION, TREE, HostileHub, answer, entry
 
 if TYPE_CHECKING:

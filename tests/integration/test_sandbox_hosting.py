@@ -10,9 +10,9 @@ import httpx2 as httpx
 import pytest
 from botocore.exceptions import ClientError, WaiterError
 
-from sagepack import images
 from sagepack.sandbox.hosting import Outcome, Pace
 from sagepack.sandbox.invocations import Answer
+from sagepack.spec import images
 
 if TYPE_CHECKING:
     from collections.abc import Callable

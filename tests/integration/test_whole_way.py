@@ -149,7 +149,7 @@ import sys
 from pathlib import Path
 from sagepack import commands, options
 assert commands.reach(options.Options(Path(".").resolve(), json=True), "package") == 0
-slow = {"boto3", "botocore", "huggingface_hub", "jsonschema", "moto", "awscrt", "httpx2", "filelock", "tqdm", "sagepack.secrets.texts"}
+slow = {"boto3", "botocore", "huggingface_hub", "jsonschema", "moto", "awscrt", "httpx2", "filelock", "tqdm", "sagepack.spec.secrets.texts"}
 print(sorted(slow & set(sys.modules)), file=sys.stderr)
 """
     run = subprocess.run(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sagepack import check, specfile
 from sagepack.errors import SpecError
+from sagepack.spec import loader, validate
 from tests.specs import COMMIT, OVERLAY, SPEC, TAG, errors, load, project, warnings
 
 ROOT = Path(__file__).parents[2]
@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize("env", ["local", "dev", "prod"])
 @pytest.mark.parametrize("name", ["svd", "llava"])
 def test_the_shipped_specs_are_valid_everywhere(name: str, env: str) -> None:
-    document = specfile.load(ROOT / "config" / f"{name}.yaml", env, [], ROOT)
-    told = [problem.key for problem in check.check(document, ROOT)]
+    document = loader.load(ROOT / "config" / f"{name}.yaml", env, [], ROOT)
+    told = [problem.key for problem in validate.check(document, ROOT)]
     # The shipped accounts are examples; that is the one thing to say of them.
     assert told == ([] if env == "local" else ["aws.account"])
 
@@ -89,14 +89,14 @@ def test_everything_is_told_at_once_in_the_order_of_reading(tmp_path: Path) -> N
 
 def test_the_text_of_the_error_counts_and_lists(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as caught:
-        check.check(load(tmp_path, ["name=A", "artifact.layout=archve"]), tmp_path)
+        validate.check(load(tmp_path, ["name=A", "artifact.layout=archve"]), tmp_path)
     text = str(caught.value)
     assert text.startswith("2 problems in the spec:\n  --set name: name: ")
     assert "did you mean 'archive'?" in text
     assert caught.value.exit_code == 1
 
 
-@pytest.mark.parametrize("path", [".".join(path) for path in check.REQUIRED])
+@pytest.mark.parametrize("path", [".".join(path) for path in validate.REQUIRED])
 def test_what_no_layer_gives_is_missing(tmp_path: Path, path: str) -> None:
     (problem,) = errors(tmp_path, [f"{path}=null"])
     assert (problem.where, problem.key) == (f"--set {path}", path)
@@ -156,11 +156,11 @@ def test_a_spec_wrong_everywhere_is_still_judged(tmp_path: Path) -> None:
 
 def test_files_beside_the_spec_are_judged_too(tmp_path: Path) -> None:
     document = load(tmp_path)
-    assert check.check(document, tmp_path) == ()
+    assert validate.check(document, tmp_path) == ()
     (tmp_path / "code_of" / "toy" / "__init__.py").touch()
     with pytest.raises(SpecError, match=r"config/toy.yaml:6:9: code.path: __init__.py"):
-        check.check(document, tmp_path)
+        validate.check(document, tmp_path)
 
 
 def test_the_tag_of_the_small_spec_is_one_that_exists() -> None:
-    assert TAG in (ROOT / "sagepack" / "data" / "images.json").read_text()
+    assert TAG in (ROOT / "sagepack" / "spec" / "data" / "images.json").read_text()

@@ -16,7 +16,7 @@ from sagepack.errors import RemoteError
 from sagepack.remote import ecr, exchange, sagemaker
 from sagepack.remote.aws import Aws, AwsConnection
 from sagepack.remote.logs import Tail
-from sagepack.spec import Image
+from sagepack.spec.model import Image
 from tests.deployments import IMAGE, deployment
 
 WAIT = 30

@@ -8,7 +8,7 @@ import pytest
 from sagepack.digest import Digest
 from sagepack.errors import RemoteError, UserError
 from sagepack.remote import ecr
-from sagepack.spec import Image
+from sagepack.spec.model import Image
 from tests.deployments import IMAGE, stubbed
 
 TAGGED = Image("huggingface-pytorch-inference", IMAGE)

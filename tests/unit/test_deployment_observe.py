@@ -8,7 +8,7 @@ import pytest
 from sagepack.deploy import scaling
 from sagepack.deploy.observe import Change, Observed, differences, unequal
 from sagepack.deploy.scaling import Scaling
-from sagepack.spec import Scaling as Bounds
+from sagepack.spec.model import Scaling as Bounds
 from tests.deployments import deployment
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from botocore.response import StreamingBody
 from sagepack.deploy.answer import save_answer
 from sagepack.deploy.predict import LARGEST_REQUEST, input_prefix, predict
 from sagepack.errors import RemoteError, UserError
-from sagepack.spec import AsyncInference
+from sagepack.spec.model import AsyncInference
 from tests.deployments import Time, Told, endpoint, stubbed
 
 if TYPE_CHECKING:

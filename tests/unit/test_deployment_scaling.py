@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from sagepack.deploy import scaling
-from sagepack.spec import Scaling
+from sagepack.spec.model import Scaling
 from tests.deployments import deployment, violations
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sagepack import images
 from sagepack.errors import UserError
+from sagepack.spec import images
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from sagepack.assembly import Assembly, assemble, in_words
 from sagepack.digest import Digest, hash_file
-from sagepack.inspection import Inspection
-from sagepack.secrets import LIMIT, texts
+from sagepack.spec.code_tree import CodeTree, in_words, scan
+from sagepack.spec.inspection import Inspection
+from sagepack.spec.secrets import LIMIT, texts
 
 TOKEN = "hf" + "_" + "aB3" * 11
 WHERE = "inference_code/toy"
@@ -33,9 +33,9 @@ def put(folder: Path, name: str, data: str | bytes) -> None:
     (folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
 
 
-def assembled(folder: Path, *excused: str) -> tuple[Assembly, Inspection]:
+def assembled(folder: Path, *excused: str) -> tuple[CodeTree, Inspection]:
     inspection = Inspection([f"{WHERE}/{name}" for name in excused])
-    return assemble(folder, (), WHERE, inspection), inspection
+    return scan(folder, (), WHERE, inspection), inspection
 
 
 def refused(folder: Path, *excused: str) -> list[str]:
@@ -78,7 +78,7 @@ def test_a_file_of_secrets_is_refused_whatever_it_holds_unless_the_spec_excuses_
     assert refused(folder) == [place]
     made, inspection = assembled(folder, place)
     assert inspection.problems == []
-    assert f"code/{name}" in {part.member.path for part in made.parts}
+    assert f"code/{name}" in {file.path for file in made.files}
 
 
 def test_a_certificate_is_packaged_and_a_private_key_is_not(folder: Path) -> None:
@@ -97,8 +97,8 @@ def test_a_core_dump_is_left_out_by_what_it_is(folder: Path, name: str, order: s
     put(folder, "lib.so", core_dump(order)[:16] + struct.pack(f"{order}H", 3))
     made, inspection = assembled(folder)
     assert inspection.problems == []
-    assert made.left_out == {name: "a core dump"}
-    assert [part.member.path for part in made.parts] == [
+    assert made.excluded == {name: "a core dump"}
+    assert [file.path for file in made.files] == [
         "code/core.py",
         "code/core.yaml",
         "code/inference.py",
@@ -126,8 +126,8 @@ def test_what_is_no_part_of_a_program_is_left_out_and_counted(folder: Path, name
         put(folder, ".venv/pyvenv.cfg", "home = /usr/bin\n")
     made, inspection = assembled(folder)
     assert inspection.problems == []
-    assert in_words(made.left_out) == f"left out 1: {place} ({what})"
-    assert [part.member.path for part in made.parts] == ["code/inference.py"]
+    assert in_words(made.excluded) == f"left out 1: {place} ({what})"
+    assert [file.path for file in made.files] == ["code/inference.py"]
 
 
 def test_a_name_that_holds_a_secret_is_refused_and_not_repeated(folder: Path) -> None:
@@ -148,7 +148,7 @@ def test_beyond_the_limit_a_file_is_hashed_and_not_searched(folder: Path) -> Non
     put(folder, "a.txt", f"{'x' * 99}\n" * (LIMIT // 100 + 1) + TOKEN)
     made, inspection = assembled(folder)
     assert inspection.problems == []
-    assert made.parts[0].member.digest == hash_file(folder / "a.txt")
+    assert made.files[0].digest == hash_file(folder / "a.txt")
 
 
 def test_a_file_is_searched_once_for_each_content(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,10 +163,10 @@ def test_a_file_is_searched_once_for_each_content(folder: Path, monkeypatch: pyt
     _, first = assembled(folder)
     put(folder, "other.py", "y = 2\n")
     second = Inspection(known=first.clean)
-    assemble(folder, (), WHERE, second)
+    scan(folder, (), WHERE, second)
     assert searched == ["inference.py", "other.py", "other.py"]
     (folder / "other.py").rename(folder / "other.yaml")
-    assemble(folder, (), WHERE, Inspection(known=second.clean))
+    scan(folder, (), WHERE, Inspection(known=second.clean))
     assert searched[3:] == ["other.yaml"]
 
 

@@ -15,11 +15,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagepack import images
 from sagepack.digest import Digest, fingerprint
 from sagepack.errors import UserError
 from sagepack.lock import MAX_BYTES, Lock, LockedFile, LockedRequirement, asked_of
 from sagepack.manifest import check_paths
+from sagepack.spec import images
 from tests import specs
 
 ROOT = Path(__file__).parents[2]

@@ -35,7 +35,7 @@ from sagepack.publish.sources import framed_offset, plain_views
 from sagepack.publish.sums import ContentSums, Plain, Sums, archive_sums
 from sagepack.publish.upkeep import stale_uploads
 from sagepack.remote.s3 import S3, Location, Seen, Upload
-from sagepack.spec import Spec
+from sagepack.spec.model import Spec
 from tests.fakes3 import EPOCH, FakeS3
 from tests.forgery import patched
 
@@ -371,7 +371,7 @@ LOCK = Lock(
 
 
 def spec(**artifact: Any) -> Spec:
-    from sagepack import spec as s  # noqa: PLC0415 - many names, used here alone
+    from sagepack.spec import model as s  # noqa: PLC0415 - many names, used here alone
 
     asynchronous = s.AsyncInference("s3://b/o/", "s3://b/f/")
     return Spec(

@@ -15,7 +15,7 @@ from botocore.stub import Stubber
 
 from sagepack.errors import IntegrityError, RemoteError, UserError
 from sagepack.remote.s3 import S3, ChangedError, Location, Part, Seen, Upload, WriteOptions
-from sagepack.spec import Artifact
+from sagepack.spec.model import Artifact
 
 if TYPE_CHECKING:
     from collections.abc import Callable

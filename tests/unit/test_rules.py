@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagepack.rules import instances
-from sagepack.rules.artifact import uri_problem
+from sagepack.spec.rules import instances
+from sagepack.spec.rules.artifact import uri_problem
 from tests.specs import errors, load, project, warnings
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sagepack.remote.service_model import Shape, shape
+from sagepack.aws.service_model import Shape, shape
 
 
 @pytest.mark.parametrize(

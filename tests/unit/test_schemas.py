@@ -13,12 +13,12 @@ import pytest
 import yaml
 from referencing import Registry, Resource
 
+from sagepack.aws.service_model import shape
 from sagepack.digest import Digest
 from sagepack.lock import Lock, LockedFile, LockedRequirement
 from sagepack.manifest import Manifest, Member
-from sagepack.remote.service_model import shape
-from sagepack.rules.service import MEMBERS
-from sagepack.spec import Artifact, AsyncInference, Aws, Code, Endpoint, Image, ModelSource, Sample, Scaling, Spec
+from sagepack.spec.model import Artifact, AsyncInference, Aws, Code, Endpoint, Image, ModelSource, Sample, Scaling, Spec
+from sagepack.spec.rules.service_limits import MEMBERS
 from tests.specs import COMMIT
 
 if TYPE_CHECKING:

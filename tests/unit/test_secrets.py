@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagepack.secrets import LIMIT, files, names, texts, values
+from sagepack.spec.secrets import LIMIT, files, names, texts, values
 from tests.specs import errors
 
 ALNUM, HEX = string.ascii_letters + string.digits, string.digits + "abcdef"

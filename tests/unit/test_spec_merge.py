@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagepack.merge import merge
-from sagepack.yamlfile import Node, Place
+from sagepack.spec.merge import merge
+from sagepack.spec.yaml_nodes import Node, Place
 
 
 def node(value: Any, source: int = 0) -> Node:

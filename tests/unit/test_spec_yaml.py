@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagepack.yamlfile import MAX_NODES, Place, Reader, scalar
+from sagepack.spec.yaml_nodes import MAX_NODES, Place, Reader, scalar
 
 
 def read(text: str) -> tuple[Any, list[str]]:

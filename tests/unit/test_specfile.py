@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from sagepack import specfile
 from sagepack.errors import UserError
+from sagepack.spec import loader
 from tests.specs import COMMIT, OVERLAY, SPEC, errors, load, project
 
 ROOT = Path(__file__).parents[2]
@@ -130,7 +130,7 @@ def test_places_are_those_of_the_file_a_value_came_from(tmp_path: Path) -> None:
 def test_an_unknown_environment_lists_the_known(tmp_path: Path, env: str, expected: str) -> None:
     config = project(tmp_path)
     with pytest.raises(UserError) as caught:
-        specfile.load(config, env, [], tmp_path)
+        loader.load(config, env, [], tmp_path)
     assert expected in str(caught.value)
     assert caught.value.exit_code == 1
 
@@ -138,16 +138,16 @@ def test_an_unknown_environment_lists_the_known(tmp_path: Path, env: str, expect
 def test_a_missing_spec_suggests_one_that_is_there(tmp_path: Path) -> None:
     project(tmp_path)
     with pytest.raises(UserError, match=r"config/tpy.yaml: there is no such spec\n  did you mean 'config/toy.yaml'"):
-        specfile.load(tmp_path / "config" / "tpy.yaml", "test", [], tmp_path)
+        loader.load(tmp_path / "config" / "tpy.yaml", "test", [], tmp_path)
     with pytest.raises(UserError, match="there is no such spec"):
-        specfile.load(tmp_path / "nowhere" / "a.yaml", "test", [], tmp_path)
+        loader.load(tmp_path / "nowhere" / "a.yaml", "test", [], tmp_path)
 
 
 def test_a_spec_elsewhere_takes_the_environments_of_the_project(tmp_path: Path) -> None:
     project(tmp_path)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "toy.yaml").write_text(SPEC)
-    assert specfile.load(tmp_path / "mine" / "toy.yaml", "test", [], tmp_path).spec().name == "toy"
+    assert loader.load(tmp_path / "mine" / "toy.yaml", "test", [], tmp_path).spec().name == "toy"
 
 
 def test_the_spec_has_its_defaults(tmp_path: Path) -> None:
@@ -212,8 +212,8 @@ def test_an_invalid_document_makes_no_spec(tmp_path: Path) -> None:
 
 def test_reading_a_spec_loads_neither_schema_nor_services() -> None:
     code = (
-        "import sys; from pathlib import Path; from sagepack import check, specfile\n"
-        "specfile.load(Path('config/svd.yaml'), 'local', [], Path('.')).spec()\n"
+        "import sys; from pathlib import Path; from sagepack.spec import loader, validate\n"
+        "loader.load(Path('config/svd.yaml'), 'local', [], Path('.')).spec()\n"
         "print([m for m in ('boto3', 'botocore', 'jsonschema', 'huggingface_hub', 'packaging') if m in sys.modules])"
     )
     run = subprocess.run(

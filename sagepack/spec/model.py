@@ -1,9 +1,13 @@
-"""The spec as values: what the user wrote, merged with its overlay. Reading and judging it is `specfile`'s and `check`'s."""
+"""The spec as values: what the user wrote, merged with its overlay. `loader` reads it, `validate` judges it."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
+
+# A revision that is pinned: the full name of a commit.
+COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)

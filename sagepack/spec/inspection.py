@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sagepack.digest import Digest
 from sagepack.errors import Problem
-from sagepack.secrets import LIMIT, files
+from sagepack.spec.secrets import LIMIT, files
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -29,13 +29,13 @@ class Inspection:
 
     Attributes:
         problems: what was found.
-        left_out: what is no part of the package, and what it is.
+        excluded: what is no part of the package, and what it is.
         clean: digests of the files in which nothing was found, by name: `known` of the next inspection.
     """
 
     def __init__(self, excused: Collection[str] = (), known: Mapping[str, str] | None = None) -> None:
         self.problems: list[Problem] = []
-        self.left_out: dict[str, str] = {}
+        self.excluded: dict[str, str] = {}
         self.clean: dict[str, str] = {}
         self._excused = {posixpath.normpath(name) for name in excused}
         self._known = known or {}
@@ -96,7 +96,7 @@ class Inspection:
         if self._known.get(where) == str(digest):
             return True
         # A run with nothing to do searches nothing.
-        from sagepack.secrets import texts, values  # noqa: PLC0415
+        from sagepack.spec.secrets import texts, values  # noqa: PLC0415
 
         if files.may_be_a_key(name) and not (whole and texts.is_public(head)):
             self._refuse_file(where, "private keys have that name, and it holds more than certificates and public keys")

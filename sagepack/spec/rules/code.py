@@ -6,17 +6,17 @@ import posixpath
 import sys
 from typing import TYPE_CHECKING, Any
 
-from sagepack import assembly
 from sagepack.decoding import MalformedError, decode_json
-from sagepack.inspection import Inspection
-from sagepack.rules.facts import Finding
+from sagepack.spec import code_tree
+from sagepack.spec.inspection import Inspection
+from sagepack.spec.rules.view import Finding
 from sagepack.text import did_you_mean, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sagepack.rules.facts import Facts
+    from sagepack.spec.rules.view import Facts
 
 _PATH = ("code", "path")
 MAX_REQUEST = 10**9  # bytes of an asynchronous request (SageMaker developer guide, "Asynchronous inference")
@@ -118,10 +118,10 @@ def _inspected(facts: Facts) -> Iterator[Finding]:
     inspection = Inspection(excused)
     if code and not _outside(facts.root / code, facts.root) and (facts.root / code).is_dir():
         # Requirements that the spec and the folder both hold are refused already.
-        packaged = assembly.assemble(facts.root / code, (), posixpath.normpath(code), inspection)
+        packaged = code_tree.scan(facts.root / code, (), posixpath.normpath(code), inspection)
         # What tools leave behind is no news.
-        if left_out := {path: what for path, what in packaged.left_out.items() if what != assembly.LEAVINGS}:
-            yield Finding(_PATH, f"of {code!r} is {assembly.in_words(left_out)}", warning=True)
+        if excluded := {path: what for path, what in packaged.excluded.items() if what != code_tree.LEAVINGS}:
+            yield Finding(_PATH, f"of {code!r} is {code_tree.in_words(excluded)}", warning=True)
     if sample and not _outside(facts.root / sample, facts.root) and (facts.root / sample).is_file():
         inspection.read_sample(facts.root / sample, posixpath.normpath(sample))
     for problem in inspection.problems:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sagepack.lock import COMMIT
-from sagepack.rules.facts import Finding
-from sagepack.rules.secrets import safe
+from sagepack.spec.model import COMMIT
+from sagepack.spec.rules.secrets import safe
+from sagepack.spec.rules.view import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sagepack.rules.facts import Facts
+    from sagepack.spec.rules.view import Facts
 
 _REVISION = ("model", "revision")
 _SHORT = re.compile(r"[0-9a-f]{7,39}")

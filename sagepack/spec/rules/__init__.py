@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sagepack.rules import artifact, code, endpoint, environment, image, model, requirements, service
-from sagepack.rules.facts import Facts, Finding
+from sagepack.spec.rules import artifact, code, endpoint, environment, image, model, requirements, service_limits
+from sagepack.spec.rules.view import Facts, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ _RULES = (
     environment.check,
     artifact.check,
     endpoint.check,
-    service.check,
+    service_limits.check,
 )
 
 

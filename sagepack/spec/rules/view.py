@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sagepack.document import KeyPath, async_paths
+from sagepack.spec.document import KeyPath, async_paths
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sagepack.rules.facts import Finding
-from sagepack.rules.secrets import safe
+from sagepack.spec.rules.secrets import safe
+from sagepack.spec.rules.view import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sagepack.rules.facts import Facts
+    from sagepack.spec.rules.view import Facts
 
 MAX_ENTRY = 1024  # bytes of a key, and of a value (CreateModel, ContainerDefinition.Environment)
 MAX_TOTAL = 32 * 1024  # bytes of all of them

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
-from sagepack.secrets import names, programs, values
+from sagepack.spec.secrets import names, programs, values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sagepack.remote.service_model import Shape, shape
-from sagepack.rules.facts import Finding
-from sagepack.rules.secrets import safe
+from sagepack.aws.service_model import Shape, shape
+from sagepack.spec.rules.secrets import safe
+from sagepack.spec.rules.view import Finding
 from sagepack.text import did_you_mean, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sagepack.document import KeyPath
-    from sagepack.rules.facts import Facts
+    from sagepack.spec.document import KeyPath
+    from sagepack.spec.rules.view import Facts
 
 _VARIANT = ("sagemaker", "ProductionVariant")
 _ASYNC = ("sagemaker", "AsyncInferenceConfig")

@@ -6,7 +6,7 @@ import re
 from itertools import pairwise
 from typing import Literal
 
-from sagepack.secrets.values import is_template
+from sagepack.spec.secrets.values import is_template
 
 # A name is certain where nothing but a secret is called that; `token`, `pass` have other meanings too.
 Sense = Literal["certain", "possible"]

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sagepack.document import Document
 from sagepack.errors import Problem, SpecError, UserError
-from sagepack.merge import merge
-from sagepack.secrets import values
+from sagepack.spec.document import Document
+from sagepack.spec.merge import merge
+from sagepack.spec.secrets import values
+from sagepack.spec.yaml_nodes import MAX_BYTES, Node, Place, Reader
 from sagepack.text import did_you_mean, kind, one_of
-from sagepack.yamlfile import MAX_BYTES, Node, Place, Reader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 
 from sagepack.errors import Problem
-from sagepack.secrets import values
+from sagepack.spec.secrets import values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

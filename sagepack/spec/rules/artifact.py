@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sagepack.rules.facts import Finding
+from sagepack.spec.rules.view import Finding
 from sagepack.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sagepack.document import KeyPath
-    from sagepack.rules.facts import Facts
+    from sagepack.spec.document import KeyPath
+    from sagepack.spec.rules.view import Facts
 
 _URI = re.compile(r"s3://([^/]+)(?:/(.*))?", re.DOTALL)
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")

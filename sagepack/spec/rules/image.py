@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sagepack import images
-from sagepack.rules import instances
-from sagepack.rules.facts import Finding
+from sagepack.spec import images
+from sagepack.spec.rules import instances
+from sagepack.spec.rules.view import Finding
 from sagepack.text import did_you_mean, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sagepack.images import TagFacts
-    from sagepack.rules.facts import Facts
-    from sagepack.rules.instances import Instance
+    from sagepack.spec.images import TagFacts
+    from sagepack.spec.rules.instances import Instance
+    from sagepack.spec.rules.view import Facts
 
 _TAG, _TYPE = ("image", "tag"), ("endpoint", "instance_type")
 BLACKWELL_CUDA = (12, 8)  # the first CUDA that compiles for it

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sagepack import images
-from sagepack.rules.facts import Finding
-from sagepack.rules.secrets import safe
+from sagepack.spec import images
+from sagepack.spec.rules.secrets import safe
+from sagepack.spec.rules.view import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from packaging.requirements import Requirement
 
-    from sagepack.rules.facts import Facts
+    from sagepack.spec.rules.view import Facts
 
 # Built for the image's CUDA and driver, or part of the server itself: another version breaks the container.
 _IMAGE_OWN = re.compile(

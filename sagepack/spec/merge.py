@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sagepack.yamlfile import Node
+    from sagepack.spec.yaml_nodes import Node
 
 
 def merge(base: Node, over: Node) -> Node:

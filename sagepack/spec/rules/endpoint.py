@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sagepack import images
-from sagepack.rules import instances
-from sagepack.rules.facts import Finding
+from sagepack.spec import images
+from sagepack.spec.rules import instances
+from sagepack.spec.rules.view import Finding
 from sagepack.text import did_you_mean, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sagepack.rules.facts import Facts
+    from sagepack.spec.rules.view import Facts
 
 SANDBOX = {"account": "123456789012", "region": "us-east-1", "role": "arn:aws:iam::123456789012:role/sagepack-sandbox"}
 # Accounts of the examples in AWS's documentation: nobody's.

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING
 
 from sagepack.digest import Digest
 from sagepack.errors import UserError
-from sagepack.manifest import Manifest, Member
-from sagepack.secrets import files
+from sagepack.spec.secrets import files as secret_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sagepack.inspection import Inspection
-    from sagepack.lock import Lock
+    from sagepack.spec.inspection import Inspection
 
 CODE = "code/"
 REQUIREMENTS = "code/requirements.txt"
@@ -37,38 +35,48 @@ _SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Part:
-    """One file that goes beside the model: from a `file`, or `text` that the build itself writes."""
+class CodeFile:
+    """One file that goes beside the model.
 
-    member: Member
-    file: Path | None = None
-    text: bytes | None = None
+    Attributes:
+        path: in the package, below `code/`.
+        size: bytes.
+        digest: SHA-256 of the content.
+        executable: whether its owner may execute it.
+        source: the file on this disk, or the content that the build itself writes.
+    """
+
+    path: str
+    size: int
+    digest: Digest
+    executable: bool
+    source: Path | bytes
 
 
 @dataclass(frozen=True)
-class Assembly:
-    """The files beside the model.
+class CodeTree:
+    """The files beside the model, sorted by path.
 
     Attributes:
-        parts: the files, sorted by path.
-        left_out: what of the folder is no part of the package, and what it is.
+        files: the files.
+        excluded: what of the folder is no part of the package, and what it is.
     """
 
-    parts: tuple[Part, ...]
-    left_out: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[CodeFile, ...]
+    excluded: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def inputs(self) -> dict[str, str]:
         """Path to digest (with `+x` where executable): what the assemble step depends on."""
-        return {p.member.path: f"{p.member.digest}{'+x' if p.member.executable else ''}" for p in self.parts}
+        return {file.path: f"{file.digest}{'+x' if file.executable else ''}" for file in self.files}
 
     @property
     def size(self) -> int:
-        """Bytes of all parts."""
-        return sum(part.member.size for part in self.parts)
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
 
 
-def assemble(folder: Path, requirements: tuple[str, ...], where: str, inspection: Inspection) -> Assembly:
+def scan(folder: Path, requirements: tuple[str, ...], where: str, inspection: Inspection) -> CodeTree:
     """Look at the folder of inference code and say what of it goes into the package. Reads, never writes.
 
     Args:
@@ -85,41 +93,25 @@ def assemble(folder: Path, requirements: tuple[str, ...], where: str, inspection
         raise UserError(
             "there is no such folder", where=where, fix="set code.path to the folder that holds inference.py"
         )
-    parts = [part for path in _files(folder, where, inspection) if (part := _part(folder, path, where, inspection))]
+    files = [file for path in _paths(folder, where, inspection) if (file := _file(folder, path, where, inspection))]
     if requirements:
-        if any(part.member.path == REQUIREMENTS for part in parts):
+        if any(file.path == REQUIREMENTS for file in files):
             inspection.refuse(
                 where, "requirements.txt stands beside code.requirements of the spec", "keep one of the two"
             )
-        parts.append(_requirements(requirements))
-    return Assembly(tuple(sorted(parts, key=lambda part: part.member.path)), dict(sorted(inspection.left_out.items())))
+        text = "".join(f"{line}\n" for line in requirements).encode()
+        files.append(CodeFile(REQUIREMENTS, len(text), Digest.sha256(text), executable=False, source=text))
+    return CodeTree(tuple(sorted(files, key=lambda file: file.path)), dict(sorted(inspection.excluded.items())))
 
 
-def in_words(left_out: Mapping[str, str]) -> str:
+def in_words(excluded: Mapping[str, str]) -> str:
     """What of the folder was left out, in one line."""
-    shown = [f"{path} ({what})" for path, what in list(left_out.items())[:_SHOWN]]
-    more = [f"and {len(left_out) - _SHOWN} more"] if len(left_out) > _SHOWN else []
-    return f"left out {len(left_out)}: {', '.join([*shown, *more])}"
+    shown = [f"{path} ({what})" for path, what in list(excluded.items())[:_SHOWN]]
+    more = [f"and {len(excluded) - _SHOWN} more"] if len(excluded) > _SHOWN else []
+    return f"left out {len(excluded)}: {', '.join([*shown, *more])}"
 
 
-def manifest_of(lock: Lock, assembly: Assembly) -> Manifest:
-    """The manifest of the package that `lock` and `assembly` make. Pure.
-
-    Raises:
-        UserError: a model file lies under `code/`, where the image looks for inference code, or two paths clash.
-    """
-    for file in lock.files:
-        if file.path.casefold().startswith(CODE) or file.path.casefold() == "code":
-            raise UserError(
-                "the model has a file where the inference code goes",
-                where=file.path,
-                fix="leave it out with model.exclude",
-            )
-    model = [Member(file.path, file.size, file.digest) for file in lock.files]
-    return Manifest.of([*model, *(part.member for part in assembly.parts)])
-
-
-def _files(folder: Path, where: str, inspection: Inspection) -> Iterator[str]:
+def _paths(folder: Path, where: str, inspection: Inspection) -> Iterator[str]:
     """Relative paths of the regular files under `folder`, links that stay inside followed."""
     inside = folder.resolve()
     for current, folders, names in os.walk(folder, followlinks=False):
@@ -128,7 +120,7 @@ def _files(folder: Path, where: str, inspection: Inspection) -> Iterator[str]:
             relative = (here / name).relative_to(folder).as_posix()
             shown = f"{where}/{_printable(relative)}"
             if what := _unpackaged_folder(here / name):
-                inspection.left_out[f"{_printable(relative)}/"] = what
+                inspection.excluded[f"{_printable(relative)}/"] = what
             elif (here / name).is_symlink():
                 inspection.refuse(shown, "a linked folder cannot be packaged", "copy it, or leave it out")
             elif not inspection.refuses_folder(name, shown):
@@ -136,8 +128,8 @@ def _files(folder: Path, where: str, inspection: Inspection) -> Iterator[str]:
             folders.remove(name)
         for name in sorted(names):
             relative = (here / name).relative_to(folder).as_posix()
-            if files.reason(name) is None and _is_leaving(name):
-                inspection.left_out[_printable(relative)] = LEAVINGS
+            if secret_files.reason(name) is None and _is_leaving(name):
+                inspection.excluded[_printable(relative)] = LEAVINGS
             elif problem := _file_problem(here / name, relative, inside):
                 inspection.refuse(f"{where}/{_printable(relative)}", *problem)
             else:
@@ -173,7 +165,7 @@ def _file_problem(path: Path, relative: str, inside: Path) -> tuple[str, str] | 
     return None if target.is_file() else ("this is neither a file nor a folder", "remove it")
 
 
-def _part(folder: Path, relative: str, where: str, inspection: Inspection) -> Part | None:
+def _file(folder: Path, relative: str, where: str, inspection: Inspection) -> CodeFile | None:
     path, shown = folder / relative, f"{where}/{relative}"
     try:
         status = path.stat()
@@ -183,15 +175,10 @@ def _part(folder: Path, relative: str, where: str, inspection: Inspection) -> Pa
         inspection.refuse(shown, f"cannot read it: {error.strerror}")
         return None
     if digest is None:
-        inspection.left_out[relative] = "a core dump"
+        inspection.excluded[relative] = "a core dump"
         return None
     if (status.st_size, status.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         inspection.refuse(shown, "the file changed while it was read", "run it again")
         return None
     executable = bool(status.st_mode & stat.S_IXUSR)
-    return Part(Member(CODE + relative, status.st_size, digest, executable), file=path)
-
-
-def _requirements(requirements: tuple[str, ...]) -> Part:
-    text = "".join(f"{line}\n" for line in requirements).encode()
-    return Part(Member(REQUIREMENTS, len(text), Digest.sha256(text)), text=text)
+    return CodeFile(CODE + relative, status.st_size, digest, executable, path)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from sagepack.assembly import Assembly, assemble, in_words, manifest_of
+from sagepack.code import manifest_of
 from sagepack.digest import Digest
 from sagepack.errors import SpecError, UserError
-from sagepack.inspection import Inspection
 from sagepack.lock import Lock, LockedFile
+from sagepack.spec.code_tree import CodeTree, in_words, scan
+from sagepack.spec.inspection import Inspection
 
 
 @pytest.fixture
@@ -23,16 +24,16 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def assembled(folder: Path, requirements: tuple[str, ...] = ()) -> Assembly:
+def assembled(folder: Path, requirements: tuple[str, ...] = ()) -> CodeTree:
     inspection = Inspection()
-    made = assemble(folder, requirements, "code", inspection)
+    made = scan(folder, requirements, "code", inspection)
     if inspection.problems:
         raise SpecError(inspection.problems)
     return made
 
 
 def paths(folder: Path, requirements: tuple[str, ...] = ()) -> list[str]:
-    return [part.member.path for part in assembled(folder, requirements).parts]
+    return [file.path for file in assembled(folder, requirements).files]
 
 
 def locked(*names: str) -> Lock:
@@ -64,7 +65,7 @@ def test_a_name_that_is_not_unicode_can_be_told_when_it_is_left_out(folder: Path
     (folder / os.fsdecode(b"a\xff.py~")).write_text("")
     (folder / os.fsdecode(b"b\xff")).mkdir()
     (folder / os.fsdecode(b"b\xff") / "pyvenv.cfg").write_text("")
-    assert in_words(assembled(folder).left_out).encode() == (
+    assert in_words(assembled(folder).excluded).encode() == (
         b"left out 2: a\\xff.py~ (left by tools), b\\xff/ (a virtual environment)"
     )
 
@@ -80,9 +81,9 @@ def test_a_file_that_changes_while_it_is_read_is_refused(folder: Path, monkeypat
 
 
 def test_requirements_of_the_spec_become_a_file(folder: Path) -> None:
-    parts = assembled(folder, ("av==1.0", "x==2")).parts
-    assert parts[-1].member.path == "code/requirements.txt"
-    assert parts[-1].text == b"av==1.0\nx==2\n"
+    parts = assembled(folder, ("av==1.0", "x==2")).files
+    assert parts[-1].path == "code/requirements.txt"
+    assert parts[-1].source == b"av==1.0\nx==2\n"
 
 
 def test_two_places_for_requirements_are_refused(folder: Path) -> None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from sagepack.digest import Digest, fingerprint
 from sagepack.errors import UserError
-from sagepack.spec import Artifact, AsyncInference, Aws, Code, Endpoint, Image, ModelSource, Sample, Scaling, Spec
+from sagepack.spec.model import Artifact, AsyncInference, Aws, Code, Endpoint, Image, ModelSource, Sample, Scaling, Spec
 
 if TYPE_CHECKING:
-    from sagepack.yamlfile import Node, Place
+    from sagepack.spec.yaml_nodes import Node, Place
 
 KeyPath = tuple[str | int, ...]
 

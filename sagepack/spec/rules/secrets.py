@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sagepack.rules.facts import Finding
-from sagepack.secrets import names, texts, values
+from sagepack.spec.rules.view import Finding
+from sagepack.spec.secrets import names, texts, values
 from sagepack.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sagepack.document import KeyPath
-    from sagepack.rules.facts import Facts
+    from sagepack.spec.document import KeyPath
+    from sagepack.spec.rules.view import Facts
 
 
 def check(facts: Facts) -> Iterator[Finding]:

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sagepack.errors import Problem, SpecError
-from sagepack.rules import Facts, Finding, findings, secrets
-from sagepack.rules.secrets import safe
-from sagepack.secrets import values
+from sagepack.spec.rules import Facts, Finding, findings, secrets
+from sagepack.spec.rules.secrets import safe
+from sagepack.spec.secrets import values
 from sagepack.text import did_you_mean, kind, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sagepack.document import Document, KeyPath
+    from sagepack.spec.document import Document, KeyPath
 
 SCHEMA = Path(__file__).resolve().parent.parent / "schemas" / "spec.schema.json"
 # What a spec must have when its overlays are laid upon it. The schema asks less, since it judges files one by one.
