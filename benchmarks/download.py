@@ -42,11 +42,11 @@ _OURS = """
 import sys, time, json, resource
 from pathlib import Path
 url, repo, commit, home, connections = sys.argv[1:]
-from sagepack.fetch.download import download
-from sagepack.fetch.locking import locked_files
-from sagepack.fetch.trust import Trust
+from sagepack.hub.download import download
+from sagepack.hub.lock_files import locked_files
+from sagepack.hub.hash_cache import Trust
 from sagepack.progress import Silent
-from sagepack.remote.hub import Hub
+from sagepack.hub.client import Hub
 hub = Hub(url, "hf_sandbox_stranger", Path(home))
 files = locked_files(hub, repo, commit, hub.files(repo, commit))
 began = time.perf_counter()

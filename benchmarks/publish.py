@@ -43,8 +43,8 @@ from sagepack.publish.plan import plan
 from sagepack.publish.planner import Limits
 from sagepack.publish.publisher import publish
 from sagepack.publish.sources import HubFiles, LocalFiles
-from sagepack.remote.aws import Aws, AwsConnection
-from sagepack.remote.s3 import S3, Location
+from sagepack.aws.session import Aws, AwsConnection
+from sagepack.aws.s3 import S3, Location
 root, known = Path(model), json.loads(Path(digests).read_text())
 members = [Member(p, s, Digest("sha256", d)) for p, s, d in known if p != "code/inference.py"]
 edited = Path(code)

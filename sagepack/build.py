@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from sagepack import __version__, store
 from sagepack.code import manifest_of
 from sagepack.errors import SpecError, UserError
-from sagepack.fetch.cachelayout import RepoCache
-from sagepack.fetch.trust import Trust
+from sagepack.hub.cache import RepoCache
+from sagepack.hub.hash_cache import Trust
 from sagepack.lock import MAX_BYTES, Lock
 from sagepack.spec import code_tree, secrets
 from sagepack.spec.inspection import Inspection

@@ -15,7 +15,7 @@ from sagepack import __version__, files, interrupts
 from sagepack.build import Build
 from sagepack.decoding import MalformedError, convert
 from sagepack.errors import Problem, SagepackError, UserError
-from sagepack.fetch.cachelayout import default_cache
+from sagepack.hub.cache import default_cache
 from sagepack.interrupts import Interrupted
 from sagepack.report import Terminal, guarded_streams, say, write_json, write_out
 from sagepack.spec import loader

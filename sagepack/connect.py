@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from sagepack import sandbox
-from sagepack.remote.aws import AwsConnection
+from sagepack.aws.session import AwsConnection
 from sagepack.services import Connections
 
 if TYPE_CHECKING:

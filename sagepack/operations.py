@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sagepack import connect, files, run, sandbox, verifying
+from sagepack.aws.s3 import Location
 from sagepack.cli import agreed, load, number, open_build, result
 from sagepack.deploy import destroy as destroying
 from sagepack.deploy import predict as predicting
@@ -21,7 +22,6 @@ from sagepack.deploy.pace import Pace
 from sagepack.errors import RemoteError, UserError
 from sagepack.publish import remote_read, upkeep
 from sagepack.publish.policy import publish_policy
-from sagepack.remote.s3 import Location
 from sagepack.report import Terminal, say
 from sagepack.text import format_bytes, format_duration
 from sagepack.workspace import Workspace
@@ -29,9 +29,9 @@ from sagepack.workspace import Workspace
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sagepack.aws.s3 import Upload
     from sagepack.build import Build
     from sagepack.options import Options
-    from sagepack.remote.s3 import Upload
 
 _MOST_HOURS = 24 * 366 * 10
 

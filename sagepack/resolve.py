@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING
 
+from sagepack import requirements
+from sagepack.aws import ecr
 from sagepack.decoding import MalformedError
 from sagepack.errors import UserError
-from sagepack.fetch import selection
-from sagepack.fetch.locking import locked_files
+from sagepack.hub import selection
+from sagepack.hub.lock_files import locked_files
+from sagepack.hub.responses import model_index_of
 from sagepack.lock import Lock, asked_of
 from sagepack.manifest import check_paths
-from sagepack.remote import ecr, pypi
-from sagepack.remote.hub_answers import model_index_of
+from sagepack.spec import images
 from sagepack.spec.model import COMMIT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sagepack.aws.session import Aws
     from sagepack.build import Build
-    from sagepack.fetch.selection import Selection
-    from sagepack.remote.hub_answers import RepoFile
+    from sagepack.digest import Digest
+    from sagepack.hub.responses import RepoFile
+    from sagepack.hub.selection import Selection
+    from sagepack.spec.model import Image
 
 _MODEL_INDEX = "model_index.json"
 
@@ -38,7 +46,7 @@ def resolve(build: Build) -> Lock:
     files = build.services.hub.files(source.id, commit)
     chosen = _choose(build, commit, files)
     build.progress.note(f"lock: {chosen.reason}")
-    registry, digest = ecr.resolve(build.services.aws, image, build.spec.aws.region)
+    registry, digest = find_image(build.services.aws, image, build.spec.aws.region)
     by_path = {file.path: file for file in files}
     return Lock(
         asked=asked_of(build.spec),
@@ -49,7 +57,7 @@ def resolve(build: Build) -> Lock:
         image=f"{image.repository}:{image.tag}",
         image_digest=digest,
         image_registry=registry,
-        requirements=pypi.lock(build.spec.code.requirements, image.tag),
+        requirements=requirements.lock(build.spec.code.requirements, image.tag),
     )
 
 
@@ -67,3 +75,27 @@ def _choose(build: Build, commit: str, files: list[RepoFile]) -> Selection:
     chosen = selection.choose(files, source.include, source.exclude, source.variant, index)
     check_paths(list(chosen.chosen))
     return chosen
+
+
+def find_image(aws: Aws, image: Image, region: str) -> tuple[str, Digest]:
+    """Host of the registry that serves `image` in `region`, and the digest that its tag has there now.
+
+    Raises:
+        UserError: the tag or repository is not there, or the registry may not be read.
+    """
+    registry = images.registry(region, image.account)
+    try:
+        return registry, ecr.image_digest(aws, registry, image.repository, image.tag)
+    except ecr.NoTagError as error:
+        known = images.known_tags() if image.repository == images.repository() else ()
+        fix = _did_you_mean(image.tag, known) or "see the list of AWS deep learning container images"
+        raise UserError(error.message, where=error.where, fix=fix) from error
+    except ecr.NoRepositoryError as error:
+        near = _did_you_mean(image.repository, [images.repository()])
+        fix = near or "check image.repository, image.account and the region"
+        raise UserError(error.message, where=error.where, fix=fix) from error
+
+
+def _did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    near = difflib.get_close_matches(name, known, n=3)
+    return f"did you mean {' or '.join(near)}?" if near else None

@@ -8,20 +8,22 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sagepack.archive.layout import Layout
-from sagepack.fetch.survey import survey
+from sagepack.aws.s3 import S3, Location
+from sagepack.aws.s3_types import WriteOptions
+from sagepack.aws.session import Aws, AwsConnection
+from sagepack.hub.cache_status import survey
+from sagepack.hub.client import Hub
 from sagepack.publish.keys import Package
 from sagepack.publish.observe import observe
 from sagepack.publish.plan import plan
 from sagepack.publish.verified import VerifiedObjects
-from sagepack.remote.aws import Aws, AwsConnection
-from sagepack.remote.hub import Hub
-from sagepack.remote.s3 import S3, Location
 from sagepack.text import format_bytes
 
 if TYPE_CHECKING:
     from sagepack.build import Build
     from sagepack.lock import LockedFile
     from sagepack.publish.plan import UploadPlan
+    from sagepack.spec.model import Artifact
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,18 @@ class Connections:
     hub_token: str | None = field(default=None, repr=False)
 
 
+def write_options(artifact: Artifact) -> WriteOptions:
+    """What a spec asks for of every object that is written."""
+    return WriteOptions(
+        bucket=Location.parse(artifact.target).bucket,
+        owner=artifact.expected_bucket_owner,
+        sse=artifact.sse,
+        kms_key_id=artifact.kms_key_id,
+        storage_class=artifact.storage_class,
+        tags=artifact.tags,
+    )
+
+
 class Services:
     """Clients, and what they were asked; each is made or asked once."""
 
@@ -51,7 +65,7 @@ class Services:
     @cached_property
     def store(self) -> S3:
         """S3, as the spec's artifact wants it used."""
-        return S3.of(self.aws, self._build.spec.artifact)
+        return S3(self.aws.client("s3"), write_options(self._build.spec.artifact))
 
     @property
     def package(self) -> Package:

@@ -12,11 +12,11 @@ import botocore.session
 from botocore.stub import Stubber
 from botocore.validate import ParamValidator
 
+from sagepack.aws.session import Aws, AwsConnection
 from sagepack.deploy.deployment import Deployment
 from sagepack.deploy.pace import Pace
 from sagepack.digest import Digest
 from sagepack.lock import Lock
-from sagepack.remote.aws import Aws, AwsConnection
 from sagepack.spec import model as nouns
 
 if TYPE_CHECKING:

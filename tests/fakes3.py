@@ -1,4 +1,4 @@
-"""An S3 in memory with the methods of `remote.s3.S3`, which can die at any request, before or after it took effect.
+"""An S3 in memory with the methods of `aws.s3.S3`, which can die at any request, before or after it took effect.
 
 It holds to what publishing relies on: conditional writes, conditional copies, smallest parts, checksums of the full object.
 """
@@ -11,8 +11,8 @@ import threading
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from sagepack.aws.s3 import ChangedError, Head, Listed, Location, Part, RefusedError, Seen, Upload, WriteOptions
 from sagepack.publish.sums import Sums
-from sagepack.remote.s3 import ChangedError, Head, Listed, Location, Part, RefusedError, Seen, Upload, WriteOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -13,7 +13,7 @@ from sagepack.publish.keys import PREFIX, Package, pointer
 from sagepack.publish.sums import ContentSums, Plain, Sums
 
 if TYPE_CHECKING:
-    from sagepack.remote.s3 import S3, Location
+    from sagepack.aws.s3 import S3, Location
     from tests.publishkit import Tree
 
 _POINTED = 5 << 20

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from sagepack.archive.layout import Layout
 from sagepack.archive.source import Source as ArchiveSource
 from sagepack.archive.writer import write
+from sagepack.aws.s3 import S3, Location, WriteOptions
+from sagepack.aws.session import Aws, AwsConnection
 from sagepack.digest import Digest
 from sagepack.manifest import Manifest, Member
 from sagepack.progress import Silent
@@ -21,8 +23,6 @@ from sagepack.publish.planner import Limits
 from sagepack.publish.publisher import Published, publish
 from sagepack.publish.sources import LocalFiles, Source
 from sagepack.publish.verified import VerifiedObjects
-from sagepack.remote.aws import Aws, AwsConnection
-from sagepack.remote.s3 import S3, Location, WriteOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

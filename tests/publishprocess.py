@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-from sagepack.remote.s3 import Location
+from sagepack.aws.s3 import Location
 from tests.publishkit import Bucket, Tree, connect
 
 

@@ -10,18 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sagepack.aws import sagemaker
 from sagepack.deploy import scaling
 from sagepack.deploy.advice import advised
 from sagepack.deploy.observe import IN_PROGRESS, observe_scaling, ours
 from sagepack.deploy.pace import Pace, settle
 from sagepack.deploy.reconcile import remove_scaling
 from sagepack.errors import RemoteError, UserError
-from sagepack.remote import sagemaker
 
 if TYPE_CHECKING:
+    from sagepack.aws.session import Aws
     from sagepack.deploy.deployment import Owner
     from sagepack.progress import Progress
-    from sagepack.remote.aws import Aws
 
 
 @dataclass(frozen=True)

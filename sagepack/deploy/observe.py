@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from sagepack.aws import autoscaling, sagemaker
 from sagepack.deploy import scaling
 from sagepack.deploy.deployment import VARIANT, Deployment
 from sagepack.deploy.scaling import Scaling
-from sagepack.remote import autoscaling, sagemaker
 from sagepack.spec.secrets import names, values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sagepack.aws.session import Aws
     from sagepack.deploy.deployment import Owner
-    from sagepack.remote.aws import Aws
 
 IN_PROGRESS = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
 # Keys that a request leaves out to say "none"; elsewhere SageMaker answers with defaults that nobody asked for.

@@ -6,16 +6,16 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sagepack.aws import sagemaker
+from sagepack.aws.logs import Tail, group_of
 from sagepack.deploy.observe import IN_PROGRESS
 from sagepack.errors import RemoteError
-from sagepack.remote import sagemaker
-from sagepack.remote.logs import Tail, group_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sagepack.aws.session import Aws
     from sagepack.progress import Progress
-    from sagepack.remote.aws import Aws
     from sagepack.spec.model import Spec
 
 

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sagepack import decoding
+from sagepack.aws import exchange, sagemaker
+from sagepack.aws.logs import group_of
 from sagepack.deploy.answer import LIMIT
 from sagepack.deploy.pace import Pace
 from sagepack.errors import RemoteError, SagepackError, UserError
-from sagepack.remote import exchange, sagemaker
-from sagepack.remote.logs import group_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sagepack.aws.session import Aws
     from sagepack.progress import Progress
-    from sagepack.remote.aws import Aws
     from sagepack.spec.model import AsyncInference, Endpoint
 
 _FIRST_WAIT = 0.25  # seconds; doubled up to the pace's poll

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sagepack.aws import autoscaling, sagemaker
+from sagepack.aws.logs import group_of
 from sagepack.deploy import scaling
 from sagepack.deploy.advice import advice, advised
 from sagepack.deploy.deployment import tag_list
@@ -23,15 +25,13 @@ from sagepack.deploy.observe import (
 )
 from sagepack.deploy.pace import Pace, settle
 from sagepack.errors import RemoteError, UserError
-from sagepack.remote import autoscaling, sagemaker
-from sagepack.remote.logs import group_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sagepack.aws.session import Aws
     from sagepack.deploy.deployment import Deployment
     from sagepack.progress import Progress
-    from sagepack.remote.aws import Aws
 
 _TRIES = 6  # SageMaker's reads are eventually consistent: a configuration just made may not be found at once
 

@@ -20,13 +20,13 @@ from msgspec import Meta, Struct
 
 from sagepack import files
 from sagepack.archive.checksum import crc32
+from sagepack.aws.s3 import Location, Seen, Upload
 from sagepack.decoding import LIMIT, MalformedError, Text, decode_json
 from sagepack.publish.planner import Copy, Part
 from sagepack.publish.planner import Literal as Sent
 from sagepack.publish.render import Stretch
 from sagepack.publish.sealed import Algorithm, Checksum, Crc32Hex, Crc64Hex, ETag, ObjectSize
 from sagepack.publish.sums import ContentSums, Plain, Sums
-from sagepack.remote.s3 import Location, Seen, Upload
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,8 +21,8 @@ from sagepack.errors import UserError
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from sagepack.aws.s3 import Location
     from sagepack.digest import Digest
-    from sagepack.remote.s3 import Location
 
 ARCHIVE, PREFIX = "archive", "prefix"
 CONTENTS = "contents"

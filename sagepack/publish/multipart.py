@@ -10,6 +10,8 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from sagepack.aws.s3 import CRC32, CRC64NVME, ChangedError, Head
+from sagepack.aws.s3 import Part as StoredPart
 from sagepack.errors import IntegrityError, RemoteError
 from sagepack.publish.buffers import Buffers
 from sagepack.publish.journal import Done, Journal, State, Work
@@ -17,17 +19,15 @@ from sagepack.publish.ledger import Ledger
 from sagepack.publish.planner import Copy, Literal, Part
 from sagepack.publish.proof import SourceError
 from sagepack.publish.sources import Source, StoredArchives, choose
-from sagepack.remote.s3 import CRC32, CRC64NVME, ChangedError, Head
-from sagepack.remote.s3 import Part as StoredPart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from sagepack.aws.s3 import S3, Location, Seen
     from sagepack.digest import Digest
     from sagepack.progress import Progress
     from sagepack.publish.render import Stretch, Target
     from sagepack.publish.sums import ContentSums, Sums
-    from sagepack.remote.s3 import S3, Location, Seen
 
 _MEMORY = 192 << 20  # bytes of parts that are held at a time, whatever the number of workers
 

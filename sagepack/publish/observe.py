@@ -8,22 +8,22 @@ from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
+from sagepack.aws.s3 import Seen
 from sagepack.errors import UserError
 from sagepack.publish.index import Files, Index, Pointer
 from sagepack.publish.keys import ARCHIVE, Package, index_name, package_folder, pointer, released, releases
 from sagepack.publish.planner import Limits
 from sagepack.publish.release import Release
 from sagepack.publish.verified import Verified, VerifiedObjects
-from sagepack.remote.s3 import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from sagepack.aws.s3 import S3, Head, Location
     from sagepack.digest import Digest
     from sagepack.manifest import Manifest, Member
     from sagepack.publish.index import StoredFile
     from sagepack.publish.sums import ContentSums
-    from sagepack.remote.s3 import S3, Head, Location
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sagepack.archive.framing import GZIP_HEADER
+from sagepack.aws.s3 import Seen
 from sagepack.errors import IntegrityError, UserError
 from sagepack.publish.index import MOST_FILES
 from sagepack.publish.keys import ARCHIVE, PREFIX, index_name
@@ -14,18 +15,17 @@ from sagepack.publish.matching import Piece, find_runs
 from sagepack.publish.observe import Binding
 from sagepack.publish.planner import Copy, Limits, Literal, Part, plan_parts
 from sagepack.publish.sums import ContentSums
-from sagepack.remote.s3 import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sagepack.archive.layout import Layout
+    from sagepack.aws.s3 import Location
     from sagepack.digest import Digest
     from sagepack.manifest import Manifest, Member
     from sagepack.publish.matching import Run
     from sagepack.publish.observe import Held, Observation
     from sagepack.publish.verified import Range
-    from sagepack.remote.s3 import Location
 
 _RANKS = {binding: rank for rank, binding in enumerate(Binding)}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from sagepack.aws.s3 import Location
 from sagepack.publish.keys import ARCHIVE, CONTENTS, index_name
-from sagepack.remote.s3 import Location
 from sagepack.spec.images import partition
 
 if TYPE_CHECKING:

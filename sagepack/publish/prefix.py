@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sagepack.aws.s3 import Seen
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError
 from sagepack.publish.index import Files, StoredFile
@@ -26,16 +27,15 @@ from sagepack.publish.render import File
 from sagepack.publish.sources import choose
 from sagepack.publish.sums import ContentSums, Plain, Sums
 from sagepack.publish.verified import verified_file
-from sagepack.remote.s3 import Seen
 from sagepack.text import format_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sagepack.aws.s3 import Location
     from sagepack.manifest import Member
     from sagepack.publish.plan import ContentPlan, Origin, UploadPlan
     from sagepack.publish.verified import VerifiedObjects
-    from sagepack.remote.s3 import Location
 
 
 def publish_files(

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from sagepack.archive.layout import Layout
+    from sagepack.aws.s3 import S3, Location, Seen
     from sagepack.digest import Digest
     from sagepack.manifest import Manifest, Member
     from sagepack.publish.verified import Range
-    from sagepack.remote.s3 import S3, Location, Seen
 
 _SEGMENT = 64 << 20  # of small members together; a content is read in one piece, since SHA-256 is sequential
 _CHUNK = 16 * framing.STRIDE

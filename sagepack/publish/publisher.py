@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from sagepack.aws.s3 import ChangedError, RefusedError, Seen
 from sagepack.digest import Digest, fingerprint
 from sagepack.publish.index import Files, Index, Pointer
 from sagepack.publish.journal import Journal
@@ -25,15 +26,14 @@ from sagepack.publish.render import Archive
 from sagepack.publish.sources import HubFiles, Source, StoredArchives
 from sagepack.publish.sums import ContentSums
 from sagepack.publish.verified import Verified, VerifiedObjects
-from sagepack.remote.s3 import ChangedError, RefusedError, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from concurrent.futures import Executor
     from pathlib import Path
 
+    from sagepack.aws.s3 import S3, Head, Location
     from sagepack.progress import Progress
-    from sagepack.remote.s3 import S3, Head, Location
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sagepack.archive.checksum import tar_crc
+from sagepack.aws.s3 import CRC32, CRC64NVME
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError
 from sagepack.publish import index as indexes
@@ -24,15 +25,14 @@ from sagepack.publish.provenance import subject
 from sagepack.publish.release import Release
 from sagepack.publish.sealed import version_of
 from sagepack.publish.sums import archive_sums
-from sagepack.remote.s3 import CRC32, CRC64NVME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sagepack.archive.layout import Layout
+    from sagepack.aws.s3 import Head, Listed, Location
     from sagepack.manifest import Manifest
     from sagepack.publish.keys import Package
-    from sagepack.remote.s3 import Head, Listed, Location
 
 _SHOWN = 50  # findings in a message; the JSON document has all
 _RELEASE, _INDEX, _CONTENTS, _SPEC = "the release record", "the index", "the checksums of the contents", "lock and code"

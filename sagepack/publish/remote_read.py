@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING
 
 from sagepack.archive import reader
 from sagepack.archive.layout import Layout
+from sagepack.aws.s3 import Seen
 from sagepack.errors import UserError
 from sagepack.publish.keys import ARCHIVE, released, releases
 from sagepack.publish.remote_check import Finding, PackageError, Stored, compare
-from sagepack.remote.s3 import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from threading import Event
 
+    from sagepack.aws.s3 import S3, Head, Listed, Location
     from sagepack.manifest import Manifest, Member
     from sagepack.progress import Progress
     from sagepack.publish.keys import Package
     from sagepack.publish.verified import VerifiedObjects
-    from sagepack.remote.s3 import S3, Head, Listed, Location
 
 _THREADS = 8
 _PAGE = 1000  # keys in an answer to ListObjectsV2

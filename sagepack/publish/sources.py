@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from sagepack.aws.s3 import S3, Seen
     from sagepack.digest import Digest
     from sagepack.manifest import Member
-    from sagepack.remote.s3 import S3, Seen
 
 _READ = 1 << 20
 # Bytes of a content before byte n of a framed one: STRIDE framed bytes carry STRIDE - HEADER.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagepack.archive.checksum import combine, crc32
 from sagepack.archive.layout import Literal
-from sagepack.remote.s3 import CRC64NVME
+from sagepack.aws.s3 import CRC64NVME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

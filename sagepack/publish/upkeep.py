@@ -10,7 +10,7 @@ from sagepack.publish.keys import package_folder
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sagepack.remote.s3 import S3, Location, Upload
+    from sagepack.aws.s3 import S3, Location, Upload
 
 
 def stale_uploads(

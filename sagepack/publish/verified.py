@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from sagepack.remote.s3 import Location
+    from sagepack.aws.s3 import Location
 
 VERSION = 1
 Range = tuple[int, int]

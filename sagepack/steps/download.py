@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sagepack.fetch.survey import survey
+from sagepack.hub.cache_status import survey
 from sagepack.plan import Fact
 from sagepack.text import format_bytes
 
@@ -41,7 +41,7 @@ def run(build: Build) -> None:
         RemoteError: the Hub failed after retries.
         IntegrityError: twice in a row bytes that are not what the lock says.
     """
-    from sagepack.fetch.download import download
+    from sagepack.hub.download import download
 
     lock = build.require_lock()
     download(

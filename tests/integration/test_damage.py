@@ -19,12 +19,12 @@ import pytest
 import yaml
 
 from sagepack import run, verifying
+from sagepack.aws.session import AwsConnection
 from sagepack.build import Build
 from sagepack.digest import fingerprint
 from sagepack.errors import IntegrityError, UserError
 from sagepack.files import FileStamp, settle
 from sagepack.progress import Silent
-from sagepack.remote.aws import AwsConnection
 from sagepack.services import Connections
 from sagepack.spec import loader
 from sagepack.workspace import Workspace
@@ -224,7 +224,7 @@ def test_after_a_restart_of_the_machine_everything_is_read_once_and_nothing_is_w
 ) -> None:
     inode = project.work.archive.stat().st_ino
     monkeypatch.setattr("sagepack.files.boot", lambda: "another")
-    monkeypatch.setattr("sagepack.fetch.trust.boot", lambda: "another")
+    monkeypatch.setattr("sagepack.hub.hash_cache.boot", lambda: "another")
     monkeypatch.setattr("sagepack.steps.tar.boot", lambda: "another")
     assert project.package() == ["download", "tar"]
     project.check()
@@ -241,7 +241,7 @@ def test_an_archive_that_was_changed_before_a_restart_is_written_anew(
         file.seek(4096)
         file.write(bytes(4096))
     os.utime(project.work.archive, ns=(status.st_atime_ns, status.st_mtime_ns))
-    for module in ("files", "fetch.trust", "steps.tar"):
+    for module in ("files", "hub.hash_cache", "steps.tar"):
         monkeypatch.setattr(f"sagepack.{module}.boot", lambda: "another")
     project.package()
     project.check()

@@ -10,7 +10,7 @@ from sagepack.deploy.pace import Pace
 from sagepack.deploy.reconcile import reconcile
 from sagepack.errors import RemoteError, UserError
 from sagepack.progress import Silent
-from sagepack.remote import ecr
+from sagepack.resolve import find_image
 from sagepack.sandbox.hosting import Outcome
 from sagepack.sandbox.hosting import Pace as SlowPace
 from sagepack.spec.model import Image, Scaling
@@ -20,8 +20,8 @@ from tests.deployments import IMAGE, Time, Told, deployment, lock, spec
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sagepack.aws.session import Aws
     from sagepack.deploy.deployment import Deployment
-    from sagepack.remote.aws import Aws
     from sagepack.sandbox.hosting import Kind
     from sagepack.sandbox.service import Service
 
@@ -311,13 +311,13 @@ def test_an_update_keeps_what_scaling_chose_but_wakes_a_fleet_that_sleeps(
 
 
 def test_a_tag_resolves_to_the_image_that_deploys(session: Session, sandbox: Service) -> None:
-    found = ecr.resolve(session.aws, spec().image, sandbox.region)
+    found = find_image(session.aws, spec().image, sandbox.region)
     assert found == (lock().image_registry, lock().image_digest)
 
 
 def test_a_tag_that_is_not_there_is_refused_with_near_ones(session: Session, sandbox: Service) -> None:
     near = Image("huggingface-pytorch-inference", IMAGE.replace("py312", "py311"))
-    with pytest.raises(UserError, match="has no tag") as caught:
-        ecr.resolve(session.aws, near, sandbox.region)
+    with pytest.raises(UserError, match="no image with this tag") as caught:
+        find_image(session.aws, near, sandbox.region)
     assert caught.value.fix is not None
     assert IMAGE in caught.value.fix

@@ -14,8 +14,8 @@ from sagepack.spec.model import Scaling
 from tests.deployments import ROLE, Told, deployment, published, session_of
 
 if TYPE_CHECKING:
+    from sagepack.aws.session import Aws
     from sagepack.deploy.deployment import Deployment
-    from sagepack.remote.aws import Aws
     from sagepack.sandbox.service import Service
 
 PACE = Pace(poll=0.01, limit=30)

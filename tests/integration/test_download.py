@@ -21,14 +21,14 @@ from isal.isal_zlib import crc32
 
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError, RemoteError, SagepackError, UserError
-from sagepack.fetch.cachelayout import RepoCache
-from sagepack.fetch.download import download
-from sagepack.fetch.locking import locked_files
-from sagepack.fetch.partial import PIECE, Partial
-from sagepack.fetch.survey import survey
-from sagepack.fetch.trust import Trust
+from sagepack.hub.cache import RepoCache
+from sagepack.hub.cache_status import survey
+from sagepack.hub.client import Hub
+from sagepack.hub.download import download
+from sagepack.hub.hash_cache import Trust
+from sagepack.hub.lock_files import locked_files
+from sagepack.hub.partial import PIECE, Partial
 from sagepack.progress import Silent
-from sagepack.remote.hub import Hub
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -131,7 +131,7 @@ def test_every_file_arrives_as_it_is(scene: Scene) -> None:
 def test_a_second_download_asks_nobody_and_reads_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     first = scene.get()
     scene.sandbox.faults.clear()
-    monkeypatch.setattr("sagepack.fetch.trust._read_whole", lambda _path: pytest.fail("a file was read"))
+    monkeypatch.setattr("sagepack.hub.hash_cache._read_whole", lambda _path: pytest.fail("a file was read"))
     assert scene.get() == first
     assert scene.sandbox.faults.log == []
 
@@ -348,7 +348,7 @@ def test_a_disk_that_fills_up_meanwhile_is_told(scene: Scene, monkeypatch: pytes
     def full(_descriptor: int, _data: bytes, _offset: int) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("sagepack.fetch.partial.os.pwrite", full)
+    monkeypatch.setattr("sagepack.hub.partial.os.pwrite", full)
     with pytest.raises(UserError, match="No space left on device"):
         scene.get()
 
@@ -374,11 +374,11 @@ def test_a_partial_file_that_vanishes_or_shrinks_meanwhile_ends_the_download(
 CHILD = """
 import sys
 from pathlib import Path
-from sagepack.fetch.download import download
-from sagepack.fetch.locking import locked_files
-from sagepack.fetch.trust import Trust
+from sagepack.hub.download import download
+from sagepack.hub.lock_files import locked_files
+from sagepack.hub.hash_cache import Trust
 from sagepack.progress import Silent
-from sagepack.remote.hub import Hub
+from sagepack.hub.client import Hub
 
 url, token, home, repo, commit = sys.argv[1:]
 hub = Hub(url, token, Path(home) / "hub", backoff=0.01)

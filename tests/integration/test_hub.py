@@ -14,9 +14,9 @@ import pytest
 
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError, RemoteError, SagepackError, UserError
-from sagepack.fetch.locking import locked_files
-from sagepack.remote.hub import Hub
-from sagepack.remote.hub_patience import Stopped
+from sagepack.hub.client import Hub
+from sagepack.hub.lock_files import locked_files
+from sagepack.hub.retry import Stopped
 from sagepack.sandbox import miniature
 from tests.hostilehub import HostileHub, answer
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from sagepack.remote.hub_answers import RepoFile
+    from sagepack.hub.responses import RepoFile
     from sagepack.sandbox.faults import Faults
     from sagepack.sandbox.service import Service
 
@@ -306,8 +306,8 @@ def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_nothing_is_imported_before_the_first_question() -> None:
     program = (
-        "import sys, sagepack.remote.hub, sagepack.fetch.download\n"
-        "sagepack.remote.hub.Hub()\n"
+        "import sys, sagepack.hub.client, sagepack.hub.download\n"
+        "sagepack.hub.client.Hub()\n"
         "print([name for name in ('huggingface_hub', 'urllib3', 'filelock', 'httpx2') if name in sys.modules])"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

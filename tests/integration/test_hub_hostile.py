@@ -20,13 +20,13 @@ import pytest
 from sagepack import resolve as resolving
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError, RemoteError, SagepackError, UserError
-from sagepack.fetch.download import download
-from sagepack.fetch.locking import locked_files
-from sagepack.fetch.trust import Trust
+from sagepack.hub import sockets
+from sagepack.hub.client import Hub
+from sagepack.hub.download import download
+from sagepack.hub.hash_cache import Trust
+from sagepack.hub.lock_files import locked_files
 from sagepack.progress import Silent
-from sagepack.remote import hub_sockets
-from sagepack.remote.hub import Hub
-from sagepack.spec.model import ModelSource
+from sagepack.spec.model import Image, ModelSource
 from tests.hostilehub import COMMIT, REPO, REVISION, TREE, HostileHub, answer, entry
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def test_no_name_of_a_content_writes_outside_the_cache(tmp_path: Path, name: str
     "path", ["../../evil.json", "/etc/evil.json", "a\\..\\evil.json", "e\x1b[31mvil.json", "a/" * 1500 + "evil.json"]
 )
 def test_a_path_is_judged_before_it_is_asked_for(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sagepack.remote.ecr.resolve", lambda *_: ("registry", Digest.sha256(b"")))
+    monkeypatch.setattr("sagepack.aws.ecr.image_digest", lambda *_: Digest.sha256(b""))
     with HostileHub(site({REVISION: answer({"id": REPO, "sha": COMMIT}), TREE: answer([entry(path)])})) as home:
         with pytest.raises(UserError, match=r"the path (is not a plain|holds a control|has more than)") as caught:
             resolving.resolve(build(home))
@@ -143,7 +143,9 @@ def test_an_index_of_a_pipeline_that_is_none_is_told(content: bytes) -> None:
 
 def build(home: HostileHub) -> Any:
     """As much of a build as resolving asks for before it asks AWS."""
-    spec = SimpleNamespace(model=ModelSource(REPO, "main"), image=None, aws=SimpleNamespace(region="us-east-1"))
+    spec = SimpleNamespace(
+        model=ModelSource(REPO, "main"), image=Image("r", "t"), aws=SimpleNamespace(region="us-east-1")
+    )
     services = SimpleNamespace(hub=Hub(home.url, TOKEN, backoff=0.001), aws=None)
     return SimpleNamespace(spec=spec, services=services, progress=Silent())
 
@@ -359,9 +361,9 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     ids=["status", "head", "body", "rest", "chunk"],
 )
 def test_a_server_that_sends_too_little_is_given_up(pieces: tuple[bytes, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_sockets, "STALL_SECONDS", 0.03)
+    monkeypatch.setattr(sockets, "STALL_SECONDS", 0.03)
     told: list[str] = []
-    monkeypatch.setattr("sagepack.remote.hub_patience.NOTICED", 0.02)
+    monkeypatch.setattr("sagepack.hub.retry.NOTICED", 0.02)
     with HostileHub(lambda _path: drip(*pieces)) as home:
         for path, question in ask_all(Hub(home.url, TOKEN, backoff=0, tell=told.append)).items():
             with pytest.raises(
@@ -373,7 +375,7 @@ def test_a_server_that_sends_too_little_is_given_up(pieces: tuple[bytes, ...], m
 
 
 def test_a_server_that_sends_nothing_is_given_up_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_sockets, "READ_SECONDS", 0.05)
+    monkeypatch.setattr(sockets, "READ_SECONDS", 0.05)
 
     def silence() -> Iterator[bytes]:
         time.sleep(0.5)
@@ -384,8 +386,8 @@ def test_a_server_that_sends_nothing_is_given_up_sooner(monkeypatch: pytest.Monk
 
 
 def test_a_slow_reader_is_not_a_slow_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_sockets, "STALL_SECONDS", 0.1)
-    monkeypatch.setattr(hub_sockets, "PROGRESS", 1 << 30)
+    monkeypatch.setattr(sockets, "STALL_SECONDS", 0.1)
+    monkeypatch.setattr(sockets, "PROGRESS", 1 << 30)
     content = bytes(3_000_000)
     with HostileHub(lambda _path: answer(content)) as home:
         got = 0
@@ -436,7 +438,7 @@ def test_an_answer_has_an_end() -> None:
 
 
 def test_a_listing_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sagepack.remote.hub_answers._PAGES", 20)
+    monkeypatch.setattr("sagepack.hub.responses._PAGES", 20)
     with HostileHub(lambda path: answer([entry(f"f{len(path)}")], Link=f'<{path}x>; rel="next"')) as home:
         told = refusal(lambda: Hub(home.url, TOKEN, backoff=0).files(REPO, COMMIT))
     assert "the listing of the Hub makes no sense: the listing has more than 20 pages" in told
@@ -445,7 +447,7 @@ def test_a_listing_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_pages_of_a_listing_share_one_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Hub that is busy before each page of a few bytes ends it as soon as one that is busy before the first."""
-    monkeypatch.setattr("sagepack.remote.hub_patience.LONGEST_WAIT", 0.001)
+    monkeypatch.setattr("sagepack.hub.retry.LONGEST_WAIT", 0.001)
     turns = itertools.count()
     busy, page = answer(status=429, Retry_After="999999999"), answer([entry()], Link='</next>; rel="next"')
     with HostileHub(lambda _path: page if next(turns) % 2 else busy) as home, pytest.raises(RemoteError, match="429"):
@@ -456,8 +458,8 @@ def test_the_pages_of_a_listing_share_one_patience(monkeypatch: pytest.MonkeyPat
 MEASURED = """
 import sys
 from sagepack.errors import SagepackError
-from sagepack.remote.hub import Hub
-from sagepack.fetch.locking import locked_files
+from sagepack.hub.client import Hub
+from sagepack.hub.lock_files import locked_files
 hub, repo, commit = Hub(sys.argv[1], backoff=0), "a/b", "0" * 40
 for ask in (
     lambda: hub.files(repo, commit),

@@ -15,8 +15,8 @@ from tests.deployments import BUCKET, Time, Told, deployment, published, session
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sagepack.aws.session import Aws
     from sagepack.deploy.deployment import Deployment
-    from sagepack.remote.aws import Aws
     from sagepack.sandbox.service import Service
 
 PACE = Pace(poll=0.01, limit=30)

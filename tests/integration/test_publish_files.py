@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sagepack.aws.s3 import Location
 from sagepack.errors import IntegrityError, UserError
 from sagepack.publish.sources import HubFiles
-from sagepack.remote.s3 import Location
 from tests.faultproxy import Fault, FaultProxy
 from tests.publishkit import Bucket, KiB, MiB, Tree, connect, svd_like
 

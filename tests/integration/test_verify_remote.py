@@ -12,6 +12,7 @@ import pytest
 
 from sagepack.archive.checksum import tar_crc
 from sagepack.archive.framing import HEADER
+from sagepack.aws.s3 import CRC64NVME, ChangedError, Location
 from sagepack.digest import Digest
 from sagepack.errors import UserError
 from sagepack.progress import Silent
@@ -21,7 +22,6 @@ from sagepack.publish.release import Release
 from sagepack.publish.remote_check import Finding, PackageError
 from sagepack.publish.remote_read import Checked, verify
 from sagepack.publish.sums import ContentSums, Plain, Sums, archive_sums
-from sagepack.remote.s3 import CRC64NVME, ChangedError, Location
 from tests.faultproxy import FaultProxy
 from tests.forgery import collision, patched
 from tests.publishkit import NOW, Bucket, KiB, MiB, Tree, connect, noise, svd_like

@@ -26,8 +26,8 @@ import pytest
 from invoke.program import Program
 
 from sagepack import sandbox
-from sagepack.remote.aws import Aws, AwsConnection
-from sagepack.remote.s3 import S3, Location
+from sagepack.aws.s3 import S3, Location
+from sagepack.aws.session import Aws, AwsConnection
 from tests.forgery import patched
 
 REPOSITORY = Path(__file__).parents[2]

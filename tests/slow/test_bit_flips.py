@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagepack.remote.s3 import S3, Location
+from sagepack.aws.s3 import S3, Location
 from sagepack.sandbox import process
 from tests.integration.test_whole_way import Project
 from tests.publishkit import connect

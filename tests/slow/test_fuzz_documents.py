@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sagepack.aws.s3 import Location, Seen, Upload
 from sagepack.decoding import MalformedError, seal
 from sagepack.deploy.answer import save_answer
 from sagepack.digest import Digest, fingerprint
 from sagepack.errors import SagepackError
-from sagepack.fetch.trust import Trust
+from sagepack.hub import responses
+from sagepack.hub.hash_cache import Trust
 from sagepack.lock import Lock, LockedFile, LockedRequirement
 from sagepack.manifest import Manifest, Member
 from sagepack.publish.index import Files, Index, Pointer, StoredFile
@@ -28,8 +30,6 @@ from sagepack.publish.render import Stretch
 from sagepack.publish.sealed import sealed
 from sagepack.publish.sums import ContentSums, Plain, Sums
 from sagepack.publish.verified import VerifiedObjects, verified_file
-from sagepack.remote import hub_answers
-from sagepack.remote.s3 import Location, Seen, Upload
 from sagepack.sandbox import process
 from sagepack.store import Record, Records
 from tests.fuzz import mutants
@@ -172,12 +172,12 @@ DOCUMENTS: dict[str, tuple[Any, Callable[[Any], Any] | None, Callable[[bytes, Pa
         lambda data, _: Pointer.parse(data),
     ),
     "release": (parsed(RELEASE.text()), resealed, lambda data, _: Release.parse(data)),
-    "Hub listing": (LISTING, None, lambda data, _: hub_answers.files_of([data])),
-    "Hub revision": ({"sha": COMMIT, "id": "o/m"}, None, lambda data, _: hub_answers.commit_of(data)),
+    "Hub listing": (LISTING, None, lambda data, _: responses.files_of([data])),
+    "Hub revision": ({"sha": COMMIT, "id": "o/m"}, None, lambda data, _: responses.commit_of(data)),
     "model_index.json": (
         {"_class_name": "P", "unet": ["diffusers", "UNet"], "vae": ["diffusers", "V"]},
         None,
-        lambda data, _: hub_answers.model_index_of(data),
+        lambda data, _: responses.model_index_of(data),
     ),
     "answer of an endpoint": (
         {"frames": ["/9j/", "/9j/AAAA"]},

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sagepack.aws.s3 import ChangedError, Location, Seen
 from sagepack.errors import IntegrityError, UserError
 from sagepack.publish.planner import Literal
 from sagepack.publish.sums import Sums
-from sagepack.remote.s3 import ChangedError, Location, Seen
 from tests.publishkit import Bucket, KiB, MiB, Tree, connect, svd_like
 from tests.slow import stores
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from sagepack.aws import exchange, sagemaker
+from sagepack.aws.logs import Tail
+from sagepack.aws.session import Aws, AwsConnection
 from sagepack.deploy.destroy import inventory
 from sagepack.deploy.observe import observe, observe_scaling
 from sagepack.errors import RemoteError
-from sagepack.remote import ecr, exchange, sagemaker
-from sagepack.remote.aws import Aws, AwsConnection
-from sagepack.remote.logs import Tail
+from sagepack.resolve import find_image
 from sagepack.spec.model import Image
 from tests.deployments import IMAGE, deployment
 
@@ -113,7 +114,7 @@ CALLS: list[Callable[[Aws], object]] = [
     lambda aws: sagemaker.list_models(aws, "x"),
     lambda aws: sagemaker.invoke_async(aws, {"EndpointName": "svd", "InputLocation": "s3://b/k"}),
     lambda aws: observe_scaling(aws, "svd"),
-    lambda aws: ecr.resolve(aws, Image("huggingface-pytorch-inference", IMAGE), "us-east-1"),
+    lambda aws: find_image(aws, Image("huggingface-pytorch-inference", IMAGE), "us-east-1"),
 ]
 ODD: list[bytes] = [
     PAGE,

@@ -7,7 +7,7 @@ import pytest
 
 from sagepack.digest import Digest
 from sagepack.errors import RemoteError, UserError
-from sagepack.remote import ecr
+from sagepack.resolve import find_image
 from sagepack.spec.model import Image
 from tests.deployments import IMAGE, stubbed
 
@@ -24,7 +24,7 @@ ASKED: dict[str, Any] = {
 def test_a_tag_resolves_to_what_the_regions_registry_holds() -> None:
     aws, stubs = stubbed("ecr")
     stubs["ecr"].add_response("describe_images", {"imageDetails": [{"imageDigest": str(DIGEST)}]}, ASKED)
-    assert ecr.resolve(aws, TAGGED, "us-east-1") == (HOST, DIGEST)
+    assert find_image(aws, TAGGED, "us-east-1") == (HOST, DIGEST)
 
 
 def test_an_account_of_the_spec_is_the_registry() -> None:
@@ -32,7 +32,7 @@ def test_an_account_of_the_spec_is_the_registry() -> None:
     asked = {**ASKED, "registryId": "111122223333"}
     stubs["ecr"].add_response("describe_images", {"imageDetails": [{"imageDigest": str(DIGEST)}]}, asked)
     own = dataclasses.replace(TAGGED, account="111122223333")
-    assert ecr.resolve(aws, own, "us-east-1") == (HOST.replace("763104351884", "111122223333"), DIGEST)
+    assert find_image(aws, own, "us-east-1") == (HOST.replace("763104351884", "111122223333"), DIGEST)
 
 
 def test_who_may_only_pull_can_resolve_too() -> None:
@@ -40,14 +40,14 @@ def test_who_may_only_pull_can_resolve_too() -> None:
     stubs["ecr"].add_client_error("describe_images", "AccessDeniedException", "not authorized")
     found = {"images": [{"imageId": {"imageDigest": str(DIGEST), "imageTag": IMAGE}}]}
     stubs["ecr"].add_response("batch_get_image", found, ASKED)
-    assert ecr.resolve(aws, TAGGED, "us-east-1") == (HOST, DIGEST)
+    assert find_image(aws, TAGGED, "us-east-1") == (HOST, DIGEST)
 
 
 def test_a_mistyped_tag_is_told_with_what_was_meant() -> None:
     aws, stubs = stubbed("ecr")
     stubs["ecr"].add_client_error("describe_images", "ImageNotFoundException", "no")
     with pytest.raises(UserError) as caught:
-        ecr.resolve(aws, dataclasses.replace(TAGGED, tag=IMAGE.replace("cu124", "cu123")), "us-east-1")
+        find_image(aws, dataclasses.replace(TAGGED, tag=IMAGE.replace("cu124", "cu123")), "us-east-1")
     assert caught.value.fix is not None
     assert IMAGE in caught.value.fix
     assert caught.value.where is not None
@@ -58,14 +58,14 @@ def test_a_tag_that_cannot_be_pulled_is_told() -> None:
     aws, stubs = stubbed("ecr")
     stubs["ecr"].add_client_error("describe_images", "AccessDeniedException", "not authorized")
     stubs["ecr"].add_response("batch_get_image", {"images": [], "failures": [{"failureCode": "ImageNotFound"}]})
-    with pytest.raises(UserError, match="has no tag"):
-        ecr.resolve(aws, TAGGED, "us-east-1")
+    with pytest.raises(UserError, match="no image with this tag"):
+        find_image(aws, TAGGED, "us-east-1")
 
 
 @pytest.mark.parametrize(
     ("code", "kind", "text"),
     [
-        ("RepositoryNotFoundException", UserError, "has no repository"),
+        ("RepositoryNotFoundException", UserError, "no repository with this name"),
         ("AccessDeniedException", UserError, "may not be read"),
         ("ServerException", RemoteError, "ServerException"),
     ],
@@ -75,4 +75,4 @@ def test_refusals_of_the_registry_are_told_by_who_can_mend_them(code: str, kind:
     stubs["ecr"].add_client_error("describe_images", "AccessDeniedException", "not authorized")
     stubs["ecr"].add_client_error("batch_get_image", code, "no", http_status_code=400)
     with pytest.raises(kind, match=text):
-        ecr.resolve(aws, TAGGED, "us-east-1")
+        find_image(aws, TAGGED, "us-east-1")

@@ -19,7 +19,7 @@ from tests.deployments import Time, Told, endpoint, stubbed
 if TYPE_CHECKING:
     from botocore.stub import Stubber
 
-    from sagepack.remote.aws import Aws
+    from sagepack.aws.session import Aws
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 FRAMES = [b"\xff\xd8one", b"\xff\xd8two"]

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sagepack.aws.logs import Tail
 from sagepack.deploy.pace import Pace, settle
 from sagepack.deploy.reconcile import reconcile
 from sagepack.errors import RemoteError, UserError
-from sagepack.remote.logs import Tail
 from tests.deployments import Time, Told, deployment, spec, stubbed
 
 if TYPE_CHECKING:

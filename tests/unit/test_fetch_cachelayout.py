@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sagepack.errors import IntegrityError, UserError
-from sagepack.fetch.cachelayout import RepoCache, default_cache
+from sagepack.hub.cache import RepoCache, default_cache
 
 COMMIT, AA, BB = "0" * 40, "a" * 40, "b" * 64
 ENVIRONMENTS: list[dict[str, str]] = [

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from sagepack.digest import Digest
 from sagepack.errors import UserError
-from sagepack.fetch import partial as module
-from sagepack.fetch.flight import Front
-from sagepack.fetch.partial import Partial, Run
+from sagepack.hub import partial as module
+from sagepack.hub.file_download import Front
+from sagepack.hub.partial import Partial, Run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ CONTENT = random.Random(7).randbytes(1000)
 @pytest.fixture(autouse=True)
 def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PIECE", 64)
-    monkeypatch.setattr("sagepack.fetch.flight.PIECE", 64)
+    monkeypatch.setattr("sagepack.hub.file_download.PIECE", 64)
 
 
 def fill(partial: Partial, run: Run, upto: int | None = None, step: int = 10) -> None:

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagepack.decoding import MalformedError
-from sagepack.remote import hub_answers
-from sagepack.remote.hub_answers import absolute, extent, files_of, model_index_of, next_page, origin, retry_after
+from sagepack.hub import responses
+from sagepack.hub.responses import absolute, extent, files_of, model_index_of, next_page, origin, retry_after
 from tests.hostilehub import entry
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def endless(count: int, content: bytes) -> Callable[[], Any]:
     ],
 )
 def test_a_listing_has_an_end(monkeypatch: pytest.MonkeyPatch, limit: str, value: int, pages: Any) -> None:
-    monkeypatch.setattr(hub_answers, limit, value)
+    monkeypatch.setattr(responses, limit, value)
     with pytest.raises(MalformedError, match="the listing has"):
         files_of(pages())
 

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from sagepack.errors import RemoteError
-from sagepack.remote.hub_patience import FORGIVEN_AFTER, LONGEST_WAIT, Patience, Stopped, Transient
+from sagepack.hub.retry import FORGIVEN_AFTER, LONGEST_WAIT, Patience, Stopped, Transient
 
 
 class Clock(threading.Event):
@@ -73,7 +73,7 @@ def test_a_wait_that_a_person_would_notice_is_told() -> None:
 def test_an_attempt_that_took_a_persons_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     patience = Patience(0, "a/b", Clock(), tell=told.append)
-    monkeypatch.setattr("sagepack.remote.hub_patience.NOTICED", -1.0)
+    monkeypatch.setattr("sagepack.hub.retry.NOTICED", -1.0)
     fail(patience, 1, Transient("too little came in time"))
     assert told == ["a/b: too little came in time; trying again in 0 s"]
 

@@ -8,8 +8,8 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sagepack.aws.s3_body import Body
 from sagepack.publish.buffers import Buffers
-from sagepack.remote.s3_body import Body
 
 DATA = bytes(range(251)) * 12_000
 

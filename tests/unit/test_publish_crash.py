@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from sagepack.archive.checksum import tar_crc
 from sagepack.archive.layout import Layout
+from sagepack.aws.s3 import S3, Location
 from sagepack.digest import Digest
 from sagepack.manifest import Manifest, Member
 from sagepack.progress import Silent
@@ -23,7 +24,6 @@ from sagepack.publish.plan import plan
 from sagepack.publish.planner import Limits
 from sagepack.publish.publisher import Published, publish
 from sagepack.publish.upkeep import stale_uploads
-from sagepack.remote.s3 import S3, Location
 from tests.fakes3 import FakeS3, Killed
 from tests.publishkit import NOW, noise
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from sagepack.archive.checksum import tar_crc
 from sagepack.archive.framing import frame
 from sagepack.archive.layout import Layout
+from sagepack.aws.s3 import S3, Location, Seen, Upload
 from sagepack.digest import Digest
 from sagepack.errors import UserError
 from sagepack.lock import Lock, LockedFile, LockedRequirement
@@ -34,7 +35,6 @@ from sagepack.publish.sealed import sealed
 from sagepack.publish.sources import framed_offset, plain_views
 from sagepack.publish.sums import ContentSums, Plain, Sums, archive_sums
 from sagepack.publish.upkeep import stale_uploads
-from sagepack.remote.s3 import S3, Location, Seen, Upload
 from sagepack.spec.model import Spec
 from tests.fakes3 import EPOCH, FakeS3
 from tests.forgery import patched

@@ -13,8 +13,9 @@ from botocore.awsrequest import AWSResponse
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
+from sagepack.aws.s3 import S3, ChangedError, Location, Part, Seen, Upload
 from sagepack.errors import IntegrityError, RemoteError, UserError
-from sagepack.remote.s3 import S3, ChangedError, Location, Part, Seen, Upload, WriteOptions
+from sagepack.services import write_options
 from sagepack.spec.model import Artifact
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Desk:
         self.asked: list[dict[str, Any]] = []
         self.client.meta.events.register_first("provide-client-params.s3.*", self._note)
         self.stub.activate()
-        self.store = S3(self.client, WriteOptions.of(artifact))
+        self.store = S3(self.client, write_options(artifact))
 
     def _note(self, params: dict[str, Any], **_other: Any) -> None:
         self.asked.append(dict(params))

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from sagepack import requirements
 from sagepack.errors import RemoteError, UserError
 from sagepack.lock import LockedRequirement
-from sagepack.remote import pypi
 
 TAG = "2.6.0-transformers4.51.3-gpu-py312-cu124-ubuntu22.04"
 
@@ -30,7 +30,7 @@ class Pip:
 
 def test_without_requirements_pip_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     pip = Pip(monkeypatch, code=1)
-    assert pypi.lock((), TAG) == ()
+    assert requirements.lock((), TAG) == ()
     assert pip.command == []
 
 
@@ -40,7 +40,7 @@ def test_each_requirement_gets_the_hash_of_its_file_whatever_the_spelling(monkey
         "download_info": {"archive_info": {"hashes": {"sha256": "ab"}}},
     }
     pip = Pip(monkeypatch, json.dumps({"install": [item]}))
-    assert pypi.lock(("some.package[extra]==1.0",), TAG) == (
+    assert requirements.lock(("some.package[extra]==1.0",), TAG) == (
         LockedRequirement("some.package[extra]==1.0", ("sha256:ab",)),
     )
     assert pip.command[pip.command.index("--python-version") + 1] == "3.12"
@@ -57,4 +57,4 @@ def test_each_requirement_gets_the_hash_of_its_file_whatever_the_spelling(monkey
 def test_what_pip_says_is_told(monkeypatch: pytest.MonkeyPatch, stderr: str, error: type[Exception]) -> None:
     Pip(monkeypatch, stderr=stderr, code=1)
     with pytest.raises(error, match=r"x==9|connection refused|said nothing"):
-        pypi.lock(("x==9",), TAG)
+        requirements.lock(("x==9",), TAG)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagepack.errors import UserError
-from sagepack.fetch.selection import choose
-from sagepack.fetch.weights import Weight
+from sagepack.hub.selection import choose
+from sagepack.hub.weight_names import Weight
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import pytest
 from sagepack import files
 from sagepack.decoding import seal
 from sagepack.digest import Digest, hash_file
-from sagepack.fetch.trust import VERSION, Trust
 from sagepack.files import GRANULARITY_NS, FileStamp, settle
+from sagepack.hub.hash_cache import VERSION, Trust
 
 if TYPE_CHECKING:
     from pathlib import Path

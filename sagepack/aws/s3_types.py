@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from sagepack.spec.model import Artifact
-
 
 class ChangedError(RemoteError):
     """An object that was to be read or copied is gone, or is not the one that was seen before."""
@@ -134,18 +132,6 @@ class WriteOptions:
     kms_key_id: str | None = None
     storage_class: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, artifact: Artifact) -> WriteOptions:
-        """The options that a spec asks for."""
-        return cls(
-            bucket=Location.parse(artifact.target).bucket,
-            owner=artifact.expected_bucket_owner,
-            sse=artifact.sse,
-            kms_key_id=artifact.kms_key_id,
-            storage_class=artifact.storage_class,
-            tags=artifact.tags,
-        )
 
     @cached_property
     def arguments(self) -> dict[str, Any]:

@@ -12,20 +12,20 @@ from sagepack import files
 from sagepack.archive.checksum import crc32
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError
-from sagepack.fetch.partial import PIECE, Partial
 from sagepack.files import settle
-from sagepack.remote.hub_patience import Stopped
+from sagepack.hub.partial import PIECE, Partial
+from sagepack.hub.retry import Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import ThreadPoolExecutor
     from pathlib import Path
 
-    from sagepack.fetch.partial import Run
-    from sagepack.fetch.transfer import Job
-    from sagepack.fetch.trust import Trust
+    from sagepack.hub.client import Hub
+    from sagepack.hub.hash_cache import Trust
+    from sagepack.hub.partial import Run
+    from sagepack.hub.task import Job
     from sagepack.progress import Progress
-    from sagepack.remote.hub import Hub
 
 # 32 MiB a request: at 100 ms of latency and 100 Mbit/s a connection, asking costs 4 %. Hashing lags behind the network by
 # this much for each connection at most.

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 
+from sagepack.aws.session import answered, error_code
 from sagepack.decoding import convert
-from sagepack.remote.aws import answered, error_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sagepack.remote.aws import Aws
+    from sagepack.aws.session import Aws
 
 Document = dict[str, Any]
 _Kind = TypeVar("_Kind")

@@ -125,7 +125,7 @@ class Trust:
             self._update(fresh, set())
 
     def _update(self, fresh: dict[_Key, _Entry], gone: set[_Key]) -> None:
-        from filelock import FileLock  # noqa: PLC0415 - takes 90 ms, which a run with nothing to save does not pay
+        from filelock import FileLock  # takes 90 ms, which a run with nothing to save does not pay
 
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self.file.with_name(self.file.name + ".lock")):
@@ -159,7 +159,7 @@ def _read(file: Path) -> dict[_Key, _Entry]:
 
 def _read_whole(path: Path) -> tuple[Digest, int]:
     """SHA-256 and CRC-32 of a file's content, in one pass."""
-    from sagepack.archive.checksum import crc32  # noqa: PLC0415 - a run with nothing to hash does not load it
+    from sagepack.archive.checksum import crc32  # a run with nothing to hash does not load it
 
     digest, crc, buffer = hashlib.sha256(), 0, memoryview(bytearray(_CHUNK))
     with path.open("rb", buffering=0) as file:

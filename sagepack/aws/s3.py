@@ -10,27 +10,15 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from sagepack.aws.s3_body import Body
+from sagepack.aws.s3_types import ChangedError, Head, Listed, Location, Part, RefusedError, Seen, Upload, WriteOptions
+from sagepack.aws.session import error_code, translated
 from sagepack.decoding import LIMIT
 from sagepack.errors import RemoteError, UserError
-from sagepack.remote.aws import error_code, translated
-from sagepack.remote.s3_body import Body
-from sagepack.remote.s3_values import (
-    ChangedError,
-    Head,
-    Listed,
-    Location,
-    Part,
-    RefusedError,
-    Seen,
-    Upload,
-    WriteOptions,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from sagepack.remote.aws import Aws
-    from sagepack.spec.model import Artifact
 
 __all__ = [
     "CRC32",
@@ -73,11 +61,6 @@ class S3:
         self.options = options or WriteOptions()
         for operation in ("UploadPart", "PutObject"):
             client.meta.events.register(f"before-call.s3.{operation}", _trust_tls, unique_id=f"trust-tls-{operation}")
-
-    @classmethod
-    def of(cls, aws: Aws, artifact: Artifact) -> S3:
-        """S3 as a spec wants it used."""
-        return cls(aws.client("s3"), WriteOptions.of(artifact))
 
     @contextmanager
     def _told(self, doing: str, where: str, bucket: str) -> Iterator[None]:

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from sagepack.fetch.cachelayout import RepoCache
-    from sagepack.fetch.trust import Trust
+    from sagepack.hub.cache import RepoCache
+    from sagepack.hub.hash_cache import Trust
     from sagepack.lock import LockedFile
 
 

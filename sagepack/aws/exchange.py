@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
+from sagepack.aws.session import answered, error_code
 from sagepack.errors import UserError
-from sagepack.remote.aws import answered, error_code
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sagepack.remote.aws import Aws
+    from sagepack.aws.session import Aws
 
 _MISSING = {"NoSuchKey", "404", "NotFound"}
 _DENIED = {"403", "AccessDenied"}

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sagepack.errors import UserError
-from sagepack.fetch.cachelayout import RepoCache, default_cache
-from sagepack.fetch.survey import survey
-from sagepack.fetch.transfer import Job, transfer
+from sagepack.hub.cache import RepoCache, default_cache
+from sagepack.hub.cache_status import survey
+from sagepack.hub.scheduler import transfer
+from sagepack.hub.task import Job
 from sagepack.text import format_bytes
 from sagepack.workers import worker_pool
 
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from sagepack.fetch.trust import Trust
+    from sagepack.hub.client import Hub
+    from sagepack.hub.hash_cache import Trust
     from sagepack.lock import LockedFile
     from sagepack.progress import Progress
-    from sagepack.remote.hub import Hub
 
 CONNECTIONS = 8
 
@@ -112,7 +113,7 @@ def _saved(trust: Trust) -> Iterator[None]:
 
 @contextmanager
 def _locked(cache: RepoCache, progress: Progress) -> Iterator[None]:
-    from filelock import FileLock, Timeout  # noqa: PLC0415 - takes 90 ms, which a run with nothing to do does not pay
+    from filelock import FileLock, Timeout  # takes 90 ms, which a run with nothing to do does not pay
 
     cache.lock.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(cache.lock)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from sagepack.errors import IntegrityError
-from sagepack.remote.hub_answers import extent
-from sagepack.remote.hub_http import CHUNK
-from sagepack.remote.hub_patience import Patience, Transient
+from sagepack.hub.http import CHUNK
+from sagepack.hub.responses import extent
+from sagepack.hub.retry import Patience, Transient
 
 if TYPE_CHECKING:
     import threading
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     import urllib3
 
-    from sagepack.remote.hub_errors import Asked
-    from sagepack.remote.hub_http import Wire
+    from sagepack.hub.http import Wire
+    from sagepack.hub.refusals import Asked
 
 
 class FileReader:

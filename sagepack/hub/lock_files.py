@@ -10,8 +10,8 @@ from sagepack.workers import worker_pool
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sagepack.remote.hub import Hub
-    from sagepack.remote.hub_answers import RepoFile
+    from sagepack.hub.client import Hub
+    from sagepack.hub.responses import RepoFile
 
 
 def locked_files(

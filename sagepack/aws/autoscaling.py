@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sagepack.remote.aws import answered, error_code
+from sagepack.aws.session import answered, error_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sagepack.remote.aws import Aws
+    from sagepack.aws.session import Aws
 
 Document = dict[str, Any]
 _SERVICE = {"ServiceNamespace": "sagemaker"}

@@ -113,7 +113,7 @@ class RepoCache:
         orphans = list(folder.glob(f"{etag}.*incomplete"))
         if not orphans:
             return
-        from filelock import FileLock, Timeout  # noqa: PLC0415 - takes 90 ms, for what is rarely there
+        from filelock import FileLock, Timeout  # takes 90 ms, for what is rarely there
 
         with suppress(Timeout), FileLock(self.lock.with_name(f"{etag}.lock"), timeout=0):
             for orphan in orphans:

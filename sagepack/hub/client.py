@@ -17,27 +17,19 @@ from urllib.parse import quote
 from sagepack.decoding import MalformedError
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError, UserError
+from sagepack.hub.http import CHUNK, Wire
+from sagepack.hub.range_reader import FileReader
+from sagepack.hub.refusals import Asked, malformed, offline
+from sagepack.hub.responses import ANSWER_BYTES, MODEL_INDEX_BYTES, account_of, commit_of, files_of, next_page, origin
+from sagepack.hub.retry import Patience
 from sagepack.manifest import check_paths
-from sagepack.remote.hub_answers import (
-    ANSWER_BYTES,
-    MODEL_INDEX_BYTES,
-    account_of,
-    commit_of,
-    files_of,
-    next_page,
-    origin,
-)
-from sagepack.remote.hub_bytes import FileReader
-from sagepack.remote.hub_errors import Asked, malformed, offline
-from sagepack.remote.hub_http import CHUNK, Wire
-from sagepack.remote.hub_patience import Patience
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from sagepack.remote.hub_answers import RepoFile
+    from sagepack.hub.responses import RepoFile
 
 _Value = TypeVar("_Value")
 SMALL = 64 << 20

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from sagepack.aws.session import error_code, understood
 from sagepack.decoding import convert
 from sagepack.errors import RemoteError
-from sagepack.remote.aws import error_code, understood
 
 if TYPE_CHECKING:
-    from sagepack.remote.aws import Aws
+    from sagepack.aws.session import Aws
 
 _MOST = 1000
 

@@ -15,16 +15,16 @@ from urllib.parse import urlsplit
 from sagepack import __version__
 from sagepack.decoding import MalformedError
 from sagepack.errors import RemoteError
-from sagepack.remote.hub_answers import absolute, origin, retry_after
-from sagepack.remote.hub_errors import malformed, refusal
-from sagepack.remote.hub_patience import Transient
+from sagepack.hub.refusals import malformed, refusal
+from sagepack.hub.responses import absolute, origin, retry_after
+from sagepack.hub.retry import Transient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import urllib3
 
-    from sagepack.remote.hub_errors import Asked
+    from sagepack.hub.refusals import Asked
 
 CHUNK = 1 << 18
 CONNECT_SECONDS = 10.0
@@ -125,7 +125,7 @@ class Wire:
 
         import urllib3
 
-        from sagepack.remote import hub_sockets
+        from sagepack.hub import sockets
 
         scheme, host, _ = origin(url)
         bypass = urllib.request.proxy_bypass(host)
@@ -134,12 +134,12 @@ class Wire:
         if proxy not in self._pools:
             options: Any = {
                 "maxsize": 64,
-                "timeout": urllib3.Timeout(connect=CONNECT_SECONDS, read=hub_sockets.READ_SECONDS),
+                "timeout": urllib3.Timeout(connect=CONNECT_SECONDS, read=sockets.READ_SECONDS),
                 "retries": False,
                 "ssl_context": self._certificates,
             }
             made = urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
-            made.pool_classes_by_scheme = hub_sockets.POOLS
+            made.pool_classes_by_scheme = sockets.POOLS
             self._pools.setdefault(proxy, made)
         return self._pools[proxy]
 

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sagepack.errors import UserError
-from sagepack.fetch.weights import TORCH, Weight
+from sagepack.hub.weight_names import TORCH, Weight
 from sagepack.text import format_bytes
 
 if TYPE_CHECKING:
