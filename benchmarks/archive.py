@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING
 
 from benchmarks.models import CODE, make_model
 from benchmarks.timing import Timing, side_by_side, table
-from sagepack.archive.layout import Layout
-from sagepack.archive.output import preallocate, staging
-from sagepack.archive.pipeline import Pipeline
-from sagepack.archive.source import Previous, Source, Written, survey
-from sagepack.archive.writer import default_threads, write
-from sagepack.manifest import archive_order
+from sagepack.package.archive.layout import Layout
+from sagepack.package.archive.output import preallocate, staging
+from sagepack.package.archive.pipeline import Pipeline
+from sagepack.package.archive.source import Previous, Source, Written, survey
+from sagepack.package.archive.writer import default_threads, write
+from sagepack.package.manifest import archive_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

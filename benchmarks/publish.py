@@ -33,9 +33,9 @@ _OURS = """
 import json, sys, threading, time
 from pathlib import Path
 url, model, digests, journals, workers, part, rate, code = sys.argv[1:]
-from sagepack.archive.layout import Layout
+from sagepack.package.archive.layout import Layout
 from sagepack.digest import Digest, hash_file
-from sagepack.manifest import Manifest, Member
+from sagepack.package.manifest import Manifest, Member
 from sagepack.progress import Silent
 from sagepack.publish.keys import Package
 from sagepack.publish.observe import observe

@@ -8,11 +8,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sagepack import __version__, store
-from sagepack.code import manifest_of
+from sagepack.package.contents import manifest_of
 from sagepack.errors import SpecError, UserError
 from sagepack.hub.cache import RepoCache
 from sagepack.hub.hash_cache import Trust
-from sagepack.lock import MAX_BYTES, Lock
+from sagepack.package.lock import MAX_BYTES, Lock
 from sagepack.spec import code_tree, secrets
 from sagepack.spec.inspection import Inspection
 from sagepack.store import Record
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from sagepack.lock import LockedFile
-    from sagepack.manifest import Manifest
+    from sagepack.package.lock import LockedFile
+    from sagepack.package.manifest import Manifest
     from sagepack.progress import Progress
     from sagepack.services import Connections, Services
     from sagepack.spec.code_tree import CodeTree

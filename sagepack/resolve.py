@@ -5,15 +5,15 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
-from sagepack import requirements
+from sagepack.package import requirements
 from sagepack.aws import ecr
 from sagepack.decoding import MalformedError
 from sagepack.errors import UserError
 from sagepack.hub import selection
 from sagepack.hub.lock_files import locked_files
 from sagepack.hub.responses import model_index_of
-from sagepack.lock import Lock, asked_of
-from sagepack.manifest import check_paths
+from sagepack.package.lock import Lock, asked_of
+from sagepack.package.manifest import check_paths
 from sagepack.spec import images
 from sagepack.spec.model import COMMIT
 

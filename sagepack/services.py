@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from sagepack.archive.layout import Layout
+from sagepack.package.archive.layout import Layout
 from sagepack.aws.s3 import S3, Location
 from sagepack.aws.s3_types import WriteOptions
 from sagepack.aws.session import Aws, AwsConnection
@@ -21,7 +21,7 @@ from sagepack.text import format_bytes
 
 if TYPE_CHECKING:
     from sagepack.build import Build
-    from sagepack.lock import LockedFile
+    from sagepack.package.lock import LockedFile
     from sagepack.publish.plan import UploadPlan
     from sagepack.spec.model import Artifact
 

@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sagepack import run
-from sagepack.archive import reader
-from sagepack.archive.layout import Layout
-from sagepack.archive.reader import ArchiveError
+from sagepack.package.archive import reader
+from sagepack.package.archive.layout import Layout
+from sagepack.package.archive.reader import ArchiveError
 from sagepack.build import Build
 from sagepack.errors import IntegrityError, UserError
 from sagepack.files import holds
-from sagepack.manifest import Manifest
+from sagepack.package.manifest import Manifest
 from sagepack.steps import tar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sagepack.archive.reader import Verified
+    from sagepack.package.archive.reader import Verified
 
 
 def verify_local(build: Build) -> Verified:

@@ -11,18 +11,18 @@ import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sagepack.archive import reuse
-from sagepack.archive.layout import Layout
-from sagepack.archive.source import Previous, Source
-from sagepack.archive.writer import write
+from sagepack.package.archive import reuse
+from sagepack.package.archive.layout import Layout
+from sagepack.package.archive.source import Previous, Source
+from sagepack.package.archive.writer import write
 from sagepack.digest import Digest
-from sagepack.manifest import Manifest, Member, archive_order
+from sagepack.package.manifest import Manifest, Member, archive_order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from sagepack.archive.source import Written
+    from sagepack.package.archive.source import Written
 
 Files = dict[str, bytes]
 

@@ -16,7 +16,7 @@ from sagepack.aws.session import Aws, AwsConnection
 from sagepack.deploy.deployment import Deployment
 from sagepack.deploy.pace import Pace
 from sagepack.digest import Digest
-from sagepack.lock import Lock
+from sagepack.package.lock import Lock
 from sagepack.spec import model as nouns
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from sagepack.archive import framing
-from sagepack.archive.checksum import crc32, tar_crc
+from sagepack.package.archive import framing
+from sagepack.package.archive.crc32 import crc32, tar_crc
 from sagepack.publish.index import Files, Index, Pointer, StoredFile
 from sagepack.publish.keys import PREFIX, Package, pointer
 from sagepack.publish.sums import ContentSums, Plain, Sums

@@ -8,13 +8,13 @@ from datetime import datetime, timezone
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sagepack.archive.layout import Layout
-from sagepack.archive.source import Source as ArchiveSource
-from sagepack.archive.writer import write
+from sagepack.package.archive.layout import Layout
+from sagepack.package.archive.source import Source as ArchiveSource
+from sagepack.package.archive.writer import write
 from sagepack.aws.s3 import S3, Location, WriteOptions
 from sagepack.aws.session import Aws, AwsConnection
 from sagepack.digest import Digest
-from sagepack.manifest import Manifest, Member
+from sagepack.package.manifest import Manifest, Member
 from sagepack.progress import Silent
 from sagepack.publish.keys import Package
 from sagepack.publish.observe import observe

@@ -15,7 +15,7 @@ from sagepack.digest import Digest, fingerprint
 from sagepack.errors import UserError
 
 if TYPE_CHECKING:
-    from sagepack.lock import Lock
+    from sagepack.package.lock import Lock
     from sagepack.spec.model import AsyncInference, Endpoint, Spec
 
 VARIANT = "AllTraffic"

@@ -6,7 +6,7 @@
     blobs/<etag>.sagepack-mismatch   ours: bytes that were not what the lock says, set aside
     snapshots/<commit>/<path>        a relative link to the blob
     refs/<branch>                    the commit a branch had
-<cache>/.locks/models--<owner>--<name>/sagepack.lock
+<cache>/.locks/models--<owner>--<name>/sagepack.package.lock
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sagepack.errors import IntegrityError
-from sagepack.manifest import check_paths
+from sagepack.package.manifest import check_paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,7 +62,7 @@ class RepoCache:
     @property
     def lock(self) -> Path:
         """Held by the one process that writes our partial files of this repository."""
-        return self.cache / ".locks" / self.name / "sagepack.lock"
+        return self.cache / ".locks" / self.name / "sagepack.package.lock"
 
     def blob(self, etag: str) -> Path:
         """The content of that name.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from sagepack.hub.cache import RepoCache
     from sagepack.hub.hash_cache import Trust
-    from sagepack.lock import LockedFile
+    from sagepack.package.lock import LockedFile
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from sagepack.hub.range_reader import FileReader
 from sagepack.hub.refusals import Asked, malformed, offline
 from sagepack.hub.responses import ANSWER_BYTES, MODEL_INDEX_BYTES, account_of, commit_of, files_of, next_page, origin
 from sagepack.hub.retry import Patience
-from sagepack.manifest import check_paths
+from sagepack.package.manifest import check_paths
 
 if TYPE_CHECKING:
     import threading

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sagepack.hub.client import Hub
     from sagepack.hub.hash_cache import Trust
-    from sagepack.lock import LockedFile
+    from sagepack.package.lock import LockedFile
     from sagepack.progress import Progress
 
 CONNECTIONS = 8

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sagepack import files
-from sagepack.archive.checksum import crc32
+from sagepack.package.archive.crc32 import crc32
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError
 from sagepack.files import settle

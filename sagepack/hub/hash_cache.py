@@ -159,7 +159,7 @@ def _read(file: Path) -> dict[_Key, _Entry]:
 
 def _read_whole(path: Path) -> tuple[Digest, int]:
     """SHA-256 and CRC-32 of a file's content, in one pass."""
-    from sagepack.archive.checksum import crc32  # a run with nothing to hash does not load it
+    from sagepack.package.archive.crc32 import crc32  # a run with nothing to hash does not load it
 
     digest, crc, buffer = hashlib.sha256(), 0, memoryview(bytearray(_CHUNK))
     with path.open("rb", buffering=0) as file:

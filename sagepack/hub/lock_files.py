@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sagepack.lock import LockedFile
+from sagepack.package.lock import LockedFile
 from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from sagepack.archive.layout import Layout
+from sagepack.package.archive.layout import Layout
 from sagepack.decoding import PathText, Sha256Hex, decode_json
 from sagepack.digest import Digest
 from sagepack.errors import UserError
-from sagepack.manifest import Manifest, Member
+from sagepack.package.manifest import Manifest, Member
 from sagepack.publish.sealed import SMALL, Crc32Hex, Crc64Hex, ETag, ObjectSize, SumsDocument, sealed
 from sagepack.publish.sums import ContentSums, Plain, Sums
 

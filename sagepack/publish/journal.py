@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from sagepack import files
-from sagepack.archive.checksum import crc32
+from sagepack.package.archive.crc32 import crc32
 from sagepack.aws.s3 import Location, Seen, Upload
 from sagepack.decoding import LIMIT, MalformedError, Text, decode_json
 from sagepack.publish.planner import Copy, Part

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sagepack.aws.s3 import S3, Head, Location
     from sagepack.digest import Digest
-    from sagepack.manifest import Manifest, Member
+    from sagepack.package.manifest import Manifest, Member
     from sagepack.publish.index import StoredFile
     from sagepack.publish.sums import ContentSums
 

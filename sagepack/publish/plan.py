@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sagepack.archive.framing import GZIP_HEADER
+from sagepack.package.archive.framing import GZIP_HEADER
 from sagepack.aws.s3 import Seen
 from sagepack.errors import IntegrityError, UserError
 from sagepack.publish.index import MOST_FILES
@@ -19,10 +19,10 @@ from sagepack.publish.sums import ContentSums
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sagepack.archive.layout import Layout
+    from sagepack.package.archive.layout import Layout
     from sagepack.aws.s3 import Location
     from sagepack.digest import Digest
-    from sagepack.manifest import Manifest, Member
+    from sagepack.package.manifest import Manifest, Member
     from sagepack.publish.matching import Run
     from sagepack.publish.observe import Held, Observation
     from sagepack.publish.verified import Range

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sagepack.aws.s3 import Location
-    from sagepack.manifest import Member
+    from sagepack.package.manifest import Member
     from sagepack.publish.plan import ContentPlan, Origin, UploadPlan
     from sagepack.publish.verified import VerifiedObjects
 

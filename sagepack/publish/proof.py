@@ -6,9 +6,9 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from sagepack.archive import framing
-from sagepack.archive.checksum import crc32, tar_crc
-from sagepack.archive.layout import Literal, Slice
+from sagepack.package.archive import framing
+from sagepack.package.archive.crc32 import crc32, tar_crc
+from sagepack.package.archive.layout import Literal, Slice
 from sagepack.errors import IntegrityError
 from sagepack.publish.sources import plain_views
 from sagepack.publish.sums import ContentSums, Plain, Sums
@@ -16,10 +16,10 @@ from sagepack.publish.sums import ContentSums, Plain, Sums
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from sagepack.archive.layout import Layout
+    from sagepack.package.archive.layout import Layout
     from sagepack.aws.s3 import S3, Location, Seen
     from sagepack.digest import Digest
-    from sagepack.manifest import Manifest, Member
+    from sagepack.package.manifest import Manifest, Member
     from sagepack.publish.verified import Range
 
 _SEGMENT = 64 << 20  # of small members together; a content is read in one piece, since SHA-256 is sequential

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from sagepack.archive.checksum import tar_crc
+from sagepack.package.archive.crc32 import tar_crc
 from sagepack.aws.s3 import CRC32, CRC64NVME
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError
@@ -21,7 +21,7 @@ from sagepack.publish import index as indexes
 from sagepack.publish import release as releases
 from sagepack.publish.index import Files, Index
 from sagepack.publish.keys import ARCHIVE
-from sagepack.publish.provenance import subject
+from sagepack.package.attest.provenance import subject
 from sagepack.publish.release import Release
 from sagepack.publish.sealed import version_of
 from sagepack.publish.sums import archive_sums
@@ -29,9 +29,9 @@ from sagepack.publish.sums import archive_sums
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sagepack.archive.layout import Layout
+    from sagepack.package.archive.layout import Layout
     from sagepack.aws.s3 import Head, Listed, Location
-    from sagepack.manifest import Manifest
+    from sagepack.package.manifest import Manifest
     from sagepack.publish.keys import Package
 
 _SHOWN = 50  # findings in a message; the JSON document has all

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from sagepack.archive import reader
-from sagepack.archive.layout import Layout
+from sagepack.package.archive import reader
+from sagepack.package.archive.layout import Layout
 from sagepack.aws.s3 import Seen
 from sagepack.errors import UserError
 from sagepack.publish.keys import ARCHIVE, released, releases
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from sagepack.aws.s3 import S3, Head, Listed, Location
-    from sagepack.manifest import Manifest, Member
+    from sagepack.package.manifest import Manifest, Member
     from sagepack.progress import Progress
     from sagepack.publish.keys import Package
     from sagepack.publish.verified import VerifiedObjects

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from sagepack.archive.checksum import crc32, tar_crc
-from sagepack.archive.layout import Slice
+from sagepack.package.archive.crc32 import crc32, tar_crc
+from sagepack.package.archive.layout import Slice
 from sagepack.errors import IntegrityError
 from sagepack.publish.sources import plain_views
 from sagepack.publish.sums import ContentSums, Plain, Sums, archive_sums
@@ -14,8 +14,8 @@ from sagepack.publish.sums import ContentSums, Plain, Sums, archive_sums
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from sagepack.archive.layout import Layout
-    from sagepack.manifest import Manifest, Member
+    from sagepack.package.archive.layout import Layout
+    from sagepack.package.manifest import Manifest, Member
 
     Opener = Callable[[int, int, int], Iterable[bytes]]  # member index, offset and length within its content
 

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from sagepack.archive.framing import HEADER, STRIDE
+from sagepack.package.archive.framing import HEADER, STRIDE
 from sagepack.errors import IntegrityError, UserError
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sagepack.aws.s3 import S3, Seen
     from sagepack.digest import Digest
-    from sagepack.manifest import Member
+    from sagepack.package.manifest import Member
 
 _READ = 1 << 20
 # Bytes of a content before byte n of a framed one: STRIDE framed bytes carry STRIDE - HEADER.

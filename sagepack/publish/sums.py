@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sagepack.archive.checksum import combine, crc32
-from sagepack.archive.layout import Literal
+from sagepack.package.archive.crc32 import combine, crc32
+from sagepack.package.archive.layout import Literal
 from sagepack.aws.s3 import CRC64NVME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sagepack.archive.layout import Layout
+    from sagepack.package.archive.layout import Layout
 
 
 @cache

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sagepack.build import Build
-    from sagepack.lock import LockedFile
+    from sagepack.package.lock import LockedFile
 
 VERSION = 1
 

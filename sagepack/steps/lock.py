@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sagepack.digest import Digest
 from sagepack.errors import UserError
 from sagepack.files import write_atomically
-from sagepack.lock import Lock
+from sagepack.package.lock import Lock
 from sagepack.plan import Fact
 from sagepack.store import Record, differences
 

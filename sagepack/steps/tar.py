@@ -17,9 +17,9 @@ from sagepack.text import format_bytes
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sagepack.archive.source import Source
+    from sagepack.package.archive.source import Source
     from sagepack.build import Build
-    from sagepack.manifest import Member
+    from sagepack.package.manifest import Member
 
 VERSION = 3
 
@@ -42,8 +42,8 @@ def run(build: Build) -> None:
         UserError: no space left, or a source changed while it was read.
         IntegrityError: a source is not what the manifest says; the old archive is in its place.
     """
-    from sagepack.archive import writer
-    from sagepack.archive.source import Previous, Written
+    from sagepack.package.archive import writer
+    from sagepack.package.archive.source import Previous, Written
 
     archive, inputs = build.work.archive, _inputs(build)
     record = build.records.begin("tar")
@@ -71,7 +71,7 @@ def sources(build: Build) -> list[Source]:
     A model file that is as it was when it was hashed brings the CRC-32 of then; everything else is hashed while it is
     written: staged code, and a model file that was touched.
     """
-    from sagepack.archive.source import Source
+    from sagepack.package.archive.source import Source
 
     files = files_of(build)
     known = {member: build.trust.known(files[member.path]) for member in build.manifest.members}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sagepack.errors import IntegrityError
 from sagepack.plan import Fact
 from sagepack.publish.observe import check_bucket
-from sagepack.publish.provenance import statement
+from sagepack.package.attest.provenance import statement
 from sagepack.publish.publisher import already_sent, publish
 from sagepack.publish.sources import HubFiles, LocalFiles, Source
 from sagepack.steps.tar import doubt_files, files_of, is_known

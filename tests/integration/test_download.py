@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from sagepack.lock import LockedFile
+    from sagepack.package.lock import LockedFile
     from sagepack.sandbox.faults import Faults, Request
     from sagepack.sandbox.service import Service
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from sagepack.archive.checksum import tar_crc
-from sagepack.archive.framing import HEADER
+from sagepack.package.archive.crc32 import tar_crc
+from sagepack.package.archive.framing import HEADER
 from sagepack.aws.s3 import CRC64NVME, ChangedError, Location
 from sagepack.digest import Digest
 from sagepack.errors import UserError

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagepack.archive.source import Source
-from sagepack.archive.writer import write
-from sagepack.manifest import archive_order
+from sagepack.package.archive.source import Source
+from sagepack.package.archive.writer import write
+from sagepack.package.manifest import archive_order
 from tests import archives
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sagepack.archive.source import Written
+    from sagepack.package.archive.source import Written
 
 pytestmark = pytest.mark.slow
 

@@ -20,8 +20,8 @@ from sagepack.digest import Digest, fingerprint
 from sagepack.errors import SagepackError
 from sagepack.hub import responses
 from sagepack.hub.hash_cache import Trust
-from sagepack.lock import Lock, LockedFile, LockedRequirement
-from sagepack.manifest import Manifest, Member
+from sagepack.package.lock import Lock, LockedFile, LockedRequirement
+from sagepack.package.manifest import Manifest, Member
 from sagepack.publish.index import Files, Index, Pointer, StoredFile
 from sagepack.publish.journal import Done, Journal, Work
 from sagepack.publish.planner import Copy, Literal

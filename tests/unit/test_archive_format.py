@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagepack.archive.header import END
-from sagepack.archive.writer import write
+from sagepack.package.archive.tar_header import END
+from sagepack.package.archive.writer import write
 from tests import archives
 
 if TYPE_CHECKING:

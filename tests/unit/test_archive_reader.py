@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagepack.archive.reader import ArchiveError, compare, verify
-from sagepack.archive.writer import write
+from sagepack.package.archive.reader import ArchiveError, compare, verify
+from sagepack.package.archive.writer import write
 from sagepack.errors import UserError
 from tests import archives
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sagepack.archive.source import Written
+    from sagepack.package.archive.source import Written
 
 FILES = archives.small_package()
 LAYOUT = archives.layout(FILES)

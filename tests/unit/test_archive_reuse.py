@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sagepack import files
-from sagepack.archive import inplace, reuse, sha
-from sagepack.archive.reader import verify
-from sagepack.archive.writer import confirm
+from sagepack.package.archive import inplace, reuse, sha256
+from sagepack.package.archive.reader import verify
+from sagepack.package.archive.writer import confirm
 from sagepack.errors import UserError
 from tests import archives
 from tests.archives import BASE, EDITED, Bench
@@ -141,7 +141,7 @@ def test_whatever_changed_the_result_is_that_of_a_full_build(changes: dict[str, 
 
 def test_without_a_midstate_the_front_is_hashed_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     before = bench.build(BASE)
-    monkeypatch.setattr(sha, "_library", lambda: None)
+    monkeypatch.setattr(sha256, "_library", lambda: None)
     after = bench.edit(EDITED, before)
     assert after.reused
     assert after.midstate is None
@@ -295,7 +295,7 @@ def test_a_fault_of_the_disk_during_an_edit_leaves_no_torn_archive(
 CRASHES = """
 import os, shutil, signal, sys
 from pathlib import Path
-from sagepack.archive import inplace, reader, reuse
+from sagepack.package.archive import inplace, reader, reuse
 from sagepack.errors import IntegrityError
 from tests import archives
 from tests.archives import BASE, EDITED, Bench

@@ -20,10 +20,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagepack.archive import output, pipeline, writer
-from sagepack.archive.reader import verify
-from sagepack.archive.source import Source, Written
-from sagepack.archive.writer import write
+from sagepack.package.archive import output, pipeline, writer
+from sagepack.package.archive.reader import verify
+from sagepack.package.archive.source import Source, Written
+from sagepack.package.archive.writer import write
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError, UserError
 from sagepack.progress import Silent
@@ -69,7 +69,7 @@ def test_the_bytes_are_pinned(folder: Path, tmp_path: Path) -> None:
 SCRIPT = """
 import sys
 from pathlib import Path
-from sagepack.archive.writer import write
+from sagepack.package.archive.writer import write
 from tests import archives
 root = Path(sys.argv[1])
 files = archives.small_package()
@@ -213,7 +213,7 @@ def test_a_full_file_system_of_its_own_is_told(folder: Path, tmp_path: Path) -> 
     script = f"""
 import resource, signal
 from pathlib import Path
-from sagepack.archive.writer import write
+from sagepack.package.archive.writer import write
 from sagepack.errors import IntegrityError, UserError
 from tests import archives
 from tests.archives import LARGE
@@ -356,7 +356,7 @@ def test_two_writers_of_one_archive_do_not_mix(folder: Path, tmp_path: Path) -> 
 KILLED = """
 import sys
 from pathlib import Path
-from sagepack.archive.writer import write
+from sagepack.package.archive.writer import write
 from tests import archives
 from tests.archives import LARGE
 print("ready", flush=True)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sagepack.code import manifest_of
+from sagepack.package.contents import manifest_of
 from sagepack.digest import Digest
 from sagepack.errors import SpecError, UserError
-from sagepack.lock import Lock, LockedFile
+from sagepack.package.lock import Lock, LockedFile
 from sagepack.spec.code_tree import CodeTree, in_words, scan
 from sagepack.spec.inspection import Inspection
 

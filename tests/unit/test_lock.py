@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from sagepack.digest import Digest, fingerprint
 from sagepack.errors import UserError
-from sagepack.lock import MAX_BYTES, Lock, LockedFile, LockedRequirement, asked_of
-from sagepack.manifest import check_paths
+from sagepack.package.lock import MAX_BYTES, Lock, LockedFile, LockedRequirement, asked_of
+from sagepack.package.manifest import check_paths
 from sagepack.spec import images
 from tests import specs
 
@@ -248,7 +248,7 @@ def test_a_deep_lock_is_refused_in_one_line_and_crashes_nothing(tmp_path: Path, 
 import sys
 from pathlib import Path
 from sagepack.errors import UserError
-from sagepack.lock import Lock
+from sagepack.package.lock import Lock
 try:
     Lock.parse(Path(sys.argv[1]).read_bytes(), "lock.yaml")
 except UserError as error:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sagepack.digest import Digest
 from sagepack.errors import UserError
-from sagepack.manifest import Manifest, Member, check_paths
+from sagepack.package.manifest import Manifest, Member, check_paths
 
 ZERO = Digest.sha256(b"")
 NAMES = st.lists(st.from_regex(r"[a-z]{1,4}(/[a-z]{1,4}){0,2}", fullmatch=True), unique=True, max_size=8)

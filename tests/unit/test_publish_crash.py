@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, cast
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sagepack.archive.checksum import tar_crc
-from sagepack.archive.layout import Layout
+from sagepack.package.archive.crc32 import tar_crc
+from sagepack.package.archive.layout import Layout
 from sagepack.aws.s3 import S3, Location
 from sagepack.digest import Digest
-from sagepack.manifest import Manifest, Member
+from sagepack.package.manifest import Manifest, Member
 from sagepack.progress import Silent
 from sagepack.publish.index import Files, Index, Pointer
 from sagepack.publish.keys import Package, package_folder

@@ -15,20 +15,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagepack.archive.checksum import tar_crc
-from sagepack.archive.framing import frame
-from sagepack.archive.layout import Layout
+from sagepack.package.archive.crc32 import tar_crc
+from sagepack.package.archive.framing import frame
+from sagepack.package.archive.layout import Layout
 from sagepack.aws.s3 import S3, Location, Seen, Upload
 from sagepack.digest import Digest
 from sagepack.errors import UserError
-from sagepack.lock import Lock, LockedFile, LockedRequirement
-from sagepack.manifest import Manifest, Member
+from sagepack.package.lock import Lock, LockedFile, LockedRequirement
+from sagepack.package.manifest import Manifest, Member
 from sagepack.publish.index import MOST_FILES, Files, Index, Pointer, StoredFile
 from sagepack.publish.journal import Done, Journal, Work
 from sagepack.publish.keys import Package, document_names, package_folder, pointer, released
 from sagepack.publish.planner import Copy, Literal
 from sagepack.publish.policy import publish_policy
-from sagepack.publish.provenance import statement, subject
+from sagepack.package.attest.provenance import statement, subject
 from sagepack.publish.release import Release
 from sagepack.publish.render import Stretch
 from sagepack.publish.sealed import sealed

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError
-from sagepack.manifest import Member
+from sagepack.package.manifest import Member
 from sagepack.publish.ledger import Ledger, StoppedError
 from sagepack.publish.render import File, Stretch
 from sagepack.publish.sums import ContentSums, Plain, Sums

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from sagepack import requirements
+from sagepack.package import requirements
 from sagepack.errors import RemoteError, UserError
-from sagepack.lock import LockedRequirement
+from sagepack.package.lock import LockedRequirement
 
 TAG = "2.6.0-transformers4.51.3-gpu-py312-cu124-ubuntu22.04"
 

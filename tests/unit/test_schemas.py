@@ -15,8 +15,8 @@ from referencing import Registry, Resource
 
 from sagepack.aws.service_model import shape
 from sagepack.digest import Digest
-from sagepack.lock import Lock, LockedFile, LockedRequirement
-from sagepack.manifest import Manifest, Member
+from sagepack.package.lock import Lock, LockedFile, LockedRequirement
+from sagepack.package.manifest import Manifest, Member
 from sagepack.spec.model import Artifact, AsyncInference, Aws, Code, Endpoint, Image, ModelSource, Sample, Scaling, Spec
 from sagepack.spec.rules.service_limits import MEMBERS
 from tests.specs import COMMIT

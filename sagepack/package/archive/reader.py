@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from sagepack.archive import checksum, framing
-from sagepack.archive.layout import Layout, Literal, Place, Slice
-from sagepack.archive.source import ContentInfo
+from sagepack.package.archive import crc32 as checksum, framing
+from sagepack.package.archive.layout import Layout, Literal, Place, Slice
+from sagepack.package.archive.source import ContentInfo
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError, UserError
 from sagepack.progress import Progress, Silent
@@ -23,7 +23,7 @@ from sagepack.progress import Progress, Silent
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sagepack.manifest import Manifest, Member
+    from sagepack.package.manifest import Manifest, Member
 
 _CHUNK = 16 * framing.STRIDE
 

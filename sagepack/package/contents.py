@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sagepack.errors import UserError
-from sagepack.manifest import Manifest, Member
+from sagepack.package.manifest import Manifest, Member
 from sagepack.spec.code_tree import CODE
 
 if TYPE_CHECKING:
-    from sagepack.lock import Lock
+    from sagepack.package.lock import Lock
     from sagepack.spec.code_tree import CodeTree
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sagepack.archive.framing import BLOCK, STRIDE
-from sagepack.archive.layout import Literal, Slice
+from sagepack.package.archive.framing import BLOCK, STRIDE
+from sagepack.package.archive.layout import Literal, Slice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

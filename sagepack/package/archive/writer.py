@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sagepack import files
-from sagepack.archive import framing, inplace, reuse
-from sagepack.archive.checksum import tar_crc
-from sagepack.archive.layout import Layout
-from sagepack.archive.output import alone, preallocate, staging, write_at
-from sagepack.archive.pipeline import Pipeline
-from sagepack.archive.sha import open_sha256
-from sagepack.archive.source import ContentInfo, Previous, Source, Written, survey
+from sagepack.package.archive import framing, inplace, reuse
+from sagepack.package.archive.crc32 import tar_crc
+from sagepack.package.archive.layout import Layout
+from sagepack.package.archive.output import alone, preallocate, staging, write_at
+from sagepack.package.archive.pipeline import Pipeline
+from sagepack.package.archive.sha256 import open_sha256
+from sagepack.package.archive.source import ContentInfo, Previous, Source, Written, survey
 from sagepack.digest import Digest, hash_file
 from sagepack.files import FileStamp, settle
 from sagepack.progress import Progress, Silent
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from sagepack.archive.reuse import Front
-    from sagepack.archive.sha import Hasher
+    from sagepack.package.archive.reuse import Front
+    from sagepack.package.archive.sha256 import Hasher
 
 
 def default_threads() -> int:

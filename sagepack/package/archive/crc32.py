@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from isal import isal_zlib
 
-from sagepack.archive.header import END, padding
+from sagepack.package.archive.tar_header import END, padding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sagepack.archive.layout import Layout
+    from sagepack.package.archive.layout import Layout
 
 
 def crc32(data: bytes | memoryview, value: int = 0) -> int:

@@ -18,7 +18,7 @@ import hashlib
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
-from sagepack.archive.source import Midstate
+from sagepack.package.archive.source import Midstate
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,8 +11,8 @@ from sagepack.decoding import MalformedError, Sha256Hex, decode_json
 from sagepack.digest import Digest
 
 if TYPE_CHECKING:
-    from sagepack.lock import Lock
-    from sagepack.manifest import Manifest
+    from sagepack.package.lock import Lock
+    from sagepack.package.manifest import Manifest
     from sagepack.spec.model import Spec
 
 BUILD_TYPE = "urn:x-sagepack:package:v1"

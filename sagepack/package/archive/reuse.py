@@ -19,15 +19,15 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sagepack.archive.output import preallocate, write_at
-from sagepack.archive.sha import can_resume, open_sha256
+from sagepack.package.archive.output import preallocate, write_at
+from sagepack.package.archive.sha256 import can_resume, open_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sagepack.archive.layout import Layout
-    from sagepack.archive.sha import Hasher
-    from sagepack.archive.source import Previous, Source
+    from sagepack.package.archive.layout import Layout
+    from sagepack.package.archive.sha256 import Hasher
+    from sagepack.package.archive.source import Previous, Source
 
 _FICLONERANGE = 0x4020940D  # linux/fs.h: _IOW(0x94, 13, struct file_clone_range)
 _ALIGNMENT = 1 << 16  # a multiple of every block size that clones

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from sagepack.errors import RemoteError, UserError
-from sagepack.lock import LockedRequirement
+from sagepack.package.lock import LockedRequirement
 
 _PYTHON = re.compile(r"-py(\d)(\d+)")
 # The images are x86-64 Ubuntu 20.04 or 22.04 (reference: sagemaker-hosting.md, Images): glibc 2.31 at least.

@@ -23,18 +23,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sagepack.archive import checksum, framing
-from sagepack.archive.layout import Layout, Literal, Slice
-from sagepack.archive.output import write_at
-from sagepack.archive.plan import Chunk, chunks
-from sagepack.archive.source import Source, changed, unreadable
+from sagepack.package.archive import crc32 as checksum, framing
+from sagepack.package.archive.layout import Layout, Literal, Slice
+from sagepack.package.archive.output import write_at
+from sagepack.package.archive.chunks import Chunk, chunks
+from sagepack.package.archive.source import Source, changed, unreadable
 from sagepack.digest import Digest
 from sagepack.files import FileStamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sagepack.archive.sha import Hasher
+    from sagepack.package.archive.sha256 import Hasher
 
 CHUNK = 16 * framing.STRIDE  # about 1 MiB; measured: half of it costs more in Python, twice more in the page cache
 RING = 32  # so 32 MiB of buffers, whatever the model weighs

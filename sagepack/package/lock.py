@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 from sagepack.decoding import BlobName, Commit, DigestText, MalformedError, PathText, Sha256Hex, Size, convert
 from sagepack.digest import Digest, fingerprint
 from sagepack.errors import UserError
-from sagepack.manifest import check_paths
+from sagepack.package.manifest import check_paths
 from sagepack.spec import images
 from sagepack.spec.model import COMMIT
 from sagepack.spec.yaml_nodes import Place, Reader, scalar

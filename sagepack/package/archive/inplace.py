@@ -19,7 +19,7 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from sagepack.archive.output import preallocate, write_at
+from sagepack.package.archive.output import preallocate, write_at
 from sagepack.files import FileStamp, settle
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
-from sagepack.archive import framing
-from sagepack.archive.header import END, padding, tar_header
-from sagepack.manifest import archive_order
+from sagepack.package.archive import framing
+from sagepack.package.archive.tar_header import END, padding, tar_header
+from sagepack.package.manifest import archive_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
