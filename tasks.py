@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sagepack import interrupts
+from sagepack.cli import interrupts
 
 if __name__ == "tasks":  # as invoke imports this file; before the imports that take time
     interrupts.install()
@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from invoke.collection import Collection
 from invoke.tasks import Task
 
-from sagepack import cli, commands
-from sagepack.options import Options
+from sagepack.cli import build as commands
+from sagepack.cli import main
+from sagepack.cli.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +79,7 @@ def _command(**extra: Any) -> Callable[[Callable[..., int]], Task[Any]]:
             values = {name.rstrip("_"): value for name, value in given.items()}
             fields = {name: values.pop(name) for name in list(values) if name in Options.__dataclass_fields__}
             options = Options(ROOT, sets=tuple(values.pop("set")), **fields)
-            code = cli.guarded(lambda: body(options, **values), options)
+            code = main.guarded(lambda: body(options, **values), options)
             if code:
                 sys.exit(code)
 
@@ -158,64 +159,64 @@ def deploy(options: Options) -> int:
 @_command(rebuild=False, remote=False, deep=False)
 def verify(options: Options, *, rebuild: bool, remote: bool, deep: bool) -> int:
     """Check the artifact against its manifest, byte by byte; with --remote, the package in S3."""
-    return int(_from("operations").verify(options, rebuild=rebuild, remote=remote, deep=deep))
+    return int(_from("cli.endpoint").verify(options, rebuild=rebuild, remote=remote, deep=deep))
 
 
 @_command(input="", output="", timeout="900")
 def predict(options: Options, *, input: str, output: str, timeout: str) -> int:  # noqa: A002 - the flag is --input
     """Send an asynchronous request to the endpoint and wait for the answer or the failure."""
-    return int(_from("operations").predict(options, input, output, timeout))
+    return int(_from("cli.endpoint").predict(options, input, output, timeout))
 
 
 @_command(yes=False)
 def destroy(options: Options) -> int:
     """Remove the endpoint and all that deploy made for it, in the right order, and nothing else."""
-    return int(_from("operations").destroy(options))
+    return int(_from("cli.endpoint").destroy(options))
 
 
 @_command(all_=False)
 def clean(options: Options, *, all: bool) -> int:  # noqa: A002 - the flag is --all
     """Remove local output of the spec: build/<name>-<env>/ and dist/<name>/<env>/."""
-    return int(_from("operations").clean(options, everything=all))
+    return int(_from("cli.endpoint").clean(options, everything=all))
 
 
 @_command(older_than="24")
 def doctor(options: Options, *, older_than: str) -> int:
     """Look for what needs attention: unfinished uploads under the target."""
-    return int(_from("operations").doctor(options, older_than))
+    return int(_from("cli.endpoint").doctor(options, older_than))
 
 
 @_command(older_than="24", yes=False)
 def gc(options: Options, *, older_than: str) -> int:
     """Abort unfinished uploads of ours that are old; shows them first."""
-    return int(_from("operations").gc(options, older_than))
+    return int(_from("cli.endpoint").gc(options, older_than))
 
 
 @_command()
 def policy(options: Options) -> int:
     """Print the least IAM policy that publishing needs."""
-    return int(_from("operations").policy(options))
+    return int(_from("cli.endpoint").policy(options))
 
 
 @_command()
 def status(options: Options) -> int:
     """Say whether the sandbox runs, and where."""
-    return int(_from("operations").sandbox_status(options))
+    return int(_from("cli.endpoint").sandbox_status(options))
 
 
 @_command()
 def stop(options: Options) -> int:
     """End the sandbox; what it held is gone."""
-    return int(_from("operations").sandbox_stop(options))
+    return int(_from("cli.endpoint").sandbox_stop(options))
 
 
 @_command()
 def env(options: Options) -> int:
     """Print what the AWS CLI, boto3 or hf need to use the sandbox: eval "$(invoke sandbox.env)"; starts it."""
-    return int(_from("operations").sandbox_env(options))
+    return int(_from("cli.endpoint").sandbox_env(options))
 
 
 _TASKS = (validate, lock, plan, download, assemble, checksum, tar, package, upload, deploy, verify, predict, destroy)
 if __name__ == "tasks":
-    sys.excepthook = cli.uncaught
+    sys.excepthook = main.uncaught
 namespace = Collection(*_TASKS, clean, doctor, gc, policy, sandbox=Collection(status, stop, env))

@@ -31,7 +31,7 @@ CONNECTIONS = 8
 _SERVER = """
 import sys, time
 from pathlib import Path
-from sagepack.sandbox.hub import Hub
+from sagepack.sandbox.hub.server import Hub
 hub = Hub()
 commit = hub.content.add(sys.argv[1], Path(sys.argv[2]))
 hub.start()

@@ -26,7 +26,7 @@ def bench(folder: Path, sizes: Sequence[int], runs: int) -> str:  # noqa: ARG001
     """Package the sandbox's miniature once, then time `invoke package` and `invoke --list` in turns."""
     project = folder / "noop"
     project.mkdir()
-    for name in ("config", "inference_code", "schemas"):
+    for name in ("config", "inference_code"):
         shutil.copytree(REPOSITORY / name, project / name)
     shutil.copyfile(REPOSITORY / "tasks.py", project / "tasks.py")
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}

@@ -39,10 +39,10 @@ from sagepack.package.manifest import Manifest, Member
 from sagepack.progress import Silent
 from sagepack.publish.keys import Package
 from sagepack.publish.observe import observe
-from sagepack.publish.plan import plan
-from sagepack.publish.planner import Limits
+from sagepack.publish.upload_plan import plan
+from sagepack.publish.delta.parts import Limits
 from sagepack.publish.publisher import publish
-from sagepack.publish.sources import HubFiles, LocalFiles
+from sagepack.publish.upload.sources import HubFiles, LocalFiles
 from sagepack.aws.session import Aws, AwsConnection
 from sagepack.aws.s3 import S3, Location
 root, known = Path(model), json.loads(Path(digests).read_text())

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from sagepack import interrupts
+from sagepack.cli import interrupts
 
 if __name__ == "__main__":
     interrupts.install()
 
 from invoke.main import program
 
-from sagepack.cli import uncaught
+from sagepack.cli.main import uncaught
 
 if __name__ == "__main__":
     sys.excepthook = uncaught

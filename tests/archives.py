@@ -11,11 +11,11 @@ import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sagepack.digest import Digest
 from sagepack.package.archive import reuse
 from sagepack.package.archive.layout import Layout
 from sagepack.package.archive.source import Previous, Source
 from sagepack.package.archive.writer import write
-from sagepack.digest import Digest
 from sagepack.package.manifest import Manifest, Member, archive_order
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sagepack.sandbox.faults import Faults
-    from sagepack.sandbox.service import Service
+    from sagepack.sandbox.servers import Service
 
 
 # No deadlines: how long an example takes says more of the machine than of the law.
@@ -26,7 +26,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 @pytest.fixture(scope="session")
 def _service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    from sagepack.sandbox.service import Service  # noqa: PLC0415 - unit tests do not wait for moto
+    from sagepack.sandbox.servers import Service  # noqa: PLC0415 - unit tests do not wait for moto
 
     service = Service(tmp_path_factory.mktemp("models"))
     service.start()

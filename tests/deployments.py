@@ -14,7 +14,7 @@ from botocore.validate import ParamValidator
 
 from sagepack.aws.session import Aws, AwsConnection
 from sagepack.deploy.deployment import Deployment
-from sagepack.deploy.pace import Pace
+from sagepack.deploy.waiter import Pace
 from sagepack.digest import Digest
 from sagepack.package.lock import Lock
 from sagepack.spec import model as nouns
@@ -22,7 +22,7 @@ from sagepack.spec import model as nouns
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sagepack.sandbox.service import Service
+    from sagepack.sandbox.servers import Service
 
 ROLE = "arn:aws:iam::123456789012:role/sagepack-sandbox"
 BUCKET = "sagepack-sandbox"

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sagepack.aws.s3 import ChangedError, Head, Listed, Location, Part, RefusedError, Seen, Upload, WriteOptions
-from sagepack.publish.sums import Sums
+from sagepack.publish.checksums import Sums
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from sagepack.package.archive import framing
 from sagepack.package.archive.crc32 import crc32, tar_crc
-from sagepack.publish.index import Files, Index, Pointer, StoredFile
+from sagepack.publish.checksums import ContentSums, Plain, Sums
+from sagepack.publish.documents import Files, Index, Pointer, StoredFile
 from sagepack.publish.keys import PREFIX, Package, pointer
-from sagepack.publish.sums import ContentSums, Plain, Sums
 
 if TYPE_CHECKING:
     from sagepack.aws.s3 import S3, Location

@@ -8,20 +8,20 @@ from datetime import datetime, timezone
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sagepack.package.archive.layout import Layout
-from sagepack.package.archive.source import Source as ArchiveSource
-from sagepack.package.archive.writer import write
 from sagepack.aws.s3 import S3, Location, WriteOptions
 from sagepack.aws.session import Aws, AwsConnection
 from sagepack.digest import Digest
+from sagepack.package.archive.layout import Layout
+from sagepack.package.archive.source import Source as ArchiveSource
+from sagepack.package.archive.writer import write
 from sagepack.package.manifest import Manifest, Member
 from sagepack.progress import Silent
+from sagepack.publish.delta.parts import Limits
 from sagepack.publish.keys import Package
 from sagepack.publish.observe import observe
-from sagepack.publish.plan import UploadPlan, plan
-from sagepack.publish.planner import Limits
 from sagepack.publish.publisher import Published, publish
-from sagepack.publish.sources import LocalFiles, Source
+from sagepack.publish.upload.sources import LocalFiles, Source
+from sagepack.publish.upload_plan import UploadPlan, plan
 from sagepack.publish.verified import VerifiedObjects
 
 if TYPE_CHECKING:

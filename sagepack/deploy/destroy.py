@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from sagepack.aws import sagemaker
 from sagepack.deploy import scaling
-from sagepack.deploy.advice import advised
+from sagepack.deploy.error_hints import advised
 from sagepack.deploy.observe import IN_PROGRESS, observe_scaling, ours
-from sagepack.deploy.pace import Pace, settle
 from sagepack.deploy.reconcile import remove_scaling
+from sagepack.deploy.waiter import Pace, settle
 from sagepack.errors import RemoteError, UserError
 
 if TYPE_CHECKING:

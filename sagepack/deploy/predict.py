@@ -13,8 +13,8 @@ import msgspec
 from sagepack import decoding
 from sagepack.aws import exchange, sagemaker
 from sagepack.aws.logs import group_of
-from sagepack.deploy.answer import LIMIT
-from sagepack.deploy.pace import Pace
+from sagepack.deploy.results import LIMIT
+from sagepack.deploy.waiter import Pace
 from sagepack.errors import RemoteError, SagepackError, UserError
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from sagepack.aws import autoscaling, sagemaker
 from sagepack.aws.logs import group_of
 from sagepack.deploy import scaling
-from sagepack.deploy.advice import advice, advised
 from sagepack.deploy.deployment import tag_list
+from sagepack.deploy.error_hints import advice, advised
 from sagepack.deploy.observe import (
     IN_PROGRESS,
     Change,
@@ -23,7 +23,7 @@ from sagepack.deploy.observe import (
     scaling_differences,
     surplus,
 )
-from sagepack.deploy.pace import Pace, settle
+from sagepack.deploy.waiter import Pace, settle
 from sagepack.errors import RemoteError, UserError
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sagepack import files
-from sagepack.package.archive.crc32 import crc32
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError
 from sagepack.files import settle
 from sagepack.hub.partial import PIECE, Partial
 from sagepack.hub.retry import Stopped
+from sagepack.package.archive.crc32 import crc32
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sagepack.aws.s3 import Seen
 from sagepack.errors import UserError
-from sagepack.publish.index import Files, Index, Pointer
+from sagepack.publish.delta.parts import Limits
+from sagepack.publish.documents import Files, Index, Pointer
 from sagepack.publish.keys import ARCHIVE, Package, index_name, package_folder, pointer, released, releases
-from sagepack.publish.planner import Limits
 from sagepack.publish.release import Release
 from sagepack.publish.verified import Verified, VerifiedObjects
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from sagepack.aws.s3 import S3, Head, Location
     from sagepack.digest import Digest
     from sagepack.package.manifest import Manifest, Member
-    from sagepack.publish.index import StoredFile
-    from sagepack.publish.sums import ContentSums
+    from sagepack.publish.checksums import ContentSums
+    from sagepack.publish.documents import StoredFile
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")

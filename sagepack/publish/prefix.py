@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING
 from sagepack.aws.s3 import Seen
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError
-from sagepack.publish.index import Files, StoredFile
-from sagepack.publish.journal import Journal
-from sagepack.publish.matching import Run
-from sagepack.publish.multipart import Means, MultipartUpload, confirm
-from sagepack.publish.planner import plan_parts
-from sagepack.publish.proof import read_file
-from sagepack.publish.recovery import journaled_sums
-from sagepack.publish.render import File
-from sagepack.publish.sources import choose
-from sagepack.publish.sums import ContentSums, Plain, Sums
+from sagepack.publish.checksums import ContentSums, Plain, Sums
+from sagepack.publish.delta.match import Run
+from sagepack.publish.delta.parts import plan_parts
+from sagepack.publish.documents import Files, StoredFile
+from sagepack.publish.upload.journal import Journal
+from sagepack.publish.upload.multipart import Means, MultipartUpload, confirm
+from sagepack.publish.upload.part_body import File
+from sagepack.publish.upload.proof import read_file
+from sagepack.publish.upload.recovery import journaled_sums
+from sagepack.publish.upload.sources import choose
 from sagepack.publish.verified import verified_file
 from sagepack.text import format_bytes
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from sagepack.aws.s3 import Location
     from sagepack.package.manifest import Member
-    from sagepack.publish.plan import ContentPlan, Origin, UploadPlan
+    from sagepack.publish.upload_plan import ContentPlan, Origin, UploadPlan
     from sagepack.publish.verified import VerifiedObjects
 
 

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 from sagepack.aws.s3 import ChangedError, RefusedError, Seen
 from sagepack.digest import Digest, fingerprint
-from sagepack.publish.index import Files, Index, Pointer
-from sagepack.publish.journal import Journal
+from sagepack.publish.checksums import ContentSums
+from sagepack.publish.delta.parts import Literal
+from sagepack.publish.documents import Files, Index, Pointer
 from sagepack.publish.keys import ARCHIVE, pointer
-from sagepack.publish.multipart import Means, MultipartUpload, confirm
 from sagepack.publish.observe import Binding
-from sagepack.publish.plan import UploadPlan
-from sagepack.publish.plan import plan as plan_upload
-from sagepack.publish.planner import Literal
 from sagepack.publish.prefix import publish_files
-from sagepack.publish.proof import SourceError, read_archive
-from sagepack.publish.recovery import journaled_sums
 from sagepack.publish.release import Release
-from sagepack.publish.render import Archive
-from sagepack.publish.sources import HubFiles, Source, StoredArchives
-from sagepack.publish.sums import ContentSums
+from sagepack.publish.upload.journal import Journal
+from sagepack.publish.upload.multipart import Means, MultipartUpload, confirm
+from sagepack.publish.upload.part_body import Archive
+from sagepack.publish.upload.proof import SourceError, read_archive
+from sagepack.publish.upload.recovery import journaled_sums
+from sagepack.publish.upload.sources import HubFiles, Source, StoredArchives
+from sagepack.publish.upload_plan import UploadPlan
+from sagepack.publish.upload_plan import plan as plan_upload
 from sagepack.publish.verified import Verified, VerifiedObjects
 
 if TYPE_CHECKING:

@@ -13,24 +13,24 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from sagepack.package.archive.crc32 import tar_crc
 from sagepack.aws.s3 import CRC32, CRC64NVME
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError
-from sagepack.publish import index as indexes
-from sagepack.publish import release as releases
-from sagepack.publish.index import Files, Index
-from sagepack.publish.keys import ARCHIVE
+from sagepack.package.archive.crc32 import tar_crc
 from sagepack.package.attest.provenance import subject
+from sagepack.publish import documents as indexes
+from sagepack.publish import release as releases
+from sagepack.publish.checksums import archive_sums
+from sagepack.publish.documents import Files, Index
+from sagepack.publish.keys import ARCHIVE
 from sagepack.publish.release import Release
 from sagepack.publish.sealed import version_of
-from sagepack.publish.sums import archive_sums
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sagepack.package.archive.layout import Layout
     from sagepack.aws.s3 import Head, Listed, Location
+    from sagepack.package.archive.layout import Layout
     from sagepack.package.manifest import Manifest
     from sagepack.publish.keys import Package
 

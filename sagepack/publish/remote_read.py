@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from sagepack.package.archive import reader
-from sagepack.package.archive.layout import Layout
 from sagepack.aws.s3 import Seen
 from sagepack.errors import UserError
+from sagepack.package.archive import reader
+from sagepack.package.archive.layout import Layout
 from sagepack.publish.keys import ARCHIVE, released, releases
 from sagepack.publish.remote_check import Finding, PackageError, Stored, compare
 

@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 
 from sagepack.decoding import MalformedError, decode_json
 from sagepack.digest import fingerprint
-from sagepack.publish.sums import Sums
+from sagepack.publish.checksums import Sums
 
 Crc32Hex = Annotated[str, Meta(pattern=r"\A[0-9a-f]{8}\Z")]
 Crc64Hex = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z")]

@@ -17,8 +17,8 @@ from msgspec import Struct
 from sagepack.decoding import Crc32, DigestText, Sha256Hex, Size, Text, seal, unseal
 from sagepack.digest import Digest, fingerprint
 from sagepack.files import write_atomically
+from sagepack.publish.checksums import ContentSums, Plain, Sums
 from sagepack.publish.sealed import Crc64Hex
-from sagepack.publish.sums import ContentSums, Plain, Sums
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from sagepack.sandbox import process
 
 if TYPE_CHECKING:
-    from sagepack.sandbox.service import Service
+    from sagepack.sandbox.servers import Service
 
 _LOOK_SECONDS = 0.2
 """How often it looks whether it is still needed: `stop` removes the state file and waits."""
@@ -54,7 +54,7 @@ def _options() -> argparse.Namespace:
 
 
 def _serve(root: Path, idle: float, ready: int | None) -> int:
-    from sagepack.sandbox.service import Service
+    from sagepack.sandbox.servers import Service
 
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

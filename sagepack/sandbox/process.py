@@ -34,12 +34,12 @@ from msgspec import Meta
 
 from sagepack.decoding import MalformedError, Sha256Hex, decode_json
 from sagepack.errors import UserError
-from sagepack.sandbox import environment
+from sagepack.sandbox.serving import environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sagepack.sandbox.service import Service
+    from sagepack.sandbox.servers import Service
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 READY = b"ready\n"
@@ -256,8 +256,9 @@ def fingerprint() -> str:
     """SHA-256 over the code of the sandbox: a process of other code would answer in other ways."""
     here = Path(__file__).parent
     digest = hashlib.sha256()
-    for file in (*sorted(here.glob("*.py")), here.parent / "images.py", here.parent / "data" / "images.json"):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    spec = here.parent / "spec"
+    for file in (*sorted(here.rglob("*.py")), spec / "images.py", spec / "data" / "images.json"):
+        digest.update(str(file.relative_to(here.parent)).encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
 
 

@@ -32,7 +32,7 @@ class Project:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        for name in ("config", "inference_code", "schemas", "tasks.py", "Makefile"):
+        for name in ("config", "inference_code", "tasks.py", "Makefile"):
             source = REPOSITORY / name
             (shutil.copytree if source.is_dir() else shutil.copyfile)(source, root / name)
         (root / ".venv").symlink_to(sys.prefix)
@@ -140,7 +140,7 @@ def test_a_wrong_flag_of_invoke_itself_is_a_line(project: Project, words: tuple[
     assert (code, out, len(err.splitlines())) == (1, "", 1)
 
 
-@pytest.mark.parametrize("module", ["asyncio", "invoke", "sagepack.errors", "sagepack.commands"])
+@pytest.mark.parametrize("module", ["asyncio", "invoke", "sagepack.errors", "sagepack.cli.build"])
 def test_an_interrupt_is_one_line_and_130_from_the_first_import_on(project: Project, module: str) -> None:
     python, *words = COMMAND
     command = project.start(python, "-X", "importtime", *words, "plan")

@@ -18,21 +18,22 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from sagepack import run, verifying
 from sagepack.aws.session import AwsConnection
-from sagepack.build import Build
 from sagepack.digest import fingerprint
+from sagepack.engine import executor
+from sagepack.engine import verify as verifying
+from sagepack.engine.clients import Connections
+from sagepack.engine.context import Build
+from sagepack.engine.workspace import Workspace
 from sagepack.errors import IntegrityError, UserError
 from sagepack.files import FileStamp, settle
 from sagepack.progress import Silent
-from sagepack.services import Connections
 from sagepack.spec import loader
-from sagepack.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sagepack.sandbox.service import Service
+    from sagepack.sandbox.servers import Service
 
 REPOSITORY = Path(__file__).parents[2]
 CODE = "inference_code/svd/inference.py"
@@ -64,7 +65,7 @@ class Project:
         (self.root / CODE).write_bytes(self._code + (b"# edited\n" if edited else b""))
 
     def package(self) -> list[str]:
-        return [action.step for action in run.run(self.build()) if action.run]
+        return [action.step for action in executor.run(self.build()) if action.run]
 
     def verify(self) -> None:
         verifying.verify_local(self.build())
@@ -225,7 +226,7 @@ def test_after_a_restart_of_the_machine_everything_is_read_once_and_nothing_is_w
     inode = project.work.archive.stat().st_ino
     monkeypatch.setattr("sagepack.files.boot", lambda: "another")
     monkeypatch.setattr("sagepack.hub.hash_cache.boot", lambda: "another")
-    monkeypatch.setattr("sagepack.steps.tar.boot", lambda: "another")
+    monkeypatch.setattr("sagepack.engine.steps.tar.boot", lambda: "another")
     assert project.package() == ["download", "tar"]
     project.check()
     assert project.work.archive.stat().st_ino == inode
@@ -241,7 +242,7 @@ def test_an_archive_that_was_changed_before_a_restart_is_written_anew(
         file.seek(4096)
         file.write(bytes(4096))
     os.utime(project.work.archive, ns=(status.st_atime_ns, status.st_mtime_ns))
-    for module in ("files", "hub.hash_cache", "steps.tar"):
+    for module in ("files", "hub.hash_cache", "engine.steps.tar"):
         monkeypatch.setattr(f"sagepack.{module}.boot", lambda: "another")
     project.package()
     project.check()

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sagepack.deploy.observe import differences, observe
-from sagepack.deploy.pace import Pace
 from sagepack.deploy.reconcile import reconcile
+from sagepack.deploy.waiter import Pace
+from sagepack.engine.resolver import find_image
 from sagepack.errors import RemoteError, UserError
 from sagepack.progress import Silent
-from sagepack.resolve import find_image
-from sagepack.sandbox.hosting import Outcome
-from sagepack.sandbox.hosting import Pace as SlowPace
+from sagepack.sandbox.aws.hosting import Outcome
+from sagepack.sandbox.aws.hosting import Pace as SlowPace
 from sagepack.spec.model import Image, Scaling
 from tests import deployments
 from tests.deployments import IMAGE, Time, Told, deployment, lock, spec
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from sagepack.aws.session import Aws
     from sagepack.deploy.deployment import Deployment
-    from sagepack.sandbox.hosting import Kind
-    from sagepack.sandbox.service import Service
+    from sagepack.sandbox.aws.hosting import Kind
+    from sagepack.sandbox.servers import Service
 
 PACE = Pace(poll=0.01, limit=30)
 

@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sagepack.deploy.destroy import Resource, destroy, inventory
-from sagepack.deploy.pace import Pace
 from sagepack.deploy.reconcile import reconcile
+from sagepack.deploy.waiter import Pace
 from sagepack.errors import UserError
 from sagepack.progress import Silent
-from sagepack.sandbox.hosting import Pace as SlowPace
+from sagepack.sandbox.aws.hosting import Pace as SlowPace
 from sagepack.spec.model import Scaling
 from tests.deployments import ROLE, Told, deployment, published, session_of
 
 if TYPE_CHECKING:
     from sagepack.aws.session import Aws
     from sagepack.deploy.deployment import Deployment
-    from sagepack.sandbox.service import Service
+    from sagepack.sandbox.servers import Service
 
 PACE = Pace(poll=0.01, limit=30)
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from sagepack.package.lock import LockedFile
     from sagepack.sandbox.faults import Faults, Request
-    from sagepack.sandbox.service import Service
+    from sagepack.sandbox.servers import Service
 
 REPO = "me/large"
 LARGE = "model.safetensors"

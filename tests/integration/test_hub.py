@@ -17,7 +17,7 @@ from sagepack.errors import IntegrityError, RemoteError, SagepackError, UserErro
 from sagepack.hub.client import Hub
 from sagepack.hub.lock_files import locked_files
 from sagepack.hub.retry import Stopped
-from sagepack.sandbox import miniature
+from sagepack.sandbox.miniatures import models as miniature
 from tests.hostilehub import HostileHub, answer
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from sagepack.hub.responses import RepoFile
     from sagepack.sandbox.faults import Faults
-    from sagepack.sandbox.service import Service
+    from sagepack.sandbox.servers import Service
 
 SVD = miniature.SVD
 LARGE = "unet/diffusion_pytorch_model.fp16.safetensors"

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sagepack import resolve as resolving
 from sagepack.digest import Digest
+from sagepack.engine import resolver as resolving
 from sagepack.errors import IntegrityError, RemoteError, SagepackError, UserError
 from sagepack.hub import sockets
 from sagepack.hub.client import Hub

@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagepack.deploy.pace import Pace
 from sagepack.deploy.predict import predict
 from sagepack.deploy.reconcile import reconcile
+from sagepack.deploy.waiter import Pace
 from sagepack.errors import RemoteError, UserError
 from sagepack.progress import Silent
-from sagepack.sandbox.invocations import Answer
+from sagepack.sandbox.aws.invocations import Answer
 from tests.deployments import BUCKET, Time, Told, deployment, published, session_of
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sagepack.aws.session import Aws
     from sagepack.deploy.deployment import Deployment
-    from sagepack.sandbox.service import Service
+    from sagepack.sandbox.servers import Service
 
 PACE = Pace(poll=0.01, limit=30)
 

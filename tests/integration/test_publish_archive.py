@@ -10,11 +10,11 @@ import pytest
 
 from sagepack.aws.s3 import Location
 from sagepack.errors import IntegrityError, RemoteError, UserError
+from sagepack.publish.checksums import Sums
+from sagepack.publish.delta.parts import Literal
 from sagepack.publish.keys import pointer
-from sagepack.publish.planner import Literal
 from sagepack.publish.publisher import already_sent
-from sagepack.publish.sources import HubFiles
-from sagepack.publish.sums import Sums
+from sagepack.publish.upload.sources import HubFiles
 from tests.faultproxy import Fault, FaultProxy
 from tests.publishkit import Bucket, KiB, MiB, Tree, connect, svd_like
 

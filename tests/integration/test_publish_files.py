@@ -8,7 +8,7 @@ import pytest
 
 from sagepack.aws.s3 import Location
 from sagepack.errors import IntegrityError, UserError
-from sagepack.publish.sources import HubFiles
+from sagepack.publish.upload.sources import HubFiles
 from tests.faultproxy import Fault, FaultProxy
 from tests.publishkit import Bucket, KiB, MiB, Tree, connect, svd_like
 

@@ -9,9 +9,9 @@ import pytest
 from sagepack.aws.s3 import Location
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError
-from sagepack.publish.index import Index
+from sagepack.publish.checksums import ContentSums, Plain
+from sagepack.publish.documents import Index
 from sagepack.publish.observe import Binding
-from sagepack.publish.sums import ContentSums, Plain
 from tests.faultproxy import FaultProxy
 from tests.forge import archive_bytes, content_sums, forge_archive, forge_files, lie
 from tests.forgery import collision, patched

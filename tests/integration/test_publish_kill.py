@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sagepack.aws.s3 import Location
-from sagepack.publish.index import Index, Pointer
+from sagepack.publish.documents import Index, Pointer
 from sagepack.publish.keys import package_folder
 from tests.faultproxy import FaultProxy
 from tests.publishkit import Bucket, MiB, Tree, connect, svd_like

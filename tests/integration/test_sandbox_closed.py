@@ -20,9 +20,9 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from sagepack.sandbox import signature
+from sagepack.sandbox.aws import signature
 from sagepack.sandbox.faults import Faults
-from sagepack.sandbox.service import Service
+from sagepack.sandbox.servers import Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

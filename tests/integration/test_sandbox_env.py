@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagepack import connect, sandbox
-from sagepack.sandbox import miniature
+from sagepack import sandbox
+from sagepack.cli import connect
+from sagepack.sandbox.miniatures import models
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,7 @@ USERS = {
 LOOK = f"""
 import boto3, huggingface_hub, json
 buckets = boto3.client("s3").list_buckets()["Buckets"]
-file = huggingface_hub.hf_hub_download("{miniature.SVD.name}", "unet/diffusion_pytorch_model.fp16.safetensors")
+file = huggingface_hub.hf_hub_download("{models.SVD.name}", "unet/diffusion_pytorch_model.fp16.safetensors")
 print(json.dumps([[bucket["Name"] for bucket in buckets], file]))
 """
 
@@ -41,7 +42,7 @@ print(json.dumps([[bucket["Name"] for bucket in buckets], file]))
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     root = tmp_path_factory.mktemp("it's ü $HOME")
-    for name in ("config", "inference_code", "schemas", "tasks.py"):
+    for name in ("config", "inference_code", "tasks.py"):
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copyfile)(source, root / name)
     yield root

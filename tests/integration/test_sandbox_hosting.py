@@ -10,14 +10,14 @@ import httpx2 as httpx
 import pytest
 from botocore.exceptions import ClientError, WaiterError
 
-from sagepack.sandbox.hosting import Outcome, Pace
-from sagepack.sandbox.invocations import Answer
+from sagepack.sandbox.aws.hosting import Outcome, Pace
+from sagepack.sandbox.aws.invocations import Answer
 from sagepack.spec import images
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sagepack.sandbox.service import Service
+    from sagepack.sandbox.servers import Service
 
 REGISTRY = "763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-inference"
 TAG = images.known_tags()[-1]

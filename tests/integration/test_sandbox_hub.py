@@ -19,13 +19,13 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from sagepack.sandbox import miniature
+from sagepack.sandbox.miniatures import models as miniature
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sagepack.sandbox.faults import Faults
-    from sagepack.sandbox.service import Service
+    from sagepack.sandbox.servers import Service
 
 SVD = miniature.SVD
 LARGE = "unet/diffusion_pytorch_model.fp16.safetensors"

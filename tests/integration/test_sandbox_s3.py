@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sagepack.sandbox.service import Service
+    from sagepack.sandbox.servers import Service
 
 MIB = 1 << 20
 KEY = "models/model.tar.gz"

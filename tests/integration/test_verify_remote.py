@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from sagepack.package.archive.crc32 import tar_crc
-from sagepack.package.archive.framing import HEADER
 from sagepack.aws.s3 import CRC64NVME, ChangedError, Location
 from sagepack.digest import Digest
 from sagepack.errors import UserError
+from sagepack.package.archive.crc32 import tar_crc
+from sagepack.package.archive.framing import HEADER
 from sagepack.progress import Silent
-from sagepack.publish.index import Files, Index, StoredFile
+from sagepack.publish.checksums import ContentSums, Plain, Sums, archive_sums
+from sagepack.publish.documents import Files, Index, StoredFile
 from sagepack.publish.keys import Package
 from sagepack.publish.release import Release
 from sagepack.publish.remote_check import Finding, PackageError
 from sagepack.publish.remote_read import Checked, verify
-from sagepack.publish.sums import ContentSums, Plain, Sums, archive_sums
 from tests.faultproxy import FaultProxy
 from tests.forgery import collision, patched
 from tests.publishkit import NOW, Bucket, KiB, MiB, Tree, connect, noise, svd_like

@@ -48,7 +48,7 @@ class Project:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        for name in ("config", "inference_code", "schemas", "tasks.py"):
+        for name in ("config", "inference_code", "tasks.py"):
             source = REPOSITORY / name
             (shutil.copytree if source.is_dir() else shutil.copyfile)(source, root / name)
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "HF_"))}
@@ -147,8 +147,8 @@ def test_a_run_with_nothing_to_do_imports_no_client(packaged: Project) -> None:
     program = """
 import sys
 from pathlib import Path
-from sagepack import commands, options
-assert commands.reach(options.Options(Path(".").resolve(), json=True), "package") == 0
+from sagepack.cli import build, options
+assert build.reach(options.Options(Path(".").resolve(), json=True), "package") == 0
 slow = {"boto3", "botocore", "huggingface_hub", "jsonschema", "moto", "awscrt", "httpx2", "filelock", "tqdm", "sagepack.spec.secrets.texts"}
 print(sorted(slow & set(sys.modules)), file=sys.stderr)
 """
@@ -255,7 +255,7 @@ def test_an_edit_taken_back_after_an_interrupt_leaves_no_other_archive(packaged:
     code = packaged.root / "inference_code" / "svd" / "inference.py"
     kept = code.read_bytes()
     flip(code, 4)  # of the docstring
-    with mock.patch("sagepack.steps.tar.write_atomically", side_effect=KeyboardInterrupt):
+    with mock.patch("sagepack.engine.steps.tar.write_atomically", side_effect=KeyboardInterrupt):
         assert "the same command continues" in packaged.invoke("package", code=130).stderr
     assert packaged.sha256() != before
     code.write_bytes(kept)

@@ -15,23 +15,23 @@ import pytest
 
 from sagepack.aws.s3 import Location, Seen, Upload
 from sagepack.decoding import MalformedError, seal
-from sagepack.deploy.answer import save_answer
+from sagepack.deploy.results import save_answer
 from sagepack.digest import Digest, fingerprint
+from sagepack.engine.records import Record, Records
 from sagepack.errors import SagepackError
 from sagepack.hub import responses
 from sagepack.hub.hash_cache import Trust
 from sagepack.package.lock import Lock, LockedFile, LockedRequirement
 from sagepack.package.manifest import Manifest, Member
-from sagepack.publish.index import Files, Index, Pointer, StoredFile
-from sagepack.publish.journal import Done, Journal, Work
-from sagepack.publish.planner import Copy, Literal
+from sagepack.publish.checksums import ContentSums, Plain, Sums
+from sagepack.publish.delta.parts import Copy, Literal
+from sagepack.publish.documents import Files, Index, Pointer, StoredFile
 from sagepack.publish.release import Release
-from sagepack.publish.render import Stretch
 from sagepack.publish.sealed import sealed
-from sagepack.publish.sums import ContentSums, Plain, Sums
+from sagepack.publish.upload.journal import Done, Journal, Work
+from sagepack.publish.upload.part_body import Stretch
 from sagepack.publish.verified import VerifiedObjects, verified_file
 from sagepack.sandbox import process
-from sagepack.store import Record, Records
 from tests.fuzz import mutants
 from tests.publishkit import noise
 

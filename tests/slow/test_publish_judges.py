@@ -9,8 +9,8 @@ import pytest
 
 from sagepack.aws.s3 import ChangedError, Location, Seen
 from sagepack.errors import IntegrityError, UserError
-from sagepack.publish.planner import Literal
-from sagepack.publish.sums import Sums
+from sagepack.publish.checksums import Sums
+from sagepack.publish.delta.parts import Literal
 from tests.publishkit import Bucket, KiB, MiB, Tree, connect, svd_like
 from tests.slow import stores
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sagepack.sandbox import model_server
+from sagepack.sandbox.serving import model_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -139,7 +139,7 @@ def predict_fn(data, model):
 
 
 def test_the_limit_that_the_handlers_guard_is_that_of_the_server(tmp_path: Path) -> None:
-    from sagepack.sandbox.containers import Containers  # noqa: PLC0415 - where the stack is missing nothing needs it
+    from sagepack.sandbox.serving.containers import Containers  # noqa: PLC0415 - where the stack is missing nothing needs it
 
     containers = Containers()
     environment = {"MMS_MAX_RESPONSE_SIZE": "10000"}

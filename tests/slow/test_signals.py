@@ -57,7 +57,7 @@ def wait_for_the_first_line_of_the_program(command: subprocess.Popen[str]) -> No
     """Python reports each import; the one after `interrupts` begins when signals are taken care of."""
     assert command.stderr is not None
     for line in command.stderr:
-        if line.endswith(" sagepack.interrupts\n"):
+        if line.endswith(" sagepack.cli.interrupts\n"):
             break
     next(command.stderr)
 

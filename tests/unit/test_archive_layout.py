@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagepack.package.archive import framing
-from sagepack.package.archive.crc32 import crc32, tar_crc
-from sagepack.package.archive.tar_header import tar_header
-from sagepack.package.archive.layout import Layout, Literal, Slice
-from sagepack.package.archive.chunks import chunks
 from sagepack.digest import Digest
 from sagepack.errors import UserError
+from sagepack.package.archive import framing
+from sagepack.package.archive.chunks import chunks
+from sagepack.package.archive.crc32 import crc32, tar_crc
+from sagepack.package.archive.layout import Layout, Literal, Slice
+from sagepack.package.archive.tar_header import tar_header
 from sagepack.package.manifest import Member, archive_order, check_paths
 from tests import archives
 

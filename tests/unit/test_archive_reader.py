@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sagepack.errors import UserError
 from sagepack.package.archive.reader import ArchiveError, compare, verify
 from sagepack.package.archive.writer import write
-from sagepack.errors import UserError
 from tests import archives
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sagepack import files
+from sagepack.errors import UserError
 from sagepack.package.archive import inplace, reuse, sha256
 from sagepack.package.archive.reader import verify
 from sagepack.package.archive.writer import confirm
-from sagepack.errors import UserError
 from tests import archives
 from tests.archives import BASE, EDITED, Bench
 

@@ -20,12 +20,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sagepack.digest import Digest
+from sagepack.errors import IntegrityError, UserError
 from sagepack.package.archive import output, pipeline, writer
 from sagepack.package.archive.reader import verify
 from sagepack.package.archive.source import Source, Written
 from sagepack.package.archive.writer import write
-from sagepack.digest import Digest
-from sagepack.errors import IntegrityError, UserError
 from sagepack.progress import Silent
 from tests import archives
 from tests.archives import LARGE

@@ -13,10 +13,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from sagepack import commands
-from sagepack.cli import agreed, guarded, number, uncaught
+from sagepack.cli import build
+from sagepack.cli.main import agreed, guarded, number, uncaught
+from sagepack.cli.options import Options
 from sagepack.errors import IntegrityError, Problem, RemoteError, SpecError, UserError
-from sagepack.options import Options
 from tests import specs
 
 ROOT = Path(__file__).parents[2]
@@ -98,7 +98,7 @@ def test_warnings_are_said_each_time_and_given_to_programs(tmp_path: Path, capsy
     options = Options(tmp_path, str(config), "test", json=True)
     told = []
     for _ in range(2):
-        assert guarded(lambda: commands.validate(options), options) == 0
+        assert guarded(lambda: build.validate(options), options) == 0
         out, err = capsys.readouterr()
         told.append((err, json.loads(out)["warnings"]))
     assert told[0] == told[1]

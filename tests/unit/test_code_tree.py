@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sagepack.package.contents import manifest_of
 from sagepack.digest import Digest
 from sagepack.errors import SpecError, UserError
+from sagepack.package.contents import manifest_of
 from sagepack.package.lock import Lock, LockedFile
 from sagepack.spec.code_tree import CodeTree, in_words, scan
 from sagepack.spec.inspection import Inspection

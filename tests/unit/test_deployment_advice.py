@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sagepack.deploy.advice import TABLE, advice, advised
+from sagepack.deploy.error_hints import TABLE, advice, advised
 from sagepack.errors import IntegrityError, RemoteError, UserError
 
 TEXTS = [

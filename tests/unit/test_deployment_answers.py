@@ -15,8 +15,8 @@ from sagepack.aws.logs import Tail
 from sagepack.aws.session import Aws, AwsConnection
 from sagepack.deploy.destroy import inventory
 from sagepack.deploy.observe import observe, observe_scaling
+from sagepack.engine.resolver import find_image
 from sagepack.errors import RemoteError
-from sagepack.resolve import find_image
 from sagepack.spec.model import Image
 from tests.deployments import IMAGE, deployment
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from sagepack.digest import Digest
+from sagepack.engine.resolver import find_image
 from sagepack.errors import RemoteError, UserError
-from sagepack.resolve import find_image
 from sagepack.spec.model import Image
 from tests.deployments import IMAGE, stubbed
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.response import StreamingBody
 
-from sagepack.deploy.answer import save_answer
 from sagepack.deploy.predict import LARGEST_REQUEST, input_prefix, predict
+from sagepack.deploy.results import save_answer
 from sagepack.errors import RemoteError, UserError
 from sagepack.spec.model import AsyncInference
 from tests.deployments import Time, Told, endpoint, stubbed

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sagepack.aws.logs import Tail
-from sagepack.deploy.pace import Pace, settle
 from sagepack.deploy.reconcile import reconcile
+from sagepack.deploy.waiter import Pace, settle
 from sagepack.errors import RemoteError, UserError
 from tests.deployments import Time, Told, deployment, spec, stubbed
 

@@ -19,12 +19,12 @@ SIGNALS = [
     (signal.SIGTERM, 143, "terminated"),
     (signal.SIGHUP, 129, "the terminal was closed"),
 ]
-BEGIN = "from sagepack import interrupts; interrupts.install(); import os, signal, sys, threading, time"
+BEGIN = "from sagepack.cli import interrupts; interrupts.install(); import os, signal, sys, threading, time"
 TASK = """
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from sagepack.cli import guarded
-from sagepack.options import Options
+from sagepack.cli.main import guarded
+from sagepack.cli.options import Options
 
 def ready():
     os.write(3, b"ready")

@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagepack.sandbox import miniature, weights
-from sagepack.sandbox.miniature import LLAVA, MODELS, SVD
+from sagepack.sandbox.miniatures import models as miniature
+from sagepack.sandbox.miniatures import weights
+from sagepack.sandbox.miniatures.models import LLAVA, MODELS, SVD
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sagepack.sandbox.miniature import Miniature
+    from sagepack.sandbox.miniatures.models import Miniature
 
 WIDTHS = {"F32": 4, "F16": 2}
 GOLDEN = {

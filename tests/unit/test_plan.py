@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagepack.plan import GOALS, NEEDS, Action, Fact, plan, steps_to
-from sagepack.store import Record
+from sagepack.engine.plan import GOALS, NEEDS, Action, Fact, plan, steps_to
+from sagepack.engine.records import Record
 
 SAME: dict[str, object] = {"code": {"inference.py": "sha256:a"}}
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagepack.aws.s3_body import Body
-from sagepack.publish.buffers import Buffers
+from sagepack.publish.upload.buffers import Buffers
 
 DATA = bytes(range(251)) * 12_000
 

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, cast
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sagepack.package.archive.crc32 import tar_crc
-from sagepack.package.archive.layout import Layout
 from sagepack.aws.s3 import S3, Location
 from sagepack.digest import Digest
+from sagepack.package.archive.crc32 import tar_crc
+from sagepack.package.archive.layout import Layout
 from sagepack.package.manifest import Manifest, Member
 from sagepack.progress import Silent
-from sagepack.publish.index import Files, Index, Pointer
+from sagepack.publish.cleanup import stale_uploads
+from sagepack.publish.delta.parts import Limits
+from sagepack.publish.documents import Files, Index, Pointer
 from sagepack.publish.keys import Package, package_folder
 from sagepack.publish.observe import observe
-from sagepack.publish.plan import plan
-from sagepack.publish.planner import Limits
 from sagepack.publish.publisher import Published, publish
-from sagepack.publish.upkeep import stale_uploads
+from sagepack.publish.upload_plan import plan
 from tests.fakes3 import FakeS3, Killed
 from tests.publishkit import NOW, noise
 

@@ -15,26 +15,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagepack.package.archive.crc32 import tar_crc
-from sagepack.package.archive.framing import frame
-from sagepack.package.archive.layout import Layout
 from sagepack.aws.s3 import S3, Location, Seen, Upload
 from sagepack.digest import Digest
 from sagepack.errors import UserError
+from sagepack.package.archive.crc32 import tar_crc
+from sagepack.package.archive.framing import frame
+from sagepack.package.archive.layout import Layout
+from sagepack.package.attest.provenance import statement, subject
 from sagepack.package.lock import Lock, LockedFile, LockedRequirement
 from sagepack.package.manifest import Manifest, Member
-from sagepack.publish.index import MOST_FILES, Files, Index, Pointer, StoredFile
-from sagepack.publish.journal import Done, Journal, Work
+from sagepack.publish.checksums import ContentSums, Plain, Sums, archive_sums
+from sagepack.publish.cleanup import stale_uploads
+from sagepack.publish.delta.parts import Copy, Literal
+from sagepack.publish.documents import MOST_FILES, Files, Index, Pointer, StoredFile
+from sagepack.publish.iam_policy import publish_policy
 from sagepack.publish.keys import Package, document_names, package_folder, pointer, released
-from sagepack.publish.planner import Copy, Literal
-from sagepack.publish.policy import publish_policy
-from sagepack.package.attest.provenance import statement, subject
 from sagepack.publish.release import Release
-from sagepack.publish.render import Stretch
 from sagepack.publish.sealed import sealed
-from sagepack.publish.sources import framed_offset, plain_views
-from sagepack.publish.sums import ContentSums, Plain, Sums, archive_sums
-from sagepack.publish.upkeep import stale_uploads
+from sagepack.publish.upload.journal import Done, Journal, Work
+from sagepack.publish.upload.part_body import Stretch
+from sagepack.publish.upload.sources import framed_offset, plain_views
 from sagepack.spec.model import Spec
 from tests.fakes3 import EPOCH, FakeS3
 from tests.forgery import patched

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError
 from sagepack.package.manifest import Member
-from sagepack.publish.ledger import Ledger, StoppedError
-from sagepack.publish.render import File, Stretch
-from sagepack.publish.sums import ContentSums, Plain, Sums
+from sagepack.publish.checksums import ContentSums, Plain, Sums
+from sagepack.publish.upload.part_body import File, Stretch
+from sagepack.publish.upload.verifier import Ledger, StoppedError
 
 DATA = bytes(range(200))
 

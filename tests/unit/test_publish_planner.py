@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from sagepack.publish.matching import Piece, Run, find_runs
-from sagepack.publish.planner import Copy, Limits, Literal, Part, assemble, plan_parts
+from sagepack.publish.delta.match import Piece, Run, find_runs
+from sagepack.publish.delta.parts import Copy, Limits, Literal, Part, assemble, plan_parts
 
 MINIMUM = 5
 LIMITS = Limits(minimum=MINIMUM, maximum=40, count=60, literal=10, copy=12)

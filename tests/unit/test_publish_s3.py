@@ -14,8 +14,8 @@ from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
 from sagepack.aws.s3 import S3, ChangedError, Location, Part, Seen, Upload
+from sagepack.engine.clients import write_options
 from sagepack.errors import IntegrityError, RemoteError, UserError
-from sagepack.services import write_options
 from sagepack.spec.model import Artifact
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from sagepack.package import requirements
 from sagepack.errors import RemoteError, UserError
+from sagepack.package import requirements
 from sagepack.package.lock import LockedRequirement
 
 TAG = "2.6.0-transformers4.51.3-gpu-py312-cu124-ubuntu22.04"

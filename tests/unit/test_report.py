@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sagepack.cli.output import Terminal, contents_table, guarded_streams, say, table, write_json, write_out
+from sagepack.engine.plan import Action
 from sagepack.errors import UserError
-from sagepack.plan import Action
-from sagepack.report import Terminal, contents_table, guarded_streams, say, table, write_json, write_out
 from sagepack.text import format_bytes, format_duration
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagepack.sandbox import containers, model_server, serving
+from sagepack.sandbox.serving import containers, model_server, runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -189,9 +189,9 @@ def test_the_code_sees_its_own_environment_and_nothing_that_opens_anything(
 def test_a_package_in_s3_writes_only_into_its_own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     source = {"S3DataSource": {"S3Uri": "s3://b/m/", "S3DataType": "S3Prefix"}}
     for path in ("../../outside", "a/../../outside", "/outside", "a//b", "./a"):
-        monkeypatch.setattr("sagepack.sandbox.world.read_below", lambda _uri, path=path: [(path, b"x")])
+        monkeypatch.setattr("sagepack.sandbox.aws.moto_state.read_below", lambda _uri, path=path: [(path, b"x")])
         with pytest.raises(OSError, match="leaves the folder"):
-            serving._unpack({"ModelDataSource": source}, tmp_path / "1" / "2")
+            runner._unpack({"ModelDataSource": source}, tmp_path / "1" / "2")
     assert not list(tmp_path.rglob("outside"))
 
 
@@ -205,9 +205,9 @@ def test_a_damaged_archive_fails_the_request(harm: str, monkeypatch: pytest.Monk
     whole = packed.getvalue()
     damaged = {"cut": whole[:5000], "flipped": whole[:50] + b"\xff" * 50 + whole[100:], "none": b""}[harm]
     monkeypatch.setattr(model_server, "available", lambda: None)
-    monkeypatch.setattr("sagepack.sandbox.world.read", lambda _uri: damaged)
+    monkeypatch.setattr("sagepack.sandbox.aws.moto_state.read", lambda _uri: damaged)
     model = {"PrimaryContainer": {"ModelDataUrl": "s3://b/model.tar.gz"}}
-    status, body = serving.answer(model, b"{}", KIND, KIND, 20)
+    status, body = runner.answer(model, b"{}", KIND, KIND, 20)
     assert status == 500
     assert "Failed to extract model data archive" in json.loads(body)["message"]
 
@@ -236,7 +236,7 @@ def test_a_container_ends_with_the_process_that_started_it(tmp_path: Path) -> No
     program = f"""
 import os, signal
 from pathlib import Path
-from sagepack.sandbox.containers import Containers
+from sagepack.sandbox.serving.containers import Containers
 answer = Containers().answer({{}}, lambda folder: None, {{}}, (b"{{}}", "{KIND}", "{KIND}", 20))
 print(__import__("json").loads(answer[1])["pid"], flush=True)
 os.kill(os.getpid(), signal.SIGKILL)

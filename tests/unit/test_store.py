@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from sagepack.decoding import seal, unseal
 from sagepack.digest import Digest
+from sagepack.engine.records import FORMAT, Record, Records, differences
 from sagepack.errors import UserError
 from sagepack.files import write_atomically
-from sagepack.store import FORMAT, Record, Records, differences
 
 ROOT = Path(__file__).parents[2]
 
@@ -92,7 +92,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path, monkeyp
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from sagepack.store import write_atomically
+from sagepack.engine.records import write_atomically
 os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
 write_atomically(Path(sys.argv[1]), b"new")
 """
@@ -139,7 +139,7 @@ mount -t tmpfs -o size=1m,nr_inodes=2 none "$1" && touch "$1/one" && echo mounte
 from pathlib import Path
 from sagepack.digest import Digest
 from sagepack.errors import UserError
-from sagepack.store import write_atomically
+from sagepack.engine.records import write_atomically
 try:
     write_atomically(Path('$1') / 'mid' / 'local' / 'manifest.json', b'x')
 except UserError as error:

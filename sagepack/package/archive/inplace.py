@@ -19,8 +19,8 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from sagepack.package.archive.output import preallocate, write_at
 from sagepack.files import FileStamp, settle
+from sagepack.package.archive.output import preallocate, write_at
 
 if TYPE_CHECKING:
     from pathlib import Path

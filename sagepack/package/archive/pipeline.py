@@ -23,13 +23,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sagepack.package.archive import crc32 as checksum, framing
-from sagepack.package.archive.layout import Layout, Literal, Slice
-from sagepack.package.archive.output import write_at
-from sagepack.package.archive.chunks import Chunk, chunks
-from sagepack.package.archive.source import Source, changed, unreadable
 from sagepack.digest import Digest
 from sagepack.files import FileStamp
+from sagepack.package.archive import crc32 as checksum
+from sagepack.package.archive import framing
+from sagepack.package.archive.chunks import Chunk, chunks
+from sagepack.package.archive.layout import Layout, Literal, Slice
+from sagepack.package.archive.output import write_at
+from sagepack.package.archive.source import Source, changed, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

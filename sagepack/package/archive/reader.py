@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from sagepack.package.archive import crc32 as checksum, framing
-from sagepack.package.archive.layout import Layout, Literal, Place, Slice
-from sagepack.package.archive.source import ContentInfo
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError, UserError
+from sagepack.package.archive import crc32 as checksum
+from sagepack.package.archive import framing
+from sagepack.package.archive.layout import Layout, Literal, Place, Slice
+from sagepack.package.archive.source import ContentInfo
 from sagepack.progress import Progress, Silent
 
 if TYPE_CHECKING:

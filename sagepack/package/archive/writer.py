@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sagepack import files
+from sagepack.digest import Digest, hash_file
+from sagepack.files import FileStamp, settle
 from sagepack.package.archive import framing, inplace, reuse
 from sagepack.package.archive.crc32 import tar_crc
 from sagepack.package.archive.layout import Layout
@@ -14,8 +16,6 @@ from sagepack.package.archive.output import alone, preallocate, staging, write_a
 from sagepack.package.archive.pipeline import Pipeline
 from sagepack.package.archive.sha256 import open_sha256
 from sagepack.package.archive.source import ContentInfo, Previous, Source, Written, survey
-from sagepack.digest import Digest, hash_file
-from sagepack.files import FileStamp, settle
 from sagepack.progress import Progress, Silent
 
 if TYPE_CHECKING:

@@ -1,0 +1,101 @@
+"""From a spec to a lock: the Hub, the registry and the package index are asked what the spec stands for."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from sagepack.aws import ecr
+from sagepack.decoding import MalformedError
+from sagepack.errors import UserError
+from sagepack.hub import selection
+from sagepack.hub.lock_files import locked_files
+from sagepack.hub.responses import model_index_of
+from sagepack.package import requirements
+from sagepack.package.lock import Lock, asked_of
+from sagepack.package.manifest import check_paths
+from sagepack.spec import images
+from sagepack.spec.model import COMMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sagepack.aws.session import Aws
+    from sagepack.digest import Digest
+    from sagepack.engine.context import Build
+    from sagepack.hub.responses import RepoFile
+    from sagepack.hub.selection import Selection
+    from sagepack.spec.model import Image
+
+_MODEL_INDEX = "model_index.json"
+
+
+def resolve(build: Build) -> Lock:
+    """Ask the Hub, the registry and the package index what the spec stands for.
+
+    Raises:
+        UserError: the repository is gated or missing, a pattern matches nothing, a path cannot be packaged.
+        RemoteError: the Hub does not answer, or not as a Hub does.
+        IntegrityError: what it sends is not what it says.
+    """
+    source, image = build.spec.model, build.spec.image
+    build.progress.note(f"lock: asking the Hub for {source.id} at {source.revision}")
+    commit = build.services.hub.resolve(source.id, source.revision)
+    if not COMMIT.fullmatch(source.revision):
+        build.progress.note(f"lock: {source.revision} is {commit} today; builds want it pinned: revision: {commit}")
+    files = build.services.hub.files(source.id, commit)
+    chosen = _choose(build, commit, files)
+    build.progress.note(f"lock: {chosen.reason}")
+    registry, digest = find_image(build.services.aws, image, build.spec.aws.region)
+    by_path = {file.path: file for file in files}
+    return Lock(
+        asked=asked_of(build.spec),
+        model=source.id,
+        commit=commit,
+        files=tuple(locked_files(build.services.hub, source.id, commit, (by_path[path] for path in chosen.chosen))),
+        left_out=chosen.left_out,
+        image=f"{image.repository}:{image.tag}",
+        image_digest=digest,
+        image_registry=registry,
+        requirements=requirements.lock(build.spec.code.requirements, image.tag),
+    )
+
+
+def _choose(build: Build, commit: str, files: list[RepoFile]) -> Selection:
+    """The files to take. Their paths are checked before one of them is asked for."""
+    source = build.spec.model
+    listed = next((file for file in files if file.path == _MODEL_INDEX), None)
+    index = None
+    if listed and not source.include:
+        try:
+            index = model_index_of(build.services.hub.read(source.id, commit, listed))
+        except MalformedError as error:
+            where = f"{source.id}@{commit[:12]}: {_MODEL_INDEX}"
+            raise UserError(f"not an index of a pipeline: {error}", where=where, fix="write model.include") from error
+    chosen = selection.choose(files, source.include, source.exclude, source.variant, index)
+    check_paths(list(chosen.chosen))
+    return chosen
+
+
+def find_image(aws: Aws, image: Image, region: str) -> tuple[str, Digest]:
+    """Host of the registry that serves `image` in `region`, and the digest that its tag has there now.
+
+    Raises:
+        UserError: the tag or repository is not there, or the registry may not be read.
+    """
+    registry = images.registry(region, image.account)
+    try:
+        return registry, ecr.image_digest(aws, registry, image.repository, image.tag)
+    except ecr.NoTagError as error:
+        known = images.known_tags() if image.repository == images.repository() else ()
+        fix = _did_you_mean(image.tag, known) or "see the list of AWS deep learning container images"
+        raise UserError(error.message, where=error.where, fix=fix) from error
+    except ecr.NoRepositoryError as error:
+        near = _did_you_mean(image.repository, [images.repository()])
+        fix = near or "check image.repository, image.account and the region"
+        raise UserError(error.message, where=error.where, fix=fix) from error
+
+
+def _did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    near = difflib.get_close_matches(name, known, n=3)
+    return f"did you mean {' or '.join(near)}?" if near else None

@@ -1,0 +1,92 @@
+"""Checksums of stretches of an archive, and their combination. Pure.
+
+S3 keeps a checksum of the full object and computes it over copied and sent parts alike, in CRC-64/NVME or CRC-32. The
+sum of an archive follows from those of its pieces without reading it: contents have theirs in an index, or get it while
+they are sent; the rest is known bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from sagepack.aws.s3 import CRC64NVME
+from sagepack.package.archive.crc32 import combine, crc32
+from sagepack.package.archive.layout import Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sagepack.package.archive.layout import Layout
+
+
+@cache
+def _awscrt() -> Any:
+    # A tenth of a second to import: a run that publishes nothing does not pay for it.
+    from awscrt import checksums  # noqa: PLC0415
+
+    return checksums
+
+
+@dataclass(frozen=True)
+class Sums:
+    """CRC-64/NVME and CRC-32 of `length` bytes; `a + b` is that of the bytes of `a` followed by those of `b`."""
+
+    crc64: int = 0
+    crc32: int = 0
+    length: int = 0
+
+    @classmethod
+    def of(cls, data: bytes | bytearray | memoryview) -> Sums:
+        """The sums of `data`."""
+        return cls(_awscrt().crc64nvme(data), crc32(data), len(data))  # type: ignore[arg-type]
+
+    def __add__(self, other: Sums) -> Sums:
+        return Sums(
+            _awscrt().combine_crc64nvme(self.crc64, other.crc64, other.length),
+            combine(self.crc32, other.crc32, other.length),
+            self.length + other.length,
+        )
+
+    def value(self, algorithm: str) -> str:
+        """As S3 writes it: base64 of the big-endian bytes."""
+        raw = self.crc64.to_bytes(8, "big") if algorithm == CRC64NVME else self.crc32.to_bytes(4, "big")
+        return base64.b64encode(raw).decode()
+
+
+@dataclass(frozen=True)
+class Plain:
+    """CRC-32 of `length` bytes of a content as they are in the file: what the trailer of an archive is made of."""
+
+    crc32: int = 0
+    length: int = 0
+
+    def __add__(self, other: Plain) -> Plain:
+        return Plain(combine(self.crc32, other.crc32, other.length), self.length + other.length)
+
+
+@dataclass(frozen=True)
+class ContentSums:
+    """The sums of (a stretch of) one content: framed as in the archive, and plain. They add as `Sums` do."""
+
+    framed: Sums = Sums()
+    plain: Plain = Plain()
+
+    def __add__(self, other: ContentSums) -> ContentSums:
+        return ContentSums(self.framed + other.framed, self.plain + other.plain)
+
+
+def archive_sums(layout: Layout, contents: Sequence[ContentSums], crc: int) -> Sums:
+    """The sums of a whole archive.
+
+    Args:
+        layout: the archive.
+        contents: the sums of each member's content, in archive order.
+        crc: CRC-32 of the tar stream, for the trailer.
+    """
+    total = Sums()
+    for piece in layout.pieces(0, layout.size, crc):
+        total += Sums.of(piece.data) if isinstance(piece, Literal) else contents[piece.index].framed
+    return total

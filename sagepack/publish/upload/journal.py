@@ -1,0 +1,257 @@
+"""The journal of an upload: what a later process must know to continue it.
+
+A file of lines: the first says what is uploaded and how it was planned; each further one that a part is done. A line is a
+CRC-32 in 8 hexadecimal digits, a space, and the JSON that it is of. Lines are only ever appended, so a kill can tear the
+last one alone. A line that is torn or damaged counts as not written: one part more to send, or two if a later run wrote on
+behind it. If it is the first, there is no journal.
+
+The journal never proves that S3 has a part: `ListParts` does; the journal knows the sums that S3 may not keep.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from sagepack import files
+from sagepack.aws.s3 import Location, Seen, Upload
+from sagepack.decoding import LIMIT, MalformedError, Text, decode_json
+from sagepack.package.archive.crc32 import crc32
+from sagepack.publish.checksums import ContentSums, Plain, Sums
+from sagepack.publish.delta.parts import Copy, Part
+from sagepack.publish.delta.parts import Literal as Sent
+from sagepack.publish.sealed import Algorithm, Checksum, Crc32Hex, Crc64Hex, ETag, ObjectSize
+from sagepack.publish.upload.part_body import Stretch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VERSION: Literal[2] = 2
+_Kind = TypeVar("_Kind")
+
+
+@dataclass(frozen=True)
+class Work:
+    """An upload that was begun.
+
+    Attributes:
+        upload: S3's multipart upload.
+        algorithm: of its checksum.
+        subject: what is uploaded (a manifest's digest, or a content's), as text.
+        size: bytes of the object.
+        parts: as planned; part numbers count from 1.
+        sources: that copies refer to.
+        known: sums of each member's content, as far as they were known at the start.
+    """
+
+    upload: Upload
+    algorithm: str
+    subject: str
+    size: int
+    parts: tuple[Part, ...]
+    sources: tuple[Seen, ...]
+    known: tuple[ContentSums | None, ...]
+
+
+@dataclass(frozen=True)
+class Done:
+    """A part that was finished: its ETag, its checksum (None for a copy that S3 gave none for), what it holds."""
+
+    number: int
+    etag: str
+    checksum: str | None = None
+    stretches: tuple[Stretch, ...] = ()
+
+
+@dataclass(frozen=True)
+class State:
+    """What a journal says: the work, its finished parts by number, and the members whose SHA-256 was checked."""
+
+    work: Work
+    done: dict[int, Done] = field(default_factory=dict)
+    verified: frozenset[int] = frozenset()
+
+
+class Journal:
+    """The journal file of one key."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+
+    def read(self) -> State | None:
+        """What was written, or None if there is nothing that can be used."""
+        try:
+            with self._path.open("rb") as file:
+                lines = file.read(LIMIT).split(b"\n")[:-1]
+        except OSError:
+            return None
+        first = _decoded(lines[0], _Work) if lines else None
+        if first is None:
+            return None
+        work, done, verified = first.value, {}, set()
+        for step in (_decoded(line, _Step) for line in lines[1:]):
+            part = step.part.value(work) if step and step.part else None
+            if part is not None:
+                done[part.number] = part
+            if step and step.verified is not None and step.verified < len(work.known):
+                verified.add(step.verified)
+        return State(work, done, frozenset(verified))
+
+    def begin(self, work: Work) -> None:
+        """Start over with new work."""
+        with files.writing(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            staged = self._path.with_suffix(f".{os.getpid()}.tmp")
+            staged.write_bytes(_line(_Work.of(work)))
+            staged.replace(self._path)
+
+    def add(self, done: Done) -> None:
+        """Note a finished part."""
+        self._append(_Step(part=_Done.of(done)))
+
+    def verified(self, index: int) -> None:
+        """Note that the content of a member was checked to its end."""
+        self._append(_Step(verified=index))
+
+    def clear(self) -> None:
+        """Forget the work."""
+        self._path.unlink(missing_ok=True)
+
+    def _append(self, step: _Step) -> None:
+        with self._lock, files.writing(self._path), self._path.open("ab") as file:
+            file.write(_line(step))
+
+
+class _Sums(Struct, array_like=True):
+    crc64: Crc64Hex
+    crc32: Crc32Hex
+    length: ObjectSize
+    plain: Crc32Hex
+    plain_length: ObjectSize
+
+    @classmethod
+    def of(cls, sums: ContentSums) -> _Sums:
+        framed, plain = sums.framed, sums.plain
+        return cls(f"{framed.crc64:016x}", f"{framed.crc32:08x}", framed.length, f"{plain.crc32:08x}", plain.length)
+
+    @property
+    def value(self) -> ContentSums:
+        framed = Sums(int(self.crc64, 16), int(self.crc32, 16), self.length)
+        return ContentSums(framed, Plain(int(self.plain, 16), self.plain_length))
+
+
+class _Part(Struct, array_like=True):
+    offset: ObjectSize
+    length: Annotated[int, Meta(ge=1, le=1 << 50)]
+    source: int | None
+    source_offset: ObjectSize
+
+    @property
+    def value(self) -> Part:
+        if self.source is None:
+            return Sent(self.offset, self.length)
+        return Copy(self.offset, self.length, self.source, self.source_offset)
+
+
+class _Work(Struct):
+    version: Literal[2]
+    upload: tuple[Text, Text, Text]
+    algorithm: Algorithm
+    subject: Text
+    size: ObjectSize
+    parts: Annotated[tuple[_Part, ...], Meta(min_length=1, max_length=10_000)]
+    sources: tuple[tuple[Text, Text, ETag], ...]
+    known: tuple[_Sums | None, ...]
+
+    def __post_init__(self) -> None:
+        end = 0
+        for part in self.parts:
+            if part.offset != end or not (part.source is None or 0 <= part.source < len(self.sources)):
+                raise ValueError("a part does not follow the one before it, or has no source")
+            end += part.length
+        if end != self.size:
+            raise ValueError("the parts do not make the object")
+
+    @classmethod
+    def of(cls, work: Work) -> _Work:
+        return cls(
+            VERSION,
+            (work.upload.location.bucket, work.upload.location.key, work.upload.id),
+            work.algorithm,
+            work.subject,
+            work.size,
+            tuple(
+                _Part(part.offset, part.length, part.source, part.source_offset)
+                if isinstance(part, Copy)
+                else _Part(part.offset, part.length, None, 0)
+                for part in work.parts
+            ),
+            tuple((seen.location.bucket, seen.location.key, seen.etag) for seen in work.sources),
+            tuple(_Sums.of(sums) if sums else None for sums in work.known),
+        )
+
+    @property
+    def value(self) -> Work:
+        bucket, key, upload_id = self.upload
+        return Work(
+            Upload(Location(bucket, key), upload_id),
+            self.algorithm,
+            self.subject,
+            self.size,
+            tuple(part.value for part in self.parts),
+            tuple(Seen(Location(bucket, key), etag) for bucket, key, etag in self.sources),
+            tuple(sums.value if sums else None for sums in self.known),
+        )
+
+
+class _Stretch(Struct, array_like=True):
+    index: Annotated[int, Meta(ge=0)]
+    offset: ObjectSize
+    start: ObjectSize
+    sums: _Sums
+
+
+class _Done(Struct):
+    number: Annotated[int, Meta(ge=1)]
+    etag: ETag
+    checksum: Checksum | None
+    stretches: tuple[_Stretch, ...]
+
+    @classmethod
+    def of(cls, done: Done) -> _Done:
+        stretches = tuple(_Stretch(s.index, s.offset, s.start, _Sums.of(s.sums)) for s in done.stretches)
+        return cls(done.number, done.etag, done.checksum, stretches)
+
+    def value(self, work: Work) -> Done | None:
+        """As a value; None if the work has no such part, or no such content."""
+        if self.number > len(work.parts) or any(stretch.index >= len(work.known) for stretch in self.stretches):
+            return None
+        stretches = tuple(Stretch(s.index, s.offset, s.start, s.sums.value) for s in self.stretches)
+        return Done(self.number, self.etag, self.checksum, stretches)
+
+
+class _Step(Struct, omit_defaults=True):
+    part: _Done | None = None
+    verified: Annotated[int, Meta(ge=0)] | None = None
+
+
+def _line(document: Struct) -> bytes:
+    body = msgspec.json.encode(document)
+    return b"%08x %b\n" % (crc32(body), body)
+
+
+def _decoded(line: bytes, kind: type[_Kind]) -> _Kind | None:
+    """The value of a line; None if it is torn, damaged, or of another version."""
+    body = line[9:]
+    if line[:9] != b"%08x " % crc32(body):
+        return None
+    try:
+        return decode_json(body, kind)
+    except MalformedError:
+        return None

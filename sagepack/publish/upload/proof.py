@@ -1,0 +1,152 @@
+"""Reading objects of S3 to know that they hold what a manifest says: every byte compared or hashed, nothing kept."""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from sagepack.errors import IntegrityError
+from sagepack.package.archive import framing
+from sagepack.package.archive.crc32 import crc32, tar_crc
+from sagepack.package.archive.layout import Literal, Slice
+from sagepack.publish.checksums import ContentSums, Plain, Sums
+from sagepack.publish.upload.sources import plain_views
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from sagepack.aws.s3 import S3, Location, Seen
+    from sagepack.digest import Digest
+    from sagepack.package.archive.layout import Layout
+    from sagepack.package.manifest import Manifest, Member
+    from sagepack.publish.verified import Range
+
+_SEGMENT = 64 << 20  # of small members together; a content is read in one piece, since SHA-256 is sequential
+_CHUNK = 16 * framing.STRIDE
+
+
+class SourceError(IntegrityError):
+    """An object that contents were to be taken from holds other bytes than its index says.
+
+    Attributes:
+        location: the object.
+    """
+
+    def __init__(self, message: str, location: Location) -> None:
+        super().__init__(message, where=str(location), fix="inspect who wrote it, and delete it")
+        self.location = location
+
+
+def read_archive(
+    store: S3, seen: Seen, layout: Layout, manifest: Manifest, ranges: Sequence[Range], add: Callable[[int], None]
+) -> dict[Digest, ContentSums]:
+    """Compare ranges of an archive with what layout and manifest say; the sums of the contents in them.
+
+    Args:
+        store: S3.
+        seen: the archive; all is read under its ETag.
+        layout: what it should be.
+        manifest: whose layout that is.
+        ranges: what to read, each beginning and ending where a header, a content or a padding does. One that ends with the
+            archive must begin with it, since the trailer depends on all contents.
+        add: told of bytes that were read.
+
+    Raises:
+        SourceError: naming the first difference of the object.
+        ChangedError, RemoteError: as for `S3.open`.
+    """
+    segments = [segment for low, high in ranges for segment in _segments(layout, low, min(high, layout.trailer_offset))]
+
+    def read(segment: Range) -> dict[int, ContentSums]:
+        chunks = store.open(seen, segment[0], segment[1] - segment[0])
+        return _compare(_Chunks(chunks, seen.location, add), layout, manifest, segment)
+
+    with ThreadPoolExecutor(max(1, min(8, len(segments)))) as pool:
+        found = {index: sums for part in pool.map(read, segments) for index, sums in part.items()}
+    if any(high > layout.trailer_offset for _, high in ranges):
+        empty = ContentSums()
+        plain = [found.get(index, empty).plain.crc32 for index in range(len(layout.entries))]
+        trailer = framing.trailer(tar_crc(layout, plain), layout.tar_size)
+        if b"".join(store.open(seen, layout.trailer_offset, len(trailer))) != trailer:
+            raise SourceError(f"another trailer at offset {layout.trailer_offset}", seen.location)
+    return {manifest.members[index].digest: sums for index, sums in found.items()}
+
+
+def read_file(store: S3, seen: Seen, member: Member) -> Sums:
+    """Compare a file of layout `prefix` with the digest of a member; its sums.
+
+    Raises:
+        SourceError: the object is not that file.
+        ChangedError, RemoteError: as for `S3.open`.
+    """
+    sha256, sums = hashlib.sha256(), Sums()
+    for piece in store.open(seen, 0, member.size):
+        sha256.update(piece)
+        sums += Sums.of(piece)
+    if sha256.hexdigest() != member.digest.value:
+        raise SourceError(f"it has SHA-256 {sha256.hexdigest()}, not {member.digest.value}", seen.location)
+    return sums
+
+
+def _segments(layout: Layout, start: int, end: int) -> Iterator[Range]:
+    """`[start, end)` cut between pieces into stretches that are worth a request of their own."""
+    low = position = start
+    for piece in layout.pieces(start, end):
+        if piece.end - low > _SEGMENT and position > low:
+            yield low, position
+            low = position
+        position = piece.end
+    if position > low:
+        yield low, position
+
+
+class _Chunks:
+    """A stream of chunks, read in lengths of one's own."""
+
+    def __init__(self, chunks: Iterator[bytes], location: Location, add: Callable[[int], None]) -> None:
+        self._chunks, self._location, self._add = chunks, location, add
+        self._rest = bytearray()
+
+    def take(self, length: int) -> bytes:
+        while len(self._rest) < length:
+            chunk = next(self._chunks, b"")
+            if not chunk:
+                raise SourceError("the object ends too early", self._location)
+            self._rest += chunk
+        data = bytes(self._rest[:length])
+        del self._rest[:length]
+        self._add(length)
+        return data
+
+    def differs(self, layout: Layout, offset: int) -> SourceError:
+        return SourceError(
+            f"other bytes than its index says from offset {offset} on: {layout.place(offset)}", self._location
+        )
+
+
+def _compare(chunks: _Chunks, layout: Layout, manifest: Manifest, segment: Range) -> dict[int, ContentSums]:
+    found: dict[int, ContentSums] = {}
+    for piece in layout.pieces(*segment):
+        if isinstance(piece, Literal):
+            if chunks.take(len(piece.data)) != piece.data:
+                raise chunks.differs(layout, piece.offset)
+        else:
+            found[piece.index] = _content(chunks, layout, manifest.members[piece.index], piece)
+    return found
+
+
+def _content(chunks: _Chunks, layout: Layout, member: Member, piece: Slice) -> ContentSums:
+    """The sums of a content whose framed form is read, if its bytes are those of the member."""
+    sha256, sums = hashlib.sha256(), ContentSums()
+    for low in range(0, piece.framed_length, _CHUNK):
+        framed = memoryview(chunks.take(min(_CHUNK, piece.framed_length - low)))
+        plain = b"".join(plain_views(framed, low))
+        # A wrong block header changes no content, but makes the archive unreadable.
+        if b"".join(framing.frame_range([plain], member.size, low, low + len(framed))) != framed:
+            raise chunks.differs(layout, piece.offset + low)
+        sha256.update(plain)
+        sums += ContentSums(Sums.of(framed), Plain(crc32(plain), len(plain)))
+    if sha256.hexdigest() != member.digest.value:
+        raise chunks.differs(layout, piece.offset)
+    return sums

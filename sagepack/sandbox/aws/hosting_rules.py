@@ -1,0 +1,161 @@
+"""The rules of SageMaker's hosting that need no state: what a request may hold, and how an endpoint is described."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from sagepack.sandbox.aws import moto_state
+from sagepack.sandbox.process import ACCOUNT
+
+if TYPE_CHECKING:
+    from sagepack.sandbox.aws.hosting import Endpoint
+
+Document = dict[str, Any]
+WORDS = {"model": "model", "endpoint-config": "endpoint configuration", "endpoint": "endpoint"}
+"""What error messages call a kind of resource."""
+
+_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+# Families with local disks take no volume: those with a `d`, and these.
+_LOCAL_DISKS = re.compile(r"ml\.([a-z]+\d+[a-z]*d[a-z]*|g5|g6e?|p5e?n?|trn1n?)\.")
+
+
+class AwsError(Exception):
+    """An answer of AWS with an error code."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.code, self.message, self.status = code, message, status
+
+
+def invalid(message: str) -> AwsError:
+    """The error that SageMaker gives for nearly everything."""
+    return AwsError("ValidationException", message)
+
+
+def arn_of(region: str, kind: str, name: str) -> str:
+    """ARN of a resource; names are in lower case there."""
+    return f"arn:aws:sagemaker:{region}:{ACCOUNT}:{kind}/{name.lower()}"
+
+
+def named(name: str) -> str:
+    """`name`, if a resource can be called that.
+
+    Raises:
+        AwsError: it cannot.
+    """
+    if not _NAME.fullmatch(name):
+        raise invalid(f"1 validation error detected: Value '{name}' failed to satisfy the pattern {_NAME.pattern}")
+    return name
+
+
+def check_container(container: Document, role: str, region: str) -> None:
+    """The checks that CreateModel makes at once: role, image and data.
+
+    Raises:
+        AwsError: one of them fails.
+    """
+    if not moto_state.has_role(role):
+        raise invalid(
+            f"Could not assume role {role}. Please ensure that the role exists and allows principal "
+            "'sagemaker.amazonaws.com' to assume the role."
+        )
+    image = container.get("Image", "")
+    if moto_state.image_digest(image, region) is None:
+        raise invalid(
+            f"Role {role} cannot pull {image}. Ensure that the role exists and the image was granted pull permission."
+        )
+    source = container.get("ModelDataSource", {}).get("S3DataSource", {})
+    prefix = source.get("S3DataType") == "S3Prefix"
+    uri = container.get("ModelDataUrl") or source.get("S3Uri")
+    if uri is None:
+        return
+    if prefix and not uri.endswith("/"):
+        raise invalid(f"S3Uri {uri} of a model data source of type S3Prefix must end with a slash.")
+    if moto_state.bucket_region(moto_state.split(uri)[0]) != region:
+        raise invalid(
+            f"Could not access model data at {uri}. Please ensure that the role {role} has s3:GetObject permissions "
+            f"and that the object is located in {region}."
+        )
+    if not moto_state.has_objects(uri, prefix=prefix):
+        raise invalid(f"Could not find model data at {uri}.")
+
+
+def check_variant(variant: Document) -> None:
+    """The checks that CreateEndpointConfig makes of a variant.
+
+    Raises:
+        AwsError: one of them fails.
+    """
+    kind = variant.get("InstanceType", "")
+    if "ServerlessConfig" in variant:
+        return
+    if not re.fullmatch(r"ml\.[a-z0-9-]+\.[a-z0-9]+", kind):
+        raise invalid(
+            f"Value '{kind}' at 'instanceType' failed to satisfy constraint: Member must satisfy enum value set"
+        )
+    if variant.get("InitialInstanceCount", 0) < 1:
+        raise invalid("InitialInstanceCount must be at least 1.")
+    if "VolumeSizeInGB" in variant and _LOCAL_DISKS.match(kind):
+        raise invalid(f"VolumeSize parameter is not allowed for the selected Instance type {kind}")
+
+
+def counts(config: Document) -> dict[str, int]:
+    """Variant -> initial number of instances."""
+    return {item["VariantName"]: int(item.get("InitialInstanceCount", 1)) for item in config["ProductionVariants"]}
+
+
+def types(config: Document) -> dict[str, str | None]:
+    """Variant -> instance type."""
+    return {item["VariantName"]: item.get("InstanceType") for item in config["ProductionVariants"]}
+
+
+def summary(endpoint: Endpoint) -> Document:
+    """An item of ListEndpoints."""
+    return {
+        "EndpointName": endpoint.name,
+        "EndpointArn": endpoint.arn,
+        "EndpointStatus": endpoint.status,
+        "CreationTime": endpoint.created,
+        "LastModifiedTime": endpoint.modified,
+    }
+
+
+def description(endpoint: Endpoint, region: str, configs: dict[str, Document], models: dict[str, Document]) -> Document:
+    """DescribeEndpoint's answer; variants with the images they run are there once the endpoint has served."""
+    config = configs.get(endpoint.config, {"ProductionVariants": []})
+    optional = {
+        "FailureReason": endpoint.failure,
+        "AsyncInferenceConfig": config.get("AsyncInferenceConfig"),
+        "DataCaptureConfig": config.get("DataCaptureConfig"),
+        "LastDeploymentConfig": endpoint.deployment,
+        "PendingDeploymentSummary": {"EndpointConfigName": endpoint.pending} if endpoint.pending else None,
+    }
+    shown = {key: value for key, value in optional.items() if value is not None}
+    if endpoint.counts:
+        shown["ProductionVariants"] = [
+            _variant(item, endpoint, region, models.get(item["ModelName"], {})) for item in config["ProductionVariants"]
+        ]
+    return {**summary(endpoint), "EndpointConfigName": endpoint.config, **shown}
+
+
+def _variant(variant: Document, endpoint: Endpoint, region: str, model: Document) -> Document:
+    count = endpoint.counts.get(variant["VariantName"], 0)
+    weight = variant.get("InitialVariantWeight", 1.0)
+    containers = model.get("Containers") or [model.get("PrimaryContainer", {})]
+    images = [container["Image"] for container in containers if "Image" in container]
+    return {
+        "VariantName": variant["VariantName"],
+        "DeployedImages": [
+            {
+                "SpecifiedImage": image,
+                "ResolvedImage": f"{re.split('[:@]', image)[0]}@{moto_state.image_digest(image, region)}",
+                "ResolutionTime": endpoint.created,
+            }
+            for image in images
+        ],
+        "CurrentWeight": weight,
+        "DesiredWeight": weight,
+        "CurrentInstanceCount": count,
+        "DesiredInstanceCount": count,
+    }

@@ -1,0 +1,79 @@
+"""Weights without a tensor library: bytes that depend on names and shapes alone, and the safetensors format.
+
+The bytes are the same on every platform and version of Python: they come from SHAKE-256, through a table of bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sagepack.sandbox.miniatures.shapes import Shape
+
+
+def _high_byte(byte: int) -> int:
+    """The upper byte of a float16 from a random one: sign and two bits of the fraction stay, the exponent is drawn.
+
+    The exponents are those of a normal distribution of deviation 0.02, to the nearest 1/32 (the fraction within each
+    is uniform): small enough that activations of every layer stay finite in float16.
+    """
+    # 2**-5 for 4 of 32 draws, 2**-6 for 10, ...; the bias of float16's exponent is 15.
+    exponents = [-5] * 4 + [-6] * 10 + [-7] * 9 + [-8] * 5 + [-9] * 2 + [-10] * 2
+    return (byte & 0x83) | ((exponents[(byte >> 2) & 31] + 15) << 2)
+
+
+_HIGH_BYTES = bytes(_high_byte(byte) for byte in range(256))
+
+
+def half(name: str, shape: Shape) -> bytes:
+    """The float16 values of a tensor: biases 0, weights of norms 1, mixing factors 0.5, all else random but fixed."""
+    count = math.prod(shape)
+    if name.endswith(".bias"):
+        return bytes(2 * count)
+    if name.endswith(".mix_factor"):
+        return struct.pack("<e", 0.5) * count
+    if len(shape) == 1 and name.endswith(".weight"):
+        return struct.pack("<e", 1.0) * count
+    raw = bytearray(hashlib.shake_256(name.encode()).digest(2 * count))
+    raw[1::2] = raw[1::2].translate(_HIGH_BYTES)
+    return bytes(raw)
+
+
+def single(values: bytes) -> bytes:
+    """The float32 values that these float16 values are; rounding the result gives them back exactly."""
+    count = len(values) // 2
+    return struct.pack(f"<{count}f", *struct.unpack(f"<{count}e", values))
+
+
+def tensors(named: Iterable[tuple[str, Shape]], kind: str) -> dict[str, tuple[str, Shape, bytes]]:
+    """Name -> (dtype, shape, data) of tensors with the weights of `half`.
+
+    Args:
+        named: names and shapes.
+        kind: `F16` or `F32`; both have the same values.
+    """
+    convert = single if kind == "F32" else bytes
+    return {name: (kind, shape, convert(half(name, shape))) for name, shape in named}
+
+
+def safetensors(content: Mapping[str, tuple[str, Shape, bytes]]) -> bytes:
+    """A safetensors file: the length of a JSON header (8 bytes, little endian), the header, the data.
+
+    Tensors are sorted by name and lie without gaps; the header is padded with spaces to a multiple of 8 bytes, so
+    that the data is aligned, as the reference implementation does it.
+    """
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    offset = 0
+    for name in sorted(content):
+        kind, shape, data = content[name]
+        header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [offset, offset + len(data)]}
+        offset += len(data)
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return b"".join([struct.pack("<Q", len(text)), text, *(content[name][2] for name in sorted(content))])
