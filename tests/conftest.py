@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import faultproxy
+from tests.helpers import fault_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ def _service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
     service = Service(tmp_path_factory.mktemp("models"))
     service.start()
-    faultproxy.HOSTS[service.aws_url] = service.aws.hosts
+    fault_proxy.HOSTS[service.aws_url] = service.aws.hosts
     yield service
     service.stop()
 

@@ -21,7 +21,8 @@ import filelock
 import pytest
 from invoke.program import Program
 
-REPOSITORY = Path(__file__).parents[2]
+from tests.helpers.paths import ROOT
+
 COMMAND = (sys.executable, "-m", "sagepack")
 WAIT = 60
 SPEC = "config/svd.yaml"
@@ -33,13 +34,13 @@ class Project:
     def __init__(self, root: Path) -> None:
         self.root = root
         for name in ("config", "inference_code", "tasks.py", "Makefile"):
-            source = REPOSITORY / name
+            source = ROOT / name
             (shutil.copytree if source.is_dir() else shutil.copyfile)(source, root / name)
         (root / ".venv").symlink_to(sys.prefix)
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "HF_"))}
         self.environment = {
             **kept,
-            "PYTHONPATH": str(REPOSITORY),
+            "PYTHONPATH": str(ROOT),
             "HOME": str(root / "home"),
             "PYTHONWARNINGS": "ignore",
         }

@@ -29,13 +29,13 @@ from sagepack.errors import IntegrityError, UserError
 from sagepack.files import FileStamp, settle
 from sagepack.progress import Silent
 from sagepack.spec import loader
+from tests.helpers.paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sagepack.sandbox.servers import Service
 
-REPOSITORY = Path(__file__).parents[2]
 CODE = "inference_code/svd/inference.py"
 
 
@@ -45,7 +45,7 @@ class Project:
     def __init__(self, root: Path, sandbox: Service) -> None:
         self.root = root
         for name in ("config", "inference_code"):
-            shutil.copytree(REPOSITORY / name, root / name)
+            shutil.copytree(ROOT / name, root / name)
         self.work = Workspace(root, "svd", "local")
         self._aws = AwsConnection(sandbox.region, None, sandbox.aws_url, sandbox.access_key, sandbox.secret_key)
         self._connections = Connections(self._aws, sandbox.hub_url, sandbox.hf_token)

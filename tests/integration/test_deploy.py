@@ -14,8 +14,8 @@ from sagepack.progress import Silent
 from sagepack.sandbox.aws.hosting import Outcome
 from sagepack.sandbox.aws.hosting import Pace as SlowPace
 from sagepack.spec.model import Image, Scaling
-from tests import deployments
-from tests.deployments import IMAGE, Time, Told, deployment, lock, spec
+from tests.helpers import deployments
+from tests.helpers.deployments import IMAGE, Time, Told, deployment, lock, spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from sagepack.errors import UserError
 from sagepack.progress import Silent
 from sagepack.sandbox.aws.hosting import Pace as SlowPace
 from sagepack.spec.model import Scaling
-from tests.deployments import ROLE, Told, deployment, published, session_of
+from tests.helpers.deployments import ROLE, Told, deployment, published, session_of
 
 if TYPE_CHECKING:
     from sagepack.aws.session import Aws

@@ -18,7 +18,7 @@ from sagepack.hub.client import Hub
 from sagepack.hub.lock_files import locked_files
 from sagepack.hub.retry import Stopped
 from sagepack.sandbox.miniatures import models as miniature
-from tests.hostilehub import HostileHub, answer
+from tests.helpers.hostile_hub import HostileHub, answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

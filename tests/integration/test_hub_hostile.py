@@ -27,7 +27,7 @@ from sagepack.hub.hash_cache import Trust
 from sagepack.hub.lock_files import locked_files
 from sagepack.progress import Silent
 from sagepack.spec.model import Image, ModelSource
-from tests.hostilehub import COMMIT, REPO, REVISION, TREE, HostileHub, answer, entry
+from tests.helpers.hostile_hub import COMMIT, REPO, REVISION, TREE, HostileHub, answer, entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -10,7 +10,7 @@ from sagepack.deploy.waiter import Pace
 from sagepack.errors import RemoteError, UserError
 from sagepack.progress import Silent
 from sagepack.sandbox.aws.invocations import Answer
-from tests.deployments import BUCKET, Time, Told, deployment, published, session_of
+from tests.helpers.deployments import BUCKET, Time, Told, deployment, published, session_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,8 +15,8 @@ from sagepack.publish.delta.parts import Literal
 from sagepack.publish.keys import pointer
 from sagepack.publish.publisher import already_sent
 from sagepack.publish.upload.sources import HubFiles
-from tests.faultproxy import Fault, FaultProxy
-from tests.publishkit import Bucket, KiB, MiB, Tree, connect, svd_like
+from tests.helpers.fault_proxy import Fault, FaultProxy
+from tests.helpers.publishing import Bucket, KiB, MiB, Tree, connect, svd_like
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,8 @@ import pytest
 from sagepack.aws.s3 import Location
 from sagepack.errors import IntegrityError, UserError
 from sagepack.publish.upload.sources import HubFiles
-from tests.faultproxy import Fault, FaultProxy
-from tests.publishkit import Bucket, KiB, MiB, Tree, connect, svd_like
+from tests.helpers.fault_proxy import Fault, FaultProxy
+from tests.helpers.publishing import Bucket, KiB, MiB, Tree, connect, svd_like
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,10 +12,10 @@ from sagepack.errors import IntegrityError
 from sagepack.publish.checksums import ContentSums, Plain
 from sagepack.publish.documents import Index
 from sagepack.publish.observe import Binding
-from tests.faultproxy import FaultProxy
-from tests.forge import archive_bytes, content_sums, forge_archive, forge_files, lie
-from tests.forgery import collision, patched
-from tests.publishkit import Bucket, KiB, MiB, Tree, connect, noise, svd_like
+from tests.helpers.fault_proxy import FaultProxy
+from tests.helpers.forge import archive_bytes, content_sums, forge_archive, forge_files, lie
+from tests.helpers.forgery import collision, patched
+from tests.helpers.publishing import Bucket, KiB, MiB, Tree, connect, noise, svd_like
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,18 +14,17 @@ import pytest
 from sagepack.aws.s3 import Location
 from sagepack.publish.documents import Index, Pointer
 from sagepack.publish.keys import package_folder
-from tests.faultproxy import FaultProxy
-from tests.publishkit import Bucket, MiB, Tree, connect, svd_like
+from tests.helpers.fault_proxy import FaultProxy
+from tests.helpers.paths import ROOT
+from tests.helpers.publishing import Bucket, MiB, Tree, connect, svd_like
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).parents[2]
-
 
 @contextmanager
 def started(sandbox: Any, proxy: FaultProxy, bucket: Bucket, tree: Tree) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "tests.publishprocess", proxy.url, bucket.target.bucket]
+    command = [sys.executable, "-m", "tests.helpers.publish_process", proxy.url, bucket.target.bucket]
     command += [str(tree.folder), str(bucket.journals)]
     keys = {"AWS_ACCESS_KEY_ID": sandbox.access_key, "AWS_SECRET_ACCESS_KEY": sandbox.secret_key}
     with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **keys}) as process:

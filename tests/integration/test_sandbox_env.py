@@ -16,11 +16,11 @@ import pytest
 from sagepack import sandbox
 from sagepack.cli import connect
 from sagepack.sandbox.miniatures import models
+from tests.helpers.paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).parents[2]
 USERS = {
     "AWS_PROFILE": "nobody",
     "AWS_SESSION_TOKEN": "users-own",

@@ -24,11 +24,11 @@ import pytest
 from sagepack import sandbox
 from sagepack.errors import UserError
 from sagepack.sandbox import process
+from tests.helpers.paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-ROOT = Path(__file__).parents[2]
 SECRETS = {
     "AWS_SECRET_ACCESS_KEY": "users-own",
     "HF_TOKEN": "users-own",

@@ -22,9 +22,9 @@ from sagepack.publish.keys import Package
 from sagepack.publish.release import Release
 from sagepack.publish.remote_check import Finding, PackageError
 from sagepack.publish.remote_read import Checked, verify
-from tests.faultproxy import FaultProxy
-from tests.forgery import collision, patched
-from tests.publishkit import NOW, Bucket, KiB, MiB, Tree, connect, noise, svd_like
+from tests.helpers.fault_proxy import FaultProxy
+from tests.helpers.forgery import collision, patched
+from tests.helpers.publishing import NOW, Bucket, KiB, MiB, Tree, connect, noise, svd_like
 
 WEIGHTS = "unet/model.safetensors"
 LAYOUTS = pytest.mark.parametrize("layout", ["archive", "prefix"])

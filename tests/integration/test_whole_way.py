@@ -28,9 +28,9 @@ from invoke.program import Program
 from sagepack import sandbox
 from sagepack.aws.s3 import S3, Location
 from sagepack.aws.session import Aws, AwsConnection
-from tests.forgery import patched
+from tests.helpers.forgery import patched
+from tests.helpers.paths import ROOT
 
-REPOSITORY = Path(__file__).parents[2]
 INVOKE = (sys.executable, "-m", "invoke")
 
 
@@ -49,10 +49,10 @@ class Project:
     def __init__(self, root: Path) -> None:
         self.root = root
         for name in ("config", "inference_code", "tasks.py"):
-            source = REPOSITORY / name
+            source = ROOT / name
             (shutil.copytree if source.is_dir() else shutil.copyfile)(source, root / name)
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "HF_"))}
-        self.environment = {**kept, "PYTHONPATH": str(REPOSITORY), "HOME": str(root / "home"), "NO_COLOR": "1"}
+        self.environment = {**kept, "PYTHONPATH": str(ROOT), "HOME": str(root / "home"), "NO_COLOR": "1"}
         # What an endpoint of the sandbox says without the serving stack, wherever this runs.
         self.environment["SAGEPACK_SERVE_PYTHON"] = str(root / "none")
         spec = importlib.util.spec_from_file_location("project_tasks", root / "tasks.py")
@@ -342,7 +342,7 @@ def test_predict_waits_on_both_paths_and_tells_the_failure(packaged: Project) ->
 
 
 def test_the_plan_is_readable_for_programs(packaged: Project) -> None:
-    schema = json.loads((REPOSITORY / "schemas" / "plan.schema.json").read_text())
+    schema = json.loads((ROOT / "schemas" / "plan.schema.json").read_text())
     edit(packaged)
     for words, code in ((("plan", "--to", "deploy"), 2), (("package",), 0), (("plan", "--to", "package"), 0)):
         jsonschema.validate(packaged.json(*words, code=code), schema)
@@ -381,7 +381,7 @@ def test_verify_finds_a_flipped_byte_and_says_where(packaged: Project) -> None:
 
 def test_what_s3_holds_is_verified_and_a_flipped_byte_is_found(packaged: Project) -> None:
     packaged.invoke("upload")
-    schemas = REPOSITORY / "schemas"
+    schemas = ROOT / "schemas"
     for words in (("--remote",), ("--remote", "--deep")):
         found = packaged.json("verify", *words)
         jsonschema.validate(found, json.loads((schemas / "verify-remote.schema.json").read_text()))
@@ -499,7 +499,7 @@ def test_a_secret_left_in_the_code_is_refused_before_it_is_staged_and_never_repe
         document = packaged.json(task, code=1)
     assert f"{code}/notes.yaml:2: holds a Hugging Face token" in run.stderr
     assert [problem["where"] for problem in document["error"]["problems"]] == [f"{code}/.env", f"{code}/notes.yaml:2"]
-    jsonschema.validate(document, json.loads((REPOSITORY / "schemas" / "error.schema.json").read_text()))
+    jsonschema.validate(document, json.loads((ROOT / "schemas" / "error.schema.json").read_text()))
     assert TOKEN not in run.stdout + run.stderr + json.dumps(document)
     assert not [
         path for path in (packaged.root / "build").rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()

@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from tests.helpers.paths import ROOT
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-JUDGES = Path(__file__).parents[2] / "build" / "judges"
+JUDGES = ROOT / "build" / "judges"
 LOCALSTACK = [
     "localstack-core[base-runtime]==4.12.0",
     # What it asks for is looser than what it works with.

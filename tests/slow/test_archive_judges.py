@@ -20,7 +20,7 @@ import pytest
 from sagepack.package.archive.source import Source
 from sagepack.package.archive.writer import write
 from sagepack.package.manifest import archive_order
-from tests import archives
+from tests.helpers import archives
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,8 +12,8 @@ import pytest
 
 from sagepack.aws.s3 import S3, Location
 from sagepack.sandbox import process
+from tests.helpers.publishing import connect
 from tests.integration.test_whole_way import Project
-from tests.publishkit import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

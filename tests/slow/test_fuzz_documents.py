@@ -32,8 +32,8 @@ from sagepack.publish.upload.journal import Done, Journal, Work
 from sagepack.publish.upload.part_body import Stretch
 from sagepack.publish.verified import VerifiedObjects, verified_file
 from sagepack.sandbox import process
-from tests.fuzz import mutants
-from tests.publishkit import noise
+from tests.helpers.fuzz import mutants
+from tests.helpers.publishing import noise
 
 if TYPE_CHECKING:
     from collections.abc import Callable

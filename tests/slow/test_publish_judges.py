@@ -11,7 +11,7 @@ from sagepack.aws.s3 import ChangedError, Location, Seen
 from sagepack.errors import IntegrityError, UserError
 from sagepack.publish.checksums import Sums
 from sagepack.publish.delta.parts import Literal
-from tests.publishkit import Bucket, KiB, MiB, Tree, connect, svd_like
+from tests.helpers.publishing import Bucket, KiB, MiB, Tree, connect, svd_like
 from tests.slow import stores
 
 if TYPE_CHECKING:

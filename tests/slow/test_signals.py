@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from tests.helpers.paths import ROOT
+
 COMMAND = (sys.executable, "-X", "importtime", "-m", "sagepack")
 WAIT = 120
 
@@ -24,8 +25,8 @@ pytestmark = pytest.mark.slow
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     root = tmp_path_factory.mktemp("project")
     for name in ("config", "inference_code", "schemas"):
-        shutil.copytree(REPOSITORY / name, root / name)
-    shutil.copyfile(REPOSITORY / "tasks.py", root / "tasks.py")
+        shutil.copytree(ROOT / name, root / name)
+    shutil.copyfile(ROOT / "tasks.py", root / "tasks.py")
     assert succeeded(start(root, "package"))
     yield root
     end(start(root, "sandbox.stop"))
@@ -34,7 +35,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def start(root: Path, *words: str) -> subprocess.Popen[str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "HF_"))}
     pipe = subprocess.PIPE
-    environment = {**kept, "PYTHONPATH": str(REPOSITORY), "HOME": str(root / "home")}
+    environment = {**kept, "PYTHONPATH": str(ROOT), "HOME": str(root / "home")}
     return subprocess.Popen([*COMMAND, *words], cwd=root, env=environment, text=True, stdout=pipe, stderr=pipe)
 
 

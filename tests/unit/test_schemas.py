@@ -19,12 +19,12 @@ from sagepack.package.lock import Lock, LockedFile, LockedRequirement
 from sagepack.package.manifest import Manifest, Member
 from sagepack.spec.model import Artifact, AsyncInference, Aws, Code, Endpoint, Image, ModelSource, Sample, Scaling, Spec
 from sagepack.spec.rules.service_limits import MEMBERS
-from tests.specs import COMMIT
+from tests.helpers.paths import ROOT
+from tests.helpers.specs import COMMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).parents[2]
 MINE = ["spec", "overlay", "lock", "manifest"]
 
 

@@ -1,0 +1,93 @@
+"""What an attacker puts into S3: packages whose documents name genuine digests beside other bytes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from sagepack.package.archive import framing
+from sagepack.package.archive.crc32 import crc32, tar_crc
+from sagepack.publish.checksums import ContentSums, Plain, Sums
+from sagepack.publish.documents import Files, Index, Pointer, StoredFile
+from sagepack.publish.keys import PREFIX, Package, pointer
+
+if TYPE_CHECKING:
+    from sagepack.aws.s3 import S3, Location
+    from tests.helpers.publishing import Tree
+
+_POINTED = 5 << 20
+
+
+def content_sums(data: bytes) -> ContentSums:
+    """The true sums of a content."""
+    return ContentSums(Sums.of(framing.frame(data)), Plain(crc32(data), len(data)))
+
+
+def archive_bytes(tree: Tree, contents: dict[str, bytes]) -> bytes:
+    """The archive of a tree with other contents of the same sizes."""
+    members = tree.manifest.members
+
+    def opener(index: int, offset: int, length: int) -> list[bytes]:
+        return [contents[members[index].path][offset : offset + length]]
+
+    crc = tar_crc(tree.layout, [crc32(contents[member.path]) for member in members])
+    return b"".join(bytes(piece) for piece in tree.layout.read(0, tree.layout.size, opener, crc))
+
+
+def forge_archive(
+    store: S3, target: Location, name: str, tree: Tree, forged: dict[str, bytes], *, data: bytes | None = None
+) -> Package:
+    """An archive with `forged` contents under a manifest, index and pointers that name those of the tree.
+
+    Args:
+        store: S3.
+        target: the attacker's target, or one that he shares.
+        name: the attacker's name.
+        tree: the genuine package.
+        forged: other bytes of the same size, by path; the index has their true checksums.
+        data: the bytes of the archive, if they are not those.
+    """
+    contents = {**tree.files, **forged}
+    package = Package(target, name, tree.manifest.digest)
+    archive = archive_bytes(tree, contents) if data is None else data
+    store.put(package.model, archive)
+    head = store.head(package.model)
+    assert head is not None
+    sums = tuple(content_sums(contents[member.path]) for member in tree.manifest.members)
+    store.put(package.index, Index(tree.manifest, sums, head.etag, Sums.of(archive)).text())
+    _announce(store, package, tree)
+    return package
+
+
+def forge_files(store: S3, target: Location, name: str, tree: Tree, forged: dict[str, bytes]) -> Package:
+    """The same as files of layout `prefix`."""
+    package = Package(target, name, tree.manifest.digest, PREFIX)
+    files = []
+    for member in tree.manifest.members:
+        data = {**tree.files, **forged}[member.path]
+        store.put(package.model.child(member.path), data)
+        head = store.head(package.model.child(member.path))
+        assert head is not None
+        files.append(StoredFile(member, head.etag, Sums.of(data)))
+    store.put(package.index, Files(tuple(files)).text())
+    _announce(store, package, tree)
+    return package
+
+
+def _announce(store: S3, package: Package, tree: Tree) -> None:
+    store.put(package.manifest, tree.manifest.text().encode())
+    for member in tree.manifest.members:
+        if member.size >= _POINTED:
+            found = pointer(package.target, member.digest, package.layout)
+            store.put(found, Pointer(member.digest, package.path).text())
+    store.put(package.release(datetime(2030, 1, 1, tzinfo=timezone.utc)), b"{}")
+
+
+def lie(store: S3, package: Package, path: str, sums: ContentSums) -> None:
+    """Make the index of a package say other sums of one content."""
+    index = Index.parse(store.read(package.index))
+    assert index is not None
+    members = index.manifest.members
+    changed = tuple(sums if m.path == path else s for m, s in zip(members, index.sums, strict=True))
+    store.put(package.index, replace(index, sums=changed).text())

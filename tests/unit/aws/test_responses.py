@@ -1,0 +1,146 @@
+"""Answers of AWS, or of a proxy in its place, that are not as the API describes them."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from sagepack.aws import exchange, sagemaker
+from sagepack.aws.logs import Tail
+from sagepack.aws.session import Aws, AwsConnection
+from sagepack.deploy.destroy import inventory
+from sagepack.deploy.observe import observe, observe_scaling
+from sagepack.engine.resolver import find_image
+from sagepack.errors import RemoteError
+from sagepack.spec.model import Image
+from tests.helpers.deployments import IMAGE, deployment
+
+WAIT = 30
+ENDPOINT = {
+    "EndpointName": "svd",
+    "EndpointArn": "arn:aws:sagemaker:us-east-1:123456789012:endpoint/svd",
+    "EndpointConfigName": "svd-0123456789ab",
+    "EndpointStatus": "InService",
+    "CreationTime": 1.0,
+    "LastModifiedTime": 1.0,
+}
+PAGE = b"<!DOCTYPE html><html><body>Please log in</body></html>"
+
+
+class Proxy:
+    """A server that gives every request the same answer, with status 200."""
+
+    def __init__(self) -> None:
+        self.answer = b""
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(proxy.answer)))
+                self.end_headers()
+                self.wfile.write(proxy.answer)
+
+            do_GET = do_POST  # noqa: N815 - the name that http.server calls
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        url = f"http://127.0.0.1:{self._server.server_port}"
+        self.aws = Aws(AwsConnection("us-east-1", None, url, "AKIA", "none"))
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(WAIT)
+
+
+@pytest.fixture(scope="module")
+def proxy() -> Iterator[Proxy]:
+    proxy = Proxy()
+    yield proxy
+    proxy.stop()
+
+
+BROKEN: list[Any] = [
+    PAGE,
+    b"null",
+    b"[1]",
+    b"5",
+    b"{}",
+    b"{",
+    b"\xff\xfe",
+    b"[" * 100_000,
+    {**ENDPOINT, "EndpointStatus": 5},
+    {**ENDPOINT, "EndpointArn": None},
+    {**ENDPOINT, "EndpointConfigName": ["x"]},
+    {**ENDPOINT, "LastModifiedTime": "yesterday"},
+    {**ENDPOINT, "LastModifiedTime": 1e300},
+    {**ENDPOINT, "PendingDeploymentSummary": "svd-1"},
+    {**ENDPOINT, "PendingDeploymentSummary": {}},
+    {**ENDPOINT, "ProductionVariants": "x"},
+    {**ENDPOINT, "ProductionVariants": [None]},
+    {**ENDPOINT, "ProductionVariants": [{"VariantName": "AllTraffic", "DesiredInstanceCount": "many"}]},
+    {key: value for key, value in ENDPOINT.items() if key != "EndpointStatus"},
+]
+
+
+@pytest.mark.parametrize("answer", BROKEN, ids=lambda answer: str(answer)[:60])
+def test_an_endpoint_that_is_described_wrongly_is_a_remote_failure(proxy: Proxy, answer: Any) -> None:
+    proxy.answer = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+    for look in (observe, inventory):
+        with pytest.raises(RemoteError) as caught:
+            look(proxy.aws, deployment().owner)
+        assert "Error" not in caught.value.message
+        assert len(caught.value.message) < 400
+
+
+CALLS: list[Callable[[Aws], object]] = [
+    lambda aws: sagemaker.list_tags(aws, "arn"),
+    sagemaker.list_endpoints,
+    lambda aws: sagemaker.list_configs(aws, "x"),
+    lambda aws: sagemaker.list_models(aws, "x"),
+    lambda aws: sagemaker.invoke_async(aws, {"EndpointName": "svd", "InputLocation": "s3://b/k"}),
+    lambda aws: observe_scaling(aws, "svd"),
+    lambda aws: find_image(aws, Image("huggingface-pytorch-inference", IMAGE), "us-east-1"),
+]
+ODD: list[bytes] = [
+    PAGE,
+    b"[1]",
+    b'{"Tags": [1], "Models": [1], "EndpointConfigs": [1], "Endpoints": [1], "ScalableTargets": [1], "imageDetails": [1]}',
+    b'{"Tags": [{}], "Models": [{}], "EndpointConfigs": [{}], "Endpoints": [{}], "ScalableTargets": [{}], "imageDetails": [{}]}',
+    b'{"Tags": [{"Key": 1, "Value": 2}], "Models": 1, "EndpointConfigs": "x", "Endpoints": {"a": 1}, "ScalableTargets": 3, "imageDetails": [{"imageDigest": "sha256:x"}]}',
+]
+
+
+@pytest.mark.parametrize("answer", ODD)
+@pytest.mark.parametrize("number", range(len(CALLS)))
+def test_every_answer_is_checked_before_it_is_used(proxy: Proxy, number: int, answer: bytes) -> None:
+    proxy.answer = answer
+    with pytest.raises(RemoteError):
+        CALLS[number](proxy.aws)
+
+
+@pytest.mark.parametrize("answer", [PAGE, b"[1]", b'{"events": [{"message": 5}]}', b'{"events": "x"}'])
+def test_a_log_that_cannot_be_read_stops_no_deployment(proxy: Proxy, answer: bytes) -> None:
+    proxy.answer = answer
+    tail = Tail(proxy.aws, "svd", 0)
+    assert tail.lines() == []
+    assert "is not as AWS describes it" in str(tail.problem)
+
+
+def test_an_answer_is_fetched_up_to_its_limit(proxy: Proxy) -> None:
+    proxy.answer = b"x" * 5000
+    assert exchange.get(proxy.aws, "s3://b/k", 99) == b"x" * 100

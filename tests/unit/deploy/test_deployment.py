@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from sagepack.deploy.deployment import Deployment, Owner
+from sagepack.errors import UserError
+from tests.helpers.deployments import BUCKET, MANIFEST, ROLE, changed, deployment, lock, spec, violations
+
+TAGS = [
+    {"Key": "sagepack:endpoint", "Value": "svd"},
+    {"Key": "sagepack:env", "Value": "local"},
+    {"Key": "sagepack:manifest", "Value": str(MANIFEST)},
+    {"Key": "sagepack:name", "Value": "svd"},
+    {"Key": "team", "Value": "video"},
+]
+
+
+def test_the_model_request_names_image_by_digest_and_data_by_content() -> None:
+    value = deployment()
+    assert "@sha256:" in value.image
+    assert value.model == {
+        "ModelName": "svd-7a2fc9c6e509",
+        "PrimaryContainer": {
+            "Image": lock().image_uri,
+            "ModelDataSource": {
+                "S3DataSource": {
+                    "S3Uri": f"s3://{BUCKET}/models/svd/{MANIFEST.short}/model.tar.gz",
+                    "S3DataType": "S3Object",
+                    "CompressionType": "Gzip",
+                }
+            },
+            "Environment": {"MMS_MAX_RESPONSE_SIZE": "100000000"},
+        },
+        "ExecutionRoleArn": ROLE,
+        "EnableNetworkIsolation": False,
+        "Tags": TAGS,
+    }
+
+
+def test_the_config_request_is_one_asynchronous_variant() -> None:
+    value = deployment()
+    assert value.config == {
+        "EndpointConfigName": value.config_name,
+        "ProductionVariants": [
+            {
+                "VariantName": "AllTraffic",
+                "ModelName": value.model_name,
+                "InitialInstanceCount": 1,
+                "InstanceType": "ml.g5.2xlarge",
+                "ModelDataDownloadTimeoutInSeconds": 1800,
+                "ContainerStartupHealthCheckTimeoutInSeconds": 900,
+            }
+        ],
+        "AsyncInferenceConfig": {
+            "ClientConfig": {"MaxConcurrentInvocationsPerInstance": 1},
+            "OutputConfig": {
+                "S3OutputPath": f"s3://{BUCKET}/async/svd/output/",
+                "S3FailurePath": f"s3://{BUCKET}/async/svd/failure/",
+            },
+        },
+        "MetricsConfig": {"EnableDetailedObservability": False},
+        "Tags": TAGS,
+    }
+
+
+def test_what_is_declared_beyond_the_least_is_asked_for() -> None:
+    value = deployment(volume_size_in_gb=64, inference_ami_version="al2-ami-sagemaker-inference-gpu-3-1")
+    topics = dataclasses.replace(value.endpoint.asynchronous, success_topic="arn:aws:sns:us-east-1:123456789012:done")
+    config = changed(value, asynchronous=topics).config
+    assert config["ProductionVariants"][0]["VolumeSizeInGB"] == 64
+    assert config["ProductionVariants"][0]["InferenceAmiVersion"] == "al2-ami-sagemaker-inference-gpu-3-1"
+    output = config["AsyncInferenceConfig"]["OutputConfig"]
+    assert output["NotificationConfig"] == {"SuccessTopic": "arn:aws:sns:us-east-1:123456789012:done"}
+
+
+def test_a_prefix_is_read_uncompressed() -> None:
+    assert deployment(layout="prefix").model["PrimaryContainer"]["ModelDataSource"]["S3DataSource"] == {
+        "S3Uri": f"s3://{BUCKET}/models/svd/{MANIFEST.short}/",
+        "S3DataType": "S3Prefix",
+        "CompressionType": "None",
+    }
+
+
+@pytest.mark.parametrize(("layout", "uri"), [("archive", "s3://b/x/"), ("prefix", "s3://b/x/model.tar.gz")])
+def test_an_artifact_of_the_other_layout_is_refused(layout: str, uri: str) -> None:
+    with pytest.raises(UserError, match="is not an artifact of layout"):
+        Deployment.of(spec(layout=layout), lock(), uri, MANIFEST)
+
+
+@pytest.mark.parametrize("layout", ["archive", "prefix"])
+@pytest.mark.parametrize("name", ["svd", "s", "a" * 63, "a" * 49 + "-" + "b" * 13])
+def test_every_request_is_within_what_the_service_model_allows(name: str, layout: str) -> None:
+    value = deployment(name, layout=layout, volume_size_in_gb=512)
+    assert violations("sagemaker", "CreateModel", value.model) == []
+    assert violations("sagemaker", "CreateEndpointConfig", value.config) == []
+    assert violations("sagemaker", "CreateEndpoint", value.request) == []
+    assert violations("sagemaker", "UpdateEndpoint", value.update(retain=True)) == []
+    assert violations("sagemaker", "UpdateEndpoint", value.update(retain=False)) == []
+    assert value.owner.names(value.model_name)
+    assert value.owner.names(value.config_name)
+
+
+def test_the_judge_of_requests_can_say_no() -> None:
+    bad = changed(deployment(), instance_type="ml.nope", volume_size_in_gb=9999).config
+    assert len(violations("sagemaker", "CreateEndpointConfig", {**bad, "EndpointConfigName": "a" * 64})) == 4
+
+
+def test_another_variable_makes_another_model_and_another_config() -> None:
+    one, two = deployment(), deployment(environment={"MMS_MAX_RESPONSE_SIZE": "1"})
+    assert one.model_name != two.model_name
+    assert one.config_name != two.config_name
+    assert one.name == two.name
+
+
+def test_another_instance_type_keeps_the_model() -> None:
+    one, two = deployment(), deployment(instance_type="ml.g5.4xlarge")
+    assert one.model_name == two.model_name
+    assert one.config_name != two.config_name
+
+
+def test_tags_and_scaling_change_no_name() -> None:
+    one, two = deployment(), deployment(tags={"team": "audio"})
+    assert (one.model_name, one.config_name) == (two.model_name, two.config_name)
+
+
+def test_a_tag_of_the_spec_cannot_displace_ours() -> None:
+    assert deployment(tags={"sagepack:name": "other"}).tags["sagepack:name"] == "svd"
+
+
+def test_an_update_keeps_the_scaled_count_only_when_told() -> None:
+    value = deployment()
+    assert value.update(retain=False) == {
+        "EndpointName": "svd",
+        "EndpointConfigName": value.config_name,
+        "RetainAllVariantProperties": False,
+    }
+    kept = value.update(retain=True)
+    assert kept["RetainAllVariantProperties"] is True
+    assert {"VariantPropertyType": "DesiredInstanceCount"} not in kept["ExcludeRetainedVariantProperties"]
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("svd-0123456789ab", True),
+        ("svd-0123456789abc", False),
+        ("svd-0123456789aX", False),
+        ("svd", False),
+        ("my-svd-0123456789ab", False),
+        ("svd-x-0123456789ab", False),
+    ],
+)
+def test_only_names_of_our_pattern_are_ours(name: str, ours: bool) -> None:
+    assert Owner("svd", "svd", "local").names(name) is ours
+
+
+def test_tags_of_another_environment_are_not_ours() -> None:
+    owner = Owner("svd", "svd", "local")
+    assert owner.owns({**owner.tags, "team": "video"})
+    assert not owner.owns({**owner.tags, "sagepack:env": "prod"})
+    assert not owner.owns({})

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from sagepack.digest import Digest
+from sagepack.engine.resolver import find_image
+from sagepack.errors import RemoteError, UserError
+from sagepack.spec.model import Image
+from tests.helpers.deployments import IMAGE, stubbed
+
+TAGGED = Image("huggingface-pytorch-inference", IMAGE)
+DIGEST = Digest.sha256(b"image")
+HOST = "763104351884.dkr.ecr.us-east-1.amazonaws.com"
+ASKED: dict[str, Any] = {
+    "registryId": "763104351884",
+    "repositoryName": "huggingface-pytorch-inference",
+    "imageIds": [{"imageTag": IMAGE}],
+}
+
+
+def test_a_tag_resolves_to_what_the_regions_registry_holds() -> None:
+    aws, stubs = stubbed("ecr")
+    stubs["ecr"].add_response("describe_images", {"imageDetails": [{"imageDigest": str(DIGEST)}]}, ASKED)
+    assert find_image(aws, TAGGED, "us-east-1") == (HOST, DIGEST)
+
+
+def test_an_account_of_the_spec_is_the_registry() -> None:
+    aws, stubs = stubbed("ecr")
+    asked = {**ASKED, "registryId": "111122223333"}
+    stubs["ecr"].add_response("describe_images", {"imageDetails": [{"imageDigest": str(DIGEST)}]}, asked)
+    own = dataclasses.replace(TAGGED, account="111122223333")
+    assert find_image(aws, own, "us-east-1") == (HOST.replace("763104351884", "111122223333"), DIGEST)
+
+
+def test_who_may_only_pull_can_resolve_too() -> None:
+    aws, stubs = stubbed("ecr")
+    stubs["ecr"].add_client_error("describe_images", "AccessDeniedException", "not authorized")
+    found = {"images": [{"imageId": {"imageDigest": str(DIGEST), "imageTag": IMAGE}}]}
+    stubs["ecr"].add_response("batch_get_image", found, ASKED)
+    assert find_image(aws, TAGGED, "us-east-1") == (HOST, DIGEST)
+
+
+def test_a_mistyped_tag_is_told_with_what_was_meant() -> None:
+    aws, stubs = stubbed("ecr")
+    stubs["ecr"].add_client_error("describe_images", "ImageNotFoundException", "no")
+    with pytest.raises(UserError) as caught:
+        find_image(aws, dataclasses.replace(TAGGED, tag=IMAGE.replace("cu124", "cu123")), "us-east-1")
+    assert caught.value.fix is not None
+    assert IMAGE in caught.value.fix
+    assert caught.value.where is not None
+    assert caught.value.where.startswith(HOST)
+
+
+def test_a_tag_that_cannot_be_pulled_is_told() -> None:
+    aws, stubs = stubbed("ecr")
+    stubs["ecr"].add_client_error("describe_images", "AccessDeniedException", "not authorized")
+    stubs["ecr"].add_response("batch_get_image", {"images": [], "failures": [{"failureCode": "ImageNotFound"}]})
+    with pytest.raises(UserError, match="no image with this tag"):
+        find_image(aws, TAGGED, "us-east-1")
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "text"),
+    [
+        ("RepositoryNotFoundException", UserError, "no repository with this name"),
+        ("AccessDeniedException", UserError, "may not be read"),
+        ("ServerException", RemoteError, "ServerException"),
+    ],
+)
+def test_refusals_of_the_registry_are_told_by_who_can_mend_them(code: str, kind: type[Exception], text: str) -> None:
+    aws, stubs = stubbed("ecr")
+    stubs["ecr"].add_client_error("describe_images", "AccessDeniedException", "not authorized")
+    stubs["ecr"].add_client_error("batch_get_image", code, "no", http_status_code=400)
+    with pytest.raises(kind, match=text):
+        find_image(aws, TAGGED, "us-east-1")

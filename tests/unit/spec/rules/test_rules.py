@@ -1,0 +1,358 @@
+"""The rules beyond the schema: what each refuses, what it warns about, and what it lets pass."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sagepack.spec.rules import instances
+from sagepack.spec.rules.artifact import uri_problem
+from tests.helpers.specs import errors, load, project, warnings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GRAVITON, NEURON, GPU_48 = "ml.m7g.large", "ml.inf2.xlarge", "ml.g5.48xlarge"
+CPU_TAG = "2.6.0-transformers4.51.3-cpu-py312-ubuntu22.04"
+GOV = ["aws.region=us-gov-west-1", "aws.role=arn:aws-us-gov:iam::210987654321:role/toy"]
+CHINA = ["aws.region=cn-north-1", "aws.role=arn:aws-cn:iam::210987654321:role/toy"]
+SANDBOX = ["sandbox=true", "aws={account: '123456789012', role: 'arn:aws:iam::123456789012:role/sagepack-sandbox'}"]
+
+REFUSED = [
+    # environment
+    (["environment.HF_MODEL_ID=owner/toy"], "environment.HF_MODEL_ID", "ignores the packaged weights"),
+    (["environment.MMS_MAX_RESPONSE_SIZE=1GB"], "environment.MMS_MAX_RESPONSE_SIZE", '"1GB" is not an integer from 1 to 2,147,483,647'),
+    (["environment.MMS_MAX_REQUEST_SIZE=3000000000"], "environment.MMS_MAX_REQUEST_SIZE", "is not an integer"),
+    (["environment.SAGEMAKER_MODEL_SERVER_WORKERS=0"], "environment.SAGEMAKER_MODEL_SERVER_WORKERS", "is not an integer"),
+    (["environment.SAGEMAKER_MODEL_SERVER_TIMEOUT=1h"], "environment.SAGEMAKER_MODEL_SERVER_TIMEOUT", "is not an integer"),
+    (["environment.SAGEMAKER_PROGRAM=serve"], "environment.SAGEMAKER_PROGRAM", "is not the name of a file"),
+    (["environment.SAGEMAKER_PROGRAM=other.py"], "code.path", "'toy' holds no other.py"),
+    (["environment.A=" + "x" * 1025], "environment.A", "the value has 1,025 bytes"),
+    (["environment.A=" + "\u00e9" * 513], "environment.A", "the value has 1,026 bytes"),
+    (["environment={" + ", ".join(f"A{n}: {'x' * 1000}" for n in range(33)) + "}"], "environment", "the service takes 32,768"),
+    (["environment={" + ", ".join(f"A{n}: x" for n in range(101)) + "}"], "environment", "102 entries it is above the maximum of 100"),
+    # image and region
+    (["aws.region=us-east-9"], "aws.region", "no registry of inference images is known in us-east-9"),
+    (["image.account=446045086412"], "image.account", "is AWS's registry of other regions"),
+    ([*GOV, "image.account=763104351884"], "image.account", "is AWS's registry of other regions"),
+    (["image.tag=x@sha256:00"], "image.tag", "give the tag alone"),
+    (["image.repository=763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-inference:1"], "image.repository", "no host, no tag"),
+    ([f"image.tag={CPU_TAG}"], "image.tag", "would leave the GPU of ml.g5.2xlarge unused"),
+    ([f"endpoint.instance_type={GRAVITON}"], "endpoint.instance_type", "has an ARM processor"),
+    ([f"endpoint.instance_type={NEURON}"], "endpoint.instance_type", "has no NVIDIA GPU"),
+    # endpoint
+    (["endpoint.volume_size_in_gb=50"], "endpoint.volume_size_in_gb", "SageMaker refuses a volume size"),
+    (["endpoint.inference_ami_version=al2-ami-sagemaker-inference-gpu-3"], "endpoint.inference_ami_version", "is not a value the service knows"),
+    (["endpoint.model_data_download_timeout_in_seconds=99999"], "endpoint.model_data_download_timeout_in_seconds", "at most 3,600"),
+    (["endpoint.container_startup_health_check_timeout_in_seconds=59"], "endpoint.container_startup_health_check_timeout_in_seconds", "at least 60"),
+    (["endpoint.async.max_concurrent_invocations_per_instance=1001"], "endpoint.async.max_concurrent_invocations_per_instance", "at most 1,000"),
+    (["endpoint.scaling={min_capacity: 3, max_capacity: 2}"], "endpoint.scaling.min_capacity", "3 is more than max_capacity, 2"),
+    (["endpoint.scaling={min_capacity: 0, max_capacity: 1}", "endpoint.initial_instance_count=2"], "endpoint.initial_instance_count", "2 is more than scaling.max_capacity, 1"),
+    (["endpoint.name=-toy"], "endpoint.name", "letters, digits and hyphens"),
+    (["endpoint.tags={'aws:x': y}"], "endpoint.tags.aws:x", "AWS's own"),
+    (["endpoint.tags={'sagepack:x': y}"], "endpoint.tags.sagepack:x", "set by this program"),
+    (["endpoint.tags={" + ", ".join(f"a{n}: b" for n in range(47)) + "}"], "endpoint.tags", "at most 46 entries"),
+    (["endpoint.async.success_topic=arn:aws:sns:eu-west-1:210987654321:t"], "endpoint.async.success_topic", "the topic is in eu-west-1"),
+    (["endpoint.async.error_topic=my-topic"], "endpoint.async.error_topic", "does not match the service's pattern"),
+    (["endpoint.enable_network_isolation=true", "code.requirements=[imageio==2.37.0]"], "endpoint.enable_network_isolation", "cannot install requirements"),
+    (["aws.role=arn:aws:iam::111111111111:role/toy"], "aws.role", "belongs to account 111111111111, but aws.account is 210987654321"),
+    (["aws.role=toy-with-a-long-role-name"], "aws.role", "does not match the service's pattern"),
+    (["aws.region=cn-north-1"], "aws.role", "in cn-north-1 an ARN begins with arn:aws-cn:"),
+    ([*SANDBOX, "aws.region=eu-west-1"], "aws.region", "the sandbox knows us-east-1 alone"),
+    (["sandbox=true"], "aws.account", "the sandbox knows 123456789012 alone"),
+    # artifact
+    (["artifact.kms_key_id=alias/k"], "artifact.kms_key_id", "a key needs sse: aws:kms; sse is the bucket's default"),
+    (["artifact.kms_key_id=alias/k", "artifact.sse=AES256"], "artifact.kms_key_id", "sse is AES256"),
+    (["artifact.storage_class=GLACIER"], "artifact.storage_class", '"GLACIER" is not one of: STANDARD'),
+    (["artifact.target=s3://toys"], "artifact.target", "would lie under artifact.target"),
+    (["endpoint.async.s3_output_path=s3://toys/models/out/"], "endpoint.async.s3_output_path", "would lie under artifact.target"),
+    (["endpoint.async.s3_failure_path=s3://toys/models"], "endpoint.async.s3_failure_path", "would lie under artifact.target"),
+    (["endpoint.async.s3_output_path=s3://toys/"], "endpoint.async.s3_output_path", "artifact.target would lie under s3://toys/"),
+    (["endpoint.async.s3_output_path=https://toys/x"], "endpoint.async.s3_output_path", "it must be s3://bucket"),
+    (["artifact.reuse_from=[s3://ok/x, s3://UPPER/x]"], "artifact.reuse_from.1", "a bucket's name"),
+    (["artifact.tags={" + ", ".join(f"a{n}: b" for n in range(11)) + "}"], "artifact.tags", "at most 10 entries"),
+    # model
+    (["model.include=['/abs/*']"], "model.include.0", "matches no path of a repository"),
+    (["model.exclude=[a, '../b']"], "model.exclude.1", "matches no path of a repository"),
+    (["model.include=[a, a]"], "model.include", "an entry stands twice"),
+    # code and sample
+    (["code.path=code_of/tyo"], "code.path", "does not exist"),
+    (["code.path=.."], "code.path", "lies outside of the project"),
+    (["code.path=/etc"], "code.path", "lies outside of the project"),
+    (["code.path=config/toy.yaml"], "code.path", "is a file, not a folder"),
+    (["code.path=config"], "code.path", "holds no inference.py"),
+    (['code.path="a\\0b"'], "code.path", "cannot be a path"),
+    (["sample={}"], "sample", "neither is given"),
+    (["sample={file: a, request: {}}"], "sample", "both are given"),
+    (["sample.file=nothing.json"], "sample.file", "does not exist"),
+    (["sample.file=config/toy.yaml"], "sample.file", "is not JSON"),
+    (["sample.file=/etc/passwd"], "sample.file", "lies outside of the project"),
+    # requirements
+    (["code.requirements=[imageio]"], "code.requirements.0", "must be pinned to one version, such as imageio==1.2.3"),
+    (["code.requirements=[imageio>=2]"], "code.requirements.0", "must be pinned"),
+    (["code.requirements=[imageio==2.*]"], "code.requirements.0", "must be pinned"),
+    (["code.requirements=['imageio==2.1,!=2.0']"], "code.requirements.0", "must be pinned"),
+    (["code.requirements=['imageio @ https://x.org/i.whl']"], "code.requirements.0", "an address cannot be locked"),
+    (["code.requirements=['einops==0.8.1; python_version>\"3\"']"], "code.requirements.0", "a marker has no use"),
+    (["code.requirements=['-r more.txt']"], "code.requirements.0", "is not a requirement"),
+    (["code.requirements=[a==1, A==2]"], "code.requirements.1", "a stands twice, first as entry 1"),
+    (["code.requirements=[torch==2.7.0]"], "code.requirements.0", "built around its own version"),
+    (["code.requirements=[NVIDIA_cublas-cu12==12.1]"], "code.requirements.0", "built around its own version"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("sets", "key", "message"), REFUSED)
+def test_it_is_refused(tmp_path: Path, sets: list[str], key: str, message: str) -> None:
+    found = {problem.key: problem for problem in errors(tmp_path, sets)}
+    assert key in found
+    assert message in found[key].message
+
+
+WARNED = [
+    (["environment.TS_MAX_RESPONSE_SIZE=5"], "environment.TS_MAX_RESPONSE_SIZE", "no effect"),
+    (["environment.SAGEMAKER_SUBMIT_DIRECTORY=/x"], "environment.SAGEMAKER_SUBMIT_DIRECTORY", "no effect"),
+    (["environment.SAGEMAKER_MODEL_SERVER_TIMEOUT=3600"], "environment.SAGEMAKER_MODEL_SERVER_TIMEOUT", "3,600 minutes"),
+    (["environment.SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS=3601"], "environment.SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", "3,601 seconds"),
+    (["environment.MMS_MAX_RESPONSE_SIZE=1000"], "environment.MMS_MAX_RESPONSE_SIZE", "below the server's own default"),
+    (["image.tag=2.6.0-transformers4.51.4-gpu-py312-cu124-ubuntu22.04"], "image.tag", "not in the table"),
+    (["image.repository=huggingface-vllm"], "image.repository", "not a known repository"),
+    (["endpoint.instance_type=ml.m5.xlarge"], "endpoint.instance_type", "has no GPU"),
+    (["endpoint.instance_type=ml.g7e.2xlarge"], "endpoint.instance_type", "need CUDA 12.8"),
+    (["endpoint.async.max_concurrent_invocations_per_instance=15"], "endpoint.async.max_concurrent_invocations_per_instance", "one worker for each of 1 GPUs"),
+    (["endpoint.async.max_concurrent_invocations_per_instance=9", f"endpoint.instance_type={GPU_48}"], "endpoint.async.max_concurrent_invocations_per_instance", "each of 8 GPUs"),
+    (["endpoint.async.max_concurrent_invocations_per_instance=3", "environment.SAGEMAKER_MODEL_SERVER_WORKERS=2"], "endpoint.async.max_concurrent_invocations_per_instance", "but 2 workers"),
+    (["endpoint.scaling={min_capacity: 2, max_capacity: 2}"], "endpoint.scaling.min_capacity", "2 is more than initial_instance_count, 1"),
+    (["artifact.reuse_from=[s3://toys/models/]"], "artifact.reuse_from.0", "artifact.target itself"),
+    (["code.requirements=[diffusers==0.33.1]"], "code.requirements.0", "the image has this version already"),
+    (["code.requirements=[huggingface-hub==0.30.0]"], "code.requirements.0", "the image has this version already"),
+    (["aws={account: '111122223333', role: 'arn:aws:iam::111122223333:role/toy'}"], "aws.account", "an account of the examples"),
+    (["aws.region=xx-north-1", "image.account=111111111111"], "aws.region", "not a known region"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("sets", "key", "message"), WARNED)
+def test_it_is_warned_about_and_passes(tmp_path: Path, sets: list[str], key: str, message: str) -> None:
+    found = {problem.key: problem for problem in warnings(tmp_path, sets)}
+    assert key in found
+    assert message in found[key].message
+
+
+PASSES = [
+    GOV,
+    CHINA,
+    SANDBOX,
+    ["image.account=210987654321"],
+    [f"image.tag={CPU_TAG}", "endpoint.instance_type=ml.m5.xlarge"],
+    [f"image.tag={CPU_TAG}", "endpoint.instance_type=ml.m5.xlarge", "endpoint.volume_size_in_gb=512"],
+    ["image.tag=2.6.0-transformers4.51.3-gpu-py312-cu124-ubuntu22.04-v2.3"],
+    ["endpoint.inference_ami_version=al2-ami-sagemaker-inference-gpu-3-1"],
+    ["endpoint.async.max_concurrent_invocations_per_instance=4", "endpoint.instance_type=ml.g5.12xlarge"],
+    ["endpoint.async.max_concurrent_invocations_per_instance=4", "environment.SAGEMAKER_MODEL_SERVER_WORKERS=4"],
+    ["endpoint.scaling={min_capacity: 0, max_capacity: 3}"],
+    ["endpoint.async.success_topic=arn:aws:sns:us-east-1:210987654321:my.topic"],
+    ["endpoint.tags={a b: 'c/d=e+f@g:h', \u00e9t\u00e9: '\u6771\u4eac 1'}"],
+    ["artifact.sse=aws:kms", "artifact.kms_key_id=arn:aws:kms:us-east-1:210987654321:key/1234abcd"],
+    ["artifact.target=s3://toys", "endpoint.async={s3_output_path: s3://results/o, s3_failure_path: s3://results/f}"],
+    ["artifact.target=s3://toys/models", "endpoint.async.s3_output_path=s3://toys/models-out/"],
+    ["environment.SAGEMAKER_MODEL_SERVER_TIMEOUT=60"],
+    ["environment.MMS_MAX_RESPONSE_SIZE=2147483647"],
+    ["environment.MAX_NEW_TOKENS=256", "environment.TOKENIZERS_PARALLELISM=true", "environment.EOS_TOKEN=</s>"],
+    ["environment.HF_HUB_DISABLE_IMPLICIT_TOKEN=1", "environment.DB_PASSWORD="],
+    ["environment.DB_PASSWORD=arn:aws:secretsmanager:us-east-1:210987654321:secret:x"],
+    ["environment.API_KEY_NAME=main-key", "environment.MONKEY=chi", "environment.KEY=x", "environment.HF_HOME=hf_cache_dir_for_models"],
+    ["sample.request={inputs: 1}"],
+    ["sample={file: config/toy.yaml, content_type: text/yaml}"],
+    ["code.requirements=['imageio[ffmpeg]==2.37.0', 'a===1.0']"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("sets", PASSES)
+def test_it_passes_without_a_word(tmp_path: Path, sets: list[str]) -> None:
+    assert warnings(tmp_path, sets) == []
+
+
+# Built from pieces, so that no scanner takes this file for a leak.
+SECRETS = [
+    ("A", "hf_" + "aB3" * 11, "a Hugging Face token"),
+    ("A", "AKIA" + "ABCD" * 4, "an AWS access key"),
+    ("A", "ASIA" + "ABCD" * 4, "an AWS access key"),
+    ("A", "-----BEGIN RSA " + "PRIVATE KEY-----", "a private key"),
+    ("A", "ghp_" + "x1" * 18, "a GitHub token"),
+    ("A", "sk-" + "x1" * 18, "an OpenAI key"),
+    ("A", "https://user:" + "pass@example.org/x", "an address with a password"),
+    ("HF_TOKEN", "anything at all", "a secret, by its name"),
+    ("HF_API_TOKEN", "x1y2z3w4", "a secret, by its name"),
+    ("HUGGING_FACE_HUB_TOKEN", "x1y2z3w4", "a secret, by its name"),
+    ("DB_PASSWORD", "hunter22", "a secret, by its name"),
+    ("CLIENT_SECRET", "hunter22", "a secret, by its name"),
+    ("OPENAI_API_KEY", "hunter22", "a secret, by its name"),
+    ("AWS_SECRET_ACCESS_KEY", "hunter22", "a secret, by its name"),
+    ("dbPassword", "hunter22", "a secret, by its name"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "kind"), SECRETS)
+def test_a_secret_is_refused_and_never_repeated(tmp_path: Path, name: str, value: str, kind: str) -> None:
+    for section in ("environment", "endpoint.tags"):
+        problems = errors(tmp_path, [f"{section}.{name}={json.dumps(value)}"])
+        (found,) = [problem for problem in problems if problem.key == f"{section}.{name}"]
+        assert kind in found.message
+        assert value not in "".join(map(str, problems))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "model.revision",
+        "model.variant",
+        "name",
+        "aws.profile",
+        "image.tag",
+        "endpoint.instance_type",
+        "artifact.target",
+    ],
+)
+def test_a_secret_anywhere_is_refused_and_never_repeated(tmp_path: Path, key: str) -> None:
+    token = "hf_" + "aB3" * 11
+    problems = errors(tmp_path, [f"{key}={token}"])
+    assert any(problem.key == key and "Hugging Face token" in problem.message for problem in problems)
+    assert token not in "".join(map(str, problems))
+
+
+@pytest.mark.parametrize("value", ["[{token}]", "{{x: {token}}}", "{token}"])
+def test_a_secret_in_a_value_of_the_wrong_kind_is_never_repeated(tmp_path: Path, value: str) -> None:
+    token = "hf_" + "aB3" * 11
+    for key in ("environment.A", "code.path", "endpoint", "code.requirements", "sandbox", "sample.file"):
+        assert token not in "".join(map(str, errors(tmp_path, [f"{key}={value.format(token=token)}"])))
+
+
+def test_the_code_of_the_container_hides_no_module_of_python(tmp_path: Path) -> None:
+    project(tmp_path)
+    folder = tmp_path / "code_of" / "toy"
+    for name in ("types.py", "helpers.py", "json/__init__.py", "data/x.txt"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    (problem,) = errors(tmp_path)
+    assert "hides Python's own module json" in problem.message
+
+
+def test_requirements_beside_the_code_are_told_of(tmp_path: Path) -> None:
+    project(tmp_path)
+    (tmp_path / "code_of" / "toy" / "requirements.txt").write_text("imageio\n")
+    (warning,) = warnings(tmp_path)
+    assert "locked by nothing" in warning.message
+    (problem,) = errors(tmp_path, ["endpoint.enable_network_isolation=true"])
+    assert "isolated container" in problem.message
+    (problem,) = errors(tmp_path, ["code.requirements=[imageio==2.37.0]"])
+    assert "one list" in problem.message
+
+
+def test_files_are_judged_with_the_spec_each_at_its_own_line(tmp_path: Path) -> None:
+    project(tmp_path)
+    (tmp_path / "code_of" / "toy" / "inference.py").write_text("\nDB_PASSWORD = 'hunter22'\n")
+    (tmp_path / "code_of" / "toy" / ".netrc").touch()
+    (tmp_path / "sample.json").write_text('{"api_key": "abcd1234efgh"}')
+    found = {
+        problem.where: problem
+        for problem in errors(tmp_path, ["sample.file=./sample.json", "environment.DB_PASS=hunter22"])
+    }
+    assert list(found) == [
+        "code_of/toy/.netrc",
+        "code_of/toy/inference.py:2",
+        "sample.json:1",
+        "--set environment.DB_PASS",
+    ]
+    assert all(problem.fix for problem in found.values())
+    assert "hunter22" not in repr(found)
+    listed = ["code_of/toy/.netrc", "code_of/toy/inference.py", "sample.json", "gone.pem"]
+    (told,) = warnings(tmp_path, ["sample.file=./sample.json", f"not_secret={json.dumps(listed)}"])
+    assert (told.key, told.message) == ("not_secret.3", "'gone.pem' does not exist")
+
+
+def test_a_sample_that_is_nested_too_deeply_is_no_json(tmp_path: Path) -> None:
+    project(tmp_path)
+    (tmp_path / "sample.json").write_text("[" * 100_000)
+    (problem,) = errors(tmp_path, ["sample.file=sample.json"])
+    assert problem.key == "sample.file"
+    assert "is not JSON" in problem.message
+
+
+def test_a_link_out_of_the_project_is_refused(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    project(root)
+    (tmp_path / "elsewhere").mkdir()
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    (problem,) = errors(root, ["code.path=linked"])
+    assert "lies outside of the project" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("uri", "legal"),
+    [
+        ("s3://abc", True),
+        ("s3://abc/", True),
+        ("s3://a-b.c1/x/y_z/", True),
+        ("s3://ab", False),
+        ("s3://" + "a" * 64, False),
+        ("s3://Abc/x", False),
+        ("s3://a_b/x", False),
+        ("s3://-abc", False),
+        ("s3://abc-", False),
+        ("s3://a..b", False),
+        ("s3://192.168.1.1/x", False),
+        ("s3://xn--abc", False),
+        ("s3://abc--x-s3", False),
+        ("s3://abc//x", False),
+        ("s3://abc/x//y", False),
+        ("s3://abc/../y", False),
+        ("s3://abc/x y", False),
+        ("s3://abc/x?y", False),
+        ("s3:///x", False),
+        ("s3://", False),
+        ("https://abc/x", False),
+        ("abc", False),
+        ("s3://abc/" + "x" * 513, False),
+    ],
+)
+def test_targets_are_buckets_s3_would_make(uri: str, legal: bool) -> None:
+    assert (uri_problem(uri) is None) == legal
+
+
+@pytest.mark.parametrize(
+    ("name", "accelerator", "arm", "refuses_volume", "gpus"),
+    [
+        ("ml.g5.2xlarge", "gpu", False, True, 1),
+        ("ml.g4dn.xlarge", "gpu", False, True, 1),
+        ("ml.g6e.12xlarge", "gpu", False, True, 4),
+        ("ml.p3.2xlarge", "gpu", False, False, 1),
+        ("ml.p4de.24xlarge", "gpu", False, True, 8),
+        ("ml.p5en.48xlarge", "gpu", False, True, 8),
+        ("ml.p6e-gb200.36xlarge", "gpu", True, False, None),
+        ("ml.m5.xlarge", None, False, False, None),
+        ("ml.m5d.xlarge", None, False, True, None),
+        ("ml.c7g.xlarge", None, True, False, None),
+        ("ml.r6gd.xlarge", None, True, True, None),
+        ("ml.t2.medium", None, False, False, None),
+        ("ml.inf2.xlarge", "neuron", False, False, None),
+        ("ml.trn1.2xlarge", "neuron", False, True, None),
+        ("ml.dl1.24xlarge", "gaudi", False, True, None),
+    ],
+)
+def test_the_name_of_an_instance_type_says_what_it_is(
+    name: str, accelerator: str | None, arm: bool, refuses_volume: bool, gpus: int | None
+) -> None:
+    found = instances.parse(name)
+    assert found is not None
+    assert (found.accelerator, found.arm, found.refuses_volume, found.gpus) == (accelerator, arm, refuses_volume, gpus)
+
+
+def test_what_is_no_instance_type_has_no_parts() -> None:
+    assert [instances.parse(name) for name in (None, "", "g5.xlarge", "ml.g5", "ml.g5.x.y", "ml.G5.large")] == [
+        None
+    ] * 6
+
+
+def test_the_region_decides_the_role_and_the_account(tmp_path: Path) -> None:
+    assert load(tmp_path, GOV).spec().aws.region == "us-gov-west-1"

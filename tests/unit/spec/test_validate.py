@@ -1,0 +1,165 @@
+"""Judging: the schema, what merging must supply, and everything wrong at once where it was written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sagepack.errors import SpecError
+from sagepack.spec import loader, validate
+from tests.helpers.paths import ROOT
+from tests.helpers.specs import COMMIT, OVERLAY, SPEC, TAG, errors, load, project, warnings
+
+
+@pytest.mark.parametrize("env", ["local", "dev", "prod"])
+@pytest.mark.parametrize("name", ["svd", "llava"])
+def test_the_shipped_specs_are_valid_everywhere(name: str, env: str) -> None:
+    document = loader.load(ROOT / "config" / f"{name}.yaml", env, [], ROOT)
+    told = [problem.key for problem in validate.check(document, ROOT)]
+    # The shipped accounts are examples; that is the one thing to say of them.
+    assert told == ([] if env == "local" else ["aws.account"])
+
+
+def test_a_small_spec_is_valid_without_a_word(tmp_path: Path) -> None:
+    assert warnings(tmp_path) == []
+
+
+SPEC_LINES = [
+    # (replaced, by, where, key and message, fix)
+    ("name: toy\nmodel", "nam: toy\nmodel", "config/toy.yaml:1:1", "name: is required and missing", None),
+    ("name: toy\nmodel", "name: toy\nnmae: x\nmodel", "config/toy.yaml:2:7", "nmae: unknown key", "did you mean 'name'?"),
+    ("  id: owner/toy", "  id: owner/toy\n  rev: main", "config/toy.yaml:4:8", "model.rev: unknown key", "known are: id"),
+    ("  id: owner/toy", "  id: toy", "config/toy.yaml:3:7", 'model.id: "toy": write owner/name', None),
+    (f"revision: {COMMIT}", "revision: 1234e56", "config/toy.yaml:4:13", "model.revision: 1234e56 is a number; text is wanted", 'put it in quotes: "1234e56"'),
+    (f"revision: {COMMIT}", f"revision: {'7' * 40}", "config/toy.yaml:4:13", f"{'7' * 40} is an integer; text is wanted", f'put it in quotes: "{"7" * 40}"'),
+    ("name: toy\nmodel", "name: yes\nmodel", "", "", None),
+    ("name: toy\nmodel", "name: true\nmodel", "config/toy.yaml:1:7", "name: true is true or false; text is wanted", 'in quotes: "true"'),
+    ("name: toy\nmodel", "name: Toy_1\nmodel", "config/toy.yaml:1:7", 'name: "Toy_1": use lower-case letters', None),
+    ("name: toy\nmodel", f"name: {'a' * 41}\nmodel", "config/toy.yaml:1:7", "out of range: at most 40 characters", None),
+    ("  path: code_of/toy", "  path: [code_of/toy]", "config/toy.yaml:6:9", 'code.path: ["code_of/toy"] is a list; text is wanted', None),
+    ("  path: code_of/toy", "  path: code_of/toy\n  requirements: imageio==2.37.0", "config/toy.yaml:7:17", "is text; a list is wanted", 'write ["imageio==2.37.0"]'),
+    ("  COLOUR: blue", "  COLOUR: [blue]", "config/toy.yaml:11:11", 'environment.COLOUR: ["blue"] is a list; text or a number or true or false is wanted', None),
+    ("  COLOUR: blue", "  MY COLOUR: blue", "config/toy.yaml:11:14", "environment.MY COLOUR: a variable's name has letters", None),
+    ("environment:\n  COLOUR: blue", "environment: [COLOUR]", "config/toy.yaml:10:14", 'environment: ["COLOUR"] is a list; a map is wanted', None),
+    ("  instance_type: ml.g5.2xlarge", "  instance_typ: ml.g5.2xlarge", "config/toy.yaml:14:17", "endpoint.instance_typ: unknown key", "did you mean 'instance_type'?"),
+    ("  instance_type: ml.g5.2xlarge", "  instance_type: ml.g5.2xlage", "config/toy.yaml:14:18", "is not a value the service knows", "did you mean 'ml.g5.2xlarge'?"),
+    ("  instance_type: ml.g5.2xlarge", "  instance_type: g5.2xlarge", "config/toy.yaml:14:18", "is not a value the service knows", "did you mean 'ml.g5.2xlarge'?"),
+    ("  name: toy\n  inst", "  name: toy\n  enable_network_isolation: yes\n  inst", "config/toy.yaml:14:29", '"yes" is text; true or false is wanted', None),
+    ("  name: toy\n  inst", "  name: toy\n  scaling: {max_capacity: 2}\n  inst", "config/toy.yaml:14:3", "endpoint.scaling.min_capacity: is required and missing", None),
+    ("  name: toy\n  inst", "  name: toy\n  volume_size_in_gb: 30.5\n  inst", "config/toy.yaml:14:22", "30.5 is a number; an integer is wanted", None),
+    ("  name: toy\n  inst", "  name: toy\n  async: {concurrency: 2}\n  inst", "config/toy.yaml:14:24", "endpoint.async.concurrency: unknown key", "known are: s3_output_path"),
+    ("  name: toy\n  inst", "  name: toy\n  tags: {a: 'x?'}\n  inst", "config/toy.yaml:14:13", 'endpoint.tags.a: "x?" does not match', None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", SPEC_LINES)
+def test_what_the_spec_gets_wrong_is_told_at_its_place(
+    tmp_path: Path, line: tuple[str, str, str, str, str | None]
+) -> None:
+    old, new, where, message, fix = line
+    assert SPEC.count(old) == 1
+    project(tmp_path, SPEC.replace(old, new))
+    problems = errors(tmp_path)
+    if not message:
+        assert problems == []
+        return
+    found = [
+        problem for problem in problems if problem.where == where and message in f"{problem.key}: {problem.message}"
+    ]
+    assert found, problems
+    assert fix is None or fix in (found[0].fix or "")
+
+
+def test_everything_is_told_at_once_in_the_order_of_reading(tmp_path: Path) -> None:
+    spec = SPEC.replace("name: toy\nm", "name: Toy!\nm").replace(COMMIT, "main").replace("  COLOUR", "  HF_MODEL_ID")
+    project(tmp_path, spec, OVERLAY.replace("us-east-1", "us-est-1").replace("s3://toys/models", "s3://T/models"))
+    problems = errors(tmp_path, ["endpoint.initial_instance_count=0", "artifact.layout=tarball"])
+    assert [(problem.where, problem.key) for problem in problems] == [
+        ("config/toy.yaml:1:7", "name"),
+        ("config/toy.yaml:4:13", "model.revision"),
+        ("config/toy.yaml:11:16", "environment.HF_MODEL_ID"),
+        ("config/env/test.yaml:3:11", "aws.region"),
+        ("config/env/test.yaml:6:11", "artifact.target"),
+        ("--set endpoint.initial_instance_count", "endpoint.initial_instance_count"),
+        ("--set artifact.layout", "artifact.layout"),
+    ]
+
+
+def test_the_text_of_the_error_counts_and_lists(tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as caught:
+        validate.check(load(tmp_path, ["name=A", "artifact.layout=archve"]), tmp_path)
+    text = str(caught.value)
+    assert text.startswith("2 problems in the spec:\n  --set name: name: ")
+    assert "did you mean 'archive'?" in text
+    assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize("path", [".".join(path) for path in validate.REQUIRED])
+def test_what_no_layer_gives_is_missing(tmp_path: Path, path: str) -> None:
+    (problem,) = errors(tmp_path, [f"{path}=null"])
+    assert (problem.where, problem.key) == (f"--set {path}", path)
+    assert problem.message == "is required and missing (null removes it)"
+
+
+def test_a_section_no_layer_gives_is_missing_key_by_key(tmp_path: Path) -> None:
+    project(tmp_path, overlay="")
+    assert [problem.key for problem in errors(tmp_path)] == ["artifact.target", "aws.account", "aws.region", "aws.role"]
+    assert {problem.where for problem in errors(tmp_path)} == {"config/toy.yaml:1:1"}
+    assert "config/env/test.yaml" in (errors(tmp_path)[0].fix or "")
+
+
+@pytest.mark.parametrize("revision", ["main", "v1.0", "refs/pr/3", COMMIT[:12], "a" * 39, "a" * 41])
+def test_a_branch_or_tag_is_for_lock_alone(tmp_path: Path, revision: str) -> None:
+    (problem,) = errors(tmp_path, [f"model.revision={revision}"])
+    assert "a build takes a commit of 40 hex digits" in problem.message
+    assert errors(tmp_path, [f"model.revision={revision}"], branch_allowed=True) == []
+
+
+@pytest.mark.parametrize("revision", ["a b", "..", "a:b", "x~1", "-/", "a\\b", COMMIT.upper()])
+def test_what_is_no_revision_at_all_is_refused_even_by_lock(tmp_path: Path, revision: str) -> None:
+    assert errors(tmp_path, [f"model.revision='{revision}'"], branch_allowed=True)
+
+
+def test_a_message_holds_no_control_characters_and_is_short(tmp_path: Path) -> None:
+    project(tmp_path, SPEC + '"\\e[31mred": 1\n' + "k" * 900 + ": 1\n" + 'code.path: "\\e[0m"\n')
+    problems = errors(tmp_path, ['name="\\e[31m' + "x" * 5000 + '"'])
+    assert len(problems) == 4
+    for problem in problems:
+        assert str(problem).replace("\n", "").isprintable()
+        assert len(str(problem)) < 500
+
+
+def test_warnings_do_not_refuse(tmp_path: Path) -> None:
+    (problem,) = warnings(tmp_path, ["environment.TS_MAX_RESPONSE_SIZE=1000000000"])
+    assert problem.where == "--set environment.TS_MAX_RESPONSE_SIZE"
+    assert "no effect" in problem.message
+
+
+def test_of_one_value_one_error_is_told(tmp_path: Path) -> None:
+    # The schema, AWS's description and the family's rule would each refuse this size.
+    assert len(errors(tmp_path, ["endpoint.volume_size_in_gb=9999"])) == 1
+    assert len(errors(tmp_path, ["aws.account=12", "aws.role=arn:aws:iam::12:role/x"])) == 2
+
+
+def test_a_spec_wrong_everywhere_is_still_judged(tmp_path: Path) -> None:
+    for value in ("1", "[1]", "{x: 1}", "text", "true", "[[[]]]"):
+        keys = ["name", "model", "code", "image", "environment", "artifact", "aws", "endpoint", "sample", "sandbox"]
+        nested = [f"{key}={value}" for key in keys]
+        deeper = [f"endpoint.{key}={value}" for key in ("name", "async", "scaling", "tags", "instance_type")]
+        lists = [f"model.include={value}", f"artifact.reuse_from={value}", f"code.requirements={value}"]
+        assert errors(tmp_path, nested)
+        assert errors(tmp_path, deeper)
+        assert errors(tmp_path, lists)
+
+
+def test_files_beside_the_spec_are_judged_too(tmp_path: Path) -> None:
+    document = load(tmp_path)
+    assert validate.check(document, tmp_path) == ()
+    (tmp_path / "code_of" / "toy" / "__init__.py").touch()
+    with pytest.raises(SpecError, match=r"config/toy.yaml:6:9: code.path: __init__.py"):
+        validate.check(document, tmp_path)
+
+
+def test_the_tag_of_the_small_spec_is_one_that_exists() -> None:
+    assert TAG in (ROOT / "sagepack" / "spec" / "data" / "images.json").read_text()
