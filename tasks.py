@@ -79,7 +79,7 @@ def _command(**extra: Any) -> Callable[[Callable[..., int]], Task[Any]]:
             values = {name.rstrip("_"): value for name, value in given.items()}
             fields = {name: values.pop(name) for name in list(values) if name in Options.__dataclass_fields__}
             options = Options(ROOT, sets=tuple(values.pop("set")), **fields)
-            code = main.guarded(lambda: body(options, **values), options)
+            code = main.run_command(lambda: body(options, **values), options)
             if code:
                 sys.exit(code)
 
@@ -117,43 +117,43 @@ def plan(options: Options, *, to: str) -> int:
 @_command(locked=False, connections="8")
 def download(options: Options) -> int:
     """Fetch the model's files into the Hugging Face cache, every byte checked against the lock."""
-    return commands.reach(options, "download")
+    return commands.run_to(options, "download")
 
 
 @_command(locked=False)
 def assemble(options: Options) -> int:
     """Stage the inference code and the requirements."""
-    return commands.reach(options, "assemble")
+    return commands.run_to(options, "assemble")
 
 
 @_command(locked=False)
 def checksum(options: Options) -> int:
     """Write the manifest; its digest is the identity of the package."""
-    return commands.reach(options, "checksum")
+    return commands.run_to(options, "checksum")
 
 
 @_command(locked=False, connections="8")
 def tar(options: Options) -> int:
     """Write dist/<name>/<env>/model.tar.gz (the same as `package`)."""
-    return commands.reach(options, "tar")
+    return commands.run_to(options, "tar")
 
 
 @_command(locked=False, connections="8")
 def package(options: Options) -> int:
     """Everything up to dist/<name>/<env>/model.tar.gz, its .sha256 and manifest.json."""
-    return commands.reach(options, "package")
+    return commands.run_to(options, "package")
 
 
 @_command(locked=False, stream=False, connections="8")
 def upload(options: Options) -> int:
     """Publish the package under its content-addressed key; sends only what S3 lacks."""
-    return commands.reach(options, "upload")
+    return commands.run_to(options, "upload")
 
 
 @_command(locked=False, stream=False, connections="8")
 def deploy(options: Options) -> int:
     """Publish, then make the endpoint what the spec says, and wait until it is."""
-    return commands.reach(options, "deploy")
+    return commands.run_to(options, "deploy")
 
 
 @_command(rebuild=False, remote=False, deep=False)

@@ -24,7 +24,7 @@ from benchmarks.timing import Timing, side_by_side, table
 from sagepack.package.archive.layout import Layout
 from sagepack.package.archive.output import preallocate, staging
 from sagepack.package.archive.pipeline import Pipeline
-from sagepack.package.archive.source import Previous, Source, Written, survey
+from sagepack.package.archive.source import Previous, Source, Written, stat_sources
 from sagepack.package.archive.writer import default_threads, write
 from sagepack.package.manifest import archive_order
 
@@ -139,7 +139,7 @@ def _work(kind: str, model: Path, out: Path) -> None:
         layout = Layout.of(found)
         with staging(target) as staged:
             preallocate(staged.descriptor, layout.size)
-            pipeline = Pipeline(layout, found, survey(found), output=staged.descriptor, hasher=None)
+            pipeline = Pipeline(layout, found, stat_sources(found), output=staged.descriptor, hasher=None)
             pipeline.run(0, default_threads(), lambda _count: None)
             staged.publish()
         return

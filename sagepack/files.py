@@ -51,7 +51,7 @@ _FIXES = {
 }
 
 
-def explained(error: OSError, path: Path | None = None, need: int = 0) -> UserError:
+def disk_error(error: OSError, path: Path | None = None, need: int = 0) -> UserError:
     """The error for people.
 
     Args:
@@ -73,7 +73,7 @@ def explained(error: OSError, path: Path | None = None, need: int = 0) -> UserEr
 
 
 @contextmanager
-def writing(path: Path, need: int = 0) -> Iterator[None]:
+def disk_errors(path: Path, need: int = 0) -> Iterator[None]:
     """Turn what the system says about writing `path` into an error that names it.
 
     Raises:
@@ -84,7 +84,7 @@ def writing(path: Path, need: int = 0) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _FIXES:
-            raise explained(error, path, need) from error
+            raise disk_error(error, path, need) from error
         error.filename = error.filename or str(path)
         raise
 
@@ -135,7 +135,7 @@ def boot() -> str:
         return ""
 
 
-def settle(file: Path | int) -> None:
+def backdate_mtime(file: Path | int) -> None:
     """Set the modification time of a file that this program has just written back by more than any clock's step.
 
     Any later write gets the time of that write, so that it cannot be mistaken for this one.
@@ -152,7 +152,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         UserError: the disk is full, or the file may not be written.
     """
-    with writing(path):
+    with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
         partial, file = _open_partial(path)

@@ -11,7 +11,17 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sagepack.aws.s3_body import Body
-from sagepack.aws.s3_types import ChangedError, Head, Listed, Location, Part, RefusedError, Seen, Upload, WriteOptions
+from sagepack.aws.s3_types import (
+    ChangedError,
+    MultipartHandle,
+    ObjectInfo,
+    ObjectRef,
+    ObjectSummary,
+    RefusedError,
+    S3Uri,
+    UploadedPart,
+    WriteOptions,
+)
 from sagepack.aws.session import error_code, translated
 from sagepack.decoding import LIMIT
 from sagepack.errors import RemoteError, UserError
@@ -25,13 +35,13 @@ __all__ = [
     "CRC64NVME",
     "S3",
     "ChangedError",
-    "Head",
-    "Listed",
-    "Location",
-    "Part",
+    "MultipartHandle",
+    "ObjectInfo",
+    "ObjectRef",
+    "ObjectSummary",
     "RefusedError",
-    "Seen",
-    "Upload",
+    "S3Uri",
+    "UploadedPart",
     "WriteOptions",
 ]
 
@@ -78,12 +88,12 @@ class S3:
     def _call(
         self,
         operation: str,
-        location: Location,
+        location: S3Uri,
         doing: str,
         *,
         miss: Collection[str] = (),
         changed: Collection[str] = (),
-        source: Location | None = None,
+        source: S3Uri | None = None,
         **arguments: Any,
     ) -> Any:
         """One request on an object; None for an error code in `miss`, `ChangedError` for one in `changed`.
@@ -140,7 +150,7 @@ class S3:
                 raise
         return str(answer.get("BucketRegion") or self._client.meta.region_name)
 
-    def head(self, location: Location) -> Head | None:
+    def head(self, location: S3Uri) -> ObjectInfo | None:
         """What S3 says of an object, or None if there is none."""
         answer = self._call("head_object", location, "looking for the object", miss=_GONE, ChecksumMode="ENABLED")
         if answer is None:
@@ -150,9 +160,9 @@ class S3:
             sums = {}
         # A composite sum is told by the number of parts behind it, too.
         sums = {name: value for name, value in sums.items() if "-" not in value}
-        return Head(answer["ContentLength"], answer["ETag"], answer.get("VersionId"), sums)
+        return ObjectInfo(answer["ContentLength"], answer["ETag"], answer.get("VersionId"), sums)
 
-    def read(self, location: Location) -> bytes | None:
+    def read(self, location: S3Uri) -> bytes | None:
         """A document whole, or None if there is none, or one that is too large to be a document of this program."""
         try:
             answer = self._call("get_object", location, "reading the object", miss=_GONE)
@@ -161,11 +171,11 @@ class S3:
             if answer["ContentLength"] > LIMIT:
                 answer["Body"].close()
                 return None
-            return b"".join(self._body(Seen(location, answer["ETag"]), 0, answer["ContentLength"], answer))
+            return b"".join(self._body(ObjectRef(location, answer["ETag"]), 0, answer["ContentLength"], answer))
         except ChangedError:
             return None
 
-    def open(self, seen: Seen, offset: int, length: int) -> Iterator[bytes]:
+    def open(self, seen: ObjectRef, offset: int, length: int) -> Iterator[bytes]:
         """A range of an object, in pieces; a broken connection resumes where it stopped.
 
         Raises:
@@ -174,7 +184,7 @@ class S3:
         """
         return self._body(seen, offset, length)
 
-    def _body(self, seen: Seen, offset: int, length: int, answer: Any = None) -> Iterator[bytes]:
+    def _body(self, seen: ObjectRef, offset: int, length: int, answer: Any = None) -> Iterator[bytes]:
         import botocore.exceptions
         from urllib3.exceptions import HTTPError
 
@@ -212,7 +222,7 @@ class S3:
                 ) from reason
 
     def put(
-        self, location: Location, data: bytes, *, if_absent: bool = False, checksum: tuple[str, str] | None = None
+        self, location: S3Uri, data: bytes, *, if_absent: bool = False, checksum: tuple[str, str] | None = None
     ) -> bool:
         """Write an object in one request; False if `if_absent` and there is one.
 
@@ -240,7 +250,7 @@ class S3:
         )
         return answer is not None
 
-    def copy(self, seen: Seen, target: Location, algorithm: str) -> None:
+    def copy(self, seen: ObjectRef, target: S3Uri, algorithm: str) -> None:
         """Copy a whole object of at most 5 GiB on the server, unless there is one at `target`.
 
         Raises:
@@ -253,7 +263,7 @@ class S3:
             if self.head(target) is None:
                 self._copy(seen, target, algorithm)
 
-    def _copy(self, seen: Seen, target: Location, algorithm: str, **condition: str) -> None:
+    def _copy(self, seen: ObjectRef, target: S3Uri, algorithm: str, **condition: str) -> None:
         self._call(
             "copy_object",
             target,
@@ -269,7 +279,7 @@ class S3:
             **self.options.arguments,
         )
 
-    def begin(self, location: Location, algorithm: str) -> Upload | None:
+    def begin(self, location: S3Uri, algorithm: str) -> MultipartHandle | None:
         """Begin a multipart upload; None if the store does not know the checksum algorithm."""
         answer = self._call(
             "create_multipart_upload",
@@ -281,9 +291,11 @@ class S3:
             ContentType="application/octet-stream",
             **self.options.arguments,
         )
-        return None if answer is None else Upload(location, answer["UploadId"])
+        return None if answer is None else MultipartHandle(location, answer["UploadId"])
 
-    def send(self, upload: Upload, number: int, data: bytearray, algorithm: str, checksum: str) -> Part:
+    def send(
+        self, upload: MultipartHandle, number: int, data: bytearray, algorithm: str, checksum: str
+    ) -> UploadedPart:
         """Send a part; S3 verifies its checksum.
 
         Raises:
@@ -300,9 +312,11 @@ class S3:
         )
         if answer.get(f"Checksum{algorithm}") not in (None, checksum):
             raise RemoteError(f"part {number} did not arrive as it was sent", where=str(upload.location))
-        return Part(number, answer["ETag"], len(data), checksum)
+        return UploadedPart(number, answer["ETag"], len(data), checksum)
 
-    def send_copy(self, upload: Upload, number: int, seen: Seen, offset: int, length: int) -> Part:
+    def send_copy(
+        self, upload: MultipartHandle, number: int, seen: ObjectRef, offset: int, length: int
+    ) -> UploadedPart:
         """Let the server copy a range of an object as a part.
 
         Raises:
@@ -321,11 +335,11 @@ class S3:
             CopySourceIfMatch=seen.etag,
         )["CopyPartResult"]
         checksum = result.get(f"Checksum{CRC64NVME}") or result.get(f"Checksum{CRC32}")
-        return Part(number, result["ETag"], length, checksum)
+        return UploadedPart(number, result["ETag"], length, checksum)
 
-    def parts(self, upload: Upload) -> list[Part] | None:
+    def parts(self, upload: MultipartHandle) -> list[UploadedPart] | None:
         """The parts that S3 has of an upload, or None if it has no such upload."""
-        parts: list[Part] = []
+        parts: list[UploadedPart] = []
         marker: dict[str, Any] = {}
         while True:
             answer = self._call(
@@ -340,12 +354,14 @@ class S3:
                 return None
             for part in answer.get("Parts", ()):
                 checksum = part.get(f"Checksum{CRC64NVME}") or part.get(f"Checksum{CRC32}")
-                parts.append(Part(part["PartNumber"], part["ETag"], part["Size"], checksum))
+                parts.append(UploadedPart(part["PartNumber"], part["ETag"], part["Size"], checksum))
             if not answer.get("IsTruncated"):
                 return parts
             marker = {"PartNumberMarker": answer["NextPartNumberMarker"]}
 
-    def complete(self, upload: Upload, parts: Sequence[Part], size: int, algorithm: str, checksum: str) -> str | None:
+    def complete(
+        self, upload: MultipartHandle, parts: Sequence[UploadedPart], size: int, algorithm: str, checksum: str
+    ) -> str | None:
         """Put the parts together; the ETag of the object, or None if there is one at the key: then nothing changes.
 
         Raises:
@@ -370,7 +386,7 @@ class S3:
         )
         return None if answer is None else str(answer["ETag"])
 
-    def abort(self, upload: Upload) -> None:
+    def abort(self, upload: MultipartHandle) -> None:
         """Drop an upload and its parts; one that is gone already is fine."""
         self._call(
             "abort_multipart_upload",
@@ -380,24 +396,24 @@ class S3:
             UploadId=upload.id,
         )
 
-    def delete(self, location: Location) -> None:
+    def delete(self, location: S3Uri) -> None:
         """Delete an object; one that is gone already is fine."""
         self._call("delete_object", location, "deleting the object", miss=_GONE)
 
-    def list(self, prefix: Location) -> Iterator[Listed]:
+    def list(self, prefix: S3Uri) -> Iterator[ObjectSummary]:
         """The objects whose keys begin with the key of `prefix`, in key order."""
         for page in self._pages("list_objects_v2", prefix):
             for entry in page.get("Contents", ()):
-                location = Location(prefix.bucket, entry["Key"])
-                yield Listed(location, entry["Size"], entry["ETag"], entry["LastModified"])
+                location = S3Uri(prefix.bucket, entry["Key"])
+                yield ObjectSummary(location, entry["Size"], entry["ETag"], entry["LastModified"])
 
-    def uploads(self, prefix: Location) -> Iterator[Upload]:
+    def uploads(self, prefix: S3Uri) -> Iterator[MultipartHandle]:
         """The unfinished multipart uploads whose keys begin with the key of `prefix`."""
         for page in self._pages("list_multipart_uploads", prefix):
             for entry in page.get("Uploads", ()):
-                yield Upload(Location(prefix.bucket, entry["Key"]), entry["UploadId"], entry["Initiated"])
+                yield MultipartHandle(S3Uri(prefix.bucket, entry["Key"]), entry["UploadId"], entry["Initiated"])
 
-    def _pages(self, operation: str, prefix: Location) -> Iterator[Any]:
+    def _pages(self, operation: str, prefix: S3Uri) -> Iterator[Any]:
         pages = self._client.get_paginator(operation).paginate(
             Bucket=prefix.bucket, Prefix=prefix.key, **self.options.owners(prefix.bucket)
         )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class ChangedError(RemoteError):
     """An object that was to be read or copied is gone, or is not the one that was seen before."""
 
-    def __init__(self, message: str, location: Location) -> None:
+    def __init__(self, message: str, location: S3Uri) -> None:
         super().__init__(message, where=str(location), fix="run the command again: it looks anew what is there")
         self.location = location
 
@@ -27,7 +27,7 @@ class RefusedError(IntegrityError):
 
 
 @dataclass(frozen=True, order=True)
-class Location:
+class S3Uri:
     """An object of S3, or a prefix of keys where the text says so; `str()` is its URI."""
 
     bucket: str
@@ -36,17 +36,17 @@ class Location:
     def __str__(self) -> str:
         return f"s3://{self.bucket}/{self.key}"
 
-    def child(self, name: str) -> Location:
+    def child(self, name: str) -> S3Uri:
         """The location `name` below this one."""
-        return Location(self.bucket, f"{self.key.rstrip('/')}/{name}".lstrip("/"))
+        return S3Uri(self.bucket, f"{self.key.rstrip('/')}/{name}".lstrip("/"))
 
     @property
-    def parent(self) -> Location:
+    def parent(self) -> S3Uri:
         """The prefix that it lies under, without a slash at its end."""
-        return Location(self.bucket, self.key.rstrip("/").rpartition("/")[0])
+        return S3Uri(self.bucket, self.key.rstrip("/").rpartition("/")[0])
 
     @classmethod
-    def parse(cls, uri: str) -> Location:
+    def parse(cls, uri: str) -> S3Uri:
         """The location that `s3://bucket/key` names; the key may be empty.
 
         Raises:
@@ -60,15 +60,15 @@ class Location:
 
 
 @dataclass(frozen=True)
-class Seen:
+class ObjectRef:
     """An object as it was seen: what is read or copied later must still have that ETag."""
 
-    location: Location
+    location: S3Uri
     etag: str
 
 
 @dataclass(frozen=True)
-class Head:
+class ObjectInfo:
     """What S3 says of an object.
 
     Attributes:
@@ -85,26 +85,26 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Listed:
+class ObjectSummary:
     """An object in a listing; `modified` is S3's clock."""
 
-    location: Location
+    location: S3Uri
     size: int
     etag: str
     modified: datetime
 
 
 @dataclass(frozen=True)
-class Upload:
+class MultipartHandle:
     """A multipart upload that was begun."""
 
-    location: Location
+    location: S3Uri
     id: str
     initiated: datetime | None = None
 
 
 @dataclass(frozen=True)
-class Part:
+class UploadedPart:
     """A part that S3 has. `checksum` is the base64 value that S3 gave or was given, if any."""
 
     number: int

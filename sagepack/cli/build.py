@@ -16,7 +16,7 @@ from sagepack.text import format_bytes, format_duration
 
 if TYPE_CHECKING:
     from sagepack.cli.options import Options
-    from sagepack.engine.context import Build
+    from sagepack.engine.context import BuildContext
 
 FOUND_WORK = 2
 
@@ -64,7 +64,7 @@ def plan(options: Options, goal: str) -> int:
     return FOUND_WORK if any(action.run for action in actions) else 0
 
 
-def reach(options: Options, goal: str) -> int:
+def run_to(options: Options, goal: str) -> int:
     """Run the steps to `goal` and say what came of it."""
     begun = time.monotonic()
     build = open_build(options, goal)
@@ -79,7 +79,7 @@ def reach(options: Options, goal: str) -> int:
     return 0
 
 
-def _made(build: Build) -> dict[str, Any]:
+def _made(build: BuildContext) -> dict[str, Any]:
     """What a user looks for after a run: where the results are."""
     steps = steps_to(build.goal)
     made: dict[str, Any] = {}

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sagepack import files, sandbox
-from sagepack.aws.s3 import Location
+from sagepack.aws.s3 import S3Uri
 from sagepack.cli import connect
-from sagepack.cli.main import agreed, load, number, open_build, result
-from sagepack.cli.output import Terminal, say
+from sagepack.cli.main import confirm, load, open_build, parse_int, result
+from sagepack.cli.output import Terminal, echo
 from sagepack.deploy import destroy as destroying
 from sagepack.deploy import predict as predicting
 from sagepack.deploy.deployment import Owner
 from sagepack.deploy.results import save_answer
-from sagepack.deploy.waiter import Pace
+from sagepack.deploy.waiter import WaiterConfig
 from sagepack.engine import executor
 from sagepack.engine import verify as verifying
 from sagepack.engine.workspace import Workspace
@@ -32,9 +32,9 @@ from sagepack.text import format_bytes, format_duration
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sagepack.aws.s3 import Upload
+    from sagepack.aws.s3 import MultipartHandle
     from sagepack.cli.options import Options
-    from sagepack.engine.context import Build
+    from sagepack.engine.context import BuildContext
 
 _MOST_HOURS = 24 * 366 * 10
 
@@ -92,7 +92,7 @@ def _verify_remote(options: Options, *, deep: bool) -> int:
 
 def predict(options: Options, source: str, output: str, timeout: str) -> int:
     """Send a request to the deployed endpoint and save or print the answer."""
-    seconds = number(timeout, "--timeout", 86400)
+    seconds = parse_int(timeout, "--timeout", 86400)
     build = open_build(options, "deploy")
     request, content_type = _request(build, source)
     answer = predicting.predict(
@@ -102,7 +102,7 @@ def predict(options: Options, source: str, output: str, timeout: str) -> int:
         build.progress,
         content_type=content_type,
         timeout=seconds,
-        pace=Pace.of(build.spec),
+        pace=WaiterConfig.of(build.spec),
     )
     target = output or str(build.work.root / "build" / "answers" / f"{build.spec.name}-{build.spec.env}")
     try:
@@ -118,13 +118,13 @@ def predict(options: Options, source: str, output: str, timeout: str) -> int:
 def destroy(options: Options) -> int:
     """Remove the endpoint and what belongs to it, after showing what that is."""
     build = open_build(options, "deploy")
-    owner, pace = Owner.of(build.spec), Pace.of(build.spec)
+    owner, pace = Owner.of(build.spec), WaiterConfig.of(build.spec)
     found = [str(resource) for resource in destroying.inventory(build.services.aws, owner)]
     if not found:
         result(options, f"nothing to do: endpoint {owner.endpoint} and its parts do not exist", {"removed": []})
         return 0
     _show(options, "would remove", found)
-    agreed(options, f"remove these {len(found)}")
+    confirm(options, f"remove these {len(found)}")
     with executor.alone(build):
         removed = [str(resource) for resource in destroying.destroy(build.services.aws, owner, build.progress, pace)]
     kept = f"published packages stay under {build.spec.artifact.target}"
@@ -146,7 +146,7 @@ def clean(options: Options, *, everything: bool) -> int:
 
 def doctor(options: Options, older_than: str) -> int:
     """List unfinished uploads that nobody continues: their parts are paid for."""
-    hours = number(older_than, "--older-than", _MOST_HOURS)
+    hours = parse_int(older_than, "--older-than", _MOST_HOURS)
     build, found = _stale(options, hours)
     lines = [_upload_line(upload) for upload in found]
     head = f"unfinished uploads older than {hours} h under {build.spec.artifact.target}: {len(found) or 'none'}"
@@ -157,11 +157,11 @@ def doctor(options: Options, older_than: str) -> int:
 
 def gc(options: Options, older_than: str) -> int:
     """Abort unfinished uploads of ours that are old, after showing them."""
-    build, found = _stale(options, number(older_than, "--older-than", _MOST_HOURS))
+    build, found = _stale(options, parse_int(older_than, "--older-than", _MOST_HOURS))
     lines = [_upload_line(upload) for upload in found]
     if found:
         _show(options, "would abort", lines)
-        agreed(options, f"abort these {len(found)}")
+        confirm(options, f"abort these {len(found)}")
         cleanup.abort_stale(build.services.store, found)
     result(options, [f"aborted {line}" for line in lines] or "nothing to do", {"aborted": lines})
     return 0
@@ -199,7 +199,7 @@ def sandbox_stop(options: Options) -> int:
 
 def sandbox_env(options: Options) -> int:
     """Print the environment that another program needs to use the sandbox, which is started if it does not run."""
-    box = connect.running(options.root, say)
+    box = connect.running(options.root, echo)
     export = {
         "AWS_ENDPOINT_URL": box.aws_url,
         "AWS_ACCESS_KEY_ID": box.access_key,
@@ -221,7 +221,7 @@ def sandbox_env(options: Options) -> int:
 def _show(options: Options, verb: str, things: Sequence[str]) -> None:
     if not options.yes:
         for thing in things:
-            say(f"{verb} {thing}")
+            echo(f"{verb} {thing}")
 
 
 def _clean_all(root: Path) -> list[str]:
@@ -286,7 +286,7 @@ def _remove_one(path: Path) -> None:
         raise UserError(f"cannot be removed: {reason}", where=str(path), fix="remove it by hand") from error
 
 
-def _request(build: Build, source: str) -> tuple[bytes | Path, str | None]:
+def _request(build: BuildContext, source: str) -> tuple[bytes | Path, str | None]:
     """The request to send: a file, or the spec's sample."""
     if source:
         return Path(source), None
@@ -298,12 +298,12 @@ def _request(build: Build, source: str) -> tuple[bytes | Path, str | None]:
     return json.dumps(sample.request).encode(), sample.content_type
 
 
-def _stale(options: Options, hours: int) -> tuple[Build, list[Upload]]:
+def _stale(options: Options, hours: int) -> tuple[BuildContext, list[MultipartHandle]]:
     build = open_build(options, "upload")
-    target = Location.parse(build.spec.artifact.target)
+    target = S3Uri.parse(build.spec.artifact.target)
     return build, cleanup.stale_uploads(build.services.store, target, build.spec.name, timedelta(hours=hours))
 
 
-def _upload_line(upload: Upload) -> str:
+def _upload_line(upload: MultipartHandle) -> str:
     begun = f"{upload.initiated:%Y-%m-%d %H:%M} UTC" if upload.initiated else "at an unknown time"
     return f"{upload.location}, begun {begun}"

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from sagepack import __version__, files
 from sagepack.cli import interrupts
 from sagepack.cli.interrupts import Interrupted
-from sagepack.cli.output import Terminal, guarded_streams, say, write_json, write_out
+from sagepack.cli.output import Terminal, echo, guarded_streams, write_json, write_out
 from sagepack.decoding import MalformedError, convert
-from sagepack.engine.context import Build
+from sagepack.engine.context import BuildContext
 from sagepack.engine.records import Record, Records
 from sagepack.engine.workspace import Workspace
 from sagepack.errors import Problem, SagepackError, UserError
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sagepack.spec.model import Spec
 
 
-def guarded(body: Callable[[], int], options: Options) -> int:
+def run_command(body: Callable[[], int], options: Options) -> int:
     """Run a task; every failure becomes a message on stderr and an exit code, and with `--json` a document on stdout."""
     try:
         with interrupts.raised(), guarded_streams():
@@ -39,7 +39,7 @@ def guarded(body: Callable[[], int], options: Options) -> int:
     except KeyboardInterrupt as error:
         interrupts.told()
         ended = error if isinstance(error, Interrupted) else Interrupted()
-        say(ended.line)
+        echo(ended.line)
         _print_error(options, {"type": "Interrupted", "exit_code": ended.exit_code, "message": ended.message})
         return ended.exit_code
 
@@ -53,7 +53,7 @@ def _judged(body: Callable[[], int], options: Options) -> int:
         failure = error if isinstance(error, SagepackError) else _as_failure(error)
         first, *rest = failure.lines()
         for line in (f"error: {first}", *rest):
-            say(line)
+            echo(line)
         _print_error(options, failure.to_json())
         return failure.exit_code
 
@@ -63,13 +63,13 @@ def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackTy
     if "--debug" in sys.argv:
         sys.__excepthook__(kind, error, trace)
     else:
-        say(f"error: {error or kind.__name__}")
+        echo(f"error: {error or kind.__name__}")
 
 
 def _as_failure(error: Exception) -> SagepackError:
     """What this machine, or a mistake of this program, did to a task."""
     if isinstance(error, OSError):
-        return files.explained(error)
+        return files.disk_error(error)
     if isinstance(error, MemoryError):
         return UserError("this machine has not enough memory", fix="end other programs and run the same command again")
     return SagepackError(
@@ -129,7 +129,7 @@ def load_with_warnings(
     for warning in warnings:
         first, *rest = warning.lines()
         for line in (f"warning: {first}", *rest):
-            say(line)
+            echo(line)
     return document.spec(), warnings
 
 
@@ -157,7 +157,7 @@ def _names(path: Path) -> list[str]:
         return []
 
 
-def number(text: str, flag: str, most: int) -> int:
+def parse_int(text: str, flag: str, most: int) -> int:
     """The whole number from 1 to `most` that a flag was given.
 
     Raises:
@@ -173,12 +173,12 @@ def _late(name: str) -> Any:
     return importlib.import_module(f"sagepack.{name}")
 
 
-def open_build(options: Options, goal: str, *, branch_allowed: bool = False) -> Build:
+def open_build(options: Options, goal: str, *, branch_allowed: bool = False) -> BuildContext:
     """The build of the options' spec."""
     spec = load(options, branch_allowed=branch_allowed)
     work = Workspace(options.root, spec.name, spec.env)
     progress = Terminal()
-    return Build(
+    return BuildContext(
         spec,
         work,
         goal,
@@ -187,7 +187,7 @@ def open_build(options: Options, goal: str, *, branch_allowed: bool = False) -> 
         progress,
         locked=options.locked,
         stream=options.stream,
-        connections=number(options.connections, "--connections", 64),
+        connections=parse_int(options.connections, "--connections", 64),
     )
 
 
@@ -199,7 +199,7 @@ def result(options: Options, text: str | list[str], document: dict[str, Any]) ->
         write_out([text] if isinstance(text, str) else text)
 
 
-def agreed(options: Options, what: str) -> None:
+def confirm(options: Options, what: str) -> None:
     """Ask before something is removed.
 
     Raises:
@@ -209,7 +209,7 @@ def agreed(options: Options, what: str) -> None:
         return
     if sys.stdin is None or not sys.stdin.isatty():
         raise UserError(f"nobody is there to ask: {what}?", fix="repeat it with --yes")
-    say(f"{what}? [y/N] ", end="")
+    echo(f"{what}? [y/N] ", end="")
     answer = ""
     with contextlib.suppress(UnicodeDecodeError):  # whatever was typed, it was no yes
         answer = sys.stdin.readline()

@@ -67,7 +67,7 @@ def _wrapped(text: str, width: int) -> list[str]:
     return lines
 
 
-def say(line: str, end: str = "\n") -> None:
+def echo(line: str, end: str = "\n") -> None:
     """Print one line to stderr. That nobody reads it any more (`2>&1 | head`, `2>&-`) ends no work."""
     with suppress(OSError, ValueError, AttributeError):
         sys.stderr.write(f"{printable(line)}{end}")
@@ -153,7 +153,7 @@ class Terminal:
         """Print one line."""
         with self._lock:
             if self._shown is None:
-                say(text)
+                echo(text)
             else:  # above the bar, not into it
                 self._shown.write(printable(text), file=self._shown.fp)
 

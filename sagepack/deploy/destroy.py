@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from sagepack.aws import sagemaker
 from sagepack.deploy import scaling
-from sagepack.deploy.error_hints import advised
-from sagepack.deploy.observe import IN_PROGRESS, observe_scaling, ours
+from sagepack.deploy.error_hints import with_hints
+from sagepack.deploy.observe import IN_PROGRESS, is_managed, observe_scaling
 from sagepack.deploy.reconcile import remove_scaling
-from sagepack.deploy.waiter import Pace, settle
+from sagepack.deploy.waiter import WaiterConfig, wait_until_stable
 from sagepack.errors import RemoteError, UserError
 
 if TYPE_CHECKING:
@@ -53,17 +53,17 @@ def inventory(aws: Aws, owner: Owner) -> tuple[Resource, ...]:
     return (*_scaling(aws, owner, alone=live is None), *endpoint, *_parts(aws, owner))
 
 
-def destroy(aws: Aws, owner: Owner, progress: Progress, pace: Pace | None = None) -> tuple[Resource, ...]:
+def destroy(aws: Aws, owner: Owner, progress: Progress, pace: WaiterConfig | None = None) -> tuple[Resource, ...]:
     """Remove all that `inventory` lists and return it. After an interruption the same call removes the rest.
 
     Raises:
         UserError: an endpoint of that name exists and is somebody else's.
         RemoteError: the endpoint does not go away.
     """
-    pace = pace or Pace()
+    pace = pace or WaiterConfig()
     found = inventory(aws, owner)
     kinds = {resource.kind for resource in found}
-    with advised():
+    with with_hints():
         if kinds & {"alarm", "scaling policy", "scalable target"}:
             progress.note("removing automatic scaling")
             remove_scaling(aws, owner.endpoint)
@@ -92,7 +92,7 @@ def _require_ours(aws: Aws, owner: Owner, arn: str) -> None:
 
 def _scaling(aws: Aws, owner: Owner, *, alone: bool) -> list[Resource]:
     live = observe_scaling(aws, owner.endpoint)
-    if alone and not ours(owner.endpoint, live):
+    if alone and not is_managed(owner.endpoint, live):
         return []
     # With the endpoint goes its scaling, whoever set it up: a policy cannot outlive its target.
     target = [Resource("scalable target", scaling.resource_id(owner.endpoint))] if live.target is not None else []
@@ -134,13 +134,13 @@ def _used_elsewhere(aws: Aws, endpoint: str) -> tuple[set[str], set[str]]:
     return configs, models
 
 
-def _remove_endpoint(aws: Aws, name: str, progress: Progress, pace: Pace) -> None:
+def _remove_endpoint(aws: Aws, name: str, progress: Progress, pace: WaiterConfig) -> None:
     live = sagemaker.describe_endpoint(aws, name)
     if live is not None and live.endpoint_status in IN_PROGRESS - {"Deleting"}:
         progress.note(f"endpoint {name} is {live.endpoint_status}: it can be deleted once that is over")
-        live = settle(aws, name, progress, pace)
+        live = wait_until_stable(aws, name, progress, pace)
     if live is not None and live.endpoint_status != "Deleting":
         progress.note(f"deleting endpoint {name}")
         sagemaker.delete_endpoint(aws, name)
-    if (left := settle(aws, name, progress, pace)) is not None:
+    if (left := wait_until_stable(aws, name, progress, pace)) is not None:
         raise RemoteError(f"the endpoint did not go away: it is {left.endpoint_status}", where=left.endpoint_arn)

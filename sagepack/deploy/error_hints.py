@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Advice:
+class ErrorHint:
     """What a text of AWS means for the reader.
 
     Attributes:
@@ -29,68 +29,68 @@ class Advice:
 
 
 TABLE = (
-    Advice(
+    ErrorHint(
         r"account-level service limit '(?P<quota>[^']+)' is (?P<limit>\d+)",
         "ask for a higher quota '{quota}' in Service Quotas (an update needs twice the instances while both fleets run), "
         "or set another endpoint.instance_type",
     ),
-    Advice(
+    ErrorHint(
         r"InsufficientInstanceCapacity",
         "AWS has no free instance of this type in the region now: run the command again later, or set another "
         "endpoint.instance_type or aws.region",
         user=False,
     ),
-    Advice(
+    ErrorHint(
         r"did not pass the ping health check",
         "the container did not answer in time: read its log for a failed pip install or a crash, and raise "
         "endpoint.container_startup_health_check_timeout_in_seconds if it was still starting",
     ),
-    Advice(
+    ErrorHint(
         r"Could not find model data",
         "the package is not at that URI any more: run `invoke upload`, which looks and publishes what is missing",
     ),
-    Advice(
+    ErrorHint(
         r"Could not access model data",
         "give aws.role s3:GetObject on the package and s3:ListBucket on its bucket (and kms:Decrypt if it is encrypted "
         "with a key), and keep the bucket in the endpoint's region",
     ),
-    Advice(
+    ErrorHint(
         r"[Rr]ole .*cannot pull|does not grant ecr:GetDownloadUrlForLayer",
         "check that aws.role exists and may pull (ecr:BatchGetImage, ecr:GetDownloadUrlForLayer, "
         "ecr:BatchCheckLayerAvailability, ecr:GetAuthorizationToken), and that the image is of the endpoint's region",
     ),
-    Advice(
+    ErrorHint(
         r"CannotStartContainerError",
         "the container did not start and wrote no log: the CUDA version of the image and the driver of the host do not fit; "
         "set endpoint.inference_ami_version, or another image or instance family",
     ),
-    Advice(
+    ErrorHint(
         r"Failed to extract model data archive|model data archive is too large",
         "the disk or the memory was too small to unpack the archive: set artifact.layout: prefix, or an instance type "
         "with a larger disk",
     ),
-    Advice(
+    ErrorHint(
         r"VolumeSize parameter is not allowed",
         "remove endpoint.volume_size_in_gb: this instance family has its own NVMe disks",
     ),
-    Advice(
+    ErrorHint(
         r"Could not assume role|sagemaker\.amazonaws\.com.*assume|cannot be assumed",
         "let sagemaker.amazonaws.com assume aws.role (its trust policy), and check the ARN",
     ),
-    Advice(
+    ErrorHint(
         r"iam:PassRole",
         "allow the caller iam:PassRole on aws.role with iam:PassedToService sagemaker.amazonaws.com",
     ),
-    Advice(
+    ErrorHint(
         r"application-autoscaling:DeregisterScalableTarget",
         "allow the caller application-autoscaling:DeregisterScalableTarget",
     ),
-    Advice(
+    ErrorHint(
         r"Cannot create already existing endpoint",
         "another deployment made this endpoint meanwhile: run the command again, it waits for that one",
         user=False,
     ),
-    Advice(
+    ErrorHint(
         r"Cannot update in-progress endpoint",
         "another deployment of this endpoint is under way: run the command again, it waits for that one",
         user=False,
@@ -98,21 +98,21 @@ TABLE = (
 )
 
 
-def advice(text: str) -> Advice | None:
+def hint_for(text: str) -> ErrorHint | None:
     """What is known about `text`, with its figures filled in; None if nothing is."""
     for entry in TABLE:
         if match := re.search(entry.pattern, text, re.DOTALL):
-            return Advice(entry.pattern, entry.fix.format(**match.groupdict()), entry.user)
+            return ErrorHint(entry.pattern, entry.fix.format(**match.groupdict()), entry.user)
     return None
 
 
 @contextmanager
-def advised() -> Iterator[None]:
+def with_hints() -> Iterator[None]:
     """Give the errors raised within the advice that is known for their text, and the exit code that goes with it."""
     try:
         yield
     except (UserError, RemoteError) as error:
-        known = advice(error.message)
+        known = hint_for(error.message)
         if known is None:
             raise
         kind = UserError if known.user else RemoteError

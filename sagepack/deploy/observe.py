@@ -23,7 +23,7 @@ _OPTIONAL = frozenset({"VolumeSizeInGB", "InferenceAmiVersion", "NotificationCon
 
 
 @dataclass(frozen=True)
-class Observed:
+class EndpointState:
     """An endpoint as SageMaker describes it.
 
     Attributes:
@@ -66,15 +66,15 @@ class Change:
     reason: str
 
 
-def observe(aws: Aws, owner: Owner) -> Observed:
+def observe(aws: Aws, owner: Owner) -> EndpointState:
     """Describe the endpoint of `owner` with its configuration, model, tags and scaling. Changes nothing."""
     live = sagemaker.describe_endpoint(aws, owner.endpoint)
     if live is None:
-        return Observed()
+        return EndpointState()
     config = sagemaker.describe_config(aws, live.endpoint_config_name) if live.endpoint_config_name else None
     variants = config.get("ProductionVariants") if config else None
     model_name = variants[0].get("ModelName") if variants else None
-    return Observed(
+    return EndpointState(
         status=live.endpoint_status,
         arn=live.endpoint_arn,
         config_name=live.endpoint_config_name,
@@ -103,7 +103,7 @@ def _instances(live: sagemaker.Endpoint) -> int | None:
     return next((v.desired_instance_count for v in live.production_variants if v.variant_name == VARIANT), None)
 
 
-def differences(deployment: Deployment, observed: Observed) -> list[Change]:
+def differences(deployment: Deployment, observed: EndpointState) -> list[Change]:
     """What must be done to make `observed` into `deployment`; nothing if they are the same. Pure."""
     if observed.status is None:
         return [Change("create", f"endpoint {deployment.name} does not exist")]
@@ -116,13 +116,13 @@ def differences(deployment: Deployment, observed: Observed) -> list[Change]:
     ]
 
 
-def _foreign(deployment: Deployment, observed: Observed) -> str:
+def _foreign(deployment: Deployment, observed: EndpointState) -> str:
     marks = {key: value for key, value in observed.tags.items() if key.startswith("sagepack:")}
     whose = ", ".join(f"{key}={value}" for key, value in sorted(marks.items())) or "no sagepack tags"
     return f"endpoint {deployment.name} exists and is not of this spec and environment: it has {whose}"
 
 
-def _of_endpoint(deployment: Deployment, observed: Observed) -> list[Change]:
+def _of_endpoint(deployment: Deployment, observed: EndpointState) -> list[Change]:
     status, same = observed.status, observed.config_name == deployment.config_name
     if status == "Failed":
         return [Change("recreate", f"endpoint is Failed, which only a new one mends: {observed.failure}")]
@@ -134,10 +134,10 @@ def _of_endpoint(deployment: Deployment, observed: Observed) -> list[Change]:
     return changes
 
 
-def _reasons(deployment: Deployment, observed: Observed) -> list[str]:
-    model = list(unequal(deployment.model, observed.model, ignore={"ModelName", "Tags"}))
+def _reasons(deployment: Deployment, observed: EndpointState) -> list[str]:
+    model = list(diff(deployment.model, observed.model, ignore={"ModelName", "Tags"}))
     config = list(
-        unequal(deployment.config, observed.config, ignore={"EndpointConfigName", "ModelName", "Tags", "MetricsConfig"})
+        diff(deployment.config, observed.config, ignore={"EndpointConfigName", "ModelName", "Tags", "MetricsConfig"})
     )
     return model + config or [f"EndpointConfigName: {observed.config_name} -> {deployment.config_name}"]
 
@@ -146,14 +146,14 @@ def scaling_differences(deployment: Deployment, live: Scaling) -> list[Change]:
     """What must be done to make the scaling `live` into what `deployment` asks for. Pure."""
     asked, name = scaling.wanted(deployment), deployment.name
     if asked == scaling.NONE:
-        return [Change("scaling", f"scalable target {live.target} is not asked for")] if ours(name, live) else []
+        return [Change("scaling", f"scalable target {live.target} is not asked for")] if is_managed(name, live) else []
     if live.target is None:
         return [Change("scaling", f"no scalable target is registered; asked: {asked.target}")]
     reasons = [
-        *unequal(asked.target, live.target, "ScalableTarget"),
-        *unequal(asked.policies, live.policies, "ScalingPolicy"),
-        *unequal(asked.alarms, live.alarms, "Alarm"),
-        *(f"ScalingPolicy.{policy} is not asked for" for policy in surplus(name, asked, live)),
+        *diff(asked.target, live.target, "ScalableTarget"),
+        *diff(asked.policies, live.policies, "ScalingPolicy"),
+        *diff(asked.alarms, live.alarms, "Alarm"),
+        *(f"ScalingPolicy.{policy} is not asked for" for policy in extra(name, asked, live)),
     ]
     return [Change("scaling", reason) for reason in reasons or _idle_alarms(name, asked, live)]
 
@@ -168,19 +168,19 @@ def _idle_alarms(endpoint: str, asked: Scaling, live: Scaling) -> list[str]:
     ]
 
 
-def ours(endpoint: str, live: Scaling) -> bool:
+def is_managed(endpoint: str, live: Scaling) -> bool:
     """Whether the scaling of `endpoint` was set up here; a target with nothing but a stranger's policies was not."""
     known = set(scaling.names(endpoint))
     return bool(live.alarms or known & live.policies.keys() or (live.target and not live.policies))
 
 
-def surplus(endpoint: str, asked: Scaling, live: Scaling) -> list[str]:
+def extra(endpoint: str, asked: Scaling, live: Scaling) -> list[str]:
     """Our policies and alarms that are live and no longer asked for."""
     present = live.policies.keys() | live.alarms.keys()
     return [name for name in scaling.names(endpoint) if name in present - asked.policies.keys() - asked.alarms.keys()]
 
 
-def _of_tags(deployment: Deployment, observed: Observed) -> list[Change]:
+def _of_tags(deployment: Deployment, observed: EndpointState) -> list[Change]:
     return [
         Change("tags", f"Tags.{key}: {_shown(key, observed.tags.get(key), repr)} -> {_shown(key, value, repr)}")
         for key, value in sorted(deployment.tags.items())
@@ -188,7 +188,7 @@ def _of_tags(deployment: Deployment, observed: Observed) -> list[Change]:
     ]
 
 
-def unequal(asked: Any, live: Any, path: str = "", ignore: frozenset[str] | set[str] = frozenset()) -> Iterator[str]:
+def diff(asked: Any, live: Any, path: str = "", ignore: frozenset[str] | set[str] = frozenset()) -> Iterator[str]:
     """The places where a described document is not as asked, each as `Path: live -> asked`.
 
     Only what is asked is compared, since services add defaults; entries of `Environment` are compared both ways.
@@ -196,10 +196,10 @@ def unequal(asked: Any, live: Any, path: str = "", ignore: frozenset[str] | set[
     if isinstance(asked, dict) and isinstance(live, dict):
         for key in _keys(asked, live, path):
             if key not in ignore:
-                yield from unequal(asked.get(key), live.get(key), f"{path}.{key}" if path else key, ignore)
+                yield from diff(asked.get(key), live.get(key), f"{path}.{key}" if path else key, ignore)
     elif isinstance(asked, list) and isinstance(live, list) and len(asked) == len(live):
         for number, (one, other) in enumerate(zip(asked, live, strict=True)):
-            yield from unequal(one, other, path if len(asked) == 1 else f"{path}[{number}]", ignore)
+            yield from diff(one, other, path if len(asked) == 1 else f"{path}[{number}]", ignore)
     elif asked != live:
         yield f"{path}: {_shown(path, live)} -> {_shown(path, asked)}"
 

@@ -14,7 +14,7 @@ from sagepack import decoding
 from sagepack.aws import exchange, sagemaker
 from sagepack.aws.logs import group_of
 from sagepack.deploy.results import LIMIT
-from sagepack.deploy.waiter import Pace
+from sagepack.deploy.waiter import WaiterConfig
 from sagepack.errors import RemoteError, SagepackError, UserError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ LONGEST_INVOCATION = 3600  # seconds; API reference, InvokeEndpointAsync, Invoca
 
 
 @dataclass(frozen=True)
-class Answer:
+class InferenceResult:
     """What an endpoint answered.
 
     Attributes:
@@ -57,8 +57,8 @@ def predict(
     content_type: str | None = None,
     accept: str = "application/json",
     timeout: float = 900,
-    pace: Pace | None = None,
-) -> Answer:
+    pace: WaiterConfig | None = None,
+) -> InferenceResult:
     """Send `request` to `endpoint` and wait for what comes of it.
 
     The input object is deleted afterwards, unless the wait was given up: the request may still be in the queue then.
@@ -77,7 +77,7 @@ def predict(
         UserError: there is no such endpoint, it is not in service, or the file cannot be read.
         RemoteError: the request failed (with the text of the failure), or nothing came in time.
     """
-    pace = pace or Pace()
+    pace = pace or WaiterConfig()
     kind = _checked(request, content_type)
     _require_in_service(aws, endpoint.name)
     inference_id = uuid.uuid4().hex
@@ -135,7 +135,7 @@ class _Sent:
     failure: str | None
 
 
-def _wait(aws: Aws, sent: _Sent, progress: Progress, timeout: float, pace: Pace) -> Answer:
+def _wait(aws: Aws, sent: _Sent, progress: Progress, timeout: float, pace: WaiterConfig) -> InferenceResult:
     start, told, pause = pace.clock(), pace.clock(), min(_FIRST_WAIT, pace.poll)
     progress.note(f"sent request {sent.inference_id}; waiting for {sent.output}")
     while True:
@@ -144,7 +144,7 @@ def _wait(aws: Aws, sent: _Sent, progress: Progress, timeout: float, pace: Pace)
                 raise RemoteError(
                     f"the answer has more than {LIMIT:,} bytes", where=sent.output, fix="fetch it with `aws s3 cp`"
                 )
-            return Answer(body, sent.output, sent.inference_id, pace.clock() - start)
+            return InferenceResult(body, sent.output, sent.inference_id, pace.clock() - start)
         if sent.failure is not None and (text := exchange.get(aws, sent.failure, _LONGEST_FAILURE)) is not None:
             raise RemoteError(
                 f"the endpoint failed on request {sent.inference_id}: {_text(text)}",

@@ -12,18 +12,18 @@ from sagepack.aws import autoscaling, sagemaker
 from sagepack.aws.logs import group_of
 from sagepack.deploy import scaling
 from sagepack.deploy.deployment import tag_list
-from sagepack.deploy.error_hints import advice, advised
+from sagepack.deploy.error_hints import hint_for, with_hints
 from sagepack.deploy.observe import (
     IN_PROGRESS,
     Change,
-    Observed,
+    EndpointState,
     differences,
+    extra,
     observe,
     observe_scaling,
     scaling_differences,
-    surplus,
 )
-from sagepack.deploy.waiter import Pace, settle
+from sagepack.deploy.waiter import WaiterConfig, wait_until_stable
 from sagepack.errors import RemoteError, UserError
 
 if TYPE_CHECKING:
@@ -53,14 +53,14 @@ class Deployed:
     changes: tuple[Change, ...]
 
 
-def reconcile(aws: Aws, deployment: Deployment, progress: Progress, pace: Pace | None = None) -> Deployed:
+def reconcile(aws: Aws, deployment: Deployment, progress: Progress, pace: WaiterConfig | None = None) -> Deployed:
     """Make the endpoint what `deployment` says, and return once it is.
 
     Raises:
         UserError: the endpoint is somebody else's, or SageMaker refused what the spec says (data, role, image, quota).
         RemoteError: the endpoint failed, went back to its old configuration, or took too long.
     """
-    pace = pace or Pace()
+    pace = pace or WaiterConfig()
     observed = observe(aws, deployment.owner)
     changes = differences(deployment, observed)
     for change in changes:
@@ -74,12 +74,14 @@ def reconcile(aws: Aws, deployment: Deployment, progress: Progress, pace: Pace |
     return Deployed(deployment.name, arn, deployment.config_name, deployment.model_name, tuple(changes))
 
 
-def _finish_pending(aws: Aws, deployment: Deployment, observed: Observed, progress: Progress, pace: Pace) -> Observed:
+def _finish_pending(
+    aws: Aws, deployment: Deployment, observed: EndpointState, progress: Progress, pace: WaiterConfig
+) -> EndpointState:
     """Wait for a deployment that is under way, and judge it if it is the one asked for."""
     if observed.status not in IN_PROGRESS:
         return observed
     aim = observed.pending or observed.config_name
-    live = settle(aws, deployment.name, progress, pace)
+    live = wait_until_stable(aws, deployment.name, progress, pace)
     if observed.status != "Deleting" and aim == deployment.config_name:
         _refuse_another(deployment, live, observed.config_name)
         _judge(deployment, live)
@@ -88,15 +90,17 @@ def _finish_pending(aws: Aws, deployment: Deployment, observed: Observed, progre
     return observe(aws, deployment.owner)
 
 
-def _converge(aws: Aws, deployment: Deployment, observed: Observed, progress: Progress, pace: Pace) -> None:
+def _converge(
+    aws: Aws, deployment: Deployment, observed: EndpointState, progress: Progress, pace: WaiterConfig
+) -> None:
     kinds = {change.kind for change in differences(deployment, observed)}
     if kinds & {"create", "recreate", "update"}:
-        with advised():
+        with with_hints():
             _ensure_parts(aws, deployment, progress, pace)
             if "recreate" in kinds:
                 _remove_failed(aws, deployment, observed, progress, pace)
             _start(aws, deployment, observed, pace, fresh="update" not in kinds)
-        live = settle(aws, deployment.name, progress, pace)
+        live = wait_until_stable(aws, deployment.name, progress, pace)
         _refuse_another(deployment, live, observed.config_name)
         if live is not None and live.endpoint_status == "InService":
             # Before the judgement: also an endpoint that went back to its old configuration must keep scaling.
@@ -107,7 +111,7 @@ def _converge(aws: Aws, deployment: Deployment, observed: Observed, progress: Pr
     _converge_tags(aws, deployment)
 
 
-def _ensure_parts(aws: Aws, deployment: Deployment, progress: Progress, pace: Pace) -> None:
+def _ensure_parts(aws: Aws, deployment: Deployment, progress: Progress, pace: WaiterConfig) -> None:
     """Make the model first: SageMaker checks its data, image and role on the spot and charges nothing for it."""
     if sagemaker.describe_model(aws, deployment.model_name) is None:
         progress.note(f"creating model {deployment.model_name}")
@@ -121,14 +125,16 @@ def _ensure_parts(aws: Aws, deployment: Deployment, progress: Progress, pace: Pa
             pace.sleep(pace.poll)
 
 
-def _remove_failed(aws: Aws, deployment: Deployment, observed: Observed, progress: Progress, pace: Pace) -> None:
+def _remove_failed(
+    aws: Aws, deployment: Deployment, observed: EndpointState, progress: Progress, pace: WaiterConfig
+) -> None:
     progress.note(f"deleting endpoint {deployment.name}, which is {observed.status}, to create it again")
     remove_scaling(aws, deployment.name)
     sagemaker.delete_endpoint(aws, deployment.name)
-    settle(aws, deployment.name, progress, pace)
+    wait_until_stable(aws, deployment.name, progress, pace)
 
 
-def _start(aws: Aws, deployment: Deployment, observed: Observed, pace: Pace, *, fresh: bool) -> None:
+def _start(aws: Aws, deployment: Deployment, observed: EndpointState, pace: WaiterConfig, *, fresh: bool) -> None:
     if fresh:
         call: Callable[[], None] = lambda: sagemaker.create_endpoint(aws, deployment.request)  # noqa: E731
     else:
@@ -141,7 +147,7 @@ def _start(aws: Aws, deployment: Deployment, observed: Observed, pace: Pace, *, 
     _patiently(call, "Could not find endpoint configuration", pace)
 
 
-def _retains(deployment: Deployment, observed: Observed) -> bool:
+def _retains(deployment: Deployment, observed: EndpointState) -> bool:
     """Whether an update keeps the number of instances that automatic scaling chose.
 
     A fleet that sleeps is started anyway: with no instance the new container would never be tried.
@@ -149,12 +155,12 @@ def _retains(deployment: Deployment, observed: Observed) -> bool:
     return bool(observed.scaling.target and deployment.endpoint.scaling and observed.instances)
 
 
-def _instance_type(observed: Observed) -> str | None:
+def _instance_type(observed: EndpointState) -> str | None:
     variants = observed.config.get("ProductionVariants") if observed.config else None
     return variants[0].get("InstanceType") if variants else None
 
 
-def _patiently(call: Callable[[], None], while_told: str, pace: Pace) -> None:
+def _patiently(call: Callable[[], None], while_told: str, pace: WaiterConfig) -> None:
     """Call, and again while SageMaker does not yet know what it just confirmed."""
     for _ in range(_TRIES - 1):
         if _done(call, unless=while_told):
@@ -203,7 +209,7 @@ def _judge(deployment: Deployment, live: sagemaker.Endpoint | None) -> None:
     if live is None:
         raise RemoteError("the endpoint was deleted while it was being deployed", where=f"endpoint {deployment.name}")
     serving, reason = live.endpoint_config_name, live.failure_reason or "SageMaker gives no reason"
-    known = advice(reason)
+    known = hint_for(reason)
     fix = known.fix if known else "read the container's log"
     log = [f"log group: {group_of(deployment.name)}"]
     if live.endpoint_status != "InService":
@@ -236,7 +242,7 @@ def _converge_scaling(aws: Aws, deployment: Deployment, progress: Progress) -> N
     arns = {name: autoscaling.put_policy(aws, resource, name, policy) for name, policy in asked.policies.items()}
     for name, alarm in asked.alarms.items():
         autoscaling.put_alarm(aws, name, alarm, arns[wake], tag_list(deployment.tags))
-    for name in surplus(deployment.name, asked, live):
+    for name in extra(deployment.name, asked, live):
         if name in live.alarms:
             autoscaling.delete_alarms(aws, [name])
         else:

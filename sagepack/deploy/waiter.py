@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Pace:
+class WaiterConfig:
     """Waiting, injectable so that tests take no time.
 
     Attributes:
@@ -37,7 +37,7 @@ class Pace:
     clock: Callable[[], float] = time.monotonic
 
     @classmethod
-    def of(cls, spec: Spec) -> Pace:
+    def of(cls, spec: Spec) -> WaiterConfig:
         """The pace for `spec`: its own time-outs and half an hour for instances; quick in the sandbox."""
         endpoint = spec.endpoint
         starting = endpoint.container_startup_health_check_timeout_in_seconds
@@ -45,7 +45,7 @@ class Pace:
         return cls(poll=0.2 if spec.sandbox else 15.0, limit=limit)
 
 
-def settle(aws: Aws, name: str, progress: Progress, pace: Pace) -> sagemaker.Endpoint | None:
+def wait_until_stable(aws: Aws, name: str, progress: Progress, pace: WaiterConfig) -> sagemaker.Endpoint | None:
     """Watch endpoint `name` until it is in no state of transition; None once it is gone.
 
     Notes the state, how long it has taken, and the container's new log lines.
@@ -71,7 +71,7 @@ def settle(aws: Aws, name: str, progress: Progress, pace: Pace) -> sagemaker.End
 class _Watch:
     """What was told about an endpoint, so that only news is told."""
 
-    def __init__(self, aws: Aws, name: str, progress: Progress, pace: Pace) -> None:
+    def __init__(self, aws: Aws, name: str, progress: Progress, pace: WaiterConfig) -> None:
         self._aws, self._name, self._progress, self._pace = aws, name, progress, pace
         self.start = pace.clock()
         self._status: str | None = None

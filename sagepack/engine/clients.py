@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from sagepack.aws.s3 import S3, Location
+from sagepack.aws.s3 import S3, S3Uri
 from sagepack.aws.s3_types import WriteOptions
 from sagepack.aws.session import Aws, AwsConnection
-from sagepack.hub.cache_status import survey
+from sagepack.hub.cache_status import scan_cache
 from sagepack.hub.client import Hub
 from sagepack.package.archive.layout import Layout
 from sagepack.publish.keys import Package
@@ -20,7 +20,7 @@ from sagepack.publish.verified import VerifiedObjects
 from sagepack.text import format_bytes
 
 if TYPE_CHECKING:
-    from sagepack.engine.context import Build
+    from sagepack.engine.context import BuildContext
     from sagepack.package.lock import LockedFile
     from sagepack.publish.upload_plan import UploadPlan
     from sagepack.spec.model import Artifact
@@ -44,7 +44,7 @@ class Connections:
 def write_options(artifact: Artifact) -> WriteOptions:
     """What a spec asks for of every object that is written."""
     return WriteOptions(
-        bucket=Location.parse(artifact.target).bucket,
+        bucket=S3Uri.parse(artifact.target).bucket,
         owner=artifact.expected_bucket_owner,
         sse=artifact.sse,
         kms_key_id=artifact.kms_key_id,
@@ -56,7 +56,7 @@ def write_options(artifact: Artifact) -> WriteOptions:
 class Services:
     """Clients, and what they were asked; each is made or asked once."""
 
-    def __init__(self, build: Build, connections: Connections) -> None:
+    def __init__(self, build: BuildContext, connections: Connections) -> None:
         self._build = build
         self.connections = connections
         self.aws = Aws(connections.aws)
@@ -72,13 +72,13 @@ class Services:
         """The keys of the package in S3."""
         artifact = self._build.spec.artifact
         return Package(
-            Location.parse(artifact.target), self._build.spec.name, self._build.manifest.digest, artifact.layout
+            S3Uri.parse(artifact.target), self._build.spec.name, self._build.manifest.digest, artifact.layout
         )
 
     @cached_property
     def upload_plan(self) -> UploadPlan:
         """What S3 holds of the package, and what it lacks."""
-        others = [Location.parse(target) for target in self._build.spec.artifact.reuse_from]
+        others = [S3Uri.parse(target) for target in self._build.spec.artifact.reuse_from]
         manifest = self._build.manifest
         seen = observe(self.store, self.package, manifest, others, verified=self.verified)
         return plan(seen, manifest, Layout.of(manifest.members))
@@ -100,7 +100,7 @@ class Services:
         build = self._build
         if build.stream:
             return "--stream"
-        need = survey(build.cache, build.require_lock().commit, self.lacking, build.trust).bytes_missing
+        need = scan_cache(build.cache, build.require_lock().commit, self.lacking, build.trust).bytes_missing
         folder = build.hub_cache
         while not folder.exists():
             folder = folder.parent
@@ -109,7 +109,7 @@ class Services:
 
     def contents(self) -> list[dict[str, Any]]:
         """For each file of the package, the bytes that move, and where S3 copies from and why that is believed."""
-        here = survey(self._build.cache, self._build.require_lock().commit, self.lacking, self._build.trust)
+        here = scan_cache(self._build.cache, self._build.require_lock().commit, self.lacking, self._build.trust)
         from_hub = {file.path for file in here.missing}
         return [
             {

@@ -12,7 +12,7 @@ from sagepack.engine import records as store
 from sagepack.engine.records import Record
 from sagepack.errors import SpecError, UserError
 from sagepack.hub.cache import RepoCache
-from sagepack.hub.hash_cache import Trust
+from sagepack.hub.hash_cache import HashCache
 from sagepack.package.contents import manifest_of
 from sagepack.package.lock import MAX_BYTES, Lock
 from sagepack.spec import code_tree, secrets
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sagepack.spec.model import Spec
 
 
-class Build:
+class BuildContext:
     """The context of one run. Nothing is looked up before a step asks for it.
 
     Args:
@@ -77,9 +77,9 @@ class Build:
         return RepoCache(self.hub_cache, self.spec.model.id)
 
     @cached_property
-    def trust(self) -> Trust:
+    def trust(self) -> HashCache:
         """Digests of files that have not changed since they were hashed."""
-        return Trust(self.work.root / "build" / "trust.json")
+        return HashCache(self.work.root / "build" / "trust.json")
 
     @cached_property
     def lock(self) -> Lock | None:

@@ -11,8 +11,8 @@ from sagepack.engine import plan as planning
 if TYPE_CHECKING:
     import contextlib
 
-    from sagepack.engine.context import Build
-    from sagepack.engine.plan import Action, Fact
+    from sagepack.engine.context import BuildContext
+    from sagepack.engine.plan import Action, StepStatus
     from sagepack.engine.steps import Step
 
 
@@ -22,17 +22,17 @@ def step(name: str) -> Step:
     return module
 
 
-def facts(build: Build) -> dict[str, Fact]:
+def facts(build: BuildContext) -> dict[str, StepStatus]:
     """What is known of each step of the goal; services are asked only by the steps that observe them."""
     return {name: step(name).fact(build) for name in planning.steps_to(build.goal)}
 
 
-def plan(build: Build) -> list[Action]:
+def plan(build: BuildContext) -> list[Action]:
     """What would run, and why. Changes nothing."""
     return planning.plan(build.goal, facts(build))
 
 
-def run(build: Build) -> list[Action]:
+def run(build: BuildContext) -> list[Action]:
     """Reach the goal; gives back the actions as they were taken.
 
     A step whose inputs an earlier step had yet to make is planned again when they are there.
@@ -55,7 +55,7 @@ def run(build: Build) -> list[Action]:
     return actions
 
 
-def alone(build: Build) -> contextlib.AbstractContextManager[None]:
+def alone(build: BuildContext) -> contextlib.AbstractContextManager[None]:
     """One command at a time changes the output and the endpoint of a spec and environment, or relies on them.
 
     Raises:

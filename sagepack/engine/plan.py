@@ -27,7 +27,7 @@ GOALS = {**{step: step for step in NEEDS}, "package": "tar"}
 
 
 @dataclass(frozen=True)
-class Fact:
+class StepStatus:
     """What is known of a step before anything runs.
 
     Attributes:
@@ -84,7 +84,7 @@ def steps_to(goal: str) -> tuple[str, ...]:
     return tuple(step for step in NEEDS if step in wanted)
 
 
-def plan(goal: str, facts: Mapping[str, Fact]) -> list[Action]:
+def plan(goal: str, facts: Mapping[str, StepStatus]) -> list[Action]:
     """What would run to reach `goal`, and why; every step of the goal is listed.
 
     Args:
@@ -103,7 +103,7 @@ def plan(goal: str, facts: Mapping[str, Fact]) -> list[Action]:
     return actions
 
 
-def _reasons(step: str, fact: Fact, running: set[str]) -> tuple[str, ...]:
+def _reasons(step: str, fact: StepStatus, running: set[str]) -> tuple[str, ...]:
     if fact.inputs is None:
         return tuple(f"{need} runs first" for need in NEEDS[step] if need in running) or fact.trouble
     if fact.observed:

@@ -9,7 +9,7 @@ from sagepack.aws import ecr
 from sagepack.decoding import MalformedError
 from sagepack.errors import UserError
 from sagepack.hub import selection
-from sagepack.hub.lock_files import locked_files
+from sagepack.hub.lock_files import resolve_files
 from sagepack.hub.responses import model_index_of
 from sagepack.package import requirements
 from sagepack.package.lock import Lock, asked_of
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sagepack.aws.session import Aws
     from sagepack.digest import Digest
-    from sagepack.engine.context import Build
+    from sagepack.engine.context import BuildContext
     from sagepack.hub.responses import RepoFile
     from sagepack.hub.selection import Selection
     from sagepack.spec.model import Image
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _MODEL_INDEX = "model_index.json"
 
 
-def resolve(build: Build) -> Lock:
+def resolve(build: BuildContext) -> Lock:
     """Ask the Hub, the registry and the package index what the spec stands for.
 
     Raises:
@@ -52,7 +52,7 @@ def resolve(build: Build) -> Lock:
         asked=asked_of(build.spec),
         model=source.id,
         commit=commit,
-        files=tuple(locked_files(build.services.hub, source.id, commit, (by_path[path] for path in chosen.chosen))),
+        files=tuple(resolve_files(build.services.hub, source.id, commit, (by_path[path] for path in chosen.chosen))),
         left_out=chosen.left_out,
         image=f"{image.repository}:{image.tag}",
         image_digest=digest,
@@ -61,7 +61,7 @@ def resolve(build: Build) -> Lock:
     )
 
 
-def _choose(build: Build, commit: str, files: list[RepoFile]) -> Selection:
+def _choose(build: BuildContext, commit: str, files: list[RepoFile]) -> Selection:
     """The files to take. Their paths are checked before one of them is asked for."""
     source = build.spec.model
     listed = next((file for file in files if file.path == _MODEL_INDEX), None)

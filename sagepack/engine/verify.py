@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sagepack.engine import executor
-from sagepack.engine.context import Build
+from sagepack.engine.context import BuildContext
 from sagepack.engine.steps import tar
 from sagepack.errors import IntegrityError, UserError
 from sagepack.files import holds
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sagepack.package.archive.reader import Verified
 
 
-def verify_local(build: Build) -> Verified:
+def verify_local(build: BuildContext) -> Verified:
     """Check every byte of `dist/<name>/<env>/model.tar.gz` against the manifest and the sum beside it.
 
     Raises:
@@ -37,7 +37,7 @@ def verify_local(build: Build) -> Verified:
         return found
 
 
-def verify_rebuild(build: Build) -> Verified:
+def verify_rebuild(build: BuildContext) -> Verified:
     """Check the artifact, then build it again from nothing (downloads included) and compare the bytes.
 
     Raises:
@@ -53,7 +53,7 @@ def verify_rebuild(build: Build) -> Verified:
         )
     folder = build.work.root / "build"
     with tempfile.TemporaryDirectory(prefix="rebuild-", dir=folder) as name:
-        again = Build(
+        again = BuildContext(
             build.spec,
             replace(build.work, output=Path(name)),
             "package",
@@ -71,7 +71,7 @@ def verify_rebuild(build: Build) -> Verified:
 
 
 @contextmanager
-def _doubted(build: Build) -> Iterator[None]:
+def _doubted(build: BuildContext) -> Iterator[None]:
     """What is not as it should be is no longer believed: the next `package` makes all of it anew.
 
     That is the record of the archive and, where its bytes are wrong, what is remembered of the model's files: it may have
@@ -90,7 +90,7 @@ def _doubted(build: Build) -> Iterator[None]:
         raise
 
 
-def _check_sum(build: Build, sha256: str) -> None:
+def _check_sum(build: BuildContext, sha256: str) -> None:
     """The file beside the archive is what `sha256sum` writes for it, the name included, and `sha256sum -c` accepts it."""
     path, wanted = build.work.archive_sha256, tar.sum_line(build, sha256)
     if holds(path, wanted):
@@ -102,7 +102,7 @@ def _check_sum(build: Build, sha256: str) -> None:
     raise IntegrityError(f"the file says {found}, the archive is {wanted.strip()!r}", where=build.shown(path))
 
 
-def _manifest(build: Build) -> Manifest:
+def _manifest(build: BuildContext) -> Manifest:
     path = build.work.dist_manifest
     try:
         return Manifest.parse(path.read_bytes())
@@ -112,5 +112,5 @@ def _manifest(build: Build) -> Manifest:
         raise IntegrityError(f"cannot read the manifest: {error}", where=build.shown(path)) from error
 
 
-def _shown(build: Build) -> str:
+def _shown(build: BuildContext) -> str:
     return build.shown(build.work.archive)

@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sagepack.hub.cache import RepoCache
-    from sagepack.hub.hash_cache import Trust
+    from sagepack.hub.hash_cache import HashCache
     from sagepack.package.lock import LockedFile
 
 
 @dataclass(frozen=True)
-class Survey:
+class CacheStatus:
     """What of a lock's files is here, without reading them.
 
     Attributes:
@@ -34,7 +34,7 @@ class Survey:
         return sum({file.blob: file.size for file in self.missing}.values())
 
 
-def survey(cache: RepoCache, commit: str, files: Sequence[LockedFile], trust: Trust) -> Survey:
+def scan_cache(cache: RepoCache, commit: str, files: Sequence[LockedFile], trust: HashCache) -> CacheStatus:
     """See what is here; takes a few microseconds for each file, imports nothing and asks nobody."""
     ready: dict[str, Path] = {}
     present, missing = [], []
@@ -46,7 +46,7 @@ def survey(cache: RepoCache, commit: str, files: Sequence[LockedFile], trust: Tr
             present.append(file)
         else:
             missing.append(file)
-    return Survey(ready, tuple(present), tuple(missing))
+    return CacheStatus(ready, tuple(present), tuple(missing))
 
 
 def _has_size(path: Path, size: int) -> bool:

@@ -17,11 +17,11 @@ from urllib.parse import quote
 from sagepack.decoding import MalformedError
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError, UserError
-from sagepack.hub.http import CHUNK, Wire
+from sagepack.hub.http import CHUNK, HttpPool
 from sagepack.hub.range_reader import FileReader
-from sagepack.hub.refusals import Asked, malformed, offline
+from sagepack.hub.refusals import HubRequest, malformed, offline
 from sagepack.hub.responses import ANSWER_BYTES, MODEL_INDEX_BYTES, account_of, commit_of, files_of, next_page, origin
-from sagepack.hub.retry import Patience
+from sagepack.hub.retry import RetryPolicy
 from sagepack.package.manifest import check_paths
 
 if TYPE_CHECKING:
@@ -98,8 +98,8 @@ class Hub:
         return (token, source) if token else None
 
     @cached_property
-    def _wire(self) -> Wire:
-        return Wire(self.endpoint, self._token[0] if self._token else None)
+    def _wire(self) -> HttpPool:
+        return HttpPool(self.endpoint, self._token[0] if self._token else None)
 
     @cached_property
     def _reader(self) -> FileReader:
@@ -110,7 +110,7 @@ class Hub:
         """Whether there is a token at all."""
         return self._token is not None
 
-    def _asked(self, repo: str, revision: str | None = None, path: str | None = None) -> Asked:
+    def _asked(self, repo: str, revision: str | None = None, path: str | None = None) -> HubRequest:
         """What is about to be asked.
 
         Raises:
@@ -118,7 +118,7 @@ class Hub:
         """
         from huggingface_hub import constants
 
-        asked = Asked(repo, revision, path, self._token[1] if self._token else None)
+        asked = HubRequest(repo, revision, path, self._token[1] if self._token else None)
         if constants.is_offline_mode():
             raise offline(asked)
         if path is not None:
@@ -183,7 +183,7 @@ class Hub:
         return self._digest(repo, commit, file, SMALL)
 
     def _digest(self, repo: str, commit: str, file: RepoFile, limit: int, kept: list[bytes] | None = None) -> Digest:
-        where = Asked(repo, commit, file.path).where
+        where = HubRequest(repo, commit, file.path).where
         if file.size > limit:
             fix = "leave it out with model.include or model.exclude"
             raise UserError(f"the file has {file.size:,} bytes, at most {limit:,} are read", where=where, fix=fix)
@@ -236,25 +236,25 @@ class Hub:
         """Whether the server has honoured every `Range` asked of this file so far."""
         return self._reader.ranged(self._asked(repo, commit, path))
 
-    def _document(self, route: str, asked: Asked, parse: Callable[[bytes], _Value]) -> _Value:
+    def _document(self, route: str, asked: HubRequest, parse: Callable[[bytes], _Value]) -> _Value:
         """The value of an answer of the API."""
-        patience = Patience(self._backoff, asked.where, tell=self._tell)
+        patience = RetryPolicy(self._backoff, asked.where, tell=self._tell)
         body, _ = self._answer(f"{self.endpoint}/api/{route}", asked, patience)
         try:
             return parse(body)
         except MalformedError as error:
             raise malformed("the answer", error, asked) from error
 
-    def _pages(self, url: str | None, asked: Asked) -> Iterator[bytes]:
+    def _pages(self, url: str | None, asked: HubRequest) -> Iterator[bytes]:
         """The pages of a listing. They share one patience: a server that is slow or busy at each of them ends it."""
-        patience = Patience(self._backoff, asked.where, tell=self._tell)
+        patience = RetryPolicy(self._backoff, asked.where, tell=self._tell)
         while url:
             body, headers = self._answer(url, asked, patience)
             patience.progressed(len(body))
             yield body
             url = next_page(headers, url)
 
-    def _answer(self, url: str, asked: Asked, patience: Patience) -> tuple[bytes, Mapping[str, str]]:
+    def _answer(self, url: str, asked: HubRequest, patience: RetryPolicy) -> tuple[bytes, Mapping[str, str]]:
         """The body and the headers of an answer of the API."""
         while True:
             with patience, self._wire.get(url, asked) as (_, response):

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from sagepack.errors import UserError
 from sagepack.hub.cache import RepoCache, default_cache
-from sagepack.hub.cache_status import survey
+from sagepack.hub.cache_status import scan_cache
 from sagepack.hub.scheduler import transfer
-from sagepack.hub.task import Job
+from sagepack.hub.task import DownloadTask
 from sagepack.text import format_bytes
 from sagepack.workers import worker_pool
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sagepack.hub.client import Hub
-    from sagepack.hub.hash_cache import Trust
+    from sagepack.hub.hash_cache import HashCache
     from sagepack.package.lock import LockedFile
     from sagepack.progress import Progress
 
@@ -39,7 +39,7 @@ def download(
     files: Sequence[LockedFile],
     *,
     connections: int = CONNECTIONS,
-    trust: Trust,
+    trust: HashCache,
     progress: Progress,
 ) -> dict[str, Path]:
     """Make every file of a lock be here, in huggingface_hub's cache, with the digest of the lock.
@@ -67,7 +67,7 @@ def download(
         IntegrityError: what the Hub sends is not what the lock says.
     """
     cache = cache_of(hub, repo)
-    state = survey(cache, commit, files, trust)
+    state = scan_cache(cache, commit, files, trust)
     if not state.present and not state.missing:
         return state.ready
     with _locked(cache, progress), _saved(trust):
@@ -81,16 +81,16 @@ def download(
     return {file.path: cache.snapshot(commit, file.path) for file in files}
 
 
-def _jobs(cache: RepoCache, commit: str, files: Sequence[LockedFile]) -> list[Job]:
+def _jobs(cache: RepoCache, commit: str, files: Sequence[LockedFile]) -> list[DownloadTask]:
     """One job for each content, the largest first."""
     by_blob: dict[str, list[LockedFile]] = {}
     for file in files:
         by_blob.setdefault(file.blob, []).append(file)
-    jobs = [Job(cache, commit, group[0], tuple(file.path for file in group)) for group in by_blob.values()]
+    jobs = [DownloadTask(cache, commit, group[0], tuple(file.path for file in group)) for group in by_blob.values()]
     return sorted(jobs, key=lambda job: job.file.size, reverse=True)
 
 
-def _check_disk(cache: RepoCache, jobs: Sequence[Job]) -> None:
+def _check_disk(cache: RepoCache, jobs: Sequence[DownloadTask]) -> None:
     need = sum(job.need() for job in jobs)
     folder = cache.folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -104,7 +104,7 @@ def _check_disk(cache: RepoCache, jobs: Sequence[Job]) -> None:
 
 
 @contextmanager
-def _saved(trust: Trust) -> Iterator[None]:
+def _saved(trust: HashCache) -> Iterator[None]:
     try:
         yield
     finally:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from sagepack import files
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError
-from sagepack.files import settle
+from sagepack.files import backdate_mtime
 from sagepack.hub.partial import PIECE, Partial
-from sagepack.hub.retry import Stopped
+from sagepack.hub.retry import CancelledError
 from sagepack.package.archive.crc32 import crc32
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sagepack.hub.client import Hub
-    from sagepack.hub.hash_cache import Trust
-    from sagepack.hub.partial import Run
-    from sagepack.hub.task import Job
+    from sagepack.hub.hash_cache import HashCache
+    from sagepack.hub.partial import Range
+    from sagepack.hub.task import DownloadTask
     from sagepack.progress import Progress
 
 # 32 MiB a request: at 100 ms of latency and 100 Mbit/s a connection, asking costs 4 %. Hashing lags behind the network by
@@ -33,7 +33,7 @@ _PIECES_A_REQUEST = 8
 _BUFFER = 1 << 20
 
 
-class Front:
+class SequentialHasher:
     """The digest of a partial file, computed in order as its pieces become whole, in any order.
 
     It reads back what has just been written, from the page cache: 0.1 s for each GiB, which buys that ranges may arrive in
@@ -95,7 +95,7 @@ class Front:
 
 
 @dataclass(frozen=True)
-class Crew:
+class DownloadContext:
     """What the flights of one download share.
 
     Attributes:
@@ -109,7 +109,7 @@ class Crew:
     """
 
     hub: Hub
-    trust: Trust
+    trust: HashCache
     progress: Progress
     connections: int
     pool: ThreadPoolExecutor
@@ -117,15 +117,15 @@ class Crew:
     stop: threading.Event
 
 
-class Flight:
+class FileDownload:
     """One job from its first request to its link in the snapshot.
 
     Attributes:
-        landed: done when the content is in its place; holds what went wrong otherwise.
+        done: done when the content is in its place; holds what went wrong otherwise.
     """
 
-    def __init__(self, job: Job, crew: Crew) -> None:
-        self.landed: Future[None] = Future()
+    def __init__(self, job: DownloadTask, crew: DownloadContext) -> None:
+        self.done: Future[None] = Future()
         self._job, self._crew, self._hub = job, crew, crew.hub
         self._add: Callable[[int], None] = lambda _count: None
         self._source = (job.cache.repo, job.commit, job.file.path)
@@ -134,7 +134,7 @@ class Flight:
 
     def _begin(self) -> None:
         self._partial = Partial(self._job.cache.partial(self._job.file.blob), self._job.file.size)
-        self._front = Front(
+        self._front = SequentialHasher(
             self._partial, lambda work: self._crew.hashers.submit(self._guard, work), self._crew.stop, self._judge
         )
 
@@ -146,40 +146,40 @@ class Flight:
         """Begin to fetch what is missing, telling `add` of bytes."""
         self._add = add
         self._front.advance()
-        self._crew.pool.submit(self._guard, self._pump, True)
+        self._crew.pool.submit(self._guard, self._fetch_ranges, True)
 
     def _guard(self, step: Callable[..., None], *arguments: object) -> None:
         """Run a step in a thread; what goes wrong ends the flight."""
         try:
             step(*arguments)
-        except Stopped:
+        except CancelledError:
             pass
         except OSError as error:
-            self._fail(files.explained(error))
+            self._fail(files.disk_error(error))
         except BaseException as error:  # noqa: BLE001 - it is raised in the thread that waits
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
-        if not self.landed.done():
-            self.landed.set_exception(error)
+        if not self.done.done():
+            self.done.set_exception(error)
 
-    def _pump(self, scout: bool) -> None:
-        """Fetch runs of missing pieces until none is left; the scout calls the others once ranges are seen to work."""
+    def _fetch_ranges(self, probe: bool) -> None:
+        """Fetch runs of missing pieces until none is left; the probe calls the others once ranges are seen to work."""
         partial = self._partial
         limit: int | None = max(1, min(_PIECES_A_REQUEST, partial.missing // self._crew.connections))
         while run := partial.take(limit):
-            if not self._fill(partial, run, scout, limit):
+            if not self._fill(partial, run, probe, limit):
                 limit = None
-            scout = False
+            probe = False
 
-    def _fill(self, partial: Partial, run: Run, scout: bool, limit: int | None) -> bool:
+    def _fill(self, partial: Partial, run: Range, probe: bool, limit: int | None) -> bool:
         """Fetch a run; False if the server ignores ranges, so that one request should take all that is missing."""
         first = True
         with partial.writer(run, self._front.advance) as write:
             for chunk in self._hub.open(*self._source, run.start, run.length, stop=self._crew.stop):
                 if first and limit and not self._hub.ranged(*self._source):
                     return False
-                if first and scout and limit:
+                if first and probe and limit:
                     self._call_others(partial.missing, limit)
                 first = False
                 write(chunk)
@@ -188,7 +188,7 @@ class Flight:
 
     def _call_others(self, missing: int, limit: int) -> None:
         for _ in range(min(self._crew.connections, -(-missing // limit)) - 1):
-            self._crew.pool.submit(self._guard, self._pump, False)
+            self._crew.pool.submit(self._guard, self._fetch_ranges, False)
 
     def _judge(self, digest: Digest, crc: int) -> None:
         file = self._partial.file
@@ -196,11 +196,11 @@ class Flight:
             self._set_aside(file, digest)
             return
         blob = self._job.cache.blob(self._job.file.blob)
-        settle(file)
+        backdate_mtime(file)
         file.replace(blob)
         self._crew.trust.put(blob, digest, blob.stat(), crc32=crc)
         self._job.finish()
-        self.landed.set_result(None)
+        self.done.set_result(None)
 
     def _set_aside(self, file: Path, digest: Digest) -> None:
         """Keep the wrong bytes for people to look at, and fetch once more.

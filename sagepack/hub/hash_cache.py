@@ -45,7 +45,7 @@ class _Document(Struct, forbid_unknown_fields=True):
     files: list[_Entry]
 
 
-class Trust:
+class HashCache:
     """What is known about files on this machine; never changes one of them.
 
     One sealed JSON file `{"files": [[stamp, sha256, crc32, path], ...]}`; one that is damaged or of another version counts

@@ -17,14 +17,14 @@ from sagepack.decoding import MalformedError
 from sagepack.errors import RemoteError
 from sagepack.hub.refusals import malformed, refusal
 from sagepack.hub.responses import absolute, origin, retry_after
-from sagepack.hub.retry import Transient
+from sagepack.hub.retry import RetryableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import urllib3
 
-    from sagepack.hub.refusals import Asked
+    from sagepack.hub.refusals import HubRequest
 
 CHUNK = 1 << 18
 CONNECT_SECONDS = 10.0
@@ -37,7 +37,7 @@ _EXPIRED = frozenset({400, 401, 403, 404, 410})
 _HOPS = 5
 
 
-class Wire:
+class HttpPool:
     """Connections that are kept and shared by threads.
 
     The token goes to the origin of the endpoint only. Redirects are followed to http and https, never from https to http.
@@ -58,7 +58,7 @@ class Wire:
 
     @contextmanager
     def get(
-        self, url: str, asked: Asked, byte_range: str | None = None
+        self, url: str, asked: HubRequest, byte_range: str | None = None
     ) -> Iterator[tuple[str, urllib3.BaseHTTPResponse]]:
         """The address that answers in the end and its answer, the body unread: status 200, for a range 206 or 416 too.
 
@@ -80,7 +80,7 @@ class Wire:
                 raise malformed("a redirect", error, asked) from error
         raise RemoteError("too many redirects", where=asked.where)
 
-    def _judge(self, response: urllib3.BaseHTTPResponse, asked: Asked, url: str, wanted: set[int]) -> None:
+    def _judge(self, response: urllib3.BaseHTTPResponse, asked: HubRequest, url: str, wanted: set[int]) -> None:
         status = response.status
         if status in wanted:
             if response.headers.get("Content-Encoding", "identity") != "identity":
@@ -88,9 +88,9 @@ class Wire:
                 raise RemoteError("the answer is compressed, which was not asked for", where=asked.where, fix=fix)
             return
         if status in _RETRYABLE:
-            raise Transient(f"the server answered {status}", retry_after(response.headers))
+            raise RetryableError(f"the server answered {status}", retry_after(response.headers))
         if status in _EXPIRED and not self.at_home(url):
-            raise Transient(f"the CDN refused the file's address with status {status}", 0)
+            raise RetryableError(f"the CDN refused the file's address with status {status}", 0)
         raise refusal(status, response.headers, asked)
 
     @contextmanager
@@ -118,7 +118,7 @@ class Wire:
             if "certificate verify failed" in str(error):
                 fix = "name your proxy's certificates in SSL_CERT_FILE, or mend the clock of this machine"
                 raise RemoteError(f"no trusted connection: {_reason(error)}", where=host, fix=fix) from error
-            raise Transient(f"the connection to {urlsplit(url).netloc} failed: {_reason(error)}") from error
+            raise RetryableError(f"the connection to {urlsplit(url).netloc} failed: {_reason(error)}") from error
 
     def _pool(self, url: str) -> urllib3.PoolManager:
         import urllib.request

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sagepack.hub.responses import RepoFile
 
 
-def locked_files(
+def resolve_files(
     hub: Hub, repo: str, commit: str, files: Iterable[RepoFile], *, connections: int = 8
 ) -> list[LockedFile]:
     """The entries of a lock for `files`, sorted by path.

@@ -27,7 +27,7 @@ _LINE = re.compile(r"([0-9]{1,18}) ([0-9a-f]{8})")
 
 
 @dataclass(frozen=True)
-class Run:
+class Range:
     """Pieces next to each other that one request fetches: bytes `start` to `end` of the file."""
 
     start: int
@@ -66,7 +66,7 @@ class Partial:
         Returns:
             Bytes of the pieces found.
         """
-        with files.writing(self.file):
+        with files.disk_errors(self.file):
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with self.file.open("ab") as file:
                 file.truncate(self.size)
@@ -74,7 +74,7 @@ class Partial:
         with self.file.open("rb", buffering=0) as file:
             self._whole = {piece for piece, crc in noted.items() if _crc(file.fileno(), self._span(piece)) == crc}
         text = "".join(f"{piece} {noted[piece]:08x}\n" for piece in sorted(self._whole))
-        with files.writing(self.journal):
+        with files.disk_errors(self.journal):
             self.journal.write_text(text) if text else self.journal.unlink(missing_ok=True)
         return sum(self._span(piece).length for piece in self._whole)
 
@@ -82,7 +82,7 @@ class Partial:
         """Let the next `resume` believe nothing of what is there."""
         self.journal.unlink(missing_ok=True)
 
-    def take(self, limit: int | None) -> Run | None:
+    def take(self, limit: int | None) -> Range | None:
         """The next pieces that nobody has or fetches, at most `limit`; the caller fetches them or gives them back."""
         with self._lock:
             gone = self._whole | self._taken
@@ -93,9 +93,9 @@ class Partial:
             while last + 1 < self._count and last + 1 not in gone and (limit is None or last + 1 - first < limit):
                 last += 1
             self._taken.update(range(first, last + 1))
-            return Run(first * PIECE, self._span(last).end)
+            return Range(first * PIECE, self._span(last).end)
 
-    def give_back(self, run: Run) -> None:
+    def give_back(self, run: Range) -> None:
         """Let others take what is missing of a run."""
         with self._lock:
             self._taken.difference_update(run.pieces)
@@ -110,7 +110,7 @@ class Partial:
         return self._count - len(self._whole)
 
     @contextmanager
-    def writer(self, run: Run, finished: Callable[[], None]) -> Iterator[Callable[[bytes], None]]:
+    def writer(self, run: Range, finished: Callable[[], None]) -> Iterator[Callable[[bytes], None]]:
         """Write a run in order; `finished` is called after each piece that became whole."""
         position, crc = run.start, 0
         descriptor = os.open(self.file, os.O_WRONLY)
@@ -121,7 +121,7 @@ class Partial:
             while view:
                 end = self._span(position // PIECE).end
                 part, view = view[: end - position], view[end - position :]
-                with files.writing(self.file):
+                with files.disk_errors(self.file):
                     _write(descriptor, part, position)
                 crc, position = crc32(part, crc), position + len(part)
                 if position == end:
@@ -141,11 +141,11 @@ class Partial:
             if self._count == 1:
                 return
             # One write of a short line: a kill leaves it out or in, and a torn line is no line.
-            with files.writing(self.journal), self.journal.open("ab", buffering=0) as journal:
+            with files.disk_errors(self.journal), self.journal.open("ab", buffering=0) as journal:
                 journal.write(b"%d %08x\n" % (piece, crc))
 
-    def _span(self, piece: int) -> Run:
-        return Run(piece * PIECE, min(self.size, (piece + 1) * PIECE))
+    def _span(self, piece: int) -> Range:
+        return Range(piece * PIECE, min(self.size, (piece + 1) * PIECE))
 
     def _noted(self) -> dict[int, int]:
         noted = {}
@@ -156,7 +156,7 @@ class Partial:
         return noted
 
 
-def _crc(descriptor: int, span: Run) -> int:
+def _crc(descriptor: int, span: Range) -> int:
     crc = 0
     for start in range(span.start, span.end, _BUFFER):
         crc = crc32(os.pread(descriptor, min(_BUFFER, span.end - start), start), crc)

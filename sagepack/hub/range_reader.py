@@ -8,7 +8,7 @@ from urllib.parse import quote
 from sagepack.errors import IntegrityError
 from sagepack.hub.http import CHUNK
 from sagepack.hub.responses import extent
-from sagepack.hub.retry import Patience, Transient
+from sagepack.hub.retry import RetryableError, RetryPolicy
 
 if TYPE_CHECKING:
     import threading
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     import urllib3
 
-    from sagepack.hub.http import Wire
-    from sagepack.hub.refusals import Asked
+    from sagepack.hub.http import HttpPool
+    from sagepack.hub.refusals import HubRequest
 
 
 class FileReader:
@@ -29,16 +29,16 @@ class FileReader:
         tell: told of waits that a person would notice.
     """
 
-    def __init__(self, wire: Wire, backoff: float, tell: Callable[[str], None] | None = None) -> None:
+    def __init__(self, wire: HttpPool, backoff: float, tell: Callable[[str], None] | None = None) -> None:
         self._wire, self._backoff, self._tell = wire, backoff, tell
-        self._signed: dict[Asked, str] = {}
-        self._unranged: set[Asked] = set()
+        self._signed: dict[HubRequest, str] = {}
+        self._unranged: set[HubRequest] = set()
 
     def open(
-        self, asked: Asked, offset: int, length: int | None, stop: threading.Event | None = None
+        self, asked: HubRequest, offset: int, length: int | None, stop: threading.Event | None = None
     ) -> Iterator[bytes]:
         """The bytes from `offset` on; see `Hub.open`."""
-        patience = Patience(self._backoff, asked.where, stop, tell=self._tell)
+        patience = RetryPolicy(self._backoff, asked.where, stop, tell=self._tell)
         position, end = offset, None if length is None else offset + length
         while end is None or position < end:
             with patience:
@@ -49,11 +49,11 @@ class FileReader:
                 if end is None:
                     return
 
-    def ranged(self, asked: Asked) -> bool:
+    def ranged(self, asked: HubRequest) -> bool:
         """Whether the server has honoured every `Range` asked of this file so far."""
         return asked not in self._unranged
 
-    def _attempt(self, asked: Asked, start: int, end: int | None) -> Iterator[bytes]:
+    def _attempt(self, asked: HubRequest, start: int, end: int | None) -> Iterator[bytes]:
         """The bytes from `start` on, as far as they come; after a failure the Hub is asked for the address anew."""
         position = start
         byte_range = f"bytes={start}-{'' if end is None else end - 1}" if start or end is not None else None
@@ -65,17 +65,17 @@ class FileReader:
                 for chunk in _body(response, start, end):
                     position += len(chunk)
                     yield chunk
-        except Transient:
+        except RetryableError:
             self._signed.pop(asked, None)
             raise
         if end is not None and position < end:
-            raise Transient(f"the answer ended {end - position} bytes early")
+            raise RetryableError(f"the answer ended {end - position} bytes early")
 
-    def _address(self, asked: Asked) -> str:
+    def _address(self, asked: HubRequest) -> str:
         revision, path = quote(asked.revision or "main", safe=""), quote(asked.path or "")
         return f"{self._wire.endpoint}/{quote(asked.repo)}/resolve/{revision}/{path}"
 
-    def _check_range(self, response: urllib3.BaseHTTPResponse, asked: Asked, start: int, end: int | None) -> None:
+    def _check_range(self, response: urllib3.BaseHTTPResponse, asked: HubRequest, start: int, end: int | None) -> None:
         first, size = extent(response.status, response.headers)
         if response.status == 416 or (size is not None and size < (end or 0)):
             raise IntegrityError(
@@ -86,7 +86,7 @@ class FileReader:
         if response.status == 200 and (start or (end is not None and size != end)):
             self._unranged.add(asked)
         if response.status == 206 and first != start:
-            raise Transient("the server sent another range than asked for")
+            raise RetryableError("the server sent another range than asked for")
 
 
 def _body(response: urllib3.BaseHTTPResponse, start: int, end: int | None) -> Iterator[bytes]:

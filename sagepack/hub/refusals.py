@@ -19,7 +19,7 @@ _LONGEST_TEXT = 200
 
 
 @dataclass(frozen=True)
-class Asked:
+class HubRequest:
     """What was asked of the Hub.
 
     Attributes:
@@ -41,7 +41,7 @@ class Asked:
         return f"{self.repo}{revision}" + (f": {self.path}" if self.path else "")
 
 
-def refusal(status: int, headers: Mapping[str, str], asked: Asked) -> SagepackError:
+def refusal(status: int, headers: Mapping[str, str], asked: HubRequest) -> SagepackError:
     """The error for an answer that trying again does not change.
 
     Codes are those of the header `X-Error-Code`, as huggingface_hub's `hf_raise_for_status` reads them.
@@ -58,19 +58,19 @@ def refusal(status: int, headers: Mapping[str, str], asked: Asked) -> SagepackEr
     return RemoteError(f"the Hub answered {status} {said}".strip(), where=asked.where)
 
 
-def malformed(what: str, error: MalformedError, asked: Asked) -> RemoteError:
+def malformed(what: str, error: MalformedError, asked: HubRequest) -> RemoteError:
     """The error for an answer, `what` of the Hub, that is not what it should be."""
     fix = "see whether HF_ENDPOINT is the address of a Hub, and no proxy on the way answers in its place"
     return RemoteError(f"{what} of the Hub makes no sense: {str(error)[:_LONGEST_TEXT]}", where=asked.where, fix=fix)
 
 
-def offline(asked: Asked) -> UserError:
+def offline(asked: HubRequest) -> UserError:
     """The error for needing the network while `HF_HUB_OFFLINE` is set."""
     fix = "unset HF_HUB_OFFLINE, or fill the cache first on a machine with network"
     return UserError("this is not in the cache, and HF_HUB_OFFLINE forbids to fetch it", where=asked.where, fix=fix)
 
 
-def _gated(asked: Asked) -> UserError:
+def _gated(asked: HubRequest) -> UserError:
     page = f"https://huggingface.co/{asked.repo}"
     if asked.token is None:
         steps = (
@@ -84,7 +84,7 @@ def _gated(asked: Asked) -> UserError:
     return UserError("the model is gated, and this token's account has no access yet", where=asked.repo, fix=steps)
 
 
-def _not_found(asked: Asked) -> UserError:
+def _not_found(asked: HubRequest) -> UserError:
     if asked.token is None:
         fix = "check model.id; if the repository is private, `export HF_TOKEN=...` or `hf auth login`"
         return UserError("there is no such repository, or it is private", where=asked.repo, fix=fix)
@@ -92,7 +92,7 @@ def _not_found(asked: Asked) -> UserError:
     return UserError("there is no such repository, or this token may not see it", where=asked.repo, fix=fix)
 
 
-def _bad_token(asked: Asked) -> UserError:
+def _bad_token(asked: HubRequest) -> UserError:
     if asked.token is None:
         return UserError("the Hub wants a token", where=asked.where, fix="`export HF_TOKEN=...` or `hf auth login`")
     fix = (
@@ -101,12 +101,12 @@ def _bad_token(asked: Asked) -> UserError:
     return UserError(f"the Hub does not accept the token from {asked.token}", where=asked.repo, fix=fix)
 
 
-def _no_revision(asked: Asked) -> UserError:
+def _no_revision(asked: HubRequest) -> UserError:
     fix = f"see https://huggingface.co/{asked.repo}/commits/main for the commits there are, then mend model.revision"
     return UserError(f"the repository has no revision {asked.revision!r}", where=asked.repo, fix=fix)
 
 
-def _no_file(asked: Asked) -> UserError:
+def _no_file(asked: HubRequest) -> UserError:
     fix = "the repository's history was changed, or the lock was: make it anew with `invoke lock --update`"
     return UserError("the repository has no such file at this commit", where=asked.where, fix=fix)
 

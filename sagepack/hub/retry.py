@@ -19,7 +19,7 @@ NOTICED = 3.0
 FORGIVEN_AFTER = 1 << 16
 
 
-class Transient(Exception):  # noqa: N818 - not a failure yet
+class RetryableError(Exception):
     """Something that may go better next time.
 
     Attributes:
@@ -31,11 +31,11 @@ class Transient(Exception):  # noqa: N818 - not a failure yet
         self.retry_after = retry_after
 
 
-class Stopped(Exception):  # noqa: N818 - the caller asked for it
+class CancelledError(Exception):
     """The caller does not want the rest any more."""
 
 
-class Patience:
+class RetryPolicy:
     """How often and how long one piece of work is tried again: exponential back-off with jitter.
 
     Args:
@@ -64,7 +64,7 @@ class Patience:
         self._began = time.monotonic()
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> bool:
-        if isinstance(error, Transient):
+        if isinstance(error, RetryableError):
             self.failed(error)
             return True
         return False
@@ -76,12 +76,12 @@ class Patience:
             Stopped: the caller does not want more.
         """
         if self._stop.is_set():
-            raise Stopped
+            raise CancelledError
         self._gained += count
         if self._gained >= FORGIVEN_AFTER:
             self._failures, self._waited = 0, 0.0
 
-    def failed(self, cause: Transient) -> None:
+    def failed(self, cause: RetryableError) -> None:
         """Wait until it makes sense to try again.
 
         Raises:
@@ -98,9 +98,9 @@ class Patience:
             self._tell(f"{self._where}: {cause}; trying again in {delay:.0f} s")
         self._waited += delay
         if self._stop.wait(delay):
-            raise Stopped
+            raise CancelledError
 
-    def delay(self, cause: Transient) -> float:
+    def delay(self, cause: RetryableError) -> float:
         """Seconds to wait after a failure; the jitter keeps many connections from coming back at once."""
         import random
 

@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sagepack.hub.cache import RepoCache
-    from sagepack.hub.hash_cache import Trust
+    from sagepack.hub.hash_cache import HashCache
     from sagepack.package.lock import LockedFile
 
 
 @dataclass(frozen=True)
-class Job:
+class DownloadTask:
     """One content to be had.
 
     Attributes:
@@ -41,7 +41,7 @@ class Job:
         except OSError:
             return self.file.size
 
-    def adopt(self, trust: Trust) -> bool:
+    def adopt(self, trust: HashCache) -> bool:
         """Use what is here, if its digest is right; set it aside if it is not."""
         blob = self.cache.blob(self.file.blob)
         pointers = [self.cache.snapshot(self.commit, path) for path in self.paths]

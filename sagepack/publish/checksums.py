@@ -31,7 +31,7 @@ def _awscrt() -> Any:
 
 
 @dataclass(frozen=True)
-class Sums:
+class Checksums:
     """CRC-64/NVME and CRC-32 of `length` bytes; `a + b` is that of the bytes of `a` followed by those of `b`."""
 
     crc64: int = 0
@@ -39,12 +39,12 @@ class Sums:
     length: int = 0
 
     @classmethod
-    def of(cls, data: bytes | bytearray | memoryview) -> Sums:
+    def of(cls, data: bytes | bytearray | memoryview) -> Checksums:
         """The sums of `data`."""
         return cls(_awscrt().crc64nvme(data), crc32(data), len(data))  # type: ignore[arg-type]
 
-    def __add__(self, other: Sums) -> Sums:
-        return Sums(
+    def __add__(self, other: Checksums) -> Checksums:
+        return Checksums(
             _awscrt().combine_crc64nvme(self.crc64, other.crc64, other.length),
             combine(self.crc32, other.crc32, other.length),
             self.length + other.length,
@@ -57,28 +57,28 @@ class Sums:
 
 
 @dataclass(frozen=True)
-class Plain:
+class ContentChecksum:
     """CRC-32 of `length` bytes of a content as they are in the file: what the trailer of an archive is made of."""
 
     crc32: int = 0
     length: int = 0
 
-    def __add__(self, other: Plain) -> Plain:
-        return Plain(combine(self.crc32, other.crc32, other.length), self.length + other.length)
+    def __add__(self, other: ContentChecksum) -> ContentChecksum:
+        return ContentChecksum(combine(self.crc32, other.crc32, other.length), self.length + other.length)
 
 
 @dataclass(frozen=True)
-class ContentSums:
+class FramedChecksums:
     """The sums of (a stretch of) one content: framed as in the archive, and plain. They add as `Sums` do."""
 
-    framed: Sums = Sums()
-    plain: Plain = Plain()
+    framed: Checksums = Checksums()
+    plain: ContentChecksum = ContentChecksum()
 
-    def __add__(self, other: ContentSums) -> ContentSums:
-        return ContentSums(self.framed + other.framed, self.plain + other.plain)
+    def __add__(self, other: FramedChecksums) -> FramedChecksums:
+        return FramedChecksums(self.framed + other.framed, self.plain + other.plain)
 
 
-def archive_sums(layout: Layout, contents: Sequence[ContentSums], crc: int) -> Sums:
+def archive_sums(layout: Layout, contents: Sequence[FramedChecksums], crc: int) -> Checksums:
     """The sums of a whole archive.
 
     Args:
@@ -86,7 +86,7 @@ def archive_sums(layout: Layout, contents: Sequence[ContentSums], crc: int) -> S
         contents: the sums of each member's content, in archive order.
         crc: CRC-32 of the tar stream, for the trailer.
     """
-    total = Sums()
+    total = Checksums()
     for piece in layout.pieces(0, layout.size, crc):
-        total += Sums.of(piece.data) if isinstance(piece, Literal) else contents[piece.index].framed
+        total += Checksums.of(piece.data) if isinstance(piece, Literal) else contents[piece.index].framed
     return total

@@ -10,12 +10,12 @@ from sagepack.publish.keys import package_folder
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sagepack.aws.s3 import S3, Location, Upload
+    from sagepack.aws.s3 import S3, MultipartHandle, S3Uri
 
 
 def stale_uploads(
-    store: S3, target: Location, name: str, older_than: timedelta, now: datetime | None = None
-) -> list[Upload]:
+    store: S3, target: S3Uri, name: str, older_than: timedelta, now: datetime | None = None
+) -> list[MultipartHandle]:
     """The unfinished uploads of a name under a target that are older than `older_than`: their parts are paid for.
 
     Only uploads to keys that publishing makes count; those of other names are for whoever may write these names.
@@ -29,7 +29,7 @@ def stale_uploads(
     ]
 
 
-def abort_stale(store: S3, uploads: Iterable[Upload]) -> int:
+def abort_stale(store: S3, uploads: Iterable[MultipartHandle]) -> int:
     """Abort uploads; how many."""
     count = 0
     for upload in uploads:
@@ -38,7 +38,7 @@ def abort_stale(store: S3, uploads: Iterable[Upload]) -> int:
     return count
 
 
-def _ours(target: Location, location: Location) -> bool:
+def _ours(target: S3Uri, location: S3Uri) -> bool:
     below = location.key.removeprefix(f"{target.key}/" if target.key else "")
     parts = below.split("/")
     named = len(parts) >= 3 and package_folder(target, "/".join(parts[:2])) is not None

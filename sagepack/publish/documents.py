@@ -19,7 +19,7 @@ from sagepack.digest import Digest
 from sagepack.errors import UserError
 from sagepack.package.archive.layout import Layout
 from sagepack.package.manifest import Manifest, Member
-from sagepack.publish.checksums import ContentSums, Plain, Sums
+from sagepack.publish.checksums import Checksums, ContentChecksum, FramedChecksums
 from sagepack.publish.sealed import SMALL, Crc32Hex, Crc64Hex, ETag, ObjectSize, SumsDocument, sealed
 
 VERSION = 2
@@ -40,9 +40,9 @@ class Index:
     """
 
     manifest: Manifest
-    sums: tuple[ContentSums, ...]
+    sums: tuple[FramedChecksums, ...]
     etag: str
-    whole: Sums
+    whole: Checksums
 
     @cached_property
     def layout(self) -> Layout:
@@ -73,7 +73,7 @@ class Index:
             document = decode_json(data or b"", _IndexDocument)
             manifest = Manifest(tuple(member.value for member in document.members))
             sums = tuple(
-                ContentSums(member.framed.sums, Plain(int(member.crc32, 16), member.size))
+                FramedChecksums(member.framed.sums, ContentChecksum(int(member.crc32, 16), member.size))
                 for member in document.members
             )
             index = cls(manifest, sums, document.archive.etag, document.archive.sums)
@@ -95,7 +95,7 @@ class StoredFile:
 
     member: Member
     etag: str
-    sums: Sums
+    sums: Checksums
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,9 @@ class Files:
             document = decode_json(data or b"", _FilesDocument)
             files = cls(
                 tuple(
-                    StoredFile(file.value, file.etag, Sums(int(file.crc64nvme, 16), int(file.crc32, 16), file.size))
+                    StoredFile(
+                        file.value, file.etag, Checksums(int(file.crc64nvme, 16), int(file.crc32, 16), file.size)
+                    )
                     for file in document.files
                 )
             )
@@ -212,7 +214,7 @@ def _member_document(member: Member) -> dict[str, Any]:
     }
 
 
-def _sums_document(sums: Sums, length: int) -> dict[str, Any]:
+def _sums_document(sums: Checksums, length: int) -> dict[str, Any]:
     return {"length": length, "crc64nvme": f"{sums.crc64:016x}", "crc32": f"{sums.crc32:08x}"}
 
 

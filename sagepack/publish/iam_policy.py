@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from sagepack.aws.s3 import Location
+from sagepack.aws.s3 import S3Uri
 from sagepack.publish.keys import ARCHIVE, CONTENTS, index_name
 from sagepack.spec.images import partition
 
@@ -33,7 +33,7 @@ def publish_policy(spec: Spec) -> dict[str, Any]:
     """
     artifact, region = spec.artifact, spec.aws.region
     arn = f"arn:{partition(region)}"
-    target = Location.parse(artifact.target)
+    target = S3Uri.parse(artifact.target)
     tags = ["s3:PutObjectTagging"] if artifact.tags else []
     upload = ["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
     own, pointers, others = f"{spec.name}/*", f"{CONTENTS}/*", _models(artifact)
@@ -45,7 +45,7 @@ def publish_policy(spec: Spec) -> dict[str, Any]:
         # For `doctor` and `gc`, which look for stale uploads; this action takes no condition on the prefix.
         _statement("Stale", ["s3:ListBucketMultipartUploads"], [_bucket(arn, target)]),
     ]
-    for number, location in enumerate(map(Location.parse, artifact.reuse_from), 1):
+    for number, location in enumerate(map(S3Uri.parse, artifact.reuse_from), 1):
         read = (pointers, f"{spec.name}/releases/*", *others)
         statements.append(_statement(f"Reuse{number}", ["s3:GetObject"], _objects(arn, location, *read)))
         statements.append(_listing(f"LookReuse{number}", arn, location, *read))
@@ -70,7 +70,7 @@ def _encryption(key: str, service: str) -> dict[str, Any]:
     return {**statement, "Condition": {"StringLike": {"kms:RequestAlias": alias[1]}}}
 
 
-def _listing(sid: str, arn: str, location: Location, *below: str) -> dict[str, Any]:
+def _listing(sid: str, arn: str, location: S3Uri, *below: str) -> dict[str, Any]:
     statement = _statement(sid, ["s3:ListBucket"], [_bucket(arn, location)])
     return {**statement, "Condition": {"StringLike": {"s3:prefix": [_key(location, name) for name in below]}}}
 
@@ -79,15 +79,15 @@ def _statement(sid: str, actions: list[str], resources: list[str]) -> dict[str, 
     return {"Sid": sid, "Effect": "Allow", "Action": sorted(actions), "Resource": resources}
 
 
-def _bucket(arn: str, location: Location) -> str:
+def _bucket(arn: str, location: S3Uri) -> str:
     return f"{arn}:s3:::{_literal(location.bucket)}"
 
 
-def _objects(arn: str, location: Location, *below: str) -> list[str]:
+def _objects(arn: str, location: S3Uri, *below: str) -> list[str]:
     return [f"{_bucket(arn, location)}/{_key(location, name)}" for name in below]
 
 
-def _key(location: Location, below: str) -> str:
+def _key(location: S3Uri, below: str) -> str:
     return f"{_literal(location.key)}/{below}" if location.key else below
 
 

@@ -21,7 +21,7 @@ from sagepack.errors import UserError
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sagepack.aws.s3 import Location
+    from sagepack.aws.s3 import S3Uri
     from sagepack.digest import Digest
 
 ARCHIVE, PREFIX = "archive", "prefix"
@@ -44,7 +44,7 @@ class Package:
         UserError: the layout is neither, or the name is that of the folder of pointers, which every publisher may write.
     """
 
-    target: Location
+    target: S3Uri
     name: str
     digest: Digest
     layout: str = ARCHIVE
@@ -61,31 +61,31 @@ class Package:
         return f"{self.name}/{self.digest.short}"
 
     @property
-    def folder(self) -> Location:
+    def folder(self) -> S3Uri:
         """What the keys of the package begin with."""
         return self.target.child(self.path)
 
     @property
-    def model(self) -> Location:
+    def model(self) -> S3Uri:
         """The archive, or the prefix of the files (its key then ends in `/`, as SageMaker's `S3Prefix` must)."""
         return self.folder.child("model.tar.gz" if self.layout == ARCHIVE else "model/")
 
     @property
-    def index(self) -> Location:
+    def index(self) -> S3Uri:
         """The index of the archive, or the list of the files."""
         return self.folder.child(index_name(self.layout))
 
     @property
-    def manifest(self) -> Location:
+    def manifest(self) -> S3Uri:
         """The manifest."""
         return self.folder.child("manifest.json")
 
     @property
-    def provenance(self) -> Location:
+    def provenance(self) -> S3Uri:
         """The provenance."""
         return self.folder.child("provenance.json")
 
-    def release(self, time: datetime) -> Location:
+    def release(self, time: datetime) -> S3Uri:
         """The record of a release at `time` (UTC)."""
         suffix = "" if self.layout == ARCHIVE else ".files"
         return releases(self.target, self.name).child(f"{time:%Y%m%dT%H%M%SZ}-{self.digest.short}{suffix}.json")
@@ -101,23 +101,23 @@ def document_names(layout: str) -> tuple[str, ...]:
     return index_name(layout), "manifest.json", "provenance.json"
 
 
-def releases(target: Location, name: str) -> Location:
+def releases(target: S3Uri, name: str) -> S3Uri:
     """What the keys of a name's release records begin with, followed by `/`."""
     return target.child(f"{name}/releases")
 
 
-def released(location: Location, layout: str = ARCHIVE) -> str | None:
+def released(location: S3Uri, layout: str = ARCHIVE) -> str | None:
     """The 16 hex digits of the package that a release record's key names, or None for another key or layout."""
     match = _RELEASE.fullmatch(location.key.rpartition("/")[2])
     return match["short"] if match and bool(match["files"]) == (layout != ARCHIVE) else None
 
 
-def pointer(target: Location, content: Digest, layout: str = ARCHIVE) -> Location:
+def pointer(target: S3Uri, content: Digest, layout: str = ARCHIVE) -> S3Uri:
     """The pointer of a content."""
     return target.child(f"{CONTENTS}/{content.value}{'' if layout == ARCHIVE else '.file'}.json")
 
 
-def package_folder(target: Location, path: str) -> Location | None:
+def package_folder(target: S3Uri, path: str) -> S3Uri | None:
     """The folder of the package that a pointer names, or None if that is no package's path.
 
     A pointer leads to nothing outside the target that it lies under.

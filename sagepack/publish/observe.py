@@ -8,7 +8,7 @@ from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from sagepack.aws.s3 import Seen
+from sagepack.aws.s3 import ObjectRef
 from sagepack.errors import UserError
 from sagepack.publish.delta.parts import Limits
 from sagepack.publish.documents import Files, Index, Pointer
@@ -19,10 +19,10 @@ from sagepack.publish.verified import Verified, VerifiedObjects
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from sagepack.aws.s3 import S3, Head, Location
+    from sagepack.aws.s3 import S3, ObjectInfo, S3Uri
     from sagepack.digest import Digest
     from sagepack.package.manifest import Manifest, Member
-    from sagepack.publish.checksums import ContentSums
+    from sagepack.publish.checksums import FramedChecksums
     from sagepack.publish.documents import StoredFile
 
 _T = TypeVar("_T")
@@ -43,7 +43,7 @@ class Binding(Enum):
 
 
 @dataclass(frozen=True)
-class Held:
+class StoredArchive:
     """An archive that is in S3 as its index says.
 
     Attributes:
@@ -53,29 +53,29 @@ class Held:
         verified: what this machine knows of the archive; with binding NONE it may be a part.
     """
 
-    seen: Seen
+    seen: ObjectRef
     index: Index
     binding: Binding
     verified: Verified
 
     @cached_property
-    def sums(self) -> dict[Digest, ContentSums]:
+    def sums(self) -> dict[Digest, FramedChecksums]:
         """The sums of its contents, as the index says."""
         return {m.digest: sums for m, sums in zip(self.index.manifest.members, self.index.sums, strict=True)}
 
     @property
-    def location(self) -> Location:
+    def location(self) -> S3Uri:
         """Where the archive is."""
         return self.seen.location
 
     @property
-    def folder(self) -> Location:
+    def folder(self) -> S3Uri:
         """The package that it belongs to."""
         return self.location.parent
 
 
 @dataclass(frozen=True)
-class HeldFiles:
+class StoredPrefix:
     """A published prefix: its files as objects.
 
     Attributes:
@@ -85,13 +85,13 @@ class HeldFiles:
         verified: what this machine knows of the objects, by key.
     """
 
-    location: Location
+    location: S3Uri
     files: Files
     released: bool
     verified: Mapping[str, Verified]
 
     @property
-    def folder(self) -> Location:
+    def folder(self) -> S3Uri:
         """The package that they belong to."""
         return self.location.parent
 
@@ -120,12 +120,12 @@ class Observation:
     """
 
     package: Package
-    head: Head | None = None
+    head: ObjectInfo | None = None
     index: Index | Files | None = None
     present: Mapping[str, str] = field(default_factory=dict)
     release: Release | None = None
-    held: tuple[Held, ...] = ()
-    files: tuple[HeldFiles, ...] = ()
+    held: tuple[StoredArchive, ...] = ()
+    files: tuple[StoredPrefix, ...] = ()
     verified: Mapping[str, Verified] = field(default_factory=dict)
     pointed: frozenset[Digest] = frozenset()
 
@@ -145,7 +145,7 @@ class Observation:
             known.setdefault(self.package.model.key, self.release.etag)
         return tuple(key for key, etag in known.items() if self.present.get(key, etag) != etag)
 
-    def without(self, location: Location) -> Observation:
+    def without(self, location: S3Uri) -> Observation:
         """The observation as if the archive or prefix at `location` were not there."""
         own = location == self.package.model
         return replace(
@@ -157,7 +157,7 @@ class Observation:
         )
 
 
-def check_bucket(store: S3, target: Location, region: str) -> None:
+def check_bucket(store: S3, target: S3Uri, region: str) -> None:
     """Refuse a bucket that SageMaker could not read from.
 
     Raises:
@@ -178,7 +178,7 @@ def observe(
     store: S3,
     package: Package,
     manifest: Manifest,
-    reuse_from: Sequence[Location] = (),
+    reuse_from: Sequence[S3Uri] = (),
     limits: Limits | None = None,
     verified: VerifiedObjects | None = None,
 ) -> Observation:
@@ -209,7 +209,7 @@ def observe(
     seen = Observation(
         package,
         store.head(package.model) if package.model.key in present else None,
-        own.index if isinstance(own, Held) else own.files if own and _lists(own, present) else None,
+        own.index if isinstance(own, StoredArchive) else own.files if own and _lists(own, present) else None,
         present,
         Release.parse(store.read(record)) if record else None,
         verified=verified.of(package.folder),
@@ -222,8 +222,8 @@ def observe(
         search.pointers(target)
     return replace(
         seen,
-        held=tuple(held for held in search.found if isinstance(held, Held)),
-        files=tuple(held for held in search.found if isinstance(held, HeldFiles)),
+        held=tuple(held for held in search.found if isinstance(held, StoredArchive)),
+        files=tuple(held for held in search.found if isinstance(held, StoredPrefix)),
         pointed=search.pointed.get(package.target, frozenset()),
     )
 
@@ -237,27 +237,27 @@ class _Search:
         layout: str,
         wanted: Sequence[Digest],
         verified: VerifiedObjects,
-        released: frozenset[Location],
+        released: frozenset[S3Uri],
     ) -> None:
-        self.found: list[Held | HeldFiles] = []
-        self.pointed: dict[Location, frozenset[Digest]] = {}
+        self.found: list[StoredArchive | StoredPrefix] = []
+        self.pointed: dict[S3Uri, frozenset[Digest]] = {}
         self._store = store
         self._layout = layout
         self._missing = set(wanted)
         self._verified = verified
         self._released = released
-        self._looked: set[Location] = set()
+        self._looked: set[S3Uri] = set()
 
-    def releases(self, target: Location, folders: Sequence[Location]) -> None:
+    def releases(self, target: S3Uri, folders: Sequence[S3Uri]) -> None:
         """Look into packages that were released."""
         held = self._add(folders)
         self.pointed[target] = frozenset(digest for one in held for digest in _contents(one))
 
-    def pointers(self, target: Location) -> None:
+    def pointers(self, target: S3Uri) -> None:
         """Look where the pointers of the contents lead that are still missing."""
         wanted = sorted(self._missing)
         documents = _parallel(lambda digest: self._store.read(pointer(target, digest, self._layout)), wanted)
-        led: dict[Digest, Location] = {}
+        led: dict[Digest, S3Uri] = {}
         for digest, data in zip(wanted, documents, strict=True):
             parsed = Pointer.parse(data)
             folder = package_folder(target, parsed.package) if parsed and parsed.digest == digest else None
@@ -266,7 +266,7 @@ class _Search:
         self._add(sorted(set(led.values())))
         self.pointed[target] |= frozenset(led) - self._missing
 
-    def _add(self, folders: Sequence[Location]) -> list[Held | HeldFiles]:
+    def _add(self, folders: Sequence[S3Uri]) -> list[StoredArchive | StoredPrefix]:
         new = [folder for folder in folders if folder not in self._looked]
         self._looked.update(new)
         held = [one for one in _parallel(self.look, new) if one]
@@ -274,13 +274,13 @@ class _Search:
         self._missing.difference_update(digest for one in held for digest in _contents(one))
         return held
 
-    def look(self, folder: Location) -> Held | HeldFiles | None:
+    def look(self, folder: S3Uri) -> StoredArchive | StoredPrefix | None:
         """The package at `folder`, if its index is there and fits what lies beside it; and what binds it."""
         data = self._store.read(folder.child(index_name(self._layout)))
         if self._layout != ARCHIVE:
             files = Files.parse(data)
             known = self._verified.of(folder)
-            return HeldFiles(folder.child("model/"), files, folder in self._released, known) if files else None
+            return StoredPrefix(folder.child("model/"), files, folder in self._released, known) if files else None
         index = Index.parse(data)
         location = folder.child("model.tar.gz")
         head = self._store.head(location) if index else None
@@ -291,26 +291,26 @@ class _Search:
         if archive is None:
             # A machine that remembers nothing of it relies on who may write under the name.
             binding = Binding.NAME if folder in self._released else Binding.NONE
-            return Held(Seen(location, head.etag), index, binding, nothing)
+            return StoredArchive(ObjectRef(location, head.etag), index, binding, nothing)
         same = (archive.etag, archive.manifest) == (nothing.etag, nothing.manifest)
         archive = archive if same else nothing
         binding = Binding.NONE if archive.lacks(0, head.size) else Binding.VERIFIED
-        return Held(Seen(location, head.etag), index, binding, archive)
+        return StoredArchive(ObjectRef(location, head.etag), index, binding, archive)
 
 
-def _fits(index: Index, head: Head) -> bool:
+def _fits(index: Index, head: ObjectInfo) -> bool:
     """Whether the object is the one that the index was written for: by ETag, or by a full checksum."""
     sums = [index.whole.value(name) == value for name, value in head.checksums.items()]
     return head.size == index.whole.length and (all(sums) if sums else head.etag == index.etag)
 
 
-def _lists(held: HeldFiles, present: Mapping[str, str]) -> bool:
+def _lists(held: StoredPrefix, present: Mapping[str, str]) -> bool:
     """Whether the objects of a prefix are the ones that its list was written for, by their ETags."""
     return all(present.get(held.location.child(file.member.path).key) == file.etag for file in held.files.files)
 
 
-def _contents(held: Held | HeldFiles) -> Iterable[Digest]:
-    manifest = held.index.manifest if isinstance(held, Held) else held.files.manifest
+def _contents(held: StoredArchive | StoredPrefix) -> Iterable[Digest]:
+    manifest = held.index.manifest if isinstance(held, StoredArchive) else held.files.manifest
     return (member.digest for member in manifest.members)
 
 
@@ -318,10 +318,10 @@ def _large(manifest: Manifest, limits: Limits) -> Iterable[Member]:
     return {member.digest: member for member in manifest.members if member.size >= limits.minimum}.values()
 
 
-def _recent(store: S3, target: Location, package: Package) -> dict[str, Location]:
+def _recent(store: S3, target: S3Uri, package: Package) -> dict[str, S3Uri]:
     """The packages of the same name and layout that were released: 16 hex digits -> latest record, the latest first."""
     keys = [listed.location for listed in store.list(releases(target, package.name).child(""))]
-    found: dict[str, Location] = {}
+    found: dict[str, S3Uri] = {}
     for key in reversed(keys):
         short = released(key, package.layout)
         if short is not None:

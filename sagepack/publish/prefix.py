@@ -13,15 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sagepack.aws.s3 import Seen
+from sagepack.aws.s3 import ObjectRef
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError
-from sagepack.publish.checksums import ContentSums, Plain, Sums
-from sagepack.publish.delta.match import Run
+from sagepack.publish.checksums import Checksums, ContentChecksum, FramedChecksums
+from sagepack.publish.delta.match import Match
 from sagepack.publish.delta.parts import plan_parts
 from sagepack.publish.documents import Files, StoredFile
 from sagepack.publish.upload.journal import Journal
-from sagepack.publish.upload.multipart import Means, MultipartUpload, confirm
+from sagepack.publish.upload.multipart import MultipartUpload, UploadContext, confirm
 from sagepack.publish.upload.part_body import File
 from sagepack.publish.upload.proof import read_file
 from sagepack.publish.upload.recovery import journaled_sums
@@ -32,14 +32,14 @@ from sagepack.text import format_bytes
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sagepack.aws.s3 import Location
+    from sagepack.aws.s3 import S3Uri
     from sagepack.package.manifest import Member
     from sagepack.publish.upload_plan import ContentPlan, Origin, UploadPlan
     from sagepack.publish.verified import VerifiedObjects
 
 
 def publish_files(
-    plan: UploadPlan, means: Means, verified: VerifiedObjects, journals: Path
+    plan: UploadPlan, means: UploadContext, verified: VerifiedObjects, journals: Path
 ) -> tuple[tuple[StoredFile, ...], int, int]:
     """Put every file of a package under its prefix; the files as they are there, and the bytes sent and copied.
 
@@ -71,18 +71,18 @@ def publish_files(
 @dataclass
 class _Files:
     plan: UploadPlan
-    means: Means
+    means: UploadContext
     verified: VerifiedObjects
     journals: Path
     sent: int = 0
     copied: int = 0
-    sums: dict[Location, Sums] = field(default_factory=dict)  # of what this run has put, or knows
+    sums: dict[S3Uri, Checksums] = field(default_factory=dict)  # of what this run has put, or knows
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def location(self, member: Member) -> Location:
+    def location(self, member: Member) -> S3Uri:
         return self.plan.observation.package.model.child(member.path)
 
-    def _placed(self, location: Location, sums: Sums, sent: int, copied: int) -> None:
+    def _placed(self, location: S3Uri, sums: Checksums, sent: int, copied: int) -> None:
         with self.lock:
             self.sums[location] = sums
             self.sent += sent
@@ -102,7 +102,7 @@ class _Files:
         else:
             self._put(member, location)
 
-    def _bound(self, origin: Origin, member: Member) -> Sums:
+    def _bound(self, origin: Origin, member: Member) -> Checksums:
         """The sums of a file to copy; one that nothing binds is read and hashed, and remembered."""
         if origin.sums is not None:
             return origin.sums.framed
@@ -112,13 +112,13 @@ class _Files:
             self.verified.add(origin.index.parent, {origin.seen.location.key: known})
         return sums
 
-    def _read(self, seen: Seen, member: Member) -> Sums:
+    def _read(self, seen: ObjectRef, member: Member) -> Checksums:
         self.means.progress.note(
             f"reading {seen.location} ({format_bytes(member.size)}): its SHA-256 is checked before it is used"
         )
         return read_file(self.means.store, seen, member)
 
-    def _put(self, member: Member, location: Location) -> None:
+    def _put(self, member: Member, location: S3Uri) -> None:
         data = b"".join(choose(self.means.sources, member).open(member.digest, 0, member.size))
         found = Digest.sha256(data)
         if found != member.digest:
@@ -127,17 +127,19 @@ class _Files:
                 where=member.path,
                 fix="the source does not hold what was locked; nothing was released",
             )
-        sums, algorithm = Sums.of(data), self.means.algorithms[0]
+        sums, algorithm = Checksums.of(data), self.means.algorithms[0]
         self.means.store.put(location, data, if_absent=True, checksum=(algorithm, sums.value(algorithm)))
         self._placed(location, sums, member.size, 0)
 
-    def _multipart(self, content: ContentPlan, location: Location) -> None:
+    def _multipart(self, content: ContentPlan, location: S3Uri) -> None:
         member, origin = content.member, content.origin
         known = self._bound(origin, member) if origin else None
-        runs = [Run(0, 0, 0, member.size)] if origin else []
+        runs = [Match(0, 0, 0, member.size)] if origin else []
         parts = plan_parts(member.size, runs, self.plan.limits)
         upload = MultipartUpload(self.means, File(member), location, str(member.digest), self._journal(member))
-        outcome = upload.run(parts, [origin.seen] if origin else [], [ContentSums(known, Plain()) if known else None])
+        outcome = upload.run(
+            parts, [origin.seen] if origin else [], [FramedChecksums(known, ContentChecksum()) if known else None]
+        )
         self._placed(location, outcome.whole, outcome.sent, outcome.copied)
 
     def confirm(self, member: Member) -> StoredFile:
@@ -149,10 +151,10 @@ class _Files:
         etag = self.plan.observation.present[location.key]
         sums = self._known(location, member, etag)
         if sums is None:
-            sums = self._read(Seen(location, etag), member)
+            sums = self._read(ObjectRef(location, etag), member)
         return StoredFile(member, etag, sums)
 
-    def _known(self, location: Location, member: Member, etag: str) -> Sums | None:
+    def _known(self, location: S3Uri, member: Member, etag: str) -> Checksums | None:
         """What is known of an object that was there before."""
         observation = self.plan.observation
         verified = observation.verified.get(location.key)

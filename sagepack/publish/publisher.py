@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from sagepack.aws.s3 import ChangedError, RefusedError, Seen
+from sagepack.aws.s3 import ChangedError, ObjectRef, RefusedError
 from sagepack.digest import Digest, fingerprint
-from sagepack.publish.checksums import ContentSums
-from sagepack.publish.delta.parts import Literal
+from sagepack.publish.checksums import FramedChecksums
+from sagepack.publish.delta.parts import SentPart
 from sagepack.publish.documents import Files, Index, Pointer
 from sagepack.publish.keys import ARCHIVE, pointer
 from sagepack.publish.observe import Binding
 from sagepack.publish.prefix import publish_files
 from sagepack.publish.release import Release
 from sagepack.publish.upload.journal import Journal
-from sagepack.publish.upload.multipart import Means, MultipartUpload, confirm
+from sagepack.publish.upload.multipart import MultipartUpload, UploadContext, confirm
 from sagepack.publish.upload.part_body import Archive
 from sagepack.publish.upload.proof import SourceError, read_archive
 from sagepack.publish.upload.recovery import journaled_sums
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from pathlib import Path
 
-    from sagepack.aws.s3 import S3, Head, Location
+    from sagepack.aws.s3 import S3, ObjectInfo, S3Uri
     from sagepack.progress import Progress
 
 
@@ -125,7 +125,7 @@ def already_sent(plan: UploadPlan, journal_dir: Path) -> int:
         state = Journal(path).read()
         if state is not None:
             parts = dict(enumerate(state.work.parts, 1))
-            sent += sum(part.length for n, part in parts.items() if n in state.done and isinstance(part, Literal))
+            sent += sum(part.length for n, part in parts.items() if n in state.done and isinstance(part, SentPart))
     return sent
 
 
@@ -172,10 +172,10 @@ class _Run:
     workers: int
     executor: Executor | None
 
-    def _means(self, *stored: Source) -> Means:
+    def _means(self, *stored: Source) -> UploadContext:
         local = [source for source in self.sources if not isinstance(source, HubFiles)]
         hub = [source for source in self.sources if isinstance(source, HubFiles)]
-        return Means(self.store, [*local, *stored, *hub], self.progress, self.workers, self.executor)
+        return UploadContext(self.store, [*local, *stored, *hub], self.progress, self.workers, self.executor)
 
     def archive(self, plan: UploadPlan, now: datetime) -> Published:
         """Publish as an archive."""
@@ -210,16 +210,16 @@ class _Run:
 
     def _stored(self, plan: UploadPlan) -> StoredArchives:
         """The contents that archives in S3 hold and of which nothing is copied: read, and hashed as any other."""
-        places: dict[Digest, tuple[Seen, int]] = {}
+        places: dict[Digest, tuple[ObjectRef, int]] = {}
         for held in plan.observation.held:
             if held.binding is not Binding.NONE:
                 for member, entry in zip(held.index.manifest.members, held.index.layout.entries, strict=True):
                     places.setdefault(member.digest, (held.seen, entry.content_offset))
         return StoredArchives(self.store, places)
 
-    def _bound(self, plan: UploadPlan) -> list[ContentSums | None]:
+    def _bound(self, plan: UploadPlan) -> list[FramedChecksums | None]:
         """The sums of each content of which S3 copies anything. What nothing binds yet is read first, and remembered."""
-        read: dict[Digest, ContentSums] = {}
+        read: dict[Digest, FramedChecksums] = {}
         for number, ranges in plan.to_read.items():
             held = plan.observation.held[number]
             manifest, layout = held.index.manifest, held.index.layout
@@ -234,7 +234,7 @@ class _Run:
             for content in plan.contents
         ]
 
-    def _read_own(self, plan: UploadPlan, head: Head) -> tuple[ContentSums, ...]:
+    def _read_own(self, plan: UploadPlan, head: ObjectInfo) -> tuple[FramedChecksums, ...]:
         """The sums of an archive that is there already, which nothing binds to the manifest: all of it is read.
 
         Raises:
@@ -245,12 +245,12 @@ class _Run:
         ranges = ((0, plan.layout.size),)
         try:
             with self.progress.bar("reading", plan.layout.size) as add:
-                seen = Seen(location, head.etag)
+                seen = ObjectRef(location, head.etag)
                 found = read_archive(self.store, seen, plan.layout, plan.manifest, ranges, add)
         except SourceError as error:
             error.message = f"what lies at the key of the package is another archive: {error.message}"
             raise
-        return tuple(found.get(member.digest, ContentSums()) for member in plan.manifest.members)
+        return tuple(found.get(member.digest, FramedChecksums()) for member in plan.manifest.members)
 
     def files(self, plan: UploadPlan, now: datetime) -> Published:
         """Publish as files under a prefix."""
@@ -260,7 +260,7 @@ class _Run:
             journal.unlink(missing_ok=True)
         return Published(plan.uri, None, None, plan.size, {}, sent, copied)
 
-    def _documents(self, plan: UploadPlan, index: bytes, head: Head | None, now: datetime) -> None:
+    def _documents(self, plan: UploadPlan, index: bytes, head: ObjectInfo | None, now: datetime) -> None:
         """Write what makes the package findable, the release record last: it says that all the rest is there.
 
         Args:
@@ -299,7 +299,7 @@ class _Run:
         package = plan.observation.package
         self._put(pointer(package.target, digest, package.layout), Pointer(digest, package.path).text())
 
-    def _put(self, location: Location, data: bytes) -> None:
+    def _put(self, location: S3Uri, data: bytes) -> None:
         """Write a document, over another that is there: a stale or damaged one. A bucket may allow conditional writes alone."""
         if not self.store.put(location, data, if_absent=True) and self.store.read(location) != data:
             self.store.put(location, data)

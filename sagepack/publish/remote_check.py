@@ -29,7 +29,7 @@ from sagepack.publish.sealed import version_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sagepack.aws.s3 import Head, Listed, Location
+    from sagepack.aws.s3 import ObjectInfo, ObjectSummary, S3Uri
     from sagepack.package.archive.layout import Layout
     from sagepack.package.manifest import Manifest
     from sagepack.publish.keys import Package
@@ -52,11 +52,11 @@ class Stored:
         remembered: ETags that this machine knows of objects of the package, by key (`verified`).
     """
 
-    record: Location
+    record: S3Uri
     release: bytes | None
-    documents: Mapping[Location, bytes | None]
-    head: Head | None
-    objects: Mapping[str, Listed]
+    documents: Mapping[S3Uri, bytes | None]
+    head: ObjectInfo | None
+    objects: Mapping[str, ObjectSummary]
     remembered: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -222,16 +222,16 @@ class _Comparison:
         return Digest.sha256(self.manifest.text().encode())
 
 
-def _differ(where: Location, what: str, found: object, expected: object, witness: str) -> Iterator[Finding]:
+def _differ(where: S3Uri, what: str, found: object, expected: object, witness: str) -> Iterator[Finding]:
     if found != expected:
         yield Finding(str(where), f"{what} is {found or 'missing'}, by {witness} it is {expected or 'none'}")
 
 
-def _missing(where: Location) -> Finding:
+def _missing(where: S3Uri) -> Finding:
     return Finding(str(where), "it is missing")
 
 
-def _unreadable(where: Location, data: bytes | None, version: int = 0) -> Finding:
+def _unreadable(where: S3Uri, data: bytes | None, version: int = 0) -> Finding:
     """What is wrong with a document that is not one of `version`."""
     if data is None:
         return Finding(str(where), "it is missing, or too large to be read")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from sagepack.aws.s3 import Seen
+from sagepack.aws.s3 import ObjectRef
 from sagepack.errors import UserError
 from sagepack.package.archive import reader
 from sagepack.package.archive.layout import Layout
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from threading import Event
 
-    from sagepack.aws.s3 import S3, Head, Listed, Location
+    from sagepack.aws.s3 import S3, ObjectInfo, ObjectSummary, S3Uri
     from sagepack.package.manifest import Manifest, Member
     from sagepack.progress import Progress
     from sagepack.publish.keys import Package
@@ -48,7 +48,7 @@ class Checked:
         bytes_read: of documents and objects.
     """
 
-    record: Location
+    record: S3Uri
     deep: bool
     notes: tuple[str, ...]
     requests: int
@@ -119,7 +119,7 @@ def look(store: S3, package: Package, manifest: Manifest) -> tuple[Stored, int]:
     return stored, pages + len(documents) + (head is not None) + 1
 
 
-def _records(store: S3, package: Package) -> tuple[Location | None, int]:
+def _records(store: S3, package: Package) -> tuple[S3Uri | None, int]:
     """The latest release record of a package, and the requests that it took to find it."""
     count, latest = 0, None
     for listed in store.list(releases(package.target, package.name).child("")):  # in the order of time
@@ -129,7 +129,7 @@ def _records(store: S3, package: Package) -> tuple[Location | None, int]:
     return latest, max(1, -(-count // _PAGE))
 
 
-def _objects(store: S3, package: Package, most: int) -> dict[str, Listed]:
+def _objects(store: S3, package: Package, most: int) -> dict[str, ObjectSummary]:
     """The first `most` objects under the prefix of a package of layout `prefix`, by path."""
     if package.layout == ARCHIVE:
         return {}
@@ -172,8 +172,8 @@ class _Reading:
             return self._files()
         return self._archive(self.stored.head) if self.stored.head else []
 
-    def _archive(self, head: Head) -> list[Finding]:
-        stream = _Stream(self.store.open(Seen(self.package.model, head.etag), 0, head.size))
+    def _archive(self, head: ObjectInfo) -> list[Finding]:
+        stream = _Stream(self.store.open(ObjectRef(self.package.model, head.etag), 0, head.size))
         try:
             reader.verify(stream, self.manifest, progress=self.progress)
         except reader.ArchiveError as error:
@@ -196,9 +196,11 @@ class _Reading:
                 stopped.set()
                 raise
 
-    def _file(self, member: Member, listed: Listed, add: Callable[[int], None], stopped: Event) -> Finding | None:
+    def _file(
+        self, member: Member, listed: ObjectSummary, add: Callable[[int], None], stopped: Event
+    ) -> Finding | None:
         digest = hashlib.sha256()
-        for piece in self.store.open(Seen(listed.location, listed.etag), 0, listed.size):
+        for piece in self.store.open(ObjectRef(listed.location, listed.etag), 0, listed.size):
             if stopped.is_set():
                 return None
             digest.update(piece)

@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 
 from sagepack.decoding import MalformedError, decode_json
 from sagepack.digest import fingerprint
-from sagepack.publish.checksums import Sums
+from sagepack.publish.checksums import Checksums
 
 Crc32Hex = Annotated[str, Meta(pattern=r"\A[0-9a-f]{8}\Z")]
 Crc64Hex = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z")]
@@ -38,9 +38,9 @@ class SumsDocument(Struct):
     crc32: Crc32Hex
 
     @property
-    def sums(self) -> Sums:
+    def sums(self) -> Checksums:
         """As a value."""
-        return Sums(int(self.crc64nvme, 16), int(self.crc32, 16), self.length)
+        return Checksums(int(self.crc64nvme, 16), int(self.crc32, 16), self.length)
 
 
 class _Versioned(Struct):

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sagepack.aws.s3 import Seen
+from sagepack.aws.s3 import ObjectRef
 from sagepack.errors import IntegrityError, UserError
 from sagepack.package.archive.framing import GZIP_HEADER
-from sagepack.publish.checksums import ContentSums
-from sagepack.publish.delta.match import Piece, find_runs
-from sagepack.publish.delta.parts import Copy, Limits, Literal, Part, plan_parts
+from sagepack.publish.checksums import FramedChecksums
+from sagepack.publish.delta.match import Segment, find_runs
+from sagepack.publish.delta.parts import Copy, Limits, Part, SentPart, plan_parts
 from sagepack.publish.documents import MOST_FILES
 from sagepack.publish.keys import ARCHIVE, PREFIX, index_name
 from sagepack.publish.observe import Binding
@@ -19,12 +19,12 @@ from sagepack.publish.observe import Binding
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sagepack.aws.s3 import Location
+    from sagepack.aws.s3 import S3Uri
     from sagepack.digest import Digest
     from sagepack.package.archive.layout import Layout
     from sagepack.package.manifest import Manifest, Member
-    from sagepack.publish.delta.match import Run
-    from sagepack.publish.observe import Held, Observation
+    from sagepack.publish.delta.match import Match
+    from sagepack.publish.observe import Observation, StoredArchive
     from sagepack.publish.verified import Range
 
 _RANKS = {binding: rank for rank, binding in enumerate(Binding)}
@@ -41,10 +41,10 @@ class Origin:
         sums: of the content, if something binds them.
     """
 
-    seen: Seen
-    index: Location
+    seen: ObjectRef
+    index: S3Uri
     binding: Binding
-    sums: ContentSums | None = None
+    sums: FramedChecksums | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class UploadPlan:
     def sent_bytes(self) -> int:
         """Bytes of the model that go over the wire from here, borrowed ones included."""
         if self.observation.package.layout == ARCHIVE:
-            return sum(part.length for part in self.parts if isinstance(part, Literal))
+            return sum(part.length for part in self.parts if isinstance(part, SentPart))
         return sum(content.sent for content in self.contents)
 
     @property
@@ -188,27 +188,29 @@ def plan(observation: Observation, manifest: Manifest, layout: Layout, limits: L
     return UploadPlan(observation, manifest, layout, tuple(parts), contents, to_read, limits)
 
 
-def pieces(layout: Layout, manifest: Manifest) -> list[Piece]:
+def pieces(layout: Layout, manifest: Manifest) -> list[Segment]:
     """The pieces of an archive, keyed by what their bytes follow from; the end is like no other's, as it holds a CRC."""
-    found = [Piece("gzip", 0, len(GZIP_HEADER))]
+    found = [Segment("gzip", 0, len(GZIP_HEADER))]
     for entry, member in zip(layout.entries, manifest.members, strict=True):
         header = ("header", entry.path, entry.size, entry.executable)
-        found.append(Piece(header, entry.offset, entry.content_offset - entry.offset))
+        found.append(Segment(header, entry.offset, entry.content_offset - entry.offset))
         if entry.content_length:
-            found.append(Piece(("content", member.digest), entry.content_offset, entry.content_length, anchor=True))
+            found.append(Segment(("content", member.digest), entry.content_offset, entry.content_length, anchor=True))
         if entry.end > entry.padding_offset:
             found.append(
-                Piece(
+                Segment(
                     ("padding", entry.end - entry.padding_offset),
                     entry.padding_offset,
                     entry.end - entry.padding_offset,
                 )
             )
-    found.append(Piece(("end", manifest.digest), layout.end_offset, layout.size - layout.end_offset))
+    found.append(Segment(("end", manifest.digest), layout.end_offset, layout.size - layout.end_offset))
     return found
 
 
-def _to_read(held: tuple[Held, ...], runs: Sequence[Run], parts: Sequence[Part]) -> dict[int, tuple[Range, ...]]:
+def _to_read(
+    held: tuple[StoredArchive, ...], runs: Sequence[Match], parts: Sequence[Part]
+) -> dict[int, tuple[Range, ...]]:
     """For each source that nothing binds, what of it is copied and was not read before."""
     found: dict[int, tuple[Range, ...]] = {}
     for run in runs:
@@ -220,11 +222,11 @@ def _to_read(held: tuple[Held, ...], runs: Sequence[Run], parts: Sequence[Part])
 
 
 def _content_plans(
-    held: tuple[Held, ...],
+    held: tuple[StoredArchive, ...],
     manifest: Manifest,
     layout: Layout,
     parts: list[Part],
-    runs: Sequence[Run],
+    runs: Sequence[Match],
     to_read: Mapping[int, tuple[Range, ...]],
 ) -> tuple[ContentPlan, ...]:
     copies = [part for part in parts if isinstance(part, Copy)]
@@ -251,7 +253,7 @@ def _content_plans(
     return tuple(plans)
 
 
-def _origin(held: Held, content: Digest) -> Origin:
+def _origin(held: StoredArchive, content: Digest) -> Origin:
     sums = held.verified.sums.get(content)
     if sums is None and held.binding is Binding.NAME:
         sums = held.sums[content]
@@ -278,8 +280,8 @@ def _file_plans(observation: Observation, manifest: Manifest, minimum: int) -> t
             if binding is Binding.NONE and file.member.size < minimum:
                 continue  # sending it is as cheap as reading it
             if known is None or _RANKS[binding] < _RANKS[known.binding]:
-                seen = Seen(held.location.child(file.member.path), file.etag)
-                sums = None if binding is Binding.NONE else ContentSums(file.sums)
+                seen = ObjectRef(held.location.child(file.member.path), file.etag)
+                sums = None if binding is Binding.NONE else FramedChecksums(file.sums)
                 there[file.member.digest] = Origin(seen, held.folder.child(index_name(PREFIX)), binding, sums)
     plans = []
     for member in manifest.members:

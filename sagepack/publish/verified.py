@@ -17,14 +17,14 @@ from msgspec import Struct
 from sagepack.decoding import Crc32, DigestText, Sha256Hex, Size, Text, seal, unseal
 from sagepack.digest import Digest, fingerprint
 from sagepack.files import write_atomically
-from sagepack.publish.checksums import ContentSums, Plain, Sums
+from sagepack.publish.checksums import Checksums, ContentChecksum, FramedChecksums
 from sagepack.publish.sealed import Crc64Hex
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from sagepack.aws.s3 import Location
+    from sagepack.aws.s3 import S3Uri
 
 VERSION = 1
 Range = tuple[int, int]
@@ -44,7 +44,7 @@ class Verified:
     etag: str
     manifest: Digest | None = None
     ranges: tuple[Range, ...] = ()
-    sums: Mapping[Digest, ContentSums] = field(default_factory=dict)
+    sums: Mapping[Digest, FramedChecksums] = field(default_factory=dict)
 
     def lacks(self, start: int, end: int) -> list[Range]:
         """The parts of `[start, end)` that are not verified."""
@@ -79,7 +79,7 @@ class VerifiedObjects:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
 
-    def of(self, package: Location) -> dict[str, Verified]:
+    def of(self, package: S3Uri) -> dict[str, Verified]:
         """What is known of the objects of the package at `package`, by key."""
         if self._folder is None:
             return {}
@@ -91,7 +91,7 @@ class VerifiedObjects:
             return {}
         return {known.key: known.value() for known in document.objects}
 
-    def add(self, package: Location, objects: Mapping[str, Verified]) -> None:
+    def add(self, package: S3Uri, objects: Mapping[str, Verified]) -> None:
         """Remember more of a package.
 
         Raises:
@@ -105,7 +105,7 @@ class VerifiedObjects:
         write_atomically(_path(self._folder, package), seal(_Document(str(package), entries), VERSION))
 
 
-def _path(folder: Path, package: Location) -> Path:
+def _path(folder: Path, package: S3Uri) -> Path:
     return folder / f"{fingerprint(str(package)).short}.json"
 
 
@@ -127,7 +127,9 @@ class _Object(Struct, forbid_unknown_fields=True):
 
     def value(self) -> Verified:
         sums = {
-            Digest("sha256", digest): ContentSums(Sums(int(crc64, 16), framed, length), Plain(plain, size))
+            Digest("sha256", digest): FramedChecksums(
+                Checksums(int(crc64, 16), framed, length), ContentChecksum(plain, size)
+            )
             for digest, (crc64, framed, length, plain, size) in self.sums.items()
         }
         return Verified(self.etag, Digest.parse(self.manifest) if self.manifest else None, self.ranges, sums)
@@ -138,6 +140,6 @@ class _Document(Struct, forbid_unknown_fields=True):
     objects: tuple[_Object, ...]
 
 
-def verified_file(etag: str, content: Digest, sums: Sums) -> Verified:
+def verified_file(etag: str, content: Digest, sums: Checksums) -> Verified:
     """An object that is one file of layout `prefix`."""
-    return Verified(etag, None, ((0, sums.length),), {content: ContentSums(sums, Plain())})
+    return Verified(etag, None, ((0, sums.length),), {content: FramedChecksums(sums, ContentChecksum())})

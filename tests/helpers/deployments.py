@@ -14,7 +14,7 @@ from botocore.validate import ParamValidator
 
 from sagepack.aws.session import Aws, AwsConnection
 from sagepack.deploy.deployment import Deployment
-from sagepack.deploy.waiter import Pace
+from sagepack.deploy.waiter import WaiterConfig
 from sagepack.digest import Digest
 from sagepack.package.lock import Lock
 from sagepack.spec import model as nouns
@@ -145,8 +145,8 @@ class Time:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def pace(self, limit: float = 5400.0) -> Pace:
-        return Pace(poll=15.0, limit=limit, sleep=self.sleep, clock=lambda: self.now)
+    def pace(self, limit: float = 5400.0) -> WaiterConfig:
+        return WaiterConfig(poll=15.0, limit=limit, sleep=self.sleep, clock=lambda: self.now)
 
 
 def stubbed(*services: str) -> tuple[Aws, dict[str, Stubber]]:

@@ -11,8 +11,18 @@ import threading
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from sagepack.aws.s3 import ChangedError, Head, Listed, Location, Part, RefusedError, Seen, Upload, WriteOptions
-from sagepack.publish.checksums import Sums
+from sagepack.aws.s3 import (
+    ChangedError,
+    MultipartHandle,
+    ObjectInfo,
+    ObjectRef,
+    ObjectSummary,
+    RefusedError,
+    S3Uri,
+    UploadedPart,
+    WriteOptions,
+)
+from sagepack.publish.checksums import Checksums
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -51,8 +61,8 @@ class FakeS3:
     def __init__(self, minimum: int) -> None:
         self.options = WriteOptions()
         self.minimum = minimum
-        self.objects: dict[Location, bytes] = {}
-        self.pending: dict[str, tuple[Location, str, dict[int, tuple[bytes, str | None]]]] = {}
+        self.objects: dict[S3Uri, bytes] = {}
+        self.pending: dict[str, tuple[S3Uri, str, dict[int, tuple[bytes, str | None]]]] = {}
         self.lock = threading.RLock()
         self.sent = self.read_bytes = 0
         self.refuse_crc64 = False
@@ -65,85 +75,91 @@ class FakeS3:
         self.requests: list[str] = []
         self.dies_at, self.takes_effect, self.dead = dies_at, takes_effect, False
 
-    def etag(self, location: Location) -> str:
+    def etag(self, location: S3Uri) -> str:
         return f'"{hashlib.md5(self.objects[location], usedforsecurity=False).hexdigest()}"'
 
-    def _seen(self, seen: Seen) -> bytes:
+    def _seen(self, seen: ObjectRef) -> bytes:
         if seen.location not in self.objects or self.etag(seen.location) != seen.etag:
             raise ChangedError("gone", seen.location)
         return self.objects[seen.location]
 
     @request
-    def head(self, location: Location) -> Head | None:
+    def head(self, location: S3Uri) -> ObjectInfo | None:
         data = self.objects.get(location)
         if data is None:
             return None
-        return Head(len(data), self.etag(location), None, {"CRC64NVME": Sums.of(data).value("CRC64NVME")})
+        return ObjectInfo(len(data), self.etag(location), None, {"CRC64NVME": Checksums.of(data).value("CRC64NVME")})
 
     @request
-    def read(self, location: Location) -> bytes | None:
+    def read(self, location: S3Uri) -> bytes | None:
         return self.objects.get(location)
 
     @request
-    def open(self, seen: Seen, offset: int, length: int) -> Iterator[bytes]:
+    def open(self, seen: ObjectRef, offset: int, length: int) -> Iterator[bytes]:
         data = self._seen(seen)[offset : offset + length]
         self.read_bytes += len(data)
         return (data[start : start + 1000] for start in range(0, len(data), 1000))
 
     @request
     def put(
-        self, location: Location, data: bytes, *, if_absent: bool = False, checksum: tuple[str, str] | None = None
+        self, location: S3Uri, data: bytes, *, if_absent: bool = False, checksum: tuple[str, str] | None = None
     ) -> bool:
         if if_absent and location in self.objects:
             return False
         self.objects[location] = data
         if checksum:
-            assert Sums.of(data).value(checksum[0]) == checksum[1]
+            assert Checksums.of(data).value(checksum[0]) == checksum[1]
             self.sent += len(data)
         return True
 
     @request
-    def copy(self, seen: Seen, target: Location, algorithm: str) -> None:
+    def copy(self, seen: ObjectRef, target: S3Uri, algorithm: str) -> None:
         assert algorithm
         self.objects[target] = self._seen(seen)
 
     @request
-    def begin(self, location: Location, algorithm: str) -> Upload | None:
+    def begin(self, location: S3Uri, algorithm: str) -> MultipartHandle | None:
         if self.refuse_crc64 and algorithm != "CRC32":
             return None
         self._begun += 1
         self.pending[str(self._begun)] = (location, algorithm, {})
-        return Upload(location, str(self._begun), EPOCH)
+        return MultipartHandle(location, str(self._begun), EPOCH)
 
     @request
-    def send(self, upload: Upload, number: int, data: bytearray, algorithm: str, checksum: str) -> Part:
-        assert Sums.of(data).value(algorithm) == checksum
+    def send(
+        self, upload: MultipartHandle, number: int, data: bytearray, algorithm: str, checksum: str
+    ) -> UploadedPart:
+        assert Checksums.of(data).value(algorithm) == checksum
         self.sent += len(data)
         return self._part(upload, number, bytes(data), checksum)
 
     @request
-    def send_copy(self, upload: Upload, number: int, seen: Seen, offset: int, length: int) -> Part:
+    def send_copy(
+        self, upload: MultipartHandle, number: int, seen: ObjectRef, offset: int, length: int
+    ) -> UploadedPart:
         data = self._seen(seen)[offset : offset + length]
         assert len(data) == length
         return self._part(upload, number, data, None)
 
-    def _part(self, upload: Upload, number: int, data: bytes, checksum: str | None) -> Part:
+    def _part(self, upload: MultipartHandle, number: int, data: bytes, checksum: str | None) -> UploadedPart:
         self.pending[upload.id][2][number] = (data, checksum)
-        return Part(number, self._part_etag(data), len(data), checksum)
+        return UploadedPart(number, self._part_etag(data), len(data), checksum)
 
     @staticmethod
     def _part_etag(data: bytes) -> str:
         return f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
 
     @request
-    def parts(self, upload: Upload) -> list[Part] | None:
+    def parts(self, upload: MultipartHandle) -> list[UploadedPart] | None:
         if upload.id not in self.pending:
             return None
         held = self.pending[upload.id][2]
-        return [Part(number, self._part_etag(held[number][0]), len(held[number][0])) for number in sorted(held)]
+        return [UploadedPart(number, self._part_etag(held[number][0]), len(held[number][0])) for number in sorted(held)]
 
     @request
-    def complete(self, upload: Upload, parts: Sequence[Part], size: int, algorithm: str, checksum: str) -> str | None:
+    def complete(
+        self, upload: MultipartHandle, parts: Sequence[UploadedPart], size: int, algorithm: str, checksum: str
+    ) -> str | None:
         if upload.id not in self.pending or upload.location in self.objects:
             return None
         held = self.pending[upload.id][2]
@@ -152,33 +168,33 @@ class FakeS3:
         assert [self._part_etag(piece) for piece in pieces] == [part.etag for part in parts]
         assert all(len(piece) >= self.minimum for piece in pieces[:-1]), "EntityTooSmall"
         data = b"".join(pieces)
-        if len(data) != size or Sums.of(data).value(algorithm) != checksum:
+        if len(data) != size or Checksums.of(data).value(algorithm) != checksum:
             raise RefusedError("BadDigest")
         self.objects[upload.location] = data
         del self.pending[upload.id]
         return self.etag(upload.location)
 
     @request
-    def abort(self, upload: Upload) -> None:
+    def abort(self, upload: MultipartHandle) -> None:
         self.pending.pop(upload.id, None)
 
     @request
-    def delete(self, location: Location) -> None:
+    def delete(self, location: S3Uri) -> None:
         self.objects.pop(location, None)
 
     @request
-    def list(self, prefix: Location) -> Iterator[Listed]:
+    def list(self, prefix: S3Uri) -> Iterator[ObjectSummary]:
         found = [location for location in sorted(self.objects) if location.bucket == prefix.bucket]
         return iter(
-            Listed(location, len(self.objects[location]), self.etag(location), EPOCH)
+            ObjectSummary(location, len(self.objects[location]), self.etag(location), EPOCH)
             for location in found
             if location.key.startswith(prefix.key)
         )
 
     @request
-    def uploads(self, prefix: Location) -> Iterator[Upload]:
+    def uploads(self, prefix: S3Uri) -> Iterator[MultipartHandle]:
         return iter(
-            Upload(location, number, EPOCH)
+            MultipartHandle(location, number, EPOCH)
             for number, (location, _, _) in self.pending.items()
             if location.key.startswith(prefix.key)
         )

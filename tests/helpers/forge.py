@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 
 from sagepack.package.archive import framing
 from sagepack.package.archive.crc32 import crc32, tar_crc
-from sagepack.publish.checksums import ContentSums, Plain, Sums
+from sagepack.publish.checksums import Checksums, ContentChecksum, FramedChecksums
 from sagepack.publish.documents import Files, Index, Pointer, StoredFile
 from sagepack.publish.keys import PREFIX, Package, pointer
 
 if TYPE_CHECKING:
-    from sagepack.aws.s3 import S3, Location
+    from sagepack.aws.s3 import S3, S3Uri
     from tests.helpers.publishing import Tree
 
 _POINTED = 5 << 20
 
 
-def content_sums(data: bytes) -> ContentSums:
+def content_sums(data: bytes) -> FramedChecksums:
     """The true sums of a content."""
-    return ContentSums(Sums.of(framing.frame(data)), Plain(crc32(data), len(data)))
+    return FramedChecksums(Checksums.of(framing.frame(data)), ContentChecksum(crc32(data), len(data)))
 
 
 def archive_bytes(tree: Tree, contents: dict[str, bytes]) -> bytes:
@@ -36,7 +36,7 @@ def archive_bytes(tree: Tree, contents: dict[str, bytes]) -> bytes:
 
 
 def forge_archive(
-    store: S3, target: Location, name: str, tree: Tree, forged: dict[str, bytes], *, data: bytes | None = None
+    store: S3, target: S3Uri, name: str, tree: Tree, forged: dict[str, bytes], *, data: bytes | None = None
 ) -> Package:
     """An archive with `forged` contents under a manifest, index and pointers that name those of the tree.
 
@@ -55,12 +55,12 @@ def forge_archive(
     head = store.head(package.model)
     assert head is not None
     sums = tuple(content_sums(contents[member.path]) for member in tree.manifest.members)
-    store.put(package.index, Index(tree.manifest, sums, head.etag, Sums.of(archive)).text())
+    store.put(package.index, Index(tree.manifest, sums, head.etag, Checksums.of(archive)).text())
     _announce(store, package, tree)
     return package
 
 
-def forge_files(store: S3, target: Location, name: str, tree: Tree, forged: dict[str, bytes]) -> Package:
+def forge_files(store: S3, target: S3Uri, name: str, tree: Tree, forged: dict[str, bytes]) -> Package:
     """The same as files of layout `prefix`."""
     package = Package(target, name, tree.manifest.digest, PREFIX)
     files = []
@@ -69,7 +69,7 @@ def forge_files(store: S3, target: Location, name: str, tree: Tree, forged: dict
         store.put(package.model.child(member.path), data)
         head = store.head(package.model.child(member.path))
         assert head is not None
-        files.append(StoredFile(member, head.etag, Sums.of(data)))
+        files.append(StoredFile(member, head.etag, Checksums.of(data)))
     store.put(package.index, Files(tuple(files)).text())
     _announce(store, package, tree)
     return package
@@ -84,7 +84,7 @@ def _announce(store: S3, package: Package, tree: Tree) -> None:
     store.put(package.release(datetime(2030, 1, 1, tzinfo=timezone.utc)), b"{}")
 
 
-def lie(store: S3, package: Package, path: str, sums: ContentSums) -> None:
+def lie(store: S3, package: Package, path: str, sums: FramedChecksums) -> None:
     """Make the index of a package say other sums of one content."""
     index = Index.parse(store.read(package.index))
     assert index is not None

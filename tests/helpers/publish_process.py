@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-from sagepack.aws.s3 import Location
+from sagepack.aws.s3 import S3Uri
 from tests.helpers.publishing import Bucket, Tree, connect
 
 
@@ -19,7 +19,7 @@ def main(url: str, bucket: str, folder: str, journals: str) -> None:
     root = Path(folder)
     files = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
     keys = SimpleNamespace(access_key=os.environ["AWS_ACCESS_KEY_ID"], secret_key=os.environ["AWS_SECRET_ACCESS_KEY"])
-    Bucket(connect(url, keys), Location(bucket, "models"), Path(journals)).publish(Tree(root, files), workers=2)
+    Bucket(connect(url, keys), S3Uri(bucket, "models"), Path(journals)).publish(Tree(root, files), workers=2)
 
 
 if __name__ == "__main__":

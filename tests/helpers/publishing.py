@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sagepack.aws.s3 import S3, Location, WriteOptions
+from sagepack.aws.s3 import S3, S3Uri, WriteOptions
 from sagepack.aws.session import Aws, AwsConnection
 from sagepack.digest import Digest
 from sagepack.package.archive.layout import Layout
@@ -116,7 +116,7 @@ class Bucket:
     """A bucket, and publishing into it."""
 
     store: S3
-    target: Location
+    target: S3Uri
     journals: Path
     notes: list[str] = field(default_factory=list)
 
@@ -132,7 +132,7 @@ class Bucket:
         self,
         tree: Tree,
         name: str = "svd",
-        reuse_from: Sequence[Location] = (),
+        reuse_from: Sequence[S3Uri] = (),
         layout: str = "archive",
         limits: Limits = LIMITS,
     ) -> UploadPlan:
@@ -155,7 +155,7 @@ class Bucket:
             **options,
         )
 
-    def get(self, location: Location) -> bytes:
+    def get(self, location: S3Uri) -> bytes:
         data = self.store.read(location)
         assert data is not None
         return data

@@ -23,10 +23,10 @@ from sagepack.digest import fingerprint
 from sagepack.engine import executor
 from sagepack.engine import verify as verifying
 from sagepack.engine.clients import Connections
-from sagepack.engine.context import Build
+from sagepack.engine.context import BuildContext
 from sagepack.engine.workspace import Workspace
 from sagepack.errors import IntegrityError, UserError
-from sagepack.files import FileStamp, settle
+from sagepack.files import FileStamp, backdate_mtime
 from sagepack.progress import Silent
 from sagepack.spec import loader
 from tests.helpers.paths import ROOT
@@ -57,9 +57,11 @@ class Project:
             self.sums.insert(0, self.sha256())
         assert self.sums[0] != self.sums[1]
 
-    def build(self) -> Build:
+    def build(self) -> BuildContext:
         spec = loader.load(self.root / "config" / "svd.yaml", "local", [], self.root).spec()
-        return Build(spec, self.work, "package", lambda: self._connections, self.root / "hub", Silent(), locked=True)
+        return BuildContext(
+            spec, self.work, "package", lambda: self._connections, self.root / "hub", Silent(), locked=True
+        )
 
     def edit(self, *, edited: bool) -> None:
         (self.root / CODE).write_bytes(self._code + (b"# edited\n" if edited else b""))
@@ -146,7 +148,7 @@ def rot(project: Project) -> None:
     with weights.open("r+b") as stream, mmap.mmap(stream.fileno(), 0) as view:
         byte = view[1000]
         view[1000] = byte  # from now on the page is writable
-        settle(weights)
+        backdate_mtime(weights)
         before = FileStamp.of(weights.stat())
         project.build().trust.forget([weights])
         trust = project.build().trust

@@ -7,12 +7,11 @@ import pytest
 
 from sagepack.deploy.observe import differences, observe
 from sagepack.deploy.reconcile import reconcile
-from sagepack.deploy.waiter import Pace
+from sagepack.deploy.waiter import WaiterConfig
 from sagepack.engine.resolver import find_image
 from sagepack.errors import RemoteError, UserError
 from sagepack.progress import Silent
-from sagepack.sandbox.aws.hosting import Outcome
-from sagepack.sandbox.aws.hosting import Pace as SlowPace
+from sagepack.sandbox.aws.hosting import Outcome, Pace
 from sagepack.spec.model import Image, Scaling
 from tests.helpers import deployments
 from tests.helpers.deployments import IMAGE, Time, Told, deployment, lock, spec
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from sagepack.sandbox.aws.hosting import Kind
     from sagepack.sandbox.servers import Service
 
-PACE = Pace(poll=0.01, limit=30)
+PACE = WaiterConfig(poll=0.01, limit=30)
 
 
 class Session:
@@ -217,7 +216,7 @@ def test_who_deploys_other_code_at_the_same_time_is_told_that_another_won(
     winner, loser = deployment(environment={"A": "1"}, scaling=Scaling(1, 3)), deployment(environment={"A": "2"})
     if exists:
         reconcile(session.aws, before, Silent(), PACE)
-    sandbox.aws.script.pace = SlowPace(polls=2)
+    sandbox.aws.script.pace = Pace(polls=2)
     others = iter([winner])
 
     def sleep(_seconds: float) -> None:
@@ -225,7 +224,7 @@ def test_who_deploys_other_code_at_the_same_time_is_told_that_another_won(
             reconcile(session.aws, other, Silent(), PACE)
 
     with pytest.raises(RemoteError, match="another deployment won") as caught:
-        reconcile(session.aws, loser, Silent(), Pace(poll=0.01, limit=30, sleep=sleep))
+        reconcile(session.aws, loser, Silent(), WaiterConfig(poll=0.01, limit=30, sleep=sleep))
     assert winner.config_name in caught.value.message
     assert loser.config_name in caught.value.message
     assert "rolled back" not in str(caught.value)
@@ -242,11 +241,11 @@ def cut_while_waiting(session: Session, value: Deployment) -> None:
         raise CutError
 
     with pytest.raises(CutError):
-        reconcile(session.aws, value, Silent(), Pace(poll=0.01, sleep=sleep))
+        reconcile(session.aws, value, Silent(), WaiterConfig(poll=0.01, sleep=sleep))
 
 
 def test_an_interrupted_wait_goes_on_with_the_same_command(session: Session, sandbox: Service) -> None:
-    sandbox.aws.script.pace = SlowPace(polls=4)
+    sandbox.aws.script.pace = Pace(polls=4)
     value = published(session, deployment())
     cut_while_waiting(session, value)
     session.calls.clear()
@@ -260,7 +259,7 @@ def test_an_interrupted_wait_goes_on_with_the_same_command(session: Session, san
 def test_an_interrupted_update_is_judged_by_the_next_command(session: Session, sandbox: Service) -> None:
     reconcile(session.aws, published(session, deployment()), Silent(), PACE)
     value = deployment(environment={})
-    sandbox.aws.script.pace = SlowPace(polls=4)
+    sandbox.aws.script.pace = Pace(polls=4)
     sandbox.aws.script.outcome("svd", Outcome("fail", PING))
     cut_while_waiting(session, value)
     session.calls.clear()

@@ -6,10 +6,10 @@ import pytest
 
 from sagepack.deploy.destroy import Resource, destroy, inventory
 from sagepack.deploy.reconcile import reconcile
-from sagepack.deploy.waiter import Pace
+from sagepack.deploy.waiter import WaiterConfig
 from sagepack.errors import UserError
 from sagepack.progress import Silent
-from sagepack.sandbox.aws.hosting import Pace as SlowPace
+from sagepack.sandbox.aws.hosting import Pace
 from sagepack.spec.model import Scaling
 from tests.helpers.deployments import ROLE, Told, deployment, published, session_of
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sagepack.deploy.deployment import Deployment
     from sagepack.sandbox.servers import Service
 
-PACE = Pace(poll=0.01, limit=30)
+PACE = WaiterConfig(poll=0.01, limit=30)
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_an_endpoint_of_another_environment_is_not_destroyed(aws: Aws) -> None:
 
 
 def test_an_endpoint_that_is_being_made_is_waited_for_then_removed(aws: Aws, sandbox: Service) -> None:
-    sandbox.aws.script.pace = SlowPace(polls=4)
+    sandbox.aws.script.pace = Pace(polls=4)
     value = published(aws, deployment())
     client = aws.client("sagemaker")
     client.create_model(**value.model)

@@ -22,11 +22,11 @@ from isal.isal_zlib import crc32
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError, RemoteError, SagepackError, UserError
 from sagepack.hub.cache import RepoCache
-from sagepack.hub.cache_status import survey
+from sagepack.hub.cache_status import scan_cache
 from sagepack.hub.client import Hub
 from sagepack.hub.download import download
-from sagepack.hub.hash_cache import Trust
-from sagepack.hub.lock_files import locked_files
+from sagepack.hub.hash_cache import HashCache
+from sagepack.hub.lock_files import resolve_files
 from sagepack.hub.partial import PIECE, Partial
 from sagepack.progress import Silent
 
@@ -87,7 +87,7 @@ class Scene:
         self.hub = Hub(sandbox.hub_url, sandbox.hf_token, home / "hub", backoff=0.01)
         self.cache = RepoCache(home / "hub", REPO)
         self.told = Told()
-        self.files: list[LockedFile] = locked_files(self.hub, REPO, self.commit, self.hub.files(REPO, self.commit))
+        self.files: list[LockedFile] = resolve_files(self.hub, REPO, self.commit, self.hub.files(REPO, self.commit))
         sandbox.faults.clear()
 
     @property
@@ -96,7 +96,7 @@ class Scene:
 
     def get(self, **options: Any) -> dict[str, Path]:
         options.setdefault("files", self.files)
-        trust = Trust(self.home / "trust.json")
+        trust = HashCache(self.home / "trust.json")
         files = options.pop("files")
         return download(self.hub, REPO, self.commit, files, trust=trust, progress=self.told, **options)
 
@@ -137,8 +137,8 @@ def test_a_second_download_asks_nobody_and_reads_nothing(scene: Scene, monkeypat
 
 
 def test_what_is_here_is_known_without_reading_or_asking(scene: Scene) -> None:
-    trust = Trust(scene.home / "trust.json")
-    before = survey(scene.cache, scene.commit, scene.files, trust)
+    trust = HashCache(scene.home / "trust.json")
+    before = scan_cache(scene.cache, scene.commit, scene.files, trust)
     assert ({file.path for file in before.missing}, before.ready, before.present) == (
         {file.path for file in scene.files},
         {},
@@ -146,8 +146,8 @@ def test_what_is_here_is_known_without_reading_or_asking(scene: Scene) -> None:
     )
     assert before.bytes_missing == LARGE_SIZE + len("{}") + len(b"small weights")
     got = scene.get()
-    assert survey(scene.cache, scene.commit, scene.files, Trust(trust.file)).ready == got
-    unknown = survey(scene.cache, scene.commit, scene.files, Trust(scene.home / "other.json"))
+    assert scan_cache(scene.cache, scene.commit, scene.files, HashCache(trust.file)).ready == got
+    unknown = scan_cache(scene.cache, scene.commit, scene.files, HashCache(scene.home / "other.json"))
     assert len(unknown.present) == len(scene.files)
 
 
@@ -486,7 +486,7 @@ def test_files_get_the_mode_that_the_umask_gives(scene: Scene) -> None:
 
 
 def test_a_download_says_nothing_by_itself(scene: Scene, capfd: pytest.CaptureFixture[str]) -> None:
-    download(scene.hub, REPO, scene.commit, scene.files, trust=Trust(scene.home / "trust.json"), progress=Silent())
+    download(scene.hub, REPO, scene.commit, scene.files, trust=HashCache(scene.home / "trust.json"), progress=Silent())
     assert capfd.readouterr() == ("", "")
 
 

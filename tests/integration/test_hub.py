@@ -15,8 +15,8 @@ import pytest
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError, RemoteError, SagepackError, UserError
 from sagepack.hub.client import Hub
-from sagepack.hub.lock_files import locked_files
-from sagepack.hub.retry import Stopped
+from sagepack.hub.lock_files import resolve_files
+from sagepack.hub.retry import CancelledError
 from sagepack.sandbox.miniatures import models as miniature
 from tests.helpers.hostile_hub import HostileHub, answer
 
@@ -70,7 +70,7 @@ def test_the_listing_has_size_name_and_digest_of_every_file(
 
 
 def test_a_lock_has_the_digest_of_small_files_too(hub: Hub, contents: dict[str, bytes]) -> None:
-    locked = locked_files(hub, SVD.name, SVD.commit, hub.files(SVD.name, SVD.commit))
+    locked = resolve_files(hub, SVD.name, SVD.commit, hub.files(SVD.name, SVD.commit))
     assert {file.path: file.digest for file in locked} == {path: Digest.sha256(data) for path, data in contents.items()}
 
 
@@ -153,7 +153,7 @@ def test_reading_ends_when_it_is_stopped(hub: Hub) -> None:
     chunks = hub.open(SVD.name, SVD.commit, LARGE, stop=stop)
     next(chunks)
     stop.set()
-    with pytest.raises(Stopped):
+    with pytest.raises(CancelledError):
         list(chunks)
 
 

@@ -23,8 +23,8 @@ from sagepack.errors import IntegrityError, RemoteError, SagepackError, UserErro
 from sagepack.hub import sockets
 from sagepack.hub.client import Hub
 from sagepack.hub.download import download
-from sagepack.hub.hash_cache import Trust
-from sagepack.hub.lock_files import locked_files
+from sagepack.hub.hash_cache import HashCache
+from sagepack.hub.lock_files import resolve_files
 from sagepack.progress import Silent
 from sagepack.spec.model import Image, ModelSource
 from tests.helpers.hostile_hub import COMMIT, REPO, REVISION, TREE, HostileHub, answer, entry
@@ -85,8 +85,8 @@ def test_no_name_of_a_content_writes_outside_the_cache(tmp_path: Path, name: str
         hub = Hub(home.url, cache=tmp_path / "cache/hub", backoff=0.001)
 
         def lock_and_download() -> None:
-            files = locked_files(hub, REPO, COMMIT, hub.files(REPO, COMMIT))
-            download(hub, REPO, COMMIT, files, trust=Trust(tmp_path / "trust"), progress=Silent())
+            files = resolve_files(hub, REPO, COMMIT, hub.files(REPO, COMMIT))
+            download(hub, REPO, COMMIT, files, trust=HashCache(tmp_path / "trust"), progress=Silent())
 
         with pytest.raises(RemoteError, match=r"the listing of the Hub makes no sense: \[0\].oid: expected"):
             lock_and_download()
@@ -158,7 +158,7 @@ def test_a_content_is_what_its_name_says(tmp_path: Path) -> None:
         with pytest.raises(
             IntegrityError, match=f"the content is {git_name(wanted)}, what arrived is {git_name(sent)}"
         ):
-            locked_files(hub, REPO, COMMIT, hub.files(REPO, COMMIT))
+            resolve_files(hub, REPO, COMMIT, hub.files(REPO, COMMIT))
     assert home.paths == [TREE, FILE, FILE]
 
 
@@ -276,8 +276,8 @@ def test_what_lies_in_xet_storage_brings_no_token_elsewhere_and_writes_no_other_
         }
         with HostileHub(site(answers)) as home:
             hub = Hub(home.url, TOKEN, tmp_path / "a/hub", backoff=0.001)
-            files = locked_files(hub, REPO, COMMIT, hub.files(REPO, COMMIT))
-            got = download(hub, REPO, COMMIT, files, trust=Trust(tmp_path / "trust"), progress=Silent())
+            files = resolve_files(hub, REPO, COMMIT, hub.files(REPO, COMMIT))
+            got = download(hub, REPO, COMMIT, files, trust=HashCache(tmp_path / "trust"), progress=Silent())
     assert got["w.bin"].read_bytes() == content
     assert elsewhere.seen == [("/cdn", None)]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "trust", "trust.lock"]

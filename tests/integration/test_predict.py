@@ -6,7 +6,7 @@ import pytest
 
 from sagepack.deploy.predict import predict
 from sagepack.deploy.reconcile import reconcile
-from sagepack.deploy.waiter import Pace
+from sagepack.deploy.waiter import WaiterConfig
 from sagepack.errors import RemoteError, UserError
 from sagepack.progress import Silent
 from sagepack.sandbox.aws.invocations import Answer
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sagepack.deploy.deployment import Deployment
     from sagepack.sandbox.servers import Service
 
-PACE = Pace(poll=0.01, limit=30)
+PACE = WaiterConfig(poll=0.01, limit=30)
 
 
 @pytest.fixture

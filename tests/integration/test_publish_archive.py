@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sagepack.aws.s3 import Location
+from sagepack.aws.s3 import S3Uri
 from sagepack.errors import IntegrityError, RemoteError, UserError
-from sagepack.publish.checksums import Sums
-from sagepack.publish.delta.parts import Literal
+from sagepack.publish.checksums import Checksums
+from sagepack.publish.delta.parts import SentPart
 from sagepack.publish.keys import pointer
 from sagepack.publish.publisher import already_sent
 from sagepack.publish.upload.sources import HubFiles
@@ -34,7 +34,7 @@ OTHER_FAULTS = [
 
 @pytest.fixture
 def bucket(sandbox: Any, tmp_path: Path) -> Bucket:
-    return Bucket(connect(sandbox.aws_url, sandbox), Location(sandbox.bucket, "models"), tmp_path / "journals")
+    return Bucket(connect(sandbox.aws_url, sandbox), S3Uri(sandbox.bucket, "models"), tmp_path / "journals")
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_what_is_published_is_what_the_writer_builds(bucket: Bucket, tree: Tree)
     archive = tree.build()
     assert bucket.archive(tree) == archive
     assert published.size == published.sent_bytes == len(archive)
-    assert published.checksums["CRC64NVME"] == Sums.of(archive).value("CRC64NVME")
+    assert published.checksums["CRC64NVME"] == Checksums.of(archive).value("CRC64NVME")
     assert published.uri == str(bucket.package(tree).model)
 
 
@@ -89,7 +89,7 @@ def test_an_edit_of_the_code_sends_the_code_alone_from_a_machine_without_the_mod
     code = sum(len(data) for path, data in edited.files.items() if path.startswith("code/"))
     published = through.publish(edited, plan, sources=[edited.local("code/")])
     assert published.sent_bytes + published.copied_bytes == published.size
-    assert [part for part in plan.parts if isinstance(part, Literal)] == [plan.parts[-1]]
+    assert [part for part in plan.parts if isinstance(part, SentPart)] == [plan.parts[-1]]
     assert [member.path for member in plan.needed] == ["code/inference.py"]
     assert bucket.archive(edited) == edited.build()
     # Everything that went over the wire, from looking to the release record.
@@ -124,7 +124,7 @@ def test_contents_of_another_target_are_copied_when_the_spec_names_it(
     bucket: Bucket, tree: Tree, edited: Tree, sandbox: Any
 ) -> None:
     bucket.publish(tree)
-    other = Bucket(bucket.store, Location(sandbox.bucket, "elsewhere/deep"), bucket.journals)
+    other = Bucket(bucket.store, S3Uri(sandbox.bucket, "elsewhere/deep"), bucket.journals)
     assert other.plan(edited).copied_bytes == 0
     plan = other.plan(edited, reuse_from=[bucket.target])
     published = other.publish(edited, plan, sources=[edited.local("code/")])
@@ -279,7 +279,7 @@ def test_an_archive_whose_publisher_was_killed_gets_its_documents_from_another_m
     index = bucket.get(package.index)
     for key in bucket.listing():
         if key != package.model.key:
-            bucket.store.delete(Location(bucket.target.bucket, key))
+            bucket.store.delete(S3Uri(bucket.target.bucket, key))
     elsewhere = Bucket(bucket.store, bucket.target, tmp_path / "elsewhere")
     published = elsewhere.publish(tree, sources=[])
     assert published.sent_bytes == 0
@@ -290,7 +290,7 @@ def test_an_archive_whose_publisher_was_killed_gets_its_documents_from_another_m
 def test_a_store_without_the_better_checksum_gets_the_other(through: Bucket, proxy: FaultProxy, tree: Tree) -> None:
     proxy.faults = [Fault("NotImplemented", "POST .*uploads")]
     published = through.publish(tree)
-    assert published.checksums["CRC32"] == Sums.of(tree.build()).value("CRC32")
+    assert published.checksums["CRC32"] == Checksums.of(tree.build()).value("CRC32")
 
 
 def test_contents_in_other_places_are_copied_or_borrowed(bucket: Bucket, tree: Tree, tmp_path: Path) -> None:

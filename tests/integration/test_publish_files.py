@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sagepack.aws.s3 import Location
+from sagepack.aws.s3 import S3Uri
 from sagepack.errors import IntegrityError, UserError
 from sagepack.publish.upload.sources import HubFiles
 from tests.helpers.fault_proxy import Fault, FaultProxy
@@ -21,7 +21,7 @@ LAYOUT = "prefix"
 
 @pytest.fixture
 def bucket(sandbox: Any, tmp_path: Path) -> Bucket:
-    return Bucket(connect(sandbox.aws_url, sandbox), Location(sandbox.bucket, "models"), tmp_path / "journals")
+    return Bucket(connect(sandbox.aws_url, sandbox), S3Uri(sandbox.bucket, "models"), tmp_path / "journals")
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sagepack.aws.s3 import Location
+from sagepack.aws.s3 import S3Uri
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError
-from sagepack.publish.checksums import ContentSums, Plain
+from sagepack.publish.checksums import ContentChecksum, FramedChecksums
 from sagepack.publish.documents import Index
 from sagepack.publish.observe import Binding
 from tests.helpers.fault_proxy import FaultProxy
@@ -26,12 +26,12 @@ FORGED = {UNET: noise(6 * MiB + 1, 666)}
 
 @pytest.fixture
 def bucket(sandbox: Any, tmp_path: Path) -> Bucket:
-    return Bucket(connect(sandbox.aws_url, sandbox), Location(sandbox.bucket, "models"), tmp_path / "journals")
+    return Bucket(connect(sandbox.aws_url, sandbox), S3Uri(sandbox.bucket, "models"), tmp_path / "journals")
 
 
 @pytest.fixture
-def attacker(bucket: Bucket) -> Location:
-    return Location(bucket.target.bucket, "attacker")
+def attacker(bucket: Bucket) -> S3Uri:
+    return S3Uri(bucket.target.bucket, "attacker")
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def stored(bucket: Bucket, tree: Tree, layout: str) -> dict[str, bytes]:
 @pytest.mark.parametrize("layout", ["archive", "prefix"])
 @pytest.mark.parametrize("place", ["reuse_from", "another name of the target"])
 def test_forged_contents_of_others_are_never_copied(
-    bucket: Bucket, attacker: Location, tree: Tree, edited: Tree, layout: str, place: str
+    bucket: Bucket, attacker: S3Uri, tree: Tree, edited: Tree, layout: str, place: str
 ) -> None:
     target, name = (attacker, "svd") if place == "reuse_from" else (bucket.target, "evil")
     forge = forge_archive if layout == "archive" else forge_files
@@ -75,7 +75,7 @@ def test_forged_contents_of_others_are_never_copied(
 
 
 def test_a_forged_content_whose_checksums_are_the_genuine_ones_is_never_copied(
-    bucket: Bucket, attacker: Location, tree: Tree, edited: Tree
+    bucket: Bucket, attacker: S3Uri, tree: Tree, edited: Tree
 ) -> None:
     forged = {UNET: patched(tree.files[UNET], 1000, collision())}
     assert content_sums(forged[UNET]).framed.crc64 == content_sums(tree.files[UNET]).framed.crc64
@@ -89,7 +89,7 @@ def test_a_forged_content_whose_checksums_are_the_genuine_ones_is_never_copied(
 
 
 def test_a_forged_header_between_genuine_contents_is_never_copied(
-    bucket: Bucket, attacker: Location, tree: Tree, edited: Tree
+    bucket: Bucket, attacker: S3Uri, tree: Tree, edited: Tree
 ) -> None:
     entry = next(entry for entry in tree.layout.entries if entry.path == "unet/config.json")
     archive = bytearray(archive_bytes(tree, tree.files))
@@ -100,17 +100,22 @@ def test_a_forged_header_between_genuine_contents_is_never_copied(
 
 
 def test_a_lying_checksum_in_the_index_of_a_genuine_archive_does_not_get_into_ours(
-    bucket: Bucket, attacker: Location, tree: Tree, edited: Tree
+    bucket: Bucket, attacker: S3Uri, tree: Tree, edited: Tree
 ) -> None:
     package = forge_archive(bucket.store, attacker, "svd", tree, {})
     true = content_sums(tree.files[UNET])
-    lie(bucket.store, package, UNET, ContentSums(true.framed, Plain(true.plain.crc32 ^ 1, true.plain.length)))
+    lie(
+        bucket.store,
+        package,
+        UNET,
+        FramedChecksums(true.framed, ContentChecksum(true.plain.crc32 ^ 1, true.plain.length)),
+    )
     bucket.publish(edited, bucket.plan(edited, reuse_from=[attacker]))
     assert bucket.archive(edited) == edited.build()
 
 
 def test_what_others_published_is_read_once_and_then_copied_from(
-    bucket: Bucket, attacker: Location, sandbox: Any, tree: Tree, edited: Tree
+    bucket: Bucket, attacker: S3Uri, sandbox: Any, tree: Tree, edited: Tree
 ) -> None:
     forge_archive(bucket.store, attacker, "svd", tree, {})
     with FaultProxy(sandbox.aws_url) as proxy:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sagepack.aws.s3 import Location
+from sagepack.aws.s3 import S3Uri
 from sagepack.publish.documents import Index, Pointer
 from sagepack.publish.keys import package_folder
 from tests.helpers.fault_proxy import FaultProxy
@@ -44,7 +44,7 @@ def check(bucket: Bucket, trees: list[Tree]) -> None:
             assert data == builds[listed.location]
         elif name == "index.json":
             index = Index.parse(data)
-            head = bucket.store.head(Location(bucket.target.bucket, listed.location.key.replace(name, "model.tar.gz")))
+            head = bucket.store.head(S3Uri(bucket.target.bucket, listed.location.key.replace(name, "model.tar.gz")))
             assert index is not None
             assert head is not None
             assert index.etag == head.etag
@@ -63,7 +63,7 @@ def test_a_killed_publisher_leaves_a_right_bucket_and_the_next_ends_its_work(
     sandbox: Any, tmp_path: Path, instant: int
 ) -> None:
     store = connect(sandbox.aws_url, sandbox)
-    bucket = Bucket(store, Location(sandbox.bucket, "models"), tmp_path / "journals")
+    bucket = Bucket(store, S3Uri(sandbox.bucket, "models"), tmp_path / "journals")
     old = Tree(tmp_path / "old", {"a.bin": b"old", "code/inference.py": b"pass\n"})
     bucket.publish(old)
     new = Tree(tmp_path / "new", svd_like(unet=11 * MiB))

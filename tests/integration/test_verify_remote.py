@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from sagepack.aws.s3 import CRC64NVME, ChangedError, Location
+from sagepack.aws.s3 import CRC64NVME, ChangedError, S3Uri
 from sagepack.digest import Digest
 from sagepack.errors import UserError
 from sagepack.package.archive.crc32 import tar_crc
 from sagepack.package.archive.framing import HEADER
 from sagepack.progress import Silent
-from sagepack.publish.checksums import ContentSums, Plain, Sums, archive_sums
+from sagepack.publish.checksums import Checksums, ContentChecksum, FramedChecksums, archive_sums
 from sagepack.publish.documents import Files, Index, StoredFile
 from sagepack.publish.keys import Package
 from sagepack.publish.release import Release
@@ -33,7 +33,7 @@ DOCUMENTS = pytest.mark.parametrize("document", ["index", "manifest", "provenanc
 
 @pytest.fixture
 def bucket(sandbox: Any, tmp_path: Path) -> Bucket:
-    return Bucket(connect(sandbox.aws_url, sandbox), Location(sandbox.bucket, "models"), tmp_path / "journals")
+    return Bucket(connect(sandbox.aws_url, sandbox), S3Uri(sandbox.bucket, "models"), tmp_path / "journals")
 
 
 @pytest.fixture
@@ -72,11 +72,11 @@ def findings(bucket: Bucket, tree: Tree, layout: str, *, deep: bool = False) -> 
     return caught.value.findings
 
 
-def record(package: Package) -> Location:
+def record(package: Package) -> S3Uri:
     return package.release(NOW)
 
 
-def place(package: Package, document: str) -> Location:
+def place(package: Package, document: str) -> S3Uri:
     return record(package) if document == "release" else getattr(package, document)
 
 
@@ -84,16 +84,16 @@ def flipped(data: bytes, index: int, bit: int = 0) -> bytes:
     return patched(data, index, bytes([1 << bit]))
 
 
-def etag(bucket: Bucket, location: Location) -> str:
+def etag(bucket: Bucket, location: S3Uri) -> str:
     head = bucket.store.head(location)
     assert head is not None
     return head.etag
 
 
-def overwrite(bucket: Bucket, location: Location, data: bytes) -> None:
+def overwrite(bucket: Bucket, location: S3Uri, data: bytes) -> None:
     """Put another object in the place of one, with a checksum that S3 has verified, as publishing does."""
     bucket.store.delete(location)
-    upload, checksum = bucket.store.begin(location, CRC64NVME), Sums.of(data).value(CRC64NVME)
+    upload, checksum = bucket.store.begin(location, CRC64NVME), Checksums.of(data).value(CRC64NVME)
     assert upload is not None
     part = bucket.store.send(upload, 1, bytearray(data), CRC64NVME, checksum)
     assert bucket.store.complete(upload, [part], len(data), CRC64NVME, checksum)
@@ -124,15 +124,15 @@ def poison(bucket: Bucket, tree: Tree, layout: str, files: dict[str, bytes], fol
     if layout == "prefix":
         bucket.store.put(package.model.child(WEIGHTS), files[WEIGHTS])
         etags = [etag(bucket, package.model.child(member.path)) for member in members]
-        stored = [StoredFile(m, tag, Sums.of(files[m.path])) for m, tag in zip(members, etags, strict=True)]
+        stored = [StoredFile(m, tag, Checksums.of(files[m.path])) for m, tag in zip(members, etags, strict=True)]
         reseal(bucket, package, Files(tuple(stored)).text())
         return
     archive = Tree(folder / "forged", files).build()
     overwrite(bucket, package.model, archive)
     sums = tuple(
-        ContentSums(
-            Sums.of(archive[entry.content_offset : entry.padding_offset]),
-            Plain(Sums.of(files[entry.path]).crc32, entry.size),
+        FramedChecksums(
+            Checksums.of(archive[entry.content_offset : entry.padding_offset]),
+            ContentChecksum(Checksums.of(files[entry.path]).crc32, entry.size),
         )
         for entry in tree.layout.entries
     )
@@ -214,7 +214,7 @@ def test_an_archive_replaced_by_one_with_equal_checksums_is_found_by_its_etag(bu
     entry = next(entry for entry in tree.layout.entries if entry.path == WEIGHTS)
     other = patched(genuine, entry.content_offset + HEADER + 1000, collision())
     assert other != genuine
-    assert Sums.of(other) == Sums.of(genuine)
+    assert Checksums.of(other) == Checksums.of(genuine)
     overwrite(bucket, package.model, other)
     after = bucket.store.head(package.model)
     assert before is not None

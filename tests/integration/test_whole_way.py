@@ -26,7 +26,7 @@ import pytest
 from invoke.program import Program
 
 from sagepack import sandbox
-from sagepack.aws.s3 import S3, Location
+from sagepack.aws.s3 import S3, S3Uri
 from sagepack.aws.session import Aws, AwsConnection
 from tests.helpers.forgery import patched
 from tests.helpers.paths import ROOT
@@ -389,7 +389,7 @@ def test_what_s3_holds_is_verified_and_a_flipped_byte_is_found(packaged: Project
     box = sandbox.status(packaged.root)
     assert box is not None
     store = S3(Aws(AwsConnection("us-east-1", None, box.aws_url, box.access_key, box.secret_key)).client("s3"))
-    archive = Location.parse(found["artifact"])
+    archive = S3Uri.parse(found["artifact"])
     genuine = store.read(archive)
     assert genuine is not None
     store.put(archive, patched(genuine, 100_000, b"\1"))

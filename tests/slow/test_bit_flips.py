@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagepack.aws.s3 import S3, Location
+from sagepack.aws.s3 import S3, S3Uri
 from sagepack.sandbox import process
 from tests.helpers.publishing import connect
 from tests.integration.test_whole_way import Project
@@ -47,7 +47,7 @@ class Flipped:
         sandbox = process.status(root)
         assert sandbox is not None
         self.store: S3 = connect(sandbox.aws_url, sandbox)
-        self.target = Location("sagepack-sandbox", "models")
+        self.target = S3Uri("sagepack-sandbox", "models")
 
     @property
     def root(self) -> Path:

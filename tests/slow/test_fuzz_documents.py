@@ -13,23 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sagepack.aws.s3 import Location, Seen, Upload
+from sagepack.aws.s3 import MultipartHandle, ObjectRef, S3Uri
 from sagepack.decoding import MalformedError, seal
 from sagepack.deploy.results import save_answer
 from sagepack.digest import Digest, fingerprint
 from sagepack.engine.records import Record, Records
 from sagepack.errors import SagepackError
 from sagepack.hub import responses
-from sagepack.hub.hash_cache import Trust
+from sagepack.hub.hash_cache import HashCache
 from sagepack.package.lock import Lock, LockedFile, LockedRequirement
 from sagepack.package.manifest import Manifest, Member
-from sagepack.publish.checksums import ContentSums, Plain, Sums
-from sagepack.publish.delta.parts import Copy, Literal
+from sagepack.publish.checksums import Checksums, ContentChecksum, FramedChecksums
+from sagepack.publish.delta.parts import Copy, SentPart
 from sagepack.publish.documents import Files, Index, Pointer, StoredFile
 from sagepack.publish.release import Release
 from sagepack.publish.sealed import sealed
-from sagepack.publish.upload.journal import Done, Journal, Work
-from sagepack.publish.upload.part_body import Stretch
+from sagepack.publish.upload.journal import CompletedPart, Journal, UploadSession
+from sagepack.publish.upload.part_body import ContentRange
 from sagepack.publish.verified import VerifiedObjects, verified_file
 from sagepack.sandbox import process
 from tests.helpers.fuzz import mutants
@@ -45,7 +45,7 @@ PYTHON_NAMES = re.compile(r"\b[A-Z]\w*(?:Error|Exception)\b|\bTraceback\b|object
 SHA, COMMIT = "a" * 64, "b" * 40
 FILES = {"model_index.json": b"{}", "unet/a.bin": noise(3000), "vae/empty": b"", "code/inference.py": b"print()\n"}
 MANIFEST = Manifest.of(Member(path, len(data), Digest.sha256(data)) for path, data in FILES.items())
-SUMS = [ContentSums(Sums(1, 2, 3), Plain(4, member.size)) for member in MANIFEST.members]
+SUMS = [FramedChecksums(Checksums(1, 2, 3), ContentChecksum(4, member.size)) for member in MANIFEST.members]
 NOW = datetime(2030, 1, 2, tzinfo=timezone.utc)
 
 
@@ -100,26 +100,30 @@ def write_trust(folder: Path) -> Path:
     if not path.exists():
         target.write_bytes(b"weights")
         os.utime(target, ns=(10**18, 10**18))
-        trust = Trust(path)
+        trust = HashCache(path)
         trust.digest(target)
         trust.save()
     return path
 
 
-PACKAGE = Location("b", "models/svd/0123456789abcdef")
+PACKAGE = S3Uri("b", "models/svd/0123456789abcdef")
 
 
 def write_verified(folder: Path) -> Path:
-    VerifiedObjects(folder).add(PACKAGE, {"k": verified_file('"e"', Digest("sha256", SHA), Sums(1, 2, 3))})
+    VerifiedObjects(folder).add(PACKAGE, {"k": verified_file('"e"', Digest("sha256", SHA), Checksums(1, 2, 3))})
     return next(folder.glob("*.json"))
 
 
 def write_journal(folder: Path) -> Path:
     path, journal = folder / "x.jsonl", Journal(folder / "x.jsonl")
-    parts = (Literal(0, 10), Copy(10, 20, 0, 5))
-    sources = (Seen(Location("b", "s"), '"e"'),)
-    journal.begin(Work(Upload(Location("b", "k"), "id"), "CRC64NVME", "sha256:x", 30, parts, sources, (None, SUMS[1])))
-    journal.add(Done(1, '"e"', "AAAAAAAAAAA=", (Stretch(0, 0, 0, SUMS[0]),)))
+    parts = (SentPart(0, 10), Copy(10, 20, 0, 5))
+    sources = (ObjectRef(S3Uri("b", "s"), '"e"'),)
+    journal.begin(
+        UploadSession(
+            MultipartHandle(S3Uri("b", "k"), "id"), "CRC64NVME", "sha256:x", 30, parts, sources, (None, SUMS[1])
+        )
+    )
+    journal.add(CompletedPart(1, '"e"', "AAAAAAAAAAA=", (ContentRange(0, 0, 0, SUMS[0]),)))
     journal.verified(0)
     return path
 
@@ -145,8 +149,8 @@ LISTING = [
     {"type": "file", "path": "a/b", "oid": COMMIT, "size": 5, "lfs": {"oid": SHA, "size": 5, "pointerSize": 1}},
     {"type": "file", "path": "c.json", "oid": COMMIT, "size": 7},
 ]
-INDEX = Index(MANIFEST, tuple(SUMS), '"e"', Sums(7, 8, 0))
-LIST = Files(tuple(StoredFile(m, '"e"', Sums(1, 2, m.size)) for m in MANIFEST.members))
+INDEX = Index(MANIFEST, tuple(SUMS), '"e"', Checksums(7, 8, 0))
+LIST = Files(tuple(StoredFile(m, '"e"', Checksums(1, 2, m.size)) for m in MANIFEST.members))
 RELEASE = Release(
     "svd",
     "archive",
@@ -188,7 +192,7 @@ DOCUMENTS: dict[str, tuple[Any, Callable[[Any], Any] | None, Callable[[bytes, Pa
 # The same for documents in files of this machine, by what writes a genuine one.
 LOCAL: dict[str, tuple[Callable[[Path], Path], Callable[[Path], Any]]] = {
     "record": (write_record, lambda folder: Records(folder).load("tar")),
-    "hash memory": (write_trust, lambda folder: Trust(folder / "trust.json").get(folder / "weights")),
+    "hash memory": (write_trust, lambda folder: HashCache(folder / "trust.json").get(folder / "weights")),
     "verified objects": (write_verified, lambda folder: VerifiedObjects(folder).of(PACKAGE)),
     "journal": (write_journal, lambda folder: Journal(folder / "x.jsonl").read()),
 }

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagepack.aws.s3 import ChangedError, Location, Seen
+from sagepack.aws.s3 import ChangedError, ObjectRef, S3Uri
 from sagepack.errors import IntegrityError, UserError
-from sagepack.publish.checksums import Sums
-from sagepack.publish.delta.parts import Literal
+from sagepack.publish.checksums import Checksums
+from sagepack.publish.delta.parts import SentPart
 from tests.helpers.publishing import Bucket, KiB, MiB, Tree, connect, svd_like
 from tests.slow import stores
 
@@ -36,7 +36,7 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture
 def bucket(store: Store, tmp_path: Path) -> Bucket:
     # A target of its own for every test.
-    return Bucket(connect(store.url, store), Location("judged", tmp_path.name), tmp_path / "journals")
+    return Bucket(connect(store.url, store), S3Uri("judged", tmp_path.name), tmp_path / "journals")
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_an_edit_is_spliced_to_what_a_local_build_gives(
     plan = bucket.plan(edited)
     published = bucket.publish(edited, plan, sources=[edited.local("code/")])
     assert published.sent_bytes < 64 * KiB
-    assert [part for part in plan.parts if isinstance(part, Literal)] == [plan.parts[-1]]
+    assert [part for part in plan.parts if isinstance(part, SentPart)] == [plan.parts[-1]]
     assert store.download(published.uri, tmp_path / "back") == edited.build()
 
 
@@ -101,20 +101,20 @@ def test_the_store_refuses_bytes_that_are_not_the_archive(bucket: Bucket, store:
     upload = bucket.store.begin(target, "CRC64NVME")
     assert upload is not None
     data = bytearray(os.urandom(100))
-    right = Sums.of(data).value("CRC64NVME")
+    right = Checksums.of(data).value("CRC64NVME")
     with pytest.raises(Exception, match=r"BadDigest|InvalidRequest|did not match"):
-        bucket.store.send(upload, 1, data, "CRC64NVME", Sums.of(b"x").value("CRC64NVME"))
+        bucket.store.send(upload, 1, data, "CRC64NVME", Checksums.of(b"x").value("CRC64NVME"))
     part = bucket.store.send(upload, 1, data, "CRC64NVME", right)
     if store.ca:
         with pytest.raises(IntegrityError):
-            bucket.store.complete(upload, [part], 100, "CRC64NVME", Sums.of(b"x").value("CRC64NVME"))
+            bucket.store.complete(upload, [part], 100, "CRC64NVME", Checksums.of(b"x").value("CRC64NVME"))
     assert bucket.store.complete(upload, [part], 100, "CRC64NVME", right)
     again = bucket.store.begin(target, "CRC64NVME")
     assert again is not None
     part = bucket.store.send(again, 1, data, "CRC64NVME", right)
     assert not bucket.store.complete(again, [part], 100, "CRC64NVME", right)
     with pytest.raises(ChangedError):
-        bucket.store.send_copy(again, 2, Seen(target, '"other"'), 0, 50)
+        bucket.store.send_copy(again, 2, ObjectRef(target, '"other"'), 0, 50)
     bucket.store.abort(again)
 
 
@@ -123,4 +123,4 @@ def test_a_wrong_secret_is_told(store: Store, tmp_path: Path, tree: Tree) -> Non
         pytest.skip("LocalStack takes any secret")
     wrong = stores.Store(store.url, store.access_key, "wrong", None, store.aws)
     with pytest.raises(UserError, match=r"SignatureDoesNotMatch|AccessDenied"):
-        Bucket(connect(wrong.url, wrong), Location("judged", "wrong"), tmp_path).publish(tree)
+        Bucket(connect(wrong.url, wrong), S3Uri("judged", "wrong"), tmp_path).publish(tree)

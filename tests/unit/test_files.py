@@ -10,26 +10,26 @@ from types import SimpleNamespace
 import pytest
 
 from sagepack.errors import UserError
-from sagepack.files import explained, writing
+from sagepack.files import disk_error, disk_errors
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO])
 def test_the_file_the_reason_and_the_way_out_are_told(tmp_path: Path, number: int) -> None:
-    with pytest.raises(UserError, match=os.strerror(number)) as caught, writing(tmp_path / "f"):
+    with pytest.raises(UserError, match=os.strerror(number)) as caught, disk_errors(tmp_path / "f"):
         raise OSError(number, os.strerror(number))
     assert caught.value.where == str(tmp_path / "f")
     assert caught.value.fix
 
 
 def test_what_a_user_cannot_mend_stays_as_it_is_and_names_the_file(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="cross-device") as caught, writing(tmp_path / "f"):
+    with pytest.raises(OSError, match="cross-device") as caught, disk_errors(tmp_path / "f"):
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
     assert caught.value.filename == str(tmp_path / "f")
 
 
 def test_a_full_disk_says_what_is_needed_though_the_folder_is_not_there_yet(tmp_path: Path) -> None:
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    told = explained(full, tmp_path / "not" / "yet" / "f", 5 << 30)
+    told = disk_error(full, tmp_path / "not" / "yet" / "f", 5 << 30)
     assert told is not None
     assert "5.0 GiB are needed" in str(told)
 
@@ -40,6 +40,6 @@ def test_only_a_file_system_that_counts_files_can_have_none_left(
 ) -> None:
     status = SimpleNamespace(f_files=files, f_favail=free, f_bavail=1, f_frsize=4096)
     monkeypatch.setattr(os, "statvfs", lambda _path: status)
-    failure = explained(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), tmp_path / "f")
+    failure = disk_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), tmp_path / "f")
     assert failure is not None
     assert ("no free inode" in str(failure)) == told

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from sagepack.engine.context import Build
-    from sagepack.engine.plan import Fact
+    from sagepack.engine.context import BuildContext
+    from sagepack.engine.plan import StepStatus
 
 
 class Step(Protocol):
@@ -15,8 +15,8 @@ class Step(Protocol):
     `fact` looks and changes nothing; `run` does the work, verifies its output and then writes the record.
     """
 
-    def fact(self, build: Build) -> Fact:
+    def fact(self, build: BuildContext) -> StepStatus:
         """What is known of the step before anything runs."""
 
-    def run(self, build: Build) -> None:
+    def run(self, build: BuildContext) -> None:
         """Do the work; the same call after a crash at any instant finishes it."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sagepack import files
 from sagepack.digest import hash_file
-from sagepack.engine.plan import Fact
+from sagepack.engine.plan import StepStatus
 from sagepack.engine.records import Record
 from sagepack.errors import UserError
 from sagepack.spec.code_tree import in_words
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sagepack.engine.context import Build
+    from sagepack.engine.context import BuildContext
     from sagepack.spec.code_tree import CodeFile
 
 VERSION = 1
 
 
-def fact(build: Build) -> Fact:
+def fact(build: BuildContext) -> StepStatus:
     """The stage holds the code as it is now: read, not remembered, since archive and bucket take it from there."""
     trouble = tuple(f"{build.shown(path)} is missing or was changed" for path in _changed(build))
-    return Fact(VERSION, dict(build.code.inputs), build.records.load("assemble"), trouble[:3])
+    return StepStatus(VERSION, dict(build.code.inputs), build.records.load("assemble"), trouble[:3])
 
 
-def run(build: Build) -> None:
+def run(build: BuildContext) -> None:
     """Stage a copy of every file and check that it is what was planned.
 
     Raises:
@@ -49,7 +49,7 @@ def run(build: Build) -> None:
     build.records.save(Record("assemble", VERSION, dict(tree.inputs), {"bytes": tree.size}))
 
 
-def staged(build: Build) -> dict[str, Path]:
+def staged(build: BuildContext) -> dict[str, Path]:
     """The staged files by their place in the package, each as the manifest says.
 
     Raises:
@@ -60,7 +60,7 @@ def staged(build: Build) -> dict[str, Path]:
     return {file.path: build.work.stage / file.path for file in build.code.files}
 
 
-def _changed(build: Build) -> Iterator[Path]:
+def _changed(build: BuildContext) -> Iterator[Path]:
     for file in build.code.files:
         path = build.work.stage / file.path
         try:
@@ -76,7 +76,7 @@ def _stage(file: CodeFile, target: Path, folder: str) -> None:
         source = io.BytesIO(file.source) if isinstance(file.source, bytes) else file.source.open("rb")
     except OSError as error:
         raise UserError(f"cannot read it: {error.strerror}", where=where) from error
-    with source, files.writing(target):
+    with source, files.disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as output:
             shutil.copyfileobj(source, output)

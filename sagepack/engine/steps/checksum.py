@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sagepack.engine.plan import Fact
+from sagepack.engine.plan import StepStatus
 from sagepack.engine.records import Record
 from sagepack.files import holds, write_atomically
 
 if TYPE_CHECKING:
-    from sagepack.engine.context import Build
+    from sagepack.engine.context import BuildContext
 
 VERSION = 2
 
 
-def fact(build: Build) -> Fact:
+def fact(build: BuildContext) -> StepStatus:
     """The manifest is a function of lock and code, so only its inputs and its file need a look."""
     if build.answered is None:
-        return Fact(VERSION)
+        return StepStatus(VERSION)
     path = build.work.manifest
     trouble = () if holds(path, build.manifest.text()) else (f"{build.shown(path)} is missing or was changed",)
-    return Fact(VERSION, _inputs(build), build.records.load("checksum"), trouble)
+    return StepStatus(VERSION, _inputs(build), build.records.load("checksum"), trouble)
 
 
-def run(build: Build) -> None:
+def run(build: BuildContext) -> None:
     """Write the manifest.
 
     Raises:
@@ -35,5 +35,5 @@ def run(build: Build) -> None:
     build.records.save(Record("checksum", VERSION, _inputs(build), {"manifest": str(manifest.digest)}))
 
 
-def _inputs(build: Build) -> dict[str, Any]:
+def _inputs(build: BuildContext) -> dict[str, Any]:
     return {**{file.path: str(file.digest) for file in build.require_lock().files}, **build.code.inputs}

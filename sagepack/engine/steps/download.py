@@ -4,36 +4,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sagepack.engine.plan import Fact
-from sagepack.hub.cache_status import survey
+from sagepack.engine.plan import StepStatus
+from sagepack.hub.cache_status import scan_cache
 from sagepack.text import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sagepack.engine.context import Build
+    from sagepack.engine.context import BuildContext
     from sagepack.package.lock import LockedFile
 
 VERSION = 1
 
 
-def fact(build: Build) -> Fact:
+def fact(build: BuildContext) -> StepStatus:
     """Every file that the goal needs lies in the cache and has not changed since it was hashed."""
     if build.answered is None:
-        return Fact(VERSION)
+        return StepStatus(VERSION)
     wanted = build.wanted
-    found = survey(build.cache, build.answered.commit, wanted, build.trust)
+    found = scan_cache(build.cache, build.answered.commit, wanted, build.trust)
     inputs = {file.path: str(file.digest) for file in wanted}
     trouble = (
         *_told(found.missing, "not in the cache", "to fetch"),
         *_told(found.present, "in the cache with unknown content", "to hash"),
     )
-    return Fact(
+    return StepStatus(
         VERSION, inputs, trouble=trouble, observed=True, fetch=found.bytes_missing, done=_done(build, len(wanted))
     )
 
 
-def run(build: Build) -> None:
+def run(build: BuildContext) -> None:
     """Fetch what is missing, hash what is not known.
 
     Raises:
@@ -62,7 +62,7 @@ def _told(files: Sequence[LockedFile], how: str, todo: str) -> tuple[str, ...]:
     return (f"{first} {how} ({format_bytes(sum(file.size for file in files))} {todo})",)
 
 
-def _done(build: Build, wanted: int) -> str:
+def _done(build: BuildContext, wanted: int) -> str:
     if wanted:
         return f"{wanted} files in the cache are as locked"
     if build.services.upload_plan.needed and build.services.streamed:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sagepack.digest import Digest
-from sagepack.engine.plan import Fact
+from sagepack.engine.plan import StepStatus
 from sagepack.engine.records import Record, differences
 from sagepack.errors import UserError
 from sagepack.files import write_atomically
 from sagepack.package.lock import Lock
 
 if TYPE_CHECKING:
-    from sagepack.engine.context import Build
+    from sagepack.engine.context import BuildContext
 
 VERSION = 1
 
 
-def fact(build: Build) -> Fact:
+def fact(build: BuildContext) -> StepStatus:
     """The lock answers the spec if it holds the digest of what the spec asks for."""
     inputs = _inputs(build)
     lock = build.lock
@@ -30,10 +30,10 @@ def fact(build: Build) -> Fact:
         changed = differences(record.inputs, inputs) if record else ()
         trouble = changed or ("the spec asks for something else than the lock holds",)
     done = f"{build.shown(build.work.lock)} answers the spec"
-    return Fact(VERSION, inputs, trouble=trouble, observed=True, done=done)
+    return StepStatus(VERSION, inputs, trouble=trouble, observed=True, done=done)
 
 
-def run(build: Build) -> None:
+def run(build: BuildContext) -> None:
     """Resolve and write the lock.
 
     Raises:
@@ -59,7 +59,7 @@ def run(build: Build) -> None:
     build.records.save(Record("lock", VERSION, _inputs(build), {"lock": str(Digest.sha256(text))}))
 
 
-def _inputs(build: Build) -> dict[str, object]:
+def _inputs(build: BuildContext) -> dict[str, object]:
     source, image = build.spec.model, build.spec.image
     return {
         "model": {

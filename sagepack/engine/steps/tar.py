@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from sagepack.decoding import MalformedError, Sha256Hex, convert
-from sagepack.engine.plan import Fact
+from sagepack.engine.plan import StepStatus
 from sagepack.engine.records import Record
 from sagepack.engine.steps.assemble import staged
 from sagepack.errors import IntegrityError
@@ -17,23 +17,23 @@ from sagepack.text import format_bytes
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sagepack.engine.context import Build
+    from sagepack.engine.context import BuildContext
     from sagepack.package.archive.source import Source
     from sagepack.package.manifest import Member
 
 VERSION = 3
 
 
-def fact(build: Build) -> Fact:
+def fact(build: BuildContext) -> StepStatus:
     """The archive is a pure function of the manifest and the format version, and lies there unchanged."""
     if build.answered is None:
-        return Fact(VERSION)
+        return StepStatus(VERSION)
     record = build.records.load("tar")
     trouble = _trouble(build, record.output) if record else ()
-    return Fact(VERSION, _inputs(build), record, trouble)
+    return StepStatus(VERSION, _inputs(build), record, trouble)
 
 
-def run(build: Build) -> None:
+def run(build: BuildContext) -> None:
     """Write the archive beside its place and rename it, then the files that speak of it.
 
     An archive that was touched, or written before the machine was restarted, is read: often its bytes are the same.
@@ -65,7 +65,7 @@ def run(build: Build) -> None:
     build.records.save(Record("tar", VERSION, inputs, written.to_json()))
 
 
-def sources(build: Build) -> list[Source]:
+def sources(build: BuildContext) -> list[Source]:
     """The files of the package, each with the digest that it must have.
 
     A model file that is as it was when it was hashed brings the CRC-32 of then; everything else is hashed while it is
@@ -88,7 +88,7 @@ def sources(build: Build) -> list[Source]:
     ]
 
 
-def doubt_files(build: Build) -> dict[str, Path]:
+def doubt_files(build: BuildContext) -> dict[str, Path]:
     """Forget the digests of all model files in the cache: one of them turned out to be wrong, and more may be.
 
     The next build reads them again, and fetches those anew that are not what the lock says.
@@ -101,7 +101,7 @@ def doubt_files(build: Build) -> dict[str, Path]:
     return files
 
 
-def files_of(build: Build) -> dict[str, Path]:
+def files_of(build: BuildContext) -> dict[str, Path]:
     """Where the content of each member lies on this disk: in the stage, checked, or in the cache.
 
     Raises:
@@ -110,22 +110,22 @@ def files_of(build: Build) -> dict[str, Path]:
     return _model_files(build) | staged(build)
 
 
-def _model_files(build: Build) -> dict[str, Path]:
+def _model_files(build: BuildContext) -> dict[str, Path]:
     lock = build.require_lock()
     return {file.path: build.cache.snapshot(lock.commit, file.path) for file in lock.files}
 
 
-def is_known(build: Build, member: Member, file: Path) -> bool:
+def is_known(build: BuildContext, member: Member, file: Path) -> bool:
     """Whether `file` surely holds what the manifest says of `member`."""
     return member.path in build.code.inputs or build.trust.get(file) == member.digest
 
 
-def sum_line(build: Build, sha256: str) -> str:
+def sum_line(build: BuildContext, sha256: str) -> str:
     """The text of `model.tar.gz.sha256`, as `sha256sum` writes it."""
     return f"{sha256}  {build.work.archive.name}\n"
 
 
-def _inputs(build: Build) -> dict[str, Any]:
+def _inputs(build: BuildContext) -> dict[str, Any]:
     members = {m.path: f"{m.digest}{'+x' if m.executable else ''}" for m in build.manifest.members}
     return {"format": build.require_lock().archive_format, **members}
 
@@ -137,7 +137,7 @@ class _Output(Struct):
     stamp: FileStamp
 
 
-def _trouble(build: Build, output: dict[str, Any]) -> tuple[str, ...]:
+def _trouble(build: BuildContext, output: dict[str, Any]) -> tuple[str, ...]:
     archive = build.shown(build.work.archive)
     try:
         status = build.work.archive.stat(follow_symlinks=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sagepack.engine.plan import Fact
+from sagepack.engine.plan import StepStatus
 from sagepack.engine.steps.tar import doubt_files, files_of, is_known
 from sagepack.errors import IntegrityError
 from sagepack.package.attest.provenance import statement
@@ -15,16 +15,16 @@ from sagepack.publish.upload.sources import HubFiles, LocalFiles, Source
 from sagepack.text import format_bytes
 
 if TYPE_CHECKING:
-    from sagepack.engine.context import Build
+    from sagepack.engine.context import BuildContext
 
 VERSION = 1
 _JOURNALS = "upload"
 
 
-def fact(build: Build) -> Fact:
+def fact(build: BuildContext) -> StepStatus:
     """Whether the package is published whole, and what it takes if not."""
     if build.answered is None:
-        return Fact(VERSION)
+        return StepStatus(VERSION)
     check_bucket(build.services.store, build.services.package.target, build.spec.aws.region)
     plan = build.services.upload_plan
     trouble: tuple[str, ...] = ()
@@ -44,10 +44,12 @@ def fact(build: Build) -> Fact:
     lacking = sum(file.size for file in build.services.lacking) if build.services.streamed else 0
     inputs = {"uri": plan.uri}
     done = f"{plan.uri} is published"
-    return Fact(VERSION, inputs, trouble=trouble, observed=True, fetch=lacking + plan.read_bytes, send=send, done=done)
+    return StepStatus(
+        VERSION, inputs, trouble=trouble, observed=True, fetch=lacking + plan.read_bytes, send=send, done=done
+    )
 
 
-def run(build: Build) -> None:
+def run(build: BuildContext) -> None:
     """Publish the package.
 
     Raises:
@@ -72,7 +74,7 @@ def run(build: Build) -> None:
     build.progress.note(f"upload: {published.uri}: {sent} sent, {copied} copied within S3")
 
 
-def sources(build: Build) -> list[Source]:
+def sources(build: BuildContext) -> list[Source]:
     """Where contents may come from: files of this disk that are as their digests say, then the Hub."""
     lock, files = build.require_lock(), files_of(build)
     local = {

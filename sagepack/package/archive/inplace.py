@@ -19,7 +19,7 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from sagepack.files import FileStamp, settle
+from sagepack.files import FileStamp, backdate_mtime
 from sagepack.package.archive.output import preallocate, write_at
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _edit(target: Path, archive: int, end: int, start: int, size: int) -> FileSt
         whole = False
         _copy(end, archive, start, size)
         os.ftruncate(archive, size)
-        settle(archive)
+        backdate_mtime(archive)
         whole = True
     finally:
         editing.rename(target) if whole else editing.unlink()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sagepack.errors import UserError
-from sagepack.files import FileStamp, settle
+from sagepack.files import FileStamp, backdate_mtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ _NO_PREALLOCATION = {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ENODEV}
 
 
 @contextmanager
-def alone(target: Path) -> Iterator[None]:
+def exclusive(target: Path) -> Iterator[None]:
     """Make the folder of `target` and be its only writer; the lock is on the folder itself and leaves nothing behind.
 
     Raises:
@@ -64,7 +64,7 @@ class Staged:
 
     def publish(self) -> FileStamp:
         """Give the file its name, and say how to know it again."""
-        settle(self.descriptor)
+        backdate_mtime(self.descriptor)
         self.partial.replace(self.target)
         return FileStamp.of(os.fstat(self.descriptor))
 

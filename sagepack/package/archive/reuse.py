@@ -35,7 +35,7 @@ _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
-class Front:
+class SharedPrefix:
     """What a new archive has in common with the previous one.
 
     Attributes:
@@ -49,7 +49,7 @@ class Front:
     length: int
 
 
-def common_front(previous: Previous | None, sources: Sequence[Source], layout: Layout) -> Front | None:
+def common_front(previous: Previous | None, sources: Sequence[Source], layout: Layout) -> SharedPrefix | None:
     """The longest front that the previous archive surely holds; None if there is none.
 
     A source that the caller does not remember ends the front, since only reading it could tell.
@@ -64,7 +64,7 @@ def common_front(previous: Previous | None, sources: Sequence[Source], layout: L
         members += 1
     if not members:
         return None
-    return Front(previous, members, layout.entries[members - 1].end)
+    return SharedPrefix(previous, members, layout.entries[members - 1].end)
 
 
 def is_current(previous: Previous) -> bool:
@@ -76,13 +76,13 @@ def is_current(previous: Previous) -> bool:
     return previous.written.stamp.fits(status) and os.access(previous.archive, os.R_OK)
 
 
-def share(front: Front, output: int) -> int:
+def share(front: SharedPrefix, output: int) -> int:
     """Let `output` begin with the blocks of the front; returns how many bytes were shared, 0 where that is not possible."""
     with front.previous.archive.open("rb", buffering=0) as source:
         return clone(source.fileno(), output, front.length)
 
 
-def fill(front: Front, output: int, shared: int, size: int) -> bool:
+def fill(front: SharedPrefix, output: int, shared: int, size: int) -> bool:
     """Copy what follows the `shared` bytes of the front to `output`, which will have `size` bytes.
 
     Returns:
@@ -133,7 +133,7 @@ def copy(source: int, output: int, start: int, end: int) -> None:
         position += len(data)
 
 
-def hash_front(front: Front, mark: int) -> Hasher | None:
+def hash_front(front: SharedPrefix, mark: int) -> Hasher | None:
     """A hasher that has seen the front: from the midstate where that is known, else by reading all of it.
 
     None if the archive was cut meanwhile.

@@ -152,7 +152,7 @@ class Previous:
     written: Written
 
 
-def survey(sources: Sequence[Source]) -> list[FileStamp]:
+def stat_sources(sources: Sequence[Source]) -> list[FileStamp]:
     """The stamp of each source before any is read.
 
     Raises:

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 
 from sagepack import files
 from sagepack.digest import Digest, hash_file
-from sagepack.files import FileStamp, settle
+from sagepack.files import FileStamp, backdate_mtime
 from sagepack.package.archive import framing, inplace, reuse
 from sagepack.package.archive.crc32 import tar_crc
 from sagepack.package.archive.layout import Layout
-from sagepack.package.archive.output import alone, preallocate, staging, write_at
+from sagepack.package.archive.output import exclusive, preallocate, staging, write_at
 from sagepack.package.archive.pipeline import Pipeline
 from sagepack.package.archive.sha256 import open_sha256
-from sagepack.package.archive.source import ContentInfo, Previous, Source, Written, survey
+from sagepack.package.archive.source import ContentInfo, Previous, Source, Written, stat_sources
 from sagepack.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from sagepack.package.archive.reuse import Front
+    from sagepack.package.archive.reuse import SharedPrefix
     from sagepack.package.archive.sha256 import Hasher
 
 
@@ -57,12 +57,12 @@ def write(
         ValueError: the sources are not in archive order.
     """
     layout = Layout.of(sources)
-    stamps = survey(sources)
-    with files.writing(target, layout.size), alone(target):
+    stamps = stat_sources(sources)
+    with files.disk_errors(target, layout.size), exclusive(target):
         inplace.sweep(target)
         front = reuse.common_front(previous, sources, layout)
         with (progress or Silent()).bar("tar", layout.size) as advance:
-            build = _Build(sources, stamps, layout, threads or default_threads(), advance)
+            build = ArchiveJob(sources, stamps, layout, threads or default_threads(), advance)
             return (front and build.after(front, target)) or build.whole(target)
 
 
@@ -73,19 +73,19 @@ def confirm(archive: Path, written: Written, progress: Progress | None = None) -
         UserError: another process writes there.
     """
     try:
-        with alone(archive), (progress or Silent()).bar("check", written.size) as advance:
+        with exclusive(archive), (progress or Silent()).bar("check", written.size) as advance:
             before = FileStamp.of(archive.stat(follow_symlinks=False))
             same = before.size == written.size and hash_file(archive, advance=advance) == written.sha256
             if not same or FileStamp.of(archive.stat(follow_symlinks=False)) != before:
                 return None
-            settle(archive)
+            backdate_mtime(archive)
             return replace(written, stamp=FileStamp.of(archive.stat(follow_symlinks=False)))
     except OSError:
         return None
 
 
 @dataclass(frozen=True)
-class _Build:
+class ArchiveJob:
     """One archive to be written, by one of the ways below."""
 
     sources: Sequence[Source]
@@ -107,7 +107,7 @@ class _Build:
             written = self._write(staged.descriptor, open_sha256(self._mark))
             return replace(written, stamp=staged.publish())
 
-    def after(self, front: Front, target: Path) -> Written | None:
+    def after(self, front: SharedPrefix, target: Path) -> Written | None:
         """The front from the previous archive, the rest from the sources; None if that archive changed meanwhile."""
         previous, size = front.previous, self.layout.size
         hasher = reuse.hash_front(front, self._mark)
@@ -123,7 +123,7 @@ class _Build:
                 stamp = staged.publish()
             return replace(written, stamp=stamp) if stamp else None
 
-    def _write(self, output: int, hasher: Hasher, front: Front | None = None) -> Written:
+    def _write(self, output: int, hasher: Hasher, front: SharedPrefix | None = None) -> Written:
         """Everything that follows the front, at its place."""
         known = front.previous.written.contents[: front.members] if front else ()
         pipeline = Pipeline(self.layout, self.sources, self.stamps, output=output, hasher=hasher)

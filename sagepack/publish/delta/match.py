@@ -14,7 +14,7 @@ _PLACES = 16
 
 
 @dataclass(frozen=True)
-class Piece:
+class Segment:
     """A stretch of an archive whose bytes follow from its key.
 
     Two pieces with equal keys hold equal bytes: a header follows from path, size and mode, a padding from its length,
@@ -38,7 +38,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Run:
+class Match:
     """Bytes of the target that lie together in one source.
 
     Attributes:
@@ -60,8 +60,8 @@ class Run:
 
 
 def find_runs(
-    target: Sequence[Piece], sources: Sequence[Sequence[Piece]], minimum: int, ranks: Sequence[int] = ()
-) -> list[Run]:
+    target: Sequence[Segment], sources: Sequence[Sequence[Segment]], minimum: int, ranks: Sequence[int] = ()
+) -> list[Match]:
     """Runs of at least `minimum` bytes, in target order, that do not overlap.
 
     Every anchor of `minimum` bytes or more that some source holds lies in a run. Where sources compete, the lowest rank
@@ -74,7 +74,7 @@ def find_runs(
         ranks: of each source; all are of one rank if it is empty.
     """
 
-    def order(found: tuple[Run, int]) -> tuple[bool, int, int]:
+    def order(found: tuple[Match, int]) -> tuple[bool, int, int]:
         run = found[0]
         return run.length < minimum, ranks[run.source] if ranks else 0, -run.length
 
@@ -83,7 +83,7 @@ def find_runs(
         for position, piece in enumerate(pieces):
             if piece.anchor and len(places[piece.key]) < _PLACES:
                 places[piece.key].append((source, position))
-    runs: list[Run] = []
+    runs: list[Match] = []
     floor = index = 0  # pieces before `floor` are in a run already; those before `index` were looked at
     while index < len(target):
         held = places.get(target[index].key, ()) if target[index].anchor else ()
@@ -99,8 +99,8 @@ def find_runs(
 
 
 def _extend(
-    target: Sequence[Piece], pieces: Sequence[Piece], start: tuple[int, int, int], source: int
-) -> tuple[Run, int]:
+    target: Sequence[Segment], pieces: Sequence[Segment], start: tuple[int, int, int], source: int
+) -> tuple[Match, int]:
     """The longest run through one matching piece, and the index of the target's piece after it.
 
     Args:
@@ -121,4 +121,4 @@ def _extend(
     ):
         ahead += 1
     first, last = target[index - back], target[index + ahead - 1]
-    return Run(source, pieces[position - back].offset, first.offset, last.end - first.offset), index + ahead
+    return Match(source, pieces[position - back].offset, first.offset, last.end - first.offset), index + ahead

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sagepack.publish.delta.match import Run
+    from sagepack.publish.delta.match import Match
 
 MiB = 1 << 20
 
@@ -42,7 +42,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Literal:
+class SentPart:
     """A part whose bytes are sent: `length` bytes of the target from `offset`."""
 
     offset: int
@@ -59,10 +59,10 @@ class Copy:
     source_offset: int
 
 
-Part: TypeAlias = Literal | Copy
+Part: TypeAlias = SentPart | Copy
 
 
-def plan_parts(length: int, runs: Sequence[Run], limits: Limits | None = None) -> list[Part]:
+def plan_parts(length: int, runs: Sequence[Match], limits: Limits | None = None) -> list[Part]:
     """Parts, in order, that tile a target of `length` bytes.
 
     Args:
@@ -78,7 +78,7 @@ def plan_parts(length: int, runs: Sequence[Run], limits: Limits | None = None) -
         raise ValueError(f"an object of {length} bytes does not fit {limits.count} parts")
     runs = list(runs)
     while True:
-        segments = assemble(length, runs, limits.minimum)
+        segments = choose_copies(length, runs, limits.minimum)
         for grown in _grow(limits):
             parts = [part for segment in segments for part in _split(segment, grown)]
             if len(parts) <= limits.count:
@@ -99,7 +99,7 @@ class _State(NamedTuple):
     before: _State | None
 
 
-def assemble(length: int, runs: Sequence[Run], minimum: int) -> list[Part]:
+def choose_copies(length: int, runs: Sequence[Match], minimum: int) -> list[Part]:
     """Copies and literals that tile the target and send the fewest bytes; each literal but the last has `minimum`.
 
     A literal between two kept copies that is too short takes what it lacks from the end of the left copy as far as
@@ -130,7 +130,7 @@ def assemble(length: int, runs: Sequence[Run], minimum: int) -> list[Part]:
     return _segments(length, runs, last)
 
 
-def _keep(length: int, runs: Sequence[Run], minimum: int, state: _State, index: int) -> _State | None:
+def _keep(length: int, runs: Sequence[Match], minimum: int, state: _State, index: int) -> _State | None:
     """The state that follows when copy `index` is the next one kept, or None when that cannot be."""
     run = runs[index]
     left = runs[state.kept] if state.kept >= 0 else None
@@ -152,7 +152,7 @@ def _undominated(states: list[_State]) -> list[_State]:
     return kept
 
 
-def _segments(length: int, runs: Sequence[Run], last: _State) -> list[Part]:
+def _segments(length: int, runs: Sequence[Match], last: _State) -> list[Part]:
     """The copies of a chain of states, cut as they were borrowed from, with literals in between."""
     copies: list[Copy] = []
     given, state = 0, last
@@ -165,11 +165,11 @@ def _segments(length: int, runs: Sequence[Run], last: _State) -> list[Part]:
     position = 0
     for copy in reversed(copies):
         if copy.offset > position:
-            segments.append(Literal(position, copy.offset - position))
+            segments.append(SentPart(position, copy.offset - position))
         segments.append(copy)
         position = copy.offset + copy.length
     if position < length:
-        segments.append(Literal(position, length - position))
+        segments.append(SentPart(position, length - position))
     return segments
 
 
@@ -192,4 +192,4 @@ def _split(segment: Part, limits: Limits) -> Iterator[Part]:
         if isinstance(segment, Copy):
             yield Copy(segment.offset + begin, end - begin, segment.source, segment.source_offset + begin)
         else:
-            yield Literal(segment.offset + begin, end - begin)
+            yield SentPart(segment.offset + begin, end - begin)

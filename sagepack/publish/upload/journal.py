@@ -19,14 +19,13 @@ import msgspec
 from msgspec import Meta, Struct
 
 from sagepack import files
-from sagepack.aws.s3 import Location, Seen, Upload
+from sagepack.aws.s3 import MultipartHandle, ObjectRef, S3Uri
 from sagepack.decoding import LIMIT, MalformedError, Text, decode_json
 from sagepack.package.archive.crc32 import crc32
-from sagepack.publish.checksums import ContentSums, Plain, Sums
-from sagepack.publish.delta.parts import Copy, Part
-from sagepack.publish.delta.parts import Literal as Sent
+from sagepack.publish.checksums import Checksums, ContentChecksum, FramedChecksums
+from sagepack.publish.delta.parts import Copy, Part, SentPart
 from sagepack.publish.sealed import Algorithm, Checksum, Crc32Hex, Crc64Hex, ETag, ObjectSize
-from sagepack.publish.upload.part_body import Stretch
+from sagepack.publish.upload.part_body import ContentRange
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +35,7 @@ _Kind = TypeVar("_Kind")
 
 
 @dataclass(frozen=True)
-class Work:
+class UploadSession:
     """An upload that was begun.
 
     Attributes:
@@ -49,31 +48,31 @@ class Work:
         known: sums of each member's content, as far as they were known at the start.
     """
 
-    upload: Upload
+    upload: MultipartHandle
     algorithm: str
     subject: str
     size: int
     parts: tuple[Part, ...]
-    sources: tuple[Seen, ...]
-    known: tuple[ContentSums | None, ...]
+    sources: tuple[ObjectRef, ...]
+    known: tuple[FramedChecksums | None, ...]
 
 
 @dataclass(frozen=True)
-class Done:
+class CompletedPart:
     """A part that was finished: its ETag, its checksum (None for a copy that S3 gave none for), what it holds."""
 
     number: int
     etag: str
     checksum: str | None = None
-    stretches: tuple[Stretch, ...] = ()
+    stretches: tuple[ContentRange, ...] = ()
 
 
 @dataclass(frozen=True)
-class State:
+class JournalState:
     """What a journal says: the work, its finished parts by number, and the members whose SHA-256 was checked."""
 
-    work: Work
-    done: dict[int, Done] = field(default_factory=dict)
+    work: UploadSession
+    done: dict[int, CompletedPart] = field(default_factory=dict)
     verified: frozenset[int] = frozenset()
 
 
@@ -84,7 +83,7 @@ class Journal:
         self._path = path
         self._lock = threading.Lock()
 
-    def read(self) -> State | None:
+    def read(self) -> JournalState | None:
         """What was written, or None if there is nothing that can be used."""
         try:
             with self._path.open("rb") as file:
@@ -101,17 +100,17 @@ class Journal:
                 done[part.number] = part
             if step and step.verified is not None and step.verified < len(work.known):
                 verified.add(step.verified)
-        return State(work, done, frozenset(verified))
+        return JournalState(work, done, frozenset(verified))
 
-    def begin(self, work: Work) -> None:
+    def begin(self, work: UploadSession) -> None:
         """Start over with new work."""
-        with files.writing(self._path):
+        with files.disk_errors(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             staged = self._path.with_suffix(f".{os.getpid()}.tmp")
             staged.write_bytes(_line(_Work.of(work)))
             staged.replace(self._path)
 
-    def add(self, done: Done) -> None:
+    def add(self, done: CompletedPart) -> None:
         """Note a finished part."""
         self._append(_Step(part=_Done.of(done)))
 
@@ -124,7 +123,7 @@ class Journal:
         self._path.unlink(missing_ok=True)
 
     def _append(self, step: _Step) -> None:
-        with self._lock, files.writing(self._path), self._path.open("ab") as file:
+        with self._lock, files.disk_errors(self._path), self._path.open("ab") as file:
             file.write(_line(step))
 
 
@@ -136,14 +135,14 @@ class _Sums(Struct, array_like=True):
     plain_length: ObjectSize
 
     @classmethod
-    def of(cls, sums: ContentSums) -> _Sums:
+    def of(cls, sums: FramedChecksums) -> _Sums:
         framed, plain = sums.framed, sums.plain
         return cls(f"{framed.crc64:016x}", f"{framed.crc32:08x}", framed.length, f"{plain.crc32:08x}", plain.length)
 
     @property
-    def value(self) -> ContentSums:
-        framed = Sums(int(self.crc64, 16), int(self.crc32, 16), self.length)
-        return ContentSums(framed, Plain(int(self.plain, 16), self.plain_length))
+    def value(self) -> FramedChecksums:
+        framed = Checksums(int(self.crc64, 16), int(self.crc32, 16), self.length)
+        return FramedChecksums(framed, ContentChecksum(int(self.plain, 16), self.plain_length))
 
 
 class _Part(Struct, array_like=True):
@@ -155,7 +154,7 @@ class _Part(Struct, array_like=True):
     @property
     def value(self) -> Part:
         if self.source is None:
-            return Sent(self.offset, self.length)
+            return SentPart(self.offset, self.length)
         return Copy(self.offset, self.length, self.source, self.source_offset)
 
 
@@ -179,7 +178,7 @@ class _Work(Struct):
             raise ValueError("the parts do not make the object")
 
     @classmethod
-    def of(cls, work: Work) -> _Work:
+    def of(cls, work: UploadSession) -> _Work:
         return cls(
             VERSION,
             (work.upload.location.bucket, work.upload.location.key, work.upload.id),
@@ -197,15 +196,15 @@ class _Work(Struct):
         )
 
     @property
-    def value(self) -> Work:
+    def value(self) -> UploadSession:
         bucket, key, upload_id = self.upload
-        return Work(
-            Upload(Location(bucket, key), upload_id),
+        return UploadSession(
+            MultipartHandle(S3Uri(bucket, key), upload_id),
             self.algorithm,
             self.subject,
             self.size,
             tuple(part.value for part in self.parts),
-            tuple(Seen(Location(bucket, key), etag) for bucket, key, etag in self.sources),
+            tuple(ObjectRef(S3Uri(bucket, key), etag) for bucket, key, etag in self.sources),
             tuple(sums.value if sums else None for sums in self.known),
         )
 
@@ -224,16 +223,16 @@ class _Done(Struct):
     stretches: tuple[_Stretch, ...]
 
     @classmethod
-    def of(cls, done: Done) -> _Done:
+    def of(cls, done: CompletedPart) -> _Done:
         stretches = tuple(_Stretch(s.index, s.offset, s.start, _Sums.of(s.sums)) for s in done.stretches)
         return cls(done.number, done.etag, done.checksum, stretches)
 
-    def value(self, work: Work) -> Done | None:
+    def value(self, work: UploadSession) -> CompletedPart | None:
         """As a value; None if the work has no such part, or no such content."""
         if self.number > len(work.parts) or any(stretch.index >= len(work.known) for stretch in self.stretches):
             return None
-        stretches = tuple(Stretch(s.index, s.offset, s.start, s.sums.value) for s in self.stretches)
-        return Done(self.number, self.etag, self.checksum, stretches)
+        stretches = tuple(ContentRange(s.index, s.offset, s.start, s.sums.value) for s in self.stretches)
+        return CompletedPart(self.number, self.etag, self.checksum, stretches)
 
 
 class _Step(Struct, omit_defaults=True):

@@ -10,30 +10,29 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from sagepack.aws.s3 import CRC32, CRC64NVME, ChangedError, Head
-from sagepack.aws.s3 import Part as StoredPart
+from sagepack.aws.s3 import CRC32, CRC64NVME, ChangedError, ObjectInfo, UploadedPart
 from sagepack.errors import IntegrityError, RemoteError
-from sagepack.publish.delta.parts import Copy, Literal, Part
+from sagepack.publish.delta.parts import Copy, Part, SentPart
 from sagepack.publish.upload.buffers import Buffers
-from sagepack.publish.upload.journal import Done, Journal, State, Work
+from sagepack.publish.upload.journal import CompletedPart, Journal, JournalState, UploadSession
 from sagepack.publish.upload.proof import SourceError
 from sagepack.publish.upload.sources import Source, StoredArchives, choose
-from sagepack.publish.upload.verifier import Ledger
+from sagepack.publish.upload.verifier import ContentVerifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from sagepack.aws.s3 import S3, Location, Seen
+    from sagepack.aws.s3 import S3, ObjectRef, S3Uri
     from sagepack.digest import Digest
     from sagepack.progress import Progress
-    from sagepack.publish.checksums import ContentSums, Sums
-    from sagepack.publish.upload.part_body import Stretch, Target
+    from sagepack.publish.checksums import Checksums, FramedChecksums
+    from sagepack.publish.upload.part_body import ContentRange, UploadTarget
 
 _MEMORY = 192 << 20  # bytes of parts that are held at a time, whatever the number of workers
 
 
 @dataclass(frozen=True)
-class Means:
+class UploadContext:
     """What every upload of a run shares.
 
     Attributes:
@@ -54,7 +53,7 @@ class Means:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class UploadResult:
     """What an upload came to.
 
     Attributes:
@@ -64,8 +63,8 @@ class Outcome:
         etag: of the object that this upload made; None if somebody else's did, meanwhile.
     """
 
-    sums: tuple[ContentSums, ...]
-    whole: Sums
+    sums: tuple[FramedChecksums, ...]
+    whole: Checksums
     sent: int
     copied: int
     etag: str | None
@@ -74,7 +73,9 @@ class Outcome:
 class MultipartUpload:
     """Uploads one target to one key. A run that stops leaves an upload that the next run continues."""
 
-    def __init__(self, means: Means, target: Target, location: Location, subject: str, journal: Journal) -> None:
+    def __init__(
+        self, means: UploadContext, target: UploadTarget, location: S3Uri, subject: str, journal: Journal
+    ) -> None:
         self._means = means
         self._store = means.store
         self._target = target
@@ -88,7 +89,9 @@ class MultipartUpload:
         self._lock = threading.Lock()
         self._copied_from = StoredArchives(means.store, {})
 
-    def run(self, parts: Sequence[Part], sources: Sequence[Seen], known: Sequence[ContentSums | None]) -> Outcome:
+    def run(
+        self, parts: Sequence[Part], sources: Sequence[ObjectRef], known: Sequence[FramedChecksums | None]
+    ) -> UploadResult:
         """Upload by `parts`, or by what is left of an earlier plan if that sends fewer bytes.
 
         Args:
@@ -105,7 +108,7 @@ class MultipartUpload:
         state = self._resume(parts) or self._begin(parts, sources, known)
         work = state.work
         try:
-            ledger = Ledger(self._target, work.known)
+            ledger = ContentVerifier(self._target, work.known)
             done = self._transfer(state, ledger)
             sums = tuple(ledger.wait())
             whole = self._target.whole(sums)
@@ -114,20 +117,22 @@ class MultipartUpload:
             self._store.abort(work.upload)
             self._journal.clear()
             raise
-        return Outcome(sums, whole, self._sent, self._copied, etag)
+        return UploadResult(sums, whole, self._sent, self._copied, etag)
 
-    def _begin(self, parts: Sequence[Part], sources: Sequence[Seen], known: Sequence[ContentSums | None]) -> State:
+    def _begin(
+        self, parts: Sequence[Part], sources: Sequence[ObjectRef], known: Sequence[FramedChecksums | None]
+    ) -> JournalState:
         for algorithm in self._means.algorithms:
             upload = self._store.begin(self._location, algorithm)
             if upload is not None:
-                work = Work(
+                work = UploadSession(
                     upload, algorithm, self._subject, self._target.size, tuple(parts), tuple(sources), tuple(known)
                 )
                 self._journal.begin(work)
-                return State(work)
+                return JournalState(work)
         raise RemoteError("the store takes none of the checksum algorithms", where=str(self._location))
 
-    def _resume(self, parts: Sequence[Part]) -> State | None:
+    def _resume(self, parts: Sequence[Part]) -> JournalState | None:
         """The earlier run's work, with those of its parts that S3 lists and the journal can answer for."""
         state = self._journal.read()
         if state is None or (state.work.upload.location, state.work.subject) != (self._location, self._subject):
@@ -144,14 +149,14 @@ class MultipartUpload:
             self._store.abort(work.upload)
             return None
         self._means.progress.note(f"continuing an upload: {len(done)} of {len(work.parts)} parts are there")
-        return State(work, done, state.verified)
+        return JournalState(work, done, state.verified)
 
-    def _transfer(self, state: State, ledger: Ledger) -> list[Done]:
+    def _transfer(self, state: JournalState, ledger: ContentVerifier) -> list[CompletedPart]:
         """Do what is not done: copies first, which find a changed source before bytes were sent for nothing."""
         work, done = state.work, dict(state.done)
         self._copied_from = StoredArchives(self._store, self._copy_places(work))
-        copies: dict[int, Callable[[], Done]] = {}
-        sends: dict[int, Callable[[], Done]] = {}
+        copies: dict[int, Callable[[], CompletedPart]] = {}
+        sends: dict[int, Callable[[], CompletedPart]] = {}
         for number, part in enumerate(work.parts, 1):
             if isinstance(part, Copy):
                 if number not in done:
@@ -164,7 +169,7 @@ class MultipartUpload:
         tasks = {**copies, **sends}
         with self._means.progress.bar("publishing", work.size) as add:
 
-            def finish(part: Done) -> None:
+            def finish(part: CompletedPart) -> None:
                 done[part.number] = part
                 add(work.parts[part.number - 1].length)
 
@@ -173,15 +178,19 @@ class MultipartUpload:
         return [done[number] for number in sorted(done)]
 
     def _perform(
-        self, tasks: Sequence[Callable[[], Done]], parts: Sequence[Part], ledger: Ledger, finish: Callable[[Done], None]
+        self,
+        tasks: Sequence[Callable[[], CompletedPart]],
+        parts: Sequence[Part],
+        ledger: ContentVerifier,
+        finish: Callable[[CompletedPart], None],
     ) -> None:
         """Run tasks in parallel, in their order; the first failure ends them all."""
-        largest = max((part.length for part in parts if isinstance(part, Literal)), default=1)
+        largest = max((part.length for part in parts if isinstance(part, SentPart)), default=1)
         workers = max(1, min(self._means.workers, _MEMORY // largest, len(tasks)))
-        ended: SimpleQueue[Future[Done]] = SimpleQueue()
+        ended: SimpleQueue[Future[CompletedPart]] = SimpleQueue()
         with ExitStack() as stack:
             pool = self._means.executor or stack.enter_context(ThreadPoolExecutor(workers, "publish"))
-            futures: list[Future[Done]] = []
+            futures: list[Future[CompletedPart]] = []
             try:
                 for task in tasks:
                     futures.append(pool.submit(task))
@@ -195,22 +204,24 @@ class MultipartUpload:
                 wait(futures)
                 raise
 
-    def _copy(self, work: Work, number: int, part: Copy) -> Done:
+    def _copy(self, work: UploadSession, number: int, part: Copy) -> CompletedPart:
         stored = self._store.send_copy(work.upload, number, work.sources[part.source], part.source_offset, part.length)
-        done = Done(number, stored.etag, stored.checksum)
+        done = CompletedPart(number, stored.etag, stored.checksum)
         self._journal.add(done)
         with self._lock:
             self._copied += part.length
         return done
 
-    def _send(self, state: State, number: int, part: Literal, ledger: Ledger) -> Done:
+    def _send(self, state: JournalState, number: int, part: SentPart, ledger: ContentVerifier) -> CompletedPart:
         """Make a part and send it, unless an earlier run sent the same bytes and they only had to be checked."""
         data = self._buffers.take(part.length)
         done = self._make(state, number, part, data, ledger)
         self._buffers.give(data)
         return done
 
-    def _make(self, state: State, number: int, part: Literal, data: bytearray, ledger: Ledger) -> Done:
+    def _make(
+        self, state: JournalState, number: int, part: SentPart, data: bytearray, ledger: ContentVerifier
+    ) -> CompletedPart:
         work, before = state.work, state.done.get(number)
         stretches = []
         with self._filling:
@@ -226,13 +237,13 @@ class MultipartUpload:
         if before is not None and before.checksum == checksum:
             return before
         etag = self._store.send(work.upload, number, data, work.algorithm, checksum).etag
-        done = Done(number, etag, checksum, tuple(stretches))
+        done = CompletedPart(number, etag, checksum, tuple(stretches))
         self._journal.add(done)
         with self._lock:
             self._sent += part.length
         return done
 
-    def _verify(self, ledger: Ledger, stretch: Stretch, views: Sequence[memoryview]) -> bool:
+    def _verify(self, ledger: ContentVerifier, stretch: ContentRange, views: Sequence[memoryview]) -> bool:
         try:
             return ledger.verify(stretch.index, stretch.start, views)
         except IntegrityError as error:
@@ -242,15 +253,15 @@ class MultipartUpload:
                 raise SourceError(f"{member.path}: {error.message}", source.seen(member.digest).location) from error
             raise
 
-    def _open(self, work: Work, index: int, offset: int, length: int) -> Iterable[bytes]:
+    def _open(self, work: UploadSession, index: int, offset: int, length: int) -> Iterable[bytes]:
         """A range of a content: one of which S3 copies the rest comes from the same object, under the same ETag."""
         member = self._target.members[index]
         sources = self._means.sources if work.known[index] is None else (self._copied_from,)
         return choose(sources, member).open(member.digest, offset, length)
 
-    def _copy_places(self, work: Work) -> dict[Digest, tuple[Seen, int]]:
+    def _copy_places(self, work: UploadSession) -> dict[Digest, tuple[ObjectRef, int]]:
         """Where the contents lie in their sources of which something is copied."""
-        places: dict[Digest, tuple[Seen, int]] = {}
+        places: dict[Digest, tuple[ObjectRef, int]] = {}
         for part in work.parts:
             if isinstance(part, Copy):
                 for index in self._target.touched(part.offset, part.offset + part.length):
@@ -258,17 +269,17 @@ class MultipartUpload:
                     places.setdefault(self._target.members[index].digest, (work.sources[part.source], start))
         return places
 
-    def _unverified(self, part: Literal, state: State) -> bool:
+    def _unverified(self, part: SentPart, state: JournalState) -> bool:
         touched = self._target.touched(part.offset, part.offset + part.length)
         return any(self._to_verify(index, state) for index in touched)
 
     @staticmethod
-    def _to_verify(index: int, state: State) -> bool:
+    def _to_verify(index: int, state: JournalState) -> bool:
         """Whether a content must be hashed: all of it is sent, and no earlier run has hashed it to its end."""
         return index not in state.verified and state.work.known[index] is None
 
-    def _complete(self, work: Work, done: Sequence[Done], whole: Sums) -> str | None:
-        parts = [StoredPart(one.number, one.etag, 0, one.checksum) for one in done]
+    def _complete(self, work: UploadSession, done: Sequence[CompletedPart], whole: Checksums) -> str | None:
+        parts = [UploadedPart(one.number, one.etag, 0, one.checksum) for one in done]
         etag = self._store.complete(work.upload, parts, work.size, work.algorithm, whole.value(work.algorithm))
         if etag is None:
             # Somebody else published the key, or an answer was lost and the retry found the work done.
@@ -277,7 +288,7 @@ class MultipartUpload:
         return etag
 
 
-def confirm(store: S3, location: Location, whole: Sums) -> Head:
+def confirm(store: S3, location: S3Uri, whole: Checksums) -> ObjectInfo:
     """See that the object at a key is the one that was meant: size, and checksum where the store keeps one.
 
     Raises:
@@ -299,4 +310,4 @@ def confirm(store: S3, location: Location, whole: Sums) -> Head:
 
 
 def _literal_bytes(parts: Sequence[Part]) -> int:
-    return sum(part.length for part in parts if isinstance(part, Literal))
+    return sum(part.length for part in parts if isinstance(part, SentPart))

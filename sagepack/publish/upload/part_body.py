@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from sagepack.errors import IntegrityError
 from sagepack.package.archive.crc32 import crc32, tar_crc
 from sagepack.package.archive.layout import Slice
-from sagepack.publish.checksums import ContentSums, Plain, Sums, archive_sums
+from sagepack.publish.checksums import Checksums, ContentChecksum, FramedChecksums, archive_sums
 from sagepack.publish.upload.sources import plain_views
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Stretch:
+class ContentRange:
     """What a part holds of one content.
 
     Attributes:
@@ -34,10 +34,10 @@ class Stretch:
     index: int
     offset: int
     start: int
-    sums: ContentSums
+    sums: FramedChecksums
 
 
-class Target(Protocol):
+class UploadTarget(Protocol):
     """An object that is put together from contents: an archive, or a single file."""
 
     @property
@@ -52,14 +52,16 @@ class Target(Protocol):
     def open_end(self) -> int:
         """Where the bytes begin that depend on the sums of all contents; `size` if there are none such."""
 
-    def fill(self, data: bytearray, start: int, opener: Opener) -> tuple[list[tuple[Stretch, list[memoryview]]], Sums]:
+    def fill(
+        self, data: bytearray, start: int, opener: Opener
+    ) -> tuple[list[tuple[ContentRange, list[memoryview]]], Checksums]:
         """Put the bytes from `start` up to `open_end` into `data`.
 
         Returns:
             The stretches, each with its plain bytes; and the sums of all that was put.
         """
 
-    def finish(self, data: bytearray, start: int, sums: Sequence[ContentSums]) -> Sums:
+    def finish(self, data: bytearray, start: int, sums: Sequence[FramedChecksums]) -> Checksums:
         """Put the bytes from `open_end` on into `data`; their sums."""
 
     def touched(self, start: int, end: int) -> Iterable[int]:
@@ -68,7 +70,7 @@ class Target(Protocol):
     def place(self, index: int) -> tuple[int, int]:
         """Where the stored form of a content begins in the object, and its length."""
 
-    def whole(self, sums: Sequence[ContentSums]) -> Sums:
+    def whole(self, sums: Sequence[FramedChecksums]) -> Checksums:
         """The sums of the object, from those of its contents."""
 
 
@@ -94,7 +96,9 @@ class Archive:
         """The trailer holds the CRC-32 of everything before it."""
         return self.layout.trailer_offset
 
-    def fill(self, data: bytearray, start: int, opener: Opener) -> tuple[list[tuple[Stretch, list[memoryview]]], Sums]:
+    def fill(
+        self, data: bytearray, start: int, opener: Opener
+    ) -> tuple[list[tuple[ContentRange, list[memoryview]]], Checksums]:
         """Frame the contents into `data`.
 
         Raises:
@@ -108,29 +112,29 @@ class Archive:
                 position += len(data_piece)
         except ValueError as error:
             raise IntegrityError(f"a content is not as long as the manifest says: {error}") from error
-        stretches, sums = [], Sums()
+        stretches, sums = [], Checksums()
         for piece in self.layout.pieces(min(start, end), end):
             if isinstance(piece, Slice):
                 stretches.append(self._stretch(piece, view[piece.offset - start : piece.end - start]))
                 sums += stretches[-1][0].sums.framed
             else:
-                sums += Sums.of(piece.data)
+                sums += Checksums.of(piece.data)
         return stretches, sums
 
-    def _stretch(self, piece: Slice, framed: memoryview) -> tuple[Stretch, list[memoryview]]:
+    def _stretch(self, piece: Slice, framed: memoryview) -> tuple[ContentRange, list[memoryview]]:
         offset = piece.offset - self.layout.entries[piece.index].content_offset
         views = list(plain_views(framed, offset))
-        sums = ContentSums(Sums.of(framed), _plain(views))
-        return Stretch(piece.index, offset, piece.start, sums), views
+        sums = FramedChecksums(Checksums.of(framed), _plain(views))
+        return ContentRange(piece.index, offset, piece.start, sums), views
 
-    def finish(self, data: bytearray, start: int, sums: Sequence[ContentSums]) -> Sums:
+    def finish(self, data: bytearray, start: int, sums: Sequence[FramedChecksums]) -> Checksums:
         """Put in the trailer, as far as it lies in `data`."""
-        low, put = max(start, self.open_end), Sums()
+        low, put = max(start, self.open_end), Checksums()
         crc = tar_crc(self.layout, [one.plain.crc32 for one in sums])
         for piece in self.layout.pieces(low, start + len(data), crc):
             if not isinstance(piece, Slice):
                 data[piece.offset - start : piece.end - start] = piece.data
-                put += Sums.of(piece.data)
+                put += Checksums.of(piece.data)
         return put
 
     def touched(self, start: int, end: int) -> Iterable[int]:
@@ -142,7 +146,7 @@ class Archive:
         """Offset and length of a framed content."""
         return self.layout.entries[index].content_offset, self.layout.entries[index].content_length
 
-    def whole(self, sums: Sequence[ContentSums]) -> Sums:
+    def whole(self, sums: Sequence[FramedChecksums]) -> Checksums:
         """The sums of the archive."""
         return archive_sums(self.layout, sums, tar_crc(self.layout, [one.plain.crc32 for one in sums]))
 
@@ -168,7 +172,9 @@ class File:
         """Nothing depends on anything."""
         return self.size
 
-    def fill(self, data: bytearray, start: int, opener: Opener) -> tuple[list[tuple[Stretch, list[memoryview]]], Sums]:
+    def fill(
+        self, data: bytearray, start: int, opener: Opener
+    ) -> tuple[list[tuple[ContentRange, list[memoryview]]], Checksums]:
         """Put the bytes of the file into `data`.
 
         Raises:
@@ -182,12 +188,14 @@ class File:
             position += len(piece)
         if position < len(data):
             raise IntegrityError("a content is shorter than the manifest says", where=self.member.path)
-        sums = Sums.of(view)
-        return [(Stretch(0, start, start, ContentSums(sums, Plain(sums.crc32, sums.length))), [view])], sums
+        sums = Checksums.of(view)
+        return [
+            (ContentRange(0, start, start, FramedChecksums(sums, ContentChecksum(sums.crc32, sums.length))), [view])
+        ], sums
 
-    def finish(self, data: bytearray, start: int, sums: Sequence[ContentSums]) -> Sums:  # noqa: ARG002 - see below
+    def finish(self, data: bytearray, start: int, sums: Sequence[FramedChecksums]) -> Checksums:  # noqa: ARG002 - see below
         """A file has no bytes that depend on sums."""
-        return Sums()
+        return Checksums()
 
     def touched(self, start: int, end: int) -> Iterable[int]:  # noqa: ARG002 - the one file is everywhere
         """The file."""
@@ -197,13 +205,13 @@ class File:
         """All of the object."""
         return 0, self.size
 
-    def whole(self, sums: Sequence[ContentSums]) -> Sums:
+    def whole(self, sums: Sequence[FramedChecksums]) -> Checksums:
         """The sums of the file."""
         return sums[0].framed
 
 
-def _plain(views: list[memoryview]) -> Plain:
+def _plain(views: list[memoryview]) -> ContentChecksum:
     crc = length = 0
     for view in views:
         crc, length = crc32(view, crc), length + len(view)
-    return Plain(crc, length)
+    return ContentChecksum(crc, length)

@@ -10,13 +10,13 @@ from sagepack.errors import IntegrityError
 from sagepack.package.archive import framing
 from sagepack.package.archive.crc32 import crc32, tar_crc
 from sagepack.package.archive.layout import Literal, Slice
-from sagepack.publish.checksums import ContentSums, Plain, Sums
+from sagepack.publish.checksums import Checksums, ContentChecksum, FramedChecksums
 from sagepack.publish.upload.sources import plain_views
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from sagepack.aws.s3 import S3, Location, Seen
+    from sagepack.aws.s3 import S3, ObjectRef, S3Uri
     from sagepack.digest import Digest
     from sagepack.package.archive.layout import Layout
     from sagepack.package.manifest import Manifest, Member
@@ -33,14 +33,14 @@ class SourceError(IntegrityError):
         location: the object.
     """
 
-    def __init__(self, message: str, location: Location) -> None:
+    def __init__(self, message: str, location: S3Uri) -> None:
         super().__init__(message, where=str(location), fix="inspect who wrote it, and delete it")
         self.location = location
 
 
 def read_archive(
-    store: S3, seen: Seen, layout: Layout, manifest: Manifest, ranges: Sequence[Range], add: Callable[[int], None]
-) -> dict[Digest, ContentSums]:
+    store: S3, seen: ObjectRef, layout: Layout, manifest: Manifest, ranges: Sequence[Range], add: Callable[[int], None]
+) -> dict[Digest, FramedChecksums]:
     """Compare ranges of an archive with what layout and manifest say; the sums of the contents in them.
 
     Args:
@@ -58,14 +58,14 @@ def read_archive(
     """
     segments = [segment for low, high in ranges for segment in _segments(layout, low, min(high, layout.trailer_offset))]
 
-    def read(segment: Range) -> dict[int, ContentSums]:
+    def read(segment: Range) -> dict[int, FramedChecksums]:
         chunks = store.open(seen, segment[0], segment[1] - segment[0])
         return _compare(_Chunks(chunks, seen.location, add), layout, manifest, segment)
 
     with ThreadPoolExecutor(max(1, min(8, len(segments)))) as pool:
         found = {index: sums for part in pool.map(read, segments) for index, sums in part.items()}
     if any(high > layout.trailer_offset for _, high in ranges):
-        empty = ContentSums()
+        empty = FramedChecksums()
         plain = [found.get(index, empty).plain.crc32 for index in range(len(layout.entries))]
         trailer = framing.trailer(tar_crc(layout, plain), layout.tar_size)
         if b"".join(store.open(seen, layout.trailer_offset, len(trailer))) != trailer:
@@ -73,17 +73,17 @@ def read_archive(
     return {manifest.members[index].digest: sums for index, sums in found.items()}
 
 
-def read_file(store: S3, seen: Seen, member: Member) -> Sums:
+def read_file(store: S3, seen: ObjectRef, member: Member) -> Checksums:
     """Compare a file of layout `prefix` with the digest of a member; its sums.
 
     Raises:
         SourceError: the object is not that file.
         ChangedError, RemoteError: as for `S3.open`.
     """
-    sha256, sums = hashlib.sha256(), Sums()
+    sha256, sums = hashlib.sha256(), Checksums()
     for piece in store.open(seen, 0, member.size):
         sha256.update(piece)
-        sums += Sums.of(piece)
+        sums += Checksums.of(piece)
     if sha256.hexdigest() != member.digest.value:
         raise SourceError(f"it has SHA-256 {sha256.hexdigest()}, not {member.digest.value}", seen.location)
     return sums
@@ -104,7 +104,7 @@ def _segments(layout: Layout, start: int, end: int) -> Iterator[Range]:
 class _Chunks:
     """A stream of chunks, read in lengths of one's own."""
 
-    def __init__(self, chunks: Iterator[bytes], location: Location, add: Callable[[int], None]) -> None:
+    def __init__(self, chunks: Iterator[bytes], location: S3Uri, add: Callable[[int], None]) -> None:
         self._chunks, self._location, self._add = chunks, location, add
         self._rest = bytearray()
 
@@ -125,8 +125,8 @@ class _Chunks:
         )
 
 
-def _compare(chunks: _Chunks, layout: Layout, manifest: Manifest, segment: Range) -> dict[int, ContentSums]:
-    found: dict[int, ContentSums] = {}
+def _compare(chunks: _Chunks, layout: Layout, manifest: Manifest, segment: Range) -> dict[int, FramedChecksums]:
+    found: dict[int, FramedChecksums] = {}
     for piece in layout.pieces(*segment):
         if isinstance(piece, Literal):
             if chunks.take(len(piece.data)) != piece.data:
@@ -136,9 +136,9 @@ def _compare(chunks: _Chunks, layout: Layout, manifest: Manifest, segment: Range
     return found
 
 
-def _content(chunks: _Chunks, layout: Layout, member: Member, piece: Slice) -> ContentSums:
+def _content(chunks: _Chunks, layout: Layout, member: Member, piece: Slice) -> FramedChecksums:
     """The sums of a content whose framed form is read, if its bytes are those of the member."""
-    sha256, sums = hashlib.sha256(), ContentSums()
+    sha256, sums = hashlib.sha256(), FramedChecksums()
     for low in range(0, piece.framed_length, _CHUNK):
         framed = memoryview(chunks.take(min(_CHUNK, piece.framed_length - low)))
         plain = b"".join(plain_views(framed, low))
@@ -146,7 +146,7 @@ def _content(chunks: _Chunks, layout: Layout, member: Member, piece: Slice) -> C
         if b"".join(framing.frame_range([plain], member.size, low, low + len(framed))) != framed:
             raise chunks.differs(layout, piece.offset + low)
         sha256.update(plain)
-        sums += ContentSums(Sums.of(framed), Plain(crc32(plain), len(plain)))
+        sums += FramedChecksums(Checksums.of(framed), ContentChecksum(crc32(plain), len(plain)))
     if sha256.hexdigest() != member.digest.value:
         raise chunks.differs(layout, piece.offset)
     return sums

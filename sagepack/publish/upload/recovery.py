@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sagepack.publish.upload.verifier import Ledger
+from sagepack.publish.upload.verifier import ContentVerifier
 
 if TYPE_CHECKING:
-    from sagepack.publish.checksums import ContentSums
+    from sagepack.publish.checksums import FramedChecksums
     from sagepack.publish.upload.journal import Journal
-    from sagepack.publish.upload.part_body import Target
+    from sagepack.publish.upload.part_body import UploadTarget
 
 
-def journaled_sums(target: Target, journal: Journal, subject: str) -> tuple[ContentSums, ...] | None:
+def journaled_sums(target: UploadTarget, journal: Journal, subject: str) -> tuple[FramedChecksums, ...] | None:
     """The sums of every content, if the upload that made the object was this machine's and its journal has them all.
 
     Args:
@@ -23,7 +23,7 @@ def journaled_sums(target: Target, journal: Journal, subject: str) -> tuple[Cont
     state = journal.read()
     if state is None or state.work.subject != subject or len(state.work.known) != len(target.members):
         return None
-    ledger = Ledger(target, state.work.known)
+    ledger = ContentVerifier(target, state.work.known)
     for done in state.done.values():
         for stretch in done.stretches:
             ledger.add(stretch)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from sagepack.aws.s3 import S3, Seen
+    from sagepack.aws.s3 import S3, ObjectRef
     from sagepack.digest import Digest
     from sagepack.package.manifest import Member
 
@@ -101,7 +101,7 @@ class StoredArchives:
         places: for each content, the archive under the ETag it was seen with, and where the framed content begins in it.
     """
 
-    def __init__(self, store: S3, places: Mapping[Digest, tuple[Seen, int]]) -> None:
+    def __init__(self, store: S3, places: Mapping[Digest, tuple[ObjectRef, int]]) -> None:
         self._store = store
         self._places = dict(places)
 
@@ -109,7 +109,7 @@ class StoredArchives:
         """Whether an archive has the content."""
         return content in self._places
 
-    def seen(self, content: Digest) -> Seen:
+    def seen(self, content: Digest) -> ObjectRef:
         """The archive that has the content."""
         return self._places[content][0]
 

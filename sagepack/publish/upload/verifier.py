@@ -7,45 +7,45 @@ import threading
 from typing import TYPE_CHECKING
 
 from sagepack.errors import IntegrityError
-from sagepack.publish.checksums import ContentSums
+from sagepack.publish.checksums import FramedChecksums
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sagepack.publish.upload.part_body import Stretch, Target
+    from sagepack.publish.upload.part_body import ContentRange, UploadTarget
 
 
-class StoppedError(Exception):
+class CancelledError(Exception):
     """Another part failed; this one gives up waiting for it."""
 
 
-class Ledger:
+class ContentVerifier:
     """Collects stretches of contents from the threads that make parts.
 
     A part that waits (for its turn in a content's SHA-256, or for all sums) waits only for parts with lower numbers.
     Parts start in the order of their numbers, so what is waited for runs already, and there is no deadlock.
     """
 
-    def __init__(self, target: Target, known: Sequence[ContentSums | None]) -> None:
+    def __init__(self, target: UploadTarget, known: Sequence[FramedChecksums | None]) -> None:
         self._target = target
         self._condition = threading.Condition()
-        self._sums: list[ContentSums | None] = [
-            ContentSums() if member.size == 0 else sums for member, sums in zip(target.members, known, strict=True)
+        self._sums: list[FramedChecksums | None] = [
+            FramedChecksums() if member.size == 0 else sums for member, sums in zip(target.members, known, strict=True)
         ]
         self._open = sum(sums is None for sums in self._sums)
-        self._stretches: dict[int, dict[int, ContentSums]] = {}
+        self._stretches: dict[int, dict[int, FramedChecksums]] = {}
         self._lengths: dict[int, int] = {}
         self._hashes = {index: hashlib.sha256() for index in range(len(target.members))}
         self._hashed = dict.fromkeys(self._hashes, 0)
         self._stopped = False
 
     @property
-    def sums(self) -> list[ContentSums | None]:
+    def sums(self) -> list[FramedChecksums | None]:
         """The sums of each member's content, as far as they are known."""
         with self._condition:
             return list(self._sums)
 
-    def add(self, stretch: Stretch) -> None:
+    def add(self, stretch: ContentRange) -> None:
         """Take the sums of a stretch; the last one of a content completes it.
 
         Raises:
@@ -53,13 +53,13 @@ class Ledger:
         """
         with self._condition:
             stretches = self._stretches.setdefault(stretch.index, {})
-            before = stretches.get(stretch.offset, ContentSums())
+            before = stretches.get(stretch.offset, FramedChecksums())
             stretches[stretch.offset] = stretch.sums
             length = self._lengths.get(stretch.index, 0) + stretch.sums.framed.length - before.framed.length
             self._lengths[stretch.index] = length
             if length < self._target.place(stretch.index)[1]:
                 return
-            total = ContentSums()
+            total = FramedChecksums()
             for offset in sorted(stretches):
                 total += stretches[offset]
             if self._sums[stretch.index] is None:
@@ -87,7 +87,7 @@ class Ledger:
         with self._condition:
             self._condition.wait_for(lambda: self._stopped or self._hashed[index] == start)
             if self._stopped:
-                raise StoppedError
+                raise CancelledError
         # Only the thread whose turn it is touches this hash; it is not under the lock, so that contents hash in parallel.
         length = 0
         for view in views:
@@ -106,7 +106,7 @@ class Ledger:
             self._condition.notify_all()
         return ended
 
-    def wait(self) -> list[ContentSums]:
+    def wait(self) -> list[FramedChecksums]:
         """The sums of all contents, when they are known.
 
         Raises:
@@ -115,7 +115,7 @@ class Ledger:
         with self._condition:
             self._condition.wait_for(lambda: self._stopped or not self._open)
             if self._stopped:
-                raise StoppedError
+                raise CancelledError
             return [sums for sums in self._sums if sums is not None]
 
     def stop(self) -> None:

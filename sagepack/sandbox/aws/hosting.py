@@ -147,7 +147,7 @@ class Refusal:
     status: int = 400
 
 
-class Script:
+class Scenario:
     """What tests want to happen: outcomes of deployments, refused operations, and how long transitions take."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from sagepack.sandbox.aws import moto_state
-from sagepack.sandbox.aws.hosting import TRANSITIONS, Endpoint, Region, Script
+from sagepack.sandbox.aws.hosting import TRANSITIONS, Endpoint, Region, Scenario
 from sagepack.sandbox.aws.hosting_rules import (
     WORDS,
     AwsError,
@@ -35,7 +35,7 @@ Document = dict[str, Any]
 class HostingApi:
     """Operations by name. Safe to call from several threads."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Scenario) -> None:
         self._script = script
         self._regions: dict[str, Region] = {}
         self._lock = threading.RLock()

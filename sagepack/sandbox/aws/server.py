@@ -22,7 +22,7 @@ from sagepack.sandbox.activity import Activity
 from sagepack.sandbox.aws import control as aws_control
 from sagepack.sandbox.aws import ecr as ecr_api
 from sagepack.sandbox.aws import moto_state, s3_overlay, signature
-from sagepack.sandbox.aws.hosting import Script
+from sagepack.sandbox.aws.hosting import Scenario
 from sagepack.sandbox.aws.hosting_api import HostingApi
 from sagepack.sandbox.aws.hosting_rules import AwsError
 from sagepack.sandbox.aws.invocations import Invocations
@@ -69,7 +69,7 @@ class AwsServer:
         s3_overlay.install()
         self.activity = activity or Activity()
         self.credentials = credentials or Credentials.random()
-        self.script, self.faults = Script(), Faults()
+        self.script, self.faults = Scenario(), Faults()
         self._hosting = HostingApi(self.script)
         self.invocations = Invocations(self._hosting, self.activity)
         self._moto = werkzeug_app.DomainDispatcherApplication(_moto_service)

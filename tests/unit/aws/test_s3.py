@@ -13,7 +13,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
-from sagepack.aws.s3 import S3, ChangedError, Location, Part, Seen, Upload
+from sagepack.aws.s3 import S3, ChangedError, MultipartHandle, ObjectRef, S3Uri, UploadedPart
 from sagepack.engine.clients import write_options
 from sagepack.errors import IntegrityError, RemoteError, UserError
 from sagepack.spec.model import Artifact
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 OWNER = "123456789012"
-AT = Location("mine", "models/a/model.tar.gz")
-SEEN = Seen(Location("mine", "models/b/model.tar.gz"), '"e"')
-FOREIGN = Seen(Location("theirs", "c"), '"e"')
-UPLOAD = Upload(AT, "u")
+AT = S3Uri("mine", "models/a/model.tar.gz")
+SEEN = ObjectRef(S3Uri("mine", "models/b/model.tar.gz"), '"e"')
+FOREIGN = ObjectRef(S3Uri("theirs", "c"), '"e"')
+UPLOAD = MultipartHandle(AT, "u")
 ARTIFACT = Artifact(
     target="s3://mine/models",
     sse="aws:kms",
@@ -87,7 +87,7 @@ CALLS: list[tuple[str, dict[str, Any], Callable[[S3], Any]]] = [
     (
         "complete_multipart_upload",
         {"ETag": '"e"'},
-        lambda s3: s3.complete(UPLOAD, [Part(1, '"e"', 1, "AAAAAAAAAAA=")], 1, "CRC64NVME", "AAAAAAAAAAA="),
+        lambda s3: s3.complete(UPLOAD, [UploadedPart(1, '"e"', 1, "AAAAAAAAAAA=")], 1, "CRC64NVME", "AAAAAAAAAAA="),
     ),
     ("abort_multipart_upload", {}, lambda s3: s3.abort(UPLOAD)),
     ("delete_object", {}, lambda s3: s3.delete(AT)),
@@ -127,7 +127,7 @@ def test_encryption_class_and_tags_are_set_where_an_object_is_made(
 
 
 @pytest.mark.parametrize(("seen", "owner"), [(SEEN, OWNER), (FOREIGN, None)])
-def test_the_owner_of_a_source_is_named_only_in_the_bucket_it_is_known_of(seen: Seen, owner: str | None) -> None:
+def test_the_owner_of_a_source_is_named_only_in_the_bucket_it_is_known_of(seen: ObjectRef, owner: str | None) -> None:
     desk = Desk().answer("upload_part_copy", {"CopyPartResult": {"ETag": '"e"'}}).answer("copy_object", {})
     desk.store.send_copy(UPLOAD, 3, seen, 100, 50)
     desk.store.copy(seen, AT, "CRC64NVME")
@@ -142,7 +142,7 @@ def test_the_checksum_algorithm_is_named_from_begin_to_end() -> None:
     desk.answer("complete_multipart_upload", {"ETag": '"e"'})
     desk.store.begin(AT, "CRC64NVME")
     part = desk.store.send(UPLOAD, 1, bytearray(b"x"), "CRC64NVME", "AAAAAAAAAAA=")
-    assert desk.store.complete(UPLOAD, [part, Part(2, '"c"', 9)], 10, "CRC64NVME", "AAAAAAAAAAE=")
+    assert desk.store.complete(UPLOAD, [part, UploadedPart(2, '"c"', 9)], 10, "CRC64NVME", "AAAAAAAAAAE=")
     begun, sent, completed = desk.asked
     assert (begun["ChecksumAlgorithm"], begun["ChecksumType"]) == ("CRC64NVME", "FULL_OBJECT")
     assert sent["ChecksumCRC64NVME"] == "AAAAAAAAAAA="
@@ -307,14 +307,14 @@ def test_a_read_that_never_comes_forward_ends() -> None:
 @pytest.mark.parametrize("uri", ["", "s3://", "mine/models", "https://mine/models", "s3://mine//a", "s3:///a"])
 def test_what_is_no_s3_uri_is_refused(uri: str) -> None:
     with pytest.raises(UserError, match="not an S3 URI"):
-        Location.parse(uri)
+        S3Uri.parse(uri)
 
 
 @pytest.mark.parametrize("uri", ["s3://mine", "s3://mine/models", "s3://mine/a/b"])
 def test_a_uri_is_read_as_it_is_written(uri: str) -> None:
-    assert str(Location.parse(uri)).rstrip("/") == uri
-    assert Location.parse(uri + "/") == Location.parse(uri)
+    assert str(S3Uri.parse(uri)).rstrip("/") == uri
+    assert S3Uri.parse(uri + "/") == S3Uri.parse(uri)
 
 
 def test_children_of_a_bucket_have_no_leading_slash() -> None:
-    assert Location.parse("s3://mine").child("a/b") == Location("mine", "a/b")
+    assert S3Uri.parse("s3://mine").child("a/b") == S3Uri("mine", "a/b")

@@ -23,7 +23,7 @@ BEGIN = "from sagepack.cli import interrupts; interrupts.install(); import os, s
 TASK = """
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from sagepack.cli.main import guarded
+from sagepack.cli.main import run_command
 from sagepack.cli.options import Options
 
 def ready():
@@ -31,7 +31,7 @@ def ready():
     while True:
         time.sleep(60)
 
-sys.exit(guarded(body, Options(Path("."), json="--json" in sys.argv)))
+sys.exit(run_command(body, Options(Path("."), json="--json" in sys.argv)))
 """
 TIDY = """
 def body():

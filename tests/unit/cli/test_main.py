@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 
 from sagepack.cli import build
-from sagepack.cli.main import agreed, guarded, number, uncaught
+from sagepack.cli.main import confirm, parse_int, run_command, uncaught
 from sagepack.cli.options import Options
 from sagepack.errors import IntegrityError, Problem, RemoteError, SpecError, UserError
 from tests.helpers import specs
@@ -46,7 +46,7 @@ def failing(error: BaseException) -> Any:
 def test_every_failure_is_told_without_a_traceback(
     error: BaseException, code: int, text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert guarded(failing(error), Options(ROOT)) == code
+    assert run_command(failing(error), Options(ROOT)) == code
     out, err = capsys.readouterr()
     assert out == ""
     assert text in err
@@ -57,7 +57,7 @@ def test_every_failure_is_told_without_a_traceback(
 def test_a_failure_with_json_is_one_document_that_its_schema_describes(
     error: BaseException, code: int, text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert guarded(failing(error), Options(ROOT, json=True)) == code
+    assert run_command(failing(error), Options(ROOT, json=True)) == code
     out, err = capsys.readouterr()
     assert text in err
     document = json.loads(out)
@@ -67,7 +67,7 @@ def test_a_failure_with_json_is_one_document_that_its_schema_describes(
 
 def test_only_lines_of_this_program_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
     error = UserError("no\nerror: forged", where="s3://b/\x1b[2J", fix="look\u202e", details=["log \x07", "end"])
-    assert guarded(failing(error), Options(ROOT, json=True)) == 1
+    assert run_command(failing(error), Options(ROOT, json=True)) == 1
     out, err = capsys.readouterr()
     assert err.splitlines() == [
         r"error: s3://b/\x1b[2J: no\nerror: forged",
@@ -81,16 +81,16 @@ def test_only_lines_of_this_program_are_lines(capsys: pytest.CaptureFixture[str]
 
 
 def test_debug_shows_the_traceback_and_keeps_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
-    assert guarded(failing(RemoteError("down")), Options(ROOT, debug=True)) == 3
+    assert run_command(failing(RemoteError("down")), Options(ROOT, debug=True)) == 3
     assert "Traceback" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "abc", "1.5", "11", "1" * 5000, "²", "1_0", " 1"])
 def test_a_flag_that_is_no_fitting_number_is_refused_by_name(text: str) -> None:
     with pytest.raises(UserError) as caught:
-        number(text, "--timeout", 10)
+        parse_int(text, "--timeout", 10)
     assert "--timeout" in str(caught.value)
-    assert number("10", "--timeout", 10) == 10
+    assert parse_int("10", "--timeout", 10) == 10
 
 
 def test_warnings_are_said_each_time_and_given_to_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,7 +98,7 @@ def test_warnings_are_said_each_time_and_given_to_programs(tmp_path: Path, capsy
     options = Options(tmp_path, str(config), "test", json=True)
     told = []
     for _ in range(2):
-        assert guarded(lambda: build.validate(options), options) == 0
+        assert run_command(lambda: build.validate(options), options) == 0
         out, err = capsys.readouterr()
         told.append((err, json.loads(out)["warnings"]))
     assert told[0] == told[1]
@@ -122,12 +122,12 @@ def test_only_a_yes_removes_anything(
     monkeypatch.setattr(person, "isatty", lambda: True)
     monkeypatch.setattr("sys.stdin", person)
     with nullcontext() if yes else pytest.raises(UserError, match="nothing was removed"):
-        agreed(Options(ROOT), "remove \x1b[2J")
+        confirm(Options(ROOT), "remove \x1b[2J")
     assert capsys.readouterr().err == "remove \\x1b[2J? [y/N] "
 
 
 def test_without_a_person_nothing_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", None)
     with pytest.raises(UserError, match="remove all"):
-        agreed(Options(ROOT), "remove all")
-    agreed(Options(ROOT, yes=True), "remove all")
+        confirm(Options(ROOT), "remove all")
+    confirm(Options(ROOT, yes=True), "remove all")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagepack.cli.output import Terminal, contents_table, guarded_streams, say, table, write_json, write_out
+from sagepack.cli.output import Terminal, contents_table, echo, guarded_streams, table, write_json, write_out
 from sagepack.engine.plan import Action
 from sagepack.errors import UserError
 from sagepack.text import format_bytes, format_duration
@@ -109,7 +109,7 @@ def test_closed_streams_are_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
     write_out(["text"])
-    say("text")
+    echo("text")
     Terminal().note("text")
 
 
@@ -125,7 +125,7 @@ SHOWN = r"\x1b[31m\u202e\x9b2J\nerror: forged\r"
 
 
 def test_foreign_text_is_one_line_wherever_it_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    say(FOREIGN)
+    echo(FOREIGN)
     Terminal().note(FOREIGN)
     write_out([FOREIGN, *table([Action("tar", True, (FOREIGN,))])[1:]])
     with Terminal().bar(FOREIGN, 1):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sagepack.deploy import scaling
-from sagepack.deploy.observe import Change, Observed, differences, unequal
+from sagepack.deploy.observe import Change, EndpointState, diff, differences
 from sagepack.deploy.scaling import Scaling
 from sagepack.spec.model import Scaling as Bounds
 from tests.helpers.deployments import deployment
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from sagepack.deploy.deployment import Deployment
 
 
-def live(value: Deployment, **changes: Any) -> Observed:
+def live(value: Deployment, **changes: Any) -> EndpointState:
     """What AWS would describe if `value` were deployed; services add defaults."""
     model = {**value.model, "ModelArn": "arn:model"}
     config = {**value.config, "CreationTime": 0}
     config["ProductionVariants"] = [{**config["ProductionVariants"][0], "InitialVariantWeight": 1.0}]
-    observed = Observed(
+    observed = EndpointState(
         "InService",
         "arn:endpoint",
         value.config_name,
@@ -56,7 +56,7 @@ def test_what_is_as_asked_needs_nothing() -> None:
 
 
 def test_no_endpoint_is_created() -> None:
-    assert differences(deployment(), Observed()) == [Change("create", "endpoint svd does not exist")]
+    assert differences(deployment(), EndpointState()) == [Change("create", "endpoint svd does not exist")]
 
 
 def test_an_update_names_every_setting_that_changes() -> None:
@@ -162,5 +162,5 @@ def test_tags_change_in_place() -> None:
 
 
 def test_integers_and_floats_of_the_same_value_are_equal() -> None:
-    assert list(unequal({"Threshold": 1}, {"Threshold": 1.0})) == []
-    assert list(unequal([1, 2], [1], "List")) == ["List: [1] -> [1, 2]"]
+    assert list(diff({"Threshold": 1}, {"Threshold": 1.0})) == []
+    assert list(diff([1, 2], [1], "List")) == ["List: [1] -> [1, 2]"]

@@ -7,7 +7,7 @@ import pytest
 
 from sagepack.aws.logs import Tail
 from sagepack.deploy.reconcile import reconcile
-from sagepack.deploy.waiter import Pace, settle
+from sagepack.deploy.waiter import WaiterConfig, wait_until_stable
 from sagepack.errors import RemoteError, UserError
 from tests.helpers.deployments import Time, Told, deployment, spec, stubbed
 
@@ -45,7 +45,7 @@ def test_states_are_told_when_they_change_and_once_a_minute() -> None:
     for _ in range(7):
         stubs["logs"].add_client_error("filter_log_events", "ResourceNotFoundException")
     progress = Told()
-    settle(aws, "svd", progress, Time().pace())
+    wait_until_stable(aws, "svd", progress, Time().pace())
     assert progress.notes == [
         "endpoint svd: Creating (0 s)",
         "endpoint svd: Creating (1 min 0 s)",
@@ -57,7 +57,7 @@ def test_an_endpoint_at_rest_is_no_news() -> None:
     aws, stubs = stubbed("sagemaker")
     answers(stubs["sagemaker"], "InService")
     progress = Told()
-    settle(aws, "svd", progress, Time().pace())
+    wait_until_stable(aws, "svd", progress, Time().pace())
     assert progress.notes == []
 
 
@@ -69,7 +69,7 @@ def test_log_lines_are_told_once_each() -> None:
     for events in ([one], [one, two], [one, two]):
         stubs["logs"].add_response("filter_log_events", {"events": events}, asked)
     progress = Told()
-    settle(aws, "svd", progress, Time().pace())
+    wait_until_stable(aws, "svd", progress, Time().pace())
     assert [note for note in progress.notes if "|" in note] == ["  | starting", "  | Traceback", "  |   line 1"]
 
 
@@ -78,7 +78,7 @@ def test_a_log_that_may_not_be_read_is_told_once_and_stops_nothing() -> None:
     answers(stubs["sagemaker"], "Creating", "Creating", "InService")
     stubs["logs"].add_client_error("filter_log_events", "AccessDeniedException")
     progress = Told()
-    live = settle(aws, "svd", progress, Time().pace())
+    live = wait_until_stable(aws, "svd", progress, Time().pace())
     assert live is not None
     assert live.endpoint_status == "InService"
     assert progress.text.count("cannot be read: AccessDeniedException") == 1
@@ -102,13 +102,13 @@ def test_an_endpoint_that_goes_away_is_none() -> None:
     stubs["logs"].add_client_error("filter_log_events", "ResourceNotFoundException")
     stubs["sagemaker"].add_client_error("describe_endpoint", *GONE)
     progress = Told()
-    assert settle(aws, "svd", progress, Time().pace()) is None
+    assert wait_until_stable(aws, "svd", progress, Time().pace()) is None
     assert progress.notes[-1] == "endpoint svd: gone (15 s)"
 
 
 def test_waiting_is_as_long_as_the_spec_lets_an_endpoint_take() -> None:
     declared = spec(model_data_download_timeout_in_seconds=3600, container_startup_health_check_timeout_in_seconds=60)
-    assert Pace.of(declared).limit == 3600 + 60 + 1800
+    assert WaiterConfig.of(declared).limit == 3600 + 60 + 1800
 
 
 def fresh(stub: Stubber) -> None:

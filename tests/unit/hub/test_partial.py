@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from sagepack.digest import Digest
 from sagepack.errors import UserError
 from sagepack.hub import partial as module
-from sagepack.hub.file_download import Front
-from sagepack.hub.partial import Partial, Run
+from sagepack.hub.file_download import SequentialHasher
+from sagepack.hub.partial import Partial, Range
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sagepack.hub.file_download.PIECE", 64)
 
 
-def fill(partial: Partial, run: Run, upto: int | None = None, step: int = 10) -> None:
+def fill(partial: Partial, run: Range, upto: int | None = None, step: int = 10) -> None:
     with partial.writer(run, lambda: None) as write:
         end = run.end if upto is None else upto
         for start in range(run.start, end, step):
@@ -54,7 +54,7 @@ def test_what_was_given_back_is_handed_out_again(tmp_path: Path) -> None:
     first = partial.take(2)
     assert first is not None
     fill(partial, first, upto=70)
-    assert partial.take(None) == Run(64, 1000)
+    assert partial.take(None) == Range(64, 1000)
     assert partial.take(None) is None
 
 
@@ -139,10 +139,10 @@ def test_the_digest_is_that_of_the_file_in_whatever_order_it_came(
         done.set()
 
     with ThreadPoolExecutor(threads) as hashers, ThreadPoolExecutor(threads) as writers:
-        front = Front(partial, hashers.submit, threading.Event(), tell)
+        front = SequentialHasher(partial, hashers.submit, threading.Event(), tell)
 
         def write(piece: int) -> None:
-            run = Run(piece * 64, min(1000, piece * 64 + 64))
+            run = Range(piece * 64, min(1000, piece * 64 + 64))
             with partial.writer(run, front.advance) as put:
                 put(CONTENT[run.start : run.end])
 
@@ -158,9 +158,9 @@ def test_a_thread_that_was_overtaken_does_not_tell_the_end_again(
     partial, _ = resumed(tmp_path / "p")
     told: list[Digest] = []
     done, overtaken = threading.Event(), threading.Event()
-    real = Front._more
+    real = SequentialHasher._more
 
-    def slow(front: Front) -> bool:
+    def slow(front: SequentialHasher) -> bool:
         more = real(front)
         if not more:
             overtaken.set()
@@ -171,11 +171,11 @@ def test_a_thread_that_was_overtaken_does_not_tell_the_end_again(
         told.append(digest)
         done.set()
 
-    monkeypatch.setattr(Front, "_more", slow)
+    monkeypatch.setattr(SequentialHasher, "_more", slow)
     with ThreadPoolExecutor(2) as hashers:
-        front = Front(partial, hashers.submit, threading.Event(), tell)
+        front = SequentialHasher(partial, hashers.submit, threading.Event(), tell)
         for start, end in ((0, 64), (64, 1000)):
-            with partial.writer(Run(start, end), front.advance) as put:
+            with partial.writer(Range(start, end), front.advance) as put:
                 put(CONTENT[start:end])
             assert overtaken.wait(30)
     assert told == [Digest.sha256(CONTENT)]
@@ -185,6 +185,9 @@ def test_a_full_disk_is_told_with_the_file_that_did_not_fit(tmp_path: Path) -> N
     partial, _ = resumed(tmp_path / "p")
     partial.file.unlink()
     partial.file.symlink_to("/dev/full")
-    with pytest.raises(UserError, match="No space left on device") as caught, partial.writer(Run(0, 64), print) as put:
+    with (
+        pytest.raises(UserError, match="No space left on device") as caught,
+        partial.writer(Range(0, 64), print) as put,
+    ):
         put(CONTENT[:64])
     assert caught.value.where == str(partial.file)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sagepack.aws.s3 import S3, Location
+from sagepack.aws.s3 import S3, S3Uri
 from sagepack.digest import Digest
 from sagepack.package.archive.crc32 import tar_crc
 from sagepack.package.archive.layout import Layout
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LIMITS = Limits(minimum=2000, maximum=40_000, count=100, literal=6000, copy=9000)
-TARGET = Location("bucket", "models")
+TARGET = S3Uri("bucket", "models")
 
 
 class Memory:
@@ -98,12 +98,12 @@ def check_bucket(store: FakeS3, packages: list[dict[str, bytes]]) -> None:
         elif name == "index.json":
             index = Index.parse(data)
             assert index is not None
-            assert store.etag(Location("bucket", f"{folder}/model.tar.gz")) == index.etag
+            assert store.etag(S3Uri("bucket", f"{folder}/model.tar.gz")) == index.etag
         elif name == "files.json":
             listed = Files.parse(data)
             assert listed is not None
             for file in listed.files:
-                held = store.objects[Location("bucket", f"{folder}/model/{file.member.path}")]
+                held = store.objects[S3Uri("bucket", f"{folder}/model/{file.member.path}")]
                 assert Digest.sha256(held) == file.member.digest
         elif "/contents/" in location.key:
             pointer = Pointer.parse(data)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagepack.aws.s3 import S3, Location, Seen, Upload
+from sagepack.aws.s3 import S3, MultipartHandle, ObjectRef, S3Uri
 from sagepack.digest import Digest
 from sagepack.errors import UserError
 from sagepack.package.archive.crc32 import tar_crc
@@ -24,23 +24,23 @@ from sagepack.package.archive.layout import Layout
 from sagepack.package.attest.provenance import statement, subject
 from sagepack.package.lock import Lock, LockedFile, LockedRequirement
 from sagepack.package.manifest import Manifest, Member
-from sagepack.publish.checksums import ContentSums, Plain, Sums, archive_sums
+from sagepack.publish.checksums import Checksums, ContentChecksum, FramedChecksums, archive_sums
 from sagepack.publish.cleanup import stale_uploads
-from sagepack.publish.delta.parts import Copy, Literal
+from sagepack.publish.delta.parts import Copy, SentPart
 from sagepack.publish.documents import MOST_FILES, Files, Index, Pointer, StoredFile
 from sagepack.publish.iam_policy import publish_policy
 from sagepack.publish.keys import Package, document_names, package_folder, pointer, released
 from sagepack.publish.release import Release
 from sagepack.publish.sealed import sealed
-from sagepack.publish.upload.journal import Done, Journal, Work
-from sagepack.publish.upload.part_body import Stretch
+from sagepack.publish.upload.journal import CompletedPart, Journal, UploadSession
+from sagepack.publish.upload.part_body import ContentRange
 from sagepack.publish.upload.sources import framed_offset, plain_views
 from sagepack.spec.model import Spec
 from tests.helpers.fake_s3 import EPOCH, FakeS3
 from tests.helpers.forgery import patched
 from tests.helpers.paths import SCHEMAS
 
-TARGET = Location("bucket", "models")
+TARGET = S3Uri("bucket", "models")
 FILES = {"a.bin": bytes(range(256)) * 600, "empty": b"", "code/inference.py": b"pass\n"}
 
 
@@ -51,8 +51,8 @@ def check(name: str, data: bytes) -> None:
     validator(schema).validate(json.loads(data))
 
 
-def sums_of(data: bytes) -> ContentSums:
-    return ContentSums(Sums.of(frame(data)), Plain(zlib.crc32(data), len(data)))
+def sums_of(data: bytes) -> FramedChecksums:
+    return FramedChecksums(Checksums.of(frame(data)), ContentChecksum(zlib.crc32(data), len(data)))
 
 
 def manifest_of(files: dict[str, bytes]) -> Manifest:
@@ -73,7 +73,7 @@ def test_the_schemas_bound_the_number_of_files_as_the_parser_does() -> None:
 
 
 def files_of(files: dict[str, bytes]) -> Files:
-    return Files(tuple(StoredFile(m, '"e"', Sums.of(files[m.path])) for m in manifest_of(files).members))
+    return Files(tuple(StoredFile(m, '"e"', Checksums.of(files[m.path])) for m in manifest_of(files).members))
 
 
 def release_of(layout: str) -> Release:
@@ -89,20 +89,20 @@ def release_of(layout: str) -> Release:
         EPOCH,
         '"e-1"' if archive else None,
         "v1" if archive else None,
-        {name: Sums.of(b"x").value(name) for name in ("CRC64NVME", "CRC32")} if archive else None,
+        {name: Checksums.of(b"x").value(name) for name in ("CRC64NVME", "CRC32")} if archive else None,
         {name: Digest.sha256(name.encode()) for name in document_names(layout)},
     )
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300))
 def test_sums_add_as_bytes_do(one: bytes, other: bytes) -> None:
-    assert Sums.of(one) + Sums.of(other) == Sums.of(one + other)
-    assert Sums() + Sums.of(one) == Sums.of(one) == Sums.of(one) + Sums()
+    assert Checksums.of(one) + Checksums.of(other) == Checksums.of(one + other)
+    assert Checksums() + Checksums.of(one) == Checksums.of(one) == Checksums.of(one) + Checksums()
 
 
 def test_sums_are_written_as_s3_writes_them() -> None:
     # The check values of both algorithms, of the digits 1 to 9 (reveng's catalogue).
-    sums = Sums.of(b"123456789")
+    sums = Checksums.of(b"123456789")
     assert sums.crc64.to_bytes(8, "big").hex() == "ae8b14860a799888"
     assert sums.value("CRC64NVME") == "rosUhgp5mIg="
     assert sums.value("CRC32") == "y/Q5Jg=="
@@ -117,7 +117,7 @@ def test_the_sums_of_an_archive_follow_from_those_of_its_contents() -> None:
 
     crc = tar_crc(index.layout, [sums.plain.crc32 for sums in index.sums])
     whole = b"".join(bytes(piece) for piece in index.layout.read(0, index.layout.size, read, crc))
-    assert index.whole == Sums.of(whole)
+    assert index.whole == Checksums.of(whole)
 
 
 @given(st.integers(0, 200_000), st.integers(0, 200_000), st.integers(1, 90_000))
@@ -240,7 +240,7 @@ def test_an_index_of_another_format_is_a_miss() -> None:
 @pytest.mark.parametrize("path", ["../other/0123456789abcdef", "svd", "svd/0123", "a/b/0123456789abcdef", "", "/svd/0"])
 def test_a_pointer_leads_to_nothing_but_a_package_of_its_target(path: str) -> None:
     assert package_folder(TARGET, path) is None
-    assert package_folder(TARGET, "svd/0123456789abcdef") == Location("bucket", "models/svd/0123456789abcdef")
+    assert package_folder(TARGET, "svd/0123456789abcdef") == S3Uri("bucket", "models/svd/0123456789abcdef")
 
 
 def test_keys_are_as_documented() -> None:
@@ -255,28 +255,31 @@ def test_keys_are_as_documented() -> None:
     assert record.key == f"models/svd/releases/20300102T030405Z-{digest.short}.json"
     assert released(record) == digest.short
     assert released(record, "prefix") is None
-    assert Package(Location("bucket", ""), "svd", digest).index.key == f"svd/{digest.short}/index.json"
+    assert Package(S3Uri("bucket", ""), "svd", digest).index.key == f"svd/{digest.short}/index.json"
     with pytest.raises(UserError, match="no such layout"):
         Package(TARGET, "svd", digest, "zip")
     with pytest.raises(UserError, match="pointers"):
         Package(TARGET, "contents", digest)
 
 
-STATE = Work(
-    Upload(Location("b", "k"), "id"),
+STATE = UploadSession(
+    MultipartHandle(S3Uri("b", "k"), "id"),
     "CRC64NVME",
     "sha256:x",
     900,
-    (Copy(0, 500, 0, 3), Literal(500, 400)),
-    (Seen(Location("b", "source"), '"e"'),),
+    (Copy(0, 500, 0, 3), SentPart(500, 400)),
+    (ObjectRef(S3Uri("b", "source"), '"e"'),),
     (None, sums_of(b"abc")),
 )
 
 
-def journal_with_two_parts(path: Path) -> tuple[Journal, list[Done]]:
+def journal_with_two_parts(path: Path) -> tuple[Journal, list[CompletedPart]]:
     """A journal of which two parts are done, and the content of one member checked."""
-    sum32 = Sums.of(b"").value("CRC32")
-    journal, done = Journal(path), [Done(n, f'"{n}"', sum32, (Stretch(1, 0, 0, sums_of(b"abc")),)) for n in (1, 2)]
+    sum32 = Checksums.of(b"").value("CRC32")
+    journal, done = (
+        Journal(path),
+        [CompletedPart(n, f'"{n}"', sum32, (ContentRange(1, 0, 0, sums_of(b"abc")),)) for n in (1, 2)],
+    )
     journal.begin(STATE)
     for one in done:
         journal.add(one)
@@ -503,7 +506,7 @@ def test_only_old_uploads_of_this_name_are_stale() -> None:
         "other/x",
         "models/llava/0123456789abcdef/model.tar.gz",
     ]:
-        store.begin(Location("bucket", key), "CRC32")
+        store.begin(S3Uri("bucket", key), "CRC32")
     later = EPOCH + timedelta(days=2)
     assert [u.location.key for u in stale_uploads(s3, TARGET, "svd", timedelta(days=1), later)] == ours
     assert stale_uploads(s3, TARGET, "svd", timedelta(days=3), later) == []

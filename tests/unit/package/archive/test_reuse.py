@@ -374,7 +374,7 @@ def test_a_kill_at_any_instant_of_an_edit_leaves_a_whole_archive_or_none_and_the
 
 
 @pytest.mark.usefixtures("in_place")
-@pytest.mark.parametrize("step", ["_grow", "_copy", "settle"])
+@pytest.mark.parametrize("step", ["_grow", "_copy", "backdate_mtime"])
 def test_an_interrupt_waits_until_the_archive_has_its_name_back(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from sagepack.publish.delta.match import Piece, Run, find_runs
-from sagepack.publish.delta.parts import Copy, Limits, Literal, Part, assemble, plan_parts
+from sagepack.publish.delta.match import Match, Segment, find_runs
+from sagepack.publish.delta.parts import Copy, Limits, Part, SentPart, choose_copies, plan_parts
 
 MINIMUM = 5
 LIMITS = Limits(minimum=MINIMUM, maximum=40, count=60, literal=10, copy=12)
@@ -17,18 +17,18 @@ MiB = 1 << 20
 
 
 @st.composite
-def targets(draw: st.DrawFn) -> tuple[int, list[Run]]:
+def targets(draw: st.DrawFn) -> tuple[int, list[Match]]:
     """A target's length and runs in it, with gaps of zero to a few bytes between them."""
     runs, position = [], 0
     for source in range(draw(st.integers(0, 7))):
         position += draw(st.integers(0, 7))
         length = draw(st.integers(MINIMUM, 18))
-        runs.append(Run(source, draw(st.integers(0, 100)), position, length))
+        runs.append(Match(source, draw(st.integers(0, 100)), position, length))
         position += length
     return position + draw(st.integers(0 if runs else 1, 7)), runs
 
 
-def fewest_sent(length: int, runs: list[Run]) -> int:
+def fewest_sent(length: int, runs: list[Match]) -> int:
     """The fewest bytes of literals in any tiling, by trying them all, a byte at a time."""
     owner = {byte: run for run in runs for byte in range(run.offset, run.end)}
 
@@ -36,7 +36,7 @@ def fewest_sent(length: int, runs: list[Run]) -> int:
     def after(position: int) -> int:
         if position == length:
             return 0
-        run = owner.get(position, Run(0, 0, position, 0))
+        run = owner.get(position, Match(0, 0, position, 0))
         return min(
             (0 if copied else size) + after(position + size)
             for copied, end in ((False, length), (True, run.end))
@@ -47,7 +47,7 @@ def fewest_sent(length: int, runs: list[Run]) -> int:
     return after(0)
 
 
-def check_tiling(length: int, parts: list[Part], runs: list[Run]) -> None:
+def check_tiling(length: int, parts: list[Part], runs: list[Match]) -> None:
     position = 0
     for part in parts:
         assert part.offset == position
@@ -61,7 +61,7 @@ def check_tiling(length: int, parts: list[Part], runs: list[Run]) -> None:
 
 
 @given(targets())
-def test_parts_tile_the_target_within_the_limits(case: tuple[int, list[Run]]) -> None:
+def test_parts_tile_the_target_within_the_limits(case: tuple[int, list[Match]]) -> None:
     length, runs = case
     parts = plan_parts(length, runs, LIMITS)
     check_tiling(length, parts, runs)
@@ -71,15 +71,15 @@ def test_parts_tile_the_target_within_the_limits(case: tuple[int, list[Run]]) ->
 
 @given(targets())
 @settings(max_examples=200)
-def test_no_tiling_sends_fewer_bytes(case: tuple[int, list[Run]]) -> None:
+def test_no_tiling_sends_fewer_bytes(case: tuple[int, list[Match]]) -> None:
     length, runs = case
-    segments = assemble(length, runs, MINIMUM)
+    segments = choose_copies(length, runs, MINIMUM)
     check_tiling(length, segments, runs)
-    assert sum(part.length for part in segments if isinstance(part, Literal)) == fewest_sent(length, runs)
+    assert sum(part.length for part in segments if isinstance(part, SentPart)) == fewest_sent(length, runs)
 
 
 @given(targets(), st.integers(2, 12))
-def test_too_many_parts_become_larger_or_are_sent(case: tuple[int, list[Run]], count: int) -> None:
+def test_too_many_parts_become_larger_or_are_sent(case: tuple[int, list[Match]], count: int) -> None:
     length, runs = case
     limits = Limits(minimum=MINIMUM, maximum=40, count=count, literal=10, copy=12)
     assume(length <= limits.maximum * count)
@@ -97,21 +97,21 @@ def test_an_object_that_no_upload_holds_is_refused() -> None:
 
 def test_an_edit_at_the_end_sends_the_tail_alone() -> None:
     prefix, tail = 4 << 30, 20_000
-    parts = plan_parts(prefix + tail, [Run(0, 0, 0, prefix)])
-    assert parts[-1] == Literal(prefix, tail)
+    parts = plan_parts(prefix + tail, [Match(0, 0, 0, prefix)])
+    assert parts[-1] == SentPart(prefix, tail)
     assert all(isinstance(part, Copy) for part in parts[:-1])
 
 
 def test_a_short_literal_borrows_what_it_lacks_from_the_copy_before_it() -> None:
     left, gap, right = 100 * MiB, 522, 100 * MiB
-    runs = [Run(0, 10, 0, left), Run(0, 999, left + gap, right)]
-    sent = [part for part in plan_parts(left + gap + right, runs) if isinstance(part, Literal)]
-    assert sent == [Literal(left - (5 * MiB - gap), 5 * MiB)]
+    runs = [Match(0, 10, 0, left), Match(0, 999, left + gap, right)]
+    sent = [part for part in plan_parts(left + gap + right, runs) if isinstance(part, SentPart)]
+    assert sent == [SentPart(left - (5 * MiB - gap), 5 * MiB)]
 
 
 def test_a_new_first_header_borrows_from_the_copy_after_it() -> None:
-    parts = plan_parts(532 + 100 * MiB, [Run(0, 700, 532, 100 * MiB)])
-    assert parts == [Literal(0, 5 * MiB), Copy(5 * MiB, 95 * MiB + 532, 0, 700 + 5 * MiB - 532)]
+    parts = plan_parts(532 + 100 * MiB, [Match(0, 700, 532, 100 * MiB)])
+    assert parts == [SentPart(0, 5 * MiB), Copy(5 * MiB, 95 * MiB + 532, 0, 700 + 5 * MiB - 532)]
 
 
 def test_what_cannot_be_copied_is_sent_in_parts_of_the_wanted_size() -> None:
@@ -121,13 +121,13 @@ def test_what_cannot_be_copied_is_sent_in_parts_of_the_wanted_size() -> None:
 
 
 def test_a_small_object_is_one_part() -> None:
-    assert plan_parts(1000, []) == [Literal(0, 1000)]
+    assert plan_parts(1000, []) == [SentPart(0, 1000)]
 
 
-def lay(keys: list[tuple[str, int]]) -> list[Piece]:
+def lay(keys: list[tuple[str, int]]) -> list[Segment]:
     pieces, offset = [], 0
     for key, length in keys:
-        pieces.append(Piece(key, offset, length, anchor=key[0] == "c"))
+        pieces.append(Segment(key, offset, length, anchor=key[0] == "c"))
         offset += length
     return pieces
 
@@ -146,7 +146,7 @@ def test_runs_hold_the_same_bytes_on_both_sides_and_every_large_content_that_is_
     sources = [lay([(key, lengths.get(key, 3)) for key in keys]) for keys in source_keys]
     runs = find_runs(target, sources, MINIMUM)
 
-    def flat(pieces: list[Piece]) -> list[tuple[object, int]]:
+    def flat(pieces: list[Segment]) -> list[tuple[object, int]]:
         return [(piece.key, byte) for piece in pieces for byte in range(piece.length)]
 
     covered: set[int] = set()
@@ -166,9 +166,9 @@ def test_runs_hold_the_same_bytes_on_both_sides_and_every_large_content_that_is_
 def test_an_unchanged_prefix_is_one_run() -> None:
     old = lay([("h0", 2), ("c0", 50), ("h1", 2), ("c1", 3), ("h2", 2), ("c2", 50), ("h3", 2), ("c3", 4)])
     new = lay([("h0", 2), ("c0", 50), ("h1", 2), ("c1", 3), ("h2", 2), ("c2", 50), ("h3", 2), ("c4", 4)])
-    assert find_runs(new, [old], MINIMUM) == [Run(0, 0, 0, 111)]
+    assert find_runs(new, [old], MINIMUM) == [Match(0, 0, 0, 111)]
 
 
 def test_small_unchanged_neighbours_make_a_run_together() -> None:
     small = [(f"{kind}{n}", 2) for n in range(5) for kind in "hc"]
-    assert find_runs(lay([("h9", 2), ("c9", 2), *small]), [lay(small)], MINIMUM) == [Run(0, 0, 4, 20)]
+    assert find_runs(lay([("h9", 2), ("c9", 2), *small]), [lay(small)], MINIMUM) == [Match(0, 0, 4, 20)]

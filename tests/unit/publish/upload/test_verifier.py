@@ -15,19 +15,19 @@ from hypothesis import strategies as st
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError
 from sagepack.package.manifest import Member
-from sagepack.publish.checksums import ContentSums, Plain, Sums
-from sagepack.publish.upload.part_body import File, Stretch
-from sagepack.publish.upload.verifier import Ledger, StoppedError
+from sagepack.publish.checksums import Checksums, ContentChecksum, FramedChecksums
+from sagepack.publish.upload.part_body import ContentRange, File
+from sagepack.publish.upload.verifier import CancelledError, ContentVerifier
 
 DATA = bytes(range(200))
 
 
-def ledger(data: bytes = DATA, digest: Digest | None = None, known: ContentSums | None = None) -> Ledger:
-    return Ledger(File(Member("a.bin", len(data), digest or Digest.sha256(data))), [known])
+def ledger(data: bytes = DATA, digest: Digest | None = None, known: FramedChecksums | None = None) -> ContentVerifier:
+    return ContentVerifier(File(Member("a.bin", len(data), digest or Digest.sha256(data))), [known])
 
 
-def sums(data: bytes) -> ContentSums:
-    return ContentSums(Sums.of(data), Plain(Sums.of(data).crc32, len(data)))
+def sums(data: bytes) -> FramedChecksums:
+    return FramedChecksums(Checksums.of(data), ContentChecksum(Checksums.of(data).crc32, len(data)))
 
 
 @given(st.lists(st.integers(1, 199), max_size=6), st.randoms())
@@ -61,26 +61,26 @@ def test_a_failure_elsewhere_ends_every_waiting() -> None:
         waiting: list[Future[Any]] = [pool.submit(one.wait), pool.submit(one.verify, 0, 50, [memoryview(b"x")])]
         threading.Timer(0.05, one.stop).start()
         for future in waiting:
-            with pytest.raises(StoppedError):
+            with pytest.raises(CancelledError):
                 future.result(10)
 
 
 def test_sums_are_known_when_the_last_stretch_is_and_a_stretch_that_comes_again_counts_once() -> None:
     one = ledger()
-    second = Stretch(0, 120, 120, sums(DATA[120:]))
+    second = ContentRange(0, 120, 120, sums(DATA[120:]))
     one.add(second)
     one.add(second)
     assert one.sums == [None]
-    one.add(Stretch(0, 0, 0, sums(DATA[:120])))
+    one.add(ContentRange(0, 0, 0, sums(DATA[:120])))
     assert one.wait() == [sums(DATA)]
 
 
 def test_a_content_that_is_not_what_an_index_says_is_refused() -> None:
     one = ledger(known=sums(DATA))
-    one.add(Stretch(0, 0, 0, sums(DATA)))
+    one.add(ContentRange(0, 0, 0, sums(DATA)))
     with pytest.raises(IntegrityError, match="checksum"):
-        one.add(Stretch(0, 0, 0, sums(DATA[::-1])))
+        one.add(ContentRange(0, 0, 0, sums(DATA[::-1])))
 
 
 def test_an_empty_content_needs_no_stretch() -> None:
-    assert ledger(b"").wait() == [ContentSums()]
+    assert ledger(b"").wait() == [FramedChecksums()]
