@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from sagepack.cli.main import load_with_warnings, open_build, result
@@ -24,7 +23,7 @@ FOUND_WORK = 2
 def validate(options: Options) -> int:
     """Judge the spec and the files that it names, and say so."""
     spec, warnings = load_with_warnings(options, contents=True)
-    document = {"valid": True, "name": spec.name, "env": spec.env, "warnings": [asdict(found) for found in warnings]}
+    document = {"valid": True, "name": spec.name, "env": spec.env, "warnings": [found.to_json() for found in warnings]}
     result(options, f"{options.config} is valid for {spec.env}", document)
     return 0
 

@@ -19,7 +19,7 @@ from sagepack.decoding import MalformedError, convert
 from sagepack.engine.context import BuildContext
 from sagepack.engine.records import Record, Records
 from sagepack.engine.workspace import Workspace
-from sagepack.errors import Problem, SagepackError, UserError
+from sagepack.errors import Diagnostic, SagepackError, UserError
 from sagepack.hub.cache import default_cache
 from sagepack.spec import loader
 
@@ -99,7 +99,7 @@ def load(options: Options, *, branch_allowed: bool = False) -> Spec:
 
 def load_with_warnings(
     options: Options, *, branch_allowed: bool = False, contents: bool = False
-) -> tuple[Spec, list[Problem]]:
+) -> tuple[Spec, list[Diagnostic]]:
     """`load`, for a caller that also gives the warnings to programs.
 
     With `contents` the spec is judged whatever passed before, and the files of its code and its sample are read as well.
@@ -133,10 +133,10 @@ def load_with_warnings(
     return document.spec(), warnings
 
 
-def _warnings(record: Record) -> list[Problem] | None:
+def _warnings(record: Record) -> list[Diagnostic] | None:
     """What a spec that passed was warned of; None if the record does not say so."""
     try:
-        return convert(record.output.get("warnings"), list[Problem])
+        return convert(record.output.get("warnings"), list[Diagnostic])
     except MalformedError:
         return None
 

@@ -81,13 +81,13 @@ def _doubted(build: BuildContext) -> Iterator[None]:
         yield
     except IntegrityError as error:
         build.records.forget("tar")
-        error.fix = "run `invoke package`: it writes the artifact anew"
+        fix = "run `invoke package`: it writes the artifact anew"
         if isinstance(error, ArchiveError):
             with suppress(UserError):  # without a lock nothing of the cache is believed either
                 files = tar.doubt_files(build)
                 named = files.get(error.member or "", build.cache.folder)
-                error.fix += f", after it checked the model's files in the cache ({named})"
-        raise
+                fix += f", after it checked the model's files in the cache ({named})"
+        raise error.with_context(fix=fix) from error
 
 
 def _check_sum(build: BuildContext, sha256: str) -> None:

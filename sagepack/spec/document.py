@@ -7,13 +7,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sagepack.digest import Digest, fingerprint
-from sagepack.errors import UserError
+from sagepack.errors import KeyPath, UserError
 from sagepack.spec.model import Artifact, AsyncInference, Aws, Code, Endpoint, Image, ModelSource, Sample, Scaling, Spec
 
 if TYPE_CHECKING:
     from sagepack.spec.yaml_nodes import Node, Place
-
-KeyPath = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)

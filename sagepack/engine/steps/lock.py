@@ -52,8 +52,8 @@ def run(build: BuildContext) -> None:
     try:
         Lock.parse(text, build.shown(build.work.lock))
     except UserError as error:
-        error.fix = "the Hub or the registry answered so; the lock on disk is as it was"
-        raise
+        fix = "the Hub or the registry answered so; the lock on disk is as it was"
+        raise error.with_context(fix=fix) from error
     write_atomically(build.work.lock, text)
     build.forget()
     build.records.save(Record("lock", VERSION, _inputs(build), {"lock": str(Digest.sha256(text))}))

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sagepack.aws.service_model import Shape, shape
+from sagepack.errors import Diagnostic
 from sagepack.spec.rules.secrets import safe
-from sagepack.spec.rules.view import Finding
 from sagepack.text import did_you_mean, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sagepack.spec.document import KeyPath
-    from sagepack.spec.rules.view import Facts
+    from sagepack.errors import KeyPath
+    from sagepack.spec.rules.view import SpecView
 
 _VARIANT = ("sagemaker", "ProductionVariant")
 _ASYNC = ("sagemaker", "AsyncInferenceConfig")
@@ -61,22 +61,22 @@ ENTRIES: dict[tuple[str, ...], tuple[tuple[str, ...], tuple[str, ...]]] = {
 _KINDS: dict[str, type | tuple[type, ...]] = {"string": str, "integer": int, "map": dict, "list": (list, dict)}
 
 
-def check(facts: Facts) -> Iterator[Finding]:
+def check(view: SpecView) -> Iterator[Diagnostic]:
     """Every value that a service's description bounds."""
     for path, member in MEMBERS.items():
-        value = facts.get(*path)
+        value = view.get(*path)
         found = shape(*member)
         if isinstance(value, _KINDS[found.kind]) and not isinstance(value, bool):
             yield from _judge(path, value, found)
     for path, (key_member, value_member) in ENTRIES.items():
-        for key, value in facts.text_map(*path).items():
+        for key, value in view.text_map(*path).items():
             for part, text, member in (("name", key, key_member), ("value", value, value_member)):
                 if problem := shape(*member).problem(text):
                     what = safe((*path, key), text) if part == "value" else f"the name {key!r}"
-                    yield Finding((*path, key), f"{what} {problem}")
+                    yield Diagnostic((*path, key), f"{what} {problem}")
 
 
-def _judge(path: KeyPath, value: Any, found: Shape) -> Iterator[Finding]:
+def _judge(path: KeyPath, value: Any, found: Shape) -> Iterator[Diagnostic]:
     problem = found.problem(value)
     if problem is None:
         return
@@ -84,7 +84,7 @@ def _judge(path: KeyPath, value: Any, found: Shape) -> Iterator[Finding]:
     if found.enum:
         fix = did_you_mean(str(value), found.enum) or f"known are: {one_of(_likely(str(value), found.enum))}"
     what = f"with {len(value)} entries it" if isinstance(value, (dict, list)) else safe(path, value)
-    yield Finding(path, f"{what} {problem}", fix)
+    yield Diagnostic(path, f"{what} {problem}", fix)
 
 
 def _likely(value: str, enum: tuple[str, ...]) -> list[str]:

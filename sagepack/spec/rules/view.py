@@ -1,37 +1,18 @@
-"""What a rule sees of a spec, and what it says about it."""
+"""The merged data of a spec as rules read it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sagepack.spec.document import KeyPath, async_paths
+from sagepack.spec.document import async_paths
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing a rule found.
-
-    Attributes:
-        path: the key it is about.
-        message: what is wrong, with the value and what is allowed.
-        fix: what to do.
-        warning: whether the spec may be used all the same.
-        where: the file, and line, that it is about, if that is not the spec.
-    """
-
-    path: KeyPath
-    message: str
-    fix: str | None = None
-    warning: bool = False
-    where: str | None = None
-
-
-@dataclass(frozen=True)
-class Facts:
+class SpecView:
     """The merged data of a spec, read without trusting its shape: what is absent or of another kind is not there.
 
     Attributes:

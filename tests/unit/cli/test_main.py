@@ -16,13 +16,13 @@ import pytest
 from sagepack.cli import build
 from sagepack.cli.main import confirm, parse_int, run_command, uncaught
 from sagepack.cli.options import Options
-from sagepack.errors import IntegrityError, Problem, RemoteError, SpecError, UserError
+from sagepack.errors import Diagnostic, IntegrityError, RemoteError, SpecError, UserError
 from tests.helpers import specs
 from tests.helpers.paths import ROOT
 
 FAILURES: list[tuple[BaseException, int, str]] = [
     (UserError("wrong", where="here", fix="mend it"), 1, "error: here: wrong\n  mend it\n"),
-    (SpecError([Problem("a.yaml:1:1", "name", "missing")]), 1, "a.yaml:1:1: name: missing"),
+    (SpecError([Diagnostic(("name",), "missing", location="a.yaml:1:1")]), 1, "a.yaml:1:1: name: missing"),
     (RemoteError("down"), 3, "error: down"),
     (IntegrityError("other bytes"), 4, "error: other bytes"),
     (KeyboardInterrupt(), 130, "interrupted; the same command continues"),

@@ -65,7 +65,7 @@ def test_what_the_spec_gets_wrong_is_told_at_its_place(
         assert problems == []
         return
     found = [
-        problem for problem in problems if problem.where == where and message in f"{problem.key}: {problem.message}"
+        problem for problem in problems if problem.location == where and message in f"{problem.key}: {problem.message}"
     ]
     assert found, problems
     assert fix is None or fix in (found[0].fix or "")
@@ -75,7 +75,7 @@ def test_everything_is_told_at_once_in_the_order_of_reading(tmp_path: Path) -> N
     spec = SPEC.replace("name: toy\nm", "name: Toy!\nm").replace(COMMIT, "main").replace("  COLOUR", "  HF_MODEL_ID")
     project(tmp_path, spec, OVERLAY.replace("us-east-1", "us-est-1").replace("s3://toys/models", "s3://T/models"))
     problems = errors(tmp_path, ["endpoint.initial_instance_count=0", "artifact.layout=tarball"])
-    assert [(problem.where, problem.key) for problem in problems] == [
+    assert [(problem.location, problem.key) for problem in problems] == [
         ("config/toy.yaml:1:7", "name"),
         ("config/toy.yaml:4:13", "model.revision"),
         ("config/toy.yaml:11:16", "environment.HF_MODEL_ID"),
@@ -98,14 +98,14 @@ def test_the_text_of_the_error_counts_and_lists(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", [".".join(path) for path in validate.REQUIRED])
 def test_what_no_layer_gives_is_missing(tmp_path: Path, path: str) -> None:
     (problem,) = errors(tmp_path, [f"{path}=null"])
-    assert (problem.where, problem.key) == (f"--set {path}", path)
+    assert (problem.location, problem.key) == (f"--set {path}", path)
     assert problem.message == "is required and missing (null removes it)"
 
 
 def test_a_section_no_layer_gives_is_missing_key_by_key(tmp_path: Path) -> None:
     project(tmp_path, overlay="")
     assert [problem.key for problem in errors(tmp_path)] == ["artifact.target", "aws.account", "aws.region", "aws.role"]
-    assert {problem.where for problem in errors(tmp_path)} == {"config/toy.yaml:1:1"}
+    assert {problem.location for problem in errors(tmp_path)} == {"config/toy.yaml:1:1"}
     assert "config/env/test.yaml" in (errors(tmp_path)[0].fix or "")
 
 
@@ -132,7 +132,7 @@ def test_a_message_holds_no_control_characters_and_is_short(tmp_path: Path) -> N
 
 def test_warnings_do_not_refuse(tmp_path: Path) -> None:
     (problem,) = warnings(tmp_path, ["environment.TS_MAX_RESPONSE_SIZE=1000000000"])
-    assert problem.where == "--set environment.TS_MAX_RESPONSE_SIZE"
+    assert problem.location == "--set environment.TS_MAX_RESPONSE_SIZE"
     assert "no effect" in problem.message
 
 
