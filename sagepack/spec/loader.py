@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sagepack.errors import Diagnostic, SpecError, UserError
 from sagepack.spec.document import Document
 from sagepack.spec.merge import merge
+from sagepack.spec.model import KEYS
 from sagepack.spec.secrets import values
 from sagepack.spec.yaml_nodes import MAX_BYTES, Node, Place, Reader
 from sagepack.text import did_you_mean, kind, one_of
@@ -21,16 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Maps whose values are text: `PORT: 8080` and `DEBUG: true` mean what was written, not a number and a boolean.
-TEXT_MAPS = (("environment",), ("artifact", "tags"), ("endpoint", "tags"))
-# On a command line nobody writes quotes within quotes: there these are text whatever they look like.
-_TEXT_KEYS = {
-    ("name",),
-    ("model", "revision"),
-    ("image", "tag"),
-    ("image", "account"),
-    ("aws", "account"),
-    ("artifact", "expected_bucket_owner"),
-}
+_TEXT_MAPS = tuple(key.path for key in KEYS if key.value_type == dict[str, str])
+# The shell takes the quotes off a value of `--set`, so that these keys take it as text whatever it looks like.
+_TEXT_KEYS = {key.path for key in KEYS if key.value_type is str}
 _SEGMENT = re.compile(r'"([^"]+)"|([^".=\s]+)')
 
 
@@ -56,7 +50,7 @@ def load(config: Path, env: str, sets: Sequence[str], root: Path) -> Document:
     merged = layers[0]
     for layer in layers[1:]:
         merged = merge(merged, layer)
-    for path in TEXT_MAPS:
+    for path in _TEXT_MAPS:
         merged = _as_written(merged, path)
     return Document(merged, env, (*(_name(path, root) for path in files), *(_set_name(text) for text in sets)))
 

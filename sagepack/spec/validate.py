@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from sagepack.errors import Diagnostic, SpecError
 from sagepack.spec import rules
+from sagepack.spec.document import lookup
+from sagepack.spec.model import KEYS
 from sagepack.spec.rules import secrets
 from sagepack.spec.rules.secrets import safe
 from sagepack.spec.rules.view import SpecView
@@ -23,22 +25,6 @@ if TYPE_CHECKING:
     from sagepack.spec.document import Document
 
 SCHEMA = Path(__file__).resolve().parent.parent / "schemas" / "spec.schema.json"
-# What a spec must have when its overlays are laid upon it. The schema asks less, since it judges files one by one.
-REQUIRED: tuple[tuple[str, ...], ...] = (
-    ("name",),
-    ("model", "id"),
-    ("model", "revision"),
-    ("code", "path"),
-    ("image", "repository"),
-    ("image", "tag"),
-    ("artifact", "target"),
-    ("endpoint", "name"),
-    ("endpoint", "instance_type"),
-    ("aws", "account"),
-    ("aws", "region"),
-    ("aws", "role"),
-)
-_SCALING = (("endpoint", "scaling", "min_capacity"), ("endpoint", "scaling", "max_capacity"))
 _WANTED = {
     "string": "text",
     "integer": "an integer",
@@ -115,22 +101,18 @@ def _located(document: Document, diagnostic: Diagnostic) -> Diagnostic:
 
 
 def _missing_keys(document: Document) -> Iterator[Diagnostic]:
-    needed = REQUIRED + (_SCALING if isinstance(_get(document.data, ("endpoint", "scaling")), dict) else ())
-    for path in needed:
-        parent = _get(document.data, path[:-1])
-        if parent is not None and not isinstance(parent, dict):
-            continue  # told already: not a map
-        if parent is None or path[-1] not in parent:
-            node = document.node(path)
+    """The required keys that no layer gives. The schema cannot know: it describes each layer by itself."""
+    for key in KEYS:
+        section = lookup(document.data, key.path[:-1])
+        if not key.is_required or (section is None and key.is_in_optional_section):
+            continue
+        if section is not None and not isinstance(section, dict):
+            continue  # the schema reports that it is not a map
+        if section is None or key.path[-1] not in section:
+            node = document.node(key.path)
             removed = " (null removes it)" if node is not None and node.value is None else ""
-            fix = f"say it in the spec, in config/env/{document.env}.yaml, or with --set {'.'.join(path)}=..."
-            yield Diagnostic(path, f"is required and missing{removed}", fix)
-
-
-def _get(data: Any, path: tuple[str, ...]) -> Any:
-    for step in path:
-        data = data.get(step) if isinstance(data, dict) else None
-    return data
+            fix = f"set it in the spec, in config/env/{document.env}.yaml, or with --set {'.'.join(key.path)}=..."
+            yield Diagnostic(key.path, f"required key is missing{removed}", fix)
 
 
 @cache

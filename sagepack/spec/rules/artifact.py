@@ -65,9 +65,9 @@ def _uris(view: SpecView) -> Iterator[tuple[KeyPath, str]]:
     for number, uri in enumerate(view.texts("artifact", "reuse_from")):
         if uri:
             yield ("artifact", "reuse_from", number), uri
-    for key in ("s3_output_path", "s3_failure_path"):
-        if written := view.text("endpoint", "async", key):
-            yield ("endpoint", "async", key), written
+    for path in view.result_paths():
+        if written := view.text(*path):
+            yield path, written
 
 
 def _apart(view: SpecView) -> Iterator[Diagnostic]:
@@ -75,16 +75,14 @@ def _apart(view: SpecView) -> Iterator[Diagnostic]:
     target = view.text("artifact", "target")
     if target is None:
         return
-    for key, uri in view.result_paths().items():
-        path = ("endpoint", "async", key)
+    for path, uri in view.result_paths().items():
         if _within(uri, target):
-            written = view.text(*path) is not None
-            fix = (
-                None if written else f"give artifact.target a prefix, such as {target.rstrip('/')}/models, or set {key}"
-            )
-            yield Diagnostic(
-                path if written else ("artifact", "target"), f"results in {uri} would lie under artifact.target", fix
-            )
+            message = f"results in {uri} would lie under artifact.target"
+            if view.text(*path) is not None:
+                yield Diagnostic(path, message)
+            else:
+                fix = f"give artifact.target a prefix, such as {target.rstrip('/')}/models, or set {'.'.join(path)}"
+                yield Diagnostic(("artifact", "target"), message, fix)
         elif _within(target, uri):
             yield Diagnostic(path, f"artifact.target would lie under {uri}, among the results")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sagepack.spec.document import async_paths
+from sagepack.spec.document import derived_defaults, lookup
+from sagepack.spec.model import KEYS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,10 +30,7 @@ class SpecView:
 
     def get(self, *path: str) -> Any:
         """The value at `path`; None if it is absent."""
-        value: Any = self.data
-        for step in path:
-            value = value.get(step) if isinstance(value, dict) else None
-        return value
+        return lookup(self.data, path)
 
     def text(self, *path: str) -> str | None:
         """The text at `path`; None for anything else."""
@@ -60,9 +58,8 @@ class SpecView:
         value = self.text(*path)
         return int(value) if value and value.isascii() and value.isdigit() and len(value) < 20 else None
 
-    def result_paths(self) -> dict[str, str]:
-        """Where results and failures go, by key: as written, else the default beside the target."""
-        target, name = self.text("artifact", "target"), self.text("endpoint", "name")
-        keys = ("s3_output_path", "s3_failure_path")
-        default = dict(zip(keys, async_paths(target, name), strict=True)) if target and name else {}
-        return {key: path for key in keys if (path := self.text("endpoint", "async", key) or default.get(key))}
+    def result_paths(self) -> dict[tuple[str, ...], str]:
+        """Where results and failures go, by the path of the key: what is written there, or else the default."""
+        defaults = derived_defaults(self.data)
+        paths = (key.path for key in KEYS if key.facts.default)
+        return {path: uri for path in paths if (uri := self.text(*path) or defaults.get(path))}

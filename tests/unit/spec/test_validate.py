@@ -8,6 +8,7 @@ import pytest
 
 from sagepack.errors import SpecError
 from sagepack.spec import loader, validate
+from sagepack.spec.model import KEYS
 from tests.helpers.paths import ROOT
 from tests.helpers.specs import COMMIT, OVERLAY, SPEC, TAG, errors, load, project, warnings
 
@@ -27,7 +28,7 @@ def test_a_small_spec_is_valid_without_a_word(tmp_path: Path) -> None:
 
 SPEC_LINES = [
     # (replaced, by, where, key and message, fix)
-    ("name: toy\nmodel", "nam: toy\nmodel", "config/toy.yaml:1:1", "name: is required and missing", None),
+    ("name: toy\nmodel", "nam: toy\nmodel", "config/toy.yaml:1:1", "name: required key is missing", None),
     ("name: toy\nmodel", "name: toy\nnmae: x\nmodel", "config/toy.yaml:2:7", "nmae: unknown key", "did you mean 'name'?"),
     ("  id: owner/toy", "  id: owner/toy\n  rev: main", "config/toy.yaml:4:8", "model.rev: unknown key", "known are: id"),
     ("  id: owner/toy", "  id: toy", "config/toy.yaml:3:7", 'model.id: "toy": write owner/name', None),
@@ -46,7 +47,7 @@ SPEC_LINES = [
     ("  instance_type: ml.g5.2xlarge", "  instance_type: ml.g5.2xlage", "config/toy.yaml:14:18", "is not a value the service knows", "did you mean 'ml.g5.2xlarge'?"),
     ("  instance_type: ml.g5.2xlarge", "  instance_type: g5.2xlarge", "config/toy.yaml:14:18", "is not a value the service knows", "did you mean 'ml.g5.2xlarge'?"),
     ("  name: toy\n  inst", "  name: toy\n  enable_network_isolation: yes\n  inst", "config/toy.yaml:14:29", '"yes" is text; true or false is wanted', None),
-    ("  name: toy\n  inst", "  name: toy\n  scaling: {max_capacity: 2}\n  inst", "config/toy.yaml:14:3", "endpoint.scaling.min_capacity: is required and missing", None),
+    ("  name: toy\n  inst", "  name: toy\n  scaling: {max_capacity: 2}\n  inst", "config/toy.yaml:14:3", "endpoint.scaling.min_capacity: required key is missing", None),
     ("  name: toy\n  inst", "  name: toy\n  volume_size_in_gb: 30.5\n  inst", "config/toy.yaml:14:22", "30.5 is a number; an integer is wanted", None),
     ("  name: toy\n  inst", "  name: toy\n  async: {concurrency: 2}\n  inst", "config/toy.yaml:14:24", "endpoint.async.concurrency: unknown key", "known are: s3_output_path"),
     ("  name: toy\n  inst", "  name: toy\n  tags: {a: 'x?'}\n  inst", "config/toy.yaml:14:13", 'endpoint.tags.a: "x?" does not match', None),
@@ -95,11 +96,13 @@ def test_the_text_of_the_error_counts_and_lists(tmp_path: Path) -> None:
     assert caught.value.exit_code == 1
 
 
-@pytest.mark.parametrize("path", [".".join(path) for path in validate.REQUIRED])
+@pytest.mark.parametrize(
+    "path", [".".join(key.path) for key in KEYS if key.is_required and not key.is_in_optional_section]
+)
 def test_what_no_layer_gives_is_missing(tmp_path: Path, path: str) -> None:
     (problem,) = errors(tmp_path, [f"{path}=null"])
     assert (problem.location, problem.key) == (f"--set {path}", path)
-    assert problem.message == "is required and missing (null removes it)"
+    assert problem.message == "required key is missing (null removes it)"
 
 
 def test_a_section_no_layer_gives_is_missing_key_by_key(tmp_path: Path) -> None:
