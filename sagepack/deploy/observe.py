@@ -222,4 +222,4 @@ def _holds_secret(name: str, value: Any) -> bool:
         return any(_holds_secret(key, item) for key, item in value.items())
     if isinstance(value, list):
         return any(_holds_secret(name, item) for item in value)
-    return isinstance(value, str) and bool(names.sense(name) or values.kind_of(value))
+    return isinstance(value, str) and bool(names.confidence(name) or values.kind_of(value))

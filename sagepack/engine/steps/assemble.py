@@ -11,7 +11,7 @@ from sagepack.digest import hash_file
 from sagepack.engine.plan import StepStatus
 from sagepack.engine.records import Record
 from sagepack.errors import UserError
-from sagepack.spec.code_tree import in_words
+from sagepack.spec.code_tree import describe_excluded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ def run(build: BuildContext) -> None:
     fresh.mkdir(parents=True, exist_ok=True)
     fresh.rename(build.work.stage)
     if tree.excluded:
-        build.progress.note(f"assemble: {in_words(tree.excluded)}")
+        build.progress.note(f"assemble: {describe_excluded(tree.excluded)}")
     build.records.save(Record("assemble", VERSION, dict(tree.inputs), {"bytes": tree.size}))
 
 

@@ -127,8 +127,8 @@ def _file_contents(view: SpecView) -> Iterator[Diagnostic]:
         # No requirements: `_requirements_file` already reports a second list of them.
         packaged = code_tree.scan(view.root / code, (), posixpath.normpath(code), inspection)
         # Nobody needs a warning about what tools leave behind.
-        if excluded := {path: what for path, what in packaged.excluded.items() if what != code_tree.LEAVINGS}:
-            yield Diagnostic(_PATH, f"of {code!r} is {code_tree.in_words(excluded)}", severity="warning")
+        if excluded := {path: what for path, what in packaged.excluded.items() if what != code_tree.LEFT_BY_TOOLS}:
+            yield Diagnostic(_PATH, f"of {code!r} is {code_tree.describe_excluded(excluded)}", severity="warning")
     if sample and not _outside(view.root / sample, view.root) and (view.root / sample).is_file():
         inspection.read_sample(view.root / sample, posixpath.normpath(sample))
     yield from (replace(found, path=_PATH) for found in inspection.diagnostics)

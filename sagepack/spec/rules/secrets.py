@@ -41,18 +41,18 @@ def kind_of(path: KeyPath, value: str) -> str | None:
         return kind
     name = next((str(step) for step in reversed(path) if isinstance(step, str)), "")
     if _is_setting(path):
-        is_secret = names.is_declared(name, value)
+        is_secret = names.is_secret_setting(name, value)
     else:
-        is_secret = path[:2] == ("sample", "request") and names.is_written(name, value)
+        is_secret = path[:2] == ("sample", "request") and names.is_secret_literal(name, value)
     if is_secret:
         return "a secret, by its name"
-    return next((kind for _at, kind in texts.settings(value, bare=True)), None)
+    return next((kind for _at, kind in texts.find_settings(value, bare=True)), None)
 
 
 def _is_setting(path: KeyPath) -> bool:
     """Whether the name describes this value, as for variables and tags; in a sample only names that mean nothing but secrets do."""
     if path[:2] == ("sample", "request"):
-        return isinstance(path[-1], str) and names.sense(path[-1]) == "certain"
+        return isinstance(path[-1], str) and names.confidence(path[-1]) == "certain"
     return path[:1] == ("environment",) or path[-2:-1] == ("tags",)
 
 
