@@ -44,8 +44,12 @@ def lock(options: Options, *, update: bool) -> int:
         executor.run(build)
     after = build.require_lock()
     shown = build.shown(build.work.lock)
-    text = f"{shown} {'is as it was' if after == before else 'written'}: {after.model} at {after.commit}"
-    result(options, text, {"lock": shown, "commit": after.commit, "changed": after != before, "bytes": after.size})
+    text = (
+        f"{shown} {'is as it was' if after == before else 'written'}: {after.revision.repo} at {after.revision.commit}"
+    )
+    result(
+        options, text, {"lock": shown, "commit": after.revision.commit, "changed": after != before, "bytes": after.size}
+    )
     return 0
 
 

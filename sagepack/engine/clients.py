@@ -100,7 +100,7 @@ class Services:
         build = self._build
         if build.stream:
             return "--stream"
-        need = scan_cache(build.cache, build.require_lock().commit, self.lacking, build.trust).bytes_missing
+        need = scan_cache(build.cache, self.lacking, build.trust).bytes_missing
         folder = build.hub_cache
         while not folder.exists():
             folder = folder.parent
@@ -109,7 +109,7 @@ class Services:
 
     def contents(self) -> list[dict[str, Any]]:
         """For each file of the package, the bytes that move, and where S3 copies from and why that is believed."""
-        here = scan_cache(self._build.cache, self._build.require_lock().commit, self.lacking, self._build.trust)
+        here = scan_cache(self._build.cache, self.lacking, self._build.trust)
         from_hub = {file.path for file in here.missing}
         return [
             {

@@ -73,8 +73,12 @@ class BuildContext:
 
     @property
     def cache(self) -> RepoCache:
-        """Where the model's files lie on this disk."""
-        return RepoCache(self.hub_cache, self.spec.model.id)
+        """Where the model's files lie on this disk.
+
+        Raises:
+            UserError: there is no lock that answers the spec.
+        """
+        return RepoCache(self.hub_cache, self.require_lock().revision)
 
     @cached_property
     def trust(self) -> HashCache:

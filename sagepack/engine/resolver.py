@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sagepack.engine.context import BuildContext
     from sagepack.hub.responses import RepoFile
     from sagepack.hub.selection import Selection
+    from sagepack.package.revision import Revision
     from sagepack.spec.model import Image
 
 _MODEL_INDEX = "model_index.json"
@@ -40,19 +41,19 @@ def resolve(build: BuildContext) -> Lock:
     """
     source, image = build.spec.model, build.spec.image
     build.progress.note(f"lock: asking the Hub for {source.id} at {source.revision}")
-    commit = build.services.hub.resolve(source.id, source.revision)
+    revision = build.services.hub.resolve(source.id, source.revision)
     if not COMMIT.fullmatch(source.revision):
+        commit = revision.commit
         build.progress.note(f"lock: {source.revision} is {commit} today; builds want it pinned: revision: {commit}")
-    files = build.services.hub.files(source.id, commit)
-    chosen = _choose(build, commit, files)
+    files = build.services.hub.files(revision)
+    chosen = _choose(build, revision, files)
     build.progress.note(f"lock: {chosen.reason}")
     registry, digest = find_image(build.services.aws, image, build.spec.aws.region)
     by_path = {file.path: file for file in files}
     return Lock(
         asked=asked_of(build.spec),
-        model=source.id,
-        commit=commit,
-        files=tuple(resolve_files(build.services.hub, source.id, commit, (by_path[path] for path in chosen.chosen))),
+        revision=revision,
+        files=tuple(resolve_files(build.services.hub, revision, (by_path[path] for path in chosen.chosen))),
         left_out=chosen.left_out,
         image=f"{image.repository}:{image.tag}",
         image_digest=digest,
@@ -61,16 +62,16 @@ def resolve(build: BuildContext) -> Lock:
     )
 
 
-def _choose(build: BuildContext, commit: str, files: list[RepoFile]) -> Selection:
+def _choose(build: BuildContext, revision: Revision, files: list[RepoFile]) -> Selection:
     """The files to take. Their paths are checked before one of them is asked for."""
     source = build.spec.model
     listed = next((file for file in files if file.path == _MODEL_INDEX), None)
     index = None
     if listed and not source.include:
         try:
-            index = model_index_of(build.services.hub.read(source.id, commit, listed))
+            index = model_index_of(build.services.hub.read(revision, listed))
         except MalformedError as error:
-            where = f"{source.id}@{commit[:12]}: {_MODEL_INDEX}"
+            where = f"{revision}: {_MODEL_INDEX}"
             raise UserError(f"not an index of a pipeline: {error}", where=where, fix="write model.include") from error
     chosen = selection.choose(files, source.include, source.exclude, source.variant, index)
     check_paths(list(chosen.chosen))

@@ -100,7 +100,7 @@ class DownloadContext:
 
     Attributes:
         hub: where from.
-        trust: learns the digests.
+        hash_cache: learns the digests.
         progress: told of what goes wrong.
         connections: most connections at once, and the number of threads of `pool`.
         pool: threads to fetch in.
@@ -109,7 +109,7 @@ class DownloadContext:
     """
 
     hub: Hub
-    trust: HashCache
+    hash_cache: HashCache
     progress: Progress
     connections: int
     pool: ThreadPoolExecutor
@@ -128,7 +128,7 @@ class FileDownload:
         self.done: Future[None] = Future()
         self._job, self._crew, self._hub = job, crew, crew.hub
         self._add: Callable[[int], None] = lambda _count: None
-        self._source = (job.cache.repo, job.commit, job.file.path)
+        self._source = (job.cache.revision, job.file.path)
         self._again = False
         self._begin()
 
@@ -198,7 +198,7 @@ class FileDownload:
         blob = self._job.cache.blob(self._job.file.blob)
         backdate_mtime(file)
         file.replace(blob)
-        self._crew.trust.put(blob, digest, blob.stat(), crc32=crc)
+        self._crew.hash_cache.put(blob, digest, blob.stat(), crc32=crc)
         self._job.finish()
         self.done.set_result(None)
 

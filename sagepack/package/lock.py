@@ -18,6 +18,7 @@ from sagepack.decoding import BlobName, Commit, DigestText, MalformedError, Path
 from sagepack.digest import Digest, fingerprint
 from sagepack.errors import UserError
 from sagepack.package.manifest import check_paths
+from sagepack.package.revision import Revision
 from sagepack.spec import images
 from sagepack.spec.model import COMMIT
 from sagepack.spec.yaml_nodes import Place, Reader, scalar
@@ -113,8 +114,7 @@ class Lock:
 
     Attributes:
         asked: digest of the part of the spec that the lock answers (`asked_of`).
-        model: repository id.
-        commit: 40 hex digits.
+        revision: the model repository and its commit.
         files: the chosen files, sorted by path.
         left_out: number and bytes of the repository's other files at that commit.
         image: `repository:tag` as asked.
@@ -125,8 +125,7 @@ class Lock:
     """
 
     asked: Digest
-    model: str
-    commit: str
+    revision: Revision
     files: tuple[LockedFile, ...]
     left_out: tuple[int, int]
     image: str
@@ -150,8 +149,8 @@ class Lock:
         source, image = spec.model, spec.image
         return (
             self.asked == asked_of(spec)
-            and self.model == source.id
-            and (self.commit == source.revision or not COMMIT.fullmatch(source.revision))
+            and self.revision.repo == source.id
+            and (self.revision.commit == source.revision or not COMMIT.fullmatch(source.revision))
             and self.image == f"{image.repository}:{image.tag}"
             and self.image_registry == images.registry(spec.aws.region, image.account)
             and tuple(requirement.requirement for requirement in self.requirements) == spec.code.requirements
@@ -165,8 +164,8 @@ class Lock:
             "archive_format": self.archive_format,
             "image": {"name": self.image, "registry": self.image_registry, "digest": str(self.image_digest)},
             "model": {
-                "id": self.model,
-                "commit": self.commit,
+                "id": self.revision.repo,
+                "commit": self.revision.commit,
                 "left_out": {"files": self.left_out[0], "bytes": self.left_out[1]},
                 "files": [_file_document(file) for file in self.files],
             },
@@ -204,8 +203,7 @@ class Lock:
         model, image = checked.model, checked.image
         return cls(
             asked=Digest.parse(checked.asked),
-            model=model.id,
-            commit=model.commit,
+            revision=Revision(model.id, model.commit),
             files=tuple(
                 LockedFile(file.path, file.size, Digest("sha256", file.sha256), file.blob or file.sha256)
                 for file in model.files

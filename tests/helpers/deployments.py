@@ -17,6 +17,7 @@ from sagepack.deploy.deployment import Deployment
 from sagepack.deploy.waiter import WaiterConfig
 from sagepack.digest import Digest
 from sagepack.package.lock import Lock
+from sagepack.package.revision import Revision
 from sagepack.spec import model as nouns
 
 if TYPE_CHECKING:
@@ -58,8 +59,7 @@ def spec(name: str = "svd", *, environment: dict[str, str] | None = None, **chan
 def lock() -> Lock:
     return Lock(
         asked=Digest.sha256(b"asked"),
-        model="stabilityai/stable-video-diffusion-img2vid-xt-1-1",
-        commit="0" * 40,
+        revision=Revision("stabilityai/stable-video-diffusion-img2vid-xt-1-1", "0" * 40),
         files=(),
         left_out=(0, 0),
         image=f"huggingface-pytorch-inference:{IMAGE}",

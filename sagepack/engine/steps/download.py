@@ -22,7 +22,7 @@ def fact(build: BuildContext) -> StepStatus:
     if build.answered is None:
         return StepStatus(VERSION)
     wanted = build.wanted
-    found = scan_cache(build.cache, build.answered.commit, wanted, build.trust)
+    found = scan_cache(build.cache, wanted, build.trust)
     inputs = {file.path: str(file.digest) for file in wanted}
     trouble = (
         *_told(found.missing, "not in the cache", "to fetch"),
@@ -43,14 +43,12 @@ def run(build: BuildContext) -> None:
     """
     from sagepack.hub.download import download
 
-    lock = build.require_lock()
     download(
         build.services.hub,
-        lock.model,
-        lock.commit,
+        build.require_lock().revision,
         build.wanted,
         connections=build.connections,
-        trust=build.trust,
+        hash_cache=build.trust,
         progress=build.progress,
     )
 

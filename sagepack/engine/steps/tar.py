@@ -111,8 +111,8 @@ def files_of(build: BuildContext) -> dict[str, Path]:
 
 
 def _model_files(build: BuildContext) -> dict[str, Path]:
-    lock = build.require_lock()
-    return {file.path: build.cache.snapshot(lock.commit, file.path) for file in lock.files}
+    cache = build.cache
+    return {file.path: cache.snapshot(file.path) for file in build.require_lock().files}
 
 
 def is_known(build: BuildContext, member: Member, file: Path) -> bool:

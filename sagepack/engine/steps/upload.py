@@ -82,5 +82,5 @@ def sources(build: BuildContext) -> list[Source]:
         for member in build.manifest.members
         if is_known(build, member, files[member.path])
     }
-    read = partial(build.services.hub.open, lock.model, lock.commit)
+    read = partial(build.services.hub.open, lock.revision)
     return [LocalFiles(local), HubFiles(read, {file.digest: file.path for file in lock.files})]

@@ -19,6 +19,7 @@ from sagepack.digest import Digest, fingerprint
 from sagepack.errors import UserError
 from sagepack.package.lock import MAX_BYTES, Lock, LockedFile, LockedRequirement, asked_of
 from sagepack.package.manifest import check_paths
+from sagepack.package.revision import Revision
 from sagepack.spec import images
 from tests.helpers import specs
 from tests.helpers.paths import ROOT
@@ -45,8 +46,7 @@ FILES = st.builds(
 LOCKS = st.builds(
     Lock,
     asked=SHA,
-    model=st.just("owner/name"),
-    commit=st.sampled_from(["0123456789" * 4, "1" * 40]),
+    revision=st.builds(Revision, st.just("owner/name"), st.sampled_from(["0123456789" * 4, "1" * 40])),
     files=st.lists(FILES, max_size=4, unique_by=lambda file: file.path.casefold()).map(tuple),
     left_out=st.tuples(st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1)),
     image=st.just("huggingface-pytorch-inference:2.6.0"),
@@ -58,8 +58,7 @@ LOCKS = st.builds(
 )
 ONE = Lock(
     Digest.sha256(b""),
-    "owner/name",
-    "0" * 40,
+    Revision("owner/name", "0" * 40),
     (LockedFile("1e5", 1, Digest("sha256", "0" * 63 + "1"), "0" * 63 + "1"),),
     (0, 0),
     "repository:tag",
@@ -104,13 +103,13 @@ def test_a_lock_reads_back_as_it_was_written(lock: Lock) -> None:
     except UserError:
         return  # a file and a folder of one name
     assert Lock.parse(lock.text().encode(), "x") == lock
-    assert yaml.safe_load(lock.text())["model"]["commit"] == lock.commit
+    assert yaml.safe_load(lock.text())["model"]["commit"] == lock.revision.commit
 
 
 def test_names_and_digests_that_look_like_numbers_stay_text() -> None:
     assert Lock.parse(TEXT, "x").files[0] == ONE.files[0]
-    numeric = replace(ONE, commit="1" * 40)
-    assert Lock.parse(numeric.text().encode(), "x").commit == "1" * 40
+    numeric = replace(ONE, revision=Revision("owner/name", "1" * 40))
+    assert Lock.parse(numeric.text().encode(), "x").revision.commit == "1" * 40
 
 
 @pytest.mark.parametrize(
@@ -270,8 +269,7 @@ def test_a_lock_answers_the_spec_that_it_was_made_for_and_no_other_says_so_of_it
     lock = replace(
         ONE,
         asked=asked_of(spec),
-        model=spec.model.id,
-        commit=spec.model.revision,
+        revision=Revision(spec.model.id, spec.model.revision),
         image=f"{spec.image.repository}:{spec.image.tag}",
         image_registry=images.registry(spec.aws.region),
     )
@@ -279,8 +277,8 @@ def test_a_lock_answers_the_spec_that_it_was_made_for_and_no_other_says_so_of_it
     other_registry = REGISTRY.replace("7631", "9999")
     for other in (
         replace(lock, asked=Digest.sha256(b"x")),
-        replace(lock, model="owner/evil"),
-        replace(lock, commit="0" * 40),
+        replace(lock, revision=Revision("owner/evil", spec.model.revision)),
+        replace(lock, revision=Revision(spec.model.id, "0" * 40)),
         replace(lock, image="other:tag"),
         replace(lock, image_registry=other_registry),
         replace(lock, requirements=(LockedRequirement("evil==1", ("sha256:" + "0" * 64,)),)),
