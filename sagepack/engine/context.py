@@ -104,7 +104,7 @@ class BuildContext:
     @property
     def answered(self) -> Lock | None:
         """The lock, if it answers the spec as it is now."""
-        return self.lock if self.lock is not None and self.lock.answers(self.spec) else None
+        return self.lock if self.lock is not None and self.lock.is_current(self.spec) else None
 
     def require_lock(self) -> Lock:
         """The lock that answers the spec.

@@ -12,7 +12,7 @@ from sagepack.hub import selection
 from sagepack.hub.lock_files import resolve_files
 from sagepack.hub.responses import model_index_of
 from sagepack.package import requirements
-from sagepack.package.lock import Lock, asked_of
+from sagepack.package.lock import Lock, lock_inputs_digest
 from sagepack.package.manifest import check_paths
 from sagepack.spec import images
 from sagepack.spec.model import COMMIT
@@ -51,10 +51,10 @@ def resolve(build: BuildContext) -> Lock:
     registry, digest = find_image(build.services.aws, image, build.spec.aws.region)
     by_path = {file.path: file for file in files}
     return Lock(
-        asked=asked_of(build.spec),
+        spec_digest=lock_inputs_digest(build.spec),
         revision=revision,
         files=tuple(resolve_files(build.services.hub, revision, (by_path[path] for path in chosen.chosen))),
-        left_out=chosen.left_out,
+        excluded=chosen.excluded,
         image=f"{image.repository}:{image.tag}",
         image_digest=digest,
         image_registry=registry,

@@ -31,7 +31,7 @@ class CacheStatus:
     @property
     def bytes_missing(self) -> int:
         """Bytes to fetch; a content that has several paths counts once."""
-        return sum({file.blob: file.size for file in self.missing}.values())
+        return sum({file.etag: file.size for file in self.missing}.values())
 
 
 def scan_cache(cache: RepoCache, files: Sequence[LockedFile], hash_cache: HashCache) -> CacheStatus:
@@ -42,7 +42,7 @@ def scan_cache(cache: RepoCache, files: Sequence[LockedFile], hash_cache: HashCa
         pointer = cache.snapshot(file.path)
         if hash_cache.get(pointer) == file.digest:
             ready[file.path] = pointer
-        elif any(_has_size(candidate, file.size) for candidate in (pointer, cache.blob(file.blob))):
+        elif any(_has_size(candidate, file.size) for candidate in (pointer, cache.blob(file.etag))):
             present.append(file)
         else:
             missing.append(file)

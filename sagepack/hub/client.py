@@ -200,9 +200,9 @@ class Hub:
                 if kept is not None:
                     kept.append(chunk)
             found = sha256.hexdigest() if file.sha256 else git.hexdigest()
-            if found == file.blob:
+            if found == file.etag:
                 return Digest("sha256", sha256.hexdigest())
-        raise IntegrityError(f"the Hub says the content is {file.blob}, what arrived is {found}", where=where)
+        raise IntegrityError(f"the Hub says the content is {file.etag}, what arrived is {found}", where=where)
 
     def open(
         self,

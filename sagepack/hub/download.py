@@ -77,10 +77,10 @@ def download(
 
 def _jobs(cache: RepoCache, files: Sequence[LockedFile]) -> list[DownloadTask]:
     """One job for each content, the largest first."""
-    by_blob: dict[str, list[LockedFile]] = {}
+    by_etag: dict[str, list[LockedFile]] = {}
     for file in files:
-        by_blob.setdefault(file.blob, []).append(file)
-    jobs = [DownloadTask(cache, group[0], tuple(file.path for file in group)) for group in by_blob.values()]
+        by_etag.setdefault(file.etag, []).append(file)
+    jobs = [DownloadTask(cache, group[0], tuple(file.path for file in group)) for group in by_etag.values()]
     return sorted(jobs, key=lambda job: job.file.size, reverse=True)
 
 

@@ -133,7 +133,7 @@ class FileDownload:
         self._begin()
 
     def _begin(self) -> None:
-        self._partial = Partial(self._job.cache.partial(self._job.file.blob), self._job.file.size)
+        self._partial = Partial(self._job.cache.partial(self._job.file.etag), self._job.file.size)
         self._front = SequentialHasher(
             self._partial, lambda work: self._crew.hashers.submit(self._guard, work), self._crew.stop, self._judge
         )
@@ -195,7 +195,7 @@ class FileDownload:
         if digest != self._job.file.digest:
             self._set_aside(file, digest)
             return
-        blob = self._job.cache.blob(self._job.file.blob)
+        blob = self._job.cache.blob(self._job.file.etag)
         backdate_mtime(file)
         file.replace(blob)
         self._crew.hash_cache.put(blob, digest, blob.stat(), crc32=crc)

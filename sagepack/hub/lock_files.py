@@ -23,7 +23,7 @@ def resolve_files(hub: Hub, revision: Revision, files: Iterable[RepoFile], *, co
     """
 
     def lock(file: RepoFile) -> LockedFile:
-        return LockedFile(file.path, file.size, file.sha256 or hub.digest(revision, file), file.blob)
+        return LockedFile(file.path, file.size, file.sha256 or hub.digest(revision, file), file.etag)
 
     with worker_pool(connections, "lock") as pool:
         return sorted(pool.map(lock, files), key=lambda file: file.path)

@@ -35,13 +35,13 @@ class DownloadTask:
     def need(self) -> int:
         """Bytes of disk that it still takes."""
         try:
-            return max(0, self.file.size - self.cache.partial(self.file.blob).stat().st_blocks * 512)
+            return max(0, self.file.size - self.cache.partial(self.file.etag).stat().st_blocks * 512)
         except OSError:
             return self.file.size
 
     def adopt(self, hash_cache: HashCache) -> bool:
         """Use what is here, if its digest is right; set it aside if it is not."""
-        blob = self.cache.blob(self.file.blob)
+        blob = self.cache.blob(self.file.etag)
         pointers = [self.cache.snapshot(path) for path in self.paths]
         # A snapshot holds files of its own where links cannot be made.
         for candidate in (blob, *(pointer for pointer in pointers if not pointer.is_symlink())):
@@ -58,12 +58,12 @@ class DownloadTask:
 
     def set_aside(self, file: Path) -> Path:
         """Keep bytes that are not what the lock says where nobody takes them for it; only the last such are kept."""
-        aside = self.cache.mismatch(self.file.blob)
+        aside = self.cache.mismatch(self.file.etag)
         aside.parent.mkdir(parents=True, exist_ok=True)
         return file.replace(aside)
 
     def finish(self) -> None:
         """Make every path point at the blob, and tidy up."""
         for path in self.paths:
-            self.cache.link(path, self.file.blob)
-        self.cache.sweep(self.file.blob)
+            self.cache.link(path, self.file.etag)
+        self.cache.sweep(self.file.etag)

@@ -58,10 +58,10 @@ def spec(name: str = "svd", *, environment: dict[str, str] | None = None, **chan
 
 def lock() -> Lock:
     return Lock(
-        asked=Digest.sha256(b"asked"),
+        spec_digest=Digest.sha256(b"spec"),
         revision=Revision("stabilityai/stable-video-diffusion-img2vid-xt-1-1", "0" * 40),
         files=(),
-        left_out=(0, 0),
+        excluded=(0, 0),
         image=f"huggingface-pytorch-inference:{IMAGE}",
         image_digest=Digest.sha256(f"huggingface-pytorch-inference:{IMAGE}".encode()),  # what the sandbox says it is
         image_registry="763104351884.dkr.ecr.us-east-1.amazonaws.com",

@@ -107,7 +107,7 @@ class Scene:
         }
 
     def leftovers(self) -> list[str]:
-        known = {file.blob for file in self.files}
+        known = {file.etag for file in self.files}
         return sorted(file.name for file in (self.cache.folder / "blobs").iterdir() if file.name not in known)
 
     def bodies(self, path: str = LARGE) -> list[Request]:
@@ -126,7 +126,7 @@ def scene(sandbox: Service, model: Path, tmp_path: Path) -> Scene:
 def test_every_file_arrives_as_it_is(scene: Scene) -> None:
     scene.check(scene.get())
     assert scene.leftovers() == []
-    assert scene.told.added == scene.told.total == sum({file.blob: file.size for file in scene.files}.values())
+    assert scene.told.added == scene.told.total == sum({file.etag: file.size for file in scene.files}.values())
 
 
 def test_a_second_download_asks_nobody_and_reads_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,8 +273,8 @@ def test_bytes_that_are_wrong_twice_stop_the_build_with_both_digests(scene: Scen
     assert caught.value.exit_code == 4
     assert str(Digest.sha256(bytes(content))) in str(caught.value)
     assert str(scene.large.digest) in str(caught.value)
-    assert scene.cache.mismatch(scene.large.blob).read_bytes() == content
-    assert not scene.cache.blob(scene.large.blob).exists()
+    assert scene.cache.mismatch(scene.large.etag).read_bytes() == content
+    assert not scene.cache.blob(scene.large.etag).exists()
     assert not scene.cache.snapshot(LARGE).exists()
     faults.clear()
     scene.check(scene.get())
@@ -282,14 +282,14 @@ def test_bytes_that_are_wrong_twice_stop_the_build_with_both_digests(scene: Scen
 
 
 def test_a_file_that_is_shorter_at_the_hub_than_in_the_lock_is_an_integrity_error(scene: Scene) -> None:
-    longer = replace(scene.large, size=scene.large.size + PIECE, blob="f" * 64)
+    longer = replace(scene.large, size=scene.large.size + PIECE, etag="f" * 64)
     with pytest.raises(IntegrityError, match=f"has {LARGE_SIZE} bytes"):
         scene.get(files=[longer])
 
 
 def test_a_damaged_file_in_the_cache_is_set_aside_and_fetched(scene: Scene) -> None:
     scene.get()
-    blob = scene.cache.blob(scene.large.blob)
+    blob = scene.cache.blob(scene.large.etag)
     with blob.open("r+b") as file:
         file.write(b"damaged")
     scene.sandbox.faults.clear()
@@ -325,11 +325,11 @@ def test_leftovers_of_the_client_go_and_those_it_is_writing_stay(scene: Scene) -
     blobs = scene.cache.folder / "blobs"
     blobs.mkdir(parents=True)
     small = next(file for file in scene.files if file.path == "config.json")
-    stale = blobs / f"{scene.large.blob}.0123abcd.incomplete"
-    live = blobs / f"{small.blob}.0123abcd.incomplete"
+    stale = blobs / f"{scene.large.etag}.0123abcd.incomplete"
+    live = blobs / f"{small.etag}.0123abcd.incomplete"
     for file in (stale, live):
         file.write_bytes(b"half")
-    lock = scene.cache.lock.with_name(f"{small.blob}.lock")
+    lock = scene.cache.lock.with_name(f"{small.etag}.lock")
     lock.parent.mkdir(parents=True)
     with FileLock(lock):
         scene.get()
@@ -414,7 +414,7 @@ def test_after_an_end_in_the_middle_only_the_rest_is_fetched(
     scene: Scene, faults: Faults, child: subprocess.Popen[str], ending: signal.Signals
 ) -> None:
     faults.rate(15_000_000, f"/_cdn/*/{LARGE}")
-    journal = scene.cache.partial(scene.large.blob).with_name(f"{scene.large.blob}.sagepack-partial-journal")
+    journal = scene.cache.partial(scene.large.etag).with_name(f"{scene.large.etag}.sagepack-partial-journal")
     wait_for(lambda: journal.exists() and journal.read_text().count("\n") >= 2)
     child.send_signal(ending)
     child.communicate(timeout=30)
@@ -428,7 +428,7 @@ def test_after_an_end_in_the_middle_only_the_rest_is_fetched(
 
 
 def test_pieces_that_rotted_on_disk_are_fetched_again(scene: Scene) -> None:
-    partial = scene.cache.partial(scene.large.blob)
+    partial = scene.cache.partial(scene.large.etag)
     partial.parent.mkdir(parents=True)
     partial.write_bytes((scene.folder / LARGE).read_bytes()[: 3 * PIECE])
     content = (scene.folder / LARGE).read_bytes()
@@ -445,7 +445,7 @@ def test_pieces_that_rotted_on_disk_are_fetched_again(scene: Scene) -> None:
 
 def test_two_processes_at_once_fetch_once(scene: Scene, faults: Faults, child: subprocess.Popen[str]) -> None:
     faults.rate(30_000_000, f"/_cdn/*/{LARGE}")
-    wait_for(lambda: scene.cache.partial(scene.large.blob).exists())
+    wait_for(lambda: scene.cache.partial(scene.large.etag).exists())
     scene.check(scene.get())
     out, err = child.communicate(timeout=30)
     assert (child.returncode, out.split(), err) == (0, ["begun", "done"], "")
@@ -474,7 +474,7 @@ def test_no_name_of_a_content_in_a_lock_leads_out_of_the_cache(scene: Scene, nam
     before = sorted(scene.home.rglob("*"))
     small = next(file for file in scene.files if file.path == "config.json")
     with pytest.raises(IntegrityError, match="40 or 64 hex digits"):
-        scene.get(files=[replace(small, blob=name.format(home=scene.home))])
+        scene.get(files=[replace(small, etag=name.format(home=scene.home))])
     assert sorted(scene.home.rglob("*")) == before
     assert outside.read_text() == "precious"
 

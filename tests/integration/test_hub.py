@@ -66,9 +66,9 @@ def test_the_listing_has_size_name_and_digest_of_every_file(
     files = {file.path: file for file in hub.files(REVISION)}
     assert {path: file.size for path, file in files.items()} == {path: len(data) for path, data in contents.items()}
     assert files[LARGE].sha256 == Digest.sha256(contents[LARGE])
-    assert files[LARGE].blob == Digest.sha256(contents[LARGE]).value
+    assert files[LARGE].etag == Digest.sha256(contents[LARGE]).value
     assert files["unet/config.json"].sha256 is None
-    assert len(files["unet/config.json"].blob) == 40
+    assert len(files["unet/config.json"].etag) == 40
 
 
 def test_a_lock_has_the_digest_of_small_files_too(hub: Hub, contents: dict[str, bytes]) -> None:

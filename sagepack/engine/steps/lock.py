@@ -23,7 +23,7 @@ def fact(build: BuildContext) -> StepStatus:
     lock = build.lock
     if lock is None:
         trouble: tuple[str, ...] = (f"{build.shown(build.work.lock)} is missing",)
-    elif lock.answers(build.spec):
+    elif lock.is_current(build.spec):
         trouble = ()
     else:
         record = build.records.load("lock")

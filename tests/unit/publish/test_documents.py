@@ -362,10 +362,10 @@ def test_a_line_of_a_journal_with_a_right_checksum_is_judged_all_the_same(tmp_pa
 
 
 LOCK = Lock(
-    asked=Digest.sha256(b""),
+    spec_digest=Digest.sha256(b""),
     revision=Revision("org/model", "0" * 40),
     files=(LockedFile("a.bin", 3, Digest.sha256(b"a"), Digest.sha256(b"a").value),),
-    left_out=(0, 0),
+    excluded=(0, 0),
     image="repo:tag",
     image_digest=Digest.sha256(b"image"),
     image_registry="763104351884.dkr.ecr.us-east-1.amazonaws.com",
