@@ -52,8 +52,11 @@ def lock(options: Options, *, update: bool = False, locked: bool = False) -> int
         executor.run(context)
     after = context.refreshed().required_lock()
     path = context.display(context.work.lock_path)
-    text = f"{path} {'is as it was' if after == before else 'written'}: {after.model} at {after.commit}"
-    result(options, text, {"lock": path, "commit": after.commit, "changed": after != before, "bytes": after.size})
+    text = (
+        f"{path} {'is as it was' if after == before else 'written'}: {after.revision.repo} at {after.revision.commit}"
+    )
+    document = {"lock": path, "commit": after.revision.commit, "changed": after != before, "bytes": after.size}
+    result(options, text, document)
     return 0
 
 

@@ -31,8 +31,8 @@ def content_paths(context: BuildContext) -> dict[str, Path]:
 
 def cache_paths(context: BuildContext) -> dict[str, Path]:
     """Where the Hugging Face cache has each model file, whether or not it is there."""
-    lock = context.required_lock()
-    return {file.path: context.cache.snapshot(lock.commit, file.path) for file in lock.files}
+    cache = context.cache
+    return {file.path: cache.snapshot(file.path) for file in context.required_lock().files}
 
 
 def modified_stage(context: BuildContext) -> Iterator[Path]:

@@ -79,8 +79,12 @@ class BuildContext:
 
     @property
     def cache(self) -> RepoCache:
-        """The model's repository in the Hugging Face cache."""
-        return RepoCache(self.hub_cache, self.spec.model.id)
+        """The locked revision in the Hugging Face cache.
+
+        Raises:
+            UserError: there is no lock that is up to date with the spec.
+        """
+        return RepoCache(self.hub_cache, self.required_lock().revision)
 
     @cached_property
     def hash_cache(self) -> HashCache:
@@ -107,7 +111,7 @@ class BuildContext:
     @property
     def current_lock(self) -> Lock | None:
         """The lock, if it is up to date with the spec."""
-        return self.lock if self.lock is not None and self.lock.answers(self.spec) else None
+        return self.lock if self.lock is not None and self.lock.is_current(self.spec) else None
 
     def required_lock(self) -> Lock:
         """The lock that is up to date with the spec.
@@ -178,7 +182,7 @@ class BuildContext:
 
     def cache_status(self, files: Sequence[LockedFile]) -> CacheStatus:
         """Which of some model files are on this disk."""
-        return scan_cache(self.cache, self.required_lock().commit, files, self.hash_cache)
+        return scan_cache(self.cache, files, self.hash_cache)
 
     def display(self, path: Path) -> str:
         """`path` as messages show it."""

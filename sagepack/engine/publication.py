@@ -144,7 +144,7 @@ class Publication:
         hub_files = {file.digest: file.path for file in lock.files}
         sources: list[Source] = [
             LocalFiles(files),
-            HubFiles(partial(hub.open, lock.model, lock.commit), hub_files),
+            HubFiles(partial(hub.open, lock.revision), hub_files),
         ]
         return publish(
             self.clients.s3,

@@ -258,19 +258,19 @@ def test_an_archive_that_was_changed_before_a_restart_is_written_anew(
     project.check()
 
 
-def with_a_blob_that_is_a_path(data: bytes) -> bytes:
-    """What a pull request may bring: the sum fits, and a download would write where the blob says."""
+def with_an_etag_that_is_a_path(data: bytes) -> bytes:
+    """What a pull request may bring: the sum fits, and a download would write where the ETag says."""
     document = yaml.safe_load(data)
     del document["sum"]
-    document["model"]["files"][0] |= {"blob": "../../../../../../pwned", "sha256": "0" * 64}
+    document["model"]["files"][0] |= {"etag": "../../../../../../pwned", "sha256": "0" * 64}
     return json.dumps(document | {"sum": str(fingerprint(document))}).encode()
 
 
 LOCKS: list[tuple[Callable[[bytes], bytes], str]] = [
     (lambda _: b"", "is empty"),
     (lambda data: data[: len(data) // 2], "lock"),
-    (lambda data: data.replace(b"blob: ", b"blob: ../../../../../../pwned/"), "edited or damaged"),
-    (with_a_blob_that_is_a_path, r"model.files\[0\].blob"),
+    (lambda data: data.replace(b"etag: ", b"etag: ../../../../../../pwned/"), "edited or damaged"),
+    (with_an_etag_that_is_a_path, r"model.files\[0\].etag"),
     (lambda data: b"<<<<<<< HEAD\n" + data, "merge conflict"),
     (lambda _: b"{a: " * 50_000, "nested deeper"),
 ]

@@ -43,14 +43,12 @@ def run(context: BuildContext) -> None:
         RemoteError: the Hub failed after retries.
         IntegrityError: twice in a row bytes that are not what the lock says.
     """
-    lock = context.required_lock()
     download.download(
         context.clients.hub,
-        lock.model,
-        lock.commit,
+        context.required_lock().revision,
         context.required_files(),
         connections=context.connections,
-        trust=context.hash_cache,
+        hash_cache=context.hash_cache,
         progress=context.progress,
     )
 
