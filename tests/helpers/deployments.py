@@ -23,7 +23,7 @@ from sagepack.spec import model as nouns
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sagepack.sandbox.servers import Service
+    from sagepack.sandbox.servers import Servers
 
 ROLE = "arn:aws:iam::123456789012:role/sagepack-sandbox"
 BUCKET = "sagepack-sandbox"
@@ -161,7 +161,7 @@ def stubbed(*services: str) -> tuple[Aws, dict[str, Stubber]]:
     return aws, stubs
 
 
-def session_of(sandbox: Service) -> Aws:
+def session_of(sandbox: Servers) -> Aws:
     """A session with the sandbox's AWS; its clients are made once, since making them is what takes time."""
     return _session(AwsConnection(sandbox.region, None, sandbox.aws_url, sandbox.access_key, sandbox.secret_key))
 

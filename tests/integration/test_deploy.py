@@ -11,7 +11,7 @@ from sagepack.deploy.waiter import WaiterConfig
 from sagepack.engine.resolver import find_image
 from sagepack.errors import RemoteError, UserError
 from sagepack.progress import Silent
-from sagepack.sandbox.aws.hosting import Outcome, Pace
+from sagepack.sandbox.aws.hosting import DeploymentOutcome, TransitionTime
 from sagepack.spec.model import Image, Scaling
 from tests.helpers import deployments
 from tests.helpers.deployments import IMAGE, Time, Told, deployment, lock, spec
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from sagepack.aws.session import Aws
     from sagepack.deploy.deployment import Deployment
-    from sagepack.sandbox.aws.hosting import Kind
-    from sagepack.sandbox.servers import Service
+    from sagepack.sandbox.aws.hosting import OutcomeKind
+    from sagepack.sandbox.servers import Servers
 
 PACE = WaiterConfig(poll=0.01, limit=30)
 
@@ -56,7 +56,7 @@ class Session:
 
 
 @pytest.fixture
-def session(sandbox: Service) -> Iterator[Session]:
+def session(sandbox: Servers) -> Iterator[Session]:
     with Session(deployments.session_of(sandbox)).listening() as session:
         yield session
 
@@ -175,10 +175,10 @@ PING = (
 
 
 def test_an_endpoint_that_cannot_start_is_told_with_its_reason_and_made_anew(
-    session: Session, sandbox: Service
+    session: Session, sandbox: Servers
 ) -> None:
     value = published(session, deployment())
-    sandbox.aws.script.outcome("svd", Outcome("fail", PING, log=("pip: no such package",)))
+    sandbox.aws.scenario.end_deployments("svd", DeploymentOutcome("fail", PING, log=("pip: no such package",)))
     with pytest.raises(RemoteError, match="did not pass the ping health check") as caught:
         reconcile(session.aws, value, progress := Told(), PACE)
     assert "  | pip: no such package" in progress.notes
@@ -196,10 +196,10 @@ def test_an_endpoint_that_cannot_start_is_told_with_its_reason_and_made_anew(
 
 
 @pytest.mark.parametrize("kind", ["silent_rollback", "fail"])
-def test_a_roll_back_silent_or_not_is_a_failure(session: Session, sandbox: Service, kind: Kind) -> None:
+def test_a_roll_back_silent_or_not_is_a_failure(session: Session, sandbox: Servers, kind: OutcomeKind) -> None:
     old = published(session, deployment(scaling=Scaling(1, 2)))
     reconcile(session.aws, old, Silent(), PACE)
-    sandbox.aws.script.outcome("svd", Outcome(kind, PING))
+    sandbox.aws.scenario.end_deployments("svd", DeploymentOutcome(kind, PING))
     with pytest.raises(RemoteError, match=f"rolled back to {old.config_name}") as caught:
         reconcile(session.aws, deployment(environment={}, scaling=Scaling(1, 2)), Silent(), PACE)
     assert caught.value.exit_code == 3
@@ -210,13 +210,13 @@ def test_a_roll_back_silent_or_not_is_a_failure(session: Session, sandbox: Servi
 
 @pytest.mark.parametrize("exists", [True, False], ids=["update", "create"])
 def test_who_deploys_other_code_at_the_same_time_is_told_that_another_won(
-    session: Session, sandbox: Service, exists: bool
+    session: Session, sandbox: Servers, exists: bool
 ) -> None:
     before = published(session, deployment())
     winner, loser = deployment(environment={"A": "1"}, scaling=Scaling(1, 3)), deployment(environment={"A": "2"})
     if exists:
         reconcile(session.aws, before, Silent(), PACE)
-    sandbox.aws.script.pace = Pace(polls=2)
+    sandbox.aws.scenario.transition_time = TransitionTime(polls=2)
     others = iter([winner])
 
     def sleep(_seconds: float) -> None:
@@ -244,8 +244,8 @@ def cut_while_waiting(session: Session, value: Deployment) -> None:
         reconcile(session.aws, value, Silent(), WaiterConfig(poll=0.01, sleep=sleep))
 
 
-def test_an_interrupted_wait_goes_on_with_the_same_command(session: Session, sandbox: Service) -> None:
-    sandbox.aws.script.pace = Pace(polls=4)
+def test_an_interrupted_wait_goes_on_with_the_same_command(session: Session, sandbox: Servers) -> None:
+    sandbox.aws.scenario.transition_time = TransitionTime(polls=4)
     value = published(session, deployment())
     cut_while_waiting(session, value)
     session.calls.clear()
@@ -256,11 +256,11 @@ def test_an_interrupted_wait_goes_on_with_the_same_command(session: Session, san
     assert f"endpoint {value.name}: Creating" in progress.text
 
 
-def test_an_interrupted_update_is_judged_by_the_next_command(session: Session, sandbox: Service) -> None:
+def test_an_interrupted_update_is_judged_by_the_next_command(session: Session, sandbox: Servers) -> None:
     reconcile(session.aws, published(session, deployment()), Silent(), PACE)
     value = deployment(environment={})
-    sandbox.aws.script.pace = Pace(polls=4)
-    sandbox.aws.script.outcome("svd", Outcome("fail", PING))
+    sandbox.aws.scenario.transition_time = TransitionTime(polls=4)
+    sandbox.aws.scenario.end_deployments("svd", DeploymentOutcome("fail", PING))
     cut_while_waiting(session, value)
     session.calls.clear()
     with pytest.raises(RemoteError, match="rolled back"):
@@ -281,9 +281,9 @@ def test_a_kill_between_any_two_creations_is_made_up_for(session: Session, steps
     assert session.writes == ["CreateModel", "CreateEndpointConfig", "CreateEndpoint"][steps:]
 
 
-def test_waiting_has_an_end(session: Session, sandbox: Service) -> None:
+def test_waiting_has_an_end(session: Session, sandbox: Servers) -> None:
     value = published(session, deployment())
-    sandbox.aws.script.outcome("svd", Outcome("stuck"))
+    sandbox.aws.scenario.end_deployments("svd", DeploymentOutcome("stuck"))
     with pytest.raises(RemoteError, match="still Creating after 1 min 30 s") as caught:
         reconcile(session.aws, value, Silent(), Time().pace(limit=90))
     assert "same command goes on waiting" in str(caught.value)
@@ -309,12 +309,12 @@ def test_an_update_keeps_what_scaling_chose_but_wakes_a_fleet_that_sleeps(
     assert session.endpoint()["ProductionVariants"][0]["DesiredInstanceCount"] == after
 
 
-def test_a_tag_resolves_to_the_image_that_deploys(session: Session, sandbox: Service) -> None:
+def test_a_tag_resolves_to_the_image_that_deploys(session: Session, sandbox: Servers) -> None:
     found = find_image(session.aws, spec().image, sandbox.region)
     assert found == (lock().image_registry, lock().image_digest)
 
 
-def test_a_tag_that_is_not_there_is_refused_with_near_ones(session: Session, sandbox: Service) -> None:
+def test_a_tag_that_is_not_there_is_refused_with_near_ones(session: Session, sandbox: Servers) -> None:
     near = Image("huggingface-pytorch-inference", IMAGE.replace("py312", "py311"))
     with pytest.raises(UserError, match="no image with this tag") as caught:
         find_image(session.aws, near, sandbox.region)

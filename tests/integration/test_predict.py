@@ -9,7 +9,7 @@ from sagepack.deploy.reconcile import reconcile
 from sagepack.deploy.waiter import WaiterConfig
 from sagepack.errors import RemoteError, UserError
 from sagepack.progress import Silent
-from sagepack.sandbox.aws.invocations import Answer
+from sagepack.sandbox.aws.invocations import ScriptedResult
 from tests.helpers.deployments import BUCKET, Time, Told, deployment, published, session_of
 
 if TYPE_CHECKING:
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     from sagepack.aws.session import Aws
     from sagepack.deploy.deployment import Deployment
-    from sagepack.sandbox.servers import Service
+    from sagepack.sandbox.servers import Servers
 
 PACE = WaiterConfig(poll=0.01, limit=30)
 
 
 @pytest.fixture
-def aws(sandbox: Service) -> Aws:
+def aws(sandbox: Servers) -> Aws:
     return session_of(sandbox)
 
 
@@ -39,15 +39,15 @@ def inputs(aws: Aws) -> list[str]:
     return [entry["Key"] for entry in listed.get("Contents", [])]
 
 
-def test_an_answer_comes_back_and_the_request_is_cleared_away(aws: Aws, live: Deployment, sandbox: Service) -> None:
-    sandbox.aws.invocations.answer(Answer(b'{"frames": []}', delay=0.05))
+def test_an_answer_comes_back_and_the_request_is_cleared_away(aws: Aws, live: Deployment, sandbox: Servers) -> None:
+    sandbox.aws.invocations.script(ScriptedResult(b'{"frames": []}', delay=0.05))
     answer = predict(aws, live.endpoint, b'{"image": "x"}', Silent(), pace=PACE)
     assert answer.body == b'{"frames": []}'
     assert inputs(aws) == []
 
 
-def test_a_file_is_sent_as_what_its_name_says(aws: Aws, live: Deployment, sandbox: Service, tmp_path: Path) -> None:
-    sandbox.aws.invocations.answer(Answer(b"{}"))
+def test_a_file_is_sent_as_what_its_name_says(aws: Aws, live: Deployment, sandbox: Servers, tmp_path: Path) -> None:
+    sandbox.aws.invocations.script(ScriptedResult(b"{}"))
     kinds: list[str] = []
     events = aws.client("s3").meta.events
     remember = lambda params, **_: kinds.append(params["ContentType"])  # noqa: E731
@@ -58,8 +58,8 @@ def test_a_file_is_sent_as_what_its_name_says(aws: Aws, live: Deployment, sandbo
     assert kinds == ["image/png"]
 
 
-def test_a_failed_request_is_told_in_the_containers_words(aws: Aws, live: Deployment, sandbox: Service) -> None:
-    sandbox.aws.invocations.answer(Answer(b"CUDA out of memory", status=500))
+def test_a_failed_request_is_told_in_the_containers_words(aws: Aws, live: Deployment, sandbox: Servers) -> None:
+    sandbox.aws.invocations.script(ScriptedResult(b"CUDA out of memory", status=500))
     with pytest.raises(RemoteError, match="CUDA out of memory") as caught:
         predict(aws, live.endpoint, b"{}", Silent(), pace=PACE)
     assert caught.value.exit_code == 3
@@ -67,8 +67,8 @@ def test_a_failed_request_is_told_in_the_containers_words(aws: Aws, live: Deploy
     assert inputs(aws) == []
 
 
-def test_waiting_ends_with_what_to_do_and_keeps_the_request(aws: Aws, live: Deployment, sandbox: Service) -> None:
-    sandbox.aws.invocations.answer(Answer(b"too late", delay=3))
+def test_waiting_ends_with_what_to_do_and_keeps_the_request(aws: Aws, live: Deployment, sandbox: Servers) -> None:
+    sandbox.aws.invocations.script(ScriptedResult(b"too late", delay=3))
     progress = Told()
     with pytest.raises(RemoteError, match="no answer after 300 s") as caught:
         predict(aws, live.endpoint, b"{}", progress, timeout=300, pace=Time().pace())
