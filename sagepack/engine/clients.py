@@ -60,7 +60,7 @@ class Services:
         self._build = build
         self.connections = connections
         self.aws = Aws(connections.aws)
-        self.hub = Hub(connections.hub_url, connections.hub_token, build.hub_cache, tell=build.progress.note)
+        self.hub = Hub(connections.hub_url, connections.hub_token, build.hub_cache, notify=build.progress.note)
 
     @cached_property
     def store(self) -> S3:
