@@ -7,7 +7,8 @@ told apart here: `ChangedError` for a source that is gone or another, None for a
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sagepack.aws.s3_body import Body
@@ -22,7 +23,7 @@ from sagepack.aws.s3_types import (
     UploadedPart,
     WriteOptions,
 )
-from sagepack.aws.session import error_code, translated
+from sagepack.aws.session import answered, error_code
 from sagepack.decoding import LIMIT
 from sagepack.errors import RemoteError, UserError
 
@@ -74,16 +75,15 @@ class S3:
 
     @contextmanager
     def _told(self, doing: str, where: str, bucket: str) -> Iterator[None]:
-        """`translated`, which also thinks of the owner condition when S3 says no more than 403."""
+        """`answered`, which also thinks of the owner condition when S3 says no more than 403."""
         try:
-            with translated(doing, where):
+            with answered(doing, where):
                 yield
         except UserError as error:
-            cause = error.__cause__
-            if cause is None or error_code(cause) not in _DENIED or not self.options.owners(bucket):  # type: ignore[arg-type]
+            if not _is_denied(error) or not self.options.owners(bucket):
                 raise
             fix = f"{error.fix}; or the bucket is not account {self.options.owner}'s (artifact.expected_bucket_owner)"
-            raise UserError(error.message, where=where, fix=fix) from cause
+            raise UserError(error.message, where=where, fix=fix) from error.__cause__
 
     def _call(
         self,
@@ -175,6 +175,28 @@ class S3:
         except ChangedError:
             return None
 
+    def get(self, location: S3Uri, limit: int) -> bytes | None:
+        """The content of an object, or its first `limit` + 1 bytes if it has more than `limit`; None if there is none.
+
+        S3 answers 403 for a missing key to callers without s3:ListBucket (API reference, GetObject, Permissions), so 403
+        also counts as missing here; `denies` tells the two apart.
+        """
+        answer = self._call("get_object", location, "reading the object", miss=_GONE | _DENIED)
+        if answer is None:
+            return None
+        with answered("reading the object", str(location)), closing(answer["Body"]) as body:
+            return bytes(body.read(limit + 1))
+
+    def denies(self, location: S3Uri) -> bool:
+        """Whether S3 refuses to say if there is an object at a key."""
+        try:
+            self.head(location)
+        except UserError as error:
+            if not _is_denied(error):
+                raise
+            return True
+        return False
+
     def open(self, seen: ObjectRef, offset: int, length: int) -> Iterator[bytes]:
         """A range of an object, in pieces; a broken connection resumes where it stopped.
 
@@ -222,7 +244,13 @@ class S3:
                 ) from reason
 
     def put(
-        self, location: S3Uri, data: bytes, *, if_absent: bool = False, checksum: tuple[str, str] | None = None
+        self,
+        location: S3Uri,
+        data: bytes | Path,
+        *,
+        content_type: str = "application/json",
+        if_absent: bool = False,
+        checksum: tuple[str, str] | None = None,
     ) -> bool:
         """Write an object in one request; False if `if_absent` and there is one.
 
@@ -230,24 +258,26 @@ class S3:
 
         Args:
             location: the object.
-            data: its bytes.
+            data: its bytes, or the file that holds them.
+            content_type: its media type.
             if_absent: whether to leave what is there.
-            checksum: algorithm and base64 value; None for a JSON document, with botocore's default checksum.
+            checksum: algorithm and base64 value; None for botocore's default checksum.
         """
         arguments = dict(self.options.arguments)
         if checksum:
             arguments[f"Checksum{checksum[0]}"] = checksum[1]
         if if_absent:
             arguments["IfNoneMatch"] = "*"
-        answer = self._call(
-            "put_object",
-            location,
-            "writing the object",
-            miss=_TAKEN | {"ConditionalRequestConflict"} if if_absent else (),
-            Body=data,
-            ContentType="application/octet-stream" if checksum else "application/json",
-            **arguments,
-        )
+        with data.open("rb") if isinstance(data, Path) else nullcontext(data) as body:
+            answer = self._call(
+                "put_object",
+                location,
+                "writing the object",
+                miss=_TAKEN | {"ConditionalRequestConflict"} if if_absent else (),
+                Body=body,
+                ContentType=content_type,
+                **arguments,
+            )
         return answer is not None
 
     def copy(self, seen: ObjectRef, target: S3Uri, algorithm: str) -> None:
@@ -419,6 +449,10 @@ class S3:
         )
         with self._told("listing", str(prefix), prefix.bucket):
             yield from pages
+
+
+def _is_denied(error: UserError) -> bool:
+    return isinstance(error.__cause__, Exception) and error_code(error.__cause__) in _DENIED
 
 
 def _trust_tls(params: Mapping[str, Any], **_event: Any) -> None:

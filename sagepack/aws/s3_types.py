@@ -47,16 +47,16 @@ class S3Uri:
 
     @classmethod
     def parse(cls, uri: str) -> S3Uri:
-        """The location that `s3://bucket/key` names; the key may be empty.
+        """The location that `s3://bucket/key` names. The key is taken as it is written and may be empty.
 
         Raises:
             UserError: the text is no such URI.
         """
         scheme, _, rest = uri.partition("://")
         bucket, _, key = rest.partition("/")
-        if scheme != "s3" or not bucket or "//" in key or key.startswith("/"):
+        if scheme != "s3" or not bucket:
             raise UserError("not an S3 URI", where=repr(uri), fix="write s3://bucket or s3://bucket/prefix")
-        return cls(bucket, key.rstrip("/"))
+        return cls(bucket, key)
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,7 @@ def predict(options: Options, source: str, output: str, timeout: str) -> int:
         build.spec.endpoint,
         request,
         build.progress,
+        store=build.services.store,
         content_type=content_type,
         timeout=seconds,
         pace=WaiterConfig.of(build.spec),

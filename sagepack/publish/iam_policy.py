@@ -88,7 +88,7 @@ def _objects(arn: str, location: S3Uri, *below: str) -> list[str]:
 
 
 def _key(location: S3Uri, below: str) -> str:
-    return f"{_literal(location.key)}/{below}" if location.key else below
+    return f"{_literal(location.child('').key)}{below}"
 
 
 def _literal(text: str) -> str:

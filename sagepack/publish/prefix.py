@@ -128,7 +128,13 @@ class _Files:
                 fix="the source does not hold what was locked; nothing was released",
             )
         sums, algorithm = Checksums.of(data), self.means.algorithms[0]
-        self.means.store.put(location, data, if_absent=True, checksum=(algorithm, sums.value(algorithm)))
+        self.means.store.put(
+            location,
+            data,
+            content_type="application/octet-stream",
+            if_absent=True,
+            checksum=(algorithm, sums.value(algorithm)),
+        )
         self._placed(location, sums, member.size, 0)
 
     def _multipart(self, content: ContentPlan, location: S3Uri) -> None:
