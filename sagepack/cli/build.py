@@ -90,7 +90,7 @@ def _made(build: BuildContext) -> dict[str, Any]:
         made |= {"archive": build.shown(build.work.archive), "size": f"{size} bytes ({format_bytes(size)})"}
         made["sha256"] = build.work.archive_sha256.read_text(encoding="utf-8").split()[0]
     if "upload" in steps:
-        made["artifact"] = str(build.services.package.model)
+        made["artifact"] = str(build.services.package.model_uri)
     if "deploy" in steps:
         made["endpoint"] = build.spec.endpoint.name
     return made

@@ -69,14 +69,14 @@ def _verify_remote(options: Options, *, deep: bool) -> int:
         "every byte is what the manifest says" if deep else "records, checksums and ETags agree; the model was not read"
     )
     lines = [
-        f"{package.model}: {how}",
+        f"{package.model_uri}: {how}",
         f"{len(manifest.members)} files, {format_bytes(manifest.size)}, released as {found.record}",
         f"{found.requests} requests, {format_bytes(found.bytes_read)} read",
         *(f"not compared: {note}" for note in found.notes),
     ]
     document = {
         "version": 1,
-        "artifact": str(package.model),
+        "artifact": str(package.model_uri),
         "manifest": str(manifest.digest),
         "release": str(found.record),
         "deep": deep,

@@ -12,10 +12,9 @@ from sagepack.aws.s3_types import WriteOptions
 from sagepack.aws.session import Aws, AwsConnection
 from sagepack.hub.cache_status import scan_cache
 from sagepack.hub.client import Hub
-from sagepack.package.archive.layout import Layout
-from sagepack.publish.keys import Package
+from sagepack.publish.keys import Package, PackageFormat
 from sagepack.publish.observe import observe
-from sagepack.publish.upload_plan import plan
+from sagepack.publish.planner import plan_upload
 from sagepack.publish.verified import VerifiedObjects
 from sagepack.text import format_bytes
 
@@ -71,9 +70,8 @@ class Services:
     def package(self) -> Package:
         """The keys of the package in S3."""
         artifact = self._build.spec.artifact
-        return Package(
-            S3Uri.parse(artifact.target), self._build.spec.name, self._build.manifest.digest, artifact.layout
-        )
+        format_, digest = PackageFormat(artifact.layout), self._build.manifest.digest
+        return Package(S3Uri.parse(artifact.target), self._build.spec.name, digest, format_)
 
     @cached_property
     def upload_plan(self) -> UploadPlan:
@@ -81,7 +79,7 @@ class Services:
         others = [S3Uri.parse(target) for target in self._build.spec.artifact.reuse_from]
         manifest = self._build.manifest
         seen = observe(self.store, self.package, manifest, others, verified=self.verified)
-        return plan(seen, manifest, Layout.of(manifest.members))
+        return plan_upload(seen, manifest)
 
     @property
     def verified(self) -> VerifiedObjects:
@@ -91,7 +89,7 @@ class Services:
     @property
     def lacking(self) -> tuple[LockedFile, ...]:
         """The model files whose content S3 lacks."""
-        lacking = {member.path for member in self.upload_plan.needed}
+        lacking = {member.path for member in self.upload_plan.missing}
         return tuple(file for file in self._build.require_lock().files if file.path in lacking)
 
     @cached_property

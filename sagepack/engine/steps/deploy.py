@@ -40,4 +40,4 @@ def run(build: BuildContext) -> None:
 
 def deployment(build: BuildContext) -> Deployment:
     """The deployment that spec, lock and code stand for."""
-    return Deployment.of(build.spec, build.require_lock(), str(build.services.package.model), build.manifest.digest)
+    return Deployment.of(build.spec, build.require_lock(), str(build.services.package.model_uri), build.manifest.digest)

@@ -65,6 +65,6 @@ def _told(files: Sequence[LockedFile], how: str, todo: str) -> tuple[str, ...]:
 def _done(build: BuildContext, wanted: int) -> str:
     if wanted:
         return f"{wanted} files in the cache are as locked"
-    if build.services.upload_plan.needed and build.services.streamed:
+    if build.services.upload_plan.missing and build.services.streamed:
         return f"streamed from the Hub to S3 ({build.services.streamed})"
     return "S3 holds all that is needed"

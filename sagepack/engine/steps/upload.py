@@ -32,7 +32,9 @@ def fact(build: BuildContext) -> StepStatus:
     send = max(0, plan.sent_bytes - before)
     if not plan.done:
         head = (
-            "the archive is there, but not all that belongs to it" if plan.observation.head else "S3 lacks the package"
+            "the model is there, but not all that belongs to it"
+            if plan.observation.model_stored
+            else "S3 lacks the package"
         )
         trouble = (f"{head}: {format_bytes(send)} to send, {format_bytes(plan.copied_bytes)} copied within S3",)
         if plan.observation.replaced:

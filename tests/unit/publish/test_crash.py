@@ -20,10 +20,10 @@ from sagepack.progress import Silent
 from sagepack.publish.cleanup import stale_uploads
 from sagepack.publish.delta.parts import Limits
 from sagepack.publish.documents import Files, Index, Pointer
-from sagepack.publish.keys import Package, package_folder
+from sagepack.publish.keys import Package, PackageFormat, package_folder
 from sagepack.publish.observe import observe
+from sagepack.publish.planner import plan_upload
 from sagepack.publish.publisher import Published, publish
-from sagepack.publish.upload_plan import plan
 from tests.helpers.fake_s3 import FakeS3, Killed
 from tests.helpers.publishing import NOW, noise
 
@@ -75,10 +75,10 @@ def run(
 ) -> Published:
     manifest = manifest_of(files)
     s3 = cast("S3", store)
-    seen = observe(s3, Package(TARGET, "svd", manifest.digest, layout), manifest, limits=LIMITS)
+    seen = observe(s3, Package(TARGET, "svd", manifest.digest, PackageFormat(layout)), manifest, limits=LIMITS)
     return publish(
         s3,
-        plan(seen, manifest, Layout.of(manifest.members), LIMITS),
+        plan_upload(seen, manifest, LIMITS),
         [Memory(files)],
         journals,
         provenance={},
