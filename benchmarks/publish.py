@@ -51,7 +51,7 @@ members.append(Member("code/inference.py", edited.stat().st_size, hash_file(edit
 manifest = Manifest.of(members)
 files = {m.digest: edited if m.path == "code/inference.py" else root / m.path for m in manifest.members}
 store = S3(Aws(AwsConnection("us-east-1", None, url, "a", "b")).client("s3"))
-limits = Limits(literal=int(part) << 20)
+limits = Limits(sent_size=int(part) << 20)
 seen = observe(store, Package(S3Uri("bench", "models"), "svd", manifest.digest), manifest, limits=limits)
 plan = plan_upload(seen, manifest, limits)
 lock, free = threading.Lock(), [time.monotonic()]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sagepack.errors import IntegrityError
 from sagepack.package.archive.framing import GZIP_HEADER
 from sagepack.package.archive.layout import Layout
-from sagepack.publish.delta.match import Segment, find_runs
+from sagepack.publish.delta.match import Segment, find_matches
 from sagepack.publish.delta.parts import Copy, SentPart, plan_parts
 from sagepack.publish.keys import PackageFormat
 from sagepack.publish.observation import ArchiveObservation, Binding
@@ -87,20 +87,20 @@ def plan_archive(observation: ArchiveObservation, manifest: Manifest, limits: Li
             raise IntegrityError(
                 f"there is an object of {observation.archive.size} bytes where the archive of {layout.size} bytes belongs",
                 where=str(observation.package.model_uri),
-                fix="another program wrote it: inspect it, delete it, and run the command again",
+                fix="another program wrote it: inspect it, delete it, and match the command again",
             )
         contents = tuple(ContentPlan(member, 0, 0, 0) for member in manifest.members)
         return ArchivePlan(observation, manifest, contents, limits, layout, (), {})
     sources = observation.sources
-    runs = find_runs(
+    matches = find_matches(
         segments(layout, manifest),
         [segments(source.index.layout, source.manifest) for source in sources],
         limits.minimum,
         [source.binding.rank for source in sources],
     )
-    parts = plan_parts(layout.size, runs, limits)
-    to_read = _ranges_to_read(sources, runs, parts)
-    contents = _plan_contents(sources, manifest, layout, parts, runs, to_read)
+    parts = plan_parts(layout.size, matches, limits)
+    to_read = _ranges_to_read(sources, matches, parts)
+    contents = _plan_contents(sources, manifest, layout, parts, matches, to_read)
     return ArchivePlan(observation, manifest, contents, limits, layout, tuple(parts), to_read)
 
 
@@ -123,16 +123,16 @@ def segments(layout: Layout, manifest: Manifest) -> list[Segment]:
 
 
 def _ranges_to_read(
-    sources: Sequence[StoredArchive], runs: Sequence[Match], parts: Sequence[Part]
+    sources: Sequence[StoredArchive], matches: Sequence[Match], parts: Sequence[Part]
 ) -> dict[int, tuple[Range, ...]]:
     """For each source that nothing binds, what of it is copied and was not read before."""
     found: dict[int, tuple[Range, ...]] = {}
-    for run in runs:
-        source = sources[run.source]
-        copied = any(isinstance(part, Copy) and run.offset <= part.offset < run.end for part in parts)
+    for match in matches:
+        source = sources[match.source]
+        copied = any(isinstance(part, Copy) and match.offset <= part.offset < match.end for part in parts)
         if copied and source.binding is Binding.NONE:
-            missing = source.verified.missing(run.source_offset, run.source_offset + run.length)
-            found[run.source] = (*found.get(run.source, ()), *missing)
+            missing = source.verified.missing(match.source_offset, match.source_offset + match.length)
+            found[match.source] = (*found.get(match.source, ()), *missing)
     return {number: ranges for number, ranges in found.items() if ranges}
 
 
@@ -141,22 +141,24 @@ def _plan_contents(
     manifest: Manifest,
     layout: Layout,
     parts: Sequence[Part],
-    runs: Sequence[Match],
+    matches: Sequence[Match],
     to_read: Mapping[int, tuple[Range, ...]],
 ) -> tuple[ContentPlan, ...]:
-    """What the parts mean for each content. Contents, copies and runs are all in the order of the archive."""
+    """What the parts mean for each content. Contents, copies and matches are all in the order of the archive."""
     copies = [part for part in parts if isinstance(part, Copy)]
     plans = []
-    first_copy = first_run = 0
+    first_copy = first_match = 0
     for entry, member in zip(layout.entries, manifest.members, strict=True):
         start, end = entry.content_offset, entry.padding_offset
         while first_copy < len(copies) and copies[first_copy].offset + copies[first_copy].length <= start:
             first_copy += 1
-        while first_run < len(runs) and runs[first_run].end <= start:
-            first_run += 1
+        while first_match < len(matches) and matches[first_match].end <= start:
+            first_match += 1
         touching = list(_overlaps(copies, first_copy, start, end))
         copied = sum(length for _, length in touching)
-        stored = sum(max(0, min(end, run.end) - max(start, run.offset)) for run in runs[first_run : first_run + 1])
+        stored = sum(
+            max(0, min(end, match.end) - max(start, match.offset)) for match in matches[first_match : first_match + 1]
+        )
         if not touching:
             plans.append(ContentPlan(member, 0, stored, end - start - stored))
             continue

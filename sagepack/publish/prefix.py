@@ -50,11 +50,11 @@ def publish_prefix(plan: PrefixPlan, context: UploadContext) -> Uploaded:
         IntegrityError: a content is not what the manifest says.
     """
     upload = _PrefixUpload(plan, context)
-    small = [content for content in plan.contents if content.member.size <= plan.limits.literal]
+    small = [content for content in plan.contents if content.member.size <= plan.limits.sent_size]
     with worker_pool(context.workers, "files") as pool:
         list(pool.map(upload.place, small))
     for content in plan.contents:
-        if content.member.size > plan.limits.literal:
+        if content.member.size > plan.limits.sent_size:
             upload.place(content)  # its parts are sent in parallel
     with worker_pool(context.workers, "files") as pool:
         files = tuple(pool.map(upload.confirm, plan.manifest.members))
@@ -89,7 +89,7 @@ class _PrefixUpload:
         member, location, limits = content.member, self.location(content.member), self._plan.limits
         if location.key in self._observation.present:
             return
-        if member.size > limits.maximum or (member.size > limits.literal and not content.origin):
+        if member.size > limits.maximum or (member.size > limits.sent_size and not content.origin):
             sums, sent, copied = self._multipart(content, location)
         elif content.origin:
             sums, sent, copied = self._bound_sums(content.origin, member), 0, member.size

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sagepack.publish.upload_plan import UploadPlan
 
 KiB, MiB = 1 << 10, 1 << 20
-LIMITS = Limits(literal=10 * MiB)  # small parts, so that a small package has several
+LIMITS = Limits(sent_size=10 * MiB)  # small parts, so that a small package has several
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 
 
