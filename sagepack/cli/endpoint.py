@@ -41,6 +41,7 @@ def predict(options: Options, *, source: str, output: str, timeout: int) -> int:
         context.spec.endpoint,
         request,
         context.progress,
+        store=context.clients.s3,
         content_type=content_type,
         timeout=timeout,
         pace=waiter.WaiterConfig.of(context.spec),

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sagepack import decoding
-from sagepack.aws import exchange, sagemaker
+from sagepack.aws import sagemaker
 from sagepack.aws.logs import group_of
+from sagepack.aws.s3 import S3, S3Uri
 from sagepack.deploy.results import LIMIT
 from sagepack.deploy.waiter import WaiterConfig
 from sagepack.errors import RemoteError, SagepackError, UserError
@@ -54,6 +55,7 @@ def predict(
     request: bytes | Path,
     progress: Progress,
     *,
+    store: S3 | None = None,
     content_type: str | None = None,
     accept: str = "application/json",
     timeout: float = 900,
@@ -68,6 +70,7 @@ def predict(
         endpoint: the endpoint as declared; its asynchronous settings say where inputs and answers lie.
         request: the body, or the file that holds it.
         progress: told while it waits.
+        store: S3, with the owner condition and the encryption and tags of the spec; None for a client without them.
         content_type: of the request; None goes by the file's name, else `application/json`.
         accept: content type wanted.
         timeout: seconds to wait for an answer, scaling from zero included.
@@ -77,12 +80,12 @@ def predict(
         UserError: there is no such endpoint, it is not in service, or the file cannot be read.
         RemoteError: the request failed (with the text of the failure), or nothing came in time.
     """
-    pace = pace or WaiterConfig()
+    pace, store = pace or WaiterConfig(), store or S3(aws.client("s3"))
     kind = _checked(request, content_type)
     _require_in_service(aws, endpoint.name)
     inference_id = uuid.uuid4().hex
     source = f"{input_prefix(endpoint.asynchronous)}{inference_id}"
-    exchange.put(aws, source, request, kind)
+    store.put(S3Uri.parse(source), request, content_type=kind, if_absent=True)
     call = {
         "EndpointName": endpoint.name,
         "InputLocation": source,
@@ -94,13 +97,13 @@ def predict(
     }
     try:
         sent = _Sent(endpoint.name, inference_id, *sagemaker.invoke_async(aws, call))
-        answer = _wait(aws, sent, progress, timeout, pace)
+        answer = _wait(aws, store, sent, progress, timeout, pace)
     except _GivenUpError:
         raise
     except SagepackError:
-        _forget(aws, source, progress)
+        _forget(store, source, progress)
         raise
-    _forget(aws, source, progress)
+    _forget(store, source, progress)
     return answer
 
 
@@ -109,16 +112,14 @@ def input_prefix(settings: AsyncInference) -> str:
 
     `s3://b/async/e/output/` and `s3://b/async/e/failure/` give `s3://b/async/e/input/`.
     """
-    bucket, output = exchange.split(settings.s3_output_path)
-    other, failure = exchange.split(settings.s3_failure_path)
+    output, failure = S3Uri.parse(settings.s3_output_path), S3Uri.parse(settings.s3_failure_path)
     shared = []
-    if bucket == other:
-        for one, two in zip(output.split("/"), failure.split("/"), strict=False):
+    if output.bucket == failure.bucket:
+        for one, two in zip(output.key.split("/"), failure.key.split("/"), strict=False):
             if one != two or not one:
                 break
             shared.append(one)
-    base = "/".join(shared) if shared else output.strip("/")
-    return f"s3://{bucket}/{base}/input/" if base else f"s3://{bucket}/input/"
+    return str(S3Uri(output.bucket, "/".join(shared) or output.key.strip("/")).child("input/"))
 
 
 class _GivenUpError(RemoteError):
@@ -135,17 +136,18 @@ class _Sent:
     failure: str | None
 
 
-def _wait(aws: Aws, sent: _Sent, progress: Progress, timeout: float, pace: WaiterConfig) -> InferenceResult:
+def _wait(aws: Aws, store: S3, sent: _Sent, progress: Progress, timeout: float, pace: WaiterConfig) -> InferenceResult:
     start, told, pause = pace.clock(), pace.clock(), min(_FIRST_WAIT, pace.poll)
     progress.note(f"sent request {sent.inference_id}; waiting for {sent.output}")
     while True:
-        if (body := exchange.get(aws, sent.output, LIMIT)) is not None:
+        if (body := store.get(S3Uri.parse(sent.output), LIMIT)) is not None:
             if len(body) > LIMIT:
                 raise RemoteError(
                     f"the answer has more than {LIMIT:,} bytes", where=sent.output, fix="fetch it with `aws s3 cp`"
                 )
             return InferenceResult(body, sent.output, sent.inference_id, pace.clock() - start)
-        if sent.failure is not None and (text := exchange.get(aws, sent.failure, _LONGEST_FAILURE)) is not None:
+        text = store.get(S3Uri.parse(sent.failure), _LONGEST_FAILURE) if sent.failure is not None else None
+        if text is not None:
             raise RemoteError(
                 f"the endpoint failed on request {sent.inference_id}: {_text(text)}",
                 where=sent.failure,
@@ -153,7 +155,7 @@ def _wait(aws: Aws, sent: _Sent, progress: Progress, timeout: float, pace: Waite
             )
         now = pace.clock()
         if now - start >= timeout:
-            raise _given_up(aws, sent, timeout)
+            raise _given_up(aws, store, sent, timeout)
         if now - told >= pace.again:
             progress.note(f"no answer yet after {int(now - start)} s; {_state(aws, sent.endpoint)}")
             told = now
@@ -161,21 +163,21 @@ def _wait(aws: Aws, sent: _Sent, progress: Progress, timeout: float, pace: Waite
         pause = min(pause * 2, pace.poll)
 
 
-def _given_up(aws: Aws, sent: _Sent, timeout: float) -> RemoteError:
+def _given_up(aws: Aws, store: S3, sent: _Sent, timeout: float) -> RemoteError:
     fix = (
         f"{_state(aws, sent.endpoint)}; the request stays in the queue (6 hours at most) and its answer will appear at that URI. "
         "An endpoint that sleeps needs several minutes to wake, and requests before this one come first: wait longer with "
         f"--timeout, or look at ApproximateBacklogSize and at log group {group_of(sent.endpoint)}"
     )
-    if exchange.forbidden(aws, sent.output):
+    if store.denies(S3Uri.parse(sent.output)):
         fix = f"S3 forbids looking: allow the caller s3:GetObject there and s3:ListBucket on the bucket; {fix}"
     return _GivenUpError(f"no answer after {int(timeout)} s", where=sent.output, fix=fix)
 
 
-def _forget(aws: Aws, source: str, progress: Progress) -> None:
+def _forget(store: S3, source: str, progress: Progress) -> None:
     """Delete the input object; a caller who may not delete still gets the answer."""
     try:
-        exchange.delete(aws, source)
+        store.delete(S3Uri.parse(source))
     except SagepackError as error:
         progress.note(f"the request stays at {source}: {error.message}")
 

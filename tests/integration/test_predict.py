@@ -1,15 +1,18 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
+from sagepack.aws.s3 import S3, WriteOptions
 from sagepack.deploy.predict import predict
 from sagepack.deploy.reconcile import reconcile
 from sagepack.deploy.waiter import WaiterConfig
 from sagepack.errors import RemoteError, UserError
 from sagepack.progress import Silent
 from sagepack.sandbox.aws.invocations import ScriptedResult
+from sagepack.sandbox.identity import ACCOUNT
 from tests.helpers.deployments import BUCKET, Time, Told, deployment, published, session_of
 
 if TYPE_CHECKING:
@@ -56,6 +59,41 @@ def test_a_file_is_sent_as_what_its_name_says(aws: Aws, live: Deployment, sandbo
     predict(aws, live.endpoint, tmp_path / "cat.png", Silent(), pace=PACE)
     events.unregister("provide-client-params.s3.PutObject", remember)
     assert kinds == ["image/png"]
+
+
+def test_a_request_passes_the_bucket_policies_that_publishing_passes(
+    aws: Aws, live: Deployment, sandbox: Servers
+) -> None:
+    """Policies that deny PutObject without encryption or without If-None-Match; every request names the bucket's owner."""
+    sandbox.aws.invocations.script(ScriptedResult(b"{}"))
+    owners: list[str | None] = []
+    tags: list[str | None] = []
+
+    def policy(request: AWSPreparedRequest, **_event: Any) -> AWSResponse | None:
+        headers = {name.lower(): _text(value) for name, value in request.headers.items()}
+        owners.append(headers.get("x-amz-expected-bucket-owner"))
+        if request.method != "PUT" or {"x-amz-server-side-encryption", "if-none-match"} <= headers.keys():
+            tags.extend([headers["x-amz-tagging"]] if request.method == "PUT" else [])
+            return None
+        denied = AWSResponse(request.url, 403, {}, None)
+        denied._content = b"<Error><Code>AccessDenied</Code><Message>by the bucket's policy</Message></Error>"
+        return denied
+
+    events = aws.client("s3").meta.events
+    events.register("before-send.s3", policy)
+    try:
+        options = WriteOptions(bucket=BUCKET, owner=ACCOUNT, sse="AES256", tags={"team": "vision"})
+        store = S3(aws.client("s3"), options)
+        assert predict(aws, live.endpoint, b"{}", Silent(), store=store, pace=PACE).body == b"{}"
+    finally:
+        events.unregister("before-send.s3", policy)
+    assert len(owners) >= 3
+    assert set(owners) == {ACCOUNT}
+    assert tags == ["team=vision"]
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def test_a_failed_request_is_told_in_the_containers_words(aws: Aws, live: Deployment, sandbox: Servers) -> None:

@@ -27,6 +27,7 @@ from sagepack.package.revision import Revision
 from sagepack.publish.checksums import Checksums, ContentChecksum, FramedChecksums
 from sagepack.publish.delta.parts import Copy, SentPart
 from sagepack.publish.documents import Files, Index, Pointer, StoredFile
+from sagepack.publish.keys import PackageFormat
 from sagepack.publish.release import Release
 from sagepack.publish.sealed import sealed
 from sagepack.publish.upload.journal import CompletedPart, Journal, UploadSession
@@ -163,7 +164,7 @@ INDEX = Index(MANIFEST, tuple(SUMS), '"e"', Checksums(7, 8, 0))
 LIST = Files(tuple(StoredFile(m, '"e"', Checksums(1, 2, m.size)) for m in MANIFEST.members))
 RELEASE = Release(
     "svd",
-    "archive",
+    PackageFormat.ARCHIVE,
     MANIFEST.digest,
     "s3://b/models/svd/0123456789abcdef/model.tar.gz",
     9,

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from sagepack.aws import exchange, sagemaker
+from sagepack.aws import sagemaker
 from sagepack.aws.logs import Tail
+from sagepack.aws.s3 import S3, S3Uri
 from sagepack.aws.session import Aws, AwsConnection
 from sagepack.deploy.destroy import inventory
 from sagepack.deploy.observe import observe, observe_scaling
@@ -141,6 +142,6 @@ def test_a_log_that_cannot_be_read_stops_no_deployment(proxy: Proxy, answer: byt
     assert "is not as AWS describes it" in str(tail.problem)
 
 
-def test_an_answer_is_fetched_up_to_its_limit(proxy: Proxy) -> None:
+def test_an_object_is_fetched_up_to_the_limit(proxy: Proxy) -> None:
     proxy.answer = b"x" * 5000
-    assert exchange.get(proxy.aws, "s3://b/k", 99) == b"x" * 100
+    assert S3(proxy.aws.client("s3")).get(S3Uri("b", "k"), 99) == b"x" * 100
