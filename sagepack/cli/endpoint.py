@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shlex
@@ -19,7 +20,7 @@ from sagepack.cli.output import Terminal, echo
 from sagepack.deploy import destroy as destroying
 from sagepack.deploy import predict as predicting
 from sagepack.deploy.deployment import Owner
-from sagepack.deploy.results import save_answer
+from sagepack.deploy.results import save_result
 from sagepack.deploy.waiter import WaiterConfig
 from sagepack.engine import executor
 from sagepack.engine import verify as verifying
@@ -102,12 +103,11 @@ def predict(options: Options, source: str, output: str, timeout: str) -> int:
         build.progress,
         store=build.services.store,
         content_type=content_type,
-        timeout=seconds,
-        pace=WaiterConfig.of(build.spec),
+        waiter=dataclasses.replace(WaiterConfig.of(build.spec), timeout=seconds),
     )
     target = output or str(build.work.root / "build" / "answers" / f"{build.spec.name}-{build.spec.env}")
     try:
-        saved = [str(path) for path in save_answer(answer.body, Path(target))]
+        saved = [str(path) for path in save_result(answer.body, Path(target))]
     except (UserError, RemoteError) as error:
         error.details = (f"the answer as it came is kept at {answer.location}",)
         raise
@@ -119,15 +119,15 @@ def predict(options: Options, source: str, output: str, timeout: str) -> int:
 def destroy(options: Options) -> int:
     """Remove the endpoint and what belongs to it, after showing what that is."""
     build = open_build(options, "deploy")
-    owner, pace = Owner.of(build.spec), WaiterConfig.of(build.spec)
+    owner, waiter = Owner.of(build.spec), WaiterConfig.of(build.spec)
     found = [str(resource) for resource in destroying.inventory(build.services.aws, owner)]
     if not found:
-        result(options, f"nothing to do: endpoint {owner.endpoint} and its parts do not exist", {"removed": []})
+        result(options, f"nothing to do: endpoint {owner.endpoint_name} and its parts do not exist", {"removed": []})
         return 0
     _show(options, "would remove", found)
     confirm(options, f"remove these {len(found)}")
     with executor.alone(build):
-        removed = [str(resource) for resource in destroying.destroy(build.services.aws, owner, build.progress, pace)]
+        removed = [str(resource) for resource in destroying.destroy(build.services.aws, owner, build.progress, waiter)]
     kept = f"published packages stay under {build.spec.artifact.target}"
     result(options, f"removed {len(removed)} resources; {kept}", {"removed": removed})
     return 0

@@ -145,8 +145,8 @@ class Time:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def pace(self, limit: float = 5400.0) -> WaiterConfig:
-        return WaiterConfig(poll=15.0, limit=limit, sleep=self.sleep, clock=lambda: self.now)
+    def waiter(self, timeout: float = 5400.0) -> WaiterConfig:
+        return WaiterConfig(delay=15.0, timeout=timeout, sleep=self.sleep, clock=lambda: self.now)
 
 
 def stubbed(*services: str) -> tuple[Aws, dict[str, Stubber]]:
@@ -173,6 +173,6 @@ def _session(connection: AwsConnection) -> Aws:
 
 def published(aws: Aws, value: Deployment) -> Deployment:
     """Put something where the deployment says its package is: SageMaker looks when the model is made."""
-    bucket, _, key = value.uri.removeprefix("s3://").partition("/")
+    bucket, _, key = value.model_data_uri.removeprefix("s3://").partition("/")
     aws.client("s3").put_object(Bucket=bucket, Key=f"{key}config.json" if key.endswith("/") else key, Body=b"a package")
     return value

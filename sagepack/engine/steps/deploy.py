@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sagepack.deploy.deployment import Deployment
-from sagepack.deploy.observe import differences, observe
+from sagepack.deploy.drift import differences
+from sagepack.deploy.observe import observe
 from sagepack.deploy.reconcile import reconcile
 from sagepack.deploy.waiter import WaiterConfig
 from sagepack.engine.plan import StepStatus
@@ -23,8 +24,8 @@ def fact(build: BuildContext) -> StepStatus:
     wanted = deployment(build)
     changes = differences(wanted, observe(build.services.aws, wanted.owner))
     trouble = tuple(f"{change.kind}: {change.reason}" for change in changes)
-    done = f"endpoint {wanted.name} serves {wanted.config_name}"
-    return StepStatus(VERSION, {"config": wanted.config_name}, trouble=trouble, observed=True, done=done)
+    done = f"endpoint {wanted.endpoint_name} serves {wanted.endpoint_config_name}"
+    return StepStatus(VERSION, {"config": wanted.endpoint_config_name}, trouble=trouble, observed=True, done=done)
 
 
 def run(build: BuildContext) -> None:
@@ -35,7 +36,7 @@ def run(build: BuildContext) -> None:
         RemoteError: the endpoint failed or went back to its old configuration.
     """
     deployed = reconcile(build.services.aws, deployment(build), build.progress, WaiterConfig.of(build.spec))
-    build.progress.note(f"deploy: endpoint {deployed.endpoint} serves model {deployed.model}")
+    build.progress.note(f"deploy: endpoint {deployed.endpoint_name} serves model {deployed.model_name}")
 
 
 def deployment(build: BuildContext) -> Deployment:
