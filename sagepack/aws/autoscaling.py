@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sagepack.aws.session import answered, error_code
+from sagepack.aws.session import aws_call, error_code
 from sagepack.decoding import convert
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class _AlarmFields(msgspec.Struct, rename="pascal"):
 
 def describe_target(aws: Aws, resource_id: str) -> ScalableTarget | None:
     """The scalable target, or None if none is registered."""
-    with answered("describing the scalable target", resource_id):
+    with aws_call("describing the scalable target", resource_id):
         client = aws.client("application-autoscaling")
         found = client.describe_scalable_targets(**_SERVICE, **_DIMENSION, ResourceIds=[resource_id])["ScalableTargets"]
         return convert(found[0], ScalableTarget) if found else None
@@ -81,7 +81,7 @@ def describe_target(aws: Aws, resource_id: str) -> ScalableTarget | None:
 
 def describe_policies(aws: Aws, resource_id: str) -> dict[str, ScalingPolicy]:
     """Scaling policies by name."""
-    with answered("describing scaling policies", resource_id):
+    with aws_call("describing scaling policies", resource_id):
         paginator = aws.client("application-autoscaling").get_paginator("describe_scaling_policies")
         pages = paginator.paginate(**_SERVICE, **_DIMENSION, ResourceId=resource_id)
         found = [(convert(entry, _PolicyFields), entry) for page in pages for entry in page["ScalingPolicies"]]
@@ -90,7 +90,7 @@ def describe_policies(aws: Aws, resource_id: str) -> dict[str, ScalingPolicy]:
 
 def describe_alarms(aws: Aws, names: list[str]) -> dict[str, Alarm]:
     """Those of the named metric alarms that exist, by name."""
-    with answered("describing alarms", ", ".join(names)):
+    with aws_call("describing alarms", ", ".join(names)):
         response = aws.client("cloudwatch").describe_alarms(AlarmNames=names, AlarmTypes=["MetricAlarm"])
         found = [(convert(entry, _AlarmFields), entry) for entry in response["MetricAlarms"]]
         return {fields.alarm_name: Alarm(fields.alarm_actions, entry) for fields, entry in found}
@@ -98,14 +98,14 @@ def describe_alarms(aws: Aws, names: list[str]) -> dict[str, Alarm]:
 
 def register_target(aws: Aws, resource_id: str, target: ScalableTarget) -> None:
     """RegisterScalableTarget: registers the target or changes its bounds."""
-    with answered("registering the scalable target", resource_id):
+    with aws_call("registering the scalable target", resource_id):
         client = aws.client("application-autoscaling")
         client.register_scalable_target(**_SERVICE, **_DIMENSION, ResourceId=resource_id, **target.document)
 
 
 def put_policy(aws: Aws, resource_id: str, name: str, policy: Document) -> str:
     """PutScalingPolicy; returns the ARN of the policy, which alarms name as their action."""
-    with answered(f"putting scaling policy {name}", resource_id):
+    with aws_call(f"putting scaling policy {name}", resource_id):
         client = aws.client("application-autoscaling")
         request = {**_SERVICE, **_DIMENSION, "ResourceId": resource_id, "PolicyName": name, **policy}
         return str(client.put_scaling_policy(**request)["PolicyARN"])
@@ -113,26 +113,26 @@ def put_policy(aws: Aws, resource_id: str, name: str, policy: Document) -> str:
 
 def put_alarm(aws: Aws, name: str, alarm: Document, action: str, tags: list[dict[str, str]]) -> None:
     """PutMetricAlarm with one action. CloudWatch sets the tags only when it creates the alarm."""
-    with answered("putting the alarm", name):
+    with aws_call("putting the alarm", name):
         aws.client("cloudwatch").put_metric_alarm(AlarmName=name, AlarmActions=[action], Tags=tags, **alarm)
 
 
 def delete_alarm(aws: Aws, name: str) -> None:
     """DeleteAlarms of one alarm; no error if there is none."""
-    with answered("deleting the alarm", name), _ignore_not_found():
+    with aws_call("deleting the alarm", name), _ignore_not_found():
         aws.client("cloudwatch").delete_alarms(AlarmNames=[name])
 
 
 def delete_policy(aws: Aws, resource_id: str, name: str) -> None:
     """DeleteScalingPolicy; no error if there is none."""
-    with answered(f"deleting scaling policy {name}", resource_id), _ignore_not_found():
+    with aws_call(f"deleting scaling policy {name}", resource_id), _ignore_not_found():
         client = aws.client("application-autoscaling")
         client.delete_scaling_policy(**_SERVICE, **_DIMENSION, ResourceId=resource_id, PolicyName=name)
 
 
 def deregister_target(aws: Aws, resource_id: str) -> None:
     """DeregisterScalableTarget; no error if there is none."""
-    with answered("deregistering the scalable target", resource_id), _ignore_not_found():
+    with aws_call("deregistering the scalable target", resource_id), _ignore_not_found():
         client = aws.client("application-autoscaling")
         client.deregister_scalable_target(**_SERVICE, **_DIMENSION, ResourceId=resource_id)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sagepack.aws.session import answered, error_code
+from sagepack.aws.session import aws_call, error_code
 from sagepack.digest import Digest
 from sagepack.errors import UserError
 
@@ -38,7 +38,7 @@ def image_digest(aws: Aws, registry: str, repository: str, tag: str) -> Digest:
     where = f"{registry}/{repository}:{tag}"
     request = {"registryId": registry.partition(".")[0], "repositoryName": repository}
     client = aws.client("ecr")
-    with answered("resolving the image tag", where):
+    with aws_call("resolving the image tag", where):
         try:
             details = client.describe_images(**request, imageIds=[{"imageTag": tag}])["imageDetails"]
             if not details:
@@ -65,5 +65,5 @@ def _explained(error: ClientError, where: str) -> Exception:
     if code in _DENIED:
         fix = "give the caller ecr:DescribeImages or ecr:BatchGetImage on the registry of the image"
         return UserError(f"the registry may not be read: {error}", where=where, fix=fix)
-    other: Exception = error  # `answered` translates it
+    other: Exception = error  # `aws_call` translates it
     return other

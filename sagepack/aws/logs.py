@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sagepack.aws.session import error_code, understood
+from sagepack.aws.session import checked_response, error_code
 from sagepack.decoding import convert
 from sagepack.errors import RemoteError
 
@@ -50,7 +50,7 @@ class Tail:
         import botocore.exceptions
 
         try:
-            with understood("reading the log", self._log_group):
+            with checked_response("reading the log", self._log_group):
                 pages = (
                     self._aws.client("logs")
                     .get_paginator("filter_log_events")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 
-from sagepack.aws.session import answered, error_code
+from sagepack.aws.session import aws_call, error_code
 from sagepack.decoding import convert
 from sagepack.errors import RemoteError
 
@@ -185,13 +185,13 @@ def create_endpoint(aws: Aws, request: Document) -> None:
         ReferenceNotFoundError: SageMaker does not find the endpoint configuration.
         RemoteError: any other refusal.
     """
-    with answered("creating the endpoint", where := f"endpoint {request['EndpointName']}"):
+    with aws_call("creating the endpoint", where := f"endpoint {request['EndpointName']}"):
         _send(aws, "create_endpoint", where, request)
 
 
 def update_endpoint(aws: Aws, request: Document) -> None:
     """UpdateEndpoint; raises the errors of `create_endpoint`."""
-    with answered("updating the endpoint", where := f"endpoint {request['EndpointName']}"):
+    with aws_call("updating the endpoint", where := f"endpoint {request['EndpointName']}"):
         _send(aws, "update_endpoint", where, request)
 
 
@@ -217,7 +217,7 @@ def list_tags(aws: Aws, arn: str) -> dict[str, str]:
 
 def add_tags(aws: Aws, arn: str, tags: list[dict[str, str]]) -> None:
     """AddTags: sets the given keys and leaves the others."""
-    with answered("tagging", arn):
+    with aws_call("tagging", arn):
         aws.client("sagemaker").add_tags(ResourceArn=arn, Tags=tags)
 
 
@@ -242,14 +242,14 @@ def list_models(aws: Aws, name_contains: str) -> dict[str, str]:
 
 def invoke_endpoint_async(aws: Aws, request: Document) -> AsyncInvocation:
     """InvokeEndpointAsync: puts a request that lies in S3 into the endpoint's queue."""
-    with answered("invoking the endpoint", f"endpoint {request['EndpointName']}"):
+    with aws_call("invoking the endpoint", f"endpoint {request['EndpointName']}"):
         return convert(aws.client("sagemaker-runtime").invoke_endpoint_async(**request), AsyncInvocation)
 
 
 def _described(aws: Aws, operation: str, where: str, read: Callable[[Document], _Kind], **request: Any) -> _Kind | None:
     import botocore.exceptions
 
-    with answered("describing", where):
+    with aws_call("describing", where):
         try:
             found = getattr(aws.client("sagemaker"), operation)(**request)
         except botocore.exceptions.ClientError as error:
@@ -262,7 +262,7 @@ def _described(aws: Aws, operation: str, where: str, read: Callable[[Document], 
 def _created(aws: Aws, operation: str, where: str, request: Document) -> None:
     import botocore.exceptions
 
-    with answered("creating", where):
+    with aws_call("creating", where):
         try:
             _send(aws, operation, where, request)
         except botocore.exceptions.ClientError as error:
@@ -271,7 +271,7 @@ def _created(aws: Aws, operation: str, where: str, request: Document) -> None:
 
 
 def _send(aws: Aws, operation: str, where: str, request: Document) -> None:
-    """Send a request that names another resource, within `answered`."""
+    """Send a request that names another resource, within `aws_call`."""
     import botocore.exceptions
 
     try:
@@ -285,7 +285,7 @@ def _send(aws: Aws, operation: str, where: str, request: Document) -> None:
 def _deleted(aws: Aws, operation: str, where: str, **request: Any) -> None:
     import botocore.exceptions
 
-    with answered("deleting", where):
+    with aws_call("deleting", where):
         try:
             getattr(aws.client("sagemaker"), operation)(**request)
         except botocore.exceptions.ClientError as error:
@@ -294,7 +294,7 @@ def _deleted(aws: Aws, operation: str, where: str, **request: Any) -> None:
 
 
 def _listed(aws: Aws, operation: str, key: str, where: str, kind: type[_Kind], **request: Any) -> list[_Kind]:
-    with answered("listing", where):
+    with aws_call("listing", where):
         pages = aws.client("sagemaker").get_paginator(operation).paginate(**request)
         return [convert(entry, kind) for page in pages for entry in page[key]]
 

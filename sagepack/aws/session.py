@@ -140,7 +140,7 @@ def error_code(error: Exception) -> str:
 
 
 @contextmanager
-def translated(doing: str, where: str | None = None) -> Iterator[None]:
+def aws_call(doing: str, where: str | None = None) -> Iterator[None]:
     """Raise boto3's errors within the block as errors of this program, by who can fix them.
 
     Args:
@@ -149,12 +149,13 @@ def translated(doing: str, where: str | None = None) -> Iterator[None]:
 
     Raises:
         UserError: credentials, permission or quota.
-        RemoteError: any other error response, and network failures.
+        RemoteError: any other error response, network failures, and a response that is not as the API describes it.
     """
     import botocore.exceptions
 
     try:
-        yield
+        with checked_response(doing, where):
+            yield
     except botocore.exceptions.ClientError as error:
         raise _client_error(error, doing, where) from error
     except (
@@ -172,8 +173,8 @@ def translated(doing: str, where: str | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def understood(doing: str, where: str | None = None) -> Iterator[None]:
-    """Raise an error of this program where a response is not as the API describes it.
+def checked_response(doing: str, where: str | None = None) -> Iterator[None]:
+    """Raise an error of this program where a response is not as the API describes it; `aws_call` includes this.
 
     botocore does not check the responses of a server (or of a proxy that responds in its place): it returns them as they are,
     or fails with any exception. The exceptions that it documents pass unchanged.
@@ -194,17 +195,6 @@ def understood(doing: str, where: str | None = None) -> Iterator[None]:
             where=where,
             fix="check whether a proxy responds in place of AWS (AWS_ENDPOINT_URL*, HTTPS_PROXY), and run the command again",
         ) from error
-
-
-@contextmanager
-def answered(doing: str, where: str | None = None) -> Iterator[None]:
-    """`translated` and `understood` together, for a block that sends a request and reads the response.
-
-    Raises:
-        UserError, RemoteError: as for these two.
-    """
-    with translated(doing, where), understood(doing, where):
-        yield
 
 
 def _client_error(error: ClientError, doing: str, where: str | None) -> UserError | RemoteError:
