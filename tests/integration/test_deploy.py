@@ -16,7 +16,7 @@ from sagepack.progress import Silent
 from sagepack.sandbox.aws.hosting import Outcome, Pace
 from sagepack.spec.model import Image, Scaling
 from tests.helpers import deployments
-from tests.helpers.deployments import IMAGE, Time, Told, deployment, lock, spec
+from tests.helpers.deployments import IMAGE, FakeClock, RecordedProgress, deployment, lock, spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ WAITER = WaiterConfig(delay=0.01, timeout=30)
 
 
 class Session:
-    """A session that remembers the calls it sent, by their names."""
+    """A session that records the names of its API calls."""
 
     def __init__(self, aws: Aws) -> None:
         self.aws = aws
@@ -77,7 +77,7 @@ def observe(session: Session, value: Deployment) -> EndpointState:
 
 def test_a_first_deploy_serves_what_is_declared(session: Session) -> None:
     value = published(session, deployment())
-    progress = Told()
+    progress = RecordedProgress()
     deployed = reconcile(session.aws, value, progress, WAITER)
     assert session.calls.count("DescribeEndpoint") == 3  # none is there; Creating; InService
     live = session.endpoint()
@@ -92,7 +92,7 @@ def test_a_second_deploy_changes_nothing(session: Session) -> None:
     value = published(session, deployment(scaling=Scaling(0, 2)))
     reconcile(session.aws, value, Silent(), WAITER)
     session.calls.clear()
-    progress = Told()
+    progress = RecordedProgress()
     assert reconcile(session.aws, value, progress, WAITER).changes == ()
     assert session.writes == []
     assert progress.notes == []
@@ -136,9 +136,9 @@ def test_tags_change_without_an_update(session: Session) -> None:
 def test_an_endpoint_of_another_spec_is_refused_and_not_changed(session: Session) -> None:
     reconcile(session.aws, published(session, deployment()), Silent(), WAITER)
     session.calls.clear()
-    stranger = published(session, deployment("other", endpoint_name="svd"))
+    other_spec = published(session, deployment("other", endpoint_name="svd"))
     with pytest.raises(UserError, match="belongs to another spec") as caught:
-        reconcile(session.aws, stranger, Silent(), WAITER)
+        reconcile(session.aws, other_spec, Silent(), WAITER)
     assert caught.value.exit_code == 1
     assert session.writes == []
 
@@ -191,7 +191,7 @@ def test_an_endpoint_that_cannot_start_fails_with_the_reason_and_is_created_agai
     value = published(session, deployment())
     sandbox.aws.script.outcome("svd", Outcome("fail", PING, log=("pip: no such package",)))
     with pytest.raises(RemoteError, match="did not pass the ping health check") as caught:
-        reconcile(session.aws, value, progress := Told(), WAITER)
+        reconcile(session.aws, value, progress := RecordedProgress(), WAITER)
     assert "  | pip: no such package" in progress.notes
     assert caught.value.fix is not None
     assert "endpoint.container_startup_health_check_timeout_in_seconds" in caught.value.fix
@@ -199,7 +199,7 @@ def test_an_endpoint_that_cannot_start_fails_with_the_reason_and_is_created_agai
     assert session.endpoint()["EndpointStatus"] == "Failed"
 
     session.calls.clear()
-    progress = Told()
+    progress = RecordedProgress()
     reconcile(session.aws, value, progress, WAITER)
     assert session.writes == ["DeleteEndpoint", "CreateEndpoint"]
     assert "deleting endpoint svd, which is Failed, to create it again" in progress.text
@@ -239,12 +239,12 @@ def test_the_loser_of_two_deployments_at_the_same_time_fails_with_what_serves(
     assert winner.endpoint_config_name in caught.value.message
     assert loser.endpoint_config_name in caught.value.message
     assert "rolled back" not in str(caught.value)
-    # The loser has left the winner's scaling alone, too.
+    # The loser has not changed the winner's scaling either.
     assert differences(winner, observe(session, winner)) == []
 
 
 class CutError(Exception):
-    """Somebody pressed Ctrl-C."""
+    """The user pressed Ctrl-C."""
 
 
 def cut_while_waiting(session: Session, value: Deployment) -> None:
@@ -260,7 +260,7 @@ def test_the_same_command_continues_an_interrupted_wait(session: Session, sandbo
     value = published(session, deployment())
     cut_while_waiting(session, value)
     session.calls.clear()
-    progress = Told()
+    progress = RecordedProgress()
     reconcile(session.aws, value, progress, WAITER)
     assert session.writes == []
     assert session.endpoint()["EndpointStatus"] == "InService"
@@ -299,7 +299,7 @@ def test_a_wait_ends_at_the_timeout(session: Session, sandbox: Service) -> None:
     value = published(session, deployment())
     sandbox.aws.script.outcome("svd", Outcome("stuck"))
     with pytest.raises(RemoteError, match="still Creating after 1 min 30 s") as caught:
-        reconcile(session.aws, value, Silent(), Time().waiter(timeout=90))
+        reconcile(session.aws, value, Silent(), FakeClock().waiter(timeout=90))
     assert "run the same command again to keep waiting" in str(caught.value)
 
 

@@ -11,7 +11,7 @@ from sagepack.errors import UserError
 from sagepack.progress import Silent
 from sagepack.sandbox.aws.hosting import Pace
 from sagepack.spec.model import Scaling
-from tests.helpers.deployments import ROLE, Told, deployment, published, session_of
+from tests.helpers.deployments import ROLE, RecordedProgress, deployment, published, session_of
 
 if TYPE_CHECKING:
     from sagepack.aws.session import Aws
@@ -96,7 +96,7 @@ def test_the_inventory_lists_all_resources_and_removes_none(aws: Aws) -> None:
 def test_a_second_destroy_has_nothing_to_do(aws: Aws) -> None:
     deployed(aws, deployment())
     destroy(aws, deployment().owner, Silent(), WAITER)
-    progress = Told()
+    progress = RecordedProgress()
     assert destroy(aws, deployment().owner, progress, WAITER) == ()
     assert progress.notes == []
 
@@ -134,7 +134,7 @@ def test_an_endpoint_that_is_being_created_is_waited_for_and_then_removed(aws: A
     client.create_model(**value.create_model_request)
     client.create_endpoint_config(**value.create_endpoint_config_request)
     client.create_endpoint(**value.create_endpoint_request)
-    progress = Told()
+    progress = RecordedProgress()
     destroy(aws, value.owner, progress, WAITER)
     assert "is Creating: it can be deleted when that has ended" in progress.text
     assert all(names == set() for names in everything(aws).values())

@@ -13,7 +13,7 @@ from sagepack.errors import RemoteError, UserError
 from sagepack.progress import Silent
 from sagepack.sandbox.aws.invocations import Answer
 from sagepack.sandbox.process import ACCOUNT
-from tests.helpers.deployments import BUCKET, Time, Told, deployment, published, session_of
+from tests.helpers.deployments import BUCKET, FakeClock, RecordedProgress, deployment, published, session_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,8 +44,8 @@ def inputs(aws: Aws) -> list[str]:
 
 def test_a_result_is_returned_and_the_request_is_deleted(aws: Aws, live: Deployment, sandbox: Service) -> None:
     sandbox.aws.invocations.answer(Answer(b'{"frames": []}', delay=0.05))
-    answer = predict(aws, live.endpoint, b'{"image": "x"}', Silent(), waiter=WAITER)
-    assert answer.body == b'{"frames": []}'
+    result = predict(aws, live.endpoint, b'{"image": "x"}', Silent(), waiter=WAITER)
+    assert result.body == b'{"frames": []}'
     assert inputs(aws) == []
 
 
@@ -113,9 +113,9 @@ def test_a_wait_without_a_result_ends_with_what_to_do_and_keeps_the_request(
     aws: Aws, live: Deployment, sandbox: Service
 ) -> None:
     sandbox.aws.invocations.answer(Answer(b"too late", delay=3))
-    progress = Told()
+    progress = RecordedProgress()
     with pytest.raises(RemoteError, match="no result after 300 s") as caught:
-        predict(aws, live.endpoint, b"{}", progress, waiter=Time().waiter(timeout=300))
+        predict(aws, live.endpoint, b"{}", progress, waiter=FakeClock().waiter(timeout=300))
     assert type(caught.value) is RemoteError
     assert "without instances" in str(caught.value)
     assert "InService" in progress.text

@@ -98,9 +98,9 @@ BROKEN: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("answer", BROKEN, ids=lambda answer: str(answer)[:60])
-def test_a_malformed_description_of_an_endpoint_is_a_remote_error(proxy: Proxy, answer: Any) -> None:
-    proxy.response = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+@pytest.mark.parametrize("response", BROKEN, ids=lambda response: str(response)[:60])
+def test_a_malformed_description_of_an_endpoint_is_a_remote_error(proxy: Proxy, response: Any) -> None:
+    proxy.response = response if isinstance(response, bytes) else json.dumps(response).encode()
     for look in (observe, inventory):
         with pytest.raises(RemoteError) as caught:
             look(proxy.aws, deployment().owner)
@@ -126,17 +126,17 @@ ODD: list[bytes] = [
 ]
 
 
-@pytest.mark.parametrize("answer", ODD)
+@pytest.mark.parametrize("response", ODD)
 @pytest.mark.parametrize("number", range(len(CALLS)))
-def test_a_malformed_response_of_any_operation_is_a_remote_error(proxy: Proxy, number: int, answer: bytes) -> None:
-    proxy.response = answer
+def test_a_malformed_response_of_any_operation_is_a_remote_error(proxy: Proxy, number: int, response: bytes) -> None:
+    proxy.response = response
     with pytest.raises(RemoteError):
         CALLS[number](proxy.aws)
 
 
-@pytest.mark.parametrize("answer", [PAGE, b"[1]", b'{"events": [{"message": 5}]}', b'{"events": "x"}'])
-def test_a_malformed_log_is_a_problem_and_not_an_error(proxy: Proxy, answer: bytes) -> None:
-    proxy.response = answer
+@pytest.mark.parametrize("response", [PAGE, b"[1]", b'{"events": [{"message": 5}]}', b'{"events": "x"}'])
+def test_a_malformed_log_is_a_problem_and_not_an_error(proxy: Proxy, response: bytes) -> None:
+    proxy.response = response
     tail = Tail(proxy.aws, "svd", 0)
     assert tail.lines() == []
     assert "is not as AWS describes it" in str(tail.problem)

@@ -14,7 +14,7 @@ from sagepack.deploy.predict import MAX_REQUEST_SIZE, input_prefix, predict
 from sagepack.deploy.results import save_result
 from sagepack.errors import RemoteError, UserError
 from sagepack.spec.model import AsyncInference
-from tests.helpers.deployments import Time, Told, endpoint, stubbed
+from tests.helpers.deployments import FakeClock, RecordedProgress, endpoint, stubbed
 
 if TYPE_CHECKING:
     from botocore.stub import Stubber
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 FRAMES = [b"\xff\xd8one", b"\xff\xd8two"]
-ANSWER = json.dumps({"frames": [base64.b64encode(frame).decode() for frame in FRAMES]}).encode()
+RESULT = json.dumps({"frames": [base64.b64encode(frame).decode() for frame in FRAMES]}).encode()
 
 
 @pytest.mark.parametrize(
@@ -42,13 +42,13 @@ def test_requests_are_put_next_to_their_results(output: str, failure: str, prefi
 
 
 def test_a_result_is_written_unchanged_to_an_output_with_a_suffix(tmp_path: Path) -> None:
-    (written,) = save_result(ANSWER, tmp_path / "deep" / "answer.json")
-    assert written.read_bytes() == ANSWER
+    (written,) = save_result(RESULT, tmp_path / "deep" / "answer.json")
+    assert written.read_bytes() == RESULT
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["answer.json"]
 
 
 def test_base64_frames_are_written_as_pictures_to_a_folder(tmp_path: Path) -> None:
-    written = save_result(ANSWER, tmp_path / "frames")
+    written = save_result(RESULT, tmp_path / "frames")
     assert [path.name for path in written] == ["frame-000.jpg", "frame-001.jpg"]
     assert [path.read_bytes() for path in written] == FRAMES
 
@@ -56,14 +56,14 @@ def test_base64_frames_are_written_as_pictures_to_a_folder(tmp_path: Path) -> No
 def test_an_existing_folder_with_a_dot_in_its_name_is_a_folder(tmp_path: Path) -> None:
     folder = tmp_path / "frames.d"
     folder.mkdir()
-    assert len(save_result(ANSWER, folder)) == 2
+    assert len(save_result(RESULT, folder)) == 2
 
 
-@pytest.mark.parametrize(("answer", "name"), [(b'{"text": "a cat"}', "answer.json"), (b"\x00\x01", "answer.bin")])
-def test_a_result_in_another_format_is_one_file_in_the_folder(answer: bytes, name: str, tmp_path: Path) -> None:
-    (written,) = save_result(answer, tmp_path / "out")
+@pytest.mark.parametrize(("body", "name"), [(b'{"text": "a cat"}', "answer.json"), (b"\x00\x01", "answer.bin")])
+def test_a_result_in_another_format_is_one_file_in_the_folder(body: bytes, name: str, tmp_path: Path) -> None:
+    (written,) = save_result(body, tmp_path / "out")
     assert written == tmp_path / "out" / name
-    assert written.read_bytes() == answer
+    assert written.read_bytes() == body
 
 
 def encoded(picture: bytes) -> str:
@@ -83,15 +83,15 @@ def encoded(picture: bytes) -> str:
     ],
 )
 def test_no_file_is_written_if_one_frame_is_not_a_picture(frame: object, reason: str, tmp_path: Path) -> None:
-    answer = json.dumps({"frames": [encoded(FRAMES[0]), frame]}).encode()
+    body = json.dumps({"frames": [encoded(FRAMES[0]), frame]}).encode()
     with pytest.raises(RemoteError, match=reason):
-        save_result(answer, tmp_path / "frames")
+        save_result(body, tmp_path / "frames")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_no_file_name_is_taken_from_the_result(tmp_path: Path) -> None:
-    answer = b'{"../evil": "x", "frames": 25, "name": "../../evil"}'
-    assert save_result(answer, tmp_path / "a" / "out") == [tmp_path / "a" / "out" / "answer.json"]
+    body = b'{"../evil": "x", "frames": 25, "name": "../../evil"}'
+    assert save_result(body, tmp_path / "a" / "out") == [tmp_path / "a" / "out" / "answer.json"]
     assert [path.name for path in tmp_path.rglob("*")] == ["a", "out", "answer.json"]
 
 
@@ -101,31 +101,31 @@ def test_a_response_with_too_many_frames_is_refused_before_they_are_decoded(tmp_
 
 
 @pytest.mark.parametrize(
-    "answer", [b"[" * 100_000, b'{"a":' * 100_000, b'{"frames": [', b"\xff\xfe", b"", b'{"frames": ["\\ud800"]}']
+    "body", [b"[" * 100_000, b'{"a":' * 100_000, b'{"frames": [', b"\xff\xfe", b"", b'{"frames": ["\\ud800"]}']
 )
-def test_a_result_that_is_not_json_is_written_as_bytes(answer: bytes, tmp_path: Path) -> None:
-    (written,) = save_result(answer, tmp_path / "out")
-    assert (written.name, written.read_bytes()) == ("answer.bin", answer)
+def test_a_result_that_is_not_json_is_written_as_bytes(body: bytes, tmp_path: Path) -> None:
+    (written,) = save_result(body, tmp_path / "out")
+    assert (written.name, written.read_bytes()) == ("answer.bin", body)
 
 
 def test_an_output_that_cannot_be_written_is_a_user_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(UserError, match="a file stands where a folder belongs"):
-        save_result(ANSWER, tmp_path / "file" / "answer.json")
+        save_result(RESULT, tmp_path / "file" / "answer.json")
 
 
 def test_a_request_to_a_missing_endpoint_fails_with_what_to_do() -> None:
     aws, stubs = stubbed("sagemaker")
     stubs["sagemaker"].add_client_error("describe_endpoint", "ValidationException", 'Could not find endpoint "svd".')
     with pytest.raises(UserError, match="no such endpoint") as caught:
-        predict(aws, endpoint(), b"{}", Told())
+        predict(aws, endpoint(), b"{}", RecordedProgress())
     assert caught.value.fix == "run `invoke deploy` first"
 
 
 def test_a_missing_request_file_is_an_error_before_anything_is_sent(tmp_path: Path) -> None:
     aws, _ = stubbed("sagemaker", "s3")
     with pytest.raises(UserError, match="cannot be read"):
-        predict(aws, endpoint(), tmp_path / "none.json", Told())
+        predict(aws, endpoint(), tmp_path / "none.json", RecordedProgress())
 
 
 def test_a_result_above_the_size_limit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +134,7 @@ def test_a_result_above_the_size_limit_is_an_error(monkeypatch: pytest.MonkeyPat
     stubs["s3"].add_response("get_object", {"Body": StreamingBody(io.BytesIO(b"x" * 100), 100)})
     stubs["s3"].add_response("delete_object", {})
     with pytest.raises(RemoteError, match="the result has more than 10 bytes"):
-        predict(aws, endpoint(), b"{}", Told(), waiter=Time().waiter())
+        predict(aws, endpoint(), b"{}", RecordedProgress(), waiter=FakeClock().waiter())
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_an_output_location_that_is_no_s3_uri_is_an_error(location: str) -> None
     stubs["sagemaker-runtime"].add_response("invoke_endpoint_async", {"OutputLocation": location})
     stubs["s3"].add_response("delete_object", {})
     with pytest.raises(RemoteError, match=r"not as AWS describes it .OutputLocation: "):
-        predict(aws, endpoint(), b"{}", Told(), waiter=Time().waiter())
+        predict(aws, endpoint(), b"{}", RecordedProgress(), waiter=FakeClock().waiter())
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_a_request_file_that_is_invalid_is_not_sent(
     path = tmp_path / name
     path.mkdir() if content is None else path.write_bytes(content)
     with pytest.raises(UserError, match=reason):
-        predict(aws, endpoint(), path, Told())
+        predict(aws, endpoint(), path, RecordedProgress())
 
 
 def test_a_request_above_the_limit_of_the_service_is_not_sent(tmp_path: Path) -> None:
@@ -177,9 +177,9 @@ def test_a_request_above_the_limit_of_the_service_is_not_sent(tmp_path: Path) ->
     with (tmp_path / "r.bin").open("wb") as file:
         file.truncate(MAX_REQUEST_SIZE + 1)
     with pytest.raises(UserError, match="more than 1,000,000,000 bytes"):
-        predict(aws, endpoint(), tmp_path / "r.bin", Told())
+        predict(aws, endpoint(), tmp_path / "r.bin", RecordedProgress())
     with pytest.raises(UserError, match="is not a file"):
-        predict(aws, endpoint(), Path("/dev/zero"), Told())
+        predict(aws, endpoint(), Path("/dev/zero"), RecordedProgress())
 
 
 def sent() -> tuple[Aws, dict[str, Stubber]]:
@@ -197,10 +197,10 @@ def test_a_result_that_s3_denies_counts_as_not_there_yet() -> None:
     aws, stubs = sent()
     stubs["s3"].add_client_error("get_object", "AccessDenied", http_status_code=403)
     stubs["s3"].add_client_error("get_object", "AccessDenied", http_status_code=403)
-    body = StreamingBody(io.BytesIO(ANSWER), len(ANSWER))
+    body = StreamingBody(io.BytesIO(RESULT), len(RESULT))
     stubs["s3"].add_response("get_object", {"Body": body}, {"Bucket": "b", "Key": "out/1.out"})
     stubs["s3"].add_response("delete_object", {})
-    assert predict(aws, endpoint(), b"{}", Told(), waiter=Time().waiter()).body == ANSWER
+    assert predict(aws, endpoint(), b"{}", RecordedProgress(), waiter=FakeClock().waiter()).body == RESULT
 
 
 def _describe(add: object) -> None:

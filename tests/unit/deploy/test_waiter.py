@@ -9,7 +9,7 @@ from sagepack.aws.logs import Tail
 from sagepack.deploy.reconcile import reconcile
 from sagepack.deploy.waiter import WaiterConfig, wait_until_stable
 from sagepack.errors import RemoteError, UserError
-from tests.helpers.deployments import Time, Told, deployment, spec, stubbed
+from tests.helpers.deployments import FakeClock, RecordedProgress, deployment, spec, stubbed
 
 if TYPE_CHECKING:
     from botocore.stub import Stubber
@@ -44,8 +44,8 @@ def test_a_status_is_reported_when_it_changes_and_once_a_minute() -> None:
     add_statuses(stubs["sagemaker"], *["Creating"] * 6, "InService")
     for _ in range(7):
         stubs["logs"].add_client_error("filter_log_events", "ResourceNotFoundException")
-    progress = Told()
-    wait_until_stable(aws, "svd", progress, Time().waiter())
+    progress = RecordedProgress()
+    wait_until_stable(aws, "svd", progress, FakeClock().waiter())
     assert progress.notes == [
         "endpoint svd: Creating (0 ms)",
         "endpoint svd: Creating (1 min 00 s)",
@@ -56,8 +56,8 @@ def test_a_status_is_reported_when_it_changes_and_once_a_minute() -> None:
 def test_a_stable_endpoint_is_not_reported() -> None:
     aws, stubs = stubbed("sagemaker")
     add_statuses(stubs["sagemaker"], "InService")
-    progress = Told()
-    wait_until_stable(aws, "svd", progress, Time().waiter())
+    progress = RecordedProgress()
+    wait_until_stable(aws, "svd", progress, FakeClock().waiter())
     assert progress.notes == []
 
 
@@ -68,8 +68,8 @@ def test_each_log_line_is_reported_once() -> None:
     request = {"logGroupName": "/aws/sagemaker/Endpoints/svd", "startTime": int(MOMENT.timestamp() * 1000)}
     for events in ([one], [one, two], [one, two]):
         stubs["logs"].add_response("filter_log_events", {"events": events}, request)
-    progress = Told()
-    wait_until_stable(aws, "svd", progress, Time().waiter())
+    progress = RecordedProgress()
+    wait_until_stable(aws, "svd", progress, FakeClock().waiter())
     assert [note for note in progress.notes if "|" in note] == ["  | starting", "  | Traceback", "  |   line 1"]
 
 
@@ -77,8 +77,8 @@ def test_a_log_that_cannot_be_read_is_reported_once_and_stops_no_wait() -> None:
     aws, stubs = stubbed("sagemaker", "logs")
     add_statuses(stubs["sagemaker"], "Creating", "Creating", "InService")
     stubs["logs"].add_client_error("filter_log_events", "AccessDeniedException")
-    progress = Told()
-    live = wait_until_stable(aws, "svd", progress, Time().waiter())
+    progress = RecordedProgress()
+    live = wait_until_stable(aws, "svd", progress, FakeClock().waiter())
     assert live is not None
     assert live.endpoint_status == "InService"
     assert progress.text.count("cannot be read: AccessDeniedException") == 1
@@ -101,8 +101,8 @@ def test_waiting_for_an_endpoint_that_is_deleted_returns_none() -> None:
     add_statuses(stubs["sagemaker"], "Deleting")
     stubs["logs"].add_client_error("filter_log_events", "ResourceNotFoundException")
     stubs["sagemaker"].add_client_error("describe_endpoint", *GONE)
-    progress = Told()
-    assert wait_until_stable(aws, "svd", progress, Time().waiter()) is None
+    progress = RecordedProgress()
+    assert wait_until_stable(aws, "svd", progress, FakeClock().waiter()) is None
     assert progress.notes[-1] == "endpoint svd: deleted (15.0 s)"
 
 
@@ -134,7 +134,7 @@ def test_a_refusal_of_create_model_ends_the_deployment_before_anything_costs(
     nothing_exists(stubs["sagemaker"])
     stubs["sagemaker"].add_client_error("create_model", "ValidationException", text)
     with pytest.raises(kind, match=text[:20]) as caught:
-        reconcile(aws, deployment(), Told(), Time().waiter())
+        reconcile(aws, deployment(), RecordedProgress(), FakeClock().waiter())
     assert fix is None or fix in str(caught.value)
     stubs["sagemaker"].assert_no_pending_responses()
 
@@ -159,13 +159,13 @@ def test_a_configuration_that_sagemaker_does_not_find_yet_is_requested_again() -
     stubs["application-autoscaling"].add_response("describe_scalable_targets", {"ScalableTargets": []})
     stubs["application-autoscaling"].add_response("describe_scaling_policies", {"ScalingPolicies": []})
     stubs["cloudwatch"].add_response("describe_alarms", {"MetricAlarms": []})
-    assert reconcile(aws, value, Told(), Time().waiter()).endpoint_arn == ARN
+    assert reconcile(aws, value, RecordedProgress(), FakeClock().waiter()).endpoint_arn == ARN
     for each in stubs.values():
         each.assert_no_pending_responses()
 
 
 def test_a_configuration_that_sagemaker_never_finds_is_a_remote_error() -> None:
-    value, time = deployment(), Time()
+    value, time = deployment(), FakeClock()
     aws, stubs = stubbed("sagemaker")
     stub = stubs["sagemaker"]
     stub.add_client_error("describe_endpoint", *GONE)
@@ -178,7 +178,7 @@ def test_a_configuration_that_sagemaker_never_finds_is_a_remote_error() -> None:
         unknown = f'Could not find endpoint configuration "{value.endpoint_config_name}".'
         stub.add_client_error("create_endpoint", "ValidationException", unknown)
     with pytest.raises(RemoteError, match="does not find endpoint configuration") as caught:
-        reconcile(aws, value, Told(), time.waiter())
+        reconcile(aws, value, RecordedProgress(), time.waiter())
     # The error document names the class, and its schema allows no other.
     assert type(caught.value) is RemoteError
     assert time.now == 75
@@ -186,7 +186,7 @@ def test_a_configuration_that_sagemaker_never_finds_is_a_remote_error() -> None:
 
 
 def test_delays_double_up_to_the_configured_one_and_end_at_the_timeout() -> None:
-    waiter = Time().waiter(timeout=40)
+    waiter = FakeClock().waiter(timeout=40)
     assert list(waiter.attempts()) == [0, 15, 30, 40]
     assert list(waiter.attempts(first_delay=2)) == [0, 2, 6, 14, 29, 40]
 
@@ -209,6 +209,6 @@ def test_the_error_for_a_used_up_quota_names_the_quota() -> None:
     )
     stub.add_client_error("create_endpoint", "ResourceLimitExceeded", quota)
     with pytest.raises(UserError) as caught:
-        reconcile(aws, value, Told(), Time().waiter())
+        reconcile(aws, value, RecordedProgress(), FakeClock().waiter())
     assert caught.value.fix is not None
     assert "request a higher quota 'ml.g5.2xlarge for endpoint usage'" in caught.value.fix
