@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import re
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
@@ -28,6 +29,10 @@ ROLE = "arn:aws:iam::123456789012:role/sagepack-sandbox"
 BUCKET = "sagepack-sandbox"
 IMAGE = "2.6.0-transformers4.51.3-gpu-py312-cu124-ubuntu22.04"
 MANIFEST = Digest.sha256(b"a manifest")
+ARN = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/svd"
+MOMENT = datetime(2026, 1, 1, tzinfo=timezone.utc)
+# Error code and message of SageMaker for an endpoint that does not exist.
+GONE = ("ValidationException", 'Could not find endpoint "svd".')
 # Character classes of Java's regular expressions that Python's do not have.
 _JAVA = re.compile(r"\\[pu]")
 
@@ -118,6 +123,18 @@ def _beyond(shape: Any, value: Any, path: str) -> list[str]:
 def _python(pattern: str) -> str:
     # AWS writes `[^/]` for the bucket, but means any number of characters: its own example is `s3://bucket/...`.
     return pattern.replace("([^/])/?", "([^/]+)/?")
+
+
+def described(status: str, config: str = "svd-0123456789ab") -> dict[str, Any]:
+    """The response of DescribeEndpoint for the endpoint svd."""
+    return {
+        "EndpointName": "svd",
+        "EndpointArn": ARN,
+        "EndpointConfigName": config,
+        "EndpointStatus": status,
+        "CreationTime": MOMENT,
+        "LastModifiedTime": MOMENT,
+    }
 
 
 class RecordedProgress:
