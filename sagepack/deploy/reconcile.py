@@ -77,7 +77,7 @@ class Reconciler:
     waiter: WaiterConfig
 
     def run(self) -> ReconcileResult:
-        """Do it; raises the errors of `reconcile`."""
+        """Bring the endpoint, its automatic scaling and its tags in line with the deployment; raises as `reconcile` does."""
         observed, changes = self._observe()
         done = tuple(changes)
         if observed is not None and observed.endpoint.in_progress:
