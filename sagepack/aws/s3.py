@@ -23,7 +23,7 @@ from sagepack.aws.s3_types import (
     UploadedPart,
     WriteOptions,
 )
-from sagepack.aws.session import answered, error_code
+from sagepack.aws.session import aws_call, error_code
 from sagepack.decoding import LIMIT
 from sagepack.errors import RemoteError, UserError
 from sagepack.retry import RetryableError, RetryPolicy
@@ -77,9 +77,9 @@ class S3:
 
     @contextmanager
     def _explained(self, doing: str, where: str, bucket: str) -> Iterator[None]:
-        """`answered`, whose fix also names the owner condition, since S3 answers 403 to a wrong owner without saying why."""
+        """`aws_call`, whose fix also names the owner condition, since S3 answers 403 to a wrong owner without saying why."""
         try:
-            with answered(doing, where):
+            with aws_call(doing, where):
                 yield
         except UserError as error:
             if not _is_denied(error) or not self.options.owners(bucket):
@@ -186,7 +186,7 @@ class S3:
         answer = self._call("get_object", location, "reading the object", miss=_GONE | _DENIED)
         if answer is None:
             return None
-        with answered("reading the object", str(location)), closing(answer["Body"]) as body:
+        with aws_call("reading the object", str(location)), closing(answer["Body"]) as body:
             return bytes(body.read(limit + 1))
 
     def denies(self, location: S3Uri) -> bool:
