@@ -21,8 +21,10 @@ from sagepack.hub.http import CHUNK, HttpPool
 from sagepack.hub.range_reader import FileReader
 from sagepack.hub.refusals import HubRequest, malformed, offline
 from sagepack.hub.responses import ANSWER_BYTES, MODEL_INDEX_BYTES, account_of, commit_of, files_of, next_page, origin
-from sagepack.hub.retry import RetryPolicy
 from sagepack.package.manifest import check_paths
+from sagepack.package.revision import Revision
+from sagepack.retry import RetryPolicy
+from sagepack.spec.model import COMMIT
 
 if TYPE_CHECKING:
     import threading
@@ -30,11 +32,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sagepack.hub.responses import RepoFile
+    from sagepack.retry import Retries
 
 _Value = TypeVar("_Value")
 SMALL = 64 << 20
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
@@ -45,8 +47,8 @@ class Hub:
         endpoint: address of the Hub; None means `HF_ENDPOINT`, or huggingface.co.
         token: access token; None means `HF_TOKEN` or the client's login. It is sent to the endpoint's origin only.
         cache: folder of the client's cache (its `cache_dir`); None means the client's own.
-        backoff: seconds before the second attempt, about.
-        tell: told of waits that a person would notice, such as those of a rate limit.
+        backoff: the longest wait before the second attempt, in seconds (`RetryPolicy`).
+        notify: called with one line for each wait of more than 3 s, such as those of a rate limit.
     """
 
     def __init__(
@@ -56,10 +58,11 @@ class Hub:
         cache: Path | None = None,
         *,
         backoff: float = 0.5,
-        tell: Callable[[str], None] | None = None,
+        notify: Callable[[str], None] | None = None,
     ) -> None:
         self.cache = cache
-        self._given_endpoint, self._given_token, self._backoff, self._tell = endpoint, token, backoff, tell
+        self._given_endpoint, self._given_token = endpoint, token
+        self._retry = RetryPolicy(backoff, notify=notify)
 
     @cached_property
     def endpoint(self) -> str:
@@ -103,7 +106,7 @@ class Hub:
 
     @cached_property
     def _reader(self) -> FileReader:
-        return FileReader(self._wire, self._backoff, self._tell)
+        return FileReader(self._wire, self._retry)
 
     @property
     def has_token(self) -> bool:
@@ -127,28 +130,29 @@ class Hub:
             raise UserError(f"not a repository id: {repo!r}", fix="it is written owner/name")
         return asked
 
-    def resolve(self, repo: str, revision: str) -> str:
-        """The commit that a branch, tag or commit names.
+    def resolve(self, repo: str, name: str) -> Revision:
+        """The commit that `name`, a branch, tag or commit of the repository, stands for.
 
         Raises:
             UserError: no such repository or revision, a bad token, or the client is set to be offline.
             RemoteError: the Hub does not answer, or not as a Hub does.
             IntegrityError: it says that a commit is another commit.
         """
-        asked = self._asked(repo, revision)
-        commit = self._document(f"models/{quote(repo)}/revision/{quote(revision, safe='')}", asked, commit_of)
-        if _COMMIT.fullmatch(revision) and commit != revision:
-            raise IntegrityError(f"the Hub names commit {commit} in answer to commit {revision}", where=repo)
-        return commit
+        asked = self._asked(repo, name)
+        commit = self._document(f"models/{quote(repo)}/revision/{quote(name, safe='')}", asked, commit_of)
+        if COMMIT.fullmatch(name) and commit != name:
+            raise IntegrityError(f"the Hub names commit {commit} in answer to commit {name}", where=repo)
+        return Revision(repo, commit)
 
-    def files(self, repo: str, commit: str) -> list[RepoFile]:
+    def files(self, revision: Revision) -> list[RepoFile]:
         """All files at a commit, sorted by path.
 
         Raises:
             UserError, RemoteError: as for `resolve`.
         """
-        asked = self._asked(repo, commit)
-        url = f"{self.endpoint}/api/models/{quote(repo)}/tree/{quote(commit, safe='')}?recursive=true&expand=false"
+        asked = self._asked(revision.repo, revision.commit)
+        tree = f"{quote(revision.repo)}/tree/{quote(revision.commit, safe='')}"
+        url = f"{self.endpoint}/api/models/{tree}?recursive=true&expand=false"
         try:
             return files_of(self._pages(url, asked))
         except MalformedError as error:
@@ -162,7 +166,7 @@ class Hub:
         """
         return self._document("whoami-v2", self._asked("account"), account_of) if self._token else None
 
-    def read(self, repo: str, commit: str, file: RepoFile) -> bytes:
+    def read(self, revision: Revision, file: RepoFile) -> bytes:
         """The content of a file of at most 1 MiB, checked as by `digest`.
 
         Raises:
@@ -170,20 +174,20 @@ class Hub:
             IntegrityError, RemoteError: as for `digest`.
         """
         kept: list[bytes] = []
-        self._digest(repo, commit, file, MODEL_INDEX_BYTES, kept)
+        self._digest(revision, file, MODEL_INDEX_BYTES, kept)
         return b"".join(kept)
 
-    def digest(self, repo: str, commit: str, file: RepoFile) -> Digest:
+    def digest(self, revision: Revision, file: RepoFile) -> Digest:
         """SHA-256 of a file of at most 64 MiB, read and checked against the name that the listing gives its content.
 
         Raises:
             IntegrityError: what arrived twice has another name.
             UserError, RemoteError: as for `open`.
         """
-        return self._digest(repo, commit, file, SMALL)
+        return self._digest(revision, file, SMALL)
 
-    def _digest(self, repo: str, commit: str, file: RepoFile, limit: int, kept: list[bytes] | None = None) -> Digest:
-        where = HubRequest(repo, commit, file.path).where
+    def _digest(self, revision: Revision, file: RepoFile, limit: int, kept: list[bytes] | None = None) -> Digest:
+        where = f"{revision}: {file.path}"
         if file.size > limit:
             fix = "leave it out with model.include or model.exclude"
             raise UserError(f"the file has {file.size:,} bytes, at most {limit:,} are read", where=where, fix=fix)
@@ -192,20 +196,19 @@ class Hub:
             sha256, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % file.size, usedforsecurity=False)
             if kept is not None:
                 kept.clear()
-            for chunk in self.open(repo, commit, file.path, 0, file.size):
+            for chunk in self.open(revision, file.path, 0, file.size):
                 sha256.update(chunk)
                 git.update(chunk)
                 if kept is not None:
                     kept.append(chunk)
             found = sha256.hexdigest() if file.sha256 else git.hexdigest()
-            if found == file.blob:
+            if found == file.etag:
                 return Digest("sha256", sha256.hexdigest())
-        raise IntegrityError(f"the Hub says the content is {file.blob}, what arrived is {found}", where=where)
+        raise IntegrityError(f"the Hub says the content is {file.etag}, what arrived is {found}", where=where)
 
     def open(
         self,
-        repo: str,
-        commit: str,
+        revision: Revision,
         path: str,
         offset: int = 0,
         length: int | None = None,
@@ -218,8 +221,7 @@ class Hub:
         was reached; an expired address is renewed; a server that ignores ranges is read past what is not wanted.
 
         Args:
-            repo: repository id.
-            commit: 40 hex digits.
+            revision: the commit.
             path: path in the repository.
             offset: first byte.
             length: number of bytes; None means to the end.
@@ -230,34 +232,34 @@ class Hub:
             UserError: gated, missing, bad token, or the client is set to be offline.
             RemoteError: it went wrong too often.
         """
-        return self._reader.open(self._asked(repo, commit, path), offset, length, stop)
+        return self._reader.open(self._asked(revision.repo, revision.commit, path), offset, length, stop)
 
-    def ranged(self, repo: str, commit: str, path: str) -> bool:
+    def ranged(self, revision: Revision, path: str) -> bool:
         """Whether the server has honoured every `Range` asked of this file so far."""
-        return self._reader.ranged(self._asked(repo, commit, path))
+        return self._reader.ranged(self._asked(revision.repo, revision.commit, path))
 
     def _document(self, route: str, asked: HubRequest, parse: Callable[[bytes], _Value]) -> _Value:
         """The value of an answer of the API."""
-        patience = RetryPolicy(self._backoff, asked.where, tell=self._tell)
-        body, _ = self._answer(f"{self.endpoint}/api/{route}", asked, patience)
+        retries = self._retry.begin(asked.where)
+        body, _ = self._answer(f"{self.endpoint}/api/{route}", asked, retries)
         try:
             return parse(body)
         except MalformedError as error:
             raise malformed("the answer", error, asked) from error
 
     def _pages(self, url: str | None, asked: HubRequest) -> Iterator[bytes]:
-        """The pages of a listing. They share one patience: a server that is slow or busy at each of them ends it."""
-        patience = RetryPolicy(self._backoff, asked.where, tell=self._tell)
+        """The pages of a listing. Their failures are counted together, so that a server that is slow or busy at each of them ends the work."""
+        retries = self._retry.begin(asked.where)
         while url:
-            body, headers = self._answer(url, asked, patience)
-            patience.progressed(len(body))
+            body, headers = self._answer(url, asked, retries)
+            retries.progressed(len(body))
             yield body
             url = next_page(headers, url)
 
-    def _answer(self, url: str, asked: HubRequest, patience: RetryPolicy) -> tuple[bytes, Mapping[str, str]]:
+    def _answer(self, url: str, asked: HubRequest, retries: Retries) -> tuple[bytes, Mapping[str, str]]:
         """The body and the headers of an answer of the API."""
         while True:
-            with patience, self._wire.get(url, asked) as (_, response):
+            with retries, self._wire.get(url, asked) as (_, response):
                 chunks, size = [], 0
                 while chunk := response.read(CHUNK, decode_content=False):
                     chunks.append(chunk)
