@@ -46,7 +46,13 @@ class Document:
         """The node at `path`, which may hold a null; None if no layer has it."""
         node: Node | None = self.root
         for step in path:
-            node = _child(node, step) if node else None
+            value = node.value if node else None
+            if isinstance(value, dict):
+                node = value.get(step)
+            elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+                node = value[step]
+            else:
+                return None
         return node
 
     def place(self, path: KeyPath) -> Place:
@@ -108,13 +114,3 @@ def _with(data: dict[str, Any], path: Sequence[str], value: Any) -> dict[str, An
     """A copy of `data` with `value` at `path`."""
     key, *below = path
     return {**data, key: _with(data.get(key, {}), below, value) if below else value}
-
-
-def _child(node: Node, step: str | int) -> Node | None:
-    if isinstance(node.value, dict):
-        child: Node | None = node.value.get(step)
-        return child
-    if isinstance(node.value, list) and isinstance(step, int) and step < len(node.value):
-        item: Node = node.value[step]
-        return item
-    return None

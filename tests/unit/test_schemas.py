@@ -72,7 +72,7 @@ def subschemas(part: Any) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", MINE)
-def test_it_is_a_schema(name: str) -> None:
+def test_every_schema_is_a_valid_schema(name: str) -> None:
     jsonschema.Draft202012Validator.check_schema(schema(name))
 
 
@@ -114,7 +114,7 @@ def test_the_top_keys_are_those_of_the_spec() -> None:
     assert set(schema("overlay")["properties"]) == set(schema("spec")["properties"])
 
 
-def test_a_layer_may_remove_whatever_a_spec_may_lack() -> None:
+def test_a_layer_may_remove_every_key_that_is_not_required() -> None:
     required = {
         "id",
         "revision",

@@ -93,30 +93,26 @@ def _requirements_file(view: SpecView, folder: Path) -> Iterator[Diagnostic]:
 
 
 def _sample(view: SpecView) -> Iterator[Diagnostic]:
-    sample, name = view.get("sample"), view.text("sample", "file")
+    sample, name, key = view.get("sample"), view.text("sample", "file"), ("sample", "file")
     if not isinstance(sample, dict):
         return
     if ("request" in sample) == ("file" in sample):
         have = "both are set" if "request" in sample else "neither is set"
         yield Diagnostic(("sample",), f"set one of request and file; {have}")
     elif name is not None:
-        yield from _sample_file(view, name)
-
-
-def _sample_file(view: SpecView, name: str) -> Iterator[Diagnostic]:
-    path, key = view.root / name, ("sample", "file")
-    if problem := _outside(path, view.root):
-        yield Diagnostic(key, f"{name!r} {problem}")
-    elif not path.is_file():
-        have = [other.relative_to(view.root).as_posix() for other in path.parent.glob("*") if other.is_file()]
-        yield Diagnostic(key, f"{name!r} does not exist", did_you_mean(name, have))
-    elif path.stat().st_size > MAX_REQUEST:
-        yield Diagnostic(key, f"{name!r} has {path.stat().st_size:,} bytes, a request at most {MAX_REQUEST:,}")
-    elif (view.text("sample", "content_type") or "application/json") == "application/json":
-        try:
-            decode_json(path.read_bytes(), Any, limit=MAX_REQUEST)
-        except MalformedError as error:
-            yield Diagnostic(key, f"{name!r} is not JSON: {error}", "correct it, or set sample.content_type")
+        path = view.root / name
+        if problem := _outside(path, view.root):
+            yield Diagnostic(key, f"{name!r} {problem}")
+        elif not path.is_file():
+            siblings = [other.relative_to(view.root).as_posix() for other in path.parent.glob("*") if other.is_file()]
+            yield Diagnostic(key, f"{name!r} does not exist", did_you_mean(name, siblings))
+        elif (size := path.stat().st_size) > MAX_REQUEST:
+            yield Diagnostic(key, f"{name!r} has {size:,} bytes, a request at most {MAX_REQUEST:,}")
+        elif (view.text("sample", "content_type") or "application/json") == "application/json":
+            try:
+                decode_json(path.read_bytes(), Any, limit=MAX_REQUEST)
+            except MalformedError as error:
+                yield Diagnostic(key, f"{name!r} is not JSON: {error}", "correct it, or set sample.content_type")
 
 
 def _file_contents(view: SpecView) -> Iterator[Diagnostic]:

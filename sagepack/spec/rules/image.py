@@ -12,8 +12,6 @@ from sagepack.text import did_you_mean, one_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sagepack.spec.images import TagFacts
-    from sagepack.spec.rules.instances import Instance
     from sagepack.spec.rules.view import SpecView
 
 _TAG, _TYPE = ("image", "tag"), ("endpoint", "instance_type")
@@ -59,30 +57,22 @@ def _registry(view: SpecView) -> Iterator[Diagnostic]:
 
 
 def _fits_instance(view: SpecView) -> Iterator[Diagnostic]:
-    instance = instances.parse(view.text(*_TYPE))
-    tag = images.parse_tag(view.text(*_TAG) or "")
+    name = view.text(*_TYPE)
+    instance, tag = instances.parse(name), images.parse_tag(view.text(*_TAG) or "")
     if instance is None or tag is None or view.text("image", "repository") != images.repository():
         return
-    name = view.text(*_TYPE)
     if instance.accelerator in ("neuron", "gaudi"):
-        yield Diagnostic(
-            _TYPE, f"{name} has no NVIDIA GPU and needs an image for its accelerator; this one is for {tag.device}"
-        )
+        message = f"{name} has no NVIDIA GPU and needs an image for its accelerator; this one is for {tag.device}"
+        yield Diagnostic(_TYPE, message)
     elif instance.arm:
         yield Diagnostic(_TYPE, f"{name} has an ARM processor; this image is for x86-64", _GPU_HINT)
-    else:
-        yield from _fits_device(instance, tag, str(name))
-
-
-def _fits_device(instance: Instance, tag: TagFacts, name: str) -> Iterator[Diagnostic]:
-    if tag.device == "cpu" and instance.accelerator == "gpu":
-        yield Diagnostic(
-            _TAG, f"this CPU image would leave the GPU of {name} unused", "use the -gpu- tag, or a CPU instance"
-        )
+    elif tag.device == "cpu" and instance.accelerator == "gpu":
+        message = f"this CPU image would leave the GPU of {name} unused"
+        yield Diagnostic(_TAG, message, "use the -gpu- tag, or a CPU instance")
     elif tag.device == "gpu" and instance.accelerator is None:
         message = f"{name} has no GPU; the model would run on the CPU, many times slower"
         yield Diagnostic(_TYPE, message, _GPU_HINT, severity="warning")
     elif instance.blackwell and tag.cuda and tag.cuda < BLACKWELL_CUDA:
-        have = ".".join(map(str, tag.cuda))
-        message = f"the GPUs of {name} need CUDA 12.8 or newer; this image has {have}"
+        version = ".".join(map(str, tag.cuda))
+        message = f"the GPUs of {name} need CUDA 12.8 or newer; this image has {version}"
         yield Diagnostic(_TYPE, message, _GPU_HINT, severity="warning")

@@ -1,4 +1,4 @@
-"""What goes beside the model, and what is refused."""
+"""What of the folder of inference code is packaged, excluded and refused."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_name_that_is_not_unicode_is_refused(folder: Path) -> None:
         paths(folder)
 
 
-def test_a_name_that_is_not_unicode_can_be_told_when_it_is_left_out(folder: Path) -> None:
+def test_an_excluded_name_that_is_not_unicode_is_printable(folder: Path) -> None:
     (folder / os.fsdecode(b"a\xff.py~")).write_text("")
     (folder / os.fsdecode(b"b\xff")).mkdir()
     (folder / os.fsdecode(b"b\xff") / "pyvenv.cfg").write_text("")

@@ -1,4 +1,4 @@
-"""What speaks against publishing the files of a project, and what of them is searched again."""
+"""Reasons not to publish files of a project, and which files are searched again."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def core_dump(order: str) -> bytes:
     return ident + struct.pack(f"{order}H", 4) + bytes(100)
 
 
-def test_everything_is_found_at_once_each_with_its_place_and_what_to_do(folder: Path) -> None:
+def test_all_secrets_are_reported_at_once_with_their_places_and_fixes(folder: Path) -> None:
     put(folder, ".env", f"HF_TOKEN={TOKEN}\n")
     put(folder, ".aws/credentials", "x")
     put(folder, "inference.py", f"x = 1\ny = '{TOKEN}'\nz = '{TOKEN}'\n")
@@ -72,7 +72,7 @@ def test_everything_is_found_at_once_each_with_its_place_and_what_to_do(folder: 
 @pytest.mark.parametrize(
     "name", [".env", "lib/id_rsa", "deploy.pem", "tls.key", "sub/.netrc", ".ssh/config", ".kube/config"]
 )
-def test_a_file_of_secrets_is_refused_whatever_it_holds_unless_the_spec_excuses_it(folder: Path, name: str) -> None:
+def test_a_file_with_the_name_of_secrets_is_refused_unless_the_spec_allows_it(folder: Path, name: str) -> None:
     put(folder, name, "nothing\n")
     place = name if not name.startswith((".ssh", ".kube")) else name.split("/", maxsplit=1)[0]
     assert refused(folder) == [place]
@@ -90,7 +90,7 @@ def test_a_certificate_is_packaged_and_a_private_key_is_not(folder: Path) -> Non
 
 @pytest.mark.parametrize("name", ["core", "core.1234", "dump/any"])
 @pytest.mark.parametrize("order", "<>")
-def test_a_core_dump_is_left_out_by_what_it_is(folder: Path, name: str, order: str) -> None:
+def test_a_core_dump_is_recognised_by_its_content_and_excluded(folder: Path, name: str, order: str) -> None:
     put(folder, name, core_dump(order))
     put(folder, "core.py", "x = 1\n")
     put(folder, "core.yaml", "x: 1\n")

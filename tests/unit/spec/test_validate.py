@@ -1,4 +1,4 @@
-"""Judging: the schema, what merging must supply, and everything wrong at once where it was written."""
+"""Validation: the schema, the required keys, and all mistakes at once, each where it was written."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tests.helpers.specs import COMMIT, OVERLAY, SPEC, TAG, errors, load, projec
 @pytest.mark.parametrize("name", ["svd", "llava"])
 def test_the_shipped_specs_are_valid_everywhere(name: str, env: str) -> None:
     document = loader.load(ROOT / "config" / f"{name}.yaml", env, [], ROOT)
-    told = [problem.key for problem in validate.check(document, ROOT)]
-    # The shipped accounts are examples; that is the one thing to say of them.
-    assert told == ([] if env == "local" else ["aws.account"])
+    keys = [problem.key for problem in validate.check(document, ROOT)]
+    # The accounts in the shipped overlays are examples.
+    assert keys == ([] if env == "local" else ["aws.account"])
 
 
 def test_a_small_spec_is_valid_without_a_word(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ SPEC_LINES = [
 
 
 @pytest.mark.parametrize("line", SPEC_LINES)
-def test_what_the_spec_gets_wrong_is_told_at_its_place(
+def test_a_mistake_is_reported_where_it_was_written(
     tmp_path: Path, line: tuple[str, str, str, str, str | None]
 ) -> None:
     old, new, where, message, fix = line
@@ -72,7 +72,7 @@ def test_what_the_spec_gets_wrong_is_told_at_its_place(
     assert fix is None or fix in (found[0].fix or "")
 
 
-def test_everything_is_told_at_once_in_the_order_of_reading(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_at_once_in_the_order_of_the_files(tmp_path: Path) -> None:
     spec = SPEC.replace("name: toy\nm", "name: Toy!\nm").replace(COMMIT, "main").replace("  COLOUR", "  HF_MODEL_ID")
     project(tmp_path, spec, OVERLAY.replace("us-east-1", "us-est-1").replace("s3://toys/models", "s3://T/models"))
     problems = errors(tmp_path, ["endpoint.initial_instance_count=0", "artifact.layout=tarball"])
@@ -139,13 +139,13 @@ def test_warnings_do_not_refuse(tmp_path: Path) -> None:
     assert "no effect" in problem.message
 
 
-def test_of_one_value_one_error_is_told(tmp_path: Path) -> None:
+def test_one_error_is_reported_for_each_key(tmp_path: Path) -> None:
     # The schema, AWS's description and the family's rule would each refuse this size.
     assert len(errors(tmp_path, ["endpoint.volume_size_in_gb=9999"])) == 1
     assert len(errors(tmp_path, ["aws.account=12", "aws.role=arn:aws:iam::12:role/x"])) == 2
 
 
-def test_a_spec_wrong_everywhere_is_still_judged(tmp_path: Path) -> None:
+def test_a_spec_with_wrong_types_everywhere_is_still_checked(tmp_path: Path) -> None:
     for value in ("1", "[1]", "{x: 1}", "text", "true", "[[[]]]"):
         keys = ["name", "model", "code", "image", "environment", "artifact", "aws", "endpoint", "sample", "sandbox"]
         nested = [f"{key}={value}" for key in keys]
@@ -156,7 +156,7 @@ def test_a_spec_wrong_everywhere_is_still_judged(tmp_path: Path) -> None:
         assert errors(tmp_path, lists)
 
 
-def test_files_beside_the_spec_are_judged_too(tmp_path: Path) -> None:
+def test_files_that_the_spec_names_are_checked_too(tmp_path: Path) -> None:
     document = load(tmp_path)
     assert validate.check(document, tmp_path) == ()
     (tmp_path / "code_of" / "toy" / "__init__.py").touch()

@@ -77,7 +77,7 @@ def test_scalars_follow_the_core_schema_of_yaml_1_2(text: str, value: Any) -> No
         ("a: @b\n", "f:1:4: invalid YAML: "),
     ],
 )
-def test_what_is_not_plain_data_is_told_at_its_place(text: str, expected: str) -> None:
+def test_what_is_not_plain_data_is_reported_at_its_place(text: str, expected: str) -> None:
     value, problems = read(text)
     assert len(problems) == 1, (value, problems)
     assert expected in problems[0]
@@ -87,7 +87,7 @@ def test_a_tab_is_called_a_tab() -> None:
     assert "YAML forbids tabs" in read("a:\n\tb: 2\n")[1][0]
 
 
-def test_problems_that_do_not_end_the_reading_are_all_told() -> None:
+def test_all_mistakes_that_do_not_end_the_reading_are_reported() -> None:
     _, problems = read("a: 1\na: 2\nb: !x 1\nc: *d\n<<: {}\n")
     assert [problem[:5] for problem in problems] == ["f:2:1", "f:3:4", "f:4:4", "f:5:1"]
 

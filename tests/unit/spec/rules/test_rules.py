@@ -104,7 +104,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("sets", "key", "message"), REFUSED)
-def test_it_is_refused(tmp_path: Path, sets: list[str], key: str, message: str) -> None:
+def test_a_spec_that_breaks_a_rule_is_refused(tmp_path: Path, sets: list[str], key: str, message: str) -> None:
     found = {problem.key: problem for problem in errors(tmp_path, sets)}
     assert key in found
     assert message in found[key].message
@@ -133,7 +133,7 @@ WARNED = [
 
 
 @pytest.mark.parametrize(("sets", "key", "message"), WARNED)
-def test_it_is_warned_about_and_passes(tmp_path: Path, sets: list[str], key: str, message: str) -> None:
+def test_a_doubtful_spec_is_accepted_with_a_warning(tmp_path: Path, sets: list[str], key: str, message: str) -> None:
     found = {problem.key: problem for problem in warnings(tmp_path, sets)}
     assert key in found
     assert message in found[key].message
@@ -169,7 +169,7 @@ PASSES = [
 
 
 @pytest.mark.parametrize("sets", PASSES)
-def test_it_passes_without_a_word(tmp_path: Path, sets: list[str]) -> None:
+def test_a_spec_within_the_rules_is_accepted_without_a_warning(tmp_path: Path, sets: list[str]) -> None:
     assert warnings(tmp_path, sets) == []
 
 
@@ -238,7 +238,7 @@ def test_the_code_of_the_container_hides_no_module_of_python(tmp_path: Path) -> 
     assert "shadows the module json" in problem.message
 
 
-def test_requirements_beside_the_code_are_told_of(tmp_path: Path) -> None:
+def test_a_requirements_file_in_the_code_is_reported(tmp_path: Path) -> None:
     project(tmp_path)
     (tmp_path / "code_of" / "toy" / "requirements.txt").write_text("imageio\n")
     (warning,) = warnings(tmp_path)
@@ -249,7 +249,7 @@ def test_requirements_beside_the_code_are_told_of(tmp_path: Path) -> None:
     assert "one list" in problem.message
 
 
-def test_files_are_judged_with_the_spec_each_at_its_own_line(tmp_path: Path) -> None:
+def test_mistakes_in_files_are_reported_with_those_of_the_spec_at_their_lines(tmp_path: Path) -> None:
     project(tmp_path)
     (tmp_path / "code_of" / "toy" / "inference.py").write_text("\nDB_PASSWORD = 'hunter22'\n")
     (tmp_path / "code_of" / "toy" / ".netrc").touch()

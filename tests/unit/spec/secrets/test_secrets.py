@@ -142,7 +142,7 @@ HARMLESS_VALUES = [
 
 @pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, examples in FORMS.items() for text in examples])
 @pytest.mark.parametrize("around", ["{}", "X={}", '"{}"', "see {} for more", "a\n{}\nb"])
-def test_a_secret_is_known_by_its_form_wherever_it_stands(kind: str, text: str, around: str) -> None:
+def test_a_secret_is_recognised_by_its_form_in_any_text(kind: str, text: str, around: str) -> None:
     assert kind in {found for _begin, _end, found in values.find(around.format(text))}
     assert drawn(8) not in values.redacted(around.format(text))
 
@@ -247,7 +247,7 @@ def test_no_harmless_value_is_refused(tmp_path: Path, section: str) -> None:
 
 
 @pytest.mark.parametrize("section", ["environment", "endpoint.tags", "sample.request", "code", "endpoint"])
-def test_a_secret_that_stands_as_a_key_is_refused_and_not_repeated(tmp_path: Path, section: str) -> None:
+def test_a_secret_as_a_key_is_refused_and_not_repeated(tmp_path: Path, section: str) -> None:
     token = FORMS["a Hugging Face token"][0]
     problems = errors(tmp_path, [f"{section}.{token}=x"])
     assert any("the key looks like a Hugging Face token" in problem.message for problem in problems)
@@ -445,7 +445,7 @@ CERTIFICATE = "-----BEGIN CERTIFICATE-----\n{}\n{}\n-----END CERTIFICATE-----\n"
 )
 
 
-def test_certificates_are_no_secrets_and_private_keys_beside_them_are() -> None:
+def test_certificates_are_no_secrets_and_private_keys_next_to_them_are() -> None:
     assert texts.is_public(CERTIFICATE.encode() * 2)
     assert texts.search("ca.txt", CERTIFICATE.encode()) == []
     assert not texts.is_public((CERTIFICATE + PEM).encode())
