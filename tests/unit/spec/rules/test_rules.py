@@ -267,8 +267,8 @@ def test_mistakes_in_files_are_reported_with_those_of_the_spec_at_their_lines(tm
     assert all(problem.fix for problem in found.values())
     assert "hunter22" not in repr(found)
     listed = ["code_of/toy/.netrc", "code_of/toy/inference.py", "sample.json", "gone.pem"]
-    (told,) = warnings(tmp_path, ["sample.file=./sample.json", f"not_secret={json.dumps(listed)}"])
-    assert (told.key, told.message) == ("not_secret.3", "'gone.pem' does not exist")
+    (warning,) = warnings(tmp_path, ["sample.file=./sample.json", f"not_secret={json.dumps(listed)}"])
+    assert (warning.key, warning.message) == ("not_secret.3", "'gone.pem' does not exist")
 
 
 def test_a_sample_that_is_nested_too_deeply_is_no_json(tmp_path: Path) -> None:
