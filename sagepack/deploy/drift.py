@@ -164,4 +164,4 @@ def _holds_secret(name: str, value: object) -> bool:
         return any(_holds_secret(key, item) for key, item in value.items())
     if isinstance(value, list):
         return any(_holds_secret(name, item) for item in value)
-    return isinstance(value, str) and bool(secret_names.sense(name) or secret_values.kind_of(value))
+    return isinstance(value, str) and bool(secret_names.confidence(name) or secret_values.kind_of(value))
