@@ -504,5 +504,7 @@ def test_memory_is_bounded_whatever_the_hub_sends() -> None:
     with HostileHub(answers) as home:
         run = subprocess.run([sys.executable, "-c", MEASURED, home.url], capture_output=True, text=True, check=True)
     *told, peak = run.stdout.splitlines()
-    assert [re.search(r"too many files|compressed|the Hub lists the content", line) is not None for line in told] == [True] * 3
+    assert [re.search(r"too many files|compressed|the Hub lists the content", line) is not None for line in told] == [
+        True
+    ] * 3
     assert int(peak) < 300
