@@ -132,7 +132,7 @@ def test_every_file_arrives_as_it_is(scene: Scene) -> None:
 def test_a_second_download_asks_nobody_and_reads_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     first = scene.get()
     scene.sandbox.faults.clear()
-    monkeypatch.setattr("sagepack.hub.hash_cache._read_whole", lambda _path: pytest.fail("a file was read"))
+    monkeypatch.setattr("sagepack.hub.hash_cache._hash", lambda _path: pytest.fail("a file was read"))
     assert scene.get() == first
     assert scene.sandbox.faults.log == []
 
@@ -259,7 +259,7 @@ def test_several_ranges_of_one_file_come_at_once_and_no_more_than_allowed(scene:
 def test_wrong_bytes_are_fetched_once_more(scene: Scene, faults: Faults) -> None:
     faults.corrupt(f"/_cdn/*/{LARGE}", at=PIECE + 5, times=1)
     scene.check(scene.get())
-    assert [note for note in scene.told.notes if "once more" in note]
+    assert [note for note in scene.told.notes if "downloading it again" in note]
     assert scene.leftovers() == []
     assert scene.told.added == scene.told.total
 
@@ -329,7 +329,7 @@ def test_leftovers_of_the_client_go_and_those_it_is_writing_stay(scene: Scene) -
     live = blobs / f"{small.etag}.0123abcd.incomplete"
     for file in (stale, live):
         file.write_bytes(b"half")
-    lock = scene.cache.lock.with_name(f"{small.etag}.lock")
+    lock = scene.cache.lock_path.with_name(f"{small.etag}.lock")
     lock.parent.mkdir(parents=True)
     with FileLock(lock):
         scene.get()
