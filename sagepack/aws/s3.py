@@ -23,9 +23,10 @@ from sagepack.aws.s3_types import (
     UploadedPart,
     WriteOptions,
 )
-from sagepack.aws.session import answered, error_code
+from sagepack.aws.session import aws_call, error_code
 from sagepack.decoding import LIMIT
 from sagepack.errors import RemoteError, UserError
+from sagepack.retry import RetryableError, RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -60,7 +61,8 @@ _REFUSED = {
     "InvalidRequest",
     "XAmzContentChecksumMismatch",
 }
-_READ_ATTEMPTS = 5
+# botocore retries a request until its response begins; this is for a body that breaks off.
+_READS = RetryPolicy(attempts=5, fix="run the same command again")
 _READ_SIZE = 1 << 20
 
 
@@ -75,9 +77,9 @@ class S3:
 
     @contextmanager
     def _explained(self, doing: str, where: str, bucket: str) -> Iterator[None]:
-        """`answered`, whose fix also names the owner condition, since S3 answers 403 to a wrong owner without saying why."""
+        """`aws_call`, whose fix also names the owner condition, since S3 answers 403 to a wrong owner without saying why."""
         try:
-            with answered(doing, where):
+            with aws_call(doing, where):
                 yield
         except UserError as error:
             if not _is_denied(error) or not self.options.owners(bucket):
@@ -184,7 +186,7 @@ class S3:
         answer = self._call("get_object", location, "reading the object", miss=_GONE | _DENIED)
         if answer is None:
             return None
-        with answered("reading the object", str(location)), closing(answer["Body"]) as body:
+        with aws_call("reading the object", str(location)), closing(answer["Body"]) as body:
             return bytes(body.read(limit + 1))
 
     def denies(self, location: S3Uri) -> bool:
@@ -202,7 +204,7 @@ class S3:
 
         Raises:
             ChangedError: the object was deleted or replaced.
-            RemoteError: the connection broke several times in a row without a byte in between.
+            RemoteError: the connection broke five times, with less than 64 KiB between two of them.
         """
         return self._body(seen, offset, length)
 
@@ -210,10 +212,10 @@ class S3:
         import botocore.exceptions
         from urllib3.exceptions import HTTPError
 
-        end, failures = offset + length, 0
+        end, retries = offset + length, _READS.begin(str(seen.location))
         while offset < end:
-            if answer is None:
-                answer = self._call(
+            with retries:
+                answer = answer or self._call(
                     "get_object",
                     seen.location,
                     "reading the object",
@@ -221,27 +223,21 @@ class S3:
                     IfMatch=seen.etag,
                     Range=f"bytes={offset}-{end - 1}",
                 )
-            try:
-                while offset < end:
-                    piece = answer["Body"].read(min(_READ_SIZE, end - offset))
-                    if not piece:
-                        break
-                    offset, failures = offset + len(piece), 0
-                    yield piece
-                reason: Exception | None = None
-            except (
-                botocore.exceptions.HTTPClientError,
-                botocore.exceptions.IncompleteReadError,
-                HTTPError,
-                OSError,
-            ) as error:
-                reason = error
-            answer = None
-            failures += 1
-            if offset < end and failures == _READ_ATTEMPTS:
-                raise RemoteError(
-                    f"reading stopped {failures} times at byte {offset}", where=str(seen.location)
-                ) from reason
+                body, answer = answer["Body"], None
+                try:
+                    while offset < end and (piece := body.read(min(_READ_SIZE, end - offset))):
+                        offset += len(piece)
+                        retries.progressed(len(piece))
+                        yield piece
+                except (
+                    botocore.exceptions.HTTPClientError,
+                    botocore.exceptions.IncompleteReadError,
+                    HTTPError,
+                    OSError,
+                ) as error:
+                    raise RetryableError(f"the response broke off at byte {offset:,}") from error
+                if offset < end:
+                    raise RetryableError(f"the response broke off at byte {offset:,}")
 
     def put(
         self,

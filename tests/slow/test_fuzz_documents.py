@@ -15,7 +15,7 @@ import pytest
 
 from sagepack.aws.s3 import MultipartHandle, ObjectRef, S3Uri
 from sagepack.decoding import MalformedError, seal
-from sagepack.deploy.results import save_answer
+from sagepack.deploy.results import save_result
 from sagepack.digest import Digest, fingerprint
 from sagepack.engine.records import Record, Records
 from sagepack.errors import SagepackError
@@ -197,7 +197,7 @@ DOCUMENTS: dict[str, tuple[Any, Callable[[Any], Any] | None, Callable[[bytes, Pa
     "answer of an endpoint": (
         {"frames": ["/9j/", "/9j/AAAA"]},
         None,
-        lambda data, folder: save_answer(data, folder / "out"),
+        lambda data, folder: save_result(data, folder / "out"),
     ),
 }
 # The same for documents in files of this machine, by what writes a genuine one.
