@@ -1,4 +1,4 @@
-"""The documents beside a published package: what is where, so that later packages can copy it. Pure.
+"""The documents next to a published model: what is where, so that later packages can copy it. Pure.
 
 `parse` accepts only what is, byte for byte, a document that this program writes. Anything else gives None: it is damaged, of
 another version, or of another program. That is never an error; the document counts as missing and the next upload writes it

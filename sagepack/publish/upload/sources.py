@@ -117,7 +117,7 @@ class StoredContents:
         """A range of a content.
 
         Raises:
-            ChangedError: the archive is gone, or another.
+            ChangedError: the archive was deleted or replaced.
         """
         seen, start = self._places[content]
         low = framed_offset(offset)
