@@ -43,14 +43,16 @@ import sys, time, json, resource
 from pathlib import Path
 url, repo, commit, home, connections = sys.argv[1:]
 from sagepack.hub.download import download
-from sagepack.hub.lock_files import locked_files
-from sagepack.hub.hash_cache import Trust
+from sagepack.hub.lock_files import resolve_files
+from sagepack.hub.hash_cache import HashCache
+from sagepack.package.revision import Revision
 from sagepack.progress import Silent
 from sagepack.hub.client import Hub
 hub = Hub(url, "hf_sandbox_stranger", Path(home))
-files = locked_files(hub, repo, commit, hub.files(repo, commit))
+revision = Revision(repo, commit)
+files = resolve_files(hub, revision, hub.files(revision))
 began = time.perf_counter()
-download(hub, repo, commit, files, trust=Trust(Path(home) / "trust"), progress=Silent(), connections=int(connections))
+download(hub, revision, files, hash_cache=HashCache(Path(home) / "trust"), progress=Silent(), connections=int(connections))
 """
 _CLIENT = """
 import sys, time, json, resource

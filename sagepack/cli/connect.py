@@ -1,45 +1,51 @@
-"""How the services of an environment are reached. Imported when the first of them is needed."""
+"""How the services of an environment are reached: those of AWS and Hugging Face, or the sandbox."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
 
-from sagepack import sandbox
 from sagepack.aws.session import AwsConnection
-from sagepack.engine.clients import Connections
+from sagepack.engine import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from sagepack import sandbox
+    from sagepack.engine import clients
     from sagepack.progress import Progress
     from sagepack.spec.model import Spec
+else:
+    clients = lazy.module("engine.clients")
+    sandbox = lazy.module("sandbox")
 
 
-def connections(root: Path, spec: Spec, progress: Progress) -> Connections:
-    """How to reach the services of the spec's environment; starts the sandbox if that is it.
+def make_clients(root: Path, spec: Spec, hub_cache: Path, progress: Progress) -> clients.Clients:
+    """Clients of the services of the spec's environment; starts the sandbox if that is it.
 
     Raises:
         UserError: the sandbox does not start.
     """
-    if not spec.sandbox:
-        return Connections(AwsConnection(spec.aws.region, spec.aws.profile))
-    box = running(root, progress.note)
-    for name in ("NO_PROXY", "no_proxy"):
-        os.environ[name] = past_proxies(os.environ.get(name, ""))
-    aws = AwsConnection(spec.aws.region, None, box.aws_url, box.access_key, box.secret_key)
-    return Connections(aws, box.hub_url, box.hf_token)
+    if spec.sandbox:
+        box = running(root, progress.note)
+        for name in ("NO_PROXY", "no_proxy"):
+            os.environ[name] = past_proxies(os.environ.get(name, ""))
+        aws = AwsConnection(spec.aws.region, None, box.aws_url, box.access_key, box.secret_key)
+        connections = clients.Connections(aws, box.hub_url, box.hf_token)
+    else:
+        connections = clients.Connections(AwsConnection(spec.aws.region, spec.aws.profile))
+    return clients.Clients(connections, spec.artifact, hub_cache, progress.note)
 
 
-def running(root: Path, tell: Callable[[str], None]) -> sandbox.Sandbox:
-    """The sandbox of the project, started if it does not run, after telling so.
+def running(root: Path, notify: Callable[[str], None]) -> sandbox.Sandbox:
+    """The sandbox of the project; if it does not run it is started, and `notify` gets a line about that.
 
     Raises:
         UserError: it does not start.
     """
     if sandbox.status(root) is None:
-        tell("sandbox: starting a Hub and AWS on this machine")
+        notify("sandbox: starting a Hub and AWS on this machine")
     return sandbox.ensure(root)
 
 

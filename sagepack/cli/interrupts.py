@@ -50,14 +50,14 @@ class _Process:
     Attributes:
         in_task: whether a signal is to be raised.
         first: the first signal that arrived.
-        told: whether a person was told of it.
+        reported: whether the user was told of it.
         ending: held by the thread that ends the process.
     """
 
     def __init__(self) -> None:
         self.in_task = False
         self.first: int | None = None
-        self.told = False
+        self.reported = False
         self.ending = _thread.allocate_lock()
 
     def handle(self, number: int, _frame: object) -> None:
@@ -92,7 +92,7 @@ class _Process:
     def end(self, number: int) -> None:
         """End the process on the spot."""
         self.ending.acquire()
-        if not self.told:
+        if not self.reported:
             ended = Interrupted(number)
             _write(2, ended.line)
             if "--json" in sys.argv:
@@ -131,9 +131,9 @@ class raised:  # noqa: N801 - used as a function; contextlib would have to be im
         _process.in_task = False
 
 
-def told() -> None:
-    """A person is about to be told of the signal: nobody else has to."""
-    _process.told = True
+def mark_reported() -> None:
+    """Note that the signal is about to be reported to the user: nothing else has to."""
+    _process.reported = True
 
 
 def _repeat(number: int) -> None:

@@ -1,4 +1,4 @@
-"""The options that every task shares."""
+"""The options that every task has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """The options every task shares.
+    """The options that every task has.
 
     Attributes:
         root: the project's folder.
@@ -19,10 +19,6 @@ class Options:
         env: environment, a file in `config/env/`.
         sets: `key=value` overlays, applied last.
         json: print one JSON document on stdout and nothing else there.
-        yes: do not ask before something is destroyed.
-        locked: refuse to make or refresh the lock.
-        stream: publish from the Hub to S3 without the model on this disk.
-        connections: most connections to the Hub at once, a whole number as text.
         debug: show tracebacks.
     """
 
@@ -31,8 +27,4 @@ class Options:
     env: str = "local"
     sets: tuple[str, ...] = ()
     json: bool = False
-    yes: bool = False
-    locked: bool = False
-    stream: bool = False
-    connections: str = "8"
     debug: bool = False

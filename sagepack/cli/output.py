@@ -1,4 +1,4 @@
-"""How things look: the plan's table, progress on a terminal or in a log.
+"""What is printed: results on stdout, everything else on stderr.
 
 What is printed for people is given line by line. Within a line every control, bidirectional or zero-width character is
 shown escaped, a line end as well, so that text of a server or a file can neither steer the terminal nor pass for a line of
@@ -11,20 +11,17 @@ import json
 import os
 import shutil
 import sys
-import threading
-import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from sagepack.errors import UserError
-from sagepack.text import format_bytes, format_duration, printable
+from sagepack.text import format_bytes, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from sagepack.cli.options import Options
     from sagepack.engine.plan import Action
-
-_QUIET_SECONDS = 10.0
 
 
 def table(actions: Sequence[Action]) -> list[str]:
@@ -141,61 +138,27 @@ def guarded_streams() -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
-class Terminal:
-    """Progress on stderr: bars where a person watches, plain lines at most every ten seconds elsewhere."""
+def result(options: Options, text: str | list[str], document: dict[str, Any]) -> None:
+    """Print what came of a task: a line or lines for people, or the document with `--json`."""
+    if options.json:
+        write_json(document)
+    else:
+        write_out([text] if isinstance(text, str) else text)
 
-    def __init__(self) -> None:
-        self._watched = sys.stderr is not None and sys.stderr.isatty()
-        self._shown: Any = None
-        self._lock = threading.Lock()
 
-    def note(self, text: str) -> None:
-        """Print one line."""
-        with self._lock:
-            if self._shown is None:
-                echo(text)
-            else:  # above the bar, not into it
-                self._shown.write(printable(text), file=self._shown.fp)
+def confirm(what: str, *, yes: bool) -> None:
+    """Ask before something is removed, unless `yes` was given.
 
-    @contextmanager
-    def bar(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        """A bar, or lines."""
-        with (self._bar if self._watched else self._lines)(label, total) as add:
-            yield add
-
-    @contextmanager
-    def _bar(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        import tqdm  # noqa: PLC0415 - slow to import, and only a terminal needs it
-
-        terminal = getattr(sys.stderr, "stream", sys.stderr)  # which the bar steers, past the guard of the stream
-        units: Any = {"unit": "B", "unit_scale": True, "unit_divisor": 1024}
-        with tqdm.tqdm(total=total, desc=printable(label), leave=False, file=terminal, **units) as shown:
-
-            def add(count: int) -> None:
-                with self._lock:
-                    shown.update(count)
-
-            self._shown = shown
-            try:
-                yield add
-            finally:
-                self._shown = None
-
-    @contextmanager
-    def _lines(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        begun = said = time.monotonic()
-        done = 0
-
-        def add(count: int) -> None:
-            nonlocal done, said
-            with self._lock:
-                done += count
-                now = time.monotonic()
-                if now - said < _QUIET_SECONDS:
-                    return
-                said = now
-            self.note(f"{label}: {format_bytes(done)} of {format_bytes(total)}, {format_bytes(done / (now - begun))}/s")
-
-        yield add
-        seconds = time.monotonic() - begun
-        self.note(f"{label}: {format_bytes(done)} in {format_duration(seconds)}")
+    Raises:
+        UserError: the answer was no, or stdin is not a terminal.
+    """
+    if yes:
+        return
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise UserError(f"cannot ask for confirmation to {what}: stdin is not a terminal", fix="repeat it with --yes")
+    echo(f"{what}? [y/N] ", end="")
+    answer = ""
+    with suppress(UnicodeDecodeError):  # whatever was typed, it was no yes
+        answer = sys.stdin.readline()
+    if answer.strip().lower() not in ("y", "yes"):
+        raise UserError("nothing was removed")

@@ -1,17 +1,18 @@
-"""One build in progress: the spec, where its files lie, and what the steps share, each looked up once."""
+"""One run: the spec, where its files lie, and what the steps share, each looked up once."""
 
 from __future__ import annotations
 
-import importlib
 import posixpath
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sagepack import __version__
-from sagepack.engine import records as store
-from sagepack.engine.records import Record
+from sagepack.engine import lazy
+from sagepack.engine.records import Record, Records
 from sagepack.errors import SpecError, UserError
 from sagepack.hub.cache import RepoCache
+from sagepack.hub.cache_status import scan_cache
 from sagepack.hub.hash_cache import HashCache
 from sagepack.package.contents import manifest_of
 from sagepack.package.lock import MAX_BYTES, Lock
@@ -19,98 +20,109 @@ from sagepack.spec import code_tree, secrets
 from sagepack.spec.inspection import Inspection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from sagepack.engine.clients import Connections, Services
+    from sagepack.engine import publication
+    from sagepack.engine.clients import Clients
+    from sagepack.engine.plan import Step
     from sagepack.engine.workspace import Workspace
+    from sagepack.hub.cache_status import CacheStatus
     from sagepack.package.lock import LockedFile
     from sagepack.package.manifest import Manifest
     from sagepack.progress import Progress
     from sagepack.spec.code_tree import CodeTree
     from sagepack.spec.model import Spec
+else:
+    publication = lazy.module("engine.publication")
 
 
+@dataclass(frozen=True, eq=False)
 class BuildContext:
-    """The context of one run. Nothing is looked up before a step asks for it.
+    """What a run is for and what it knows. Nothing is looked up before a step needs it.
 
-    Args:
+    Attributes:
         spec: the validated spec.
         work: where its files lie.
-        goal: what the run is for; `download` fetches what this goal needs.
-        connect: called once, when the first service is needed (it may start the sandbox).
+        steps: the steps that the goal takes, in order.
+        connect: makes the clients for a Hugging Face cache folder, once (it may start the sandbox).
         hub_cache: Hugging Face cache folder (that of all repositories).
         progress: where the steps report to.
-        locked: refuse to make or refresh the lock.
+        keep_lock: fail rather than make or change the lock (`--locked`).
         stream: publish from the Hub to S3 without the model on this disk.
         connections: most connections to the Hub at once.
     """
 
-    def __init__(
-        self,
-        spec: Spec,
-        work: Workspace,
-        goal: str,
-        connect: Callable[[], Connections],
-        hub_cache: Path,
-        progress: Progress,
-        *,
-        locked: bool = False,
-        stream: bool = False,
-        connections: int = 8,
-    ) -> None:
-        self.spec, self.work, self.goal, self.progress = spec, work, goal, progress
-        self.hub_cache, self.locked, self.stream, self.connections = hub_cache, locked, stream, connections
-        self.records = store.Records(work.build / "records")
-        self.connect = connect
+    spec: Spec
+    work: Workspace
+    steps: tuple[Step[BuildContext], ...]
+    connect: Callable[[Path], Clients]
+    hub_cache: Path
+    progress: Progress
+    keep_lock: bool = False
+    stream: bool = False
+    connections: int = 8
 
-    @cached_property
-    def services(self) -> Services:
-        """The services. A package that is done pays for none of them, not even the import."""
-        module = importlib.import_module("sagepack.engine.clients")
-        made: Services = module.Services(self, self.connect())
-        return made
+    def refreshed(self) -> BuildContext:
+        """The same run without what it has looked up: another step, or another command, has changed files."""
+        return replace(self)
+
+    @property
+    def records(self) -> Records:
+        """What each step did last."""
+        return Records(self.work.build_path / "records")
+
+    @property
+    def clients(self) -> Clients:
+        """The clients of the services."""
+        return self.connect(self.hub_cache)
 
     @property
     def cache(self) -> RepoCache:
-        """Where the model's files lie on this disk."""
-        return RepoCache(self.hub_cache, self.spec.model.id)
+        """The locked revision in the Hugging Face cache.
+
+        Raises:
+            UserError: there is no lock that is up to date with the spec.
+        """
+        return RepoCache(self.hub_cache, self.required_lock().revision)
 
     @cached_property
-    def trust(self) -> HashCache:
+    def hash_cache(self) -> HashCache:
         """Digests of files that have not changed since they were hashed."""
         return HashCache(self.work.root / "build" / "trust.json")
 
     @cached_property
     def lock(self) -> Lock | None:
-        """The lock on disk, whether or not it answers the spec.
+        """The lock on this disk, whether or not it is up to date with the spec.
 
         Raises:
             UserError: the file is not a lock.
         """
+        where = self.display(self.work.lock_path)
         try:
-            with self.work.lock.open("rb") as file:
+            with self.work.lock_path.open("rb") as file:
                 data = file.read(MAX_BYTES + 1)
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise UserError(f"cannot read the lock: {error.strerror}", where=self.shown(self.work.lock)) from error
-        return Lock.parse(data, self.shown(self.work.lock))
+            raise UserError(f"cannot read the lock: {error.strerror}", where=where) from error
+        return Lock.parse(data, where)
 
     @property
-    def answered(self) -> Lock | None:
-        """The lock, if it answers the spec as it is now."""
-        return self.lock if self.lock is not None and self.lock.answers(self.spec) else None
+    def current_lock(self) -> Lock | None:
+        """The lock, if it is up to date with the spec."""
+        return self.lock if self.lock is not None and self.lock.is_current(self.spec) else None
 
-    def require_lock(self) -> Lock:
-        """The lock that answers the spec.
+    def required_lock(self) -> Lock:
+        """The lock that is up to date with the spec.
 
         Raises:
             UserError: there is none.
         """
-        if self.answered is None:
-            raise UserError("there is no lock for this spec", where=self.shown(self.work.lock), fix="run `invoke lock`")
-        return self.answered
+        if self.current_lock is None:
+            where = self.display(self.work.lock_path)
+            raise UserError("there is no lock for this spec", where=where, fix="run `invoke lock`")
+        return self.current_lock
 
     @cached_property
     def code(self) -> CodeTree:
@@ -120,19 +132,20 @@ class BuildContext:
             SpecError: code or sample hold a secret, or something that no package can hold.
         """
         source, sample = self.spec.code, self.spec.sample
-        inspection = Inspection(self.spec.not_secret, self._inspected())
+        known = self._clean_files()
+        inspection = Inspection(self.spec.not_secret, known)
         tree = code_tree.scan(
             self.work.root / source.path, source.requirements, posixpath.normpath(source.path), inspection
         )
         if sample and sample.file:
             inspection.read_sample(self.work.root / sample.file, posixpath.normpath(sample.file))
-        if inspection.problems:
-            raise SpecError(inspection.problems, "the files of this project")
-        if inspection.clean != self._inspected():
+        if inspection.diagnostics:
+            raise SpecError(inspection.diagnostics, "the files of this project")
+        if inspection.clean != known:
             self.records.save(Record("inspection", secrets.VERSION, {"by": __version__, "clean": inspection.clean}, {}))
         return tree
 
-    def _inspected(self) -> dict[str, str]:
+    def _clean_files(self) -> dict[str, str]:
         """Digests of the files in which this version has found no secret."""
         last = self.records.load("inspection")
         if last is None or last.version != secrets.VERSION or last.inputs.get("by") != __version__:
@@ -143,22 +156,34 @@ class BuildContext:
     @cached_property
     def manifest(self) -> Manifest:
         """The manifest of the package that lock and code make."""
-        return manifest_of(self.require_lock(), self.code)
+        return manifest_of(self.required_lock(), self.code)
 
-    @property
-    def wanted(self) -> tuple[LockedFile, ...]:
-        """The model files that the goal needs on this disk: all for an archive, else those that S3 lacks."""
-        if self.goal not in ("upload", "deploy"):
-            return self.require_lock().files
-        return () if self.services.streamed else self.services.lacking
+    @cached_property
+    def publication(self) -> publication.Publication:
+        """The package's place in S3. A run that does not publish imports nothing of it."""
+        return publication.Publication(
+            self.clients,
+            self.spec,
+            self.required_lock(),
+            self.manifest,
+            self.cache_status,
+            self.hub_cache,
+            self.work.root / "build" / "verified",
+            self.stream,
+        )
 
-    def forget(self) -> None:
-        """Drop what was looked up, after the lock changed or another command was at work."""
-        for name in ("lock", "code", "manifest", "trust"):
-            self.__dict__.pop(name, None)
-        if "services" in self.__dict__:
-            self.services.forget()
+    def required_files(self) -> tuple[LockedFile, ...]:
+        """The model files that the steps of the goal read from this disk; all of them if none says which."""
+        readers = [step.model_files for step in self.steps if step.model_files]
+        if not readers:
+            return self.required_lock().files
+        required = {file for read in readers for file in read(self)}
+        return tuple(file for file in self.required_lock().files if file in required)
 
-    def shown(self, path: Path) -> str:
+    def cache_status(self, files: Sequence[LockedFile]) -> CacheStatus:
+        """Which of some model files are on this disk."""
+        return scan_cache(self.cache, files, self.hash_cache)
+
+    def display(self, path: Path) -> str:
         """`path` as messages show it."""
-        return self.work.shown(path)
+        return self.work.display(path)

@@ -1,64 +1,60 @@
-"""Gathers the facts, asks the plan, runs the actions."""
+"""Gathers what is known of each step, asks the plan, and runs the actions."""
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
 from sagepack import files
 from sagepack.engine import plan as planning
 
 if TYPE_CHECKING:
-    import contextlib
+    from contextlib import AbstractContextManager
 
     from sagepack.engine.context import BuildContext
     from sagepack.engine.plan import Action, StepStatus
-    from sagepack.engine.steps import Step
 
 
-def step(name: str) -> Step:
-    """The module of a step, imported when it is needed: a package that is done pays for no publishing."""
-    module: Step = importlib.import_module(f"sagepack.engine.steps.{name}")
-    return module
+def plan(context: BuildContext) -> list[Action]:
+    """What would run, and why. Changes nothing; services are asked only by the steps that observe them."""
+    return planning.plan(context.steps, _statuses(context))
 
 
-def facts(build: BuildContext) -> dict[str, StepStatus]:
-    """What is known of each step of the goal; services are asked only by the steps that observe them."""
-    return {name: step(name).fact(build) for name in planning.steps_to(build.goal)}
-
-
-def plan(build: BuildContext) -> list[Action]:
-    """What would run, and why. Changes nothing."""
-    return planning.plan(build.goal, facts(build))
-
-
-def run(build: BuildContext) -> list[Action]:
-    """Reach the goal; gives back the actions as they were taken.
+def run(context: BuildContext) -> tuple[BuildContext, list[Action]]:
+    """Reach the goal.
 
     A step whose inputs an earlier step had yet to make is planned again when they are there.
+
+    Returns:
+        The context after the last step, and the actions as they were taken.
     """
-    actions = plan(build)
+    actions = plan(context)
     if not any(action.run for action in actions):
-        return actions
-    with alone(build):
+        return context, actions
+    with exclusive(context):
         # Another process may have done the work while this one waited.
-        build.forget()
-        actions = plan(build)
-        for number, name in enumerate(planning.steps_to(build.goal)):
+        context = context.refreshed()
+        statuses = _statuses(context)
+        actions = planning.plan(context.steps, statuses)
+        for number, step in enumerate(context.steps):
             if not actions[number].run:
                 continue
-            reasons = "; ".join(actions[number].reasons)
-            build.progress.note(f"{name}: {reasons}")
-            step(name).run(build)
-            if name == "lock":
-                actions = [actions[0], *plan(build)[1:]]
-    return actions
+            context.progress.note(f"{step.name}: {'; '.join(actions[number].reasons)}")
+            step.run(context)
+            if any(statuses[later.name].inputs is None for later in context.steps[number + 1 :]):
+                context = context.refreshed()
+                statuses = _statuses(context)
+                actions[number + 1 :] = planning.plan(context.steps, statuses)[number + 1 :]
+    return context, actions
 
 
-def alone(build: BuildContext) -> contextlib.AbstractContextManager[None]:
+def exclusive(context: BuildContext) -> AbstractContextManager[None]:
     """One command at a time changes the output and the endpoint of a spec and environment, or relies on them.
 
     Raises:
         UserError: another command has not ended for an hour.
     """
-    return files.exclusive(build.work.running, build.progress.note)
+    return files.exclusive(context.work.mutex_path, context.progress.note)
+
+
+def _statuses(context: BuildContext) -> dict[str, StepStatus]:
+    return {step.name: step.status(context) for step in context.steps}

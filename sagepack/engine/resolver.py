@@ -12,7 +12,7 @@ from sagepack.hub import selection
 from sagepack.hub.lock_files import resolve_files
 from sagepack.hub.responses import model_index_of
 from sagepack.package import requirements
-from sagepack.package.lock import Lock, asked_of
+from sagepack.package.lock import Lock, lock_inputs_digest
 from sagepack.package.manifest import check_paths
 from sagepack.spec import images
 from sagepack.spec.model import COMMIT
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from sagepack.engine.context import BuildContext
     from sagepack.hub.responses import RepoFile
     from sagepack.hub.selection import Selection
+    from sagepack.package.revision import Revision
     from sagepack.spec.model import Image
 
 _MODEL_INDEX = "model_index.json"
 
 
-def resolve(build: BuildContext) -> Lock:
+def resolve(context: BuildContext) -> Lock:
     """Ask the Hub, the registry and the package index what the spec stands for.
 
     Raises:
@@ -38,39 +39,40 @@ def resolve(build: BuildContext) -> Lock:
         RemoteError: the Hub does not answer, or not as a Hub does.
         IntegrityError: what it sends is not what it says.
     """
-    source, image = build.spec.model, build.spec.image
-    build.progress.note(f"lock: asking the Hub for {source.id} at {source.revision}")
-    commit = build.services.hub.resolve(source.id, source.revision)
+    source, image = context.spec.model, context.spec.image
+    context.progress.note(f"lock: asking the Hub for {source.id} at {source.revision}")
+    revision = context.clients.hub.resolve(source.id, source.revision)
     if not COMMIT.fullmatch(source.revision):
-        build.progress.note(f"lock: {source.revision} is {commit} today; builds want it pinned: revision: {commit}")
-    files = build.services.hub.files(source.id, commit)
-    chosen = _choose(build, commit, files)
-    build.progress.note(f"lock: {chosen.reason}")
-    registry, digest = find_image(build.services.aws, image, build.spec.aws.region)
+        context.progress.note(
+            f"lock: {source.revision} is {revision.commit} today; pin it for builds: revision: {revision.commit}"
+        )
+    files = context.clients.hub.files(revision)
+    chosen = _choose(context, revision, files)
+    context.progress.note(f"lock: {chosen.reason}")
+    registry, digest = find_image(context.clients.aws, image, context.spec.aws.region)
     by_path = {file.path: file for file in files}
     return Lock(
-        asked=asked_of(build.spec),
-        model=source.id,
-        commit=commit,
-        files=tuple(resolve_files(build.services.hub, source.id, commit, (by_path[path] for path in chosen.chosen))),
-        left_out=chosen.left_out,
+        spec_digest=lock_inputs_digest(context.spec),
+        revision=revision,
+        files=tuple(resolve_files(context.clients.hub, revision, (by_path[path] for path in chosen.chosen))),
+        excluded=chosen.excluded,
         image=f"{image.repository}:{image.tag}",
         image_digest=digest,
         image_registry=registry,
-        requirements=requirements.lock(build.spec.code.requirements, image.tag),
+        requirements=requirements.lock(context.spec.code.requirements, image.tag),
     )
 
 
-def _choose(build: BuildContext, commit: str, files: list[RepoFile]) -> Selection:
+def _choose(context: BuildContext, revision: Revision, files: list[RepoFile]) -> Selection:
     """The files to take. Their paths are checked before one of them is asked for."""
-    source = build.spec.model
+    source = context.spec.model
     listed = next((file for file in files if file.path == _MODEL_INDEX), None)
     index = None
     if listed and not source.include:
         try:
-            index = model_index_of(build.services.hub.read(source.id, commit, listed))
+            index = model_index_of(context.clients.hub.read(revision, listed))
         except MalformedError as error:
-            where = f"{source.id}@{commit[:12]}: {_MODEL_INDEX}"
+            where = f"{revision}: {_MODEL_INDEX}"
             raise UserError(f"not an index of a pipeline: {error}", where=where, fix="write model.include") from error
     chosen = selection.choose(files, source.include, source.exclude, source.variant, index)
     check_paths(list(chosen.chosen))

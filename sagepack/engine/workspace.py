@@ -36,55 +36,55 @@ class Workspace:
     output: Path | None = None
 
     @property
-    def lock(self) -> Path:
+    def lock_path(self) -> Path:
         """The lock file."""
         return self.root / "config" / "locks" / f"{self.name}-{self.env}.lock.yaml"
 
     @property
-    def build(self) -> Path:
+    def build_path(self) -> Path:
         """Intermediate state; deleting it costs time, never correctness."""
         return (self.output or self.root) / "build" / f"{self.name}-{self.env}"
 
     @property
-    def running(self) -> Path:
+    def mutex_path(self) -> Path:
         """The lock file of a running command; beside the folder, so that `clean` can hold it."""
-        return self.build.with_name(f"{self.build.name}.lock")
+        return self.build_path.with_name(f"{self.build_path.name}.lock")
 
     @property
-    def stage(self) -> Path:
+    def stage_path(self) -> Path:
         """The assembled files that are not model files, at their place in the package."""
-        return self.build / "stage"
+        return self.build_path / "stage"
 
     @property
-    def manifest(self) -> Path:
+    def manifest_path(self) -> Path:
         """The manifest that `checksum` writes."""
-        return self.build / "manifest.json"
+        return self.build_path / "manifest.json"
 
     @property
-    def dist(self) -> Path:
+    def dist_path(self) -> Path:
         """What `package` leaves for the user."""
         return (self.output or self.root) / "dist" / self.name / self.env
 
     @property
-    def archive(self) -> Path:
+    def archive_path(self) -> Path:
         """The local archive."""
-        return self.dist / ARCHIVE
+        return self.dist_path / ARCHIVE
 
     @property
-    def archive_sha256(self) -> Path:
+    def archive_sha256_path(self) -> Path:
         """The archive's SHA-256, in the format of `sha256sum`."""
-        return self.dist / f"{ARCHIVE}.sha256"
+        return self.dist_path / f"{ARCHIVE}.sha256"
 
     @property
-    def dist_manifest(self) -> Path:
+    def dist_manifest_path(self) -> Path:
         """The manifest beside the archive."""
-        return self.dist / "manifest.json"
+        return self.dist_path / "manifest.json"
 
     @property
     def sandbox_hub_cache(self) -> Path:
         """Hugging Face cache of the sandbox; the user's own holds other bytes under the same commit."""
         return self.root / "build" / "sandbox" / "huggingface" / "hub"
 
-    def shown(self, path: Path) -> str:
+    def display(self, path: Path) -> str:
         """`path` relative to the project, for messages."""
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)

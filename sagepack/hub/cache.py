@@ -26,6 +26,8 @@ from sagepack.package.manifest import check_paths
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sagepack.package.revision import Revision
+
 _HEX_NAME = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -39,20 +41,20 @@ def default_cache(environment: Mapping[str, str]) -> Path:
 
 @dataclass(frozen=True)
 class RepoCache:
-    """The places of one model repository in a cache. No name that a lock or the Hub gives leads out of it.
+    """The paths of one model repository in a cache, seen from one commit. No name that a lock or the Hub gives leads out of it.
 
     Attributes:
         cache: the folder of all repositories, `cache_dir` of huggingface_hub's functions.
-        repo: repository id, `owner/name`.
+        revision: the repository, and the commit whose snapshot folder is meant.
     """
 
     cache: Path
-    repo: str
+    revision: Revision
 
     @property
     def name(self) -> str:
         """The repository's folder name."""
-        return "models--" + self.repo.replace("/", "--")
+        return "models--" + self.revision.repo.replace("/", "--")
 
     @property
     def folder(self) -> Path:
@@ -80,19 +82,19 @@ class RepoCache:
         """Where bytes are set aside that are not what the lock says."""
         return self.blob(etag).with_name(f"{etag}.sagepack-mismatch")
 
-    def snapshot(self, commit: str, path: str) -> Path:
-        """The file of that path at that commit.
+    def snapshot(self, path: str) -> Path:
+        """The file of that path in the commit's snapshot folder.
 
         Raises:
             UserError: the path is absolute or climbs.
             IntegrityError: the commit is not hex digits.
         """
         check_paths([path])
-        return self.folder / "snapshots" / _checked(commit) / path
+        return self.folder / "snapshots" / _checked(self.revision.commit) / path
 
-    def link(self, commit: str, path: str, etag: str) -> Path:
+    def link(self, path: str, etag: str) -> Path:
         """Make the snapshot's file point at the blob, whatever was there; a copy where links cannot be made."""
-        pointer = self.snapshot(commit, path)
+        pointer = self.snapshot(path)
         pointer.parent.mkdir(parents=True, exist_ok=True)
         target = os.path.relpath(self.blob(etag), pointer.parent)
         if pointer.is_symlink() and str(pointer.readlink()) == target:

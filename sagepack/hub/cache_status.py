@@ -31,18 +31,18 @@ class CacheStatus:
     @property
     def bytes_missing(self) -> int:
         """Bytes to fetch; a content that has several paths counts once."""
-        return sum({file.blob: file.size for file in self.missing}.values())
+        return sum({file.etag: file.size for file in self.missing}.values())
 
 
-def scan_cache(cache: RepoCache, commit: str, files: Sequence[LockedFile], trust: HashCache) -> CacheStatus:
+def scan_cache(cache: RepoCache, files: Sequence[LockedFile], hash_cache: HashCache) -> CacheStatus:
     """See what is here; takes a few microseconds for each file, imports nothing and asks nobody."""
     ready: dict[str, Path] = {}
     present, missing = [], []
     for file in files:
-        pointer = cache.snapshot(commit, file.path)
-        if trust.get(pointer) == file.digest:
+        pointer = cache.snapshot(file.path)
+        if hash_cache.get(pointer) == file.digest:
             ready[file.path] = pointer
-        elif any(_has_size(candidate, file.size) for candidate in (pointer, cache.blob(file.blob))):
+        elif any(_has_size(candidate, file.size) for candidate in (pointer, cache.blob(file.etag))):
             present.append(file)
         else:
             missing.append(file)

@@ -23,6 +23,8 @@ from sagepack.hub.refusals import HubRequest, malformed, offline
 from sagepack.hub.responses import ANSWER_BYTES, MODEL_INDEX_BYTES, account_of, commit_of, files_of, next_page, origin
 from sagepack.hub.retry import RetryPolicy
 from sagepack.package.manifest import check_paths
+from sagepack.package.revision import Revision
+from sagepack.spec.model import COMMIT
 
 if TYPE_CHECKING:
     import threading
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
 _Value = TypeVar("_Value")
 SMALL = 64 << 20
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
@@ -127,28 +128,29 @@ class Hub:
             raise UserError(f"not a repository id: {repo!r}", fix="it is written owner/name")
         return asked
 
-    def resolve(self, repo: str, revision: str) -> str:
-        """The commit that a branch, tag or commit names.
+    def resolve(self, repo: str, name: str) -> Revision:
+        """The commit that `name`, a branch, tag or commit of the repository, stands for.
 
         Raises:
             UserError: no such repository or revision, a bad token, or the client is set to be offline.
             RemoteError: the Hub does not answer, or not as a Hub does.
             IntegrityError: it says that a commit is another commit.
         """
-        asked = self._asked(repo, revision)
-        commit = self._document(f"models/{quote(repo)}/revision/{quote(revision, safe='')}", asked, commit_of)
-        if _COMMIT.fullmatch(revision) and commit != revision:
-            raise IntegrityError(f"the Hub names commit {commit} in answer to commit {revision}", where=repo)
-        return commit
+        asked = self._asked(repo, name)
+        commit = self._document(f"models/{quote(repo)}/revision/{quote(name, safe='')}", asked, commit_of)
+        if COMMIT.fullmatch(name) and commit != name:
+            raise IntegrityError(f"the Hub names commit {commit} in answer to commit {name}", where=repo)
+        return Revision(repo, commit)
 
-    def files(self, repo: str, commit: str) -> list[RepoFile]:
+    def files(self, revision: Revision) -> list[RepoFile]:
         """All files at a commit, sorted by path.
 
         Raises:
             UserError, RemoteError: as for `resolve`.
         """
-        asked = self._asked(repo, commit)
-        url = f"{self.endpoint}/api/models/{quote(repo)}/tree/{quote(commit, safe='')}?recursive=true&expand=false"
+        asked = self._asked(revision.repo, revision.commit)
+        tree = f"{quote(revision.repo)}/tree/{quote(revision.commit, safe='')}"
+        url = f"{self.endpoint}/api/models/{tree}?recursive=true&expand=false"
         try:
             return files_of(self._pages(url, asked))
         except MalformedError as error:
@@ -162,7 +164,7 @@ class Hub:
         """
         return self._document("whoami-v2", self._asked("account"), account_of) if self._token else None
 
-    def read(self, repo: str, commit: str, file: RepoFile) -> bytes:
+    def read(self, revision: Revision, file: RepoFile) -> bytes:
         """The content of a file of at most 1 MiB, checked as by `digest`.
 
         Raises:
@@ -170,20 +172,20 @@ class Hub:
             IntegrityError, RemoteError: as for `digest`.
         """
         kept: list[bytes] = []
-        self._digest(repo, commit, file, MODEL_INDEX_BYTES, kept)
+        self._digest(revision, file, MODEL_INDEX_BYTES, kept)
         return b"".join(kept)
 
-    def digest(self, repo: str, commit: str, file: RepoFile) -> Digest:
+    def digest(self, revision: Revision, file: RepoFile) -> Digest:
         """SHA-256 of a file of at most 64 MiB, read and checked against the name that the listing gives its content.
 
         Raises:
             IntegrityError: what arrived twice has another name.
             UserError, RemoteError: as for `open`.
         """
-        return self._digest(repo, commit, file, SMALL)
+        return self._digest(revision, file, SMALL)
 
-    def _digest(self, repo: str, commit: str, file: RepoFile, limit: int, kept: list[bytes] | None = None) -> Digest:
-        where = HubRequest(repo, commit, file.path).where
+    def _digest(self, revision: Revision, file: RepoFile, limit: int, kept: list[bytes] | None = None) -> Digest:
+        where = f"{revision}: {file.path}"
         if file.size > limit:
             fix = "leave it out with model.include or model.exclude"
             raise UserError(f"the file has {file.size:,} bytes, at most {limit:,} are read", where=where, fix=fix)
@@ -192,20 +194,19 @@ class Hub:
             sha256, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % file.size, usedforsecurity=False)
             if kept is not None:
                 kept.clear()
-            for chunk in self.open(repo, commit, file.path, 0, file.size):
+            for chunk in self.open(revision, file.path, 0, file.size):
                 sha256.update(chunk)
                 git.update(chunk)
                 if kept is not None:
                     kept.append(chunk)
             found = sha256.hexdigest() if file.sha256 else git.hexdigest()
-            if found == file.blob:
+            if found == file.etag:
                 return Digest("sha256", sha256.hexdigest())
-        raise IntegrityError(f"the Hub says the content is {file.blob}, what arrived is {found}", where=where)
+        raise IntegrityError(f"the Hub says the content is {file.etag}, what arrived is {found}", where=where)
 
     def open(
         self,
-        repo: str,
-        commit: str,
+        revision: Revision,
         path: str,
         offset: int = 0,
         length: int | None = None,
@@ -218,8 +219,7 @@ class Hub:
         was reached; an expired address is renewed; a server that ignores ranges is read past what is not wanted.
 
         Args:
-            repo: repository id.
-            commit: 40 hex digits.
+            revision: the commit.
             path: path in the repository.
             offset: first byte.
             length: number of bytes; None means to the end.
@@ -230,11 +230,11 @@ class Hub:
             UserError: gated, missing, bad token, or the client is set to be offline.
             RemoteError: it went wrong too often.
         """
-        return self._reader.open(self._asked(repo, commit, path), offset, length, stop)
+        return self._reader.open(self._asked(revision.repo, revision.commit, path), offset, length, stop)
 
-    def ranged(self, repo: str, commit: str, path: str) -> bool:
+    def ranged(self, revision: Revision, path: str) -> bool:
         """Whether the server has honoured every `Range` asked of this file so far."""
-        return self._reader.ranged(self._asked(repo, commit, path))
+        return self._reader.ranged(self._asked(revision.repo, revision.commit, path))
 
     def _document(self, route: str, asked: HubRequest, parse: Callable[[bytes], _Value]) -> _Value:
         """The value of an answer of the API."""

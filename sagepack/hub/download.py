@@ -22,40 +22,34 @@ if TYPE_CHECKING:
     from sagepack.hub.client import Hub
     from sagepack.hub.hash_cache import HashCache
     from sagepack.package.lock import LockedFile
+    from sagepack.package.revision import Revision
     from sagepack.progress import Progress
 
 CONNECTIONS = 8
 
 
-def cache_of(hub: Hub, repo: str) -> RepoCache:
-    """Where the files of a repository are kept on this machine."""
-    return RepoCache(hub.cache or default_cache(os.environ), repo)
-
-
 def download(
     hub: Hub,
-    repo: str,
-    commit: str,
+    revision: Revision,
     files: Sequence[LockedFile],
     *,
     connections: int = CONNECTIONS,
-    trust: HashCache,
+    hash_cache: HashCache,
     progress: Progress,
 ) -> dict[str, Path]:
     """Make every file of a lock be here, in huggingface_hub's cache, with the digest of the lock.
 
-    What is here is hashed (unless `trust` knows its digest) and used; the rest is fetched, several files and several
+    What is here is hashed (unless `hash_cache` knows its digest) and used; the rest is fetched, several files and several
     ranges of a large one at once. Content that does not match is set aside and fetched once more. A killed or
     interrupted download goes on where it stopped; two at once wait for one another. Power failures are left to the
     file system: nothing is flushed, so `verify` after one.
 
     Args:
         hub: where from.
-        repo: repository id.
-        commit: 40 hex digits.
+        revision: the commit that holds the files.
         files: what the lock says.
         connections: most connections at once.
-        trust: digests that are known; what is learned is saved to it.
+        hash_cache: digests that are known; what is learned is saved to it.
         progress: told of bytes.
 
     Returns:
@@ -66,27 +60,27 @@ def download(
         RemoteError: the Hub failed too often.
         IntegrityError: what the Hub sends is not what the lock says.
     """
-    cache = cache_of(hub, repo)
-    state = scan_cache(cache, commit, files, trust)
+    cache = RepoCache(hub.cache or default_cache(os.environ), revision)
+    state = scan_cache(cache, files, hash_cache)
     if not state.present and not state.missing:
         return state.ready
-    with _locked(cache, progress), _saved(trust):
-        jobs = _jobs(cache, commit, [file for file in files if file.path not in state.ready])
+    with _locked(cache, progress), _saved(hash_cache):
+        jobs = _jobs(cache, [file for file in files if file.path not in state.ready])
         with worker_pool(os.cpu_count() or 1, "check") as pool:
-            found = list(pool.map(lambda job: job.adopt(trust), jobs))
+            found = list(pool.map(lambda job: job.adopt(hash_cache), jobs))
         wanted = [job for job, here in zip(jobs, found, strict=True) if not here]
         if wanted:
             _check_disk(cache, wanted)
-            transfer(wanted, hub, trust, progress, connections)
-    return {file.path: cache.snapshot(commit, file.path) for file in files}
+            transfer(wanted, hub, hash_cache, progress, connections)
+    return {file.path: cache.snapshot(file.path) for file in files}
 
 
-def _jobs(cache: RepoCache, commit: str, files: Sequence[LockedFile]) -> list[DownloadTask]:
+def _jobs(cache: RepoCache, files: Sequence[LockedFile]) -> list[DownloadTask]:
     """One job for each content, the largest first."""
-    by_blob: dict[str, list[LockedFile]] = {}
+    by_etag: dict[str, list[LockedFile]] = {}
     for file in files:
-        by_blob.setdefault(file.blob, []).append(file)
-    jobs = [DownloadTask(cache, commit, group[0], tuple(file.path for file in group)) for group in by_blob.values()]
+        by_etag.setdefault(file.etag, []).append(file)
+    jobs = [DownloadTask(cache, group[0], tuple(file.path for file in group)) for group in by_etag.values()]
     return sorted(jobs, key=lambda job: job.file.size, reverse=True)
 
 
@@ -104,11 +98,11 @@ def _check_disk(cache: RepoCache, jobs: Sequence[DownloadTask]) -> None:
 
 
 @contextmanager
-def _saved(trust: HashCache) -> Iterator[None]:
+def _saved(hash_cache: HashCache) -> Iterator[None]:
     try:
         yield
     finally:
-        trust.save()
+        hash_cache.save()
 
 
 @contextmanager
@@ -120,7 +114,7 @@ def _locked(cache: RepoCache, progress: Progress) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        progress.note(f"another process is downloading {cache.repo}; waiting for it")
+        progress.note(f"another process is downloading {cache.revision.repo}; waiting for it")
         lock.acquire()
     try:
         yield

@@ -100,7 +100,7 @@ class DownloadContext:
 
     Attributes:
         hub: where from.
-        trust: learns the digests.
+        hash_cache: learns the digests.
         progress: told of what goes wrong.
         connections: most connections at once, and the number of threads of `pool`.
         pool: threads to fetch in.
@@ -109,7 +109,7 @@ class DownloadContext:
     """
 
     hub: Hub
-    trust: HashCache
+    hash_cache: HashCache
     progress: Progress
     connections: int
     pool: ThreadPoolExecutor
@@ -128,12 +128,12 @@ class FileDownload:
         self.done: Future[None] = Future()
         self._job, self._crew, self._hub = job, crew, crew.hub
         self._add: Callable[[int], None] = lambda _count: None
-        self._source = (job.cache.repo, job.commit, job.file.path)
+        self._source = (job.cache.revision, job.file.path)
         self._again = False
         self._begin()
 
     def _begin(self) -> None:
-        self._partial = Partial(self._job.cache.partial(self._job.file.blob), self._job.file.size)
+        self._partial = Partial(self._job.cache.partial(self._job.file.etag), self._job.file.size)
         self._front = SequentialHasher(
             self._partial, lambda work: self._crew.hashers.submit(self._guard, work), self._crew.stop, self._judge
         )
@@ -195,10 +195,10 @@ class FileDownload:
         if digest != self._job.file.digest:
             self._set_aside(file, digest)
             return
-        blob = self._job.cache.blob(self._job.file.blob)
+        blob = self._job.cache.blob(self._job.file.etag)
         backdate_mtime(file)
         file.replace(blob)
-        self._crew.trust.put(blob, digest, blob.stat(), crc32=crc)
+        self._crew.hash_cache.put(blob, digest, blob.stat(), crc32=crc)
         self._job.finish()
         self.done.set_result(None)
 

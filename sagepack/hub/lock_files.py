@@ -12,11 +12,10 @@ if TYPE_CHECKING:
 
     from sagepack.hub.client import Hub
     from sagepack.hub.responses import RepoFile
+    from sagepack.package.revision import Revision
 
 
-def resolve_files(
-    hub: Hub, repo: str, commit: str, files: Iterable[RepoFile], *, connections: int = 8
-) -> list[LockedFile]:
+def resolve_files(hub: Hub, revision: Revision, files: Iterable[RepoFile], *, connections: int = 8) -> list[LockedFile]:
     """The entries of a lock for `files`, sorted by path.
 
     Raises:
@@ -24,7 +23,7 @@ def resolve_files(
     """
 
     def lock(file: RepoFile) -> LockedFile:
-        return LockedFile(file.path, file.size, file.sha256 or hub.digest(repo, commit, file), file.blob)
+        return LockedFile(file.path, file.size, file.sha256 or hub.digest(revision, file), file.etag)
 
     with worker_pool(connections, "lock") as pool:
         return sorted(pool.map(lock, files), key=lambda file: file.path)

@@ -45,13 +45,13 @@ class RepoFile:
     Attributes:
         path: path in the repository; `manifest.check_paths` has not seen it.
         size: bytes.
-        blob: name of the content in huggingface_hub's cache (the ETag): SHA-256 of an LFS file, git SHA-1 of others.
+        etag: the ETag of the content, its name in huggingface_hub's cache: SHA-256 of an LFS file, git SHA-1 of others.
         sha256: SHA-256 of an LFS file; None for others, which must be read to know it.
     """
 
     path: str
     size: int
-    blob: str
+    etag: str
     sha256: Digest | None
 
 

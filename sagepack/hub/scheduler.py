@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from sagepack.progress import Progress
 
 
-def transfer(jobs: Sequence[DownloadTask], hub: Hub, trust: HashCache, progress: Progress, connections: int) -> None:
+def transfer(
+    jobs: Sequence[DownloadTask], hub: Hub, hash_cache: HashCache, progress: Progress, connections: int
+) -> None:
     """Fetch contents with at most `connections` connections; memory does not grow with their sizes.
 
     After the first failure, or an interrupt, the others stop in a state that can be resumed.
@@ -31,7 +33,7 @@ def transfer(jobs: Sequence[DownloadTask], hub: Hub, trust: HashCache, progress:
     stop = threading.Event()
     # A core hashes 1.4 GB/s: more than two hashers only help where the network is faster still.
     with worker_pool(min(4, os.cpu_count() or 1), "hash") as hashers, worker_pool(connections, "fetch") as pool:
-        crew = DownloadContext(hub, trust, progress, connections, pool, hashers, stop)
+        crew = DownloadContext(hub, hash_cache, progress, connections, pool, hashers, stop)
         flights = [FileDownload(job, crew) for job in jobs]
         try:
             resumed = sum(pool.map(FileDownload.prepare, flights))

@@ -42,13 +42,13 @@ class Selection:
     Attributes:
         chosen: their paths, sorted.
         size: their bytes.
-        left_out: number and bytes of the other files.
+        excluded: number and bytes of the other files.
         reason: one sentence for people: what decided, and what it saves.
     """
 
     chosen: tuple[str, ...]
     size: int
-    left_out: tuple[int, int]
+    excluded: tuple[int, int]
     reason: str
 
 
@@ -92,10 +92,10 @@ def choose(
 
 def _selection(files: Sequence[Entry], chosen: Sequence[Entry], why: str) -> Selection:
     size, everything = sum(file.size for file in chosen), sum(file.size for file in files)
-    left_out = (len(files) - len(chosen), everything - size)
-    saved = f"; {left_out[0]} others left out save {format_bytes(left_out[1])}" if left_out[0] else ""
+    excluded = (len(files) - len(chosen), everything - size)
+    saved = f"; {excluded[0]} others left out save {format_bytes(excluded[1])}" if excluded[0] else ""
     reason = f"{why}: {len(chosen)} files, {format_bytes(size)} of {format_bytes(everything)}{saved}"
-    return Selection(tuple(sorted(file.path for file in chosen)), size, left_out, reason)
+    return Selection(tuple(sorted(file.path for file in chosen)), size, excluded, reason)
 
 
 def _any_match(path: str, patterns: Sequence[str]) -> bool:

@@ -18,6 +18,7 @@ from sagepack.decoding import BlobName, Commit, DigestText, MalformedError, Path
 from sagepack.digest import Digest, fingerprint
 from sagepack.errors import UserError
 from sagepack.package.manifest import check_paths
+from sagepack.package.revision import Revision
 from sagepack.spec import images
 from sagepack.spec.model import COMMIT
 from sagepack.spec.yaml_nodes import Place, Reader, scalar
@@ -25,7 +26,7 @@ from sagepack.spec.yaml_nodes import Place, Reader, scalar
 if TYPE_CHECKING:
     from sagepack.spec.model import Spec
 
-VERSION = 2
+VERSION = 3
 ARCHIVE_FORMAT = 1
 
 # Room for 50,000 files, which take 5 s to read; a lock of 10 files takes 0.5 ms, one of 5,000 takes 0.2 s.
@@ -43,10 +44,10 @@ class _File(Struct, forbid_unknown_fields=True):
     path: PathText
     size: Size
     sha256: Sha256Hex
-    blob: BlobName | None = None
+    etag: BlobName | None = None
 
 
-class _LeftOut(Struct, forbid_unknown_fields=True):
+class _Excluded(Struct, forbid_unknown_fields=True):
     files: Size
     bytes: Size
 
@@ -54,7 +55,7 @@ class _LeftOut(Struct, forbid_unknown_fields=True):
 class _Model(Struct, forbid_unknown_fields=True):
     id: Annotated[str, Meta(max_length=193, pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*\Z")]
     commit: Commit
-    left_out: _LeftOut
+    excluded: _Excluded
     files: list[_File]
 
 
@@ -72,8 +73,8 @@ class _Requirement(Struct, forbid_unknown_fields=True):
 
 
 class _Document(Struct, forbid_unknown_fields=True):
-    version: Literal[2]
-    asked: DigestText
+    version: Literal[3]
+    spec_digest: DigestText
     archive_format: Literal[1]
     image: _Image
     model: _Model
@@ -89,14 +90,14 @@ class LockedFile:
         path: path in the repository, and under `/opt/ml/model`.
         size: bytes.
         digest: SHA-256 of the content.
-        blob: the Hub's own name of the content (its ETag): the SHA-256 of an LFS file, the git SHA-1 of others. It names
-            the file in huggingface_hub's cache.
+        etag: the ETag that the Hub gives the content: the SHA-256 of an LFS file, the git SHA-1 of others. It names the file
+            in huggingface_hub's cache.
     """
 
     path: str
     size: int
     digest: Digest
-    blob: str
+    etag: str
 
 
 @dataclass(frozen=True)
@@ -112,23 +113,21 @@ class Lock:
     """What a spec resolved to.
 
     Attributes:
-        asked: digest of the part of the spec that the lock answers (`asked_of`).
-        model: repository id.
-        commit: 40 hex digits.
+        spec_digest: digest of the part of the spec that the lock was made from (`lock_inputs_digest`).
+        revision: the model repository and its commit.
         files: the chosen files, sorted by path.
-        left_out: number and bytes of the repository's other files at that commit.
-        image: `repository:tag` as asked.
+        excluded: number and bytes of the repository's other files at that commit.
+        image: `repository:tag` as the spec names it.
         image_digest: digest the tag had in the registry.
         image_registry: host of the registry.
         requirements: extra requirements.
         archive_format: version of the archive format.
     """
 
-    asked: Digest
-    model: str
-    commit: str
+    spec_digest: Digest
+    revision: Revision
     files: tuple[LockedFile, ...]
-    left_out: tuple[int, int]
+    excluded: tuple[int, int]
     image: str
     image_digest: Digest
     image_registry: str
@@ -145,13 +144,13 @@ class Lock:
         """Bytes of the chosen files."""
         return sum(file.size for file in self.files)
 
-    def answers(self, spec: Spec) -> bool:
-        """Whether this is what `spec` resolves to, in everything that the spec itself names."""
+    def is_current(self, spec: Spec) -> bool:
+        """Whether the lock is up to date with `spec`: made from it, and equal to it in all that the spec itself names."""
         source, image = spec.model, spec.image
         return (
-            self.asked == asked_of(spec)
-            and self.model == source.id
-            and (self.commit == source.revision or not COMMIT.fullmatch(source.revision))
+            self.spec_digest == lock_inputs_digest(spec)
+            and self.revision.repo == source.id
+            and (self.revision.commit == source.revision or not COMMIT.fullmatch(source.revision))
             and self.image == f"{image.repository}:{image.tag}"
             and self.image_registry == images.registry(spec.aws.region, image.account)
             and tuple(requirement.requirement for requirement in self.requirements) == spec.code.requirements
@@ -161,13 +160,13 @@ class Lock:
         """The lock as the YAML file that `schemas/lock.schema.json` describes."""
         document: dict[str, Any] = {
             "version": VERSION,
-            "asked": str(self.asked),
+            "spec_digest": str(self.spec_digest),
             "archive_format": self.archive_format,
             "image": {"name": self.image, "registry": self.image_registry, "digest": str(self.image_digest)},
             "model": {
-                "id": self.model,
-                "commit": self.commit,
-                "left_out": {"files": self.left_out[0], "bytes": self.left_out[1]},
+                "id": self.revision.repo,
+                "commit": self.revision.commit,
+                "excluded": {"files": self.excluded[0], "bytes": self.excluded[1]},
                 "files": [_file_document(file) for file in self.files],
             },
             "requirements": [{"requirement": r.requirement, "hashes": list(r.hashes)} for r in self.requirements],
@@ -203,14 +202,13 @@ class Lock:
             _refuse(f"this is not a lock: model.files: {error.message}: {error.where}", where, error)
         model, image = checked.model, checked.image
         return cls(
-            asked=Digest.parse(checked.asked),
-            model=model.id,
-            commit=model.commit,
+            spec_digest=Digest.parse(checked.spec_digest),
+            revision=Revision(model.id, model.commit),
             files=tuple(
-                LockedFile(file.path, file.size, Digest("sha256", file.sha256), file.blob or file.sha256)
+                LockedFile(file.path, file.size, Digest("sha256", file.sha256), file.etag or file.sha256)
                 for file in model.files
             ),
-            left_out=(model.left_out.files, model.left_out.bytes),
+            excluded=(model.excluded.files, model.excluded.bytes),
             image=image.name,
             image_digest=Digest.parse(image.digest),
             image_registry=image.registry,
@@ -219,7 +217,7 @@ class Lock:
         )
 
 
-def asked_of(spec: Spec) -> Digest:
+def lock_inputs_digest(spec: Spec) -> Digest:
     """Digest of what a lock depends on: the model source, the image and its region, the requirements."""
     return fingerprint(
         {
@@ -233,7 +231,7 @@ def asked_of(spec: Spec) -> Digest:
 def _file_document(file: LockedFile) -> dict[str, Any]:
     document: dict[str, Any] = {"path": file.path, "size": file.size, "sha256": file.digest.value}
     # The Hub names an LFS file by its SHA-256: written once.
-    return document if file.blob == file.digest.value else {**document, "blob": file.blob}
+    return document if file.etag == file.digest.value else {**document, "etag": file.etag}
 
 
 def _summed(data: bytes, where: str) -> dict[str, Any]:
@@ -255,9 +253,9 @@ def _summed(data: bytes, where: str) -> dict[str, Any]:
     version, said = document.get("version", VERSION), document.get("sum")
     if version != VERSION:
         raise UserError(
-            f"the lock is of version {version!r:.80}, this version of sagepack reads {VERSION}",
+            f"the lock has format version {version!r:.80}, this version of sagepack reads {VERSION}",
             where=where,
-            fix="run `invoke lock --update` and commit what it writes: a pinned revision resolves to the same files",
+            fix="run `invoke lock --update` and commit the file: a pinned revision resolves to the same files",
         )
     if said is None:
         _refuse("the end of the lock is missing: it has no sum", where)
@@ -277,8 +275,8 @@ def _plain(data: bytes, where: str) -> Any:
         node = reader.read(data.decode())
     except UnicodeDecodeError as error:
         _refuse(f"the lock is damaged: byte {error.start} is not UTF-8 text", where, error)
-    for problem in reader.problems:
-        _refuse(f"this is not a lock: {problem.message}", problem.where)
+    for found in reader.diagnostics:
+        _refuse(f"this is not a lock: {found.message}", found.location)
     return node and node.plain()
 
 

@@ -17,6 +17,7 @@ from sagepack.deploy.deployment import Deployment
 from sagepack.deploy.waiter import WaiterConfig
 from sagepack.digest import Digest
 from sagepack.package.lock import Lock
+from sagepack.package.revision import Revision
 from sagepack.spec import model as nouns
 
 if TYPE_CHECKING:
@@ -57,11 +58,10 @@ def spec(name: str = "svd", *, environment: dict[str, str] | None = None, **chan
 
 def lock() -> Lock:
     return Lock(
-        asked=Digest.sha256(b"asked"),
-        model="stabilityai/stable-video-diffusion-img2vid-xt-1-1",
-        commit="0" * 40,
+        spec_digest=Digest.sha256(b"spec"),
+        revision=Revision("stabilityai/stable-video-diffusion-img2vid-xt-1-1", "0" * 40),
         files=(),
-        left_out=(0, 0),
+        excluded=(0, 0),
         image=f"huggingface-pytorch-inference:{IMAGE}",
         image_digest=Digest.sha256(f"huggingface-pytorch-inference:{IMAGE}".encode()),  # what the sandbox says it is
         image_registry="763104351884.dkr.ecr.us-east-1.amazonaws.com",

@@ -22,8 +22,9 @@ from sagepack.aws.session import AwsConnection
 from sagepack.digest import fingerprint
 from sagepack.engine import executor
 from sagepack.engine import verify as verifying
-from sagepack.engine.clients import Connections
+from sagepack.engine.clients import Clients, Connections
 from sagepack.engine.context import BuildContext
+from sagepack.engine.steps import steps_to
 from sagepack.engine.workspace import Workspace
 from sagepack.errors import IntegrityError, UserError
 from sagepack.files import FileStamp, backdate_mtime
@@ -59,27 +60,34 @@ class Project:
 
     def build(self) -> BuildContext:
         spec = loader.load(self.root / "config" / "svd.yaml", "local", [], self.root).spec()
+        progress = Silent()
         return BuildContext(
-            spec, self.work, "package", lambda: self._connections, self.root / "hub", Silent(), locked=True
+            spec,
+            self.work,
+            steps_to("package"),
+            lambda cache: Clients(self._connections, spec.artifact, cache, progress.note),
+            self.root / "hub",
+            progress,
+            keep_lock=True,
         )
 
     def edit(self, *, edited: bool) -> None:
         (self.root / CODE).write_bytes(self._code + (b"# edited\n" if edited else b""))
 
     def package(self) -> list[str]:
-        return [action.step for action in executor.run(self.build()) if action.run]
+        return [action.step for action in executor.run(self.build())[1] if action.run]
 
     def verify(self) -> None:
         verifying.verify_local(self.build())
 
     def sha256(self) -> str:
-        return hashlib.sha256(self.work.archive.read_bytes()).hexdigest()
+        return hashlib.sha256(self.work.archive_path.read_bytes()).hexdigest()
 
     def check(self, *, edited: bool = False) -> None:
         """Archive, sum and manifest are those of a build on a machine where nothing is ever damaged."""
         assert self.sha256() == self.sums[edited]
-        assert self.work.archive_sha256.read_text() == f"{self.sums[edited]}  model.tar.gz\n"
-        assert self.work.dist_manifest.read_bytes() == self.work.manifest.read_bytes()
+        assert self.work.archive_sha256_path.read_text() == f"{self.sums[edited]}  model.tar.gz\n"
+        assert self.work.dist_manifest_path.read_bytes() == self.work.manifest_path.read_bytes()
 
     def weights(self) -> Path:
         """The largest file of the cache."""
@@ -106,7 +114,7 @@ def test_whatever_bit_is_flipped_the_next_package_has_the_right_bytes(project: P
     """Each file of `build/` and `dist/` in turn, and the records most often; every second time the code is edited too."""
     noise = random.Random(11)
     places = [path for path in sorted(project.root.glob("build/**/*")) if path.is_file() and path.stat().st_size]
-    places += sorted(project.work.dist.iterdir())
+    places += sorted(project.work.dist_path.iterdir())
     assert {"tar.json", "assemble.json", "checksum.json", "trust.json", "manifest.json", "model.tar.gz"} <= {
         path.name for path in places
     }
@@ -122,7 +130,7 @@ def test_whatever_bit_is_flipped_the_next_package_has_the_right_bytes(project: P
 
 def test_a_flipped_bit_anywhere_in_the_record_of_the_archive_is_never_believed(project: Project) -> None:
     """A wrong CRC or SHA-256 state there would give a wrong archive, or a wrong sum, at the next edit of the code."""
-    record = project.work.build / "records" / "tar.json"
+    record = project.work.build_path / "records" / "tar.json"
     for turn in range(40):
         flip(record, 8 * (turn * (record.stat().st_size - 1) // 39) + turn % 3)
         project.edit(edited=turn % 2 == 0)
@@ -136,7 +144,7 @@ def test_a_flipped_bit_anywhere_in_the_record_of_the_archive_is_never_believed(p
     ids=["empty", "cut", "list", "bare", "deep", "zeros"],
 )
 def test_whatever_stands_in_a_record_the_step_runs_again(project: Project, text: str) -> None:
-    for path in (*(project.work.build / "records").iterdir(), project.root / "build" / "trust.json"):
+    for path in (*(project.work.build_path / "records").iterdir(), project.root / "build" / "trust.json"):
         path.write_text(text)
     project.package()
     project.check()
@@ -150,8 +158,8 @@ def rot(project: Project) -> None:
         view[1000] = byte  # from now on the page is writable
         backdate_mtime(weights)
         before = FileStamp.of(weights.stat())
-        project.build().trust.forget([weights])
-        trust = project.build().trust
+        project.build().hash_cache.forget([weights])
+        trust = project.build().hash_cache
         trust.digest(weights)
         trust.save()
         view[1000] = byte ^ 1
@@ -161,7 +169,7 @@ def rot(project: Project) -> None:
 
 def test_a_rotten_file_under_its_old_stamp_is_not_packaged_and_is_fetched_anew(project: Project) -> None:
     rot(project)
-    project.work.archive.unlink()
+    project.work.archive_path.unlink()
     with pytest.raises(IntegrityError, match="other bytes than when it was hashed") as caught:
         project.package()
     assert str(project.root / "hub") in (caught.value.where or "")
@@ -172,7 +180,7 @@ def test_a_rotten_file_under_its_old_stamp_is_not_packaged_and_is_fetched_anew(p
 
 def test_the_old_archive_stays_when_a_file_turns_out_to_be_rotten(project: Project) -> None:
     rot(project)
-    (project.work.build / "records" / "tar.json").unlink()
+    (project.work.build_path / "records" / "tar.json").unlink()
     with pytest.raises(IntegrityError):
         project.package()
     project.check()
@@ -181,16 +189,16 @@ def test_the_old_archive_stays_when_a_file_turns_out_to_be_rotten(project: Proje
 def rotten_archive(project: Project) -> None:
     """An archive that was written from a rotten file before anybody noticed, and its sum fits."""
     rot(project)
-    data, weights = bytearray(project.work.archive.read_bytes()), project.weights().read_bytes()
+    data, weights = bytearray(project.work.archive_path.read_bytes()), project.weights().read_bytes()
     place = data.index(weights[1001:1200])
     data[place - 1] = weights[1000]
-    project.work.archive.write_bytes(data)
+    project.work.archive_path.write_bytes(data)
 
 
 def test_verify_that_refuses_is_never_followed_by_a_package_that_leaves_it_so(project: Project) -> None:
-    for damage in (rot, rotten_archive, lambda project: flip(project.work.archive, 8 * 100_000)):
+    for damage in (rot, rotten_archive, lambda project: flip(project.work.archive_path, 8 * 100_000)):
         damage(project)
-        flip(project.work.archive, 8 * 5000)
+        flip(project.work.archive_path, 8 * 5000)
         with pytest.raises(IntegrityError, match="offset") as caught:
             project.verify()
         assert "invoke package" in (caught.value.fix or "")
@@ -202,7 +210,7 @@ def test_verify_that_refuses_is_never_followed_by_a_package_that_leaves_it_so(pr
 
 @pytest.mark.parametrize("bit", [3, 8 * 30, 8 * 64 + 1, 8 * 65 + 1, 8 * 66, 8 * 77 + 2, 8 * 78])
 def test_verify_reads_the_sum_and_the_name_as_sha256sum_does(project: Project, bit: int) -> None:
-    flip(project.work.archive_sha256, bit)
+    flip(project.work.archive_sha256_path, bit)
     with pytest.raises(IntegrityError, match="the file says") as caught:
         project.verify()
     assert caught.value.where == "dist/svd/local/model.tar.gz.sha256"
@@ -212,9 +220,9 @@ def test_verify_reads_the_sum_and_the_name_as_sha256sum_does(project: Project, b
 
 
 def test_a_manifest_beside_the_archive_is_checked_before_it_is_used(project: Project) -> None:
-    whole = project.work.dist_manifest.read_bytes()
+    whole = project.work.dist_manifest_path.read_bytes()
     for old, new in ((b'"size": ', b'"size": -'), (b'"size": ', b'"size": "9", "x": '), (b"{", b"[" * 50_000)):
-        project.work.dist_manifest.write_bytes(whole.replace(old, new, 1))
+        project.work.dist_manifest_path.write_bytes(whole.replace(old, new, 1))
         with pytest.raises(IntegrityError, match="this is not a manifest") as caught:
             project.verify()
         assert not any(name in str(caught.value) for name in ("Error", "Exception"))
@@ -225,13 +233,13 @@ def test_a_manifest_beside_the_archive_is_checked_before_it_is_used(project: Pro
 def test_after_a_restart_of_the_machine_everything_is_read_once_and_nothing_is_written_anew(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inode = project.work.archive.stat().st_ino
+    inode = project.work.archive_path.stat().st_ino
     monkeypatch.setattr("sagepack.files.boot", lambda: "another")
     monkeypatch.setattr("sagepack.hub.hash_cache.boot", lambda: "another")
     monkeypatch.setattr("sagepack.engine.steps.tar.boot", lambda: "another")
     assert project.package() == ["download", "tar"]
     project.check()
-    assert project.work.archive.stat().st_ino == inode
+    assert project.work.archive_path.stat().st_ino == inode
     assert project.package() == []
 
 
@@ -239,30 +247,30 @@ def test_an_archive_that_was_changed_before_a_restart_is_written_anew(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after a power cut: a file of the right size and time that holds zeros."""
-    status = project.work.archive.stat()
-    with project.work.archive.open("r+b") as file:
+    status = project.work.archive_path.stat()
+    with project.work.archive_path.open("r+b") as file:
         file.seek(4096)
         file.write(bytes(4096))
-    os.utime(project.work.archive, ns=(status.st_atime_ns, status.st_mtime_ns))
+    os.utime(project.work.archive_path, ns=(status.st_atime_ns, status.st_mtime_ns))
     for module in ("files", "hub.hash_cache", "engine.steps.tar"):
         monkeypatch.setattr(f"sagepack.{module}.boot", lambda: "another")
     project.package()
     project.check()
 
 
-def with_a_blob_that_is_a_path(data: bytes) -> bytes:
-    """What a pull request may bring: the sum fits, and a download would write where the blob says."""
+def with_an_etag_that_is_a_path(data: bytes) -> bytes:
+    """What a pull request may bring: the sum fits, and a download would write where the ETag says."""
     document = yaml.safe_load(data)
     del document["sum"]
-    document["model"]["files"][0] |= {"blob": "../../../../../../pwned", "sha256": "0" * 64}
+    document["model"]["files"][0] |= {"etag": "../../../../../../pwned", "sha256": "0" * 64}
     return json.dumps(document | {"sum": str(fingerprint(document))}).encode()
 
 
 LOCKS: list[tuple[Callable[[bytes], bytes], str]] = [
     (lambda _: b"", "is empty"),
     (lambda data: data[: len(data) // 2], "lock"),
-    (lambda data: data.replace(b"blob: ", b"blob: ../../../../../../pwned/"), "edited or damaged"),
-    (with_a_blob_that_is_a_path, r"model.files\[0\].blob"),
+    (lambda data: data.replace(b"etag: ", b"etag: ../../../../../../pwned/"), "edited or damaged"),
+    (with_an_etag_that_is_a_path, r"model.files\[0\].etag"),
     (lambda data: b"<<<<<<< HEAD\n" + data, "merge conflict"),
     (lambda _: b"{a: " * 50_000, "nested deeper"),
 ]
@@ -272,7 +280,7 @@ LOCKS: list[tuple[Callable[[bytes], bytes], str]] = [
 def test_a_lock_that_is_none_stops_everything_in_one_line(
     project: Project, change: Callable[[bytes], bytes], text: str
 ) -> None:
-    project.work.lock.write_bytes(change(project.work.lock.read_bytes()))
+    project.work.lock_path.write_bytes(change(project.work.lock_path.read_bytes()))
     before = sorted(path for path in project.root.parent.rglob("*"))
     with pytest.raises(UserError, match=text) as caught:
         project.package()
@@ -281,10 +289,10 @@ def test_a_lock_that_is_none_stops_everything_in_one_line(
 
 
 def test_no_flipped_bit_of_a_lock_gives_another_archive(project: Project) -> None:
-    whole, noise = project.work.lock.read_bytes(), random.Random(5)
+    whole, noise = project.work.lock_path.read_bytes(), random.Random(5)
     for _ in range(40):
-        project.work.lock.write_bytes(whole)
-        flip(project.work.lock, noise.randrange(8 * len(whole)))
+        project.work.lock_path.write_bytes(whole)
+        flip(project.work.lock_path, noise.randrange(8 * len(whole)))
         with suppress(UserError, IntegrityError):
             project.package()
         project.check()

@@ -28,6 +28,7 @@ from sagepack.hub.download import download
 from sagepack.hub.hash_cache import HashCache
 from sagepack.hub.lock_files import resolve_files
 from sagepack.hub.partial import PIECE, Partial
+from sagepack.package.revision import Revision
 from sagepack.progress import Silent
 
 if TYPE_CHECKING:
@@ -83,11 +84,11 @@ class Scene:
 
     def __init__(self, sandbox: Servers, folder: Path, home: Path) -> None:
         self.sandbox, self.folder, self.home = sandbox, folder, home
-        self.commit = sandbox.hub.repositories.add(REPO, folder)
+        self.revision = Revision(REPO, sandbox.hub.repositories.add(REPO, folder))
         self.hub = Hub(sandbox.hub_url, sandbox.hf_token, home / "hub", backoff=0.01)
-        self.cache = RepoCache(home / "hub", REPO)
+        self.cache = RepoCache(home / "hub", self.revision)
         self.told = Told()
-        self.files: list[LockedFile] = resolve_files(self.hub, REPO, self.commit, self.hub.files(REPO, self.commit))
+        self.files: list[LockedFile] = resolve_files(self.hub, self.revision, self.hub.files(self.revision))
         sandbox.faults.clear()
 
     @property
@@ -98,7 +99,7 @@ class Scene:
         options.setdefault("files", self.files)
         trust = HashCache(self.home / "trust.json")
         files = options.pop("files")
-        return download(self.hub, REPO, self.commit, files, trust=trust, progress=self.told, **options)
+        return download(self.hub, self.revision, files, hash_cache=trust, progress=self.told, **options)
 
     def check(self, got: dict[str, Path]) -> None:
         assert {path: file.read_bytes() for path, file in got.items()} == {
@@ -106,7 +107,7 @@ class Scene:
         }
 
     def leftovers(self) -> list[str]:
-        known = {file.blob for file in self.files}
+        known = {file.etag for file in self.files}
         return sorted(file.name for file in (self.cache.folder / "blobs").iterdir() if file.name not in known)
 
     def bodies(self, path: str = LARGE) -> list[LoggedRequest]:
@@ -125,7 +126,7 @@ def scene(sandbox: Servers, model: Path, tmp_path: Path) -> Scene:
 def test_every_file_arrives_as_it_is(scene: Scene) -> None:
     scene.check(scene.get())
     assert scene.leftovers() == []
-    assert scene.told.added == scene.told.total == sum({file.blob: file.size for file in scene.files}.values())
+    assert scene.told.added == scene.told.total == sum({file.etag: file.size for file in scene.files}.values())
 
 
 def test_a_second_download_asks_nobody_and_reads_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +139,7 @@ def test_a_second_download_asks_nobody_and_reads_nothing(scene: Scene, monkeypat
 
 def test_what_is_here_is_known_without_reading_or_asking(scene: Scene) -> None:
     trust = HashCache(scene.home / "trust.json")
-    before = scan_cache(scene.cache, scene.commit, scene.files, trust)
+    before = scan_cache(scene.cache, scene.files, trust)
     assert ({file.path for file in before.missing}, before.ready, before.present) == (
         {file.path for file in scene.files},
         {},
@@ -146,15 +147,15 @@ def test_what_is_here_is_known_without_reading_or_asking(scene: Scene) -> None:
     )
     assert before.bytes_missing == LARGE_SIZE + len("{}") + len(b"small weights")
     got = scene.get()
-    assert scan_cache(scene.cache, scene.commit, scene.files, HashCache(trust.file)).ready == got
-    unknown = scan_cache(scene.cache, scene.commit, scene.files, HashCache(scene.home / "other.json"))
+    assert scan_cache(scene.cache, scene.files, HashCache(trust.file)).ready == got
+    unknown = scan_cache(scene.cache, scene.files, HashCache(scene.home / "other.json"))
     assert len(unknown.present) == len(scene.files)
 
 
 def test_the_real_client_finds_our_files_and_finds_them_right(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     scene.get()
-    folder = snapshot_download(REPO, revision=scene.commit, cache_dir=scene.cache.cache, local_files_only=True)
-    assert {str(path.relative_to(folder)) for path in scene.cache.snapshot(scene.commit, LARGE).parent.iterdir()} == {
+    folder = snapshot_download(REPO, revision=scene.revision.commit, cache_dir=scene.cache.cache, local_files_only=True)
+    assert {str(path.relative_to(folder)) for path in scene.cache.snapshot(LARGE).parent.iterdir()} == {
         "config.json",
         "empty.txt",
         LARGE,
@@ -162,11 +163,11 @@ def test_the_real_client_finds_our_files_and_finds_them_right(scene: Scene, monk
     }
     monkeypatch.setenv("HF_HUB_CACHE", str(scene.cache.cache))
     api = HfApi(endpoint=scene.sandbox.hub_url, token=scene.sandbox.hf_token)
-    verdict = api.verify_repo_checksums(REPO, revision=scene.commit, cache_dir=scene.cache.cache)
+    verdict = api.verify_repo_checksums(REPO, revision=scene.revision.commit, cache_dir=scene.cache.cache)
     assert (verdict.checked_count, verdict.mismatches, verdict.missing_paths) == (len(scene.files), [], [])
     scene.sandbox.faults.clear()
     snapshot_download(
-        REPO, revision=scene.commit, cache_dir=scene.cache.cache, endpoint=scene.sandbox.hub_url, token=False
+        REPO, revision=scene.revision.commit, cache_dir=scene.cache.cache, endpoint=scene.sandbox.hub_url, token=False
     )
     assert [request for request in scene.sandbox.faults.log if "/resolve/" in request.path] == []
 
@@ -174,7 +175,7 @@ def test_the_real_client_finds_our_files_and_finds_them_right(scene: Scene, monk
 def test_files_that_the_client_fetched_are_used(scene: Scene) -> None:
     snapshot_download(
         REPO,
-        revision=scene.commit,
+        revision=scene.revision.commit,
         cache_dir=scene.cache.cache,
         endpoint=scene.sandbox.hub_url,
         token=scene.sandbox.hf_token,
@@ -272,23 +273,23 @@ def test_bytes_that_are_wrong_twice_stop_the_build_with_both_digests(scene: Scen
     assert caught.value.exit_code == 4
     assert str(Digest.sha256(bytes(content))) in str(caught.value)
     assert str(scene.large.digest) in str(caught.value)
-    assert scene.cache.mismatch(scene.large.blob).read_bytes() == content
-    assert not scene.cache.blob(scene.large.blob).exists()
-    assert not scene.cache.snapshot(scene.commit, LARGE).exists()
+    assert scene.cache.mismatch(scene.large.etag).read_bytes() == content
+    assert not scene.cache.blob(scene.large.etag).exists()
+    assert not scene.cache.snapshot(LARGE).exists()
     faults.clear()
     scene.check(scene.get())
     assert scene.leftovers() == []
 
 
 def test_a_file_that_is_shorter_at_the_hub_than_in_the_lock_is_an_integrity_error(scene: Scene) -> None:
-    longer = replace(scene.large, size=scene.large.size + PIECE, blob="f" * 64)
+    longer = replace(scene.large, size=scene.large.size + PIECE, etag="f" * 64)
     with pytest.raises(IntegrityError, match=f"has {LARGE_SIZE} bytes"):
         scene.get(files=[longer])
 
 
 def test_a_damaged_file_in_the_cache_is_set_aside_and_fetched(scene: Scene) -> None:
     scene.get()
-    blob = scene.cache.blob(scene.large.blob)
+    blob = scene.cache.blob(scene.large.etag)
     with blob.open("r+b") as file:
         file.write(b"damaged")
     scene.sandbox.faults.clear()
@@ -299,9 +300,9 @@ def test_a_damaged_file_in_the_cache_is_set_aside_and_fetched(scene: Scene) -> N
 
 def test_a_link_that_was_lost_or_points_elsewhere_is_made_again(scene: Scene) -> None:
     scene.get()
-    pointer = scene.cache.snapshot(scene.commit, "sub/config.json")
+    pointer = scene.cache.snapshot("sub/config.json")
     pointer.unlink()
-    other = scene.cache.snapshot(scene.commit, LARGE)
+    other = scene.cache.snapshot(LARGE)
     other.unlink()
     other.symlink_to("config.json")
     scene.sandbox.faults.clear()
@@ -311,7 +312,7 @@ def test_a_link_that_was_lost_or_points_elsewhere_is_made_again(scene: Scene) ->
 
 def test_a_snapshot_of_copies_instead_of_links_is_used(scene: Scene) -> None:
     scene.get()
-    pointer = scene.cache.snapshot(scene.commit, LARGE)
+    pointer = scene.cache.snapshot(LARGE)
     blob = pointer.resolve()
     pointer.unlink()
     blob.rename(pointer)
@@ -324,11 +325,11 @@ def test_leftovers_of_the_client_go_and_those_it_is_writing_stay(scene: Scene) -
     blobs = scene.cache.folder / "blobs"
     blobs.mkdir(parents=True)
     small = next(file for file in scene.files if file.path == "config.json")
-    stale = blobs / f"{scene.large.blob}.0123abcd.incomplete"
-    live = blobs / f"{small.blob}.0123abcd.incomplete"
+    stale = blobs / f"{scene.large.etag}.0123abcd.incomplete"
+    live = blobs / f"{small.etag}.0123abcd.incomplete"
     for file in (stale, live):
         file.write_bytes(b"half")
-    lock = scene.cache.lock.with_name(f"{small.blob}.lock")
+    lock = scene.cache.lock.with_name(f"{small.etag}.lock")
     lock.parent.mkdir(parents=True)
     with FileLock(lock):
         scene.get()
@@ -375,23 +376,25 @@ CHILD = """
 import sys
 from pathlib import Path
 from sagepack.hub.download import download
-from sagepack.hub.lock_files import locked_files
-from sagepack.hub.hash_cache import Trust
+from sagepack.hub.lock_files import resolve_files
+from sagepack.hub.hash_cache import HashCache
+from sagepack.package.revision import Revision
 from sagepack.progress import Silent
 from sagepack.hub.client import Hub
 
 url, token, home, repo, commit = sys.argv[1:]
 hub = Hub(url, token, Path(home) / "hub", backoff=0.01)
-files = locked_files(hub, repo, commit, hub.files(repo, commit))
+revision = Revision(repo, commit)
+files = resolve_files(hub, revision, hub.files(revision))
 print("begun", flush=True)
-download(hub, repo, commit, files, trust=Trust(Path(home) / "trust.json"), progress=Silent(), connections=2)
+download(hub, revision, files, hash_cache=HashCache(Path(home) / "trust.json"), progress=Silent(), connections=2)
 print("done", flush=True)
 """
 
 
 @pytest.fixture
 def child(scene: Scene) -> Iterator[subprocess.Popen[str]]:
-    arguments = [scene.sandbox.hub_url, scene.sandbox.hf_token, str(scene.home), REPO, scene.commit]
+    arguments = [scene.sandbox.hub_url, scene.sandbox.hf_token, str(scene.home), REPO, scene.revision.commit]
     with subprocess.Popen(
         [sys.executable, "-c", CHILD, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -411,7 +414,7 @@ def test_after_an_end_in_the_middle_only_the_rest_is_fetched(
     scene: Scene, faults: Faults, child: subprocess.Popen[str], ending: signal.Signals
 ) -> None:
     faults.rate(15_000_000, f"/_cdn/*/{LARGE}")
-    journal = scene.cache.partial(scene.large.blob).with_name(f"{scene.large.blob}.sagepack-partial-journal")
+    journal = scene.cache.partial(scene.large.etag).with_name(f"{scene.large.etag}.sagepack-partial-journal")
     wait_for(lambda: journal.exists() and journal.read_text().count("\n") >= 2)
     child.send_signal(ending)
     child.communicate(timeout=30)
@@ -425,7 +428,7 @@ def test_after_an_end_in_the_middle_only_the_rest_is_fetched(
 
 
 def test_pieces_that_rotted_on_disk_are_fetched_again(scene: Scene) -> None:
-    partial = scene.cache.partial(scene.large.blob)
+    partial = scene.cache.partial(scene.large.etag)
     partial.parent.mkdir(parents=True)
     partial.write_bytes((scene.folder / LARGE).read_bytes()[: 3 * PIECE])
     content = (scene.folder / LARGE).read_bytes()
@@ -442,7 +445,7 @@ def test_pieces_that_rotted_on_disk_are_fetched_again(scene: Scene) -> None:
 
 def test_two_processes_at_once_fetch_once(scene: Scene, faults: Faults, child: subprocess.Popen[str]) -> None:
     faults.rate(30_000_000, f"/_cdn/*/{LARGE}")
-    wait_for(lambda: scene.cache.partial(scene.large.blob).exists())
+    wait_for(lambda: scene.cache.partial(scene.large.etag).exists())
     scene.check(scene.get())
     out, err = child.communicate(timeout=30)
     assert (child.returncode, out.split(), err) == (0, ["begun", "done"], "")
@@ -454,7 +457,7 @@ def test_offline_uses_what_is_here_and_says_what_is_not(scene: Scene, monkeypatc
     scene.get()
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     scene.check(scene.get())
-    scene.cache.snapshot(scene.commit, LARGE).resolve().unlink()
+    scene.cache.snapshot(LARGE).resolve().unlink()
     with pytest.raises(UserError, match="HF_HUB_OFFLINE forbids"):
         scene.get()
 
@@ -471,7 +474,7 @@ def test_no_name_of_a_content_in_a_lock_leads_out_of_the_cache(scene: Scene, nam
     before = sorted(scene.home.rglob("*"))
     small = next(file for file in scene.files if file.path == "config.json")
     with pytest.raises(IntegrityError, match="40 or 64 hex digits"):
-        scene.get(files=[replace(small, blob=name.format(home=scene.home))])
+        scene.get(files=[replace(small, etag=name.format(home=scene.home))])
     assert sorted(scene.home.rglob("*")) == before
     assert outside.read_text() == "precious"
 
@@ -486,14 +489,14 @@ def test_files_get_the_mode_that_the_umask_gives(scene: Scene) -> None:
 
 
 def test_a_download_says_nothing_by_itself(scene: Scene, capfd: pytest.CaptureFixture[str]) -> None:
-    download(scene.hub, REPO, scene.commit, scene.files, trust=HashCache(scene.home / "trust.json"), progress=Silent())
+    download(scene.hub, scene.revision, scene.files, hash_cache=HashCache(scene.home / "trust.json"), progress=Silent())
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.slow
 def test_a_download_that_is_killed_again_and_again_gets_there(scene: Scene, faults: Faults) -> None:
     chance = random.Random(3)
-    arguments = [scene.sandbox.hub_url, scene.sandbox.hf_token, str(scene.home), REPO, scene.commit]
+    arguments = [scene.sandbox.hub_url, scene.sandbox.hf_token, str(scene.home), REPO, scene.revision.commit]
     rounds = 0
     while True:
         faults.clear()

@@ -17,6 +17,7 @@ from sagepack.errors import IntegrityError, RemoteError, SagepackError, UserErro
 from sagepack.hub.client import Hub
 from sagepack.hub.lock_files import resolve_files
 from sagepack.hub.retry import CancelledError
+from sagepack.package.revision import Revision
 from sagepack.sandbox.miniatures import models as miniature
 from tests.helpers.hostile_hub import HostileHub, answer
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from sagepack.sandbox.servers import Servers
 
 SVD = miniature.SVD
+REVISION = Revision(SVD.name, SVD.commit)
 LARGE = "unet/diffusion_pytorch_model.fp16.safetensors"
 SECRET = "hf_" + "s3cret" * 5
 
@@ -54,37 +56,37 @@ def contents() -> dict[str, bytes]:
 
 
 def test_a_branch_becomes_a_commit_and_a_commit_stays_one(hub: Hub) -> None:
-    assert hub.resolve(SVD.name, "main") == hub.resolve(SVD.name, SVD.commit) == SVD.commit
+    assert hub.resolve(SVD.name, "main") == hub.resolve(SVD.name, SVD.commit) == REVISION
 
 
 def test_the_listing_has_size_name_and_digest_of_every_file(
     hub: Hub, faults: Faults, contents: dict[str, bytes]
 ) -> None:
     faults.page(4)
-    files = {file.path: file for file in hub.files(SVD.name, SVD.commit)}
+    files = {file.path: file for file in hub.files(REVISION)}
     assert {path: file.size for path, file in files.items()} == {path: len(data) for path, data in contents.items()}
     assert files[LARGE].sha256 == Digest.sha256(contents[LARGE])
-    assert files[LARGE].blob == Digest.sha256(contents[LARGE]).value
+    assert files[LARGE].etag == Digest.sha256(contents[LARGE]).value
     assert files["unet/config.json"].sha256 is None
-    assert len(files["unet/config.json"].blob) == 40
+    assert len(files["unet/config.json"].etag) == 40
 
 
 def test_a_lock_has_the_digest_of_small_files_too(hub: Hub, contents: dict[str, bytes]) -> None:
-    locked = resolve_files(hub, SVD.name, SVD.commit, hub.files(SVD.name, SVD.commit))
+    locked = resolve_files(hub, REVISION, hub.files(REVISION))
     assert {file.path: file.digest for file in locked} == {path: Digest.sha256(data) for path, data in contents.items()}
 
 
 def listed(hub: Hub, path: str) -> RepoFile:
-    return next(file for file in hub.files(SVD.name, SVD.commit) if file.path == path)
+    return next(file for file in hub.files(REVISION) if file.path == path)
 
 
 def test_a_small_file_is_read_whole_and_one_that_is_not_small_is_refused(hub: Hub, contents: dict[str, bytes]) -> None:
     index = listed(hub, "model_index.json")
-    assert hub.read(SVD.name, SVD.commit, index) == contents[index.path]
-    assert hub.digest(SVD.name, SVD.commit, listed(hub, LARGE)) == Digest.sha256(contents[LARGE])
+    assert hub.read(REVISION, index) == contents[index.path]
+    assert hub.digest(REVISION, listed(hub, LARGE)) == Digest.sha256(contents[LARGE])
     for ask, size in ((hub.read, (1 << 20) + 1), (hub.digest, (64 << 20) + 1)):
         with pytest.raises(UserError, match=rf"has {size:,} bytes.*\n.*model.exclude"):
-            ask(SVD.name, SVD.commit, replace(index, size=size))
+            ask(REVISION, replace(index, size=size))
 
 
 def test_a_small_file_that_arrives_damaged_is_read_again_and_never_believed(
@@ -92,10 +94,10 @@ def test_a_small_file_that_arrives_damaged_is_read_again_and_never_believed(
 ) -> None:
     index = listed(hub, "model_index.json")
     faults.corrupt("*/model_index.json", at=3, times=1)
-    assert hub.read(SVD.name, SVD.commit, index) == contents["model_index.json"]
+    assert hub.read(REVISION, index) == contents["model_index.json"]
     faults.corrupt("*/model_index.json", at=3)
     with pytest.raises(IntegrityError, match="the Hub says the content is"):
-        hub.digest(SVD.name, SVD.commit, index)
+        hub.digest(REVISION, index)
 
 
 @pytest.mark.parametrize("faulty", [False, True])
@@ -107,15 +109,15 @@ def test_any_range_is_exactly_its_bytes(
         faults.ignore_range()
         faults.cut(after=90_000, times=2)
     end = None if length is None else offset + length
-    assert b"".join(hub.open(SVD.name, SVD.commit, LARGE, offset, length)) == contents[LARGE][offset:end]
+    assert b"".join(hub.open(REVISION, LARGE, offset, length)) == contents[LARGE][offset:end]
     small = "unet/config.json"
-    assert b"".join(hub.open(SVD.name, SVD.commit, small, 3, 20)) == contents[small][3:23]
+    assert b"".join(hub.open(REVISION, small, 3, 20)) == contents[small][3:23]
 
 
 def test_a_signed_address_is_used_until_it_expires(hub: Hub, faults: Faults) -> None:
     ranges = {f"bytes={offset}-{offset + 9}": offset for offset in range(1000, 1040, 10)}
     for offset in ranges.values():
-        assert len(b"".join(hub.open(SVD.name, SVD.commit, LARGE, offset, 10))) == 10
+        assert len(b"".join(hub.open(REVISION, LARGE, offset, 10))) == 10
     # Other tests use other ranges: one of their requests may be recorded late.
     mine = [request.path for request in faults.log if request.range in ranges]
     assert len([path for path in mine if "/resolve/" in path]) == 1
@@ -123,15 +125,15 @@ def test_a_signed_address_is_used_until_it_expires(hub: Hub, faults: Faults) -> 
     faults.link_lifetime(-1)
     faults.expire()
     with pytest.raises(RemoteError, match="the CDN refused"):
-        list(hub.open(SVD.name, SVD.commit, LARGE, 0, 10))
+        list(hub.open(REVISION, LARGE, 0, 10))
 
 
 def test_more_than_there_is_is_an_integrity_error(hub: Hub, contents: dict[str, bytes]) -> None:
     size = len(contents[LARGE])
     with pytest.raises(IntegrityError, match=f"has {size} bytes, not the {size + 1}"):
-        list(hub.open(SVD.name, SVD.commit, LARGE, 0, size + 1))
+        list(hub.open(REVISION, LARGE, 0, size + 1))
     with pytest.raises(IntegrityError, match=r"bytes, not the"):
-        list(hub.open(SVD.name, SVD.commit, LARGE, size, 1))
+        list(hub.open(REVISION, LARGE, size, 1))
 
 
 def test_the_wait_that_the_server_asks_for_is_kept(hub: Hub, faults: Faults) -> None:
@@ -143,14 +145,14 @@ def test_the_wait_that_the_server_asks_for_is_kept(hub: Hub, faults: Faults) -> 
             waited.append(timeout or 0)
             return False
 
-    list(hub.open(SVD.name, SVD.commit, LARGE, 0, 10, stop=Clock()))
+    list(hub.open(REVISION, LARGE, 0, 10, stop=Clock()))
     assert len(waited) == 1
     assert 1 <= waited[0] < 1.1
 
 
 def test_reading_ends_when_it_is_stopped(hub: Hub) -> None:
     stop = threading.Event()
-    chunks = hub.open(SVD.name, SVD.commit, LARGE, stop=stop)
+    chunks = hub.open(REVISION, LARGE, stop=stop)
     next(chunks)
     stop.set()
     with pytest.raises(CancelledError):
@@ -159,7 +161,7 @@ def test_reading_ends_when_it_is_stopped(hub: Hub) -> None:
 
 def test_questions_are_asked_again_when_the_hub_is_busy(hub: Hub, faults: Faults) -> None:
     faults.status("/api/models/*/revision/*", 503, 429, 500)
-    assert hub.resolve(SVD.name, "main") == SVD.commit
+    assert hub.resolve(SVD.name, "main") == REVISION
 
 
 def test_a_hub_that_stays_busy_or_is_not_there_is_a_remote_error(hub: Hub, faults: Faults) -> None:
@@ -167,7 +169,7 @@ def test_a_hub_that_stays_busy_or_is_not_there_is_a_remote_error(hub: Hub, fault
     with pytest.raises(RemoteError, match=r"503 \(6 times\)"):
         hub.resolve(SVD.name, "main")
     nobody = Hub("http://127.0.0.1:9", "x", backoff=0.001)
-    for ask in (lambda: nobody.resolve(SVD.name, "main"), lambda: list(nobody.open(SVD.name, SVD.commit, "a"))):
+    for ask in (lambda: nobody.resolve(SVD.name, "main"), lambda: list(nobody.open(REVISION, "a"))):
         with pytest.raises(
             RemoteError, match=r"(?s)(cannot be reached|connection to 127.0.0.1:9 failed).*run the same"
         ):
@@ -175,7 +177,7 @@ def test_a_hub_that_stays_busy_or_is_not_there_is_a_remote_error(hub: Hub, fault
 
 
 def read(path: str, repo: str = SVD.name, commit: str = SVD.commit) -> Callable[[Hub], Any]:
-    return lambda hub: b"".join(hub.open(repo, commit, path))
+    return lambda hub: b"".join(hub.open(Revision(repo, commit), path))
 
 
 def resolve(repo: str, revision: str) -> Callable[[Hub], Any]:
@@ -237,7 +239,7 @@ def test_offline_is_said_before_anything_is_asked(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with HostileHub(lambda _path: answer()) as home:
         hub = Hub(home.url)
-        for ask in (resolve(SVD.name, "main"), read(LARGE), lambda hub: hub.files(SVD.name, SVD.commit)):
+        for ask in (resolve(SVD.name, "main"), read(LARGE), lambda hub: hub.files(REVISION)):
             with pytest.raises(UserError, match="HF_HUB_OFFLINE"):
                 ask(hub)
     assert home.seen == []
@@ -264,7 +266,7 @@ def test_the_token_is_in_no_error_no_log_and_no_representation(
 def test_signed_addresses_are_in_no_error(hub: Hub, faults: Faults) -> None:
     faults.cut(after=0, times=None)
     with pytest.raises(RemoteError) as caught:
-        list(hub.open(SVD.name, SVD.commit, LARGE))
+        list(hub.open(REVISION, LARGE))
     assert "Signature" not in str(caught.value)
 
 
@@ -275,7 +277,7 @@ def test_the_token_follows_redirects_at_home_and_never_leaves() -> None:
         with HostileHub(answers.__getitem__) as home:
             hub = Hub(home.url, SECRET, backoff=0.001)
             for _ in range(2):  # the address that was signed is used again
-                assert b"".join(hub.open("a/b", "main", "f")) == b"content"
+                assert b"".join(hub.open(Revision("a/b", "main"), "f")) == b"content"
     assert home.seen == [(path, f"Bearer {SECRET}") for path in answers]
     assert elsewhere.seen == [("/cdn?Signature=x", None)] * 2
 
@@ -291,7 +293,7 @@ def test_redirects_in_a_circle_end() -> None:
 def test_a_range_that_was_not_asked_for_is_not_taken() -> None:
     server = HostileHub(lambda _path: answer("0123", 206, Content_Range="bytes 0-3/10"))
     with server as home, pytest.raises(RemoteError, match="another range"):
-        list(Hub(home.url, backoff=0.001).open("a/b", "main", "f", 4, 4))
+        list(Hub(home.url, backoff=0.001).open(Revision("a/b", "main"), "f", 4, 4))
 
 
 def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,7 +302,7 @@ def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> 
             monkeypatch.setenv(name, proxy.url)
         for name in ("no_proxy", "NO_PROXY"):
             monkeypatch.delenv(name, raising=False)
-        assert b"".join(Hub("http://hub.invalid", backoff=0.001).open("a/b", "main", "f")) == b"by proxy"
+        assert b"".join(Hub("http://hub.invalid", backoff=0.001).open(Revision("a/b", "main"), "f")) == b"by proxy"
     assert proxy.seen == [("http://hub.invalid/a/b/resolve/main/f", None)]
 
 

@@ -25,6 +25,7 @@ from sagepack.hub.client import Hub
 from sagepack.hub.download import download
 from sagepack.hub.hash_cache import HashCache
 from sagepack.hub.lock_files import resolve_files
+from sagepack.package.revision import Revision
 from sagepack.progress import Silent
 from sagepack.spec.model import Image, ModelSource
 from tests.helpers.hostile_hub import COMMIT, REPO, REVISION, TREE, HostileHub, answer, entry
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
+PINNED = Revision(REPO, COMMIT)
 TOKEN = "hf_" + "s3cret" * 5
 FILE = f"/{REPO}/resolve/{COMMIT}/config.json"
 HTML = "<html><body>Please log in to the network</body></html>"
@@ -58,8 +60,8 @@ def ask_all(hub: Hub) -> dict[str, Callable[[], object]]:
     """Every kind of question."""
     return {
         REVISION: lambda: hub.resolve(REPO, "main"),
-        TREE: lambda: hub.files(REPO, COMMIT),
-        FILE: lambda: list(hub.open(REPO, COMMIT, "config.json")),
+        TREE: lambda: hub.files(PINNED),
+        FILE: lambda: list(hub.open(PINNED, "config.json")),
         "/api/whoami-v2": hub.who,
     }
 
@@ -85,8 +87,8 @@ def test_no_name_of_a_content_writes_outside_the_cache(tmp_path: Path, name: str
         hub = Hub(home.url, cache=tmp_path / "cache/hub", backoff=0.001)
 
         def lock_and_download() -> None:
-            files = resolve_files(hub, REPO, COMMIT, hub.files(REPO, COMMIT))
-            download(hub, REPO, COMMIT, files, trust=HashCache(tmp_path / "trust"), progress=Silent())
+            files = resolve_files(hub, PINNED, hub.files(PINNED))
+            download(hub, PINNED, files, hash_cache=HashCache(tmp_path / "trust"), progress=Silent())
 
         with pytest.raises(RemoteError, match=r"the listing of the Hub makes no sense: \[0\].oid: expected"):
             lock_and_download()
@@ -105,7 +107,7 @@ def test_a_path_is_judged_before_it_is_asked_for(path: str, monkeypatch: pytest.
         assert home.paths == [REVISION, TREE]
         hub = Hub(home.url)
         with pytest.raises(UserError, match="the path"):
-            hub.open(REPO, COMMIT, path)
+            hub.open(PINNED, path)
     assert str(caught.value).isprintable()
 
 
@@ -158,7 +160,7 @@ def test_a_content_is_what_its_name_says(tmp_path: Path) -> None:
         with pytest.raises(
             IntegrityError, match=f"the content is {git_name(wanted)}, what arrived is {git_name(sent)}"
         ):
-            resolve_files(hub, REPO, COMMIT, hub.files(REPO, COMMIT))
+            resolve_files(hub, PINNED, hub.files(PINNED))
     assert home.paths == [TREE, FILE, FILE]
 
 
@@ -223,7 +225,7 @@ def test_a_wait_without_sense_is_not_kept(wait: str) -> None:
         [answer(status=429, Retry_After=wait)], itertools.repeat(answer({"id": REPO, "sha": COMMIT}))
     )
     with HostileHub(lambda _path: next(answers)) as home:
-        assert Hub(home.url, backoff=0.001).resolve(REPO, "main") == COMMIT
+        assert Hub(home.url, backoff=0.001).resolve(REPO, "main") == PINNED
 
 
 # --- secrets ---
@@ -233,7 +235,7 @@ def test_the_token_does_not_follow_the_pages_of_a_listing_to_another_origin() ->
     with HostileHub(lambda _path: answer([entry("two")])) as elsewhere:
         first = answer([entry("one")], Link=f'<{elsewhere.url}/page?cursor=2>; rel="next"')
         with HostileHub(site({TREE: first})) as home:
-            files = Hub(home.url, TOKEN).files(REPO, COMMIT)
+            files = Hub(home.url, TOKEN).files(PINNED)
     assert [file.path for file in files] == ["one", "two"]
     assert [token for _, token in home.seen] == [f"Bearer {TOKEN}"]
     assert elsewhere.seen == [("/page?cursor=2", None)]
@@ -276,8 +278,8 @@ def test_what_lies_in_xet_storage_brings_no_token_elsewhere_and_writes_no_other_
         }
         with HostileHub(site(answers)) as home:
             hub = Hub(home.url, TOKEN, tmp_path / "a/hub", backoff=0.001)
-            files = resolve_files(hub, REPO, COMMIT, hub.files(REPO, COMMIT))
-            got = download(hub, REPO, COMMIT, files, trust=HashCache(tmp_path / "trust"), progress=Silent())
+            files = resolve_files(hub, PINNED, hub.files(PINNED))
+            got = download(hub, PINNED, files, hash_cache=HashCache(tmp_path / "trust"), progress=Silent())
     assert got["w.bin"].read_bytes() == content
     assert elsewhere.seen == [("/cdn", None)]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "trust", "trust.lock"]
@@ -304,7 +306,7 @@ def test_no_redirect_and_no_page_leads_from_https_to_http(tls: ssl.SSLContext) -
             ({"Link": f'<{plain.url}/x>; rel="next"'}, "listing"),
         ):
             with HostileHub(lambda _path, headers=headers: answer("[]", **headers), tls) as home:  # type: ignore[misc]
-                found = refusal(lambda url=home.url: Hub(url, TOKEN, backoff=0.001).files(REPO, COMMIT))  # type: ignore[misc]
+                found = refusal(lambda url=home.url: Hub(url, TOKEN, backoff=0.001).files(PINNED))  # type: ignore[misc]
             assert re.search(f"{told} of the Hub makes no sense: .*from https to http", found)
     assert plain.seen == []
 
@@ -312,7 +314,7 @@ def test_no_redirect_and_no_page_leads_from_https_to_http(tls: ssl.SSLContext) -
 def test_a_certificate_that_nobody_trusts_is_told(tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
     with HostileHub(lambda _path: answer("[]"), tls) as home:
-        told = refusal(lambda: Hub(home.url, TOKEN, backoff=0.001).files(REPO, COMMIT))
+        told = refusal(lambda: Hub(home.url, TOKEN, backoff=0.001).files(PINNED))
     assert re.search(r"127.0.0.1: no trusted connection: .*\n.*SSL_CERT_FILE", told)
     assert home.seen == []
 
@@ -391,7 +393,7 @@ def test_a_slow_reader_is_not_a_slow_server(monkeypatch: pytest.MonkeyPatch) -> 
     content = bytes(3_000_000)
     with HostileHub(lambda _path: answer(content)) as home:
         got = 0
-        for chunk in Hub(home.url, backoff=0).open(REPO, COMMIT, "config.json"):
+        for chunk in Hub(home.url, backoff=0).open(PINNED, "config.json"):
             got += len(chunk)
             time.sleep(0.03)
     assert (got, len(home.seen)) == (len(content), 1)
@@ -425,7 +427,7 @@ def test_the_body_of_a_redirect_is_not_waited_for(length: str) -> None:
             else itertools.chain([endless], itertools.repeat(bytes(9999)))
         )
     ) as home:
-        assert Hub(home.url, backoff=0).resolve(REPO, "main") == COMMIT
+        assert Hub(home.url, backoff=0).resolve(REPO, "main") == PINNED
 
 
 def test_an_answer_has_an_end() -> None:
@@ -440,7 +442,7 @@ def test_an_answer_has_an_end() -> None:
 def test_a_listing_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sagepack.hub.responses._PAGES", 20)
     with HostileHub(lambda path: answer([entry(f"f{len(path)}")], Link=f'<{path}x>; rel="next"')) as home:
-        told = refusal(lambda: Hub(home.url, TOKEN, backoff=0).files(REPO, COMMIT))
+        told = refusal(lambda: Hub(home.url, TOKEN, backoff=0).files(PINNED))
     assert "the listing of the Hub makes no sense: the listing has more than 20 pages" in told
     assert len(home.seen) == 21
 
@@ -451,7 +453,7 @@ def test_the_pages_of_a_listing_share_one_patience(monkeypatch: pytest.MonkeyPat
     turns = itertools.count()
     busy, page = answer(status=429, Retry_After="999999999"), answer([entry()], Link='</next>; rel="next"')
     with HostileHub(lambda _path: page if next(turns) % 2 else busy) as home, pytest.raises(RemoteError, match="429"):
-        Hub(home.url, TOKEN, backoff=0).files(REPO, COMMIT)
+        Hub(home.url, TOKEN, backoff=0).files(PINNED)
     assert len(home.seen) < 10
 
 
@@ -459,12 +461,13 @@ MEASURED = """
 import sys
 from sagepack.errors import SagepackError
 from sagepack.hub.client import Hub
-from sagepack.hub.lock_files import locked_files
-hub, repo, commit = Hub(sys.argv[1], backoff=0), "a/b", "0" * 40
+from sagepack.hub.lock_files import resolve_files
+from sagepack.package.revision import Revision
+hub, revision, small = Hub(sys.argv[1], backoff=0), Revision("a/b", "0" * 40), Revision("small/files", "0" * 40)
 for ask in (
-    lambda: hub.files(repo, commit),
-    lambda: hub.resolve(repo, "main"),
-    lambda: locked_files(hub, repo, commit, hub.files("small/files", commit)),
+    lambda: hub.files(revision),
+    lambda: hub.resolve("a/b", "main"),
+    lambda: resolve_files(hub, revision, hub.files(small)),
 ):
     try:
         ask()

@@ -23,6 +23,7 @@ from sagepack.hub import responses
 from sagepack.hub.hash_cache import HashCache
 from sagepack.package.lock import Lock, LockedFile, LockedRequirement
 from sagepack.package.manifest import Manifest, Member
+from sagepack.package.revision import Revision
 from sagepack.publish.checksums import Checksums, ContentChecksum, FramedChecksums
 from sagepack.publish.delta.parts import Copy, SentPart
 from sagepack.publish.documents import Files, Index, Pointer, StoredFile
@@ -61,7 +62,16 @@ def lock() -> Lock:
     requirement = LockedRequirement("einops==0.8.0", (f"sha256:{SHA}",))
     digest = Digest("sha256", SHA)
     host = "763104351884.dkr.ecr.us-east-1.amazonaws.com"
-    return Lock(digest, "o/m", COMMIT, files, (1, 2), "huggingface-pytorch-inference:2.6", digest, host, (requirement,))
+    return Lock(
+        digest,
+        Revision("o/m", COMMIT),
+        files,
+        (1, 2),
+        "huggingface-pytorch-inference:2.6",
+        digest,
+        host,
+        (requirement,),
+    )
 
 
 def lock_document() -> Any:

@@ -17,14 +17,27 @@ from sagepack.aws.service_model import shape
 from sagepack.digest import Digest
 from sagepack.package.lock import Lock, LockedFile, LockedRequirement
 from sagepack.package.manifest import Manifest, Member
-from sagepack.spec.model import Artifact, AsyncInference, Aws, Code, Endpoint, Image, ModelSource, Sample, Scaling, Spec
-from sagepack.spec.rules.service_limits import MEMBERS
+from sagepack.package.revision import Revision
+from sagepack.spec.model import (
+    KEYS,
+    Artifact,
+    AsyncInference,
+    Aws,
+    Code,
+    Endpoint,
+    Image,
+    ModelSource,
+    Sample,
+    Scaling,
+    Spec,
+)
 from tests.helpers.paths import ROOT
 from tests.helpers.specs import COMMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+MEMBERS = {key.path: key.facts.member for key in KEYS if key.facts.member}
 MINE = ["spec", "overlay", "lock", "manifest"]
 
 
@@ -163,11 +176,10 @@ def test_an_overlay_may_hold_a_part_and_remove_a_part() -> None:
 def test_a_written_lock_matches_its_schema() -> None:
     sha = Digest.sha256(b"x")
     lock = Lock(
-        asked=sha,
-        model="owner/toy",
-        commit=COMMIT,
+        spec_digest=sha,
+        revision=Revision("owner/toy", COMMIT),
         files=(LockedFile("a.json", 1, sha, "0" * 40), LockedFile("w.safetensors", 2, sha, sha.value)),
-        left_out=(3, 4),
+        excluded=(3, 4),
         image="repo:tag",
         image_digest=sha,
         image_registry="763104351884.dkr.ecr.us-east-1.amazonaws.com",

@@ -1,22 +1,29 @@
-"""The steps, one short file each: what it depends on (`fact`) and how it is done (`run`)."""
+"""The steps of a build, one short file each: what a step depends on (`status`) and how it is done (`run`)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
+
+from sagepack.engine import plan
+from sagepack.engine.steps import assemble, checksum, deploy, download, lock, tar, upload
 
 if TYPE_CHECKING:
     from sagepack.engine.context import BuildContext
-    from sagepack.engine.plan import StepStatus
+    from sagepack.engine.plan import Step
+
+# Each after what it needs. `upload` needs no archive on this disk: it makes the one in S3 from contents, wherever they lie.
+STEPS: tuple[Step[BuildContext], ...] = (
+    lock.STEP,
+    download.STEP,
+    assemble.STEP,
+    checksum.STEP,
+    tar.STEP,
+    upload.STEP,
+    deploy.STEP,
+)
+GOALS = {**{step.name: step.name for step in STEPS}, "package": "tar"}
 
 
-class Step(Protocol):
-    """A step module.
-
-    `fact` looks and changes nothing; `run` does the work, verifies its output and then writes the record.
-    """
-
-    def fact(self, build: BuildContext) -> StepStatus:
-        """What is known of the step before anything runs."""
-
-    def run(self, build: BuildContext) -> None:
-        """Do the work; the same call after a crash at any instant finishes it."""
+def steps_to(goal: str) -> tuple[Step[BuildContext], ...]:
+    """The steps that a goal takes, in the order they run."""
+    return plan.steps_to(GOALS[goal], STEPS)

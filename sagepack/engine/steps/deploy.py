@@ -1,43 +1,57 @@
-"""deploy: the live endpoint is looked at, and made what the spec says. Nothing about it is remembered."""
+"""deploy: the live endpoint is observed, and made what the spec says. Nothing about it is remembered."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sagepack.deploy.deployment import Deployment
-from sagepack.deploy.observe import differences, observe
-from sagepack.deploy.reconcile import reconcile
-from sagepack.deploy.waiter import WaiterConfig
-from sagepack.engine.plan import StepStatus
+from sagepack.engine import lazy
+from sagepack.engine.plan import UNKNOWN, Step, StepStatus
 
 if TYPE_CHECKING:
+    from sagepack.deploy import deployment, observe, reconcile, waiter
     from sagepack.engine.context import BuildContext
+else:
+    deployment = lazy.module("deploy.deployment")
+    observe = lazy.module("deploy.observe")
+    reconcile = lazy.module("deploy.reconcile")
+    waiter = lazy.module("deploy.waiter")
 
-VERSION = 1
 
-
-def fact(build: BuildContext) -> StepStatus:
+def status(context: BuildContext) -> StepStatus:
     """What differs between the endpoint as it is and as declared."""
-    if build.answered is None:
-        return StepStatus(VERSION)
-    wanted = deployment(build)
-    changes = differences(wanted, observe(build.services.aws, wanted.owner))
-    trouble = tuple(f"{change.kind}: {change.reason}" for change in changes)
-    done = f"endpoint {wanted.name} serves {wanted.config_name}"
-    return StepStatus(VERSION, {"config": wanted.config_name}, trouble=trouble, observed=True, done=done)
+    if context.current_lock is None:
+        return UNKNOWN
+    desired = desired_deployment(context)
+    changes = observe.differences(desired, observe.observe(context.clients.aws, desired.owner))
+    return StepStatus.observed(
+        {"config": desired.config_name},
+        tuple(f"{change.kind}: {change.reason}" for change in changes),
+        done=f"endpoint {desired.name} serves {desired.config_name}",
+    )
 
 
-def run(build: BuildContext) -> None:
+def run(context: BuildContext) -> None:
     """Create or update the endpoint and wait until it serves.
 
     Raises:
-        UserError: SageMaker refused data, role, image or quota, or the endpoint is somebody else's.
+        UserError: SageMaker refused data, role, image or quota, or the endpoint belongs to something else.
         RemoteError: the endpoint failed or went back to its old configuration.
     """
-    deployed = reconcile(build.services.aws, deployment(build), build.progress, WaiterConfig.of(build.spec))
-    build.progress.note(f"deploy: endpoint {deployed.endpoint} serves model {deployed.model}")
+    deployed = reconcile.reconcile(
+        context.clients.aws, desired_deployment(context), context.progress, waiter.WaiterConfig.of(context.spec)
+    )
+    context.progress.note(f"deploy: endpoint {deployed.endpoint} serves model {deployed.model}")
 
 
-def deployment(build: BuildContext) -> Deployment:
+def result(context: BuildContext) -> dict[str, str]:
+    """The name of the endpoint."""
+    return {"endpoint": context.spec.endpoint.name}
+
+
+def desired_deployment(context: BuildContext) -> deployment.Deployment:
     """The deployment that spec, lock and code stand for."""
-    return Deployment.of(build.spec, build.require_lock(), str(build.services.package.model), build.manifest.digest)
+    uri = str(context.publication.package.model)
+    return deployment.Deployment.of(context.spec, context.required_lock(), uri, context.manifest.digest)
+
+
+STEP = Step("deploy", needs=("upload",), version=1, status=status, run=run, result=result)

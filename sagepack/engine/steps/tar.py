@@ -7,34 +7,33 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from sagepack.decoding import MalformedError, Sha256Hex, convert
-from sagepack.engine.plan import StepStatus
+from sagepack.engine import lazy
+from sagepack.engine.contents import content_paths, doubt_model_files
+from sagepack.engine.plan import UNKNOWN, Step, StepStatus
 from sagepack.engine.records import Record
-from sagepack.engine.steps.assemble import staged
 from sagepack.errors import IntegrityError
 from sagepack.files import FileStamp, boot, holds, write_atomically
 from sagepack.text import format_bytes
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sagepack.engine.context import BuildContext
-    from sagepack.package.archive.source import Source
-    from sagepack.package.manifest import Member
+    from sagepack.package.archive import source, writer
+    from sagepack.package.lock import LockedFile
+else:
+    source = lazy.module("package.archive.source")
+    writer = lazy.module("package.archive.writer")
 
-VERSION = 3
 
-
-def fact(build: BuildContext) -> StepStatus:
+def status(context: BuildContext) -> StepStatus:
     """The archive is a pure function of the manifest and the format version, and lies there unchanged."""
-    if build.answered is None:
-        return StepStatus(VERSION)
-    record = build.records.load("tar")
-    trouble = _trouble(build, record.output) if record else ()
-    return StepStatus(VERSION, _inputs(build), record, trouble)
+    if context.current_lock is None:
+        return UNKNOWN
+    record = context.records.load("tar")
+    return StepStatus.recorded(_inputs(context), record, _stale_reasons(context, record.output) if record else ())
 
 
-def run(build: BuildContext) -> None:
-    """Write the archive beside its place and rename it, then the files that speak of it.
+def run(context: BuildContext) -> None:
+    """Write the archive next to its place and rename it, then the files that describe it.
 
     An archive that was touched, or written before the machine was restarted, is read: often its bytes are the same.
 
@@ -42,105 +41,72 @@ def run(build: BuildContext) -> None:
         UserError: no space left, or a source changed while it was read.
         IntegrityError: a source is not what the manifest says; the old archive is in its place.
     """
-    from sagepack.package.archive import writer
-    from sagepack.package.archive.source import Previous, Written
-
-    archive, inputs = build.work.archive, _inputs(build)
-    record = build.records.begin("tar")
-    before = Written.from_json(record.output) if record else None
-    same = record is not None and before is not None and (record.version, record.inputs) == (VERSION, inputs)
-    written = writer.confirm(archive, before, build.progress) if before and same else None
+    archive, inputs = context.work.archive_path, _inputs(context)
+    record = context.records.begin("tar")
+    before = source.Written.from_json(record.output) if record else None
+    is_same = record is not None and (record.version, record.inputs) == (STEP.version, inputs)
+    written = writer.confirm(archive, before, context.progress) if before and is_same else None
     if written is None:
-        previous = Previous(archive, before) if before else None
+        previous = source.Previous(archive, before) if before else None
         try:
-            written = writer.write(sources(build), archive, progress=build.progress, previous=previous)
+            written = writer.write(sources(context), archive, progress=context.progress, previous=previous)
         except IntegrityError:
-            doubt_files(build)
+            doubt_model_files(context)
             raise
         if written.reused:
             reused, size = format_bytes(written.reused), format_bytes(written.size)
-            build.progress.note(f"tar: {reused} of {size} taken over from the last archive")
-    write_atomically(build.work.archive_sha256, sum_line(build, written.sha256.value).encode())
-    write_atomically(build.work.dist_manifest, build.manifest.text().encode())
-    build.records.save(Record("tar", VERSION, inputs, written.to_json()))
+            context.progress.note(f"tar: {reused} of {size} reused from the last archive")
+    write_atomically(context.work.archive_sha256_path, sum_line(context, written.sha256.value).encode())
+    write_atomically(context.work.dist_manifest_path, context.manifest.text().encode())
+    context.records.save(Record("tar", STEP.version, inputs, written.to_json()))
 
 
-def sources(build: BuildContext) -> list[Source]:
+def result(context: BuildContext) -> dict[str, str]:
+    """Where the archive is, its size and its SHA-256."""
+    size = context.work.archive_path.stat().st_size
+    return {
+        "archive": context.display(context.work.archive_path),
+        "size": f"{size} bytes ({format_bytes(size)})",
+        "sha256": context.work.archive_sha256_path.read_text(encoding="utf-8").split()[0],
+    }
+
+
+def sources(context: BuildContext) -> list[source.Source]:
     """The files of the package, each with the digest that it must have.
 
     A model file that is as it was when it was hashed brings the CRC-32 of then; everything else is hashed while it is
     written: staged code, and a model file that was touched.
     """
-    from sagepack.package.archive.source import Source
-
-    files = files_of(build)
-    known = {member: build.trust.known(files[member.path]) for member in build.manifest.members}
-    return [
-        Source(
-            member.path,
-            member.size,
-            member.executable,
-            files[member.path],
-            member.digest,
-            content.crc32 if content and content.digest == member.digest else None,
-        )
-        for member, content in known.items()
-    ]
+    paths, found = content_paths(context), []
+    for member in context.manifest.members:
+        path = paths[member.path]
+        known = context.hash_cache.known(path)
+        crc32 = known.crc32 if known and known.digest == member.digest else None
+        found.append(source.Source(member.path, member.size, member.executable, path, member.digest, crc32))
+    return found
 
 
-def doubt_files(build: BuildContext) -> dict[str, Path]:
-    """Forget the digests of all model files in the cache: one of them turned out to be wrong, and more may be.
-
-    The next build reads them again, and fetches those anew that are not what the lock says.
-
-    Returns:
-        The files by their path in the package.
-    """
-    files = _model_files(build)
-    build.trust.forget(files.values())
-    return files
-
-
-def files_of(build: BuildContext) -> dict[str, Path]:
-    """Where the content of each member lies on this disk: in the stage, checked, or in the cache.
-
-    Raises:
-        UserError: the stage was changed.
-    """
-    return _model_files(build) | staged(build)
-
-
-def _model_files(build: BuildContext) -> dict[str, Path]:
-    lock = build.require_lock()
-    return {file.path: build.cache.snapshot(lock.commit, file.path) for file in lock.files}
-
-
-def is_known(build: BuildContext, member: Member, file: Path) -> bool:
-    """Whether `file` surely holds what the manifest says of `member`."""
-    return member.path in build.code.inputs or build.trust.get(file) == member.digest
-
-
-def sum_line(build: BuildContext, sha256: str) -> str:
+def sum_line(context: BuildContext, sha256: str) -> str:
     """The text of `model.tar.gz.sha256`, as `sha256sum` writes it."""
-    return f"{sha256}  {build.work.archive.name}\n"
+    return f"{sha256}  {context.work.archive_path.name}\n"
 
 
-def _inputs(build: BuildContext) -> dict[str, Any]:
-    members = {m.path: f"{m.digest}{'+x' if m.executable else ''}" for m in build.manifest.members}
-    return {"format": build.require_lock().archive_format, **members}
+def _inputs(context: BuildContext) -> dict[str, Any]:
+    members = {m.path: f"{m.digest}{'+x' if m.executable else ''}" for m in context.manifest.members}
+    return {"format": context.required_lock().archive_format, **members}
 
 
 class _Output(Struct):
-    """What `fact` reads of the output of the last run; all of it is `archive.source.Written`."""
+    """What `status` reads of the output of the last run; all of it is `archive.source.Written`."""
 
     sha256: Sha256Hex
     stamp: FileStamp
 
 
-def _trouble(build: BuildContext, output: dict[str, Any]) -> tuple[str, ...]:
-    archive = build.shown(build.work.archive)
+def _stale_reasons(context: BuildContext, output: dict[str, Any]) -> tuple[str, ...]:
+    archive = context.display(context.work.archive_path)
     try:
-        status = build.work.archive.stat(follow_symlinks=False)
+        status = context.work.archive_path.stat(follow_symlinks=False)
     except OSError:
         return (f"{archive} is missing",)
     try:
@@ -148,13 +114,30 @@ def _trouble(build: BuildContext, output: dict[str, Any]) -> tuple[str, ...]:
     except MalformedError:
         return (f"nothing is known of {archive}",)
     if not written.stamp.fits(status):
-        restarted = written.stamp.boot != boot()
-        how = f"the machine was restarted since {archive} was written" if restarted else f"{archive} was changed"
-        return (how,)
-    beside = {
-        build.work.archive_sha256: sum_line(build, written.sha256),
-        build.work.dist_manifest: build.manifest.text(),
+        if written.stamp.boot != boot():
+            return (f"the machine was restarted since {archive} was written",)
+        return (f"{archive} was changed",)
+    described = {
+        context.work.archive_sha256_path: sum_line(context, written.sha256),
+        context.work.dist_manifest_path: context.manifest.text(),
     }
     return tuple(
-        f"{build.shown(path)} is missing or was changed" for path, text in beside.items() if not holds(path, text)
+        f"{context.display(path)} is missing or was changed"
+        for path, text in described.items()
+        if not holds(path, text)
     )
+
+
+def _model_files(context: BuildContext) -> tuple[LockedFile, ...]:
+    return context.required_lock().files
+
+
+STEP = Step(
+    "tar",
+    needs=("download", "checksum"),
+    version=3,
+    status=status,
+    run=run,
+    result=result,
+    model_files=_model_files,
+)

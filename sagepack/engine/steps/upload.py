@@ -1,55 +1,58 @@
-"""upload: S3 is asked what it holds, and gets what it lacks. Nothing about it is remembered."""
+"""upload: S3 is asked what it holds, and gets what is missing. Nothing about it is remembered."""
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sagepack.engine.plan import StepStatus
-from sagepack.engine.steps.tar import doubt_files, files_of, is_known
+from sagepack.engine import lazy
+from sagepack.engine.contents import content_paths, doubt_model_files, is_known
+from sagepack.engine.plan import UNKNOWN, Step, StepStatus
 from sagepack.errors import IntegrityError
-from sagepack.package.attest.provenance import statement
-from sagepack.publish.observe import check_bucket
-from sagepack.publish.publisher import already_sent, publish
-from sagepack.publish.upload.sources import HubFiles, LocalFiles, Source
 from sagepack.text import format_bytes
 
 if TYPE_CHECKING:
     from sagepack.engine.context import BuildContext
+    from sagepack.package.attest import provenance
+    from sagepack.package.lock import LockedFile
+else:
+    provenance = lazy.module("package.attest.provenance")
 
-VERSION = 1
 _JOURNALS = "upload"
 
 
-def fact(build: BuildContext) -> StepStatus:
+def status(context: BuildContext) -> StepStatus:
     """Whether the package is published whole, and what it takes if not."""
-    if build.answered is None:
-        return StepStatus(VERSION)
-    check_bucket(build.services.store, build.services.package.target, build.spec.aws.region)
-    plan = build.services.upload_plan
-    trouble: tuple[str, ...] = ()
-    before = already_sent(plan, build.work.build / _JOURNALS)
+    if context.current_lock is None:
+        return UNKNOWN
+    publication = context.publication
+    publication.check_bucket()
+    plan = publication.upload_plan
+    before = publication.already_sent(context.work.build_path / _JOURNALS)
     send = max(0, plan.sent_bytes - before)
+    stale: tuple[str, ...] = ()
     if not plan.done:
-        head = (
-            "the archive is there, but not all that belongs to it" if plan.observation.head else "S3 lacks the package"
-        )
-        trouble = (f"{head}: {format_bytes(send)} to send, {format_bytes(plan.copied_bytes)} copied within S3",)
         if plan.observation.replaced:
-            trouble = (f"{', '.join(plan.observation.replaced)} is not what this machine published there",)
+            stale = (f"{', '.join(plan.observation.replaced)} is not what this machine published there",)
+        else:
+            missing = "some documents of the package are" if plan.observation.head else "the package is"
+            copied = format_bytes(plan.copied_bytes)
+            stale = (f"{missing} not in S3: {format_bytes(send)} to send, {copied} copied within S3",)
         if plan.read_bytes:
-            trouble += (f"{format_bytes(plan.read_bytes)} in S3 are read and hashed first: nothing binds them yet",)
+            stale += (
+                f"{format_bytes(plan.read_bytes)} in S3 are read and hashed first: nothing proves yet what they are",
+            )
         if before:
-            trouble += (f"an interrupted upload goes on: {format_bytes(before)} were sent before",)
-    lacking = sum(file.size for file in build.services.lacking) if build.services.streamed else 0
-    inputs = {"uri": plan.uri}
-    done = f"{plan.uri} is published"
-    return StepStatus(
-        VERSION, inputs, trouble=trouble, observed=True, fetch=lacking + plan.read_bytes, send=send, done=done
+            stale += (f"an interrupted upload continues: {format_bytes(before)} were sent before",)
+    return StepStatus.observed(
+        {"uri": plan.uri},
+        stale,
+        done=f"{plan.uri} is published",
+        fetch=publication.streamed_bytes + plan.read_bytes,
+        send=send,
     )
 
 
-def run(build: BuildContext) -> None:
+def run(context: BuildContext) -> None:
     """Publish the package.
 
     Raises:
@@ -57,30 +60,44 @@ def run(build: BuildContext) -> None:
         RemoteError: S3 or the Hub failed after retries.
         IntegrityError: S3's bytes are not the archive's, or a content is not what the manifest says.
     """
+    paths = content_paths(context)
+    known = {
+        member.digest: paths[member.path]
+        for member in context.manifest.members
+        if is_known(context, member, paths[member.path])
+    }
+    statement = provenance.statement(context.spec, context.required_lock(), context.manifest)
     try:
-        published = publish(
-            build.services.store,
-            build.services.upload_plan,
-            sources(build),
-            build.work.build / _JOURNALS,
-            provenance=statement(build.spec, build.require_lock(), build.manifest),
-            progress=build.progress,
-            verified=build.services.verified,
-        )
+        published = context.publication.publish(known, context.work.build_path / _JOURNALS, statement, context.progress)
     except IntegrityError:
-        doubt_files(build)
+        doubt_model_files(context)
         raise
     sent, copied = format_bytes(published.sent_bytes), format_bytes(published.copied_bytes)
-    build.progress.note(f"upload: {published.uri}: {sent} sent, {copied} copied within S3")
+    context.progress.note(f"upload: {published.uri}: {sent} sent, {copied} copied within S3")
 
 
-def sources(build: BuildContext) -> list[Source]:
-    """Where contents may come from: files of this disk that are as their digests say, then the Hub."""
-    lock, files = build.require_lock(), files_of(build)
-    local = {
-        member.digest: files[member.path]
-        for member in build.manifest.members
-        if is_known(build, member, files[member.path])
-    }
-    read = partial(build.services.hub.open, lock.model, lock.commit)
-    return [LocalFiles(local), HubFiles(read, {file.digest: file.path for file in lock.files})]
+def result(context: BuildContext) -> dict[str, str]:
+    """The address of the published package."""
+    return {"artifact": str(context.publication.package.model)}
+
+
+def contents(context: BuildContext) -> list[dict[str, Any]]:
+    """Where each file of the package comes from when it is published."""
+    return context.publication.transfer_table()
+
+
+def _model_files(context: BuildContext) -> tuple[LockedFile, ...]:
+    publication = context.publication
+    return () if publication.stream_reason else publication.missing_files
+
+
+STEP = Step(
+    "upload",
+    needs=("download", "checksum"),
+    version=1,
+    status=status,
+    run=run,
+    result=result,
+    model_files=_model_files,
+    contents=contents,
+)

@@ -25,8 +25,8 @@ def statement(spec: Spec, lock: Lock, manifest: Manifest) -> dict[str, Any]:
     who may read the package.
     """
     model = {
-        "uri": f"hf://models/{lock.model}@{lock.commit}",
-        "digest": {"gitCommit": lock.commit},
+        "uri": f"hf://models/{lock.revision.repo}@{lock.revision.commit}",
+        "digest": {"gitCommit": lock.revision.commit},
         "annotations": {"files": len(lock.files), "bytes": lock.size},
     }
     image = {"uri": f"docker://{lock.image_registry}/{lock.image}", "digest": {"sha256": lock.image_digest.value}}

@@ -14,15 +14,17 @@ import jsonschema
 import pytest
 
 from sagepack.cli import build
-from sagepack.cli.main import confirm, parse_int, run_command, uncaught
+from sagepack.cli.main import run_command, uncaught
 from sagepack.cli.options import Options
-from sagepack.errors import IntegrityError, Problem, RemoteError, SpecError, UserError
+from sagepack.cli.output import confirm
+from sagepack.cli.task import parse_int
+from sagepack.errors import Diagnostic, IntegrityError, RemoteError, SpecError, UserError
 from tests.helpers import specs
 from tests.helpers.paths import ROOT
 
 FAILURES: list[tuple[BaseException, int, str]] = [
     (UserError("wrong", where="here", fix="mend it"), 1, "error: here: wrong\n  mend it\n"),
-    (SpecError([Problem("a.yaml:1:1", "name", "missing")]), 1, "a.yaml:1:1: name: missing"),
+    (SpecError([Diagnostic(("name",), "missing", location="a.yaml:1:1")]), 1, "a.yaml:1:1: name: missing"),
     (RemoteError("down"), 3, "error: down"),
     (IntegrityError("other bytes"), 4, "error: other bytes"),
     (KeyboardInterrupt(), 130, "interrupted; the same command continues"),
@@ -122,12 +124,12 @@ def test_only_a_yes_removes_anything(
     monkeypatch.setattr(person, "isatty", lambda: True)
     monkeypatch.setattr("sys.stdin", person)
     with nullcontext() if yes else pytest.raises(UserError, match="nothing was removed"):
-        confirm(Options(ROOT), "remove \x1b[2J")
+        confirm("remove \x1b[2J", yes=False)
     assert capsys.readouterr().err == "remove \\x1b[2J? [y/N] "
 
 
 def test_without_a_person_nothing_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", None)
     with pytest.raises(UserError, match="remove all"):
-        confirm(Options(ROOT), "remove all")
-    confirm(Options(ROOT, yes=True), "remove all")
+        confirm("remove all", yes=False)
+    confirm("remove all", yes=True)

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagepack.cli.output import Terminal, contents_table, echo, guarded_streams, table, write_json, write_out
+from sagepack.cli.output import contents_table, echo, guarded_streams, table, write_json, write_out
+from sagepack.cli.terminal import Terminal
 from sagepack.engine.plan import Action
 from sagepack.errors import UserError
 from sagepack.text import format_bytes, format_duration

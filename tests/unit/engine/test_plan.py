@@ -1,97 +1,124 @@
-"""The plan is pure: facts in, actions out."""
+"""The plan is pure: the status of each step in, actions out."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagepack.engine.plan import GOALS, NEEDS, Action, StepStatus, plan, steps_to
+from sagepack.engine.plan import UNKNOWN, Action, Step, StepStatus, plan, steps_to
 from sagepack.engine.records import Record
+from sagepack.engine.steps import GOALS, STEPS
+from sagepack.engine.steps import steps_to as steps_of_goal
 
-SAME: dict[str, object] = {"code": {"inference.py": "sha256:a"}}
+SAME: dict[str, Any] = {"code": {"inference.py": "sha256:a"}}
+DONE = "inputs and output are as recorded"
 
 
-def recorded(step: str, inputs: dict[str, object] = SAME, version: int = 1) -> Record:
-    return Record(step, version, inputs, {})
+def never(_context: None) -> Any:
+    pytest.fail("a plan neither looks nor runs")
 
 
-def settled(goal: str) -> dict[str, StepStatus]:
-    """Facts of a build in which nothing is to do."""
-    return {step: StepStatus(1, SAME, recorded(step)) for step in steps_to(goal)}
+def step(name: str, *needs: str, version: int = 1) -> Step[None]:
+    return Step(name, needs, version, status=never, run=never)
+
+
+LOCK, DOWNLOAD, CODE = step("lock"), step("download", "lock"), step("assemble", "lock")
+ARCHIVE = step("tar", "download", "assemble")
+STEPS_OF_AN_ARCHIVE = (LOCK, DOWNLOAD, CODE, ARCHIVE)
+
+
+def recorded(name: str, inputs: dict[str, Any] = SAME, version: int = 1) -> Record:
+    return Record(name, version, inputs, {})
+
+
+def done(*names: str) -> dict[str, StepStatus]:
+    """The statuses of steps with nothing to do."""
+    return {name: StepStatus.recorded(SAME, recorded(name)) for name in names}
+
+
+ALL_DONE = done("lock", "download", "assemble", "tar")
 
 
 def test_every_step_comes_after_what_it_needs() -> None:
     for goal in GOALS:
-        steps = steps_to(goal)
-        for step in steps:
-            assert all(steps.index(need) < steps.index(step) for need in NEEDS[step])
+        names = [found.name for found in steps_of_goal(goal)]
+        for found in steps_of_goal(goal):
+            assert all(names.index(need) < names.index(found.name) for need in found.needs)
+
+
+def test_names_of_steps_are_unique_and_a_goal_ends_with_its_own_step() -> None:
+    assert len({found.name for found in STEPS}) == len(STEPS)
+    assert all(steps_of_goal(goal)[-1].name == name for goal, name in GOALS.items())
+
+
+def test_a_goal_takes_what_it_needs_and_nothing_else() -> None:
+    assert steps_to("assemble", STEPS_OF_AN_ARCHIVE) == (LOCK, CODE)
+    assert steps_to("tar", STEPS_OF_AN_ARCHIVE) == STEPS_OF_AN_ARCHIVE
 
 
 def test_publishing_needs_no_local_archive() -> None:
-    assert "tar" not in steps_to("deploy")
+    assert "tar" not in [found.name for found in steps_of_goal("deploy")]
 
 
 def test_with_the_same_inputs_and_outputs_in_place_nothing_runs() -> None:
-    for goal in GOALS:
-        assert not any(action.run for action in plan(goal, settled(goal)))
+    assert not any(action.run for action in plan(STEPS_OF_AN_ARCHIVE, ALL_DONE))
 
 
-def test_an_edit_of_the_code_runs_assemble_checksum_and_tar_and_nothing_else() -> None:
-    facts = settled("package")
-    for step in ("assemble", "checksum", "tar"):
-        facts[step] = StepStatus(1, {"code": {"inference.py": "sha256:b"}}, recorded(step))
-    done = "inputs and output are as recorded"
-    changed = ("code/inference.py changed",)
-    assert plan("package", facts) == [
-        Action("lock", False, (done,)),
-        Action("download", False, (done,)),
-        Action("assemble", True, changed),
-        Action("checksum", True, changed),
-        Action("tar", True, changed),
+def test_a_step_runs_by_its_own_inputs_and_not_because_another_runs() -> None:
+    changed = {"code": {"inference.py": "sha256:b"}}
+    statuses = {**ALL_DONE, "assemble": StepStatus.recorded(changed, recorded("assemble"))}
+    assert plan(STEPS_OF_AN_ARCHIVE, statuses) == [
+        Action("lock", run=False, reasons=(DONE,)),
+        Action("download", run=False, reasons=(DONE,)),
+        Action("assemble", run=True, reasons=("code/inference.py changed",)),
+        Action("tar", run=False, reasons=(DONE,)),
     ]
 
 
 @pytest.mark.parametrize(
-    ("fact", "reasons"),
+    ("status", "reasons"),
     [
-        (StepStatus(1, SAME), ("it has not run yet",)),
-        (StepStatus(1, SAME, Record("tar", 1, SAME, {}, finished=False)), ("its last run did not finish",)),
-        (StepStatus(2, SAME, recorded("tar")), ("the step's own code changed (version 1 to 2)",)),
-        (StepStatus(1, {}, recorded("tar")), ("code is gone",)),
-        (StepStatus(1, {**SAME, "format": 2}, recorded("tar")), ("format is new",)),
-        (StepStatus(1, SAME, recorded("tar"), ("model.tar.gz is missing",)), ("model.tar.gz is missing",)),
-        (StepStatus(1, SAME, trouble=("S3 lacks it",), observed=True), ("S3 lacks it",)),
+        (StepStatus.recorded(SAME, None), ("it has not run yet",)),
+        (StepStatus.recorded(SAME, Record("tar", 1, SAME, {}, finished=False)), ("its last run did not finish",)),
+        (StepStatus.recorded(SAME, recorded("tar", version=2)), ("the step's own code changed (version 2 to 1)",)),
+        (StepStatus.recorded({}, recorded("tar")), ("code is gone",)),
+        (StepStatus.recorded({**SAME, "format": 2}, recorded("tar")), ("format is new",)),
+        (StepStatus.recorded(SAME, recorded("tar"), ("model.tar.gz is missing",)), ("model.tar.gz is missing",)),
+        (StepStatus.observed(SAME, ("S3 has no such object",), done="it is there"), ("S3 has no such object",)),
     ],
 )
-def test_every_reason_to_run_is_told(fact: StepStatus, reasons: tuple[str, ...]) -> None:
-    assert plan("tar", {**settled("tar"), "tar": fact})[-1] == Action("tar", True, reasons)
+def test_every_reason_to_run_is_given(status: StepStatus, reasons: tuple[str, ...]) -> None:
+    assert plan(STEPS_OF_AN_ARCHIVE, {**ALL_DONE, "tar": status})[-1] == Action("tar", run=True, reasons=reasons)
 
 
 def test_an_observed_step_needs_no_record() -> None:
-    facts = {**settled("upload"), "upload": StepStatus(1, SAME, observed=True, done="it is in S3")}
-    assert plan("upload", facts)[-1] == Action("upload", False, ("it is in S3",))
+    statuses = {**ALL_DONE, "tar": StepStatus.observed(SAME, (), done="it is in S3")}
+    assert plan(STEPS_OF_AN_ARCHIVE, statuses)[-1] == Action("tar", run=False, reasons=("it is in S3",))
 
 
-def test_what_an_unmade_lock_leaves_open_runs_after_it() -> None:
-    facts = {step: StepStatus(1) for step in steps_to("package")}
-    facts["lock"] = StepStatus(1, SAME, trouble=("the lock is missing",), observed=True)
-    actions = {action.step: action for action in plan("package", facts)}
-    assert actions["download"] == Action("download", True, ("lock runs first",))
-    assert actions["tar"].reasons == ("download runs first", "checksum runs first")
+def test_what_a_missing_lock_leaves_unknown_runs_after_it() -> None:
+    statuses = dict.fromkeys(("download", "assemble", "tar"), UNKNOWN)
+    statuses["lock"] = StepStatus.observed(SAME, ("the lock is missing",), done="")
+    actions = {action.step: action for action in plan(STEPS_OF_AN_ARCHIVE, statuses)}
+    assert actions["download"] == Action("download", run=True, reasons=("lock runs first",))
+    assert actions["tar"].reasons == ("download runs first", "assemble runs first")
 
 
-def test_bytes_are_told_for_what_runs_and_for_nothing_else() -> None:
-    facts = settled("download")
-    facts["download"] = StepStatus(1, SAME, trouble=("unet is missing",), observed=True, fetch=10)
-    facts["lock"] = StepStatus(1, SAME, recorded("lock"), fetch=99)
-    assert [action.fetch for action in plan("download", facts)] == [0, 10]
+def test_bytes_are_given_for_what_runs_and_for_nothing_else() -> None:
+    statuses = {
+        "lock": StepStatus.observed(SAME, (), done="", fetch=99),
+        "download": StepStatus.observed(SAME, ("unet is missing",), done="", fetch=10),
+    }
+    assert [action.fetch for action in plan((LOCK, DOWNLOAD), statuses)] == [0, 10]
 
 
 @given(st.dictionaries(st.text(max_size=3), st.integers()), st.dictionaries(st.text(max_size=3), st.integers()))
 def test_a_step_runs_exactly_if_its_inputs_differ_from_its_record(
     before: dict[str, int], after: dict[str, int]
 ) -> None:
-    action = plan("lock", {"lock": StepStatus(1, after, Record("lock", 1, before, {}))})[0]
+    action = plan((LOCK,), {"lock": StepStatus.recorded(after, recorded("lock", before))})[0]
     assert action.run == (before != after)
     assert action.reasons

@@ -11,8 +11,10 @@ import pytest
 
 from sagepack.errors import IntegrityError, UserError
 from sagepack.hub.cache import RepoCache, default_cache
+from sagepack.package.revision import Revision
 
-COMMIT, AA, BB = "0" * 40, "a" * 40, "b" * 64
+AA, BB = "a" * 40, "b" * 64
+REVISION = Revision("o/n", "0" * 40)
 ENVIRONMENTS: list[dict[str, str]] = [
     {},
     {"XDG_CACHE_HOME": "/x"},
@@ -36,16 +38,16 @@ def test_the_default_cache_is_the_clients() -> None:
 
 
 def test_a_link_replaces_whatever_was_there(tmp_path: Path) -> None:
-    cache = RepoCache(tmp_path, "o/n")
+    cache = RepoCache(tmp_path, REVISION)
     for etag in (AA, BB):
         cache.blob(etag).parent.mkdir(parents=True, exist_ok=True)
         cache.blob(etag).write_text(etag)
-    pointer = cache.link(COMMIT, "sub/file", AA)
+    pointer = cache.link("sub/file", AA)
     assert pointer.readlink() == Path("../../../blobs", AA)
-    assert cache.link(COMMIT, "sub/file", BB).read_text() == BB
+    assert cache.link("sub/file", BB).read_text() == BB
     pointer.unlink()
     pointer.write_text("a file")
-    assert cache.link(COMMIT, "sub/file", AA).read_text() == AA
+    assert cache.link("sub/file", AA).read_text() == AA
     assert [path.name for path in pointer.parent.iterdir()] == ["file"]
 
 
@@ -54,29 +56,29 @@ def test_a_file_system_without_links_gets_copies(tmp_path: Path, monkeypatch: py
         raise OSError(1, "Operation not permitted")
 
     monkeypatch.setattr(Path, "symlink_to", refuse)
-    cache = RepoCache(tmp_path, "o/n")
+    cache = RepoCache(tmp_path, REVISION)
     cache.blob(AA).parent.mkdir(parents=True)
     cache.blob(AA).write_text("content")
-    pointer = cache.link(COMMIT, "file", AA)
+    pointer = cache.link("file", AA)
     assert (pointer.is_symlink(), pointer.read_text()) == (False, "content")
 
 
 @pytest.mark.parametrize("path", ["../x", "/x", "a/../../x", "", "a//b", "a\\b"])
 def test_no_path_leaves_the_snapshot(tmp_path: Path, path: str) -> None:
     with pytest.raises(UserError):
-        RepoCache(tmp_path, "o/n").snapshot(COMMIT, path)
+        RepoCache(tmp_path, REVISION).snapshot(path)
 
 
 @pytest.mark.parametrize("name", ["", "../x", "/x", "a" * 39, "a" * 41, "A" * 40, "a" * 40 + "\n", "*" * 40, "main"])
 def test_no_name_of_a_content_or_commit_leaves_its_folder(tmp_path: Path, name: str) -> None:
-    cache = RepoCache(tmp_path, "o/n")
+    cache = RepoCache(tmp_path, REVISION)
     uses: list[Callable[[], object]] = [
         lambda: cache.blob(name),
         lambda: cache.partial(name),
         lambda: cache.mismatch(name),
         lambda: cache.sweep(name),
-        lambda: cache.link(COMMIT, "file", name),
-        lambda: cache.snapshot(name, "file"),
+        lambda: cache.link("file", name),
+        lambda: RepoCache(tmp_path, Revision("o/n", name)).snapshot("file"),
     ]
     for use in uses:
         with pytest.raises(IntegrityError, match="40 or 64 hex digits"):
@@ -85,7 +87,7 @@ def test_no_name_of_a_content_or_commit_leaves_its_folder(tmp_path: Path, name: 
 
 
 def test_sweeping_takes_only_what_belongs_to_the_blob(tmp_path: Path) -> None:
-    cache = RepoCache(tmp_path, "o/n")
+    cache = RepoCache(tmp_path, REVISION)
     cache.blob(AA).parent.mkdir(parents=True)
     cache.lock.parent.mkdir(parents=True)
     for name in (AA, f"{AA}.incomplete", f"{AA}.12345678.incomplete", f"{AA}.sagepack-mismatch", f"{BB}.incomplete"):

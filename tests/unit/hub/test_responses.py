@@ -34,7 +34,7 @@ def test_folders_and_what_is_unknown_are_no_files() -> None:
 
 def test_a_large_file_is_named_by_its_sha256() -> None:
     [large] = files_of([page(entry(lfs={"oid": "f" * 64, "size": 2, "pointerSize": 9}, xetHash="0", more=[]))])
-    assert (large.blob, large.sha256 and large.sha256.value) == ("f" * 64, "f" * 64)
+    assert (large.etag, large.sha256 and large.sha256.value) == ("f" * 64, "f" * 64)
 
 
 @pytest.mark.parametrize(

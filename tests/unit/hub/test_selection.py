@@ -72,7 +72,7 @@ def test_a_diffusers_pipeline_takes_the_folders_its_index_names_in_fp16() -> Non
 
 def test_what_is_left_out_is_counted_and_told() -> None:
     selection = choose(SVD, model_index=SVD_INDEX)
-    assert (selection.size, selection.left_out) == (1000, (10, 1000))
+    assert (selection.size, selection.excluded) == (1000, (10, 1000))
     assert selection.reason == (
         "diffusers layout, fp16 safetensors weights of feature_extractor, image_encoder, scheduler, unet, vae: "
         "10 files, 1000 B of 2.0 KiB; 10 others left out save 1000 B"
@@ -259,8 +259,8 @@ def test_what_is_chosen_and_what_is_left_out_are_everything(paths: list[str], wi
     except UserError:
         return
     assert set(selection.chosen) <= set(paths)
-    assert len(selection.chosen) + selection.left_out[0] == len(listing)
-    assert selection.size + selection.left_out[1] == sum(file.size for file in listing)
+    assert len(selection.chosen) + selection.excluded[0] == len(listing)
+    assert selection.size + selection.excluded[1] == sum(file.size for file in listing)
 
 
 def test_what_is_told_stays_short_however_many_and_long_the_names_are() -> None:

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from sagepack.digest import Digest, fingerprint
 from sagepack.errors import UserError
-from sagepack.package.lock import MAX_BYTES, Lock, LockedFile, LockedRequirement, asked_of
+from sagepack.package.lock import MAX_BYTES, Lock, LockedFile, LockedRequirement, lock_inputs_digest
 from sagepack.package.manifest import check_paths
+from sagepack.package.revision import Revision
 from sagepack.spec import images
 from tests.helpers import specs
 from tests.helpers.paths import ROOT
@@ -44,11 +45,10 @@ FILES = st.builds(
 )
 LOCKS = st.builds(
     Lock,
-    asked=SHA,
-    model=st.just("owner/name"),
-    commit=st.sampled_from(["0123456789" * 4, "1" * 40]),
+    spec_digest=SHA,
+    revision=st.builds(Revision, st.just("owner/name"), st.sampled_from(["0123456789" * 4, "1" * 40])),
     files=st.lists(FILES, max_size=4, unique_by=lambda file: file.path.casefold()).map(tuple),
-    left_out=st.tuples(st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1)),
+    excluded=st.tuples(st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1)),
     image=st.just("huggingface-pytorch-inference:2.6.0"),
     image_digest=SHA,
     image_registry=st.just(REGISTRY),
@@ -58,8 +58,7 @@ LOCKS = st.builds(
 )
 ONE = Lock(
     Digest.sha256(b""),
-    "owner/name",
-    "0" * 40,
+    Revision("owner/name", "0" * 40),
     (LockedFile("1e5", 1, Digest("sha256", "0" * 63 + "1"), "0" * 63 + "1"),),
     (0, 0),
     "repository:tag",
@@ -104,13 +103,13 @@ def test_a_lock_reads_back_as_it_was_written(lock: Lock) -> None:
     except UserError:
         return  # a file and a folder of one name
     assert Lock.parse(lock.text().encode(), "x") == lock
-    assert yaml.safe_load(lock.text())["model"]["commit"] == lock.commit
+    assert yaml.safe_load(lock.text())["model"]["commit"] == lock.revision.commit
 
 
 def test_names_and_digests_that_look_like_numbers_stay_text() -> None:
     assert Lock.parse(TEXT, "x").files[0] == ONE.files[0]
-    numeric = replace(ONE, commit="1" * 40)
-    assert Lock.parse(numeric.text().encode(), "x").commit == "1" * 40
+    numeric = replace(ONE, revision=Revision("owner/name", "1" * 40))
+    assert Lock.parse(numeric.text().encode(), "x").revision.commit == "1" * 40
 
 
 @pytest.mark.parametrize(
@@ -122,6 +121,7 @@ def test_names_and_digests_that_look_like_numbers_stay_text() -> None:
         b"version: 1\n",
         b"version: 9\n",
         b"version: 2\n",
+        b"version: 3\n",
         b"a: [",
         b"\t",
         b"\xff\xfe",
@@ -183,10 +183,10 @@ FILE = ("model", "files", 0)
 @pytest.mark.parametrize(
     ("path", "value", "text"),
     [
-        ((*FILE, "blob"), "../../../../home/.bashrc", "model.files[0].blob"),
-        ((*FILE, "blob"), "/etc/passwd", "model.files[0].blob"),
-        ((*FILE, "blob"), "a" * 41, "model.files[0].blob"),
-        ((*FILE, "blob"), "a" * 40 + "\n", "model.files[0].blob"),
+        ((*FILE, "etag"), "../../../../home/.bashrc", "model.files[0].etag"),
+        ((*FILE, "etag"), "/etc/passwd", "model.files[0].etag"),
+        ((*FILE, "etag"), "a" * 41, "model.files[0].etag"),
+        ((*FILE, "etag"), "a" * 40 + "\n", "model.files[0].etag"),
         ((*FILE, "path"), "../evil.json", "not a plain relative path"),
         ((*FILE, "path"), "/etc/passwd", "not a plain relative path"),
         ((*FILE, "path"), "a\u202egpj.exe", "RIGHT-TO-LEFT OVERRIDE (U+202E)"),
@@ -210,7 +210,7 @@ FILE = ("model", "files", 0)
         (("image", "registry"), "763104351884.dkr.ecr.us-east-1.amazonaws.com/x@", "image.registry"),
         (("image", "name"), "repository@sha256:0", "image.name"),
         (("image", "digest"), "sha256:0", "image.digest"),
-        (("asked",), "md5:0", "asked"),
+        (("spec_digest",), "md5:0", "spec_digest"),
         (
             ("requirements",),
             [{"requirement": "--index-url=http://evil", "hashes": ["sha256:" + "0" * 64]}],
@@ -221,7 +221,7 @@ FILE = ("model", "files", 0)
         (("requirements",), [{"requirement": "a==1", "hashes": []}], "hashes"),
         (("archive_format",), 3, "archive format 3"),
         (("archive_format",), "1", "archive format '1'"),
-        (("version",), 1, "version 1"),
+        (("version",), 2, "version 2"),
     ],
 )
 def test_a_lock_with_a_fitting_sum_is_checked_field_by_field(
@@ -230,7 +230,7 @@ def test_a_lock_with_a_fitting_sum_is_checked_field_by_field(
     assert text in told(changed(path, value))
 
 
-@pytest.mark.parametrize("key", ["version", "asked", "archive_format", "image", "model", "requirements"])
+@pytest.mark.parametrize("key", ["version", "spec_digest", "archive_format", "image", "model", "requirements"])
 def test_the_schema_and_the_reader_agree_on_what_is_missing(key: str) -> None:
     document = yaml.safe_load(TEXT)
     jsonschema.validate(document, SCHEMA)
@@ -269,23 +269,22 @@ def test_a_lock_answers_the_spec_that_it_was_made_for_and_no_other_says_so_of_it
     spec = specs.load(tmp_path).spec()
     lock = replace(
         ONE,
-        asked=asked_of(spec),
-        model=spec.model.id,
-        commit=spec.model.revision,
+        spec_digest=lock_inputs_digest(spec),
+        revision=Revision(spec.model.id, spec.model.revision),
         image=f"{spec.image.repository}:{spec.image.tag}",
         image_registry=images.registry(spec.aws.region),
     )
-    assert lock.answers(spec)
+    assert lock.is_current(spec)
     other_registry = REGISTRY.replace("7631", "9999")
     for other in (
-        replace(lock, asked=Digest.sha256(b"x")),
-        replace(lock, model="owner/evil"),
-        replace(lock, commit="0" * 40),
+        replace(lock, spec_digest=Digest.sha256(b"x")),
+        replace(lock, revision=Revision("owner/evil", spec.model.revision)),
+        replace(lock, revision=Revision(spec.model.id, "0" * 40)),
         replace(lock, image="other:tag"),
         replace(lock, image_registry=other_registry),
         replace(lock, requirements=(LockedRequirement("evil==1", ("sha256:" + "0" * 64,)),)),
     ):
-        assert not other.answers(spec)
+        assert not other.is_current(spec)
 
 
 def test_the_image_is_named_by_its_digest() -> None:

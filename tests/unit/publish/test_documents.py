@@ -24,6 +24,7 @@ from sagepack.package.archive.layout import Layout
 from sagepack.package.attest.provenance import statement, subject
 from sagepack.package.lock import Lock, LockedFile, LockedRequirement
 from sagepack.package.manifest import Manifest, Member
+from sagepack.package.revision import Revision
 from sagepack.publish.checksums import Checksums, ContentChecksum, FramedChecksums, archive_sums
 from sagepack.publish.cleanup import stale_uploads
 from sagepack.publish.delta.parts import Copy, SentPart
@@ -361,11 +362,10 @@ def test_a_line_of_a_journal_with_a_right_checksum_is_judged_all_the_same(tmp_pa
 
 
 LOCK = Lock(
-    asked=Digest.sha256(b""),
-    model="org/model",
-    commit="0" * 40,
+    spec_digest=Digest.sha256(b""),
+    revision=Revision("org/model", "0" * 40),
     files=(LockedFile("a.bin", 3, Digest.sha256(b"a"), Digest.sha256(b"a").value),),
-    left_out=(0, 0),
+    excluded=(0, 0),
     image="repo:tag",
     image_digest=Digest.sha256(b"image"),
     image_registry="763104351884.dkr.ecr.us-east-1.amazonaws.com",

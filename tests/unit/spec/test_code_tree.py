@@ -11,6 +11,7 @@ from sagepack.digest import Digest
 from sagepack.errors import SpecError, UserError
 from sagepack.package.contents import manifest_of
 from sagepack.package.lock import Lock, LockedFile
+from sagepack.package.revision import Revision
 from sagepack.spec.code_tree import CodeTree, in_words, scan
 from sagepack.spec.inspection import Inspection
 
@@ -27,8 +28,8 @@ def folder(tmp_path: Path) -> Path:
 def assembled(folder: Path, requirements: tuple[str, ...] = ()) -> CodeTree:
     inspection = Inspection()
     made = scan(folder, requirements, "code", inspection)
-    if inspection.problems:
-        raise SpecError(inspection.problems)
+    if inspection.diagnostics:
+        raise SpecError(inspection.diagnostics)
     return made
 
 
@@ -38,7 +39,7 @@ def paths(folder: Path, requirements: tuple[str, ...] = ()) -> list[str]:
 
 def locked(*names: str) -> Lock:
     files = tuple(LockedFile(name, 0, Digest.sha256(b""), "0" * 40) for name in names)
-    return Lock(Digest.sha256(b""), "o/n", "0" * 40, files, (0, 0), "r:t", Digest.sha256(b""), "h")
+    return Lock(Digest.sha256(b""), Revision("o/n", "0" * 40), files, (0, 0), "r:t", Digest.sha256(b""), "h")
 
 
 def test_the_folder_becomes_code(folder: Path) -> None:

@@ -1,0 +1,161 @@
+"""Makes tasks of invoke from functions: `@task(flags)` over a function from `Options` and its own flags to an exit code."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from invoke.tasks import Task
+
+from sagepack.cli.main import run_command
+from sagepack.cli.options import Options
+from sagepack.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from invoke.context import Context
+    from invoke.parser.argument import Argument
+
+_Body = TypeVar("_Body", bound="Callable[..., int]")
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A flag of the command line.
+
+    Attributes:
+        name: as it is typed, without the dashes.
+        default: its kind follows from it: a switch, a text, a whole number, or texts (the flag may be
+            repeated).
+        help: for `invoke --help TASK`.
+        most: the largest number that is accepted; the smallest is 1.
+        parameter: name of the function's parameter, if that is not `name` with underscores.
+    """
+
+    name: str
+    default: bool | str | int | tuple[str, ...]
+    help: str
+    most: int = 0
+    parameter: str = ""
+
+    @property
+    def keyword(self) -> str:
+        """Name of the function's parameter."""
+        return self.parameter or self.name.replace("-", "_")
+
+    @property
+    def shown_default(self) -> bool | str | list[str]:
+        """The default as invoke takes it: numbers as text, since it meets a wrong one with a traceback."""
+        if isinstance(self.default, tuple):
+            return list(self.default)
+        return self.default if isinstance(self.default, bool) else str(self.default)
+
+    def value(self, given: Any) -> Any:
+        """What was typed, as the function takes it.
+
+        Raises:
+            UserError: a number is wanted, and it is none, or out of range.
+        """
+        return parse_int(given, f"--{self.name}", self.most) if self.most else given
+
+
+_COMMON = (
+    Flag("config", "config/svd.yaml", "the spec (default config/svd.yaml)"),
+    Flag("env", "local", "the environment, a file in config/env/ (default local: the sandbox)"),
+    Flag("set", (), "key=value, laid over spec and environment; may be repeated", parameter="sets"),
+    Flag("json", default=False, help="print one JSON document on stdout and nothing else there"),
+    Flag("debug", default=False, help="show tracebacks"),
+)
+LOCKED = Flag("locked", default=False, help="fail instead of making or updating the lock (for CI)")
+STREAM = Flag("stream", default=False, help="publish from the Hub to S3 without the model on this disk")
+CONNECTIONS = Flag("connections", 8, "most connections to the Hub at once (default 8)", most=64)
+YES = Flag("yes", default=False, help="do not ask before something is removed")
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A task, before the project's folder is known."""
+
+    body: Callable[..., int]
+    flags: tuple[Flag, ...]
+    group: str
+
+
+TASKS: list[Registered] = []
+
+
+def task(*flags: Flag, group: str = "") -> Callable[[_Body], _Body]:
+    """Register a function from `Options`, and the keywords of `flags`, to an exit code as a task.
+
+    The function's name is the task's, the first line of its docstring what `invoke --list` says.
+
+    Args:
+        flags: the task's own flags; those of `Options` every task has.
+        group: the task is called `group.name`.
+    """
+
+    def register(body: _Body) -> _Body:
+        TASKS.append(Registered(body, flags, group))
+        return body
+
+    return register
+
+
+def invoke_task(registered: Registered, root: Path) -> Task[Any]:
+    """The task of invoke that runs a registered one in the project at `root`."""
+    flags = (*_COMMON, *registered.flags)
+
+    def call(_context: Context, **given: Any) -> None:
+        by_flag = {flag: given[_word(flag)] for flag in flags}
+        common = {flag.keyword: by_flag.pop(flag) for flag in _COMMON}
+        options = Options(root, **{**common, "sets": tuple(common["sets"])})
+
+        def body() -> int:
+            own = {flag.keyword: flag.value(text) for flag, text in by_flag.items()}
+            return registered.body(options, **own)
+
+        code = run_command(body, options)
+        if code:
+            sys.exit(code)
+
+    # invoke reads the command line's flags off the signature.
+    keyword_only = inspect.Parameter.KEYWORD_ONLY
+    call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter("_context", inspect.Parameter.POSITIONAL_OR_KEYWORD),
+            *(inspect.Parameter(_word(flag), keyword_only, default=flag.shown_default) for flag in flags),
+        ]
+    )
+    call.__doc__ = registered.body.__doc__
+    texts = {flag.name: flag.help for flag in flags}
+    return _Task(call, name=registered.body.__name__, help=texts, iterable=["set"], auto_shortflags=False)
+
+
+class _Task(Task[Any]):
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """Invoke takes the empty list that it begins with for a value, and so drops a `--set` without one in silence."""
+        arguments: list[Argument] = super().get_arguments(ignore_unknown_help)
+        for argument in arguments:
+            if argument.kind is list:
+                argument.raw_value = None
+        return arguments
+
+
+def parse_int(text: str, flag: str, most: int) -> int:
+    """The whole number from 1 to `most` that a flag was given.
+
+    Raises:
+        UserError: it is something else.
+    """
+    if text.isascii() and text.isdigit() and len(text) < 20 and 1 <= int(text) <= most:
+        return int(text)
+    raise UserError(f"{text!r} is not a whole number from 1 to {most:,}", where=flag)
+
+
+def _word(flag: Flag) -> str:
+    """The flag's name as invoke takes it from a signature."""
+    return flag.name.replace("-", "_")

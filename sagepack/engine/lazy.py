@@ -1,0 +1,55 @@
+"""The project's own modules that are imported when they are first used: a run with nothing to do waits for none of them.
+
+Who uses one imports it twice: in the usual way for the type checker and the import contract, and from here at run time.
+
+    if TYPE_CHECKING:
+        from sagepack.spec import validate
+    else:
+        validate = lazy.module("spec.validate")
+
+So each late import is an ordinary arrow of the graph that the contract checks, and a test holds the table against it.
+Modules of others (boto3, filelock) are imported in the function that needs them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+# Importer -> what it loads late; names without the `sagepack.` in front.
+LAZY: dict[str, tuple[str, ...]] = {
+    "cli.build": ("engine.verify", "publish.remote_read"),
+    "cli.connect": ("engine.clients", "sandbox"),
+    "cli.endpoint": ("deploy.deployment", "deploy.destroy", "deploy.predict", "deploy.results", "deploy.waiter"),
+    "cli.maintenance": ("aws.s3", "publish.cleanup", "publish.iam_policy", "sandbox"),
+    "cli.sandbox": ("sandbox",),
+    "cli.session": ("spec.validate",),
+    "engine.context": ("engine.publication",),
+    "engine.steps.deploy": ("deploy.deployment", "deploy.observe", "deploy.reconcile", "deploy.waiter"),
+    "engine.steps.download": ("hub.download",),
+    "engine.steps.lock": ("engine.resolver",),
+    "engine.steps.tar": ("package.archive.source", "package.archive.writer"),
+    "engine.steps.upload": ("package.attest.provenance",),
+}
+_NAMES = frozenset(name for names in LAZY.values() for name in names)
+
+
+class _Module:
+    """Stands for a module until one of its attributes is used."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(importlib.import_module(f"sagepack.{self._name}"), attribute)
+
+
+def module(name: str) -> Any:
+    """The module `sagepack.<name>`, imported when one of its attributes is used.
+
+    Raises:
+        KeyError: it is not in `LAZY`.
+    """
+    if name not in _NAMES:
+        raise KeyError(name)
+    return _Module(name)

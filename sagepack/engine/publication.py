@@ -1,0 +1,157 @@
+"""What S3 holds of one package, and what has to be sent."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+from sagepack.aws.s3 import S3Uri
+from sagepack.package.archive.layout import Layout
+from sagepack.publish.keys import Package
+from sagepack.publish.observe import check_bucket, observe
+from sagepack.publish.publisher import already_sent, publish
+from sagepack.publish.upload.sources import HubFiles, LocalFiles, Source
+from sagepack.publish.upload_plan import plan
+from sagepack.publish.verified import VerifiedObjects
+from sagepack.text import format_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from sagepack.digest import Digest
+    from sagepack.engine.clients import Clients
+    from sagepack.hub.cache_status import CacheStatus
+    from sagepack.package.lock import Lock, LockedFile
+    from sagepack.package.manifest import Manifest
+    from sagepack.progress import Progress
+    from sagepack.publish.publisher import Published
+    from sagepack.publish.upload_plan import UploadPlan
+    from sagepack.spec.model import Spec
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A package and its place in S3, which is looked at once.
+
+    Attributes:
+        clients: S3, and the Hub for what is not on this disk.
+        spec, lock, manifest: what is published, and where to.
+        cache_status: which of some model files are on this disk.
+        hub_cache: folder that a download would write to.
+        verified_path: folder in which this machine keeps what it knows of objects in S3.
+        stream: send from the Hub to S3 without the model on this disk.
+    """
+
+    clients: Clients
+    spec: Spec
+    lock: Lock
+    manifest: Manifest
+    cache_status: Callable[[Sequence[LockedFile]], CacheStatus]
+    hub_cache: Path
+    verified_path: Path
+    stream: bool
+
+    @cached_property
+    def package(self) -> Package:
+        """The keys of the package."""
+        artifact = self.spec.artifact
+        return Package(S3Uri.parse(artifact.target), self.spec.name, self.manifest.digest, artifact.layout)
+
+    @cached_property
+    def verified(self) -> VerifiedObjects:
+        """What this machine knows of objects in S3."""
+        return VerifiedObjects(self.verified_path)
+
+    @cached_property
+    def upload_plan(self) -> UploadPlan:
+        """What S3 holds of the package, and what has to be sent."""
+        others = [S3Uri.parse(target) for target in self.spec.artifact.reuse_from]
+        observation = observe(self.clients.s3, self.package, self.manifest, others, verified=self.verified)
+        return plan(observation, self.manifest, Layout.of(self.manifest.members))
+
+    @property
+    def missing_files(self) -> tuple[LockedFile, ...]:
+        """The model files whose content is not in S3."""
+        missing = {member.path for member in self.upload_plan.needed}
+        return tuple(file for file in self.lock.files if file.path in missing)
+
+    @cached_property
+    def stream_reason(self) -> str | None:
+        """Why what is missing in S3 goes there from the Hub without touching this disk; None if it does not."""
+        if self.stream:
+            return "--stream"
+        need = self.cache_status(self.missing_files).bytes_missing
+        folder = self.hub_cache
+        while not folder.exists():
+            folder = folder.parent
+        free = shutil.disk_usage(folder).free
+        return f"{format_bytes(need)} do not fit the {format_bytes(free)} that are free" if need > free else None
+
+    @property
+    def streamed_bytes(self) -> int:
+        """Bytes that would come from the Hub while they are sent."""
+        return sum(file.size for file in self.missing_files) if self.stream_reason else 0
+
+    def transfer_table(self) -> list[dict[str, Any]]:
+        """For each file of the package, the bytes that move, and where S3 copies from and why that is believed."""
+        from_hub = {file.path for file in self.cache_status(self.missing_files).missing}
+        return [
+            {
+                "path": content.member.path,
+                "size": content.member.size,
+                "copied": content.copied,
+                "sent": content.sent + content.borrowed,
+                "fetched": content.borrowed + (content.member.size if content.member.path in from_hub else 0),
+                "read": content.read,
+                "source": str(content.origin.seen.location) if content.origin else None,
+                "binding": content.origin.binding.value if content.origin else None,
+            }
+            for content in self.upload_plan.contents
+        ]
+
+    def check_bucket(self) -> None:
+        """Check that the bucket is one that SageMaker can read from.
+
+        Raises:
+            UserError: it is not there, of another region, or not this account's.
+        """
+        check_bucket(self.clients.s3, self.package.target, self.spec.aws.region)
+
+    def already_sent(self, journals: Path) -> int:
+        """Bytes that an interrupted upload of the plan sent before."""
+        return already_sent(self.upload_plan, journals)
+
+    def publish(
+        self, files: Mapping[Digest, Path], journals: Path, provenance: dict[str, Any], progress: Progress
+    ) -> Published:
+        """Publish the package.
+
+        Args:
+            files: contents that are on this disk and are as their digests say.
+            journals: folder for what an interrupted upload needs to continue.
+            provenance: document about how the package was made.
+            progress: where it is reported.
+
+        Raises:
+            UserError: credentials, permissions, or a bucket that SageMaker cannot read from.
+            RemoteError: S3 or the Hub failed after retries.
+            IntegrityError: S3's bytes are not the archive's, or a content is not what the manifest says.
+        """
+        lock, hub = self.lock, self.clients.hub
+        hub_files = {file.digest: file.path for file in lock.files}
+        sources: list[Source] = [
+            LocalFiles(files),
+            HubFiles(partial(hub.open, lock.revision), hub_files),
+        ]
+        return publish(
+            self.clients.s3,
+            self.upload_plan,
+            sources,
+            journals,
+            provenance=provenance,
+            progress=progress,
+            verified=self.verified,
+        )
