@@ -16,8 +16,8 @@ from sagepack.digest import Digest
 from sagepack.errors import IntegrityError, RemoteError, SagepackError, UserError
 from sagepack.hub.client import Hub
 from sagepack.hub.lock_files import resolve_files
-from sagepack.hub.retry import CancelledError
 from sagepack.package.revision import Revision
+from sagepack.retry import CancelledError
 from sagepack.sandbox.miniatures import models as miniature
 from tests.helpers.hostile_hub import HostileHub, answer
 
