@@ -26,6 +26,7 @@ from sagepack.aws.s3_types import (
 from sagepack.aws.session import aws_call, error_code
 from sagepack.decoding import LIMIT
 from sagepack.errors import RemoteError, UserError
+from sagepack.retry import RetryableError, RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -60,7 +61,8 @@ _REFUSED = {
     "InvalidRequest",
     "XAmzContentChecksumMismatch",
 }
-_READ_ATTEMPTS = 5
+# botocore retries a request until its response begins; this is for a body that breaks off.
+_READS = RetryPolicy(attempts=5, fix="run the same command again")
 _READ_SIZE = 1 << 20
 
 
@@ -202,7 +204,7 @@ class S3:
 
         Raises:
             ChangedError: the object is gone, or another.
-            RemoteError: the connection broke again and again.
+            RemoteError: the connection broke five times, with less than 64 KiB between two of them.
         """
         return self._body(seen, offset, length)
 
@@ -210,10 +212,10 @@ class S3:
         import botocore.exceptions
         from urllib3.exceptions import HTTPError
 
-        end, failures = offset + length, 0
+        end, retries = offset + length, _READS.begin(str(seen.location))
         while offset < end:
-            if answer is None:
-                answer = self._call(
+            with retries:
+                answer = answer or self._call(
                     "get_object",
                     seen.location,
                     "reading the object",
@@ -221,27 +223,21 @@ class S3:
                     IfMatch=seen.etag,
                     Range=f"bytes={offset}-{end - 1}",
                 )
-            try:
-                while offset < end:
-                    piece = answer["Body"].read(min(_READ_SIZE, end - offset))
-                    if not piece:
-                        break
-                    offset, failures = offset + len(piece), 0
-                    yield piece
-                reason: Exception | None = None
-            except (
-                botocore.exceptions.HTTPClientError,
-                botocore.exceptions.IncompleteReadError,
-                HTTPError,
-                OSError,
-            ) as error:
-                reason = error
-            answer = None
-            failures += 1
-            if offset < end and failures == _READ_ATTEMPTS:
-                raise RemoteError(
-                    f"reading stopped {failures} times at byte {offset}", where=str(seen.location)
-                ) from reason
+                body, answer = answer["Body"], None
+                try:
+                    while offset < end and (piece := body.read(min(_READ_SIZE, end - offset))):
+                        offset += len(piece)
+                        retries.progressed(len(piece))
+                        yield piece
+                except (
+                    botocore.exceptions.HTTPClientError,
+                    botocore.exceptions.IncompleteReadError,
+                    HTTPError,
+                    OSError,
+                ) as error:
+                    raise RetryableError(f"the response broke off at byte {offset:,}") from error
+                if offset < end:
+                    raise RetryableError(f"the response broke off at byte {offset:,}")
 
     def put(
         self,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from sagepack.cli.output import contents_table, result, table
@@ -31,7 +30,7 @@ FOUND_WORK = 2
 def validate(options: Options) -> int:
     """Check the spec and the files that it names: every mistake at once, each with its place and what to do."""
     spec, warnings = load(options, contents=True)
-    document = {"valid": True, "name": spec.name, "env": spec.env, "warnings": [asdict(found) for found in warnings]}
+    document = {"valid": True, "name": spec.name, "env": spec.env, "warnings": [found.to_json() for found in warnings]}
     result(options, f"{options.config} is valid for {spec.env}", document)
     return 0
 

@@ -50,8 +50,7 @@ def predict(options: Options, *, source: str, output: str, timeout: int) -> int:
     try:
         saved = [str(path) for path in results.save_result(answer.body, Path(target))]
     except (UserError, RemoteError) as error:
-        error.details = (f"the answer as it came is kept at {answer.location}",)
-        raise
+        raise error.with_context(details=[f"the answer as it came is kept at {answer.location}"]) from error
     text = f"answered in {format_duration(answer.seconds)}: {', '.join(saved[:3])}{' ...' if len(saved) > 3 else ''}"
     result(options, text, {"files": saved, "location": answer.location, "seconds": round(answer.seconds, 3)})
     return 0

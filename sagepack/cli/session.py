@@ -19,7 +19,7 @@ from sagepack.engine.context import BuildContext
 from sagepack.engine.records import Record, Records
 from sagepack.engine.steps import steps_to
 from sagepack.engine.workspace import Workspace
-from sagepack.errors import Problem
+from sagepack.errors import Diagnostic
 from sagepack.hub.cache import default_cache
 from sagepack.spec import loader
 
@@ -74,7 +74,7 @@ def open_context(
     )
 
 
-def load(options: Options, *, branch_allowed: bool = False, contents: bool = False) -> tuple[Spec, list[Problem]]:
+def load(options: Options, *, branch_allowed: bool = False, contents: bool = False) -> tuple[Spec, list[Diagnostic]]:
     """Read the spec and check it, unless the same document passed before; warnings are printed either way.
 
     Args:
@@ -114,10 +114,10 @@ def load(options: Options, *, branch_allowed: bool = False, contents: bool = Fal
     return document.spec(), warnings
 
 
-def _warnings(record: Record) -> list[Problem] | None:
+def _warnings(record: Record) -> list[Diagnostic] | None:
     """The warnings about a spec that passed; None if the record does not say so."""
     try:
-        return convert(record.output.get("warnings"), list[Problem])
+        return convert(record.output.get("warnings"), list[Diagnostic])
     except MalformedError:
         return None
 

@@ -139,8 +139,8 @@ class BuildContext:
         )
         if sample and sample.file:
             inspection.read_sample(self.work.root / sample.file, posixpath.normpath(sample.file))
-        if inspection.problems:
-            raise SpecError(inspection.problems, "the files of this project")
+        if inspection.diagnostics:
+            raise SpecError(inspection.diagnostics, "the files of this project")
         if inspection.clean != known:
             self.records.save(Record("inspection", secrets.VERSION, {"by": __version__, "clean": inspection.clean}, {}))
         return tree

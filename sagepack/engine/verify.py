@@ -83,13 +83,13 @@ def _doubted(context: BuildContext) -> Iterator[None]:
         yield
     except IntegrityError as error:
         context.records.forget("tar")
-        error.fix = "run `invoke package`: it writes the artifact again"
+        fix = "run `invoke package`: it writes the artifact again"
         if isinstance(error, ArchiveError):
             with suppress(UserError):  # without a lock nothing of the cache is trusted either
                 paths = doubt_model_files(context)
                 named = paths.get(error.member or "", context.cache.folder)
-                error.fix += f", after it has checked the model's files in the cache ({named})"
-        raise
+                fix += f", after it has checked the model's files in the cache ({named})"
+        raise error.with_context(fix=fix) from error
 
 
 def _check_sum(context: BuildContext, sha256: str) -> None:

@@ -275,8 +275,8 @@ def _plain(data: bytes, where: str) -> Any:
         node = reader.read(data.decode())
     except UnicodeDecodeError as error:
         _refuse(f"the lock is damaged: byte {error.start} is not UTF-8 text", where, error)
-    for problem in reader.problems:
-        _refuse(f"this is not a lock: {problem.message}", problem.where)
+    for found in reader.diagnostics:
+        _refuse(f"this is not a lock: {found.message}", found.location)
     return node and node.plain()
 
 

@@ -248,8 +248,8 @@ class _Run:
                 seen = ObjectRef(location, head.etag)
                 found = read_archive(self.store, seen, plan.layout, plan.manifest, ranges, add)
         except SourceError as error:
-            error.message = f"what lies at the key of the package is another archive: {error.message}"
-            raise
+            message = f"what lies at the key of the package is another archive: {error.message}"
+            raise error.with_context(message=message) from error
         return tuple(found.get(member.digest, FramedChecksums()) for member in plan.manifest.members)
 
     def files(self, plan: UploadPlan, now: datetime) -> Published:

@@ -7,13 +7,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sagepack.digest import Digest, fingerprint
-from sagepack.errors import UserError
-from sagepack.spec.model import Artifact, AsyncInference, Aws, Code, Endpoint, Image, ModelSource, Sample, Scaling, Spec
+from sagepack.errors import KeyPath, UserError
+from sagepack.spec.keys import build
+from sagepack.spec.model import KEYS, Spec
 
 if TYPE_CHECKING:
-    from sagepack.spec.yaml_nodes import Node, Place
+    from collections.abc import Sequence
 
-KeyPath = tuple[str | int, ...]
+    from sagepack.spec.yaml_nodes import Node, Place
 
 
 @dataclass(frozen=True)
@@ -67,20 +68,44 @@ class Document:
             UserError: the document is not a valid spec; `check.check` says what is wrong with it.
         """
         try:
-            return _spec(self.data, self.env)
+            return build(Spec, _with_defaults(self.data), env=self.env)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(
                 f"the spec is not valid ({error})", where=self.sources[0], fix="`invoke validate` says what is wrong"
             ) from error
 
 
-def async_paths(target: str, endpoint: str) -> tuple[str, str]:
-    """Where results and failures of an endpoint go by default: `s3://<target's bucket>/async/<endpoint>/`.
+def lookup(data: Any, path: Sequence[str]) -> Any:
+    """The value at `path` in nested maps; None if it is absent or something on the way is no map."""
+    for key in path:
+        data = data.get(key) if isinstance(data, dict) else None
+    return data
 
-    Beside the target, never under it: what lies under the target belongs to publishing.
+
+def derived_defaults(data: dict[str, Any]) -> dict[tuple[str, ...], str]:
+    """The defaults that depend on other keys (`KeyFacts.default`), by path; none of them while those keys are missing.
+
+    `{bucket}` is the bucket of `artifact.target`, `{endpoint}` is `endpoint.name`.
     """
-    bucket = "/".join(target.split("/", 3)[:3])
-    return f"{bucket}/async/{endpoint}/output/", f"{bucket}/async/{endpoint}/failure/"
+    target, endpoint = lookup(data, ("artifact", "target")), lookup(data, ("endpoint", "name"))
+    if not (isinstance(target, str) and isinstance(endpoint, str)):
+        return {}
+    bucket = target.removeprefix("s3://").partition("/")[0]
+    return {key.path: key.facts.default.format(bucket=bucket, endpoint=endpoint) for key in KEYS if key.facts.default}
+
+
+def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
+    """`data` with the derived defaults of the keys that are absent."""
+    for path, default in derived_defaults(data).items():
+        if lookup(data, path) is None:
+            data = _with(data, path, default)
+    return data
+
+
+def _with(data: dict[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
+    """A copy of `data` with `value` at `path`."""
+    key, *below = path
+    return {**data, key: _with(data.get(key, {}), below, value) if below else value}
 
 
 def _child(node: Node, step: str | int) -> Node | None:
@@ -91,45 +116,3 @@ def _child(node: Node, step: str | int) -> Node | None:
         item: Node = node.value[step]
         return item
     return None
-
-
-def _spec(data: dict[str, Any], env: str) -> Spec:
-    artifact = _artifact(data["artifact"])
-    sample = data.get("sample")
-    return Spec(
-        name=data["name"],
-        env=env,
-        model=ModelSource(**_tuples(data["model"])),
-        code=Code(**_tuples(data["code"])),
-        image=Image(**data["image"]),
-        environment=dict(data.get("environment", {})),
-        artifact=artifact,
-        aws=Aws(**data["aws"]),
-        endpoint=_endpoint(data["endpoint"], artifact.target),
-        sample=Sample(**sample) if sample else None,
-        not_secret=tuple(data.get("not_secret", ())),
-        sandbox=data.get("sandbox", False),
-    )
-
-
-def _artifact(data: dict[str, Any]) -> Artifact:
-    values = _tuples(data)
-    sources = tuple(source.rstrip("/") for source in values.pop("reuse_from", ()))
-    return Artifact(**{**values, "target": values["target"].rstrip("/")}, reuse_from=sources)
-
-
-def _endpoint(data: dict[str, Any], target: str) -> Endpoint:
-    values = dict(data)
-    scaling = values.pop("scaling", None)
-    output, failure = async_paths(target, values["name"])
-    settings = {"s3_output_path": output, "s3_failure_path": failure, **values.pop("async", {})}
-    return Endpoint(
-        **values,
-        asynchronous=AsyncInference(**settings),
-        scaling=Scaling(**scaling) if scaling is not None else None,
-    )
-
-
-def _tuples(data: dict[str, Any]) -> dict[str, Any]:
-    """`data` with its lists as tuples, as frozen values hold them."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}

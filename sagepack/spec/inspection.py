@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from sagepack.digest import Digest
-from sagepack.errors import Problem
+from sagepack.errors import Diagnostic
 from sagepack.spec.secrets import LIMIT, files
 
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ class Inspection:
         known: digests of files in which nothing was found before. They are not searched again.
 
     Attributes:
-        problems: what was found.
+        diagnostics: what was found.
         excluded: what is no part of the package, and what it is.
         clean: digests of the files in which nothing was found, by name: `known` of the next inspection.
     """
 
     def __init__(self, excused: Collection[str] = (), known: Mapping[str, str] | None = None) -> None:
-        self.problems: list[Problem] = []
+        self.diagnostics: list[Diagnostic] = []
         self.excluded: dict[str, str] = {}
         self.clean: dict[str, str] = {}
         self._excused = {posixpath.normpath(name) for name in excused}
@@ -42,9 +42,9 @@ class Inspection:
 
     def refuse(self, where: str, message: str, fix: str | None = None) -> None:
         """Note that what is at `where` cannot be published."""
-        problem = Problem(where, "", message, fix)
-        if problem not in self.problems:  # a sample may lie in the code
-            self.problems.append(problem)
+        found = Diagnostic((), message, fix, location=where)
+        if found not in self.diagnostics:  # the sample may be a file of the code, which was read before
+            self.diagnostics.append(found)
 
     def refuses_folder(self, name: str, where: str) -> bool:
         """Whether a folder must not be published, which is noted."""

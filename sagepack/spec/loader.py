@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sagepack.errors import Problem, SpecError, UserError
+from sagepack.errors import Diagnostic, SpecError, UserError
 from sagepack.spec.document import Document
 from sagepack.spec.merge import merge
+from sagepack.spec.model import KEYS
 from sagepack.spec.secrets import values
 from sagepack.spec.yaml_nodes import MAX_BYTES, Node, Place, Reader
 from sagepack.text import did_you_mean, kind, one_of
@@ -21,16 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Maps whose values are text: `PORT: 8080` and `DEBUG: true` mean what was written, not a number and a boolean.
-TEXT_MAPS = (("environment",), ("artifact", "tags"), ("endpoint", "tags"))
-# On a command line nobody writes quotes within quotes: there these are text whatever they look like.
-_TEXT_KEYS = {
-    ("name",),
-    ("model", "revision"),
-    ("image", "tag"),
-    ("image", "account"),
-    ("aws", "account"),
-    ("artifact", "expected_bucket_owner"),
-}
+_TEXT_MAPS = tuple(key.path for key in KEYS if key.value_type == dict[str, str])
+# The shell takes the quotes off a value of `--set`, so that these keys take it as text whatever it looks like.
+_TEXT_KEYS = {key.path for key in KEYS if key.value_type is str}
 _SEGMENT = re.compile(r'"([^"]+)"|([^".=\s]+)')
 
 
@@ -48,15 +42,15 @@ def load(config: Path, env: str, sets: Sequence[str], root: Path) -> Document:
         UserError: the spec or the environment does not exist.
     """
     files = (_existing(config, root), _overlay(config, env, root))
-    problems: list[Problem] = []
-    layers = [_file(path, number, root, problems) for number, path in enumerate(files)]
-    layers += [_setting(text, number, problems) for number, text in enumerate(sets, start=len(files))]
-    if problems:
-        raise SpecError(problems)
+    diagnostics: list[Diagnostic] = []
+    layers = [_file(path, number, root, diagnostics) for number, path in enumerate(files)]
+    layers += [_setting(text, number, diagnostics) for number, text in enumerate(sets, start=len(files))]
+    if diagnostics:
+        raise SpecError(diagnostics)
     merged = layers[0]
     for layer in layers[1:]:
         merged = merge(merged, layer)
-    for path in TEXT_MAPS:
+    for path in _TEXT_MAPS:
         merged = _as_written(merged, path)
     return Document(merged, env, (*(_name(path, root) for path in files), *(_set_name(text) for text in sets)))
 
@@ -89,47 +83,55 @@ def _overlay(config: Path, env: str, root: Path) -> Path:
     return known[env]
 
 
-def _file(path: Path, number: int, root: Path, problems: list[Problem]) -> Node:
+def _file(path: Path, number: int, root: Path, diagnostics: list[Diagnostic]) -> Node:
     """The root node of a file; an overlay may be empty, the spec (number 0) may not."""
     name = _name(path, root)
 
     def at(line: int, column: int) -> Place:
         return Place(number, line + 1, column + 1, name)
 
-    text = _text(path, name, problems)
+    text = _text(path, name, diagnostics)
     reader = Reader(at)
     node = reader.read(text) if text is not None else None
-    problems.extend(reader.problems)
+    diagnostics.extend(reader.diagnostics)
     empty = Node({}, at(0, 0), at(0, 0))
-    if text is None or reader.problems:
+    if text is None or reader.diagnostics:
         return empty
     if node is None or node.value is None:
         if number == 0:
-            problems.append(Problem(str(at(0, 0)), "", "the spec is empty", "copy config/svd.yaml to start from"))
+            diagnostics.append(
+                Diagnostic((), "the spec is empty", "copy config/svd.yaml to start from", location=str(at(0, 0)))
+            )
         return empty
     if not isinstance(node.value, dict):
-        problems.append(Problem(str(node.place), "", f"this is {kind(node.value)}, not a map of keys and values"))
+        diagnostics.append(
+            Diagnostic((), f"this is {kind(node.value)}, not a map of keys and values", location=str(node.place))
+        )
     return node
 
 
-def _text(path: Path, name: str, problems: list[Problem]) -> str | None:
+def _text(path: Path, name: str, diagnostics: list[Diagnostic]) -> str | None:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
-            problems.append(Problem(name, "", f"the file is larger than {MAX_BYTES:,} bytes; a spec is a page of text"))
+            diagnostics.append(
+                Diagnostic((), f"the file is larger than {MAX_BYTES:,} bytes; a spec is a page of text", location=name)
+            )
             return None
         return data.decode("utf-8-sig")
     except OSError as error:
-        problems.append(Problem(name, "", f"cannot be read: {error.strerror}"))
+        diagnostics.append(Diagnostic((), f"cannot be read: {error.strerror}", location=name))
     except UnicodeDecodeError as error:
         before = error.object[: error.start]
         line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
-        problems.append(Problem(f"{name}:{line}:{column}", "", "the file is not UTF-8 text", "save it as UTF-8"))
+        diagnostics.append(
+            Diagnostic((), "the file is not UTF-8 text", "save it as UTF-8", location=f"{name}:{line}:{column}")
+        )
     return None
 
 
-def _setting(text: str, number: int, problems: list[Problem]) -> Node:
+def _setting(text: str, number: int, diagnostics: list[Diagnostic]) -> Node:
     """The tree of one `--set a.b=value`."""
     name = _set_name(text)
     place = Place(number, 0, 0, name)
@@ -137,16 +139,16 @@ def _setting(text: str, number: int, problems: list[Problem]) -> Node:
     if (
         not text.isascii() and text.encode(errors="replace").decode() != text
     ):  # bytes of the command line that are no UTF-8
-        problems.append(Problem(name, "", "this is not Unicode text", "write it in UTF-8"))
+        diagnostics.append(Diagnostic((), "this is not Unicode text", "write it in UTF-8", location=name))
         return Node({}, place, place)
     path = _key_path(key)
     if not equals or not path:
         fix = 'write key=value, such as endpoint.instance_type=ml.g5.xlarge; quote a key that holds a dot: tags."a.b"=c'
-        problems.append(Problem(name, "", "this is not a setting", fix))
+        diagnostics.append(Diagnostic((), "this is not a setting", fix, location=name))
         return Node({}, place, place)
     reader = Reader(lambda _line, _column: place)
     node = reader.read(value) or Node(None, place, place)
-    problems.extend(reader.problems)
+    diagnostics.extend(reader.diagnostics)
     if path in _TEXT_KEYS:
         node = _scalar_text(node)
     for segment in reversed(path):

@@ -1,13 +1,31 @@
-"""The spec as values: what the user wrote, merged with its overlay. `loader` reads it, `validate` judges it."""
+"""The spec as values: the spec file merged with its overlays, and the defaults of what neither of them has.
 
-from __future__ import annotations
+Each field is a key of the spec, named like it. To add a key, add a field here and the key to `schemas/spec.schema.json`;
+a value that AWS's own description of its services restricts gets the `member` of that description (see `keys.KeyFacts`).
+"""
+# Annotations are evaluated here, not postponed: `keys` reads them.
 
 import re
 from dataclasses import dataclass, field
 from typing import Any
 
-# A revision that is pinned: the full name of a commit.
+from sagepack.spec.keys import NOT_A_KEY, facts, keys_of
+
+# A pinned revision: the full hash of a commit.
 COMMIT = re.compile(r"[0-9a-f]{40}")
+
+_VARIANT = ("sagemaker", "ProductionVariant")
+_ASYNC = ("sagemaker", "AsyncInferenceConfig")
+_TAG = (("sagemaker", "Tag", "Key"), ("sagemaker", "Tag", "Value"))
+_ENVIRONMENT = ("sagemaker", "ContainerDefinition", "Environment")
+
+
+def _without_final_slash(uri: str) -> str:
+    return uri.rstrip("/")
+
+
+def _without_final_slashes(uris: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(_without_final_slash, uris))
 
 
 @dataclass(frozen=True)
@@ -56,7 +74,7 @@ class Aws:
 
     account: str
     region: str
-    role: str
+    role: str = field(metadata=facts(member=("sagemaker", "CreateModelInput", "ExecutionRoleArn")))
     profile: str | None = None
 
 
@@ -74,25 +92,47 @@ class Artifact:
         tags: object tags.
     """
 
-    target: str
+    target: str = field(
+        metadata=facts(member=("sagemaker", "ContainerDefinition", "ModelDataUrl"), normalize=_without_final_slash)
+    )
     layout: str = "archive"
-    reuse_from: tuple[str, ...] = ()
-    sse: str | None = None
-    kms_key_id: str | None = None
+    reuse_from: tuple[str, ...] = field(default=(), metadata=facts(normalize=_without_final_slashes))
+    sse: str | None = field(default=None, metadata=facts(member=("s3", "PutObjectRequest", "ServerSideEncryption")))
+    kms_key_id: str | None = field(
+        default=None, metadata=facts(member=("sagemaker", "CreateEndpointConfigInput", "KmsKeyId"))
+    )
     expected_bucket_owner: str | None = None
-    storage_class: str | None = None
-    tags: dict[str, str] = field(default_factory=dict)
+    storage_class: str | None = field(default=None, metadata=facts(member=("s3", "PutObjectRequest", "StorageClass")))
+    # S3's description sets no bounds for tags; its user guide has those of every service's tags.
+    tags: dict[str, str] = field(default_factory=dict, metadata=facts(entries=_TAG))
 
 
 @dataclass(frozen=True)
 class AsyncInference:
-    """Asynchronous settings (API reference: AsyncInferenceConfig). Paths default to `<bucket>/async/<endpoint>/`."""
+    """Asynchronous inference, as in AsyncInferenceConfig of SageMaker's API reference.
 
-    s3_output_path: str
-    s3_failure_path: str
-    max_concurrent_invocations_per_instance: int = 1
-    success_topic: str | None = None
-    error_topic: str | None = None
+    Results and failures go next to the target by default, never under it: what is under the target belongs to publishing.
+    """
+
+    s3_output_path: str = field(
+        metadata=facts(
+            member=(*_ASYNC, "OutputConfig", "S3OutputPath"), default="s3://{bucket}/async/{endpoint}/output/"
+        )
+    )
+    s3_failure_path: str = field(
+        metadata=facts(
+            member=(*_ASYNC, "OutputConfig", "S3FailurePath"), default="s3://{bucket}/async/{endpoint}/failure/"
+        )
+    )
+    max_concurrent_invocations_per_instance: int = field(
+        default=1, metadata=facts(member=(*_ASYNC, "ClientConfig", "MaxConcurrentInvocationsPerInstance"))
+    )
+    success_topic: str | None = field(
+        default=None, metadata=facts(member=(*_ASYNC, "OutputConfig", "NotificationConfig", "SuccessTopic"))
+    )
+    error_topic: str | None = field(
+        default=None, metadata=facts(member=(*_ASYNC, "OutputConfig", "NotificationConfig", "ErrorTopic"))
+    )
 
 
 @dataclass(frozen=True)
@@ -108,19 +148,25 @@ class Scaling:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """The endpoint as SageMaker is asked for it; names follow the API's, time-outs are seconds."""
+    """The endpoint and its one production variant. Names follow SageMaker's API; time-outs are in seconds."""
 
-    name: str
-    instance_type: str
-    asynchronous: AsyncInference
-    initial_instance_count: int = 1
-    model_data_download_timeout_in_seconds: int = 1800
-    container_startup_health_check_timeout_in_seconds: int = 900
-    volume_size_in_gb: int | None = None
-    inference_ami_version: str | None = None
+    name: str = field(metadata=facts(member=("sagemaker", "CreateEndpointInput", "EndpointName")))
+    instance_type: str = field(metadata=facts(member=(*_VARIANT, "InstanceType")))
+    asynchronous: AsyncInference = field(metadata=facts(name="async"))  # `async` is a word of Python
+    initial_instance_count: int = field(default=1, metadata=facts(member=(*_VARIANT, "InitialInstanceCount")))
+    model_data_download_timeout_in_seconds: int = field(
+        default=1800, metadata=facts(member=(*_VARIANT, "ModelDataDownloadTimeoutInSeconds"))
+    )
+    container_startup_health_check_timeout_in_seconds: int = field(
+        default=900, metadata=facts(member=(*_VARIANT, "ContainerStartupHealthCheckTimeoutInSeconds"))
+    )
+    volume_size_in_gb: int | None = field(default=None, metadata=facts(member=(*_VARIANT, "VolumeSizeInGB")))
+    inference_ami_version: str | None = field(default=None, metadata=facts(member=(*_VARIANT, "InferenceAmiVersion")))
     enable_network_isolation: bool = False
     scaling: Scaling | None = None
-    tags: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(
+        default_factory=dict, metadata=facts(member=("sagemaker", "CreateEndpointInput", "Tags"), entries=_TAG)
+    )
 
 
 @dataclass(frozen=True)
@@ -134,22 +180,33 @@ class Sample:
 
 @dataclass(frozen=True)
 class Spec:
-    """One model and all that is declared about it, for one environment.
+    """One model and everything that is declared about it, for one environment.
 
     Attributes:
+        name: name of the model's packages.
+        env: the environment: name of the overlay, which is no key of the spec.
+        environment: environment variables of the container.
+        sample: a request to try the endpoint with.
         not_secret: files of the code, and the sample, that are published although they look like secrets.
         sandbox: whether the environment is the embedded sandbox.
     """
 
     name: str
-    env: str
+    env: str = field(metadata=NOT_A_KEY)
     model: ModelSource
     code: Code
     image: Image
-    environment: dict[str, str]
     artifact: Artifact
     aws: Aws
     endpoint: Endpoint
-    sample: Sample | None
+    environment: dict[str, str] = field(
+        default_factory=dict,
+        metadata=facts(member=_ENVIRONMENT, entries=((*_ENVIRONMENT, "{key}"), (*_ENVIRONMENT, "{value}"))),
+    )
+    sample: Sample | None = None
     not_secret: tuple[str, ...] = ()
     sandbox: bool = False
+
+
+# Every key of a spec that holds a value, in the order above.
+KEYS = tuple(keys_of(Spec))

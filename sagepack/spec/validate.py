@@ -3,38 +3,28 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagepack.errors import Problem, SpecError
-from sagepack.spec.rules import Facts, Finding, findings, secrets
+from sagepack.errors import Diagnostic, SpecError
+from sagepack.spec import rules
+from sagepack.spec.document import lookup
+from sagepack.spec.model import KEYS
+from sagepack.spec.rules import secrets
 from sagepack.spec.rules.secrets import safe
+from sagepack.spec.rules.view import SpecView
 from sagepack.spec.secrets import values
 from sagepack.text import did_you_mean, kind, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sagepack.spec.document import Document, KeyPath
+    from sagepack.errors import KeyPath
+    from sagepack.spec.document import Document
 
 SCHEMA = Path(__file__).resolve().parent.parent / "schemas" / "spec.schema.json"
-# What a spec must have when its overlays are laid upon it. The schema asks less, since it judges files one by one.
-REQUIRED: tuple[tuple[str, ...], ...] = (
-    ("name",),
-    ("model", "id"),
-    ("model", "revision"),
-    ("code", "path"),
-    ("image", "repository"),
-    ("image", "tag"),
-    ("artifact", "target"),
-    ("endpoint", "name"),
-    ("endpoint", "instance_type"),
-    ("aws", "account"),
-    ("aws", "region"),
-    ("aws", "role"),
-)
-_SCALING = (("endpoint", "scaling", "min_capacity"), ("endpoint", "scaling", "max_capacity"))
 _WANTED = {
     "string": "text",
     "integer": "an integer",
@@ -57,81 +47,72 @@ _BOUNDS = {
 
 def check(
     document: Document, root: Path, *, branch_allowed: bool = False, contents: bool = True
-) -> tuple[Problem, ...]:
-    """Judge a document.
+) -> tuple[Diagnostic, ...]:
+    """Check a merged spec against its schema and all rules.
 
     Args:
-        document: a merged spec.
-        root: the project's folder, to which paths are relative.
-        branch_allowed: accept a branch or tag as revision; `lock` alone does.
-        contents: also read the files of the code and the sample; a build does that by itself before it packs them.
+        document: the merged spec.
+        root: folder of the project; paths in the spec are relative to it.
+        branch_allowed: accept a branch or tag as `model.revision`, as `lock` does.
+        contents: also read the files of the code and the sample. A build passes False: it reads them itself.
 
     Returns:
-        Warnings: what a person should know though the spec may be used.
+        The warnings, in the order of the files that were merged and their lines.
 
     Raises:
-        SpecError: all that is wrong, in the order a reader meets it.
+        SpecError: the spec has errors. It holds all of them, in the same order, and no warning.
     """
-    facts = Facts(document.data, root, branch_allowed, contents)
-    # Of several errors about one value the first is told: that it is a secret, then what the schema says of it.
-    return _verdict(
-        document, [*secrets.check(facts), *_schema_findings(document), *_missing(document), *findings(facts)]
+    view = SpecView(document.data, root, branch_allowed, contents)
+    # The order decides which of several errors about one key is kept: the plainest comes first.
+    found = [*secrets.check(view), *_schema_errors(document), *_missing_keys(document), *rules.check(view)]
+    ordered = sorted(_one_error_per_key(found), key=lambda diagnostic: document.place(diagnostic.path))
+    located = [_located(document, diagnostic) for diagnostic in ordered]
+    if errors := [diagnostic for diagnostic in located if diagnostic.severity == "error"]:
+        raise SpecError(errors)
+    return tuple(located)
+
+
+def _one_error_per_key(found: list[Diagnostic]) -> list[Diagnostic]:
+    """The first error about each key, everything about files, and the warnings about keys without error."""
+    errors: dict[KeyPath, Diagnostic] = {}
+    for diagnostic in found:
+        if diagnostic.severity == "error" and not diagnostic.location:
+            errors.setdefault(diagnostic.path, diagnostic)
+    about_files = [diagnostic for diagnostic in found if diagnostic.location]
+    warnings = [
+        diagnostic for diagnostic in found if diagnostic.severity == "warning" and diagnostic.path not in errors
+    ]
+    return [*errors.values(), *about_files, *warnings]
+
+
+def _located(document: Document, diagnostic: Diagnostic) -> Diagnostic:
+    """A diagnostic as users see it: where the value was written, and nothing that looks like a secret.
+
+    One that names a place in a file has no key: the key that names the file is not what is wrong.
+    """
+    path = () if diagnostic.location else diagnostic.path
+    return replace(
+        diagnostic,
+        path=tuple(values.redacted(step) if isinstance(step, str) else step for step in path),
+        message=values.redacted(diagnostic.message),
+        fix=diagnostic.fix and values.redacted(diagnostic.fix),
+        location=diagnostic.location or document.where(diagnostic.path),
     )
 
 
-def _verdict(document: Document, found: list[Finding]) -> tuple[Problem, ...]:
-    ordered = sorted(_once(found), key=lambda finding: document.place(finding.path))
-    errors = [_problem(document, finding) for finding in ordered if not finding.warning]
-    if errors:
-        raise SpecError(errors)
-    return tuple(_problem(document, finding) for finding in ordered)
-
-
-def _once(found: list[Finding]) -> list[Finding]:
-    """Of several errors about one value the first, which is the plainest; warnings only for values without error.
-
-    Of a file everything is told.
-    """
-    errors: dict[KeyPath, Finding] = {}
-    for finding in found:
-        if not finding.warning and not finding.where:
-            errors.setdefault(finding.path, finding)
-    of_files = (finding for finding in found if finding.where)
-    warnings = (finding for finding in found if finding.warning and finding.path not in errors)
-    return [*errors.values(), *of_files, *warnings]
-
-
-def _problem(document: Document, finding: Finding) -> Problem:
-    message, fix = values.redacted(finding.message), finding.fix and values.redacted(finding.fix)
-    if finding.where:
-        return Problem(finding.where, "", message, fix)
-    return Problem(document.where(finding.path), ".".join(map(_step, finding.path)), message, fix)
-
-
-def _step(step: str | int) -> str:
-    """A key as a dotted path shows it: quoted if it would mislead the reader, or the terminal."""
-    text = values.redacted(str(step))
-    plain = text.isprintable() and "." not in text and len(text) <= 60
-    return text if plain else json.dumps(text if len(text) <= 60 else f"{text[:60]}...")
-
-
-def _missing(document: Document) -> Iterator[Finding]:
-    needed = REQUIRED + (_SCALING if isinstance(_get(document.data, ("endpoint", "scaling")), dict) else ())
-    for path in needed:
-        parent = _get(document.data, path[:-1])
-        if parent is not None and not isinstance(parent, dict):
-            continue  # told already: not a map
-        if parent is None or path[-1] not in parent:
-            node = document.node(path)
+def _missing_keys(document: Document) -> Iterator[Diagnostic]:
+    """The required keys that no layer gives. The schema cannot know: it describes each layer by itself."""
+    for key in KEYS:
+        section = lookup(document.data, key.path[:-1])
+        if not key.is_required or (section is None and key.is_in_optional_section):
+            continue
+        if section is not None and not isinstance(section, dict):
+            continue  # the schema reports that it is not a map
+        if section is None or key.path[-1] not in section:
+            node = document.node(key.path)
             removed = " (null removes it)" if node is not None and node.value is None else ""
-            fix = f"say it in the spec, in config/env/{document.env}.yaml, or with --set {'.'.join(path)}=..."
-            yield Finding(path, f"is required and missing{removed}", fix)
-
-
-def _get(data: Any, path: tuple[str, ...]) -> Any:
-    for step in path:
-        data = data.get(step) if isinstance(data, dict) else None
-    return data
+            fix = f"set it in the spec, in config/env/{document.env}.yaml, or with --set {'.'.join(key.path)}=..."
+            yield Diagnostic(key.path, f"required key is missing{removed}", fix)
 
 
 @cache
@@ -142,23 +123,23 @@ def _validator() -> Any:
     return Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
 
 
-def _schema_findings(document: Document) -> Iterator[Finding]:
+def _schema_errors(document: Document) -> Iterator[Diagnostic]:
     for error in _validator().iter_errors(document.data):
         path = tuple(error.absolute_path)
         if error.validator == "additionalProperties":
             yield from _unknown_keys(path, error)
         elif error.validator == "pattern" and "propertyNames" in error.absolute_schema_path:
-            yield Finding((*path, error.instance), error.schema.get("patternErrorMessage", error.message))
+            yield Diagnostic((*path, error.instance), error.schema.get("patternErrorMessage", error.message))
         elif error.validator != "required":  # `_missing` knows what overlays were laid upon it
-            yield Finding(path, *_schema_message(path, error, _as_written(document, path)))
+            yield Diagnostic(path, *_schema_message(path, error, _as_written(document, path)))
 
 
-def _unknown_keys(path: KeyPath, error: Any) -> Iterator[Finding]:
+def _unknown_keys(path: KeyPath, error: Any) -> Iterator[Diagnostic]:
     known = list(error.schema["properties"])
     for key in error.instance:
         if key not in known:
             fix = did_you_mean(key, known) or f"known are: {one_of(known)}"
-            yield Finding((*path, key), "unknown key", fix)
+            yield Diagnostic((*path, key), "unknown key", fix)
 
 
 def _as_written(document: Document, path: KeyPath) -> str | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from sagepack.errors import Problem
+from sagepack.errors import Diagnostic
 from sagepack.spec.secrets import values
 
 if TYPE_CHECKING:
@@ -102,14 +102,14 @@ class Reader:
     """
 
     def __init__(self, at: Callable[[int, int], Place], most: int = MAX_NODES) -> None:
-        self.problems: list[Problem] = []
+        self.diagnostics: list[Diagnostic] = []
         self._at = at
         self._most = most
         self._anchors: dict[str, Node] = {}
         self._nodes = 0
 
     def read(self, text: str) -> Node | None:
-        """The root node of `text`; None if it is empty or cannot be read (then `problems` says why)."""
+        """The root node of `text`; None if it is empty or cannot be read (then `diagnostics` says why)."""
         try:
             return self._document(yaml.parse(text, Loader=_Loader))
         except _TooMuchError as error:
@@ -227,7 +227,7 @@ class Reader:
         return self._at(event.start_mark.line, event.start_mark.column)
 
     def _problem(self, place: Place, message: str, fix: str | None = None) -> None:
-        self.problems.append(Problem(str(place), "", message, fix))
+        self.diagnostics.append(Diagnostic((), message, fix, location=str(place)))
 
 
 def _short(name: str) -> str:

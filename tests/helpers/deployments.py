@@ -24,7 +24,7 @@ from sagepack.spec import model
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sagepack.sandbox.servers import Service
+    from sagepack.sandbox.servers import Servers
 
 ROLE = "arn:aws:iam::123456789012:role/sagepack-sandbox"
 BUCKET = "sagepack-sandbox"
@@ -179,7 +179,7 @@ def stubbed(*services: str) -> tuple[Aws, dict[str, Stubber]]:
     return aws, stubs
 
 
-def session_of(sandbox: Service) -> Aws:
+def session_of(sandbox: Servers) -> Aws:
     """A session with the sandbox's AWS; its clients are made once, since that takes time."""
     return _session(AwsConnection(sandbox.region, None, sandbox.aws_url, sandbox.access_key, sandbox.secret_key))
 

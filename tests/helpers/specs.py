@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sagepack.errors import Problem, SpecError
+from sagepack.errors import Diagnostic, SpecError
 from sagepack.spec import loader, validate
 
 if TYPE_CHECKING:
@@ -58,15 +58,15 @@ def load(root: Path, sets: Sequence[str] = ()) -> Document:
     return loader.load(config if config.exists() else project(root), "test", sets, root)
 
 
-def errors(root: Path, sets: Sequence[str] = (), *, branch_allowed: bool = False) -> list[Problem]:
+def errors(root: Path, sets: Sequence[str] = (), *, branch_allowed: bool = False) -> list[Diagnostic]:
     """What reading or judging the project refuses."""
     try:
         validate.check(load(root, sets), root, branch_allowed=branch_allowed)
     except SpecError as error:
-        return error.problems
+        return list(error.diagnostics)
     return []
 
 
-def warnings(root: Path, sets: Sequence[str] = ()) -> list[Problem]:
+def warnings(root: Path, sets: Sequence[str] = ()) -> list[Diagnostic]:
     """What judging the valid project warns about."""
     return list(validate.check(load(root, sets), root))

@@ -13,7 +13,7 @@ from sagepack.deploy.waiter import WaiterConfig
 from sagepack.engine.resolver import find_image
 from sagepack.errors import RemoteError, UserError
 from sagepack.progress import Silent
-from sagepack.sandbox.aws.hosting import Outcome, Pace
+from sagepack.sandbox.aws.hosting import DeploymentOutcome, TransitionTime
 from sagepack.spec.model import Image, Scaling
 from tests.helpers import deployments
 from tests.helpers.deployments import IMAGE, FakeClock, RecordedProgress, deployment, lock, spec
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from sagepack.aws.session import Aws
     from sagepack.deploy.deployment import Deployment
     from sagepack.deploy.observe import EndpointState
-    from sagepack.sandbox.aws.hosting import Kind
-    from sagepack.sandbox.servers import Service
+    from sagepack.sandbox.aws.hosting import OutcomeKind
+    from sagepack.sandbox.servers import Servers
 
 WAITER = WaiterConfig(delay=0.01, timeout=30)
 
@@ -59,7 +59,7 @@ class Session:
 
 
 @pytest.fixture
-def session(sandbox: Service) -> Iterator[Session]:
+def session(sandbox: Servers) -> Iterator[Session]:
     with Session(deployments.session_of(sandbox)).listening() as session:
         yield session
 
@@ -186,10 +186,10 @@ PING = (
 
 
 def test_an_endpoint_that_cannot_start_fails_with_the_reason_and_is_created_again(
-    session: Session, sandbox: Service
+    session: Session, sandbox: Servers
 ) -> None:
     value = published(session, deployment())
-    sandbox.aws.script.outcome("svd", Outcome("fail", PING, log=("pip: no such package",)))
+    sandbox.aws.scenario.end_deployments("svd", DeploymentOutcome("fail", PING, log=("pip: no such package",)))
     with pytest.raises(RemoteError, match="did not pass the ping health check") as caught:
         reconcile(session.aws, value, progress := RecordedProgress(), WAITER)
     assert "  | pip: no such package" in progress.notes
@@ -207,10 +207,10 @@ def test_an_endpoint_that_cannot_start_fails_with_the_reason_and_is_created_agai
 
 
 @pytest.mark.parametrize("kind", ["silent_rollback", "fail"])
-def test_a_roll_back_silent_or_not_is_a_failure(session: Session, sandbox: Service, kind: Kind) -> None:
+def test_a_roll_back_silent_or_not_is_a_failure(session: Session, sandbox: Servers, kind: OutcomeKind) -> None:
     old = published(session, deployment(scaling=Scaling(1, 2)))
     reconcile(session.aws, old, Silent(), WAITER)
-    sandbox.aws.script.outcome("svd", Outcome(kind, PING))
+    sandbox.aws.scenario.end_deployments("svd", DeploymentOutcome(kind, PING))
     with pytest.raises(RemoteError, match=f"rolled back to {old.endpoint_config_name}") as caught:
         reconcile(session.aws, deployment(environment={}, scaling=Scaling(1, 2)), Silent(), WAITER)
     assert caught.value.exit_code == 3
@@ -221,13 +221,13 @@ def test_a_roll_back_silent_or_not_is_a_failure(session: Session, sandbox: Servi
 
 @pytest.mark.parametrize("exists", [True, False], ids=["update", "create"])
 def test_the_loser_of_two_deployments_at_the_same_time_fails_with_what_serves(
-    session: Session, sandbox: Service, exists: bool
+    session: Session, sandbox: Servers, exists: bool
 ) -> None:
     before = published(session, deployment())
     winner, loser = deployment(environment={"A": "1"}, scaling=Scaling(1, 3)), deployment(environment={"A": "2"})
     if exists:
         reconcile(session.aws, before, Silent(), WAITER)
-    sandbox.aws.script.pace = Pace(polls=2)
+    sandbox.aws.scenario.transition_time = TransitionTime(polls=2)
     others = iter([winner])
 
     def sleep(_seconds: float) -> None:
@@ -255,8 +255,8 @@ def cut_while_waiting(session: Session, value: Deployment) -> None:
         reconcile(session.aws, value, Silent(), WaiterConfig(delay=0.01, sleep=sleep))
 
 
-def test_the_same_command_continues_an_interrupted_wait(session: Session, sandbox: Service) -> None:
-    sandbox.aws.script.pace = Pace(polls=4)
+def test_the_same_command_continues_an_interrupted_wait(session: Session, sandbox: Servers) -> None:
+    sandbox.aws.scenario.transition_time = TransitionTime(polls=4)
     value = published(session, deployment())
     cut_while_waiting(session, value)
     session.calls.clear()
@@ -267,11 +267,11 @@ def test_the_same_command_continues_an_interrupted_wait(session: Session, sandbo
     assert f"endpoint {value.endpoint_name}: Creating" in progress.text
 
 
-def test_the_next_command_checks_the_result_of_an_interrupted_update(session: Session, sandbox: Service) -> None:
+def test_the_next_command_checks_the_result_of_an_interrupted_update(session: Session, sandbox: Servers) -> None:
     reconcile(session.aws, published(session, deployment()), Silent(), WAITER)
     value = deployment(environment={})
-    sandbox.aws.script.pace = Pace(polls=4)
-    sandbox.aws.script.outcome("svd", Outcome("fail", PING))
+    sandbox.aws.scenario.transition_time = TransitionTime(polls=4)
+    sandbox.aws.scenario.end_deployments("svd", DeploymentOutcome("fail", PING))
     cut_while_waiting(session, value)
     session.calls.clear()
     with pytest.raises(RemoteError, match="rolled back"):
@@ -295,9 +295,9 @@ def test_a_deploy_creates_only_what_a_killed_one_has_not_created(session: Sessio
     assert session.writes == ["CreateModel", "CreateEndpointConfig", "CreateEndpoint"][steps:]
 
 
-def test_a_wait_ends_at_the_timeout(session: Session, sandbox: Service) -> None:
+def test_a_wait_ends_at_the_timeout(session: Session, sandbox: Servers) -> None:
     value = published(session, deployment())
-    sandbox.aws.script.outcome("svd", Outcome("stuck"))
+    sandbox.aws.scenario.end_deployments("svd", DeploymentOutcome("stuck"))
     with pytest.raises(RemoteError, match="still Creating after 1 min 30 s") as caught:
         reconcile(session.aws, value, Silent(), FakeClock().waiter(timeout=90))
     assert "run the same command again to keep waiting" in str(caught.value)
@@ -323,12 +323,12 @@ def test_an_update_retains_the_scaled_instance_count_unless_it_is_zero(
     assert session.endpoint()["ProductionVariants"][0]["DesiredInstanceCount"] == after
 
 
-def test_a_tag_resolves_to_the_image_that_deploys(session: Session, sandbox: Service) -> None:
+def test_a_tag_resolves_to_the_image_that_deploys(session: Session, sandbox: Servers) -> None:
     found = find_image(session.aws, spec().image, sandbox.region)
     assert found == (lock().image_registry, lock().image_digest)
 
 
-def test_a_missing_image_tag_is_refused_with_similar_ones(session: Session, sandbox: Service) -> None:
+def test_a_missing_image_tag_is_refused_with_similar_ones(session: Session, sandbox: Servers) -> None:
     near = Image("huggingface-pytorch-inference", IMAGE.replace("py312", "py311"))
     with pytest.raises(UserError, match="no image with this tag") as caught:
         find_image(session.aws, near, sandbox.region)

@@ -9,20 +9,20 @@ from sagepack.deploy.reconcile import reconcile
 from sagepack.deploy.waiter import WaiterConfig
 from sagepack.errors import UserError
 from sagepack.progress import Silent
-from sagepack.sandbox.aws.hosting import Pace
+from sagepack.sandbox.aws.hosting import TransitionTime
 from sagepack.spec.model import Scaling
 from tests.helpers.deployments import ROLE, RecordedProgress, deployment, published, session_of
 
 if TYPE_CHECKING:
     from sagepack.aws.session import Aws
     from sagepack.deploy.deployment import Deployment
-    from sagepack.sandbox.servers import Service
+    from sagepack.sandbox.servers import Servers
 
 WAITER = WaiterConfig(delay=0.01, timeout=30)
 
 
 @pytest.fixture
-def aws(sandbox: Service) -> Aws:
+def aws(sandbox: Servers) -> Aws:
     return session_of(sandbox)
 
 
@@ -127,8 +127,8 @@ def test_an_endpoint_of_another_environment_is_not_destroyed(aws: Aws) -> None:
     assert everything(aws) == before
 
 
-def test_an_endpoint_that_is_being_created_is_waited_for_and_then_removed(aws: Aws, sandbox: Service) -> None:
-    sandbox.aws.script.pace = Pace(polls=4)
+def test_an_endpoint_that_is_being_created_is_waited_for_and_then_removed(aws: Aws, sandbox: Servers) -> None:
+    sandbox.aws.scenario.transition_time = TransitionTime(polls=4)
     value = published(aws, deployment())
     client = aws.client("sagemaker")
     client.create_model(**value.create_model_request)

@@ -11,8 +11,8 @@ from sagepack.deploy.reconcile import reconcile
 from sagepack.deploy.waiter import WaiterConfig
 from sagepack.errors import RemoteError, UserError
 from sagepack.progress import Silent
-from sagepack.sandbox.aws.invocations import Answer
-from sagepack.sandbox.process import ACCOUNT
+from sagepack.sandbox.aws.invocations import ScriptedResult
+from sagepack.sandbox.identity import ACCOUNT
 from tests.helpers.deployments import BUCKET, FakeClock, RecordedProgress, deployment, published, session_of
 
 if TYPE_CHECKING:
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
     from sagepack.aws.session import Aws
     from sagepack.deploy.deployment import Deployment
-    from sagepack.sandbox.servers import Service
+    from sagepack.sandbox.servers import Servers
 
 WAITER = WaiterConfig(delay=0.01, timeout=30)
 
 
 @pytest.fixture
-def aws(sandbox: Service) -> Aws:
+def aws(sandbox: Servers) -> Aws:
     return session_of(sandbox)
 
 
@@ -42,17 +42,17 @@ def inputs(aws: Aws) -> list[str]:
     return [entry["Key"] for entry in listed.get("Contents", [])]
 
 
-def test_a_result_is_returned_and_the_request_is_deleted(aws: Aws, live: Deployment, sandbox: Service) -> None:
-    sandbox.aws.invocations.answer(Answer(b'{"frames": []}', delay=0.05))
+def test_a_result_is_returned_and_the_request_is_deleted(aws: Aws, live: Deployment, sandbox: Servers) -> None:
+    sandbox.aws.invocations.script(ScriptedResult(b'{"frames": []}', delay=0.05))
     result = predict(aws, live.endpoint, b'{"image": "x"}', Silent(), waiter=WAITER)
     assert result.body == b'{"frames": []}'
     assert inputs(aws) == []
 
 
 def test_a_file_is_sent_with_the_content_type_of_its_suffix(
-    aws: Aws, live: Deployment, sandbox: Service, tmp_path: Path
+    aws: Aws, live: Deployment, sandbox: Servers, tmp_path: Path
 ) -> None:
-    sandbox.aws.invocations.answer(Answer(b"{}"))
+    sandbox.aws.invocations.script(ScriptedResult(b"{}"))
     kinds: list[str] = []
     events = aws.client("s3").meta.events
     remember = lambda params, **_: kinds.append(params["ContentType"])  # noqa: E731
@@ -64,10 +64,10 @@ def test_a_file_is_sent_with_the_content_type_of_its_suffix(
 
 
 def test_a_request_passes_the_bucket_policies_that_publishing_passes(
-    aws: Aws, live: Deployment, sandbox: Service
+    aws: Aws, live: Deployment, sandbox: Servers
 ) -> None:
     """Policies that deny PutObject without encryption or without If-None-Match; every request names the bucket's owner."""
-    sandbox.aws.invocations.answer(Answer(b"{}"))
+    sandbox.aws.invocations.script(ScriptedResult(b"{}"))
     owners: list[str | None] = []
     tags: list[str | None] = []
 
@@ -99,9 +99,9 @@ def _text(value: str | bytes) -> str:
 
 
 def test_a_failed_request_is_an_error_with_the_message_of_the_container(
-    aws: Aws, live: Deployment, sandbox: Service
+    aws: Aws, live: Deployment, sandbox: Servers
 ) -> None:
-    sandbox.aws.invocations.answer(Answer(b"CUDA out of memory", status=500))
+    sandbox.aws.invocations.script(ScriptedResult(b"CUDA out of memory", status=500))
     with pytest.raises(RemoteError, match="CUDA out of memory") as caught:
         predict(aws, live.endpoint, b"{}", Silent(), waiter=WAITER)
     assert caught.value.exit_code == 3
@@ -110,9 +110,9 @@ def test_a_failed_request_is_an_error_with_the_message_of_the_container(
 
 
 def test_a_wait_without_a_result_ends_with_what_to_do_and_keeps_the_request(
-    aws: Aws, live: Deployment, sandbox: Service
+    aws: Aws, live: Deployment, sandbox: Servers
 ) -> None:
-    sandbox.aws.invocations.answer(Answer(b"too late", delay=3))
+    sandbox.aws.invocations.script(ScriptedResult(b"too late", delay=3))
     progress = RecordedProgress()
     with pytest.raises(RemoteError, match="no result after 300 s") as caught:
         predict(aws, live.endpoint, b"{}", progress, waiter=FakeClock().waiter(timeout=300))

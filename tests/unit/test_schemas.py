@@ -18,14 +18,26 @@ from sagepack.digest import Digest
 from sagepack.package.lock import Lock, LockedFile, LockedRequirement
 from sagepack.package.manifest import Manifest, Member
 from sagepack.package.revision import Revision
-from sagepack.spec.model import Artifact, AsyncInference, Aws, Code, Endpoint, Image, ModelSource, Sample, Scaling, Spec
-from sagepack.spec.rules.service_limits import MEMBERS
+from sagepack.spec.model import (
+    KEYS,
+    Artifact,
+    AsyncInference,
+    Aws,
+    Code,
+    Endpoint,
+    Image,
+    ModelSource,
+    Sample,
+    Scaling,
+    Spec,
+)
 from tests.helpers.paths import ROOT
 from tests.helpers.specs import COMMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+MEMBERS = {key.path: key.facts.member for key in KEYS if key.facts.member}
 MINE = ["spec", "overlay", "lock", "manifest"]
 
 

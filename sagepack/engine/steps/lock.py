@@ -50,7 +50,7 @@ def run(context: BuildContext) -> None:
         Lock.parse(text, where)
     except UserError as error:
         fix = "the Hub or the registry sent it; the lock on disk is as it was"
-        raise UserError(error.message, where=error.where, fix=fix) from error
+        raise error.with_context(fix=fix) from error
     write_atomically(context.work.lock_path, text)
     context.records.save(Record("lock", STEP.version, _inputs(context), {"lock": str(Digest.sha256(text))}))
 

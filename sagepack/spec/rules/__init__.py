@@ -1,7 +1,7 @@
 """What must hold for a spec beyond its schema, all of it checked offline.
 
-Each module holds the rules of one part: functions from `Facts` to `Finding`s. None stops at the first finding.
-Secrets (`secrets`) are looked for first and by themselves: nothing else may repeat them.
+Each module holds the rules of one part of the spec: functions from a `SpecView` to `Diagnostic`s, which report every mistake
+and not only the first. `secrets` runs first and by itself, because no other message may repeat a secret.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sagepack.spec.rules import artifact, code, endpoint, environment, image, model, requirements, service_limits
-from sagepack.spec.rules.view import Facts, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Facts", "Finding", "findings"]
+    from sagepack.errors import Diagnostic
+    from sagepack.spec.rules.view import SpecView
 
 _RULES = (
     model.check,
@@ -28,7 +28,7 @@ _RULES = (
 )
 
 
-def findings(facts: Facts) -> Iterator[Finding]:
-    """What all rules but those about secrets say of a spec."""
+def check(view: SpecView) -> Iterator[Diagnostic]:
+    """Apply all rules except those about secrets."""
     for rule in _RULES:
-        yield from rule(facts)
+        yield from rule(view)

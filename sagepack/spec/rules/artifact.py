@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sagepack.spec.rules.view import Finding
+from sagepack.errors import Diagnostic
 from sagepack.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sagepack.spec.document import KeyPath
-    from sagepack.spec.rules.view import Facts
+    from sagepack.errors import KeyPath
+    from sagepack.spec.rules.view import SpecView
 
 _URI = re.compile(r"s3://([^/]+)(?:/(.*))?", re.DOTALL)
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -26,20 +26,20 @@ _PREFIX = re.compile(r"[A-Za-z0-9!_.*'()=+@/-]*")
 MAX_PREFIX = 512  # of the 1,024 bytes of a key; names and digests follow
 
 
-def check(facts: Facts) -> Iterator[Finding]:
+def check(view: SpecView) -> Iterator[Diagnostic]:
     """Everything about `artifact` and the paths of results."""
-    for path, uri in _uris(facts):
+    for path, uri in _uris(view):
         if problem := uri_problem(uri):
-            yield Finding(path, f"{shown(uri)}: {problem}")
-    yield from _apart(facts)
-    yield from _encryption(facts)
-    yield from _reuse(facts)
+            yield Diagnostic(path, f"{shown(uri)}: {problem}")
+    yield from _apart(view)
+    yield from _encryption(view)
+    yield from _reuse(view)
     for owner in ("artifact", "endpoint"):
-        for key in facts.text_map(owner, "tags"):
+        for key in view.text_map(owner, "tags"):
             if key.startswith("sagepack:"):
-                yield Finding((owner, "tags", key), "tags that begin with sagepack: are set by this program")
+                yield Diagnostic((owner, "tags", key), "tags that begin with sagepack: are set by this program")
             if key.casefold().startswith("aws:"):
-                yield Finding((owner, "tags", key), "tags that begin with aws: are AWS's own")
+                yield Diagnostic((owner, "tags", key), "tags that begin with aws: are AWS's own")
 
 
 def uri_problem(uri: str) -> str | None:
@@ -59,51 +59,49 @@ def uri_problem(uri: str) -> str | None:
     return None
 
 
-def _uris(facts: Facts) -> Iterator[tuple[KeyPath, str]]:
-    if target := facts.text("artifact", "target"):
+def _uris(view: SpecView) -> Iterator[tuple[KeyPath, str]]:
+    if target := view.text("artifact", "target"):
         yield ("artifact", "target"), target
-    for number, uri in enumerate(facts.texts("artifact", "reuse_from")):
+    for number, uri in enumerate(view.texts("artifact", "reuse_from")):
         if uri:
             yield ("artifact", "reuse_from", number), uri
-    for key in ("s3_output_path", "s3_failure_path"):
-        if written := facts.text("endpoint", "async", key):
-            yield ("endpoint", "async", key), written
+    for path in view.result_paths():
+        if written := view.text(*path):
+            yield path, written
 
 
-def _apart(facts: Facts) -> Iterator[Finding]:
+def _apart(view: SpecView) -> Iterator[Diagnostic]:
     """Results and packages must not lie within each other: cleaning one would touch the other."""
-    target = facts.text("artifact", "target")
+    target = view.text("artifact", "target")
     if target is None:
         return
-    for key, uri in facts.result_paths().items():
-        path = ("endpoint", "async", key)
+    for path, uri in view.result_paths().items():
         if _within(uri, target):
-            written = facts.text(*path) is not None
-            fix = (
-                None if written else f"give artifact.target a prefix, such as {target.rstrip('/')}/models, or set {key}"
-            )
-            yield Finding(
-                path if written else ("artifact", "target"), f"results in {uri} would lie under artifact.target", fix
-            )
+            message = f"results in {uri} would lie under artifact.target"
+            if view.text(*path) is not None:
+                yield Diagnostic(path, message)
+            else:
+                fix = f"give artifact.target a prefix, such as {target.rstrip('/')}/models, or set {'.'.join(path)}"
+                yield Diagnostic(("artifact", "target"), message, fix)
         elif _within(target, uri):
-            yield Finding(path, f"artifact.target would lie under {uri}, among the results")
+            yield Diagnostic(path, f"artifact.target would lie under {uri}, among the results")
 
 
 def _within(uri: str, folder: str) -> bool:
     return f"{uri.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
 
 
-def _encryption(facts: Facts) -> Iterator[Finding]:
-    if facts.text("artifact", "kms_key_id") and facts.text("artifact", "sse") != "aws:kms":
-        have = facts.text("artifact", "sse") or "the bucket's default"
-        yield Finding(
+def _encryption(view: SpecView) -> Iterator[Diagnostic]:
+    if view.text("artifact", "kms_key_id") and view.text("artifact", "sse") != "aws:kms":
+        have = view.text("artifact", "sse") or "the bucket's default"
+        yield Diagnostic(
             ("artifact", "kms_key_id"), f"a key needs sse: aws:kms; sse is {have}", "set artifact.sse to aws:kms"
         )
 
 
-def _reuse(facts: Facts) -> Iterator[Finding]:
-    target = (facts.text("artifact", "target") or "").rstrip("/")
-    for number, uri in enumerate(facts.texts("artifact", "reuse_from")):
+def _reuse(view: SpecView) -> Iterator[Diagnostic]:
+    target = (view.text("artifact", "target") or "").rstrip("/")
+    for number, uri in enumerate(view.texts("artifact", "reuse_from")):
         if target and uri.rstrip("/") == target:
             message = "this is artifact.target itself, which is always searched"
-            yield Finding(("artifact", "reuse_from", number), message, "remove it", warning=True)
+            yield Diagnostic(("artifact", "reuse_from", number), message, "remove it", severity="warning")

@@ -4,131 +4,135 @@ from __future__ import annotations
 
 import posixpath
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sagepack.decoding import MalformedError, decode_json
+from sagepack.errors import Diagnostic
 from sagepack.spec import code_tree
 from sagepack.spec.inspection import Inspection
-from sagepack.spec.rules.view import Finding
 from sagepack.text import did_you_mean, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sagepack.spec.rules.view import Facts
+    from sagepack.spec.rules.view import SpecView
 
 _PATH = ("code", "path")
 MAX_REQUEST = 10**9  # bytes of an asynchronous request (SageMaker developer guide, "Asynchronous inference")
 
 
-def check(facts: Facts) -> Iterator[Finding]:
+def check(view: SpecView) -> Iterator[Diagnostic]:
     """Everything that depends on files: the folder of inference code and the sample request."""
-    yield from _folder(facts)
-    yield from _sample(facts)
-    if facts.contents:
-        yield from _inspected(facts)
+    yield from _folder(view)
+    yield from _sample(view)
+    if view.contents:
+        yield from _inspected(view)
 
 
-def _folder(facts: Facts) -> Iterator[Finding]:
-    name = facts.text(*_PATH)
+def _folder(view: SpecView) -> Iterator[Diagnostic]:
+    name = view.text(*_PATH)
     if name is None:
         return
-    folder = facts.root / name
-    if problem := _outside(folder, facts.root):
-        yield Finding(_PATH, f"{name!r} {problem}")
+    folder = view.root / name
+    if problem := _outside(folder, view.root):
+        yield Diagnostic(_PATH, f"{name!r} {problem}")
     elif not folder.is_dir():
-        siblings = [path.relative_to(facts.root).as_posix() for path in folder.parent.glob("*") if path.is_dir()]
+        siblings = [path.relative_to(view.root).as_posix() for path in folder.parent.glob("*") if path.is_dir()]
         what = "is a file, not a folder" if folder.is_file() else "does not exist"
-        yield Finding(
+        yield Diagnostic(
             _PATH,
             f"{name!r} {what}",
             did_you_mean(name, siblings) or (f"there are: {one_of(sorted(siblings))}" if siblings else None),
         )
     else:
-        yield from _contents(facts, folder)
+        yield from _contents(view, folder)
 
 
-def _contents(facts: Facts, folder: Path) -> Iterator[Finding]:
-    program = facts.text("environment", "SAGEMAKER_PROGRAM") or "inference.py"
+def _contents(view: SpecView, folder: Path) -> Iterator[Diagnostic]:
+    program = view.text("environment", "SAGEMAKER_PROGRAM") or "inference.py"
     if not program.endswith(".py") or "/" in program:
-        yield Finding(
+        yield Diagnostic(
             ("environment", "SAGEMAKER_PROGRAM"),
             f"{program!r} is not the name of a file at the top of the code, such as inference.py",
         )
     elif not (folder / program).is_file():
         scripts = [path.name for path in folder.glob("*.py")]
         fix = did_you_mean(program, scripts) or "write it, or name another one in the variable SAGEMAKER_PROGRAM"
-        yield Finding(_PATH, f"{folder.name!r} holds no {program}: the container would serve without your code", fix)
+        yield Diagnostic(_PATH, f"{folder.name!r} holds no {program}: the container would serve without your code", fix)
     if (folder / "__init__.py").exists():
         message = "__init__.py at the top makes code/ a package that hides Python's own module code, which pdb and others import"
-        yield Finding(_PATH, message, f"remove {folder.name}/__init__.py")
+        yield Diagnostic(_PATH, message, f"remove {folder.name}/__init__.py")
     for path in sorted(folder.glob("*")):
         if path.stem in sys.stdlib_module_names and (path.suffix == ".py" or (path / "__init__.py").exists()):
             message = f"{path.name} hides Python's own module {path.stem} from everything in the container"
-            yield Finding(_PATH, message, "give it another name")
-    yield from _requirements_file(facts, folder)
+            yield Diagnostic(_PATH, message, "give it another name")
+    yield from _requirements_file(view, folder)
 
 
-def _requirements_file(facts: Facts, folder: Path) -> Iterator[Finding]:
+def _requirements_file(view: SpecView, folder: Path) -> Iterator[Diagnostic]:
     """A requirements.txt that was written by hand: the container installs it, and no lock knows what."""
     if not (folder / "requirements.txt").exists():
         return
-    if facts.get("endpoint", "enable_network_isolation") is True:
+    if view.get("endpoint", "enable_network_isolation") is True:
         message = f"{folder.name}/requirements.txt cannot be installed in an isolated container: it does not start"
-        yield Finding(("endpoint", "enable_network_isolation"), message, "remove the file or the isolation")
-    if not facts.texts("code", "requirements"):
+        yield Diagnostic(("endpoint", "enable_network_isolation"), message, "remove the file or the isolation")
+    if not view.texts("code", "requirements"):
         message = f"{folder.name}/requirements.txt is installed at every start and locked by nothing"
-        yield Finding(_PATH, message, "list its packages, pinned, under code.requirements instead", warning=True)
+        yield Diagnostic(
+            _PATH, message, "list its packages, pinned, under code.requirements instead", severity="warning"
+        )
     else:
         message = "requirements are listed here and in requirements.txt of the code; the package can hold one list"
-        yield Finding(("code", "requirements"), message, "keep this list, which is locked, and remove the file")
+        yield Diagnostic(("code", "requirements"), message, "keep this list, which is locked, and remove the file")
 
 
-def _sample(facts: Facts) -> Iterator[Finding]:
-    sample, name = facts.get("sample"), facts.text("sample", "file")
+def _sample(view: SpecView) -> Iterator[Diagnostic]:
+    sample, name = view.get("sample"), view.text("sample", "file")
     if not isinstance(sample, dict):
         return
     if ("request" in sample) == ("file" in sample):
         have = "both are given" if "request" in sample else "neither is given"
-        yield Finding(("sample",), f"a sample has either request or file; {have}")
+        yield Diagnostic(("sample",), f"a sample has either request or file; {have}")
     elif name is not None:
-        yield from _sample_file(facts, name)
+        yield from _sample_file(view, name)
 
 
-def _sample_file(facts: Facts, name: str) -> Iterator[Finding]:
-    path, key = facts.root / name, ("sample", "file")
-    if problem := _outside(path, facts.root):
-        yield Finding(key, f"{name!r} {problem}")
+def _sample_file(view: SpecView, name: str) -> Iterator[Diagnostic]:
+    path, key = view.root / name, ("sample", "file")
+    if problem := _outside(path, view.root):
+        yield Diagnostic(key, f"{name!r} {problem}")
     elif not path.is_file():
-        have = [other.relative_to(facts.root).as_posix() for other in path.parent.glob("*") if other.is_file()]
-        yield Finding(key, f"{name!r} does not exist", did_you_mean(name, have))
+        have = [other.relative_to(view.root).as_posix() for other in path.parent.glob("*") if other.is_file()]
+        yield Diagnostic(key, f"{name!r} does not exist", did_you_mean(name, have))
     elif path.stat().st_size > MAX_REQUEST:
-        yield Finding(key, f"{name!r} has {path.stat().st_size:,} bytes; a request has at most {MAX_REQUEST:,}")
-    elif (facts.text("sample", "content_type") or "application/json") == "application/json":
+        yield Diagnostic(key, f"{name!r} has {path.stat().st_size:,} bytes; a request has at most {MAX_REQUEST:,}")
+    elif (view.text("sample", "content_type") or "application/json") == "application/json":
         try:
             decode_json(path.read_bytes(), Any, limit=MAX_REQUEST)
         except MalformedError as error:
-            yield Finding(key, f"{name!r} is not JSON: {error}", "correct it, or say its content_type")
+            yield Diagnostic(key, f"{name!r} is not JSON: {error}", "correct it, or say its content_type")
 
 
-def _inspected(facts: Facts) -> Iterator[Finding]:
+def _inspected(view: SpecView) -> Iterator[Diagnostic]:
     """What the files hold: secrets, and what no package can hold."""
-    code, sample, excused = facts.text(*_PATH), facts.text("sample", "file"), facts.texts("not_secret")
+    code, sample, excused = view.text(*_PATH), view.text("sample", "file"), view.texts("not_secret")
     inspection = Inspection(excused)
-    if code and not _outside(facts.root / code, facts.root) and (facts.root / code).is_dir():
+    if code and not _outside(view.root / code, view.root) and (view.root / code).is_dir():
         # Requirements that the spec and the folder both hold are refused already.
-        packaged = code_tree.scan(facts.root / code, (), posixpath.normpath(code), inspection)
+        packaged = code_tree.scan(view.root / code, (), posixpath.normpath(code), inspection)
         # What tools leave behind is no news.
         if excluded := {path: what for path, what in packaged.excluded.items() if what != code_tree.LEAVINGS}:
-            yield Finding(_PATH, f"of {code!r} is {code_tree.in_words(excluded)}", warning=True)
-    if sample and not _outside(facts.root / sample, facts.root) and (facts.root / sample).is_file():
-        inspection.read_sample(facts.root / sample, posixpath.normpath(sample))
-    for problem in inspection.problems:
-        yield Finding(_PATH, problem.message, problem.fix, where=problem.where)
+            yield Diagnostic(_PATH, f"of {code!r} is {code_tree.in_words(excluded)}", severity="warning")
+    if sample and not _outside(view.root / sample, view.root) and (view.root / sample).is_file():
+        inspection.read_sample(view.root / sample, posixpath.normpath(sample))
+    yield from (replace(found, path=_PATH) for found in inspection.diagnostics)
     for number, name in enumerate(excused):
-        if not (facts.root / name).exists():
-            yield Finding(("not_secret", number), f"{name!r} does not exist", "remove it from the list", warning=True)
+        if not (view.root / name).exists():
+            yield Diagnostic(
+                ("not_secret", number), f"{name!r} does not exist", "remove it from the list", severity="warning"
+            )
 
 
 def _outside(path: Path, root: Path) -> str | None:

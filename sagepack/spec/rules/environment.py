@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sagepack.errors import Diagnostic
 from sagepack.spec.rules.secrets import safe
-from sagepack.spec.rules.view import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sagepack.spec.rules.view import Facts
+    from sagepack.spec.rules.view import SpecView
 
 MAX_ENTRY = 1024  # bytes of a key, and of a value (CreateModel, ContainerDefinition.Environment)
 MAX_TOTAL = 32 * 1024  # bytes of all of them
@@ -28,65 +28,67 @@ _WITHOUT_EFFECT = {
 }
 
 
-def check(facts: Facts) -> Iterator[Finding]:
+def check(view: SpecView) -> Iterator[Diagnostic]:
     """Everything about `environment` except secrets."""
-    yield from _limits(facts)
-    yield from _model_id(facts)
-    yield from _without_effect(facts)
-    yield from _timeouts(facts)
-    yield from _numbers(facts)
+    yield from _limits(view)
+    yield from _model_id(view)
+    yield from _without_effect(view)
+    yield from _timeouts(view)
+    yield from _numbers(view)
 
 
-def _limits(facts: Facts) -> Iterator[Finding]:
+def _limits(view: SpecView) -> Iterator[Diagnostic]:
     total = 0
-    for key, value in facts.text_map("environment").items():
+    for key, value in view.text_map("environment").items():
         sizes = {"name": len(key.encode()), "value": len(value.encode())}
         total += sum(sizes.values())
         for part, size in sizes.items():
             if size > MAX_ENTRY:
-                yield Finding(("environment", key), f"the {part} has {size:,} bytes; the service takes {MAX_ENTRY:,}")
+                yield Diagnostic(
+                    ("environment", key), f"the {part} has {size:,} bytes; the service takes {MAX_ENTRY:,}"
+                )
     if total > MAX_TOTAL:
-        yield Finding(
+        yield Diagnostic(
             ("environment",), f"names and values have {total:,} bytes together; the service takes {MAX_TOTAL:,}"
         )
 
 
-def _model_id(facts: Facts) -> Iterator[Finding]:
-    if "HF_MODEL_ID" in facts.text_map("environment"):
-        yield Finding(
+def _model_id(view: SpecView) -> Iterator[Diagnostic]:
+    if "HF_MODEL_ID" in view.text_map("environment"):
+        yield Diagnostic(
             ("environment", "HF_MODEL_ID"),
             "with HF_MODEL_ID the container ignores the packaged weights and downloads the model from the Hub at every start",
             "remove it; the model is declared under model, and its files are in the package",
         )
 
 
-def _without_effect(facts: Facts) -> Iterator[Finding]:
-    for key in facts.text_map("environment"):
+def _without_effect(view: SpecView) -> Iterator[Diagnostic]:
+    for key in view.text_map("environment"):
         path = ("environment", key)
         if key.startswith("TS_"):
             message = "TS_* variables configure TorchServe, which is not in this image: it has no effect"
-            yield Finding(path, message, f"the server of this image reads MMS_{key[3:]}", warning=True)
+            yield Diagnostic(path, message, f"the server of this image reads MMS_{key[3:]}", severity="warning")
         elif key in _WITHOUT_EFFECT:
-            yield Finding(path, f"it has no effect: {_WITHOUT_EFFECT[key]}", "remove it", warning=True)
+            yield Diagnostic(path, f"it has no effect: {_WITHOUT_EFFECT[key]}", "remove it", severity="warning")
 
 
-def _timeouts(facts: Facts) -> Iterator[Finding]:
+def _timeouts(view: SpecView) -> Iterator[Diagnostic]:
     for key, unit, limit in (
         ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "minutes", ASYNC_SECONDS // 60),
         ("SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", "seconds", ASYNC_SECONDS),
         ("MMS_DEFAULT_RESPONSE_TIMEOUT_SECONDS", "seconds", ASYNC_SECONDS),
     ):
-        value = facts.integer_text("environment", key)
+        value = view.integer_text("environment", key)
         if value is not None and value > limit:
-            yield Finding(
+            yield Diagnostic(
                 ("environment", key),
                 f"{value:,} {unit}, and an asynchronous invocation ends after {limit:,}",
                 "say SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS if seconds were meant" if unit == "minutes" else None,
-                warning=True,
+                severity="warning",
             )
 
 
-def _numbers(facts: Facts) -> Iterator[Finding]:
+def _numbers(view: SpecView) -> Iterator[Diagnostic]:
     """Variables the server reads as positive integers; with anything else it does not start."""
     counts = ("SAGEMAKER_MODEL_SERVER_WORKERS", "MMS_DEFAULT_WORKERS_PER_MODEL", "MMS_JOB_QUEUE_SIZE")
     times = (
@@ -95,11 +97,13 @@ def _numbers(facts: Facts) -> Iterator[Finding]:
         "MMS_DEFAULT_RESPONSE_TIMEOUT_SECONDS",
     )
     for key in (*_SIZES, *counts, *times):
-        text, value, path = facts.text("environment", key), facts.integer_text("environment", key), ("environment", key)
+        text, value, path = view.text("environment", key), view.integer_text("environment", key), ("environment", key)
         if text is None:
             continue
         if value is None or not 1 <= value <= JAVA_MAX:
-            yield Finding(path, f"{safe(path, text)} is not an integer from 1 to {JAVA_MAX:,}")
+            yield Diagnostic(path, f"{safe(path, text)} is not an integer from 1 to {JAVA_MAX:,}")
         elif key in _SIZES and value < DEFAULT_MESSAGE:
             message = f"{value:,} bytes is below the server's own default of {DEFAULT_MESSAGE:,}"
-            yield Finding(path, message, "more than that makes the server answer 413 or end the worker", warning=True)
+            yield Diagnostic(
+                path, message, "more than that makes the server answer 413 or end the worker", severity="warning"
+            )

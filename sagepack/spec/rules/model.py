@@ -5,42 +5,42 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from sagepack.errors import Diagnostic
 from sagepack.spec.model import COMMIT
 from sagepack.spec.rules.secrets import safe
-from sagepack.spec.rules.view import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sagepack.spec.rules.view import Facts
+    from sagepack.spec.rules.view import SpecView
 
 _REVISION = ("model", "revision")
 _SHORT = re.compile(r"[0-9a-f]{7,39}")
 _BAD_REF = re.compile(r"[\x00-\x20~^:?*\[\\\x7f]|\.\.|//|@\{|^/|/$|\.lock$|\.$")  # git check-ref-format
 
 
-def check(facts: Facts) -> Iterator[Finding]:
+def check(view: SpecView) -> Iterator[Diagnostic]:
     """Everything about `model` that no schema can say."""
-    yield from _revision(facts)
+    yield from _revision(view)
     for key in ("include", "exclude"):
-        for number, pattern in enumerate(facts.texts("model", key)):
+        for number, pattern in enumerate(view.texts("model", key)):
             if pattern.startswith("/") or "\\" in pattern or ".." in pattern.split("/"):
                 message = f"{pattern!r} matches no path of a repository: they are relative, with / between folders"
-                yield Finding(("model", key, number), message)
+                yield Diagnostic(("model", key, number), message)
 
 
-def _revision(facts: Facts) -> Iterator[Finding]:
-    revision = facts.text(*_REVISION)
+def _revision(view: SpecView) -> Iterator[Diagnostic]:
+    revision = view.text(*_REVISION)
     if revision is None or COMMIT.fullmatch(revision):
         return
     value = safe(_REVISION, revision)
     if COMMIT.fullmatch(revision.lower()):
-        yield Finding(_REVISION, f"{value} is a commit in capitals", f"write {revision.lower()}")
+        yield Diagnostic(_REVISION, f"{value} is a commit in capitals", f"write {revision.lower()}")
     elif _BAD_REF.search(revision):
-        yield Finding(_REVISION, f"{value} cannot be a commit, a branch or a tag")
-    elif not facts.branch_allowed:
+        yield Diagnostic(_REVISION, f"{value} cannot be a commit, a branch or a tag")
+    elif not view.branch_allowed:
         what = "looks like a shortened commit" if _SHORT.fullmatch(revision) else "is a branch or a tag, which can move"
-        yield Finding(
+        yield Diagnostic(
             _REVISION,
             f"{value} {what}; a build takes a commit of 40 hex digits",
             "`invoke lock` writes down the commit it stands for now: put that here",

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from sagepack.errors import Diagnostic
 from sagepack.spec import images
 from sagepack.spec.rules.secrets import safe
-from sagepack.spec.rules.view import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from packaging.requirements import Requirement
 
-    from sagepack.spec.rules.view import Facts
+    from sagepack.spec.rules.view import SpecView
 
 # Built for the image's CUDA and driver, or part of the server itself: another version breaks the container.
 _IMAGE_OWN = re.compile(
@@ -23,33 +23,33 @@ _IMAGE_OWN = re.compile(
 )
 
 
-def check(facts: Facts) -> Iterator[Finding]:
+def check(view: SpecView) -> Iterator[Diagnostic]:
     """Everything about `code.requirements`."""
     # packaging is needed where there are requirements, which is seldom.
     from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415
     from packaging.utils import canonicalize_name  # noqa: PLC0415
 
     seen: dict[str, int] = {}
-    inside = images.packages(facts.text("image", "tag") or "")
-    for number, text in enumerate(facts.texts("code", "requirements")):
+    inside = images.packages(view.text("image", "tag") or "")
+    for number, text in enumerate(view.texts("code", "requirements")):
         path = ("code", "requirements", number)
         shown = safe(path, text)
         try:
             requirement = Requirement(text)
         except InvalidRequirement as error:
             reason = str(error).splitlines()[0]
-            yield Finding(
+            yield Diagnostic(
                 path, f"{shown} is not a requirement: {reason}", "write name==version; options belong elsewhere"
             )
             continue
         name = canonicalize_name(requirement.name)
         if name in seen:
-            yield Finding(path, f"{shown}: {name} stands twice, first as entry {seen[name] + 1}")
+            yield Diagnostic(path, f"{shown}: {name} stands twice, first as entry {seen[name] + 1}")
         seen.setdefault(name, number)
         if problem := _problem(requirement, name):
-            yield Finding(path, f"{shown}: {problem}")
+            yield Diagnostic(path, f"{shown}: {problem}")
         elif inside.get(name.replace("-", "_")) in {spec.version for spec in requirement.specifier}:
-            yield Finding(path, f"{shown}: the image has this version already", "remove it", warning=True)
+            yield Diagnostic(path, f"{shown}: the image has this version already", "remove it", severity="warning")
 
 
 def _problem(requirement: Requirement, name: str) -> str | None:

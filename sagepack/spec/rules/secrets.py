@@ -7,30 +7,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sagepack.spec.rules.view import Finding
+from sagepack.errors import Diagnostic
 from sagepack.spec.secrets import names, texts, values
 from sagepack.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sagepack.spec.document import KeyPath
-    from sagepack.spec.rules.view import Facts
+    from sagepack.errors import KeyPath
+    from sagepack.spec.rules.view import SpecView
 
 
-def check(facts: Facts) -> Iterator[Finding]:
+def check(view: SpecView) -> Iterator[Diagnostic]:
     """Refuse every key and value that looks like a secret, and every variable or tag whose name says that it holds one."""
-    for path, value in _texts(facts.data, ()):
+    for path, value in _texts(view.data, ()):
         if kind := kind_of(path, value):
             fix = "remove it and revoke it if it was committed"
             if path[0] == "environment":
                 fix += "; let the handler read it from AWS Secrets Manager, and put the secret's ARN here"
-            yield Finding(
+            yield Diagnostic(
                 path, f"the value looks like {kind}; the spec and the endpoint's environment are readable", fix
             )
-    for path in _keys(facts.data, ()):
+    for path in _keys(view.data, ()):
         if kind := values.kind_of(str(path[-1])):
-            yield Finding(path, f"the key looks like {kind}", "remove it and revoke it if it was committed")
+            yield Diagnostic(path, f"the key looks like {kind}", "remove it and revoke it if it was committed")
 
 
 def kind_of(path: KeyPath, value: str) -> str | None:

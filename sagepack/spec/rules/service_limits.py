@@ -5,86 +5,48 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sagepack.aws.service_model import Shape, shape
+from sagepack.errors import Diagnostic
+from sagepack.spec.model import KEYS
 from sagepack.spec.rules.secrets import safe
-from sagepack.spec.rules.view import Finding
 from sagepack.text import did_you_mean, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sagepack.spec.document import KeyPath
-    from sagepack.spec.rules.view import Facts
+    from sagepack.errors import KeyPath
+    from sagepack.spec.rules.view import SpecView
 
-_VARIANT = ("sagemaker", "ProductionVariant")
-_ASYNC = ("sagemaker", "AsyncInferenceConfig")
-_TAG = ("sagemaker", "Tag")
-
-# Key of the spec -> member of the service's description.
-MEMBERS: dict[tuple[str, ...], tuple[str, ...]] = {
-    ("aws", "role"): ("sagemaker", "CreateModelInput", "ExecutionRoleArn"),
-    ("artifact", "kms_key_id"): ("sagemaker", "CreateEndpointConfigInput", "KmsKeyId"),
-    ("artifact", "sse"): ("s3", "PutObjectRequest", "ServerSideEncryption"),
-    ("artifact", "storage_class"): ("s3", "PutObjectRequest", "StorageClass"),
-    ("artifact", "target"): ("sagemaker", "ContainerDefinition", "ModelDataUrl"),
-    ("endpoint", "name"): ("sagemaker", "CreateEndpointInput", "EndpointName"),
-    ("endpoint", "instance_type"): (*_VARIANT, "InstanceType"),
-    ("endpoint", "initial_instance_count"): (*_VARIANT, "InitialInstanceCount"),
-    ("endpoint", "model_data_download_timeout_in_seconds"): (*_VARIANT, "ModelDataDownloadTimeoutInSeconds"),
-    ("endpoint", "container_startup_health_check_timeout_in_seconds"): (
-        *_VARIANT,
-        "ContainerStartupHealthCheckTimeoutInSeconds",
-    ),
-    ("endpoint", "volume_size_in_gb"): (*_VARIANT, "VolumeSizeInGB"),
-    ("endpoint", "inference_ami_version"): (*_VARIANT, "InferenceAmiVersion"),
-    ("endpoint", "tags"): ("sagemaker", "CreateEndpointInput", "Tags"),
-    ("endpoint", "async", "s3_output_path"): (*_ASYNC, "OutputConfig", "S3OutputPath"),
-    ("endpoint", "async", "s3_failure_path"): (*_ASYNC, "OutputConfig", "S3FailurePath"),
-    ("endpoint", "async", "success_topic"): (*_ASYNC, "OutputConfig", "NotificationConfig", "SuccessTopic"),
-    ("endpoint", "async", "error_topic"): (*_ASYNC, "OutputConfig", "NotificationConfig", "ErrorTopic"),
-    ("endpoint", "async", "max_concurrent_invocations_per_instance"): (
-        *_ASYNC,
-        "ClientConfig",
-        "MaxConcurrentInvocationsPerInstance",
-    ),
-    ("environment",): ("sagemaker", "ContainerDefinition", "Environment"),
-}
-# Maps of the spec -> members that describe their keys and values.
-ENTRIES: dict[tuple[str, ...], tuple[tuple[str, ...], tuple[str, ...]]] = {
-    ("environment",): (
-        ("sagemaker", "ContainerDefinition", "Environment", "{key}"),
-        ("sagemaker", "ContainerDefinition", "Environment", "{value}"),
-    ),
-    ("endpoint", "tags"): ((*_TAG, "Key"), (*_TAG, "Value")),
-    # S3's description sets no bounds; its guide has those of every service's tags.
-    ("artifact", "tags"): ((*_TAG, "Key"), (*_TAG, "Value")),
-}
-_KINDS: dict[str, type | tuple[type, ...]] = {"string": str, "integer": int, "map": dict, "list": (list, dict)}
+# The types that a value of the spec may have for each kind of shape; a list of tags is a map in the spec.
+_TYPES: dict[str, type | tuple[type, ...]] = {"string": str, "integer": int, "map": dict, "list": (list, dict)}
 
 
-def check(facts: Facts) -> Iterator[Finding]:
-    """Every value that a service's description bounds."""
-    for path, member in MEMBERS.items():
-        value = facts.get(*path)
-        found = shape(*member)
-        if isinstance(value, _KINDS[found.kind]) and not isinstance(value, bool):
-            yield from _judge(path, value, found)
-    for path, (key_member, value_member) in ENTRIES.items():
-        for key, value in facts.text_map(*path).items():
-            for part, text, member in (("name", key, key_member), ("value", value, value_member)):
-                if problem := shape(*member).problem(text):
-                    what = safe((*path, key), text) if part == "value" else f"the name {key!r}"
-                    yield Finding((*path, key), f"{what} {problem}")
+def check(view: SpecView) -> Iterator[Diagnostic]:
+    """Check every value that a service's description restricts."""
+    for key in KEYS:
+        value = view.get(*key.path)
+        if key.facts.member:
+            member = shape(*key.facts.member)
+            if isinstance(value, _TYPES[member.kind]) and not isinstance(value, bool):
+                yield from _violation(key.path, value, member)
+        if key.facts.entries:
+            of_names, of_values = (shape(*member) for member in key.facts.entries)
+            for name, text in view.text_map(*key.path).items():
+                path = (*key.path, name)
+                if problem := of_names.problem(name):
+                    yield Diagnostic(path, f"the name {name!r} {problem}")
+                if problem := of_values.problem(text):
+                    yield Diagnostic(path, f"{safe(path, text)} {problem}")
 
 
-def _judge(path: KeyPath, value: Any, found: Shape) -> Iterator[Finding]:
-    problem = found.problem(value)
+def _violation(path: KeyPath, value: Any, member: Shape) -> Iterator[Diagnostic]:
+    problem = member.problem(value)
     if problem is None:
         return
     fix = None
-    if found.enum:
-        fix = did_you_mean(str(value), found.enum) or f"known are: {one_of(_likely(str(value), found.enum))}"
-    what = f"with {len(value)} entries it" if isinstance(value, (dict, list)) else safe(path, value)
-    yield Finding(path, f"{what} {problem}", fix)
+    if member.enum:
+        fix = did_you_mean(str(value), member.enum) or f"known are: {one_of(_likely(str(value), member.enum))}"
+    subject = f"with {len(value)} entries it" if isinstance(value, (dict, list)) else safe(path, value)
+    yield Diagnostic(path, f"{subject} {problem}", fix)
 
 
 def _likely(value: str, enum: tuple[str, ...]) -> list[str]:

@@ -1,37 +1,19 @@
-"""What a rule sees of a spec, and what it says about it."""
+"""The merged data of a spec as rules read it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sagepack.spec.document import KeyPath, async_paths
+from sagepack.spec.document import derived_defaults, lookup
+from sagepack.spec.model import KEYS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing a rule found.
-
-    Attributes:
-        path: the key it is about.
-        message: what is wrong, with the value and what is allowed.
-        fix: what to do.
-        warning: whether the spec may be used all the same.
-        where: the file, and line, that it is about, if that is not the spec.
-    """
-
-    path: KeyPath
-    message: str
-    fix: str | None = None
-    warning: bool = False
-    where: str | None = None
-
-
-@dataclass(frozen=True)
-class Facts:
+class SpecView:
     """The merged data of a spec, read without trusting its shape: what is absent or of another kind is not there.
 
     Attributes:
@@ -48,10 +30,7 @@ class Facts:
 
     def get(self, *path: str) -> Any:
         """The value at `path`; None if it is absent."""
-        value: Any = self.data
-        for step in path:
-            value = value.get(step) if isinstance(value, dict) else None
-        return value
+        return lookup(self.data, path)
 
     def text(self, *path: str) -> str | None:
         """The text at `path`; None for anything else."""
@@ -79,9 +58,8 @@ class Facts:
         value = self.text(*path)
         return int(value) if value and value.isascii() and value.isdigit() and len(value) < 20 else None
 
-    def result_paths(self) -> dict[str, str]:
-        """Where results and failures go, by key: as written, else the default beside the target."""
-        target, name = self.text("artifact", "target"), self.text("endpoint", "name")
-        keys = ("s3_output_path", "s3_failure_path")
-        default = dict(zip(keys, async_paths(target, name), strict=True)) if target and name else {}
-        return {key: path for key in keys if (path := self.text("endpoint", "async", key) or default.get(key))}
+    def result_paths(self) -> dict[tuple[str, ...], str]:
+        """Where results and failures go, by the path of the key: what is written there, or else the default."""
+        defaults = derived_defaults(self.data)
+        paths = (key.path for key in KEYS if key.facts.default)
+        return {path: uri for path in paths if (uri := self.text(*path) or defaults.get(path))}

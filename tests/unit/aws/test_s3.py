@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import threading
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -300,12 +301,15 @@ def test_a_read_that_breaks_off_goes_on_where_it_stopped() -> None:
     assert all(asked["IfMatch"] == '"e"' for asked in desk.asked)
 
 
-def test_a_read_that_never_comes_forward_ends() -> None:
-    desk = Desk()
+def test_a_read_that_makes_no_progress_pauses_between_attempts_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk, pauses = Desk(), list[float | None]()
+    monkeypatch.setattr(threading.Event, "wait", lambda _self, timeout=None: pauses.append(timeout))
     for _ in range(9):
         desk.answer("get_object", {**body(b""), "Body": StreamingBody(io.BytesIO(b""), 6), "ContentLength": 6})
-    with pytest.raises(RemoteError, match="stopped"):
+    with pytest.raises(RemoteError, match=r"broke off at byte 0 \(5 times\)"):
         list(desk.store.open(SEEN, 0, 6))
+    assert len(pauses) == 4
+    assert all(pause and pause > 0 for pause in pauses)
 
 
 @pytest.mark.parametrize(("code", "status"), [("NoSuchKey", 404), ("AccessDenied", 403), ("403", 403)])

@@ -18,13 +18,13 @@ from sagepack.cli.main import run_command, uncaught
 from sagepack.cli.options import Options
 from sagepack.cli.output import confirm
 from sagepack.cli.task import parse_int
-from sagepack.errors import IntegrityError, Problem, RemoteError, SpecError, UserError
+from sagepack.errors import Diagnostic, IntegrityError, RemoteError, SpecError, UserError
 from tests.helpers import specs
 from tests.helpers.paths import ROOT
 
 FAILURES: list[tuple[BaseException, int, str]] = [
     (UserError("wrong", where="here", fix="mend it"), 1, "error: here: wrong\n  mend it\n"),
-    (SpecError([Problem("a.yaml:1:1", "name", "missing")]), 1, "a.yaml:1:1: name: missing"),
+    (SpecError([Diagnostic(("name",), "missing", location="a.yaml:1:1")]), 1, "a.yaml:1:1: name: missing"),
     (RemoteError("down"), 3, "error: down"),
     (IntegrityError("other bytes"), 4, "error: other bytes"),
     (KeyboardInterrupt(), 130, "interrupted; the same command continues"),

@@ -28,8 +28,8 @@ def folder(tmp_path: Path) -> Path:
 def assembled(folder: Path, requirements: tuple[str, ...] = ()) -> CodeTree:
     inspection = Inspection()
     made = scan(folder, requirements, "code", inspection)
-    if inspection.problems:
-        raise SpecError(inspection.problems)
+    if inspection.diagnostics:
+        raise SpecError(inspection.diagnostics)
     return made
 
 

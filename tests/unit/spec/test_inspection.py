@@ -39,7 +39,7 @@ def assembled(folder: Path, *excused: str) -> tuple[CodeTree, Inspection]:
 
 
 def refused(folder: Path, *excused: str) -> list[str]:
-    return [problem.where.removeprefix(f"{WHERE}/") for problem in assembled(folder, *excused)[1].problems]
+    return [problem.location.removeprefix(f"{WHERE}/") for problem in assembled(folder, *excused)[1].diagnostics]
 
 
 def core_dump(order: str) -> bytes:
@@ -54,7 +54,7 @@ def test_everything_is_found_at_once_each_with_its_place_and_what_to_do(folder: 
     put(folder, "sub/a.json", f'{{\n"a": "{TOKEN}"\n}}\n')
     (folder / "leak").symlink_to("/etc/passwd")
     _, inspection = assembled(folder)
-    assert [problem.where for problem in inspection.problems] == [
+    assert [problem.location for problem in inspection.diagnostics] == [
         f"{WHERE}/.aws",
         f"{WHERE}/.env",
         f"{WHERE}/inference.py:2",
@@ -62,11 +62,11 @@ def test_everything_is_found_at_once_each_with_its_place_and_what_to_do(folder: 
         f"{WHERE}/leak",
         f"{WHERE}/sub/a.json:2",
     ]
-    messages = {problem.where: problem for problem in inspection.problems}
+    messages = {problem.location: problem for problem in inspection.diagnostics}
     assert messages[f"{WHERE}/inference.py:2"].message == "holds a Hugging Face token"
     assert "as a comment" in str(messages[f"{WHERE}/inference.py:2"].fix)
     assert "under not_secret in the spec" in str(messages[f"{WHERE}/sub/a.json:2"].fix)
-    assert TOKEN not in repr(inspection.problems)
+    assert TOKEN not in repr(inspection.diagnostics)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_file_of_secrets_is_refused_whatever_it_holds_unless_the_spec_excuses_
     place = name if not name.startswith((".ssh", ".kube")) else name.split("/", maxsplit=1)[0]
     assert refused(folder) == [place]
     made, inspection = assembled(folder, place)
-    assert inspection.problems == []
+    assert inspection.diagnostics == []
     assert f"code/{name}" in {file.path for file in made.files}
 
 
@@ -96,7 +96,7 @@ def test_a_core_dump_is_left_out_by_what_it_is(folder: Path, name: str, order: s
     put(folder, "core.yaml", "x: 1\n")
     put(folder, "lib.so", core_dump(order)[:16] + struct.pack(f"{order}H", 3))
     made, inspection = assembled(folder)
-    assert inspection.problems == []
+    assert inspection.diagnostics == []
     assert made.excluded == {name: "a core dump"}
     assert [file.path for file in made.files] == [
         "code/core.py",
@@ -125,7 +125,7 @@ def test_what_is_no_part_of_a_program_is_left_out_and_counted(folder: Path, name
     if place == ".venv/":
         put(folder, ".venv/pyvenv.cfg", "home = /usr/bin\n")
     made, inspection = assembled(folder)
-    assert inspection.problems == []
+    assert inspection.diagnostics == []
     assert in_words(made.excluded) == f"left out 1: {place} ({what})"
     assert [file.path for file in made.files] == ["code/inference.py"]
 
@@ -133,21 +133,21 @@ def test_what_is_no_part_of_a_program_is_left_out_and_counted(folder: Path, name
 def test_a_name_that_holds_a_secret_is_refused_and_not_repeated(folder: Path) -> None:
     put(folder, f"{TOKEN}.txt", "x")
     _, inspection = assembled(folder)
-    assert "its name holds a Hugging Face token" in str(inspection.problems[0])
-    assert TOKEN not in repr(inspection.problems)
+    assert "its name holds a Hugging Face token" in str(inspection.diagnostics[0])
+    assert TOKEN not in repr(inspection.diagnostics)
 
 
 def test_a_file_full_of_secrets_does_not_fill_the_screen(folder: Path) -> None:
     put(folder, "a.txt", f"{TOKEN}\n" * 500)
     _, inspection = assembled(folder)
-    assert len(inspection.problems) == 21
-    assert "480 more" in inspection.problems[-1].message
+    assert len(inspection.diagnostics) == 21
+    assert "480 more" in inspection.diagnostics[-1].message
 
 
 def test_beyond_the_limit_a_file_is_hashed_and_not_searched(folder: Path) -> None:
     put(folder, "a.txt", f"{'x' * 99}\n" * (LIMIT // 100 + 1) + TOKEN)
     made, inspection = assembled(folder)
-    assert inspection.problems == []
+    assert inspection.diagnostics == []
     assert made.files[0].digest == hash_file(folder / "a.txt")
 
 
@@ -183,5 +183,5 @@ def test_a_file_that_cannot_be_read_is_a_problem(folder: Path, monkeypatch: pyte
     monkeypatch.setattr(Inspection, "read", failing)
     _, inspection = assembled(folder)
     inspection.read_sample(folder / "inference.py", "sample.json")
-    assert [problem.where for problem in inspection.problems] == [f"{WHERE}/inference.py", "sample.json"]
-    assert {problem.message for problem in inspection.problems} == {"cannot read it: Permission denied"}
+    assert [problem.location for problem in inspection.diagnostics] == [f"{WHERE}/inference.py", "sample.json"]
+    assert {problem.message for problem in inspection.diagnostics} == {"cannot read it: Permission denied"}

@@ -8,6 +8,7 @@ import pytest
 
 from sagepack.errors import SpecError
 from sagepack.spec import loader, validate
+from sagepack.spec.model import KEYS
 from tests.helpers.paths import ROOT
 from tests.helpers.specs import COMMIT, OVERLAY, SPEC, TAG, errors, load, project, warnings
 
@@ -27,7 +28,7 @@ def test_a_small_spec_is_valid_without_a_word(tmp_path: Path) -> None:
 
 SPEC_LINES = [
     # (replaced, by, where, key and message, fix)
-    ("name: toy\nmodel", "nam: toy\nmodel", "config/toy.yaml:1:1", "name: is required and missing", None),
+    ("name: toy\nmodel", "nam: toy\nmodel", "config/toy.yaml:1:1", "name: required key is missing", None),
     ("name: toy\nmodel", "name: toy\nnmae: x\nmodel", "config/toy.yaml:2:7", "nmae: unknown key", "did you mean 'name'?"),
     ("  id: owner/toy", "  id: owner/toy\n  rev: main", "config/toy.yaml:4:8", "model.rev: unknown key", "known are: id"),
     ("  id: owner/toy", "  id: toy", "config/toy.yaml:3:7", 'model.id: "toy": write owner/name', None),
@@ -46,7 +47,7 @@ SPEC_LINES = [
     ("  instance_type: ml.g5.2xlarge", "  instance_type: ml.g5.2xlage", "config/toy.yaml:14:18", "is not a value the service knows", "did you mean 'ml.g5.2xlarge'?"),
     ("  instance_type: ml.g5.2xlarge", "  instance_type: g5.2xlarge", "config/toy.yaml:14:18", "is not a value the service knows", "did you mean 'ml.g5.2xlarge'?"),
     ("  name: toy\n  inst", "  name: toy\n  enable_network_isolation: yes\n  inst", "config/toy.yaml:14:29", '"yes" is text; true or false is wanted', None),
-    ("  name: toy\n  inst", "  name: toy\n  scaling: {max_capacity: 2}\n  inst", "config/toy.yaml:14:3", "endpoint.scaling.min_capacity: is required and missing", None),
+    ("  name: toy\n  inst", "  name: toy\n  scaling: {max_capacity: 2}\n  inst", "config/toy.yaml:14:3", "endpoint.scaling.min_capacity: required key is missing", None),
     ("  name: toy\n  inst", "  name: toy\n  volume_size_in_gb: 30.5\n  inst", "config/toy.yaml:14:22", "30.5 is a number; an integer is wanted", None),
     ("  name: toy\n  inst", "  name: toy\n  async: {concurrency: 2}\n  inst", "config/toy.yaml:14:24", "endpoint.async.concurrency: unknown key", "known are: s3_output_path"),
     ("  name: toy\n  inst", "  name: toy\n  tags: {a: 'x?'}\n  inst", "config/toy.yaml:14:13", 'endpoint.tags.a: "x?" does not match', None),
@@ -65,7 +66,7 @@ def test_what_the_spec_gets_wrong_is_told_at_its_place(
         assert problems == []
         return
     found = [
-        problem for problem in problems if problem.where == where and message in f"{problem.key}: {problem.message}"
+        problem for problem in problems if problem.location == where and message in f"{problem.key}: {problem.message}"
     ]
     assert found, problems
     assert fix is None or fix in (found[0].fix or "")
@@ -75,7 +76,7 @@ def test_everything_is_told_at_once_in_the_order_of_reading(tmp_path: Path) -> N
     spec = SPEC.replace("name: toy\nm", "name: Toy!\nm").replace(COMMIT, "main").replace("  COLOUR", "  HF_MODEL_ID")
     project(tmp_path, spec, OVERLAY.replace("us-east-1", "us-est-1").replace("s3://toys/models", "s3://T/models"))
     problems = errors(tmp_path, ["endpoint.initial_instance_count=0", "artifact.layout=tarball"])
-    assert [(problem.where, problem.key) for problem in problems] == [
+    assert [(problem.location, problem.key) for problem in problems] == [
         ("config/toy.yaml:1:7", "name"),
         ("config/toy.yaml:4:13", "model.revision"),
         ("config/toy.yaml:11:16", "environment.HF_MODEL_ID"),
@@ -95,17 +96,19 @@ def test_the_text_of_the_error_counts_and_lists(tmp_path: Path) -> None:
     assert caught.value.exit_code == 1
 
 
-@pytest.mark.parametrize("path", [".".join(path) for path in validate.REQUIRED])
+@pytest.mark.parametrize(
+    "path", [".".join(key.path) for key in KEYS if key.is_required and not key.is_in_optional_section]
+)
 def test_what_no_layer_gives_is_missing(tmp_path: Path, path: str) -> None:
     (problem,) = errors(tmp_path, [f"{path}=null"])
-    assert (problem.where, problem.key) == (f"--set {path}", path)
-    assert problem.message == "is required and missing (null removes it)"
+    assert (problem.location, problem.key) == (f"--set {path}", path)
+    assert problem.message == "required key is missing (null removes it)"
 
 
 def test_a_section_no_layer_gives_is_missing_key_by_key(tmp_path: Path) -> None:
     project(tmp_path, overlay="")
     assert [problem.key for problem in errors(tmp_path)] == ["artifact.target", "aws.account", "aws.region", "aws.role"]
-    assert {problem.where for problem in errors(tmp_path)} == {"config/toy.yaml:1:1"}
+    assert {problem.location for problem in errors(tmp_path)} == {"config/toy.yaml:1:1"}
     assert "config/env/test.yaml" in (errors(tmp_path)[0].fix or "")
 
 
@@ -132,7 +135,7 @@ def test_a_message_holds_no_control_characters_and_is_short(tmp_path: Path) -> N
 
 def test_warnings_do_not_refuse(tmp_path: Path) -> None:
     (problem,) = warnings(tmp_path, ["environment.TS_MAX_RESPONSE_SIZE=1000000000"])
-    assert problem.where == "--set environment.TS_MAX_RESPONSE_SIZE"
+    assert problem.location == "--set environment.TS_MAX_RESPONSE_SIZE"
     assert "no effect" in problem.message
 
 

@@ -15,7 +15,7 @@ from sagepack.spec.yaml_nodes import MAX_NODES, Place, Reader, scalar
 def read(text: str) -> tuple[Any, list[str]]:
     reader = Reader(lambda line, column: Place(0, line + 1, column + 1, "f"))
     node = reader.read(text)
-    return (node.plain() if node else None), [str(problem) for problem in reader.problems]
+    return (node.plain() if node else None), [str(problem) for problem in reader.diagnostics]
 
 
 @pytest.mark.parametrize(

@@ -255,7 +255,7 @@ def test_files_are_judged_with_the_spec_each_at_its_own_line(tmp_path: Path) -> 
     (tmp_path / "code_of" / "toy" / ".netrc").touch()
     (tmp_path / "sample.json").write_text('{"api_key": "abcd1234efgh"}')
     found = {
-        problem.where: problem
+        problem.location: problem
         for problem in errors(tmp_path, ["sample.file=./sample.json", "environment.DB_PASS=hunter22"])
     }
     assert list(found) == [
