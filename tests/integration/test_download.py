@@ -97,7 +97,7 @@ class Scene:
 
     def get(self, **options: Any) -> dict[str, Path]:
         options.setdefault("files", self.files)
-        trust = HashCache(self.home / "trust.json")
+        trust = HashCache(self.home / "hash-cache.json")
         files = options.pop("files")
         return download(self.hub, self.revision, files, hash_cache=trust, progress=self.told, **options)
 
@@ -138,7 +138,7 @@ def test_a_second_download_asks_nobody_and_reads_nothing(scene: Scene, monkeypat
 
 
 def test_what_is_here_is_known_without_reading_or_asking(scene: Scene) -> None:
-    trust = HashCache(scene.home / "trust.json")
+    trust = HashCache(scene.home / "hash-cache.json")
     before = scan_cache(scene.cache, scene.files, trust)
     assert ({file.path for file in before.missing}, before.ready, before.present) == (
         {file.path for file in scene.files},
@@ -387,7 +387,7 @@ hub = Hub(url, token, Path(home) / "hub", backoff=0.01)
 revision = Revision(repo, commit)
 files = resolve_files(hub, revision, hub.files(revision))
 print("begun", flush=True)
-download(hub, revision, files, hash_cache=HashCache(Path(home) / "trust.json"), progress=Silent(), connections=2)
+download(hub, revision, files, hash_cache=HashCache(Path(home) / "hash-cache.json"), progress=Silent(), connections=2)
 print("done", flush=True)
 """
 
@@ -489,7 +489,9 @@ def test_files_get_the_mode_that_the_umask_gives(scene: Scene) -> None:
 
 
 def test_a_download_says_nothing_by_itself(scene: Scene, capfd: pytest.CaptureFixture[str]) -> None:
-    download(scene.hub, scene.revision, scene.files, hash_cache=HashCache(scene.home / "trust.json"), progress=Silent())
+    download(
+        scene.hub, scene.revision, scene.files, hash_cache=HashCache(scene.home / "hash-cache.json"), progress=Silent()
+    )
     assert capfd.readouterr() == ("", "")
 
 

@@ -102,7 +102,7 @@ def test_no_name_of_a_content_writes_outside_the_cache(tmp_path: Path, name: str
 def test_a_path_is_judged_before_it_is_asked_for(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sagepack.aws.ecr.image_digest", lambda *_: Digest.sha256(b""))
     with HostileHub(site({REVISION: answer({"id": REPO, "sha": COMMIT}), TREE: answer([entry(path)])})) as home:
-        with pytest.raises(UserError, match=r"the path (is not a plain|holds a control|has more than)") as caught:
+        with pytest.raises(UserError, match=r"the path (is not a plain|contains a control|has more than)") as caught:
             resolving.resolve(build(home))
         assert home.paths == [REVISION, TREE]
         hub = Hub(home.url)
