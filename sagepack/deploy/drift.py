@@ -86,8 +86,8 @@ def scaling_differences(deployment: Deployment, live: ScalingState) -> list[Chan
     elif live.target is None:
         reasons = [f"ScalableTarget: none -> {desired.target}"]
     else:
-        policies = {name: policy.description for name, policy in live.policies.items()}
-        alarms = {name: alarm.description for name, alarm in live.alarms.items()}
+        policies = {key: policy.description for key, policy in live.policies.items()}
+        alarms = {key: alarm.description for key, alarm in live.alarms.items()}
         reasons = [
             *diff(desired.target.document, live.target.document, "ScalableTarget"),
             *diff(desired.policies, policies, "ScalingPolicy"),

@@ -130,7 +130,7 @@ def test_the_executable_bit_is_part_of_the_inputs(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["code/inference.py", "code", "Code/x"])
 def test_a_model_file_where_the_code_goes_is_refused(folder: Path, name: str) -> None:
-    with pytest.raises(UserError, match="where the inference code goes"):
+    with pytest.raises(UserError, match="in the folder of the inference code"):
         manifest_of(locked(name), assembled(folder))
 
 
