@@ -1,4 +1,4 @@
-"""Which files of a repository a package takes. Pure: a list of files in, a choice and its reason out."""
+"""Selects the files of a repository that a package takes. Pure: no request and no file is read."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 _PICTURES = ("png", "jpg", "jpeg", "gif", "webp", "svg", "bmp", "mp4", "mov", "webm", "avi", "mp3", "wav", "pdf")
 _PROSE = ("md", "rst")
 _LEGAL = re.compile(r"(licen[cs]e|notice|copying|copyright|use[_-]policy|acceptable[_-]use)", re.IGNORECASE)
-# Folders of the same weights for other runtimes, or as they were before conversion.
+# Folders with the same weights for other runtimes, or from before their conversion.
 _OTHER_RUNTIMES = {"onnx", "openvino", "coreml", "original", "gguf", "tflite", "tf", "flax", "runs", "logs"}
 _CANONICAL = {"model", "pytorch_model", "diffusion_pytorch_model", "adapter_model"}
 
 
-class Entry(Protocol):
-    """A file of a repository, as far as a choice needs it."""
+class SizedFile(Protocol):
+    """What the selection uses of a file; `responses.RepoFile` has it."""
 
     @property
     def path(self) -> str:
@@ -43,7 +43,7 @@ class Selection:
         chosen: their paths, sorted.
         size: their bytes.
         excluded: number and bytes of the other files.
-        reason: one sentence for people: what decided, and what it saves.
+        reason: one sentence for the user: what decided, and how much it saves.
     """
 
     chosen: tuple[str, ...]
@@ -53,47 +53,43 @@ class Selection:
 
 
 def choose(
-    files: Sequence[Entry],
+    files: Sequence[SizedFile],
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     variant: str | None = None,
     model_index: Mapping[str, Any] | None = None,
 ) -> Selection:
-    """Choose the files of a package.
+    """Select the files of a package.
 
-    Patterns are huggingface_hub's: shell globs over the whole path, where `*` also crosses `/`, and `folder/` means
-    everything under it. Without `include` the layout of the repository decides: of a diffusers pipeline the folders that
-    `model_index.json` names, of a transformers model what `from_pretrained` loads, each with one variant and one format of
-    weights; of anything else all but documentation.
+    Patterns are those of huggingface_hub: shell globs over the whole path, where `*` also matches `/`, and `folder/` means
+    everything under it. Without `include` the layout of the repository decides. For a diffusers pipeline these are the folders
+    in `model_index.json`, for a transformers model the files that `from_pretrained` loads, both with one variant and one format
+    of the weights; for any other repository all files but documentation.
 
     Args:
         files: every file of the repository.
         include: patterns of paths to take, instead of the default.
-        exclude: patterns of paths to leave out, from the default too.
-        variant: weight variant such as `fp16`; None takes fp16 where every component of a diffusers pipeline has it.
-        model_index: content of `model_index.json`, where there is one.
+        exclude: patterns of paths to exclude, from the default too.
+        variant: weight variant such as `fp16`; None takes fp16 if every component of a diffusers pipeline has it.
+        model_index: content of `model_index.json`, if the repository has one.
 
     Raises:
-        UserError: a pattern matches nothing, no component has the variant, or nothing is left.
+        UserError: a pattern matches no file, no component has the variant, or no file is selected.
     """
     paths = [file.path for file in files]
     for key, patterns in (("include", include), ("exclude", exclude)):
         for pattern in patterns:
             _must_match(pattern, paths, f"model.{key}")
     if include:
-        wanted, why = {path for path in paths if _any_match(path, include)}, "patterns of the spec"
+        selected, why = {path for path in paths if _any_match(path, include)}, "patterns of the spec"
     else:
-        wanted, why = _default(paths, variant, model_index)
-    chosen = [file for file in files if file.path in wanted and not _any_match(file.path, exclude)]
+        selected, why = _default(paths, variant, model_index)
+    chosen = [file for file in files if file.path in selected and not _any_match(file.path, exclude)]
     if not chosen:
-        raise UserError("no file is left to take", where="model", fix="widen model.include or narrow model.exclude")
-    return _selection(files, chosen, why)
-
-
-def _selection(files: Sequence[Entry], chosen: Sequence[Entry], why: str) -> Selection:
+        raise UserError("no file is selected", where="model", fix="widen model.include or narrow model.exclude")
     size, everything = sum(file.size for file in chosen), sum(file.size for file in files)
     excluded = (len(files) - len(chosen), everything - size)
-    saved = f"; {excluded[0]} others left out save {format_bytes(excluded[1])}" if excluded[0] else ""
+    saved = f"; excluding {excluded[0]} others saves {format_bytes(excluded[1])}" if excluded[0] else ""
     reason = f"{why}: {len(chosen)} files, {format_bytes(size)} of {format_bytes(everything)}{saved}"
     return Selection(tuple(sorted(file.path for file in chosen)), size, excluded, reason)
 
@@ -105,7 +101,7 @@ def _any_match(path: str, patterns: Sequence[str]) -> bool:
 def _must_match(pattern: str, paths: Sequence[str], where: str) -> None:
     if any(_any_match(path, (pattern,)) for path in paths):
         return
-    # Comparing texts is slow, and a listing may hold many and long ones: a hint comes from some that are short.
+    # Finding similar texts is slow, and a listing may have many and long ones: the hint is based on some short ones.
     some = [path for path in paths if len(path) <= 200][:2000]
     folders = {"/".join(path.split("/")[:depth]) + "/" for path in some for depth in range(1, path.count("/") + 1)}
     names = {path.rpartition("/")[2]: path for path in some}
@@ -118,7 +114,7 @@ def _must_match(pattern: str, paths: Sequence[str], where: str) -> None:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """Names of the repository for a person: not all of many, and not all of a long one."""
+    """Some names of the repository, shortened, for a message."""
     return ", ".join([name[:100] for name in names[:10]] + ["..."] * (len(names) > 10))
 
 
@@ -133,13 +129,13 @@ def _default(paths: Sequence[str], variant: str | None, index: Mapping[str, Any]
 def _diffusers(paths: Sequence[str], variant: str | None, index: Mapping[str, Any] | None) -> tuple[set[str], str]:
     folders = _components(paths, index)
     inside = [path for path in paths if path.partition("/")[0] in folders and "/" in path]
-    taken, label = _one_form(inside, variant, prefer="fp16")
+    taken, label = _one_variant_and_format(inside, variant, prefer="fp16")
     top = {path for path in paths if "/" not in path and _belongs_at_top(path)}
     return taken | top, f"diffusers layout, {label} of {_listed(sorted(folders))}"
 
 
 def _components(paths: Sequence[str], index: Mapping[str, Any] | None) -> set[str]:
-    """Folders that model_index.json names: each value is [library, class], both null for an empty slot."""
+    """The folders in model_index.json, whose values are [library, class]; both are null for an unused component."""
     present = {path.partition("/")[0] for path in paths if "/" in path}
     if index is None:
         return present
@@ -148,13 +144,13 @@ def _components(paths: Sequence[str], index: Mapping[str, Any] | None) -> set[st
 
 
 def _belongs_at_top(path: str) -> bool:
-    # A pipeline may bring code of its own beside the index; single-file checkpoints repeat what the folders hold.
+    # A pipeline may have code of its own next to the index; single-file checkpoints repeat the weights of the folders.
     return path == "model_index.json" or path.endswith(".py") or _LEGAL.match(path) is not None
 
 
 def _transformers(paths: Sequence[str], variant: str | None) -> tuple[set[str], str]:
     kept = [path for path in paths if not _is_documentation(path) and not _other_runtime(path)]
-    taken, label = _one_form(kept, variant, prefer=None)
+    taken, label = _one_variant_and_format(kept, variant, prefer=None)
     return taken, f"transformers layout, {label}"
 
 
@@ -170,8 +166,8 @@ def _is_documentation(path: str) -> bool:
     return name.startswith(".git") or name.rpartition(".")[2].lower() in (*_PICTURES, *_PROSE)
 
 
-def _one_form(paths: Iterable[str], variant: str | None, prefer: str | None) -> tuple[set[str], str]:
-    """One variant in one format of each folder's weights, and every other file; with a label of what was taken."""
+def _one_variant_and_format(paths: Iterable[str], variant: str | None, prefer: str | None) -> tuple[set[str], str]:
+    """One variant in one format of the weights of each folder, and every other file; with a label for messages."""
     weights: dict[str, dict[str, Weight]] = {}
     taken = set()
     for path in paths:
@@ -180,43 +176,44 @@ def _one_form(paths: Iterable[str], variant: str | None, prefer: str | None) -> 
             weights.setdefault(weight.folder, {})[path] = weight
         elif not _is_documentation(path):
             taken.add(path)
-    forms = {folder: form for folder, found in weights.items() if (form := _best_format(found))}
-    wanted = _wanted_variant([set(form.values()) for form in forms.values()], variant, prefer)
-    for form in forms.values():
-        taken |= _one_variant(form, wanted)
-    formats = sorted({weight.format for form in forms.values() for weight in form.values()}, key=TORCH.index)
-    return taken, f"{wanted or 'plain'} {'/'.join(formats) or 'no'} weights"
+    best = {folder: files for folder, found in weights.items() if (files := _best_format(found))}
+    chosen = _choose_variant([set(files.values()) for files in best.values()], variant, prefer)
+    for files in best.values():
+        taken |= _one_variant(files, chosen)
+    formats = sorted({weight.format for files in best.values() for weight in files.values()}, key=TORCH.index)
+    return taken, f"{chosen or 'plain'} {'/'.join(formats) or 'no'} weights"
 
 
 def _best_format(found: Mapping[str, Weight]) -> dict[str, Weight]:
-    """The weights of a folder that are in the best format it holds whole files of."""
-    held = {weight.format for weight in found.values() if not weight.index}
-    best = next((kind for kind in TORCH if kind in held), None)
+    """The weights of a folder in the best of its formats; an index alone does not count as a format."""
+    formats = {weight.format for weight in found.values() if not weight.index}
+    best = next((name for name in TORCH if name in formats), None)
     return {path: weight for path, weight in found.items() if weight.format == best}
 
 
-def _wanted_variant(forms: Sequence[set[Weight]], variant: str | None, prefer: str | None) -> str | None:
-    offered = [{weight.variant for weight in form} for form in forms]
+def _choose_variant(components: Sequence[set[Weight]], variant: str | None, prefer: str | None) -> str | None:
+    """The requested variant, else the preferred one if all components have it; None for weights without a variant."""
+    available = [{weight.variant for weight in component} for component in components]
     if variant is not None:
-        if not any(variant in variants for variants in offered):
-            known = sorted({name for variants in offered for name in variants if name})
-            hint = f"there is {_listed(known)}" if known else "leave it out: there are only plain weights"
+        if not any(variant in variants for variants in available):
+            known = sorted({name for variants in available for name in variants if name})
+            hint = f"available: {_listed(known)}" if known else "remove model.variant: the weights have no variant"
             raise UserError(f"no weights of variant {variant!r}", where="model.variant", fix=hint)
         return variant
-    return prefer if prefer and offered and all(prefer in variants for variants in offered) else None
+    return prefer if prefer and available and all(prefer in variants for variants in available) else None
 
 
-def _one_variant(form: Mapping[str, Weight], wanted: str | None) -> set[str]:
-    """The files of one variant: the wanted one, else the plain one, else the only ones there are."""
-    variants = {weight.variant for weight in form.values()}
-    chosen = next((name for name in (wanted, None) if name in variants), min(variants, key=str))
-    same = {path: weight for path, weight in form.items() if weight.variant == chosen}
+def _one_variant(files: Mapping[str, Weight], variant: str | None) -> set[str]:
+    """The files of one variant: the given one, else the weights without a variant, else the first by name."""
+    variants = {weight.variant for weight in files.values()}
+    chosen = next((name for name in (variant, None) if name in variants), min(variants, key=str))
+    same = {path: weight for path, weight in files.items() if weight.variant == chosen}
     canonical = any(weight.stem in _CANONICAL for weight in same.values())
     whole = {weight.stem for weight in same.values() if not weight.shard and not weight.index}
     return {
         path
         for path, weight in same.items()
-        # Where the whole file exists its shards only repeat it; `consolidated` repeats the canonical file.
+        # Shards repeat the file of the same name that is not sharded; `consolidated` repeats the canonical file.
         if not ((weight.shard or weight.index) and weight.stem in whole)
         and not (canonical and weight.stem.startswith("consolidated"))
     }

@@ -1,4 +1,4 @@
-"""What the name of a weight file says: its variant, its format, whether it is a shard or an index of shards."""
+"""Parses the names of weight files: variant, format, and whether the file is a shard or an index of shards."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass
 
 _SHARD = re.compile(r"-(\d{5})-of-(\d{5})")
-# Formats of weights, best first: safetensors cannot run code and loads fastest; the rest of the first row is PyTorch's.
+# Formats of PyTorch weights, best first: safetensors cannot run code, and loads fastest.
 TORCH = ("safetensors", "bin", "pt", "pth", "ckpt")
 _FOREIGN = ("h5", "msgpack", "onnx", "onnx_data", "pb", "tflite", "gguf", "ggml", "mlmodel", "mlpackage", "ot", "npz")
-# Other runtimes' files that end like PyTorch's or like a configuration.
+# Files of other runtimes whose extension is that of PyTorch weights or of a configuration.
 _FOREIGN_NAME = re.compile(r"(openvino_.*\.(bin|xml)|flax_.*|tf_model.*|rust_model.*|model\.onnx.*)")
-# Files of a training run; they end like weights and no pipeline reads them.
+# Files of a training run with the extension of weights; no pipeline loads them.
 _TRAINING = re.compile(r"(training_args|optimizer|scheduler|scaler|random_states.*|rng_state.*)\.(bin|pt|pth|pkl)")
 
 
@@ -22,10 +22,10 @@ class Weight:
     Attributes:
         folder: folder of the file, empty at the top.
         stem: name without variant, shard and format, as in `diffusion_pytorch_model`.
-        variant: as in `fp16`; None for the plain weights.
-        format: extension, as in `safetensors`; `foreign` for other frameworks, `training` for leftovers of training.
-        shard: whether it is one of several.
-        index: whether it is the JSON file that lists the shards.
+        variant: such as `fp16`; None for weights without a variant.
+        format: extension, such as `safetensors`; `foreign` for other frameworks, `training` for files of a training run.
+        shard: whether the file is one of several shards.
+        index: whether the file is the JSON index of shards.
     """
 
     folder: str
@@ -37,9 +37,9 @@ class Weight:
 
     @classmethod
     def of(cls, path: str) -> Weight | None:
-        """The weight file at `path`; None if it is something else, such as a configuration or a tokenizer.
+        """Parse a path; None if it is not a weight file but, for example, a configuration or a tokenizer.
 
-        Names follow diffusers and transformers: `stem[.variant][-i-of-n].format`, `stem[-i-of-n][.variant].format`,
+        The names are those of diffusers and transformers: `stem[.variant][-i-of-n].format`, `stem[-i-of-n][.variant].format`,
         `stem[.variant].format.index[.variant].json`.
         """
         folder, _, name = path.rpartition("/")

@@ -131,7 +131,7 @@ def test_one_weight_variant_is_chosen_and_the_saving_told(packaged: Project) -> 
     assert weights
     assert all(".fp16." in name for name in weights)
     told = packaged.invoke("lock", "--update").stderr
-    assert "left out save" in told
+    assert "others saves" in told
 
 
 def test_a_second_run_does_nothing_and_says_why(packaged: Project) -> None:

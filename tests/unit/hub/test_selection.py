@@ -75,7 +75,7 @@ def test_what_is_left_out_is_counted_and_told() -> None:
     assert (selection.size, selection.excluded) == (1000, (10, 1000))
     assert selection.reason == (
         "diffusers layout, fp16 safetensors weights of feature_extractor, image_encoder, scheduler, unet, vae: "
-        "10 files, 1000 B of 2.0 KiB; 10 others left out save 1000 B"
+        "10 files, 1000 B of 2.0 KiB; excluding 10 others saves 1000 B"
     )
 
 
@@ -95,7 +95,7 @@ def test_an_asked_variant_is_taken_where_it_is_and_plain_weights_elsewhere() -> 
 
 
 def test_an_unknown_variant_names_those_there_are() -> None:
-    with pytest.raises(UserError, match=r"'fp8'.*\n.*there is fp16"):
+    with pytest.raises(UserError, match=r"'fp8'.*\n.*available: fp16"):
         choose(SVD, variant="fp8", model_index=SVD_INDEX)
 
 
@@ -224,7 +224,7 @@ def test_patterns_replace_the_default_and_cross_folders() -> None:
         (["diffusion_pytorch_model.safetensor"], [], r"did you mean .*diffusion_pytorch_model\.safetensors"),
         ([], ["READNE.md"], r"model\.exclude.*\n.*did you mean README\.md"),
         (["zzz"], [], r"the repository has \.gitattributes"),
-        (["*.png"], ["picture.png"], r"no file is left"),
+        (["*.png"], ["picture.png"], r"no file is selected"),
     ],
 )
 def test_a_pattern_that_does_nothing_is_an_error(include: list[str], exclude: list[str], message: str) -> None:
