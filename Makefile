@@ -54,7 +54,7 @@ lint: $(BIN)/.dev ## Style, types, import layers, dependencies, spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	for code in inference_code/*/; do MYPYPATH=$$code $(BIN)/mypy --no-error-summary $$code || exit 1; done
+	for code in inference_code/*/; do MYPYPATH=$$code:inference_code/shared $(BIN)/mypy --no-error-summary $$code || exit 1; done
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 	$(BIN)/codespell

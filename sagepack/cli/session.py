@@ -124,10 +124,10 @@ def _warnings(record: Record) -> list[Diagnostic] | None:
 
 def _folders(data: dict[str, Any]) -> list[str]:
     code, sample = data.get("code"), data.get("sample")
-    found = [
-        code.get("path") if isinstance(code, dict) else None,
-        sample.get("file") if isinstance(sample, dict) else None,
-    ]
+    found: list[Any] = [sample.get("file") if isinstance(sample, dict) else None]
+    if isinstance(code, dict):
+        shared = code.get("shared")
+        found += [code.get("path"), *(shared if isinstance(shared, list) else ())]
     return [path for path in found if isinstance(path, str)]
 
 

@@ -134,9 +134,7 @@ class BuildContext:
         source, sample = self.spec.code, self.spec.sample
         known = self._clean_files()
         inspection = Inspection(self.spec.not_secret, known)
-        tree = code_tree.scan(
-            self.work.root / source.path, source.requirements, posixpath.normpath(source.path), inspection
-        )
+        tree = code_tree.scan(self.work.root, source.folders, source.requirements, inspection)
         if sample and sample.file:
             inspection.read_sample(self.work.root / sample.file, posixpath.normpath(sample.file))
         if inspection.diagnostics:

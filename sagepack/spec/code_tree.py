@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import stat
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,7 +15,7 @@ from sagepack.errors import UserError
 from sagepack.spec.secrets import files as secret_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sagepack.spec.inspection import Inspection
 
@@ -78,30 +79,42 @@ class CodeTree:
         return sum(file.size for file in self.files)
 
 
-def scan(folder: Path, requirements: tuple[str, ...], where: str, inspection: Inspection) -> CodeTree:
-    """List the files of the folder of inference code that go into the package. Writes nothing.
+def scan(root: Path, folders: Sequence[str], requirements: tuple[str, ...], inspection: Inspection) -> CodeTree:
+    """List the files of the folders of inference code that go into the package. Writes nothing.
 
     Args:
-        folder: the folder that becomes `code/`.
+        root: the project's folder.
+        folders: the folders whose files become `code/`, relative to it.
         requirements: pinned requirements of the spec; they become `code/requirements.txt`.
-        where: the folder as messages name it.
         inspection: reads the files, and gets the report of what cannot be packaged: a secret, a link out of the folder, a
-            special file, a `requirements.txt` in addition to requirements in the spec.
+            special file, two files for one place, a `requirements.txt` in addition to requirements in the spec.
 
     Raises:
-        UserError: the folder does not exist.
+        UserError: a folder does not exist.
     """
-    if not folder.is_dir():
-        raise UserError("there is no such folder", where=where, fix="set code.path to the folder with inference.py")
-    files = [file for path in _paths(folder, where, inspection) if (file := _file(folder, path, where, inspection))]
+    files: dict[str, CodeFile] = {}
+    for name in folders:
+        folder, where = root / name, posixpath.normpath(name)
+        if not folder.is_dir():
+            raise UserError("there is no such folder", where=where, fix="set code.path to the folder with inference.py")
+        for relative in _paths(folder, where, inspection):
+            file = _file(folder, relative, where, inspection)
+            if file and file.path in files:
+                inspection.report(
+                    f"{where}/{relative}", f"another folder of the code has {relative} as well", "rename one of them"
+                )
+            elif file:
+                files[file.path] = file
     if requirements:
-        if any(file.path == REQUIREMENTS for file in files):
+        if REQUIREMENTS in files:
             inspection.report(
-                where, "the folder has a requirements.txt, and the spec has code.requirements", "remove one of the two"
+                posixpath.normpath(folders[0]),
+                "the folder has a requirements.txt, and the spec has code.requirements",
+                "remove one of the two",
             )
         text = "".join(f"{line}\n" for line in requirements).encode()
-        files.append(CodeFile(REQUIREMENTS, len(text), Digest.sha256(text), executable=False, source=text))
-    return CodeTree(tuple(sorted(files, key=lambda file: file.path)), dict(sorted(inspection.excluded.items())))
+        files[REQUIREMENTS] = CodeFile(REQUIREMENTS, len(text), Digest.sha256(text), executable=False, source=text)
+    return CodeTree(tuple(files[path] for path in sorted(files)), dict(sorted(inspection.excluded.items())))
 
 
 def describe_excluded(excluded: Mapping[str, str]) -> str:

@@ -49,10 +49,22 @@ class ModelSource:
 
 @dataclass(frozen=True)
 class Code:
-    """The folder of inference code (becomes `code/`) and extra requirements for the image (pinned with `==`)."""
+    """The inference code, which becomes `code/` in the package.
+
+    Attributes:
+        path: folder with the program, relative to the project.
+        shared: folders with files that several programs share; they go into `code/` as well.
+        requirements: packages that are not in the image, pinned with `==`.
+    """
 
     path: str
+    shared: tuple[str, ...] = ()
     requirements: tuple[str, ...] = ()
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """All folders whose files go into `code/`."""
+        return (self.path, *self.shared)
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,8 @@ def run(context: BuildContext) -> None:
     fresh = context.work.build_path / "stage.new"
     shutil.rmtree(fresh, ignore_errors=True)
     for file in tree.files:
-        _copy(file, fresh / file.path, f"{context.spec.code.path}: {file.path}")
+        where = file.path if isinstance(file.source, bytes) else context.display(file.source)
+        _copy(file, fresh / file.path, where)
     # The old stage goes first: between the two lines there is none, and the next run makes it again.
     shutil.rmtree(stage, ignore_errors=True)
     fresh.mkdir(parents=True, exist_ok=True)

@@ -33,21 +33,26 @@ def check(view: SpecView) -> Iterator[Diagnostic]:
 
 def _folder(view: SpecView) -> Iterator[Diagnostic]:
     name = view.text(*_PATH)
-    if name is None:
-        return
+    if name is not None and (problem := _problem_of_folder(view, name)):
+        yield Diagnostic(_PATH, *problem)
+    elif name is not None:
+        yield from _contents(view, view.root / name)
+    for number, shared in enumerate(view.texts("code", "shared")):
+        if shared and (problem := _problem_of_folder(view, shared)):
+            yield Diagnostic(("code", "shared", number), *problem)
+
+
+def _problem_of_folder(view: SpecView, name: str) -> tuple[str, str | None] | None:
+    """Why no code can be taken from a folder, and the fix; None if it can."""
     folder = view.root / name
     if problem := _outside(folder, view.root):
-        yield Diagnostic(_PATH, f"{name!r} {problem}")
-    elif not folder.is_dir():
-        siblings = [path.relative_to(view.root).as_posix() for path in folder.parent.glob("*") if path.is_dir()]
-        what = "is a file, not a folder" if folder.is_file() else "does not exist"
-        yield Diagnostic(
-            _PATH,
-            f"{name!r} {what}",
-            did_you_mean(name, siblings) or (f"folders there: {one_of(sorted(siblings))}" if siblings else None),
-        )
-    else:
-        yield from _contents(view, folder)
+        return f"{name!r} {problem}", None
+    if folder.is_dir():
+        return None
+    siblings = [path.relative_to(view.root).as_posix() for path in folder.parent.glob("*") if path.is_dir()]
+    what = "is a file, not a folder" if folder.is_file() else "does not exist"
+    fix = did_you_mean(name, siblings) or (f"folders there: {one_of(sorted(siblings))}" if siblings else None)
+    return f"{name!r} {what}", fix
 
 
 def _contents(view: SpecView, folder: Path) -> Iterator[Diagnostic]:
@@ -117,14 +122,15 @@ def _sample(view: SpecView) -> Iterator[Diagnostic]:
 
 def _file_contents(view: SpecView) -> Iterator[Diagnostic]:
     """What is in the files: secrets, and what cannot be packaged."""
-    code, sample, allowed = view.text(*_PATH), view.text("sample", "file"), view.texts("not_secret")
+    sample, allowed = view.text("sample", "file"), view.texts("not_secret")
     inspection = Inspection(allowed)
-    if code and not _outside(view.root / code, view.root) and (view.root / code).is_dir():
-        # No requirements: `_requirements_file` already reports a second list of them.
-        packaged = code_tree.scan(view.root / code, (), posixpath.normpath(code), inspection)
-        # Nobody needs a warning about what tools leave behind.
-        if excluded := {path: what for path, what in packaged.excluded.items() if what != code_tree.LEFT_BY_TOOLS}:
-            yield Diagnostic(_PATH, f"of {code!r} is {code_tree.describe_excluded(excluded)}", severity="warning")
+    names = [view.text(*_PATH) or "", *view.texts("code", "shared")]
+    folders = [name for name in names if name and not _problem_of_folder(view, name)]
+    # No requirements: `_requirements_file` already reports a second list of them.
+    packaged = code_tree.scan(view.root, folders, (), inspection)
+    # Nobody needs a warning about what tools leave behind.
+    if excluded := {path: what for path, what in packaged.excluded.items() if what != code_tree.LEFT_BY_TOOLS}:
+        yield Diagnostic(_PATH, f"of the code is {code_tree.describe_excluded(excluded)}", severity="warning")
     if sample and not _outside(view.root / sample, view.root) and (view.root / sample).is_file():
         inspection.read_sample(view.root / sample, posixpath.normpath(sample))
     yield from (replace(found, path=_PATH) for found in inspection.diagnostics)

@@ -47,6 +47,7 @@ class Model:
 
 @pytest.fixture
 def llava(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(FOLDER.parent / "shared"))
     monkeypatch.syspath_prepend(str(FOLDER))
     for name in ("inference", "handler_request", "handler_images"):
         monkeypatch.delitem(sys.modules, name, raising=False)

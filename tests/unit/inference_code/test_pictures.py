@@ -26,6 +26,7 @@ MODULES = ("inference", "handler_images", "handler_request")
 @pytest.fixture
 def svd(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The handler and its helper, imported as the image does."""
+    monkeypatch.syspath_prepend(str(FOLDER.parent / "shared"))
     monkeypatch.syspath_prepend(str(FOLDER))
     for name in MODULES:
         monkeypatch.delitem(sys.modules, name, raising=False)

@@ -35,8 +35,8 @@ def load(folder: str, name: str) -> ModuleType:
             sys.modules.pop(module, None)
 
 
-request = load("svd", "handler_request")
-images = load("svd", "handler_images")
+request = load("shared", "handler_request")
+images = load("shared", "handler_images")
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -53,18 +53,15 @@ def test_a_module_parses_in_the_oldest_image_and_imports_only_python_and_its_nei
     tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 10))
     names = {alias.name.split(".")[0] for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
     names |= {str(node.module).split(".")[0] for node in tree.body if isinstance(node, ast.ImportFrom)}
-    assert names <= set(sys.stdlib_module_names) | {neighbour.stem for neighbour in path.parent.glob("*.py")}
+    assert names <= set(sys.stdlib_module_names) | {
+        other.stem for folder in (path.parent, CODE / "shared") for other in folder.glob("*.py")
+    }
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", [*FOLDERS, CODE / "shared"], ids=lambda folder: folder.name)
 def test_no_file_shadows_a_module_of_python(folder: Path) -> None:
     names = {path.stem for path in folder.glob("*.py")}
     assert not names & {*sys.stdlib_module_names, "__init__", "requests", "torch", "PIL", "mms"}
-
-
-@pytest.mark.parametrize("name", ["handler_request.py", "handler_images.py"])
-def test_the_copies_of_a_helper_are_equal(name: str) -> None:
-    assert len({path.read_bytes() for path in CODE.glob(f"*/{name}")}) == 1
 
 
 def test_fields_are_found_at_the_top_and_in_containers() -> None:

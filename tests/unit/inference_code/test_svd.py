@@ -63,6 +63,7 @@ class Gpu:
 
 @pytest.fixture
 def svd(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(FOLDER.parent / "shared"))
     monkeypatch.syspath_prepend(str(FOLDER))
     for name in ("inference", "handler_request", "handler_images"):
         monkeypatch.delitem(sys.modules, name, raising=False)

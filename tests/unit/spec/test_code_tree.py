@@ -18,7 +18,7 @@ from sagepack.spec.inspection import Inspection
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "svd"
+    folder = tmp_path / "code"
     (folder / "helpers").mkdir(parents=True)
     (folder / "inference.py").write_text("x = 1\n")
     (folder / "helpers" / "images.py").write_text("")
@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 def assembled(folder: Path, requirements: tuple[str, ...] = ()) -> CodeTree:
     inspection = Inspection()
-    made = scan(folder, requirements, "code", inspection)
+    made = scan(folder.parent, (folder.name,), requirements, inspection)
     if inspection.diagnostics:
         raise SpecError(inspection.diagnostics)
     return made
@@ -137,3 +137,22 @@ def test_a_model_file_where_the_code_goes_is_refused(folder: Path, name: str) ->
 def test_model_and_code_make_one_manifest(folder: Path) -> None:
     manifest = manifest_of(locked("unet/config.json"), assembled(folder))
     assert [m.path for m in manifest.members] == ["unet/config.json", "code/helpers/images.py", "code/inference.py"]
+
+
+def test_shared_folders_go_into_the_code_next_to_the_program(folder: Path) -> None:
+    shared = folder.parent / "shared"
+    shared.mkdir()
+    (shared / "pictures.py").write_text("y = 2\n")
+    inspection = Inspection()
+    tree = scan(folder.parent, (folder.name, "shared"), (), inspection)
+    assert inspection.diagnostics == []
+    assert [file.path for file in tree.files] == ["code/helpers/images.py", "code/inference.py", "code/pictures.py"]
+
+
+def test_two_folders_may_not_hold_the_same_file(folder: Path) -> None:
+    shared = folder.parent / "shared"
+    shared.mkdir()
+    (shared / "inference.py").write_text("y = 2\n")
+    inspection = Inspection()
+    scan(folder.parent, (folder.name, "shared"), (), inspection)
+    assert [found.location for found in inspection.diagnostics] == ["shared/inference.py"]

@@ -22,8 +22,8 @@ PEM = CERTIFICATE.replace("CERTIFICATE", "PRIVATE " + "KEY")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "toy"
-    folder.mkdir()
+    folder = tmp_path / WHERE
+    folder.mkdir(parents=True)
     (folder / "inference.py").write_text("x = 1\n")
     return folder
 
@@ -35,7 +35,7 @@ def put(folder: Path, name: str, data: str | bytes) -> None:
 
 def assembled(folder: Path, *allowed: str) -> tuple[CodeTree, Inspection]:
     inspection = Inspection([f"{WHERE}/{name}" for name in allowed])
-    return scan(folder, (), WHERE, inspection), inspection
+    return scan(folder.parents[1], (WHERE,), (), inspection), inspection
 
 
 def refused(folder: Path, *allowed: str) -> list[str]:
@@ -163,10 +163,10 @@ def test_a_file_is_searched_once_for_each_content(folder: Path, monkeypatch: pyt
     _, first = assembled(folder)
     put(folder, "other.py", "y = 2\n")
     second = Inspection(known_clean=first.clean)
-    scan(folder, (), WHERE, second)
+    scan(folder.parents[1], (WHERE,), (), second)
     assert searched == ["inference.py", "other.py", "other.py"]
     (folder / "other.py").rename(folder / "other.yaml")
-    scan(folder, (), WHERE, Inspection(known_clean=second.clean))
+    scan(folder.parents[1], (WHERE,), (), Inspection(known_clean=second.clean))
     assert searched[3:] == ["other.yaml"]
 
 
