@@ -35,7 +35,7 @@ from sagepack.sandbox.hub.server import HubServer
 hub = HubServer()
 commit = hub.repositories.add(sys.argv[1], Path(sys.argv[2]))
 hub.start()
-print(hub.url, commit, hub.credentials.control, flush=True)
+print(hub.url, commit, hub.credentials.control_token, flush=True)
 sys.stdin.read()
 """
 _OURS = """

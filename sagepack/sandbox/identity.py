@@ -11,7 +11,7 @@ ACCOUNT = "123456789012"
 REGION = "us-east-1"
 """The region of the sandbox's bucket."""
 CONTROL_HEADER = "X-Sandbox-Token"
-"""The header that must carry `Credentials.control` in requests for routes under `/_sandbox/` (`alive` needs none)."""
+"""The header that must carry `Credentials.control_token` in requests for routes under `/_sandbox/` (`alive` needs none)."""
 
 _BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
@@ -24,13 +24,13 @@ class Credentials:
         access_key: access key id of its AWS; not secret, but as random as the others.
         secret_key: the secret access key that requests to its AWS are signed with.
         hf_token: token of its Hub, with access to every gated repository.
-        control: value of `CONTROL_HEADER` that gives access to the control routes.
+        control_token: value of `CONTROL_HEADER` that gives access to the control routes.
     """
 
     access_key: str
     secret_key: str = field(repr=False)
     hf_token: str = field(repr=False)
-    control: str = field(repr=False)
+    control_token: str = field(repr=False)
 
     @classmethod
     def random(cls) -> Credentials:
@@ -39,12 +39,12 @@ class Credentials:
         return cls(access_key, secrets.token_urlsafe(30), f"hf_{secrets.token_hex(17)}", secrets.token_hex(16))
 
 
-def proof(control: str, nonce: str) -> str:
-    """The response of `/_sandbox/alive` to `nonce`, as hex digits: an HMAC-SHA256 that only a holder of `control` can make.
+def proof(control_token: str, nonce: str) -> str:
+    """The response of `/_sandbox/alive` to `nonce`, as hex digits: an HMAC-SHA256 that only a holder of `control_token` can make.
 
-    `control` itself is never sent, so a program that listens on the port of an ended sandbox does not learn it.
+    The token itself is never sent, so a program that listens on the port of an ended sandbox does not learn it.
     """
-    return hmac.digest(control.encode(), f"alive {nonce}".encode(), "sha256").hex()
+    return hmac.digest(control_token.encode(), f"alive {nonce}".encode(), "sha256").hex()
 
 
 def matches(given: str | None, secret: str) -> bool:

@@ -65,7 +65,7 @@ class _State(msgspec.Struct, frozen=True):
     access_key: Annotated[str, Meta(pattern=r"\A[A-Z0-9]{20}\Z")]
     secret_key: Annotated[str, Meta(pattern=r"\A[\w-]{40}\Z")]
     hf_token: Annotated[str, Meta(pattern=r"\Ahf_[0-9a-f]{34}\Z")]
-    control: Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
+    control_token: Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")] = msgspec.field(name="control")
     fingerprint: Sha256Hex
 
     def __post_init__(self) -> None:
@@ -93,7 +93,7 @@ class Sandbox:
         access_key: access key id for its AWS.
         secret_key: the secret access key that requests to its AWS are signed with.
         hf_token: a token with access to every gated repository of the Hub.
-        control: value of the `X-Sandbox-Token` header for the servers' control routes under `/_sandbox/`.
+        control_token: value of the `X-Sandbox-Token` header for the servers' control routes under `/_sandbox/`.
         fingerprint: SHA-256 of the code that the process runs (`fingerprint`).
         account: account of the access key.
         region: region of its bucket.
@@ -106,7 +106,7 @@ class Sandbox:
     access_key: str
     secret_key: str = field(repr=False)
     hf_token: str = field(repr=False)
-    control: str = field(repr=False)
+    control_token: str = field(repr=False)
     fingerprint: str
     account: str = ACCOUNT
     region: str = REGION
@@ -204,7 +204,7 @@ def write_state(root: Path, hub_url: str, aws_url: str, credentials: Credentials
         access_key=credentials.access_key,
         secret_key=credentials.secret_key,
         hf_token=credentials.hf_token,
-        control=credentials.control,
+        control_token=credentials.control_token,
         fingerprint=fingerprint(),
     )
     files.write_atomically(_state_path(root), msgspec.json.format(msgspec.json.encode(state)))
@@ -213,7 +213,7 @@ def write_state(root: Path, hub_url: str, aws_url: str, credentials: Credentials
 def owns_state(root: Path, credentials: Credentials) -> bool:
     """Whether the state file is there and was written for the sandbox with these credentials."""
     try:
-        return credentials.control in _state_path(root).read_text(encoding="utf-8")
+        return credentials.control_token in _state_path(root).read_text(encoding="utf-8")
     except OSError:
         return False
 
@@ -298,7 +298,7 @@ def _is_alive(sandbox: Sandbox) -> bool:
         alive = decode_json(body, _Alive)
     except (OSError, MalformedError):  # nothing listens there, it is too slow, or it is another program
         return False
-    expected = proof(sandbox.control, nonce)
+    expected = proof(sandbox.control_token, nonce)
     return head.startswith(b"HTTP/1.1 200 ") and alive.pid == sandbox.pid and hmac.compare_digest(alive.proof, expected)
 
 

@@ -189,7 +189,7 @@ def test_the_reset_route_needs_the_token_and_removes_all_objects(
     sandbox: Servers, client: Callable[[str], Any]
 ) -> None:
     client("s3").put_object(Bucket=sandbox.bucket, Key="k", Body=b"gone")
-    control = {**host(sandbox.aws_url), "X-Sandbox-Token": sandbox.credentials.control}
+    control = {**host(sandbox.aws_url), "X-Sandbox-Token": sandbox.credentials.control_token}
     assert send(sandbox.aws_url, "POST", "/_sandbox/reset", host(sandbox.aws_url)).status == 403
     assert client("s3").list_objects_v2(Bucket=sandbox.bucket)["KeyCount"] == 1
     assert send(sandbox.aws_url, "POST", "/_sandbox/reset", control).status == 200

@@ -82,7 +82,7 @@ def test_sandbox_status_shows_no_secret(project: Path) -> None:
     for words in (["sandbox.status"], ["sandbox.status", "--json"]):
         shown = run(project, *INVOKE, *words).stdout
         assert box.hub_url in shown
-        assert not any(secret in shown for secret in (box.secret_key, box.hf_token, box.control))
+        assert not any(secret in shown for secret in (box.secret_key, box.hf_token, box.control_token))
 
 
 def test_a_build_in_the_sandbox_does_not_use_the_users_proxy(project: Path) -> None:

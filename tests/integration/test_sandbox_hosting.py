@@ -338,7 +338,7 @@ def test_the_registry_of_aws_has_the_known_tags(client: Callable[[str], Any]) ->
 
 
 def test_another_process_needs_the_token_to_change_the_scenario(sandbox: Servers, hosting: Any) -> None:
-    address, control = f"{sandbox.aws_url}/_sandbox", {"X-Sandbox-Token": sandbox.credentials.control}
+    address, control = f"{sandbox.aws_url}/_sandbox", {"X-Sandbox-Token": sandbox.credentials.control_token}
     with httpx.Client() as http:
         error = {"operation": "ListModels", "code": "Busy", "message": "later"}
         assert http.post(f"{address}/errors", json=error).status_code == 403

@@ -238,7 +238,7 @@ def test_faults_can_be_set_over_http_with_the_token_only(http: httpx.Client, san
     address = f"{sandbox.hub_url}/_sandbox/faults"
     rules = [{"kind": "status", "path": "*/refs", "value": 500, "times": 1}]
     assert http.post(address, json=rules).status_code == 403
-    control = {"X-Sandbox-Token": sandbox.credentials.control}
+    control = {"X-Sandbox-Token": sandbox.credentials.control_token}
     assert http.post(address, json=rules, headers=control).json()[0]["kind"] == "status"
     assert http.get(f"{sandbox.hub_url}/api/models/{SVD.name}/refs").status_code == 500
     assert http.post(address, json=[{"kind": "fire"}], headers=control).status_code == 400

@@ -101,7 +101,7 @@ def test_the_process_has_its_own_session_and_only_its_owner_can_read_its_files(s
 
 def test_the_repr_of_a_sandbox_shows_no_secret(shared: Path) -> None:
     found = sandbox.ensure(shared)
-    for secret in (found.control, found.hf_token, found.secret_key):
+    for secret in (found.control_token, found.hf_token, found.secret_key):
         assert secret not in repr(found)
 
 
@@ -244,7 +244,7 @@ def test_a_process_with_other_code_is_replaced_and_a_killed_one_is_not_found(pro
     second = sandbox.ensure(project)
     assert second.pid != first.pid
     assert gone(first.pid)
-    for name in ("access_key", "secret_key", "hf_token", "control"):
+    for name in ("access_key", "secret_key", "hf_token", "control_token"):
         assert getattr(second, name) != getattr(first, name)
     os.kill(second.pid, signal.SIGKILL)
     assert gone(second.pid)
@@ -281,7 +281,7 @@ def test_packages_that_are_not_installed_are_named(project: Path, monkeypatch: p
 
 def test_a_process_whose_state_file_is_incomplete_is_replaced(project: Path) -> None:
     first = sandbox.ensure(project)
-    (process.folder(project) / "state.json").write_text(json.dumps({"pid": first.pid, "control": first.control}))
+    (process.folder(project) / "state.json").write_text(json.dumps({"pid": first.pid, "control": first.control_token}))
     assert sandbox.status(project) is None
     assert sandbox.ensure(project).pid != first.pid
     assert gone(first.pid)

@@ -203,7 +203,7 @@ class AwsServer:
         return json_response(202, {"InferenceId": inference_id}, locations)
 
     def _execute_control(self, environ: WSGIEnvironment) -> WsgiResponse:
-        if not matches(headers_of(environ).get(CONTROL_HEADER.lower()), self.credentials.control):
+        if not matches(headers_of(environ).get(CONTROL_HEADER.lower()), self.credentials.control_token):
             message = f"control routes need the header {CONTROL_HEADER} with the value from the sandbox's state file"
             return json_response(403, {"error": message})
         try:

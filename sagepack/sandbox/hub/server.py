@@ -80,8 +80,8 @@ class HubServer:
         """The response to a request for a control route; `given` is its value of `CONTROL_HEADER`."""
         if request.route == "/_sandbox/alive":
             nonce = request.query.get("nonce", [""])[0]
-            return ApiResponse(200, {"pid": os.getpid(), "proof": proof(self.credentials.control, nonce)})
-        if not matches(given, self.credentials.control):
+            return ApiResponse(200, {"pid": os.getpid(), "proof": proof(self.credentials.control_token, nonce)})
+        if not matches(given, self.credentials.control_token):
             message = f"control routes need the header {CONTROL_HEADER} with the value from the sandbox's state file"
             return ApiResponse(403, {"error": message})
         try:
