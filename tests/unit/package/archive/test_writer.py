@@ -349,7 +349,7 @@ def test_where_the_system_cannot_preallocate_it_goes_without(
 
 
 def test_two_writers_of_one_archive_do_not_mix(folder: Path, tmp_path: Path) -> None:
-    with output.exclusive(tmp_path / "a"), pytest.raises(UserError, match="another process"):
+    with output.single_writer(tmp_path / "a"), pytest.raises(UserError, match="another process"):
         write(archives.sources(folder / "large", LARGE), tmp_path / "a")
     write(archives.sources(folder / "large", LARGE), tmp_path / "a")
 
