@@ -112,7 +112,7 @@ def test_threads_chunks_and_trust_change_nothing(threads: int, blocks: int, ring
         folder, target = Path(name) / "in", Path(name) / "a"
         archives.lay_out(folder, LARGE)
         patch.setattr(pipeline, "CHUNK", blocks * 65540)
-        patch.setattr(pipeline, "RING", ring)
+        patch.setattr(pipeline, "BUFFERS", ring)
         written = write(archives.sources(folder, LARGE, tuple(trusted)), target, threads=threads)
         assert written.sha256 == Digest.sha256(target.read_bytes())
         verify(target, archives.manifest(LARGE))
