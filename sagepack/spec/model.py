@@ -37,7 +37,7 @@ class ModelSource:
         revision: a commit of 40 hex digits; a branch or tag is accepted by `lock` alone.
         include: glob patterns of paths to take; empty means the default choice for the repository's layout.
         exclude: glob patterns of paths to leave out.
-        variant: weight variant such as `fp16`; None takes fp16 where the repository has it whole.
+        variant: weight variant such as `fp16`; None takes fp16 if every component has it, else full precision.
     """
 
     id: str

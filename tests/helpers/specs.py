@@ -1,4 +1,4 @@
-"""A small valid project on disk, for tests that read and judge specs."""
+"""A small valid project on disk, for tests that read and validate specs."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def load(root: Path, sets: Sequence[str] = ()) -> Document:
 
 
 def errors(root: Path, sets: Sequence[str] = (), *, branch_allowed: bool = False) -> list[Diagnostic]:
-    """What reading or judging the project refuses."""
+    """The errors of reading or validating the project."""
     try:
         validate.check(load(root, sets), root, branch_allowed=branch_allowed)
     except SpecError as error:
@@ -68,5 +68,5 @@ def errors(root: Path, sets: Sequence[str] = (), *, branch_allowed: bool = False
 
 
 def warnings(root: Path, sets: Sequence[str] = ()) -> list[Diagnostic]:
-    """What judging the valid project warns about."""
+    """The warnings of validating the project."""
     return list(validate.check(load(root, sets), root))

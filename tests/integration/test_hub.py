@@ -207,7 +207,7 @@ def resolve(repo: str, revision: str) -> Callable[[Hub], Any]:
 def test_every_refusal_has_its_own_message(
     sandbox: Servers, token: str | None, ask: Callable[[Hub], Any], message: str
 ) -> None:
-    tokens = {"good": sandbox.hf_token, "stranger": sandbox.stranger_token, "bad": SECRET}
+    tokens = {"good": sandbox.hf_token, "stranger": sandbox.no_access_token, "bad": SECRET}
     hub = hub_of(sandbox, tokens[token] if token else None)
     with pytest.raises(UserError, match=f"(?s){message}") as caught:
         ask(hub)

@@ -148,8 +148,8 @@ def build(home: HostileHub) -> Any:
     spec = SimpleNamespace(
         model=ModelSource(REPO, "main"), image=Image("r", "t"), aws=SimpleNamespace(region="us-east-1")
     )
-    services = SimpleNamespace(hub=Hub(home.url, TOKEN, backoff=0.001), aws=None)
-    return SimpleNamespace(spec=spec, services=services, progress=Silent())
+    clients = SimpleNamespace(hub=Hub(home.url, TOKEN, backoff=0.001), aws=None)
+    return SimpleNamespace(spec=spec, clients=clients, progress=Silent())
 
 
 def test_a_content_is_what_its_name_says(tmp_path: Path) -> None:

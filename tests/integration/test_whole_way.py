@@ -497,7 +497,7 @@ def test_a_secret_left_in_the_code_is_refused_before_it_is_staged_and_never_repe
     with left_in(packaged, files):
         run = packaged.invoke(task, "--debug", code=1)
         document = packaged.json(task, code=1)
-    assert f"{code}/notes.yaml:2: holds a Hugging Face token" in run.stderr
+    assert f"{code}/notes.yaml:2: contains a Hugging Face token" in run.stderr
     assert [problem["where"] for problem in document["error"]["problems"]] == [f"{code}/.env", f"{code}/notes.yaml:2"]
     jsonschema.validate(document, json.loads((ROOT / "schemas" / "error.schema.json").read_text()))
     assert TOKEN not in run.stdout + run.stderr + json.dumps(document)
@@ -514,7 +514,7 @@ def test_a_secret_that_comes_after_the_code_was_judged_is_found(packaged: Projec
     assert len(text) > len(line)
     with left_in(packaged, {name: f"{line}\n{text[len(line) + 1 :]}"}):  # neither size nor time say so
         for task in ("validate", "plan", "package"):
-            assert f"{name}:1: holds a Hugging Face token" in packaged.invoke(task, code=1).stderr
+            assert f"{name}:1: contains a Hugging Face token" in packaged.invoke(task, code=1).stderr
     with left_in(packaged, {name: f"{text}\nx = 1  # {TOKEN} sagepack: not a secret\n"}):
         packaged.invoke("validate")
         packaged.invoke("package")
@@ -524,7 +524,7 @@ def test_a_secret_in_the_sample_is_refused(packaged: Project) -> None:
     name = "config/samples/svd.json"
     with left_in(packaged, {name: '{"inputs": "x",\n "api_key": "abcd1234efgh"}'}):
         for task in ("validate", "package"):
-            assert f"{name}:2: holds a secret, by its name api_key" in packaged.invoke(task, code=1).stderr
+            assert f"{name}:2: contains a secret, by its name api_key" in packaged.invoke(task, code=1).stderr
         packaged.invoke("package", "--set", f"not_secret=[{name}]")
 
 

@@ -72,7 +72,7 @@ def subschemas(part: Any) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", MINE)
-def test_it_is_a_schema(name: str) -> None:
+def test_every_schema_is_a_valid_schema(name: str) -> None:
     jsonschema.Draft202012Validator.check_schema(schema(name))
 
 
@@ -104,9 +104,9 @@ def test_keys_and_defaults_are_those_of_the_values(path: tuple[str, ...], cls: A
     properties = section(*path)["properties"]
     assert set(properties) == {renamed.get(field.name, field.name) for field in fields(cls)}
     for field in fields(cls):
-        told = properties[renamed.get(field.name, field.name)].get("default")
+        declared = properties[renamed.get(field.name, field.name)].get("default")
         if field.default not in (MISSING, None) and field.default != ():
-            assert told == field.default, field.name
+            assert declared == field.default, field.name
 
 
 def test_the_top_keys_are_those_of_the_spec() -> None:
@@ -114,7 +114,7 @@ def test_the_top_keys_are_those_of_the_spec() -> None:
     assert set(schema("overlay")["properties"]) == set(schema("spec")["properties"])
 
 
-def test_a_layer_may_remove_whatever_a_spec_may_lack() -> None:
+def test_a_layer_may_remove_every_key_that_is_not_required() -> None:
     required = {
         "id",
         "revision",
@@ -137,14 +137,14 @@ def test_a_layer_may_remove_whatever_a_spec_may_lack() -> None:
 
 @pytest.mark.parametrize("path", [path for path in MEMBERS if path[-1] not in ("environment", "tags", "target")])
 def test_ranges_are_those_of_aws(path: tuple[str, ...]) -> None:
-    told, real = section(*path), shape(*MEMBERS[path])
+    declared, real = section(*path), shape(*MEMBERS[path])
     low, high = ("minimum", "maximum") if real.kind == "integer" else ("minLength", "maxLength")
     if real.enum:
-        assert set(told.get("enum", told.get("examples", []))) - {None} <= set(real.enum)
+        assert set(declared.get("enum", declared.get("examples", []))) - {None} <= set(real.enum)
         return
-    assert told.get(high) == real.maximum
+    assert declared.get(high) == real.maximum
     if real.minimum:
-        assert told.get(low) == real.minimum
+        assert declared.get(low) == real.minimum
 
 
 def test_examples_and_defaults_are_valid() -> None:
@@ -167,10 +167,10 @@ def test_shipped_overlays_please_an_editor(path: Path) -> None:
 
 
 def test_an_overlay_may_hold_a_part_and_remove_a_part() -> None:
-    judge = validator("overlay")
-    judge.validate({"endpoint": {"scaling": None, "tags": {"a": None}}, "model": {"variant": None}, "sample": None})
-    assert not judge.is_valid({"endpoint": {"nmae": "x"}})
-    assert not judge.is_valid({"anything": 1})
+    overlay = validator("overlay")
+    overlay.validate({"endpoint": {"scaling": None, "tags": {"a": None}}, "model": {"variant": None}, "sample": None})
+    assert not overlay.is_valid({"endpoint": {"nmae": "x"}})
+    assert not overlay.is_valid({"anything": 1})
 
 
 def test_a_written_lock_matches_its_schema() -> None:

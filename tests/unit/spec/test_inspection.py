@@ -1,4 +1,4 @@
-"""What speaks against publishing the files of a project, and what of them is searched again."""
+"""Reasons not to publish files of a project, and which files are searched again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sagepack.digest import Digest, hash_file
-from sagepack.spec.code_tree import CodeTree, in_words, scan
+from sagepack.spec.code_tree import CodeTree, describe_excluded, scan
 from sagepack.spec.inspection import Inspection
 from sagepack.spec.secrets import LIMIT, texts
 
@@ -33,13 +33,13 @@ def put(folder: Path, name: str, data: str | bytes) -> None:
     (folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
 
 
-def assembled(folder: Path, *excused: str) -> tuple[CodeTree, Inspection]:
-    inspection = Inspection([f"{WHERE}/{name}" for name in excused])
+def assembled(folder: Path, *allowed: str) -> tuple[CodeTree, Inspection]:
+    inspection = Inspection([f"{WHERE}/{name}" for name in allowed])
     return scan(folder, (), WHERE, inspection), inspection
 
 
-def refused(folder: Path, *excused: str) -> list[str]:
-    return [problem.location.removeprefix(f"{WHERE}/") for problem in assembled(folder, *excused)[1].diagnostics]
+def refused(folder: Path, *allowed: str) -> list[str]:
+    return [problem.location.removeprefix(f"{WHERE}/") for problem in assembled(folder, *allowed)[1].diagnostics]
 
 
 def core_dump(order: str) -> bytes:
@@ -47,7 +47,7 @@ def core_dump(order: str) -> bytes:
     return ident + struct.pack(f"{order}H", 4) + bytes(100)
 
 
-def test_everything_is_found_at_once_each_with_its_place_and_what_to_do(folder: Path) -> None:
+def test_all_secrets_are_reported_at_once_with_their_places_and_fixes(folder: Path) -> None:
     put(folder, ".env", f"HF_TOKEN={TOKEN}\n")
     put(folder, ".aws/credentials", "x")
     put(folder, "inference.py", f"x = 1\ny = '{TOKEN}'\nz = '{TOKEN}'\n")
@@ -63,8 +63,8 @@ def test_everything_is_found_at_once_each_with_its_place_and_what_to_do(folder: 
         f"{WHERE}/sub/a.json:2",
     ]
     messages = {problem.location: problem for problem in inspection.diagnostics}
-    assert messages[f"{WHERE}/inference.py:2"].message == "holds a Hugging Face token"
-    assert "as a comment" in str(messages[f"{WHERE}/inference.py:2"].fix)
+    assert messages[f"{WHERE}/inference.py:2"].message == "contains a Hugging Face token"
+    assert "in a comment" in str(messages[f"{WHERE}/inference.py:2"].fix)
     assert "under not_secret in the spec" in str(messages[f"{WHERE}/sub/a.json:2"].fix)
     assert TOKEN not in repr(inspection.diagnostics)
 
@@ -72,7 +72,7 @@ def test_everything_is_found_at_once_each_with_its_place_and_what_to_do(folder: 
 @pytest.mark.parametrize(
     "name", [".env", "lib/id_rsa", "deploy.pem", "tls.key", "sub/.netrc", ".ssh/config", ".kube/config"]
 )
-def test_a_file_of_secrets_is_refused_whatever_it_holds_unless_the_spec_excuses_it(folder: Path, name: str) -> None:
+def test_a_file_with_the_name_of_secrets_is_refused_unless_the_spec_allows_it(folder: Path, name: str) -> None:
     put(folder, name, "nothing\n")
     place = name if not name.startswith((".ssh", ".kube")) else name.split("/", maxsplit=1)[0]
     assert refused(folder) == [place]
@@ -90,7 +90,7 @@ def test_a_certificate_is_packaged_and_a_private_key_is_not(folder: Path) -> Non
 
 @pytest.mark.parametrize("name", ["core", "core.1234", "dump/any"])
 @pytest.mark.parametrize("order", "<>")
-def test_a_core_dump_is_left_out_by_what_it_is(folder: Path, name: str, order: str) -> None:
+def test_a_core_dump_is_recognised_by_its_content_and_excluded(folder: Path, name: str, order: str) -> None:
     put(folder, name, core_dump(order))
     put(folder, "core.py", "x = 1\n")
     put(folder, "core.yaml", "x: 1\n")
@@ -126,14 +126,14 @@ def test_what_is_no_part_of_a_program_is_left_out_and_counted(folder: Path, name
         put(folder, ".venv/pyvenv.cfg", "home = /usr/bin\n")
     made, inspection = assembled(folder)
     assert inspection.diagnostics == []
-    assert in_words(made.excluded) == f"left out 1: {place} ({what})"
+    assert describe_excluded(made.excluded) == f"left out 1: {place} ({what})"
     assert [file.path for file in made.files] == ["code/inference.py"]
 
 
 def test_a_name_that_holds_a_secret_is_refused_and_not_repeated(folder: Path) -> None:
     put(folder, f"{TOKEN}.txt", "x")
     _, inspection = assembled(folder)
-    assert "its name holds a Hugging Face token" in str(inspection.diagnostics[0])
+    assert "its name contains a Hugging Face token" in str(inspection.diagnostics[0])
     assert TOKEN not in repr(inspection.diagnostics)
 
 
@@ -154,7 +154,7 @@ def test_beyond_the_limit_a_file_is_hashed_and_not_searched(folder: Path) -> Non
 def test_a_file_is_searched_once_for_each_content(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     searched: list[str] = []
 
-    def search(name: str, _data: bytes) -> list[texts.Found]:
+    def search(name: str, _data: bytes) -> list[texts.Occurrence]:
         searched.append(name)
         return []
 
@@ -162,11 +162,11 @@ def test_a_file_is_searched_once_for_each_content(folder: Path, monkeypatch: pyt
     put(folder, "other.py", "y = 1\n")
     _, first = assembled(folder)
     put(folder, "other.py", "y = 2\n")
-    second = Inspection(known=first.clean)
+    second = Inspection(known_clean=first.clean)
     scan(folder, (), WHERE, second)
     assert searched == ["inference.py", "other.py", "other.py"]
     (folder / "other.py").rename(folder / "other.yaml")
-    scan(folder, (), WHERE, Inspection(known=second.clean))
+    scan(folder, (), WHERE, Inspection(known_clean=second.clean))
     assert searched[3:] == ["other.yaml"]
 
 
@@ -184,4 +184,4 @@ def test_a_file_that_cannot_be_read_is_a_problem(folder: Path, monkeypatch: pyte
     _, inspection = assembled(folder)
     inspection.read_sample(folder / "inference.py", "sample.json")
     assert [problem.location for problem in inspection.diagnostics] == [f"{WHERE}/inference.py", "sample.json"]
-    assert {problem.message for problem in inspection.diagnostics} == {"cannot read it: Permission denied"}
+    assert {problem.message for problem in inspection.diagnostics} == {"cannot be read: Permission denied"}

@@ -91,15 +91,15 @@ def test_a_removed_key_can_be_set_again() -> None:
 
 @given(_maps, _maps)
 def test_every_value_keeps_the_place_it_was_written_at(base: Any, over: Any) -> None:
-    def judge(result: Node, one: Any, two: Any) -> None:
+    def check_places(result: Node, one: Any, two: Any) -> None:
         if isinstance(one, dict) and isinstance(two, dict):
             assert isinstance(result.value, dict)
             for key, child in result.value.items():
-                judge(child, one.get(key, ...), two.get(key, ...))
+                check_places(child, one.get(key, ...), two.get(key, ...))
         else:
             assert result.place.source == (0 if two is ... else 1)
 
-    judge(merge(node(base, 0), node(over, 1)), base, over)
+    check_places(merge(node(base, 0), node(over, 1)), base, over)
 
 
 @given(_maps, _maps)

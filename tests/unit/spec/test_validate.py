@@ -1,4 +1,4 @@
-"""Judging: the schema, what merging must supply, and everything wrong at once where it was written."""
+"""Validation: the schema, the required keys, and all mistakes at once, each where it was written."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tests.helpers.specs import COMMIT, OVERLAY, SPEC, TAG, errors, load, projec
 @pytest.mark.parametrize("name", ["svd", "llava"])
 def test_the_shipped_specs_are_valid_everywhere(name: str, env: str) -> None:
     document = loader.load(ROOT / "config" / f"{name}.yaml", env, [], ROOT)
-    told = [problem.key for problem in validate.check(document, ROOT)]
-    # The shipped accounts are examples; that is the one thing to say of them.
-    assert told == ([] if env == "local" else ["aws.account"])
+    keys = [problem.key for problem in validate.check(document, ROOT)]
+    # The accounts in the shipped overlays are examples.
+    assert keys == ([] if env == "local" else ["aws.account"])
 
 
 def test_a_small_spec_is_valid_without_a_word(tmp_path: Path) -> None:
@@ -30,32 +30,32 @@ SPEC_LINES = [
     # (replaced, by, where, key and message, fix)
     ("name: toy\nmodel", "nam: toy\nmodel", "config/toy.yaml:1:1", "name: required key is missing", None),
     ("name: toy\nmodel", "name: toy\nnmae: x\nmodel", "config/toy.yaml:2:7", "nmae: unknown key", "did you mean 'name'?"),
-    ("  id: owner/toy", "  id: owner/toy\n  rev: main", "config/toy.yaml:4:8", "model.rev: unknown key", "known are: id"),
+    ("  id: owner/toy", "  id: owner/toy\n  rev: main", "config/toy.yaml:4:8", "model.rev: unknown key", "known keys: id"),
     ("  id: owner/toy", "  id: toy", "config/toy.yaml:3:7", 'model.id: "toy": write owner/name', None),
-    (f"revision: {COMMIT}", "revision: 1234e56", "config/toy.yaml:4:13", "model.revision: 1234e56 is a number; text is wanted", 'put it in quotes: "1234e56"'),
-    (f"revision: {COMMIT}", f"revision: {'7' * 40}", "config/toy.yaml:4:13", f"{'7' * 40} is an integer; text is wanted", f'put it in quotes: "{"7" * 40}"'),
+    (f"revision: {COMMIT}", "revision: 1234e56", "config/toy.yaml:4:13", "model.revision: 1234e56 is a number, expected text", 'put it in quotes: "1234e56"'),
+    (f"revision: {COMMIT}", f"revision: {'7' * 40}", "config/toy.yaml:4:13", f"{'7' * 40} is an integer, expected text", f'put it in quotes: "{"7" * 40}"'),
     ("name: toy\nmodel", "name: yes\nmodel", "", "", None),
-    ("name: toy\nmodel", "name: true\nmodel", "config/toy.yaml:1:7", "name: true is true or false; text is wanted", 'in quotes: "true"'),
+    ("name: toy\nmodel", "name: true\nmodel", "config/toy.yaml:1:7", "name: true is true or false, expected text", 'in quotes: "true"'),
     ("name: toy\nmodel", "name: Toy_1\nmodel", "config/toy.yaml:1:7", 'name: "Toy_1": use lower-case letters', None),
     ("name: toy\nmodel", f"name: {'a' * 41}\nmodel", "config/toy.yaml:1:7", "out of range: at most 40 characters", None),
-    ("  path: code_of/toy", "  path: [code_of/toy]", "config/toy.yaml:6:9", 'code.path: ["code_of/toy"] is a list; text is wanted', None),
-    ("  path: code_of/toy", "  path: code_of/toy\n  requirements: imageio==2.37.0", "config/toy.yaml:7:17", "is text; a list is wanted", 'write ["imageio==2.37.0"]'),
-    ("  COLOUR: blue", "  COLOUR: [blue]", "config/toy.yaml:11:11", 'environment.COLOUR: ["blue"] is a list; text or a number or true or false is wanted', None),
+    ("  path: code_of/toy", "  path: [code_of/toy]", "config/toy.yaml:6:9", 'code.path: ["code_of/toy"] is a list, expected text', None),
+    ("  path: code_of/toy", "  path: code_of/toy\n  requirements: imageio==2.37.0", "config/toy.yaml:7:17", "is text, expected a list", 'write ["imageio==2.37.0"]'),
+    ("  COLOUR: blue", "  COLOUR: [blue]", "config/toy.yaml:11:11", 'environment.COLOUR: ["blue"] is a list, expected text or a number or true or false', None),
     ("  COLOUR: blue", "  MY COLOUR: blue", "config/toy.yaml:11:14", "environment.MY COLOUR: a variable's name has letters", None),
-    ("environment:\n  COLOUR: blue", "environment: [COLOUR]", "config/toy.yaml:10:14", 'environment: ["COLOUR"] is a list; a map is wanted', None),
+    ("environment:\n  COLOUR: blue", "environment: [COLOUR]", "config/toy.yaml:10:14", 'environment: ["COLOUR"] is a list, expected a map', None),
     ("  instance_type: ml.g5.2xlarge", "  instance_typ: ml.g5.2xlarge", "config/toy.yaml:14:17", "endpoint.instance_typ: unknown key", "did you mean 'instance_type'?"),
-    ("  instance_type: ml.g5.2xlarge", "  instance_type: ml.g5.2xlage", "config/toy.yaml:14:18", "is not a value the service knows", "did you mean 'ml.g5.2xlarge'?"),
-    ("  instance_type: ml.g5.2xlarge", "  instance_type: g5.2xlarge", "config/toy.yaml:14:18", "is not a value the service knows", "did you mean 'ml.g5.2xlarge'?"),
-    ("  name: toy\n  inst", "  name: toy\n  enable_network_isolation: yes\n  inst", "config/toy.yaml:14:29", '"yes" is text; true or false is wanted', None),
+    ("  instance_type: ml.g5.2xlarge", "  instance_type: ml.g5.2xlage", "config/toy.yaml:14:18", "is not a value that the service knows", "did you mean 'ml.g5.2xlarge'?"),
+    ("  instance_type: ml.g5.2xlarge", "  instance_type: g5.2xlarge", "config/toy.yaml:14:18", "is not a value that the service knows", "did you mean 'ml.g5.2xlarge'?"),
+    ("  name: toy\n  inst", "  name: toy\n  enable_network_isolation: yes\n  inst", "config/toy.yaml:14:29", '"yes" is text, expected true or false', None),
     ("  name: toy\n  inst", "  name: toy\n  scaling: {max_capacity: 2}\n  inst", "config/toy.yaml:14:3", "endpoint.scaling.min_capacity: required key is missing", None),
-    ("  name: toy\n  inst", "  name: toy\n  volume_size_in_gb: 30.5\n  inst", "config/toy.yaml:14:22", "30.5 is a number; an integer is wanted", None),
-    ("  name: toy\n  inst", "  name: toy\n  async: {concurrency: 2}\n  inst", "config/toy.yaml:14:24", "endpoint.async.concurrency: unknown key", "known are: s3_output_path"),
+    ("  name: toy\n  inst", "  name: toy\n  volume_size_in_gb: 30.5\n  inst", "config/toy.yaml:14:22", "30.5 is a number, expected an integer", None),
+    ("  name: toy\n  inst", "  name: toy\n  async: {concurrency: 2}\n  inst", "config/toy.yaml:14:24", "endpoint.async.concurrency: unknown key", "known keys: s3_output_path"),
     ("  name: toy\n  inst", "  name: toy\n  tags: {a: 'x?'}\n  inst", "config/toy.yaml:14:13", 'endpoint.tags.a: "x?" does not match', None),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("line", SPEC_LINES)
-def test_what_the_spec_gets_wrong_is_told_at_its_place(
+def test_a_mistake_is_reported_where_it_was_written(
     tmp_path: Path, line: tuple[str, str, str, str, str | None]
 ) -> None:
     old, new, where, message, fix = line
@@ -72,7 +72,7 @@ def test_what_the_spec_gets_wrong_is_told_at_its_place(
     assert fix is None or fix in (found[0].fix or "")
 
 
-def test_everything_is_told_at_once_in_the_order_of_reading(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_at_once_in_the_order_of_the_files(tmp_path: Path) -> None:
     spec = SPEC.replace("name: toy\nm", "name: Toy!\nm").replace(COMMIT, "main").replace("  COLOUR", "  HF_MODEL_ID")
     project(tmp_path, spec, OVERLAY.replace("us-east-1", "us-est-1").replace("s3://toys/models", "s3://T/models"))
     problems = errors(tmp_path, ["endpoint.initial_instance_count=0", "artifact.layout=tarball"])
@@ -115,7 +115,7 @@ def test_a_section_no_layer_gives_is_missing_key_by_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize("revision", ["main", "v1.0", "refs/pr/3", COMMIT[:12], "a" * 39, "a" * 41])
 def test_a_branch_or_tag_is_for_lock_alone(tmp_path: Path, revision: str) -> None:
     (problem,) = errors(tmp_path, [f"model.revision={revision}"])
-    assert "a build takes a commit of 40 hex digits" in problem.message
+    assert "a build requires a commit of 40 hex digits" in problem.message
     assert errors(tmp_path, [f"model.revision={revision}"], branch_allowed=True) == []
 
 
@@ -139,13 +139,13 @@ def test_warnings_do_not_refuse(tmp_path: Path) -> None:
     assert "no effect" in problem.message
 
 
-def test_of_one_value_one_error_is_told(tmp_path: Path) -> None:
+def test_one_error_is_reported_for_each_key(tmp_path: Path) -> None:
     # The schema, AWS's description and the family's rule would each refuse this size.
     assert len(errors(tmp_path, ["endpoint.volume_size_in_gb=9999"])) == 1
     assert len(errors(tmp_path, ["aws.account=12", "aws.role=arn:aws:iam::12:role/x"])) == 2
 
 
-def test_a_spec_wrong_everywhere_is_still_judged(tmp_path: Path) -> None:
+def test_a_spec_with_wrong_types_everywhere_is_still_checked(tmp_path: Path) -> None:
     for value in ("1", "[1]", "{x: 1}", "text", "true", "[[[]]]"):
         keys = ["name", "model", "code", "image", "environment", "artifact", "aws", "endpoint", "sample", "sandbox"]
         nested = [f"{key}={value}" for key in keys]
@@ -156,7 +156,7 @@ def test_a_spec_wrong_everywhere_is_still_judged(tmp_path: Path) -> None:
         assert errors(tmp_path, lists)
 
 
-def test_files_beside_the_spec_are_judged_too(tmp_path: Path) -> None:
+def test_files_that_the_spec_names_are_checked_too(tmp_path: Path) -> None:
     document = load(tmp_path)
     assert validate.check(document, tmp_path) == ()
     (tmp_path / "code_of" / "toy" / "__init__.py").touch()

@@ -20,7 +20,7 @@ from sagepack.aws.service_model import Shape, shape
         (("ProductionVariant", "VolumeSizeInGB"), 513, "is above the maximum of 512"),
         (("ProductionVariant", "VolumeSizeInGB"), 0, "is below the minimum of 1"),
         (("ProductionVariant", "InstanceType"), "ml.g5.2xlarge", None),
-        (("ProductionVariant", "InstanceType"), "ml.nope", "is not a value the service knows"),
+        (("ProductionVariant", "InstanceType"), "ml.nope", "is not a value that the service knows"),
         (("ContainerDefinition", "Environment"), {"A": "b"}, None),
         (("ContainerDefinition", "Environment"), dict.fromkeys(map(str, range(101)), ""), "the maximum of 100 entries"),
         (("ContainerDefinition", "Environment", "{key}"), "1A", "does not match"),
@@ -30,7 +30,9 @@ from sagepack.aws.service_model import Shape, shape
         (("CreateModelInput", "Tags", "[]", "Key"), "", "is below the minimum of 1 characters"),
     ],
 )
-def test_a_value_is_judged_as_the_service_would(member: tuple[str, ...], value: Any, problem: str | None) -> None:
+def test_a_value_is_refused_if_the_service_would_refuse_it(
+    member: tuple[str, ...], value: Any, problem: str | None
+) -> None:
     found = shape("sagemaker", *member).problem(value)
     assert (found is None) if problem is None else (found is not None and problem in found)
 
@@ -40,7 +42,7 @@ def test_every_service_is_described_offline() -> None:
     assert "aws:kms" in shape("s3", "PutObjectRequest", "ServerSideEncryption").enum
 
 
-def test_a_member_that_does_not_exist_is_an_error_of_ours() -> None:
+def test_an_unknown_member_is_a_bug_of_the_caller() -> None:
     with pytest.raises(KeyError):
         shape("sagemaker", "CreateEndpointInput", "EndpointNam")
 
