@@ -1,7 +1,7 @@
-"""How an archive is cut into pieces of work.
+"""Divides an archive into chunks, the units of work of the writer.
 
-A chunk is a stretch of the archive that is put together in one buffer, hashed there, and written with one call. Chunks
-of a large content begin at its block boundaries; small members share a chunk.
+A chunk is a range of the archive that is assembled in one buffer, hashed there, and written with one call. Chunks of a
+large content begin at its block boundaries; small members share a chunk.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A stretch of the archive.
+    """A range of the archive.
 
     Attributes:
-        offset: where in the archive.
+        offset: of its first byte in the archive.
         length: bytes.
-        pieces: what it is made of, in order; every slice begins with a block header and ends with its block.
+        pieces: its parts, in order; every slice begins with a block header and ends with a block.
     """
 
     offset: int
@@ -32,27 +32,27 @@ class Chunk:
 
 
 def chunks(pieces: Iterable[Literal | Slice], limit: int) -> Iterator[Chunk]:
-    """Pack pieces that follow each other into chunks of at most `limit` bytes.
+    """Group consecutive pieces into chunks.
 
     Args:
-        pieces: from `Layout.pieces`, of a range that cuts no content.
-        limit: bytes; at least the longest header and one block.
+        pieces: from `Layout.pieces`, for a range that contains contents as a whole.
+        limit: most bytes of a chunk; at least the longest header, and one block.
     """
-    held: list[Literal | Slice] = []
+    group: list[Literal | Slice] = []
     used = 0
     for part in _parts(pieces, limit):
         length = part.end - part.offset
         if used + length > limit:
-            yield Chunk(held[0].offset, used, tuple(held))
-            held, used = [], 0
-        held.append(part)
+            yield Chunk(group[0].offset, used, tuple(group))
+            group, used = [], 0
+        group.append(part)
         used += length
-    if held:
-        yield Chunk(held[0].offset, used, tuple(held))
+    if group:
+        yield Chunk(group[0].offset, used, tuple(group))
 
 
 def _parts(pieces: Iterable[Literal | Slice], limit: int) -> Iterator[Literal | Slice]:
-    """The pieces, with slices longer than a chunk cut at block boundaries."""
+    """The pieces, with slices longer than a chunk divided at block boundaries."""
     blocks = limit // STRIDE
     for piece in pieces:
         if isinstance(piece, Literal):

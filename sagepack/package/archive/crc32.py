@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 
 def crc32(data: bytes | memoryview, value: int = 0) -> int:
-    """CRC-32 of `data` after bytes whose CRC-32 is `value`; as zlib's, at memory speed."""
+    """CRC-32 of `data` after bytes whose CRC-32 is `value`; the value of `zlib.crc32`, at the speed of memory."""
     result: int = isal_zlib.crc32(data, value)
     return result
 
 
 def combine(first: int, second: int, length: int) -> int:
-    """CRC-32 of two byte strings together, from that of each and the length of the second."""
+    """CRC-32 of the concatenation of two byte strings, from the CRC-32 of each and the length of the second."""
     result: int = isal_zlib.crc32_combine(first, second, length)
     return result
 
 
 def tar_crc(layout: Layout, contents: Sequence[int]) -> int:
-    """CRC-32 of the whole tar stream: what the trailer of the archive holds.
+    """CRC-32 of the whole tar stream, as in the trailer of the archive.
 
     Args:
         layout: the archive.

@@ -1,4 +1,4 @@
-"""Stored deflate blocks, as arithmetic: how many bytes framing adds, and where.
+"""The framing of gzip with stored deflate blocks: how many bytes it adds, and where.
 
 A run of `n` bytes becomes `ceil(n / 65535)` stored blocks (RFC 1951, section 3.2.4): each a header of 5 bytes (0 for "not
 the last, stored", the length and its complement, little-endian) and at most 65,535 bytes as they are. All blocks of a
@@ -31,18 +31,18 @@ FULL_HEADER = block_header(BLOCK)
 
 
 def framed_length(length: int) -> int:
-    """Bytes that a run of `length` bytes takes in the archive."""
+    """Number of bytes in the archive of a run of `length` bytes."""
     return length + HEADER * -(-length // BLOCK)
 
 
 def content_before(framed: int) -> int:
-    """How many bytes of a run lie within its first `framed` framed bytes."""
+    """Number of bytes of a run within its first `framed` framed bytes."""
     blocks, rest = divmod(framed, STRIDE)
     return blocks * BLOCK + max(0, rest - HEADER)
 
 
 def frame(run: bytes) -> bytes:
-    """The blocks of a whole run."""
+    """The framed bytes of a whole run."""
     blocks = [run[start : start + BLOCK] for start in range(0, len(run), BLOCK)]
     return b"".join(block_header(len(block)) + block for block in blocks)
 
@@ -76,7 +76,7 @@ def frame_range(content: Iterable[bytes | memoryview], size: int, start: int, en
 
 
 class _Pieces:
-    """Hands out an iterable of buffers in the lengths that are asked for."""
+    """Gives the bytes of an iterable of buffers in requested lengths, without copying them."""
 
     def __init__(self, pieces: Iterable[bytes | memoryview]) -> None:
         self._pieces = iter(pieces)

@@ -1,14 +1,16 @@
-"""Giving an archive another end in its own file: the way of file systems that cannot share blocks between files.
+"""Replaces the end of an archive in its own file, on file systems that cannot share blocks between files.
 
-    .<name>.partial  the new end, whole, in its place (the front is a hole)    <name> is the old archive
-    .<name>.editing  the archive without its name, while its end is replaced    <name> is not there
-    <name>           the new archive
+Three steps:
 
-Copying the front instead costs 2 s for 4 GiB that are in memory, and the writing of 4 GiB to the disk; this costs some
-milliseconds. The price is that for those milliseconds, and after a kill within them until the next build, there is no
-archive. Nothing incomplete ever stands under its name, and no program that has the file open sees it change: whoever
-does is asked about with a lease (fcntl(2), F_SETLEASE), which the kernel grants only if nobody else has the file open.
-What a kill leaves is not believed: the next build removes it and writes the archive anew.
+    .<name>.partial  has the new end, complete and at its offset (before it is a hole)     <name> is the old archive
+    .<name>.editing  is the archive, renamed, while its end is replaced                    <name> does not exist
+    <name>           is the new archive
+
+Copying the beginning instead takes 2 s for 4 GiB that are in memory, and writes 4 GiB to the disk; this takes some
+milliseconds. During that time, and after a kill within it until the next build, there is no archive. There is never an
+incomplete file under its name, and no program that has the file open sees it change: the kernel grants a lease (fcntl(2),
+F_SETLEASE) only if no other descriptor of the file is open. A file that a killed process has left is not used: the next
+build removes it, and writes the whole archive.
 """
 
 from __future__ import annotations
@@ -25,28 +27,28 @@ from sagepack.package.archive.output import preallocate, write_at
 if TYPE_CHECKING:
     from pathlib import Path
 
-FRONT = 64 << 20  # a shorter front is copied in less than a tenth of a second
-END = 16 << 20  # a longer end takes more than some milliseconds
+MIN_REUSED = 64 << 20  # fewer bytes are copied in less than a tenth of a second
+MAX_REPLACED = 16 << 20  # more bytes take longer than some milliseconds
 _CHUNK = 1 << 20
 
 
 def replace_end(target: Path, stamp: FileStamp, end: int, start: int, size: int) -> FileStamp | None:
-    """Replace everything from `start` on, so that `target` has `size` bytes. Call it within `output.alone`.
+    """Replace everything from `start` on, so that `target` has `size` bytes. Call it within `output.single_writer`.
 
     Args:
         target: the archive.
-        stamp: what it was when it was written.
-        end: descriptor of a file that holds the new end at its place.
-        start: first byte that changes.
+        stamp: of its file, when it was written.
+        end: descriptor of a file that has the new end at the same offset.
+        start: offset of the first byte that changes.
         size: bytes of the new archive.
 
     Returns:
-        The stamp of the new archive; None where this is not possible or not worth it, and then nothing has changed.
+        The stamp of the new archive; None where this is not possible or not faster, and then nothing has changed.
 
     Raises:
-        OSError: there is no room, and the old archive is in its place; or the disk has a fault, and there is none.
+        OSError: the disk has too little space, and the old archive is unchanged; or the disk failed, and there is no archive.
     """
-    if start < FRONT or size - start > END:
+    if start < MIN_REUSED or size - start > MAX_REPLACED:
         return None
     try:
         archive = os.open(target, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -56,40 +58,40 @@ def replace_end(target: Path, stamp: FileStamp, end: int, start: int, size: int)
         status = os.fstat(archive)
         if not stamp.fits(status) or status.st_nlink != 1 or _is_open_elsewhere(archive):
             return None
-        # In a thread, because signals are handled in the main one alone: an interrupt waits until this is done.
-        with ThreadPoolExecutor(1) as beside:
-            return beside.submit(_edit, target, archive, end, start, size).result()
+        # Signals are handled in the main thread only, so that an interrupt waits until the edit is done.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(_edit, target, archive, end, start, size).result()
     finally:
         os.close(archive)
 
 
 def sweep(target: Path) -> None:
-    """Remove what a build left that was killed within an edit. Call it within `output.alone`."""
+    """Remove the file of a build that was killed during an edit. Call it within `output.single_writer`."""
     _editing(target).unlink(missing_ok=True)
 
 
 def _edit(target: Path, archive: int, end: int, start: int, size: int) -> FileStamp | None:
     editing = _editing(target)
     target.rename(editing)
-    whole = True
+    is_complete = True
     try:
-        if _is_open_elsewhere(archive):  # since a moment ago
+        if _is_open_elsewhere(archive):  # by a program that opened it before the rename
             return None
         _grow(archive, size)
-        whole = False
+        is_complete = False
         _copy(end, archive, start, size)
         os.ftruncate(archive, size)
         backdate_mtime(archive)
-        whole = True
+        is_complete = True
     finally:
-        editing.rename(target) if whole else editing.unlink()
+        editing.rename(target) if is_complete else editing.unlink()
     return FileStamp.of(os.fstat(archive))
 
 
 def _is_open_elsewhere(archive: int) -> bool:
-    """Whether another descriptor or mapping of the file exists, or may exist. Without its name none can be added."""
+    """Whether another descriptor or mapping of the file exists, or may exist. After the rename nobody can open it."""
     try:
-        # Who opens the file while the lease is held waits, and this process gets a signal: one that ends nobody.
+        # A process that opens the file now waits until the lease ends, and this one gets a signal: one without effect.
         fcntl.fcntl(archive, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(archive, fcntl.F_SETLEASE, fcntl.F_WRLCK)
         fcntl.fcntl(archive, fcntl.F_SETLEASE, fcntl.F_UNLCK)
@@ -99,7 +101,7 @@ def _is_open_elsewhere(archive: int) -> bool:
 
 
 def _grow(archive: int, size: int) -> None:
-    """Reserve the blocks that are new, while the old end is still there."""
+    """Reserve the new blocks while the old end is still unchanged."""
     before = os.fstat(archive).st_size
     try:
         preallocate(archive, size, before)

@@ -1,17 +1,17 @@
-"""Where every byte of an archive lies, from paths and sizes alone: format 1.
+"""The format of the archive (format 1): the position of every byte, from paths and sizes alone.
 
     archive = gzip header (10 bytes), one member after another, end marker, trailer
     member  = header run, content run, padding run
     trailer = 01 00 00 ff ff (the empty final block), CRC-32, ISIZE (both of the tar stream, little-endian)
 
 - Members are regular files in `archive_order`: by path, everything under `code/` last.
-- The header run is the tar header of `header.tar_header`; the content run is the file; the padding run is the zero bytes
-  up to a multiple of 512; the end marker is a run of 1,024 zero bytes. There is no padding to a tar record.
-- Each run starts a new stored block and is framed as `framing` says. A run of no bytes is not there: neither the
-  content of an empty file, nor the padding of a file whose size is a multiple of 512.
+- The header run is the tar header of `tar_header.tar_header`; the content run is the file; the padding run is the zero bytes
+  up to a multiple of 512; the end marker is a run of 1,024 zero bytes. There is no padding to a full tar record.
+- Each run starts a new stored block, and is framed as in `framing`. A run of no bytes has no block: the content of an empty
+  file, and the padding of a file whose size is a multiple of 512.
 
-So an archive is a pure function of its members, the framed bytes of a content depend on nothing but that content, and a
-reader can seek. Nothing here touches a file.
+So an archive is a pure function of its members, the framed bytes of a content depend on that content only, and a reader can
+seek. No file is read or written here.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _FRAMED_END = framing.frame(END)
 
 
 class Shape(Protocol):
-    """What the layout needs to know of a member; `manifest.Member` and `source.Source` have it."""
+    """The properties of a member that the layout depends on; `manifest.Member` and `source.Source` have them."""
 
     @property
     def path(self) -> str:
@@ -56,11 +56,11 @@ class Shape(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One member in its place. Offsets count from the first byte of the archive.
+    """The position of a member. Offsets count from the first byte of the archive.
 
     Attributes:
         path: relative POSIX path.
-        size: bytes of content, as they are in the file.
+        size: bytes of content, without framing.
         executable: mode 0755 instead of 0644.
         raw_header: the tar header, not framed.
         offset: where the framed header starts.
@@ -85,21 +85,21 @@ class Entry:
 
     @property
     def header(self) -> bytes:
-        """The framed tar header: what the archive holds at `offset`."""
+        """The framed tar header, at `offset`."""
         return framing.frame(self.raw_header)
 
     @property
     def padding(self) -> bytes:
-        """The framed padding: what the archive holds at `padding_offset`."""
+        """The framed padding, at `padding_offset`."""
         return framing.frame(bytes(padding(self.size)))
 
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """Bytes of the archive that follow from the layout alone.
+    """Bytes of the archive that depend on the layout only, not on a content.
 
     Attributes:
-        offset: where in the archive.
+        offset: of the first byte in the archive.
         data: the bytes.
         index: the member they belong to; None for the gzip header, the end marker and the trailer.
     """
@@ -119,11 +119,11 @@ class Slice:
     """A range of the framed content of one member.
 
     Attributes:
-        offset: where in the archive.
+        offset: of the first byte in the archive.
         framed_length: bytes in the archive, block headers included.
         index: the member.
         start: first byte of the content in the range.
-        length: bytes of the content in the range; 0 if only (a part of) a block header lies in it.
+        length: bytes of the content in the range; 0 if the range is within a block header.
     """
 
     offset: int
@@ -140,20 +140,20 @@ class Slice:
 
 @dataclass(frozen=True)
 class Place:
-    """What lies at an offset of the archive, in words: `part` of `path` (None: of the archive itself)."""
+    """A position in the archive, for messages: `within` bytes into `part` of `path` (None: of the archive itself)."""
 
     path: str | None
     part: str
     within: int
 
     def __str__(self) -> str:
-        whose = f" of {self.path}" if self.path is not None else ""
-        return f"byte {self.within} of the {self.part}{whose}"
+        member = f" of {self.path}" if self.path is not None else ""
+        return f"byte {self.within} of the {self.part}{member}"
 
 
 @dataclass(frozen=True)
 class Layout:
-    """An archive before it is written: every offset, and every byte that is not content.
+    """Every offset of an archive, and every byte that is not content.
 
     Raises:
         ValueError: the members are not in archive order.
@@ -163,7 +163,7 @@ class Layout:
 
     @classmethod
     def of(cls, members: Sequence[Shape]) -> Layout:
-        """The layout of `members`, which are in archive order."""
+        """The layout of `members`, which must be in archive order."""
         entries = []
         offset = len(framing.GZIP_HEADER)
         for member in members:
@@ -183,12 +183,12 @@ class Layout:
 
     @property
     def end_offset(self) -> int:
-        """Where the framed end marker starts: one past the last member."""
+        """Where the framed end marker starts, after the last member."""
         return self.entries[-1].end if self.entries else len(framing.GZIP_HEADER)
 
     @property
     def trailer_offset(self) -> int:
-        """Where the final block starts: all before it is known without a CRC."""
+        """Where the trailer starts. All bytes before it are known without the CRC-32."""
         return self.end_offset + len(_FRAMED_END)
 
     @property
@@ -198,7 +198,7 @@ class Layout:
 
     @cached_property
     def tar_size(self) -> int:
-        """Bytes of the tar stream within; ISIZE is this modulo 2^32."""
+        """Bytes of the tar stream; ISIZE is this modulo 2^32."""
         members = (len(entry.raw_header) + entry.size + padding(entry.size) for entry in self.entries)
         return sum(members) + len(END)
 
@@ -212,7 +212,7 @@ class Layout:
         return index if index >= 0 and offset < self.entries[index].end else None
 
     def place(self, offset: int) -> Place:
-        """What lies at `offset`, in words."""
+        """The position of `offset`, for messages."""
         index = self.member_at(offset)
         if index is not None:
             entry = self.entries[index]
@@ -228,15 +228,15 @@ class Layout:
         return Place(None, "trailer", offset - self.trailer_offset)
 
     def pieces(self, start: int, end: int, crc: int | None = None) -> Iterator[Literal | Slice]:
-        """The range `[start, end)` of the archive, in order, as what is known and what is content.
+        """The range `[start, end)` of the archive, in order, as known bytes and ranges of contents.
 
         Args:
             start: first byte.
             end: one past the last byte, at most `size`.
-            crc: CRC-32 of the tar stream (`checksum.tar_crc`); needed where the range reaches into the trailer.
+            crc: CRC-32 of the tar stream (`crc32.tar_crc`); required if the range includes bytes of the trailer.
 
         Raises:
-            ValueError: the range is not within the archive, or reaches into the trailer and `crc` is None.
+            ValueError: the range is not within the archive, or it includes bytes of the trailer and `crc` is None.
         """
         if not 0 <= start <= end <= self.size:
             raise ValueError(f"[{start}, {end}) is not within the {self.size} bytes of the archive")
@@ -265,17 +265,17 @@ class Layout:
         yield from _clip(Literal(entry.padding_offset, entry.padding, index), start, end)
 
     def read(self, start: int, end: int, opener: Opener, crc: int | None = None) -> Iterator[bytes | memoryview]:
-        """The bytes `[start, end)` of the archive, from sources of content.
+        """The bytes `[start, end)` of the archive, with contents from `opener`.
 
         Args:
             start: first byte.
             end: one past the last byte.
-            opener: gives the bytes of a range of a member's content, in pieces of any size; it is called once for
-                each member that has content in the range.
+            opener: returns the bytes of a range of a member's content, in pieces of any size; it is called once for each
+                member that has content in the range.
             crc: as for `pieces`.
 
         Raises:
-            ValueError: as `pieces`, or a source gave too few or too many bytes.
+            ValueError: as for `pieces`, or `opener` returned too few or too many bytes.
         """
         for piece in self.pieces(start, end, crc):
             if isinstance(piece, Literal):

@@ -1,7 +1,9 @@
-"""The file that an archive is written to: beside its target until it is whole.
+"""The output file of an archive: a partial file next to the target, which is renamed when it is complete.
 
-Nothing is synced to the disk, as `cp`, `tar` and build tools do not: a rename keeps a killed process from leaving half a
-file, and `files.FileStamp` keeps an archive from before a power cut from being believed.
+This is not `files.write_atomically`, which is for documents: that takes the content as bytes in memory, and syncs them. An
+archive has many GiB and is written at any offset by several threads. Like `cp`, `tar` and other build tools, this does not
+sync. The rename makes sure that a killed process leaves no incomplete archive, and `files.FileStamp` that an archive from
+before a power failure is not used.
 """
 
 from __future__ import annotations
@@ -24,11 +26,11 @@ _NO_PREALLOCATION = {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ENODEV}
 
 
 @contextmanager
-def exclusive(target: Path) -> Iterator[None]:
-    """Make the folder of `target` and be its only writer; the lock is on the folder itself and leaves nothing behind.
+def single_writer(target: Path) -> Iterator[None]:
+    """Create the folder of `target`, and lock it. The lock is on the folder itself, so that no lock file is left.
 
     Raises:
-        UserError: another process writes there.
+        UserError: another process has the lock.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(target.parent, os.O_RDONLY | os.O_CLOEXEC)
@@ -36,9 +38,11 @@ def exclusive(target: Path) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise UserError("another process is writing this archive", where=str(target), fix="wait for it") from None
+        raise UserError(
+            "another process is writing this archive", where=str(target), fix="wait until it has ended"
+        ) from None
     except OSError:
-        pass  # network file systems that lock no folders: the store's own lock has to do
+        pass  # some network file systems cannot lock folders; the lock of the command remains
     try:
         yield
     finally:
@@ -47,11 +51,11 @@ def exclusive(target: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Staged:
-    """A new file that has not got its name yet.
+    """A new file that is not renamed to its target yet.
 
     Attributes:
-        target: the name.
-        descriptor: to write to.
+        target: the path it gets.
+        descriptor: descriptor of the open file, to write to.
     """
 
     target: Path
@@ -59,11 +63,11 @@ class Staged:
 
     @property
     def partial(self) -> Path:
-        """Where it is until then. The name is fixed, so that the next build uses up what a killed one left."""
+        """Its path until then. It is always the same, so that the next build removes what a killed one has left."""
         return self.target.with_name(f".{self.target.name}.partial")
 
     def publish(self) -> FileStamp:
-        """Give the file its name, and say how to know it again."""
+        """Rename the file to its target; returns the stamp by which a later build recognizes it."""
         backdate_mtime(self.descriptor)
         self.partial.replace(self.target)
         return FileStamp.of(os.fstat(self.descriptor))
@@ -71,7 +75,7 @@ class Staged:
 
 @contextmanager
 def staging(target: Path) -> Iterator[Staged]:
-    """A new file beside `target`, of which nothing stays unless it was published. Call it within `alone`."""
+    """A new file next to `target`, which is removed unless it was published. Call it within `single_writer`."""
     partial = Staged(target, -1).partial
     partial.unlink(missing_ok=True)
     descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
@@ -83,10 +87,10 @@ def staging(target: Path) -> Iterator[Staged]:
 
 
 def preallocate(descriptor: int, size: int, start: int = 0) -> None:
-    """Reserve the blocks of a file from `start` on, so that a full disk is told before anything is written.
+    """Reserve the blocks of a file from `start` on, so that a full disk is an error before anything is written.
 
     Raises:
-        OSError: there is no room.
+        OSError: the disk has too little space.
     """
     if size <= start:
         return
@@ -98,7 +102,7 @@ def preallocate(descriptor: int, size: int, start: int = 0) -> None:
 
 
 def write_at(descriptor: int, data: bytes | memoryview, offset: int) -> None:
-    """Write all of `data` at `offset`, in as many calls as the system wants."""
+    """Write all of `data` at `offset`, in as many system calls as it takes."""
     rest = memoryview(data)
     while rest:
         count = os.pwrite(descriptor, rest, offset)

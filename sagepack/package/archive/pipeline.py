@@ -1,17 +1,16 @@
-"""The engine of the writer: a ring of buffers between readers, hashers and the output.
+"""Reads, hashes and writes the chunks of an archive in several threads, with a fixed number of buffers.
 
-Each buffer goes through these, in several threads at once, and every source byte is read once for all of them:
+Every byte of a source is read once. Each buffer goes through three stages:
 
-1. filled: literals are copied, block headers set, and file content is read by `preadv` straight between the headers,
-   so that the buffer holds the framed bytes and nothing is moved again;
-2. CRC-32 of each slice, while it is in the processor's cache, and one `pwrite` at the offset that the layout knows;
-3. SHA-256 of contents that are not remembered, and SHA-256 of the archive. Both are sequential by nature, so each has one
-   thread that takes the buffers in order, beside the readers.
+1. fill: literals are copied, block headers are set, and file content is read by `preadv` into the space between the headers,
+   so that the buffer has the framed bytes and nothing is copied again;
+2. CRC-32 of each slice, while it is in the processor's cache, and one `pwrite` at its offset in the layout;
+3. SHA-256 of contents without a known CRC-32, and SHA-256 of the archive. Both must be computed in order, so each has one
+   thread that gets the buffers in order, in parallel to the readers.
 
-The digest of the archive is taken from the buffers and not by a reader that follows the write front through the page
-cache: measured, that costs the same within noise when memory is plentiful (one more copy, 0.1 s a GB), and a second pass
-over the disk when it is not. The price is that the slowest hasher sets the pace: 1.4 GB/s, which is the bound of a
-sequential digest anyway.
+The digest of the archive is computed from the buffers, and not by a thread that reads back what was written: measured, that
+takes the same time while the page cache has the bytes (one more copy, 0.1 s a GB), and a second pass over the disk when it
+has not. So the slower of the two digests limits the speed to 1.4 GB/s, which is the limit of a sequential digest anyway.
 """
 
 from __future__ import annotations
@@ -37,13 +36,15 @@ if TYPE_CHECKING:
 
     from sagepack.package.archive.sha256 import Hasher
 
-CHUNK = 16 * framing.STRIDE  # about 1 MiB; measured: half of it costs more in Python, twice more in the page cache
-RING = 32  # so 32 MiB of buffers, whatever the model weighs
+CHUNK = (
+    16 * framing.STRIDE
+)  # about 1 MiB; measured: with half of it Python is slower, with twice as much the page cache
+BUFFERS = 32  # so 32 MiB of memory, for a model of any size
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A slice in its buffer: its blocks without their headers, and their CRC-32."""
+    """A slice that was read: its blocks in the buffer, without their headers, and their CRC-32."""
 
     piece: Slice
     blocks: list[memoryview]
@@ -52,15 +53,15 @@ class _Read:
 
 @dataclass(frozen=True, slots=True)
 class _Filled:
-    """A buffer that holds a chunk."""
+    """A buffer with the bytes of a chunk."""
 
     framed: memoryview
     reads: list[_Read]
 
 
 @dataclass
-class _Job:
-    """A chunk on its way; its buffer is free again when all of its futures are done."""
+class _PendingChunk:
+    """A chunk in progress; its buffer can be used again when all futures are done."""
 
     chunk: Chunk
     buffer: memoryview
@@ -74,12 +75,13 @@ class Pipeline:
     Args:
         layout: the archive.
         sources: one for each of its members.
-        stamps: what `survey` found them to be.
+        stamps: of the sources, from `stat_sources`.
         output: descriptor to write to.
-        hasher: gets the bytes of the archive, in order; None: nobody wants their digest.
+        hasher: gets the bytes of the archive in order; None if no digest is needed.
 
-    After `run`, `crcs` and `digests` hold the CRC-32 and the digest of members by index: the digest that was computed, or
-    that of a source which has a CRC-32 to compare.
+    Attributes:
+        crcs: after `run`, index of a member -> CRC-32 of its content.
+        digests: after `run`, index of a member -> its digest: computed, or that of a source with a known CRC-32.
     """
 
     def __init__(
@@ -104,9 +106,9 @@ class Pipeline:
         """Write from member `first` on.
 
         Args:
-            first: index of the first member; those before it are not touched.
-            threads: how many fill buffers.
-            advance: told of bytes as they are done.
+            first: index of the first member to write.
+            threads: number of threads that fill buffers.
+            advance: called with the number of bytes as they are written and hashed.
 
         Raises:
             UserError: a source cannot be read, or changed.
@@ -115,27 +117,27 @@ class Pipeline:
         layout = self._layout
         start = layout.entries[first - 1].end if first else 0
         self._start_members(first)
-        waiting: deque[_Job] = deque()
-        free = [memoryview(bytearray(CHUNK)) for _ in range(min(RING, -(-(layout.size - start) // CHUNK)))]
+        pending: deque[_PendingChunk] = deque()
+        free = [memoryview(bytearray(CHUNK)) for _ in range(min(BUFFERS, -(-(layout.size - start) // CHUNK)))]
         readers, contents, archive = ThreadPoolExecutor(threads), ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         try:
             for chunk in chunks(layout.pieces(start, layout.trailer_offset), CHUNK):
                 if not free:
-                    free.append(self._retire(waiting.popleft(), advance))
+                    free.append(self._complete(pending.popleft(), advance))
                 buffer = free.pop()
                 filled = readers.submit(self._fill, chunk, buffer)
                 futures = [contents.submit(self._hash_contents, filled)]
                 if self._hasher:
                     futures.append(archive.submit(self._hash_archive, self._hasher, filled))
-                waiting.append(_Job(chunk, buffer, filled, futures))
-            while waiting:
-                self._retire(waiting.popleft(), advance)
+                pending.append(_PendingChunk(chunk, buffer, filled, futures))
+            while pending:
+                self._complete(pending.popleft(), advance)
         finally:
             for pool in (readers, contents, archive):
                 pool.shutdown(cancel_futures=True)
 
     def _start_members(self, first: int) -> None:
-        """What is known before anything is read: members without content never come by in a slice."""
+        """Set what is known without reading: empty members have no slice, and known CRC-32 make SHA-256 unnecessary."""
         for index, source in enumerate(self._sources):
             if index >= first:
                 self.crcs[index] = 0
@@ -144,14 +146,14 @@ class Pipeline:
                 elif source.digest and source.crc32 is not None:
                     self.digests[index] = source.digest
 
-    def _retire(self, job: _Job, advance: Callable[[int], None]) -> memoryview:
-        """Wait until nobody needs the buffer of the oldest job, and take in what it found."""
-        for read in job.filled.result().reads:
+    def _complete(self, oldest: _PendingChunk, advance: Callable[[int], None]) -> memoryview:
+        """Wait until the oldest chunk is written and hashed, add its CRC-32 to `crcs`, and return its buffer."""
+        for read in oldest.filled.result().reads:
             self.crcs[read.piece.index] = checksum.combine(self.crcs[read.piece.index], read.crc32, read.piece.length)
-        for future in job.futures:
+        for future in oldest.futures:
             future.result()
-        advance(job.chunk.length)
-        return job.buffer
+        advance(oldest.chunk.length)
+        return oldest.buffer
 
     def _fill(self, chunk: Chunk, buffer: memoryview) -> _Filled:
         reads = []
@@ -196,10 +198,10 @@ class Pipeline:
 
 
 def read_range(source: Source, stamp: FileStamp, blocks: list[memoryview], offset: int) -> None:
-    """Fill `blocks` with consecutive bytes of a source, which must be what `stamp` says before and after.
+    """Fill `blocks` with consecutive bytes of a source, whose stamp is checked before and after.
 
     Raises:
-        UserError: naming the file that cannot be read or changed.
+        UserError: the file cannot be read, or has changed.
     """
     try:
         descriptor = os.open(source.file, os.O_RDONLY | os.O_CLOEXEC)
@@ -212,13 +214,13 @@ def read_range(source: Source, stamp: FileStamp, blocks: list[memoryview], offse
     except OSError as error:
         raise unreadable(source, error) from error
     if before != stamp or after != stamp:
-        raise changed(source, "its size, time or inode is another")
+        raise changed(source, "its size, time or inode is different")
     if not complete:
         raise changed(source, "it ended too early")
 
 
 def _preadv(descriptor: int, blocks: list[memoryview], offset: int) -> bool:
-    """Fill all blocks; False if the file ends before."""
+    """Fill all blocks; False if the file is too short."""
     blocks = list(blocks)
     while blocks:
         count = os.preadv(descriptor, blocks, offset)

@@ -1,8 +1,8 @@
-"""Checking an archive: against its manifest, or against another archive.
+"""Verifies an archive against its manifest, or compares it with another archive.
 
-The manifest says every byte of the archive but the contents, and the digest of each of those. So the check is not that
-some reader can unpack the archive, but that it is the one archive of format 1 for this manifest: headers, framing,
-padding and trailer are compared, contents are hashed.
+The manifest determines every byte of the archive that is not content, and has the digest of each content. So this does not
+check that the archive can be extracted, but that it is the archive of format 1 for this manifest: headers, framing, padding
+and trailer are compared, contents are hashed.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ _CHUNK = 16 * framing.STRIDE
 
 
 class Readable(Protocol):
-    """A stream that is read once, from its start: a file, the body of an HTTP answer."""
+    """A stream that is read once, from its start: a file, or the body of an HTTP response."""
 
     def read(self, size: int, /) -> bytes:
-        """Up to `size` bytes; none at the end."""
+        """The next bytes, at most `size`; empty at the end."""
 
 
 @dataclass(frozen=True)
 class Verified:
-    """What was learned of an archive that is as its manifest says."""
+    """The digests of an archive that matches its manifest."""
 
     size: int
     sha256: Digest
@@ -47,10 +47,10 @@ class Verified:
 
 
 class ArchiveError(IntegrityError):
-    """The first place where an archive is not what its manifest says.
+    """An archive does not match its manifest; the error names the first difference.
 
     Attributes:
-        offset: in the archive. For a content whose digest differs, where its framed bytes start.
+        offset: of the difference in the archive; if the digest of a content differs, of the first framed byte of the content.
         member: path of the member; None for the gzip header, the end marker and the trailer.
     """
 
@@ -66,7 +66,7 @@ class ArchiveError(IntegrityError):
 
 @dataclass(frozen=True)
 class Difference:
-    """The first byte in which two archives differ; one that ended too early differs where it ended."""
+    """The first byte in which two archives differ; if one is shorter, its end."""
 
     offset: int
     place: Place
@@ -78,28 +78,28 @@ class Difference:
 def verify(
     archive: Path | Readable, manifest: Manifest, *, name: str | None = None, progress: Progress | None = None
 ) -> Verified:
-    """Check every byte of an archive, in one pass and constant memory.
+    """Check every byte of an archive, in one pass and with constant memory.
 
     Args:
         archive: the file, or a stream of it.
-        manifest: what it should hold.
-        name: what to call it in errors; default the path.
-        progress: told of bytes of the archive.
+        manifest: its expected members.
+        name: its name in errors; default the path.
+        progress: receives the number of bytes of the archive as they are checked.
 
     Raises:
-        ArchiveError: naming the first difference.
+        ArchiveError: the archive does not match the manifest.
         UserError: the file cannot be opened.
     """
     layout = Layout.of(manifest.members)
-    with (progress or Silent()).bar("verify", layout.size) as advance, ThreadPoolExecutor(1) as beside:
+    with (progress or Silent()).bar("verify", layout.size) as advance, ThreadPoolExecutor(1) as hasher:
         if not isinstance(archive, Path):
-            return _Check(layout, manifest.members, archive, name or "the archive", advance, beside).run()
+            return _Check(layout, manifest.members, archive, name or "the archive", advance, hasher).run()
         try:
             file = archive.open("rb", buffering=0)
         except OSError as error:
             raise UserError(f"cannot open the archive: {error.strerror}", where=str(archive)) from error
         with file:
-            return _Check(layout, manifest.members, file, name or str(archive), advance, beside).run()
+            return _Check(layout, manifest.members, file, name or str(archive), advance, hasher).run()
 
 
 @dataclass
@@ -111,7 +111,7 @@ class _Check:
     stream: Readable
     name: str
     advance: Callable[[int], None]
-    beside: ThreadPoolExecutor
+    hasher: ThreadPoolExecutor
 
     def __post_init__(self) -> None:
         self._offset = 0
@@ -128,14 +128,16 @@ class _Check:
         crc = checksum.tar_crc(layout, [content.crc32 for content in self._contents])
         self._literal(Literal(layout.trailer_offset, framing.trailer(crc, layout.tar_size), None))
         if self.stream.read(1):
-            raise self._broken("there is more after the end", self._offset)
+            raise self._broken("there are bytes after the end", self._offset)
         return Verified(layout.size, Digest("sha256", self._archive.hexdigest()), crc, tuple(self._contents))
 
     def _literal(self, piece: Literal) -> None:
         data = self._take(len(piece.data))
         self._archive.update(data)
         if data != piece.data:
-            raise self._broken("a byte is not what it should be", piece.offset + _first_difference(data, piece.data))
+            raise self._broken(
+                "a byte differs from the expected one", piece.offset + _first_difference(data, piece.data)
+            )
         if piece.index is not None and piece.index == len(self._contents) and not self.members[piece.index].size:
             self._found(self.members[piece.index], Digest.sha256(b""), 0, piece.end)
 
@@ -143,34 +145,36 @@ class _Check:
         digest, crc, start = hashlib.sha256(), 0, self._offset
         for position in range(0, piece.framed_length, _CHUNK):
             data = memoryview(self._take(min(_CHUNK, piece.framed_length - position)))
-            if len(data) < framing.STRIDE:  # not worth a word with another thread
+            if len(data) < framing.STRIDE:  # too few bytes for another thread to be faster
                 self._archive.update(data)
-                beside = None
+                hashed = None
             else:
-                beside = self.beside.submit(self._archive.update, data)
+                hashed = self.hasher.submit(self._archive.update, data)
             for block in self._blocks(data, piece.length - position // framing.STRIDE * framing.BLOCK):
                 digest.update(block)
                 crc = checksum.crc32(block, crc)
-            if beside:
-                beside.result()
+            if hashed:
+                hashed.result()
         self._found(self.members[piece.index], Digest("sha256", digest.hexdigest()), crc, start)
 
     def _blocks(self, data: memoryview, left: int) -> Iterator[memoryview]:
-        """The blocks in `data`, which starts with a block header and has `left` bytes of content or more before it ends."""
+        """The blocks in `data`, which begins with a block header; `left` bytes of the content are not read yet."""
         start = self._offset - len(data)
         for position in range(0, len(data), framing.STRIDE):
             body = position + framing.HEADER
             length = min(framing.BLOCK, left)
-            header, wanted = bytes(data[position:body]), framing.block_header(length)
-            if header != wanted:
-                offset = start + position + _first_difference(header, wanted)
+            header, expected = bytes(data[position:body]), framing.block_header(length)
+            if header != expected:
+                offset = start + position + _first_difference(header, expected)
                 raise self._broken("the framing is not that of format 1", offset)
             yield data[body : body + length]
             left -= length
 
     def _found(self, member: Member, digest: Digest, crc: int, start: int) -> None:
         if digest != member.digest:
-            raise self._broken(f"the content of {member.path} has {digest}, the manifest says {member.digest}", start)
+            raise self._broken(
+                f"the content of {member.path} has digest {digest}, the manifest has {member.digest}", start
+            )
         self._contents.append(ContentInfo(member.path, member.size, member.executable, digest, crc))
 
     def _take(self, length: int) -> bytes:
@@ -190,7 +194,7 @@ class _Check:
 
 
 def compare(one: Path, other: Path, layout: Layout) -> Difference | None:
-    """The first byte in which two archives differ, and what `layout`, that of the first, has there; None if none.
+    """Compare two archives byte by byte; None if they are equal. `layout` is that of the first.
 
     Raises:
         UserError: a file cannot be read.

@@ -1,13 +1,13 @@
-"""The front of the last archive as the front of the next one.
+"""Takes the beginning of a new archive from the previous one, if both have the same first members.
 
-Three ways, the first that is possible:
+There are three ways; the first that is possible is used:
 
 1. a reflink (`FICLONERANGE`: btrfs, XFS, bcachefs): the new file shares the blocks of the old one;
-2. in place (`inplace`), when the new archive replaces the old one and little follows the front: the way of ext4;
-3. a copy within the kernel (`copy_file_range`), or a plain one.
+2. in place (`inplace`): the new archive replaces the old one, and only its end is written; for example on ext4;
+3. a copy in the kernel (`copy_file_range`), or with reads and writes.
 
-The front is believed because its stamp says that nobody changed the file since it was written in this boot. What a stamp
-cannot show (see `files`) `verify` finds, which reads every byte.
+The bytes are not compared: the stamp shows that nobody has changed the file since it was written in this boot. What a stamp
+cannot show (see `files`) is found by `verify`, which reads every byte.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class SharedPrefix:
-    """What a new archive has in common with the previous one.
+    """The part that a new archive and the previous one have in common.
 
     Attributes:
         previous: the archive to take it from.
-        members: how many members are the same.
-        length: bytes of the archive up to the first that is not.
+        members: number of equal members, from the first.
+        length: bytes of the archive up to the end of the last equal member.
     """
 
     previous: Previous
@@ -49,17 +49,17 @@ class SharedPrefix:
     length: int
 
 
-def common_front(previous: Previous | None, sources: Sequence[Source], layout: Layout) -> SharedPrefix | None:
-    """The longest front that the previous archive surely holds; None if there is none.
+def shared_prefix(previous: Previous | None, sources: Sequence[Source], layout: Layout) -> SharedPrefix | None:
+    """The longest beginning of the new archive that the previous one has; None if there is none.
 
-    A source that the caller does not remember ends the front, since only reading it could tell.
+    It ends before the first source without a known CRC-32, since only reading that file could show that it is the same.
     """
     if previous is None or not is_current(previous):
         return None
     members = 0
     for source, content in zip(sources, previous.written.contents, strict=False):
-        have = (content.path, content.size, content.executable, content.digest, content.crc32)
-        if have != (source.path, source.size, source.executable, source.digest, source.crc32):
+        known = (content.path, content.size, content.executable, content.digest, content.crc32)
+        if known != (source.path, source.size, source.executable, source.digest, source.crc32):
             break
         members += 1
     if not members:
@@ -68,7 +68,7 @@ def common_front(previous: Previous | None, sources: Sequence[Source], layout: L
 
 
 def is_current(previous: Previous) -> bool:
-    """Whether the archive is still the file that was written, and can be read."""
+    """Whether the archive's file is unchanged and can be read."""
     try:
         status = previous.archive.stat(follow_symlinks=False)
     except OSError:
@@ -76,29 +76,29 @@ def is_current(previous: Previous) -> bool:
     return previous.written.stamp.fits(status) and os.access(previous.archive, os.R_OK)
 
 
-def share(front: SharedPrefix, output: int) -> int:
-    """Let `output` begin with the blocks of the front; returns how many bytes were shared, 0 where that is not possible."""
-    with front.previous.archive.open("rb", buffering=0) as source:
-        return clone(source.fileno(), output, front.length)
+def share(prefix: SharedPrefix, output: int) -> int:
+    """Let `output` share the blocks of the prefix; returns the number of bytes, 0 where that is not possible."""
+    with prefix.previous.archive.open("rb", buffering=0) as source:
+        return clone(source.fileno(), output, prefix.length)
 
 
-def fill(front: SharedPrefix, output: int, shared: int, size: int) -> bool:
-    """Copy what follows the `shared` bytes of the front to `output`, which will have `size` bytes.
+def fill(prefix: SharedPrefix, output: int, shared: int, size: int) -> bool:
+    """Copy the prefix, but for its first `shared` bytes, to `output`, which will have `size` bytes.
 
     Returns:
-        Whether all of the front came from the archive as it was written; it may have changed meanwhile.
+        False if the previous archive was changed meanwhile, so that the copy cannot be used.
 
     Raises:
-        OSError: there is no room.
+        OSError: the disk has too little space.
     """
     preallocate(output, size)
-    with front.previous.archive.open("rb", buffering=0) as source:
-        copy(source.fileno(), output, shared, front.length)
-    return is_current(front.previous)
+    with prefix.previous.archive.open("rb", buffering=0) as source:
+        copy(source.fileno(), output, shared, prefix.length)
+    return is_current(prefix.previous)
 
 
 def clone(source: int, output: int, length: int) -> int:
-    """Share the first blocks of a file; returns how many bytes were shared, 0 where that is not possible."""
+    """Share the first blocks of a file with another; returns the number of bytes, 0 where that is not possible."""
     length -= length % _ALIGNMENT
     if not length:
         return 0
@@ -110,10 +110,10 @@ def clone(source: int, output: int, length: int) -> int:
 
 
 def copy(source: int, output: int, start: int, end: int) -> None:
-    """Copy a range between equal offsets of two files.
+    """Copy the bytes `start` to `end` of a file to the same offset of another.
 
     Raises:
-        OSError: there is no room, or the source cannot be read.
+        OSError: the disk has too little space, or the source cannot be read.
     """
     position = start
     try:
@@ -128,25 +128,26 @@ def copy(source: int, output: int, start: int, end: int) -> None:
     while position < end:
         data = os.pread(source, min(_CHUNK, end - position), position)
         if not data:
-            return  # the archive was cut meanwhile, which its stamp shows
+            return  # the archive was shortened meanwhile, which its stamp shows
         write_at(output, data, position)
         position += len(data)
 
 
-def hash_front(front: SharedPrefix, mark: int) -> Hasher | None:
-    """A hasher that has seen the front: from the midstate where that is known, else by reading all of it.
+def hash_prefix(prefix: SharedPrefix, mark: int) -> Hasher | None:
+    """A hasher after the bytes of the prefix. They are read from the midstate on if there is one, else all of them.
 
-    None if the archive was cut meanwhile.
+    Returns:
+        None if the archive was shortened meanwhile.
     """
-    start = front.previous.written.midstate
-    if start and (start.offset > front.length or not can_resume()):
+    start = prefix.previous.written.midstate
+    if start and (start.offset > prefix.length or not can_resume()):
         start = None
     hasher = open_sha256(mark, start)
     position = start.offset if start else 0
     buffer = memoryview(bytearray(_CHUNK))
-    with front.previous.archive.open("rb", buffering=0) as source:
-        while position < front.length:
-            count = os.preadv(source.fileno(), [buffer[: front.length - position]], position)
+    with prefix.previous.archive.open("rb", buffering=0) as source:
+        while position < prefix.length:
+            count = os.preadv(source.fileno(), [buffer[: prefix.length - position]], position)
             if not count:
                 return None
             hasher.update(buffer[:count])

@@ -1,14 +1,14 @@
-"""SHA-256 that can be put down and taken up again by a later process.
+"""SHA-256 whose state can be saved, so that a later process continues from there.
 
-The digest of a whole archive costs its size over 1.4 GB/s, even if all but the last kilobytes are those of the last
-build; with the chaining value at the start of `code/` it costs those kilobytes. hashlib cannot give that value, and no
-well-kept library does. The libcrypto that hashlib itself runs on has it in `SHA256_CTX`, a public structure that has
-not changed since OpenSSL 0.9.8 (deprecated since 3.0, present in all of 3.x, in AWS-LC and BoringSSL), at the same
-speed. So:
+Hashing an archive runs at 1.4 GB/s, and would read all of it even if only the last kilobytes differ from the previous build.
+With the state of SHA-256 (its chaining value) at the start of `code/` only those kilobytes are hashed. hashlib does not give
+access to that value, nor does a maintained library. The libcrypto that hashlib uses has it in `SHA256_CTX`, a public structure
+that has not changed since OpenSSL 0.9.8 (deprecated since 3.0, but present in all of 3.x, in AWS-LC and BoringSSL), with the
+same speed. So:
 
 - the functions are looked up through hashlib's own extension module, never by the name of a library;
-- before first use they must agree with hashlib on inputs around every boundary, through a save and a restore;
-- if anything is missing or disagrees, hashlib does the work and there is no midstate: slower, never wrong.
+- before the first use their results are compared with hashlib's on inputs around every boundary, with saved and restored state;
+- if a function is missing or a result differs, hashlib is used without saved states: slower, but always correct.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ class _Context(ctypes.Structure):
 
 
 class Hasher(Protocol):
-    """SHA-256 over a stream, with a mark at which its state is kept."""
+    """SHA-256 of a stream, whose state is saved at a mark."""
 
     def update(self, data: bytes | memoryview) -> None:
-        """Add bytes; a memoryview must be of writable memory."""
+        """Hash more bytes; a memoryview must be of writable memory."""
 
     def hexdigest(self) -> str:
-        """The digest; nothing may be added afterwards."""
+        """The digest in hex; `update` must not be called afterwards."""
 
     def midstate(self) -> Midstate | None:
-        """The state at the mark; None if the mark was not reached or the state cannot be had."""
+        """The state at the mark; None if the mark was not reached, or states cannot be saved."""
 
 
 class _Plain:
-    """hashlib's SHA-256, which keeps its state to itself."""
+    """hashlib's SHA-256, whose state cannot be saved."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
@@ -81,7 +81,7 @@ def _typed(function: ctypes._NamedFuncPointer, *arguments: type[ctypes._CDataTyp
 
 
 class _Resumable:
-    """libcrypto's SHA-256, which can start at a midstate and keeps one at a mark."""
+    """libcrypto's SHA-256, which can start at a saved state, and saves its state at a mark."""
 
     def __init__(self, library: _Library, mark: int, start: Midstate | None) -> None:
         self._library = library
@@ -126,7 +126,7 @@ class _Resumable:
 
 @cache
 def _library() -> _Library | None:
-    """The functions of libcrypto, if they are there and agree with hashlib."""
+    """The functions of libcrypto, if they exist and give the results of hashlib."""
     try:
         import _hashlib  # noqa: PLC0415  # a Python without OpenSSL has none
 
@@ -156,15 +156,15 @@ def _agrees(library: _Library) -> bool:
 
 
 def can_resume() -> bool:
-    """Whether midstates work in this Python."""
+    """Whether this Python can continue from a saved state."""
     return _library() is not None
 
 
 def open_sha256(mark: int = 0, start: Midstate | None = None) -> Hasher:
-    """A hasher that keeps its state at the last multiple of 64 up to `mark`, and may start at an earlier midstate.
+    """A hasher that saves its state at the last multiple of 64 up to `mark`, and may start at an earlier saved state.
 
     Raises:
-        ValueError: `start` is given, but midstates do not work here; ask `can_resume` first.
+        ValueError: `start` is given, but `can_resume` is false.
     """
     library = _library()
     if library:

@@ -1,4 +1,4 @@
-"""The files that go into an archive, and what is remembered of an archive that was written."""
+"""The source files of an archive, and the record of an archive that was written."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Source:
 
     Attributes:
         path: relative POSIX path in the archive.
-        size: bytes; the file must have just that many.
+        size: bytes; the file must have exactly that many.
         executable: mode 0755 instead of 0644.
         file: where the content is; links are followed.
-        digest: SHA-256 that the content must have; None: whatever it has.
-        crc32: CRC-32 of the content with that digest, if the caller remembers that the file holds it. Then the CRC-32,
-            which is computed anyway, is compared instead of the SHA-256: it finds rotten bytes as well, and the file
-            is nobody's claim but this machine's own memory. None: the SHA-256 is computed.
+        digest: SHA-256 that the content must have; None accepts any content.
+        crc32: CRC-32 of the content with that digest, if this machine has hashed the file before. Then the CRC-32, which is
+            computed anyway, is compared and SHA-256 is not computed: it finds damaged bytes too, and the value does not
+            come from anyone else. None: SHA-256 is computed.
     """
 
     path: str
@@ -43,27 +43,27 @@ class Source:
     crc32: int | None = None
 
     def check(self, content: ContentInfo) -> None:
-        """Compare what was read of the file with what it must hold.
+        """Compare what was read from the file with `digest` and `crc32`.
 
         Raises:
-            IntegrityError: naming the file.
+            IntegrityError: they differ; the error names the file.
         """
         if self.crc32 is not None and content.crc32 != self.crc32:
-            message = f"the file holds other bytes than when it was hashed (CRC-32 {content.crc32:08x}, then {self.crc32:08x})"
+            message = f"the file has other bytes than when it was hashed (CRC-32 is {content.crc32:08x}, was {self.crc32:08x})"
         elif self.digest and content.digest != self.digest:
-            message = f"the file has {content.digest}, the manifest says {self.digest}"
+            message = f"the file has digest {content.digest}, the manifest has {self.digest}"
         else:
             return
         raise IntegrityError(
-            f"{message}; the archive is as it was",
+            f"{message}; the archive was not changed",
             where=str(self.file),
-            fix=f"it is packaged as {self.path}; run it again: the file is checked, and fetched or staged anew",
+            fix=f"it is packaged as {self.path}; run the same command again: it checks the file, and downloads or copies it again",
         )
 
 
 @dataclass(frozen=True)
 class ContentInfo:
-    """A member as it was written: what the manifest says of it, and CRC-32 of its content."""
+    """A member as it was written: its entry of the manifest, and the CRC-32 of its content."""
 
     path: str
     size: int
@@ -73,10 +73,10 @@ class ContentInfo:
 
 
 class Midstate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """SHA-256 after the first `offset` bytes of an archive (a multiple of 64), to go on from there.
+    """The state of SHA-256 after the first `offset` bytes of an archive, from which hashing can continue.
 
     Attributes:
-        offset: bytes that were hashed.
+        offset: number of hashed bytes, a multiple of 64.
         state: the eight 32-bit words of the chaining value, as 64 hex digits.
     """
 
@@ -98,16 +98,16 @@ class _Document(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Written:
-    """An archive that was written, as a later build wants to know it.
+    """The record of an archive that was written, for later builds.
 
     Attributes:
         size: bytes of the archive.
         sha256: of the archive.
-        crc32: of the tar stream; the trailer holds it.
+        crc32: of the tar stream, as in the trailer.
         contents: its members, in archive order.
-        stamp: the archive's file when it was finished.
-        midstate: where a later build can go on hashing; None where this machine cannot give it.
-        reused: bytes at the front that were taken from the previous archive.
+        stamp: of the archive's file when it was complete.
+        midstate: where a later build can continue hashing; None where this Python cannot provide it.
+        reused: bytes at the beginning that were taken from the previous archive.
     """
 
     size: int
@@ -119,7 +119,7 @@ class Written:
     reused: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """A document for a local record."""
+        """The document that a local record stores."""
         contents = [(c.path, c.size, c.executable, c.digest.value, c.crc32) for c in self.contents]
         document: dict[str, Any] = msgspec.to_builtins(
             _Document(self.size, self.sha256.value, self.crc32, contents, self.stamp, self.midstate, self.reused)
@@ -128,7 +128,7 @@ class Written:
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Written | None:
-        """What `to_json` gave; None for any other document, which is a miss and no error."""
+        """The value of a document of `to_json`; None for any other document, which is not an error but a cache miss."""
         try:
             found = convert(document, _Document)
         except MalformedError:
@@ -146,17 +146,17 @@ class Written:
 
 @dataclass(frozen=True)
 class Previous:
-    """An archive of an earlier build that the front of a new one may be taken from."""
+    """An archive of an earlier build, from which a new one may take its beginning."""
 
     archive: Path
     written: Written
 
 
 def stat_sources(sources: Sequence[Source]) -> list[FileStamp]:
-    """The stamp of each source before any is read.
+    """The stamps of all sources, taken before any of them is read.
 
     Raises:
-        UserError: a source is missing, not a regular file, or not of the size it should have.
+        UserError: a source is missing, not a regular file, or of another size.
     """
     stamps = []
     for source in sources:
@@ -173,11 +173,13 @@ def stat_sources(sources: Sequence[Source]) -> list[FileStamp]:
 
 
 def changed(source: Source, how: str) -> UserError:
-    """The error for a source that is not what it was when the build began."""
-    return UserError(f"the file changed while it was packaged: {how}", where=str(source.file), fix="run it again")
+    """The error for a source that has changed since the build began."""
+    return UserError(
+        f"the file changed while it was packaged: {how}", where=str(source.file), fix="run the same command again"
+    )
 
 
 def unreadable(source: Source, error: OSError) -> UserError:
-    """The error for a source that the system does not let us read."""
+    """The error for a source that cannot be read."""
     reason = error.strerror or os.strerror(error.errno or 0)
     return UserError(f"cannot read the file: {reason}", where=str(source.file), fix=f"it is packaged as {source.path}")

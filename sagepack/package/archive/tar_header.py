@@ -2,15 +2,15 @@
 
 What is normalised, and why:
 
-- mtime 0, uid and gid 0, no user or group name, device 0: none of them is a property of a model.
-- Mode 0644 or 0755: the other bits come from the umask of whoever downloaded the file.
-- A path goes whole into `name` when it has at most 100 bytes, else it is split at the last slash that leaves at most
-  155 bytes for `prefix` (as GNU tar does), else it needs pax. So does a path that is not ASCII, because POSIX leaves the
+- mtime 0, uid and gid 0, no user or group name, device 0: these are not properties of a model.
+- Mode 0644 or 0755: the other bits depend on the umask of the process that downloaded the file.
+- A path of at most 100 bytes is in `name`. A longer one is split at the last slash that leaves at most 155 bytes for
+  `prefix` (as GNU tar does); if that is not possible it needs pax. So does a path that is not ASCII, because POSIX leaves the
   meaning of other bytes in a ustar field open.
 - A size of 8 GiB or more (12 octal digits) needs pax.
 
-A field that a pax record overrides still says the same as far as it can, for readers that ignore pax: the first bytes of
-a long path, the UTF-8 bytes of a path, and a large size in the base-256 form of GNU tar (as libarchive writes it).
+A field that a pax record overrides still has the same value as far as possible, for readers that ignore pax: the first bytes
+of a long path, the UTF-8 bytes of a path, and a large size in the base-256 form of GNU tar (as libarchive writes it).
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _PAX_NAME = b"././@PaxHeader"
 
 
 def padding(size: int) -> int:
-    """Zero bytes between `size` bytes of content and the next header."""
+    """Number of zero bytes between `size` bytes of content and the next header."""
     return -size % BLOCK
 
 
 def tar_header(path: str, size: int, *, executable: bool = False) -> bytes:
-    """Everything that stands before the content of a member: one ustar header, or a pax record and one.
+    """Everything before the content of a member: a ustar header, after a pax record if one is needed.
 
     Args:
-        path: relative POSIX path, as `Manifest` accepts it.
+        path: relative POSIX path that `manifest.check_paths` accepts.
         size: bytes of content.
         executable: mode 0755 instead of 0644.
     """
@@ -50,7 +50,7 @@ def tar_header(path: str, size: int, *, executable: bool = False) -> bytes:
 
 
 def _split(raw: bytes) -> tuple[bytes, bytes] | None:
-    """`prefix` and `name` of a path, or None where ustar cannot hold it."""
+    """`prefix` and `name` of a path; None if it is too long for them."""
     if len(raw) <= _NAME:
         return b"", raw
     prefix, slash, name = raw[: _PREFIX + 1].rpartition(b"/")
@@ -59,7 +59,7 @@ def _split(raw: bytes) -> tuple[bytes, bytes] | None:
 
 
 def _cut(path: str) -> bytes:
-    """The first bytes of a path that pax carries whole: complete characters, no slash at the end (that means a folder)."""
+    """The first bytes of a path that pax has in full: complete characters, no slash at the end (it would mean a folder)."""
     return path.encode()[:_NAME].decode(errors="ignore").rstrip("/").encode()
 
 

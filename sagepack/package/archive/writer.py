@@ -1,4 +1,4 @@
-"""Writing an archive: all of it, or what follows the front of the last one."""
+"""Writes an archive: all of it, or only what follows the part that it shares with the previous one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sagepack.files import FileStamp, backdate_mtime
 from sagepack.package.archive import framing, inplace, reuse
 from sagepack.package.archive.crc32 import tar_crc
 from sagepack.package.archive.layout import Layout
-from sagepack.package.archive.output import exclusive, preallocate, staging, write_at
+from sagepack.package.archive.output import preallocate, single_writer, staging, write_at
 from sagepack.package.archive.pipeline import Pipeline
 from sagepack.package.archive.sha256 import open_sha256
 from sagepack.package.archive.source import ContentInfo, Previous, Source, Written, stat_sources
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def default_threads() -> int:
-    """One thread for each processor, up to 8: beyond that the digest of the archive sets the pace."""
+    """One thread for each processor, up to 8: with more, computing the digest of the archive takes the longest."""
     return min(os.cpu_count() or 1, 8)
 
 
@@ -39,41 +39,44 @@ def write(
     progress: Progress | None = None,
     previous: Previous | None = None,
 ) -> Written:
-    """Write the archive of `sources` to `target`: the old archive stays until the new one is whole and was checked.
+    """Write the archive of `sources` to `target`; an old archive stays until the new one is complete and was checked.
 
-    Nothing else ever stands under that name. While a large archive gets another end in its own file (`inplace`), some
-    milliseconds, nothing does.
+    There is never anything else under that name. For some milliseconds, while the end of a large archive is replaced in its
+    own file (`inplace`), there is no file.
 
     Args:
         sources: files in archive order.
-        target: where the archive goes; its folder is made.
-        threads: readers; default `default_threads()`.
-        progress: told of bytes of the archive.
-        previous: an archive whose front may be taken over; one that changed since is ignored. It may be `target`.
+        target: path of the archive; its folder is created.
+        threads: number of reading threads; default `default_threads()`.
+        progress: receives the number of bytes of the archive as they are written.
+        previous: an archive whose beginning may be reused; ignored if its file has changed. It may be at `target`.
 
     Raises:
         UserError: a source is missing, changed, or cannot be read; the disk is full; another process writes there.
-        IntegrityError: a source does not hold what it must.
+        IntegrityError: a source has another digest or CRC-32 than it must have.
         ValueError: the sources are not in archive order.
     """
     layout = Layout.of(sources)
     stamps = stat_sources(sources)
-    with files.disk_errors(target, layout.size), exclusive(target):
+    with files.disk_errors(target, layout.size), single_writer(target):
         inplace.sweep(target)
-        front = reuse.common_front(previous, sources, layout)
+        shared = reuse.shared_prefix(previous, sources, layout)
         with (progress or Silent()).bar("tar", layout.size) as advance:
-            build = ArchiveJob(sources, stamps, layout, threads or default_threads(), advance)
-            return (front and build.after(front, target)) or build.whole(target)
+            job = ArchiveJob(sources, stamps, layout, threads or default_threads(), advance)
+            return (shared and job.write_after(shared, target)) or job.write_all(target)
 
 
 def confirm(archive: Path, written: Written, progress: Progress | None = None) -> Written | None:
-    """Read an archive that may have changed since it was written: what it is now if its bytes are the same, else None.
+    """Read an archive whose stamp has changed since it was written.
+
+    Returns:
+        `written` with the new stamp if the bytes are the same, else None.
 
     Raises:
-        UserError: another process writes there.
+        UserError: another process is writing this archive.
     """
     try:
-        with exclusive(archive), (progress or Silent()).bar("check", written.size) as advance:
+        with single_writer(archive), (progress or Silent()).bar("check", written.size) as advance:
             before = FileStamp.of(archive.stat(follow_symlinks=False))
             same = before.size == written.size and hash_file(archive, advance=advance) == written.sha256
             if not same or FileStamp.of(archive.stat(follow_symlinks=False)) != before:
@@ -86,7 +89,7 @@ def confirm(archive: Path, written: Written, progress: Progress | None = None) -
 
 @dataclass(frozen=True)
 class ArchiveJob:
-    """One archive to be written, by one of the ways below."""
+    """One archive to write, in one of two ways: `write_all` or `write_after`."""
 
     sources: Sequence[Source]
     stamps: Sequence[FileStamp]
@@ -96,36 +99,40 @@ class ArchiveJob:
 
     @property
     def _mark(self) -> int:
-        """Where the code starts: what the next build most likely has in common with this one."""
+        """Offset of the code: the next build most likely shares everything before it."""
         starts = (entry.offset for entry in self.layout.entries if entry.path.startswith("code/"))
         return next(starts, self.layout.end_offset)
 
-    def whole(self, target: Path) -> Written:
-        """Everything from the sources."""
+    def write_all(self, target: Path) -> Written:
+        """Write the whole archive from the sources."""
         with staging(target) as staged:
             preallocate(staged.descriptor, self.layout.size)
             written = self._write(staged.descriptor, open_sha256(self._mark))
             return replace(written, stamp=staged.publish())
 
-    def after(self, front: SharedPrefix, target: Path) -> Written | None:
-        """The front from the previous archive, the rest from the sources; None if that archive changed meanwhile."""
-        previous, size = front.previous, self.layout.size
-        hasher = reuse.hash_front(front, self._mark)
+    def write_after(self, prefix: SharedPrefix, target: Path) -> Written | None:
+        """Take the shared prefix from the previous archive, and write the rest from the sources.
+
+        Returns:
+            None if the previous archive changed meanwhile.
+        """
+        previous, size = prefix.previous, self.layout.size
+        hasher = reuse.hash_prefix(prefix, self._mark)
         if hasher is None:
             return None
-        self.advance(front.length)
+        self.advance(prefix.length)
         with staging(target) as staged:
-            written = self._write(staged.descriptor, hasher, front)
-            shared, stamp = reuse.share(front, staged.descriptor), None
+            written = self._write(staged.descriptor, hasher, prefix)
+            shared, stamp = reuse.share(prefix, staged.descriptor), None
             if not shared and _same(previous.archive, target):
-                stamp = inplace.replace_end(target, previous.written.stamp, staged.descriptor, front.length, size)
-            if stamp is None and reuse.fill(front, staged.descriptor, shared, size):
+                stamp = inplace.replace_end(target, previous.written.stamp, staged.descriptor, prefix.length, size)
+            if stamp is None and reuse.fill(prefix, staged.descriptor, shared, size):
                 stamp = staged.publish()
             return replace(written, stamp=stamp) if stamp else None
 
-    def _write(self, output: int, hasher: Hasher, front: SharedPrefix | None = None) -> Written:
-        """Everything that follows the front, at its place."""
-        known = front.previous.written.contents[: front.members] if front else ()
+    def _write(self, output: int, hasher: Hasher, prefix: SharedPrefix | None = None) -> Written:
+        """Write everything after the shared prefix, at its offset."""
+        known = prefix.previous.written.contents[: prefix.members] if prefix else ()
         pipeline = Pipeline(self.layout, self.sources, self.stamps, output=output, hasher=hasher)
         pipeline.run(len(known), self.threads, self.advance)
         contents = known + tuple(self._content(index, pipeline) for index in range(len(known), len(self.sources)))
@@ -141,11 +148,11 @@ class ArchiveJob:
             contents=contents,
             stamp=FileStamp.of(os.fstat(output)),
             midstate=hasher.midstate(),
-            reused=front.length if front else 0,
+            reused=prefix.length if prefix else 0,
         )
 
     def _content(self, index: int, pipeline: Pipeline) -> ContentInfo:
-        """What was written of a member, and checked."""
+        """The entry of a member that was written, after it was compared with its source."""
         source, digest, crc = self.sources[index], pipeline.digests[index], pipeline.crcs[index]
         content = ContentInfo(source.path, source.size, source.executable, digest, crc)
         source.check(content)

@@ -39,7 +39,7 @@ def bench(tmp_path: Path) -> Bench:
 def in_place(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a file system without reflinks, and for archives as small as those of the tests."""
     monkeypatch.setattr(reuse, "clone", lambda *_: 0)
-    monkeypatch.setattr(inplace, "FRONT", 0)
+    monkeypatch.setattr(inplace, "MIN_REUSED", 0)
 
 
 @pytest.mark.usefixtures("in_place")
@@ -60,8 +60,8 @@ def test_a_code_edit_writes_only_the_end_and_gives_the_bytes_of_a_full_build(ben
 def test_where_it_is_not_worth_it_a_new_file_takes_the_name(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, front: int, end: int
 ) -> None:
-    monkeypatch.setattr(inplace, "FRONT", front)
-    monkeypatch.setattr(inplace, "END", end)
+    monkeypatch.setattr(inplace, "MIN_REUSED", front)
+    monkeypatch.setattr(inplace, "MAX_REPLACED", end)
     before = bench.build(BASE)
     inode = bench.target.stat().st_ino
     after = bench.edit(EDITED, before)
@@ -182,7 +182,7 @@ def test_a_shared_front_is_completed_to_the_byte(bench: Bench, monkeypatch: pyte
 
     before = bench.build(BASE)
     inode = bench.target.stat().st_ino
-    monkeypatch.setattr(inplace, "FRONT", 0)
+    monkeypatch.setattr(inplace, "MIN_REUSED", 0)
     monkeypatch.setattr(reuse, "clone", clone)
     after = bench.edit(EDITED, before)
     assert after.reused
@@ -301,7 +301,7 @@ from tests.helpers import archives
 from tests.helpers.archives import BASE, EDITED, Bench
 
 reuse.clone = lambda *_: 0
-inplace.FRONT = 0
+inplace.MIN_REUSED = 0
 bench = Bench(Path(sys.argv[1]))
 events = {"open", "os.rename", "os.remove", "os.truncate"}
 inside = str(bench.target.parent)

@@ -112,7 +112,7 @@ def test_threads_chunks_and_trust_change_nothing(threads: int, blocks: int, ring
         folder, target = Path(name) / "in", Path(name) / "a"
         archives.lay_out(folder, LARGE)
         patch.setattr(pipeline, "CHUNK", blocks * 65540)
-        patch.setattr(pipeline, "RING", ring)
+        patch.setattr(pipeline, "BUFFERS", ring)
         written = write(archives.sources(folder, LARGE, tuple(trusted)), target, threads=threads)
         assert written.sha256 == Digest.sha256(target.read_bytes())
         verify(target, archives.manifest(LARGE))
@@ -349,7 +349,7 @@ def test_where_the_system_cannot_preallocate_it_goes_without(
 
 
 def test_two_writers_of_one_archive_do_not_mix(folder: Path, tmp_path: Path) -> None:
-    with output.exclusive(tmp_path / "a"), pytest.raises(UserError, match="another process"):
+    with output.single_writer(tmp_path / "a"), pytest.raises(UserError, match="another process"):
         write(archives.sources(folder / "large", LARGE), tmp_path / "a")
     write(archives.sources(folder / "large", LARGE), tmp_path / "a")
 
