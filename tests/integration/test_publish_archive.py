@@ -137,7 +137,7 @@ def test_contents_of_another_target_are_copied_when_the_spec_names_it(
     assert len([key for key in other.listing() if "/contents/" in key]) == 2
 
 
-def test_a_pointer_that_leads_nowhere_is_a_miss_and_is_mended(bucket: Bucket, tree: Tree, edited: Tree) -> None:
+def test_a_pointer_that_leads_nowhere_is_ignored_and_rewritten(bucket: Bucket, tree: Tree, edited: Tree) -> None:
     bucket.publish(tree)
     bucket.store.delete(bucket.package(tree).model_uri)
     plan = bucket.plan(edited)
@@ -148,7 +148,7 @@ def test_a_pointer_that_leads_nowhere_is_a_miss_and_is_mended(bucket: Bucket, tr
 
 
 @pytest.mark.parametrize("text", [b"{", b'{"version": 1, "sha256": 3}'])
-def test_a_foreign_pointer_is_a_miss(bucket: Bucket, tree: Tree, text: bytes) -> None:
+def test_a_pointer_to_another_target_is_ignored(bucket: Bucket, tree: Tree, text: bytes) -> None:
     for member in tree.manifest.members:
         bucket.store.put(pointer_uri(bucket.target, member.digest), text)
     assert bucket.plan(tree).copied_bytes == 0
@@ -177,7 +177,7 @@ def test_a_source_that_is_overwritten_between_plan_and_copy_is_sent_instead(
     assert bucket.archive(edited) == edited.build()
 
 
-def test_two_publishers_at_once_both_end_well(bucket: Bucket, tmp_path: Path) -> None:
+def test_two_publishers_at_once_both_succeed(bucket: Bucket, tmp_path: Path) -> None:
     tree = Tree(tmp_path / "one", svd_like(unet=1000))
     others = [Bucket(bucket.store, bucket.target, tmp_path / f"journals-{n}") for n in range(3)]
     plans = [other.plan(tree) for other in others]
@@ -220,7 +220,7 @@ def test_an_upload_that_expired_credentials_stopped_is_continued_with_what_is_mi
     ],
     ids=lambda fault: f"{fault.kind} {fault.match}".strip(),
 )
-def test_a_passing_fault_is_survived(
+def test_a_transient_fault_is_retried(
     through: Bucket, bucket: Bucket, proxy: FaultProxy, fault: Fault, tmp_path: Path
 ) -> None:
     files = svd_like(unet=1000)
@@ -314,7 +314,7 @@ def test_contents_in_other_places_are_copied_or_borrowed(bucket: Bucket, tree: T
 
 
 @pytest.mark.slow  # it waits through every retry
-def test_an_unreachable_store_is_a_failure_that_the_next_run_mends(
+def test_after_an_unreachable_store_the_next_run_succeeds(
     through: Bucket, bucket: Bucket, proxy: FaultProxy, tree: Tree
 ) -> None:
     proxy.faults = [Fault("InternalError", "PUT .*partNumber", times=50)]

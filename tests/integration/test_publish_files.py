@@ -51,7 +51,7 @@ def test_a_second_publish_sends_nothing(bucket: Bucket, tree: Tree) -> None:
     assert bucket.listing() == before
 
 
-def test_an_edit_sends_the_edited_file_alone(bucket: Bucket, tree: Tree, tmp_path: Path) -> None:
+def test_an_edit_sends_only_the_edited_file(bucket: Bucket, tree: Tree, tmp_path: Path) -> None:
     bucket.publish(tree, bucket.plan(tree, layout=LAYOUT))
     edited = Tree(tmp_path / "two", {**tree.files, "code/inference.py": b"print('two')\n"})
     plan = bucket.plan(edited, layout=LAYOUT)
@@ -103,7 +103,7 @@ def test_a_stream_that_is_not_what_was_locked_is_not_released(bucket: Bucket, tr
     assert prefix.model_uri.child(spoil).key not in bucket.listing()
 
 
-def test_both_layouts_of_a_package_live_side_by_side(bucket: Bucket, tree: Tree) -> None:
+def test_both_formats_of_a_package_exist_next_to_each_other(bucket: Bucket, tree: Tree) -> None:
     bucket.publish(tree, bucket.plan(tree, layout=LAYOUT))
     bucket.publish(tree)
     assert bucket.plan(tree).done

@@ -99,7 +99,7 @@ def test_a_forged_header_between_genuine_contents_is_never_copied(
     assert bucket.archive(edited) == edited.build()
 
 
-def test_a_lying_checksum_in_the_index_of_a_genuine_archive_does_not_get_into_ours(
+def test_a_forged_checksum_in_the_index_of_a_genuine_archive_is_not_published(
     bucket: Bucket, attacker: S3Uri, tree: Tree, edited: Tree
 ) -> None:
     package = forge_archive(bucket.store, attacker, "svd", tree, {})
@@ -169,7 +169,7 @@ def test_a_release_that_somebody_replaced_is_not_copied_from_by_the_machine_that
     assert bucket.archive(edited) == edited.build()
 
 
-def test_a_package_that_somebody_replaced_is_no_published_one(bucket: Bucket, tree: Tree) -> None:
+def test_a_replaced_package_does_not_count_as_published(bucket: Bucket, tree: Tree) -> None:
     bucket.publish(tree)
     package = bucket.package(tree)
     genuine = bucket.get(package.model_uri)
@@ -186,7 +186,7 @@ def test_a_package_that_somebody_replaced_is_no_published_one(bucket: Bucket, tr
     assert bucket.plan(tree).done
 
 
-def test_a_package_whose_archive_is_not_the_released_one_is_read_by_a_machine_that_remembers_nothing(
+def test_a_package_whose_archive_is_not_the_released_one_is_read_by_a_machine_that_knows_nothing_of_it(
     bucket: Bucket, tree: Tree, tmp_path: Path
 ) -> None:
     bucket.publish(tree)
@@ -202,7 +202,7 @@ def test_a_package_whose_archive_is_not_the_released_one_is_read_by_a_machine_th
         elsewhere.publish(tree, plan)
 
 
-def test_a_replaced_object_of_a_prefix_is_no_published_one(bucket: Bucket, tree: Tree) -> None:
+def test_a_prefix_with_a_replaced_object_does_not_count_as_published(bucket: Bucket, tree: Tree) -> None:
     bucket.publish(tree, bucket.plan(tree, layout="prefix"))
     package = bucket.package(tree, layout="prefix")
     forge_files(bucket.store, bucket.target, "svd", tree, FORGED)
@@ -236,7 +236,9 @@ def test_an_index_of_the_own_name_that_makes_s3_refuse_is_named_and_left_out(
 
 @pytest.mark.parametrize("layout", ["archive", "prefix"])
 @pytest.mark.parametrize("path", [UNET, "unet/config.json"])
-def test_a_local_file_that_rotted_unseen_is_not_published(bucket: Bucket, tree: Tree, layout: str, path: str) -> None:
+def test_a_local_file_that_was_damaged_unnoticed_is_not_published(
+    bucket: Bucket, tree: Tree, layout: str, path: str
+) -> None:
     plan, sources = bucket.plan(tree, layout=layout), tree.local()
     rotten = bytearray(tree.files[path])
     rotten[len(rotten) // 2] ^= 1

@@ -59,7 +59,7 @@ def check(bucket: Bucket, trees: list[Tree]) -> None:
     "instant",
     [9, *(pytest.param(number, marks=pytest.mark.slow) for number in (*range(1, 9), *range(10, 19)))],
 )
-def test_a_killed_publisher_leaves_a_right_bucket_and_the_next_ends_its_work(
+def test_a_killed_publisher_leaves_a_consistent_bucket_and_the_next_completes_its_upload(
     sandbox: Any, tmp_path: Path, instant: int
 ) -> None:
     store = connect(sandbox.aws_url, sandbox)

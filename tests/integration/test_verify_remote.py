@@ -52,7 +52,7 @@ def judge(bucket: Bucket, tree: Tree, layout: str, *, deep: bool = False) -> Che
 
 
 @LAYOUTS
-def test_the_machine_that_published_remembers_what_no_document_in_s3_says_any_more(
+def test_the_machine_that_published_knows_what_no_document_in_s3_says_any_more(
     bucket: Bucket, tree: Tree, layout: str, tmp_path: Path
 ) -> None:
     poison(bucket, tree, layout, forged(tree, "collision"), tmp_path)
@@ -162,7 +162,7 @@ def test_without_reading_it_costs_a_few_small_requests_for_a_package_of_any_size
 
 
 @LAYOUTS
-def test_what_is_not_published_is_no_package(bucket: Bucket, tree: Tree, layout: str) -> None:
+def test_a_package_that_is_not_published_is_an_error(bucket: Bucket, tree: Tree, layout: str) -> None:
     with pytest.raises(UserError, match="not published") as caught:
         judge(bucket, tree, layout)
     assert "invoke upload" in (caught.value.fix or "")
@@ -197,7 +197,7 @@ def test_a_missing_document_is_found(bucket: Bucket, tree: Tree, layout: str, do
 
 
 @LAYOUTS
-def test_an_edited_manifest_is_told_with_both_digests(bucket: Bucket, tree: Tree, layout: str) -> None:
+def test_an_edited_manifest_is_reported_with_both_digests(bucket: Bucket, tree: Tree, layout: str) -> None:
     package = publish(bucket, tree, layout)
     document = json.loads(bucket.get(package.manifest_uri))
     document["members"][0]["sha256"] = "0" * 64
@@ -244,7 +244,7 @@ def test_documents_that_were_forged_with_the_model_are_found_by_reading_it(
     assert str(digest) in finding.message
 
 
-def test_every_object_that_differs_is_told(bucket: Bucket, tree: Tree) -> None:
+def test_every_object_that_differs_is_reported(bucket: Bucket, tree: Tree) -> None:
     package = publish(bucket, tree, "prefix")
     for path in (WEIGHTS, "unet/config.json"):
         bucket.store.put(package.model_uri.child(path), bytes(len(tree.files[path])))
@@ -304,7 +304,7 @@ def test_a_release_of_the_first_version_needs_its_bytes_read(bucket: Bucket, tre
     assert WEIGHTS in {finding.member for finding in findings(bucket, tree, layout, deep=True)}
 
 
-def test_an_archive_that_is_replaced_while_it_is_read_is_no_verdict(bucket: Bucket, sandbox: Any, tree: Tree) -> None:
+def test_an_archive_that_is_replaced_while_it_is_read_is_an_error(bucket: Bucket, sandbox: Any, tree: Tree) -> None:
     package = publish(bucket, tree, "archive")
 
     def replace_it(number: int) -> None:
@@ -352,7 +352,7 @@ def test_a_message_shows_the_first_findings_and_the_document_all_of_them() -> No
 
 
 @LAYOUTS
-def test_publishing_again_writes_over_damaged_documents(bucket: Bucket, tree: Tree, layout: str) -> None:
+def test_publishing_again_overwrites_damaged_documents(bucket: Bucket, tree: Tree, layout: str) -> None:
     package = publish(bucket, tree, layout)
     for location in (package.manifest_uri, package.provenance_uri, package.index_uri):
         bucket.store.put(location, b"{}")

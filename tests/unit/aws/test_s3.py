@@ -188,13 +188,13 @@ def test_a_body_with_a_checksum_is_hashed_for_the_signature_only_where_nothing_e
     assert len(headers) == 2
 
 
-def test_a_part_that_arrived_otherwise_is_an_error() -> None:
+def test_a_part_that_s3_received_differently_is_an_error() -> None:
     desk = Desk().answer("upload_part", {"ETag": '"e"', "ChecksumCRC64NVME": "BBBBBBBBBBA="})
     with pytest.raises(RemoteError, match="received other bytes"):
         desk.store.send(UPLOAD, 1, bytearray(b"x"), "CRC64NVME", "AAAAAAAAAAA=")
 
 
-def test_an_unknown_checksum_algorithm_is_told_from_other_refusals() -> None:
+def test_an_unknown_checksum_algorithm_is_distinguished_from_other_refusals() -> None:
     desk = Desk().refuse("create_multipart_upload", "NotImplemented", 501)
     assert desk.store.begin(AT, "CRC64NVME") is None
     desk.refuse("create_multipart_upload", "AccessDenied", 403)
@@ -203,13 +203,13 @@ def test_an_unknown_checksum_algorithm_is_told_from_other_refusals() -> None:
 
 
 @pytest.mark.parametrize("code", ["PreconditionFailed", "ConditionalRequestConflict", "NoSuchUpload"])
-def test_somebody_elses_object_at_completion_is_no_error(code: str) -> None:
+def test_an_object_of_another_publisher_at_completion_is_no_error(code: str) -> None:
     desk = Desk().refuse("complete_multipart_upload", code, 412)
     assert not desk.store.complete(UPLOAD, [], 0, "CRC64NVME", "AAAAAAAAAAA=")
 
 
 @pytest.mark.parametrize("code", ["BadDigest", "InvalidPart", "EntityTooSmall", "InvalidRequest"])
-def test_an_object_that_s3_refuses_to_put_together_is_an_integrity_failure(code: str) -> None:
+def test_an_upload_that_s3_refuses_to_complete_is_an_integrity_error(code: str) -> None:
     desk = Desk().refuse("complete_multipart_upload", code)
     with pytest.raises(IntegrityError, match=code):
         desk.store.complete(UPLOAD, [], 0, "CRC64NVME", "AAAAAAAAAAA=")
@@ -219,7 +219,7 @@ def test_an_object_that_s3_refuses_to_put_together_is_an_integrity_failure(code:
     ("code", "status"),
     [("NoSuchKey", 404), ("PreconditionFailed", 412), ("NoSuchBucket", 404), ("InvalidArgument", 400)],
 )
-def test_a_source_that_changed_is_told_apart(code: str, status: int) -> None:
+def test_a_changed_source_is_an_error_of_its_own(code: str, status: int) -> None:
     desk = Desk().refuse("upload_part_copy", code, status)
     with pytest.raises(ChangedError) as caught:
         desk.store.send_copy(UPLOAD, 1, SEEN, 0, 9)
@@ -234,7 +234,7 @@ def test_an_object_that_is_there_is_not_copied_over() -> None:
     desk.stub.assert_no_pending_responses()
 
 
-def test_a_store_that_takes_the_condition_for_one_on_the_source_is_asked_without_it() -> None:
+def test_a_store_that_applies_the_condition_to_the_source_gets_the_request_without_it() -> None:
     desk = Desk().refuse("copy_object", "PreconditionFailed", 412).refuse("head_object", "404", 404)
     desk.answer("copy_object", {})
     desk.store.copy(SEEN, AT, "CRC64NVME")
@@ -245,7 +245,7 @@ def test_a_store_that_takes_the_condition_for_one_on_the_source_is_asked_without
         desk.store.copy(SEEN, AT, "CRC64NVME")
 
 
-def test_a_copy_into_an_upload_that_is_gone_does_not_blame_the_source() -> None:
+def test_a_copy_into_a_deleted_upload_is_not_blamed_on_the_source() -> None:
     desk = Desk().refuse("upload_part_copy", "NoSuchUpload", 404)
     with pytest.raises(RemoteError) as caught:
         desk.store.send_copy(UPLOAD, 1, SEEN, 0, 9)
@@ -292,7 +292,7 @@ def test_parts_are_listed_to_the_last_page() -> None:
     assert desk.store.parts(UPLOAD) is None
 
 
-def test_a_read_that_breaks_off_goes_on_where_it_stopped() -> None:
+def test_an_interrupted_read_continues_where_it_stopped() -> None:
     desk = Desk()
     short = {**body(b""), "Body": StreamingBody(io.BytesIO(b"abc"), 6), "ContentLength": 6}
     desk.answer("get_object", short).answer("get_object", body(b"def"))
@@ -313,11 +313,11 @@ def test_a_read_that_makes_no_progress_pauses_between_attempts_and_ends(monkeypa
 
 
 @pytest.mark.parametrize(("code", "status"), [("NoSuchKey", 404), ("AccessDenied", 403), ("403", 403)])
-def test_a_key_that_s3_may_not_speak_of_counts_as_missing(code: str, status: int) -> None:
+def test_an_object_to_which_access_is_denied_counts_as_missing(code: str, status: int) -> None:
     assert Desk().refuse("get_object", code, status).store.get(AT, 9) is None
 
 
-def test_a_missing_object_and_a_forbidden_look_are_told_apart() -> None:
+def test_a_missing_object_is_distinguished_from_a_denied_request() -> None:
     desk = Desk().refuse("head_object", "404", 404).refuse("head_object", "403", 403).refuse("head_object", "400")
     assert not desk.store.denies(AT)
     assert desk.store.denies(AT)
@@ -333,7 +333,7 @@ def test_a_file_is_sent_with_its_content_type(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("uri", ["", "s3://", "mine/models", "https://mine/models", "s3:///a"])
-def test_what_is_no_s3_uri_is_refused(uri: str) -> None:
+def test_a_text_that_is_no_s3_uri_is_refused(uri: str) -> None:
     with pytest.raises(UserError, match="not an S3 URI"):
         S3Uri.parse(uri)
 
@@ -341,7 +341,7 @@ def test_what_is_no_s3_uri_is_refused(uri: str) -> None:
 @pytest.mark.parametrize(
     "uri", ["s3://mine/", "s3://mine/models", "s3://mine/a/b/", "s3://mine//a", "s3://mine/a//b c"]
 )
-def test_a_uri_is_read_as_it_is_written(uri: str) -> None:
+def test_a_uri_is_parsed_without_changes(uri: str) -> None:
     assert str(S3Uri.parse(uri)) == uri
 
 

@@ -126,7 +126,7 @@ SETTINGS = settings(max_examples=40, deadline=None, suppress_health_check=[Healt
 
 @given(st.lists(trees, min_size=1, max_size=3), st.sampled_from(["archive", "prefix"]), st.booleans())
 @SETTINGS
-def test_any_chain_of_packages_is_published_as_it_is(
+def test_any_sequence_of_packages_is_published_unchanged(
     packages: list[dict[str, bytes]], layout: str, crc32: bool
 ) -> None:
     store = FakeS3(LIMITS.minimum)
@@ -144,7 +144,7 @@ def test_any_chain_of_packages_is_published_as_it_is(
 
 @given(trees, trees, st.integers(1, 40), st.booleans(), st.sampled_from(["archive", "prefix"]))
 @SETTINGS
-def test_a_kill_at_any_request_leaves_a_right_bucket_and_the_next_run_sends_only_what_is_missing(
+def test_a_kill_at_any_request_leaves_a_consistent_bucket_and_the_next_run_sends_only_what_is_missing(
     old: dict[str, bytes], new: dict[str, bytes], dies_at: int, takes_effect: bool, layout: str
 ) -> None:
     store = FakeS3(LIMITS.minimum)

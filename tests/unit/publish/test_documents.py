@@ -96,12 +96,12 @@ def release_of(format_: PackageFormat) -> Release:
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300))
-def test_sums_add_as_bytes_do(one: bytes, other: bytes) -> None:
+def test_checksums_add_up_as_the_bytes_do(one: bytes, other: bytes) -> None:
     assert Checksums.of(one) + Checksums.of(other) == Checksums.of(one + other)
     assert Checksums() + Checksums.of(one) == Checksums.of(one) == Checksums.of(one) + Checksums()
 
 
-def test_sums_are_written_as_s3_writes_them() -> None:
+def test_checksums_are_written_as_s3_writes_them() -> None:
     # The check values of both algorithms, of the digits 1 to 9 (reveng's catalogue).
     sums = Checksums.of(b"123456789")
     assert sums.crc64.to_bytes(8, "big").hex() == "ae8b14860a799888"
@@ -109,7 +109,7 @@ def test_sums_are_written_as_s3_writes_them() -> None:
     assert sums.value("CRC32") == "y/Q5Jg=="
 
 
-def test_the_sums_of_an_archive_follow_from_those_of_its_contents() -> None:
+def test_the_checksums_of_an_archive_follow_from_those_of_its_contents() -> None:
     index = index_of(FILES)
     members = index.manifest.members
 
@@ -122,7 +122,7 @@ def test_the_sums_of_an_archive_follow_from_those_of_its_contents() -> None:
 
 
 @given(st.integers(0, 200_000), st.integers(0, 200_000), st.integers(1, 90_000))
-def test_plain_bytes_are_found_in_any_stretch_of_framed_ones(size: int, start: int, length: int) -> None:
+def test_plain_bytes_are_found_in_any_range_of_framed_bytes(size: int, start: int, length: int) -> None:
     plain = bytes(index * 7 & 0xFF for index in range(size))
     framed = frame(plain)
     start = min(start, len(framed))
@@ -195,7 +195,7 @@ PARSED = pytest.mark.parametrize(
 
 
 @PARSED
-def test_a_spoiled_document_is_no_error_and_never_half_believed(parse: Any, text: bytes) -> None:
+def test_a_damaged_document_is_no_error_and_no_part_of_it_is_used(parse: Any, text: bytes) -> None:
     for document in spoiled(json.loads(text)):
         found = parse(written(document, text))
         # What is read is what the document says: another value, not a mixture.
@@ -209,7 +209,7 @@ def test_a_spoiled_document_is_no_error_and_never_half_believed(parse: Any, text
 
 
 @PARSED
-def test_a_flipped_bit_is_a_document_that_is_not_there(parse: Any, text: bytes) -> None:
+def test_a_document_with_a_flipped_bit_counts_as_missing(parse: Any, text: bytes) -> None:
     genuine = parse(text)
     for index in range(len(text)):
         for bit in range(8):
@@ -218,21 +218,21 @@ def test_a_flipped_bit_is_a_document_that_is_not_there(parse: Any, text: bytes) 
             assert found is None or (isinstance(found, Pointer) and found != genuine)
 
 
-def test_a_number_that_no_checksum_can_be_is_an_index_that_is_not_there() -> None:
+def test_an_index_with_an_impossible_checksum_counts_as_missing() -> None:
     for place in ("crc32", "crc64nvme"):
         document = json.loads(index_of(FILES).text())
         document["members"][0]["framed"][place] = f"1{0:016x}"
         assert Index.parse(written(document, b'"sha256"')) is None
 
 
-def test_a_member_that_no_object_can_hold_is_an_index_that_is_not_there() -> None:
+def test_an_index_with_an_impossible_member_counts_as_missing() -> None:
     for changes in ({"size": 1 << 62}, {"path": "../evil"}, {"path": "a\nb"}, {"path": "x" * 5000}):
         document = json.loads(index_of(FILES).text())
         document["members"][0].update(changes)
         assert Index.parse(written(document, b'"sha256"')) is None
 
 
-def test_an_index_of_another_format_is_a_miss() -> None:
+def test_an_index_of_another_version_counts_as_missing() -> None:
     document = json.loads(index_of(FILES).text())
     document["members"][0]["framed"]["offset"] += 1
     assert Index.parse(written(document, b'"sha256"')) is None
@@ -286,7 +286,7 @@ def journal_with_two_parts(path: Path) -> tuple[Journal, list[CompletedPart]]:
     return journal, done
 
 
-def test_a_journal_that_does_not_fit_on_the_disk_is_told_by_its_name(tmp_path: Path) -> None:
+def test_a_journal_that_does_not_fit_on_the_disk_is_an_error_with_its_name(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
     journal, _ = journal_with_two_parts(path)
     path.unlink()
@@ -296,7 +296,7 @@ def test_a_journal_that_does_not_fit_on_the_disk_is_told_by_its_name(tmp_path: P
     assert caught.value.where == str(path)
 
 
-def test_a_torn_journal_says_what_its_whole_lines_say(tmp_path: Path) -> None:
+def test_an_incomplete_journal_says_what_its_complete_lines_say(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "j.jsonl"
     journal, done = journal_with_two_parts(path)
     text = path.read_bytes()
@@ -317,7 +317,7 @@ def test_a_torn_journal_says_what_its_whole_lines_say(tmp_path: Path) -> None:
     assert journal.read() is None
 
 
-def test_a_flipped_bit_in_a_journal_costs_a_part_and_is_never_believed(tmp_path: Path) -> None:
+def test_a_flipped_bit_in_a_journal_costs_a_part_and_is_never_used(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
     journal, done = journal_with_two_parts(path)
     text = path.read_bytes()
@@ -331,7 +331,7 @@ def test_a_flipped_bit_in_a_journal_costs_a_part_and_is_never_believed(tmp_path:
             assert all(one in done for one in state.done.values())
 
 
-def test_what_follows_a_torn_line_is_read(tmp_path: Path) -> None:
+def test_lines_after_an_incomplete_line_are_read(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
     journal, done = journal_with_two_parts(path)
     path.write_bytes(path.read_bytes()[:-5])
@@ -344,7 +344,7 @@ def test_what_follows_a_torn_line_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
-def test_a_line_of_a_journal_with_a_right_checksum_is_judged_all_the_same(tmp_path: Path, number: int) -> None:
+def test_a_line_of_a_journal_with_a_correct_checksum_is_validated_too(tmp_path: Path, number: int) -> None:
     path = tmp_path / "j.jsonl"
     journal, _ = journal_with_two_parts(path)
     lines = path.read_bytes().splitlines()
@@ -398,7 +398,7 @@ def test_provenance_names_model_image_and_requirements_and_no_secrets() -> None:
     assert b"123456789012" not in document
 
 
-def test_provenance_is_read_for_what_it_is_about() -> None:
+def test_the_subject_of_a_provenance_is_read_back() -> None:
     manifest = manifest_of(FILES)
     document = statement(spec(), LOCK, manifest)
     assert subject(json.dumps(document).encode()) == Digest.sha256(manifest.text().encode())
@@ -453,7 +453,7 @@ def test_reuse_is_read_only() -> None:
     assert not allowed(policy, "s3:GetObject", "arn:aws:s3:::theirs/private/x")
 
 
-def test_the_policy_of_layout_prefix_is_about_files() -> None:
+def test_the_policy_of_a_prefix_grants_its_files() -> None:
     policy = publish_policy(spec(layout="prefix"))
     assert allowed(policy, "s3:GetObject", "arn:aws:s3:::mine/models/other/0123456789abcdef/model/unet/a.bin")
     assert allowed(policy, "s3:GetObject", "arn:aws:s3:::mine/models/other/0123456789abcdef/files.json")
@@ -471,7 +471,7 @@ def test_the_policy_is_of_the_partition_of_its_region(region: str, partition: st
     assert all(resource.startswith(f"arn:{partition}:") for resource in resources)
 
 
-def test_a_target_with_a_wildcard_in_its_name_opens_no_other() -> None:
+def test_a_target_with_a_wildcard_in_its_name_grants_no_other_target() -> None:
     policy = publish_policy(spec(target="s3://mine/m*dels?"))
     written = [resource for one in policy["Statement"] for resource in one["Resource"] if resource.endswith("/svd/*")]
     assert written == ["arn:aws:s3:::mine/m${*}dels${?}/svd/*"]

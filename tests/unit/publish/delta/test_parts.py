@@ -63,7 +63,7 @@ def check_tiling(length: int, parts: list[Part], matches: list[Match]) -> None:
 
 
 @given(targets())
-def test_parts_tile_the_target_within_the_limits(case: tuple[int, list[Match]]) -> None:
+def test_parts_cover_the_target_within_the_limits(case: tuple[int, list[Match]]) -> None:
     length, matches = case
     parts = plan_parts(length, matches, LIMITS)
     check_tiling(length, parts, matches)
@@ -73,7 +73,7 @@ def test_parts_tile_the_target_within_the_limits(case: tuple[int, list[Match]]) 
 
 @given(targets())
 @settings(max_examples=200)
-def test_no_tiling_sends_fewer_bytes(case: tuple[int, list[Match]]) -> None:
+def test_no_other_choice_of_parts_sends_fewer_bytes(case: tuple[int, list[Match]]) -> None:
     length, matches = case
     segments = choose_copies(length, matches, MINIMUM)
     check_tiling(length, segments, matches)
@@ -91,7 +91,7 @@ def test_too_many_parts_become_larger_or_are_sent(case: tuple[int, list[Match]],
     assert all(part.length <= limits.maximum for part in parts)
 
 
-def test_an_object_that_no_upload_holds_is_refused() -> None:
+def test_an_object_that_is_too_large_for_an_upload_is_refused() -> None:
     limits = Limits()
     with pytest.raises(ValueError, match="does not fit"):
         plan_parts(limits.maximum * limits.count + 1, [])
@@ -116,7 +116,7 @@ def test_a_new_first_header_borrows_from_the_copy_after_it() -> None:
     assert parts == [SentPart(0, 5 * MiB), Copy(5 * MiB, 95 * MiB + 532, 0, 700 + 5 * MiB - 532)]
 
 
-def test_what_cannot_be_copied_is_sent_in_parts_of_the_wanted_size() -> None:
+def test_what_cannot_be_copied_is_sent_in_parts_of_the_preferred_size() -> None:
     parts = plan_parts(100 * MiB, [])
     assert len(parts) == 7
     assert all(10 * MiB < part.length <= 16 * MiB for part in parts)

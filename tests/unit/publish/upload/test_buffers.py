@@ -40,7 +40,7 @@ def test_a_body_is_hashed_and_measured_like_a_file() -> None:
 
 
 @given(st.lists(st.integers(0, 100), min_size=1))
-def test_a_buffer_has_the_length_that_is_asked_for(lengths: list[int]) -> None:
+def test_a_buffer_has_the_requested_length(lengths: list[int]) -> None:
     buffers = Buffers()
     for length in lengths:
         buffer = buffers.take(length)
@@ -48,7 +48,7 @@ def test_a_buffer_has_the_length_that_is_asked_for(lengths: list[int]) -> None:
         buffers.give(buffer)
 
 
-def test_a_buffer_that_somebody_still_looks_at_is_left_to_them() -> None:
+def test_a_buffer_with_a_live_view_is_not_reused() -> None:
     buffers = Buffers()
     first = buffers.take(10)
     view = memoryview(first)

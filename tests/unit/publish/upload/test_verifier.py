@@ -31,7 +31,7 @@ def sums(data: bytes) -> FramedChecksums:
 
 
 @given(st.lists(st.integers(1, 199), max_size=6), st.randoms())
-def test_stretches_are_hashed_in_order_whoever_comes_first(cuts: list[int], order: random.Random) -> None:
+def test_ranges_are_hashed_in_order_whichever_comes_first(cuts: list[int], order: random.Random) -> None:
     one = verifier()
     bounds = sorted({0, *cuts, len(DATA)})
     pieces = [(low, DATA[low:high]) for low, high in pairwise(bounds)]
@@ -41,21 +41,21 @@ def test_stretches_are_hashed_in_order_whoever_comes_first(cuts: list[int], orde
     assert sorted(ended) == [False] * (len(pieces) - 1) + [True]
 
 
-def test_a_stretch_without_a_byte_waits_for_no_turn() -> None:
+def test_a_range_without_a_byte_does_not_wait() -> None:
     # The end of a part may cut off the first block header of a content; the part after it may be hashed first.
     one = verifier()
     assert one.verify(0, 0, [memoryview(DATA)])
     assert not one.verify(0, 0, [])
 
 
-def test_bytes_that_are_not_the_content_are_told_at_its_end() -> None:
+def test_bytes_of_another_content_are_refused_at_its_end() -> None:
     one = verifier(digest=Digest.sha256(b"another"))
     assert not one.verify(0, 0, [memoryview(DATA[:100])])
     with pytest.raises(IntegrityError, match=Digest.sha256(b"another").value):
         one.verify(0, 100, [memoryview(DATA[100:])])
 
 
-def test_a_failure_elsewhere_ends_every_waiting() -> None:
+def test_a_failure_elsewhere_ends_every_wait() -> None:
     one = verifier()
     with ThreadPoolExecutor(2) as pool:
         waiting: list[Future[Any]] = [pool.submit(one.wait), pool.submit(one.verify, 0, 50, [memoryview(b"x")])]
@@ -65,7 +65,7 @@ def test_a_failure_elsewhere_ends_every_waiting() -> None:
                 future.result(10)
 
 
-def test_sums_are_known_when_the_last_stretch_is_and_a_stretch_that_comes_again_counts_once() -> None:
+def test_checksums_are_known_with_the_last_range_and_a_repeated_range_counts_once() -> None:
     one = verifier()
     second = ContentRange(0, 120, 120, sums(DATA[120:]))
     one.add(second)
@@ -82,5 +82,5 @@ def test_a_content_that_is_not_what_an_index_says_is_refused() -> None:
         one.add(ContentRange(0, 0, 0, sums(DATA[::-1])))
 
 
-def test_an_empty_content_needs_no_stretch() -> None:
+def test_an_empty_content_needs_no_range() -> None:
     assert verifier(b"").wait() == [FramedChecksums()]
