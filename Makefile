@@ -13,7 +13,7 @@ RUN := exec $(BIN)/python -m sagepack
 
 .DEFAULT_GOAL := help
 SPEC_TASKS := validate lock plan download assemble checksum tar upload deploy package verify predict destroy clean doctor gc policy
-.PHONY: help serve-venv requirements lint format test test-all bench $(SPEC_TASKS)
+.PHONY: help setup serve-venv requirements lint format test test-all bench $(SPEC_TASKS)
 
 help: ## Print this help
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -34,6 +34,9 @@ $(BIN)/.dev: requirements-dev.lock $(BIN)/.run
 $(SPEC_TASKS): $(BIN)/.run
 	@$(RUN) $@ --config '$(CONFIG)' --env '$(ENV)' $(ARGS)
 
+setup: $(BIN)/.dev ## Everything that working on sagepack takes, and the checks of a commit as a git hook
+	$(BIN)/pre-commit install
+
 # The toolkit and its server come without their dependencies: they name audio packages that nothing here uses.
 serve-venv: .venv-serve/.done ## The image's serving stack for the sandbox's endpoints (brings torch; needs Java and Python 3.11 or later)
 .venv-serve/.done: requirements-serve.txt
@@ -47,12 +50,14 @@ requirements: $(BIN)/.run ## Resolve pyproject.toml into requirements.lock and r
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --extra sandbox pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --extra sandbox --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
-lint: $(BIN)/.dev ## Style, types, import layers
+lint: $(BIN)/.dev ## Style, types, import layers, dependencies, spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	for code in inference_code/*/; do MYPYPATH=$$code $(BIN)/mypy --no-error-summary $$code || exit 1; done
 	$(BIN)/lint-imports
+	$(BIN)/deptry .
+	$(BIN)/codespell
 
 format: $(BIN)/.dev ## Rewrite the code in the project's format
 	$(BIN)/ruff check --fix-only --quiet .
@@ -61,8 +66,8 @@ format: $(BIN)/.dev ## Rewrite the code in the project's format
 test: $(BIN)/.dev ## The fast tests: no network but loopback
 	$(BIN)/pytest -m "not slow" -n 2
 
-test-all: $(BIN)/.dev ## The fast and the slow tests
-	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 -o faulthandler_timeout=3600
+test-all: $(BIN)/.dev ## The fast and the slow tests, with coverage
+	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 -o faulthandler_timeout=3600 --cov --cov-report=term
 
 bench: $(BIN)/.dev ## Measure against what people do today and print the ratios
 	$(BIN)/python -m benchmarks

@@ -29,7 +29,7 @@ def publish_policy(spec: Spec) -> dict[str, Any]:
     uploads to a bucket with SSE-KMS need `kms:Decrypt` too (S3 user guide, "Multipart upload API and permissions").
 
     Args:
-        spec: whose target, sources of re-use, region and encryption count.
+        spec: whose target, sources of reuse, region and encryption count.
     """
     artifact, region = spec.artifact, spec.aws.region
     arn = f"arn:{partition(region)}"
