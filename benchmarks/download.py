@@ -31,9 +31,9 @@ CONNECTIONS = 8
 _SERVER = """
 import sys, time
 from pathlib import Path
-from sagepack.sandbox.hub.server import Hub
-hub = Hub()
-commit = hub.content.add(sys.argv[1], Path(sys.argv[2]))
+from sagepack.sandbox.hub.server import HubServer
+hub = HubServer()
+commit = hub.repositories.add(sys.argv[1], Path(sys.argv[2]))
 hub.start()
 print(hub.url, commit, hub.credentials.control, flush=True)
 sys.stdin.read()

@@ -33,18 +33,17 @@ _OURS = """
 import json, sys, threading, time
 from pathlib import Path
 url, model, digests, journals, workers, part, rate, code = sys.argv[1:]
-from sagepack.package.archive.layout import Layout
 from sagepack.digest import Digest, hash_file
 from sagepack.package.manifest import Manifest, Member
 from sagepack.progress import Silent
 from sagepack.publish.keys import Package
 from sagepack.publish.observe import observe
-from sagepack.publish.upload_plan import plan
+from sagepack.publish.planner import plan_upload
 from sagepack.publish.delta.parts import Limits
 from sagepack.publish.publisher import publish
 from sagepack.publish.upload.sources import HubFiles, LocalFiles
 from sagepack.aws.session import Aws, AwsConnection
-from sagepack.aws.s3 import S3, Location
+from sagepack.aws.s3 import S3, S3Uri
 root, known = Path(model), json.loads(Path(digests).read_text())
 members = [Member(p, s, Digest("sha256", d)) for p, s, d in known if p != "code/inference.py"]
 edited = Path(code)
@@ -52,9 +51,9 @@ members.append(Member("code/inference.py", edited.stat().st_size, hash_file(edit
 manifest = Manifest.of(members)
 files = {m.digest: edited if m.path == "code/inference.py" else root / m.path for m in manifest.members}
 store = S3(Aws(AwsConnection("us-east-1", None, url, "a", "b")).client("s3"))
-limits = Limits(literal=int(part) << 20)
-seen = observe(store, Package(Location("bench", "models"), "svd", manifest.digest), manifest, limits=limits)
-plan = plan(seen, manifest, Layout.of(manifest.members), limits)
+limits = Limits(sent_size=int(part) << 20)
+seen = observe(store, Package(S3Uri("bench", "models"), "svd", manifest.digest), manifest, limits=limits)
+plan = plan_upload(seen, manifest, limits)
 lock, free = threading.Lock(), [time.monotonic()]
 def paced(path, offset, length):
     with open(path, "rb", buffering=0) as file:

@@ -1,98 +1,151 @@
-"""Application Auto Scaling of one endpoint variant, and the CloudWatch alarms that belong to it."""
+"""Application Auto Scaling of one endpoint variant, and the CloudWatch alarms that start its step scaling policy."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from sagepack.aws.session import answered, error_code
+import msgspec
+
+from sagepack.aws.session import aws_call, error_code
+from sagepack.decoding import convert
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
-    from sagepack.aws.session import Aws
+    from sagepack.aws.session import Aws, Document
 
-Document = dict[str, Any]
 _SERVICE = {"ServiceNamespace": "sagemaker"}
 _DIMENSION = {"ScalableDimension": "sagemaker:variant:DesiredInstanceCount"}
 
 
-def describe_target(aws: Aws, resource: str) -> Document | None:
-    """Bounds of the scalable target, or None if none is registered."""
-    with answered("describing the scalable target", resource):
+class ScalableTarget(msgspec.Struct, rename="pascal", frozen=True):
+    """Fewest and most instances between which a variant is scaled (API reference, ScalableTarget)."""
+
+    min_capacity: int
+    max_capacity: int
+
+    @property
+    def document(self) -> Document:
+        """These bounds in the API's names."""
+        return {"MinCapacity": self.min_capacity, "MaxCapacity": self.max_capacity}
+
+    def __str__(self) -> str:
+        return f"{self.min_capacity} to {self.max_capacity} instances"
+
+
+@dataclass(frozen=True)
+class ScalingPolicy:
+    """A scaling policy that exists.
+
+    Attributes:
+        arn: its ARN, which alarms name as their action.
+        description: the whole ScalingPolicy of DescribeScalingPolicies.
+    """
+
+    arn: str
+    description: Document
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """A metric alarm that exists.
+
+    Attributes:
+        actions: ARNs of the policies that it starts.
+        description: the whole MetricAlarm of DescribeAlarms.
+    """
+
+    actions: tuple[str, ...]
+    description: Document
+
+
+class _PolicyFields(msgspec.Struct, rename="pascal"):
+    policy_name: str
+    policy_arn: str = msgspec.field(name="PolicyARN")
+
+
+class _AlarmFields(msgspec.Struct, rename="pascal"):
+    alarm_name: str
+    alarm_actions: tuple[str, ...] = ()
+
+
+def describe_target(aws: Aws, resource_id: str) -> ScalableTarget | None:
+    """The scalable target, or None if none is registered."""
+    with aws_call("describing the scalable target", resource_id):
         client = aws.client("application-autoscaling")
-        found = client.describe_scalable_targets(**_SERVICE, **_DIMENSION, ResourceIds=[resource])["ScalableTargets"]
-        return {key: found[0][key] for key in ("MinCapacity", "MaxCapacity")} if found else None
+        found = client.describe_scalable_targets(**_SERVICE, **_DIMENSION, ResourceIds=[resource_id])["ScalableTargets"]
+        return convert(found[0], ScalableTarget) if found else None
 
 
-def describe_policies(aws: Aws, resource: str) -> dict[str, Document]:
+def describe_policies(aws: Aws, resource_id: str) -> dict[str, ScalingPolicy]:
     """Scaling policies by name."""
-    with answered("describing scaling policies", resource):
-        pages = aws.client("application-autoscaling").get_paginator("describe_scaling_policies")
-        request = {**_SERVICE, **_DIMENSION, "ResourceId": resource}
-        return {
-            policy["PolicyName"]: policy for page in pages.paginate(**request) for policy in page["ScalingPolicies"]
-        }
+    with aws_call("describing scaling policies", resource_id):
+        paginator = aws.client("application-autoscaling").get_paginator("describe_scaling_policies")
+        pages = paginator.paginate(**_SERVICE, **_DIMENSION, ResourceId=resource_id)
+        found = [(convert(entry, _PolicyFields), entry) for page in pages for entry in page["ScalingPolicies"]]
+        return {fields.policy_name: ScalingPolicy(fields.policy_arn, entry) for fields, entry in found}
 
 
-def describe_alarms(aws: Aws, names: list[str]) -> dict[str, Document]:
-    """Those of the named metric alarms that exist."""
-    with answered("describing alarms", ", ".join(names)):
-        found = aws.client("cloudwatch").describe_alarms(AlarmNames=names, AlarmTypes=["MetricAlarm"])["MetricAlarms"]
-        return {alarm["AlarmName"]: alarm for alarm in found}
+def describe_alarms(aws: Aws, names: list[str]) -> dict[str, Alarm]:
+    """Those of the named metric alarms that exist, by name."""
+    with aws_call("describing alarms", ", ".join(names)):
+        response = aws.client("cloudwatch").describe_alarms(AlarmNames=names, AlarmTypes=["MetricAlarm"])
+        found = [(convert(entry, _AlarmFields), entry) for entry in response["MetricAlarms"]]
+        return {fields.alarm_name: Alarm(fields.alarm_actions, entry) for fields, entry in found}
 
 
-def register_target(aws: Aws, resource: str, bounds: Document) -> None:
-    """RegisterScalableTarget: makes the target or changes its bounds."""
-    with answered("registering the scalable target", resource):
+def register_target(aws: Aws, resource_id: str, target: ScalableTarget) -> None:
+    """RegisterScalableTarget: registers the target or changes its bounds."""
+    with aws_call("registering the scalable target", resource_id):
         client = aws.client("application-autoscaling")
-        client.register_scalable_target(**_SERVICE, **_DIMENSION, ResourceId=resource, **bounds)
+        client.register_scalable_target(**_SERVICE, **_DIMENSION, ResourceId=resource_id, **target.document)
 
 
-def put_policy(aws: Aws, resource: str, name: str, policy: Document) -> str:
-    """PutScalingPolicy; returns the ARN of the policy, which alarms act on."""
-    with answered(f"putting scaling policy {name}", resource):
+def put_policy(aws: Aws, resource_id: str, name: str, policy: Document) -> str:
+    """PutScalingPolicy; returns the ARN of the policy, which alarms name as their action."""
+    with aws_call(f"putting scaling policy {name}", resource_id):
         client = aws.client("application-autoscaling")
-        answer = client.put_scaling_policy(**_SERVICE, **_DIMENSION, ResourceId=resource, PolicyName=name, **policy)
-        return str(answer["PolicyARN"])
+        request = {**_SERVICE, **_DIMENSION, "ResourceId": resource_id, "PolicyName": name, **policy}
+        return str(client.put_scaling_policy(**request)["PolicyARN"])
 
 
 def put_alarm(aws: Aws, name: str, alarm: Document, action: str, tags: list[dict[str, str]]) -> None:
-    """PutMetricAlarm with one action; tags count only when the alarm is new."""
-    with answered("putting the alarm", name):
+    """PutMetricAlarm with one action. CloudWatch sets the tags only when it creates the alarm."""
+    with aws_call("putting the alarm", name):
         aws.client("cloudwatch").put_metric_alarm(AlarmName=name, AlarmActions=[action], Tags=tags, **alarm)
 
 
-def delete_alarms(aws: Aws, names: list[str]) -> None:
-    """DeleteAlarms; those that do not exist are no error."""
-    with answered("deleting alarms", ", ".join(names)):
-        _unless_gone(lambda: aws.client("cloudwatch").delete_alarms(AlarmNames=names))
+def delete_alarm(aws: Aws, name: str) -> None:
+    """DeleteAlarms of one alarm; no error if there is none."""
+    with aws_call("deleting the alarm", name), _ignore_not_found():
+        aws.client("cloudwatch").delete_alarms(AlarmNames=[name])
 
 
-def delete_policy(aws: Aws, resource: str, name: str) -> None:
-    """DeleteScalingPolicy; one that does not exist is no error."""
-    with answered(f"deleting scaling policy {name}", resource):
+def delete_policy(aws: Aws, resource_id: str, name: str) -> None:
+    """DeleteScalingPolicy; no error if there is none."""
+    with aws_call(f"deleting scaling policy {name}", resource_id), _ignore_not_found():
         client = aws.client("application-autoscaling")
-        _unless_gone(
-            lambda: client.delete_scaling_policy(**_SERVICE, **_DIMENSION, ResourceId=resource, PolicyName=name)
-        )
+        client.delete_scaling_policy(**_SERVICE, **_DIMENSION, ResourceId=resource_id, PolicyName=name)
 
 
-def deregister_target(aws: Aws, resource: str) -> None:
-    """DeregisterScalableTarget; one that does not exist is no error."""
-    with answered("deregistering the scalable target", resource):
+def deregister_target(aws: Aws, resource_id: str) -> None:
+    """DeregisterScalableTarget; no error if there is none."""
+    with aws_call("deregistering the scalable target", resource_id), _ignore_not_found():
         client = aws.client("application-autoscaling")
-        _unless_gone(lambda: client.deregister_scalable_target(**_SERVICE, **_DIMENSION, ResourceId=resource))
+        client.deregister_scalable_target(**_SERVICE, **_DIMENSION, ResourceId=resource_id)
 
 
-def _unless_gone(call: Callable[[], object]) -> None:
+@contextmanager
+def _ignore_not_found() -> Iterator[None]:
     import botocore.exceptions
 
     try:
-        call()
+        yield
     except botocore.exceptions.ClientError as error:
         message = error.response.get("Error", {}).get("Message", "")
-        # Auto Scaling has a code for it; some back-ends say it in words alone.
-        if error_code(error) not in {"ObjectNotFoundException", "ResourceNotFound"} and not message.startswith(
-            "No scal"
-        ):
+        # AWS has an error code for it; moto only has the message "No scalable target found" or "No scaling policy found".
+        not_found = error_code(error) in {"ObjectNotFoundException", "ResourceNotFound"}
+        if not not_found and not message.startswith("No scal"):
             raise

@@ -1,77 +1,69 @@
-"""Container images by tag: what a registry says a tag means today."""
+"""Amazon ECR: the digest that a tag of a container image has in its registry now."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sagepack.aws.session import answered, error_code
+from sagepack.aws.session import aws_call, error_code
 from sagepack.digest import Digest
 from sagepack.errors import UserError
 
 if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+
     from sagepack.aws.session import Aws
 
-_NO_TAG = {"ImageNotFoundException"}
-_NO_REPOSITORY = {"RepositoryNotFoundException"}
 _DENIED = {"AccessDenied", "AccessDeniedException"}
 
 
 class NoTagError(UserError):
-    """The repository has no image of that tag."""
+    """The repository has no image with that tag."""
 
 
 class NoRepositoryError(UserError):
-    """The registry has no repository of that name."""
+    """The registry has no repository with that name."""
 
 
 def image_digest(aws: Aws, registry: str, repository: str, tag: str) -> Digest:
-    """The digest that `tag` of `repository` has now in the registry with the host `registry`.
+    """The digest that `tag` of `repository` has now in the registry with the host name `registry`.
 
-    DescribeImages is asked first; BatchGetImage, which everybody who may pull may call, where that is not allowed.
+    Calls DescribeImages, and if the caller has no permission for it BatchGetImage, which every caller who may pull may call.
 
     Raises:
-        NoTagError, NoRepositoryError: it is not there.
-        UserError: the registry may not be read.
+        NoTagError, NoRepositoryError: the registry has no such image or repository.
+        UserError: the caller has neither permission.
     """
     import botocore.exceptions
 
     where = f"{registry}/{repository}:{tag}"
     request = {"registryId": registry.partition(".")[0], "repositoryName": repository}
     client = aws.client("ecr")
-    with answered("resolving the image tag", where):
+    with aws_call("resolving the image tag", where):
         try:
-            return _described(client, request, tag, where)
+            details = client.describe_images(**request, imageIds=[{"imageTag": tag}])["imageDetails"]
+            if not details:
+                raise UserError("the registry describes no image with this tag", where=where)
+            return Digest.parse(details[0]["imageDigest"])
         except botocore.exceptions.ClientError as error:
             if error_code(error) not in _DENIED:
                 raise _explained(error, where) from error
         try:
-            return _got(client, request, tag, where)
+            images = client.batch_get_image(**request, imageIds=[{"imageTag": tag}])["images"]
+            if not images:
+                raise NoTagError("the repository has no image with this tag", where=where)
+            return Digest.parse(images[0]["imageId"]["imageDigest"])
         except botocore.exceptions.ClientError as error:
             raise _explained(error, where) from error
 
 
-def _described(client: Any, request: dict[str, str], tag: str, where: str) -> Digest:
-    details = client.describe_images(**request, imageIds=[{"imageTag": tag}])["imageDetails"]
-    if not details:
-        raise UserError("the registry describes no image of this tag", where=where)
-    return Digest.parse(details[0]["imageDigest"])
-
-
-def _got(client: Any, request: dict[str, str], tag: str, where: str) -> Digest:
-    found = client.batch_get_image(**request, imageIds=[{"imageTag": tag}])["images"]
-    if not found:
-        raise NoTagError("the repository has no image with this tag", where=where)
-    return Digest.parse(found[0]["imageId"]["imageDigest"])
-
-
-def _explained(error: Any, where: str) -> Exception:
+def _explained(error: ClientError, where: str) -> Exception:
     code = error_code(error)
-    if code in _NO_TAG:
+    if code == "ImageNotFoundException":
         return NoTagError("the repository has no image with this tag", where=where)
-    if code in _NO_REPOSITORY:
+    if code == "RepositoryNotFoundException":
         return NoRepositoryError("the registry has no repository with this name", where=where)
     if code in _DENIED:
-        fix = "allow the caller ecr:DescribeImages or ecr:BatchGetImage on the registry of the image"
+        fix = "give the caller ecr:DescribeImages or ecr:BatchGetImage on the registry of the image"
         return UserError(f"the registry may not be read: {error}", where=where, fix=fix)
-    other: Exception = error  # what `answered` knows
+    other: Exception = error  # `aws_call` translates it
     return other

@@ -1,4 +1,4 @@
-"""The container's log lines, as far as they are there and may be read. Logs explain; they never stop a deployment."""
+"""New log lines of an endpoint's container, from CloudWatch Logs. A log that cannot be read never stops a deployment."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sagepack.aws.session import error_code, understood
+from sagepack.aws.session import checked_response, error_code
 from sagepack.decoding import convert
 from sagepack.errors import RemoteError
 
 if TYPE_CHECKING:
     from sagepack.aws.session import Aws
 
-_MOST = 1000
+_MAX_EVENTS = 1000  # of one call of `Tail.lines`
 
 
 class _Event(msgspec.Struct, rename="camel"):
@@ -22,58 +22,59 @@ class _Event(msgspec.Struct, rename="camel"):
     message: str
 
 
-def group_of(endpoint: str) -> str:
-    """The log group that SageMaker writes for an endpoint."""
-    return f"/aws/sagemaker/Endpoints/{endpoint}"
+def log_group(endpoint_name: str) -> str:
+    """The log group to which the containers of an endpoint write (SageMaker developer guide, "CloudWatch Logs")."""
+    return f"/aws/sagemaker/Endpoints/{endpoint_name}"
 
 
 class Tail:
-    """New lines of one endpoint's log group since a moment. Never raises for what AWS answers.
+    """The new lines of one endpoint's log group. An error response of AWS is kept in `problem` and not raised.
 
-    A group that is not there yet is no lines: it appears when a container starts, so its absence after a failure points at
-    the image or the driver, not at the code.
+    A log group that does not exist has no lines. SageMaker creates it when a container starts: if it is missing after a
+    failure, the image or the driver is at fault, not the code.
 
     Attributes:
-        problem: why nothing more can be read, once that is so.
+        problem: why the log cannot be read; None as long as it can be.
     """
 
-    def __init__(self, aws: Aws, endpoint: str, since: int) -> None:
-        """Start at `since`, in milliseconds of Unix time."""
-        self._aws, self._group, self._since = aws, group_of(endpoint), since
+    def __init__(self, aws: Aws, endpoint_name: str, start_time: int) -> None:
+        """Read from `start_time`, in milliseconds of Unix time."""
+        self._aws, self._log_group, self._start_time = aws, log_group(endpoint_name), start_time
         self._seen: set[str] = set()
         self.problem: str | None = None
 
     def lines(self) -> list[str]:
-        """Lines that were not returned before, at most 1,000 at a time, oldest first."""
+        """The lines that were not returned before, oldest first; those of at most 1,000 log events in one call."""
         if self.problem:
             return []
         import botocore.exceptions
 
         try:
-            with understood("reading the log", self._group):
+            with checked_response("reading the log", self._log_group):
                 pages = (
                     self._aws.client("logs")
                     .get_paginator("filter_log_events")
-                    .paginate(logGroupName=self._group, startTime=self._since, PaginationConfig={"MaxItems": _MOST})
+                    .paginate(
+                        logGroupName=self._log_group,
+                        startTime=self._start_time,
+                        PaginationConfig={"MaxItems": _MAX_EVENTS},
+                    )
                 )
                 events = [convert(event, _Event) for page in pages for event in page["events"]]
         except botocore.exceptions.ClientError as error:
             if error_code(error) != "ResourceNotFoundException":
-                self.problem = f"log group {self._group} cannot be read: {error_code(error)}"
+                self.problem = f"log group {self._log_group} cannot be read: {error_code(error)}"
             return []
         except RemoteError as error:
-            self.problem = f"log group {self._group}: {error.message}"
+            self.problem = f"log group {self._log_group}: {error.message}"
             return []
         except botocore.exceptions.BotoCoreError:
             return []
-        return self._new(events)
-
-    def _new(self, events: list[_Event]) -> list[str]:
         new = [event for event in events if event.event_id not in self._seen]
         self._seen.update(event.event_id for event in new)
-        if len(events) == _MOST:
-            # There may be more: go on from the last moment, whose events are told from new ones by their ids; past it
-            # if that moment alone fills the answer.
+        if len(events) == _MAX_EVENTS:
+            # There may be more: the next call starts at the time of the last event, where ids tell new events from known
+            # ones; or one millisecond later if the events of this one time fill the whole response.
             last = max(event.timestamp for event in events)
-            self._since = last if last > self._since else last + 1
+            self._start_time = last if last > self._start_time else last + 1
         return [line for event in new for line in event.message.rstrip().splitlines()]

@@ -1,13 +1,14 @@
 """S3, in the low-level calls that publishing is made of.
 
 boto3's own transfer manager is not used: it cannot mix copied and sent parts, refuses conditional writes, and its CRT
-variant ignores the endpoint URL. Retries of single requests are botocore's (standard mode); what a retry cannot mend is
-told apart here: `ChangedError` for a source that is gone or another, None for a condition that did not hold.
+variant ignores the endpoint URL. botocore retries single requests (standard mode). Failures that a retry cannot fix are
+distinguished here: `ChangedError` means that a source was deleted or replaced, None that a condition did not hold.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sagepack.aws.s3_body import Body
@@ -22,9 +23,10 @@ from sagepack.aws.s3_types import (
     UploadedPart,
     WriteOptions,
 )
-from sagepack.aws.session import error_code, translated
+from sagepack.aws.session import aws_call, error_code
 from sagepack.decoding import LIMIT
 from sagepack.errors import RemoteError, UserError
+from sagepack.retry import RetryableError, RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -59,7 +61,8 @@ _REFUSED = {
     "InvalidRequest",
     "XAmzContentChecksumMismatch",
 }
-_READ_ATTEMPTS = 5
+# botocore retries a request until its response begins; this is for a body that breaks off.
+_READS = RetryPolicy(attempts=5, fix="run the same command again")
 _READ_SIZE = 1 << 20
 
 
@@ -73,17 +76,16 @@ class S3:
             client.meta.events.register(f"before-call.s3.{operation}", _trust_tls, unique_id=f"trust-tls-{operation}")
 
     @contextmanager
-    def _told(self, doing: str, where: str, bucket: str) -> Iterator[None]:
-        """`translated`, which also thinks of the owner condition when S3 says no more than 403."""
+    def _explained(self, doing: str, where: str, bucket: str) -> Iterator[None]:
+        """`aws_call`, whose fix also names the owner condition, since S3 answers 403 to a wrong owner without saying why."""
         try:
-            with translated(doing, where):
+            with aws_call(doing, where):
                 yield
         except UserError as error:
-            cause = error.__cause__
-            if cause is None or error_code(cause) not in _DENIED or not self.options.owners(bucket):  # type: ignore[arg-type]
+            if not _is_denied(error) or not self.options.owners(bucket):
                 raise
             fix = f"{error.fix}; or the bucket is not account {self.options.owner}'s (artifact.expected_bucket_owner)"
-            raise UserError(error.message, where=where, fix=fix) from cause
+            raise UserError(error.message, where=where, fix=fix) from error.__cause__
 
     def _call(
         self,
@@ -99,11 +101,11 @@ class S3:
         """One request on an object; None for an error code in `miss`, `ChangedError` for one in `changed`.
 
         Args:
-            operation: method of the client.
+            operation: name of the client's method.
             location: the object.
-            doing: for messages.
-            miss: codes that mean "no".
-            changed: codes that mean that `source`, or else the object, is not what was seen.
+            doing: what is being done, for messages, as in "sending part 3".
+            miss: error codes that are an answer, not a failure.
+            changed: error codes which mean that `source`, or else the object, is not the one that was seen.
             source: what a copy is made from.
             arguments: of the operation.
         """
@@ -112,7 +114,7 @@ class S3:
         arguments |= self.options.owners(location.bucket, source.bucket if source else None)
         if source:
             arguments["CopySource"] = {"Bucket": source.bucket, "Key": source.key}
-        with self._told(doing, str(location), location.bucket):
+        with self._explained(doing, str(location), location.bucket):
             try:
                 return getattr(self._client, operation)(Bucket=location.bucket, Key=location.key, **arguments)
             except botocore.exceptions.ClientError as error:
@@ -120,10 +122,10 @@ class S3:
                 if code in miss:
                     return None
                 if operation == "complete_multipart_upload" and code in _REFUSED:
-                    raise RefusedError(f"S3 does not complete the upload: {error}", where=str(location)) from error
+                    raise RefusedError(f"S3 refuses to complete the upload: {error}", where=str(location)) from error
                 if code in changed:
                     raise ChangedError(
-                        f"{doing} failed: {code}: the object is gone or another", source or location
+                        f"{doing} failed: {code}: the object was deleted or replaced", source or location
                     ) from error
                 raise
 
@@ -136,14 +138,14 @@ class S3:
         import botocore.exceptions
 
         where = f"s3://{bucket}"
-        with self._told("looking for the bucket", where, bucket):
+        with self._explained("looking for the bucket", where, bucket):
             try:
                 answer = self._client.head_bucket(Bucket=bucket, **self.options.owners(bucket))
             except botocore.exceptions.ClientError as error:
                 if error_code(error) in _GONE | {"NoSuchBucket"}:
                     fix = "create it, or correct artifact.target"
                     raise UserError("there is no such bucket", where=where, fix=fix) from error
-                # S3 tells the region even to those who may not list the bucket, or only below a prefix.
+                # S3 names the region even in its refusal to callers who may not list the bucket, or only below a prefix.
                 found: str | None = error.response["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region")
                 if found:
                     return found
@@ -151,19 +153,19 @@ class S3:
         return str(answer.get("BucketRegion") or self._client.meta.region_name)
 
     def head(self, location: S3Uri) -> ObjectInfo | None:
-        """What S3 says of an object, or None if there is none."""
+        """Size, ETag and checksums of an object; None if there is none."""
         answer = self._call("head_object", location, "looking for the object", miss=_GONE, ChecksumMode="ENABLED")
         if answer is None:
             return None
         sums = {name: answer[f"Checksum{name}"] for name in (CRC64NVME, CRC32) if answer.get(f"Checksum{name}")}
         if answer.get("ChecksumType") == "COMPOSITE":
             sums = {}
-        # A composite sum is told by the number of parts behind it, too.
+        # Some stores do not name the type: then the number of parts at the end of a composite checksum shows it.
         sums = {name: value for name, value in sums.items() if "-" not in value}
         return ObjectInfo(answer["ContentLength"], answer["ETag"], answer.get("VersionId"), sums)
 
     def read(self, location: S3Uri) -> bytes | None:
-        """A document whole, or None if there is none, or one that is too large to be a document of this program."""
+        """The content of a document; None if there is none, or one larger than any document of this program."""
         try:
             answer = self._call("get_object", location, "reading the object", miss=_GONE)
             if answer is None:
@@ -175,12 +177,34 @@ class S3:
         except ChangedError:
             return None
 
+    def get(self, location: S3Uri, limit: int) -> bytes | None:
+        """The content of an object, or its first `limit` + 1 bytes if it has more than `limit`; None if there is none.
+
+        S3 answers 403 for a missing key to callers without s3:ListBucket (API reference, GetObject, Permissions), so 403
+        also counts as missing here; `denies` tells the two apart.
+        """
+        answer = self._call("get_object", location, "reading the object", miss=_GONE | _DENIED)
+        if answer is None:
+            return None
+        with aws_call("reading the object", str(location)), closing(answer["Body"]) as body:
+            return bytes(body.read(limit + 1))
+
+    def denies(self, location: S3Uri) -> bool:
+        """Whether S3 refuses to say if there is an object at a key."""
+        try:
+            self.head(location)
+        except UserError as error:
+            if not _is_denied(error):
+                raise
+            return True
+        return False
+
     def open(self, seen: ObjectRef, offset: int, length: int) -> Iterator[bytes]:
-        """A range of an object, in pieces; a broken connection resumes where it stopped.
+        """A range of an object, in pieces; after a broken connection the next request continues where it stopped.
 
         Raises:
-            ChangedError: the object is gone, or another.
-            RemoteError: the connection broke again and again.
+            ChangedError: the object was deleted or replaced.
+            RemoteError: the connection broke five times, with less than 64 KiB between two of them.
         """
         return self._body(seen, offset, length)
 
@@ -188,10 +212,10 @@ class S3:
         import botocore.exceptions
         from urllib3.exceptions import HTTPError
 
-        end, failures = offset + length, 0
+        end, retries = offset + length, _READS.begin(str(seen.location))
         while offset < end:
-            if answer is None:
-                answer = self._call(
+            with retries:
+                answer = answer or self._call(
                     "get_object",
                     seen.location,
                     "reading the object",
@@ -199,30 +223,30 @@ class S3:
                     IfMatch=seen.etag,
                     Range=f"bytes={offset}-{end - 1}",
                 )
-            try:
-                while offset < end:
-                    piece = answer["Body"].read(min(_READ_SIZE, end - offset))
-                    if not piece:
-                        break
-                    offset, failures = offset + len(piece), 0
-                    yield piece
-                reason: Exception | None = None
-            except (
-                botocore.exceptions.HTTPClientError,
-                botocore.exceptions.IncompleteReadError,
-                HTTPError,
-                OSError,
-            ) as error:
-                reason = error
-            answer = None
-            failures += 1
-            if offset < end and failures == _READ_ATTEMPTS:
-                raise RemoteError(
-                    f"reading stopped {failures} times at byte {offset}", where=str(seen.location)
-                ) from reason
+                body, answer = answer["Body"], None
+                try:
+                    while offset < end and (piece := body.read(min(_READ_SIZE, end - offset))):
+                        offset += len(piece)
+                        retries.progressed(len(piece))
+                        yield piece
+                except (
+                    botocore.exceptions.HTTPClientError,
+                    botocore.exceptions.IncompleteReadError,
+                    HTTPError,
+                    OSError,
+                ) as error:
+                    raise RetryableError(f"the response broke off at byte {offset:,}") from error
+                if offset < end:
+                    raise RetryableError(f"the response broke off at byte {offset:,}")
 
     def put(
-        self, location: S3Uri, data: bytes, *, if_absent: bool = False, checksum: tuple[str, str] | None = None
+        self,
+        location: S3Uri,
+        data: bytes | Path,
+        *,
+        content_type: str = "application/json",
+        if_absent: bool = False,
+        checksum: tuple[str, str] | None = None,
     ) -> bool:
         """Write an object in one request; False if `if_absent` and there is one.
 
@@ -230,36 +254,38 @@ class S3:
 
         Args:
             location: the object.
-            data: its bytes.
+            data: its bytes, or the file that holds them.
+            content_type: its media type.
             if_absent: whether to leave what is there.
-            checksum: algorithm and base64 value; None for a JSON document, with botocore's default checksum.
+            checksum: algorithm and base64 value; None for botocore's default checksum.
         """
         arguments = dict(self.options.arguments)
         if checksum:
             arguments[f"Checksum{checksum[0]}"] = checksum[1]
         if if_absent:
             arguments["IfNoneMatch"] = "*"
-        answer = self._call(
-            "put_object",
-            location,
-            "writing the object",
-            miss=_TAKEN | {"ConditionalRequestConflict"} if if_absent else (),
-            Body=data,
-            ContentType="application/octet-stream" if checksum else "application/json",
-            **arguments,
-        )
+        with data.open("rb") if isinstance(data, Path) else nullcontext(data) as body:
+            answer = self._call(
+                "put_object",
+                location,
+                "writing the object",
+                miss=_TAKEN | {"ConditionalRequestConflict"} if if_absent else (),
+                Body=body,
+                ContentType=content_type,
+                **arguments,
+            )
         return answer is not None
 
     def copy(self, seen: ObjectRef, target: S3Uri, algorithm: str) -> None:
-        """Copy a whole object of at most 5 GiB on the server, unless there is one at `target`.
+        """Let S3 copy a whole object of at most 5 GiB, unless there is one at `target`.
 
         Raises:
-            ChangedError: the source is gone, or another.
+            ChangedError: the source was deleted or replaced.
         """
         try:
             self._copy(seen, target, algorithm, IfNoneMatch="*")
         except ChangedError:
-            # 412 does not say which condition did not hold, and some stores take this one to be about the source.
+            # 412 does not say which of the conditions failed, and some stores apply IfNoneMatch to the source.
             if self.head(target) is None:
                 self._copy(seen, target, algorithm)
 
@@ -311,22 +337,22 @@ class S3:
             **dict[str, Any]({f"Checksum{algorithm}": checksum}),
         )
         if answer.get(f"Checksum{algorithm}") not in (None, checksum):
-            raise RemoteError(f"part {number} did not arrive as it was sent", where=str(upload.location))
+            raise RemoteError(f"S3 received other bytes for part {number} than were sent", where=str(upload.location))
         return UploadedPart(number, answer["ETag"], len(data), checksum)
 
     def send_copy(
         self, upload: MultipartHandle, number: int, seen: ObjectRef, offset: int, length: int
     ) -> UploadedPart:
-        """Let the server copy a range of an object as a part.
+        """Let S3 copy a range of an object as a part.
 
         Raises:
-            ChangedError: the source is gone, or another.
+            ChangedError: the source was deleted or replaced.
         """
         result = self._call(
             "upload_part_copy",
             upload.location,
             f"copying part {number} from {seen.location}",
-            # A shorter object in the source's place: S3 may look at the range before it looks at the condition.
+            # InvalidArgument: if a shorter object replaced the source, S3 may check the range before the condition.
             changed=_GONE | _DIFFERS | {"InvalidArgument"},
             source=seen.location,
             UploadId=upload.id,
@@ -362,10 +388,13 @@ class S3:
     def complete(
         self, upload: MultipartHandle, parts: Sequence[UploadedPart], size: int, algorithm: str, checksum: str
     ) -> str | None:
-        """Put the parts together; the ETag of the object, or None if there is one at the key: then nothing changes.
+        """Make the object from its parts, unless there is one at the key.
+
+        Returns:
+            The ETag of the object; None if there was one already, or if the upload does not exist any more.
 
         Raises:
-            RefusedError: S3 does not find the parts, or that they make `size` bytes with the full-object `checksum`.
+            RefusedError: the parts are not there, or do not make `size` bytes with the full-object `checksum`.
         """
         listed = [
             {"PartNumber": part.number, "ETag": part.etag}
@@ -387,7 +416,7 @@ class S3:
         return None if answer is None else str(answer["ETag"])
 
     def abort(self, upload: MultipartHandle) -> None:
-        """Drop an upload and its parts; one that is gone already is fine."""
+        """Delete an upload and its parts; one that does not exist is no error."""
         self._call(
             "abort_multipart_upload",
             upload.location,
@@ -397,7 +426,7 @@ class S3:
         )
 
     def delete(self, location: S3Uri) -> None:
-        """Delete an object; one that is gone already is fine."""
+        """Delete an object; one that does not exist is no error."""
         self._call("delete_object", location, "deleting the object", miss=_GONE)
 
     def list(self, prefix: S3Uri) -> Iterator[ObjectSummary]:
@@ -417,16 +446,20 @@ class S3:
         pages = self._client.get_paginator(operation).paginate(
             Bucket=prefix.bucket, Prefix=prefix.key, **self.options.owners(prefix.bucket)
         )
-        with self._told("listing", str(prefix), prefix.bucket):
+        with self._explained("listing", str(prefix), prefix.bucket):
             yield from pages
 
 
-def _trust_tls(params: Mapping[str, Any], **_event: Any) -> None:
-    """Let the checksum header stand for a hash of the body, as botocore itself does with a checksum it computed.
+def _is_denied(error: UserError) -> bool:
+    return isinstance(error.__cause__, Exception) and error_code(error.__cause__) in _DENIED
 
-    Over HTTPS the payload then goes unsigned and in one piece. Left alone, botocore would hash the body for the signature,
+
+def _trust_tls(params: Mapping[str, Any], **_event: Any) -> None:
+    """Let the checksum header replace the hash of the body, as botocore itself does with a checksum that it computed.
+
+    Over HTTPS the payload then is sent unsigned and in one piece. Otherwise botocore would hash the body for the signature,
     or cut it into chunks to append a checksum, and either halves what one core can send. Over plain HTTP nothing
-    changes: there the body is signed. A botocore that does not know this key any more signs the body, too.
+    changes: there the body is signed. A later botocore that ignores this key signs the body, too.
     """
     for name in params["headers"]:
         if name.lower().startswith("x-amz-checksum-crc"):

@@ -9,10 +9,10 @@ _PIECE = 1 << 20
 
 
 class Body(io.RawIOBase):
-    """A file over a buffer, as botocore wants a body that it may rewind.
+    """A seekable file over a buffer, as botocore needs it to send the body again in a retry.
 
-    A plain buffer would do, but signing with the AWS CRT copies it whole. `read` gives a view of up to 1 MiB even to those
-    who ask for less: urllib3 asks for 16 KiB at a time, takes what comes, and each piece costs a system call.
+    A plain buffer would work too, but signing with the AWS CRT copies it whole. `read` returns a view of up to 1 MiB even if
+    less is requested: urllib3 requests 16 KiB at a time, sends whatever it gets, and each piece costs a system call.
     """
 
     def __init__(self, data: bytes | bytearray) -> None:
@@ -21,11 +21,11 @@ class Body(io.RawIOBase):
         self._position = 0
 
     def readable(self) -> bool:
-        """Always."""
+        """True: the body is there to be read."""
         return True
 
     def seekable(self) -> bool:
-        """Always: a retry starts over."""
+        """True: a retry starts at the beginning again."""
         return True
 
     def read(self, size: int = -1) -> Any:
@@ -36,17 +36,17 @@ class Body(io.RawIOBase):
         return piece
 
     def readinto(self, buffer: Any) -> int:
-        """Fill `buffer` as far as there are bytes."""
+        """Copy the next bytes into `buffer`; returns how many, 0 at the end."""
         piece = self._view[self._position : self._position + len(buffer)]
         buffer[: len(piece)] = piece
         self._position += len(piece)
         return len(piece)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """As of any file."""
+        """Move to an offset from the start, the position or the end; returns the new position (`io.IOBase.seek`)."""
         self._position = max(0, (0, self._position, len(self._view))[whence] + offset)
         return self._position
 
     def tell(self) -> int:
-        """As of any file."""
+        """The position in bytes."""
         return self._position

@@ -1,4 +1,4 @@
-"""The nouns of S3 that publishing speaks of."""
+"""Values of S3: locations, objects, uploads and parts, what every written object gets, and errors."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 
 class ChangedError(RemoteError):
-    """An object that was to be read or copied is gone, or is not the one that was seen before."""
+    """An object that was to be read or copied was deleted, or is not the one that was seen before."""
 
     def __init__(self, message: str, location: S3Uri) -> None:
-        super().__init__(message, where=str(location), fix="run the command again: it looks anew what is there")
+        super().__init__(message, where=str(location), fix="run the command again: it looks again at what is there")
         self.location = location
 
 
 class RefusedError(IntegrityError):
-    """S3 does not complete an upload: its parts do not make the object that its checksum was given for."""
+    """S3 refuses to complete an upload: its parts do not make an object of the size and checksum in the request."""
 
 
 @dataclass(frozen=True, order=True)
 class S3Uri:
-    """An object of S3, or a prefix of keys where the text says so; `str()` is its URI."""
+    """An object in S3, or a prefix of keys; `str()` gives its URI."""
 
     bucket: str
     key: str
@@ -37,31 +37,31 @@ class S3Uri:
         return f"s3://{self.bucket}/{self.key}"
 
     def child(self, name: str) -> S3Uri:
-        """The location `name` below this one."""
+        """The location `name` below this one. Whether this key ends in a slash makes no difference."""
         return S3Uri(self.bucket, f"{self.key.rstrip('/')}/{name}".lstrip("/"))
 
     @property
     def parent(self) -> S3Uri:
-        """The prefix that it lies under, without a slash at its end."""
+        """The prefix above it, without a slash at its end."""
         return S3Uri(self.bucket, self.key.rstrip("/").rpartition("/")[0])
 
     @classmethod
     def parse(cls, uri: str) -> S3Uri:
-        """The location that `s3://bucket/key` names; the key may be empty.
+        """The location that `s3://bucket/key` names. The key is taken as it is written and may be empty.
 
         Raises:
             UserError: the text is no such URI.
         """
         scheme, _, rest = uri.partition("://")
         bucket, _, key = rest.partition("/")
-        if scheme != "s3" or not bucket or "//" in key or key.startswith("/"):
+        if scheme != "s3" or not bucket:
             raise UserError("not an S3 URI", where=repr(uri), fix="write s3://bucket or s3://bucket/prefix")
-        return cls(bucket, key.rstrip("/"))
+        return cls(bucket, key)
 
 
 @dataclass(frozen=True)
 class ObjectRef:
-    """An object as it was seen: what is read or copied later must still have that ETag."""
+    """An object under the ETag that it was seen with: what is read or copied later must still have that ETag."""
 
     location: S3Uri
     etag: str
@@ -69,13 +69,13 @@ class ObjectRef:
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """What S3 says of an object.
+    """The answer of HeadObject.
 
     Attributes:
         size: bytes.
         etag: with its quotes, as conditions take it.
         version_id: in a bucket with versioning.
-        checksums: base64 values by algorithm, of the full object only (the sum of a multipart's sums is left out).
+        checksums: base64 values by algorithm, of the full object only (composite checksums are left out).
     """
 
     size: int
@@ -86,7 +86,7 @@ class ObjectInfo:
 
 @dataclass(frozen=True)
 class ObjectSummary:
-    """An object in a listing; `modified` is S3's clock."""
+    """An object in a listing; `modified` is the time by S3's clock."""
 
     location: S3Uri
     size: int
@@ -96,7 +96,7 @@ class ObjectSummary:
 
 @dataclass(frozen=True)
 class MultipartHandle:
-    """A multipart upload that was begun."""
+    """A multipart upload that is not completed. `initiated` is the time by S3's clock, if it comes from a listing."""
 
     location: S3Uri
     id: str
@@ -105,7 +105,7 @@ class MultipartHandle:
 
 @dataclass(frozen=True)
 class UploadedPart:
-    """A part that S3 has. `checksum` is the base64 value that S3 gave or was given, if any."""
+    """A part that S3 has: its size in bytes, and its checksum in base64 as it was sent or as S3 computed it, if any."""
 
     number: int
     etag: str
@@ -115,11 +115,11 @@ class UploadedPart:
 
 @dataclass(frozen=True)
 class WriteOptions:
-    """What every object that is written gets, and who must own the bucket.
+    """What every written object gets, and who must own the bucket.
 
     Attributes:
-        bucket: the bucket that `owner` is about; others (sources of copies) may be another account's.
-        owner: account that must own it (`ExpectedBucketOwner`), or None.
+        bucket: the bucket that `owner` must own; other buckets (sources of copies) may belong to other accounts.
+        owner: account id for `ExpectedBucketOwner`; None sends no such condition.
         sse: `AES256`, `aws:kms`, or None for the bucket's default.
         kms_key_id: for `aws:kms`.
         storage_class: None means STANDARD.
@@ -135,7 +135,7 @@ class WriteOptions:
 
     @cached_property
     def arguments(self) -> dict[str, Any]:
-        """As PutObject, CopyObject and CreateMultipartUpload take them."""
+        """The arguments of PutObject, CopyObject and CreateMultipartUpload."""
         given = {
             "ServerSideEncryption": self.sse,
             "SSEKMSKeyId": self.kms_key_id,

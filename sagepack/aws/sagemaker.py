@@ -1,31 +1,49 @@
-"""SageMaker's control plane and asynchronous invocation, one function a call. A missing resource is None, not an error."""
+"""SageMaker's control plane and asynchronous invocation: one function for each operation of the API.
+
+A resource that does not exist is None where it is described, and no error where it is deleted.
+"""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 
-from sagepack.aws.session import answered, error_code
+from sagepack.aws.session import aws_call, error_code
 from sagepack.decoding import convert
+from sagepack.errors import RemoteError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sagepack.aws.session import Aws
+    from botocore.exceptions import ClientError
 
-Document = dict[str, Any]
+    from sagepack.aws.session import Aws, Document
+
 _Kind = TypeVar("_Kind")
 S3Uri = Annotated[str, msgspec.Meta(pattern=r"\As3://[^/]+/.", max_length=2048)]
-_EXISTS = "already existing"
-_GONE = "Could not find"
-# SageMaker has no code of its own for a missing resource: a ValidationException says it in words.
-_GONE_CODES = {"ValidationException", "ValidationError", "ResourceNotFound", "ResourceNotFoundException"}
+# Values of EndpointStatus (API reference, DescribeEndpoint) that SageMaker itself will change to another.
+IN_PROGRESS = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
+# SageMaker has no error code of its own for a missing or existing resource: only the message tells.
+_NOT_FOUND_CODES = {"ValidationException", "ValidationError", "ResourceNotFound", "ResourceNotFoundException"}
+_NOT_FOUND_MESSAGE = "Could not find"
+_EXISTS_MESSAGE = "already existing"
+# Model data that is missing in S3 begins with "Could not find model data".
+_REFERENCE_NOT_FOUND = re.compile(r'Could not find (?:model "|endpoint configuration)')
+
+
+class ReferenceNotFoundError(RemoteError):
+    """A request names a model or an endpoint configuration that SageMaker does not find, or does not find yet.
+
+    Its reads are eventually consistent: a resource may be found only some seconds after it was created.
+    """
 
 
 class EndpointVariant(msgspec.Struct, rename="pascal", frozen=True):
-    """What runs behind a variant of an endpoint (API reference, ProductionVariantSummary)."""
+    """The instances of a variant of an endpoint (API reference, ProductionVariantSummary)."""
 
     variant_name: str
     current_instance_count: int | None = None
@@ -39,9 +57,10 @@ class PendingDeployment(msgspec.Struct, rename="pascal", frozen=True):
 
 
 class Endpoint(msgspec.Struct, rename="pascal", frozen=True):
-    """What this program uses of an endpoint (API reference, DescribeEndpoint).
+    """The fields of an endpoint that this program uses (API reference, DescribeEndpoint).
 
-    `endpoint_config_name` is what serves, or is created; empty for an endpoint without a configuration.
+    `endpoint_config_name` is the configuration that serves, or with which the endpoint is being created; empty for an
+    endpoint without one.
     """
 
     endpoint_arn: str
@@ -53,20 +72,50 @@ class Endpoint(msgspec.Struct, rename="pascal", frozen=True):
     production_variants: tuple[EndpointVariant, ...] = ()
 
     @property
-    def pending(self) -> str | None:
+    def in_progress(self) -> bool:
+        """Whether SageMaker is creating, changing or deleting the endpoint now."""
+        return self.endpoint_status in IN_PROGRESS
+
+    @property
+    def pending_endpoint_config_name(self) -> str | None:
         """The configuration of the deployment in progress."""
         return self.pending_deployment_summary.endpoint_config_name if self.pending_deployment_summary else None
 
 
-class _ConfigVariant(msgspec.Struct, rename="pascal"):
+class ProductionVariant(msgspec.Struct, rename="pascal", frozen=True):
+    """The model and the instance type of a variant of a configuration (API reference, ProductionVariant)."""
+
     model_name: str | None = None
     instance_type: str | None = None
 
 
-class _EndpointConfig(msgspec.Struct, rename="pascal"):
-    """What this program uses of a configuration (API reference, DescribeEndpointConfig)."""
+@dataclass(frozen=True)
+class EndpointConfig:
+    """An endpoint configuration.
 
-    production_variants: tuple[_ConfigVariant, ...] = ()
+    Attributes:
+        production_variants: its variants.
+        description: the whole response of DescribeEndpointConfig.
+    """
+
+    production_variants: tuple[ProductionVariant, ...]
+    description: Document
+
+    @property
+    def variant(self) -> ProductionVariant:
+        """The first variant, the only one of configurations that this program creates; without names if there is none."""
+        return self.production_variants[0] if self.production_variants else ProductionVariant()
+
+
+class AsyncInvocation(msgspec.Struct, rename="pascal", frozen=True):
+    """Where the result of an asynchronous request will appear, or else its failure (API reference, InvokeEndpointAsync)."""
+
+    output_location: S3Uri
+    failure_location: S3Uri | None = None
+
+
+class _EndpointConfigFields(msgspec.Struct, rename="pascal"):
+    production_variants: tuple[ProductionVariant, ...] = ()
 
 
 class _Tag(msgspec.Struct, rename="pascal"):
@@ -74,58 +123,57 @@ class _Tag(msgspec.Struct, rename="pascal"):
     value: str
 
 
-class _Endpoints(msgspec.Struct, rename="pascal"):
+class _EndpointSummary(msgspec.Struct, rename="pascal"):
     endpoint_name: str
 
 
-class _EndpointConfigs(msgspec.Struct, rename="pascal"):
+class _EndpointConfigSummary(msgspec.Struct, rename="pascal"):
     endpoint_config_name: str
     endpoint_config_arn: str
 
 
-class _Models(msgspec.Struct, rename="pascal"):
+class _ModelSummary(msgspec.Struct, rename="pascal"):
     model_name: str
     model_arn: str
 
 
-class _Invocation(msgspec.Struct, rename="pascal"):
-    output_location: S3Uri
-    failure_location: S3Uri | None = None
-
-
 def describe_endpoint(aws: Aws, name: str) -> Endpoint | None:
     """DescribeEndpoint, or None."""
-    return _found(
-        aws, "describe_endpoint", f"endpoint {name}", lambda found: convert(found, Endpoint), EndpointName=name
-    )
+    where = f"endpoint {name}"
+    return _described(aws, "describe_endpoint", where, lambda found: convert(found, Endpoint), EndpointName=name)
 
 
-def describe_config(aws: Aws, name: str) -> Document | None:
-    """DescribeEndpointConfig, or None. Names and types of its `ProductionVariants`, if it has any, are text."""
+def describe_endpoint_config(aws: Aws, name: str) -> EndpointConfig | None:
+    """DescribeEndpointConfig, or None."""
 
-    def checked(found: Document) -> Document:
-        convert(found, _EndpointConfig)
-        return found
+    def read(found: Document) -> EndpointConfig:
+        return EndpointConfig(convert(found, _EndpointConfigFields).production_variants, found)
 
-    return _found(aws, "describe_endpoint_config", f"endpoint configuration {name}", checked, EndpointConfigName=name)
+    where = f"endpoint configuration {name}"
+    return _described(aws, "describe_endpoint_config", where, read, EndpointConfigName=name)
 
 
 def describe_model(aws: Aws, name: str) -> Document | None:
-    """DescribeModel, or None."""
-    return _found(aws, "describe_model", f"model {name}", dict, ModelName=name)
+    """The response of DescribeModel, or None."""
+    return _described(aws, "describe_model", f"model {name}", dict, ModelName=name)
 
 
 def create_model(aws: Aws, request: Document) -> None:
-    """CreateModel; a model of that name that is there already is the same one, its name being its digest.
+    """CreateModel. An existing model of that name is no error: the name is the digest of the request, so both are equal.
 
     Raises:
-        RemoteError: SageMaker refused the data, the image or the role; the message has its words.
+        RemoteError: SageMaker refused the model data, the image or the role; the message is SageMaker's.
     """
     _created(aws, "create_model", f"model {request['ModelName']}", request)
 
 
-def create_config(aws: Aws, request: Document) -> None:
-    """CreateEndpointConfig; as with models, one that is there already is the same one."""
+def create_endpoint_config(aws: Aws, request: Document) -> None:
+    """CreateEndpointConfig. An existing configuration of that name is no error, as for `create_model`.
+
+    Raises:
+        ReferenceNotFoundError: SageMaker does not find the model.
+        RemoteError: any other refusal.
+    """
     _created(aws, "create_endpoint_config", f"endpoint configuration {request['EndpointConfigName']}", request)
 
 
@@ -134,107 +182,126 @@ def create_endpoint(aws: Aws, request: Document) -> None:
 
     Raises:
         UserError: the quota for the instance type is used up.
-        RemoteError: anything else that SageMaker answers.
+        ReferenceNotFoundError: SageMaker does not find the endpoint configuration.
+        RemoteError: any other refusal.
     """
-    with answered("creating the endpoint", f"endpoint {request['EndpointName']}"):
-        aws.client("sagemaker").create_endpoint(**request)
+    with aws_call("creating the endpoint", where := f"endpoint {request['EndpointName']}"):
+        _send(aws, "create_endpoint", where, request)
 
 
 def update_endpoint(aws: Aws, request: Document) -> None:
-    """UpdateEndpoint; errors as for CreateEndpoint."""
-    with answered("updating the endpoint", f"endpoint {request['EndpointName']}"):
-        aws.client("sagemaker").update_endpoint(**request)
+    """UpdateEndpoint; raises the errors of `create_endpoint`."""
+    with aws_call("updating the endpoint", where := f"endpoint {request['EndpointName']}"):
+        _send(aws, "update_endpoint", where, request)
 
 
-def delete_endpoint(aws: Aws, name: str) -> bool:
-    """DeleteEndpoint; False if there is none."""
-    return _deleted(aws, "delete_endpoint", f"endpoint {name}", EndpointName=name)
+def delete_endpoint(aws: Aws, name: str) -> None:
+    """DeleteEndpoint; no error if there is none."""
+    _deleted(aws, "delete_endpoint", f"endpoint {name}", EndpointName=name)
 
 
-def delete_config(aws: Aws, name: str) -> bool:
-    """DeleteEndpointConfig; False if there is none."""
-    return _deleted(aws, "delete_endpoint_config", f"endpoint configuration {name}", EndpointConfigName=name)
+def delete_endpoint_config(aws: Aws, name: str) -> None:
+    """DeleteEndpointConfig; no error if there is none."""
+    _deleted(aws, "delete_endpoint_config", f"endpoint configuration {name}", EndpointConfigName=name)
 
 
-def delete_model(aws: Aws, name: str) -> bool:
-    """DeleteModel; False if there is none."""
-    return _deleted(aws, "delete_model", f"model {name}", ModelName=name)
+def delete_model(aws: Aws, name: str) -> None:
+    """DeleteModel; no error if there is none."""
+    _deleted(aws, "delete_model", f"model {name}", ModelName=name)
 
 
 def list_tags(aws: Aws, arn: str) -> dict[str, str]:
     """All tags of a resource."""
-    return {tag.key: tag.value for tag in _pages(aws, "list_tags", "Tags", arn, _Tag, ResourceArn=arn)}
+    return {tag.key: tag.value for tag in _listed(aws, "list_tags", "Tags", arn, _Tag, ResourceArn=arn)}
 
 
 def add_tags(aws: Aws, arn: str, tags: list[dict[str, str]]) -> None:
     """AddTags: sets the given keys and leaves the others."""
-    with answered("tagging", arn):
+    with aws_call("tagging", arn):
         aws.client("sagemaker").add_tags(ResourceArn=arn, Tags=tags)
 
 
 def list_endpoints(aws: Aws) -> list[str]:
     """Names of all endpoints of the account in this region."""
-    return [entry.endpoint_name for entry in _pages(aws, "list_endpoints", "Endpoints", "endpoints", _Endpoints)]
+    summaries = _listed(aws, "list_endpoints", "Endpoints", "endpoints", _EndpointSummary)
+    return [summary.endpoint_name for summary in summaries]
 
 
-def list_configs(aws: Aws, part: str) -> dict[str, str]:
-    """ARNs by name of the configurations whose name contains `part`."""
-    where = "endpoint configurations"
-    pages = _pages(aws, "list_endpoint_configs", "EndpointConfigs", where, _EndpointConfigs, NameContains=part)
-    return {entry.endpoint_config_name: entry.endpoint_config_arn for entry in pages}
+def list_endpoint_configs(aws: Aws, name_contains: str) -> dict[str, str]:
+    """ARNs by name of the endpoint configurations whose name contains `name_contains`."""
+    operation, where = "list_endpoint_configs", "endpoint configurations"
+    summaries = _listed(aws, operation, "EndpointConfigs", where, _EndpointConfigSummary, NameContains=name_contains)
+    return {summary.endpoint_config_name: summary.endpoint_config_arn for summary in summaries}
 
 
-def list_models(aws: Aws, part: str) -> dict[str, str]:
-    """ARNs by name of the models whose name contains `part`."""
-    pages = _pages(aws, "list_models", "Models", "models", _Models, NameContains=part)
-    return {entry.model_name: entry.model_arn for entry in pages}
+def list_models(aws: Aws, name_contains: str) -> dict[str, str]:
+    """ARNs by name of the models whose name contains `name_contains`."""
+    summaries = _listed(aws, "list_models", "Models", "models", _ModelSummary, NameContains=name_contains)
+    return {summary.model_name: summary.model_arn for summary in summaries}
 
 
-def invoke_async(aws: Aws, request: Document) -> tuple[str, str | None]:
-    """InvokeEndpointAsync: the places where the answer, or else the failure, will appear."""
-    with answered("invoking the endpoint", f"endpoint {request['EndpointName']}"):
-        answer = convert(aws.client("sagemaker-runtime").invoke_endpoint_async(**request), _Invocation)
-    return answer.output_location, answer.failure_location
+def invoke_endpoint_async(aws: Aws, request: Document) -> AsyncInvocation:
+    """InvokeEndpointAsync: puts a request that lies in S3 into the endpoint's queue."""
+    with aws_call("invoking the endpoint", f"endpoint {request['EndpointName']}"):
+        return convert(aws.client("sagemaker-runtime").invoke_endpoint_async(**request), AsyncInvocation)
 
 
-def _found(aws: Aws, operation: str, where: str, read: Callable[[Document], _Kind], **request: Any) -> _Kind | None:
-    with answered("describing", where):
-        found = _unless_gone(lambda: getattr(aws.client("sagemaker"), operation)(**request))
-        return None if found is None else read(found)
+def _described(aws: Aws, operation: str, where: str, read: Callable[[Document], _Kind], **request: Any) -> _Kind | None:
+    import botocore.exceptions
+
+    with aws_call("describing", where):
+        try:
+            found = getattr(aws.client("sagemaker"), operation)(**request)
+        except botocore.exceptions.ClientError as error:
+            if _is_not_found(error):
+                return None
+            raise
+        return read(found)
 
 
 def _created(aws: Aws, operation: str, where: str, request: Document) -> None:
     import botocore.exceptions
 
-    with answered("creating", where):
+    with aws_call("creating", where):
         try:
-            getattr(aws.client("sagemaker"), operation)(**request)
+            _send(aws, operation, where, request)
         except botocore.exceptions.ClientError as error:
-            if _EXISTS not in _message(error):
+            if _EXISTS_MESSAGE not in _message(error):
                 raise
 
 
-def _deleted(aws: Aws, operation: str, where: str, **request: Any) -> bool:
-    with answered("deleting", where):
-        return _unless_gone(lambda: getattr(aws.client("sagemaker"), operation)(**request)) is not None
-
-
-def _unless_gone(call: Callable[[], Document]) -> Document | None:
+def _send(aws: Aws, operation: str, where: str, request: Document) -> None:
+    """Send a request that names another resource, within `aws_call`."""
     import botocore.exceptions
 
     try:
-        return call()
+        getattr(aws.client("sagemaker"), operation)(**request)
     except botocore.exceptions.ClientError as error:
-        if error_code(error) in _GONE_CODES and _GONE in _message(error):
-            return None
+        if _REFERENCE_NOT_FOUND.search(_message(error)):
+            raise ReferenceNotFoundError(f"{operation} failed: {_message(error)}", where=where) from error
         raise
 
 
-def _pages(aws: Aws, operation: str, key: str, where: str, kind: type[_Kind], **request: Any) -> list[_Kind]:
-    with answered("listing", where):
+def _deleted(aws: Aws, operation: str, where: str, **request: Any) -> None:
+    import botocore.exceptions
+
+    with aws_call("deleting", where):
+        try:
+            getattr(aws.client("sagemaker"), operation)(**request)
+        except botocore.exceptions.ClientError as error:
+            if not _is_not_found(error):
+                raise
+
+
+def _listed(aws: Aws, operation: str, key: str, where: str, kind: type[_Kind], **request: Any) -> list[_Kind]:
+    with aws_call("listing", where):
         pages = aws.client("sagemaker").get_paginator(operation).paginate(**request)
         return [convert(entry, kind) for page in pages for entry in page[key]]
 
 
-def _message(error: Any) -> str:
+def _is_not_found(error: ClientError) -> bool:
+    return error_code(error) in _NOT_FOUND_CODES and _NOT_FOUND_MESSAGE in _message(error)
+
+
+def _message(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Message", ""))

@@ -1,4 +1,4 @@
-"""One AWS session: clients with the retries and endpoints this program wants, and errors a person can act on."""
+"""An AWS session: boto3 clients with this program's retries and endpoints, and errors that say what to do."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ from sagepack.errors import RemoteError, SagepackError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from botocore.exceptions import ClientError
+
+# A request or a response of an AWS API, in the API's own names.
+Document = dict[str, Any]
 
 _LOGIN = "log in again (`aws sso login`, or new keys) and run the same command: it continues where it stopped"
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
@@ -39,13 +44,13 @@ _NO_CONFIGURATION = {
 
 @dataclass(frozen=True)
 class AwsConnection:
-    """How AWS is reached.
+    """The parameters of a boto3 session.
 
     Attributes:
         region: region of every client.
-        profile: profile of the shared configuration; None means boto3's own search.
-        endpoint_url: one URL for every service (the sandbox); None means AWS, or what `AWS_ENDPOINT_URL*` say.
-        access_key, secret_key: fixed credentials of the sandbox; None means boto3's own search.
+        profile: profile of the shared configuration files; None means boto3's default.
+        endpoint_url: one URL for every service (the sandbox); None means AWS, or the variables `AWS_ENDPOINT_URL*`.
+        access_key, secret_key: fixed credentials of the sandbox; None means boto3's credential chain.
     """
 
     region: str
@@ -56,7 +61,7 @@ class AwsConnection:
 
 
 class Aws:
-    """Makes clients on demand; importing boto3 waits until the first one."""
+    """The clients of one connection, made when first used; boto3 is imported with the first one."""
 
     def __init__(self, connection: AwsConnection) -> None:
         self.connection = connection
@@ -72,7 +77,7 @@ class Aws:
         import boto3
         import botocore.session
 
-        # The sandbox has nothing to do with the user's profiles, good or bad.
+        # The sandbox must not read the user's profiles: a broken one would stop it.
         own = botocore.session.Session(session_vars=_NO_CONFIGURATION) if self.connection.endpoint_url else None
         with _configured():
             return boto3.Session(
@@ -102,18 +107,13 @@ class Aws:
                 )
         return self._clients[service]
 
-    def account(self) -> str:
-        """The account id of the caller (sts:GetCallerIdentity)."""
-        with translated("asking who the caller is"):
-            return str(self.client("sts").get_caller_identity()["Account"])
-
 
 @contextmanager
 def _configured() -> Iterator[None]:
-    """Turn what boto3 finds wrong with the user's profiles and variables into errors of this program.
+    """Raise boto3's errors about the user's AWS configuration as errors of this program.
 
     Raises:
-        UserError: a profile that does not exist, or a setting or file that cannot be read.
+        UserError: the profile does not exist, or a variable or configuration file cannot be read.
     """
     import botocore.exceptions
 
@@ -127,7 +127,7 @@ def _configured() -> Iterator[None]:
         ) from error
     except (botocore.exceptions.BotoCoreError, ValueError) as error:
         raise UserError(
-            f"boto3 cannot be set up: {error}", where="~/.aws/config or AWS_*", fix="mend that file or variable"
+            f"boto3 cannot be set up: {error}", where="~/.aws/config or AWS_*", fix="correct that file or variable"
         ) from error
 
 
@@ -140,21 +140,22 @@ def error_code(error: Exception) -> str:
 
 
 @contextmanager
-def translated(doing: str, where: str | None = None) -> Iterator[None]:
-    """Turn what boto3 raises within into errors of this program: who can mend it, and how.
+def aws_call(doing: str, where: str | None = None) -> Iterator[None]:
+    """Raise boto3's errors within the block as errors of this program, by who can fix them.
 
     Args:
-        doing: what was being done, as in "uploading part 3".
-        where: the URI or ARN it was done to.
+        doing: what the block does, for messages, as in "uploading part 3".
+        where: the URI, ARN or name of the resource.
 
     Raises:
         UserError: credentials, permission or quota.
-        RemoteError: anything else a service answered, and broken connections.
+        RemoteError: any other error response, network failures, and a response that is not as the API describes it.
     """
     import botocore.exceptions
 
     try:
-        yield
+        with checked_response(doing, where):
+            yield
     except botocore.exceptions.ClientError as error:
         raise _client_error(error, doing, where) from error
     except (
@@ -172,14 +173,14 @@ def translated(doing: str, where: str | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def understood(doing: str, where: str | None = None) -> Iterator[None]:
-    """Turn an answer that is not as the API describes it into an error of this program.
+def checked_response(doing: str, where: str | None = None) -> Iterator[None]:
+    """Raise an error of this program where a response is not as the API describes it; `aws_call` includes this.
 
-    botocore gives out what a server, or a proxy in its place, answered without checking it, and fails in any way at all on
-    an answer of another shape. What it raises on purpose passes.
+    botocore does not check the responses of a server (or of a proxy that responds in its place): it returns them as they are,
+    or fails with any exception. The exceptions that it documents pass unchanged.
 
     Raises:
-        RemoteError: the answer makes no sense.
+        RemoteError: the response has another form than the API's.
     """
     import botocore.exceptions
 
@@ -190,24 +191,13 @@ def understood(doing: str, where: str | None = None) -> Iterator[None]:
     except Exception as error:
         place = f" ({error})" if isinstance(error, MalformedError) else ""
         raise RemoteError(
-            f"{doing} failed: the answer is not as AWS describes it{place}",
+            f"{doing} failed: the response is not as AWS describes it{place}",
             where=where,
-            fix="look whether a proxy answers in its place (AWS_ENDPOINT_URL*, HTTPS_PROXY), and run the command again",
+            fix="check whether a proxy responds in place of AWS (AWS_ENDPOINT_URL*, HTTPS_PROXY), and run the command again",
         ) from error
 
 
-@contextmanager
-def answered(doing: str, where: str | None = None) -> Iterator[None]:
-    """`translated` for a block that also reads what AWS answered.
-
-    Raises:
-        UserError, RemoteError: as for `translated` and `understood`.
-    """
-    with translated(doing, where), understood(doing, where):
-        yield
-
-
-def _client_error(error: Any, doing: str, where: str | None) -> UserError | RemoteError:
+def _client_error(error: ClientError, doing: str, where: str | None) -> UserError | RemoteError:
     code, text = error_code(error), error.response.get("Error", {}).get("Message", "")
     message = f"{doing} failed: {code}: {text}"
     if code in _EXPIRED:
@@ -215,9 +205,9 @@ def _client_error(error: Any, doing: str, where: str | None) -> UserError | Remo
     if code in _BAD_KEYS:
         return UserError(message, where=where, fix="check the AWS credentials of this shell or profile")
     if code in _DENIED or code == "403":
-        return UserError(message, where=where, fix=f"the caller lacks the permission for {error.operation_name}")
+        return UserError(message, where=where, fix=f"give the caller the permission for {error.operation_name}")
     if code in _QUOTA:
         return UserError(
-            message, where=where, fix="ask for a higher quota in Service Quotas, or use another instance type"
+            message, where=where, fix="request a higher quota in Service Quotas, or use another instance type"
         )
     return RemoteError(message, where=where)

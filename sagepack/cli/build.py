@@ -167,7 +167,7 @@ def _verify_remote(options: Options, context: BuildContext, *, deep: bool) -> in
     found = remote_read.verify(
         context.clients.s3, publication.package, manifest, context.progress, verified=publication.verified, deep=deep
     )
-    uri = str(publication.package.model)
+    uri = str(publication.package.model_uri)
     how = (
         "every byte is what the manifest says" if deep else "records, checksums and ETags agree; the model was not read"
     )

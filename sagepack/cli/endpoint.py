@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,13 +42,13 @@ def predict(options: Options, *, source: str, output: str, timeout: int) -> int:
         context.spec.endpoint,
         request,
         context.progress,
+        store=context.clients.s3,
         content_type=content_type,
-        timeout=timeout,
-        pace=waiter.WaiterConfig.of(context.spec),
+        waiter=dataclasses.replace(waiter.WaiterConfig.of(context.spec), timeout=timeout),
     )
     target = output or str(context.work.root / "build" / "answers" / f"{context.spec.name}-{context.spec.env}")
     try:
-        saved = [str(path) for path in results.save_answer(answer.body, Path(target))]
+        saved = [str(path) for path in results.save_result(answer.body, Path(target))]
     except (UserError, RemoteError) as error:
         raise error.with_context(details=[f"the answer as it came is kept at {answer.location}"]) from error
     text = f"answered in {format_duration(answer.seconds)}: {', '.join(saved[:3])}{' ...' if len(saved) > 3 else ''}"
@@ -74,15 +75,15 @@ def destroy(options: Options, *, yes: bool) -> int:
     owner, aws = deployment.Owner.of(context.spec), context.clients.aws
     found = [str(resource) for resource in destroying.inventory(aws, owner)]
     if not found:
-        result(options, f"nothing to do: endpoint {owner.endpoint} and its parts do not exist", {"removed": []})
+        result(options, f"nothing to do: endpoint {owner.endpoint_name} and its parts do not exist", {"removed": []})
         return 0
     if not yes:
         for resource in found:
             echo(f"would remove {resource}")
     confirm(f"remove these {len(found)}", yes=yes)
     with executor.exclusive(context):
-        pace = waiter.WaiterConfig.of(context.spec)
-        removed = [str(resource) for resource in destroying.destroy(aws, owner, context.progress, pace)]
+        config = waiter.WaiterConfig.of(context.spec)
+        removed = [str(resource) for resource in destroying.destroy(aws, owner, context.progress, config)]
     kept = f"published packages stay under {context.spec.artifact.target}"
     result(options, f"removed {len(removed)} resources; {kept}", {"removed": removed})
     return 0

@@ -1,7 +1,7 @@
-"""Everything an endpoint should be, as one value, and its rendering as the requests of the SageMaker API.
+"""Everything an endpoint should be, as one value, and its rendering as requests of the SageMaker API.
 
-Models and endpoint configurations cannot be changed once they exist, so each is named by the digest of its own request: the
-same request has the same name for ever, and any change has another. The endpoint's name stays.
+Models and endpoint configurations cannot be changed once they exist, so each is named by the digest of its own request: equal
+requests have equal names, and any change gives another name. The endpoint keeps its name.
 """
 
 from __future__ import annotations
@@ -15,30 +15,33 @@ from sagepack.digest import Digest, fingerprint
 from sagepack.errors import UserError
 
 if TYPE_CHECKING:
+    from sagepack.aws.session import Document
     from sagepack.package.lock import Lock
     from sagepack.spec.model import AsyncInference, Endpoint, Spec
 
-VARIANT = "AllTraffic"
-NAME_LIMIT = 63  # characters; every name of SageMaker's API
-_DIGITS = 12
+VARIANT_NAME = "AllTraffic"
+MAX_NAME_LENGTH = 63  # characters; of every name in SageMaker's API
+_DIGEST_LENGTH = 12  # hex digits at the end of the name of a model or configuration
+TAG_PREFIX = "sagepack:"
 TAG_ENDPOINT, TAG_NAME, TAG_ENV, TAG_MANIFEST = (
-    "sagepack:endpoint",
-    "sagepack:name",
-    "sagepack:env",
-    "sagepack:manifest",
+    f"{TAG_PREFIX}{name}" for name in ("endpoint", "name", "env", "manifest")
 )
+_S3_DATA_SOURCE = {
+    "archive": {"S3DataType": "S3Object", "CompressionType": "Gzip"},
+    "prefix": {"S3DataType": "S3Prefix", "CompressionType": "None"},
+}
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose endpoint it is: what the tags of everything made for it say.
+    """The spec, environment and endpoint to which resources in AWS belong; their tags name it.
 
     Attributes:
-        endpoint: name of the endpoint.
+        endpoint_name: name of the endpoint.
         name, env: the spec's name and environment.
     """
 
-    endpoint: str
+    endpoint_name: str
     name: str
     env: str
 
@@ -49,108 +52,129 @@ class Owner:
 
     @property
     def tags(self) -> dict[str, str]:
-        """Tags that mark a resource as this owner's."""
-        return {TAG_ENDPOINT: self.endpoint, TAG_NAME: self.name, TAG_ENV: self.env}
+        """Tags of every resource that belongs to this owner."""
+        return {TAG_ENDPOINT: self.endpoint_name, TAG_NAME: self.name, TAG_ENV: self.env}
 
     @property
-    def base(self) -> str:
-        """What the names of models and configurations start with; leaves room for the digest."""
-        return self.endpoint[: NAME_LIMIT - _DIGITS - 1].rstrip("-")
+    def name_prefix(self) -> str:
+        """The beginning of the names of models and configurations, short enough for `-` and the digest after it."""
+        return self.endpoint_name[: MAX_NAME_LENGTH - _DIGEST_LENGTH - 1].rstrip("-")
 
-    def names(self, text: str) -> bool:
-        """Whether `text` is the name of a model or configuration made for this owner; the tags have the last word."""
-        return re.fullmatch(re.escape(self.base) + f"-[0-9a-f]{{{_DIGITS}}}", text) is not None
+    def matches_name(self, name: str) -> bool:
+        """Whether `name` has the form of a name that this owner gives to models and configurations.
+
+        Names of other owners may have that form too: `owns` decides.
+        """
+        return re.fullmatch(re.escape(self.name_prefix) + f"-[0-9a-f]{{{_DIGEST_LENGTH}}}", name) is not None
 
     def owns(self, tags: dict[str, str]) -> bool:
-        """Whether `tags` mark a resource as this owner's."""
+        """Whether a resource with `tags` belongs to this owner."""
         return self.tags.items() <= tags.items()
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """What an endpoint should be.
+    """Everything an endpoint should be.
 
     Attributes:
-        owner: whose endpoint it is.
-        endpoint: its settings.
-        role: execution role.
-        image: container image by digest.
-        uri: the published package: `s3://.../model.tar.gz`, or a prefix that ends in `/`.
+        owner: the owner of the endpoint.
+        endpoint: the declared settings of the endpoint.
+        role_arn: execution role.
+        image_uri: container image, by digest.
+        model_data_uri: the published package: `s3://.../model.tar.gz`, or a prefix that ends in `/`.
         layout: `archive` or `prefix`.
-        manifest: identity of the package.
+        manifest_digest: identity of the package.
         environment: environment variables of the container.
     """
 
     owner: Owner
     endpoint: Endpoint
-    role: str
-    image: str
-    uri: str
+    role_arn: str
+    image_uri: str
+    model_data_uri: str
     layout: str
-    manifest: Digest
+    manifest_digest: Digest
     environment: dict[str, str]
 
     @classmethod
-    def of(cls, spec: Spec, lock: Lock, uri: str, manifest: Digest) -> Deployment:
-        """The deployment of the package at `uri`, whose identity is `manifest`.
+    def of(cls, spec: Spec, lock: Lock, model_data_uri: str, manifest_digest: Digest) -> Deployment:
+        """The deployment of the package at `model_data_uri`.
 
         Raises:
-            UserError: `uri` does not fit the layout of the spec's artifact.
+            UserError: the URI does not fit the spec's `artifact.layout`.
         """
         layout = spec.artifact.layout
-        if uri.endswith("/") != (layout == "prefix"):
-            raise UserError(f"{uri} is not an artifact of layout {layout!r}", fix="publish the package again")
+        if model_data_uri.endswith("/") != (layout == "prefix"):
+            raise UserError(
+                f"{model_data_uri} is not an artifact of layout {layout!r}", fix="publish the package again"
+            )
         return cls(
-            Owner.of(spec),
-            spec.endpoint,
-            spec.aws.role,
-            lock.image_uri,
-            uri,
-            layout,
-            manifest,
-            dict(spec.environment),
+            owner=Owner.of(spec),
+            endpoint=spec.endpoint,
+            role_arn=spec.aws.role,
+            image_uri=lock.image_uri,
+            model_data_uri=model_data_uri,
+            layout=layout,
+            manifest_digest=manifest_digest,
+            environment=dict(spec.environment),
         )
 
     @cached_property
-    def model(self) -> dict[str, Any]:
+    def create_model_request(self) -> Document:
         """The CreateModel request."""
+        data_source = {"S3Uri": self.model_data_uri, **_S3_DATA_SOURCE[self.layout]}
         request = {
             "PrimaryContainer": {
-                "Image": self.image,
-                "ModelDataSource": {"S3DataSource": {"S3Uri": self.uri, **_DATA[self.layout]}},
+                "Image": self.image_uri,
+                "ModelDataSource": {"S3DataSource": data_source},
                 "Environment": dict(self.environment),
             },
-            "ExecutionRoleArn": self.role,
+            "ExecutionRoleArn": self.role_arn,
             "EnableNetworkIsolation": self.endpoint.enable_network_isolation,
         }
-        return {"ModelName": self._named(request), **request, "Tags": tag_list(self.tags)}
+        return {"ModelName": self._name_of(request), **request, "Tags": tag_list(self.tags)}
 
     @cached_property
-    def config(self) -> dict[str, Any]:
+    def create_endpoint_config_request(self) -> Document:
         """The CreateEndpointConfig request."""
+        endpoint = self.endpoint
+        variant = {
+            "VariantName": VARIANT_NAME,
+            "ModelName": self.model_name,
+            "InitialInstanceCount": endpoint.initial_instance_count,
+            "InstanceType": endpoint.instance_type,
+            "ModelDataDownloadTimeoutInSeconds": endpoint.model_data_download_timeout_in_seconds,
+            "ContainerStartupHealthCheckTimeoutInSeconds": endpoint.container_startup_health_check_timeout_in_seconds,
+            "VolumeSizeInGB": endpoint.volume_size_in_gb,
+            "InferenceAmiVersion": endpoint.inference_ami_version,
+        }
         request = {
-            "ProductionVariants": [self._variant()],
-            "AsyncInferenceConfig": _asynchronous(self.endpoint.asynchronous),
-            # Said because the default for new configurations is to ask the container for :8080/metrics, and the
-            # server of this image has no such page.
+            "ProductionVariants": [_without_none(variant)],
+            "AsyncInferenceConfig": _async_inference_config(endpoint.asynchronous),
+            # By default SageMaker would read metrics from the container at :8080/metrics, which the server of this image
+            # does not have.
             "MetricsConfig": {"EnableDetailedObservability": False},
         }
-        return {"EndpointConfigName": self._named(request), **request, "Tags": tag_list(self.tags)}
+        return {"EndpointConfigName": self._name_of(request), **request, "Tags": tag_list(self.tags)}
 
     @property
-    def request(self) -> dict[str, Any]:
+    def create_endpoint_request(self) -> Document:
         """The CreateEndpoint request."""
-        return {"EndpointName": self.name, "EndpointConfigName": self.config_name, "Tags": tag_list(self.tags)}
+        return {
+            "EndpointName": self.endpoint_name,
+            "EndpointConfigName": self.endpoint_config_name,
+            "Tags": tag_list(self.tags),
+        }
 
-    def update(self, *, retain: bool) -> dict[str, Any]:
+    def update_endpoint_request(self, *, retain_instance_count: bool) -> Document:
         """The UpdateEndpoint request.
 
         Args:
-            retain: keep the number of instances that automatic scaling chose; without it SageMaker goes back to the
-                initial count (API reference, UpdateEndpoint, RetainAllVariantProperties).
+            retain_instance_count: keep the number of instances that automatic scaling chose. Without it SageMaker goes back
+                to the initial count (API reference, UpdateEndpoint, RetainAllVariantProperties).
         """
-        request: dict[str, Any] = {"EndpointName": self.name, "EndpointConfigName": self.config_name}
-        if not retain:
+        request: Document = {"EndpointName": self.endpoint_name, "EndpointConfigName": self.endpoint_config_name}
+        if not retain_instance_count:
             return {**request, "RetainAllVariantProperties": False}
         return {
             **request,
@@ -162,65 +186,51 @@ class Deployment:
         }
 
     @property
-    def name(self) -> str:
-        """The endpoint's name."""
+    def endpoint_name(self) -> str:
+        """Name of the endpoint."""
         return self.endpoint.name
 
     @property
     def model_name(self) -> str:
-        """Name of the model, by the digest of its request."""
-        return str(self.model["ModelName"])
+        """Name of the model, with the digest of its request."""
+        return str(self.create_model_request["ModelName"])
 
     @property
-    def config_name(self) -> str:
-        """Name of the endpoint configuration, by the digest of its request."""
-        return str(self.config["EndpointConfigName"])
+    def endpoint_config_name(self) -> str:
+        """Name of the endpoint configuration, with the digest of its request."""
+        return str(self.create_endpoint_config_request["EndpointConfigName"])
 
     @property
     def tags(self) -> dict[str, str]:
-        """Tags of the endpoint, its model and its configuration: the spec's, then ours.
+        """Tags of the endpoint, its model and its configuration: the declared ones, and those of the owner.
 
-        They are no part of a name: tags can be changed in place, and a new one is no reason to start new instances.
+        They are no part of the digest in a name: tags can be changed in place, without starting new instances.
         """
-        return {**self.endpoint.tags, **self.owner.tags, TAG_MANIFEST: str(self.manifest)}
+        return {**self.endpoint.tags, **self.owner.tags, TAG_MANIFEST: str(self.manifest_digest)}
 
-    def _named(self, request: dict[str, Any]) -> str:
-        return f"{self.owner.base}-{fingerprint(request).value[:_DIGITS]}"
-
-    def _variant(self) -> dict[str, Any]:
-        endpoint = self.endpoint
-        variant = {
-            "VariantName": VARIANT,
-            "ModelName": self.model_name,
-            "InitialInstanceCount": endpoint.initial_instance_count,
-            "InstanceType": endpoint.instance_type,
-            "ModelDataDownloadTimeoutInSeconds": endpoint.model_data_download_timeout_in_seconds,
-            "ContainerStartupHealthCheckTimeoutInSeconds": endpoint.container_startup_health_check_timeout_in_seconds,
-            "VolumeSizeInGB": endpoint.volume_size_in_gb,
-            "InferenceAmiVersion": endpoint.inference_ami_version,
-        }
-        return _without_none(variant)
-
-
-_DATA = {
-    "archive": {"S3DataType": "S3Object", "CompressionType": "Gzip"},
-    "prefix": {"S3DataType": "S3Prefix", "CompressionType": "None"},
-}
+    def _name_of(self, request: Document) -> str:
+        return f"{self.owner.name_prefix}-{fingerprint(request).value[:_DIGEST_LENGTH]}"
 
 
 def tag_list(tags: dict[str, str]) -> list[dict[str, str]]:
-    """`tags` as the API takes them, in a steady order."""
+    """`tags` as the AWS APIs take them, sorted by key."""
     return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
 
 
-def _asynchronous(settings: AsyncInference) -> dict[str, Any]:
+def sagepack_tags(tags: dict[str, str]) -> str:
+    """Those of `tags` that this program sets, for a message that says to whom a resource belongs."""
+    found = [f"{key}={value}" for key, value in sorted(tags.items()) if key.startswith(TAG_PREFIX)]
+    return ", ".join(found) or "no sagepack tags"
+
+
+def _async_inference_config(settings: AsyncInference) -> Document:
     topics = _without_none({"SuccessTopic": settings.success_topic, "ErrorTopic": settings.error_topic})
-    output: dict[str, Any] = {"S3OutputPath": settings.s3_output_path, "S3FailurePath": settings.s3_failure_path}
+    output: Document = {"S3OutputPath": settings.s3_output_path, "S3FailurePath": settings.s3_failure_path}
     return {
         "ClientConfig": {"MaxConcurrentInvocationsPerInstance": settings.max_concurrent_invocations_per_instance},
         "OutputConfig": {**output, "NotificationConfig": topics} if topics else output,
     }
 
 
-def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+def _without_none(values: dict[str, Any]) -> Document:
     return {key: value for key, value in values.items() if value is not None}

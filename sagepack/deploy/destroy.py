@@ -1,20 +1,21 @@
-"""Removing an endpoint and all that was made for it, and nothing else.
+"""Remove an endpoint and everything that was made for it, and nothing else.
 
-What counts as ours: the endpoint by its tags; models and configurations by the pattern of their names and by their tags, and
-only if no other endpoint uses them; scaling policies and the alarm by their names. Published packages stay in S3, where other
-releases may share their contents; removing those is the business of `gc`.
+What belongs to an endpoint is decided by tags for the endpoint itself; by tags and the form of their names for models and
+configurations, and only if no other endpoint uses them; by names for scaling policies and the alarm. Published packages stay
+in S3: other releases may share their contents, and `gc` removes those that nobody needs.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from sagepack.aws import sagemaker
+from sagepack.aws import autoscaling, sagemaker
 from sagepack.deploy import scaling
+from sagepack.deploy.deployment import sagepack_tags
+from sagepack.deploy.drift import is_managed
 from sagepack.deploy.error_hints import with_hints
-from sagepack.deploy.observe import IN_PROGRESS, is_managed, observe_scaling
-from sagepack.deploy.reconcile import remove_scaling
+from sagepack.deploy.observe import observe_scaling
 from sagepack.deploy.waiter import WaiterConfig, wait_until_stable
 from sagepack.errors import RemoteError, UserError
 
@@ -29,11 +30,11 @@ class Resource:
     """Something that `destroy` removes.
 
     Attributes:
-        kind: `alarm`, `scaling policy`, `scalable target`, `endpoint`, `endpoint configuration` or `model`.
-        name: its name in AWS.
+        kind: what it is.
+        name: its name in AWS, or the resource id of a scalable target.
     """
 
-    kind: str
+    kind: Literal["alarm", "scaling policy", "scalable target", "endpoint", "endpoint configuration", "model"]
     name: str
 
     def __str__(self) -> str:
@@ -41,106 +42,98 @@ class Resource:
 
 
 def inventory(aws: Aws, owner: Owner) -> tuple[Resource, ...]:
-    """All that exists for `owner`, in the order in which it has to go. Changes nothing.
+    """Everything that exists for `owner`, in the order in which it must be removed. Changes nothing.
 
     Raises:
-        UserError: an endpoint of that name exists and is somebody else's.
+        UserError: the endpoint belongs to another spec or environment.
     """
-    live = sagemaker.describe_endpoint(aws, owner.endpoint)
-    if live is not None:
-        _require_ours(aws, owner, live.endpoint_arn)
-    endpoint = (Resource("endpoint", owner.endpoint),) if live is not None else ()
-    return (*_scaling(aws, owner, alone=live is None), *endpoint, *_parts(aws, owner))
+    name = owner.endpoint_name
+    endpoint = sagemaker.describe_endpoint(aws, name)
+    if endpoint is not None:
+        tags = sagemaker.list_tags(aws, endpoint.endpoint_arn)
+        if not owner.owns(tags):
+            raise UserError(
+                f"endpoint {name} does not belong to {owner.name}/{owner.env}: it has {sagepack_tags(tags)}",
+                where=endpoint.endpoint_arn,
+                fix="nothing was removed; choose the right --config and --env, or remove it by hand",
+            )
+    resources: list[Resource] = []
+    live = observe_scaling(aws, name)
+    # A policy cannot exist without its endpoint, so whoever set it up, it is removed with the endpoint.
+    if endpoint is not None or is_managed(name, live):
+        resources += [Resource("alarm", alarm) for alarm in sorted(live.alarms)]
+        resources += [Resource("scaling policy", policy) for policy in sorted(live.policies)]
+        if live.target is not None:
+            resources.append(Resource("scalable target", scaling.resource_id(name)))
+    if endpoint is not None:
+        resources.append(Resource("endpoint", name))
+    configs = _owned(aws, owner, sagemaker.list_endpoint_configs(aws, owner.name_prefix))
+    models = _owned(aws, owner, sagemaker.list_models(aws, owner.name_prefix))
+    if configs or models:
+        used_configs, used_models = _used_by_others(aws, name)
+        resources += [Resource("endpoint configuration", config) for config in configs if config not in used_configs]
+        resources += [Resource("model", model) for model in models if model not in used_models]
+    return tuple(resources)
 
 
-def destroy(aws: Aws, owner: Owner, progress: Progress, pace: WaiterConfig | None = None) -> tuple[Resource, ...]:
-    """Remove all that `inventory` lists and return it. After an interruption the same call removes the rest.
+def destroy(aws: Aws, owner: Owner, progress: Progress, waiter: WaiterConfig | None = None) -> tuple[Resource, ...]:
+    """Remove everything that `inventory` lists, and return it. After an interruption the same call removes the rest.
 
     Raises:
-        UserError: an endpoint of that name exists and is somebody else's.
-        RemoteError: the endpoint does not go away.
+        UserError: the endpoint belongs to another spec or environment.
+        RemoteError: SageMaker does not delete the endpoint in time.
     """
-    pace = pace or WaiterConfig()
-    found = inventory(aws, owner)
-    kinds = {resource.kind for resource in found}
+    waiter = waiter or WaiterConfig()
+    resources = inventory(aws, owner)
+    target = scaling.resource_id(owner.endpoint_name)
     with with_hints():
-        if kinds & {"alarm", "scaling policy", "scalable target"}:
-            progress.note("removing automatic scaling")
-            remove_scaling(aws, owner.endpoint)
-        if "endpoint" in kinds:
-            _remove_endpoint(aws, owner.endpoint, progress, pace)
-        for resource in found:
-            if resource.kind == "endpoint configuration":
+        for resource in resources:
+            if resource.kind != "endpoint":
                 progress.note(f"deleting {resource}")
-                sagemaker.delete_config(aws, resource.name)
-            elif resource.kind == "model":
-                progress.note(f"deleting {resource}")
+            if resource.kind == "alarm":
+                autoscaling.delete_alarm(aws, resource.name)
+            elif resource.kind == "scaling policy":
+                autoscaling.delete_policy(aws, target, resource.name)
+            elif resource.kind == "scalable target":
+                autoscaling.deregister_target(aws, target)
+            elif resource.kind == "endpoint":
+                _delete_endpoint(aws, resource.name, progress, waiter)
+            elif resource.kind == "endpoint configuration":
+                sagemaker.delete_endpoint_config(aws, resource.name)
+            else:
                 sagemaker.delete_model(aws, resource.name)
-    return found
-
-
-def _require_ours(aws: Aws, owner: Owner, arn: str) -> None:
-    tags = sagemaker.list_tags(aws, arn)
-    if not owner.owns(tags):
-        marks = ", ".join(f"{key}={value}" for key, value in sorted(tags.items()) if key.startswith("sagepack:"))
-        raise UserError(
-            f"endpoint {owner.endpoint} is not of {owner.name}/{owner.env}: it has {marks or 'no sagepack tags'}",
-            where=arn,
-            fix="nothing was removed; choose the right --config and --env, or remove it by hand",
-        )
-
-
-def _scaling(aws: Aws, owner: Owner, *, alone: bool) -> list[Resource]:
-    live = observe_scaling(aws, owner.endpoint)
-    if alone and not is_managed(owner.endpoint, live):
-        return []
-    # With the endpoint goes its scaling, whoever set it up: a policy cannot outlive its target.
-    target = [Resource("scalable target", scaling.resource_id(owner.endpoint))] if live.target is not None else []
-    return [
-        *(Resource("alarm", name) for name in sorted(live.alarms)),
-        *(Resource("scaling policy", name) for name in sorted(live.policies)),
-        *target,
-    ]
-
-
-def _parts(aws: Aws, owner: Owner) -> list[Resource]:
-    configs = _owned(aws, owner, sagemaker.list_configs(aws, owner.base))
-    models = _owned(aws, owner, sagemaker.list_models(aws, owner.base))
-    if not configs and not models:
-        return []
-    used_configs, used_models = _used_elsewhere(aws, owner.endpoint)
-    return [
-        *(Resource("endpoint configuration", name) for name in configs if name not in used_configs),
-        *(Resource("model", name) for name in models if name not in used_models),
-    ]
+    return resources
 
 
 def _owned(aws: Aws, owner: Owner, arns: dict[str, str]) -> list[str]:
+    """Those names of models or configurations that belong to `owner`; tags are read only where the name fits."""
     return [
-        name for name, arn in sorted(arns.items()) if owner.names(name) and owner.owns(sagemaker.list_tags(aws, arn))
+        name
+        for name, arn in sorted(arns.items())
+        if owner.matches_name(name) and owner.owns(sagemaker.list_tags(aws, arn))
     ]
 
 
-def _used_elsewhere(aws: Aws, endpoint: str) -> tuple[set[str], set[str]]:
-    """Configurations and models that other endpoints of the account serve from."""
+def _used_by_others(aws: Aws, endpoint_name: str) -> tuple[set[str], set[str]]:
+    """Names of the configurations and models that other endpoints of the account serve or are changing to."""
     configs: set[str] = set()
     for name in sagemaker.list_endpoints(aws):
-        if name != endpoint and (live := sagemaker.describe_endpoint(aws, name)) is not None:
-            configs |= {name for name in (live.endpoint_config_name, live.pending) if name}
+        if name != endpoint_name and (endpoint := sagemaker.describe_endpoint(aws, name)) is not None:
+            configs |= {endpoint.endpoint_config_name, endpoint.pending_endpoint_config_name or ""} - {""}
     models: set[str] = set()
     for name in configs:
-        document = sagemaker.describe_config(aws, name) or {}
-        models |= {str(variant.get("ModelName")) for variant in document.get("ProductionVariants") or []}
+        if (config := sagemaker.describe_endpoint_config(aws, name)) is not None:
+            models |= {variant.model_name for variant in config.production_variants if variant.model_name}
     return configs, models
 
 
-def _remove_endpoint(aws: Aws, name: str, progress: Progress, pace: WaiterConfig) -> None:
-    live = sagemaker.describe_endpoint(aws, name)
-    if live is not None and live.endpoint_status in IN_PROGRESS - {"Deleting"}:
-        progress.note(f"endpoint {name} is {live.endpoint_status}: it can be deleted once that is over")
-        live = wait_until_stable(aws, name, progress, pace)
-    if live is not None and live.endpoint_status != "Deleting":
+def _delete_endpoint(aws: Aws, name: str, progress: Progress, waiter: WaiterConfig) -> None:
+    endpoint = sagemaker.describe_endpoint(aws, name)
+    if endpoint is not None and endpoint.in_progress and endpoint.endpoint_status != "Deleting":
+        progress.note(f"endpoint {name} is {endpoint.endpoint_status}: it can be deleted when that has ended")
+        endpoint = wait_until_stable(aws, name, progress, waiter)
+    if endpoint is not None and endpoint.endpoint_status != "Deleting":
         progress.note(f"deleting endpoint {name}")
         sagemaker.delete_endpoint(aws, name)
-    if (left := wait_until_stable(aws, name, progress, pace)) is not None:
-        raise RemoteError(f"the endpoint did not go away: it is {left.endpoint_status}", where=left.endpoint_arn)
+    if (left := wait_until_stable(aws, name, progress, waiter)) is not None:
+        raise RemoteError(f"the endpoint was not deleted: it is {left.endpoint_status}", where=left.endpoint_arn)

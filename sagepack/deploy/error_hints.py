@@ -1,4 +1,4 @@
-"""What to do about the texts in which SageMaker says no: a table, from reference pages and field reports."""
+"""What to do about an error message of AWS: a table, from reference pages and reports of users."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ErrorHint:
-    """What a text of AWS means for the reader.
+    """What to do about one kind of error message.
 
     Attributes:
-        pattern: regular expression found in the text.
-        fix: what to do.
-        user: whether the reader can mend it (exit code 1), or only AWS and time can (3).
+        pattern: regular expression that is found in the message.
+        fix: what to do; names in braces stand for groups of the pattern.
+        user_can_fix: whether the user can fix it (`UserError`, exit code 1), or has to wait (`RemoteError`, exit code 3).
     """
 
     pattern: str
     fix: str
-    user: bool = True
+    user_can_fix: bool = True
 
 
-TABLE = (
+HINTS = (
     ErrorHint(
         r"account-level service limit '(?P<quota>[^']+)' is (?P<limit>\d+)",
-        "ask for a higher quota '{quota}' in Service Quotas (an update needs twice the instances while both fleets run), "
+        "request a higher quota '{quota}' in Service Quotas (an update needs twice the instances while both fleets run), "
         "or set another endpoint.instance_type",
     ),
     ErrorHint(
         r"InsufficientInstanceCapacity",
         "AWS has no free instance of this type in the region now: run the command again later, or set another "
         "endpoint.instance_type or aws.region",
-        user=False,
+        user_can_fix=False,
     ),
     ErrorHint(
         r"did not pass the ping health check",
-        "the container did not answer in time: read its log for a failed pip install or a crash, and raise "
+        "the container did not respond in time: read its log for a failed pip install or a crash, and raise "
         "endpoint.container_startup_health_check_timeout_in_seconds if it was still starting",
     ),
     ErrorHint(
         r"Could not find model data",
-        "the package is not at that URI any more: run `invoke upload`, which looks and publishes what is missing",
+        "the package is not at that URI any more: run `invoke upload`, which publishes what is missing",
     ),
     ErrorHint(
         r"Could not access model data",
@@ -61,7 +61,7 @@ TABLE = (
     ),
     ErrorHint(
         r"CannotStartContainerError",
-        "the container did not start and wrote no log: the CUDA version of the image and the driver of the host do not fit; "
+        "the container did not start and wrote no log: the image's CUDA version does not fit the host's driver; "
         "set endpoint.inference_ami_version, or another image or instance family",
     ),
     ErrorHint(
@@ -71,7 +71,7 @@ TABLE = (
     ),
     ErrorHint(
         r"VolumeSize parameter is not allowed",
-        "remove endpoint.volume_size_in_gb: this instance family has its own NVMe disks",
+        "remove endpoint.volume_size_in_gb: instances of this family have their own NVMe disks",
     ),
     ErrorHint(
         r"Could not assume role|sagemaker\.amazonaws\.com.*assume|cannot be assumed",
@@ -87,33 +87,37 @@ TABLE = (
     ),
     ErrorHint(
         r"Cannot create already existing endpoint",
-        "another deployment made this endpoint meanwhile: run the command again, it waits for that one",
-        user=False,
+        "another deployment has just created this endpoint: run the command again, it waits for that deployment",
+        user_can_fix=False,
     ),
     ErrorHint(
         r"Cannot update in-progress endpoint",
-        "another deployment of this endpoint is under way: run the command again, it waits for that one",
-        user=False,
+        "another deployment of this endpoint is in progress: run the command again, it waits for that deployment",
+        user_can_fix=False,
     ),
 )
 
 
-def hint_for(text: str) -> ErrorHint | None:
-    """What is known about `text`, with its figures filled in; None if nothing is."""
-    for entry in TABLE:
-        if match := re.search(entry.pattern, text, re.DOTALL):
-            return ErrorHint(entry.pattern, entry.fix.format(**match.groupdict()), entry.user)
+def hint_for(message: str) -> ErrorHint | None:
+    """The hint for an error message, with the pattern's groups filled in; None if there is none."""
+    for hint in HINTS:
+        if match := re.search(hint.pattern, message, re.DOTALL):
+            return ErrorHint(hint.pattern, hint.fix.format(**match.groupdict()), hint.user_can_fix)
     return None
 
 
 @contextmanager
 def with_hints() -> Iterator[None]:
-    """Give the errors raised within the advice that is known for their text, and the exit code that goes with it."""
+    """Replace an error raised within the block by one with the hint for its message; others pass unchanged.
+
+    Raises:
+        UserError, RemoteError: the error with the hint, of the class that the hint says.
+    """
     try:
         yield
     except (UserError, RemoteError) as error:
-        known = hint_for(error.message)
-        if known is None:
+        hint = hint_for(error.message)
+        if hint is None:
             raise
-        kind = UserError if known.user else RemoteError
-        raise kind(error.message, where=error.where, fix=known.fix) from error
+        kind = UserError if hint.user_can_fix else RemoteError
+        raise kind(error.message, where=error.where, fix=hint.fix, details=error.details) from error

@@ -1,4 +1,4 @@
-"""One asynchronous request to a deployed endpoint: send it, wait for the answer or the failure, whichever comes."""
+"""Send one asynchronous request to a deployed endpoint, and wait for its result or its failure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sagepack import decoding
-from sagepack.aws import exchange, sagemaker
-from sagepack.aws.logs import group_of
-from sagepack.deploy.results import LIMIT
+from sagepack.aws import sagemaker
+from sagepack.aws.logs import log_group
+from sagepack.aws.s3 import S3, S3Uri
+from sagepack.deploy.results import MAX_SIZE
 from sagepack.deploy.waiter import WaiterConfig
 from sagepack.errors import RemoteError, SagepackError, UserError
+from sagepack.text import format_duration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,22 +26,25 @@ if TYPE_CHECKING:
     from sagepack.progress import Progress
     from sagepack.spec.model import AsyncInference, Endpoint
 
-_FIRST_WAIT = 0.25  # seconds; doubled up to the pace's poll
-_LONGEST_TEXT = 4000  # characters of a failure that are shown
-_LONGEST_FAILURE = 4 * _LONGEST_TEXT  # bytes of it that are fetched
-LARGEST_REQUEST = 1_000_000_000  # bytes; developer guide, "Asynchronous inference": up to 1 GB
-LONGEST_INVOCATION = 3600  # seconds; API reference, InvokeEndpointAsync, InvocationTimeoutSeconds
+MAX_REQUEST_SIZE = 1_000_000_000  # bytes (SageMaker developer guide, "Asynchronous inference": up to 1 GB)
+MAX_INVOCATION_TIMEOUT = 3600  # seconds (API reference, InvokeEndpointAsync, InvocationTimeoutSeconds)
+DEFAULT_TIMEOUT = 900.0  # seconds
+_FIRST_DELAY = 0.25  # seconds
+_MAX_FAILURE_TEXT = 4000  # characters of a failure that are shown
+_MAX_FAILURE_SIZE = 4 * _MAX_FAILURE_TEXT  # bytes of it that are fetched
+# While an endpoint is being updated, its old instances serve.
+_ACCEPTS_REQUESTS = frozenset({"InService", "Updating", "SystemUpdating", "RollingBack"})
 
 
 @dataclass(frozen=True)
 class InferenceResult:
-    """What an endpoint answered.
+    """The result of a request.
 
     Attributes:
-        body: the bytes of the answer.
-        location: S3 URI where SageMaker put it, and where it stays.
-        inference_id: id of the request; the endpoint's log and metrics know it.
-        seconds: from sending to the answer.
+        body: the response of the container.
+        location: URI of the object in S3 to which SageMaker wrote it; it is not deleted.
+        inference_id: id of the request, which the endpoint's log and metrics name.
+        seconds: from sending the request to the result.
     """
 
     body: bytes
@@ -54,170 +59,166 @@ def predict(
     request: bytes | Path,
     progress: Progress,
     *,
+    store: S3 | None = None,
     content_type: str | None = None,
-    accept: str = "application/json",
-    timeout: float = 900,
-    pace: WaiterConfig | None = None,
+    waiter: WaiterConfig | None = None,
 ) -> InferenceResult:
-    """Send `request` to `endpoint` and wait for what comes of it.
+    """Send `request` to `endpoint` and wait for the result.
 
-    The input object is deleted afterwards, unless the wait was given up: the request may still be in the queue then.
+    The request's own object in S3 is deleted afterwards; not if no result came in time, since the request is still in the
+    endpoint's queue then.
 
     Args:
         aws: the session.
-        endpoint: the endpoint as declared; its asynchronous settings say where inputs and answers lie.
+        endpoint: the declared endpoint; its asynchronous settings say where requests and results are in S3.
         request: the body, or the file that holds it.
-        progress: told while it waits.
-        content_type: of the request; None goes by the file's name, else `application/json`.
-        accept: content type wanted.
-        timeout: seconds to wait for an answer, scaling from zero included.
-        pace: how often to look.
+        progress: gets a note while the wait lasts.
+        store: S3, with the owner condition and the encryption and tags of the spec; None for a client without them.
+        content_type: of the request; None means that of the file's suffix, or `application/json` for bytes.
+        waiter: how often to look, and how long, with the time in which the endpoint scales up from zero; None means 15
+            minutes.
 
     Raises:
-        UserError: there is no such endpoint, it is not in service, or the file cannot be read.
-        RemoteError: the request failed (with the text of the failure), or nothing came in time.
+        UserError: the endpoint does not exist or does not accept requests, or the file cannot be read.
+        RemoteError: the request failed (the message is the container's), or no result came in time.
     """
-    pace = pace or WaiterConfig()
-    kind = _checked(request, content_type)
-    _require_in_service(aws, endpoint.name)
+    waiter, store = waiter or WaiterConfig(timeout=DEFAULT_TIMEOUT), store or S3(aws.client("s3"))
+    content_type = _check_request(request, content_type)
+    _require_accepting(aws, endpoint.name)
     inference_id = uuid.uuid4().hex
-    source = f"{input_prefix(endpoint.asynchronous)}{inference_id}"
-    exchange.put(aws, source, request, kind)
+    source = S3Uri.parse(f"{input_prefix(endpoint.asynchronous)}{inference_id}")
+    store.put(source, request, content_type=content_type, if_absent=True)
     call = {
         "EndpointName": endpoint.name,
-        "InputLocation": source,
-        "ContentType": kind,
-        "Accept": accept,
+        "InputLocation": str(source),
+        "ContentType": content_type,
+        "Accept": "application/json",
         "InferenceId": inference_id,
-        # The clock of the invocation itself; the queue has its own, so an impatient caller does not shorten it.
-        "InvocationTimeoutSeconds": min(max(int(timeout), 900), LONGEST_INVOCATION),
+        # This limits the invocation alone, not its time in the queue: a short wait here must not end it early.
+        "InvocationTimeoutSeconds": min(max(int(waiter.timeout), 900), MAX_INVOCATION_TIMEOUT),
     }
     try:
-        sent = _Sent(endpoint.name, inference_id, *sagemaker.invoke_async(aws, call))
-        answer = _wait(aws, sent, progress, timeout, pace)
-    except _GivenUpError:
-        raise
+        locations = sagemaker.invoke_endpoint_async(aws, call)
+        invocation = _Invocation(aws, store, endpoint.name, inference_id, locations)
+        result = invocation.wait(progress, waiter)
     except SagepackError:
-        _forget(aws, source, progress)
+        _delete_request(store, source, progress)
         raise
-    _forget(aws, source, progress)
-    return answer
+    if result is None:
+        raise invocation.timed_out(waiter.timeout)
+    _delete_request(store, source, progress)
+    return result
 
 
 def input_prefix(settings: AsyncInference) -> str:
-    """Where requests are put: `input/` beside the output and failure paths, or under the output path if these share nothing.
+    """The S3 prefix of requests: `input/` next to the output and failure paths, or in the output path if these share no folder.
 
     `s3://b/async/e/output/` and `s3://b/async/e/failure/` give `s3://b/async/e/input/`.
     """
-    bucket, output = exchange.split(settings.s3_output_path)
-    other, failure = exchange.split(settings.s3_failure_path)
+    output, failure = S3Uri.parse(settings.s3_output_path), S3Uri.parse(settings.s3_failure_path)
     shared = []
-    if bucket == other:
-        for one, two in zip(output.split("/"), failure.split("/"), strict=False):
+    if output.bucket == failure.bucket:
+        for one, two in zip(output.key.split("/"), failure.key.split("/"), strict=False):
             if one != two or not one:
                 break
             shared.append(one)
-    base = "/".join(shared) if shared else output.strip("/")
-    return f"s3://{bucket}/{base}/input/" if base else f"s3://{bucket}/input/"
-
-
-class _GivenUpError(RemoteError):
-    """Nothing came in time."""
+    return str(S3Uri(output.bucket, "/".join(shared) or output.key.strip("/")).child("input/"))
 
 
 @dataclass(frozen=True)
-class _Sent:
-    """A request under way, and the two places of which one will get an object."""
+class _Invocation:
+    """A request in the queue of an endpoint; an object will appear at one of its two locations."""
 
-    endpoint: str
+    aws: Aws
+    store: S3
+    endpoint_name: str
     inference_id: str
-    output: str
-    failure: str | None
+    locations: sagemaker.AsyncInvocation
 
+    def wait(self, progress: Progress, waiter: WaiterConfig) -> InferenceResult | None:
+        """The result; None if none came within `waiter.timeout`.
 
-def _wait(aws: Aws, sent: _Sent, progress: Progress, timeout: float, pace: WaiterConfig) -> InferenceResult:
-    start, told, pause = pace.clock(), pace.clock(), min(_FIRST_WAIT, pace.poll)
-    progress.note(f"sent request {sent.inference_id}; waiting for {sent.output}")
-    while True:
-        if (body := exchange.get(aws, sent.output, LIMIT)) is not None:
-            if len(body) > LIMIT:
+        Raises:
+            RemoteError: the endpoint reported a failure, or the result is too large.
+        """
+        output, failure = self.locations.output_location, self.locations.failure_location
+        progress.note(f"sent request {self.inference_id}; waiting for {output}")
+        reported = 0.0
+        for elapsed in waiter.attempts(first_delay=_FIRST_DELAY):
+            if (body := self.store.get(S3Uri.parse(output), MAX_SIZE)) is not None:
+                if len(body) > MAX_SIZE:
+                    message = f"the result has more than {MAX_SIZE:,} bytes"
+                    raise RemoteError(message, where=output, fix="fetch it with `aws s3 cp`")
+                return InferenceResult(body, output, self.inference_id, elapsed)
+            text = self.store.get(S3Uri.parse(failure), _MAX_FAILURE_SIZE) if failure else None
+            if text is not None:
                 raise RemoteError(
-                    f"the answer has more than {LIMIT:,} bytes", where=sent.output, fix="fetch it with `aws s3 cp`"
+                    f"the endpoint failed on request {self.inference_id}: {_failure_text(text)}",
+                    where=failure,
+                    fix=f"the container's log is in log group {log_group(self.endpoint_name)}",
                 )
-            return InferenceResult(body, sent.output, sent.inference_id, pace.clock() - start)
-        if sent.failure is not None and (text := exchange.get(aws, sent.failure, _LONGEST_FAILURE)) is not None:
-            raise RemoteError(
-                f"the endpoint failed on request {sent.inference_id}: {_text(text)}",
-                where=sent.failure,
-                fix=f"the container's log is in log group {group_of(sent.endpoint)}",
-            )
-        now = pace.clock()
-        if now - start >= timeout:
-            raise _given_up(aws, sent, timeout)
-        if now - told >= pace.again:
-            progress.note(f"no answer yet after {int(now - start)} s; {_state(aws, sent.endpoint)}")
-            told = now
-        pace.sleep(min(pause, max(0.0, start + timeout - now)))
-        pause = min(pause * 2, pace.poll)
+            if elapsed - reported >= waiter.repeat:
+                progress.note(f"no result after {format_duration(elapsed)}; {self._endpoint_state()}")
+                reported = elapsed
+        return None
+
+    def timed_out(self, timeout: float) -> RemoteError:
+        """The error for a request without a result after `timeout` seconds."""
+        output, name = self.locations.output_location, self.endpoint_name
+        fix = (
+            f"{self._endpoint_state()}; the request stays in the queue for up to 6 hours, and its result will appear at that "
+            "URI. An endpoint without instances needs several minutes to start one, and earlier requests come first: wait "
+            f"longer with --timeout, or check the metric ApproximateBacklogSize and log group {log_group(name)}"
+        )
+        if self.store.denies(S3Uri.parse(output)):
+            fix = f"S3 denied access: give the caller s3:GetObject on it and s3:ListBucket on the bucket; {fix}"
+        return RemoteError(f"no result after {int(timeout)} s", where=output, fix=fix)
+
+    def _endpoint_state(self) -> str:
+        endpoint = sagemaker.describe_endpoint(self.aws, self.endpoint_name)
+        if endpoint is None:
+            return "the endpoint was deleted"
+        count = next((variant.current_instance_count for variant in endpoint.production_variants), None)
+        return f"the endpoint is {endpoint.endpoint_status}" + ("" if count is None else f" with {count} instances")
 
 
-def _given_up(aws: Aws, sent: _Sent, timeout: float) -> RemoteError:
-    fix = (
-        f"{_state(aws, sent.endpoint)}; the request stays in the queue (6 hours at most) and its answer will appear at that URI. "
-        "An endpoint that sleeps needs several minutes to wake, and requests before this one come first: wait longer with "
-        f"--timeout, or look at ApproximateBacklogSize and at log group {group_of(sent.endpoint)}"
-    )
-    if exchange.forbidden(aws, sent.output):
-        fix = f"S3 forbids looking: allow the caller s3:GetObject there and s3:ListBucket on the bucket; {fix}"
-    return _GivenUpError(f"no answer after {int(timeout)} s", where=sent.output, fix=fix)
-
-
-def _forget(aws: Aws, source: str, progress: Progress) -> None:
-    """Delete the input object; a caller who may not delete still gets the answer."""
+def _delete_request(store: S3, source: S3Uri, progress: Progress) -> None:
+    """Delete the request's object; if that is denied or fails, the result is still returned."""
     try:
-        exchange.delete(aws, source)
+        store.delete(source)
     except SagepackError as error:
         progress.note(f"the request stays at {source}: {error.message}")
 
 
-def _state(aws: Aws, endpoint: str) -> str:
-    live = sagemaker.describe_endpoint(aws, endpoint)
-    if live is None:
-        return "the endpoint is gone"
-    count = next((variant.current_instance_count for variant in live.production_variants), None)
-    return f"the endpoint is {live.endpoint_status}" + ("" if count is None else f" with {count} instances")
+def _require_accepting(aws: Aws, endpoint_name: str) -> None:
+    endpoint, where = sagemaker.describe_endpoint(aws, endpoint_name), f"endpoint {endpoint_name}"
+    if endpoint is None:
+        raise UserError("there is no such endpoint", where=where, fix="run `invoke deploy` first")
+    if endpoint.endpoint_status not in _ACCEPTS_REQUESTS:
+        fix = "run `invoke deploy`: it waits for the endpoint, or creates it again"
+        raise UserError(f"the endpoint is {endpoint.endpoint_status}", where=where, fix=fix)
 
 
-def _require_in_service(aws: Aws, endpoint: str) -> None:
-    live = sagemaker.describe_endpoint(aws, endpoint)
-    if live is None:
-        raise UserError("there is no such endpoint", where=f"endpoint {endpoint}", fix="run `invoke deploy` first")
-    # While it is updated the old fleet serves.
-    if live.endpoint_status not in {"InService", "Updating", "SystemUpdating", "RollingBack"}:
-        fix = "run `invoke deploy`: it waits for the endpoint or mends it"
-        raise UserError(f"the endpoint is {live.endpoint_status}", where=f"endpoint {endpoint}", fix=fix)
-
-
-def _checked(request: bytes | Path, content_type: str | None) -> str:
-    """The content type of a request that can be sent.
+def _check_request(request: bytes | Path, content_type: str | None) -> str:
+    """Check what can be checked before a request is sent, and return its content type.
 
     Raises:
-        UserError: the file cannot be read, is too large, or is JSON by its name and not by its content.
+        UserError: the file cannot be read or is too large, or it is named as JSON and is none.
     """
     if isinstance(request, bytes):
         return content_type or "application/json"
-    kind = content_type or mimetypes.guess_type(request.name)[0] or "application/octet-stream"
+    content_type = content_type or mimetypes.guess_type(request.name)[0] or "application/octet-stream"
     where = str(request)
     try:
         status = request.stat()
         if not stat.S_ISREG(status.st_mode):
             raise UserError("the request is not a file", where=where, fix="name a JSON file or a picture")
-        if status.st_size > LARGEST_REQUEST:
-            raise UserError(
-                f"the request has more than {LARGEST_REQUEST:,} bytes", where=where, fix="send less at once"
-            )
+        if status.st_size > MAX_REQUEST_SIZE:
+            message = f"the request has more than {MAX_REQUEST_SIZE:,} bytes"
+            raise UserError(message, where=where, fix="send less in one request")
         with request.open("rb") as file:
-            text = file.read() if kind == "application/json" and status.st_size <= decoding.LIMIT else None
+            is_checked = content_type == "application/json" and status.st_size <= decoding.LIMIT
+            text = file.read() if is_checked else None
     except OSError as error:
         raise UserError(f"the request cannot be read: {error.strerror}", where=where) from error
     if text is not None:
@@ -225,9 +226,9 @@ def _checked(request: bytes | Path, content_type: str | None) -> str:
             decoding.decode_json(text.decode().encode(), msgspec.Raw)
         except ValueError as error:
             raise UserError(f"the request is not JSON: {error}", where=where, fix="correct the file") from error
-    return kind
+    return content_type
 
 
-def _text(failure: bytes) -> str:
+def _failure_text(failure: bytes) -> str:
     text = failure.decode(errors="replace").strip()
-    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} ..."
+    return text if len(text) <= _MAX_FAILURE_TEXT else f"{text[:_MAX_FAILURE_TEXT]} ..."

@@ -1,268 +1,269 @@
-"""From what is live to what should be: create or update the endpoint, wait, and judge what came of it.
+"""Make an endpoint what its `Deployment` says: create or update it, wait, and check what serves afterwards.
 
-Every call looks first and does only what is missing, so the same call goes on after any interruption.
+Every step looks first and does only what is missing, so after an interruption the same call continues.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sagepack.aws import autoscaling, sagemaker
-from sagepack.aws.logs import group_of
+from sagepack.aws.logs import log_group
 from sagepack.deploy import scaling
 from sagepack.deploy.deployment import tag_list
+from sagepack.deploy.drift import Change, differences, extra, scaling_differences
 from sagepack.deploy.error_hints import hint_for, with_hints
-from sagepack.deploy.observe import (
-    IN_PROGRESS,
-    Change,
-    EndpointState,
-    differences,
-    extra,
-    observe,
-    observe_scaling,
-    scaling_differences,
-)
+from sagepack.deploy.observe import EndpointState, ScalingState, observe, observe_scaling
 from sagepack.deploy.waiter import WaiterConfig, wait_until_stable
 from sagepack.errors import RemoteError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sagepack.aws.session import Aws
+    from sagepack.aws.session import Aws, Document
     from sagepack.deploy.deployment import Deployment
     from sagepack.progress import Progress
 
-_TRIES = 6  # SageMaker's reads are eventually consistent: a configuration just made may not be found at once
+_CONSISTENT_AFTER = 5  # delays: how long SageMaker may not find a resource that it has just created
 
 
 @dataclass(frozen=True)
-class Deployed:
-    """What a reconciliation came to.
+class ReconcileResult:
+    """An endpoint that serves what its deployment says.
 
     Attributes:
-        endpoint, arn: the endpoint, in service.
-        config, model: names of what serves.
+        endpoint_name, endpoint_arn: the endpoint, in service.
+        endpoint_config_name, model_name: what serves.
         changes: what was done; empty if nothing had to be.
     """
 
-    endpoint: str
-    arn: str
-    config: str
-    model: str
+    endpoint_name: str
+    endpoint_arn: str
+    endpoint_config_name: str
+    model_name: str
     changes: tuple[Change, ...]
 
 
-def reconcile(aws: Aws, deployment: Deployment, progress: Progress, pace: WaiterConfig | None = None) -> Deployed:
-    """Make the endpoint what `deployment` says, and return once it is.
+def reconcile(
+    aws: Aws, deployment: Deployment, progress: Progress, waiter: WaiterConfig | None = None
+) -> ReconcileResult:
+    """Make the endpoint what `deployment` says, and return once it is in service.
 
     Raises:
-        UserError: the endpoint is somebody else's, or SageMaker refused what the spec says (data, role, image, quota).
-        RemoteError: the endpoint failed, went back to its old configuration, or took too long.
+        UserError: the endpoint belongs to another spec or environment, or SageMaker refused the model data, the role, the
+            image or the instances.
+        RemoteError: the endpoint failed, was rolled back to its old configuration, or took too long.
     """
-    pace = pace or WaiterConfig()
-    observed = observe(aws, deployment.owner)
-    changes = differences(deployment, observed)
-    for change in changes:
-        if change.kind == "foreign":
-            fix = "choose another endpoint.name; to take the endpoint over, give it this spec's tags first"
-            raise UserError(change.reason, where=observed.arn, fix=fix)
-    if changes:
-        observed = _finish_pending(aws, deployment, observed, progress, pace)
-        _converge(aws, deployment, observed, progress, pace)
-    arn = observed.arn or _live(aws, deployment).endpoint_arn
-    return Deployed(deployment.name, arn, deployment.config_name, deployment.model_name, tuple(changes))
+    return Reconciler(aws, deployment, progress, waiter or WaiterConfig()).run()
 
 
-def _finish_pending(
-    aws: Aws, deployment: Deployment, observed: EndpointState, progress: Progress, pace: WaiterConfig
-) -> EndpointState:
-    """Wait for a deployment that is under way, and judge it if it is the one asked for."""
-    if observed.status not in IN_PROGRESS:
-        return observed
-    aim = observed.pending or observed.config_name
-    live = wait_until_stable(aws, deployment.name, progress, pace)
-    if observed.status != "Deleting" and aim == deployment.config_name:
-        _refuse_another(deployment, live, observed.config_name)
-        _judge(deployment, live)
-    elif live is not None and live.failure_reason:
-        progress.note(f"what was under way ended as {live.endpoint_status}: {live.failure_reason}")
-    return observe(aws, deployment.owner)
+@dataclass(frozen=True)
+class Reconciler:
+    """One run of `reconcile`.
 
-
-def _converge(
-    aws: Aws, deployment: Deployment, observed: EndpointState, progress: Progress, pace: WaiterConfig
-) -> None:
-    kinds = {change.kind for change in differences(deployment, observed)}
-    if kinds & {"create", "recreate", "update"}:
-        with with_hints():
-            _ensure_parts(aws, deployment, progress, pace)
-            if "recreate" in kinds:
-                _remove_failed(aws, deployment, observed, progress, pace)
-            _start(aws, deployment, observed, pace, fresh="update" not in kinds)
-        live = wait_until_stable(aws, deployment.name, progress, pace)
-        _refuse_another(deployment, live, observed.config_name)
-        if live is not None and live.endpoint_status == "InService":
-            # Before the judgement: also an endpoint that went back to its old configuration must keep scaling.
-            _converge_scaling(aws, deployment, progress)
-        _judge(deployment, live)
-    else:
-        _converge_scaling(aws, deployment, progress)
-    _converge_tags(aws, deployment)
-
-
-def _ensure_parts(aws: Aws, deployment: Deployment, progress: Progress, pace: WaiterConfig) -> None:
-    """Make the model first: SageMaker checks its data, image and role on the spot and charges nothing for it."""
-    if sagemaker.describe_model(aws, deployment.model_name) is None:
-        progress.note(f"creating model {deployment.model_name}")
-        sagemaker.create_model(aws, deployment.model)
-    if sagemaker.describe_config(aws, deployment.config_name) is None:
-        progress.note(f"creating endpoint configuration {deployment.config_name}")
-        _patiently(lambda: sagemaker.create_config(aws, deployment.config), 'Could not find model "', pace)
-        for _ in range(_TRIES):
-            if sagemaker.describe_config(aws, deployment.config_name) is not None:
-                break
-            pace.sleep(pace.poll)
-
-
-def _remove_failed(
-    aws: Aws, deployment: Deployment, observed: EndpointState, progress: Progress, pace: WaiterConfig
-) -> None:
-    progress.note(f"deleting endpoint {deployment.name}, which is {observed.status}, to create it again")
-    remove_scaling(aws, deployment.name)
-    sagemaker.delete_endpoint(aws, deployment.name)
-    wait_until_stable(aws, deployment.name, progress, pace)
-
-
-def _start(aws: Aws, deployment: Deployment, observed: EndpointState, pace: WaiterConfig, *, fresh: bool) -> None:
-    if fresh:
-        call: Callable[[], None] = lambda: sagemaker.create_endpoint(aws, deployment.request)  # noqa: E731
-    else:
-        retyped = _instance_type(observed) != deployment.endpoint.instance_type
-        if retyped and observed.scaling.target is not None:
-            # SageMaker refuses to change the type of a variant that is registered for scaling.
-            autoscaling.deregister_target(aws, scaling.resource_id(deployment.name))
-        request = deployment.update(retain=not retyped and _retains(deployment, observed))
-        call = lambda: sagemaker.update_endpoint(aws, request)  # noqa: E731
-    _patiently(call, "Could not find endpoint configuration", pace)
-
-
-def _retains(deployment: Deployment, observed: EndpointState) -> bool:
-    """Whether an update keeps the number of instances that automatic scaling chose.
-
-    A fleet that sleeps is started anyway: with no instance the new container would never be tried.
+    Attributes:
+        aws: the session.
+        deployment: what the endpoint should be.
+        progress: gets a note of each change and each status.
+        waiter: how often and how long to look.
     """
-    return bool(observed.scaling.target and deployment.endpoint.scaling and observed.instances)
 
+    aws: Aws
+    deployment: Deployment
+    progress: Progress
+    waiter: WaiterConfig
 
-def _instance_type(observed: EndpointState) -> str | None:
-    variants = observed.config.get("ProductionVariants") if observed.config else None
-    return variants[0].get("InstanceType") if variants else None
-
-
-def _patiently(call: Callable[[], None], while_told: str, pace: WaiterConfig) -> None:
-    """Call, and again while SageMaker does not yet know what it just confirmed."""
-    for _ in range(_TRIES - 1):
-        if _done(call, unless=while_told):
-            return
-        pace.sleep(pace.poll)
-    call()
-
-
-def _done(call: Callable[[], None], unless: str) -> bool:
-    try:
-        call()
-    except RemoteError as error:
-        if unless in error.message:
-            return False
-        raise
-    return True
-
-
-def _refuse_another(deployment: Deployment, live: sagemaker.Endpoint | None, before: str | None) -> None:
-    """See that what serves is what was requested or what served before, to which SageMaker rolls back.
-
-    Args:
-        deployment: what was requested.
-        live: the endpoint, settled.
-        before: the configuration that served before.
-
-    Raises:
-        RemoteError: it is neither: another machine has deployed meanwhile.
-    """
-    if live is None or live.failure_reason or live.endpoint_config_name in {deployment.config_name, before}:
-        return
-    raise RemoteError(
-        f"another deployment won: the endpoint serves {live.endpoint_config_name}, not {deployment.config_name}, "
-        "which this command requested",
-        where=live.endpoint_arn,
-        fix="agree on one spec and code for this endpoint; the same command replaces what serves now",
-    )
-
-
-def _judge(deployment: Deployment, live: sagemaker.Endpoint | None) -> None:
-    """Hold a settled endpoint against what was requested: after a silent roll-back it is InService, as it was before.
-
-    Raises:
-        RemoteError: it does not serve the configuration that was requested.
-    """
-    if live is None:
-        raise RemoteError("the endpoint was deleted while it was being deployed", where=f"endpoint {deployment.name}")
-    serving, reason = live.endpoint_config_name, live.failure_reason or "SageMaker gives no reason"
-    known = hint_for(reason)
-    fix = known.fix if known else "read the container's log"
-    log = [f"log group: {group_of(deployment.name)}"]
-    if live.endpoint_status != "InService":
-        raise RemoteError(
-            f"endpoint is {live.endpoint_status}: {reason}", where=live.endpoint_arn, fix=fix, details=log
-        )
-    if serving != deployment.config_name:
-        message = f"the update failed and SageMaker rolled back to {serving}, which serves: {reason}"
-        raise RemoteError(message, where=live.endpoint_arn, fix=fix, details=log)
-
-
-def _live(aws: Aws, deployment: Deployment) -> sagemaker.Endpoint:
-    live = sagemaker.describe_endpoint(aws, deployment.name)
-    if live is None:
-        raise RemoteError("the endpoint was deleted after it was deployed", where=f"endpoint {deployment.name}")
-    return live
-
-
-def _converge_scaling(aws: Aws, deployment: Deployment, progress: Progress) -> None:
-    asked, live = scaling.wanted(deployment), observe_scaling(aws, deployment.name)
-    if not scaling_differences(deployment, live):
-        return
-    if asked == scaling.NONE:
-        progress.note("removing automatic scaling")
-        remove_scaling(aws, deployment.name)
-        return
-    resource, wake = scaling.resource_id(deployment.name), scaling.names(deployment.name)[1]
-    if asked.target is not None:
-        autoscaling.register_target(aws, resource, asked.target)
-    arns = {name: autoscaling.put_policy(aws, resource, name, policy) for name, policy in asked.policies.items()}
-    for name, alarm in asked.alarms.items():
-        autoscaling.put_alarm(aws, name, alarm, arns[wake], tag_list(deployment.tags))
-    for name in extra(deployment.name, asked, live):
-        if name in live.alarms:
-            autoscaling.delete_alarms(aws, [name])
+    def run(self) -> ReconcileResult:
+        """Bring the endpoint, its automatic scaling and its tags in line with the deployment; raises as `reconcile` does."""
+        observed, changes = self._observe()
+        done = tuple(changes)
+        if observed is not None and observed.endpoint.in_progress:
+            self._finish_deployment_in_progress(observed.endpoint)
+            observed, changes = self._observe()
+        kinds = {change.kind for change in changes}
+        if observed is None or kinds & {"recreate", "update"}:
+            endpoint = self._deploy(observed, update="update" in kinds)
         else:
-            autoscaling.delete_policy(aws, resource, name)
-    progress.note(f"automatic scaling: {asked.target}, policies {', '.join(asked.policies)}")
+            endpoint = observed.endpoint
+            self._apply_scaling(observed.scaling)
+        if observed is not None and "recreate" not in kinds:  # a new endpoint was created with its tags
+            live = observed.tags
+            if changed := {key: value for key, value in self.deployment.tags.items() if live.get(key) != value}:
+                sagemaker.add_tags(self.aws, endpoint.endpoint_arn, tag_list(changed))
+        return ReconcileResult(
+            self.deployment.endpoint_name,
+            endpoint.endpoint_arn,
+            self.deployment.endpoint_config_name,
+            self.deployment.model_name,
+            done,
+        )
 
+    def _observe(self) -> tuple[EndpointState | None, list[Change]]:
+        """The live endpoint, and what has to be changed.
 
-def remove_scaling(aws: Aws, endpoint: str) -> None:
-    """Take away our alarm, all policies and the scalable target of `endpoint`, in that order; twice is no error."""
-    resource, live = scaling.resource_id(endpoint), observe_scaling(aws, endpoint)
-    if live.alarms:
-        autoscaling.delete_alarms(aws, sorted(live.alarms))
-    for name in live.policies:
-        autoscaling.delete_policy(aws, resource, name)
-    if live.target is not None:
-        autoscaling.deregister_target(aws, resource)
+        Raises:
+            UserError: it belongs to another spec or environment.
+        """
+        observed = observe(self.aws, self.deployment.owner)
+        changes = differences(self.deployment, observed)
+        for change in changes:
+            if observed is not None and change.kind == "not_owned":
+                fix = "choose another endpoint.name; to take the endpoint over, give it this spec's tags first"
+                raise UserError(change.reason, where=observed.endpoint.endpoint_arn, fix=fix)
+        return observed, changes
 
+    def _finish_deployment_in_progress(self, before: sagemaker.Endpoint) -> None:
+        """Wait for a deployment that another command has begun, and check its result if it is the one requested now."""
+        target = before.pending_endpoint_config_name or before.endpoint_config_name
+        after = self._wait()
+        if before.endpoint_status != "Deleting" and target == self.deployment.endpoint_config_name:
+            self._require_no_other(after, before.endpoint_config_name)
+            self._require_serving(after)
+        elif after is not None and after.failure_reason:
+            self.progress.note(f"the deployment in progress ended as {after.endpoint_status}: {after.failure_reason}")
 
-def _converge_tags(aws: Aws, deployment: Deployment) -> None:
-    arn = _live(aws, deployment).endpoint_arn
-    live = sagemaker.list_tags(aws, arn)
-    if changed := {key: value for key, value in deployment.tags.items() if live.get(key) != value}:
-        sagemaker.add_tags(aws, arn, tag_list(changed))
+    def _deploy(self, observed: EndpointState | None, *, update: bool) -> sagemaker.Endpoint:
+        """Create, recreate or update the endpoint, wait for it, and check that it serves what was requested."""
+        send, request = sagemaker.create_endpoint, self.deployment.create_endpoint_request
+        with with_hints():
+            self._create_model_and_config()
+            if observed is not None and update:
+                send, request = sagemaker.update_endpoint, self._prepare_update(observed)
+            elif observed is not None:
+                self._delete_endpoint(observed)
+            self._send_once_found(send, request, f"endpoint configuration {self.deployment.endpoint_config_name}")
+        endpoint = self._wait()
+        self._require_no_other(endpoint, observed.endpoint.endpoint_config_name if observed else None)
+        if endpoint is not None and endpoint.endpoint_status == "InService":
+            # Before the check below: an endpoint that was rolled back must keep scaling, too.
+            self._apply_scaling(observe_scaling(self.aws, self.deployment.endpoint_name))
+        return self._require_serving(endpoint)
+
+    def _create_model_and_config(self) -> None:
+        """Create what is missing, the model first: SageMaker checks its data, image and role at once, and it costs nothing."""
+        model_name, config_name = self.deployment.model_name, self.deployment.endpoint_config_name
+        if sagemaker.describe_model(self.aws, model_name) is None:
+            self.progress.note(f"creating model {model_name}")
+            sagemaker.create_model(self.aws, self.deployment.create_model_request)
+        if sagemaker.describe_endpoint_config(self.aws, config_name) is None:
+            self.progress.note(f"creating endpoint configuration {config_name}")
+            request = self.deployment.create_endpoint_config_request
+            self._send_once_found(sagemaker.create_endpoint_config, request, f"model {model_name}")
+            for _ in self._short_waiter().attempts():
+                if sagemaker.describe_endpoint_config(self.aws, config_name) is not None:
+                    break
+
+    def _prepare_update(self, observed: EndpointState) -> Document:
+        """The UpdateEndpoint request, after what SageMaker needs to accept it."""
+        live_type = observed.endpoint_config.variant.instance_type if observed.endpoint_config else None
+        new_type, scales = live_type != self.deployment.endpoint.instance_type, observed.scaling.target is not None
+        if new_type and scales:
+            # SageMaker refuses to change the instance type of a variant that is registered for scaling.
+            autoscaling.deregister_target(self.aws, scaling.resource_id(self.deployment.endpoint_name))
+        # An endpoint that has scaled to zero starts an instance again: without one the new container would not be tried.
+        retain = not new_type and scales and self.deployment.endpoint.scaling and observed.desired_instance_count
+        return self.deployment.update_endpoint_request(retain_instance_count=bool(retain))
+
+    def _delete_endpoint(self, observed: EndpointState) -> None:
+        name, status = self.deployment.endpoint_name, observed.endpoint.endpoint_status
+        self.progress.note(f"deleting endpoint {name}, which is {status}, to create it again")
+        self._remove_scaling(observed.scaling)
+        sagemaker.delete_endpoint(self.aws, name)
+        self._wait()
+
+    def _send_once_found(self, send: Callable[[Aws, Document], None], request: Document, referenced: str) -> None:
+        """Send a request, and again as long as SageMaker does not find the resource that it references.
+
+        Raises:
+            RemoteError: SageMaker does not find it for several delays.
+        """
+        for _ in self._short_waiter().attempts():
+            with suppress(sagemaker.ReferenceNotFoundError):
+                send(self.aws, request)
+                return
+        raise RemoteError(
+            f"SageMaker does not find {referenced}, which exists",
+            where=f"endpoint {self.deployment.endpoint_name}",
+            fix="run the same command again",
+        )
+
+    def _short_waiter(self) -> WaiterConfig:
+        return dataclasses.replace(self.waiter, timeout=_CONSISTENT_AFTER * self.waiter.delay)
+
+    def _wait(self) -> sagemaker.Endpoint | None:
+        return wait_until_stable(self.aws, self.deployment.endpoint_name, self.progress, self.waiter)
+
+    def _require_no_other(self, endpoint: sagemaker.Endpoint | None, previous: str | None) -> None:
+        """Check that what serves was requested, or is the `previous` configuration, to which SageMaker rolls back.
+
+        Raises:
+            RemoteError: it is another one: somebody else has deployed in the meantime.
+        """
+        requested = self.deployment.endpoint_config_name
+        if endpoint is None or endpoint.failure_reason or endpoint.endpoint_config_name in {requested, previous}:
+            return
+        raise RemoteError(
+            f"another deployment won: the endpoint serves {endpoint.endpoint_config_name}, not {requested}, "
+            "which this command requested",
+            where=endpoint.endpoint_arn,
+            fix="agree on one spec and code for this endpoint; the same command replaces what serves now",
+        )
+
+    def _require_serving(self, endpoint: sagemaker.Endpoint | None) -> sagemaker.Endpoint:
+        """Check that a stable endpoint serves what was requested. InService is not enough: after a roll-back it is, too.
+
+        Raises:
+            RemoteError: it does not.
+        """
+        name, requested = self.deployment.endpoint_name, self.deployment.endpoint_config_name
+        if endpoint is None:
+            raise RemoteError("the endpoint was deleted while it was being deployed", where=f"endpoint {name}")
+        status, serves = endpoint.endpoint_status, endpoint.endpoint_config_name
+        if status == "InService" and serves == requested:
+            return endpoint
+        reason = endpoint.failure_reason or "SageMaker gives no reason"
+        hint = hint_for(reason)
+        raise RemoteError(
+            f"endpoint is {status}: {reason}"
+            if status != "InService"
+            else f"the update failed and SageMaker rolled back to {serves}, which serves: {reason}",
+            where=endpoint.endpoint_arn,
+            fix=hint.fix if hint else "read the container's log",
+            details=[f"log group: {log_group(name)}"],
+        )
+
+    def _apply_scaling(self, live: ScalingState) -> None:
+        if not scaling_differences(self.deployment, live):
+            return
+        name, desired = self.deployment.endpoint_name, scaling.desired_scaling(self.deployment)
+        if desired.target is None:
+            self.progress.note("removing automatic scaling")
+            self._remove_scaling(live)
+            return
+        resource_id, wake_policy = scaling.resource_id(name), scaling.scaling_names(name).wake_policy
+        autoscaling.register_target(self.aws, resource_id, desired.target)
+        arns = {
+            policy: autoscaling.put_policy(self.aws, resource_id, policy, request)
+            for policy, request in desired.policies.items()
+        }
+        for alarm, request in desired.alarms.items():
+            autoscaling.put_alarm(self.aws, alarm, request, arns[wake_policy], tag_list(self.deployment.tags))
+        for each in extra(name, desired, live):
+            if each in live.alarms:
+                autoscaling.delete_alarm(self.aws, each)
+            else:
+                autoscaling.delete_policy(self.aws, resource_id, each)
+        self.progress.note(f"automatic scaling: {desired.target}, policies {', '.join(desired.policies)}")
+
+    def _remove_scaling(self, live: ScalingState) -> None:
+        """Delete the alarm, all policies and the scalable target, in this order: each needs the next one."""
+        resource_id = scaling.resource_id(self.deployment.endpoint_name)
+        for name in live.alarms:
+            autoscaling.delete_alarm(self.aws, name)
+        for name in live.policies:
+            autoscaling.delete_policy(self.aws, resource_id, name)
+        if live.target is not None:
+            autoscaling.deregister_target(self.aws, resource_id)

@@ -1,107 +1,104 @@
-"""Automatic scaling of an asynchronous endpoint, as the requests of Application Auto Scaling and CloudWatch.
+"""Automatic scaling of an asynchronous endpoint, as requests of Application Auto Scaling and CloudWatch.
 
-Target tracking on the backlog alone strands a fleet at zero, since the metric is per instance and there is none: an endpoint
-that may sleep also needs the alarm HasBacklogWithoutCapacity and a step policy that it starts. Both metrics have the one
-dimension EndpointName; with VariantName they never get data (SageMaker developer guide, "Autoscale an asynchronous endpoint").
+Target tracking on the backlog alone cannot start an endpoint that has no instances: the metric is per instance. An endpoint
+that may scale to zero also needs the alarm HasBacklogWithoutCapacity and a step scaling policy that the alarm starts. Both
+metrics have EndpointName as their only dimension; with VariantName they never get data (SageMaker developer guide, "Autoscale
+an asynchronous endpoint").
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
-from sagepack.deploy.deployment import VARIANT
+from sagepack.aws.autoscaling import ScalableTarget
+from sagepack.deploy.deployment import VARIANT_NAME
 
 if TYPE_CHECKING:
+    from sagepack.aws.session import Document
     from sagepack.deploy.deployment import Deployment
-    from sagepack.spec import model
-
-NAMESPACE, DIMENSION = "sagemaker", "sagemaker:variant:DesiredInstanceCount"
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """Automatic scaling as it should be or as it is; all None and empty means there is none.
+    """The automatic scaling that an endpoint should have.
 
     Attributes:
-        target: bounds, with the keys MinCapacity and MaxCapacity.
-        policies: scaling policies by name, as PutScalingPolicy takes them.
-        alarms: our alarms by name, as PutMetricAlarm takes them but without the action.
+        target: the scalable target; None means no automatic scaling, and then the others are empty.
+        policies: PutScalingPolicy requests, by the name of the policy.
+        alarms: PutMetricAlarm requests without the action, by the name of the alarm.
     """
 
-    target: dict[str, Any] | None
-    policies: dict[str, dict[str, Any]]
-    alarms: dict[str, dict[str, Any]]
+    target: ScalableTarget | None = None
+    policies: dict[str, Document] = field(default_factory=dict)
+    alarms: dict[str, Document] = field(default_factory=dict)
 
 
-NONE = Scaling(None, {}, {})
+class ScalingNames(NamedTuple):
+    """The names of everything that this program sets up for the scaling of one endpoint."""
+
+    backlog_policy: str
+    wake_policy: str
+    wake_alarm: str
 
 
-def resource_id(endpoint: str) -> str:
-    """What Application Auto Scaling calls the endpoint's only variant."""
-    return f"endpoint/{endpoint}/variant/{VARIANT}"
+def resource_id(endpoint_name: str) -> str:
+    """The ResourceId by which Application Auto Scaling knows the endpoint's only variant."""
+    return f"endpoint/{endpoint_name}/variant/{VARIANT_NAME}"
 
 
-def names(endpoint: str) -> tuple[str, str, str]:
-    """Names of the tracking policy, the waking policy and the waking alarm; nothing else of the account is ours."""
-    return f"{endpoint}-backlog", f"{endpoint}-wake", f"{endpoint}-has-backlog-without-capacity"
-
-
-def wanted(deployment: Deployment) -> Scaling:
-    """The scaling that `deployment` asks for."""
-    bounds, name = deployment.endpoint.scaling, deployment.name
-    if bounds is None:
-        return NONE
-    backlog, wake, alarm = names(name)
-    policies = {backlog: _tracking(name, bounds)}
-    if bounds.min_capacity == 0:
-        policies[wake] = _waking(bounds.scale_out_cooldown)
-    return Scaling(
-        {"MinCapacity": bounds.min_capacity, "MaxCapacity": bounds.max_capacity},
-        policies,
-        {alarm: _alarm(name)} if bounds.min_capacity == 0 else {},
+def scaling_names(endpoint_name: str) -> ScalingNames:
+    """The names for `endpoint_name`. A policy or alarm of any other name was not made by this program."""
+    return ScalingNames(
+        backlog_policy=f"{endpoint_name}-backlog",
+        wake_policy=f"{endpoint_name}-wake",
+        wake_alarm=f"{endpoint_name}-has-backlog-without-capacity",
     )
 
 
-def _tracking(endpoint: str, bounds: model.Scaling) -> dict[str, Any]:
-    return {
-        "PolicyType": "TargetTrackingScaling",
-        "TargetTrackingScalingPolicyConfiguration": {
-            "TargetValue": bounds.target_backlog_per_instance,
-            "CustomizedMetricSpecification": {
-                "MetricName": "ApproximateBacklogSizePerInstance",
-                "Namespace": "AWS/SageMaker",
-                "Dimensions": [{"Name": "EndpointName", "Value": endpoint}],
-                "Statistic": "Average",
+def desired_scaling(deployment: Deployment) -> Scaling:
+    """The automatic scaling that `deployment` declares."""
+    bounds, endpoint_name = deployment.endpoint.scaling, deployment.endpoint_name
+    if bounds is None:
+        return Scaling()
+    names, dimensions = scaling_names(endpoint_name), [{"Name": "EndpointName", "Value": endpoint_name}]
+    policies: dict[str, Document] = {
+        names.backlog_policy: {
+            "PolicyType": "TargetTrackingScaling",
+            "TargetTrackingScalingPolicyConfiguration": {
+                "TargetValue": bounds.target_backlog_per_instance,
+                "CustomizedMetricSpecification": {
+                    "MetricName": "ApproximateBacklogSizePerInstance",
+                    "Namespace": "AWS/SageMaker",
+                    "Dimensions": dimensions,
+                    "Statistic": "Average",
+                },
+                "ScaleInCooldown": bounds.scale_in_cooldown,
+                "ScaleOutCooldown": bounds.scale_out_cooldown,
             },
-            "ScaleInCooldown": bounds.scale_in_cooldown,
-            "ScaleOutCooldown": bounds.scale_out_cooldown,
-        },
+        }
     }
-
-
-def _waking(cooldown: int) -> dict[str, Any]:
-    return {
-        "PolicyType": "StepScaling",
-        "StepScalingPolicyConfiguration": {
-            "AdjustmentType": "ChangeInCapacity",
-            "MetricAggregationType": "Average",
-            "Cooldown": cooldown,
-            "StepAdjustments": [{"MetricIntervalLowerBound": 0.0, "ScalingAdjustment": 1}],
-        },
-    }
-
-
-def _alarm(endpoint: str) -> dict[str, Any]:
-    return {
-        "MetricName": "HasBacklogWithoutCapacity",
-        "Namespace": "AWS/SageMaker",
-        "Statistic": "Average",
-        "Dimensions": [{"Name": "EndpointName", "Value": endpoint}],
-        "Period": 60,
-        "EvaluationPeriods": 2,
-        "DatapointsToAlarm": 2,
-        "Threshold": 1.0,
-        "ComparisonOperator": "GreaterThanOrEqualToThreshold",
-        "TreatMissingData": "missing",
-    }
+    alarms: dict[str, Document] = {}
+    if bounds.min_capacity == 0:
+        policies[names.wake_policy] = {
+            "PolicyType": "StepScaling",
+            "StepScalingPolicyConfiguration": {
+                "AdjustmentType": "ChangeInCapacity",
+                "MetricAggregationType": "Average",
+                "Cooldown": bounds.scale_out_cooldown,
+                "StepAdjustments": [{"MetricIntervalLowerBound": 0.0, "ScalingAdjustment": 1}],
+            },
+        }
+        alarms[names.wake_alarm] = {
+            "MetricName": "HasBacklogWithoutCapacity",
+            "Namespace": "AWS/SageMaker",
+            "Statistic": "Average",
+            "Dimensions": dimensions,
+            "Period": 60,
+            "EvaluationPeriods": 2,
+            "DatapointsToAlarm": 2,
+            "Threshold": 1.0,
+            "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+            "TreatMissingData": "missing",
+        }
+    return Scaling(ScalableTarget(bounds.min_capacity, bounds.max_capacity), policies, alarms)

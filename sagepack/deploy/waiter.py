@@ -1,4 +1,4 @@
-"""How long and how often to wait, and the one loop that watches an endpoint settle."""
+"""How often and how long to look for a change in AWS, and the waiter for the status of an endpoint."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sagepack.aws import sagemaker
-from sagepack.aws.logs import Tail, group_of
-from sagepack.deploy.observe import IN_PROGRESS
+from sagepack.aws.logs import Tail, log_group
 from sagepack.errors import RemoteError
+from sagepack.text import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from sagepack.aws.session import Aws
     from sagepack.progress import Progress
@@ -21,87 +21,102 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WaiterConfig:
-    """Waiting, injectable so that tests take no time.
+    """How often and how long to look, as botocore's waiters have it. Tests set `sleep` and `clock`, so that they take no time.
 
     Attributes:
-        poll: seconds between two looks; AWS throttles describing more often than every 15 s or so.
-        limit: seconds to wait for an endpoint at most.
-        again: seconds between two notes of a state that lasts.
+        delay: seconds between two requests. AWS throttles descriptions that are requested more often than every 15 s or so.
+        timeout: seconds after which to give up.
+        repeat: seconds after which a status that has not changed is reported again.
         sleep, clock: `time.sleep` and `time.monotonic`.
     """
 
-    poll: float = 15.0
-    limit: float = 5400.0
-    again: float = 60.0
+    delay: float = 15.0
+    timeout: float = 5400.0
+    repeat: float = 60.0
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
 
     @classmethod
     def of(cls, spec: Spec) -> WaiterConfig:
-        """The pace for `spec`: its own time-outs and half an hour for instances; quick in the sandbox."""
+        """The waiter for the endpoint of `spec`: its own time-outs, and half an hour for its instances to start."""
         endpoint = spec.endpoint
-        starting = endpoint.container_startup_health_check_timeout_in_seconds
-        limit = endpoint.model_data_download_timeout_in_seconds + starting + 1800.0
-        return cls(poll=0.2 if spec.sandbox else 15.0, limit=limit)
+        container_timeout = endpoint.container_startup_health_check_timeout_in_seconds
+        timeout = endpoint.model_data_download_timeout_in_seconds + container_timeout + 1800.0
+        return cls(delay=0.2 if spec.sandbox else 15.0, timeout=timeout)
+
+    def attempts(self, *, first_delay: float | None = None) -> Iterator[float]:
+        """Yield once for each attempt, and sleep between two of them; the last one comes when `timeout` has passed.
+
+        Args:
+            first_delay: seconds between the first two attempts; doubled from one to the next, up to `delay`. None means
+                that all delays are `delay`.
+
+        Yields:
+            Seconds since the first attempt.
+        """
+        start, delay = self.clock(), self.delay if first_delay is None else min(first_delay, self.delay)
+        while True:
+            elapsed = self.clock() - start
+            yield elapsed
+            if elapsed >= self.timeout:
+                return
+            self.sleep(min(delay, self.timeout - elapsed))
+            delay = min(2 * delay, self.delay)
 
 
-def wait_until_stable(aws: Aws, name: str, progress: Progress, pace: WaiterConfig) -> sagemaker.Endpoint | None:
-    """Watch endpoint `name` until it is in no state of transition; None once it is gone.
+def wait_until_stable(
+    aws: Aws, endpoint_name: str, progress: Progress, waiter: WaiterConfig
+) -> sagemaker.Endpoint | None:
+    """Wait until SageMaker has finished creating, changing or deleting an endpoint; None if it does not exist any more.
 
-    Notes the state, how long it has taken, and the container's new log lines.
+    Reports the status, how long it has lasted, and the container's new log lines.
 
     Raises:
-        RemoteError: it took longer than `pace.limit`.
+        RemoteError: it takes longer than `waiter.timeout`.
     """
-    watch = _Watch(aws, name, progress, pace)
-    while True:
-        live = sagemaker.describe_endpoint(aws, name)
-        watch.tell(live)
-        if live is None or live.endpoint_status not in IN_PROGRESS:
-            return live
-        if pace.clock() - watch.start >= pace.limit:
-            raise RemoteError(
-                f"endpoint is still {live.endpoint_status} after {_minutes(pace.limit)}",
-                where=live.endpoint_arn,
-                fix=f"the same command goes on waiting; what the container says is in log group {group_of(name)}",
-            )
-        pace.sleep(pace.poll)
+    reporter = _Reporter(aws, endpoint_name, progress, waiter.repeat)
+    for elapsed in waiter.attempts():
+        endpoint = sagemaker.describe_endpoint(aws, endpoint_name)
+        reporter.report(endpoint, elapsed)
+        if endpoint is None or not endpoint.in_progress:
+            return endpoint
+    raise RemoteError(
+        f"the endpoint is still {reporter.status} after {format_duration(waiter.timeout)}",
+        where=f"endpoint {endpoint_name}",
+        fix=f"run the same command again to keep waiting; the container's log is in log group {log_group(endpoint_name)}",
+    )
 
 
-class _Watch:
-    """What was told about an endpoint, so that only news is told."""
+class _Reporter:
+    """Reports a status when it changes and while it lasts, and each log line once.
 
-    def __init__(self, aws: Aws, name: str, progress: Progress, pace: WaiterConfig) -> None:
-        self._aws, self._name, self._progress, self._pace = aws, name, progress, pace
-        self.start = pace.clock()
-        self._status: str | None = None
-        self._told = self.start
+    Attributes:
+        status: the last status that was reported; `deleted` if there was an endpoint and it does not exist any more.
+    """
+
+    def __init__(self, aws: Aws, endpoint_name: str, progress: Progress, repeat: float) -> None:
+        self._aws, self._endpoint_name, self._progress, self._repeat = aws, endpoint_name, progress, repeat
+        self.status: str | None = None
+        self._reported = 0.0  # seconds
         self._tail: Tail | None = None
 
-    def tell(self, live: sagemaker.Endpoint | None) -> None:
-        """Note the state if it is new or has lasted, and new log lines."""
-        status = live.endpoint_status if live else "gone"
-        now = self._pace.clock()
-        if self._status is None and status not in IN_PROGRESS:
-            return  # nothing was under way, so there is nothing to tell
-        if status != self._status or now - self._told >= self._pace.again:
-            self._progress.note(f"endpoint {self._name}: {status} ({_minutes(now - self.start)})")
-            self._told = now
-        self._status = status
-        if live:
-            self._tell_log(live)
-
-    def _tell_log(self, live: sagemaker.Endpoint) -> None:
+    def report(self, endpoint: sagemaker.Endpoint | None, elapsed: float) -> None:
+        """Report what is new after `elapsed` seconds."""
+        if self.status is None and (endpoint is None or not endpoint.in_progress):
+            return  # nothing was in progress
+        status = endpoint.endpoint_status if endpoint else "deleted"
+        if status != self.status or elapsed - self._reported >= self._repeat:
+            self._progress.note(f"endpoint {self._endpoint_name}: {status} ({format_duration(elapsed)})")
+            self._reported = elapsed
+        self.status = status
+        if endpoint is None:
+            return
         if self._tail is None:
-            # The deployment in progress began when the endpoint was last changed.
-            self._tail = Tail(self._aws, self._name, int(live.last_modified_time.timestamp() * 1000))
-        silent = self._tail.problem is None
+            # The deployment in progress began when the endpoint was last modified.
+            start_time = int(endpoint.last_modified_time.timestamp() * 1000)
+            self._tail = Tail(self._aws, self._endpoint_name, start_time)
+        was_readable = self._tail.problem is None
         for line in self._tail.lines():
             self._progress.note(f"  | {line}")
-        if silent and self._tail.problem:
+        if was_readable and self._tail.problem:
             self._progress.note(self._tail.problem)
-
-
-def _minutes(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -48,7 +48,7 @@ class Clients:
     ) -> None:
         self._artifact = artifact
         self.aws = Aws(connections.aws)
-        self.hub = Hub(connections.hub_url, connections.hub_token, hub_cache, tell=notify)
+        self.hub = Hub(connections.hub_url, connections.hub_token, hub_cache, notify=notify)
 
     @cached_property
     def s3(self) -> S3:

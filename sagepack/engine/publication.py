@@ -8,12 +8,11 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from sagepack.aws.s3 import S3Uri
-from sagepack.package.archive.layout import Layout
-from sagepack.publish.keys import Package
+from sagepack.publish.keys import Package, PackageFormat
 from sagepack.publish.observe import check_bucket, observe
+from sagepack.publish.planner import plan_upload
 from sagepack.publish.publisher import already_sent, publish
 from sagepack.publish.upload.sources import HubFiles, LocalFiles, Source
-from sagepack.publish.upload_plan import plan
 from sagepack.publish.verified import VerifiedObjects
 from sagepack.text import format_bytes
 
@@ -57,8 +56,8 @@ class Publication:
     @cached_property
     def package(self) -> Package:
         """The keys of the package."""
-        artifact = self.spec.artifact
-        return Package(S3Uri.parse(artifact.target), self.spec.name, self.manifest.digest, artifact.layout)
+        artifact, digest = self.spec.artifact, self.manifest.digest
+        return Package(S3Uri.parse(artifact.target), self.spec.name, digest, PackageFormat(artifact.layout))
 
     @cached_property
     def verified(self) -> VerifiedObjects:
@@ -70,12 +69,12 @@ class Publication:
         """What S3 holds of the package, and what has to be sent."""
         others = [S3Uri.parse(target) for target in self.spec.artifact.reuse_from]
         observation = observe(self.clients.s3, self.package, self.manifest, others, verified=self.verified)
-        return plan(observation, self.manifest, Layout.of(self.manifest.members))
+        return plan_upload(observation, self.manifest)
 
     @property
     def missing_files(self) -> tuple[LockedFile, ...]:
         """The model files whose content is not in S3."""
-        missing = {member.path for member in self.upload_plan.needed}
+        missing = {member.path for member in self.upload_plan.missing}
         return tuple(file for file in self.lock.files if file.path in missing)
 
     @cached_property

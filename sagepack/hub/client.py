@@ -21,9 +21,9 @@ from sagepack.hub.http import CHUNK, HttpPool
 from sagepack.hub.range_reader import FileReader
 from sagepack.hub.refusals import HubRequest, malformed, offline
 from sagepack.hub.responses import ANSWER_BYTES, MODEL_INDEX_BYTES, account_of, commit_of, files_of, next_page, origin
-from sagepack.hub.retry import RetryPolicy
 from sagepack.package.manifest import check_paths
 from sagepack.package.revision import Revision
+from sagepack.retry import RetryPolicy
 from sagepack.spec.model import COMMIT
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sagepack.hub.responses import RepoFile
+    from sagepack.retry import Retries
 
 _Value = TypeVar("_Value")
 SMALL = 64 << 20
@@ -46,8 +47,8 @@ class Hub:
         endpoint: address of the Hub; None means `HF_ENDPOINT`, or huggingface.co.
         token: access token; None means `HF_TOKEN` or the client's login. It is sent to the endpoint's origin only.
         cache: folder of the client's cache (its `cache_dir`); None means the client's own.
-        backoff: seconds before the second attempt, about.
-        tell: told of waits that a person would notice, such as those of a rate limit.
+        backoff: the longest wait before the second attempt, in seconds (`RetryPolicy`).
+        notify: called with one line for each wait of more than 3 s, such as those of a rate limit.
     """
 
     def __init__(
@@ -57,10 +58,11 @@ class Hub:
         cache: Path | None = None,
         *,
         backoff: float = 0.5,
-        tell: Callable[[str], None] | None = None,
+        notify: Callable[[str], None] | None = None,
     ) -> None:
         self.cache = cache
-        self._given_endpoint, self._given_token, self._backoff, self._tell = endpoint, token, backoff, tell
+        self._given_endpoint, self._given_token = endpoint, token
+        self._retry = RetryPolicy(backoff, notify=notify)
 
     @cached_property
     def endpoint(self) -> str:
@@ -104,7 +106,7 @@ class Hub:
 
     @cached_property
     def _reader(self) -> FileReader:
-        return FileReader(self._wire, self._backoff, self._tell)
+        return FileReader(self._wire, self._retry)
 
     @property
     def has_token(self) -> bool:
@@ -238,26 +240,26 @@ class Hub:
 
     def _document(self, route: str, asked: HubRequest, parse: Callable[[bytes], _Value]) -> _Value:
         """The value of an answer of the API."""
-        patience = RetryPolicy(self._backoff, asked.where, tell=self._tell)
-        body, _ = self._answer(f"{self.endpoint}/api/{route}", asked, patience)
+        retries = self._retry.begin(asked.where)
+        body, _ = self._answer(f"{self.endpoint}/api/{route}", asked, retries)
         try:
             return parse(body)
         except MalformedError as error:
             raise malformed("the answer", error, asked) from error
 
     def _pages(self, url: str | None, asked: HubRequest) -> Iterator[bytes]:
-        """The pages of a listing. They share one patience: a server that is slow or busy at each of them ends it."""
-        patience = RetryPolicy(self._backoff, asked.where, tell=self._tell)
+        """The pages of a listing. Their failures are counted together, so that a server that is slow or busy at each of them ends the work."""
+        retries = self._retry.begin(asked.where)
         while url:
-            body, headers = self._answer(url, asked, patience)
-            patience.progressed(len(body))
+            body, headers = self._answer(url, asked, retries)
+            retries.progressed(len(body))
             yield body
             url = next_page(headers, url)
 
-    def _answer(self, url: str, asked: HubRequest, patience: RetryPolicy) -> tuple[bytes, Mapping[str, str]]:
+    def _answer(self, url: str, asked: HubRequest, retries: Retries) -> tuple[bytes, Mapping[str, str]]:
         """The body and the headers of an answer of the API."""
         while True:
-            with patience, self._wire.get(url, asked) as (_, response):
+            with retries, self._wire.get(url, asked) as (_, response):
                 chunks, size = [], 0
                 while chunk := response.read(CHUNK, decode_content=False):
                     chunks.append(chunk)

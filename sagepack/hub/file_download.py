@@ -13,8 +13,8 @@ from sagepack.digest import Digest
 from sagepack.errors import IntegrityError
 from sagepack.files import backdate_mtime
 from sagepack.hub.partial import PIECE, Partial
-from sagepack.hub.retry import CancelledError
 from sagepack.package.archive.crc32 import crc32
+from sagepack.retry import CancelledError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

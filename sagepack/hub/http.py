@@ -17,7 +17,7 @@ from sagepack.decoding import MalformedError
 from sagepack.errors import RemoteError
 from sagepack.hub.refusals import malformed, refusal
 from sagepack.hub.responses import absolute, origin, retry_after
-from sagepack.hub.retry import RetryableError
+from sagepack.retry import RetryableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,16 +8,17 @@ from urllib.parse import quote
 from sagepack.errors import IntegrityError
 from sagepack.hub.http import CHUNK
 from sagepack.hub.responses import extent
-from sagepack.hub.retry import RetryableError, RetryPolicy
+from sagepack.retry import RetryableError
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     import urllib3
 
     from sagepack.hub.http import HttpPool
     from sagepack.hub.refusals import HubRequest
+    from sagepack.retry import RetryPolicy
 
 
 class FileReader:
@@ -25,12 +26,11 @@ class FileReader:
 
     Args:
         wire: connections.
-        backoff: seconds before the second attempt, about.
-        tell: told of waits that a person would notice.
+        retry: how often a request is sent again.
     """
 
-    def __init__(self, wire: HttpPool, backoff: float, tell: Callable[[str], None] | None = None) -> None:
-        self._wire, self._backoff, self._tell = wire, backoff, tell
+    def __init__(self, wire: HttpPool, retry: RetryPolicy) -> None:
+        self._wire, self._retry = wire, retry
         self._signed: dict[HubRequest, str] = {}
         self._unranged: set[HubRequest] = set()
 
@@ -38,13 +38,13 @@ class FileReader:
         self, asked: HubRequest, offset: int, length: int | None, stop: threading.Event | None = None
     ) -> Iterator[bytes]:
         """The bytes from `offset` on; see `Hub.open`."""
-        patience = RetryPolicy(self._backoff, asked.where, stop, tell=self._tell)
+        retries = self._retry.begin(asked.where, stop)
         position, end = offset, None if length is None else offset + length
         while end is None or position < end:
-            with patience:
+            with retries:
                 for chunk in self._attempt(asked, position, end):
                     position += len(chunk)
-                    patience.progressed(len(chunk))
+                    retries.progressed(len(chunk))
                     yield chunk
                 if end is None:
                     return

@@ -1,31 +1,34 @@
-"""Publishing to S3: what S3 holds already is copied by S3, only the rest is sent, and S3 proves the result.
+"""Publishing to S3: S3 copies what it already has, only the rest is sent, and S3 proves that the result is right.
 
-    keys, sums                   what lies where, and its checksums
-    sealed -> index, release     the documents that say so
-    matching -> planner -> plan  pure: which bytes are copied, which are sent, in which parts
+    keys, checksums              where everything lies, and its checksums
+    documents, release           the documents that say so; `sealed` makes damage to them visible
     verified                     what this machine knows of objects in S3, by ETag
-    observe                      what S3 holds, and what binds it to the SHA-256 of its contents
-    proof                        reading what nothing binds, before S3 copies it
-    sources -> render            the bytes of a part
-    journal, ledger -> multipart -> publisher
-    remote_check -> remote_read  whether what S3 holds is what was published
+    observe -> observation       what S3 holds, and what binds it to the SHA-256 of its contents
+    delta/, planner              pure: which bytes are copied, which are sent, in which parts (`archive_plan`, `prefix_plan`)
+    publisher                    carries out a plan: `archive` or `prefix` upload the model, then come the documents
+    upload/                      one object: `sources` -> `part_body` -> `transfer` -> `multipart`, with `journal`, `verifier`
+                                 and `proof`, which reads what nothing binds before S3 copies it
+    remote_check, remote_read    whether what S3 holds is what was published
+    cleanup, iam_policy          uploads that nobody continues; the permissions that publishing needs
 
-**Why a kill cannot spoil anything.** The state of a publication is S3's alone; the journal only saves work.
+**Why a kill cannot spoil anything.** Only S3 holds the state of a publication; the journal merely saves work.
 
-1. The archive's key holds the digest of the manifest and is written by one conditional CompleteMultipartUpload
-   (`IfNoneMatch: *`). Before it the key does not exist; after it the object is whole. Nothing is ever overwritten, so
-   what an endpoint loads stays what it was.
-2. That request carries the checksum of the full object, computed from the sums of the contents and from the arithmetic
-   of the layout, not from the parts. S3 compares it with the bytes it has, copied and sent, and refuses others. Sums of
-   contents come from bytes whose SHA-256 was checked, now or when they were first published.
-3. A copy is conditioned on the ETag of the object that was seen (`CopySourceIfMatch`). If that object is gone or
-   another, the upload is dropped and planned anew without it.
+1. The key of the archive contains the digest of the manifest, and one conditional CompleteMultipartUpload
+   (`IfNoneMatch: *`) writes it. Before that request the key does not exist; after it the object is complete. Nothing is
+   ever overwritten, so what an endpoint loads never changes.
+2. That request carries the checksum of the full object. It is computed from the checksums of the contents and the
+   arithmetic of the layout, not from the parts. S3 compares it with the bytes it has, copied and sent, and refuses others.
+   The checksums of contents come from bytes whose SHA-256 was checked, now or when they were first published.
+3. A copy is conditioned on the ETag of the object that was seen (`CopySourceIfMatch`). If that object was deleted or
+   replaced, the upload is aborted and planned again without it.
 4. Index, pointers, manifest, provenance and release record are written after the archive, in this order. Whoever reads
-   a pointer or an index looks at the archive too and takes it for a miss if that is not there; so one that a kill left
-   out, or that outlived its archive, costs bytes, never correctness. The release record is last: it says all is there.
-5. A killed upload leaves parts that nobody sees. The next run asks S3 which parts it has (ListParts), takes those whose
-   ETag the journal knows, and sends the others. Without the journal it starts a new upload; `stale` finds the old one.
-   Killed after the archive was completed, the next run finds it and writes what is missing beside it.
-6. Two publishers of a package make two uploads; S3 lets one complete and answers 412 to the other, which checks that the
-   object is the one it meant and goes on.
+   a pointer or an index also looks for the archive, and ignores the document if the archive does not exist. So a document
+   that is missing after a kill, or that is left over, costs bytes and never correctness. The release record is last: it
+   says that everything else is there.
+5. A killed upload leaves parts that are not visible as objects. The next run asks S3 which parts it has (ListParts), keeps
+   those whose ETag is in the journal, and sends the others. Without the journal it starts a new upload; `cleanup` finds
+   the old one. After a kill between the completed archive and the release record, the next run finds the archive and
+   writes the documents that are missing.
+6. Two publishers of the same package make two uploads. S3 completes one of them and answers 412 to the other, which then
+   checks that the object is the expected one and continues.
 """

@@ -39,7 +39,7 @@ def abort_stale(store: S3, uploads: Iterable[MultipartHandle]) -> int:
 
 
 def _ours(target: S3Uri, location: S3Uri) -> bool:
-    below = location.key.removeprefix(f"{target.key}/" if target.key else "")
+    below = location.key.removeprefix(target.child("").key)
     parts = below.split("/")
     named = len(parts) >= 3 and package_folder(target, "/".join(parts[:2])) is not None
     return named and (parts[2:] == ["model.tar.gz"] or parts[2] == "model")

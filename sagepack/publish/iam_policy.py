@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from sagepack.aws.s3 import S3Uri
-from sagepack.publish.keys import ARCHIVE, CONTENTS, index_name
+from sagepack.publish.keys import CONTENTS, PackageFormat
 from sagepack.spec.images import partition
 
 if TYPE_CHECKING:
@@ -56,7 +56,9 @@ def publish_policy(spec: Spec) -> dict[str, Any]:
 
 def _models(artifact: Artifact) -> tuple[str, str]:
     """The keys of any package, below a target, that a copy needs: its index and its model. `*` stands for slashes too."""
-    return f"*/{index_name(artifact.layout)}", "*/model.tar.gz" if artifact.layout == ARCHIVE else "*/model/*"
+    format_ = PackageFormat(artifact.layout)
+    model = format_.model_name if format_ is PackageFormat.ARCHIVE else f"{format_.model_name}*"
+    return f"*/{format_.index_name}", f"*/{model}"
 
 
 def _encryption(key: str, service: str) -> dict[str, Any]:
@@ -88,7 +90,7 @@ def _objects(arn: str, location: S3Uri, *below: str) -> list[str]:
 
 
 def _key(location: S3Uri, below: str) -> str:
-    return f"{_literal(location.key)}/{below}" if location.key else below
+    return f"{_literal(location.child('').key)}{below}"
 
 
 def _literal(text: str) -> str:

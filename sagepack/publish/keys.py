@@ -2,10 +2,10 @@
 
 <target>/<name>/<16 hex of the manifest's digest>/model.tar.gz      the archive, never overwritten
                                                  /index.json        where every content lies in it
-                                                 /model/...         or: one object a file (layout `prefix`)
+                                                 /model/...         or: one object per file (format `prefix`)
                                                  /files.json        and what they are, beside them
                                                  /manifest.json  provenance.json
-<target>/<name>/releases/<UTC time>-<16 hex>.json                   written last: this package is whole
+<target>/<name>/releases/<UTC time>-<16 hex>.json                   written last: this package is complete
 <target>/contents/<sha256>.json                                     pointer: which package's archive holds it
 <target>/contents/<sha256>.file.json                                pointer: which package has it as an object
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from sagepack.errors import UserError
@@ -24,10 +25,35 @@ if TYPE_CHECKING:
     from sagepack.aws.s3 import S3Uri
     from sagepack.digest import Digest
 
-ARCHIVE, PREFIX = "archive", "prefix"
 CONTENTS = "contents"
 _RELEASE = re.compile(r"[0-9]{8}T[0-9]{6}Z-(?P<short>[0-9a-f]{16})(?P<files>\.files)?\.json")
 _PACKAGE = re.compile(r"[^/]+/[0-9a-f]{16}")
+
+
+class PackageFormat(Enum):
+    """The two forms in which SageMaker loads a model from S3; the values are those of `artifact.layout` in the spec.
+
+    ARCHIVE is one object `model.tar.gz`; PREFIX is one object per file below a prefix, which SageMaker loads as it is
+    (API reference, S3ModelDataSource: `S3DataType` and `CompressionType`).
+    """
+
+    ARCHIVE = "archive"
+    PREFIX = "prefix"
+
+    @property
+    def model_name(self) -> str:
+        """Name of the archive, or of the prefix of the files, in the folder of the package."""
+        return "model.tar.gz" if self is PackageFormat.ARCHIVE else "model/"
+
+    @property
+    def index_name(self) -> str:
+        """Name of the document that says where the contents of a package are."""
+        return "index.json" if self is PackageFormat.ARCHIVE else "files.json"
+
+    @property
+    def document_names(self) -> tuple[str, ...]:
+        """Names of the documents beside a package, which its release record names by their digests."""
+        return self.index_name, "manifest.json", "provenance.json"
 
 
 @dataclass(frozen=True)
@@ -38,20 +64,18 @@ class Package:
         target: `artifact.target`.
         name: of the spec.
         digest: of the manifest.
-        layout: `archive` or `prefix`.
+        format: in which the model is stored.
 
     Raises:
-        UserError: the layout is neither, or the name is that of the folder of pointers, which every publisher may write.
+        UserError: the name is that of the folder of pointers, which every publisher may write.
     """
 
     target: S3Uri
     name: str
     digest: Digest
-    layout: str = ARCHIVE
+    format: PackageFormat = PackageFormat.ARCHIVE
 
     def __post_init__(self) -> None:
-        if self.layout not in {ARCHIVE, PREFIX}:
-            raise UserError(f"no such layout: {self.layout!r}", where="artifact.layout", fix="choose archive or prefix")
         if self.name == CONTENTS:
             raise UserError("pointers lie under this name", where=f"name: {self.name}", fix="choose another name")
 
@@ -66,55 +90,46 @@ class Package:
         return self.target.child(self.path)
 
     @property
-    def model(self) -> S3Uri:
+    def model_uri(self) -> S3Uri:
         """The archive, or the prefix of the files (its key then ends in `/`, as SageMaker's `S3Prefix` must)."""
-        return self.folder.child("model.tar.gz" if self.layout == ARCHIVE else "model/")
+        return self.folder.child(self.format.model_name)
 
     @property
-    def index(self) -> S3Uri:
+    def index_uri(self) -> S3Uri:
         """The index of the archive, or the list of the files."""
-        return self.folder.child(index_name(self.layout))
+        return self.folder.child(self.format.index_name)
 
     @property
-    def manifest(self) -> S3Uri:
+    def manifest_uri(self) -> S3Uri:
         """The manifest."""
         return self.folder.child("manifest.json")
 
     @property
-    def provenance(self) -> S3Uri:
+    def provenance_uri(self) -> S3Uri:
         """The provenance."""
         return self.folder.child("provenance.json")
 
-    def release(self, time: datetime) -> S3Uri:
+    def release_uri(self, time: datetime) -> S3Uri:
         """The record of a release at `time` (UTC)."""
-        suffix = "" if self.layout == ARCHIVE else ".files"
-        return releases(self.target, self.name).child(f"{time:%Y%m%dT%H%M%SZ}-{self.digest.short}{suffix}.json")
+        suffix = "" if self.format is PackageFormat.ARCHIVE else ".files"
+        return releases_uri(self.target, self.name).child(f"{time:%Y%m%dT%H%M%SZ}-{self.digest.short}{suffix}.json")
 
 
-def index_name(layout: str) -> str:
-    """Name of the document that says where the contents of a package are."""
-    return "index.json" if layout == ARCHIVE else "files.json"
-
-
-def document_names(layout: str) -> tuple[str, ...]:
-    """Names of the documents beside a package, which its release record names by their digests."""
-    return index_name(layout), "manifest.json", "provenance.json"
-
-
-def releases(target: S3Uri, name: str) -> S3Uri:
+def releases_uri(target: S3Uri, name: str) -> S3Uri:
     """What the keys of a name's release records begin with, followed by `/`."""
     return target.child(f"{name}/releases")
 
 
-def released(location: S3Uri, layout: str = ARCHIVE) -> str | None:
-    """The 16 hex digits of the package that a release record's key names, or None for another key or layout."""
-    match = _RELEASE.fullmatch(location.key.rpartition("/")[2])
-    return match["short"] if match and bool(match["files"]) == (layout != ARCHIVE) else None
+def released_package(record: S3Uri, format_: PackageFormat = PackageFormat.ARCHIVE) -> str | None:
+    """The 16 hex digits of the package that the key of a release record names; None for another key or format."""
+    match = _RELEASE.fullmatch(record.key.rpartition("/")[2])
+    return match["short"] if match and bool(match["files"]) == (format_ is PackageFormat.PREFIX) else None
 
 
-def pointer(target: S3Uri, content: Digest, layout: str = ARCHIVE) -> S3Uri:
+def pointer_uri(target: S3Uri, content: Digest, format_: PackageFormat = PackageFormat.ARCHIVE) -> S3Uri:
     """The pointer of a content."""
-    return target.child(f"{CONTENTS}/{content.value}{'' if layout == ARCHIVE else '.file'}.json")
+    suffix = "" if format_ is PackageFormat.ARCHIVE else ".file"
+    return target.child(f"{CONTENTS}/{content.value}{suffix}.json")
 
 
 def package_folder(target: S3Uri, path: str) -> S3Uri | None:

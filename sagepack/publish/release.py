@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 
 from sagepack.decoding import DigestText, Sha256Hex, decode_json
 from sagepack.digest import Digest
-from sagepack.publish.keys import ARCHIVE, document_names, index_name
+from sagepack.publish.keys import PackageFormat
 from sagepack.publish.sealed import SMALL, Algorithm, Checksum, ETag, ObjectSize, PackageName, sealed
 
 if TYPE_CHECKING:
@@ -30,21 +30,21 @@ class Release:
 
     Attributes:
         name: of the spec.
-        layout: `archive` or `prefix`.
-        manifest: digest of the manifest, the identity of the package.
+        format: in which the model is stored; the key `layout` of the document.
+        manifest_digest: of the manifest, the identity of the package.
         uri: of the archive, or of the prefix, which then ends in `/`.
         size: bytes of the archive, or of all files.
         released: when, UTC, in whole seconds.
-        etag: of the archive, with its quotes, as S3 said after it was completed. None with layout `prefix`: those of the
-            objects stand in `files.json`.
+        etag: of the archive, with its quotes, as S3 said after it was completed. None for a prefix: those of the objects
+            are in `files.json`.
         version_id: of the archive, in a bucket with versioning.
-        checksums: of the whole archive by algorithm, base64, as S3 keeps them. None with layout `prefix`.
-        documents: SHA-256 of the documents beside the package, by file name (`keys.document_names`).
+        checksums: of the whole archive by algorithm, base64, as S3 keeps them. None for a prefix.
+        documents: SHA-256 of the documents beside the package, by file name (`PackageFormat.document_names`).
     """
 
     name: str
-    layout: str
-    manifest: Digest
+    format: PackageFormat
+    manifest_digest: Digest
     uri: str
     size: int
     released: datetime
@@ -55,7 +55,7 @@ class Release:
 
     def lists(self, index: bytes) -> bool:
         """Whether `index` is the index, or the list of files, that was written with this release."""
-        return self.documents[index_name(self.layout)] == Digest.sha256(index)
+        return self.documents[self.format.index_name] == Digest.sha256(index)
 
     def text(self) -> bytes:
         """The document that `schemas/release.schema.json` describes."""
@@ -63,8 +63,8 @@ class Release:
             {
                 "version": VERSION,
                 "name": self.name,
-                "layout": self.layout,
-                "manifest": str(self.manifest),
+                "layout": self.format.value,
+                "manifest": str(self.manifest_digest),
                 "uri": self.uri,
                 "size": self.size,
                 "released": f"{self.released:%Y-%m-%dT%H:%M:%SZ}",
@@ -83,7 +83,7 @@ class Release:
             document = decode_json(data or b"", _Document, limit=SMALL)
             release = cls(
                 document.name,
-                document.layout,
+                PackageFormat(document.layout),
                 Digest.parse(document.manifest),
                 document.uri,
                 document.size,
@@ -112,8 +112,9 @@ class _Document(Struct):
     documents: dict[str, Sha256Hex]
 
     def __post_init__(self) -> None:
-        archive = self.layout == ARCHIVE
+        format_ = PackageFormat(self.layout)
+        archive = format_ is PackageFormat.ARCHIVE
         if archive is (self.etag is None) or archive is (self.checksums is None) or (self.version_id and not archive):
-            raise ValueError("an ETag and checksums belong to layout archive, and to it alone")
-        if set(self.documents) != set(document_names(self.layout)):
-            raise ValueError(f"the documents of a package are {', '.join(document_names(self.layout))}")
+            raise ValueError("only an archive has an ETag and checksums, and every archive has them")
+        if set(self.documents) != set(format_.document_names):
+            raise ValueError(f"the documents of a package are {', '.join(format_.document_names)}")

@@ -22,7 +22,7 @@ from sagepack.publish import documents as indexes
 from sagepack.publish import release as releases
 from sagepack.publish.checksums import archive_sums
 from sagepack.publish.documents import Files, Index
-from sagepack.publish.keys import ARCHIVE
+from sagepack.publish.keys import PackageFormat
 from sagepack.publish.release import Release
 from sagepack.publish.sealed import version_of
 
@@ -113,7 +113,7 @@ def compare(package: Package, manifest: Manifest, layout: Layout, stored: Stored
         stored: what S3 holds.
     """
     one = _Comparison(package, manifest, layout, stored, Release.parse(stored.release))
-    model = one.archive() if package.layout == ARCHIVE else one.files()
+    model = one.archive() if package.format is PackageFormat.ARCHIVE else one.files()
     return [*one.record(), *one.documents(), *model, *one.memory()]
 
 
@@ -131,13 +131,13 @@ class _Comparison:
         if release is None:
             yield _unreadable(self.stored.record, self.stored.release, releases.VERSION)
             return
-        size = self.layout.size if package.layout == ARCHIVE else self.manifest.size
+        size = self.layout.size if package.format is PackageFormat.ARCHIVE else self.manifest.size
         for what, found, expected in (
             ("the name", release.name, package.name),
-            ("the layout", release.layout, package.layout),
-            ("the manifest", release.manifest, self.manifest.digest),
+            ("the layout", release.format.value, package.format.value),
+            ("the manifest", release.manifest_digest, self.manifest.digest),
             ("the SHA-256 of manifest.json", release.documents["manifest.json"], self._manifest_json),
-            ("the URI", release.uri, str(package.model)),
+            ("the URI", release.uri, str(package.model_uri)),
             ("the size", release.size, size),
         ):
             yield from _differ(self.stored.record, what, found, expected, _SPEC)
@@ -147,21 +147,21 @@ class _Comparison:
         for location, data in self.stored.documents.items():
             if data is None:
                 yield _unreadable(location, None)
-            elif location == self.package.manifest:
+            elif location == self.package.manifest_uri:
                 yield from _differ(location, "the SHA-256", Digest.sha256(data), self._manifest_json, _SPEC)
             elif self.release is not None:
                 expected = self.release.documents[location.key.rpartition("/")[2]]
                 yield from _differ(location, "the SHA-256", Digest.sha256(data), expected, _RELEASE)
-        provenance = self.stored.documents[self.package.provenance]
+        provenance = self.stored.documents[self.package.provenance_uri]
         if provenance is not None:
             found = subject(provenance)
-            where = self.package.provenance
+            where = self.package.provenance_uri
             yield from _differ(where, "the SHA-256 of the manifest it is about", found, self._manifest_json, _SPEC)
 
     def archive(self) -> Iterator[Finding]:
         """The archive and its index."""
-        head, release, model = self.stored.head, self.release, self.package.model
-        index = Index.parse(self.stored.documents[self.package.index])
+        head, release, model = self.stored.head, self.release, self.package.model_uri
+        index = Index.parse(self.stored.documents[self.package.index_uri])
         yield from self._index(index)
         if head is None:
             yield _missing(model)
@@ -178,13 +178,13 @@ class _Comparison:
             whole = archive_sums(self.layout, index.sums, tar_crc(self.layout, [s.plain.crc32 for s in index.sums]))
             for name in (CRC64NVME, CRC32):
                 said = index.whole.value(name)
-                yield from _differ(self.package.index, f"the {name}", said, whole.value(name), _CONTENTS)
+                yield from _differ(self.package.index_uri, f"the {name}", said, whole.value(name), _CONTENTS)
             for name, value in head.checksums.items():
                 yield from _differ(model, f"the {name}", value, whole.value(name), _CONTENTS)
 
     def files(self) -> Iterator[Finding]:
         """The objects of layout `prefix`, and the list of them."""
-        files, model = Files.parse(self.stored.documents[self.package.index]), self.package.model
+        files, model = Files.parse(self.stored.documents[self.package.index_uri]), self.package.model_uri
         yield from self._index(files)
         etags = {file.member.path: file.etag for file in files.files} if files else {}
         for member in self.manifest.members:
@@ -205,17 +205,17 @@ class _Comparison:
         """The objects, by what this machine remembers of them: nobody who can write to S3 can write there."""
         head = self.stored.head
         etags = {listed.location: listed.etag for listed in self.stored.objects.values()}
-        for location, etag in {**etags, **({self.package.model: head.etag} if head else {})}.items():
+        for location, etag in {**etags, **({self.package.model_uri: head.etag} if head else {})}.items():
             expected = self.stored.remembered.get(location.key, etag)
             yield from _differ(location, "the ETag", etag, expected, "the memory of this machine")
 
     def _index(self, index: Index | Files | None) -> Iterator[Finding]:
-        data = self.stored.documents[self.package.index]
+        data = self.stored.documents[self.package.index_uri]
         if index is not None:
-            where, found = self.package.index, index.manifest.digest
+            where, found = self.package.index_uri, index.manifest.digest
             yield from _differ(where, "the manifest", found, self.manifest.digest, _SPEC)
         elif data is not None:
-            yield _unreadable(self.package.index, data, indexes.VERSION)
+            yield _unreadable(self.package.index_uri, data, indexes.VERSION)
 
     @cached_property
     def _manifest_json(self) -> Digest:

@@ -17,7 +17,7 @@ from sagepack.aws.s3 import ObjectRef
 from sagepack.errors import UserError
 from sagepack.package.archive import reader
 from sagepack.package.archive.layout import Layout
-from sagepack.publish.keys import ARCHIVE, released, releases
+from sagepack.publish.keys import PackageFormat, released_package, releases_uri
 from sagepack.publish.remote_check import Finding, PackageError, Stored, compare
 
 if TYPE_CHECKING:
@@ -107,11 +107,13 @@ def look(store: S3, package: Package, manifest: Manifest) -> tuple[Stored, int]:
     with ThreadPoolExecutor(_THREADS) as pool:
         records = pool.submit(_records, store, package)
         objects = pool.submit(_objects, store, package, len(manifest.members) + _PAGE)
-        head = pool.submit(store.head, package.model) if package.layout == ARCHIVE else None
-        read = {at: pool.submit(store.read, at) for at in (package.index, package.manifest, package.provenance)}
+        head = pool.submit(store.head, package.model_uri) if package.format is PackageFormat.ARCHIVE else None
+        read = {
+            at: pool.submit(store.read, at) for at in (package.index_uri, package.manifest_uri, package.provenance_uri)
+        }
         record, pages = records.result()
         if record is None:
-            raise UserError("the package is not published", where=str(package.model), fix="run `invoke upload`")
+            raise UserError("the package is not published", where=str(package.model_uri), fix="run `invoke upload`")
         release = store.read(record)
         documents = {location: future.result() for location, future in read.items()}
         stored = Stored(record, release, documents, head.result() if head else None, objects.result())
@@ -122,19 +124,19 @@ def look(store: S3, package: Package, manifest: Manifest) -> tuple[Stored, int]:
 def _records(store: S3, package: Package) -> tuple[S3Uri | None, int]:
     """The latest release record of a package, and the requests that it took to find it."""
     count, latest = 0, None
-    for listed in store.list(releases(package.target, package.name).child("")):  # in the order of time
+    for listed in store.list(releases_uri(package.target, package.name).child("")):  # in the order of time
         count += 1
-        if released(listed.location, package.layout) == package.digest.short:
+        if released_package(listed.location, package.format) == package.digest.short:
             latest = listed.location
     return latest, max(1, -(-count // _PAGE))
 
 
 def _objects(store: S3, package: Package, most: int) -> dict[str, ObjectSummary]:
     """The first `most` objects under the prefix of a package of layout `prefix`, by path."""
-    if package.layout == ARCHIVE:
+    if package.format is PackageFormat.ARCHIVE:
         return {}
-    found = islice(store.list(package.model), most)
-    return {listed.location.key.removeprefix(package.model.key): listed for listed in found}
+    found = islice(store.list(package.model_uri), most)
+    return {listed.location.key.removeprefix(package.model_uri.key): listed for listed in found}
 
 
 class _Stream:
@@ -168,16 +170,16 @@ class _Reading:
 
     def run(self) -> list[Finding]:
         """What is not as the manifest says: the first place in an archive, or every file that has another content."""
-        if self.package.layout != ARCHIVE:
+        if self.package.format is PackageFormat.PREFIX:
             return self._files()
         return self._archive(self.stored.head) if self.stored.head else []
 
     def _archive(self, head: ObjectInfo) -> list[Finding]:
-        stream = _Stream(self.store.open(ObjectRef(self.package.model, head.etag), 0, head.size))
+        stream = _Stream(self.store.open(ObjectRef(self.package.model_uri, head.etag), 0, head.size))
         try:
             reader.verify(stream, self.manifest, progress=self.progress)
         except reader.ArchiveError as error:
-            return [Finding(str(self.package.model), error.message, error.member, error.offset)]
+            return [Finding(str(self.package.model_uri), error.message, error.member, error.offset)]
         finally:
             self.requests, self.bytes_read = 1, stream.bytes_read
         return []

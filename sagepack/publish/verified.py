@@ -36,17 +36,17 @@ class Verified:
 
     Attributes:
         etag: of the object; another ETag is another object.
-        manifest: the manifest whose archive the object is; None for a file of layout `prefix`.
+        manifest_digest: of the manifest whose archive the object is; None for a file of a prefix.
         ranges: half-open ranges of bytes, sorted and apart.
         sums: of each content that lies in the ranges, computed here.
     """
 
     etag: str
-    manifest: Digest | None = None
+    manifest_digest: Digest | None = None
     ranges: tuple[Range, ...] = ()
     sums: Mapping[Digest, FramedChecksums] = field(default_factory=dict)
 
-    def lacks(self, start: int, end: int) -> list[Range]:
+    def missing(self, start: int, end: int) -> list[Range]:
         """The parts of `[start, end)` that are not verified."""
         found = []
         for low, high in self.ranges:
@@ -58,7 +58,7 @@ class Verified:
 
     def joined(self, other: Verified | None) -> Verified:
         """Both together, if they are about the same object; else this one."""
-        if other is None or (other.etag, other.manifest) != (self.etag, self.manifest):
+        if other is None or (other.etag, other.manifest_digest) != (self.etag, self.manifest_digest):
             return self
         ranges: list[Range] = []
         for low, high in sorted((*self.ranges, *other.ranges)):
@@ -66,7 +66,7 @@ class Verified:
                 ranges[-1] = (ranges[-1][0], max(high, ranges[-1][1]))
             else:
                 ranges.append((low, high))
-        return Verified(self.etag, self.manifest, tuple(ranges), {**other.sums, **self.sums})
+        return Verified(self.etag, self.manifest_digest, tuple(ranges), {**other.sums, **self.sums})
 
 
 class VerifiedObjects:
@@ -123,7 +123,7 @@ class _Object(Struct, forbid_unknown_fields=True):
             digest.value: (f"{s.framed.crc64:016x}", s.framed.crc32, s.framed.length, s.plain.crc32, s.plain.length)
             for digest, s in value.sums.items()
         }
-        return cls(key, value.etag, str(value.manifest) if value.manifest else None, value.ranges, sums)
+        return cls(key, value.etag, str(value.manifest_digest) if value.manifest_digest else None, value.ranges, sums)
 
     def value(self) -> Verified:
         sums = {
@@ -141,5 +141,5 @@ class _Document(Struct, forbid_unknown_fields=True):
 
 
 def verified_file(etag: str, content: Digest, sums: Checksums) -> Verified:
-    """An object that is one file of layout `prefix`."""
+    """An object that is one file of a prefix."""
     return Verified(etag, None, ((0, sums.length),), {content: FramedChecksums(sums, ContentChecksum())})

@@ -10,20 +10,24 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sagepack.sandbox import process
+from sagepack.sandbox.servers import Servers
 
-if TYPE_CHECKING:
-    from sagepack.sandbox.servers import Service
-
-_LOOK_SECONDS = 0.2
-"""How often it looks whether it is still needed: `stop` removes the state file and waits."""
+_POLL_SECONDS = 0.2
+"""How often the process looks whether its state file is still there: a command that removes the file waits for its end."""
 
 
 def main() -> int:
-    """Serve until SIGTERM, SIGINT, the end of the idle time, or until the state file is gone or another's."""
-    options = _options()
+    """Serve until SIGTERM, SIGINT, the end of the idle time, or until the state file is removed or replaced."""
+    parser = argparse.ArgumentParser(prog="python -m sagepack.sandbox", description=main.__doc__)
+    parser.add_argument("--root", type=Path, required=True, help="the project it belongs to")
+    parser.add_argument(
+        "--idle", type=float, default=process.IDLE_SECONDS, help="end after this many seconds without a request"
+    )
+    parser.add_argument("--detach", action="store_true", help="continue in the background")
+    parser.add_argument("--ready", type=int, help="file descriptor to write to when the servers listen")
+    options = parser.parse_args()
     if options.detach and os.fork():
         return 0
     from filelock import FileLock, Timeout
@@ -36,68 +40,47 @@ def main() -> int:
     try:
         running.acquire(timeout=process.STOP_SECONDS)
     except Timeout:
-        _say(f"another sandbox of this project is running; `fuser {running.lock_file}` shows its process")
+        _log(f"another sandbox of this project is running; `fuser {running.lock_file}` shows its process")
         return 1
     with running:
         return _serve(options.root, options.idle, options.ready)
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m sagepack.sandbox", description=main.__doc__)
-    parser.add_argument("--root", type=Path, required=True, help="the project it belongs to")
-    parser.add_argument(
-        "--idle", type=float, default=process.IDLE_SECONDS, help="seconds without a request to end after"
-    )
-    parser.add_argument("--detach", action="store_true", help="go on in the background")
-    parser.add_argument("--ready", type=int, help="file descriptor that is told when the servers listen")
-    return parser.parse_args()
-
-
 def _serve(root: Path, idle: float, ready: int | None) -> int:
-    from sagepack.sandbox.servers import Service
-
-    ended = threading.Event()
+    stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
-    service = Service(process.folder(root) / "models")
-    service.start()
-    process.write_state(root, service)
-    _say(f"ready: Hub {service.hub_url}, AWS {service.aws_url}")
+        signal.signal(number, lambda *_: stopping.set())
+    servers = Servers(process.folder(root) / "models")
+    servers.start()
+    process.write_state(root, servers.hub_url, servers.aws_url, servers.credentials)
+    _log(f"ready: Hub {servers.hub_url}, AWS {servers.aws_url}")
     if ready is not None:
         with os.fdopen(ready, "wb") as pipe:
             pipe.write(process.READY)
-    threading.Thread(target=service.aws.warm, name="warm", daemon=True).start()
-    why = _wait(root, service, idle, ended)
-    _say(f"ends: {why}")
-    if _is_ours(root, service):
+    threading.Thread(target=servers.aws.warm, name="warm", daemon=True).start()
+    _log(f"ending: {_wait(root, servers, idle, stopping)}")
+    if process.owns_state(root, servers.credentials):
         with suppress(OSError):
-            (process.folder(root) / "state.json").unlink()
-    service.stop()
+            process.remove_state(root)
+    servers.stop()
     return 0
 
 
-def _wait(root: Path, service: Service, idle: float, ended: threading.Event) -> str:
-    """Wait for a reason to end, and return it."""
-    while not ended.wait(min(_LOOK_SECONDS, idle)):
-        if service.activity.idle_seconds() >= idle:
+def _wait(root: Path, servers: Servers, idle: float, stopping: threading.Event) -> str:
+    """Wait until there is a reason to end, and return it."""
+    while not stopping.wait(min(_POLL_SECONDS, idle)):
+        if servers.activity.idle_seconds() >= idle:
             return f"idle for {idle:.0f} s"
-        if not _is_ours(root, service):
-            return "its state file is gone or another's"
-    return "asked to"
+        if not process.owns_state(root, servers.credentials):
+            return "the state file was removed or replaced"
+    return "received a signal"
 
 
-def _is_ours(root: Path, service: Service) -> bool:
-    try:
-        return service.credentials.control in (process.folder(root) / "state.json").read_text(encoding="utf-8")
-    except OSError:
-        return False
-
-
-def _say(text: str) -> None:
+def _log(text: str) -> None:
     sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {os.getpid()} {text}\n")
     sys.stderr.flush()
 
 
 if __name__ == "__main__":
-    # Whoever stops it waits: taking moto's tables apart would last longer than forgetting them.
+    # A command may wait for the end: without `_exit`, Python would first take moto's tables apart, which takes seconds.
     os._exit(main())

@@ -1,4 +1,4 @@
-"""When something last happened in the sandbox, so that it can end when nobody needs it any more."""
+"""How long the sandbox has been idle, so that its process can end by itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Activity:
-    """Counts what is under way and remembers when the last of it ended. Safe to use from several threads."""
+    """Counts requests in progress and remembers when the last one ended. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -21,7 +21,7 @@ class Activity:
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        """Something is under way within."""
+        """Count one more request in progress within the context."""
         with self._lock:
             self._running += 1
         try:
@@ -32,6 +32,6 @@ class Activity:
                 self._last = time.monotonic()
 
     def idle_seconds(self) -> float:
-        """Seconds since something last happened; 0 while something is under way."""
+        """Seconds since the last request ended, or since the start if there was none; 0 while a request is in progress."""
         with self._lock:
             return 0.0 if self._running else time.monotonic() - self._last

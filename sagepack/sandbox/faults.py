@@ -1,4 +1,4 @@
-"""What goes wrong on purpose: faults of the sandbox's servers, switched by tests in process or over HTTP."""
+"""Fault injection: what goes wrong at a server of the sandbox, set by tests directly or over HTTP, and its log of requests."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _LOGGED = 20_000
 
 @dataclass
 class Fault:
-    """One thing that goes wrong.
+    """One rule of what goes wrong with which requests.
 
     Attributes:
-        kind: what; each kind has a method of `Faults` that explains it.
+        kind: what goes wrong; each kind has a method of `Faults` that describes it.
         path: pattern (`fnmatch`) of the request's path, or of `owner/name` for faults of a repository.
         method: HTTP method, or `*`.
-        times: how often it still happens; None for ever.
-        value: bytes, seconds or a status, by kind.
-        retry_after: seconds of a `Retry-After` header with a status; None sends none.
+        times: how many more requests it affects; None means no limit.
+        value: bytes, bytes per second, seconds, entries or a status, depending on the kind.
+        retry_after: seconds, sent as the `Retry-After` header with a status; None sends no header.
     """
 
     kind: Kind
@@ -50,21 +50,21 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
-            raise ValueError(f"no fault is called {self.kind!r}; there are {', '.join(get_args(Kind))}")
+            raise ValueError(f"unknown kind of fault {self.kind!r}; known are {', '.join(get_args(Kind))}")
 
 
 @dataclass(frozen=True)
-class Request:
-    """One request that was answered.
+class LoggedRequest:
+    """One request that a server responded to.
 
     Attributes:
         method: HTTP method.
-        path: path without the query.
-        range: value of the `Range` header, or of the range of a copy, if any.
-        status: status of the answer.
-        sent: bytes of the body that were sent (by the Hub only).
-        received: bytes of the request's body, as they came over the wire.
-        query: the query, as it came.
+        path: path, without the query.
+        range: value of the `Range` header or of `x-amz-copy-source-range`, if any.
+        status: status of the response.
+        sent: bytes of the response's body; counted by the Hub only.
+        received: bytes of the request's body, before any decoding.
+        query: the query, not decoded.
     """
 
     method: str
@@ -77,15 +77,15 @@ class Request:
 
 
 class Faults:
-    """The faults that are on, and the log of requests. Safe to use from several threads.
+    """The faults of a server and its log of requests. Safe to use from several threads.
 
-    A resolved LFS file is answered in two steps: `/owner/name/resolve/<commit>/<file>` redirects to
-    `/_cdn/owner/name/<commit>/<file>` on another origin; patterns such as `*/unet/*` match both.
+    An LFS file is served in two steps: `/owner/name/resolve/<commit>/<file>` redirects to
+    `/_cdn/owner/name/<commit>/<file>` at another origin; patterns such as `*/unet/*` match both.
     """
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
-        self._log: deque[Request] = deque(maxlen=_LOGGED)
+        self._log: deque[LoggedRequest] = deque(maxlen=_LOGGED)
         self._lock = threading.Lock()
 
     def cut(self, path: str = "*", *, after: int = 0, times: int | None = 1) -> None:
@@ -95,7 +95,7 @@ class Faults:
     def status(
         self, path: str, *codes: int, retry_after: int | None = None, times: int | None = 1, method: str = "*"
     ) -> None:
-        """Answer with each of `codes` in turn (each `times` times) before answering properly again."""
+        """Respond with each of `codes` in turn (each `times` times), then without this fault."""
         for code in codes:
             self.add(Fault("status", path, method, times, code, retry_after))
 
@@ -104,67 +104,67 @@ class Faults:
         self.add(Fault("corrupt", path, times=times, value=at))
 
     def truncate(self, path: str = "*", *, keep: int, times: int | None = 1) -> None:
-        """Send only the first `keep` bytes of a longer body, in an answer that claims to be whole."""
+        """Send only the first `keep` bytes of a longer body, with headers that fit them: the response looks complete."""
         self.add(Fault("truncate", path, times=times, value=keep))
 
     def ignore_range(self, path: str = "*", *, times: int | None = None) -> None:
-        """Answer a range request with status 200 and the whole file."""
+        """Respond to a range request with status 200 and the whole file."""
         self.add(Fault("ignore_range", path, times=times))
 
     def latency(self, seconds: float, path: str = "*", *, times: int | None = None) -> None:
-        """Wait before answering."""
+        """Wait this long before responding."""
         self.add(Fault("latency", path, times=times, value=seconds))
 
     def rate(self, bytes_per_second: float, path: str = "*") -> None:
-        """Send each body no faster than this."""
+        """Send each body at no more than this rate."""
         self.add(Fault("rate", path, value=bytes_per_second))
 
     def expire(self, path: str = "*", *, times: int | None = 1) -> None:
-        """Refuse signed addresses as expired when they are used (403, as the CDN says it)."""
+        """Reject signed URLs as expired when they are used, with the CDN's response (403)."""
         self.add(Fault("expire", path, times=times))
 
     def link_lifetime(self, seconds: float, path: str = "*") -> None:
-        """Let signed addresses expire this long after they were given out (an hour otherwise)."""
+        """Make signed URLs expire this long after they were created, instead of after an hour."""
         self.add(Fault("link_lifetime", path, value=seconds))
 
     def page(self, entries: int) -> None:
-        """List trees in pages of this many entries (1000 otherwise)."""
+        """List trees in pages of this many entries, instead of 1000."""
         self.add(Fault("page", value=entries))
 
     def gate(self, repository: str) -> None:
-        """Ask for a token with access before giving out files of a repository."""
+        """Require a token with access for the files of a repository."""
         self.add(Fault("gate", repository))
 
     def ungate(self, repository: str) -> None:
-        """Give out files of a gated repository to everybody."""
+        """Serve the files of a gated repository without a token."""
         self.add(Fault("ungate", repository))
 
     def private(self, repository: str) -> None:
-        """Hide a repository from everybody without a token with access."""
+        """Hide a repository from requests without a token with access."""
         self.add(Fault("private", repository))
 
     def missing_revision(self, repository: str) -> None:
-        """Know no revision of a repository."""
+        """Respond as if a repository had no revision."""
         self.add(Fault("missing_revision", repository))
 
     def add(self, fault: Fault) -> None:
-        """Switch a fault on, after those that are on already."""
+        """Add a fault; of several that match a request, the one that was added first applies."""
         with self._lock:
             self._faults.append(fault)
 
     def clear(self) -> None:
-        """Switch all faults off and forget the log."""
+        """Remove all faults and empty the log."""
         with self._lock:
             self._faults.clear()
             self._log = deque(maxlen=_LOGGED)
 
     def find(self, kind: Kind, path: str, method: str = "*") -> Fault | None:
-        """The first fault of a kind that is on for a path, without counting it as having happened."""
+        """The first fault of a kind for a request; its count stays as it is."""
         with self._lock:
             return self._find(kind, path, method)
 
     def happen(self, kind: Kind, path: str, method: str = "*") -> Fault | None:
-        """The first fault of a kind that is on for a path; it happens once less from now on."""
+        """The first fault of a kind for a request; if its number of times is limited, it is reduced by one."""
         with self._lock:
             fault = self._find(kind, path, method)
             if fault and fault.times is not None:
@@ -173,29 +173,25 @@ class Faults:
 
     def _find(self, kind: Kind, path: str, method: str) -> Fault | None:
         for fault in self._faults:
-            if (
-                fault.kind == kind
-                and fault.times != 0
-                and fault.method in {"*", method}
-                and fnmatchcase(path, fault.path)
-            ):
+            applies = fault.kind == kind and fault.method in {"*", method} and fnmatchcase(path, fault.path)
+            if applies and fault.times != 0:
                 return fault
         return None
 
-    def begin(self) -> deque[Request]:
-        """The log that a request which begins now belongs to: after a `clear`, one that nobody reads."""
+    def begin(self) -> deque[LoggedRequest]:
+        """The log for a request that begins now. `clear` starts a new log, so that earlier requests do not appear in it."""
         return self._log
 
-    def record(self, request: Request, log: deque[Request]) -> None:
-        """Add a request to the log that it belongs to; to be called before the last byte of its answer is sent."""
+    def record(self, request: LoggedRequest, log: deque[LoggedRequest]) -> None:
+        """Add a request to the log that `begin` returned for it, before the last byte of its response is sent."""
         log.append(request)
 
     @property
-    def log(self) -> list[Request]:
+    def log(self) -> list[LoggedRequest]:
         """The requests since the last `clear`, oldest first; at most 20,000."""
         return list(self._log)
 
     def document(self) -> list[dict[str, Any]]:
-        """The faults that are on, as JSON."""
+        """The faults that can still happen, as a JSON document."""
         with self._lock:
             return [asdict(fault) for fault in self._faults if fault.times != 0]

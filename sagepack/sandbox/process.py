@@ -1,13 +1,14 @@
-"""The sandbox's background process, seen from outside: start it if need be, find it, end it.
+"""The sandbox's background process, seen from outside: start it, find it, stop it.
 
 <root>/build/sandbox/    readable by its owner only
-state.json       where the servers listen and what opens them; written when they listen; the process ends when it is gone
-log              what the process had to say
-starting.lock    held by the command that starts or ends a process: two commands start one
-running.lock     held by the process for its life
+state.json       addresses of the servers and the secrets that give access; the process writes it when the servers
+                 listen, and ends when the file is removed
+log              output of the process
+starting.lock    held by a command while it starts or stops the process, so that two commands start only one
+running.lock     held by the process until it ends
 models/          the miniature models
 
-No process is ever signalled: the id in a state file that a crash left behind may be another's by now.
+No signal is ever sent: after a crash, the process id in the state file may belong to another program.
 """
 
 from __future__ import annotations
@@ -32,23 +33,23 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from sagepack import files
 from sagepack.decoding import MalformedError, Sha256Hex, decode_json
 from sagepack.errors import UserError
-from sagepack.sandbox.serving import environment
+from sagepack.sandbox import environment
+from sagepack.sandbox.identity import ACCOUNT, REGION, Credentials, proof
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sagepack.sandbox.servers import Service
-
-ACCOUNT, REGION = "123456789012", "us-east-1"
 READY = b"ready\n"
+"""What the process writes to its `--ready` file descriptor once the servers listen."""
 IDLE_SECONDS = 1800.0
 STOP_SECONDS = 10.0
 
 _START_SECONDS = 60.0
-_ANSWER_SECONDS = 5.0
-_ANSWER_BYTES = 1 << 16
+_RESPONSE_SECONDS = 5.0
+_RESPONSE_BYTES = 1 << 16
 _LOG_LINES = 15
 
 _Url = Annotated[str, Meta(pattern=r"\Ahttp://127\.0\.0\.1:[1-9][0-9]{0,4}\Z")]
@@ -70,11 +71,11 @@ class _State(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         for url in (self.hub_url, self.aws_url):
             if int(url.rpartition(":")[2]) > 65535:
-                raise ValueError(f"{url} is no address")
+                raise ValueError(f"{url} is not a valid address")
 
 
 class _Alive(msgspec.Struct, frozen=True):
-    """What the sandbox answers at `/_sandbox/alive`."""
+    """The document at `/_sandbox/alive`."""
 
     pid: _Pid
     proof: Sha256Hex
@@ -85,17 +86,17 @@ class Sandbox:
     """A running sandbox.
 
     Attributes:
-        hub_url: the Hub; what `HF_ENDPOINT` would be.
-        aws_url: one endpoint for all services of AWS.
-        pid: the process.
+        hub_url: address of the Hub, for `HF_ENDPOINT`.
+        aws_url: the endpoint URL of all AWS services.
+        pid: process id.
         log: its log file.
-        access_key: access key id of its AWS.
-        secret_key: the key that requests to AWS are signed with.
+        access_key: access key id for its AWS.
+        secret_key: the secret access key that requests to its AWS are signed with.
         hf_token: a token with access to every gated repository of the Hub.
-        control: value of the `X-Sandbox-Token` header that opens the servers' routes under `/_sandbox/`.
-        fingerprint: of the code that it runs.
+        control: value of the `X-Sandbox-Token` header for the servers' control routes under `/_sandbox/`.
+        fingerprint: SHA-256 of the code that the process runs (`fingerprint`).
         account: account of the access key.
-        region: where its bucket is.
+        region: region of its bucket.
     """
 
     hub_url: str
@@ -112,73 +113,81 @@ class Sandbox:
 
 
 def folder(root: Path) -> Path:
-    """Where the sandbox of a project keeps its files."""
+    """The folder in which the sandbox of the project at `root` keeps its files."""
     return root.absolute() / "build" / "sandbox"
 
 
 def ensure(root: Path, *, idle: float = IDLE_SECONDS) -> Sandbox:
-    """The sandbox of the project at `root`, started if none is alive.
+    """Return the running sandbox of the project at `root`; start one if there is none.
 
-    A process of other code than this is ended and replaced. What the sandbox holds lives in its process, apart from
-    the files of the models.
+    A process that runs other code than this program is stopped and replaced. Objects, endpoints and repositories live
+    in the process and end with it; only the files of the miniature models stay on disk.
 
     Args:
         root: the project.
-        idle: a process started here ends after so many seconds without a request.
+        idle: a process started here ends after this many seconds without a request.
 
     Raises:
-        UserError: moto is not installed, or the process died at its start or did not get ready.
+        UserError: moto is not installed, or the process ended during its start or was not ready in time.
     """
     found = status(root)
     if found and found.fingerprint == fingerprint():
         return found
-    _need_moto()
-    with _starting(root):
-        found = status(root)  # another command may have been first
+    missing = [name for name in ("moto", "flask", "flask_cors", "py_partiql_parser") if find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"the sandbox needs packages that are not installed: {', '.join(missing)}",
+            fix="run the command through make, or: pip install 'sagepack[sandbox]'",
+        )
+    with _start_lock(root):
+        found = status(root)  # another command may have started it meanwhile
         if found and found.fingerprint == fingerprint():
             return found
-        _end(root, found)
+        _stop(root, found)
         _start(root, idle)
         found = status(root)
     if found is None:
-        raise _died(folder(root) / "log", "ended as soon as it was ready")
+        raise _start_error(folder(root) / "log", "ended as soon as it was ready")
     return found
 
 
 def status(root: Path) -> Sandbox | None:
-    """The sandbox of the project at `root` if it is alive: the server proves that it knows the secret of the state file."""
+    """The running sandbox of the project at `root`, or None.
+
+    The state file alone is not believed: the server at its address must prove that it knows the secret in the file.
+    """
     try:
-        state = decode_json((folder(root) / "state.json").read_bytes(), _State, limit=_ANSWER_BYTES)
+        state = decode_json(_state_path(root).read_bytes(), _State, limit=_RESPONSE_BYTES)
     except (OSError, MalformedError):
         return None
     found = Sandbox(**msgspec.structs.asdict(state), log=folder(root) / "log")
-    return found if _answers(found) else None
+    return found if _is_alive(found) else None
 
 
 def stop(root: Path) -> bool:
-    """End the sandbox of the project at `root`; False if none was alive.
+    """Stop the sandbox of the project at `root`; False if none was running.
 
     Raises:
-        UserError: it did not end.
+        UserError: it did not end in time.
     """
-    if not (folder(root) / "state.json").exists():
+    if not _state_path(root).exists():
         return False
-    with _starting(root):
+    with _start_lock(root):
         found = status(root)
-        _end(root, found)
+        _stop(root, found)
     return found is not None
 
 
 def remove(root: Path) -> None:
-    """End the sandbox of the project at `root` and remove its files, but for locks: another command may wait at one.
+    """Stop the sandbox of the project at `root` and remove its files, except locks: another command may wait for one.
 
     Raises:
-        UserError: it did not end, or a file cannot be removed.
+        UserError: it did not end in time, or a file cannot be removed.
     """
     if not folder(root).is_dir():
         return
-    with _starting(root):
-        _end(root, status(root))
+    with _start_lock(root):
+        _stop(root, status(root))
         for path in folder(root).iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -186,12 +195,54 @@ def remove(root: Path) -> None:
                 path.unlink()
 
 
+def write_state(root: Path, hub_url: str, aws_url: str, credentials: Credentials) -> None:
+    """Write the state file of this process. The caller's umask must keep it from other users."""
+    state = _State(
+        pid=os.getpid(),
+        hub_url=hub_url,
+        aws_url=aws_url,
+        access_key=credentials.access_key,
+        secret_key=credentials.secret_key,
+        hf_token=credentials.hf_token,
+        control=credentials.control,
+        fingerprint=fingerprint(),
+    )
+    files.write_atomically(_state_path(root), msgspec.json.format(msgspec.json.encode(state)))
+
+
+def owns_state(root: Path, credentials: Credentials) -> bool:
+    """Whether the state file is there and was written for the sandbox with these credentials."""
+    try:
+        return credentials.control in _state_path(root).read_text(encoding="utf-8")
+    except OSError:
+        return False
+
+
+def remove_state(root: Path) -> None:
+    """Remove the state file, which ends the process that wrote it; no error if there is none."""
+    _state_path(root).unlink(missing_ok=True)
+
+
+def fingerprint() -> str:
+    """SHA-256 of the sandbox's code and the table of images: a process with another fingerprint may behave differently."""
+    here = Path(__file__).parent
+    digest = hashlib.sha256()
+    spec = here.parent / "spec"
+    for file in (*sorted(here.rglob("*.py")), spec / "images.py", spec / "data" / "images.json"):
+        digest.update(str(file.relative_to(here.parent)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _state_path(root: Path) -> Path:
+    return folder(root) / "state.json"
+
+
 @contextmanager
-def _starting(root: Path) -> Iterator[None]:
-    """Be the only command that starts or ends the sandbox of a project, in a folder that is the user's alone.
+def _start_lock(root: Path) -> Iterator[None]:
+    """Hold the lock of the one command that may start or stop the sandbox; its folder is made, with access for the user only.
 
     Raises:
-        UserError: the folder cannot be made or written, or another command starts a sandbox without end.
+        UserError: the folder cannot be created or written, or another command holds the lock for too long.
     """
     from filelock import FileLock, Timeout
 
@@ -205,18 +256,18 @@ def _starting(root: Path) -> Iterator[None]:
         fix = "end that command and run this one again"
         raise UserError("another command is starting the sandbox", where=error.lock_file, fix=fix) from error
     except OSError as error:
-        raise UserError(f"the sandbox has no place for its files: {error.strerror}", where=str(place)) from error
+        raise UserError(f"the sandbox cannot write its files: {error.strerror}", where=str(place)) from error
 
 
-def _end(root: Path, found: Sandbox | None) -> None:
-    """Remove the state file, which ends the process that wrote it, and wait until that has ended.
+def _stop(root: Path, found: Sandbox | None) -> None:
+    """Remove the state file and wait until the process that wrote it has ended.
 
     Raises:
-        UserError: it did not end.
+        UserError: it did not end in time.
     """
     from filelock import FileLock, Timeout
 
-    (folder(root) / "state.json").unlink(missing_ok=True)
+    remove_state(root)
     running = folder(root) / "running.lock"
     try:
         with FileLock(running, timeout=STOP_SECONDS):
@@ -226,87 +277,39 @@ def _end(root: Path, found: Sandbox | None) -> None:
         raise UserError("the sandbox does not end", where=str(running), fix=fix) from error
 
 
-def write_state(root: Path, service: Service) -> None:
-    """Say where the servers of this process listen, all at once and to nobody else."""
-    path = folder(root) / "state.json"
-    opens = service.credentials
-    state = _State(
-        pid=os.getpid(),
-        hub_url=service.hub_url,
-        aws_url=service.aws_url,
-        access_key=opens.access_key,
-        secret_key=opens.secret_key,
-        hf_token=opens.hf_token,
-        control=opens.control,
-        fingerprint=fingerprint(),
-    )
-    part = path.with_name(".state.json")  # this process alone holds running.lock
-    part.unlink(missing_ok=True)
-    with open(part, "xb", opener=_private) as file:
-        file.write(msgspec.json.format(msgspec.json.encode(state)))
-    part.replace(path)
+def _is_alive(sandbox: Sandbox) -> bool:
+    """Whether a server listens at the Hub's address and proves that it is this sandbox.
 
-
-def _private(path: str, flags: int) -> int:
-    """Open a file that only its owner can read; a link is not followed."""
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
-
-
-def fingerprint() -> str:
-    """SHA-256 over the code of the sandbox: a process of other code would answer in other ways."""
-    here = Path(__file__).parent
-    digest = hashlib.sha256()
-    spec = here.parent / "spec"
-    for file in (*sorted(here.rglob("*.py")), spec / "images.py", spec / "data" / "images.json"):
-        digest.update(str(file.relative_to(here.parent)).encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()
-
-
-def _answers(sandbox: Sandbox) -> bool:
-    """Whether the server proves that it is this sandbox; another program, on a port that was freed, cannot.
-
-    A request over a bare socket, because importing an HTTP client takes longer than the question.
+    Another program, on a port that an ended sandbox has left, cannot. The request goes over a bare socket, because
+    importing an HTTP client takes longer than the exchange itself.
     """
-    host, nonce, deadline = urlsplit(sandbox.hub_url).netloc, secrets.token_hex(16), time.monotonic() + _ANSWER_SECONDS
+    host, nonce = urlsplit(sandbox.hub_url).netloc, secrets.token_hex(16)
+    deadline = time.monotonic() + _RESPONSE_SECONDS
     request = f"GET /_sandbox/alive?nonce={nonce} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     address, _, port = host.partition(":")
-    answer = b""
+    response = b""
     try:
-        with socket.create_connection((address, int(port)), timeout=_ANSWER_SECONDS) as connection:
+        with socket.create_connection((address, int(port)), timeout=_RESPONSE_SECONDS) as connection:
             connection.sendall(request.encode())
-            while len(answer) < _ANSWER_BYTES and (piece := connection.recv(4096)):
-                answer += piece
+            while len(response) < _RESPONSE_BYTES and (data := connection.recv(4096)):
+                response += data
                 connection.settimeout(max(0.0, deadline - time.monotonic()))
-        head, _, body = answer.partition(b"\r\n\r\n")
+        head, _, body = response.partition(b"\r\n\r\n")
         alive = decode_json(body, _Alive)
-    except (OSError, MalformedError):  # nobody there, too slow, or another program
+    except (OSError, MalformedError):  # nothing listens there, it is too slow, or it is another program
         return False
     expected = proof(sandbox.control, nonce)
     return head.startswith(b"HTTP/1.1 200 ") and alive.pid == sandbox.pid and hmac.compare_digest(alive.proof, expected)
 
 
-def proof(control: str, nonce: str) -> str:
-    """What only a process that knows `control` answers to `nonce` at `/_sandbox/alive`; `control` itself is not sent."""
-    return hmac.digest(control.encode(), f"alive {nonce}".encode(), "sha256").hex()
-
-
-def _need_moto() -> None:
-    missing = [name for name in ("moto", "flask", "flask_cors", "py_partiql_parser") if find_spec(name) is None]
-    if missing:
-        raise UserError(
-            f"the sandbox needs packages that are not installed: {', '.join(missing)}",
-            fix="run the command through make, or: pip install 'sagepack[sandbox]'",
-        )
-
-
 def _start(root: Path, idle: float) -> None:
-    """Start the process and wait until it says over a pipe that it is ready, or is gone."""
+    """Start the process and wait until it reports over a pipe that it is ready, or has ended."""
     log = folder(root) / "log"
     reader, writer = os.pipe()
     command = [sys.executable, "-m", __package__, "--root", str(root.absolute()), "--idle", str(idle), "--detach"]
     try:
-        with open(log, "wb", opener=_private) as output:
-            # It forks and exits at once, so that the process that stays is nobody's child.
+        with open(log, "wb", opener=_open_private) as output:
+            # The command forks and exits at once, so that the process that stays is not a child of this one.
             subprocess.run(
                 [*command, "--ready", str(writer)],
                 stdin=subprocess.DEVNULL,
@@ -322,27 +325,34 @@ def _start(root: Path, idle: float) -> None:
         writer = -1
         waiting = select.poll()
         waiting.register(reader, select.POLLIN)
-        said = os.read(reader, len(READY)) if waiting.poll(_START_SECONDS * 1000) else None
+        received = os.read(reader, len(READY)) if waiting.poll(_START_SECONDS * 1000) else None
     except subprocess.TimeoutExpired:
-        said = None
+        received = None
     finally:
         os.close(reader)
         if writer >= 0:
             os.close(writer)
-    if said != READY:
-        raise _died(log, f"did not get ready in {_START_SECONDS:.0f} s" if said is None else "died at its start")
+    if received is None:
+        raise _start_error(log, f"was not ready within {_START_SECONDS:.0f} s")
+    if received != READY:  # the pipe was closed: the process has ended
+        raise _start_error(log, "ended during its start")
+
+
+def _open_private(path: str, flags: int) -> int:
+    """Open a file that only its owner can read; a symbolic link is not followed."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def _environment() -> dict[str, str]:
-    """The environment of the process: this code and what it imports, and neither credentials nor settings of anything."""
+    """The environment of the process: what Python needs to find this code and its imports, but no credentials and settings."""
     kept = environment.allowed(os.environ)
-    # Where Python finds what it imports: packages installed with --user lie below HOME.
+    # Packages installed with --user are below HOME.
     for name in ("HOME", "PYTHONHOME", "PYTHONUSERBASE", "SAGEPACK_SERVE_PYTHON"):
         if name in os.environ:
             kept[name] = os.environ[name]
     here = str(Path(__file__).parents[2])
     kept["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH", "")]))
-    # moto imports botocore, which would read ~/.aws and ask for the credentials of a machine in EC2.
+    # moto imports botocore, which would read ~/.aws and query the metadata service of an EC2 machine for credentials.
     return {
         **kept,
         "AWS_CONFIG_FILE": os.devnull,
@@ -351,7 +361,8 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _died(log: Path, how: str) -> UserError:
+def _start_error(log: Path, problem: str) -> UserError:
+    """The error of a failed start, with the last lines of the log."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
-    fix = "mend what the log says and run the command again"
-    return UserError(f"the sandbox {how}", where=str(log), fix=fix, details=lines)
+    fix = "fix what the log reports and run the command again"
+    return UserError(f"the sandbox {problem}", where=str(log), fix=fix, details=lines)

@@ -1,16 +1,16 @@
-"""Hub and AWS together, in this process."""
+"""The sandbox's Hub and AWS together, in this process."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sagepack.sandbox import process
 from sagepack.sandbox.activity import Activity
 from sagepack.sandbox.aws import moto_state
-from sagepack.sandbox.aws import server as aws
-from sagepack.sandbox.credentials import Credentials
-from sagepack.sandbox.hub import api
-from sagepack.sandbox.hub.server import Hub
+from sagepack.sandbox.aws.server import AwsServer
+from sagepack.sandbox.hub.api import STRANGER_TOKEN
+from sagepack.sandbox.hub.server import HubServer
+from sagepack.sandbox.identity import ACCOUNT, REGION, Credentials
+from sagepack.sandbox.miniatures import models as miniatures
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,18 +18,19 @@ if TYPE_CHECKING:
     from sagepack.sandbox.faults import Faults
 
 
-class Service:
-    """The sandbox: listens from `start` to `stop`, and starts over with `reset`.
+class Servers:
+    """Both servers. They listen from `start` to `stop`; `reset` puts them back to their initial state.
 
     Attributes:
-        activity: what is under way on either server.
-        credentials: what opens both.
-        hub: the Hub, with `content`, `faults` and the log of requests.
-        aws: AWS.
+        activity: requests in progress on either server.
+        credentials: the secrets that both servers accept; `hf_token`, `access_key` and `secret_key` repeat them.
+        hub: the Hub, with its repositories, faults and log of requests.
+        aws: AWS, with its scenario, invocations, faults and log of requests.
+        models: the folder in which the miniature models are made.
     """
 
-    stranger_token = api.STRANGER_TOKEN
-    account, region, bucket, role = process.ACCOUNT, process.REGION, moto_state.BUCKET, moto_state.ROLE
+    stranger_token = STRANGER_TOKEN
+    account, region, bucket, role = ACCOUNT, REGION, moto_state.BUCKET, moto_state.ROLE
 
     def __init__(self, models: Path) -> None:
         self.activity = Activity()
@@ -37,26 +38,26 @@ class Service:
         self.credentials = Credentials.random()
         self.hf_token = self.credentials.hf_token
         self.access_key, self.secret_key = self.credentials.access_key, self.credentials.secret_key
-        self.hub = Hub(self.activity, self.credentials)
-        self.aws = aws.AwsServer(self.activity, self.credentials)
+        self.hub = HubServer(self.activity, self.credentials)
+        self.aws = AwsServer(self.activity, self.credentials)
 
     @property
     def hub_url(self) -> str:
-        """What `HF_ENDPOINT` should be."""
+        """Address of the Hub, for `HF_ENDPOINT`."""
         return self.hub.url
 
     @property
     def aws_url(self) -> str:
-        """What `AWS_ENDPOINT_URL` should be."""
+        """Address of AWS, for `AWS_ENDPOINT_URL`."""
         return self.aws.url
 
     @property
     def faults(self) -> Faults:
-        """What goes wrong at the Hub."""
+        """The faults of the Hub, with its log of requests."""
         return self.hub.faults
 
     def start(self) -> None:
-        """Seed both servers and listen."""
+        """Create the initial state of both servers and listen."""
         self._seed_hub()
         self.hub.start()
         self.aws.start()
@@ -67,16 +68,15 @@ class Service:
         self.aws.stop()
 
     def reset(self) -> None:
-        """Switch all faults off and put both servers back to how they started; files of the models stay."""
+        """Remove all faults and put both servers back to their initial state; the files of the models stay."""
         self.hub.faults.clear()
         self._seed_hub()
         self.aws.reset()
 
     def _seed_hub(self) -> None:
-        from sagepack.sandbox.miniatures import models as miniature
-
-        for name in self.hub.content.names():
-            self.hub.content.remove(name)
-        for model in miniature.MODELS:
-            folder = miniature.ensure(model, self.models)
-            self.hub.content.add(model.name, folder, commit=model.commit, gated=model.gated)
+        """Serve the miniature models and nothing else."""
+        for name in self.hub.repositories.names():
+            self.hub.repositories.remove(name)
+        for model in miniatures.MODELS:
+            folder = miniatures.ensure(model, self.models)
+            self.hub.repositories.add(model.name, folder, commit=model.commit, gated=model.gated)

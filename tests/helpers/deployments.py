@@ -1,4 +1,4 @@
-"""Specs, deployments and a botocore judge for the tests of the deployment."""
+"""Specs, deployments, sessions and a checker of requests for the tests of `deploy`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import re
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
@@ -18,38 +19,42 @@ from sagepack.deploy.waiter import WaiterConfig
 from sagepack.digest import Digest
 from sagepack.package.lock import Lock
 from sagepack.package.revision import Revision
-from sagepack.spec import model as nouns
+from sagepack.spec import model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sagepack.sandbox.servers import Service
+    from sagepack.sandbox.servers import Servers
 
 ROLE = "arn:aws:iam::123456789012:role/sagepack-sandbox"
 BUCKET = "sagepack-sandbox"
 IMAGE = "2.6.0-transformers4.51.3-gpu-py312-cu124-ubuntu22.04"
 MANIFEST = Digest.sha256(b"a manifest")
-# Patterns in the words of Java, which Python does not speak.
+ARN = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/svd"
+MOMENT = datetime(2026, 1, 1, tzinfo=timezone.utc)
+# Error code and message of SageMaker for an endpoint that does not exist.
+GONE = ("ValidationException", 'Could not find endpoint "svd".')
+# Character classes of Java's regular expressions that Python's do not have.
 _JAVA = re.compile(r"\\[pu]")
 
 
-def endpoint(name: str = "svd", **changes: Any) -> nouns.Endpoint:
-    asynchronous = nouns.AsyncInference(f"s3://{BUCKET}/async/{name}/output/", f"s3://{BUCKET}/async/{name}/failure/")
+def endpoint(name: str = "svd", **changes: Any) -> model.Endpoint:
+    asynchronous = model.AsyncInference(f"s3://{BUCKET}/async/{name}/output/", f"s3://{BUCKET}/async/{name}/failure/")
     values: dict[str, Any] = {"instance_type": "ml.g5.2xlarge", "asynchronous": asynchronous, "tags": {"team": "video"}}
-    return nouns.Endpoint(name, **{**values, **changes})
+    return model.Endpoint(name, **{**values, **changes})
 
 
-def spec(name: str = "svd", *, environment: dict[str, str] | None = None, **changes: Any) -> nouns.Spec:
+def spec(name: str = "svd", *, environment: dict[str, str] | None = None, **changes: Any) -> model.Spec:
     layout = changes.pop("layout", "archive")
-    return nouns.Spec(
+    return model.Spec(
         name=name,
         env="local",
-        model=nouns.ModelSource("stabilityai/stable-video-diffusion-img2vid-xt-1-1", "0" * 40),
-        code=nouns.Code("inference_code/svd"),
-        image=nouns.Image("huggingface-pytorch-inference", IMAGE),
+        model=model.ModelSource("stabilityai/stable-video-diffusion-img2vid-xt-1-1", "0" * 40),
+        code=model.Code("inference_code/svd"),
+        image=model.Image("huggingface-pytorch-inference", IMAGE),
         environment={"MMS_MAX_RESPONSE_SIZE": "100000000"} if environment is None else environment,
-        artifact=nouns.Artifact(f"s3://{BUCKET}/models", layout=layout),
-        aws=nouns.Aws("123456789012", "us-east-1", ROLE),
+        artifact=model.Artifact(f"s3://{BUCKET}/models", layout=layout),
+        aws=model.Aws("123456789012", "us-east-1", ROLE),
         endpoint=endpoint(changes.pop("endpoint_name", name), **changes),
         sample=None,
         sandbox=True,
@@ -63,7 +68,8 @@ def lock() -> Lock:
         files=(),
         excluded=(0, 0),
         image=f"huggingface-pytorch-inference:{IMAGE}",
-        image_digest=Digest.sha256(f"huggingface-pytorch-inference:{IMAGE}".encode()),  # what the sandbox says it is
+        # The sandbox's digest of that tag.
+        image_digest=Digest.sha256(f"huggingface-pytorch-inference:{IMAGE}".encode()),
         image_registry="763104351884.dkr.ecr.us-east-1.amazonaws.com",
     )
 
@@ -80,10 +86,10 @@ def changed(value: Deployment, **changes: Any) -> Deployment:
 
 
 def violations(service: str, operation: str, request: dict[str, Any]) -> list[str]:
-    """What AWS would refuse of `request`: botocore's own checks, and the bounds it knows and leaves to the service."""
-    model = _service(service).operation_model(operation).input_shape
-    report = ParamValidator().validate(request, model).generate_report()
-    return ([str(report)] if report else []) + _beyond(model, request, operation)
+    """Why AWS would refuse `request`: botocore's own checks, and the bounds in its service model that it does not check."""
+    shape = _service(service).operation_model(operation).input_shape
+    report = ParamValidator().validate(request, shape).generate_report()
+    return ([str(report)] if report else []) + _beyond(shape, request, operation)
 
 
 @functools.cache
@@ -114,12 +120,24 @@ def _beyond(shape: Any, value: Any, path: str) -> list[str]:
 
 
 def _python(pattern: str) -> str:
-    # AWS writes `[^/]` for the bucket where any number of characters is meant: `s3://bucket/...` is its own example.
+    # AWS writes `[^/]` for the bucket, but means any number of characters: its own example is `s3://bucket/...`.
     return pattern.replace("([^/])/?", "([^/]+)/?")
 
 
-class Told:
-    """Progress that remembers what it was told."""
+def described(status: str, config: str = "svd-0123456789ab") -> dict[str, Any]:
+    """The response of DescribeEndpoint for the endpoint svd."""
+    return {
+        "EndpointName": "svd",
+        "EndpointArn": ARN,
+        "EndpointConfigName": config,
+        "EndpointStatus": status,
+        "CreationTime": MOMENT,
+        "LastModifiedTime": MOMENT,
+    }
+
+
+class RecordedProgress:
+    """Progress that records its notes."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -136,8 +154,8 @@ class Told:
         return "\n".join(self.notes)
 
 
-class Time:
-    """A clock that only sleeping moves."""
+class FakeClock:
+    """A clock that only `sleep` moves."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -145,15 +163,15 @@ class Time:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def pace(self, limit: float = 5400.0) -> WaiterConfig:
-        return WaiterConfig(poll=15.0, limit=limit, sleep=self.sleep, clock=lambda: self.now)
+    def waiter(self, timeout: float = 5400.0) -> WaiterConfig:
+        return WaiterConfig(delay=15.0, timeout=timeout, sleep=self.sleep, clock=lambda: self.now)
 
 
 def stubbed(*services: str) -> tuple[Aws, dict[str, Stubber]]:
-    """A session whose clients answer what their stubbers are given, in that order, and nothing else."""
+    """A session whose clients return the responses that are added to their stubbers, in that order, and nothing else."""
     connection = AwsConnection("us-east-1", access_key="AKIA", secret_key="none")
     aws = Aws(connection)
-    # One session for all: it keeps the service models, whose loading is what takes time.
+    # One boto3 session for all: it caches the service models, and loading them takes most of the time.
     aws.__dict__["_session"] = _session(connection)._session
     stubs = {service: Stubber(aws.client(service)) for service in services}
     for stub in stubs.values():
@@ -161,8 +179,8 @@ def stubbed(*services: str) -> tuple[Aws, dict[str, Stubber]]:
     return aws, stubs
 
 
-def session_of(sandbox: Service) -> Aws:
-    """A session with the sandbox's AWS; its clients are made once, since making them is what takes time."""
+def session_of(sandbox: Servers) -> Aws:
+    """A session with the sandbox's AWS; its clients are made once, since that takes time."""
     return _session(AwsConnection(sandbox.region, None, sandbox.aws_url, sandbox.access_key, sandbox.secret_key))
 
 
@@ -172,7 +190,7 @@ def _session(connection: AwsConnection) -> Aws:
 
 
 def published(aws: Aws, value: Deployment) -> Deployment:
-    """Put something where the deployment says its package is: SageMaker looks when the model is made."""
-    bucket, _, key = value.uri.removeprefix("s3://").partition("/")
+    """Put an object where the deployment's package should be: SageMaker checks that when the model is created."""
+    bucket, _, key = value.model_data_uri.removeprefix("s3://").partition("/")
     aws.client("s3").put_object(Bucket=bucket, Key=f"{key}config.json" if key.endswith("/") else key, Body=b"a package")
     return value

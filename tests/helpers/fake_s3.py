@@ -102,8 +102,15 @@ class FakeS3:
 
     @request
     def put(
-        self, location: S3Uri, data: bytes, *, if_absent: bool = False, checksum: tuple[str, str] | None = None
+        self,
+        location: S3Uri,
+        data: bytes,
+        *,
+        content_type: str = "application/json",
+        if_absent: bool = False,
+        checksum: tuple[str, str] | None = None,
     ) -> bool:
+        assert content_type
         if if_absent and location in self.objects:
             return False
         self.objects[location] = data

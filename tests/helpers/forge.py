@@ -10,7 +10,7 @@ from sagepack.package.archive import framing
 from sagepack.package.archive.crc32 import crc32, tar_crc
 from sagepack.publish.checksums import Checksums, ContentChecksum, FramedChecksums
 from sagepack.publish.documents import Files, Index, Pointer, StoredFile
-from sagepack.publish.keys import PREFIX, Package, pointer
+from sagepack.publish.keys import Package, PackageFormat, pointer_uri
 
 if TYPE_CHECKING:
     from sagepack.aws.s3 import S3, S3Uri
@@ -51,43 +51,43 @@ def forge_archive(
     contents = {**tree.files, **forged}
     package = Package(target, name, tree.manifest.digest)
     archive = archive_bytes(tree, contents) if data is None else data
-    store.put(package.model, archive)
-    head = store.head(package.model)
+    store.put(package.model_uri, archive)
+    head = store.head(package.model_uri)
     assert head is not None
     sums = tuple(content_sums(contents[member.path]) for member in tree.manifest.members)
-    store.put(package.index, Index(tree.manifest, sums, head.etag, Checksums.of(archive)).text())
+    store.put(package.index_uri, Index(tree.manifest, sums, head.etag, Checksums.of(archive)).text())
     _announce(store, package, tree)
     return package
 
 
 def forge_files(store: S3, target: S3Uri, name: str, tree: Tree, forged: dict[str, bytes]) -> Package:
     """The same as files of layout `prefix`."""
-    package = Package(target, name, tree.manifest.digest, PREFIX)
+    package = Package(target, name, tree.manifest.digest, PackageFormat.PREFIX)
     files = []
     for member in tree.manifest.members:
         data = {**tree.files, **forged}[member.path]
-        store.put(package.model.child(member.path), data)
-        head = store.head(package.model.child(member.path))
+        store.put(package.model_uri.child(member.path), data)
+        head = store.head(package.model_uri.child(member.path))
         assert head is not None
         files.append(StoredFile(member, head.etag, Checksums.of(data)))
-    store.put(package.index, Files(tuple(files)).text())
+    store.put(package.index_uri, Files(tuple(files)).text())
     _announce(store, package, tree)
     return package
 
 
 def _announce(store: S3, package: Package, tree: Tree) -> None:
-    store.put(package.manifest, tree.manifest.text().encode())
+    store.put(package.manifest_uri, tree.manifest.text().encode())
     for member in tree.manifest.members:
         if member.size >= _POINTED:
-            found = pointer(package.target, member.digest, package.layout)
+            found = pointer_uri(package.target, member.digest, package.format)
             store.put(found, Pointer(member.digest, package.path).text())
-    store.put(package.release(datetime(2030, 1, 1, tzinfo=timezone.utc)), b"{}")
+    store.put(package.release_uri(datetime(2030, 1, 1, tzinfo=timezone.utc)), b"{}")
 
 
 def lie(store: S3, package: Package, path: str, sums: FramedChecksums) -> None:
     """Make the index of a package say other sums of one content."""
-    index = Index.parse(store.read(package.index))
+    index = Index.parse(store.read(package.index_uri))
     assert index is not None
     members = index.manifest.members
     changed = tuple(sums if m.path == path else s for m, s in zip(members, index.sums, strict=True))
-    store.put(package.index, replace(index, sums=changed).text())
+    store.put(package.index_uri, replace(index, sums=changed).text())

@@ -17,19 +17,21 @@ from sagepack.package.archive.writer import write
 from sagepack.package.manifest import Manifest, Member
 from sagepack.progress import Silent
 from sagepack.publish.delta.parts import Limits
-from sagepack.publish.keys import Package
+from sagepack.publish.keys import Package, PackageFormat
 from sagepack.publish.observe import observe
+from sagepack.publish.planner import plan_upload
 from sagepack.publish.publisher import Published, publish
 from sagepack.publish.upload.sources import LocalFiles, Source
-from sagepack.publish.upload_plan import UploadPlan, plan
 from sagepack.publish.verified import VerifiedObjects
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from sagepack.publish.upload_plan import UploadPlan
+
 KiB, MiB = 1 << 10, 1 << 20
-LIMITS = Limits(literal=10 * MiB)  # small parts, so that a small package has several
+LIMITS = Limits(sent_size=10 * MiB)  # small parts, so that a small package has several
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 
 
@@ -126,7 +128,7 @@ class Bucket:
         return VerifiedObjects(self.journals / "verified")
 
     def package(self, tree: Tree, name: str = "svd", layout: str = "archive") -> Package:
-        return Package(self.target, name, tree.manifest.digest, layout)
+        return Package(self.target, name, tree.manifest.digest, PackageFormat(layout))
 
     def plan(
         self,
@@ -138,7 +140,7 @@ class Bucket:
     ) -> UploadPlan:
         package = self.package(tree, name, layout)
         seen = observe(self.store, package, tree.manifest, reuse_from, limits, self.verified)
-        return plan(seen, tree.manifest, tree.layout, limits)
+        return plan_upload(seen, tree.manifest, limits)
 
     def publish(
         self, tree: Tree, plan_: UploadPlan | None = None, sources: Sequence[Source] | None = None, **options: Any
@@ -161,7 +163,7 @@ class Bucket:
         return data
 
     def archive(self, tree: Tree, name: str = "svd") -> bytes:
-        return self.get(self.package(tree, name).model)
+        return self.get(self.package(tree, name).model_uri)
 
     def listing(self) -> list[str]:
         return [listed.location.key for listed in self.store.list(self.target)]

@@ -35,7 +35,7 @@ from tests.helpers.paths import ROOT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sagepack.sandbox.servers import Service
+    from sagepack.sandbox.servers import Servers
 
 CODE = "inference_code/svd/inference.py"
 
@@ -43,7 +43,7 @@ CODE = "inference_code/svd/inference.py"
 class Project:
     """A project that is packaged in this process, and the sums of its two states: with and without an edit."""
 
-    def __init__(self, root: Path, sandbox: Service) -> None:
+    def __init__(self, root: Path, sandbox: Servers) -> None:
         self.root = root
         for name in ("config", "inference_code"):
             shutil.copytree(ROOT / name, root / name)
@@ -95,7 +95,7 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path, sandbox: Service) -> Project:
+def project(tmp_path: Path, sandbox: Servers) -> Project:
     return Project(tmp_path / "project", sandbox)
 
 

@@ -5,30 +5,33 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sagepack.deploy.observe import differences, observe
+from sagepack.aws.autoscaling import ScalableTarget
+from sagepack.deploy import observe as observing
+from sagepack.deploy.drift import differences
 from sagepack.deploy.reconcile import reconcile
 from sagepack.deploy.waiter import WaiterConfig
 from sagepack.engine.resolver import find_image
 from sagepack.errors import RemoteError, UserError
 from sagepack.progress import Silent
-from sagepack.sandbox.aws.hosting import Outcome, Pace
+from sagepack.sandbox.aws.hosting import DeploymentOutcome, TransitionTime
 from sagepack.spec.model import Image, Scaling
 from tests.helpers import deployments
-from tests.helpers.deployments import IMAGE, Time, Told, deployment, lock, spec
+from tests.helpers.deployments import IMAGE, FakeClock, RecordedProgress, deployment, lock, spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sagepack.aws.session import Aws
     from sagepack.deploy.deployment import Deployment
-    from sagepack.sandbox.aws.hosting import Kind
-    from sagepack.sandbox.servers import Service
+    from sagepack.deploy.observe import EndpointState
+    from sagepack.sandbox.aws.hosting import OutcomeKind
+    from sagepack.sandbox.servers import Servers
 
-PACE = WaiterConfig(poll=0.01, limit=30)
+WAITER = WaiterConfig(delay=0.01, timeout=30)
 
 
 class Session:
-    """A session that remembers the calls it sent, by their names."""
+    """A session that records the names of its API calls."""
 
     def __init__(self, aws: Aws) -> None:
         self.aws = aws
@@ -56,7 +59,7 @@ class Session:
 
 
 @pytest.fixture
-def session(sandbox: Service) -> Iterator[Session]:
+def session(sandbox: Servers) -> Iterator[Session]:
     with Session(deployments.session_of(sandbox)).listening() as session:
         yield session
 
@@ -65,107 +68,115 @@ def published(session: Session, value: Deployment) -> Deployment:
     return deployments.published(session.aws, value)
 
 
-def test_a_first_deploy_serves_what_is_asked(session: Session) -> None:
+def observe(session: Session, value: Deployment) -> EndpointState:
+    """The endpoint, which exists."""
+    observed = observing.observe(session.aws, value.owner)
+    assert observed is not None
+    return observed
+
+
+def test_a_first_deploy_serves_what_is_declared(session: Session) -> None:
     value = published(session, deployment())
-    progress = Told()
-    deployed = reconcile(session.aws, value, progress, PACE)
+    progress = RecordedProgress()
+    deployed = reconcile(session.aws, value, progress, WAITER)
+    assert session.calls.count("DescribeEndpoint") == 3  # none is there; Creating; InService
     live = session.endpoint()
-    assert (live["EndpointStatus"], live["EndpointConfigName"]) == ("InService", value.config_name)
+    assert (live["EndpointStatus"], live["EndpointConfigName"]) == ("InService", value.endpoint_config_name)
     assert [change.kind for change in deployed.changes] == ["create"]
-    assert deployed.arn == live["EndpointArn"]
+    assert deployed.endpoint_arn == live["EndpointArn"]
     assert "endpoint svd: Creating" in progress.text
-    assert differences(value, observe(session.aws, value.owner)) == []
+    assert differences(value, observe(session, value)) == []
 
 
 def test_a_second_deploy_changes_nothing(session: Session) -> None:
     value = published(session, deployment(scaling=Scaling(0, 2)))
-    reconcile(session.aws, value, Silent(), PACE)
+    reconcile(session.aws, value, Silent(), WAITER)
     session.calls.clear()
-    progress = Told()
-    assert reconcile(session.aws, value, progress, PACE).changes == ()
+    progress = RecordedProgress()
+    assert reconcile(session.aws, value, progress, WAITER).changes == ()
     assert session.writes == []
     assert progress.notes == []
 
 
-def test_another_variable_updates_the_endpoint_in_place(session: Session) -> None:
-    reconcile(session.aws, published(session, deployment()), Silent(), PACE)
+def test_another_environment_variable_updates_the_endpoint_in_place(session: Session) -> None:
+    reconcile(session.aws, published(session, deployment()), Silent(), WAITER)
     made = session.endpoint()["CreationTime"]
     session.calls.clear()
     value = published(session, deployment(environment={"MMS_MAX_RESPONSE_SIZE": "1"}))
-    deployed = reconcile(session.aws, value, Silent(), PACE)
+    deployed = reconcile(session.aws, value, Silent(), WAITER)
     assert [change.reason for change in deployed.changes] == [
         "PrimaryContainer.Environment.MMS_MAX_RESPONSE_SIZE: 100000000 -> 1"
     ]
     assert session.writes == ["CreateModel", "CreateEndpointConfig", "UpdateEndpoint"]
-    assert session.endpoint()["EndpointConfigName"] == value.config_name
+    assert session.endpoint()["EndpointConfigName"] == value.endpoint_config_name
     assert session.endpoint()["CreationTime"] == made
-    assert observe(session.aws, value.owner).model is not None
+    assert observe(session, value).model_description is not None
 
 
 def test_the_old_model_and_config_stay_for_a_roll_back(session: Session) -> None:
     old = published(session, deployment())
-    reconcile(session.aws, old, Silent(), PACE)
-    reconcile(session.aws, published(session, deployment(environment={})), Silent(), PACE)
+    reconcile(session.aws, old, Silent(), WAITER)
+    reconcile(session.aws, published(session, deployment(environment={})), Silent(), WAITER)
     client = session.aws.client("sagemaker")
     assert client.describe_model(ModelName=old.model_name)["ModelName"] == old.model_name
     session.calls.clear()
-    reconcile(session.aws, old, Silent(), PACE)
+    reconcile(session.aws, old, Silent(), WAITER)
     assert session.writes == ["UpdateEndpoint"]
 
 
 def test_tags_change_without_an_update(session: Session) -> None:
-    reconcile(session.aws, published(session, deployment()), Silent(), PACE)
+    reconcile(session.aws, published(session, deployment()), Silent(), WAITER)
     session.calls.clear()
     value = deployment(tags={"team": "audio"})
-    reconcile(session.aws, value, Silent(), PACE)
+    reconcile(session.aws, value, Silent(), WAITER)
     assert session.writes == ["AddTags"]
-    assert observe(session.aws, value.owner).tags["team"] == "audio"
+    assert observe(session, value).tags["team"] == "audio"
 
 
-def test_an_endpoint_of_somebody_else_is_refused_untouched(session: Session) -> None:
-    reconcile(session.aws, published(session, deployment()), Silent(), PACE)
+def test_an_endpoint_of_another_spec_is_refused_and_not_changed(session: Session) -> None:
+    reconcile(session.aws, published(session, deployment()), Silent(), WAITER)
     session.calls.clear()
-    stranger = published(session, deployment("other", endpoint_name="svd"))
-    with pytest.raises(UserError, match="is not of this spec") as caught:
-        reconcile(session.aws, stranger, Silent(), PACE)
+    other_spec = published(session, deployment("other", endpoint_name="svd"))
+    with pytest.raises(UserError, match="belongs to another spec") as caught:
+        reconcile(session.aws, other_spec, Silent(), WAITER)
     assert caught.value.exit_code == 1
     assert session.writes == []
 
 
-def test_scaling_is_set_up_changed_and_taken_away(session: Session) -> None:
+def test_scaling_is_set_up_changed_and_removed(session: Session) -> None:
     value = published(session, deployment(scaling=Scaling(0, 2)))
-    reconcile(session.aws, value, Silent(), PACE)
-    live = observe(session.aws, value.owner).scaling
-    assert live.target == {"MinCapacity": 0, "MaxCapacity": 2}
+    reconcile(session.aws, value, Silent(), WAITER)
+    live = observe(session, value).scaling
+    assert live.target == ScalableTarget(0, 2)
     assert set(live.policies) == {"svd-backlog", "svd-wake"}
     (alarm,) = live.alarms.values()
-    assert alarm["AlarmActions"] == [live.policies["svd-wake"]["PolicyARN"]]
+    assert alarm.actions == (live.policies["svd-wake"].arn,)
 
-    reconcile(session.aws, deployment(scaling=Scaling(1, 4)), Silent(), PACE)
-    live = observe(session.aws, value.owner).scaling
-    assert live.target == {"MinCapacity": 1, "MaxCapacity": 4}
+    reconcile(session.aws, deployment(scaling=Scaling(1, 4)), Silent(), WAITER)
+    live = observe(session, value).scaling
+    assert live.target == ScalableTarget(1, 4)
     assert set(live.policies) == {"svd-backlog"}
     assert live.alarms == {}
 
     session.calls.clear()
-    reconcile(session.aws, deployment(), Silent(), PACE)
-    live = observe(session.aws, value.owner).scaling
+    reconcile(session.aws, deployment(), Silent(), WAITER)
+    live = observe(session, value).scaling
     assert (live.target, live.policies, live.alarms) == (None, {}, {})
     assert "UpdateEndpoint" not in session.calls
 
 
-def test_a_registered_variant_changes_its_type_only_unregistered(session: Session) -> None:
-    reconcile(session.aws, published(session, deployment(scaling=Scaling(0, 2))), Silent(), PACE)
+def test_a_variant_is_deregistered_while_its_instance_type_changes(session: Session) -> None:
+    reconcile(session.aws, published(session, deployment(scaling=Scaling(0, 2))), Silent(), WAITER)
     session.calls.clear()
     value = deployment(scaling=Scaling(0, 2), instance_type="ml.g5.4xlarge")
-    reconcile(session.aws, value, Silent(), PACE)
+    reconcile(session.aws, value, Silent(), WAITER)
     order = [
         call
         for call in session.writes
         if call in {"DeregisterScalableTarget", "UpdateEndpoint", "RegisterScalableTarget"}
     ]
     assert order == ["DeregisterScalableTarget", "UpdateEndpoint", "RegisterScalableTarget"]
-    assert differences(value, observe(session.aws, value.owner)) == []
+    assert differences(value, observe(session, value)) == []
 
 
 PING = (
@@ -174,13 +185,13 @@ PING = (
 )
 
 
-def test_an_endpoint_that_cannot_start_is_told_with_its_reason_and_made_anew(
-    session: Session, sandbox: Service
+def test_an_endpoint_that_cannot_start_fails_with_the_reason_and_is_created_again(
+    session: Session, sandbox: Servers
 ) -> None:
     value = published(session, deployment())
-    sandbox.aws.script.outcome("svd", Outcome("fail", PING, log=("pip: no such package",)))
+    sandbox.aws.scenario.end_deployments("svd", DeploymentOutcome("fail", PING, log=("pip: no such package",)))
     with pytest.raises(RemoteError, match="did not pass the ping health check") as caught:
-        reconcile(session.aws, value, progress := Told(), PACE)
+        reconcile(session.aws, value, progress := RecordedProgress(), WAITER)
     assert "  | pip: no such package" in progress.notes
     assert caught.value.fix is not None
     assert "endpoint.container_startup_health_check_timeout_in_seconds" in caught.value.fix
@@ -188,52 +199,52 @@ def test_an_endpoint_that_cannot_start_is_told_with_its_reason_and_made_anew(
     assert session.endpoint()["EndpointStatus"] == "Failed"
 
     session.calls.clear()
-    progress = Told()
-    reconcile(session.aws, value, progress, PACE)
+    progress = RecordedProgress()
+    reconcile(session.aws, value, progress, WAITER)
     assert session.writes == ["DeleteEndpoint", "CreateEndpoint"]
     assert "deleting endpoint svd, which is Failed, to create it again" in progress.text
     assert session.endpoint()["EndpointStatus"] == "InService"
 
 
 @pytest.mark.parametrize("kind", ["silent_rollback", "fail"])
-def test_a_roll_back_silent_or_not_is_a_failure(session: Session, sandbox: Service, kind: Kind) -> None:
+def test_a_roll_back_silent_or_not_is_a_failure(session: Session, sandbox: Servers, kind: OutcomeKind) -> None:
     old = published(session, deployment(scaling=Scaling(1, 2)))
-    reconcile(session.aws, old, Silent(), PACE)
-    sandbox.aws.script.outcome("svd", Outcome(kind, PING))
-    with pytest.raises(RemoteError, match=f"rolled back to {old.config_name}") as caught:
-        reconcile(session.aws, deployment(environment={}, scaling=Scaling(1, 2)), Silent(), PACE)
+    reconcile(session.aws, old, Silent(), WAITER)
+    sandbox.aws.scenario.end_deployments("svd", DeploymentOutcome(kind, PING))
+    with pytest.raises(RemoteError, match=f"rolled back to {old.endpoint_config_name}") as caught:
+        reconcile(session.aws, deployment(environment={}, scaling=Scaling(1, 2)), Silent(), WAITER)
     assert caught.value.exit_code == 3
     assert "ping health check" in caught.value.message
     assert session.endpoint()["EndpointStatus"] == "InService"
-    assert differences(old, observe(session.aws, old.owner)) == []
+    assert differences(old, observe(session, old)) == []
 
 
 @pytest.mark.parametrize("exists", [True, False], ids=["update", "create"])
-def test_who_deploys_other_code_at_the_same_time_is_told_that_another_won(
-    session: Session, sandbox: Service, exists: bool
+def test_the_loser_of_two_deployments_at_the_same_time_fails_with_what_serves(
+    session: Session, sandbox: Servers, exists: bool
 ) -> None:
     before = published(session, deployment())
     winner, loser = deployment(environment={"A": "1"}, scaling=Scaling(1, 3)), deployment(environment={"A": "2"})
     if exists:
-        reconcile(session.aws, before, Silent(), PACE)
-    sandbox.aws.script.pace = Pace(polls=2)
+        reconcile(session.aws, before, Silent(), WAITER)
+    sandbox.aws.scenario.transition_time = TransitionTime(polls=2)
     others = iter([winner])
 
     def sleep(_seconds: float) -> None:
         for other in others:  # once, while the first machine waits for its own update
-            reconcile(session.aws, other, Silent(), PACE)
+            reconcile(session.aws, other, Silent(), WAITER)
 
     with pytest.raises(RemoteError, match="another deployment won") as caught:
-        reconcile(session.aws, loser, Silent(), WaiterConfig(poll=0.01, limit=30, sleep=sleep))
-    assert winner.config_name in caught.value.message
-    assert loser.config_name in caught.value.message
+        reconcile(session.aws, loser, Silent(), WaiterConfig(delay=0.01, timeout=30, sleep=sleep))
+    assert winner.endpoint_config_name in caught.value.message
+    assert loser.endpoint_config_name in caught.value.message
     assert "rolled back" not in str(caught.value)
-    # The loser has left the winner's scaling alone, too.
-    assert differences(winner, observe(session.aws, winner.owner)) == []
+    # The loser has not changed the winner's scaling either.
+    assert differences(winner, observe(session, winner)) == []
 
 
 class CutError(Exception):
-    """Somebody pressed Ctrl-C."""
+    """The user pressed Ctrl-C."""
 
 
 def cut_while_waiting(session: Session, value: Deployment) -> None:
@@ -241,80 +252,83 @@ def cut_while_waiting(session: Session, value: Deployment) -> None:
         raise CutError
 
     with pytest.raises(CutError):
-        reconcile(session.aws, value, Silent(), WaiterConfig(poll=0.01, sleep=sleep))
+        reconcile(session.aws, value, Silent(), WaiterConfig(delay=0.01, sleep=sleep))
 
 
-def test_an_interrupted_wait_goes_on_with_the_same_command(session: Session, sandbox: Service) -> None:
-    sandbox.aws.script.pace = Pace(polls=4)
+def test_the_same_command_continues_an_interrupted_wait(session: Session, sandbox: Servers) -> None:
+    sandbox.aws.scenario.transition_time = TransitionTime(polls=4)
     value = published(session, deployment())
     cut_while_waiting(session, value)
     session.calls.clear()
-    progress = Told()
-    reconcile(session.aws, value, progress, PACE)
+    progress = RecordedProgress()
+    reconcile(session.aws, value, progress, WAITER)
     assert session.writes == []
     assert session.endpoint()["EndpointStatus"] == "InService"
-    assert f"endpoint {value.name}: Creating" in progress.text
+    assert f"endpoint {value.endpoint_name}: Creating" in progress.text
 
 
-def test_an_interrupted_update_is_judged_by_the_next_command(session: Session, sandbox: Service) -> None:
-    reconcile(session.aws, published(session, deployment()), Silent(), PACE)
+def test_the_next_command_checks_the_result_of_an_interrupted_update(session: Session, sandbox: Servers) -> None:
+    reconcile(session.aws, published(session, deployment()), Silent(), WAITER)
     value = deployment(environment={})
-    sandbox.aws.script.pace = Pace(polls=4)
-    sandbox.aws.script.outcome("svd", Outcome("fail", PING))
+    sandbox.aws.scenario.transition_time = TransitionTime(polls=4)
+    sandbox.aws.scenario.end_deployments("svd", DeploymentOutcome("fail", PING))
     cut_while_waiting(session, value)
     session.calls.clear()
     with pytest.raises(RemoteError, match="rolled back"):
-        reconcile(session.aws, value, Silent(), PACE)
+        reconcile(session.aws, value, Silent(), WAITER)
     assert session.writes == []
-    reconcile(session.aws, value, Silent(), PACE)
-    assert session.endpoint()["EndpointConfigName"] == value.config_name
+    reconcile(session.aws, value, Silent(), WAITER)
+    assert session.endpoint()["EndpointConfigName"] == value.endpoint_config_name
 
 
 @pytest.mark.parametrize("steps", range(3))
-def test_a_kill_between_any_two_creations_is_made_up_for(session: Session, steps: int) -> None:
+def test_a_deploy_creates_only_what_a_killed_one_has_not_created(session: Session, steps: int) -> None:
     value = published(session, deployment())
     client = session.aws.client("sagemaker")
-    for call, request in [(client.create_model, value.model), (client.create_endpoint_config, value.config)][:steps]:
+    for call, request in [
+        (client.create_model, value.create_model_request),
+        (client.create_endpoint_config, value.create_endpoint_config_request),
+    ][:steps]:
         call(**request)
     session.calls.clear()
-    reconcile(session.aws, value, Silent(), PACE)
+    reconcile(session.aws, value, Silent(), WAITER)
     assert session.writes == ["CreateModel", "CreateEndpointConfig", "CreateEndpoint"][steps:]
 
 
-def test_waiting_has_an_end(session: Session, sandbox: Service) -> None:
+def test_a_wait_ends_at_the_timeout(session: Session, sandbox: Servers) -> None:
     value = published(session, deployment())
-    sandbox.aws.script.outcome("svd", Outcome("stuck"))
+    sandbox.aws.scenario.end_deployments("svd", DeploymentOutcome("stuck"))
     with pytest.raises(RemoteError, match="still Creating after 1 min 30 s") as caught:
-        reconcile(session.aws, value, Silent(), Time().pace(limit=90))
-    assert "same command goes on waiting" in str(caught.value)
+        reconcile(session.aws, value, Silent(), FakeClock().waiter(timeout=90))
+    assert "run the same command again to keep waiting" in str(caught.value)
 
 
-def test_a_package_that_is_not_there_is_refused_before_any_instance_starts(session: Session) -> None:
+def test_a_missing_package_is_refused_before_any_instance_starts(session: Session) -> None:
     with pytest.raises(UserError, match="Could not find model data") as caught:
-        reconcile(session.aws, deployment(), Silent(), PACE)
+        reconcile(session.aws, deployment(), Silent(), WAITER)
     assert caught.value.fix is not None
     assert "invoke upload" in caught.value.fix
     assert "CreateEndpoint" not in session.calls
 
 
 @pytest.mark.parametrize(("bounds", "before", "after"), [(Scaling(0, 3), 2, 2), (Scaling(0, 3), 0, 1), (None, 2, 1)])
-def test_an_update_keeps_what_scaling_chose_but_wakes_a_fleet_that_sleeps(
+def test_an_update_retains_the_scaled_instance_count_unless_it_is_zero(
     session: Session, bounds: Scaling | None, before: int, after: int
 ) -> None:
-    reconcile(session.aws, published(session, deployment(scaling=bounds)), Silent(), PACE)
+    reconcile(session.aws, published(session, deployment(scaling=bounds)), Silent(), WAITER)
     capacities = [{"VariantName": "AllTraffic", "DesiredInstanceCount": before}]
     client = session.aws.client("sagemaker")
     client.update_endpoint_weights_and_capacities(EndpointName="svd", DesiredWeightsAndCapacities=capacities)
-    reconcile(session.aws, deployment(environment={}, scaling=bounds), Silent(), PACE)
+    reconcile(session.aws, deployment(environment={}, scaling=bounds), Silent(), WAITER)
     assert session.endpoint()["ProductionVariants"][0]["DesiredInstanceCount"] == after
 
 
-def test_a_tag_resolves_to_the_image_that_deploys(session: Session, sandbox: Service) -> None:
+def test_a_tag_resolves_to_the_image_that_deploys(session: Session, sandbox: Servers) -> None:
     found = find_image(session.aws, spec().image, sandbox.region)
     assert found == (lock().image_registry, lock().image_digest)
 
 
-def test_a_tag_that_is_not_there_is_refused_with_near_ones(session: Session, sandbox: Service) -> None:
+def test_a_missing_image_tag_is_refused_with_similar_ones(session: Session, sandbox: Servers) -> None:
     near = Image("huggingface-pytorch-inference", IMAGE.replace("py312", "py311"))
     with pytest.raises(UserError, match="no image with this tag") as caught:
         find_image(session.aws, near, sandbox.region)

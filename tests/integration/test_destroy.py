@@ -9,30 +9,30 @@ from sagepack.deploy.reconcile import reconcile
 from sagepack.deploy.waiter import WaiterConfig
 from sagepack.errors import UserError
 from sagepack.progress import Silent
-from sagepack.sandbox.aws.hosting import Pace
+from sagepack.sandbox.aws.hosting import TransitionTime
 from sagepack.spec.model import Scaling
-from tests.helpers.deployments import ROLE, Told, deployment, published, session_of
+from tests.helpers.deployments import ROLE, RecordedProgress, deployment, published, session_of
 
 if TYPE_CHECKING:
     from sagepack.aws.session import Aws
     from sagepack.deploy.deployment import Deployment
-    from sagepack.sandbox.servers import Service
+    from sagepack.sandbox.servers import Servers
 
-PACE = WaiterConfig(poll=0.01, limit=30)
+WAITER = WaiterConfig(delay=0.01, timeout=30)
 
 
 @pytest.fixture
-def aws(sandbox: Service) -> Aws:
+def aws(sandbox: Servers) -> Aws:
     return session_of(sandbox)
 
 
 def deployed(aws: Aws, *values: Deployment) -> None:
     for value in values:
-        reconcile(aws, published(aws, value), Silent(), PACE)
+        reconcile(aws, published(aws, value), Silent(), WAITER)
 
 
 def everything(aws: Aws) -> dict[str, set[str]]:
-    """Names of all that a deployment could have made, of whomever."""
+    """Names of all resources of the kinds that a deployment creates, whoever created them."""
     sagemaker, scaling = aws.client("sagemaker"), aws.client("application-autoscaling")
     policies = scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
     targets = scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
@@ -46,10 +46,10 @@ def everything(aws: Aws) -> dict[str, set[str]]:
     }
 
 
-def strangers(aws: Aws) -> None:
-    """Things of other people whose names look like ours."""
+def create_similar_resources(aws: Aws) -> None:
+    """Create resources of other people, with names like those of the endpoint svd."""
     sagemaker = aws.client("sagemaker")
-    container = {"Image": deployment().image}
+    container = {"Image": deployment().image_uri}
     for name, tags in (("svd-aaaaaaaaaaaa", {}), ("svd-bbbbbbbbbbbb", {"sagepack:endpoint": "svd"}), ("svd-mine", {})):
         listed = [{"Key": key, "Value": value} for key, value in tags.items()]
         request: dict[str, Any] = {"ModelName": name, "PrimaryContainer": container, "Tags": listed}
@@ -59,12 +59,12 @@ def strangers(aws: Aws) -> None:
     )
 
 
-def test_destroy_leaves_nothing_of_ours_and_everything_of_others(aws: Aws) -> None:
+def test_destroy_removes_all_resources_of_the_owner_and_none_of_others(aws: Aws) -> None:
     deployed(aws, deployment("svd-x", scaling=Scaling(0, 2)))
-    strangers(aws)
+    create_similar_resources(aws)
     before = everything(aws)
     deployed(aws, deployment(scaling=Scaling(0, 2)), deployment(scaling=Scaling(0, 2), environment={}))
-    removed = destroy(aws, deployment().owner, Silent(), PACE)
+    removed = destroy(aws, deployment().owner, Silent(), WAITER)
     assert everything(aws) == before
     assert [resource.kind for resource in removed] == [
         "alarm",
@@ -79,7 +79,7 @@ def test_destroy_leaves_nothing_of_ours_and_everything_of_others(aws: Aws) -> No
     ]
 
 
-def test_the_inventory_says_it_all_and_removes_nothing(aws: Aws) -> None:
+def test_the_inventory_lists_all_resources_and_removes_none(aws: Aws) -> None:
     value = deployment(scaling=Scaling(1, 2))
     deployed(aws, value)
     before = everything(aws)
@@ -87,34 +87,34 @@ def test_the_inventory_says_it_all_and_removes_nothing(aws: Aws) -> None:
         Resource("scaling policy", "svd-backlog"),
         Resource("scalable target", "endpoint/svd/variant/AllTraffic"),
         Resource("endpoint", "svd"),
-        Resource("endpoint configuration", value.config_name),
+        Resource("endpoint configuration", value.endpoint_config_name),
         Resource("model", value.model_name),
     )
     assert everything(aws) == before
 
 
-def test_destroying_twice_is_fine(aws: Aws) -> None:
+def test_a_second_destroy_has_nothing_to_do(aws: Aws) -> None:
     deployed(aws, deployment())
-    destroy(aws, deployment().owner, Silent(), PACE)
-    progress = Told()
-    assert destroy(aws, deployment().owner, progress, PACE) == ()
+    destroy(aws, deployment().owner, Silent(), WAITER)
+    progress = RecordedProgress()
+    assert destroy(aws, deployment().owner, progress, WAITER) == ()
     assert progress.notes == []
 
 
-def test_what_an_interrupted_destroy_left_goes_with_the_next(aws: Aws) -> None:
+def test_the_next_destroy_removes_what_an_interrupted_one_left(aws: Aws) -> None:
     value = deployment(scaling=Scaling(0, 2))
     deployed(aws, value)
     aws.client("cloudwatch").delete_alarms(AlarmNames=["svd-has-backlog-without-capacity"])
     aws.client("sagemaker").delete_endpoint(EndpointName="svd")
-    destroy(aws, value.owner, Silent(), PACE)
+    destroy(aws, value.owner, Silent(), WAITER)
     assert all(names == set() for names in everything(aws).values())
 
 
-def test_what_another_endpoint_serves_from_stays(aws: Aws) -> None:
+def test_a_configuration_that_another_endpoint_uses_is_not_removed(aws: Aws) -> None:
     value = deployment()
     deployed(aws, value)
-    aws.client("sagemaker").create_endpoint(EndpointName="borrower", EndpointConfigName=value.config_name)
-    removed = destroy(aws, value.owner, Silent(), PACE)
+    aws.client("sagemaker").create_endpoint(EndpointName="borrower", EndpointConfigName=value.endpoint_config_name)
+    removed = destroy(aws, value.owner, Silent(), WAITER)
     assert removed == (Resource("endpoint", "svd"),)
     assert everything(aws)["models"] == {value.model_name}
 
@@ -122,27 +122,27 @@ def test_what_another_endpoint_serves_from_stays(aws: Aws) -> None:
 def test_an_endpoint_of_another_environment_is_not_destroyed(aws: Aws) -> None:
     deployed(aws, deployment())
     before = everything(aws)
-    with pytest.raises(UserError, match="is not of other/local"):
-        destroy(aws, deployment("other", endpoint_name="svd").owner, Silent(), PACE)
+    with pytest.raises(UserError, match="does not belong to other/local"):
+        destroy(aws, deployment("other", endpoint_name="svd").owner, Silent(), WAITER)
     assert everything(aws) == before
 
 
-def test_an_endpoint_that_is_being_made_is_waited_for_then_removed(aws: Aws, sandbox: Service) -> None:
-    sandbox.aws.script.pace = Pace(polls=4)
+def test_an_endpoint_that_is_being_created_is_waited_for_and_then_removed(aws: Aws, sandbox: Servers) -> None:
+    sandbox.aws.scenario.transition_time = TransitionTime(polls=4)
     value = published(aws, deployment())
     client = aws.client("sagemaker")
-    client.create_model(**value.model)
-    client.create_endpoint_config(**value.config)
-    client.create_endpoint(**value.request)
-    progress = Told()
-    destroy(aws, value.owner, progress, PACE)
-    assert "is Creating: it can be deleted once that is over" in progress.text
+    client.create_model(**value.create_model_request)
+    client.create_endpoint_config(**value.create_endpoint_config_request)
+    client.create_endpoint(**value.create_endpoint_request)
+    progress = RecordedProgress()
+    destroy(aws, value.owner, progress, WAITER)
+    assert "is Creating: it can be deleted when that has ended" in progress.text
     assert all(names == set() for names in everything(aws).values())
 
 
 def test_the_package_stays_in_s3(aws: Aws) -> None:
     value = deployment()
     deployed(aws, value)
-    destroy(aws, value.owner, Silent(), PACE)
-    bucket, _, key = value.uri.removeprefix("s3://").partition("/")
+    destroy(aws, value.owner, Silent(), WAITER)
+    bucket, _, key = value.model_data_uri.removeprefix("s3://").partition("/")
     assert aws.client("s3").head_object(Bucket=bucket, Key=key)["ContentLength"] > 0

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sagepack.package.lock import LockedFile
-    from sagepack.sandbox.faults import Faults, Request
-    from sagepack.sandbox.servers import Service
+    from sagepack.sandbox.faults import Faults, LoggedRequest
+    from sagepack.sandbox.servers import Servers
 
 REPO = "me/large"
 LARGE = "model.safetensors"
@@ -82,9 +82,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Scene:
     """One repository at the sandbox, a cache that is empty at first, and a client of ours."""
 
-    def __init__(self, sandbox: Service, folder: Path, home: Path) -> None:
+    def __init__(self, sandbox: Servers, folder: Path, home: Path) -> None:
         self.sandbox, self.folder, self.home = sandbox, folder, home
-        self.revision = Revision(REPO, sandbox.hub.content.add(REPO, folder))
+        self.revision = Revision(REPO, sandbox.hub.repositories.add(REPO, folder))
         self.hub = Hub(sandbox.hub_url, sandbox.hf_token, home / "hub", backoff=0.01)
         self.cache = RepoCache(home / "hub", self.revision)
         self.told = Told()
@@ -110,7 +110,7 @@ class Scene:
         known = {file.etag for file in self.files}
         return sorted(file.name for file in (self.cache.folder / "blobs").iterdir() if file.name not in known)
 
-    def bodies(self, path: str = LARGE) -> list[Request]:
+    def bodies(self, path: str = LARGE) -> list[LoggedRequest]:
         return [
             request
             for request in self.sandbox.faults.log
@@ -119,7 +119,7 @@ class Scene:
 
 
 @pytest.fixture
-def scene(sandbox: Service, model: Path, tmp_path: Path) -> Scene:
+def scene(sandbox: Servers, model: Path, tmp_path: Path) -> Scene:
     return Scene(sandbox, model, tmp_path)
 
 

@@ -16,8 +16,8 @@ from sagepack.digest import Digest
 from sagepack.errors import IntegrityError, RemoteError, SagepackError, UserError
 from sagepack.hub.client import Hub
 from sagepack.hub.lock_files import resolve_files
-from sagepack.hub.retry import CancelledError
 from sagepack.package.revision import Revision
+from sagepack.retry import CancelledError
 from sagepack.sandbox.miniatures import models as miniature
 from tests.helpers.hostile_hub import HostileHub, answer
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sagepack.hub.responses import RepoFile
     from sagepack.sandbox.faults import Faults
-    from sagepack.sandbox.servers import Service
+    from sagepack.sandbox.servers import Servers
 
 SVD = miniature.SVD
 REVISION = Revision(SVD.name, SVD.commit)
@@ -35,7 +35,7 @@ LARGE = "unet/diffusion_pytorch_model.fp16.safetensors"
 SECRET = "hf_" + "s3cret" * 5
 
 
-def hub_of(sandbox: Service, token: str | None = None) -> Hub:
+def hub_of(sandbox: Servers, token: str | None = None) -> Hub:
     return Hub(sandbox.hub_url, token, backoff=0.01)
 
 
@@ -46,7 +46,7 @@ def _nobody_is_logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.fixture
-def hub(sandbox: Service) -> Hub:
+def hub(sandbox: Servers) -> Hub:
     return hub_of(sandbox, sandbox.hf_token)
 
 
@@ -205,7 +205,7 @@ def resolve(repo: str, revision: str) -> Callable[[Hub], Any]:
     ],
 )
 def test_every_refusal_has_its_own_message(
-    sandbox: Service, token: str | None, ask: Callable[[Hub], Any], message: str
+    sandbox: Servers, token: str | None, ask: Callable[[Hub], Any], message: str
 ) -> None:
     tokens = {"good": sandbox.hf_token, "stranger": sandbox.stranger_token, "bad": SECRET}
     hub = hub_of(sandbox, tokens[token] if token else None)
@@ -216,7 +216,7 @@ def test_every_refusal_has_its_own_message(
 
 
 def test_a_refusal_says_where_the_token_came_from(
-    sandbox: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "token").write_text(SECRET)
     with pytest.raises(UserError, match="the token from the client's login"):
@@ -228,7 +228,7 @@ def test_a_refusal_says_where_the_token_came_from(
     assert not hub_of(sandbox).has_token
 
 
-def test_who_names_the_account_of_the_token(sandbox: Service) -> None:
+def test_who_names_the_account_of_the_token(sandbox: Servers) -> None:
     assert hub_of(sandbox, sandbox.hf_token).who() == "sandbox"
     assert hub_of(sandbox).who() is None
     with pytest.raises(UserError, match="does not accept the token"):
@@ -246,7 +246,7 @@ def test_offline_is_said_before_anything_is_asked(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_token_is_in_no_error_no_log_and_no_representation(
-    sandbox: Service, faults: Faults, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    sandbox: Servers, faults: Faults, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
     hub = hub_of(sandbox, SECRET)

@@ -365,9 +365,9 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 def test_a_server_that_sends_too_little_is_given_up(pieces: tuple[bytes, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sockets, "STALL_SECONDS", 0.03)
     told: list[str] = []
-    monkeypatch.setattr("sagepack.hub.retry.NOTICED", 0.02)
+    monkeypatch.setattr("sagepack.retry.NOTICED", 0.02)
     with HostileHub(lambda _path: drip(*pieces)) as home:
-        for path, question in ask_all(Hub(home.url, TOKEN, backoff=0, tell=told.append)).items():
+        for path, question in ask_all(Hub(home.url, TOKEN, backoff=0, notify=told.append)).items():
             with pytest.raises(
                 RemoteError, match=r"failed: too little came in time \(6 times\)\n  run the same command again"
             ):
@@ -449,7 +449,7 @@ def test_a_listing_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_pages_of_a_listing_share_one_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Hub that is busy before each page of a few bytes ends it as soon as one that is busy before the first."""
-    monkeypatch.setattr("sagepack.hub.retry.LONGEST_WAIT", 0.001)
+    monkeypatch.setattr("sagepack.retry.LONGEST_WAIT", 0.001)
     turns = itertools.count()
     busy, page = answer(status=429, Retry_After="999999999"), answer([entry()], Link='</next>; rel="next"')
     with HostileHub(lambda _path: page if next(turns) % 2 else busy) as home, pytest.raises(RemoteError, match="429"):

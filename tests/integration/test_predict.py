@@ -1,36 +1,39 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
+from sagepack.aws.s3 import S3, WriteOptions
 from sagepack.deploy.predict import predict
 from sagepack.deploy.reconcile import reconcile
 from sagepack.deploy.waiter import WaiterConfig
 from sagepack.errors import RemoteError, UserError
 from sagepack.progress import Silent
-from sagepack.sandbox.aws.invocations import Answer
-from tests.helpers.deployments import BUCKET, Time, Told, deployment, published, session_of
+from sagepack.sandbox.aws.invocations import ScriptedResult
+from sagepack.sandbox.identity import ACCOUNT
+from tests.helpers.deployments import BUCKET, FakeClock, RecordedProgress, deployment, published, session_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sagepack.aws.session import Aws
     from sagepack.deploy.deployment import Deployment
-    from sagepack.sandbox.servers import Service
+    from sagepack.sandbox.servers import Servers
 
-PACE = WaiterConfig(poll=0.01, limit=30)
+WAITER = WaiterConfig(delay=0.01, timeout=30)
 
 
 @pytest.fixture
-def aws(sandbox: Service) -> Aws:
+def aws(sandbox: Servers) -> Aws:
     return session_of(sandbox)
 
 
 @pytest.fixture
 def live(aws: Aws) -> Deployment:
     value = published(aws, deployment())
-    reconcile(aws, value, Silent(), PACE)
+    reconcile(aws, value, Silent(), WAITER)
     return value
 
 
@@ -39,50 +42,92 @@ def inputs(aws: Aws) -> list[str]:
     return [entry["Key"] for entry in listed.get("Contents", [])]
 
 
-def test_an_answer_comes_back_and_the_request_is_cleared_away(aws: Aws, live: Deployment, sandbox: Service) -> None:
-    sandbox.aws.invocations.answer(Answer(b'{"frames": []}', delay=0.05))
-    answer = predict(aws, live.endpoint, b'{"image": "x"}', Silent(), pace=PACE)
-    assert answer.body == b'{"frames": []}'
+def test_a_result_is_returned_and_the_request_is_deleted(aws: Aws, live: Deployment, sandbox: Servers) -> None:
+    sandbox.aws.invocations.script(ScriptedResult(b'{"frames": []}', delay=0.05))
+    result = predict(aws, live.endpoint, b'{"image": "x"}', Silent(), waiter=WAITER)
+    assert result.body == b'{"frames": []}'
     assert inputs(aws) == []
 
 
-def test_a_file_is_sent_as_what_its_name_says(aws: Aws, live: Deployment, sandbox: Service, tmp_path: Path) -> None:
-    sandbox.aws.invocations.answer(Answer(b"{}"))
+def test_a_file_is_sent_with_the_content_type_of_its_suffix(
+    aws: Aws, live: Deployment, sandbox: Servers, tmp_path: Path
+) -> None:
+    sandbox.aws.invocations.script(ScriptedResult(b"{}"))
     kinds: list[str] = []
     events = aws.client("s3").meta.events
     remember = lambda params, **_: kinds.append(params["ContentType"])  # noqa: E731
     events.register("provide-client-params.s3.PutObject", remember)
     (tmp_path / "cat.png").write_bytes(b"a cat")
-    predict(aws, live.endpoint, tmp_path / "cat.png", Silent(), pace=PACE)
+    predict(aws, live.endpoint, tmp_path / "cat.png", Silent(), waiter=WAITER)
     events.unregister("provide-client-params.s3.PutObject", remember)
     assert kinds == ["image/png"]
 
 
-def test_a_failed_request_is_told_in_the_containers_words(aws: Aws, live: Deployment, sandbox: Service) -> None:
-    sandbox.aws.invocations.answer(Answer(b"CUDA out of memory", status=500))
+def test_a_request_passes_the_bucket_policies_that_publishing_passes(
+    aws: Aws, live: Deployment, sandbox: Servers
+) -> None:
+    """Policies that deny PutObject without encryption or without If-None-Match; every request names the bucket's owner."""
+    sandbox.aws.invocations.script(ScriptedResult(b"{}"))
+    owners: list[str | None] = []
+    tags: list[str | None] = []
+
+    def policy(request: AWSPreparedRequest, **_event: Any) -> AWSResponse | None:
+        headers = {name.lower(): _text(value) for name, value in request.headers.items()}
+        owners.append(headers.get("x-amz-expected-bucket-owner"))
+        if request.method != "PUT" or {"x-amz-server-side-encryption", "if-none-match"} <= headers.keys():
+            tags.extend([headers["x-amz-tagging"]] if request.method == "PUT" else [])
+            return None
+        denied = AWSResponse(request.url, 403, {}, None)
+        denied._content = b"<Error><Code>AccessDenied</Code><Message>by the bucket's policy</Message></Error>"
+        return denied
+
+    events = aws.client("s3").meta.events
+    events.register("before-send.s3", policy)
+    try:
+        options = WriteOptions(bucket=BUCKET, owner=ACCOUNT, sse="AES256", tags={"team": "vision"})
+        store = S3(aws.client("s3"), options)
+        assert predict(aws, live.endpoint, b"{}", Silent(), store=store, waiter=WAITER).body == b"{}"
+    finally:
+        events.unregister("before-send.s3", policy)
+    assert len(owners) >= 3
+    assert set(owners) == {ACCOUNT}
+    assert tags == ["team=vision"]
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def test_a_failed_request_is_an_error_with_the_message_of_the_container(
+    aws: Aws, live: Deployment, sandbox: Servers
+) -> None:
+    sandbox.aws.invocations.script(ScriptedResult(b"CUDA out of memory", status=500))
     with pytest.raises(RemoteError, match="CUDA out of memory") as caught:
-        predict(aws, live.endpoint, b"{}", Silent(), pace=PACE)
+        predict(aws, live.endpoint, b"{}", Silent(), waiter=WAITER)
     assert caught.value.exit_code == 3
     assert "/aws/sagemaker/Endpoints/svd" in str(caught.value)
     assert inputs(aws) == []
 
 
-def test_waiting_ends_with_what_to_do_and_keeps_the_request(aws: Aws, live: Deployment, sandbox: Service) -> None:
-    sandbox.aws.invocations.answer(Answer(b"too late", delay=3))
-    progress = Told()
-    with pytest.raises(RemoteError, match="no answer after 300 s") as caught:
-        predict(aws, live.endpoint, b"{}", progress, timeout=300, pace=Time().pace())
-    assert "sleeps" in str(caught.value)
+def test_a_wait_without_a_result_ends_with_what_to_do_and_keeps_the_request(
+    aws: Aws, live: Deployment, sandbox: Servers
+) -> None:
+    sandbox.aws.invocations.script(ScriptedResult(b"too late", delay=3))
+    progress = RecordedProgress()
+    with pytest.raises(RemoteError, match="no result after 300 s") as caught:
+        predict(aws, live.endpoint, b"{}", progress, waiter=FakeClock().waiter(timeout=300))
+    assert type(caught.value) is RemoteError
+    assert "without instances" in str(caught.value)
     assert "InService" in progress.text
     assert len(inputs(aws)) == 1
 
 
-def test_an_endpoint_that_is_being_made_takes_no_requests(aws: Aws) -> None:
+def test_an_endpoint_that_is_being_created_accepts_no_requests(aws: Aws) -> None:
     value = published(aws, deployment())
     client = aws.client("sagemaker")
-    client.create_model(**value.model)
-    client.create_endpoint_config(**value.config)
-    client.create_endpoint(**value.request)
+    client.create_model(**value.create_model_request)
+    client.create_endpoint_config(**value.create_endpoint_config_request)
+    client.create_endpoint(**value.create_endpoint_request)
     with pytest.raises(UserError, match="is Creating"):
-        predict(aws, value.endpoint, b"{}", Silent(), pace=PACE)
+        predict(aws, value.endpoint, b"{}", Silent(), waiter=WAITER)
     assert inputs(aws) == []

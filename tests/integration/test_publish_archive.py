@@ -10,9 +10,10 @@ import pytest
 
 from sagepack.aws.s3 import S3Uri
 from sagepack.errors import IntegrityError, RemoteError, UserError
+from sagepack.publish.archive_plan import ArchivePlan
 from sagepack.publish.checksums import Checksums
 from sagepack.publish.delta.parts import SentPart
-from sagepack.publish.keys import pointer
+from sagepack.publish.keys import pointer_uri
 from sagepack.publish.publisher import already_sent
 from sagepack.publish.upload.sources import HubFiles
 from tests.helpers.fault_proxy import Fault, FaultProxy
@@ -64,8 +65,9 @@ def test_what_is_published_is_what_the_writer_builds(bucket: Bucket, tree: Tree)
     archive = tree.build()
     assert bucket.archive(tree) == archive
     assert published.size == published.sent_bytes == len(archive)
-    assert published.checksums["CRC64NVME"] == Checksums.of(archive).value("CRC64NVME")
-    assert published.uri == str(bucket.package(tree).model)
+    assert published.archive is not None
+    assert published.archive.checksums["CRC64NVME"] == Checksums.of(archive).value("CRC64NVME")
+    assert published.uri == str(bucket.package(tree).model_uri)
 
 
 def test_a_second_publish_sends_nothing(bucket: Bucket, tree: Tree) -> None:
@@ -75,7 +77,7 @@ def test_a_second_publish_sends_nothing(bucket: Bucket, tree: Tree) -> None:
     second = bucket.publish(tree, plan)
     assert plan.done
     assert (second.sent_bytes, second.copied_bytes) == (0, 0)
-    assert (second.etag, second.checksums) == (first.etag, first.checksums)
+    assert second.archive == first.archive
     assert bucket.listing() == before
 
 
@@ -89,8 +91,9 @@ def test_an_edit_of_the_code_sends_the_code_alone_from_a_machine_without_the_mod
     code = sum(len(data) for path, data in edited.files.items() if path.startswith("code/"))
     published = through.publish(edited, plan, sources=[edited.local("code/")])
     assert published.sent_bytes + published.copied_bytes == published.size
+    assert isinstance(plan, ArchivePlan)
     assert [part for part in plan.parts if isinstance(part, SentPart)] == [plan.parts[-1]]
-    assert [member.path for member in plan.needed] == ["code/inference.py"]
+    assert [member.path for member in plan.missing] == ["code/inference.py"]
     assert bucket.archive(edited) == edited.build()
     # Everything that went over the wire, from looking to the release record.
     assert published.sent_bytes <= 4 * KiB + code
@@ -115,7 +118,7 @@ def test_a_renamed_file_is_copied_and_borrows_for_its_header(bucket: Bucket, tre
 def test_contents_of_another_spec_are_found_by_their_pointers(bucket: Bucket, tree: Tree, edited: Tree) -> None:
     bucket.publish(tree)
     plan = bucket.plan(edited, name="other")
-    assert plan.needed == (next(m for m in edited.manifest.members if m.path == "code/inference.py"),)
+    assert plan.missing == (next(m for m in edited.manifest.members if m.path == "code/inference.py"),)
     bucket.publish(edited, plan, sources=[edited.local("code/")])
     assert bucket.archive(edited, "other") == edited.build()
 
@@ -136,18 +139,18 @@ def test_contents_of_another_target_are_copied_when_the_spec_names_it(
 
 def test_a_pointer_that_leads_nowhere_is_a_miss_and_is_mended(bucket: Bucket, tree: Tree, edited: Tree) -> None:
     bucket.publish(tree)
-    bucket.store.delete(bucket.package(tree).model)
+    bucket.store.delete(bucket.package(tree).model_uri)
     plan = bucket.plan(edited)
     assert plan.copied_bytes == 0
     bucket.publish(edited, plan)
     digest = max(edited.manifest.members, key=lambda member: member.size).digest
-    assert bucket.package(edited).path.encode() in bucket.get(pointer(bucket.target, digest))
+    assert bucket.package(edited).path.encode() in bucket.get(pointer_uri(bucket.target, digest))
 
 
 @pytest.mark.parametrize("text", [b"{", b'{"version": 1, "sha256": 3}'])
 def test_a_foreign_pointer_is_a_miss(bucket: Bucket, tree: Tree, text: bytes) -> None:
     for member in tree.manifest.members:
-        bucket.store.put(pointer(bucket.target, member.digest), text)
+        bucket.store.put(pointer_uri(bucket.target, member.digest), text)
     assert bucket.plan(tree).copied_bytes == 0
 
 
@@ -157,7 +160,7 @@ def test_a_source_that_is_deleted_between_plan_and_copy_is_sent_instead(
     bucket.publish(tree)
     plan = bucket.plan(edited)
     assert plan.copied_bytes
-    bucket.store.delete(bucket.package(tree).model)
+    bucket.store.delete(bucket.package(tree).model_uri)
     published = bucket.publish(edited, plan)
     assert published.copied_bytes == 0
     assert bucket.archive(edited) == edited.build()
@@ -169,7 +172,7 @@ def test_a_source_that_is_overwritten_between_plan_and_copy_is_sent_instead(
 ) -> None:
     bucket.publish(tree)
     plan = bucket.plan(edited)
-    bucket.store.put(bucket.package(tree).model, bytes(plan.size))
+    bucket.store.put(bucket.package(tree).model_uri, bytes(plan.size))
     bucket.publish(edited, plan)
     assert bucket.archive(edited) == edited.build()
 
@@ -180,7 +183,7 @@ def test_two_publishers_at_once_both_end_well(bucket: Bucket, tmp_path: Path) ->
     plans = [other.plan(tree) for other in others]
     with ThreadPoolExecutor(3) as pool:
         published = list(pool.map(lambda other, plan: other.publish(tree, plan), others, plans))
-    assert len({(one.etag, one.uri) for one in published}) == 1
+    assert len({(one.archive and one.archive.etag, one.uri) for one in published}) == 1
     assert bucket.archive(tree) == tree.build()
     assert list(bucket.store.uploads(bucket.target)) == []
     assert bucket.plan(tree).done
@@ -266,7 +269,7 @@ def test_nothing_is_published_of_a_stream_that_is_not_what_was_locked(bucket: Bu
 
 
 def test_another_object_at_the_key_of_the_archive_is_refused(bucket: Bucket, tree: Tree) -> None:
-    bucket.store.put(bucket.package(tree).model, b"foreign")
+    bucket.store.put(bucket.package(tree).model_uri, b"foreign")
     with pytest.raises(IntegrityError, match="7 bytes"):
         bucket.plan(tree)
 
@@ -276,21 +279,22 @@ def test_an_archive_whose_publisher_was_killed_gets_its_documents_from_another_m
 ) -> None:
     bucket.publish(tree)
     package = bucket.package(tree)
-    index = bucket.get(package.index)
+    index = bucket.get(package.index_uri)
     for key in bucket.listing():
-        if key != package.model.key:
+        if key != package.model_uri.key:
             bucket.store.delete(S3Uri(bucket.target.bucket, key))
     elsewhere = Bucket(bucket.store, bucket.target, tmp_path / "elsewhere")
     published = elsewhere.publish(tree, sources=[])
     assert published.sent_bytes == 0
-    assert bucket.get(package.index) == index
+    assert bucket.get(package.index_uri) == index
     assert bucket.plan(tree).done
 
 
 def test_a_store_without_the_better_checksum_gets_the_other(through: Bucket, proxy: FaultProxy, tree: Tree) -> None:
     proxy.faults = [Fault("NotImplemented", "POST .*uploads")]
     published = through.publish(tree)
-    assert published.checksums["CRC32"] == Checksums.of(tree.build()).value("CRC32")
+    assert published.archive is not None
+    assert published.archive.checksums["CRC32"] == Checksums.of(tree.build()).value("CRC32")
 
 
 def test_contents_in_other_places_are_copied_or_borrowed(bucket: Bucket, tree: Tree, tmp_path: Path) -> None:
@@ -302,7 +306,8 @@ def test_contents_in_other_places_are_copied_or_borrowed(bucket: Bucket, tree: T
     # Of 5 MiB and a little, between new headers, no part can be made; it is sent, but need not be here.
     assert contents["all/image_encoder/model.safetensors"].borrowed > 5 * MiB
     assert contents["all/unet/model.safetensors"].copied > 6 * MiB
-    assert {member.path for member in plan.needed} == {"code/inference.py"}
+    assert {member.path for member in plan.missing} == {"code/inference.py"}
+    assert isinstance(plan, ArchivePlan)
     assert all(part.length >= 5 * MiB for part in plan.parts[:-1])
     bucket.publish(moved, plan, sources=[moved.local("code/")])
     assert bucket.archive(moved) == moved.build()

@@ -31,7 +31,7 @@ def tree(tmp_path: Path) -> Tree:
 
 def below(bucket: Bucket, tree: Tree) -> dict[str, bytes]:
     """What SageMaker would load: everything under the prefix."""
-    prefix = bucket.package(tree, layout=LAYOUT).model
+    prefix = bucket.package(tree, layout=LAYOUT).model_uri
     return {item.location.key.removeprefix(prefix.key): bucket.get(item.location) for item in bucket.store.list(prefix)}
 
 
@@ -67,7 +67,7 @@ def test_a_killed_publish_is_continued_and_the_list_comes_last(bucket: Bucket, t
         proxy.faults = [Fault("ExpiredToken", "PUT .*partNumber", after=1, times=99)]
         with pytest.raises(UserError, match="ExpiredToken"):
             through.publish(tree, through.plan(tree, layout=LAYOUT), workers=1)
-        assert bucket.package(tree, layout=LAYOUT).index.key not in bucket.listing()
+        assert bucket.package(tree, layout=LAYOUT).index_uri.key not in bucket.listing()
         proxy.forget()
         published = through.publish(tree, through.plan(tree, layout=LAYOUT), workers=1)
         # The small files and the first part are there.
@@ -83,7 +83,7 @@ def test_a_source_that_is_deleted_between_plan_and_copy_is_sent_instead(
     bucket.publish(tree, bucket.plan(tree, layout=LAYOUT))
     edited = Tree(tmp_path / "two", {**tree.files, "code/inference.py": b"print('two')\n"})
     plan = bucket.plan(edited, layout=LAYOUT)
-    bucket.store.delete(bucket.package(tree, layout=LAYOUT).model.child("unet/model.safetensors"))
+    bucket.store.delete(bucket.package(tree, layout=LAYOUT).model_uri.child("unet/model.safetensors"))
     bucket.publish(edited, plan)
     assert below(bucket, edited) == edited.files
 
@@ -99,8 +99,8 @@ def test_a_stream_that_is_not_what_was_locked_is_not_released(bucket: Bucket, tr
         bucket.publish(tree, bucket.plan(tree, layout=LAYOUT), sources=[tree.local("code/"), hub])
     assert caught.value.where == spoil
     prefix = bucket.package(tree, layout=LAYOUT)
-    assert prefix.index.key not in bucket.listing()
-    assert prefix.model.child(spoil).key not in bucket.listing()
+    assert prefix.index_uri.key not in bucket.listing()
+    assert prefix.model_uri.child(spoil).key not in bucket.listing()
 
 
 def test_both_layouts_of_a_package_live_side_by_side(bucket: Bucket, tree: Tree) -> None:

@@ -11,7 +11,7 @@ from sagepack.digest import Digest
 from sagepack.errors import IntegrityError
 from sagepack.publish.checksums import ContentChecksum, FramedChecksums
 from sagepack.publish.documents import Index
-from sagepack.publish.observe import Binding
+from sagepack.publish.observation import Binding
 from tests.helpers.fault_proxy import FaultProxy
 from tests.helpers.forge import archive_bytes, content_sums, forge_archive, forge_files, lie
 from tests.helpers.forgery import collision, patched
@@ -49,7 +49,7 @@ def stored(bucket: Bucket, tree: Tree, layout: str) -> dict[str, bytes]:
     if layout == "archive":
         assert bucket.archive(tree) == tree.build()
         return tree.files
-    prefix = bucket.package(tree, layout=layout).model
+    prefix = bucket.package(tree, layout=layout).model_uri
     return {item.location.key.removeprefix(prefix.key): bucket.get(item.location) for item in bucket.store.list(prefix)}
 
 
@@ -67,7 +67,7 @@ def test_forged_contents_of_others_are_never_copied(
     bucket.publish(edited, plan)
     assert stored(bucket, edited, layout) == edited.files
     # It says which object lied, and what was genuine beside it is copied all the same.
-    assert any(str(package.model) in note and "planned again" in note for note in bucket.notes)
+    assert any(str(package.model_uri) in note and "planned again" in note for note in bucket.notes)
     # Nor does the release that follows take anything from there.
     again = Tree(edited.folder.parent / "three", {**svd_like(), "code/inference.py": b"print('three')\n"})
     bucket.publish(again, bucket.plan(again, layout=layout, reuse_from=reuse_from))
@@ -147,7 +147,7 @@ def test_the_own_release_costs_no_reading_on_any_machine(
             through = Bucket(connect(proxy.url, sandbox), bucket.target, journals)
             plan = through.plan(edited, layout=layout)
             assert {content.origin.binding for content in plan.contents if content.origin} == {binding}
-            assert (plan.read_bytes, plan.needed) == (
+            assert (plan.read_bytes, plan.missing) == (
                 0,
                 tuple(m for m in edited.manifest.members if m.path == "code/inference.py"),
             )
@@ -172,16 +172,16 @@ def test_a_release_that_somebody_replaced_is_not_copied_from_by_the_machine_that
 def test_a_package_that_somebody_replaced_is_no_published_one(bucket: Bucket, tree: Tree) -> None:
     bucket.publish(tree)
     package = bucket.package(tree)
-    genuine = bucket.get(package.model)
+    genuine = bucket.get(package.model_uri)
     forge_archive(bucket.store, bucket.target, "svd", tree, FORGED)
     plan = bucket.plan(tree)
     assert not plan.done
     assert plan.read_bytes == plan.size
     with pytest.raises(IntegrityError, match=UNET) as caught:
         bucket.publish(tree, plan)
-    assert caught.value.where == str(package.model)
+    assert caught.value.where == str(package.model_uri)
     # The same bytes under another ETag are read, found right, and remembered.
-    bucket.store.put(package.model, genuine)
+    bucket.store.put(package.model_uri, genuine)
     bucket.publish(tree)
     assert bucket.plan(tree).done
 
@@ -194,7 +194,7 @@ def test_a_package_whose_archive_is_not_the_released_one_is_read_by_a_machine_th
     assert elsewhere.plan(tree).done
     package = bucket.package(tree)
     bucket.store.put(
-        package.model, archive_bytes(tree, {**tree.files, UNET: patched(tree.files[UNET], 99, collision())})
+        package.model_uri, archive_bytes(tree, {**tree.files, UNET: patched(tree.files[UNET], 99, collision())})
     )
     plan = elsewhere.plan(tree)
     assert (plan.done, plan.read_bytes) == (False, plan.size)
@@ -210,7 +210,7 @@ def test_a_replaced_object_of_a_prefix_is_no_published_one(bucket: Bucket, tree:
     assert not plan.done
     with pytest.raises(IntegrityError, match="SHA-256") as caught:
         bucket.publish(tree, plan)
-    assert caught.value.where == str(package.model.child(UNET))
+    assert caught.value.where == str(package.model_uri.child(UNET))
 
 
 def test_an_index_of_the_own_name_that_makes_s3_refuse_is_named_and_left_out(
@@ -223,11 +223,11 @@ def test_an_index_of_the_own_name_that_makes_s3_refuse_is_named_and_left_out(
     elsewhere = Bucket(bucket.store, bucket.target, tmp_path / "elsewhere")
     elsewhere.publish(edited)
     assert bucket.archive(edited) == edited.build()
-    assert any(f"{package.index} is wrong" in note for note in elsewhere.notes)
+    assert any(f"{package.index_uri} is wrong" in note for note in elsewhere.notes)
     assert list(bucket.store.uploads(bucket.target)) == []
     # The machine that published it knows better than the index.
     third = Tree(tmp_path / "three", {**svd_like(), "code/inference.py": b"print('three')\n"})
-    assert Index.parse(bucket.get(package.index)) is not None
+    assert Index.parse(bucket.get(package.index_uri)) is not None
     assert bucket.plan(third).copied_bytes > MiB
     bucket.publish(third)
     assert bucket.archive(third) == third.build()
@@ -246,6 +246,6 @@ def test_a_local_file_that_rotted_unseen_is_not_published(bucket: Bucket, tree: 
     assert caught.value.where == path
     keys = set(bucket.listing())
     package = bucket.package(tree, layout=layout)
-    assert package.index.key not in keys
+    assert package.index_uri.key not in keys
     assert not any("/releases/" in key for key in keys)
-    assert package.model.child(path).key not in keys
+    assert package.model_uri.child(path).key not in keys

@@ -36,7 +36,7 @@ def started(sandbox: Any, proxy: FaultProxy, bucket: Bucket, tree: Tree) -> Iter
 
 def check(bucket: Bucket, trees: list[Tree]) -> None:
     """The bucket holds whole archives, and nothing leads to one that is not there."""
-    builds = {bucket.package(tree).model: tree.build() for tree in trees}
+    builds = {bucket.package(tree).model_uri: tree.build() for tree in trees}
     for listed in bucket.store.list(bucket.target):
         data = bucket.get(listed.location)
         name = listed.location.key.rpartition("/")[2]

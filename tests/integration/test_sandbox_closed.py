@@ -22,7 +22,7 @@ from botocore.exceptions import ClientError
 
 from sagepack.sandbox.aws import signature
 from sagepack.sandbox.faults import Faults
-from sagepack.sandbox.servers import Service
+from sagepack.sandbox.servers import Servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,7 +63,7 @@ def host(url: str) -> dict[str, str]:
 
 
 def signed(
-    sandbox: Service, method: str, target: str, service: str = "s3", region: str = "us-east-1", body: bytes = b""
+    sandbox: Servers, method: str, target: str, service: str = "s3", region: str = "us-east-1", body: bytes = b""
 ) -> dict[str, str]:
     """Headers of a request with a signature by botocore and the sandbox's own keys."""
     request = AWSRequest(method, sandbox.aws_url + target, data=body)
@@ -72,7 +72,7 @@ def signed(
 
 
 @pytest.fixture
-def url(sandbox: Service, request: pytest.FixtureRequest) -> str:
+def url(sandbox: Servers, request: pytest.FixtureRequest) -> str:
     return str(getattr(sandbox, f"{request.param}_url"))
 
 
@@ -108,7 +108,7 @@ def test_a_preflight_is_refused_with_and_without_an_origin(url: str) -> None:
             assert (answer.status, cors(answer)) == (403, []), target
 
 
-def test_no_answer_shares_itself_with_a_web_page(sandbox: Service, client: Callable[[str], Any]) -> None:
+def test_no_answer_shares_itself_with_a_web_page(sandbox: Servers, client: Callable[[str], Any]) -> None:
     rule = {"AllowedMethods": ["GET"], "AllowedOrigins": ["*"]}
     client("s3").put_bucket_cors(Bucket=sandbox.bucket, CORSConfiguration={"CORSRules": [rule]})
     client("s3").put_object(Bucket=sandbox.bucket, Key="k", Body=b"x")
@@ -171,7 +171,7 @@ SCOPES = [("s3", "us-east-1"), ("moto_api", "us-east-1"), ("motoapi", "amazonaws
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_motos_own_routes_are_not_there(
-    sandbox: Service, client: Callable[[str], Any], route: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: Servers, client: Callable[[str], Any], route: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # the recorder writes into the folder of the process
     client("s3").put_object(Bucket=sandbox.bucket, Key="k", Body=b"kept")
@@ -185,7 +185,7 @@ def test_motos_own_routes_are_not_there(
     assert not list(tmp_path.iterdir())
 
 
-def test_the_sandbox_can_reset_itself(sandbox: Service, client: Callable[[str], Any]) -> None:
+def test_the_sandbox_can_reset_itself(sandbox: Servers, client: Callable[[str], Any]) -> None:
     client("s3").put_object(Bucket=sandbox.bucket, Key="k", Body=b"gone")
     control = {**host(sandbox.aws_url), "X-Sandbox-Token": sandbox.credentials.control}
     assert ask(sandbox.aws_url, "POST", "/_sandbox/reset", host(sandbox.aws_url)).status == 403
@@ -194,7 +194,7 @@ def test_the_sandbox_can_reset_itself(sandbox: Service, client: Callable[[str], 
     assert client("s3").list_objects_v2(Bucket=sandbox.bucket)["KeyCount"] == 0
 
 
-def test_what_another_user_sends_without_keys_is_refused(sandbox: Service) -> None:
+def test_what_another_user_sends_without_keys_is_refused(sandbox: Servers) -> None:
     url = sandbox.aws_url
     for method, target, headers, body in (
         ("POST", "/", TARGET, b'{"ModelName": "m"}'),
@@ -251,7 +251,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("who", STRANGERS)
 @pytest.mark.parametrize("service", CALLS)
-def test_other_keys_are_refused_as_each_service_says_it(sandbox: Service, service: str, who: str) -> None:
+def test_other_keys_are_refused_as_each_service_says_it(sandbox: Servers, service: str, who: str) -> None:
     keys, config, codes = STRANGERS[who]
     keys = {name: value or sandbox.access_key for name, value in keys.items()}
     make = partial(boto3.client, service, region_name=sandbox.region, endpoint_url=sandbox.aws_url, config=config)
@@ -263,7 +263,7 @@ def test_other_keys_are_refused_as_each_service_says_it(sandbox: Service, servic
     assert "sandbox" in response["Error"]["Message"] or "secret key" in response["Error"]["Message"]
 
 
-def test_a_signature_is_good_for_what_was_signed_only(sandbox: Service) -> None:
+def test_a_signature_is_good_for_what_was_signed_only(sandbox: Servers) -> None:
     url, body = sandbox.aws_url, b'{"NameContains": "e"}'
     request = AWSRequest("POST", f"{url}/", data=body, headers={**TARGET, "X-Amz-Target": "SageMaker.ListEndpoints"})
     SigV4Auth(Credentials(sandbox.access_key, sandbox.secret_key), "sagemaker", "us-east-1").add_auth(request)
@@ -276,7 +276,7 @@ def test_a_signature_is_good_for_what_was_signed_only(sandbox: Service) -> None:
 
 
 @pytest.fixture
-def signer(sandbox: Service) -> Any:
+def signer(sandbox: Servers) -> Any:
     """A client that signs addresses by the current algorithm, which is not its first choice in us-east-1."""
     keys = {"aws_access_key_id": sandbox.access_key, "aws_secret_access_key": sandbox.secret_key}
     config = Config(signature_version="s3v4")
@@ -284,7 +284,7 @@ def signer(sandbox: Service) -> Any:
 
 
 @pytest.mark.parametrize("key", ["plain", "a b/ü+&=~%41.txt", "a//b", "x?y#z", "'(!*)'"])
-def test_the_keys_of_objects_may_hold_any_character(sandbox: Service, signer: Any, key: str) -> None:
+def test_the_keys_of_objects_may_hold_any_character(sandbox: Servers, signer: Any, key: str) -> None:
     signer.put_object(Bucket=sandbox.bucket, Key=key, Body=b"x", Metadata={"some": "thing  else"}, Tagging="a=b%20c")
     assert signer.get_object(Bucket=sandbox.bucket, Key=key)["Body"].read() == b"x"
     assert [item["Key"] for item in signer.list_objects_v2(Bucket=sandbox.bucket, Prefix=key[:3])["Contents"]] == [key]
@@ -293,7 +293,7 @@ def test_the_keys_of_objects_may_hold_any_character(sandbox: Service, signer: An
 
 
 def test_a_signed_address_opens_one_object_for_its_time(
-    sandbox: Service, signer: Any, monkeypatch: pytest.MonkeyPatch
+    sandbox: Servers, signer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for key in ("k", "other"):
         signer.put_object(Bucket=sandbox.bucket, Key=key, Body=key.encode())
@@ -317,7 +317,7 @@ def test_a_signed_address_opens_one_object_for_its_time(
     assert b"expired" in late.body
 
 
-def test_the_gated_model_needs_the_hubs_own_token(sandbox: Service) -> None:
+def test_the_gated_model_needs_the_hubs_own_token(sandbox: Servers) -> None:
     url, target = sandbox.hub_url, "/stabilityai/stable-video-diffusion-img2vid-xt-1-1/resolve/main/model_index.json"
     get = partial(ask, url, "GET", target)
     assert get({**host(url), "Authorization": f"Bearer {sandbox.hf_token}"}).status == 200
@@ -327,7 +327,7 @@ def test_the_gated_model_needs_the_hubs_own_token(sandbox: Service) -> None:
 
 
 FILE = "/llava-hf/llava-1.5-7b-hf/resolve/main/config.json"
-WAYS: dict[str, Callable[[Service], Answer]] = {
+WAYS: dict[str, Callable[[Servers], Answer]] = {
     "document": lambda box: ask(box.hub_url, "GET", "/api/models/llava-hf/llava-1.5-7b-hf", host(box.hub_url)),
     "error": lambda box: ask(box.hub_url, "GET", "/api/models/nobody/nothing", host(box.hub_url)),
     "head": lambda box: ask(box.hub_url, "HEAD", FILE, host(box.hub_url)),
@@ -339,13 +339,13 @@ WAYS: dict[str, Callable[[Service], Answer]] = {
 }
 
 
-def log_of(sandbox: Service, way: str) -> Faults:
+def log_of(sandbox: Servers, way: str) -> Faults:
     return sandbox.aws.faults if way == "aws" else sandbox.faults
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_who_has_the_whole_answer_finds_the_request_in_the_log(
-    sandbox: Service, monkeypatch: pytest.MonkeyPatch, way: str
+    sandbox: Servers, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     record = Faults.record
 
@@ -362,7 +362,7 @@ def test_who_has_the_whole_answer_finds_the_request_in_the_log(
 
 @pytest.mark.parametrize("way", ["file", "aws"])
 def test_a_request_of_before_a_reset_is_not_in_the_log_after_it(
-    sandbox: Service, monkeypatch: pytest.MonkeyPatch, way: str
+    sandbox: Servers, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     record, reached, go_on = Faults.record, threading.Event(), threading.Event()
 

@@ -1,23 +1,30 @@
-"""Endpoints of the sandbox, through the real boto3: the model of AWS that deployments are tested against."""
+"""Endpoints of the sandbox, called by the real boto3: the model of AWS that deployments are tested against."""
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import httpx2 as httpx
 import pytest
 from botocore.exceptions import ClientError, WaiterError
 
-from sagepack.sandbox.aws.hosting import Outcome, Pace
-from sagepack.sandbox.aws.invocations import Answer
+from sagepack.sandbox.aws.hosting import DeploymentOutcome, TransitionTime
+from sagepack.sandbox.aws.invocations import ScriptedResult
+from sagepack.sandbox.aws.server import AwsServer
+from sagepack.sandbox.serving import model_server
 from sagepack.spec import images
+from tests.helpers import serving_stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    from sagepack.sandbox.servers import Service
+    from sagepack.sandbox.servers import Servers
 
 REGISTRY = "763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-inference"
 TAG = images.known_tags()[-1]
@@ -27,12 +34,12 @@ WAIT = {"Delay": 0, "MaxAttempts": 20}
 
 
 @pytest.fixture
-def hosting(sandbox: Service, client: Callable[[str], Any]) -> Any:
+def hosting(sandbox: Servers, client: Callable[[str], Any]) -> Any:
     client("s3").put_object(Bucket=sandbox.bucket, Key="models/model.tar.gz", Body=b"data")
     return client("sagemaker")
 
 
-def model(hosting: Any, sandbox: Service, name: str = "m", **container: Any) -> Any:
+def model(hosting: Any, sandbox: Servers, name: str = "m", **container: Any) -> Any:
     container = {"Image": IMAGE, "ModelDataUrl": DATA, **container}
     return hosting.create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=sandbox.role)
 
@@ -48,7 +55,7 @@ def config(hosting: Any, name: str = "c1", kind: str = "ml.g5.xlarge", **more: A
 
 
 @pytest.fixture
-def endpoint(hosting: Any, sandbox: Service) -> str:
+def endpoint(hosting: Any, sandbox: Servers) -> str:
     model(hosting, sandbox)
     config(hosting)
     config(hosting, "c2")
@@ -57,7 +64,7 @@ def endpoint(hosting: Any, sandbox: Service) -> str:
     return "e"
 
 
-def says(call: Callable[[], Any]) -> str:
+def error_of(call: Callable[[], Any]) -> str:
     with pytest.raises(ClientError) as caught:
         call()
     error = caught.value.response["Error"]
@@ -79,43 +86,43 @@ def test_an_endpoint_is_created_and_then_in_service(hosting: Any, endpoint: str)
     assert variant["DeployedImages"][0]["ResolvedImage"].startswith(f"{REGISTRY}@sha256:")
 
 
-def test_what_was_asked_for_is_described(hosting: Any, sandbox: Service) -> None:
+def test_descriptions_have_all_fields_of_the_request(hosting: Any, sandbox: Servers) -> None:
     container = {"Image": IMAGE, "ModelDataUrl": DATA, "Environment": {"A": "1"}}
-    asked = {"PrimaryContainer": container, "ExecutionRoleArn": sandbox.role, "EnableNetworkIsolation": True}
-    hosting.create_model(ModelName="m", **asked)
+    request = {"PrimaryContainer": container, "ExecutionRoleArn": sandbox.role, "EnableNetworkIsolation": True}
+    hosting.create_model(ModelName="m", **request)
     described = hosting.describe_model(ModelName="m")
-    assert {key: described[key] for key in asked} == asked
+    assert {key: described[key] for key in request} == request
     config(hosting, ContainerStartupHealthCheckTimeoutInSeconds=600)
     variant = hosting.describe_endpoint_config(EndpointConfigName="c1")["ProductionVariants"][0]
     assert variant["ContainerStartupHealthCheckTimeoutInSeconds"] == 600
     assert hosting.list_models(NameContains="m")["Models"][0]["ModelArn"] == described["ModelArn"]
 
 
-def test_transitions_take_as_long_as_they_are_told_to(hosting: Any, endpoint: str, sandbox: Service) -> None:
-    sandbox.aws.script.pace = Pace(polls=3)
+def test_transitions_take_the_time_of_the_scenario(hosting: Any, endpoint: str, sandbox: Servers) -> None:
+    sandbox.aws.scenario.transition_time = TransitionTime(polls=3)
     hosting.update_endpoint(EndpointName=endpoint, EndpointConfigName="c2")
     assert hosting.describe_endpoint(EndpointName="e")["PendingDeploymentSummary"]["EndpointConfigName"] == "c2"
     assert statuses(hosting, 3) == ["Updating", "Updating", "InService"]
-    sandbox.aws.script.pace = Pace(polls=0, seconds=3600)
+    sandbox.aws.scenario.transition_time = TransitionTime(polls=0, seconds=3600)
     hosting.update_endpoint(EndpointName=endpoint, EndpointConfigName="c1")
     assert set(statuses(hosting)) == {"Updating"}
 
 
-def test_a_failed_creation_says_why_and_allows_deletion_only(hosting: Any, sandbox: Service) -> None:
+def test_an_endpoint_whose_creation_failed_has_a_reason_and_can_only_be_deleted(hosting: Any, sandbox: Servers) -> None:
     model(hosting, sandbox)
     config(hosting)
-    sandbox.aws.script.outcome("e", Outcome("fail", "no ping", log=("Traceback", "boom")))
+    sandbox.aws.scenario.end_deployments("e", DeploymentOutcome("fail", "no ping", log=("Traceback", "boom")))
     hosting.create_endpoint(EndpointName="e", EndpointConfigName="c1")
     with pytest.raises(WaiterError):
         hosting.get_waiter("endpoint_in_service").wait(EndpointName="e", WaiterConfig=WAIT)
     live = hosting.describe_endpoint(EndpointName="e")
     assert (live["EndpointStatus"], live["FailureReason"]) == ("Failed", "no ping")
-    assert "Cannot update" in says(lambda: hosting.update_endpoint(EndpointName="e", EndpointConfigName="c1"))
+    assert "Cannot update" in error_of(lambda: hosting.update_endpoint(EndpointName="e", EndpointConfigName="c1"))
     hosting.delete_endpoint(EndpointName="e")
 
 
-def test_a_failed_update_rolls_back(hosting: Any, endpoint: str, sandbox: Service) -> None:
-    sandbox.aws.script.outcome(endpoint, Outcome("fail", "no ping"))
+def test_a_failed_update_passes_through_rolling_back(hosting: Any, endpoint: str, sandbox: Servers) -> None:
+    sandbox.aws.scenario.end_deployments(endpoint, DeploymentOutcome("fail", "no ping"))
     hosting.update_endpoint(EndpointName=endpoint, EndpointConfigName="c2")
     assert statuses(hosting) == ["Updating", "RollingBack", "RollingBack", "InService", "InService", "InService"]
     live = hosting.describe_endpoint(EndpointName=endpoint)
@@ -126,23 +133,23 @@ def test_a_failed_update_rolls_back(hosting: Any, endpoint: str, sandbox: Servic
     ("kind", "status"), [("silent_rollback", "InService"), ("rollback_failed", "UpdateRollbackFailed")]
 )
 def test_a_rollback_can_be_silent_or_fail(
-    hosting: Any, endpoint: str, sandbox: Service, kind: Any, status: str
+    hosting: Any, endpoint: str, sandbox: Servers, kind: Any, status: str
 ) -> None:
-    sandbox.aws.script.outcome(endpoint, Outcome(kind, "capacity"))
+    sandbox.aws.scenario.end_deployments(endpoint, DeploymentOutcome(kind, "capacity"))
     hosting.update_endpoint(EndpointName=endpoint, EndpointConfigName="c2")
     assert statuses(hosting, 3) == ["Updating", status, status]
     live = hosting.describe_endpoint(EndpointName=endpoint)
     assert (live["EndpointConfigName"], live["FailureReason"]) == ("c1", "capacity")
 
 
-def test_nothing_is_created_twice(hosting: Any, endpoint: str, sandbox: Service) -> None:
-    assert "ValidationException: Cannot create already existing model" in says(lambda: model(hosting, sandbox))
-    assert "Cannot create already existing endpoint configuration" in says(lambda: config(hosting))
+def test_resources_that_exist_cannot_be_created_again(hosting: Any, endpoint: str, sandbox: Servers) -> None:
+    assert "ValidationException: Cannot create already existing model" in error_of(lambda: model(hosting, sandbox))
+    assert "Cannot create already existing endpoint configuration" in error_of(lambda: config(hosting))
     again = {"EndpointName": endpoint.upper(), "EndpointConfigName": "c1"}
-    assert "Cannot create already existing endpoint" in says(lambda: hosting.create_endpoint(**again))
+    assert "Cannot create already existing endpoint" in error_of(lambda: hosting.create_endpoint(**again))
 
 
-def test_missing_things_are_said_to_be_missing(hosting: Any) -> None:
+def test_operations_on_resources_that_do_not_exist_could_not_find_them(hosting: Any) -> None:
     for call in (
         lambda: hosting.describe_model(ModelName="no"),
         lambda: hosting.describe_endpoint_config(EndpointConfigName="no"),
@@ -151,11 +158,11 @@ def test_missing_things_are_said_to_be_missing(hosting: Any) -> None:
         lambda: hosting.update_endpoint(EndpointName="no", EndpointConfigName="no"),
         lambda: config(hosting),
     ):
-        assert says(call).startswith("ValidationException: Could not find ")
+        assert error_of(call).startswith("ValidationException: Could not find ")
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"Image": f"{REGISTRY}:no-such-tag"}, "cannot pull"),
         ({"Image": IMAGE.replace("us-east-1", "eu-west-1")}, "cannot pull"),
@@ -163,31 +170,35 @@ def test_missing_things_are_said_to_be_missing(hosting: Any) -> None:
         ({"ModelDataUrl": "s3://no-such-bucket/x"}, "Could not access model data at"),
     ],
 )
-def test_create_model_checks_image_and_data(hosting: Any, sandbox: Service, change: dict[str, str], told: str) -> None:
-    assert told in says(lambda: model(hosting, sandbox, **change))
+def test_create_model_checks_image_and_model_data(
+    hosting: Any, sandbox: Servers, change: dict[str, str], message: str
+) -> None:
+    assert message in error_of(lambda: model(hosting, sandbox, **change))
 
 
-def test_create_model_checks_the_role_and_takes_prefixes_and_digests(
-    hosting: Any, sandbox: Service, client: Callable[[str], Any]
+def test_create_model_checks_the_role_and_accepts_prefixes_and_image_digests(
+    hosting: Any, sandbox: Servers, client: Callable[[str], Any]
 ) -> None:
     source = {"S3Uri": "s3://sagepack-sandbox/models/", "S3DataType": "S3Prefix", "CompressionType": "None"}
-    asked = {"registryId": "763104351884", "repositoryName": images.repository(), "imageIds": [{"imageTag": TAG}]}
-    digest = client("ecr").describe_images(**asked)["imageDetails"][0]["imageDigest"]
+    repository = {"registryId": "763104351884", "repositoryName": images.repository(), "imageIds": [{"imageTag": TAG}]}
+    digest = client("ecr").describe_images(**repository)["imageDetails"][0]["imageDigest"]
     container = {"Image": f"{REGISTRY}@{digest}", "ModelDataSource": {"S3DataSource": source}}
     create = partial(hosting.create_model, ModelName="m", PrimaryContainer=container)
-    assert "Could not assume role" in says(lambda: create(ExecutionRoleArn="arn:aws:iam::123456789012:role/none"))
+    assert "Could not assume role" in error_of(lambda: create(ExecutionRoleArn="arn:aws:iam::123456789012:role/none"))
     assert create(ExecutionRoleArn=sandbox.role)["ModelArn"].endswith(":model/m")
 
 
-def test_any_instance_type_of_today_is_taken_and_volumes_only_where_they_exist(hosting: Any, sandbox: Service) -> None:
+def test_all_current_instance_types_are_accepted_and_volumes_only_for_those_without_local_disks(
+    hosting: Any, sandbox: Servers
+) -> None:
     model(hosting, sandbox)
     for kind in ("ml.g6e.xlarge", "ml.p5en.48xlarge", "ml.inf2.xlarge"):
         assert config(hosting, kind.replace(".", "-"), kind)
-    assert "instanceType" in says(lambda: config(hosting, "x", "g5.xlarge"))
-    assert "VolumeSize" in says(lambda: config(hosting, "x", "ml.g4dn.xlarge", VolumeSizeInGB=100))
+    assert "instanceType" in error_of(lambda: config(hosting, "x", "g5.xlarge"))
+    assert "VolumeSize" in error_of(lambda: config(hosting, "x", "ml.g4dn.xlarge", VolumeSizeInGB=100))
 
 
-def test_what_is_in_use_stays_and_deleting_takes_the_scaling_along(
+def test_a_configuration_in_use_cannot_be_deleted_and_deleting_an_endpoint_deletes_its_scaling(
     hosting: Any, endpoint: str, client: Callable[[str], Any]
 ) -> None:
     target = {
@@ -197,16 +208,20 @@ def test_what_is_in_use_stays_and_deleting_takes_the_scaling_along(
     }
     scaling = client("application-autoscaling")
     missing = {**target, "ResourceId": "endpoint/none/variant/AllTraffic"}
-    assert "Could not find" in says(lambda: scaling.register_scalable_target(**missing, MinCapacity=0, MaxCapacity=1))
+    assert "Could not find" in error_of(
+        lambda: scaling.register_scalable_target(**missing, MinCapacity=0, MaxCapacity=1)
+    )
     scaling.register_scalable_target(**target, MinCapacity=0, MaxCapacity=1)
     step = {
         "AdjustmentType": "ChangeInCapacity",
         "StepAdjustments": [{"MetricIntervalLowerBound": 0, "ScalingAdjustment": 1}],
     }
     scaling.put_scaling_policy(**target, PolicyName="p", PolicyType="StepScaling", StepScalingPolicyConfiguration=step)
-    assert "in use" in says(lambda: hosting.delete_endpoint_config(EndpointConfigName="c1"))
+    assert "in use" in error_of(lambda: hosting.delete_endpoint_config(EndpointConfigName="c1"))
     config(hosting, "c3", "ml.g6.xlarge")
-    assert "scalable target" in says(lambda: hosting.update_endpoint(EndpointName=endpoint, EndpointConfigName="c3"))
+    assert "scalable target" in error_of(
+        lambda: hosting.update_endpoint(EndpointName=endpoint, EndpointConfigName="c3")
+    )
     hosting.delete_endpoint(EndpointName=endpoint)
     hosting.get_waiter("endpoint_deleted").wait(EndpointName=endpoint, WaiterConfig=WAIT)
     assert scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"] == []
@@ -219,80 +234,124 @@ def test_tags_and_instance_counts_are_kept(hosting: Any, endpoint: str) -> None:
     arn = hosting.describe_endpoint(EndpointName=endpoint)["EndpointArn"]
     hosting.add_tags(ResourceArn=arn, Tags=[{"Key": "c", "Value": "d"}])
     assert hosting.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "a", "Value": "b"}, {"Key": "c", "Value": "d"}]
-    wanted = [{"VariantName": "AllTraffic", "DesiredInstanceCount": 3}]
-    hosting.update_endpoint_weights_and_capacities(EndpointName=endpoint, DesiredWeightsAndCapacities=wanted)
+    desired = [{"VariantName": "AllTraffic", "DesiredInstanceCount": 3}]
+    hosting.update_endpoint_weights_and_capacities(EndpointName=endpoint, DesiredWeightsAndCapacities=desired)
     hosting.update_endpoint(EndpointName=endpoint, EndpointConfigName="c2", RetainAllVariantProperties=True)
     assert statuses(hosting, 3)[-1] == "InService"
     assert hosting.describe_endpoint(EndpointName=endpoint)["ProductionVariants"][0]["DesiredInstanceCount"] == 3
 
 
-def test_an_operation_can_be_refused(hosting: Any, sandbox: Service) -> None:
+def test_the_scenario_can_make_an_operation_fail_once(hosting: Any, sandbox: Servers) -> None:
     model(hosting, sandbox)
     config(hosting)
-    sandbox.aws.script.refuse("CreateEndpoint", "ResourceLimitExceeded", "The account-level service limit")
+    sandbox.aws.scenario.fail_operation("CreateEndpoint", "ResourceLimitExceeded", "The account-level service limit")
     create = partial(hosting.create_endpoint, EndpointName="e", EndpointConfigName="c1")
-    assert says(create).startswith("ResourceLimitExceeded: The account-level")
+    assert error_of(create).startswith("ResourceLimitExceeded: The account-level")
     assert create()
 
 
-def awaited(s3: Any, uri: str) -> bytes:
+def wait_for_object(s3: Any, uri: str) -> bytes:
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     s3.get_waiter("object_exists").wait(Bucket=bucket, Key=key, WaiterConfig={"Delay": 0.05, "MaxAttempts": 200})
     return bytes(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
 
 
-def test_an_answer_appears_in_the_output_path_and_a_failure_in_its_own(
-    sandbox: Service, endpoint: str, client: Callable[[str], Any]
+def test_results_are_written_to_the_output_path_and_failures_to_the_failure_path(
+    sandbox: Servers, endpoint: str, client: Callable[[str], Any]
 ) -> None:
     s3, runtime = client("s3"), client("sagemaker-runtime")
     s3.put_object(Bucket=sandbox.bucket, Key="in/a.json", Body=b'{"inputs": 1}')
-    sandbox.aws.invocations.answer(Answer(b'{"frames": []}', times=1))
-    sandbox.aws.invocations.answer(Answer(b"boom", status=400, times=1))
-    asked = {"EndpointName": endpoint, "InputLocation": f"s3://{sandbox.bucket}/in/a.json", "InferenceId": "mine"}
-    first = runtime.invoke_endpoint_async(**asked)
+    sandbox.aws.invocations.script(ScriptedResult(b'{"frames": []}', times=1))
+    sandbox.aws.invocations.script(ScriptedResult(b"boom", status=400, times=1))
+    request = {"EndpointName": endpoint, "InputLocation": f"s3://{sandbox.bucket}/in/a.json", "InferenceId": "mine"}
+    first = runtime.invoke_endpoint_async(**request)
     assert first["OutputLocation"].startswith("s3://sagepack-sandbox/out/")
     assert first["InferenceId"] == "mine"
-    assert awaited(s3, first["OutputLocation"]) == b'{"frames": []}'
-    second = runtime.invoke_endpoint_async(**asked)
+    assert wait_for_object(s3, first["OutputLocation"]) == b'{"frames": []}'
+    second = runtime.invoke_endpoint_async(**request)
     assert second["FailureLocation"].startswith("s3://sagepack-sandbox/fail/")
-    assert awaited(s3, second["FailureLocation"]) == b"boom"
+    assert wait_for_object(s3, second["FailureLocation"]) == b"boom"
     assert sandbox.aws.invocations.received == [(endpoint, b'{"inputs": 1}')] * 2
 
 
+def test_two_servers_in_one_process_do_not_share_their_containers(
+    sandbox: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving_stack.install(tmp_path, monkeypatch)
+    monkeypatch.setattr(model_server, "unavailable", lambda: None)
+    first, second = AwsServer(), AwsServer()
+    keys = {
+        "aws_access_key_id": second.credentials.access_key,
+        "aws_secret_access_key": second.credentials.secret_key,
+    }
+    client = partial(boto3.client, region_name=sandbox.region, endpoint_url=second.url, **keys)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("weights"))
+    first.start()
+    try:
+        second.start()
+        s3, hosting, runtime = client("s3"), client("sagemaker"), client("sagemaker-runtime")
+        s3.put_object(Bucket=sandbox.bucket, Key="models/model.tar.gz", Body=packed.getvalue())
+        s3.put_object(Bucket=sandbox.bucket, Key="in", Body=b"{}")
+        model(hosting, sandbox)
+        config(hosting)
+        hosting.create_endpoint(EndpointName="e", EndpointConfigName="c1")
+        hosting.get_waiter("endpoint_in_service").wait(EndpointName="e", WaiterConfig=WAIT)
+
+        def process_id() -> int:
+            response = runtime.invoke_endpoint_async(EndpointName="e", InputLocation=f"s3://{sandbox.bucket}/in")
+            return int(json.loads(wait_for_object(s3, response["OutputLocation"]))["pid"])
+
+        before = process_id()
+        first.invocations.reset()
+        assert process_id() == before
+        first.stop()
+        assert process_id() == before
+    finally:
+        second.stop()
+
+
 def test_an_invocation_needs_an_endpoint_and_an_input(
-    sandbox: Service, endpoint: str, client: Callable[[str], Any]
+    sandbox: Servers, endpoint: str, client: Callable[[str], Any]
 ) -> None:
     runtime, there = client("sagemaker-runtime"), f"s3://{sandbox.bucket}/models/model.tar.gz"
     call = runtime.invoke_endpoint_async
-    assert "Could not find endpoint" in says(lambda: call(EndpointName="none", InputLocation=there))
+    assert "Could not find endpoint" in error_of(lambda: call(EndpointName="none", InputLocation=there))
     nowhere = f"s3://{sandbox.bucket}/in/none"
-    assert "does not exist" in says(lambda: call(EndpointName=endpoint, InputLocation=nowhere))
-    assert "asynchronous" in says(lambda: runtime.invoke_endpoint(EndpointName=endpoint, Body=b"{}"))
+    assert "does not exist" in error_of(lambda: call(EndpointName=endpoint, InputLocation=nowhere))
+    assert "asynchronous" in error_of(lambda: runtime.invoke_endpoint(EndpointName=endpoint, Body=b"{}"))
 
 
-def test_the_registry_of_aws_knows_its_tags(client: Callable[[str], Any]) -> None:
+def test_the_registry_of_aws_has_the_known_tags(client: Callable[[str], Any]) -> None:
     ecr = client("ecr")
-    asked = {"registryId": "763104351884", "repositoryName": images.repository()}
-    details = ecr.describe_images(**asked)["imageDetails"]
+    repository = {"registryId": "763104351884", "repositoryName": images.repository()}
+    details = ecr.describe_images(**repository)["imageDetails"]
     assert sorted(tag for item in details for tag in item["imageTags"]) == sorted(images.known_tags())
-    got = ecr.batch_get_image(**asked, imageIds=[{"imageTag": TAG}, {"imageTag": "none"}])
+    got = ecr.batch_get_image(**repository, imageIds=[{"imageTag": TAG}, {"imageTag": "none"}])
     digests = {item["imageTags"][0]: item["imageDigest"] for item in details}
     assert got["images"][0]["imageId"]["imageDigest"] == digests[TAG]
     assert got["failures"][0]["failureCode"] == "ImageNotFound"
-    assert "ImageNotFound" in says(lambda: ecr.describe_images(**asked, imageIds=[{"imageTag": "none"}]))
-    other = {**asked, "repositoryName": "none"}
-    assert "RepositoryNotFound" in says(lambda: ecr.describe_images(**other, imageIds=[{"imageTag": TAG}]))
+    assert "ImageNotFound" in error_of(lambda: ecr.describe_images(**repository, imageIds=[{"imageTag": "none"}]))
+    other = {**repository, "repositoryName": "none"}
+    assert "RepositoryNotFound" in error_of(lambda: ecr.describe_images(**other, imageIds=[{"imageTag": TAG}]))
 
 
-def test_another_process_scripts_the_server_with_its_token(sandbox: Service, hosting: Any) -> None:
+def test_another_process_needs_the_token_to_change_the_scenario(sandbox: Servers, hosting: Any) -> None:
     address, control = f"{sandbox.aws_url}/_sandbox", {"X-Sandbox-Token": sandbox.credentials.control}
     with httpx.Client() as http:
-        refusal = {"operation": "ListModels", "code": "Busy", "message": "later"}
-        assert http.post(f"{address}/refusals", json=refusal).status_code == 403
-        assert http.post(f"{address}/refusals", json=refusal, headers=control).status_code == 200
-        assert says(hosting.list_models) == "Busy: later"
-        outcomes = {"endpoint": "e", "outcomes": [{"kind": "fail", "log": ["a"]}]}
-        for route, body in (("outcomes", outcomes), ("pace", {"polls": 2}), ("answers", {"body": "{}"}), ("reset", {})):
+        error = {"operation": "ListModels", "code": "Busy", "message": "later"}
+        assert http.post(f"{address}/errors", json=error).status_code == 403
+        assert http.post(f"{address}/errors", json=error, headers=control).status_code == 200
+        assert error_of(hosting.list_models) == "Busy: later"
+        actions: dict[str, dict[str, Any]] = {
+            "outcomes": {"endpoint": "e", "outcomes": [{"kind": "fail", "log": ["a"]}]},
+            "transitions": {"polls": 2},
+            "results": {"body": "{}"},
+            "container-log": {"endpoint": "e", "lines": ["a"]},
+            "reset": {},
+        }
+        for route, body in actions.items():
             assert http.post(f"{address}/{route}", json=body, headers=control).status_code == 200, route
         assert http.post(f"{address}/fire", json={}, headers=control).status_code == 400
         assert json.loads(http.get(f"{address}/faults", headers=control).content) == []

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sagepack.sandbox.faults import Faults
-    from sagepack.sandbox.servers import Service
+    from sagepack.sandbox.servers import Servers
 
 SVD = miniature.SVD
 LARGE = "unet/diffusion_pytorch_model.fp16.safetensors"
@@ -43,11 +43,11 @@ def http() -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def api(sandbox: Service) -> HfApi:
+def api(sandbox: Servers) -> HfApi:
     return HfApi(endpoint=sandbox.hub_url, token=sandbox.hf_token)
 
 
-def download(sandbox: Service, target: Path, token: str | bool | None = None, **options: Any) -> Path:
+def download(sandbox: Servers, target: Path, token: str | bool | None = None, **options: Any) -> Path:
     options.setdefault("revision", SVD.commit)
     folder = snapshot_download(
         SVD.name,
@@ -59,7 +59,7 @@ def download(sandbox: Service, target: Path, token: str | bool | None = None, **
     return Path(folder)
 
 
-def test_the_client_downloads_every_file_unchanged(sandbox: Service, tmp_path: Path) -> None:
+def test_the_client_downloads_every_file_unchanged(sandbox: Servers, tmp_path: Path) -> None:
     folder = download(sandbox, tmp_path)
     expected = contents()
     assert {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()} == set(expected)
@@ -102,14 +102,14 @@ def test_whoami_knows_the_token_only(api: HfApi) -> None:
         api.whoami(token="hf_wrong")
 
 
-def test_a_gated_repository_shows_its_listing_but_no_file_without_access(sandbox: Service, tmp_path: Path) -> None:
+def test_a_gated_repository_shows_its_listing_but_no_file_without_access(sandbox: Servers, tmp_path: Path) -> None:
     assert HfApi(endpoint=sandbox.hub_url, token=False).model_info(SVD.name).gated == "auto"
     for token in (False, sandbox.stranger_token):
         with pytest.raises(GatedRepoError):
             download(sandbox, tmp_path, token=token)
 
 
-def test_gate_and_privacy_can_be_switched(sandbox: Service, faults: Faults, tmp_path: Path) -> None:
+def test_gate_and_privacy_can_be_switched(sandbox: Servers, faults: Faults, tmp_path: Path) -> None:
     faults.ungate(SVD.name)
     assert download(sandbox, tmp_path, token=False, allow_patterns="*.md")
     faults.private(SVD.name)
@@ -135,7 +135,7 @@ def test_a_missing_revision_can_be_switched_on(api: HfApi, faults: Faults) -> No
         api.model_info(SVD.name, revision=SVD.commit)
 
 
-def test_the_client_resumes_after_a_cut(sandbox: Service, faults: Faults, tmp_path: Path) -> None:
+def test_the_client_resumes_after_a_cut(sandbox: Servers, faults: Faults, tmp_path: Path) -> None:
     faults.cut("*/unet/diffusion_pytorch_model.safetensors", after=10_500_000)
     folder = download(sandbox, tmp_path, allow_patterns="unet/*")
     assert (folder / "unet/diffusion_pytorch_model.safetensors").read_bytes() == contents()[
@@ -147,7 +147,7 @@ def test_the_client_resumes_after_a_cut(sandbox: Service, faults: Faults, tmp_pa
 
 
 def test_a_corrupted_body_has_the_right_size_and_one_wrong_byte(
-    sandbox: Service, faults: Faults, tmp_path: Path
+    sandbox: Servers, faults: Faults, tmp_path: Path
 ) -> None:
     faults.corrupt("*/vae/*.fp16.safetensors", at=1000)
     folder = download(sandbox, tmp_path, allow_patterns="vae/*.fp16.safetensors")
@@ -156,7 +156,7 @@ def test_a_corrupted_body_has_the_right_size_and_one_wrong_byte(
     assert [at for at, (one, other) in enumerate(zip(got, true, strict=True)) if one != other] == [1000]
 
 
-def test_statuses_are_given_in_turn_and_then_the_answer(http: httpx.Client, sandbox: Service, faults: Faults) -> None:
+def test_statuses_are_given_in_turn_and_then_the_answer(http: httpx.Client, sandbox: Servers, faults: Faults) -> None:
     faults.status("*/refs", 503, 429, retry_after=7)
     address = f"{sandbox.hub_url}/api/models/{SVD.name}/refs"
     answers = [http.get(address) for _ in range(3)]
@@ -164,7 +164,7 @@ def test_statuses_are_given_in_turn_and_then_the_answer(http: httpx.Client, sand
     assert answers[0].headers["retry-after"] == "7"
 
 
-def resolved(http: httpx.Client, sandbox: Service, path: str, revision: str = SVD.commit) -> str:
+def resolved(http: httpx.Client, sandbox: Servers, path: str, revision: str = SVD.commit) -> str:
     address = f"{sandbox.hub_url}/{SVD.name}/resolve/{revision}/{path}"
     answer = http.head(address, headers={"Authorization": f"Bearer {sandbox.hf_token}"})
     assert answer.status_code == 302
@@ -176,7 +176,7 @@ def resolved(http: httpx.Client, sandbox: Service, path: str, revision: str = SV
     [("bytes=0-9", 0, 9), ("bytes=100-", 100, -1), ("bytes=-5", -5, -1), ("bytes=7-7", 7, 7)],
 )
 def test_a_range_is_exactly_what_was_asked_for(
-    http: httpx.Client, sandbox: Service, asked: str, first: int, last: int
+    http: httpx.Client, sandbox: Servers, asked: str, first: int, last: int
 ) -> None:
     content = contents()[LARGE]
     answer = http.get(resolved(http, sandbox, LARGE), headers={"Range": asked})
@@ -187,7 +187,7 @@ def test_a_range_is_exactly_what_was_asked_for(
 
 
 def test_a_range_past_the_end_is_416_and_an_ignored_one_is_the_whole(
-    http: httpx.Client, sandbox: Service, faults: Faults
+    http: httpx.Client, sandbox: Servers, faults: Faults
 ) -> None:
     address, size = resolved(http, sandbox, LARGE), len(contents()[LARGE])
     assert http.get(address, headers={"Range": f"bytes={size}-"}).status_code == 416
@@ -196,13 +196,13 @@ def test_a_range_past_the_end_is_416_and_an_ignored_one_is_the_whole(
     assert (answer.status_code, len(answer.content)) == (200, size)
 
 
-def test_a_truncated_body_claims_to_be_whole(http: httpx.Client, sandbox: Service, faults: Faults) -> None:
+def test_a_truncated_body_claims_to_be_whole(http: httpx.Client, sandbox: Servers, faults: Faults) -> None:
     faults.truncate("*", keep=10)
     answer = http.get(resolved(http, sandbox, LARGE))
     assert (len(answer.content), answer.headers["content-length"]) == (10, "10")
 
 
-def test_signed_addresses_expire_and_cannot_be_made_up(http: httpx.Client, sandbox: Service, faults: Faults) -> None:
+def test_signed_addresses_expire_and_cannot_be_made_up(http: httpx.Client, sandbox: Servers, faults: Faults) -> None:
     address = resolved(http, sandbox, LARGE)
     assert http.get(address).status_code == 200
     assert http.get(address.replace("Signature=", "Signature=0")).status_code == 403
@@ -212,21 +212,21 @@ def test_signed_addresses_expire_and_cannot_be_made_up(http: httpx.Client, sandb
     assert http.get(resolved(http, sandbox, LARGE)).status_code == 403
 
 
-def test_lfs_files_come_from_another_origin_and_small_files_do_not(http: httpx.Client, sandbox: Service) -> None:
+def test_lfs_files_come_from_another_origin_and_small_files_do_not(http: httpx.Client, sandbox: Servers) -> None:
     assert resolved(http, sandbox, LARGE).startswith("http://localhost:")
     headers = {"Authorization": f"Bearer {sandbox.hf_token}"}
     answer = http.head(f"{sandbox.hub_url}/{SVD.name}/resolve/main/unet/config.json", headers=headers)
     assert (answer.status_code, answer.headers["x-repo-commit"]) == (200, SVD.commit)
 
 
-def test_paths_do_not_leave_the_repository(http: httpx.Client, sandbox: Service) -> None:
+def test_paths_do_not_leave_the_repository(http: httpx.Client, sandbox: Servers) -> None:
     headers = {"Authorization": f"Bearer {sandbox.hf_token}"}
     for path in ("%2e%2e/%2e%2e/x", "unet/%2e%2e/model_index.json", "unet//config.json", "%2fetc/passwd"):
         answer = http.get(f"{sandbox.hub_url}/{SVD.name}/resolve/main/{path}", headers=headers)
         assert answer.status_code == 404, path
 
 
-def test_faults_are_switched_over_http_with_the_token_only(http: httpx.Client, sandbox: Service) -> None:
+def test_faults_are_switched_over_http_with_the_token_only(http: httpx.Client, sandbox: Servers) -> None:
     address = f"{sandbox.hub_url}/_sandbox/faults"
     wanted = [{"kind": "status", "path": "*/refs", "value": 500, "times": 1}]
     assert http.post(address, json=wanted).status_code == 403
@@ -238,21 +238,21 @@ def test_faults_are_switched_over_http_with_the_token_only(http: httpx.Client, s
 
 
 def test_a_repository_can_be_added_and_moves_on_with_a_second_commit(
-    sandbox: Service, api: HfApi, tmp_path: Path
+    sandbox: Servers, api: HfApi, tmp_path: Path
 ) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     for folder in (first, second):
         folder.mkdir()
         (folder / "config.json").write_text(folder.name)
-    before = sandbox.hub.content.add("me/mine", first)
-    after = sandbox.hub.content.add("me/mine", second)
+    before = sandbox.hub.repositories.add("me/mine", first)
+    after = sandbox.hub.repositories.add("me/mine", second)
     assert before != after == api.model_info("me/mine").sha
     for commit, text in ((before, "first"), (after, "second")):
         file = api.hf_hub_download("me/mine", "config.json", revision=commit, cache_dir=tmp_path / "cache")
         assert Path(file).read_text() == text
 
 
-def test_latency_and_rate_slow_an_answer_down(http: httpx.Client, sandbox: Service, faults: Faults) -> None:
+def test_latency_and_rate_slow_an_answer_down(http: httpx.Client, sandbox: Servers, faults: Faults) -> None:
     address = resolved(http, sandbox, "vae/diffusion_pytorch_model.fp16.safetensors")
     faults.latency(0.1)
     faults.rate(4_000_000)

@@ -1,4 +1,4 @@
-"""The sandbox's background process: started once, found again, ended, and mistaken for nothing else."""
+"""The sandbox's background process: it is started once, found again and stopped, and no other program is taken for it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A project whose sandbox another program started, with pipes for its output."""
     root = tmp_path_factory.mktemp("project")
     program = f"import pathlib; from sagepack import sandbox; sandbox.ensure(pathlib.Path({str(root)!r}))"
-    # A pipe that somebody still held would never end, and `run` never return.
+    # If the process kept one of the pipes open, `run` would not return.
     command, environment = [sys.executable, "-c", program], {**os.environ, **SECRETS}
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True, timeout=60)
     assert ran.stderr == b""
@@ -82,7 +82,7 @@ def test_two_commands_at_once_start_one_process_that_a_third_finds(project: Path
     assert not sandbox.stop(project)
 
 
-def test_both_servers_answer(shared: Path) -> None:
+def test_both_servers_accept_requests(shared: Path) -> None:
     found = sandbox.ensure(shared)
     with httpx.Client() as http:
         token = {"Authorization": f"Bearer {found.hf_token}"}
@@ -92,14 +92,14 @@ def test_both_servers_answer(shared: Path) -> None:
     assert sts.get_caller_identity()["Account"] == found.account
 
 
-def test_it_is_nobodys_child_and_its_files_are_its_owners(shared: Path) -> None:
+def test_the_process_has_its_own_session_and_only_its_owner_can_read_its_files(shared: Path) -> None:
     found, folder = sandbox.ensure(shared), process.folder(shared)
     assert os.getsid(found.pid) != os.getsid(0)
     rights = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (folder, folder / "state.json", found.log)}
     assert rights == {"sandbox": 0o700, "state.json": 0o600, "log": 0o600}
 
 
-def test_its_secrets_are_not_shown(shared: Path) -> None:
+def test_the_repr_of_a_sandbox_shows_no_secret(shared: Path) -> None:
     found = sandbox.ensure(shared)
     for secret in (found.control, found.hf_token, found.secret_key):
         assert secret not in repr(found)
@@ -141,7 +141,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=str)
-def test_a_state_file_that_is_not_one_is_no_sandbox(
+def test_a_state_file_with_an_invalid_field_is_ignored(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, Any]
 ) -> None:
     sandbox.ensure(shared)
@@ -149,7 +149,7 @@ def test_a_state_file_that_is_not_one_is_no_sandbox(
     folder.mkdir(parents=True)
     claims = json.loads((process.folder(shared) / "state.json").read_text())
     (folder / "state.json").write_text(json.dumps({**claims, **wrong}))
-    monkeypatch.setattr(process, "_answers", lambda _: pytest.fail("it was believed"))
+    monkeypatch.setattr(process, "_is_alive", lambda _: pytest.fail("the state file was believed"))
     assert sandbox.status(tmp_path) is None
 
 
@@ -158,7 +158,7 @@ def test_a_state_file_that_is_not_one_is_no_sandbox(
     [b"", b"[]", b"{", b"null", b"\xff", b"[" * 60_000, b'{"pid": 5' + b" " * 100_000 + b"}"],
     ids=lambda t: t[:8],
 )
-def test_a_state_file_that_is_no_document_is_no_sandbox(tmp_path: Path, text: bytes) -> None:
+def test_a_state_file_that_is_not_a_json_object_is_ignored(tmp_path: Path, text: bytes) -> None:
     folder = process.folder(tmp_path)
     folder.mkdir(parents=True)
     (folder / "state.json").write_bytes(text)
@@ -168,7 +168,7 @@ def test_a_state_file_that_is_no_document_is_no_sandbox(tmp_path: Path, text: by
 
 @contextmanager
 def impostor(root: Path, say: Callable[[Any], None], pid: int) -> Iterator[None]:
-    """Another program that listens on the port of a sandbox which has ended, and whose id `pid` has since become."""
+    """Another program that listens on the port of an ended sandbox, whose process id `pid` belongs to another program, too."""
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -189,17 +189,17 @@ def impostor(root: Path, say: Callable[[Any], None], pid: int) -> Iterator[None]
         server.shutdown()
 
 
-def replied(document: object) -> Callable[[Any], None]:
+def sends(document: object) -> Callable[[Any], None]:
     body = json.dumps(document).encode()
     return lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
 
-def test_another_program_on_the_port_is_no_sandbox_and_the_process_of_that_id_lives_on(tmp_path: Path) -> None:
+def test_another_program_on_the_port_is_not_taken_for_a_sandbox_and_no_process_is_signalled(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as victim:
-        answers: list[object] = [{"pid": victim.pid}, {"pid": victim.pid, "proof": "0" * 64}, [], None]
-        for number, answer in enumerate(answers):
+        documents: list[object] = [{"pid": victim.pid}, {"pid": victim.pid, "proof": "0" * 64}, [], None]
+        for number, document in enumerate(documents):
             root = tmp_path / str(number)
-            with impostor(root, replied(answer), victim.pid):
+            with impostor(root, sends(document), victim.pid):
                 assert sandbox.status(root) is None
                 assert not sandbox.stop(root)
         with pytest.raises(subprocess.TimeoutExpired):
@@ -219,25 +219,25 @@ def drips(connection: Any) -> None:
 
 
 @pytest.mark.parametrize("say", [endless, drips])
-def test_an_answer_without_end_is_not_waited_for(
+def test_a_response_that_never_ends_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, say: Callable[[Any], None]
 ) -> None:
-    monkeypatch.setattr(process, "_ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(process, "_RESPONSE_SECONDS", 0.3)
     with impostor(tmp_path, say, os.getpid()):
         assert sandbox.status(tmp_path) is None
 
 
-def test_its_log_follows_no_link(tmp_path: Path) -> None:
+def test_the_log_is_not_written_through_a_symbolic_link(tmp_path: Path) -> None:
     folder, precious = process.folder(tmp_path), tmp_path / "precious"
     folder.mkdir(parents=True)
     precious.write_text("kept")
     (folder / "log").symlink_to(precious)
-    with pytest.raises(UserError, match="no place for its files"):
+    with pytest.raises(UserError, match="cannot write its files"):
         sandbox.ensure(tmp_path)
     assert precious.read_text() == "kept"
 
 
-def test_a_process_of_other_code_is_replaced_and_a_killed_one_noticed(project: Path) -> None:
+def test_a_process_with_other_code_is_replaced_and_a_killed_one_is_not_found(project: Path) -> None:
     first = sandbox.ensure(project)
     state = process.folder(project) / "state.json"
     state.write_text(json.dumps({**json.loads(state.read_text()), "fingerprint": "0" * 64}))
@@ -251,19 +251,19 @@ def test_a_process_of_other_code_is_replaced_and_a_killed_one_noticed(project: P
     assert sandbox.status(project) is None
 
 
-def test_it_ends_when_it_is_idle(project: Path) -> None:
+def test_the_process_ends_when_it_is_idle(project: Path) -> None:
     idle = sandbox.ensure(project, idle=0.2)
     assert gone(idle.pid)
     assert "idle" in idle.log.read_text()
 
 
-def test_it_ends_when_its_project_is_gone(project: Path) -> None:
+def test_the_process_ends_when_its_project_is_removed(project: Path) -> None:
     orphan = sandbox.ensure(project)
     shutil.rmtree(project / "build")
     assert gone(orphan.pid)
 
 
-def test_a_death_at_the_start_is_told_with_the_log(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_of_a_failed_start_has_the_end_of_the_log(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = project / "broken" / "moto"
     broken.mkdir(parents=True)
     (broken / "__init__.py").write_text("raise RuntimeError('moto is broken here')")
@@ -273,13 +273,13 @@ def test_a_death_at_the_start_is_told_with_the_log(project: Path, monkeypatch: p
         sandbox.ensure(project)
 
 
-def test_missing_packages_are_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packages_that_are_not_installed_are_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "find_spec", lambda name: None if name == "moto" else object())
     with pytest.raises(UserError, match="not installed: moto"):
         sandbox.ensure(project)
 
 
-def test_a_process_whose_state_file_says_too_little_is_replaced(project: Path) -> None:
+def test_a_process_whose_state_file_is_incomplete_is_replaced(project: Path) -> None:
     first = sandbox.ensure(project)
     (process.folder(project) / "state.json").write_text(json.dumps({"pid": first.pid, "control": first.control}))
     assert sandbox.status(project) is None

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sagepack.sandbox.servers import Service
+    from sagepack.sandbox.servers import Servers
 
 MIB = 1 << 20
 KEY = "models/model.tar.gz"
@@ -28,7 +28,7 @@ def s3(client: Callable[[str], Any]) -> Any:
 
 
 @pytest.fixture
-def bucket(sandbox: Service) -> str:
+def bucket(sandbox: Servers) -> str:
     return sandbox.bucket
 
 
@@ -187,7 +187,7 @@ def test_an_unknown_upload_and_a_wrong_owner_are_refused(s3: Any, bucket: str) -
     assert put(ExpectedBucketOwner="123456789012")["ETag"]
 
 
-def test_statuses_are_injected_and_requests_logged_with_their_bytes(sandbox: Service, s3: Any, bucket: str) -> None:
+def test_statuses_are_injected_and_requests_logged_with_their_bytes(sandbox: Servers, s3: Any, bucket: str) -> None:
     sandbox.aws.faults.status(f"/{bucket}/k", 503, method="PUT")
     s3.put_object(Bucket=bucket, Key="k", Body=b"x" * 1000)  # the client tries again by itself
     puts = [request for request in sandbox.aws.faults.log if request.method == "PUT"]

@@ -60,7 +60,7 @@ def test_the_machine_that_published_remembers_what_no_document_in_s3_says_any_mo
     package = bucket.package(tree, layout=layout)
     with pytest.raises(PackageError, match="the memory of this machine") as caught:
         verify(bucket.store, package, tree.manifest, Silent(), verified=bucket.verified)
-    at = package.model if layout == "archive" else package.model.child(WEIGHTS)
+    at = package.model_uri if layout == "archive" else package.model_uri.child(WEIGHTS)
     assert [finding.where for finding in caught.value.findings] == [str(at)]
 
 
@@ -73,11 +73,11 @@ def findings(bucket: Bucket, tree: Tree, layout: str, *, deep: bool = False) -> 
 
 
 def record(package: Package) -> S3Uri:
-    return package.release(NOW)
+    return package.release_uri(NOW)
 
 
 def place(package: Package, document: str) -> S3Uri:
-    return record(package) if document == "release" else getattr(package, document)
+    return record(package) if document == "release" else getattr(package, f"{document}_uri")
 
 
 def flipped(data: bytes, index: int, bit: int = 0) -> bytes:
@@ -101,10 +101,10 @@ def overwrite(bucket: Bucket, location: S3Uri, data: bytes) -> None:
 
 def reseal(bucket: Bucket, package: Package, index: bytes) -> None:
     """Write index and release record as if what S3 holds now had been published."""
-    bucket.store.put(package.index, index)
-    release, head = Release.parse(bucket.get(record(package))), bucket.store.head(package.model)
+    bucket.store.put(package.index_uri, index)
+    release, head = Release.parse(bucket.get(record(package))), bucket.store.head(package.model_uri)
     assert release is not None
-    documents = {**release.documents, package.index.key.rpartition("/")[2]: Digest.sha256(index)}
+    documents = {**release.documents, package.index_uri.key.rpartition("/")[2]: Digest.sha256(index)}
     if head is not None:
         release = replace(release, etag=head.etag, checksums=head.checksums)
     bucket.store.put(record(package), replace(release, documents=documents).text())
@@ -122,13 +122,13 @@ def poison(bucket: Bucket, tree: Tree, layout: str, files: dict[str, bytes], fol
     """Publish genuine files, then put others in their place, and documents that agree with them: all but the SHA-256."""
     package, members = publish(bucket, tree, layout), tree.manifest.members
     if layout == "prefix":
-        bucket.store.put(package.model.child(WEIGHTS), files[WEIGHTS])
-        etags = [etag(bucket, package.model.child(member.path)) for member in members]
+        bucket.store.put(package.model_uri.child(WEIGHTS), files[WEIGHTS])
+        etags = [etag(bucket, package.model_uri.child(member.path)) for member in members]
         stored = [StoredFile(m, tag, Checksums.of(files[m.path])) for m, tag in zip(members, etags, strict=True)]
         reseal(bucket, package, Files(tuple(stored)).text())
         return
     archive = Tree(folder / "forged", files).build()
-    overwrite(bucket, package.model, archive)
+    overwrite(bucket, package.model_uri, archive)
     sums = tuple(
         FramedChecksums(
             Checksums.of(archive[entry.content_offset : entry.padding_offset]),
@@ -137,7 +137,7 @@ def poison(bucket: Bucket, tree: Tree, layout: str, files: dict[str, bytes], fol
         for entry in tree.layout.entries
     )
     whole = archive_sums(tree.layout, sums, tar_crc(tree.layout, [one.plain.crc32 for one in sums]))
-    reseal(bucket, package, Index(tree.manifest, sums, etag(bucket, package.model), whole).text())
+    reseal(bucket, package, Index(tree.manifest, sums, etag(bucket, package.model_uri), whole).text())
 
 
 @LAYOUTS
@@ -199,10 +199,10 @@ def test_a_missing_document_is_found(bucket: Bucket, tree: Tree, layout: str, do
 @LAYOUTS
 def test_an_edited_manifest_is_told_with_both_digests(bucket: Bucket, tree: Tree, layout: str) -> None:
     package = publish(bucket, tree, layout)
-    document = json.loads(bucket.get(package.manifest))
+    document = json.loads(bucket.get(package.manifest_uri))
     document["members"][0]["sha256"] = "0" * 64
     edited = json.dumps(document).encode()
-    bucket.store.put(package.manifest, edited)
+    bucket.store.put(package.manifest_uri, edited)
     (finding,) = findings(bucket, tree, layout)
     assert str(Digest.sha256(edited)) in finding.message
     assert str(Digest.sha256(tree.manifest.text().encode())) in finding.message
@@ -210,22 +210,22 @@ def test_an_edited_manifest_is_told_with_both_digests(bucket: Bucket, tree: Tree
 
 def test_an_archive_replaced_by_one_with_equal_checksums_is_found_by_its_etag(bucket: Bucket, tree: Tree) -> None:
     package = publish(bucket, tree, "archive")
-    before, genuine = bucket.store.head(package.model), tree.build()
+    before, genuine = bucket.store.head(package.model_uri), tree.build()
     entry = next(entry for entry in tree.layout.entries if entry.path == WEIGHTS)
     other = patched(genuine, entry.content_offset + HEADER + 1000, collision())
     assert other != genuine
     assert Checksums.of(other) == Checksums.of(genuine)
-    overwrite(bucket, package.model, other)
-    after = bucket.store.head(package.model)
+    overwrite(bucket, package.model_uri, other)
+    after = bucket.store.head(package.model_uri)
     assert before is not None
     assert after is not None
     assert before.checksums == after.checksums
     found = findings(bucket, tree, "archive")
     assert all("the ETag" in finding.message and before.etag in finding.message for finding in found)
-    assert all(finding.where == str(package.model) for finding in found)
+    assert all(finding.where == str(package.model_uri) for finding in found)
     (content,) = [finding for finding in findings(bucket, tree, "archive", deep=True) if finding.member]
     assert (content.member, content.offset) == (WEIGHTS, entry.content_offset)
-    overwrite(bucket, package.model, genuine)  # the same parts give the same ETag
+    overwrite(bucket, package.model_uri, genuine)  # the same parts give the same ETag
     judge(bucket, tree, "archive", deep=True)
 
 
@@ -247,9 +247,9 @@ def test_documents_that_were_forged_with_the_model_are_found_by_reading_it(
 def test_every_object_that_differs_is_told(bucket: Bucket, tree: Tree) -> None:
     package = publish(bucket, tree, "prefix")
     for path in (WEIGHTS, "unet/config.json"):
-        bucket.store.put(package.model.child(path), bytes(len(tree.files[path])))
-    bucket.store.put(package.model.child("model_index.json"), b"longer")
-    bucket.store.delete(package.model.child("vae/config.json"))
+        bucket.store.put(package.model_uri.child(path), bytes(len(tree.files[path])))
+    bucket.store.put(package.model_uri.child("model_index.json"), b"longer")
+    bucket.store.delete(package.model_uri.child("vae/config.json"))
     shallow = {finding.where.rpartition("/model/")[2] for finding in findings(bucket, tree, "prefix")}
     assert shallow == {WEIGHTS, "unet/config.json", "model_index.json", "vae/config.json"}
     deep = {finding.member for finding in findings(bucket, tree, "prefix", deep=True) if finding.member}
@@ -261,30 +261,30 @@ def test_an_object_under_the_prefix_that_is_no_file_of_the_package_is_found(
     bucket: Bucket, tree: Tree, path: str
 ) -> None:
     package = publish(bucket, tree, "prefix")
-    bucket.store.put(package.model.child(path), b"import os")
+    bucket.store.put(package.model_uri.child(path), b"import os")
     (finding,) = findings(bucket, tree, "prefix")
-    assert finding.where == str(package.model.child(path))
-    bucket.store.delete(package.model.child(path))
+    assert finding.where == str(package.model_uri.child(path))
+    bucket.store.delete(package.model_uri.child(path))
     judge(bucket, tree, "prefix")
 
 
 def test_a_wrong_etag_in_the_list_of_files_is_found(bucket: Bucket, tree: Tree) -> None:
     package = publish(bucket, tree, "prefix")
-    files = Files.parse(bucket.get(package.index))
+    files = Files.parse(bucket.get(package.index_uri))
     assert files is not None
     first = replace(files.files[0], etag='"another"')
-    bucket.store.put(package.index, Files((first, *files.files[1:])).text())
+    bucket.store.put(package.index_uri, Files((first, *files.files[1:])).text())
     found = findings(bucket, tree, "prefix")
     assert {finding.where for finding in found} == {
-        str(package.index),
-        str(package.model.child(first.member.path)),
+        str(package.index_uri),
+        str(package.model_uri.child(first.member.path)),
     }
     assert any('"another"' in finding.message and files.files[0].etag in finding.message for finding in found)
 
 
 def first_version(bucket: Bucket, package: Package) -> None:
     """Write the documents of a package as the first version of their formats had them."""
-    for location in (package.index, record(package)):
+    for location in (package.index_uri, record(package)):
         document = {**json.loads(bucket.get(location)), "version": 1}
         for key in ("sha256", "etag", "version_id", "checksums", "documents"):
             document.pop(key, None)
@@ -299,7 +299,7 @@ def test_a_release_of_the_first_version_needs_its_bytes_read(bucket: Bucket, tre
         judge(bucket, tree, layout)
     assert "--deep" in (caught.value.fix or "")
     assert len(judge(bucket, tree, layout, deep=True).notes) == 2
-    model = package.model if layout == "archive" else package.model.child(WEIGHTS)
+    model = package.model_uri if layout == "archive" else package.model_uri.child(WEIGHTS)
     bucket.store.put(model, flipped(bucket.get(model), 150_000))
     assert WEIGHTS in {finding.member for finding in findings(bucket, tree, layout, deep=True)}
 
@@ -309,7 +309,7 @@ def test_an_archive_that_is_replaced_while_it_is_read_is_no_verdict(bucket: Buck
 
     def replace_it(number: int) -> None:
         if number == 7:
-            bucket.store.put(package.model, bytes(tree.layout.size))
+            bucket.store.put(package.model_uri, bytes(tree.layout.size))
 
     with FaultProxy(sandbox.aws_url) as proxy:
         proxy.on_request = replace_it
@@ -331,17 +331,17 @@ def test_a_damaged_index_costs_the_next_package_bytes_and_spoils_nothing(
 ) -> None:
     tree = Tree(tmp_path / "large", svd_like(unet=1000))
     package = publish(bucket, tree, "archive")
-    genuine = bucket.get(package.index)
+    genuine = bucket.get(package.index_uri)
     document = json.loads(genuine)
     spoil(next(member for member in document["members"] if member["path"] == "image_encoder/model.safetensors"))
-    bucket.store.put(package.index, json.dumps(document, separators=(",", ":")).encode() + b"\n")
+    bucket.store.put(package.index_uri, json.dumps(document, separators=(",", ":")).encode() + b"\n")
     edited = Tree(tmp_path / "two", {**tree.files, "code/inference.py": b"print('two')\n"})
     bucket.publish(edited)
     assert bucket.archive(edited) == edited.build()
     # The damaged one is written anew by the next upload of its package.
     assert not bucket.plan(tree).done
     bucket.publish(tree)
-    assert bucket.get(package.index) == genuine
+    assert bucket.get(package.index_uri) == genuine
     judge(bucket, tree, "archive")
 
 
@@ -354,7 +354,7 @@ def test_a_message_shows_the_first_findings_and_the_document_all_of_them() -> No
 @LAYOUTS
 def test_publishing_again_writes_over_damaged_documents(bucket: Bucket, tree: Tree, layout: str) -> None:
     package = publish(bucket, tree, layout)
-    for location in (package.manifest, package.provenance, package.index):
+    for location in (package.manifest_uri, package.provenance_uri, package.index_uri):
         bucket.store.put(location, b"{}")
     publish(bucket, tree, layout)
     judge(bucket, tree, layout)

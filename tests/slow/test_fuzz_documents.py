@@ -15,7 +15,7 @@ import pytest
 
 from sagepack.aws.s3 import MultipartHandle, ObjectRef, S3Uri
 from sagepack.decoding import MalformedError, seal
-from sagepack.deploy.results import save_answer
+from sagepack.deploy.results import save_result
 from sagepack.digest import Digest, fingerprint
 from sagepack.engine.records import Record, Records
 from sagepack.errors import SagepackError
@@ -27,6 +27,7 @@ from sagepack.package.revision import Revision
 from sagepack.publish.checksums import Checksums, ContentChecksum, FramedChecksums
 from sagepack.publish.delta.parts import Copy, SentPart
 from sagepack.publish.documents import Files, Index, Pointer, StoredFile
+from sagepack.publish.keys import PackageFormat
 from sagepack.publish.release import Release
 from sagepack.publish.sealed import sealed
 from sagepack.publish.upload.journal import CompletedPart, Journal, UploadSession
@@ -163,7 +164,7 @@ INDEX = Index(MANIFEST, tuple(SUMS), '"e"', Checksums(7, 8, 0))
 LIST = Files(tuple(StoredFile(m, '"e"', Checksums(1, 2, m.size)) for m in MANIFEST.members))
 RELEASE = Release(
     "svd",
-    "archive",
+    PackageFormat.ARCHIVE,
     MANIFEST.digest,
     "s3://b/models/svd/0123456789abcdef/model.tar.gz",
     9,
@@ -196,7 +197,7 @@ DOCUMENTS: dict[str, tuple[Any, Callable[[Any], Any] | None, Callable[[bytes, Pa
     "answer of an endpoint": (
         {"frames": ["/9j/", "/9j/AAAA"]},
         None,
-        lambda data, folder: save_answer(data, folder / "out"),
+        lambda data, folder: save_result(data, folder / "out"),
     ),
 }
 # The same for documents in files of this machine, by what writes a genuine one.

@@ -9,6 +9,7 @@ import pytest
 
 from sagepack.aws.s3 import ChangedError, ObjectRef, S3Uri
 from sagepack.errors import IntegrityError, UserError
+from sagepack.publish.archive_plan import ArchivePlan
 from sagepack.publish.checksums import Checksums
 from sagepack.publish.delta.parts import SentPart
 from tests.helpers.publishing import Bucket, KiB, MiB, Tree, connect, svd_like
@@ -48,7 +49,7 @@ def test_what_comes_back_is_a_local_build(bucket: Bucket, tree: Tree, store: Sto
     published = bucket.publish(tree)
     assert store.download(published.uri, tmp_path / "back") == tree.build()
     again = bucket.publish(tree)
-    assert (again.sent_bytes, again.etag) == (0, published.etag)
+    assert (again.sent_bytes, again.archive) == (0, published.archive)
 
 
 def test_an_edit_is_spliced_to_what_a_local_build_gives(
@@ -59,6 +60,7 @@ def test_an_edit_is_spliced_to_what_a_local_build_gives(
     plan = bucket.plan(edited)
     published = bucket.publish(edited, plan, sources=[edited.local("code/")])
     assert published.sent_bytes < 64 * KiB
+    assert isinstance(plan, ArchivePlan)
     assert [part for part in plan.parts if isinstance(part, SentPart)] == [plan.parts[-1]]
     assert store.download(published.uri, tmp_path / "back") == edited.build()
 
@@ -79,7 +81,7 @@ def test_a_source_that_goes_is_sent_instead(bucket: Bucket, tree: Tree, store: S
     bucket.publish(tree)
     edited = Tree(tmp_path / "two", {**tree.files, "code/inference.py": b"print('two')\n"})
     plan = bucket.plan(edited)
-    bucket.store.put(bucket.package(tree).model, b"another")
+    bucket.store.put(bucket.package(tree).model_uri, b"another")
     published = bucket.publish(edited, plan)
     assert published.copied_bytes == 0
     assert store.download(published.uri, tmp_path / "back") == edited.build()

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sagepack.sandbox.serving import model_server
+from sagepack.sandbox.serving.containers import Containers, Package
+from sagepack.sandbox.serving.model_server import InferenceRequest
 from tests.helpers.paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-MISSING = model_server.available()
+MISSING = model_server.unavailable()
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(MISSING is not None, reason=str(MISSING))]
 SMALL = {"num_frames": 4, "num_inference_steps": 2, "width": 128, "height": 64}
 
@@ -139,14 +141,12 @@ def predict_fn(data, model):
 
 
 def test_the_limit_that_the_handlers_guard_is_that_of_the_server(tmp_path: Path) -> None:
-    from sagepack.sandbox.serving.containers import Containers  # noqa: PLC0415 - where the stack is missing nothing needs it
-
-    containers = Containers()
     environment = {"MMS_MAX_RESPONSE_SIZE": "10000"}
+    containers, package = Containers(), Package(environment, environment, packaged(tmp_path, LIMITED))
 
     def ask(size: int) -> tuple[int, bytes]:
-        request = (json.dumps({"n": size}).encode(), "application/json", "application/json", 60.0)
-        return containers.answer(environment, packaged(tmp_path, LIMITED), environment, request)
+        request = InferenceRequest(json.dumps({"n": size}).encode(), "application/json", "application/json", 60.0)
+        return containers.invoke(package, request)
 
     try:
         assert [ask(size)[0] for size in (10_000, 10_001)] == [200, 500]

@@ -8,10 +8,11 @@ from sagepack.engine import lazy
 from sagepack.engine.plan import UNKNOWN, Step, StepStatus
 
 if TYPE_CHECKING:
-    from sagepack.deploy import deployment, observe, reconcile, waiter
+    from sagepack.deploy import deployment, drift, observe, reconcile, waiter
     from sagepack.engine.context import BuildContext
 else:
     deployment = lazy.module("deploy.deployment")
+    drift = lazy.module("deploy.drift")
     observe = lazy.module("deploy.observe")
     reconcile = lazy.module("deploy.reconcile")
     waiter = lazy.module("deploy.waiter")
@@ -22,11 +23,11 @@ def status(context: BuildContext) -> StepStatus:
     if context.current_lock is None:
         return UNKNOWN
     desired = desired_deployment(context)
-    changes = observe.differences(desired, observe.observe(context.clients.aws, desired.owner))
+    changes = drift.differences(desired, observe.observe(context.clients.aws, desired.owner))
     return StepStatus.observed(
-        {"config": desired.config_name},
+        {"config": desired.endpoint_config_name},
         tuple(f"{change.kind}: {change.reason}" for change in changes),
-        done=f"endpoint {desired.name} serves {desired.config_name}",
+        done=f"endpoint {desired.endpoint_name} serves {desired.endpoint_config_name}",
     )
 
 
@@ -40,7 +41,7 @@ def run(context: BuildContext) -> None:
     deployed = reconcile.reconcile(
         context.clients.aws, desired_deployment(context), context.progress, waiter.WaiterConfig.of(context.spec)
     )
-    context.progress.note(f"deploy: endpoint {deployed.endpoint} serves model {deployed.model}")
+    context.progress.note(f"deploy: endpoint {deployed.endpoint_name} serves model {deployed.model_name}")
 
 
 def result(context: BuildContext) -> dict[str, str]:
@@ -50,7 +51,7 @@ def result(context: BuildContext) -> dict[str, str]:
 
 def desired_deployment(context: BuildContext) -> deployment.Deployment:
     """The deployment that spec, lock and code stand for."""
-    uri = str(context.publication.package.model)
+    uri = str(context.publication.package.model_uri)
     return deployment.Deployment.of(context.spec, context.required_lock(), uri, context.manifest.digest)
 
 

@@ -34,7 +34,7 @@ def status(context: BuildContext) -> StepStatus:
         if plan.observation.replaced:
             stale = (f"{', '.join(plan.observation.replaced)} is not what this machine published there",)
         else:
-            missing = "some documents of the package are" if plan.observation.head else "the package is"
+            missing = "some documents of the package are" if plan.observation.model_stored else "the package is"
             copied = format_bytes(plan.copied_bytes)
             stale = (f"{missing} not in S3: {format_bytes(send)} to send, {copied} copied within S3",)
         if plan.read_bytes:
@@ -78,7 +78,7 @@ def run(context: BuildContext) -> None:
 
 def result(context: BuildContext) -> dict[str, str]:
     """The address of the published package."""
-    return {"artifact": str(context.publication.package.model)}
+    return {"artifact": str(context.publication.package.model_uri)}
 
 
 def contents(context: BuildContext) -> list[dict[str, Any]]:

@@ -1,9 +1,9 @@
 """How a new archive is put together from server-side copies and sent bytes, within S3's limits. Pure.
 
-S3 takes a multipart upload of parts of 5 MiB to 5 GiB, the last of any size, at most 10,000. A stretch of new bytes
-between two copies is often shorter than 5 MiB (a header of 522 bytes); it then borrows from a copy beside it, which
-shrinks: those bytes are sent although S3 has them. `assemble` picks the copies and the borrowing that send the fewest
-bytes in all; its docstring has the argument.
+A multipart upload has at most 10,000 parts of 5 MiB to 5 GiB; only the last may be smaller. New bytes between two copies
+are often fewer than 5 MiB (a header has 522); their part then borrows from the copy before or after it, which shrinks:
+those bytes are sent although S3 has them. `choose_copies` picks the copies and the borrowing that send the fewest bytes in
+all; its docstring has the argument.
 """
 
 from __future__ import annotations
@@ -26,19 +26,20 @@ class Limits:
     Attributes:
         minimum, maximum: of a part; the last may be smaller.
         count: parts of one upload.
-        literal: wanted size of a part that is sent. It is held in memory, once for every worker.
-        copy: wanted size of a part that is copied. S3 answers when all of it is copied, so it bounds the wait.
+        sent_size: preferred size of a part that is sent. It is held in memory, once for every worker.
+        copy_size: preferred size of a part that is copied. S3 responds when all of it is copied, so this bounds the wait.
     """
 
     minimum: int = 5 * MiB
     maximum: int = 5 * 1024 * MiB
     count: int = 10_000
-    literal: int = 16 * MiB
-    copy: int = 256 * MiB
+    sent_size: int = 16 * MiB
+    copy_size: int = 256 * MiB
 
     def __post_init__(self) -> None:
-        if not 2 * self.minimum <= min(self.literal, self.copy) <= max(self.literal, self.copy) <= self.maximum:
-            raise ValueError("a wanted part size lies outside twice the minimum and the maximum")
+        sizes = (self.sent_size, self.copy_size)
+        if not 2 * self.minimum <= min(sizes) <= max(sizes) <= self.maximum:
+            raise ValueError("a preferred part size is below twice the minimum, or above the maximum")
 
 
 @dataclass(frozen=True)
@@ -62,89 +63,91 @@ class Copy:
 Part: TypeAlias = SentPart | Copy
 
 
-def plan_parts(length: int, runs: Sequence[Match], limits: Limits | None = None) -> list[Part]:
-    """Parts, in order, that tile a target of `length` bytes.
+def plan_parts(length: int, matches: Sequence[Match], limits: Limits | None = None) -> list[Part]:
+    """Parts, in order, that cover a target of `length` bytes without gaps.
 
     Args:
         length: bytes of the target, at least 1.
-        runs: what can be copied, in order, without overlap, each of at least the minimum.
+        matches: what can be copied, in order, without overlap, each of at least the minimum.
         limits: sizes of parts.
 
     Raises:
-        ValueError: no list of parts within the limits holds so many bytes.
+        ValueError: the target is larger than the limits allow.
     """
     limits = limits or Limits()
     if not 0 < length <= limits.maximum * limits.count:
         raise ValueError(f"an object of {length} bytes does not fit {limits.count} parts")
-    runs = list(runs)
+    matches = list(matches)
     while True:
-        segments = choose_copies(length, runs, limits.minimum)
+        uncut = choose_copies(length, matches, limits.minimum)
         for grown in _grow(limits):
-            parts = [part for segment in segments for part in _split(segment, grown)]
+            parts = [piece for part in uncut for piece in _split(part, grown)]
             if len(parts) <= limits.count:
                 return parts
-        # Too many small copies: send the smallest of them instead. Each one fewer saves at least one part.
+        # Too many small copies: send the smallest of them instead. Each copy less saves at least one part.
         excess = max(1, (len(parts) - limits.count) // 2)
-        runs.sort(key=lambda run: run.length, reverse=True)
-        runs = sorted(runs[:-excess], key=lambda run: run.offset)
+        matches.sort(key=lambda match: match.length, reverse=True)
+        matches = sorted(matches[:-excess], key=lambda match: match.offset)
 
 
 class _State(NamedTuple):
-    """The target up to and into a copy that is kept, as well as it can be done with so many bytes taken from it."""
+    """The parts of the target up to a copy that is kept, with the fewest sent bytes for what is borrowed from that copy."""
 
-    sent: int  # bytes of literals before the copy
-    taken: int  # bytes the literal before it took from its front
+    sent: int  # bytes that are sent before the copy
+    taken: int  # bytes that the sent part before the copy borrows from its front
     kept: int  # index of the copy, -1 before the first
-    given: int  # bytes the copy kept before this one gave from its end
+    given: int  # bytes that the same sent part borrows from the end of the previous kept copy
     before: _State | None
 
 
-def choose_copies(length: int, runs: Sequence[Match], minimum: int) -> list[Part]:
-    """Copies and literals that tile the target and send the fewest bytes; each literal but the last has `minimum`.
+def choose_copies(length: int, matches: Sequence[Match], minimum: int) -> list[Part]:
+    """Copies and sent parts that cover the target and send the fewest bytes; each sent part but the last has `minimum`.
 
-    A literal between two kept copies that is too short takes what it lacks from the end of the left copy as far as
-    that keeps the minimum, and the rest from the front of the right one. That is never worse than another division:
-    the cost is the same, nothing to the left is open any more, and the right copy keeps more to give. Where the two
-    cannot give enough, one of them is sent whole; dynamic programming over the kept copies finds which. Of three
-    neighbours never all are sent: the middle one could be kept, between literals that are long enough. So a step skips
-    at most two.
+    Borrowing: a sent part between two kept copies that is too short takes the missing bytes from the end of the left copy,
+    as long as that copy keeps the minimum, and the rest from the front of the right one. No other division is better: it
+    sends as many bytes, everything to the left is settled, and the right copy has more left to give.
+
+    Choice: where the two copies cannot give enough, one of them is not kept but sent whole. Dynamic programming over the
+    kept copies finds which. Three copies in a row are never all sent, since the middle one could be kept: the sent parts on
+    both of its sides would be long enough. So each step skips at most two copies.
     """
-    best: list[list[_State]] = []  # for each copy, the states in which it is kept, none better than another in all
+    best: list[list[_State]] = []  # for each copy, the states in which it is kept, without those that another one beats
     start = _State(0, 0, -1, 0, None)
-    for index in range(len(runs)):
+    for index in range(len(matches)):
         states: list[_State] = []
         for previous in range(max(-1, index - 3), index):
             for state in best[previous] if previous >= 0 else [start]:
-                following = _keep(length, runs, minimum, state, index)
+                following = _keep(length, matches, minimum, state, index)
                 if following is not None:
                     states.append(following)
         best.append(_undominated(states))
     last = min(
         (
             state
-            for index in range(max(-1, len(runs) - 3), len(runs))
+            for index in range(max(-1, len(matches) - 3), len(matches))
             for state in (best[index] if index >= 0 else [start])
         ),
-        key=lambda state: state.sent + length - (runs[state.kept].end if state.kept >= 0 else 0),
+        key=lambda state: state.sent + length - (matches[state.kept].end if state.kept >= 0 else 0),
     )
-    return _segments(length, runs, last)
+    return _parts_of(length, matches, last)
 
 
-def _keep(length: int, runs: Sequence[Match], minimum: int, state: _State, index: int) -> _State | None:
-    """The state that follows when copy `index` is the next one kept, or None when that cannot be."""
-    run = runs[index]
-    left = runs[state.kept] if state.kept >= 0 else None
-    gap = run.offset - (left.end if left else 0)
-    lack = max(0, minimum - gap) if gap else 0
-    given = min(lack, left.length - state.taken - minimum) if left else 0
-    taken = lack - given
+def _keep(length: int, matches: Sequence[Match], minimum: int, state: _State, index: int) -> _State | None:
+    """The state that follows if copy `index` is the next one kept; None if what it must give leaves too little of it."""
+    match = matches[index]
+    left = matches[state.kept] if state.kept >= 0 else None
+    gap = match.offset - (left.end if left else 0)
+    missing = max(0, minimum - gap) if gap else 0
+    given = min(missing, left.length - state.taken - minimum) if left else 0
+    taken = missing - given
     # A copy that ends the target may be of any size.
-    if run.length - taken < (1 if run.end == length else minimum):
+    if match.length - taken < (1 if match.end == length else minimum):
         return None
-    return _State(state.sent + gap + lack, taken, index, given, state)
+    return _State(state.sent + gap + missing, taken, index, given, state)
 
 
 def _undominated(states: list[_State]) -> list[_State]:
+    """The states that no other beats in both bytes sent and bytes taken from the copy."""
     kept: list[_State] = []
     for state in sorted(states, key=lambda state: (state.sent, state.taken)):
         if not kept or state.taken < kept[-1].taken:
@@ -152,44 +155,44 @@ def _undominated(states: list[_State]) -> list[_State]:
     return kept
 
 
-def _segments(length: int, runs: Sequence[Match], last: _State) -> list[Part]:
-    """The copies of a chain of states, cut as they were borrowed from, with literals in between."""
+def _parts_of(length: int, matches: Sequence[Match], last: _State) -> list[Part]:
+    """The copies of a chain of states, without the bytes that were borrowed from them, and the sent parts in between."""
     copies: list[Copy] = []
     given, state = 0, last
     while state.before is not None:
-        run = runs[state.kept]
-        kept = run.length - state.taken - given
-        copies.append(Copy(run.offset + state.taken, kept, run.source, run.source_offset + state.taken))
+        match = matches[state.kept]
+        kept = match.length - state.taken - given
+        copies.append(Copy(match.offset + state.taken, kept, match.source, match.source_offset + state.taken))
         given, state = state.given, state.before
-    segments: list[Part] = []
+    parts: list[Part] = []
     position = 0
     for copy in reversed(copies):
         if copy.offset > position:
-            segments.append(SentPart(position, copy.offset - position))
-        segments.append(copy)
+            parts.append(SentPart(position, copy.offset - position))
+        parts.append(copy)
         position = copy.offset + copy.length
     if position < length:
-        segments.append(SentPart(position, length - position))
-    return segments
+        parts.append(SentPart(position, length - position))
+    return parts
 
 
 def _grow(limits: Limits) -> Iterator[Limits]:
     """The limits with ever larger parts, up to the largest allowed."""
     while True:
         yield limits
-        if limits.literal == limits.copy == limits.maximum:
+        if limits.sent_size == limits.copy_size == limits.maximum:
             return
-        larger = (min(2 * limits.literal, limits.maximum), min(2 * limits.copy, limits.maximum))
-        limits = replace(limits, literal=larger[0], copy=larger[1])
+        sent_size, copy_size = min(2 * limits.sent_size, limits.maximum), min(2 * limits.copy_size, limits.maximum)
+        limits = replace(limits, sent_size=sent_size, copy_size=copy_size)
 
 
-def _split(segment: Part, limits: Limits) -> Iterator[Part]:
-    """A segment as parts of nearly equal size, none larger than wanted."""
-    size = limits.copy if isinstance(segment, Copy) else limits.literal
-    count = -(-segment.length // size)
+def _split(part: Part, limits: Limits) -> Iterator[Part]:
+    """A part cut into parts of nearly equal size, none larger than preferred."""
+    size = limits.copy_size if isinstance(part, Copy) else limits.sent_size
+    count = -(-part.length // size)
     for number in range(count):
-        begin, end = segment.length * number // count, segment.length * (number + 1) // count
-        if isinstance(segment, Copy):
-            yield Copy(segment.offset + begin, end - begin, segment.source, segment.source_offset + begin)
+        begin, end = part.length * number // count, part.length * (number + 1) // count
+        if isinstance(part, Copy):
+            yield Copy(part.offset + begin, end - begin, part.source, part.source_offset + begin)
         else:
-            yield SentPart(segment.offset + begin, end - begin)
+            yield SentPart(part.offset + begin, end - begin)

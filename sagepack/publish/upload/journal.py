@@ -64,14 +64,14 @@ class CompletedPart:
     number: int
     etag: str
     checksum: str | None = None
-    stretches: tuple[ContentRange, ...] = ()
+    ranges: tuple[ContentRange, ...] = ()
 
 
 @dataclass(frozen=True)
 class JournalState:
     """What a journal says: the work, its finished parts by number, and the members whose SHA-256 was checked."""
 
-    work: UploadSession
+    session: UploadSession
     done: dict[int, CompletedPart] = field(default_factory=dict)
     verified: frozenset[int] = frozenset()
 
@@ -90,24 +90,24 @@ class Journal:
                 lines = file.read(LIMIT).split(b"\n")[:-1]
         except OSError:
             return None
-        first = _decoded(lines[0], _Work) if lines else None
+        first = _decoded(lines[0], _Session) if lines else None
         if first is None:
             return None
-        work, done, verified = first.value, {}, set()
+        session, done, verified = first.value, {}, set()
         for step in (_decoded(line, _Step) for line in lines[1:]):
-            part = step.part.value(work) if step and step.part else None
+            part = step.part.value(session) if step and step.part else None
             if part is not None:
                 done[part.number] = part
-            if step and step.verified is not None and step.verified < len(work.known):
+            if step and step.verified is not None and step.verified < len(session.known):
                 verified.add(step.verified)
-        return JournalState(work, done, frozenset(verified))
+        return JournalState(session, done, frozenset(verified))
 
-    def begin(self, work: UploadSession) -> None:
-        """Start over with new work."""
+    def begin(self, session: UploadSession) -> None:
+        """Start over with new session."""
         with files.disk_errors(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             staged = self._path.with_suffix(f".{os.getpid()}.tmp")
-            staged.write_bytes(_line(_Work.of(work)))
+            staged.write_bytes(_line(_Session.of(session)))
             staged.replace(self._path)
 
     def add(self, done: CompletedPart) -> None:
@@ -119,7 +119,7 @@ class Journal:
         self._append(_Step(verified=index))
 
     def clear(self) -> None:
-        """Forget the work."""
+        """Forget the session."""
         self._path.unlink(missing_ok=True)
 
     def _append(self, step: _Step) -> None:
@@ -158,7 +158,7 @@ class _Part(Struct, array_like=True):
         return Copy(self.offset, self.length, self.source, self.source_offset)
 
 
-class _Work(Struct):
+class _Session(Struct):
     version: Literal[2]
     upload: tuple[Text, Text, Text]
     algorithm: Algorithm
@@ -178,21 +178,21 @@ class _Work(Struct):
             raise ValueError("the parts do not make the object")
 
     @classmethod
-    def of(cls, work: UploadSession) -> _Work:
+    def of(cls, session: UploadSession) -> _Session:
         return cls(
             VERSION,
-            (work.upload.location.bucket, work.upload.location.key, work.upload.id),
-            work.algorithm,
-            work.subject,
-            work.size,
+            (session.upload.location.bucket, session.upload.location.key, session.upload.id),
+            session.algorithm,
+            session.subject,
+            session.size,
             tuple(
                 _Part(part.offset, part.length, part.source, part.source_offset)
                 if isinstance(part, Copy)
                 else _Part(part.offset, part.length, None, 0)
-                for part in work.parts
+                for part in session.parts
             ),
-            tuple((seen.location.bucket, seen.location.key, seen.etag) for seen in work.sources),
-            tuple(_Sums.of(sums) if sums else None for sums in work.known),
+            tuple((seen.location.bucket, seen.location.key, seen.etag) for seen in session.sources),
+            tuple(_Sums.of(sums) if sums else None for sums in session.known),
         )
 
     @property
@@ -224,15 +224,15 @@ class _Done(Struct):
 
     @classmethod
     def of(cls, done: CompletedPart) -> _Done:
-        stretches = tuple(_Stretch(s.index, s.offset, s.start, _Sums.of(s.sums)) for s in done.stretches)
+        stretches = tuple(_Stretch(s.index, s.offset, s.start, _Sums.of(s.sums)) for s in done.ranges)
         return cls(done.number, done.etag, done.checksum, stretches)
 
-    def value(self, work: UploadSession) -> CompletedPart | None:
+    def value(self, session: UploadSession) -> CompletedPart | None:
         """As a value; None if the work has no such part, or no such content."""
-        if self.number > len(work.parts) or any(stretch.index >= len(work.known) for stretch in self.stretches):
+        if self.number > len(session.parts) or any(stretch.index >= len(session.known) for stretch in self.stretches):
             return None
-        stretches = tuple(ContentRange(s.index, s.offset, s.start, s.sums.value) for s in self.stretches)
-        return CompletedPart(self.number, self.etag, self.checksum, stretches)
+        ranges = tuple(ContentRange(s.index, s.offset, s.start, s.sums.value) for s in self.stretches)
+        return CompletedPart(self.number, self.etag, self.checksum, ranges)
 
 
 class _Step(Struct, omit_defaults=True):

@@ -1,4 +1,4 @@
-"""The bytes of a part that is sent, and their sums."""
+"""The bytes of a part that is sent, and their checksums."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class ContentRange:
     """What a part holds of one content.
 
     Attributes:
-        index: the member.
-        offset: where the stretch begins, in the stored form of the content (framed, or plain).
+        index: of the member.
+        offset: where the range begins in the stored form of the content (framed in an archive, plain as a file).
         start: first byte of the content in it.
-        sums: of the stretch.
+        sums: checksums of the range.
     """
 
     index: int
@@ -42,40 +42,43 @@ class UploadTarget(Protocol):
 
     @property
     def members(self) -> tuple[Member, ...]:
-        """Whose contents it holds."""
+        """The members whose contents it holds."""
 
     @property
     def size(self) -> int:
         """Bytes of the object."""
 
     @property
-    def open_end(self) -> int:
-        """Where the bytes begin that depend on the sums of all contents; `size` if there are none such."""
+    def trailer_offset(self) -> int:
+        """Where the bytes begin that depend on the checksums of all contents; `size` if there are none such."""
 
-    def fill(
+    def write(
         self, data: bytearray, start: int, opener: Opener
     ) -> tuple[list[tuple[ContentRange, list[memoryview]]], Checksums]:
-        """Put the bytes from `start` up to `open_end` into `data`.
+        """Write the bytes of the object from `start` into `data`, up to `trailer_offset`.
 
         Returns:
-            The stretches, each with its plain bytes; and the sums of all that was put.
+            The ranges of contents, each with views of its plain bytes; and the checksums of all that was written.
+
+        Raises:
+            IntegrityError: a source gave too few or too many bytes.
         """
 
-    def finish(self, data: bytearray, start: int, sums: Sequence[FramedChecksums]) -> Checksums:
-        """Put the bytes from `open_end` on into `data`; their sums."""
+    def write_trailer(self, data: bytearray, start: int, sums: Sequence[FramedChecksums]) -> Checksums:
+        """Write the bytes from `trailer_offset` on into `data`, which begins at `start`; their checksums."""
 
-    def touched(self, start: int, end: int) -> Iterable[int]:
-        """The members whose contents lie in `[start, end)`."""
+    def members_in(self, start: int, end: int) -> Iterable[int]:
+        """Indexes of the members of whose contents something lies in `[start, end)`."""
 
     def place(self, index: int) -> tuple[int, int]:
         """Where the stored form of a content begins in the object, and its length."""
 
     def whole(self, sums: Sequence[FramedChecksums]) -> Checksums:
-        """The sums of the object, from those of its contents."""
+        """The checksums of the object, from those of its contents."""
 
 
 @dataclass(frozen=True)
-class Archive:
+class ArchiveTarget:
     """An archive of format 1 as a target."""
 
     layout: Layout
@@ -92,19 +95,19 @@ class Archive:
         return self.layout.size
 
     @property
-    def open_end(self) -> int:
-        """The trailer holds the CRC-32 of everything before it."""
+    def trailer_offset(self) -> int:
+        """The trailer holds the CRC-32 of the tar stream."""
         return self.layout.trailer_offset
 
-    def fill(
+    def write(
         self, data: bytearray, start: int, opener: Opener
     ) -> tuple[list[tuple[ContentRange, list[memoryview]]], Checksums]:
-        """Frame the contents into `data`.
+        """Write headers, padding and framed contents into `data`.
 
         Raises:
             IntegrityError: a source gave too few or too many bytes.
         """
-        end = min(start + len(data), self.open_end)
+        end = min(start + len(data), self.trailer_offset)
         view, position = memoryview(data), 0
         try:
             for data_piece in self.layout.read(min(start, end), end, opener):
@@ -112,34 +115,35 @@ class Archive:
                 position += len(data_piece)
         except ValueError as error:
             raise IntegrityError(f"a content is not as long as the manifest says: {error}") from error
-        stretches, sums = [], Checksums()
+        ranges, total = [], Checksums()
         for piece in self.layout.pieces(min(start, end), end):
-            if isinstance(piece, Slice):
-                stretches.append(self._stretch(piece, view[piece.offset - start : piece.end - start]))
-                sums += stretches[-1][0].sums.framed
-            else:
-                sums += Checksums.of(piece.data)
-        return stretches, sums
+            if not isinstance(piece, Slice):
+                total += Checksums.of(piece.data)
+                continue
+            framed = view[piece.offset - start : piece.end - start]
+            offset = piece.offset - self.layout.entries[piece.index].content_offset
+            views = list(plain_views(framed, offset))
+            crc = length = 0
+            for plain_view in views:
+                crc, length = crc32(plain_view, crc), length + len(plain_view)
+            sums = FramedChecksums(Checksums.of(framed), ContentChecksum(crc, length))
+            ranges.append((ContentRange(piece.index, offset, piece.start, sums), views))
+            total += sums.framed
+        return ranges, total
 
-    def _stretch(self, piece: Slice, framed: memoryview) -> tuple[ContentRange, list[memoryview]]:
-        offset = piece.offset - self.layout.entries[piece.index].content_offset
-        views = list(plain_views(framed, offset))
-        sums = FramedChecksums(Checksums.of(framed), _plain(views))
-        return ContentRange(piece.index, offset, piece.start, sums), views
-
-    def finish(self, data: bytearray, start: int, sums: Sequence[FramedChecksums]) -> Checksums:
-        """Put in the trailer, as far as it lies in `data`."""
-        low, put = max(start, self.open_end), Checksums()
+    def write_trailer(self, data: bytearray, start: int, sums: Sequence[FramedChecksums]) -> Checksums:
+        """Write the trailer, as far as it lies in `data`."""
+        low, written = max(start, self.trailer_offset), Checksums()
         crc = tar_crc(self.layout, [one.plain.crc32 for one in sums])
         for piece in self.layout.pieces(low, start + len(data), crc):
             if not isinstance(piece, Slice):
                 data[piece.offset - start : piece.end - start] = piece.data
-                put += Checksums.of(piece.data)
-        return put
+                written += Checksums.of(piece.data)
+        return written
 
-    def touched(self, start: int, end: int) -> Iterable[int]:
-        """The members whose contents lie in `[start, end)`."""
-        pieces = self.layout.pieces(start, min(end, self.open_end)) if start < self.open_end else ()
+    def members_in(self, start: int, end: int) -> Iterable[int]:
+        """Indexes of the members of whose contents something lies in `[start, end)`."""
+        pieces = self.layout.pieces(start, min(end, self.trailer_offset)) if start < self.trailer_offset else ()
         return (piece.index for piece in pieces if isinstance(piece, Slice))
 
     def place(self, index: int) -> tuple[int, int]:
@@ -147,13 +151,13 @@ class Archive:
         return self.layout.entries[index].content_offset, self.layout.entries[index].content_length
 
     def whole(self, sums: Sequence[FramedChecksums]) -> Checksums:
-        """The sums of the archive."""
+        """The checksums of the archive."""
         return archive_sums(self.layout, sums, tar_crc(self.layout, [one.plain.crc32 for one in sums]))
 
 
 @dataclass(frozen=True)
-class File:
-    """A single file as a target: layout `prefix`."""
+class FileTarget:
+    """A single file as a target, for a package in format `prefix`."""
 
     member: Member
 
@@ -168,14 +172,14 @@ class File:
         return self.member.size
 
     @property
-    def open_end(self) -> int:
-        """Nothing depends on anything."""
+    def trailer_offset(self) -> int:
+        """A file has no trailer."""
         return self.size
 
-    def fill(
+    def write(
         self, data: bytearray, start: int, opener: Opener
     ) -> tuple[list[tuple[ContentRange, list[memoryview]]], Checksums]:
-        """Put the bytes of the file into `data`.
+        """Write the bytes of the file into `data`.
 
         Raises:
             IntegrityError: a source gave too few or too many bytes.
@@ -188,30 +192,22 @@ class File:
             position += len(piece)
         if position < len(data):
             raise IntegrityError("a content is shorter than the manifest says", where=self.member.path)
-        sums = Checksums.of(view)
-        return [
-            (ContentRange(0, start, start, FramedChecksums(sums, ContentChecksum(sums.crc32, sums.length))), [view])
-        ], sums
+        total = Checksums.of(view)
+        sums = FramedChecksums(total, ContentChecksum(total.crc32, total.length))
+        return [(ContentRange(0, start, start, sums), [view])], total
 
-    def finish(self, data: bytearray, start: int, sums: Sequence[FramedChecksums]) -> Checksums:  # noqa: ARG002 - see below
-        """A file has no bytes that depend on sums."""
+    def write_trailer(self, data: bytearray, start: int, sums: Sequence[FramedChecksums]) -> Checksums:  # noqa: ARG002 - see below
+        """A file has no trailer: there is nothing to write."""
         return Checksums()
 
-    def touched(self, start: int, end: int) -> Iterable[int]:  # noqa: ARG002 - the one file is everywhere
-        """The file."""
+    def members_in(self, start: int, end: int) -> Iterable[int]:  # noqa: ARG002 - the one file is everywhere
+        """The index of the file."""
         return (0,)
 
     def place(self, index: int) -> tuple[int, int]:  # noqa: ARG002 - there is one
-        """All of the object."""
+        """The file is all of the object."""
         return 0, self.size
 
     def whole(self, sums: Sequence[FramedChecksums]) -> Checksums:
-        """The sums of the file."""
+        """The checksums of the file."""
         return sums[0].framed
-
-
-def _plain(views: list[memoryview]) -> ContentChecksum:
-    crc = length = 0
-    for view in views:
-        crc, length = crc32(view, crc), length + len(view)
-    return ContentChecksum(crc, length)

@@ -1,4 +1,4 @@
-"""The sums of an archive that is in S3 without its index, because its publisher was killed in between."""
+"""The checksums of an object that is in S3 without its index, because its publisher was killed in between."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def journaled_sums(target: UploadTarget, journal: Journal, subject: str) -> tuple[FramedChecksums, ...] | None:
-    """The sums of every content, if the upload that made the object was this machine's and its journal has them all.
+    """The checksums of every content, if this machine made the object and the journal of that upload has them all.
 
     Args:
         target: the object.
@@ -21,11 +21,11 @@ def journaled_sums(target: UploadTarget, journal: Journal, subject: str) -> tupl
         subject: what the journal must be about.
     """
     state = journal.read()
-    if state is None or state.work.subject != subject or len(state.work.known) != len(target.members):
+    if state is None or state.session.subject != subject or len(state.session.known) != len(target.members):
         return None
-    ledger = ContentVerifier(target, state.work.known)
-    for done in state.done.values():
-        for stretch in done.stretches:
-            ledger.add(stretch)
-    found = ledger.sums
+    verifier = ContentVerifier(target, state.session.known)
+    for completed in state.done.values():
+        for content_range in completed.ranges:
+            verifier.add(content_range)
+    found = verifier.sums
     return None if None in found else tuple(sums for sums in found if sums is not None)

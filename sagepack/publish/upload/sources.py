@@ -93,7 +93,7 @@ class HubFiles:
         return self.read(self.paths[content], offset, length)
 
 
-class StoredArchives:
+class StoredContents:
     """Contents of archives in S3, read by range.
 
     Args:

@@ -1,4 +1,4 @@
-"""What is known of the contents while the parts of an object are made: their sums, and whether they are genuine."""
+"""What is known of the contents while the parts of an object are made: their checksums, and whether they are genuine."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ if TYPE_CHECKING:
 
 
 class CancelledError(Exception):
-    """Another part failed; this one gives up waiting for it."""
+    """Another part failed; this one stops waiting."""
 
 
 class ContentVerifier:
-    """Collects stretches of contents from the threads that make parts.
+    """Collects ranges of contents from the threads that make parts, hashes each content in order, adds up checksums.
 
-    A part that waits (for its turn in a content's SHA-256, or for all sums) waits only for parts with lower numbers.
-    Parts start in the order of their numbers, so what is waited for runs already, and there is no deadlock.
+    A part that waits (for its turn in a content's SHA-256, or for the checksums of all contents) waits only for parts with
+    lower numbers. Parts must be started in the order of their numbers: then there is no deadlock.
+
+    Args:
+        target: the object that the contents make.
+        known: checksums of each content that are known already; None for the others.
     """
 
     def __init__(self, target: UploadTarget, known: Sequence[FramedChecksums | None]) -> None:
@@ -32,8 +36,8 @@ class ContentVerifier:
         self._sums: list[FramedChecksums | None] = [
             FramedChecksums() if member.size == 0 else sums for member, sums in zip(target.members, known, strict=True)
         ]
-        self._open = sum(sums is None for sums in self._sums)
-        self._stretches: dict[int, dict[int, FramedChecksums]] = {}
+        self._unknown = sum(sums is None for sums in self._sums)
+        self._ranges: dict[int, dict[int, FramedChecksums]] = {}
         self._lengths: dict[int, int] = {}
         self._hashes = {index: hashlib.sha256() for index in range(len(target.members))}
         self._hashed = dict.fromkeys(self._hashes, 0)
@@ -41,46 +45,49 @@ class ContentVerifier:
 
     @property
     def sums(self) -> list[FramedChecksums | None]:
-        """The sums of each member's content, as far as they are known."""
+        """The checksums of each member's content, as far as they are known."""
         with self._condition:
             return list(self._sums)
 
-    def add(self, stretch: ContentRange) -> None:
-        """Take the sums of a stretch; the last one of a content completes it.
+    def add(self, content_range: ContentRange) -> None:
+        """Take the checksums of a range; the last range of a content completes it. The same range may come twice.
 
         Raises:
-            IntegrityError: the content has other sums than the index of an archive says.
+            IntegrityError: the content has other checksums than the index of an archive says.
         """
+        index, sums = content_range.index, content_range.sums
         with self._condition:
-            stretches = self._stretches.setdefault(stretch.index, {})
-            before = stretches.get(stretch.offset, FramedChecksums())
-            stretches[stretch.offset] = stretch.sums
-            length = self._lengths.get(stretch.index, 0) + stretch.sums.framed.length - before.framed.length
-            self._lengths[stretch.index] = length
-            if length < self._target.place(stretch.index)[1]:
+            ranges = self._ranges.setdefault(index, {})
+            before = ranges.get(content_range.offset, FramedChecksums())
+            ranges[content_range.offset] = sums
+            self._lengths[index] = self._lengths.get(index, 0) + sums.framed.length - before.framed.length
+            if self._lengths[index] < self._target.place(index)[1]:
                 return
             total = FramedChecksums()
-            for offset in sorted(stretches):
-                total += stretches[offset]
-            if self._sums[stretch.index] is None:
-                self._sums[stretch.index] = total
-                self._open -= 1
+            for offset in sorted(ranges):
+                total += ranges[offset]
+            if self._sums[index] is None:
+                self._sums[index] = total
+                self._unknown -= 1
                 self._condition.notify_all()
-            elif self._sums[stretch.index] != total:
+            elif self._sums[index] != total:
                 raise IntegrityError(
                     "the content has another checksum than the published one of the same SHA-256",
-                    where=self._target.members[stretch.index].path,
+                    where=self._target.members[index].path,
                     fix="the file changed after it was hashed: run the command again",
                 )
 
     def verify(self, index: int, start: int, views: Sequence[memoryview]) -> bool:
-        """Hash bytes of a content, which begin at its byte `start`, when all before them were; True at its end.
+        """Hash bytes of a content, from its byte `start` on, once all bytes before them are hashed.
 
-        A stretch may hold a block's header and no byte of the content; it has no turn to wait for.
+        A range may hold a block's header and no byte of the content; it has no turn to wait for.
+
+        Returns:
+            Whether the content ends with these bytes; then it is the one that the manifest names.
 
         Raises:
             IntegrityError: the content is not the one that the manifest names.
-            StoppedError: another part failed meanwhile.
+            CancelledError: another part failed meanwhile.
         """
         if not views:
             return False
@@ -107,19 +114,19 @@ class ContentVerifier:
         return ended
 
     def wait(self) -> list[FramedChecksums]:
-        """The sums of all contents, when they are known.
+        """The checksums of all contents, once they are known.
 
         Raises:
-            StoppedError: another part failed meanwhile.
+            CancelledError: another part failed meanwhile.
         """
         with self._condition:
-            self._condition.wait_for(lambda: self._stopped or not self._open)
+            self._condition.wait_for(lambda: self._stopped or not self._unknown)
             if self._stopped:
                 raise CancelledError
             return [sums for sums in self._sums if sums is not None]
 
     def stop(self) -> None:
-        """Wake everybody who waits: what they wait for will not come."""
+        """Wake every waiting thread: what it waits for will not come."""
         with self._condition:
             self._stopped = True
             self._condition.notify_all()

@@ -1,1 +1,1 @@
-"""AWS on this machine: moto, with what it lacks of S3, SageMaker, ECR and signatures laid over it."""
+"""AWS on this machine: moto, with overlays for what it does not have of S3, SageMaker, ECR and signatures."""

@@ -1,80 +1,88 @@
-"""What the routes under `/_sandbox/` of the sandbox's AWS do, so that other processes script it as tests in process do.
+"""The control routes of the sandbox's AWS, with which other processes do what tests in this process do directly.
 
-GET, POST, DELETE /_sandbox/faults      as on the Hub: a list of documents with the attributes of `Fault`
-GET               /_sandbox/log         the requests
-POST              /_sandbox/outcomes    {"endpoint": name, "outcomes": [{"kind", "reason", "log"}, ...]}
-POST              /_sandbox/refusals    {"operation", "code", "message", "times", "status"}
-POST              /_sandbox/pace        {"polls", "seconds"}
-POST              /_sandbox/answers     {"body", "status", "content_type", "delay", "endpoint", "times"}
-POST              /_sandbox/logs        {"endpoint", "lines", "region"}
-POST              /_sandbox/reset       everything as at the start
+GET, POST, DELETE /_sandbox/faults           as on the Hub: a list of documents with the attributes of `Fault`
+GET               /_sandbox/log              the requests since the faults were last deleted
+POST              /_sandbox/outcomes         {"endpoint": name, "outcomes": [{"kind", "reason", "log"}, ...]}
+POST              /_sandbox/errors           {"operation", "code", "message", "times", "status"}
+POST              /_sandbox/transitions      {"polls", "seconds"}
+POST              /_sandbox/results          {"body", "status", "content_type", "delay", "endpoint", "times"}
+POST              /_sandbox/container-log    {"endpoint", "lines", "region"}
+POST              /_sandbox/reset            back to the initial state
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sagepack.sandbox import process
 from sagepack.sandbox.aws import moto_state
-from sagepack.sandbox.aws.hosting import Outcome, Pace
-from sagepack.sandbox.aws.invocations import Answer
+from sagepack.sandbox.aws.hosting import DeploymentOutcome, TransitionTime
+from sagepack.sandbox.aws.invocations import ScriptedResult
 from sagepack.sandbox.faults import Fault
+from sagepack.sandbox.identity import REGION
 
 if TYPE_CHECKING:
-    from sagepack.sandbox.aws.server import AwsServer
+    from collections.abc import Callable
+
+    from sagepack.sandbox.aws.hosting import Scenario
+    from sagepack.sandbox.aws.invocations import Invocations
+    from sagepack.sandbox.faults import Faults
 
 
-def answer(server: AwsServer, method: str, route: str, body: Any) -> Any:
-    """Carry out a request and return the document that answers it.
+@dataclass(frozen=True)
+class Control:
+    """What the control routes act on.
 
-    Raises:
-        KeyError: the body lacks something; TypeError and ValueError likewise.
+    Attributes:
+        scenario: how deployments end and which operations fail.
+        faults: statuses and latency, and the log of requests.
+        invocations: the results of endpoints.
+        reset: puts the server back to its initial state.
     """
-    name = route.removeprefix("/_sandbox/")
-    if name == "faults":
-        if method == "DELETE":
-            server.faults.clear()
-        for document in body if method == "POST" else ():
-            server.faults.add(Fault(**document))
-        return server.faults.document()
-    if name == "log":
-        return [vars(request) for request in server.faults.log]
-    if method != "POST" or name not in _SCRIPTED:
-        raise ValueError(f"no control route {method} {route}")
-    _SCRIPTED[name](server, body or {})
-    return {}
 
+    scenario: Scenario
+    faults: Faults
+    invocations: Invocations
+    reset: Callable[[], None]
 
-def _outcomes(server: AwsServer, body: dict[str, Any]) -> None:
-    outcomes = [Outcome(**{**item, "log": tuple(item.get("log", ()))}) for item in body["outcomes"]]
-    server.script.outcome(body["endpoint"], *outcomes)
+    def execute(self, method: str, route: str, body: Any) -> Any:
+        """Execute a request and return the document of the response.
 
+        Args:
+            method: HTTP method.
+            route: the path.
+            body: the decoded JSON document, None if there is none.
 
-def _refusals(server: AwsServer, body: dict[str, Any]) -> None:
-    server.script.refuse(**body)
+        Raises:
+            KeyError: a field of the body is missing.
+            TypeError: a field is unknown or of a wrong type.
+            ValueError: the route does not exist, or a value is not allowed.
+        """
+        name = route.removeprefix("/_sandbox/")
+        if name == "faults":
+            if method == "DELETE":
+                self.faults.clear()
+            for document in body if method == "POST" else ():
+                self.faults.add(Fault(**document))
+            return self.faults.document()
+        if name == "log":
+            return [vars(logged) for logged in self.faults.log]
+        actions: dict[str, Callable[[dict[str, Any]], None]] = {
+            "outcomes": self._outcomes,
+            "errors": lambda body: self.scenario.fail_operation(**body),
+            "transitions": self._transitions,
+            "results": lambda body: self.invocations.script(ScriptedResult(**{**body, "body": body["body"].encode()})),
+            "container-log": lambda body: moto_state.log(body.get("region", REGION), body["endpoint"], body["lines"]),
+            "reset": lambda _: self.reset(),
+        }
+        if method != "POST" or name not in actions:
+            raise ValueError(f"no control route {method} {route}")
+        actions[name](body or {})
+        return {}
 
+    def _outcomes(self, body: dict[str, Any]) -> None:
+        outcomes = [DeploymentOutcome(**{**item, "log": tuple(item.get("log", ()))}) for item in body["outcomes"]]
+        self.scenario.end_deployments(body["endpoint"], *outcomes)
 
-def _pace(server: AwsServer, body: dict[str, Any]) -> None:
-    server.script.pace = Pace(**body)
-
-
-def _answers(server: AwsServer, body: dict[str, Any]) -> None:
-    server.invocations.answer(Answer(**{**body, "body": body["body"].encode()}))
-
-
-def _logs(_: AwsServer, body: dict[str, Any]) -> None:
-    moto_state.log(body.get("region", process.REGION), body["endpoint"], body["lines"])
-
-
-def _reset(server: AwsServer, _: dict[str, Any]) -> None:
-    server.reset()
-
-
-_SCRIPTED = {
-    "outcomes": _outcomes,
-    "refusals": _refusals,
-    "pace": _pace,
-    "answers": _answers,
-    "logs": _logs,
-    "reset": _reset,
-}
+    def _transitions(self, body: dict[str, Any]) -> None:
+        self.scenario.transition_time = TransitionTime(**body)

@@ -1,31 +1,34 @@
-"""ECR's operations on AWS's registries of deep learning containers, which moto does not have."""
+"""ECR's operations on AWS's own registries of deep learning containers, which moto does not have."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sagepack.sandbox.aws import moto_state
-from sagepack.sandbox.aws.hosting_rules import AwsError
+from sagepack.sandbox.aws.wsgi import AwsError
 from sagepack.spec import images
 
-Document = dict[str, Any]
+if TYPE_CHECKING:
+    from sagepack.sandbox.aws.wsgi import JsonObject
+
+OPERATIONS = frozenset({"DescribeImages", "BatchGetImage"})
+# Made-up values of every image: the time of its push (epoch seconds) and its size.
 _PUSHED = 1_765_000_000.0
 _BYTES = 9_876_543_210
 _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-OPERATIONS = frozenset({"DescribeImages", "BatchGetImage"})
 
 
-def is_ours(operation: str, body: Document) -> bool:
-    """Whether the call is for one of those registries."""
+def handles(operation: str, body: JsonObject) -> bool:
+    """Whether an operation is one of these, on one of those registries."""
     return operation in OPERATIONS and body.get("registryId") in moto_state.registry_accounts()
 
 
-def call(operation: str, body: Document) -> Document:
-    """Carry out an operation and return its answer.
+def call(operation: str, body: JsonObject) -> JsonObject:
+    """Execute an operation and return its response.
 
     Raises:
-        AwsError: repository or image is not there.
+        AwsError: the repository or an image does not exist.
     """
     repository = body["repositoryName"]
     if repository != images.repository():
@@ -35,27 +38,27 @@ def call(operation: str, body: Document) -> Document:
         raise AwsError("RepositoryNotFoundException", message)
     if operation == "DescribeImages":
         return {"imageDetails": _details(body, repository)}
-    return _batch(body, repository)
+    return _batch_get(body, repository)
 
 
 def _tags(repository: str) -> dict[str, str]:
-    """Digest -> tag of every image."""
+    """Digest -> tag of every image in `repository`."""
     return {moto_state.tag_digest(repository, tag): tag for tag in images.known_tags()}
 
 
-def _find(wanted: Document, repository: str) -> tuple[str, str] | None:
-    """Digest and tag of the image that `wanted` names by either."""
-    held = _tags(repository)
-    digest = wanted.get("imageDigest") or moto_state.tag_digest(repository, wanted.get("imageTag", ""))
-    return (digest, held[digest]) if digest in held else None
+def _find(image_id: JsonObject, repository: str) -> tuple[str, str] | None:
+    """Digest and tag of the image with the digest or tag of `image_id`."""
+    tags = _tags(repository)
+    digest = image_id.get("imageDigest") or moto_state.tag_digest(repository, image_id.get("imageTag", ""))
+    return (digest, tags[digest]) if digest in tags else None
 
 
-def _details(body: Document, repository: str) -> list[Document]:
+def _details(body: JsonObject, repository: str) -> list[JsonObject]:
     found = []
-    for wanted in body.get("imageIds") or [{"imageDigest": digest} for digest in _tags(repository)]:
-        image = _find(wanted, repository)
+    for image_id in body.get("imageIds") or [{"imageDigest": digest} for digest in _tags(repository)]:
+        image = _find(image_id, repository)
         if image is None:
-            shown = ", ".join(f"{key}:'{value}'" for key, value in sorted(wanted.items()))
+            shown = ", ".join(f"{key}:'{value}'" for key, value in sorted(image_id.items()))
             message = (
                 f"The image with imageId {{{shown}}} does not exist within the repository with name "
                 f"'{repository}' in the registry with id '{body['registryId']}'"
@@ -76,16 +79,16 @@ def _details(body: Document, repository: str) -> list[Document]:
     ]
 
 
-def _batch(body: Document, repository: str) -> Document:
+def _batch_get(body: JsonObject, repository: str) -> JsonObject:
     images_found, failures = [], []
-    for wanted in body["imageIds"]:
-        image = _find(wanted, repository)
+    for image_id in body["imageIds"]:
+        image = _find(image_id, repository)
         if image is None:
             reason = {"failureCode": "ImageNotFound", "failureReason": "Requested image not found"}
-            failures.append({"imageId": wanted, **reason})
+            failures.append({"imageId": image_id, **reason})
             continue
         manifest = json.dumps({"schemaVersion": 2, "mediaType": _MANIFEST, "layers": []})
         identity = {"imageDigest": image[0], "imageTag": image[1]}
-        held = {"registryId": body["registryId"], "repositoryName": repository, "imageId": identity}
-        images_found.append({**held, "imageManifest": manifest, "imageManifestMediaType": _MANIFEST})
+        described = {"registryId": body["registryId"], "repositoryName": repository, "imageId": identity}
+        images_found.append({**described, "imageManifest": manifest, "imageManifestMediaType": _MANIFEST})
     return {"images": images_found, "failures": failures}

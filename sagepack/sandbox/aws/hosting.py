@@ -1,39 +1,44 @@
-"""Endpoints as AWS seems to treat them: states, failures and roll-backs. A model of SageMaker, not evidence about it.
+"""The states of endpoints: transitions, failures and roll-backs. A model of SageMaker, not evidence about it.
 
-It is here because moto has endpoints in service at once and for ever. What it follows is documentation and field reports;
-where those are silent, it takes the harder case for the caller: a failed update ends `InService` with the old configuration.
+In moto an endpoint is in service at once and stays so. This model follows AWS's documentation and reports of users. Where
+they say nothing, it takes the case that is harder for the caller: a failed update ends `InService` with the old
+configuration.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-Kind = Literal["ok", "fail", "silent_rollback", "rollback_failed", "stuck"]
+if TYPE_CHECKING:
+    from sagepack.sandbox.aws.wsgi import JsonObject
+
+OutcomeKind = Literal["ok", "fail", "silent_rollback", "rollback_failed", "stuck"]
 TRANSITIONS = frozenset({"Creating", "Updating", "RollingBack", "Deleting"})
+"""The values of EndpointStatus during a transition."""
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DeploymentOutcome:
     """How a deployment will end.
 
     Attributes:
-        kind: `ok`; `fail` (a new endpoint becomes Failed, an updated one rolls back visibly); `silent_rollback` (an
-            updated one is InService with its old configuration, without having been seen RollingBack);
-            `rollback_failed` (UpdateRollbackFailed); `stuck` (never ends).
+        kind: `ok`; `fail` (a new endpoint becomes Failed, an updated one passes through RollingBack);
+            `silent_rollback` (an updated one is InService with its old configuration, and never RollingBack);
+            `rollback_failed` (UpdateRollbackFailed); `stuck` (the transition never ends).
         reason: the FailureReason.
         log: lines that the container writes to the endpoint's log group.
     """
 
-    kind: Kind = "ok"
+    kind: OutcomeKind = "ok"
     reason: str = "The primary container for production variant AllTraffic did not pass the ping health check."
     log: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How long a transition takes: at least so many descriptions and so many seconds."""
+class TransitionTime:
+    """How long a transition takes: at least `polls` calls of DescribeEndpoint and at least `seconds`."""
 
     polls: int = 1
     seconds: float = 0.0
@@ -41,20 +46,20 @@ class Pace:
 
 @dataclass
 class Endpoint:
-    """One endpoint. It moves on only while it is looked at.
+    """One endpoint. Its status changes only when it is described.
 
     Attributes:
-        name: as the caller spelt it.
+        name: its name, in the case of the request that created it.
         arn: its ARN.
-        config: the configuration that serves, or is being created.
+        config: name of the configuration in service, or of the one that is being created.
         status: EndpointStatus.
-        pending: the configuration an update goes to.
+        pending: name of the configuration of the update in progress.
         failure: FailureReason.
-        outcome: how the transition under way will end.
-        counts: variant -> desired number of instances.
-        deployment: DeploymentConfig of the last deployment; `next_deployment` that of the one under way.
-        resolved: image -> the digest it had when the endpoint was deployed, and when (epoch seconds).
-        created: epoch seconds; `modified` likewise.
+        outcome: how the transition in progress will end.
+        counts: variant -> desired number of instances; `next_counts` those of the deployment in progress.
+        deployment: DeploymentConfig of the last deployment; `next_deployment` that of the one in progress.
+        created: when it was created, epoch seconds.
+        modified: when its status last changed, epoch seconds.
     """
 
     name: str
@@ -63,32 +68,32 @@ class Endpoint:
     status: str = "Creating"
     pending: str | None = None
     failure: str | None = None
-    outcome: Outcome = Outcome()
+    outcome: DeploymentOutcome = DeploymentOutcome()
     counts: dict[str, int] = field(default_factory=dict)
     next_counts: dict[str, int] = field(default_factory=dict)
-    deployment: dict[str, Any] | None = None
-    next_deployment: dict[str, Any] | None = None
+    deployment: JsonObject | None = None
+    next_deployment: JsonObject | None = None
     created: float = field(default_factory=time.time)
     modified: float = field(default_factory=time.time)
     _polls: int = 0
     _since: float = field(default_factory=time.monotonic)
 
-    def begin(self, status: str, outcome: Outcome) -> None:
-        """Enter a transition."""
+    def begin(self, status: str, outcome: DeploymentOutcome) -> None:
+        """Start a transition: `status` until it ends with `outcome`."""
         self.status, self.outcome = status, outcome
         self._polls, self._since, self.modified = 0, time.monotonic(), time.time()
 
-    def look(self, pace: Pace) -> None:
-        """Being described: a transition that has lasted long enough ends."""
+    def poll(self, duration: TransitionTime) -> None:
+        """Count one DescribeEndpoint, and end the transition if it has lasted for `duration`."""
         if self.status not in TRANSITIONS or self.outcome.kind == "stuck":
             return
-        if self._polls < pace.polls or time.monotonic() - self._since < pace.seconds:
+        if self._polls < duration.polls or time.monotonic() - self._since < duration.seconds:
             self._polls += 1
             return
-        self._settle()
+        self._end_transition()
         self.modified = time.time()
 
-    def _settle(self) -> None:
+    def _end_transition(self) -> None:
         if self.status == "Deleting":
             self.status = "Deleted"
         elif self.status == "RollingBack":
@@ -105,38 +110,38 @@ class Endpoint:
     def _fail_update(self) -> None:
         self.failure = self.outcome.reason
         if self.outcome.kind == "fail":
-            self.begin("RollingBack", Outcome())
+            self.begin("RollingBack", DeploymentOutcome())
             return
         self.status = "UpdateRollbackFailed" if self.outcome.kind == "rollback_failed" else "InService"
         self.pending = None
 
 
 @dataclass
-class Region:
-    """What hosting knows in one region.
+class RegionState:
+    """Models, configurations and endpoints of one region.
 
     Attributes:
-        models: name -> CreateModel's request with `CreationTime`.
-        configs: name -> CreateEndpointConfig's request with `CreationTime`.
-        endpoints: name in lower case -> endpoint: names are unique without regard to case.
+        models: name -> the CreateModel request, with `CreationTime` (epoch seconds).
+        configs: name -> the CreateEndpointConfig request, with `CreationTime`.
+        endpoints: name in lower case -> endpoint; names are unique regardless of case.
         tags: ARN -> tags.
     """
 
-    models: dict[str, dict[str, Any]] = field(default_factory=dict)
-    configs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    models: dict[str, JsonObject] = field(default_factory=dict)
+    configs: dict[str, JsonObject] = field(default_factory=dict)
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 @dataclass
-class Refusal:
-    """An operation that will be refused.
+class InjectedError:
+    """An error that an operation will respond with.
 
     Attributes:
         operation: name, such as `CreateEndpoint`.
         code: error code.
         message: error message.
-        times: how often it still happens; None for ever.
+        times: how many more calls fail; None means no limit.
         status: HTTP status.
     """
 
@@ -148,37 +153,39 @@ class Refusal:
 
 
 class Scenario:
-    """What tests want to happen: outcomes of deployments, refused operations, and how long transitions take."""
+    """What will happen in hosting: outcomes of deployments, errors of operations, and how long transitions take."""
 
     def __init__(self) -> None:
-        self.pace = Pace()
-        self._outcomes: dict[str, list[Outcome]] = {}
-        self._refusals: list[Refusal] = []
+        self.transition_time = TransitionTime()
+        self._outcomes: dict[str, list[DeploymentOutcome]] = {}
+        self._errors: list[InjectedError] = []
 
-    def outcome(self, endpoint: str, *outcomes: Outcome) -> None:
-        """The next deployments of an endpoint end so, in turn; later ones end well."""
+    def end_deployments(self, endpoint: str, *outcomes: DeploymentOutcome) -> None:
+        """Make the next deployments of an endpoint end with `outcomes`, one each; later ones succeed."""
         self._outcomes.setdefault(endpoint, []).extend(outcomes)
 
-    def refuse(self, operation: str, code: str, message: str, *, times: int | None = 1, status: int = 400) -> None:
-        """The next calls of an operation are refused."""
-        self._refusals.append(Refusal(operation, code, message, times, status))
+    def fail_operation(
+        self, operation: str, code: str, message: str, *, times: int | None = 1, status: int = 400
+    ) -> None:
+        """Make the next `times` calls of an operation fail (`InjectedError`)."""
+        self._errors.append(InjectedError(operation, code, message, times, status))
 
     def clear(self) -> None:
-        """Let everything go well again, at the pace of the start."""
-        self.pace = Pace()
+        """Remove all outcomes and errors, and set the initial transition time."""
+        self.transition_time = TransitionTime()
         self._outcomes.clear()
-        self._refusals.clear()
+        self._errors.clear()
 
-    def next_outcome(self, endpoint: str) -> Outcome:
-        """The outcome of the deployment that begins now."""
-        waiting = self._outcomes.get(endpoint)
-        return waiting.pop(0) if waiting else Outcome()
+    def next_outcome(self, endpoint: str) -> DeploymentOutcome:
+        """Take the outcome of a deployment that begins now."""
+        outcomes = self._outcomes.get(endpoint)
+        return outcomes.pop(0) if outcomes else DeploymentOutcome()
 
-    def refused(self, operation: str) -> Refusal | None:
-        """The refusal of a call that is made now."""
-        for refusal in self._refusals:
-            if refusal.operation == operation and refusal.times != 0:
-                if refusal.times is not None:
-                    refusal.times -= 1
-                return refusal
+    def next_error(self, operation: str) -> InjectedError | None:
+        """Take the error of a call that is made now; None if it does not fail."""
+        for error in self._errors:
+            if error.operation == operation and error.times != 0:
+                if error.times is not None:
+                    error.times -= 1
+                return error
         return None

@@ -1,45 +1,45 @@
-"""SageMaker's operations for models, configurations and endpoints, over the model of AWS in `hosting`.
+"""SageMaker's operations for models, endpoint configurations and endpoints, over the model of AWS in `hosting`.
 
-Errors have the code and, as far as known, the words of AWS. What a request holds is kept as it came, so that descriptions
-have every field of it.
+Errors have AWS's codes and, as far as they are known, its messages. Requests are stored unchanged, so that descriptions
+have every field of them.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sagepack.sandbox.aws import moto_state
-from sagepack.sandbox.aws.hosting import TRANSITIONS, Endpoint, Region, Scenario
+from sagepack.sandbox.aws.hosting import TRANSITIONS, Endpoint, RegionState, Scenario
 from sagepack.sandbox.aws.hosting_rules import (
-    WORDS,
-    AwsError,
+    RESOURCES,
     arn_of,
     check_container,
+    check_name,
     check_variant,
-    counts,
     description,
+    instance_counts,
+    instance_types,
     invalid,
-    named,
     summary,
-    types,
 )
+from sagepack.sandbox.aws.wsgi import AwsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Document = dict[str, Any]
+    from sagepack.sandbox.aws.wsgi import JsonObject
 
 
 class HostingApi:
-    """Operations by name. Safe to call from several threads."""
+    """The operations by name, and the state that they work on. Safe to call from several threads."""
 
-    def __init__(self, script: Scenario) -> None:
-        self._script = script
-        self._regions: dict[str, Region] = {}
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        self._regions: dict[str, RegionState] = {}
         self._lock = threading.RLock()
-        self._operations: dict[str, Callable[[str, Document], Document]] = {
+        self._operations: dict[str, Callable[[str, JsonObject], JsonObject]] = {
             "CreateModel": self._create_model,
             "DescribeModel": lambda region, body: self._describe(region, "model", body["ModelName"]),
             "DeleteModel": self._delete_model,
@@ -62,7 +62,7 @@ class HostingApi:
         }
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Forget all models, configurations and endpoints."""
         with self._lock:
             self._regions.clear()
 
@@ -70,22 +70,22 @@ class HostingApi:
         """Whether the operation is one of these."""
         return operation in self._operations
 
-    def call(self, operation: str, region: str, body: Document) -> Document:
-        """Carry out an operation and return its answer.
+    def call(self, operation: str, region: str, body: JsonObject) -> JsonObject:
+        """Execute an operation and return its response.
 
         Raises:
-            AwsError: it is refused.
+            AwsError: the response is an error.
         """
         with self._lock:
-            if refusal := self._script.refused(operation):
-                raise AwsError(refusal.code, refusal.message, refusal.status)
+            if error := self._scenario.next_error(operation):
+                raise AwsError(error.code, error.message, error.status)
             return self._operations[operation](region, body)
 
     def endpoint(self, region: str, name: str) -> Endpoint:
-        """The endpoint of that name.
+        """The endpoint with a name.
 
         Raises:
-            AwsError: there is none.
+            AwsError: it does not exist.
         """
         with self._lock:
             found = self._region(region).endpoints.get(name.lower())
@@ -93,147 +93,155 @@ class HostingApi:
                 raise invalid(f'Could not find endpoint "{arn_of(region, "endpoint", name)}".')
             return found
 
-    def config(self, region: str, name: str) -> Document:
-        """The request that made a configuration."""
-        return self._held(region, "endpoint-config", name)
+    def config(self, region: str, name: str) -> JsonObject:
+        """The request that created an endpoint configuration.
 
-    def model(self, region: str, name: str) -> Document:
-        """The request that made a model."""
-        return self._held(region, "model", name)
+        Raises:
+            AwsError: it does not exist.
+        """
+        return self._find(region, "endpoint-config", name)
 
-    def _region(self, name: str) -> Region:
-        return self._regions.setdefault(name, Region())
+    def model(self, region: str, name: str) -> JsonObject:
+        """The request that created a model.
 
-    def _held(self, region: str, kind: str, name: str) -> Document:
-        known = self._region(region)
-        found = (known.models if kind == "model" else known.configs).get(name)
+        Raises:
+            AwsError: it does not exist.
+        """
+        return self._find(region, "model", name)
+
+    def _region(self, name: str) -> RegionState:
+        return self._regions.setdefault(name, RegionState())
+
+    def _find(self, region: str, kind: str, name: str) -> JsonObject:
+        state = self._region(region)
+        found = (state.models if kind == "model" else state.configs).get(name)
         if found is None:
-            raise invalid(f'Could not find {WORDS[kind]} "{arn_of(region, kind, name)}".')
+            raise invalid(f'Could not find {RESOURCES[kind]} "{arn_of(region, kind, name)}".')
         return found
 
-    def _describe(self, region: str, kind: str, name: str) -> Document:
+    def _describe(self, region: str, kind: str, name: str) -> JsonObject:
         arn = {"model": "ModelArn", "endpoint-config": "EndpointConfigArn"}[kind]
-        return {**self._held(region, kind, name), arn: arn_of(region, kind, name)}
+        return {**self._find(region, kind, name), arn: arn_of(region, kind, name)}
 
-    def _keep(self, region: str, kind: str, name: str, body: Document) -> Document:
-        known = self._region(region)
-        kept = {key: value for key, value in body.items() if key != "Tags"}
-        (known.models if kind == "model" else known.configs)[name] = {**kept, "CreationTime": time.time()}
+    def _create(self, region: str, kind: str, name: str, body: JsonObject) -> JsonObject:
+        state = self._region(region)
+        fields = {key: value for key, value in body.items() if key != "Tags"}
+        (state.models if kind == "model" else state.configs)[name] = {**fields, "CreationTime": time.time()}
         arn = arn_of(region, kind, name)
-        known.tags[arn] = {tag["Key"]: tag["Value"] for tag in body.get("Tags", [])}
+        state.tags[arn] = {tag["Key"]: tag["Value"] for tag in body.get("Tags", [])}
         return {"ModelArn" if kind == "model" else "EndpointConfigArn": arn}
 
-    def _create_model(self, region: str, body: Document) -> Document:
-        name, role = named(body["ModelName"]), body.get("ExecutionRoleArn", "")
+    def _create_model(self, region: str, body: JsonObject) -> JsonObject:
+        name, role = check_name(body["ModelName"]), body.get("ExecutionRoleArn", "")
         if name in self._region(region).models:
             raise invalid(f'Cannot create already existing model "{arn_of(region, "model", name)}".')
         if ("PrimaryContainer" in body) == ("Containers" in body):
             raise invalid("Provide either PrimaryContainer or Containers.")
         for container in body.get("Containers") or [body["PrimaryContainer"]]:
             check_container(container, role, region)
-        return self._keep(region, "model", name, {"EnableNetworkIsolation": False, **body})
+        return self._create(region, "model", name, {"EnableNetworkIsolation": False, **body})
 
-    def _delete_model(self, region: str, body: Document) -> Document:
-        self._held(region, "model", body["ModelName"])
-        self._forget(region, "model", body["ModelName"])
+    def _delete_model(self, region: str, body: JsonObject) -> JsonObject:
+        self._find(region, "model", body["ModelName"])
+        self._delete(region, "model", body["ModelName"])
         return {}
 
-    def _create_config(self, region: str, body: Document) -> Document:
-        name = named(body["EndpointConfigName"])
+    def _create_config(self, region: str, body: JsonObject) -> JsonObject:
+        name = check_name(body["EndpointConfigName"])
         if name in self._region(region).configs:
             arn = arn_of(region, "endpoint-config", name)
             raise invalid(f'Cannot create already existing endpoint configuration "{arn}".')
         for variant in body["ProductionVariants"]:
-            self._held(region, "model", variant["ModelName"])
+            self._find(region, "model", variant["ModelName"])
             check_variant(variant)
-        return self._keep(region, "endpoint-config", name, body)
+        return self._create(region, "endpoint-config", name, body)
 
-    def _delete_config(self, region: str, body: Document) -> Document:
+    def _delete_config(self, region: str, body: JsonObject) -> JsonObject:
         name = body["EndpointConfigName"]
-        self._held(region, "endpoint-config", name)
+        self._find(region, "endpoint-config", name)
         for endpoint in self._region(region).endpoints.values():
             if endpoint.status != "Deleted" and name in {endpoint.config, endpoint.pending}:
                 raise invalid(f'Cannot delete endpoint configuration "{name}" in use by endpoint "{endpoint.name}".')
-        self._forget(region, "endpoint-config", name)
+        self._delete(region, "endpoint-config", name)
         return {}
 
-    def _forget(self, region: str, kind: str, name: str) -> None:
-        known = self._region(region)
-        (known.models if kind == "model" else known.configs).pop(name)
-        known.tags.pop(arn_of(region, kind, name), None)
+    def _delete(self, region: str, kind: str, name: str) -> None:
+        state = self._region(region)
+        (state.models if kind == "model" else state.configs).pop(name)
+        state.tags.pop(arn_of(region, kind, name), None)
 
-    def _create_endpoint(self, region: str, body: Document) -> Document:
-        name, known = named(body["EndpointName"]), self._region(region)
-        arn, held = arn_of(region, "endpoint", name), known.endpoints.get(name.lower())
-        if held and held.status != "Deleted":
+    def _create_endpoint(self, region: str, body: JsonObject) -> JsonObject:
+        name, state = check_name(body["EndpointName"]), self._region(region)
+        arn, existing = arn_of(region, "endpoint", name), state.endpoints.get(name.lower())
+        if existing and existing.status != "Deleted":
             raise invalid(f'Cannot create already existing endpoint "{arn}".')
-        config = self._held(region, "endpoint-config", body["EndpointConfigName"])
-        made = Endpoint(name, arn, body["EndpointConfigName"], next_counts=counts(config))
-        made.next_deployment = body.get("DeploymentConfig")
-        self._begin(region, made, "Creating")
-        known.endpoints[name.lower()] = made
-        known.tags[arn] = {tag["Key"]: tag["Value"] for tag in body.get("Tags", [])}
+        config = self._find(region, "endpoint-config", body["EndpointConfigName"])
+        endpoint = Endpoint(name, arn, body["EndpointConfigName"], next_counts=instance_counts(config))
+        endpoint.next_deployment = body.get("DeploymentConfig")
+        self._begin(region, endpoint, "Creating")
+        state.endpoints[name.lower()] = endpoint
+        state.tags[arn] = {tag["Key"]: tag["Value"] for tag in body.get("Tags", [])}
         return {"EndpointArn": arn}
 
     def _begin(self, region: str, endpoint: Endpoint, status: str) -> None:
-        outcome = self._script.next_outcome(endpoint.name)
+        outcome = self._scenario.next_outcome(endpoint.name)
         endpoint.begin(status, outcome)
         if outcome.log:
             moto_state.log(region, endpoint.name, outcome.log)
 
-    def _update_endpoint(self, region: str, body: Document) -> Document:
-        endpoint = self._settled(region, body["EndpointName"])
+    def _update_endpoint(self, region: str, body: JsonObject) -> JsonObject:
+        endpoint = self._not_in_transition(region, body["EndpointName"])
         if endpoint.status == "Failed":
             raise invalid(f'Cannot update endpoint "{endpoint.arn}" in status Failed.')
-        config = self._held(region, "endpoint-config", body["EndpointConfigName"])
-        held = self._region(region).configs.get(endpoint.config, {"ProductionVariants": []})
-        if moto_state.scaled_variants(region, endpoint.name) and types(config) != types(held):
+        config = self._find(region, "endpoint-config", body["EndpointConfigName"])
+        current = self._region(region).configs.get(endpoint.config, {"ProductionVariants": []})
+        if moto_state.scaled_variants(region, endpoint.name) and instance_types(config) != instance_types(current):
             raise invalid("Deregister the scalable target before you change the instance type of its variant.")
         endpoint.pending, endpoint.next_deployment = body["EndpointConfigName"], body.get("DeploymentConfig")
-        endpoint.next_counts = counts(config)
+        endpoint.next_counts = instance_counts(config)
         if body.get("RetainAllVariantProperties"):
             endpoint.next_counts |= {name: n for name, n in endpoint.counts.items() if name in endpoint.next_counts}
         self._begin(region, endpoint, "Updating")
         return {"EndpointArn": endpoint.arn}
 
-    def _settled(self, region: str, name: str) -> Endpoint:
+    def _not_in_transition(self, region: str, name: str) -> Endpoint:
         endpoint = self.endpoint(region, name)
         if endpoint.status in TRANSITIONS:
             raise invalid(f'Cannot update in-progress endpoint "{endpoint.arn}".')
         return endpoint
 
-    def _delete_endpoint(self, region: str, body: Document) -> Document:
-        endpoint = self._settled(region, body["EndpointName"])
-        moto_state.deregister(region, endpoint.name)
+    def _delete_endpoint(self, region: str, body: JsonObject) -> JsonObject:
+        endpoint = self._not_in_transition(region, body["EndpointName"])
+        moto_state.deregister_targets(region, endpoint.name)
         self._begin(region, endpoint, "Deleting")
         return {}
 
-    def _describe_endpoint(self, region: str, body: Document) -> Document:
+    def _describe_endpoint(self, region: str, body: JsonObject) -> JsonObject:
         endpoint = self.endpoint(region, body["EndpointName"])
-        endpoint.look(self._script.pace)
-        endpoint = self.endpoint(region, body["EndpointName"])
-        known = self._region(region)
-        return description(endpoint, region, known.configs, known.models)
+        endpoint.poll(self._scenario.transition_time)
+        endpoint = self.endpoint(region, body["EndpointName"])  # it does not exist if its deletion has just ended
+        state = self._region(region)
+        return description(endpoint, region, state.configs, state.models)
 
-    def _set_capacities(self, region: str, body: Document) -> Document:
-        endpoint = self._settled(region, body["EndpointName"])
-        for wanted in body["DesiredWeightsAndCapacities"]:
-            if wanted["VariantName"] not in endpoint.counts:
-                raise invalid(f"The variant {wanted['VariantName']} does not exist on endpoint {endpoint.arn}.")
-            if "DesiredInstanceCount" in wanted:
-                endpoint.counts[wanted["VariantName"]] = wanted["DesiredInstanceCount"]
+    def _set_capacities(self, region: str, body: JsonObject) -> JsonObject:
+        endpoint = self._not_in_transition(region, body["EndpointName"])
+        for desired in body["DesiredWeightsAndCapacities"]:
+            if desired["VariantName"] not in endpoint.counts:
+                raise invalid(f"The variant {desired['VariantName']} does not exist on endpoint {endpoint.arn}.")
+            if "DesiredInstanceCount" in desired:
+                endpoint.counts[desired["VariantName"]] = desired["DesiredInstanceCount"]
         return {"EndpointArn": endpoint.arn}
 
-    def _list(self, region: str, kind: str, body: Document) -> Document:
-        known = self._region(region)
+    def _list(self, region: str, kind: str, body: JsonObject) -> JsonObject:
+        state = self._region(region)
         if kind == "Endpoint":
-            items = [summary(endpoint) for endpoint in known.endpoints.values() if endpoint.status != "Deleted"]
+            items = [summary(endpoint) for endpoint in state.endpoints.values() if endpoint.status != "Deleted"]
         else:
-            held = known.models if kind == "Model" else known.configs
+            stored = state.models if kind == "Model" else state.configs
             path = "model" if kind == "Model" else "endpoint-config"
             items = [
-                {f"{kind}Name": name, f"{kind}Arn": arn_of(region, path, name), "CreationTime": made["CreationTime"]}
-                for name, made in held.items()
+                {f"{kind}Name": name, f"{kind}Arn": arn_of(region, path, name), "CreationTime": request["CreationTime"]}
+                for name, request in stored.items()
             ]
         items = [item for item in items if body.get("NameContains", "") in item[f"{kind}Name"]]
         items.sort(key=lambda item: item["CreationTime"], reverse=body.get("SortOrder") != "Ascending")
@@ -247,16 +255,16 @@ class HostingApi:
             raise invalid(f"Could not find resource {arn}.")
         return tags[arn]
 
-    def _add_tags(self, region: str, body: Document) -> Document:
+    def _add_tags(self, region: str, body: JsonObject) -> JsonObject:
         tags = self._tags(region, body["ResourceArn"])
         tags |= {tag["Key"]: tag["Value"] for tag in body["Tags"]}
         return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
 
-    def _list_tags(self, region: str, body: Document) -> Document:
+    def _list_tags(self, region: str, body: JsonObject) -> JsonObject:
         tags = self._tags(region, body["ResourceArn"])
         return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
 
-    def _delete_tags(self, region: str, body: Document) -> Document:
+    def _delete_tags(self, region: str, body: JsonObject) -> JsonObject:
         tags = self._tags(region, body["ResourceArn"])
         for key in body["TagKeys"]:
             tags.pop(key, None)

@@ -1,59 +1,52 @@
-"""The rules of SageMaker's hosting that need no state: what a request may hold, and how an endpoint is described."""
+"""SageMaker's hosting apart from its state: checks of requests, and the descriptions of endpoints."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sagepack.sandbox.aws import moto_state
-from sagepack.sandbox.process import ACCOUNT
+from sagepack.sandbox.aws.wsgi import AwsError
+from sagepack.sandbox.identity import ACCOUNT
 
 if TYPE_CHECKING:
     from sagepack.sandbox.aws.hosting import Endpoint
+    from sagepack.sandbox.aws.wsgi import JsonObject
 
-Document = dict[str, Any]
-WORDS = {"model": "model", "endpoint-config": "endpoint configuration", "endpoint": "endpoint"}
-"""What error messages call a kind of resource."""
+RESOURCES = {"model": "model", "endpoint-config": "endpoint configuration", "endpoint": "endpoint"}
+"""Type of a resource in its ARN -> its name in error messages."""
 
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
-# Families with local disks take no volume: those with a `d`, and these.
+# Instance families with local disks, which accept no volume: those with a `d` after the generation, and these.
 _LOCAL_DISKS = re.compile(r"ml\.([a-z]+\d+[a-z]*d[a-z]*|g5|g6e?|p5e?n?|trn1n?)\.")
 
 
-class AwsError(Exception):
-    """An answer of AWS with an error code."""
-
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.code, self.message, self.status = code, message, status
-
-
 def invalid(message: str) -> AwsError:
-    """The error that SageMaker gives for nearly everything."""
+    """The error with the code that SageMaker uses for nearly everything."""
     return AwsError("ValidationException", message)
 
 
 def arn_of(region: str, kind: str, name: str) -> str:
-    """ARN of a resource; names are in lower case there."""
+    """ARN of a resource, in which its name is in lower case; `kind` is a key of `RESOURCES`."""
     return f"arn:aws:sagemaker:{region}:{ACCOUNT}:{kind}/{name.lower()}"
 
 
-def named(name: str) -> str:
-    """`name`, if a resource can be called that.
+def check_name(name: str) -> str:
+    """Return `name`.
 
     Raises:
-        AwsError: it cannot.
+        AwsError: it is not a valid name of a resource.
     """
     if not _NAME.fullmatch(name):
         raise invalid(f"1 validation error detected: Value '{name}' failed to satisfy the pattern {_NAME.pattern}")
     return name
 
 
-def check_container(container: Document, role: str, region: str) -> None:
-    """The checks that CreateModel makes at once: role, image and data.
+def check_container(container: JsonObject, role: str, region: str) -> None:
+    """Check role, image and model data as CreateModel does.
 
     Raises:
-        AwsError: one of them fails.
+        AwsError: one of them does not exist or cannot be accessed.
     """
     if not moto_state.has_role(role):
         raise invalid(
@@ -72,7 +65,7 @@ def check_container(container: Document, role: str, region: str) -> None:
         return
     if prefix and not uri.endswith("/"):
         raise invalid(f"S3Uri {uri} of a model data source of type S3Prefix must end with a slash.")
-    if moto_state.bucket_region(moto_state.split(uri)[0]) != region:
+    if moto_state.bucket_region(moto_state.split_uri(uri)[0]) != region:
         raise invalid(
             f"Could not access model data at {uri}. Please ensure that the role {role} has s3:GetObject permissions "
             f"and that the object is located in {region}."
@@ -81,11 +74,11 @@ def check_container(container: Document, role: str, region: str) -> None:
         raise invalid(f"Could not find model data at {uri}.")
 
 
-def check_variant(variant: Document) -> None:
-    """The checks that CreateEndpointConfig makes of a variant.
+def check_variant(variant: JsonObject) -> None:
+    """Check a variant as CreateEndpointConfig does.
 
     Raises:
-        AwsError: one of them fails.
+        AwsError: instance type, count or volume is not allowed.
     """
     kind = variant.get("InstanceType", "")
     if "ServerlessConfig" in variant:
@@ -100,17 +93,17 @@ def check_variant(variant: Document) -> None:
         raise invalid(f"VolumeSize parameter is not allowed for the selected Instance type {kind}")
 
 
-def counts(config: Document) -> dict[str, int]:
+def instance_counts(config: JsonObject) -> dict[str, int]:
     """Variant -> initial number of instances."""
     return {item["VariantName"]: int(item.get("InitialInstanceCount", 1)) for item in config["ProductionVariants"]}
 
 
-def types(config: Document) -> dict[str, str | None]:
+def instance_types(config: JsonObject) -> dict[str, str | None]:
     """Variant -> instance type."""
     return {item["VariantName"]: item.get("InstanceType") for item in config["ProductionVariants"]}
 
 
-def summary(endpoint: Endpoint) -> Document:
+def summary(endpoint: Endpoint) -> JsonObject:
     """An item of ListEndpoints."""
     return {
         "EndpointName": endpoint.name,
@@ -121,8 +114,10 @@ def summary(endpoint: Endpoint) -> Document:
     }
 
 
-def description(endpoint: Endpoint, region: str, configs: dict[str, Document], models: dict[str, Document]) -> Document:
-    """DescribeEndpoint's answer; variants with the images they run are there once the endpoint has served."""
+def description(
+    endpoint: Endpoint, region: str, configs: dict[str, JsonObject], models: dict[str, JsonObject]
+) -> JsonObject:
+    """DescribeEndpoint's response; it has variants, with the images that they run, once the endpoint was in service."""
     config = configs.get(endpoint.config, {"ProductionVariants": []})
     optional = {
         "FailureReason": endpoint.failure,
@@ -131,15 +126,15 @@ def description(endpoint: Endpoint, region: str, configs: dict[str, Document], m
         "LastDeploymentConfig": endpoint.deployment,
         "PendingDeploymentSummary": {"EndpointConfigName": endpoint.pending} if endpoint.pending else None,
     }
-    shown = {key: value for key, value in optional.items() if value is not None}
+    present = {key: value for key, value in optional.items() if value is not None}
     if endpoint.counts:
-        shown["ProductionVariants"] = [
+        present["ProductionVariants"] = [
             _variant(item, endpoint, region, models.get(item["ModelName"], {})) for item in config["ProductionVariants"]
         ]
-    return {**summary(endpoint), "EndpointConfigName": endpoint.config, **shown}
+    return {**summary(endpoint), "EndpointConfigName": endpoint.config, **present}
 
 
-def _variant(variant: Document, endpoint: Endpoint, region: str, model: Document) -> Document:
+def _variant(variant: JsonObject, endpoint: Endpoint, region: str, model: JsonObject) -> JsonObject:
     count = endpoint.counts.get(variant["VariantName"], 0)
     weight = variant.get("InitialVariantWeight", 1.0)
     containers = model.get("Containers") or [model.get("PrimaryContainer", {})]

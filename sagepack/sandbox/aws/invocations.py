@@ -1,4 +1,4 @@
-"""Asynchronous invocations: requests and answers in S3, as SageMaker lays them out, answered by threads of the sandbox."""
+"""Asynchronous invocations: requests and results in S3 at the locations that SageMaker uses, handled by background threads."""
 
 from __future__ import annotations
 
@@ -8,17 +8,24 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
-from sagepack.sandbox.aws import moto_state
-from sagepack.sandbox.aws.hosting_rules import AwsError, invalid
+from sagepack.sandbox.aws import model_data, moto_state
+from sagepack.sandbox.aws.hosting_rules import invalid
+from sagepack.sandbox.aws.wsgi import AwsError
+from sagepack.sandbox.identity import REGION
 from sagepack.sandbox.serving import runner
+from sagepack.sandbox.serving.containers import Package
+from sagepack.sandbox.serving.model_server import InferenceRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sagepack.sandbox.activity import Activity
     from sagepack.sandbox.aws.hosting_api import HostingApi
+    from sagepack.sandbox.aws.wsgi import JsonObject
+    from sagepack.sandbox.serving.containers import Containers
 
 _HEADER = "X-Amzn-SageMaker-"
 _INLINE_BYTES = 128_000
@@ -27,16 +34,16 @@ _TIMEOUT_SECONDS = 900.0
 
 
 @dataclass
-class Answer:
-    """What a container answers.
+class ScriptedResult:
+    """A result that a test defines, instead of the package's.
 
     Attributes:
-        body: the body; of a failure, what the container said.
-        status: 200, or that of the failure.
+        body: the body; of a failure, the message of the container.
+        status: 200, or the status of a failure.
         content_type: media type of the body.
-        delay: seconds it takes.
-        endpoint: the endpoint it is for; `*` for any.
-        times: how many requests it still answers; None for all.
+        delay: seconds until it is delivered.
+        endpoint: the endpoint that it is for; `*` means any.
+        times: how many more requests get it; None means no limit.
     """
 
     body: bytes
@@ -49,64 +56,76 @@ class Answer:
 
 @dataclass(frozen=True)
 class _Job:
-    """One accepted request: where from, where to, and what it is for."""
+    """One accepted request.
+
+    Attributes:
+        endpoint: name of the endpoint.
+        content: body of the request.
+        parameters: parameters of InvokeEndpointAsync, from its headers: names in lower case, without their prefix.
+        model: the CreateModel request of the endpoint's model.
+        notifications: NotificationConfig of the endpoint; empty if it has none.
+        inference_id: id of the inference.
+        output_uri: where the result of a success is written.
+        failure_uri: where a failure is written; None if the endpoint defines no location.
+    """
 
     endpoint: str
     content: bytes
-    headers: Mapping[str, str]
-    model: dict[str, Any]
-    output: dict[str, Any]
+    parameters: Mapping[str, str]
+    model: JsonObject
+    notifications: JsonObject
     inference_id: str
-    answer_uri: str
+    output_uri: str
     failure_uri: str | None
 
 
 class Invocations:
-    """Accepts requests at once and answers them in the background.
+    """Accepts requests and delivers their results later, from background threads.
 
     Attributes:
-        received: (endpoint, content) of every request that was answered, for tests.
+        received: (endpoint, content) of every request whose result was delivered, for tests.
     """
 
-    def __init__(self, hosting: HostingApi, activity: Activity) -> None:
+    def __init__(self, hosting: HostingApi, activity: Activity, containers: Containers) -> None:
         self._hosting = hosting
         self._activity = activity
-        self._answers: list[Answer] = []
+        self._containers = containers
+        self._scripted: list[ScriptedResult] = []
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="endpoint")
         self._lock = threading.Lock()
-        self._over = threading.Event()
+        self._cancelled = threading.Event()  # a new one after each reset
         self.received: list[tuple[str, bytes]] = []
 
-    def answer(self, answer: Answer) -> None:
-        """Answer coming requests so; answers are used in the order in which they are given here."""
+    def script(self, result: ScriptedResult) -> None:
+        """Use `result` for coming requests; of several for an endpoint, the one that was added first is used."""
         with self._lock:
-            self._answers.append(answer)
+            self._scripted.append(result)
 
     def reset(self) -> None:
-        """Forget scripted answers and requests; what is under way writes nothing any more."""
+        """Forget scripted results and received requests, cancel requests in progress and stop the containers."""
         with self._lock:
-            self._answers.clear()
+            self._scripted.clear()
             self.received.clear()
-            self._over.set()
-            self._over = threading.Event()
-        runner.stop()
+            self._cancelled.set()
+            self._cancelled = threading.Event()
+        self._containers.stop()
 
     def accept(self, region: str, name: str, headers: Mapping[str, str], body: bytes) -> tuple[dict[str, str], str]:
-        """InvokeEndpointAsync: check and enqueue.
+        """Execute InvokeEndpointAsync: check the request and enqueue it.
 
         Args:
             region: region of the endpoint.
             name: the endpoint.
-            headers: header names in lower case.
-            body: an inline request; empty if `InputLocation` names one.
+            headers: header names in lower case -> values.
+            body: an inline request; empty if the header `InputLocation` names one.
 
         Returns:
-            The headers that say where the answer and a failure will be, and the id of the inference.
+            The response's headers with the locations of result and failure, and the id of the inference.
 
         Raises:
-            AwsError: the endpoint or the input is not there, or the endpoint is not an asynchronous one in service.
+            AwsError: the endpoint or the input does not exist, or the endpoint is not asynchronous or not in service.
         """
-        given = {key.removeprefix(_HEADER.lower()): value for key, value in headers.items()}
+        parameters = {key.removeprefix(_HEADER.lower()): value for key, value in headers.items()}
         endpoint = self._hosting.endpoint(region, name)
         if not endpoint.counts or endpoint.status in {"Creating", "Failed", "Deleting"}:
             raise invalid(f"Endpoint {name} of account is not in service: {endpoint.status}.")
@@ -114,93 +133,97 @@ class Invocations:
         output = config.get("AsyncInferenceConfig", {}).get("OutputConfig")
         if output is None:
             raise invalid(f"Endpoint {name} does not support asynchronous inference.")
-        content = _content(given.get("inputlocation"), body)
-        inference_id = given.get("inference-id") or str(uuid.uuid4())
+        failure_path = output.get("S3FailurePath")
         job = _Job(
             endpoint=endpoint.name,
-            content=content,
-            headers=given,
+            content=_content(parameters.get("inputlocation"), body),
+            parameters=parameters,
             model=self._hosting.model(region, config["ProductionVariants"][0]["ModelName"]),
-            output=output,
-            inference_id=inference_id,
-            answer_uri=_place(output["S3OutputPath"], given),
-            failure_uri=_failure_place(output.get("S3FailurePath")),
+            notifications=output.get("NotificationConfig", {}),
+            inference_id=parameters.get("inference-id") or str(uuid.uuid4()),
+            output_uri=_output_uri(output["S3OutputPath"], parameters),
+            failure_uri=f"{failure_path.rstrip('/')}/{uuid.uuid4()}-error.out" if failure_path else None,
         )
         with self._lock:
-            over = self._over
-        self._pool.submit(self._work, job, over)
+            cancelled = self._cancelled
+        self._pool.submit(self._process, job, cancelled)
         failure = {f"{_HEADER}FailureLocation": job.failure_uri} if job.failure_uri else {}
-        return {f"{_HEADER}OutputLocation": job.answer_uri, **failure}, inference_id
+        return {f"{_HEADER}OutputLocation": job.output_uri, **failure}, job.inference_id
 
-    def _next(self, endpoint: str) -> Answer | None:
-        with self._lock:
-            for answer in self._answers:
-                if answer.endpoint in {"*", endpoint} and answer.times != 0:
-                    if answer.times is not None:
-                        answer.times -= 1
-                    return answer
-        return None
-
-    def _work(self, job: _Job, over: threading.Event) -> None:
-        """Answer one request, unless everything is over before that."""
+    def _process(self, job: _Job, cancelled: threading.Event) -> None:
+        """Handle one request and deliver its result, unless a reset comes first."""
         with self._activity.busy():
-            answer = self._next(job.endpoint) or _run(job)
-            if over.wait(answer.delay):
+            result = self._next_scripted(job.endpoint) or self._run(job)
+            if cancelled.wait(result.delay):
                 return
             with self._lock:
-                if not over.is_set():
+                if not cancelled.is_set():
                     self.received.append((job.endpoint, job.content))
-                    self._deliver(job, answer)
+                    _deliver(job, result)
 
-    def _deliver(self, job: _Job, answer: Answer) -> None:
-        good = answer.status == 200
-        place = job.answer_uri if good else job.failure_uri
-        if place:
-            moto_state.write(place, answer.body, answer.content_type)
-        topics = job.output.get("NotificationConfig", {})
-        if topic := topics.get("SuccessTopic" if good else "ErrorTopic"):
-            moto_state.publish(topic, json.dumps(_notification(job, answer, place)))
+    def _next_scripted(self, endpoint: str) -> ScriptedResult | None:
+        with self._lock:
+            for result in self._scripted:
+                if result.endpoint in {"*", endpoint} and result.times != 0:
+                    if result.times is not None:
+                        result.times -= 1
+                    return result
+        return None
+
+    def _run(self, job: _Job) -> ScriptedResult:
+        """The result of the package itself."""
+        container: JsonObject = (job.model.get("Containers") or [job.model["PrimaryContainer"]])[0]
+        package = Package(container, container.get("Environment", {}), partial(model_data.unpack, container))
+        request = InferenceRequest(
+            job.content,
+            content_type=job.parameters.get("content-type", "application/json"),
+            accept=job.parameters.get("accept", "application/json"),
+            timeout=float(job.parameters.get("invocationtimeoutseconds", _TIMEOUT_SECONDS)),
+        )
+        status, body = runner.invoke(self._containers, package, request)
+        return ScriptedResult(body, status, request.accept)
 
 
-def _run(job: _Job) -> Answer:
-    kind = job.headers.get("content-type", "application/json")
-    accept = job.headers.get("accept", "application/json")
-    limit = float(job.headers.get("invocationtimeoutseconds", _TIMEOUT_SECONDS))
-    status, body = runner.answer(job.model, job.content, kind, accept, limit)
-    return Answer(body, status, accept)
+def _deliver(job: _Job, result: ScriptedResult) -> None:
+    """Write a result to S3 and send the notification."""
+    succeeded = result.status == 200
+    uri = job.output_uri if succeeded else job.failure_uri
+    if uri:
+        moto_state.write(uri, result.body, result.content_type)
+    if topic := job.notifications.get("SuccessTopic" if succeeded else "ErrorTopic"):
+        moto_state.publish(topic, json.dumps(_notification(job, result, uri)))
 
 
 def _content(location: str | None, body: bytes) -> bytes:
+    """The content of a request: its body, or the object at `location`."""
     if (location is None) == (not body):
         raise invalid("Provide either InputLocation or Body.")
     if location is None:
         if len(body) > _INLINE_BYTES:
             raise invalid(f"An inline body holds at most {_INLINE_BYTES} bytes.")
         return body
-    found = moto_state.read(location)
-    if found is None:
+    content = moto_state.read(location)
+    if content is None:
         raise AwsError("ValidationError", f"The input location {location} does not exist or cannot be read.")
-    return found
+    return content
 
 
-def _place(path: str, given: Mapping[str, str]) -> str:
-    parts = [path.rstrip("/"), given.get("s3outputpathextension", "").strip("/")]
-    return "/".join([*filter(None, parts), given.get("filename") or f"{uuid.uuid4()}.out"])
+def _output_uri(path: str, parameters: Mapping[str, str]) -> str:
+    parts = [path.rstrip("/"), parameters.get("s3outputpathextension", "").strip("/")]
+    return "/".join([*filter(None, parts), parameters.get("filename") or f"{uuid.uuid4()}.out"])
 
 
-def _failure_place(path: str | None) -> str | None:
-    return f"{path.rstrip('/')}/{uuid.uuid4()}-error.out" if path else None
-
-
-def _notification(job: _Job, answer: Answer, place: str | None) -> dict[str, Any]:
-    good = answer.status == 200
-    return {
-        "awsRegion": "us-east-1",
+def _notification(job: _Job, result: ScriptedResult, uri: str | None) -> JsonObject:
+    """The message that SageMaker publishes for a result."""
+    succeeded = result.status == 200
+    message: JsonObject = {
+        "awsRegion": REGION,
         "eventTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "eventSource": "aws:sagemaker",
         "eventName": "InferenceResult",
-        "invocationStatus": "Completed" if good else "Failed",
+        "invocationStatus": "Completed" if succeeded else "Failed",
         "inferenceId": job.inference_id,
-        "requestParameters": {"endpointName": job.endpoint, "inputLocation": job.headers.get("inputlocation")},
-        "responseParameters": {"contentType": answer.content_type, "outputLocation": place},
-    } | ({} if good else {"failureReason": answer.body.decode(errors="replace")[:1024]})
+        "requestParameters": {"endpointName": job.endpoint, "inputLocation": job.parameters.get("inputlocation")},
+        "responseParameters": {"contentType": result.content_type, "outputLocation": uri},
+    }
+    return message if succeeded else {**message, "failureReason": result.body.decode(errors="replace")[:1024]}

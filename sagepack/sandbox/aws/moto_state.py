@@ -1,4 +1,7 @@
-"""What hosting needs to know of the rest of the sandbox's AWS: objects, roles, images, scaling, topics and logs in moto."""
+"""What hosting reads and writes in the rest of the sandbox's AWS: moto's objects, roles, images, scaling, topics and logs.
+
+moto is imported inside functions: each of its services takes a large part of a second to import, some of them seconds.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from sagepack.sandbox.process import ACCOUNT, REGION
+from sagepack.sandbox.identity import ACCOUNT, REGION
 from sagepack.spec import images
 
 if TYPE_CHECKING:
@@ -25,7 +28,7 @@ _IMAGE = re.compile(
 
 
 def reset() -> None:
-    """Forget everything that moto holds, then make the bucket and the role."""
+    """Delete all of moto's state, then create the bucket and the role."""
     from moto.core.base_backend import BackendDict
     from moto.core.model_instances import reset_model_data
     from moto.iam.models import iam_backends
@@ -39,14 +42,14 @@ def reset() -> None:
         assume_role_policy_document="{}",
         path="/",
         permissions_boundary=None,
-        description="what endpoints of the sandbox run as",
+        description="the role of the sandbox's endpoints",
         tags=[],
         max_session_duration="3600",
     )
 
 
 def tag_digest(repository: str, tag: str) -> str:
-    """The digest that stands in for that of an image of AWS's registry: the same everywhere, and no real one."""
+    """A made-up digest for an image of AWS's registries; it depends on repository and tag only."""
     return f"sha256:{hashlib.sha256(f'{repository}:{tag}'.encode()).hexdigest()}"
 
 
@@ -56,36 +59,32 @@ def registry_accounts() -> set[str]:
 
 
 def image_digest(uri: str, region: str) -> str | None:
-    """The digest of an image that an endpoint in `region` can pull; None if it cannot."""
+    """The digest of an image; None if it does not exist or an endpoint in `region` cannot pull it."""
     match = _IMAGE.fullmatch(uri)
     if match is None or match["region"] != region:
         return None
     if match["account"] in registry_accounts() and match["repository"] == images.repository():
         known = {tag_digest(match["repository"], tag) for tag in images.known_tags()}
-        found = match["digest"] or tag_digest(match["repository"], match["tag"] or "latest")
-        return found if found in known else None
-    return _own_image(match["account"], region, match["repository"], match["tag"], match["digest"])
-
-
-def _own_image(account: str, region: str, repository: str, tag: str | None, digest: str | None) -> str | None:
+        digest = match["digest"] or tag_digest(match["repository"], match["tag"] or "latest")
+        return digest if digest in known else None
     from moto.ecr.models import ecr_backends
 
-    held = ecr_backends[account][region].repositories.get(repository)
-    for image in held.images if held else ():
-        found = str(image.get_image_digest())
-        if digest == found or (digest is None and (tag or "latest") in image.image_tags):
-            return found
+    repository = ecr_backends[match["account"]][region].repositories.get(match["repository"])
+    for image in repository.images if repository else ():
+        digest = str(image.get_image_digest())
+        if match["digest"] == digest or (match["digest"] is None and (match["tag"] or "latest") in image.image_tags):
+            return digest
     return None
 
 
 def has_role(arn: str) -> bool:
-    """Whether IAM has the role."""
+    """Whether a role exists."""
     from moto.iam.models import iam_backends
 
     return any(role.arn == arn for role in iam_backends[ACCOUNT]["aws"].roles.values())
 
 
-def split(uri: str) -> tuple[str, str]:
+def split_uri(uri: str) -> tuple[str, str]:
     """Bucket and key of an `s3://` URI."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     return bucket, key
@@ -98,22 +97,22 @@ def _bucket(name: str) -> Any | None:
 
 
 def bucket_region(name: str) -> str | None:
-    """Region of a bucket; None if there is none."""
+    """Region of a bucket; None if it does not exist."""
     bucket = _bucket(name)
     return str(bucket.region_name) if bucket else None
 
 
 def read(uri: str) -> bytes | None:
-    """The content of an object; None if there is none."""
-    name, key = split(uri)
+    """The content of an object; None if it does not exist."""
+    name, key = split_uri(uri)
     bucket = _bucket(name)
-    found = bucket.keys.get(key) if bucket else None
-    return bytes(found.value) if found else None
+    s3_object = bucket.keys.get(key) if bucket else None
+    return bytes(s3_object.value) if s3_object else None
 
 
 def read_below(uri: str) -> Iterator[tuple[str, bytes]]:
-    """Path and content of every object below a prefix."""
-    name, prefix = split(uri)
+    """Path, relative to the prefix, and content of every object below a prefix."""
+    name, prefix = split_uri(uri)
     bucket = _bucket(name)
     if bucket is None:
         return
@@ -123,8 +122,8 @@ def read_below(uri: str) -> Iterator[tuple[str, bytes]]:
 
 
 def has_objects(uri: str, *, prefix: bool) -> bool:
-    """Whether the object is there, or any object below the prefix."""
-    name, key = split(uri)
+    """Whether the object at `uri` exists; with `prefix`, whether any object's key starts with that of `uri`."""
+    name, key = split_uri(uri)
     bucket = _bucket(name)
     if bucket is None:
         return False
@@ -132,17 +131,17 @@ def has_objects(uri: str, *, prefix: bool) -> bool:
 
 
 def write(uri: str, content: bytes, content_type: str) -> None:
-    """Make an object, as the service itself does; a bucket that is not there is passed over, as AWS cannot tell anybody."""
+    """Create an object, as the SageMaker service does; a bucket that does not exist is ignored: AWS reports it to nobody."""
     from moto.s3.models import s3_backends
 
-    bucket, key = split(uri)
+    bucket, key = split_uri(uri)
     if _bucket(bucket):
-        made = s3_backends[ACCOUNT]["aws"].put_object(bucket, key, content)
-        made.set_metadata({"Content-Type": content_type})
+        s3_object = s3_backends[ACCOUNT]["aws"].put_object(bucket, key, content)
+        s3_object.set_metadata({"Content-Type": content_type})
 
 
 def publish(topic: str, message: str) -> None:
-    """Send a notification; a topic that is not there is passed over."""
+    """Publish a message to an SNS topic, given by its ARN; a topic that does not exist is ignored."""
     from moto.sns.models import sns_backends
 
     region = topic.split(":")[3]
@@ -152,7 +151,7 @@ def publish(topic: str, message: str) -> None:
 
 
 def _scaling(region: str) -> Any | None:
-    """Moto's automatic scaling; None while nobody has asked it for anything: importing it takes seconds."""
+    """Application-autoscaling of moto; None if it was never used, because importing it takes seconds."""
     if "moto.applicationautoscaling.models" not in sys.modules:
         return None
     from moto.applicationautoscaling.models import applicationautoscaling_backends
@@ -163,20 +162,20 @@ def _scaling(region: str) -> Any | None:
 def scaled_variants(region: str, endpoint: str) -> list[str]:
     """Resource ids of the scalable targets of an endpoint."""
     backend = _scaling(region)
-    held: dict[str, Any] = backend.targets.get(_DIMENSION, {}) if backend else {}
-    return [resource for resource in held if resource.startswith(f"endpoint/{endpoint}/")]
+    targets: dict[str, Any] = backend.targets.get(_DIMENSION, {}) if backend else {}
+    return [resource for resource in targets if resource.startswith(f"endpoint/{endpoint}/")]
 
 
-def deregister(region: str, endpoint: str) -> None:
-    """Forget the scalable targets of an endpoint with their policies, as deleting the endpoint does."""
+def deregister_targets(region: str, endpoint: str) -> None:
+    """Deregister the scalable targets of an endpoint and delete their policies, as deleting the endpoint does."""
     backend = _scaling(region)
     for resource in scaled_variants(region, endpoint):
-        forget_policies(region, resource)
+        delete_policies(region, resource)
         if backend:
             backend.deregister_scalable_target("sagemaker", resource, _DIMENSION)
 
 
-def forget_policies(region: str, resource: str) -> None:
+def delete_policies(region: str, resource: str) -> None:
     """Delete the scaling policies of a scalable target, as deregistering it does."""
     backend = _scaling(region)
     policies: dict[str, Any] = backend.policies if backend else {}
@@ -185,7 +184,7 @@ def forget_policies(region: str, resource: str) -> None:
 
 
 def log(region: str, endpoint: str, lines: Sequence[str]) -> None:
-    """Write lines of a container to the endpoint's log group."""
+    """Write lines to the log group of an endpoint, as its container does."""
     from moto.logs.models import logs_backends
 
     backend = logs_backends[ACCOUNT][region]

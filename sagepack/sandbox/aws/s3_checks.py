@@ -1,4 +1,4 @@
-"""Checksums as S3 counts and compares them, and the checks of a multipart upload's completion."""
+"""Checksums as S3 computes and compares them, and the checks of CompleteMultipartUpload."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 HEADER = "x-amz-checksum-"
-"""How the headers of checksums begin."""
+"""The common start of the names of checksum headers."""
 
 
 def _crc64nvme(data: bytes) -> bytes:
@@ -38,12 +38,12 @@ _ALGORITHMS: dict[str, Callable[[bytes], bytes]] = {
 
 
 def checksum(algorithm: str, data: bytes) -> str:
-    """A checksum as S3 writes it: base64 of the bytes, most significant first."""
+    """A checksum in S3's format: base64 of the bytes, most significant first."""
     return base64.b64encode(_ALGORITHMS[algorithm](data)).decode()
 
 
-def refusal(code: str, message: str, **details: str) -> Exception:
-    """The exception that moto renders as an S3 error; `details` become elements of it."""
+def s3_error(code: str, message: str, **details: str) -> Exception:
+    """The exception that moto turns into an S3 error response; `details` become elements of its XML."""
     from moto.s3.exceptions import S3ClientError
 
     error = S3ClientError(code, message)
@@ -53,7 +53,7 @@ def refusal(code: str, message: str, **details: str) -> Exception:
 
 
 def given_checksums(headers: Mapping[str, str], raw_body: bytes) -> dict[str, str]:
-    """Algorithm -> checksum that came in headers or in the trailer of a chunked body."""
+    """Algorithm -> checksum, from the headers or the trailer of a chunked body."""
     found = {name: headers[HEADER + name.lower()] for name in _ALGORITHMS if headers.get(HEADER + name.lower())}
     trailer = headers.get("x-amz-trailer", "").lower()
     if trailer.startswith(HEADER) and trailer.removeprefix(HEADER).upper() in _ALGORITHMS:
@@ -64,56 +64,77 @@ def given_checksums(headers: Mapping[str, str], raw_body: bytes) -> dict[str, st
 
 
 def check_body(headers: Mapping[str, str], body: bytes, raw_body: bytes) -> dict[str, str]:
-    """Compare what a request says of its body with the body; the checksums that were right."""
+    """Compare the checksums and the Content-MD5 of a request with its body.
+
+    Args:
+        headers: headers of the request.
+        body: the decoded body.
+        raw_body: the body with its chunk headers and trailer, as it was sent.
+
+    Returns:
+        Algorithm -> checksum of the request.
+
+    Raises:
+        moto's S3ClientError: one of them differs (`BadDigest`).
+    """
     given = given_checksums(headers, raw_body)
     for algorithm, value in given.items():
         if value != checksum(algorithm, body):
-            raise refusal("BadDigest", f"The {algorithm} you specified did not match the calculated checksum.")
+            raise s3_error("BadDigest", f"The {algorithm} you specified did not match the calculated checksum.")
     md5 = headers.get("Content-MD5")
     if md5 and md5 != base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode():
-        raise refusal("BadDigest", "The Content-MD5 you specified did not match what we received.")
+        raise s3_error("BadDigest", "The Content-MD5 you specified did not match what we received.")
     return given
 
 
-def declared(upload: Any) -> tuple[str | None, str]:
-    """Algorithm and type of checksum that an upload was created with; without one, the whole has a CRC64NVME."""
+def declared_checksum(upload: Any) -> tuple[str | None, str]:
+    """Algorithm and checksum type that an upload was created with.
+
+    Without an algorithm, S3 adds a CRC64NVME of the full object.
+    """
     algorithm = upload.metadata.get("x-amz-checksum-algorithm")
     default = "FULL_OBJECT" if algorithm in {None, "CRC64NVME"} else "COMPOSITE"
     return algorithm, upload.metadata.get("x-amz-checksum-type") or default
 
 
 def check_completion(upload: Any, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
-    """The checks of CompleteMultipartUpload on parts, sizes and checksums.
+    """Check parts, sizes and checksums as CompleteMultipartUpload does.
 
     Args:
         upload: moto's upload.
         headers: headers of the request.
-        body: the list of parts.
+        body: the XML document with the list of parts.
 
     Returns:
-        Elements of the answer: the checksum of the whole object and its type, if it has one.
+        Elements of the response: the checksum of the full object and its type; empty for a composite checksum.
+
+    Raises:
+        moto's S3ClientError: a check fails.
     """
-    algorithm, kind = declared(upload)
+    algorithm, checksum_type = declared_checksum(upload)
     parts = _parts(body)
     numbers = [number for number, _ in parts]
     if numbers != sorted(set(numbers)):
-        raise refusal("InvalidPartOrder", "The list of parts was not in ascending order.")
-    _check_parts(upload, parts, algorithm, kind)
+        raise s3_error("InvalidPartOrder", "The list of parts was not in ascending order.")
+    _check_parts(upload, parts, algorithm, checksum_type)
     whole = b"".join(upload.parts[number].value for number in numbers if number in upload.parts)
     size = headers.get("x-amz-mp-object-size")
     if size and int(size) != len(whole):
-        told = f"The provided 'x-amz-mp-object-size' header value {size} does not match what was computed: {len(whole)}"
-        raise refusal("InvalidRequest", told)
-    if kind != "FULL_OBJECT":
+        problem = (
+            f"The provided 'x-amz-mp-object-size' header value {size} does not match what was computed: {len(whole)}"
+        )
+        raise s3_error("InvalidRequest", problem)
+    if checksum_type != "FULL_OBJECT":
         return {}
     name, computed = algorithm or "CRC64NVME", checksum(algorithm or "CRC64NVME", whole)
     for given, value in given_checksums(headers, b"").items():
         if given != name or value != computed:
-            raise refusal("BadDigest", f"The {given} you specified did not match the calculated checksum.")
-    return {f"Checksum{name}": computed, "ChecksumType": kind}
+            raise s3_error("BadDigest", f"The {given} you specified did not match the calculated checksum.")
+    return {f"Checksum{name}": computed, "ChecksumType": checksum_type}
 
 
 def _parts(body: bytes) -> list[tuple[int, dict[str, str]]]:
+    """Number and other elements of each part in the request."""
     root = ET.fromstring(body)  # noqa: S314 - loopback, and moto parses it again
     found = []
     for part in root.iter():
@@ -123,19 +144,25 @@ def _parts(body: bytes) -> list[tuple[int, dict[str, str]]]:
     return found
 
 
-def _check_parts(upload: Any, parts: list[tuple[int, dict[str, str]]], algorithm: str | None, kind: str) -> None:
+def _check_parts(
+    upload: Any, parts: list[tuple[int, dict[str, str]]], algorithm: str | None, checksum_type: str
+) -> None:
     for number, values in parts:
-        held = upload.parts.get(number)
+        stored = upload.parts.get(number)
         sums = {name.removeprefix("Checksum"): value for name, value in values.items() if name.startswith("Checksum")}
-        if algorithm and kind == "COMPOSITE" and algorithm not in sums:
+        if algorithm and checksum_type == "COMPOSITE" and algorithm not in sums:
             message = (
                 f"The upload was created using a {algorithm.lower()} checksum. The complete request must include the "
                 f"checksum for each part. It was missing for part {number} in the request."
             )
-            raise refusal("InvalidRequest", message)
+            raise s3_error("InvalidRequest", message)
         for name, value in sums.items():
-            if held is None or algorithm is None or held.checksum_algorithm != name or held.checksum_value != value:
-                raise refusal(
+            if (
+                stored is None
+                or algorithm is None
+                or (stored.checksum_algorithm, stored.checksum_value) != (name, value)
+            ):
+                raise s3_error(
                     "InvalidPart",
                     "One or more of the specified parts could not be found. The part may not have "
                     "been uploaded, or the specified entity tag may not match the part's entity tag.",

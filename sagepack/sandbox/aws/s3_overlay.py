@@ -1,8 +1,10 @@
-"""What moto's S3 lets pass and the real one does not. A model of S3, not evidence about it; moto is pinned for it.
+"""Checks of S3 that moto does not make. A model of S3, not evidence about it; it needs the pinned version of moto.
 
-Checksums and Content-MD5 of puts and parts are compared with the bytes; completion checks the parts' checksums, the order
-of parts, the checksum and size of the whole object, and `If-Match`; copies check `If-Match` and their range and read no
-more than it; unknown uploads are 404; a wrong `ExpectedBucketOwner` is 403. Stored checksums come back with parts.
+- PutObject, UploadPart: checksums and Content-MD5 are compared with the bytes.
+- CompleteMultipartUpload: the checksums and order of the parts, checksum and size of the whole object, `If-Match`.
+- CopyObject, UploadPartCopy: the conditions on the source; the range, and only the range is read.
+- ListParts: the parts' checksums are in the response.
+- An unknown upload is an error (404), and so is a wrong `ExpectedBucketOwner` (403).
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from sagepack.sandbox.aws.s3_checks import HEADER, check_body, check_completion, checksum, declared, refusal
-from sagepack.sandbox.process import ACCOUNT
+from sagepack.sandbox.aws.s3_checks import HEADER, check_body, check_completion, checksum, declared_checksum, s3_error
+from sagepack.sandbox.identity import ACCOUNT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +25,7 @@ _OWNERS = ("x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner")
 
 
 def install() -> None:
-    """Put these checks in front of moto's methods, once in a process."""
+    """Replace moto's methods by ones that make these checks and then call moto's; once in a process."""
     from moto.s3.responses import S3Response
 
     if hasattr(S3Response, "sandbox_checks"):
@@ -37,12 +39,12 @@ def install() -> None:
         "_key_response": any_key,
         "_key_response_post": post,
     }
-    setattr(S3Response, "sandbox_checks", checks)  # noqa: B010 - moto's class does not know it
+    setattr(S3Response, "sandbox_checks", checks)  # noqa: B010 - moto's class does not declare it
     for name, method in checks.items():
-        setattr(S3Response, name, _before(getattr(S3Response, name), method))
+        setattr(S3Response, name, _wrap(getattr(S3Response, name), method))
 
 
-def _before(original: Callable[..., Any], method: Callable[..., Any]) -> Callable[..., Any]:
+def _wrap(original: Callable[..., Any], method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def replaced(response: Any, *args: Any) -> Any:
         return method(lambda: original(response, *args), response, *args)
@@ -51,10 +53,10 @@ def _before(original: Callable[..., Any], method: Callable[..., Any]) -> Callabl
 
 
 def any_key(moto: Callable[[], Any], response: Any, *_: Any) -> Any:
-    """Any request for an object, of the owner that the caller expects."""
+    """Any request for an object: the bucket must have the owner that the caller expects."""
     for header in _OWNERS:
         if response.headers.get(header, ACCOUNT) != ACCOUNT:
-            raise refusal("AccessDenied", "Access Denied")
+            raise s3_error("AccessDenied", "Access Denied")
     return moto()
 
 
@@ -62,7 +64,7 @@ def _upload(response: Any) -> Any:
     upload_id = response.querystring["uploadId"][0]
     upload = response.backend.get_bucket(response.bucket_name).multiparts.get(upload_id)
     if upload is None:
-        raise refusal(
+        raise s3_error(
             "NoSuchUpload",
             "The specified upload does not exist. The upload ID may be invalid, or the upload "
             "may have been aborted or completed.",
@@ -72,19 +74,19 @@ def _upload(response: Any) -> Any:
 
 
 def put_object(moto: Callable[[], Any], response: Any) -> Any:
-    """PutObject of bytes that are what the request says."""
+    """PutObject: the body must match the request's checksums."""
     check_body(response.headers, response.body or b"", response.raw_body or b"")
     return moto()
 
 
 def upload_part(moto: Callable[[], Any], response: Any) -> Any:
-    """UploadPart of bytes that are what the request says, to an upload that exists, by the algorithm it declared."""
+    """UploadPart: the upload must exist, the body match the request's checksums, the algorithm be that of the upload."""
     upload, body = _upload(response), response.body or b""
     given = check_body(response.headers, body, response.raw_body or b"")
-    algorithm = declared(upload)[0]
+    algorithm = declared_checksum(upload)[0]
     if algorithm and given and algorithm not in given:
         kinds = f"{algorithm.lower()}, actual checksum Type: {next(iter(given)).lower()}"
-        raise refusal("InvalidRequest", f"Checksum Type mismatch occurred, expected checksum Type: {kinds}")
+        raise s3_error("InvalidRequest", f"Checksum Type mismatch occurred, expected checksum Type: {kinds}")
     status, headers, content = moto()
     part = upload.parts[int(response.querystring["partNumber"][0])]
     for name in [algorithm] if algorithm else given:
@@ -94,38 +96,40 @@ def upload_part(moto: Callable[[], Any], response: Any) -> Any:
 
 
 def source_of(response: Any) -> Any:
-    """The object that a copy reads, if it is there and as `CopySourceIfMatch` wants it."""
+    """The source of a copy; it must exist and satisfy `CopySourceIfMatch` and `CopySourceIfNoneMatch`."""
     source = urlsplit(response.headers["x-amz-copy-source"])
     bucket, _, key = unquote(source.path).lstrip("/").partition("/")
     version = parse_qs(source.query).get("versionId", [None])[0]
     found = response.backend.get_object(bucket, key, version_id=version)
     if found is None:
-        raise refusal("NoSuchKey", "The specified key does not exist.", key=key)
-    for name, wanted in (("x-amz-copy-source-if-match", True), ("x-amz-copy-source-if-none-match", False)):
+        raise s3_error("NoSuchKey", "The specified key does not exist.", key=key)
+    for name, equal in (("x-amz-copy-source-if-match", True), ("x-amz-copy-source-if-none-match", False)):
         etag = response.headers.get(name)
-        if etag and (etag.strip('"') == found.etag.strip('"')) is not wanted:
-            raise refusal("PreconditionFailed", _CONDITION, condition=name)
+        if etag and (etag.strip('"') == found.etag.strip('"')) is not equal:
+            raise s3_error("PreconditionFailed", _CONDITION, condition=name)
     return found
 
 
 def upload_part_copy(_: Callable[[], Any], response: Any) -> Any:
-    """UploadPartCopy that reads the range only, and refuses one that the source does not have."""
+    """UploadPartCopy: reads the range only, which the source must have."""
     from moto.core.responses import ActionResult
 
     upload, source = _upload(response), source_of(response)
-    asked = response.headers.get("x-amz-copy-source-range")
+    requested = response.headers.get("x-amz-copy-source-range")
     first, last = 0, source.contentsize - 1
-    if asked:
-        match = re.fullmatch(r"bytes=(\d+)-(\d+)", asked)
+    if requested:
+        match = re.fullmatch(r"bytes=(\d+)-(\d+)", requested)
         if match is None:
-            raise refusal("InvalidArgument", "The x-amz-copy-source-range value must be of the form bytes=first-last")
+            raise s3_error("InvalidArgument", "The x-amz-copy-source-range value must be of the form bytes=first-last")
         first, last = int(match[1]), int(match[2])
     if not first <= last < max(source.contentsize, 1):
         message = f"Range specified is not valid for source object of size: {source.contentsize}"
-        raise refusal("InvalidArgument", message, argument_name="x-amz-copy-source-range", argument_value=asked or "")
+        raise s3_error(
+            "InvalidArgument", message, argument_name="x-amz-copy-source-range", argument_value=requested or ""
+        )
     part = upload.set_part(int(response.querystring["partNumber"][0]), _slice(source, first, last + 1 - first))
     result = {"LastModified": part.last_modified_ISO8601, "ETag": part.etag}
-    algorithm = declared(upload)[0]
+    algorithm = declared_checksum(upload)[0]
     if algorithm:
         part.checksum_algorithm, part.checksum_value = algorithm, checksum(algorithm, part.value)
         result[f"Checksum{algorithm}"] = part.checksum_value
@@ -135,21 +139,21 @@ def upload_part_copy(_: Callable[[], Any], response: Any) -> Any:
 
 def _slice(key: Any, start: int, length: int) -> bytes:
     with key.lock:
-        key._value_buffer.seek(start)  # noqa: SLF001 - reading it whole for every part takes minutes of a large object
+        key._value_buffer.seek(start)  # noqa: SLF001 - `value` would read all of a large object for each part
         return bytes(key._value_buffer.read(length))  # noqa: SLF001
 
 
 def copy_object(moto: Callable[[], Any], response: Any) -> Any:
-    """CopyObject under its conditions on source and target."""
+    """CopyObject: source and target must satisfy its conditions."""
     source_of(response)
-    held = response.backend.get_object(response.bucket_name, response.parse_key_name())
-    if response.headers.get("If-None-Match") == "*" and held is not None:
-        raise refusal("PreconditionFailed", _CONDITION, condition="If-None-Match")
+    existing = response.backend.get_object(response.bucket_name, response.parse_key_name())
+    if response.headers.get("If-None-Match") == "*" and existing is not None:
+        raise s3_error("PreconditionFailed", _CONDITION, condition="If-None-Match")
     return moto()
 
 
 def list_parts(moto: Callable[[], Any], response: Any) -> Any:
-    """ListParts with the checksums of the parts."""
+    """ListParts: the checksums of the parts are added to the response."""
     upload = _upload(response)
     status, headers, body = moto()
     text = body.decode() if isinstance(body, bytes) else body
@@ -163,17 +167,18 @@ def list_parts(moto: Callable[[], Any], response: Any) -> Any:
 
 
 def post(moto: Callable[[], Any], response: Any, request: Any, body: bytes, bucket: str, query: Any, key: str) -> Any:
-    """CompleteMultipartUpload that checks what it is told, and says the checksum of the whole object."""
+    """CompleteMultipartUpload: checks the request, and adds the checksum of the whole object to the response."""
     del request
     existing = response.backend.get_object(bucket, key)
-    again = existing is not None and existing.multipart and [existing.multipart.id] == query.get("uploadId")
-    if not query.get("uploadId") or again:
+    # S3 responds to a repeated completion as to the first one.
+    repeated = existing is not None and existing.multipart and [existing.multipart.id] == query.get("uploadId")
+    if not query.get("uploadId") or repeated:
         return moto()
-    wanted = response.headers.get("If-Match")
-    if wanted and (existing is None or existing.etag.strip('"') != wanted.strip('"')):
-        raise refusal("PreconditionFailed", _CONDITION, condition="If-Match")
+    expected = response.headers.get("If-Match")
+    if expected and (existing is None or existing.etag.strip('"') != expected.strip('"')):
+        raise s3_error("PreconditionFailed", _CONDITION, condition="If-Match")
     sums = check_completion(_upload(response), response.headers, body)
     status, headers, text = moto()
-    told = "".join(f"<{name}>{value}</{name}>" for name, value in sums.items())
+    elements = "".join(f"<{name}>{value}</{name}>" for name, value in sums.items())
     headers.pop("content-length", None)
-    return status, headers, text.replace("</ETag>", f"</ETag>{told}")
+    return status, headers, text.replace("</ETag>", f"</ETag>{elements}")

@@ -1,63 +1,73 @@
-"""The sandbox's AWS: moto's server on 127.0.0.1, behind the overlays for what it lacks.
+"""The sandbox's AWS: moto's server on 127.0.0.1, with overlays for what moto does not have.
 
-Requests that are not signed with the sandbox's own keys are refused (`admission`, `signature`). Those for hosting
-(`hosting_api`), asynchronous invocation (`invocations`) and AWS's image registries (`ecr_api`) are answered here and never
-reach moto; S3 is moto's, made stricter by `overlay_s3`; the other services of `SERVICES` are moto's alone, and there are
-no others: moto's own routes, which reset it and record requests, least of all.
+Requests that are not signed with the sandbox's own keys are rejected (`admission`, `signature`). Those for hosting
+(`hosting_api`), asynchronous invocation (`invocations`) and AWS's image registries (`ecr`) are handled here and do not
+reach moto. S3 is moto's with stricter checks (`s3_overlay`); the other services of `SERVICES` are moto's alone, and there
+are no others. In particular moto's own routes, which reset it and record requests, cannot be reached.
 """
 
 from __future__ import annotations
 
-import hmac
 import importlib
 import json
 import re
 import threading
 import time
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from sagepack.sandbox import admission
 from sagepack.sandbox.activity import Activity
-from sagepack.sandbox.aws import control as aws_control
-from sagepack.sandbox.aws import ecr as ecr_api
-from sagepack.sandbox.aws import moto_state, s3_overlay, signature
+from sagepack.sandbox.aws import ecr, moto_state, s3_overlay, signature
+from sagepack.sandbox.aws.control import Control
 from sagepack.sandbox.aws.hosting import Scenario
 from sagepack.sandbox.aws.hosting_api import HostingApi
-from sagepack.sandbox.aws.hosting_rules import AwsError
 from sagepack.sandbox.aws.invocations import Invocations
-from sagepack.sandbox.aws.replies import INVOCATION, Reply, error_reply, json_reply
-from sagepack.sandbox.credentials import Credentials
-from sagepack.sandbox.faults import Faults, Request
-from sagepack.sandbox.hub.server import CONTROL_HEADER
-from sagepack.sandbox.serving import runner
+from sagepack.sandbox.aws.wsgi import (
+    INVOCATION,
+    AwsError,
+    JsonObject,
+    WsgiResponse,
+    error_response,
+    headers_of,
+    json_response,
+    read_body,
+)
+from sagepack.sandbox.faults import Faults, LoggedRequest
+from sagepack.sandbox.identity import CONTROL_HEADER, Credentials, matches
+from sagepack.sandbox.serving.containers import Containers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
+
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 SERVICES = {"s3", "sagemaker", "sts", "iam", "sns", "logs", "cloudwatch", "applicationautoscaling", "ecr"}
-"""The services of moto, by its names, that can be reached."""
+"""The services that can be reached, by moto's names."""
 
 _SCALABLE = re.compile(r"endpoint/([^/]+)/variant/[^/]+")
 _S3_ERRORS = {503: "SlowDown", 500: "InternalError", 403: "AccessDenied", 400: "BadRequest"}
 
 
 class AwsServer:
-    """The server. It listens from `start` to `stop`. What it holds lives in moto's globals, so make one in a process.
+    """The server. It listens from `start` to `stop`.
+
+    Two servers in one process have their own endpoints, containers, faults and credentials, but share what moto keeps in
+    its globals: buckets, roles, logs, topics and scaling.
 
     Attributes:
-        script: how deployments end and which operations are refused.
-        invocations: what endpoints answer.
+        scenario: how deployments end and which operations fail.
+        invocations: the invocations of endpoints and their scripted results.
         faults: statuses and latency by path (`/bucket/key` for S3), and the log of requests.
-        credentials: what requests must be signed with, and what opens the routes under `/_sandbox/`.
-        hosts: the values of `Host` that are answered; tests add that of a proxy.
+        credentials: the keys of signed requests, and the value of `CONTROL_HEADER` for the control routes.
+        activity: counts the requests in progress.
+        hosts: the accepted values of the `Host` header; tests add that of a proxy.
     """
 
     def __init__(self, activity: Activity | None = None, credentials: Credentials | None = None) -> None:
         from moto.moto_server import werkzeug_app
         from werkzeug.serving import make_server
 
-        # moto would let every web page read its answers.
+        # With its default, moto would let every web page read its responses.
         setattr(werkzeug_app, "DISABLE_GLOBAL_CORS", True)  # noqa: B010 - moto reads it, but does not export it
 
         class Quiet(werkzeug_app.MotoRequestHandler):
@@ -69,165 +79,149 @@ class AwsServer:
         s3_overlay.install()
         self.activity = activity or Activity()
         self.credentials = credentials or Credentials.random()
-        self.script, self.faults = Scenario(), Faults()
-        self._hosting = HostingApi(self.script)
-        self.invocations = Invocations(self._hosting, self.activity)
+        self.scenario, self.faults = Scenario(), Faults()
+        self._containers = Containers()
+        self._hosting = HostingApi(self.scenario)
+        self.invocations = Invocations(self._hosting, self.activity, self._containers)
+        self._control = Control(self.scenario, self.faults, self.invocations, self.reset)
         self._moto = werkzeug_app.DomainDispatcherApplication(_moto_service)
         server: Any = make_server("127.0.0.1", 0, self._serve, threaded=True, request_handler=Quiet)
-        # Connections that clients keep open must not hold up the end.
+        # The server must not wait for connections that clients keep open when it stops.
         server.daemon_threads, server.block_on_close = True, False
         self._server = server
         self.hosts = admission.loopback(server.server_port)
 
     @property
     def url(self) -> str:
-        """What `AWS_ENDPOINT_URL` should be."""
+        """Address of the server, for `AWS_ENDPOINT_URL`."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def start(self) -> None:
-        """Seed, then serve from a thread of its own."""
+        """Create the initial state, then serve from a new thread."""
         self.reset()
         threading.Thread(target=self._server.serve_forever, args=(0.05,), name="aws", daemon=True).start()
 
     def warm(self) -> None:
-        """Import what a deployment will ask moto for: some of it takes seconds, which are better spent before.
-
-        Under the lock of moto's own imports, because parts of it import each other in circles.
-        """
+        """Import the parts of moto that the first deployment will need, some of which take seconds to import."""
         for name in ("sts", "sns", "logs", "cloudwatch", "applicationautoscaling"):
-            with self._moto.lock:
+            with self._moto.lock:  # moto's own imports hold it; parts of moto import each other in circles
                 importlib.import_module(f"moto.{name}.responses")
 
     def stop(self) -> None:
-        """Stop serving and free the port."""
+        """Stop serving, free the port and stop the containers."""
         self._server.shutdown()
         self._server.server_close()
-        runner.stop()
+        self._containers.stop()
 
     def reset(self) -> None:
-        """Forget everything, then make the bucket and the role."""
-        self.script.clear()
+        """Go back to the initial state: no faults, a bucket and a role, nothing else."""
+        self.scenario.clear()
         self.faults.clear()
         self.invocations.reset()
         self._hosting.reset()
         moto_state.reset()
 
-    def _serve(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        why = admission.refusal(environ["REQUEST_METHOD"], environ["REQUEST_URI"], _headers(environ), self.hosts)
-        if why:
-            return error_reply(environ, 403, "AccessDenied", why).send(environ, start_response)
+    def _serve(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """The WSGI application of the server."""
+        headers = headers_of(environ)
+        reason = admission.refusal(environ["REQUEST_METHOD"], environ["REQUEST_URI"], headers, self.hosts)
+        if reason:
+            return error_response(environ, AwsError("AccessDenied", reason, 403)).send(environ, start_response)
         with self.activity.busy():
             if environ["PATH_INFO"].startswith("/_sandbox/"):
-                return self._control(environ).send(environ, start_response)
-            return self._recorded(environ, start_response)
+                return self._execute_control(environ).send(environ, start_response)
+            return self._serve_aws(environ, start_response)
 
-    def _recorded(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer; the request is in the log before the first byte of the answer is sent."""
-        log, status = self.faults.begin(), [0]
+    def _serve_aws(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Respond; the request is in the log before the first byte of the response is sent."""
+        log, status = self.faults.begin(), 0
 
-        def started(line: str, *rest: Any) -> Any:
-            status.append(int(line[:3]))
+        def start(line: str, *rest: Any) -> Any:
+            nonlocal status
+            status = int(line[:3])
             return start_response(line, *rest)
 
         try:
-            return self._faulty(environ, started)
+            response = self._respond(environ)
+            return response.send(environ, start) if response else self._moto(environ, start)
         except AwsError as error:
-            return error_reply(environ, error.status, error.code, error.message).send(environ, started)
+            return error_response(environ, error).send(environ, start)
         finally:
-            request = Request(
+            logged = LoggedRequest(
                 environ["REQUEST_METHOD"],
                 environ["PATH_INFO"],
                 environ.get("HTTP_RANGE") or environ.get("HTTP_X_AMZ_COPY_SOURCE_RANGE"),
-                status[-1],
+                status,
                 received=int(environ.get("CONTENT_LENGTH") or 0),
                 query=environ["QUERY_STRING"],
             )
-            self.faults.record(request, log)
+            self.faults.record(logged, log)
 
-    def _faulty(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def _respond(self, environ: WSGIEnvironment) -> WsgiResponse | None:
+        """The response of a fault or of an overlay; None if the request is for moto.
+
+        Raises:
+            AwsError: the response is an error.
+        """
         path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
         region = signature.check(environ, self.credentials).region
         if slow := self.faults.happen("latency", path, method):
             time.sleep(slow.value)
         if fault := self.faults.happen("status", path, method):
-            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-            status, wait = (
-                int(fault.value),
-                {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)},
-            )
-            code = _S3_ERRORS.get(status, "InternalError")
-            reply = error_reply(environ, status, code, "A fault that was asked for.", wait)
-            return reply.send(environ, start_response)
-        answer = self._overlaid(environ, region)
-        return answer.send(environ, start_response) if answer else self._moto(environ, start_response)
-
-    def _overlaid(self, environ: dict[str, Any], region: str) -> Reply | None:
-        """The overlays' answer, or None for moto.
-
-        Raises:
-            AwsError: the request is refused.
-        """
+            read_body(environ)  # or the client would see a closed connection while it sends
+            code = _S3_ERRORS.get(int(fault.value), "InternalError")
+            error = AwsError(code, "This is a fault of the sandbox.", int(fault.value))
+            headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+            return error_response(environ, error, headers)
+        if invocation := INVOCATION.fullmatch(path):
+            return self._invoke(region, invocation[1], asynchronous=bool(invocation[2]), environ=environ)
         service, _, operation = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")
-        invoked = INVOCATION.fullmatch(environ["PATH_INFO"])
-        if not service and not invoked:
-            return None
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        environ["wsgi.input"] = BytesIO(body)
-        if invoked:
-            return self._invoke(region, invoked[1], bool(invoked[2]), environ, body)
-        return self._operation(service, operation, region, json.loads(body or b"{}"))
-
-    def _operation(self, service: str, operation: str, region: str, body: dict[str, Any]) -> Reply | None:
-        if service == "SageMaker" and self._hosting.knows(operation):
-            return json_reply(200, self._hosting.call(operation, region, body))
-        if service.startswith("AmazonEC2ContainerRegistry") and ecr_api.is_ours(operation, body):
-            return json_reply(200, ecr_api.call(operation, body))
-        scaled = _SCALABLE.fullmatch(body.get("ResourceId", ""))
-        if scaled and operation == "RegisterScalableTarget":
-            self._hosting.endpoint(region, scaled[1])  # moto would scale what does not exist
-        if scaled and operation == "DeregisterScalableTarget":
-            moto_state.forget_policies(region, body["ResourceId"])  # moto would keep them
+        if service:
+            return self._call(service, operation, region, json.loads(read_body(environ) or b"{}"))
         return None
 
-    def _invoke(self, region: str, name: str, asynchronous: bool, environ: dict[str, Any], body: bytes) -> Reply:
+    def _call(self, service: str, operation: str, region: str, body: JsonObject) -> WsgiResponse | None:
+        """The response of an overlay to an operation of a service with JSON requests; None if it is for moto."""
+        if service == "SageMaker" and self._hosting.knows(operation):
+            return json_response(200, self._hosting.call(operation, region, body))
+        if service.startswith("AmazonEC2ContainerRegistry") and ecr.handles(operation, body):
+            return json_response(200, ecr.call(operation, body))
+        variant = _SCALABLE.fullmatch(body.get("ResourceId", ""))
+        if variant and operation == "RegisterScalableTarget":
+            self._hosting.endpoint(region, variant[1])  # moto would accept an endpoint that does not exist
+        if variant and operation == "DeregisterScalableTarget":
+            moto_state.delete_policies(region, body["ResourceId"])  # moto would keep them
+        return None
+
+    def _invoke(self, region: str, endpoint: str, *, asynchronous: bool, environ: WSGIEnvironment) -> WsgiResponse:
         if not asynchronous:
-            raise AwsError("ValidationError", f"Endpoint {name} of the sandbox takes asynchronous invocations only.")
-        places, inference_id = self.invocations.accept(region, name, _headers(environ), body)
-        return json_reply(202, {"InferenceId": inference_id}, places)
-
-    def _control(self, environ: dict[str, Any]) -> Reply:
-        given = environ.get("HTTP_" + CONTROL_HEADER.upper().replace("-", "_"), "")
-        if not hmac.compare_digest(given.encode(), self.credentials.control.encode()):
-            why = f"the control routes need the {CONTROL_HEADER} of the sandbox's state file"
-            return json_reply(403, {"error": why})
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        try:
-            answer = aws_control.answer(
-                self, environ["REQUEST_METHOD"], environ["PATH_INFO"], json.loads(body or b"null")
+            raise AwsError(
+                "ValidationError", f"Endpoint {endpoint} of the sandbox takes asynchronous invocations only."
             )
-            return json_reply(200, answer)
+        body = read_body(environ)
+        locations, inference_id = self.invocations.accept(region, endpoint, headers_of(environ), body)
+        return json_response(202, {"InferenceId": inference_id}, locations)
+
+    def _execute_control(self, environ: WSGIEnvironment) -> WsgiResponse:
+        if not matches(headers_of(environ).get(CONTROL_HEADER.lower()), self.credentials.control):
+            message = f"control routes need the header {CONTROL_HEADER} with the value from the sandbox's state file"
+            return json_response(403, {"error": message})
+        try:
+            body = json.loads(read_body(environ) or b"null")
+            return json_response(200, self._control.execute(environ["REQUEST_METHOD"], environ["PATH_INFO"], body))
         except (KeyError, TypeError, ValueError) as error:
-            return json_reply(400, {"error": str(error)})
-
-
-def _headers(environ: dict[str, Any]) -> dict[str, str]:
-    """The headers of a request by their names in lower case."""
-    return {
-        name.removeprefix("HTTP_").replace("_", "-").lower(): value
-        for name, value in environ.items()
-        if name.startswith("HTTP_")
-    }
+            return json_response(400, {"error": str(error)})
 
 
 def _moto_service(service: Any) -> Any:
-    """The WSGI application of one service of moto, or one that refuses every request."""
+    """The WSGI application of one of moto's services; one that rejects every request if it is not in `SERVICES`."""
     from moto.moto_server.werkzeug_app import create_backend_app
 
     if service in SERVICES:
         return create_backend_app(service)
 
-    def refuse(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        reply = error_reply(environ, 404, "UnknownOperationException", "The sandbox does not have this service.")
-        return reply.send(environ, start_response)
+    def reject(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        error = AwsError("UnknownOperationException", "The sandbox does not have this service.", 404)
+        return error_response(environ, error).send(environ, start_response)
 
-    return refuse
+    return reject

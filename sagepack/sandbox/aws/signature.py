@@ -1,9 +1,9 @@
-"""AWS Signature Version 4, checked: whoever asks the sandbox's AWS must hold its secret key, as with the real one.
+"""Verification of AWS Signature Version 4: requests must be signed with the sandbox's secret key, as with the real AWS.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 
-It is computed here because botocore only makes signatures; that it makes the same ones is what every client of the tests
-shows. Of the body, a request's own `x-amz-content-sha256` is believed: S3's checksums are compared by `s3_checks`.
+The signature is computed here because botocore can only sign requests, not verify them. A request's own
+`x-amz-content-sha256` is taken as the hash of the body without reading the body; `s3_checks` compares S3's checksums.
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ import hmac
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote, unquote_to_bytes
 
-from sagepack.sandbox.aws.hosting_rules import AwsError
+from sagepack.sandbox.aws.wsgi import AwsError, read_body
 
 if TYPE_CHECKING:
-    from sagepack.sandbox.credentials import Credentials
+    from _typeshed.wsgi import WSGIEnvironment
 
-Environ = dict[str, Any]
+    from sagepack.sandbox.identity import Credentials
 
 _SCOPE = r"([^/,\s]+)/(\d{8})/([^/,\s]+)/([^/,\s]+)/aws4_request"
 _HEADER = re.compile(rf"AWS4-HMAC-SHA256 +Credential={_SCOPE}, *SignedHeaders=([^,\s]+), *Signature=([0-9a-f]{{64}})")
@@ -30,18 +29,18 @@ _CREDENTIAL = re.compile(_SCOPE)
 
 
 @dataclass(frozen=True)
-class Claim:
-    """What a request says of its signature.
+class SignatureParameters:
+    """The parameters of a signature, from the header `Authorization` or the query of a presigned URL.
 
     Attributes:
-        access_key: id of the key.
-        date: day of the scope, YYYYMMDD.
-        region: region of the scope.
+        access_key: access key id.
+        date: date of the credential scope, YYYYMMDD.
+        region: region of the credential scope.
         service: signing name of the service, such as `s3`.
-        headers: names of the headers that are signed.
+        headers: names of the signed headers.
         signature: 64 hex digits.
-        time: when it was made, YYYYMMDDTHHMMSSZ.
-        lifetime: seconds a signed address is good for; None if the signature came in a header.
+        time: when it was signed, YYYYMMDDTHHMMSSZ.
+        lifetime: seconds for which a presigned URL is valid; None if the signature is in the header.
     """
 
     access_key: str
@@ -54,36 +53,44 @@ class Claim:
     lifetime: int | None = None
 
 
-def check(environ: Environ, credentials: Credentials) -> Claim:
-    """Read and check the signature of a request.
+def check(environ: WSGIEnvironment, credentials: Credentials) -> SignatureParameters:
+    """Verify the signature of a request and return its parameters.
 
     Args:
-        environ: of WSGI; a body that is signed is read from it and put back.
-        credentials: those that it must be signed with.
+        environ: the request.
+        credentials: the credentials that it must be signed with.
 
     Raises:
-        AwsError: there is no signature, it is by another key, wrong, or too old.
+        AwsError: there is no signature, it was made with another key, does not match, or has expired.
     """
-    claim = _claim(environ)
-    if claim is None:
-        raise AwsError("AccessDenied", "The sandbox wants signed requests; `invoke sandbox.env` shows its keys.", 403)
-    if not hmac.compare_digest(claim.access_key.encode(), credentials.access_key.encode()):
-        raise AwsError("InvalidAccessKeyId", "The access key is not the sandbox's; `invoke sandbox.env` shows it.", 403)
-    if not hmac.compare_digest(claim.signature.encode(), _signature(environ, claim, credentials.secret_key).encode()):
-        raise AwsError("SignatureDoesNotMatch", "The signature is not the one that the secret key gives.", 403)
-    if claim.lifetime is not None:
-        made = datetime.strptime(claim.time, "%Y%m%dT%H%M%SZ").replace(tzinfo=timezone.utc)
-        if datetime.now(timezone.utc) > made + timedelta(seconds=claim.lifetime):
+    parameters = _parameters(environ)
+    if parameters is None:
+        raise AwsError(
+            "AccessDenied", "The sandbox requires signed requests; `invoke sandbox.env` shows its keys.", 403
+        )
+    if not hmac.compare_digest(parameters.access_key.encode(), credentials.access_key.encode()):
+        raise AwsError(
+            "InvalidAccessKeyId", "This is not the access key of the sandbox; `invoke sandbox.env` shows it.", 403
+        )
+    if not hmac.compare_digest(
+        parameters.signature.encode(), _signature(environ, parameters, credentials.secret_key).encode()
+    ):
+        raise AwsError(
+            "SignatureDoesNotMatch", "The signature does not match the request and the sandbox's secret key.", 403
+        )
+    if parameters.lifetime is not None:
+        made = datetime.strptime(parameters.time, "%Y%m%dT%H%M%SZ").replace(tzinfo=timezone.utc)
+        if datetime.now(timezone.utc) > made + timedelta(seconds=parameters.lifetime):
             raise AwsError("AccessDenied", "Request has expired", 403)
-    return claim
+    return parameters
 
 
-def _claim(environ: Environ) -> Claim | None:
-    """What the header `Authorization` or else the query says; None if neither says all of it."""
+def _parameters(environ: WSGIEnvironment) -> SignatureParameters | None:
+    """The parameters in the header `Authorization`, otherwise in the query; None if neither has all of them."""
     if match := _HEADER.fullmatch(environ.get("HTTP_AUTHORIZATION", "")):
         key, date, region, service, headers, signature = match.groups()
         time = environ.get("HTTP_X_AMZ_DATE", "")
-        return Claim(key, date, region, service, tuple(headers.split(";")), signature, time)
+        return SignatureParameters(key, date, region, service, tuple(headers.split(";")), signature, time)
     query = {name: values[-1] for name, values in parse_qs(environ["QUERY_STRING"]).items()}
     match = _CREDENTIAL.fullmatch(query.get("X-Amz-Credential", ""))
     time, lifetime = query.get("X-Amz-Date", ""), query.get("X-Amz-Expires", "")
@@ -91,28 +98,30 @@ def _claim(environ: Environ) -> Claim | None:
         return None
     signed = tuple(query.get("X-Amz-SignedHeaders", "").split(";"))
     key, date, region, service = match.groups()
-    return Claim(key, date, region, service, signed, query.get("X-Amz-Signature", ""), time, int(lifetime))
+    return SignatureParameters(
+        key, date, region, service, signed, query.get("X-Amz-Signature", ""), time, int(lifetime)
+    )
 
 
-def _signature(environ: Environ, claim: Claim, secret_key: str) -> str:
-    """The signature that the request should have."""
+def _signature(environ: WSGIEnvironment, parameters: SignatureParameters, secret_key: str) -> str:
+    """The signature of the request with a secret key, as hex digits."""
     raw_path = environ["REQUEST_URI"].partition("?")[0]
     request = "\n".join(
         [
             environ["REQUEST_METHOD"],
-            # S3 alone encodes the path once; it came encoded.
-            quote(unquote_to_bytes(raw_path) if claim.service == "s3" else raw_path, safe="/-_.~"),
+            # All services but S3 encode the path, which is encoded in the request, once more.
+            quote(unquote_to_bytes(raw_path) if parameters.service == "s3" else raw_path, safe="/-_.~"),
             _canonical_query(environ["QUERY_STRING"]),
-            *[f"{name}:{' '.join(_header(environ, name).split())}" for name in claim.headers],
+            *[f"{name}:{' '.join(_header(environ, name).split())}" for name in parameters.headers],
             "",
-            ";".join(claim.headers),
-            _payload(environ, claim),
+            ";".join(parameters.headers),
+            _payload(environ, parameters),
         ]
     )
-    scope = f"{claim.date}/{claim.region}/{claim.service}/aws4_request"
-    hashed = hashlib.sha256(request.encode("latin-1", "replace")).hexdigest()  # as WSGI decoded it
+    scope = f"{parameters.date}/{parameters.region}/{parameters.service}/aws4_request"
+    hashed = hashlib.sha256(request.encode("latin-1", "replace")).hexdigest()  # the encoding of WSGI's strings
     key = f"AWS4{secret_key}".encode()
-    for text in (*scope.split("/"), f"AWS4-HMAC-SHA256\n{claim.time}\n{scope}\n{hashed}"):
+    for text in (*scope.split("/"), f"AWS4-HMAC-SHA256\n{parameters.time}\n{scope}\n{hashed}"):
         key = hmac.digest(key, text.encode(), "sha256")
     return key.hex()
 
@@ -123,17 +132,15 @@ def _canonical_query(query: str) -> str:
     return "&".join(f"{name}={value}" for name, value in sorted(encoded) if name != "X-Amz-Signature")
 
 
-def _header(environ: Environ, name: str) -> str:
+def _header(environ: WSGIEnvironment, name: str) -> str:
     key = name.upper().replace("-", "_")
     return str(environ.get(key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}", ""))
 
 
-def _payload(environ: Environ, claim: Claim) -> str:
-    """The hash of the body: the request's own, or that of what came where a service takes none."""
+def _payload(environ: WSGIEnvironment, parameters: SignatureParameters) -> str:
+    """The hash of the body for the signature: the request's own if it has one."""
     if given := environ.get("HTTP_X_AMZ_CONTENT_SHA256"):
         return str(given)
-    if claim.lifetime is not None and claim.service == "s3":
+    if parameters.lifetime is not None and parameters.service == "s3":
         return "UNSIGNED-PAYLOAD"
-    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    environ["wsgi.input"] = BytesIO(body)
-    return hashlib.sha256(body).hexdigest()
+    return hashlib.sha256(read_body(environ)).hexdigest()

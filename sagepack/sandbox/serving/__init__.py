@@ -1,1 +1,1 @@
-"""The containers behind the sandbox's endpoints: AWS's serving stack, or a small server in its place."""
+"""A package under the image's real serving stack, without docker. Where packages come from is the caller's choice."""

@@ -1,10 +1,12 @@
-"""The containers of the sandbox's endpoints: packages that run under the image's serving stack, kept for the next request."""
+"""Running containers: packages under the image's serving stack, kept running between requests."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import tarfile
 import threading
+import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,12 +16,34 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-_KEPT = 2
-"""How many run at once: each takes a gigabyte with the miniature. The least recently used ends for another."""
+    from sagepack.sandbox.serving.model_server import InferenceRequest
+
+_MAX_RUNNING = 2
+"""How many containers run at once; each takes a gigabyte of memory with the miniature."""
 
 
 class StartError(Exception):
-    """A container did not come up; the message has the end of its log."""
+    """A container did not start; the message has the end of its log."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """What a container is started from.
+
+    Attributes:
+        definition: a JSON document that differs from those of all packages with other content or settings.
+        environment: environment variables of the container.
+        unpack: writes the package into an empty folder; may raise OSError, or what a damaged gzip or tar file causes.
+    """
+
+    definition: Mapping[str, object]
+    environment: Mapping[str, str]
+    unpack: Callable[[Path], None]
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of the definition."""
+        return hashlib.sha256(json.dumps(self.definition, sort_keys=True, default=str).encode()).hexdigest()
 
 
 @dataclass
@@ -27,101 +51,105 @@ class _Container:
     """One package, extracted and served.
 
     Attributes:
-        users: requests that are under way.
-        used: a count that grows with every use of any container.
-        ended: it was ended to make room or with the sandbox, and does not start again.
+        server: its server; None before the first start.
+        users: requests in progress.
+        last_use: a number that grows with every use of any container.
+        stopped: it was stopped, to make room or with the others, and must not be started again.
         starting: held while it starts.
     """
 
     server: ModelServer | None = None
     users: int = 0
-    used: int = 0
-    ended: bool = False
+    last_use: int = 0
+    stopped: bool = False
     starting: threading.Lock = field(default_factory=threading.Lock)
+
+    def start(self, package: Package) -> ModelServer:
+        """Start the server, and stop the one that ran before.
+
+        Raises:
+            StartError: the package cannot be extracted, or the server does not start.
+        """
+        if self.server is not None:
+            self.server.stop()
+        server = self.server = ModelServer(package.environment)  # from here on, `stop` stops it
+        try:
+            # Another thread may have stopped the container while this one waited for `starting`.
+            problem = "the container was stopped" if self.stopped else _extract(package, server) or server.start()
+        except BaseException:
+            server.stop()
+            raise
+        if problem:
+            server.stop()
+            raise StartError(problem)
+        return server
+
+    def stop(self) -> None:
+        """Stop the server for good."""
+        self.stopped = True
+        if self.server is not None:
+            self.server.stop()
+
+
+def _extract(package: Package, server: ModelServer) -> str | None:
+    """Extract a package into its server's folder; None if that worked, otherwise the message of the image."""
+    try:
+        package.unpack(server.package)
+    except (OSError, EOFError, ValueError, tarfile.TarError, zlib.error) as error:
+        return f"Failed to extract model data archive: {error}"
+    return None
 
 
 class Containers:
-    """Running packages by what they were made of. Safe to use from several threads."""
+    """The running containers of one owner, who stops them. Safe to use from several threads.
+
+    If too many would run, the least recently used one without requests in progress is stopped.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._held: dict[str, _Container] = {}
+        self._running: dict[str, _Container] = {}
         self._uses = 0
 
-    def answer(
-        self,
-        definition: Mapping[str, object],
-        unpack: Callable[[Path], None],
-        environment: Mapping[str, str],
-        request: tuple[bytes, str, str, float],
-    ) -> tuple[int, bytes]:
-        """Status and body that a package answers with; it is extracted and started if it is not running.
+    def invoke(self, package: Package, request: InferenceRequest) -> tuple[int, bytes]:
+        """Send a request to a package, which is extracted and started if it is not running.
 
-        Args:
-            definition: what tells one package and its settings from another; JSON.
-            unpack: puts the package into an empty folder.
-            environment: of the container.
-            request: content, media type, accepted media type, seconds it may take.
+        Returns:
+            Status and body of its response.
 
         Raises:
-            StartError: the container did not come up.
-            OSError: the connection broke, or (TimeoutError) nothing came in time; or `unpack` raised it.
+            StartError: the package could not be extracted or did not start.
+            TimeoutError: no response in time.
+            OSError: the connection broke.
         """
-        container = self._take(hashlib.sha256(json.dumps(definition, sort_keys=True, default=str).encode()).hexdigest())
+        container = self._acquire(package.key)
         try:
             with container.starting:
                 server = container.server
                 if server is None or not server.alive():
-                    server = _start(container, unpack, environment)
-            return server.post(*request)
+                    server = container.start(package)
+            return server.post(request)
         finally:
             with self._lock:
                 container.users -= 1
 
-    def _take(self, key: str) -> _Container:
-        """The container of a key, made if need be, with one user more; others are ended to make room."""
+    def _acquire(self, key: str) -> _Container:
+        """The container of a package, with one more user; others are stopped to make room."""
         with self._lock:
-            container = self._held.get(key)
-            if container is None:
-                container = self._held[key] = _Container()
+            container = self._running.setdefault(key, _Container())
             container.users += 1
             self._uses += 1
-            container.used = self._uses
-            idle = sorted((k for k, c in self._held.items() if c.users == 0), key=lambda k: self._held[k].used)
-            surplus = [self._held.pop(k) for k in idle[: max(0, len(self._held) - _KEPT)]]
-        for other in surplus:
-            _end(other)
+            container.last_use = self._uses
+            unused = sorted((c.last_use, k) for k, c in self._running.items() if c.users == 0)
+            extra = [self._running.pop(k) for _, k in unused[: max(0, len(self._running) - _MAX_RUNNING)]]
+        for other in extra:
+            other.stop()
         return container
 
     def stop(self) -> None:
-        """End them all; requests under way fail."""
+        """Stop all containers; requests in progress fail, and the next request for a package starts it again."""
         with self._lock:
-            held = list(self._held.values())
-            self._held.clear()
-        for container in held:
-            _end(container)
-
-
-def _start(container: _Container, unpack: Callable[[Path], None], environment: Mapping[str, str]) -> ModelServer:
-    if container.server is not None:
-        container.server.stop()
-    server = container.server = ModelServer(environment)  # from here on, `_end` ends it
-    if container.ended:
-        server.stop()
-        raise StartError("the container was ended")
-    try:
-        unpack(server.package)
-        problem = server.start()
-    except BaseException:
-        server.stop()
-        raise
-    if problem:
-        server.stop()
-        raise StartError(problem)
-    return server
-
-
-def _end(container: _Container) -> None:
-    container.ended = True
-    if container.server is not None:
-        container.server.stop()
+            running = list(self._running.values())
+            self._running.clear()
+        for container in running:
+            container.stop()

@@ -1,13 +1,12 @@
-"""Start the image's own server on loopback: a script for the Python that has the serving stack, not for this package's.
+"""Start the image's model server on loopback: a script for the Python of the serving stack, not part of this program.
 
-It is what the image's entry point calls, `sagemaker_huggingface_inference_toolkit.serving.main()`, with three differences
-that let it run beside other programs of one machine. All of it dies with the process that holds the other end of its
-standard input.
+It calls the image's entry point, `sagemaker_huggingface_inference_toolkit.serving.main()`, with three changes that let it
+run next to other programs on one machine. When standard input ends, which it does when the parent ends, the script kills
+its process group and removes its working folder.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
 import shutil
 import signal
@@ -15,38 +14,35 @@ import threading
 from contextlib import suppress
 from typing import Any
 
+import psutil
+from sagemaker_huggingface_inference_toolkit import mms_model_server, serving
+from sagemaker_inference import model_server
+
 
 def main() -> None:
     """Serve the package in SAGEMAKER_BASE_DIR/model until standard input ends."""
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    server: Any = importlib.import_module("sagemaker_inference.model_server")
-    toolkit: Any = importlib.import_module("sagemaker_huggingface_inference_toolkit.mms_model_server")
-    # 1. The file of settings is /etc/sagemaker-mms.properties in both.
-    server.MMS_CONFIG_FILE = toolkit.MMS_CONFIG_FILE = os.environ.pop("SAGEPACK_MMS_CONFIG")
-    # 2. The toolkit looks for its Java process among all processes of the machine.
-    server._retrieve_mms_server_process = lambda: _java(server.MMS_NAMESPACE)  # noqa: SLF001
-    # 3. Requirements would be installed into this Python, at every start: only say what an endpoint would install.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # 1. Both modules name /etc/sagemaker-mms.properties as the settings file to write.
+    model_server.MMS_CONFIG_FILE = mms_model_server.MMS_CONFIG_FILE = os.environ.pop("SAGEPACK_MMS_CONFIG")
+    # 2. The toolkit would look for its Java process among all processes of the machine.
+    model_server._retrieve_mms_server_process = _java_process  # noqa: SLF001
+    # 3. Requirements would be installed into this environment at every start: only resolve them.
     os.environ["PIP_DRY_RUN"] = "1"
-    importlib.import_module("sagemaker_huggingface_inference_toolkit.serving").main()
+    serving.main()
 
 
-def _java(namespace: str) -> Any:
-    """The Java process of this process group."""
-    processes = importlib.import_module("psutil").process_iter(["cmdline"])  # None where it may not be read
-    for process in processes:
-        if namespace in (process.info["cmdline"] or ()) and _group(process.pid) == os.getpgid(0):
-            return process
+def _java_process() -> Any:
+    """The Java process of this process group, as a psutil.Process."""
+    for process in psutil.process_iter(["cmdline"]):
+        command: list[str] | None = process.info["cmdline"]  # None if it may not be read
+        with suppress(ProcessLookupError):  # it has just ended
+            if model_server.MMS_NAMESPACE in (command or ()) and os.getpgid(process.pid) == os.getpgid(0):
+                return process
     raise RuntimeError("the model server has not started")
 
 
-def _group(process: int) -> int | None:
-    with suppress(ProcessLookupError):  # it has just ended
-        return os.getpgid(process)
-    return None
-
-
-def _die_with_parent() -> None:
-    """Wait for the end of standard input, then end the group: a worker outlives a server that is asked to end."""
+def _end_with_parent() -> None:
+    """Wait for the end of standard input, then kill the process group: on SIGTERM the server would leave its worker running."""
     while os.read(0, 1024):
         pass
     shutil.rmtree(os.getcwd(), ignore_errors=True)  # noqa: PTH109 - the folder of this run

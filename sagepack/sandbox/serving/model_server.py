@@ -1,7 +1,7 @@
-"""The real serving stack of the image on a package: the toolkit, multi-model-server and Java, on loopback.
+"""One package under the image's real serving stack, on loopback: the toolkit, multi-model-server and Java.
 
-It needs a Python of its own, because the toolkit wants an older huggingface_hub than this program. That Python is named by
-SAGEPACK_SERVE_PYTHON, or lies in `.venv-serve` beside the environment this program runs in.
+The stack needs its own Python environment, because the toolkit requires an older huggingface_hub than this program. Its
+interpreter is the value of SAGEPACK_SERVE_PYTHON, or that of `.venv-serve` next to the environment of this program.
 """
 
 from __future__ import annotations
@@ -18,68 +18,88 @@ import tempfile
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sagepack.sandbox.serving import environment
+from sagepack.sandbox import environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PYTHON = "SAGEPACK_SERVE_PYTHON"
+"""The environment variable with the path of the interpreter."""
 MODULES = ("torch", "transformers", "sagemaker_huggingface_inference_toolkit", "mms")
-HOW = "`make serve-venv` installs it"
+"""What the interpreter must be able to import."""
 
-_PORTS = range(20_000, 32_000)  # multi-model-server refuses the kernel's ephemeral ports
+_INSTALL = "`make serve-venv` installs it"
+_PORTS = range(20_000, 32_000)  # multi-model-server rejects the kernel's ephemeral ports
 _START_SECONDS = 120.0
-_LOOK_SECONDS = 60.0
-_END_SECONDS = 10.0
+_PROBE_SECONDS = 60.0
+_STOP_SECONDS = 10.0
 _LOG_LINES = 15
 
 
+@dataclass(frozen=True)
+class InferenceRequest:
+    """A request for a package.
+
+    Attributes:
+        body: the body.
+        content_type: media type of the body.
+        accept: media type that the response should have.
+        timeout: seconds that the response may take; the start of the container is not counted.
+    """
+
+    body: bytes
+    content_type: str
+    accept: str
+    timeout: float
+
+
 def python() -> Path:
-    """The Python that is to have the serving stack, whether it is there or not."""
+    """The interpreter for the serving stack; the file may not exist."""
     named = os.environ.get(PYTHON)
     return Path(named) if named else Path(sys.prefix).with_name(".venv-serve") / "bin" / "python"
 
 
-def available() -> str | None:
-    """Why the serving stack cannot be used here; None if it can."""
+def unavailable() -> str | None:
+    """Why the serving stack cannot be used on this machine, as a message; None if it can."""
     interpreter = python()
     if not interpreter.is_file():
-        return f"the image's serving stack is not installed: there is no {interpreter}; {HOW}"
+        return f"the image's serving stack is not installed: there is no {interpreter}; {_INSTALL}"
     if shutil.which("java") is None:
         return "the image's serving stack needs Java on the PATH"
-    missing = _missing(interpreter)
-    return f"{interpreter} lacks {', '.join(missing)}; {HOW}" if missing else None
+    missing = _missing_modules(interpreter)
+    return f"{interpreter} cannot import {', '.join(missing)}; {_INSTALL}" if missing else None
 
 
 @lru_cache(maxsize=4)
-def _missing(interpreter: Path) -> tuple[str, ...]:
+def _missing_modules(interpreter: Path) -> tuple[str, ...]:
     program = f"import importlib.util as u; print(*[m for m in {MODULES!r} if not u.find_spec(m)])"
-    command, own = [str(interpreter), "-c", program], environment.allowed(os.environ)
+    command, kept = [str(interpreter), "-c", program], environment.allowed(os.environ)
     try:
-        found = subprocess.run(command, env=own, capture_output=True, text=True, check=True, timeout=_LOOK_SECONDS)
+        found = subprocess.run(command, env=kept, capture_output=True, text=True, check=True, timeout=_PROBE_SECONDS)
     except (OSError, subprocess.SubprocessError):
-        return ("a working interpreter",)
+        return MODULES
     return tuple(found.stdout.split())
 
 
 class ModelServer:
-    """One package under the serving stack, from `start` to `stop`, in a process group and a folder of its own.
+    """A package under the serving stack, from `start` to `stop`, in its own process group and folder.
 
-    It ends with this process however that ends: the launcher watches a pipe that only this process holds.
+    It ends when this process ends, even by SIGKILL: the launcher watches a pipe that only this process holds open.
     """
 
     def __init__(self, settings: Mapping[str, str]) -> None:
-        """Nothing runs yet; `package` is an empty folder.
+        """Make the folders; nothing runs yet.
 
         Args:
-            settings: environment that the spec gives the container.
+            settings: environment variables that the model defines for the container.
         """
         self._settings = settings
-        # A short path, because sockets lie below it.
+        # A short path: Unix sockets are made in it, whose paths may have at most 108 bytes.
         self._folder = Path(tempfile.mkdtemp(prefix="mms-"))
         self.package.mkdir(parents=True)
         for name in ("tmp", "home"):
@@ -91,15 +111,24 @@ class ModelServer:
 
     @property
     def package(self) -> Path:
-        """Where the extracted package must lie: what is /opt/ml/model in the container."""
+        """The folder for the extracted package, /opt/ml/model in the image; empty at first."""
         return self._folder / "ml" / "model"
 
     def start(self) -> str | None:
-        """Start it and wait until it listens; what went wrong if it does not come up, with the end of its log."""
+        """Start the server and wait until it responds to /ping; None then, otherwise what went wrong, with the end of the log."""
         with self._lock:
             if self._stopped:
-                return "the container was ended"
-            self._process = process = self._launch()
+                return "the container was stopped"
+            with (self._folder / "log").open("wb") as log:
+                self._process = process = subprocess.Popen(
+                    [python(), Path(__file__).with_name("launcher.py")],
+                    cwd=self._folder,
+                    env=self._environment(),
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             if process.poll() is not None:
@@ -107,22 +136,13 @@ class ModelServer:
             if self._pings():
                 return None
             time.sleep(0.1)
-        return f"the container did not answer /ping in {_START_SECONDS:.0f} s\n{self.log()}"
-
-    def _launch(self) -> subprocess.Popen[bytes]:
-        with (self._folder / "log").open("wb") as log:
-            return subprocess.Popen(
-                [python(), Path(__file__).with_name("launcher.py")],
-                cwd=self._folder,
-                env=self._environment(),
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        return f"the container did not respond to /ping within {_START_SECONDS:.0f} s\n{self.log()}"
 
     def _environment(self) -> dict[str, str]:
-        """What the code sees: little of the user's, the container's own, and what keeps it on loopback and in its folder."""
+        """The environment of the server and of the package's code.
+
+        The allowed variables of the user, the container's own, then what keeps it on loopback and in its folder.
+        """
         address = f"http://127.0.0.1:{self._port}"
         kept = environment.allowed(os.environ)
         return {
@@ -131,7 +151,7 @@ class ModelServer:
             **self._settings,
             "HF_HUB_OFFLINE": "1",
             "PATH": f"{python().parent}{os.pathsep}{kept.get('PATH', '')}",
-            "HOME": str(self._folder / "home"),  # caches, tokens and settings of libraries lie below it
+            "HOME": str(self._folder / "home"),  # caches, tokens and settings of libraries are below it
             "TMPDIR": str(self._folder / "tmp"),
             "TEMP": str(self._folder / "tmp"),
             "SAGEPACK_MMS_CONFIG": str(self._folder / "mms.properties"),
@@ -148,30 +168,30 @@ class ModelServer:
             return False
 
     def alive(self) -> bool:
-        """Whether it runs."""
+        """Whether the launcher's process runs."""
         return self._process is not None and self._process.poll() is None
 
-    def post(self, content: bytes, content_type: str, accept: str, timeout: float) -> tuple[int, bytes]:
-        """Status and body that the server answers a request with.
+    def post(self, request: InferenceRequest) -> tuple[int, bytes]:
+        """Send a request and return status and body of the response.
 
         Raises:
-            TimeoutError: no answer after `timeout` seconds.
-            OSError: the connection broke, which it does for a request that is larger than the server takes.
+            TimeoutError: no response after `request.timeout` seconds.
+            OSError: the connection broke; the server closes it when a request exceeds its maximum size.
         """
-        headers = {"Content-Type": content_type, "Accept": accept}
+        headers = {"Content-Type": request.content_type, "Accept": request.accept}
         try:
-            return self._request("POST", "/invocations", content, headers, timeout)
+            return self._request("POST", "/invocations", request.body, headers, request.timeout)
         except http.client.HTTPException as error:
-            raise ConnectionError(f"no whole answer: {error!r}") from error
+            raise ConnectionError(f"incomplete response: {error!r}") from error
 
     def _request(
-        self, method: str, path: str, content: bytes, headers: dict[str, str], timeout: float
+        self, method: str, path: str, body: bytes, headers: dict[str, str], timeout: float
     ) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=timeout)
         try:
-            connection.request(method, path, content, headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            return response.status, response.read()
         finally:
             connection.close()
 
@@ -179,12 +199,15 @@ class ModelServer:
         """The last lines of the container's log."""
         try:
             lines = (self._folder / "log").read_text(encoding="utf-8", errors="replace").splitlines()
-        except FileNotFoundError:  # it was ended meanwhile
+        except FileNotFoundError:  # it was stopped meanwhile
             return ""
         return "\n".join(lines[-_LOG_LINES:])
 
     def stop(self) -> None:
-        """End it, all of it, also while it starts: asked to end, the server would leave its worker behind."""
+        """Stop the server with all its processes, also while it starts, and remove its folder.
+
+        By SIGKILL to the process group: on SIGTERM, multi-model-server would leave its worker running.
+        """
         with self._lock:
             self._stopped = True
             process = self._process
@@ -192,16 +215,16 @@ class ModelServer:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             with suppress(subprocess.TimeoutExpired):
-                process.wait(_END_SECONDS)
+                process.wait(_STOP_SECONDS)
             if process.stdin:
                 process.stdin.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _free_port() -> int:
-    """A port that nobody listens on, of those the server takes."""
+    """A free port, of those that multi-model-server accepts."""
     while True:
-        port = random.choice(_PORTS)  # noqa: S311 - to be unlike another's, not unguessable
+        port = random.choice(_PORTS)  # noqa: S311 - to avoid collisions, not to be secret
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

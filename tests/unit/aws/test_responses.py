@@ -1,4 +1,4 @@
-"""Answers of AWS, or of a proxy in its place, that are not as the API describes them."""
+"""Responses of AWS, or of a proxy in its place, that are not as the API describes them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from sagepack.aws import exchange, sagemaker
+from sagepack.aws import sagemaker
 from sagepack.aws.logs import Tail
+from sagepack.aws.s3 import S3, S3Uri
 from sagepack.aws.session import Aws, AwsConnection
 from sagepack.deploy.destroy import inventory
 from sagepack.deploy.observe import observe, observe_scaling
@@ -33,10 +34,10 @@ PAGE = b"<!DOCTYPE html><html><body>Please log in</body></html>"
 
 
 class Proxy:
-    """A server that gives every request the same answer, with status 200."""
+    """A server that gives every request the same response, with status 200."""
 
     def __init__(self) -> None:
-        self.answer = b""
+        self.response = b""
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -45,9 +46,9 @@ class Proxy:
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 self.send_response(200)
-                self.send_header("Content-Length", str(len(proxy.answer)))
+                self.send_header("Content-Length", str(len(proxy.response)))
                 self.end_headers()
-                self.wfile.write(proxy.answer)
+                self.wfile.write(proxy.response)
 
             do_GET = do_POST  # noqa: N815 - the name that http.server calls
 
@@ -97,9 +98,9 @@ BROKEN: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("answer", BROKEN, ids=lambda answer: str(answer)[:60])
-def test_an_endpoint_that_is_described_wrongly_is_a_remote_failure(proxy: Proxy, answer: Any) -> None:
-    proxy.answer = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+@pytest.mark.parametrize("response", BROKEN, ids=lambda response: str(response)[:60])
+def test_a_malformed_description_of_an_endpoint_is_a_remote_error(proxy: Proxy, response: Any) -> None:
+    proxy.response = response if isinstance(response, bytes) else json.dumps(response).encode()
     for look in (observe, inventory):
         with pytest.raises(RemoteError) as caught:
             look(proxy.aws, deployment().owner)
@@ -110,9 +111,9 @@ def test_an_endpoint_that_is_described_wrongly_is_a_remote_failure(proxy: Proxy,
 CALLS: list[Callable[[Aws], object]] = [
     lambda aws: sagemaker.list_tags(aws, "arn"),
     sagemaker.list_endpoints,
-    lambda aws: sagemaker.list_configs(aws, "x"),
+    lambda aws: sagemaker.list_endpoint_configs(aws, "x"),
     lambda aws: sagemaker.list_models(aws, "x"),
-    lambda aws: sagemaker.invoke_async(aws, {"EndpointName": "svd", "InputLocation": "s3://b/k"}),
+    lambda aws: sagemaker.invoke_endpoint_async(aws, {"EndpointName": "svd", "InputLocation": "s3://b/k"}),
     lambda aws: observe_scaling(aws, "svd"),
     lambda aws: find_image(aws, Image("huggingface-pytorch-inference", IMAGE), "us-east-1"),
 ]
@@ -125,22 +126,22 @@ ODD: list[bytes] = [
 ]
 
 
-@pytest.mark.parametrize("answer", ODD)
+@pytest.mark.parametrize("response", ODD)
 @pytest.mark.parametrize("number", range(len(CALLS)))
-def test_every_answer_is_checked_before_it_is_used(proxy: Proxy, number: int, answer: bytes) -> None:
-    proxy.answer = answer
+def test_a_malformed_response_of_any_operation_is_a_remote_error(proxy: Proxy, number: int, response: bytes) -> None:
+    proxy.response = response
     with pytest.raises(RemoteError):
         CALLS[number](proxy.aws)
 
 
-@pytest.mark.parametrize("answer", [PAGE, b"[1]", b'{"events": [{"message": 5}]}', b'{"events": "x"}'])
-def test_a_log_that_cannot_be_read_stops_no_deployment(proxy: Proxy, answer: bytes) -> None:
-    proxy.answer = answer
+@pytest.mark.parametrize("response", [PAGE, b"[1]", b'{"events": [{"message": 5}]}', b'{"events": "x"}'])
+def test_a_malformed_log_is_a_problem_and_not_an_error(proxy: Proxy, response: bytes) -> None:
+    proxy.response = response
     tail = Tail(proxy.aws, "svd", 0)
     assert tail.lines() == []
     assert "is not as AWS describes it" in str(tail.problem)
 
 
-def test_an_answer_is_fetched_up_to_its_limit(proxy: Proxy) -> None:
-    proxy.answer = b"x" * 5000
-    assert exchange.get(proxy.aws, "s3://b/k", 99) == b"x" * 100
+def test_an_object_is_fetched_up_to_the_limit(proxy: Proxy) -> None:
+    proxy.response = b"x" * 5000
+    assert S3(proxy.aws.client("s3")).get(S3Uri("b", "k"), 99) == b"x" * 100

@@ -17,10 +17,10 @@ TAGS = [
 ]
 
 
-def test_the_model_request_names_image_by_digest_and_data_by_content() -> None:
+def test_the_create_model_request_names_the_image_by_digest_and_the_data_by_content() -> None:
     value = deployment()
-    assert "@sha256:" in value.image
-    assert value.model == {
+    assert "@sha256:" in value.image_uri
+    assert value.create_model_request == {
         "ModelName": "svd-7a2fc9c6e509",
         "PrimaryContainer": {
             "Image": lock().image_uri,
@@ -39,10 +39,10 @@ def test_the_model_request_names_image_by_digest_and_data_by_content() -> None:
     }
 
 
-def test_the_config_request_is_one_asynchronous_variant() -> None:
+def test_the_create_endpoint_config_request_has_one_asynchronous_variant() -> None:
     value = deployment()
-    assert value.config == {
-        "EndpointConfigName": value.config_name,
+    assert value.create_endpoint_config_request == {
+        "EndpointConfigName": value.endpoint_config_name,
         "ProductionVariants": [
             {
                 "VariantName": "AllTraffic",
@@ -65,10 +65,10 @@ def test_the_config_request_is_one_asynchronous_variant() -> None:
     }
 
 
-def test_what_is_declared_beyond_the_least_is_asked_for() -> None:
+def test_optional_settings_are_requested_if_they_are_declared() -> None:
     value = deployment(volume_size_in_gb=64, inference_ami_version="al2-ami-sagemaker-inference-gpu-3-1")
     topics = dataclasses.replace(value.endpoint.asynchronous, success_topic="arn:aws:sns:us-east-1:123456789012:done")
-    config = changed(value, asynchronous=topics).config
+    config = changed(value, asynchronous=topics).create_endpoint_config_request
     assert config["ProductionVariants"][0]["VolumeSizeInGB"] == 64
     assert config["ProductionVariants"][0]["InferenceAmiVersion"] == "al2-ami-sagemaker-inference-gpu-3-1"
     output = config["AsyncInferenceConfig"]["OutputConfig"]
@@ -76,10 +76,12 @@ def test_what_is_declared_beyond_the_least_is_asked_for() -> None:
 
 
 def test_a_prefix_is_read_uncompressed() -> None:
-    assert deployment(layout="prefix").model["PrimaryContainer"]["ModelDataSource"]["S3DataSource"] == {
-        "S3Uri": f"s3://{BUCKET}/models/svd/{MANIFEST.short}/",
-        "S3DataType": "S3Prefix",
-        "CompressionType": "None",
+    assert deployment(layout="prefix").create_model_request["PrimaryContainer"]["ModelDataSource"] == {
+        "S3DataSource": {
+            "S3Uri": f"s3://{BUCKET}/models/svd/{MANIFEST.short}/",
+            "S3DataType": "S3Prefix",
+            "CompressionType": "None",
+        }
     }
 
 
@@ -93,56 +95,56 @@ def test_an_artifact_of_the_other_layout_is_refused(layout: str, uri: str) -> No
 @pytest.mark.parametrize("name", ["svd", "s", "a" * 63, "a" * 49 + "-" + "b" * 13])
 def test_every_request_is_within_what_the_service_model_allows(name: str, layout: str) -> None:
     value = deployment(name, layout=layout, volume_size_in_gb=512)
-    assert violations("sagemaker", "CreateModel", value.model) == []
-    assert violations("sagemaker", "CreateEndpointConfig", value.config) == []
-    assert violations("sagemaker", "CreateEndpoint", value.request) == []
-    assert violations("sagemaker", "UpdateEndpoint", value.update(retain=True)) == []
-    assert violations("sagemaker", "UpdateEndpoint", value.update(retain=False)) == []
-    assert value.owner.names(value.model_name)
-    assert value.owner.names(value.config_name)
+    assert violations("sagemaker", "CreateModel", value.create_model_request) == []
+    assert violations("sagemaker", "CreateEndpointConfig", value.create_endpoint_config_request) == []
+    assert violations("sagemaker", "CreateEndpoint", value.create_endpoint_request) == []
+    assert violations("sagemaker", "UpdateEndpoint", value.update_endpoint_request(retain_instance_count=True)) == []
+    assert violations("sagemaker", "UpdateEndpoint", value.update_endpoint_request(retain_instance_count=False)) == []
+    assert value.owner.matches_name(value.model_name)
+    assert value.owner.matches_name(value.endpoint_config_name)
 
 
-def test_the_judge_of_requests_can_say_no() -> None:
-    bad = changed(deployment(), instance_type="ml.nope", volume_size_in_gb=9999).config
+def test_the_checker_of_requests_finds_violations() -> None:
+    bad = changed(deployment(), instance_type="ml.nope", volume_size_in_gb=9999).create_endpoint_config_request
     assert len(violations("sagemaker", "CreateEndpointConfig", {**bad, "EndpointConfigName": "a" * 64})) == 4
 
 
-def test_another_variable_makes_another_model_and_another_config() -> None:
+def test_another_environment_variable_gives_the_model_and_the_config_other_names() -> None:
     one, two = deployment(), deployment(environment={"MMS_MAX_RESPONSE_SIZE": "1"})
     assert one.model_name != two.model_name
-    assert one.config_name != two.config_name
-    assert one.name == two.name
+    assert one.endpoint_config_name != two.endpoint_config_name
+    assert one.endpoint_name == two.endpoint_name
 
 
-def test_another_instance_type_keeps_the_model() -> None:
+def test_another_instance_type_changes_the_name_of_the_config_only() -> None:
     one, two = deployment(), deployment(instance_type="ml.g5.4xlarge")
     assert one.model_name == two.model_name
-    assert one.config_name != two.config_name
+    assert one.endpoint_config_name != two.endpoint_config_name
 
 
 def test_tags_and_scaling_change_no_name() -> None:
     one, two = deployment(), deployment(tags={"team": "audio"})
-    assert (one.model_name, one.config_name) == (two.model_name, two.config_name)
+    assert (one.model_name, one.endpoint_config_name) == (two.model_name, two.endpoint_config_name)
 
 
-def test_a_tag_of_the_spec_cannot_displace_ours() -> None:
+def test_a_declared_tag_cannot_replace_a_tag_of_the_owner() -> None:
     assert deployment(tags={"sagepack:name": "other"}).tags["sagepack:name"] == "svd"
 
 
-def test_an_update_keeps_the_scaled_count_only_when_told() -> None:
+def test_an_update_retains_the_instance_count_only_on_request() -> None:
     value = deployment()
-    assert value.update(retain=False) == {
+    assert value.update_endpoint_request(retain_instance_count=False) == {
         "EndpointName": "svd",
-        "EndpointConfigName": value.config_name,
+        "EndpointConfigName": value.endpoint_config_name,
         "RetainAllVariantProperties": False,
     }
-    kept = value.update(retain=True)
+    kept = value.update_endpoint_request(retain_instance_count=True)
     assert kept["RetainAllVariantProperties"] is True
     assert {"VariantPropertyType": "DesiredInstanceCount"} not in kept["ExcludeRetainedVariantProperties"]
 
 
 @pytest.mark.parametrize(
-    ("name", "ours"),
+    ("name", "matches"),
     [
         ("svd-0123456789ab", True),
         ("svd-0123456789abc", False),
@@ -152,11 +154,11 @@ def test_an_update_keeps_the_scaled_count_only_when_told() -> None:
         ("svd-x-0123456789ab", False),
     ],
 )
-def test_only_names_of_our_pattern_are_ours(name: str, ours: bool) -> None:
-    assert Owner("svd", "svd", "local").names(name) is ours
+def test_an_owner_matches_only_names_of_its_own_form(name: str, matches: bool) -> None:
+    assert Owner("svd", "svd", "local").matches_name(name) is matches
 
 
-def test_tags_of_another_environment_are_not_ours() -> None:
+def test_a_resource_with_the_tags_of_another_environment_is_not_owned() -> None:
     owner = Owner("svd", "svd", "local")
     assert owner.owns({**owner.tags, "team": "video"})
     assert not owner.owns({**owner.tags, "sagepack:env": "prod"})

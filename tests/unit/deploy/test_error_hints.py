@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sagepack.deploy.error_hints import TABLE, hint_for, with_hints
+from sagepack.deploy.error_hints import HINTS, hint_for, with_hints
 from sagepack.errors import IntegrityError, RemoteError, UserError
 
 TEXTS = [
@@ -45,32 +45,32 @@ TEXTS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "fix", "user"), TEXTS)
-def test_each_refusal_of_aws_has_its_way_out(text: str, fix: str, user: bool) -> None:
+@pytest.mark.parametrize(("text", "fix", "user_can_fix"), TEXTS)
+def test_each_known_error_message_has_a_fix(text: str, fix: str, user_can_fix: bool) -> None:
     found = hint_for(text)
     assert found is not None
     assert fix in found.fix
-    assert found.user is user
+    assert found.user_can_fix is user_can_fix
 
 
-def test_every_row_of_the_table_is_for_some_text() -> None:
+def test_every_hint_is_for_some_message() -> None:
     used = {found.pattern for text, _, _ in TEXTS if (found := hint_for(text))}
-    assert used == {entry.pattern for entry in TABLE}
+    assert used == {entry.pattern for entry in HINTS}
 
 
-def test_unknown_texts_get_no_advice() -> None:
+def test_an_unknown_message_has_no_hint() -> None:
     assert hint_for("something else") is None
 
 
 @pytest.mark.parametrize(("text", "kind"), [(TEXTS[0][0], UserError), (TEXTS[1][0], RemoteError)])
-def test_advice_decides_who_can_mend_an_error(text: str, kind: type[Exception]) -> None:
+def test_a_hint_decides_the_class_of_the_error(text: str, kind: type[Exception]) -> None:
     with pytest.raises(kind) as caught, with_hints():
         raise RemoteError(text, where="endpoint svd")
     assert "endpoint svd" in str(caught.value)
 
 
 @pytest.mark.parametrize("error", [RemoteError("something else"), IntegrityError("other bytes")])
-def test_other_errors_pass_as_they_are(error: Exception) -> None:
+def test_an_error_without_a_hint_passes_unchanged(error: Exception) -> None:
     with pytest.raises(type(error)) as caught, with_hints():
         raise error
     assert caught.value is error

@@ -20,17 +20,17 @@ from sagepack.progress import Silent
 from sagepack.publish.cleanup import stale_uploads
 from sagepack.publish.delta.parts import Limits
 from sagepack.publish.documents import Files, Index, Pointer
-from sagepack.publish.keys import Package, package_folder
+from sagepack.publish.keys import Package, PackageFormat, package_folder
 from sagepack.publish.observe import observe
+from sagepack.publish.planner import plan_upload
 from sagepack.publish.publisher import Published, publish
-from sagepack.publish.upload_plan import plan
 from tests.helpers.fake_s3 import FakeS3, Killed
 from tests.helpers.publishing import NOW, noise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LIMITS = Limits(minimum=2000, maximum=40_000, count=100, literal=6000, copy=9000)
+LIMITS = Limits(minimum=2000, maximum=40_000, count=100, sent_size=6000, copy_size=9000)
 TARGET = S3Uri("bucket", "models")
 
 
@@ -75,10 +75,10 @@ def run(
 ) -> Published:
     manifest = manifest_of(files)
     s3 = cast("S3", store)
-    seen = observe(s3, Package(TARGET, "svd", manifest.digest, layout), manifest, limits=LIMITS)
+    seen = observe(s3, Package(TARGET, "svd", manifest.digest, PackageFormat(layout)), manifest, limits=LIMITS)
     return publish(
         s3,
-        plan(seen, manifest, Layout.of(manifest.members), LIMITS),
+        plan_upload(seen, manifest, LIMITS),
         [Memory(files)],
         journals,
         provenance={},
@@ -166,7 +166,7 @@ def test_a_kill_at_any_request_leaves_a_right_bucket_and_the_next_run_sends_only
         before = whole.sent
         run(whole, new, Path(folder) / "d", layout=layout)
         # One worker: at most the part that the kill hit is sent twice, if S3 took it and the journal did not hear of it.
-        twice = LIMITS.literal if killed and takes_effect else 0
+        twice = LIMITS.sent_size if killed and takes_effect else 0
         assert first + second.sent_bytes <= whole.sent - before + twice
         assert whole.objects.keys() == store.objects.keys()
     # An upload whose number nobody heard is left for `gc`.

@@ -30,7 +30,7 @@ from sagepack.publish.cleanup import stale_uploads
 from sagepack.publish.delta.parts import Copy, SentPart
 from sagepack.publish.documents import MOST_FILES, Files, Index, Pointer, StoredFile
 from sagepack.publish.iam_policy import publish_policy
-from sagepack.publish.keys import Package, document_names, package_folder, pointer, released
+from sagepack.publish.keys import Package, PackageFormat, package_folder, pointer_uri, released_package
 from sagepack.publish.release import Release
 from sagepack.publish.sealed import sealed
 from sagepack.publish.upload.journal import CompletedPart, Journal, UploadSession
@@ -77,21 +77,21 @@ def files_of(files: dict[str, bytes]) -> Files:
     return Files(tuple(StoredFile(m, '"e"', Checksums.of(files[m.path])) for m in manifest_of(files).members))
 
 
-def release_of(layout: str) -> Release:
-    """A release of either layout."""
-    package = Package(TARGET, "svd", Digest.sha256(b"m"), layout)
-    archive = layout == "archive"
+def release_of(format_: PackageFormat) -> Release:
+    """A release in either format."""
+    package = Package(TARGET, "svd", Digest.sha256(b"m"), format_)
+    archive = format_ is PackageFormat.ARCHIVE
     return Release(
         package.name,
-        layout,
+        format_,
         package.digest,
-        str(package.model),
+        str(package.model_uri),
         1234,
         EPOCH,
         '"e-1"' if archive else None,
         "v1" if archive else None,
         {name: Checksums.of(b"x").value(name) for name in ("CRC64NVME", "CRC32")} if archive else None,
-        {name: Digest.sha256(name.encode()) for name in document_names(layout)},
+        {name: Digest.sha256(name.encode()) for name in format_.document_names},
     )
 
 
@@ -152,9 +152,9 @@ def test_a_pointer_is_read_as_it_was_written() -> None:
     assert Pointer.parse(one.text()) == one
 
 
-@pytest.mark.parametrize("layout", ["archive", "prefix"])
-def test_a_release_is_read_as_it_was_written(layout: str) -> None:
-    release = release_of(layout)
+@pytest.mark.parametrize("format_", PackageFormat)
+def test_a_release_is_read_as_it_was_written(format_: PackageFormat) -> None:
+    release = release_of(format_)
     check("release", release.text())
     assert Release.parse(release.text()) == release
 
@@ -187,8 +187,8 @@ PARSED = pytest.mark.parametrize(
         (Index.parse, index_of(FILES).text()),
         (Files.parse, files_of(FILES).text()),
         (Pointer.parse, Pointer(Digest.sha256(b"x"), "svd/0123456789abcdef").text()),
-        (Release.parse, release_of("archive").text()),
-        (Release.parse, release_of("prefix").text()),
+        (Release.parse, release_of(PackageFormat.ARCHIVE).text()),
+        (Release.parse, release_of(PackageFormat.PREFIX).text()),
     ],
     ids=["index", "files", "pointer", "release", "release of files"],
 )
@@ -248,17 +248,15 @@ def test_keys_are_as_documented() -> None:
     digest = Digest.sha256(b"x")
     package = Package(TARGET, "svd", digest)
     base = f"models/svd/{digest.short}"
-    assert package.model.key == f"{base}/model.tar.gz"
-    assert Package(TARGET, "svd", digest, "prefix").model.key == f"{base}/model/"
-    assert Package(TARGET, "svd", digest, "prefix").index.key == f"{base}/files.json"
-    assert pointer(TARGET, digest).key == f"models/contents/{digest.value}.json"
-    record = package.release(datetime(2030, 1, 2, 3, 4, 5, tzinfo=timezone.utc))
+    assert package.model_uri.key == f"{base}/model.tar.gz"
+    assert Package(TARGET, "svd", digest, PackageFormat.PREFIX).model_uri.key == f"{base}/model/"
+    assert Package(TARGET, "svd", digest, PackageFormat.PREFIX).index_uri.key == f"{base}/files.json"
+    assert pointer_uri(TARGET, digest).key == f"models/contents/{digest.value}.json"
+    record = package.release_uri(datetime(2030, 1, 2, 3, 4, 5, tzinfo=timezone.utc))
     assert record.key == f"models/svd/releases/20300102T030405Z-{digest.short}.json"
-    assert released(record) == digest.short
-    assert released(record, "prefix") is None
-    assert Package(S3Uri("bucket", ""), "svd", digest).index.key == f"svd/{digest.short}/index.json"
-    with pytest.raises(UserError, match="no such layout"):
-        Package(TARGET, "svd", digest, "zip")
+    assert released_package(record) == digest.short
+    assert released_package(record, PackageFormat.PREFIX) is None
+    assert Package(S3Uri("bucket", ""), "svd", digest).index_uri.key == f"svd/{digest.short}/index.json"
     with pytest.raises(UserError, match="pointers"):
         Package(TARGET, "contents", digest)
 
@@ -311,7 +309,7 @@ def test_a_torn_journal_says_what_its_whole_lines_say(tmp_path: Path) -> None:
             assert state is None
             continue
         assert state is not None
-        assert state.work == STATE
+        assert state.session == STATE
         assert list(state.done.values()) == done[: lines - 1]
         assert state.verified == ({1} if lines == 4 else frozenset())
     journal.clear()
@@ -328,7 +326,7 @@ def test_a_flipped_bit_in_a_journal_costs_a_part_and_is_never_believed(tmp_path:
         state = journal.read()
         assert (state is None) == (index <= text.index(b"\n"))
         if state is not None:
-            assert state.work == STATE
+            assert state.session == STATE
             assert len(state.done) + len(state.verified) in (1, 2)  # at a line's end, two become one
             assert all(one in done for one in state.done.values())
 
@@ -358,7 +356,7 @@ def test_a_line_of_a_journal_with_a_right_checksum_is_judged_all_the_same(tmp_pa
         assert state is not None or number == 0
         for part in state.done.values() if state else ():
             assert 1 <= part.number <= len(STATE.parts)
-            assert all(stretch.index < len(STATE.known) for stretch in part.stretches)
+            assert all(one.index < len(STATE.known) for one in part.ranges)
 
 
 LOCK = Lock(

@@ -16,14 +16,14 @@ from sagepack.digest import Digest
 from sagepack.errors import IntegrityError
 from sagepack.package.manifest import Member
 from sagepack.publish.checksums import Checksums, ContentChecksum, FramedChecksums
-from sagepack.publish.upload.part_body import ContentRange, File
+from sagepack.publish.upload.part_body import ContentRange, FileTarget
 from sagepack.publish.upload.verifier import CancelledError, ContentVerifier
 
 DATA = bytes(range(200))
 
 
-def ledger(data: bytes = DATA, digest: Digest | None = None, known: FramedChecksums | None = None) -> ContentVerifier:
-    return ContentVerifier(File(Member("a.bin", len(data), digest or Digest.sha256(data))), [known])
+def verifier(data: bytes = DATA, digest: Digest | None = None, known: FramedChecksums | None = None) -> ContentVerifier:
+    return ContentVerifier(FileTarget(Member("a.bin", len(data), digest or Digest.sha256(data))), [known])
 
 
 def sums(data: bytes) -> FramedChecksums:
@@ -32,7 +32,7 @@ def sums(data: bytes) -> FramedChecksums:
 
 @given(st.lists(st.integers(1, 199), max_size=6), st.randoms())
 def test_stretches_are_hashed_in_order_whoever_comes_first(cuts: list[int], order: random.Random) -> None:
-    one = ledger()
+    one = verifier()
     bounds = sorted({0, *cuts, len(DATA)})
     pieces = [(low, DATA[low:high]) for low, high in pairwise(bounds)]
     order.shuffle(pieces)
@@ -43,20 +43,20 @@ def test_stretches_are_hashed_in_order_whoever_comes_first(cuts: list[int], orde
 
 def test_a_stretch_without_a_byte_waits_for_no_turn() -> None:
     # The end of a part may cut off the first block header of a content; the part after it may be hashed first.
-    one = ledger()
+    one = verifier()
     assert one.verify(0, 0, [memoryview(DATA)])
     assert not one.verify(0, 0, [])
 
 
 def test_bytes_that_are_not_the_content_are_told_at_its_end() -> None:
-    one = ledger(digest=Digest.sha256(b"another"))
+    one = verifier(digest=Digest.sha256(b"another"))
     assert not one.verify(0, 0, [memoryview(DATA[:100])])
     with pytest.raises(IntegrityError, match=Digest.sha256(b"another").value):
         one.verify(0, 100, [memoryview(DATA[100:])])
 
 
 def test_a_failure_elsewhere_ends_every_waiting() -> None:
-    one = ledger()
+    one = verifier()
     with ThreadPoolExecutor(2) as pool:
         waiting: list[Future[Any]] = [pool.submit(one.wait), pool.submit(one.verify, 0, 50, [memoryview(b"x")])]
         threading.Timer(0.05, one.stop).start()
@@ -66,7 +66,7 @@ def test_a_failure_elsewhere_ends_every_waiting() -> None:
 
 
 def test_sums_are_known_when_the_last_stretch_is_and_a_stretch_that_comes_again_counts_once() -> None:
-    one = ledger()
+    one = verifier()
     second = ContentRange(0, 120, 120, sums(DATA[120:]))
     one.add(second)
     one.add(second)
@@ -76,11 +76,11 @@ def test_sums_are_known_when_the_last_stretch_is_and_a_stretch_that_comes_again_
 
 
 def test_a_content_that_is_not_what_an_index_says_is_refused() -> None:
-    one = ledger(known=sums(DATA))
+    one = verifier(known=sums(DATA))
     one.add(ContentRange(0, 0, 0, sums(DATA)))
     with pytest.raises(IntegrityError, match="checksum"):
         one.add(ContentRange(0, 0, 0, sums(DATA[::-1])))
 
 
 def test_an_empty_content_needs_no_stretch() -> None:
-    assert ledger(b"").wait() == [FramedChecksums()]
+    assert verifier(b"").wait() == [FramedChecksums()]

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
-from sagepack.deploy import scaling
-from sagepack.deploy.observe import Change, EndpointState, diff, differences
-from sagepack.deploy.scaling import Scaling
+from sagepack.aws.autoscaling import Alarm, ScalableTarget, ScalingPolicy
+from sagepack.aws.sagemaker import Endpoint, EndpointConfig, PendingDeployment, ProductionVariant
+from sagepack.deploy.drift import Change, diff, differences
+from sagepack.deploy.observe import EndpointState, ScalingState
+from sagepack.deploy.scaling import desired_scaling
 from sagepack.spec.model import Scaling as Bounds
 from tests.helpers.deployments import deployment
 
@@ -15,48 +19,53 @@ if TYPE_CHECKING:
     from sagepack.deploy.deployment import Deployment
 
 
-def live(value: Deployment, **changes: Any) -> EndpointState:
-    """What AWS would describe if `value` were deployed; services add defaults."""
-    model = {**value.model, "ModelArn": "arn:model"}
-    config = {**value.config, "CreationTime": 0}
+def live(value: Deployment, *, tags: dict[str, str] | None = None, **changes: Any) -> EndpointState:
+    """What AWS would describe if `value` were deployed; services add defaults.
+
+    Args:
+        value: the deployment.
+        tags: those of the endpoint, if not the deployment's.
+        changes: other fields of the endpoint.
+    """
+    model = {**value.create_model_request, "ModelArn": "arn:model"}
+    config = {**value.create_endpoint_config_request, "CreationTime": 0}
     config["ProductionVariants"] = [{**config["ProductionVariants"][0], "InitialVariantWeight": 1.0}]
-    observed = EndpointState(
-        "InService",
-        "arn:endpoint",
-        value.config_name,
-        model_name=value.model_name,
-        model=model,
-        config=config,
-        tags={**value.tags, "aws:somebody": "else"},
+    endpoint = Endpoint(
+        "arn:endpoint", "InService", datetime(2026, 1, 1, tzinfo=timezone.utc), value.endpoint_config_name
+    )
+    return EndpointState(
+        endpoint=msgspec.structs.replace(endpoint, **changes),
+        endpoint_config=EndpointConfig((ProductionVariant(value.model_name, value.endpoint.instance_type),), config),
+        model_description=model,
+        tags={**value.tags, "aws:somebody": "else"} if tags is None else tags,
         scaling=live_scaling(value),
     )
-    return dataclasses.replace(observed, **changes)
 
 
-def live_scaling(value: Deployment) -> Scaling:
-    asked = scaling.wanted(value)
-    policies = {name: {**policy, "PolicyARN": f"arn:{name}"} for name, policy in asked.policies.items()}
-    alarms = {name: {**alarm, "AlarmActions": ["arn:svd-wake"]} for name, alarm in asked.alarms.items()}
-    return Scaling(asked.target, policies, alarms)
+def live_scaling(value: Deployment) -> ScalingState:
+    desired = desired_scaling(value)
+    policies = {name: ScalingPolicy(f"arn:{name}", policy) for name, policy in desired.policies.items()}
+    alarms = {name: Alarm(("arn:svd-wake",), alarm) for name, alarm in desired.alarms.items()}
+    return ScalingState(desired.target, policies, alarms)
 
 
-def test_an_alarm_that_wakes_nothing_is_a_difference() -> None:
+def test_an_alarm_that_does_not_start_the_wake_policy_is_a_difference() -> None:
     value = deployment(scaling=Bounds(0, 2))
     observed = live(value)
-    observed.scaling.policies["svd-wake"]["PolicyARN"] = "arn:new"
+    observed.scaling.policies["svd-wake"] = ScalingPolicy("arn:new", observed.scaling.policies["svd-wake"].description)
     (change,) = differences(value, observed)
     assert change == Change(
         "scaling", "Alarm.svd-has-backlog-without-capacity.AlarmActions: ['arn:svd-wake'] -> ['arn:new']"
     )
 
 
-def test_what_is_as_asked_needs_nothing() -> None:
+def test_an_endpoint_as_declared_needs_no_change() -> None:
     value = deployment(scaling=Bounds(0, 2), volume_size_in_gb=30)
     assert differences(value, live(value)) == []
 
 
-def test_no_endpoint_is_created() -> None:
-    assert differences(deployment(), EndpointState()) == [Change("create", "endpoint svd does not exist")]
+def test_a_missing_endpoint_is_created() -> None:
+    assert differences(deployment(), None) == [Change("create", "endpoint svd does not exist")]
 
 
 def test_an_update_names_every_setting_that_changes() -> None:
@@ -97,63 +106,67 @@ def test_a_secret_is_not_shown_wherever_somebody_put_it() -> None:
 
 def test_a_container_as_a_whole_is_not_shown_with_its_secrets() -> None:
     observed = live(deployment(environment={"DB_PASS": "hunter22"}))
-    assert observed.model is not None
-    observed.model["PrimaryContainer"] = [observed.model["PrimaryContainer"]]
+    assert observed.model_description is not None
+    observed.model_description["PrimaryContainer"] = [observed.model_description["PrimaryContainer"]]
     assert "hunter22" not in repr(differences(deployment(environment={}), observed))
 
 
 def test_a_deleted_configuration_still_gives_a_reason() -> None:
     value = deployment()
-    observed = live(value, config_name="gone", config=None, model=None, model_name=None)
+    observed = live(value, endpoint_config_name="deleted")
+    observed = dataclasses.replace(observed, endpoint_config=None, model_description=None)
     assert [change.kind for change in differences(value, observed)] != []
     assert {change.kind for change in differences(value, observed)} == {"update"}
 
 
 @pytest.mark.parametrize("tags", [{}, {"sagepack:endpoint": "svd", "sagepack:name": "svd", "sagepack:env": "prod"}])
-def test_an_endpoint_of_somebody_else_is_not_touched(tags: dict[str, str]) -> None:
+def test_an_endpoint_of_another_spec_or_environment_is_not_changed(tags: dict[str, str]) -> None:
     value = deployment()
-    (change,) = differences(value, live(value, tags=tags, config_name="other"))
-    assert change.kind == "foreign"
+    (change,) = differences(value, live(value, tags=tags, endpoint_config_name="other"))
+    assert change.kind == "not_owned"
     assert ("no sagepack tags" if not tags else "sagepack:env=prod") in change.reason
 
 
-def test_a_failed_endpoint_is_made_anew_whatever_its_config() -> None:
+def test_a_failed_endpoint_is_recreated_whatever_its_config() -> None:
     value = deployment()
-    (change,) = differences(value, live(value, status="Failed", failure="no capacity"))
-    assert change == Change("recreate", "endpoint is Failed, which only a new one mends: no capacity")
+    (change,) = differences(value, live(value, endpoint_status="Failed", failure_reason="no capacity"))
+    assert change == Change("recreate", "endpoint is Failed and has to be deleted and created again: no capacity")
 
 
 @pytest.mark.parametrize("status", ["Creating", "Updating", "RollingBack", "Deleting"])
-def test_an_endpoint_under_way_is_waited_for(status: str) -> None:
+def test_an_endpoint_in_progress_is_waited_for(status: str) -> None:
     value = deployment()
-    assert differences(value, live(value, status=status)) == [Change("wait", f"endpoint is {status}")]
+    assert differences(value, live(value, endpoint_status=status)) == [Change("wait", f"endpoint is {status}")]
 
 
-def test_an_update_under_way_to_what_is_asked_is_no_second_update() -> None:
+def test_an_update_in_progress_to_the_declared_config_is_not_repeated() -> None:
     value = deployment()
-    observed = live(deployment(environment={}), status="Updating", pending=value.config_name)
+    observed = live(deployment(environment={}), endpoint_status="Updating")
+    pending = PendingDeployment(value.endpoint_config_name)
+    endpoint = msgspec.structs.replace(observed.endpoint, pending_deployment_summary=pending)
+    observed = dataclasses.replace(observed, endpoint=endpoint)
     assert [change.kind for change in differences(value, observed)] == ["wait"]
 
 
-def test_scaling_differs_by_bounds_policies_and_what_is_left_over() -> None:
+def test_scaling_differs_by_bounds_policies_and_what_is_not_declared_any_more() -> None:
     old, new = deployment(scaling=Bounds(0, 2)), deployment(scaling=Bounds(1, 4, scale_in_cooldown=60))
     assert [change.reason for change in differences(new, live(old))] == [
         "ScalableTarget.MinCapacity: 0 -> 1",
         "ScalableTarget.MaxCapacity: 2 -> 4",
         "ScalingPolicy.svd-backlog.TargetTrackingScalingPolicyConfiguration.ScaleInCooldown: 300 -> 60",
-        "ScalingPolicy.svd-wake is not asked for",
-        "ScalingPolicy.svd-has-backlog-without-capacity is not asked for",
+        "ScalingPolicy.svd-wake: not declared",
+        "Alarm.svd-has-backlog-without-capacity: not declared",
     ]
 
 
-def test_scaling_that_is_gone_from_the_spec_goes() -> None:
+def test_scaling_that_is_not_declared_any_more_is_removed() -> None:
     (change,) = differences(deployment(), live(deployment(scaling=Bounds(0, 2)), tags=deployment().tags))
     assert change.kind == "scaling"
 
 
-def test_a_scalable_target_with_a_strangers_policy_stays() -> None:
-    theirs = Scaling({"MinCapacity": 1, "MaxCapacity": 9}, {"theirs": {}}, {})
-    assert differences(deployment(), live(deployment(), scaling=theirs)) == []
+def test_a_scalable_target_with_only_policies_of_others_is_left_alone() -> None:
+    theirs = ScalingState(ScalableTarget(1, 9), {"theirs": ScalingPolicy("arn:theirs", {})})
+    assert differences(deployment(), dataclasses.replace(live(deployment()), scaling=theirs)) == []
 
 
 def test_tags_change_in_place() -> None:

@@ -1,0 +1,167 @@
+"""How a live endpoint differs from its `Deployment`, and what has to be changed for it. Pure: nothing here calls AWS.
+
+Each difference is worded in the API's names, as `Path: live -> desired`. A value that looks like a secret is never shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from sagepack.deploy.deployment import sagepack_tags
+from sagepack.deploy.scaling import desired_scaling, scaling_names
+from sagepack.spec.secrets import names as secret_names
+from sagepack.spec.secrets import values as secret_values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sagepack.deploy.deployment import Deployment
+    from sagepack.deploy.observe import EndpointState, ScalingState
+    from sagepack.deploy.scaling import Scaling
+
+# Keys that a request leaves out for "none". For other keys that a request leaves out SageMaker describes a default.
+_NONE_IF_LEFT_OUT = frozenset(
+    {"VolumeSizeInGB", "InferenceAmiVersion", "NotificationConfig", "SuccessTopic", "ErrorTopic"}
+)
+_NOT_COMPARED = frozenset({"ModelName", "EndpointConfigName", "Tags", "MetricsConfig"})
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing to do, and why.
+
+    Attributes:
+        kind: `create` the endpoint; `recreate` it, since its status allows no update; `update` it; `wait` for what is in
+            progress; set up `scaling`; set `tags`. `not_owned`: the endpoint belongs to another spec or environment and
+            must not be changed.
+        reason: the difference, for people.
+    """
+
+    kind: Literal["create", "recreate", "update", "wait", "scaling", "tags", "not_owned"]
+    reason: str
+
+
+def differences(deployment: Deployment, observed: EndpointState | None) -> list[Change]:
+    """What must be done to make `observed` (None: there is no endpoint) equal to `deployment`; empty if it is."""
+    name = deployment.endpoint_name
+    if observed is None:
+        return [Change("create", f"endpoint {name} does not exist")]
+    if not deployment.owner.owns(observed.tags):
+        reason = f"endpoint {name} belongs to another spec or environment: it has {sagepack_tags(observed.tags)}"
+        return [Change("not_owned", reason)]
+    tags = [
+        Change("tags", f"Tags.{key}: {_shown(key, observed.tags.get(key), repr)} -> {_shown(key, value, repr)}")
+        for key, value in sorted(deployment.tags.items())
+        if observed.tags.get(key) != value
+    ]
+    return [*_endpoint_differences(deployment, observed), *scaling_differences(deployment, observed.scaling), *tags]
+
+
+def _endpoint_differences(deployment: Deployment, observed: EndpointState) -> list[Change]:
+    endpoint, desired = observed.endpoint, deployment.endpoint_config_name
+    status, is_desired = endpoint.endpoint_status, endpoint.endpoint_config_name == desired
+    # A Failed endpoint can only be deleted. The other two accept an update, but not one to the configuration that they have.
+    if status == "Failed" or (status in {"OutOfService", "UpdateRollbackFailed"} and is_desired):
+        reason = f"endpoint is {status} and has to be deleted and created again: {endpoint.failure_reason}"
+        return [Change("recreate", reason)]
+    changes = [Change("wait", f"endpoint is {status}")] if endpoint.in_progress else []
+    if is_desired or endpoint.pending_endpoint_config_name == desired:
+        return changes
+    config = observed.endpoint_config
+    reasons = [
+        *diff(deployment.create_model_request, observed.model_description, ignored=_NOT_COMPARED),
+        *diff(deployment.create_endpoint_config_request, config and config.description, ignored=_NOT_COMPARED),
+    ]
+    # Every difference may be in what is not compared, such as settings of an older version of this program.
+    reasons = reasons or [f"EndpointConfigName: {endpoint.endpoint_config_name} -> {desired}"]
+    return changes + [Change("update", reason) for reason in reasons]
+
+
+def scaling_differences(deployment: Deployment, live: ScalingState) -> list[Change]:
+    """What must be done to make the automatic scaling `live` equal to what `deployment` declares."""
+    desired, name = desired_scaling(deployment), deployment.endpoint_name
+    if desired.target is None:
+        reasons = [f"ScalableTarget: {live.target or 'none'} -> none"] if is_managed(name, live) else []
+    elif live.target is None:
+        reasons = [f"ScalableTarget: none -> {desired.target}"]
+    else:
+        policies = {name: policy.description for name, policy in live.policies.items()}
+        alarms = {name: alarm.description for name, alarm in live.alarms.items()}
+        reasons = [
+            *diff(desired.target.document, live.target.document, "ScalableTarget"),
+            *diff(desired.policies, policies, "ScalingPolicy"),
+            *diff(desired.alarms, alarms, "Alarm"),
+            *(
+                f"{'Alarm' if each in alarms else 'ScalingPolicy'}.{each}: not declared"
+                for each in extra(name, desired, live)
+            ),
+        ]
+        reasons = reasons or _alarms_without_policy(name, desired, live)
+    return [Change("scaling", reason) for reason in reasons]
+
+
+def _alarms_without_policy(endpoint_name: str, desired: Scaling, live: ScalingState) -> list[str]:
+    """Alarms that are as declared but do not start the wake policy: it was deleted and created again, with another ARN."""
+    policy = live.policies.get(scaling_names(endpoint_name).wake_policy)
+    arn = policy.arn if policy else None
+    return [
+        f"Alarm.{name}.AlarmActions: {list(live.alarms[name].actions)} -> {[arn]}"
+        for name in desired.alarms
+        if arn not in live.alarms[name].actions
+    ]
+
+
+def is_managed(endpoint_name: str, live: ScalingState) -> bool:
+    """Whether this program set up the scaling `live`: by the names, or a target that has no policy at all.
+
+    A target that has only policies of other names was set up by somebody else.
+    """
+    policies = live.policies.keys()
+    return bool(live.alarms or policies & set(scaling_names(endpoint_name)) or (live.target and not policies))
+
+
+def extra(endpoint_name: str, desired: Scaling, live: ScalingState) -> list[str]:
+    """Names of the live policies and alarms that this program set up and that are not declared any more."""
+    not_declared = (live.policies.keys() | live.alarms.keys()) - desired.policies.keys() - desired.alarms.keys()
+    return [name for name in scaling_names(endpoint_name) if name in not_declared]
+
+
+def diff(desired: object, live: object, path: str = "", *, ignored: frozenset[str] = frozenset()) -> Iterator[str]:
+    """The places where `live`, a description by AWS, differs from `desired`, a request.
+
+    Keys that only `live` has are not compared, since services add defaults; those of an `Environment` are.
+
+    Args:
+        desired: the request, or a part of it.
+        live: the same part of the description.
+        path: where that part is.
+        ignored: keys that are not compared.
+    """
+    if isinstance(desired, dict) and isinstance(live, dict):
+        all_keys = path.endswith("Environment")
+        only_live = sorted(key for key in live if key not in desired and (all_keys or key in _NONE_IF_LEFT_OUT))
+        for key in (*desired, *only_live):
+            if key not in ignored:
+                inner = f"{path}.{key}" if path else key
+                yield from diff(desired.get(key), live.get(key), inner, ignored=ignored)
+    elif isinstance(desired, list) and isinstance(live, list) and len(desired) == len(live):
+        for number, (one, other) in enumerate(zip(desired, live, strict=True)):
+            yield from diff(one, other, path if len(desired) == 1 else f"{path}[{number}]", ignored=ignored)
+    elif desired != live:
+        yield f"{path}: {_shown(path, live)} -> {_shown(path, desired)}"
+
+
+def _shown(path: str, value: object, form: Callable[[object], str] = str) -> str:
+    if value is None:
+        return "none"
+    return "(not shown)" if _holds_secret(path.rpartition(".")[2], value) else form(value)
+
+
+def _holds_secret(name: str, value: object) -> bool:
+    """Whether a value, whoever set it, looks like a secret by its name or its form."""
+    if isinstance(value, dict):
+        return any(_holds_secret(key, item) for key, item in value.items())
+    if isinstance(value, list):
+        return any(_holds_secret(name, item) for item in value)
+    return isinstance(value, str) and bool(secret_names.sense(name) or secret_values.kind_of(value))

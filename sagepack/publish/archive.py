@@ -1,0 +1,112 @@
+"""Format `archive`: one object, put together by a multipart upload from parts that S3 copies and parts that are sent.
+
+It is written once: whoever finds an archive at the key reads it, unless something binds it to the manifest, and then only
+writes what is missing beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sagepack.aws.s3 import ObjectRef
+from sagepack.publish.checksums import FramedChecksums
+from sagepack.publish.documents import Index
+from sagepack.publish.observation import Binding
+from sagepack.publish.upload.context import Uploaded
+from sagepack.publish.upload.journal import Journal
+from sagepack.publish.upload.multipart import MultipartUpload, confirm
+from sagepack.publish.upload.part_body import ArchiveTarget
+from sagepack.publish.upload.proof import SourceError, read_archive
+from sagepack.publish.upload.recovery import journaled_sums
+from sagepack.publish.upload.sources import HubFiles, StoredContents
+from sagepack.publish.verified import Verified
+
+if TYPE_CHECKING:
+    from sagepack.aws.s3 import ObjectInfo
+    from sagepack.digest import Digest
+    from sagepack.publish.archive_plan import ArchivePlan
+    from sagepack.publish.upload.context import UploadContext
+
+
+def publish_archive(plan: ArchivePlan, context: UploadContext) -> Uploaded:
+    """Bring an archive to its key, or make sure that the one there is the right one.
+
+    Args:
+        plan: the package.
+        context: S3, sources, progress.
+
+    Raises:
+        ChangedError: an archive to copy from is gone or another.
+        SourceError: an archive to copy from, or the one that is there already, is not what it should be.
+        IntegrityError: a content is not what the manifest says.
+    """
+    observation, package = plan.observation, plan.observation.package
+    target = ArchiveTarget(plan.layout, plan.manifest)
+    subject, journal = str(plan.manifest.digest), Journal(context.journal_dir / "archive.jsonl")
+    sent = copied = 0
+    if observation.archive is None:
+        upload = MultipartUpload(_with_stored_contents(context, plan), target, package.model_uri, subject, journal)
+        result = upload.run(plan.parts, [source.seen for source in observation.sources], _copied_sums(plan, context))
+        sums, sent, copied = result.sums, result.sent, result.copied
+        proved_etag = result.etag  # every byte was hashed here, or bound to its hash before S3 copied it
+    else:
+        known, index = None, observation.index
+        if package.model_uri.key not in observation.replaced:
+            if index is None:
+                known = journaled_sums(target, journal, subject)
+            elif index.etag == observation.archive.etag:
+                known = index.sums
+        sums = known or _read_own_archive(plan, observation.archive, context)
+        proved_etag = observation.archive.etag if known is None else None
+    head = confirm(context.store, package.model_uri, target.whole(sums))
+    if head.etag == proved_etag:
+        contents = zip((member.digest for member in target.members), sums, strict=True)
+        whole = Verified(head.etag, plan.manifest.digest, ((0, target.size),), dict(contents))
+        context.verified.add(package.folder, {package.model_uri.key: whole})
+    return Uploaded(Index(plan.manifest, sums, head.etag, target.whole(sums)).text(), head, sent, copied)
+
+
+def _with_stored_contents(context: UploadContext, plan: ArchivePlan) -> UploadContext:
+    """The context with one more source, before the Hub: contents of bound archives in S3 of which nothing is copied."""
+    places: dict[Digest, tuple[ObjectRef, int]] = {}
+    for source in plan.observation.sources:
+        if source.binding is not Binding.NONE:
+            for member, entry in zip(source.manifest.members, source.index.layout.entries, strict=True):
+                places.setdefault(member.digest, (source.seen, entry.content_offset))
+    hub = [source for source in context.sources if isinstance(source, HubFiles)]
+    local = [source for source in context.sources if not isinstance(source, HubFiles)]
+    return replace(context, sources=[*local, StoredContents(context.store, places), *hub])
+
+
+def _copied_sums(plan: ArchivePlan, context: UploadContext) -> list[FramedChecksums | None]:
+    """The checksums of each content of which S3 copies anything. What nothing binds yet is read first, and remembered."""
+    read: dict[Digest, FramedChecksums] = {}
+    for number, ranges in plan.to_read.items():
+        source = plan.observation.sources[number]
+        with context.progress.bar(f"reading {source.location}", sum(end - start for start, end in ranges)) as add:
+            found = read_archive(context.store, source.seen, source.index.layout, source.manifest, ranges, add)
+        verified = Verified(source.seen.etag, source.manifest.digest, ranges, found)
+        context.verified.add(source.folder, {source.location.key: verified})
+        read |= found
+    return [
+        (content.origin.sums or read[content.member.digest]) if content.origin else None for content in plan.contents
+    ]
+
+
+def _read_own_archive(plan: ArchivePlan, head: ObjectInfo, context: UploadContext) -> tuple[FramedChecksums, ...]:
+    """The checksums of an archive that is there already, which nothing binds to the manifest: all of it is read.
+
+    Raises:
+        SourceError: it is not the archive of the manifest.
+    """
+    location = plan.observation.package.model_uri
+    context.progress.note(f"reading {location}: it is there already, and this machine did not write it")
+    ranges, seen = ((0, plan.layout.size),), ObjectRef(location, head.etag)
+    try:
+        with context.progress.bar("reading", plan.layout.size) as add:
+            found = read_archive(context.store, seen, plan.layout, plan.manifest, ranges, add)
+    except SourceError as error:
+        message = f"what lies at the key of the package is another archive: {error.message}"
+        raise SourceError(message, error.location) from error
+    return tuple(found.get(member.digest, FramedChecksums()) for member in plan.manifest.members)

@@ -1,0 +1,29 @@
+"""Which of the user's environment variables the sandbox passes on, to its own process and to the code that it serves.
+
+This is a list of what is allowed, because what must be hidden cannot be listed: `OPENAI_API_KEY`, `GITHUB_TOKEN`,
+`SSH_AUTH_SOCK`, `DOCKER_HOST` and others that do not exist yet.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_ALLOWED = {
+    *("PATH", "LD_LIBRARY_PATH", "JAVA_HOME"),  # where programs and their libraries are
+    *("LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP"),
+    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "CUDA_VISIBLE_DEVICES"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR"),  # pip resolves a package's requirements and needs to reach its index
+}
+_PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}  # for pip as well
+
+
+def allowed(environment: Mapping[str, str]) -> dict[str, str]:
+    """The allowed variables of `environment`; a proxy is dropped if its URL contains a user name or password."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in _ALLOWED or name.startswith("LC_") or (name.upper() in _PROXIES and "@" not in value)
+    }

@@ -1,0 +1,51 @@
+"""A stand-in for the image's serving stack: a script that listens on the stack's port and describes what it received."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import TYPE_CHECKING
+
+from sagepack.sandbox.serving import model_server
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+STACK = """import http.server, json, os, sys, threading, time
+if "HANG" in os.environ: time.sleep(60)
+if "EXIT" in os.environ:
+    print("what went wrong", file=sys.stderr)
+    sys.exit(3)
+def watch():
+    while os.read(0, 1): pass
+    os._exit(0)
+threading.Thread(target=watch, daemon=True).start()
+model = os.path.join(os.environ["SAGEMAKER_BASE_DIR"], "model")
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self): self.answer(b"")
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if body == b"slow": time.sleep(30)
+        if body == b"die": os._exit(1)
+        seen = {"pid": os.getpid(), "body": body.decode(), "type": self.headers["Content-Type"],
+                "files": os.listdir(model), "environment": dict(os.environ),
+                "home": os.path.expanduser("~"), "below": os.listdir(os.path.expanduser("~"))}
+        self.answer(json.dumps(seen).encode())
+    def answer(self, body):
+        self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers(); self.wfile.write(body)
+    def log_message(self, *_): pass
+http.server.HTTPServer(("127.0.0.1", int(os.environ["SAGEMAKER_BIND_TO_PORT"])), Handler).serve_forever()
+"""
+
+
+def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `model_server` start the stand-in, with its folders below `folder`."""
+    stack, script = folder / "stack.py", folder / "python"
+    stack.write_text(STACK, encoding="utf-8")
+    # A path with a space is not possible after `#!`.
+    script.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(stack))}\n", encoding="utf-8")
+    script.chmod(0o755)
+    monkeypatch.setenv(model_server.PYTHON, str(script))
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
