@@ -48,7 +48,7 @@ from sagepack.hub.hash_cache import HashCache
 from sagepack.package.revision import Revision
 from sagepack.progress import Silent
 from sagepack.hub.client import Hub
-hub = Hub(url, "hf_sandbox_stranger", Path(home))
+hub = Hub(url, "hf_sandbox_no_access", Path(home))
 revision = Revision(repo, commit)
 files = resolve_files(hub, revision, hub.files(revision))
 began = time.perf_counter()
@@ -61,11 +61,11 @@ url, repo, commit, home, connections = sys.argv[1:]
 import huggingface_hub.utils
 huggingface_hub.utils.disable_progress_bars()
 huggingface_hub.utils.logging.set_verbosity_error()
-api = huggingface_hub.HfApi(endpoint=url, token="hf_sandbox_stranger")
+api = huggingface_hub.HfApi(endpoint=url, token="hf_sandbox_no_access")
 list(api.list_repo_tree(repo, recursive=True, revision=commit))
 began = time.perf_counter()
 folder = huggingface_hub.snapshot_download(
-    repo, revision=commit, cache_dir=home, endpoint=url, token="hf_sandbox_stranger", max_workers=int(connections))
+    repo, revision=commit, cache_dir=home, endpoint=url, token="hf_sandbox_no_access", max_workers=int(connections))
 """
 _HASHED = (
     _CLIENT

@@ -39,7 +39,7 @@ def _servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 def sandbox(_servers: Servers) -> Servers:
     """Hub and AWS in their initial state: no faults, an empty bucket and a role.
 
-    It has hub_url, hf_token, stranger_token (without access to gated repositories), aws_url, access_key, secret_key,
+    It has hub_url, hf_token, no_access_token (without access to gated repositories), aws_url, access_key, secret_key,
     account, region, bucket, role; `faults` of the Hub with its log of requests; `hub.repositories.add(name, folder)` to
     serve more repositories; `aws.scenario`, `aws.invocations` and `aws.faults` to decide what AWS does.
     """

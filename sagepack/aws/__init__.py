@@ -1,8 +1,10 @@
-"""The calls to AWS, and nothing that decides about them. The only room that imports boto3, and it does so where it is used.
+"""The calls to AWS, one function for an operation of the API. The only room that imports boto3, in the functions that use it.
 
-session        accounts, clients, and what their failures mean for a person
+session        connections and clients, and the translation of their errors
 s3             objects, copies and multipart uploads, in the values of `s3_types`
-sagemaker      models, endpoint configurations, endpoints; `autoscaling` and `logs` beside them
-ecr            what a tag means in a registry
+sagemaker      models, endpoint configurations, endpoints and asynchronous invocation
+autoscaling    scalable targets, scaling policies, and the alarms that start them
+logs           new log lines of an endpoint's container
+ecr            the digest of an image tag
 service_model  AWS's own description of its requests
 """

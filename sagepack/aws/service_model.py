@@ -1,7 +1,7 @@
-"""What AWS's own description of its services says of a value, offline: names, enums, ranges, patterns.
+"""Checks values against the service models that botocore ships: enums, ranges and patterns, without network.
 
-botocore ships the description and checks only part of it before a request (required members, types, minima); the rest
-of it costs a round trip, or for SageMaker sometimes an hour. Here all of it is checked, without credentials or network.
+botocore itself checks only required members, types and minima before a request. The service would refuse the other
+mistakes after a round trip, and SageMaker sometimes after an hour.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-# Unicode classes that Python's `re` lacks: separators are spelled out, letters and numbers are `\w` without the underscore.
+# Unicode classes that Python's `re` does not have. `\w` stands for letters and numbers; it also matches the underscore.
 _SEPARATORS = r" \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _CLASSES = {r"\p{L}": r"\w", r"\p{N}": "", r"\p{Z}": _SEPARATORS}
 
@@ -21,11 +21,11 @@ class Shape:
     """The constraints of one member of a request.
 
     Attributes:
-        name: the shape's name in the service's description.
+        name: name of the shape in the service model.
         kind: `string`, `integer`, `map`, `list`, `structure`, ...
         minimum, maximum: bounds of a number, or of the length of a text, list or map.
-        pattern: regular expression a text must match as a whole.
-        enum: the allowed texts; empty if there is no such list.
+        pattern: regular expression that the whole text must match.
+        enum: the allowed texts; empty if every text is allowed.
     """
 
     name: str
@@ -36,9 +36,9 @@ class Shape:
     enum: tuple[str, ...] = ()
 
     def problem(self, value: Any) -> str | None:
-        """What the service would refuse about `value`, as the end of a sentence; None if nothing."""
+        """Why the service would refuse `value`, as the end of a sentence that begins with the value; None if it is valid."""
         if self.enum:
-            return None if value in self.enum else "is not a value the service knows"
+            return None if value in self.enum else "is not a value that the service knows"
         size, unit = (
             (value, "") if self.kind in ("integer", "long", "float", "double") else (len(value), f" {self._unit}")
         )
@@ -57,15 +57,15 @@ class Shape:
 
 @cache
 def shape(service: str, structure: str, *members: str) -> Shape:
-    """The shape of a member, reached from a structure of the service's description.
+    """The shape of a member in a service model.
 
     Args:
         service: `sagemaker`, `s3`, ...
-        structure: name of a structure, usually an operation's input such as `CreateEndpointInput`.
-        members: names of members on the way; `[]` steps into a list, `{key}` and `{value}` into a map.
+        structure: where to begin, usually the input of an operation such as `CreateEndpointInput`.
+        members: names of members from there on; `[]` steps into a list, `{key}` and `{value}` into a map.
 
     Raises:
-        KeyError: the installed botocore describes no such member.
+        KeyError: the installed botocore has no such member.
     """
     shapes = _shapes(service)
     name = structure
@@ -78,6 +78,7 @@ def shape(service: str, structure: str, *members: str) -> Shape:
 
 
 def _step(found: dict[str, Any], member: str) -> str:
+    """The name of the shape that a step leads to."""
     if member == "[]":
         return str(found["member"]["shape"])
     if member in ("{key}", "{value}"):
@@ -94,12 +95,12 @@ def _shapes(service: str) -> dict[str, Any]:
 
 
 def _python_pattern(pattern: str) -> str:
-    r"""The service's regular expression in Python's dialect.
+    r"""A regular expression of a service model, in Python's syntax.
 
-    `\w` also holds the underscore, so only patterns that allow the underscore anyway may use the Unicode classes.
+    `\w` also matches the underscore. So only patterns that allow the underscore can be translated.
     """
     if r"\p{" in pattern and "_" not in pattern:
         raise ValueError(f"cannot translate the pattern {pattern}")
-    for theirs, ours in _CLASSES.items():
-        pattern = pattern.replace(theirs, ours)
+    for java, python in _CLASSES.items():
+        pattern = pattern.replace(java, python)
     return pattern

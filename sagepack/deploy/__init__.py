@@ -1,1 +1,9 @@
-"""Deployment: what an endpoint should be, what it is, and the way from one to the other."""
+"""From the deployment of a package to an endpoint that serves it.
+
+deployment     everything an endpoint should be, and the requests for it; `scaling` for its automatic scaling
+observe        what is live, as AWS describes it
+drift          how that differs from the deployment, and what has to be changed; pure
+reconcile      make the changes, and check what serves afterwards; `waiter` waits, `error_hints` explains refusals
+predict        send a request and wait for its result, which `results` writes to files; `base64_frames` is one format
+destroy        remove an endpoint and everything that was made for it
+"""

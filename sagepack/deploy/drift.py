@@ -86,8 +86,8 @@ def scaling_differences(deployment: Deployment, live: ScalingState) -> list[Chan
     elif live.target is None:
         reasons = [f"ScalableTarget: none -> {desired.target}"]
     else:
-        policies = {name: policy.description for name, policy in live.policies.items()}
-        alarms = {name: alarm.description for name, alarm in live.alarms.items()}
+        policies = {key: policy.description for key, policy in live.policies.items()}
+        alarms = {key: alarm.description for key, alarm in live.alarms.items()}
         reasons = [
             *diff(desired.target.document, live.target.document, "ScalableTarget"),
             *diff(desired.policies, policies, "ScalingPolicy"),
@@ -164,4 +164,4 @@ def _holds_secret(name: str, value: object) -> bool:
         return any(_holds_secret(key, item) for key, item in value.items())
     if isinstance(value, list):
         return any(_holds_secret(name, item) for item in value)
-    return isinstance(value, str) and bool(secret_names.sense(name) or secret_values.kind_of(value))
+    return isinstance(value, str) and bool(secret_names.confidence(name) or secret_values.kind_of(value))

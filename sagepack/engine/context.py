@@ -89,7 +89,7 @@ class BuildContext:
     @cached_property
     def hash_cache(self) -> HashCache:
         """Digests of files that have not changed since they were hashed."""
-        return HashCache(self.work.root / "build" / "trust.json")
+        return HashCache(self.work.root / "build" / "hash-cache.json")
 
     @cached_property
     def lock(self) -> Lock | None:

@@ -1,7 +1,8 @@
-"""Where the model comes from: asking the Hugging Face Hub, and getting files into its cache, every byte checked.
+"""The Hugging Face Hub, and the cache of its files on this machine. Every byte is checked before it is used.
 
-client         what the Hub is asked, over `http` (`sockets`, `refusals`), answers in `responses`
-selection      which files of a repository are taken; `lock_files` names their contents for the lock
-cache          the layout of the Hugging Face cache; `cache_status` what of it is here, `hash_cache` what is known of it
-download       fetching what is missing: `scheduler`, `file_download`, `task`, `partial`, `range_reader`
+client         the requests to the Hub: `http` and `sockets` send them, `range_reader` reads files, `responses` parses and
+               checks what comes back, `refusals` turns error responses into messages
+selection      which files of a repository a package takes (`weight_names`); `lock_files` finds their digests for the lock
+cache          the paths of the Hugging Face cache; `cache_status` finds the files in it, `hash_cache` remembers digests
+download       fetches missing files: `scheduler` runs all of them, `file_download` one, in ranges; `task`, `partial`
 """

@@ -1,11 +1,11 @@
-"""Where huggingface_hub keeps a repository's files, so that other programs find ours and we find theirs.
+"""Paths of huggingface_hub's cache, so that this program and others that use the cache find each other's files.
 
 <cache>/models--<owner>--<name>/
-    blobs/<etag>                     the content: an LFS file's SHA-256, the git SHA-1 of others
-    blobs/<etag>.sagepack-partial    ours while it arrives, with its journal beside it
-    blobs/<etag>.sagepack-mismatch   ours: bytes that were not what the lock says, set aside
+    blobs/<etag>                     a content; the ETag is the SHA-256 of an LFS file, the git SHA-1 of others
+    blobs/<etag>.sagepack-partial    of sagepack: a content that is being downloaded; its journal has the suffix -journal
+    blobs/<etag>.sagepack-mismatch   of sagepack: content with another digest than the lock has
     snapshots/<commit>/<path>        a relative link to the blob
-    refs/<branch>                    the commit a branch had
+    refs/<branch>                    the commit of a branch, when huggingface_hub last looked
 <cache>/.locks/models--<owner>--<name>/sagepack.package.lock
 """
 
@@ -32,7 +32,7 @@ _HEX_NAME = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 def default_cache(environment: Mapping[str, str]) -> Path:
-    """The folder of all repositories, as huggingface_hub's `constants.py` finds it, without the price of importing it."""
+    """The folder of all repositories, found as in huggingface_hub's `constants.py`, whose import is slow."""
     home = environment.get("XDG_CACHE_HOME", str(Path("~/.cache")))
     hub = Path(environment.get("HF_HOME", str(Path(home) / "huggingface"))) / "hub"
     chosen = environment.get("HF_HUB_CACHE", environment.get("HUGGINGFACE_HUB_CACHE", str(hub)))
@@ -41,7 +41,9 @@ def default_cache(environment: Mapping[str, str]) -> Path:
 
 @dataclass(frozen=True)
 class RepoCache:
-    """The paths of one model repository in a cache, seen from one commit. No name that a lock or the Hub gives leads out of it.
+    """The folder of one model repository in a cache, and its paths for one commit.
+
+    Names from a lock or from the Hub are checked, so that no path leads out of the folder.
 
     Attributes:
         cache: the folder of all repositories, `cache_dir` of huggingface_hub's functions.
@@ -62,38 +64,38 @@ class RepoCache:
         return self.cache / self.name
 
     @property
-    def lock(self) -> Path:
-        """Held by the one process that writes our partial files of this repository."""
+    def lock_path(self) -> Path:
+        """File that is locked by the process which downloads files of this repository."""
         return self.cache / ".locks" / self.name / "sagepack.package.lock"
 
     def blob(self, etag: str) -> Path:
-        """The content of that name.
+        """The file of a content.
 
         Raises:
-            IntegrityError: here and below, the name is not 40 or 64 hex digits.
+            IntegrityError: here and below, `etag` is not 40 or 64 hex digits.
         """
         return self.folder / "blobs" / _checked(etag)
 
     def partial(self, etag: str) -> Path:
-        """What has arrived of a content so far."""
+        """The file of a content while it is downloaded."""
         return self.blob(etag).with_name(f"{etag}.sagepack-partial")
 
     def mismatch(self, etag: str) -> Path:
-        """Where bytes are set aside that are not what the lock says."""
+        """The file for content whose digest is not that of the lock."""
         return self.blob(etag).with_name(f"{etag}.sagepack-mismatch")
 
     def snapshot(self, path: str) -> Path:
         """The file of that path in the commit's snapshot folder.
 
         Raises:
-            UserError: the path is absolute or climbs.
+            UserError: the path is absolute, or leads out of the folder.
             IntegrityError: the commit is not hex digits.
         """
         check_paths([path])
         return self.folder / "snapshots" / _checked(self.revision.commit) / path
 
     def link(self, path: str, etag: str) -> Path:
-        """Make the snapshot's file point at the blob, whatever was there; a copy where links cannot be made."""
+        """Make a path of the snapshot folder a symbolic link to a blob, or a copy where the file system has no links."""
         pointer = self.snapshot(path)
         pointer.parent.mkdir(parents=True, exist_ok=True)
         target = os.path.relpath(self.blob(etag), pointer.parent)
@@ -108,23 +110,23 @@ class RepoCache:
         return pointer
 
     def sweep(self, etag: str) -> None:
-        """Remove what interrupted downloads of this blob left behind: ours, and the client's if it is not at work."""
+        """Remove files of interrupted downloads of a blob: sagepack's, and huggingface_hub's unless it is downloading it now."""
         folder = self.blob(etag).parent
         for orphan in folder.glob(f"{etag}.sagepack-*"):
             orphan.unlink(missing_ok=True)
         orphans = list(folder.glob(f"{etag}.*incomplete"))
         if not orphans:
             return
-        from filelock import FileLock, Timeout  # takes 90 ms, for what is rarely there
+        from filelock import FileLock, Timeout  # takes 90 ms, and is rarely needed
 
-        with suppress(Timeout), FileLock(self.lock.with_name(f"{etag}.lock"), timeout=0):
+        with suppress(Timeout), FileLock(self.lock_path.with_name(f"{etag}.lock"), timeout=0):
             for orphan in orphans:
                 orphan.unlink(missing_ok=True)
 
 
 def _checked(name: str) -> str:
-    """The name of a content or of a commit, which becomes part of a path."""
+    """An ETag or a commit, checked before it becomes part of a path."""
     if not _HEX_NAME.fullmatch(name):
-        fix = "the lock, or the Hub, is damaged or hostile: look at where it came from, then `invoke lock --update`"
-        raise IntegrityError("the name of a content or commit is not 40 or 64 hex digits", where=repr(name), fix=fix)
+        fix = "the lock is damaged or was forged: check where it came from, then run `invoke lock --update`"
+        raise IntegrityError("an ETag or commit is not 40 or 64 hex digits", where=repr(name), fix=fix)
     return name

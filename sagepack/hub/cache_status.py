@@ -1,4 +1,4 @@
-"""What of a lock's files is on this disk. Light: every run looks, few download."""
+"""Which files of a lock are in the cache. Cheap, since every run looks and few download."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CacheStatus:
-    """What of a lock's files is here, without reading them.
+    """Which files of a lock are in the cache, as far as it is known without reading them.
 
     Attributes:
-        ready: path -> file, for those whose digest is known and right.
-        present: files of the right size whose digest must be computed.
-        missing: files that must be fetched.
+        ready: path in the repository -> file, for files whose digest is known and is that of the lock.
+        present: files of the right size whose digest is not known.
+        missing: files that must be downloaded.
     """
 
     ready: dict[str, Path]
@@ -30,12 +30,12 @@ class CacheStatus:
 
     @property
     def bytes_missing(self) -> int:
-        """Bytes to fetch; a content that has several paths counts once."""
+        """Bytes to download; a content that has several paths counts once."""
         return sum({file.etag: file.size for file in self.missing}.values())
 
 
 def scan_cache(cache: RepoCache, files: Sequence[LockedFile], hash_cache: HashCache) -> CacheStatus:
-    """See what is here; takes a few microseconds for each file, imports nothing and asks nobody."""
+    """Look for the files of a lock in the cache, by `stat` alone: some microseconds for each, and no request."""
     ready: dict[str, Path] = {}
     present, missing = [], []
     for file in files:

@@ -1,8 +1,9 @@
-"""The Hugging Face Hub: what a repository holds at a commit, and its bytes from any offset.
+"""The client of the Hugging Face Hub: which files a repository has at a commit, and their bytes from any offset.
 
-Where the Hub is and which token to bring is looked up as huggingface_hub does it. The requests are this program's own, by
-ranges over HTTP, for files in Xet storage too: huggingface_hub starts a file anew after a kill, gives up at one 503 of the
-CDN, names the file that it writes as the Hub tells it to, and asks for tokens of Xet storage wherever the Hub says.
+The address of the Hub and the token are found as huggingface_hub finds them. The requests are made here, as range requests
+over HTTP, also for files in Xet storage, because huggingface_hub downloads a file from the beginning after a kill, gives up
+at the first 503 of the CDN, takes the name of the file that it writes from the Hub's response, and requests tokens of Xet
+storage from whatever address the Hub names.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sagepack.errors import IntegrityError, UserError
 from sagepack.hub.http import CHUNK, HttpPool
 from sagepack.hub.range_reader import FileReader
 from sagepack.hub.refusals import HubRequest, malformed, offline
-from sagepack.hub.responses import ANSWER_BYTES, MODEL_INDEX_BYTES, account_of, commit_of, files_of, next_page, origin
+from sagepack.hub.responses import MODEL_INDEX_BYTES, RESPONSE_BYTES, account_of, commit_of, files_of, next_page, origin
 from sagepack.package.manifest import check_paths
 from sagepack.package.revision import Revision
 from sagepack.retry import RetryPolicy
@@ -35,18 +36,19 @@ if TYPE_CHECKING:
     from sagepack.retry import Retries
 
 _Value = TypeVar("_Value")
-SMALL = 64 << 20
+# Files outside LFS, whose SHA-256 the Hub does not know, are read for the lock up to this size.
+_MAX_READ_BYTES = 64 << 20
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
 class Hub:
-    """One Hub, one token. Nothing is imported or asked before the first question; threads may share it.
+    """A Hub and a token. Threads may share it. Importing the HTTP libraries and looking for the token wait for the first use.
 
     Args:
         endpoint: address of the Hub; None means `HF_ENDPOINT`, or huggingface.co.
-        token: access token; None means `HF_TOKEN` or the client's login. It is sent to the endpoint's origin only.
-        cache: folder of the client's cache (its `cache_dir`); None means the client's own.
+        token: access token; None means `HF_TOKEN`, or that of `hf auth login`. It is sent to the endpoint's origin only.
+        cache: folder of the Hugging Face cache (`cache_dir` of huggingface_hub); None means its default.
         backoff: the longest wait before the second attempt, in seconds (`RetryPolicy`).
         notify: called with one line for each wait of more than 3 s, such as those of a rate limit.
     """
@@ -69,7 +71,7 @@ class Hub:
         """Address of the Hub, without a slash at its end.
 
         Raises:
-            UserError: it is no address of a Hub, or holds a password.
+            UserError: it is not an `http` or `https` URL, or it contains a user name or a password.
         """
         from huggingface_hub import constants
 
@@ -77,14 +79,14 @@ class Hub:
         try:
             origin(endpoint)
         except MalformedError:
-            message = "this is not an `http` or `https` address, or it holds a user name or a password"
+            message = "this is not an `http` or `https` URL, or it contains a user name or a password"
             fix = "write it like https://huggingface.co, and give a token in HF_TOKEN"
             raise UserError(message, where="HF_ENDPOINT", fix=fix) from None
         return endpoint
 
     @cached_property
     def _token(self) -> tuple[str, str] | None:
-        """The token and where it came from."""
+        """The token, and where it was found, for messages; None without one."""
         from huggingface_hub import constants, get_token
 
         source, token = "this environment's settings", self._given_token
@@ -94,54 +96,56 @@ class Hub:
             try:
                 token = get_token()
             except (OSError, UnicodeDecodeError) as error:
-                raise UserError("the client's login cannot be read", fix="`hf auth login`") from error
-            source = "HF_TOKEN" if os.environ.get("HF_TOKEN", "").strip() == token else "the client's login"
+                raise UserError(
+                    "the token of `hf auth login` cannot be read", fix="run `hf auth login` again"
+                ) from error
+            source = "HF_TOKEN" if os.environ.get("HF_TOKEN", "").strip() == token else "`hf auth login`"
         if token and not _TOKEN.fullmatch(token):
-            raise UserError(f"the token from {source} holds characters that no token has", fix="copy it once more")
+            raise UserError(f"the token from {source} contains characters that no token has", fix="copy it again")
         return (token, source) if token else None
 
     @cached_property
-    def _wire(self) -> HttpPool:
+    def _pool(self) -> HttpPool:
         return HttpPool(self.endpoint, self._token[0] if self._token else None)
 
     @cached_property
     def _reader(self) -> FileReader:
-        return FileReader(self._wire, self._retry)
+        return FileReader(self._pool, self._retry)
 
     @property
     def has_token(self) -> bool:
-        """Whether there is a token at all."""
+        """Whether a token was found."""
         return self._token is not None
 
-    def _asked(self, repo: str, revision: str | None = None, path: str | None = None) -> HubRequest:
-        """What is about to be asked.
+    def _request(self, repo: str, revision: str | None = None, path: str | None = None) -> HubRequest:
+        """A request that may be sent.
 
         Raises:
-            UserError: it may not be asked: the client is set to be offline, the repository's id or the path is none.
+            UserError: `HF_HUB_OFFLINE` is set, or the repository id or the path is not valid.
         """
         from huggingface_hub import constants
 
-        asked = HubRequest(repo, revision, path, self._token[1] if self._token else None)
+        request = HubRequest(repo, revision, path, self._token[1] if self._token else None)
         if constants.is_offline_mode():
-            raise offline(asked)
+            raise offline(request)
         if path is not None:
             check_paths([path])
         if not _REPOSITORY.fullmatch(repo):
-            raise UserError(f"not a repository id: {repo!r}", fix="it is written owner/name")
-        return asked
+            raise UserError(f"not a repository id: {repo!r}", fix="write it as owner/name")
+        return request
 
     def resolve(self, repo: str, name: str) -> Revision:
         """The commit that `name`, a branch, tag or commit of the repository, stands for.
 
         Raises:
-            UserError: no such repository or revision, a bad token, or the client is set to be offline.
-            RemoteError: the Hub does not answer, or not as a Hub does.
-            IntegrityError: it says that a commit is another commit.
+            UserError: no such repository or revision, a bad token, or `HF_HUB_OFFLINE` is set.
+            RemoteError: the Hub cannot be reached, or its response is not valid.
+            IntegrityError: `name` is a commit, and the Hub returned a different one.
         """
-        asked = self._asked(repo, name)
-        commit = self._document(f"models/{quote(repo)}/revision/{quote(name, safe='')}", asked, commit_of)
+        request = self._request(repo, name)
+        commit = self._document(f"models/{quote(repo)}/revision/{quote(name, safe='')}", request, commit_of)
         if COMMIT.fullmatch(name) and commit != name:
-            raise IntegrityError(f"the Hub names commit {commit} in answer to commit {name}", where=repo)
+            raise IntegrityError(f"the Hub returned commit {commit} for commit {name}", where=repo)
         return Revision(repo, commit)
 
     def files(self, revision: Revision) -> list[RepoFile]:
@@ -150,61 +154,62 @@ class Hub:
         Raises:
             UserError, RemoteError: as for `resolve`.
         """
-        asked = self._asked(revision.repo, revision.commit)
+        request = self._request(revision.repo, revision.commit)
         tree = f"{quote(revision.repo)}/tree/{quote(revision.commit, safe='')}"
         url = f"{self.endpoint}/api/models/{tree}?recursive=true&expand=false"
         try:
-            return files_of(self._pages(url, asked))
+            return files_of(self._pages(url, request))
         except MalformedError as error:
-            raise malformed("the listing", error, asked) from error
+            raise malformed("the file listing", error, request) from error
 
     def who(self) -> str | None:
-        """Name of the token's account; None without a token.
+        """Name of the account that the token belongs to; None without a token.
 
         Raises:
-            UserError: the Hub does not accept the token.
+            UserError: the Hub rejects the token.
         """
-        return self._document("whoami-v2", self._asked("account"), account_of) if self._token else None
+        return self._document("whoami-v2", self._request("account"), account_of) if self._token else None
 
     def read(self, revision: Revision, file: RepoFile) -> bytes:
-        """The content of a file of at most 1 MiB, checked as by `digest`.
+        """The content of a file of at most 1 MiB, checked as in `digest`.
 
         Raises:
-            UserError: it is larger; and as for `digest`.
+            UserError: the file is larger; and as for `digest`.
             IntegrityError, RemoteError: as for `digest`.
         """
-        kept: list[bytes] = []
-        self._digest(revision, file, MODEL_INDEX_BYTES, kept)
-        return b"".join(kept)
+        chunks: list[bytes] = []
+        self._digest(revision, file, MODEL_INDEX_BYTES, chunks)
+        return b"".join(chunks)
 
     def digest(self, revision: Revision, file: RepoFile) -> Digest:
-        """SHA-256 of a file of at most 64 MiB, read and checked against the name that the listing gives its content.
+        """SHA-256 of a file of at most 64 MiB, which is read and compared with its ETag in the listing.
 
         Raises:
-            IntegrityError: what arrived twice has another name.
-            UserError, RemoteError: as for `open`.
+            IntegrityError: the content did not have that ETag, twice in a row.
+            UserError: the file is larger; and as for `open`.
+            RemoteError: as for `open`.
         """
-        return self._digest(revision, file, SMALL)
+        return self._digest(revision, file, _MAX_READ_BYTES)
 
-    def _digest(self, revision: Revision, file: RepoFile, limit: int, kept: list[bytes] | None = None) -> Digest:
+    def _digest(self, revision: Revision, file: RepoFile, limit: int, chunks: list[bytes] | None = None) -> Digest:
         where = f"{revision}: {file.path}"
         if file.size > limit:
-            fix = "leave it out with model.include or model.exclude"
-            raise UserError(f"the file has {file.size:,} bytes, at most {limit:,} are read", where=where, fix=fix)
+            fix = "exclude it with model.include or model.exclude"
+            raise UserError(f"the file has {file.size:,} bytes; at most {limit:,} are read", where=where, fix=fix)
         found = ""
         for _ in range(2):
             sha256, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % file.size, usedforsecurity=False)
-            if kept is not None:
-                kept.clear()
+            if chunks is not None:
+                chunks.clear()
             for chunk in self.open(revision, file.path, 0, file.size):
                 sha256.update(chunk)
                 git.update(chunk)
-                if kept is not None:
-                    kept.append(chunk)
+                if chunks is not None:
+                    chunks.append(chunk)
             found = sha256.hexdigest() if file.sha256 else git.hexdigest()
             if found == file.etag:
                 return Digest("sha256", sha256.hexdigest())
-        raise IntegrityError(f"the Hub says the content is {file.etag}, what arrived is {found}", where=where)
+        raise IntegrityError(f"the Hub lists the content {file.etag} and sent {found}", where=where)
 
     def open(
         self,
@@ -215,55 +220,57 @@ class Hub:
         *,
         stop: threading.Event | None = None,
     ) -> Iterator[bytes]:
-        """The bytes of a file from `offset` on, in pieces of at most 256 KiB.
+        """The bytes of a file from `offset` on, in chunks of at most 256 KiB.
 
-        A connection that is cut or sends too little, a 429 or 5xx is tried again with back-off, going on at the byte that
-        was reached; an expired address is renewed; a server that ignores ranges is read past what is not wanted.
+        A request that fails with 429 or 5xx, or whose connection breaks or stalls, is sent again after a pause, for the bytes
+        that have not arrived yet. An expired URL of the CDN is renewed. If the server ignores `Range`, the bytes before
+        `offset` are read and dropped.
 
         Args:
             revision: the commit.
             path: path in the repository.
             offset: first byte.
             length: number of bytes; None means to the end.
-            stop: set it to end early, with `Stopped`.
+            stop: set it in another thread to end early, with `CancelledError`.
 
         Raises:
             IntegrityError: the file is shorter than `offset + length`.
-            UserError: gated, missing, bad token, or the client is set to be offline.
-            RemoteError: it went wrong too often.
+            UserError: the repository is gated or missing, the token is bad, or `HF_HUB_OFFLINE` is set.
+            RemoteError: the last attempt failed.
         """
-        return self._reader.open(self._asked(revision.repo, revision.commit, path), offset, length, stop)
+        return self._reader.open(self._request(revision.repo, revision.commit, path), offset, length, stop)
 
     def ranged(self, revision: Revision, path: str) -> bool:
-        """Whether the server has honoured every `Range` asked of this file so far."""
-        return self._reader.ranged(self._asked(revision.repo, revision.commit, path))
+        """Whether the server has respected `Range` in every request for this file so far."""
+        return self._reader.ranged(self._request(revision.repo, revision.commit, path))
 
-    def _document(self, route: str, asked: HubRequest, parse: Callable[[bytes], _Value]) -> _Value:
-        """The value of an answer of the API."""
-        retries = self._retry.begin(asked.where)
-        body, _ = self._answer(f"{self.endpoint}/api/{route}", asked, retries)
+    def _document(self, route: str, request: HubRequest, parse: Callable[[bytes], _Value]) -> _Value:
+        """The parsed response of a route of the API."""
+        retries = self._retry.begin(request.where)
+        body, _ = self._get(f"{self.endpoint}/api/{route}", request, retries)
         try:
             return parse(body)
         except MalformedError as error:
-            raise malformed("the answer", error, asked) from error
+            raise malformed("the response", error, request) from error
 
-    def _pages(self, url: str | None, asked: HubRequest) -> Iterator[bytes]:
-        """The pages of a listing. Their failures are counted together, so that a server that is slow or busy at each of them ends the work."""
-        retries = self._retry.begin(asked.where)
+    def _pages(self, url: str | None, request: HubRequest) -> Iterator[bytes]:
+        """The pages of a listing. Failures are counted over all pages, so that a server that fails at each page is given up."""
+        retries = self._retry.begin(request.where)
         while url:
-            body, headers = self._answer(url, asked, retries)
+            body, headers = self._get(url, request, retries)
             retries.progressed(len(body))
             yield body
             url = next_page(headers, url)
 
-    def _answer(self, url: str, asked: HubRequest, retries: Retries) -> tuple[bytes, Mapping[str, str]]:
-        """The body and the headers of an answer of the API."""
+    def _get(self, url: str, request: HubRequest, retries: Retries) -> tuple[bytes, Mapping[str, str]]:
+        """The body and the headers of a response of the API."""
         while True:
-            with retries, self._wire.get(url, asked) as (_, response):
+            with retries, self._pool.get(url, request) as (_, response):
                 chunks, size = [], 0
                 while chunk := response.read(CHUNK, decode_content=False):
                     chunks.append(chunk)
                     size += len(chunk)
-                    if size > ANSWER_BYTES:
-                        raise malformed("the answer", MalformedError(f"it exceeds {ANSWER_BYTES >> 20} MiB"), asked)
+                    if size > RESPONSE_BYTES:
+                        error = MalformedError(f"it exceeds {RESPONSE_BYTES >> 20} MiB")
+                        raise malformed("the response", error, request)
                 return b"".join(chunks), response.headers

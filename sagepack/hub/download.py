@@ -1,4 +1,4 @@
-"""Getting a lock's files onto this machine, every byte hashed against the lock before it counts."""
+"""Downloads the files of a lock. A file is used only after all of its bytes were hashed and match the lock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sagepack.errors import UserError
 from sagepack.hub.cache import RepoCache, default_cache
 from sagepack.hub.cache_status import scan_cache
-from sagepack.hub.scheduler import transfer
+from sagepack.hub.scheduler import run_all
 from sagepack.hub.task import DownloadTask
 from sagepack.text import format_bytes
 from sagepack.workers import worker_pool
@@ -37,55 +37,60 @@ def download(
     hash_cache: HashCache,
     progress: Progress,
 ) -> dict[str, Path]:
-    """Make every file of a lock be here, in huggingface_hub's cache, with the digest of the lock.
+    """Make the files of a lock available in huggingface_hub's cache, with the digests of the lock.
 
-    What is here is hashed (unless `hash_cache` knows its digest) and used; the rest is fetched, several files and several
-    ranges of a large one at once. Content that does not match is set aside and fetched once more. A killed or
-    interrupted download goes on where it stopped; two at once wait for one another. Power failures are left to the
-    file system: nothing is flushed, so `verify` after one.
+    Files in the cache are used if their digest is right; it is computed unless `hash_cache` knows it. The others are
+    downloaded, several at once, large ones in several ranges at once. Content that does not match is set aside and
+    downloaded again, once. A download that was killed or interrupted is resumed. A second process that downloads the same
+    repository waits for the first. Nothing is synced to the disk: after a power failure `verify` finds what was lost.
 
     Args:
         hub: where from.
         revision: the commit that holds the files.
-        files: what the lock says.
+        files: the entries of the lock.
         connections: most connections at once.
-        hash_cache: digests that are known; what is learned is saved to it.
-        progress: told of bytes.
+        hash_cache: known digests; new ones are saved to it.
+        progress: receives the number of bytes as they arrive.
 
     Returns:
         Path in the repository -> file, a link in the commit's snapshot folder.
 
     Raises:
-        UserError: gated, missing, bad token, not enough disk, or offline and not here.
-        RemoteError: the Hub failed too often.
-        IntegrityError: what the Hub sends is not what the lock says.
+        UserError: the repository is gated or missing, the token is bad, the disk has too little space, or files are missing
+            while `HF_HUB_OFFLINE` is set.
+        RemoteError: the Hub failed at the last attempt.
+        IntegrityError: the Hub sent other content than the lock names, twice.
     """
     cache = RepoCache(hub.cache or default_cache(os.environ), revision)
-    state = scan_cache(cache, files, hash_cache)
-    if not state.present and not state.missing:
-        return state.ready
-    with _locked(cache, progress), _saved(hash_cache):
-        jobs = _jobs(cache, [file for file in files if file.path not in state.ready])
-        with worker_pool(os.cpu_count() or 1, "check") as pool:
-            found = list(pool.map(lambda job: job.adopt(hash_cache), jobs))
-        wanted = [job for job, here in zip(jobs, found, strict=True) if not here]
-        if wanted:
-            _check_disk(cache, wanted)
-            transfer(wanted, hub, hash_cache, progress, connections)
+    status = scan_cache(cache, files, hash_cache)
+    if not status.present and not status.missing:
+        return status.ready
+    with _exclusive(cache, progress):
+        try:
+            tasks = _tasks(cache, [file for file in files if file.path not in status.ready])
+            with worker_pool(os.cpu_count() or 1, "check") as pool:
+                cached = list(pool.map(lambda task: task.use_cached(hash_cache), tasks))
+            missing = [task for task, used in zip(tasks, cached, strict=True) if not used]
+            if missing:
+                _check_disk(cache, missing)
+                run_all(missing, hub, hash_cache, progress, connections)
+        finally:
+            hash_cache.save()
     return {file.path: cache.snapshot(file.path) for file in files}
 
 
-def _jobs(cache: RepoCache, files: Sequence[LockedFile]) -> list[DownloadTask]:
-    """One job for each content, the largest first."""
+def _tasks(cache: RepoCache, files: Sequence[LockedFile]) -> list[DownloadTask]:
+    """One task for each content, the largest first."""
     by_etag: dict[str, list[LockedFile]] = {}
     for file in files:
         by_etag.setdefault(file.etag, []).append(file)
-    jobs = [DownloadTask(cache, group[0], tuple(file.path for file in group)) for group in by_etag.values()]
-    return sorted(jobs, key=lambda job: job.file.size, reverse=True)
+    tasks = [DownloadTask(cache, group[0], tuple(file.path for file in group)) for group in by_etag.values()]
+    return sorted(tasks, key=lambda task: task.file.size, reverse=True)
 
 
-def _check_disk(cache: RepoCache, jobs: Sequence[DownloadTask]) -> None:
-    need = sum(job.need() for job in jobs)
+def _check_disk(cache: RepoCache, tasks: Sequence[DownloadTask]) -> None:
+    """Raise an error before the first byte is downloaded if the disk has too little space for all of them."""
+    need = sum(task.disk_bytes for task in tasks)
     folder = cache.folder
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
@@ -93,24 +98,17 @@ def _check_disk(cache: RepoCache, jobs: Sequence[DownloadTask]) -> None:
         raise UserError(
             f"the download needs {format_bytes(need)}, and {format_bytes(free)} are free",
             where=str(folder),
-            fix="free some space (`hf cache rm`, `hf cache prune`), or set HF_HOME to a larger disk",
+            fix="free some space (`hf cache rm`, `hf cache prune`), or set HF_HOME to a folder on a larger disk",
         )
 
 
 @contextmanager
-def _saved(hash_cache: HashCache) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        hash_cache.save()
-
-
-@contextmanager
-def _locked(cache: RepoCache, progress: Progress) -> Iterator[None]:
+def _exclusive(cache: RepoCache, progress: Progress) -> Iterator[None]:
+    """Wait for other processes that download this repository. Unlike `files.exclusive` without a limit: it may take hours."""
     from filelock import FileLock, Timeout  # takes 90 ms, which a run with nothing to do does not pay
 
-    cache.lock.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(cache.lock)
+    cache.lock_path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(cache.lock_path)
     try:
         lock.acquire(timeout=0)
     except Timeout:

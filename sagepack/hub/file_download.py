@@ -1,4 +1,4 @@
-"""One content on its way: its ranges over several connections, hashed in order behind the front."""
+"""Downloads one content: its ranges over several connections in any order, hashed in order while they arrive."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from sagepack.retry import CancelledError
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import ThreadPoolExecutor
-    from pathlib import Path
 
     from sagepack.hub.client import Hub
     from sagepack.hub.hash_cache import HashCache
@@ -27,23 +26,23 @@ if TYPE_CHECKING:
     from sagepack.hub.task import DownloadTask
     from sagepack.progress import Progress
 
-# 32 MiB a request: at 100 ms of latency and 100 Mbit/s a connection, asking costs 4 %. Hashing lags behind the network by
-# this much for each connection at most.
-_PIECES_A_REQUEST = 8
+# 32 MiB a request: at 100 ms of latency and 100 Mbit/s for each connection, sending requests costs 4 % of the time. At most
+# so many bytes of each connection are not hashed yet.
+_PIECES_PER_REQUEST = 8
 _BUFFER = 1 << 20
 
 
 class SequentialHasher:
-    """The digest of a partial file, computed in order as its pieces become whole, in any order.
+    """Computes the digests of a partial file from its first byte to its last, while its pieces arrive in any order.
 
-    It reads back what has just been written, from the page cache: 0.1 s for each GiB, which buys that ranges may arrive in
-    any order and that nothing is held in memory.
+    It reads back what was just written, from the page cache. That costs 0.1 s for each GiB; in return no bytes are held in
+    memory.
 
     Args:
         partial: the file.
-        submit: runs a function in a thread of its own, and cares for what goes wrong there.
-        stop: ends the work.
-        done: called once with SHA-256 and CRC-32 of the whole file, in such a thread.
+        submit: runs a function in another thread, and handles its errors.
+        stop: set it to end the work.
+        done: called once, in such a thread, with SHA-256 and CRC-32 of the whole file.
     """
 
     def __init__(
@@ -56,27 +55,27 @@ class SequentialHasher:
         self._partial, self._submit, self._stop, self._done = partial, submit, stop, done
         self._digest, self._crc = hashlib.sha256(), 0
         self._position = 0
-        self._busy = False
+        self._running = False
         self._lock = threading.Lock()
 
     def advance(self) -> None:
-        """Go on if the next piece is whole and nobody is at it; call it whenever a piece became whole."""
+        """Hash further if the next piece is complete and no thread does so already; call it after each completed piece."""
         with self._lock:
-            if self._busy or not self._ready():
+            if self._running or not self._can_continue():
                 return
-            self._busy = True
-        self._submit(self._work)
+            self._running = True
+        self._submit(self._run)
 
-    def _ready(self) -> bool:
+    def _can_continue(self) -> bool:
         return self._position == self._partial.size or self._partial.has(self._position // PIECE)
 
-    def _work(self) -> None:
+    def _run(self) -> None:
         size, buffer = self._partial.size, memoryview(bytearray(_BUFFER))
         with self._partial.file.open("rb", buffering=0) as file:
             file.seek(self._position)
             while self._position < size:
-                if not self._more():
-                    return  # from here on another thread may be at it
+                if not self._keep_running():
+                    return  # from here on `advance` may start another thread
                 end = min(self._position + PIECE, size)
                 while self._position < end and not self._stop.is_set():
                     count = file.readinto(buffer[: end - self._position])
@@ -85,27 +84,27 @@ class SequentialHasher:
                     self._digest.update(buffer[:count])
                     self._crc = crc32(buffer[:count], self._crc)
                     self._position += count
-        # It stays busy: `done` is called once.
+        # `_running` stays true, so that `done` is called once.
         self._done(Digest("sha256", self._digest.hexdigest()), self._crc)
 
-    def _more(self) -> bool:
+    def _keep_running(self) -> bool:
         with self._lock:
-            self._busy = self._ready() and not self._stop.is_set()
-            return self._busy
+            self._running = self._can_continue() and not self._stop.is_set()
+            return self._running
 
 
 @dataclass(frozen=True)
 class DownloadContext:
-    """What the flights of one download share.
+    """What the downloads of several files share.
 
     Attributes:
         hub: where from.
-        hash_cache: learns the digests.
-        progress: told of what goes wrong.
+        hash_cache: gets the digests of files that were downloaded.
+        progress: gets messages about wrong content.
         connections: most connections at once, and the number of threads of `pool`.
-        pool: threads to fetch in.
-        hashers: threads to compute digests in.
-        stop: ends all work.
+        pool: threads that download.
+        hashers: threads that compute digests.
+        stop: set it to end all downloads.
     """
 
     hub: Hub
@@ -118,38 +117,39 @@ class DownloadContext:
 
 
 class FileDownload:
-    """One job from its first request to its link in the snapshot.
+    """One task, from its first request to the links in the snapshot folder.
 
     Attributes:
-        done: done when the content is in its place; holds what went wrong otherwise.
+        done: completed when the content is in the cache; holds the error if it failed.
     """
 
-    def __init__(self, job: DownloadTask, crew: DownloadContext) -> None:
+    def __init__(self, task: DownloadTask, context: DownloadContext) -> None:
         self.done: Future[None] = Future()
-        self._job, self._crew, self._hub = job, crew, crew.hub
-        self._add: Callable[[int], None] = lambda _count: None
-        self._source = (job.cache.revision, job.file.path)
-        self._again = False
-        self._begin()
+        self._task, self._context = task, context
+        self._advance: Callable[[int], None] = lambda _count: None
+        self._had_wrong_content = False
+        self._reset()
 
-    def _begin(self) -> None:
-        self._partial = Partial(self._job.cache.partial(self._job.file.etag), self._job.file.size)
-        self._front = SequentialHasher(
-            self._partial, lambda work: self._crew.hashers.submit(self._guard, work), self._crew.stop, self._judge
+    def _reset(self) -> None:
+        """Begin with the first byte."""
+        context = self._context
+        self._partial = Partial(self._task.cache.partial(self._task.file.etag), self._task.file.size)
+        self._hasher = SequentialHasher(
+            self._partial, lambda step: context.hashers.submit(self._run, step), context.stop, self._finish
         )
 
     def prepare(self) -> int:
-        """Find out what of the content is here; returns it in bytes."""
+        """Find the pieces that an earlier download has left; returns their bytes."""
         return self._partial.resume()
 
-    def start(self, add: Callable[[int], None]) -> None:
-        """Begin to fetch what is missing, telling `add` of bytes."""
-        self._add = add
-        self._front.advance()
-        self._crew.pool.submit(self._guard, self._fetch_ranges, True)
+    def start(self, advance: Callable[[int], None]) -> None:
+        """Begin to download the missing pieces; `advance` is called with the number of bytes as they arrive."""
+        self._advance = advance
+        self._hasher.advance()
+        self._context.pool.submit(self._run, self._fetch_ranges, True)
 
-    def _guard(self, step: Callable[..., None], *arguments: object) -> None:
-        """Run a step in a thread; what goes wrong ends the flight."""
+    def _run(self, step: Callable[..., None], *arguments: object) -> None:
+        """Run a step in a thread; its error ends the download."""
         try:
             step(*arguments)
         except CancelledError:
@@ -164,61 +164,63 @@ class FileDownload:
             self.done.set_exception(error)
 
     def _fetch_ranges(self, probe: bool) -> None:
-        """Fetch runs of missing pieces until none is left; the probe calls the others once ranges are seen to work."""
+        """Download ranges of missing pieces until none is left.
+
+        Args:
+            probe: whether this is the first connection, which starts the others as soon as the server is seen to respect
+                `Range`.
+        """
         partial = self._partial
-        limit: int | None = max(1, min(_PIECES_A_REQUEST, partial.missing // self._crew.connections))
-        while run := partial.take(limit):
-            if not self._fill(partial, run, probe, limit):
+        limit: int | None = max(1, min(_PIECES_PER_REQUEST, partial.missing // self._context.connections))
+        while span := partial.take(limit):
+            if not self._fetch(partial, span, probe, limit):
                 limit = None
             probe = False
 
-    def _fill(self, partial: Partial, run: Range, probe: bool, limit: int | None) -> bool:
-        """Fetch a run; False if the server ignores ranges, so that one request should take all that is missing."""
+    def _fetch(self, partial: Partial, span: Range, probe: bool, limit: int | None) -> bool:
+        """Download a range; False if the server ignores `Range`, so that one request should get all missing pieces."""
+        hub, source, stop = self._context.hub, (self._task.cache.revision, self._task.file.path), self._context.stop
         first = True
-        with partial.writer(run, self._front.advance) as write:
-            for chunk in self._hub.open(*self._source, run.start, run.length, stop=self._crew.stop):
-                if first and limit and not self._hub.ranged(*self._source):
+        with partial.writer(span, self._hasher.advance) as write:
+            for chunk in hub.open(*source, span.start, span.length, stop=stop):
+                if first and limit and not hub.ranged(*source):
                     return False
                 if first and probe and limit:
-                    self._call_others(partial.missing, limit)
+                    for _ in range(min(self._context.connections, -(-partial.missing // limit)) - 1):
+                        self._context.pool.submit(self._run, self._fetch_ranges, False)
                 first = False
                 write(chunk)
-                self._add(len(chunk))
+                self._advance(len(chunk))
         return True
 
-    def _call_others(self, missing: int, limit: int) -> None:
-        for _ in range(min(self._crew.connections, -(-missing // limit)) - 1):
-            self._crew.pool.submit(self._guard, self._fetch_ranges, False)
-
-    def _judge(self, digest: Digest, crc: int) -> None:
-        file = self._partial.file
-        if digest != self._job.file.digest:
-            self._set_aside(file, digest)
-            return
-        blob = self._job.cache.blob(self._job.file.etag)
-        backdate_mtime(file)
-        file.replace(blob)
-        self._crew.hash_cache.put(blob, digest, blob.stat(), crc32=crc)
-        self._job.finish()
-        self.done.set_result(None)
-
-    def _set_aside(self, file: Path, digest: Digest) -> None:
-        """Keep the wrong bytes for people to look at, and fetch once more.
+    def _finish(self, digest: Digest, crc: int) -> None:
+        """Move the complete file into the cache if its digest is that of the lock, else download it again, once.
 
         Raises:
-            IntegrityError: that was once more.
+            IntegrityError: the digest was wrong the second time.
         """
-        aside = self._job.set_aside(file)
+        task, file = self._task, self._partial.file
+        if digest == task.file.digest:
+            blob = task.cache.blob(task.file.etag)
+            backdate_mtime(file)
+            file.replace(blob)
+            self._context.hash_cache.put(blob, digest, blob.stat(), crc32=crc)
+            task.finish()
+            self.done.set_result(None)
+            return
+        aside = task.set_aside(file)
         self._partial.forget()
-        if self._again:
+        if self._had_wrong_content:
             raise IntegrityError(
-                f"the Hub sent content with digest {digest} twice, the lock says {self._job.file.digest}",
-                where=self._job.where,
-                fix=f"what came is kept in {aside}; if the repository was meant to change, `invoke lock --update`",
+                f"the Hub sent content with digest {digest} twice, the lock has {task.file.digest}",
+                where=task.where,
+                fix=f"the content is kept in {aside}; if the repository was changed on purpose, `invoke lock --update`",
             )
-        self._crew.progress.note(f"{self._job.where}: {digest} came, the lock says {self._job.file.digest}; once more")
-        self._again = True
-        self._add(-self._job.file.size)
-        self._begin()
+        self._context.progress.note(
+            f"{task.where}: the content has {digest}, the lock has {task.file.digest}; downloading it again"
+        )
+        self._had_wrong_content = True
+        self._advance(-task.file.size)
+        self._reset()
         self._partial.resume()
-        self.start(self._add)
+        self.start(self._advance)

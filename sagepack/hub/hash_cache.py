@@ -1,7 +1,7 @@
-"""Digests that need not be computed again: a file is as it was while its stamp is (`files.FileStamp`).
+"""Digests of files, kept so that a file is not hashed again while its stat is the same (`files.FileStamp`).
 
-The exception is what git calls *racily clean*: a file changed so shortly before it was hashed that a later change could
-carry the same time. It is not remembered.
+Not kept are files that git calls *racily clean*: modified so shortly before they were hashed that a later change could have
+the same modification time.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 VERSION = 2
 _CHUNK = 1 << 20
-_Key = tuple[int, int]  # device and inode: a link shares the entry of its file
+_Key = tuple[int, int]  # device and inode, so that a link and its file share an entry
 
 
 class Content(NamedTuple):
-    """What a file holds: SHA-256, and CRC-32 where whoever hashed it computed that too."""
+    """SHA-256 of a file, and CRC-32 where that was computed too."""
 
     digest: Digest
     crc32: int | None
@@ -46,31 +46,34 @@ class _Document(Struct, forbid_unknown_fields=True):
 
 
 class HashCache:
-    """What is known about files on this machine; never changes one of them.
+    """The known digests of files on this machine. The files themselves are never changed.
 
-    One sealed JSON file `{"files": [[stamp, sha256, crc32, path], ...]}`; one that is damaged or of another version counts
-    as empty, and an entry of another boot as none: after a restart of the machine every file is hashed once more. Safe
-    between threads, and between processes from `save` to `save`.
+    It is stored as a sealed JSON file `{"files": [[stamp, sha256, crc32, path], ...]}`. A damaged file, or one of another
+    version, counts as empty. Entries from before the last boot are not used: after a restart of the machine every file is
+    hashed again. Threads may share it; processes see each other's entries after `save`.
+
+    Args:
+        file: where it is stored.
     """
 
     def __init__(self, file: Path) -> None:
         self.file = file
         self._entries: dict[_Key, _Entry] | None = None
-        self._fresh: dict[_Key, _Entry] = {}
+        self._unsaved: dict[_Key, _Entry] = {}
         self._lock = threading.Lock()
 
     def known(self, path: Path) -> Content | None:
-        """The content of `path` if it is known and the file has not changed since; links are followed."""
+        """The digests of a file if they are known and its stat is unchanged; links are followed."""
         try:
             now = path.stat()
         except OSError:
             return None
         with self._lock:
-            entry = self._fresh.get(_key(now)) or self._all().get(_key(now))
+            entry = self._unsaved.get(_key(now)) or self._stored().get(_key(now))
         return Content(Digest("sha256", entry.sha256), entry.crc32) if entry and entry.stamp.fits(now) else None
 
     def get(self, path: Path) -> Digest | None:
-        """The digest of `path` if it is known and the file has not changed since; links are followed."""
+        """SHA-256 of a file if it is known and its stat is unchanged; links are followed."""
         content = self.known(path)
         return content.digest if content else None
 
@@ -83,59 +86,59 @@ class HashCache:
         *,
         crc32: int | None = None,
     ) -> None:
-        """Remember what a file holds.
+        """Keep the digests of a file.
 
         Args:
             path: the file.
             digest: SHA-256 of its content.
-            before: its stat from before it was read; if the file has changed since, nothing is remembered.
-            hashed_at_ns: wall clock when reading began; now if the file cannot have been written meanwhile.
-            crc32: CRC-32 of its content; with it the file is packaged without being hashed again.
+            before: its stat from before it was read; if the file has changed since, nothing is kept.
+            hashed_at_ns: `time.time_ns()` when reading began; default now, for a file that nobody else can have written.
+            crc32: CRC-32 of its content; with it the file is packaged without computing SHA-256 again.
         """
-        at = time.time_ns() if hashed_at_ns is None else hashed_at_ns
+        hashed_at = time.time_ns() if hashed_at_ns is None else hashed_at_ns
         stamp = FileStamp.of(before)
-        if stamp.fits(path.stat()) and before.st_mtime_ns <= at - GRANULARITY_NS:
+        if stamp.fits(path.stat()) and before.st_mtime_ns <= hashed_at - GRANULARITY_NS:
             with self._lock:
-                # A path that is not UTF-8 becomes another here: its file counts as vanished, and is hashed each time.
-                self._fresh[_key(before)] = _Entry(
+                # A path that is not UTF-8 becomes another one here: its file counts as removed, and is hashed each time.
+                self._unsaved[_key(before)] = _Entry(
                     stamp, digest.value, crc32, str(path).encode(errors="replace").decode()
                 )
 
     def digest(self, path: Path) -> Digest:
-        """The digest of a file: remembered, else computed and remembered."""
+        """SHA-256 of a file, which is read if its digest is not known."""
         if known := self.get(path):
             return known
-        at, before = time.time_ns(), path.stat()
-        digest, crc = _read_whole(path)
-        self.put(path, digest, before, at, crc32=crc)
+        hashed_at, before = time.time_ns(), path.stat()
+        digest, crc = _hash(path)
+        self.put(path, digest, before, hashed_at, crc32=crc)
         return digest
 
     def forget(self, paths: Iterable[Path]) -> None:
-        """Drop what is remembered of files, at once and for later processes too: one of them was found wrong."""
+        """Remove the entries of files, also from the stored file: at least one of them was found to be wrong."""
         keys = {_key(path.stat()) for path in paths if path.exists()}
         with self._lock:
-            self._fresh = {key: entry for key, entry in self._fresh.items() if key not in keys}
+            self._unsaved = {key: entry for key, entry in self._unsaved.items() if key not in keys}
         self._update({}, keys)
 
     def save(self) -> None:
-        """Write what is new, merged with what other processes wrote meanwhile; entries of vanished files go."""
+        """Store new entries, merged with those that other processes have stored; entries of removed files are dropped."""
         with self._lock:
-            fresh, self._fresh = self._fresh, {}
-        if fresh:
-            self._update(fresh, set())
+            unsaved, self._unsaved = self._unsaved, {}
+        if unsaved:
+            self._update(unsaved, set())
 
-    def _update(self, fresh: dict[_Key, _Entry], gone: set[_Key]) -> None:
+    def _update(self, added: dict[_Key, _Entry], removed: set[_Key]) -> None:
         from filelock import FileLock  # takes 90 ms, which a run with nothing to save does not pay
 
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self.file.with_name(self.file.name + ".lock")):
-            merged = {**_read(self.file), **fresh}
-            kept = {key: entry for key, entry in merged.items() if key not in gone and _is_of_use(entry)}
+            merged = {**_read(self.file), **added}
+            kept = {key: entry for key, entry in merged.items() if key not in removed and _is_usable(entry)}
             write_atomically(self.file, seal(_Document(list(kept.values())), VERSION))
         with self._lock:
             self._entries = kept
 
-    def _all(self) -> dict[_Key, _Entry]:
+    def _stored(self) -> dict[_Key, _Entry]:
         if self._entries is None:
             self._entries = _read(self.file)
         return self._entries
@@ -145,8 +148,8 @@ def _key(status: os.stat_result) -> _Key:
     return status.st_dev, status.st_ino
 
 
-def _is_of_use(entry: _Entry) -> bool:
-    return entry.stamp.boot == boot() and os.path.exists(entry.path)  # noqa: PTH110 - entries hold text
+def _is_usable(entry: _Entry) -> bool:
+    return entry.stamp.boot == boot() and os.path.exists(entry.path)  # noqa: PTH110 - entries hold texts
 
 
 def _read(file: Path) -> dict[_Key, _Entry]:
@@ -157,8 +160,8 @@ def _read(file: Path) -> dict[_Key, _Entry]:
     return {(entry.stamp.device, entry.stamp.inode): entry for entry in document.files} if document else {}
 
 
-def _read_whole(path: Path) -> tuple[Digest, int]:
-    """SHA-256 and CRC-32 of a file's content, in one pass."""
+def _hash(path: Path) -> tuple[Digest, int]:
+    """SHA-256 and CRC-32 of a file, in one pass."""
     from sagepack.package.archive.crc32 import crc32  # a run with nothing to hash does not load it
 
     digest, crc, buffer = hashlib.sha256(), 0, memoryview(bytearray(_CHUNK))

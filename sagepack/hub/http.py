@@ -1,8 +1,8 @@
-"""HTTP to the Hub and to where it sends its clients.
+"""HTTP requests to the Hub and to the addresses that it redirects to.
 
-urllib3 (which botocore brings) and not huggingface_hub's client: on loopback it reads 2,000 MB/s with 0.3 s of CPU for each
-GiB, where httpx2 reads 460 MB/s with 2.3 s, and slows down with the number of threads. Nor does that client bound what it
-reads, or keep the token from the address that a page of a listing names.
+They are made with urllib3 (a dependency of botocore) and not with huggingface_hub's client: on loopback urllib3 reads 2,000
+MB/s with 0.3 s of CPU for each GiB, httpx2 reads 460 MB/s with 2.3 s, and slows down with the number of threads. Nor does
+that client limit the size of a response, or withhold the token from the URL that the page of a listing names.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 18
 CONNECT_SECONDS = 10.0
-# What is left of a body is read if it is shorter: that is cheaper than to open another connection.
+# The rest of a body that is not needed is read if it has at most so many bytes: cheaper than another connection.
 _SHORT_REST = 1 << 14
 _RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-# What CDNs answer when a signed address is too old.
+# The status codes of CDNs for a signed URL that has expired.
 _EXPIRED = frozenset({400, 401, 403, 404, 410})
-_HOPS = 5
+_MAX_REDIRECTS = 5
 
 
 class HttpPool:
-    """Connections that are kept and shared by threads.
+    """Persistent connections, shared by threads.
 
-    The token goes to the origin of the endpoint only. Redirects are followed to http and https, never from https to http.
-    Nothing is tried again. Proxies and certificates are found as huggingface_hub finds them: from the environment.
+    The token is sent to the origin of the endpoint only. Redirects to http and https are followed, but not from https to
+    http. No request is sent twice. Proxies and certificates come from the environment, as with huggingface_hub.
 
     Args:
         endpoint: address of the Hub.
@@ -50,58 +50,64 @@ class HttpPool:
 
     def __init__(self, endpoint: str, token: str | None) -> None:
         self.endpoint, self._token = endpoint, token
-        self._home = origin(endpoint)
+        self._origin = origin(endpoint)
 
-    def at_home(self, url: str) -> bool:
-        """Whether an address is of the endpoint's origin."""
-        return origin(url) == self._home
+    def is_endpoint(self, url: str) -> bool:
+        """Whether a URL has the origin (scheme, host and port) of the endpoint."""
+        return origin(url) == self._origin
 
     @contextmanager
     def get(
-        self, url: str, asked: HubRequest, byte_range: str | None = None
+        self, url: str, request: HubRequest, byte_range: str | None = None
     ) -> Iterator[tuple[str, urllib3.BaseHTTPResponse]]:
-        """The address that answers in the end and its answer, the body unread: status 200, for a range 206 or 416 too.
+        """The response, its body not read yet, and its URL after redirects.
+
+        Args:
+            url: where to.
+            request: what it is about, for messages.
+            byte_range: value of the header `Range`. With it the status is 200, 206 or 416, without it 200.
 
         Raises:
-            Transient: it may go better next time; also while the body is read.
-            UserError: gated, missing, bad token.
-            RemoteError: the server's certificate is not trusted, or what it answers makes no sense.
+            RetryableError: a failure that may not occur again; also while the body is read.
+            UserError: the repository is gated or missing, or the token is bad.
+            RemoteError: the server's certificate is not trusted, or its response is not valid.
         """
-        for _ in range(_HOPS):
+        for _ in range(_MAX_REDIRECTS):
             with self._request(url, byte_range) as response:
                 if response.status not in _REDIRECTS:
-                    self._judge(response, asked, url, {200, 206, 416} if byte_range else {200})
+                    self._check(response, request, url, {200, 206, 416} if byte_range else {200})
                     yield url, response
                     return
                 target = response.headers.get("Location", "")
             try:
                 url = absolute(target, url)
             except MalformedError as error:
-                raise malformed("a redirect", error, asked) from error
-        raise RemoteError("too many redirects", where=asked.where)
+                raise malformed("a redirect", error, request) from error
+        raise RemoteError("too many redirects", where=request.where)
 
-    def _judge(self, response: urllib3.BaseHTTPResponse, asked: HubRequest, url: str, wanted: set[int]) -> None:
+    def _check(self, response: urllib3.BaseHTTPResponse, request: HubRequest, url: str, expected: set[int]) -> None:
         status = response.status
-        if status in wanted:
+        if status in expected:
             if response.headers.get("Content-Encoding", "identity") != "identity":
-                fix = "the Hub, or a proxy on the way, must send bytes as they are"
-                raise RemoteError("the answer is compressed, which was not asked for", where=asked.where, fix=fix)
+                fix = "the Hub, or a proxy on the way, must send the bytes without Content-Encoding"
+                message = "the response is compressed, although the request does not allow it"
+                raise RemoteError(message, where=request.where, fix=fix)
             return
         if status in _RETRYABLE:
-            raise RetryableError(f"the server answered {status}", retry_after(response.headers))
-        if status in _EXPIRED and not self.at_home(url):
-            raise RetryableError(f"the CDN refused the file's address with status {status}", 0)
-        raise refusal(status, response.headers, asked)
+            raise RetryableError(f"the server returned status {status}", retry_after(response.headers))
+        if status in _EXPIRED and not self.is_endpoint(url):
+            raise RetryableError(f"the CDN refused the file's URL with status {status}", 0)
+        raise refusal(status, response.headers, request)
 
     @contextmanager
     def _request(self, url: str, byte_range: str | None) -> Iterator[urllib3.BaseHTTPResponse]:
         import urllib3
 
-        # No compression: offsets, lengths and limits are those of the content.
+        # Without compression offsets, lengths and limits are those of the content.
         headers = {"User-Agent": f"sagepack/{__version__}", "Accept-Encoding": "identity"}
         if byte_range:
             headers["Range"] = byte_range
-        if self._token and self.at_home(url):
+        if self._token and self.is_endpoint(url):
             headers["Authorization"] = f"Bearer {self._token}"
         try:
             response = self._pool(url).request("GET", url, headers=headers, preload_content=False, redirect=False)
@@ -112,11 +118,11 @@ class HttpPool:
                 if rest is not None and rest <= _SHORT_REST:
                     with suppress(urllib3.exceptions.HTTPError):
                         response.read(rest, decode_content=False)
-                response.close()  # unless the whole body was read: then the connection is kept already
+                response.close()  # has no effect after the whole body was read: the connection is back in the pool
         except urllib3.exceptions.HTTPError as error:
             host = urlsplit(url).hostname
             if "certificate verify failed" in str(error):
-                fix = "name your proxy's certificates in SSL_CERT_FILE, or mend the clock of this machine"
+                fix = "set SSL_CERT_FILE to your proxy's certificates, or correct the clock of this machine"
                 raise RemoteError(f"no trusted connection: {_reason(error)}", where=host, fix=fix) from error
             raise RetryableError(f"the connection to {urlsplit(url).netloc} failed: {_reason(error)}") from error
 
@@ -138,9 +144,9 @@ class HttpPool:
                 "retries": False,
                 "ssl_context": self._certificates,
             }
-            made = urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
-            made.pool_classes_by_scheme = sockets.POOLS
-            self._pools.setdefault(proxy, made)
+            manager = urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
+            manager.pool_classes_by_scheme = sockets.POOLS
+            self._pools.setdefault(proxy, manager)
         return self._pools[proxy]
 
     @cached_property
@@ -155,10 +161,10 @@ class HttpPool:
 
 
 def _reason(error: BaseException) -> str:
-    """Why a connection failed, in words and without its address, which may be signed."""
+    """Why a connection failed, in words and without the URL, which may be signed."""
     import http.client
 
-    from urllib3.exceptions import TimeoutError as NotInTime
+    from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
 
     causes: list[BaseException] = [error]
     for cause in causes:
@@ -167,8 +173,8 @@ def _reason(error: BaseException) -> str:
     texts = [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror]
     if texts:
         return texts[0]
-    if any(isinstance(cause, NotInTime) for cause in causes):
-        return "too little came in time"
+    if any(isinstance(cause, Urllib3TimeoutError) for cause in causes):
+        return "timed out, too few bytes arrived"
     if any(isinstance(cause, http.client.IncompleteRead | http.client.RemoteDisconnected) for cause in causes):
-        return "it was closed too early"
-    return "what came is not HTTP as it should be"
+        return "the server closed it too early"
+    return "the response is not valid HTTP"

@@ -1,4 +1,7 @@
-"""What a lock says of each file: the Hub knows the SHA-256 of large files, the small rest is fetched and hashed."""
+"""The entries of a lock for the files of a repository.
+
+The Hub's listing has the SHA-256 of LFS files. The other files are small, and are read here to compute it.
+"""
 
 from __future__ import annotations
 

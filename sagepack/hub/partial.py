@@ -1,7 +1,7 @@
-"""A file that arrives in pieces, in any order, over any number of processes one after another.
+"""A file that is downloaded in pieces, in any order, and resumed by later processes.
 
-Beside the file lies a journal, one line for each piece that is whole: its number and CRC-32. After a kill the pieces that
-still have the CRC of their line are kept, whatever else the file holds.
+Next to the file is a journal with one line for each complete piece: its number and CRC-32. After a kill those pieces are kept
+whose bytes have the CRC-32 of their line.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LINE = re.compile(r"([0-9]{1,18}) ([0-9a-f]{8})")
 
 @dataclass(frozen=True)
 class Range:
-    """Pieces next to each other that one request fetches: bytes `start` to `end` of the file."""
+    """Consecutive pieces that one request downloads: the bytes `start` to `end` of the file."""
 
     start: int
     end: int
@@ -45,10 +45,10 @@ class Range:
 
 
 class Partial:
-    """The state of one file on disk. Threads may share it; processes may not (hold a lock).
+    """A file on disk that is not complete. Threads may share it; only one process at a time may use it.
 
     Args:
-        file: where the bytes go.
+        file: where the bytes are written.
         size: bytes of the whole file.
     """
 
@@ -56,63 +56,71 @@ class Partial:
         self.file, self.size = file, size
         self.journal = file.with_name(file.name + "-journal")
         self._count = -(-size // PIECE)
-        self._whole: set[int] = set()
-        self._taken: set[int] = set()
+        self._complete: set[int] = set()
+        self._in_progress: set[int] = set()
         self._lock = threading.Lock()
 
     def resume(self) -> int:
-        """Find the pieces that are whole already, and be ready for the others.
+        """Find the pieces that an earlier process has completed; call it before `take`.
 
         Returns:
-            Bytes of the pieces found.
+            Bytes of those pieces.
+
+        Raises:
+            UserError: the disk is full, or the file may not be written.
         """
         with files.disk_errors(self.file):
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with self.file.open("ab") as file:
                 file.truncate(self.size)
-        noted = self._noted()
+        journal = self._read_journal()
         with self.file.open("rb", buffering=0) as file:
-            self._whole = {piece for piece, crc in noted.items() if _crc(file.fileno(), self._span(piece)) == crc}
-        text = "".join(f"{piece} {noted[piece]:08x}\n" for piece in sorted(self._whole))
-        with files.disk_errors(self.journal):
-            self.journal.write_text(text) if text else self.journal.unlink(missing_ok=True)
-        return sum(self._span(piece).length for piece in self._whole)
+            self._complete = {piece for piece, crc in journal.items() if _crc(file.fileno(), self._span(piece)) == crc}
+        text = "".join(f"{piece} {journal[piece]:08x}\n" for piece in sorted(self._complete))
+        if text:
+            files.write_atomically(self.journal, text.encode())
+        else:
+            self.journal.unlink(missing_ok=True)
+        return sum(self._span(piece).length for piece in self._complete)
 
     def forget(self) -> None:
-        """Let the next `resume` believe nothing of what is there."""
+        """Remove the journal, so that the next `resume` finds no complete piece."""
         self.journal.unlink(missing_ok=True)
 
     def take(self, limit: int | None) -> Range | None:
-        """The next pieces that nobody has or fetches, at most `limit`; the caller fetches them or gives them back."""
+        """The next pieces that are neither complete nor in progress, at most `limit`; None if there are none.
+
+        They are in progress until `writer` ends, or `give_back` is called.
+        """
         with self._lock:
-            gone = self._whole | self._taken
-            first = next((piece for piece in range(self._count) if piece not in gone), None)
+            others = self._complete | self._in_progress
+            first = next((piece for piece in range(self._count) if piece not in others), None)
             if first is None:
                 return None
             last = first
-            while last + 1 < self._count and last + 1 not in gone and (limit is None or last + 1 - first < limit):
+            while last + 1 < self._count and last + 1 not in others and (limit is None or last + 1 - first < limit):
                 last += 1
-            self._taken.update(range(first, last + 1))
+            self._in_progress.update(range(first, last + 1))
             return Range(first * PIECE, self._span(last).end)
 
-    def give_back(self, run: Range) -> None:
-        """Let others take what is missing of a run."""
+    def give_back(self, span: Range) -> None:
+        """Let `take` give the incomplete pieces of a range to another thread."""
         with self._lock:
-            self._taken.difference_update(run.pieces)
+            self._in_progress.difference_update(span.pieces)
 
     def has(self, piece: int) -> bool:
-        """Whether a piece is whole."""
-        return piece in self._whole
+        """Whether a piece is complete."""
+        return piece in self._complete
 
     @property
     def missing(self) -> int:
-        """Number of pieces that are not whole."""
-        return self._count - len(self._whole)
+        """Number of incomplete pieces."""
+        return self._count - len(self._complete)
 
     @contextmanager
-    def writer(self, run: Range, finished: Callable[[], None]) -> Iterator[Callable[[bytes], None]]:
-        """Write a run in order; `finished` is called after each piece that became whole."""
-        position, crc = run.start, 0
+    def writer(self, span: Range, completed: Callable[[], None]) -> Iterator[Callable[[bytes], None]]:
+        """A function that writes the bytes of a range in order; `completed` is called after each completed piece."""
+        position, crc = span.start, 0
         descriptor = os.open(self.file, os.O_WRONLY)
 
         def write(data: bytes) -> None:
@@ -125,35 +133,36 @@ class Partial:
                     _write(descriptor, part, position)
                 crc, position = crc32(part, crc), position + len(part)
                 if position == end:
-                    self._finish((end - 1) // PIECE, crc)
+                    self._complete_piece((end - 1) // PIECE, crc)
                     crc = 0
-                    finished()
+                    completed()
 
         try:
             yield write
         finally:
             os.close(descriptor)
-            self.give_back(run)
+            self.give_back(span)
 
-    def _finish(self, piece: int, crc: int) -> None:
+    def _complete_piece(self, piece: int, crc: int) -> None:
         with self._lock:
-            self._whole.add(piece)
+            self._complete.add(piece)
             if self._count == 1:
                 return
-            # One write of a short line: a kill leaves it out or in, and a torn line is no line.
+            # A line is written with one call, so a kill leaves all of it or nothing; a torn line is ignored by `resume`.
             with files.disk_errors(self.journal), self.journal.open("ab", buffering=0) as journal:
                 journal.write(b"%d %08x\n" % (piece, crc))
 
     def _span(self, piece: int) -> Range:
         return Range(piece * PIECE, min(self.size, (piece + 1) * PIECE))
 
-    def _noted(self) -> dict[int, int]:
-        noted = {}
+    def _read_journal(self) -> dict[int, int]:
+        """Piece -> CRC-32, from the lines that are well-formed."""
+        journal = {}
         with suppress(OSError, UnicodeDecodeError):
             for line in self.journal.read_text("ascii").splitlines():
                 if (match := _LINE.fullmatch(line)) and int(match[1]) < self._count:
-                    noted[int(match[1])] = int(match[2], 16)
-        return noted
+                    journal[int(match[1])] = int(match[2], 16)
+        return journal
 
 
 def _crc(descriptor: int, span: Range) -> int:

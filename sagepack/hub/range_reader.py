@@ -1,4 +1,4 @@
-"""The bytes of a file on the Hub from any offset: signed addresses, ranges and retries."""
+"""Reads a file of the Hub from any offset: signed URLs of the CDN, range requests, retries."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from sagepack.errors import IntegrityError
 from sagepack.hub.http import CHUNK
-from sagepack.hub.responses import extent
+from sagepack.hub.responses import content_extent
 from sagepack.retry import RetryableError
 
 if TYPE_CHECKING:
@@ -22,75 +22,80 @@ if TYPE_CHECKING:
 
 
 class FileReader:
-    """Reads files of one Hub; threads may share it.
+    """Reads the files of one Hub. Threads may share it.
 
     Args:
-        wire: connections.
+        pool: connections.
         retry: how often a request is sent again.
     """
 
-    def __init__(self, wire: HttpPool, retry: RetryPolicy) -> None:
-        self._wire, self._retry = wire, retry
-        self._signed: dict[HubRequest, str] = {}
-        self._unranged: set[HubRequest] = set()
+    def __init__(self, pool: HttpPool, retry: RetryPolicy) -> None:
+        self._pool, self._retry = pool, retry
+        self._signed_urls: dict[HubRequest, str] = {}
+        self._without_ranges: set[HubRequest] = set()
 
     def open(
-        self, asked: HubRequest, offset: int, length: int | None, stop: threading.Event | None = None
+        self, request: HubRequest, offset: int, length: int | None, stop: threading.Event | None = None
     ) -> Iterator[bytes]:
-        """The bytes from `offset` on; see `Hub.open`."""
-        retries = self._retry.begin(asked.where, stop)
+        """The bytes from `offset` on; arguments and errors are those of `Hub.open`."""
+        retries = self._retry.begin(request.where, stop)
         position, end = offset, None if length is None else offset + length
         while end is None or position < end:
             with retries:
-                for chunk in self._attempt(asked, position, end):
+                for chunk in self._attempt(request, position, end):
                     position += len(chunk)
                     retries.progressed(len(chunk))
                     yield chunk
                 if end is None:
                     return
 
-    def ranged(self, asked: HubRequest) -> bool:
-        """Whether the server has honoured every `Range` asked of this file so far."""
-        return asked not in self._unranged
+    def ranged(self, request: HubRequest) -> bool:
+        """Whether the server has respected `Range` in every request for this file so far."""
+        return request not in self._without_ranges
 
-    def _attempt(self, asked: HubRequest, start: int, end: int | None) -> Iterator[bytes]:
-        """The bytes from `start` on, as far as they come; after a failure the Hub is asked for the address anew."""
+    def _attempt(self, request: HubRequest, start: int, end: int | None) -> Iterator[bytes]:
+        """The bytes from `start` on that one request gives. After a failure the next attempt gets a new URL from the Hub."""
         position = start
         byte_range = f"bytes={start}-{'' if end is None else end - 1}" if start or end is not None else None
         try:
-            with self._wire.get(self._signed.get(asked) or self._address(asked), asked, byte_range) as (url, response):
-                self._check_range(response, asked, start, end)
-                if not self._wire.at_home(url):
-                    self._signed[asked] = url
+            with self._pool.get(self._signed_urls.get(request) or self._resolve_url(request), request, byte_range) as (
+                url,
+                response,
+            ):
+                self._check_range(response, request, start, end)
+                if not self._pool.is_endpoint(url):
+                    self._signed_urls[request] = url
                 for chunk in _body(response, start, end):
                     position += len(chunk)
                     yield chunk
         except RetryableError:
-            self._signed.pop(asked, None)
+            self._signed_urls.pop(request, None)
             raise
         if end is not None and position < end:
-            raise RetryableError(f"the answer ended {end - position} bytes early")
+            raise RetryableError(f"the response ended {end - position} bytes early")
 
-    def _address(self, asked: HubRequest) -> str:
-        revision, path = quote(asked.revision or "main", safe=""), quote(asked.path or "")
-        return f"{self._wire.endpoint}/{quote(asked.repo)}/resolve/{revision}/{path}"
+    def _resolve_url(self, request: HubRequest) -> str:
+        revision, path = quote(request.revision or "main", safe=""), quote(request.path or "")
+        return f"{self._pool.endpoint}/{quote(request.repo)}/resolve/{revision}/{path}"
 
-    def _check_range(self, response: urllib3.BaseHTTPResponse, asked: HubRequest, start: int, end: int | None) -> None:
-        first, size = extent(response.status, response.headers)
+    def _check_range(
+        self, response: urllib3.BaseHTTPResponse, request: HubRequest, start: int, end: int | None
+    ) -> None:
+        first, size = content_extent(response.status, response.headers)
         if response.status == 416 or (size is not None and size < (end or 0)):
             raise IntegrityError(
-                f"the Hub's file has {'fewer' if size is None else size} bytes, not the {end or start} that were expected",
-                where=asked.where,
-                fix="the content behind the commit changed: look at the repository, then `invoke lock --update`",
+                f"the file has {'fewer' if size is None else size} bytes on the Hub, {end or start} were expected",
+                where=request.where,
+                fix="the repository was changed at this commit: inspect it, then run `invoke lock --update`",
             )
         if response.status == 200 and (start or (end is not None and size != end)):
-            self._unranged.add(asked)
+            self._without_ranges.add(request)
         if response.status == 206 and first != start:
-            raise RetryableError("the server sent another range than asked for")
+            raise RetryableError("the server sent another range than the requested one")
 
 
 def _body(response: urllib3.BaseHTTPResponse, start: int, end: int | None) -> Iterator[bytes]:
-    """The bytes from `start` to `end` of an answer that begins at `start`, or at 0 if the range was ignored."""
+    """The bytes from `start` to `end` of the file, from a response that begins at `start`, or at 0 if `Range` was ignored."""
     skip = start if response.status == 200 else 0
     left = None if end is None else end - start
     while left is None or left > 0:

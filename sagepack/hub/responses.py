@@ -1,7 +1,7 @@
-"""What the Hub answers, as checked values: nothing of an answer is used before it has passed here.
+"""Responses of the Hub, parsed and checked: no part of a response is used before it was checked here.
 
-The shapes are those that huggingface_hub 2.4 reads (`hf_api.py`, `utils/_pagination.py`). Fields that nobody here uses may
-hold anything.
+The formats are those that huggingface_hub 2.4 reads (`hf_api.py`, `utils/_pagination.py`). Fields that are not used here are
+not checked.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from sagepack.digest import Digest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# One answer of the API. A page of a listing has 1,000 entries, 0.3 MiB on average.
-ANSWER_BYTES = 16 << 20
-# A listing: the Hub advises against more than 100,000 files in a repository. What is kept of it is bounded apart, because a
-# text in memory takes up to four times the bytes that it takes in JSON.
+# The largest response of the API. A page of a listing has 1,000 entries, 0.3 MiB on average.
+RESPONSE_BYTES = 16 << 20
+# The largest listing. The Hub advises against more than 100,000 files in a repository. What is kept in memory has a limit of
+# its own, because a text in memory takes up to four times the bytes that it takes in JSON.
 _PAGES, _LISTING_BYTES, _KEPT_BYTES = 1_000, 256 << 20, 64 << 20
 MODEL_INDEX_BYTES = 1 << 20
 _PORTS = {"http": 80, "https": 443}
-# Host and port, and nothing that two parsers of URLs could read in two ways: no user name, no backslash.
+# Host and port, and nothing that two URL parsers could read differently: no user name, no backslash.
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _NEXT = re.compile(r'<([^<>]*)>\s*;[^<>]*?\brel="?next\b')
 _NUMBER = "[0-9]{1,19}"
@@ -43,10 +43,10 @@ class RepoFile:
     """A file of a repository at a commit.
 
     Attributes:
-        path: path in the repository; `manifest.check_paths` has not seen it.
+        path: path in the repository, not yet checked by `manifest.check_paths`.
         size: bytes.
         etag: the ETag of the content, its name in huggingface_hub's cache: SHA-256 of an LFS file, git SHA-1 of others.
-        sha256: SHA-256 of an LFS file; None for others, which must be read to know it.
+        sha256: SHA-256 of an LFS file; None for others, whose content must be read for it.
     """
 
     path: str
@@ -79,7 +79,7 @@ def commit_of(body: bytes) -> str:
     """The commit of `/api/models/<repo>/revision/<revision>`.
 
     Raises:
-        MalformedError: here and below, the answer is not what it should be.
+        MalformedError: here and below, the response is not valid.
     """
     return decode_json(body, _Revision).sha
 
@@ -114,36 +114,36 @@ def model_index_of(body: bytes) -> dict[str, Any]:
 
 
 def origin(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port: what a token is bound to."""
+    """Scheme, host and port of a URL; a token is sent to one origin only."""
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise MalformedError("the address is no URL") from None
+        raise MalformedError("the address is not a URL") from None
     if parts.scheme not in _PORTS or not _AUTHORITY.fullmatch(parts.netloc):
-        raise MalformedError("the address is not `http` or `https` with a host, without a user name")
+        raise MalformedError("the address is not an `http` or `https` URL with a host and without a user name")
     return parts.scheme, parts.hostname or "", _PORTS[parts.scheme] if port is None else port
 
 
 def absolute(target: str, base: str) -> str:
-    """The address that an answer to a request of `base` names, relative or not."""
+    """The URL that the response to a request of `base` refers to, as an absolute URL."""
     try:
         url = urlsplit(urljoin(base, target)).geturl()
     except ValueError:
-        raise MalformedError("the address is no URL") from None
+        raise MalformedError("the address is not a URL") from None
     if (origin(base)[0], origin(url)[0]) == ("https", "http"):
-        raise MalformedError("the address leads from https to http, where anybody on the way can read and change it")
+        raise MalformedError("the address leads from https to http, which is not encrypted")
     return url
 
 
 def next_page(headers: Mapping[str, str], url: str) -> str | None:
-    """The address of the page after `url` (`Link: <address>; rel="next"`, RFC 8288); None after the last."""
+    """The URL of the page after `url` (`Link: <address>; rel="next"`, RFC 8288); None after the last."""
     link = _NEXT.search(headers.get("Link", ""))
     return absolute(link[1], url) if link else None
 
 
-def extent(status: int, headers: Mapping[str, str]) -> tuple[int | None, int | None]:
-    """Where the bytes of an answer begin in the file, and the size of the file, as far as the answer says it."""
+def content_extent(status: int, headers: Mapping[str, str]) -> tuple[int | None, int | None]:
+    """Offset of a body in the file, and size of the file; None for what the headers do not say."""
     if status == 200:
         length = headers.get("Content-Length", "")
         return 0, int(length) if re.fullmatch(_NUMBER, length) else None
@@ -153,7 +153,7 @@ def extent(status: int, headers: Mapping[str, str]) -> tuple[int | None, int | N
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that `Retry-After` (RFC 9110, 10.2.3: seconds or a date) or the Hub's `RateLimit` asks to wait."""
+    """Seconds to wait, from `Retry-After` (RFC 9110, 10.2.3: seconds or a date) or the Hub's `RateLimit`; None without them."""
     value = headers.get("Retry-After", "").strip()
     if re.fullmatch(_NUMBER, value):
         return float(value)

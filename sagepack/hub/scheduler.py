@@ -1,4 +1,4 @@
-"""Contents on their way from the Hub to the cache: what is to be had, and all of it at once."""
+"""Runs the downloads of several files at once, with one limit on the number of connections."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
     from sagepack.progress import Progress
 
 
-def transfer(
-    jobs: Sequence[DownloadTask], hub: Hub, hash_cache: HashCache, progress: Progress, connections: int
+def run_all(
+    tasks: Sequence[DownloadTask], hub: Hub, hash_cache: HashCache, progress: Progress, connections: int
 ) -> None:
-    """Fetch contents with at most `connections` connections; memory does not grow with their sizes.
+    """Download files over at most `connections` connections; memory does not grow with their sizes.
 
-    After the first failure, or an interrupt, the others stop in a state that can be resumed.
+    After the first failure, or an interrupt, the other downloads stop, and can be resumed later.
 
     Raises:
-        UserError, RemoteError, IntegrityError: see `download`.
+        UserError, RemoteError, IntegrityError: as for `download`.
     """
     stop = threading.Event()
-    # A core hashes 1.4 GB/s: more than two hashers only help where the network is faster still.
+    # A core hashes 1.4 GB/s: more than two threads help only where the network is faster than that.
     with worker_pool(min(4, os.cpu_count() or 1), "hash") as hashers, worker_pool(connections, "fetch") as pool:
-        crew = DownloadContext(hub, hash_cache, progress, connections, pool, hashers, stop)
-        flights = [FileDownload(job, crew) for job in jobs]
+        context = DownloadContext(hub, hash_cache, progress, connections, pool, hashers, stop)
+        downloads = [FileDownload(task, context) for task in tasks]
         try:
-            resumed = sum(pool.map(FileDownload.prepare, flights))
+            resumed = sum(pool.map(FileDownload.prepare, downloads))
             if resumed:
                 progress.note(f"{format_bytes(resumed)} are here from a download that was interrupted")
-            with progress.bar("download", sum(job.file.size for job in jobs) - resumed) as add:
-                for flight in flights:
-                    flight.start(add)
-                done, _ = wait([flight.done for flight in flights], return_when=FIRST_EXCEPTION)
+            with progress.bar("download", sum(task.file.size for task in tasks) - resumed) as advance:
+                for download in downloads:
+                    download.start(advance)
+                done, _ = wait([download.done for download in downloads], return_when=FIRST_EXCEPTION)
             for future in done:
                 future.result()
         finally:

@@ -1,7 +1,8 @@
-"""Connections that give up on a server that sends too little or too much: urllib3's, with a clock and a limit for reading.
+"""Connections of urllib3 with limits on slow and endless responses.
 
-The timeout of a socket begins anew with each byte, so that a byte every few seconds would hold a connection for ever, and
-so would a head, or what surrounds the chunks of a body, that never ends.
+The timeout of a socket starts again with each byte, so a server could hold a connection for ever by sending a byte every few
+seconds, or headers or chunk framing without end. Here a connection also fails when too few bytes arrive over a longer time,
+or when too many arrive outside the content.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-# A server that sends nothing for `READ_SECONDS`, or less than `PROGRESS` bytes in `STALL_SECONDS` of waiting for it, is
-# given up. The time that the caller takes between two reads does not count.
+# A connection fails if nothing arrives for `READ_SECONDS`, or less than `PROGRESS` bytes in `STALL_SECONDS` of waiting. The
+# time that the caller takes between two reads does not count.
 READ_SECONDS, STALL_SECONDS, PROGRESS = 30.0, 60.0, 1 << 16
 HEAD_BYTES = 1 << 16
 
 
-class _Clocked(io.RawIOBase):
-    """What a socket receives, as long as it comes in time.
+class _LimitedReader(io.RawIOBase):
+    """Reads a socket within the limits of time and size.
 
     Attributes:
-        left: how many bytes may still come.
+        left: number of bytes that may still arrive.
     """
 
     def __init__(self, connection: socket.socket, raw: io.RawIOBase) -> None:
@@ -42,7 +43,7 @@ class _Clocked(io.RawIOBase):
 
     def readinto(self, buffer: Buffer) -> int | None:
         if self.left <= 0:
-            raise http.client.HTTPException("too much around the content")
+            raise http.client.HTTPException("too many bytes outside the content")
         if self._waited >= STALL_SECONDS:
             raise TimeoutError
         self._connection.settimeout(min(READ_SECONDS, STALL_SECONDS - self._waited))
@@ -63,11 +64,11 @@ class _Clocked(io.RawIOBase):
 class _Response(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
         super().__init__(sock, *arguments, **options)
-        self._source = _Clocked(sock, self.fp.detach())
+        self._source = _LimitedReader(sock, self.fp.detach())
         self.fp = io.BufferedReader(self._source)
 
     def read(self, amt: int | None = None) -> bytes:
-        # A body in chunks of a few bytes takes some times the bytes of its content.
+        # With chunks of a few bytes, a chunked body takes several times the bytes of its content.
         self._source.left = HEAD_BYTES + 8 * (amt or 0)
         return super().read(amt)
 

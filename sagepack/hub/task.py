@@ -1,4 +1,4 @@
-"""One content that is to be had from the Hub: where it goes, and what is already here of it."""
+"""One file content that a download must provide: where it goes, and what of it the cache has already."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DownloadTask:
-    """One content to be had.
+    """A content to download; files of the same content share one task.
 
     Attributes:
-        cache: where it goes.
-        file: what the lock says of it.
-        paths: the paths that have this content.
+        cache: where it goes, and the revision that holds it.
+        file: the lock's entry of the first file that has this content.
+        paths: paths in the repository of all files that have it.
     """
 
     cache: RepoCache
@@ -29,21 +29,22 @@ class DownloadTask:
 
     @property
     def where(self) -> str:
-        """For messages."""
+        """Revision and path, for messages."""
         return f"{self.cache.revision}: {self.file.path}"
 
-    def need(self) -> int:
-        """Bytes of disk that it still takes."""
+    @property
+    def disk_bytes(self) -> int:
+        """Bytes of disk that the download still needs."""
         try:
             return max(0, self.file.size - self.cache.partial(self.file.etag).stat().st_blocks * 512)
         except OSError:
             return self.file.size
 
-    def adopt(self, hash_cache: HashCache) -> bool:
-        """Use what is here, if its digest is right; set it aside if it is not."""
+    def use_cached(self, hash_cache: HashCache) -> bool:
+        """Use the content of the cache if its digest is that of the lock, else set it aside; whether it is used."""
         blob = self.cache.blob(self.file.etag)
         pointers = [self.cache.snapshot(path) for path in self.paths]
-        # A snapshot holds files of its own where links cannot be made.
+        # Where a file system has no symbolic links, the snapshot folder holds copies.
         for candidate in (blob, *(pointer for pointer in pointers if not pointer.is_symlink())):
             if not candidate.is_file():
                 continue
@@ -57,13 +58,13 @@ class DownloadTask:
         return False
 
     def set_aside(self, file: Path) -> Path:
-        """Keep bytes that are not what the lock says where nobody takes them for it; only the last such are kept."""
+        """Rename a file with wrong content, so that it can be inspected and is not used; the last one is kept."""
         aside = self.cache.mismatch(self.file.etag)
         aside.parent.mkdir(parents=True, exist_ok=True)
         return file.replace(aside)
 
     def finish(self) -> None:
-        """Make every path point at the blob, and tidy up."""
+        """Link every path of the snapshot folder to the blob, and remove partial files."""
         for path in self.paths:
             self.cache.link(path, self.file.etag)
         self.cache.sweep(self.file.etag)

@@ -1,8 +1,9 @@
-"""What a package is, on paper and in bytes.
+"""What a package consists of: its documents, and its archive.
 
-lock          what a spec stands for: commit, files, image digest, requirements; `requirements` resolves the last
-contents      the members of a package: the locked files, and the code beside them
-manifest      every member with its digest; the manifest's own digest is the identity of a package
-archive       model.tar.gz: where each byte lies, writing it, changing it in place, reading it
-attest        documents that speak about a package (provenance)
+revision      a model repository at one commit
+lock          what a spec was resolved to: revision, files, image digest, requirements (which `requirements` resolves)
+manifest      the members of a package with their digests; the manifest's own digest is the identity of the package
+contents      the manifest of a lock and a code folder
+archive       model.tar.gz: the position of each byte, writing, updating and verifying it
+attest        statements about a package (provenance)
 """

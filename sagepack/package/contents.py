@@ -1,4 +1,4 @@
-"""What goes into a package: the model's files, and the inference code beside them."""
+"""Which files a package has: those of the model, and the inference code under `code/`."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 def manifest_of(lock: Lock, tree: CodeTree) -> Manifest:
-    """The manifest of the package that `lock` and `tree` make. Pure.
+    """The manifest of the package of a lock and a code folder. No file is read.
 
     Raises:
-        UserError: a model file lies under `code/`, where the image looks for inference code, or two paths clash.
+        UserError: a model file is under `code/`, where the image expects inference code, or two paths are in conflict.
     """
     for file in lock.files:
         if file.path.casefold().startswith(CODE) or file.path.casefold() == "code":
             raise UserError(
-                "the model has a file where the inference code goes",
+                "the model has a file in the folder of the inference code",
                 where=file.path,
-                fix="leave it out with model.exclude",
+                fix="exclude it with model.exclude",
             )
     model = [Member(file.path, file.size, file.digest) for file in lock.files]
     return Manifest.of([*model, *(Member(file.path, file.size, file.digest, file.executable) for file in tree.files)])

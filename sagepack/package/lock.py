@@ -1,8 +1,8 @@
-"""The lock: what a spec resolved to, so that every later build takes the same bytes.
+"""The lock file: what a spec was resolved to, so that every later build uses the same bytes.
 
-It is committed, merged and edited like any text, and it may come with a pull request of a stranger. So each field is
-checked before one of them is used, and a sum over all of them tells an edit, a flipped bit and half a file from a lock.
-The sum is no signature: who changes the lock on purpose can change it too, and the review of the change decides.
+It is committed to version control, can be merged or edited there, and may be part of a pull request from anyone. So every
+field is checked before one of them is used, and a sum over all fields shows that the file was edited, damaged or cut off.
+The sum is not a signature: whoever changes the lock on purpose can update the sum too, and only a review finds that.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 VERSION = 3
 ARCHIVE_FORMAT = 1
 
-# Room for 50,000 files, which take 5 s to read; a lock of 10 files takes 0.5 ms, one of 5,000 takes 0.2 s.
+# Enough for 50,000 files, which take 5 s to read; a lock of 10 files takes 0.5 ms, one of 5,000 takes 0.2 s.
 MAX_BYTES = 16 << 20
 _MAX_VALUES = 500_000
 _CONFLICT = re.compile(rb"^(?:<{7}|={7}|>{7})(?: |\r?$)", re.MULTILINE)
@@ -37,7 +37,7 @@ _HEADER = """\
 # Made by `invoke lock`; commit it, and do not edit it. Builds take exactly these bytes, on every machine.
 # yaml-language-server: $schema=../../schemas/lock.schema.json
 """
-_RESTORE = "restore it from version control, or make it anew with `invoke lock --update`"
+_RESTORE = "restore it from version control, or run `invoke lock --update`"
 
 
 class _File(Struct, forbid_unknown_fields=True):
@@ -110,7 +110,7 @@ class LockedRequirement:
 
 @dataclass(frozen=True)
 class Lock:
-    """What a spec resolved to.
+    """What a spec was resolved to.
 
     Attributes:
         spec_digest: digest of the part of the spec that the lock was made from (`lock_inputs_digest`).
@@ -118,7 +118,7 @@ class Lock:
         files: the chosen files, sorted by path.
         excluded: number and bytes of the repository's other files at that commit.
         image: `repository:tag` as the spec names it.
-        image_digest: digest the tag had in the registry.
+        image_digest: digest that the tag had in the registry.
         image_registry: host of the registry.
         requirements: extra requirements.
         archive_format: version of the archive format.
@@ -136,7 +136,7 @@ class Lock:
 
     @property
     def image_uri(self) -> str:
-        """The image by digest, as CreateModel takes it."""
+        """The image by its digest, for `Image` of CreateModel."""
         return f"{self.image_registry}/{self.image.partition(':')[0]}@{self.image_digest}"
 
     @property
@@ -177,19 +177,19 @@ class Lock:
 
     @classmethod
     def parse(cls, data: bytes, where: str) -> Lock:
-        """The lock of a file's content, every field of it checked.
+        """Read the content of a lock file; every field is checked.
 
         Args:
             data: the content.
-            where: the file, for messages.
+            where: path of the file, for messages.
 
         Raises:
-            UserError: it is not a lock of this version: it is empty, cut, edited, damaged, or holds a merge conflict.
+            UserError: it is not a lock of this version, or it is empty, cut off, edited, damaged, or in a merge conflict.
         """
-        document = _summed(data, where)
+        document = _verified_document(data, where)
         if (archive_format := document.get("archive_format")) != ARCHIVE_FORMAT:
             raise UserError(
-                f"the lock asks for archive format {archive_format!r:.80}, this version of sagepack writes {ARCHIVE_FORMAT}",
+                f"the lock requires archive format {archive_format!r:.80}, this version of sagepack writes {ARCHIVE_FORMAT}",
                 where=where,
                 fix="use the version of sagepack that wrote the lock, or run `invoke lock --update`",
             )
@@ -218,7 +218,7 @@ class Lock:
 
 
 def lock_inputs_digest(spec: Spec) -> Digest:
-    """Digest of what a lock depends on: the model source, the image and its region, the requirements."""
+    """Digest of the part of a spec that a lock is made from: model source, image and region, requirements."""
     return fingerprint(
         {
             "model": [spec.model.id, spec.model.revision, spec.model.include, spec.model.exclude, spec.model.variant],
@@ -230,38 +230,38 @@ def lock_inputs_digest(spec: Spec) -> Digest:
 
 def _file_document(file: LockedFile) -> dict[str, Any]:
     document: dict[str, Any] = {"path": file.path, "size": file.size, "sha256": file.digest.value}
-    # The Hub names an LFS file by its SHA-256: written once.
+    # The ETag of an LFS file is its SHA-256, which need not be written twice.
     return document if file.etag == file.digest.value else {**document, "etag": file.etag}
 
 
-def _summed(data: bytes, where: str) -> dict[str, Any]:
-    """The document of a lock of this version whose sum fits; its fields are not checked yet."""
+def _verified_document(data: bytes, where: str) -> dict[str, Any]:
+    """The document of a lock of this version, whose sum is right; its fields are not checked yet."""
     if len(data) > MAX_BYTES:
-        _refuse(f"this is not a lock: it has {len(data):,} bytes, at most {MAX_BYTES:,} are read", where)
+        _refuse(f"this is not a lock: it has {len(data):,} bytes; at most {MAX_BYTES:,} are read", where)
     if conflict := _CONFLICT.search(data):
         line = data.count(b"\n", 0, conflict.start()) + 1
         raise UserError(
-            "the lock holds a merge conflict",
+            "the lock contains a merge conflict",
             where=f"{where}:{line}",
-            fix="take one side whole (`git checkout --ours FILE` or `--theirs`), then run `invoke lock`",
+            fix="take one version of the file (`git checkout --ours FILE` or `--theirs`), then run `invoke lock`",
         )
     document = _plain(data, where)
     if document is None:
         _refuse("the lock is empty", where)
     if not isinstance(document, dict):
-        _refuse("this is not a lock: it is no map of keys and values", where)
-    version, said = document.get("version", VERSION), document.get("sum")
+        _refuse("this is not a lock: it is not a YAML mapping", where)
+    version, expected = document.get("version", VERSION), document.get("sum")
     if version != VERSION:
         raise UserError(
             f"the lock has format version {version!r:.80}, this version of sagepack reads {VERSION}",
             where=where,
             fix="run `invoke lock --update` and commit the file: a pinned revision resolves to the same files",
         )
-    if said is None:
+    if expected is None:
         _refuse("the end of the lock is missing: it has no sum", where)
-    if said != str(fingerprint({key: value for key, value in document.items() if key != "sum"})):
+    if expected != str(fingerprint({key: value for key, value in document.items() if key != "sum"})):
         raise UserError(
-            "the lock was edited or damaged: its sum does not fit",
+            "the lock was edited or damaged: its sum is wrong",
             where=where,
             fix="restore it from version control or run `invoke lock --update`",
         )
@@ -269,7 +269,7 @@ def _summed(data: bytes, where: str) -> dict[str, Any]:
 
 
 def _plain(data: bytes, where: str) -> Any:
-    """The document as JSON data; None for an empty one."""
+    """The document as Python values; None for an empty one."""
     reader = Reader(lambda line, column: Place(0, line + 1, column + 1, where), _MAX_VALUES)
     try:
         node = reader.read(data.decode())
@@ -285,7 +285,7 @@ def _refuse(message: str, where: str, cause: Exception | None = None) -> NoRetur
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc] # which of the two is known at run time
-    """Quotes what looks like a number or a word of YAML 1.2, which PyYAML, of YAML 1.1, does not know as such."""
+    """Quotes texts that YAML 1.2 reads as a number, boolean or null. PyYAML follows YAML 1.1, and would not quote them."""
 
 
 def _text(dumper: Any, text: str) -> Any:

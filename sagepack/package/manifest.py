@@ -1,4 +1,4 @@
-"""The manifest: which files a package holds. Its digest is the identity of the package."""
+"""The manifest: the files of a package. Its digest is the identity of the package."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class _Document(Struct, forbid_unknown_fields=True):
 def archive_order(path: str) -> tuple[bool, bytes]:
     """Sort key of members: by the bytes of the path, with everything under `code/` last.
 
-    Code changes often and weights do not, so an edit leaves the front of the archive as it was.
+    Code changes often and weights do not, so that an edit leaves the beginning of the archive unchanged.
     """
     return path.startswith("code/"), path.encode()
 
@@ -64,14 +64,14 @@ class Manifest:
     """The members of a package in archive order.
 
     Raises:
-        UserError: one archive cannot hold these paths; see `check_paths`.
+        UserError: the paths cannot be in one archive; see `check_paths`.
     """
 
     members: tuple[Member, ...]
 
     @classmethod
     def of(cls, members: Iterable[Member]) -> Manifest:
-        """A manifest of `members`, put in archive order."""
+        """The manifest of `members`, sorted in archive order."""
         return cls(tuple(sorted(members, key=lambda member: archive_order(member.path))))
 
     def __post_init__(self) -> None:
@@ -99,10 +99,10 @@ class Manifest:
 
     @classmethod
     def parse(cls, data: bytes) -> Manifest:
-        """The manifest of the content of a `manifest.json`, every field of it checked.
+        """Read the content of a `manifest.json`; every field is checked.
 
         Raises:
-            UserError: it is not a manifest of this version.
+            UserError: it is not a manifest, or not one of this version.
         """
         try:
             document = decode_json(data, _Document)
@@ -111,20 +111,20 @@ class Manifest:
         return cls.of(Member(m.path, m.size, Digest("sha256", m.sha256), m.executable) for m in document.members)
 
     def text(self) -> str:
-        """The manifest as the file `manifest.json`, for people and diffs."""
+        """The content of `manifest.json`: JSON with one line for each value, so that it can be compared by line."""
         return json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n"
 
 
 def check_paths(paths: list[str]) -> None:
-    """Refuse paths that an archive could not hold on every file system, or that a person could not read.
+    """Check that paths can be extracted on every file system, and that a person sees what they are.
 
-    A path is relative and plain: no `.`, `..`, empty part or backslash, at most 255 folders. It holds no control
-    characters, no halves of characters, no line or paragraph separators, and none of Unicode's invisible format
-    characters (category Cf: zero-width, bidirectional, soft hyphen): with them two names look alike, or one reads backwards.
-    No two paths are the same, or differ by case or Unicode normalisation alone, and none is both a file and a folder.
+    A path is relative and plain: no `.`, `..`, empty part or backslash, at most 255 folders. It contains no control
+    characters, surrogates, line or paragraph separators, and none of Unicode's invisible format characters (category Cf:
+    zero-width, bidirectional, soft hyphen), with which two names can look alike, or one be displayed backwards. Paths differ
+    by more than case and Unicode normalisation, and none is both a file and a folder.
 
     Raises:
-        UserError: naming the path, or the two that clash.
+        UserError: a path breaks one of these rules; the error names it, and the other path of a conflict.
     """
     seen: dict[str, str] = {}
     for path in paths:
@@ -132,7 +132,11 @@ def check_paths(paths: list[str]) -> None:
         folded = _fold(path)
         if folded in seen:
             first = _shown(seen[folded])
-            clash = "occurs twice" if seen[folded] == path else f"differs from {first} only by case or form"
+            clash = (
+                "occurs twice"
+                if seen[folded] == path
+                else f"differs from {first} only by case or Unicode normalisation"
+            )
             raise UserError(f"the path {clash}", where=_shown(path), fix="rename or exclude one of them")
         seen[folded] = path
     for folded, path in seen.items():
@@ -144,7 +148,7 @@ def check_paths(paths: list[str]) -> None:
 
 
 def _shown(path: str) -> str:
-    """A path for messages: it may hold anything, and be long."""
+    """A path for messages, escaped and shortened."""
     return repr(path) if len(path) <= _SHOWN else f"{path[:_SHOWN]!r}..."
 
 
@@ -163,9 +167,9 @@ def _check_path(path: str) -> None:
     for character in path:
         category = unicodedata.category(character)
         if category in ("Cc", "Cs"):
-            raise UserError("the path holds a control character or is not Unicode", where=_shown(path))
+            raise UserError("the path contains a control character or is not Unicode", where=_shown(path))
         if category in ("Cf", "Zl", "Zp"):
             name = unicodedata.name(character, "a format character")
             raise UserError(
-                f"the path holds an invisible character, {name} (U+{ord(character):04X})", where=_shown(path)
+                f"the path contains an invisible character, {name} (U+{ord(character):04X})", where=_shown(path)
             )

@@ -1,4 +1,4 @@
-"""The package index, through pip: which distribution file each extra requirement stands for on the image."""
+"""Resolves extra Python requirements with pip: the distribution file of each, for the Python of the image."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _report(requirements: tuple[str, ...], tag: str) -> Any:
     run = subprocess.run([*command, "--target", "unused", *requirements], capture_output=True, text=True, check=False)
     if run.returncode == 0:
         return json.loads(run.stdout)
-    text = run.stderr.strip().splitlines()[-1] if run.stderr.strip() else "pip said nothing"
+    text = run.stderr.strip().splitlines()[-1] if run.stderr.strip() else "pip printed no message"
     if "No matching distribution" in run.stderr:
         raise UserError(text, where="code.requirements", fix=f"choose a version that has a wheel for Python {version}")
     raise RemoteError(f"pip could not resolve the requirements: {text}", where="code.requirements")

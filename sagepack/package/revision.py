@@ -1,4 +1,4 @@
-"""One commit of a model repository: what a lock names, and what the Hub and its cache are asked for."""
+"""A model repository at one commit, as locks, the Hub's client and the cache name it."""
 
 from __future__ import annotations
 

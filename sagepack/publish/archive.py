@@ -1,7 +1,7 @@
 """Format `archive`: one object, put together by a multipart upload from parts that S3 copies and parts that are sent.
 
-It is written once: whoever finds an archive at the key reads it, unless something binds it to the manifest, and then only
-writes what is missing beside it.
+It is written once. If there is an archive at the key already, it is verified (read completely, unless something binds it to
+the manifest), and only the documents next to it are written.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def publish_archive(plan: ArchivePlan, context: UploadContext) -> Uploaded:
         context: S3, sources, progress.
 
     Raises:
-        ChangedError: an archive to copy from is gone or another.
+        ChangedError: an archive to copy from was deleted or replaced.
         SourceError: an archive to copy from, or the one that is there already, is not what it should be.
         IntegrityError: a content is not what the manifest says.
     """

@@ -1,8 +1,8 @@
-"""Checksums of stretches of an archive, and their combination. Pure.
+"""Checksums of ranges of an archive, and their combination. Pure.
 
-S3 keeps a checksum of the full object and computes it over copied and sent parts alike, in CRC-64/NVME or CRC-32. The
-sum of an archive follows from those of its pieces without reading it: contents have theirs in an index, or get it while
-they are sent; the rest is known bytes.
+S3 keeps a checksum of the full object, in CRC-64/NVME or CRC-32, and computes it over copied and sent parts alike. That of
+an archive follows from those of its pieces without reading it: the checksums of contents are in an index, or are computed
+while the contents are sent; the rest are known bytes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @cache
 def _awscrt() -> Any:
-    # A tenth of a second to import: a run that publishes nothing does not pay for it.
+    # It takes a tenth of a second to import, which a run that publishes nothing does not need.
     from awscrt import checksums  # noqa: PLC0415
 
     return checksums
@@ -32,7 +32,7 @@ def _awscrt() -> Any:
 
 @dataclass(frozen=True)
 class Checksums:
-    """CRC-64/NVME and CRC-32 of `length` bytes; `a + b` is that of the bytes of `a` followed by those of `b`."""
+    """CRC-64/NVME and CRC-32 of `length` bytes; `a + b` are those of the bytes of `a` followed by the bytes of `b`."""
 
     crc64: int = 0
     crc32: int = 0
@@ -40,7 +40,7 @@ class Checksums:
 
     @classmethod
     def of(cls, data: bytes | bytearray | memoryview) -> Checksums:
-        """The sums of `data`."""
+        """The checksums of `data`."""
         return cls(_awscrt().crc64nvme(data), crc32(data), len(data))  # type: ignore[arg-type]
 
     def __add__(self, other: Checksums) -> Checksums:
@@ -51,14 +51,14 @@ class Checksums:
         )
 
     def value(self, algorithm: str) -> str:
-        """As S3 writes it: base64 of the big-endian bytes."""
+        """The checksum as S3 writes it: base64 of its big-endian bytes."""
         raw = self.crc64.to_bytes(8, "big") if algorithm == CRC64NVME else self.crc32.to_bytes(4, "big")
         return base64.b64encode(raw).decode()
 
 
 @dataclass(frozen=True)
 class ContentChecksum:
-    """CRC-32 of `length` bytes of a content as they are in the file: what the trailer of an archive is made of."""
+    """CRC-32 of `length` bytes of a content as they are in the file; the trailer of an archive is computed from it."""
 
     crc32: int = 0
     length: int = 0
@@ -69,7 +69,7 @@ class ContentChecksum:
 
 @dataclass(frozen=True)
 class FramedChecksums:
-    """The sums of (a stretch of) one content: framed as in the archive, and plain. They add as `Sums` do."""
+    """The checksums of a content, or a range of it: framed as in an archive, and plain. They add up as `Checksums` do."""
 
     framed: Checksums = Checksums()
     plain: ContentChecksum = ContentChecksum()
@@ -79,11 +79,11 @@ class FramedChecksums:
 
 
 def archive_sums(layout: Layout, contents: Sequence[FramedChecksums], crc: int) -> Checksums:
-    """The sums of a whole archive.
+    """The checksums of a whole archive.
 
     Args:
         layout: the archive.
-        contents: the sums of each member's content, in archive order.
+        contents: checksums of each member's content, in archive order.
         crc: CRC-32 of the tar stream, for the trailer.
     """
     total = Checksums()

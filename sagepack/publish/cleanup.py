@@ -1,4 +1,4 @@
-"""Keeping a target tidy: uploads that nobody continues."""
+"""Uploads that were not completed and that nobody continues: S3 charges for their parts until they are aborted."""
 
 from __future__ import annotations
 
@@ -16,21 +16,28 @@ if TYPE_CHECKING:
 def stale_uploads(
     store: S3, target: S3Uri, name: str, older_than: timedelta, now: datetime | None = None
 ) -> list[MultipartHandle]:
-    """The unfinished uploads of a name under a target that are older than `older_than`: their parts are paid for.
+    """The unfinished uploads of a name under a target that are older than `older_than`.
 
-    Only uploads to keys that publishing makes count; those of other names are for whoever may write these names.
+    Only uploads to keys that publishing writes count; those of other names are left to who may write to those names.
+
+    Args:
+        store: S3.
+        target: `artifact.target`.
+        name: of the spec.
+        older_than: minimum age.
+        now: to compare with S3's clock (UTC); None for the current time.
     """
-    limit = (now or datetime.now(timezone.utc)) - older_than
+    latest = (now or datetime.now(timezone.utc)) - older_than
     found = store.uploads(target.child(f"{name}/"))
     return [
         upload
         for upload in found
-        if upload.initiated is not None and upload.initiated < limit and _ours(target, upload.location)
+        if upload.initiated is not None and upload.initiated < latest and _is_model_key(target, upload.location)
     ]
 
 
 def abort_stale(store: S3, uploads: Iterable[MultipartHandle]) -> int:
-    """Abort uploads; how many."""
+    """Abort uploads; returns how many."""
     count = 0
     for upload in uploads:
         store.abort(upload)
@@ -38,7 +45,8 @@ def abort_stale(store: S3, uploads: Iterable[MultipartHandle]) -> int:
     return count
 
 
-def _ours(target: S3Uri, location: S3Uri) -> bool:
+def _is_model_key(target: S3Uri, location: S3Uri) -> bool:
+    """Whether a key under a target is that of an archive, or of a file of a prefix."""
     below = location.key.removeprefix(target.child("").key)
     parts = below.split("/")
     named = len(parts) >= 3 and package_folder(target, "/".join(parts[:2])) is not None

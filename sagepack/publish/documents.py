@@ -1,8 +1,8 @@
-"""The documents beside a published package: what is where, so that later packages can copy it. Pure.
+"""The documents next to a published model: what is where, so that later packages can copy it. Pure.
 
-Whatever is not, byte for byte, a document that this program writes is None: damaged, of another version, or of another
-program. That means that nothing is known to be there; it is never an error, and the next upload writes the document anew.
-What the documents say is a claim all the same (`sealed`): they bind no content to its SHA-256.
+`parse` accepts only what is, byte for byte, a document that this program writes. Anything else gives None: it is damaged, of
+another version, or of another program. That is never an error; the document counts as missing and the next upload writes it
+again. What a document says is a claim all the same (`sealed`): it binds no content to its SHA-256.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ MOST_FILES = 50_000  # to read the index of so many takes 175 MB of memory
 
 @dataclass(frozen=True)
 class Index:
-    """Where every content of a published archive lies, with its sums.
+    """Where every content of a published archive lies, with its checksums.
 
     Attributes:
         manifest: the members in archive order; their offsets follow (`Layout`).
-        sums: of each member's content.
+        sums: checksums of each member's content.
         etag: of the archive.
-        whole: sums of the archive.
+        whole: checksums of the archive.
     """
 
     manifest: Manifest
@@ -85,12 +85,12 @@ class Index:
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file of a package of layout `prefix`, as an object of its own.
+    """A file of a package in format `prefix`, as an object of its own.
 
     Attributes:
         member: the file.
         etag: of its object.
-        sums: of its bytes.
+        sums: checksums of its bytes.
     """
 
     member: Member
@@ -100,7 +100,7 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class Files:
-    """The objects of a package of layout `prefix`, in archive order. It is written when all of them are there."""
+    """The list of the objects of a package in format `prefix`, in archive order. It is written after all of them."""
 
     files: tuple[StoredFile, ...]
 
@@ -143,7 +143,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Pointer:
-    """Says that the package at `package` (relative to the target) holds the content of `digest`."""
+    """Names a package, by its path relative to the target, that holds the content with SHA-256 `digest`."""
 
     digest: Digest
     package: str

@@ -1,4 +1,4 @@
-"""The least IAM policy that publishing needs. Pure."""
+"""The minimal IAM policy for publishing. Pure."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
 
 def publish_policy(spec: Spec) -> dict[str, Any]:
-    """An identity policy for whoever publishes `spec`: these actions on these resources, and nothing else.
+    """An identity policy for whoever publishes `spec`: exactly the actions and resources that publishing uses.
 
-    The publisher writes the packages of the spec's own name, and pointers; of the packages of other names and of
-    `artifact.reuse_from` it reads what a copy needs: pointers, indexes, and the models (a copy reads its source with the
-    rights of the caller). So whoever publishes one name cannot write into the packages of another. A pointer binds nothing:
-    whoever can write it can make others look at a package, not believe it.
+    The publisher writes the packages of the spec's own name, and pointers. Of the packages of other names, and of those
+    under `artifact.reuse_from`, it reads what a copy needs: pointers, indexes, and models (a copy reads its source with
+    the permissions of the caller). So the publisher of one name cannot write to the packages of another. A pointer proves
+    nothing: who can write it can make others look at a package, but not trust it.
 
-    `s3:ListBucket` is also what makes S3 answer 404, not 403, for an object that is not there, such as the pointer of a
-    content that nobody has published; for that question the key of the object counts as the prefix.
+    With `s3:ListBucket` S3 also answers 404, not 403, for an object that does not exist, such as the pointer of a content
+    that was never published; the condition on the prefix then applies to the key of that object.
 
-    Publishing deletes no object. `gc` aborts unfinished uploads and deletes none either: with this policy it can abort
-    those of the spec's own name; whoever tidies a whole target needs `s3:AbortMultipartUpload` on all of it. Multipart
-    uploads to a bucket with SSE-KMS need `kms:Decrypt` too (S3 user guide, "Multipart upload API and permissions").
+    Publishing deletes no object. `gc` aborts unfinished uploads and deletes no object either; this policy allows it for
+    the spec's own name. Aborting those of a whole target takes `s3:AbortMultipartUpload` on all of it. Multipart uploads
+    to a bucket with SSE-KMS also need `kms:Decrypt` (S3 user guide, "Multipart upload API and permissions").
 
     Args:
-        spec: whose target, sources of reuse, region and encryption count.
+        spec: its target, `reuse_from`, region, account and encryption are used.
     """
     artifact, region = spec.artifact, spec.aws.region
     arn = f"arn:{partition(region)}"
@@ -42,7 +42,7 @@ def publish_policy(spec: Spec) -> dict[str, Any]:
         _statement("Pointers", ["s3:PutObject", "s3:GetObject", *tags], _objects(arn, target, pointers)),
         _statement("Others", ["s3:GetObject"], _objects(arn, target, *others)),
         _listing("Look", arn, target, own, pointers, *others),
-        # For `doctor` and `gc`, which look for stale uploads; this action takes no condition on the prefix.
+        # For `doctor` and `gc`, which list unfinished uploads; this action supports no condition on the prefix.
         _statement("Stale", ["s3:ListBucketMultipartUploads"], [_bucket(arn, target)]),
     ]
     for number, location in enumerate(map(S3Uri.parse, artifact.reuse_from), 1):
@@ -55,19 +55,19 @@ def publish_policy(spec: Spec) -> dict[str, Any]:
 
 
 def _models(artifact: Artifact) -> tuple[str, str]:
-    """The keys of any package, below a target, that a copy needs: its index and its model. `*` stands for slashes too."""
+    """The keys of any package, below a target, that a copy needs: its index and its model. `*` also matches slashes."""
     format_ = PackageFormat(artifact.layout)
     model = format_.model_name if format_ is PackageFormat.ARCHIVE else f"{format_.model_name}*"
     return f"*/{format_.index_name}", f"*/{model}"
 
 
 def _encryption(key: str, service: str) -> dict[str, Any]:
-    """What encrypting with a KMS key takes, which is named by its id, its ARN or an alias."""
+    """The permissions for encrypting with a KMS key, which the spec names by its id, its ARN or an alias."""
     actions = ["kms:GenerateDataKey", "kms:Decrypt"]
     alias = re.search(r"(?:^|:)(alias/.*)", key)
     if alias is None:
         return _statement("Encrypt", actions, [key if key.startswith("arn:") else f"{service}:key/{key}"])
-    # A key policy is about keys, not their aliases: any key that the alias names today or tomorrow.
+    # A resource cannot be an alias: the statement is about all keys, on the condition that the request uses the alias.
     statement = _statement("Encrypt", actions, [f"{service}:key/*"])
     return {**statement, "Condition": {"StringLike": {"kms:RequestAlias": alias[1]}}}
 
@@ -94,5 +94,5 @@ def _key(location: S3Uri, below: str) -> str:
 
 
 def _literal(text: str) -> str:
-    """`text` for a policy, where `*`, `?` and `$` mean more than themselves (IAM user guide, "Policy variables")."""
+    """`text` for a policy, in which `*`, `?` and `$` have a special meaning (IAM user guide, "Policy variables")."""
     return re.sub(r"[*?$]", lambda match: f"${{{match[0]}}}", text)

@@ -1,9 +1,9 @@
-"""Where published things lie. Pure.
+"""The keys of everything that is published. Pure.
 
 <target>/<name>/<16 hex of the manifest's digest>/model.tar.gz      the archive, never overwritten
                                                  /index.json        where every content lies in it
                                                  /model/...         or: one object per file (format `prefix`)
-                                                 /files.json        and what they are, beside them
+                                                 /files.json        the list of these files
                                                  /manifest.json  provenance.json
 <target>/<name>/releases/<UTC time>-<16 hex>.json                   written last: this package is complete
 <target>/contents/<sha256>.json                                     pointer: which package's archive holds it
@@ -52,7 +52,7 @@ class PackageFormat(Enum):
 
     @property
     def document_names(self) -> tuple[str, ...]:
-        """Names of the documents beside a package, which its release record names by their digests."""
+        """Names of the documents next to a model, whose digests are in the release record."""
         return self.index_name, "manifest.json", "provenance.json"
 
 
@@ -77,7 +77,7 @@ class Package:
 
     def __post_init__(self) -> None:
         if self.name == CONTENTS:
-            raise UserError("pointers lie under this name", where=f"name: {self.name}", fix="choose another name")
+            raise UserError("this name is reserved for pointers", where=f"name: {self.name}", fix="choose another name")
 
     @property
     def path(self) -> str:

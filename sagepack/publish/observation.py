@@ -1,4 +1,4 @@
-"""What S3 was seen to hold of a package and of its contents, and what makes each claim more than a claim. Pure."""
+"""What S3 was seen to hold of a package and of its contents, and what evidence there is for each claim. Pure."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ class StoredArchive:
 
     Attributes:
         seen: the archive, as copies are conditioned on.
-        index: what lies where in it: a claim, as far as nothing binds it.
-        binding: what makes it more than a claim.
+        index: what lies where in it; a claim, for which `binding` is the evidence.
+        binding: what binds the bytes of the archive to the index.
         verified: what this machine knows of the archive; with binding NONE that may be a part of it.
     """
 
@@ -102,7 +102,7 @@ class StoredPrefix:
 
     Attributes:
         location: the prefix, ending in `/`.
-        index: what its list of files says: a claim, as far as nothing binds it.
+        index: its list of files; a claim, for which `binding` gives the evidence file by file.
         released: whether it is a release of the same name under the same target.
         verified: what this machine knows of the objects, by key.
     """
@@ -155,7 +155,7 @@ class Observation(ABC):
     @property
     @abstractmethod
     def index(self) -> Index | Files | None:
-        """The index beside the model; None if there is none that fits what lies there."""
+        """The index next to the model; None if there is none that fits the stored objects."""
 
     @property
     def archive(self) -> ObjectInfo | None:
@@ -165,7 +165,7 @@ class Observation(ABC):
     @property
     @abstractmethod
     def model_stored(self) -> bool:
-        """Whether the whole model is there, with or without the documents beside it."""
+        """Whether the model is there completely, with or without the documents next to it."""
 
     @abstractmethod
     def without(self, location: S3Uri) -> Self:
@@ -181,7 +181,7 @@ class Observation(ABC):
 
     @property
     def replaced(self) -> tuple[str, ...]:
-        """Keys whose objects have another ETag than this machine verified, or than was released: somebody wrote them since."""
+        """Keys whose objects have another ETag than this machine verified, or than was released: they were overwritten."""
         known = {key: verified.etag for key, verified in self.verified.items()}
         if self.release is not None and self.release.etag is not None:
             known.setdefault(self.package.model_uri.key, self.release.etag)
@@ -194,7 +194,7 @@ class ArchiveObservation(Observation):
 
     Attributes:
         archive: what S3 says of the archive at its key; None if there is none.
-        index: the index beside it, if it fits the archive.
+        index: the index next to it, if it fits the archive.
         sources: archives to copy from, the nearest first.
     """
 

@@ -1,8 +1,8 @@
 """Format `prefix`: every file of a package an object of its own, for SageMaker's `S3Prefix` without compression.
 
-A file that an earlier package has is copied by the server; a small one is put whole, on the condition that there is none;
-a large one goes by a multipart upload, which continues after a kill. An object is there whole or not at all, under a key
-that the manifest's digest is part of. The list of files is written when all are there. It lies beside the prefix,
+S3 copies a file that an earlier package has. A small file is sent in one request, on the condition that its key is free; a
+large one by a multipart upload, which continues after a kill. An object appears complete or not at all, under a key that
+contains the manifest's digest. The list of files is written after all of them, next to the prefix and not under it,
 because SageMaker loads whatever lies under it.
 """
 
@@ -45,7 +45,7 @@ def publish_prefix(plan: PrefixPlan, context: UploadContext) -> Uploaded:
         context: S3, sources, progress.
 
     Raises:
-        ChangedError: an object to copy from is gone or another.
+        ChangedError: an object to copy from was deleted or replaced.
         SourceError: an object to copy from, or one that is there already, is not the file it should be.
         IntegrityError: a content is not what the manifest says.
     """

@@ -65,15 +65,15 @@ def publish(
 ) -> Published:
     """Carry out a plan, and prove the result.
 
-    A source of a copy that is gone, or that holds other bytes than its index says, costs a new plan without it: nobody
-    who can write to a source can make this fail, or take part in what is published.
+    If a source of a copy was deleted or replaced, or holds other bytes than its index says, the upload is planned again without
+    it. So who can write to a source can neither make this fail nor change what is published.
 
     Args:
         store: S3, with the write options of the spec.
         plan: from `plan_upload`.
         sources: where contents come from, the best first.
         journal_dir: folder for the journals that let the next run continue this one.
-        provenance: document to publish beside the package (`provenance.statement`).
+        provenance: document to publish next to the model (`provenance.statement`).
         progress: is notified of what happens.
         verified: what this machine knows of objects in S3; what it learns is added.
         workers: parts at a time; memory stays below 200 MiB of parts whatever it is.
@@ -118,7 +118,7 @@ def _journal_dir(plan: UploadPlan, journal_dir: Path) -> Path:
 def _upload_model(plan: UploadPlan, context: UploadContext) -> tuple[UploadPlan, Uploaded]:
     """Upload the model, and return the plan that worked.
 
-    Each source that is gone or holds other bytes is left out of the next plan, so this ends.
+    Each source that was deleted or replaced, or holds other bytes, is left out of the next plan, so this ends.
     """
     restarted = False
     while True:
@@ -130,11 +130,11 @@ def _upload_model(plan: UploadPlan, context: UploadContext) -> tuple[UploadPlan,
                     return plan, publish_prefix(plan, context)
             raise TypeError(f"no upload for {type(plan).__name__}")
         except ChangedError as error:
-            context.progress.note(f"{error.location} changed or is gone: planned again without it")
+            context.progress.note(f"{error.location} was deleted or replaced: planned again without it")
             suspects = [error.location]
         except SourceError as error:
             if error.location.key.startswith(plan.observation.package.folder.child("").key):
-                raise  # not a source: what lies at the package's own keys, which are never overwritten
+                raise  # not a source but the package's own keys, which are never overwritten
             context.progress.note(f"{error.location}: {error.message}: planned again without it")
             suspects = [error.location]
         except RefusedError as error:
@@ -169,10 +169,10 @@ def _write_documents(
     with worker_pool(context.workers, "pointers") as pool:
         list(pool.map(point, sorted(large - observation.indexed)))
     provenance_text = json.dumps(provenance, indent=1, ensure_ascii=False, sort_keys=True).encode() + b"\n"
-    beside = {package.manifest_uri: plan.manifest.text().encode(), package.provenance_uri: provenance_text}
-    for location, data in beside.items():
+    others = {package.manifest_uri: plan.manifest.text().encode(), package.provenance_uri: provenance_text}
+    for location, data in others.items():
         _put_document(store, location, data)
-    documents = {package.index_uri: uploaded.index, **beside}
+    documents = {package.index_uri: uploaded.index, **others}
     archive = uploaded.archive
     release = Release(
         package.name,
@@ -190,6 +190,9 @@ def _write_documents(
 
 
 def _put_document(store: S3, location: S3Uri, data: bytes) -> None:
-    """Write a document, over a stale or damaged one if need be. A bucket's policy may allow conditional writes alone."""
+    """Write a document, and overwrite one that is outdated or damaged.
+
+    The first request is conditional, because the bucket's policy may allow only conditional writes.
+    """
     if not store.put(location, data, if_absent=True) and store.read(location) != data:
         store.put(location, data)

@@ -1,7 +1,7 @@
-"""The release record: the last object that publishing writes. It says that a package is whole, and what it is. Pure.
+"""The release record: the last object that publishing writes. It says that a package is complete, and what it is. Pure.
 
-It names the archive as S3 described it at that moment, and the digest of every document beside it. So it is the one
-document that a signature has to cover: all the rest of a package follows from it.
+It contains the ETag, version and checksums of the archive as S3 gave them at that moment, and the digest of every document
+next to the archive. So a signature has to cover this one document only: everything else in a package follows from it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ VERSION = 2
 
 @dataclass(frozen=True)
 class Release:
-    """A package that was published whole.
+    """A package that was published completely.
 
     Attributes:
         name: of the spec.
@@ -35,11 +35,11 @@ class Release:
         uri: of the archive, or of the prefix, which then ends in `/`.
         size: bytes of the archive, or of all files.
         released: when, UTC, in whole seconds.
-        etag: of the archive, with its quotes, as S3 said after it was completed. None for a prefix: those of the objects
+        etag: of the archive, with its quotes, as S3 gave it after the upload was completed. None for a prefix: those of the objects
             are in `files.json`.
         version_id: of the archive, in a bucket with versioning.
         checksums: of the whole archive by algorithm, base64, as S3 keeps them. None for a prefix.
-        documents: SHA-256 of the documents beside the package, by file name (`PackageFormat.document_names`).
+        documents: SHA-256 of the documents next to the model, by file name (`PackageFormat.document_names`).
     """
 
     name: str

@@ -1,15 +1,17 @@
 """What S3 holds of a package, compared with what it should be, without the bytes of the model. Pure.
 
-The witnesses are the manifest that lock and code make, the release record, the documents beside the package, and what S3
-says of the objects: each is compared with the others, and every difference is told. The ETag of the release record is the
-strongest of them against a person: it takes a second to make other bytes with the same CRCs, and nobody knows how to make
-some with the same ETag. But whoever can write all keys of a package can write all its documents anew. Then they agree with each other and not with
-what was published, and reading the bytes (`remote_read`), or a witness that lies elsewhere, is what finds it.
+The witnesses are the manifest that follows from lock and code, the release record, the documents next to the model, and what
+S3 says of the objects. Each is compared with the others, and every difference is reported. Against a person the strongest
+witness is the ETag in the release record: making other bytes with the same CRCs takes a second, but nobody knows how to make
+some with the same ETag. Who can write all keys of a package, however, can also write all of its documents again, so that
+they agree with each other and not with what was published. Reading the bytes (`remote_read`), or a witness that is stored
+elsewhere, detects that.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +19,12 @@ from sagepack.aws.s3 import CRC32, CRC64NVME
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError
 from sagepack.package.archive.crc32 import tar_crc
+from sagepack.package.archive.layout import Layout
 from sagepack.package.attest.provenance import subject
 from sagepack.publish import documents as indexes
 from sagepack.publish import release as releases
 from sagepack.publish.checksums import archive_sums
 from sagepack.publish.documents import Files, Index
-from sagepack.publish.keys import PackageFormat
 from sagepack.publish.release import Release
 from sagepack.publish.sealed import version_of
 
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sagepack.aws.s3 import ObjectInfo, ObjectSummary, S3Uri
-    from sagepack.package.archive.layout import Layout
     from sagepack.package.manifest import Manifest
     from sagepack.publish.keys import Package
 
@@ -39,37 +40,15 @@ _RELEASE, _INDEX, _CONTENTS, _SPEC = "the release record", "the index", "the che
 
 
 @dataclass(frozen=True)
-class Stored:
-    """What S3 holds of a package.
-
-    Attributes:
-        record: where the latest release record of the package is.
-        release: its bytes.
-        documents: the bytes of the index or the list of files, the manifest and the provenance; None for one that is
-            missing or too large to be a document.
-        head: what S3 says of the archive; None if it is missing. With layout `prefix` always None.
-        objects: with layout `prefix`, all objects under the prefix, by path.
-        remembered: ETags that this machine knows of objects of the package, by key (`verified`).
-    """
-
-    record: S3Uri
-    release: bytes | None
-    documents: Mapping[S3Uri, bytes | None]
-    head: ObjectInfo | None
-    objects: Mapping[str, ObjectSummary]
-    remembered: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Finding:
-    """Something that is not as it should be.
+    """A difference between two witnesses, or something that is missing.
 
     Attributes:
         where: URI of the object.
         message: what is wrong, with both values.
         member: the file of the package, if it is about one.
-        offset: in the archive: the first byte that is wrong, or the first of a content that is.
-        outdated: the document is of an older version of its format: nothing is known to be wrong, but nothing is compared.
+        offset: in the archive, of the first wrong byte, or of the wrong content.
+        outdated: the document is of an older version of its format: it was not compared, and may be right.
     """
 
     where: str
@@ -83,7 +62,7 @@ class Finding:
 
 
 class PackageError(IntegrityError):
-    """All that is wrong with a package in S3."""
+    """A package in S3 differs from what it should be; the error has all findings."""
 
     def __init__(self, findings: Sequence[Finding], *, fix: str) -> None:
         self.findings = tuple(findings)
@@ -93,7 +72,7 @@ class PackageError(IntegrityError):
         super().__init__(f"the package in S3 is not as it should be: {head}", fix=fix, details=[*lines, *more])
 
     def to_json(self) -> dict[str, Any]:
-        """The document of any error, with each finding."""
+        """The JSON document of any error, with all findings."""
         return {
             **super().to_json(),
             "type": IntegrityError.__name__,
@@ -103,123 +82,187 @@ class PackageError(IntegrityError):
         }
 
 
-def compare(package: Package, manifest: Manifest, layout: Layout, stored: Stored) -> list[Finding]:
-    """Everything in which the witnesses of a package differ.
+@dataclass(frozen=True)
+class Comparison(ABC):
+    """What S3 holds of a package, and what lock and code make of it.
 
-    Args:
+    Attributes:
         package: the keys of the package.
         manifest: its members, as lock and code make them.
-        layout: the archive of these members; not used with layout `prefix`.
-        stored: what S3 holds.
+        record_uri: the latest release record of the package.
+        record: its bytes; None if it is too large to be a document.
+        documents: the bytes of index, manifest and provenance; None for one that is missing or too large to be a document.
+        known_etags: ETags that this machine knows of objects of the package, by key (`verified`).
     """
-    one = _Comparison(package, manifest, layout, stored, Release.parse(stored.release))
-    model = one.archive() if package.format is PackageFormat.ARCHIVE else one.files()
-    return [*one.record(), *one.documents(), *model, *one.memory()]
 
-
-@dataclass(frozen=True)
-class _Comparison:
     package: Package
     manifest: Manifest
-    layout: Layout
-    stored: Stored
-    release: Release | None
+    record_uri: S3Uri
+    record: bytes | None
+    documents: Mapping[S3Uri, bytes | None]
+    known_etags: Mapping[str, str]
 
-    def record(self) -> Iterator[Finding]:
-        """The release record, by what lock and code make."""
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Bytes that the model should have."""
+
+    @property
+    @abstractmethod
+    def etags(self) -> Mapping[S3Uri, str]:
+        """The ETags of the objects of the model, as S3 gives them."""
+
+    @abstractmethod
+    def _check_model(self) -> Iterator[Finding]:
+        """The objects of the model and the index, by each other and by the other witnesses."""
+
+    def findings(self) -> list[Finding]:
+        """Everything in which the witnesses differ."""
+        return [*self._check_record(), *self._check_documents(), *self._check_model(), *self._check_known_etags()]
+
+    @cached_property
+    def release(self) -> Release | None:
+        """The release record; None if it cannot be used."""
+        return Release.parse(self.record)
+
+    def _check_record(self) -> Iterator[Finding]:
+        """The release record, by lock and code."""
         release, package = self.release, self.package
         if release is None:
-            yield _unreadable(self.stored.record, self.stored.release, releases.VERSION)
+            yield _unreadable(self.record_uri, self.record, releases.VERSION)
             return
-        size = self.layout.size if package.format is PackageFormat.ARCHIVE else self.manifest.size
         for what, found, expected in (
             ("the name", release.name, package.name),
             ("the layout", release.format.value, package.format.value),
             ("the manifest", release.manifest_digest, self.manifest.digest),
-            ("the SHA-256 of manifest.json", release.documents["manifest.json"], self._manifest_json),
+            ("the SHA-256 of manifest.json", release.documents["manifest.json"], self._manifest_json_digest),
             ("the URI", release.uri, str(package.model_uri)),
-            ("the size", release.size, size),
+            ("the size", release.size, self.size),
         ):
-            yield from _differ(self.stored.record, what, found, expected, _SPEC)
+            yield from _differ(self.record_uri, what, found, expected, _SPEC)
 
-    def documents(self) -> Iterator[Finding]:
-        """The documents beside the package: the manifest by what lock and code make, the others by the release record."""
-        for location, data in self.stored.documents.items():
+    def _check_documents(self) -> Iterator[Finding]:
+        """The documents next to the model: the manifest by lock and code, the others by the release record."""
+        for location, data in self.documents.items():
             if data is None:
                 yield _unreadable(location, None)
             elif location == self.package.manifest_uri:
-                yield from _differ(location, "the SHA-256", Digest.sha256(data), self._manifest_json, _SPEC)
+                yield from _differ(location, "the SHA-256", Digest.sha256(data), self._manifest_json_digest, _SPEC)
             elif self.release is not None:
                 expected = self.release.documents[location.key.rpartition("/")[2]]
                 yield from _differ(location, "the SHA-256", Digest.sha256(data), expected, _RELEASE)
-        provenance = self.stored.documents[self.package.provenance_uri]
+        where = self.package.provenance_uri
+        provenance = self.documents[where]
         if provenance is not None:
-            found = subject(provenance)
-            where = self.package.provenance_uri
-            yield from _differ(where, "the SHA-256 of the manifest it is about", found, self._manifest_json, _SPEC)
+            what = "the SHA-256 of the manifest it is about"
+            yield from _differ(where, what, subject(provenance), self._manifest_json_digest, _SPEC)
 
-    def archive(self) -> Iterator[Finding]:
-        """The archive and its index."""
-        head, release, model = self.stored.head, self.release, self.package.model_uri
-        index = Index.parse(self.stored.documents[self.package.index_uri])
-        yield from self._index(index)
-        if head is None:
-            yield _missing(model)
+    def _check_index(self, index: Index | Files | None) -> Iterator[Finding]:
+        """The manifest in the index, by lock and code."""
+        where = self.package.index_uri
+        data = self.documents[where]
+        if index is not None:
+            yield from _differ(where, "the manifest", index.manifest.digest, self.manifest.digest, _SPEC)
+        elif data is not None:
+            yield _unreadable(where, data, indexes.VERSION)
+
+    def _check_known_etags(self) -> Iterator[Finding]:
+        """The objects, by what this machine knows of them: nobody who can write to S3 can write there."""
+        for location, etag in self.etags.items():
+            expected = self.known_etags.get(location.key, etag)
+            yield from _differ(location, "the ETag", etag, expected, "the memory of this machine")
+
+    @cached_property
+    def _manifest_json_digest(self) -> Digest:
+        return Digest.sha256(self.manifest.text().encode())
+
+
+@dataclass(frozen=True)
+class ArchiveComparison(Comparison):
+    """What S3 holds of a package that is one archive.
+
+    Attributes:
+        archive: what S3 says of the archive; None if it is missing.
+    """
+
+    archive: ObjectInfo | None
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The offsets of everything in the archive as it should be."""
+        return Layout.of(self.manifest.members)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the archive as it should be."""
+        return self.layout.size
+
+    @property
+    def etags(self) -> Mapping[S3Uri, str]:
+        """The ETag of the archive."""
+        return {self.package.model_uri: self.archive.etag} if self.archive else {}
+
+    def _check_model(self) -> Iterator[Finding]:
+        archive, release, model_uri = self.archive, self.release, self.package.model_uri
+        index = Index.parse(self.documents[self.package.index_uri])
+        yield from self._check_index(index)
+        if archive is None:
+            yield _missing(model_uri)
             return
-        yield from _differ(model, "the size", head.size, self.layout.size, _SPEC)
+        yield from _differ(model_uri, "the size", archive.size, self.size, _SPEC)
         if release is not None:
-            yield from _differ(model, "the ETag", head.etag, release.etag, _RELEASE)
-            yield from _differ(model, "the version", head.version_id, release.version_id, _RELEASE)
+            yield from _differ(model_uri, "the ETag", archive.etag, release.etag, _RELEASE)
+            yield from _differ(model_uri, "the version", archive.version_id, release.version_id, _RELEASE)
             for name, value in (release.checksums or {}).items():
-                yield from _differ(model, f"the {name}", head.checksums.get(name), value, _RELEASE)
+                yield from _differ(model_uri, f"the {name}", archive.checksums.get(name), value, _RELEASE)
         if index is not None and index.manifest == self.manifest:
-            yield from _differ(model, "the ETag", head.etag, index.etag, _INDEX)
-            # From the sums of the contents and the arithmetic of the layout, whatever the index says of the whole.
+            yield from _differ(model_uri, "the ETag", archive.etag, index.etag, _INDEX)
+            # From the checksums of the contents and the arithmetic of the layout, whatever the index says of the whole.
             whole = archive_sums(self.layout, index.sums, tar_crc(self.layout, [s.plain.crc32 for s in index.sums]))
             for name in (CRC64NVME, CRC32):
-                said = index.whole.value(name)
-                yield from _differ(self.package.index_uri, f"the {name}", said, whole.value(name), _CONTENTS)
-            for name, value in head.checksums.items():
-                yield from _differ(model, f"the {name}", value, whole.value(name), _CONTENTS)
+                claimed = index.whole.value(name)
+                yield from _differ(self.package.index_uri, f"the {name}", claimed, whole.value(name), _CONTENTS)
+            for name, value in archive.checksums.items():
+                yield from _differ(model_uri, f"the {name}", value, whole.value(name), _CONTENTS)
 
-    def files(self) -> Iterator[Finding]:
-        """The objects of layout `prefix`, and the list of them."""
-        files, model = Files.parse(self.stored.documents[self.package.index_uri]), self.package.model_uri
-        yield from self._index(files)
+
+@dataclass(frozen=True)
+class PrefixComparison(Comparison):
+    """What S3 holds of a package that is one object per file.
+
+    Attributes:
+        objects: all objects under the prefix, by path.
+    """
+
+    objects: Mapping[str, ObjectSummary]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files as they should be."""
+        return self.manifest.size
+
+    @property
+    def etags(self) -> Mapping[S3Uri, str]:
+        """The ETags of all objects under the prefix."""
+        return {listed.location: listed.etag for listed in self.objects.values()}
+
+    def _check_model(self) -> Iterator[Finding]:
+        files, model_uri = Files.parse(self.documents[self.package.index_uri]), self.package.model_uri
+        yield from self._check_index(files)
         etags = {file.member.path: file.etag for file in files.files} if files else {}
         for member in self.manifest.members:
-            location, listed = model.child(member.path), self.stored.objects.get(member.path)
+            location, listed = model_uri.child(member.path), self.objects.get(member.path)
             if listed is None:
                 yield _missing(location)
                 continue
             yield from _differ(location, "the size", listed.size, member.size, _SPEC)
             if member.path in etags:
                 yield from _differ(location, "the ETag", listed.etag, etags[member.path], _INDEX)
-        for path in sorted(self.stored.objects.keys() - {member.path for member in self.manifest.members}):
+        for path in sorted(self.objects.keys() - {member.path for member in self.manifest.members}):
             yield Finding(
-                str(self.stored.objects[path].location),
+                str(self.objects[path].location),
                 "it is no file of the package, and SageMaker loads whatever lies under the prefix",
             )
-
-    def memory(self) -> Iterator[Finding]:
-        """The objects, by what this machine remembers of them: nobody who can write to S3 can write there."""
-        head = self.stored.head
-        etags = {listed.location: listed.etag for listed in self.stored.objects.values()}
-        for location, etag in {**etags, **({self.package.model_uri: head.etag} if head else {})}.items():
-            expected = self.stored.remembered.get(location.key, etag)
-            yield from _differ(location, "the ETag", etag, expected, "the memory of this machine")
-
-    def _index(self, index: Index | Files | None) -> Iterator[Finding]:
-        data = self.stored.documents[self.package.index_uri]
-        if index is not None:
-            where, found = self.package.index_uri, index.manifest.digest
-            yield from _differ(where, "the manifest", found, self.manifest.digest, _SPEC)
-        elif data is not None:
-            yield _unreadable(self.package.index_uri, data, indexes.VERSION)
-
-    @cached_property
-    def _manifest_json(self) -> Digest:
-        return Digest.sha256(self.manifest.text().encode())
 
 
 def _differ(where: S3Uri, what: str, found: object, expected: object, witness: str) -> Iterator[Finding]:

@@ -1,9 +1,9 @@
-"""Documents in S3 that notice damage to themselves.
+"""Documents in S3 in which damage can be detected.
 
-Such a document holds the SHA-256 of the rest of itself, and is read only if it is, byte for byte, what this program writes
-for the same values. So a flipped bit, a torn write or a field that nobody reads is seen, and the document counts as not
-being there. That is all it proves: whoever can write the object can compute the sum anew. What binds a document to the one
-who published it is the release record (`release`), and what binds the bytes of a model is their SHA-256 alone.
+Such a document contains the SHA-256 of the rest of itself, and is accepted only if it is, byte for byte, what this program
+writes for the same values. So a flipped bit, an incomplete write or an unknown field is noticed, and the document counts as
+missing. It proves no more than that: whoever can write the object can also compute a new SHA-256. The release record
+(`release`) binds the documents of a package together, and only their SHA-256 binds the bytes of a model.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from sagepack.publish.checksums import Checksums
 
 Crc32Hex = Annotated[str, Meta(pattern=r"\A[0-9a-f]{8}\Z")]
 Crc64Hex = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z")]
-# With its quotes, as conditions take it. Anything printable: S3 says that it is opaque.
+# With its quotes, as conditions take it. Any printable characters: S3 documents it as opaque.
 ETag = Annotated[str, Meta(pattern=r"\A[!-~]{1,128}\Z")]
-# No store has objects of a PiB; beyond that the arithmetic of checksums ends.
+# No store has objects of a PiB, and the combination of checksums works up to that size.
 ObjectSize = Annotated[int, Meta(ge=0, le=1 << 50)]
 # The values of S3's `ChecksumCRC64NVME` and `ChecksumCRC32`: base64 of 8 or 4 bytes.
 Checksum = Annotated[str, Meta(pattern=r"\A(?:[A-Za-z0-9+/]{11}=|[A-Za-z0-9+/]{6}==)\Z")]
@@ -39,7 +39,7 @@ class SumsDocument(Struct):
 
     @property
     def sums(self) -> Checksums:
-        """As a value."""
+        """The checksums as a value."""
         return Checksums(int(self.crc64nvme, 16), int(self.crc32, 16), self.length)
 
 
@@ -53,7 +53,7 @@ def sealed(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def version_of(data: bytes | None) -> int | None:
-    """The version that a document says it has; None if it is none."""
+    """The version that a document names; None if it is no such document."""
     try:
         return decode_json(data or b"", _Versioned).version
     except MalformedError:

@@ -1,10 +1,10 @@
-"""What this machine itself knows of objects in S3: that their bytes are those of a manifest, under one ETag.
+"""What this machine itself knows of objects in S3: that the bytes of an object, under one ETag, are those of a manifest.
 
-A copy inside S3 may rest on it, because it holds two ways to know alone: this machine wrote the object, every byte hashed
-while it was sent, and got the ETag as the answer; or it read the bytes once, under that ETag, and hashed them. What S3
-holds beside an object (an index, checksums) is written by whoever can write the object, and is no such evidence.
+S3 may copy from an object on this evidence, because it comes from only two sources: this machine wrote the object, hashed
+every byte while it was sent, and got that ETag in the response; or it read the bytes once, under that ETag, and hashed them.
+The documents next to an object (an index, checksums) are no such evidence: who can write the object can write them too.
 
-<folder>/<16 hex of the SHA-256 of the package's URI>.json, one file for each package; lost ones cost one reading.
+<folder>/<16 hex of the SHA-256 of the package's URI>.json, one file per package. If one is lost, the package is read again.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ Range = tuple[int, int]
 
 @dataclass(frozen=True)
 class Verified:
-    """Bytes of one object that are what a manifest says.
+    """Bytes of one object that were verified against a manifest.
 
     Attributes:
         etag: of the object; another ETag is another object.
         manifest_digest: of the manifest whose archive the object is; None for a file of a prefix.
-        ranges: half-open ranges of bytes, sorted and apart.
-        sums: of each content that lies in the ranges, computed here.
+        ranges: half-open ranges of bytes, sorted, that do not touch each other.
+        sums: checksums of each content that lies in the ranges, computed by this machine.
     """
 
     etag: str
@@ -57,7 +57,7 @@ class Verified:
         return [*found, (start, end)] if start < end else found
 
     def joined(self, other: Verified | None) -> Verified:
-        """Both together, if they are about the same object; else this one."""
+        """What both say, if they are about the same object; otherwise this one."""
         if other is None or (other.etag, other.manifest_digest) != (self.etag, self.manifest_digest):
             return self
         ranges: list[Range] = []
@@ -70,10 +70,10 @@ class Verified:
 
 
 class VerifiedObjects:
-    """The files that hold it. Reading never fails: what is missing or damaged is not known.
+    """The files in which this knowledge is stored. Reading never fails: a missing or damaged file means that nothing is known.
 
     Args:
-        folder: where they are; None remembers nothing.
+        folder: of the files; None stores nothing.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -92,10 +92,10 @@ class VerifiedObjects:
         return {known.key: known.value() for known in document.objects}
 
     def add(self, package: S3Uri, objects: Mapping[str, Verified]) -> None:
-        """Remember more of a package.
+        """Add to what is known of a package.
 
         Raises:
-            OSError: the file cannot be written.
+            UserError: the disk is full, or the file may not be written.
         """
         if self._folder is None:
             return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sagepack.sandbox.activity import Activity
 from sagepack.sandbox.aws import moto_state
 from sagepack.sandbox.aws.server import AwsServer
-from sagepack.sandbox.hub.api import STRANGER_TOKEN
+from sagepack.sandbox.hub.api import NO_ACCESS_TOKEN
 from sagepack.sandbox.hub.server import HubServer
 from sagepack.sandbox.identity import ACCOUNT, REGION, Credentials
 from sagepack.sandbox.miniatures import models as miniatures
@@ -29,7 +29,7 @@ class Servers:
         models: the folder in which the miniature models are made.
     """
 
-    stranger_token = STRANGER_TOKEN
+    no_access_token = NO_ACCESS_TOKEN
     account, region, bucket, role = ACCOUNT, REGION, moto_state.BUCKET, moto_state.ROLE
 
     def __init__(self, models: Path) -> None:

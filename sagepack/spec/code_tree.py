@@ -1,4 +1,4 @@
-"""The part of a package that is not the model: the folder of inference code, as members under `code/`."""
+"""The folder of inference code, as it goes into a package under `code/`."""
 
 from __future__ import annotations
 
@@ -21,29 +21,31 @@ if TYPE_CHECKING:
 CODE = "code/"
 REQUIREMENTS = "code/requirements.txt"
 
-# Left behind by interpreters, editors, notebooks and file managers: never part of a program. What git keeps is left out
-# because tools that verify a published folder pass over it.
-LEAVINGS = "left by tools"
+# Files that interpreters, editors, notebooks and file managers leave behind. Files of git are excluded, too, because tools
+# that verify a published folder ignore them.
+LEFT_BY_TOOLS = "left by tools"
 _FOLDERS = {
-    **dict.fromkeys(("__pycache__", ".ipynb_checkpoints", ".mypy_cache", ".ruff_cache", ".pytest_cache"), LEAVINGS),
-    **dict.fromkeys(("__MACOSX", ".hypothesis", ".tox", ".nox", ".idea", ".vscode", ".svn", ".hg"), LEAVINGS),
+    **dict.fromkeys(
+        ("__pycache__", ".ipynb_checkpoints", ".mypy_cache", ".ruff_cache", ".pytest_cache"), LEFT_BY_TOOLS
+    ),
+    **dict.fromkeys(("__MACOSX", ".hypothesis", ".tox", ".nox", ".idea", ".vscode", ".svn", ".hg"), LEFT_BY_TOOLS),
     "node_modules": "packages of Node.js",
 }
 _SUFFIXES = (".pyc", ".pyo", ".swp", ".swo", "~")
 _NAMES = {".DS_Store", "Thumbs.db", "desktop.ini", ".coverage", ".bash_history", ".zsh_history", ".python_history"}
-_SHOWN = 3
+_SHOWN = 3  # excluded files in a message
 
 
 @dataclass(frozen=True)
 class CodeFile:
-    """One file that goes beside the model.
+    """One file of a package that is not from the model repository.
 
     Attributes:
-        path: in the package, below `code/`.
+        path: path in the package, which begins with `code/`.
         size: bytes.
         digest: SHA-256 of the content.
         executable: whether its owner may execute it.
-        source: the file on this disk, or the content that the build itself writes.
+        source: the file on disk, or the content of a file that the build generates.
     """
 
     path: str
@@ -55,11 +57,11 @@ class CodeFile:
 
 @dataclass(frozen=True)
 class CodeTree:
-    """The files beside the model, sorted by path.
+    """The files of a package that are not from the model repository, sorted by path.
 
     Attributes:
         files: the files.
-        excluded: what of the folder is no part of the package, and what it is.
+        excluded: paths in the folder that are not packaged, and what each is.
     """
 
     files: tuple[CodeFile, ...]
@@ -67,52 +69,50 @@ class CodeTree:
 
     @cached_property
     def inputs(self) -> dict[str, str]:
-        """Path to digest (with `+x` where executable): what the assemble step depends on."""
+        """Digest by path, with `+x` for executable files: what the assemble step depends on."""
         return {file.path: f"{file.digest}{'+x' if file.executable else ''}" for file in self.files}
 
     @property
     def size(self) -> int:
-        """Bytes of all files."""
+        """Bytes of all files together."""
         return sum(file.size for file in self.files)
 
 
 def scan(folder: Path, requirements: tuple[str, ...], where: str, inspection: Inspection) -> CodeTree:
-    """Look at the folder of inference code and say what of it goes into the package. Reads, never writes.
+    """List the files of the folder of inference code that go into the package. Writes nothing.
 
     Args:
         folder: the folder that becomes `code/`.
         requirements: pinned requirements of the spec; they become `code/requirements.txt`.
-        where: the folder as the user knows it, for messages.
-        inspection: reads the files. It notes what cannot be packaged: a secret, a link that leads out of the folder, a
-            special file, a `requirements.txt` beside requirements in the spec.
+        where: the folder as messages name it.
+        inspection: reads the files, and gets the report of what cannot be packaged: a secret, a link out of the folder, a
+            special file, a `requirements.txt` in addition to requirements in the spec.
 
     Raises:
-        UserError: the folder is missing.
+        UserError: the folder does not exist.
     """
     if not folder.is_dir():
-        raise UserError(
-            "there is no such folder", where=where, fix="set code.path to the folder that holds inference.py"
-        )
+        raise UserError("there is no such folder", where=where, fix="set code.path to the folder with inference.py")
     files = [file for path in _paths(folder, where, inspection) if (file := _file(folder, path, where, inspection))]
     if requirements:
         if any(file.path == REQUIREMENTS for file in files):
-            inspection.refuse(
-                where, "requirements.txt stands beside code.requirements of the spec", "keep one of the two"
+            inspection.report(
+                where, "the folder has a requirements.txt, and the spec has code.requirements", "remove one of the two"
             )
         text = "".join(f"{line}\n" for line in requirements).encode()
         files.append(CodeFile(REQUIREMENTS, len(text), Digest.sha256(text), executable=False, source=text))
     return CodeTree(tuple(sorted(files, key=lambda file: file.path)), dict(sorted(inspection.excluded.items())))
 
 
-def in_words(excluded: Mapping[str, str]) -> str:
-    """What of the folder was left out, in one line."""
+def describe_excluded(excluded: Mapping[str, str]) -> str:
+    """The number of excluded paths and the first few of them, as one line for messages."""
     shown = [f"{path} ({what})" for path, what in list(excluded.items())[:_SHOWN]]
     more = [f"and {len(excluded) - _SHOWN} more"] if len(excluded) > _SHOWN else []
     return f"left out {len(excluded)}: {', '.join([*shown, *more])}"
 
 
 def _paths(folder: Path, where: str, inspection: Inspection) -> Iterator[str]:
-    """Relative paths of the regular files under `folder`, links that stay inside followed."""
+    """Relative paths of the files in `folder`, sorted within each folder; links to files inside count as files."""
     inside = folder.resolve()
     for current, folders, names in os.walk(folder, followlinks=False):
         here = Path(current)
@@ -122,46 +122,46 @@ def _paths(folder: Path, where: str, inspection: Inspection) -> Iterator[str]:
             if what := _unpackaged_folder(here / name):
                 inspection.excluded[f"{_printable(relative)}/"] = what
             elif (here / name).is_symlink():
-                inspection.refuse(shown, "a linked folder cannot be packaged", "copy it, or leave it out")
-            elif not inspection.refuses_folder(name, shown):
+                inspection.report(shown, "a link to a folder cannot be packaged", "copy the folder, or remove the link")
+            elif inspection.allows_folder(name, shown):
                 continue
             folders.remove(name)
         for name in sorted(names):
             relative = (here / name).relative_to(folder).as_posix()
-            if secret_files.reason(name) is None and _is_leaving(name):
-                inspection.excluded[_printable(relative)] = LEAVINGS
+            if secret_files.reason_for_file(name) is None and _is_left_by_tools(name):
+                inspection.excluded[_printable(relative)] = LEFT_BY_TOOLS
             elif problem := _file_problem(here / name, relative, inside):
-                inspection.refuse(f"{where}/{_printable(relative)}", *problem)
+                inspection.report(f"{where}/{_printable(relative)}", *problem)
             else:
                 yield relative
 
 
 def _unpackaged_folder(folder: Path) -> str | None:
-    """What a folder is that is no part of a program; None for all others."""
+    """What a folder is that is never packaged, such as a virtual environment; None for all others."""
     if (folder / "pyvenv.cfg").is_file():
         return "a virtual environment"
-    return LEAVINGS if folder.name.startswith(".git") else _FOLDERS.get(folder.name)
+    return LEFT_BY_TOOLS if folder.name.startswith(".git") else _FOLDERS.get(folder.name)
 
 
-def _is_leaving(name: str) -> bool:
+def _is_left_by_tools(name: str) -> bool:
     return name in _NAMES or name.startswith(("._", ".git")) or name.endswith(_SUFFIXES)
 
 
 def _printable(path: str) -> str:
-    """`path`, with bytes that are no UTF-8 as escapes."""
+    """`path` with bytes that are not UTF-8 as escapes."""
     return path.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _file_problem(path: Path, relative: str, inside: Path) -> tuple[str, str] | None:
-    """Why `path` cannot be packaged, and what to do; None for a file, and for a link to one within the folder."""
+    """Why `path` cannot be packaged, and the fix; None for a file, and for a link to a file inside the folder."""
     if _printable(relative) != relative:
         return "the name is not UTF-8", "rename the file"
     try:
         target = path.resolve(strict=True)
     except (OSError, RuntimeError):
-        return "the link leads nowhere", "remove it"
+        return "broken link", "remove it"
     if not target.is_relative_to(inside):
-        return f"the link leads out of the folder, to {target}", "copy the file instead"
+        return f"the link points out of the folder, to {target}", "copy the file instead"
     return None if target.is_file() else ("this is neither a file nor a folder", "remove it")
 
 
@@ -172,13 +172,13 @@ def _file(folder: Path, relative: str, where: str, inspection: Inspection) -> Co
         digest = inspection.read(path, shown)
         after = path.stat()
     except OSError as error:
-        inspection.refuse(shown, f"cannot read it: {error.strerror}")
+        inspection.report(shown, f"cannot be read: {error.strerror}")
         return None
     if digest is None:
         inspection.excluded[relative] = "a core dump"
         return None
     if (status.st_size, status.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        inspection.refuse(shown, "the file changed while it was read", "run it again")
+        inspection.report(shown, "the file changed while it was read", "run the command again")
         return None
     executable = bool(status.st_mode & stat.S_IXUSR)
     return CodeFile(CODE + relative, status.st_size, digest, executable, path)

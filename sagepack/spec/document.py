@@ -1,4 +1,4 @@
-"""A spec merged with its overlays: the data, where each value was written, and the values with defaults filled in."""
+"""A spec merged with its overlays: its data, where each value was written, and the `Spec` that it makes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Document:
-    """A merged spec, not judged yet.
+    """A merged spec, not validated yet.
 
     Attributes:
         root: the merged tree.
         env: name of the environment.
-        sources: names of what was merged, in order: the spec, the overlay, each `--set`.
+        sources: names of the files and settings that were merged, in order: the spec, the overlay, each `--set`.
     """
 
     root: Node
@@ -33,7 +33,7 @@ class Document:
 
     @cached_property
     def data(self) -> dict[str, Any]:
-        """The merged data; entries that are null are absent."""
+        """The merged data, without null entries."""
         data: dict[str, Any] = self.root.plain()
         return data
 
@@ -43,14 +43,14 @@ class Document:
         return fingerprint({"env": self.env, "data": self.data})
 
     def node(self, path: KeyPath) -> Node | None:
-        """The node at `path`, which may be a null; None if nothing was written there."""
+        """The node at `path`, which may hold a null; None if no layer has it."""
         node: Node | None = self.root
         for step in path:
             node = _child(node, step) if node else None
         return node
 
     def place(self, path: KeyPath) -> Place:
-        """Where the value at `path` was written; for what is absent, the key of the map that lacks it."""
+        """Where the value at `path` was written; if it is absent, where the key of the nearest map around it was."""
         node = self.node(path)
         if node:
             return node.place
@@ -58,20 +58,22 @@ class Document:
         return parent.key if parent else self.place(path[:-1])
 
     def where(self, path: KeyPath) -> str:
-        """`file:line:column` of the value at `path`."""
+        """`place` as messages print it: `file:line:column`, or the name of a setting."""
         return str(self.place(path))
 
     def spec(self) -> Spec:
         """The document as values, with defaults filled in.
 
         Raises:
-            UserError: the document is not a valid spec; `check.check` says what is wrong with it.
+            UserError: the document is not a valid spec. `validate.check` reports what is wrong with it.
         """
         try:
             return build(Spec, _with_defaults(self.data), env=self.env)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(
-                f"the spec is not valid ({error})", where=self.sources[0], fix="`invoke validate` says what is wrong"
+                f"the spec is not valid ({error})",
+                where=self.sources[0],
+                fix="run `invoke validate` to see what is wrong",
             ) from error
 
 

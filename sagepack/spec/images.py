@@ -1,7 +1,7 @@
-"""The AWS deep learning containers this program knows: tags, what is in them, and the registry of each region.
+"""The known AWS deep learning containers: their tags and packages, and the registry of each region.
 
-The table is `sagepack/data/images.json`; where its rows come from stands in it. An image that is not in the table can be
-used all the same; only the advice that needs its contents is then left out.
+The table is `spec/data/images.json`, which also names the sources of its rows. Other images can be used; the checks that
+need the contents of the image are then skipped.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _TAG = re.compile(
 
 @dataclass(frozen=True)
 class TagFacts:
-    """What the tag of a Hugging Face inference image says.
+    """The parts of the tag of a Hugging Face inference image.
 
     Attributes:
         framework: version of PyTorch.
@@ -48,19 +48,19 @@ def _table() -> dict[str, Any]:
 
 
 def repository() -> str:
-    """The repository the known tags belong to."""
+    """The repository of all known tags."""
     return str(_table()["repository"])
 
 
 def known_tags() -> tuple[str, ...]:
-    """Tags of the table, oldest first."""
+    """The tags in the table, oldest first."""
     return tuple(image["tag"] for image in _table()["images"])
 
 
 def packages(tag: str) -> dict[str, str]:
-    """Python packages of interest in the image with `tag`, and their versions; empty for an unknown tag.
+    """Versions by name of the Python packages in the image that matter here; empty for an unknown tag.
 
-    A tag of one release (`<known tag>-v2.1`) counts as the tag it belongs to.
+    The tag of a patch release (`<known tag>-v2.1`) counts as the known tag.
     """
     for image in _table()["images"]:
         if tag == image["tag"] or tag.startswith(f"{image['tag']}-v"):
@@ -83,36 +83,36 @@ def registry(region: str, account_id: str | None = None) -> str:
     """Host of the registry of `region`.
 
     Args:
-        region: AWS region; an image must lie in the region it is deployed in.
-        account_id: account of the registry; None takes the one AWS documents.
+        region: AWS region; an image must be in the region of the endpoint.
+        account_id: account of the registry; None for the one that AWS documents.
 
     Raises:
-        UserError: the region is not in the table and no account is given.
+        UserError: the region is not in the table, and no account is given.
     """
     owner = account_id or account(region)
     if owner is None:
         raise UserError(
-            f"no registry of deep learning containers is known for the region {region!r}",
+            f"no registry of deep learning containers is known for region {region!r}",
             where="aws.region",
-            fix="correct the region, or name the registry's account as image.account",
+            fix="correct the region, or set image.account to the account of a registry",
         )
     return f"{owner}.dkr.ecr.{region}.{dns_suffix(region)}"
 
 
 def dns_suffix(region: str) -> str:
-    """The domain of AWS services in `region`: partitions other than the public one have their own."""
+    """The domain of AWS services in `region`, such as `amazonaws.com`; partitions other than `aws` have other domains."""
     suffixes: dict[str, str] = _table()["dns_suffixes"]
     return next((suffix for start, suffix in suffixes.items() if region.startswith(start)), "amazonaws.com")
 
 
 def partition(region: str) -> str:
-    """The partition of `region`, as ARNs name it."""
+    """The AWS partition of `region`, as in ARNs, such as `aws` or `aws-cn`."""
     names = {"cn-": "aws-cn", "us-gov-": "aws-us-gov", "us-iso-": "aws-iso", "us-isob-": "aws-iso-b"}
     return next((name for start, name in names.items() if region.startswith(start)), "aws")
 
 
 def parse_tag(tag: str) -> TagFacts | None:
-    """What `tag` says of its image; None if it is not in the grammar of Hugging Face inference images."""
+    """The parts of `tag`; None if it does not have the form of a Hugging Face inference image."""
     match = _TAG.fullmatch(tag)
     if match is None:
         return None

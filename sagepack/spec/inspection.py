@@ -1,4 +1,4 @@
-"""Reading the files of a project before they are published: each is hashed and searched for secrets in one pass."""
+"""Reads the files of a project before they are published: each is hashed and searched for secrets in one pass."""
 
 from __future__ import annotations
 
@@ -15,57 +15,58 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
-_SHOWN = 20  # findings of one file
-_REMOVE = "remove it, and revoke it if anybody may have seen it; the handler can read it from AWS Secrets Manager"
-_ELF, _CORE = b"\x7fELF", 4  # ET_CORE of elf.h, at byte 16
+_SHOWN = 20  # diagnostics for one file
+_REMOVE = "remove it, and revoke it if others may have seen it; the handler can read it from AWS Secrets Manager"
+_ELF, _CORE = b"\x7fELF", 4  # e_type ET_CORE of elf.h, at byte 16
 
 
 class Inspection:
-    """What speaks against publishing files, found while they are read. It stops at nothing, so that all is told at once.
+    """Reads files and collects the reasons not to publish them, instead of stopping at the first.
 
     Args:
-        excused: files that hold no secret whatever they look like, as messages name them.
-        known: digests of files in which nothing was found before. They are not searched again.
+        allowed: files and folders, named as in messages, that are published although they look like secrets.
+        known_clean: SHA-256 of files without secrets, by name, from `clean` of an earlier inspection. A file with the same
+            digest is not searched again.
 
     Attributes:
-        diagnostics: what was found.
-        excluded: what is no part of the package, and what it is.
-        clean: digests of the files in which nothing was found, by name: `known` of the next inspection.
+        diagnostics: the reasons that were found.
+        excluded: files and folders that are not packaged, and what each is.
+        clean: SHA-256 of the files that were read and have no secrets, by name.
     """
 
-    def __init__(self, excused: Collection[str] = (), known: Mapping[str, str] | None = None) -> None:
+    def __init__(self, allowed: Collection[str] = (), known_clean: Mapping[str, str] | None = None) -> None:
         self.diagnostics: list[Diagnostic] = []
         self.excluded: dict[str, str] = {}
         self.clean: dict[str, str] = {}
-        self._excused = {posixpath.normpath(name) for name in excused}
-        self._known = known or {}
+        self._allowed = {posixpath.normpath(name) for name in allowed}
+        self._known_clean = known_clean or {}
 
-    def refuse(self, where: str, message: str, fix: str | None = None) -> None:
-        """Note that what is at `where` cannot be published."""
-        found = Diagnostic((), message, fix, location=where)
+    def report(self, location: str, message: str, fix: str | None = None) -> None:
+        """Add the reason why what is at `location` cannot be published."""
+        found = Diagnostic((), message, fix, location=location)
         if found not in self.diagnostics:  # the sample may be a file of the code, which was read before
             self.diagnostics.append(found)
 
-    def refuses_folder(self, name: str, where: str) -> bool:
-        """Whether a folder must not be published, which is noted."""
-        why = files.reason_of_folder(name)
-        if why is None or where in self._excused:
-            return False
-        self._refuse_file(where, why)
-        return True
+    def allows_folder(self, name: str, location: str) -> bool:
+        """Whether a folder may be published, by its name; if not, it is reported."""
+        why = files.reason_for_folder(name)
+        if why is None or location in self._allowed:
+            return True
+        self._report_name(location, why)
+        return False
 
-    def read(self, path: Path, where: str) -> Digest | None:
-        """Hash a file, and note the secrets in it.
+    def read(self, path: Path, location: str) -> Digest | None:
+        """Hash a file, and report the secrets in it.
 
         Args:
             path: the file.
-            where: its name in messages: relative to the project.
+            location: the file as messages name it: relative to the project.
 
         Returns:
-            SHA-256 of its content; None for a core dump, which holds the memory of a program and is no part of one.
+            SHA-256 of its content; None for a core dump, which contains the memory of a process and is never packaged.
 
         Raises:
-            OSError: it cannot be read.
+            OSError: the file cannot be read.
         """
         with path.open("rb") as file:
             head = file.read(LIMIT)
@@ -74,56 +75,58 @@ class Inspection:
             hashed = hashlib.sha256(head)
             while chunk := file.read(LIMIT):
                 hashed.update(chunk)
-            whole = file.tell() == len(head)
+            is_whole = file.tell() == len(head)
         digest = Digest("sha256", hashed.hexdigest())
-        if where not in self._excused and self._is_clean(path.name, where, digest, head, whole=whole):
-            self.clean[where] = str(digest)
+        if location not in self._allowed and self._is_clean(path.name, location, digest, head, is_whole=is_whole):
+            self.clean[location] = str(digest)
         return digest
 
-    def read_sample(self, path: Path, where: str) -> None:
-        """Note the secrets in a sample request: it is sent to the endpoint, by way of S3."""
+    def read_sample(self, path: Path, location: str) -> None:
+        """Report the secrets in a sample request, which is sent to the endpoint through S3."""
         try:
-            self.read(path, where)
+            self.read(path, location)
         except OSError as error:
-            self.refuse(where, f"cannot read it: {error.strerror}")
+            self.report(location, f"cannot be read: {error.strerror}")
 
-    def _is_clean(self, name: str, where: str, digest: Digest, head: bytes, *, whole: bool) -> bool:
-        """Whether nothing was found in a file; what was found is noted."""
-        why = files.reason(name)
-        if why:
-            self._refuse_file(where, why)
+    def _is_clean(self, name: str, location: str, digest: Digest, head: bytes, *, is_whole: bool) -> bool:
+        """Whether a file, of which `head` are the first bytes, has no secrets; those that it has are reported."""
+        if why := files.reason_for_file(name):
+            self._report_name(location, why)
             return False
-        if self._known.get(where) == str(digest):
+        if self._known_clean.get(location) == str(digest):
             return True
-        # A run with nothing to do searches nothing.
+        # Imported late: a run with nothing to do searches nothing.
         from sagepack.spec.secrets import texts, values  # noqa: PLC0415
 
-        if files.may_be_a_key(name) and not (whole and texts.is_public(head)):
-            self._refuse_file(where, "private keys have that name, and it holds more than certificates and public keys")
+        if files.may_be_key_file(name) and not (is_whole and texts.is_public(head)):
+            self._report_name(
+                location, "private keys have this name, and it contains more than certificates and public keys"
+            )
             return False
-        if kind := values.kind_of(where):
-            self.refuse(values.redacted(where), f"its name holds {kind}", "rename it")
+        if kind := values.kind_of(location):
+            self.report(values.redacted(location), f"its name contains {kind}", "rename it")
             return False
         found = texts.search(name, head)
-        fix = f"{_REMOVE}. If it is no secret, {_excuse(where, found[0].line)}" if found else None
+        fix = f"{_REMOVE}. If it is not a secret, {_how_to_allow(location, found[0].line)}" if found else None
         for line, kind in found[:_SHOWN]:
-            self.refuse(f"{where}:{line}" if line else where, f"holds {kind}", fix)
+            self.report(f"{location}:{line}" if line else location, f"contains {kind}", fix)
         if len(found) > _SHOWN:
-            self.refuse(where, f"holds {len(found) - _SHOWN} more secrets", fix)
+            self.report(location, f"contains {len(found) - _SHOWN} more secrets", fix)
         return not found
 
-    def _refuse_file(self, where: str, why: str) -> None:
-        fix = f"move it elsewhere. If it holds no secret, {_excuse(where, 0)}"
-        self.refuse(where, f"must not be published: {why}", fix)
+    def _report_name(self, location: str, why: str) -> None:
+        fix = f"move it out of the folder. If it contains no secret, {_how_to_allow(location, 0)}"
+        self.report(location, f"must not be published: {why}", fix)
 
 
-def _excuse(where: str, line: int) -> str:
-    """How to say that what was found is no secret. JSON has no comments."""
-    if line and PurePosixPath(where).suffix not in (".json", ".jsonl"):
-        return "write `sagepack: not a secret` on that line, as a comment"
-    return f"list {where} under not_secret in the spec"
+def _how_to_allow(location: str, line: int) -> str:
+    """How the user declares that a line, or with `line` 0 a file, is not a secret. JSON has no comments."""
+    if line and PurePosixPath(location).suffix not in (".json", ".jsonl"):
+        return "write `sagepack: not a secret` in a comment on that line"
+    return f"list {location} under not_secret in the spec"
 
 
 def _is_core_dump(head: bytes) -> bool:
+    """Whether these are the first bytes of an ELF core dump, in either byte order."""
     is_big = head[5:6] == b"\x02"  # EI_DATA
     return head.startswith(_ELF) and int.from_bytes(head[16:18], "big" if is_big else "little") == _CORE

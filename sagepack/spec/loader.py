@@ -1,7 +1,7 @@
-"""Reading a spec: the YAML file, the overlay of its environment, then `--set`, merged into one document.
+"""Reads a spec: the YAML file, the overlay of the environment, then `--set`, merged into one document.
 
-Light on purpose: a run with nothing to do reads the spec and no more, so neither the schema nor AWS's service model is
-loaded here. Judging the document is `check`'s.
+Every run does this, also one with nothing to do. So neither the schema nor AWS's service model is loaded here; `validate`
+checks the document.
 """
 
 from __future__ import annotations
@@ -29,22 +29,23 @@ _SEGMENT = re.compile(r'"([^"]+)"|([^".=\s]+)')
 
 
 def load(config: Path, env: str, sets: Sequence[str], root: Path) -> Document:
-    """Read a spec and lay its overlays upon it.
+    """Read a spec and merge its overlays into it.
 
     Args:
-        config: the spec's file.
-        env: environment, the name of a file in the folder `env` beside the spec (or in `config/` of the project).
-        sets: `a.b=value` overlays, applied last; the value is YAML, and nothing or null removes the key.
-        root: the project's folder; messages name files relative to it.
+        config: file of the spec.
+        env: the environment: name of a file, without `.yaml`, in the folder `env` next to the spec, or else in `config/env`
+            of the project.
+        sets: `a.b=value` settings, applied last, in this order. The value is YAML; null, or nothing, removes the key.
+        root: folder of the project; messages name files relative to it.
 
     Raises:
-        SpecError: what is there cannot be read as YAML maps; every problem at once.
+        SpecError: a file or a setting is not a YAML map. It holds every mistake that was found.
         UserError: the spec or the environment does not exist.
     """
-    files = (_existing(config, root), _overlay(config, env, root))
+    files = (_existing_spec(config, root), _existing_overlay(config, env, root))
     diagnostics: list[Diagnostic] = []
-    layers = [_file(path, number, root, diagnostics) for number, path in enumerate(files)]
-    layers += [_setting(text, number, diagnostics) for number, text in enumerate(sets, start=len(files))]
+    layers = [_read_file(path, number, root, diagnostics) for number, path in enumerate(files)]
+    layers += [_read_setting(text, number, diagnostics) for number, text in enumerate(sets, start=len(files))]
     if diagnostics:
         raise SpecError(diagnostics)
     merged = layers[0]
@@ -55,36 +56,36 @@ def load(config: Path, env: str, sets: Sequence[str], root: Path) -> Document:
     return Document(merged, env, (*(_name(path, root) for path in files), *(_set_name(text) for text in sets)))
 
 
-def _existing(config: Path, root: Path) -> Path:
+def _existing_spec(config: Path, root: Path) -> Path:
     if config.is_file():
         return config
     known = sorted(_name(path, root) for path in config.parent.glob("*.yaml"))
     close = did_you_mean(_name(config, root), known)
     raise UserError(
-        "there is no such spec",
+        "there is no such file",
         where=_name(config, root),
-        fix=close or (known and f"there are: {one_of(known)}") or None,
+        fix=close or (known and f"specs in this folder: {one_of(known)}") or None,
     )
 
 
-def _overlay(config: Path, env: str, root: Path) -> Path:
+def _existing_overlay(config: Path, env: str, root: Path) -> Path:
     folder = config.parent / "env"
     if not folder.is_dir():
         folder = root / "config" / "env"
     known = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
     if env not in known:
         close = did_you_mean(env, known)
-        have = f"environments are: {one_of(known)}" if known else "no environment exists yet"
+        available = f"available: {one_of(known)}" if known else "none exists yet"
         raise UserError(
-            f"unknown environment {env!r}; {have}",
+            f"unknown environment {env!r}; {available}",
             where=_name(folder, root),
-            fix=close or f"to add it, write {_name(folder / 'NAME.yaml', root)}",
+            fix=close or f"to add an environment, create {_name(folder / 'NAME.yaml', root)}",
         )
     return known[env]
 
 
-def _file(path: Path, number: int, root: Path, diagnostics: list[Diagnostic]) -> Node:
-    """The root node of a file; an overlay may be empty, the spec (number 0) may not."""
+def _read_file(path: Path, number: int, root: Path, diagnostics: list[Diagnostic]) -> Node:
+    """The root node of the file that is merged as number `number`; an empty overlay is a map, an empty spec an error."""
     name = _name(path, root)
 
     def at(line: int, column: int) -> Place:
@@ -105,19 +106,18 @@ def _file(path: Path, number: int, root: Path, diagnostics: list[Diagnostic]) ->
         return empty
     if not isinstance(node.value, dict):
         diagnostics.append(
-            Diagnostic((), f"this is {kind(node.value)}, not a map of keys and values", location=str(node.place))
+            Diagnostic((), f"this is {kind(node.value)}, expected a map of keys and values", location=str(node.place))
         )
     return node
 
 
 def _text(path: Path, name: str, diagnostics: list[Diagnostic]) -> str | None:
+    """The text of a file; None, and a diagnostic, where it cannot be read."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
-            diagnostics.append(
-                Diagnostic((), f"the file is larger than {MAX_BYTES:,} bytes; a spec is a page of text", location=name)
-            )
+            diagnostics.append(Diagnostic((), f"the file is larger than {MAX_BYTES:,} bytes", location=name))
             return None
         return data.decode("utf-8-sig")
     except OSError as error:
@@ -131,20 +131,19 @@ def _text(path: Path, name: str, diagnostics: list[Diagnostic]) -> str | None:
     return None
 
 
-def _setting(text: str, number: int, diagnostics: list[Diagnostic]) -> Node:
-    """The tree of one `--set a.b=value`."""
+def _read_setting(text: str, number: int, diagnostics: list[Diagnostic]) -> Node:
+    """The nested maps of one `--set a.b=value`."""
     name = _set_name(text)
     place = Place(number, 0, 0, name)
     key, equals, value = _split_quoted(text)
-    if (
-        not text.isascii() and text.encode(errors="replace").decode() != text
-    ):  # bytes of the command line that are no UTF-8
-        diagnostics.append(Diagnostic((), "this is not Unicode text", "write it in UTF-8", location=name))
+    # Bytes of the command line that are not UTF-8 arrive as lone surrogates.
+    if not text.isascii() and text.encode(errors="replace").decode() != text:
+        diagnostics.append(Diagnostic((), "this is not UTF-8 text", "type it in a UTF-8 terminal", location=name))
         return Node({}, place, place)
     path = _key_path(key)
     if not equals or not path:
-        fix = 'write key=value, such as endpoint.instance_type=ml.g5.xlarge; quote a key that holds a dot: tags."a.b"=c'
-        diagnostics.append(Diagnostic((), "this is not a setting", fix, location=name))
+        fix = 'write key=value, such as endpoint.instance_type=ml.g5.xlarge; quote a key with a dot in it: tags."a.b"=c'
+        diagnostics.append(Diagnostic((), "expected key=value", fix, location=name))
         return Node({}, place, place)
     reader = Reader(lambda _line, _column: place)
     node = reader.read(value) or Node(None, place, place)
@@ -157,13 +156,13 @@ def _setting(text: str, number: int, diagnostics: list[Diagnostic]) -> Node:
 
 
 def _split_quoted(text: str) -> tuple[str, str, str]:
-    """Split at the first `=` outside of quotes."""
+    """Key, `=` and value: `text` split at the first `=` that is not in quotes."""
     match = re.match(r'((?:"[^"]*"|[^"=])*)(=?)(.*)', text, re.DOTALL)
     return (match[1], match[2], match[3]) if match else (text, "", "")
 
 
 def _key_path(key: str) -> tuple[str, ...]:
-    """The segments of a dotted key; empty if it is not one."""
+    """The segments of a dotted key; empty if `key` is not a dotted key."""
     segments, rest = [], key.strip()
     while match := _SEGMENT.match(rest):
         segments.append(match[1] or match[2])
@@ -177,12 +176,12 @@ def _key_path(key: str) -> tuple[str, ...]:
 
 
 def _set_name(text: str) -> str:
-    """How messages call a setting: without its value, which may be a secret, or a key that is one."""
+    """A setting as messages name it: without its value and without anything in its key that looks like a secret."""
     return f"--set {values.redacted(_split_quoted(text)[0].strip())}"
 
 
 def _as_written(node: Node, path: tuple[str, ...]) -> Node:
-    """`node` with the scalars of the map at `path` replaced by their text."""
+    """`node`, with each scalar of the map at `path` replaced by its text."""
     if not isinstance(node.value, dict):
         return node
     if path:
@@ -192,10 +191,11 @@ def _as_written(node: Node, path: tuple[str, ...]) -> Node:
 
 
 def _scalar_text(node: Node) -> Node:
+    """A scalar as the text that was written; a map, a list and a null stay as they are."""
     return node._replace(value=node.text) if node.text is not None and node.value is not None else node
 
 
 def _name(path: Path, root: Path) -> str:
-    """`path` as messages name it: relative to the project where it lies within."""
+    """`path` as messages name it: relative to the project if it is inside."""
     full, base = path.absolute(), root.absolute()
     return full.relative_to(base).as_posix() if full.is_relative_to(base) else str(path)

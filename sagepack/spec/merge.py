@@ -1,7 +1,7 @@
-"""The merge law: maps merge deeply, everything else replaces, null removes.
+"""Merges layers of a spec as JSON Merge Patch (RFC 7386) does: maps merge deeply, other values replace, null removes.
 
-The law of JSON Merge Patch (RFC 7386). A removed entry stays in the tree as a null, so that a later layer can set it
-again and a message can say where it was removed; `Node.plain` leaves nulls out.
+A removed entry stays in the tree as a null, so that a later layer can set it again and a message can say where it was
+removed. `Node.plain` leaves nulls out.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def merge(base: Node, over: Node) -> Node:
-    """`over` laid upon `base`. Places come along: every value keeps the place it was written at.
+    """`base` with the changes of `over`. Every value keeps the place where it was written.
 
-    A map that both have keeps the place of the base, because that is where most of it stands.
+    A map that is in both keeps its place in `base`, where most of it was written.
     """
     if not (isinstance(base.value, dict) and isinstance(over.value, dict)):
         return over

@@ -1,4 +1,4 @@
-"""Judging a spec: its schema, what must be there after merging, and the rules. Everything wrong is told at once."""
+"""Checks a merged spec: its schema, its required keys, and the rules. Reports all mistakes at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sagepack.spec.document import Document
 
 SCHEMA = Path(__file__).resolve().parent.parent / "schemas" / "spec.schema.json"
-_WANTED = {
+_TYPE_NAMES = {
     "string": "text",
     "integer": "an integer",
     "number": "a number",
@@ -117,7 +117,7 @@ def _missing_keys(document: Document) -> Iterator[Diagnostic]:
 
 @cache
 def _validator() -> Any:
-    # jsonschema takes longer to import than a run with nothing to do.
+    # Importing jsonschema takes longer than a whole run with nothing to do.
     from jsonschema import Draft202012Validator  # noqa: PLC0415
 
     return Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
@@ -127,30 +127,24 @@ def _schema_errors(document: Document) -> Iterator[Diagnostic]:
     for error in _validator().iter_errors(document.data):
         path = tuple(error.absolute_path)
         if error.validator == "additionalProperties":
-            yield from _unknown_keys(path, error)
+            known = list(error.schema["properties"])
+            for key in error.instance:
+                if key not in known:
+                    fix = did_you_mean(key, known) or f"known keys: {one_of(known)}"
+                    yield Diagnostic((*path, key), "unknown key", fix)
         elif error.validator == "pattern" and "propertyNames" in error.absolute_schema_path:
             yield Diagnostic((*path, error.instance), error.schema.get("patternErrorMessage", error.message))
-        elif error.validator != "required":  # `_missing` knows what overlays were laid upon it
-            yield Diagnostic(path, *_schema_message(path, error, _as_written(document, path)))
+        elif error.validator != "required":  # `_missing_keys` looks at the merged spec
+            node = document.node(path)
+            # A number or boolean is shown as it was written: `1234e56`, and not the float that it becomes.
+            is_spelled = node is not None and isinstance(node.value, (bool, int, float))
+            shown = (node.text if node and is_spelled else None) or safe(path, error.instance)
+            yield Diagnostic(path, *_schema_message(error, shown))
 
 
-def _unknown_keys(path: KeyPath, error: Any) -> Iterator[Diagnostic]:
-    known = list(error.schema["properties"])
-    for key in error.instance:
-        if key not in known:
-            fix = did_you_mean(key, known) or f"known are: {one_of(known)}"
-            yield Diagnostic((*path, key), "unknown key", fix)
-
-
-def _as_written(document: Document, path: KeyPath) -> str | None:
-    """A number or boolean as it stands in the file: `1234e56`, not the number that this is."""
-    node = document.node(path)
-    return node.text if node and isinstance(node.value, (bool, int, float)) else None
-
-
-def _schema_message(path: KeyPath, error: Any, written: str | None) -> tuple[str, str | None]:
+def _schema_message(error: Any, shown: str) -> tuple[str, str | None]:
+    """Message and fix for an error of jsonschema; `shown` is the value as it may be printed."""
     value, limit = error.instance, error.validator_value
-    shown = written or safe(path, value)
     if error.validator == "type":
         return _type_message(value, limit, shown)
     if error.validator == "enum":
@@ -159,14 +153,14 @@ def _schema_message(path: KeyPath, error: Any, written: str | None) -> tuple[str
     if error.validator == "pattern":
         return f"{shown}: {error.schema.get('patternErrorMessage', f'it must match {limit}')}", None
     if error.validator == "uniqueItems":
-        return "an entry stands twice", None
+        return "duplicate entry", None
     bound = _BOUNDS.get(error.validator)
     return (f"{shown} is out of range: {bound.format(f'{limit:,}')}" if bound else str(error.message)), None
 
 
-def _type_message(value: Any, wanted: str | list[str], shown: str) -> tuple[str, str | None]:
-    kinds = [_WANTED[name] for name in ([wanted] if isinstance(wanted, str) else wanted) if name != "null"]
-    message = f"{shown} is {kind(value)}; {' or '.join(kinds)} is wanted"
+def _type_message(value: Any, expected: str | list[str], shown: str) -> tuple[str, str | None]:
+    kinds = [_TYPE_NAMES[name] for name in ([expected] if isinstance(expected, str) else expected) if name != "null"]
+    message = f"{shown} is {kind(value)}, expected {' or '.join(kinds)}"
     if kinds == ["text"] and not isinstance(value, (dict, list)):
         return message, f'put it in quotes: "{shown}"'
     if kinds == ["a list"] and isinstance(value, str):

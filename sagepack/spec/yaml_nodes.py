@@ -1,8 +1,8 @@
-"""Reading YAML that somebody else may have written: plain data only, every value with its place in the file.
+"""Reads untrusted YAML: plain data only, every value with its place in the file.
 
-Built on the parser's events instead of PyYAML's loader, because the loader loses the places and the spelling of values,
-accepts a key that stands twice, and expands aliases without bound. Scalars follow the core schema of YAML 1.2, as
-editors do: `no` and `on` are words, only `true` and `false` are booleans.
+Built on the events of PyYAML's parser instead of its loader, because the loader drops the places and the spelling of
+values, accepts duplicate keys, and expands aliases without limit. Scalars follow the core schema of YAML 1.2, as in most
+editors: `no` and `on` are text, only `true` and `false` are booleans.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 32
-MAX_NODES = 20_000  # counted after aliases are expanded
-_SHOWN = 60
+MAX_NODES = 20_000  # counted with aliases expanded
+_SHOWN = 60  # characters of a key in a message
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PLAIN_TAGS = {"!", "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _NULLS = ("", "~", "null", "Null", "NULL")
 _NUMBER = re.compile(r"[-+]?(\d+)|(0o[0-7]+|0x[0-9a-fA-F]+)|[-+]?(?:\.\d+|\d+(?:\.\d*)?)(?:[eE][-+]?\d+)?", re.ASCII)
-_DIGITS = 400  # of an integer; Python refuses to read thousands
+_DIGITS = 400  # of an integer; Python refuses to convert more than 4,300
 
 
 class Place(NamedTuple):
-    """A place in a source, ordered as a reader meets it.
+    """A position in a file or a setting. Places sort by the order of merging, then by line and column.
 
     Attributes:
-        source: position of the source among those that were merged.
-        line: 1-based; 0 for a source without lines (`--set`).
-        column: 1-based; 0 likewise.
-        name: what the source is called.
+        source: number of the file or setting in the order of merging, from 0.
+        line: 1-based; 0 for a setting (`--set`), which has no lines.
+        column: 1-based; 0 for a setting.
+        name: the file or setting as messages name it.
     """
 
     source: int
@@ -52,13 +52,13 @@ class Place(NamedTuple):
 
 
 class Node(NamedTuple):
-    """A value and where it came from.
+    """A value and where it was written.
 
     Attributes:
         value: `dict[str, Node]`, `list[Node]`, or a scalar of JSON.
-        place: where the value stands.
-        key: where its key stands; the value's own place for what has no key.
-        text: a scalar as it was written, without quotes.
+        place: where the value begins.
+        key: where its key begins; the place of the value itself if it has no key.
+        text: a scalar as it was written, without quotes; None for maps and lists.
     """
 
     value: Any
@@ -67,7 +67,7 @@ class Node(NamedTuple):
     text: str | None = None
 
     def plain(self) -> Any:
-        """The value as JSON data. Entries of a map that are null are absent: null means not set."""
+        """The value as JSON data, without the null entries of maps: null means not set."""
         if isinstance(self.value, dict):
             return {name: node.plain() for name, node in self.value.items() if node.value is not None}
         if isinstance(self.value, list):
@@ -78,7 +78,7 @@ class Node(NamedTuple):
 def scalar(text: str) -> Any:
     """The value of an unquoted scalar, by the core schema of YAML 1.2.
 
-    Infinities, not-a-numbers and numbers of absurd length stay text: JSON has no word for them.
+    Infinities, NaN and integers of more than 400 digits stay text, since JSON cannot express the first two.
     """
     if text in _NULLS:
         return None
@@ -94,11 +94,14 @@ def scalar(text: str) -> Any:
 
 
 class Reader:
-    """Reads one YAML document into nodes and collects everything that is wrong with it.
+    """Reads one YAML document into nodes and collects its mistakes.
 
     Args:
         at: makes a `Place` from a 0-based line and column.
-        most: values that the document may hold.
+        most: how many values the document may hold, aliases expanded.
+
+    Attributes:
+        diagnostics: the mistakes that were found.
     """
 
     def __init__(self, at: Callable[[int, int], Place], most: int = MAX_NODES) -> None:
@@ -112,7 +115,7 @@ class Reader:
         """The root node of `text`; None if it is empty or cannot be read (then `diagnostics` says why)."""
         try:
             return self._document(yaml.parse(text, Loader=_Loader))
-        except _TooMuchError as error:
+        except _LimitError as error:
             self._problem(error.place, str(error), error.fix)
         except yaml.reader.ReaderError as error:
             self._problem(
@@ -120,8 +123,8 @@ class Reader:
             )
         except yaml.MarkedYAMLError as error:
             self._syntax(text, error)
-        except ValueError as error:  # half a character, or a number that is no character
-            self._problem(self._at(0, 0), f"not Unicode text: {error}")
+        except ValueError as error:  # a lone surrogate, or an escape beyond Unicode
+            self._problem(self._at(0, 0), f"invalid Unicode: {error}")
         return None
 
     def _document(self, events: Iterator[Any]) -> Node | None:
@@ -129,7 +132,7 @@ class Reader:
         for event in events:
             if isinstance(event, yaml.DocumentStartEvent):
                 if root is not None:
-                    self._problem(self._start(event), "a second document begins here; one file holds one")
+                    self._problem(self._start(event), "a second document begins here; only one is allowed")
                     return root
                 root = self._node(next(events), events, 0)
         return root
@@ -146,7 +149,7 @@ class Reader:
             node = Node(self._sequence(events, depth), place, key or place)
         else:
             plain = event.implicit[0] and event.tag is None
-            event.value.encode()  # PyYAML's slower parser lets half a character through
+            event.value.encode()  # PyYAML's parser in Python accepts lone surrogates
             node = Node(scalar(event.value) if plain else event.value, place, key or place, event.value)
         if event.anchor:
             self._anchors[event.anchor] = node
@@ -161,10 +164,10 @@ class Reader:
             name = self._node(event, events, depth + 1).text
             node = self._node(next(events), events, depth + 1, place)
             if name is None:
-                self._problem(place, "this key is not a word; keys are plain text")
+                self._problem(place, "this key is a map or a list; keys are plain text")
             elif name in entries:
                 self._problem(
-                    place, f"the key {_short(name)!r} stands twice; first at {entries[name].key}", "remove one of them"
+                    place, f"duplicate key {_short(name)!r}, first at {entries[name].key}", "remove one of them"
                 )
             elif name == "<<":
                 self._problem(
@@ -184,14 +187,14 @@ class Reader:
 
     def _alias(self, event: Any, place: Place, key: Place, depth: int) -> Node:
         target = self._anchors.get(event.anchor)
-        if target is None:  # unknown, or still open: an alias inside what it names
-            self._problem(place, f"the alias *{_short(event.anchor)} names nothing that stands before it")
+        if target is None:  # unknown, or inside the value that it names
+            self._problem(place, f"unknown alias *{_short(event.anchor)}: no anchor before it has this name")
             return Node(None, place, key)
         self._expand(target, place, depth)
         return Node(target.value, place, key, target.text)
 
     def _expand(self, target: Node, place: Place, depth: int) -> None:
-        """Count the nodes an alias stands for, so that few bytes cannot become many values."""
+        """Count the values that an alias repeats, so that a small file cannot become millions of values."""
         children = target.value.values() if isinstance(target.value, dict) else target.value
         for child in children if isinstance(target.value, (dict, list)) else ():
             self._count(place, depth + 1)
@@ -200,24 +203,22 @@ class Reader:
     def _count(self, place: Place, depth: int) -> None:
         self._nodes += 1
         if self._nodes > self._most:
-            raise _TooMuchError(f"more than {self._most:,} values", place, "aliases count as often as they are used")
+            raise _LimitError(f"more than {self._most:,} values", place, "each use of an alias counts")
         if depth > MAX_DEPTH:
-            raise _TooMuchError(f"nested deeper than {MAX_DEPTH} levels", place, "about five are needed")
+            raise _LimitError(f"nested deeper than {MAX_DEPTH} levels", place, "a spec needs about five")
 
     def _check_tag(self, event: Any, place: Place) -> None:
         if event.tag is not None and event.tag not in _PLAIN_TAGS:
             name = event.tag.replace("tag:yaml.org,2002:", "!!")
-            self._problem(
-                place, f"the tag {_short(name)} is not allowed: these files hold plain data", "remove the tag"
-            )
+            self._problem(place, f"the tag {_short(name)} is not allowed, only plain data is", "remove the tag")
 
     def _syntax(self, text: str, error: yaml.MarkedYAMLError) -> None:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line, mark.column) if mark else (0, 0)
         context = f" {error.context}" if error.context else ""
         rest = (text.splitlines()[line : line + 1] or [""])[0][column:]
-        fix = "YAML indents with spaces, never with tabs" if rest.startswith("\t") else None
-        self._problem(self._at(line, column), f"not YAML: {error.problem}{context}", fix)
+        fix = "indent with spaces: YAML forbids tabs" if rest.startswith("\t") else None
+        self._problem(self._at(line, column), f"invalid YAML: {error.problem}{context}", fix)
 
     def _offset(self, text: str, offset: int) -> Place:
         before = text[:offset]
@@ -235,8 +236,8 @@ def _short(name: str) -> str:
     return name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"
 
 
-class _TooMuchError(Exception):
-    """The document is larger than any that is needed; reading stops here."""
+class _LimitError(Exception):
+    """The document exceeds a limit; reading stops."""
 
     def __init__(self, message: str, place: Place, fix: str) -> None:
         super().__init__(message)

@@ -178,7 +178,7 @@ def test_clean_all_waits_for_commands_at_work_and_leaves_their_locks(project: Pr
     output = [
         build / "svd-local" / "records" / "tar.json",
         dist / "svd" / "local" / "model.tar.gz",
-        build / "trust.json",
+        build / "hash-cache.json",
     ]
     for path in (*mutexes, *output):
         path.parent.mkdir(parents=True, exist_ok=True)

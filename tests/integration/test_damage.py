@@ -115,7 +115,7 @@ def test_whatever_bit_is_flipped_the_next_package_has_the_right_bytes(project: P
     noise = random.Random(11)
     places = [path for path in sorted(project.root.glob("build/**/*")) if path.is_file() and path.stat().st_size]
     places += sorted(project.work.dist_path.iterdir())
-    assert {"tar.json", "assemble.json", "checksum.json", "trust.json", "manifest.json", "model.tar.gz"} <= {
+    assert {"tar.json", "assemble.json", "checksum.json", "hash-cache.json", "manifest.json", "model.tar.gz"} <= {
         path.name for path in places
     }
     records = [path for path in places if path.suffix == ".json"]
@@ -144,7 +144,7 @@ def test_a_flipped_bit_anywhere_in_the_record_of_the_archive_is_never_believed(p
     ids=["empty", "cut", "list", "bare", "deep", "zeros"],
 )
 def test_whatever_stands_in_a_record_the_step_runs_again(project: Project, text: str) -> None:
-    for path in (*(project.work.build_path / "records").iterdir(), project.root / "build" / "trust.json"):
+    for path in (*(project.work.build_path / "records").iterdir(), project.root / "build" / "hash-cache.json"):
         path.write_text(text)
     project.package()
     project.check()

@@ -267,6 +267,24 @@ def test_the_same_command_continues_an_interrupted_wait(session: Session, sandbo
     assert f"endpoint {value.endpoint_name}: Creating" in progress.text
 
 
+def test_an_endpoint_that_another_spec_takes_over_during_the_wait_is_not_changed(
+    session: Session, sandbox: Servers
+) -> None:
+    sandbox.aws.scenario.transition_time = TransitionTime(polls=4)
+    value = published(session, deployment())
+    cut_while_waiting(session, value)
+    arn = session.endpoint()["EndpointArn"]
+    owner = [{"Key": "sagepack:name", "Value": "other"}]
+
+    def sleep(_seconds: float) -> None:
+        session.aws.client("sagemaker").add_tags(ResourceArn=arn, Tags=owner)
+        session.calls.clear()
+
+    with pytest.raises(UserError, match="belongs to another spec"):
+        reconcile(session.aws, deployment(environment={}), Silent(), WaiterConfig(delay=0.01, sleep=sleep))
+    assert session.writes == []
+
+
 def test_the_next_command_checks_the_result_of_an_interrupted_update(session: Session, sandbox: Servers) -> None:
     reconcile(session.aws, published(session, deployment()), Silent(), WAITER)
     value = deployment(environment={})

@@ -97,7 +97,7 @@ class Scene:
 
     def get(self, **options: Any) -> dict[str, Path]:
         options.setdefault("files", self.files)
-        trust = HashCache(self.home / "trust.json")
+        trust = HashCache(self.home / "hash-cache.json")
         files = options.pop("files")
         return download(self.hub, self.revision, files, hash_cache=trust, progress=self.told, **options)
 
@@ -132,13 +132,13 @@ def test_every_file_arrives_as_it_is(scene: Scene) -> None:
 def test_a_second_download_asks_nobody_and_reads_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     first = scene.get()
     scene.sandbox.faults.clear()
-    monkeypatch.setattr("sagepack.hub.hash_cache._read_whole", lambda _path: pytest.fail("a file was read"))
+    monkeypatch.setattr("sagepack.hub.hash_cache._hash", lambda _path: pytest.fail("a file was read"))
     assert scene.get() == first
     assert scene.sandbox.faults.log == []
 
 
 def test_what_is_here_is_known_without_reading_or_asking(scene: Scene) -> None:
-    trust = HashCache(scene.home / "trust.json")
+    trust = HashCache(scene.home / "hash-cache.json")
     before = scan_cache(scene.cache, scene.files, trust)
     assert ({file.path for file in before.missing}, before.ready, before.present) == (
         {file.path for file in scene.files},
@@ -259,7 +259,7 @@ def test_several_ranges_of_one_file_come_at_once_and_no_more_than_allowed(scene:
 def test_wrong_bytes_are_fetched_once_more(scene: Scene, faults: Faults) -> None:
     faults.corrupt(f"/_cdn/*/{LARGE}", at=PIECE + 5, times=1)
     scene.check(scene.get())
-    assert [note for note in scene.told.notes if "once more" in note]
+    assert [note for note in scene.told.notes if "downloading it again" in note]
     assert scene.leftovers() == []
     assert scene.told.added == scene.told.total
 
@@ -329,7 +329,7 @@ def test_leftovers_of_the_client_go_and_those_it_is_writing_stay(scene: Scene) -
     live = blobs / f"{small.etag}.0123abcd.incomplete"
     for file in (stale, live):
         file.write_bytes(b"half")
-    lock = scene.cache.lock.with_name(f"{small.etag}.lock")
+    lock = scene.cache.lock_path.with_name(f"{small.etag}.lock")
     lock.parent.mkdir(parents=True)
     with FileLock(lock):
         scene.get()
@@ -387,7 +387,7 @@ hub = Hub(url, token, Path(home) / "hub", backoff=0.01)
 revision = Revision(repo, commit)
 files = resolve_files(hub, revision, hub.files(revision))
 print("begun", flush=True)
-download(hub, revision, files, hash_cache=HashCache(Path(home) / "trust.json"), progress=Silent(), connections=2)
+download(hub, revision, files, hash_cache=HashCache(Path(home) / "hash-cache.json"), progress=Silent(), connections=2)
 print("done", flush=True)
 """
 
@@ -489,7 +489,9 @@ def test_files_get_the_mode_that_the_umask_gives(scene: Scene) -> None:
 
 
 def test_a_download_says_nothing_by_itself(scene: Scene, capfd: pytest.CaptureFixture[str]) -> None:
-    download(scene.hub, scene.revision, scene.files, hash_cache=HashCache(scene.home / "trust.json"), progress=Silent())
+    download(
+        scene.hub, scene.revision, scene.files, hash_cache=HashCache(scene.home / "hash-cache.json"), progress=Silent()
+    )
     assert capfd.readouterr() == ("", "")
 
 

@@ -90,7 +90,7 @@ def test_no_name_of_a_content_writes_outside_the_cache(tmp_path: Path, name: str
             files = resolve_files(hub, PINNED, hub.files(PINNED))
             download(hub, PINNED, files, hash_cache=HashCache(tmp_path / "trust"), progress=Silent())
 
-        with pytest.raises(RemoteError, match=r"the listing of the Hub makes no sense: \[0\].oid: expected"):
+        with pytest.raises(RemoteError, match=r"the file listing of the Hub is not valid: \[0\].oid: expected"):
             lock_and_download()
     assert list(tmp_path.iterdir()) == []
     assert home.paths == [TREE]
@@ -102,7 +102,7 @@ def test_no_name_of_a_content_writes_outside_the_cache(tmp_path: Path, name: str
 def test_a_path_is_judged_before_it_is_asked_for(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sagepack.aws.ecr.image_digest", lambda *_: Digest.sha256(b""))
     with HostileHub(site({REVISION: answer({"id": REPO, "sha": COMMIT}), TREE: answer([entry(path)])})) as home:
-        with pytest.raises(UserError, match=r"the path (is not a plain|holds a control|has more than)") as caught:
+        with pytest.raises(UserError, match=r"the path (is not a plain|contains a control|has more than)") as caught:
             resolving.resolve(build(home))
         assert home.paths == [REVISION, TREE]
         hub = Hub(home.url)
@@ -115,14 +115,14 @@ def test_a_path_is_judged_before_it_is_asked_for(path: str, monkeypatch: pytest.
 def test_a_commit_that_is_none_ends_the_lock_before_the_next_question(commit: Any) -> None:
     with HostileHub(site({REVISION: answer({"id": REPO, "sha": commit})})) as home:
         told = refusal(lambda: resolving.resolve(build(home)))
-    assert "the answer of the Hub makes no sense: sha: expected" in told
+    assert "the response of the Hub is not valid: sha: expected" in told
     assert home.paths == [REVISION]
 
 
 def test_a_commit_is_not_another_commit() -> None:
     with (
         HostileHub(lambda _path: answer({"id": REPO, "sha": "1" * 40})) as home,
-        pytest.raises(IntegrityError, match="names commit 1"),
+        pytest.raises(IntegrityError, match="returned commit 1"),
     ):
         Hub(home.url).resolve(REPO, COMMIT)
 
@@ -148,8 +148,8 @@ def build(home: HostileHub) -> Any:
     spec = SimpleNamespace(
         model=ModelSource(REPO, "main"), image=Image("r", "t"), aws=SimpleNamespace(region="us-east-1")
     )
-    services = SimpleNamespace(hub=Hub(home.url, TOKEN, backoff=0.001), aws=None)
-    return SimpleNamespace(spec=spec, services=services, progress=Silent())
+    clients = SimpleNamespace(hub=Hub(home.url, TOKEN, backoff=0.001), aws=None)
+    return SimpleNamespace(spec=spec, clients=clients, progress=Silent())
 
 
 def test_a_content_is_what_its_name_says(tmp_path: Path) -> None:
@@ -157,9 +157,7 @@ def test_a_content_is_what_its_name_says(tmp_path: Path) -> None:
     answers = {TREE: answer([entry(oid=git_name(wanted))]), FILE: answer(sent)}
     with HostileHub(site(answers)) as home:
         hub = Hub(home.url, cache=tmp_path)
-        with pytest.raises(
-            IntegrityError, match=f"the content is {git_name(wanted)}, what arrived is {git_name(sent)}"
-        ):
+        with pytest.raises(IntegrityError, match=f"lists the content {git_name(wanted)} and sent {git_name(sent)}"):
             resolve_files(hub, PINNED, hub.files(PINNED))
     assert home.paths == [TREE, FILE, FILE]
 
@@ -172,7 +170,7 @@ def test_an_answer_that_is_none_is_told_in_one_line(body: bytes | str) -> None:
     with HostileHub(lambda _path: answer(body)) as home:
         questions = ask_all(Hub(home.url, TOKEN, backoff=0.001))
         for path in (REVISION, TREE, "/api/whoami-v2"):
-            with pytest.raises(RemoteError, match=r"of the Hub makes no sense: [^\n]+\n.*HF_ENDPOINT") as caught:
+            with pytest.raises(RemoteError, match=r"of the Hub is not valid: [^\n]+\n.*HF_ENDPOINT") as caught:
                 questions[path]()
             assert not re.search(r"Error\b|Exception|DOCTYPE|html", caught.value.message)
 
@@ -184,7 +182,7 @@ def test_an_answer_that_is_none_is_told_in_one_line(body: bytes | str) -> None:
 def test_a_redirect_that_leads_nowhere_is_told(target: str) -> None:
     with HostileHub(lambda _path: answer(status=302, Location=target)) as home:
         for question in ask_all(Hub(home.url, TOKEN, backoff=0.001)).values():
-            with pytest.raises(RemoteError, match="a redirect of the Hub makes no sense: the address") as caught:
+            with pytest.raises(RemoteError, match="a redirect of the Hub is not valid: the address") as caught:
                 question()
             assert "secret" not in str(caught.value)
 
@@ -307,7 +305,7 @@ def test_no_redirect_and_no_page_leads_from_https_to_http(tls: ssl.SSLContext) -
         ):
             with HostileHub(lambda _path, headers=headers: answer("[]", **headers), tls) as home:  # type: ignore[misc]
                 found = refusal(lambda url=home.url: Hub(url, TOKEN, backoff=0.001).files(PINNED))  # type: ignore[misc]
-            assert re.search(f"{told} of the Hub makes no sense: .*from https to http", found)
+            assert re.search(f"{told} of the Hub is not valid: .*from https to http", found)
     assert plain.seen == []
 
 
@@ -334,7 +332,7 @@ def test_a_password_in_the_endpoint_is_refused_and_not_printed(endpoint: str, mo
 def test_a_token_that_is_none_is_told_and_not_printed(token: str, tmp_path: Path) -> None:
     (tmp_path / "token").write_bytes(b"hf_\xff")
     with HostileHub(lambda _path: answer("{}")) as home:
-        for given, told in ((token, "characters that no token has"), (None, "login cannot be read")):
+        for given, told in ((token, "characters that no token has"), (None, "cannot be read")):
             for question in ask_all(Hub(home.url, given)).values():
                 with pytest.raises(UserError, match=told) as caught:
                     question()
@@ -369,7 +367,7 @@ def test_a_server_that_sends_too_little_is_given_up(pieces: tuple[bytes, ...], m
     with HostileHub(lambda _path: drip(*pieces)) as home:
         for path, question in ask_all(Hub(home.url, TOKEN, backoff=0, notify=told.append)).items():
             with pytest.raises(
-                RemoteError, match=r"failed: too little came in time \(6 times\)\n  run the same command again"
+                RemoteError, match=r"failed: timed out, too few bytes arrived \(6 times\)\n  run the same command again"
             ):
                 question()
             told.append(path)
@@ -383,7 +381,10 @@ def test_a_server_that_sends_nothing_is_given_up_sooner(monkeypatch: pytest.Monk
         time.sleep(0.5)
         yield b""
 
-    with HostileHub(lambda _path: silence()) as home, pytest.raises(RemoteError, match="too little came in time"):
+    with (
+        HostileHub(lambda _path: silence()) as home,
+        pytest.raises(RemoteError, match="timed out, too few bytes arrived"),
+    ):
         Hub(home.url, backoff=0).resolve(REPO, "main")
 
 
@@ -413,7 +414,7 @@ def test_a_slow_reader_is_not_a_slow_server(monkeypatch: pytest.MonkeyPatch) -> 
 def test_what_surrounds_a_body_has_an_end(first: bytes, again: bytes) -> None:
     with HostileHub(lambda _path: itertools.chain([first], itertools.repeat(again))) as home:
         for question in ask_all(Hub(home.url, TOKEN, backoff=0)).values():
-            with pytest.raises(RemoteError, match=r"the connection to .* failed: what came is not HTTP"):
+            with pytest.raises(RemoteError, match=r"the connection to .* failed: the response is not valid HTTP"):
                 question()
 
 
@@ -443,7 +444,7 @@ def test_a_listing_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sagepack.hub.responses._PAGES", 20)
     with HostileHub(lambda path: answer([entry(f"f{len(path)}")], Link=f'<{path}x>; rel="next"')) as home:
         told = refusal(lambda: Hub(home.url, TOKEN, backoff=0).files(PINNED))
-    assert "the listing of the Hub makes no sense: the listing has more than 20 pages" in told
+    assert "the file listing of the Hub is not valid: the listing has more than 20 pages" in told
     assert len(home.seen) == 21
 
 
@@ -503,5 +504,7 @@ def test_memory_is_bounded_whatever_the_hub_sends() -> None:
     with HostileHub(answers) as home:
         run = subprocess.run([sys.executable, "-c", MEASURED, home.url], capture_output=True, text=True, check=True)
     *told, peak = run.stdout.splitlines()
-    assert [re.search(r"too many files|compressed|the content is", line) is not None for line in told] == [True] * 3
+    assert [re.search(r"too many files|compressed|the Hub lists the content", line) is not None for line in told] == [
+        True
+    ] * 3
     assert int(peak) < 300

@@ -1,4 +1,4 @@
-"""The sandbox's servers, attacked over sockets: by web pages, by other users of the machine, and by its own odd routes."""
+"""Attacks on the sandbox's servers over sockets: by web pages, by other users of the machine, and on unusual routes."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ INVOKE = "/endpoints/e/async-invocations"
 TARGET = {"X-Amz-Target": "SageMaker.CreateModel", "Content-Type": "application/x-amz-json-1.1"}
 
 
-class Answer:
-    """One answer: status, headers in lower case, body."""
+class Response:
+    """One response: status, headers in lower case, body."""
 
-    def __init__(self, answer: http.client.HTTPResponse) -> None:
-        self.status = answer.status
-        self.headers = {name.lower(): value for name, value in answer.getheaders()}
-        self.body = answer.read()
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self.status = response.status
+        self.headers = {name.lower(): value for name, value in response.getheaders()}
+        self.body = response.read()
 
 
-def ask(
+def send(
     url: str, method: str = "GET", target: str = "/", headers: Mapping[str, str] | None = None, body: bytes = b""
-) -> Answer:
-    """Send what is given, byte for byte: `Host` only if it is among the headers."""
+) -> Response:
+    """Send exactly this request: without a `Host` header unless it is in `headers`."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=20)
     try:
         connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
@@ -53,7 +53,7 @@ def ask(
             connection.putheader(name, value)
         connection.putheader("Content-Length", str(len(body)))
         connection.endheaders(body)
-        return Answer(connection.getresponse())
+        return Response(connection.getresponse())
     finally:
         connection.close()
 
@@ -76,8 +76,8 @@ def url(sandbox: Servers, request: pytest.FixtureRequest) -> str:
     return str(getattr(sandbox, f"{request.param}_url"))
 
 
-def cors(answer: Answer) -> list[str]:
-    return [name for name in answer.headers if name.startswith("access-control")]
+def cors(response: Response) -> list[str]:
+    return [name for name in response.headers if name.startswith("access-control")]
 
 
 @pytest.mark.parametrize("url", SERVERS, indirect=True)
@@ -93,51 +93,51 @@ def cors(answer: Answer) -> list[str]:
     ],
     ids=str,
 )
-def test_a_web_page_gets_no_answer_to_any_request(url: str, page: dict[str, str]) -> None:
+def test_requests_of_web_pages_are_rejected(url: str, page: dict[str, str]) -> None:
     for method, target in (("GET", "/"), ("POST", "/moto-api/reset"), ("PUT", "/sagepack-sandbox/k"), ("GET", "/a/b")):
-        answer = ask(url, method, target, {**host(url), **page}, b"x")
-        assert (answer.status, cors(answer)) == (403, []), (method, target)
+        response = send(url, method, target, {**host(url), **page}, b"x")
+        assert (response.status, cors(response)) == (403, []), (method, target)
 
 
 @pytest.mark.parametrize("url", SERVERS, indirect=True)
-def test_a_preflight_is_refused_with_and_without_an_origin(url: str) -> None:
-    asked = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "x-amz-target"}
+def test_preflight_requests_are_rejected_with_and_without_an_origin(url: str) -> None:
+    preflight = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "x-amz-target"}
     for origin in ({}, {"Origin": "http://evil.example"}):
         for target in ("/", "/sagepack-sandbox/k", INVOKE, "/nobody/nothing", "/moto-api/reset"):
-            answer = ask(url, "OPTIONS", target, {**host(url), **asked, **origin})
-            assert (answer.status, cors(answer)) == (403, []), target
+            response = send(url, "OPTIONS", target, {**host(url), **preflight, **origin})
+            assert (response.status, cors(response)) == (403, []), target
 
 
-def test_no_answer_shares_itself_with_a_web_page(sandbox: Servers, client: Callable[[str], Any]) -> None:
+def test_no_response_has_a_header_that_lets_web_pages_read_it(sandbox: Servers, client: Callable[[str], Any]) -> None:
     rule = {"AllowedMethods": ["GET"], "AllowedOrigins": ["*"]}
     client("s3").put_bucket_cors(Bucket=sandbox.bucket, CORSConfiguration={"CORSRules": [rule]})
     client("s3").put_object(Bucket=sandbox.bucket, Key="k", Body=b"x")
     sandbox.aws.faults.status("/broken", 500)
     for target, status in (("/sagepack-sandbox/k", 200), ("/sagepack-sandbox/none", 404), ("/broken", 500)):
-        answer = ask(sandbox.aws_url, "GET", target, signed(sandbox, "GET", target))
-        assert (answer.status, cors(answer)) == (status, []), target
+        response = send(sandbox.aws_url, "GET", target, signed(sandbox, "GET", target))
+        assert (response.status, cors(response)) == (status, []), target
     for target, status in (("/api/models/nobody/nothing", 401), ("/nothing", 404)):
-        answer = ask(sandbox.hub_url, "GET", target, host(sandbox.hub_url))
-        assert (answer.status, cors(answer)) == (status, []), target
+        response = send(sandbox.hub_url, "GET", target, host(sandbox.hub_url))
+        assert (response.status, cors(response)) == (status, []), target
 
 
 @pytest.mark.parametrize("url", SERVERS, indirect=True)
-def test_only_the_loopback_names_with_the_servers_own_port_are_answered(url: str) -> None:
+def test_only_requests_to_a_loopback_name_with_the_servers_port_are_accepted(url: str) -> None:
     port = urlsplit(url).port or 0
     target = "/api/models/llava-hf/llava-1.5-7b-hf/refs"
     known = [f"127.0.0.1:{port}", f"localhost:{port}", f"LOCALHOST:{port}"]
-    expected = [ask(url, "GET", target, {"Host": name}).body for name in known]
+    expected = [send(url, "GET", target, {"Host": name}).body for name in known]
     for name in (
         *(f"evil.example:{port}", f"127.0.0.1.evil.example:{port}", f"127.0.0.1:{port}.evil.example", "127.0.0.1"),
         *(f"127.0.0.1:{port + 1}", f"[::1]:{port}", f"0.0.0.0:{port}", f"me@127.0.0.1:{port}", "", "s3.amazonaws.com"),
         *("motoapi.amazonaws.com", f"{known[0]},{known[0]}", f"bucket.localhost:{port}"),
     ):
-        answer = ask(url, "GET", target, {"Host": name})
-        assert answer.status == 403, name
-        assert answer.body not in expected
-    assert ask(url, "GET", target).status == 403
-    assert ask(url, "GET", f"http://evil.example{target}", host(url)).status == 403
-    assert ask(url, "GET", f"http://{known[0]}{target}", {"Host": "evil.example"}).status == 403
+        response = send(url, "GET", target, {"Host": name})
+        assert response.status == 403, name
+        assert response.body not in expected
+    assert send(url, "GET", target).status == 403
+    assert send(url, "GET", f"http://evil.example{target}", host(url)).status == 403
+    assert send(url, "GET", f"http://{known[0]}{target}", {"Host": "evil.example"}).status == 403
 
 
 ROUTES = [
@@ -170,31 +170,33 @@ SCOPES = [("s3", "us-east-1"), ("moto_api", "us-east-1"), ("motoapi", "amazonaws
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_motos_own_routes_are_not_there(
+def test_the_control_routes_of_moto_cannot_be_reached(
     sandbox: Servers, client: Callable[[str], Any], route: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # the recorder writes into the folder of the process
     client("s3").put_object(Bucket=sandbox.bucket, Key="k", Body=b"kept")
     for method in ("POST", "GET", "PUT", "DELETE"):
-        assert ask(sandbox.aws_url, method, route, host(sandbox.aws_url)).status == 403
+        assert send(sandbox.aws_url, method, route, host(sandbox.aws_url)).status == 403
         for service, region in SCOPES:
-            answer = ask(sandbox.aws_url, method, route, signed(sandbox, method, route, service, region))
-            assert answer.status in {403, 404, 405}, (method, service, answer.body)
-            assert b"moto" not in answer.body.lower().replace(b"moto-api", b"")
+            response = send(sandbox.aws_url, method, route, signed(sandbox, method, route, service, region))
+            assert response.status in {403, 404, 405}, (method, service, response.body)
+            assert b"moto" not in response.body.lower().replace(b"moto-api", b"")
     assert client("s3").get_object(Bucket=sandbox.bucket, Key="k")["Body"].read() == b"kept"
     assert not list(tmp_path.iterdir())
 
 
-def test_the_sandbox_can_reset_itself(sandbox: Servers, client: Callable[[str], Any]) -> None:
+def test_the_reset_route_needs_the_token_and_removes_all_objects(
+    sandbox: Servers, client: Callable[[str], Any]
+) -> None:
     client("s3").put_object(Bucket=sandbox.bucket, Key="k", Body=b"gone")
     control = {**host(sandbox.aws_url), "X-Sandbox-Token": sandbox.credentials.control}
-    assert ask(sandbox.aws_url, "POST", "/_sandbox/reset", host(sandbox.aws_url)).status == 403
+    assert send(sandbox.aws_url, "POST", "/_sandbox/reset", host(sandbox.aws_url)).status == 403
     assert client("s3").list_objects_v2(Bucket=sandbox.bucket)["KeyCount"] == 1
-    assert ask(sandbox.aws_url, "POST", "/_sandbox/reset", control).status == 200
+    assert send(sandbox.aws_url, "POST", "/_sandbox/reset", control).status == 200
     assert client("s3").list_objects_v2(Bucket=sandbox.bucket)["KeyCount"] == 0
 
 
-def test_what_another_user_sends_without_keys_is_refused(sandbox: Servers) -> None:
+def test_requests_without_a_signature_are_rejected(sandbox: Servers) -> None:
     url = sandbox.aws_url
     for method, target, headers, body in (
         ("POST", "/", TARGET, b'{"ModelName": "m"}'),
@@ -216,13 +218,13 @@ def test_what_another_user_sends_without_keys_is_refused(sandbox: Servers) -> No
             {"Authorization": f"AWS4-HMAC-SHA256 Credential={sandbox.access_key}/20260101/us-east-1/s3/aws4_request"},
             {"Authorization": f"Bearer {sandbox.access_key}"},
         ):
-            answer = ask(url, method, target, {**host(url), **headers, **authorization}, body)
-            assert answer.status == 403, (method, target, authorization)
-            assert b"AccessDenied" in answer.body
-            assert sandbox.access_key.encode() not in answer.body
+            response = send(url, method, target, {**host(url), **headers, **authorization}, body)
+            assert response.status == 403, (method, target, authorization)
+            assert b"AccessDenied" in response.body
+            assert sandbox.access_key.encode() not in response.body
 
 
-STRANGERS = {
+OTHER_KEYS = {
     "none": ({}, Config(signature_version=UNSIGNED), {"AccessDenied", "AccessDeniedException"}),
     "a user's own": (
         {"aws_access_key_id": "AKIAIOSFODNN7EXAMPLE", "aws_secret_access_key": "users-own"},
@@ -249,10 +251,12 @@ CALLS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("who", STRANGERS)
+@pytest.mark.parametrize("keys_of", OTHER_KEYS)
 @pytest.mark.parametrize("service", CALLS)
-def test_other_keys_are_refused_as_each_service_says_it(sandbox: Servers, service: str, who: str) -> None:
-    keys, config, codes = STRANGERS[who]
+def test_requests_with_other_keys_fail_with_the_error_code_of_each_service(
+    sandbox: Servers, service: str, keys_of: str
+) -> None:
+    keys, config, codes = OTHER_KEYS[keys_of]
     keys = {name: value or sandbox.access_key for name, value in keys.items()}
     make = partial(boto3.client, service, region_name=sandbox.region, endpoint_url=sandbox.aws_url, config=config)
     with pytest.raises(ClientError) as caught:
@@ -263,48 +267,48 @@ def test_other_keys_are_refused_as_each_service_says_it(sandbox: Servers, servic
     assert "sandbox" in response["Error"]["Message"] or "secret key" in response["Error"]["Message"]
 
 
-def test_a_signature_is_good_for_what_was_signed_only(sandbox: Servers) -> None:
+def test_a_signature_is_valid_only_for_the_request_that_was_signed(sandbox: Servers) -> None:
     url, body = sandbox.aws_url, b'{"NameContains": "e"}'
     request = AWSRequest("POST", f"{url}/", data=body, headers={**TARGET, "X-Amz-Target": "SageMaker.ListEndpoints"})
     SigV4Auth(Credentials(sandbox.access_key, sandbox.secret_key), "sagemaker", "us-east-1").add_auth(request)
     headers = {**host(url), **dict(request.headers.items())}
-    assert ask(url, "POST", "/", headers, body).status == 200
-    assert ask(url, "POST", "/", headers, body.replace(b"e", b"f")).status == 403
-    assert ask(url, "POST", "/?a=b", headers, body).status == 403
-    assert ask(url, "POST", "/", {**headers, "X-Amz-Target": "SageMaker.ListModels"}, body).status == 403
-    assert ask(url, "POST", "/", {**headers, "X-Amz-Date": "20200101T000000Z"}, body).status == 403
+    assert send(url, "POST", "/", headers, body).status == 200
+    assert send(url, "POST", "/", headers, body.replace(b"e", b"f")).status == 403
+    assert send(url, "POST", "/?a=b", headers, body).status == 403
+    assert send(url, "POST", "/", {**headers, "X-Amz-Target": "SageMaker.ListModels"}, body).status == 403
+    assert send(url, "POST", "/", {**headers, "X-Amz-Date": "20200101T000000Z"}, body).status == 403
 
 
 @pytest.fixture
 def signer(sandbox: Servers) -> Any:
-    """A client that signs addresses by the current algorithm, which is not its first choice in us-east-1."""
+    """A client that presigns URLs with Signature Version 4, which is not the default in us-east-1."""
     keys = {"aws_access_key_id": sandbox.access_key, "aws_secret_access_key": sandbox.secret_key}
     config = Config(signature_version="s3v4")
     return boto3.client("s3", region_name=sandbox.region, endpoint_url=sandbox.aws_url, config=config, **keys)
 
 
 @pytest.mark.parametrize("key", ["plain", "a b/ü+&=~%41.txt", "a//b", "x?y#z", "'(!*)'"])
-def test_the_keys_of_objects_may_hold_any_character(sandbox: Servers, signer: Any, key: str) -> None:
+def test_keys_of_objects_may_have_any_character(sandbox: Servers, signer: Any, key: str) -> None:
     signer.put_object(Bucket=sandbox.bucket, Key=key, Body=b"x", Metadata={"some": "thing  else"}, Tagging="a=b%20c")
     assert signer.get_object(Bucket=sandbox.bucket, Key=key)["Body"].read() == b"x"
     assert [item["Key"] for item in signer.list_objects_v2(Bucket=sandbox.bucket, Prefix=key[:3])["Contents"]] == [key]
     address = signer.generate_presigned_url("get_object", {"Bucket": sandbox.bucket, "Key": key})
-    assert ask(address, "GET", address.removeprefix(sandbox.aws_url), host(sandbox.aws_url)).body == b"x"
+    assert send(address, "GET", address.removeprefix(sandbox.aws_url), host(sandbox.aws_url)).body == b"x"
 
 
-def test_a_signed_address_opens_one_object_for_its_time(
+def test_a_presigned_url_gives_access_to_one_object_until_it_expires(
     sandbox: Servers, signer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for key in ("k", "other"):
         signer.put_object(Bucket=sandbox.bucket, Key=key, Body=key.encode())
     address = signer.generate_presigned_url("get_object", {"Bucket": sandbox.bucket, "Key": "k"}, ExpiresIn=900)
     target = address.removeprefix(sandbox.aws_url)
-    get = partial(ask, sandbox.aws_url, "GET", headers=host(sandbox.aws_url))
+    get = partial(send, sandbox.aws_url, "GET", headers=host(sandbox.aws_url))
     assert get(target=target).body == b"k"
     assert get(target=target.replace("/k?", "/other?")).status == 403
     assert get(target=target.replace("Expires=900", "Expires=901")).status == 403
     assert get(target=target.replace("X-Amz-Signature=", "X-Amz-Signature=%FF")).status == 403
-    assert ask(sandbox.aws_url, "DELETE", target, host(sandbox.aws_url)).status == 403
+    assert send(sandbox.aws_url, "DELETE", target, host(sandbox.aws_url)).status == 403
 
     class Later(datetime):
         @classmethod
@@ -317,35 +321,35 @@ def test_a_signed_address_opens_one_object_for_its_time(
     assert b"expired" in late.body
 
 
-def test_the_gated_model_needs_the_hubs_own_token(sandbox: Servers) -> None:
+def test_files_of_the_gated_model_need_the_token_of_this_sandbox(sandbox: Servers) -> None:
     url, target = sandbox.hub_url, "/stabilityai/stable-video-diffusion-img2vid-xt-1-1/resolve/main/model_index.json"
-    get = partial(ask, url, "GET", target)
+    get = partial(send, url, "GET", target)
     assert get({**host(url), "Authorization": f"Bearer {sandbox.hf_token}"}).status == 200
     for token in ("", "hf_sandbox", "hf_users_own"):
         assert get({**host(url), "Authorization": f"Bearer {token}"}).status == 401
-    assert get({**host(url), "Authorization": f"Bearer {sandbox.stranger_token}"}).status == 403
+    assert get({**host(url), "Authorization": f"Bearer {sandbox.no_access_token}"}).status == 403
 
 
 FILE = "/llava-hf/llava-1.5-7b-hf/resolve/main/config.json"
-WAYS: dict[str, Callable[[Servers], Answer]] = {
-    "document": lambda box: ask(box.hub_url, "GET", "/api/models/llava-hf/llava-1.5-7b-hf", host(box.hub_url)),
-    "error": lambda box: ask(box.hub_url, "GET", "/api/models/nobody/nothing", host(box.hub_url)),
-    "head": lambda box: ask(box.hub_url, "HEAD", FILE, host(box.hub_url)),
-    "file": lambda box: ask(box.hub_url, "GET", FILE, host(box.hub_url)),
-    "one byte": lambda box: ask(box.hub_url, "GET", FILE, {**host(box.hub_url), "Range": "bytes=0-0"}),
-    "range": lambda box: ask(box.hub_url, "GET", FILE, {**host(box.hub_url), "Range": "bytes=5-90"}),
-    "no range": lambda box: ask(box.hub_url, "GET", FILE, {**host(box.hub_url), "Range": "bytes=9999999-"}),
-    "aws": lambda box: ask(box.aws_url, "GET", "/none", signed(box, "GET", "/none")),
+REQUESTS: dict[str, Callable[[Servers], Response]] = {
+    "document": lambda box: send(box.hub_url, "GET", "/api/models/llava-hf/llava-1.5-7b-hf", host(box.hub_url)),
+    "error": lambda box: send(box.hub_url, "GET", "/api/models/nobody/nothing", host(box.hub_url)),
+    "head": lambda box: send(box.hub_url, "HEAD", FILE, host(box.hub_url)),
+    "file": lambda box: send(box.hub_url, "GET", FILE, host(box.hub_url)),
+    "one byte": lambda box: send(box.hub_url, "GET", FILE, {**host(box.hub_url), "Range": "bytes=0-0"}),
+    "range": lambda box: send(box.hub_url, "GET", FILE, {**host(box.hub_url), "Range": "bytes=5-90"}),
+    "no range": lambda box: send(box.hub_url, "GET", FILE, {**host(box.hub_url), "Range": "bytes=9999999-"}),
+    "aws": lambda box: send(box.aws_url, "GET", "/none", signed(box, "GET", "/none")),
 }
 
 
-def log_of(sandbox: Servers, way: str) -> Faults:
-    return sandbox.aws.faults if way == "aws" else sandbox.faults
+def log_of(sandbox: Servers, kind: str) -> Faults:
+    return sandbox.aws.faults if kind == "aws" else sandbox.faults
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_who_has_the_whole_answer_finds_the_request_in_the_log(
-    sandbox: Servers, monkeypatch: pytest.MonkeyPatch, way: str
+@pytest.mark.parametrize("kind", REQUESTS)
+def test_a_client_that_has_the_whole_response_finds_its_request_in_the_log(
+    sandbox: Servers, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     record = Faults.record
 
@@ -354,15 +358,15 @@ def test_who_has_the_whole_answer_finds_the_request_in_the_log(
         record(*arguments)
 
     monkeypatch.setattr(Faults, "record", slow)
-    answer = WAYS[way](sandbox)
-    (seen,) = log_of(sandbox, way).log
-    assert seen.status == answer.status
-    assert seen.sent == (0 if way == "aws" else len(answer.body))
+    response = REQUESTS[kind](sandbox)
+    (seen,) = log_of(sandbox, kind).log
+    assert seen.status == response.status
+    assert seen.sent == (0 if kind == "aws" else len(response.body))
 
 
-@pytest.mark.parametrize("way", ["file", "aws"])
-def test_a_request_of_before_a_reset_is_not_in_the_log_after_it(
-    sandbox: Servers, monkeypatch: pytest.MonkeyPatch, way: str
+@pytest.mark.parametrize("kind", ["file", "aws"])
+def test_a_request_that_began_before_a_reset_is_not_in_the_log_after_it(
+    sandbox: Servers, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     record, reached, go_on = Faults.record, threading.Event(), threading.Event()
 
@@ -372,11 +376,11 @@ def test_a_request_of_before_a_reset_is_not_in_the_log_after_it(
         record(*arguments)
 
     monkeypatch.setattr(Faults, "record", held)
-    asking = threading.Thread(target=WAYS[way], args=[sandbox])
+    asking = threading.Thread(target=REQUESTS[kind], args=[sandbox])
     asking.start()
     assert reached.wait(20)
     sandbox.reset()
     go_on.set()
     asking.join(20)
     assert not asking.is_alive()
-    assert log_of(sandbox, way).log == []
+    assert log_of(sandbox, kind).log == []

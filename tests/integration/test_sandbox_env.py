@@ -1,4 +1,4 @@
-"""`invoke sandbox.env`: what other programs need to use the sandbox, and all that they need."""
+"""`invoke sandbox.env` prints everything that other programs need to use the sandbox."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ USERS = {
     "http_proxy": "http://127.0.0.1:9",
     "ALL_PROXY": "http://127.0.0.1:9",
 }
-LOOK = f"""
+PROGRAM = f"""
 import boto3, huggingface_hub, json
 buckets = boto3.client("s3").list_buckets()["Buckets"]
 file = huggingface_hub.hf_hub_download("{models.SVD.name}", "unet/diffusion_pytorch_model.fp16.safetensors")
@@ -60,16 +60,16 @@ def run(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
 INVOKE = (sys.executable, "-m", "invoke")
 
 
-def test_it_starts_the_sandbox_and_other_programs_need_nothing_else(project: Path) -> None:
-    look = f'set -e; eval "$({shlex.join(INVOKE)} sandbox.env)"; exec {shlex.join([sys.executable, "-c", LOOK])}'
-    first, second = run(project, "sh", "-c", look), run(project, *INVOKE, "sandbox.env")
+def test_sandbox_env_starts_the_sandbox_and_other_programs_need_no_more_than_its_output(project: Path) -> None:
+    script = f'set -e; eval "$({shlex.join(INVOKE)} sandbox.env)"; exec {shlex.join([sys.executable, "-c", PROGRAM])}'
+    first, second = run(project, "sh", "-c", script), run(project, *INVOKE, "sandbox.env")
     buckets, file = json.loads(first.stdout)
     assert buckets == ["sagepack-sandbox"]
     assert Path(file).is_relative_to(project / "build" / "sandbox")  # the user's own cache holds the real model
     assert [("starting" in ran.stderr) for ran in (first, second)] == [True, False]
 
 
-def test_programs_get_it_as_json(project: Path) -> None:
+def test_sandbox_env_has_the_same_values_as_json(project: Path) -> None:
     found = json.loads(run(project, *INVOKE, "sandbox.env", "--json").stdout)
     box = sandbox.ensure(project)
     assert found["export"]["AWS_SECRET_ACCESS_KEY"] == box.secret_key
@@ -77,7 +77,7 @@ def test_programs_get_it_as_json(project: Path) -> None:
     assert "AWS_SESSION_TOKEN" in found["unset"]
 
 
-def test_the_status_shows_no_secret(project: Path) -> None:
+def test_sandbox_status_shows_no_secret(project: Path) -> None:
     box = sandbox.ensure(project)
     for words in (["sandbox.status"], ["sandbox.status", "--json"]):
         shown = run(project, *INVOKE, *words).stdout
@@ -85,7 +85,7 @@ def test_the_status_shows_no_secret(project: Path) -> None:
         assert not any(secret in shown for secret in (box.secret_key, box.hf_token, box.control))
 
 
-def test_the_users_proxy_has_no_part_in_a_build_in_the_sandbox(project: Path) -> None:
+def test_a_build_in_the_sandbox_does_not_use_the_users_proxy(project: Path) -> None:
     run(project, *INVOKE, "package")
     assert (project / "dist" / "svd" / "local" / "model.tar.gz").exists()
 
@@ -98,5 +98,5 @@ def test_the_users_proxy_has_no_part_in_a_build_in_the_sandbox(project: Path) ->
         (".example,127.0.0.1,localhost", ".example,127.0.0.1,localhost"),
     ],
 )
-def test_what_passes_the_proxy_already_still_does(known: str, expected: str) -> None:
+def test_hosts_that_are_exempt_from_the_proxy_stay_exempt(known: str, expected: str) -> None:
     assert connect.past_proxies(known) == expected

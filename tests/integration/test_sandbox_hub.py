@@ -1,4 +1,4 @@
-"""The sandbox's Hub, asked by the real huggingface_hub client."""
+"""The sandbox's Hub, used by the real huggingface_hub client."""
 
 from __future__ import annotations
 
@@ -90,13 +90,13 @@ def test_a_tree_of_several_pages_is_the_whole_tree(api: HfApi, faults: Faults) -
     assert len([request for request in faults.log if "/tree/" in request.path]) > 3
 
 
-def test_paths_info_and_refs_answer(api: HfApi) -> None:
+def test_paths_info_lists_existing_paths_and_refs_the_branches(api: HfApi) -> None:
     infos = api.get_paths_info(SVD.name, ["unet/config.json", "not/there"], revision=SVD.commit)
     assert [info.path for info in infos] == ["unet/config.json"]
     assert [branch.target_commit for branch in api.list_repo_refs(SVD.name).branches] == [SVD.commit]
 
 
-def test_whoami_knows_the_token_only(api: HfApi) -> None:
+def test_whoami_accepts_no_unknown_token(api: HfApi) -> None:
     assert api.whoami()["name"] == "sandbox"
     with pytest.raises(HfHubHTTPError):
         api.whoami(token="hf_wrong")
@@ -104,12 +104,14 @@ def test_whoami_knows_the_token_only(api: HfApi) -> None:
 
 def test_a_gated_repository_shows_its_listing_but_no_file_without_access(sandbox: Servers, tmp_path: Path) -> None:
     assert HfApi(endpoint=sandbox.hub_url, token=False).model_info(SVD.name).gated == "auto"
-    for token in (False, sandbox.stranger_token):
+    for token in (False, sandbox.no_access_token):
         with pytest.raises(GatedRepoError):
             download(sandbox, tmp_path, token=token)
 
 
-def test_gate_and_privacy_can_be_switched(sandbox: Servers, faults: Faults, tmp_path: Path) -> None:
+def test_faults_can_remove_the_gate_of_a_repository_and_make_it_private(
+    sandbox: Servers, faults: Faults, tmp_path: Path
+) -> None:
     faults.ungate(SVD.name)
     assert download(sandbox, tmp_path, token=False, allow_patterns="*.md")
     faults.private(SVD.name)
@@ -117,7 +119,9 @@ def test_gate_and_privacy_can_be_switched(sandbox: Servers, faults: Faults, tmp_
         HfApi(endpoint=sandbox.hub_url, token=False).model_info(SVD.name)
 
 
-def test_missing_things_and_bad_tokens_have_their_own_errors(api: HfApi, tmp_path: Path) -> None:
+def test_the_client_raises_its_own_error_for_each_missing_resource_and_an_invalid_token(
+    api: HfApi, tmp_path: Path
+) -> None:
     with pytest.raises(RepositoryNotFoundError):
         api.model_info("nobody/nothing")
     with pytest.raises(RevisionNotFoundError):
@@ -129,7 +133,7 @@ def test_missing_things_and_bad_tokens_have_their_own_errors(api: HfApi, tmp_pat
     assert caught.value.response.status_code == 401
 
 
-def test_a_missing_revision_can_be_switched_on(api: HfApi, faults: Faults) -> None:
+def test_a_fault_can_hide_the_revisions_of_a_repository(api: HfApi, faults: Faults) -> None:
     faults.missing_revision(SVD.name)
     with pytest.raises(RevisionNotFoundError):
         api.model_info(SVD.name, revision=SVD.commit)
@@ -146,7 +150,7 @@ def test_the_client_resumes_after_a_cut(sandbox: Servers, faults: Faults, tmp_pa
     assert gets[1].range == "bytes=10485760-"  # where the client's last whole chunk ended
 
 
-def test_a_corrupted_body_has_the_right_size_and_one_wrong_byte(
+def test_a_corrupted_body_has_the_right_size_and_exactly_one_wrong_byte(
     sandbox: Servers, faults: Faults, tmp_path: Path
 ) -> None:
     faults.corrupt("*/vae/*.fp16.safetensors", at=1000)
@@ -156,53 +160,55 @@ def test_a_corrupted_body_has_the_right_size_and_one_wrong_byte(
     assert [at for at, (one, other) in enumerate(zip(got, true, strict=True)) if one != other] == [1000]
 
 
-def test_statuses_are_given_in_turn_and_then_the_answer(http: httpx.Client, sandbox: Servers, faults: Faults) -> None:
+def test_injected_statuses_come_in_turn_and_then_the_real_response(
+    http: httpx.Client, sandbox: Servers, faults: Faults
+) -> None:
     faults.status("*/refs", 503, 429, retry_after=7)
     address = f"{sandbox.hub_url}/api/models/{SVD.name}/refs"
-    answers = [http.get(address) for _ in range(3)]
-    assert [answer.status_code for answer in answers] == [503, 429, 200]
-    assert answers[0].headers["retry-after"] == "7"
+    responses = [http.get(address) for _ in range(3)]
+    assert [response.status_code for response in responses] == [503, 429, 200]
+    assert responses[0].headers["retry-after"] == "7"
 
 
 def resolved(http: httpx.Client, sandbox: Servers, path: str, revision: str = SVD.commit) -> str:
     address = f"{sandbox.hub_url}/{SVD.name}/resolve/{revision}/{path}"
-    answer = http.head(address, headers={"Authorization": f"Bearer {sandbox.hf_token}"})
-    assert answer.status_code == 302
-    return str(answer.headers["location"])
+    response = http.head(address, headers={"Authorization": f"Bearer {sandbox.hf_token}"})
+    assert response.status_code == 302
+    return str(response.headers["location"])
 
 
 @pytest.mark.parametrize(
-    ("asked", "first", "last"),
+    ("header", "first", "last"),
     [("bytes=0-9", 0, 9), ("bytes=100-", 100, -1), ("bytes=-5", -5, -1), ("bytes=7-7", 7, 7)],
 )
-def test_a_range_is_exactly_what_was_asked_for(
-    http: httpx.Client, sandbox: Servers, asked: str, first: int, last: int
+def test_the_response_to_a_range_request_has_exactly_the_requested_bytes(
+    http: httpx.Client, sandbox: Servers, header: str, first: int, last: int
 ) -> None:
     content = contents()[LARGE]
-    answer = http.get(resolved(http, sandbox, LARGE), headers={"Range": asked})
-    assert answer.status_code == 206
+    response = http.get(resolved(http, sandbox, LARGE), headers={"Range": header})
+    assert response.status_code == 206
     size = len(content)
-    assert answer.content == content[first % size : last % size + 1]
-    assert answer.headers["content-range"] == f"bytes {first % size}-{last % size}/{size}"
+    assert response.content == content[first % size : last % size + 1]
+    assert response.headers["content-range"] == f"bytes {first % size}-{last % size}/{size}"
 
 
-def test_a_range_past_the_end_is_416_and_an_ignored_one_is_the_whole(
+def test_a_range_past_the_end_has_status_416_and_an_ignored_range_returns_the_whole_file(
     http: httpx.Client, sandbox: Servers, faults: Faults
 ) -> None:
     address, size = resolved(http, sandbox, LARGE), len(contents()[LARGE])
     assert http.get(address, headers={"Range": f"bytes={size}-"}).status_code == 416
     faults.ignore_range()
-    answer = http.get(address, headers={"Range": "bytes=5-9"})
-    assert (answer.status_code, len(answer.content)) == (200, size)
+    response = http.get(address, headers={"Range": "bytes=5-9"})
+    assert (response.status_code, len(response.content)) == (200, size)
 
 
-def test_a_truncated_body_claims_to_be_whole(http: httpx.Client, sandbox: Servers, faults: Faults) -> None:
+def test_a_truncated_body_has_headers_of_a_complete_one(http: httpx.Client, sandbox: Servers, faults: Faults) -> None:
     faults.truncate("*", keep=10)
-    answer = http.get(resolved(http, sandbox, LARGE))
-    assert (len(answer.content), answer.headers["content-length"]) == (10, "10")
+    response = http.get(resolved(http, sandbox, LARGE))
+    assert (len(response.content), response.headers["content-length"]) == (10, "10")
 
 
-def test_signed_addresses_expire_and_cannot_be_made_up(http: httpx.Client, sandbox: Servers, faults: Faults) -> None:
+def test_signed_urls_expire_and_cannot_be_forged(http: httpx.Client, sandbox: Servers, faults: Faults) -> None:
     address = resolved(http, sandbox, LARGE)
     assert http.get(address).status_code == 200
     assert http.get(address.replace("Signature=", "Signature=0")).status_code == 403
@@ -212,32 +218,34 @@ def test_signed_addresses_expire_and_cannot_be_made_up(http: httpx.Client, sandb
     assert http.get(resolved(http, sandbox, LARGE)).status_code == 403
 
 
-def test_lfs_files_come_from_another_origin_and_small_files_do_not(http: httpx.Client, sandbox: Servers) -> None:
+def test_lfs_files_are_redirected_to_another_origin_and_small_files_are_not(
+    http: httpx.Client, sandbox: Servers
+) -> None:
     assert resolved(http, sandbox, LARGE).startswith("http://localhost:")
     headers = {"Authorization": f"Bearer {sandbox.hf_token}"}
-    answer = http.head(f"{sandbox.hub_url}/{SVD.name}/resolve/main/unet/config.json", headers=headers)
-    assert (answer.status_code, answer.headers["x-repo-commit"]) == (200, SVD.commit)
+    response = http.head(f"{sandbox.hub_url}/{SVD.name}/resolve/main/unet/config.json", headers=headers)
+    assert (response.status_code, response.headers["x-repo-commit"]) == (200, SVD.commit)
 
 
-def test_paths_do_not_leave_the_repository(http: httpx.Client, sandbox: Servers) -> None:
+def test_paths_outside_of_the_repository_are_not_served(http: httpx.Client, sandbox: Servers) -> None:
     headers = {"Authorization": f"Bearer {sandbox.hf_token}"}
     for path in ("%2e%2e/%2e%2e/x", "unet/%2e%2e/model_index.json", "unet//config.json", "%2fetc/passwd"):
-        answer = http.get(f"{sandbox.hub_url}/{SVD.name}/resolve/main/{path}", headers=headers)
-        assert answer.status_code == 404, path
+        response = http.get(f"{sandbox.hub_url}/{SVD.name}/resolve/main/{path}", headers=headers)
+        assert response.status_code == 404, path
 
 
-def test_faults_are_switched_over_http_with_the_token_only(http: httpx.Client, sandbox: Servers) -> None:
+def test_faults_can_be_set_over_http_with_the_token_only(http: httpx.Client, sandbox: Servers) -> None:
     address = f"{sandbox.hub_url}/_sandbox/faults"
-    wanted = [{"kind": "status", "path": "*/refs", "value": 500, "times": 1}]
-    assert http.post(address, json=wanted).status_code == 403
+    rules = [{"kind": "status", "path": "*/refs", "value": 500, "times": 1}]
+    assert http.post(address, json=rules).status_code == 403
     control = {"X-Sandbox-Token": sandbox.credentials.control}
-    assert http.post(address, json=wanted, headers=control).json()[0]["kind"] == "status"
+    assert http.post(address, json=rules, headers=control).json()[0]["kind"] == "status"
     assert http.get(f"{sandbox.hub_url}/api/models/{SVD.name}/refs").status_code == 500
     assert http.post(address, json=[{"kind": "fire"}], headers=control).status_code == 400
     assert http.delete(address, headers=control).json() == []
 
 
-def test_a_repository_can_be_added_and_moves_on_with_a_second_commit(
+def test_a_second_commit_moves_the_branch_and_keeps_the_first_commit(
     sandbox: Servers, api: HfApi, tmp_path: Path
 ) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
@@ -252,7 +260,7 @@ def test_a_repository_can_be_added_and_moves_on_with_a_second_commit(
         assert Path(file).read_text() == text
 
 
-def test_latency_and_rate_slow_an_answer_down(http: httpx.Client, sandbox: Servers, faults: Faults) -> None:
+def test_latency_and_rate_slow_a_response_down(http: httpx.Client, sandbox: Servers, faults: Faults) -> None:
     address = resolved(http, sandbox, "vae/diffusion_pytorch_model.fp16.safetensors")
     faults.latency(0.1)
     faults.rate(4_000_000)

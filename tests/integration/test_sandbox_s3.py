@@ -1,4 +1,4 @@
-"""The sandbox's S3, asked by the real boto3: what moto lets pass is refused."""
+"""The sandbox's S3, used by the real boto3: the checks of S3 that moto does not make."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def crc32(data: bytes) -> str:
 
 
 def code(call: Callable[..., Any], **arguments: Any) -> str:
-    """The error code with which a call is refused."""
+    """The error code that a call fails with."""
     with pytest.raises(ClientError) as caught:
         call(**arguments)
     return str(caught.value.response["Error"]["Code"])
@@ -56,13 +56,13 @@ def upload(s3: Any, bucket: str, **options: Any) -> dict[str, str]:
 def sent(s3: Any, where: dict[str, str], *bodies: bytes, algorithm: str = "CRC64NVME") -> list[dict[str, Any]]:
     parts = []
     for number, body in enumerate(bodies, 1):
-        answer = s3.upload_part(**where, PartNumber=number, Body=body, ChecksumAlgorithm=algorithm)
+        response = s3.upload_part(**where, PartNumber=number, Body=body, ChecksumAlgorithm=algorithm)
         name = f"Checksum{algorithm}"
-        parts.append({"PartNumber": number, "ETag": answer["ETag"], name: answer[name]})
+        parts.append({"PartNumber": number, "ETag": response["ETag"], name: response[name]})
     return parts
 
 
-def test_a_wrong_checksum_of_a_put_is_refused(s3: Any, bucket: str) -> None:
+def test_a_put_with_a_wrong_checksum_is_rejected(s3: Any, bucket: str) -> None:
     for wrong in (
         {"ChecksumCRC32": crc32(b"other")},
         {"ChecksumCRC64NVME": crc64(b"other")},
@@ -73,12 +73,12 @@ def test_a_wrong_checksum_of_a_put_is_refused(s3: Any, bucket: str) -> None:
     assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
 
 
-def test_the_checksum_of_a_put_comes_back(s3: Any, bucket: str) -> None:
+def test_the_checksum_of_a_put_is_stored(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="k", Body=b"this", ChecksumAlgorithm="CRC64NVME")
     assert s3.head_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")["ChecksumCRC64NVME"] == crc64(b"this")
 
 
-def test_a_wrong_checksum_of_a_part_is_refused(s3: Any, bucket: str) -> None:
+def test_a_part_with_a_wrong_checksum_is_rejected(s3: Any, bucket: str) -> None:
     where = upload(s3, bucket)
     send = partial(s3.upload_part, **where, PartNumber=1, Body=b"this")
     assert code(send, ChecksumCRC64NVME=crc64(b"other")) == "BadDigest"
@@ -86,7 +86,7 @@ def test_a_wrong_checksum_of_a_part_is_refused(s3: Any, bucket: str) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["CRC64NVME", "CRC32"])
-def test_the_checksum_of_the_whole_object_is_checked_and_kept(s3: Any, bucket: str, algorithm: str) -> None:
+def test_the_checksum_of_the_whole_object_is_checked_and_stored(s3: Any, bucket: str, algorithm: str) -> None:
     count = crc64 if algorithm == "CRC64NVME" else crc32
     first, second = os.urandom(5 * MIB), os.urandom(100)
     where = upload(s3, bucket, ChecksumAlgorithm=algorithm, ChecksumType="FULL_OBJECT")
@@ -104,7 +104,7 @@ def test_the_checksum_of_the_whole_object_is_checked_and_kept(s3: Any, bucket: s
     assert head["ChecksumType"] == "FULL_OBJECT"
 
 
-def test_parts_are_checked_when_they_are_put_together(s3: Any, bucket: str) -> None:
+def test_completing_an_upload_checks_order_and_checksums_of_the_parts(s3: Any, bucket: str) -> None:
     where = upload(s3, bucket)
     parts = sent(s3, where, os.urandom(5 * MIB), b"end")
     complete = partial(s3.complete_multipart_upload, **where)
@@ -114,7 +114,7 @@ def test_parts_are_checked_when_they_are_put_together(s3: Any, bucket: str) -> N
     assert complete(MultipartUpload={"Parts": parts})["ETag"]
 
 
-def test_composite_checksums_need_every_part(s3: Any, bucket: str) -> None:
+def test_a_composite_checksum_needs_the_checksum_of_every_part(s3: Any, bucket: str) -> None:
     where = upload(s3, bucket, ChecksumAlgorithm="SHA256")
     parts = sent(s3, where, b"only", algorithm="SHA256")
     bare = [{key: part[key] for key in ("PartNumber", "ETag")} for part in parts]
@@ -132,7 +132,7 @@ def test_listed_parts_have_their_checksums(s3: Any, bucket: str) -> None:
     ]
 
 
-def test_copied_parts_mix_with_sent_ones(s3: Any, bucket: str) -> None:
+def test_an_upload_can_have_both_copied_and_sent_parts(s3: Any, bucket: str) -> None:
     source = os.urandom(6 * MIB)
     etag = s3.put_object(Bucket=bucket, Key="source", Body=source)["ETag"]
     where = upload(s3, bucket)
@@ -154,7 +154,7 @@ def test_copied_parts_mix_with_sent_ones(s3: Any, bucket: str) -> None:
     assert s3.get_object(Bucket=bucket, Key=KEY)["Body"].read() == body + b"end"
 
 
-def test_a_copy_guards_its_source(s3: Any, bucket: str) -> None:
+def test_a_copy_checks_the_conditions_on_its_source(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="source", Body=b"0123456789")
     where = upload(s3, bucket)
     copy = partial(s3.upload_part_copy, **where, PartNumber=1)
@@ -165,7 +165,7 @@ def test_a_copy_guards_its_source(s3: Any, bucket: str) -> None:
     assert code(s3.copy_object, **whole, CopySourceIfMatch='"0"') == "PreconditionFailed"
 
 
-def test_conditions_on_the_target_hold(s3: Any, bucket: str) -> None:
+def test_a_write_whose_condition_on_the_target_is_not_met_changes_nothing(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key=KEY, Body=b"old")
     assert code(s3.put_object, Bucket=bucket, Key=KEY, Body=b"new", IfNoneMatch="*") == "PreconditionFailed"
     where = upload(s3, bucket)
@@ -176,7 +176,7 @@ def test_conditions_on_the_target_hold(s3: Any, bucket: str) -> None:
     assert s3.get_object(Bucket=bucket, Key=KEY)["Body"].read() == b"old"
 
 
-def test_an_unknown_upload_and_a_wrong_owner_are_refused(s3: Any, bucket: str) -> None:
+def test_an_unknown_upload_and_a_wrong_bucket_owner_are_rejected(s3: Any, bucket: str) -> None:
     gone = {"Bucket": bucket, "Key": KEY, "UploadId": "gone"}
     part = {"PartNumber": 1, "ETag": "x"}
     assert code(s3.upload_part, **gone, PartNumber=1, Body=b"x") == "NoSuchUpload"
@@ -187,9 +187,9 @@ def test_an_unknown_upload_and_a_wrong_owner_are_refused(s3: Any, bucket: str) -
     assert put(ExpectedBucketOwner="123456789012")["ETag"]
 
 
-def test_statuses_are_injected_and_requests_logged_with_their_bytes(sandbox: Servers, s3: Any, bucket: str) -> None:
+def test_injected_statuses_and_the_bytes_of_requests_are_in_the_log(sandbox: Servers, s3: Any, bucket: str) -> None:
     sandbox.aws.faults.status(f"/{bucket}/k", 503, method="PUT")
-    s3.put_object(Bucket=bucket, Key="k", Body=b"x" * 1000)  # the client tries again by itself
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x" * 1000)  # the client retries
     puts = [request for request in sandbox.aws.faults.log if request.method == "PUT"]
     assert [request.status for request in puts] == [503, 200]
     assert puts[-1].received >= 1000

@@ -107,7 +107,7 @@ def write_record(folder: Path) -> Path:
 
 
 def write_trust(folder: Path) -> Path:
-    target, path = folder / "weights", folder / "trust.json"
+    target, path = folder / "weights", folder / "hash-cache.json"
     if not path.exists():
         target.write_bytes(b"weights")
         os.utime(target, ns=(10**18, 10**18))
@@ -203,7 +203,7 @@ DOCUMENTS: dict[str, tuple[Any, Callable[[Any], Any] | None, Callable[[bytes, Pa
 # The same for documents in files of this machine, by what writes a genuine one.
 LOCAL: dict[str, tuple[Callable[[Path], Path], Callable[[Path], Any]]] = {
     "record": (write_record, lambda folder: Records(folder).load("tar")),
-    "hash memory": (write_trust, lambda folder: HashCache(folder / "trust.json").get(folder / "weights")),
+    "hash memory": (write_trust, lambda folder: HashCache(folder / "hash-cache.json").get(folder / "weights")),
     "verified objects": (write_verified, lambda folder: VerifiedObjects(folder).of(PACKAGE)),
     "journal": (write_journal, lambda folder: Journal(folder / "x.jsonl").read()),
 }

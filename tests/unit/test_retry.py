@@ -65,17 +65,17 @@ def test_a_wait_that_a_person_would_notice_is_told() -> None:
     told: list[str] = []
     retries = RetryPolicy(0.5, notify=told.append).begin("a/b", Clock())
     fail(retries, 1)
-    fail(retries, 1, RetryableError("the server answered 429", 60))
+    fail(retries, 1, RetryableError("the server returned status 429", 60))
     assert len(told) == 1
-    assert told[0].startswith("a/b: the server answered 429; trying again in 6")
+    assert told[0].startswith("a/b: the server returned status 429; trying again in 6")
 
 
 def test_an_attempt_that_took_a_persons_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     retries = RetryPolicy(0, notify=told.append).begin("a/b", Clock())
     monkeypatch.setattr("sagepack.retry.NOTICED", -1.0)
-    fail(retries, 1, RetryableError("too little came in time"))
-    assert told == ["a/b: too little came in time; trying again in 0 s"]
+    fail(retries, 1, RetryableError("timed out"))
+    assert told == ["a/b: timed out; trying again in 0 s"]
 
 
 def test_a_server_that_wants_ever_more_time_gets_two_windows_of_it() -> None:

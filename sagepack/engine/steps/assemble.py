@@ -12,7 +12,7 @@ from sagepack.engine.plan import Step, StepStatus
 from sagepack.engine.records import Record
 from sagepack.errors import UserError
 from sagepack.files import disk_errors
-from sagepack.spec.code_tree import in_words
+from sagepack.spec.code_tree import describe_excluded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ def run(context: BuildContext) -> None:
     fresh.mkdir(parents=True, exist_ok=True)
     fresh.rename(stage)
     if tree.excluded:
-        context.progress.note(f"assemble: {in_words(tree.excluded)}")
+        context.progress.note(f"assemble: {describe_excluded(tree.excluded)}")
     context.records.save(Record("assemble", STEP.version, dict(tree.inputs), {"bytes": tree.size}))
 
 

@@ -1,1 +1,1 @@
-"""Documents that speak about a package: pure functions of its lock and manifest."""
+"""Statements about a package for other tools, made from its lock and manifest."""

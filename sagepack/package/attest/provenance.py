@@ -1,4 +1,4 @@
-"""Where a package came from, as the in-toto statement of SLSA provenance that other tools read. Pure."""
+"""The provenance of a package: an in-toto statement with SLSA provenance v1, which other tools can read."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ BUILD_TYPE = "urn:x-sagepack:package:v1"
 
 
 def statement(spec: Spec, lock: Lock, manifest: Manifest) -> dict[str, Any]:
-    """The document that `schemas/provenance.schema.json` describes; the same for the same package.
+    """The document that `schemas/provenance.schema.json` describes; equal for equal packages.
 
-    It holds no time, account or environment variable: the release record has the time, and the rest is nobody's business
-    who may read the package.
+    It contains no time, which the release record has, and no account or environment variable, since whoever may read the
+    package need not know them.
     """
     model = {
         "uri": f"hf://models/{lock.revision.repo}@{lock.revision.commit}",
@@ -34,7 +34,7 @@ def statement(spec: Spec, lock: Lock, manifest: Manifest) -> dict[str, Any]:
     return {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [
-            # The manifest, as it lies beside this: it names every content, and does not depend on the layout.
+            # The manifest of the same folder: it has the digest of every content, whatever the form of the package.
             {"name": "manifest.json", "digest": {"sha256": Digest.sha256(manifest.text().encode()).value}}
         ],
         "predicateType": "https://slsa.dev/provenance/v1",
@@ -55,9 +55,9 @@ def statement(spec: Spec, lock: Lock, manifest: Manifest) -> dict[str, Any]:
 
 
 def subject(data: bytes) -> Digest | None:
-    """SHA-256 of the `manifest.json` that a provenance is about; None if the document is no provenance.
+    """SHA-256 of the `manifest.json` that a provenance is about; None if the document is not a provenance.
 
-    What else it says is not judged: the release record names its bytes.
+    The other fields are not checked: the release record has the digest of the document.
     """
     try:
         return Digest("sha256", decode_json(data, _Statement).subject[0].digest.sha256)

@@ -1,1 +1,1 @@
-"""Sending the parts of one object: made from contents, checked while they are sent, continued after a crash."""
+"""The upload of one object: its parts are made from contents, checked while they are sent, and continued after a crash."""

@@ -1,4 +1,4 @@
-"""Buffers for parts, used again and again."""
+"""Buffers for parts, which are reused."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import threading
 
 
 class Buffers:
-    """Hands out buffers and takes them back.
+    """A pool of buffers.
 
-    Freshly allocated ones would take twice the memory: what a thread frees, the C library keeps for that thread, and
-    splits it for small things, so that the next part does not fit any more.
+    Allocating a buffer for every part takes twice the memory: the C library keeps what a thread frees for that thread, and
+    splits it for small allocations, so that the next part does not fit there any more.
     """
 
     def __init__(self) -> None:
@@ -17,7 +17,7 @@ class Buffers:
         self._lock = threading.Lock()
 
     def take(self, length: int) -> bytearray:
-        """A buffer of `length` bytes, with anything in it."""
+        """A buffer of `length` bytes with arbitrary content."""
         with self._lock:
             buffer = self._free.pop() if self._free else bytearray(length)
         try:
@@ -26,11 +26,11 @@ class Buffers:
             else:
                 buffer.extend(bytes(length - len(buffer)))
         except BufferError:
-            # Somebody still looks at it (a failed request, in a traceback): it is left to them.
+            # A view of it still exists (of a failed request, in a traceback), so it cannot be resized: use a new one.
             return bytearray(length)
         return buffer
 
     def give(self, buffer: bytearray) -> None:
-        """Take back a buffer that is not used any more."""
+        """Return a buffer to the pool."""
         with self._lock:
             self._free.append(buffer)

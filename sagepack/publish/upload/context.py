@@ -42,7 +42,7 @@ class UploadContext:
 
 @dataclass(frozen=True)
 class Uploaded:
-    """A model that is in S3 whole, without the documents beside it.
+    """A model that is completely in S3, without the documents next to it.
 
     Attributes:
         index: the document that says what it holds, not written yet.

@@ -1,11 +1,11 @@
 """The journal of an upload: what a later process must know to continue it.
 
-A file of lines: the first says what is uploaded and how it was planned; each further one that a part is done. A line is a
-CRC-32 in 8 hexadecimal digits, a space, and the JSON that it is of. Lines are only ever appended, so a kill can tear the
-last one alone. A line that is torn or damaged counts as not written: one part more to send, or two if a later run wrote on
-behind it. If it is the first, there is no journal.
+A file of lines: the first describes the upload and its plan; each further line says that a part is done, or that a content was
+hashed to its end. A line is the CRC-32 of a JSON document in 8 hexadecimal digits, a space, and the document. Lines are only
+appended, so a kill can leave only the last one incomplete. An incomplete or damaged line counts as missing: then one part more is
+sent, or two if a later run appended to an incomplete line. If it is the first line, there is no journal.
 
-The journal never proves that S3 has a part: `ListParts` does; the journal knows the sums that S3 may not keep.
+The journal never proves that S3 has a part; `ListParts` does. The journal adds the checksums, which S3 may not keep.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ _Kind = TypeVar("_Kind")
 
 @dataclass(frozen=True)
 class UploadSession:
-    """An upload that was begun.
+    """A multipart upload that was begun, and its plan.
 
     Attributes:
         upload: S3's multipart upload.
-        algorithm: of its checksum.
+        algorithm: of its checksums.
         subject: what is uploaded (a manifest's digest, or a content's), as text.
         size: bytes of the object.
         parts: as planned; part numbers count from 1.
         sources: that copies refer to.
-        known: sums of each member's content, as far as they were known at the start.
+        known: checksums of each member's content, as far as they were known at the start.
     """
 
     upload: MultipartHandle
@@ -59,7 +59,7 @@ class UploadSession:
 
 @dataclass(frozen=True)
 class CompletedPart:
-    """A part that was finished: its ETag, its checksum (None for a copy that S3 gave none for), what it holds."""
+    """A part that S3 has: its ETag, its checksum (None for a copy if S3 gave none), and the ranges of contents in it."""
 
     number: int
     etag: str
@@ -69,7 +69,7 @@ class CompletedPart:
 
 @dataclass(frozen=True)
 class JournalState:
-    """What a journal says: the work, its finished parts by number, and the members whose SHA-256 was checked."""
+    """What a journal says: the session, its completed parts by number, and the members whose SHA-256 was checked."""
 
     session: UploadSession
     done: dict[int, CompletedPart] = field(default_factory=dict)
@@ -84,7 +84,7 @@ class Journal:
         self._lock = threading.Lock()
 
     def read(self) -> JournalState | None:
-        """What was written, or None if there is nothing that can be used."""
+        """What the journal says; None if there is none that can be used."""
         try:
             with self._path.open("rb") as file:
                 lines = file.read(LIMIT).split(b"\n")[:-1]
@@ -103,7 +103,11 @@ class Journal:
         return JournalState(session, done, frozenset(verified))
 
     def begin(self, session: UploadSession) -> None:
-        """Start over with new session."""
+        """Replace the journal by that of a new session.
+
+        Raises:
+            UserError: the disk is full, or the file may not be written.
+        """
         with files.disk_errors(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             staged = self._path.with_suffix(f".{os.getpid()}.tmp")
@@ -111,15 +115,15 @@ class Journal:
             staged.replace(self._path)
 
     def add(self, done: CompletedPart) -> None:
-        """Note a finished part."""
+        """Append a completed part."""
         self._append(_Step(part=_Done.of(done)))
 
     def verified(self, index: int) -> None:
-        """Note that the content of a member was checked to its end."""
+        """Append that the content of member number `index` was hashed to its end, and is the one of the manifest."""
         self._append(_Step(verified=index))
 
     def clear(self) -> None:
-        """Forget the session."""
+        """Delete the journal."""
         self._path.unlink(missing_ok=True)
 
     def _append(self, step: _Step) -> None:
@@ -172,7 +176,7 @@ class _Session(Struct):
         end = 0
         for part in self.parts:
             if part.offset != end or not (part.source is None or 0 <= part.source < len(self.sources)):
-                raise ValueError("a part does not follow the one before it, or has no source")
+                raise ValueError("a part does not begin where the part before it ends, or has no source")
             end += part.length
         if end != self.size:
             raise ValueError("the parts do not make the object")
@@ -228,7 +232,7 @@ class _Done(Struct):
         return cls(done.number, done.etag, done.checksum, stretches)
 
     def value(self, session: UploadSession) -> CompletedPart | None:
-        """As a value; None if the work has no such part, or no such content."""
+        """The part as a value; None if the session has no such part, or no such content."""
         if self.number > len(session.parts) or any(stretch.index >= len(session.known) for stretch in self.stretches):
             return None
         ranges = tuple(ContentRange(s.index, s.offset, s.start, s.sums.value) for s in self.stretches)
@@ -246,7 +250,7 @@ def _line(document: Struct) -> bytes:
 
 
 def _decoded(line: bytes, kind: type[_Kind]) -> _Kind | None:
-    """The value of a line; None if it is torn, damaged, or of another version."""
+    """The document of a line; None if the line is incomplete, damaged, or of another version."""
     body = line[9:]
     if line[:9] != b"%08x " % crc32(body):
         return None

@@ -72,7 +72,7 @@ class MultipartUpload:
             known: checksums of each content of which S3 copies anything; None for the others, which are hashed.
 
         Raises:
-            ChangedError: a source of a copy is gone or another; the upload was aborted.
+            ChangedError: a source of a copy was deleted or replaced; the upload was aborted.
             SourceError: an archive that a content was read from holds other bytes than its index says; aborted too.
             IntegrityError: a content is not what the manifest says, or the object not what it should be; aborted too.
             UserError, RemoteError: as S3 and the sources say; the same call continues the upload.

@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from sagepack.package.manifest import Member
 
 _READ = 1 << 20
-# Bytes of a content before byte n of a framed one: STRIDE framed bytes carry STRIDE - HEADER.
+# Bytes of a content in one block: STRIDE framed bytes are a header and these.
 _BLOCK = STRIDE - HEADER
 
 
 class Source(Protocol):
-    """Something that can give any range of some contents. What it gives is hashed while it is sent, wherever it is from."""
+    """Provides any range of some contents. Whatever the source, what it provides is hashed while it is sent."""
 
     def holds(self, content: Digest) -> bool:
-        """Whether the content can be had here."""
+        """Whether it can provide the content."""
 
     def open(self, content: Digest, offset: int, length: int) -> Iterator[bytes]:
         """`length` bytes of the content from `offset`, in pieces of any size."""
 
 
 class LocalFiles:
-    """Files of this machine. One that changes after it was first opened is refused."""
+    """Files on this machine. A file that changes after it was first opened is refused."""
 
     def __init__(self, paths: Mapping[Digest, Path]) -> None:
         self._paths = dict(paths)
@@ -117,7 +117,7 @@ class StoredContents:
         """A range of a content.
 
         Raises:
-            ChangedError: the archive is gone, or another.
+            ChangedError: the archive was deleted or replaced.
         """
         seen, start = self._places[content]
         low = framed_offset(offset)
@@ -139,7 +139,7 @@ def choose(sources: Sequence[Source], member: Member) -> Source:
         if source.holds(member.digest):
             return source
     raise UserError(
-        "the content is neither here nor in S3, and cannot be had from the Hub",
+        "the content is neither on this machine nor in S3, and is not streamed from the Hub",
         where=member.path,
         fix="run `invoke download`",
     )
@@ -151,7 +151,7 @@ def framed_offset(offset: int) -> int:
 
 
 def plain_views(framed: memoryview, offset: int) -> Iterator[memoryview]:
-    """The bytes of a content within a stretch of its framed form that begins at framed byte `offset`."""
+    """The bytes of a content within a range of its framed form that begins at framed byte `offset`."""
     index = 0
     while index < len(framed):
         within = (offset + index) % STRIDE

@@ -104,16 +104,12 @@ class Endpoint:
             self.counts, self.deployment = self.next_counts, self.next_deployment
         elif self.status == "Creating":
             self.status, self.failure = "Failed", self.outcome.reason
-        else:
-            self._fail_update()
-
-    def _fail_update(self) -> None:
-        self.failure = self.outcome.reason
-        if self.outcome.kind == "fail":
+        elif self.outcome.kind == "fail":  # a failed update
+            self.failure = self.outcome.reason
             self.begin("RollingBack", DeploymentOutcome())
-            return
-        self.status = "UpdateRollbackFailed" if self.outcome.kind == "rollback_failed" else "InService"
-        self.pending = None
+        else:
+            self.failure, self.pending = self.outcome.reason, None
+            self.status = "UpdateRollbackFailed" if self.outcome.kind == "rollback_failed" else "InService"
 
 
 @dataclass
@@ -131,6 +127,10 @@ class RegionState:
     configs: dict[str, JsonObject] = field(default_factory=dict)
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def requests(self, kind: str) -> dict[str, JsonObject]:
+        """Those of `models` (kind `model`) or `configs` (kind `endpoint-config`)."""
+        return {"model": self.models, "endpoint-config": self.configs}[kind]
 
 
 @dataclass

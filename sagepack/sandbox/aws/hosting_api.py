@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from sagepack.sandbox.aws.wsgi import JsonObject
 
 
+# Kind of a resource in its ARN -> its name in the fields of requests and responses.
+_FIELDS = {"model": "Model", "endpoint-config": "EndpointConfig", "endpoint": "Endpoint"}
+
+
 class HostingApi:
     """The operations by name, and the state that they work on. Safe to call from several threads."""
 
@@ -52,9 +56,9 @@ class HostingApi:
             "UpdateEndpoint": self._update_endpoint,
             "DescribeEndpoint": self._describe_endpoint,
             "DeleteEndpoint": self._delete_endpoint,
-            "ListModels": lambda region, body: self._list(region, "Model", body),
-            "ListEndpointConfigs": lambda region, body: self._list(region, "EndpointConfig", body),
-            "ListEndpoints": lambda region, body: self._list(region, "Endpoint", body),
+            "ListModels": lambda region, body: self._list(region, "model", body),
+            "ListEndpointConfigs": lambda region, body: self._list(region, "endpoint-config", body),
+            "ListEndpoints": lambda region, body: self._list(region, "endpoint", body),
             "UpdateEndpointWeightsAndCapacities": self._set_capacities,
             "AddTags": self._add_tags,
             "ListTags": self._list_tags,
@@ -114,22 +118,21 @@ class HostingApi:
 
     def _find(self, region: str, kind: str, name: str) -> JsonObject:
         state = self._region(region)
-        found = (state.models if kind == "model" else state.configs).get(name)
+        found = state.requests(kind).get(name)
         if found is None:
             raise invalid(f'Could not find {RESOURCES[kind]} "{arn_of(region, kind, name)}".')
         return found
 
     def _describe(self, region: str, kind: str, name: str) -> JsonObject:
-        arn = {"model": "ModelArn", "endpoint-config": "EndpointConfigArn"}[kind]
-        return {**self._find(region, kind, name), arn: arn_of(region, kind, name)}
+        return {**self._find(region, kind, name), f"{_FIELDS[kind]}Arn": arn_of(region, kind, name)}
 
     def _create(self, region: str, kind: str, name: str, body: JsonObject) -> JsonObject:
         state = self._region(region)
         fields = {key: value for key, value in body.items() if key != "Tags"}
-        (state.models if kind == "model" else state.configs)[name] = {**fields, "CreationTime": time.time()}
+        state.requests(kind)[name] = {**fields, "CreationTime": time.time()}
         arn = arn_of(region, kind, name)
         state.tags[arn] = {tag["Key"]: tag["Value"] for tag in body.get("Tags", [])}
-        return {"ModelArn" if kind == "model" else "EndpointConfigArn": arn}
+        return {f"{_FIELDS[kind]}Arn": arn}
 
     def _create_model(self, region: str, body: JsonObject) -> JsonObject:
         name, role = check_name(body["ModelName"]), body.get("ExecutionRoleArn", "")
@@ -167,7 +170,7 @@ class HostingApi:
 
     def _delete(self, region: str, kind: str, name: str) -> None:
         state = self._region(region)
-        (state.models if kind == "model" else state.configs).pop(name)
+        state.requests(kind).pop(name)
         state.tags.pop(arn_of(region, kind, name), None)
 
     def _create_endpoint(self, region: str, body: JsonObject) -> JsonObject:
@@ -233,21 +236,23 @@ class HostingApi:
         return {"EndpointArn": endpoint.arn}
 
     def _list(self, region: str, kind: str, body: JsonObject) -> JsonObject:
-        state = self._region(region)
-        if kind == "Endpoint":
+        state, prefix = self._region(region), _FIELDS[kind]
+        if kind == "endpoint":
             items = [summary(endpoint) for endpoint in state.endpoints.values() if endpoint.status != "Deleted"]
         else:
-            stored = state.models if kind == "Model" else state.configs
-            path = "model" if kind == "Model" else "endpoint-config"
             items = [
-                {f"{kind}Name": name, f"{kind}Arn": arn_of(region, path, name), "CreationTime": request["CreationTime"]}
-                for name, request in stored.items()
+                {
+                    f"{prefix}Name": name,
+                    f"{prefix}Arn": arn_of(region, kind, name),
+                    "CreationTime": request["CreationTime"],
+                }
+                for name, request in state.requests(kind).items()
             ]
-        items = [item for item in items if body.get("NameContains", "") in item[f"{kind}Name"]]
+        items = [item for item in items if body.get("NameContains", "") in item[f"{prefix}Name"]]
         items.sort(key=lambda item: item["CreationTime"], reverse=body.get("SortOrder") != "Ascending")
         first, size = int(body.get("NextToken") or 0), int(body.get("MaxResults") or 10)
         more = {"NextToken": str(first + size)} if first + size < len(items) else {}
-        return {f"{kind}s": items[first : first + size], **more}
+        return {f"{prefix}s": items[first : first + size], **more}
 
     def _tags(self, region: str, arn: str) -> dict[str, str]:
         tags = self._region(region).tags

@@ -6,11 +6,13 @@ import base64
 import hashlib
 import re
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from moto.s3.models import FakeMultipart
 
 HEADER = "x-amz-checksum-"
 """The common start of the names of checksum headers."""
@@ -87,7 +89,7 @@ def check_body(headers: Mapping[str, str], body: bytes, raw_body: bytes) -> dict
     return given
 
 
-def declared_checksum(upload: Any) -> tuple[str | None, str]:
+def declared_checksum(upload: FakeMultipart) -> tuple[str | None, str]:
     """Algorithm and checksum type that an upload was created with.
 
     Without an algorithm, S3 adds a CRC64NVME of the full object.
@@ -97,7 +99,7 @@ def declared_checksum(upload: Any) -> tuple[str | None, str]:
     return algorithm, upload.metadata.get("x-amz-checksum-type") or default
 
 
-def check_completion(upload: Any, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
+def check_completion(upload: FakeMultipart, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
     """Check parts, sizes and checksums as CompleteMultipartUpload does.
 
     Args:
@@ -145,7 +147,7 @@ def _parts(body: bytes) -> list[tuple[int, dict[str, str]]]:
 
 
 def _check_parts(
-    upload: Any, parts: list[tuple[int, dict[str, str]]], algorithm: str | None, checksum_type: str
+    upload: FakeMultipart, parts: list[tuple[int, dict[str, str]]], algorithm: str | None, checksum_type: str
 ) -> None:
     for number, values in parts:
         stored = upload.parts.get(number)

@@ -20,6 +20,10 @@ from sagepack.sandbox.identity import ACCOUNT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from moto.core.common_types import TYPE_RESPONSE
+    from moto.s3.models import FakeKey, FakeMultipart
+    from moto.s3.responses import S3Response
+
 _CONDITION = "At least one of the pre-conditions you specified did not hold"
 _OWNERS = ("x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner")
 
@@ -46,13 +50,13 @@ def install() -> None:
 
 def _wrap(original: Callable[..., Any], method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
-    def replaced(response: Any, *args: Any) -> Any:
+    def replaced(response: S3Response, *args: Any) -> Any:
         return method(lambda: original(response, *args), response, *args)
 
     return replaced
 
 
-def any_key(moto: Callable[[], Any], response: Any, *_: Any) -> Any:
+def any_key(moto: Callable[[], TYPE_RESPONSE], response: S3Response, *_: Any) -> TYPE_RESPONSE:
     """Any request for an object: the bucket must have the owner that the caller expects."""
     for header in _OWNERS:
         if response.headers.get(header, ACCOUNT) != ACCOUNT:
@@ -60,7 +64,7 @@ def any_key(moto: Callable[[], Any], response: Any, *_: Any) -> Any:
     return moto()
 
 
-def _upload(response: Any) -> Any:
+def _upload(response: S3Response) -> FakeMultipart:
     upload_id = response.querystring["uploadId"][0]
     upload = response.backend.get_bucket(response.bucket_name).multiparts.get(upload_id)
     if upload is None:
@@ -73,13 +77,13 @@ def _upload(response: Any) -> Any:
     return upload
 
 
-def put_object(moto: Callable[[], Any], response: Any) -> Any:
+def put_object(moto: Callable[[], TYPE_RESPONSE], response: S3Response) -> TYPE_RESPONSE:
     """PutObject: the body must match the request's checksums."""
     check_body(response.headers, response.body or b"", response.raw_body or b"")
     return moto()
 
 
-def upload_part(moto: Callable[[], Any], response: Any) -> Any:
+def upload_part(moto: Callable[[], TYPE_RESPONSE], response: S3Response) -> TYPE_RESPONSE:
     """UploadPart: the upload must exist, the body match the request's checksums, the algorithm be that of the upload."""
     upload, body = _upload(response), response.body or b""
     given = check_body(response.headers, body, response.raw_body or b"")
@@ -95,7 +99,7 @@ def upload_part(moto: Callable[[], Any], response: Any) -> Any:
     return status, headers, content
 
 
-def source_of(response: Any) -> Any:
+def source_of(response: S3Response) -> FakeKey:
     """The source of a copy; it must exist and satisfy `CopySourceIfMatch` and `CopySourceIfNoneMatch`."""
     source = urlsplit(response.headers["x-amz-copy-source"])
     bucket, _, key = unquote(source.path).lstrip("/").partition("/")
@@ -110,7 +114,7 @@ def source_of(response: Any) -> Any:
     return found
 
 
-def upload_part_copy(_: Callable[[], Any], response: Any) -> Any:
+def upload_part_copy(_: Callable[[], TYPE_RESPONSE], response: S3Response) -> TYPE_RESPONSE:
     """UploadPartCopy: reads the range only, which the source must have."""
     from moto.core.responses import ActionResult
 
@@ -127,7 +131,10 @@ def upload_part_copy(_: Callable[[], Any], response: Any) -> Any:
         raise s3_error(
             "InvalidArgument", message, argument_name="x-amz-copy-source-range", argument_value=requested or ""
         )
-    part = upload.set_part(int(response.querystring["partNumber"][0]), _slice(source, first, last + 1 - first))
+    with source.lock:
+        source._value_buffer.seek(first)  # noqa: SLF001 - `value` would read all of a large object for each part
+        data = source._value_buffer.read(last + 1 - first)  # noqa: SLF001
+    part = upload.set_part(int(response.querystring["partNumber"][0]), data)
     result = {"LastModified": part.last_modified_ISO8601, "ETag": part.etag}
     algorithm = declared_checksum(upload)[0]
     if algorithm:
@@ -137,13 +144,7 @@ def upload_part_copy(_: Callable[[], Any], response: Any) -> Any:
     return response.serialized(ActionResult({"CopyPartResult": result}))
 
 
-def _slice(key: Any, start: int, length: int) -> bytes:
-    with key.lock:
-        key._value_buffer.seek(start)  # noqa: SLF001 - `value` would read all of a large object for each part
-        return bytes(key._value_buffer.read(length))  # noqa: SLF001
-
-
-def copy_object(moto: Callable[[], Any], response: Any) -> Any:
+def copy_object(moto: Callable[[], TYPE_RESPONSE], response: S3Response) -> TYPE_RESPONSE:
     """CopyObject: source and target must satisfy its conditions."""
     source_of(response)
     existing = response.backend.get_object(response.bucket_name, response.parse_key_name())
@@ -152,21 +153,34 @@ def copy_object(moto: Callable[[], Any], response: Any) -> Any:
     return moto()
 
 
-def list_parts(moto: Callable[[], Any], response: Any) -> Any:
+def _as_text(result: TYPE_RESPONSE) -> tuple[int, dict[str, Any], str]:
+    """Status, headers and body of a response whose body is going to be changed: its length is no longer among the headers."""
+    status, headers, body = result
+    headers.pop("content-length", None)
+    return status, headers, body.decode() if isinstance(body, bytes) else body
+
+
+def list_parts(moto: Callable[[], TYPE_RESPONSE], response: S3Response) -> TYPE_RESPONSE:
     """ListParts: the checksums of the parts are added to the response."""
     upload = _upload(response)
-    status, headers, body = moto()
-    text = body.decode() if isinstance(body, bytes) else body
+    status, headers, text = _as_text(moto())
     for number, part in upload.parts.items():
         if part.checksum_value:
             element = f"Checksum{part.checksum_algorithm}"
             at = f"<PartNumber>{number}</PartNumber>"
             text = text.replace(at, f"{at}<{element}>{part.checksum_value}</{element}>")
-    headers.pop("content-length", None)
     return status, headers, text
 
 
-def post(moto: Callable[[], Any], response: Any, request: Any, body: bytes, bucket: str, query: Any, key: str) -> Any:
+def post(
+    moto: Callable[[], TYPE_RESPONSE],
+    response: S3Response,
+    request: Any,
+    body: bytes,
+    bucket: str,
+    query: Any,
+    key: str,
+) -> TYPE_RESPONSE:
     """CompleteMultipartUpload: checks the request, and adds the checksum of the whole object to the response."""
     del request
     existing = response.backend.get_object(bucket, key)
@@ -178,7 +192,6 @@ def post(moto: Callable[[], Any], response: Any, request: Any, body: bytes, buck
     if expected and (existing is None or existing.etag.strip('"') != expected.strip('"')):
         raise s3_error("PreconditionFailed", _CONDITION, condition="If-Match")
     sums = check_completion(_upload(response), response.headers, body)
-    status, headers, text = moto()
+    status, headers, text = _as_text(moto())
     elements = "".join(f"<{name}>{value}</{name}>" for name, value in sums.items())
-    headers.pop("content-length", None)
     return status, headers, text.replace("</ETag>", f"</ETag>{elements}")

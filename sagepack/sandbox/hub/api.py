@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sagepack.sandbox.faults import Faults
     from sagepack.sandbox.hub.repositories import RepoFile, Repositories, Repository
 
-STRANGER_TOKEN = "hf_sandbox_stranger"  # noqa: S105 - it gives access to nothing
+NO_ACCESS_TOKEN = "hf_sandbox_no_access"  # noqa: S105 - it gives access to nothing
 """A valid token without access to gated or private repositories."""
 
 _LINK_SECONDS = 3600.0
@@ -104,7 +104,7 @@ class HubApi:
 
     def _open(self, request: ApiRequest, name: str, revision: str, *, files: bool = False) -> tuple[Repository, str]:
         """Check access as the Hub does, in the Hub's order, and return the repository and commit."""
-        if request.token not in {"", self._token, STRANGER_TOKEN}:
+        if request.token not in {"", self._token, NO_ACCESS_TOKEN}:
             raise HubError(401, "", "Invalid credentials in Authorization header")
         repository = self._repositories.repository(name)
         if repository is None or (self._faults.find("private", name) and request.token != self._token):
@@ -124,7 +124,7 @@ class HubApi:
         return closed or self._faults.find("gate", repository.name) is not None
 
     def _whoami(self, request: ApiRequest) -> ApiResponse:
-        if request.token not in {self._token, STRANGER_TOKEN}:
+        if request.token not in {self._token, NO_ACCESS_TOKEN}:
             raise HubError(401, "", "Invalid username or password.")
         access = {"accessToken": {"displayName": "sandbox", "role": "read"}}
         return ApiResponse(200, {"type": "user", "id": "0" * 24, "name": "sandbox", "orgs": [], "auth": access})

@@ -1,1 +1,1 @@
-"""Models with the layout of real ones and weights of a few kilobytes, the same bytes at every run."""
+"""Small models with the files and tensor names of real ones; their bytes are the same on every machine."""

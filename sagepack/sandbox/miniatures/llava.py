@@ -1,8 +1,8 @@
-"""A miniature of llava-hf/llava-1.5-7b-hf: the same layout, tiny but real weights, and a tokenizer of single bytes.
+"""A miniature of llava-hf/llava-1.5-7b-hf: the same layout, with small weights and a tokenizer of single bytes.
 
-The real `LlavaForConditionalGeneration` and `AutoProcessor` load it. Where it differs from the real configuration, it is
-smaller: two layers of 32 channels in both towers, pictures of 56 pixels, and a vocabulary of bytes, which spells any
-text. The real repository also has `tokenizer.model`, which only the slow tokenizer reads; it is left out.
+The real `LlavaForConditionalGeneration` and `AutoProcessor` load it. It differs from the real configuration in sizes only:
+two layers of 32 channels in both towers, images of 56x56 pixels, and a vocabulary of bytes, which can encode any text.
+`tokenizer.model` of the real repository, which only the slow tokenizer reads, is not included.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _added(content: str) -> dict[str, Any]:
 
 
 def _tokenizer() -> dict[str, Any]:
-    """Byte-pair encoding without a single pair: every character falls back to its bytes."""
+    """Byte-pair encoding without merges: every character is encoded as its bytes."""
     bytes_of = {f"<0x{byte:02X}>": 3 + byte for byte in range(256)}
     begin = {"SpecialToken": {"id": "<s>", "type_id": 0}}
     sequence = {"Sequence": {"id": "A", "type_id": 0}}
@@ -179,7 +179,7 @@ def _tensors() -> Named:
 
 
 def _shards() -> Iterator[tuple[str, bytes]]:
-    """The weights in three files, as the real ones come, and their index."""
+    """The weights in three files, as in the real repository, and their index."""
     named = sorted(_tensors())
     size = -(-len(named) // 3)
     shards = {f"model-{n + 1:05}-of-00003.safetensors": named[n * size : (n + 1) * size] for n in range(3)}

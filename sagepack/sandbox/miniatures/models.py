@@ -1,4 +1,4 @@
-"""The miniature models of the sandbox's Hub: made on first use, without torch, the same bytes everywhere."""
+"""The miniature models of the sandbox's Hub. They are made on first use, without torch, with the same bytes on every machine."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sagepack.sandbox.miniatures import llava as miniature_llava
-from sagepack.sandbox.miniatures import svd
+from sagepack.sandbox.miniatures import llava, svd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 VERSION = 1
-"""Part of the folder's name: raise it when the bytes of a miniature change, so that old folders are not believed."""
+"""Part of the folder's name: raise it when the bytes of a miniature change, so that folders with the old bytes are not used."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +24,9 @@ class Miniature:
 
     Attributes:
         name: `owner/name` of the real repository.
-        commit: a commit of the real repository, at which the miniature stands in for it.
+        commit: a commit of the real repository; the miniature has the same commit and replaces it.
         gated: whether the real repository is gated.
-        files: makes path and content of every file.
+        files: generates path and content of every file.
     """
 
     name: str
@@ -43,13 +42,16 @@ SVD = Miniature(
     files=svd.files,
 )
 LLAVA = Miniature(
-    "llava-hf/llava-1.5-7b-hf", "b234b804b114d9e37bb655e11cbbb5f5e971b7a9", gated=False, files=miniature_llava.files
+    "llava-hf/llava-1.5-7b-hf", "b234b804b114d9e37bb655e11cbbb5f5e971b7a9", gated=False, files=llava.files
 )
 MODELS = (SVD, LLAVA)
 
 
 def ensure(model: Miniature, models: Path) -> Path:
-    """The folder of `model` below `models`, made if it is not there; several processes may ask at once."""
+    """The folder of `model` below `models`, which is created if it does not exist.
+
+    Several processes may create it at the same time; it never exists with only a part of its files.
+    """
     folder = models / model.name / f"{model.commit}-{VERSION}"
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +59,12 @@ def ensure(model: Miniature, models: Path) -> Path:
         try:
             write(model, made)
             made.chmod(0o755)
-            _settle(made, folder)
+            try:
+                os.rename(made, folder)  # noqa: PTH104 - unlike Path.rename, it is known to fail if the target exists
+            except OSError:
+                # Another process was faster; its bytes are the same.
+                if not folder.is_dir():
+                    raise
         finally:
             shutil.rmtree(made, ignore_errors=True)
     return folder
@@ -69,12 +76,3 @@ def write(model: Miniature, folder: Path) -> None:
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
-
-
-def _settle(made: Path, folder: Path) -> None:
-    try:
-        os.rename(made, folder)  # noqa: PTH104 - Path.rename reads as if it replaced
-    except OSError:
-        # Another process was first; its bytes are the same.
-        if not folder.is_dir():
-            raise

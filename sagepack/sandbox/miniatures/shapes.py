@@ -1,6 +1,7 @@
 """Names and shapes of the tensors of the miniatures, layer by layer, as the real model classes name them.
 
-diffusers 0.33.1 and transformers 4.51.3 gave the names; every function yields (name, shape) pairs below `at`.
+The names are those of diffusers 0.33.1 and transformers 4.51.3. Functions with a parameter `at` yield (name, shape) pairs
+whose names start with it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ Named = Iterator[tuple[str, Shape]]
 
 
 def under(at: str, tensors: Iterable[tuple[str, Shape]]) -> Named:
-    """`tensors`, with `at` before their names."""
+    """`tensors`, with the prefix `at` before their names."""
     return ((f"{at}.{name}", shape) for name, shape in tensors)
 
 
@@ -36,7 +37,7 @@ def norm(at: str, width: int) -> Named:
 
 
 def resnet(at: str, inputs: int, outputs: int, time: int = 0, kernel: Shape = (3, 3)) -> Named:
-    """Two convolutions with norms; a time embedding of width `time`, a 1x1 shortcut where the width changes."""
+    """Two convolutions with norms, a projection of a time embedding of width `time` (0: none), and a 1x1 shortcut if the width changes."""
     yield from norm(f"{at}.norm1", inputs)
     yield from conv(f"{at}.conv1", inputs, outputs, *kernel)
     yield from norm(f"{at}.norm2", outputs)
@@ -63,7 +64,7 @@ def attention(at: str, width: int, context: int, *, bias: bool = False) -> Named
 
 
 def transformer(at: str, width: int, context: int, *, temporal: bool) -> Named:
-    """Self-attention, cross-attention and a gated feed-forward; the temporal kind has one more of the latter."""
+    """Self-attention, cross-attention and a gated feed-forward; the temporal kind has one more feed-forward."""
     for number in (1, 2, 3):
         yield from norm(f"{at}.norm{number}", width)
     if temporal:
@@ -156,7 +157,7 @@ def clip_vision(width: int, middle: int, patch: int, positions: int, layers: int
     yield f"{at}.embeddings.class_embedding", (width,)
     yield f"{at}.embeddings.patch_embedding.weight", (width, 3, patch, patch)
     yield f"{at}.embeddings.position_embedding.weight", (positions, width)
-    yield from norm(f"{at}.pre_layrnorm", width)  # the spelling of the original checkpoint
+    yield from norm(f"{at}.pre_layrnorm", width)  # [sic] in the original checkpoint
     for number in range(layers):
         layer = f"{at}.encoder.layers.{number}"
         for name in ("k_proj", "v_proj", "q_proj", "out_proj"):

@@ -1,7 +1,7 @@
-"""A miniature of stabilityai/stable-video-diffusion-img2vid-xt-1-1: the same files, tiny but real weights.
+"""A miniature of stabilityai/stable-video-diffusion-img2vid-xt-1-1: the same files, with small weights.
 
-The real `StableVideoDiffusionPipeline` loads it and makes finite frames of 64x64 on a CPU in half a second. Where it
-differs from the real configuration, it is smaller: two levels of 32 and 96 channels in the UNet, four of 32 in the
+The real `StableVideoDiffusionPipeline` loads it and generates finite frames of 64x64 on a CPU in half a second. It differs
+from the real configuration in sizes only: two levels of 32 and 96 channels in the UNet, four of 32 in the
 VAE (so that its scale is the real 8), one layer of CLIP. The image size of CLIP stays 224, which the pipeline fixes.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _CONTEXT = 32
 _ADDED = 704
 """Width of each of the three added time ids. The real model has 256; 704 brings the fp16 UNet just above 5 MiB, the least
-that S3 copies as a part, so that publishing a one-line edit in kilobytes can be seen on the miniature."""
+that S3 copies as a part. So the miniature, too, shows that publishing a one-line edit sends a few kilobytes."""
 
 _VERSIONS = {"_diffusers_version": "0.24.0.dev0"}
 
@@ -163,7 +163,7 @@ def _clip_shapes() -> Named:
 
 
 def files() -> Iterator[tuple[str, bytes]]:
-    """Path and content of every file, in no particular order; contents are made as they are asked for."""
+    """Path and content of every file, in no particular order; each content is generated when the iterator reaches it."""
     yield from ((".gitattributes", _ATTRIBUTES.encode()), ("LICENSE.md", _LICENSE.encode()))
     yield from (("README.md", _README.encode()), ("svd11.webp", _WEBP))
     configs = {

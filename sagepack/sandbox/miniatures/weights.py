@@ -1,6 +1,6 @@
-"""Weights without a tensor library: bytes that depend on names and shapes alone, and the safetensors format.
+"""Weights without a tensor library: bytes that depend on names and shapes only, and the safetensors format.
 
-The bytes are the same on every platform and version of Python: they come from SHAKE-256, through a table of bytes.
+The bytes come from SHAKE-256 and a table, so they are the same on every platform and version of Python.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def _high_byte(byte: int) -> int:
-    """The upper byte of a float16 from a random one: sign and two bits of the fraction stay, the exponent is drawn.
+    """The upper byte of a float16 from a random byte: it keeps sign and two bits of the fraction, the rest selects the exponent.
 
-    The exponents are those of a normal distribution of deviation 0.02, to the nearest 1/32 (the fraction within each
+    The exponents have the frequencies of a normal distribution with standard deviation 0.02, to the nearest 1/32 (the fraction within each
     is uniform): small enough that activations of every layer stay finite in float16.
     """
     # 2**-5 for 4 of 32 draws, 2**-6 for 10, ...; the bias of float16's exponent is 15.
@@ -32,7 +32,10 @@ _HIGH_BYTES = bytes(_high_byte(byte) for byte in range(256))
 
 
 def half(name: str, shape: Shape) -> bytes:
-    """The float16 values of a tensor: biases 0, weights of norms 1, mixing factors 0.5, all else random but fixed."""
+    """The float16 values of a tensor, little endian: biases are 0, weights of norms 1, mixing factors 0.5.
+
+    All other values are pseudo-random and depend on the name only.
+    """
     count = math.prod(shape)
     if name.endswith(".bias"):
         return bytes(2 * count)
@@ -46,7 +49,7 @@ def half(name: str, shape: Shape) -> bytes:
 
 
 def single(values: bytes) -> bytes:
-    """The float32 values that these float16 values are; rounding the result gives them back exactly."""
+    """Convert float16 values to float32, both little endian; rounding the result to float16 gives `values` again."""
     count = len(values) // 2
     return struct.pack(f"<{count}f", *struct.unpack(f"<{count}e", values))
 
@@ -56,7 +59,7 @@ def tensors(named: Iterable[tuple[str, Shape]], kind: str) -> dict[str, tuple[st
 
     Args:
         named: names and shapes.
-        kind: `F16` or `F32`; both have the same values.
+        kind: dtype, `F16` or `F32`; the values are the same in both.
     """
     convert = single if kind == "F32" else bytes
     return {name: (kind, shape, convert(half(name, shape))) for name, shape in named}
@@ -65,8 +68,8 @@ def tensors(named: Iterable[tuple[str, Shape]], kind: str) -> dict[str, tuple[st
 def safetensors(content: Mapping[str, tuple[str, Shape, bytes]]) -> bytes:
     """A safetensors file: the length of a JSON header (8 bytes, little endian), the header, the data.
 
-    Tensors are sorted by name and lie without gaps; the header is padded with spaces to a multiple of 8 bytes, so
-    that the data is aligned, as the reference implementation does it.
+    Tensors are sorted by name and follow each other without gaps. As in the reference implementation, the header is padded
+    with spaces to a multiple of 8 bytes, so that the data is aligned.
     """
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     offset = 0

@@ -1,4 +1,4 @@
-"""The inference code and the sample: what is on this disk. Cheap, and to be looked at again when files changed."""
+"""Rules about the files of the project: the folder of inference code and the sample request."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ MAX_REQUEST = 10**9  # bytes of an asynchronous request (SageMaker developer gui
 
 
 def check(view: SpecView) -> Iterator[Diagnostic]:
-    """Everything that depends on files: the folder of inference code and the sample request."""
+    """Check what is on disk; with `view.contents`, also what is in the files."""
     yield from _folder(view)
     yield from _sample(view)
     if view.contents:
-        yield from _inspected(view)
+        yield from _file_contents(view)
 
 
 def _folder(view: SpecView) -> Iterator[Diagnostic]:
@@ -44,7 +44,7 @@ def _folder(view: SpecView) -> Iterator[Diagnostic]:
         yield Diagnostic(
             _PATH,
             f"{name!r} {what}",
-            did_you_mean(name, siblings) or (f"there are: {one_of(sorted(siblings))}" if siblings else None),
+            did_you_mean(name, siblings) or (f"folders there: {one_of(sorted(siblings))}" if siblings else None),
         )
     else:
         yield from _contents(view, folder)
@@ -59,32 +59,36 @@ def _contents(view: SpecView, folder: Path) -> Iterator[Diagnostic]:
         )
     elif not (folder / program).is_file():
         scripts = [path.name for path in folder.glob("*.py")]
-        fix = did_you_mean(program, scripts) or "write it, or name another one in the variable SAGEMAKER_PROGRAM"
-        yield Diagnostic(_PATH, f"{folder.name!r} holds no {program}: the container would serve without your code", fix)
+        fix = did_you_mean(program, scripts) or "create it, or name another file in environment.SAGEMAKER_PROGRAM"
+        yield Diagnostic(
+            _PATH, f"{folder.name!r} contains no {program}: the container would run without your code", fix
+        )
     if (folder / "__init__.py").exists():
-        message = "__init__.py at the top makes code/ a package that hides Python's own module code, which pdb and others import"
+        message = "__init__.py makes code/ a package that shadows the module code of Python's standard library, which pdb imports"
         yield Diagnostic(_PATH, message, f"remove {folder.name}/__init__.py")
     for path in sorted(folder.glob("*")):
         if path.stem in sys.stdlib_module_names and (path.suffix == ".py" or (path / "__init__.py").exists()):
-            message = f"{path.name} hides Python's own module {path.stem} from everything in the container"
-            yield Diagnostic(_PATH, message, "give it another name")
+            message = f"{path.name} shadows the module {path.stem} of Python's standard library in the whole container"
+            yield Diagnostic(_PATH, message, "rename it")
     yield from _requirements_file(view, folder)
 
 
 def _requirements_file(view: SpecView, folder: Path) -> Iterator[Diagnostic]:
-    """A requirements.txt that was written by hand: the container installs it, and no lock knows what."""
+    """A requirements.txt in the code: the container installs it at every start, without hashes or pins from the lock."""
     if not (folder / "requirements.txt").exists():
         return
     if view.get("endpoint", "enable_network_isolation") is True:
-        message = f"{folder.name}/requirements.txt cannot be installed in an isolated container: it does not start"
+        message = (
+            f"{folder.name}/requirements.txt cannot be installed in an isolated container, which then does not start"
+        )
         yield Diagnostic(("endpoint", "enable_network_isolation"), message, "remove the file or the isolation")
     if not view.texts("code", "requirements"):
-        message = f"{folder.name}/requirements.txt is installed at every start and locked by nothing"
+        message = f"{folder.name}/requirements.txt is installed at every start and is not locked"
         yield Diagnostic(
             _PATH, message, "list its packages, pinned, under code.requirements instead", severity="warning"
         )
     else:
-        message = "requirements are listed here and in requirements.txt of the code; the package can hold one list"
+        message = "requirements are listed here and in requirements.txt of the code; a package has one list"
         yield Diagnostic(("code", "requirements"), message, "keep this list, which is locked, and remove the file")
 
 
@@ -93,8 +97,8 @@ def _sample(view: SpecView) -> Iterator[Diagnostic]:
     if not isinstance(sample, dict):
         return
     if ("request" in sample) == ("file" in sample):
-        have = "both are given" if "request" in sample else "neither is given"
-        yield Diagnostic(("sample",), f"a sample has either request or file; {have}")
+        have = "both are set" if "request" in sample else "neither is set"
+        yield Diagnostic(("sample",), f"set one of request and file; {have}")
     elif name is not None:
         yield from _sample_file(view, name)
 
@@ -107,28 +111,28 @@ def _sample_file(view: SpecView, name: str) -> Iterator[Diagnostic]:
         have = [other.relative_to(view.root).as_posix() for other in path.parent.glob("*") if other.is_file()]
         yield Diagnostic(key, f"{name!r} does not exist", did_you_mean(name, have))
     elif path.stat().st_size > MAX_REQUEST:
-        yield Diagnostic(key, f"{name!r} has {path.stat().st_size:,} bytes; a request has at most {MAX_REQUEST:,}")
+        yield Diagnostic(key, f"{name!r} has {path.stat().st_size:,} bytes, a request at most {MAX_REQUEST:,}")
     elif (view.text("sample", "content_type") or "application/json") == "application/json":
         try:
             decode_json(path.read_bytes(), Any, limit=MAX_REQUEST)
         except MalformedError as error:
-            yield Diagnostic(key, f"{name!r} is not JSON: {error}", "correct it, or say its content_type")
+            yield Diagnostic(key, f"{name!r} is not JSON: {error}", "correct it, or set sample.content_type")
 
 
-def _inspected(view: SpecView) -> Iterator[Diagnostic]:
-    """What the files hold: secrets, and what no package can hold."""
-    code, sample, excused = view.text(*_PATH), view.text("sample", "file"), view.texts("not_secret")
-    inspection = Inspection(excused)
+def _file_contents(view: SpecView) -> Iterator[Diagnostic]:
+    """What is in the files: secrets, and what cannot be packaged."""
+    code, sample, allowed = view.text(*_PATH), view.text("sample", "file"), view.texts("not_secret")
+    inspection = Inspection(allowed)
     if code and not _outside(view.root / code, view.root) and (view.root / code).is_dir():
-        # Requirements that the spec and the folder both hold are refused already.
+        # No requirements: `_requirements_file` already reports a second list of them.
         packaged = code_tree.scan(view.root / code, (), posixpath.normpath(code), inspection)
-        # What tools leave behind is no news.
-        if excluded := {path: what for path, what in packaged.excluded.items() if what != code_tree.LEAVINGS}:
-            yield Diagnostic(_PATH, f"of {code!r} is {code_tree.in_words(excluded)}", severity="warning")
+        # Nobody needs a warning about what tools leave behind.
+        if excluded := {path: what for path, what in packaged.excluded.items() if what != code_tree.LEFT_BY_TOOLS}:
+            yield Diagnostic(_PATH, f"of {code!r} is {code_tree.describe_excluded(excluded)}", severity="warning")
     if sample and not _outside(view.root / sample, view.root) and (view.root / sample).is_file():
         inspection.read_sample(view.root / sample, posixpath.normpath(sample))
     yield from (replace(found, path=_PATH) for found in inspection.diagnostics)
-    for number, name in enumerate(excused):
+    for number, name in enumerate(allowed):
         if not (view.root / name).exists():
             yield Diagnostic(
                 ("not_secret", number), f"{name!r} does not exist", "remove it from the list", severity="warning"
@@ -136,9 +140,9 @@ def _inspected(view: SpecView) -> Iterator[Diagnostic]:
 
 
 def _outside(path: Path, root: Path) -> str | None:
-    """What is wrong with where `path` lies, links followed; None if it is within `root`."""
+    """Why `path`, with links resolved, is not usable; None if it is inside `root`."""
     try:
         inside = path.resolve().is_relative_to(root.resolve())
-    except (OSError, ValueError, RuntimeError):  # a null character; a loop of links
-        return "cannot be a path"
-    return None if inside else "lies outside of the project"
+    except (OSError, ValueError, RuntimeError):  # a null character, or a loop of links
+        return "is not a valid path"
+    return None if inside else "is outside of the project"

@@ -1,4 +1,4 @@
-"""The endpoint: volume, concurrency, scaling, topics, and the account it is in."""
+"""Rules about the endpoint: volume, concurrency, scaling, topics, and its account, region and role."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from sagepack.spec.rules.view import SpecView
 
 SANDBOX = {"account": "123456789012", "region": "us-east-1", "role": "arn:aws:iam::123456789012:role/sagepack-sandbox"}
-# Accounts of the examples in AWS's documentation: nobody's.
+# Accounts in the examples of AWS's documentation. They belong to nobody.
 _EXAMPLES = {"111122223333", "444455556666", "777788889999", "123456789012"}
 _ARN = re.compile(r"arn:(?P<partition>aws[a-z-]*):\w+:(?P<region>[a-z0-9-]*):(?P<account>\d{12}):.*")
 
 
 def check(view: SpecView) -> Iterator[Diagnostic]:
-    """Everything about `endpoint` and `aws` that no schema and no single range can say."""
+    """Check what in `endpoint` and `aws` depends on more than one value."""
     yield from _volume(view)
     yield from _concurrency(view)
     yield from _scaling(view)
@@ -38,26 +38,26 @@ def _volume(view: SpecView) -> Iterator[Diagnostic]:
     if instance and instance.refuses_volume and view.number("endpoint", "volume_size_in_gb") is not None:
         yield Diagnostic(
             ("endpoint", "volume_size_in_gb"),
-            f"instances of the family {instance.family} have disks of their own; SageMaker refuses a volume size for them",
+            f"instances of the family {instance.family} have local disks; SageMaker refuses a volume size for them",
             "remove it",
         )
 
 
 def _concurrency(view: SpecView) -> Iterator[Diagnostic]:
     path = ("endpoint", "async", "max_concurrent_invocations_per_instance")
-    wanted = view.number(*path)
+    concurrency = view.number(*path)
     instance = instances.parse(view.text("endpoint", "instance_type"))
     workers = view.integer_text("environment", "SAGEMAKER_MODEL_SERVER_WORKERS")
-    # The server starts one worker per GPU unless it is told how many; on processors, one per virtual processor.
+    # The server starts one worker per GPU by default (without a GPU, one per vCPU).
     gpus = instance.gpus if instance else None
-    able = workers or gpus
-    if wanted is None or able is None or wanted <= able:
+    capacity = workers or gpus
+    if concurrency is None or capacity is None or concurrency <= capacity:
         return
-    who = f"{workers} worker{'s' * (workers > 1)}" if workers else f"one worker for each of {gpus} GPUs"
+    servers = f"{workers} worker{'s' * (workers > 1)}" if workers else f"one worker for each of {gpus} GPUs"
     yield Diagnostic(
         path,
-        f"{wanted} requests at once, but {who}: the rest waits inside the container while its time runs",
-        "set it to the number of workers, or SAGEMAKER_MODEL_SERVER_WORKERS if the memory holds more copies of the model",
+        f"{concurrency} requests at once, but {servers}: the others wait inside the container, and may time out there",
+        "set it to the number of workers, or raise SAGEMAKER_MODEL_SERVER_WORKERS if the memory suffices for more copies of the model",
         severity="warning",
     )
 
@@ -88,7 +88,7 @@ def _topics(view: SpecView) -> Iterator[Diagnostic]:
 def _region(view: SpecView) -> Iterator[Diagnostic]:
     region = view.text("aws", "region")
     if region and images.account(region) is None and view.text("image", "account"):
-        fix = did_you_mean(region, images.regions()) or f"known are: {one_of(images.regions())}"
+        fix = did_you_mean(region, images.regions()) or f"known regions: {one_of(images.regions())}"
         yield Diagnostic(("aws", "region"), f"{region!r} is not a known region", fix, severity="warning")
 
 
@@ -107,15 +107,17 @@ def _account(view: SpecView) -> Iterator[Diagnostic]:
     if view.get("sandbox") is True:
         for key, value in SANDBOX.items():
             if view.text("aws", key) not in (None, value):
-                yield Diagnostic(("aws", key), f"the sandbox knows {value} alone", "remove `sandbox: true` to use AWS")
+                yield Diagnostic(
+                    ("aws", key), f"the sandbox supports only {value}", "remove `sandbox: true` to use AWS"
+                )
     elif (account := view.text("aws", "account")) in _EXAMPLES:
-        message = f"{account} is an account of the examples in AWS's documentation"
+        message = f"{account} is an example account of AWS's documentation"
         yield Diagnostic(
-            ("aws", "account"), message, "put your own account, bucket and role into the overlay", severity="warning"
+            ("aws", "account"), message, "set your own account, bucket and role in the overlay", severity="warning"
         )
 
 
 def _isolation(view: SpecView) -> Iterator[Diagnostic]:
     if view.get("endpoint", "enable_network_isolation") is True and view.texts("code", "requirements"):
-        message = "an isolated container cannot install requirements: it does not start"
+        message = "an isolated container cannot install requirements, and then does not start"
         yield Diagnostic(("endpoint", "enable_network_isolation"), message, "remove the requirements or the isolation")

@@ -1,7 +1,7 @@
-"""The environment of the container: limits of the service, and variables that do something else than they seem to.
+"""Rules about the container's environment variables: limits of the service, and variables without their usual effect.
 
-The behaviour of variables is that of the image's toolkit (sagemaker-huggingface-inference-toolkit 2.6.0) and of
-multi-model-server 1.1.11, which serves it.
+Source for their effects: the code of sagemaker-huggingface-inference-toolkit 2.6.0 and of multi-model-server 1.1.11, the
+server of the known images.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
     from sagepack.spec.rules.view import SpecView
 
-MAX_ENTRY = 1024  # bytes of a key, and of a value (CreateModel, ContainerDefinition.Environment)
-MAX_TOTAL = 32 * 1024  # bytes of all of them
-DEFAULT_MESSAGE = 6_553_500  # bytes: the server's own bound on a request and on an answer
-JAVA_MAX = 2**31 - 1  # the server keeps these bounds in a Java int
-ASYNC_SECONDS = 3600  # an asynchronous invocation may take an hour, not more
+MAX_ENTRY = 1024  # bytes of a name, and of a value (API reference: ContainerDefinition.Environment)
+MAX_TOTAL = 32 * 1024  # bytes of all names and values
+DEFAULT_MESSAGE = 6_553_500  # bytes: the server's default limit of a request, and of a response
+JAVA_MAX = 2**31 - 1  # the server stores these limits in a Java int
+ASYNC_SECONDS = 3600  # the longest that an asynchronous invocation may take
 _SIZES = ("MMS_MAX_REQUEST_SIZE", "MMS_MAX_RESPONSE_SIZE")
 _WITHOUT_EFFECT = {
-    "HF_MODEL_REVISION": "it only says which revision HF_MODEL_ID downloads",
-    "SAGEMAKER_SUBMIT_DIRECTORY": "this image's toolkit does not read it",
+    "HF_MODEL_REVISION": "it only selects the revision that HF_MODEL_ID downloads",
+    "SAGEMAKER_SUBMIT_DIRECTORY": "the toolkit of this image does not read it",
 }
 
 
 def check(view: SpecView) -> Iterator[Diagnostic]:
-    """Everything about `environment` except secrets."""
+    """Check `environment`, except for secrets."""
     yield from _limits(view)
     yield from _model_id(view)
     yield from _without_effect(view)
@@ -45,11 +45,11 @@ def _limits(view: SpecView) -> Iterator[Diagnostic]:
         for part, size in sizes.items():
             if size > MAX_ENTRY:
                 yield Diagnostic(
-                    ("environment", key), f"the {part} has {size:,} bytes; the service takes {MAX_ENTRY:,}"
+                    ("environment", key), f"the {part} has {size:,} bytes; the service allows {MAX_ENTRY:,}"
                 )
     if total > MAX_TOTAL:
         yield Diagnostic(
-            ("environment",), f"names and values have {total:,} bytes together; the service takes {MAX_TOTAL:,}"
+            ("environment",), f"names and values have {total:,} bytes together; the service allows {MAX_TOTAL:,}"
         )
 
 
@@ -66,7 +66,7 @@ def _without_effect(view: SpecView) -> Iterator[Diagnostic]:
     for key in view.text_map("environment"):
         path = ("environment", key)
         if key.startswith("TS_"):
-            message = "TS_* variables configure TorchServe, which is not in this image: it has no effect"
+            message = "it has no effect: TS_* variables configure TorchServe, which this image does not use"
             yield Diagnostic(path, message, f"the server of this image reads MMS_{key[3:]}", severity="warning")
         elif key in _WITHOUT_EFFECT:
             yield Diagnostic(path, f"it has no effect: {_WITHOUT_EFFECT[key]}", "remove it", severity="warning")
@@ -82,14 +82,14 @@ def _timeouts(view: SpecView) -> Iterator[Diagnostic]:
         if value is not None and value > limit:
             yield Diagnostic(
                 ("environment", key),
-                f"{value:,} {unit}, and an asynchronous invocation ends after {limit:,}",
-                "say SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS if seconds were meant" if unit == "minutes" else None,
+                f"{value:,} {unit}, but an asynchronous invocation is ended after {limit:,}",
+                "set SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS if you mean seconds" if unit == "minutes" else None,
                 severity="warning",
             )
 
 
 def _numbers(view: SpecView) -> Iterator[Diagnostic]:
-    """Variables the server reads as positive integers; with anything else it does not start."""
+    """Variables that the server reads as positive integers. It does not start with any other value."""
     counts = ("SAGEMAKER_MODEL_SERVER_WORKERS", "MMS_DEFAULT_WORKERS_PER_MODEL", "MMS_JOB_QUEUE_SIZE")
     times = (
         "SAGEMAKER_MODEL_SERVER_TIMEOUT",
@@ -105,5 +105,8 @@ def _numbers(view: SpecView) -> Iterator[Diagnostic]:
         elif key in _SIZES and value < DEFAULT_MESSAGE:
             message = f"{value:,} bytes is below the server's own default of {DEFAULT_MESSAGE:,}"
             yield Diagnostic(
-                path, message, "more than that makes the server answer 413 or end the worker", severity="warning"
+                path,
+                message,
+                "the server refuses larger requests with status 413 and ends the worker at larger responses",
+                severity="warning",
             )

@@ -1,4 +1,4 @@
-"""The image: its name, its registry, and whether it runs on the instance type."""
+"""Rules about the image: its name, its registry, and whether it runs on the instance type."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from sagepack.spec.rules.view import SpecView
 
 _TAG, _TYPE = ("image", "tag"), ("endpoint", "instance_type")
-BLACKWELL_CUDA = (12, 8)  # the first CUDA that compiles for it
-_GIB_HINT = "compare ml.g5.2xlarge (one NVIDIA A10G with 24 GB)"
+BLACKWELL_CUDA = (12, 8)  # the first CUDA version that supports these GPUs
+_GPU_HINT = "use for example ml.g5.2xlarge (one NVIDIA A10G with 24 GB)"
 
 
 def check(view: SpecView) -> Iterator[Diagnostic]:
-    """Everything about `image` that no schema can say."""
+    """Check `image` against the table of known images and against the instance type."""
     yield from _known_tag(view)
     yield from _registry(view)
     yield from _fits_instance(view)
@@ -34,11 +34,11 @@ def _known_tag(view: SpecView) -> Iterator[Diagnostic]:
         return
     if repository != images.repository():
         close = did_you_mean(repository, [images.repository()])
-        fix = close or f"what it holds is not known here; known is {images.repository()}"
+        fix = close or f"the only known repository is {images.repository()}; the contents of others are not checked"
         yield Diagnostic(("image", "repository"), f"{repository!r} is not a known repository", fix, severity="warning")
     elif not images.packages(tag):
         close = did_you_mean(tag, images.known_tags())
-        fix = close or f"known are: {one_of(reversed(images.known_tags()))}"
+        fix = close or f"known tags: {one_of(reversed(images.known_tags()))}"
         yield Diagnostic(_TAG, f"{tag!r} is not in the table of known images", fix, severity="warning")
 
 
@@ -48,13 +48,13 @@ def _registry(view: SpecView) -> Iterator[Diagnostic]:
         return
     documented = images.account(region)
     if account is None and documented is None:
-        fix = "correct the region, or copy the image into a registry of your own and name its image.account"
+        fix = "correct the region, or copy the image into your own registry and set image.account"
         yield Diagnostic(("aws", "region"), f"no registry of inference images is known in {region}", fix)
     elif account and documented and account != documented and account in map(images.account, images.regions()):
         yield Diagnostic(
             ("image", "account"),
-            f"{account} is AWS's registry of other regions; an image must come from the endpoint's region, {region}",
-            f"remove it, and {documented} is taken",
+            f"{account} is AWS's registry for other regions; the image must come from the endpoint's region, {region}",
+            f"remove it: the default is {documented}",
         )
 
 
@@ -66,10 +66,10 @@ def _fits_instance(view: SpecView) -> Iterator[Diagnostic]:
     name = view.text(*_TYPE)
     if instance.accelerator in ("neuron", "gaudi"):
         yield Diagnostic(
-            _TYPE, f"{name} has no NVIDIA GPU and needs an image of its own kind; this one is for {tag.device}"
+            _TYPE, f"{name} has no NVIDIA GPU and needs an image for its accelerator; this one is for {tag.device}"
         )
     elif instance.arm:
-        yield Diagnostic(_TYPE, f"{name} has an ARM processor; this image is for x86-64", _GIB_HINT)
+        yield Diagnostic(_TYPE, f"{name} has an ARM processor; this image is for x86-64", _GPU_HINT)
     else:
         yield from _fits_device(instance, tag, str(name))
 
@@ -77,12 +77,12 @@ def _fits_instance(view: SpecView) -> Iterator[Diagnostic]:
 def _fits_device(instance: Instance, tag: TagFacts, name: str) -> Iterator[Diagnostic]:
     if tag.device == "cpu" and instance.accelerator == "gpu":
         yield Diagnostic(
-            _TAG, f"this CPU image would leave the GPU of {name} unused", "take the -gpu- tag, or a CPU instance"
+            _TAG, f"this CPU image would leave the GPU of {name} unused", "use the -gpu- tag, or a CPU instance"
         )
     elif tag.device == "gpu" and instance.accelerator is None:
-        message = f"{name} has no GPU; the model runs on the processor, many times slower"
-        yield Diagnostic(_TYPE, message, _GIB_HINT, severity="warning")
+        message = f"{name} has no GPU; the model would run on the CPU, many times slower"
+        yield Diagnostic(_TYPE, message, _GPU_HINT, severity="warning")
     elif instance.blackwell and tag.cuda and tag.cuda < BLACKWELL_CUDA:
         have = ".".join(map(str, tag.cuda))
         message = f"the GPUs of {name} need CUDA 12.8 or newer; this image has {have}"
-        yield Diagnostic(_TYPE, message, _GIB_HINT, severity="warning")
+        yield Diagnostic(_TYPE, message, _GPU_HINT, severity="warning")

@@ -1,7 +1,6 @@
-"""What the name of an instance type says: its accelerator, its processor, its disks.
+"""What the name of an instance type says about its accelerator, its processor and its disks.
 
-The rule for volumes is that of the SageMaker Python SDK (2.257 and 3.27): the service refuses `VolumeSizeInGB` for
-families with disks of their own.
+Source for `refuses_volume`: the SageMaker Python SDK (2.257 and 3.27).
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ _ONE_GPU = re.compile(r"(g4dn|g5|g6|g6e)\.(xlarge|2xlarge|4xlarge|8xlarge|16xlar
 
 @dataclass(frozen=True)
 class Instance:
-    """An instance type by its parts.
+    """An instance type, such as `ml.g5.2xlarge`.
 
     Attributes:
-        family: such as `g5`.
+        family: generation and class, such as `g5`.
         size: such as `2xlarge`.
     """
 
@@ -34,7 +33,7 @@ class Instance:
 
     @property
     def accelerator(self) -> str | None:
-        """`gpu` (NVIDIA), `neuron`, `gaudi`, or None for processors alone."""
+        """`gpu` (NVIDIA), `neuron` (AWS), `gaudi` (Intel), or None for a CPU instance."""
         if self.family.startswith(("inf", "trn")):
             return "neuron"
         if self.family.startswith("dl"):
@@ -43,27 +42,27 @@ class Instance:
 
     @property
     def arm(self) -> bool:
-        """Whether the processor is AWS Graviton or NVIDIA Grace, on which x86-64 images do not run."""
+        """Whether the processor is an ARM one (AWS Graviton, NVIDIA Grace), on which x86-64 images do not run."""
         return bool(re.match(r"[cmrt]\d+g", self.family)) or "-gb" in self.family
 
     @property
     def blackwell(self) -> bool:
-        """Whether the GPUs need CUDA 12.8 at least."""
+        """Whether the GPUs are of the Blackwell generation, which needs CUDA 12.8."""
         return self.family.startswith(("p6", "g7"))
 
     @property
     def refuses_volume(self) -> bool:
-        """Whether the service refuses a volume size: families with disks of their own."""
+        """Whether SageMaker refuses `VolumeSizeInGB`, as it does for families with local disks."""
         return "d" in self.family or self.family.startswith(("g5", "g6", "p5", "trn1"))
 
     @property
     def gpus(self) -> int | None:
-        """Number of GPUs; None where it is not known here."""
+        """Number of GPUs; None for types that are not in the table."""
         name = f"{self.family}.{self.size}"
         return 1 if _ONE_GPU.fullmatch(name) else _GPUS.get(name)
 
 
 def parse(instance_type: str | None) -> Instance | None:
-    """The parts of an instance type; None if it is not one."""
+    """The family and size in `instance_type`; None if it does not have the form `ml.family.size`."""
     match = _TYPE.fullmatch(instance_type or "")
     return Instance(match[1], match[2]) if match else None

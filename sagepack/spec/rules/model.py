@@ -1,4 +1,4 @@
-"""The model: a commit rather than a branch, and patterns that can match."""
+"""Rules about the model: its revision is a commit, and its patterns can match."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _BAD_REF = re.compile(r"[\x00-\x20~^:?*\[\\\x7f]|\.\.|//|@\{|^/|/$|\.lock$|\.$")
 
 
 def check(view: SpecView) -> Iterator[Diagnostic]:
-    """Everything about `model` that no schema can say."""
+    """Check `model.revision` and the patterns of paths."""
     yield from _revision(view)
     for key in ("include", "exclude"):
         for number, pattern in enumerate(view.texts("model", key)):
             if pattern.startswith("/") or "\\" in pattern or ".." in pattern.split("/"):
-                message = f"{pattern!r} matches no path of a repository: they are relative, with / between folders"
+                message = f"{pattern!r} matches nothing: paths of a repository are relative, with / between folders"
                 yield Diagnostic(("model", key, number), message)
 
 
@@ -35,13 +35,15 @@ def _revision(view: SpecView) -> Iterator[Diagnostic]:
         return
     value = safe(_REVISION, revision)
     if COMMIT.fullmatch(revision.lower()):
-        yield Diagnostic(_REVISION, f"{value} is a commit in capitals", f"write {revision.lower()}")
+        yield Diagnostic(_REVISION, f"{value} is a commit in upper case", f"write {revision.lower()}")
     elif _BAD_REF.search(revision):
-        yield Diagnostic(_REVISION, f"{value} cannot be a commit, a branch or a tag")
+        yield Diagnostic(_REVISION, f"{value} is not a valid name of a commit, branch or tag")
     elif not view.branch_allowed:
-        what = "looks like a shortened commit" if _SHORT.fullmatch(revision) else "is a branch or a tag, which can move"
+        what = (
+            "looks like a shortened commit" if _SHORT.fullmatch(revision) else "is a branch or a tag, which can change"
+        )
         yield Diagnostic(
             _REVISION,
-            f"{value} {what}; a build takes a commit of 40 hex digits",
-            "`invoke lock` writes down the commit it stands for now: put that here",
+            f"{value} {what}; a build requires a commit of 40 hex digits",
+            "run `invoke lock`, and set model.revision to the commit that it prints",
         )

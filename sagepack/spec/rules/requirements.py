@@ -1,4 +1,4 @@
-"""Extra requirements: pinned, plain, and none that replaces what the image is built around."""
+"""Rules about extra requirements: each is pinned, and none replaces a package that the image depends on."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
     from sagepack.spec.rules.view import SpecView
 
-# Built for the image's CUDA and driver, or part of the server itself: another version breaks the container.
-_IMAGE_OWN = re.compile(
+# Built for the CUDA version of the image, or part of its server: another version breaks the container.
+_FIXED_BY_IMAGE = re.compile(
     r"torch|torchvision|torchaudio|triton|nvidia-.*|sagemaker-inference|sagemaker-huggingface-inference-toolkit"
     r"|multi-model-server|sagemaker-pytorch-inference"
 )
 
 
 def check(view: SpecView) -> Iterator[Diagnostic]:
-    """Everything about `code.requirements`."""
-    # packaging is needed where there are requirements, which is seldom.
+    """Check `code.requirements`."""
+    # Few specs have requirements; the others do not pay for this import.
     from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415
     from packaging.utils import canonicalize_name  # noqa: PLC0415
 
@@ -39,27 +39,27 @@ def check(view: SpecView) -> Iterator[Diagnostic]:
         except InvalidRequirement as error:
             reason = str(error).splitlines()[0]
             yield Diagnostic(
-                path, f"{shown} is not a requirement: {reason}", "write name==version; options belong elsewhere"
+                path, f"{shown} is not a requirement: {reason}", "write name==version, without options of pip"
             )
             continue
         name = canonicalize_name(requirement.name)
         if name in seen:
-            yield Diagnostic(path, f"{shown}: {name} stands twice, first as entry {seen[name] + 1}")
+            yield Diagnostic(path, f"{shown}: duplicate requirement {name}, first in entry {seen[name] + 1}")
         seen.setdefault(name, number)
         if problem := _problem(requirement, name):
             yield Diagnostic(path, f"{shown}: {problem}")
         elif inside.get(name.replace("-", "_")) in {spec.version for spec in requirement.specifier}:
-            yield Diagnostic(path, f"{shown}: the image has this version already", "remove it", severity="warning")
+            yield Diagnostic(path, f"{shown}: the image already has this version", "remove it", severity="warning")
 
 
 def _problem(requirement: Requirement, name: str) -> str | None:
     pins = [spec for spec in requirement.specifier if spec.operator in ("==", "===") and not spec.version.endswith("*")]
-    if _IMAGE_OWN.fullmatch(name):
-        return "the image is built around its own version; choose another image instead"
+    if _FIXED_BY_IMAGE.fullmatch(name):
+        return "the image depends on its own version; choose another image instead"
     if requirement.url:
-        return "an address cannot be locked; name a version of a package index"
+        return "a URL cannot be locked; name a version in a package index"
     if requirement.marker:
-        return "a marker has no use: the image decides Python and platform"
+        return "a marker has no effect: the image decides Python version and platform"
     if len(requirement.specifier) != 1 or len(pins) != 1:
         return f"it must be pinned to one version, such as {name}==1.2.3"
     return None

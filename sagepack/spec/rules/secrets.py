@@ -1,6 +1,7 @@
-"""Secrets do not belong into a spec: it is committed, and anybody who may describe the model reads its environment.
+"""Rules against secrets in a spec.
 
-No message repeats a value that looks like a secret.
+A spec is committed to version control, and everybody who may call DescribeModel can read the environment variables. No
+message repeats a value that looks like a secret.
 """
 
 from __future__ import annotations
@@ -19,48 +20,48 @@ if TYPE_CHECKING:
 
 
 def check(view: SpecView) -> Iterator[Diagnostic]:
-    """Refuse every key and value that looks like a secret, and every variable or tag whose name says that it holds one."""
+    """Refuse keys and values that look like a secret, and variables and tags with the name of one."""
     for path, value in _texts(view.data, ()):
         if kind := kind_of(path, value):
-            fix = "remove it and revoke it if it was committed"
+            fix = "remove it, and revoke it if it was committed"
             if path[0] == "environment":
-                fix += "; let the handler read it from AWS Secrets Manager, and put the secret's ARN here"
+                fix += "; let the handler read it from AWS Secrets Manager, and set the ARN of the secret here"
             yield Diagnostic(
-                path, f"the value looks like {kind}; the spec and the endpoint's environment are readable", fix
+                path, f"the value looks like {kind}; others can read the spec and the environment of the endpoint", fix
             )
     for path in _keys(view.data, ()):
         if kind := values.kind_of(str(path[-1])):
-            yield Diagnostic(path, f"the key looks like {kind}", "remove it and revoke it if it was committed")
+            yield Diagnostic(path, f"the key looks like {kind}", "remove it, and revoke it if it was committed")
 
 
 def kind_of(path: KeyPath, value: str) -> str | None:
-    """What secret the value at `path` seems to be; None if it is none."""
+    """The kind of secret that the value at `path` looks like, as messages name it; None for no secret."""
     kind = values.kind_of(value)
     if kind or not path:
         return kind
     name = next((str(step) for step in reversed(path) if isinstance(step, str)), "")
     if _is_setting(path):
-        is_secret = names.is_declared(name, value)
+        is_secret = names.is_secret_setting(name, value)
     else:
-        is_secret = path[:2] == ("sample", "request") and names.is_written(name, value)
+        is_secret = path[:2] == ("sample", "request") and names.is_secret_literal(name, value)
     if is_secret:
         return "a secret, by its name"
-    return next((kind for _at, kind in texts.settings(value, bare=True)), None)
+    return next((kind for _at, kind in texts.find_settings(value, bare=True)), None)
 
 
 def _is_setting(path: KeyPath) -> bool:
-    """Whether somebody chose the name for this value; of a sample, a token or a list may be anything."""
+    """Whether the name describes this value, as for variables and tags; in a sample only names that mean nothing but secrets do."""
     if path[:2] == ("sample", "request"):
-        return isinstance(path[-1], str) and names.sense(path[-1]) == "certain"
+        return isinstance(path[-1], str) and names.confidence(path[-1]) == "certain"
     return path[:1] == ("environment",) or path[-2:-1] == ("tags",)
 
 
 def safe(path: KeyPath, value: Any) -> str:
-    """`value` as a message may show it."""
+    """`value` as a message shows it: short, as JSON, and hidden if it is or contains what looks like a secret."""
     if isinstance(value, str) and kind_of(path, value):
-        return "(hidden: it looks like a secret)"
+        return "(hidden: looks like a secret)"
     if isinstance(value, (dict, list)) and _holds_secret(path, value):
-        return "(hidden: it holds what looks like a secret)"
+        return "(hidden: contains what looks like a secret)"
     return shown(value)
 
 
@@ -71,7 +72,7 @@ def _holds_secret(path: KeyPath, value: Any) -> bool:
 
 
 def _texts(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
-    """Every text in `value`, with its path."""
+    """Every text in `value`, at any depth, with its path."""
     if isinstance(value, str):
         yield path, value
     for key, item in _items(value):
@@ -79,7 +80,7 @@ def _texts(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
 
 
 def _keys(value: Any, path: KeyPath) -> Iterator[KeyPath]:
-    """The path of every entry of a map in `value`."""
+    """The path of every entry of every map in `value`."""
     for key, item in _items(value):
         if isinstance(key, str):
             yield (*path, key)

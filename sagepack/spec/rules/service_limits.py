@@ -1,4 +1,4 @@
-"""Single values against AWS's own description of its services, as the installed botocore ships it."""
+"""Checks values against the service model that botocore ships: AWS's own names, ranges, patterns and enums."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def _violation(path: KeyPath, value: Any, member: Shape) -> Iterator[Diagnostic]
         return
     fix = None
     if member.enum:
-        fix = did_you_mean(str(value), member.enum) or f"known are: {one_of(_likely(str(value), member.enum))}"
+        fix = did_you_mean(str(value), member.enum) or f"known values: {one_of(_likely(str(value), member.enum))}"
     subject = f"with {len(value)} entries it" if isinstance(value, (dict, list)) else safe(path, value)
     yield Diagnostic(path, f"{subject} {problem}", fix)
 
 
 def _likely(value: str, enum: tuple[str, ...]) -> list[str]:
-    """The members of a long enum that a reader may have meant: those of the same family first."""
+    """The members of a long enum, those first that begin like `value`, such as the same family of instance types."""
     family = value.rpartition(".")[0]
     return sorted(enum, key=lambda name: not (family and name.startswith(f"{family}.")))

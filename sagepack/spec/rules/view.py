@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SpecView:
-    """The merged data of a spec, read without trusting its shape: what is absent or of another kind is not there.
+    """Read access to the data of a merged spec that may be invalid: a value of another type counts as absent.
 
     Attributes:
-        data: merged data.
-        root: the project's folder.
-        branch_allowed: whether a branch or tag may stand for a commit (`lock` alone).
-        contents: whether the files of the code and the sample are read as well.
+        data: the merged data.
+        root: folder of the project.
+        branch_allowed: whether `model.revision` may be a branch or tag, as for `lock`.
+        contents: whether rules also read the files of the code and the sample.
     """
 
     data: dict[str, Any]
@@ -43,23 +43,23 @@ class SpecView:
         return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
     def texts(self, *path: str) -> list[str]:
-        """The list of texts at `path`; entries of another kind become empty, so that positions stay."""
+        """The list of texts at `path`; entries of another type become empty, so that positions stay the same."""
         value = self.get(*path)
         return [item if isinstance(item, str) else "" for item in value] if isinstance(value, list) else []
 
     def text_map(self, *path: str) -> dict[str, str]:
-        """The texts of the map at `path`."""
+        """The map at `path` without the values that are not text; empty for anything else."""
         value = self.get(*path)
         items = value.items() if isinstance(value, dict) else ()
         return {key: item for key, item in items if isinstance(item, str)}
 
     def integer_text(self, *path: str) -> int | None:
-        """The integer that the text at `path` spells; None for anything else."""
+        """The integer of at most 19 digits that the text at `path` spells; None for anything else."""
         value = self.text(*path)
         return int(value) if value and value.isascii() and value.isdigit() and len(value) < 20 else None
 
     def result_paths(self) -> dict[tuple[str, ...], str]:
-        """Where results and failures go, by the path of the key: what is written there, or else the default."""
+        """Where results and failures go, by the path of the key: the value in the spec, or else the default."""
         defaults = derived_defaults(self.data)
         paths = (key.path for key in KEYS if key.facts.default)
         return {path: uri for path in paths if (uri := self.text(*path) or defaults.get(path))}

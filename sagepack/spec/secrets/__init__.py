@@ -1,17 +1,17 @@
-"""The one detector of secrets: in values, by names, in the text of files, and by the names of files.
+"""The one detector of secrets, for specs, code, samples and messages.
 
-    values   what gives itself away by its form: tokens of services, private keys, addresses with a password
-    names    what a name says about its value: `DB_PASSWORD`, `api_key`
-    texts    both of them over a whole file
-    programs the literals of a Python program, and their names
-    files    files that hold secrets by convention: `.env`, `.netrc`, `id_rsa`
+    values    secrets recognised by their form: tokens of services, private keys, URLs with a password
+    names     names of secrets: `DB_PASSWORD`, `api_key`
+    programs  the literals of a Python program and their names
+    texts     the content of a file, by `values`, `names` and `programs`
+    files     files that contain secrets by convention: `.env`, `.netrc`, `id_rsa`
 
-Everything here is pure, and nothing here gives back a secret: only what kind it is, and where it stands.
+All functions are pure. None returns a secret: only its kind and its place.
 """
 
 from __future__ import annotations
 
-# Bytes from the beginning of a file that are searched.
+# How many bytes of a file are searched, from its beginning.
 LIMIT = 1 << 20
-# Raise it with every change of what is found: files that were searched before are then searched again.
+# Increase it with every change of what is found, so that files without findings are searched again.
 VERSION = 1

@@ -1,25 +1,25 @@
-"""Files that hold secrets by convention, whatever stands in them.
+"""Files and folders that contain secrets by convention, recognised by their names.
 
-No expressions here: this is asked of every file in every run, and compiling them would take longer than all the rest.
+Without regular expressions: every run checks every file name, and compiling expressions would take longer than that.
 """
 
 from __future__ import annotations
 
-_VARIABLES = "files of environment variables hold secrets more often than not"
-_LOGIN = "it holds logins"
-_REGISTRY = "it holds the login to a package registry"
-_CREDENTIALS = "it holds credentials"
-_SSH = "SSH keys have that name"
-_SAYS = "it says that it holds secrets"
+_VARIABLES = "files of environment variables usually contain secrets"
+_LOGIN = "it contains logins"
+_REGISTRY = "it contains the login to a package registry"
+_CREDENTIALS = "it contains credentials"
+_SSH = "SSH keys have this name"
+_BY_NAME = "its name says that it contains secrets"
 
 _FOLDERS = {
-    ".aws": "the AWS CLI keeps its keys there",
-    ".azure": "the Azure CLI keeps its tokens there",
-    ".docker": "Docker keeps its logins there",
-    ".gcloud": "the Google Cloud CLI keeps its tokens there",
-    ".gnupg": "GnuPG keeps its keys there",
-    ".kube": "kubectl keeps its logins there",
-    ".ssh": "SSH keeps its keys there",
+    ".aws": "the AWS CLI stores keys there",
+    ".azure": "the Azure CLI stores tokens there",
+    ".docker": "Docker stores logins there",
+    ".gcloud": "the Google Cloud CLI stores tokens there",
+    ".gnupg": "GnuPG stores keys there",
+    ".kube": "kubectl stores logins there",
+    ".ssh": "SSH stores keys there",
 }
 _NAMES = {
     **dict.fromkeys((".env", ".envrc"), _VARIABLES),
@@ -32,11 +32,11 @@ _NAMES = {
         ("credentials", ".credentials", "rootkey.csv", "application_default_credentials.json"), _CREDENTIALS
     ),
     **dict.fromkeys(("id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "id_ecdsa_sk", "id_ed25519_sk"), _SSH),
-    **dict.fromkeys((".secret", ".secrets", "secret.txt", "secrets.txt", "secret.env", "secrets.env"), _SAYS),
+    **dict.fromkeys((".secret", ".secrets", "secret.txt", "secrets.txt", "secret.env", "secrets.env"), _BY_NAME),
 }
 _DATA = (".json", ".csv", ".ini", ".yaml", ".yml", ".toml")
-# What a name begins with and what it ends with.
-_FORMS: tuple[tuple[str, tuple[str, ...], str], ...] = (
+# Prefix and suffixes of names.
+_AFFIXES: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (".env.", ("",), _VARIABLES),
     (".env-", ("",), _VARIABLES),
     (".env_", ("",), _VARIABLES),
@@ -44,28 +44,28 @@ _FORMS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("client_secret", (".json",), _CREDENTIALS),
     ("service-account", (".json",), _CREDENTIALS),
     ("service_account", (".json",), _CREDENTIALS),
-    ("secret.", _DATA, _SAYS),
-    ("secrets.", _DATA, _SAYS),
-    ("", ("accesskeys.csv",), "AWS access keys are downloaded under that name"),
+    ("secret.", _DATA, _BY_NAME),
+    ("secrets.", _DATA, _BY_NAME),
+    ("", ("accesskeys.csv",), "AWS access keys are downloaded with this name"),
     ("", (".ppk",), _SSH),
-    ("", (".p12", ".pfx", ".jks", ".keystore", ".kdbx", ".p8"), "it is a store of keys"),
-    ("", (".tfstate", ".tfstate.backup"), "Terraform keeps passwords there"),
+    ("", (".p12", ".pfx", ".jks", ".keystore", ".kdbx", ".p8"), "it is a key store"),
+    ("", (".tfstate", ".tfstate.backup"), "Terraform stores passwords there"),
 )
 
 
-def reason_of_folder(name: str) -> str | None:
+def reason_for_folder(name: str) -> str | None:
     """Why a folder of this name must not be published; None if it may be."""
     return _FOLDERS.get(name.lower())
 
 
-def reason(name: str) -> str | None:
-    """Why a file of this name must not be published; None if it may be, as far as its name goes."""
+def reason_for_file(name: str) -> str | None:
+    """Why a file of this name must not be published; None if its name is no reason."""
     name = name.lower()
     if name in _NAMES:
         return _NAMES[name]
-    return next((why for begin, ends, why in _FORMS if name.startswith(begin) and name.endswith(ends)), None)
+    return next((why for begin, ends, why in _AFFIXES if name.startswith(begin) and name.endswith(ends)), None)
 
 
-def may_be_a_key(name: str) -> bool:
-    """Whether a file of this name holds a key or a certificate: only its content says whether it is a private one."""
+def may_be_key_file(name: str) -> bool:
+    """Whether a file of this name is a key or a certificate; its content decides whether it is a private key."""
     return name.lower().endswith((".pem", ".key"))

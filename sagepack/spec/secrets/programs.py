@@ -1,4 +1,4 @@
-"""The literals of a Python program, and the names that it gives them. Nothing is run."""
+"""The literals of a Python program and the names that it gives them. The program is parsed, not run."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_LONGEST = 1 << 17  # characters; Python 3.10 dies of an expression with some 100,000 operators
-# Nodes that give a value a name, and literals.
-_SPEAKING = (
+_MAX_LENGTH = 1 << 17  # characters; Python 3.10 crashes at an expression with about 100,000 operators
+# Nodes that give a value a name, literals, and expression statements (docstrings).
+_NAMING_NODES = (
     *(ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.keyword, ast.Dict, ast.arguments, ast.Compare, ast.Call),
     *(ast.Expr, ast.Constant),
 )
-# Calls that hand on a literal, and the first of their arguments that may be one.
+# Calls that return or contain their argument, and the position of the first argument that may be a secret.
 _WRAPPERS = {"SecretStr": 0, "SecretBytes": 0, "Field": 0, "field": 0, "str": 0, "bytes": 0, "getenv": 1, "get": 1}
-# Calls that take a name and its value, one after the other.
+# Calls that take a name and, as the next argument, its value.
 _SETTERS = {"get", "getenv", "pop", "putenv", "set", "setattr", "setdefault", "setenv", "add_header", "compare_digest"}
 
 
 class Literal(NamedTuple):
-    """A text that stands in a program.
+    """A string or bytes literal of a program.
 
     Attributes:
         line: 1-based.
-        text: what it says; of an f-string, its fixed parts.
-        name: what the program calls it; None for a literal by itself.
+        text: its value; for an f-string, the constant parts.
+        name: the name that the program gives it; None for a literal without a name.
     """
 
     line: int
@@ -37,30 +37,29 @@ class Literal(NamedTuple):
 
 
 def literals(program: str, is_wanted: Callable[[str], object]) -> list[Literal] | None:
-    """The literals that a program calls by a wanted name, then all but its docstrings without a name.
+    """The literals with a name that `is_wanted` accepts, then all literals except docstrings, without names.
 
-    Names are those of variables, attributes, parameters and keywords, of keys and environment variables; also what a value is
-    compared with.
+    A name is that of a variable, attribute, parameter, keyword, key or environment variable, or the other side of a comparison.
 
     Args:
-        program: its source.
-        is_wanted: whether literals of this name are.
+        program: the source of the program.
+        is_wanted: whether literals with this name are returned.
 
     Returns:
-        The literals; None for a program that cannot be parsed by this Python, or is too long for it.
+        The literals; None if this Python cannot parse the program, or it is too long.
     """
-    if len(program) > _LONGEST:
+    if len(program) > _MAX_LENGTH:
         return None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about escapes in somebody else's program
-            nodes = [node for node in ast.walk(ast.parse(program)) if isinstance(node, _SPEAKING)]
+            warnings.simplefilter("ignore")  # about invalid escapes in the program
+            nodes = [node for node in ast.walk(ast.parse(program)) if isinstance(node, _NAMING_NODES)]
         named = [
             Literal(line, text, name)
             for node in nodes
-            for name, value in _pairs(node)
+            for name, value in _named_values(node)
             if name and is_wanted(name)
-            for line, text in _texts(value)
+            for line, text in _possible_texts(value)
         ]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
@@ -69,10 +68,10 @@ def literals(program: str, is_wanted: Callable[[str], object]) -> list[Literal] 
     return named + [Literal(node.lineno, text) for node in others if (text := _literal(node))]
 
 
-def _pairs(node: ast.AST) -> Iterator[tuple[str | None, ast.expr]]:
-    """The names that a node gives, each with its value."""
+def _named_values(node: ast.AST) -> Iterator[tuple[str | None, ast.expr]]:
+    """The names that a node gives to values, each with its value."""
     if isinstance(node, ast.Assign):
-        yield from _assigned(node)
+        yield from _assigned_values(node)
     elif isinstance(node, (ast.AnnAssign, ast.NamedExpr)) and node.value:
         yield _name(node.target), node.value
     elif isinstance(node, ast.keyword):
@@ -80,16 +79,16 @@ def _pairs(node: ast.AST) -> Iterator[tuple[str | None, ast.expr]]:
     elif isinstance(node, ast.Dict):
         yield from ((_name(key), value) for key, value in zip(node.keys, node.values, strict=True))
     elif isinstance(node, ast.arguments):
-        yield from _defaults(node)
+        yield from _default_values(node)
     elif isinstance(node, ast.Compare):
         for one, other in pairwise([node.left, *node.comparators]):
             yield _name(one), other
             yield _name(other), one
     elif isinstance(node, ast.Call):
-        yield from _passed(node)
+        yield from _passed_values(node)
 
 
-def _assigned(node: ast.Assign) -> Iterator[tuple[str | None, ast.expr]]:
+def _assigned_values(node: ast.Assign) -> Iterator[tuple[str | None, ast.expr]]:
     for target in node.targets:
         if isinstance(target, (ast.Tuple, ast.List)) and isinstance(node.value, (ast.Tuple, ast.List)):
             yield from ((_name(one), value) for one, value in zip(target.elts, node.value.elts, strict=False))
@@ -97,7 +96,7 @@ def _assigned(node: ast.Assign) -> Iterator[tuple[str | None, ast.expr]]:
             yield _name(target), node.value
 
 
-def _defaults(node: ast.arguments) -> Iterator[tuple[str | None, ast.expr]]:
+def _default_values(node: ast.arguments) -> Iterator[tuple[str | None, ast.expr]]:
     positional = [*node.posonlyargs, *node.args]
     for argument, default in zip(reversed(positional), reversed(node.defaults), strict=False):
         yield argument.arg, default
@@ -106,8 +105,8 @@ def _defaults(node: ast.arguments) -> Iterator[tuple[str | None, ast.expr]]:
             yield argument.arg, needed
 
 
-def _passed(node: ast.Call) -> Iterator[tuple[str | None, ast.expr]]:
-    """Of `environ.setdefault("API_KEY", "...")` and `add_argument("--api-key", default="...")`."""
+def _passed_values(node: ast.Call) -> Iterator[tuple[str | None, ast.expr]]:
+    """As in `environ.setdefault("API_KEY", "...")` and `add_argument("--api-key", default="...")`."""
     if _name(node.func) in _SETTERS:
         yield from ((_name(one), other) for one, other in pairwise(node.args))
     for keyword in node.keywords:
@@ -116,7 +115,7 @@ def _passed(node: ast.Call) -> Iterator[tuple[str | None, ast.expr]]:
 
 
 def _name(node: ast.expr | None) -> str | None:
-    """What a target, a key or an argument is called: `x.api_key`, `environ["API_KEY"]`, `"--api-key"`."""
+    """The name in a target, a key or an argument: `x.api_key`, `environ["API_KEY"]`, `"--api-key"`."""
     if isinstance(node, ast.Subscript):
         return _name(node.slice)
     if isinstance(node, ast.Attribute):
@@ -126,18 +125,18 @@ def _name(node: ast.expr | None) -> str | None:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
-def _texts(node: ast.expr) -> Iterator[tuple[int, str]]:
-    """The literals that a value may be, each with its line."""
+def _possible_texts(node: ast.expr) -> Iterator[tuple[int, str]]:
+    """The texts that an expression may evaluate to or contains, each with its line."""
     text = _literal(node)
     if text is not None:
         yield node.lineno, text
         return
-    for part in _parts(node):
-        yield from _texts(part)
+    for part in _alternatives(node):
+        yield from _possible_texts(part)
 
 
-def _parts(node: ast.expr) -> list[ast.expr]:
-    """What a value is one of, or made of."""
+def _alternatives(node: ast.expr) -> list[ast.expr]:
+    """The expressions that a value is chosen from or made of."""
     if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
         return node.elts
     if isinstance(node, ast.BoolOp):
@@ -155,7 +154,7 @@ def _parts(node: ast.expr) -> list[ast.expr]:
 
 
 def _literal(node: ast.AST | None) -> str | None:
-    """The text of a literal, of several that are added, or of the fixed parts of an f-string."""
+    """The text of a literal, of a sum of literals, or of the constant parts of an f-string."""
     if isinstance(node, ast.Constant):
         value = node.value.decode("latin-1") if isinstance(node.value, bytes) else node.value
         return value if isinstance(value, str) else None

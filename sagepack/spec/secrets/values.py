@@ -1,7 +1,7 @@
-"""Secrets that give themselves away by their form, wherever they stand.
+"""Secrets that their form gives away: tokens with a known prefix, private keys, URLs with a password.
 
-The forms are those that the services document, and that gitleaks, trufflehog and detect-secrets look for. Expressions are
-text, compiled when one of their hints is met: importing this costs nothing, and most texts meet none.
+Sources of the patterns: the documentation of the services, and the rules of gitleaks, trufflehog and detect-secrets. An
+expression is compiled when one of its hints is found: importing this module compiles none, and most texts have no hint.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-class Form(NamedTuple):
+class Pattern(NamedTuple):
     """One kind of secret.
 
     Attributes:
-        kind: what it is called in messages, with its article.
-        hints: texts of which every match has one; finding them is far quicker than the expression.
-        expression: what it looks like. Where only a part of a match is the secret, that is the group `secret`.
+        kind: its name in messages, with an article.
+        hints: every match contains at least one of them. They are found much faster than the expression.
+        expression: regular expression of the secret. If only a part of a match is the secret, it is the group `secret`.
     """
 
     kind: str
@@ -34,105 +34,105 @@ PRIVATE_KEY = "a private key"
 BEARER, LOGIN = "a bearer token", "a login"
 ADDRESS, CONNECTION = "an address with a password", "a connection string or an address with a secret"
 RANDOM_KEY = "a random key of 40 characters, such as an AWS secret key"
-# The words before a password or a key in a connection string or the query of an address.
+# The names of passwords and keys in a connection string or in the query of a URL.
 _PARAMETER = r"(?:password|passwd|pwd|api[_-]?key|access[_-]?token|auth[_-]?token|client[_-]?secret|secret|token|sig)"
 
-FORMS = (
-    Form("a Hugging Face token", ("hf_", "api_org_"), r"\b(?:hf_[A-Za-z0-9]{16,}|api_org_[A-Za-z0-9]{30,})"),
-    Form("an AWS access key", ("AKIA", "ASIA", "ABIA", "ACCA"), r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b"),
-    Form("an AWS session token", ("FwoGZXIvYXdz", "IQoJb3JpZ2lu"), r"\b(?:FwoGZXIvYXdz|IQoJb3JpZ2lu)[A-Za-z0-9/+=]{40,}"),
-    Form("an Amazon Bedrock key", ("ABSK", "bedrock-api-key-"), r"(?<![\w/+])(?:ABSK|bedrock-api-key-)[A-Za-z0-9+/]{60,}"),
-    Form(
+PATTERNS = (
+    Pattern("a Hugging Face token", ("hf_", "api_org_"), r"\b(?:hf_[A-Za-z0-9]{16,}|api_org_[A-Za-z0-9]{30,})"),
+    Pattern("an AWS access key", ("AKIA", "ASIA", "ABIA", "ACCA"), r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b"),
+    Pattern("an AWS session token", ("FwoGZXIvYXdz", "IQoJb3JpZ2lu"), r"\b(?:FwoGZXIvYXdz|IQoJb3JpZ2lu)[A-Za-z0-9/+=]{40,}"),
+    Pattern("an Amazon Bedrock key", ("ABSK", "bedrock-api-key-"), r"(?<![\w/+])(?:ABSK|bedrock-api-key-)[A-Za-z0-9+/]{60,}"),
+    Pattern(
         PRIVATE_KEY,
         ("PRIVATE KEY", "PuTTY-User-Key-File-", "AGE-SECRET-KEY-1"),
         r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[^-]*-{0,5}[^-]*|PuTTY-User-Key-File-\d|AGE-SECRET-KEY-1[A-Z0-9]{50,}",
     ),
-    Form("a key of a Google service account", ("private_key_id",), r"private_key_id\W{1,8}[0-9a-f]{40}\b"),
-    Form("a Google API key", ("AIza",), r"(?<![\w/+])AIza[\w-]{30,}"),
-    Form("a Google access token", ("ya29.",), r"\bya29\.[\w-]{16,}"),
-    Form("a Google client secret", ("GOCSPX-",), r"\bGOCSPX-[\w-]{20,}"),
-    Form("a Google refresh token", ("1//0",), r"(?<![\w/+])1//0[\w-]{30,}"),
-    Form(
+    Pattern("a key of a Google service account", ("private_key_id",), r"private_key_id\W{1,8}[0-9a-f]{40}\b"),
+    Pattern("a Google API key", ("AIza",), r"(?<![\w/+])AIza[\w-]{30,}"),
+    Pattern("a Google access token", ("ya29.",), r"\bya29\.[\w-]{16,}"),
+    Pattern("a Google client secret", ("GOCSPX-",), r"\bGOCSPX-[\w-]{20,}"),
+    Pattern("a Google refresh token", ("1//0",), r"(?<![\w/+])1//0[\w-]{30,}"),
+    Pattern(
         "an Azure storage or service key",
         ("AccountKey=", "SharedAccessKey="),
         r"\b(?:AccountKey|SharedAccessKey)=(?P<secret>[A-Za-z0-9+/%]{20,})",
     ),
-    Form("an Azure client secret", ("Q~",), r"(?<![\w~.-])[\w~.-]{3}\dQ~[\w~.-]{31,34}(?![\w~.-])"),
-    Form(
+    Pattern("an Azure client secret", ("Q~",), r"(?<![\w~.-])[\w~.-]{3}\dQ~[\w~.-]{31,34}(?![\w~.-])"),
+    Pattern(
         "a GitHub token",
         ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
         r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,})",
     ),
-    Form(
+    Pattern(
         "a GitLab token",
         ("glpat-", "gloas-", "gldt-", "glrt-", "glcbt-", "glptt-", "glft-", "glsoat-", "glagent-"),
         r"\bgl(?:pat|oas|dt|rt|cbt|ptt|ft|soat|agent)-[\w-]{16,}",
     ),
-    Form("an Anthropic key", ("sk-ant-",), r"\bsk-ant-[\w-]{20,}"),
-    Form("an OpenRouter key", ("sk-or-",), r"\bsk-or-v\d-[0-9a-f]{32,}"),
-    Form("a Langfuse key", ("sk-lf-",), r"\bsk-lf-[0-9a-f-]{32,}"),
-    # With a prefix anything follows; without one a run of letters and digits, so that `sk-learn-model-...` is none.
-    Form(
+    Pattern("an Anthropic key", ("sk-ant-",), r"\bsk-ant-[\w-]{20,}"),
+    Pattern("an OpenRouter key", ("sk-or-",), r"\bsk-or-v\d-[0-9a-f]{32,}"),
+    Pattern("a Langfuse key", ("sk-lf-",), r"\bsk-lf-[0-9a-f-]{32,}"),
+    # After a second prefix, hyphens may follow; else only letters and digits, so that `sk-learn-model-...` does not match.
+    Pattern(
         "an OpenAI key, or one of the same form",
         ("sk-",),
         r"(?<![\w-])sk-(?:(?:proj|svcacct|admin|service|None)-(?=[\w-]*\d)[\w-]{20,}|(?=[A-Za-z]*\d)[A-Za-z0-9]{20,})",
     ),
-    Form("a Groq key", ("gsk_",), r"\bgsk_[A-Za-z0-9]{20,}"),
-    Form("a Replicate token", ("r8_",), r"\br8_[A-Za-z0-9]{24,}"),
-    Form("an xAI key", ("xai-",), r"\bxai-[A-Za-z0-9]{40,}"),
-    Form("a Perplexity key", ("pplx-",), r"\bpplx-[A-Za-z0-9]{32,}"),
-    Form("an NVIDIA key", ("nvapi-",), r"\bnvapi-[\w-]{32,}"),
-    Form("a Fireworks key", ("fw_",), r"(?<![\w-])fw_(?=[A-Za-z]*\d)[A-Za-z0-9]{20,}"),
-    Form("a LangSmith key", ("lsv2_",), r"\blsv2_(?:pt|sk)_[0-9a-f]{32}"),
-    Form("a Pinecone key", ("pcsk_",), r"\bpcsk_\w{30,}"),
-    Form("a Tavily key", ("tvly-",), r"\btvly-[\w-]{20,}"),
-    Form("a Jina key", ("jina_",), r"\bjina_[A-Za-z0-9]{40,}"),
-    Form("a Weights & Biases key", ("wandb_v1_",), r"\bwandb_v1_\w{20,}"),
-    Form("a RunPod key", ("rpa_",), r"\brpa_[A-Z0-9]{30,}"),
-    Form("an ElevenLabs key", ("sk_",), r"\bsk_[0-9a-f]{48}\b"),
-    Form("a Stripe key", ("k_live_", "k_test_", "whsec_"), r"\b(?:[sr]k_(?:live|test)_[A-Za-z0-9]{10,}|whsec_[\w+/]{24,})"),
-    Form("a Slack token", ("xox", "xapp-"), r"\b(?:xox[abeoprs]-[A-Za-z0-9-]{10,}|xapp-\d-[A-Za-z0-9-]{20,})"),
-    Form(
+    Pattern("a Groq key", ("gsk_",), r"\bgsk_[A-Za-z0-9]{20,}"),
+    Pattern("a Replicate token", ("r8_",), r"\br8_[A-Za-z0-9]{24,}"),
+    Pattern("an xAI key", ("xai-",), r"\bxai-[A-Za-z0-9]{40,}"),
+    Pattern("a Perplexity key", ("pplx-",), r"\bpplx-[A-Za-z0-9]{32,}"),
+    Pattern("an NVIDIA key", ("nvapi-",), r"\bnvapi-[\w-]{32,}"),
+    Pattern("a Fireworks key", ("fw_",), r"(?<![\w-])fw_(?=[A-Za-z]*\d)[A-Za-z0-9]{20,}"),
+    Pattern("a LangSmith key", ("lsv2_",), r"\blsv2_(?:pt|sk)_[0-9a-f]{32}"),
+    Pattern("a Pinecone key", ("pcsk_",), r"\bpcsk_\w{30,}"),
+    Pattern("a Tavily key", ("tvly-",), r"\btvly-[\w-]{20,}"),
+    Pattern("a Jina key", ("jina_",), r"\bjina_[A-Za-z0-9]{40,}"),
+    Pattern("a Weights & Biases key", ("wandb_v1_",), r"\bwandb_v1_\w{20,}"),
+    Pattern("a RunPod key", ("rpa_",), r"\brpa_[A-Z0-9]{30,}"),
+    Pattern("an ElevenLabs key", ("sk_",), r"\bsk_[0-9a-f]{48}\b"),
+    Pattern("a Stripe key", ("k_live_", "k_test_", "whsec_"), r"\b(?:[sr]k_(?:live|test)_[A-Za-z0-9]{10,}|whsec_[\w+/]{24,})"),
+    Pattern("a Slack token", ("xox", "xapp-"), r"\b(?:xox[abeoprs]-[A-Za-z0-9-]{10,}|xapp-\d-[A-Za-z0-9-]{20,})"),
+    Pattern(
         "a Slack webhook",
         ("hooks.slack.com/",),
         r"hooks\.slack\.com/(?:services|workflows|triggers)/(?=[\w/+-]*\d)[\w/+-]{16,}",
     ),
-    Form("a Discord webhook", ("/api/webhooks/",), r"discord(?:app)?\.com/api/webhooks/\d{6,}/[\w-]{16,}"),
-    Form("a Teams webhook", (".webhook.office.com/",), r"\.webhook\.office\.com/webhookb2/[\w@-]{30,}"),
-    Form("a Telegram bot token", (":AA",), r"\b\d{8,10}:AA[\w-]{32,}"),
-    Form("a SendGrid key", ("SG.",), r"\bSG\.[\w-]{16,}\.[\w-]{16,}"),
-    Form("a Twilio key", ("SK",), r"\bSK[0-9a-f]{32}\b"),
-    Form("a Mailgun key", ("key-",), r"\bkey-[0-9a-f]{32}\b"),
-    Form("a Mailchimp key", ("-us",), r"\b[0-9a-f]{32}-us\d{1,2}\b"),
-    Form("an npm token", ("npm_",), r"\bnpm_[A-Za-z0-9]{30,}"),
-    Form("a PyPI token", ("pypi-",), r"(?<![\w-])pypi-(?=[\w-]*[A-Z])(?=[\w-]*\d)[\w-]{30,}"),
-    Form("a RubyGems key", ("rubygems_",), r"\brubygems_[0-9a-f]{40,}"),
-    Form("a Docker Hub token", ("dckr_pat_", "dckr_oat_"), r"\bdckr_[po]at_[\w-]{20,}"),
-    Form("a DigitalOcean token", ("_v1_",), r"\bdo[opr]_v1_[0-9a-f]{32,}"),
-    Form("a Databricks token", ("dapi",), r"\bdapi[0-9a-f]{32}\b"),
-    Form("a Vault token", ("hvs.", "hvb.", "hvr."), r"\bhv[sbr]\.[\w-]{20,}"),
-    Form("a Terraform token", (".atlasv1.",), r"\b[A-Za-z0-9]{8,}\.atlasv1\.[\w-]{20,}"),
-    Form("a Pulumi token", ("pul-",), r"\bpul-[0-9a-f]{40}\b"),
-    Form("a Doppler token", ("dp.",), r"\bdp\.(?:pt|st|ct|sa|scim|audit)\.[\w.-]{30,}"),
-    Form("a Grafana token", ("glsa_", "glc_"), r"\b(?:glsa_\w{32,}|glc_[A-Za-z0-9+/]{32,})"),
-    Form("a New Relic key", ("NRAK-",), r"\bNRAK-[A-Z0-9]{27}\b"),
-    Form("a Sentry token", ("sntrys_", "sntryu_"), r"\bsntry[su]_[\w+/=-]{30,}"),
-    Form("an Atlassian token", ("ATATT3", "ATCTT3"), r"\bAT[AC]TT3[\w=-]{30,}"),
-    Form("a Notion token", ("ntn_",), r"\bntn_[A-Za-z0-9]{40,}"),
-    Form("a Linear key", ("lin_api_",), r"\blin_api_[A-Za-z0-9]{32,}"),
-    Form("a Postman key", ("PMAK-",), r"\bPMAK-[0-9a-f-]{40,}"),
-    Form("an Airtable token", ("pat",), r"\bpat[A-Za-z0-9]{14}\.[0-9a-f]{40,}"),
-    Form("a Shopify token", ("shpat_", "shpca_", "shppa_", "shpss_"), r"\bshp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}\b"),
-    Form("a Supabase key", ("sbp_", "sb_secret_"), r"\b(?:sbp_[0-9a-f]{40}|sb_secret_[\w-]{20,})"),
-    Form("a PlanetScale token", ("pscale_",), r"\bpscale_(?:tkn|pw|oauth)_[\w.=-]{32,}"),
-    Form("an Artifactory key", ("AKCp",), r"(?<![\w/+])AKCp[A-Za-z0-9]{50,}"),
-    Form("an Alibaba Cloud key", ("LTAI",), r"\bLTAI(?=[A-Za-z]*\d)[A-Za-z0-9]{16,20}\b"),
-    Form("a JSON web token", ("eyJ",), r"(?<![\w-])eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*"),
-    Form(BEARER, ("earer ", "EARER "), r"\b[Bb](?:earer|EARER) {1,4}(?=[\w.~+/-]*\d)(?=[\w.~+/-]*[A-Za-z])[\w.~+/-]{20,}"),
+    Pattern("a Discord webhook", ("/api/webhooks/",), r"discord(?:app)?\.com/api/webhooks/\d{6,}/[\w-]{16,}"),
+    Pattern("a Teams webhook", (".webhook.office.com/",), r"\.webhook\.office\.com/webhookb2/[\w@-]{30,}"),
+    Pattern("a Telegram bot token", (":AA",), r"\b\d{8,10}:AA[\w-]{32,}"),
+    Pattern("a SendGrid key", ("SG.",), r"\bSG\.[\w-]{16,}\.[\w-]{16,}"),
+    Pattern("a Twilio key", ("SK",), r"\bSK[0-9a-f]{32}\b"),
+    Pattern("a Mailgun key", ("key-",), r"\bkey-[0-9a-f]{32}\b"),
+    Pattern("a Mailchimp key", ("-us",), r"\b[0-9a-f]{32}-us\d{1,2}\b"),
+    Pattern("an npm token", ("npm_",), r"\bnpm_[A-Za-z0-9]{30,}"),
+    Pattern("a PyPI token", ("pypi-",), r"(?<![\w-])pypi-(?=[\w-]*[A-Z])(?=[\w-]*\d)[\w-]{30,}"),
+    Pattern("a RubyGems key", ("rubygems_",), r"\brubygems_[0-9a-f]{40,}"),
+    Pattern("a Docker Hub token", ("dckr_pat_", "dckr_oat_"), r"\bdckr_[po]at_[\w-]{20,}"),
+    Pattern("a DigitalOcean token", ("_v1_",), r"\bdo[opr]_v1_[0-9a-f]{32,}"),
+    Pattern("a Databricks token", ("dapi",), r"\bdapi[0-9a-f]{32}\b"),
+    Pattern("a Vault token", ("hvs.", "hvb.", "hvr."), r"\bhv[sbr]\.[\w-]{20,}"),
+    Pattern("a Terraform token", (".atlasv1.",), r"\b[A-Za-z0-9]{8,}\.atlasv1\.[\w-]{20,}"),
+    Pattern("a Pulumi token", ("pul-",), r"\bpul-[0-9a-f]{40}\b"),
+    Pattern("a Doppler token", ("dp.",), r"\bdp\.(?:pt|st|ct|sa|scim|audit)\.[\w.-]{30,}"),
+    Pattern("a Grafana token", ("glsa_", "glc_"), r"\b(?:glsa_\w{32,}|glc_[A-Za-z0-9+/]{32,})"),
+    Pattern("a New Relic key", ("NRAK-",), r"\bNRAK-[A-Z0-9]{27}\b"),
+    Pattern("a Sentry token", ("sntrys_", "sntryu_"), r"\bsntry[su]_[\w+/=-]{30,}"),
+    Pattern("an Atlassian token", ("ATATT3", "ATCTT3"), r"\bAT[AC]TT3[\w=-]{30,}"),
+    Pattern("a Notion token", ("ntn_",), r"\bntn_[A-Za-z0-9]{40,}"),
+    Pattern("a Linear key", ("lin_api_",), r"\blin_api_[A-Za-z0-9]{32,}"),
+    Pattern("a Postman key", ("PMAK-",), r"\bPMAK-[0-9a-f-]{40,}"),
+    Pattern("an Airtable token", ("pat",), r"\bpat[A-Za-z0-9]{14}\.[0-9a-f]{40,}"),
+    Pattern("a Shopify token", ("shpat_", "shpca_", "shppa_", "shpss_"), r"\bshp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}\b"),
+    Pattern("a Supabase key", ("sbp_", "sb_secret_"), r"\b(?:sbp_[0-9a-f]{40}|sb_secret_[\w-]{20,})"),
+    Pattern("a PlanetScale token", ("pscale_",), r"\bpscale_(?:tkn|pw|oauth)_[\w.=-]{32,}"),
+    Pattern("an Artifactory key", ("AKCp",), r"(?<![\w/+])AKCp[A-Za-z0-9]{50,}"),
+    Pattern("an Alibaba Cloud key", ("LTAI",), r"\bLTAI(?=[A-Za-z]*\d)[A-Za-z0-9]{16,20}\b"),
+    Pattern("a JSON web token", ("eyJ",), r"(?<![\w-])eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*"),
+    Pattern(BEARER, ("earer ", "EARER "), r"\b[Bb](?:earer|EARER) {1,4}(?=[\w.~+/-]*\d)(?=[\w.~+/-]*[A-Za-z])[\w.~+/-]{20,}"),
     # `Authorization: Basic dXNlcjpwYXNz`: the base64 of a user and a password.
-    Form(LOGIN, ("asic ",), r"\b[Bb]asic {1,4}(?=[A-Za-z0-9+/]*[A-Z])(?=[A-Za-z0-9+/]*[a-z])(?=[A-Za-z+/]*\d)[A-Za-z0-9+/]{12,}={0,2}(?![\w-])"),
-    Form(ADDRESS, ("://",), r"://[^/\s:@\"'<>]{0,256}:(?P<secret>[^/\s@\"'<>\[\]]{1,512})@"),
-    Form(
+    Pattern(LOGIN, ("asic ",), r"\b[Bb]asic {1,4}(?=[A-Za-z0-9+/]*[A-Z])(?=[A-Za-z0-9+/]*[a-z])(?=[A-Za-z+/]*\d)[A-Za-z0-9+/]{12,}={0,2}(?![\w-])"),
+    Pattern(ADDRESS, ("://",), r"://[^/\s:@\"'<>]{0,256}:(?P<secret>[^/\s@\"'<>\[\]]{1,512})@"),
+    Pattern(
         CONNECTION,
         ("assword=", "ASSWORD=", "asswd=", "wd=", "WD=", "ey=", "oken=", "ecret=", "sig="),
         rf"(?i)[;&?]\s?{_PARAMETER}=(?P<secret>[^;&\s\"'#]{{6,}})",
@@ -140,44 +140,45 @@ FORMS = (
 )  # fmt: skip
 
 _TEMPLATE = r"(?s)\$[{(].*|\$\w+|\{.*|<[^<>]*>|\[.*\]|%[sdr]|%\(\w+\)s|\*{3,}|\.{3}.*|\u2026.*|.*\.{3}|.*\u2026|x+|X+"
-# Random keys have 26 changes of class and 4.8 bits a character; 99.8 % have at least these. Paths, names in camel case
-# and commits have fewer: commits are of one case besides.
+# A random key of 40 characters has on average 26 changes between upper case, lower case, digits and signs, and 4.8 bits of
+# entropy per character; 99.8 % have at least the two values below. Paths and names in camel case have fewer, and commit hashes have
+# no upper case.
 _CHANGES, _BITS = 16, 4.3
-_KEY = r"(?<![A-Za-z0-9/+_-])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=_-])"
+_RANDOM_KEY_PATTERN = r"(?<![A-Za-z0-9/+_-])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=_-])"
 
 
 def never(_text: str) -> bool:
-    """That no text is harmless."""
+    """False for every text: the default of `find`."""
     return False
 
 
-def found(text: str, harmless: Callable[[str], bool] = never) -> Iterator[tuple[int, int, str]]:
-    """Every secret in `text` that gives itself away: where it begins and ends, and what it is.
+def find(text: str, is_harmless: Callable[[str], bool] = never) -> Iterator[tuple[int, int, str]]:
+    """The secrets in `text`: begin and end of each match, and the kind of secret.
 
     Args:
         text: any text.
-        harmless: whether a password in an address or a connection string is none after all.
+        is_harmless: whether a password in a URL or a connection string is a placeholder, which is not reported.
     """
-    for form in FORMS:
-        if any(hint in text for hint in form.hints):
-            for match in re.finditer(form.expression, text, re.ASCII):
+    for pattern in PATTERNS:
+        if any(hint in text for hint in pattern.hints):
+            for match in re.finditer(pattern.expression, text, re.ASCII):
                 secret = match.groupdict().get("secret")
-                if secret is None or not (is_template(secret) or harmless(secret)):
-                    yield match.start(), match.end(), form.kind
-    for match in re.finditer(_KEY, text):
+                if secret is None or not (is_template(secret) or is_harmless(secret)):
+                    yield match.start(), match.end(), pattern.kind
+    for match in re.finditer(_RANDOM_KEY_PATTERN, text):
         if _is_random(match[0]):
             yield match.start(), match.end(), RANDOM_KEY
 
 
 def kind_of(text: str) -> str | None:
-    """What secret stands in `text`; None if there is none."""
-    return next((kind for _begin, _end, kind in found(text)), None)
+    """The kind of the first secret in `text`, by the order of the patterns; None if there is none."""
+    return next((kind for _begin, _end, kind in find(text)), None)
 
 
 def redacted(text: str) -> str:
-    """`text` without the secrets in it, fit to be printed."""
+    """`text` with `(hidden)` in place of each secret in it."""
     pieces, last = [], 0
-    for begin, end, _kind in sorted(found(text)):
+    for begin, end, _kind in sorted(find(text)):
         if begin >= last:
             pieces += [text[last:begin], "(hidden)"]
         last = max(last, end)
@@ -185,13 +186,13 @@ def redacted(text: str) -> str:
 
 
 def is_template(text: str) -> bool:
-    """Whether `text` only says where a secret will come from: `${DB_PASSWORD}`, `{password}`, `<token>`, `%s`, `***`."""
+    """Whether `text` is a placeholder of a template: `${DB_PASSWORD}`, `{password}`, `<token>`, `%s`, `***`."""
     return re.fullmatch(_TEMPLATE, text) is not None
 
 
 def _is_random(text: str) -> bool:
-    """Whether 40 characters look as if drawn at random, as AWS draws its secret keys."""
-    classes = [_class(character) for character in text]
+    """Whether 40 characters look random, as AWS secret keys are."""
+    classes = [_character_class(character) for character in text]
     if not {"upper", "lower", "digit"} <= set(classes):
         return False
     changes = sum(one != other for one, other in pairwise(classes))
@@ -199,7 +200,8 @@ def _is_random(text: str) -> bool:
     return changes >= _CHANGES and bits >= _BITS
 
 
-def _class(character: str) -> str:
+def _character_class(character: str) -> str:
+    """`digit`, `upper`, `lower` or `sign`."""
     if character.isdigit():
         return "digit"
     if character.isalpha():

@@ -89,7 +89,7 @@ def test_no_name_of_a_content_or_commit_leaves_its_folder(tmp_path: Path, name: 
 def test_sweeping_takes_only_what_belongs_to_the_blob(tmp_path: Path) -> None:
     cache = RepoCache(tmp_path, REVISION)
     cache.blob(AA).parent.mkdir(parents=True)
-    cache.lock.parent.mkdir(parents=True)
+    cache.lock_path.parent.mkdir(parents=True)
     for name in (AA, f"{AA}.incomplete", f"{AA}.12345678.incomplete", f"{AA}.sagepack-mismatch", f"{BB}.incomplete"):
         cache.blob(AA).with_name(name).write_text(name)
     cache.partial(AA).write_text("")

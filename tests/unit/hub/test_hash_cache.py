@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(not files.boot(), reason="this system does not n
 
 @pytest.fixture
 def trust(tmp_path: Path) -> HashCache:
-    return HashCache(tmp_path / "trust.json")
+    return HashCache(tmp_path / "hash-cache.json")
 
 
 def old_file(path: Path, content: bytes) -> Path:
@@ -225,7 +225,12 @@ def test_two_writers_keep_each_others_entries_and_drop_vanished_files(tmp_path: 
     after = HashCache(trust.file)
     assert (after.get(first), after.get(second)) == (Digest.sha256(b"first"), Digest.sha256(b"second"))
     assert trust.file.read_bytes().count(str(tmp_path).encode()) == 2
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "second", "trust.json", "trust.json.lock"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "first",
+        "hash-cache.json",
+        "hash-cache.json.lock",
+        "second",
+    ]
 
 
 def test_threads_may_share_one(tmp_path: Path, trust: HashCache) -> None:

@@ -139,11 +139,11 @@ def test_the_digest_is_that_of_the_file_in_whatever_order_it_came(
         done.set()
 
     with ThreadPoolExecutor(threads) as hashers, ThreadPoolExecutor(threads) as writers:
-        front = SequentialHasher(partial, hashers.submit, threading.Event(), tell)
+        hasher = SequentialHasher(partial, hashers.submit, threading.Event(), tell)
 
         def write(piece: int) -> None:
             run = Range(piece * 64, min(1000, piece * 64 + 64))
-            with partial.writer(run, front.advance) as put:
+            with partial.writer(run, hasher.advance) as put:
                 put(CONTENT[run.start : run.end])
 
         list(writers.map(write, order))
@@ -158,10 +158,10 @@ def test_a_thread_that_was_overtaken_does_not_tell_the_end_again(
     partial, _ = resumed(tmp_path / "p")
     told: list[Digest] = []
     done, overtaken = threading.Event(), threading.Event()
-    real = SequentialHasher._more
+    real = SequentialHasher._keep_running
 
-    def slow(front: SequentialHasher) -> bool:
-        more = real(front)
+    def slow(hasher: SequentialHasher) -> bool:
+        more = real(hasher)
         if not more:
             overtaken.set()
             assert done.wait(30)
@@ -171,11 +171,11 @@ def test_a_thread_that_was_overtaken_does_not_tell_the_end_again(
         told.append(digest)
         done.set()
 
-    monkeypatch.setattr(SequentialHasher, "_more", slow)
+    monkeypatch.setattr(SequentialHasher, "_keep_running", slow)
     with ThreadPoolExecutor(2) as hashers:
-        front = SequentialHasher(partial, hashers.submit, threading.Event(), tell)
+        hasher = SequentialHasher(partial, hashers.submit, threading.Event(), tell)
         for start, end in ((0, 64), (64, 1000)):
-            with partial.writer(Range(start, end), front.advance) as put:
+            with partial.writer(Range(start, end), hasher.advance) as put:
                 put(CONTENT[start:end])
             assert overtaken.wait(30)
     assert told == [Digest.sha256(CONTENT)]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sagepack.decoding import MalformedError
 from sagepack.hub import responses
-from sagepack.hub.responses import absolute, extent, files_of, model_index_of, next_page, origin, retry_after
+from sagepack.hub.responses import absolute, content_extent, files_of, model_index_of, next_page, origin, retry_after
 from tests.helpers.hostile_hub import entry
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def test_an_origin_is_scheme_host_and_port() -> None:
 def test_the_extent_is_read_from_the_headers(
     status: int, headers: dict[str, str], found: tuple[int | None, int | None]
 ) -> None:
-    assert extent(status, headers) == found
+    assert content_extent(status, headers) == found
 
 
 @pytest.mark.parametrize(

@@ -172,9 +172,7 @@ def test_no_flipped_bit_gives_another_lock() -> None:
 
 def test_an_edit_by_hand_is_told_as_that() -> None:
     for old, new in ((b"path: '1e5'", b"path: other"), (b"size: 1", b"size: 2"), (b"owner/name", b"owner/evil")):
-        assert (
-            told(TEXT.replace(old.replace(b"'", b'"'), new)) == "the lock was edited or damaged: its sum does not fit"
-        )
+        assert told(TEXT.replace(old.replace(b"'", b'"'), new)) == "the lock was edited or damaged: its sum is wrong"
 
 
 FILE = ("model", "files", 0)
@@ -261,7 +259,7 @@ except UserError as error:
 
 
 def test_a_lock_is_read_up_to_a_size_and_a_number_of_values() -> None:
-    assert "bytes, at most" in told(b"#" * (MAX_BYTES + 1))
+    assert "bytes; at most" in told(b"#" * (MAX_BYTES + 1))
     assert "more than 500,000 values" in told(b"a: &x [" + b"1," * 1000 + b"]\nb: [" + b"*x," * 1000 + b"]\n")
 
 

@@ -115,7 +115,7 @@ def test_no_flipped_bit_of_a_manifest_crashes_its_reader() -> None:
         (["/".join("a" * 257)], "more than 255 folders"),
         (["a", "a"], "occurs twice"),
         (["Config.json", "config.json"], "only by case"),
-        (["caf\u00e9", "cafe\u0301"], "only by case or form"),
+        (["caf\u00e9", "cafe\u0301"], "only by case or Unicode normalisation"),
         (["unet", "unet/config.json"], "both a file and a folder"),
         (["Unet/vae/config.json", "unet"], "both a file and a folder"),
     ],

@@ -12,7 +12,7 @@ from sagepack.errors import SpecError, UserError
 from sagepack.package.contents import manifest_of
 from sagepack.package.lock import Lock, LockedFile
 from sagepack.package.revision import Revision
-from sagepack.spec.code_tree import CodeTree, in_words, scan
+from sagepack.spec.code_tree import CodeTree, describe_excluded, scan
 from sagepack.spec.inspection import Inspection
 
 
@@ -66,7 +66,7 @@ def test_a_name_that_is_not_unicode_can_be_told_when_it_is_left_out(folder: Path
     (folder / os.fsdecode(b"a\xff.py~")).write_text("")
     (folder / os.fsdecode(b"b\xff")).mkdir()
     (folder / os.fsdecode(b"b\xff") / "pyvenv.cfg").write_text("")
-    assert in_words(assembled(folder).excluded).encode() == (
+    assert describe_excluded(assembled(folder).excluded).encode() == (
         b"left out 2: a\\xff.py~ (left by tools), b\\xff/ (a virtual environment)"
     )
 
@@ -89,7 +89,7 @@ def test_requirements_of_the_spec_become_a_file(folder: Path) -> None:
 
 def test_two_places_for_requirements_are_refused(folder: Path) -> None:
     (folder / "requirements.txt").write_text("av\n")
-    with pytest.raises(UserError, match=r"requirements\.txt stands beside"):
+    with pytest.raises(UserError, match=r"has a requirements\.txt"):
         paths(folder, ("av==1.0",))
 
 
@@ -98,12 +98,12 @@ def test_a_link_inside_the_folder_is_followed_and_one_out_of_it_refused(folder: 
     assert "code/same.py" in paths(folder)
     (tmp_path / "secret").write_text("x")
     (folder / "leak.py").symlink_to(tmp_path / "secret")
-    with pytest.raises(UserError, match="leads out of the folder"):
+    with pytest.raises(UserError, match="points out of the folder"):
         paths(folder)
 
 
 @pytest.mark.parametrize(
-    ("name", "target", "text"), [("a", "gone", "leads nowhere"), ("b", "helpers", "linked folder")]
+    ("name", "target", "text"), [("a", "gone", "broken link"), ("b", "helpers", "link to a folder")]
 )
 def test_links_that_an_archive_cannot_hold_are_refused(folder: Path, name: str, target: str, text: str) -> None:
     (folder / name).symlink_to(target)
@@ -130,7 +130,7 @@ def test_the_executable_bit_is_part_of_the_inputs(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["code/inference.py", "code", "Code/x"])
 def test_a_model_file_where_the_code_goes_is_refused(folder: Path, name: str) -> None:
-    with pytest.raises(UserError, match="where the inference code goes"):
+    with pytest.raises(UserError, match="in the folder of the inference code"):
         manifest_of(locked(name), assembled(folder))
 
 

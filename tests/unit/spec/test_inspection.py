@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sagepack.digest import Digest, hash_file
-from sagepack.spec.code_tree import CodeTree, in_words, scan
+from sagepack.spec.code_tree import CodeTree, describe_excluded, scan
 from sagepack.spec.inspection import Inspection
 from sagepack.spec.secrets import LIMIT, texts
 
@@ -33,13 +33,13 @@ def put(folder: Path, name: str, data: str | bytes) -> None:
     (folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
 
 
-def assembled(folder: Path, *excused: str) -> tuple[CodeTree, Inspection]:
-    inspection = Inspection([f"{WHERE}/{name}" for name in excused])
+def assembled(folder: Path, *allowed: str) -> tuple[CodeTree, Inspection]:
+    inspection = Inspection([f"{WHERE}/{name}" for name in allowed])
     return scan(folder, (), WHERE, inspection), inspection
 
 
-def refused(folder: Path, *excused: str) -> list[str]:
-    return [problem.location.removeprefix(f"{WHERE}/") for problem in assembled(folder, *excused)[1].diagnostics]
+def refused(folder: Path, *allowed: str) -> list[str]:
+    return [problem.location.removeprefix(f"{WHERE}/") for problem in assembled(folder, *allowed)[1].diagnostics]
 
 
 def core_dump(order: str) -> bytes:
@@ -63,8 +63,8 @@ def test_everything_is_found_at_once_each_with_its_place_and_what_to_do(folder: 
         f"{WHERE}/sub/a.json:2",
     ]
     messages = {problem.location: problem for problem in inspection.diagnostics}
-    assert messages[f"{WHERE}/inference.py:2"].message == "holds a Hugging Face token"
-    assert "as a comment" in str(messages[f"{WHERE}/inference.py:2"].fix)
+    assert messages[f"{WHERE}/inference.py:2"].message == "contains a Hugging Face token"
+    assert "in a comment" in str(messages[f"{WHERE}/inference.py:2"].fix)
     assert "under not_secret in the spec" in str(messages[f"{WHERE}/sub/a.json:2"].fix)
     assert TOKEN not in repr(inspection.diagnostics)
 
@@ -126,14 +126,14 @@ def test_what_is_no_part_of_a_program_is_left_out_and_counted(folder: Path, name
         put(folder, ".venv/pyvenv.cfg", "home = /usr/bin\n")
     made, inspection = assembled(folder)
     assert inspection.diagnostics == []
-    assert in_words(made.excluded) == f"left out 1: {place} ({what})"
+    assert describe_excluded(made.excluded) == f"left out 1: {place} ({what})"
     assert [file.path for file in made.files] == ["code/inference.py"]
 
 
 def test_a_name_that_holds_a_secret_is_refused_and_not_repeated(folder: Path) -> None:
     put(folder, f"{TOKEN}.txt", "x")
     _, inspection = assembled(folder)
-    assert "its name holds a Hugging Face token" in str(inspection.diagnostics[0])
+    assert "its name contains a Hugging Face token" in str(inspection.diagnostics[0])
     assert TOKEN not in repr(inspection.diagnostics)
 
 
@@ -154,7 +154,7 @@ def test_beyond_the_limit_a_file_is_hashed_and_not_searched(folder: Path) -> Non
 def test_a_file_is_searched_once_for_each_content(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     searched: list[str] = []
 
-    def search(name: str, _data: bytes) -> list[texts.Found]:
+    def search(name: str, _data: bytes) -> list[texts.Occurrence]:
         searched.append(name)
         return []
 
@@ -162,11 +162,11 @@ def test_a_file_is_searched_once_for_each_content(folder: Path, monkeypatch: pyt
     put(folder, "other.py", "y = 1\n")
     _, first = assembled(folder)
     put(folder, "other.py", "y = 2\n")
-    second = Inspection(known=first.clean)
+    second = Inspection(known_clean=first.clean)
     scan(folder, (), WHERE, second)
     assert searched == ["inference.py", "other.py", "other.py"]
     (folder / "other.py").rename(folder / "other.yaml")
-    scan(folder, (), WHERE, Inspection(known=second.clean))
+    scan(folder, (), WHERE, Inspection(known_clean=second.clean))
     assert searched[3:] == ["other.yaml"]
 
 
@@ -184,4 +184,4 @@ def test_a_file_that_cannot_be_read_is_a_problem(folder: Path, monkeypatch: pyte
     _, inspection = assembled(folder)
     inspection.read_sample(folder / "inference.py", "sample.json")
     assert [problem.location for problem in inspection.diagnostics] == [f"{WHERE}/inference.py", "sample.json"]
-    assert {problem.message for problem in inspection.diagnostics} == {"cannot read it: Permission denied"}
+    assert {problem.message for problem in inspection.diagnostics} == {"cannot be read: Permission denied"}

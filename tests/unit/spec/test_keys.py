@@ -62,7 +62,7 @@ def test_a_new_key_needs_a_field_of_the_model_and_an_entry_of_the_schema_and_not
     assert read(tmp_path, "endpoint.variant_name=7").strip() == "'7'"  # text, whatever it looks like
     assert "endpoint.variant_name: required key is missing" in read(tmp_path)
     assert "does not match the service's pattern" in read(tmp_path, "endpoint.variant_name=a_b")
-    assert "is a list; text is wanted" in read(tmp_path, "endpoint.variant_name=[a]")
+    assert "is a list, expected text" in read(tmp_path, "endpoint.variant_name=[a]")
     project(tmp_path, SPEC, f"{OVERLAY}endpoint:\n  variant_name: from-the-overlay\n")
     assert read(tmp_path).strip() == "'from-the-overlay'"
 

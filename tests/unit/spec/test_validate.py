@@ -30,26 +30,26 @@ SPEC_LINES = [
     # (replaced, by, where, key and message, fix)
     ("name: toy\nmodel", "nam: toy\nmodel", "config/toy.yaml:1:1", "name: required key is missing", None),
     ("name: toy\nmodel", "name: toy\nnmae: x\nmodel", "config/toy.yaml:2:7", "nmae: unknown key", "did you mean 'name'?"),
-    ("  id: owner/toy", "  id: owner/toy\n  rev: main", "config/toy.yaml:4:8", "model.rev: unknown key", "known are: id"),
+    ("  id: owner/toy", "  id: owner/toy\n  rev: main", "config/toy.yaml:4:8", "model.rev: unknown key", "known keys: id"),
     ("  id: owner/toy", "  id: toy", "config/toy.yaml:3:7", 'model.id: "toy": write owner/name', None),
-    (f"revision: {COMMIT}", "revision: 1234e56", "config/toy.yaml:4:13", "model.revision: 1234e56 is a number; text is wanted", 'put it in quotes: "1234e56"'),
-    (f"revision: {COMMIT}", f"revision: {'7' * 40}", "config/toy.yaml:4:13", f"{'7' * 40} is an integer; text is wanted", f'put it in quotes: "{"7" * 40}"'),
+    (f"revision: {COMMIT}", "revision: 1234e56", "config/toy.yaml:4:13", "model.revision: 1234e56 is a number, expected text", 'put it in quotes: "1234e56"'),
+    (f"revision: {COMMIT}", f"revision: {'7' * 40}", "config/toy.yaml:4:13", f"{'7' * 40} is an integer, expected text", f'put it in quotes: "{"7" * 40}"'),
     ("name: toy\nmodel", "name: yes\nmodel", "", "", None),
-    ("name: toy\nmodel", "name: true\nmodel", "config/toy.yaml:1:7", "name: true is true or false; text is wanted", 'in quotes: "true"'),
+    ("name: toy\nmodel", "name: true\nmodel", "config/toy.yaml:1:7", "name: true is true or false, expected text", 'in quotes: "true"'),
     ("name: toy\nmodel", "name: Toy_1\nmodel", "config/toy.yaml:1:7", 'name: "Toy_1": use lower-case letters', None),
     ("name: toy\nmodel", f"name: {'a' * 41}\nmodel", "config/toy.yaml:1:7", "out of range: at most 40 characters", None),
-    ("  path: code_of/toy", "  path: [code_of/toy]", "config/toy.yaml:6:9", 'code.path: ["code_of/toy"] is a list; text is wanted', None),
-    ("  path: code_of/toy", "  path: code_of/toy\n  requirements: imageio==2.37.0", "config/toy.yaml:7:17", "is text; a list is wanted", 'write ["imageio==2.37.0"]'),
-    ("  COLOUR: blue", "  COLOUR: [blue]", "config/toy.yaml:11:11", 'environment.COLOUR: ["blue"] is a list; text or a number or true or false is wanted', None),
+    ("  path: code_of/toy", "  path: [code_of/toy]", "config/toy.yaml:6:9", 'code.path: ["code_of/toy"] is a list, expected text', None),
+    ("  path: code_of/toy", "  path: code_of/toy\n  requirements: imageio==2.37.0", "config/toy.yaml:7:17", "is text, expected a list", 'write ["imageio==2.37.0"]'),
+    ("  COLOUR: blue", "  COLOUR: [blue]", "config/toy.yaml:11:11", 'environment.COLOUR: ["blue"] is a list, expected text or a number or true or false', None),
     ("  COLOUR: blue", "  MY COLOUR: blue", "config/toy.yaml:11:14", "environment.MY COLOUR: a variable's name has letters", None),
-    ("environment:\n  COLOUR: blue", "environment: [COLOUR]", "config/toy.yaml:10:14", 'environment: ["COLOUR"] is a list; a map is wanted', None),
+    ("environment:\n  COLOUR: blue", "environment: [COLOUR]", "config/toy.yaml:10:14", 'environment: ["COLOUR"] is a list, expected a map', None),
     ("  instance_type: ml.g5.2xlarge", "  instance_typ: ml.g5.2xlarge", "config/toy.yaml:14:17", "endpoint.instance_typ: unknown key", "did you mean 'instance_type'?"),
-    ("  instance_type: ml.g5.2xlarge", "  instance_type: ml.g5.2xlage", "config/toy.yaml:14:18", "is not a value the service knows", "did you mean 'ml.g5.2xlarge'?"),
-    ("  instance_type: ml.g5.2xlarge", "  instance_type: g5.2xlarge", "config/toy.yaml:14:18", "is not a value the service knows", "did you mean 'ml.g5.2xlarge'?"),
-    ("  name: toy\n  inst", "  name: toy\n  enable_network_isolation: yes\n  inst", "config/toy.yaml:14:29", '"yes" is text; true or false is wanted', None),
+    ("  instance_type: ml.g5.2xlarge", "  instance_type: ml.g5.2xlage", "config/toy.yaml:14:18", "is not a value that the service knows", "did you mean 'ml.g5.2xlarge'?"),
+    ("  instance_type: ml.g5.2xlarge", "  instance_type: g5.2xlarge", "config/toy.yaml:14:18", "is not a value that the service knows", "did you mean 'ml.g5.2xlarge'?"),
+    ("  name: toy\n  inst", "  name: toy\n  enable_network_isolation: yes\n  inst", "config/toy.yaml:14:29", '"yes" is text, expected true or false', None),
     ("  name: toy\n  inst", "  name: toy\n  scaling: {max_capacity: 2}\n  inst", "config/toy.yaml:14:3", "endpoint.scaling.min_capacity: required key is missing", None),
-    ("  name: toy\n  inst", "  name: toy\n  volume_size_in_gb: 30.5\n  inst", "config/toy.yaml:14:22", "30.5 is a number; an integer is wanted", None),
-    ("  name: toy\n  inst", "  name: toy\n  async: {concurrency: 2}\n  inst", "config/toy.yaml:14:24", "endpoint.async.concurrency: unknown key", "known are: s3_output_path"),
+    ("  name: toy\n  inst", "  name: toy\n  volume_size_in_gb: 30.5\n  inst", "config/toy.yaml:14:22", "30.5 is a number, expected an integer", None),
+    ("  name: toy\n  inst", "  name: toy\n  async: {concurrency: 2}\n  inst", "config/toy.yaml:14:24", "endpoint.async.concurrency: unknown key", "known keys: s3_output_path"),
     ("  name: toy\n  inst", "  name: toy\n  tags: {a: 'x?'}\n  inst", "config/toy.yaml:14:13", 'endpoint.tags.a: "x?" does not match', None),
 ]  # fmt: skip
 
@@ -115,7 +115,7 @@ def test_a_section_no_layer_gives_is_missing_key_by_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize("revision", ["main", "v1.0", "refs/pr/3", COMMIT[:12], "a" * 39, "a" * 41])
 def test_a_branch_or_tag_is_for_lock_alone(tmp_path: Path, revision: str) -> None:
     (problem,) = errors(tmp_path, [f"model.revision={revision}"])
-    assert "a build takes a commit of 40 hex digits" in problem.message
+    assert "a build requires a commit of 40 hex digits" in problem.message
     assert errors(tmp_path, [f"model.revision={revision}"], branch_allowed=True) == []
 
 

@@ -53,28 +53,28 @@ def test_scalars_follow_the_core_schema_of_yaml_1_2(text: str, value: Any) -> No
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a: 1\nb: 2\na: 3\n", "f:3:1: the key 'a' stands twice; first at f:1:1"),
-        ("x:\n  - {a: 1, a: 2}\n", "f:2:12: the key 'a' stands twice; first at f:2:6"),
+        ("a: 1\nb: 2\na: 3\n", "f:3:1: duplicate key 'a', first at f:1:1"),
+        ("x:\n  - {a: 1, a: 2}\n", "f:2:12: duplicate key 'a', first at f:2:6"),
         ("a: !!python/object/apply:os.system [ls]\n", "f:1:4: the tag !!python/object/apply:os.system is not allowed"),
         ("a: !!binary aGk=\n", "f:1:4: the tag !!binary is not allowed"),
         ("a: !!set {b}\n", "f:1:4: the tag !!set is not allowed"),
         ("a: !mine b\n", "f:1:4: the tag !mine is not allowed"),
-        ("a: *b\n", "f:1:4: the alias *b names nothing that stands before it"),
-        ("a: &a [*a]\n", "f:1:8: the alias *a names nothing that stands before it"),
+        ("a: *b\n", "f:1:4: unknown alias *b: no anchor before it has this name"),
+        ("a: &a [*a]\n", "f:1:8: unknown alias *a: no anchor before it has this name"),
         ("a: &x {b: 1}\nc:\n  <<: *x\n", "f:3:3: merge keys are not supported"),
-        ("? [a]\n: b\n", "f:1:3: this key is not a word"),
-        ("? {a: b}\n: c\n", "f:1:3: this key is not a word"),
+        ("? [a]\n: b\n", "f:1:3: this key is a map or a list"),
+        ("? {a: b}\n: c\n", "f:1:3: this key is a map or a list"),
         ("a: 1\n---\nb: 2\n", "f:2:1: a second document begins here"),
-        ("a: 1\n\tb: 2\n", "f:2:1: not YAML: "),
-        ("a:\n\t- 1\n", "f:2:1: not YAML: "),
-        ("a: [1, 2\n", "f:2:1: not YAML: "),
-        ("a: 'open\n", "not YAML: "),
-        ("a: b: c\n", "f:1:5: not YAML: mapping values are not allowed"),
+        ("a: 1\n\tb: 2\n", "f:2:1: invalid YAML: "),
+        ("a:\n\t- 1\n", "f:2:1: invalid YAML: "),
+        ("a: [1, 2\n", "f:2:1: invalid YAML: "),
+        ("a: 'open\n", "invalid YAML: "),
+        ("a: b: c\n", "f:1:5: invalid YAML: mapping values are not allowed"),
         ("a: 1\nb: \x01\n", "f:2:4: the character '\\x01' is not allowed in YAML"),
         ("- " * 40 + "x", "f:1:67: nested deeper than 32 levels"),
         ("[" * 40 + "]" * 40, "f:1:34: nested deeper than 32 levels"),
-        ("%YAML 9.9\n---\na: 1\n", "not YAML: "),
-        ("a: @b\n", "f:1:4: not YAML: "),
+        ("%YAML 9.9\n---\na: 1\n", "invalid YAML: "),
+        ("a: @b\n", "f:1:4: invalid YAML: "),
     ],
 )
 def test_what_is_not_plain_data_is_told_at_its_place(text: str, expected: str) -> None:
@@ -84,7 +84,7 @@ def test_what_is_not_plain_data_is_told_at_its_place(text: str, expected: str) -
 
 
 def test_a_tab_is_called_a_tab() -> None:
-    assert "never with tabs" in read("a:\n\tb: 2\n")[1][0]
+    assert "YAML forbids tabs" in read("a:\n\tb: 2\n")[1][0]
 
 
 def test_problems_that_do_not_end_the_reading_are_all_told() -> None:

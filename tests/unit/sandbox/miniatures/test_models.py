@@ -43,7 +43,7 @@ def parse(data: bytes) -> tuple[dict[str, Any], bytes]:
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
-def test_the_bytes_never_change(model: Miniature) -> None:
+def test_the_bytes_of_a_miniature_never_change(model: Miniature) -> None:
     lines = [f"{hashlib.sha256(data).hexdigest()}  {path}\n" for path, data in sorted(contents(model).items())]
     assert hashlib.sha256("".join(lines).encode()).hexdigest() == GOLDEN[model.name]
 
@@ -79,14 +79,14 @@ def test_the_largest_file_of_the_fp16_variant_can_be_copied_as_a_part() -> None:
     assert len(contents(SVD)["unet/diffusion_pytorch_model.fp16.safetensors"]) > 5 << 20
 
 
-def test_the_layout_is_that_of_the_real_repository() -> None:
+def test_the_miniature_has_the_folders_and_files_of_the_real_repository() -> None:
     index = json.loads(contents(SVD)["model_index.json"])
     parts = {name for name, value in index.items() if isinstance(value, list)}
     assert parts == {path.partition("/")[0] for path in contents(SVD) if "/" in path}
     assert {"svd_xt_1_1.safetensors", "README.md", "LICENSE.md", ".gitattributes"} <= set(contents(SVD))
 
 
-def test_a_folder_is_made_once_and_whole(tmp_path: Path) -> None:
+def test_the_folder_of_a_miniature_is_made_once_with_all_its_files(tmp_path: Path) -> None:
     small = miniature.Miniature("me/mine", "0" * 40, gated=False, files=lambda: iter([("a/b", b"1"), ("c", b"2")]))
     folder = miniature.ensure(small, tmp_path)
     assert {path.relative_to(folder).as_posix() for path in folder.rglob("*")} == {"a", "a/b", "c"}
@@ -96,7 +96,7 @@ def test_a_folder_is_made_once_and_whole(tmp_path: Path) -> None:
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
-def test_a_failure_leaves_no_folder(tmp_path: Path) -> None:
+def test_a_failure_while_a_miniature_is_made_leaves_no_folder(tmp_path: Path) -> None:
     def files() -> Any:
         yield "a", b"1"
         raise OSError("disk full")
@@ -107,7 +107,7 @@ def test_a_failure_leaves_no_folder(tmp_path: Path) -> None:
 
 
 @given(st.text(min_size=1, max_size=20).map(lambda name: name + ".x"), st.integers(1, 300))
-def test_weights_are_small_finite_and_not_all_alike(name: str, count: int) -> None:
+def test_weights_are_small_finite_and_different(name: str, count: int) -> None:
     values = struct.unpack(f"<{count}e", weights.half(name, (count, 1)))
     assert all(2**-10 <= abs(value) < 2**-4 for value in values)
     assert count < 10 or len(set(values)) > count // 2
@@ -118,10 +118,10 @@ def test_biases_norms_and_mixing_factors_are_neutral() -> None:
         assert struct.unpack("<3e", weights.half(name, (3,))) == (value,) * 3
 
 
-def test_the_index_of_the_shards_names_every_tensor_where_it_lies() -> None:
+def test_the_index_of_the_shards_names_the_file_of_every_tensor() -> None:
     files = contents(LLAVA)
     index = json.loads(files["model.safetensors.index.json"])
-    held = {name: path for path in files if path.endswith(".safetensors") for name in parse(files[path])[0]}
-    assert index["weight_map"] == held
-    assert len(set(held.values())) == 3
-    assert index["metadata"]["total_size"] == sum(len(parse(files[path])[1]) for path in set(held.values()))
+    expected = {name: path for path in files if path.endswith(".safetensors") for name in parse(files[path])[0]}
+    assert index["weight_map"] == expected
+    assert len(set(expected.values())) == 3
+    assert index["metadata"]["total_size"] == sum(len(parse(files[path])[1]) for path in set(expected.values()))

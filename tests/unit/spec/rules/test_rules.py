@@ -28,31 +28,31 @@ REFUSED = [
     (["environment.SAGEMAKER_MODEL_SERVER_WORKERS=0"], "environment.SAGEMAKER_MODEL_SERVER_WORKERS", "is not an integer"),
     (["environment.SAGEMAKER_MODEL_SERVER_TIMEOUT=1h"], "environment.SAGEMAKER_MODEL_SERVER_TIMEOUT", "is not an integer"),
     (["environment.SAGEMAKER_PROGRAM=serve"], "environment.SAGEMAKER_PROGRAM", "is not the name of a file"),
-    (["environment.SAGEMAKER_PROGRAM=other.py"], "code.path", "'toy' holds no other.py"),
+    (["environment.SAGEMAKER_PROGRAM=other.py"], "code.path", "'toy' contains no other.py"),
     (["environment.A=" + "x" * 1025], "environment.A", "the value has 1,025 bytes"),
     (["environment.A=" + "\u00e9" * 513], "environment.A", "the value has 1,026 bytes"),
-    (["environment={" + ", ".join(f"A{n}: {'x' * 1000}" for n in range(33)) + "}"], "environment", "the service takes 32,768"),
+    (["environment={" + ", ".join(f"A{n}: {'x' * 1000}" for n in range(33)) + "}"], "environment", "the service allows 32,768"),
     (["environment={" + ", ".join(f"A{n}: x" for n in range(101)) + "}"], "environment", "102 entries it is above the maximum of 100"),
     # image and region
     (["aws.region=us-east-9"], "aws.region", "no registry of inference images is known in us-east-9"),
-    (["image.account=446045086412"], "image.account", "is AWS's registry of other regions"),
-    ([*GOV, "image.account=763104351884"], "image.account", "is AWS's registry of other regions"),
-    (["image.tag=x@sha256:00"], "image.tag", "give the tag alone"),
+    (["image.account=446045086412"], "image.account", "is AWS's registry for other regions"),
+    ([*GOV, "image.account=763104351884"], "image.account", "is AWS's registry for other regions"),
+    (["image.tag=x@sha256:00"], "image.tag", "give only the tag"),
     (["image.repository=763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-inference:1"], "image.repository", "no host, no tag"),
     ([f"image.tag={CPU_TAG}"], "image.tag", "would leave the GPU of ml.g5.2xlarge unused"),
     ([f"endpoint.instance_type={GRAVITON}"], "endpoint.instance_type", "has an ARM processor"),
     ([f"endpoint.instance_type={NEURON}"], "endpoint.instance_type", "has no NVIDIA GPU"),
     # endpoint
     (["endpoint.volume_size_in_gb=50"], "endpoint.volume_size_in_gb", "SageMaker refuses a volume size"),
-    (["endpoint.inference_ami_version=al2-ami-sagemaker-inference-gpu-3"], "endpoint.inference_ami_version", "is not a value the service knows"),
+    (["endpoint.inference_ami_version=al2-ami-sagemaker-inference-gpu-3"], "endpoint.inference_ami_version", "is not a value that the service knows"),
     (["endpoint.model_data_download_timeout_in_seconds=99999"], "endpoint.model_data_download_timeout_in_seconds", "at most 3,600"),
     (["endpoint.container_startup_health_check_timeout_in_seconds=59"], "endpoint.container_startup_health_check_timeout_in_seconds", "at least 60"),
     (["endpoint.async.max_concurrent_invocations_per_instance=1001"], "endpoint.async.max_concurrent_invocations_per_instance", "at most 1,000"),
     (["endpoint.scaling={min_capacity: 3, max_capacity: 2}"], "endpoint.scaling.min_capacity", "3 is more than max_capacity, 2"),
     (["endpoint.scaling={min_capacity: 0, max_capacity: 1}", "endpoint.initial_instance_count=2"], "endpoint.initial_instance_count", "2 is more than scaling.max_capacity, 1"),
     (["endpoint.name=-toy"], "endpoint.name", "letters, digits and hyphens"),
-    (["endpoint.tags={'aws:x': y}"], "endpoint.tags.aws:x", "AWS's own"),
-    (["endpoint.tags={'sagepack:x': y}"], "endpoint.tags.sagepack:x", "set by this program"),
+    (["endpoint.tags={'aws:x': y}"], "endpoint.tags.aws:x", "reserved for AWS"),
+    (["endpoint.tags={'sagepack:x': y}"], "endpoint.tags.sagepack:x", "reserved for this program"),
     (["endpoint.tags={" + ", ".join(f"a{n}: b" for n in range(47)) + "}"], "endpoint.tags", "at most 46 entries"),
     (["endpoint.async.success_topic=arn:aws:sns:eu-west-1:210987654321:t"], "endpoint.async.success_topic", "the topic is in eu-west-1"),
     (["endpoint.async.error_topic=my-topic"], "endpoint.async.error_topic", "does not match the service's pattern"),
@@ -60,46 +60,46 @@ REFUSED = [
     (["aws.role=arn:aws:iam::111111111111:role/toy"], "aws.role", "belongs to account 111111111111, but aws.account is 210987654321"),
     (["aws.role=toy-with-a-long-role-name"], "aws.role", "does not match the service's pattern"),
     (["aws.region=cn-north-1"], "aws.role", "in cn-north-1 an ARN begins with arn:aws-cn:"),
-    ([*SANDBOX, "aws.region=eu-west-1"], "aws.region", "the sandbox knows us-east-1 alone"),
-    (["sandbox=true"], "aws.account", "the sandbox knows 123456789012 alone"),
+    ([*SANDBOX, "aws.region=eu-west-1"], "aws.region", "the sandbox supports only us-east-1"),
+    (["sandbox=true"], "aws.account", "the sandbox supports only 123456789012"),
     # artifact
-    (["artifact.kms_key_id=alias/k"], "artifact.kms_key_id", "a key needs sse: aws:kms; sse is the bucket's default"),
+    (["artifact.kms_key_id=alias/k"], "artifact.kms_key_id", "a KMS key requires sse aws:kms, but sse is the bucket's default"),
     (["artifact.kms_key_id=alias/k", "artifact.sse=AES256"], "artifact.kms_key_id", "sse is AES256"),
     (["artifact.storage_class=GLACIER"], "artifact.storage_class", '"GLACIER" is not one of: STANDARD'),
-    (["artifact.target=s3://toys"], "artifact.target", "would lie under artifact.target"),
-    (["endpoint.async.s3_output_path=s3://toys/models/out/"], "endpoint.async.s3_output_path", "would lie under artifact.target"),
-    (["endpoint.async.s3_failure_path=s3://toys/models"], "endpoint.async.s3_failure_path", "would lie under artifact.target"),
-    (["endpoint.async.s3_output_path=s3://toys/"], "endpoint.async.s3_output_path", "artifact.target would lie under s3://toys/"),
+    (["artifact.target=s3://toys"], "artifact.target", "would be inside artifact.target"),
+    (["endpoint.async.s3_output_path=s3://toys/models/out/"], "endpoint.async.s3_output_path", "would be inside artifact.target"),
+    (["endpoint.async.s3_failure_path=s3://toys/models"], "endpoint.async.s3_failure_path", "would be inside artifact.target"),
+    (["endpoint.async.s3_output_path=s3://toys/"], "endpoint.async.s3_output_path", "artifact.target would be inside s3://toys/"),
     (["endpoint.async.s3_output_path=https://toys/x"], "endpoint.async.s3_output_path", "it must be s3://bucket"),
-    (["artifact.reuse_from=[s3://ok/x, s3://UPPER/x]"], "artifact.reuse_from.1", "a bucket's name"),
+    (["artifact.reuse_from=[s3://ok/x, s3://UPPER/x]"], "artifact.reuse_from.1", "a bucket name"),
     (["artifact.tags={" + ", ".join(f"a{n}: b" for n in range(11)) + "}"], "artifact.tags", "at most 10 entries"),
     # model
-    (["model.include=['/abs/*']"], "model.include.0", "matches no path of a repository"),
-    (["model.exclude=[a, '../b']"], "model.exclude.1", "matches no path of a repository"),
-    (["model.include=[a, a]"], "model.include", "an entry stands twice"),
+    (["model.include=['/abs/*']"], "model.include.0", "matches nothing"),
+    (["model.exclude=[a, '../b']"], "model.exclude.1", "matches nothing"),
+    (["model.include=[a, a]"], "model.include", "duplicate entry"),
     # code and sample
     (["code.path=code_of/tyo"], "code.path", "does not exist"),
-    (["code.path=.."], "code.path", "lies outside of the project"),
-    (["code.path=/etc"], "code.path", "lies outside of the project"),
+    (["code.path=.."], "code.path", "is outside of the project"),
+    (["code.path=/etc"], "code.path", "is outside of the project"),
     (["code.path=config/toy.yaml"], "code.path", "is a file, not a folder"),
-    (["code.path=config"], "code.path", "holds no inference.py"),
-    (['code.path="a\\0b"'], "code.path", "cannot be a path"),
-    (["sample={}"], "sample", "neither is given"),
-    (["sample={file: a, request: {}}"], "sample", "both are given"),
+    (["code.path=config"], "code.path", "contains no inference.py"),
+    (['code.path="a\\0b"'], "code.path", "is not a valid path"),
+    (["sample={}"], "sample", "neither is set"),
+    (["sample={file: a, request: {}}"], "sample", "both are set"),
     (["sample.file=nothing.json"], "sample.file", "does not exist"),
     (["sample.file=config/toy.yaml"], "sample.file", "is not JSON"),
-    (["sample.file=/etc/passwd"], "sample.file", "lies outside of the project"),
+    (["sample.file=/etc/passwd"], "sample.file", "is outside of the project"),
     # requirements
     (["code.requirements=[imageio]"], "code.requirements.0", "must be pinned to one version, such as imageio==1.2.3"),
     (["code.requirements=[imageio>=2]"], "code.requirements.0", "must be pinned"),
     (["code.requirements=[imageio==2.*]"], "code.requirements.0", "must be pinned"),
     (["code.requirements=['imageio==2.1,!=2.0']"], "code.requirements.0", "must be pinned"),
-    (["code.requirements=['imageio @ https://x.org/i.whl']"], "code.requirements.0", "an address cannot be locked"),
-    (["code.requirements=['einops==0.8.1; python_version>\"3\"']"], "code.requirements.0", "a marker has no use"),
+    (["code.requirements=['imageio @ https://x.org/i.whl']"], "code.requirements.0", "a URL cannot be locked"),
+    (["code.requirements=['einops==0.8.1; python_version>\"3\"']"], "code.requirements.0", "a marker has no effect"),
     (["code.requirements=['-r more.txt']"], "code.requirements.0", "is not a requirement"),
-    (["code.requirements=[a==1, A==2]"], "code.requirements.1", "a stands twice, first as entry 1"),
-    (["code.requirements=[torch==2.7.0]"], "code.requirements.0", "built around its own version"),
-    (["code.requirements=[NVIDIA_cublas-cu12==12.1]"], "code.requirements.0", "built around its own version"),
+    (["code.requirements=[a==1, A==2]"], "code.requirements.1", "duplicate requirement a, first in entry 1"),
+    (["code.requirements=[torch==2.7.0]"], "code.requirements.0", "depends on its own version"),
+    (["code.requirements=[NVIDIA_cublas-cu12==12.1]"], "code.requirements.0", "depends on its own version"),
 ]  # fmt: skip
 
 
@@ -124,10 +124,10 @@ WARNED = [
     (["endpoint.async.max_concurrent_invocations_per_instance=9", f"endpoint.instance_type={GPU_48}"], "endpoint.async.max_concurrent_invocations_per_instance", "each of 8 GPUs"),
     (["endpoint.async.max_concurrent_invocations_per_instance=3", "environment.SAGEMAKER_MODEL_SERVER_WORKERS=2"], "endpoint.async.max_concurrent_invocations_per_instance", "but 2 workers"),
     (["endpoint.scaling={min_capacity: 2, max_capacity: 2}"], "endpoint.scaling.min_capacity", "2 is more than initial_instance_count, 1"),
-    (["artifact.reuse_from=[s3://toys/models/]"], "artifact.reuse_from.0", "artifact.target itself"),
-    (["code.requirements=[diffusers==0.33.1]"], "code.requirements.0", "the image has this version already"),
-    (["code.requirements=[huggingface-hub==0.30.0]"], "code.requirements.0", "the image has this version already"),
-    (["aws={account: '111122223333', role: 'arn:aws:iam::111122223333:role/toy'}"], "aws.account", "an account of the examples"),
+    (["artifact.reuse_from=[s3://toys/models/]"], "artifact.reuse_from.0", "this is artifact.target"),
+    (["code.requirements=[diffusers==0.33.1]"], "code.requirements.0", "the image already has this version"),
+    (["code.requirements=[huggingface-hub==0.30.0]"], "code.requirements.0", "the image already has this version"),
+    (["aws={account: '111122223333', role: 'arn:aws:iam::111122223333:role/toy'}"], "aws.account", "an example account"),
     (["aws.region=xx-north-1", "image.account=111111111111"], "aws.region", "not a known region"),
 ]  # fmt: skip
 
@@ -235,14 +235,14 @@ def test_the_code_of_the_container_hides_no_module_of_python(tmp_path: Path) -> 
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).touch()
     (problem,) = errors(tmp_path)
-    assert "hides Python's own module json" in problem.message
+    assert "shadows the module json" in problem.message
 
 
 def test_requirements_beside_the_code_are_told_of(tmp_path: Path) -> None:
     project(tmp_path)
     (tmp_path / "code_of" / "toy" / "requirements.txt").write_text("imageio\n")
     (warning,) = warnings(tmp_path)
-    assert "locked by nothing" in warning.message
+    assert "is not locked" in warning.message
     (problem,) = errors(tmp_path, ["endpoint.enable_network_isolation=true"])
     assert "isolated container" in problem.message
     (problem,) = errors(tmp_path, ["code.requirements=[imageio==2.37.0]"])
@@ -285,7 +285,7 @@ def test_a_link_out_of_the_project_is_refused(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (root / "linked").symlink_to(tmp_path / "elsewhere")
     (problem,) = errors(root, ["code.path=linked"])
-    assert "lies outside of the project" in problem.message
+    assert "is outside of the project" in problem.message
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from sagepack.aws.service_model import Shape, shape
         (("ProductionVariant", "VolumeSizeInGB"), 513, "is above the maximum of 512"),
         (("ProductionVariant", "VolumeSizeInGB"), 0, "is below the minimum of 1"),
         (("ProductionVariant", "InstanceType"), "ml.g5.2xlarge", None),
-        (("ProductionVariant", "InstanceType"), "ml.nope", "is not a value the service knows"),
+        (("ProductionVariant", "InstanceType"), "ml.nope", "is not a value that the service knows"),
         (("ContainerDefinition", "Environment"), {"A": "b"}, None),
         (("ContainerDefinition", "Environment"), dict.fromkeys(map(str, range(101)), ""), "the maximum of 100 entries"),
         (("ContainerDefinition", "Environment", "{key}"), "1A", "does not match"),

@@ -143,12 +143,12 @@ HARMLESS_VALUES = [
 @pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, examples in FORMS.items() for text in examples])
 @pytest.mark.parametrize("around", ["{}", "X={}", '"{}"', "see {} for more", "a\n{}\nb"])
 def test_a_secret_is_known_by_its_form_wherever_it_stands(kind: str, text: str, around: str) -> None:
-    assert kind in {found for _begin, _end, found in values.found(around.format(text))}
+    assert kind in {found for _begin, _end, found in values.find(around.format(text))}
     assert drawn(8) not in values.redacted(around.format(text))
 
 
 def test_every_form_has_an_example() -> None:
-    assert {form.kind for form in values.FORMS} | {values.RANDOM_KEY} == set(FORMS)
+    assert {form.kind for form in values.PATTERNS} | {values.RANDOM_KEY} == set(FORMS)
 
 
 @pytest.mark.parametrize("text", HARMLESS_VALUES)
@@ -288,7 +288,7 @@ def test_a_rule_about_another_key_does_not_repeat_a_secret(tmp_path: Path) -> No
     ],
 )  # fmt: skip
 def test_a_name_says_whether_its_value_is_a_secret(name: str, sense: str | None) -> None:
-    assert names.sense(name) == sense
+    assert names.confidence(name) == sense
 
 
 # A folder of inference code: what a person might have left in it, and what is there by right.
@@ -431,12 +431,12 @@ def test_a_text_is_searched_whatever_its_encoding(encoding: str) -> None:
 def test_of_a_binary_only_tokens_with_a_prefix_are_found() -> None:
     token = FORMS["a GitHub token"][0]
     data = b"\0\1\2" + f"{PEM}{AWS_SECRET}\0{token}\0".encode()
-    assert texts.search("a.so", data) == [texts.Found(0, "a GitHub token")]
+    assert texts.search("a.so", data) == [texts.Occurrence(0, "a GitHub token")]
 
 
 def test_a_connection_string_in_a_literal_is_found_and_one_in_a_docstring_is_not() -> None:
     call = "connect('host=db user=svd password=hunter22 dbname=x')"
-    assert texts.search("a.py", call.encode()) == [texts.Found(1, "a secret, by its name password")]
+    assert texts.search("a.py", call.encode()) == [texts.Occurrence(1, "a secret, by its name password")]
     assert texts.search("a.py", b'def f():\n    """Call connect(password=hunter22x)."""\n') == []
 
 
@@ -462,7 +462,7 @@ def test_certificates_are_no_secrets_and_private_keys_beside_them_are() -> None:
     ],
 )  # fmt: skip
 def test_files_are_refused_by_convention(name: str) -> None:
-    assert files.reason(name)
+    assert files.reason_for_file(name)
 
 
 @pytest.mark.parametrize(
@@ -481,5 +481,5 @@ def test_files_are_refused_by_convention(name: str) -> None:
     ],
 )
 def test_files_of_ordinary_names_are_not(name: str) -> None:
-    assert files.reason(name) is None
-    assert not files.may_be_a_key(name)
+    assert files.reason_for_file(name) is None
+    assert not files.may_be_key_file(name)
