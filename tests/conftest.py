@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.helpers import fault_proxy
+from tests.helpers.golden import Golden
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +23,19 @@ if TYPE_CHECKING:
 settings.register_profile("fast", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that writes golden files."""
+    parser.addoption(
+        "--update-goldens", action="store_true", help="write tests/data/golden/ instead of comparing with it"
+    )
+
+
+@pytest.fixture(scope="session")
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """Compares an output with its golden file, or writes that with `--update-goldens`."""
+    return Golden(bool(request.config.getoption("--update-goldens")))
 
 
 @pytest.fixture(scope="session")

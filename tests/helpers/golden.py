@@ -1,0 +1,75 @@
+"""Golden files: outputs that users and other programs rely on, kept in `tests/data/golden/` and compared whole.
+
+`pytest --update-goldens` writes them instead; the difference in version control is then what a reviewer looks at.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.helpers.paths import DATA
+
+GOLDEN = DATA / "golden"
+_TIME = re.compile(r"\d{4}-?\d{2}-?\d{2}T\d{2}:?\d{2}:?\d{2}(?:\.\d+)?Z")
+_PORT = re.compile(r"(127\.0\.0\.1|localhost):\d+")
+_ETAG = re.compile(r'\\"[0-9a-f]{32}(?:-\d+)?\\"|"[0-9a-f]{32}(?:-\d+)?"')
+
+
+@dataclass(frozen=True)
+class Golden:
+    """The golden files of a run of the tests.
+
+    Attributes:
+        update: write them instead of comparing.
+        folder: where they are.
+    """
+
+    update: bool
+    folder: Path = GOLDEN
+
+    def check(self, name: str, text: str) -> None:
+        """Compare `text` with the golden file `name`.
+
+        Raises:
+            AssertionError: they differ, or the file does not exist; the message has the difference.
+        """
+        path = self.folder / name
+        if self.update:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            return
+        assert path.exists(), f"there is no golden file {name}: run pytest with --update-goldens"
+        expected = path.read_text(encoding="utf-8")
+        if text != expected:
+            lines = difflib.unified_diff(expected.splitlines(), text.splitlines(), name, "now", lineterm="")
+            raise AssertionError("\n".join([*lines, "if this is intended, run pytest with --update-goldens"]))
+
+
+def normalized(text: str, root: Path | None = None) -> str:
+    """`text` without what differs from run to run: times, ports, ETags of the store, and the path of the project.
+
+    Equal ETags stay equal: each becomes the number of its first appearance.
+
+    Args:
+        text: any text, such as a JSON document.
+        root: the project's folder.
+    """
+    etags: dict[str, str] = {}
+
+    def etag(match: re.Match[str]) -> str:
+        quote = '\\"' if match[0].startswith("\\") else '"'
+        return etags.setdefault(match[0], f"{quote}etag {len(etags) + 1}{quote}")
+
+    if root is not None:
+        text = text.replace(str(root), "<project>")
+    return _ETAG.sub(etag, _PORT.sub(r"\1:<port>", _TIME.sub("<time>", text)))
+
+
+def document(value: Any) -> str:
+    """A JSON document as golden files have it."""
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"

@@ -1,0 +1,153 @@
+"""The documentation names what exists: links, anchors, paths, tasks, targets, rooms."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import sagepack
+from sagepack.cli.tasks import collection
+from sagepack.engine.steps import GOALS
+from tests.helpers.paths import ROOT, SCHEMAS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")]
+PAGES += sorted((ROOT / "docs").glob("*.md"))
+_FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_CODE = re.compile(r"`([^`\n]+)`")
+_COMMAND = re.compile(r"(?:^|[\s(/])(make|invoke|python -m sagepack)[ \t]+(.*)")
+# Paths of the repository, as the pages write them. Others are on the user's side, such as `dist/svd/prod`, or have a placeholder.
+_TOP = ("sagepack/", "tests/", "docs/", "config/", "inference_code/", "benchmarks/", "schemas/")
+# What the recipes make.
+_EXAMPLES = {"sagepack/engine/steps/listing.py", "listing", "where"}
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#{1,6} (.+)$", _FENCE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+
+
+def problems(page: Path, text: str) -> Iterator[str]:
+    """What `text`, as a part of `page`, names and does not exist."""
+    text = _FENCE.sub("", text)
+    for link in _LINK.findall(text):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if link.startswith(("https://", "mailto:")):
+            continue
+        if not target.exists():
+            yield f"link to {link}: no such file"
+        elif anchor and anchor not in anchors(target):
+            yield f"link to {link}: no such heading"
+    for code in _CODE.findall(text):
+        if code.startswith(_TOP) and not re.search(r"[<>*{ ]", code):
+            if not (ROOT / code).exists() and code not in _EXAMPLES:
+                yield f"`{code}`: no such file"
+        else:
+            yield from unknown_commands(code)
+    for line in text.splitlines():
+        if line.startswith(("    ", "\t")):
+            yield from unknown_commands(line.split("#")[0])
+
+
+def unknown_commands(line: str) -> Iterator[str]:
+    """The tasks, targets and flags of a command line that do not exist."""
+    match = _COMMAND.search(line)
+    if not match:
+        return
+    try:
+        words = shlex.split(match[2])
+    except ValueError:
+        words = match[2].split()
+    known = targets() if match[1] == "make" else flags_by_task().keys()
+    named = [word for word in words if re.fullmatch(r"[a-z][a-z.-]*", word)]
+    if named and match[1] == "make":
+        yield from (f"`{line}`: make has no target {name}" for name in named if name not in known | _EXAMPLES)
+    elif named and words[0] == named[0] and named[0] not in _EXAMPLES:
+        if named[0] not in known:
+            yield f"`{line}`: no task {named[0]}"
+            return
+        given = {word.partition("=")[0] for word in words if re.match(r"--[a-z]", word)}
+        yield from (f"`{line}`: {named[0]} has no flag {flag}" for flag in given - flags_by_task()[named[0]])
+
+
+@cache
+def targets() -> set[str]:
+    """The targets of the Makefile that a person may name."""
+    text = (ROOT / "Makefile").read_text()
+    return {"help", *spec_tasks(), *re.findall(r"^([a-z-]+):", text, re.MULTILINE)}
+
+
+@cache
+def spec_tasks() -> tuple[str, ...]:
+    """The tasks that the Makefile passes on to invoke."""
+    (found,) = re.findall(r"^SPEC_TASKS := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    return tuple(found.split())
+
+
+@cache
+def flags_by_task() -> dict[str, set[str]]:
+    """The tasks of the command line, each with its flags."""
+    tasks = collection(ROOT)
+    return {
+        name: {f"--{argument.name}" for argument in tasks[name].get_arguments()} | {"--help"}
+        for name in tasks.task_names
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_path_and_command_of_a_page_exists(page: Path) -> None:
+    assert list(problems(page, page.read_text())) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[a](docs/nothing.md)", "link to docs/nothing.md: no such file"),
+        ("[a](docs/architecture.md#the-cellar)", "link to docs/architecture.md#the-cellar: no such heading"),
+        ("[a](#cellar)", "link to #cellar: no such heading"),
+        ("see `sagepack/nothing.py`", "`sagepack/nothing.py`: no such file"),
+        ("run `invoke dploy`", "`invoke dploy`: no task dploy"),
+        ("    .venv/bin/invoke plan --two x", "`    .venv/bin/invoke plan --two x`: plan has no flag --two"),
+        ("`make pckge ENV=prod`", "`make pckge ENV=prod`: make has no target pckge"),
+    ],
+)
+def test_what_a_page_names_and_does_not_exist_is_found(text: str, problem: str) -> None:
+    assert list(problems(ROOT / "README.md", text)) == [problem]
+
+
+def test_the_makefile_passes_on_every_task_about_a_spec() -> None:
+    assert set(spec_tasks()) == {name for name in flags_by_task() if not name.startswith("sandbox.")}
+
+
+def test_the_readme_lists_every_task_once() -> None:
+    (section,) = re.findall(r"^## Commands\n(.*?)^## ", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    first_cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    listed = [name for cell in first_cells for name in _CODE.findall(cell)]
+    assert sorted(listed) == sorted(flags_by_task())
+
+
+def test_the_maps_name_every_room_and_leaf() -> None:
+    names = {
+        path.stem for path in (ROOT / "sagepack").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    for room in names - {"__init__", "__main__"}:
+        assert re.search(rf"\b{room}\b", sagepack.__doc__ or ""), room
+        assert re.search(rf"\*\*{room}\*\*|`sagepack/{room}\.py`", (ROOT / "docs" / "architecture.md").read_text()), (
+            room
+        )
+
+
+def test_the_schema_of_a_plan_knows_every_goal() -> None:
+    schema = json.loads((SCHEMAS / "plan.schema.json").read_text())
+    assert set(schema["properties"]["goal"]["enum"]) == set(GOALS)
