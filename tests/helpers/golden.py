@@ -10,9 +10,12 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.helpers.paths import DATA
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 GOLDEN = DATA / "golden"
 _TIME = re.compile(r"\d{4}-?\d{2}-?\d{2}T\d{2}:?\d{2}:?\d{2}(?:\.\d+)?Z")
@@ -32,22 +35,22 @@ class Golden:
     update: bool
     folder: Path = GOLDEN
 
-    def check(self, name: str, text: str) -> None:
-        """Compare `text` with the golden file `name`.
+    def check(self, outputs: Mapping[str, str]) -> None:
+        """Compare each text of `outputs` with the golden file of its name.
 
         Raises:
-            AssertionError: they differ, or the file does not exist; the message has the difference.
+            AssertionError: some differ, or have no golden file; the message has all differences.
         """
-        path = self.folder / name
-        if self.update:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-            return
-        assert path.exists(), f"there is no golden file {name}: run pytest with --update-goldens"
-        expected = path.read_text(encoding="utf-8")
-        if text != expected:
-            lines = difflib.unified_diff(expected.splitlines(), text.splitlines(), name, "now", lineterm="")
-            raise AssertionError("\n".join([*lines, "if this is intended, run pytest with --update-goldens"]))
+        wrong: list[str] = []
+        for name, text in outputs.items():
+            path = self.folder / name
+            if self.update:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8")
+            expected = path.read_text(encoding="utf-8") if path.exists() else ""
+            before, after = expected.splitlines(keepends=True), text.splitlines(keepends=True)
+            wrong += difflib.unified_diff(before, after, name, f"{name} now")
+        assert not wrong, "".join([*wrong, "\nif this is intended, run pytest with --update-goldens"])
 
 
 def normalized(text: str, root: Path | None = None) -> str:

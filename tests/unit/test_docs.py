@@ -117,7 +117,7 @@ def test_every_link_path_and_command_of_a_page_exists(page: Path) -> None:
         ("[a](docs/architecture.md#the-cellar)", "link to docs/architecture.md#the-cellar: no such heading"),
         ("[a](#cellar)", "link to #cellar: no such heading"),
         ("see `sagepack/nothing.py`", "`sagepack/nothing.py`: no such file"),
-        ("run `invoke dploy`", "`invoke dploy`: no task dploy"),
+        ("run `invoke launch`", "`invoke launch`: no task launch"),
         ("    .venv/bin/invoke plan --two x", "`    .venv/bin/invoke plan --two x`: plan has no flag --two"),
         ("`make pckge ENV=prod`", "`make pckge ENV=prod`: make has no target pckge"),
     ],

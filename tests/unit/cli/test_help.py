@@ -28,4 +28,4 @@ def printed(*words: str) -> str:
 def test_the_help_of_every_task_is_as_in_the_golden_file(golden: Golden, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("invoke.program.pty_size", lambda: (80, 24))
     pages = [printed("--list"), *(printed("--help", name) for name in collection(ROOT).task_names)]
-    golden.check("help.txt", "\n".join(pages))
+    golden.check({"help.txt": "\n".join(pages)})
