@@ -35,6 +35,14 @@ LIMIT = 64 << 20
 _SHOWN = 300  # characters of a message
 
 
+class Value(msgspec.Struct, frozen=True):
+    """A frozen value of this program, for the modules that every run imports.
+
+    It is what a frozen dataclass is, but its class is made in C: a dataclass compiles its methods when its module is
+    imported, which takes half a millisecond each, and a run with nothing to do would wait for thirty of them.
+    """
+
+
 class MalformedError(ValueError):
     """A document is not what it should be; the message is one line that says where in the document and how."""
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from sagepack.decoding import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,8 +17,7 @@ _HEX = re.compile(r"[0-9a-f]+")
 _LENGTHS = {"sha256": 64, "sha1": 40}
 
 
-@dataclass(frozen=True, order=True)
-class Digest:
+class Digest(Value, frozen=True, order=True):
     """A hash value that knows its algorithm; its text form is `algorithm:hex`.
 
     Raises:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from invoke.tasks import Task
 
 from sagepack.cli.main import run_command
 from sagepack.cli.options import Options
+from sagepack.decoding import Value
 from sagepack.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 _Body = TypeVar("_Body", bound="Callable[..., int]")
 
 
-@dataclass(frozen=True)
-class Flag:
+class Flag(Value, frozen=True):
     """A flag of the command line.
 
     Attributes:
@@ -76,8 +75,7 @@ CONNECTIONS = Flag("connections", 8, "most connections to the Hub at once (defau
 YES = Flag("yes", default=False, help="do not ask before something is removed")
 
 
-@dataclass(frozen=True)
-class Registered:
+class Registered(Value, frozen=True):
     """A task, before the project's folder is known."""
 
     body: Callable[..., int]

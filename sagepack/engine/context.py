@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from sagepack import __version__
+from sagepack.decoding import Value
 from sagepack.engine import lazy
 from sagepack.engine.records import Record, Records
 from sagepack.errors import SpecError, UserError
@@ -37,8 +39,7 @@ else:
     publication = lazy.module("engine.publication")
 
 
-@dataclass(frozen=True, eq=False)
-class BuildContext:
+class BuildContext(Value, frozen=True, eq=False, dict=True):
     """What a run is for and what it knows. Nothing is looked up before a step needs it.
 
     Attributes:
@@ -65,7 +66,7 @@ class BuildContext:
 
     def refreshed(self) -> BuildContext:
         """The same run without what it has looked up: another step, or another command, has changed files."""
-        return replace(self)
+        return structs.replace(self)
 
     @property
     def records(self) -> Records:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from msgspec import field, structs
+
+from sagepack.decoding import Value
 from sagepack.engine.records import differences
 
 if TYPE_CHECKING:
@@ -15,8 +17,7 @@ if TYPE_CHECKING:
 Context = TypeVar("Context")
 
 
-@dataclass(frozen=True)
-class Step(Generic[Context]):
+class Step(Value, Generic[Context], frozen=True):
     """One step of a build: what it needs, how it is looked at, and how it is done.
 
     Attributes:
@@ -42,8 +43,7 @@ class Step(Generic[Context]):
     contents: Callable[[Context], list[dict[str, Any]]] | None = None
 
 
-@dataclass(frozen=True)
-class StepStatus:
+class StepStatus(Value, frozen=True):
     """What is known of a step before anything runs. `recorded`, `observed` and `UNKNOWN` make one.
 
     Attributes:
@@ -80,8 +80,7 @@ class StepStatus:
 UNKNOWN = StepStatus()  # an earlier step has to run before anything can be said
 
 
-@dataclass(frozen=True)
-class Action:
+class Action(Value, frozen=True):
     """One line of a plan.
 
     Attributes:
@@ -99,7 +98,7 @@ class Action:
 
     def to_json(self) -> dict[str, Any]:
         """The document of `schemas/plan.schema.json`, one entry."""
-        return {**asdict(self), "reasons": list(self.reasons)}
+        return {**structs.asdict(self), "reasons": list(self.reasons)}
 
 
 def steps_to(goal: str, steps: Sequence[Step[Context]]) -> tuple[Step[Context], ...]:

@@ -6,10 +6,11 @@ step runs again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sagepack.decoding import seal, unseal
+from msgspec import structs
+
+from sagepack.decoding import Value, seal, unseal
 from sagepack.files import write_atomically
 
 if TYPE_CHECKING:
@@ -20,8 +21,7 @@ FORMAT = 3
 _SHOWN = 4
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(Value, frozen=True):
     """What a step did: written only after its output was verified.
 
     Attributes:
@@ -39,8 +39,7 @@ class Record:
     finished: bool = True
 
 
-@dataclass(frozen=True)
-class Records:
+class Records(Value, frozen=True):
     """Records of one build, one file a step: `<folder>/<step>.json`."""
 
     folder: Path
@@ -61,7 +60,7 @@ class Records:
         """
         last = self.load(step)
         if last and last.finished:
-            self.save(replace(last, finished=False))
+            self.save(structs.replace(last, finished=False))
         return last
 
     def forget(self, step: str) -> None:

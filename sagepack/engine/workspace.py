@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from sagepack.decoding import Value
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -11,8 +12,7 @@ if TYPE_CHECKING:
 ARCHIVE = "model.tar.gz"
 
 
-@dataclass(frozen=True)
-class Workspace:
+class Workspace(Value, frozen=True):
     """The folders of one build.
 
         <root>/config/locks/<name>-<env>.lock.yaml    the lock (committed)

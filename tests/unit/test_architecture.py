@@ -19,7 +19,8 @@ LAYERS = (
     {"spec"},
     {"aws"},
     {"files", "retry"},
-    {"workers", "text", "progress", "digest", "decoding"},
+    {"workers", "text", "progress", "digest"},
+    {"decoding"},
     {"errors"},
 )
 
