@@ -162,7 +162,7 @@ def _read(file: Path) -> dict[_Key, _Entry]:
 
 def _hash(path: Path) -> tuple[Digest, int]:
     """SHA-256 and CRC-32 of a file, in one pass."""
-    from sagepack.package.archive.crc32 import crc32  # a run with nothing to hash does not load it
+    from isal.isal_zlib import crc32  # a run with nothing to hash does not load it
 
     digest, crc, buffer = hashlib.sha256(), 0, memoryview(bytearray(_CHUNK))
     with path.open("rb", buffering=0) as file:

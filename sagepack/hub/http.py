@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from sagepack import __version__
 from sagepack.decoding import MalformedError
 from sagepack.errors import RemoteError
+from sagepack.hub import sockets
 from sagepack.hub.refusals import malformed, refusal
 from sagepack.hub.responses import absolute, origin, retry_after
 from sagepack.retry import RetryableError
@@ -131,8 +132,6 @@ class HttpPool:
 
         import urllib3
 
-        from sagepack.hub import sockets
-
         scheme, host, _ = origin(url)
         bypass = urllib.request.proxy_bypass(host)
         proxies = {} if bypass else urllib.request.getproxies()
@@ -145,7 +144,7 @@ class HttpPool:
                 "ssl_context": self._certificates,
             }
             manager = urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
-            manager.pool_classes_by_scheme = sockets.POOLS
+            manager.pool_classes_by_scheme = sockets.pool_classes()
             self._pools.setdefault(proxy, manager)
         return self._pools[proxy]
 

@@ -10,15 +10,14 @@ from __future__ import annotations
 import http.client
 import io
 import time
+from functools import cache
 from typing import TYPE_CHECKING, Any
-
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
 
 if TYPE_CHECKING:
     import socket
 
     from typing_extensions import Buffer
+    from urllib3 import HTTPConnectionPool
 
 # A connection fails if nothing arrives for `READ_SECONDS`, or less than `PROGRESS` bytes in `STALL_SECONDS` of waiting. The
 # time that the caller takes between two reads does not count.
@@ -73,20 +72,22 @@ class _Response(http.client.HTTPResponse):
         return super().read(amt)
 
 
-class _Connection(HTTPConnection):
-    response_class = _Response
+@cache
+def pool_classes() -> dict[str, type[HTTPConnectionPool]]:
+    """Scheme -> urllib3's class of connection pools, with connections that keep the limits."""
+    from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+    from urllib3.connection import HTTPConnection, HTTPSConnection
 
+    class Connection(HTTPConnection):
+        response_class = _Response
 
-class _SecureConnection(HTTPSConnection):
-    response_class = _Response
+    class SecureConnection(HTTPSConnection):
+        response_class = _Response
 
+    class Pool(HTTPConnectionPool):
+        ConnectionCls = Connection
 
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = SecureConnection
 
-
-class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
-
-
-POOLS = {"http": _Pool, "https": _SecurePool}
+    return {"http": Pool, "https": SecurePool}
