@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
-    from sagepack.spec.secrets.texts import Found
+    from sagepack.spec.secrets.texts import Occurrence
 
 _SHOWN = 20  # diagnostics for one file
 _REMOVE = "remove it, and revoke it if others may have seen it; the handler can read it from AWS Secrets Manager"
@@ -28,7 +28,7 @@ class Detector(Protocol):
     def is_public(self, data: bytes) -> bool:
         """Whether a file contains nothing but certificates and public keys."""
 
-    def search(self, name: str, data: bytes) -> Sequence[Found]:
+    def search(self, name: str, data: bytes) -> Sequence[Occurrence]:
         """The line and the kind of each secret in a file."""
 
 
