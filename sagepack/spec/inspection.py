@@ -12,31 +12,31 @@ from sagepack.errors import Diagnostic
 from sagepack.spec.secrets import LIMIT, files, values
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
-    from sagepack.spec.secrets.texts import Occurrence
+    from sagepack.spec.secrets.texts import Found
 
 _SHOWN = 20  # diagnostics for one file
 _REMOVE = "remove it, and revoke it if others may have seen it; the handler can read it from AWS Secrets Manager"
 _ELF, _CORE = b"\x7fELF", 4  # e_type ET_CORE of elf.h, at byte 16
 
 
-class ContentSearch(Protocol):
-    """The functions of `secrets.texts`, which a run with nothing to do does not import."""
-
-    def search(self, name: str, data: bytes) -> list[Occurrence]:
-        """See `secrets.texts.search`."""
+class Detector(Protocol):
+    """What finds secrets in the text of a file: the module `secrets.texts`. Whoever searches nothing need not import it."""
 
     def is_public(self, data: bytes) -> bool:
-        """See `secrets.texts.is_public`."""
+        """Whether a file contains nothing but certificates and public keys."""
+
+    def search(self, name: str, data: bytes) -> Sequence[Found]:
+        """The line and the kind of each secret in a file."""
 
 
 class Inspection:
     """Reads files and collects the reasons not to publish them, instead of stopping at the first.
 
     Args:
-        texts: the module `secrets.texts`.
+        detector: finds secrets in text.
         allowed: files and folders, named as in messages, that are published although they look like secrets.
         known_clean: SHA-256 of files without secrets, by name, from `clean` of an earlier inspection. A file with the same
             digest is not searched again.
@@ -48,12 +48,12 @@ class Inspection:
     """
 
     def __init__(
-        self, texts: ContentSearch, allowed: Collection[str] = (), known_clean: Mapping[str, str] | None = None
+        self, detector: Detector, allowed: Collection[str] = (), known_clean: Mapping[str, str] | None = None
     ) -> None:
+        self._detector = detector
         self.diagnostics: list[Diagnostic] = []
         self.excluded: dict[str, str] = {}
         self.clean: dict[str, str] = {}
-        self._texts = texts
         self._allowed = {posixpath.normpath(name) for name in allowed}
         self._known_clean = known_clean or {}
 
@@ -111,7 +111,7 @@ class Inspection:
             return False
         if self._known_clean.get(location) == str(digest):
             return True
-        if files.may_be_key_file(name) and not (is_whole and self._texts.is_public(head)):
+        if files.may_be_key_file(name) and not (is_whole and self._detector.is_public(head)):
             self._report_name(
                 location, "private keys have this name, and it contains more than certificates and public keys"
             )
@@ -119,7 +119,7 @@ class Inspection:
         if kind := values.kind_of(location):
             self.report(values.redacted(location), f"its name contains {kind}", "rename it")
             return False
-        found = self._texts.search(name, head)
+        found = self._detector.search(name, head)
         fix = f"{_REMOVE}. If it is not a secret, {_how_to_allow(location, found[0].line)}" if found else None
         for line, kind in found[:_SHOWN]:
             self.report(f"{location}:{line}" if line else location, f"contains {kind}", fix)
