@@ -16,10 +16,10 @@ import re
 import shutil
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sagepack.decoding import Value
 from sagepack.errors import IntegrityError
 from sagepack.package.manifest import check_paths
 
@@ -39,8 +39,7 @@ def default_cache(environment: Mapping[str, str]) -> Path:
     return Path(os.path.expandvars(chosen)).expanduser()
 
 
-@dataclass(frozen=True)
-class RepoCache:
+class RepoCache(Value, frozen=True):
     """The folder of one model repository in a cache, and its paths for one commit.
 
     Names from a lock or from the Hub are checked, so that no path leads out of the folder.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from sagepack.decoding import Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
     from sagepack.package.lock import LockedFile
 
 
-@dataclass(frozen=True)
-class CacheStatus:
+class CacheStatus(Value, frozen=True):
     """Which files of a lock are in the cache, as far as it is known without reading them.
 
     Attributes:

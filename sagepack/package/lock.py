@@ -8,13 +8,12 @@ The sum is not a signature: whoever changes the lock on purpose can update the s
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import yaml
 from msgspec import Meta, Struct
 
-from sagepack.decoding import BlobName, Commit, DigestText, MalformedError, PathText, Sha256Hex, Size, convert
+from sagepack.decoding import BlobName, Commit, DigestText, MalformedError, PathText, Sha256Hex, Size, Value, convert
 from sagepack.digest import Digest, fingerprint
 from sagepack.errors import UserError
 from sagepack.package.manifest import check_paths
@@ -82,8 +81,7 @@ class _Document(Struct, forbid_unknown_fields=True):
     sum: DigestText
 
 
-@dataclass(frozen=True)
-class LockedFile:
+class LockedFile(Value, frozen=True):
     """A file of the model repository at the locked commit.
 
     Attributes:
@@ -100,16 +98,14 @@ class LockedFile:
     etag: str
 
 
-@dataclass(frozen=True)
-class LockedRequirement:
+class LockedRequirement(Value, frozen=True):
     """A pinned requirement and the SHA-256 of each distribution file that pip chose for the image's Python."""
 
     requirement: str
     hashes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Lock:
+class Lock(Value, frozen=True):
     """What a spec was resolved to.
 
     Attributes:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 
-from sagepack.decoding import MalformedError, PathText, Sha256Hex, Size, decode_json
+from sagepack.decoding import MalformedError, PathText, Sha256Hex, Size, Value, decode_json
 from sagepack.digest import Digest, fingerprint
 from sagepack.errors import UserError
 
@@ -42,8 +41,7 @@ def archive_order(path: str) -> tuple[bool, bytes]:
     return path.startswith("code/"), path.encode()
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(Value, frozen=True):
     """One regular file of a package.
 
     Attributes:
@@ -59,8 +57,7 @@ class Member:
     executable: bool = False
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(Value, frozen=True, dict=True):
     """The members of a package in archive order.
 
     Raises:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from sagepack.decoding import Value
 
 
-@dataclass(frozen=True)
-class Revision:
+class Revision(Value, frozen=True):
     """A model repository at one commit; `str` shortens the commit, for messages.
 
     Attributes:

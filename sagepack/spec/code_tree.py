@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import field
+
+from sagepack.decoding import Value
 from sagepack.digest import Digest
 from sagepack.errors import UserError
 from sagepack.spec.secrets import files as secret_files
@@ -37,8 +39,7 @@ _NAMES = {".DS_Store", "Thumbs.db", "desktop.ini", ".coverage", ".bash_history",
 _SHOWN = 3  # excluded files in a message
 
 
-@dataclass(frozen=True)
-class CodeFile:
+class CodeFile(Value, frozen=True):
     """One file of a package that is not from the model repository.
 
     Attributes:
@@ -56,8 +57,7 @@ class CodeFile:
     source: Path | bytes
 
 
-@dataclass(frozen=True)
-class CodeTree:
+class CodeTree(Value, frozen=True, dict=True):
     """The files of a package that are not from the model repository, sorted by path.
 
     Attributes:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from sagepack.decoding import Value
 from sagepack.digest import Digest, fingerprint
 from sagepack.errors import KeyPath, UserError
 from sagepack.spec.keys import build
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from sagepack.spec.yaml_nodes import Node, Place
 
 
-@dataclass(frozen=True)
-class Document:
+class Document(Value, frozen=True, dict=True):
     """A merged spec, not validated yet.
 
     Attributes:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from sagepack.decoding import Value
 from sagepack.errors import UserError
 
 _TABLE = Path(__file__).parent / "data" / "images.json"
@@ -22,8 +22,7 @@ _TAG = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class TagFacts:
+class TagFacts(Value, frozen=True):
     """The parts of the tag of a Hugging Face inference image.
 
     Attributes:
