@@ -35,8 +35,10 @@ if TYPE_CHECKING:
     from sagepack.progress import Progress
     from sagepack.spec.code_tree import CodeTree
     from sagepack.spec.model import Spec
+    from sagepack.spec.secrets import texts
 else:
     publication = lazy.module("engine.publication")
+    texts = lazy.module("spec.secrets.texts")
 
 
 class BuildContext(Value, frozen=True, eq=False, dict=True):
@@ -134,7 +136,7 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
         """
         source, sample = self.spec.code, self.spec.sample
         known = self._clean_files()
-        inspection = Inspection(self.spec.not_secret, known)
+        inspection = Inspection(texts, self.spec.not_secret, known)
         tree = code_tree.scan(self.work.root, source.folders, source.requirements, inspection)
         if sample and sample.file:
             inspection.read_sample(self.work.root / sample.file, posixpath.normpath(sample.file))

@@ -24,7 +24,7 @@ LAZY: dict[str, tuple[str, ...]] = {
     "cli.maintenance": ("aws.s3", "publish.cleanup", "publish.iam_policy", "sandbox"),
     "cli.sandbox": ("sandbox",),
     "cli.session": ("spec.validate",),
-    "engine.context": ("engine.publication",),
+    "engine.context": ("engine.publication", "spec.secrets.texts"),
     "engine.steps.deploy": (
         "deploy.deployment",
         "deploy.drift",

@@ -5,25 +5,38 @@ from __future__ import annotations
 import hashlib
 import posixpath
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sagepack.digest import Digest
 from sagepack.errors import Diagnostic
-from sagepack.spec.secrets import LIMIT, files
+from sagepack.spec.secrets import LIMIT, files, values
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
+
+    from sagepack.spec.secrets.texts import Occurrence
 
 _SHOWN = 20  # diagnostics for one file
 _REMOVE = "remove it, and revoke it if others may have seen it; the handler can read it from AWS Secrets Manager"
 _ELF, _CORE = b"\x7fELF", 4  # e_type ET_CORE of elf.h, at byte 16
 
 
+class Detector(Protocol):
+    """What finds secrets in the text of a file: the module `secrets.texts`. Whoever searches nothing need not import it."""
+
+    def is_public(self, data: bytes) -> bool:
+        """Whether a file contains nothing but certificates and public keys."""
+
+    def search(self, name: str, data: bytes) -> Sequence[Occurrence]:
+        """The line and the kind of each secret in a file."""
+
+
 class Inspection:
     """Reads files and collects the reasons not to publish them, instead of stopping at the first.
 
     Args:
+        detector: finds secrets in text.
         allowed: files and folders, named as in messages, that are published although they look like secrets.
         known_clean: SHA-256 of files without secrets, by name, from `clean` of an earlier inspection. A file with the same
             digest is not searched again.
@@ -34,7 +47,10 @@ class Inspection:
         clean: SHA-256 of the files that were read and have no secrets, by name.
     """
 
-    def __init__(self, allowed: Collection[str] = (), known_clean: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, detector: Detector, allowed: Collection[str] = (), known_clean: Mapping[str, str] | None = None
+    ) -> None:
+        self._detector = detector
         self.diagnostics: list[Diagnostic] = []
         self.excluded: dict[str, str] = {}
         self.clean: dict[str, str] = {}
@@ -95,10 +111,7 @@ class Inspection:
             return False
         if self._known_clean.get(location) == str(digest):
             return True
-        # Imported late: a run with nothing to do searches nothing.
-        from sagepack.spec.secrets import texts, values  # noqa: PLC0415
-
-        if files.may_be_key_file(name) and not (is_whole and texts.is_public(head)):
+        if files.may_be_key_file(name) and not (is_whole and self._detector.is_public(head)):
             self._report_name(
                 location, "private keys have this name, and it contains more than certificates and public keys"
             )
@@ -106,7 +119,7 @@ class Inspection:
         if kind := values.kind_of(location):
             self.report(values.redacted(location), f"its name contains {kind}", "rename it")
             return False
-        found = texts.search(name, head)
+        found = self._detector.search(name, head)
         fix = f"{_REMOVE}. If it is not a secret, {_how_to_allow(location, found[0].line)}" if found else None
         for line, kind in found[:_SHOWN]:
             self.report(f"{location}:{line}" if line else location, f"contains {kind}", fix)

@@ -11,6 +11,7 @@ from sagepack.decoding import MalformedError, decode_json
 from sagepack.errors import Diagnostic
 from sagepack.spec import code_tree
 from sagepack.spec.inspection import Inspection
+from sagepack.spec.secrets import texts
 from sagepack.text import did_you_mean, one_of
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def _sample(view: SpecView) -> Iterator[Diagnostic]:
 def _file_contents(view: SpecView) -> Iterator[Diagnostic]:
     """What is in the files: secrets, and what cannot be packaged."""
     sample, allowed = view.text("sample", "file"), view.texts("not_secret")
-    inspection = Inspection(allowed)
+    inspection = Inspection(texts, allowed)
     names = [view.text(*_PATH) or "", *view.texts("code", "shared")]
     folders = [name for name in names if name and not _problem_of_folder(view, name)]
     # No requirements: `_requirements_file` already reports a second list of them.

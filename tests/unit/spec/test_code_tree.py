@@ -14,6 +14,7 @@ from sagepack.package.lock import Lock, LockedFile
 from sagepack.package.revision import Revision
 from sagepack.spec.code_tree import CodeTree, describe_excluded, scan
 from sagepack.spec.inspection import Inspection
+from sagepack.spec.secrets import texts
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def assembled(folder: Path, requirements: tuple[str, ...] = ()) -> CodeTree:
-    inspection = Inspection()
+    inspection = Inspection(texts)
     made = scan(folder.parent, (folder.name,), requirements, inspection)
     if inspection.diagnostics:
         raise SpecError(inspection.diagnostics)
@@ -143,7 +144,7 @@ def test_shared_folders_go_into_the_code_next_to_the_program(folder: Path) -> No
     shared = folder.parent / "shared"
     shared.mkdir()
     (shared / "pictures.py").write_text("y = 2\n")
-    inspection = Inspection()
+    inspection = Inspection(texts)
     tree = scan(folder.parent, (folder.name, "shared"), (), inspection)
     assert inspection.diagnostics == []
     assert [file.path for file in tree.files] == ["code/helpers/images.py", "code/inference.py", "code/pictures.py"]
@@ -153,6 +154,6 @@ def test_two_folders_may_not_hold_the_same_file(folder: Path) -> None:
     shared = folder.parent / "shared"
     shared.mkdir()
     (shared / "inference.py").write_text("y = 2\n")
-    inspection = Inspection()
+    inspection = Inspection(texts)
     scan(folder.parent, (folder.name, "shared"), (), inspection)
     assert [found.location for found in inspection.diagnostics] == ["shared/inference.py"]

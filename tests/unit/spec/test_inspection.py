@@ -34,7 +34,7 @@ def put(folder: Path, name: str, data: str | bytes) -> None:
 
 
 def assembled(folder: Path, *allowed: str) -> tuple[CodeTree, Inspection]:
-    inspection = Inspection([f"{WHERE}/{name}" for name in allowed])
+    inspection = Inspection(texts, [f"{WHERE}/{name}" for name in allowed])
     return scan(folder.parents[1], (WHERE,), (), inspection), inspection
 
 
@@ -162,11 +162,11 @@ def test_a_file_is_searched_once_for_each_content(folder: Path, monkeypatch: pyt
     put(folder, "other.py", "y = 1\n")
     _, first = assembled(folder)
     put(folder, "other.py", "y = 2\n")
-    second = Inspection(known_clean=first.clean)
+    second = Inspection(texts, known_clean=first.clean)
     scan(folder.parents[1], (WHERE,), (), second)
     assert searched == ["inference.py", "other.py", "other.py"]
     (folder / "other.py").rename(folder / "other.yaml")
-    scan(folder.parents[1], (WHERE,), (), Inspection(known_clean=second.clean))
+    scan(folder.parents[1], (WHERE,), (), Inspection(texts, known_clean=second.clean))
     assert searched[3:] == ["other.yaml"]
 
 
