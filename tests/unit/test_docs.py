@@ -12,9 +12,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 import sagepack
+from sagepack.cli.output import table
 from sagepack.cli.tasks import collection
+from sagepack.engine.plan import Action
 from sagepack.engine.steps import GOALS
-from tests.helpers.paths import ROOT, SCHEMAS
+from sagepack.package.archive.layout import Layout
+from sagepack.package.contents import manifest_of
+from sagepack.package.lock import Lock
+from sagepack.spec import code_tree, loader
+from sagepack.spec.inspection import Inspection
+from tests.helpers.paths import DATA, ROOT, SCHEMAS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,6 +142,23 @@ def test_the_readme_lists_every_task_once() -> None:
     first_cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
     listed = [name for cell in first_cells for name in _CODE.findall(cell)]
     assert sorted(listed) == sorted(flags_by_task())
+
+
+def test_the_readme_shows_the_package_that_lock_and_code_make() -> None:
+    spec = loader.load(ROOT / "config" / "svd.yaml", "local", (), ROOT).spec()
+    lock = Lock.parse((ROOT / "config" / "locks" / "svd-local.lock.yaml").read_bytes(), "the lock")
+    code = code_tree.scan(ROOT, spec.code.folders, spec.code.requirements, Inspection(spec.not_secret, {}))
+    manifest = manifest_of(lock, code)
+    readme = (ROOT / "README.md").read_text()
+    assert f"    checksum: {len(manifest.members)} files, identity {manifest.digest}\n" in readme
+    assert f"    size: {Layout.of(manifest.members).size} bytes" in readme
+
+
+def test_the_readme_shows_the_plan_of_a_second_run_as_it_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    plan = json.loads((DATA / "golden" / "plan" / "nothing-to-do.json").read_text().replace("toy-local", "svd-local"))
+    actions = [Action(**{**action, "reasons": tuple(action["reasons"])}) for action in plan["actions"]]
+    assert "\n".join(f"    {line}" for line in table(actions)) in (ROOT / "README.md").read_text()
 
 
 def test_the_maps_name_every_room_and_leaf() -> None:
