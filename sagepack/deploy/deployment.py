@@ -9,15 +9,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sagepack.digest import Digest, fingerprint
 from sagepack.errors import UserError
+from sagepack.spec.keys import request_members
 
 if TYPE_CHECKING:
     from sagepack.aws.session import Document
     from sagepack.package.lock import Lock
-    from sagepack.spec.model import AsyncInference, Endpoint, Spec
+    from sagepack.spec.model import Endpoint, Spec
 
 VARIANT_NAME = "AllTraffic"
 MAX_NAME_LENGTH = 63  # characters; of every name in SageMaker's API
@@ -141,16 +142,11 @@ class Deployment:
         variant = {
             "VariantName": VARIANT_NAME,
             "ModelName": self.model_name,
-            "InitialInstanceCount": endpoint.initial_instance_count,
-            "InstanceType": endpoint.instance_type,
-            "ModelDataDownloadTimeoutInSeconds": endpoint.model_data_download_timeout_in_seconds,
-            "ContainerStartupHealthCheckTimeoutInSeconds": endpoint.container_startup_health_check_timeout_in_seconds,
-            "VolumeSizeInGB": endpoint.volume_size_in_gb,
-            "InferenceAmiVersion": endpoint.inference_ami_version,
+            **request_members(endpoint, "sagemaker", "ProductionVariant"),
         }
         request = {
-            "ProductionVariants": [_without_none(variant)],
-            "AsyncInferenceConfig": _async_inference_config(endpoint.asynchronous),
+            "ProductionVariants": [variant],
+            "AsyncInferenceConfig": request_members(endpoint.asynchronous, "sagemaker", "AsyncInferenceConfig"),
             # By default SageMaker would read metrics from the container at :8080/metrics, which the server of this image
             # does not have.
             "MetricsConfig": {"EnableDetailedObservability": False},
@@ -221,16 +217,3 @@ def sagepack_tags(tags: dict[str, str]) -> str:
     """Those of `tags` that this program sets, for a message that says to whom a resource belongs."""
     found = [f"{key}={value}" for key, value in sorted(tags.items()) if key.startswith(TAG_PREFIX)]
     return ", ".join(found) or "no sagepack tags"
-
-
-def _async_inference_config(settings: AsyncInference) -> Document:
-    topics = _without_none({"SuccessTopic": settings.success_topic, "ErrorTopic": settings.error_topic})
-    output: Document = {"S3OutputPath": settings.s3_output_path, "S3FailurePath": settings.s3_failure_path}
-    return {
-        "ClientConfig": {"MaxConcurrentInvocationsPerInstance": settings.max_concurrent_invocations_per_instance},
-        "OutputConfig": {**output, "NotificationConfig": topics} if topics else output,
-    }
-
-
-def _without_none(values: dict[str, Any]) -> Document:
-    return {key: value for key, value in values.items() if value is not None}

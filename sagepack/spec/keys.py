@@ -1,22 +1,23 @@
-"""The keys of a spec, read off the dataclasses that hold its values.
+"""The keys of a spec, read off the classes that hold its values.
 
-A key of the spec is one field of a dataclass of `model` (and one entry of `schemas/spec.schema.json`). Everything else
+A key of the spec is one field of a class of `model` (and one entry of `schemas/spec.schema.json`). Everything else
 follows from that field: whether the key is required, how its value is read, and what AWS says about it.
 """
 
 import types
 from collections.abc import Callable, Iterator
-from dataclasses import MISSING, fields, is_dataclass
-from typing import Any, NamedTuple, TypeVar, get_args
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin
+
+from msgspec import Struct, structs
 
 _Section = TypeVar("_Section")
 
-# `metadata` of a field that is no key of the spec.
-NOT_A_KEY: dict[str, Any] = {"key": None}
+# Annotates a field that is no key of the spec.
+NOT_A_KEY = "not a key"
 
 
-class KeyFacts(NamedTuple):
-    """What a key has beyond a name, a type and a default; `metadata` of its field, made by `facts`.
+class Facts(NamedTuple):
+    """What a key has beyond a name, a type and a default; annotates its field.
 
     Attributes:
         name: the key, where it is not the name of the field.
@@ -34,11 +35,6 @@ class KeyFacts(NamedTuple):
     normalize: Callable[[Any], Any] | None = None
 
 
-def facts(**values: Any) -> dict[str, KeyFacts]:
-    """`metadata` of a field that has `KeyFacts`."""
-    return {"key": KeyFacts(**values)}
-
-
 class Key(NamedTuple):
     """A key of the spec.
 
@@ -46,7 +42,7 @@ class Key(NamedTuple):
         path: from the top of the spec, such as ("endpoint", "async", "s3_output_path").
         field: name of the field that holds its value.
         value_type: type of the value, such as `str` or `dict[str, str]`. None, for an absent value, is left out.
-        section: the dataclass of a key that holds further keys; None for all others.
+        section: the class of a key that holds further keys; None for all others.
         is_optional: whether the field may hold None.
         is_required: whether the key must be given wherever its section is.
         is_in_optional_section: whether a section around it may be absent.
@@ -60,11 +56,11 @@ class Key(NamedTuple):
     is_optional: bool
     is_required: bool
     is_in_optional_section: bool
-    facts: KeyFacts
+    facts: Facts
 
 
 def keys_of(section: type[Any]) -> Iterator[Key]:
-    """The keys of a dataclass that hold a value, those of the dataclasses in it included, in the order of the fields."""
+    """The keys of a class that hold a value, those of the classes in it included, in the order of the fields."""
     for key in _fields(section):
         if key.section is None:
             yield key
@@ -75,12 +71,12 @@ def keys_of(section: type[Any]) -> Iterator[Key]:
 
 
 def build(section: type[_Section], data: dict[str, Any], **more: Any) -> _Section:
-    """The dataclass whose keys have the values of `data`.
+    """The value of the class whose keys have the values of `data`.
 
     Lists become tuples. A section that is absent is built from its defaults, or is None where it is optional.
 
     Args:
-        section: a dataclass.
+        section: a class of `model`.
         data: the values by key.
         more: the values of fields that are no keys.
 
@@ -103,25 +99,54 @@ def build(section: type[_Section], data: dict[str, Any], **more: Any) -> _Sectio
     return section(**values)
 
 
-def _fields(section: type[Any]) -> tuple[Key, ...]:
-    """The keys of `section` alone. Its module must evaluate annotations, not postpone them."""
-    found = []
-    for one in fields(section):
-        about: KeyFacts | None = one.metadata.get("key", KeyFacts())
-        if about is None:
+def request_members(section: Struct, *structure: str) -> dict[str, Any]:
+    """The part of an AWS request that a section of the spec stands for.
+
+    Args:
+        section: a value of `model`.
+        structure: the service, and a structure of its description, as `Facts.member` begins with them.
+
+    Returns:
+        The members of the structure that the section's keys are about, without those that are None.
+    """
+    request: dict[str, Any] = {}
+    for key in _fields(type(section)):
+        value = getattr(section, key.field)
+        if key.facts.member[: len(structure)] != structure or value is None:
             continue
-        options = get_args(one.type) if isinstance(one.type, types.UnionType) else (one.type,)
+        *outer, name = key.facts.member[len(structure) :]
+        place = request
+        for member in outer:
+            place = place.setdefault(member, {})
+        place[name] = value
+    return request
+
+
+_KEYS: dict[type[Any], tuple[Key, ...]] = {}  # reading annotations takes time
+
+
+def _fields(section: type[Any]) -> tuple[Key, ...]:
+    """The keys of the class `section` alone."""
+    if section not in _KEYS:
+        _KEYS[section] = tuple(_read_fields(section))
+    return _KEYS[section]
+
+
+def _read_fields(section: type[Any]) -> Iterator[Key]:
+    for one in structs.fields(section):
+        annotated = get_args(one.type) if get_origin(one.type) is Annotated else (one.type, Facts())
+        kind, about = annotated
+        if about is NOT_A_KEY:
+            continue
+        options = get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
         (value_type,) = (option for option in options if option is not types.NoneType)
-        found.append(
-            Key(
-                path=(about.name or one.name,),
-                field=one.name,
-                value_type=value_type,
-                section=value_type if isinstance(value_type, type) and is_dataclass(value_type) else None,
-                is_optional=len(options) > 1,
-                is_required=one.default is MISSING and one.default_factory is MISSING and not about.default,
-                is_in_optional_section=False,
-                facts=about,
-            )
+        yield Key(
+            path=(about.name or one.name,),
+            field=one.name,
+            value_type=value_type,
+            section=value_type if isinstance(value_type, type) and issubclass(value_type, Struct) else None,
+            is_optional=len(options) > 1,
+            is_required=one.required and not about.default,
+            is_in_optional_section=False,
+            facts=about,
         )
-    return tuple(found)

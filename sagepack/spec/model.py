@@ -1,15 +1,16 @@
 """The spec as values: the spec file merged with its overlays, and the defaults of what neither of them has.
 
 Each field is a key of the spec, named like it. To add a key, add a field here and the key to `schemas/spec.schema.json`;
-a value that AWS's own description of its services restricts gets the `member` of that description (see `keys.KeyFacts`).
+a value that AWS's own description of its services restricts gets the `member` of that description (see `keys.Facts`).
 """
-# Annotations are evaluated here, not postponed: `keys` reads them.
 
 import re
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from sagepack.spec.keys import NOT_A_KEY, facts, keys_of
+from msgspec import field
+
+from sagepack.decoding import Value
+from sagepack.spec.keys import NOT_A_KEY, Facts, keys_of
 
 # A pinned revision: the full hash of a commit.
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -28,8 +29,7 @@ def _without_final_slashes(uris: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(map(_without_final_slash, uris))
 
 
-@dataclass(frozen=True)
-class ModelSource:
+class ModelSource(Value, frozen=True):
     """Which files of which repository of the Hugging Face Hub.
 
     Attributes:
@@ -47,8 +47,7 @@ class ModelSource:
     variant: str | None = None
 
 
-@dataclass(frozen=True)
-class Code:
+class Code(Value, frozen=True):
     """The inference code, which becomes `code/` in the package.
 
     Attributes:
@@ -67,8 +66,7 @@ class Code:
         return (self.path, *self.shared)
 
 
-@dataclass(frozen=True)
-class Image:
+class Image(Value, frozen=True):
     """An AWS deep learning container image, by tag; the lock adds the digest.
 
     Attributes:
@@ -80,18 +78,16 @@ class Image:
     account: str | None = None
 
 
-@dataclass(frozen=True)
-class Aws:
+class Aws(Value, frozen=True):
     """Where things are deployed: account, region, execution role, and the AWS profile to use."""
 
     account: str
     region: str
-    role: str = field(metadata=facts(member=("sagemaker", "CreateModelInput", "ExecutionRoleArn")))
+    role: Annotated[str, Facts(member=("sagemaker", "CreateModelInput", "ExecutionRoleArn"))]
     profile: str | None = None
 
 
-@dataclass(frozen=True)
-class Artifact:
+class Artifact(Value, frozen=True):
     """The published form of a package.
 
     Attributes:
@@ -104,51 +100,43 @@ class Artifact:
         tags: object tags.
     """
 
-    target: str = field(
-        metadata=facts(member=("sagemaker", "ContainerDefinition", "ModelDataUrl"), normalize=_without_final_slash)
-    )
+    target: Annotated[
+        str, Facts(member=("sagemaker", "ContainerDefinition", "ModelDataUrl"), normalize=_without_final_slash)
+    ]
     layout: str = "archive"
-    reuse_from: tuple[str, ...] = field(default=(), metadata=facts(normalize=_without_final_slashes))
-    sse: str | None = field(default=None, metadata=facts(member=("s3", "PutObjectRequest", "ServerSideEncryption")))
-    kms_key_id: str | None = field(
-        default=None, metadata=facts(member=("sagemaker", "CreateEndpointConfigInput", "KmsKeyId"))
-    )
+    reuse_from: Annotated[tuple[str, ...], Facts(normalize=_without_final_slashes)] = ()
+    sse: Annotated[str | None, Facts(member=("s3", "PutObjectRequest", "ServerSideEncryption"))] = None
+    kms_key_id: Annotated[str | None, Facts(member=("sagemaker", "CreateEndpointConfigInput", "KmsKeyId"))] = None
     expected_bucket_owner: str | None = None
-    storage_class: str | None = field(default=None, metadata=facts(member=("s3", "PutObjectRequest", "StorageClass")))
+    storage_class: Annotated[str | None, Facts(member=("s3", "PutObjectRequest", "StorageClass"))] = None
     # S3's description sets no bounds for tags; its user guide has those of every service's tags.
-    tags: dict[str, str] = field(default_factory=dict, metadata=facts(entries=_TAG))
+    tags: Annotated[dict[str, str], Facts(entries=_TAG)] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class AsyncInference:
+class AsyncInference(Value, frozen=True):
     """Asynchronous inference, as in AsyncInferenceConfig of SageMaker's API reference.
 
     Results and failures go next to the target by default, never under it: what is under the target belongs to publishing.
     """
 
-    s3_output_path: str = field(
-        metadata=facts(
-            member=(*_ASYNC, "OutputConfig", "S3OutputPath"), default="s3://{bucket}/async/{endpoint}/output/"
-        )
-    )
-    s3_failure_path: str = field(
-        metadata=facts(
-            member=(*_ASYNC, "OutputConfig", "S3FailurePath"), default="s3://{bucket}/async/{endpoint}/failure/"
-        )
-    )
-    max_concurrent_invocations_per_instance: int = field(
-        default=1, metadata=facts(member=(*_ASYNC, "ClientConfig", "MaxConcurrentInvocationsPerInstance"))
-    )
-    success_topic: str | None = field(
-        default=None, metadata=facts(member=(*_ASYNC, "OutputConfig", "NotificationConfig", "SuccessTopic"))
-    )
-    error_topic: str | None = field(
-        default=None, metadata=facts(member=(*_ASYNC, "OutputConfig", "NotificationConfig", "ErrorTopic"))
+    s3_output_path: Annotated[
+        str, Facts(member=(*_ASYNC, "OutputConfig", "S3OutputPath"), default="s3://{bucket}/async/{endpoint}/output/")
+    ]
+    s3_failure_path: Annotated[
+        str, Facts(member=(*_ASYNC, "OutputConfig", "S3FailurePath"), default="s3://{bucket}/async/{endpoint}/failure/")
+    ]
+    max_concurrent_invocations_per_instance: Annotated[
+        int, Facts(member=(*_ASYNC, "ClientConfig", "MaxConcurrentInvocationsPerInstance"))
+    ] = 1
+    success_topic: Annotated[
+        str | None, Facts(member=(*_ASYNC, "OutputConfig", "NotificationConfig", "SuccessTopic"))
+    ] = None
+    error_topic: Annotated[str | None, Facts(member=(*_ASYNC, "OutputConfig", "NotificationConfig", "ErrorTopic"))] = (
+        None
     )
 
 
-@dataclass(frozen=True)
-class Scaling:
+class Scaling(Value, frozen=True):
     """Bounds and targets of Application Auto Scaling; `min_capacity` 0 lets the endpoint sleep."""
 
     min_capacity: int
@@ -158,31 +146,29 @@ class Scaling:
     scale_out_cooldown: int = 300
 
 
-@dataclass(frozen=True)
-class Endpoint:
+class Endpoint(Value, frozen=True):
     """The endpoint and its one production variant. Names follow SageMaker's API; time-outs are in seconds."""
 
-    name: str = field(metadata=facts(member=("sagemaker", "CreateEndpointInput", "EndpointName")))
-    instance_type: str = field(metadata=facts(member=(*_VARIANT, "InstanceType")))
-    asynchronous: AsyncInference = field(metadata=facts(name="async"))  # `async` is a word of Python
-    initial_instance_count: int = field(default=1, metadata=facts(member=(*_VARIANT, "InitialInstanceCount")))
-    model_data_download_timeout_in_seconds: int = field(
-        default=1800, metadata=facts(member=(*_VARIANT, "ModelDataDownloadTimeoutInSeconds"))
-    )
-    container_startup_health_check_timeout_in_seconds: int = field(
-        default=900, metadata=facts(member=(*_VARIANT, "ContainerStartupHealthCheckTimeoutInSeconds"))
-    )
-    volume_size_in_gb: int | None = field(default=None, metadata=facts(member=(*_VARIANT, "VolumeSizeInGB")))
-    inference_ami_version: str | None = field(default=None, metadata=facts(member=(*_VARIANT, "InferenceAmiVersion")))
+    name: Annotated[str, Facts(member=("sagemaker", "CreateEndpointInput", "EndpointName"))]
+    instance_type: Annotated[str, Facts(member=(*_VARIANT, "InstanceType"))]
+    asynchronous: Annotated[AsyncInference, Facts(name="async")]  # `async` is a word of Python
+    initial_instance_count: Annotated[int, Facts(member=(*_VARIANT, "InitialInstanceCount"))] = 1
+    model_data_download_timeout_in_seconds: Annotated[
+        int, Facts(member=(*_VARIANT, "ModelDataDownloadTimeoutInSeconds"))
+    ] = 1800
+    container_startup_health_check_timeout_in_seconds: Annotated[
+        int, Facts(member=(*_VARIANT, "ContainerStartupHealthCheckTimeoutInSeconds"))
+    ] = 900
+    volume_size_in_gb: Annotated[int | None, Facts(member=(*_VARIANT, "VolumeSizeInGB"))] = None
+    inference_ami_version: Annotated[str | None, Facts(member=(*_VARIANT, "InferenceAmiVersion"))] = None
     enable_network_isolation: bool = False
     scaling: Scaling | None = None
-    tags: dict[str, str] = field(
-        default_factory=dict, metadata=facts(member=("sagemaker", "CreateEndpointInput", "Tags"), entries=_TAG)
+    tags: Annotated[dict[str, str], Facts(member=("sagemaker", "CreateEndpointInput", "Tags"), entries=_TAG)] = field(
+        default_factory=dict
     )
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(Value, frozen=True):
     """A request to try the endpoint with: a JSON value `request`, or the path of a `file`."""
 
     request: Any = None
@@ -190,8 +176,7 @@ class Sample:
     content_type: str = "application/json"
 
 
-@dataclass(frozen=True)
-class Spec:
+class Spec(Value, frozen=True):
     """One model and everything that is declared about it, for one environment.
 
     Attributes:
@@ -204,17 +189,16 @@ class Spec:
     """
 
     name: str
-    env: str = field(metadata=NOT_A_KEY)
+    env: Annotated[str, NOT_A_KEY]
     model: ModelSource
     code: Code
     image: Image
     artifact: Artifact
     aws: Aws
     endpoint: Endpoint
-    environment: dict[str, str] = field(
-        default_factory=dict,
-        metadata=facts(member=_ENVIRONMENT, entries=((*_ENVIRONMENT, "{key}"), (*_ENVIRONMENT, "{value}"))),
-    )
+    environment: Annotated[
+        dict[str, str], Facts(member=_ENVIRONMENT, entries=((*_ENVIRONMENT, "{key}"), (*_ENVIRONMENT, "{value}")))
+    ] = field(default_factory=dict)
     sample: Sample | None = None
     not_secret: tuple[str, ...] = ()
     sandbox: bool = False

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import botocore.session
 from botocore.stub import Stubber
 from botocore.validate import ParamValidator
+from msgspec import structs
 
 from sagepack.aws.session import Aws, AwsConnection
 from sagepack.deploy.deployment import Deployment
@@ -82,7 +83,7 @@ def deployment(name: str = "svd", *, manifest: Digest = MANIFEST, **changes: Any
 
 def changed(value: Deployment, **changes: Any) -> Deployment:
     """The same deployment with another setting of the endpoint."""
-    return dataclasses.replace(value, endpoint=dataclasses.replace(value.endpoint, **changes))
+    return dataclasses.replace(value, endpoint=structs.replace(value.endpoint, **changes))
 
 
 def violations(service: str, operation: str, request: dict[str, Any]) -> list[str]:

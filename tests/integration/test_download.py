@@ -11,13 +11,13 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from filelock import FileLock
 from huggingface_hub import HfApi, snapshot_download
 from isal.isal_zlib import crc32
+from msgspec.structs import replace
 
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError, RemoteError, SagepackError, UserError

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
 import yaml
+from msgspec import NODEFAULT
+from msgspec.structs import fields
 from referencing import Registry, Resource
 
 from sagepack.aws.service_model import shape
@@ -105,7 +106,7 @@ def test_keys_and_defaults_are_those_of_the_values(path: tuple[str, ...], cls: A
     assert set(properties) == {renamed.get(field.name, field.name) for field in fields(cls)}
     for field in fields(cls):
         declared = properties[renamed.get(field.name, field.name)].get("default")
-        if field.default not in (MISSING, None) and field.default != ():
+        if field.default not in (NODEFAULT, None) and field.default != ():
             assert declared == field.default, field.name
 
 

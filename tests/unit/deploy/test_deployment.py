@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
+from msgspec import structs
 
 from sagepack.deploy.deployment import Deployment, Owner
 from sagepack.errors import UserError
@@ -67,7 +66,7 @@ def test_the_create_endpoint_config_request_has_one_asynchronous_variant() -> No
 
 def test_optional_settings_are_requested_if_they_are_declared() -> None:
     value = deployment(volume_size_in_gb=64, inference_ami_version="al2-ami-sagemaker-inference-gpu-3-1")
-    topics = dataclasses.replace(value.endpoint.asynchronous, success_topic="arn:aws:sns:us-east-1:123456789012:done")
+    topics = structs.replace(value.endpoint.asynchronous, success_topic="arn:aws:sns:us-east-1:123456789012:done")
     config = changed(value, asynchronous=topics).create_endpoint_config_request
     assert config["ProductionVariants"][0]["VolumeSizeInGB"] == 64
     assert config["ProductionVariants"][0]["InferenceAmiVersion"] == "al2-ami-sagemaker-inference-gpu-3-1"

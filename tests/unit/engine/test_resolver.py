@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from sagepack.digest import Digest
 from sagepack.engine.resolver import find_image
@@ -31,7 +31,7 @@ def test_an_account_of_the_spec_is_the_registry() -> None:
     aws, stubs = stubbed("ecr")
     asked = {**ASKED, "registryId": "111122223333"}
     stubs["ecr"].add_response("describe_images", {"imageDetails": [{"imageDigest": str(DIGEST)}]}, asked)
-    own = dataclasses.replace(TAGGED, account="111122223333")
+    own = structs.replace(TAGGED, account="111122223333")
     assert find_image(aws, own, "us-east-1") == (HOST.replace("763104351884", "111122223333"), DIGEST)
 
 
@@ -47,7 +47,7 @@ def test_a_mistyped_tag_is_told_with_what_was_meant() -> None:
     aws, stubs = stubbed("ecr")
     stubs["ecr"].add_client_error("describe_images", "ImageNotFoundException", "no")
     with pytest.raises(UserError) as caught:
-        find_image(aws, dataclasses.replace(TAGGED, tag=IMAGE.replace("cu124", "cu123")), "us-east-1")
+        find_image(aws, structs.replace(TAGGED, tag=IMAGE.replace("cu124", "cu123")), "us-east-1")
     assert caught.value.fix is not None
     assert IMAGE in caught.value.fix
     assert caught.value.where is not None

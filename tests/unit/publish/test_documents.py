@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import zlib
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +13,7 @@ import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sagepack.aws.s3 import S3, MultipartHandle, ObjectRef, S3Uri
 from sagepack.digest import Digest

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagepack.spec.keys import build
-from sagepack.spec.model import KEYS, Endpoint, Scaling, Spec
+from sagepack.spec.keys import build, request_members
+from sagepack.spec.model import KEYS, AsyncInference, Endpoint, Scaling, Spec
 from tests.helpers.paths import ROOT
 from tests.helpers.specs import OVERLAY, SPEC, project
 
@@ -33,7 +33,7 @@ else:
     print(repr(document.spec().endpoint.variant_name))
 """
 FIELD = """\
-    variant_name: str = field(metadata=facts(member=("sagemaker", "ProductionVariant", "VariantName")))
+    variant_name: Annotated[str, Facts(member=("sagemaker", "ProductionVariant", "VariantName"))]
 """
 
 
@@ -50,7 +50,7 @@ def test_a_new_key_needs_a_field_of_the_model_and_an_entry_of_the_schema_and_not
     assert "variant_name: unknown key" in read(tmp_path, "endpoint.variant_name=a")
 
     model = tmp_path / "sagepack" / "spec" / "model.py"
-    before = '    instance_type: str = field(metadata=facts(member=(*_VARIANT, "InstanceType")))\n'
+    before = '    instance_type: Annotated[str, Facts(member=(*_VARIANT, "InstanceType"))]\n'
     assert model.read_text().count(before) == 1
     model.write_text(model.read_text().replace(before, before + FIELD))
     path = tmp_path / "sagepack" / "schemas" / "spec.schema.json"
@@ -110,3 +110,16 @@ def test_lists_become_tuples_except_in_values_of_any_type() -> None:
     assert spec.artifact.reuse_from == ("s3://c", "s3://d")
     assert spec.sample is not None
     assert spec.sample.request == [1, 2]
+
+
+def test_a_section_gives_the_members_of_a_request_that_its_keys_are_about() -> None:
+    section = AsyncInference("s3://b/o/", "s3://b/f/", success_topic="arn:aws:sns:us-east-1:1:done")
+    assert request_members(section, "sagemaker", "AsyncInferenceConfig") == {
+        "ClientConfig": {"MaxConcurrentInvocationsPerInstance": 1},
+        "OutputConfig": {
+            "S3OutputPath": "s3://b/o/",
+            "S3FailurePath": "s3://b/f/",
+            "NotificationConfig": {"SuccessTopic": "arn:aws:sns:us-east-1:1:done"},
+        },
+    }
+    assert request_members(section, "sagemaker", "ProductionVariant") == {}
