@@ -21,6 +21,7 @@ from sagepack.package.contents import manifest_of
 from sagepack.package.lock import Lock
 from sagepack.spec import code_tree, loader
 from sagepack.spec.inspection import Inspection
+from sagepack.spec.secrets import texts
 from tests.helpers.paths import DATA, ROOT, SCHEMAS
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def test_the_readme_lists_every_task_once() -> None:
 def test_the_readme_shows_the_package_that_lock_and_code_make() -> None:
     spec = loader.load(ROOT / "config" / "svd.yaml", "local", (), ROOT).spec()
     lock = Lock.parse((ROOT / "config" / "locks" / "svd-local.lock.yaml").read_bytes(), "the lock")
-    code = code_tree.scan(ROOT, spec.code.folders, spec.code.requirements, Inspection(spec.not_secret, {}))
+    code = code_tree.scan(ROOT, spec.code.folders, spec.code.requirements, Inspection(texts, spec.not_secret))
     manifest = manifest_of(lock, code)
     readme = (ROOT / "README.md").read_text()
     assert f"    checksum: {len(manifest.members)} files, identity {manifest.digest}\n" in readme
