@@ -1,16 +1,20 @@
-"""sagepack: a declarative build system that packages Hugging Face models for Amazon SageMaker.
+r"""sagepack: a declarative build system that packages Hugging Face models for Amazon SageMaker.
 
-The map. Each room is a folder with its own map in its `__init__`; imports point down, never up, and never in a circle:
+The map, from top to bottom. Imports point down, never up, and never in a circle. A room is a folder with a map of its own in
+its `__init__`; the rest are leaves, which are single modules.
 
-    cli                        what a person types and reads: tasks, options, messages, exit codes
-    engine      | sandbox      which steps run and why        | a Hub and an AWS on this machine, reached by URL
-    deploy      | publish      | hub     endpoints            | packages into S3 | model files into the cache
-    package                    what a package is: lock, manifest, archive
-    spec                       what the user declared: YAML, schema, rules
-    aws                        the AWS calls
-    files, retry               files written whole or not at all, lock files, stamps; when to try again
+    cli        what a person types and reads: tasks, options, messages, exit codes
+    engine     which steps run, in which order, and why
+    sandbox    a Hub and an AWS on this machine; only `cli` imports it, to start it, and the others reach it by URL
+    deploy     endpoints       \
+    publish    packages in S3   > these three do not import each other
+    hub        model files     /
+    package    what a package is, on paper and in bytes: lock, manifest, archive
+    spec       what the user declared: YAML, schema, rules
+    aws        the AWS calls
+    files      files written whole or not at all, lock files, stamps; `retry`: when a failed request is sent again
     workers, text, progress, digest, decoding
-    errors                     the class of an error decides the exit code
+    errors     the class of an error decides the exit code
 
 Where to begin reading: `engine.steps` has the seven steps of a build, one short file each, and `engine.plan` says why one
 runs. `cli.build` has the tasks that start them. `package.lock` and `package.manifest` are the two documents that
