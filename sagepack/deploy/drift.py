@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sagepack.deploy.deployment import sagepack_tags
 from sagepack.deploy.scaling import desired_scaling, scaling_names
+from sagepack.spec.model import KEYS
 from sagepack.spec.secrets import names as secret_names
 from sagepack.spec.secrets import values as secret_values
 
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
     from sagepack.deploy.observe import EndpointState, ScalingState
     from sagepack.deploy.scaling import Scaling
 
-# Keys that a request leaves out for "none". For other keys that a request leaves out SageMaker describes a default.
+# Members that a request leaves out for "none". For others that a request leaves out SageMaker describes a default.
 _NONE_IF_LEFT_OUT = frozenset(
-    {"VolumeSizeInGB", "InferenceAmiVersion", "NotificationConfig", "SuccessTopic", "ErrorTopic"}
+    name for key in KEYS if key.is_optional and key.path[0] == "endpoint" for name in key.facts.member[2:]
 )
 _NOT_COMPARED = frozenset({"ModelName", "EndpointConfigName", "Tags", "MetricsConfig"})
 

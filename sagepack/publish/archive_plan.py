@@ -87,7 +87,7 @@ def plan_archive(observation: ArchiveObservation, manifest: Manifest, limits: Li
             raise IntegrityError(
                 f"there is an object of {observation.archive.size} bytes where the archive of {layout.size} bytes belongs",
                 where=str(observation.package.model_uri),
-                fix="another program wrote it: inspect it, delete it, and match the command again",
+                fix="another program wrote it: inspect it, delete it, and run the command again",
             )
         contents = tuple(ContentPlan(member, 0, 0, 0) for member in manifest.members)
         return ArchivePlan(observation, manifest, contents, limits, layout, (), {})
