@@ -2,7 +2,7 @@
 
 A document from outside is whatever this process did not just compute: a file in `build/` or in S3, a lock of a pull
 request, an answer of a service. What it must look like is written as a `msgspec.Struct`: types, patterns, ranges and
-lengths stand beside the fields. A rule over several fields goes into `__post_init__` and raises ValueError.
+lengths are written next to the fields. A rule over several fields goes into `__post_init__` and raises ValueError.
 
 msgspec refuses what `json` lets through (NaN, half a character, a float where an integer belongs). It is slower to
 import than `json`, by 6 ms, which a run with nothing to do can afford.
@@ -85,10 +85,10 @@ def _explained(error: Exception) -> str:
     message, _, place = str(error).partition(" - at `")
     path = place.rstrip("`").removeprefix("$").lstrip(".")
     lowered = message[:1].lower() + message[1:] if not message.startswith("JSON") else message
-    told = f"{path}: {lowered}" if path else lowered
+    text = f"{path}: {lowered}" if path else lowered
     # It may name a key of the document, which may be anything.
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in told[:_SHOWN])
-    return shown if len(told) <= _SHOWN else f"{shown}..."
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:_SHOWN])
+    return shown if len(text) <= _SHOWN else f"{shown}..."
 
 
 class _Sealed(msgspec.Struct, forbid_unknown_fields=True):

@@ -62,7 +62,7 @@ def fingerprint(document: Any) -> Digest:
 
 
 def hash_file(path: Path, chunk: int = 1 << 20, *, advance: Callable[[int], None] | None = None) -> Digest:
-    """SHA-256 of a file's content, read in pieces of `chunk` bytes; `advance` is told of each."""
+    """SHA-256 of a file's content, read in pieces of `chunk` bytes; `advance` is called with the size of each."""
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(chunk))
     with path.open("rb", buffering=0) as file:

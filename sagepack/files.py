@@ -45,9 +45,9 @@ _FIXES = {
     errno.EMFILE: "raise the limit of open files: ulimit -n 4096",
     errno.EIO: "the disk has a fault: copy the project elsewhere",
     errno.ENAMETOOLONG: "work in a folder with a shorter path",
-    errno.ENOTDIR: "a file stands where a folder belongs: move it away",
-    errno.EEXIST: "a file stands where a folder belongs: move it away",
-    errno.EISDIR: "a folder stands where a file belongs: move it away",
+    errno.ENOTDIR: "there is a file in the place of a folder: move it away",
+    errno.EEXIST: "there is a file in the place of a folder: move it away",
+    errno.EISDIR: "there is a folder in the place of a file: move it away",
 }
 
 
@@ -78,7 +78,7 @@ def disk_errors(path: Path, need: int = 0) -> Iterator[None]:
 
     Raises:
         UserError: the user can do something about it.
-        OSError: any other failure, as the system told it, with the name of the file.
+        OSError: any other failure, as the system reported it, with the name of the file.
     """
     try:
         yield
@@ -90,7 +90,7 @@ def disk_errors(path: Path, need: int = 0) -> Iterator[None]:
 
 
 def _file_system(path: str) -> os.statvfs_result | None:
-    """Its state, asked at the nearest folder that is there."""
+    """The state of the file system of `path`, read at the nearest folder that exists."""
     for folder in (Path(path), *Path(path).parents):
         with suppress(OSError):
             return os.statvfs(folder)
@@ -226,7 +226,7 @@ def exclusive(mutex: Path, note: Callable[[str], None]) -> Iterator[None]:
             held.acquire(timeout=3600)
         except filelock.Timeout as error:
             raise UserError(
-                f"another command for {mutex.stem} has been at work for an hour",
+                f"another command for {mutex.stem} has been running for an hour",
                 where=str(mutex),
                 fix="end that command, or wait for it",
             ) from error

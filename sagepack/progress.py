@@ -1,4 +1,4 @@
-"""What the engine tells while it works; `report` decides how it looks."""
+"""What a run reports while it works; `cli.terminal` decides how it looks."""
 
 from __future__ import annotations
 

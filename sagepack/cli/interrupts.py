@@ -50,7 +50,7 @@ class _Process:
     Attributes:
         in_task: whether a signal is to be raised.
         first: the first signal that arrived.
-        reported: whether the user was told of it.
+        reported: whether it was reported to the user.
         ending: held by the thread that ends the process.
     """
 

@@ -62,7 +62,7 @@ def clean(options: Options, *, everything: bool) -> int:
 
 @task(_OLDER_THAN)
 def doctor(options: Options, *, hours: int) -> int:
-    """Look for what needs attention: unfinished uploads under the target, whose parts are paid for."""
+    """List unfinished uploads under the target: AWS charges for their parts."""
     context, found = _stale_uploads(options, hours)
     lines = [_upload_line(upload) for upload in found]
     target = context.spec.artifact.target
@@ -89,7 +89,7 @@ def gc(options: Options, *, hours: int, yes: bool) -> int:
 
 @task()
 def policy(options: Options) -> int:
-    """Print the least IAM policy that publishing needs."""
+    """Print the smallest IAM policy that allows publishing."""
     spec, _ = load(options)
     document = iam_policy.publish_policy(spec)
     # A policy is a document for AWS either way.

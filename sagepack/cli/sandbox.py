@@ -21,7 +21,7 @@ else:
 
 @task(group="sandbox")
 def status(options: Options) -> int:
-    """Say whether the sandbox runs, and where."""
+    """Show whether the sandbox runs, and its addresses."""
     box = sandbox.status(options.root)
     if box is None:
         result(options, "the sandbox does not run", {"running": False})
@@ -37,7 +37,7 @@ def status(options: Options) -> int:
 
 @task(group="sandbox")
 def stop(options: Options) -> int:
-    """End the sandbox; what it held is gone."""
+    """Stop the sandbox; its objects and endpoints are lost."""
     stopped = sandbox.stop(options.root)
     result(options, "the sandbox has ended" if stopped else "the sandbox did not run", {"stopped": stopped})
     return 0

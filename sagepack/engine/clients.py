@@ -57,7 +57,7 @@ class Clients:
 
 
 def write_options(artifact: Artifact) -> WriteOptions:
-    """What a spec asks for of every object that is written."""
+    """What the spec declares about every object that is written."""
     return WriteOptions(
         bucket=S3Uri.parse(artifact.target).bucket,
         owner=artifact.expected_bucket_owner,

@@ -17,7 +17,7 @@ class Workspace(Value, frozen=True):
 
         <root>/config/locks/<name>-<env>.lock.yaml    the lock (committed)
         <root>/dist/<name>/<env>/                     model.tar.gz, model.tar.gz.sha256, manifest.json
-        <root>/build/<name>-<env>.lock                held by the command that is at work
+        <root>/build/<name>-<env>.lock                held by the command that runs
         <root>/build/<name>-<env>/records/<step>.json what each step did last
         <root>/build/<name>-<env>/stage/code/         the assembled code
         <root>/build/<name>-<env>/manifest.json       the manifest of the package to be

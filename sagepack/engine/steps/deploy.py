@@ -50,7 +50,7 @@ def result(context: BuildContext) -> dict[str, str]:
 
 
 def desired_deployment(context: BuildContext) -> deployment.Deployment:
-    """The deployment that spec, lock and code stand for."""
+    """The deployment that spec, lock and code declare."""
     uri = str(context.publication.package.model_uri)
     return deployment.Deployment.of(context.spec, context.required_lock(), uri, context.manifest.digest)
 

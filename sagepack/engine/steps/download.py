@@ -31,7 +31,7 @@ def status(context: BuildContext) -> StepStatus:
             *_in_words(found.present, "in the cache with unknown content", "to hash"),
         ),
         fetch=found.bytes_missing,
-        done=f"{len(required)} files in the cache are as locked" if required else _why_none(context),
+        done=f"{len(required)} files are in the cache, as the lock says" if required else _why_none(context),
     )
 
 
