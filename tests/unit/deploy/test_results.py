@@ -85,5 +85,5 @@ def test_a_result_that_is_not_json_is_written_as_bytes(body: bytes, tmp_path: Pa
 
 def test_an_output_that_cannot_be_written_is_a_user_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(UserError, match="a file stands where a folder belongs"):
+    with pytest.raises(UserError, match="there is a file in the place of a folder"):
         save_result(RESULT, tmp_path / "file" / "answer.json")

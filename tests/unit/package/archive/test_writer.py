@@ -235,7 +235,7 @@ except UserError as error:
 
 def test_a_folder_that_cannot_be_written_is_told(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="a file stands where a folder belongs"):
+    with pytest.raises(UserError, match="there is a file in the place of a folder"):
         write(archives.sources(folder / "large", LARGE), tmp_path / "file" / "a")
 
 
