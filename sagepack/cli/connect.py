@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from sagepack.aws.session import AwsConnection
 from sagepack.engine import lazy
 
 if TYPE_CHECKING:
@@ -13,12 +12,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sagepack import sandbox
+    from sagepack.aws import session
     from sagepack.engine import clients
     from sagepack.progress import Progress
     from sagepack.spec.model import Spec
 else:
     clients = lazy.module("engine.clients")
     sandbox = lazy.module("sandbox")
+    session = lazy.module("aws.session")
 
 
 def make_clients(root: Path, spec: Spec, hub_cache: Path, progress: Progress) -> clients.Clients:
@@ -31,10 +32,10 @@ def make_clients(root: Path, spec: Spec, hub_cache: Path, progress: Progress) ->
         box = running(root, progress.note)
         for name in ("NO_PROXY", "no_proxy"):
             os.environ[name] = past_proxies(os.environ.get(name, ""))
-        aws = AwsConnection(spec.aws.region, None, box.aws_url, box.access_key, box.secret_key)
+        aws = session.AwsConnection(spec.aws.region, None, box.aws_url, box.access_key, box.secret_key)
         connections = clients.Connections(aws, box.hub_url, box.hf_token)
     else:
-        connections = clients.Connections(AwsConnection(spec.aws.region, spec.aws.profile))
+        connections = clients.Connections(session.AwsConnection(spec.aws.region, spec.aws.profile))
     return clients.Clients(connections, spec.artifact, hub_cache, progress.note)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 # Importer -> what it loads late; names without the `sagepack.` in front.
 LAZY: dict[str, tuple[str, ...]] = {
     "cli.build": ("engine.verify", "publish.remote_read"),
-    "cli.connect": ("engine.clients", "sandbox"),
+    "cli.connect": ("aws.session", "engine.clients", "sandbox"),
     "cli.endpoint": ("deploy.deployment", "deploy.destroy", "deploy.predict", "deploy.results", "deploy.waiter"),
     "cli.maintenance": ("aws.s3", "publish.cleanup", "publish.iam_policy", "sandbox"),
     "cli.sandbox": ("sandbox",),
