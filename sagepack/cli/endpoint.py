@@ -39,10 +39,10 @@ def predict(options: Options, *, source: str, output: str, timeout: int) -> int:
     request, content_type = _request(context, source)
     answer = predicting.predict(
         context.clients.aws,
+        context.clients.s3,
         context.spec.endpoint,
         request,
         context.progress,
-        store=context.clients.s3,
         content_type=content_type,
         waiter=dataclasses.replace(waiter.WaiterConfig.of(context.spec), timeout=timeout),
     )

@@ -55,11 +55,11 @@ class InferenceResult:
 
 def predict(
     aws: Aws,
+    s3: S3,
     endpoint: Endpoint,
     request: bytes | Path,
     progress: Progress,
     *,
-    store: S3 | None = None,
     content_type: str | None = None,
     waiter: WaiterConfig | None = None,
 ) -> InferenceResult:
@@ -70,10 +70,10 @@ def predict(
 
     Args:
         aws: the session.
+        s3: S3, with the owner condition, the encryption and the tags of the spec.
         endpoint: the declared endpoint; its asynchronous settings say where requests and results are in S3.
         request: the body, or the file that holds it.
         progress: gets a note while the wait lasts.
-        store: S3, with the owner condition and the encryption and tags of the spec; None for a client without them.
         content_type: of the request; None means that of the file's suffix, or `application/json` for bytes.
         waiter: how often to look, and how long, with the time in which the endpoint scales up from zero; None means 15
             minutes.
@@ -82,12 +82,12 @@ def predict(
         UserError: the endpoint does not exist or does not accept requests, or the file cannot be read.
         RemoteError: the request failed (the message is the container's), or no result came in time.
     """
-    waiter, store = waiter or WaiterConfig(timeout=DEFAULT_TIMEOUT), store or S3(aws.client("s3"))
+    waiter = waiter or WaiterConfig(timeout=DEFAULT_TIMEOUT)
     content_type = _check_request(request, content_type)
     _require_accepting(aws, endpoint.name)
     inference_id = uuid.uuid4().hex
     source = S3Uri.parse(f"{input_prefix(endpoint.asynchronous)}{inference_id}")
-    store.put(source, request, content_type=content_type, if_absent=True)
+    s3.put(source, request, content_type=content_type, if_absent=True)
     call = {
         "EndpointName": endpoint.name,
         "InputLocation": str(source),
@@ -99,14 +99,14 @@ def predict(
     }
     try:
         locations = sagemaker.invoke_endpoint_async(aws, call)
-        invocation = _Invocation(aws, store, endpoint.name, inference_id, locations)
+        invocation = _Invocation(aws, s3, endpoint.name, inference_id, locations)
         result = invocation.wait(progress, waiter)
     except SagepackError:
-        _delete_request(store, source, progress)
+        _delete_request(s3, source, progress)
         raise
     if result is None:
         raise invocation.timed_out(waiter.timeout)
-    _delete_request(store, source, progress)
+    _delete_request(s3, source, progress)
     return result
 
 
@@ -130,7 +130,7 @@ class _Invocation:
     """A request in the queue of an endpoint; an object will appear at one of its two locations."""
 
     aws: Aws
-    store: S3
+    s3: S3
     endpoint_name: str
     inference_id: str
     locations: sagemaker.AsyncInvocation
@@ -145,12 +145,12 @@ class _Invocation:
         progress.note(f"sent request {self.inference_id}; waiting for {output}")
         reported = 0.0
         for elapsed in waiter.attempts(first_delay=_FIRST_DELAY):
-            if (body := self.store.get(S3Uri.parse(output), MAX_SIZE)) is not None:
+            if (body := self.s3.get(S3Uri.parse(output), MAX_SIZE)) is not None:
                 if len(body) > MAX_SIZE:
                     message = f"the result has more than {MAX_SIZE:,} bytes"
                     raise RemoteError(message, where=output, fix="fetch it with `aws s3 cp`")
                 return InferenceResult(body, output, self.inference_id, elapsed)
-            text = self.store.get(S3Uri.parse(failure), _MAX_FAILURE_SIZE) if failure else None
+            text = self.s3.get(S3Uri.parse(failure), _MAX_FAILURE_SIZE) if failure else None
             if text is not None:
                 raise RemoteError(
                     f"the endpoint failed on request {self.inference_id}: {_failure_text(text)}",
@@ -170,7 +170,7 @@ class _Invocation:
             "URI. An endpoint without instances needs several minutes to start one, and earlier requests come first: wait "
             f"longer with --timeout, or check the metric ApproximateBacklogSize and log group {log_group(name)}"
         )
-        if self.store.denies(S3Uri.parse(output)):
+        if self.s3.denies(S3Uri.parse(output)):
             fix = f"S3 denied access: give the caller s3:GetObject on it and s3:ListBucket on the bucket; {fix}"
         return RemoteError(f"no result after {int(timeout)} s", where=output, fix=fix)
 
@@ -182,10 +182,10 @@ class _Invocation:
         return f"the endpoint is {endpoint.endpoint_status}" + ("" if count is None else f" with {count} instances")
 
 
-def _delete_request(store: S3, source: S3Uri, progress: Progress) -> None:
+def _delete_request(s3: S3, source: S3Uri, progress: Progress) -> None:
     """Delete the request's object; if that is denied or fails, the result is still returned."""
     try:
-        store.delete(source)
+        s3.delete(source)
     except SagepackError as error:
         progress.note(f"the request stays at {source}: {error.message}")
 

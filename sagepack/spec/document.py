@@ -90,7 +90,7 @@ def lookup(data: Any, path: Sequence[str]) -> Any:
 
 
 def derived_defaults(data: dict[str, Any]) -> dict[tuple[str, ...], str]:
-    """The defaults that depend on other keys (`KeyFacts.default`), by path; none of them while those keys are missing.
+    """The defaults that depend on other keys (`Facts.default`), by path; none of them while those keys are missing.
 
     `{bucket}` is the bucket of `artifact.target`, `{endpoint}` is `endpoint.name`.
     """

@@ -44,7 +44,7 @@ def inputs(aws: Aws) -> list[str]:
 
 def test_a_result_is_returned_and_the_request_is_deleted(aws: Aws, live: Deployment, sandbox: Servers) -> None:
     sandbox.aws.invocations.script(ScriptedResult(b'{"frames": []}', delay=0.05))
-    result = predict(aws, live.endpoint, b'{"image": "x"}', Silent(), waiter=WAITER)
+    result = predict(aws, S3(aws.client("s3")), live.endpoint, b'{"image": "x"}', Silent(), waiter=WAITER)
     assert result.body == b'{"frames": []}'
     assert inputs(aws) == []
 
@@ -58,7 +58,7 @@ def test_a_file_is_sent_with_the_content_type_of_its_suffix(
     remember = lambda params, **_: kinds.append(params["ContentType"])  # noqa: E731
     events.register("provide-client-params.s3.PutObject", remember)
     (tmp_path / "cat.png").write_bytes(b"a cat")
-    predict(aws, live.endpoint, tmp_path / "cat.png", Silent(), waiter=WAITER)
+    predict(aws, S3(aws.client("s3")), live.endpoint, tmp_path / "cat.png", Silent(), waiter=WAITER)
     events.unregister("provide-client-params.s3.PutObject", remember)
     assert kinds == ["image/png"]
 
@@ -86,7 +86,7 @@ def test_a_request_passes_the_bucket_policies_that_publishing_passes(
     try:
         options = WriteOptions(bucket=BUCKET, owner=ACCOUNT, sse="AES256", tags={"team": "vision"})
         store = S3(aws.client("s3"), options)
-        assert predict(aws, live.endpoint, b"{}", Silent(), store=store, waiter=WAITER).body == b"{}"
+        assert predict(aws, store, live.endpoint, b"{}", Silent(), waiter=WAITER).body == b"{}"
     finally:
         events.unregister("before-send.s3", policy)
     assert len(owners) >= 3
@@ -103,7 +103,7 @@ def test_a_failed_request_is_an_error_with_the_message_of_the_container(
 ) -> None:
     sandbox.aws.invocations.script(ScriptedResult(b"CUDA out of memory", status=500))
     with pytest.raises(RemoteError, match="CUDA out of memory") as caught:
-        predict(aws, live.endpoint, b"{}", Silent(), waiter=WAITER)
+        predict(aws, S3(aws.client("s3")), live.endpoint, b"{}", Silent(), waiter=WAITER)
     assert caught.value.exit_code == 3
     assert "/aws/sagemaker/Endpoints/svd" in str(caught.value)
     assert inputs(aws) == []
@@ -115,7 +115,7 @@ def test_a_wait_without_a_result_ends_with_what_to_do_and_keeps_the_request(
     sandbox.aws.invocations.script(ScriptedResult(b"too late", delay=3))
     progress = RecordedProgress()
     with pytest.raises(RemoteError, match="no result after 300 s") as caught:
-        predict(aws, live.endpoint, b"{}", progress, waiter=FakeClock().waiter(timeout=300))
+        predict(aws, S3(aws.client("s3")), live.endpoint, b"{}", progress, waiter=FakeClock().waiter(timeout=300))
     assert type(caught.value) is RemoteError
     assert "without instances" in str(caught.value)
     assert "InService" in progress.text
@@ -129,5 +129,5 @@ def test_an_endpoint_that_is_being_created_accepts_no_requests(aws: Aws) -> None
     client.create_endpoint_config(**value.create_endpoint_config_request)
     client.create_endpoint(**value.create_endpoint_request)
     with pytest.raises(UserError, match="is Creating"):
-        predict(aws, value.endpoint, b"{}", Silent(), waiter=WAITER)
+        predict(aws, S3(aws.client("s3")), value.endpoint, b"{}", Silent(), waiter=WAITER)
     assert inputs(aws) == []

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.response import StreamingBody
 
+from sagepack.aws.s3 import S3
 from sagepack.deploy.predict import MAX_REQUEST_SIZE, input_prefix, predict
 from sagepack.errors import RemoteError, UserError
 from sagepack.spec.model import AsyncInference
@@ -39,14 +40,14 @@ def test_a_request_to_a_missing_endpoint_fails_with_what_to_do() -> None:
     aws, stubs = stubbed("sagemaker")
     stubs["sagemaker"].add_client_error("describe_endpoint", *GONE)
     with pytest.raises(UserError, match="no such endpoint") as caught:
-        predict(aws, endpoint(), b"{}", RecordedProgress())
+        predict(aws, S3(aws.client("s3")), endpoint(), b"{}", RecordedProgress())
     assert caught.value.fix == "run `invoke deploy` first"
 
 
 def test_a_missing_request_file_is_an_error_before_anything_is_sent(tmp_path: Path) -> None:
     aws, _ = stubbed("sagemaker", "s3")
     with pytest.raises(UserError, match="cannot be read"):
-        predict(aws, endpoint(), tmp_path / "none.json", RecordedProgress())
+        predict(aws, S3(aws.client("s3")), endpoint(), tmp_path / "none.json", RecordedProgress())
 
 
 def test_a_result_above_the_size_limit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +56,7 @@ def test_a_result_above_the_size_limit_is_an_error(monkeypatch: pytest.MonkeyPat
     stubs["s3"].add_response("get_object", {"Body": StreamingBody(io.BytesIO(b"x" * 100), 100)})
     stubs["s3"].add_response("delete_object", {})
     with pytest.raises(RemoteError, match="the result has more than 10 bytes"):
-        predict(aws, endpoint(), b"{}", RecordedProgress(), waiter=FakeClock().waiter())
+        predict(aws, S3(aws.client("s3")), endpoint(), b"{}", RecordedProgress(), waiter=FakeClock().waiter())
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_an_output_location_that_is_no_s3_uri_is_an_error(location: str) -> None
     stubs["sagemaker-runtime"].add_response("invoke_endpoint_async", {"OutputLocation": location})
     stubs["s3"].add_response("delete_object", {})
     with pytest.raises(RemoteError, match=r"not as AWS describes it .OutputLocation: "):
-        predict(aws, endpoint(), b"{}", RecordedProgress(), waiter=FakeClock().waiter())
+        predict(aws, S3(aws.client("s3")), endpoint(), b"{}", RecordedProgress(), waiter=FakeClock().waiter())
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_a_request_file_that_is_invalid_is_not_sent(
     path = tmp_path / name
     path.mkdir() if content is None else path.write_bytes(content)
     with pytest.raises(UserError, match=reason):
-        predict(aws, endpoint(), path, RecordedProgress())
+        predict(aws, S3(aws.client("s3")), endpoint(), path, RecordedProgress())
 
 
 def test_a_request_above_the_limit_of_the_service_is_not_sent(tmp_path: Path) -> None:
@@ -98,9 +99,9 @@ def test_a_request_above_the_limit_of_the_service_is_not_sent(tmp_path: Path) ->
     with (tmp_path / "r.bin").open("wb") as file:
         file.truncate(MAX_REQUEST_SIZE + 1)
     with pytest.raises(UserError, match="more than 1,000,000,000 bytes"):
-        predict(aws, endpoint(), tmp_path / "r.bin", RecordedProgress())
+        predict(aws, S3(aws.client("s3")), endpoint(), tmp_path / "r.bin", RecordedProgress())
     with pytest.raises(UserError, match="is not a file"):
-        predict(aws, endpoint(), Path("/dev/zero"), RecordedProgress())
+        predict(aws, S3(aws.client("s3")), endpoint(), Path("/dev/zero"), RecordedProgress())
 
 
 def sent() -> tuple[Aws, dict[str, Stubber]]:
@@ -121,4 +122,7 @@ def test_a_result_that_s3_denies_counts_as_not_there_yet() -> None:
     body = StreamingBody(io.BytesIO(RESULT), len(RESULT))
     stubs["s3"].add_response("get_object", {"Body": body}, {"Bucket": "b", "Key": "out/1.out"})
     stubs["s3"].add_response("delete_object", {})
-    assert predict(aws, endpoint(), b"{}", RecordedProgress(), waiter=FakeClock().waiter()).body == RESULT
+    assert (
+        predict(aws, S3(aws.client("s3")), endpoint(), b"{}", RecordedProgress(), waiter=FakeClock().waiter()).body
+        == RESULT
+    )
