@@ -124,7 +124,7 @@ WRONG: list[tuple[str, ...]] = [
 
 
 @pytest.mark.parametrize("words", WRONG, ids=ascii)
-def test_a_wrong_command_line_is_told_in_lines(project: Project, words: tuple[str, ...]) -> None:
+def test_a_wrong_command_line_is_reported_in_lines(project: Project, words: tuple[str, ...]) -> None:
     if words[0] == "predict":  # which would start the sandbox before it reads the file
         words = (*words, "--env", "prod", "--timeout", "0")
     code, out, err = project.invoke(*words)

@@ -143,7 +143,7 @@ def test_a_flipped_bit_anywhere_in_the_record_of_the_archive_is_never_believed(p
     ["", "{", "[1]", '{"format": 3}', "[" * 50_000, "\x00" * 100],
     ids=["empty", "cut", "list", "bare", "deep", "zeros"],
 )
-def test_whatever_stands_in_a_record_the_step_runs_again(project: Project, text: str) -> None:
+def test_whatever_is_in_a_record_the_step_runs_again(project: Project, text: str) -> None:
     for path in (*(project.work.build_path / "records").iterdir(), project.root / "build" / "hash-cache.json"):
         path.write_text(text)
     project.package()
@@ -167,7 +167,7 @@ def rot(project: Project) -> None:
         assert trust.get(weights) is not None, "the stamp shows nothing"
 
 
-def test_a_rotten_file_under_its_old_stamp_is_not_packaged_and_is_fetched_anew(project: Project) -> None:
+def test_a_rotten_file_under_its_old_stamp_is_not_packaged_and_is_fetched_again(project: Project) -> None:
     rot(project)
     project.work.archive_path.unlink()
     with pytest.raises(IntegrityError, match="other bytes than when it was hashed") as caught:
@@ -219,7 +219,7 @@ def test_verify_reads_the_sum_and_the_name_as_sha256sum_does(project: Project, b
     project.check()
 
 
-def test_a_manifest_beside_the_archive_is_checked_before_it_is_used(project: Project) -> None:
+def test_a_manifest_next_to_the_archive_is_checked_before_it_is_used(project: Project) -> None:
     whole = project.work.dist_manifest_path.read_bytes()
     for old, new in ((b'"size": ', b'"size": -'), (b'"size": ', b'"size": "9", "x": '), (b"{", b"[" * 50_000)):
         project.work.dist_manifest_path.write_bytes(whole.replace(old, new, 1))
@@ -230,7 +230,7 @@ def test_a_manifest_beside_the_archive_is_checked_before_it_is_used(project: Pro
         project.check()
 
 
-def test_after_a_restart_of_the_machine_everything_is_read_once_and_nothing_is_written_anew(
+def test_after_a_restart_of_the_machine_everything_is_read_once_and_nothing_is_written_again(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inode = project.work.archive_path.stat().st_ino
@@ -243,7 +243,7 @@ def test_after_a_restart_of_the_machine_everything_is_read_once_and_nothing_is_w
     assert project.package() == []
 
 
-def test_an_archive_that_was_changed_before_a_restart_is_written_anew(
+def test_an_archive_that_was_changed_before_a_restart_is_written_again(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after a power cut: a file of the right size and time that holds zeros."""

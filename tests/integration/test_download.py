@@ -185,7 +185,7 @@ def test_files_that_the_client_fetched_are_used(scene: Scene) -> None:
     assert scene.sandbox.faults.log == []
 
 
-def test_a_cut_connection_goes_on_where_it_stopped(scene: Scene, faults: Faults) -> None:
+def test_a_cut_connection_continues_where_it_stopped(scene: Scene, faults: Faults) -> None:
     faults.cut(f"*/{LARGE}", after=3_000_000)
     scene.check(scene.get(connections=1))
     ranges = [request.range for request in scene.bodies()]
@@ -199,13 +199,13 @@ def test_a_short_answer_that_claims_to_be_whole_is_completed(scene: Scene, fault
     scene.check(scene.get())
 
 
-def test_a_busy_server_is_asked_again(scene: Scene, faults: Faults) -> None:
+def test_a_busy_server_is_sent_another_request(scene: Scene, faults: Faults) -> None:
     faults.status(f"/_cdn/*/{LARGE}", 503, 500, 429)
     faults.status("*/resolve/*/config.json", 503)
     scene.check(scene.get())
 
 
-def test_a_server_that_stays_down_ends_with_a_state_that_goes_on(scene: Scene, faults: Faults) -> None:
+def test_a_server_that_stays_down_leaves_a_state_from_which_the_next_continues(scene: Scene, faults: Faults) -> None:
     scene.get(files=[file for file in scene.files if file.path != LARGE])
     faults.status(f"/_cdn/*/{LARGE}", 503, times=None)
     with pytest.raises(RemoteError, match=r"503.*6 times.*\n.*run the same command again"):
@@ -336,7 +336,7 @@ def test_leftovers_of_the_client_go_and_those_it_is_writing_stay(scene: Scene) -
     assert scene.leftovers() == [live.name]
 
 
-def test_a_full_disk_is_told_before_bytes_move(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_before_bytes_move(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(scene.home)._replace(free=1 << 20)
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
     scene.sandbox.faults.clear()
@@ -345,7 +345,7 @@ def test_a_full_disk_is_told_before_bytes_move(scene: Scene, monkeypatch: pytest
     assert scene.sandbox.faults.log == []
 
 
-def test_a_disk_that_fills_up_meanwhile_is_told(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fills_up_meanwhile_is_reported(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_descriptor: int, _data: bytes, _offset: int) -> int:
         raise OSError(28, "No space left on device")
 

@@ -159,7 +159,7 @@ def test_reading_ends_when_it_is_stopped(hub: Hub) -> None:
         list(chunks)
 
 
-def test_questions_are_asked_again_when_the_hub_is_busy(hub: Hub, faults: Faults) -> None:
+def test_requests_are_requested_again_when_the_hub_is_busy(hub: Hub, faults: Faults) -> None:
     faults.status("/api/models/*/revision/*", 503, 429, 500)
     assert hub.resolve(SVD.name, "main") == REVISION
 
@@ -235,7 +235,7 @@ def test_who_names_the_account_of_the_token(sandbox: Servers) -> None:
         hub_of(sandbox, SECRET).who()
 
 
-def test_offline_is_said_before_anything_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_is_reported_before_any_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with HostileHub(lambda _path: answer()) as home:
         hub = Hub(home.url)
@@ -290,7 +290,7 @@ def test_redirects_in_a_circle_end() -> None:
                 ask(hub)
 
 
-def test_a_range_that_was_not_asked_for_is_not_taken() -> None:
+def test_a_range_that_was_not_requested_is_not_taken() -> None:
     server = HostileHub(lambda _path: answer("0123", 206, Content_Range="bytes 0-3/10"))
     with server as home, pytest.raises(RemoteError, match="another range"):
         list(Hub(home.url, backoff=0.001).open(Revision("a/b", "main"), "f", 4, 4))

@@ -99,7 +99,7 @@ def test_no_name_of_a_content_writes_outside_the_cache(tmp_path: Path, name: str
 @pytest.mark.parametrize(
     "path", ["../../evil.json", "/etc/evil.json", "a\\..\\evil.json", "e\x1b[31mvil.json", "a/" * 1500 + "evil.json"]
 )
-def test_a_path_is_judged_before_it_is_asked_for(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_is_checked_before_it_is_requested(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sagepack.aws.ecr.image_digest", lambda *_: Digest.sha256(b""))
     with HostileHub(site({REVISION: answer({"id": REPO, "sha": COMMIT}), TREE: answer([entry(path)])})) as home:
         with pytest.raises(UserError, match=r"the path (is not a plain|contains a control|has more than)") as caught:
@@ -128,7 +128,7 @@ def test_a_commit_is_not_another_commit() -> None:
 
 
 @pytest.mark.parametrize("content", [b"[]", b"5", b"{", b'{"a": "\xff"}', b'{"a":' * 200_000])
-def test_an_index_of_a_pipeline_that_is_none_is_told(content: bytes) -> None:
+def test_an_index_of_a_pipeline_that_is_none_is_reported(content: bytes) -> None:
     index = entry("model_index.json", size=len(content), oid=git_name(content))
     answers = {
         REVISION: answer({"id": REPO, "sha": COMMIT}),
@@ -166,7 +166,7 @@ def test_a_content_is_what_its_name_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("body", [HTML, "", "null", "[1]", "[{}]", "[" * 200_000, b"\xff\xfe", "{}"])
-def test_an_answer_that_is_none_is_told_in_one_line(body: bytes | str) -> None:
+def test_an_answer_that_is_none_is_reported_in_one_line(body: bytes | str) -> None:
     with HostileHub(lambda _path: answer(body)) as home:
         questions = ask_all(Hub(home.url, TOKEN, backoff=0.001))
         for path in (REVISION, TREE, "/api/whoami-v2"):
@@ -179,7 +179,7 @@ def test_an_answer_that_is_none_is_told_in_one_line(body: bytes | str) -> None:
     "target",
     ["http://[::1", "http://h:99999/", "file:///etc/passwd", "ftp://h/", "http://me:secret@h/", "http://e\\@h/"],
 )
-def test_a_redirect_that_leads_nowhere_is_told(target: str) -> None:
+def test_a_redirect_that_leads_nowhere_is_reported(target: str) -> None:
     with HostileHub(lambda _path: answer(status=302, Location=target)) as home:
         for question in ask_all(Hub(home.url, TOKEN, backoff=0.001)).values():
             with pytest.raises(RemoteError, match="a redirect of the Hub is not valid: the address") as caught:
@@ -209,7 +209,7 @@ def test_headers_without_sense_are_no_surprise(headers: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("status", [201, 204, 226, 300, 304, 402, 418, 451])
-def test_a_status_that_nobody_expects_is_told(status: int) -> None:
+def test_a_status_that_nobody_expects_is_reported(status: int) -> None:
     with HostileHub(lambda _path: answer("", status, X_Error_Message="so " * 10_000)) as home:
         for question in ask_all(Hub(home.url, TOKEN, backoff=0)).values():
             with pytest.raises(RemoteError, match=str(status)) as caught:
@@ -309,7 +309,7 @@ def test_no_redirect_and_no_page_leads_from_https_to_http(tls: ssl.SSLContext) -
     assert plain.seen == []
 
 
-def test_a_certificate_that_nobody_trusts_is_told(tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_certificate_that_nobody_trusts_is_reported(tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
     with HostileHub(lambda _path: answer("[]"), tls) as home:
         told = refusal(lambda: Hub(home.url, TOKEN, backoff=0.001).files(PINNED))
@@ -329,7 +329,7 @@ def test_a_password_in_the_endpoint_is_refused_and_not_printed(endpoint: str, mo
 
 
 @pytest.mark.parametrize("token", ["hf_töken", "hf_\nX: y", "hf_ a", "hf_\udcff"])
-def test_a_token_that_is_none_is_told_and_not_printed(token: str, tmp_path: Path) -> None:
+def test_a_token_that_is_none_is_reported_and_not_printed(token: str, tmp_path: Path) -> None:
     (tmp_path / "token").write_bytes(b"hf_\xff")
     with HostileHub(lambda _path: answer("{}")) as home:
         for given, told in ((token, "characters that no token has"), (None, "cannot be read")):

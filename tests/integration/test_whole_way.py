@@ -125,7 +125,7 @@ def test_a_package_is_whole_readable_and_named_by_its_sum(packaged: Project) -> 
     subprocess.run(["tar", "-tzf", packaged.archive], check=True, capture_output=True, timeout=120)
 
 
-def test_one_weight_variant_is_chosen_and_the_saving_told(packaged: Project) -> None:
+def test_one_weight_variant_is_chosen_and_the_saving_reported(packaged: Project) -> None:
     with gzip.open(packaged.archive) as stream, tarfile.open(fileobj=stream) as archive:
         weights = [name for name in archive.getnames() if name.endswith(".safetensors")]
     assert weights
@@ -187,7 +187,7 @@ def test_a_branch_is_refused_by_everything_but_lock(project: Project) -> None:
     lock.write_text(before)
 
 
-def test_a_spec_that_passed_is_judged_again_when_the_files_beside_it_change(packaged: Project) -> None:
+def test_a_spec_that_passed_is_checked_again_when_the_files_next_to_it_change(packaged: Project) -> None:
     stray = packaged.root / "inference_code" / "svd" / "__init__.py"
     stray.touch()
     assert "__init__.py" in packaged.invoke("package", code=1).stderr
@@ -213,7 +213,7 @@ def test_a_lost_output_is_made_again_with_the_same_bytes(packaged: Project) -> N
 
 @pytest.mark.parametrize("name", ["model.tar.gz.sha256", "manifest.json"])
 @pytest.mark.parametrize("text", ["", "}{", "[1]", None])
-def test_a_damaged_file_beside_the_archive_is_written_anew(packaged: Project, name: str, text: str | None) -> None:
+def test_a_damaged_file_next_to_the_archive_is_written_again(packaged: Project, name: str, text: str | None) -> None:
     path = packaged.archive.with_name(name)
     before = path.read_text()
     path.unlink() if text is None else path.write_text(text)
@@ -242,7 +242,7 @@ def test_a_changed_staged_file_is_staged_again_and_never_published(packaged: Pro
     assert packaged.sha256() == before
 
 
-def test_what_verify_refuses_the_next_package_mends(packaged: Project) -> None:
+def test_what_verify_refuses_the_next_package_repairs(packaged: Project) -> None:
     before = packaged.sha256()
     flip(packaged.archive, 100_000)
     assert "invoke package" in packaged.invoke("verify", code=4).stderr
@@ -263,7 +263,7 @@ def test_an_edit_taken_back_after_an_interrupt_leaves_no_other_archive(packaged:
     assert packaged.sha256() == before
 
 
-def test_a_damaged_lock_is_refused_and_made_anew_on_request(packaged: Project) -> None:
+def test_a_damaged_lock_is_refused_and_made_again_on_request(packaged: Project) -> None:
     lock = packaged.root / "config" / "locks" / "svd-local.lock.yaml"
     before = lock.read_text()
     lock.write_text("[1]")
@@ -294,7 +294,7 @@ def test_in_the_sandbox_the_users_own_settings_neither_matter_nor_show(packaged:
             assert not any(word in path.read_bytes() for word in (b"usersown", b"users-own", b"USERSOWN"))
 
 
-def test_a_profile_that_does_not_exist_is_told_as_such(project: Project) -> None:
+def test_a_profile_that_does_not_exist_is_reported_as_such(project: Project) -> None:
     with mock.patch.dict(project.environment, {"AWS_PROFILE": "nobody"}):
         told = project.invoke("doctor", "--env", "prod", code=1).stderr
     assert "nobody" in told
@@ -452,7 +452,7 @@ def test_killed_at_any_moment_the_same_command_finishes(packaged: Project) -> No
         (("validate", "--set", "environment.HF_MODEL_ID=a/b"), "HF_MODEL_ID"),
     ],
 )
-def test_a_wrong_word_is_told_with_what_was_meant(project: Project, words: tuple[str, ...], text: str) -> None:
+def test_a_wrong_word_is_reported_with_what_was_meant(project: Project, words: tuple[str, ...], text: str) -> None:
     assert text in project.invoke(*words, code=1).stderr
 
 
@@ -506,7 +506,7 @@ def test_a_secret_left_in_the_code_is_refused_before_it_is_staged_and_never_repe
     ]
 
 
-def test_a_secret_that_comes_after_the_code_was_judged_is_found(packaged: Project) -> None:
+def test_a_secret_that_comes_after_the_code_was_checked_is_found(packaged: Project) -> None:
     packaged.invoke("validate")
     name = "inference_code/svd/inference.py"
     text = (packaged.root / name).read_text()
@@ -528,7 +528,7 @@ def test_a_secret_in_the_sample_is_refused(packaged: Project) -> None:
         packaged.invoke("package", "--set", f"not_secret=[{name}]")
 
 
-def test_the_spec_and_the_files_that_it_names_are_judged_together(packaged: Project) -> None:
+def test_the_spec_and_the_files_that_it_names_are_checked_together(packaged: Project) -> None:
     with left_in(packaged, {"inference_code/svd/id_rsa": "x"}):
         told = packaged.invoke(
             "validate", "--set", "environment.DB_PASS=hunter22", "--set", "endpoint.name=-x", code=1

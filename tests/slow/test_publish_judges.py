@@ -120,7 +120,7 @@ def test_the_store_refuses_bytes_that_are_not_the_archive(bucket: Bucket, store:
     bucket.store.abort(again)
 
 
-def test_a_wrong_secret_is_told(store: Store, tmp_path: Path, tree: Tree) -> None:
+def test_a_wrong_secret_is_reported(store: Store, tmp_path: Path, tree: Tree) -> None:
     if store.ca:
         pytest.skip("LocalStack takes any secret")
     wrong = stores.Store(store.url, store.access_key, "wrong", None, store.aws)

@@ -14,14 +14,14 @@ from sagepack.files import disk_error, disk_errors
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO])
-def test_the_file_the_reason_and_the_way_out_are_told(tmp_path: Path, number: int) -> None:
+def test_the_file_the_reason_and_the_way_out_are_reported(tmp_path: Path, number: int) -> None:
     with pytest.raises(UserError, match=os.strerror(number)) as caught, disk_errors(tmp_path / "f"):
         raise OSError(number, os.strerror(number))
     assert caught.value.where == str(tmp_path / "f")
     assert caught.value.fix
 
 
-def test_what_a_user_cannot_mend_stays_as_it_is_and_names_the_file(tmp_path: Path) -> None:
+def test_what_a_user_cannot_fix_stays_as_it_is_and_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="cross-device") as caught, disk_errors(tmp_path / "f"):
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
     assert caught.value.filename == str(tmp_path / "f")

@@ -61,7 +61,7 @@ def test_the_servers_wish_is_kept_within_reason() -> None:
     assert 0 <= clock.waits[2] <= 0.5
 
 
-def test_a_wait_that_a_person_would_notice_is_told() -> None:
+def test_a_wait_that_a_person_would_notice_is_reported() -> None:
     told: list[str] = []
     retries = RetryPolicy(0.5, notify=told.append).begin("a/b", Clock())
     fail(retries, 1)
@@ -70,7 +70,7 @@ def test_a_wait_that_a_person_would_notice_is_told() -> None:
     assert told[0].startswith("a/b: the server returned status 429; trying again in 6")
 
 
-def test_an_attempt_that_took_a_persons_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_attempt_that_took_a_persons_time_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     retries = RetryPolicy(0, notify=told.append).begin("a/b", Clock())
     monkeypatch.setattr("sagepack.retry.NOTICED", -1.0)

@@ -45,7 +45,7 @@ def failing(error: BaseException) -> Any:
 
 
 @pytest.mark.parametrize(("error", "code", "text"), FAILURES)
-def test_every_failure_is_told_without_a_traceback(
+def test_every_failure_is_reported_without_a_traceback(
     error: BaseException, code: int, text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_command(failing(error), Options(ROOT)) == code

@@ -30,14 +30,14 @@ from sagepack.text import format_bytes, format_duration
         (1 << 60, "1048576.0 TiB"),
     ],
 )
-def test_amounts_are_told_in_powers_of_1024(count: int, text: str) -> None:
+def test_amounts_are_shown_in_powers_of_1024(count: int, text: str) -> None:
     assert format_bytes(count) == text
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.0004, "0 ms"), (0.85, "850 ms"), (12.34, "12.3 s"), (245, "4 min 05 s")]
 )
-def test_durations_are_told_in_fitting_units(seconds: float, text: str) -> None:
+def test_durations_are_shown_in_fitting_units(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
 
 
@@ -114,7 +114,7 @@ def test_closed_streams_are_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     Terminal().note("text")
 
 
-def test_a_result_that_cannot_be_printed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_result_that_cannot_be_printed_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
         monkeypatch.setattr(sys, "stdout", full)
         with pytest.raises(UserError, match="cannot be printed: No space left"):

@@ -40,7 +40,7 @@ def test_a_refusal_of_create_model_ends_the_deployment_before_anything_costs(
     stubs["sagemaker"].assert_no_pending_responses()
 
 
-def test_a_configuration_that_sagemaker_does_not_find_yet_is_requested_again() -> None:
+def test_a_configuration_that_sagemaker_does_not_find_yet_is_sent_another_request() -> None:
     value = deployment()
     aws, stubs = stubbed("sagemaker", "logs", "application-autoscaling", "cloudwatch")
     stub = stubs["sagemaker"]

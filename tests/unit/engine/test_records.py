@@ -147,7 +147,7 @@ except UserError as error:
 """
 
 
-def test_a_file_system_without_inodes_is_told_as_that(tmp_path: Path) -> None:
+def test_a_file_system_without_inodes_is_reported_as_such(tmp_path: Path) -> None:
     command = ["unshare", "--map-root-user", "--mount", "sh", "-c", NO_INODES, sys.executable, str(tmp_path)]
     try:
         run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)

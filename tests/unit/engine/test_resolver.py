@@ -43,7 +43,7 @@ def test_who_may_only_pull_can_resolve_too() -> None:
     assert find_image(aws, TAGGED, "us-east-1") == (HOST, DIGEST)
 
 
-def test_a_mistyped_tag_is_told_with_what_was_meant() -> None:
+def test_a_mistyped_tag_is_reported_with_what_was_meant() -> None:
     aws, stubs = stubbed("ecr")
     stubs["ecr"].add_client_error("describe_images", "ImageNotFoundException", "no")
     with pytest.raises(UserError) as caught:
@@ -54,7 +54,7 @@ def test_a_mistyped_tag_is_told_with_what_was_meant() -> None:
     assert caught.value.where.startswith(HOST)
 
 
-def test_a_tag_that_cannot_be_pulled_is_told() -> None:
+def test_a_tag_that_cannot_be_pulled_is_reported() -> None:
     aws, stubs = stubbed("ecr")
     stubs["ecr"].add_client_error("describe_images", "AccessDeniedException", "not authorized")
     stubs["ecr"].add_response("batch_get_image", {"images": [], "failures": [{"failureCode": "ImageNotFound"}]})
@@ -70,7 +70,7 @@ def test_a_tag_that_cannot_be_pulled_is_told() -> None:
         ("ServerException", RemoteError, "ServerException"),
     ],
 )
-def test_refusals_of_the_registry_are_told_by_who_can_mend_them(code: str, kind: type[Exception], text: str) -> None:
+def test_refusals_of_the_registry_are_reported_by_who_can_fix_them(code: str, kind: type[Exception], text: str) -> None:
     aws, stubs = stubbed("ecr")
     stubs["ecr"].add_client_error("describe_images", "AccessDeniedException", "not authorized")
     stubs["ecr"].add_client_error("batch_get_image", code, "no", http_status_code=400)

@@ -181,7 +181,7 @@ def test_a_thread_that_was_overtaken_does_not_report_the_digest_again(
     assert told == [Digest.sha256(CONTENT)]
 
 
-def test_a_full_disk_is_told_with_the_file_that_did_not_fit(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_with_the_file_that_did_not_fit(tmp_path: Path) -> None:
     partial, _ = resumed(tmp_path / "p")
     partial.file.unlink()
     partial.file.symlink_to("/dev/full")

@@ -70,7 +70,7 @@ def test_a_diffusers_pipeline_takes_the_folders_its_index_names_in_fp16() -> Non
     )
 
 
-def test_what_is_left_out_is_counted_and_told() -> None:
+def test_what_is_left_out_is_counted_and_listed() -> None:
     selection = choose(SVD, model_index=SVD_INDEX)
     assert (selection.size, selection.excluded) == (1000, (10, 1000))
     assert selection.reason == (
@@ -79,14 +79,14 @@ def test_what_is_left_out_is_counted_and_told() -> None:
     )
 
 
-def test_plain_weights_are_taken_when_one_component_lacks_fp16() -> None:
+def test_plain_weights_are_taken_when_one_component_has_no_fp16() -> None:
     without = [file for file in SVD if file.path != "vae/diffusion_pytorch_model.fp16.safetensors"]
     chosen = choose(without, model_index=SVD_INDEX).chosen
     assert "unet/diffusion_pytorch_model.safetensors" in chosen
     assert not any("fp16" in path for path in chosen)
 
 
-def test_an_asked_variant_is_taken_where_it_is_and_plain_weights_elsewhere() -> None:
+def test_a_requested_variant_is_taken_where_it_is_and_plain_weights_elsewhere() -> None:
     without = [file for file in SVD if file.path != "vae/diffusion_pytorch_model.fp16.safetensors"]
     chosen = choose(without, variant="fp16", model_index=SVD_INDEX).chosen
     assert "unet/diffusion_pytorch_model.fp16.safetensors" in chosen
@@ -263,7 +263,7 @@ def test_what_is_chosen_and_what_is_left_out_are_everything(paths: list[str], wi
     assert selection.size + selection.excluded[1] == sum(file.size for file in listing)
 
 
-def test_what_is_told_stays_short_however_many_and_long_the_names_are() -> None:
+def test_what_is_reported_stays_short_however_many_and_long_the_names_are() -> None:
     index = {f"{number}{'n' * 1000}": ["a", "b"] for number in range(300)}
     many = [*files(*(f"{folder}/model.bin" for folder in index)), File("model_index.json")]
     assert len(choose(many, model_index=index).reason) < 2000

@@ -122,7 +122,7 @@ def test_base64_data_url_and_bytes_mean_the_same_picture(content: bytes) -> None
 
 
 @pytest.mark.parametrize("address", ["https://a/b.png", "http://169.254.169.254/", "s3://b/k", " FILE:///etc/passwd"])
-def test_an_address_is_refused_and_the_reason_told(address: str) -> None:
+def test_an_address_is_refused_and_the_reason_reported(address: str) -> None:
     with pytest.raises(ValueError, match=r"inputs is an address .* not fetched from inside the container"):
         images.encoded(address, "inputs")
 

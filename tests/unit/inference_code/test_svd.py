@@ -124,7 +124,7 @@ def test_a_picture_the_server_has_decoded_is_taken_as_it_is(svd: ModuleType) -> 
     assert svd.read({"inputs": decoded})[0] is decoded
 
 
-def test_everything_wrong_with_the_parameters_is_told_at_once(svd: ModuleType) -> None:
+def test_everything_wrong_with_the_parameters_is_reported_at_once(svd: ModuleType) -> None:
     with pytest.raises(ValueError, match=r"unknown field 'sed': did you mean seed\?; width is 100; .*; fps is True; "):
         svd.read({"inputs": PICTURE, "width": 100, "fps": True, "sed": 1})
 

@@ -137,7 +137,7 @@ def test_what_is_no_lock_says_so_and_what_to_do(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\n \n", b"# Made by `invoke lock`\n", b"---\n", b"null\n"])
-def test_an_empty_lock_is_told_as_that(data: bytes) -> None:
+def test_an_empty_lock_is_reported_as_such(data: bytes) -> None:
     assert told(data) == "the lock is empty"
 
 
@@ -148,7 +148,7 @@ def test_a_lock_that_was_cut_anywhere_is_refused() -> None:
 
 
 @pytest.mark.parametrize("newline", [b"\n", b"\r\n"])
-def test_a_merge_conflict_is_told_with_its_line(newline: bytes) -> None:
+def test_a_merge_conflict_is_reported_with_its_line(newline: bytes) -> None:
     head, line, tail = TEXT.partition(b"archive_format: 1\n")
     conflict = b"<<<<<<< HEAD\n" + line + b"=======\narchive_format: 1 \n>>>>>>> theirs\n"
     data = (head + conflict + tail).replace(b"\n", newline)
@@ -170,7 +170,7 @@ def test_no_flipped_bit_gives_another_lock() -> None:
     assert refused > 4 * len(TEXT)
 
 
-def test_an_edit_by_hand_is_told_as_that() -> None:
+def test_an_edit_by_hand_is_reported_as_such() -> None:
     for old, new in ((b"path: '1e5'", b"path: other"), (b"size: 1", b"size: 2"), (b"owner/name", b"owner/evil")):
         assert told(TEXT.replace(old.replace(b"'", b'"'), new)) == "the lock was edited or damaged: its sum is wrong"
 

@@ -28,7 +28,7 @@ class Pip:
         monkeypatch.setattr(subprocess, "run", run)
 
 
-def test_without_requirements_pip_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_requirements_pip_is_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     pip = Pip(monkeypatch, code=1)
     assert requirements.lock((), TAG) == ()
     assert pip.command == []
@@ -54,7 +54,7 @@ def test_each_requirement_gets_the_hash_of_its_file_whatever_the_spelling(monkey
         ("", RemoteError),
     ],
 )
-def test_what_pip_says_is_told(monkeypatch: pytest.MonkeyPatch, stderr: str, error: type[Exception]) -> None:
+def test_what_pip_says_is_reported(monkeypatch: pytest.MonkeyPatch, stderr: str, error: type[Exception]) -> None:
     Pip(monkeypatch, stderr=stderr, code=1)
     with pytest.raises(error, match=r"x==9|connection refused|printed no message"):
         requirements.lock(("x==9",), TAG)

@@ -162,7 +162,7 @@ def test_python_reads_every_header_as_meant(path: str, size: int, executable: bo
         ("a", 8**11, 3),
     ],
 )
-def test_pax_stands_only_where_ustar_cannot_say_it(path: str, size: int, blocks: int) -> None:
+def test_pax_is_used_only_where_ustar_cannot_say_it(path: str, size: int, blocks: int) -> None:
     assert len(tar_header(path, size)) == 512 * blocks
 
 

@@ -109,7 +109,7 @@ def test_a_script_that_copies_finds_a_whole_archive_or_none(bench: Bench) -> Non
         verify(bench.target, archives.manifest(EDITED if len(data) == archives.layout(EDITED).size else BASE))
 
 
-def test_edit_after_edit_goes_on_from_the_last(bench: Bench) -> None:
+def test_edit_after_edit_continues_from_the_last(bench: Bench) -> None:
     files, written = dict(BASE), bench.build(BASE)
     for turn in range(5):
         files["code/inference.py"] = b"x = 1\n" * (turn % 3) * 40_000
@@ -357,7 +357,7 @@ else:
 """
 
 
-def test_a_kill_at_any_instant_of_an_edit_leaves_a_whole_archive_or_none_and_the_next_build_mends_it(
+def test_a_kill_at_any_instant_of_an_edit_leaves_a_whole_archive_or_none_and_the_next_build_repairs_it(
     tmp_path: Path,
 ) -> None:
     """The process is killed before and after each call that touches the folder, one after the other."""

@@ -193,7 +193,7 @@ def assert_untouched(target: Path) -> None:
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 @pytest.mark.parametrize("call", ["pwrite", "posix_fallocate"])
-def test_a_full_disk_is_told_and_leaves_the_old_archive(
+def test_a_full_disk_is_reported_and_leaves_the_old_archive(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, call: str
 ) -> None:
     target = old_archive(tmp_path)
@@ -209,7 +209,7 @@ def test_a_full_disk_is_told_and_leaves_the_old_archive(
     assert_untouched(target)
 
 
-def test_a_full_file_system_of_its_own_is_told(folder: Path, tmp_path: Path) -> None:
+def test_a_full_file_system_of_its_own_is_reported(folder: Path, tmp_path: Path) -> None:
     """The limit on the size of files is the full disk that needs no administrator."""
     script = f"""
 import resource, signal
@@ -233,7 +233,7 @@ except UserError as error:
     assert archives.leftovers(tmp_path / "out") == []
 
 
-def test_a_folder_that_cannot_be_written_is_told(folder: Path, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="there is a file in the place of a folder"):
         write(archives.sources(folder / "large", LARGE), tmp_path / "file" / "a")
