@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from sagepack import hub
 from sagepack.cli.output import contents_table, result, table
 from sagepack.cli.session import load, open_context
 from sagepack.cli.task import CONNECTIONS, LOCKED, STREAM, Flag, task
@@ -101,7 +102,7 @@ def tar(options: Options, *, locked: bool, connections: int) -> int:
 
 
 @task(LOCKED, CONNECTIONS)
-def package(options: Options, *, locked: bool = False, connections: int = 8) -> int:
+def package(options: Options, *, locked: bool = False, connections: int = hub.CONNECTIONS) -> int:
     """Everything up to dist/<name>/<env>/model.tar.gz, its .sha256 and manifest.json."""
     return reach(options, "package", locked=locked, connections=connections)
 

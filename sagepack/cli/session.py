@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagepack import __version__
+from sagepack import __version__, hub
 from sagepack.cli import connect
 from sagepack.cli.output import echo
 from sagepack.cli.terminal import Terminal
@@ -38,7 +38,7 @@ def open_context(
     *,
     locked: bool = False,
     stream: bool = False,
-    connections: int = 8,
+    connections: int = hub.CONNECTIONS,
     branch_allowed: bool = False,
 ) -> BuildContext:
     """The context in which the steps to `goal` run.

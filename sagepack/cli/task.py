@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from invoke.tasks import Task
 
+from sagepack import hub
 from sagepack.cli.main import run_command
 from sagepack.cli.options import Options
 from sagepack.decoding import Value
@@ -71,7 +72,9 @@ _COMMON = (
 )
 LOCKED = Flag("locked", default=False, help="fail instead of making or updating the lock (for CI)")
 STREAM = Flag("stream", default=False, help="publish from the Hub to S3 without the model on this disk")
-CONNECTIONS = Flag("connections", 8, "most connections to the Hub at once (default 8)", most=64)
+CONNECTIONS = Flag(
+    "connections", hub.CONNECTIONS, f"most connections to the Hub at once (default {hub.CONNECTIONS})", most=64
+)
 YES = Flag("yes", default=False, help="do not ask before something is removed")
 
 

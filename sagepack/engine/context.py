@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from sagepack import __version__
+from sagepack import __version__, hub
 from sagepack.decoding import Value
 from sagepack.engine import lazy
 from sagepack.engine.records import Record, Records
@@ -64,7 +64,7 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
     progress: Progress
     keep_lock: bool = False
     stream: bool = False
-    connections: int = 8
+    connections: int = hub.CONNECTIONS
 
     def refreshed(self) -> BuildContext:
         """The same run without what it has looked up: another step, or another command, has changed files."""

@@ -6,3 +6,5 @@ selection      which files of a repository a package takes (`weight_names`); `lo
 cache          the paths of the Hugging Face cache; `cache_status` finds the files in it, `hash_cache` remembers digests
 download       fetches missing files: `scheduler` runs all of them, `file_download` one, in ranges; `task`, `partial`
 """
+
+CONNECTIONS = 8  # most connections to the Hub at once, where nothing else is said

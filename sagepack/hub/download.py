@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sagepack.errors import UserError
+from sagepack.hub import CONNECTIONS
 from sagepack.hub.cache import RepoCache, default_cache
 from sagepack.hub.cache_status import scan_cache
 from sagepack.hub.scheduler import run_all
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from sagepack.package.lock import LockedFile
     from sagepack.package.revision import Revision
     from sagepack.progress import Progress
-
-CONNECTIONS = 8
 
 
 def download(

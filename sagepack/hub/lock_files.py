@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sagepack.hub import CONNECTIONS
 from sagepack.package.lock import LockedFile
 from sagepack.workers import worker_pool
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from sagepack.package.revision import Revision
 
 
-def resolve_files(hub: Hub, revision: Revision, files: Iterable[RepoFile], *, connections: int = 8) -> list[LockedFile]:
+def resolve_files(
+    hub: Hub, revision: Revision, files: Iterable[RepoFile], *, connections: int = CONNECTIONS
+) -> list[LockedFile]:
     """The entries of a lock for `files`, sorted by path.
 
     Raises:
