@@ -21,7 +21,7 @@ from sagepack.errors import IntegrityError, UserError
 from sagepack.hub.http import CHUNK, HttpPool
 from sagepack.hub.range_reader import FileReader
 from sagepack.hub.refusals import HubRequest, malformed, offline
-from sagepack.hub.responses import MODEL_INDEX_BYTES, RESPONSE_BYTES, account_of, commit_of, files_of, next_page, origin
+from sagepack.hub.responses import MODEL_INDEX_BYTES, RESPONSE_BYTES, commit_of, files_of, next_page, origin
 from sagepack.package.manifest import check_paths
 from sagepack.package.revision import Revision
 from sagepack.retry import RetryPolicy
@@ -112,11 +112,6 @@ class Hub:
     def _reader(self) -> FileReader:
         return FileReader(self._pool, self._retry)
 
-    @property
-    def has_token(self) -> bool:
-        """Whether a token was found."""
-        return self._token is not None
-
     def _request(self, repo: str, revision: str | None = None, path: str | None = None) -> HubRequest:
         """A request that may be sent.
 
@@ -161,14 +156,6 @@ class Hub:
             return files_of(self._pages(url, request))
         except MalformedError as error:
             raise malformed("the file listing", error, request) from error
-
-    def who(self) -> str | None:
-        """Name of the account that the token belongs to; None without a token.
-
-        Raises:
-            UserError: the Hub rejects the token.
-        """
-        return self._document("whoami-v2", self._request("account"), account_of) if self._token else None
 
     def read(self, revision: Revision, file: RepoFile) -> bytes:
         """The content of a file of at most 1 MiB, checked as in `digest`.

@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
-from sagepack.decoding import Commit, MalformedError, PathText, Sha256Hex, Size, Text, decode_json
+from sagepack.decoding import Commit, MalformedError, PathText, Sha256Hex, Size, decode_json
 from sagepack.digest import Digest
 
 if TYPE_CHECKING:
@@ -59,10 +59,6 @@ class _Revision(msgspec.Struct):
     sha: Commit
 
 
-class _Account(msgspec.Struct):
-    name: Text
-
-
 class _Lfs(msgspec.Struct):
     oid: Sha256Hex
 
@@ -82,11 +78,6 @@ def commit_of(body: bytes) -> str:
         MalformedError: here and below, the response is not valid.
     """
     return decode_json(body, _Revision).sha
-
-
-def account_of(body: bytes) -> str:
-    """The name of the account of `/api/whoami-v2`."""
-    return decode_json(body, _Account).name
 
 
 def files_of(pages: Iterable[bytes]) -> list[RepoFile]:

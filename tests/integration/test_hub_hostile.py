@@ -62,7 +62,6 @@ def ask_all(hub: Hub) -> dict[str, Callable[[], object]]:
         REVISION: lambda: hub.resolve(REPO, "main"),
         TREE: lambda: hub.files(PINNED),
         FILE: lambda: list(hub.open(PINNED, "config.json")),
-        "/api/whoami-v2": hub.who,
     }
 
 
@@ -169,7 +168,7 @@ def test_a_content_is_what_its_name_says(tmp_path: Path) -> None:
 def test_an_answer_that_is_none_is_reported_in_one_line(body: bytes | str) -> None:
     with HostileHub(lambda _path: answer(body)) as home:
         questions = ask_all(Hub(home.url, TOKEN, backoff=0.001))
-        for path in (REVISION, TREE, "/api/whoami-v2"):
+        for path in (REVISION, TREE):
             with pytest.raises(RemoteError, match=r"of the Hub is not valid: [^\n]+\n.*HF_ENDPOINT") as caught:
                 questions[path]()
             assert not re.search(r"Error\b|Exception|DOCTYPE|html", caught.value.message)
@@ -371,7 +370,7 @@ def test_a_server_that_sends_too_little_is_given_up(pieces: tuple[bytes, ...], m
             ):
                 question()
             told.append(path)
-    assert len(told) == 4 * 6
+    assert len(told) == 3 * 6
 
 
 def test_a_server_that_sends_nothing_is_given_up_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -435,7 +434,7 @@ def test_an_answer_has_an_end() -> None:
     head = b"HTTP/1.1 200 OK\r\n\r\n["
     with HostileHub(lambda _path: itertools.chain([head], itertools.repeat(b" " * 100_000))) as home:
         questions = ask_all(Hub(home.url, TOKEN, backoff=0))
-        for path in (REVISION, TREE, "/api/whoami-v2"):
+        for path in (REVISION, TREE):
             with pytest.raises(RemoteError, match="it exceeds 16 MiB"):
                 questions[path]()
 
