@@ -26,7 +26,6 @@ from msgspec import Struct
 
 from sagepack.decoding import Size
 from sagepack.errors import UserError
-from sagepack.text import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,7 +67,7 @@ def disk_error(error: OSError, path: Path | None = None, need: int = 0) -> UserE
         fix = "remove files there, whatever their size, and run the same command again"
     elif status and need:
         free = status.f_bavail * status.f_frsize
-        fix = f"{fix}: {format_bytes(need)} are needed, {format_bytes(free)} are free"
+        fix = f"{fix}: {-(-need >> 20):,} MiB are needed, {free >> 20:,} MiB are free"
     return UserError(reason, where=where, fix=fix)
 
 

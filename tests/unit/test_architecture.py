@@ -18,8 +18,7 @@ LAYERS = (
     {"package"},
     {"spec"},
     {"aws"},
-    {"files", "retry"},
-    {"workers", "text", "progress", "digest"},
+    {"files", "retry", "workers", "text", "progress", "digest"},
     {"decoding"},
     {"errors"},
 )

@@ -31,7 +31,7 @@ def test_a_full_disk_says_what_is_needed_though_the_folder_is_not_there_yet(tmp_
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     told = disk_error(full, tmp_path / "not" / "yet" / "f", 5 << 30)
     assert told is not None
-    assert "5.0 GiB are needed" in str(told)
+    assert "5,120 MiB are needed" in str(told)
 
 
 @pytest.mark.parametrize(("files", "free", "told"), [(100, 0, True), (100, 1, False), (0, 0, False)])
