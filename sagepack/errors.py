@@ -124,7 +124,8 @@ class Diagnostic:
 
     def lines(self) -> list[str]:
         """The lines to print: location, key and message first, then the fix, indented."""
-        head = ": ".join(part for part in (self.location, self.key, self.message) if part)
+        key = "" if self.location == f"--set {self.key}" else self.key  # the location names it already
+        head = ": ".join(part for part in (self.location, key, self.message) if part)
         return [head, *([f"  {self.fix}"] if self.fix else [])]
 
     def __str__(self) -> str:

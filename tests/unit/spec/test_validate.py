@@ -91,7 +91,7 @@ def test_the_text_of_the_error_counts_and_lists(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as caught:
         validate.check(load(tmp_path, ["name=A", "artifact.layout=archve"]), tmp_path)
     text = str(caught.value)
-    assert text.startswith("2 problems in the spec:\n  --set name: name: ")
+    assert text.startswith("2 problems in the spec:\n  --set name: ")
     assert "did you mean 'archive'?" in text
     assert caught.value.exit_code == 1
 
