@@ -140,9 +140,8 @@ def _upload_model(plan: UploadPlan, context: UploadContext) -> tuple[UploadPlan,
         except RefusedError as error:
             if not plan.least_bound and restarted:
                 raise
-            restarted = (
-                True  # the upload and its journal were removed: if the journal was damaged, the next one is right
-            )
+            # The upload and its journal were removed: if the journal was damaged, the next one is right.
+            restarted = True
             suspects = [origin.seen.location for origin in plan.least_bound]
             blamed = " or ".join(str(origin.index_uri) for origin in plan.least_bound) or "the journal of the upload"
             context.progress.note(f"{error.message}: {blamed} is wrong: planned again without it")

@@ -96,7 +96,7 @@ def scan(root: Path, folders: Sequence[str], requirements: tuple[str, ...], insp
     for name in folders:
         folder, where = root / name, posixpath.normpath(name)
         if not folder.is_dir():
-            raise UserError("there is no such folder", where=where, fix="set code.path to the folder with inference.py")
+            raise UserError("there is no such folder", where=where, fix="correct code.path or code.shared in the spec")
         for relative in _paths(folder, where, inspection):
             file = _file(folder, relative, where, inspection)
             if file and file.path in files:

@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING
 
 from sagepack.errors import IntegrityError
 from sagepack.publish.checksums import FramedChecksums
+from sagepack.retry import CancelledError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sagepack.publish.upload.part_body import ContentRange, UploadTarget
-
-
-class CancelledError(Exception):
-    """Another part failed; this one stops waiting."""
 
 
 class ContentVerifier:

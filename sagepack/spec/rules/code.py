@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sagepack.errors import KeyPath
     from sagepack.spec.rules.view import SpecView
 
 _PATH = ("code", "path")
@@ -37,10 +38,14 @@ def _folder(view: SpecView) -> Iterator[Diagnostic]:
     if name is not None and (problem := _problem_of_folder(view, name)):
         yield Diagnostic(_PATH, *problem)
     elif name is not None:
-        yield from _contents(view, view.root / name)
+        yield from _program(view, view.root / name)
+        yield from _contents(view, view.root / name, _PATH)
     for number, shared in enumerate(view.texts("code", "shared")):
+        path = ("code", "shared", number)
         if shared and (problem := _problem_of_folder(view, shared)):
-            yield Diagnostic(("code", "shared", number), *problem)
+            yield Diagnostic(path, *problem)
+        elif shared:
+            yield from _contents(view, view.root / shared, path)
 
 
 def _problem_of_folder(view: SpecView, name: str) -> tuple[str, str | None] | None:
@@ -56,7 +61,7 @@ def _problem_of_folder(view: SpecView, name: str) -> tuple[str, str | None] | No
     return f"{name!r} {what}", fix
 
 
-def _contents(view: SpecView, folder: Path) -> Iterator[Diagnostic]:
+def _program(view: SpecView, folder: Path) -> Iterator[Diagnostic]:
     program = view.text("environment", "SAGEMAKER_PROGRAM") or "inference.py"
     if not program.endswith(".py") or "/" in program:
         yield Diagnostic(
@@ -69,17 +74,21 @@ def _contents(view: SpecView, folder: Path) -> Iterator[Diagnostic]:
         yield Diagnostic(
             _PATH, f"{folder.name!r} contains no {program}: the container would run without your code", fix
         )
+
+
+def _contents(view: SpecView, folder: Path, key: KeyPath) -> Iterator[Diagnostic]:
+    """What must not be at the top of `code/`, whichever of its folders it comes from."""
     if (folder / "__init__.py").exists():
         message = "__init__.py makes code/ a package that shadows the module code of Python's standard library, which pdb imports"
-        yield Diagnostic(_PATH, message, f"remove {folder.name}/__init__.py")
+        yield Diagnostic(key, message, f"remove {folder.name}/__init__.py")
     for path in sorted(folder.glob("*")):
         if path.stem in sys.stdlib_module_names and (path.suffix == ".py" or (path / "__init__.py").exists()):
             message = f"{path.name} shadows the module {path.stem} of Python's standard library in the whole container"
-            yield Diagnostic(_PATH, message, "rename it")
-    yield from _requirements_file(view, folder)
+            yield Diagnostic(key, message, "rename it")
+    yield from _requirements_file(view, folder, key)
 
 
-def _requirements_file(view: SpecView, folder: Path) -> Iterator[Diagnostic]:
+def _requirements_file(view: SpecView, folder: Path, key: KeyPath) -> Iterator[Diagnostic]:
     """A requirements.txt in the code: the container installs it at every start, without hashes or pins from the lock."""
     if not (folder / "requirements.txt").exists():
         return
@@ -90,9 +99,7 @@ def _requirements_file(view: SpecView, folder: Path) -> Iterator[Diagnostic]:
         yield Diagnostic(("endpoint", "enable_network_isolation"), message, "remove the file or the isolation")
     if not view.texts("code", "requirements"):
         message = f"{folder.name}/requirements.txt is installed at every start and is not locked"
-        yield Diagnostic(
-            _PATH, message, "list its packages, pinned, under code.requirements instead", severity="warning"
-        )
+        yield Diagnostic(key, message, "list its packages, pinned, under code.requirements instead", severity="warning")
     else:
         message = "requirements are listed here and in requirements.txt of the code; a package has one list"
         yield Diagnostic(("code", "requirements"), message, "keep this list, which is locked, and remove the file")

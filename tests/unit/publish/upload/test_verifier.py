@@ -17,7 +17,8 @@ from sagepack.errors import IntegrityError
 from sagepack.package.manifest import Member
 from sagepack.publish.checksums import Checksums, ContentChecksum, FramedChecksums
 from sagepack.publish.upload.part_body import ContentRange, FileTarget
-from sagepack.publish.upload.verifier import CancelledError, ContentVerifier
+from sagepack.publish.upload.verifier import ContentVerifier
+from sagepack.retry import CancelledError
 
 DATA = bytes(range(200))
 

@@ -228,25 +228,39 @@ def test_a_secret_in_a_value_of_the_wrong_kind_is_never_repeated(tmp_path: Path,
         assert token not in "".join(map(str, errors(tmp_path, [f"{key}={value.format(token=token)}"])))
 
 
-def test_the_code_of_the_container_hides_no_module_of_python(tmp_path: Path) -> None:
+SHARED = "code.shared=[code_of/shared]"
+
+
+@pytest.mark.parametrize(("where", "sets"), [("toy", []), ("shared", [SHARED])])
+def test_the_code_of_the_container_hides_no_module_of_python(tmp_path: Path, where: str, sets: list[str]) -> None:
     project(tmp_path)
-    folder = tmp_path / "code_of" / "toy"
+    folder = tmp_path / "code_of" / where
     for name in ("types.py", "helpers.py", "json/__init__.py", "data/x.txt"):
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
-    (problem,) = errors(tmp_path)
+    (problem,) = errors(tmp_path, sets)
     assert "shadows the module json" in problem.message
 
 
-def test_a_requirements_file_in_the_code_is_reported(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("where", "sets"), [("toy", []), ("shared", [SHARED])])
+def test_a_requirements_file_in_the_code_is_reported(tmp_path: Path, where: str, sets: list[str]) -> None:
     project(tmp_path)
-    (tmp_path / "code_of" / "toy" / "requirements.txt").write_text("imageio\n")
-    (warning,) = warnings(tmp_path)
+    (tmp_path / "code_of" / where).mkdir(exist_ok=True)
+    (tmp_path / "code_of" / where / "requirements.txt").write_text("imageio\n")
+    (warning,) = warnings(tmp_path, sets)
     assert "is not locked" in warning.message
-    (problem,) = errors(tmp_path, ["endpoint.enable_network_isolation=true"])
+    (problem,) = errors(tmp_path, [*sets, "endpoint.enable_network_isolation=true"])
     assert "isolated container" in problem.message
-    (problem,) = errors(tmp_path, ["code.requirements=[imageio==2.37.0]"])
+    (problem,) = errors(tmp_path, [*sets, "code.requirements=[imageio==2.37.0]"])
     assert "one list" in problem.message
+
+
+def test_a_shared_folder_that_is_not_there_is_reported_at_its_place_in_the_list(tmp_path: Path) -> None:
+    project(tmp_path)
+    (problem,) = errors(tmp_path, ["code.shared=[code_of/toi]"])
+    assert problem.key == "code.shared.0"
+    assert problem.fix is not None
+    assert "code_of/toy" in problem.fix
 
 
 def test_mistakes_in_files_are_reported_with_those_of_the_spec_at_their_lines(tmp_path: Path) -> None:
