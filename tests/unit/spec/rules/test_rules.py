@@ -257,7 +257,7 @@ def test_a_requirements_file_in_the_code_is_reported(tmp_path: Path, where: str,
 
 def test_a_shared_folder_that_is_not_there_is_reported_at_its_place_in_the_list(tmp_path: Path) -> None:
     project(tmp_path)
-    (problem,) = errors(tmp_path, ["code.shared=[code_of/toi]"])
+    (problem,) = errors(tmp_path, ["code.shared=[code_of/toyy]"])
     assert problem.key == "code.shared.0"
     assert problem.fix is not None
     assert "code_of/toy" in problem.fix
