@@ -45,10 +45,11 @@ serve-venv: .venv-serve/.done ## The image's serving stack for the sandbox's end
 	.venv-serve/bin/python -m pip install --quiet --disable-pip-version-check --no-deps sagemaker-huggingface-inference-toolkit==2.6.0 sagemaker-inference==1.10.1 multi-model-server==1.1.11
 	touch $@
 
+# `coverage[toml]` stays so: pip, told to require hashes, takes no newer `coverage` for it, but refuses the whole list.
 requirements: $(BIN)/.run ## Resolve pyproject.toml into requirements.lock and requirements-dev.lock again
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --extra sandbox pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --extra sandbox --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.10 --generate-hashes --no-header --extra sandbox pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.10 --generate-hashes --no-header --extra sandbox --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 lint: $(BIN)/.dev ## Style, types, import layers, dependencies, spelling
 	$(BIN)/ruff check .
