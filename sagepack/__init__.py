@@ -4,8 +4,9 @@ The map, from top to bottom. Imports point down, never up, and never in a circle
 its `__init__`; the rest are leaves, which are single modules.
 
     cli        what a person types and reads: tasks, options, messages, exit codes
+    api        what the program does, for programs: `Project`, and the values that its methods return
     engine     which steps run, in which order, and why
-    sandbox    a Hub and an AWS on this machine; only `cli` imports it, to start it, and the others reach it by URL
+    sandbox    a Hub and an AWS on this machine; only `cli` and `api` import it, to start it, and the others reach it by URL
     deploy     endpoints       \
     publish    packages in S3   > these three do not import each other
     hub        model files     /
@@ -17,7 +18,7 @@ its `__init__`; the rest are leaves, which are single modules.
     errors     the class of an error decides the exit code
 
 Where to begin reading: `engine.steps` has the seven steps of a build, one short file each, and `engine.plan` says why one
-runs. `cli.build` has the tasks that start them. `package.lock` and `package.manifest` are the two documents that
+runs. `api.project` starts them, and `cli` has the tasks. `package.lock` and `package.manifest` are the two documents that
 everything else follows from. `docs/architecture.md` follows a weight file, a key of the spec and an option through all rooms.
 
 `__main__` is `python -m sagepack TASK`, the same as `invoke TASK`.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
+
+    from sagepack.errors import Diagnostic
 
 
 class Progress(Protocol):
@@ -15,6 +17,15 @@ class Progress(Protocol):
 
     def note(self, text: str) -> None:
         """Say one line now."""
+
+    def warn(self, warning: Diagnostic) -> None:
+        """Say what is wrong with the spec, but not wrong enough to refuse it."""
+
+    def step(self, name: str, reasons: Sequence[str]) -> AbstractContextManager[None]:
+        """A step of the build runs, and why."""
+
+    def activity(self, label: str) -> AbstractContextManager[None]:
+        """Something takes a while, nobody knows how long."""
 
     def bar(self, label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
         """Show progress towards `total` bytes; the function that is yielded adds bytes (negative after a retry)."""
@@ -25,6 +36,17 @@ class Silent:
 
     def note(self, text: str) -> None:
         """Drop the line."""
+
+    def warn(self, warning: Diagnostic) -> None:
+        """Drop the warning: the project keeps it."""
+
+    def step(self, name: str, reasons: Sequence[str]) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Nothing is shown."""
+        return nullcontext()
+
+    def activity(self, label: str) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Nothing is shown."""
+        return nullcontext()
 
     @contextmanager
     def bar(self, label: str, total: int) -> Iterator[Callable[[int], None]]:  # noqa: ARG002

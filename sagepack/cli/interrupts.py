@@ -38,6 +38,10 @@ class Interrupted(KeyboardInterrupt):
         self.message = _NAMES[signal.Signals(number)]
         super().__init__(self.message)
 
+    def to_json(self) -> dict[str, str | int]:
+        """The object `error` of `schemas/error.schema.json`."""
+        return {"type": "Interrupted", "exit_code": self.exit_code, "message": self.message}
+
     @property
     def line(self) -> str:
         """What is said on stderr."""
@@ -96,10 +100,9 @@ class _Process:
             ended = Interrupted(number)
             _write(2, ended.line)
             if "--json" in sys.argv:
-                _write(
-                    1,
-                    f'{{"error": {{"type": "Interrupted", "exit_code": {ended.exit_code}, "message": "{ended.message}"}}}}',
-                )
+                code, message = ended.exit_code, ended.message  # plain words: `json` would have to be imported
+                error = f'{{"type": "Interrupted", "exit_code": {code}, "message": "{message}"}}'
+                _write(1, f'{{"version": 1, "exit_code": {code}, "error": {error}}}')
         os._exit(128 + number)
 
 

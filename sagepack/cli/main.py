@@ -3,37 +3,65 @@
 from __future__ import annotations
 
 import sys
+import time
 import traceback
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from sagepack import files
-from sagepack.cli import interrupts
+from sagepack.api.project import Project
+from sagepack.cli import interrupts, screens
 from sagepack.cli.interrupts import Interrupted
-from sagepack.cli.output import echo, guarded_streams, write_json
+from sagepack.cli.output import echo, guarded_streams, write_json, write_out
+from sagepack.cli.terminal import Terminal
 from sagepack.errors import SagepackError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from sagepack.api.results import Result
     from sagepack.cli.options import Options
 
 
-def run_command(body: Callable[[], int], options: Options) -> int:
-    """Run a task.
+VERSION = 1  # of the JSON documents
+
+
+def run_command(task: str, body: Callable[[Project], Result], options: Options) -> int:
+    """Run a task and print what came of it.
 
     Args:
-        body: the task; gives back its exit code.
+        task: its name.
+        body: what it does.
         options: what it was started with.
 
     Returns:
-        The exit code: the task's, that of the failure, or 128 plus the number of the signal that ended it.
+        The exit code: the result's, that of the failure, or 128 plus the number of the signal that ended it.
     """
+    begun = time.monotonic()
+    project = Project(options.root, options.config, options.env, options.sets, Terminal())
+
+    def envelope(exit_code: int, **outcome: Any) -> dict[str, Any]:
+        return {
+            "version": VERSION,
+            "task": task,
+            "exit_code": exit_code,
+            "seconds": round(time.monotonic() - begun, 3),
+            "warnings": [warning.to_json() for warning in project.warnings],
+            **outcome,
+        }
+
     try:
         with interrupts.raised(), guarded_streams():
             try:
-                return body()
+                result = body(project)
+                if options.json:
+                    write_json(envelope(result.exit_code, result=msgspec.to_builtins(result)))
+                else:
+                    write_out(screens.lines(result))
+                return result.exit_code
             except Exception as error:  # noqa: BLE001 - no traceback reaches a user without --debug
                 if options.debug:
                     traceback.print_exc()
@@ -41,13 +69,13 @@ def run_command(body: Callable[[], int], options: Options) -> int:
                 first, *rest = failure.lines()
                 for line in (f"error: {first}", *rest):
                     echo(line)
-                _print_error(options, failure.to_json())
+                _print_error(options, envelope(failure.exit_code, error=failure.to_json()))
                 return failure.exit_code
     except KeyboardInterrupt as error:
         interrupts.mark_reported()
         ended = error if isinstance(error, Interrupted) else Interrupted()
         echo(ended.line)
-        _print_error(options, {"type": "Interrupted", "exit_code": ended.exit_code, "message": ended.message})
+        _print_error(options, envelope(ended.exit_code, error=ended.to_json()))
         return ended.exit_code
 
 
@@ -74,4 +102,4 @@ def _as_failure(error: Exception) -> SagepackError:
 def _print_error(options: Options, document: dict[str, Any]) -> None:
     if options.json:
         with suppress(UserError):  # stdout may be what failed
-            write_json({"error": document})
+            write_json(document)

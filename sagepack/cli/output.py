@@ -9,59 +9,15 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from sagepack.errors import UserError
-from sagepack.text import format_bytes, printable
+from sagepack.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from sagepack.cli.options import Options
-    from sagepack.engine.plan import Action
-
-
-def table(actions: Sequence[Action]) -> list[str]:
-    """The plan for people, as lines: step, run or skip, bytes, why."""
-    width = max(40, shutil.get_terminal_size((120, 24)).columns - 36)
-    lines = [f"{'STEP':<10}{'':<6}{'FETCH':>10}{'SEND':>10}  WHY"]
-    for action in actions:
-        fetch = format_bytes(action.fetch) if action.fetch else "-"
-        send = format_bytes(action.send) if action.send else "-"
-        first, *rest = _wrapped(printable("; ".join(action.reasons)), width)
-        lines.append(f"{action.step:<10}{'run' if action.run else 'skip':<6}{fetch:>10}{send:>10}  {first}")
-        lines.extend(" " * 38 + line for line in rest)
-    return lines
-
-
-def contents_table(contents: Sequence[dict[str, Any]]) -> list[str]:
-    """Where each content comes from when it is published, as lines."""
-    lines = [f"{'COPIED':>10}{'SENT':>10}{'FETCHED':>10}{'READ':>10}  CONTENT"]
-    sources: dict[tuple[str, str], int] = {}
-    for content in contents:
-        columns = "".join(
-            f"{format_bytes(content[key]) if content[key] else '-':>10}"
-            for key in ("copied", "sent", "fetched", "read")
-        )
-        number = ""
-        if content["source"]:
-            number = f", copied from [{sources.setdefault((content['source'], content['binding']), len(sources) + 1)}]"
-        lines.append(f"{columns}  {content['path']} ({format_bytes(content['size'])}){number}")
-    lines += [f"[{number}] {source}: {binding}" for (source, binding), number in sources.items()]
-    return lines
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    lines = [""]
-    for word in text.split(" "):
-        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
-            lines.append(word)
-        else:
-            lines[-1] = f"{lines[-1]} {word}".strip()
-    return lines
+    from collections.abc import Iterable, Iterator
 
 
 def echo(line: str, end: str = "\n") -> None:
@@ -136,14 +92,6 @@ def guarded_streams() -> Iterator[None]:
         yield
     finally:
         sys.stdout, sys.stderr = before
-
-
-def result(options: Options, text: str | list[str], document: dict[str, Any]) -> None:
-    """Print what came of a task: a line or lines for people, or the document with `--json`."""
-    if options.json:
-        write_json(document)
-    else:
-        write_out([text] if isinstance(text, str) else text)
 
 
 def confirm(what: str, *, yes: bool) -> None:

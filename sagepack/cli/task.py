@@ -1,4 +1,4 @@
-"""Makes tasks of invoke from functions: `@task(flags)` over a function from `Options` and its own flags to an exit code."""
+"""Makes tasks of invoke from functions: `@task(flags)` over a function from a `Project` and its own flags to a result."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from invoke.context import Context
     from invoke.parser.argument import Argument
 
-_Body = TypeVar("_Body", bound="Callable[..., int]")
+    from sagepack.api.project import Project
+    from sagepack.api.results import Result
+
+_Body = TypeVar("_Body", bound="Callable[..., Result]")
 
 
 class Flag(Value, frozen=True):
@@ -81,16 +84,21 @@ YES = Flag("yes", default=False, help="do not ask before something is removed")
 class Registered(Value, frozen=True):
     """A task, before the project's folder is known."""
 
-    body: Callable[..., int]
+    body: Callable[..., Result]
     flags: tuple[Flag, ...]
     group: str
+
+    @property
+    def name(self) -> str:
+        """The task as it is typed."""
+        return f"{self.group}.{self.body.__name__}" if self.group else self.body.__name__
 
 
 TASKS: list[Registered] = []
 
 
 def task(*flags: Flag, group: str = "") -> Callable[[_Body], _Body]:
-    """Register a function from `Options`, and the keywords of `flags`, to an exit code as a task.
+    """Register a function from a `Project`, and the keywords of `flags`, to a result as a task.
 
     The function's name is the task's, the first line of its docstring what `invoke --list` says.
 
@@ -115,11 +123,11 @@ def invoke_task(registered: Registered, root: Path) -> Task[Any]:
         common = {flag.keyword: by_flag.pop(flag) for flag in _COMMON}
         options = Options(root, **{**common, "sets": tuple(common["sets"])})
 
-        def body() -> int:
+        def body(project: Project) -> Result:
             own = {flag.keyword: flag.value(text) for flag, text in by_flag.items()}
-            return registered.body(options, **own)
+            return registered.body(project, **own)
 
-        code = run_command(body, options)
+        code = run_command(registered.name, body, options)
         if code:
             sys.exit(code)
 

@@ -12,7 +12,9 @@ from sagepack.cli.output import echo
 from sagepack.text import format_bytes, format_duration, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    from sagepack.errors import Diagnostic
 
 _QUIET_SECONDS = 10.0
 
@@ -32,6 +34,26 @@ class Terminal:
                 echo(text)
             else:  # above the bar, not into it
                 self._shown.write(printable(text), file=self._shown.fp)
+
+    def warn(self, warning: Diagnostic) -> None:
+        """Print the lines of a warning."""
+        first, *rest = warning.lines()
+        for line in (f"warning: {first}", *rest):
+            self.note(line)
+
+    @contextmanager
+    def step(self, name: str, reasons: Sequence[str]) -> Iterator[None]:
+        """Say that a step runs, and when it ends how long it took."""
+        begun = time.monotonic()
+        self.note(f"{name}: {'; '.join(reasons)}")
+        yield
+        self.note(f"{name}: done in {format_duration(time.monotonic() - begun)}")
+
+    @contextmanager
+    def activity(self, label: str) -> Iterator[None]:
+        """Say that something takes a while."""
+        self.note(label)
+        yield
 
     @contextmanager
     def bar(self, label: str, total: int) -> Iterator[Callable[[int], None]]:

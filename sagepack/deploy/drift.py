@@ -1,13 +1,13 @@
 """How a live endpoint differs from its `Deployment`, and what has to be changed for it. Pure: nothing here calls AWS.
 
-Each difference is worded in the API's names, as `Path: live -> desired`. A value that looks like a secret is never shown.
+Each difference is in the API's names. A value that looks like a secret is never shown.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, NamedTuple
 
+from sagepack.deploy.change import Change
 from sagepack.deploy.deployment import sagepack_tags
 from sagepack.deploy.scaling import desired_scaling, scaling_names
 from sagepack.spec.model import KEYS
@@ -15,8 +15,9 @@ from sagepack.spec.secrets import names as secret_names
 from sagepack.spec.secrets import values as secret_values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
+    from sagepack.deploy.change import Kind
     from sagepack.deploy.deployment import Deployment
     from sagepack.deploy.observe import EndpointState, ScalingState
     from sagepack.deploy.scaling import Scaling
@@ -28,19 +29,26 @@ _NONE_IF_LEFT_OUT = frozenset(
 _NOT_COMPARED = frozenset({"ModelName", "EndpointConfigName", "Tags", "MetricsConfig"})
 
 
-@dataclass(frozen=True)
-class Change:
-    """One thing to do, and why.
+class Difference(NamedTuple):
+    """Two values for one place.
 
     Attributes:
-        kind: `create` the endpoint; `recreate` it, since its status allows no update; `update` it; `wait` for what is in
-            progress; set up `scaling`; set `tags`. `not_owned`: the endpoint belongs to another spec or environment and
-            must not be changed.
-        reason: the difference, for people.
+        path: the place, in the API's names.
+        live, desired: the values as text, `none` where there is none.
     """
 
-    kind: Literal["create", "recreate", "update", "wait", "scaling", "tags", "not_owned"]
-    reason: str
+    path: str
+    live: str
+    desired: str
+
+    @classmethod
+    def between(cls, path: str, live: object, desired: object) -> Difference:
+        """The difference of two values; one that looks like a secret is not shown."""
+        return cls(path, _shown(path, live), _shown(path, desired))
+
+    def change(self, kind: Kind) -> Change:
+        """The change that ends the difference."""
+        return Change(kind, f"{self.path}: {self.live} -> {self.desired}", self.path, self.live, self.desired)
 
 
 def differences(deployment: Deployment, observed: EndpointState | None) -> list[Change]:
@@ -52,7 +60,7 @@ def differences(deployment: Deployment, observed: EndpointState | None) -> list[
         reason = f"endpoint {name} belongs to another spec or environment: it has {sagepack_tags(observed.tags)}"
         return [Change("not_owned", reason)]
     tags = [
-        Change("tags", f"Tags.{key}: {_shown(key, observed.tags.get(key), repr)} -> {_shown(key, value, repr)}")
+        Difference.between(f"Tags.{key}", observed.tags.get(key), value).change("tags")
         for key, value in sorted(deployment.tags.items())
         if observed.tags.get(key) != value
     ]
@@ -70,44 +78,44 @@ def _endpoint_differences(deployment: Deployment, observed: EndpointState) -> li
     if is_desired or endpoint.pending_endpoint_config_name == desired:
         return changes
     config = observed.endpoint_config
-    reasons = [
+    found = [
         *diff(deployment.create_model_request, observed.model_description, ignored=_NOT_COMPARED),
         *diff(deployment.create_endpoint_config_request, config and config.description, ignored=_NOT_COMPARED),
     ]
     # Every difference may be in what is not compared, such as settings of an older version of this program.
-    reasons = reasons or [f"EndpointConfigName: {endpoint.endpoint_config_name} -> {desired}"]
-    return changes + [Change("update", reason) for reason in reasons]
+    found = found or [Difference("EndpointConfigName", endpoint.endpoint_config_name, desired)]
+    return changes + [difference.change("update") for difference in found]
 
 
 def scaling_differences(deployment: Deployment, live: ScalingState) -> list[Change]:
     """What must be done to make the automatic scaling `live` equal to what `deployment` declares."""
     desired, name = desired_scaling(deployment), deployment.endpoint_name
     if desired.target is None:
-        reasons = [f"ScalableTarget: {live.target or 'none'} -> none"] if is_managed(name, live) else []
+        found = [Difference("ScalableTarget", str(live.target or "none"), "none")] if is_managed(name, live) else []
     elif live.target is None:
-        reasons = [f"ScalableTarget: none -> {desired.target}"]
+        found = [Difference("ScalableTarget", "none", str(desired.target))]
     else:
         policies = {key: policy.description for key, policy in live.policies.items()}
         alarms = {key: alarm.description for key, alarm in live.alarms.items()}
-        reasons = [
+        found = [
             *diff(desired.target.document, live.target.document, "ScalableTarget"),
             *diff(desired.policies, policies, "ScalingPolicy"),
             *diff(desired.alarms, alarms, "Alarm"),
             *(
-                f"{'Alarm' if each in alarms else 'ScalingPolicy'}.{each}: not declared"
+                Difference(f"{'Alarm' if each in alarms else 'ScalingPolicy'}.{each}", "there", "none")
                 for each in extra(name, desired, live)
             ),
         ]
-        reasons = reasons or _alarms_without_policy(name, desired, live)
-    return [Change("scaling", reason) for reason in reasons]
+        found = found or _alarms_without_policy(name, desired, live)
+    return [difference.change("scaling") for difference in found]
 
 
-def _alarms_without_policy(endpoint_name: str, desired: Scaling, live: ScalingState) -> list[str]:
+def _alarms_without_policy(endpoint_name: str, desired: Scaling, live: ScalingState) -> list[Difference]:
     """Alarms that are as declared but do not start the wake policy: it was deleted and created again, with another ARN."""
     policy = live.policies.get(scaling_names(endpoint_name).wake_policy)
     arn = policy.arn if policy else None
     return [
-        f"Alarm.{name}.AlarmActions: {list(live.alarms[name].actions)} -> {[arn]}"
+        Difference(f"Alarm.{name}.AlarmActions", str(list(live.alarms[name].actions)), str([arn]))
         for name in desired.alarms
         if arn not in live.alarms[name].actions
     ]
@@ -128,7 +136,9 @@ def extra(endpoint_name: str, desired: Scaling, live: ScalingState) -> list[str]
     return [name for name in scaling_names(endpoint_name) if name in not_declared]
 
 
-def diff(desired: object, live: object, path: str = "", *, ignored: frozenset[str] = frozenset()) -> Iterator[str]:
+def diff(
+    desired: object, live: object, path: str = "", *, ignored: frozenset[str] = frozenset()
+) -> Iterator[Difference]:
     """The places where `live`, a description by AWS, differs from `desired`, a request.
 
     Keys that only `live` has are not compared, since services add defaults; those of an `Environment` are.
@@ -150,13 +160,13 @@ def diff(desired: object, live: object, path: str = "", *, ignored: frozenset[st
         for number, (one, other) in enumerate(zip(desired, live, strict=True)):
             yield from diff(one, other, path if len(desired) == 1 else f"{path}[{number}]", ignored=ignored)
     elif desired != live:
-        yield f"{path}: {_shown(path, live)} -> {_shown(path, desired)}"
+        yield Difference.between(path, live, desired)
 
 
-def _shown(path: str, value: object, form: Callable[[object], str] = str) -> str:
+def _shown(path: str, value: object) -> str:
     if value is None:
         return "none"
-    return "(not shown)" if _holds_secret(path.rpartition(".")[2], value) else form(value)
+    return "(not shown)" if _holds_secret(path.rpartition(".")[2], value) else str(value)
 
 
 def _holds_secret(name: str, value: object) -> bool:

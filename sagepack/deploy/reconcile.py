@@ -14,7 +14,7 @@ from sagepack.aws import autoscaling, sagemaker
 from sagepack.aws.logs import log_group
 from sagepack.deploy import scaling
 from sagepack.deploy.deployment import tag_list
-from sagepack.deploy.drift import Change, differences, extra, scaling_differences
+from sagepack.deploy.drift import differences, extra, scaling_differences
 from sagepack.deploy.error_hints import hint_for, with_hints
 from sagepack.deploy.observe import EndpointState, ScalingState, observe, observe_scaling
 from sagepack.deploy.waiter import WaiterConfig, wait_until_stable
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sagepack.aws.session import Aws, Document
+    from sagepack.deploy.change import Change
     from sagepack.deploy.deployment import Deployment
     from sagepack.progress import Progress
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from sagepack import files
 from sagepack.engine import plan as planning
+from sagepack.errors import UserError
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -26,24 +30,29 @@ def run(context: BuildContext) -> tuple[BuildContext, list[Action]]:
 
     Returns:
         The context after the last step, and the actions as they were taken.
+
+    Raises:
+        UserError: a step is blocked. Those before it have not run, unless the status was only known after them.
     """
-    actions = plan(context)
-    if not any(action.run for action in actions):
+    actions = _allowed(plan(context))
+    if not any(action.runs for action in actions):
         return context, actions
     with exclusive(context):
         # Another process may have done the work while this one waited.
         context = context.refreshed()
         statuses = _statuses(context)
-        actions = planning.plan(context.steps, statuses)
+        actions = _allowed(planning.plan(context.steps, statuses))
         for number, step in enumerate(context.steps):
-            if not actions[number].run:
+            if not actions[number].runs:
                 continue
-            context.progress.note(f"{step.name}: {'; '.join(actions[number].reasons)}")
-            step.run(context)
+            begun = time.monotonic()
+            with context.progress.step(step.name, actions[number].reasons):
+                step.run(context)
+            actions[number] = replace(actions[number], seconds=round(time.monotonic() - begun, 3))
             if any(statuses[later.name].inputs is None for later in context.steps[number + 1 :]):
                 context = context.refreshed()
                 statuses = _statuses(context)
-                actions[number + 1 :] = planning.plan(context.steps, statuses)[number + 1 :]
+                actions[number + 1 :] = _allowed(planning.plan(context.steps, statuses))[number + 1 :]
     return context, actions
 
 
@@ -54,6 +63,18 @@ def exclusive(context: BuildContext) -> AbstractContextManager[None]:
         UserError: another command has not ended for an hour.
     """
     return files.exclusive(context.work.mutex_path, context.progress.note)
+
+
+def _allowed(actions: list[Action]) -> list[Action]:
+    """The actions, none of which is blocked."""
+    for action in actions:
+        if action.status == "blocked":
+            raise UserError(
+                "; ".join(action.reasons),
+                where=action.step,
+                fix="nothing was changed; choose another endpoint.name, or the right --config and --env",
+            )
+    return actions
 
 
 def _statuses(context: BuildContext) -> dict[str, StepStatus]:

@@ -18,12 +18,24 @@ from typing import Any
 
 # Importer -> what it loads late; names without the `sagepack.` in front.
 LAZY: dict[str, tuple[str, ...]] = {
-    "cli.build": ("engine.verify", "publish.remote_read"),
-    "cli.connect": ("aws.session", "engine.clients", "sandbox"),
-    "cli.endpoint": ("deploy.deployment", "deploy.destroy", "deploy.predict", "deploy.results", "deploy.waiter"),
-    "cli.maintenance": ("aws.s3", "publish.cleanup", "publish.iam_policy", "sandbox"),
+    "api.cleaning": ("sandbox",),
+    "api.connect": ("aws.session", "engine.clients", "sandbox"),
+    "api.project": (
+        "api.cleaning",
+        "aws.s3",
+        "deploy.deployment",
+        "deploy.destroy",
+        "deploy.predict",
+        "deploy.results",
+        "deploy.waiter",
+        "engine.verify",
+        "publish.cleanup",
+        "publish.iam_policy",
+        "publish.remote_read",
+    ),
+    "api.session": ("spec.validate",),
+    "cli.maintenance": ("api.cleaning",),
     "cli.sandbox": ("sandbox",),
-    "cli.session": ("spec.validate",),
     "engine.context": ("engine.publication", "spec.secrets.texts"),
     "engine.steps.deploy": (
         "deploy.deployment",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from msgspec import field, structs
+from msgspec import field
 
 from sagepack.decoding import Value
+from sagepack.deploy.change import Change  # noqa: TC001 - msgspec reads the annotations
 from sagepack.engine.records import differences
 
 if TYPE_CHECKING:
@@ -15,6 +16,29 @@ if TYPE_CHECKING:
     from sagepack.engine.records import Record
 
 Context = TypeVar("Context")
+
+
+class Content(Value, frozen=True):
+    """How a file of the package gets to S3.
+
+    Attributes:
+        path, size: of the file in the package.
+        copied: bytes that S3 copies by itself.
+        sent: bytes that are sent to S3.
+        fetched: bytes that are fetched from the Hub or from S3 to be sent.
+        read: bytes that are read from the source and hashed before S3 copies them.
+        source: the object that S3 copies from, if there is one.
+        binding: what binds the bytes of the source to the SHA-256 of the content.
+    """
+
+    path: str
+    size: int
+    copied: int
+    sent: int
+    fetched: int
+    read: int
+    source: str | None
+    binding: str | None
 
 
 class Step(Value, Generic[Context], frozen=True):
@@ -27,10 +51,10 @@ class Step(Value, Generic[Context], frozen=True):
         status: what is known of the step before anything runs. Looks and changes nothing.
         run: does the work, verifies the output and then writes the record; the same call after a crash at any instant
             finishes it.
-        result: what a user looks for after a run, by name.
+        result: what a user looks for after a run: values of `outputs`, by their field of `api.results.Built`.
         model_files: the model files that the step reads from this disk; `download` fetches those that any step of the goal
             reads.
-        contents: for each file of the package, the bytes that the step would move, as a JSON document.
+        contents: for each file of the package, the bytes that the step would move.
     """
 
     name: str
@@ -38,9 +62,9 @@ class Step(Value, Generic[Context], frozen=True):
     version: int
     status: Callable[[Context], StepStatus]
     run: Callable[[Context], None]
-    result: Callable[[Context], dict[str, str]] = field(default=lambda _context: {})
+    result: Callable[[Context], dict[str, Any]] = field(default=lambda _context: {})
     model_files: Callable[[Context], tuple[Any, ...]] | None = None
-    contents: Callable[[Context], list[dict[str, Any]]] | None = None
+    contents: Callable[[Context], tuple[Content, ...]] | None = None
 
 
 class StepStatus(Value, frozen=True):
@@ -52,7 +76,8 @@ class StepStatus(Value, frozen=True):
         stale_reasons: why the output cannot be used although the inputs are the same (missing, of another size); for a
             step that is observed, why there is work to do.
         is_observed: whether `stale_reasons` alone decide: the output was looked at where it is, so no record is needed.
-        fetch, send: bytes that would come from, and go to, remote services.
+        fetch, send, copy: bytes that would come from, go to, and be copied inside remote services.
+        changes: what would be done to resources of AWS.
         done: what to say when there is nothing to do.
     """
 
@@ -62,6 +87,8 @@ class StepStatus(Value, frozen=True):
     is_observed: bool = False
     fetch: int = 0
     send: int = 0
+    copy: int = 0
+    changes: tuple[Change, ...] = ()
     done: str = "inputs and output are as recorded"
 
     @classmethod
@@ -70,14 +97,18 @@ class StepStatus(Value, frozen=True):
         return cls(inputs, record, stale_reasons)
 
     @classmethod
-    def observed(
-        cls, inputs: dict[str, Any], stale_reasons: tuple[str, ...], *, done: str, fetch: int = 0, send: int = 0
-    ) -> StepStatus:
-        """The status of a step whose output was looked at where it is: on this disk, in S3, at SageMaker."""
-        return cls(inputs, None, stale_reasons, is_observed=True, fetch=fetch, send=send, done=done)
+    def observed(cls, inputs: dict[str, Any], stale_reasons: tuple[str, ...], *, done: str, **more: Any) -> StepStatus:
+        """The status of a step whose output was looked at where it is: on this disk, in S3, at SageMaker.
+
+        `more` are `fetch`, `send`, `copy` and `changes`.
+        """
+        return cls(inputs, None, stale_reasons, is_observed=True, done=done, **more)
 
 
 UNKNOWN = StepStatus()  # an earlier step has to run before anything can be said
+
+
+Status = Literal["run", "skip", "blocked"]
 
 
 class Action(Value, frozen=True):
@@ -85,20 +116,26 @@ class Action(Value, frozen=True):
 
     Attributes:
         step: name of the step.
-        run: whether it runs; otherwise it is skipped.
+        status: whether it runs, is skipped, or must not run: what it would change belongs to somebody else.
         reasons: why.
-        fetch, send: bytes over the network, as far as known.
+        fetch, send, copy: bytes from, to and inside remote services, as far as known.
+        changes: what is done to resources of AWS.
+        seconds: how long it took; None for a step that has not run.
     """
 
     step: str
-    run: bool
+    status: Status
     reasons: tuple[str, ...]
     fetch: int = 0
     send: int = 0
+    copy: int = 0
+    changes: tuple[Change, ...] = ()
+    seconds: float | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """The document of `schemas/plan.schema.json`, one entry."""
-        return {**structs.asdict(self), "reasons": list(self.reasons)}
+    @property
+    def runs(self) -> bool:
+        """Whether the step runs."""
+        return self.status == "run"
 
 
 def steps_to(goal: str, steps: Sequence[Step[Context]]) -> tuple[Step[Context], ...]:
@@ -127,9 +164,10 @@ def plan(steps: Sequence[Step[Context]], statuses: Mapping[str, StepStatus]) -> 
         reasons = _reasons(step, status, running)
         if reasons:
             running.add(step.name)
-            actions.append(Action(step.name, True, reasons, status.fetch, status.send))
+            how: Status = "blocked" if any(change.is_blocked for change in status.changes) else "run"
+            actions.append(Action(step.name, how, reasons, status.fetch, status.send, status.copy, status.changes))
         else:
-            actions.append(Action(step.name, False, (status.done,)))
+            actions.append(Action(step.name, "skip", (status.done,)))
     return actions
 
 

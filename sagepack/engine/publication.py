@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from sagepack.aws.s3 import S3Uri
+from sagepack.engine.plan import Content
 from sagepack.publish.keys import Package, PackageFormat
 from sagepack.publish.observe import check_bucket, observe
 from sagepack.publish.planner import plan_upload
@@ -94,22 +95,22 @@ class Publication:
         """Bytes that would come from the Hub while they are sent."""
         return sum(file.size for file in self.missing_files) if self.stream_reason else 0
 
-    def transfer_table(self) -> list[dict[str, Any]]:
+    def transfer_table(self) -> tuple[Content, ...]:
         """For each file of the package, the bytes that move, and where S3 copies from and why that is believed."""
         from_hub = {file.path for file in self.cache_status(self.missing_files).missing}
-        return [
-            {
-                "path": content.member.path,
-                "size": content.member.size,
-                "copied": content.copied,
-                "sent": content.sent + content.borrowed,
-                "fetched": content.borrowed + (content.member.size if content.member.path in from_hub else 0),
-                "read": content.read,
-                "source": str(content.origin.seen.location) if content.origin else None,
-                "binding": content.origin.binding.value if content.origin else None,
-            }
+        return tuple(
+            Content(
+                path=content.member.path,
+                size=content.member.size,
+                copied=content.copied,
+                sent=content.sent + content.borrowed,
+                fetched=content.borrowed + (content.member.size if content.member.path in from_hub else 0),
+                read=content.read,
+                source=str(content.origin.seen.location) if content.origin else None,
+                binding=content.origin.binding.value if content.origin else None,
+            )
             for content in self.upload_plan.contents
-        ]
+        )
 
     def check_bucket(self) -> None:
         """Check that the bucket is one that SageMaker can read from.

@@ -20,6 +20,7 @@ from sagepack.deploy.waiter import WaiterConfig
 from sagepack.digest import Digest
 from sagepack.package.lock import Lock
 from sagepack.package.revision import Revision
+from sagepack.progress import Silent
 from sagepack.spec import model
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def described(status: str, config: str = "svd-0123456789ab") -> dict[str, Any]:
     }
 
 
-class RecordedProgress:
+class RecordedProgress(Silent):
     """Progress that records its notes."""
 
     def __init__(self) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 GOLDEN = DATA / "golden"
 _TIME = re.compile(r"\d{4}-?\d{2}-?\d{2}T\d{2}:?\d{2}:?\d{2}(?:\.\d+)?Z")
 _PORT = re.compile(r"(127\.0\.0\.1|localhost):\d+")
+_SECONDS = re.compile(r'("seconds": )\d[\d.e-]*')
 _ETAG = re.compile(r'\\"[0-9a-f]{32}(?:-\d+)?\\"|"[0-9a-f]{32}(?:-\d+)?"')
 
 
@@ -54,7 +55,7 @@ class Golden:
 
 
 def normalized(text: str, root: Path | None = None) -> str:
-    """`text` without what differs from run to run: times, ports, ETags of the store, and the path of the project.
+    """`text` without what differs from run to run: times, durations, ports, ETags of the store, and the path of the project.
 
     Equal ETags stay equal: each becomes the number of its first appearance.
 
@@ -70,6 +71,7 @@ def normalized(text: str, root: Path | None = None) -> str:
 
     if root is not None:
         text = text.replace(str(root), "<project>")
+    text = _SECONDS.sub(r"\1<seconds>", text)
     return _ETAG.sub(etag, _PORT.sub(r"\1:<port>", _TIME.sub("<time>", text)))
 
 

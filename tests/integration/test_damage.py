@@ -75,7 +75,7 @@ class Project:
         (self.root / CODE).write_bytes(self._code + (b"# edited\n" if edited else b""))
 
     def package(self) -> list[str]:
-        return [action.step for action in executor.run(self.build())[1] if action.run]
+        return [action.step for action in executor.run(self.build())[1] if action.runs]
 
     def verify(self) -> None:
         verifying.verify_local(self.build())

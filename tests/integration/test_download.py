@@ -44,7 +44,7 @@ LARGE = "model.safetensors"
 LARGE_SIZE = 5 * PIECE + 12_345
 
 
-class Told:
+class Told(Silent):
     """Progress that remembers."""
 
     def __init__(self) -> None:

@@ -15,8 +15,8 @@ import pytest
 from invoke.program import Program
 
 from sagepack import __version__
+from sagepack.api.results import FOUND_WORK
 from sagepack.aws.s3 import S3Uri
-from sagepack.cli.build import FOUND_WORK
 from sagepack.cli.tasks import collection
 from sagepack.publish.archive_plan import ArchivePlan
 from tests.helpers import publishing
@@ -76,7 +76,7 @@ class Toy:
         out = io.StringIO()
         arguments = ["invoke", *words, "--config", "config/toy.yaml", "--json"]
         with (
-            mock.patch("sagepack.cli.connect.running", return_value=self._servers),
+            mock.patch("sagepack.api.connect.running", return_value=self._servers),
             mock.patch.dict(os.environ),
             redirect_stdout(out),
             redirect_stderr(io.StringIO()) as errors,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sagepack import sandbox
-from sagepack.cli import connect
+from sagepack.api import connect
 from sagepack.sandbox.miniatures import models
 from tests.helpers.paths import ROOT
 
@@ -70,7 +70,7 @@ def test_sandbox_env_starts_the_sandbox_and_other_programs_need_no_more_than_its
 
 
 def test_sandbox_env_has_the_same_values_as_json(project: Path) -> None:
-    found = json.loads(run(project, *INVOKE, "sandbox.env", "--json").stdout)
+    found = json.loads(run(project, *INVOKE, "sandbox.env", "--json").stdout)["result"]
     box = sandbox.ensure(project)
     assert found["export"]["AWS_SECRET_ACCESS_KEY"] == box.secret_key
     assert found["export"]["HF_TOKEN"] == box.hf_token

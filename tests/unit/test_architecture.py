@@ -13,6 +13,7 @@ from tests.helpers.paths import ROOT
 LAYERS = (
     {"__main__"},
     {"cli"},
+    {"api"},
     {"engine", "sandbox"},
     {"deploy", "publish", "hub"},
     {"package"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sagepack.engine import lazy
+from sagepack.engine.outputs import LiveEndpoint
 from sagepack.engine.plan import UNKNOWN, Step, StepStatus
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ def status(context: BuildContext) -> StepStatus:
     changes = drift.differences(desired, observe.observe(context.clients.aws, desired.owner))
     return StepStatus.observed(
         {"config": desired.endpoint_config_name},
-        tuple(f"{change.kind}: {change.reason}" for change in changes),
+        tuple(change.reason for change in changes),
+        changes=tuple(changes),
         done=f"endpoint {desired.endpoint_name} serves {desired.endpoint_config_name}",
     )
 
@@ -44,9 +46,19 @@ def run(context: BuildContext) -> None:
     context.progress.note(f"deploy: endpoint {deployed.endpoint_name} serves model {deployed.model_name}")
 
 
-def result(context: BuildContext) -> dict[str, str]:
-    """The name of the endpoint."""
-    return {"endpoint": context.spec.endpoint.name}
+def result(context: BuildContext) -> dict[str, LiveEndpoint]:
+    """The endpoint and what it serves."""
+    desired, aws = desired_deployment(context), context.spec.aws
+    partition = aws.role.split(":")[1]
+    return {
+        "endpoint": LiveEndpoint(
+            name=desired.endpoint_name,
+            arn=f"arn:{partition}:sagemaker:{aws.region}:{aws.account}:endpoint/{desired.endpoint_name}",
+            region=aws.region,
+            model=desired.model_name,
+            config=desired.endpoint_config_name,
+        )
+    }
 
 
 def desired_deployment(context: BuildContext) -> deployment.Deployment:

@@ -9,6 +9,7 @@ from msgspec import Struct
 from sagepack.decoding import MalformedError, Sha256Hex, convert
 from sagepack.engine import lazy
 from sagepack.engine.contents import content_paths, doubt_model_files
+from sagepack.engine.outputs import Archive
 from sagepack.engine.plan import UNKNOWN, Step, StepStatus
 from sagepack.engine.records import Record
 from sagepack.errors import IntegrityError
@@ -61,13 +62,14 @@ def run(context: BuildContext) -> None:
     context.records.save(Record("tar", STEP.version, inputs, written.to_json()))
 
 
-def result(context: BuildContext) -> dict[str, str]:
-    """Where the archive is, its size and its SHA-256."""
-    size = context.work.archive_path.stat().st_size
+def result(context: BuildContext) -> dict[str, Archive]:
+    """The archive."""
     return {
-        "archive": context.display(context.work.archive_path),
-        "size": f"{size} bytes ({format_bytes(size)})",
-        "sha256": context.work.archive_sha256_path.read_text(encoding="utf-8").split()[0],
+        "archive": Archive(
+            path=context.display(context.work.archive_path),
+            size=context.work.archive_path.stat().st_size,
+            sha256=context.work.archive_sha256_path.read_text(encoding="utf-8").split()[0],
+        )
     }
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sagepack.engine import lazy
 from sagepack.engine.contents import content_paths, doubt_model_files, is_known
+from sagepack.engine.outputs import Published
 from sagepack.engine.plan import UNKNOWN, Step, StepStatus
 from sagepack.errors import IntegrityError
 from sagepack.text import format_bytes
 
 if TYPE_CHECKING:
     from sagepack.engine.context import BuildContext
+    from sagepack.engine.plan import Content
     from sagepack.package.attest import provenance
     from sagepack.package.lock import LockedFile
 else:
@@ -49,6 +51,7 @@ def status(context: BuildContext) -> StepStatus:
         done=f"{plan.uri} is published",
         fetch=publication.streamed_bytes + plan.read_bytes,
         send=send,
+        copy=plan.copied_bytes,
     )
 
 
@@ -76,12 +79,12 @@ def run(context: BuildContext) -> None:
     context.progress.note(f"upload: {published.uri}: {sent} sent, {copied} copied within S3")
 
 
-def result(context: BuildContext) -> dict[str, str]:
-    """The address of the published package."""
-    return {"artifact": str(context.publication.package.model_uri)}
+def result(context: BuildContext) -> dict[str, Published]:
+    """The published package."""
+    return {"artifact": Published(str(context.publication.package.model_uri))}
 
 
-def contents(context: BuildContext) -> list[dict[str, Any]]:
+def contents(context: BuildContext) -> tuple[Content, ...]:
     """Where each file of the package comes from when it is published."""
     return context.publication.transfer_table()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -11,6 +10,7 @@ from contextlib import suppress
 
 import pytest
 
+from tests.helpers.documents import checked
 from tests.helpers.paths import ROOT
 
 WAIT = 30
@@ -31,7 +31,7 @@ def ready():
     while True:
         time.sleep(60)
 
-sys.exit(run_command(body, Options(Path("."), json="--json" in sys.argv)))
+sys.exit(run_command("body", lambda _project: body(), Options(Path("."), json="--json" in sys.argv)))
 """
 TIDY = """
 def body():
@@ -98,7 +98,7 @@ def test_a_signal_while_modules_are_imported_ends_the_program(number: int, code:
     program.process.send_signal(number)
     returned, out, err = program.end()
     assert (returned, err) == (code, f"{word}; the same command continues\n")
-    assert json.loads(out) == {"error": {"type": "Interrupted", "exit_code": code, "message": word}}
+    assert checked(out)["error"] == {"type": "Interrupted", "exit_code": code, "message": word}
 
 
 def test_threads_that_do_not_come_back_are_left_behind() -> None:
@@ -107,7 +107,7 @@ def test_threads_that_do_not_come_back_are_left_behind() -> None:
     program.process.send_signal(signal.SIGINT)
     returned, out, err = program.end()
     assert (returned, err) == (130, "interrupted; the same command continues\n")
-    assert json.loads(out)["error"]["exit_code"] == 130
+    assert checked(out)["exit_code"] == 130
 
 
 def test_a_second_signal_ends_at_once_what_the_first_has_not() -> None:

@@ -10,9 +10,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
+from sagepack.api.project import Project
 from sagepack.cli import build
 from sagepack.cli.main import run_command, uncaught
 from sagepack.cli.options import Options
@@ -20,6 +20,7 @@ from sagepack.cli.output import confirm
 from sagepack.cli.task import parse_int
 from sagepack.errors import Diagnostic, IntegrityError, RemoteError, SpecError, UserError
 from tests.helpers import specs
+from tests.helpers.documents import checked
 from tests.helpers.paths import ROOT
 
 FAILURES: list[tuple[BaseException, int, str]] = [
@@ -38,7 +39,7 @@ FAILURES: list[tuple[BaseException, int, str]] = [
 
 
 def failing(error: BaseException) -> Any:
-    def body() -> int:
+    def body(_project: Project) -> Any:
         raise error
 
     return body
@@ -48,7 +49,7 @@ def failing(error: BaseException) -> Any:
 def test_every_failure_is_reported_without_a_traceback(
     error: BaseException, code: int, text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_command(failing(error), Options(ROOT)) == code
+    assert run_command("plan", failing(error), Options(ROOT)) == code
     out, err = capsys.readouterr()
     assert out == ""
     assert text in err
@@ -59,17 +60,16 @@ def test_every_failure_is_reported_without_a_traceback(
 def test_a_failure_with_json_is_one_document_that_its_schema_describes(
     error: BaseException, code: int, text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_command(failing(error), Options(ROOT, json=True)) == code
+    assert run_command("plan", failing(error), Options(ROOT, json=True)) == code
     out, err = capsys.readouterr()
     assert text in err
-    document = json.loads(out)
-    assert document["error"]["exit_code"] == code
-    jsonschema.validate(document, json.loads((ROOT / "schemas" / "error.schema.json").read_text()))
+    document = checked(out)
+    assert document["error"]["exit_code"] == document["exit_code"] == code
 
 
 def test_only_lines_of_this_program_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
     error = UserError("no\nerror: forged", where="s3://b/\x1b[2J", fix="look\u202e", details=["log \x07", "end"])
-    assert run_command(failing(error), Options(ROOT, json=True)) == 1
+    assert run_command("plan", failing(error), Options(ROOT, json=True)) == 1
     out, err = capsys.readouterr()
     assert err.splitlines() == [
         r"error: s3://b/\x1b[2J: no\nerror: forged",
@@ -77,13 +77,12 @@ def test_only_lines_of_this_program_are_lines(capsys: pytest.CaptureFixture[str]
         "  end",
         r"  look\u202e",
     ]
-    document = json.loads(out)
+    document = checked(out)
     assert document["error"]["details"] == ["log \x07", "end"]
-    jsonschema.validate(document, json.loads((ROOT / "schemas" / "error.schema.json").read_text()))
 
 
 def test_debug_shows_the_traceback_and_keeps_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_command(failing(RemoteError("down")), Options(ROOT, debug=True)) == 3
+    assert run_command("plan", failing(RemoteError("down")), Options(ROOT, debug=True)) == 3
     assert "Traceback" in capsys.readouterr().err
 
 
@@ -100,7 +99,7 @@ def test_warnings_are_said_each_time_and_given_to_programs(tmp_path: Path, capsy
     options = Options(tmp_path, str(config), "test", json=True)
     told = []
     for _ in range(2):
-        assert run_command(lambda: build.validate(options), options) == 0
+        assert run_command("validate", build.validate, options) == 0
         out, err = capsys.readouterr()
         told.append((err, json.loads(out)["warnings"]))
     assert told[0] == told[1]

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagepack.cli.output import contents_table, echo, guarded_streams, table, write_json, write_out
+from sagepack.cli.output import echo, guarded_streams, write_json, write_out
+from sagepack.cli.screens import contents_table, table
 from sagepack.cli.terminal import Terminal
-from sagepack.engine.plan import Action
+from sagepack.engine.plan import Action, Content
 from sagepack.errors import UserError
 from sagepack.text import format_bytes, format_duration
 
@@ -43,23 +44,24 @@ def test_durations_are_shown_in_fitting_units(seconds: float, text: str) -> None
 
 @given(st.lists(st.text("abc ;", min_size=1, max_size=30).filter(str.strip), min_size=1, max_size=12))
 def test_no_word_of_a_reason_is_lost_in_the_table(reasons: list[str]) -> None:
-    shown = table([Action("tar", True, tuple(reasons))])
+    shown = table([Action("tar", "run", tuple(reasons))])
     assert "; ".join(reasons).split() == " ".join(shown[1:]).split()[4:]
 
 
 def test_bytes_stand_in_the_table_where_there_are_any() -> None:
-    shown = table([Action("upload", True, ("S3 lacks it",), fetch=1024, send=2048), Action("deploy", False, ("same",))])
+    shown = table(
+        [Action("upload", "run", ("S3 lacks it",), fetch=1024, send=2048), Action("deploy", "skip", ("same",))]
+    )
     first, second = shown[1:]
     assert ("1.0 KiB" in first, "2.0 KiB" in first, "run" in first) == (True, True, True)
     assert second.split()[:4] == ["deploy", "skip", "-", "-"]
 
 
 def test_contents_show_what_moves_and_where_it_is_copied_from() -> None:
-    sent = {"path": "unet/a", "size": 10, "copied": 0, "sent": 10, "fetched": 1024, "read": 0}
-    copied = {"path": "unet/b", "size": 10, "copied": 15, "sent": 0, "fetched": 0, "read": 15}
+    binding = "read and hashed first"
     rows = [
-        {**sent, "source": None, "binding": None},
-        {**copied, "source": "s3://a/m.tar.gz", "binding": "read and hashed first"},
+        Content("unet/a", 10, copied=0, sent=10, fetched=1024, read=0, source=None, binding=None),
+        Content("unet/b", 10, copied=15, sent=0, fetched=0, read=15, source="s3://a/m.tar.gz", binding=binding),
     ]
     assert [line.split() for line in contents_table(rows)] == [
         ["COPIED", "SENT", "FETCHED", "READ", "CONTENT"],
@@ -128,7 +130,7 @@ SHOWN = r"\x1b[31m\u202e\x9b2J\nerror: forged\r"
 def test_foreign_text_is_one_line_wherever_it_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     echo(FOREIGN)
     Terminal().note(FOREIGN)
-    write_out([FOREIGN, *table([Action("tar", True, (FOREIGN,))])[1:]])
+    write_out([FOREIGN, *table([Action("tar", "run", (FOREIGN,))])[1:]])
     with Terminal().bar(FOREIGN, 1):
         pass
     out, err = capsys.readouterr()

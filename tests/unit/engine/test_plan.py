@@ -64,17 +64,17 @@ def test_publishing_needs_no_local_archive() -> None:
 
 
 def test_with_the_same_inputs_and_outputs_in_place_nothing_runs() -> None:
-    assert not any(action.run for action in plan(STEPS_OF_AN_ARCHIVE, ALL_DONE))
+    assert not any(action.runs for action in plan(STEPS_OF_AN_ARCHIVE, ALL_DONE))
 
 
 def test_a_step_runs_by_its_own_inputs_and_not_because_another_runs() -> None:
     changed = {"code": {"inference.py": "sha256:b"}}
     statuses = {**ALL_DONE, "assemble": StepStatus.recorded(changed, recorded("assemble"))}
     assert plan(STEPS_OF_AN_ARCHIVE, statuses) == [
-        Action("lock", run=False, reasons=(DONE,)),
-        Action("download", run=False, reasons=(DONE,)),
-        Action("assemble", run=True, reasons=("code/inference.py changed",)),
-        Action("tar", run=False, reasons=(DONE,)),
+        Action("lock", status="skip", reasons=(DONE,)),
+        Action("download", status="skip", reasons=(DONE,)),
+        Action("assemble", status="run", reasons=("code/inference.py changed",)),
+        Action("tar", status="skip", reasons=(DONE,)),
     ]
 
 
@@ -91,19 +91,19 @@ def test_a_step_runs_by_its_own_inputs_and_not_because_another_runs() -> None:
     ],
 )
 def test_every_reason_to_run_is_given(status: StepStatus, reasons: tuple[str, ...]) -> None:
-    assert plan(STEPS_OF_AN_ARCHIVE, {**ALL_DONE, "tar": status})[-1] == Action("tar", run=True, reasons=reasons)
+    assert plan(STEPS_OF_AN_ARCHIVE, {**ALL_DONE, "tar": status})[-1] == Action("tar", status="run", reasons=reasons)
 
 
 def test_an_observed_step_needs_no_record() -> None:
     statuses = {**ALL_DONE, "tar": StepStatus.observed(SAME, (), done="it is in S3")}
-    assert plan(STEPS_OF_AN_ARCHIVE, statuses)[-1] == Action("tar", run=False, reasons=("it is in S3",))
+    assert plan(STEPS_OF_AN_ARCHIVE, statuses)[-1] == Action("tar", status="skip", reasons=("it is in S3",))
 
 
 def test_what_a_missing_lock_leaves_unknown_runs_after_it() -> None:
     statuses = dict.fromkeys(("download", "assemble", "tar"), UNKNOWN)
     statuses["lock"] = StepStatus.observed(SAME, ("the lock is missing",), done="")
     actions = {action.step: action for action in plan(STEPS_OF_AN_ARCHIVE, statuses)}
-    assert actions["download"] == Action("download", run=True, reasons=("lock runs first",))
+    assert actions["download"] == Action("download", status="run", reasons=("lock runs first",))
     assert actions["tar"].reasons == ("download runs first", "assemble runs first")
 
 
@@ -120,5 +120,5 @@ def test_a_step_runs_exactly_if_its_inputs_differ_from_its_record(
     before: dict[str, int], after: dict[str, int]
 ) -> None:
     action = plan((LOCK,), {"lock": StepStatus.recorded(after, recorded("lock", before))})[0]
-    assert action.run == (before != after)
+    assert action.runs == (before != after)
     assert action.reasons

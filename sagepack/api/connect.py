@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from sagepack.engine import lazy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from sagepack import sandbox
@@ -29,7 +28,7 @@ def make_clients(root: Path, spec: Spec, hub_cache: Path, progress: Progress) ->
         UserError: the sandbox does not start.
     """
     if spec.sandbox:
-        box = running(root, progress.note)
+        box = running(root, progress)
         for name in ("NO_PROXY", "no_proxy"):
             os.environ[name] = past_proxies(os.environ.get(name, ""))
         aws = session.AwsConnection(spec.aws.region, None, box.aws_url, box.access_key, box.secret_key)
@@ -39,15 +38,16 @@ def make_clients(root: Path, spec: Spec, hub_cache: Path, progress: Progress) ->
     return clients.Clients(connections, spec.artifact, hub_cache, progress.note)
 
 
-def running(root: Path, notify: Callable[[str], None]) -> sandbox.Sandbox:
-    """The sandbox of the project; if it does not run it is started, and `notify` gets a line about that.
+def running(root: Path, progress: Progress) -> sandbox.Sandbox:
+    """The sandbox of the project; if it does not run it is started, which takes some seconds.
 
     Raises:
         UserError: it does not start.
     """
-    if sandbox.status(root) is None:
-        notify("sandbox: starting a Hub and AWS on this machine")
-    return sandbox.ensure(root)
+    if sandbox.status(root) is not None:
+        return sandbox.ensure(root)
+    with progress.activity("sandbox: starting a Hub and AWS on this machine"):
+        return sandbox.ensure(root)
 
 
 def past_proxies(known: str) -> str:

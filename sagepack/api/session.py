@@ -1,4 +1,4 @@
-"""From the options of a task to the spec that they name, and to a context that steps can run in."""
+"""From a spec's file to a context that steps can run in."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sagepack import __version__, hub
-from sagepack.cli import connect
-from sagepack.cli.output import echo
-from sagepack.cli.terminal import Terminal
-from sagepack.decoding import MalformedError, convert
+from sagepack.api import connect
+from sagepack.decoding import MalformedError, Value, convert
 from sagepack.engine import lazy
 from sagepack.engine.context import BuildContext
 from sagepack.engine.records import Record, Records
@@ -24,42 +22,64 @@ from sagepack.hub.cache import default_cache
 from sagepack.spec import loader
 
 if TYPE_CHECKING:
-    from sagepack.cli.options import Options
     from sagepack.engine.clients import Clients
+    from sagepack.progress import Progress
     from sagepack.spec import validate
+    from sagepack.spec.document import Document
     from sagepack.spec.model import Spec
 else:
     validate = lazy.module("spec.validate")
 
 
+class Selection(Value, frozen=True):
+    """Which spec, in which environment.
+
+    Attributes:
+        root: the project's folder.
+        config: path of the spec, from the working folder or from the project's.
+        env: environment, a file in `config/env/`.
+        sets: `key=value` overlays, applied last.
+    """
+
+    root: Path
+    config: str
+    env: str
+    sets: tuple[str, ...] = ()
+
+
+class Checked(Value, frozen=True):
+    """A spec without errors, and the warnings about it."""
+
+    spec: Spec
+    warnings: tuple[Diagnostic, ...]
+
+
 def open_context(
-    options: Options,
+    root: Path,
+    spec: Spec,
     goal: str,
+    progress: Progress,
     *,
     locked: bool = False,
     stream: bool = False,
     connections: int = hub.CONNECTIONS,
-    branch_allowed: bool = False,
 ) -> BuildContext:
     """The context in which the steps to `goal` run.
 
     Args:
-        options: the task's options.
+        root: the project's folder.
+        spec: a spec that was checked.
         goal: a step, or `package`.
+        progress: where the steps report to.
         locked: fail rather than make or change the lock.
         stream: publish from the Hub to S3 without the model on this disk.
         connections: most connections to the Hub at once.
-        branch_allowed: accept a branch or tag as revision.
-
-    Raises:
-        UserError: the spec cannot be read, or is wrong.
     """
-    spec, _ = load(options, branch_allowed=branch_allowed)
-    work, progress = Workspace(options.root, spec.name, spec.env), Terminal()
+    work = Workspace(root, spec.name, spec.env)
 
     @cache
     def clients(hub_cache: Path) -> Clients:
-        return connect.make_clients(options.root, spec, hub_cache, progress)
+        return connect.make_clients(root, spec, hub_cache, progress)
 
     return BuildContext(
         spec,
@@ -74,50 +94,47 @@ def open_context(
     )
 
 
-def load(options: Options, *, branch_allowed: bool = False, contents: bool = False) -> tuple[Spec, list[Diagnostic]]:
-    """Read the spec and check it, unless the same document passed before; warnings are printed either way.
+def load(selection: Selection, *, branch_allowed: bool = False, contents: bool = False) -> Checked:
+    """Read the spec and check it, unless the same document passed before.
 
     Args:
-        options: the task's options.
+        selection: which spec.
         branch_allowed: accept a branch or tag as revision.
         contents: check the spec whatever passed before, and read the files of its code and its sample as well.
-
-    Returns:
-        The spec, and the warnings.
 
     Raises:
         UserError: the spec cannot be read, or is wrong.
     """
-    config = Path(options.config)
-    if not config.is_file() and (options.root / config).is_file():
-        config = options.root / config
-    document = loader.load(config, options.env, options.sets, options.root)
+    root, config = selection.root, Path(selection.config)
+    if not config.is_file() and (root / config).is_file():
+        config = root / config
+    document = loader.load(config, selection.env, selection.sets, root)
     inputs = {
         "document": str(document.digest),
         "sagepack": __version__,
         "branch_allowed": branch_allowed,
         # The rules look at these folders too.
-        "folders": [_names(options.root / path) for path in _folders(document.data)],
+        "folders": [_names(root / path) for path in _folders(document.data)],
     }
-    records, key = Records(options.root / "build" / "validated"), document.digest.short
+    records, key = Records(root / "build" / "validated"), document.digest.short
     record = records.load(key)
     warnings = _warnings(record) if record and record.inputs == inputs and not contents else None
     if warnings is None:
-        warnings = list(validate.check(document, options.root, branch_allowed=branch_allowed, contents=contents))
+        warnings = _check(document, root, branch_allowed=branch_allowed, contents=contents)
         if not contents:  # what files hold does not follow from these inputs
             with suppress(FileNotFoundError):  # `clean --all` takes the folder away: it is checked again then
                 records.save(Record(key, 1, inputs, {"warnings": [asdict(warning) for warning in warnings]}))
-    for warning in warnings:
-        first, *rest = warning.lines()
-        for line in (f"warning: {first}", *rest):
-            echo(line)
-    return document.spec(), warnings
+    return Checked(document.spec(), warnings)
 
 
-def _warnings(record: Record) -> list[Diagnostic] | None:
+def _check(document: Document, root: Path, *, branch_allowed: bool, contents: bool) -> tuple[Diagnostic, ...]:
+    return tuple(validate.check(document, root, branch_allowed=branch_allowed, contents=contents))
+
+
+def _warnings(record: Record) -> tuple[Diagnostic, ...] | None:
     """The warnings about a spec that passed; None if the record does not say so."""
     try:
-        return convert(record.output.get("warnings"), list[Diagnostic])
+        return convert(record.output.get("warnings"), tuple[Diagnostic, ...])
     except MalformedError:
         return None
 

@@ -1,0 +1,325 @@
+"""A spec of a project in one environment, and what can be done with it: the Python API, which the tasks call too."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from sagepack import hub
+from sagepack.api import results
+from sagepack.api.session import Selection, load, open_context
+from sagepack.engine import executor, lazy
+from sagepack.engine.outputs import Archive
+from sagepack.engine.steps import GOALS
+from sagepack.errors import RemoteError, UserError
+from sagepack.progress import Silent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from sagepack.api import cleaning
+    from sagepack.aws import s3
+    from sagepack.deploy import deployment, waiter
+    from sagepack.deploy import destroy as destroying
+    from sagepack.deploy import predict as predicting
+    from sagepack.deploy import results as answers
+    from sagepack.engine import verify as verifying
+    from sagepack.engine.context import BuildContext
+    from sagepack.errors import Diagnostic
+    from sagepack.progress import Progress
+    from sagepack.publish import cleanup, iam_policy, remote_read
+    from sagepack.spec.model import Spec
+else:
+    answers = lazy.module("deploy.results")
+    cleaning = lazy.module("api.cleaning")
+    cleanup = lazy.module("publish.cleanup")
+    deployment = lazy.module("deploy.deployment")
+    destroying = lazy.module("deploy.destroy")
+    iam_policy = lazy.module("publish.iam_policy")
+    predicting = lazy.module("deploy.predict")
+    remote_read = lazy.module("publish.remote_read")
+    s3 = lazy.module("aws.s3")
+    verifying = lazy.module("engine.verify")
+    waiter = lazy.module("deploy.waiter")
+
+
+class Project:
+    """One spec of a project in one environment. Nothing is read before a method needs it.
+
+    Every method that works with the spec raises `UserError` if it cannot be read or is wrong (`SpecError`, with everything
+    that is wrong); what else it raises, it says.
+
+    Args:
+        root: the project's folder, which holds `config/env/`.
+        config: the spec's file, from the working folder or from the project's.
+        env: the environment, a file in `config/env/`; `local` is the sandbox.
+        sets: `key=value` settings, laid over spec and environment.
+        progress: gets the progress of long work; by default nobody does.
+
+    Attributes:
+        warnings: what is wrong with the spec, but not wrong enough to refuse it: after a method has read it.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        config: str = "config/svd.yaml",
+        env: str = "local",
+        sets: Sequence[str] = (),
+        progress: Progress | None = None,
+    ) -> None:
+        self.root = root
+        self.selection = Selection(root, config, env, tuple(sets))
+        self.progress: Progress = progress or Silent()
+        self.warnings: tuple[Diagnostic, ...] = ()
+
+    def validate(self) -> results.Validated:
+        """Check the spec and the files that it names: every mistake at once."""
+        spec = self._load(contents=True)
+        return results.Validated(self.selection.config, spec.name, spec.env)
+
+    def lock(self, *, update: bool = False, locked: bool = False) -> results.Locked:
+        """Resolve revision, files, image and requirements, and write the lock if it is not up to date.
+
+        Args:
+            update: resolve again even if the lock is up to date with the spec.
+            locked: fail rather than write it.
+
+        Raises:
+            UserError: the model, the image or a requirement does not exist, or may not be seen.
+            RemoteError: the Hub or a registry failed after retries.
+        """
+        context = self._open("lock", locked=locked, branch_allowed=True)
+        before = None
+        if update:
+            # Whatever the file holds, it is made again.
+            with suppress(UserError):
+                before = context.lock
+            with executor.exclusive(context):
+                context.steps[-1].run(context)
+        else:
+            before = context.lock
+            executor.run(context)
+        after = context.refreshed().required_lock()
+        return results.Locked(
+            path=context.display(context.work.lock_path),
+            repo=after.revision.repo,
+            commit=after.revision.commit,
+            files=len(after.files),
+            size=after.size,
+            changed=after != before,
+        )
+
+    def plan(self, to: str = "package", *, locked: bool = False, stream: bool = False) -> results.Plan:
+        """What would run to reach a step, and why. Changes nothing.
+
+        Args:
+            to: a step, or `package`.
+            locked: fail if the lock would be made or changed.
+            stream: plan to publish from the Hub to S3 without the model on this disk.
+
+        Raises:
+            UserError: there is no such step.
+            RemoteError: S3 or SageMaker failed after retries; only the steps `upload` and `deploy` ask them.
+        """
+        if to not in GOALS:
+            raise UserError(f"unknown step {to!r}", where="--to", fix=f"choose one of {', '.join(GOALS)}")
+        context = self._open(to, locked=locked, stream=stream)
+        actions = executor.plan(context)
+        contents = None
+        for step, action in zip(context.steps, actions, strict=True):
+            if step.contents and action.runs and context.current_lock:
+                contents = step.contents(context)
+        return results.Plan(to, tuple(actions), contents)
+
+    def build(
+        self, goal: str = "package", *, locked: bool = False, stream: bool = False, connections: int = hub.CONNECTIONS
+    ) -> results.Built:
+        """Run the steps that a goal needs.
+
+        Args:
+            goal: a step, or `package`.
+            locked: fail rather than make or change the lock.
+            stream: publish from the Hub to S3 without the model on this disk.
+            connections: most connections to the Hub at once.
+
+        Raises:
+            UserError: something that the user can mend, such as a gate, a quota or a full disk.
+            RemoteError: a service failed after retries, or the endpoint did not come into service.
+            IntegrityError: bytes are not what the lock says.
+        """
+        context, actions = executor.run(self._open(goal, locked=locked, stream=stream, connections=connections))
+        outputs: dict[str, Any] = {}
+        for step in context.steps:
+            outputs.update(step.result(context))
+        return results.Built(goal, tuple(actions), **outputs)
+
+    def package(self, *, locked: bool = False) -> results.Built:
+        """Make the local archive. Raises as `build`."""
+        return self.build("package", locked=locked)
+
+    def upload(self, *, locked: bool = False, stream: bool = False) -> results.Built:
+        """Publish the package; sends only what S3 does not have. Raises as `build`."""
+        return self.build("upload", locked=locked, stream=stream)
+
+    def deploy(self, *, locked: bool = False, stream: bool = False) -> results.Built:
+        """Publish the package and make the endpoint serve it. Raises as `build`."""
+        return self.build("deploy", locked=locked, stream=stream)
+
+    def verify(self, *, rebuild: bool = False) -> results.Verified:
+        """Check every byte of the local archive against its manifest.
+
+        Args:
+            rebuild: build it again from nothing, too, and compare the bytes.
+
+        Raises:
+            UserError: there is no archive.
+            IntegrityError: it is not what its manifest says.
+        """
+        context = self._open("package")
+        found = (verifying.verify_rebuild if rebuild else verifying.verify_local)(context)
+        archive = Archive(context.display(context.work.archive_path), found.size, found.sha256.value)
+        return results.Verified(archive, len(found.contents), rebuild)
+
+    def verify_remote(self, *, deep: bool = False) -> results.VerifiedRemote:
+        """Check what S3 holds of the package that lock and code make.
+
+        Args:
+            deep: read and hash every byte of it, rather than its records, checksums and ETags.
+
+        Raises:
+            UserError: it is not published.
+            IntegrityError: it is not what the manifest says.
+        """
+        context = self._open("upload")
+        publication, manifest = context.publication, context.manifest
+        found = remote_read.verify(
+            context.clients.s3, publication.package, manifest, self.progress, verified=publication.verified, deep=deep
+        )
+        return results.VerifiedRemote(
+            artifact=str(publication.package.model_uri),
+            manifest=str(manifest.digest),
+            release=str(found.record),
+            deep=deep,
+            files=len(manifest.members),
+            size=manifest.size,
+            requests=found.requests,
+            bytes_read=found.bytes_read,
+            not_compared=found.notes,
+        )
+
+    def predict(self, source: Path | None = None, output: Path | None = None, *, timeout: int = 900) -> results.Answer:
+        """Send an asynchronous request to the endpoint and wait for the answer.
+
+        Args:
+            source: the request: a JSON file, an image, ...; the spec's sample if left out.
+            output: the file for the answer, or the folder for its frames; a folder in `build/answers` if left out.
+            timeout: seconds to wait.
+
+        Raises:
+            UserError: there is no such endpoint, or the request cannot be read.
+            RemoteError: the request failed, or no answer came in time.
+        """
+        context = self._open("deploy")
+        request, content_type = _request(context, source)
+        answer = predicting.predict(
+            context.clients.aws,
+            context.clients.s3,
+            context.spec.endpoint,
+            request,
+            self.progress,
+            content_type=content_type,
+            waiter=dataclasses.replace(waiter.WaiterConfig.of(context.spec), timeout=timeout),
+        )
+        target = output or self.root / "build" / "answers" / f"{context.spec.name}-{context.spec.env}"
+        try:
+            saved = tuple(str(path) for path in answers.save_result(answer.body, target))
+        except (UserError, RemoteError) as error:
+            raise error.with_context(details=[f"the answer as it came is kept at {answer.location}"]) from error
+        return results.Answer(saved, answer.location, answer.inference_id, len(answer.body), round(answer.seconds, 3))
+
+    def deployed_resources(self) -> tuple[results.Resource, ...]:
+        """What `destroy` would remove, in that order.
+
+        Raises:
+            UserError: the endpoint belongs to another spec or environment.
+        """
+        context = self._open("deploy")
+        found = destroying.inventory(context.clients.aws, deployment.Owner.of(context.spec))
+        return tuple(results.Resource(resource.kind, resource.name) for resource in found)
+
+    def destroy(self) -> results.Destroyed:
+        """Remove the endpoint and all that `deploy` made for it, and nothing else; packages in S3 stay.
+
+        Raises:
+            UserError: the endpoint belongs to another spec or environment.
+            RemoteError: SageMaker does not delete it in time.
+        """
+        context = self._open("deploy")
+        owner, config = deployment.Owner.of(context.spec), waiter.WaiterConfig.of(context.spec)
+        with executor.exclusive(context):
+            removed = destroying.destroy(context.clients.aws, owner, self.progress, config)
+        return results.Destroyed(
+            endpoint=owner.endpoint_name,
+            removed=tuple(results.Resource(resource.kind, resource.name) for resource in removed),
+            kept=context.spec.artifact.target,
+        )
+
+    def doctor(self, *, older_than_hours: int = 24) -> results.Doctor:
+        """Look for unfinished uploads under the target; AWS charges for their parts."""
+        target, found = self._stale_uploads(self._open("upload"), older_than_hours)
+        return results.Doctor(target, older_than_hours, tuple(map(_upload, found)))
+
+    def abort_uploads(self, *, older_than_hours: int = 24) -> results.Collected:
+        """Abort the unfinished uploads that `doctor` finds."""
+        context = self._open("upload")
+        _, found = self._stale_uploads(context, older_than_hours)
+        cleanup.abort_stale(context.clients.s3, found)
+        return results.Collected(tuple(map(_upload, found)))
+
+    def clean(self) -> results.Cleaned:
+        """Remove the local output of the spec: `build/<name>-<env>/` and `dist/<name>/<env>/`."""
+        context = self._open("package")
+        with executor.exclusive(context):
+            return results.Cleaned(cleaning.remove(self.root, [context.work.build_path, context.work.dist_path]))
+
+    def policy(self) -> results.Policy:
+        """The smallest IAM policy that allows publishing."""
+        return results.Policy(iam_policy.publish_policy(self._load()))
+
+    def _load(self, **how: bool) -> Spec:
+        checked = load(self.selection, **how)
+        if not self.warnings:
+            self.warnings = checked.warnings
+            for warning in checked.warnings:
+                self.progress.warn(warning)
+        return checked.spec
+
+    def _open(self, goal: str, *, branch_allowed: bool = False, **how: Any) -> BuildContext:
+        return open_context(self.root, self._load(branch_allowed=branch_allowed), goal, self.progress, **how)
+
+    def _stale_uploads(self, context: BuildContext, hours: int) -> tuple[str, list[s3.MultipartHandle]]:
+        target = s3.S3Uri.parse(context.spec.artifact.target)
+        found = cleanup.stale_uploads(context.clients.s3, target, context.spec.name, timedelta(hours=hours))
+        return str(target), found
+
+
+def _request(context: BuildContext, source: Path | None) -> tuple[bytes | Path, str | None]:
+    """The request to send, a file or the spec's sample, and its content type if that is known."""
+    if source is not None:
+        return source, None
+    sample = context.spec.sample
+    if sample is None:
+        raise UserError("the spec has no sample", where="sample", fix="name a file with --input")
+    if sample.file is not None:
+        return context.work.root / sample.file, sample.content_type
+    return json.dumps(sample.request).encode(), sample.content_type
+
+
+def _upload(found: s3.MultipartHandle) -> results.Upload:
+    begun = found.initiated.isoformat(timespec="seconds") if found.initiated else None
+    return results.Upload(str(found.location), found.id, begun)

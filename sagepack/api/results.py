@@ -1,0 +1,235 @@
+"""What the methods of `Project` return, and what a task prints with `--json`: one frozen value for each kind of outcome.
+
+Sizes are in bytes, times in seconds, and paths of the project are relative to its folder. `None` means that the run had
+nothing to do with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sagepack.decoding import Value
+from sagepack.engine.outputs import Archive, LiveEndpoint, Published
+from sagepack.engine.plan import Action, Content
+
+FOUND_WORK = 2
+BLOCKED = 1
+
+
+class Result(Value, frozen=True):
+    """What came of a task that did not fail."""
+
+    @property
+    def exit_code(self) -> int:
+        """0: done, or nothing to do."""
+        return 0
+
+
+class Validated(Result, frozen=True):
+    """The spec and the files that it names have no errors.
+
+    Attributes:
+        config: the spec's file.
+        name, env: of the spec.
+    """
+
+    config: str
+    name: str
+    env: str
+
+
+class Locked(Result, frozen=True):
+    """What the spec was resolved to.
+
+    Attributes:
+        path: the lock file.
+        repo, commit: the model repository.
+        files: number of model files.
+        size: bytes of them together.
+        changed: whether the file was written with another content than before.
+    """
+
+    path: str
+    repo: str
+    commit: str
+    files: int
+    size: int
+    changed: bool
+
+
+class Plan(Result, frozen=True):
+    """What would run, and why.
+
+    Attributes:
+        goal: the step that was asked for, or `package`.
+        actions: every step of the goal, in the order they run.
+        contents: how each file gets to S3; None where no upload would run.
+    """
+
+    goal: str
+    actions: tuple[Action, ...]
+    contents: tuple[Content, ...] | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0: nothing to do; 1: something that must not be changed is in the way; 2: something to do."""
+        statuses = {action.status for action in self.actions}
+        return BLOCKED if "blocked" in statuses else FOUND_WORK if "run" in statuses else 0
+
+
+class Built(Result, frozen=True):
+    """The steps that ran, and what they made.
+
+    Attributes:
+        goal: the step that was asked for, or `package`.
+        actions: every step of the goal as it was taken, with its seconds.
+        manifest: digest of the manifest, the identity of the package.
+        archive, artifact, endpoint: what the goal includes.
+    """
+
+    goal: str
+    actions: tuple[Action, ...]
+    manifest: str | None = None
+    archive: Archive | None = None
+    artifact: Published | None = None
+    endpoint: LiveEndpoint | None = None
+
+
+class Verified(Result, frozen=True):
+    """The local archive is what its manifest says.
+
+    Attributes:
+        archive: the archive.
+        files: number of its files.
+        rebuilt: whether a build from nothing gave the same bytes.
+    """
+
+    archive: Archive
+    files: int
+    rebuilt: bool
+
+
+class VerifiedRemote(Result, frozen=True):
+    """What S3 holds of the package is what lock and code make.
+
+    Attributes:
+        artifact: address of the package.
+        manifest: digest of the manifest.
+        release: address of the record of its release.
+        deep: whether every byte was read and hashed.
+        files, size: of the package.
+        requests, bytes_read: what the check took.
+        not_compared: what could not be compared, and why.
+    """
+
+    artifact: str
+    manifest: str
+    release: str
+    deep: bool
+    files: int
+    size: int
+    requests: int
+    bytes_read: int
+    not_compared: tuple[str, ...]
+
+
+class Answer(Result, frozen=True):
+    """The answer to a request.
+
+    Attributes:
+        files: where it was written.
+        location: where the endpoint wrote it in S3.
+        inference_id: id of the request, which the endpoint's log names.
+        size: bytes of the answer.
+        seconds: from sending the request to the answer.
+    """
+
+    files: tuple[str, ...]
+    location: str
+    inference_id: str
+    size: int
+    seconds: float
+
+
+class Resource(Value, frozen=True):
+    """Something in AWS: what it is (`endpoint`, `model`, `alarm`, ...), and its name."""
+
+    kind: str
+    name: str
+
+
+class Destroyed(Result, frozen=True):
+    """What was removed from AWS.
+
+    Attributes:
+        endpoint: name of the endpoint.
+        removed: the resources, in the order they were removed.
+        kept: where published packages stay.
+    """
+
+    endpoint: str
+    removed: tuple[Resource, ...]
+    kept: str
+
+
+class Cleaned(Result, frozen=True):
+    """Local folders that were removed."""
+
+    removed: tuple[str, ...]
+
+
+class Upload(Value, frozen=True):
+    """An unfinished multipart upload: where, and when it began (ISO 8601), if S3 says so."""
+
+    location: str
+    upload_id: str
+    initiated: str | None
+
+
+class Doctor(Result, frozen=True):
+    """What needs attention.
+
+    Attributes:
+        target: where packages are published.
+        older_than_hours: how old an unfinished upload is to count.
+        stale_uploads: the unfinished uploads.
+    """
+
+    target: str
+    older_than_hours: int
+    stale_uploads: tuple[Upload, ...]
+
+
+class Collected(Result, frozen=True):
+    """Unfinished uploads that were aborted."""
+
+    aborted: tuple[Upload, ...]
+
+
+class Policy(Result, frozen=True):
+    """An IAM policy document."""
+
+    document: dict[str, Any]
+
+
+class SandboxStatus(Result, frozen=True):
+    """Whether the sandbox runs, and where."""
+
+    running: bool
+    pid: int | None = None
+    hub: str | None = None
+    aws: str | None = None
+    log: str | None = None
+
+
+class SandboxStopped(Result, frozen=True):
+    """Whether there was a sandbox to stop."""
+
+    stopped: bool
+
+
+class SandboxEnvironment(Result, frozen=True):
+    """Environment variables with which other programs reach the sandbox."""
+
+    export: dict[str, str]
+    unset: tuple[str, ...]

@@ -1,0 +1,31 @@
+"""The schema of results is made from the values, and kept in a file for other programs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from sagepack.api import results
+from sagepack.api.schema import result_schema
+from tests.helpers.golden import Golden
+from tests.helpers.paths import SCHEMAS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def test_the_schema_of_results_is_the_one_of_their_values(golden: Golden) -> None:
+    text = json.dumps(result_schema(), indent=1) + "\n"
+    Golden(golden.update, SCHEMAS).check({"result.schema.json": text})
+
+
+def test_every_attribute_of_every_result_is_explained() -> None:
+    schema = result_schema()
+    assert [name for name, component in schema["$defs"].items() if not component.get("description")] == []
+    assert len(schema["properties"]["result"]["anyOf"]) == len(set(kinds(results.Result)))
+
+
+def kinds(base: type[results.Result]) -> Iterator[Any]:
+    for kind in base.__subclasses__():
+        yield kind
+        yield from kinds(kind)
