@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from sagepack.api import cleaning
+    from sagepack.api import cleaning, review
+    from sagepack.api.review import ReviewedPlan
     from sagepack.aws import s3
     from sagepack.deploy import deployment, waiter
     from sagepack.deploy import destroy as destroying
@@ -42,6 +43,7 @@ else:
     iam_policy = lazy.module("publish.iam_policy")
     predicting = lazy.module("deploy.predict")
     remote_read = lazy.module("publish.remote_read")
+    review = lazy.module("api.review")
     s3 = lazy.module("aws.s3")
     verifying = lazy.module("engine.verify")
     waiter = lazy.module("deploy.waiter")
@@ -126,18 +128,29 @@ class Project:
             UserError: there is no such step.
             RemoteError: S3 or SageMaker failed after retries; only the steps `upload` and `deploy` ask them.
         """
-        if to not in GOALS:
-            raise UserError(f"unknown step {to!r}", where="--to", fix=f"choose one of {', '.join(GOALS)}")
-        context = self._open(to, locked=locked, stream=stream)
-        actions = executor.plan(context)
-        contents = None
-        for step, action in zip(context.steps, actions, strict=True):
-            if step.contents and action.runs and context.current_lock:
-                contents = step.contents(context)
-        return results.Plan(to, tuple(actions), contents)
+        return self._plan(to, locked=locked, stream=stream)[1]
+
+    def review(self, to: str = "deploy", *, locked: bool = False, stream: bool = False) -> ReviewedPlan:
+        """A plan that `deploy` can be held to, also from a file and on another machine. Raises as `plan`.
+
+        Raises:
+            UserError: no lock is up to date with the spec, so that nobody knows yet what would be deployed.
+        """
+        return review.ReviewedPlan.of(*self._plan(to, locked=locked, stream=stream))
+
+    @property
+    def is_protected(self) -> bool:
+        """Whether a person has to agree before the environment is changed. The methods here do not ask."""
+        return self._load().protected
 
     def build(
-        self, goal: str = "package", *, locked: bool = False, stream: bool = False, connections: int = hub.CONNECTIONS
+        self,
+        goal: str = "package",
+        *,
+        locked: bool = False,
+        stream: bool = False,
+        connections: int = hub.CONNECTIONS,
+        plan: ReviewedPlan | None = None,
     ) -> results.Built:
         """Run the steps that a goal needs.
 
@@ -146,13 +159,16 @@ class Project:
             locked: fail rather than make or change the lock.
             stream: publish from the Hub to S3 without the model on this disk.
             connections: most connections to the Hub at once.
+            plan: do what this plan says, or nothing.
 
         Raises:
-            UserError: something that the user can mend, such as a gate, a quota or a full disk.
+            UserError: something that the user can mend, such as a gate, a quota or a full disk; or what would be done is
+                not what the plan says.
             RemoteError: a service failed after retries, or the endpoint did not come into service.
             IntegrityError: bytes are not what the lock says.
         """
-        context, actions = executor.run(self._open(goal, locked=locked, stream=stream, connections=connections))
+        context = self._open(goal, locked=locked, stream=stream, connections=connections)
+        context, actions = executor.run(context, plan.check if plan else executor.agree)
         outputs: dict[str, Any] = {}
         for step in context.steps:
             outputs.update(step.result(context))
@@ -166,9 +182,9 @@ class Project:
         """Publish the package; sends only what S3 does not have. Raises as `build`."""
         return self.build("upload", locked=locked, stream=stream)
 
-    def deploy(self, *, locked: bool = False, stream: bool = False) -> results.Built:
+    def deploy(self, *, locked: bool = False, stream: bool = False, plan: ReviewedPlan | None = None) -> results.Built:
         """Publish the package and make the endpoint serve it. Raises as `build`."""
-        return self.build("deploy", locked=locked, stream=stream)
+        return self.build("deploy", locked=locked, stream=stream, plan=plan)
 
     def verify(self, *, rebuild: bool = False) -> results.Verified:
         """Check every byte of the local archive against its manifest.
@@ -298,6 +314,17 @@ class Project:
             for warning in checked.warnings:
                 self.progress.warn(warning)
         return checked.spec
+
+    def _plan(self, to: str, *, locked: bool, stream: bool) -> tuple[BuildContext, results.Plan]:
+        if to not in GOALS:
+            raise UserError(f"unknown step {to!r}", where="--to", fix=f"choose one of {', '.join(GOALS)}")
+        context = self._open(to, locked=locked, stream=stream)
+        actions = executor.plan(context)
+        contents = None
+        for step, action in zip(context.steps, actions, strict=True):
+            if step.contents and action.runs and context.current_lock:
+                contents = step.contents(context)
+        return context, results.Plan(to, tuple(actions), contents)
 
     def _open(self, goal: str, *, branch_allowed: bool = False, **how: Any) -> BuildContext:
         return open_context(self.root, self._load(branch_allowed=branch_allowed), goal, self.progress, **how)

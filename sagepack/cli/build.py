@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sagepack.api.results import FOUND_WORK
+from sagepack.cli import screens
+from sagepack.cli.output import confirm, echo
 from sagepack.cli.task import CONNECTIONS, LOCKED, STREAM, Flag, task
+from sagepack.engine import lazy
 from sagepack.errors import UserError
 
 if TYPE_CHECKING:
+    from sagepack.api import review
     from sagepack.api.project import Project
     from sagepack.api.results import Built, Locked, Plan, Validated, Verified, VerifiedRemote
+else:
+    review = lazy.module("api.review")
 
 
 @task()
@@ -24,10 +32,19 @@ def lock(project: Project, *, update: bool, locked: bool) -> Locked:
     return project.lock(update=update, locked=locked)
 
 
-@task(Flag("to", "package", "the step to plan for, or package"), LOCKED, STREAM)
-def plan(project: Project, *, to: str, locked: bool, stream: bool) -> Plan:
+@task(
+    Flag("to", "package", "the step to plan for, or package"),
+    Flag("out", "", "write the plan to this file, for `deploy --plan`"),
+    LOCKED,
+    STREAM,
+)
+def plan(project: Project, *, to: str, out: str, locked: bool, stream: bool) -> Plan:
     """Show what would run and why; exit code 0 if nothing would, 2 if something would."""
-    return project.plan(to, locked=locked, stream=stream)
+    if not out:
+        return project.plan(to, locked=locked, stream=stream)
+    reviewed = project.review(to, locked=locked, stream=stream)
+    reviewed.write(Path(out))
+    return reviewed.plan
 
 
 @task(LOCKED, CONNECTIONS)
@@ -66,10 +83,25 @@ def upload(project: Project, *, locked: bool, stream: bool, connections: int) ->
     return project.build("upload", locked=locked, stream=stream, connections=connections)
 
 
-@task(LOCKED, STREAM, CONNECTIONS)
-def deploy(project: Project, *, locked: bool, stream: bool, connections: int) -> Built:
+@task(
+    LOCKED,
+    STREAM,
+    CONNECTIONS,
+    Flag("plan", "", "do what this plan says (`plan --to deploy --out FILE`), or nothing", parameter="plan_file"),
+    Flag("yes", default=False, help="do not ask before a protected environment is changed"),
+)
+def deploy(project: Project, *, locked: bool, stream: bool, connections: int, plan_file: str, yes: bool) -> Built:
     """Publish, then make the endpoint what the spec says, and wait until it is."""
-    return project.build("deploy", locked=locked, stream=stream, connections=connections)
+    agreed = None
+    if plan_file:
+        agreed = review.ReviewedPlan.read(Path(plan_file))
+    elif project.is_protected and not yes:
+        agreed = project.review("deploy", locked=locked, stream=stream)
+        if agreed.plan.exit_code == FOUND_WORK:
+            for line in screens.lines(agreed.plan):
+                echo(line)
+            confirm(f"deploy to {project.selection.env}", yes=yes)
+    return project.build("deploy", locked=locked, stream=stream, connections=connections, plan=agreed)
 
 
 @task(

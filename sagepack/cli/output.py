@@ -95,7 +95,7 @@ def guarded_streams() -> Iterator[None]:
 
 
 def confirm(what: str, *, yes: bool) -> None:
-    """Ask before something is removed, unless `yes` was given.
+    """Ask before something is changed, unless `yes` was given.
 
     Raises:
         UserError: the answer was no, or stdin is not a terminal.
@@ -109,4 +109,4 @@ def confirm(what: str, *, yes: bool) -> None:
     with suppress(UnicodeDecodeError):  # whatever was typed, it was no yes
         answer = sys.stdin.readline()
     if answer.strip().lower() not in ("y", "yes"):
-        raise UserError("nothing was removed")
+        raise UserError("nothing was changed")

@@ -12,10 +12,17 @@ from sagepack.engine import plan as planning
 from sagepack.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     from sagepack.engine.context import BuildContext
     from sagepack.engine.plan import Action, StepStatus
+
+    Review = Callable[[BuildContext, Sequence[Action]], None]
+
+
+def agree(_context: BuildContext, _actions: Sequence[Action]) -> None:
+    """The review of a run that nobody has to agree to."""
 
 
 def plan(context: BuildContext) -> list[Action]:
@@ -23,10 +30,15 @@ def plan(context: BuildContext) -> list[Action]:
     return planning.plan(context.steps, _statuses(context))
 
 
-def run(context: BuildContext) -> tuple[BuildContext, list[Action]]:
+def run(context: BuildContext, review: Review = agree) -> tuple[BuildContext, list[Action]]:
     """Reach the goal.
 
     A step whose inputs an earlier step had yet to make is planned again when they are there.
+
+    Args:
+        context: the run.
+        review: called with what would be done, before it is, and again before resources of AWS are changed; raises what
+            ends the run.
 
     Returns:
         The context after the last step, and the actions as they were taken.
@@ -35,6 +47,7 @@ def run(context: BuildContext) -> tuple[BuildContext, list[Action]]:
         UserError: a step is blocked. Those before it have not run, unless the status was only known after them.
     """
     actions = _allowed(plan(context))
+    review(context, actions)
     if not any(action.runs for action in actions):
         return context, actions
     with exclusive(context):
@@ -42,9 +55,13 @@ def run(context: BuildContext) -> tuple[BuildContext, list[Action]]:
         context = context.refreshed()
         statuses = _statuses(context)
         actions = _allowed(planning.plan(context.steps, statuses))
+        review(context, actions)
         for number, step in enumerate(context.steps):
             if not actions[number].runs:
                 continue
+            if review is not agree and actions[number].changes:  # the steps before took their time
+                now = context.refreshed()
+                review(now, planning.plan([step], {step.name: step.status(now)}))
             begun = time.monotonic()
             with context.progress.step(step.name, actions[number].reasons):
                 step.run(context)

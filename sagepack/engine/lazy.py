@@ -22,6 +22,7 @@ LAZY: dict[str, tuple[str, ...]] = {
     "api.connect": ("aws.session", "engine.clients", "sandbox"),
     "api.project": (
         "api.cleaning",
+        "api.review",
         "aws.s3",
         "deploy.deployment",
         "deploy.destroy",
@@ -34,6 +35,7 @@ LAZY: dict[str, tuple[str, ...]] = {
         "publish.remote_read",
     ),
     "api.session": ("spec.validate",),
+    "cli.build": ("api.review",),
     "cli.maintenance": ("api.cleaning",),
     "cli.sandbox": ("sandbox",),
     "engine.context": ("engine.publication", "spec.secrets.texts"),

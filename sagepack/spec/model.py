@@ -186,6 +186,7 @@ class Spec(Value, frozen=True):
         sample: a request to try the endpoint with.
         not_secret: files of the code, and the sample, that are published although they look like secrets.
         sandbox: whether the environment is the embedded sandbox.
+        protected: whether a person has to agree before the environment is changed.
     """
 
     name: str
@@ -202,6 +203,7 @@ class Spec(Value, frozen=True):
     sample: Sample | None = None
     not_secret: tuple[str, ...] = ()
     sandbox: bool = False
+    protected: bool = False
 
 
 # Every key of a spec that holds a value, in the order above.

@@ -64,12 +64,15 @@ class Project:
     def invoke(self, *words: str, code: int | None = 0) -> Ran:
         """Run `invoke` with these words, in this process: hundreds of new ones would take minutes."""
         program = Program(namespace=self._tasks.namespace, binary="invoke")
-        out, err, returned = io.StringIO(), io.StringIO(), 0
+        out, err, returned, before = io.StringIO(), io.StringIO(), 0, Path.cwd()
         with mock.patch.dict(os.environ, self.environment), redirect_stdout(out), redirect_stderr(err):
+            os.chdir(self.root)
             try:
                 program.run(["invoke", *words], exit=False)
             except SystemExit as end:
                 returned = int(end.code or 0)
+            finally:
+                os.chdir(before)
         ran = Ran(out.getvalue(), err.getvalue(), returned)
         assert code is None or ran.returncode == code, f"{words}: {ran}"
         assert "--debug" in words or "Traceback" not in ran.stderr
@@ -339,6 +342,56 @@ def test_deploying_twice_does_it_once_and_destroy_leaves_nothing(packaged: Proje
     packaged.invoke("destroy", "--yes")
     packaged.invoke("destroy", "--yes")
     assert "deploy" in packaged.runs("plan", "--to", "deploy", code=2)
+
+
+@pytest.fixture
+def protected(packaged: Project) -> Iterator[Project]:
+    packaged.invoke("deploy")
+    overlay = packaged.root / "config" / "env" / "local.yaml"
+    before = overlay.read_text()
+    overlay.write_text(f"{before}\nprotected: true\n")
+    yield packaged
+    overlay.write_text(before)
+    packaged.invoke("destroy", "--yes")
+
+
+def test_a_protected_environment_is_changed_after_a_yes_only(protected: Project) -> None:
+    protected.invoke("deploy")  # nothing to do, nothing to ask
+    edit(protected)
+    ran = protected.invoke("deploy", code=1)
+    assert "cannot ask for confirmation to deploy to local" in ran.stderr
+    assert "code/inference.py changed" in ran.stderr
+    assert "deploy" in protected.runs("plan", "--to", "deploy", code=2)
+    protected.invoke("deploy", "--yes")
+    assert protected.runs("plan", "--to", "deploy") == []
+
+
+def test_a_plan_that_was_reviewed_is_carried_out_exactly_or_not_at_all(protected: Project, tmp_path: Path) -> None:
+    saved = tmp_path / "plan.json"
+    edit(protected)
+    protected.invoke("plan", "--to", "deploy", "--out", str(saved), code=2)
+    edit(protected)
+    ran = protected.invoke("deploy", "--plan", str(saved), code=1)
+    assert "since the plan: code/inference.py changed" in ran.stderr
+    assert "deploy" in protected.runs("plan", "--to", "deploy", code=2)
+    other = protected.invoke("deploy", "--plan", str(saved), "--set", "endpoint.instance_type=ml.g5.4xlarge", code=1)
+    assert "endpoint.instance_type changed" in other.stderr
+    protected.invoke("plan", "--to", "deploy", "--out", str(saved), code=2)
+    protected.invoke("deploy", "--plan", str(saved))
+    protected.invoke("deploy", "--plan", str(saved))  # done already
+    assert protected.runs("plan", "--to", "deploy") == []
+    protected.invoke("destroy", "--yes")
+    gone = protected.invoke("deploy", "--plan", str(saved), code=1)
+    assert "endpoint svd does not exist" in gone.stderr
+
+
+def test_what_is_no_plan_of_a_deployment_is_refused(packaged: Project, tmp_path: Path) -> None:
+    saved = tmp_path / "plan.json"
+    assert "cannot be read" in packaged.invoke("deploy", "--plan", str(saved), code=1).stderr
+    packaged.invoke("plan", "--to", "package", "--out", str(saved))
+    assert "ends with the step 'tar'" in packaged.invoke("deploy", "--plan", str(saved), code=1).stderr
+    saved.write_bytes(saved.read_bytes()[:-9])
+    assert "not a plan of this version" in packaged.invoke("deploy", "--plan", str(saved), code=1).stderr
 
 
 def test_predict_waits_on_both_paths_and_tells_the_failure(packaged: Project) -> None:

@@ -122,7 +122,7 @@ def test_only_a_yes_removes_anything(
     person = io.TextIOWrapper(io.BytesIO(typed), encoding="utf-8")
     monkeypatch.setattr(person, "isatty", lambda: True)
     monkeypatch.setattr("sys.stdin", person)
-    with nullcontext() if yes else pytest.raises(UserError, match="nothing was removed"):
+    with nullcontext() if yes else pytest.raises(UserError, match="nothing was changed"):
         confirm("remove \x1b[2J", yes=False)
     assert capsys.readouterr().err == "remove \\x1b[2J? [y/N] "
 
