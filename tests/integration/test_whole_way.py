@@ -344,6 +344,17 @@ def test_deploying_twice_does_it_once_and_destroy_leaves_nothing(packaged: Proje
     assert "deploy" in packaged.runs("plan", "--to", "deploy", code=2)
 
 
+def test_an_endpoint_of_another_spec_is_blocked_in_the_plan_and_before_a_byte_moves(packaged: Project) -> None:
+    packaged.invoke("deploy")
+    other = ("--set", "name=other")
+    assert "belongs to another spec" in packaged.invoke("deploy", *other, code=1).stderr
+    deploy = packaged.actions("plan", "--to", "deploy", *other, code=1)["deploy"]
+    assert (deploy["status"], deploy["changes"][0]["kind"]) == ("blocked", "not_owned")
+    assert "belongs to another spec" in packaged.invoke("deploy", *other, code=1).stderr
+    assert "upload" in packaged.runs("plan", "--to", "upload", *other, code=2)
+    packaged.invoke("destroy", "--yes")
+
+
 @pytest.fixture
 def protected(packaged: Project) -> Iterator[Project]:
     packaged.invoke("deploy")
