@@ -7,6 +7,7 @@ its `__init__`; the rest are leaves, which are single modules.
     api        what the program does, for programs: `Project`, and the values that its methods return
     engine     which steps run, in which order, and why
     sandbox    a Hub and an AWS on this machine; only `cli` and `api` import it, to start it, and the others reach it by URL
+    scaffold   a project, or a model in it, to start from; its texts are in `templates/`
     deploy     endpoints       \
     publish    packages in S3   > these three do not import each other
     hub        model files     /

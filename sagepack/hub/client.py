@@ -21,7 +21,7 @@ from sagepack.errors import IntegrityError, UserError
 from sagepack.hub.http import CHUNK, HttpPool
 from sagepack.hub.range_reader import FileReader
 from sagepack.hub.refusals import HubRequest, malformed, offline
-from sagepack.hub.responses import MODEL_INDEX_BYTES, RESPONSE_BYTES, commit_of, files_of, next_page, origin
+from sagepack.hub.responses import MODEL_INDEX_BYTES, RESPONSE_BYTES, commit_of, files_of, info_of, next_page, origin
 from sagepack.package.manifest import check_paths
 from sagepack.package.revision import Revision
 from sagepack.retry import RetryPolicy
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from sagepack.hub.responses import RepoFile
+    from sagepack.hub.responses import ModelFacts, RepoFile
     from sagepack.retry import Retries
 
 _Value = TypeVar("_Value")
@@ -142,6 +142,14 @@ class Hub:
         if COMMIT.fullmatch(name) and commit != name:
             raise IntegrityError(f"the Hub returned commit {commit} for commit {name}", where=repo)
         return Revision(repo, commit)
+
+    def describe(self, repo: str) -> ModelFacts:
+        """What the Hub says about a model: its class, its task, and the commit of its main branch.
+
+        Raises:
+            UserError, RemoteError: as for `resolve`.
+        """
+        return self._document(f"models/{quote(repo)}", self._request(repo), info_of)
 
     def files(self, revision: Revision) -> list[RepoFile]:
         """All files at a commit, sorted by path.

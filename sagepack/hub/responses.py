@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
-from sagepack.decoding import Commit, MalformedError, PathText, Sha256Hex, Size, decode_json
+from sagepack.decoding import Commit, MalformedError, PathText, Sha256Hex, Size, Text, decode_json
 from sagepack.digest import Digest
 
 if TYPE_CHECKING:
@@ -59,6 +59,41 @@ class _Revision(msgspec.Struct):
     sha: Commit
 
 
+class _ModelConfig(msgspec.Struct):
+    """`config.json`, `model_index.json`, and what the Hub repeats of either."""
+
+    architectures: list[Text] | None = None
+    pipeline: Text | None = msgspec.field(name="_class_name", default=None)
+    diffusers: _ModelConfig | None = None
+
+    @property
+    def class_name(self) -> str | None:
+        if self.diffusers:
+            return self.diffusers.class_name
+        return self.pipeline or next(iter(self.architectures or ()), None)
+
+
+class _ModelInfo(msgspec.Struct):
+    sha: Commit
+    pipeline_tag: Text | None = None
+    config: _ModelConfig | None = None
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What is known of a model without its weights.
+
+    Attributes:
+        class_name: its pipeline of diffusers, or its class of transformers.
+        task: in the Hub's words (`pipeline_tag`).
+        commit: that the main branch has.
+    """
+
+    class_name: str | None = None
+    task: str | None = None
+    commit: str | None = None
+
+
 class _Lfs(msgspec.Struct):
     oid: Sha256Hex
 
@@ -78,6 +113,17 @@ def commit_of(body: bytes) -> str:
         MalformedError: here and below, the response is not valid.
     """
     return decode_json(body, _Revision).sha
+
+
+def info_of(body: bytes) -> ModelFacts:
+    """What `/api/models/<repo>` says about the model."""
+    info = decode_json(body, _ModelInfo)
+    return ModelFacts(info.config.class_name if info.config else None, info.pipeline_tag, info.sha)
+
+
+def config_of(body: bytes) -> ModelFacts:
+    """What `model_index.json` or `config.json` says about the model."""
+    return ModelFacts(decode_json(body, _ModelConfig, limit=MODEL_INDEX_BYTES).class_name)
 
 
 def files_of(pages: Iterable[bytes]) -> list[RepoFile]:

@@ -34,7 +34,7 @@ _MAX_VALUES = 500_000
 _CONFLICT = re.compile(rb"^(?:<{7}|={7}|>{7})(?: |\r?$)", re.MULTILINE)
 _HEADER = """\
 # Made by `invoke lock`; commit it, and do not edit it. Builds take exactly these bytes, on every machine.
-# yaml-language-server: $schema=../../schemas/lock.schema.json
+# yaml-language-server: $schema=../.schemas/lock.schema.json
 """
 _RESTORE = "restore it from version control, or run `invoke lock --update`"
 

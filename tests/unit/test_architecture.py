@@ -14,7 +14,7 @@ LAYERS = (
     {"__main__"},
     {"cli"},
     {"api"},
-    {"engine", "sandbox"},
+    {"engine", "sandbox", "scaffold"},
     {"deploy", "publish", "hub"},
     {"package"},
     {"spec"},
@@ -31,6 +31,8 @@ def modules() -> dict[str, Path]:
     found = {}
     for path in (ROOT / "sagepack").rglob("*.py"):
         parts = path.relative_to(ROOT / "sagepack").with_suffix("").parts
+        if parts[0] == "templates":  # texts for projects
+            continue
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         if name:
             found[name] = path

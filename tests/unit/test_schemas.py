@@ -158,13 +158,13 @@ def test_examples_and_defaults_are_valid() -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.name)
 def test_shipped_specs_please_an_editor(path: Path) -> None:
     validator("spec").validate(yaml.safe_load(path.read_text()))
-    assert path.read_text().startswith("# yaml-language-server: $schema=../schemas/spec.schema.json\n")
+    assert path.read_text().startswith("# yaml-language-server: $schema=.schemas/spec.schema.json\n")
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config" / "env").glob("*.yaml")), ids=lambda path: path.name)
 def test_shipped_overlays_please_an_editor(path: Path) -> None:
     validator("overlay").validate(yaml.safe_load(path.read_text()))
-    assert path.read_text().startswith("# yaml-language-server: $schema=../../schemas/overlay.schema.json\n")
+    assert path.read_text().startswith("# yaml-language-server: $schema=../.schemas/overlay.schema.json\n")
 
 
 def test_an_overlay_may_hold_a_part_and_remove_a_part() -> None:

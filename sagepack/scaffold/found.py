@@ -1,0 +1,109 @@
+"""What a model is: its task, and the commit to pin, from the sandbox's miniatures, the Hub or the files of a folder."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from sagepack.decoding import MalformedError, Value
+from sagepack.errors import SagepackError, UserError
+from sagepack.hub.responses import ModelFacts, config_of
+from sagepack.scaffold.kinds import PLAIN_TASK, Kind, kind_of, task_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+DESCRIBING = ("model_index.json", "config.json")
+"""The files that say what a model is; the first of them that is there counts."""
+SECONDS = 5.0
+"""The longest that the Hub may take: a project can be written without it."""
+
+
+class Found(Value, frozen=True):
+    """What is known of a model.
+
+    Attributes:
+        kind: what to write for it.
+        commit: the commit to pin; None if it is not known, or there is none.
+        notes: what was assumed, one line each.
+    """
+
+    kind: Kind
+    commit: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def in_files(read: Callable[[str], bytes | None]) -> ModelFacts:
+    """What the files of a model say about it.
+
+    Args:
+        read: the content of a file, None if there is no such file.
+    """
+    for name in DESCRIBING:
+        data = read(name)
+        if data is None:
+            continue
+        try:
+            return config_of(data)
+        except MalformedError as error:
+            raise UserError(f"this is no description of a model: {error}", where=name) from error
+    return ModelFacts()
+
+
+def in_folder(folder: Path) -> ModelFacts:
+    """What the model in a folder is.
+
+    Raises:
+        UserError: there is no such folder, it holds no model, or the file that describes it cannot be read.
+    """
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "there is no such folder"
+        raise UserError(what, where=str(folder), fix="name the folder with the model's config.json and weights")
+
+    def read(name: str) -> bytes | None:
+        return (folder / name).read_bytes() if (folder / name).is_file() else None
+
+    if all(read(name) is None for name in DESCRIBING):
+        message = f"this folder holds no model: there is neither {' nor '.join(DESCRIBING)}"
+        raise UserError(message, where=str(folder), fix="name the folder that `save_pretrained` wrote")
+    return in_files(read)
+
+
+def on_hub(ask: Callable[[], ModelFacts]) -> ModelFacts | str:
+    """What the Hub says of a model, or why it says nothing.
+
+    In a thread of its own, because nothing else bounds the look-up of a name.
+    """
+    answers: list[ModelFacts | str] = []
+
+    def run() -> None:
+        try:
+            answers.append(ask())
+        except SagepackError as error:
+            answers.append(error.message)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(SECONDS)
+    return answers[0] if answers else f"no answer within {SECONDS:.0f} s"
+
+
+def model(facts: ModelFacts | str, task: str | None) -> Found:
+    """What to write for a model.
+
+    Args:
+        facts: what is known of it, or why nothing is.
+        task: the user's word for it, which counts more than what was found.
+
+    Raises:
+        UserError: no handler here fits.
+    """
+    unknown = facts if isinstance(facts, str) else None
+    known = ModelFacts() if isinstance(facts, str) else facts
+    notes = [f"nothing is known of the model: {unknown}"] if unknown else []
+    chosen = task or task_of(known.class_name, known.task)
+    if chosen is None:
+        chosen = PLAIN_TASK
+        notes.append(f"assumed a model for {chosen}: if it is for another task, start again with --task")
+    return Found(kind_of(chosen), known.commit, tuple(notes))

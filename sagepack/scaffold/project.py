@@ -1,0 +1,158 @@
+"""The files of a project, and those of a model in it, as texts: path within the project -> content.
+
+The texts are filled in by plain replacement of `@NAME@` and the like, so that the templates are YAML and Make as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sagepack.decoding import Value
+from sagepack.errors import UserError
+from sagepack.scaffold.kinds import PICTURE
+
+if TYPE_CHECKING:
+    from sagepack.scaffold.found import Found
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+_TEMPLATES = _PACKAGE / "templates"
+SCHEMAS = ("spec", "overlay", "lock")
+"""The schemas of the files that a person opens in an editor."""
+_HELPERS = ("handler_images.py", "handler_request.py")
+_OVERLAYS = ("local", "dev", "prod")
+_NAME = re.compile(r"[a-z0-9](-?[a-z0-9]){0,39}")
+
+
+class Model(Value, frozen=True):
+    """The model that a spec is written for.
+
+    Attributes:
+        name: of the spec, its handler and its endpoint.
+        found: what is known of it.
+        id: `owner/name` on the Hub; empty for one in a folder.
+        path: the folder, as the spec names it; empty for one of the Hub.
+    """
+
+    name: str
+    found: Found
+    id: str = ""
+    path: str = ""
+
+    @property
+    def spec(self) -> str:
+        """The path of the spec."""
+        return f"config/{self.name}.yaml"
+
+    @property
+    def code(self) -> str:
+        """The folder of the handler."""
+        return f"inference_code/{self.name}"
+
+    def lines(self) -> list[str]:
+        """The keys below `model`."""
+        commit = self.found.commit
+        if self.path:
+            source = [f"path: {_scalar(self.path)} # a folder; the lock records the digest of each file in it"]
+        elif commit:
+            source = [f"id: {self.id}", "# A commit, not a branch: the same spec gives the same bytes next year."]
+            source += [f"revision: {commit}"]
+        else:
+            source = [f"id: {self.id}", "# `sagepack lock` takes a branch, builds take a commit: `sagepack lock --pin`"]
+            source += ["# writes the one that the branch has today.", "revision: main"]
+        return [
+            *source,
+            "# Without patterns the layout of the repository decides which files are taken; `sagepack lock` says which.",
+            *self.found.kind.model,
+            '# include: [unet/, "*.json"] # take these paths and no others: a folder, or a pattern whose * also crosses /',
+            '# exclude: ["*.md"] # and leave these out',
+        ]
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be the name of a spec, a folder and an endpoint at once.
+
+    Raises:
+        UserError: it is another text.
+    """
+    if not _NAME.fullmatch(name):
+        fix = "use at most 40 lower-case letters and digits, with single hyphens between them"
+        raise UserError(f"{name!r} cannot be a name", where="--name", fix=fix)
+
+
+def proposed_name(source: str) -> str:
+    """A name for a model by its id or folder: `owner/My_Model-v1.1` -> `my-model-v1-1`; empty if nothing is left of it."""
+    words = re.findall(r"[a-z0-9]+", source.rstrip("/").rpartition("/")[2].lower())
+    return "-".join(words)[:40].rstrip("-")
+
+
+def of_model(model: Model) -> dict[str, bytes]:
+    """Spec, sample and handler of a model."""
+    kind = model.found.kind
+    words = {
+        "NAME": model.name,
+        "TITLE": f"{model.id or model.path}: {kind.title}",
+        "MODEL": _indented(model.lines()),
+        "TAG": kind.image_tag,
+        "ENVIRONMENT": _indented(kind.environment),
+        "INSTANCE": kind.instance_type,
+        "WHY": kind.why,
+    }
+    return {
+        model.spec: _filled("project/spec.yaml", words),
+        f"config/samples/{model.name}.json": _sample(model),
+        f"{model.code}/inference.py": _read(f"handlers/{kind.handler}/inference.py"),
+        **{f"{model.code}/{name}": _read(f"handlers/shared/{name}") for name in _HELPERS},
+    }
+
+
+def of_project(model: Model) -> dict[str, bytes]:
+    """What a project has once, with the first model's spec as the Makefile's default."""
+    return {
+        **{f"config/env/{env}.yaml": _read(f"env/{env}.yaml") for env in _OVERLAYS},
+        **schemas(),
+        "Makefile": _filled("project/Makefile", {"CONFIG": model.spec}),
+        "tasks.py": _read("project/tasks.py"),
+        ".gitignore": _read("project/gitignore"),
+    }
+
+
+def schemas() -> dict[str, bytes]:
+    """The schemas that the first lines of specs, overlays and locks name.
+
+    They are copies in the project, so that any editor finds them after a clone, with no network and wherever sagepack is
+    installed.
+    """
+    return {
+        f"config/.schemas/{name}.schema.json": (_PACKAGE / "schemas" / f"{name}.schema.json").read_bytes()
+        for name in SCHEMAS
+    }
+
+
+def _sample(model: Model) -> bytes:
+    """A request that the handler answers."""
+    sample = model.found.kind.sample
+    if isinstance(sample, str):
+        return _read(f"samples/{sample}")
+    if PICTURE in sample.values():
+        sample = {**sample, "inputs": json.loads(_read("samples/svd.json"))["inputs"]}
+    return f"{json.dumps(sample, indent=1)}\n".encode()
+
+
+def _indented(lines: list[str] | tuple[str, ...]) -> str:
+    return "\n".join(f"  {line}" for line in lines)
+
+
+def _filled(template: str, words: dict[str, str]) -> bytes:
+    return re.sub("@([A-Z]+)@", lambda found: words[found[1]], _read(template).decode()).encode()
+
+
+def _read(template: str) -> bytes:
+    return (_TEMPLATES / template).read_bytes()
+
+
+def _scalar(text: str) -> str:
+    """A text as YAML takes it, whatever is in it."""
+    return text if re.fullmatch(r"[\w./-]*[a-zA-Z][\w./-]*", text, re.ASCII) else json.dumps(text, ensure_ascii=False)

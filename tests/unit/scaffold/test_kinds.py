@@ -1,0 +1,65 @@
+"""Which handler, sample, image and instance type fit a model."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from sagepack.errors import UserError
+from sagepack.scaffold import kinds
+from sagepack.scaffold.kinds import kind_of, task_of
+from sagepack.spec import images
+from tests.helpers.paths import ROOT
+
+
+@pytest.mark.parametrize(
+    ("class_name", "tag", "task"),
+    [
+        ("StableVideoDiffusionPipeline", "image-to-video", "image-to-video"),
+        ("LlavaForConditionalGeneration", "image-text-to-text", "image-text-to-text"),
+        ("DistilBertForSequenceClassification", None, "text-classification"),
+        ("BertForMaskedLM", "fill-mask", "fill-mask"),
+        ("LlamaForCausalLM", None, "text-generation"),
+        ("GPT2LMHeadModel", "text-generation", "text-generation"),
+        ("BertModel", "feature-extraction", "feature-extraction"),
+        ("BertForSequenceClassification", "zero-shot-classification", "zero-shot-classification"),
+        (None, "text-classification", "text-classification"),
+        (None, None, None),
+    ],
+)
+def test_the_class_of_a_model_or_its_tag_on_the_hub_says_its_task(
+    class_name: str | None, tag: str | None, task: str | None
+) -> None:
+    assert task_of(class_name, tag) == task
+
+
+@pytest.mark.parametrize(
+    ("class_name", "tag"),
+    [
+        ("StableDiffusionXLPipeline", "text-to-image"),
+        ("Qwen2VLForConditionalGeneration", "image-text-to-text"),
+        (None, "image-to-video"),
+        ("WhisperForConditionalGeneration", "automatic-speech-recognition"),
+    ],
+)
+def test_a_model_that_no_handler_loads_is_refused_with_the_way_out(class_name: str | None, tag: str | None) -> None:
+    with pytest.raises(UserError, match="no handler to start from for a model like this") as caught:
+        task_of(class_name, tag)
+    assert "--task text-classification" in str(caught.value)
+
+
+def test_a_mistyped_task_gets_a_proposal() -> None:
+    with pytest.raises(UserError, match="did you mean 'text-classification'"):
+        kind_of("text-clasification")
+
+
+@pytest.mark.parametrize("task", kinds.TASKS)
+def test_every_kind_gets_the_newest_image_of_the_version_that_its_handler_is_tried_under(task: str) -> None:
+    kind = kind_of(task)
+    facts = images.parse_tag(kind.image_tag)
+    assert facts is not None
+    assert images.packages(kind.image_tag)
+    assert facts.device == ("gpu" if kind.instance_type == kinds.GPU else "cpu")
+    stack = re.findall(r"^transformers==(.*)$", (ROOT / "requirements-serve.txt").read_text(), re.MULTILINE)
+    assert [facts.transformers] == stack
