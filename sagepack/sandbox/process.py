@@ -18,6 +18,7 @@ import hmac
 import os
 import secrets
 import select
+import shlex
 import shutil
 import socket
 import subprocess
@@ -38,6 +39,7 @@ from sagepack.decoding import MalformedError, Sha256Hex, decode_json
 from sagepack.errors import UserError
 from sagepack.sandbox import environment
 from sagepack.sandbox.identity import ACCOUNT, REGION, Credentials, proof
+from sagepack.sandbox.serving import stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,7 +139,7 @@ def ensure(root: Path, *, idle: float = IDLE_SECONDS) -> Sandbox:
     if missing:
         raise UserError(
             f"the sandbox needs packages that are not installed: {', '.join(missing)}",
-            fix="run the command through make, or: pip install 'sagepack[sandbox]'",
+            fix=f"install them: {_install_line()}",
         )
     with _start_lock(root):
         found = status(root)  # another command may have started it meanwhile
@@ -315,7 +317,7 @@ def _start(root: Path, idle: float) -> None:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=_environment(),
+                env=_environment(root),
                 pass_fds=[writer],
                 start_new_session=True,
                 check=False,
@@ -343,13 +345,14 @@ def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
-def _environment() -> dict[str, str]:
+def _environment(root: Path) -> dict[str, str]:
     """The environment of the process: what Python needs to find this code and its imports, but no credentials and settings."""
     kept = environment.allowed(os.environ)
     # Packages installed with --user are below HOME.
-    for name in ("HOME", "PYTHONHOME", "PYTHONUSERBASE", "SAGEPACK_SERVE_PYTHON"):
+    for name in ("HOME", "PYTHONHOME", "PYTHONUSERBASE"):
         if name in os.environ:
             kept[name] = os.environ[name]
+    kept[stack.PYTHON] = str(stack.interpreter(root.absolute()))
     here = str(Path(__file__).parents[2])
     kept["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH", "")]))
     # moto imports botocore, which would read ~/.aws and query the metadata service of an EC2 machine for credentials.
@@ -359,6 +362,18 @@ def _environment() -> dict[str, str]:
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
     }
+
+
+def _install_line() -> str:
+    """The command that installs what the sandbox needs: by name, since no index is known to have sagepack itself."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        declared = requires("sagepack") or []
+    except PackageNotFoundError:  # a checkout that is not installed
+        return "run the command through make, which keeps .venv complete"
+    needed = [text.partition(";")[0].strip() for text in declared if "sandbox" in text.partition(";")[2]]
+    return shlex.join([sys.executable, "-m", "pip", "install", *needed])
 
 
 def _start_error(log: Path, problem: str) -> UserError:

@@ -6,7 +6,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from sagepack.sandbox.serving import model_server
+from sagepack.sandbox.serving import stack
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,10 +42,10 @@ http.server.HTTPServer(("127.0.0.1", int(os.environ["SAGEMAKER_BIND_TO_PORT"])),
 
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `model_server` start the stand-in, with its folders below `folder`."""
-    stack, script = folder / "stack.py", folder / "python"
-    stack.write_text(STACK, encoding="utf-8")
+    program, script = folder / "stack.py", folder / "python"
+    program.write_text(STACK, encoding="utf-8")
     # A path with a space is not possible after `#!`.
-    script.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(stack))}\n", encoding="utf-8")
+    script.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(program))}\n", encoding="utf-8")
     script.chmod(0o755)
-    monkeypatch.setenv(model_server.PYTHON, str(script))
+    monkeypatch.setenv(stack.PYTHON, str(script))
     monkeypatch.setattr("tempfile.tempdir", str(folder))

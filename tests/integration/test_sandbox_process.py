@@ -267,8 +267,8 @@ def test_the_error_of_a_failed_start_has_the_end_of_the_log(project: Path, monke
     broken = project / "broken" / "moto"
     broken.mkdir(parents=True)
     (broken / "__init__.py").write_text("raise RuntimeError('moto is broken here')")
-    environment = {**process._environment(), "PYTHONPATH": f"{broken.parent}{os.pathsep}{ROOT}"}
-    monkeypatch.setattr(process, "_environment", lambda: environment)
+    environment = {**process._environment(project), "PYTHONPATH": f"{broken.parent}{os.pathsep}{ROOT}"}
+    monkeypatch.setattr(process, "_environment", lambda _root: environment)
     with pytest.raises(UserError, match="moto is broken here"):
         sandbox.ensure(project)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sagepack.sandbox.serving import model_server
+from sagepack.sandbox.serving import model_server, stack
 from sagepack.sandbox.serving.containers import Containers, Package
 from sagepack.sandbox.serving.model_server import InferenceRequest
 from tests.helpers.paths import ROOT
@@ -37,7 +37,7 @@ class Project:
             (shutil.copytree if source.is_dir() else shutil.copyfile)(source, root / name)
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "HF_"))}
         python = str(model_server.python())
-        self.environment = {**kept, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", model_server.PYTHON: python}
+        self.environment = {**kept, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", stack.PYTHON: python}
 
     def invoke(self, *words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "invoke", *words]

@@ -1,7 +1,6 @@
 """One package under the image's real serving stack, on loopback: the toolkit, multi-model-server and Java.
 
-The stack needs its own Python environment, because the toolkit requires an older huggingface_hub than this program. Its
-interpreter is the value of SAGEPACK_SERVE_PYTHON, or that of `.venv-serve` next to the environment of this program.
+The stack has its own Python environment (`stack`), whose interpreter the sandbox's process gets in SAGEPACK_SERVE_PYTHON.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -24,16 +22,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sagepack.sandbox import environment
+from sagepack.sandbox.serving import stack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PYTHON = "SAGEPACK_SERVE_PYTHON"
-"""The environment variable with the path of the interpreter."""
 MODULES = ("torch", "transformers", "sagemaker_huggingface_inference_toolkit", "mms")
 """What the interpreter must be able to import."""
 
-_INSTALL = "`make serve-venv` installs it"
+_INSTALL = "`sagepack sandbox.install` installs it"
 _PORTS = range(20_000, 32_000)  # multi-model-server rejects the kernel's ephemeral ports
 _START_SECONDS = 120.0
 _PROBE_SECONDS = 60.0
@@ -60,8 +57,7 @@ class InferenceRequest:
 
 def python() -> Path:
     """The interpreter for the serving stack; the file may not exist."""
-    named = os.environ.get(PYTHON)
-    return Path(named) if named else Path(sys.prefix).with_name(".venv-serve") / "bin" / "python"
+    return stack.interpreter(Path.cwd())
 
 
 def unavailable() -> str | None:

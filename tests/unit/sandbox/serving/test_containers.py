@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sagepack.sandbox.aws import model_data
-from sagepack.sandbox.serving import containers, model_server, runner
+from sagepack.sandbox.serving import containers, model_server, runner, stack
 from tests.helpers import serving_stack
 from tests.helpers.paths import ROOT
 
@@ -243,16 +243,16 @@ def gone(pid: int) -> bool:
 def test_the_reason_why_the_serving_stack_cannot_be_used_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv(model_server.PYTHON, str(tmp_path / "none"))
+    monkeypatch.setenv(stack.PYTHON, str(tmp_path / "none"))
     assert f"there is no {tmp_path / 'none'}" in str(model_server.unavailable())
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setenv(model_server.PYTHON, sys.executable)
+    monkeypatch.setenv(stack.PYTHON, sys.executable)
     assert "needs Java" in str(model_server.unavailable())
 
 
 def test_the_modules_that_the_python_of_the_stack_cannot_import_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/java")
-    monkeypatch.setenv(model_server.PYTHON, sys.executable)
+    monkeypatch.setenv(stack.PYTHON, sys.executable)
     monkeypatch.setattr(model_server, "MODULES", ("json", "no_such_module"))
     model_server._missing_modules.cache_clear()
     assert "cannot import no_such_module" in str(model_server.unavailable())
