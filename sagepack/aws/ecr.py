@@ -1,10 +1,10 @@
-"""Amazon ECR: the digest that a tag of a container image has in its registry now."""
+"""Amazon ECR: the digest that a container image has in its registry now."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sagepack.aws.session import aws_call, error_code
+from sagepack.aws.session import AccessDeniedError, aws_call, error_code
 from sagepack.digest import Digest
 from sagepack.errors import UserError
 
@@ -17,53 +17,70 @@ _DENIED = {"AccessDenied", "AccessDeniedException"}
 
 
 class NoTagError(UserError):
-    """The repository has no image with that tag."""
+    """The repository has no image with that tag, or with that digest."""
 
 
 class NoRepositoryError(UserError):
     """The registry has no repository with that name."""
 
 
-def image_digest(aws: Aws, registry: str, repository: str, tag: str) -> Digest:
-    """The digest that `tag` of `repository` has now in the registry with the host name `registry`.
+def image_digest(aws: Aws, registry: str, repository: str, image: str | Digest) -> Digest:
+    """The digest that an image of `repository` has now in the registry with the host name `registry`.
 
     Calls DescribeImages, and if the caller has no permission for it BatchGetImage, which every caller who may pull may call.
 
+    Args:
+        aws: the session.
+        registry: host name of the registry.
+        repository: name of the repository.
+        image: a tag, or a digest to find out whether the image still exists.
+
     Raises:
         NoTagError, NoRepositoryError: the registry has no such image or repository.
-        UserError: the caller has neither permission.
+        AccessDeniedError: the caller has neither permission.
     """
     import botocore.exceptions
 
-    where = f"{registry}/{repository}:{tag}"
+    by_tag = isinstance(image, str)
+    where = f"{registry}/{repository}{':' if by_tag else '@'}{image}"
+    missing = NoTagError(f"the repository has no image with this {'tag' if by_tag else 'digest'}", where=where)
     request = {"registryId": registry.partition(".")[0], "repositoryName": repository}
+    images = [{"imageTag" if by_tag else "imageDigest": str(image)}]
     client = aws.client("ecr")
-    with aws_call("resolving the image tag", where):
+    with aws_call("looking for the image", where):
         try:
-            details = client.describe_images(**request, imageIds=[{"imageTag": tag}])["imageDetails"]
+            details = client.describe_images(**request, imageIds=images)["imageDetails"]
             if not details:
-                raise UserError("the registry describes no image with this tag", where=where)
+                raise UserError("the registry describes no such image", where=where)
             return Digest.parse(details[0]["imageDigest"])
         except botocore.exceptions.ClientError as error:
             if error_code(error) not in _DENIED:
-                raise _explained(error, where) from error
+                raise _explained(error, missing) from error
         try:
-            images = client.batch_get_image(**request, imageIds=[{"imageTag": tag}])["images"]
-            if not images:
-                raise NoTagError("the repository has no image with this tag", where=where)
-            return Digest.parse(images[0]["imageId"]["imageDigest"])
+            response = client.batch_get_image(**request, imageIds=images)
+            if not response["images"]:
+                raise _failed(response["failures"], missing)
+            return Digest.parse(response["images"][0]["imageId"]["imageDigest"])
         except botocore.exceptions.ClientError as error:
-            raise _explained(error, where) from error
+            raise _explained(error, missing) from error
 
 
-def _explained(error: ClientError, where: str) -> Exception:
+def _failed(failures: list[dict[str, str]], missing: NoTagError) -> UserError:
+    """The error for an image that BatchGetImage does not return: it is not there, or the registry says why it does not."""
+    failure = failures[0] if failures else {}
+    if failure.get("failureCode", "ImageNotFound") in {"ImageNotFound", "ImageTagDoesNotMatchDigest"}:
+        return missing
+    return UserError(f"the registry does not give the image: {failure.get('failureReason')}", where=missing.where)
+
+
+def _explained(error: ClientError, missing: NoTagError) -> Exception:
     code = error_code(error)
     if code == "ImageNotFoundException":
-        return NoTagError("the repository has no image with this tag", where=where)
+        return missing
     if code == "RepositoryNotFoundException":
-        return NoRepositoryError("the registry has no repository with this name", where=where)
+        return NoRepositoryError("the registry has no repository with this name", where=missing.where)
     if code in _DENIED:
         fix = "give the caller ecr:DescribeImages or ecr:BatchGetImage on the registry of the image"
-        return UserError(f"the registry may not be read: {error}", where=where, fix=fix)
+        return AccessDeniedError(f"the registry may not be read: {error}", where=missing.where, fix=fix)
     other: Exception = error  # `aws_call` translates it
     return other

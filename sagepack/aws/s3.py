@@ -23,7 +23,7 @@ from sagepack.aws.s3_types import (
     UploadedPart,
     WriteOptions,
 )
-from sagepack.aws.session import aws_call, error_code
+from sagepack.aws.session import AccessDeniedError, aws_call, error_code
 from sagepack.decoding import LIMIT
 from sagepack.errors import RemoteError, UserError
 from sagepack.retry import RetryableError, RetryPolicy
@@ -77,15 +77,30 @@ class S3:
 
     @contextmanager
     def _explained(self, doing: str, where: str, bucket: str) -> Iterator[None]:
-        """`aws_call`, whose fix also names the owner condition, since S3 answers 403 to a wrong owner without saying why."""
+        """`aws_call` that knows a missing bucket, and whose fix also names the owner condition.
+
+        S3 answers 403 to a wrong owner without saying why.
+        """
+        import botocore.exceptions
+
         try:
             with aws_call(doing, where):
-                yield
-        except UserError as error:
-            if not _is_denied(error) or not self.options.owners(bucket):
+                try:
+                    yield
+                except botocore.exceptions.ClientError as error:
+                    if error_code(error) == "NoSuchBucket":
+                        raise self._no_bucket(bucket) from error
+                    raise
+        except AccessDeniedError as error:
+            if not self.options.owners(bucket):
                 raise
             fix = f"{error.fix}; or the bucket is not account {self.options.owner}'s (artifact.expected_bucket_owner)"
-            raise UserError(error.message, where=where, fix=fix) from error.__cause__
+            raise error.with_context(fix=fix) from error.__cause__
+
+    def _no_bucket(self, bucket: str) -> UserError:
+        key = "artifact.target" if bucket == self.options.bucket else "the key of the spec that names it"
+        fix = f"`aws s3 mb s3://{bucket} --region {self._client.meta.region_name}` creates it; or correct {key}"
+        return UserError("there is no such bucket", where=f"s3://{bucket}", fix=fix)
 
     def _call(
         self,
@@ -137,20 +152,59 @@ class S3:
         """
         import botocore.exceptions
 
-        where = f"s3://{bucket}"
-        with self._explained("looking for the bucket", where, bucket):
+        with self._explained("looking for the bucket", f"s3://{bucket}", bucket):
             try:
                 answer = self._client.head_bucket(Bucket=bucket, **self.options.owners(bucket))
             except botocore.exceptions.ClientError as error:
                 if error_code(error) in _GONE | {"NoSuchBucket"}:
-                    fix = "create it, or correct artifact.target"
-                    raise UserError("there is no such bucket", where=where, fix=fix) from error
+                    raise self._no_bucket(bucket) from error
                 # S3 names the region even in its refusal to callers who may not list the bucket, or only below a prefix.
                 found: str | None = error.response["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region")
                 if found:
                     return found
                 raise
         return str(answer.get("BucketRegion") or self._client.meta.region_name)
+
+    def belongs_to(self, bucket: str, account: str) -> bool | None:
+        """Whether `account` owns a bucket that exists; None if S3 does not say so to this caller.
+
+        S3 refuses a wrong owner and a missing permission in the same way, so only a refusal that a request without the
+        condition does not meet means another owner.
+        """
+        if not self._refuses(bucket, ExpectedBucketOwner=account):
+            return True
+        return None if self._refuses(bucket) else False
+
+    def _refuses(self, bucket: str, **condition: str) -> bool:
+        import botocore.exceptions
+
+        with self._explained("looking for the bucket's owner", f"s3://{bucket}", bucket):
+            try:
+                self._client.head_bucket(Bucket=bucket, **condition)
+            except botocore.exceptions.ClientError as error:
+                if error_code(error) not in _DENIED:
+                    raise
+                return True
+            return False
+
+    def aborts_unfinished_uploads(self, below: S3Uri) -> bool:
+        """Whether a lifecycle rule of the bucket aborts unfinished uploads to all keys that begin with the key of `below`.
+
+        Raises:
+            AccessDeniedError: the caller may not read the rules.
+        """
+        import botocore.exceptions
+
+        with self._explained("reading the lifecycle rules", f"s3://{below.bucket}", below.bucket):
+            try:
+                answer = self._client.get_bucket_lifecycle_configuration(
+                    Bucket=below.bucket, **self.options.owners(below.bucket)
+                )
+            except botocore.exceptions.ClientError as error:
+                if error_code(error) == "NoSuchLifecycleConfiguration":
+                    return False
+                raise
+            return any(_aborts(rule, below.key) for rule in answer["Rules"])
 
     def head(self, location: S3Uri) -> ObjectInfo | None:
         """Size, ETag and checksums of an object; None if there is none."""
@@ -193,9 +247,7 @@ class S3:
         """Whether S3 refuses to say if there is an object at a key."""
         try:
             self.head(location)
-        except UserError as error:
-            if not _is_denied(error):
-                raise
+        except AccessDeniedError:
             return True
         return False
 
@@ -450,8 +502,12 @@ class S3:
             yield from pages
 
 
-def _is_denied(error: UserError) -> bool:
-    return isinstance(error.__cause__, Exception) and error_code(error.__cause__) in _DENIED
+def _aborts(rule: Mapping[str, Any], key: str) -> bool:
+    """Whether a lifecycle rule aborts the unfinished uploads to all keys that begin with `key`."""
+    # `And` and the conditions on tags and sizes do not apply to uploads; `Prefix` alone is the form of older rules.
+    prefix = rule.get("Prefix", rule.get("Filter", {}).get("Prefix", ""))
+    applies = rule["Status"] == "Enabled" and "And" not in rule.get("Filter", {}) and key.startswith(prefix)
+    return applies and "AbortIncompleteMultipartUpload" in rule
 
 
 def _trust_tls(params: Mapping[str, Any], **_event: Any) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from sagepack.aws.permissions import actions_of, policy_for
 from sagepack.decoding import MalformedError
 from sagepack.errors import RemoteError, SagepackError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from botocore.exceptions import ClientError
 
@@ -20,19 +23,35 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 _LOGIN = "log in again (`aws sso login`, or new keys) and run the same command: it continues where it stopped"
-_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
-_BAD_KEYS = {
-    "InvalidAccessKeyId",
-    "InvalidClientTokenId",
-    "InvalidSignatureException",
-    "SignatureDoesNotMatch",
-    "UnrecognizedClientException",
-    "AuthFailure",
-    "InvalidToken",
+_DENIED = {
+    "403",  # the response to a HEAD request has no body that could name a code
+    "AccessDenied",
+    "AccessDeniedException",
+    "AllAccessDisabled",
+    "AuthorizationError",
+    "AuthorizationErrorException",
+    "Forbidden",
 }
-_DENIED = {"AccessDenied", "AccessDeniedException", "AllAccessDisabled", "AuthorizationError"}
-_QUOTA = {"ResourceLimitExceeded", "LimitExceededException", "ServiceQuotaExceededException"}
+_CLOCK_MESSAGE = re.compile(r"Signature (expired|not yet current)")
+_KMS = "check the key (artifact.kms_key_id, or the bucket's default): it must be enabled, and in the bucket's region"
+_LONGEST_TEXT = 20_000  # characters of a service's message that are kept: some list hundreds of values
 
+
+_NO_CREDENTIALS = "log in (`aws sso login`, `aws login`), or set AWS_PROFILE, aws.profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+# The method of botocore's credentials -> where they come from.
+_SOURCES = {
+    "explicit": "this environment's settings",
+    "env": "AWS_ACCESS_KEY_ID of this shell",
+    "shared-credentials-file": "~/.aws/credentials, profile {profile}",
+    "config-file": "~/.aws/config, profile {profile}",
+    "assume-role": "the role that profile {profile} assumes",
+    "assume-role-with-web-identity": "a role for the web identity of AWS_WEB_IDENTITY_TOKEN_FILE",
+    "sso": "IAM Identity Center, profile {profile}",
+    "login": "`aws login`, profile {profile}",
+    "custom-process": "the credential_process of profile {profile}",
+    "container-role": "the role of this container",
+    "iam-role": "the role of this EC2 instance",
+}
 
 # botocore's `session_vars`: (key in the file, environment variable, default, conversion).
 _NO_CONFIGURATION = {
@@ -60,20 +79,83 @@ class AwsConnection:
     secret_key: str | None = field(default=None, repr=False)
 
 
-class Aws:
-    """The clients of one connection, made when first used; boto3 is imported with the first one."""
+@dataclass(frozen=True)
+class Patience:
+    """How long a client waits for a service.
+
+    Attributes:
+        connect, read: seconds until a connection is there, and between two pieces of a response.
+        attempts: most times that a request is sent.
+    """
+
+    connect: float = 10
+    read: float = 60
+    attempts: int = 7
+
+
+class AccessDeniedError(UserError):
+    """The caller may not do this.
+
+    Attributes:
+        actions: the IAM actions that allow it, such as `s3:PutObject`.
+    """
+
+    actions: tuple[str, ...] = ()
+
+
+class CredentialsError(UserError):
+    """There are no credentials, or AWS does not accept them (any more)."""
+
+
+# What the user can correct: codes, the class of the error, and what to do.
+_MISTAKES: tuple[tuple[set[str], type[UserError], str], ...] = (
+    ({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}, CredentialsError, _LOGIN),
+    (
+        {"RequestTimeTooSkewed", "RequestInTheFuture"},
+        UserError,
+        "set the clock of this machine: AWS accepts requests that were signed within a few minutes of its own time",
+    ),
+    (
+        {
+            "InvalidAccessKeyId",
+            "InvalidClientTokenId",
+            "InvalidSignatureException",
+            "SignatureDoesNotMatch",
+            "UnrecognizedClientException",
+            "AuthFailure",
+            "InvalidToken",
+        },
+        CredentialsError,
+        "check the AWS credentials of this shell or profile, and that aws.region is enabled in their account",
+    ),
+    (
+        {"ResourceLimitExceeded", "LimitExceededException", "ServiceQuotaExceededException"},
+        UserError,
+        "request a higher quota in Service Quotas, or use another instance type",
+    ),
+    (
+        {"OptInRequired", "InvalidRegionException", "PermanentRedirect", "IllegalLocationConstraintException"},
+        UserError,
+        "correct aws.region, or enable that region in the account",
+    ),
+    # The service understands the request and would refuse it again.
+    (
+        {"ValidationException", "ValidationError", "InvalidParameterValue", "InvalidParameterException"},
+        UserError,
+        "correct what the message names",
+    ),
+)
+
+
+class _Session:
+    """The boto3 session of a connection, made when it is first used; making clients from it takes its lock."""
 
     def __init__(self, connection: AwsConnection) -> None:
         self.connection = connection
-        self._clients: dict[str, Any] = {}
-
-    @property
-    def region(self) -> str:
-        """The region of every client."""
-        return self.connection.region
+        self.lock = threading.RLock()
 
     @cached_property
-    def _session(self) -> Any:
+    def boto(self) -> Any:
         import boto3
         import botocore.session
 
@@ -88,24 +170,61 @@ class Aws:
                 botocore_session=own,
             )
 
-    def client(self, service: str) -> Any:
-        """The boto3 client of `service`, made once; clients are safe to share between threads."""
-        if service not in self._clients:
-            from botocore.config import Config
 
-            config = Config(
-                retries={"mode": "standard", "max_attempts": 6},
-                max_pool_connections=32,
-                connect_timeout=10,
-                read_timeout=60,
-                s3={"addressing_style": "path"} if self.connection.endpoint_url else None,
-                proxies={} if self.connection.endpoint_url else None,
-            )
-            with _configured():
-                self._clients[service] = self._session.client(
-                    service, endpoint_url=self.connection.endpoint_url, config=config
+class Aws:
+    """The clients of one connection, made when first used; boto3 is imported with the first one."""
+
+    def __init__(self, connection: AwsConnection) -> None:
+        self.connection = connection
+        self._session = _Session(connection)
+        self._patience = Patience()
+        self._clients: dict[str, Any] = {}
+
+    def with_patience(self, patience: Patience) -> Aws:
+        """The same session, whose credentials are looked for once, with clients that wait longer or shorter."""
+        other = Aws(self.connection)
+        other._session, other._patience = self._session, patience
+        return other
+
+    @property
+    def region(self) -> str:
+        """The region of every client."""
+        return self.connection.region
+
+    @property
+    def credentials_source(self) -> str:
+        """Where the credentials come from, in the words of AWS's documentation.
+
+        Raises:
+            CredentialsError: there are none.
+        """
+        with self._session.lock, aws_call("looking for credentials"):
+            found = self._session.boto.get_credentials()
+            profile = self._session.boto.profile_name
+        if found is None:
+            raise CredentialsError("there are no AWS credentials", fix=_NO_CREDENTIALS)
+        source = _SOURCES.get(found.method, f"the credential provider {found.method!r}")
+        return source.format(profile=profile)
+
+    def client(self, service: str) -> Any:
+        """The boto3 client of `service`, made once. Threads may share it, and ask for it at the same time."""
+        with self._session.lock:
+            if service not in self._clients:
+                from botocore.config import Config
+
+                config = Config(
+                    retries={"mode": "standard", "total_max_attempts": self._patience.attempts},
+                    max_pool_connections=32,
+                    connect_timeout=self._patience.connect,
+                    read_timeout=self._patience.read,
+                    s3={"addressing_style": "path"} if self.connection.endpoint_url else None,
+                    proxies={} if self.connection.endpoint_url else None,
                 )
-        return self._clients[service]
+                with _configured():
+                    self._clients[service] = self._session.boto.client(
+                        service, endpoint_url=self.connection.endpoint_url, config=config
+                    )
+            return self._clients[service]
 
 
 @contextmanager
@@ -148,7 +267,9 @@ def aws_call(doing: str, where: str | None = None) -> Iterator[None]:
         where: the URI, ARN or name of the resource.
 
     Raises:
-        UserError: credentials, permission or quota.
+        CredentialsError: there are no credentials, or AWS does not accept them.
+        AccessDeniedError: the caller has no permission.
+        UserError: a quota, or a request that AWS refuses as invalid.
         RemoteError: any other error response, network failures, and a response that is not as the API describes it.
     """
     import botocore.exceptions
@@ -158,14 +279,16 @@ def aws_call(doing: str, where: str | None = None) -> Iterator[None]:
             yield
     except botocore.exceptions.ClientError as error:
         raise _client_error(error, doing, where) from error
+    except (botocore.exceptions.NoCredentialsError, botocore.exceptions.PartialCredentialsError) as error:
+        raise CredentialsError(
+            f"no AWS credentials while {doing}: {error}", where=where, fix=_NO_CREDENTIALS
+        ) from error
     except (
-        botocore.exceptions.NoCredentialsError,
-        botocore.exceptions.PartialCredentialsError,
         botocore.exceptions.CredentialRetrievalError,
         botocore.exceptions.SSOError,
         botocore.exceptions.TokenRetrievalError,
     ) as error:
-        raise UserError(f"no usable AWS credentials while {doing}: {error}", where=where, fix=_LOGIN) from error
+        raise CredentialsError(f"no usable AWS credentials while {doing}: {error}", where=where, fix=_LOGIN) from error
     except botocore.exceptions.BotoCoreError as error:
         raise RemoteError(
             f"{doing} failed: {error}", where=where, fix="check the network and run the command again"
@@ -198,16 +321,41 @@ def checked_response(doing: str, where: str | None = None) -> Iterator[None]:
 
 
 def _client_error(error: ClientError, doing: str, where: str | None) -> UserError | RemoteError:
-    code, text = error_code(error), error.response.get("Error", {}).get("Message", "")
+    code, text = error_code(error), message_of(error)
     message = f"{doing} failed: {code}: {text}"
-    if code in _EXPIRED:
-        return UserError(message, where=where, fix=_LOGIN)
-    if code in _BAD_KEYS:
-        return UserError(message, where=where, fix="check the AWS credentials of this shell or profile")
-    if code in _DENIED or code == "403":
-        return UserError(message, where=where, fix=f"give the caller the permission for {error.operation_name}")
-    if code in _QUOTA:
-        return UserError(
-            message, where=where, fix="request a higher quota in Service Quotas, or use another instance type"
-        )
+    if code in _DENIED:
+        return _denied(error, message, where)
+    if _CLOCK_MESSAGE.search(text):
+        code = "RequestTimeTooSkewed"
+    if code.startswith("KMS."):
+        return UserError(message, where=where, fix=_KMS)
+    for codes, kind, fix in _MISTAKES:
+        if code in codes:
+            return kind(message, where=where, fix=fix)
     return RemoteError(message, where=where)
+
+
+def _denied(error: ClientError, message: str, where: str | None) -> AccessDeniedError:
+    named = re.search(r"not authorized to perform: ([a-z0-9-]+:\w+)", message)
+    actions = (named[1],) if named else actions_of(error.operation_name)
+    denied = AccessDeniedError(message, where=where, fix=permission_fix(actions, policy_for(error.operation_name)))
+    if "explicit deny" in message:
+        fix = f"{' and '.join(actions)} is denied by a policy that no other policy overrules: ask who wrote it for an exception"
+        denied = denied.with_context(fix=fix)
+    denied.actions = actions
+    return denied
+
+
+def permission_fix(actions: Sequence[str], policy: str | None) -> str:
+    """What to do where permissions are missing, with the task that prints the policy that has them."""
+    printed = f"; `invoke policy --for {policy}` prints the policy for it" if policy else ""
+    return f"allow the caller {' and '.join(actions)}{printed}"
+
+
+def message_of(error: ClientError) -> str:
+    """The message of an error response, fit to be shown: a web page in its place is named and not repeated."""
+    text = str(error.response.get("Error", {}).get("Message", "")).strip()
+    if text.startswith("<"):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        return f"the service responded with a web page (status {status}) instead of a message"
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} ..."

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sagepack.errors import RemoteError, UserError
+from sagepack.errors import Diagnostic, RemoteError, UserError
+from sagepack.spec.model import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +77,8 @@ HINTS = (
     ),
     ErrorHint(
         r"Could not assume role|sagemaker\.amazonaws\.com.*assume|cannot be assumed",
-        "let sagemaker.amazonaws.com assume aws.role (its trust policy), and check the ARN",
+        "let sagemaker.amazonaws.com assume aws.role (its trust policy, which `invoke policy --for execution` prints), and "
+        "check the ARN; a role that is only some seconds old is not known everywhere yet: then run the command again",
     ),
     ErrorHint(
         r"iam:PassRole",
@@ -84,6 +87,17 @@ HINTS = (
     ErrorHint(
         r"application-autoscaling:DeregisterScalableTarget",
         "allow the caller application-autoscaling:DeregisterScalableTarget",
+    ),
+    ErrorHint(
+        r"Request to service failed",
+        "SageMaker found no free instance, or could not start it: run the command again later, or set another "
+        "endpoint.instance_type or aws.region",
+        user_can_fix=False,
+    ),
+    ErrorHint(
+        r"kms:|KMS\.",
+        "allow the key's use in its key policy: kms:Decrypt for aws.role, kms:GenerateDataKey and kms:Decrypt for the caller; "
+        "the key must be enabled, and in the bucket's region",
     ),
     ErrorHint(
         r"Cannot create already existing endpoint",
@@ -106,6 +120,42 @@ def hint_for(message: str) -> ErrorHint | None:
     return None
 
 
+# Of a message such as "Value 'ml.g5' at 'productionVariants.1.member.instanceType' failed to satisfy constraint: Member must
+# satisfy enum value set: [ml.g5.xlarge, ml.g5.2xlarge]".
+_REFUSED_VALUE = re.compile(
+    r"Value '(?P<value>[^']*)' at '(?P<member>[\w.]+)' failed to satisfy constraint: Member must (?P<rule>.*)",
+    re.DOTALL,
+)
+_ALLOWED_VALUES = re.compile(r"satisfy enum value set: \[(?P<values>[^\]]*)\]?")
+_NEAREST = 3
+
+
+def refused_value(message: str, where: str | None) -> UserError | None:
+    """The error for a value of a request that the service does not accept, with the key of the spec that it comes from.
+
+    Some hundreds of allowed values are not repeated; the nearest ones are.
+    """
+    match = _REFUSED_VALUE.search(message)
+    if match is None:
+        return None
+    value, key = match["value"], _key_of(match["member"])
+    allowed = _ALLOWED_VALUES.search(match["rule"])
+    if allowed is None:
+        return UserError(f"AWS refuses {value!r} for {key}: it must {match['rule']}", where=where, fix=f"correct {key}")
+    values = [name.strip(" '") for name in allowed["values"].split(",")]
+    near = difflib.get_close_matches(value, values, n=_NEAREST, cutoff=0)
+    fix = f"set {key} to another value; the nearest ones are {', '.join(near)}" if near[0] else f"correct {key}"
+    return UserError(f"AWS does not know {value!r} for {key} in this region", where=where, fix=fix)
+
+
+def _key_of(member: str) -> str:
+    """The key of the spec that a member of a request comes from; the member's own name if there is none."""
+    name = member.rpartition(".")[2]
+    paths = (key.path for key in KEYS if key.facts.member and key.facts.member[-1].casefold() == name.casefold())
+    path = next(paths, None)
+    return Diagnostic(path, "").key if path else member
+
+
 @contextmanager
 def with_hints() -> Iterator[None]:
     """Replace an error raised within the block by one with the hint for its message; others pass unchanged.
@@ -116,6 +166,8 @@ def with_hints() -> Iterator[None]:
     try:
         yield
     except (UserError, RemoteError) as error:
+        if refused := refused_value(error.message, error.where):
+            raise refused from error
         hint = hint_for(error.message)
         if hint is None:
             raise

@@ -93,11 +93,14 @@ def find_image(aws: Aws, image: Image, region: str) -> tuple[str, Digest]:
         fix = _did_you_mean(image.tag, known) or "see the list of AWS deep learning container images"
         raise UserError(error.message, where=error.where, fix=fix) from error
     except ecr.NoRepositoryError as error:
-        near = _did_you_mean(image.repository, [images.repository()])
-        fix = near or "check image.repository, image.account and the region"
+        near = (
+            None if image.repository == images.repository() else _did_you_mean(image.repository, [images.repository()])
+        )
+        account = registry.partition(".")[0]
+        fix = near or f"check image.account (the registry is account {account}'s in {region}) and aws.region"
         raise UserError(error.message, where=error.where, fix=fix) from error
 
 
 def _did_you_mean(name: str, known: Iterable[str]) -> str | None:
-    near = difflib.get_close_matches(name, known, n=3)
+    near = difflib.get_close_matches(name, [other for other in known if other != name], n=3)
     return f"did you mean {' or '.join(near)}?" if near else None

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sagepack.deploy.error_hints import HINTS, hint_for, with_hints
+from sagepack.deploy.error_hints import HINTS, hint_for, refused_value, with_hints
 from sagepack.errors import IntegrityError, RemoteError, UserError
 
 TEXTS = [
@@ -41,6 +41,12 @@ TEXTS = [
     ('Cannot update in-progress endpoint "arn:x".', "another deployment", False),
     ('Cannot create already existing endpoint "arn:x".', "another deployment", False),
     ("it does not have application-autoscaling:DeregisterScalableTarget permission", "allow the caller", True),
+    (
+        "Request to service failed. If failure persists after retry, contact customer support.",
+        "run the command again",
+        False,
+    ),
+    ("creating failed: KMS.DisabledException: arn:aws:kms:us-east-1:1:key/k is disabled", "key policy", True),
     ("Could not assume role arn:aws:iam::1:role/x. Please ensure that the role exists", "trust policy", True),
 ]
 
@@ -74,3 +80,52 @@ def test_an_error_without_a_hint_passes_unchanged(error: Exception) -> None:
     with pytest.raises(type(error)) as caught, with_hints():
         raise error
     assert caught.value is error
+
+
+# As SageMaker and moto word it.
+AWS_REFUSAL = (
+    "creating failed: ValidationException: 1 validation error detected: Value 'ml.g5.3xlarge' at "
+    "'productionVariants.1.member.instanceType' failed to satisfy constraint: Member must satisfy enum value set: "
+    "[ml.m5.large, ml.g5.2xlarge, ml.p4d.24xlarge, ml.g5.8xlarge, ml.g5.xlarge, ml.c5.large]"
+)
+
+
+def test_a_refused_value_is_told_with_its_key_and_the_three_nearest() -> None:
+    with pytest.raises(UserError) as caught, with_hints():
+        raise UserError(AWS_REFUSAL, where="endpoint configuration svd-1")
+    assert caught.value.message == "AWS does not know 'ml.g5.3xlarge' for endpoint.instance_type in this region"
+    assert caught.value.where == "endpoint configuration svd-1"
+    assert caught.value.fix is not None
+    assert caught.value.fix.endswith("the nearest ones are ml.g5.xlarge, ml.g5.8xlarge, ml.g5.2xlarge")
+    assert "c5.large" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            (
+                "Value '9000' at 'modelDataDownloadTimeoutInSeconds' failed to satisfy constraint: Member must have value less than "
+                "or equal to 3600"
+            ),
+            "AWS refuses '9000' for endpoint.model_data_download_timeout_in_seconds: it must have value less than or equal to 3600",
+        ),
+        (
+            "Value 'x' at 'somethingNew' failed to satisfy constraint: Member must have length at least 2",
+            "AWS refuses 'x' for somethingNew: it must have length at least 2",
+        ),
+        # moto's list without an end, as a very long message is cut.
+        (
+            "Value 'ml.g5' at 'instanceType' failed to satisfy constraint: Member must satisfy enum value set: ['ml.g5.xlarge', 'ml",
+            "AWS does not know 'ml.g5' for endpoint.instance_type in this region",
+        ),
+    ],
+)
+def test_every_refused_value_is_told_with_its_rule(text: str, message: str) -> None:
+    refused = refused_value(text, None)
+    assert refused is not None
+    assert refused.message == message
+
+
+def test_other_messages_are_about_no_value() -> None:
+    assert refused_value("Could not find model data at s3://b/k.", None) is None

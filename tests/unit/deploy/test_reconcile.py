@@ -25,7 +25,7 @@ def nothing_exists(stub: Stubber) -> None:
     [
         ("Could not find model data at s3://b/k.", UserError, "invoke upload"),
         ("Role arn:aws:iam::1:role/x cannot pull img. Ensure that", UserError, "ecr:BatchGetImage"),
-        ("Something new", RemoteError, None),
+        ("Something new", UserError, "correct what the message names"),
     ],
 )
 def test_a_refusal_of_create_model_ends_the_deployment_before_anything_costs(
