@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 _Value = TypeVar("_Value")
 # Files outside LFS, whose SHA-256 the Hub does not know, are read for the lock up to this size.
 _MAX_READ_BYTES = 64 << 20
+# A check that takes longer than this says less than it costs.
+_CHECK = RetryPolicy(backoff=0.2, attempts=2, fix="run the same command again")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
@@ -150,6 +152,19 @@ class Hub:
             UserError, RemoteError: as for `resolve`.
         """
         return self._document(f"models/{quote(repo)}", self._request(repo), info_of)
+
+    def check_access(self, repo: str) -> str | None:
+        """Check that the files of a repository may be read: it exists, and its gate, if any, is open for the token.
+
+        Returns:
+            Where the token was found that was sent; None without one.
+
+        Raises:
+            UserError, RemoteError: as for `resolve`; a Hub that cannot be reached is given up after two attempts.
+        """
+        request = self._request(repo)
+        self._get(f"{self.endpoint}/api/models/{quote(repo)}/auth-check", request, _CHECK.begin(request.where))
+        return request.token
 
     def files(self, revision: Revision) -> list[RepoFile]:
         """All files at a commit, sorted by path.

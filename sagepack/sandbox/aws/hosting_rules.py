@@ -48,7 +48,7 @@ def check_container(container: JsonObject, role: str, region: str) -> None:
     Raises:
         AwsError: one of them does not exist or cannot be accessed.
     """
-    if not moto_state.has_role(role):
+    if not moto_state.can_assume(role):
         raise invalid(
             f"Could not assume role {role}. Please ensure that the role exists and allows principal "
             "'sagemaker.amazonaws.com' to assume the role."

@@ -6,6 +6,7 @@ moto is imported inside functions: each of its services takes a large part of a 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import sys
 import time
@@ -20,6 +21,15 @@ if TYPE_CHECKING:
 BUCKET = "sagepack-sandbox"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/sagepack-sandbox"
 
+# What an account needs before a first deployment: a role that SageMaker may assume, and a bucket that does not keep the parts
+# of unfinished uploads.
+_TRUST = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
+_ABORT_UNFINISHED = {
+    "ID": "abort-unfinished-uploads",
+    "Status": "Enabled",
+    "Filter": {"Prefix": ""},
+    "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": "7"},
+}
 _DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 _IMAGE = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.[a-z0-9.]+/(?P<repository>[^:@]+)"
@@ -36,10 +46,11 @@ def reset() -> None:
 
     BackendDict.reset()
     reset_model_data()
-    s3_backends[ACCOUNT]["aws"].create_bucket(BUCKET, REGION)
+    bucket = s3_backends[ACCOUNT]["aws"].create_bucket(BUCKET, REGION)
+    bucket.set_lifecycle([_ABORT_UNFINISHED])
     iam_backends[ACCOUNT]["aws"].create_role(
         role_name=ROLE.rpartition("/")[2],
-        assume_role_policy_document="{}",
+        assume_role_policy_document=json.dumps({"Version": "2012-10-17", "Statement": [_TRUST]}),
         path="/",
         permissions_boundary=None,
         description="the role of the sandbox's endpoints",
@@ -77,11 +88,12 @@ def image_digest(uri: str, region: str) -> str | None:
     return None
 
 
-def has_role(arn: str) -> bool:
-    """Whether a role exists."""
+def can_assume(arn: str) -> bool:
+    """Whether a role exists and its trust policy names SageMaker."""
     from moto.iam.models import iam_backends
 
-    return any(role.arn == arn for role in iam_backends[ACCOUNT]["aws"].roles.values())
+    roles = iam_backends[ACCOUNT]["aws"].roles.values()
+    return any(role.arn == arn and '"sagemaker.amazonaws.com"' in role.assume_role_policy_document for role in roles)
 
 
 def split_uri(uri: str) -> tuple[str, str]:

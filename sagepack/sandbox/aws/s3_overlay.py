@@ -40,7 +40,8 @@ def install() -> None:
         "upload_part_copy": upload_part_copy,
         "copy_object": copy_object,
         "list_parts": list_parts,
-        "_key_response": any_key,
+        "_key_response": any_request,
+        "_bucket_response": any_request,
         "_key_response_post": post,
     }
     setattr(S3Response, "sandbox_checks", checks)  # noqa: B010 - moto's class does not declare it
@@ -56,8 +57,8 @@ def _wrap(original: Callable[..., Any], method: Callable[..., Any]) -> Callable[
     return replaced
 
 
-def any_key(moto: Callable[[], TYPE_RESPONSE], response: S3Response, *_: Any) -> TYPE_RESPONSE:
-    """Any request for an object: the bucket must have the owner that the caller expects."""
+def any_request(moto: Callable[[], TYPE_RESPONSE], response: S3Response, *_: Any) -> TYPE_RESPONSE:
+    """Any request for a bucket or an object: the bucket must have the owner that the caller expects."""
     for header in _OWNERS:
         if response.headers.get(header, ACCOUNT) != ACCOUNT:
             raise s3_error("AccessDenied", "Access Denied")

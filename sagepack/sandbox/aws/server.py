@@ -1,8 +1,8 @@
 """The sandbox's AWS: moto's server on 127.0.0.1, with overlays for what moto does not have.
 
 Requests that are not signed with the sandbox's own keys are rejected (`admission`, `signature`). Those for hosting
-(`hosting_api`), asynchronous invocation (`invocations`) and AWS's image registries (`ecr`) are handled here and do not
-reach moto. S3 is moto's with stricter checks (`s3_overlay`); the other services of `SERVICES` are moto's alone, and there
+(`hosting_api`), asynchronous invocation (`invocations`), quotas (`quotas`) and AWS's image registries (`ecr`) are handled here
+and do not reach moto. S3 is moto's with stricter checks (`s3_overlay`); the other services of `SERVICES` are moto's alone, and there
 are no others. In particular moto's own routes, which reset it and record requests, cannot be reached.
 """
 
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagepack.sandbox import admission
 from sagepack.sandbox.activity import Activity
-from sagepack.sandbox.aws import ecr, moto_state, s3_overlay, signature
+from sagepack.sandbox.aws import ecr, moto_state, quotas, s3_overlay, signature
 from sagepack.sandbox.aws.control import Control
 from sagepack.sandbox.aws.hosting import Scenario
 from sagepack.sandbox.aws.hosting_api import HostingApi
@@ -186,6 +186,8 @@ class AwsServer:
             return json_response(200, self._hosting.call(operation, region, body))
         if service.startswith("AmazonEC2ContainerRegistry") and ecr.handles(operation, body):
             return json_response(200, ecr.call(operation, body))
+        if service == "ServiceQuotasV20190624" and operation in quotas.OPERATIONS:
+            return json_response(200, quotas.call(operation, body))
         variant = _SCALABLE.fullmatch(body.get("ResourceId", ""))
         if variant and operation == "RegisterScalableTarget":
             self._hosting.endpoint(region, variant[1])  # moto would accept an endpoint that does not exist

@@ -86,6 +86,7 @@ class HubApi:
             (re.compile(r"/api/whoami-v2"), self._whoami),
             (re.compile(rf"/api/models/{_NAME}(?:/revision/([^/]+))?"), self._info),
             (re.compile(rf"/api/models/{_NAME}/refs"), self._refs),
+            (re.compile(rf"/api/models/{_NAME}/auth-check"), self._auth_check),
             (re.compile(rf"/api/models/{_NAME}/tree/([^/]+)(?:/(.*))?"), self._tree),
             (re.compile(rf"/api/models/{_NAME}/paths-info/([^/]+)"), self._paths_info),
             (re.compile(rf"/{_NAME}/resolve/([^/]+)/(.+)"), self._resolve),
@@ -157,6 +158,10 @@ class HubApi:
             for branch, commit in sorted(repository.branches.items())
         ]
         return ApiResponse(200, {"branches": branches, "tags": [], "converts": []})
+
+    def _auth_check(self, request: ApiRequest, name: str) -> ApiResponse:
+        self._open(request, name, "main", files=True)
+        return ApiResponse(200, {})
 
     def _tree(self, request: ApiRequest, name: str, revision: str, folder: str | None) -> ApiResponse:
         repository, commit = self._open(request, name, revision)

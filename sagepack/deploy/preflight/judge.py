@@ -1,0 +1,166 @@
+"""The verdict of each check about AWS: facts in, finding out. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sagepack.deploy.preflight.check import Finding
+
+if TYPE_CHECKING:
+    from sagepack.aws.identity import Caller
+    from sagepack.aws.session import Document
+    from sagepack.digest import Digest
+    from sagepack.spec.model import Endpoint
+
+SAGEMAKER = "sagemaker.amazonaws.com"
+"""The principal that assumes execution roles, in every partition."""
+_ASSUME = {"sts:assumerole", "sts:*", "*"}
+
+
+def account(caller: Caller, declared: str, source: str) -> Finding:
+    """Whether the credentials are of the account that the spec declares.
+
+    Args:
+        caller: whose credentials they are.
+        declared: `aws.account`.
+        source: where the credentials come from.
+    """
+    if caller.account == declared:
+        return Finding("ok", f"account {declared}, as {caller.arn}; credentials from {source}")
+    return Finding(
+        "failed",
+        f"the credentials are of account {caller.account} ({caller.arn}), but aws.account is {declared}",
+        f"the credentials come from {source}: choose others with aws.profile or AWS_PROFILE, or correct aws.account",
+    )
+
+
+def bucket(name: str, *, region: str, found: str, owner: str, owned: bool | None, owner_key: str) -> Finding:
+    """Whether SageMaker can read from a bucket, and packages would not go to a stranger.
+
+    Args:
+        name: of the bucket.
+        region: `aws.region`.
+        found: the region that the bucket is in.
+        owner: the account that should own it.
+        owned: whether it does; None if S3 does not say so.
+        owner_key: the key of the spec that names the owner.
+    """
+    if found != region:
+        fix = f"set artifact.target to a bucket in {region}, or aws.region to {found}"
+        return Finding(
+            "failed", f"bucket {name} is in {found}, the endpoint in {region}: SageMaker reads only there", fix
+        )
+    if owned is False:
+        fix = "correct artifact.target; if that account is meant, set artifact.expected_bucket_owner to it"
+        return Finding("failed", f"bucket {name} is not account {owner}'s ({owner_key})", fix)
+    if owned is None:
+        return Finding("unknown", f"bucket {name} is in {region}; whose it is S3 does not say without s3:ListBucket")
+    return Finding("ok", f"bucket {name} is account {owner}'s, in {region}")
+
+
+def unfinished_uploads(name: str, *, aborted: bool) -> Finding:
+    """Whether a lifecycle rule ends what interrupted uploads leave."""
+    if aborted:
+        return Finding("ok", f"a lifecycle rule of bucket {name} aborts unfinished uploads")
+    return Finding(
+        "warning",
+        f"bucket {name} keeps the parts of unfinished uploads, which cost as much as objects, until somebody aborts them",
+        "add a lifecycle rule with AbortIncompleteMultipartUpload (docs/costs.md shows one); `invoke gc` aborts those of today",
+    )
+
+
+def role(arn: str, trust: Document | None) -> Finding:
+    """Whether SageMaker may assume the execution role.
+
+    Args:
+        arn: `aws.role`.
+        trust: the role's trust policy; None if there is no such role.
+    """
+    if trust is None:
+        fix = "create it with the trust policy and the permissions that `invoke policy --for execution` prints; or correct it"
+        return Finding("failed", f"there is no role {arn}", fix)
+    statements = [entry for entry in _list(trust.get("Statement")) if _is_about_sagemaker(entry)]
+    if any(entry.get("Effect") == "Deny" for entry in statements):
+        return Finding(
+            "failed", f"{arn} denies {SAGEMAKER} to assume it", "remove that statement from its trust policy"
+        )
+    allowing = [entry for entry in statements if entry.get("Effect") == "Allow"]
+    if not allowing:
+        fix = "put the trust policy on it that `invoke policy --for execution` prints"
+        return Finding("failed", f"{arn} does not let {SAGEMAKER} assume it", fix)
+    condition = (
+        "" if any(not entry.get("Condition") for entry in allowing) else ", on a condition that is not judged here"
+    )
+    return Finding("ok", f"{SAGEMAKER} may assume {arn}{condition}; what the role may do shows when it is used")
+
+
+def _is_about_sagemaker(statement: Document) -> bool:
+    principal = statement.get("Principal")
+    services = _list(principal.get("Service")) if isinstance(principal, dict) else []
+    return SAGEMAKER in services and any(str(action).lower() in _ASSUME for action in _list(statement.get("Action")))
+
+
+def _list(value: Any) -> list[Any]:
+    """The values of a policy's element, which may be written as one value or as a list."""
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def image(where: str, found: Digest, locked: Digest | None) -> Finding:
+    """Whether the registry has the image.
+
+    Args:
+        where: the image.
+        found: the digest that the registry has.
+        locked: the digest in the lock; None if there is none yet.
+    """
+    if locked is None:
+        return Finding("ok", f"{where} is {found}; the lock will say so")
+    return Finding("ok", f"{where} is in its registry, with the locked digest")
+
+
+def quota(name: str, value: int | None, endpoint: Endpoint) -> Finding:
+    """Whether the account's quota is enough for the endpoint.
+
+    Args:
+        name: of the quota.
+        value: instances; None if Service Quotas does not have it.
+        endpoint: as declared.
+    """
+    first, most = endpoint.initial_instance_count, endpoint.scaling.max_capacity if endpoint.scaling else 0
+    fix = f"request a higher quota '{name}' in Service Quotas, or set another endpoint.instance_type"
+    if value is None:
+        return Finding("unknown", f"Service Quotas does not list '{name}' here")
+    if value < max(first, most):
+        need = f"the endpoint takes up to {max(first, most)}"
+        return Finding("warning", f"the quota '{name}' is {value}; {need}, and other endpoints count as well", fix)
+    if value < 2 * first:
+        need = f"an update of {first} takes {2 * first} while both fleets run"
+        return Finding("warning", f"the quota '{name}' is {value}; {need}", fix)
+    return Finding("ok", f"the quota '{name}' is {value}; what other endpoints use of it is not counted here")
+
+
+def topic(arn: str, *, exists: bool) -> Finding:
+    """Whether a topic that the endpoint notifies exists."""
+    if exists:
+        return Finding("ok", f"{arn} exists; whether aws.role may publish to it shows when it does")
+    return Finding("failed", f"there is no topic {arn}", "create it, or correct the key")
+
+
+def owner(name: str, *, exists: bool, owned: bool, tags: str) -> Finding:
+    """Whether the endpoint may be changed by this spec and environment.
+
+    Args:
+        name: of the endpoint.
+        exists: whether there is one.
+        owned: whether its tags name this spec and environment.
+        tags: its tags of this program, in words.
+    """
+    if not exists:
+        return Finding("ok", f"there is no endpoint {name} yet")
+    if owned:
+        return Finding("ok", f"endpoint {name} belongs to this spec and environment")
+    return Finding(
+        "failed",
+        f"endpoint {name} belongs to another spec or environment: it has {tags}",
+        "choose another endpoint.name; to take the endpoint over, give it this spec's tags first",
+    )

@@ -1,0 +1,129 @@
+"""Asks AWS for the facts of each check: one or two small requests for each, all at the same time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sagepack.aws import ecr, identity, quotas, sagemaker, sns
+from sagepack.aws.s3 import S3Uri
+from sagepack.aws.session import CredentialsError, Patience
+from sagepack.deploy.deployment import Owner, sagepack_tags
+from sagepack.deploy.preflight import judge
+from sagepack.deploy.preflight.check import Finding, Question
+from sagepack.spec import images
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sagepack.aws.s3 import S3
+    from sagepack.aws.session import Aws
+    from sagepack.digest import Digest
+    from sagepack.spec.model import Spec
+
+# A check that takes longer than this says less than it costs.
+PATIENCE = Patience(connect=4, read=8, attempts=2)
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """The checks of one spec and environment.
+
+    Attributes:
+        aws: the session; with `PATIENCE`, or a service that does not respond holds everything up.
+        connect_s3: S3 over that session, with the owner condition of the spec.
+        spec: what is declared.
+        image_digest: the locked digest of the image; None if there is no lock yet.
+    """
+
+    aws: Aws
+    connect_s3: Callable[[], S3]
+    spec: Spec
+    image_digest: Digest | None = None
+
+    def account(self) -> Question:
+        """Whose credentials these are."""
+        return Question("aws-account", "AWS account", self._account)
+
+    def publishing(self) -> Iterator[Question]:
+        """What an upload needs."""
+        yield Question("bucket", "S3 bucket", self._bucket)
+
+    def deploying(self) -> Iterator[Question]:
+        """What a deployment needs, as far as it fails without it."""
+        yield Question("role", "execution role", self._role)
+        yield Question("image", "container image", self._image)
+        asynchronous = self.spec.endpoint.asynchronous
+        for key, arn in (("success", asynchronous.success_topic), ("error", asynchronous.error_topic)):
+            if arn:
+                yield Question(f"{key}-topic", f"{key} topic", partial(self._topic, arn))
+        yield Question("endpoint-owner", "endpoint", self._owner)
+
+    def quota(self, *, search: bool) -> Question:
+        """Whether the quota is enough; `search` as in `quotas.endpoint_quota`."""
+        return Question("quota", "instance quota", partial(self._quota, search=search))
+
+    def lifecycle(self) -> Question:
+        """Whether the bucket forgets unfinished uploads."""
+        return Question("unfinished-uploads", "unfinished uploads", self._lifecycle)
+
+    def _account(self) -> Finding:
+        try:
+            source = self.aws.credentials_source
+            return judge.account(identity.caller(self.aws), self.spec.aws.account, source)
+        except CredentialsError as error:
+            return Finding("failed", error.message, error.fix)
+
+    def _bucket(self) -> Finding:
+        artifact, account = self.spec.artifact, self.spec.aws.account
+        name, owner = S3Uri.parse(artifact.target).bucket, artifact.expected_bucket_owner or account
+        s3 = self.connect_s3()
+        return judge.bucket(
+            name,
+            region=self.spec.aws.region,
+            found=s3.region(name),
+            owner=owner,
+            owned=s3.belongs_to(name, owner),
+            owner_key="artifact.expected_bucket_owner" if artifact.expected_bucket_owner else "aws.account",
+        )
+
+    def _lifecycle(self) -> Finding:
+        target = S3Uri.parse(self.spec.artifact.target)
+        aborted = self.connect_s3().aborts_unfinished_uploads(target.child(""))
+        return judge.unfinished_uploads(target.bucket, aborted=aborted)
+
+    def _role(self) -> Finding:
+        return judge.role(self.spec.aws.role, identity.trust_policy(self.aws, self.spec.aws.role))
+
+    def _image(self) -> Finding:
+        image, region = self.spec.image, self.spec.aws.region
+        registry, wanted = images.registry(region, image.account), self.image_digest or image.tag
+        try:
+            found = ecr.image_digest(self.aws, registry, image.repository, wanted)
+        except ecr.NoTagError as error:
+            fix = (
+                "`invoke lock --update` locks the digest that the tag has now"
+                if self.image_digest
+                else "correct image.tag"
+            )
+            return Finding("failed", f"{error.where}: {error.message}", fix)
+        except ecr.NoRepositoryError as error:
+            fix = "correct image.repository or image.account"
+            return Finding("failed", f"{error.where}: {error.message}", fix)
+        return judge.image(f"{image.repository}:{image.tag}", found, self.image_digest)
+
+    def _topic(self, arn: str) -> Finding:
+        return judge.topic(arn, exists=sns.has_topic(self.aws, arn))
+
+    def _quota(self, *, search: bool) -> Finding:
+        endpoint = self.spec.endpoint
+        value = quotas.endpoint_quota(self.aws, endpoint.instance_type, search=search)
+        return judge.quota(quotas.quota_name(endpoint.instance_type), value, endpoint)
+
+    def _owner(self) -> Finding:
+        owner = Owner.of(self.spec)
+        endpoint = sagemaker.describe_endpoint(self.aws, owner.endpoint_name)
+        tags = sagemaker.list_tags(self.aws, endpoint.endpoint_arn) if endpoint else {}
+        shown = sagepack_tags(tags)
+        return judge.owner(owner.endpoint_name, exists=endpoint is not None, owned=owner.owns(tags), tags=shown)

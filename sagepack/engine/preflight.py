@@ -1,0 +1,166 @@
+"""What is checked before work begins, composed from what the services and this machine say.
+
+`guard` is for commands that publish or deploy: it makes, in one parallel round, the checks without which they would fail
+after bytes were moved. `check_all` is for `doctor`, which shows every check.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sagepack.aws.s3 import S3
+from sagepack.deploy.preflight.check import Finding, Question, answer_all
+from sagepack.deploy.preflight.questions import PATIENCE, Preflight
+from sagepack.engine.clients import write_options
+from sagepack.errors import SagepackError, UserError
+from sagepack.text import format_bytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sagepack.deploy.preflight.check import Check
+    from sagepack.engine.context import BuildContext
+    from sagepack.package.lock import Lock
+
+_PYTHONS = ((3, 10), (3, 13))
+
+
+def check_account(context: BuildContext) -> UserError | None:
+    """The error for credentials of another account than `aws.account`; None if they are of that one, or nobody can tell."""
+    (check,) = answer_all([_preflight(context).account()])
+    return _error_of([check]) if check.verdict == "failed" else None
+
+
+def guard(context: BuildContext) -> None:
+    """Check what publishing, and deploying if that is the goal, would fail without; warnings become notes.
+
+    Raises:
+        UserError: a check failed; nothing was moved or changed.
+    """
+    preflight, deploys = _preflight(context), any(step.name == "deploy" for step in context.steps)
+    questions = [preflight.account(), *preflight.publishing()]
+    if deploys:
+        questions += [*preflight.deploying(), preflight.quota(search=False)]
+    checks = answer_all(questions)
+    for check in checks:
+        if check.verdict == "warning":
+            context.progress.note(f"warning: {check.detail}; {check.fix}")
+    if failed := [check for check in checks if check.verdict == "failed"]:
+        raise _error_of(failed)
+
+
+def check_all(context: BuildContext) -> tuple[Check, ...]:
+    """Every check of the spec and environment, made at the same time."""
+    preflight = _preflight(context)
+    return answer_all(
+        [
+            preflight.account(),
+            *preflight.publishing(),
+            preflight.lifecycle(),
+            *preflight.deploying(),
+            preflight.quota(search=True),
+            Question("hub", "Hugging Face Hub", partial(_hub, context)),
+            Question("lock", "lock", partial(_lock, context)),
+            Question("disk", "disk", partial(_disk, context)),
+            Question("python", "Python", partial(judge_python, sys.version_info[:3])),
+        ]
+    )
+
+
+def _preflight(context: BuildContext) -> Preflight:
+    aws, lock = context.clients.aws.with_patience(PATIENCE), _known_lock(context)
+
+    def connect_s3() -> S3:
+        return S3(aws.client("s3"), write_options(context.spec.artifact))
+
+    return Preflight(aws, connect_s3, context.spec, lock.image_digest if lock else None)
+
+
+def _known_lock(context: BuildContext) -> Lock | None:
+    """The lock if it can be read and is up to date; what is wrong with it is a check of its own."""
+    try:
+        return context.current_lock
+    except SagepackError:
+        return None
+
+
+def _error_of(failed: list[Check]) -> UserError:
+    """The error for checks that failed."""
+    if len(failed) == 1:
+        return UserError(f"{failed[0].title}: {failed[0].detail}", fix=failed[0].fix)
+    lines = [line for check in failed for line in (f"{check.title}: {check.detail}", f"  {check.fix}") if line]
+    return UserError(f"{len(failed)} checks failed, so nothing was sent or changed", details=lines)
+
+
+def _lock(context: BuildContext) -> Finding:
+    where = context.display(context.work.lock_path)
+    if context.lock is None:
+        return Finding("ok", f"there is no {where} yet: the first command that needs it makes it")
+    if context.current_lock is None:
+        return Finding("warning", f"{where} is out of date", "run `invoke lock`")
+    return Finding("ok", f"{where} is up to date with the spec")
+
+
+def _hub(context: BuildContext) -> Finding:
+    repo, lock = context.spec.model.id, _known_lock(context)
+    missing = context.cache_status(lock.files).missing if lock else None
+    try:
+        token = context.clients.hub.check_access(repo)
+    except UserError as error:
+        if missing is None or missing:
+            raise
+        return Finding(
+            "warning", f"{error.message}; every locked file is in the cache, so nothing fails today", error.fix
+        )
+    return Finding("ok", f"the files of {repo} may be read" + (f", with the token from {token}" if token else ""))
+
+
+def _disk(context: BuildContext) -> Finding:
+    lock = _known_lock(context)
+    if lock is None:
+        free = _free(context.hub_cache)
+        return Finding(
+            "unknown",
+            f"{format_bytes(free)} are free for the model in {context.hub_cache}; without a lock its size is not known",
+        )
+    needs = {context.hub_cache: context.cache_status(lock.files).bytes_missing, context.work.dist_path: lock.size}
+    return judge_disk({str(folder): (need, _free(folder)) for folder, need in needs.items()})
+
+
+def judge_disk(folders: dict[str, tuple[int, int]]) -> Finding:
+    """Whether what would be written fits.
+
+    Args:
+        folders: bytes that are needed, and that are free, by folder.
+    """
+    short = [
+        f"{folder} needs {format_bytes(need)}, {format_bytes(free)} are free"
+        for folder, (need, free) in folders.items()
+        if need > free
+    ]
+    if short:
+        fix = "free space, set HF_HUB_CACHE to a larger disk, or publish with --stream, which stores nothing here"
+        return Finding("warning", "; ".join(short), fix)
+    shown = "; ".join(
+        f"{folder}: {format_bytes(free)} free, {format_bytes(need)} needed" for folder, (need, free) in folders.items()
+    )
+    return Finding("ok", shown)
+
+
+def judge_python(version: tuple[int, int, int]) -> Finding:
+    """Whether this Python is one that the program is tested with."""
+    shown = ".".join(map(str, version))
+    oldest, newest = (".".join(map(str, bound)) for bound in _PYTHONS)
+    if _PYTHONS[0] <= version[:2] <= _PYTHONS[1]:
+        return Finding("ok", f"{shown}, in {sys.prefix}")
+    return Finding("warning", f"{shown} is not tested", f"use Python {oldest} to {newest}")
+
+
+def _free(folder: Path) -> int:
+    """Bytes that are free where a folder is, or would be made."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

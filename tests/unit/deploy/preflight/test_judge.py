@@ -1,0 +1,131 @@
+"""The verdict of each check, over the facts that AWS may give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sagepack.aws.identity import Caller
+from sagepack.deploy.preflight import judge
+from sagepack.digest import Digest
+from sagepack.spec.model import Scaling
+from tests.helpers import deployments
+
+MINE, OTHER = "111111111111", "999999999999"
+ROLE = f"arn:aws:iam::{MINE}:role/endpoints"
+TOPIC = f"arn:aws:sns:us-east-1:{MINE}:done"
+SAGEMAKER = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
+
+
+def test_credentials_of_the_declared_account_are_right() -> None:
+    found = judge.account(Caller(MINE, f"arn:aws:iam::{MINE}:user/me"), MINE, "AWS_ACCESS_KEY_ID of this shell")
+    assert found.verdict == "ok"
+    assert "AWS_ACCESS_KEY_ID of this shell" in found.detail
+
+
+def test_credentials_of_another_account_fail_with_both_accounts_and_their_source() -> None:
+    found = judge.account(Caller(OTHER, f"arn:aws:iam::{OTHER}:user/me"), MINE, "~/.aws/credentials, profile x")
+    assert found.verdict == "failed"
+    assert OTHER in found.detail
+    assert MINE in found.detail
+    assert found.fix is not None
+    assert "profile x" in found.fix
+
+
+@pytest.mark.parametrize(
+    ("facts", "verdict", "words"),
+    [
+        ({}, "ok", "account 111111111111's, in us-east-1"),
+        ({"found": "eu-west-1"}, "failed", "is in eu-west-1, the endpoint in us-east-1"),
+        ({"owned": False}, "failed", "not account 111111111111's (aws.account)"),
+        ({"owned": None}, "unknown", "s3:ListBucket"),
+        ({"owned": False, "found": "eu-west-1"}, "failed", "eu-west-1"),
+    ],
+)
+def test_a_bucket_must_be_in_the_region_and_ours(facts: dict[str, Any], verdict: str, words: str) -> None:
+    given: dict[str, Any] = {"region": "us-east-1", "found": "us-east-1", "owner": MINE, "owned": True, **facts}
+    found = judge.bucket("b", owner_key="aws.account", **given)
+    assert (found.verdict, words in found.detail) == (verdict, True)
+    assert (found.fix is not None) == (verdict == "failed")
+
+
+def test_a_bucket_that_keeps_unfinished_uploads_is_a_warning() -> None:
+    assert judge.unfinished_uploads("b", aborted=True).verdict == "ok"
+    assert judge.unfinished_uploads("b", aborted=False).verdict == "warning"
+
+
+@pytest.mark.parametrize(
+    ("trust", "verdict", "words"),
+    [
+        (None, "failed", "there is no role"),
+        ({}, "failed", "does not let"),
+        ({"Statement": []}, "failed", "does not let"),
+        ({"Statement": SAGEMAKER}, "ok", "may assume"),
+        ({"Statement": [SAGEMAKER]}, "ok", "may assume"),
+        ({"Statement": [{**SAGEMAKER, "Action": ["sts:AssumeRole", "sts:TagSession"]}]}, "ok", "may assume"),
+        ({"Statement": [{**SAGEMAKER, "Action": "sts:*"}]}, "ok", "may assume"),
+        ({"Statement": [{**SAGEMAKER, "Action": "sts:TagSession"}]}, "failed", "does not let"),
+        (
+            {
+                "Statement": [
+                    {**SAGEMAKER, "Principal": {"Service": ["lambda.amazonaws.com", "sagemaker.amazonaws.com"]}}
+                ]
+            },
+            "ok",
+            "may assume",
+        ),
+        ({"Statement": [{**SAGEMAKER, "Principal": {"Service": "ec2.amazonaws.com"}}]}, "failed", "does not let"),
+        ({"Statement": [{**SAGEMAKER, "Principal": {"AWS": f"arn:aws:iam::{MINE}:root"}}]}, "failed", "does not let"),
+        ({"Statement": [{**SAGEMAKER, "Principal": "*"}]}, "failed", "does not let"),
+        ({"Statement": [SAGEMAKER, {**SAGEMAKER, "Effect": "Deny"}]}, "failed", "denies"),
+        (
+            {"Statement": [{**SAGEMAKER, "Condition": {"StringEquals": {"aws:SourceAccount": MINE}}}]},
+            "ok",
+            "on a condition that is not judged here",
+        ),
+    ],
+)
+def test_a_role_must_trust_sagemaker(trust: dict[str, Any] | None, verdict: str, words: str) -> None:
+    found = judge.role(ROLE, trust)
+    assert (found.verdict, words in found.detail, ROLE in found.detail) == (verdict, True, True)
+
+
+def test_an_image_is_there_with_the_locked_digest_or_will_be_locked() -> None:
+    digest = Digest.sha256(b"image")
+    assert "locked digest" in judge.image("repository:tag", digest, digest).detail
+    assert "the lock will say so" in judge.image("repository:tag", digest, None).detail
+
+
+@pytest.mark.parametrize(
+    ("value", "count", "scaling", "verdict", "words"),
+    [
+        (None, 1, None, "unknown", "does not list"),
+        (0, 1, None, "warning", "takes up to 1"),
+        (1, 1, None, "warning", "an update of 1 takes 2"),
+        (2, 1, None, "ok", "is 2"),
+        (3, 1, Scaling(0, 4), "warning", "takes up to 4"),
+        (4, 1, Scaling(0, 4), "ok", "is 4"),
+        (4, 3, Scaling(0, 4), "warning", "an update of 3 takes 6"),
+    ],
+)
+def test_the_quota_must_be_enough_for_scaling_and_for_an_update(
+    value: int | None, count: int, scaling: Scaling | None, verdict: str, words: str
+) -> None:
+    endpoint = deployments.endpoint(initial_instance_count=count, scaling=scaling)
+    found = judge.quota("ml.g5.2xlarge for endpoint usage", value, endpoint)
+    assert (found.verdict, words in found.detail) == (verdict, True)
+
+
+def test_a_topic_must_exist() -> None:
+    assert judge.topic(TOPIC, exists=True).verdict == "ok"
+    assert judge.topic(TOPIC, exists=False).verdict == "failed"
+
+
+@pytest.mark.parametrize(
+    ("exists", "owned", "verdict"), [(False, False, "ok"), (True, True, "ok"), (True, False, "failed")]
+)
+def test_an_endpoint_of_another_spec_must_not_be_touched(exists: bool, owned: bool, verdict: str) -> None:
+    found = judge.owner("svd", exists=exists, owned=owned, tags="sagepack:name=other")
+    assert found.verdict == verdict
+    assert ("sagepack:name=other" in found.detail) == (verdict == "failed")
