@@ -18,11 +18,17 @@ _LISTED = 12
 _KINDS = {dict: "a map", list: "a list", str: "text", bool: "true or false", int: "an integer", float: "a number"}
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """A question that names the closest of `known`, or None if nothing is close."""
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The one of `known` that was probably meant, or None if nothing is close."""
     by_fold = {name.casefold(): name for name in known}
     close = difflib.get_close_matches(word.casefold(), by_fold, n=1, cutoff=0.6)
-    return f"did you mean {by_fold[close[0]]!r}?" if close else None
+    return by_fold[close[0]] if close else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """A question that names the closest of `known`, or None if nothing is close."""
+    close = closest(word, known)
+    return f"did you mean {close!r}?" if close else None
 
 
 def one_of(known: Iterable[str]) -> str:

@@ -1,0 +1,190 @@
+"""What a command line says is what happens: invoke reads it in the same way, or it is refused with what to write."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from invoke.parser import Parser
+from invoke.parser.context import ParserContext
+from invoke.program import Program
+
+from sagepack.cli.command_line import Command, read
+from sagepack.cli.task import _COMMON, TASKS
+from sagepack.cli.tasks import collection
+from sagepack.errors import UserError
+from tests.helpers.paths import ROOT
+
+COMMANDS = {
+    f"{registered.group}.{registered.body.__name__}".lstrip("."): (*_COMMON, *registered.flags) for registered in TASKS
+}
+PROGRAM = Program()
+PARSER = Parser(
+    initial=ParserContext(args=PROGRAM.core_args() + PROGRAM.task_args()), contexts=collection(ROOT).to_contexts()
+)
+
+REFUSED: list[tuple[str, str, str]] = [
+    ("--config config/llava.yaml deploy", "flags belong after", "write: invoke deploy --config config/llava.yaml"),
+    ("--config=config/llava.yaml deploy --env prod", "flags", "invoke deploy --config config/llava.yaml --env prod"),
+    ("-f config/llava.yaml deploy", "flags belong after", "write: invoke deploy --config config/llava.yaml"),
+    ("-c config/llava.yaml deploy", "flags belong after", "write: invoke deploy --config config/llava.yaml"),
+    ("deploy -c config/llava.yaml", "did you mean '--config'?", "write: invoke deploy --config config/llava.yaml"),
+    ("deploy -f config/llava.yaml", "did you mean '--config'?", "write: invoke deploy --config config/llava.yaml"),
+    ("deploy -f=x.yaml --env dev", "did you mean '--config'?", "write: invoke deploy --config x.yaml --env dev"),
+    ("deploy -e prod", "did you mean '--env'?", "write: invoke deploy --env prod"),
+    ("-e prod deploy", "flags belong after", "write: invoke deploy --env prod"),
+    ("-e deploy", "-e is a flag of invoke", "leave it out"),
+    ("destroy -y", "did you mean '--yes'?", "write: invoke destroy --yes"),
+    ("--debug deploy", "flags belong after", "write: invoke deploy --debug"),
+    ("--json plan --to tar", "flags belong after", "write: invoke plan --json --to tar"),
+    ("--env prod", "unknown flag '--env', did you mean '--env'?", "write: invoke TASK"),
+    ("--dry destroy --yes", "--dry has no meaning here", "`invoke plan` shows"),
+    ("-R deploy", "-R has no meaning here", "`invoke plan --to deploy` shows"),
+    ("deploy --dry", "--dry has no meaning here", "`invoke plan --to deploy` shows"),
+    ("--echo deploy", "--echo is a flag of invoke", "leave it out"),
+    ("--hide both deploy", "--hide is a flag of invoke", "leave it out"),
+    ("deploy -w", "-w is a flag of invoke", "leave it out"),
+    ("deploy -T 5", "-T is a flag of invoke", "leave it out"),
+    ("-r .. deploy", "-r is a flag of invoke", "leave it out"),
+    ("deploy --no-dedupe", "--no-dedupe is a flag of invoke", "leave it out"),
+    ("lock deploy --env prod", "one task", "write: invoke lock --env prod && invoke deploy --env prod"),
+    ("lock --update deploy", "one task", "write: invoke lock --update && invoke deploy"),
+    ("lock --env dev deploy --env prod", "one", "write: invoke lock --env dev && invoke deploy --env prod"),
+    ("lock plan --env lock --to tar", "one", "invoke lock --env lock && invoke plan --env lock --to tar"),
+    ("depoly --env prod", "'depoly' is no task, did you mean 'deploy'?", "invoke --list"),
+    ("sandbox stop", "'sandbox' is no task, did you mean 'sandbox.stop'?", "invoke --list"),
+    ("sandbox-stop", "did you mean 'sandbox.stop'?", "invoke --list"),
+    ("xyzzy", "'xyzzy' is no task", "invoke --list"),
+    ("'' plan", "'' is no task", "invoke --list"),
+    ("ENV=prod plan", "'ENV=prod' is how make takes it", "write: invoke plan --env prod"),
+    ("plan ENV=prod", "unexpected 'ENV=prod'", "write: --env prod"),
+    ("plan endpoint.name=x", "unexpected 'endpoint.name=x'", "--set endpoint.name=x"),
+    ("plan --set a=1 b=2", "unexpected 'b=2'", "--set b=2"),
+    ("plan config/llava.yaml", "unexpected 'config/llava.yaml'", "write: --config config/llava.yaml"),
+    ("plan prod", "unexpected 'prod'", "--env"),
+    ("deploy --locekd", "unknown flag '--locekd', did you mean '--locked'?", "flags of deploy: --config, --env"),
+    ("deploy --conf x", "unknown flag '--conf', did you mean '--config'?", "flags of deploy"),
+    ("gc --older_than 5", "did you mean '--older-than'?", "flags of gc"),
+    ("deploy --xyzzy", "unknown flag '--xyzzy'", "flags of deploy"),
+    ("deploy -x", "unknown flag '-x'", "flags of deploy"),
+    ("deploy -", "unknown flag '-'", "flags of deploy"),
+    ("deploy --env", "--env: needs a value", "--env local"),
+    ("deploy --env --json", "--env: needs a value", "--env local"),
+    ("deploy --env=", "--env: needs a value", "--env local"),
+    ("deploy --env ''", "--env: needs a value", "--env local"),
+    ("deploy --env=--json", "--env: '--json' cannot be a value", ""),
+    ("deploy --set", "--set: needs a value", "--set key=value"),
+    ("deploy --set=", "--set: needs a value", "--set key=value"),
+    ("deploy --set --env prod", "--set: needs a value", "--set key=value"),
+    ("predict --input", "--input: needs a value", "--input FILE"),
+    ("deploy --env a --env b", "--env is given twice", "once"),
+    ("deploy --json=yes", "--json takes no value", "write --json"),
+    ("deploy --json=false", "--json takes no value", "leave it out"),
+    ("deploy --json yes", "unexpected 'yes'", "flags only"),
+    ("deploy -- --env prod", "'--' has no meaning here", "leave it out"),
+    ("--help depoly", "did you mean 'deploy'?", "--list"),
+    ("--help deploy --env prod", "nothing may follow --help", ""),
+    ("--list-depth 1 deploy", "unknown flag '--list-depth'", ""),
+    ("--list --dry", "nothing may follow --list", ""),
+    ("--version deploy", "nothing may follow --version", ""),
+    ("--print-completion-script tcsh", "needs the name of a shell", "bash, fish, zsh"),
+]
+
+
+@pytest.mark.parametrize(("line", "message", "fix"), REFUSED)
+def test_a_line_that_would_do_something_else_is_refused_with_what_to_write(line: str, message: str, fix: str) -> None:
+    with pytest.raises(UserError) as refused:
+        read(shlex.split(line), COMMANDS)
+    first, *rest = refused.value.lines()
+    assert message in first
+    assert fix in "\n".join(rest)
+
+
+@pytest.mark.parametrize(
+    "line", [line for line, _, fix in REFUSED if fix.startswith("write: invoke ") and "TASK" not in fix]
+)
+def test_what_is_proposed_is_accepted(line: str) -> None:
+    with pytest.raises(UserError) as refused:
+        read(shlex.split(line), COMMANDS)
+    for proposed in str(refused.value.fix).removeprefix("write: ").split(" && "):
+        assert read(shlex.split(proposed)[1:], COMMANDS).task
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("", "--help", "-h", "--help deploy", "--help=deploy", "--list", "-l", "--list sandbox", "--version", "-V"),
+        *("--list --list-format=json", "-F json -l", "--print-completion-script bash", "--complete -- invoke --dry"),
+    ],
+)
+def test_what_invoke_answers_itself_is_left_to_it(line: str) -> None:
+    assert read(shlex.split(line), COMMANDS) == Command("", {})
+
+
+def test_a_task_may_be_asked_for_its_help() -> None:
+    assert read(["deploy", "--help"], COMMANDS) == Command("deploy", {})
+    assert read(["deploy", "--env", "prod", "-h"], COMMANDS) == Command("deploy", {"env": "prod"})
+
+
+def test_proposals_begin_with_the_program_that_was_called() -> None:
+    with pytest.raises(UserError) as refused:
+        read(["--env", "prod", "deploy"], COMMANDS, "sagepack")
+    assert refused.value.fix == "write: sagepack deploy --env prod"
+
+
+def as_invoke_reads(words: list[str]) -> tuple[str | None, dict[str, Any]]:
+    """Task and values of a line, as invoke would run it."""
+    core, task = PARSER.parse_argv(words)
+    assert not any(argument.got_value for argument in core.args.values())
+    return task.name, task.as_kwargs
+
+
+def as_read(command: Command) -> tuple[str, dict[str, Any]]:
+    """Task and values, those that were not given as well, under invoke's names."""
+    values = {flag.name: command.given.get(flag.name, flag.shown_default) for flag in COMMANDS[command.task]}
+    return command.task, {name.replace("-", "_"): value for name, value in values.items()}
+
+
+PLAIN = st.one_of(
+    st.sampled_from(["prod", "config/svd.yaml", "a=b", "a=--json", "lock", "deploy", "a b", "ä", "="]),
+    st.text(min_size=1, max_size=8).filter(lambda text: not text.startswith("-")),
+)
+ODD = st.sampled_from(["", "-", "--", "-x", "--json", "--help", "--env=x", "-abc", "--json=x", "--forse"])
+
+
+@st.composite
+def lines(draw: st.DrawFn, values: st.SearchStrategy[str]) -> list[str]:
+    """A command line with flags of its task."""
+    task = draw(st.sampled_from(sorted(COMMANDS)))
+    words = [task]
+    once = {flag.name: flag for flag in draw(st.lists(st.sampled_from(COMMANDS[task]), max_size=6))}.values()
+    sets = [flag for flag in COMMANDS[task] if isinstance(flag.default, tuple)] * draw(st.integers(0, 2))
+    for flag in draw(st.permutations([*once, *sets])):
+        if isinstance(flag.default, bool):
+            words.append(f"--{flag.name}")
+        else:
+            value = draw(values)
+            words += draw(st.sampled_from([[f"--{flag.name}={value}"], [f"--{flag.name}", value]]))
+    return words
+
+
+@given(lines(PLAIN))
+def test_each_flag_with_a_value_is_accepted_and_read_as_invoke_reads_it(words: list[str]) -> None:
+    assert as_read(read(words, COMMANDS)) == as_invoke_reads(words)
+
+
+FLAGS = sorted({f"--{flag.name}" for flags in COMMANDS.values() for flag in flags})
+WORDS = st.sampled_from([*FLAGS, *COMMANDS, "-e", "-R", "--dry", "-c", "-cx", "-wp", "x=1"])
+
+
+@given(st.one_of(lines(PLAIN | ODD), st.lists(WORDS | PLAIN | ODD, max_size=6)))
+def test_whatever_is_accepted_invoke_reads_in_the_same_way(words: list[str]) -> None:
+    try:
+        command = read(words, COMMANDS)
+    except UserError:
+        return
+    if command.task and "--help" not in words:
+        assert as_read(command) == as_invoke_reads(words)
