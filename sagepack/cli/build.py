@@ -10,6 +10,7 @@ from sagepack.cli import screens
 from sagepack.cli.output import confirm, echo
 from sagepack.cli.task import CONNECTIONS, LOCKED, STREAM, Flag, task
 from sagepack.engine import lazy
+from sagepack.engine.steps import GOALS
 from sagepack.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def lock(project: Project, *, update: bool, locked: bool) -> Locked:
 
 
 @task(
-    Flag("to", "package", "the step to plan for, or package"),
+    Flag("to", "package", "the step to plan for, or package", choices=tuple(GOALS)),
     Flag("out", "", "write the plan to this file, for `deploy --plan`"),
     LOCKED,
     STREAM,

@@ -14,7 +14,6 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from sagepack.decoding import Value
-from sagepack.engine.steps import GOALS
 from sagepack.errors import UserError
 from sagepack.text import closest
 
@@ -88,20 +87,19 @@ class _Reader:
         while rest:
             word = rest.pop()
             name, equals, value = word.partition("=")
-            flag = flags.get(name)
             if word in _HELP:
                 continue  # which invoke answers
-            if flag is None:
+            if name not in flags:
                 raise self._unknown(task, words, word)
+            flag = flags[name]
             if isinstance(flag.default, bool):
                 if equals:
                     raise UserError(f"{name} takes no value", where=word, fix=f"write {name}, or leave it out")
                 given[flag.name] = True
                 continue
-            if not equals:
-                value = rest.pop() if rest and (rest[-1] == "-" or not rest[-1].startswith("-")) else ""
-            if not value or value in flags:
-                raise self._no_value(flag, value)
+            if not equals and rest and (rest[-1] == "-" or not rest[-1].startswith("-")):
+                value = rest.pop()
+            self._check_value(flag, value, flags)
             if isinstance(flag.default, tuple):
                 repeated[flag.name].append(value)
                 given[flag.name] = repeated[flag.name]
@@ -110,6 +108,18 @@ class _Reader:
             else:
                 given[flag.name] = value
         return given
+
+    def _check_value(self, flag: Flag, value: str, flags: Mapping[str, Flag]) -> None:
+        name = f"--{flag.name}"
+        if not value:
+            example = "key=value" if isinstance(flag.default, tuple) else flag.default or "FILE"
+            raise UserError("needs a value", where=name, fix=f"write a value after it, such as {name} {example}")
+        if value in flags:
+            raise UserError(f"{value!r} cannot be a value: it is a flag of this task", where=name)
+        if flag.choices and value not in flag.choices:
+            close = closest(value, flag.choices)
+            message = f"{value!r} is none of its values" + (f", did you mean {close!r}?" if close else "")
+            raise UserError(message, where=name, fix=f"choose one of {', '.join(flag.choices)}")
 
     def check_question(self, words: Sequence[str]) -> None:
         """Let pass what invoke answers without running a task.
@@ -210,7 +220,8 @@ class _Reader:
     def _meaningless(self, name: str, task: str) -> UserError | None:
         """A flag of invoke's own, which would change nothing or too little."""
         if name in ("--dry", "-R"):
-            goal = f" --to {task}" if task in GOALS else ""
+            is_step = any(task in flag.choices for flag in self.tasks.get("plan", ()))
+            goal = f" --to {task}" if is_step else ""
             return UserError(
                 f"{name} has no meaning here, and nothing was run",
                 where=task,
@@ -249,13 +260,6 @@ class _Reader:
             if taken:
                 found.append(word)
         return found
-
-    def _no_value(self, flag: Flag, value: str) -> UserError:
-        name = f"--{flag.name}"
-        example = "key=value" if isinstance(flag.default, tuple) else flag.default or "FILE"
-        if value:
-            return UserError(f"{value!r} cannot be a value: it is a flag of this task", where=name)
-        return UserError("needs a value", where=name, fix=f"write a value after it, such as {name} {example}")
 
     def _names(self, task: str) -> str:
         return ", ".join(f"--{flag.name}" for flag in self.tasks[task])

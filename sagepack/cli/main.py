@@ -66,9 +66,7 @@ def run_command(task: str, body: Callable[[Project], Result], options: Options) 
                 if options.debug:
                     traceback.print_exc()
                 failure = error if isinstance(error, SagepackError) else _as_failure(error)
-                first, *rest = failure.lines()
-                for line in (f"error: {first}", *rest):
-                    echo(line)
+                _echo(failure)
                 _print_error(options, envelope(failure.exit_code, error=failure.to_json()))
                 return failure.exit_code
     except KeyboardInterrupt as error:
@@ -77,6 +75,19 @@ def run_command(task: str, body: Callable[[Project], Result], options: Options) 
         echo(ended.line)
         _print_error(options, envelope(ended.exit_code, error=ended.to_json()))
         return ended.exit_code
+
+
+def refuse(error: UserError, *, json: bool) -> int:
+    """Print that a command line is wrong.
+
+    Returns:
+        The exit code.
+    """
+    _echo(error)
+    if json:
+        with suppress(UserError):
+            write_json({"version": VERSION, "exit_code": error.exit_code, "error": error.to_json()})
+    return error.exit_code
 
 
 def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -97,6 +108,12 @@ def _as_failure(error: Exception) -> SagepackError:
         f"unexpected {type(error).__name__}: {error}",
         fix="this is a mistake in sagepack, not in your input: report it with what --debug shows",
     )
+
+
+def _echo(failure: SagepackError) -> None:
+    first, *rest = failure.lines()
+    for line in (f"error: {first}", *rest):
+        echo(line)
 
 
 def _print_error(options: Options, document: dict[str, Any]) -> None:

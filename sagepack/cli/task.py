@@ -37,6 +37,7 @@ class Flag(Value, frozen=True):
         help: for `invoke --help TASK`.
         most: the largest number that is accepted; the smallest is 1.
         parameter: name of the function's parameter, if that is not `name` with underscores.
+        choices: the values that are accepted; empty if that is no list.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Flag(Value, frozen=True):
     help: str
     most: int = 0
     parameter: str = ""
+    choices: tuple[str, ...] = ()
 
     @property
     def keyword(self) -> str:
@@ -93,6 +95,11 @@ class Registered(Value, frozen=True):
         """The task as it is typed."""
         return f"{self.group}.{self.body.__name__}" if self.group else self.body.__name__
 
+    @property
+    def all_flags(self) -> tuple[Flag, ...]:
+        """Those of every task, and its own."""
+        return (*_COMMON, *self.flags)
+
 
 TASKS: list[Registered] = []
 
@@ -116,7 +123,7 @@ def task(*flags: Flag, group: str = "") -> Callable[[_Body], _Body]:
 
 def invoke_task(registered: Registered, root: Path) -> Task[Any]:
     """The task of invoke that runs a registered one in the project at `root`."""
-    flags = (*_COMMON, *registered.flags)
+    flags = registered.all_flags
 
     def call(_context: Context, **given: Any) -> None:
         by_flag = {flag: given[_word(flag)] for flag in flags}

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from pathlib import Path
 
 from invoke.collection import Collection
 
 from sagepack.cli import build, endpoint, maintenance, sandbox
+from sagepack.cli.entrance import enter
 from sagepack.cli.task import TASKS, invoke_task
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 __all__ = ["build", "collection", "endpoint", "maintenance", "sandbox"]  # imported for the tasks that they register
 
 
 def collection(root: Path) -> Collection:
-    """The tasks for the project at `root`."""
+    """The tasks for the project at `root`. Where invoke is the program that runs, its command line is read first."""
+    if _runs_in_invoke():
+        enter(sys.argv[1:], {registered.name: registered.all_flags for registered in TASKS}, root, "invoke")
     whole, groups = Collection(), dict[str, Collection]()
     for registered in TASKS:
         if registered.group and registered.group not in groups:
@@ -24,3 +25,9 @@ def collection(root: Path) -> Collection:
             whole.add_collection(groups[registered.group])
         groups.get(registered.group, whole).add_task(invoke_task(registered, root))
     return whole
+
+
+def _runs_in_invoke() -> bool:
+    """Whether the command line is one for invoke, and not that of a test or of a program that imports the tasks."""
+    program = Path(sys.argv[0])
+    return program.stem in ("invoke", "inv") or program.parent.name == "invoke"  # python -m invoke

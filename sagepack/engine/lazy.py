@@ -36,6 +36,7 @@ LAZY: dict[str, tuple[str, ...]] = {
     ),
     "api.session": ("spec.validate",),
     "cli.build": ("api.review",),
+    "cli.entrance": ("cli.completion",),
     "cli.maintenance": ("api.cleaning",),
     "cli.sandbox": ("sandbox",),
     "engine.context": ("engine.publication", "spec.secrets.texts"),

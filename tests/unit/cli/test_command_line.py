@@ -13,14 +13,12 @@ from invoke.parser.context import ParserContext
 from invoke.program import Program
 
 from sagepack.cli.command_line import Command, read
-from sagepack.cli.task import _COMMON, TASKS
+from sagepack.cli.task import TASKS
 from sagepack.cli.tasks import collection
 from sagepack.errors import UserError
 from tests.helpers.paths import ROOT
 
-COMMANDS = {
-    f"{registered.group}.{registered.body.__name__}".lstrip("."): (*_COMMON, *registered.flags) for registered in TASKS
-}
+COMMANDS = {registered.name: registered.all_flags for registered in TASKS}
 PROGRAM = Program()
 PARSER = Parser(
     initial=ParserContext(args=PROGRAM.core_args() + PROGRAM.task_args()), contexts=collection(ROOT).to_contexts()
@@ -54,7 +52,7 @@ REFUSED: list[tuple[str, str, str]] = [
     ("lock --update deploy", "one task", "write: invoke lock --update && invoke deploy"),
     ("lock --env dev deploy --env prod", "one", "write: invoke lock --env dev && invoke deploy --env prod"),
     ("lock plan --env lock --to tar", "one", "invoke lock --env lock && invoke plan --env lock --to tar"),
-    ("depoly --env prod", "'depoly' is no task, did you mean 'deploy'?", "invoke --list"),
+    ("deploi --env prod", "'deploi' is no task, did you mean 'deploy'?", "invoke --list"),
     ("sandbox stop", "'sandbox' is no task, did you mean 'sandbox.stop'?", "invoke --list"),
     ("sandbox-stop", "did you mean 'sandbox.stop'?", "invoke --list"),
     ("xyzzy", "'xyzzy' is no task", "invoke --list"),
@@ -80,12 +78,17 @@ REFUSED: list[tuple[str, str, str]] = [
     ("deploy --set=", "--set: needs a value", "--set key=value"),
     ("deploy --set --env prod", "--set: needs a value", "--set key=value"),
     ("predict --input", "--input: needs a value", "--input FILE"),
+    (
+        "plan --to deploi",
+        "--to: 'deploi' is none of its values, did you mean 'deploy'?",
+        "choose one of lock, download",
+    ),
     ("deploy --env a --env b", "--env is given twice", "once"),
     ("deploy --json=yes", "--json takes no value", "write --json"),
     ("deploy --json=false", "--json takes no value", "leave it out"),
     ("deploy --json yes", "unexpected 'yes'", "flags only"),
     ("deploy -- --env prod", "'--' has no meaning here", "leave it out"),
-    ("--help depoly", "did you mean 'deploy'?", "--list"),
+    ("--help deploi", "did you mean 'deploy'?", "--list"),
     ("--help deploy --env prod", "nothing may follow --help", ""),
     ("--list-depth 1 deploy", "unknown flag '--list-depth'", ""),
     ("--list --dry", "nothing may follow --list", ""),
@@ -166,7 +169,7 @@ def lines(draw: st.DrawFn, values: st.SearchStrategy[str]) -> list[str]:
         if isinstance(flag.default, bool):
             words.append(f"--{flag.name}")
         else:
-            value = draw(values)
+            value = draw(st.sampled_from(flag.choices) if flag.choices else values)
             words += draw(st.sampled_from([[f"--{flag.name}={value}"], [f"--{flag.name}", value]]))
     return words
 
