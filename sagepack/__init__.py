@@ -15,16 +15,45 @@ its `__init__`; the rest are leaves, which are single modules.
     spec       what the user declared: YAML, schema, rules
     aws        the AWS calls
     files      files written whole or not at all, lock files, stamps; `retry`: when a failed request is sent again
-    workers, text, progress, digest, decoding
+    workers, text, progress, digest, decoding, version
     errors     the class of an error decides the exit code
 
 Where to begin reading: `engine.steps` has the seven steps of a build, one short file each, and `engine.plan` says why one
 runs. `api.project` starts them, and `cli` has the tasks. `package.lock` and `package.manifest` are the two documents that
 everything else follows from. `docs/architecture.md` follows a weight file, a key of the spec and an option through all rooms.
 
-`__main__` is `python -m sagepack TASK`, the same as `invoke TASK`.
+`__main__` is `python -m sagepack TASK`, the same as `invoke TASK`. For programs, this package offers what `__all__` names
+(`docs/how-to/python.md`); each is imported when it is first used, so that `import sagepack` stays quick.
 """
 
-__all__ = ["__version__"]
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from sagepack.version import __version__
+
+if TYPE_CHECKING:
+    from sagepack.api.project import Project
+    from sagepack.errors import Diagnostic, IntegrityError, RemoteError, SagepackError, SpecError, UserError
+    from sagepack.progress import Progress
+
+__all__ = [
+    "Diagnostic",
+    "IntegrityError",
+    "Progress",
+    "Project",
+    "RemoteError",
+    "SagepackError",
+    "SpecError",
+    "UserError",
+    "__version__",
+]
+
+_MODULES = {"Project": "api.project", "Progress": "progress"}
+
+if not TYPE_CHECKING:  # a type checker is to know every name
+
+    def __getattr__(name: str) -> object:
+        """A name of `__all__`, imported now."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"sagepack.{_MODULES.get(name, 'errors')}"), name)

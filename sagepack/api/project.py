@@ -6,6 +6,7 @@ import dataclasses
 import json
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sagepack import hub
@@ -19,7 +20,6 @@ from sagepack.progress import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from sagepack.api import cleaning, review
     from sagepack.api.review import ReviewedPlan
@@ -57,32 +57,35 @@ class Project:
 
     Args:
         root: the project's folder, which holds `config/env/`.
-        config: the spec's file, from the working folder or from the project's.
+        config: the spec's file, as a path from the working folder or from the project's.
         env: the environment, a file in `config/env/`; `local` is the sandbox.
         sets: `key=value` settings, laid over spec and environment.
         progress: gets the progress of long work; by default nobody does.
 
     Attributes:
-        warnings: what is wrong with the spec, but not wrong enough to refuse it: after a method has read it.
+        root: the project's folder.
+        spec: which spec it is; None until a method has read it.
+        warnings: what is wrong with the spec, but not wrong enough to refuse it; empty until a method has read it.
     """
 
     def __init__(
         self,
-        root: Path,
-        config: str = "config/svd.yaml",
+        root: str | Path,
+        config: str | Path = "config/svd.yaml",
         env: str = "local",
         sets: Sequence[str] = (),
         progress: Progress | None = None,
     ) -> None:
-        self.root = root
-        self.selection = Selection(root, config, env, tuple(sets))
+        self.root = Path(root).absolute()
+        self.spec: results.SpecReference | None = None
         self.progress: Progress = progress or Silent()
         self.warnings: tuple[Diagnostic, ...] = ()
+        self._selection = Selection(self.root, str(config), env, tuple(sets))
 
     def validate(self) -> results.Validated:
         """Check the spec and the files that it names: every mistake at once."""
         spec = self._load(contents=True)
-        return results.Validated(self.selection.config, spec.name, spec.env)
+        return results.Validated(self._selection.config, spec.name, spec.env)
 
     def lock(self, *, update: bool = False, locked: bool = False) -> results.Locked:
         """Resolve revision, files, image and requirements, and write the lock if it is not up to date.
@@ -174,17 +177,26 @@ class Project:
             outputs.update(step.result(context))
         return results.Built(goal, tuple(actions), **outputs)
 
-    def package(self, *, locked: bool = False) -> results.Built:
-        """Make the local archive. Raises as `build`."""
-        return self.build("package", locked=locked)
+    def package(self, *, locked: bool = False, connections: int = hub.CONNECTIONS) -> results.Built:
+        """Make the local archive: `build("package")`."""
+        return self.build("package", locked=locked, connections=connections)
 
-    def upload(self, *, locked: bool = False, stream: bool = False) -> results.Built:
-        """Publish the package; sends only what S3 does not have. Raises as `build`."""
-        return self.build("upload", locked=locked, stream=stream)
+    def upload(
+        self, *, locked: bool = False, stream: bool = False, connections: int = hub.CONNECTIONS
+    ) -> results.Built:
+        """Publish the package, and send only what S3 does not have: `build("upload")`."""
+        return self.build("upload", locked=locked, stream=stream, connections=connections)
 
-    def deploy(self, *, locked: bool = False, stream: bool = False, plan: ReviewedPlan | None = None) -> results.Built:
-        """Publish the package and make the endpoint serve it. Raises as `build`."""
-        return self.build("deploy", locked=locked, stream=stream, plan=plan)
+    def deploy(
+        self,
+        *,
+        locked: bool = False,
+        stream: bool = False,
+        connections: int = hub.CONNECTIONS,
+        plan: ReviewedPlan | None = None,
+    ) -> results.Built:
+        """Publish the package and make the endpoint serve it: `build("deploy")`."""
+        return self.build("deploy", locked=locked, stream=stream, connections=connections, plan=plan)
 
     def verify(self, *, rebuild: bool = False) -> results.Verified:
         """Check every byte of the local archive against its manifest.
@@ -228,7 +240,9 @@ class Project:
             not_compared=found.notes,
         )
 
-    def predict(self, source: Path | None = None, output: Path | None = None, *, timeout: int = 900) -> results.Answer:
+    def predict(
+        self, source: str | Path | None = None, output: str | Path | None = None, *, timeout: int = 900
+    ) -> results.Answer:
         """Send an asynchronous request to the endpoint and wait for the answer.
 
         Args:
@@ -251,7 +265,7 @@ class Project:
             content_type=content_type,
             waiter=dataclasses.replace(waiter.WaiterConfig.of(context.spec), timeout=timeout),
         )
-        target = output or self.root / "build" / "answers" / f"{context.spec.name}-{context.spec.env}"
+        target = Path(output) if output else self.root / "build" / "answers" / f"{context.spec.name}-{context.spec.env}"
         try:
             saved = tuple(str(path) for path in answers.save_result(answer.body, target))
         except (UserError, RemoteError) as error:
@@ -308,8 +322,9 @@ class Project:
         return results.Policy(iam_policy.publish_policy(self._load()))
 
     def _load(self, **how: bool) -> Spec:
-        checked = load(self.selection, **how)
-        if not self.warnings:
+        checked = load(self._selection, **how)
+        if self.spec is None:
+            self.spec = results.SpecReference(self._selection.config, checked.spec.name, checked.spec.env)
             self.warnings = checked.warnings
             for warning in checked.warnings:
                 self.progress.warn(warning)
@@ -335,10 +350,10 @@ class Project:
         return str(target), found
 
 
-def _request(context: BuildContext, source: Path | None) -> tuple[bytes | Path, str | None]:
+def _request(context: BuildContext, source: str | Path | None) -> tuple[bytes | Path, str | None]:
     """The request to send, a file or the spec's sample, and its content type if that is known."""
     if source is not None:
-        return source, None
+        return Path(source), None
     sample = context.spec.sample
     if sample is None:
         raise UserError("the spec has no sample", where="sample", fix="name a file with --input")

@@ -25,12 +25,27 @@ class Result(Value, frozen=True):
         return 0
 
 
+class SpecReference(Value, frozen=True):
+    """Which spec, in which environment.
+
+    Attributes:
+        config: the spec's file, as it was given.
+        name: of the model's packages.
+        env: the environment.
+    """
+
+    config: str
+    name: str
+    env: str
+
+
 class Validated(Result, frozen=True):
     """The spec and the files that it names have no errors.
 
     Attributes:
-        config: the spec's file.
-        name, env: of the spec.
+        config: the spec's file, as it was given.
+        name: of the model's packages.
+        env: the environment.
     """
 
     config: str

@@ -32,8 +32,9 @@ _PROBLEM = {
 def result_schema() -> dict[str, Any]:
     """The schema of the document that a task prints when it did not fail; `error.schema.json` has the other."""
     kinds = tuple(_kinds(results.Result))
-    documents, components = msgspec.json.schema_components(kinds, ref_template="#/$defs/{name}")
-    known = {kind.__name__: kind for kind in _structs(kinds)}
+    values: tuple[type[msgspec.Struct], ...] = (*kinds, results.SpecReference)
+    documents, components = msgspec.json.schema_components(values, ref_template="#/$defs/{name}")
+    known = {kind.__name__: kind for kind in _structs(values)}
     for name, component in components.items():
         _describe(component, known[name])
     return {
@@ -42,7 +43,7 @@ def result_schema() -> dict[str, Any]:
         "title": "Result",
         "description": "What any task prints with --json when it does not fail.",
         "type": "object",
-        "required": ["version", "task", "exit_code", "seconds", "warnings", "result"],
+        "required": ["version", "task", "exit_code", "seconds", "spec", "warnings", "result"],
         "properties": {
             "version": {"description": "Of this format.", "const": 1},
             "task": {"description": "The task as it is typed.", "type": "string"},
@@ -51,12 +52,16 @@ def result_schema() -> dict[str, Any]:
                 "enum": [0, 1, 2],
             },
             "seconds": {"description": "How long the task took.", "type": "number", "minimum": 0},
+            "spec": {
+                "description": "Which spec the task was about; null where it read none.",
+                "anyOf": [{"$ref": "#/$defs/SpecReference"}, {"type": "null"}],
+            },
             "warnings": {
                 "description": "What is wrong with the spec, but not wrong enough to refuse it.",
                 "type": "array",
                 "items": {"$ref": "#/$defs/Problem"},
             },
-            "result": {"description": "What came of it.", "anyOf": list(documents)},
+            "result": {"description": "What came of it.", "anyOf": list(documents[: len(kinds)])},
         },
         "additionalProperties": False,
         "$defs": {**components, "Problem": _PROBLEM},

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagepack import __version__, hub
+from sagepack import hub
 from sagepack.api import connect
 from sagepack.decoding import MalformedError, Value, convert
 from sagepack.engine import lazy
@@ -20,6 +20,7 @@ from sagepack.engine.workspace import Workspace
 from sagepack.errors import Diagnostic
 from sagepack.hub.cache import default_cache
 from sagepack.spec import loader
+from sagepack.version import __version__
 
 if TYPE_CHECKING:
     from sagepack.engine.clients import Clients

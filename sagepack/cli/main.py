@@ -49,6 +49,7 @@ def run_command(task: str, body: Callable[[Project], Result], options: Options) 
             "task": task,
             "exit_code": exit_code,
             "seconds": round(time.monotonic() - begun, 3),
+            "spec": msgspec.to_builtins(project.spec),
             "warnings": [warning.to_json() for warning in project.warnings],
             **outcome,
         }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from sagepack import __version__, hub
+from sagepack import hub
 from sagepack.decoding import Value
 from sagepack.engine import lazy
 from sagepack.engine.records import Record, Records
@@ -20,6 +20,7 @@ from sagepack.package.contents import manifest_of
 from sagepack.package.lock import MAX_BYTES, Lock
 from sagepack.spec import code_tree, secrets
 from sagepack.spec.inspection import Inspection
+from sagepack.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

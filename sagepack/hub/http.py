@@ -12,13 +12,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from sagepack import __version__
 from sagepack.decoding import MalformedError
 from sagepack.errors import RemoteError
 from sagepack.hub import sockets
 from sagepack.hub.refusals import malformed, refusal
 from sagepack.hub.responses import absolute, origin, retry_after
 from sagepack.retry import RetryableError
+from sagepack.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,7 @@ LAYERS = (
     {"package"},
     {"spec"},
     {"aws"},
-    {"files", "retry", "workers", "text", "progress", "digest"},
+    {"files", "retry", "workers", "text", "progress", "digest", "version"},
     {"decoding"},
     {"errors"},
 )

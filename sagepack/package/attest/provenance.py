@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from sagepack import __version__
 from sagepack.decoding import MalformedError, Sha256Hex, decode_json
 from sagepack.digest import Digest
+from sagepack.version import __version__
 
 if TYPE_CHECKING:
     from sagepack.package.lock import Lock
