@@ -1,0 +1,72 @@
+"""The page of the tasks, from the table that the command line is made of."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+from sagepack import cli
+from sagepack.api.results import BLOCKED, FOUND_WORK
+from sagepack.cli import tasks
+from sagepack.cli.task import COMMON, TASKS, Flag, Registered
+from sagepack.errors import IntegrityError, RemoteError, UserError
+from tests.helpers.reference.markdown import anchor, code, page, parse, table
+
+_INTRODUCTION = """\
+# Tasks
+
+*Made from the program: the table of tasks in `sagepack/cli/`.*
+
+`invoke TASK` runs a task, and so does `make TASK ENV=prod CONFIG=config/svd.yaml ARGS="..."` for those that are about a spec. Flags stand after the task. Progress goes to stderr and the result to
+stdout; with `--json` stdout gets one document and nothing else."""
+
+
+def tasks_page() -> str:
+    """The text of `docs/reference/tasks.md`."""
+    contents = " · ".join(f"[`{task.name}`](#{anchor(task.name)})" for task in TASKS)
+    common = ["## Flags of every task", _flags(COMMON)]
+    return page(_INTRODUCTION, contents, *common, "## Exit codes", _exit_codes(), *(block for task in TASKS for block in _task(task)))
+
+
+def results_of(task: Registered) -> list[str]:
+    """The names of the results that a task may have."""
+    return [name.strip() for name in task.body.__annotations__["return"].split("|")]
+
+
+def _task(task: Registered) -> list[str]:
+    said = " or ".join(f"[`{name}`](json.md#{anchor(name)})" for name in results_of(task))
+    result = f"With `--json`: {said}."
+    return [f"## {task.name}", parse(task.body.__doc__).text, _flags(task.flags), result]
+
+
+def _flags(flags: tuple[Flag, ...]) -> str:
+    rows = [(code(f"--{flag.name}"), _values(flag), _default(flag), flag.help) for flag in flags]
+    return table(("flag", "value", "default", "meaning"), rows)
+
+
+def _values(flag: Flag) -> str:
+    if isinstance(flag.default, bool):
+        return "(a switch)"
+    if flag.most:
+        return f"1 to {flag.most:,}"
+    return "text, may be repeated" if isinstance(flag.default, tuple) else "text"
+
+
+def _default(flag: Flag) -> str:
+    return "" if flag.default in (False, "", ()) else code(flag.default)
+
+
+def _exit_codes() -> str:
+    signals = " / ".join(str(128 + number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    rows = [
+        ("0", "Done, or nothing to do."),
+        *((str(kind.exit_code), parse(kind.__doc__).text.split(" Exit code")[0]) for kind in (UserError,)),
+        (str(FOUND_WORK), "`plan` found something to do."),
+        *((str(kind.exit_code), parse(kind.__doc__).text.split(" Exit code")[0]) for kind in (RemoteError, IntegrityError)),
+        (signals, "Ended by Ctrl-C (SIGINT), by SIGTERM, or by the end of its terminal (SIGHUP)."),
+    ]
+    note = f"`plan` ends with {BLOCKED} where something that must not be changed is in the way. Under make every failure of a task is make's own exit code, 2."
+    return f"{table(('code', 'meaning'), rows)}\n\n{note}"
+
+
+__all__ = ["cli", "tasks"]  # imported for the tasks that they register
