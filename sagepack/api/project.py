@@ -64,6 +64,7 @@ class Project:
 
     Attributes:
         root: the project's folder.
+        selection: what this was made with.
         spec: which spec it is; None until a method has read it.
         warnings: what is wrong with the spec, but not wrong enough to refuse it; empty until a method has read it.
     """
@@ -77,15 +78,15 @@ class Project:
         progress: Progress | None = None,
     ) -> None:
         self.root = Path(root).absolute()
+        self.selection = Selection(self.root, str(config), env, tuple(sets))
         self.spec: results.SpecReference | None = None
         self.progress: Progress = progress or Silent()
         self.warnings: tuple[Diagnostic, ...] = ()
-        self._selection = Selection(self.root, str(config), env, tuple(sets))
 
     def validate(self) -> results.Validated:
         """Check the spec and the files that it names: every mistake at once."""
         spec = self._load(contents=True)
-        return results.Validated(self._selection.config, spec.name, spec.env)
+        return results.Validated(self.selection.config, spec.name, spec.env)
 
     def lock(self, *, update: bool = False, locked: bool = False) -> results.Locked:
         """Resolve revision, files, image and requirements, and write the lock if it is not up to date.
@@ -322,9 +323,9 @@ class Project:
         return results.Policy(iam_policy.publish_policy(self._load()))
 
     def _load(self, **how: bool) -> Spec:
-        checked = load(self._selection, **how)
+        checked = load(self.selection, **how)
         if self.spec is None:
-            self.spec = results.SpecReference(self._selection.config, checked.spec.name, checked.spec.env)
+            self.spec = results.SpecReference(self.selection.config, checked.spec.name, checked.spec.env)
             self.warnings = checked.warnings
             for warning in checked.warnings:
                 self.progress.warn(warning)

@@ -58,7 +58,8 @@ class Locked(Result, frozen=True):
 
     Attributes:
         path: the lock file.
-        repo, commit: the model repository.
+        repo: the model's repository, `owner/name`.
+        commit: its commit, 40 hex digits.
         files: number of model files.
         size: bytes of them together.
         changed: whether the file was written with another content than before.
@@ -78,7 +79,7 @@ class Plan(Result, frozen=True):
     Attributes:
         goal: the step that was asked for, or `package`.
         actions: every step of the goal, in the order they run.
-        contents: how each file gets to S3; None where no upload would run.
+        contents: how each file gets to S3; null where no upload would run.
     """
 
     goal: str
@@ -99,7 +100,9 @@ class Built(Result, frozen=True):
         goal: the step that was asked for, or `package`.
         actions: every step of the goal as it was taken, with its seconds.
         manifest: digest of the manifest, the identity of the package.
-        archive, artifact, endpoint: what the goal includes.
+        archive: the archive on this disk, if the goal includes it.
+        artifact: the package in S3, if the goal includes it.
+        endpoint: what serves it, if the goal includes that.
     """
 
     goal: str
@@ -132,8 +135,10 @@ class VerifiedRemote(Result, frozen=True):
         manifest: digest of the manifest.
         release: address of the record of its release.
         deep: whether every byte was read and hashed.
-        files, size: of the package.
-        requests, bytes_read: what the check took.
+        files: number of files of the package.
+        size: bytes of them together.
+        requests: number of requests that the check took.
+        bytes_read: bytes that the check read.
         not_compared: what could not be compared, and why.
     """
 
@@ -167,7 +172,12 @@ class Answer(Result, frozen=True):
 
 
 class Resource(Value, frozen=True):
-    """Something in AWS: what it is (`endpoint`, `model`, `alarm`, ...), and its name."""
+    """Something in AWS.
+
+    Attributes:
+        kind: what it is: `endpoint`, `model`, `alarm`, ...
+        name: its name.
+    """
 
     kind: str
     name: str
@@ -188,13 +198,23 @@ class Destroyed(Result, frozen=True):
 
 
 class Cleaned(Result, frozen=True):
-    """Local folders that were removed."""
+    """What was removed from this disk.
+
+    Attributes:
+        removed: the folders.
+    """
 
     removed: tuple[str, ...]
 
 
 class Upload(Value, frozen=True):
-    """An unfinished multipart upload: where, and when it began (ISO 8601), if S3 says so."""
+    """An unfinished multipart upload.
+
+    Attributes:
+        location: the object that it would make.
+        upload_id: its id in S3.
+        initiated: when it began (ISO 8601), if S3 says so.
+    """
 
     location: str
     upload_id: str
@@ -216,19 +236,35 @@ class Doctor(Result, frozen=True):
 
 
 class Collected(Result, frozen=True):
-    """Unfinished uploads that were aborted."""
+    """What was removed from S3.
+
+    Attributes:
+        aborted: the unfinished uploads that were aborted.
+    """
 
     aborted: tuple[Upload, ...]
 
 
 class Policy(Result, frozen=True):
-    """An IAM policy document."""
+    """A policy for IAM.
+
+    Attributes:
+        document: the policy document.
+    """
 
     document: dict[str, Any]
 
 
 class SandboxStatus(Result, frozen=True):
-    """Whether the sandbox runs, and where."""
+    """Whether the sandbox runs, and where.
+
+    Attributes:
+        running: whether it runs.
+        pid: id of its process.
+        hub: address of its Hub.
+        aws: address of its AWS.
+        log: its log file.
+    """
 
     running: bool
     pid: int | None = None
@@ -238,13 +274,22 @@ class SandboxStatus(Result, frozen=True):
 
 
 class SandboxStopped(Result, frozen=True):
-    """Whether there was a sandbox to stop."""
+    """The sandbox does not run any more.
+
+    Attributes:
+        stopped: whether there was one to stop.
+    """
 
     stopped: bool
 
 
 class SandboxEnvironment(Result, frozen=True):
-    """Environment variables with which other programs reach the sandbox."""
+    """Environment variables with which other programs reach the sandbox.
+
+    Attributes:
+        export: the variables to set.
+        unset: the variables to remove.
+    """
 
     export: dict[str, str]
     unset: tuple[str, ...]

@@ -18,8 +18,9 @@ class Change(Value, frozen=True):
             must not be changed.
         reason: the difference, for people.
         path: where it is in the API's names, such as `PrimaryContainer.Image`; empty where it is about the whole.
-        live, desired: the value there, as text: `none` for none, `(not shown)` for what looks like a secret; None where
-            the change is about the whole.
+        live: the value that AWS has, as text: `none` for none, `(not shown)` for what looks like a secret; null where the
+            change is about the whole.
+        desired: the value that the spec asks for, likewise.
     """
 
     kind: Kind

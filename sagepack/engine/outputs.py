@@ -6,7 +6,13 @@ from sagepack.decoding import Value
 
 
 class Archive(Value, frozen=True):
-    """The local archive: its path, its bytes, and the SHA-256 of them."""
+    """The local archive.
+
+    Attributes:
+        path: of the file.
+        size: its bytes.
+        sha256: of these bytes, in hex.
+    """
 
     path: str
     size: int
@@ -14,13 +20,25 @@ class Archive(Value, frozen=True):
 
 
 class Published(Value, frozen=True):
-    """The package in S3: the address that SageMaker takes."""
+    """The package in S3.
+
+    Attributes:
+        uri: the address that SageMaker takes.
+    """
 
     uri: str
 
 
 class LiveEndpoint(Value, frozen=True):
-    """The endpoint that serves the package: names and ARN as AWS has them."""
+    """The endpoint that serves the package.
+
+    Attributes:
+        name: of the endpoint.
+        arn: of the endpoint.
+        region: of the endpoint.
+        model: name of the model that it serves.
+        config: name of its configuration.
+    """
 
     name: str
     arn: str

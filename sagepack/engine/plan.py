@@ -22,7 +22,8 @@ class Content(Value, frozen=True):
     """How a file of the package gets to S3.
 
     Attributes:
-        path, size: of the file in the package.
+        path: of the file in the package.
+        size: its bytes.
         copied: bytes that S3 copies by itself.
         sent: bytes that are sent to S3.
         fetched: bytes that are fetched from the Hub or from S3 to be sent.
@@ -118,9 +119,11 @@ class Action(Value, frozen=True):
         step: name of the step.
         status: whether it runs, is skipped, or must not run: what it would change belongs to somebody else.
         reasons: why.
-        fetch, send, copy: bytes from, to and inside remote services, as far as known.
+        fetch: bytes that it fetches from the Hub, as far as known.
+        send: bytes that it sends to S3, as far as known.
+        copy: bytes that S3 copies by itself, as far as known.
         changes: what is done to resources of AWS.
-        seconds: how long it took; None for a step that has not run.
+        seconds: how long it took; null for a step that has not run.
     """
 
     step: str

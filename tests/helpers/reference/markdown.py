@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import textwrap
 from dataclasses import dataclass
@@ -33,7 +34,9 @@ def parse(docstring: str | None) -> Documentation:
     """A docstring in Google's style, taken apart."""
     whole = cleandoc(docstring or "")
     sections = {
-        title: {name: _line(words) for names, words in _ENTRY.findall(textwrap.dedent(body)) for name in names.split(", ")}
+        title: {
+            name: _line(words) for names, words in _ENTRY.findall(textwrap.dedent(body)) for name in names.split(", ")
+        }
         for title, body in _SECTION.findall(whole)
     }
     return Documentation(paragraphs(_SECTION.sub("", whole)), sections)
@@ -59,8 +62,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def code(value: Any) -> str:
     """A value as code, booleans and nothing as JSON has them."""
-    shown = {True: "true", False: "false", None: "null"}.get(value, value) if not isinstance(value, (list, dict)) else value
-    return f"`{shown}`"
+    return f"`{json.dumps(value) if value is None or isinstance(value, bool) else value}`"
+
+
+def sentence(text: str) -> str:
+    """`text` with a capital letter at its beginning."""
+    return text[:1].upper() + text[1:]
 
 
 def page(*blocks: str) -> str:

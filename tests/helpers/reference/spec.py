@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from sagepack.aws.service_model import shape
 from sagepack.spec.model import KEYS
 from tests.helpers.paths import SCHEMAS
@@ -83,7 +85,7 @@ def _part(schema: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
 
 def _key(key: Key, part: dict[str, Any]) -> list[str]:
     name = ".".join(key.path)
-    facts = [_kind(part), _required(key), limits_and_default(part).rstrip(".")]
+    facts = [_kind(part), _required(key), *limits_and_default(part).lower().removesuffix(".").split(". ")]
     facts += [f"form: {part['patternErrorMessage']}"] if "patternErrorMessage" in part else []
     facts += [f"example: `{_yaml(part['examples'][0])}`"] if "examples" in part else []
     aws = _in_aws(key)
@@ -119,7 +121,8 @@ def _required(key: Key) -> str:
 
 def _yaml(value: Any) -> str:
     """A value as it may stand in YAML."""
-    return value if isinstance(value, str) else json.dumps(value)
+    is_plain = isinstance(value, str) and yaml.safe_load(value) == value
+    return value if is_plain else json.dumps(value)
 
 
 def _in_aws(key: Key) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
 
 from sagepack import cli
 from sagepack.api.results import BLOCKED, FOUND_WORK
 from sagepack.cli import tasks
-from sagepack.cli.task import COMMON, TASKS, Flag, Registered
+from sagepack.cli.task import TASKS, Flag, Registered
 from sagepack.errors import IntegrityError, RemoteError, UserError
 from tests.helpers.reference.markdown import anchor, code, page, parse, table
 
@@ -24,8 +23,15 @@ stdout; with `--json` stdout gets one document and nothing else."""
 def tasks_page() -> str:
     """The text of `docs/reference/tasks.md`."""
     contents = " · ".join(f"[`{task.name}`](#{anchor(task.name)})" for task in TASKS)
-    common = ["## Flags of every task", _flags(COMMON)]
-    return page(_INTRODUCTION, contents, *common, "## Exit codes", _exit_codes(), *(block for task in TASKS for block in _task(task)))
+    common = ["## Flags of every task", _flags(_common())]
+    return page(
+        _INTRODUCTION,
+        contents,
+        *common,
+        "## Exit codes",
+        _exit_codes(),
+        *(block for task in TASKS for block in _task(task)),
+    )
 
 
 def results_of(task: Registered) -> list[str]:
@@ -49,11 +55,18 @@ def _values(flag: Flag) -> str:
         return "(a switch)"
     if flag.most:
         return f"1 to {flag.most:,}"
+    if flag.choices:
+        return ", ".join(map(code, flag.choices))
     return "text, may be repeated" if isinstance(flag.default, tuple) else "text"
 
 
 def _default(flag: Flag) -> str:
     return "" if flag.default in (False, "", ()) else code(flag.default)
+
+
+def _common() -> tuple[Flag, ...]:
+    """The flags that every task has."""
+    return tuple(flag for flag in TASKS[0].all_flags if flag not in TASKS[0].flags)
 
 
 def _exit_codes() -> str:
@@ -62,7 +75,10 @@ def _exit_codes() -> str:
         ("0", "Done, or nothing to do."),
         *((str(kind.exit_code), parse(kind.__doc__).text.split(" Exit code")[0]) for kind in (UserError,)),
         (str(FOUND_WORK), "`plan` found something to do."),
-        *((str(kind.exit_code), parse(kind.__doc__).text.split(" Exit code")[0]) for kind in (RemoteError, IntegrityError)),
+        *(
+            (str(kind.exit_code), parse(kind.__doc__).text.split(" Exit code")[0])
+            for kind in (RemoteError, IntegrityError)
+        ),
         (signals, "Ended by Ctrl-C (SIGINT), by SIGTERM, or by the end of its terminal (SIGHUP)."),
     ]
     note = f"`plan` ends with {BLOCKED} where something that must not be changed is in the way. Under make every failure of a task is make's own exit code, 2."

@@ -22,6 +22,8 @@ def test_the_schema_of_results_is_the_one_of_their_values(golden: Golden) -> Non
 def test_every_attribute_of_every_result_is_explained() -> None:
     schema = result_schema()
     assert [name for name, component in schema["$defs"].items() if not component.get("description")] == []
+    fields = [(name, field, part) for name, one in schema["$defs"].items() for field, part in one["properties"].items()]
+    assert [(name, field) for name, field, part in fields if not part.get("description")] == []
     assert len(schema["properties"]["result"]["anyOf"]) == len(set(kinds(results.Result)))
 
 

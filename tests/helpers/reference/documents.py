@@ -1,0 +1,84 @@
+"""The page of the documents that tasks print with `--json`, from their schemas."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sagepack.api.schema import result_schema
+from sagepack.cli.task import TASKS
+from tests.helpers.golden import GOLDEN
+from tests.helpers.paths import SCHEMAS
+from tests.helpers.reference.markdown import anchor, code, page, sentence, table
+from tests.helpers.reference.tasks import results_of
+
+_INTRODUCTION = """\
+# JSON documents
+
+*Made from the program: `sagepack/api/results.py`, `sagepack/schemas/result.schema.json` and `sagepack/schemas/error.schema.json`.*
+
+With `--json` a task prints one document on stdout and nothing else there: what came of it, or why it failed. Numbers are numbers: sizes in bytes, times in seconds. Within
+version 1 fields may be added, and none is removed or changes its meaning; so ignore what you do not know. The schemas are part of the installed package, in `sagepack/schemas/`."""
+
+
+def documents_page() -> str:
+    """The text of `docs/reference/json.md`."""
+    schema, errors = result_schema(), json.loads((SCHEMAS / "error.schema.json").read_text())
+    results = [reference["$ref"].split("/")[-1] for reference in schema["properties"]["result"]["anyOf"]]
+    others = [name for name in schema["$defs"] if name not in results]
+    example = (GOLDEN / "lock.json").read_text().replace("<seconds>", "0.214").strip()
+    return page(
+        _INTRODUCTION,
+        "## What every document has",
+        table(
+            ("field", "type", "meaning"),
+            [_row(name, part) for name, part in schema["properties"].items() if name != "result"],
+        ),
+        "Then `result`, one of the [results](#results) below, or [`error`](#errors). A document about a mistake in the command line itself may lack `task` and what follows from it.",
+        f"For example, of `invoke lock --json`:\n\n```json\n{example}\n```",
+        "## Results",
+        *(block for name in results for block in _component(name, schema["$defs"][name], _printed_by(name))),
+        "## Values in results",
+        *(block for name in others for block in _component(name, schema["$defs"][name], "")),
+        "## Errors",
+        errors["properties"]["error"]["description"],
+        _fields(errors["properties"]["error"]),
+        "A [problem](#problem) is one mistake of a spec. A finding, of `verify --remote`:",
+        _fields(errors["properties"]["error"]["properties"]["findings"]["items"]),
+    )
+
+
+def _printed_by(result: str) -> str:
+    names = [f"[`{task.name}`](tasks.md#{anchor(task.name)})" for task in TASKS if result in results_of(task)]
+    return f"Of {', '.join(names)}." if names else ""
+
+
+def _component(name: str, component: dict[str, Any], note: str) -> list[str]:
+    words = " ".join(filter(None, (component["description"], note)))
+    return [f"### {name}", words, _fields(component)]
+
+
+def _fields(part: dict[str, Any]) -> str:
+    return table(
+        ("field", "type", "meaning"), [_row(name, field) for name, field in part.get("properties", {}).items()]
+    )
+
+
+def _row(name: str, part: dict[str, Any]) -> tuple[str, str, str]:
+    return code(name), _kind(part), sentence(part.get("description", ""))
+
+
+def _kind(part: dict[str, Any]) -> str:
+    if "$ref" in part:
+        name = part["$ref"].split("/")[-1]
+        return f"[{name}](#{anchor(name)})"
+    if "const" in part:
+        return code(part["const"])
+    if "enum" in part:
+        return ", ".join(code(value) for value in part["enum"])
+    if "anyOf" in part:
+        return " or ".join(_kind(option) for option in part["anyOf"])
+    kinds = part["type"] if isinstance(part["type"], list) else [part["type"]]
+    return " or ".join(
+        f"list of {_kind(part['items'])}" if kind == "array" and "items" in part else kind for kind in kinds
+    )
