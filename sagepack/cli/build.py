@@ -101,7 +101,7 @@ def deploy(project: Project, *, locked: bool, stream: bool, connections: int, pl
         if agreed.plan.exit_code == FOUND_WORK:
             for line in screens.lines(agreed.plan):
                 echo(line)
-            confirm(f"deploy to {project.env}", yes=yes)
+            confirm(f"deploy to {agreed.settings['env']}", yes=yes)
     return project.build("deploy", locked=locked, stream=stream, connections=connections, plan=agreed)
 
 

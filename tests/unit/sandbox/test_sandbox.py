@@ -18,5 +18,8 @@ print(*sorted({name.partition(".")[0] for name in sys.modules}))
 def test_importing_the_sandbox_imports_neither_its_servers_nor_moto() -> None:
     run = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, check=True)
     own, packages = (set(line.split()) for line in run.stdout.splitlines())
-    assert own == {f"sagepack.sandbox{name}" for name in ("", ".environment", ".identity", ".process")}
+    assert own == {
+        f"sagepack.sandbox{name}"
+        for name in ("", ".environment", ".identity", ".process", ".serving", ".serving.stack")
+    }
     assert not packages & {"moto", "flask", "werkzeug", "boto3", "botocore", "filelock", "http"}
