@@ -37,12 +37,9 @@ $(SPEC_TASKS): $(BIN)/.run
 setup: $(BIN)/.dev ## Everything that working on sagepack takes, and the checks of a commit as a git hook
 	$(BIN)/pre-commit install
 
-# The toolkit and its server come without their dependencies: they name audio packages that nothing here uses.
 serve-venv: .venv-serve/.done ## The image's serving stack for the sandbox's endpoints (brings torch; needs Java and Python 3.11 or later)
-.venv-serve/.done: requirements-serve.txt
-	$(PYTHON) -m venv .venv-serve
-	.venv-serve/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-serve.txt
-	.venv-serve/bin/python -m pip install --quiet --disable-pip-version-check --no-deps sagemaker-huggingface-inference-toolkit==2.6.0 sagemaker-inference==1.10.1 multi-model-server==1.1.11
+.venv-serve/.done: requirements-serve.txt $(BIN)/.run
+	$(BIN)/python -m sagepack sandbox.install
 	touch $@
 
 # `coverage[toml]` stays so: pip, told to require hashes, takes no newer `coverage` for it, but refuses the whole list.

@@ -1,19 +1,23 @@
-"""`python -m sagepack TASK`: the same as `invoke TASK`, with signals taken care of before invoke is imported."""
+"""The console command `sagepack TASK`, and `python -m sagepack TASK`: signals are taken care of before anything slow."""
 
 from __future__ import annotations
 
-import sys
+from typing import TYPE_CHECKING
 
 from sagepack.cli import interrupts
+from sagepack.engine import lazy
 
-if __name__ == "__main__":
+if TYPE_CHECKING:
+    from sagepack.cli import program
+else:
+    program = lazy.module("cli.program")
+
+
+def main() -> None:
+    """Run the command line and end the process."""
     interrupts.install()
+    program.run()
 
-from invoke.main import program
-
-from sagepack.cli.main import uncaught
 
 if __name__ == "__main__":
-    sys.excepthook = uncaught
-    sys.argv[0] = "invoke"
-    program.run()
+    main()

@@ -57,7 +57,7 @@ class Project:
 
     Args:
         root: the project's folder, which holds `config/env/`.
-        config: the spec's file, as a path from the working folder or from the project's.
+        config: the spec's file, as a path from the working folder or from the project's; by default the only one in `config/`.
         env: the environment, a file in `config/env/`; `local` is the sandbox.
         sets: `key=value` settings, laid over spec and environment.
         progress: gets the progress of long work; by default nobody does.
@@ -72,7 +72,7 @@ class Project:
     def __init__(
         self,
         root: str | Path,
-        config: str | Path = "config/svd.yaml",
+        config: str | Path = "",
         env: str = "local",
         sets: Sequence[str] = (),
         progress: Progress | None = None,
@@ -86,7 +86,7 @@ class Project:
     def validate(self) -> results.Validated:
         """Check the spec and the files that it names: every mistake at once."""
         spec = self._load(contents=True)
-        return results.Validated(self.selection.config, spec.name, spec.env)
+        return results.Validated(self.selection.shown, spec.name, spec.env)
 
     def lock(self, *, update: bool = False, locked: bool = False) -> results.Locked:
         """Resolve revision, files, image and requirements, and write the lock if it is not up to date.
@@ -325,7 +325,7 @@ class Project:
     def _load(self, **how: bool) -> Spec:
         checked = load(self.selection, **how)
         if self.spec is None:
-            self.spec = results.SpecReference(self.selection.config, checked.spec.name, checked.spec.env)
+            self.spec = results.SpecReference(self.selection.shown, checked.spec.name, checked.spec.env)
             self.warnings = checked.warnings
             for warning in checked.warnings:
                 self.progress.warn(warning)

@@ -53,6 +53,27 @@ class Validated(Result, frozen=True):
     env: str
 
 
+class Initialized(Result, frozen=True):
+    """The files of a project, or of a model in it, that were written.
+
+    Attributes:
+        files: all of them.
+        spec: the one to read first.
+        task: what the model is for, in the Hub's words.
+        image, instance_type: that were chosen for it.
+        assumptions: what was assumed, one sentence each.
+        next: the commands to go on with.
+    """
+
+    files: tuple[str, ...]
+    spec: str
+    task: str
+    image: str
+    instance_type: str
+    assumptions: tuple[str, ...]
+    next: tuple[str, ...]
+
+
 class Locked(Result, frozen=True):
     """What the spec was resolved to.
 
@@ -271,6 +292,12 @@ class SandboxStatus(Result, frozen=True):
     hub: str | None = None
     aws: str | None = None
     log: str | None = None
+
+
+class ServingStack(Result, frozen=True):
+    """The serving stack of the image is installed; `python` is its interpreter."""
+
+    python: str
 
 
 class SandboxStopped(Result, frozen=True):

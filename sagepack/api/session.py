@@ -19,7 +19,7 @@ from sagepack.engine.steps import steps_to
 from sagepack.engine.workspace import Workspace
 from sagepack.errors import Diagnostic
 from sagepack.hub.cache import default_cache
-from sagepack.spec import loader
+from sagepack.spec import loader, project_folder
 from sagepack.version import __version__
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Selection(Value, frozen=True):
 
     Attributes:
         root: the project's folder.
-        config: path of the spec, from the working folder or from the project's.
+        config: path of the spec, from the working folder or from the project's; empty for the only one of the project.
         env: environment, a file in `config/env/`.
         sets: `key=value` overlays, applied last.
     """
@@ -46,6 +46,23 @@ class Selection(Value, frozen=True):
     config: str
     env: str
     sets: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> Path:
+        """The spec's file.
+
+        Raises:
+            UserError: none is named, and the project has none or several.
+        """
+        if not self.config:
+            return project_folder.only_spec(self.root)
+        path = Path(self.config)
+        return self.root / path if not path.is_file() and (self.root / path).is_file() else path
+
+    @property
+    def shown(self) -> str:
+        """The spec's file as messages name it."""
+        return self.config or self.path.relative_to(self.root).as_posix()
 
 
 class Checked(Value, frozen=True):
@@ -106,10 +123,8 @@ def load(selection: Selection, *, branch_allowed: bool = False, contents: bool =
     Raises:
         UserError: the spec cannot be read, or is wrong.
     """
-    root, config = selection.root, Path(selection.config)
-    if not config.is_file() and (root / config).is_file():
-        config = root / config
-    document = loader.load(config, selection.env, selection.sets, root)
+    root = selection.root
+    document = loader.load(selection.path, selection.env, selection.sets, root)
     inputs = {
         "document": str(document.digest),
         "sagepack": __version__,

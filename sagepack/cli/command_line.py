@@ -83,15 +83,18 @@ class _Reader:
         flags = {f"--{flag.name}": flag for flag in self.tasks[task]}
         given: dict[str, bool | str | list[str]] = {}
         repeated = defaultdict[str, list[str]](list)
-        rest = list(reversed(words))
+        unnamed = [flag for flag in self.tasks[task] if flag.positional]
+        rest = [word for word in reversed(words) if word not in _HELP]  # which invoke answers
         while rest:
             word = rest.pop()
             name, equals, value = word.partition("=")
-            if word in _HELP:
-                continue  # which invoke answers
+            if unnamed and not word.startswith("-"):
+                given[unnamed.pop(0).name] = word
+                continue
             if name not in flags:
                 raise self._unknown(task, words, word)
             flag = flags[name]
+            unnamed = [other for other in unnamed if other is not flag]  # a name before it does no harm
             if isinstance(flag.default, bool):
                 if equals:
                     raise UserError(f"{name} takes no value", where=word, fix=f"write {name}, or leave it out")
@@ -107,7 +110,15 @@ class _Reader:
                 raise UserError(f"{name} is given twice", where=name, fix=f"write it once, such as {name} {value}")
             else:
                 given[flag.name] = value
+        if set(_HELP).isdisjoint(words):
+            self._check_unnamed(task, unnamed)
         return given
+
+    def _check_unnamed(self, task: str, missing: Sequence[Flag]) -> None:
+        if missing:
+            names = [flag.name.upper() for flag in self.tasks[task] if flag.positional]
+            fix = f"write: {' '.join([self.program, task, *names])}"
+            raise UserError(f"it needs {missing[0].name.upper()}: {missing[0].help}", where=task, fix=fix)
 
     def _check_value(self, flag: Flag, value: str, flags: Mapping[str, Flag]) -> None:
         name = f"--{flag.name}"

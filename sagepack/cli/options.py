@@ -15,7 +15,7 @@ class Options(Value, frozen=True):
 
     Attributes:
         root: the project's folder.
-        config: path of the spec.
+        config: path of the spec; empty for the only one of the project.
         env: environment, a file in `config/env/`.
         sets: `key=value` overlays, applied last.
         json: print one JSON document on stdout and nothing else there.
@@ -23,7 +23,7 @@ class Options(Value, frozen=True):
     """
 
     root: Path
-    config: str = "config/svd.yaml"
+    config: str = ""
     env: str = "local"
     sets: tuple[str, ...] = ()
     json: bool = False

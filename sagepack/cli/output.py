@@ -94,6 +94,21 @@ def guarded_streams() -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
+def ask(what: str, proposal: str = "") -> str:
+    """Ask for a text on a terminal; an empty answer takes the proposal.
+
+    Raises:
+        UserError: there was no answer.
+    """
+    echo(f"{what} [{proposal}]: " if proposal else f"{what}: ", end="")
+    answer = ""
+    with suppress(UnicodeDecodeError):
+        answer = sys.stdin.readline()
+    if not answer.strip() and not (answer and proposal):
+        raise UserError(f"no {what.partition(',')[0]} was given, and nothing was written")
+    return answer.strip() or proposal
+
+
 def confirm(what: str, *, yes: bool) -> None:
     """Ask before something is changed, unless `yes` was given.
 

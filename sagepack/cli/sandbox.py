@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from sagepack.api import connect
-from sagepack.api.results import SandboxEnvironment, SandboxStatus, SandboxStopped
+from sagepack.api.results import SandboxEnvironment, SandboxStatus, SandboxStopped, ServingStack
 from sagepack.cli.task import task
 from sagepack.engine import lazy
 from sagepack.engine.workspace import Workspace
@@ -14,7 +14,9 @@ from sagepack.engine.workspace import Workspace
 if TYPE_CHECKING:
     from sagepack import sandbox
     from sagepack.api.project import Project
+    from sagepack.sandbox.serving import stack
 else:
+    stack = lazy.module("sandbox.serving.stack")
     sandbox = lazy.module("sandbox")
 
 
@@ -31,6 +33,12 @@ def status(project: Project) -> SandboxStatus:
 def stop(project: Project) -> SandboxStopped:
     """Stop the sandbox; its objects and endpoints are lost."""
     return SandboxStopped(sandbox.stop(project.root))
+
+
+@task(group="sandbox")
+def install(project: Project) -> ServingStack:
+    """Install the image's serving stack into .venv-serve, which endpoints of the sandbox need; brings torch (1.4 GB)."""
+    return ServingStack(str(stack.install(project.root)))
 
 
 @task(group="sandbox")

@@ -29,6 +29,14 @@ def _validated(result: results.Validated) -> list[str]:
 
 
 @lines.register
+def _initialized(result: results.Initialized) -> list[str]:
+    shown = [f"wrote {path}" for path in result.files]
+    shown += ["", f"The model is for {result.task}. Assumed, to be changed in {result.spec}:"]
+    shown += [f"  {note}" for note in result.assumptions]
+    return [*shown, "", "Next:", *(f"  {command}" for command in result.next)]
+
+
+@lines.register
 def _locked(result: results.Locked) -> list[str]:
     how = "written" if result.changed else "is as it was"
     return [f"{result.path} {how}: {result.repo} at {result.commit}"]
@@ -108,6 +116,11 @@ def _collected(result: results.Collected) -> list[str]:
 @lines.register
 def _policy(result: results.Policy) -> list[str]:
     return json.dumps(result.document, indent=2).splitlines()
+
+
+@lines.register
+def _serving_stack(result: results.ServingStack) -> list[str]:
+    return [f"the serving stack is installed: endpoints of the sandbox run under {result.python}"]
 
 
 @lines.register

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from invoke.tasks import Task
 
@@ -13,6 +13,7 @@ from sagepack.cli.main import run_command
 from sagepack.cli.options import Options
 from sagepack.decoding import Value
 from sagepack.errors import UserError
+from sagepack.spec import project_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from sagepack.api.project import Project
     from sagepack.api.results import Result
 
+Scope = Literal["spec", "project", "folder"]
 _Body = TypeVar("_Body", bound="Callable[..., Result]")
 
 
@@ -38,6 +40,7 @@ class Flag(Value, frozen=True):
         most: the largest number that is accepted; the smallest is 1.
         parameter: name of the function's parameter, if that is not `name` with underscores.
         choices: the values that are accepted; empty if that is no list.
+        positional: typed without a name, and required; such flags come first.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Flag(Value, frozen=True):
     most: int = 0
     parameter: str = ""
     choices: tuple[str, ...] = ()
+    positional: bool = False
 
     @property
     def keyword(self) -> str:
@@ -68,12 +72,15 @@ class Flag(Value, frozen=True):
         return parse_int(given, f"--{self.name}", self.most) if self.most else given
 
 
-_COMMON = (
-    Flag("config", "config/svd.yaml", "the spec (default config/svd.yaml)"),
-    Flag("env", "local", "the environment, a file in config/env/ (default local: the sandbox)"),
-    Flag("set", (), "key=value, laid over spec and environment; may be repeated", parameter="sets"),
+_ALWAYS = (
     Flag("json", default=False, help="print one JSON document on stdout and nothing else there"),
     Flag("debug", default=False, help="show tracebacks"),
+)
+_COMMON = (
+    Flag("config", "", "the spec (default: the only one in config/)"),
+    Flag("env", "local", "the environment, a file in config/env/ (default local: the sandbox)"),
+    Flag("set", (), "key=value, laid over spec and environment; may be repeated", parameter="sets"),
+    *_ALWAYS,
 )
 LOCKED = Flag("locked", default=False, help="fail instead of making or updating the lock (for CI)")
 STREAM = Flag("stream", default=False, help="publish from the Hub to S3 without the model on this disk")
@@ -89,6 +96,7 @@ class Registered(Value, frozen=True):
     body: Callable[..., Result]
     flags: tuple[Flag, ...]
     group: str
+    scope: Scope
 
     @property
     def name(self) -> str:
@@ -97,14 +105,14 @@ class Registered(Value, frozen=True):
 
     @property
     def all_flags(self) -> tuple[Flag, ...]:
-        """Those of every task, and its own."""
-        return (*_COMMON, *self.flags)
+        """Those that tasks share, and its own."""
+        return (*(_COMMON if self.scope == "spec" else _ALWAYS), *self.flags)
 
 
 TASKS: list[Registered] = []
 
 
-def task(*flags: Flag, group: str = "") -> Callable[[_Body], _Body]:
+def task(*flags: Flag, group: str = "", scope: Scope = "spec") -> Callable[[_Body], _Body]:
     """Register a function from a `Project`, and the keywords of `flags`, to a result as a task.
 
     The function's name is the task's, the first line of its docstring what `invoke --list` says.
@@ -112,25 +120,35 @@ def task(*flags: Flag, group: str = "") -> Callable[[_Body], _Body]:
     Args:
         flags: the task's own flags; those of `Options` every task has.
         group: the task is called `group.name`.
+        scope: what it works on: a spec, which has flags that select it; a project; or any folder.
     """
 
     def register(body: _Body) -> _Body:
-        TASKS.append(Registered(body, flags, group))
+        TASKS.append(Registered(body, flags, group, scope))
         return body
 
     return register
 
 
-def invoke_task(registered: Registered, root: Path) -> Task[Any]:
-    """The task of invoke that runs a registered one in the project at `root`."""
+def invoke_task(registered: Registered, root: Path, default_config: str) -> Task[Any]:
+    """The task of invoke that runs a registered one.
+
+    Args:
+        registered: the task.
+        root: the project's folder.
+        default_config: the spec if none is named; empty for the only one of the project.
+    """
     flags = registered.all_flags
 
     def call(_context: Context, **given: Any) -> None:
         by_flag = {flag: given[_word(flag)] for flag in flags}
-        common = {flag.keyword: by_flag.pop(flag) for flag in _COMMON}
-        options = Options(root, **{**common, "sets": tuple(common["sets"])})
+        common = {flag.keyword: by_flag.pop(flag) for flag in _COMMON if flag in by_flag}
+        common["config"] = common.get("config") or default_config
+        options = Options(root, **{**common, "sets": tuple(common.get("sets", ()))})
 
         def body(project: Project) -> Result:
+            if registered.scope != "folder":
+                project_folder.require(root)
             own = {flag.keyword: flag.value(text) for flag, text in by_flag.items()}
             return registered.body(project, **own)
 
@@ -143,12 +161,29 @@ def invoke_task(registered: Registered, root: Path) -> Task[Any]:
     call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
             inspect.Parameter("_context", inspect.Parameter.POSITIONAL_OR_KEYWORD),
-            *(inspect.Parameter(_word(flag), keyword_only, default=flag.shown_default) for flag in flags),
+            *(
+                inspect.Parameter(
+                    _word(flag),
+                    keyword_only,
+                    default=inspect.Parameter.empty if flag.positional else flag.shown_default,
+                )
+                for flag in flags
+            ),
         ]
     )
     call.__doc__ = registered.body.__doc__
     texts = {flag.name: flag.help for flag in flags}
-    return _Task(call, name=registered.body.__name__, help=texts, iterable=["set"], auto_shortflags=False)
+    if default_config and "config" in texts:
+        texts["config"] = f"the spec (default {default_config})"
+    positional = [_word(flag) for flag in flags if flag.positional]
+    return _Task(
+        call,
+        name=registered.body.__name__,
+        help=texts,
+        positional=positional,
+        iterable=["set"] if "set" in texts else [],
+        auto_shortflags=False,
+    )
 
 
 class _Task(Task[Any]):

@@ -4,26 +4,43 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from invoke.collection import Collection
 
-from sagepack.cli import build, endpoint, maintenance, sandbox
+from sagepack.cli import build, endpoint, maintenance, sandbox, starting
 from sagepack.cli.entrance import enter
 from sagepack.cli.task import TASKS, invoke_task
 
-__all__ = ["build", "collection", "endpoint", "maintenance", "sandbox"]  # imported for the tasks that they register
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sagepack.cli.task import Flag
+
+# Imported for the tasks that they register.
+__all__ = ["build", "collection", "endpoint", "flags_by_task", "maintenance", "sandbox", "starting"]
 
 
-def collection(root: Path) -> Collection:
-    """The tasks for the project at `root`. Where invoke is the program that runs, its command line is read first."""
+def flags_by_task() -> dict[str, Sequence[Flag]]:
+    """The flags of each task, by its name."""
+    return {registered.name: registered.all_flags for registered in TASKS}
+
+
+def collection(root: Path, default_config: str = "") -> Collection:
+    """The tasks for the project at `root`. Where invoke is the program that runs, its command line is read first.
+
+    Args:
+        root: its folder.
+        default_config: the spec that is meant if none is named; empty for the only one of the project.
+    """
     if _runs_in_invoke():
-        enter(sys.argv[1:], {registered.name: registered.all_flags for registered in TASKS}, root, "invoke")
+        enter(sys.argv[1:], flags_by_task(), root, "invoke")
     whole, groups = Collection(), dict[str, Collection]()
     for registered in TASKS:
         if registered.group and registered.group not in groups:
             groups[registered.group] = Collection(registered.group)
             whole.add_collection(groups[registered.group])
-        groups.get(registered.group, whole).add_task(invoke_task(registered, root))
+        groups.get(registered.group, whole).add_task(invoke_task(registered, root, default_config))
     return whole
 
 

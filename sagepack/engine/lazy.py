@@ -18,6 +18,7 @@ from typing import Any
 
 # Importer -> what it loads late; names without the `sagepack.` in front.
 LAZY: dict[str, tuple[str, ...]] = {
+    "__main__": ("cli.program",),
     "api.cleaning": ("sandbox",),
     "api.connect": ("aws.session", "engine.clients", "sandbox"),
     "api.project": (
@@ -35,10 +36,12 @@ LAZY: dict[str, tuple[str, ...]] = {
         "publish.remote_read",
     ),
     "api.session": ("spec.validate",),
+    "api.starting": ("sandbox.miniatures.models",),
     "cli.build": ("api.review",),
     "cli.entrance": ("cli.completion",),
     "cli.maintenance": ("api.cleaning",),
-    "cli.sandbox": ("sandbox",),
+    "cli.sandbox": ("sandbox", "sandbox.serving.stack"),
+    "cli.starting": ("api.starting", "scaffold.project"),
     "engine.context": ("engine.publication", "spec.secrets.texts"),
     "engine.steps.deploy": (
         "deploy.deployment",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from typing import TYPE_CHECKING
 
@@ -34,21 +35,16 @@ class Found(Value, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-def in_files(read: Callable[[str], bytes | None]) -> ModelFacts:
-    """What the files of a model say about it.
+def described(data: bytes, commit: str | None = None, where: str = "") -> ModelFacts:
+    """What one of these files says about its model.
 
-    Args:
-        read: the content of a file, None if there is no such file.
+    Raises:
+        UserError: it is no such file.
     """
-    for name in DESCRIBING:
-        data = read(name)
-        if data is None:
-            continue
-        try:
-            return config_of(data)
-        except MalformedError as error:
-            raise UserError(f"this is no description of a model: {error}", where=name) from error
-    return ModelFacts()
+    try:
+        return dataclasses.replace(config_of(data), commit=commit)
+    except MalformedError as error:
+        raise UserError(f"this is no description of a model: {error}", where=where or None) from error
 
 
 def in_folder(folder: Path) -> ModelFacts:
@@ -60,14 +56,11 @@ def in_folder(folder: Path) -> ModelFacts:
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "there is no such folder"
         raise UserError(what, where=str(folder), fix="name the folder with the model's config.json and weights")
-
-    def read(name: str) -> bytes | None:
-        return (folder / name).read_bytes() if (folder / name).is_file() else None
-
-    if all(read(name) is None for name in DESCRIBING):
-        message = f"this folder holds no model: there is neither {' nor '.join(DESCRIBING)}"
-        raise UserError(message, where=str(folder), fix="name the folder that `save_pretrained` wrote")
-    return in_files(read)
+    for name in DESCRIBING:
+        if (folder / name).is_file():
+            return described((folder / name).read_bytes(), where=str(folder / name))
+    message = f"this folder holds no model: there is neither {' nor '.join(DESCRIBING)}"
+    raise UserError(message, where=str(folder), fix="name the folder that `save_pretrained` wrote")
 
 
 def on_hub(ask: Callable[[], ModelFacts]) -> ModelFacts | str:
@@ -101,7 +94,7 @@ def model(facts: ModelFacts | str, task: str | None) -> Found:
     """
     unknown = facts if isinstance(facts, str) else None
     known = ModelFacts() if isinstance(facts, str) else facts
-    notes = [f"nothing is known of the model: {unknown}"] if unknown else []
+    notes = [f"the Hub did not say what the model is: {unknown}"] if unknown else []
     chosen = task or task_of(known.class_name, known.task)
     if chosen is None:
         chosen = PLAIN_TASK

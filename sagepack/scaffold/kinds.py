@@ -11,7 +11,7 @@ from typing import Any
 from sagepack.decoding import Value
 from sagepack.errors import UserError
 from sagepack.spec import images
-from sagepack.text import did_you_mean, one_of
+from sagepack.text import did_you_mean
 
 PLAIN_TASK = "text-classification"
 """What is assumed of a model of which nothing is known."""
@@ -124,7 +124,7 @@ def kind_of(task: str) -> Kind:
         if kind.task == task:
             return kind
     if task not in _PLAIN:
-        fix = did_you_mean(task, TASKS) or f"choose one of {one_of(sorted(TASKS))}, and change the handler"
+        fix = did_you_mean(task, TASKS) or f"choose one of {', '.join(TASKS)}, and change the handler"
         raise UserError(f"there is no handler to start from for the task {task!r}", where="--task", fix=fix)
     gpu, request = _PLAIN[task]
     return Kind(

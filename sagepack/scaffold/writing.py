@@ -54,7 +54,7 @@ def _refuse_existing(root: Path, texts: Mapping[str, bytes], folders: Iterable[s
     if taken:
         raise UserError(
             "nothing was written, because these exist already and are never overwritten",
-            details=sorted(taken),
+            details=sorted(path for path in taken if not any(str(above) in taken for above in Path(path).parents)),
             fix="move them away, or choose another name or folder",
         )
 

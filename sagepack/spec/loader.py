@@ -101,7 +101,9 @@ def _read_file(path: Path, number: int, root: Path, diagnostics: list[Diagnostic
     if node is None or node.value is None:
         if number == 0:
             diagnostics.append(
-                Diagnostic((), "the spec is empty", "copy config/svd.yaml to start from", location=str(at(0, 0)))
+                Diagnostic(
+                    (), "the spec is empty", "`sagepack new NAME` writes one to start from", location=str(at(0, 0))
+                )
             )
         return empty
     if not isinstance(node.value, dict):

@@ -232,7 +232,7 @@ def hostile() -> Iterator[str]:
 @pytest.mark.parametrize("more", [(), ("--json", "--debug")])
 def test_a_server_writes_nothing_on_the_terminal(project: Project, hostile: str, more: tuple[str, ...]) -> None:
     code, out, err = project.run(
-        *COMMAND, "lock", "--update", "--env", "dev", *more, HF_ENDPOINT=hostile, NO_PROXY="127.0.0.1"
+        *COMMAND, "lock", "--update", "--config", SPEC, "--env", "dev", *more, HF_ENDPOINT=hostile, NO_PROXY="127.0.0.1"
     )
     assert code in {1, 3}
     assert r"\x1b[" in err

@@ -42,11 +42,15 @@ def results_of(task: Registered) -> list[str]:
 def _task(task: Registered) -> list[str]:
     said = " or ".join(f"[`{name}`](json.md#{anchor(name)})" for name in results_of(task))
     result = f"With `--json`: {said}."
-    return [f"## {task.name}", parse(task.body.__doc__).text, _flags(task.flags), result]
+    common = [] if task.scope == "spec" else ["Of the flags of every task it has `--json` and `--debug`."]
+    return [f"## {task.name}", parse(task.body.__doc__).text, *common, _flags(task.flags), result]
 
 
 def _flags(flags: tuple[Flag, ...]) -> str:
-    rows = [(code(f"--{flag.name}"), _values(flag), _default(flag), flag.help) for flag in flags]
+    rows = [
+        (code(flag.name.upper() if flag.positional else f"--{flag.name}"), _values(flag), _default(flag), flag.help)
+        for flag in flags
+    ]
     return table(("flag", "value", "default", "meaning"), rows)
 
 

@@ -20,7 +20,7 @@ def printed(*words: str) -> str:
     """What `invoke` prints on a terminal of 80 columns."""
     out = io.StringIO()
     with redirect_stdout(out):
-        Program(namespace=collection(ROOT), binary="invoke").run(["invoke", *words], exit=False)
+        Program(namespace=collection(ROOT, "config/svd.yaml"), binary="invoke").run(["invoke", *words], exit=False)
     lines = [f"$ invoke {' '.join(words)}", *out.getvalue().strip("\n").splitlines()]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 

@@ -1,0 +1,60 @@
+"""The tasks that write what a user starts from."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sagepack.cli.output import ask
+from sagepack.cli.task import Flag, task
+from sagepack.engine import lazy
+from sagepack.errors import UserError
+
+if TYPE_CHECKING:
+    from sagepack.api import starting
+    from sagepack.api.project import Project
+    from sagepack.api.results import Initialized
+    from sagepack.scaffold import project as scaffold
+else:
+    scaffold = lazy.module("scaffold.project")
+    starting = lazy.module("api.starting")
+
+_MODEL = (
+    Flag("model", "", "the model on the Hub, as owner/name"),
+    Flag("model-path", "", "instead of --model: a folder with the model's files", parameter="path"),
+    Flag(
+        "task", "", "what the model is for, such as text-classification, if the model does not say it", parameter="kind"
+    ),
+)
+
+
+@task(Flag("name", "", "of the spec, its handler and its endpoint"), *_MODEL, scope="folder")
+def init(project: Project, *, name: str, model: str, path: str, kind: str) -> Initialized:
+    """Make a project of this folder: spec, overlays, handler, sample and a Makefile; asks for what is not given."""
+    root = Path.cwd()
+    if not (name and (model or path)) and not _asks():
+        given = f"--model-path {path}" if path else f"--model {model or 'owner/name'}"
+        fix = f"write: sagepack init {given} --name {name or scaffold.proposed_name(model or path) or 'NAME'}"
+        missing = "model" if not (model or path) else "name"
+        raise UserError(f"cannot ask for the {missing}: stdin is not a terminal", fix=fix)
+    del project
+    if not (model or path):
+        answer = ask("model, as owner/name on the Hub or as a folder")
+        model, path = ("", answer) if _is_folder(answer) else (answer, "")
+    name = name or ask("name", scaffold.proposed_name(model or path))
+    return starting.init(root, name, model=model, path=path, task=kind)
+
+
+@task(Flag("name", "", "of the spec, its handler and its endpoint", positional=True), *_MODEL, scope="project")
+def new(project: Project, *, name: str, model: str, path: str, kind: str) -> Initialized:
+    """Add a model to the project: config/NAME.yaml, its sample and its handler."""
+    return starting.new(project.root, name, model=model, path=path, task=kind)
+
+
+def _asks() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _is_folder(text: str) -> bool:
+    return text.startswith((".", "/", "~")) or Path(text).is_dir()
