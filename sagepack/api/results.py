@@ -295,7 +295,11 @@ class SandboxStatus(Result, frozen=True):
 
 
 class ServingStack(Result, frozen=True):
-    """The serving stack of the image is installed; `python` is its interpreter."""
+    """The serving stack of the image is installed on this machine.
+
+    Attributes:
+        python: its interpreter.
+    """
 
     python: str
 

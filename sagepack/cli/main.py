@@ -14,7 +14,7 @@ from sagepack import files
 from sagepack.api.project import Project
 from sagepack.cli import interrupts, screens
 from sagepack.cli.interrupts import Interrupted
-from sagepack.cli.output import echo, guarded_streams, write_json, write_out
+from sagepack.cli.output import echo, give_up_stdout, guarded_streams, write_json, write_out
 from sagepack.cli.terminal import Terminal
 from sagepack.errors import SagepackError, UserError
 
@@ -93,7 +93,9 @@ def refuse(error: UserError, *, json: bool) -> int:
 
 def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Print what invoke itself fails at, such as a flag of its own with a wrong value; Python then exits with 1."""
-    if "--debug" in sys.argv:
+    if isinstance(error, BrokenPipeError):  # `--help | head`: who reads has seen enough
+        give_up_stdout()
+    elif "--debug" in sys.argv:
         sys.__excepthook__(kind, error, trace)
     else:
         echo(f"error: {error or kind.__name__}")

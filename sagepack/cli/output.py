@@ -54,13 +54,13 @@ def _write_out(text: str) -> None:
         sys.stdout.write(text.encode(coding, "backslashreplace").decode(coding))
         sys.stdout.flush()
     except BrokenPipeError:
-        _give_up_stdout()
+        give_up_stdout()
     except OSError as error:
-        _give_up_stdout()
+        give_up_stdout()
         raise UserError(f"the result cannot be printed: {error.strerror}", where="stdout") from error
 
 
-def _give_up_stdout() -> None:
+def give_up_stdout() -> None:
     """Let what is left in the buffer go nowhere: Python flushes it when it ends."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)

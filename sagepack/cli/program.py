@@ -43,6 +43,8 @@ def run() -> None:
     words, here = sys.argv[1:], Path.cwd()
     root = project_folder.find(here) or here
     enter(words, flags_by_task(), root, NAME)
+    if words and words[0] in flags_by_task() and not {"--help", "-h"}.isdisjoint(words):
+        words = ["--help", words[0]]  # behind a task invoke might take it for the task's first word
     ready = program(root)
     # What has been imported lives as long as the process. Without this, Python looks through all of it once more when it
     # ends, which takes a tenth of a run with nothing to do.

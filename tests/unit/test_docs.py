@@ -32,7 +32,7 @@ PAGES += sorted((ROOT / "docs").rglob("*.md"))
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _CODE = re.compile(r"`([^`\n]+)`")
-_COMMAND = re.compile(r"(?:^|[\s(/])(make|invoke|python -m sagepack|sagepack)[ \t]+(.*)")
+_COMMAND = re.compile(r"(?:^|(?<!from)[\s(/])(make|invoke|python -m sagepack|sagepack)[ \t]+(.*)")
 # Paths of the repository, as the pages write them. Others are on the user's side, such as `dist/svd/prod`, or have a placeholder.
 _TOP = ("sagepack/", "tests/", "docs/", "config/", "inference_code/", "benchmarks/", "schemas/")
 # What the recipes make.

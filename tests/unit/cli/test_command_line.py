@@ -57,6 +57,9 @@ REFUSED: list[tuple[str, str, str]] = [
     ("sandbox-stop", "did you mean 'sandbox.stop'?", "invoke --list"),
     ("xyzzy", "'xyzzy' is no task", "invoke --list"),
     ("'' plan", "'' is no task", "invoke --list"),
+    ("new", "it needs NAME", "write: invoke new NAME"),
+    ("new --model a/b", "it needs NAME", "write: invoke new NAME"),
+    ("new a b", "unexpected 'b'", "a task takes flags only"),
     ("ENV=prod plan", "'ENV=prod' is how make takes it", "write: invoke plan --env prod"),
     ("plan ENV=prod", "unexpected 'ENV=prod'", "write: --env prod"),
     ("plan endpoint.name=x", "unexpected 'endpoint.name=x'", "--set endpoint.name=x"),
@@ -130,6 +133,12 @@ def test_what_invoke_answers_itself_is_left_to_it(line: str) -> None:
 def test_a_task_may_be_asked_for_its_help() -> None:
     assert read(["deploy", "--help"], COMMANDS) == Command("deploy", {})
     assert read(["deploy", "--env", "prod", "-h"], COMMANDS) == Command("deploy", {"env": "prod"})
+    assert read(["new", "--help"], COMMANDS) == Command("new", {})
+
+
+def test_a_name_is_typed_without_a_flag_or_with_one() -> None:
+    assert read(["new", "film", "--model", "a/b"], COMMANDS) == Command("new", {"name": "film", "model": "a/b"})
+    assert read(["new", "--model", "a/b", "--name", "film"], COMMANDS).given == {"model": "a/b", "name": "film"}
 
 
 def test_proposals_begin_with_the_program_that_was_called() -> None:
@@ -165,8 +174,11 @@ def lines(draw: st.DrawFn, values: st.SearchStrategy[str]) -> list[str]:
     words = [task]
     once = {flag.name: flag for flag in draw(st.lists(st.sampled_from(COMMANDS[task]), max_size=6))}.values()
     sets = [flag for flag in COMMANDS[task] if isinstance(flag.default, tuple)] * draw(st.integers(0, 2))
-    for flag in draw(st.permutations([*once, *sets])):
-        if isinstance(flag.default, bool):
+    unnamed = [flag for flag in COMMANDS[task] if flag.positional]
+    for flag in draw(st.permutations([*(flag for flag in once if not flag.positional), *sets, *unnamed])):
+        if flag.positional and draw(st.booleans()):
+            words.append(draw(PLAIN))
+        elif isinstance(flag.default, bool):
             words.append(f"--{flag.name}")
         else:
             value = draw(st.sampled_from(flag.choices) if flag.choices else values)
