@@ -1,4 +1,4 @@
-# Every task of tasks.py, inside .venv, which is made when it is missing or older than the requirements.
+# Every task of sagepack, inside .venv, which is made when it is missing or older than the requirements.
 # make package ENV=prod CONFIG=config/svd.yaml ARGS="--set endpoint.instance_type=ml.g5.4xlarge"
 
 ENV ?= local
@@ -8,42 +8,74 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INVOKE := $(BIN)/invoke
-# invoke with signals taken care of from the start; `exec` so that those for make reach it, and not a shell.
-RUN := exec $(BIN)/python -m sagepack
 
 .DEFAULT_GOAL := help
 SPEC_TASKS := validate lock plan download assemble checksum tar upload deploy package verify predict destroy clean doctor gc policy
-.PHONY: help setup serve-venv requirements lint format test test-all bench $(SPEC_TASKS)
+SANDBOX_TASKS := sandbox-status sandbox-env sandbox-stop
+.PHONY: help setup serve-venv requirements lint format test test-all bench $(SPEC_TASKS) $(SANDBOX_TASKS)
+
+# `make plan env=prod` would set a variable that nobody reads, and plan for the sandbox.
+VARIABLES := ENV CONFIG ARGS PYTHON
+given := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+unknown := $(filter-out $(VARIABLES) MAKE% SHELL,$(given))
+meant = $(strip $(if $(filter env Env,$(1)),ENV)$(if $(filter config Config,$(1)),CONFIG)$(if $(filter args Args,$(1)),ARGS))
+$(foreach name,$(unknown),$(error unknown variable $(name), \
+	$(if $(call meant,$(name)),did you mean $(call meant,$(name))=$(value $(name))?,there are $(VARIABLES))))
+
+# A value as one word of the shell, whatever characters it has.
+quoted = '$(subst ','\'',$(value $(1)))'
+# Signals are taken care of from the start; with `exec`, those for make reach the program, and not a shell.
+TASK = $(BIN)/python -m sagepack $(subst sandbox-,sandbox.,$@) --config $(call quoted,CONFIG) --env $(call quoted,ENV) $(ARGS)
+say = @echo "sagepack: $(1)" >&2
+# pip's answers go to stderr, as stdout may be a document; a terminal sees how far it is.
+PIP := -m pip install --disable-pip-version-check
+COUNTED := n=0; while read -r word rest; do case $$word in \
+	Collecting) n=$$((n + 1)); printf '%-70.70s\r' "  $$n: $${rest%% *}" ;; \
+	Installing) printf '%-70s\r' "  writing $$n packages" ;; \
+	ended) printf '%70s\r' ''; exit $$rest ;; esac; done
+install = @if [ -t 2 ]; then { $(1) -u $(PIP) $(2); echo "ended $$?"; } | { $(COUNTED); } >&2; else $(1) $(PIP) --quiet $(2) >&2; fi
 
 help: ## Print this help
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
-	@echo "  make TASK           any of: $(SPEC_TASKS)"
-	@echo "                      with ENV=$(ENV) CONFIG=$(CONFIG) ARGS='--set key=value --json --yes'"
+	@echo "  make TASK           any of: $(wordlist 1,8,$(SPEC_TASKS))"
+	@echo "                      $(wordlist 9,99,$(SPEC_TASKS))"
+	@echo "                      $(SANDBOX_TASKS)"
+	@echo "                      with ENV=$(ENV) CONFIG=$(CONFIG) ARGS='--json --yes'"
 	@echo "  $(INVOKE) --list    explains each task"
 
 $(BIN)/.run: requirements.lock
-	$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13) and "sagepack needs Python 3.10 to 3.13; name one with PYTHON=")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	touch $@
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13) and f"sagepack needs Python 3.10 to 3.13, and this is {sys.version.split()[0]}: name one, such as make PYTHON=python3.12")'
+	$(call say,installing into $(VENV) (once; about half a minute))
+	@$(PYTHON) -m venv $(VENV) >&2
+	$(call install,$(BIN)/python,--require-hashes -r requirements.lock)
+	@touch $@
 
 $(BIN)/.dev: requirements-dev.lock $(BIN)/.run
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	touch $@
+	$(call say,installing the tools for development into $(VENV) (once; about half a minute))
+	$(call install,$(BIN)/python,--require-hashes -r requirements-dev.lock)
+	@touch $@
 
-$(SPEC_TASKS): $(BIN)/.run
-	@$(RUN) $@ --config '$(CONFIG)' --env '$(ENV)' $(ARGS)
+# That `plan` found work, its exit code 2, is no error of make.
+plan: $(BIN)/.run
+	@$(TASK); code=$$?; [ $$code -eq 2 ] || exit $$code
 
-setup: $(BIN)/.dev ## Everything that working on sagepack takes, and the checks of a commit as a git hook
+$(filter-out plan,$(SPEC_TASKS)) $(SANDBOX_TASKS): $(BIN)/.run
+	@exec $(TASK)
+
+# A mistyped task: the program knows which was meant.
+.DEFAULT:
+	@if [ -e $(BIN)/.run ]; then exec $(TASK); else echo "there is no target $@; \`make help\` lists them" >&2; exit 1; fi
+
+setup: $(BIN)/.dev ## All that working on sagepack takes, with a git hook
 	$(BIN)/pre-commit install
 
-serve-venv: .venv-serve/.done ## The image's serving stack for the sandbox's endpoints (brings torch; needs Java and Python 3.11 or later)
+serve-venv: .venv-serve/.done ## The image's serving stack for the sandbox's endpoints
 .venv-serve/.done: requirements-serve.txt $(BIN)/.run
-	$(BIN)/python -m sagepack sandbox.install
-	touch $@
+	@$(BIN)/python -m sagepack sandbox.install
+	@touch $@
 
 # `coverage[toml]` stays so: pip, told to require hashes, takes no newer `coverage` for it, but refuses the whole list.
-requirements: $(BIN)/.run ## Resolve pyproject.toml into requirements.lock and requirements-dev.lock again
+requirements: $(BIN)/.run ## Resolve pyproject.toml into both requirements*.lock again
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.10 --generate-hashes --no-header --extra sandbox pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.10 --generate-hashes --no-header --extra sandbox --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock

@@ -256,3 +256,62 @@ def test_what_a_line_seems_to_say_is_refused_before_anything_runs(project: Proje
 
 def test_another_program_may_import_the_tasks_whatever_its_words(project: Project) -> None:
     assert project.run(sys.executable, "-c", "import tasks", "--dry", "deploy") == (0, "", "")
+
+
+def make(project: Project, *words: str, **environment: str) -> tuple[int, str, str]:
+    """Run make in a project whose environment counts as installed."""
+    return project.run("make", "-o", ".venv/bin/.run", *words, **environment)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["env=prod"], "unknown variable env, did you mean ENV=prod?"),
+        (["config=config/llava.yaml"], "unknown variable config, did you mean CONFIG=config/llava.yaml?"),
+        (["args=--json"], "unknown variable args, did you mean ARGS=--json?"),
+        (["EVN=prod"], "unknown variable EVN, there are ENV CONFIG ARGS PYTHON"),
+    ],
+)
+def test_a_mistyped_variable_of_make_is_refused_before_anything_runs(
+    project: Project, words: list[str], said: str
+) -> None:
+    code, out, err = make(project, "clean", "ENV=prod", *words)
+    assert (code, out) == (2, "")
+    assert said in err
+
+
+def test_a_plan_with_work_to_do_is_no_error_of_make_and_a_failure_is_one(project: Project) -> None:
+    code, out, err = make(project, "plan", "ARGS=--to lock --json")
+    assert code == 0, err
+    assert json.loads(out)["exit_code"] == 0
+    code, out, _ = make(project, "plan", "ARGS=--json")
+    assert code == 0
+    assert json.loads(out)["exit_code"] == 2
+    code, _, err = make(project, "plan", "CONFIG=none.yaml")
+    assert code == 2
+    assert "none.yaml: there is no such file" in err
+
+
+@pytest.mark.parametrize("name", ["a'b", 'a"b', "a b", "a`id`b", "a;id", "a$(id)", "a\\b", "a#b"])
+def test_make_passes_on_a_value_as_it_is(project: Project, name: str) -> None:
+    _, _, err = make(project, "plan", f"ENV={name}")
+    assert f"unknown environment {name!r};" in err
+
+
+def test_make_has_the_tasks_of_the_sandbox_and_knows_what_was_meant(project: Project) -> None:
+    assert make(project, "sandbox-status") == (0, "the sandbox does not run\n", "")
+    assert make(project, "sandbox-stop", "ARGS=--json")[0] == 0
+    code, _, err = make(project, "deploi")
+    assert code == 2
+    assert "'deploi' is no task, did you mean 'deploy'?" in err
+
+
+def test_make_says_what_the_serving_stack_lacks_before_it_installs_it(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "java").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "java").chmod(0o755)
+    (project.root / "requirements-serve.txt").touch()
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    code, out, err = make(project, "serve-venv", f"PYTHON={sys.executable}", PATH=path)
+    assert (code, out) == (2, "")
+    assert "needs Java" in err or "needs Python 3.11" in err
+    assert not (project.root / ".venv-serve").exists()
