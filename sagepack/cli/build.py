@@ -21,26 +21,40 @@ else:
     review = lazy.module("api.review")
 
 
-@task()
+@task(example="--env prod")
 def validate(project: Project) -> Validated:
-    """Check the spec and the files that it names: every mistake at once, each with its place and what to do."""
+    """Check the spec and the files that it names.
+
+    All mistakes are reported in one run, each with its file, line and column, and what to do.
+    """
     return project.validate()
 
 
-@task(Flag("update", default=False, help="resolve again even if the lock is up to date with the spec"), LOCKED)
+@task(
+    Flag("update", default=False, help="resolve again even if the lock is up to date with the spec"),
+    LOCKED,
+    example="--update --env prod",
+)
 def lock(project: Project, *, update: bool, locked: bool) -> Locked:
-    """Resolve revision, files, image and requirements; write config/locks/<name>-<env>.lock.yaml."""
+    """Resolve revision, files, image and requirements.
+
+    They are written to config/locks/<name>-<env>.lock.yaml, which builds read: commit it.
+    """
     return project.lock(update=update, locked=locked)
 
 
 @task(
-    Flag("to", "package", "the step to plan for, or package", choices=tuple(GOALS)),
-    Flag("out", "", "write the plan to this file, for `deploy --plan`"),
+    Flag("to", "package", "the step to plan for, or package", choices=tuple(GOALS), placeholder="STEP"),
+    Flag("out", "", "write the plan to this file, for `deploy --plan`", placeholder="FILE"),
     LOCKED,
     STREAM,
+    example="--to deploy --env prod --out prod.plan",
 )
 def plan(project: Project, *, to: str, out: str, locked: bool, stream: bool) -> Plan:
-    """Show what would run and why; exit code 0 if nothing would, 2 if something would."""
+    """Show what would run and why.
+
+    It changes nothing. The exit code is 0 if nothing would run, and 2 if something would.
+    """
     if not out:
         return project.plan(to, locked=locked, stream=stream)
     reviewed = project.review(to, locked=locked, stream=stream)
@@ -50,7 +64,10 @@ def plan(project: Project, *, to: str, out: str, locked: bool, stream: bool) -> 
 
 @task(LOCKED, CONNECTIONS)
 def download(project: Project, *, locked: bool, connections: int) -> Built:
-    """Fetch the model's files into the Hugging Face cache, every byte checked against the lock."""
+    """Fetch the model's files into the Hugging Face cache.
+
+    Every byte is checked against the lock.
+    """
     return project.build("download", locked=locked, connections=connections)
 
 
@@ -62,25 +79,34 @@ def assemble(project: Project, *, locked: bool) -> Built:
 
 @task(LOCKED)
 def checksum(project: Project, *, locked: bool) -> Built:
-    """Write the manifest; its digest is the identity of the package."""
+    """Write the manifest.
+
+    It names every file of the package with its SHA-256; its digest is the identity of the package.
+    """
     return project.build("checksum", locked=locked)
 
 
 @task(LOCKED, CONNECTIONS)
 def tar(project: Project, *, locked: bool, connections: int) -> Built:
-    """Write dist/<name>/<env>/model.tar.gz (the same as `package`)."""
+    """Write model.tar.gz; the same as `package`."""
     return project.build("tar", locked=locked, connections=connections)
 
 
-@task(LOCKED, CONNECTIONS)
+@task(LOCKED, CONNECTIONS, example="--config config/svd.yaml --env prod")
 def package(project: Project, *, locked: bool, connections: int) -> Built:
-    """Everything up to dist/<name>/<env>/model.tar.gz, its .sha256 and manifest.json."""
+    """Run all steps up to dist/<name>/<env>/model.tar.gz.
+
+    Beside it are model.tar.gz.sha256 and manifest.json.
+    """
     return project.build("package", locked=locked, connections=connections)
 
 
-@task(LOCKED, STREAM, CONNECTIONS)
+@task(LOCKED, STREAM, CONNECTIONS, example="--env prod --stream")
 def upload(project: Project, *, locked: bool, stream: bool, connections: int) -> Built:
-    """Publish the package under its content-addressed key; sends only what is missing in S3."""
+    """Publish the package to S3.
+
+    Its key follows from its contents. S3 copies what it has already, and only the rest is sent.
+    """
     return project.build("upload", locked=locked, stream=stream, connections=connections)
 
 
@@ -88,11 +114,21 @@ def upload(project: Project, *, locked: bool, stream: bool, connections: int) ->
     LOCKED,
     STREAM,
     CONNECTIONS,
-    Flag("plan", "", "do what this plan says (`plan --to deploy --out FILE`), or nothing", parameter="plan_file"),
+    Flag(
+        "plan",
+        "",
+        "do what this plan says (`plan --to deploy --out FILE`), or nothing",
+        parameter="plan_file",
+        placeholder="FILE",
+    ),
     Flag("yes", default=False, help="do not ask before a protected environment is changed"),
+    example="--env prod --set endpoint.instance_type=ml.g5.4xlarge",
 )
 def deploy(project: Project, *, locked: bool, stream: bool, connections: int, plan_file: str, yes: bool) -> Built:
-    """Publish, then make the endpoint what the spec says, and wait until it is."""
+    """Publish, create or update the endpoint, and wait for it.
+
+    It ends when the endpoint is in service and is what the spec says.
+    """
     agreed = None
     if plan_file:
         agreed = review.ReviewedPlan.read(Path(plan_file))
@@ -109,9 +145,13 @@ def deploy(project: Project, *, locked: bool, stream: bool, connections: int, pl
     Flag("rebuild", default=False, help="build again from nothing and compare the bytes"),
     Flag("remote", default=False, help="check what S3 holds, in a few small requests"),
     Flag("deep", default=False, help="with --remote: read and hash every byte that S3 holds"),
+    example="--remote --env prod",
 )
 def verify(project: Project, *, rebuild: bool, remote: bool, deep: bool) -> Verified | VerifiedRemote:
-    """Check the artifact against its manifest, byte by byte; with --remote, the package in S3."""
+    """Check every byte of the archive against its manifest.
+
+    With --remote it checks the package in S3 instead, with --remote --deep every byte of it.
+    """
     if deep and not remote:
         raise UserError("it says how much of the package in S3 is read", where="--deep", fix="write --remote --deep")
     if rebuild and remote:

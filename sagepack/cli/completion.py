@@ -21,7 +21,7 @@ from sagepack.spec.validate import SCHEMA
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sagepack.cli.command_line import Tasks
+    from sagepack.cli.refusals import Tasks
     from sagepack.cli.task import Flag
     from sagepack.spec.keys import Key
 

@@ -14,18 +14,28 @@ if TYPE_CHECKING:
 
 
 @task(
-    Flag("input", "", "the request: a JSON file, an image, or the spec's sample if left out", parameter="source"),
-    Flag("output", "", "where the answer goes: a file, or a folder for the frames"),
-    Flag("timeout", 900, "seconds to wait for the answer (default 900)", most=86400),
+    Flag(
+        "input",
+        "",
+        "the request: a JSON file, an image, or the spec's sample if left out",
+        parameter="source",
+        placeholder="FILE",
+    ),
+    Flag("output", "", "where the answer goes: a file, or a folder for the frames", placeholder="PATH"),
+    Flag("timeout", 900, "seconds to wait for the answer", most=86400, placeholder="SECONDS"),
+    example="--input request.json --output frames/ --env prod",
 )
 def predict(project: Project, *, source: str, output: str, timeout: int) -> Answer:
-    """Send an asynchronous request to the endpoint and wait for the answer or the failure."""
+    """Send a request to the endpoint and wait for its answer."""
     return project.predict(Path(source) if source else None, Path(output) if output else None, timeout=timeout)
 
 
-@task(YES)
+@task(YES, example="--env dev --yes")
 def destroy(project: Project, *, yes: bool) -> Destroyed:
-    """Remove the endpoint and all that deploy made for it, in the right order, and nothing else."""
+    """Remove the endpoint and all that deploy made for it.
+
+    It asks first. Published packages stay in S3.
+    """
     if not yes and (found := project.deployed_resources()):
         for resource in found:
             echo(f"would remove {resource.kind} {resource.name}")

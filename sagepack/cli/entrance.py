@@ -1,4 +1,4 @@
-"""What happens to a command line before invoke reads it: a shell that completes gets its answers, a wrong line is refused."""
+"""What happens to a command line before invoke reads it: questions are answered, and a wrong line is refused."""
 
 from __future__ import annotations
 
@@ -15,29 +15,36 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from sagepack.cli import completion
-    from sagepack.cli.command_line import Tasks
+    from sagepack.cli import completion, help_pages
+    from sagepack.cli.task import Registered
 else:
     completion = lazy.module("cli.completion")
+    help_pages = lazy.module("cli.help_pages")
 
 
-def enter(words: Sequence[str], tasks: Tasks, root: Path, program: str) -> None:
-    """Come back if invoke may run the line; end the process otherwise, with 0 for a shell and 1 for a wrong line.
+def enter(words: Sequence[str], tasks: Sequence[Registered], root: Path, program: str) -> None:
+    """Come back if invoke may run the line; otherwise print the answer, or what is wrong, and end the process.
 
     Args:
         words: the command line without the program's name.
-        tasks: the flags of each task.
+        tasks: all tasks.
         root: the project's folder.
         program: the name that the line began with.
     """
+    flags = {task.name: task.all_flags for task in tasks}
     if words[:2] == ["--complete", "--"]:
-        write_out(completion.candidates(words[2:], tasks, root))
+        write_out(completion.candidates(words[2:], flags, root))
         sys.exit(0)
     if words[:1] == ["--print-completion-script"] and words[1:] in [[shell] for shell in SHELLS]:
         write_out(completion.script(words[1]).splitlines())
         sys.exit(0)
-
     try:
-        read(words, tasks, program)
+        command = read(words, flags, program)
     except UserError as error:
         sys.exit(refuse(error, json="--json" in words))
+    if command.answer == "list":
+        write_out(help_pages.of_all(tasks, program, command.task))
+        sys.exit(0)
+    if command.answer == "help":
+        write_out(help_pages.of_task(next(task for task in tasks if task.name == command.task), program))
+        sys.exit(0)

@@ -93,7 +93,7 @@ def refuse(error: UserError, *, json: bool) -> int:
 
 def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Print what invoke itself fails at, such as a flag of its own with a wrong value; Python then exits with 1."""
-    if isinstance(error, BrokenPipeError):  # `--help | head`: who reads has seen enough
+    if isinstance(error, BrokenPipeError):  # a reader that has seen enough, such as `| head -3`
         give_up_stdout()
     elif "--debug" in sys.argv:
         sys.__excepthook__(kind, error, trace)

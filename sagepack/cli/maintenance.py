@@ -20,7 +20,7 @@ else:
 _OLDER_THAN = Flag(
     "older-than",
     24,
-    "hours an unfinished upload must be old to count as stale (default 24)",
+    "hours an unfinished upload must be old to count as stale",
     most=24 * 366 * 10,
     parameter="hours",
 )
@@ -35,19 +35,22 @@ _OLDER_THAN = Flag(
     )
 )
 def clean(project: Project, *, everything: bool) -> Cleaned:
-    """Remove local output of the spec: build/<name>-<env>/ and dist/<name>/<env>/."""
+    """Remove build/<name>-<env>/ and dist/<name>/<env>/."""
     return Cleaned(cleaning.remove_all(project.root, project.progress)) if everything else project.clean()
 
 
 @task(_OLDER_THAN)
 def doctor(project: Project, *, hours: int) -> Doctor:
-    """List unfinished uploads under the target: AWS charges for their parts."""
+    """List unfinished uploads, whose parts AWS charges for."""
     return project.doctor(older_than_hours=hours)
 
 
 @task(_OLDER_THAN, YES)
 def gc(project: Project, *, hours: int, yes: bool) -> Collected:
-    """Abort unfinished uploads of this spec that are old; shows them first."""
+    """Abort old unfinished uploads of this spec.
+
+    It shows them and asks first.
+    """
     if not yes and (found := project.doctor(older_than_hours=hours).stale_uploads):
         for upload in found:
             echo(f"would abort {upload_line(upload)}")
@@ -57,5 +60,5 @@ def gc(project: Project, *, hours: int, yes: bool) -> Collected:
 
 @task()
 def policy(project: Project) -> Policy:
-    """Print the smallest IAM policy that allows publishing."""
+    """Print the minimal IAM policy for publishing."""
     return project.policy()

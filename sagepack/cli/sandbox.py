@@ -31,7 +31,10 @@ def status(project: Project) -> SandboxStatus:
 
 @task(group="sandbox")
 def stop(project: Project) -> SandboxStopped:
-    """Stop the sandbox; its objects and endpoints are lost."""
+    """Stop the sandbox.
+
+    Its objects and endpoints are lost.
+    """
     return SandboxStopped(sandbox.stop(project.root))
 
 
@@ -43,7 +46,10 @@ def install(project: Project) -> ServingStack:
 
 @task(group="sandbox")
 def env(project: Project) -> SandboxEnvironment:
-    """Print what the AWS CLI, boto3 or hf need to use the sandbox: eval "$(invoke sandbox.env)"; starts it."""
+    """Print the environment for other programs to use it.
+
+    The AWS CLI, boto3 and hf use the sandbox after `eval "$(invoke sandbox.env)"`. It is started if it does not run.
+    """
     box = connect.running(project.root, project.progress)
     export = {
         "AWS_ENDPOINT_URL": box.aws_url,

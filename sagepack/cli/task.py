@@ -41,6 +41,7 @@ class Flag(Value, frozen=True):
         parameter: name of the function's parameter, if that is not `name` with underscores.
         choices: the values that are accepted; empty if that is no list.
         positional: typed without a name, and required; such flags come first.
+        placeholder: what stands for its value in the help.
     """
 
     name: str
@@ -50,6 +51,14 @@ class Flag(Value, frozen=True):
     parameter: str = ""
     choices: tuple[str, ...] = ()
     positional: bool = False
+    placeholder: str = ""
+
+    @property
+    def value_name(self) -> str:
+        """What stands for its value in the help; empty for a switch."""
+        if isinstance(self.default, bool):
+            return ""
+        return self.placeholder or (self.name.upper() if self.positional else "N" if self.most else "VALUE")
 
     @property
     def keyword(self) -> str:
@@ -73,20 +82,24 @@ class Flag(Value, frozen=True):
 
 
 _ALWAYS = (
-    Flag("json", default=False, help="print one JSON document on stdout and nothing else there"),
+    Flag("json", default=False, help="print one JSON document on stdout, and nothing else there"),
     Flag("debug", default=False, help="show tracebacks"),
 )
 _COMMON = (
-    Flag("config", "", "the spec (default: the only one in config/)"),
-    Flag("env", "local", "the environment, a file in config/env/ (default local: the sandbox)"),
-    Flag("set", (), "key=value, laid over spec and environment; may be repeated", parameter="sets"),
+    Flag("config", "", "the spec; the only one in config/ if left out", placeholder="FILE"),
+    Flag("env", "local", "the environment, a file in config/env/; local is the sandbox", placeholder="NAME"),
+    Flag(
+        "set",
+        (),
+        "lay a value over spec and environment; repeat it for more",
+        parameter="sets",
+        placeholder="KEY=VALUE",
+    ),
     *_ALWAYS,
 )
 LOCKED = Flag("locked", default=False, help="fail instead of making or updating the lock (for CI)")
 STREAM = Flag("stream", default=False, help="publish from the Hub to S3 without the model on this disk")
-CONNECTIONS = Flag(
-    "connections", hub.CONNECTIONS, f"most connections to the Hub at once (default {hub.CONNECTIONS})", most=64
-)
+CONNECTIONS = Flag("connections", hub.CONNECTIONS, "most connections to the Hub at once", most=64)
 YES = Flag("yes", default=False, help="do not ask before something is removed")
 
 
@@ -97,6 +110,7 @@ class Registered(Value, frozen=True):
     flags: tuple[Flag, ...]
     group: str
     scope: Scope
+    example: str
 
     @property
     def name(self) -> str:
@@ -112,7 +126,7 @@ class Registered(Value, frozen=True):
 TASKS: list[Registered] = []
 
 
-def task(*flags: Flag, group: str = "", scope: Scope = "spec") -> Callable[[_Body], _Body]:
+def task(*flags: Flag, group: str = "", scope: Scope = "spec", example: str = "") -> Callable[[_Body], _Body]:
     """Register a function from a `Project`, and the keywords of `flags`, to a result as a task.
 
     The function's name is the task's, the first line of its docstring what `invoke --list` says.
@@ -121,10 +135,11 @@ def task(*flags: Flag, group: str = "", scope: Scope = "spec") -> Callable[[_Bod
         flags: the task's own flags; those of `Options` every task has.
         group: the task is called `group.name`.
         scope: what it works on: a spec, which has flags that select it; a project; or any folder.
+        example: flags for the example of the help.
     """
 
     def register(body: _Body) -> _Body:
-        TASKS.append(Registered(body, flags, group, scope))
+        TASKS.append(Registered(body, flags, group, scope, example))
         return body
 
     return register

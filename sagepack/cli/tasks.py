@@ -13,17 +13,9 @@ from sagepack.cli.entrance import enter
 from sagepack.cli.task import TASKS, invoke_task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sagepack.cli.task import Flag
 
 # Imported for the tasks that they register.
-__all__ = ["build", "collection", "endpoint", "flags_by_task", "maintenance", "sandbox", "starting"]
-
-
-def flags_by_task() -> dict[str, Sequence[Flag]]:
-    """The flags of each task, by its name."""
-    return {registered.name: registered.all_flags for registered in TASKS}
+__all__ = ["build", "collection", "endpoint", "maintenance", "sandbox", "starting"]
 
 
 def collection(root: Path, default_config: str = "") -> Collection:
@@ -34,7 +26,7 @@ def collection(root: Path, default_config: str = "") -> Collection:
         default_config: the spec that is meant if none is named; empty for the only one of the project.
     """
     if _runs_in_invoke():
-        enter(sys.argv[1:], flags_by_task(), root, "invoke")
+        enter(sys.argv[1:], TASKS, root, "invoke")
     whole, groups = Collection(), dict[str, Collection]()
     for registered in TASKS:
         if registered.group and registered.group not in groups:

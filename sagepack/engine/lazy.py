@@ -38,7 +38,7 @@ LAZY: dict[str, tuple[str, ...]] = {
     "api.session": ("spec.validate",),
     "api.starting": ("sandbox.miniatures.models",),
     "cli.build": ("api.review",),
-    "cli.entrance": ("cli.completion",),
+    "cli.entrance": ("cli.completion", "cli.help_pages"),
     "cli.maintenance": ("api.cleaning",),
     "cli.sandbox": ("sandbox", "sandbox.serving.stack"),
     "cli.starting": ("api.starting", "scaffold.project"),

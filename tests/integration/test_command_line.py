@@ -6,6 +6,7 @@ import importlib.util
 import io
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -315,3 +316,10 @@ def test_make_says_what_the_serving_stack_lacks_before_it_installs_it(project: P
     assert (code, out) == (2, "")
     assert "needs Java" in err or "needs Python 3.11" in err
     assert not (project.root / ".venv-serve").exists()
+
+
+@pytest.mark.parametrize("words", ["--list", "--help plan", "plan --to lock --json"])
+def test_a_reader_that_has_seen_enough_is_no_failure_to_tell(project: Project, words: str) -> None:
+    command = f"set -o pipefail; {shlex.quote(sys.executable)} -m invoke {words} | true"
+    _, out, err = project.run("bash", "-c", command)
+    assert (out, err) == ("", "")

@@ -13,7 +13,7 @@ from invoke.parser.context import ParserContext
 from invoke.program import Program
 
 from sagepack.cli.command_line import Command, read
-from sagepack.cli.task import TASKS
+from sagepack.cli.task import TASKS, Flag
 from sagepack.cli.tasks import collection
 from sagepack.errors import UserError
 from tests.helpers.paths import ROOT
@@ -77,9 +77,9 @@ REFUSED: list[tuple[str, str, str]] = [
     ("deploy --env=", "--env: needs a value", "--env local"),
     ("deploy --env ''", "--env: needs a value", "--env local"),
     ("deploy --env=--json", "--env: '--json' cannot be a value", ""),
-    ("deploy --set", "--set: needs a value", "--set key=value"),
-    ("deploy --set=", "--set: needs a value", "--set key=value"),
-    ("deploy --set --env prod", "--set: needs a value", "--set key=value"),
+    ("deploy --set", "--set: needs a value", "--set KEY=VALUE"),
+    ("deploy --set=", "--set: needs a value", "--set KEY=VALUE"),
+    ("deploy --set --env prod", "--set: needs a value", "--set KEY=VALUE"),
     ("predict --input", "--input: needs a value", "--input FILE"),
     (
         "plan --to deploi",
@@ -93,8 +93,9 @@ REFUSED: list[tuple[str, str, str]] = [
     ("deploy -- --env prod", "'--' has no meaning here", "leave it out"),
     ("--help deploi", "did you mean 'deploy'?", "--list"),
     ("--help deploy --env prod", "nothing may follow --help", ""),
+    ("--list deploy", "'deploy' is no group of tasks", "there is sandbox"),
     ("--list-depth 1 deploy", "unknown flag '--list-depth'", ""),
-    ("--list --dry", "nothing may follow --list", ""),
+    ("--list --dry", "'--dry' is no group of tasks", ""),
     ("--version deploy", "nothing may follow --version", ""),
     ("--print-completion-script tcsh", "needs the name of a shell", "bash, fish, zsh"),
 ]
@@ -120,20 +121,38 @@ def test_what_is_proposed_is_accepted(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line",
+    ("line", "task", "answer"),
     [
-        *("", "--help", "-h", "--help deploy", "--help=deploy", "--list", "-l", "--list sandbox", "--version", "-V"),
-        *("--list --list-format=json", "-F json -l", "--print-completion-script bash", "--complete -- invoke --dry"),
+        ("", "", "list"),
+        ("--help", "", "list"),
+        ("-l", "", "list"),
+        ("--list", "", "list"),
+        ("--list sandbox", "sandbox", "list"),
+        ("-h deploy", "deploy", "help"),
+        ("--help=deploy", "deploy", "help"),
+        ("deploy --help", "deploy", "help"),
+        ("deploy --env prod -h", "deploy", "help"),
+        ("deploy --forse --help", "deploy", "help"),
+        ("--version", "", "invoke"),
+        ("-V", "", "invoke"),
+        ("--list --list-format=json", "", "invoke"),
+        ("-F json -l", "", "invoke"),
+        ("--print-completion-script bash", "", "invoke"),
+        ("--complete -- invoke --dry", "", "invoke"),
     ],
 )
-def test_what_invoke_answers_itself_is_left_to_it(line: str) -> None:
-    assert read(shlex.split(line), COMMANDS) == Command("", {})
+def test_a_question_runs_no_task(line: str, task: str, answer: Any) -> None:
+    assert read(shlex.split(line), COMMANDS) == Command(task, {}, answer)
 
 
-def test_a_task_may_be_asked_for_its_help() -> None:
-    assert read(["deploy", "--help"], COMMANDS) == Command("deploy", {})
-    assert read(["deploy", "--env", "prod", "-h"], COMMANDS) == Command("deploy", {"env": "prod"})
-    assert read(["new", "--help"], COMMANDS) == Command("new", {})
+def test_words_without_a_flag_go_to_the_places_of_a_task_in_their_order() -> None:
+    tasks = {
+        "add": (Flag("name", "", "", positional=True), Flag("folder", "", "", positional=True), Flag("x", 1, "", 9))
+    }
+    assert read(["add", "a", "--x", "2", "add"], tasks) == Command("add", {"name": "a", "x": "2", "folder": "add"})
+    for words, message in ((["add", "a"], "FOLDER is missing"), (["add", "a", "b", "c"], "unexpected 'c'")):
+        with pytest.raises(UserError, match=message):
+            read(words, tasks)
 
 
 def test_a_name_is_typed_without_a_flag_or_with_one() -> None:
@@ -201,5 +220,5 @@ def test_whatever_is_accepted_invoke_reads_in_the_same_way(words: list[str]) -> 
         command = read(words, COMMANDS)
     except UserError:
         return
-    if command.task and "--help" not in words:
+    if not command.answer:
         assert as_read(command) == as_invoke_reads(words)
