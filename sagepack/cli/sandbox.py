@@ -40,7 +40,10 @@ def stop(project: Project) -> SandboxStopped:
 
 @task(group="sandbox")
 def install(project: Project) -> ServingStack:
-    """Install the image's serving stack into .venv-serve, which endpoints of the sandbox need; brings torch (1.4 GB)."""
+    """Install the serving stack into .venv-serve.
+
+    Endpoints of the sandbox need it, and Java; it brings torch (1.4 GB).
+    """
     return ServingStack(str(stack.install(project.root)))
 
 

@@ -29,9 +29,17 @@ _MODEL = (
 )
 
 
-@task(Flag("name", "", "of the spec, its handler and its endpoint"), *_MODEL, scope="folder")
+@task(
+    Flag("name", "", "of the spec, its handler and its endpoint"),
+    *_MODEL,
+    scope="folder",
+    example="--model owner/name --name film",
+)
 def init(project: Project, *, name: str, model: str, path: str, kind: str) -> Initialized:
-    """Make a project of this folder: spec, overlays, handler, sample and a Makefile; asks for what is not given."""
+    """Start a project in this folder.
+
+    Writes a spec, overlays, a handler with its sample, a Makefile and tasks.py; asks for what is not given.
+    """
     root = Path.cwd()
     if not (name and (model or path)) and not _asks():
         given = f"--model-path {path}" if path else f"--model {model or 'owner/name'}"
@@ -46,9 +54,17 @@ def init(project: Project, *, name: str, model: str, path: str, kind: str) -> In
     return starting.init(root, name, model=model, path=path, task=kind)
 
 
-@task(Flag("name", "", "of the spec, its handler and its endpoint", positional=True), *_MODEL, scope="project")
+@task(
+    Flag("name", "", "of the spec, its handler and its endpoint", positional=True),
+    *_MODEL,
+    scope="project",
+    example="film --model owner/name",
+)
 def new(project: Project, *, name: str, model: str, path: str, kind: str) -> Initialized:
-    """Add a model to the project: config/NAME.yaml, its sample and its handler."""
+    """Add a model to the project.
+
+    Writes config/NAME.yaml, its sample and its handler.
+    """
     return starting.new(project.root, name, model=model, path=path, task=kind)
 
 

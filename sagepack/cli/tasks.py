@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from invoke.collection import Collection
 
 from sagepack.cli import build, endpoint, maintenance, sandbox, starting
 from sagepack.cli.entrance import enter
 from sagepack.cli.task import TASKS, invoke_task
-
-if TYPE_CHECKING:
 
 # Imported for the tasks that they register.
 __all__ = ["build", "collection", "endpoint", "maintenance", "sandbox", "starting"]

@@ -85,7 +85,7 @@ def _exit_codes() -> str:
         ),
         (signals, "Ended by Ctrl-C (SIGINT), by SIGTERM, or by the end of its terminal (SIGHUP)."),
     ]
-    note = f"`plan` ends with {BLOCKED} where something that must not be changed is in the way. Under make every failure of a task is make's own exit code, 2."
+    note = f"`plan` ends with {BLOCKED} where something that must not be changed is in the way. Under make every failure of a task is make's own exit code, 2, and work that `plan` found is 0."
     return f"{table(('code', 'meaning'), rows)}\n\n{note}"
 
 
