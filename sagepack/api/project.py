@@ -28,20 +28,27 @@ if TYPE_CHECKING:
     from sagepack.deploy import destroy as destroying
     from sagepack.deploy import predict as predicting
     from sagepack.deploy import results as answers
+    from sagepack.deploy.preflight import asking, check
+    from sagepack.engine import preflight
     from sagepack.engine import verify as verifying
     from sagepack.engine.context import BuildContext
     from sagepack.errors import Diagnostic
     from sagepack.progress import Progress
     from sagepack.publish import cleanup, iam_policy, remote_read
+    from sagepack.sandbox.serving import model_server
     from sagepack.spec.model import Spec
 else:
     answers = lazy.module("deploy.results")
+    asking = lazy.module("deploy.preflight.asking")
     cleaning = lazy.module("api.cleaning")
+    check = lazy.module("deploy.preflight.check")
     cleanup = lazy.module("publish.cleanup")
     deployment = lazy.module("deploy.deployment")
     destroying = lazy.module("deploy.destroy")
     iam_policy = lazy.module("publish.iam_policy")
+    model_server = lazy.module("sandbox.serving.model_server")
     predicting = lazy.module("deploy.predict")
+    preflight = lazy.module("engine.preflight")
     remote_read = lazy.module("publish.remote_read")
     review = lazy.module("api.review")
     s3 = lazy.module("aws.s3")
@@ -277,9 +284,10 @@ class Project:
         """What `destroy` would remove, in that order.
 
         Raises:
-            UserError: the endpoint belongs to another spec or environment.
+            UserError: the endpoint belongs to another spec or environment, or the credentials are of another account.
         """
         context = self._open("deploy")
+        preflight.require_account(context)
         found = destroying.inventory(context.clients.aws, deployment.Owner.of(context.spec))
         return tuple(results.Resource(resource.kind, resource.name) for resource in found)
 
@@ -287,10 +295,11 @@ class Project:
         """Remove the endpoint and all that `deploy` made for it, and nothing else; packages in S3 stay.
 
         Raises:
-            UserError: the endpoint belongs to another spec or environment.
+            UserError: the endpoint belongs to another spec or environment, or the credentials are of another account.
             RemoteError: SageMaker does not delete it in time.
         """
         context = self._open("deploy")
+        preflight.require_account(context)
         owner, config = deployment.Owner.of(context.spec), waiter.WaiterConfig.of(context.spec)
         with executor.exclusive(context):
             removed = destroying.destroy(context.clients.aws, owner, self.progress, config)
@@ -301,14 +310,42 @@ class Project:
         )
 
     def doctor(self, *, older_than_hours: int = 24) -> results.Doctor:
-        """Look for unfinished uploads under the target; AWS charges for their parts."""
-        target, found = self._stale_uploads(self._open("upload"), older_than_hours)
-        return results.Doctor(target, older_than_hours, tuple(map(_upload, found)))
+        """Check everything that can be known before a deployment, and look for unfinished uploads of this spec.
+
+        What cannot be found out is a verdict, too, so it raises nothing but the errors of the spec.
+
+        Args:
+            older_than_hours: how old an unfinished upload must be to count.
+        """
+        context, found = self._open("deploy"), list[results.Upload]()
+
+        def stale_uploads() -> check.Finding:
+            found.extend(map(_upload, self._find_uploads(context, older_than_hours)))
+            return preflight.judge_stale_uploads(len(found), older_than_hours)
+
+        more = [asking.Question("stale-uploads", "stale uploads", stale_uploads)]
+        if context.spec.sandbox:
+            more.append(asking.Question("serving-stack", "serving stack", _serving_stack))
+        checks = preflight.check_all(context, more)
+        return results.Doctor(checks, context.spec.artifact.target, older_than_hours, tuple(found))
+
+    def stale_uploads(self, *, older_than_hours: int = 24) -> tuple[results.Upload, ...]:
+        """The unfinished uploads of this spec under its target; AWS charges for their parts.
+
+        Args:
+            older_than_hours: how old an unfinished upload must be to count.
+        """
+        return tuple(map(_upload, self._find_uploads(self._open("upload"), older_than_hours)))
 
     def abort_uploads(self, *, older_than_hours: int = 24) -> results.Collected:
-        """Abort the unfinished uploads that `doctor` finds."""
+        """Abort the unfinished uploads that `stale_uploads` finds.
+
+        Raises:
+            UserError: the credentials are of another account.
+        """
         context = self._open("upload")
-        _, found = self._stale_uploads(context, older_than_hours)
+        preflight.require_account(context)
+        found = self._find_uploads(context, older_than_hours)
         cleanup.abort_stale(context.clients.s3, found)
         return results.Collected(tuple(map(_upload, found)))
 
@@ -345,10 +382,9 @@ class Project:
     def _open(self, goal: str, *, branch_allowed: bool = False, **how: Any) -> BuildContext:
         return open_context(self.root, self._load(branch_allowed=branch_allowed), goal, self.progress, **how)
 
-    def _stale_uploads(self, context: BuildContext, hours: int) -> tuple[str, list[s3.MultipartHandle]]:
+    def _find_uploads(self, context: BuildContext, hours: int) -> list[s3.MultipartHandle]:
         target = s3.S3Uri.parse(context.spec.artifact.target)
-        found = cleanup.stale_uploads(context.clients.s3, target, context.spec.name, timedelta(hours=hours))
-        return str(target), found
+        return cleanup.stale_uploads(context.clients.s3, target, context.spec.name, timedelta(hours=hours))
 
 
 def _request(context: BuildContext, source: str | Path | None) -> tuple[bytes | Path, str | None]:
@@ -361,6 +397,16 @@ def _request(context: BuildContext, source: str | Path | None) -> tuple[bytes | 
     if sample.file is not None:
         return context.work.root / sample.file, sample.content_type
     return json.dumps(sample.request).encode(), sample.content_type
+
+
+def _serving_stack() -> check.Finding:
+    """Whether the sandbox can answer requests; without the stack they fail and say so."""
+    problem = model_server.unavailable()
+    if problem is None:
+        return check.Finding("ok", f"{model_server.python()}, with Java")
+    return check.Finding(
+        "warning", problem, "without it requests to the sandbox's endpoints fail; nothing else needs it"
+    )
 
 
 def _upload(found: s3.MultipartHandle) -> results.Upload:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from sagepack.decoding import Value
+from sagepack.deploy.preflight.check import Check
 from sagepack.engine.outputs import Archive, LiveEndpoint, Published
 from sagepack.engine.plan import Action, Content
 
 FOUND_WORK = 2
-BLOCKED = 1
+BLOCKED = FAILED = 1
 
 
 class Result(Value, frozen=True):
@@ -243,17 +244,24 @@ class Upload(Value, frozen=True):
 
 
 class Doctor(Result, frozen=True):
-    """What needs attention.
+    """Whether a deployment can work, and what needs attention.
 
     Attributes:
+        checks: every check that was made.
         target: where packages are published.
         older_than_hours: how old an unfinished upload is to count.
         stale_uploads: the unfinished uploads.
     """
 
+    checks: tuple[Check, ...]
     target: str
     older_than_hours: int
     stale_uploads: tuple[Upload, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0: no check failed; 1: one did."""
+        return FAILED if any(check.verdict == "failed" for check in self.checks) else 0
 
 
 class Collected(Result, frozen=True):

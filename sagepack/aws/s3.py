@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagepack.aws.s3_body import Body
 from sagepack.aws.s3_types import (
+    Bucket,
     ChangedError,
     MultipartHandle,
     ObjectInfo,
@@ -31,11 +32,13 @@ from sagepack.retry import RetryableError, RetryPolicy
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from botocore.exceptions import ClientError
 
 __all__ = [
     "CRC32",
     "CRC64NVME",
     "S3",
+    "Bucket",
     "ChangedError",
     "MultipartHandle",
     "ObjectInfo",
@@ -150,42 +153,48 @@ class S3:
         Raises:
             UserError: there is no such bucket.
         """
-        import botocore.exceptions
-
         with self._explained("looking for the bucket", f"s3://{bucket}", bucket):
-            try:
-                answer = self._client.head_bucket(Bucket=bucket, **self.options.owners(bucket))
-            except botocore.exceptions.ClientError as error:
-                if error_code(error) in _GONE | {"NoSuchBucket"}:
-                    raise self._no_bucket(bucket) from error
-                # S3 names the region even in its refusal to callers who may not list the bucket, or only below a prefix.
-                found: str | None = error.response["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region")
-                if found:
-                    return found
-                raise
-        return str(answer.get("BucketRegion") or self._client.meta.region_name)
+            region, refusal = self._head_bucket(bucket, **self.options.owners(bucket))
+            if refusal and region is None:
+                raise refusal
+        return region or str(self._client.meta.region_name)
 
-    def belongs_to(self, bucket: str, account: str) -> bool | None:
-        """Whether `account` owns a bucket that exists; None if S3 does not say so to this caller.
+    def look_at(self, bucket: str, account: str) -> Bucket:
+        """The region of a bucket, and whether `account` owns it.
 
         S3 refuses a wrong owner and a missing permission in the same way, so only a refusal that a request without the
         condition does not meet means another owner.
-        """
-        if not self._refuses(bucket, ExpectedBucketOwner=account):
-            return True
-        return None if self._refuses(bucket) else False
 
-    def _refuses(self, bucket: str, **condition: str) -> bool:
+        Raises:
+            UserError: there is no such bucket.
+        """
+        with self._explained("looking for the bucket", f"s3://{bucket}", bucket):
+            region, refusal = self._head_bucket(bucket, ExpectedBucketOwner=account)
+            owned: bool | None = True
+            if refusal:
+                other, second = self._head_bucket(bucket)
+                region, owned = region or other, None if second else False
+                if second and region is None:
+                    raise refusal
+        return Bucket(region or str(self._client.meta.region_name), owned)
+
+    def _head_bucket(self, bucket: str, **condition: str) -> tuple[str | None, ClientError | None]:
+        """The region of a bucket if S3 says it, and its refusal if it refuses.
+
+        Raises:
+            UserError: there is no such bucket.
+        """
         import botocore.exceptions
 
-        with self._explained("looking for the bucket's owner", f"s3://{bucket}", bucket):
-            try:
-                self._client.head_bucket(Bucket=bucket, **condition)
-            except botocore.exceptions.ClientError as error:
-                if error_code(error) not in _DENIED:
-                    raise
-                return True
-            return False
+        try:
+            answer = self._client.head_bucket(Bucket=bucket, **condition)
+        except botocore.exceptions.ClientError as error:
+            if error_code(error) in _GONE | {"NoSuchBucket"}:
+                raise self._no_bucket(bucket) from error
+            # S3 names the region even in its refusal to callers who may not list the bucket, or only below a prefix.
+            headers = error.response["ResponseMetadata"]["HTTPHeaders"]
+            return headers.get("x-amz-bucket-region"), error
+        return answer.get("BucketRegion"), None
 
     def aborts_unfinished_uploads(self, below: S3Uri) -> bool:
         """Whether a lifecycle rule of the bucket aborts unfinished uploads to all keys that begin with the key of `below`.

@@ -60,6 +60,19 @@ class S3Uri:
 
 
 @dataclass(frozen=True)
+class Bucket:
+    """A bucket that exists.
+
+    Attributes:
+        region: its region.
+        owned: whether the account that was asked about owns it; None if S3 does not say so to this caller.
+    """
+
+    region: str
+    owned: bool | None
+
+
+@dataclass(frozen=True)
 class ObjectRef:
     """An object under the ETag that it was seen with: what is read or copied later must still have that ETag."""
 

@@ -41,7 +41,10 @@ def clean(project: Project, *, everything: bool) -> Cleaned:
 
 @task(_OLDER_THAN)
 def doctor(project: Project, *, hours: int) -> Doctor:
-    """List unfinished uploads, whose parts AWS charges for."""
+    """Check account, bucket, role, image, quota, Hub and disk.
+
+    Lists abandoned uploads, too, for whose parts AWS charges. Exit code 1 if a check fails.
+    """
     return project.doctor(older_than_hours=hours)
 
 
@@ -51,7 +54,7 @@ def gc(project: Project, *, hours: int, yes: bool) -> Collected:
 
     It shows them and asks first.
     """
-    if not yes and (found := project.doctor(older_than_hours=hours).stale_uploads):
+    if not yes and (found := project.stale_uploads(older_than_hours=hours)):
         for upload in found:
             echo(f"would abort {upload_line(upload)}")
         confirm(f"abort these {len(found)}", yes=yes)

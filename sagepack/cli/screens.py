@@ -14,6 +14,7 @@ from sagepack.text import format_bytes, printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sagepack.deploy.preflight.check import Check
     from sagepack.engine.plan import Action, Content
 
 
@@ -102,10 +103,25 @@ def _cleaned(result: results.Cleaned) -> list[str]:
 
 @lines.register
 def _doctor(result: results.Doctor) -> list[str]:
-    count = len(result.stale_uploads) or "none"
-    head = f"unfinished uploads older than {result.older_than_hours} h under {result.target}: {count}"
-    fix = ["`invoke gc` aborts them"] if result.stale_uploads else []
-    return [head, *map(upload_line, result.stale_uploads), *fix]
+    shown = [line for check in result.checks for line in _check_lines(check)]
+    counts = {verdict: sum(check.verdict == verdict for check in result.checks) for verdict in _VERDICTS}
+    summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    return [*shown, *(f"  {upload_line(upload)}" for upload in result.stale_uploads), summary]
+
+
+_VERDICTS = ("ok", "warning", "unknown", "failed")
+_CHECK_INDENT = 30
+
+
+def _check_lines(check: Check) -> list[str]:
+    """A check: verdict, title and detail, and below them what to do."""
+    width = max(40, shutil.get_terminal_size((120, 24)).columns - _CHECK_INDENT)
+    first, *rest = _wrapped(printable(check.detail), width)
+    fix = _wrapped(printable(f"-> {check.fix}"), width) if check.fix else []
+    return [
+        f"{check.verdict:<9}{check.title:<{_CHECK_INDENT - 9}}{first}",
+        *(" " * _CHECK_INDENT + line for line in (*rest, *fix)),
+    ]
 
 
 @lines.register

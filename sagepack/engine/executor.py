@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from sagepack import files
+from sagepack.engine import lazy
 from sagepack.engine import plan as planning
-from sagepack.errors import UserError
+from sagepack.errors import SagepackError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from sagepack.engine import preflight
     from sagepack.engine.context import BuildContext
     from sagepack.engine.plan import Action, StepStatus
 
     Review = Callable[[BuildContext, Sequence[Action]], None]
+else:
+    preflight = lazy.module("engine.preflight")
 
 
 def agree(_context: BuildContext, _actions: Sequence[Action]) -> None:
@@ -26,8 +31,8 @@ def agree(_context: BuildContext, _actions: Sequence[Action]) -> None:
 
 
 def plan(context: BuildContext) -> list[Action]:
-    """What would run, and why. Changes nothing; services are asked only by the steps that observe them."""
-    return planning.plan(context.steps, _statuses(context))
+    """What would run, and why. Changes nothing; services are asked only where a step of the goal observes or writes to them."""
+    return _look(context)[0]
 
 
 def run(context: BuildContext, review: Review = agree) -> tuple[BuildContext, list[Action]]:
@@ -44,9 +49,13 @@ def run(context: BuildContext, review: Review = agree) -> tuple[BuildContext, li
         The context after the last step, and the actions as they were taken.
 
     Raises:
-        UserError: a step is blocked. Those before it have not run, unless the status was only known after them.
+        UserError: a step is blocked, or a check of what it needs failed. Those before it have not run, unless the status was
+            only known after them.
     """
-    actions = _allowed(plan(context))
+    actions, obstacles = _look(context)
+    actions = _allowed(actions, obstacles)
+    if any(step.writes_to_aws and action.runs for step, action in zip(context.steps, actions, strict=True)):
+        preflight.guard(context)
     review(context, actions)
     if not any(action.runs for action in actions):
         return context, actions
@@ -82,16 +91,45 @@ def exclusive(context: BuildContext) -> AbstractContextManager[None]:
     return files.exclusive(context.work.mutex_path, context.progress.note)
 
 
-def _allowed(actions: list[Action]) -> list[Action]:
-    """The actions, none of which is blocked."""
+def _allowed(actions: list[Action], obstacles: Mapping[str, UserError] | None = None) -> list[Action]:
+    """The actions, none of which is blocked.
+
+    Args:
+        actions: a plan.
+        obstacles: the errors for the steps that are blocked whatever their status is.
+    """
     for action in actions:
         if action.status == "blocked":
-            raise UserError(
+            raise (obstacles or {}).get(action.step) or UserError(
                 "; ".join(action.reasons),
                 where=action.step,
                 fix="nothing was changed; choose another endpoint.name, or the right --config and --env",
             )
     return actions
+
+
+def _look(context: BuildContext) -> tuple[list[Action], Mapping[str, UserError]]:
+    """The plan, and what stands in the way of steps that write to AWS, which is asked while the steps are looked at.
+
+    Raises:
+        UserError, RemoteError: a step could not be looked at; if something stands in the way, that is the error, since with
+            the keys of another account S3 merely denies access.
+    """
+    if not any(step.writes_to_aws for step in context.steps):
+        return planning.plan(context.steps, _statuses(context)), {}
+    ask = preflight.obstacles(context)
+    with ThreadPoolExecutor(1, "obstacles") as pool:
+        asked = pool.submit(ask)
+        try:
+            statuses = _statuses(context)
+        except SagepackError as error:
+            for obstacle in asked.result().values():
+                raise obstacle from error
+            raise
+        obstacles = asked.result()
+    for step, obstacle in obstacles.items():
+        statuses[step] = replace(statuses[step], obstacle=obstacle.message)
+    return planning.plan(context.steps, statuses), obstacles
 
 
 def _statuses(context: BuildContext) -> dict[str, StepStatus]:

@@ -56,6 +56,7 @@ class Step(Value, Generic[Context], frozen=True):
         model_files: the model files that the step reads from this disk; `download` fetches those that any step of the goal
             reads.
         contents: for each file of the package, the bytes that the step would move.
+        writes_to_aws: whether it changes something in the account of `aws.account`.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Step(Value, Generic[Context], frozen=True):
     result: Callable[[Context], dict[str, Any]] = field(default=lambda _context: {})
     model_files: Callable[[Context], tuple[Any, ...]] | None = None
     contents: Callable[[Context], tuple[Content, ...]] | None = None
+    writes_to_aws: bool = False
 
 
 class StepStatus(Value, frozen=True):
@@ -80,6 +82,7 @@ class StepStatus(Value, frozen=True):
         fetch, send, copy: bytes that would come from, go to, and be copied inside remote services.
         changes: what would be done to resources of AWS.
         done: what to say when there is nothing to do.
+        obstacle: why the step must not run, whatever else is known of it.
     """
 
     inputs: dict[str, Any] | None = None
@@ -91,6 +94,7 @@ class StepStatus(Value, frozen=True):
     copy: int = 0
     changes: tuple[Change, ...] = ()
     done: str = "inputs and output are as recorded"
+    obstacle: str | None = None
 
     @classmethod
     def recorded(cls, inputs: dict[str, Any], record: Record | None, stale_reasons: tuple[str, ...] = ()) -> StepStatus:
@@ -117,7 +121,7 @@ class Action(Value, frozen=True):
 
     Attributes:
         step: name of the step.
-        status: whether it runs, is skipped, or must not run: what it would change belongs to somebody else.
+        status: whether it runs, is skipped, or must not run: what it would change, or the account, is not this spec's.
         reasons: why.
         fetch: bytes that it fetches from the Hub, as far as known.
         send: bytes that it sends to S3, as far as known.
@@ -165,7 +169,9 @@ def plan(steps: Sequence[Step[Context]], statuses: Mapping[str, StepStatus]) -> 
     for step in steps:
         status = statuses[step.name]
         reasons = _reasons(step, status, running)
-        if reasons:
+        if status.obstacle:
+            actions.append(Action(step.name, "blocked", (status.obstacle,)))
+        elif reasons:
             running.add(step.name)
             how: Status = "blocked" if any(change.is_blocked for change in status.changes) else "run"
             actions.append(Action(step.name, how, reasons, status.fetch, status.send, status.copy, status.changes))

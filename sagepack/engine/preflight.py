@@ -1,7 +1,8 @@
 """What is checked before work begins, composed from what the services and this machine say.
 
-`guard` is for commands that publish or deploy: it makes, in one parallel round, the checks without which they would fail
-after bytes were moved. `check_all` is for `doctor`, which shows every check.
+`obstacles` is for every plan that publishes or deploys. `guard` is for such a plan that has something to do: it makes, in one
+parallel round, the checks without which it would fail after bytes were moved. `check_all` is for `doctor`, which shows every
+check.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sagepack.aws.s3 import S3
-from sagepack.deploy.preflight.check import Finding, Question, answer_all
-from sagepack.deploy.preflight.questions import PATIENCE, Preflight
+from sagepack.deploy.preflight.asking import Question, answer_all
+from sagepack.deploy.preflight.check import Finding
+from sagepack.deploy.preflight.questions import ACCOUNT, OWNER, PATIENCE, Preflight
 from sagepack.engine.clients import write_options
 from sagepack.errors import SagepackError, UserError
 from sagepack.text import format_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from sagepack.deploy.preflight.check import Check
@@ -28,10 +31,36 @@ if TYPE_CHECKING:
 _PYTHONS = ((3, 10), (3, 13))
 
 
-def check_account(context: BuildContext) -> UserError | None:
-    """The error for credentials of another account than `aws.account`; None if they are of that one, or nobody can tell."""
+def obstacles(context: BuildContext) -> Callable[[], dict[str, UserError]]:
+    """A function that finds what stands in the way of steps which write to AWS, whatever they would do.
+
+    That is another account, and a foreign endpoint where only the lock would tell what is to be deployed: the step `deploy`
+    itself notices one as soon as there is a lock. The function may run in another thread; what the thread shares with this
+    one is looked up here, before.
+    """
+    preflight, steps = _preflight(context), [step.name for step in context.steps if step.writes_to_aws]
+    questions = [preflight.account()]
+    if "deploy" in steps and _known_lock(context) is None:
+        questions.append(preflight.owner())
+
+    def ask() -> dict[str, UserError]:
+        failed = {check.id: _error_of([check]) for check in answer_all(questions) if check.verdict == "failed"}
+        if ACCOUNT in failed:
+            return dict.fromkeys(steps, failed[ACCOUNT])
+        return {"deploy": failed[OWNER]} if OWNER in failed else {}
+
+    return ask
+
+
+def require_account(context: BuildContext) -> None:
+    """Check that the credentials are of the account that the spec declares, if AWS says whose they are.
+
+    Raises:
+        UserError: they are of another one, or there are none.
+    """
     (check,) = answer_all([_preflight(context).account()])
-    return _error_of([check]) if check.verdict == "failed" else None
+    if check.verdict == "failed":
+        raise _error_of([check])
 
 
 def guard(context: BuildContext) -> None:
@@ -40,9 +69,9 @@ def guard(context: BuildContext) -> None:
     Raises:
         UserError: a check failed; nothing was moved or changed.
     """
-    preflight, deploys = _preflight(context), any(step.name == "deploy" for step in context.steps)
-    questions = [preflight.account(), *preflight.publishing()]
-    if deploys:
+    preflight = _preflight(context)
+    questions = [*preflight.publishing()]
+    if any(step.name == "deploy" for step in context.steps):
         questions += [*preflight.deploying(), preflight.quota(search=False)]
     checks = answer_all(questions)
     for check in checks:
@@ -52,8 +81,8 @@ def guard(context: BuildContext) -> None:
         raise _error_of(failed)
 
 
-def check_all(context: BuildContext) -> tuple[Check, ...]:
-    """Every check of the spec and environment, made at the same time."""
+def check_all(context: BuildContext, more: Sequence[Question]) -> tuple[Check, ...]:
+    """Every check of the spec and environment, and those of `more`, made at the same time."""
     preflight = _preflight(context)
     return answer_all(
         [
@@ -66,6 +95,7 @@ def check_all(context: BuildContext) -> tuple[Check, ...]:
             Question("lock", "lock", partial(_lock, context)),
             Question("disk", "disk", partial(_disk, context)),
             Question("python", "Python", partial(judge_python, sys.version_info[:3])),
+            *more,
         ]
     )
 
@@ -148,6 +178,20 @@ def judge_disk(folders: dict[str, tuple[int, int]]) -> Finding:
         f"{folder}: {format_bytes(free)} free, {format_bytes(need)} needed" for folder, (need, free) in folders.items()
     )
     return Finding("ok", shown)
+
+
+def judge_stale_uploads(count: int, hours: int) -> Finding:
+    """Whether there are unfinished uploads that nobody continues.
+
+    Args:
+        count: how many there are.
+        hours: how old they are at least.
+    """
+    if not count:
+        return Finding("ok", f"no unfinished upload is older than {hours} h")
+    return Finding(
+        "warning", f"{count} unfinished uploads are older than {hours} h, and cost money", "`invoke gc` aborts them"
+    )
 
 
 def judge_python(version: tuple[int, int, int]) -> Finding:

@@ -1,6 +1,7 @@
 """What can be known in seconds of a deployment that takes an hour, before a byte is moved.
 
-check       a check as a value, and how several are made at the same time
+check       a check as a value
+asking      checks that are to be made, and how they are made at the same time
 judge       the facts in, a verdict out; pure
 questions   asks AWS for the facts of each check
 

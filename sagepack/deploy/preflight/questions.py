@@ -11,7 +11,8 @@ from sagepack.aws.s3 import S3Uri
 from sagepack.aws.session import CredentialsError, Patience
 from sagepack.deploy.deployment import Owner, sagepack_tags
 from sagepack.deploy.preflight import judge
-from sagepack.deploy.preflight.check import Finding, Question
+from sagepack.deploy.preflight.asking import Question
+from sagepack.deploy.preflight.check import Finding
 from sagepack.spec import images
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from sagepack.digest import Digest
     from sagepack.spec.model import Spec
 
+ACCOUNT, OWNER = "aws-account", "endpoint-owner"
+"""The ids of the checks without which nothing is written to AWS."""
 # A check that takes longer than this says less than it costs.
 PATIENCE = Patience(connect=4, read=8, attempts=2)
 
@@ -44,7 +47,7 @@ class Preflight:
 
     def account(self) -> Question:
         """Whose credentials these are."""
-        return Question("aws-account", "AWS account", self._account)
+        return Question(ACCOUNT, "AWS account", self._account)
 
     def publishing(self) -> Iterator[Question]:
         """What an upload needs."""
@@ -58,7 +61,11 @@ class Preflight:
         for key, arn in (("success", asynchronous.success_topic), ("error", asynchronous.error_topic)):
             if arn:
                 yield Question(f"{key}-topic", f"{key} topic", partial(self._topic, arn))
-        yield Question("endpoint-owner", "endpoint", self._owner)
+        yield self.owner()
+
+    def owner(self) -> Question:
+        """Whether the endpoint is this spec's."""
+        return Question(OWNER, "endpoint", self._owner)
 
     def quota(self, *, search: bool) -> Question:
         """Whether the quota is enough; `search` as in `quotas.endpoint_quota`."""
@@ -66,7 +73,7 @@ class Preflight:
 
     def lifecycle(self) -> Question:
         """Whether the bucket forgets unfinished uploads."""
-        return Question("unfinished-uploads", "unfinished uploads", self._lifecycle)
+        return Question("lifecycle-rule", "lifecycle rule", self._lifecycle)
 
     def _account(self) -> Finding:
         try:
@@ -78,13 +85,13 @@ class Preflight:
     def _bucket(self) -> Finding:
         artifact, account = self.spec.artifact, self.spec.aws.account
         name, owner = S3Uri.parse(artifact.target).bucket, artifact.expected_bucket_owner or account
-        s3 = self.connect_s3()
+        found = self.connect_s3().look_at(name, owner)
         return judge.bucket(
             name,
             region=self.spec.aws.region,
-            found=s3.region(name),
+            found=found.region,
             owner=owner,
-            owned=s3.belongs_to(name, owner),
+            owned=found.owned,
             owner_key="artifact.expected_bucket_owner" if artifact.expected_bucket_owner else "aws.account",
         )
 

@@ -67,4 +67,4 @@ def desired_deployment(context: BuildContext) -> deployment.Deployment:
     return deployment.Deployment.of(context.spec, context.required_lock(), uri, context.manifest.digest)
 
 
-STEP = Step("deploy", needs=("upload",), version=1, status=status, run=run, result=result)
+STEP = Step("deploy", needs=("upload",), version=1, status=status, run=run, result=result, writes_to_aws=True)

@@ -103,4 +103,5 @@ STEP = Step(
     result=result,
     model_files=_model_files,
     contents=contents,
+    writes_to_aws=True,
 )

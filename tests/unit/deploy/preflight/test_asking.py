@@ -5,7 +5,8 @@ import threading
 import pytest
 
 from sagepack.aws.session import AccessDeniedError, CredentialsError
-from sagepack.deploy.preflight.check import Check, Finding, Question, answer_all
+from sagepack.deploy.preflight.asking import Question, answer_all
+from sagepack.deploy.preflight.check import Check, Finding
 from sagepack.errors import RemoteError, SagepackError, UserError
 
 

@@ -1,0 +1,265 @@
+"""What is checked before a byte moves: by a plan, by an upload and a deployment, and by `doctor`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sagepack.api import connect
+from sagepack.api.project import Project
+from sagepack.aws.session import AwsConnection
+from sagepack.engine.clients import Clients, Connections
+from sagepack.errors import UserError
+from tests.helpers import deployments
+from tests.helpers.deployments import RecordedProgress
+from tests.helpers.paths import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sagepack.api.results import Doctor
+    from sagepack.sandbox.servers import Servers
+
+OTHER = "210987654321"
+TOPIC = "arn:aws:sns:us-east-1:123456789012:done"
+NO_RIGHT = ("AccessDeniedException", "User: x is not authorized to perform: sagemaker:DescribeEndpoint")
+OVERLAY = """\
+aws: {account: "123456789012", region: us-east-1, role: "arn:aws:iam::123456789012:role/sagepack-sandbox"}
+artifact: {target: "s3://sagepack-sandbox/models"}
+"""
+
+
+class Cloud:
+    """A project whose environment `cloud` reaches the sandbox as it would reach AWS and the Hub."""
+
+    def __init__(self, root: Path, servers: Servers) -> None:
+        self.root, self.servers = root, servers
+
+    def project(self, *sets: str) -> Project:
+        project = Project(self.root, str(self.root / "config" / "svd.yaml"), "cloud", sets, RecordedProgress())
+        self.servers.faults.clear()
+        self.servers.aws.faults.clear()
+        return project
+
+    @property
+    def moved(self) -> list[str]:
+        """The requests that read model files from the Hub, or wrote anything to AWS but a request that only asks."""
+        files = [request.path for request in self.servers.faults.log if "/resolve/" in request.path]
+        return files + [
+            f"{request.method} {request.path}" for request in self.servers.aws.faults.log if request.method == "PUT"
+        ]
+
+    def refusal(self, project: Project, goal: str = "deploy") -> UserError:
+        with pytest.raises(UserError) as caught:
+            project.build(goal)
+        assert self.moved == []
+        return caught.value
+
+
+@pytest.fixture
+def cloud(tmp_path: Path, sandbox: Servers, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    for name in ("config", "inference_code"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    (tmp_path / "config" / "env" / "cloud.yaml").write_text(OVERLAY)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+
+    def clients(_root: Path, spec: Any, cache: Path, progress: Any) -> Clients:
+        aws = AwsConnection(spec.aws.region, None, sandbox.aws_url, sandbox.access_key, sandbox.secret_key)
+        return Clients(Connections(aws, sandbox.hub_url, sandbox.hf_token), spec.artifact, cache, progress.note)
+
+    monkeypatch.setattr(connect, "make_clients", clients)
+    return Cloud(tmp_path, sandbox)
+
+
+def verdicts(found: Doctor) -> dict[str, str]:
+    return {check.id: check.verdict for check in found.checks}
+
+
+OTHER_ACCOUNT = (f"aws.account='{OTHER}'", f"aws.role=arn:aws:iam::{OTHER}:role/endpoints")
+
+
+def test_in_a_prepared_account_every_check_is_ok(cloud: Cloud) -> None:
+    sets = f"endpoint.async.success_topic={topic(cloud)}"
+    cloud.project(sets).lock()
+    found = cloud.project(sets).doctor()
+    assert {(check.verdict, check.fix) for check in found.checks} == {("ok", None)}
+    assert len(found.checks) == 13
+    assert found.exit_code == 0
+
+
+def topic(cloud: Cloud) -> str:
+    """A topic that exists."""
+    client = deployments.session_of(cloud.servers).client("sns")
+    return str(client.create_topic(Name="done")["TopicArn"])
+
+
+def test_credentials_of_another_account_block_a_plan_and_stop_a_deployment_before_a_byte_moves(cloud: Cloud) -> None:
+    plan = cloud.project(*OTHER_ACCOUNT).plan("deploy")
+    blocked = {action.step: action.reasons for action in plan.actions if action.status == "blocked"}
+    assert set(blocked) == {"upload", "deploy"}
+    assert all(OTHER in reason and "123456789012" in reason for (reason,) in blocked.values())
+    assert plan.exit_code == 1
+    for goal in ("upload", "deploy"):
+        error = cloud.refusal(cloud.project(*OTHER_ACCOUNT), goal)
+        assert f"but aws.account is {OTHER}" in error.message
+        assert "AWS_PROFILE" in (error.fix or "")
+
+
+def test_another_account_is_the_error_even_where_s3_denies_access_first(cloud: Cloud) -> None:
+    cloud.project(*OTHER_ACCOUNT).lock()
+    project = cloud.project(*OTHER_ACCOUNT)
+    cloud.servers.aws.faults.status("/sagepack-sandbox*", 403, times=None)
+    with pytest.raises(UserError, match=f"but aws.account is {OTHER}"):
+        project.plan("upload")
+
+
+def test_a_local_package_does_not_ask_whose_account_it_is(cloud: Cloud) -> None:
+    assert cloud.project(*OTHER_ACCOUNT).package().archive is not None
+
+
+@pytest.mark.parametrize(
+    ("sets", "words", "fix"),
+    [
+        (["artifact.target=s3://nobody-has-this/models"], "there is no such bucket", "aws s3 mb s3://nobody-has-this"),
+        (["artifact.expected_bucket_owner='210987654321'"], "is not account 210987654321's", "artifact.exp"),
+        (["aws.role=arn:aws:iam::123456789012:role/nobody"], "there is no role", "policy --for execution"),
+        ([f"endpoint.async.error_topic={TOPIC}x"], "there is no topic", "create it"),
+    ],
+)
+def test_what_a_deployment_would_fail_without_stops_it_before_a_byte_moves(
+    cloud: Cloud, sets: list[str], words: str, fix: str
+) -> None:
+    cloud.project(*sets).lock()
+    error = cloud.refusal(cloud.project(*sets))
+    assert words in str(error)
+    assert fix in (error.fix or "")
+
+
+def test_several_failures_are_told_at_once(cloud: Cloud) -> None:
+    sets = ["aws.role=arn:aws:iam::123456789012:role/nobody", f"endpoint.async.error_topic={TOPIC}x"]
+    error = cloud.refusal(cloud.project(*sets))
+    assert error.message == "2 checks failed, so nothing was sent or changed"
+    assert len(error.details) == 4
+
+
+def test_a_role_that_does_not_trust_sagemaker_stops_a_deployment_and_an_upload_does_not_care(cloud: Cloud) -> None:
+    iam = deployments.session_of(cloud.servers).client("iam")
+    iam.create_role(RoleName="other", AssumeRolePolicyDocument='{"Version": "2012-10-17", "Statement": []}')
+    sets = ["aws.role=arn:aws:iam::123456789012:role/other"]
+    assert "does not let sagemaker.amazonaws.com assume it" in cloud.refusal(cloud.project(*sets)).message
+    assert cloud.project(*sets).upload().artifact is not None
+
+
+def test_an_endpoint_of_another_spec_stops_a_deployment_without_a_lock_before_a_byte_moves(cloud: Cloud) -> None:
+    aws = deployments.session_of(cloud.servers)
+    foreign = deployments.published(aws, deployments.deployment("other", endpoint_name="svd"))
+    for create in ("model", "endpoint_config", "endpoint"):
+        getattr(aws.client("sagemaker"), f"create_{create}")(**getattr(foreign, f"create_{create}_request"))
+    plan = cloud.project().plan("deploy")
+    assert {action.step: action.status for action in plan.actions}["deploy"] == "blocked"
+    error = cloud.refusal(cloud.project())
+    assert "belongs to another spec or environment" in error.message
+    assert "sagepack:name=other" in error.message
+    assert not (cloud.root / "config" / "locks" / "svd-cloud.lock.yaml").exists()
+    with pytest.raises(UserError, match="does not belong to svd/cloud"):
+        cloud.project().destroy()
+
+
+def test_nothing_is_destroyed_or_aborted_with_the_keys_of_another_account(cloud: Cloud) -> None:
+    project = cloud.project(*OTHER_ACCOUNT)
+    for act in (project.deployed_resources, project.destroy, project.abort_uploads):
+        with pytest.raises(UserError, match=f"but aws.account is {OTHER}"):
+            act()
+
+
+def test_a_deployment_with_nothing_to_do_makes_no_more_requests_than_its_plan(cloud: Cloud) -> None:
+    cloud.project().deploy()
+    cloud.project().plan("deploy")
+    planned = len(cloud.servers.aws.faults.log)
+    built = cloud.project().deploy()
+    assert [action.step for action in built.actions if action.runs] == []
+    assert len(cloud.servers.aws.faults.log) == planned
+
+
+def test_too_small_a_quota_is_a_note_and_stops_nothing(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sagepack.aws import quotas  # noqa: PLC0415 - only here
+
+    monkeypatch.setattr(quotas, "endpoint_quota", lambda *_args, **_more: 0)
+    project = cloud.project()
+    project.deploy()
+    assert isinstance(project.progress, RecordedProgress)
+    assert "warning: the quota 'ml.g5.2xlarge for endpoint usage' is 0" in project.progress.text
+
+
+def test_doctor_fails_with_every_failed_check_and_no_traceback(cloud: Cloud) -> None:
+    sets = [
+        "artifact.target=s3://nobody-has-this/models",
+        "aws.role=arn:aws:iam::123456789012:role/nobody",
+        f"endpoint.async.error_topic={TOPIC}x",
+        "image.tag=2.6.0-transformers9.9.9-gpu-py312-cu124-ubuntu22.04",
+    ]
+    found = cloud.project(*sets).doctor()
+    failed = {check.id for check in found.checks if check.verdict == "failed"}
+    assert failed == {"bucket", "lifecycle-rule", "role", "error-topic", "image", "stale-uploads"}
+    assert all(check.fix for check in found.checks if check.verdict == "failed")
+    assert found.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("spoil", "check", "verdict"),
+    [
+        (lambda box: client(box, "s3").delete_bucket_lifecycle(Bucket=box.bucket), "lifecycle-rule", "warning"),
+        (lambda box: box.aws.scenario.fail_operation("DescribeEndpoint", *NO_RIGHT), "endpoint-owner", "unknown"),
+        (lambda box: box.faults.missing_revision("stabilityai/*"), "hub", "failed"),
+    ],
+)
+def test_one_thing_that_is_wrong_is_one_verdict(
+    cloud: Cloud, spoil: Callable[[Servers], object], check: str, verdict: str
+) -> None:
+    cloud.project().lock()
+    project = cloud.project()
+    spoil(cloud.servers)
+    found = verdicts(project.doctor())
+    assert {name: given for name, given in found.items() if given != "ok"} == {check: verdict}
+
+
+def client(box: Servers, service: str) -> Any:
+    return deployments.session_of(box).client(service)
+
+
+def test_a_hub_that_is_not_there_is_unknown_and_does_not_hold_up_the_rest(cloud: Cloud) -> None:
+    cloud.project().lock()
+    project = cloud.project()
+    cloud.servers.faults.status("/api/models/*", 503, times=None)
+    found = verdicts(project.doctor())
+    assert found.pop("hub") == "unknown"
+    assert set(found.values()) == {"ok"}
+
+
+def test_a_closed_gate_fails_until_every_file_is_in_the_cache(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    box = cloud.servers
+
+    def without_access(_root: Path, spec: Any, cache: Path, progress: Any) -> Clients:
+        aws = AwsConnection(spec.aws.region, None, box.aws_url, box.access_key, box.secret_key)
+        return Clients(Connections(aws, box.hub_url, box.no_access_token), spec.artifact, cache, progress.note)
+
+    cloud.project().lock()
+    with monkeypatch.context() as other:
+        other.setattr(connect, "make_clients", without_access)
+        assert verdicts(cloud.project().doctor())["hub"] == "failed"
+    cloud.project().package()
+    with monkeypatch.context() as other:
+        other.setattr(connect, "make_clients", without_access)
+        assert verdicts(cloud.project().doctor())["hub"] == "warning"
+
+
+def test_a_damaged_lock_is_a_verdict(cloud: Cloud) -> None:
+    lock = cloud.root / "config" / "locks" / "svd-cloud.lock.yaml"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.write_text("<<<<<<< HEAD\n")
+    found = verdicts(cloud.project().doctor())
+    assert found["lock"] == "failed"
+    assert found["disk"] == "unknown"
