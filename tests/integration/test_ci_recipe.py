@@ -1,0 +1,131 @@
+"""The workflow for GitHub Actions: its commands, run in order as a runner does, in a project with a sandbox of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from sagepack.api.results import FOUND_WORK
+from tests.helpers import documents
+from tests.helpers.paths import ROOT
+from tests.integration.test_whole_way import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+RECIPE = ROOT / "docs" / "how-to" / "github-actions.yml"
+# What the runner has and this machine has not: each is a program that says how it was called.
+STUBS = {
+    "sagepack": f'exec "{sys.executable}" -m sagepack "$@"',
+    "gh": 'echo "gh $*" >> calls.txt; cat plan.md >> calls.txt',
+    "python": f'exec "{sys.executable}" "$@"',
+}
+
+
+def steps(job: str) -> list[dict[str, Any]]:
+    """The steps of a job."""
+    found: list[dict[str, Any]] = yaml.safe_load(RECIPE.read_text())["jobs"][job]["steps"]
+    return found
+
+
+class Runner:
+    """Runs the commands of steps, as a runner of GitHub does."""
+
+    def __init__(self, project: Project, folder: Path) -> None:
+        self.project, self.folder = project, folder
+        self.summary = folder / "summary.md"
+        for name, text in STUBS.items():
+            path = folder / name
+            path.write_text(f"#!/bin/bash\n{text}\n")
+            path.chmod(0o755)
+
+    def run(self, job: str, name: str) -> subprocess.CompletedProcess[str]:
+        """Run the step of this name."""
+        (step,) = (step for step in steps(job) if step.get("name") == name)
+        values = {**yaml.safe_load(RECIPE.read_text())["env"], **step.get("env", {}), "TARGET": "local"}
+        known = {key: value for key, value in values.items() if "${{" not in value}
+        environment = {
+            **self.project.environment,
+            **known,
+            "GITHUB_STEP_SUMMARY": str(self.summary),
+            "PULL_REQUEST": "7",
+            "PATH": f"{self.folder}{os.pathsep}{os.environ['PATH']}",
+        }
+        script = self.folder / "script"
+        script.write_text(step["run"])
+        command = [sys.executable, str(script)] if step.get("shell") == "python" else ["bash", "-e", str(script)]
+        return subprocess.run(
+            command, cwd=self.project.root, env=environment, capture_output=True, text=True, check=False, timeout=300
+        )
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Iterator[Runner]:
+    """A runner for a project as it is checked out."""
+    (tmp_path / "project").mkdir()
+    (tmp_path / "runner").mkdir()
+    project = Project(tmp_path / "project")
+    yield Runner(project, tmp_path / "runner")
+    project.invoke("sandbox.stop")
+
+
+def test_a_pull_request_gets_the_plan_and_main_deploys_it(runner: Runner) -> None:
+    root = runner.project.root
+    assert runner.run("plan", "Check the spec").returncode == 0
+
+    planned = runner.run("plan", "Plan")
+    assert planned.returncode == 0, planned.stderr
+    assert runner.summary.read_text().startswith("### config/svd.yaml for local: changes\n\n```\n")
+    assert runner.run("plan", "Comment on the pull request").returncode == 0
+    called, *comment = (root / "calls.txt").read_text().splitlines()
+    assert called == "gh pr comment 7 --body-file plan.md --edit-last --create-if-none"
+    assert "\n".join(comment).strip() == runner.summary.read_text().strip()
+    assert re.search(r"^deploy +run\b", "\n".join(comment), re.MULTILINE)
+
+    deployed = runner.run("deploy", "Deploy")
+    assert deployed.returncode == 0, deployed.stderr
+    assert documents.checked((root / "deployed.json").read_text())["result"]["endpoint"]["name"] == "svd"
+    assert not (root / "dist" / "svd" / "local" / "model.tar.gz").exists()  # streamed: small disks suffice
+
+    assert runner.run("plan", "Plan").returncode == 0
+    assert "### config/svd.yaml for local: nothing to do\n" in runner.summary.read_text()
+    edited = root / "inference_code" / "svd" / "inference.py"
+    edited.write_text(f"{edited.read_text()}\n# edited after the plan\n")
+    refused = runner.run("deploy", "Deploy")
+    assert refused.returncode == 1
+    assert "what was reviewed is not what would be done now" in refused.stderr
+
+
+def test_mistakes_are_shown_at_their_lines(runner: Runner) -> None:
+    path = runner.project.root / "config" / "svd.yaml"
+    path.write_text(
+        path.read_text().replace("ml.g5.2xlarge", "ml.g5.3xlarge").replace("max_capacity: 2", "max_capacity: x")
+    )
+    assert runner.run("plan", "Check the spec").returncode == 1
+    shown = runner.run("plan", "Show each mistake at its line")
+    assert shown.returncode == 0, shown.stderr
+    found = re.findall(r"^::error file=config/svd\.yaml,line=(\d+),col=(\d+)::(\S+) ", shown.stdout, re.MULTILINE)
+    lines = path.read_text().splitlines()
+    assert [key for *_, key in found] == ["endpoint.instance_type", "endpoint.scaling.max_capacity"]
+    assert [lines[int(line) - 1][int(column) - 1 :].split()[0] for line, column, _ in found] == ["ml.g5.3xlarge", "x"]
+    assert runner.run("plan", "Plan").returncode == 1
+
+
+def test_the_workflow_is_whole() -> None:
+    recipe = yaml.safe_load(RECIPE.read_text())
+    text = RECIPE.read_text()
+    assert set(re.findall(r"env\.(\w+)", text)) <= recipe["env"].keys()
+    ids = {step["id"] for job in recipe["jobs"] for step in steps(job) if "id" in step}
+    assert set(re.findall(r"steps\.(\w+)\.", text)) <= ids
+    for job in recipe["jobs"].values():
+        assert set(job.get("needs", "").split()) <= recipe["jobs"].keys()
+        assert all(("uses" in step) != ("run" in step) for step in job["steps"])
+        assert all(re.fullmatch(r"[\w-]+/[\w-]+@v\d+", step["uses"]) for step in job["steps"] if "uses" in step)
+    assert f'"$code" -ne {FOUND_WORK}' in text
