@@ -40,9 +40,10 @@ def stop(project: Project) -> SandboxStopped:
 
 @task(group="sandbox")
 def install(project: Project) -> ServingStack:
-    """Install the serving stack into .venv-serve.
+    """Install what the sandbox's endpoints run under.
 
-    Endpoints of the sandbox need it, and Java; it brings torch (1.4 GB).
+    It is the serving stack of the image, in .venv-serve of the project: some gigabytes, because it brings torch. It needs
+    Java, and Python 3.11 or later.
     """
     return ServingStack(str(stack.install(project.root)))
 

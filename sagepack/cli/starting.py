@@ -21,24 +21,31 @@ else:
     starting = lazy.module("api.starting")
 
 _MODEL = (
-    Flag("model", "", "the model on the Hub, as owner/name"),
-    Flag("model-path", "", "instead of --model: a folder with the model's files", parameter="path"),
+    Flag("model", "", "the model on the Hub", placeholder="OWNER/NAME"),
     Flag(
-        "task", "", "what the model is for, such as text-classification, if the model does not say it", parameter="kind"
+        "model-path", "", "instead of --model: a folder with the model's files", parameter="path", placeholder="FOLDER"
+    ),
+    Flag(
+        "task",
+        "",
+        "what the model is for, such as text-classification, if the model does not say it",
+        parameter="kind",
+        placeholder="TASK",
     ),
 )
 
 
 @task(
-    Flag("name", "", "of the spec, its handler and its endpoint"),
+    Flag("name", "", "of the spec, its handler and its endpoint", placeholder="NAME"),
     *_MODEL,
     scope="folder",
-    example="--model owner/name --name film",
+    example="--model llava-hf/llava-1.5-7b-hf --name chat",
 )
 def init(project: Project, *, name: str, model: str, path: str, kind: str) -> Initialized:
-    """Start a project in this folder.
+    """Make a project of this folder.
 
-    Writes a spec, overlays, a handler with its sample, a Makefile and tasks.py; asks for what is not given.
+    It writes a spec for the model with every key explained, a handler with a sample request, overlays for the environments,
+    a Makefile and tasks.py, and overwrites nothing. On a terminal it asks for what is not given.
     """
     root = Path.cwd()
     if not (name and (model or path)) and not _asks():
@@ -58,12 +65,12 @@ def init(project: Project, *, name: str, model: str, path: str, kind: str) -> In
     Flag("name", "", "of the spec, its handler and its endpoint", positional=True),
     *_MODEL,
     scope="project",
-    example="film --model owner/name",
+    example="mood --model-path models/mood",
 )
 def new(project: Project, *, name: str, model: str, path: str, kind: str) -> Initialized:
-    """Add a model to the project.
+    """Add a model to this project.
 
-    Writes config/NAME.yaml, its sample and its handler.
+    It writes config/NAME.yaml with every key explained, a sample request and a handler, and overwrites nothing.
     """
     return starting.new(project.root, name, model=model, path=path, task=kind)
 
