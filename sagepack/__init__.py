@@ -27,9 +27,10 @@ everything else follows from. `docs/architecture.md` follows a weight file, a ke
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 from sagepack.version import __version__
+
+TYPE_CHECKING = False  # as in `typing`, whose import takes 5 ms: until `cli.interrupts` is there, Ctrl-C is a traceback
 
 if TYPE_CHECKING:
     from sagepack.api.project import Project
