@@ -71,6 +71,16 @@ def disk_error(error: OSError, path: Path | None = None, need: int = 0) -> UserE
     return UserError(reason, where=where, fix=fix)
 
 
+def unreadable(error: OSError) -> tuple[str, str]:
+    """That a file which the user named or wrote cannot be read, and what to do."""
+    reason = error.strerror or str(error)
+    if isinstance(error, FileNotFoundError):
+        return reason, "check the name"
+    if isinstance(error, PermissionError):
+        return f"cannot be read: {reason}", "give this user the right to read it"
+    return f"cannot be read: {reason}", _FIXES.get(error.errno or 0, "copy it to another place and name that one")
+
+
 @contextmanager
 def disk_errors(path: Path, need: int = 0) -> Iterator[None]:
     """Turn what the system says about writing `path` into an error that names it.

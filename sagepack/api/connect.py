@@ -20,6 +20,8 @@ else:
     sandbox = lazy.module("sandbox")
     session = lazy.module("aws.session")
 
+_FIRST = "a Hub and AWS on this machine"
+
 
 def make_clients(root: Path, spec: Spec, hub_cache: Path, progress: Progress) -> clients.Clients:
     """Clients of the services of the spec's environment; starts the sandbox if that is it.
@@ -46,7 +48,8 @@ def running(root: Path, progress: Progress) -> sandbox.Sandbox:
     """
     if sandbox.status(root) is not None:
         return sandbox.ensure(root)
-    with progress.activity("sandbox: starting a Hub and AWS on this machine"):
+    again = "again, empty: the objects and endpoints of the last one are gone"
+    with progress.activity(f"sandbox: starting {again if sandbox.folder(root).exists() else _FIRST}"):
         return sandbox.ensure(root)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -138,8 +137,7 @@ def load(selection: Selection, *, branch_allowed: bool = False, contents: bool =
     if warnings is None:
         warnings = _check(document, root, branch_allowed=branch_allowed, contents=contents)
         if not contents:  # what files hold does not follow from these inputs
-            with suppress(FileNotFoundError):  # `clean --all` takes the folder away: it is checked again then
-                records.save(Record(key, 1, inputs, {"warnings": [asdict(warning) for warning in warnings]}))
+            records.remember(Record(key, 1, inputs, {"warnings": [asdict(warning) for warning in warnings]}))
     return Checked(document.spec(), warnings)
 
 

@@ -105,6 +105,12 @@ def _as_failure(error: Exception) -> SagepackError:
     """What this machine, or a mistake of this program, did to a task."""
     if isinstance(error, OSError):
         return files.disk_error(error)
+    if isinstance(error, UnicodeEncodeError) and sys.getfilesystemencoding() != "utf-8":
+        name = error.object[error.start : error.end]
+        return UserError(
+            f"a file name with {name!r} cannot be written in this locale",
+            fix="set LC_ALL=C.UTF-8 or PYTHONUTF8=1, and run the same command again",
+        )
     if isinstance(error, MemoryError):
         return UserError("this machine has not enough memory", fix="end other programs and run the same command again")
     return SagepackError(

@@ -17,6 +17,7 @@ from sagepack.aws.s3 import S3, S3Uri
 from sagepack.deploy.results import MAX_SIZE
 from sagepack.deploy.waiter import WaiterConfig
 from sagepack.errors import RemoteError, SagepackError, UserError
+from sagepack.files import unreadable
 from sagepack.text import format_duration
 
 if TYPE_CHECKING:
@@ -220,7 +221,8 @@ def _check_request(request: bytes | Path, content_type: str | None) -> str:
             is_checked = content_type == "application/json" and status.st_size <= decoding.LIMIT
             text = file.read() if is_checked else None
     except OSError as error:
-        raise UserError(f"the request cannot be read: {error.strerror}", where=where) from error
+        message, fix = unreadable(error)
+        raise UserError(message, where=where, fix=fix) from error
     if text is not None:
         try:
             decoding.decode_json(text.decode().encode(), msgspec.Raw)

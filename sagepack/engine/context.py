@@ -144,7 +144,9 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
         if inspection.diagnostics:
             raise SpecError(inspection.diagnostics, "the files of this project")
         if inspection.clean != known:
-            self.records.save(Record("inspection", secrets.VERSION, {"by": __version__, "clean": inspection.clean}, {}))
+            self.records.remember(
+                Record("inspection", secrets.VERSION, {"by": __version__, "clean": inspection.clean}, {})
+            )
         return tree
 
     def _clean_files(self) -> dict[str, str]:

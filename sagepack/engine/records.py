@@ -6,11 +6,13 @@ step runs again.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
 from sagepack.decoding import Value, seal, unseal
+from sagepack.errors import UserError
 from sagepack.files import write_atomically
 
 if TYPE_CHECKING:
@@ -70,6 +72,11 @@ class Records(Value, frozen=True):
     def save(self, record: Record) -> None:
         """Write `record` in one rename."""
         write_atomically(self.folder / f"{record.step}.json", seal(record, FORMAT))
+
+    def remember(self, record: Record) -> None:
+        """Save what spares a later command a look, if it can be saved: `plan` and `validate` work where nothing may be written."""
+        with suppress(OSError, UserError):
+            self.save(record)
 
 
 def differences(before: Any, after: Any) -> tuple[str, ...]:

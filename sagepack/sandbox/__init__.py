@@ -17,6 +17,6 @@ only those before it:
     __main__      the background process itself
 """
 
-from sagepack.sandbox.process import Sandbox, ensure, remove, status, stop
+from sagepack.sandbox.process import Sandbox, ensure, folder, remove, status, stop
 
-__all__ = ["Sandbox", "ensure", "remove", "status", "stop"]
+__all__ = ["Sandbox", "ensure", "folder", "remove", "status", "stop"]

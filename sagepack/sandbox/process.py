@@ -13,6 +13,7 @@ No signal is ever sent: after a crash, the process id in the state file may belo
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
 import os
@@ -52,7 +53,6 @@ STOP_SECONDS = 10.0
 _START_SECONDS = 60.0
 _RESPONSE_SECONDS = 5.0
 _RESPONSE_BYTES = 1 << 16
-_LOG_LINES = 15
 
 _Url = Annotated[str, Meta(pattern=r"\Ahttp://127\.0\.0\.1:[1-9][0-9]{0,4}\Z")]
 _Pid = Annotated[int, Meta(gt=1, lt=1 << 31)]
@@ -258,7 +258,8 @@ def _start_lock(root: Path) -> Iterator[None]:
         fix = "end that command and run this one again"
         raise UserError("another command is starting the sandbox", where=error.lock_file, fix=fix) from error
     except OSError as error:
-        raise UserError(f"the sandbox cannot write its files: {error.strerror}", where=str(place)) from error
+        message = f"the sandbox cannot write its files: {error.strerror}"
+        raise files.disk_error(error, place).with_context(message=message) from error
 
 
 def _stop(root: Path, found: Sandbox | None) -> None:
@@ -377,7 +378,10 @@ def _install_line() -> str:
 
 
 def _start_error(log: Path, problem: str) -> UserError:
-    """The error of a failed start, with the last lines of the log."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
-    fix = "fix what the log reports and run the command again"
-    return UserError(f"the sandbox {problem}", where=str(log), fix=fix, details=lines)
+    """The error of a failed start, with the last line of the log: of a traceback the one that says what failed."""
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    fix = "make room on its disk and run the same command again"
+    if os.strerror(errno.ENOSPC) not in last:
+        fix = "fix what the log reports and run the same command again"
+    return UserError(f"the sandbox {problem}", where=str(log), fix=fix, details=[last] if last else [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
+import sys
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from msgspec import field
 from sagepack.decoding import Value
 from sagepack.digest import Digest
 from sagepack.errors import UserError
+from sagepack.files import unreadable
 from sagepack.spec.secrets import files as secret_files
 
 if TYPE_CHECKING:
@@ -168,6 +170,8 @@ def _printable(path: str) -> str:
 def _file_problem(path: Path, relative: str, inside: Path) -> tuple[str, str] | None:
     """Why `path` cannot be packaged, and the fix; None for a file, and for a link to a file inside the folder."""
     if _printable(relative) != relative:
+        if sys.getfilesystemencoding() != "utf-8":
+            return "Python does not read file names as UTF-8 here", "set LC_ALL=C.UTF-8 or PYTHONUTF8=1"
         return "the name is not UTF-8", "rename the file"
     try:
         target = path.resolve(strict=True)
@@ -185,7 +189,7 @@ def _file(folder: Path, relative: str, where: str, inspection: Inspection) -> Co
         digest = inspection.read(path, shown)
         after = path.stat()
     except OSError as error:
-        inspection.report(shown, f"cannot be read: {error.strerror}")
+        inspection.report(shown, *unreadable(error))
         return None
     if digest is None:
         inspection.excluded[relative] = "a core dump"

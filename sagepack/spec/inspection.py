@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from sagepack.digest import Digest
 from sagepack.errors import Diagnostic
+from sagepack.files import unreadable
 from sagepack.spec.secrets import LIMIT, files, values
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Inspection:
         try:
             self.read(path, location)
         except OSError as error:
-            self.report(location, f"cannot be read: {error.strerror}")
+            self.report(location, *unreadable(error))
 
     def _is_clean(self, name: str, location: str, digest: Digest, head: bytes, *, is_whole: bool) -> bool:
         """Whether a file, of which `head` are the first bytes, has no secrets; those that it has are reported."""

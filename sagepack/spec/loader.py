@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from sagepack.errors import Diagnostic, SpecError, UserError
+from sagepack.files import unreadable
 from sagepack.spec.document import Document
 from sagepack.spec.merge import merge
 from sagepack.spec.model import KEYS
@@ -123,7 +124,7 @@ def _text(path: Path, name: str, diagnostics: list[Diagnostic]) -> str | None:
             return None
         return data.decode("utf-8-sig")
     except OSError as error:
-        diagnostics.append(Diagnostic((), f"cannot be read: {error.strerror}", location=name))
+        diagnostics.append(Diagnostic((), *unreadable(error), location=name))
     except UnicodeDecodeError as error:
         before = error.object[: error.start]
         line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")

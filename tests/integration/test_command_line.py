@@ -259,6 +259,30 @@ def test_another_program_may_import_the_tasks_whatever_its_words(project: Projec
     assert project.run(sys.executable, "-c", "import tasks", "--dry", "deploy") == (0, "", "")
 
 
+def test_where_nothing_may_be_written_validate_and_plan_work(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    (tmp_path / "build").touch()  # no folder can be made there, by root neither
+    assert project.run(*COMMAND, "validate")[0] == 0
+    code, out, err = project.run(*COMMAND, "plan", "--to", "lock", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["result"]["actions"][0]["status"] == "skip"
+
+
+def test_a_sandbox_that_does_not_start_is_told_in_lines(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    broken = tmp_path / "broken" / "moto"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise OSError(28, 'No space left on device')")
+    path = f"{broken.parent}{os.pathsep}{ROOT}"
+    code, out, err = project.run(*COMMAND, "sandbox.env", PYTHONPATH=path)
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-3:] == [
+        f"error: {tmp_path / 'build' / 'sandbox' / 'log'}: the sandbox ended during its start",
+        "  OSError: [Errno 28] No space left on device",
+        "  make room on its disk and run the same command again",
+    ]
+
+
 def make(project: Project, *words: str, **environment: str) -> tuple[int, str, str]:
     """Run make in a project whose environment counts as installed."""
     return project.run("make", "-o", ".venv/bin/.run", *words, **environment)

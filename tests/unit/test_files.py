@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from sagepack.errors import UserError
-from sagepack.files import disk_error, disk_errors
+from sagepack.files import disk_error, disk_errors, unreadable
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO])
@@ -43,3 +43,18 @@ def test_only_a_file_system_that_counts_files_can_have_none_left(
     failure = disk_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), tmp_path / "f")
     assert failure is not None
     assert ("no free inode" in str(failure)) == told
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "fix"),
+    [
+        (FileNotFoundError(errno.ENOENT, "No such file or directory"), "No such file or directory", "check the name"),
+        (PermissionError(errno.EACCES, "Permission denied"), "cannot be read: Permission denied", "right to read"),
+        (OSError(errno.EIO, "Input/output error"), "cannot be read: Input/output error", "the disk has a fault"),
+        (OSError(errno.ESTALE, "Stale file handle"), "cannot be read: Stale file handle", "copy it to another place"),
+    ],
+)
+def test_a_file_that_cannot_be_read_has_something_to_do(error: OSError, message: str, fix: str) -> None:
+    said, what_to_do = unreadable(error)
+    assert said == message
+    assert fix in what_to_do

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from sagepack.errors import IntegrityError, UserError
+from sagepack.files import unreadable
 from sagepack.package.archive.framing import HEADER, STRIDE
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class LocalFiles:
                     yield piece
                 self._check(content, os.fstat(file.fileno()), path)
         except OSError as error:
-            raise UserError(f"the file cannot be read: {error.strerror}", where=str(path)) from error
+            message, fix = unreadable(error)
+            raise UserError(message, where=str(path), fix=fix) from error
         if length:
             raise IntegrityError("the file became shorter while it was published", where=str(path))
 

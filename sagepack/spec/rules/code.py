@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _PATH = ("code", "path")
 MAX_REQUEST = 10**9  # bytes of an asynchronous request (SageMaker developer guide, "Asynchronous inference")
+_INTO_PROJECT = "move it into the project, and write its path from there"
 
 
 def check(view: SpecView) -> Iterator[Diagnostic]:
@@ -52,7 +53,7 @@ def _problem_of_folder(view: SpecView, name: str) -> tuple[str, str | None] | No
     """Why no code can be taken from a folder, and the fix; None if it can."""
     folder = view.root / name
     if problem := _outside(folder, view.root):
-        return f"{name!r} {problem}", None
+        return f"{name!r} {problem}", _INTO_PROJECT
     if folder.is_dir():
         return None
     siblings = [path.relative_to(view.root).as_posix() for path in folder.parent.glob("*") if path.is_dir()]
@@ -115,7 +116,7 @@ def _sample(view: SpecView) -> Iterator[Diagnostic]:
     elif name is not None:
         path = view.root / name
         if problem := _outside(path, view.root):
-            yield Diagnostic(key, f"{name!r} {problem}")
+            yield Diagnostic(key, f"{name!r} {problem}", _INTO_PROJECT)
         elif not path.is_file():
             siblings = [other.relative_to(view.root).as_posix() for other in path.parent.glob("*") if other.is_file()]
             yield Diagnostic(key, f"{name!r} does not exist", did_you_mean(name, siblings))

@@ -46,8 +46,9 @@ def test_a_request_to_a_missing_endpoint_fails_with_what_to_do() -> None:
 
 def test_a_missing_request_file_is_an_error_before_anything_is_sent(tmp_path: Path) -> None:
     aws, _ = stubbed("sagemaker", "s3")
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="No such file") as missing:
         predict(aws, S3(aws.client("s3")), endpoint(), tmp_path / "none.json", RecordedProgress())
+    assert missing.value.fix == "check the name"
 
 
 def test_a_result_above_the_size_limit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

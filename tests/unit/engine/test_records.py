@@ -33,6 +33,13 @@ def test_a_record_reads_back_as_it_was_written(tmp_path: Path) -> None:
     assert Records(tmp_path).load("tar") == record
 
 
+def test_what_only_spares_a_look_is_left_out_where_nothing_may_be_written(tmp_path: Path) -> None:
+    (tmp_path / "build").touch()
+    Records(tmp_path / "build" / "validated").remember(Record("x", 1, {}, {}))
+    with pytest.raises(UserError):
+        Records(tmp_path / "build" / "validated").save(Record("x", 1, {}, {}))
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"format": 99}', '{"format": 1}', "\udcff", "[" * 50_000])
 def test_a_record_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "tar.json").write_bytes(text.encode("utf-8", "surrogateescape"))

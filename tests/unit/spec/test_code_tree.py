@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,15 @@ def test_what_tools_leave_behind_is_no_part_of_a_program(folder: Path, junk: str
     (folder / junk).parent.mkdir(exist_ok=True)
     (folder / junk).write_text("junk")
     assert paths(folder) == ["code/helpers/images.py", "code/inference.py"]
+
+
+def test_where_python_does_not_read_names_as_utf8_the_locale_is_to_blame(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / os.fsdecode(b"a\xff.py")).write_text("")
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "ascii")
+    with pytest.raises(UserError, match="set LC_ALL"):
+        paths(folder)
 
 
 def test_a_name_that_is_not_unicode_is_refused(folder: Path) -> None:
