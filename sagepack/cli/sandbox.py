@@ -45,7 +45,7 @@ def install(project: Project) -> ServingStack:
     It is the serving stack of the image, in .venv-serve of the project: some gigabytes, because it brings torch. It needs
     Java, and Python 3.11 or later.
     """
-    return ServingStack(str(stack.install(project.root)))
+    return ServingStack(str(stack.install(project.root, project.progress.note)))
 
 
 @task(group="sandbox")

@@ -245,7 +245,7 @@ def test_what_a_line_seems_to_say_is_refused_before_anything_runs(project: Proje
     command = (sys.executable, "-m", program)
     code, out, err = project.run(*command, "--config", "config/llava.yaml", "clean")
     assert (code, out) == (1, "")
-    assert err == "error: --config: flags belong after the task\n  write: invoke clean --config config/llava.yaml\n"
+    assert err == f"error: --config: flags belong after the task\n  write: {program} clean --config config/llava.yaml\n"
     code, out, err = project.run(*command, "--dry", "clean", "--json")
     assert code == 1
     document = json.loads(out)
@@ -262,8 +262,8 @@ def test_another_program_may_import_the_tasks_whatever_its_words(project: Projec
 def test_where_nothing_may_be_written_validate_and_plan_work(tmp_path: Path) -> None:
     project = Project(tmp_path)
     (tmp_path / "build").touch()  # no folder can be made there, by root neither
-    assert project.run(*COMMAND, "validate")[0] == 0
-    code, out, err = project.run(*COMMAND, "plan", "--to", "lock", "--json")
+    assert project.run(*COMMAND, "validate", "--config", SPEC)[0] == 0
+    code, out, err = project.run(*COMMAND, "plan", "--config", SPEC, "--to", "lock", "--json")
     assert (code, err) == (0, "")
     assert json.loads(out)["result"]["actions"][0]["status"] == "skip"
 

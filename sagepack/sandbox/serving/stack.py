@@ -11,9 +11,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sagepack import files
 from sagepack.errors import RemoteError, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PYTHON = "SAGEPACK_SERVE_PYTHON"
 """The environment variable with the path of the interpreter, if it is another than that in `.venv-serve`."""
@@ -40,8 +44,12 @@ def interpreter(root: Path) -> Path:
     return beside if beside.is_file() and not own.is_file() else own
 
 
-def install(root: Path) -> Path:
+def install(root: Path, notify: Callable[[str], None]) -> Path:
     """Make `.venv-serve` in the project; what pip says goes to stderr.
+
+    Args:
+        root: the project.
+        notify: gets a line that says what is installed, when nothing is missing for it.
 
     Returns:
         The interpreter.
@@ -53,9 +61,10 @@ def install(root: Path) -> Path:
     if sys.version_info[:2] < _OLDEST:
         fix = "install sagepack under Python 3.11 or later"
         raise UserError(f"the serving stack needs Python 3.11 or later, and this is {sys.version.split()[0]}", fix=fix)
-    if shutil.which("java") is None:
+    if not _has_java():
         fix = "install a Java runtime, such as the package openjdk-17-jre-headless, and run the same command again"
         raise UserError("the serving stack needs Java on the PATH", fix=fix)
+    notify(f"installing the image's serving stack with torch into {_FOLDER}: 1.4 GB, two minutes or more")
     python = root / _FOLDER / "bin" / "python"
     with files.disk_errors(root / _FOLDER):
         _run([sys.executable, "-m", "venv", str(root / _FOLDER)])
@@ -64,6 +73,12 @@ def install(root: Path) -> Path:
     _run([*pip, *quiet, "-r", str(_REQUIREMENTS)])
     _run([*pip, *quiet, "--no-deps", *TOOLKIT])
     return python
+
+
+def _has_java() -> bool:
+    """Whether Java runs; on macOS there is a program of that name without it."""
+    java = shutil.which("java")
+    return java is not None and subprocess.run([java, "-version"], capture_output=True, check=False).returncode == 0
 
 
 def _run(command: list[str]) -> None:

@@ -37,22 +37,31 @@ def test_the_stack_is_that_of_the_project_unless_only_the_program_has_one(
 def test_what_the_stack_needs_is_checked_before_anything_is_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    said: list[str] = []
     monkeypatch.setattr(sys, "version_info", (3, 10, 13))
     with pytest.raises(UserError, match=r"needs Python 3\.11"):
-        stack.install(tmp_path)
+        stack.install(tmp_path, said.append)
     monkeypatch.setattr(sys, "version_info", (3, 12, 1))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="needs Java"):
-        stack.install(tmp_path)
+        stack.install(tmp_path, said.append)
     assert list(tmp_path.iterdir()) == []
+    java = tmp_path / "java"  # as on macOS, where it says that there is no Java
+    java.write_text("#!/bin/sh\nexit 1\n")
+    java.chmod(0o755)
+    with pytest.raises(UserError, match="needs Java"):
+        stack.install(tmp_path, said.append)
+    assert (list(tmp_path.iterdir()), said) == ([java], [])
 
 
 def test_a_step_of_the_installation_that_fails_ends_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 12, 1))
-    monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/java")
+    monkeypatch.setattr("shutil.which", lambda _: "/bin/true")
+    said: list[str] = []
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(RemoteError, match="ended with status 1"):
-        stack.install(tmp_path)
+        stack.install(tmp_path, said.append)
+    assert "1.4 GB" in said[0]
 
 
 def test_every_package_of_the_stack_is_pinned() -> None:
