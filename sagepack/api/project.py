@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sagepack.progress import Progress
     from sagepack.publish import cleanup, iam_policy, remote_read
     from sagepack.sandbox.serving import model_server
+    from sagepack.scaffold import project as scaffold
     from sagepack.spec.model import Spec
 else:
     answers = lazy.module("deploy.results")
@@ -52,6 +53,7 @@ else:
     remote_read = lazy.module("publish.remote_read")
     review = lazy.module("api.review")
     s3 = lazy.module("aws.s3")
+    scaffold = lazy.module("scaffold.project")
     verifying = lazy.module("engine.verify")
     waiter = lazy.module("deploy.waiter")
 
@@ -98,6 +100,8 @@ class Project:
     def lock(self, *, update: bool = False, locked: bool = False) -> results.Locked:
         """Resolve revision, files, image and requirements, and write the lock if it is not up to date.
 
+        The schemas in `config/.schemas/` become those of this version of the program.
+
         Args:
             update: resolve again even if the lock is up to date with the spec.
             locked: fail rather than write it.
@@ -117,6 +121,8 @@ class Project:
         else:
             before = context.lock
             executor.run(context)
+        if not locked:
+            scaffold.refresh_schemas(self.root)  # beside the lock, which names one of them
         after = context.refreshed().required_lock()
         return results.Locked(
             path=context.display(context.work.lock_path),

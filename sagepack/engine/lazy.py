@@ -38,6 +38,7 @@ LAZY: dict[str, tuple[str, ...]] = {
         "publish.iam_policy",
         "publish.remote_read",
         "sandbox.serving.model_server",
+        "scaffold.project",
     ),
     "api.session": ("spec.validate",),
     "api.starting": ("sandbox.miniatures.models",),

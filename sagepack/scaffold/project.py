@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sagepack import files
 from sagepack.decoding import Value
 from sagepack.errors import UserError
 from sagepack.scaffold.kinds import PICTURE
@@ -129,6 +130,17 @@ def schemas() -> dict[str, bytes]:
         f"config/.schemas/{name}.schema.json": (_PACKAGE / "schemas" / f"{name}.schema.json").read_bytes()
         for name in SCHEMAS
     }
+
+
+def refresh_schemas(root: Path) -> None:
+    """Write the schemas of a project again where they are those of another version of this program.
+
+    Raises:
+        UserError: the disk refuses.
+    """
+    for path, text in schemas().items():
+        if (root / path).is_file() and (root / path).read_bytes() != text:
+            files.write_atomically(root / path, text)
 
 
 def _sample(model: Model) -> bytes:

@@ -22,7 +22,7 @@ from sagepack.spec import code_tree
 from sagepack.spec.inspection import Inspection
 from sagepack.spec.secrets import texts
 from tests.helpers import documents
-from tests.helpers.paths import ROOT
+from tests.helpers.paths import ROOT, SCHEMAS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,6 +139,20 @@ def test_a_second_model_of_a_project_has_to_be_named(folder: Folder) -> None:
         assert folder.sagepack("validate", "--config", spec)["result"]["config"] == spec
 
 
+def test_lock_brings_the_schemas_of_a_project_up_to_date(folder: Folder) -> None:
+    folder.init()
+    old, removed, kept = (
+        folder.root / "config" / ".schemas" / f"{name}.schema.json" for name in ("spec", "lock", "overlay")
+    )
+    before = kept.stat().st_ino
+    old.write_text("{}")
+    removed.unlink()
+    folder.sagepack("lock")
+    assert old.read_bytes() == (SCHEMAS / old.name).read_bytes()
+    assert not removed.exists()
+    assert kept.stat().st_ino == before
+
+
 def test_what_is_there_is_kept_and_named(folder: Folder) -> None:
     (folder.root / "Makefile").write_text("mine")
     (folder.root / "README.md").write_text("mine")
@@ -210,4 +224,5 @@ def test_an_interrupted_init_leaves_all_or_nothing(folder: Folder, delay: float)
     process.communicate(timeout=WAIT)
     left = folder.files()
     assert left == [] or (len(left) == 14 and "config/film.yaml" in left)
-    assert process.returncode in ((0, 130) if left else (130, -signal.SIGINT))
+    # At first Python itself meets the signal, in its own ways.
+    assert process.returncode in (0, 130) if left else process.returncode != 0
