@@ -32,11 +32,12 @@ class RetryableError(Exception):
 
     Attributes:
         retry_after: seconds the server asks to wait; None leaves it to the policy.
+        fix: what the user can do if it was the last attempt; None leaves it to the policy.
     """
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, retry_after: float | None = None, *, fix: str | None = None) -> None:
         super().__init__(message)
-        self.retry_after = retry_after
+        self.retry_after, self.fix = retry_after, fix
 
 
 class CancelledError(Exception):
@@ -114,7 +115,7 @@ class Retries:
         policy = self._policy
         if self._failures >= policy.attempts or self._waited >= 2 * LONGEST_WAIT:
             message = f"{cause} ({self._failures} times)"
-            raise RemoteError(message, where=self._where, fix=policy.fix) from cause.__cause__ or cause
+            raise RemoteError(message, where=self._where, fix=cause.fix or policy.fix) from cause.__cause__ or cause
         # The jitter keeps many connections from coming back at the same instant.
         if cause.retry_after is not None:
             delay = min(cause.retry_after, LONGEST_WAIT) + random.uniform(0, policy.backoff)  # noqa: S311 - no secret

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from sagepack.engine import lazy
+from sagepack.hub.address import SANDBOX
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +35,7 @@ def make_clients(root: Path, spec: Spec, hub_cache: Path, progress: Progress) ->
         for name in ("NO_PROXY", "no_proxy"):
             os.environ[name] = past_proxies(os.environ.get(name, ""))
         aws = session.AwsConnection(spec.aws.region, None, box.aws_url, box.access_key, box.secret_key)
-        connections = clients.Connections(aws, box.hub_url, box.hf_token)
+        connections = clients.Connections(aws, box.hub_url, box.hf_token, SANDBOX)
     else:
         connections = clients.Connections(session.AwsConnection(spec.aws.region, spec.aws.profile))
     return clients.Clients(connections, spec.artifact, hub_cache, progress.note)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sagepack.aws.s3 import S3, S3Uri
 from sagepack.aws.s3_types import WriteOptions
 from sagepack.aws.session import Aws, AwsConnection
+from sagepack.hub.address import VARIABLE
 from sagepack.hub.client import Hub
 
 if TYPE_CHECKING:
@@ -26,11 +27,13 @@ class Connections:
         aws: connection of AWS.
         hub_url: the Hub's URL; None means the client's own (`HF_ENDPOINT` or huggingface.co).
         hub_token: token of the sandbox's Hub; None means `HF_TOKEN` or the client's login.
+        hub_source: who named `hub_url`, for messages and for who gets a token (see `HubAddress`).
     """
 
     aws: AwsConnection
     hub_url: str | None = None
     hub_token: str | None = field(default=None, repr=False)
+    hub_source: str = VARIABLE
 
 
 class Clients:
@@ -48,7 +51,9 @@ class Clients:
     ) -> None:
         self._artifact = artifact
         self.aws = Aws(connections.aws)
-        self.hub = Hub(connections.hub_url, connections.hub_token, hub_cache, notify=notify)
+        self.hub = Hub(
+            connections.hub_url, connections.hub_token, hub_cache, notify=notify, source=connections.hub_source
+        )
 
     @cached_property
     def s3(self) -> S3:

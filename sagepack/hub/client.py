@@ -18,6 +18,7 @@ from urllib.parse import quote
 from sagepack.decoding import MalformedError
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError, UserError
+from sagepack.hub.address import KEY, VARIABLE, HubAddress
 from sagepack.hub.http import CHUNK, HttpPool
 from sagepack.hub.range_reader import FileReader
 from sagepack.hub.refusals import HubRequest, malformed, offline
@@ -50,9 +51,11 @@ class Hub:
     Args:
         endpoint: address of the Hub; None means `HF_ENDPOINT`, or huggingface.co.
         token: access token; None means `HF_TOKEN`, or that of `hf auth login`. It is sent to the endpoint's origin only.
+            Where the spec names the Hub, it is sent if `HF_ENDPOINT` names the same one.
         cache: folder of the Hugging Face cache (`cache_dir` of huggingface_hub); None means its default.
         backoff: the longest wait before the second attempt, in seconds (`RetryPolicy`).
         notify: called with one line for each wait of more than 3 s, such as those of a rate limit.
+        source: who named `endpoint` (see `HubAddress`).
     """
 
     def __init__(
@@ -63,14 +66,15 @@ class Hub:
         *,
         backoff: float = 0.5,
         notify: Callable[[str], None] | None = None,
+        source: str = VARIABLE,
     ) -> None:
         self.cache = cache
-        self._given_endpoint, self._given_token = endpoint, token
+        self._given_endpoint, self._given_token, self._source = endpoint, token, source
         self._retry = RetryPolicy(backoff, notify=notify)
 
     @cached_property
-    def endpoint(self) -> str:
-        """Address of the Hub, without a slash at its end.
+    def address(self) -> HubAddress:
+        """Where the Hub is.
 
         Raises:
             UserError: it is not an `http` or `https` URL, or it contains a user name or a password.
@@ -78,13 +82,13 @@ class Hub:
         from huggingface_hub import constants
 
         endpoint = (self._given_endpoint or constants.ENDPOINT).rstrip("/")
-        try:
-            origin(endpoint)
-        except MalformedError:
-            message = "this is not an `http` or `https` URL, or it contains a user name or a password"
-            fix = "write it like https://huggingface.co, and give a token in HF_TOKEN"
-            raise UserError(message, where="HF_ENDPOINT", fix=fix) from None
-        return endpoint
+        _origin(endpoint, self._source)
+        return HubAddress(endpoint, self._source)
+
+    @property
+    def endpoint(self) -> str:
+        """The Hub's address, without a slash at its end; errors are those of `address`."""
+        return self.address.url
 
     @cached_property
     def _token(self) -> tuple[str, str] | None:
@@ -93,7 +97,7 @@ class Hub:
 
         source, token = "this environment's settings", self._given_token
         if not token:
-            if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN:
+            if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN or not self._is_users_choice():
                 return None
             try:
                 token = get_token()
@@ -106,9 +110,17 @@ class Hub:
             raise UserError(f"the token from {source} contains characters that no token has", fix="copy it again")
         return (token, source) if token else None
 
+    def _is_users_choice(self) -> bool:
+        """Whether the user's environment names this Hub, and not a spec alone, which may come from anybody."""
+        from huggingface_hub import constants
+
+        if self._source != KEY:
+            return True
+        return _origin(self.endpoint, KEY) == _origin(constants.ENDPOINT.rstrip("/"), VARIABLE)
+
     @cached_property
     def _pool(self) -> HttpPool:
-        return HttpPool(self.endpoint, self._token[0] if self._token else None)
+        return HttpPool(self.address, self._token[0] if self._token else None)
 
     @cached_property
     def _reader(self) -> FileReader:
@@ -122,7 +134,7 @@ class Hub:
         """
         from huggingface_hub import constants
 
-        request = HubRequest(repo, revision, path, self._token[1] if self._token else None)
+        request = HubRequest(repo, revision, path, self._token[1] if self._token else None, self.address)
         if constants.is_offline_mode():
             raise offline(request)
         if path is not None:
@@ -284,3 +296,17 @@ class Hub:
                         error = MalformedError(f"it exceeds {RESPONSE_BYTES >> 20} MiB")
                         raise malformed("the response", error, request)
                 return b"".join(chunks), response.headers
+
+
+def _origin(endpoint: str, source: str) -> tuple[str, str, int]:
+    """The origin of a Hub's address.
+
+    Raises:
+        UserError: it has none; `source` is where it was written.
+    """
+    try:
+        return origin(endpoint)
+    except MalformedError:
+        message = "this is not an `http` or `https` URL, or it contains a user name or a password"
+        fix = "write it like https://huggingface.co, and give a token in HF_TOKEN"
+        raise UserError(message, where=source, fix=fix) from None

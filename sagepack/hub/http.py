@@ -7,6 +7,7 @@ that client limit the size of a response, or withhold the token from the URL tha
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     import urllib3
 
+    from sagepack.hub.address import HubAddress
     from sagepack.hub.refusals import HubRequest
 
 CHUNK = 1 << 18
@@ -45,13 +47,13 @@ class HttpPool:
     http. No request is sent twice. Proxies and certificates come from the environment, as with huggingface_hub.
 
     Args:
-        endpoint: address of the Hub.
+        address: of the Hub.
         token: access token.
     """
 
-    def __init__(self, endpoint: str, token: str | None) -> None:
-        self.endpoint, self._token = endpoint, token
-        self._origin = origin(endpoint)
+    def __init__(self, address: HubAddress, token: str | None) -> None:
+        self.endpoint, self._address, self._token = address.url, address, token
+        self._origin = origin(address.url)
 
     def is_endpoint(self, url: str) -> bool:
         """Whether a URL has the origin (scheme, host and port) of the endpoint."""
@@ -125,7 +127,21 @@ class HttpPool:
             if "certificate verify failed" in str(error):
                 fix = "set SSL_CERT_FILE to your proxy's certificates, or correct the clock of this machine"
                 raise RemoteError(f"no trusted connection: {_reason(error)}", where=host, fix=fix) from error
-            raise RetryableError(f"the connection to {urlsplit(url).netloc} failed: {_reason(error)}") from error
+            message = f"the connection to {urlsplit(url).netloc} failed: {_reason(error)}"
+            unreached = (urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.ProxyError)
+            advice = self._connection_fix(url) if isinstance(error, unreached) else None
+            raise RetryableError(message, fix=advice) from error
+
+    def _connection_fix(self, url: str) -> str | None:
+        """What the user can look at when no connection works: the settings that it depends on, by their names."""
+        import urllib.request
+
+        scheme, host, _ = origin(url)
+        names = () if urllib.request.proxy_bypass(host) else (f"{scheme}_proxy", "all_proxy")
+        proxies = [name for name in os.environ if name.lower() in names and os.environ[name]]
+        checks = [f"that {self._address} can be reached from here"] if self.is_endpoint(url) else []
+        checks += [f"that the proxy in {name} works" for name in proxies]
+        return f"check {' and '.join(checks)}; the same command continues where this one stopped" if checks else None
 
     def _pool(self, url: str) -> urllib3.PoolManager:
         import urllib.request

@@ -14,6 +14,7 @@ import pytest
 
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError, RemoteError, SagepackError, UserError
+from sagepack.hub import address
 from sagepack.hub.client import Hub
 from sagepack.hub.lock_files import resolve_files
 from sagepack.package.revision import Revision
@@ -171,9 +172,45 @@ def test_a_hub_that_stays_busy_or_is_not_there_is_a_remote_error(hub: Hub, fault
     nobody = Hub("http://127.0.0.1:9", "x", backoff=0.001)
     for ask in (lambda: nobody.resolve(SVD.name, "main"), lambda: list(nobody.open(REVISION, "a"))):
         with pytest.raises(
-            RemoteError, match=r"(?s)(cannot be reached|connection to 127.0.0.1:9 failed).*run the same"
+            RemoteError,
+            match=r"(?s)connection to 127.0.0.1:9 failed.*check that http://127.0.0.1:9 \(from HF_ENDPOINT\).*the same command",
         ):
             ask()
+
+
+def test_a_hub_that_cannot_be_reached_through_a_proxy_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://me:s3cret@127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with pytest.raises(RemoteError, match=r"the proxy in http_proxy works") as caught:
+        Hub("http://hub.company", "x", backoff=0.001, source=address.KEY).resolve(SVD.name, "main")
+    assert "http://hub.company (from hub.endpoint)" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_page_in_the_place_of_a_hub_is_the_users_to_correct() -> None:
+    with HostileHub(lambda _path: answer("<html>", 404, Content_Type="text/html")) as home:
+        for source in (address.VARIABLE, address.KEY):
+            with pytest.raises(UserError, match=rf"(?s)not the address of a Hub.*{home.url}.*correct {source}"):
+                Hub(home.url, source=source).resolve(SVD.name, "main")
+
+
+def test_a_hub_that_only_the_spec_names_gets_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", SECRET)
+    with HostileHub(lambda _path: answer("", 401, X_Error_Code="RepoNotFound")) as home:
+        with pytest.raises(UserError, match=rf"(?s)export HF_ENDPOINT={home.url} HF_TOKEN"):
+            Hub(home.url, source=address.KEY).resolve(SVD.name, "main")
+        assert home.seen[-1][1] is None
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"{home.url}/")
+        with pytest.raises(UserError, match="the token from HF_TOKEN"):
+            Hub(home.url, source=address.KEY).resolve(SVD.name, "main")
+        assert home.seen[-1][1] == f"Bearer {SECRET}"
+
+
+def test_the_sandbox_says_what_its_hub_holds_and_how_to_add_a_model(sandbox: Servers) -> None:
+    hub = Hub(sandbox.hub_url, sandbox.hf_token, source=address.SANDBOX)
+    with pytest.raises(UserError, match=rf"(?s)holds only .*{SVD.name}.*sandbox.add acme/sst2 FOLDER"):
+        hub.resolve("acme/sst2", "main")
 
 
 def read(path: str, repo: str = SVD.name, commit: str = SVD.commit) -> Callable[[Hub], Any]:
@@ -187,8 +224,8 @@ def resolve(repo: str, revision: str) -> Callable[[Hub], Any]:
 @pytest.mark.parametrize(
     ("token", "ask", "message"),
     [
-        (None, read(LARGE), r"gated, and there is no token\n.*https://huggingface.co/stabilityai/.*export HF_TOKEN"),
-        ("stranger", read(LARGE), r"no access yet\n.*visit https://huggingface.co/stabilityai/.*accept the conditions"),
+        (None, read(LARGE), r"gated, and there is no token\n.*http://127.0.0.1:\d+/stabilityai/.*export HF_TOKEN"),
+        ("stranger", read(LARGE), r"no access yet\n.*visit http://127.0.0.1:\d+/stabilityai/.*accept the conditions"),
         (
             None,
             resolve("nobody/nothing", "main"),
