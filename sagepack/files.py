@@ -106,6 +106,33 @@ def _file_system(path: str) -> os.statvfs_result | None:
     return None
 
 
+def content_root(folder: Path) -> Path:
+    """The folder that links in a model's folder may point into: itself.
+
+    A snapshot of huggingface_hub's cache consists of links to the contents beside it, so there it is the repository's folder
+    in the cache.
+    """
+    inside = folder.resolve()
+    is_snapshot = inside.parent.name == "snapshots" and inside.parents[1].name.startswith("models--")
+    return inside.parents[1] if is_snapshot else inside
+
+
+def content_problem(path: Path, inside: Path) -> tuple[str, str] | None:
+    """Why `path` is not a file whose content may be published, and the fix.
+
+    Args:
+        path: what was found in a folder.
+        inside: the resolved folder that a link may point into.
+    """
+    try:
+        target = path.resolve(strict=True)
+    except (OSError, RuntimeError):
+        return "broken link", "remove it"
+    if not target.is_relative_to(inside):
+        return f"the link points out of the folder, to {target}", "copy the file instead"
+    return None if target.is_file() else ("this is neither a file nor a folder", "remove it")
+
+
 class FileStamp(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A file as stat sees it. An equal stamp means that nobody changed the file since.
 

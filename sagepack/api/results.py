@@ -322,6 +322,20 @@ class SandboxStopped(Result, frozen=True):
     stopped: bool
 
 
+class SandboxModel(Result, frozen=True):
+    """A model of the user's own in the sandbox's Hub, also after a restart.
+
+    Attributes:
+        id: repository, for `model.id`.
+        revision: commit, for `model.revision`: a function of the name and the content.
+        folder: where its files are.
+    """
+
+    id: str
+    revision: str
+    folder: str
+
+
 class SandboxEnvironment(Result, frozen=True):
     """Environment variables with which other programs reach the sandbox.
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sagepack.api import connect
-from sagepack.api.results import SandboxEnvironment, SandboxStatus, SandboxStopped, ServingStack
-from sagepack.cli.task import task
+from sagepack.api.results import SandboxEnvironment, SandboxModel, SandboxStatus, SandboxStopped, ServingStack
+from sagepack.cli.task import Flag, task
 from sagepack.engine import lazy
 from sagepack.engine.workspace import Workspace
 
 if TYPE_CHECKING:
     from sagepack import sandbox
     from sagepack.api.project import Project
+    from sagepack.sandbox import adding
     from sagepack.sandbox.serving import stack
 else:
+    adding = lazy.module("sandbox.adding")
     stack = lazy.module("sandbox.serving.stack")
     sandbox = lazy.module("sandbox")
 
@@ -36,6 +39,25 @@ def stop(project: Project) -> SandboxStopped:
     Its objects and endpoints are lost.
     """
     return SandboxStopped(sandbox.stop(project.root))
+
+
+@task(
+    Flag("name", "", "owner/name: what model.id says", positional=True),
+    Flag("folder", "", "the folder that holds the model's files", positional=True),
+    group="sandbox",
+    scope="project",
+    example="acme/sst2 models/sst2",
+)
+def add(project: Project, *, name: str, folder: str) -> SandboxModel:
+    """Put a model folder of this machine into its Hub.
+
+    It becomes repository NAME there, and stays until `clean --all`. The sandbox is started if it does not run.
+    """
+    path = Path(folder).expanduser()
+    adding.check(name, path)
+    return SandboxModel(
+        name, adding.add(connect.running(project.root, project.progress), name, path), str(path.absolute())
+    )
 
 
 @task(group="sandbox")

@@ -153,6 +153,13 @@ def _sandbox_stopped(result: results.SandboxStopped) -> list[str]:
 
 
 @lines.register
+def _sandbox_model(result: results.SandboxModel) -> list[str]:
+    revision = f'"{result.revision}"' if result.revision.isdigit() else result.revision
+    head = f"{result.id} is in the sandbox's Hub, and will be after a restart. Write into the spec:"
+    return [head, "", "model:", f"  id: {result.id}", f"  revision: {revision}"]
+
+
+@lines.register
 def _sandbox_environment(result: results.SandboxEnvironment) -> list[str]:
     exports = [f"export {name}={shlex.quote(value)}" for name, value in result.export.items()]
     return [f"unset {' '.join(result.unset)}", *exports]

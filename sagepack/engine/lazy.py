@@ -45,7 +45,7 @@ LAZY: dict[str, tuple[str, ...]] = {
     "cli.build": ("api.review",),
     "cli.entrance": ("cli.completion", "cli.help_pages"),
     "cli.maintenance": ("api.cleaning",),
-    "cli.sandbox": ("sandbox", "sandbox.serving.stack"),
+    "cli.sandbox": ("sandbox", "sandbox.adding", "sandbox.serving.stack"),
     "cli.starting": ("api.starting", "scaffold.project"),
     "engine.context": ("engine.publication", "spec.secrets.texts"),
     "engine.executor": ("engine.preflight",),

@@ -14,6 +14,7 @@ only those before it:
     miniatures/   small models with the layout of real ones
     servers       Hub and AWS together
     process       the background process, seen from outside; it imports no server
+    adding        puts a model of the user's own into its Hub
     __main__      the background process itself
 """
 

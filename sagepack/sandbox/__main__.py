@@ -50,7 +50,7 @@ def _serve(root: Path, idle: float, ready: int | None) -> int:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    servers = Servers(process.folder(root) / "models")
+    servers = Servers(process.folder(root) / "models", process.folder(root) / process.OWN_MODELS)
     servers.start()
     process.write_state(root, servers.hub_url, servers.aws_url, servers.credentials)
     _log(f"ready: Hub {servers.hub_url}, AWS {servers.aws_url}")

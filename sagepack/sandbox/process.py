@@ -7,6 +7,7 @@ log              output of the process
 starting.lock    held by a command while it starts or stops the process, so that two commands start only one
 running.lock     held by the process until it ends
 models/          the miniature models
+own-models.json  the user's own models, which every sandbox of the project serves
 
 No signal is ever sent: after a crash, the process id in the state file may belong to another program.
 """
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 READY = b"ready\n"
 """What the process writes to its `--ready` file descriptor once the servers listen."""
+OWN_MODELS = "own-models.json"
 IDLE_SECONDS = 1800.0
 STOP_SECONDS = 10.0
 
@@ -122,8 +124,8 @@ def folder(root: Path) -> Path:
 def ensure(root: Path, *, idle: float = IDLE_SECONDS) -> Sandbox:
     """Return the running sandbox of the project at `root`; start one if there is none.
 
-    A process that runs other code than this program is stopped and replaced. Objects, endpoints and repositories live
-    in the process and end with it; only the files of the miniature models stay on disk.
+    A process that runs other code than this program is stopped and replaced. Objects and endpoints live
+    in the process and end with it; the files of the miniature models, and the names of own models, stay on disk.
 
     Args:
         root: the project.

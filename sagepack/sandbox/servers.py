@@ -27,18 +27,22 @@ class Servers:
         hub: the Hub, with its repositories, faults and log of requests.
         aws: AWS, with its scenario, invocations, faults and log of requests.
         models: the folder in which the miniature models are made.
+
+    Args:
+        models: see above.
+        own_models: the file that remembers the user's own models; None remembers none.
     """
 
     no_access_token = NO_ACCESS_TOKEN
     account, region, bucket, role = ACCOUNT, REGION, moto_state.BUCKET, moto_state.ROLE
 
-    def __init__(self, models: Path) -> None:
+    def __init__(self, models: Path, own_models: Path | None = None) -> None:
         self.activity = Activity()
         self.models = models
         self.credentials = Credentials.random()
         self.hf_token = self.credentials.hf_token
         self.access_key, self.secret_key = self.credentials.access_key, self.credentials.secret_key
-        self.hub = HubServer(self.activity, self.credentials)
+        self.hub = HubServer(self.activity, self.credentials, own_models)
         self.aws = AwsServer(self.activity, self.credentials)
 
     @property
@@ -74,9 +78,10 @@ class Servers:
         self.aws.reset()
 
     def _seed_hub(self) -> None:
-        """Serve the miniature models and nothing else."""
+        """Serve the miniature models and those of the user, and nothing else."""
         for name in self.hub.repositories.names():
             self.hub.repositories.remove(name)
         for model in miniatures.MODELS:
             folder = miniatures.ensure(model, self.models)
             self.hub.repositories.add(model.name, folder, commit=model.commit, gated=model.gated)
+        self.hub.own_models.restore()

@@ -15,7 +15,7 @@ from msgspec import field
 from sagepack.decoding import Value
 from sagepack.digest import Digest
 from sagepack.errors import UserError
-from sagepack.files import unreadable
+from sagepack.files import content_problem, unreadable
 from sagepack.spec.secrets import files as secret_files
 
 if TYPE_CHECKING:
@@ -173,13 +173,7 @@ def _file_problem(path: Path, relative: str, inside: Path) -> tuple[str, str] | 
         if sys.getfilesystemencoding() != "utf-8":
             return "Python does not read file names as UTF-8 here", "set LC_ALL=C.UTF-8 or PYTHONUTF8=1"
         return "the name is not UTF-8", "rename the file"
-    try:
-        target = path.resolve(strict=True)
-    except (OSError, RuntimeError):
-        return "broken link", "remove it"
-    if not target.is_relative_to(inside):
-        return f"the link points out of the folder, to {target}", "copy the file instead"
-    return None if target.is_file() else ("this is neither a file nor a folder", "remove it")
+    return content_problem(path, inside)
 
 
 def _file(folder: Path, relative: str, where: str, inspection: Inspection) -> CodeFile | None:

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from sagepack.sandbox.hub.repositories import ChangedError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -101,6 +103,9 @@ class HubApi:
                     return route(request, *match.groups())
         except HubError as error:
             return error.response
+        except ChangedError:
+            message = "the folder of this model has changed since it was added"
+            return HubError(404, "RevisionNotFound", message).response
         return ApiResponse(404, {"error": f"no route {request.method} {request.route}"})
 
     def _open(self, request: ApiRequest, name: str, revision: str, *, files: bool = False) -> tuple[Repository, str]:
@@ -109,7 +114,8 @@ class HubApi:
             raise HubError(401, "", "Invalid credentials in Authorization header")
         repository = self._repositories.repository(name)
         if repository is None or (self._faults.find("private", name) and request.token != self._token):
-            raise HubError(404 if request.token else 401, "RepoNotFound", "Repository not found")
+            held = ", ".join(self._repositories.names())
+            raise HubError(404 if request.token else 401, "RepoNotFound", f"the sandbox's Hub holds only {held}")
         commit = None if self._faults.find("missing_revision", name) else repository.resolve(revision)
         if commit is None:
             raise HubError(404, "RevisionNotFound", f"Invalid rev id: {revision}")

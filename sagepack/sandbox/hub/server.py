@@ -6,6 +6,7 @@ GET               /_sandbox/alive?nonce=       {"pid", "proof"}: shows that the 
 GET, POST, DELETE /_sandbox/faults             a list of documents with the attributes of `Fault`
 GET               /_sandbox/log                the requests since the faults were last deleted
 GET, POST         /_sandbox/repositories       POST {"name", "folder", "commit", "branch", "gated"}, the last three optional
+POST              /_sandbox/own-models         {"name", "folder"}: a model that is served again after a restart; {"commit"}
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from sagepack.sandbox.activity import Activity
 from sagepack.sandbox.faults import Fault, Faults, LoggedRequest
 from sagepack.sandbox.hub.api import ApiRequest, ApiResponse, HubApi
 from sagepack.sandbox.hub.file_response import FileResponse
+from sagepack.sandbox.hub.own_models import OwnModels
 from sagepack.sandbox.hub.repositories import Repositories
 from sagepack.sandbox.identity import CONTROL_HEADER, Credentials, matches, proof
 
@@ -37,14 +39,18 @@ class HubServer:
 
     Attributes:
         repositories: the repositories that it serves.
+        own_models: those of them that the user added.
         faults: what goes wrong, and the log of requests.
         credentials: the token with access to everything, and the value of `CONTROL_HEADER`.
         activity: counts the requests in progress.
         hosts: the accepted values of the `Host` header.
     """
 
-    def __init__(self, activity: Activity | None = None, credentials: Credentials | None = None) -> None:
+    def __init__(
+        self, activity: Activity | None = None, credentials: Credentials | None = None, own_models: Path | None = None
+    ) -> None:
         self.repositories = Repositories()
+        self.own_models = OwnModels(self.repositories, own_models)
         self.faults = Faults()
         self.credentials = credentials or Credentials.random()
         self.activity = activity or Activity()
@@ -86,7 +92,7 @@ class HubServer:
             return ApiResponse(403, {"error": message})
         try:
             return ApiResponse(200, self._control(request))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OSError) as error:
             return ApiResponse(400, {"error": str(error)})
 
     def _control(self, request: ApiRequest) -> Any:
@@ -104,6 +110,8 @@ class HubServer:
                 options = {key: request.body[key] for key in ("commit", "branch", "gated") if key in request.body}
                 self.repositories.add(request.body["name"], Path(request.body["folder"]), **options)
             return {name: self.repositories.branches(name) for name in self.repositories.names()}
+        if request.route == "/_sandbox/own-models" and request.method == "POST":
+            return {"commit": self.own_models.add(request.body["name"], Path(request.body["folder"]))}
         raise ValueError(f"no control route {request.method} {request.route}")
 
 

@@ -59,6 +59,7 @@ REFUSED: list[tuple[str, str, str]] = [
     ("'' plan", "'' is no task", "invoke --list"),
     ("new", "NAME is missing", "write: invoke new NAME"),
     ("new --model a/b", "NAME is missing", "write: invoke new NAME"),
+    ("sandbox.add acme/sst2", "FOLDER is missing", "write: invoke sandbox.add NAME FOLDER"),
     ("new a b", "unexpected 'b'", "a task takes flags only"),
     ("ENV=prod plan", "'ENV=prod' is how make takes it", "write: invoke plan --env prod"),
     ("plan ENV=prod", "unexpected 'ENV=prod'", "write: --env prod"),
