@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from sagepack.engine import lazy
-from sagepack.hub.address import SANDBOX
+from sagepack.hub.address import KEY, SANDBOX, VARIABLE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,9 @@ def make_clients(root: Path, spec: Spec, hub_cache: Path, progress: Progress) ->
         aws = session.AwsConnection(spec.aws.region, None, box.aws_url, box.access_key, box.secret_key)
         connections = clients.Connections(aws, box.hub_url, box.hf_token, SANDBOX)
     else:
-        connections = clients.Connections(session.AwsConnection(spec.aws.region, spec.aws.profile))
+        aws = session.AwsConnection(spec.aws.region, spec.aws.profile)
+        source = KEY if spec.hub_endpoint else VARIABLE
+        connections = clients.Connections(aws, spec.hub_endpoint, hub_source=source)
     return clients.Clients(connections, spec.artifact, hub_cache, progress.note)
 
 

@@ -126,8 +126,9 @@ class Project:
         after = context.refreshed().required_lock()
         return results.Locked(
             path=context.display(context.work.lock_path),
-            repo=after.revision.repo,
-            commit=after.revision.commit,
+            repo=after.revision.repo if after.revision else None,
+            commit=after.revision.commit if after.revision else None,
+            folder=after.folder,
             files=len(after.files),
             size=after.size,
             changed=after != before,

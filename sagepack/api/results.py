@@ -80,16 +80,18 @@ class Locked(Result, frozen=True):
 
     Attributes:
         path: the lock file.
-        repo: the model's repository, `owner/name`.
+        repo: the model's repository, `owner/name`; None for a folder.
         commit: its commit, 40 hex digits.
+        folder: the model's folder, as the spec names it; None for a repository.
         files: number of model files.
         size: bytes of them together.
         changed: whether the file was written with another content than before.
     """
 
     path: str
-    repo: str
-    commit: str
+    repo: str | None
+    commit: str | None
+    folder: str | None
     files: int
     size: int
     changed: bool

@@ -40,7 +40,8 @@ def _initialized(result: results.Initialized) -> list[str]:
 @lines.register
 def _locked(result: results.Locked) -> list[str]:
     how = "written" if result.changed else "is as it was"
-    return [f"{result.path} {how}: {result.repo} at {result.commit}"]
+    origin = result.folder or f"{result.repo} at {result.commit}"
+    return [f"{result.path} {how}: {origin}"]
 
 
 @lines.register

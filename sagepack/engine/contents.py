@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def content_paths(context: BuildContext) -> dict[str, Path]:
-    """Where the content of each member lies: in the Hugging Face cache, or in the stage, which is checked.
+    """Where the content of each member lies: in the Hugging Face cache or the model's folder, or in the stage, which is checked.
 
     Raises:
         UserError: something else than this program changed the stage.
@@ -30,8 +30,8 @@ def content_paths(context: BuildContext) -> dict[str, Path]:
 
 
 def cache_paths(context: BuildContext) -> dict[str, Path]:
-    """Where the Hugging Face cache has each model file, whether or not it is there."""
-    cache = context.cache
+    """Where the Hugging Face cache, or the model's folder, has each model file, whether or not it is there."""
+    cache = context.model_files
     return {file.path: cache.snapshot(file.path) for file in context.required_lock().files}
 
 
@@ -47,12 +47,18 @@ def modified_stage(context: BuildContext) -> Iterator[Path]:
 
 
 def is_known(context: BuildContext, member: Member, path: Path) -> bool:
-    """Whether the file at `path` surely holds what the manifest says of `member`."""
-    return member.path in context.code.inputs or context.hash_cache.get(path) == member.digest
+    """Whether the file at `path` holds what the manifest says of `member`, as far as is known without reading it.
+
+    A file of the model's folder that was written a moment ago has no known digest: it was compared when the run began, and
+    is compared again while it is read.
+    """
+    if member.path in context.code.inputs or context.hash_cache.get(path) == member.digest:
+        return True
+    return context.required_lock().revision is None and path.is_file()
 
 
 def doubt_model_files(context: BuildContext) -> dict[str, Path]:
-    """Forget the digests of all model files in the cache: one of them turned out to be wrong, and more may be.
+    """Forget the digests of all model files: one of them turned out to be wrong, and more may be.
 
     The next build reads them again, and fetches again those that are not what the lock says.
 

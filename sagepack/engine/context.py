@@ -15,6 +15,7 @@ from sagepack.engine.records import Record, Records
 from sagepack.errors import SpecError, UserError
 from sagepack.hub.cache import RepoCache
 from sagepack.hub.cache_status import scan_cache
+from sagepack.hub.folder import ModelFolder
 from sagepack.hub.hash_cache import HashCache
 from sagepack.package.contents import manifest_of
 from sagepack.package.lock import MAX_BYTES, Lock
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from sagepack.engine import publication
+    from sagepack.engine import local_model, publication
     from sagepack.engine.clients import Clients
     from sagepack.engine.plan import Step
     from sagepack.engine.workspace import Workspace
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from sagepack.spec.model import Spec
     from sagepack.spec.secrets import texts
 else:
+    local_model = lazy.module("engine.local_model")
     publication = lazy.module("engine.publication")
     texts = lazy.module("spec.secrets.texts")
 
@@ -82,18 +84,48 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
         return self.connect(self.hub_cache)
 
     @property
-    def cache(self) -> RepoCache:
-        """The locked revision in the Hugging Face cache.
+    def model_files(self) -> RepoCache | ModelFolder:
+        """Where the content of the locked files lies: in the Hugging Face cache, or in the model's folder.
 
         Raises:
             UserError: there is no lock that is up to date with the spec.
         """
-        return RepoCache(self.hub_cache, self.required_lock().revision)
+        revision = self.required_lock().revision
+        return RepoCache(self.hub_cache, revision) if revision else self.model_folder
+
+    @property
+    def model_folder(self) -> ModelFolder:
+        """The folder that `model.path` names, whether or not it is on this machine."""
+        name = self.spec.model.path or ""
+        return ModelFolder(self.work.root / name, name)
+
+    @cached_property
+    def folder_content(self) -> local_model.FolderContent | None:
+        """What is in the model's folder; None if the model is in a repository, or the folder is not on this machine.
+
+        Raises:
+            UserError: the folder has no model.
+            SpecError: a file holds a secret, or something that no package can hold.
+        """
+        if self.spec.model.path is None or not self.model_folder.folder.is_dir():
+            return None
+        known = self._clean_files("model-inspection")
+        inspection = Inspection(texts, self.spec.not_secret, known)
+        found = local_model.read(self.model_folder, self.spec.model, self.hash_cache, inspection, self.progress)
+        self._save_clean("model-inspection", known, inspection)
+        return found
+
+    @cached_property
+    def folder_changes(self) -> tuple[str, ...]:
+        """What in the model's folder is not as locked, in words. Nothing is known of a folder that is not on this machine."""
+        if self.lock is None or self.folder_content is None:
+            return ()
+        return local_model.changes(self.model_folder, self.lock.files, self.folder_content.files)
 
     @cached_property
     def hash_cache(self) -> HashCache:
         """Digests of files that have not changed since they were hashed."""
-        return HashCache(self.work.root / "build" / "hash-cache.json")
+        return HashCache((self.work.output or self.work.root) / "build" / "hash-cache.json")
 
     @cached_property
     def lock(self) -> Lock | None:
@@ -114,8 +146,9 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
 
     @property
     def current_lock(self) -> Lock | None:
-        """The lock, if it is up to date with the spec."""
-        return self.lock if self.lock is not None and self.lock.is_current(self.spec) else None
+        """The lock, if it is up to date with the spec and with the model's folder."""
+        lock = self.lock
+        return lock if lock is not None and lock.is_current(self.spec) and not self.folder_changes else None
 
     def required_lock(self) -> Lock:
         """The lock that is up to date with the spec.
@@ -136,22 +169,23 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
             SpecError: code or sample hold a secret, or something that no package can hold.
         """
         source, sample = self.spec.code, self.spec.sample
-        known = self._clean_files()
+        known = self._clean_files("inspection")
         inspection = Inspection(texts, self.spec.not_secret, known)
         tree = code_tree.scan(self.work.root, source.folders, source.requirements, inspection)
         if sample and sample.file:
             inspection.read_sample(self.work.root / sample.file, posixpath.normpath(sample.file))
         if inspection.diagnostics:
             raise SpecError(inspection.diagnostics, "the files of this project")
-        if inspection.clean != known:
-            self.records.remember(
-                Record("inspection", secrets.VERSION, {"by": __version__, "clean": inspection.clean}, {})
-            )
+        self._save_clean("inspection", known, inspection)
         return tree
 
-    def _clean_files(self) -> dict[str, str]:
+    def _save_clean(self, record: str, known: dict[str, str], inspection: Inspection) -> None:
+        if inspection.clean != known:
+            self.records.remember(Record(record, secrets.VERSION, {"by": __version__, "clean": inspection.clean}, {}))
+
+    def _clean_files(self, record: str) -> dict[str, str]:
         """Digests of the files in which this version has found no secret."""
-        last = self.records.load("inspection")
+        last = self.records.load(record)
         if last is None or last.version != secrets.VERSION or last.inputs.get("by") != __version__:
             return {}
         clean: dict[str, str] = last.inputs["clean"]
@@ -186,7 +220,7 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
 
     def cache_status(self, files: Sequence[LockedFile]) -> CacheStatus:
         """Which of some model files are on this disk."""
-        return scan_cache(self.cache, files, self.hash_cache)
+        return scan_cache(self.model_files, files, self.hash_cache)
 
     def display(self, path: Path) -> str:
         """`path` as messages show it."""

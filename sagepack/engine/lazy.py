@@ -47,7 +47,7 @@ LAZY: dict[str, tuple[str, ...]] = {
     "cli.maintenance": ("api.cleaning",),
     "cli.sandbox": ("sandbox", "sandbox.adding", "sandbox.serving.stack"),
     "cli.starting": ("api.starting", "scaffold.project"),
-    "engine.context": ("engine.publication", "spec.secrets.texts"),
+    "engine.context": ("engine.local_model", "engine.publication", "spec.secrets.texts"),
     "engine.executor": ("engine.preflight",),
     "engine.steps.deploy": (
         "deploy.deployment",
@@ -56,7 +56,7 @@ LAZY: dict[str, tuple[str, ...]] = {
         "deploy.reconcile",
         "deploy.waiter",
     ),
-    "engine.steps.download": ("hub.download",),
+    "engine.steps.download": ("engine.local_model", "hub.download"),
     "engine.steps.lock": ("engine.resolver",),
     "engine.steps.tar": ("package.archive.source", "package.archive.writer"),
     "engine.steps.upload": ("package.attest.provenance",),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from sagepack.deploy.preflight.check import Check
     from sagepack.engine.context import BuildContext
+    from sagepack.hub.folder import ModelFolder
     from sagepack.package.lock import Lock
 
 _PYTHONS = ((3, 10), (3, 13))
@@ -136,6 +137,8 @@ def _lock(context: BuildContext) -> Finding:
 
 def _hub(context: BuildContext) -> Finding:
     repo, lock = context.spec.model.id, _known_lock(context)
+    if repo is None:
+        return _folder(context.model_folder)
     missing = context.cache_status(lock.files).missing if lock else None
     try:
         token = context.clients.hub.check_access(repo)
@@ -148,6 +151,13 @@ def _hub(context: BuildContext) -> Finding:
     return Finding("ok", f"the files of {repo} may be read" + (f", with the token from {token}" if token else ""))
 
 
+def _folder(folder: ModelFolder) -> Finding:
+    if folder.folder.is_dir():
+        return Finding("ok", f"is not asked: the model is in the folder {folder.name}")
+    fix = f"put the model's folder at {folder.folder}, unless S3 has all of its files already"
+    return Finding("warning", f"is not asked, and the model's folder {folder.name} is not on this machine", fix)
+
+
 def _disk(context: BuildContext) -> Finding:
     lock = _known_lock(context)
     if lock is None:
@@ -156,7 +166,8 @@ def _disk(context: BuildContext) -> Finding:
             "unknown",
             f"{format_bytes(free)} are free for the model in {context.hub_cache}; without a lock its size is not known",
         )
-    needs = {context.hub_cache: context.cache_status(lock.files).bytes_missing, context.work.dist_path: lock.size}
+    fetched = context.cache_status(lock.files).bytes_missing if lock.revision else 0
+    needs = {context.hub_cache: fetched, context.work.dist_path: lock.size}
     return judge_disk({str(folder): (need, _free(folder)) for folder, need in needs.items()})
 
 

@@ -81,6 +81,8 @@ class Publication:
     @cached_property
     def stream_reason(self) -> str | None:
         """Why what is missing in S3 goes there from the Hub without touching this disk; None if it does not."""
+        if self.lock.revision is None:
+            return None  # a model in a folder is on this disk, or cannot be had
         if self.stream:
             return "--stream"
         need = self.cache_status(self.missing_files).bytes_missing
@@ -140,12 +142,10 @@ class Publication:
             RemoteError: S3 or the Hub failed after retries.
             IntegrityError: S3's bytes are not the archive's, or a content is not what the manifest says.
         """
-        lock, hub = self.lock, self.clients.hub
-        hub_files = {file.digest: file.path for file in lock.files}
-        sources: list[Source] = [
-            LocalFiles(files),
-            HubFiles(partial(hub.open, lock.revision), hub_files),
-        ]
+        sources: list[Source] = [LocalFiles(files)]
+        if revision := self.lock.revision:
+            hub_files = {file.digest: file.path for file in self.lock.files}
+            sources.append(HubFiles(partial(self.clients.hub.open, revision), hub_files))
         return publish(
             self.clients.s3,
             self.upload_plan,

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sagepack.aws import ecr
 from sagepack.decoding import MalformedError
 from sagepack.errors import UserError
 from sagepack.hub import selection
 from sagepack.hub.lock_files import resolve_files
-from sagepack.hub.responses import model_index_of
+from sagepack.hub.responses import MODEL_INDEX, model_index_of
 from sagepack.package import requirements
+from sagepack.package.contents import check_model_paths
 from sagepack.package.lock import Lock, lock_inputs_digest
-from sagepack.package.manifest import check_paths
 from sagepack.spec import images
 from sagepack.spec.model import COMMIT
 
@@ -25,10 +25,9 @@ if TYPE_CHECKING:
     from sagepack.engine.context import BuildContext
     from sagepack.hub.responses import RepoFile
     from sagepack.hub.selection import Selection
+    from sagepack.package.lock import LockedFile
     from sagepack.package.revision import Revision
     from sagepack.spec.model import Image
-
-_MODEL_INDEX = "model_index.json"
 
 
 def resolve(context: BuildContext) -> Lock:
@@ -39,43 +38,70 @@ def resolve(context: BuildContext) -> Lock:
         RemoteError: the Hub does not answer, or not as a Hub does.
         IntegrityError: what it sends is not what it says.
     """
-    source, image = context.spec.model, context.spec.image
-    context.progress.note(f"lock: asking the Hub for {source.id} at {source.revision}")
-    revision = context.clients.hub.resolve(source.id, source.revision)
-    if not COMMIT.fullmatch(source.revision):
-        context.progress.note(
-            f"lock: {source.revision} is {revision.commit} today; pin it for builds: revision: {revision.commit}"
-        )
-    files = context.clients.hub.files(revision)
-    chosen = _choose(context, revision, files)
-    context.progress.note(f"lock: {chosen.reason}")
+    image = context.spec.image
+    source = _folder(context) if context.spec.model.path is not None else _repository(context)
     registry, digest = find_image(context.clients.aws, image, context.spec.aws.region)
-    by_path = {file.path: file for file in files}
     return Lock(
         spec_digest=lock_inputs_digest(context.spec),
-        revision=revision,
-        files=tuple(resolve_files(context.clients.hub, revision, (by_path[path] for path in chosen.chosen))),
-        excluded=chosen.excluded,
+        revision=source.revision,
+        files=source.files,
+        excluded=source.excluded,
         image=f"{image.repository}:{image.tag}",
         image_digest=digest,
         image_registry=registry,
         requirements=requirements.lock(context.spec.code.requirements, image.tag),
+        folder=context.spec.model.path,
+        endpoint=context.spec.hub_endpoint if source.revision else None,
     )
+
+
+class _Source(NamedTuple):
+    """Where the files of the model come from, and which they are."""
+
+    revision: Revision | None
+    files: tuple[LockedFile, ...]
+    excluded: tuple[int, int]
+
+
+def _folder(context: BuildContext) -> _Source:
+    found = context.folder_content
+    if found is None:
+        fix = "correct model.path, or run the command where the folder is"
+        raise UserError("there is no such folder", where=str(context.model_folder.folder), fix=fix)
+    context.progress.note(f"lock: {found.reason}")
+    return _Source(None, found.files, found.excluded)
+
+
+def _repository(context: BuildContext) -> _Source:
+    source, hub = context.spec.model, context.clients.hub
+    name, asked = source.id or "", source.revision or ""
+    context.progress.note(f"lock: asking the Hub for {name} at {asked}")
+    revision = hub.resolve(name, asked)
+    if not COMMIT.fullmatch(asked):
+        context.progress.note(
+            f"lock: {asked} is {revision.commit} today; `invoke lock --pin` writes that into the spec"
+        )
+    files = hub.files(revision)
+    chosen = _choose(context, revision, files)
+    context.progress.note(f"lock: {chosen.reason}")
+    by_path = {file.path: file for file in files}
+    locked = resolve_files(hub, revision, (by_path[path] for path in chosen.chosen))
+    return _Source(revision, tuple(locked), chosen.excluded)
 
 
 def _choose(context: BuildContext, revision: Revision, files: list[RepoFile]) -> Selection:
     """The files to take. Their paths are checked before one of them is asked for."""
     source = context.spec.model
-    listed = next((file for file in files if file.path == _MODEL_INDEX), None)
+    listed = next((file for file in files if file.path == MODEL_INDEX), None)
     index = None
     if listed and not source.include:
         try:
             index = model_index_of(context.clients.hub.read(revision, listed))
         except MalformedError as error:
-            where = f"{revision}: {_MODEL_INDEX}"
+            where = f"{revision}: {MODEL_INDEX}"
             raise UserError(f"not an index of a pipeline: {error}", where=where, fix="write model.include") from error
     chosen = selection.choose(files, source.include, source.exclude, source.variant, index)
-    check_paths(list(chosen.chosen))
+    check_model_paths(chosen.chosen)
     return chosen
 
 

@@ -88,8 +88,8 @@ def _doubted(context: BuildContext) -> Iterator[None]:
         if isinstance(error, ArchiveError):
             with suppress(UserError):  # without a lock nothing of the cache is trusted either
                 paths = doubt_model_files(context)
-                named = paths.get(error.member or "", context.cache.folder)
-                fix += f", after it has checked the model's files in the cache ({named})"
+                named = paths.get(error.member or "", context.model_files.folder)
+                fix += f", after it has checked the model's files ({named})"
         raise error.with_context(fix=fix) from error
 
 

@@ -4,6 +4,7 @@ client         the requests to the Hub: `http` and `sockets` send them, `range_r
                checks what comes back, `refusals` turns error responses into messages, `address` says where the Hub is
 selection      which files of a repository a package takes (`weight_names`); `lock_files` finds their digests for the lock
 cache          the paths of the Hugging Face cache; `cache_status` finds the files in it, `hash_cache` remembers digests
+folder         a folder of this machine in the place of a repository and its cache
 download       fetches missing files: `scheduler` runs all of them, `file_download` one, in ranges; `task`, `partial`
 """
 

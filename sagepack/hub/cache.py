@@ -26,6 +26,7 @@ from sagepack.package.manifest import check_paths
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sagepack.package.lock import LockedFile
     from sagepack.package.revision import Revision
 
 _HEX_NAME = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -92,6 +93,10 @@ class RepoCache(Value, frozen=True):
         """
         check_paths([path])
         return self.folder / "snapshots" / _checked(self.revision.commit) / path
+
+    def places(self, file: LockedFile) -> tuple[Path, ...]:
+        """Where the content of a locked file may lie."""
+        return self.snapshot(file.path), self.blob(file.etag)
 
     def link(self, path: str, etag: str) -> Path:
         """Make a path of the snapshot folder a symbolic link to a blob, or a copy where the file system has no links."""

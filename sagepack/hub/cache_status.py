@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sagepack.hub.cache import RepoCache
+    from sagepack.hub.folder import ModelFolder
     from sagepack.hub.hash_cache import HashCache
     from sagepack.package.lock import LockedFile
 
@@ -34,15 +35,15 @@ class CacheStatus(Value, frozen=True):
         return sum({file.etag: file.size for file in self.missing}.values())
 
 
-def scan_cache(cache: RepoCache, files: Sequence[LockedFile], hash_cache: HashCache) -> CacheStatus:
-    """Look for the files of a lock in the cache, by `stat` alone: some microseconds for each, and no request."""
+def scan_cache(cache: RepoCache | ModelFolder, files: Sequence[LockedFile], hash_cache: HashCache) -> CacheStatus:
+    """Look for the files of a lock in the cache, or in the folder of the model, by `stat` alone: some microseconds for each, and no request."""
     ready: dict[str, Path] = {}
     present, missing = [], []
     for file in files:
         pointer = cache.snapshot(file.path)
         if hash_cache.get(pointer) == file.digest:
             ready[file.path] = pointer
-        elif any(_has_size(candidate, file.size) for candidate in (pointer, cache.blob(file.etag))):
+        elif any(_has_size(candidate, file.size) for candidate in cache.places(file)):
             present.append(file)
         else:
             missing.append(file)

@@ -27,7 +27,7 @@ RESPONSE_BYTES = 16 << 20
 # The largest listing. The Hub advises against more than 100,000 files in a repository. What is kept in memory has a limit of
 # its own, because a text in memory takes up to four times the bytes that it takes in JSON.
 _PAGES, _LISTING_BYTES, _KEPT_BYTES = 1_000, 256 << 20, 64 << 20
-MODEL_INDEX_BYTES = 1 << 20
+MODEL_INDEX, MODEL_INDEX_BYTES = "model_index.json", 1 << 20
 _PORTS = {"http": 80, "https": 443}
 # Host and port, and nothing that two URL parsers could read differently: no user name, no backslash.
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")

@@ -19,11 +19,11 @@ from sagepack.errors import UserError
 from sagepack.package.manifest import check_paths
 from sagepack.package.revision import Revision
 from sagepack.spec import images
-from sagepack.spec.model import COMMIT
+from sagepack.spec.model import COMMIT, HUB_ADDRESS
 from sagepack.spec.yaml_nodes import Place, Reader, scalar
 
 if TYPE_CHECKING:
-    from sagepack.spec.model import Spec
+    from sagepack.spec.model import ModelSource, Spec
 
 VERSION = 3
 ARCHIVE_FORMAT = 1
@@ -52,10 +52,20 @@ class _Excluded(Struct, forbid_unknown_fields=True):
 
 
 class _Model(Struct, forbid_unknown_fields=True):
-    id: Annotated[str, Meta(max_length=193, pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*\Z")]
-    commit: Commit
     excluded: _Excluded
     files: list[_File]
+    id: (
+        Annotated[str, Meta(max_length=193, pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*\Z")]
+        | None
+    ) = None
+    commit: Commit | None = None
+    endpoint: Annotated[str, Meta(max_length=200, pattern=rf"\A{HUB_ADDRESS}\Z")] | None = None
+    path: Annotated[str, Meta(min_length=1, max_length=4096)] | None = None
+
+    def __post_init__(self) -> None:
+        named = (self.id is not None, self.commit is not None, self.path is None)
+        if len(set(named)) > 1 or (self.endpoint and self.path is not None):
+            raise ValueError("a model has id and commit, or path")
 
 
 class _Image(Struct, forbid_unknown_fields=True):
@@ -110,18 +120,20 @@ class Lock(Value, frozen=True):
 
     Attributes:
         spec_digest: digest of the part of the spec that the lock was made from (`lock_inputs_digest`).
-        revision: the model repository and its commit.
+        revision: the model repository and its commit; None for a model in a folder.
         files: the chosen files, sorted by path.
-        excluded: number and bytes of the repository's other files at that commit.
+        excluded: number and bytes of the other files at that commit, or in the folder.
         image: `repository:tag` as the spec names it.
         image_digest: digest that the tag had in the registry.
         image_registry: host of the registry.
         requirements: extra requirements.
         archive_format: version of the archive format.
+        folder: `model.path` of the spec, for a model in a folder.
+        endpoint: address of the Hub, if the spec names it.
     """
 
     spec_digest: Digest
-    revision: Revision
+    revision: Revision | None
     files: tuple[LockedFile, ...]
     excluded: tuple[int, int]
     image: str
@@ -129,6 +141,8 @@ class Lock(Value, frozen=True):
     image_registry: str
     requirements: tuple[LockedRequirement, ...] = ()
     archive_format: int = ARCHIVE_FORMAT
+    folder: str | None = None
+    endpoint: str | None = None
 
     @property
     def image_uri(self) -> str:
@@ -142,15 +156,22 @@ class Lock(Value, frozen=True):
 
     def is_current(self, spec: Spec) -> bool:
         """Whether the lock is up to date with `spec`: made from it, and equal to it in all that the spec itself names."""
-        source, image = spec.model, spec.image
+        image = spec.image
         return (
             self.spec_digest == lock_inputs_digest(spec)
-            and self.revision.repo == source.id
-            and (self.revision.commit == source.revision or not COMMIT.fullmatch(source.revision))
+            and self._is_of(spec.model)
+            and self.endpoint == spec.hub_endpoint
             and self.image == f"{image.repository}:{image.tag}"
             and self.image_registry == images.registry(spec.aws.region, image.account)
             and tuple(requirement.requirement for requirement in self.requirements) == spec.code.requirements
         )
+
+    def _is_of(self, source: ModelSource) -> bool:
+        """Whether the files are those of the repository or folder that the spec names."""
+        if self.revision is None:
+            return self.folder == source.path
+        is_pinned = COMMIT.fullmatch(source.revision or "") is not None
+        return self.revision.repo == source.id and (self.revision.commit == source.revision or not is_pinned)
 
     def text(self) -> str:
         """The lock as the YAML file that `schemas/lock.schema.json` describes."""
@@ -160,8 +181,7 @@ class Lock(Value, frozen=True):
             "archive_format": self.archive_format,
             "image": {"name": self.image, "registry": self.image_registry, "digest": str(self.image_digest)},
             "model": {
-                "id": self.revision.repo,
-                "commit": self.revision.commit,
+                **self._source_document(),
                 "excluded": {"files": self.excluded[0], "bytes": self.excluded[1]},
                 "files": [_file_document(file) for file in self.files],
             },
@@ -170,6 +190,13 @@ class Lock(Value, frozen=True):
         # The sum comes last, so that a file that was cut has none.
         document["sum"] = str(fingerprint(document))
         return _HEADER + yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+    def _source_document(self) -> dict[str, str]:
+        """Where the files come from."""
+        if self.revision is None:
+            return {"path": str(self.folder)}
+        endpoint = {"endpoint": self.endpoint} if self.endpoint else {}
+        return {"id": self.revision.repo, "commit": self.revision.commit, **endpoint}
 
     @classmethod
     def parse(cls, data: bytes, where: str) -> Lock:
@@ -199,7 +226,7 @@ class Lock(Value, frozen=True):
         model, image = checked.model, checked.image
         return cls(
             spec_digest=Digest.parse(checked.spec_digest),
-            revision=Revision(model.id, model.commit),
+            revision=Revision(model.id, model.commit) if model.id and model.commit else None,
             files=tuple(
                 LockedFile(file.path, file.size, Digest("sha256", file.sha256), file.etag or file.sha256)
                 for file in model.files
@@ -210,14 +237,19 @@ class Lock(Value, frozen=True):
             image_registry=image.registry,
             requirements=tuple(LockedRequirement(r.requirement, tuple(r.hashes)) for r in checked.requirements),
             archive_format=checked.archive_format,
+            folder=model.path,
+            endpoint=model.endpoint,
         )
 
 
 def lock_inputs_digest(spec: Spec) -> Digest:
     """Digest of the part of a spec that a lock is made from: model source, image and region, requirements."""
+    source = spec.model
+    where = {"path": source.path, "hub": spec.hub_endpoint}
     return fingerprint(
         {
-            "model": [spec.model.id, spec.model.revision, spec.model.include, spec.model.exclude, spec.model.variant],
+            "model": [source.id, source.revision, source.include, source.exclude, source.variant],
+            **{key: value for key, value in where.items() if value is not None},
             "image": [spec.image.repository, spec.image.tag, spec.image.account, spec.aws.region],
             "requirements": spec.code.requirements,
         }

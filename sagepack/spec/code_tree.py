@@ -133,9 +133,9 @@ def _paths(folder: Path, where: str, inspection: Inspection) -> Iterator[str]:
         here = Path(current)
         for name in sorted(folders):
             relative = (here / name).relative_to(folder).as_posix()
-            shown = f"{where}/{_printable(relative)}"
-            if what := _unpackaged_folder(here / name):
-                inspection.excluded[f"{_printable(relative)}/"] = what
+            shown = f"{where}/{printable(relative)}"
+            if what := unpackaged_folder(here / name):
+                inspection.excluded[f"{printable(relative)}/"] = what
             elif (here / name).is_symlink():
                 inspection.report(shown, "a link to a folder cannot be packaged", "copy the folder, or remove the link")
             elif inspection.allows_folder(name, shown):
@@ -143,33 +143,34 @@ def _paths(folder: Path, where: str, inspection: Inspection) -> Iterator[str]:
             folders.remove(name)
         for name in sorted(names):
             relative = (here / name).relative_to(folder).as_posix()
-            if secret_files.reason_for_file(name) is None and _is_left_by_tools(name):
-                inspection.excluded[_printable(relative)] = LEFT_BY_TOOLS
+            if secret_files.reason_for_file(name) is None and is_left_by_tools(name):
+                inspection.excluded[printable(relative)] = LEFT_BY_TOOLS
             elif problem := _file_problem(here / name, relative, inside):
-                inspection.report(f"{where}/{_printable(relative)}", *problem)
+                inspection.report(f"{where}/{printable(relative)}", *problem)
             else:
                 yield relative
 
 
-def _unpackaged_folder(folder: Path) -> str | None:
+def unpackaged_folder(folder: Path) -> str | None:
     """What a folder is that is never packaged, such as a virtual environment; None for all others."""
     if (folder / "pyvenv.cfg").is_file():
         return "a virtual environment"
     return LEFT_BY_TOOLS if folder.name.startswith(".git") else _FOLDERS.get(folder.name)
 
 
-def _is_left_by_tools(name: str) -> bool:
+def is_left_by_tools(name: str) -> bool:
+    """Whether a file of this name is never packaged: interpreters, editors, file managers and git leave such files."""
     return name in _NAMES or name.startswith(("._", ".git")) or name.endswith(_SUFFIXES)
 
 
-def _printable(path: str) -> str:
+def printable(path: str) -> str:
     """`path` with bytes that are not UTF-8 as escapes."""
     return path.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _file_problem(path: Path, relative: str, inside: Path) -> tuple[str, str] | None:
     """Why `path` cannot be packaged, and the fix; None for a file, and for a link to a file inside the folder."""
-    if _printable(relative) != relative:
+    if printable(relative) != relative:
         if sys.getfilesystemencoding() != "utf-8":
             return "Python does not read file names as UTF-8 here", "set LC_ALL=C.UTF-8 or PYTHONUTF8=1"
         return "the name is not UTF-8", "rename the file"

@@ -98,6 +98,25 @@ class Inspection:
             self.clean[location] = str(digest)
         return digest
 
+    def examine(self, path: Path, location: str, digest: Digest) -> None:
+        """Report the secrets in a file whose digest is known; it is read only if it was not searched before.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        if location in self._allowed:
+            return
+        head, is_whole = b"", True
+        if self._known_clean.get(location) != str(digest):
+            with path.open("rb") as file:
+                head = file.read(LIMIT)
+                is_whole = not file.read(1)
+            if _is_core_dump(head):
+                self._report_name(location, "a core dump contains the memory of a process")
+                return
+        if self._is_clean(path.name, location, digest, head, is_whole=is_whole):
+            self.clean[location] = str(digest)
+
     def read_sample(self, path: Path, location: str) -> None:
         """Report the secrets in a sample request, which is sent to the endpoint through S3."""
         try:

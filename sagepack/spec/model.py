@@ -14,6 +14,8 @@ from sagepack.spec.keys import NOT_A_KEY, Facts, keys_of
 
 # A pinned revision: the full hash of a commit.
 COMMIT = re.compile(r"[0-9a-f]{40}")
+# The address of a Hub: no user name, no password, no query. As in the schema.
+HUB_ADDRESS = r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?"
 
 _VARIANT = ("sagemaker", "ProductionVariant")
 _ASYNC = ("sagemaker", "AsyncInferenceConfig")
@@ -30,21 +32,29 @@ def _without_final_slashes(uris: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class ModelSource(Value, frozen=True):
-    """Which files of which repository of the Hugging Face Hub.
+    """Which files of which repository of the Hugging Face Hub, or of which folder: `path`, or `id` and `revision`.
 
     Attributes:
         id: repository id, `owner/name`.
         revision: a commit of 40 hex digits; a branch or tag is accepted by `lock` alone.
+        path: a folder with the model's files, relative to the project or absolute.
         include: glob patterns of paths to take; empty means the default choice for the repository's layout.
         exclude: glob patterns of paths to leave out.
         variant: weight variant such as `fp16`; None takes fp16 if every component has it, else full precision.
     """
 
-    id: str
-    revision: str
+    id: str | None = None
+    revision: str | None = None
+    path: str | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     variant: str | None = None
+
+
+class HubSource(Value, frozen=True):
+    """The Hub that holds the model's repository, if it is not the one of the environment (`HF_ENDPOINT`)."""
+
+    endpoint: Annotated[str | None, Facts(normalize=_without_final_slash)] = None
 
 
 class Code(Value, frozen=True):
@@ -182,6 +192,7 @@ class Spec(Value, frozen=True):
     Attributes:
         name: name of the model's packages.
         env: the environment: name of the overlay, which is no key of the spec.
+        hub: where the model's repository is.
         environment: environment variables of the container.
         sample: a request to try the endpoint with.
         not_secret: files of the code, and the sample, that are published although they look like secrets.
@@ -197,6 +208,7 @@ class Spec(Value, frozen=True):
     artifact: Artifact
     aws: Aws
     endpoint: Endpoint
+    hub: HubSource | None = None
     environment: Annotated[
         dict[str, str], Facts(member=_ENVIRONMENT, entries=((*_ENVIRONMENT, "{key}"), (*_ENVIRONMENT, "{value}")))
     ] = field(default_factory=dict)
@@ -204,6 +216,11 @@ class Spec(Value, frozen=True):
     not_secret: tuple[str, ...] = ()
     sandbox: bool = False
     protected: bool = False
+
+    @property
+    def hub_endpoint(self) -> str | None:
+        """Address of the Hub that the spec names; None for the one of the environment, which the sandbox has too."""
+        return self.hub.endpoint if self.hub and not self.sandbox else None
 
 
 # Every key of a spec that holds a value, in the order above.

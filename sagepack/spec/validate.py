@@ -12,7 +12,7 @@ from sagepack.errors import Diagnostic, SpecError
 from sagepack.spec import rules
 from sagepack.spec.document import lookup
 from sagepack.spec.model import KEYS
-from sagepack.spec.rules import secrets
+from sagepack.spec.rules import model, secrets
 from sagepack.spec.rules.secrets import safe
 from sagepack.spec.rules.view import SpecView
 from sagepack.spec.secrets import values
@@ -64,7 +64,13 @@ def check(
     """
     view = SpecView(document.data, root, branch_allowed, contents)
     # The order decides which of several errors about one key is kept: the plainest comes first.
-    found = [*secrets.check(view), *_schema_errors(document), *_missing_keys(document), *rules.check(view)]
+    found = [
+        *secrets.check(view),
+        *model.spelling(view),
+        *_schema_errors(document),
+        *_missing_keys(document),
+        *rules.check(view),
+    ]
     ordered = sorted(_one_error_per_key(found), key=lambda diagnostic: document.place(diagnostic.path))
     located = [_located(document, diagnostic) for diagnostic in ordered]
     if errors := [diagnostic for diagnostic in located if diagnostic.severity == "error"]:
@@ -134,7 +140,7 @@ def _schema_errors(document: Document) -> Iterator[Diagnostic]:
                     yield Diagnostic((*path, key), "unknown key", fix)
         elif error.validator == "pattern" and "propertyNames" in error.absolute_schema_path:
             yield Diagnostic((*path, error.instance), error.schema.get("patternErrorMessage", error.message))
-        elif error.validator != "required":  # `_missing_keys` looks at the merged spec
+        elif error.validator not in ("required", "anyOf"):  # `_missing_keys` and the rules look at the merged spec
             node = document.node(path)
             # A number or boolean is shown as it was written: `1234e56`, and not the float that it becomes.
             is_spelled = node is not None and isinstance(node.value, (bool, int, float))

@@ -1,4 +1,7 @@
-"""download: the locked files come into the Hugging Face cache, every byte checked; only what the goal needs."""
+"""download: the locked files come into the Hugging Face cache, every byte checked; only what the goal needs.
+
+A model in a folder is there already, and only checked.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,13 @@ from sagepack.text import format_bytes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sagepack.engine import local_model
     from sagepack.engine.context import BuildContext
     from sagepack.hub import download
     from sagepack.package.lock import LockedFile
 else:
     download = lazy.module("hub.download")
+    local_model = lazy.module("engine.local_model")
 
 
 def status(context: BuildContext) -> StepStatus:
@@ -24,14 +29,16 @@ def status(context: BuildContext) -> StepStatus:
         return UNKNOWN
     required = context.required_files()
     found = context.cache_status(required)
+    folder = None if context.required_lock().revision else context.model_folder.name
+    place, todo = folder or "the cache", "needed" if folder else "to fetch"
     return StepStatus.observed(
         {file.path: str(file.digest) for file in required},
         (
-            *_in_words(found.missing, "not in the cache", "to fetch"),
-            *_in_words(found.present, "in the cache with unknown content", "to hash"),
+            *_in_words(found.missing, f"not in {place}", todo),
+            *_in_words(found.present, f"in {place} with unknown content", "to hash"),
         ),
-        fetch=found.bytes_missing,
-        done=f"{len(required)} files are in the cache, as the lock says" if required else _why_none(context),
+        fetch=0 if folder else found.bytes_missing,
+        done=f"{len(required)} files are in {place}, as the lock says" if required else _why_none(context),
     )
 
 
@@ -39,13 +46,17 @@ def run(context: BuildContext) -> None:
     """Fetch what is missing, hash what is not known.
 
     Raises:
-        UserError: gate, token, or too little free disk.
+        UserError: gate, token, or too little free disk; or a file of the model's folder is missing or changed.
         RemoteError: the Hub failed after retries.
         IntegrityError: twice in a row bytes that are not what the lock says.
     """
+    revision = context.required_lock().revision
+    if revision is None:
+        local_model.confirm(context.model_folder, context.required_files(), context.hash_cache)
+        return
     download.download(
         context.clients.hub,
-        context.required_lock().revision,
+        revision,
         context.required_files(),
         connections=context.connections,
         hash_cache=context.hash_cache,

@@ -20,12 +20,14 @@ else:
 
 
 def status(context: BuildContext) -> StepStatus:
-    """The lock is up to date if it holds the digest of what the spec declares."""
+    """The lock is up to date if it holds the digest of what the spec declares, and those of the files in the model's folder."""
     inputs, where = _inputs(context), context.display(context.work.lock_path)
     stale: tuple[str, ...] = ()
     if context.lock is None:
         stale = (f"{where} is missing",)
-    elif context.current_lock is None:
+    elif context.lock.is_current(context.spec):
+        stale = context.folder_changes
+    else:
         record = context.records.load("lock")
         stale = (differences(record.inputs, inputs) if record else ()) or ("the lock is not up to date with the spec",)
     return StepStatus.observed(inputs, stale, done=f"{where} is up to date with the spec")
@@ -59,13 +61,13 @@ def _inputs(context: BuildContext) -> dict[str, object]:
     model, image = context.spec.model, context.spec.image
     return {
         "model": {
-            "id": model.id,
-            "revision": model.revision,
+            **({"id": model.id, "revision": model.revision} if model.path is None else {"path": model.path}),
             "include": list(model.include),
             "exclude": list(model.exclude),
             "variant": model.variant,
         },
         "image": {"repository": image.repository, "tag": image.tag, "account": image.account},
+        **({"hub": context.spec.hub_endpoint} if context.spec.hub_endpoint else {}),
         "region": context.spec.aws.region,
         "requirements": list(context.spec.code.requirements),
     }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
 from sagepack.decoding import MalformedError, Sha256Hex, decode_json
-from sagepack.digest import Digest
+from sagepack.digest import Digest, fingerprint
 from sagepack.version import __version__
 
 if TYPE_CHECKING:
@@ -24,11 +25,7 @@ def statement(spec: Spec, lock: Lock, manifest: Manifest) -> dict[str, Any]:
     It contains no time, which the release record has, and no account or environment variable, since whoever may read the
     package need not know them.
     """
-    model = {
-        "uri": f"hf://models/{lock.revision.repo}@{lock.revision.commit}",
-        "digest": {"gitCommit": lock.revision.commit},
-        "annotations": {"files": len(lock.files), "bytes": lock.size},
-    }
+    model = {**_model(lock), "annotations": {"files": len(lock.files), "bytes": lock.size}}
     image = {"uri": f"docker://{lock.image_registry}/{lock.image}", "digest": {"sha256": lock.image_digest.value}}
     requirements = [{"uri": f"pkg:pypi/{r.requirement.replace('==', '@')}"} for r in lock.requirements]
     return {
@@ -43,7 +40,7 @@ def statement(spec: Spec, lock: Lock, manifest: Manifest) -> dict[str, Any]:
                 "buildType": BUILD_TYPE,
                 "externalParameters": {
                     "name": spec.name,
-                    "model": {"id": spec.model.id, "revision": spec.model.revision},
+                    "model": _parameters(spec),
                     "requirements": list(spec.code.requirements),
                 },
                 "internalParameters": {"archiveFormat": lock.archive_format, "manifest": str(manifest.digest)},
@@ -52,6 +49,29 @@ def statement(spec: Spec, lock: Lock, manifest: Manifest) -> dict[str, Any]:
             "runDetails": {"builder": {"id": "sagepack", "version": {"sagepack": __version__}}},
         },
     }
+
+
+def _model(lock: Lock) -> dict[str, Any]:
+    """What the model is, and its digest; a folder has that of the names and digests of its files."""
+    if lock.revision is None:
+        content = fingerprint({file.path: str(file.digest) for file in lock.files})
+        return {"name": _folder_name(str(lock.folder)), "digest": {"sha256": content.value}}
+    repo, commit = lock.revision.repo, lock.revision.commit
+    location = {"downloadLocation": f"{lock.endpoint}/{repo}"} if lock.endpoint else {}
+    return {"uri": f"hf://models/{repo}@{commit}", "digest": {"gitCommit": commit}, **location}
+
+
+def _parameters(spec: Spec) -> dict[str, Any]:
+    """The model as the spec names it."""
+    if spec.model.path is not None:
+        return {"path": _folder_name(spec.model.path)}
+    endpoint = {"endpoint": spec.hub_endpoint} if spec.hub_endpoint else {}
+    return {"id": spec.model.id, "revision": spec.model.revision, **endpoint}
+
+
+def _folder_name(path: str) -> str:
+    """A folder's own name: the way to it may name a user of this machine."""
+    return PurePosixPath(path).name or "model"
 
 
 def subject(data: bytes) -> Digest | None:

@@ -55,6 +55,12 @@ LOCKS = st.builds(
     requirements=st.lists(
         st.builds(LockedRequirement, st.just("av==1.0"), st.lists(SHA.map(str), min_size=1).map(tuple)), max_size=2
     ).map(tuple),
+    endpoint=st.sampled_from([None, "https://hub.company", "http://127.0.0.1:8080/hf"]),
+)
+FOLDERS = st.builds(
+    lambda lock, folder: replace(lock, revision=None, endpoint=None, folder=folder),
+    LOCKS,
+    st.sampled_from(["models/sst2", "/mnt/models/1e5", "7", "."]),
 )
 ONE = Lock(
     Digest.sha256(b""),
@@ -96,20 +102,21 @@ def changed(path: tuple[str | int, ...], value: Any) -> bytes:
     return summed(document)
 
 
-@given(LOCKS)
+@given(LOCKS | FOLDERS)
 def test_a_lock_reads_back_as_it_was_written(lock: Lock) -> None:
     try:
         check_paths([file.path for file in lock.files])
     except UserError:
         return  # a file and a folder of one name
     assert Lock.parse(lock.text().encode(), "x") == lock
-    assert yaml.safe_load(lock.text())["model"]["commit"] == lock.revision.commit
+    written = yaml.safe_load(lock.text())["model"]
+    assert (written.get("commit"), written.get("path")) == (lock.revision and lock.revision.commit, lock.folder)
 
 
 def test_names_and_digests_that_look_like_numbers_stay_text() -> None:
     assert Lock.parse(TEXT, "x").files[0] == ONE.files[0]
     numeric = replace(ONE, revision=Revision("owner/name", "1" * 40))
-    assert Lock.parse(numeric.text().encode(), "x").revision.commit == "1" * 40
+    assert Lock.parse(numeric.text().encode(), "x").revision == Revision("owner/name", "1" * 40)
 
 
 @pytest.mark.parametrize(
@@ -204,6 +211,8 @@ FILE = ("model", "files", 0)
         (("model", "commit"), "main", "model.commit"),
         (("model", "id"), "../../x", "model.id"),
         (("model", "id"), "only-a-name", "model.id"),
+        (("model", "path"), "models/sst2", "id and commit, or path"),
+        (("model", "endpoint"), "https://me:secret@hub", "model.endpoint"),
         (("image", "registry"), "evil.example/a", "image.registry"),
         (("image", "registry"), "763104351884.dkr.ecr.us-east-1.amazonaws.com/x@", "image.registry"),
         (("image", "name"), "repository@sha256:0", "image.name"),
@@ -268,7 +277,7 @@ def test_a_lock_answers_the_spec_that_it_was_made_for_and_no_other_says_so_of_it
     lock = replace(
         ONE,
         spec_digest=lock_inputs_digest(spec),
-        revision=Revision(spec.model.id, spec.model.revision),
+        revision=Revision("owner/toy", specs.COMMIT),
         image=f"{spec.image.repository}:{spec.image.tag}",
         image_registry=images.registry(spec.aws.region),
     )
@@ -276,13 +285,39 @@ def test_a_lock_answers_the_spec_that_it_was_made_for_and_no_other_says_so_of_it
     other_registry = REGISTRY.replace("7631", "9999")
     for other in (
         replace(lock, spec_digest=Digest.sha256(b"x")),
-        replace(lock, revision=Revision("owner/evil", spec.model.revision)),
-        replace(lock, revision=Revision(spec.model.id, "0" * 40)),
+        replace(lock, revision=Revision("owner/evil", specs.COMMIT)),
+        replace(lock, revision=Revision("owner/toy", "0" * 40)),
+        replace(lock, revision=None, folder="models/toy"),
+        replace(lock, endpoint="https://evil.example"),
         replace(lock, image="other:tag"),
         replace(lock, image_registry=other_registry),
         replace(lock, requirements=(LockedRequirement("evil==1", ("sha256:" + "0" * 64,)),)),
     ):
         assert not other.is_current(spec)
+
+
+def test_a_lock_of_a_folder_answers_the_spec_that_names_the_folder(tmp_path: Path) -> None:
+    sets = ["model.id=null", "model.revision=null", "model.path=models/toy"]
+    spec = specs.load(tmp_path, sets).spec()
+    lock = replace(
+        ONE,
+        spec_digest=lock_inputs_digest(spec),
+        revision=None,
+        folder="models/toy",
+        image=f"{spec.image.repository}:{spec.image.tag}",
+        image_registry=images.registry(spec.aws.region),
+    )
+    assert lock.is_current(spec)
+    assert not replace(lock, folder="models/other").is_current(spec)
+    assert not replace(lock, revision=Revision("owner/toy", specs.COMMIT), folder=None).is_current(spec)
+
+
+def test_the_hub_that_a_spec_names_is_a_part_of_what_is_locked_except_in_the_sandbox(tmp_path: Path) -> None:
+    plain, company = (specs.load(tmp_path, sets).spec() for sets in ([], ["hub.endpoint=https://hub.company/"]))
+    assert company.hub_endpoint == "https://hub.company"
+    assert lock_inputs_digest(plain) != lock_inputs_digest(company)
+    sandboxed = specs.load(tmp_path, ["hub.endpoint=https://hub.company", "sandbox=true"]).spec()
+    assert lock_inputs_digest(sandboxed) == lock_inputs_digest(plain)
 
 
 def test_the_image_is_named_by_its_digest() -> None:

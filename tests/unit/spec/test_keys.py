@@ -70,7 +70,7 @@ def test_a_new_key_needs_a_field_of_the_model_and_an_entry_of_the_schema_and_not
 def test_a_key_is_required_if_its_field_has_no_default() -> None:
     required = {".".join(key.path) for key in KEYS if key.is_required}
     assert required == {
-        *("name", "model.id", "model.revision", "code.path", "image.repository", "image.tag", "artifact.target"),
+        *("name", "code.path", "image.repository", "image.tag", "artifact.target"),
         *("endpoint.name", "endpoint.instance_type", "aws.account", "aws.region", "aws.role"),
         *("endpoint.scaling.min_capacity", "endpoint.scaling.max_capacity"),
     }

@@ -204,7 +204,7 @@ def test_the_digest_follows_the_data_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_an_invalid_document_makes_no_spec(tmp_path: Path) -> None:
-    for setting in ("model=null", "endpoint.nonsense=1", "aws=[1]"):
+    for setting in ("code=null", "endpoint.nonsense=1", "aws=[1]"):
         with pytest.raises(UserError, match="validate"):
             load(tmp_path, [setting]).spec()
 
