@@ -195,8 +195,9 @@ def lines(draw: st.DrawFn, values: st.SearchStrategy[str]) -> list[str]:
     once = {flag.name: flag for flag in draw(st.lists(st.sampled_from(COMMANDS[task]), max_size=6))}.values()
     sets = [flag for flag in COMMANDS[task] if isinstance(flag.default, tuple)] * draw(st.integers(0, 2))
     unnamed = [flag for flag in COMMANDS[task] if flag.positional]
+    by_place = draw(st.booleans())  # all of them: one that is named leaves its place to the next
     for flag in draw(st.permutations([*(flag for flag in once if not flag.positional), *sets, *unnamed])):
-        if flag.positional and draw(st.booleans()):
+        if flag.positional and by_place:
             words.append(draw(PLAIN))
         elif isinstance(flag.default, bool):
             words.append(f"--{flag.name}")
