@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from sagepack.deploy import predict as predicting
     from sagepack.deploy import results as answers
     from sagepack.deploy.preflight import asking, check
-    from sagepack.engine import preflight
+    from sagepack.engine import policies, preflight
     from sagepack.engine import verify as verifying
     from sagepack.engine.context import BuildContext
     from sagepack.errors import Diagnostic
     from sagepack.progress import Progress
-    from sagepack.publish import cleanup, iam_policy, remote_read
+    from sagepack.publish import cleanup, remote_read
     from sagepack.sandbox.serving import model_server
     from sagepack.scaffold import project as scaffold
     from sagepack.spec.model import Spec
@@ -46,8 +46,8 @@ else:
     cleanup = lazy.module("publish.cleanup")
     deployment = lazy.module("deploy.deployment")
     destroying = lazy.module("deploy.destroy")
-    iam_policy = lazy.module("publish.iam_policy")
     model_server = lazy.module("sandbox.serving.model_server")
+    policies = lazy.module("engine.policies")
     predicting = lazy.module("deploy.predict")
     preflight = lazy.module("engine.preflight")
     remote_read = lazy.module("publish.remote_read")
@@ -362,9 +362,20 @@ class Project:
         with executor.exclusive(context):
             return results.Cleaned(cleaning.remove(self.root, [context.work.build_path, context.work.dist_path]))
 
-    def policy(self) -> results.Policy:
-        """The smallest IAM policy that allows publishing."""
-        return results.Policy(iam_policy.publish_policy(self._load()))
+    def policy(self, purpose: str = "publish") -> results.Policy:
+        """The smallest IAM policy for one purpose.
+
+        Args:
+            purpose: `publish`, `deploy` or `predict` for the people and programs that do it; `execution` for the permissions
+                of the execution role, `trust` for who may assume it.
+
+        Raises:
+            UserError: there is no such purpose.
+        """
+        if purpose not in policies.POLICIES:
+            fix = f"choose one of {', '.join(results.PURPOSES)}"
+            raise UserError(f"no policy is for {purpose!r}", where="--for", fix=fix)
+        return results.Policy(purpose, policies.POLICIES[purpose](self._load()))
 
     def _load(self, **how: bool) -> Spec:
         checked = load(self.selection, **how)

@@ -159,24 +159,40 @@ class S3:
                 raise refusal
         return region or str(self._client.meta.region_name)
 
-    def look_at(self, bucket: str, account: str) -> Bucket:
+    def look_at(self, below: S3Uri, account: str) -> Bucket:
         """The region of a bucket, and whether `account` owns it.
 
-        S3 refuses a wrong owner and a missing permission in the same way, so only a refusal that a request without the
+        HeadBucket and a listing below a prefix are allowed by the same permission, which may be given for the prefix alone. S3
+        refuses a wrong owner and a missing permission in the same way, so only a refusal that the same request without the
         condition does not meet means another owner.
+
+        Args:
+            below: the bucket, and a prefix that the caller may list.
+            account: who should own it.
 
         Raises:
             UserError: there is no such bucket.
         """
-        with self._explained("looking for the bucket", f"s3://{bucket}", bucket):
-            region, refusal = self._head_bucket(bucket, ExpectedBucketOwner=account)
+        with self._explained("looking for the bucket", f"s3://{below.bucket}", below.bucket):
+            region, refusal = self._head_bucket(below.bucket, ExpectedBucketOwner=account)
             owned: bool | None = True
-            if refusal:
-                other, second = self._head_bucket(bucket)
-                region, owned = region or other, None if second else False
-                if second and region is None:
-                    raise refusal
+            if refusal and not self._lists(below, ExpectedBucketOwner=account):
+                owned = False if self._lists(below) else None
+            if owned is None and region is None and refusal:
+                raise refusal
         return Bucket(region or str(self._client.meta.region_name), owned)
+
+    def _lists(self, prefix: S3Uri, **condition: str) -> bool:
+        """Whether the caller may list what is below a prefix."""
+        import botocore.exceptions
+
+        try:
+            self._client.list_objects_v2(Bucket=prefix.bucket, Prefix=prefix.key, MaxKeys=1, **condition)
+        except botocore.exceptions.ClientError as error:
+            if error_code(error) not in _DENIED:
+                raise
+            return False
+        return True
 
     def _head_bucket(self, bucket: str, **condition: str) -> tuple[str | None, ClientError | None]:
         """The region of a bucket if S3 says it, and its refusal if it refuses.

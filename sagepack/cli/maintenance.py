@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sagepack.api.results import Cleaned
+from sagepack.api.results import PURPOSES, Cleaned
 from sagepack.cli.output import confirm, echo
 from sagepack.cli.screens import upload_line
 from sagepack.cli.task import YES, Flag, task
@@ -61,7 +61,17 @@ def gc(project: Project, *, hours: int, yes: bool) -> Collected:
     return project.abort_uploads(older_than_hours=hours)
 
 
-@task()
-def policy(project: Project) -> Policy:
-    """Print the minimal IAM policy for publishing."""
-    return project.policy()
+@task(
+    Flag(
+        "for",
+        "publish",
+        "who needs it: publish, deploy or predict; execution or trust for the role of the endpoint",
+        parameter="purpose",
+        choices=PURPOSES,
+        placeholder="WHO",
+    ),
+    example="--for deploy --env prod",
+)
+def policy(project: Project, *, purpose: str) -> Policy:
+    """Print the minimal IAM policy for a person or a role."""
+    return project.policy(purpose)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import keyword
 import sys
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -223,5 +224,6 @@ def parse_int(text: str, flag: str, most: int) -> int:
 
 
 def _word(flag: Flag) -> str:
-    """The flag's name as invoke takes it from a signature."""
-    return flag.name.replace("-", "_")
+    """The flag's name as invoke takes it from a signature; it drops an underscore at the end, which words of Python need."""
+    name = flag.name.replace("-", "_")
+    return f"{name}_" if keyword.iskeyword(name) else name

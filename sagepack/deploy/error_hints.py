@@ -53,8 +53,8 @@ HINTS = (
     ),
     ErrorHint(
         r"Could not access model data",
-        "give aws.role s3:GetObject on the package and s3:ListBucket on its bucket (and kms:Decrypt if it is encrypted "
-        "with a key), and keep the bucket in the endpoint's region",
+        "give aws.role what `invoke policy --for execution` prints (s3:GetObject on the package, s3:ListBucket on its bucket, "
+        "kms:Decrypt if it is encrypted with a key), and keep the bucket in the endpoint's region",
     ),
     ErrorHint(
         r"[Rr]ole .*cannot pull|does not grant ecr:GetDownloadUrlForLayer",
@@ -77,7 +77,7 @@ HINTS = (
     ),
     ErrorHint(
         r"Could not assume role|sagemaker\.amazonaws\.com.*assume|cannot be assumed",
-        "let sagemaker.amazonaws.com assume aws.role (its trust policy, which `invoke policy --for execution` prints), and "
+        "let sagemaker.amazonaws.com assume aws.role (its trust policy, which `invoke policy --for trust` prints), and "
         "check the ARN; a role that is only some seconds old is not known everywhere yet: then run the command again",
     ),
     ErrorHint(

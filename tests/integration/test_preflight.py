@@ -2,76 +2,39 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sagepack.api import connect
-from sagepack.api.project import Project
-from sagepack.aws.session import AwsConnection
-from sagepack.engine.clients import Clients, Connections
 from sagepack.errors import UserError
 from tests.helpers import deployments
+from tests.helpers.cloud import Cloud
 from tests.helpers.deployments import RecordedProgress
-from tests.helpers.paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sagepack.api.project import Project
     from sagepack.api.results import Doctor
     from sagepack.sandbox.servers import Servers
 
 OTHER = "210987654321"
 TOPIC = "arn:aws:sns:us-east-1:123456789012:done"
 NO_RIGHT = ("AccessDeniedException", "User: x is not authorized to perform: sagemaker:DescribeEndpoint")
-OVERLAY = """\
-aws: {account: "123456789012", region: us-east-1, role: "arn:aws:iam::123456789012:role/sagepack-sandbox"}
-artifact: {target: "s3://sagepack-sandbox/models"}
-"""
-
-
-class Cloud:
-    """A project whose environment `cloud` reaches the sandbox as it would reach AWS and the Hub."""
-
-    def __init__(self, root: Path, servers: Servers) -> None:
-        self.root, self.servers = root, servers
-
-    def project(self, *sets: str) -> Project:
-        project = Project(self.root, str(self.root / "config" / "svd.yaml"), "cloud", sets, RecordedProgress())
-        self.servers.faults.clear()
-        self.servers.aws.faults.clear()
-        return project
-
-    @property
-    def moved(self) -> list[str]:
-        """The requests that read model files from the Hub, or wrote anything to AWS but a request that only asks."""
-        files = [request.path for request in self.servers.faults.log if "/resolve/" in request.path]
-        return files + [
-            f"{request.method} {request.path}" for request in self.servers.aws.faults.log if request.method == "PUT"
-        ]
-
-    def refusal(self, project: Project, goal: str = "deploy") -> UserError:
-        with pytest.raises(UserError) as caught:
-            project.build(goal)
-        assert self.moved == []
-        return caught.value
 
 
 @pytest.fixture
 def cloud(tmp_path: Path, sandbox: Servers, monkeypatch: pytest.MonkeyPatch) -> Cloud:
-    for name in ("config", "inference_code"):
-        shutil.copytree(ROOT / name, tmp_path / name)
-    (tmp_path / "config" / "env" / "cloud.yaml").write_text(OVERLAY)
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    return Cloud(tmp_path, sandbox, monkeypatch)
 
-    def clients(_root: Path, spec: Any, cache: Path, progress: Any) -> Clients:
-        aws = AwsConnection(spec.aws.region, None, sandbox.aws_url, sandbox.access_key, sandbox.secret_key)
-        return Clients(Connections(aws, sandbox.hub_url, sandbox.hf_token), spec.artifact, cache, progress.note)
 
-    monkeypatch.setattr(connect, "make_clients", clients)
-    return Cloud(tmp_path, sandbox)
+def refusal(cloud: Cloud, project: Project, goal: str = "deploy") -> UserError:
+    """The error of a build before which no byte moves."""
+    with pytest.raises(UserError) as caught:
+        project.build(goal)
+    assert cloud.moved == []
+    return caught.value
 
 
 def verdicts(found: Doctor) -> dict[str, str]:
@@ -103,7 +66,7 @@ def test_credentials_of_another_account_block_a_plan_and_stop_a_deployment_befor
     assert all(OTHER in reason and "123456789012" in reason for (reason,) in blocked.values())
     assert plan.exit_code == 1
     for goal in ("upload", "deploy"):
-        error = cloud.refusal(cloud.project(*OTHER_ACCOUNT), goal)
+        error = refusal(cloud, cloud.project(*OTHER_ACCOUNT), goal)
         assert f"but aws.account is {OTHER}" in error.message
         assert "AWS_PROFILE" in (error.fix or "")
 
@@ -125,7 +88,7 @@ def test_a_local_package_does_not_ask_whose_account_it_is(cloud: Cloud) -> None:
     [
         (["artifact.target=s3://nobody-has-this/models"], "there is no such bucket", "aws s3 mb s3://nobody-has-this"),
         (["artifact.expected_bucket_owner='210987654321'"], "is not account 210987654321's", "artifact.exp"),
-        (["aws.role=arn:aws:iam::123456789012:role/nobody"], "there is no role", "policy --for execution"),
+        (["aws.role=arn:aws:iam::123456789012:role/nobody"], "there is no role", "policy --for trust"),
         ([f"endpoint.async.error_topic={TOPIC}x"], "there is no topic", "create it"),
     ],
 )
@@ -133,14 +96,14 @@ def test_what_a_deployment_would_fail_without_stops_it_before_a_byte_moves(
     cloud: Cloud, sets: list[str], words: str, fix: str
 ) -> None:
     cloud.project(*sets).lock()
-    error = cloud.refusal(cloud.project(*sets))
+    error = refusal(cloud, cloud.project(*sets))
     assert words in str(error)
     assert fix in (error.fix or "")
 
 
 def test_several_failures_are_told_at_once(cloud: Cloud) -> None:
     sets = ["aws.role=arn:aws:iam::123456789012:role/nobody", f"endpoint.async.error_topic={TOPIC}x"]
-    error = cloud.refusal(cloud.project(*sets))
+    error = refusal(cloud, cloud.project(*sets))
     assert error.message == "2 checks failed, so nothing was sent or changed"
     assert len(error.details) == 4
 
@@ -149,7 +112,7 @@ def test_a_role_that_does_not_trust_sagemaker_stops_a_deployment_and_an_upload_d
     iam = deployments.session_of(cloud.servers).client("iam")
     iam.create_role(RoleName="other", AssumeRolePolicyDocument='{"Version": "2012-10-17", "Statement": []}')
     sets = ["aws.role=arn:aws:iam::123456789012:role/other"]
-    assert "does not let sagemaker.amazonaws.com assume it" in cloud.refusal(cloud.project(*sets)).message
+    assert "does not let sagemaker.amazonaws.com assume it" in refusal(cloud, cloud.project(*sets)).message
     assert cloud.project(*sets).upload().artifact is not None
 
 
@@ -160,7 +123,7 @@ def test_an_endpoint_of_another_spec_stops_a_deployment_without_a_lock_before_a_
         getattr(aws.client("sagemaker"), f"create_{create}")(**getattr(foreign, f"create_{create}_request"))
     plan = cloud.project().plan("deploy")
     assert {action.step: action.status for action in plan.actions}["deploy"] == "blocked"
-    error = cloud.refusal(cloud.project())
+    error = refusal(cloud, cloud.project())
     assert "belongs to another spec or environment" in error.message
     assert "sagepack:name=other" in error.message
     assert not (cloud.root / "config" / "locks" / "svd-cloud.lock.yaml").exists()
@@ -239,21 +202,15 @@ def test_a_hub_that_is_not_there_is_unknown_and_does_not_hold_up_the_rest(cloud:
     assert set(found.values()) == {"ok"}
 
 
-def test_a_closed_gate_fails_until_every_file_is_in_the_cache(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    box = cloud.servers
-
-    def without_access(_root: Path, spec: Any, cache: Path, progress: Any) -> Clients:
-        aws = AwsConnection(spec.aws.region, None, box.aws_url, box.access_key, box.secret_key)
-        return Clients(Connections(aws, box.hub_url, box.no_access_token), spec.artifact, cache, progress.note)
-
+def test_a_closed_gate_fails_until_every_file_is_in_the_cache(cloud: Cloud) -> None:
     cloud.project().lock()
-    with monkeypatch.context() as other:
-        other.setattr(connect, "make_clients", without_access)
-        assert verdicts(cloud.project().doctor())["hub"] == "failed"
+    access, no_access = cloud.hf_token, cloud.servers.no_access_token
+    cloud.hf_token = no_access
+    assert verdicts(cloud.project().doctor())["hub"] == "failed"
+    cloud.hf_token = access
     cloud.project().package()
-    with monkeypatch.context() as other:
-        other.setattr(connect, "make_clients", without_access)
-        assert verdicts(cloud.project().doctor())["hub"] == "warning"
+    cloud.hf_token = no_access
+    assert verdicts(cloud.project().doctor())["hub"] == "warning"
 
 
 def test_a_damaged_lock_is_a_verdict(cloud: Cloud) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sagepack.deploy.iam_policy import SAGEMAKER
 from sagepack.deploy.preflight.check import Finding
 
 if TYPE_CHECKING:
@@ -12,8 +13,6 @@ if TYPE_CHECKING:
     from sagepack.digest import Digest
     from sagepack.spec.model import Endpoint
 
-SAGEMAKER = "sagemaker.amazonaws.com"
-"""The principal that assumes execution roles, in every partition."""
 _ASSUME = {"sts:assumerole", "sts:*", "*"}
 
 
@@ -77,7 +76,7 @@ def role(arn: str, trust: Document | None) -> Finding:
         trust: the role's trust policy; None if there is no such role.
     """
     if trust is None:
-        fix = "create it with the trust policy and the permissions that `invoke policy --for execution` prints; or correct it"
+        fix = "create it with what `invoke policy --for trust` and `--for execution` print, or correct aws.role"
         return Finding("failed", f"there is no role {arn}", fix)
     statements = [entry for entry in _list(trust.get("Statement")) if _is_about_sagemaker(entry)]
     if any(entry.get("Effect") == "Deny" for entry in statements):
@@ -86,7 +85,7 @@ def role(arn: str, trust: Document | None) -> Finding:
         )
     allowing = [entry for entry in statements if entry.get("Effect") == "Allow"]
     if not allowing:
-        fix = "put the trust policy on it that `invoke policy --for execution` prints"
+        fix = "give it the trust policy that `invoke policy --for trust` prints"
         return Finding("failed", f"{arn} does not let {SAGEMAKER} assume it", fix)
     condition = (
         "" if any(not entry.get("Condition") for entry in allowing) else ", on a condition that is not judged here"

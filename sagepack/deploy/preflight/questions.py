@@ -84,10 +84,10 @@ class Preflight:
 
     def _bucket(self) -> Finding:
         artifact, account = self.spec.artifact, self.spec.aws.account
-        name, owner = S3Uri.parse(artifact.target).bucket, artifact.expected_bucket_owner or account
-        found = self.connect_s3().look_at(name, owner)
+        target, owner = S3Uri.parse(artifact.target), artifact.expected_bucket_owner or account
+        found = self.connect_s3().look_at(target.child(f"{self.spec.name}/"), owner)
         return judge.bucket(
-            name,
+            target.bucket,
             region=self.spec.aws.region,
             found=found.region,
             owner=owner,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import shlex
 from typing import Any
 
@@ -177,7 +178,8 @@ def as_invoke_reads(words: list[str]) -> tuple[str | None, dict[str, Any]]:
 def as_read(command: Command) -> tuple[str, dict[str, Any]]:
     """Task and values, those that were not given as well, under invoke's names."""
     values = {flag.name: command.given.get(flag.name, flag.shown_default) for flag in COMMANDS[command.task]}
-    return command.task, {name.replace("-", "_"): value for name, value in values.items()}
+    names = {name: name.replace("-", "_") for name in values}
+    return command.task, {f"{word}_" if keyword.iskeyword(word) else word: values[name] for name, word in names.items()}
 
 
 PLAIN = st.one_of(

@@ -489,7 +489,7 @@ def test_the_policy_has_what_settings_need_and_deletes_nothing() -> None:
     for alias in ("alias/models", "arn:aws:kms:eu-west-1:123456789012:alias/models"):
         policy = publish_policy(spec(sse="aws:kms", kms_key_id=alias))
         conditions = [one["Condition"] for one in policy["Statement"] if "kms:Decrypt" in one["Action"]]
-        assert conditions == [{"StringLike": {"kms:RequestAlias": "alias/models"}}]
+        assert conditions == [{"ForAnyValue:StringEquals": {"kms:ResourceAliases": "alias/models"}}]
 
 
 def test_only_old_uploads_of_this_name_are_stale() -> None:

@@ -1,0 +1,221 @@
+"""The minimal IAM policies for deploying an endpoint, for calling it, and for its execution role. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sagepack.aws.iam_policy import Arns, Statement, document, literal, statement
+from sagepack.aws.logs import log_group
+from sagepack.aws.s3 import S3Uri
+from sagepack.deploy.deployment import Owner
+from sagepack.deploy.predict import input_prefix
+from sagepack.deploy.scaling import scaling_names
+from sagepack.spec import images
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sagepack.spec.model import Spec
+
+SAGEMAKER = "sagemaker.amazonaws.com"
+"""The principal that assumes execution roles, in every partition."""
+_SCALING_ROLE = "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+_SCALING_PRINCIPAL = "sagemaker.application-autoscaling.amazonaws.com"
+_PULL = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
+
+
+def deploy_policy(spec: Spec) -> dict[str, Any]:
+    """An identity policy for whoever deploys `spec` and destroys it again; publishing has a policy of its own.
+
+    Application Auto Scaling acts for the caller, whose permissions on the endpoint and on alarms it checks first (its user
+    guide, "Permissions validation for API calls on target resources"). The first registration of an endpoint in an account
+    creates a service-linked role.
+
+    Args:
+        spec: its endpoint, image, account, region and role are used.
+    """
+    arns, owner = _arns(spec), Owner.of(spec)
+    endpoint = _sagemaker(arns, "endpoint", owner.endpoint_name)
+    configs = _sagemaker(arns, "endpoint-config", owner.name_prefix, "-*")
+    models = _sagemaker(arns, "model", owner.name_prefix, "-*")
+    topics = _topics(spec)
+    return document(
+        [
+            statement("Models", _named("sagemaker", "Create Describe Delete", "Model"), models),
+            statement("Configurations", _named("sagemaker", "Create Describe Delete", "EndpointConfig"), configs),
+            # CreateEndpoint and UpdateEndpoint are authorised on the endpoint and on its configuration.
+            statement("Endpoint", ["sagemaker:CreateEndpoint", "sagemaker:UpdateEndpoint"], [*endpoint, *configs]),
+            statement(
+                "Instances",
+                ["sagemaker:DeleteEndpoint", "sagemaker:UpdateEndpointWeightsAndCapacities"],
+                endpoint,
+            ),
+            statement("Tags", ["sagemaker:AddTags", "sagemaker:ListTags"], [*endpoint, *configs, *models]),
+            # `destroy` looks for other endpoints that use the same model: listing has no resource, and theirs have any name.
+            statement(
+                "Look",
+                [
+                    *("sagemaker:ListEndpoints", "sagemaker:ListEndpointConfigs", "sagemaker:ListModels"),
+                    *("sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig"),
+                ],
+                ["*"],
+            ),
+            statement("Role", ["iam:GetRole"], [spec.aws.role]),
+            statement(
+                "PassRole", ["iam:PassRole"], [spec.aws.role], {"StringEquals": {"iam:PassedToService": SAGEMAKER}}
+            ),
+            *_scaling(arns, owner.endpoint_name),
+            statement("Image", ["ecr:DescribeImages", "ecr:BatchGetImage"], [_repository(arns, spec)]),
+            statement(
+                "Log", ["logs:FilterLogEvents"], [arns.of("logs", f"log-group:{log_group(owner.endpoint_name)}:*")]
+            ),
+            # Reading quotas has no resources.
+            statement("Quota", ["servicequotas:GetServiceQuota", "servicequotas:ListServiceQuotas"], ["*"]),
+            *([statement("Topics", ["sns:GetTopicAttributes"], topics)] if topics else []),
+        ]
+    )
+
+
+def _scaling(arns: Arns, name: str) -> list[Statement]:
+    """The permissions for automatic scaling; whether the spec wants it or not, what is there is looked at, and removed."""
+    service = "application-autoscaling"
+    targets = [arns.of(service, "scalable-target/*")]
+    sagemaker_only = {"StringEquals": {f"{service}:service-namespace": "sagemaker"}}
+    writes = [f"{service}:{name}" for name in ("RegisterScalableTarget", "DeregisterScalableTarget")]
+    writes += [f"{service}:{name}" for name in ("PutScalingPolicy", "DeleteScalingPolicy")]
+    alarms = [scaling_names(name).wake_alarm, f"TargetTracking-endpoint/{name}/*"]
+    role = arns.role(f"aws-service-role/{_SCALING_PRINCIPAL}/{_SCALING_ROLE}")
+    return [
+        statement("Scaling", writes, targets, sagemaker_only),
+        statement(
+            "LookAtScaling",
+            [
+                *(f"{service}:DescribeScalableTargets", f"{service}:DescribeScalingPolicies"),
+                "cloudwatch:DescribeAlarms",
+            ],
+            ["*"],
+        ),
+        statement(
+            "Alarms",
+            # PutMetricAlarm with tags also needs TagResource.
+            ["cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms", "cloudwatch:TagResource"],
+            [arns.of("cloudwatch", f"alarm:{alarm}") for alarm in alarms],
+        ),
+        statement(
+            "ScalingRole",
+            ["iam:CreateServiceLinkedRole"],
+            [role],
+            {"StringEquals": {"iam:AWSServiceName": _SCALING_PRINCIPAL}},
+        ),
+    ]
+
+
+def predict_policy(spec: Spec) -> dict[str, Any]:
+    """An identity policy for whoever sends requests to the endpoint and reads its answers.
+
+    Args:
+        spec: its endpoint, account and region are used, and its encryption if requests go to the bucket of the target.
+    """
+    arns, asynchronous = _arns(spec), spec.endpoint.asynchronous
+    requests = S3Uri.parse(input_prefix(asynchronous))
+    answers = [S3Uri.parse(asynchronous.s3_output_path), S3Uri.parse(asynchronous.s3_failure_path)]
+    endpoint = _sagemaker(arns, "endpoint", spec.endpoint.name)
+    artifact = spec.artifact
+    encrypts = artifact.sse == "aws:kms" and requests.bucket == S3Uri.parse(artifact.target).bucket
+    tags = ["s3:PutObjectTagging"] if artifact.tags else []
+    return document(
+        [
+            statement("Invoke", ["sagemaker:InvokeEndpointAsync", "sagemaker:DescribeEndpoint"], endpoint),
+            statement("Requests", ["s3:PutObject", "s3:DeleteObject", *tags], arns.objects(requests, "*")),
+            statement("Answers", ["s3:GetObject"], [each for path in answers for each in arns.objects(path, "*")]),
+            *_listings(arns, "Look", {location.bucket: [] for location in answers}, answers),
+            *(
+                [arns.key("Encrypt", ["kms:GenerateDataKey", "kms:Decrypt"], artifact.kms_key_id)]
+                if encrypts and artifact.kms_key_id
+                else []
+            ),
+        ]
+    )
+
+
+def _listings(arns: Arns, sid: str, buckets: dict[str, list[S3Uri]], locations: Iterable[S3Uri]) -> list[Statement]:
+    """The permission to list what is below some prefixes, one statement for each bucket."""
+    for location in locations:
+        buckets[location.bucket].append(location)
+    found = []
+    for number, below in enumerate(buckets.values(), 1):
+        listing = arns.listing(f"{sid}{number}" if len(buckets) > 1 else sid, below[0], "*")
+        patterns = sorted({f"{literal(location.child('').key)}*" for location in below})
+        found.append({**listing, "Condition": {"StringLike": {"s3:prefix": patterns}}})
+    return found
+
+
+def execution_policy(spec: Spec, packages: S3Uri) -> dict[str, Any]:
+    """The permissions of the execution role: what SageMaker and the container do in its name.
+
+    Listing has no condition on the prefix: which prefixes SageMaker asks for is not documented.
+
+    Args:
+        spec: its endpoint, image, account, region, topics and encryption are used.
+        packages: what the keys of the spec's packages begin with.
+    """
+    arns, asynchronous, artifact = _arns(spec), spec.endpoint.asynchronous, spec.artifact
+    requests = S3Uri.parse(input_prefix(asynchronous))
+    answers = [S3Uri.parse(asynchronous.s3_output_path), S3Uri.parse(asynchronous.s3_failure_path)]
+    read = [*arns.objects(packages, "*"), *arns.objects(requests, "*")]
+    buckets = sorted({arns.bucket(location) for location in (packages, requests, *answers)})
+    group = arns.of("logs", f"log-group:{log_group(spec.endpoint.name)}")
+    topics = _topics(spec)
+    return document(
+        [
+            statement("Read", ["s3:GetObject"], read),
+            statement(
+                "Write",
+                ["s3:PutObject", "s3:AbortMultipartUpload"],
+                [each for path in answers for each in arns.objects(path, "*")],
+            ),
+            statement("List", ["s3:ListBucket"], buckets),
+            statement("Pull", _PULL, [_repository(arns, spec)]),
+            # These two have no resources.
+            statement("Login", ["ecr:GetAuthorizationToken"], ["*"]),
+            statement("Metrics", ["cloudwatch:PutMetricData"], ["*"]),
+            statement("Log", _named("logs", "Create", "LogGroup LogStream"), [group, f"{group}:*"]),
+            statement("WriteLog", ["logs:PutLogEvents", "logs:DescribeLogStreams"], [group, f"{group}:*"]),
+            *([statement("Notify", ["sns:Publish"], topics)] if topics else []),
+            *(
+                [arns.key("Decrypt", ["kms:Decrypt", "kms:GenerateDataKey"], artifact.kms_key_id)]
+                if artifact.sse == "aws:kms" and artifact.kms_key_id
+                else []
+            ),
+        ]
+    )
+
+
+def trust_policy() -> dict[str, Any]:
+    """The trust policy of the execution role: SageMaker may assume it. The same in every partition."""
+    trust = {"Effect": "Allow", "Principal": {"Service": SAGEMAKER}, "Action": "sts:AssumeRole"}
+    return document([trust])
+
+
+def _arns(spec: Spec) -> Arns:
+    return Arns(images.partition(spec.aws.region), spec.aws.region, spec.aws.account)
+
+
+def _named(service: str, verbs: str, nouns: str) -> list[str]:
+    """Actions such as `sagemaker:CreateModel`."""
+    return [f"{service}:{verb}{noun}" for verb in verbs.split() for noun in nouns.split()]
+
+
+def _sagemaker(arns: Arns, kind: str, name: str, rest: str = "") -> list[str]:
+    """The ARNs of resources by name. SageMaker writes names in lower case in ARNs, which IAM compares as they are."""
+    return [arns.of("sagemaker", f"{kind}/{each}{rest}") for each in sorted({name, name.lower()})]
+
+
+def _repository(arns: Arns, spec: Spec) -> str:
+    registry = images.registry(spec.aws.region, spec.image.account)
+    return arns.of("ecr", f"repository/{spec.image.repository}", registry.partition(".")[0])
+
+
+def _topics(spec: Spec) -> list[str]:
+    asynchronous = spec.endpoint.asynchronous
+    return sorted({topic for topic in (asynchronous.success_topic, asynchronous.error_topic) if topic})

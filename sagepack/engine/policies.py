@@ -1,0 +1,24 @@
+"""The IAM policies of a spec, by who needs them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sagepack.aws.s3 import S3Uri
+from sagepack.deploy.iam_policy import deploy_policy, execution_policy, predict_policy, trust_policy
+from sagepack.publish.iam_policy import publish_policy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sagepack.spec.model import Spec
+
+POLICIES: dict[str, Callable[[Spec], dict[str, Any]]] = {
+    "publish": publish_policy,
+    "deploy": deploy_policy,
+    "predict": predict_policy,
+    "execution": lambda spec: execution_policy(spec, S3Uri.parse(spec.artifact.target).child(spec.name)),
+    "trust": lambda _spec: trust_policy(),
+}
+"""Who needs a policy -> what makes it: identity policies of people and programs that publish, deploy, or send requests; the
+permissions of the execution role (`aws.role`), and who may assume it."""

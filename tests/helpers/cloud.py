@@ -1,0 +1,68 @@
+"""A project that reaches the sandbox as it would reach AWS and the Hub: its environment `cloud` is not the sandbox's own."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from sagepack.api import connect
+from sagepack.api.project import Project
+from sagepack.aws.session import AwsConnection
+from sagepack.deploy import waiter
+from sagepack.engine.clients import Clients, Connections
+from tests.helpers.deployments import RecordedProgress
+from tests.helpers.paths import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import pytest
+
+    from sagepack.sandbox.servers import Servers
+
+OVERLAY = """\
+aws: {account: "123456789012", region: us-east-1, role: "arn:aws:iam::123456789012:role/sagepack-sandbox"}
+artifact: {target: "s3://sagepack-sandbox/models"}
+"""
+
+
+class Cloud:
+    """The project, and the servers that stand for AWS and the Hub.
+
+    Attributes:
+        root: folder of the project.
+        servers: the servers.
+        hf_token: the token that its Hub client sends.
+    """
+
+    def __init__(self, root: Path, servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.root, self.servers, self.hf_token = root, servers, servers.hf_token
+        for name in ("config", "inference_code"):
+            shutil.copytree(ROOT / name, root / name)
+        (root / "config" / "env" / "cloud.yaml").write_text(OVERLAY)
+        monkeypatch.setenv("HF_HUB_CACHE", str(root / "cache"))
+        # Nobody waits quarters of a minute for an endpoint that is there at once.
+        monkeypatch.setattr(waiter.WaiterConfig, "of", lambda _spec: waiter.WaiterConfig(delay=0.02, timeout=60))
+        self.connect(self.make_clients, monkeypatch)
+
+    def connect(self, make_clients: Callable[..., Clients], monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let projects make their clients with this function."""
+        monkeypatch.setattr(connect, "make_clients", make_clients)
+
+    def make_clients(self, _root: Path, spec: Any, cache: Path, progress: Any) -> Clients:
+        box = self.servers
+        aws = AwsConnection(spec.aws.region, None, box.aws_url, box.access_key, box.secret_key)
+        return Clients(Connections(aws, box.hub_url, self.hf_token), spec.artifact, cache, progress.note)
+
+    def project(self, *sets: str) -> Project:
+        """The project with some settings; the logs of the servers and their faults are cleared."""
+        self.servers.faults.clear()
+        self.servers.aws.faults.clear()
+        return Project(self.root, str(self.root / "config" / "svd.yaml"), "cloud", sets, RecordedProgress())
+
+    @property
+    def moved(self) -> list[str]:
+        """The requests since then that read model files from the Hub, or wrote an object to S3."""
+        files = [request.path for request in self.servers.faults.log if "/resolve/" in request.path]
+        return files + [request.path for request in self.servers.aws.faults.log if request.method == "PUT"]

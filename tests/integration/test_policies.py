@@ -1,0 +1,180 @@
+"""The whole way through the sandbox, and what the printed policies allow of it: neither too little nor too much."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sagepack.aws.permissions import ACTIONS
+from sagepack.sandbox.aws.invocations import ScriptedResult
+from tests.helpers.cloud import Cloud
+from tests.helpers.iam import allows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sagepack.sandbox.servers import Servers
+
+# Of S3's requests, those that the condition on the prefix denies; the program copes (`S3.region`, `S3.look_at`).
+DENIED_AND_COPED_WITH = {"HeadBucket"}
+# What no request of the way uses, and who uses it.
+EXPLAINED = {
+    "iam:PassRole": "CreateModel passes the role",
+    "iam:CreateServiceLinkedRole": "the first RegisterScalableTarget of an account",
+    "sagemaker:UpdateEndpointWeightsAndCapacities": "Application Auto Scaling checks it for the caller",
+    "cloudwatch:TagResource": "PutMetricAlarm with tags",
+    "s3:PutObjectTagging": "PutObject with tags",
+    "ecr:BatchGetImage": "where DescribeImages is denied",
+    "s3:AbortMultipartUpload": "an upload whose source changes, and `gc`",
+    "s3:ListMultipartUploadParts": "an upload that continues after an interruption",
+}
+SETS = (
+    "endpoint.async.success_topic=arn:aws:sns:us-east-1:123456789012:done",
+    "artifact.tags={team: video}",
+)
+
+
+# Member of a request -> the ARN of what it is about.
+RESOURCES = {
+    "EndpointName": "arn:aws:sagemaker:us-east-1:123456789012:endpoint/{EndpointName}",
+    "EndpointConfigName": "arn:aws:sagemaker:us-east-1:123456789012:endpoint-config/{EndpointConfigName}",
+    "ModelName": "arn:aws:sagemaker:us-east-1:123456789012:model/{ModelName}",
+    "logGroupName": "arn:aws:logs:us-east-1:123456789012:log-group:{logGroupName}:log-stream",
+    "AlarmName": "arn:aws:cloudwatch:us-east-1:123456789012:alarm:{AlarmName}",
+    "AlarmNames": "arn:aws:cloudwatch:us-east-1:123456789012:alarm:{AlarmNames[0]}",
+    "ResourceId": "arn:aws:application-autoscaling:us-east-1:123456789012:scalable-target/0123",
+    "ResourceArn": "{ResourceArn}",
+    "TopicArn": "{TopicArn}",
+}
+
+
+def _object(bucket: str, key: str | None) -> str:
+    return f"arn:aws:s3:::{bucket}" + (f"/{key}" if key else "")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request to AWS: the operation and its parameters."""
+
+    operation: str
+    parameters: dict[str, Any]
+
+    @property
+    def resources(self) -> list[str]:
+        """The ARNs that it is about, one for each action that it needs; of those without a resource, any."""
+        given = self.parameters
+        if "Bucket" in given:
+            source = given.get("CopySource")
+            own = _object(given["Bucket"], given.get("Key"))
+            return [_object(source["Bucket"], source["Key"]), own] if source else [own]
+        if "repositoryName" in given:
+            return [f"arn:aws:ecr:us-east-1:{given['registryId']}:repository/{given['repositoryName']}"]
+        if "RoleName" in given:
+            return [f"arn:aws:iam::123456789012:role/{given['RoleName']}"]
+        if self.operation.startswith("List") and "ResourceArn" not in given:
+            return ["*"]
+        return [next((form.format(**given) for name, form in RESOURCES.items() if name in given), "*")]
+
+    @property
+    def context(self) -> dict[str, str]:
+        """The condition keys that AWS would know of it."""
+        known = {"application-autoscaling:service-namespace": "sagemaker"}
+        return {**known, "s3:prefix": self.parameters["Prefix"]} if "Prefix" in self.parameters else known
+
+    def missing(self, policies: list[dict[str, Any]]) -> list[str]:
+        """The actions that none of the policies allows."""
+        needed, resources = ACTIONS[self.operation], self.resources
+        if len(resources) != len(needed):
+            resources *= len(needed)
+        return [
+            f"{action} on {resource}"
+            for action, resource in zip(needed, resources, strict=True)
+            if not any(allows(policy, action, resource, self.context) for policy in policies)
+        ]
+
+
+class Recorder:
+    """Records the requests of every session that a project makes."""
+
+    def __init__(self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.cloud, self.calls = cloud, list[Call]()
+        make = cloud.make_clients
+
+        def recorded(*args: Any) -> Any:
+            clients = make(*args)
+            clients.aws._session.boto.events.register("provide-client-params", self._note)
+            return clients
+
+        cloud.connect(recorded, monkeypatch)
+
+    def _note(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+        self.calls.append(Call(model.name, dict(params)))
+
+    def policies(self, *purposes: str) -> list[dict[str, Any]]:
+        return [self.cloud.project(*SETS).policy(purpose).document for purpose in purposes]
+
+    def run(self, work: Callable[[], object], *purposes: str) -> set[str]:
+        """Do some work; every request must be allowed by the policies. Gives back the actions that were used."""
+        policies = self.policies(*purposes)
+        self.calls.clear()
+        work()
+        assert self.calls
+        missing = {
+            f"{call.operation}: {text}"
+            for call in self.calls
+            if call.operation not in DENIED_AND_COPED_WITH
+            for text in call.missing(policies)
+        }
+        assert missing == set()
+        return {action for call in self.calls for action in ACTIONS[call.operation]}
+
+
+@pytest.fixture
+def recorder(tmp_path: Path, sandbox: Servers, monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    return Recorder(Cloud(tmp_path, sandbox, monkeypatch), monkeypatch)
+
+
+def test_each_request_is_allowed_by_the_policy_for_it_and_each_permission_is_used(recorder: Recorder) -> None:
+    cloud = recorder.cloud
+    box = cloud.servers
+    cloud.project(*SETS).lock()
+
+    def project(*sets: str) -> Any:
+        return cloud.project(*SETS, *sets)
+
+    make_topic(box)
+    publishing = recorder.run(lambda: project().upload(), "publish")
+    edit(cloud.root)
+    publishing |= recorder.run(lambda: project().upload(), "publish")  # copies inside S3
+    publishing |= recorder.run(lambda: project().verify_remote(deep=True), "publish")
+    publishing |= recorder.run(lambda: project().abort_uploads(), "publish")
+    used = recorder.run(lambda: project().deploy(), "publish", "deploy")
+    used |= recorder.run(lambda: project("environment.MORE=1").deploy(), "publish", "deploy")
+    used |= recorder.run(lambda: project("endpoint.tags.more=1").deploy(), "publish", "deploy")
+    used |= recorder.run(lambda: project("endpoint.scaling=null").deploy(), "publish", "deploy")
+    used |= recorder.run(lambda: project().doctor(), "publish", "deploy")
+    box.aws.invocations.script(ScriptedResult(b"[]"))
+    predicting = recorder.run(lambda: project().predict(timeout=20), "predict")
+    used |= recorder.run(lambda: project().deploy(), "publish", "deploy")
+    used |= recorder.run(lambda: project().destroy(), "deploy")
+    predicting.add("s3:ListBucket")  # with it S3 says 404, not 403, as long as there is no answer
+    unused = {}
+    for purpose, found in (("publish", publishing | used), ("deploy", used), ("predict", predicting)):
+        (policy,) = recorder.policies(purpose)
+        allowed = {action for statement in policy["Statement"] for action in statement["Action"]}
+        unused[purpose] = sorted(allowed - found - EXPLAINED.keys())
+    assert unused == {"publish": [], "deploy": [], "predict": []}
+
+
+def make_topic(box: Servers) -> None:
+    from tests.helpers import deployments  # noqa: PLC0415 - boto3 is imported late
+
+    deployments.session_of(box).client("sns").create_topic(Name="done")
+
+
+def edit(root: Path) -> None:
+    path = root / "inference_code" / "svd" / "inference.py"
+    path.write_text(path.read_text() + "\n# edited\n")

@@ -1,0 +1,157 @@
+"""The IAM policies of a spec: what they allow exists, is of the right partition, and fits the names that a deployment has."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from typing import Any
+
+import botocore.session
+import pytest
+from msgspec import structs
+
+from sagepack.api.results import PURPOSES
+from sagepack.aws.permissions import ACTIONS
+from sagepack.engine.policies import POLICIES
+from sagepack.spec.model import Spec
+from tests.helpers import deployments
+from tests.helpers.iam import allows
+
+# Service of botocore, where it is not the prefix of the actions.
+SERVICES = {"servicequotas": "service-quotas"}
+# Actions that are no operations: the permissions of IAM itself, and those of S3, which has names of its own (see ACTIONS).
+NO_OPERATIONS = {"iam:PassRole", "s3:ListBucket", "s3:ListMultipartUploadParts", "s3:ListBucketMultipartUploads"}
+NO_OPERATIONS |= {"s3:GetLifecycleConfiguration"}
+TOPIC = "arn:aws:sns:us-east-1:123456789012:done"
+
+
+def spec(region: str = "us-east-1", **changes: Any) -> Spec:
+    found = deployments.spec("SVD-xt", **changes)
+    partition = "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
+    role = f"arn:{partition}:iam::123456789012:role/endpoints"
+    artifact = structs.replace(found.artifact, sse="aws:kms", kms_key_id="1234", tags={"a": "b"})
+    asynchronous = structs.replace(
+        found.endpoint.asynchronous,
+        success_topic=TOPIC.replace("arn:aws:", f"arn:{partition}:").replace("us-east-1", region),
+    )
+    endpoint = structs.replace(found.endpoint, asynchronous=asynchronous)
+    aws = structs.replace(found.aws, region=region, role=role)
+    return structs.replace(found, aws=aws, artifact=artifact, endpoint=endpoint)
+
+
+def actions(policy: dict[str, Any]) -> set[str]:
+    found: set[str] = set()
+    for statement in policy["Statement"]:
+        named = statement["Action"]
+        found |= {named} if isinstance(named, str) else set(named)
+    return found
+
+
+@functools.cache
+def operations(service: str) -> frozenset[str]:
+    return frozenset(botocore.session.get_session().get_service_model(service).operation_names)
+
+
+def test_each_purpose_has_a_policy() -> None:
+    assert tuple(POLICIES) == PURPOSES
+
+
+@pytest.mark.parametrize("purpose", PURPOSES)
+def test_every_action_exists(purpose: str) -> None:
+    named = actions(POLICIES[purpose](spec()))
+    assert named
+    for action in named - NO_OPERATIONS:
+        prefix, _, operation = action.partition(":")
+        service = SERVICES.get(prefix, prefix)
+        places = [service] if operation != "InvokeEndpointAsync" else ["sagemaker-runtime"]
+        assert any(operation in operations(place) for place in places), action
+
+
+def test_every_operation_of_the_table_exists_and_so_does_its_action_in_a_policy() -> None:
+    allowed = set().union(*(actions(make(spec())) for make in POLICIES.values()))
+    called = "s3 sagemaker sagemaker-runtime application-autoscaling cloudwatch logs ecr iam sns sts service-quotas"
+    services = called.split()
+    for operation, needed in ACTIONS.items():
+        assert any(operation in operations(service) for service in services), operation
+        assert set(needed) <= allowed, operation
+
+
+@pytest.mark.parametrize(
+    ("region", "partition"), [("eu-west-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")]
+)
+@pytest.mark.parametrize("purpose", [purpose for purpose in PURPOSES if purpose != "trust"])
+def test_every_resource_is_of_the_partition_and_region(purpose: str, region: str, partition: str) -> None:
+    policy = POLICIES[purpose](spec(region))
+    for resource in (each for statement in policy["Statement"] for each in statement["Resource"] if each != "*"):
+        _, found, service, place, account, _ = resource.split(":", 5)
+        assert found == partition, resource
+        assert (place, account) == ("", "") if service == "s3" else place in {region, ""}, resource
+
+
+@pytest.mark.parametrize("purpose", PURPOSES)
+def test_a_policy_fits_iam(purpose: str) -> None:
+    policy = POLICIES[purpose](spec())
+    assert len(json.dumps(policy, separators=(",", ":"))) < 6144  # characters of a managed policy, without white space
+    names = [statement["Sid"] for statement in policy["Statement"] if purpose != "trust"]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[A-Za-z0-9]+", name) for name in names)
+    assert all("*" not in action for action in actions(policy))
+
+
+def test_the_deployer_may_work_on_its_own_names_and_on_no_others() -> None:
+    policy, value = POLICIES["deploy"](spec()), deployments.deployment("SVD-xt")
+    arn = "arn:aws:sagemaker:us-east-1:123456789012:"
+    for verb in ("Create", "Delete", "Describe"):
+        assert allows(policy, f"sagemaker:{verb}Model", f"{arn}model/{value.model_name}")
+        assert allows(policy, f"sagemaker:{verb}Model", f"{arn}model/{value.model_name.lower()}")
+        assert allows(policy, f"sagemaker:{verb}EndpointConfig", f"{arn}endpoint-config/{value.endpoint_config_name}")
+        assert allows(policy, f"sagemaker:{verb}Endpoint", f"{arn}endpoint/svd-xt")
+        assert not allows(policy, f"sagemaker:{verb}Model", f"{arn}model/other-0123456789ab")
+    for verb in ("Create", "Update", "Delete"):
+        assert not allows(policy, f"sagemaker:{verb}Endpoint", f"{arn}endpoint/svd-xt-2")
+    for verb in ("Create", "Update"):
+        assert allows(policy, f"sagemaker:{verb}Endpoint", f"{arn}endpoint-config/{value.endpoint_config_name}")
+
+
+def test_the_execution_role_is_passed_to_sagemaker_alone() -> None:
+    policy = POLICIES["deploy"](spec())
+    role = spec().aws.role
+    assert allows(policy, "iam:PassRole", role, {"iam:PassedToService": "sagemaker.amazonaws.com"})
+    assert not allows(policy, "iam:PassRole", role, {"iam:PassedToService": "ec2.amazonaws.com"})
+    assert not allows(policy, "iam:PassRole", f"{role}-2", {"iam:PassedToService": "sagemaker.amazonaws.com"})
+
+
+def test_the_execution_role_reads_packages_and_requests_and_writes_answers() -> None:
+    policy, bucket = POLICIES["execution"](spec()), "arn:aws:s3:::sagepack-sandbox"
+    for key in ("models/SVD-xt/0123456789abcdef/model.tar.gz", "async/SVD-xt/input/1"):
+        assert allows(policy, "s3:GetObject", f"{bucket}/{key}")
+        assert not allows(policy, "s3:PutObject", f"{bucket}/{key}")
+    for key in ("async/SVD-xt/output/1", "async/SVD-xt/failure/1"):
+        assert allows(policy, "s3:PutObject", f"{bucket}/{key}")
+    assert not allows(policy, "s3:GetObject", f"{bucket}/models/other/0123456789abcdef/model.tar.gz")
+    assert allows(policy, "sns:Publish", TOPIC)
+    assert allows(
+        policy, "ecr:BatchGetImage", "arn:aws:ecr:us-east-1:763104351884:repository/huggingface-pytorch-inference"
+    )
+
+
+def test_a_caller_of_the_endpoint_may_not_touch_packages() -> None:
+    policy = POLICIES["predict"](spec())
+    assert not any(allows(policy, action, "arn:aws:s3:::sagepack-sandbox/models/x") for action in actions(policy))
+
+
+def test_answers_in_another_bucket_are_listed_there() -> None:
+    here = spec()
+    asynchronous = structs.replace(here.endpoint.asynchronous, s3_failure_path="s3://failures/svd/")
+    here = structs.replace(here, endpoint=structs.replace(here.endpoint, asynchronous=asynchronous))
+    policy = POLICIES["predict"](here)
+    assert allows(policy, "s3:ListBucket", "arn:aws:s3:::failures", {"s3:prefix": "svd/1"})
+    assert allows(policy, "s3:ListBucket", "arn:aws:s3:::sagepack-sandbox", {"s3:prefix": "async/SVD-xt/output/1"})
+    assert not allows(policy, "s3:ListBucket", "arn:aws:s3:::sagepack-sandbox", {"s3:prefix": "models/"})
+
+
+def test_without_settings_no_permission_is_for_them() -> None:
+    plain = deployments.spec("svd")
+    text = json.dumps([make(plain) for make in POLICIES.values()])
+    assert not re.search(r"kms:|sns:|Tagging", text)
