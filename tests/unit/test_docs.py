@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
@@ -177,3 +178,41 @@ def test_the_maps_name_every_room_and_leaf() -> None:
         assert re.search(rf"\*\*{room}\*\*|`sagepack/{room}\.py`", (ROOT / "docs" / "architecture.md").read_text()), (
             room
         )
+
+
+def test_every_message_of_the_troubleshooting_page_is_one_of_the_program() -> None:
+    text = (ROOT / "docs" / "troubleshooting.md").read_text()
+    cells = re.findall(r"^\| (`[^|]*) \|", text, re.MULTILINE)
+    quoted = [message for cell in cells for message in _CODE.findall(cell)[:1]]
+    assert len(quoted) > 40
+    unknown = [message for message in quoted if not any(is_in_order(message.split("…"), said) for said in literals())]
+    assert unknown == []
+
+
+def is_in_order(pieces: list[str], text: str) -> bool:
+    """Whether `text` has all of these, one after the other."""
+    start = 0
+    for piece in filter(None, (piece.strip() for piece in pieces)):
+        start = text.find(piece, start)
+        if start < 0:
+            return False
+        start += len(piece)
+    return True
+
+
+@cache
+def literals() -> tuple[str, ...]:
+    """The texts in the program, with nothing where a value is put in."""
+    found = []
+    for path in (ROOT / "sagepack").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+            texts = [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+            found.append("".join(texts))
+    return tuple(filter(None, found))
+
+
+def test_the_index_leads_to_every_page() -> None:
+    index = ROOT / "docs" / "README.md"
+    linked = {(index.parent / link).resolve() for link in _LINK.findall(index.read_text())}
+    assert {page for page in (ROOT / "docs").rglob("*.md") if page != index} <= linked

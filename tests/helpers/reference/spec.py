@@ -37,7 +37,7 @@ about the account: `aws`, `artifact.target`, sizes and tags. `invoke validate` c
 
 An editor shows this page's text at each key, completes keys and marks mistakes while you type, if the file begins with
 
-    # yaml-language-server: $schema=../schemas/spec.schema.json
+    # yaml-language-server: $schema=.schemas/spec.schema.json
 
 and the editor has a plug-in for YAML schemas: "YAML" by Red Hat in Visual Studio Code, `yaml-language-server` in Neovim, Emacs, Helix or Zed. JetBrains editors know schemas by themselves."""
 
