@@ -30,7 +30,7 @@ class SpecReference(Value, frozen=True):
     """Which spec, in which environment.
 
     Attributes:
-        config: the spec's file, as it was given.
+        config: the spec's file, as messages name it.
         name: of the model's packages.
         env: the environment.
     """
@@ -44,7 +44,7 @@ class Validated(Result, frozen=True):
     """The spec and the files that it names have no errors.
 
     Attributes:
-        config: the spec's file, as it was given.
+        config: the spec's file, as messages name it.
         name: of the model's packages.
         env: the environment.
     """

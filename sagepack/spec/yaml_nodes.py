@@ -29,6 +29,8 @@ _PLAIN_TAGS = {"!", "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _NULLS = ("", "~", "null", "Null", "NULL")
 _NUMBER = re.compile(r"[-+]?(\d+)|(0o[0-7]+|0x[0-9a-fA-F]+)|[-+]?(?:\.\d+|\d+(?:\.\d*)?)(?:[eE][-+]?\d+)?", re.ASCII)
+_CONFLICT = re.compile(r"^<{7} ", re.MULTILINE)
+_QUOTED = "while scanning a quoted scalar"  # in the words of libyaml, where the end of the file came first
 _DIGITS = 400  # of an integer; Python refuses to convert more than 4,300
 
 
@@ -213,12 +215,20 @@ class Reader:
             self._problem(place, f"the tag {_short(name)} is not allowed, only plain data is", "remove the tag")
 
     def _syntax(self, text: str, error: yaml.MarkedYAMLError) -> None:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line, mark.column) if mark else (0, 0)
-        context = f" {error.context}" if error.context else ""
-        rest = (text.splitlines()[line : line + 1] or [""])[0][column:]
-        fix = "indent with spaces: YAML forbids tabs" if rest.startswith("\t") else None
-        self._problem(self._at(line, column), f"invalid YAML: {error.problem}{context}", fix)
+        if conflict := _CONFLICT.search(text):
+            place = self._at(text.count("\n", 0, conflict.start()), 0)
+            fix = "keep one side of it, and remove its lines of <<<<<<<, ======= and >>>>>>>"
+            self._problem(place, "a merge conflict", fix)
+        elif error.context == _QUOTED and (opening := error.context_mark):
+            place = self._at(opening.line, opening.column)
+            self._problem(place, "the quote that opens here is not closed", "close it with the same sign")
+        else:
+            mark = error.problem_mark or error.context_mark
+            line, column = (mark.line, mark.column) if mark else (0, 0)
+            context = f" {error.context}" if error.context else ""
+            rest = (text.splitlines()[line : line + 1] or [""])[0][column:]
+            tab = "indent with spaces: YAML forbids tabs" if rest.startswith("\t") else None
+            self._problem(self._at(line, column), f"invalid YAML: {error.problem}{context}", tab)
 
     def _offset(self, text: str, offset: int) -> Place:
         before = text[:offset]
