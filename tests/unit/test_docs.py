@@ -6,6 +6,7 @@ import ast
 import json
 import re
 import shlex
+import signal
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +14,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 import sagepack
+from sagepack.api.results import FOUND_WORK
 from sagepack.cli.screens import table
 from sagepack.cli.tasks import collection
 from sagepack.decoding import convert
 from sagepack.engine.plan import Action
+from sagepack.errors import IntegrityError, RemoteError, UserError
 from sagepack.package.archive.layout import Layout
 from sagepack.package.contents import manifest_of
 from sagepack.package.lock import Lock
@@ -141,7 +144,7 @@ def test_the_makefile_passes_on_every_task() -> None:
 
 
 def test_the_readme_lists_every_task_once() -> None:
-    (section,) = re.findall(r"^## Commands\n(.*?)^## ", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    (section,) = re.findall(r"^## Tasks\n(.*?)^## ", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     first_cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
     listed = [name for cell in first_cells for name in _CODE.findall(cell)]
     assert sorted(listed) == sorted(flags_by_task())
@@ -216,3 +219,18 @@ def test_the_index_leads_to_every_page() -> None:
     index = ROOT / "docs" / "README.md"
     linked = {(index.parent / link).resolve() for link in _LINK.findall(index.read_text())}
     assert {page for page in (ROOT / "docs").rglob("*.md") if page != index} <= linked
+
+
+def test_the_readme_has_every_exit_code() -> None:
+    (section,) = re.findall(r"^## Tasks\n(.*?)^## ", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    cells = re.findall(r"^\| ([\d, ]+) \|", section, re.MULTILINE)
+    signals = {128 + number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    failures = {kind.exit_code for kind in (UserError, RemoteError, IntegrityError)}
+    assert {int(code) for cell in cells for code in cell.split(",")} == {0, FOUND_WORK} | failures | signals
+
+
+def test_times_and_sizes_in_the_readme_are_those_that_were_measured() -> None:
+    prose = re.sub(r"^    .*\n", "", _FENCE.sub("", (ROOT / "README.md").read_text()), flags=re.MULTILINE)
+    said = re.findall(r"\b[\d.]+(?: to [\d.]+)? (?:ms|s|seconds|minutes|[KMG]i?B)\b", prose)
+    measured = (ROOT / "docs" / "performance.md").read_text()
+    assert [figure for figure in said if figure not in measured] == []

@@ -18,6 +18,11 @@ _INTRODUCTION = """\
 
 `invoke TASK` runs a task, and so does `make TASK ENV=prod CONFIG=config/svd.yaml ARGS="..."` for those that are about a spec. Flags stand after the task. Progress goes to stderr and the result to
 stdout; with `--json` stdout gets one document and nothing else."""
+_SIGNALS = """\
+After a signal a command cleans up and ends, within five seconds; a second signal ends it at once. The same command continues. `make TASK`, `sagepack TASK` and `.venv/bin/python -m sagepack TASK` handle
+signals from their first moment; `.venv/bin/invoke` first imports invoke itself, for a tenth of a second or two, in which Ctrl-C gives Python's traceback and exit code 130."""
+_ESCAPED = """\
+A failure is a message, never a traceback without `--debug`. In what servers and files say, control, bidirectional and zero-width characters are shown escaped; `--json` gives the text exactly."""
 
 
 def tasks_page() -> str:
@@ -85,8 +90,8 @@ def _exit_codes() -> str:
         ),
         (signals, "Ended by Ctrl-C (SIGINT), by SIGTERM, or by the end of its terminal (SIGHUP)."),
     ]
-    note = f"`plan` ends with {BLOCKED} where something that must not be changed is in the way. Under make every failure of a task is make's own exit code, 2, and work that `plan` found is 0."
-    return f"{table(('code', 'meaning'), rows)}\n\n{note}"
+    plan = f"`plan` ends with {BLOCKED} where something that must not be changed is in the way. Under make every failure of a task is make's own exit code, 2, and work that `plan` found is 0."
+    return "\n\n".join((table(("code", "meaning"), rows), plan, _SIGNALS, _ESCAPED))
 
 
 __all__ = ["cli", "tasks"]  # imported for the tasks that they register
