@@ -180,7 +180,7 @@ class Project:
             plan: do what this plan says, or nothing.
 
         Raises:
-            UserError: something that the user can mend, such as a gate, a quota or a full disk; or what would be done is
+            UserError: something that the user can fix, such as a gate, a quota or a full disk; or what would be done is
                 not what the plan says.
             RemoteError: a service failed after retries, or the endpoint did not come into service.
             IntegrityError: bytes are not what the lock says.

@@ -38,14 +38,20 @@ class Interrupted(KeyboardInterrupt):
         self.message = _NAMES[signal.Signals(number)]
         super().__init__(self.message)
 
-    def to_json(self) -> dict[str, str | int]:
+    def to_json(self) -> dict[str, str | int | None]:
         """The object `error` of `schemas/error.schema.json`."""
-        return {"type": "Interrupted", "exit_code": self.exit_code, "message": self.message}
+        fix = "run the same command again: it continues"
+        return {"type": "Interrupted", "exit_code": self.exit_code, "message": self.message, "where": None, "fix": fix}
 
     @property
     def line(self) -> str:
         """What is said on stderr."""
         return f"{self.message}; the same command continues"
+
+
+def _plain_json(value: str | int | None) -> str:
+    """A value as JSON; of a text without quotes and backslashes."""
+    return "null" if value is None else f'"{value}"' if isinstance(value, str) else str(value)
 
 
 class _Process:
@@ -100,9 +106,13 @@ class _Process:
             ended = Interrupted(number)
             _write(2, ended.line)
             if "--json" in sys.argv:
-                code, message = ended.exit_code, ended.message  # plain words: `json` would have to be imported
-                error = f'{{"type": "Interrupted", "exit_code": {code}, "message": "{message}"}}'
-                _write(1, f'{{"version": 1, "exit_code": {code}, "error": {error}}}')
+                # Plain words: `json` would have to be imported.
+                code, fields = ended.exit_code, ended.to_json().items()
+                error = ", ".join(f'"{name}": {_plain_json(value)}' for name, value in fields)
+                about = (
+                    f'"version": 1, "task": null, "exit_code": {code}, "seconds": null, "spec": null, "warnings": []'
+                )
+                _write(1, f'{{{about}, "error": {{{error}}}}}')
         os._exit(128 + number)
 
 

@@ -19,7 +19,7 @@ from sagepack.cli.terminal import Terminal
 from sagepack.errors import SagepackError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from sagepack.api.results import Result
@@ -44,15 +44,9 @@ def run_command(task: str, body: Callable[[Project], Result], options: Options) 
     project = Project(options.root, options.config, options.env, options.sets, Terminal())
 
     def envelope(exit_code: int, **outcome: Any) -> dict[str, Any]:
-        return {
-            "version": VERSION,
-            "task": task,
-            "exit_code": exit_code,
-            "seconds": round(time.monotonic() - begun, 3),
-            "spec": msgspec.to_builtins(project.spec),
-            "warnings": [warning.to_json() for warning in project.warnings],
-            **outcome,
-        }
+        seconds = round(time.monotonic() - begun, 3)
+        warnings = [warning.to_json() for warning in project.warnings]
+        return _envelope(exit_code, outcome, task, seconds, msgspec.to_builtins(project.spec), warnings)
 
     try:
         with interrupts.raised(), guarded_streams():
@@ -87,8 +81,21 @@ def refuse(error: UserError, *, json: bool) -> int:
     _echo(error)
     if json:
         with suppress(UserError):
-            write_json({"version": VERSION, "exit_code": error.exit_code, "error": error.to_json()})
+            write_json(_envelope(error.exit_code, {"error": error.to_json()}))
     return error.exit_code
+
+
+def _envelope(
+    exit_code: int,
+    outcome: dict[str, Any],
+    task: str | None = None,
+    seconds: float | None = None,
+    spec: dict[str, str] | None = None,
+    warnings: Sequence[dict[str, Any]] = (),
+) -> dict[str, Any]:
+    """The document of `--json` around a result or an error; what is not known yet is null."""
+    about = {"task": task, "exit_code": exit_code, "seconds": seconds, "spec": spec, "warnings": list(warnings)}
+    return {"version": VERSION, **about, **outcome}
 
 
 def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

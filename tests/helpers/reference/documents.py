@@ -34,7 +34,7 @@ def documents_page() -> str:
             ("field", "type", "meaning"),
             [_row(name, part) for name, part in schema["properties"].items() if name != "result"],
         ),
-        "Then `result`, one of the [results](#results) below, or [`error`](#errors). A document about a mistake in the command line itself may lack `task` and what follows from it.",
+        "Then `result`, one of the [results](#results) below, or [`error`](#errors). In a document about a mistake in the command line itself, `task`, `seconds` and `spec` are null.",
         f"For example, of `invoke lock --json`:\n\n```json\n{example}\n```",
         "## Results",
         *(block for name in results for block in _component(name, schema["$defs"][name], _printed_by(name))),

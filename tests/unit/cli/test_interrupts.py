@@ -98,7 +98,14 @@ def test_a_signal_while_modules_are_imported_ends_the_program(number: int, code:
     program.process.send_signal(number)
     returned, out, err = program.end()
     assert (returned, err) == (code, f"{word}; the same command continues\n")
-    assert checked(out)["error"] == {"type": "Interrupted", "exit_code": code, "message": word}
+    fix = "run the same command again: it continues"
+    assert checked(out)["error"] == {
+        "type": "Interrupted",
+        "exit_code": code,
+        "message": word,
+        "where": None,
+        "fix": fix,
+    }
 
 
 def test_threads_that_do_not_come_back_are_left_behind() -> None:
