@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from sagepack.decoding import Value
 
 Kind = Literal["create", "recreate", "update", "wait", "scaling", "tags", "not_owned"]
+Sign = Literal["+", "-", "~", "-/+", ""]
+
+NONE = "none"
+THERE = "there"
+_LONG_HEX = re.compile(r"([0-9a-f]{12})[0-9a-f]{4,}")
+_LONG = 40  # characters of a value beyond which what it shares with the other is left out
 
 
 class Change(Value, frozen=True):
@@ -17,14 +24,17 @@ class Change(Value, frozen=True):
             progress; set up `scaling`; set `tags`. `not_owned`: the endpoint belongs to another spec or environment and
             must not be changed.
         reason: the difference, for people.
+        subject: what is changed, for people: a key of the spec such as `endpoint.instance_type`, or a resource such as
+            `endpoint svd`.
         path: where it is in the API's names, such as `PrimaryContainer.Image`; empty where it is about the whole.
-        live: the value that AWS has, as text: `none` for none, `(not shown)` for what looks like a secret; null where the
-            change is about the whole.
+        live: the value that AWS has, as text: `none` for none, `there` for a resource, `(not shown)` for what looks like a
+            secret; null where the change is about the whole.
         desired: the value that the spec asks for, likewise.
     """
 
     kind: Kind
     reason: str
+    subject: str = ""
     path: str = ""
     live: str | None = None
     desired: str | None = None
@@ -33,3 +43,44 @@ class Change(Value, frozen=True):
     def is_blocked(self) -> bool:
         """Whether nothing may be done."""
         return self.kind == "not_owned"
+
+    @property
+    def sign(self) -> Sign:
+        """`+` something new, `-` something that goes, `~` another value, `-/+` made again; empty if nothing is changed."""
+        if self.kind in {"wait", "not_owned"}:
+            return ""
+        if self.kind == "recreate":
+            return "-/+"
+        if self.kind == "create" or self.live == NONE:
+            return "+"
+        return "-" if self.desired == NONE else "~"
+
+    @property
+    def effect(self) -> str:
+        """What is done, without the sign: `endpoint.instance_type: ml.g5.2xlarge -> ml.g5.4xlarge`, `endpoint svd`."""
+        if self.kind == "create":
+            return self.subject
+        if self.live is None or self.desired is None:
+            return self.reason
+        return f"{self.subject}{values(self.live, self.desired)}"
+
+
+def values(live: str, desired: str) -> str:
+    """Two values for people, after a colon: long ones without what they share; nothing for a resource as a whole."""
+    if THERE in (live, desired):
+        return ""
+    if NONE not in (live, desired) and min(len(live), len(desired)) > _LONG:
+        start = _shared(live, desired)
+        end = _shared(live[start:][::-1], desired[start:][::-1])
+        live, desired = (value[start : len(value) - end] for value in (live, desired))
+    return ": " + " -> ".join(_LONG_HEX.sub(r"\1", value) for value in (live, desired))
+
+
+def _shared(one: str, other: str) -> int:
+    """How many characters two addresses begin with in common, up to a separator."""
+    shared = 0
+    for count, (char, its) in enumerate(zip(one, other, strict=False), 1):
+        if char != its:
+            break
+        shared = count if char in "/@" else shared
+    return shared

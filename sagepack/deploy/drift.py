@@ -1,15 +1,17 @@
 """How a live endpoint differs from its `Deployment`, and what has to be changed for it. Pure: nothing here calls AWS.
 
-Each difference is in the API's names. A value that looks like a secret is never shown.
+Each difference has the key of the spec that it is about, or the resource, and the place in the API's names. A value that
+looks like a secret is never shown.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sagepack.deploy.change import Change
+from sagepack.deploy.change import NONE, THERE, Change, values
 from sagepack.deploy.deployment import sagepack_tags
 from sagepack.deploy.scaling import desired_scaling, scaling_names
+from sagepack.deploy.subjects import subject_of
 from sagepack.spec.model import KEYS
 from sagepack.spec.secrets import names as secret_names
 from sagepack.spec.secrets import values as secret_values
@@ -34,7 +36,7 @@ class Difference(NamedTuple):
 
     Attributes:
         path: the place, in the API's names.
-        live, desired: the values as text, `none` where there is none.
+        live, desired: the values as text, as in `Change`.
     """
 
     path: str
@@ -48,17 +50,19 @@ class Difference(NamedTuple):
 
     def change(self, kind: Kind) -> Change:
         """The change that ends the difference."""
-        return Change(kind, f"{self.path}: {self.live} -> {self.desired}", self.path, self.live, self.desired)
+        subject = subject_of(self.path)
+        difference = values(self.live, self.desired) or (" is missing" if self.live == NONE else " is not declared")
+        return Change(kind, f"{subject}{difference}", subject, self.path, self.live, self.desired)
 
 
 def differences(deployment: Deployment, observed: EndpointState | None) -> list[Change]:
     """What must be done to make `observed` (None: there is no endpoint) equal to `deployment`; empty if it is."""
     name = deployment.endpoint_name
     if observed is None:
-        return [Change("create", f"endpoint {name} does not exist")]
+        return [Change("create", f"endpoint {name} does not exist", f"endpoint {name}")]
     if not deployment.owner.owns(observed.tags):
         reason = f"endpoint {name} belongs to another spec or environment: it has {sagepack_tags(observed.tags)}"
-        return [Change("not_owned", reason)]
+        return [Change("not_owned", reason, f"endpoint {name}")]
     tags = [
         Difference.between(f"Tags.{key}", observed.tags.get(key), value).change("tags")
         for key, value in sorted(deployment.tags.items())
@@ -69,18 +73,27 @@ def differences(deployment: Deployment, observed: EndpointState | None) -> list[
 
 def _endpoint_differences(deployment: Deployment, observed: EndpointState) -> list[Change]:
     endpoint, desired = observed.endpoint, deployment.endpoint_config_name
+    subject = f"endpoint {deployment.endpoint_name}"
     status, is_desired = endpoint.endpoint_status, endpoint.endpoint_config_name == desired
     # A Failed endpoint can only be deleted. The other two accept an update, but not one to the configuration that they have.
     if status == "Failed" or (status in {"OutOfService", "UpdateRollbackFailed"} and is_desired):
-        reason = f"endpoint is {status} and has to be deleted and created again: {endpoint.failure_reason}"
-        return [Change("recreate", reason)]
-    changes = [Change("wait", f"endpoint is {status}")] if endpoint.in_progress else []
+        reason = f"{subject} is {status} and has to be deleted and created again: {endpoint.failure_reason}"
+        return [Change("recreate", reason, subject)]
+    changes = [Change("wait", f"{subject} is {status}", subject)] if endpoint.in_progress else []
     if is_desired or endpoint.pending_endpoint_config_name == desired:
         return changes
     config = observed.endpoint_config
     found = [
-        *diff(deployment.create_model_request, observed.model_description, ignored=_NOT_COMPARED),
-        *diff(deployment.create_endpoint_config_request, config and config.description, ignored=_NOT_COMPARED),
+        *(
+            diff(deployment.create_model_request, observed.model_description, ignored=_NOT_COMPARED)
+            if observed.model_description
+            else [Difference("ModelName", NONE, deployment.model_name)]
+        ),
+        *(
+            diff(deployment.create_endpoint_config_request, config.description, ignored=_NOT_COMPARED)
+            if config
+            else [Difference("EndpointConfigName", NONE, desired)]
+        ),
     ]
     # Every difference may be in what is not compared, such as settings of an older version of this program.
     found = found or [Difference("EndpointConfigName", endpoint.endpoint_config_name, desired)]
@@ -91,9 +104,9 @@ def scaling_differences(deployment: Deployment, live: ScalingState) -> list[Chan
     """What must be done to make the automatic scaling `live` equal to what `deployment` declares."""
     desired, name = desired_scaling(deployment), deployment.endpoint_name
     if desired.target is None:
-        found = [Difference("ScalableTarget", str(live.target or "none"), "none")] if is_managed(name, live) else []
+        found = [Difference("ScalableTarget", str(live.target or NONE), NONE)] if is_managed(name, live) else []
     elif live.target is None:
-        found = [Difference("ScalableTarget", "none", str(desired.target))]
+        found = [Difference("ScalableTarget", NONE, str(desired.target))]
     else:
         policies = {key: policy.description for key, policy in live.policies.items()}
         alarms = {key: alarm.description for key, alarm in live.alarms.items()}
@@ -102,7 +115,7 @@ def scaling_differences(deployment: Deployment, live: ScalingState) -> list[Chan
             *diff(desired.policies, policies, "ScalingPolicy"),
             *diff(desired.alarms, alarms, "Alarm"),
             *(
-                Difference(f"{'Alarm' if each in alarms else 'ScalingPolicy'}.{each}", "there", "none")
+                Difference(f"{'Alarm' if each in alarms else 'ScalingPolicy'}.{each}", THERE, NONE)
                 for each in extra(name, desired, live)
             ),
         ]
@@ -113,9 +126,9 @@ def scaling_differences(deployment: Deployment, live: ScalingState) -> list[Chan
 def _alarms_without_policy(endpoint_name: str, desired: Scaling, live: ScalingState) -> list[Difference]:
     """Alarms that are as declared but do not start the wake policy: it was deleted and created again, with another ARN."""
     policy = live.policies.get(scaling_names(endpoint_name).wake_policy)
-    arn = policy.arn if policy else None
+    arn = policy.arn if policy else NONE
     return [
-        Difference(f"Alarm.{name}.AlarmActions", str(list(live.alarms[name].actions)), str([arn]))
+        Difference(f"Alarm.{name}.AlarmActions", ", ".join(live.alarms[name].actions) or NONE, arn)
         for name in desired.alarms
         if arn not in live.alarms[name].actions
     ]
@@ -165,7 +178,9 @@ def diff(
 
 def _shown(path: str, value: object) -> str:
     if value is None:
-        return "none"
+        return NONE
+    if path.rpartition(".")[0] in {"ScalingPolicy", "Alarm"}:
+        return THERE
     return "(not shown)" if _holds_secret(path.rpartition(".")[2], value) else str(value)
 
 

@@ -104,9 +104,7 @@ def test_another_environment_variable_updates_the_endpoint_in_place(session: Ses
     session.calls.clear()
     value = published(session, deployment(environment={"MMS_MAX_RESPONSE_SIZE": "1"}))
     deployed = reconcile(session.aws, value, Silent(), WAITER)
-    assert [change.reason for change in deployed.changes] == [
-        "PrimaryContainer.Environment.MMS_MAX_RESPONSE_SIZE: 100000000 -> 1"
-    ]
+    assert [change.reason for change in deployed.changes] == ["environment.MMS_MAX_RESPONSE_SIZE: 100000000 -> 1"]
     assert session.writes == ["CreateModel", "CreateEndpointConfig", "UpdateEndpoint"]
     assert session.endpoint()["EndpointConfigName"] == value.endpoint_config_name
     assert session.endpoint()["CreationTime"] == made

@@ -9,14 +9,17 @@ import pytest
 
 from sagepack.aws.autoscaling import Alarm, ScalableTarget, ScalingPolicy
 from sagepack.aws.sagemaker import Endpoint, EndpointConfig, PendingDeployment, ProductionVariant
-from sagepack.deploy.change import Change
+from sagepack.deploy.change import Change, values
 from sagepack.deploy.drift import Difference, diff, differences
 from sagepack.deploy.observe import EndpointState, ScalingState
 from sagepack.deploy.scaling import desired_scaling
+from sagepack.deploy.subjects import subject_of
 from sagepack.spec.model import Scaling as Bounds
 from tests.helpers.deployments import deployment
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sagepack.deploy.deployment import Deployment
 
 
@@ -55,8 +58,10 @@ def test_an_alarm_that_does_not_start_the_wake_policy_is_a_difference() -> None:
     observed = live(value)
     observed.scaling.policies["svd-wake"] = ScalingPolicy("arn:new", observed.scaling.policies["svd-wake"].description)
     (change,) = differences(value, observed)
-    path, before, after = "Alarm.svd-has-backlog-without-capacity.AlarmActions", "['arn:svd-wake']", "['arn:new']"
-    assert change == Change("scaling", f"{path}: {before} -> {after}", path, before, after)
+    path = "Alarm.svd-has-backlog-without-capacity.AlarmActions"
+    subject = "alarm svd-has-backlog-without-capacity, AlarmActions"
+    reason = f"{subject}: arn:svd-wake -> arn:new"
+    assert change == Change("scaling", reason, subject, path, "arn:svd-wake", "arn:new")
 
 
 def test_an_endpoint_as_declared_needs_no_change() -> None:
@@ -65,31 +70,31 @@ def test_an_endpoint_as_declared_needs_no_change() -> None:
 
 
 def test_a_missing_endpoint_is_created() -> None:
-    assert differences(deployment(), None) == [Change("create", "endpoint svd does not exist")]
+    assert differences(deployment(), None) == [Change("create", "endpoint svd does not exist", "endpoint svd")]
 
 
 def test_an_update_names_every_setting_that_changes() -> None:
     old = deployment(environment={"A": "1", "B": "2", "D": "4"}, volume_size_in_gb=30)
     new = deployment(environment={"A": "1", "B": "3", "C": "5"}, instance_type="ml.g5.4xlarge")
     assert [(change.kind, change.reason) for change in differences(new, live(old))] == [
-        ("update", "PrimaryContainer.Environment.B: 2 -> 3"),
-        ("update", "PrimaryContainer.Environment.C: none -> 5"),
-        ("update", "PrimaryContainer.Environment.D: 4 -> none"),
-        ("update", "ProductionVariants.InstanceType: ml.g5.2xlarge -> ml.g5.4xlarge"),
-        ("update", "ProductionVariants.VolumeSizeInGB: 30 -> none"),
+        ("update", "environment.B: 2 -> 3"),
+        ("update", "environment.C: none -> 5"),
+        ("update", "environment.D: 4 -> none"),
+        ("update", "endpoint.instance_type: ml.g5.2xlarge -> ml.g5.4xlarge"),
+        ("update", "endpoint.volume_size_in_gb: 30 -> none"),
     ]
 
 
 def test_a_secret_that_somebody_set_is_not_shown() -> None:
     old = deployment(environment={"HF_API_TOKEN": "hf_abc", "A": "1"})
     reasons = [change.reason for change in differences(deployment(environment={"A": "1"}), live(old))]
-    assert reasons == ["PrimaryContainer.Environment.HF_API_TOKEN: (not shown) -> none"]
+    assert reasons == ["environment.HF_API_TOKEN: (not shown) -> none"]
 
 
 @pytest.mark.parametrize("name", ["TOKENIZERS_PARALLELISM", "MAX_NEW_TOKENS", "MONKEY_MODE", "API_KEY_HEADER"])
 def test_a_variable_that_is_no_secret_is_shown(name: str) -> None:
     (change,) = differences(deployment(environment={name: "new"}), live(deployment(environment={name: "old"})))
-    assert change.reason == f"PrimaryContainer.Environment.{name}: old -> new"
+    assert change.reason == f"environment.{name}: old -> new"
 
 
 def test_a_secret_is_not_shown_wherever_somebody_put_it() -> None:
@@ -97,10 +102,10 @@ def test_a_secret_is_not_shown_wherever_somebody_put_it() -> None:
     old = deployment(environment={"COLOUR": token, "DB_PASS": "hunter22"}, tags={"owner": token, "team": "a"})
     new = deployment(environment={"COLOUR": "blue"}, tags={"owner": "me", "team": "b"})
     reasons = [change.reason for change in differences(new, live(old))]
-    assert "PrimaryContainer.Environment.COLOUR: (not shown) -> blue" in reasons
-    assert "PrimaryContainer.Environment.DB_PASS: (not shown) -> none" in reasons
-    assert "Tags.owner: (not shown) -> me" in reasons
-    assert "Tags.team: a -> b" in reasons
+    assert "environment.COLOUR: (not shown) -> blue" in reasons
+    assert "environment.DB_PASS: (not shown) -> none" in reasons
+    assert "endpoint.tags.owner: (not shown) -> me" in reasons
+    assert "endpoint.tags.team: a -> b" in reasons
     assert not {token, "hunter22"} & set(" ".join(reasons).split())
 
 
@@ -130,13 +135,16 @@ def test_an_endpoint_of_another_spec_or_environment_is_not_changed(tags: dict[st
 def test_a_failed_endpoint_is_recreated_whatever_its_config() -> None:
     value = deployment()
     (change,) = differences(value, live(value, endpoint_status="Failed", failure_reason="no capacity"))
-    assert change == Change("recreate", "endpoint is Failed and has to be deleted and created again: no capacity")
+    reason = "endpoint svd is Failed and has to be deleted and created again: no capacity"
+    assert change == Change("recreate", reason, "endpoint svd")
 
 
 @pytest.mark.parametrize("status", ["Creating", "Updating", "RollingBack", "Deleting"])
 def test_an_endpoint_in_progress_is_waited_for(status: str) -> None:
     value = deployment()
-    assert differences(value, live(value, endpoint_status=status)) == [Change("wait", f"endpoint is {status}")]
+    assert differences(value, live(value, endpoint_status=status)) == [
+        Change("wait", f"endpoint svd is {status}", "endpoint svd")
+    ]
 
 
 def test_an_update_in_progress_to_the_declared_config_is_not_repeated() -> None:
@@ -151,11 +159,11 @@ def test_an_update_in_progress_to_the_declared_config_is_not_repeated() -> None:
 def test_scaling_differs_by_bounds_policies_and_what_is_not_declared_any_more() -> None:
     old, new = deployment(scaling=Bounds(0, 2)), deployment(scaling=Bounds(1, 4, scale_in_cooldown=60))
     assert [change.reason for change in differences(new, live(old))] == [
-        "ScalableTarget.MinCapacity: 0 -> 1",
-        "ScalableTarget.MaxCapacity: 2 -> 4",
-        "ScalingPolicy.svd-backlog.TargetTrackingScalingPolicyConfiguration.ScaleInCooldown: 300 -> 60",
-        "ScalingPolicy.svd-wake: there -> none",
-        "Alarm.svd-has-backlog-without-capacity: there -> none",
+        "endpoint.scaling.min_capacity: 0 -> 1",
+        "endpoint.scaling.max_capacity: 2 -> 4",
+        "endpoint.scaling.scale_in_cooldown: 300 -> 60",
+        "scaling policy svd-wake is not declared",
+        "alarm svd-has-backlog-without-capacity is not declared",
     ]
 
 
@@ -172,10 +180,104 @@ def test_a_scalable_target_with_only_policies_of_others_is_left_alone() -> None:
 def test_tags_change_in_place() -> None:
     new = deployment(tags={"team": "audio"})
     assert differences(new, live(deployment())) == [
-        Change("tags", "Tags.team: video -> audio", "Tags.team", "video", "audio")
+        Change("tags", "endpoint.tags.team: video -> audio", "endpoint.tags.team", "Tags.team", "video", "audio")
     ]
 
 
 def test_integers_and_floats_of_the_same_value_are_equal() -> None:
     assert list(diff({"Threshold": 1}, {"Threshold": 1.0})) == []
     assert list(diff([1, 2], [1], "List")) == [Difference("List", "[1]", "[1, 2]")]
+
+
+IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-inference@sha256:"
+URI = "s3://bucket-of-the-team/models/svd/{}/model.tar.gz"
+
+
+@pytest.mark.parametrize(
+    ("live", "desired", "shown"),
+    [
+        ("ml.g5.2xlarge", "ml.g5.4xlarge", ": ml.g5.2xlarge -> ml.g5.4xlarge"),
+        ("none", "1", ": none -> 1"),
+        ("there", "none", ""),
+        (URI.format("1a1ea81dee6ca0a0"), URI.format("f5a2" * 4), ": 1a1ea81dee6c -> f5a2f5a2f5a2"),
+        (IMAGE + "a" * 64, IMAGE + "b" * 64, f": sha256:{'a' * 12} -> sha256:{'b' * 12}"),
+        ("none", IMAGE + "b" * 64, f": none -> {IMAGE}{'b' * 12}"),
+        (
+            "s3://bucket-of-the-team-in-ohio/models/svd/" + "a" * 16,
+            "s3://another-bucket-of-the-team/models/svd/" + "a" * 16,
+            ": bucket-of-the-team-in-ohio -> another-bucket-of-the-team",
+        ),
+    ],
+)
+def test_of_two_long_values_what_they_share_is_left_out(live: str, desired: str, shown: str) -> None:
+    assert values(live, desired) == shown
+
+
+@pytest.mark.parametrize(
+    ("change", "sign", "effect"),
+    [
+        (Change("create", "endpoint svd does not exist", "endpoint svd"), "+", "endpoint svd"),
+        (Change("recreate", "endpoint svd is Failed", "endpoint svd"), "-/+", "endpoint svd is Failed"),
+        (Change("wait", "endpoint svd is Updating", "endpoint svd"), "", "endpoint svd is Updating"),
+        (Change("update", "why", "environment.A", "Environment.A", "none", "1"), "+", "environment.A: none -> 1"),
+        (Change("update", "why", "environment.A", "Environment.A", "1", "none"), "-", "environment.A: 1 -> none"),
+        (Change("update", "why", "environment.A", "Environment.A", "1", "2"), "~", "environment.A: 1 -> 2"),
+        (Change("scaling", "why", "alarm svd-wake", "Alarm.svd-wake", "there", "none"), "-", "alarm svd-wake"),
+    ],
+)
+def test_a_change_has_a_sign_and_an_effect_for_people(change: Change, sign: str, effect: str) -> None:
+    assert (change.sign, change.effect) == (sign, effect)
+
+
+@pytest.mark.parametrize(
+    ("path", "subject"),
+    [
+        ("PrimaryContainer.ModelDataSource.S3DataSource.S3Uri", "package"),
+        ("PrimaryContainer.Image", "image"),
+        ("PrimaryContainer.Environment.A.B", "environment.A.B"),
+        ("ExecutionRoleArn", "aws.role"),
+        ("EnableNetworkIsolation", "endpoint.enable_network_isolation"),
+        ("ProductionVariants.InstanceType", "endpoint.instance_type"),
+        ("ProductionVariants.VolumeSizeInGB", "endpoint.volume_size_in_gb"),
+        ("AsyncInferenceConfig.OutputConfig.NotificationConfig.ErrorTopic", "endpoint.async.error_topic"),
+        ("ScalableTarget", "automatic scaling"),
+        ("ScalableTarget.MaxCapacity", "endpoint.scaling.max_capacity"),
+        ("ScalingPolicy.svd-wake", "scaling policy svd-wake"),
+        (
+            "ScalingPolicy.svd-backlog.TargetTrackingScalingPolicyConfiguration.ScaleInCooldown",
+            "endpoint.scaling.scale_in_cooldown",
+        ),
+        ("Alarm.svd-wake.Threshold", "alarm svd-wake, Threshold"),
+        ("Tags.team", "endpoint.tags.team"),
+        ("Tags.sagepack:manifest", "tag sagepack:manifest"),
+        ("SomethingNew.Member", "SomethingNew.Member"),
+    ],
+)
+def test_a_place_in_a_request_is_named_by_the_key_of_the_spec(path: str, subject: str) -> None:
+    assert subject_of(path) == subject
+
+
+def test_every_compared_part_of_a_request_has_a_name_that_users_know() -> None:
+    value = deployment(scaling=Bounds(0, 2), environment={"A": "1"}, volume_size_in_gb=30)
+    places = [
+        found.path
+        for request in (value.create_model_request, value.create_endpoint_config_request)
+        for found in diff(dict.fromkeys(leaves(request), "new"), {}, ignored=NOT_COMPARED)
+    ]
+    unknown = {place for place in places if subject_of(place) == place}
+    assert len(places) > 10
+    assert {place.rpartition(".")[2] for place in unknown} <= {"S3DataType", "CompressionType", "VariantName"}
+
+
+NOT_COMPARED = frozenset({"ModelName", "EndpointConfigName", "MetricsConfig.EnableDetailedObservability"})
+
+
+def leaves(document: dict[str, Any], path: str = "") -> Iterator[str]:
+    """The places of all values in a request, its tags left out."""
+    for key, value in document.items():
+        for item in value if isinstance(value, list) else [value]:
+            place = f"{path}{key}"
+            if isinstance(item, dict):
+                yield from leaves(item, f"{place}.") if key != "Tags" else ()
+            else:
+                yield place

@@ -1,0 +1,60 @@
+"""What a place in an AWS request is to the user: the key of the spec that it comes from, or a resource.
+
+Read off the spec's classes, whose fields name the members of AWS's requests that they stand for.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from sagepack.deploy.deployment import TAG_PREFIX
+from sagepack.spec.model import KEYS
+
+_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+# What no key is about, or more than one.
+_RESOURCES = {
+    "S3Uri": "package",
+    "Image": "image",
+    "ModelName": "model",
+    "EndpointConfigName": "endpoint configuration",
+    "ScalableTarget": "automatic scaling",
+    "TargetValue": "endpoint.scaling.target_backlog_per_instance",
+}
+_NAMED = {"ScalingPolicy": "scaling policy", "Alarm": "alarm"}
+
+
+def subject_of(path: str) -> str:
+    """The key of the spec, or the resource, that a place in the API's names is about; the place itself where it is none.
+
+    Args:
+        path: such as `ProductionVariants.InstanceType`, `Tags.team`, or `Alarm.svd-wake.Threshold`.
+    """
+    before, found, name = path.partition("Environment.")
+    if found and before in {"", "PrimaryContainer."}:
+        return f"environment.{name}"
+    head, _, rest = path.partition(".")
+    if head == "Tags":
+        return f"tag {rest}" if rest.startswith(TAG_PREFIX) else f"endpoint.tags.{rest}"
+    last = path.rpartition(".")[2]
+    if known := _RESOURCES.get(last) or _key_of_member(path) or _key_of_name(last):
+        return known
+    if head in _NAMED:
+        resource, _, member = rest.partition(".")
+        return f"{_NAMED[head]} {resource}{f', {member}' if member else ''}"
+    return path
+
+
+@cache
+def _key_of_member(path: str) -> str | None:
+    """The key whose member of AWS's description the path ends with; of several the most exact."""
+    parts = tuple(path.split("."))
+    fitting = [key for key in KEYS if (member := key.facts.member[2:]) and parts[-len(member) :] == member]
+    return ".".join(max(fitting, key=lambda key: len(key.facts.member)).path) if fitting else None
+
+
+@cache
+def _key_of_name(name: str) -> str | None:
+    """The key of the endpoint that has the name of the member, in the spec's way of writing."""
+    written = _WORD.sub("_", name).lower()
+    return next((".".join(key.path) for key in KEYS if key.path[0] == "endpoint" and key.path[-1] == written), None)
