@@ -24,6 +24,9 @@ class Progress(Protocol):
     def step(self, name: str, reasons: Sequence[str]) -> AbstractContextManager[None]:
         """A step of the build runs, and why."""
 
+    def done(self, text: str) -> None:
+        """Say what the running step has done, in a few words: shown when it ends."""
+
     def activity(self, label: str) -> AbstractContextManager[None]:
         """Something takes a while, nobody knows how long."""
 
@@ -43,6 +46,9 @@ class Silent:
     def step(self, name: str, reasons: Sequence[str]) -> AbstractContextManager[None]:  # noqa: ARG002
         """Nothing is shown."""
         return nullcontext()
+
+    def done(self, text: str) -> None:
+        """Drop the words."""
 
     def activity(self, label: str) -> AbstractContextManager[None]:  # noqa: ARG002
         """Nothing is shown."""

@@ -64,6 +64,11 @@ def kind(value: Any) -> str:
     return _KINDS.get(type(value), "nothing")
 
 
+def counted(count: int, noun: str) -> str:
+    """A number with its noun: `1 change`, `3 changes`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def format_bytes(count: float) -> str:
     """Bytes as people read them, in powers of 1024: `4.2 GiB`."""
     value, unit = float(count), 0

@@ -51,8 +51,8 @@ def running(root: Path, progress: Progress) -> sandbox.Sandbox:
     """
     if sandbox.status(root) is not None:
         return sandbox.ensure(root)
-    again = "again, empty: the objects and endpoints of the last one are gone"
-    with progress.activity(f"sandbox: starting {again if sandbox.folder(root).exists() else _FIRST}"):
+    again = "again, empty: its objects and endpoints are gone"
+    with progress.activity(f"starting the sandbox: {again if sandbox.folder(root).exists() else _FIRST}"):
         return sandbox.ensure(root)
 
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sagepack.errors import Diagnostic
     from sagepack.progress import Progress
     from sagepack.publish import cleanup, remote_read
+    from sagepack.sandbox.miniatures import models as miniatures
     from sagepack.sandbox.serving import model_server
     from sagepack.scaffold import project as scaffold
     from sagepack.spec.model import Spec
@@ -50,6 +51,7 @@ else:
     policies = lazy.module("engine.policies")
     predicting = lazy.module("deploy.predict")
     preflight = lazy.module("engine.preflight")
+    miniatures = lazy.module("sandbox.miniatures.models")
     remote_read = lazy.module("publish.remote_read")
     review = lazy.module("api.review")
     s3 = lazy.module("aws.s3")
@@ -282,10 +284,18 @@ class Project:
         )
         target = Path(output) if output else self.root / "build" / "answers" / f"{context.spec.name}-{context.spec.env}"
         try:
-            saved = tuple(str(path) for path in answers.save_result(answer.body, target))
+            saved = tuple(context.display(path) for path in answers.save_result(answer.body, target))
         except (UserError, RemoteError) as error:
             raise error.with_context(details=[f"the answer as it came is kept at {answer.location}"]) from error
-        return results.Answer(saved, answer.location, answer.inference_id, len(answer.body), round(answer.seconds, 3))
+        return results.Answer(
+            files=saved,
+            location=answer.location,
+            inference_id=answer.inference_id,
+            size=len(answer.body),
+            seconds=round(answer.seconds, 3),
+            text=answers.short_text(answer.body) if len(saved) == 1 else None,
+            miniature=context.spec.sandbox and context.spec.model.id in {model.name for model in miniatures.MODELS},
+        )
 
     def deployed_resources(self) -> tuple[results.Resource, ...]:
         """What `destroy` would remove, in that order.

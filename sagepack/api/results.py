@@ -186,6 +186,8 @@ class Answer(Result, frozen=True):
         inference_id: id of the request, which the endpoint's log names.
         size: bytes of the answer.
         seconds: from sending the request to the answer.
+        text: the answer itself, if it is JSON or other text and short; null otherwise.
+        miniature: whether a miniature of the sandbox with random weights gave it.
     """
 
     files: tuple[str, ...]
@@ -193,6 +195,8 @@ class Answer(Result, frozen=True):
     inference_id: str
     size: int
     seconds: float
+    text: str | None = None
+    miniature: bool = False
 
 
 class Resource(Value, frozen=True):

@@ -104,7 +104,9 @@ class _Process:
         self.ending.acquire()
         if not self.reported:
             ended = Interrupted(number)
-            _write(2, ended.line)
+            # What is drawn there would stay, and the line stand behind it.
+            erase = "\r\x1b[J" if os.isatty(2) and os.environ.get("TERM") != "dumb" else ""
+            _write(2, erase + ended.line)
             if "--json" in sys.argv:
                 # Plain words: `json` would have to be imported.
                 code, fields = ended.exit_code, ended.to_json().items()

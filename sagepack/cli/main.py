@@ -13,9 +13,11 @@ import msgspec
 from sagepack import files
 from sagepack.api.project import Project
 from sagepack.cli import interrupts, screens
+from sagepack.cli.footer import footer
 from sagepack.cli.interrupts import Interrupted
-from sagepack.cli.output import echo, give_up_stdout, guarded_streams, write_json, write_out
-from sagepack.cli.terminal import Terminal
+from sagepack.cli.layout import is_watched
+from sagepack.cli.output import echo, give_up_stdout, guarded_streams, problem, write_json, write_out
+from sagepack.cli.terminal import make_progress
 from sagepack.errors import SagepackError, UserError
 
 if TYPE_CHECKING:
@@ -41,7 +43,8 @@ def run_command(task: str, body: Callable[[Project], Result], options: Options) 
         The exit code: the result's, that of the failure, or 128 plus the number of the signal that ended it.
     """
     begun = time.monotonic()
-    project = Project(options.root, options.config, options.env, options.sets, Terminal())
+    progress = make_progress()
+    project = Project(options.root, options.config, options.env, options.sets, progress)
 
     def envelope(exit_code: int, **outcome: Any) -> dict[str, Any]:
         seconds = round(time.monotonic() - begun, 3)
@@ -49,13 +52,14 @@ def run_command(task: str, body: Callable[[Project], Result], options: Options) 
         return _envelope(exit_code, outcome, task, seconds, msgspec.to_builtins(project.spec), warnings)
 
     try:
-        with interrupts.raised(), guarded_streams():
+        with interrupts.raised(), guarded_streams(progress.write):
             try:
                 result = body(project)
                 if options.json:
                     write_json(envelope(result.exit_code, result=msgspec.to_builtins(result)))
                 else:
                     write_out(screens.lines(result))
+                    _echo_footer(result, options, time.monotonic() - begun)
                 return result.exit_code
             except Exception as error:  # noqa: BLE001 - no traceback reaches a user without --debug
                 if options.debug:
@@ -127,8 +131,12 @@ def _as_failure(error: Exception) -> SagepackError:
 
 
 def _echo(failure: SagepackError) -> None:
-    first, *rest = failure.lines()
-    for line in (f"error: {first}", *rest):
+    for line in problem("error", failure.lines()):
+        echo(line)
+
+
+def _echo_footer(result: Result, options: Options, seconds: float) -> None:
+    if line := footer(result, options, seconds, hint=is_watched(sys.stderr)):
         echo(line)
 
 

@@ -2,7 +2,7 @@
 
 What is printed for people is given line by line. Within a line every control, bidirectional or zero-width character is
 shown escaped, a line end as well, so that text of a server or a file can neither steer the terminal nor pass for a line of
-this program.
+this program. Colours are added after that.
 """
 
 from __future__ import annotations
@@ -13,27 +13,39 @@ import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
+from sagepack.cli.layout import Screen, Span
 from sagepack.errors import UserError
 from sagepack.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from sagepack.cli.layout import Block, Line
 
 
-def echo(line: str, end: str = "\n") -> None:
-    """Print one line to stderr. That nobody reads it any more (`2>&1 | head`, `2>&-`) ends no work."""
+def echo(block: Block, end: str = "\n") -> None:
+    """Print to stderr. That nobody reads it any more (`2>&1 | head`, `2>&-`) ends no work."""
     with suppress(OSError, ValueError, AttributeError):
-        sys.stderr.write(f"{printable(line)}{end}")
-        sys.stderr.flush()
+        stream = unguarded(sys.stderr)
+        screen = Screen.of(stream)
+        stream.write("".join(f"{screen.painted(line)}{end}" for line in screen.lines([block])))
+        stream.flush()
 
 
-def write_out(lines: Iterable[str]) -> None:
+def problem(severity: str, lines: Sequence[str]) -> list[Line]:
+    """The lines of an error or a warning: what happened after the severity, then the details and what to do."""
+    first, *rest = lines
+    return [(Span(f"{severity}:", "bold red" if severity == "error" else "bold yellow"), Span(f" {first}")), *rest]
+
+
+def write_out(blocks: Iterable[Block]) -> None:
     """Print a result for people to stdout.
 
     Raises:
         UserError: as for `write_json`.
     """
-    _write_out("".join(f"{printable(line)}\n" for line in lines))
+    screen = Screen.of(sys.stdout)
+    _write_out("".join(f"{screen.painted(line)}\n" for line in screen.lines(blocks)))
 
 
 def write_json(document: Any) -> None:
@@ -50,9 +62,10 @@ def _write_out(text: str) -> None:
     if sys.stdout is None:  # closed by the caller
         return
     try:
-        coding = sys.stdout.encoding or "utf-8"
-        sys.stdout.write(text.encode(coding, "backslashreplace").decode(coding))
-        sys.stdout.flush()
+        stream = unguarded(sys.stdout)
+        coding = stream.encoding or "utf-8"
+        stream.write(text.encode(coding, "backslashreplace").decode(coding))
+        stream.flush()
     except BrokenPipeError:
         give_up_stdout()
     except OSError as error:
@@ -69,25 +82,40 @@ def give_up_stdout() -> None:
 
 
 class _Guarded:
-    """A text stream on which the libraries' own words (logs and warnings quote servers, too) cannot steer a terminal."""
+    """A text stream on which the libraries' own words (logs and warnings quote servers, too) cannot steer a terminal.
 
-    def __init__(self, stream: TextIO) -> None:
+    Attributes:
+        stream: the stream.
+    """
+
+    def __init__(self, stream: TextIO, write: Callable[[str], Any] | None = None) -> None:
         self.stream = stream
+        self._write = write or stream.write
 
     def write(self, text: str) -> int:
         """Write `text` with all but its line ends made printable."""
-        self.stream.write("\n".join(map(printable, text.split("\n"))))
+        self._write("\n".join(map(printable, text.split("\n"))))
         return len(text)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
 
 
+def unguarded(stream: TextIO) -> TextIO:
+    """The stream itself, for text that was made printable already."""
+    return stream.stream if isinstance(stream, _Guarded) else stream
+
+
 @contextmanager
-def guarded_streams() -> Iterator[None]:
-    """Let nothing reach stdout and stderr that a terminal would obey or hide, whoever prints it."""
+def guarded_streams(write: Callable[[str], Any] | None = None) -> Iterator[None]:
+    """Let nothing reach stdout and stderr that a terminal would obey or hide, whoever prints it.
+
+    Args:
+        write: how text for stderr gets there, printable as it is; by itself if left out.
+    """
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (stream and _Guarded(stream) for stream in before)
+    sys.stdout = sys.stdout and _Guarded(sys.stdout)
+    sys.stderr = sys.stderr and _Guarded(sys.stderr, write)
     try:
         yield
     finally:

@@ -18,7 +18,7 @@ from sagepack.deploy.results import MAX_SIZE
 from sagepack.deploy.waiter import WaiterConfig
 from sagepack.errors import RemoteError, SagepackError, UserError
 from sagepack.files import unreadable
-from sagepack.text import format_duration
+from sagepack.text import counted, format_duration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,7 +101,8 @@ def predict(
     try:
         locations = sagemaker.invoke_endpoint_async(aws, call)
         invocation = _Invocation(aws, s3, endpoint.name, inference_id, locations)
-        result = invocation.wait(progress, waiter)
+        with progress.activity("waiting for the answer; the first request of a container also loads the model"):
+            result = invocation.wait(progress, waiter)
     except SagepackError:
         _delete_request(s3, source, progress)
         raise
@@ -143,7 +144,7 @@ class _Invocation:
             RemoteError: the endpoint reported a failure, or the result is too large.
         """
         output, failure = self.locations.output_location, self.locations.failure_location
-        progress.note(f"sent request {self.inference_id}; waiting for {output}")
+        progress.note(f"request {self.inference_id} is in the queue; its answer will be at {output}")
         reported = 0.0
         for elapsed in waiter.attempts(first_delay=_FIRST_DELAY):
             if (body := self.s3.get(S3Uri.parse(output), MAX_SIZE)) is not None:
@@ -180,7 +181,9 @@ class _Invocation:
         if endpoint is None:
             return "the endpoint was deleted"
         count = next((variant.current_instance_count for variant in endpoint.production_variants), None)
-        return f"the endpoint is {endpoint.endpoint_status}" + ("" if count is None else f" with {count} instances")
+        return f"the endpoint is {endpoint.endpoint_status}" + (
+            "" if count is None else f" with {counted(count, 'instance')}"
+        )
 
 
 def _delete_request(s3: S3, source: S3Uri, progress: Progress) -> None:

@@ -257,7 +257,7 @@ class Reconciler:
                 autoscaling.delete_alarm(self.aws, each)
             else:
                 autoscaling.delete_policy(self.aws, resource_id, each)
-        self.progress.note(f"automatic scaling: {desired.target}, policies {', '.join(desired.policies)}")
+        self.progress.note(f"automatic scaling set up: {desired.target}, policies {', '.join(desired.policies)}")
 
     def _remove_scaling(self, live: ScalingState) -> None:
         """Delete the alarm, all policies and the scalable target, in this order: each needs the next one."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_SIZE = 100_000_000  # bytes of a result that are fetched; MMS_MAX_RESPONSE_SIZE of the packages in `config/`
 
+_SHOWN_BYTES = 4000
+
 
 def save_result(body: bytes, output: Path) -> list[Path]:
     """Write a result and return the files.
@@ -43,6 +45,16 @@ def save_result(body: bytes, output: Path) -> list[Path]:
     for path, data in files.items():
         write_atomically(path, data)
     return list(files)
+
+
+def short_text(body: bytes) -> str | None:
+    """A result as text; None if it is none, or too long to be shown."""
+    if len(body) > _SHOWN_BYTES:
+        return None
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _files(body: bytes) -> dict[str, bytes]:

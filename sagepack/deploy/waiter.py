@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -75,11 +76,14 @@ def wait_until_stable(
         RemoteError: it takes longer than `waiter.timeout`.
     """
     reporter = _Reporter(aws, endpoint_name, progress, waiter.repeat)
-    for elapsed in waiter.attempts():
-        endpoint = sagemaker.describe_endpoint(aws, endpoint_name)
-        reporter.report(endpoint, elapsed)
-        if endpoint is None or not endpoint.in_progress:
-            return endpoint
+    with ExitStack() as waiting:
+        for number, elapsed in enumerate(waiter.attempts()):
+            endpoint = sagemaker.describe_endpoint(aws, endpoint_name)
+            reporter.report(endpoint, elapsed)
+            if endpoint is None or not endpoint.in_progress:
+                return endpoint
+            if number == 0:
+                waiting.enter_context(progress.activity(f"waiting for endpoint {endpoint_name}"))
     raise RemoteError(
         f"the endpoint is still {reporter.status} after {format_duration(waiter.timeout)}",
         where=f"endpoint {endpoint_name}",
@@ -106,7 +110,8 @@ class _Reporter:
             return  # nothing was in progress
         status = endpoint.endpoint_status if endpoint else "deleted"
         if status != self.status or elapsed - self._reported >= self._repeat:
-            self._progress.note(f"endpoint {self._endpoint_name}: {status} ({format_duration(elapsed)})")
+            after = f" ({format_duration(elapsed)})" if elapsed >= 1 else ""
+            self._progress.note(f"endpoint {self._endpoint_name}: {status}{after}")
             self._reported = elapsed
         self.status = status
         if endpoint is None:

@@ -39,6 +39,7 @@ LAZY: dict[str, tuple[str, ...]] = {
         "publish.remote_read",
         "sandbox.serving.model_server",
         "scaffold.project",
+        "sandbox.miniatures.models",
     ),
     "api.session": ("spec.validate",),
     "api.starting": ("sandbox.miniatures.models",),
@@ -50,6 +51,8 @@ LAZY: dict[str, tuple[str, ...]] = {
     "engine.context": ("engine.local_model", "engine.publication", "spec.secrets.texts"),
     "engine.executor": ("engine.preflight",),
     "engine.steps.deploy": (
+        "aws.console",
+        "aws.logs",
         "deploy.deployment",
         "deploy.drift",
         "deploy.observe",

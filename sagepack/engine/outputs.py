@@ -38,6 +38,8 @@ class LiveEndpoint(Value, frozen=True):
         region: of the endpoint.
         model: name of the model that it serves.
         config: name of its configuration.
+        console: address of its page in the AWS console; null for the sandbox.
+        log: address of its container's log in the AWS console; null for the sandbox.
     """
 
     name: str
@@ -45,3 +47,5 @@ class LiveEndpoint(Value, frozen=True):
     region: str
     model: str
     config: str
+    console: str | None = None
+    log: str | None = None

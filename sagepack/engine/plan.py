@@ -93,7 +93,7 @@ class StepStatus(Value, frozen=True):
     send: int = 0
     copy: int = 0
     changes: tuple[Change, ...] = ()
-    done: str = "inputs and output are as recorded"
+    done: str = "up to date"
     obstacle: str | None = None
 
     @classmethod
@@ -187,7 +187,7 @@ def _reasons(step: Step[Context], status: StepStatus, running: set[str]) -> tupl
         return status.stale_reasons
     record = status.record
     if record is None or not record.finished:
-        return ("its last run did not finish" if record else "it has not run yet",)
+        return ("its last run did not finish" if record else "first run",)
     if record.version != step.version:
         return (f"the step's own code changed (version {record.version} to {step.version})",)
     return differences(record.inputs, status.inputs) or status.stale_reasons

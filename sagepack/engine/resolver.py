@@ -68,25 +68,23 @@ def _folder(context: BuildContext) -> _Source:
     if found is None:
         fix = "correct model.path, or run the command where the folder is"
         raise UserError("there is no such folder", where=str(context.model_folder.folder), fix=fix)
-    context.progress.note(f"lock: {found.reason}")
+    context.progress.note(found.reason)
     return _Source(None, found.files, found.excluded)
 
 
 def _repository(context: BuildContext) -> _Source:
-    source, hub = context.spec.model, context.clients.hub
+    source, hub, progress = context.spec.model, context.clients.hub, context.progress
     name, asked = source.id or "", source.revision or ""
-    context.progress.note(f"lock: asking the Hub for {name} at {asked}")
-    revision = hub.resolve(name, asked)
+    with progress.activity(f"asking the Hub for {name} at {asked}"):
+        revision = hub.resolve(name, asked)
+        files = hub.files(revision)
+        chosen = _choose(context, revision, files)
+        by_path = {file.path: file for file in files}
+        locked = tuple(resolve_files(hub, revision, (by_path[path] for path in chosen.chosen)))
     if not COMMIT.fullmatch(asked):
-        context.progress.note(
-            f"lock: {asked} is {revision.commit} today; `invoke lock --pin` writes that into the spec"
-        )
-    files = hub.files(revision)
-    chosen = _choose(context, revision, files)
-    context.progress.note(f"lock: {chosen.reason}")
-    by_path = {file.path: file for file in files}
-    locked = resolve_files(hub, revision, (by_path[path] for path in chosen.chosen))
-    return _Source(revision, tuple(locked), chosen.excluded)
+        progress.note(f"{asked} is {revision.commit} today; `invoke lock --pin` writes that into the spec")
+    progress.note(chosen.reason)
+    return _Source(revision, locked, chosen.excluded)
 
 
 def _choose(context: BuildContext, revision: Revision, files: list[RepoFile]) -> Selection:

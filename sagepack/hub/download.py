@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from sagepack.errors import UserError
@@ -13,11 +13,12 @@ from sagepack.hub.cache import RepoCache, default_cache
 from sagepack.hub.cache_status import scan_cache
 from sagepack.hub.scheduler import run_all
 from sagepack.hub.task import DownloadTask
-from sagepack.text import format_bytes
+from sagepack.text import counted, format_bytes
 from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from sagepack.hub.client import Hub
@@ -67,7 +68,7 @@ def download(
     with _exclusive(cache, progress):
         try:
             tasks = _tasks(cache, [file for file in files if file.path not in status.ready])
-            with worker_pool(os.cpu_count() or 1, "check") as pool:
+            with _checking(len(status.present), progress), worker_pool(os.cpu_count() or 1, "check") as pool:
                 cached = list(pool.map(lambda task: task.use_cached(hash_cache), tasks))
             missing = [task for task, used in zip(tasks, cached, strict=True) if not used]
             if missing:
@@ -76,6 +77,11 @@ def download(
         finally:
             hash_cache.save()
     return {file.path: cache.snapshot(file.path) for file in files}
+
+
+def _checking(count: int, progress: Progress) -> AbstractContextManager[None]:
+    """Tell that files of the cache are hashed, if there are any whose content is not known."""
+    return progress.activity(f"hashing {counted(count, 'file')} of the cache") if count else nullcontext()
 
 
 def _tasks(cache: RepoCache, files: Sequence[LockedFile]) -> list[DownloadTask]:
@@ -111,8 +117,8 @@ def _exclusive(cache: RepoCache, progress: Progress) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        progress.note(f"another process is downloading {cache.revision.repo}; waiting for it")
-        lock.acquire()
+        with progress.activity(f"waiting for another process that downloads {cache.revision.repo}"):
+            lock.acquire()
     try:
         yield
     finally:

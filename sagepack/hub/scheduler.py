@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_EXCEPTION, wait
 from typing import TYPE_CHECKING
 
 from sagepack.hub.file_download import DownloadContext, FileDownload
-from sagepack.text import format_bytes
+from sagepack.text import counted, format_bytes
 from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
@@ -39,11 +39,13 @@ def run_all(
             resumed = sum(pool.map(FileDownload.prepare, downloads))
             if resumed:
                 progress.note(f"{format_bytes(resumed)} are here from a download that was interrupted")
-            with progress.bar("download", sum(task.file.size for task in tasks) - resumed) as advance:
+            total = sum(task.file.size for task in tasks) - resumed
+            with progress.bar("fetching", total) as advance:
                 for download in downloads:
                     download.start(advance)
                 done, _ = wait([download.done for download in downloads], return_when=FIRST_EXCEPTION)
             for future in done:
                 future.result()
+            progress.done(f"{counted(len(tasks), 'file')}, {format_bytes(total)} fetched")
         finally:
             stop.set()

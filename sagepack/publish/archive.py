@@ -101,7 +101,7 @@ def _read_own_archive(plan: ArchivePlan, head: ObjectInfo, context: UploadContex
         SourceError: it is not the archive of the manifest.
     """
     location = plan.observation.package.model_uri
-    context.progress.note(f"reading {location}: it is there already, and this machine did not write it")
+    context.progress.note(f"{location} is there already and this machine did not write it: it is read and compared")
     ranges, seen = ((0, plan.layout.size),), ObjectRef(location, head.etag)
     try:
         with context.progress.bar("reading", plan.layout.size) as add:

@@ -190,7 +190,7 @@ def _read_files(store: S3, comparison: PrefixComparison, progress: Progress) -> 
     listed = ((member, comparison.objects.get(member.path)) for member in comparison.manifest.members)
     files = [(member, stored) for member, stored in listed if stored is not None and stored.size == member.size]
     size, stopped = sum(member.size for member, _ in files), threading.Event()
-    with progress.bar("verify", size) as add, worker_pool(_THREADS, "verify") as pool:
+    with progress.bar("checking", size) as add, worker_pool(_THREADS, "verify") as pool:
         try:
             found = list(pool.map(lambda file: _read_file(store, file[0], file[1], add, stopped), files))
         except BaseException:

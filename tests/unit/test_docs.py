@@ -15,7 +15,8 @@ import pytest
 
 import sagepack
 from sagepack.api.results import FOUND_WORK
-from sagepack.cli.screens import table
+from sagepack.cli.layout import Screen, plain
+from sagepack.cli.plan_table import table
 from sagepack.cli.tasks import collection
 from sagepack.decoding import convert
 from sagepack.engine.plan import Action
@@ -156,12 +157,12 @@ def test_the_readme_shows_the_package_that_lock_and_code_make() -> None:
     code = code_tree.scan(ROOT, spec.code.folders, spec.code.requirements, Inspection(texts, spec.not_secret))
     manifest = manifest_of(lock, code)
     readme = (ROOT / "README.md").read_text()
-    assert f"    checksum: {len(manifest.members)} files, identity {manifest.digest}\n" in readme
-    assert f"    size: {Layout.of(manifest.members).size} bytes" in readme
+    assert f"    ✓ checksum  {len(manifest.members)} files, identity {manifest.digest.short}  " in readme
+    assert f"    manifest {manifest.digest}\n" in readme
+    assert f"    size     {Layout.of(manifest.members).size} bytes" in readme
 
 
-def test_the_readme_shows_the_plan_of_a_second_run_as_it_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "120")
+def test_the_readme_shows_the_plan_of_a_second_run_as_it_is_printed() -> None:
     plan = json.loads(
         (DATA / "golden" / "plan" / "nothing-to-do.json")
         .read_text()
@@ -169,7 +170,8 @@ def test_the_readme_shows_the_plan_of_a_second_run_as_it_is_printed(monkeypatch:
         .replace("<seconds>", "0")
     )
     actions = [convert(action, Action) for action in plan["result"]["actions"]]
-    assert "\n".join(f"    {line}" for line in table(actions)) in (ROOT / "README.md").read_text()
+    shown = "\n".join(f"    {plain(line)}" for line in table(actions, Screen(glyphs="unicode")))
+    assert shown in (ROOT / "README.md").read_text()
 
 
 def test_the_maps_name_every_room_and_leaf() -> None:

@@ -13,6 +13,7 @@ from sagepack.engine.records import Record
 from sagepack.errors import UserError
 from sagepack.files import disk_errors
 from sagepack.spec.code_tree import describe_excluded
+from sagepack.text import counted, format_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,8 +47,9 @@ def run(context: BuildContext) -> None:
     fresh.mkdir(parents=True, exist_ok=True)
     fresh.rename(stage)
     if tree.excluded:
-        context.progress.note(f"assemble: {describe_excluded(tree.excluded)}")
+        context.progress.note(describe_excluded(tree.excluded))
     context.records.save(Record("assemble", STEP.version, dict(tree.inputs), {"bytes": tree.size}))
+    context.progress.done(f"{counted(len(tree.files), 'file')} of code staged, {format_bytes(tree.size)}")
 
 
 def _copy(file: CodeFile, target: Path, where: str) -> None:

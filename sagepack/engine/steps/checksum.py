@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sagepack.engine.plan import UNKNOWN, Step, StepStatus
 from sagepack.engine.records import Record
 from sagepack.files import holds, write_atomically
+from sagepack.text import counted
 
 if TYPE_CHECKING:
     from sagepack.engine.context import BuildContext
@@ -30,7 +31,7 @@ def run(context: BuildContext) -> None:
     """
     manifest = context.manifest
     write_atomically(context.work.manifest_path, manifest.text().encode())
-    context.progress.note(f"checksum: {len(manifest.members)} files, identity {manifest.digest}")
+    context.progress.done(f"{counted(len(manifest.members), 'file')}, identity {manifest.digest.short}")
     output = {"manifest": str(manifest.digest)}
     context.records.save(Record("checksum", STEP.version, _inputs(context), output))
 

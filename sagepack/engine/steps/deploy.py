@@ -9,9 +9,12 @@ from sagepack.engine.outputs import LiveEndpoint
 from sagepack.engine.plan import UNKNOWN, Step, StepStatus
 
 if TYPE_CHECKING:
+    from sagepack.aws import console, logs
     from sagepack.deploy import deployment, drift, observe, reconcile, waiter
     from sagepack.engine.context import BuildContext
 else:
+    console = lazy.module("aws.console")
+    logs = lazy.module("aws.logs")
     deployment = lazy.module("deploy.deployment")
     drift = lazy.module("deploy.drift")
     observe = lazy.module("deploy.observe")
@@ -43,20 +46,23 @@ def run(context: BuildContext) -> None:
     deployed = reconcile.reconcile(
         context.clients.aws, desired_deployment(context), context.progress, waiter.WaiterConfig.of(context.spec)
     )
-    context.progress.note(f"deploy: endpoint {deployed.endpoint_name} serves model {deployed.model_name}")
+    context.progress.done(f"endpoint {deployed.endpoint_name} serves model {deployed.model_name}")
 
 
 def result(context: BuildContext) -> dict[str, LiveEndpoint]:
     """The endpoint and what it serves."""
     desired, aws = desired_deployment(context), context.spec.aws
-    partition = aws.role.split(":")[1]
+    partition, name = aws.role.split(":")[1], desired.endpoint_name
+    is_real = not context.spec.sandbox
     return {
         "endpoint": LiveEndpoint(
-            name=desired.endpoint_name,
-            arn=f"arn:{partition}:sagemaker:{aws.region}:{aws.account}:endpoint/{desired.endpoint_name}",
+            name=name,
+            arn=f"arn:{partition}:sagemaker:{aws.region}:{aws.account}:endpoint/{name}",
             region=aws.region,
             model=desired.model_name,
             config=desired.endpoint_config_name,
+            console=console.endpoint_page(partition, aws.region, name) if is_real else None,
+            log=console.log_page(partition, aws.region, logs.log_group(name)) if is_real else None,
         )
     }
 

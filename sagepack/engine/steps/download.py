@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sagepack.engine import lazy
 from sagepack.engine.plan import UNKNOWN, Step, StepStatus
-from sagepack.text import format_bytes
+from sagepack.text import counted, format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,15 +30,15 @@ def status(context: BuildContext) -> StepStatus:
     required = context.required_files()
     found = context.cache_status(required)
     folder = None if context.required_lock().revision else context.model_folder.name
-    place, todo = folder or "the cache", "needed" if folder else "to fetch"
+    place = folder or "the cache"
     return StepStatus.observed(
         {file.path: str(file.digest) for file in required},
         (
-            *_in_words(found.missing, f"not in {place}", todo),
-            *_in_words(found.present, f"in {place} with unknown content", "to hash"),
+            *_in_words(found.missing, f"not in {place}", " needed" if folder else " to fetch"),
+            *_in_words(found.present, "to be verified" if folder else "cached, to be verified", ""),
         ),
         fetch=0 if folder else found.bytes_missing,
-        done=f"{len(required)} files are in {place}, as the lock says" if required else _why_none(context),
+        done=f"{counted(len(required), 'file')} in {place} match the lock" if required else _why_none(context),
     )
 
 
@@ -68,7 +68,7 @@ def _in_words(files: Sequence[LockedFile], how: str, todo: str) -> tuple[str, ..
     if not files:
         return ()
     first = files[0].path if len(files) == 1 else f"{files[0].path} and {len(files) - 1} more"
-    return (f"{first} {how} ({format_bytes(sum(file.size for file in files))} {todo})",)
+    return (f"{first} {how} ({format_bytes(sum(file.size for file in files))}{todo})",)
 
 
 def _why_none(context: BuildContext) -> str:

@@ -11,6 +11,7 @@ from sagepack.engine.records import Record, differences
 from sagepack.errors import UserError
 from sagepack.files import write_atomically
 from sagepack.package.lock import Lock
+from sagepack.text import counted, format_bytes
 
 if TYPE_CHECKING:
     from sagepack.engine import resolver
@@ -49,12 +50,13 @@ def run(context: BuildContext) -> None:
         )
     text = resolver.resolve(context).text().encode()
     try:
-        Lock.parse(text, where)
+        lock = Lock.parse(text, where)
     except UserError as error:
         fix = "the Hub or the registry sent it; the lock on disk is as it was"
         raise error.with_context(fix=fix) from error
     write_atomically(context.work.lock_path, text)
     context.records.save(Record("lock", STEP.version, _inputs(context), {"lock": str(Digest.sha256(text))}))
+    context.progress.done(f"{lock.revision}, {counted(len(lock.files), 'file')}, {format_bytes(lock.size)}")
 
 
 def _inputs(context: BuildContext) -> dict[str, object]:

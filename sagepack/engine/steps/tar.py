@@ -55,11 +55,11 @@ def run(context: BuildContext) -> None:
             doubt_model_files(context)
             raise
         if written.reused:
-            reused, size = format_bytes(written.reused), format_bytes(written.size)
-            context.progress.note(f"tar: {reused} of {size} reused from the last archive")
+            context.progress.done(f"{format_bytes(written.reused)} reused from the last archive")
     write_atomically(context.work.archive_sha256_path, sum_line(context, written.sha256.value).encode())
     write_atomically(context.work.dist_manifest_path, context.manifest.text().encode())
     context.records.save(Record("tar", STEP.version, inputs, written.to_json()))
+    context.progress.done(f"{context.display(archive)}, {format_bytes(written.size)}")
 
 
 def result(context: BuildContext) -> dict[str, Archive]:

@@ -37,8 +37,8 @@ def status(context: BuildContext) -> StepStatus:
             stale = (f"{', '.join(plan.observation.replaced)} is not what this machine published there",)
         else:
             missing = "some documents of the package are" if plan.observation.model_stored else "the package is"
-            copied = format_bytes(plan.copied_bytes)
-            stale = (f"{missing} not in S3: {format_bytes(send)} to send, {copied} copied within S3",)
+            copy = f", copy {format_bytes(plan.copied_bytes)} inside S3" if plan.copied_bytes else ""
+            stale = (f"{missing} not in S3: send {format_bytes(send)}{copy}",)
         if plan.read_bytes:
             stale += (
                 f"{format_bytes(plan.read_bytes)} in S3 are read and hashed first: nothing proves yet what they are",
@@ -75,8 +75,8 @@ def run(context: BuildContext) -> None:
     except IntegrityError:
         doubt_model_files(context)
         raise
-    sent, copied = format_bytes(published.sent_bytes), format_bytes(published.copied_bytes)
-    context.progress.note(f"upload: {published.uri}: {sent} sent, {copied} copied within S3")
+    copied = f", {format_bytes(published.copied_bytes)} copied inside S3" if published.copied_bytes else ""
+    context.progress.done(f"{format_bytes(published.sent_bytes)} sent{copied}")
 
 
 def result(context: BuildContext) -> dict[str, Published]:

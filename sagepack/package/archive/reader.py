@@ -91,7 +91,7 @@ def verify(
         UserError: the file cannot be opened.
     """
     layout = Layout.of(manifest.members)
-    with (progress or Silent()).bar("verify", layout.size) as advance, ThreadPoolExecutor(1) as hasher:
+    with (progress or Silent()).bar("checking", layout.size) as advance, ThreadPoolExecutor(1) as hasher:
         if not isinstance(archive, Path):
             return _Check(layout, manifest.members, archive, name or "the archive", advance, hasher).run()
         try:

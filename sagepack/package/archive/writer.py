@@ -61,7 +61,7 @@ def write(
     with files.disk_errors(target, layout.size), single_writer(target):
         inplace.sweep(target)
         shared = reuse.shared_prefix(previous, sources, layout)
-        with (progress or Silent()).bar("tar", layout.size) as advance:
+        with (progress or Silent()).bar("writing", layout.size) as advance:
             job = ArchiveJob(sources, stamps, layout, threads or default_threads(), advance)
             return (shared and job.write_after(shared, target)) or job.write_all(target)
 
@@ -76,7 +76,7 @@ def confirm(archive: Path, written: Written, progress: Progress | None = None) -
         UserError: another process is writing this archive.
     """
     try:
-        with single_writer(archive), (progress or Silent()).bar("check", written.size) as advance:
+        with single_writer(archive), (progress or Silent()).bar("checking", written.size) as advance:
             before = FileStamp.of(archive.stat(follow_symlinks=False))
             same = before.size == written.size and hash_file(archive, advance=advance) == written.sha256
             if not same or FileStamp.of(archive.stat(follow_symlinks=False)) != before:

@@ -1,4 +1,4 @@
-"""What people read: amounts, durations, tables, progress in a log."""
+"""What people read: amounts, durations, progress in a log."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import os
 import sys
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from sagepack.cli.layout import Screen
 from sagepack.cli.output import echo, guarded_streams, write_json, write_out
-from sagepack.cli.screens import contents_table, table
-from sagepack.cli.terminal import Terminal
-from sagepack.engine.plan import Action, Content
+from sagepack.cli.plan_table import table
+from sagepack.cli.terminal import Log
+from sagepack.engine.plan import Action
 from sagepack.errors import UserError
 from sagepack.text import format_bytes, format_duration
 
@@ -42,37 +41,8 @@ def test_durations_are_shown_in_fitting_units(seconds: float, text: str) -> None
     assert format_duration(seconds) == text
 
 
-@given(st.lists(st.text("abc ;", min_size=1, max_size=30).filter(str.strip), min_size=1, max_size=12))
-def test_no_word_of_a_reason_is_lost_in_the_table(reasons: list[str]) -> None:
-    shown = table([Action("tar", "run", tuple(reasons))])
-    assert "; ".join(reasons).split() == " ".join(shown[1:]).split()[4:]
-
-
-def test_bytes_stand_in_the_table_where_there_are_any() -> None:
-    shown = table(
-        [Action("upload", "run", ("S3 lacks it",), fetch=1024, send=2048), Action("deploy", "skip", ("same",))]
-    )
-    first, second = shown[1:]
-    assert ("1.0 KiB" in first, "2.0 KiB" in first, "run" in first) == (True, True, True)
-    assert second.split()[:4] == ["deploy", "skip", "-", "-"]
-
-
-def test_contents_show_what_moves_and_where_it_is_copied_from() -> None:
-    binding = "read and hashed first"
-    rows = [
-        Content("unet/a", 10, copied=0, sent=10, fetched=1024, read=0, source=None, binding=None),
-        Content("unet/b", 10, copied=15, sent=0, fetched=0, read=15, source="s3://a/m.tar.gz", binding=binding),
-    ]
-    assert [line.split() for line in contents_table(rows)] == [
-        ["COPIED", "SENT", "FETCHED", "READ", "CONTENT"],
-        ["-", "10", "B", "1.0", "KiB", "-", "unet/a", "(10", "B)"],
-        ["15", "B", "-", "-", "15", "B", "unet/b", "(10", "B),", "copied", "from", "[1]"],
-        ["[1]", "s3://a/m.tar.gz:", "read", "and", "hashed", "first"],
-    ]
-
-
 def test_a_log_gets_plain_lines_on_stderr_and_nothing_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Terminal()
+    progress = Log()
     progress.note("hello")
     with progress.bar("tar", 2048) as add:
         add(1024)
@@ -96,7 +66,7 @@ def test_a_reader_that_has_seen_enough_is_no_failure(monkeypatch: pytest.MonkeyP
         write_out(["more"])
     with os.fdopen(broken_pipe(), "w", buffering=1) as pipe:
         monkeypatch.setattr(sys, "stderr", pipe)
-        Terminal().note("text")
+        Log().note("text")
         monkeypatch.undo()
         os.dup2(os.open(os.devnull, os.O_WRONLY), pipe.fileno())
 
@@ -113,7 +83,7 @@ def test_closed_streams_are_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", None)
     write_out(["text"])
     echo("text")
-    Terminal().note("text")
+    Log().note("text")
 
 
 def test_a_result_that_cannot_be_printed_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,9 +99,9 @@ SHOWN = r"\x1b[31m\u202e\x9b2J\nerror: forged\r"
 
 def test_foreign_text_is_one_line_wherever_it_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     echo(FOREIGN)
-    Terminal().note(FOREIGN)
-    write_out([FOREIGN, *table([Action("tar", "run", (FOREIGN,))])[1:]])
-    with Terminal().bar(FOREIGN, 1):
+    Log().note(FOREIGN)
+    write_out([FOREIGN, *table([Action("tar", "run", (FOREIGN,))], Screen())[1:]])
+    with Log().bar(FOREIGN, 1):
         pass
     out, err = capsys.readouterr()
     said, printed = err.splitlines(), out.splitlines()
@@ -156,14 +126,3 @@ def test_what_libraries_print_steers_no_terminal(capsys: pytest.CaptureFixture[s
     out, err = capsys.readouterr()
     assert out == "and \\u202e\nmore\n"
     assert err == "a server said \\x1b[2J\n"
-
-
-def test_a_bar_steers_the_terminal_and_its_label_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", shown)
-    monkeypatch.setattr(shown, "isatty", lambda: True)
-    with guarded_streams(), Terminal().bar("\x1b[31mdownload", 10) as add:
-        add(10)
-    assert r"\x1b[31mdownload" in shown.getvalue()
-    assert "\r" in shown.getvalue()
-    assert "\x1b[31m" not in shown.getvalue()

@@ -27,7 +27,7 @@ def test_a_status_is_reported_when_it_changes_and_once_a_minute() -> None:
     progress = RecordedProgress()
     wait_until_stable(aws, "svd", progress, FakeClock().waiter())
     assert progress.notes == [
-        "endpoint svd: Creating (0 ms)",
+        "endpoint svd: Creating",
         "endpoint svd: Creating (1 min 00 s)",
         "endpoint svd: InService (1 min 30 s)",
     ]

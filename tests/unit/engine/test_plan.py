@@ -14,7 +14,7 @@ from sagepack.engine.steps import GOALS, STEPS
 from sagepack.engine.steps import steps_to as steps_of_goal
 
 SAME: dict[str, Any] = {"code": {"inference.py": "sha256:a"}}
-DONE = "inputs and output are as recorded"
+DONE = "up to date"
 
 
 def never(_context: None) -> Any:
@@ -81,7 +81,7 @@ def test_a_step_runs_by_its_own_inputs_and_not_because_another_runs() -> None:
 @pytest.mark.parametrize(
     ("status", "reasons"),
     [
-        (StepStatus.recorded(SAME, None), ("it has not run yet",)),
+        (StepStatus.recorded(SAME, None), ("first run",)),
         (StepStatus.recorded(SAME, Record("tar", 1, SAME, {}, finished=False)), ("its last run did not finish",)),
         (StepStatus.recorded(SAME, recorded("tar", version=2)), ("the step's own code changed (version 2 to 1)",)),
         (StepStatus.recorded({}, recorded("tar")), ("code is gone",)),

@@ -1,0 +1,89 @@
+"""The line after a result: how long the task took, and what to type next."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sagepack.api import results
+from sagepack.cli.layout import Span
+from sagepack.cli.options import Options
+from sagepack.text import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sagepack.cli.layout import Line
+
+_NEXT = {
+    "download": "package",
+    "assemble": "package",
+    "checksum": "package",
+    "tar": "deploy",
+    "package": "deploy",
+    "upload": "deploy",
+    "deploy": "predict",
+}
+_TIMED = (results.Built, results.Locked, results.Verified, results.VerifiedRemote, results.Destroyed, results.Answer)
+
+
+def footer(result: results.Result, options: Options, seconds: float, *, hint: bool) -> Line | None:
+    """The line; None if there is nothing to say.
+
+    Args:
+        result: what came of the task.
+        options: what it was started with, which the next one is, too.
+        seconds: how long it took.
+        hint: whether to say what to type next.
+    """
+    task = next_task(result) if hint else None
+    parts = [
+        *([Span(f"done in {format_duration(seconds)}", "dim")] if isinstance(result, _TIMED) else []),
+        *([Span("next: ", "dim"), Span(command(task, options), "bold")] if task else []),
+    ]
+    if len(parts) == 3:
+        parts.insert(1, Span("; ", "dim"))
+    return tuple(parts) or None
+
+
+def next_task(result: results.Result) -> str | None:
+    """What most people do after a result; None where there is no such thing."""
+    match result:
+        case results.Validated():
+            return "plan"
+        case results.Locked():
+            return "package"
+        case results.Plan() if result.exit_code == results.FOUND_WORK:
+            return result.goal
+        case results.Built():
+            return _NEXT[result.goal]
+    return None
+
+
+def command(
+    task: str, options: Options, argv: Sequence[str] = tuple(sys.argv), environ: Mapping[str, str] = os.environ
+) -> str:
+    """A task as the user calls tasks: with make, invoke or sagepack, and the same options."""
+    default = Options(options.root)
+    by_name = {"config": options.config, "env": options.env}
+    given = {name: value for name, value in by_name.items() if value != getattr(default, name)}
+    sets = [word for value in options.sets for word in ("--set", value)]
+    program = _program(argv[0])
+    if "MAKELEVEL" in environ and Path(argv[0]).name == "invoke":
+        more = {"ARGS": shlex.join(sets)} if sets else {}
+        variables = {**{name.upper(): value for name, value in given.items()}, **more}
+        return " ".join(["make", task, *(f"{name}={shlex.quote(value)}" for name, value in variables.items())])
+    flags = [word for name, value in given.items() for word in (f"--{name}", value)]
+    return f"{program} {shlex.join([task, *flags, *sets])}"
+
+
+def _program(path: str) -> str:
+    """The program as it was typed, or could have been."""
+    name = Path(path).name
+    if name == "__main__.py":
+        return f"python -m {Path(path).parent.name}"
+    return name if shutil.which(name) == path else shlex.quote(path)

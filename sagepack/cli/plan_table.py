@@ -1,0 +1,136 @@
+"""The plan for people: a table of steps, the changes of the endpoint, where each file comes from, and a summary in a line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sagepack.cli.layout import Line, Screen, Span, padded, shortened, wrapped
+from sagepack.text import counted, format_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sagepack.deploy.change import Change
+    from sagepack.engine.plan import Action, Content
+
+_GAP = "  "
+_READABLE = 36  # columns that a reason needs: amounts get columns of their own only if it has these beside them
+_LOOKS = {"run": "bold cyan", "skip": "dim", "blocked": "bold red"}
+_GLYPHS = {"run": "run", "skip": "ok", "blocked": "bad"}
+_SIGNS = {"+": "green", "-": "red", "-/+": "yellow", "~": "yellow", "": "dim"}
+_AMOUNTS = {"fetch": "FETCH", "send": "SEND", "copy": "COPY"}
+_PLACES = {"copied": "COPIED", "sent": "SENT", "fetched": "FETCHED", "read": "READ"}
+_FILES = 40  # files that are listed one by one
+
+
+def table(actions: Sequence[Action], screen: Screen) -> list[Line]:
+    """Step, run or skip, bytes where there are any, and why; the reasons of a row stay in their column."""
+    glyph = 2 if screen.glyphs != "none" else 0
+    step, status = (max(map(len, names)) + 2 for names in _names(actions))
+    amounts = _columns(actions, _AMOUNTS)
+    left = glyph + step + status
+    if screen.width - left - sum(amounts.values()) < _READABLE:
+        amounts = {}  # the reasons say them as well
+    left += sum(amounts.values())
+    header = " " * glyph + padded("STEP", step) + " " * status
+    header += "".join(f"{_AMOUNTS[key]:>{width - 2}}{_GAP}" for key, width in amounts.items()) + "WHY"
+    lines: list[Line] = [(Span(header, "dim"),)]
+    for action in actions:
+        look = _LOOKS[action.status]
+        head = (
+            Span(padded(screen.glyph(_GLYPHS[action.status]), glyph), look),
+            Span(padded(action.step, step), "dim" if action.status == "skip" else "bold"),
+            Span(padded(action.status, status), look),
+            Span("".join(_amount(action, key, width) for key, width in amounts.items())),
+        )
+        first, *rest = _why(action, screen.width - left)
+        lines.append((*head, *first))
+        lines += [(Span(" " * left), *line) for line in rest]
+    return lines
+
+
+def summary(actions: Sequence[Action]) -> Line:
+    """What a plan comes to, in one line."""
+    blocked = [action.step for action in actions if action.status == "blocked"]
+    running = [action for action in actions if action.runs]
+    if blocked:
+        return (Span(f"blocked: {', '.join(blocked)}", "bold red"), Span("; nothing would be changed"))
+    if not running:
+        return (Span("nothing to do", "green"),)
+    parts = [
+        f"{format_bytes(total)} {words}"
+        for key, words in (("fetch", "to fetch"), ("send", "to send"), ("copy", "copied inside S3"))
+        if (total := sum(getattr(action, key) for action in running))
+    ]
+    changes = [change for action in running for change in action.changes if change.sign]
+    effect: tuple[Span, ...] = ()
+    if len(changes) == 1:
+        effect = (Span(", "), *_effect(changes[0]))
+    elif changes:
+        parts.append(f"{counted(len(changes), 'change')} of the endpoint")
+    return (Span(f"{len(running)} to run", "bold"), Span("".join(f", {part}" for part in parts)), *effect)
+
+
+def contents_table(contents: Sequence[Content], screen: Screen) -> list[Line]:
+    """Where each file comes from when it is published; of many the largest are listed."""
+    columns = _columns(contents, _PLACES)
+    left = sum(columns.values())
+    header = "".join(f"{_PLACES[key]:>{width - 2}}{_GAP}" for key, width in columns.items())
+    lines: list[Line] = [(Span(f"{header}FILE", "dim"),)]
+    sources: dict[tuple[str, str | None], int] = {}
+    listed = sorted(sorted(contents, key=lambda content: -content.size)[:_FILES], key=contents.index)
+    for content in listed:
+        amounts = "".join(_amount(content, key, width) for key, width in columns.items())
+        after = f" ({format_bytes(content.size)})"
+        if content.source:
+            after += f" [{sources.setdefault((content.source, content.binding), len(sources) + 1)}]"
+        path = shortened(content.path, max(12, screen.width - left - len(after)), screen.ellipsis)
+        lines.append((Span(f"{amounts}{path}"), Span(after, "dim")))
+    if len(contents) > len(listed):
+        size = sum(content.size for content in contents) - sum(content.size for content in listed)
+        lines.append(
+            (Span(f"{' ' * left}and {len(contents) - len(listed)} smaller files ({format_bytes(size)})", "dim"),)
+        )
+    for (source, binding), number in sources.items():
+        first, *rest = wrapped(f"copied from {source}: {binding}", screen.width - 4)
+        lines.append(f"[{number}] {first}")
+        lines += [f"    {line}" for line in rest]
+    return lines
+
+
+def change_lines(changes: Iterable[Change], width: int) -> list[tuple[Span, ...]]:
+    """What is done to resources of AWS, a line for each, with `+`, `-` or `~` before it."""
+    lines: list[tuple[Span, ...]] = []
+    for change in changes:
+        sign, text = _effect(change)
+        indent = len(sign.text)
+        first, *rest = wrapped(text.text, width - indent)
+        lines.append((sign, Span(first)))
+        lines += [(Span(" " * indent + line),) for line in rest]
+    return lines
+
+
+def _effect(change: Change) -> tuple[Span, Span]:
+    return Span(f"{change.sign} " if change.sign else "", _SIGNS[change.sign]), Span(change.effect)
+
+
+def _why(action: Action, width: int) -> list[tuple[Span, ...]]:
+    if action.changes and action.runs:
+        return change_lines(action.changes, width)
+    look = {"skip": "dim", "blocked": "red", "run": ""}[action.status]
+    return [(Span(line, look),) for line in wrapped("; ".join(action.reasons), width)]
+
+
+def _names(actions: Sequence[Action]) -> tuple[list[str], list[str]]:
+    return ["STEP", *(action.step for action in actions)], [action.status for action in actions] or [""]
+
+
+def _columns(rows: Sequence[Action] | Sequence[Content], names: dict[str, str]) -> dict[str, int]:
+    """Those amounts that any row has, with the width of their columns."""
+    texts = {key: [format_bytes(amount) for row in rows if (amount := getattr(row, key))] for key in names}
+    return {key: max(map(len, [names[key], *found])) + 2 for key, found in texts.items() if found}
+
+
+def _amount(row: Action | Content, key: str, width: int) -> str:
+    amount = getattr(row, key)
+    return f"{format_bytes(amount) if amount else '-':>{width - 2}}{_GAP}"
