@@ -154,8 +154,9 @@ def _warnings(record: Record) -> tuple[Diagnostic, ...] | None:
 
 
 def _folders(data: dict[str, Any]) -> list[str]:
-    code, sample = data.get("code"), data.get("sample")
+    code, sample, model = data.get("code"), data.get("sample"), data.get("model")
     found: list[Any] = [sample.get("file") if isinstance(sample, dict) else None]
+    found += [model.get("path") if isinstance(model, dict) else None]
     if isinstance(code, dict):
         shared = code.get("shared")
         found += [code.get("path"), *(shared if isinstance(shared, list) else ())]
