@@ -120,6 +120,10 @@ def test_the_makefile_of_a_project_passes_on_tasks_and_values_as_they_are(instal
     assert "<sandbox.stop>" in installed.run("make", "sandbox.stop").stdout
     assert installed.run("make", "new", "ARGS=chat --model a/b").stdout == "<new><chat><--model><a/b>"
     assert "<--list>" in installed.run("make").stdout
+    assert "unknown variable env: there are ENV" in installed.run("make", "plan", "env=prod", code=2).stderr
+    script.write_text("#!/bin/sh\nexit 2\n")
+    installed.run("make", "plan")
+    installed.run("make", "package", code=2)
     shutil.rmtree(installed.root / ".venv")
     installed.environment["PATH"] = "/usr/bin:/bin"
     assert "python3 -m venv .venv" in installed.run("make", "package", code=2).stderr
