@@ -268,20 +268,21 @@ class Project:
             timeout: seconds to wait.
 
         Raises:
-            UserError: there is no such endpoint, or the request cannot be read.
+            UserError: there is no such endpoint, the request cannot be read, or the credentials are of another account.
             RemoteError: the request failed, or no answer came in time.
         """
         context = self._open("deploy")
         request, content_type = _request(context, source)
-        answer = predicting.predict(
-            context.clients.aws,
-            context.clients.s3,
-            context.spec.endpoint,
-            request,
-            self.progress,
-            content_type=content_type,
-            waiter=dataclasses.replace(waiter.WaiterConfig.of(context.spec), timeout=timeout),
-        )
+        with preflight.explained(context, "predict"):
+            answer = predicting.predict(
+                context.clients.aws,
+                context.clients.s3,
+                context.spec.endpoint,
+                request,
+                self.progress,
+                content_type=content_type,
+                waiter=dataclasses.replace(waiter.WaiterConfig.of(context.spec), timeout=timeout),
+            )
         target = Path(output) if output else self.root / "build" / "answers" / f"{context.spec.name}-{context.spec.env}"
         try:
             saved = tuple(context.display(path) for path in answers.save_result(answer.body, target))
@@ -340,7 +341,7 @@ class Project:
             found.extend(map(_upload, self._find_uploads(context, older_than_hours)))
             return preflight.judge_stale_uploads(len(found), older_than_hours)
 
-        more = [asking.Question("stale-uploads", "stale uploads", stale_uploads)]
+        more = [asking.Question(preflight.STALE_UPLOADS, "stale uploads", stale_uploads)]
         if context.spec.sandbox:
             more.append(asking.Question("serving-stack", "serving stack", _serving_stack))
         checks = preflight.check_all(context, more)
@@ -376,7 +377,7 @@ class Project:
         """The smallest IAM policy for one purpose.
 
         Args:
-            purpose: `publish`, `deploy` or `predict` for the people and programs that do it; `execution` for the permissions
+            purpose: `plan`, `publish`, `deploy` or `predict` for the people and programs that do it; `execution` for the permissions
                 of the execution role, `trust` for who may assume it.
 
         Raises:

@@ -280,15 +280,15 @@ class Collected(Result, frozen=True):
     aborted: tuple[Upload, ...]
 
 
-# Who needs a policy: the people and programs that publish, deploy, or send requests; the execution role, and who may assume it.
-PURPOSES = ("publish", "deploy", "predict", "execution", "trust")
+# Who needs a policy: the people and programs that plan, publish, deploy, or send requests; the execution role, and who may assume it.
+PURPOSES = ("plan", "publish", "deploy", "predict", "execution", "trust")
 
 
 class Policy(Result, frozen=True):
     """A policy for IAM.
 
     Attributes:
-        purpose: what it allows: `publish`, `deploy`, `predict`, `execution` (what the execution role may do), or `trust` (who
+        purpose: what it allows: `plan`, `publish`, `deploy`, `predict`, `execution` (what the execution role may do), or `trust` (who
             may assume that role).
         document: the policy document.
     """

@@ -65,7 +65,7 @@ def gc(project: Project, *, hours: int, yes: bool) -> Collected:
     Flag(
         "for",
         "publish",
-        "who needs it: publish, deploy or predict; execution or trust for the role of the endpoint",
+        "plan, publish, deploy or predict; execution or trust for the endpoint's role",
         parameter="purpose",
         choices=PURPOSES,
         placeholder="WHO",

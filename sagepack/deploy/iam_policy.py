@@ -53,7 +53,7 @@ def deploy_policy(spec: Spec) -> dict[str, Any]:
             statement("Tags", ["sagemaker:AddTags", "sagemaker:ListTags"], [*endpoint, *configs, *models]),
             # `destroy` looks for other endpoints that use the same model: listing has no resource, and theirs have any name.
             statement(
-                "Look",
+                "LookAtEndpoints",
                 [
                     *("sagemaker:ListEndpoints", "sagemaker:ListEndpointConfigs", "sagemaker:ListModels"),
                     *("sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig"),

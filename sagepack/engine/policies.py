@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sagepack.aws.iam_policy import document
 from sagepack.aws.s3 import S3Uri
 from sagepack.deploy.iam_policy import deploy_policy, execution_policy, predict_policy, trust_policy
 from sagepack.publish.iam_policy import publish_policy
@@ -13,12 +14,26 @@ if TYPE_CHECKING:
 
     from sagepack.spec.model import Spec
 
+# Actions that change nothing begin with one of these.
+_READS = ("Get", "List", "Describe", "BatchGet", "Filter")
+
+
+def plan_policy(spec: Spec) -> dict[str, Any]:
+    """An identity policy for whoever plans and runs `doctor`: of publishing and deploying, what changes nothing."""
+    return document(
+        {**one, "Action": reads}
+        for one in (*publish_policy(spec)["Statement"], *deploy_policy(spec)["Statement"])
+        if (reads := [action for action in one["Action"] if action.partition(":")[2].startswith(_READS)])
+    )
+
+
 POLICIES: dict[str, Callable[[Spec], dict[str, Any]]] = {
+    "plan": plan_policy,
     "publish": publish_policy,
     "deploy": deploy_policy,
     "predict": predict_policy,
     "execution": lambda spec: execution_policy(spec, S3Uri.parse(spec.artifact.target).child(spec.name)),
     "trust": lambda _spec: trust_policy(),
 }
-"""Who needs a policy -> what makes it: identity policies of people and programs that publish, deploy, or send requests; the
-permissions of the execution role (`aws.role`), and who may assume it."""
+"""Who needs a policy -> what makes it: identity policies of people and programs that plan, publish, deploy, or send requests;
+the permissions of the execution role (`aws.role`), and who may assume it."""

@@ -9,26 +9,28 @@ from __future__ import annotations
 
 import shutil
 import sys
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
 from sagepack.aws.s3 import S3
 from sagepack.deploy.preflight.asking import Question, answer_all
-from sagepack.deploy.preflight.check import Finding
-from sagepack.deploy.preflight.questions import ACCOUNT, OWNER, PATIENCE, Preflight
+from sagepack.deploy.preflight.check import Check, Finding
+from sagepack.deploy.preflight.questions import ACCOUNT, BUCKET, LIFECYCLE, OWNER, PATIENCE, Preflight
 from sagepack.engine.clients import write_options
 from sagepack.errors import SagepackError, UserError
 from sagepack.text import format_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from sagepack.deploy.preflight.check import Check
     from sagepack.engine.context import BuildContext
     from sagepack.hub.folder import ModelFolder
     from sagepack.package.lock import Lock
 
+STALE_UPLOADS = "stale-uploads"
+_IN_THE_BUCKET = {LIFECYCLE, STALE_UPLOADS}
 _PYTHONS = ((3, 10), (3, 13))
 
 
@@ -64,6 +66,24 @@ def require_account(context: BuildContext) -> None:
         raise _error_of([check])
 
 
+@contextmanager
+def explained(context: BuildContext, purpose: str) -> Iterator[None]:
+    """Explain what is refused within the block by another account, if that is why, and name the policy of a purpose.
+
+    Args:
+        context: of the spec.
+        purpose: which of `policies.POLICIES` the work needs.
+
+    Raises:
+        UserError: the credentials are of another account, or the error of the block.
+    """
+    try:
+        yield
+    except UserError as error:
+        require_account(context)
+        raise error.with_context(fix=error.fix and error.fix.replace("--for publish", f"--for {purpose}")) from error
+
+
 def guard(context: BuildContext) -> None:
     """Check what publishing, and deploying if that is the goal, would fail without; warnings become notes.
 
@@ -85,7 +105,7 @@ def guard(context: BuildContext) -> None:
 def check_all(context: BuildContext, more: Sequence[Question]) -> tuple[Check, ...]:
     """Every check of the spec and environment, and those of `more`, made at the same time."""
     preflight = _preflight(context)
-    return answer_all(
+    checks = answer_all(
         [
             preflight.account(),
             *preflight.publishing(),
@@ -98,6 +118,13 @@ def check_all(context: BuildContext, more: Sequence[Question]) -> tuple[Check, .
             Question("python", "Python", partial(judge_python, sys.version_info[:3])),
             *more,
         ]
+    )
+    verdicts = {check.id: check.verdict for check in checks}
+    return tuple(
+        Check(check.id, check.title, "unknown", "not looked at without the bucket")
+        if verdicts[BUCKET] == "failed" and check.id in _IN_THE_BUCKET
+        else check
+        for check in checks
     )
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 ACCOUNT, OWNER = "aws-account", "endpoint-owner"
 """The ids of the checks without which nothing is written to AWS."""
+BUCKET, LIFECYCLE = "bucket", "lifecycle-rule"
 # A check that takes longer than this says less than it costs.
 PATIENCE = Patience(connect=4, read=8, attempts=2)
 
@@ -51,7 +52,7 @@ class Preflight:
 
     def publishing(self) -> Iterator[Question]:
         """What an upload needs."""
-        yield Question("bucket", "S3 bucket", self._bucket)
+        yield Question(BUCKET, "S3 bucket", self._bucket)
 
     def deploying(self) -> Iterator[Question]:
         """What a deployment needs, as far as it fails without it."""
@@ -73,7 +74,7 @@ class Preflight:
 
     def lifecycle(self) -> Question:
         """Whether the bucket forgets unfinished uploads."""
-        return Question("lifecycle-rule", "lifecycle rule", self._lifecycle)
+        return Question(LIFECYCLE, "lifecycle rule", self._lifecycle)
 
     def _account(self) -> Finding:
         try:
