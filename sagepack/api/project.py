@@ -17,6 +17,8 @@ from sagepack.engine.outputs import Archive
 from sagepack.engine.steps import GOALS
 from sagepack.errors import RemoteError, UserError
 from sagepack.progress import Silent
+from sagepack.spec import project_folder
+from sagepack.text import did_you_mean, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,10 +69,10 @@ class Project:
     that is wrong); what else it raises, it says.
 
     Args:
-        root: the project's folder, which holds `config/env/`.
+        root: the project's folder, which holds `config/env/`, or a folder in it; by default the working folder.
         config: the spec's file, as a path from the working folder or from the project's; by default the only one in `config/`.
         env: the environment, a file in `config/env/`; `local` is the sandbox.
-        sets: `key=value` settings, laid over spec and environment.
+        sets: settings such as `endpoint.instance_type=ml.g5.xlarge`, laid over spec and environment.
         progress: gets the progress of long work; by default nobody does.
 
     Attributes:
@@ -82,17 +84,20 @@ class Project:
 
     def __init__(
         self,
-        root: str | Path,
+        root: str | Path = ".",
         config: str | Path = "",
         env: str = "local",
-        sets: Sequence[str] = (),
+        sets: str | Sequence[str] = (),
         progress: Progress | None = None,
     ) -> None:
-        self.root = Path(root).absolute()
-        self.selection = Selection(self.root, str(config), env, tuple(sets))
+        self.root = project_folder.find(Path(root).absolute()) or Path(root).absolute()
+        self.selection = Selection(self.root, str(config), env, (sets,) if isinstance(sets, str) else tuple(sets))
         self.spec: results.SpecReference | None = None
         self.progress: Progress = progress or Silent()
         self.warnings: tuple[Diagnostic, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Project({str(self.root)!r}, {self.selection.config!r}, {self.selection.env!r})"
 
     def validate(self) -> results.Validated:
         """Check the spec and the files that it names: every mistake at once."""
@@ -389,6 +394,7 @@ class Project:
         return results.Policy(purpose, policies.POLICIES[purpose](self._load()))
 
     def _load(self, **how: bool) -> Spec:
+        project_folder.require(self.root)
         checked = load(self.selection, **how)
         if self.spec is None:
             self.spec = results.SpecReference(self.selection.shown, checked.spec.name, checked.spec.env)
@@ -398,8 +404,6 @@ class Project:
         return checked.spec
 
     def _plan(self, to: str, *, locked: bool, stream: bool) -> tuple[BuildContext, results.Plan]:
-        if to not in GOALS:
-            raise UserError(f"unknown step {to!r}", where="--to", fix=f"choose one of {', '.join(GOALS)}")
         context = self._open(to, locked=locked, stream=stream)
         actions = executor.plan(context)
         contents = None
@@ -409,6 +413,8 @@ class Project:
         return context, results.Plan(to, tuple(actions), contents)
 
     def _open(self, goal: str, *, branch_allowed: bool = False, **how: Any) -> BuildContext:
+        if goal not in GOALS:
+            raise UserError(f"unknown step {goal!r}", fix=did_you_mean(goal, GOALS) or f"choose one of {one_of(GOALS)}")
         return open_context(self.root, self._load(branch_allowed=branch_allowed), goal, self.progress, **how)
 
     def _find_uploads(self, context: BuildContext, hours: int) -> list[s3.MultipartHandle]:

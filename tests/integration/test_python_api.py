@@ -80,6 +80,22 @@ def test_a_missing_spec_is_an_error_with_a_place_and_a_way_out(toy: Toy) -> None
     assert caught.value.fix
 
 
+def test_what_a_caller_may_mistake_is_told(toy: Toy, tmp_path: Path) -> None:
+    with pytest.raises(sagepack.UserError, match=r"no project here: no folder from .* upward has config/env/"):
+        Project(tmp_path, "config/toy.yaml").plan()
+    with pytest.raises(sagepack.UserError, match=r"unknown step 'depoly'\s+did you mean 'deploy'\?"):
+        Project(toy.root).build("depoly")
+    with pytest.raises(sagepack.SpecError, match=r"--set endpoint\.instance_type: "):
+        Project(toy.root, sets="endpoint.instance_type=ml.g5").validate()
+
+
+def test_the_project_and_its_only_spec_are_found_from_a_folder_in_it(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(toy.root / "code_of_toy")
+    project = Project()
+    assert project.validate() == sagepack.api.results.Validated("config/toy.yaml", "toy", "local")
+    assert project.root == toy.root
+
+
 def test_paths_may_be_texts_and_relative_to_the_working_folder(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(toy.root)
     project = Project(".", "config/toy.yaml")
