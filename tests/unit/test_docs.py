@@ -15,9 +15,10 @@ import pytest
 
 import sagepack
 from sagepack.api.results import FOUND_WORK
+from sagepack.cli import tasks
 from sagepack.cli.layout import Screen, plain
 from sagepack.cli.plan_table import table
-from sagepack.cli.tasks import collection
+from sagepack.cli.task import TASKS
 from sagepack.decoding import convert
 from sagepack.engine.plan import Action
 from sagepack.errors import IntegrityError, RemoteError, UserError
@@ -32,6 +33,7 @@ from tests.helpers.paths import DATA, ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+assert tasks  # registers all tasks
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")]
 PAGES += sorted((ROOT / "docs").rglob("*.md"))
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -113,11 +115,7 @@ def passed_on() -> tuple[str, ...]:
 @cache
 def flags_by_task() -> dict[str, set[str]]:
     """The tasks of the command line, each with its flags."""
-    tasks = collection(ROOT)
-    return {
-        name: {f"--{argument.name.replace('_', '-')}" for argument in tasks[name].get_arguments()} | {"--help"}
-        for name in tasks.task_names
-    }
+    return {task.name: {f"--{flag.name}" for flag in task.all_flags} | {"--help"} for task in TASKS}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
