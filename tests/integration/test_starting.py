@@ -118,10 +118,12 @@ def test_the_makefile_of_a_project_passes_on_tasks_and_values_as_they_are(instal
     (installed.root / "package").mkdir()  # no folder or file of that name is in the way
     assert "<package><--config><config/film.yaml><--env><local>" in installed.run("make", "package").stdout
     assert "<sandbox.stop>" in installed.run("make", "sandbox.stop").stdout
+    assert "<sandbox.stop>" in installed.run("make", "sandbox-stop").stdout
+    assert "<--env><a$(b)>" in installed.run("make", "package", "ENV=a$(b)").stdout
+    assert "unknown variable env, there are ENV" in installed.run("make", "package", "env=prod", code=2).stderr
     assert installed.run("make", "new", "ARGS=chat --model a/b").stdout == "<new><chat><--model><a/b>"
     assert "<--list>" in installed.run("make").stdout
-    assert "unknown variable env: there are ENV" in installed.run("make", "plan", "env=prod", code=2).stderr
-    script.write_text("#!/bin/sh\nexit 2\n")
+    script.write_text("#!/bin/sh\nexit 2\n")  # as a plan that found work
     installed.run("make", "plan")
     installed.run("make", "package", code=2)
     shutil.rmtree(installed.root / ".venv")
