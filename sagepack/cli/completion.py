@@ -63,9 +63,8 @@ def _all(before: Sequence[str], current: str, tasks: Tasks, root: Path) -> Seque
     if equals:
         return _values(takes_value[name], value, root) if name in takes_value else ()
     given = {word.partition("=")[0] for word in before}
-    return [
-        f"--{flag.name}" for flag in tasks[task] if isinstance(flag.default, tuple) or f"--{flag.name}" not in given
-    ]
+    offered = [flag for flag in tasks[task] if isinstance(flag.default, tuple) or f"--{flag.name}" not in given]
+    return [f"--{flag.name}" for flag in offered if not flag.positional]
 
 
 def _values(flag: Flag, typed: str, root: Path) -> Sequence[str]:
@@ -111,10 +110,10 @@ def _split(words: Sequence[str], tasks: Tasks) -> list[str]:
     if len(words) == 1 and " " in words[0]:
         return _words(words[0])
     # From a script of invoke: a whole word at the end may or may not have a blank after it; bash splits at "=".
-    line = " ".join(words).replace(" = ", "=").removesuffix(" =")
+    line = " ".join(words).replace(" =", "=").replace("= ", "=")
     last = words[-1] if words else ""
     takes_value = {f"--{f.name}" for flags in tasks.values() for f in flags if not isinstance(f.default, bool)}
-    return _words(f"{line} " if last in takes_value or last in tasks else line)
+    return _words(f"{line} " if len(words) == 1 or last in takes_value or last in tasks else line)
 
 
 def _words(line: str) -> list[str]:

@@ -7,7 +7,9 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -34,19 +36,23 @@ bind -x '"\C-g": printf "<<%s>>\n" "$READLINE_LINE"'
 """
 
 
+def programs(folder: Path) -> Path:
+    """A folder with the commands `sagepack` and `invoke`."""
+    place = folder / "bin"
+    place.mkdir()
+    for name in ("sagepack", "invoke"):
+        (place / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {name} "$@"\n')
+        (place / name).chmod(0o755)
+    return place
+
+
 class Shell:
     """An interactive bash in a project, with the completion script for `sagepack` and `invoke` read."""
 
     def __init__(self, folder: Path, script: str) -> None:
-        programs = folder / "bin"
-        programs.mkdir()
-        for name in ("sagepack", "invoke"):
-            program = programs / name
-            program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {name} "$@"\n')
-            program.chmod(0o755)
         (folder / "settings").write_text(SETTINGS + script)
         environment = {
-            "PATH": f"{programs}:{os.environ['PATH']}",
+            "PATH": f"{programs(folder)}:{os.environ['PATH']}",
             "HOME": str(folder),
             "PYTHONPATH": str(ROOT),
             "TERM": "dumb",
@@ -124,8 +130,30 @@ def test_after_a_key_of_the_spec_its_value_can_be_typed(bash: Shell, request: py
             "invoke plan --set endpoint.instance_type=ml.g4dn.8xlarge ",
             [],
         ),
+        ("invoke plan --set artifact.layout=", "invoke plan --set artifact.layout=", ["archive", "prefix"]),
         ("invoke predict --input READ", "invoke predict --input README.md ", []),
     ],
 )
 def test_bash_completes_tasks_flags_and_values(bash: Shell, line: str, completed: str, listed: list[str]) -> None:
     assert bash.tab(line) == (completed, listed)
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+def test_fish_completes_tasks_flags_and_values(tmp_path: Path) -> None:
+    (tmp_path / "script").write_text(completion.script("fish"))
+    path = f"{programs(tmp_path)}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    for line, offered in (
+        ("sagepack pla", ["plan"]),
+        ("invoke plan --env=p", ["--env=prod"]),
+        ("sagepack plan --set artifact.layout=", ["artifact.layout=archive", "artifact.layout=prefix"]),
+    ):
+        command = ["fish", "-c", f"source {tmp_path}/script; complete -C '{line}'"]
+        shown = subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, check=True).stdout
+        assert shown.split() == offered
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+def test_zsh_reads_its_script(tmp_path: Path) -> None:
+    (tmp_path / "script").write_text(completion.script("zsh"))
+    subprocess.run(["zsh", "-n", str(tmp_path / "script")], check=True)
