@@ -44,7 +44,7 @@ help: ## Print this help
 	@echo "  $(INVOKE) --list    explains each task"
 
 $(BIN)/.run: requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13) and f"sagepack needs Python 3.10 to 3.13, and this is {sys.version.split()[0]}: name one, such as make PYTHON=python3.12")'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14) and f"sagepack needs Python 3.10 to 3.14, and this is {sys.version.split()[0]}: name one, such as make PYTHON=python3.12")'
 	$(call say,installing into $(VENV) (once; about half a minute))
 	@$(PYTHON) -m venv $(VENV) >&2
 	$(call install,$(BIN)/python,--require-hashes -r requirements.lock)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 STALE_UPLOADS = "stale-uploads"
 _IN_THE_BUCKET = {LIFECYCLE, STALE_UPLOADS}
-_PYTHONS = ((3, 10), (3, 13))
+_PYTHONS = ((3, 10), (3, 14))
 
 
 def obstacles(context: BuildContext) -> Callable[[], dict[str, UserError]]:
