@@ -28,7 +28,7 @@ class Progress(Protocol):
         """Say what the running step has done, in a few words: shown when it ends."""
 
     def activity(self, label: str) -> AbstractContextManager[None]:
-        """Something takes a while, nobody knows how long."""
+        """Something may take a while, nobody knows how long."""
 
     def bar(self, label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
         """Show progress towards `total` bytes; the function that is yielded adds bytes (negative after a retry)."""

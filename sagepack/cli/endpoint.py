@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sagepack.cli.layout import Span
 from sagepack.cli.output import confirm, echo
 from sagepack.cli.task import YES, Flag, task
+from sagepack.text import counted
 
 if TYPE_CHECKING:
     from sagepack.api.project import Project
@@ -37,7 +39,8 @@ def destroy(project: Project, *, yes: bool) -> Destroyed:
     It asks first. Published packages stay in S3.
     """
     if not yes and (found := project.deployed_resources()):
+        echo("would remove")
         for resource in found:
-            echo(f"would remove {resource.kind} {resource.name}")
-        confirm(f"remove these {len(found)}", yes=yes)
+            echo((Span("- ", "red"), Span(f"{resource.kind} {resource.name}")))
+        confirm(f"remove {'these ' if len(found) > 1 else ''}{counted(len(found), 'resource')}", yes=yes)
     return project.destroy()

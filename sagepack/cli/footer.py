@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from sagepack.api import results
 from sagepack.cli.layout import Span
-from sagepack.cli.options import Options
 from sagepack.text import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sagepack.cli.layout import Line
+    from sagepack.cli.options import Options
 
 _NEXT = {
     "download": "package",
@@ -68,17 +68,17 @@ def command(
     task: str, options: Options, argv: Sequence[str] = tuple(sys.argv), environ: Mapping[str, str] = os.environ
 ) -> str:
     """A task as the user calls tasks: with make, invoke or sagepack, and the same options."""
-    default = Options(options.root)
-    by_name = {"config": options.config, "env": options.env}
-    given = {name: value for name, value in by_name.items() if value != getattr(default, name)}
     sets = [word for value in options.sets for word in ("--set", value)]
-    program = _program(argv[0])
-    if "MAKELEVEL" in environ and Path(argv[0]).name == "invoke":
-        more = {"ARGS": shlex.join(sets)} if sets else {}
-        variables = {**{name.upper(): value for name, value in given.items()}, **more}
-        return " ".join(["make", task, *(f"{name}={shlex.quote(value)}" for name, value in variables.items())])
-    flags = [word for name, value in given.items() for word in (f"--{name}", value)]
-    return f"{program} {shlex.join([task, *flags, *sets])}"
+    if "MAKELEVEL" in environ and Path(argv[0]).name == "__main__.py":
+        given = {"ENV": options.env} if options.env != "local" else {}
+        if "CONFIG=" in environ.get("MAKEFLAGS", ""):
+            given["CONFIG"] = options.config
+        if sets:
+            given["ARGS"] = shlex.join(sets)
+        return " ".join(["make", task, *(f"{name}={shlex.quote(value)}" for name, value in given.items())])
+    config = ["--config", options.config] if any(word.partition("=")[0] == "--config" for word in argv) else []
+    env = ["--env", options.env] if options.env != "local" else []
+    return f"{_program(argv[0])} {shlex.join([task, *config, *env, *sets])}"
 
 
 def _program(path: str) -> str:

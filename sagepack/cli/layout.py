@@ -140,15 +140,21 @@ def shortened(text: str, width: int, ellipsis: str = "...") -> str:
     return head + ellipsis + tail
 
 
-def wrapped(text: str, width: int) -> list[str]:
-    """`text` in lines of at most `width` columns; a longer word is divided, after a `/` if there is one."""
+def wrapped(text: str, width: int, *, divide: bool = True) -> list[str]:
+    """`text` in lines of at most `width` columns.
+
+    Args:
+        text: words with spaces between them.
+        width: columns.
+        divide: divide a word that is longer, after a `/` if there is one; else it is a longer line, fit to be copied.
+    """
     lines, line = list[str](), ""
-    for each in text.split():
+    for each in printable(text).split():
         word = each
         if line and cells(line) + 1 + cells(word) > width:
             lines.append(line)
             line = ""
-        while not line and cells(word) > width:
+        while divide and not line and cells(word) > width:
             taken = _taken(word, width)
             taken = taken[: taken.rfind("/") + 1] or taken or word[0]
             lines.append(taken)

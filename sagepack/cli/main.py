@@ -131,8 +131,7 @@ def _as_failure(error: Exception) -> SagepackError:
 
 
 def _echo(failure: SagepackError) -> None:
-    for line in problem("error", failure.lines()):
-        echo(line)
+    echo(problem("error", failure.lines()))
 
 
 def _echo_footer(result: Result, options: Options, seconds: float) -> None:

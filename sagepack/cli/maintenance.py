@@ -9,6 +9,7 @@ from sagepack.cli.output import confirm, echo
 from sagepack.cli.screens import upload_line
 from sagepack.cli.task import YES, Flag, task
 from sagepack.engine import lazy
+from sagepack.text import counted
 
 if TYPE_CHECKING:
     from sagepack.api import cleaning
@@ -57,7 +58,7 @@ def gc(project: Project, *, hours: int, yes: bool) -> Collected:
     if not yes and (found := project.stale_uploads(older_than_hours=hours)):
         for upload in found:
             echo(f"would abort {upload_line(upload)}")
-        confirm(f"abort these {len(found)}", yes=yes)
+        confirm(f"abort {'these ' if len(found) > 1 else ''}{counted(len(found), 'upload')}", yes=yes)
     return project.abort_uploads(older_than_hours=hours)
 
 

@@ -13,7 +13,7 @@ import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
-from sagepack.cli.layout import Screen, Span
+from sagepack.cli.layout import Screen, Span, wrapped
 from sagepack.errors import UserError
 from sagepack.text import printable
 
@@ -32,10 +32,29 @@ def echo(block: Block, end: str = "\n") -> None:
         stream.flush()
 
 
-def problem(severity: str, lines: Sequence[str]) -> list[Line]:
-    """The lines of an error or a warning: what happened after the severity, then the details and what to do."""
+def problem(severity: str, lines: Sequence[str]) -> Block:
+    """An error or a warning: what happened after the severity, then the details and what to do.
+
+    A person gets lines between words; a log, which programs search, gets each line whole.
+    """
+    look = "bold red" if severity == "error" else "bold yellow"
     first, *rest = lines
-    return [(Span(f"{severity}:", "bold red" if severity == "error" else "bold yellow"), Span(f" {first}")), *rest]
+
+    def block(screen: Screen) -> list[Line]:
+        def fitting(text: str, indent: int) -> list[str]:
+            if screen.glyphs == "none":
+                return [text]
+            return wrapped(text, screen.width - indent, divide=False)
+
+        head, *more = fitting(first, len(severity) + 2)
+        shown: list[Line] = [(Span(f"{severity}:", look), Span(f" {head}"))]
+        shown += [" " * (len(severity) + 2) + line for line in more]
+        for text in rest:
+            indent = len(text) - len(text.lstrip(" "))
+            shown += [" " * indent + line for line in fitting(text.lstrip(" "), indent)]
+        return shown
+
+    return block
 
 
 def write_out(blocks: Iterable[Block]) -> None:

@@ -15,7 +15,7 @@ from sagepack.text import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sagepack.cli.layout import Line
+    from sagepack.cli.layout import Block, Line
 
 _FIRST_SECONDS = 0.3  # what ends sooner is not drawn at all
 _SECONDS = 0.1  # between two drawings
@@ -47,13 +47,14 @@ class Region:
             self._write(self._erased())
             self._height = 0
 
-    def print(self, line: Line) -> None:
-        """Print a line above what is drawn."""
+    def print(self, block: Block) -> None:
+        """Print lines above what is drawn."""
         with self._lock:
             screen = Screen.of(self._stream)
             erased = self._erased()
             drawn = self._drawn(screen) if erased else ""  # the thread draws it for the first time
-            self._write(f"{erased}{screen.painted(line)}\n{drawn}")
+            lines = "".join(f"{screen.painted(line)}\n" for line in screen.lines([block]))
+            self._write(f"{erased}{lines}{drawn}")
 
     def write(self, text: str) -> None:
         """Print text of others, once its lines are whole."""

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sagepack.cli.layout import Screen, Span, cells, is_watched, padded, wrapped
@@ -22,11 +23,11 @@ from sagepack.text import format_bytes, format_duration
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from sagepack.cli.layout import Line
+    from sagepack.cli.layout import Block, Line
     from sagepack.errors import Diagnostic
 
 _QUIET_SECONDS = 10.0  # between two lines of a log about the same bar
-_KEPT_SECONDS = 1.0  # an activity that took longer leaves a line
+_KEPT_SECONDS = 1.0  # an activity that takes longer is told in a line
 _RATE_SECONDS = 8.0  # over which a rate is measured
 _NAME = 10  # columns of the name of a step
 _BAR = 24
@@ -126,13 +127,12 @@ class _Reporter:
         """Print one line."""
         raise NotImplementedError
 
-    def _print(self, line: Line) -> None:
+    def _print(self, block: Block) -> None:
         raise NotImplementedError
 
     def warn(self, warning: Diagnostic) -> None:
         """Print the lines of a warning."""
-        for line in problem("warning", warning.lines()):
-            self._print(line)
+        self._print(problem("warning", warning.lines()))
 
     def done(self, text: str) -> None:
         """Keep what the running step has done for the line that ends it."""
@@ -189,9 +189,14 @@ class Log(_Reporter):
 
     @contextmanager
     def activity(self, label: str) -> Iterator[None]:
-        """Say that something takes a while."""
-        self.note(label)
-        yield
+        """Say that something takes a while, once it has."""
+        timer = threading.Timer(_KEPT_SECONDS, self.note, (f"{label} ...",))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     @contextmanager
     def bar(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
@@ -215,9 +220,9 @@ class Log(_Reporter):
         if not self._step:
             self.note(f"{label}: {format_bytes(bar.done)} in {format_duration(bar.seconds)}")
 
-    def _print(self, line: Line) -> None:
+    def _print(self, block: Block) -> None:
         with self._lock:
-            echo(line)
+            echo(block)
 
 
 class Display(_Reporter):
@@ -244,8 +249,7 @@ class Display(_Reporter):
             ended = "ok"
         finally:
             text = "; ".join(running.outcome) or (running.detail if ended == "ok" else "stopped")
-            for line in _ended(name, text, running.seconds, ended, Screen.of(self._stream)):
-                self._print(line)
+            self._print(partial(_ended, name, text, running.seconds, ended))
 
     @contextmanager
     def activity(self, label: str) -> Iterator[None]:
@@ -287,8 +291,8 @@ class Display(_Reporter):
         with self._lock:
             return [running.line(screen) for running in self._running]
 
-    def _print(self, line: Line) -> None:
-        self._region.print(line)
+    def _print(self, block: Block) -> None:
+        self._region.print(block)
 
 
 def make_progress() -> Log | Display:

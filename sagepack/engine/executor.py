@@ -12,6 +12,7 @@ from sagepack import files
 from sagepack.engine import lazy
 from sagepack.engine import plan as planning
 from sagepack.errors import SagepackError, UserError
+from sagepack.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -55,7 +56,8 @@ def run(context: BuildContext, review: Review = agree) -> tuple[BuildContext, li
     actions, obstacles = _look(context)
     actions = _allowed(actions, obstacles)
     if any(step.writes_to_aws and action.runs for step, action in zip(context.steps, actions, strict=True)):
-        preflight.guard(context)
+        with context.progress.activity("checking account, bucket and what else the steps need"):
+            preflight.guard(context)
     review(context, actions)
     if not any(action.runs for action in actions):
         return context, actions
@@ -72,7 +74,9 @@ def run(context: BuildContext, review: Review = agree) -> tuple[BuildContext, li
                 now = context.refreshed()
                 review(now, planning.plan([step], {step.name: step.status(now)}))
             begun = time.monotonic()
-            with context.progress.step(step.name, actions[number].reasons):
+            with context.progress.step(step.name, _briefly(actions[number])):
+                for change in actions[number].changes:
+                    context.progress.note(f"{change.sign} {change.effect}".lstrip())
                 step.run(context)
             actions[number] = replace(actions[number], seconds=round(time.monotonic() - begun, 3))
             if any(statuses[later.name].inputs is None for later in context.steps[number + 1 :]):
@@ -118,7 +122,7 @@ def _look(context: BuildContext) -> tuple[list[Action], Mapping[str, UserError]]
     if not any(step.writes_to_aws for step in context.steps):
         return planning.plan(context.steps, _statuses(context)), {}
     ask = preflight.obstacles(context)
-    with ThreadPoolExecutor(1, "obstacles") as pool:
+    with context.progress.activity("asking AWS what is there"), ThreadPoolExecutor(1, "obstacles") as pool:
         asked = pool.submit(ask)
         try:
             statuses = _statuses(context)
@@ -130,6 +134,11 @@ def _look(context: BuildContext) -> tuple[list[Action], Mapping[str, UserError]]
     for step, obstacle in obstacles.items():
         statuses[step] = replace(statuses[step], obstacle=obstacle.message)
     return planning.plan(context.steps, statuses), obstacles
+
+
+def _briefly(action: Action) -> tuple[str, ...]:
+    """Why a step runs; its changes are told one by one."""
+    return (counted(len(action.changes), "change"),) if action.changes else action.reasons
 
 
 def _statuses(context: BuildContext) -> dict[str, StepStatus]:

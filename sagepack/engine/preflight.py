@@ -18,7 +18,7 @@ from sagepack.deploy.preflight.asking import Question, answer_all
 from sagepack.deploy.preflight.check import Check, Finding
 from sagepack.deploy.preflight.questions import ACCOUNT, BUCKET, LIFECYCLE, OWNER, PATIENCE, Preflight
 from sagepack.engine.clients import write_options
-from sagepack.errors import SagepackError, UserError
+from sagepack.errors import Diagnostic, SagepackError, UserError
 from sagepack.text import format_bytes
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def guard(context: BuildContext) -> None:
     checks = answer_all(questions)
     for check in checks:
         if check.verdict == "warning":
-            context.progress.note(f"warning: {check.detail}; {check.fix}")
+            context.progress.warn(Diagnostic((), check.detail, check.fix, severity="warning"))
     if failed := [check for check in checks if check.verdict == "failed"]:
         raise _error_of(failed)
 
