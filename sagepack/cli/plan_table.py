@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sagepack.cli.layout import Line, Screen, Span, padded, shortened, wrapped
-from sagepack.text import counted, format_bytes
+from sagepack.text import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -49,26 +49,27 @@ def table(actions: Sequence[Action], screen: Screen) -> list[Line]:
     return lines
 
 
-def summary(actions: Sequence[Action]) -> Line:
-    """What a plan comes to, in one line."""
+def summary(actions: Sequence[Action], screen: Screen) -> list[Line]:
+    """What a plan comes to, in a line."""
     blocked = [action.step for action in actions if action.status == "blocked"]
     running = [action for action in actions if action.runs]
     if blocked:
-        return (Span(f"blocked: {', '.join(blocked)}", "bold red"), Span("; nothing would be changed"))
+        return [(Span(f"blocked: {', '.join(blocked)}", "bold red"), Span("; nothing would be changed"))]
     if not running:
-        return (Span("nothing to do", "green"),)
+        return [(Span("nothing to do", "green"),)]
+    head = f"{len(running)} to run"
     parts = [
         f"{format_bytes(total)} {words}"
         for key, words in (("fetch", "to fetch"), ("send", "to send"), ("copy", "copied inside S3"))
         if (total := sum(getattr(action, key) for action in running))
     ]
     changes = [change for action in running for change in action.changes if change.sign]
-    effect: tuple[Span, ...] = ()
     if len(changes) == 1:
-        effect = (Span(", "), *_effect(changes[0]))
+        parts.append("".join(span.text for span in _effect(changes[0])))
     elif changes:
-        parts.append(f"{counted(len(changes), 'change')} of the endpoint")
-    return (Span(f"{len(running)} to run", "bold"), Span("".join(f", {part}" for part in parts)), *effect)
+        parts.append(f"{len(changes)} changes of the endpoint")
+    first, *rest = wrapped(", ".join((head, *parts)), screen.width)
+    return [(Span(head, "bold"), Span(first[len(head) :])), *rest]
 
 
 def contents_table(contents: Sequence[Content], screen: Screen) -> list[Line]:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from sagepack.cli.layout import Line
     from sagepack.deploy.preflight.check import Check
 
-_SHOWN_FILES = 6
+_SHOWN_FILES = 3
+_DIGEST_AT = 9  # the column that lets a digest with its algorithm fit 80 columns
 
 
 @singledispatch
@@ -57,7 +58,7 @@ def _plan(result: results.Plan) -> list[Block]:
     shown: list[Block] = [partial(plan_table.table, result.actions)]
     if result.contents is not None:
         shown += ["", partial(plan_table.contents_table, result.contents)]
-    return [*shown, "", plan_table.summary(result.actions)]
+    return [*shown, "", partial(plan_table.summary, result.actions)]
 
 
 @lines.register
@@ -65,7 +66,7 @@ def _built(result: results.Built) -> list[Block]:
     did_nothing = not any(action.runs for action in result.actions)
     shown: list[Block] = []
     if did_nothing:
-        shown += [partial(plan_table.table, result.actions), "", plan_table.summary(result.actions)]
+        shown += [partial(plan_table.table, result.actions), "", partial(plan_table.summary, result.actions)]
     facts: dict[str, str] = {}
     if result.manifest:
         facts["manifest"] = result.manifest
@@ -112,8 +113,8 @@ def _answer(result: results.Answer) -> list[Block]:
     if result.text is not None:
         shown: list[Block] = [*result.text.splitlines(), f"saved as {result.files[0]}"]
     elif len(result.files) > _SHOWN_FILES:
-        folder = result.files[0].rpartition("/")[0]
-        shown = [f"{len(result.files)} files in {folder}/: {result.files[0]} to {result.files[-1].rpartition('/')[2]}"]
+        (folder, _, first), (*_, last) = (path.rpartition("/") for path in (result.files[0], result.files[-1]))
+        shown = [partial(_wrapped, f"{len(result.files)} files in {folder}/: {first} to {last}")]
     else:
         shown = list(result.files)
     if result.miniature:
@@ -170,7 +171,7 @@ def _check_lines(check: Check, screen: Screen) -> list[Line]:
     details = [(Span(line),) for line in wrapped(check.detail, screen.width - beside)]
     fixes = [(Span(line, "cyan"),) for line in wrapped(f"-> {check.fix}", screen.width - beside)] if check.fix else []
     if beside != column:
-        return [head, *((Span(" " * beside), *line) for line in (*details, *fixes))]
+        return [(head[0], Span(check.title, "bold")), *((Span(" " * beside), *line) for line in (*details, *fixes))]
     first, *rest = details
     return [(*head, *first), *((Span(" " * beside), *line) for line in (*rest, *fixes))]
 
@@ -225,15 +226,19 @@ def _done(text: str) -> Block:
     """Something that is as it should be."""
 
     def block(screen: Screen) -> list[Line]:
-        glyph = screen.glyph("ok")
-        return [(Span(f"{glyph} ", "green"), Span(text))] if glyph else [text]
+        sign = screen.glyph("ok")
+        if not sign:
+            return [text]
+        first, *rest = wrapped(text, screen.width - 2, divide=False)
+        return [(Span(f"{sign} ", "green"), Span(first)), *(f"  {line}" for line in rest)]
 
     return block
 
 
 def _facts(facts: Mapping[str, str]) -> Block:
     """Names and values, one under the other."""
-    width = max(map(len, facts), default=0) + 1  # so that a digest fits 80 columns
+    longest = max(map(len, facts), default=0)
+    width = max(longest + 1, min(longest + 2, _DIGEST_AT))
 
     def block(_screen: Screen) -> list[Line]:
         return [(Span(padded(name, width), "dim"), Span(value)) for name, value in facts.items()]

@@ -88,7 +88,8 @@ CREATE = Change("create", "endpoint svd does not exist", "endpoint svd")
     ],
 )
 def test_a_plan_is_summed_up_in_a_line(actions: list[Action], text: str) -> None:
-    assert plain(summary(actions)) == text
+    assert [plain(line) for line in summary(actions, Screen())] == [text]
+    assert " ".join(plain(line) for line in summary(actions, Screen(40))) == text
 
 
 def test_contents_show_what_moves_and_where_it_is_copied_from() -> None:

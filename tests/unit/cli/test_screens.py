@@ -1,0 +1,160 @@
+"""Every result as people read it, at 60, 80 and 200 columns, with signs and without colour."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sagepack.api import results
+from sagepack.cli import screens
+from sagepack.cli.layout import Screen, plain
+from sagepack.cli.output import problem
+from sagepack.deploy.change import Change
+from sagepack.deploy.preflight.check import Check
+from sagepack.engine.outputs import Archive, LiveEndpoint, Published
+from sagepack.engine.plan import Action, Content
+from sagepack.errors import Diagnostic, SpecError, UserError
+from tests.helpers.golden import Golden
+
+if TYPE_CHECKING:
+    from sagepack.cli.layout import Block
+
+WIDTHS = (60, 80, 200)
+DIGEST = "1a1ea81dee6ca0a094997c38126d6db3c53ab9d294afb177e6e307914a2e6507"
+URI = "s3://sagepack-sandbox/models/svd/{}/model.tar.gz"
+UNET = "unet/diffusion_pytorch_model.fp16.safetensors"
+LOCK = "config/locks/svd-prod.lock.yaml"
+REPO, COMMIT = "stabilityai/stable-video-diffusion-img2vid-xt-1-1", "043843887ccd51926e3efed36270444a838e7861"
+CHANGES = (
+    Change("update", "", "package", "S3Uri", URI.format("1a1ea81dee6ca0a0"), URI.format("f5a2f5a2f5a2f5a2")),
+    Change("update", "", "endpoint.instance_type", "InstanceType", "ml.g5.2xlarge", "ml.g5.4xlarge"),
+    Change("update", "", "environment.HF_HUB_OFFLINE", "Environment.HF_HUB_OFFLINE", "none", "1"),
+    Change("scaling", "", "endpoint.scaling.max_capacity", "ScalableTarget.MaxCapacity", "2", "4"),
+    Change("scaling", "", "alarm svd-has-backlog-without-capacity", "Alarm.svd", "there", "none"),
+)
+ACTIONS = (
+    Action("lock", "skip", (f"{LOCK} is up to date with the spec",)),
+    Action("download", "skip", ("S3 has all that is needed",)),
+    Action("assemble", "run", ("code/inference.py changed", "code/handler_images.py is new")),
+    Action("checksum", "run", ("code/inference.py changed",)),
+    Action(
+        "upload", "run", ("the package is not in S3: send 8.5 KiB, copy 6.1 MiB inside S3",), send=8704, copy=6380000
+    ),
+    Action("deploy", "run", ("2 changes",), changes=CHANGES),
+)
+IDLE = tuple(Action(action.step, "skip", ("up to date",)) for action in ACTIONS[:5])
+FOREIGN = "endpoint svd belongs to another spec or environment: it has sagepack:env=prod, sagepack:name=llava"
+CONTENTS = (
+    Content("LICENSE.md", 94, 0, 99, 0, 0, None, None),
+    Content(
+        UNET, 5_250_000, 5_250_005, 0, 0, 0, URI.format("1a1ea81dee6ca0a0"), "released under the same name and target"
+    ),
+    Content("code/inference.py", 7600, 0, 7605, 0, 0, None, None),
+)
+ENDPOINT = LiveEndpoint(
+    name="svd",
+    arn="arn:aws:sagemaker:eu-west-1:210987654321:endpoint/svd",
+    region="eu-west-1",
+    model="svd-ab7a74a174f4",
+    config="svd-cd5f3879bcb2",
+    console="https://eu-west-1.console.aws.amazon.com/sagemaker/home?region=eu-west-1#/endpoints/svd",
+    log="https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1#logsV2:log-groups/log-group/x",
+)
+ARCHIVE = Archive("dist/svd/prod/model.tar.gz", 6386874, DIGEST)
+FRAMES = tuple(f"build/answers/svd-local/frame-{number:03}.jpg" for number in range(25))
+CHECKS = (
+    Check("bucket", "S3 bucket", "ok", "bucket sagepack-sandbox is account 123456789012's, in us-east-1"),
+    Check(
+        "quota",
+        "instance quota",
+        "failed",
+        "the quota 'ml.g5.2xlarge for endpoint usage' is 0",
+        "request 2 in Service Quotas",
+    ),
+    Check(
+        "serving",
+        "serving stack",
+        "warning",
+        "the image's serving stack is not installed",
+        "run `sagepack sandbox.install`",
+    ),
+)
+PROBLEMS = SpecError(
+    [
+        Diagnostic(
+            ("endpoint", "instance_type"),
+            "AWS knows no instance type 'ml.g5.3xlarge' for endpoints",
+            "did you mean 'ml.g5.2xlarge'?",
+            location="config/svd.yaml:22:18",
+        ),
+        Diagnostic(("endpiont",), "unknown key", "did you mean 'endpoint'?", location="config/svd.yaml:20:1"),
+    ]
+)
+
+SCREENS: dict[str, list[Block]] = {
+    "validate": screens.lines(results.Validated("config/svd.yaml", "svd", "prod")),
+    "lock": screens.lines(results.Locked(LOCK, REPO, COMMIT, 10, 6380000, changed=True)),
+    "plan": screens.lines(results.Plan("deploy", ACTIONS, CONTENTS)),
+    "plan, nothing to do": screens.lines(results.Plan("package", IDLE)),
+    "plan, blocked": screens.lines(results.Plan("deploy", (*IDLE, Action("deploy", "blocked", (FOREIGN,))))),
+    "package": screens.lines(results.Built("package", ACTIONS, f"sha256:{DIGEST}", ARCHIVE)),
+    "package, nothing to do": screens.lines(results.Built("package", IDLE, f"sha256:{DIGEST}", ARCHIVE)),
+    "deploy": screens.lines(
+        results.Built(
+            "deploy", ACTIONS, f"sha256:{DIGEST}", artifact=Published(URI.format(DIGEST[:16])), endpoint=ENDPOINT
+        )
+    ),
+    "verify": screens.lines(results.Verified(ARCHIVE, 13, rebuilt=True)),
+    "verify --remote": screens.lines(
+        results.VerifiedRemote(
+            artifact=URI.format(DIGEST[:16]),
+            manifest=f"sha256:{DIGEST}",
+            release="s3://sagepack-sandbox/models/svd/releases/20260102T030405.678901Z.json",
+            deep=False,
+            files=13,
+            size=6386874,
+            requests=6,
+            bytes_read=9000,
+            not_compared=("S3 keeps no checksum of unet/config.json",),
+        )
+    ),
+    "predict": screens.lines(results.Answer(FRAMES[:4], "s3://b/out", "id", 9000, 1.5, miniature=True)),
+    "predict, many frames": screens.lines(results.Answer(FRAMES, "s3://b/out", "id", 9000, 1.5)),
+    "predict, a text": screens.lines(
+        results.Answer(("build/answers/a-local/answer.json",), "s3://b/out", "id", 40, 1.5, '[{"label": "POSITIVE"}]\n')
+    ),
+    "destroy": screens.lines(results.Destroyed("svd", (results.Resource("endpoint", "svd"),), "s3://b/models")),
+    "destroy, nothing to do": screens.lines(results.Destroyed("svd", (), "s3://b/models")),
+    "doctor": screens.lines(
+        results.Doctor(CHECKS, "s3://b/models", 24, (results.Upload("s3://b/models/x", "id", "2026-01-02T03:04:05Z"),))
+    ),
+    "gc": screens.lines(results.Collected((results.Upload("s3://b/models/x", "id", None),))),
+    "clean": screens.lines(results.Cleaned(("build/svd-local", "dist/svd/local"))),
+    "sandbox.status": screens.lines(
+        results.SandboxStatus(
+            running=True, pid=7, hub="http://127.0.0.1:1", aws="http://127.0.0.1:2", log="build/sandbox/log"
+        )
+    ),
+    "an error": [problem("error", UserError(FOREIGN, where=ENDPOINT.arn, fix="choose another endpoint.name").lines())],
+    "errors of a spec": [problem("error", PROBLEMS.lines())],
+    "a warning": [problem("warning", PROBLEMS.diagnostics[0].lines())],
+}
+
+
+def shown(blocks: list[Block], width: int) -> str:
+    lines = Screen(width, glyphs="unicode").lines(blocks)
+    return "".join(f"{plain(line)}\n" for line in lines)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_screens_are_as_in_their_golden_files(width: int, golden: Golden) -> None:
+    texts = [f"$ {name}\n{shown(blocks, width)}" for name, blocks in SCREENS.items()]
+    golden.check({f"screens/{width}-columns.txt": "\n".join(texts)})
+
+
+@pytest.mark.parametrize("name", SCREENS)
+@pytest.mark.parametrize("width", [60, 80])
+def test_only_what_is_copied_is_longer_than_the_terminal_is_wide(name: str, width: int) -> None:
+    longer = [line for line in shown(SCREENS[name], width).splitlines() if len(line) > width]
+    assert [line for line in longer if " " in line.strip().partition(" ")[2].strip()] == []
