@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from sagepack.errors import Diagnostic
 
 _QUIET_SECONDS = 10.0  # between two lines of a log about the same bar
-_KEPT_SECONDS = 1.0  # an activity that takes longer is told in a line
+_TOLD_SECONDS = 1.0  # an activity that takes longer is told in a log
+_KEPT_SECONDS = 2.0  # and leaves a line on a terminal
 _RATE_SECONDS = 8.0  # over which a rate is measured
 _NAME = 10  # columns of the name of a step
 _BAR = 24
@@ -190,7 +191,7 @@ class Log(_Reporter):
     @contextmanager
     def activity(self, label: str) -> Iterator[None]:
         """Say that something takes a while, once it has."""
-        timer = threading.Timer(_KEPT_SECONDS, self.note, (f"{label} ...",))
+        timer = threading.Timer(_TOLD_SECONDS, self.note, (f"{label} ...",))
         timer.daemon = True
         timer.start()
         try:

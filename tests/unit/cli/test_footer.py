@@ -62,7 +62,7 @@ RUN, SKIP = Action("tar", "run", ("first run",)), Action("tar", "skip", ("up to 
         (results.Plan("deploy", (SKIP,)), "", ""),
         (results.Built("package", (RUN,)), "done in 2.0 s; next: ", " deploy"),
         (results.Built("deploy", (RUN,)), "done in 2.0 s; next: ", " predict"),
-        (results.Policy({}), "", ""),
+        (results.Cleaned(()), "", ""),
     ],
 )
 def test_a_result_is_followed_by_time_and_next_step_where_they_say_something(

@@ -94,7 +94,7 @@ PROBLEMS = SpecError(
 
 SCREENS: dict[str, list[Block]] = {
     "validate": screens.lines(results.Validated("config/svd.yaml", "svd", "prod")),
-    "lock": screens.lines(results.Locked(LOCK, REPO, COMMIT, 10, 6380000, changed=True)),
+    "lock": screens.lines(results.Locked(LOCK, REPO, COMMIT, None, 10, 6380000, changed=True)),
     "plan": screens.lines(results.Plan("deploy", ACTIONS, CONTENTS)),
     "plan, nothing to do": screens.lines(results.Plan("package", IDLE)),
     "plan, blocked": screens.lines(results.Plan("deploy", (*IDLE, Action("deploy", "blocked", (FOREIGN,))))),
