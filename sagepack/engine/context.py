@@ -206,6 +206,7 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
             self.manifest,
             self.cache_status,
             self.hub_cache,
+            self.work.build_path / "upload",
             self.work.root / "build" / "verified",
             self.stream,
         )

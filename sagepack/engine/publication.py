@@ -12,7 +12,8 @@ from sagepack.engine.plan import Content
 from sagepack.publish.keys import Package, PackageFormat
 from sagepack.publish.observe import check_bucket, observe
 from sagepack.publish.planner import plan_upload
-from sagepack.publish.publisher import already_sent, publish
+from sagepack.publish.publisher import publish
+from sagepack.publish.resumed import resumed
 from sagepack.publish.upload.sources import HubFiles, LocalFiles, Source
 from sagepack.publish.verified import VerifiedObjects
 from sagepack.text import format_bytes
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from sagepack.package.manifest import Manifest
     from sagepack.progress import Progress
     from sagepack.publish.publisher import Published
+    from sagepack.publish.resumed import Resumed
     from sagepack.publish.upload_plan import UploadPlan
     from sagepack.spec.model import Spec
 
@@ -41,6 +43,7 @@ class Publication:
         spec, lock, manifest: what is published, and where to.
         cache_status: which of some model files are on this disk.
         hub_cache: folder that a download would write to.
+        journals: folder for what an interrupted upload needs to continue.
         verified_path: folder in which this machine keeps what it knows of objects in S3.
         stream: send from the Hub to S3 without the model on this disk.
     """
@@ -51,6 +54,7 @@ class Publication:
     manifest: Manifest
     cache_status: Callable[[Sequence[LockedFile]], CacheStatus]
     hub_cache: Path
+    journals: Path
     verified_path: Path
     stream: bool
 
@@ -105,7 +109,7 @@ class Publication:
                 path=content.member.path,
                 size=content.member.size,
                 copied=content.copied,
-                sent=content.sent + content.borrowed,
+                sent=max(0, content.sent + content.borrowed - self.resumed.by_path.get(content.member.path, 0)),
                 fetched=content.borrowed + (content.member.size if content.member.path in from_hub else 0),
                 read=content.read,
                 source=str(content.origin.seen.location) if content.origin else None,
@@ -122,18 +126,16 @@ class Publication:
         """
         check_bucket(self.clients.s3, self.package.target, self.spec.aws.region)
 
-    def already_sent(self, journals: Path) -> int:
-        """Bytes that an interrupted upload of the plan sent before."""
-        return already_sent(self.upload_plan, journals)
+    @cached_property
+    def resumed(self) -> Resumed:
+        """What an interrupted upload of the plan sent before, and S3 has."""
+        return resumed(self.upload_plan, self.journals, self.clients.s3)
 
-    def publish(
-        self, files: Mapping[Digest, Path], journals: Path, provenance: dict[str, Any], progress: Progress
-    ) -> Published:
+    def publish(self, files: Mapping[Digest, Path], provenance: dict[str, Any], progress: Progress) -> Published:
         """Publish the package.
 
         Args:
             files: contents that are on this disk and are as their digests say.
-            journals: folder for what an interrupted upload needs to continue.
             provenance: document about how the package was made.
             progress: where it is reported.
 
@@ -150,7 +152,7 @@ class Publication:
             self.clients.s3,
             self.upload_plan,
             sources,
-            journals,
+            self.journals,
             provenance=provenance,
             progress=progress,
             verified=self.verified,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sagepack.aws.s3 import S3Uri
     from sagepack.digest import Digest
-    from sagepack.package.manifest import Manifest
+    from sagepack.package.manifest import Manifest, Member
     from sagepack.publish.delta.match import Match
     from sagepack.publish.delta.parts import Limits, Part
     from sagepack.publish.observation import StoredArchive
@@ -66,6 +66,12 @@ class ArchivePlan(UploadPlan):
             if source.binding is not Binding.NONE
             for member in source.manifest.members
         )
+
+    def places(self, location: S3Uri) -> Iterator[tuple[Member, int, int]]:
+        """The files of the archive, with their framing."""
+        if location == self.observation.package.model_uri:
+            for member, entry in zip(self.manifest.members, self.layout.entries, strict=True):
+                yield member, entry.offset, entry.end
 
     def without(self, *locations: S3Uri) -> ArchivePlan:
         """The plan of the same archive without the archives at `locations`."""

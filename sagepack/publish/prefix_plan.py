@@ -12,9 +12,11 @@ from sagepack.publish.observation import Binding, PrefixObservation
 from sagepack.publish.upload_plan import ContentPlan, Origin, UploadPlan
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sagepack.aws.s3 import S3Uri
     from sagepack.digest import Digest
-    from sagepack.package.manifest import Manifest
+    from sagepack.package.manifest import Manifest, Member
     from sagepack.publish.delta.parts import Limits
 
 
@@ -47,6 +49,11 @@ class PrefixPlan(UploadPlan):
     def readable(self) -> frozenset[Digest]:
         """None: a file that S3 has is copied whole."""
         return frozenset()
+
+    def places(self, location: S3Uri) -> Iterator[tuple[Member, int, int]]:
+        """The file that is the object."""
+        model = self.observation.package.model_uri
+        return ((member, 0, member.size) for member in self.manifest.members if model.child(member.path) == location)
 
     def without(self, *locations: S3Uri) -> PrefixPlan:
         """The plan of the same files without the prefixes that hold the objects at `locations`."""

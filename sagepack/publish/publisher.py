@@ -8,17 +8,16 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from sagepack.aws.s3 import ChangedError, RefusedError
-from sagepack.digest import Digest, fingerprint
+from sagepack.digest import Digest
 from sagepack.publish.archive import publish_archive
 from sagepack.publish.archive_plan import ArchivePlan
-from sagepack.publish.delta.parts import SentPart
 from sagepack.publish.documents import Pointer
 from sagepack.publish.keys import pointer_uri
 from sagepack.publish.prefix import publish_prefix
 from sagepack.publish.prefix_plan import PrefixPlan
 from sagepack.publish.release import Release
+from sagepack.publish.resumed import journal_folder
 from sagepack.publish.upload.context import UploadContext, Uploaded
-from sagepack.publish.upload.journal import Journal
 from sagepack.publish.upload.proof import SourceError
 from sagepack.publish.verified import VerifiedObjects
 from sagepack.workers import worker_pool
@@ -87,32 +86,13 @@ def publish(
     if plan.done:
         return Published(plan.uri, plan.size, plan.observation.archive)
     context = UploadContext(
-        store, sources, _journal_dir(plan, journal_dir), verified or VerifiedObjects(None), progress, workers
+        store, sources, journal_folder(plan, journal_dir), verified or VerifiedObjects(None), progress, workers
     )
     plan, uploaded = _upload_model(plan, context)
     _write_documents(plan, uploaded, provenance, now or datetime.now(timezone.utc), context)
     for journal in context.journal_dir.glob("*.jsonl"):
         journal.unlink(missing_ok=True)
     return Published(plan.uri, plan.size, uploaded.archive, uploaded.sent, uploaded.copied)
-
-
-def already_sent(plan: UploadPlan, journal_dir: Path) -> int:
-    """Bytes that an interrupted publication sent, by its journals: what `publish` will not send again.
-
-    An estimate to show: whether S3 still has them, only `publish` finds out.
-    """
-    sent = 0
-    for path in _journal_dir(plan, journal_dir).glob("*.jsonl"):
-        state = Journal(path).read()
-        if state is not None:
-            parts = enumerate(state.session.parts, 1)
-            sent += sum(part.length for n, part in parts if n in state.done and isinstance(part, SentPart))
-    return sent
-
-
-def _journal_dir(plan: UploadPlan, journal_dir: Path) -> Path:
-    """The folder of the journals of one package at one place."""
-    return journal_dir / fingerprint([plan.uri, str(plan.manifest.digest)]).short
 
 
 def _upload_model(plan: UploadPlan, context: UploadContext) -> tuple[UploadPlan, Uploaded]:

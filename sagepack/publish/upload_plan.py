@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from typing_extensions import Self
 
     from sagepack.aws.s3 import ObjectRef, S3Uri
@@ -92,6 +94,10 @@ class UploadPlan(ABC):
     @abstractmethod
     def readable(self) -> frozenset[Digest]:
         """The contents that can be read from other packages in S3 instead of being here."""
+
+    @abstractmethod
+    def places(self, location: S3Uri) -> Iterable[tuple[Member, int, int]]:
+        """The files that lie in the object at `location`, each with the offsets where it begins and ends there."""
 
     @abstractmethod
     def without(self, *locations: S3Uri) -> Self:

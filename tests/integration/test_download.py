@@ -55,6 +55,11 @@ class Told(Silent):
         self.notes.append(text)
 
     @contextmanager
+    def activity(self, label: str) -> Iterator[None]:
+        self.notes.append(label)
+        yield
+
+    @contextmanager
     def bar(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
         assert label
         self.total += total

@@ -14,7 +14,7 @@ from sagepack.publish.archive_plan import ArchivePlan
 from sagepack.publish.checksums import Checksums
 from sagepack.publish.delta.parts import SentPart
 from sagepack.publish.keys import pointer_uri
-from sagepack.publish.publisher import already_sent
+from sagepack.publish.resumed import Resumed, resumed
 from sagepack.publish.upload.sources import HubFiles
 from tests.helpers.fault_proxy import Fault, FaultProxy
 from tests.helpers.publishing import Bucket, KiB, MiB, Tree, connect, svd_like
@@ -197,15 +197,33 @@ def test_an_upload_that_expired_credentials_stopped_is_continued_with_what_is_mi
         through.publish(tree, workers=1)
     assert "same command" in (caught.value.fix or "")
     assert bucket.listing() == []
-    before = already_sent(bucket.plan(tree), bucket.journals)
+    plan = bucket.plan(tree)
+    before = resumed(plan, bucket.journals, bucket.store)
+    framing = plan.size - sum(end - start for _, start, end in plan.places(plan.observation.package.model_uri))
+    assert 0 <= before.total - sum(before.by_path.values()) <= framing
     proxy.forget()
     published = through.publish(tree, workers=1)
-    assert published.sent_bytes + before == published.size
-    assert already_sent(bucket.plan(tree), bucket.journals) == 0
+    assert published.sent_bytes + before.total == published.size
+    assert resumed(bucket.plan(tree), bucket.journals, bucket.store) == Resumed()
     assert proxy.lines("POST .*uploads") == []
     assert len(proxy.lines("PUT .*partNumber")) == 1
     assert 0 < published.sent_bytes < published.size
     assert bucket.archive(tree) == tree.build()
+
+
+@pytest.mark.parametrize("layout", ["archive", "prefix"])
+def test_what_was_sent_of_an_upload_that_somebody_aborted_counts_as_not_sent(
+    layout: str, through: Bucket, bucket: Bucket, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    tree = Tree(tmp_path / "large", svd_like(unet=24 * MiB))
+    proxy.faults = [Fault("ExpiredToken", "PUT .*partNumber", after=1, times=9)]
+    with pytest.raises(UserError, match="ExpiredToken"):
+        through.publish(tree, through.plan(tree, layout=layout), workers=1)
+    plan = bucket.plan(tree, layout=layout)
+    assert resumed(plan, bucket.journals, bucket.store).by_path
+    for upload in bucket.store.uploads(bucket.target):
+        bucket.store.abort(upload)
+    assert resumed(plan, bucket.journals, bucket.store) == Resumed()
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 else:
     provenance = lazy.module("package.attest.provenance")
 
-_JOURNALS = "upload"
-
 
 def status(context: BuildContext) -> StepStatus:
     """Whether the package is published whole, and what it takes if not."""
@@ -29,7 +27,7 @@ def status(context: BuildContext) -> StepStatus:
     publication = context.publication
     publication.check_bucket()
     plan = publication.upload_plan
-    before = publication.already_sent(context.work.build_path / _JOURNALS)
+    before = 0 if plan.done else publication.resumed.total
     send = max(0, plan.sent_bytes - before)
     stale: tuple[str, ...] = ()
     if not plan.done:
@@ -71,7 +69,7 @@ def run(context: BuildContext) -> None:
     }
     statement = provenance.statement(context.spec, context.required_lock(), context.manifest)
     try:
-        published = context.publication.publish(known, context.work.build_path / _JOURNALS, statement, context.progress)
+        published = context.publication.publish(known, statement, context.progress)
     except IntegrityError:
         doubt_model_files(context)
         raise
