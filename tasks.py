@@ -16,7 +16,7 @@ from sagepack.cli.tasks import collection
 
 if __name__ == "tasks":
     sys.excepthook = uncaught
-namespace = collection(Path(__file__).resolve().parent, default_config="config/svd.yaml")
+namespace = collection(Path(__file__).resolve().parent)
 if __name__ == "tasks":
     # What has been imported lives as long as the process. Without this, Python looks through all of it once more when it
     # ends, which takes a tenth of a run with nothing to do.

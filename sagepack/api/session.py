@@ -54,7 +54,7 @@ class Selection(Value, frozen=True):
             UserError: none is named, and the project has none or several.
         """
         if not self.config:
-            return project_folder.only_spec(self.root)
+            return project_folder.default_spec(self.root)
         path = Path(self.config)
         return self.root / path if not path.is_file() and (self.root / path).is_file() else path
 

@@ -87,7 +87,7 @@ _ALWAYS = (
     Flag("debug", default=False, help="show tracebacks"),
 )
 _COMMON = (
-    Flag("config", "", "the spec; the only one in config/ if left out", placeholder="FILE"),
+    Flag("config", "", "the spec; if left out, the only one in config/, or of several svd.yaml", placeholder="FILE"),
     Flag("env", "local", "the environment, a file in config/env/; local is the sandbox", placeholder="NAME"),
     Flag(
         "set",
@@ -146,20 +146,18 @@ def task(*flags: Flag, group: str = "", scope: Scope = "spec", example: str = ""
     return register
 
 
-def invoke_task(registered: Registered, root: Path, default_config: str) -> Task[Any]:
+def invoke_task(registered: Registered, root: Path) -> Task[Any]:
     """The task of invoke that runs a registered one.
 
     Args:
         registered: the task.
         root: the project's folder.
-        default_config: the spec if none is named; empty for the only one of the project.
     """
     flags = registered.all_flags
 
     def call(_context: Context, **given: Any) -> None:
         by_flag = {flag: given[_word(flag)] for flag in flags}
         common = {flag.keyword: by_flag.pop(flag) for flag in _COMMON if flag in by_flag}
-        common["config"] = common.get("config") or default_config
         options = Options(root, **{**common, "sets": tuple(common.get("sets", ()))})
 
         def body(project: Project) -> Result:
@@ -189,8 +187,6 @@ def invoke_task(registered: Registered, root: Path, default_config: str) -> Task
     )
     call.__doc__ = registered.body.__doc__
     texts = {flag.name: flag.help for flag in flags}
-    if default_config and "config" in texts:
-        texts["config"] = f"the spec (default {default_config})"
     positional = [_word(flag) for flag in flags if flag.positional]
     return _Task(
         call,

@@ -15,12 +15,11 @@ from sagepack.cli.task import TASKS, invoke_task
 __all__ = ["build", "collection", "endpoint", "maintenance", "sandbox", "starting"]
 
 
-def collection(root: Path, default_config: str = "") -> Collection:
+def collection(root: Path) -> Collection:
     """The tasks for the project at `root`. Where invoke is the program that runs, its command line is read first.
 
     Args:
         root: its folder.
-        default_config: the spec that is meant if none is named; empty for the only one of the project.
     """
     if _runs_in_invoke():
         enter(sys.argv[1:], TASKS, root, "invoke")
@@ -29,7 +28,7 @@ def collection(root: Path, default_config: str = "") -> Collection:
         if registered.group and registered.group not in groups:
             groups[registered.group] = Collection(registered.group)
             whole.add_collection(groups[registered.group])
-        groups.get(registered.group, whole).add_task(invoke_task(registered, root, default_config))
+        groups.get(registered.group, whole).add_task(invoke_task(registered, root))
     return whole
 
 

@@ -34,15 +34,16 @@ def require(root: Path) -> None:
         raise UserError(message, fix="change to the folder of a project; `sagepack init` makes one")
 
 
-def only_spec(root: Path) -> Path:
-    """The one spec of a project.
+def default_spec(root: Path) -> Path:
+    """The spec of a project that is meant if none is named: its only one, and of several `config/svd.yaml`.
 
     Raises:
-        UserError: there is none, or there are several.
+        UserError: there is none, or several and that is none of them.
     """
     specs = sorted((root / "config").glob("*.yaml"))
-    if len(specs) == 1:
-        return specs[0]
+    default = root / "config" / "svd.yaml"
+    if len(specs) == 1 or default in specs:
+        return default if default in specs else specs[0]
     if not specs:
         raise UserError("the project has no spec", where="config/*.yaml", fix="`sagepack new NAME` writes one")
     raise UserError(

@@ -29,14 +29,16 @@ def test_a_project_is_the_nearest_folder_upward_with_environments(tmp_path: Path
         project_folder.require(deep)
 
 
-def test_the_only_spec_of_a_project_is_meant_and_of_several_none(tmp_path: Path) -> None:
+def test_the_only_spec_of_a_project_is_meant_and_of_several_svd_if_it_is_there(tmp_path: Path) -> None:
     (tmp_path / "config" / "env").mkdir(parents=True)
     (tmp_path / "config" / "env" / "local.yaml").touch()
     with pytest.raises(UserError, match="the project has no spec"):
-        project_folder.only_spec(tmp_path)
+        project_folder.default_spec(tmp_path)
     (tmp_path / "config" / "b.yaml").touch()
-    assert project_folder.only_spec(tmp_path) == tmp_path / "config" / "b.yaml"
+    assert project_folder.default_spec(tmp_path) == tmp_path / "config" / "b.yaml"
     (tmp_path / "config" / "a.yaml").touch()
     with pytest.raises(UserError, match="2 specs") as caught:
-        project_folder.only_spec(tmp_path)
+        project_folder.default_spec(tmp_path)
     assert caught.value.details == ("--config config/a.yaml", "--config config/b.yaml")
+    (tmp_path / "config" / "svd.yaml").touch()
+    assert project_folder.default_spec(tmp_path) == tmp_path / "config" / "svd.yaml"
