@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sagepack import hub
-from sagepack.api import results
+from sagepack.api import results, session
 from sagepack.api.session import Selection, load, open_context
 from sagepack.engine import executor, lazy
 from sagepack.engine.outputs import Archive
@@ -18,6 +18,7 @@ from sagepack.engine.steps import GOALS
 from sagepack.errors import RemoteError, UserError
 from sagepack.progress import Silent
 from sagepack.spec import project_folder
+from sagepack.spec.model import COMMIT
 from sagepack.text import did_you_mean, one_of
 
 if TYPE_CHECKING:
@@ -104,19 +105,22 @@ class Project:
         spec = self._load(contents=True)
         return results.Validated(self.selection.shown, spec.name, spec.env)
 
-    def lock(self, *, update: bool = False, locked: bool = False) -> results.Locked:
+    def lock(self, *, update: bool = False, pin: bool = False, locked: bool = False) -> results.Locked:
         """Resolve revision, files, image and requirements, and write the lock if it is not up to date.
 
         The schemas in `config/.schemas/` become those of this version of the program.
 
         Args:
             update: resolve again even if the lock is up to date with the spec.
+            pin: first write the commit into the spec, in place of the branch that it names.
             locked: fail rather than write it.
 
         Raises:
-            UserError: the model, the image or a requirement does not exist, or may not be seen.
+            UserError: the model, the image or a requirement does not exist, or may not be seen; or the spec has no branch in
+                a file to write a commit in place of.
             RemoteError: the Hub or a registry failed after retries.
         """
+        pinned = self._pin(locked=locked) if pin else None
         context = self._open("lock", locked=locked, branch_allowed=True)
         before = None
         if update:
@@ -139,6 +143,7 @@ class Project:
             files=len(after.files),
             size=after.size,
             changed=after != before,
+            pinned=pinned,
         )
 
     def plan(self, to: str = "package", *, locked: bool = False, stream: bool = False) -> results.Plan:
@@ -392,6 +397,18 @@ class Project:
             fix = f"choose one of {', '.join(results.PURPOSES)}"
             raise UserError(f"no policy is for {purpose!r}", where="--for", fix=fix)
         return results.Policy(purpose, policies.POLICIES[purpose](self._load()))
+
+    def _pin(self, *, locked: bool) -> str | None:
+        """Write the commit of today into the spec; returns the file, or None if the spec has a commit already."""
+        if locked:
+            raise UserError("it writes the spec, which --locked forbids", where="--pin", fix="leave one of them out")
+        context = self._open("lock", branch_allowed=True)
+        model = context.spec.model
+        if model.id is None or model.revision is None:
+            raise UserError("a folder has no branch to pin: the lock has the digest of each file", where="--pin")
+        if COMMIT.fullmatch(model.revision):
+            return None
+        return session.pin(self.selection, context.clients.hub.resolve(model.id, model.revision).commit)
 
     def _load(self, **how: bool) -> Spec:
         project_folder.require(self.root)

@@ -86,6 +86,7 @@ class Locked(Result, frozen=True):
         files: number of model files.
         size: bytes of them together.
         changed: whether the file was written with another content than before.
+        pinned: the file of the spec in which the commit now stands in place of a branch; None if none was changed.
     """
 
     path: str
@@ -95,6 +96,7 @@ class Locked(Result, frozen=True):
     files: int
     size: int
     changed: bool
+    pinned: str | None = None
 
 
 class Plan(Result, frozen=True):

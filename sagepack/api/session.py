@@ -24,10 +24,12 @@ from sagepack.version import __version__
 if TYPE_CHECKING:
     from sagepack.engine.clients import Clients
     from sagepack.progress import Progress
+    from sagepack.spec import pin as pinning
     from sagepack.spec import validate
     from sagepack.spec.document import Document
     from sagepack.spec.model import Spec
 else:
+    pinning = lazy.module("spec.pin")
     validate = lazy.module("spec.validate")
 
 
@@ -143,6 +145,17 @@ def load(selection: Selection, *, branch_allowed: bool = False, contents: bool =
 
 def _check(document: Document, root: Path, *, branch_allowed: bool, contents: bool) -> tuple[Diagnostic, ...]:
     return tuple(validate.check(document, root, branch_allowed=branch_allowed, contents=contents))
+
+
+def pin(selection: Selection, commit: str) -> str:
+    """Write a commit into the spec, or its overlay, in place of the branch that it names; returns the file's name.
+
+    Raises:
+        UserError: the branch is not written in a file, or in a way that cannot be replaced.
+    """
+    document = loader.load(selection.path, selection.env, selection.sets, selection.root)
+    files = loader.files_of(selection.path, selection.env, selection.root)
+    return pinning.write_commit(document, files, commit)
 
 
 def _warnings(record: Record) -> tuple[Diagnostic, ...] | None:

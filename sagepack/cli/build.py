@@ -32,15 +32,16 @@ def validate(project: Project) -> Validated:
 
 @task(
     Flag("update", default=False, help="resolve again even if the lock is up to date with the spec"),
+    Flag("pin", default=False, help="first write the commit into the spec, in place of its branch"),
     LOCKED,
     example="--update --env prod",
 )
-def lock(project: Project, *, update: bool, locked: bool) -> Locked:
+def lock(project: Project, *, update: bool, pin: bool, locked: bool) -> Locked:
     """Resolve revision, files, image and requirements.
 
     They are written to config/locks/<name>-<env>.lock.yaml, which builds read: commit it.
     """
-    return project.lock(update=update, locked=locked)
+    return project.lock(update=update, pin=pin, locked=locked)
 
 
 @task(

@@ -50,7 +50,8 @@ def _locked(result: results.Locked) -> list[Block]:
     how = "written" if result.changed else "is up to date"
     files = f"{counted(result.files, 'file')}, {format_bytes(result.size)}"
     origin = {"folder": result.folder} if result.folder else {"model": result.repo or "", "commit": result.commit or ""}
-    return [_done(f"{result.path} {how}"), _facts({**origin, "files": files})]
+    pinned = [_done(f"the commit is written into {result.pinned}")] if result.pinned else []
+    return [*pinned, _done(f"{result.path} {how}"), _facts({**origin, "files": files})]
 
 
 @lines.register

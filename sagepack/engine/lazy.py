@@ -41,7 +41,7 @@ LAZY: dict[str, tuple[str, ...]] = {
         "scaffold.project",
         "sandbox.miniatures.models",
     ),
-    "api.session": ("spec.validate",),
+    "api.session": ("spec.pin", "spec.validate"),
     "api.starting": ("sandbox.miniatures.models",),
     "cli.build": ("api.review",),
     "cli.entrance": ("cli.completion", "cli.help_pages"),

@@ -43,7 +43,7 @@ def load(config: Path, env: str, sets: Sequence[str], root: Path) -> Document:
         SpecError: a file or a setting is not a YAML map. It holds every mistake that was found.
         UserError: the spec or the environment does not exist.
     """
-    files = (_existing_spec(config, root), _existing_overlay(config, env, root))
+    files = files_of(config, env, root)
     diagnostics: list[Diagnostic] = []
     layers = [_read_file(path, number, root, diagnostics) for number, path in enumerate(files)]
     layers += [_read_setting(text, number, diagnostics) for number, text in enumerate(sets, start=len(files))]
@@ -55,6 +55,15 @@ def load(config: Path, env: str, sets: Sequence[str], root: Path) -> Document:
     for path in _TEXT_MAPS:
         merged = _as_written(merged, path)
     return Document(merged, env, (*(_name(path, root) for path in files), *(_set_name(text) for text in sets)))
+
+
+def files_of(config: Path, env: str, root: Path) -> tuple[Path, Path]:
+    """The files that are merged: the spec and its overlay; arguments are those of `load`.
+
+    Raises:
+        UserError: the spec or the environment does not exist.
+    """
+    return _existing_spec(config, root), _existing_overlay(config, env, root)
 
 
 def _existing_spec(config: Path, root: Path) -> Path:

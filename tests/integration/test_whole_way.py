@@ -8,6 +8,7 @@ import importlib.util
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -204,6 +205,17 @@ def test_a_locked_run_refuses_to_change_the_lock(packaged: Project) -> None:
     packaged.invoke("package", "--locked")
     told = packaged.invoke("package", "--locked", "--set", "model.exclude=[LICENSE.md]", code=1).stderr
     assert "--locked" in told
+
+
+def test_pin_writes_the_commit_of_the_branch_into_the_spec_and_nothing_else(packaged: Project) -> None:
+    spec = packaged.root / "config" / "svd.yaml"
+    pinned = spec.read_text()
+    spec.write_text(re.sub(r"(?m)^  revision: \w+$", "  revision: main", pinned))
+    assert "lock --pin" in packaged.invoke("package", code=1).stderr
+    assert packaged.json("lock", "--pin")["pinned"] == "config/svd.yaml"
+    assert spec.read_text() == pinned
+    assert packaged.runs("package", "--locked") == []
+    assert packaged.json("lock", "--pin")["pinned"] is None
 
 
 def test_a_lost_output_is_made_again_with_the_same_bytes(packaged: Project) -> None:

@@ -118,7 +118,8 @@ class HubApi:
             raise HubError(404 if request.token else 401, "RepoNotFound", f"the sandbox's Hub holds only {held}")
         commit = None if self._faults.find("missing_revision", name) else repository.resolve(revision)
         if commit is None:
-            raise HubError(404, "RevisionNotFound", f"Invalid rev id: {revision}")
+            known = ", ".join(repository.commits)
+            raise HubError(404, "RevisionNotFound", f"no revision {revision[:60]}: the sandbox holds {known} of it")
         if files and self._gated(repository) and request.token != self._token:
             restricted = f"Access to model {name} is restricted"
             if request.token:
