@@ -15,10 +15,12 @@ from sagepack.scaffold import found, project, writing
 from sagepack.spec import project_folder
 
 if TYPE_CHECKING:
+    from sagepack import sandbox
     from sagepack.hub.responses import ModelFacts
     from sagepack.sandbox.miniatures import models as miniatures
 else:
     miniatures = lazy.module("sandbox.miniatures.models")
+    sandbox = lazy.module("sandbox")
 
 _NEXT = ("package", "deploy", "predict", "destroy")
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
@@ -79,17 +81,20 @@ def _model(root: Path, name: str, model: str, path: str, task: str) -> project.M
     if not _ID.fullmatch(model):
         fix = f"write --model-path {model}" if Path(model).expanduser().is_dir() else "write it as owner/name"
         raise UserError(f"{model!r} is no repository of the Hub", where="--model", fix=fix)
-    known = _miniature(model) or found.on_hub(lambda: Hub().describe(model))
-    return project.Model(name, found.model(known, task or None), id=model)
+    here = _in_sandbox(root, model)
+    facts = here or found.on_hub(lambda: Hub().describe(model))
+    return project.Model(name, found.model(facts, task or None), id=model, in_sandbox=here is not None)
 
 
-def _miniature(name: str) -> ModelFacts | None:
-    """What the sandbox knows of a model that it has; None for all others."""
+def _in_sandbox(root: Path, name: str) -> ModelFacts | None:
+    """What the sandbox knows of a model that it has: a miniature, or one that was added to it, if it runs."""
     for model in miniatures.MODELS:
         if model.name == name:
             files = (content for path, content in model.files() if path in found.DESCRIBING)
             return found.described(next(files), model.commit)
-    return None
+    box = sandbox.status(root)
+    facts = found.on_hub(lambda: Hub(box.hub_url, box.hf_token).describe(name)) if box else ""
+    return None if isinstance(facts, str) else facts
 
 
 def _shown(root: Path, folder: Path) -> str:
@@ -104,7 +109,7 @@ def _write(root: Path, model: project.Model, texts: dict[str, bytes]) -> Initial
     only = len(list((root / "config").glob("*.yaml"))) == 1
     steps = [f"sagepack {step}{'' if only else f' --config {model.spec}'}" for step in _NEXT]
     notes = [f"instance type {kind.instance_type}: {kind.why}", *model.found.notes]
-    if model.id and _miniature(model.id) is None:
+    if not model.in_sandbox:
         notes.append(
             "the sandbox's Hub does not have this model: `sagepack sandbox.add` puts the files of a folder there"
         )

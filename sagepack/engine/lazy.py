@@ -42,7 +42,7 @@ LAZY: dict[str, tuple[str, ...]] = {
         "sandbox.miniatures.models",
     ),
     "api.session": ("spec.pin", "spec.validate"),
-    "api.starting": ("sandbox.miniatures.models",),
+    "api.starting": ("sandbox", "sandbox.miniatures.models"),
     "cli.build": ("api.review",),
     "cli.entrance": ("cli.completion", "cli.help_pages"),
     "cli.maintenance": ("api.cleaning",),

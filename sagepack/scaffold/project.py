@@ -24,6 +24,7 @@ SCHEMAS = ("spec", "overlay", "lock")
 """The schemas of the files that a person opens in an editor."""
 _HELPERS = ("handler_images.py", "handler_request.py")
 _OVERLAYS = ("local", "dev", "prod")
+_NO_TEXT = re.compile(r"\d+e\d+|0[xo].*|-.*|~|null|true|false|yes|no|on|off|y|n", re.IGNORECASE)
 _NAME = re.compile(r"[a-z0-9](-?[a-z0-9]){0,39}")
 
 
@@ -35,12 +36,14 @@ class Model(Value, frozen=True):
         found: what is known of it.
         id: `owner/name` on the Hub; empty for one in a folder.
         path: the folder, as the spec names it; empty for one of the Hub.
+        in_sandbox: whether it can be packaged in the sandbox as it is.
     """
 
     name: str
     found: Found
     id: str = ""
     path: str = ""
+    in_sandbox: bool = True
 
     @property
     def spec(self) -> str:
@@ -59,7 +62,7 @@ class Model(Value, frozen=True):
             source = [f"path: {_scalar(self.path)} # a folder; the lock records the digest of each file in it"]
         elif commit:
             source = [f"id: {self.id}", "# A commit, not a branch: the same spec gives the same bytes next year."]
-            source += [f"revision: {commit}"]
+            source += [f"revision: {_scalar(commit)}"]
         else:
             source = [f"id: {self.id}", "# `sagepack lock` takes a branch, builds take a commit: `sagepack lock --pin`"]
             source += ["# writes the one that the branch has today.", "revision: main"]
@@ -166,5 +169,6 @@ def _read(template: str) -> bytes:
 
 
 def _scalar(text: str) -> str:
-    """A text as YAML takes it, whatever is in it."""
-    return text if re.fullmatch(r"[\w./-]*[a-zA-Z][\w./-]*", text, re.ASCII) else json.dumps(text, ensure_ascii=False)
+    """A text as YAML takes it for one, whatever is in it: `12e3` would be a number, and `on` true."""
+    plain = re.fullmatch(r"[\w./-]*[a-zA-Z][\w./-]*", text, re.ASCII) and not _NO_TEXT.fullmatch(text)
+    return text if plain else json.dumps(text, ensure_ascii=False)

@@ -145,6 +145,43 @@ def test_a_second_model_of_a_project_has_to_be_named(folder: Folder) -> None:
         assert folder.sagepack("validate", "--config", spec)["result"]["config"] == spec
 
 
+@pytest.fixture
+def classifier(folder: Folder) -> Path:
+    """The files of a tiny text classifier, its weights a header without tensors."""
+    model = folder.root / "models" / "mood"
+    model.mkdir(parents=True)
+    (model / "config.json").write_text('{"architectures": ["BertForSequenceClassification"], "model_type": "bert"}')
+    (model / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    return model
+
+
+def test_a_model_in_a_folder_is_packaged_and_deployed_as_it_is(folder: Folder, classifier: Path) -> None:
+    path = os.path.relpath(classifier, folder.root)
+    written = folder.sagepack("init", "--model-path", path, "--name", "mood")["result"]
+    assert (written["task"], written["instance_type"]) == ("text-classification", "ml.m5.xlarge")
+    assert f"  path: {path} #" in (folder.root / written["spec"]).read_text()
+    assert folder.sagepack("deploy")["result"]["endpoint"]["name"] == "mood"
+
+
+def test_a_model_that_was_added_to_the_sandbox_is_known_with_its_commit(folder: Folder, classifier: Path) -> None:
+    folder.init()
+    added = folder.sagepack("sandbox.add", "acme/mood", str(classifier))["result"]
+    written = folder.sagepack("new", "mood", "--model", "acme/mood")["result"]
+    assert written["task"] == "text-classification"
+    assert written["next"][0] == "sagepack package --config config/mood.yaml"
+    assert added["revision"] in (folder.root / written["spec"]).read_text()
+    assert folder.sagepack("package", "--config", written["spec"])["result"]["archive"]
+
+
+def test_a_model_that_nobody_knows_gets_the_plain_handler_and_the_way_into_the_sandbox(folder: Folder) -> None:
+    folder.environment["HF_HUB_OFFLINE"] = "1"
+    written = folder.sagepack("init", "--model", "acme/mood", "--name", "mood")["result"]
+    assert written["task"] == "text-classification"
+    assert any("--task" in note for note in written["assumptions"])
+    assert written["next"][0] == "sagepack sandbox.add acme/mood FOLDER"
+    assert "revision: main" in (folder.root / written["spec"]).read_text()
+
+
 def test_lock_brings_the_schemas_of_a_project_up_to_date(folder: Folder) -> None:
     folder.init()
     old, removed, kept = (

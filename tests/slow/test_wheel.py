@@ -99,6 +99,18 @@ def test_what_is_installed_makes_a_project_and_does_the_whole_job(installed: Ins
         assert (path.parent / schema).is_file()
 
 
+def test_a_model_of_ones_own_is_deployed_by_what_is_installed(installed: Installed) -> None:
+    model = installed.root / "models" / "mood"
+    model.mkdir(parents=True)
+    (model / "config.json").write_text('{"architectures": ["BertForSequenceClassification"], "model_type": "bert"}')
+    (model / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    spec = installed.sagepack("new", "mood", "--model-path", "models/mood")["result"]["spec"]
+    assert installed.sagepack("deploy", "--config", spec)["result"]["endpoint"]["name"] == "mood"
+    assert installed.sagepack("destroy", "--yes", "--config", spec)["result"]["removed"]
+    shutil.rmtree(installed.root / "inference_code" / "mood")
+    (installed.root / spec).unlink()
+
+
 def test_a_sandbox_that_is_not_installed_is_named_by_its_packages(installed: Installed) -> None:
     installed.run(".venv/bin/sagepack", "sandbox.stop")
     moto = next(installed.root.glob(".venv/lib/python*/site-packages/moto"))

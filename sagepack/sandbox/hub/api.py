@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import re
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -31,6 +33,7 @@ NO_ACCESS_TOKEN = "hf_sandbox_no_access"  # noqa: S105 - it gives access to noth
 _LINK_SECONDS = 3600.0
 _PAGE = 1000
 _NAME = r"([^/]+/[^/]+)"
+_DESCRIBING = ("config.json", "model_index.json")
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,7 @@ class HubApi:
             "tags": [],
             "lastModified": "2024-07-10T11:42:54.000Z",
             "createdAt": "2024-01-22T10:19:22.000Z",
+            "config": _config(files),
             "siblings": [file.sibling(blobs="blobs" in request.query) for file in files],
         }
         return ApiResponse(200, document, {"X-Repo-Commit": commit})
@@ -237,3 +241,16 @@ def _one_level(items: list[dict[str, Any]], prefix: str) -> list[dict[str, Any]]
         {"type": "directory", "oid": hashlib.sha256(name.encode()).hexdigest()[:40], "size": 0, "path": prefix + name}
         for name in sorted(folders)
     ] + files
+
+
+def _config(files: list[RepoFile]) -> dict[str, Any]:
+    """What the Hub repeats of the files that describe a model: the class of transformers, and that of diffusers."""
+    config: dict[str, Any] = {}
+    for path, found in ((file.path, file.content) for file in files if file.path in _DESCRIBING):
+        with suppress(OSError, ValueError, TypeError, KeyError):
+            document = dict(json.loads(found.read_bytes()))
+            if path == "config.json":
+                config |= {key: document[key] for key in ("architectures", "model_type") if key in document}
+            else:
+                config["diffusers"] = {"_class_name": document["_class_name"]}
+    return config

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import jsonschema
 import pytest
 import yaml
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
 
 from sagepack.hub.responses import ModelFacts
 from sagepack.scaffold import found, kinds, project, writing
@@ -87,6 +89,15 @@ def test_a_handler_is_the_one_of_this_repository(tmp_path: Path) -> None:
     assert (code / "inference.py").read_bytes() == (source / "svd" / "inference.py").read_bytes()
     helpers = {path.name for path in (source / "shared").glob("*.py")}
     assert {path.name for path in code.iterdir()} == {"inference.py", *helpers}
+
+
+@example("1" * 40)
+@example("12345e" + "6" * 34)
+@example("on")
+@given(st.one_of(st.from_regex("[0-9e]{40}", fullmatch=True), st.text(min_size=1)))
+def test_any_text_is_the_same_text_after_yaml(text: str) -> None:
+    assume(all(character.isprintable() for character in text))
+    assert yaml.safe_load(project._scalar(text)) == text
 
 
 def test_without_a_commit_the_spec_names_a_branch_and_how_to_pin_it(tmp_path: Path) -> None:
