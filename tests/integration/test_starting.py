@@ -16,13 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sagepack import __version__
-from sagepack.package.contents import manifest_of
-from sagepack.package.lock import Lock
-from sagepack.spec import code_tree
-from sagepack.spec.inspection import Inspection
-from sagepack.spec.secrets import texts
 from tests.helpers import documents
 from tests.helpers.paths import ROOT, SCHEMAS
+from tests.helpers.shipped import svd_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,20 +84,13 @@ def installed(folder: Folder) -> Folder:
     return folder
 
 
-def identity_here() -> str:
-    """The identity of the package that this repository makes of the same model."""
-    lock = Lock.parse((ROOT / "config" / "locks" / "svd-local.lock.yaml").read_bytes(), "the lock")
-    folders = ("inference_code/svd", "inference_code/shared")
-    return str(manifest_of(lock, code_tree.scan(ROOT, folders, (), Inspection(texts, ()))).digest)
-
-
 def test_a_new_project_is_packaged_deployed_and_destroyed_as_it_is(installed: Folder) -> None:
     before = installed.files()
     written = installed.init()
     assert sorted((*written["files"], *before)) == installed.files()
     assert (written["task"], written["spec"]) == ("image-to-video", "config/film.yaml")
     built = installed.sagepack("package", cwd=installed.root / "inference_code")["result"]
-    assert built["manifest"] == identity_here()
+    assert built["manifest"] == svd_identity()
     assert built["archive"]["path"] == "dist/film/local/model.tar.gz"
     assert built["archive"]["sha256"] in installed.run("make", "package").stdout
     installed.run(sys.executable, "-m", "invoke", "deploy", "--config", "config/film.yaml")
