@@ -74,7 +74,8 @@ def _model(root: Path, name: str, model: str, path: str, task: str) -> project.M
     project.check_name(name)
     if bool(model) == bool(path):
         have = "both are given" if model else "neither is given"
-        raise UserError(f"a model is on the Hub or in a folder; {have}", where="--model, --model-path")
+        fix = "write one of --model owner/name and --model-path FOLDER"
+        raise UserError(f"a model is on the Hub or in a folder; {have}", where="--model, --model-path", fix=fix)
     if path:
         folder = Path(path).expanduser()
         return project.Model(name, found.model(found.in_folder(folder), task or None), path=_shown(root, folder))
