@@ -83,11 +83,11 @@ def _question(words: Sequence[str], tasks: Tasks, refusals: Refusals) -> Command
         rest = [word for word in words if word in tasks]
     elif name in _LIST:
         groups = {task.partition(".")[0] for task in tasks if "." in task}
-        if rest and rest[0] not in groups:
+        if rest and not rest[0].startswith("-") and rest[0] not in groups:
             raise UserError(
                 f"{rest[0]!r} is no group of tasks", where=name, fix=f"there is {', '.join(sorted(groups))}"
             )
-        command = Command(rest.pop(0) if rest else "", {}, "list")
+        command = Command(rest.pop(0) if rest and rest[0] in groups else "", {}, "list")
     elif name not in ("--version", "-V"):
         raise refusals.before_task(words)
     if rest:

@@ -23,6 +23,15 @@ _INVOKES_OWN = {
 }
 # What people type for a flag. `-f` and `-c` are invoke's names for files of its own.
 _SHORT = {"-c": "config", "-f": "config", "-e": "env", "-s": "set", "-y": "yes", "-j": "json", "-d": "debug"}
+# What people type to see what would be done; the first two are invoke's.
+_DRY = {"--dry", "-R", "--dry-run", "-n"}
+_ASKED = {
+    "help": "--help",
+    "list": "--list",
+    "tasks": "--list",
+    "version": "--version",
+    "completion": "--print-completion-script",
+}
 _MAKE = re.compile(r"(?i:(env|config|args)=(.*))", re.DOTALL)
 
 
@@ -64,19 +73,34 @@ class Refusals:
                 f"{word!r} is how make takes it",
                 fix=f"write: {self._line(task, [] if made[1].lower() == 'args' else [f'--{made[1].lower()}', made[2]])}",
             )
-        joined = ".".join(words[:2])
-        close = joined if joined in self.tasks else closest(word, self.tasks)
+        if word in _ASKED:
+            asked = shlex.join([self.program, _ASKED[word], *words[1:]])
+            return UserError(f"{word!r} is no task, did you mean '{_ASKED[word]}'?", fix=f"write: {asked}")
+        group = [task for task in self.tasks if task.startswith(f"{word}.")]
+        close = self._meant(words)
         return UserError(
             f"{word!r} is no task" + (f", did you mean {close!r}?" if close else ""),
-            fix=f"`{self.program} --list` names the tasks",
+            fix=f"its tasks are {', '.join(group)}" if group else f"`{self.program} --list` names the tasks",
         )
+
+    def _meant(self, words: Sequence[str]) -> str | None:
+        """The task that was probably meant: of a group, typed as two words or without its group, or mistyped."""
+        joined = ".".join(words[:2])
+        if joined in self.tasks or any(task.startswith(f"{words[0]}.") for task in self.tasks):
+            return joined if joined in self.tasks else None
+        within = next((task for task in self.tasks if task.endswith(f".{words[0]}")), None)
+        return within or closest(words[0], self.tasks)
 
     def before_task(self, words: Sequence[str]) -> UserError:
         """The line begins with a flag that is no question."""
         name, equals, value = words[0].partition("=")
         task = next((word for word in words if word in self.tasks), None)
         if task is None:
-            return self._unknown_flag(name, "", sorted({flag.name for flags in self.tasks.values() for flag in flags}))
+            known = sorted({flag.name for flags in self.tasks.values() for flag in flags})
+            if name.removeprefix("--") not in known:
+                return self._unknown_flag(name, "", known)
+            fix = f"write: {self.program} TASK {shlex.join(words)}; `{self.program} --list` names the tasks"
+            return UserError("no task is named", where=name, fix=fix)
         flags = {flag.name: flag for flag in self.tasks[task]}
         flag = flags.get(name[2:] if name.startswith("--") else _SHORT.get(name, ""))
         at = list(words).index(task)
@@ -111,7 +135,8 @@ class Refusals:
         elif word.endswith((".yaml", ".yml")):
             fix = f"write: --config {shlex.quote(word)}"
         else:
-            fix = f"a task takes flags only: {self._names(task)}"
+            places = " ".join(flag.value_name for flag in self.tasks[task] if flag.positional)
+            fix = f"it takes {places} and flags" if places else f"a task takes flags only: {self._names(task)}"
         return UserError(f"unexpected {word!r}", where=task, fix=fix)
 
     def _unknown_flag(self, name: str, task: str, known: Sequence[str]) -> UserError:
@@ -125,7 +150,7 @@ class Refusals:
 
     def _meaningless(self, name: str, task: str) -> UserError | None:
         """A flag of invoke's own, which would change nothing or too little."""
-        if name in ("--dry", "-R"):
+        if name in _DRY:
             is_step = any(task in flag.choices for flag in self.tasks.get("plan", ()))
             goal = f" --to {task}" if is_step else ""
             return UserError(
@@ -168,7 +193,7 @@ class Refusals:
         return found
 
     def _names(self, task: str) -> str:
-        return ", ".join(f"--{flag.name}" for flag in self.tasks[task])
+        return ", ".join(f"--{flag.name}" for flag in self.tasks[task] if not flag.positional)
 
     def _line(self, task: str, words: Sequence[str]) -> str:
         return shlex.join([self.program, task, *words])
