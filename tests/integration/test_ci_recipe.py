@@ -46,10 +46,10 @@ class Runner:
             path.write_text(f"#!/bin/bash\n{text}\n")
             path.chmod(0o755)
 
-    def run(self, job: str, name: str) -> subprocess.CompletedProcess[str]:
-        """Run the step of this name."""
+    def run(self, job: str, name: str, target: str = "local") -> subprocess.CompletedProcess[str]:
+        """Run the step of this name for an environment of the project."""
         (step,) = (step for step in steps(job) if step.get("name") == name)
-        values = {**yaml.safe_load(RECIPE.read_text())["env"], **step.get("env", {}), "TARGET": "local"}
+        values = {**yaml.safe_load(RECIPE.read_text())["env"], **step.get("env", {}), "TARGET": target}
         known = {key: value for key, value in values.items() if "${{" not in value}
         environment = {
             **self.project.environment,
@@ -116,6 +116,14 @@ def test_mistakes_are_shown_at_their_lines(runner: Runner) -> None:
     assert [key for *_, key in found] == ["endpoint.instance_type", "endpoint.scaling.max_capacity"]
     assert [lines[int(line) - 1][int(column) - 1 :].split()[0] for line, column, _ in found] == ["ml.g5.3xlarge", "x"]
     assert runner.run("plan", "Plan").returncode == 1
+
+
+def test_warnings_are_shown_at_their_lines_too(runner: Runner) -> None:
+    assert runner.run("plan", "Check the spec", target="prod").returncode == 0
+    shown = runner.run("plan", "Show each mistake at its line")
+    assert re.match(
+        r"::warning file=config/env/prod\.yaml,line=\d+,col=\d+::aws\.account 444455556666 is ", shown.stdout
+    )
 
 
 def test_the_workflow_is_whole() -> None:

@@ -35,7 +35,7 @@ def documents_page() -> str:
             [_row(name, part) for name, part in schema["properties"].items() if name != "result"],
         ),
         "Then `result`, one of the [results](#results) below, or [`error`](#errors). In a document about a mistake in the command line itself, `task`, `seconds` and `spec` are null.",
-        f"For example, of `invoke lock --json`:\n\n```json\n{example}\n```",
+        f"For example, of `sagepack lock --json`:\n\n```json\n{example}\n```",
         "## Results",
         *(block for name in results for block in _component(name, schema["$defs"][name], _printed_by(name))),
         "## Values in results",

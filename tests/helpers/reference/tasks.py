@@ -16,7 +16,7 @@ _INTRODUCTION = """\
 
 *Made from the program: the table of tasks in `sagepack/cli/`.*
 
-`invoke TASK` runs a task, and so does `make TASK ENV=prod CONFIG=config/svd.yaml ARGS="..."` for those that are about a spec. Flags stand after the task. Progress goes to stderr and the result to
+`sagepack TASK` runs a task; in a clone of sagepack itself, `invoke TASK` does. So does `make TASK ENV=prod CONFIG=config/svd.yaml ARGS="..."` for tasks that are about a spec. Flags stand after the task. Progress goes to stderr and the result to
 stdout; with `--json` stdout gets one document and nothing else."""
 _SIGNALS = """\
 After a signal a command cleans up and ends, within five seconds; a second signal ends it at once. The same command continues. `make TASK`, `sagepack TASK` and `.venv/bin/python -m sagepack TASK` handle
