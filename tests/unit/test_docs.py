@@ -56,7 +56,22 @@ def anchors(page: Path) -> set[str]:
 
 def problems(page: Path, text: str) -> Iterator[str]:
     """What `text`, as a part of `page`, names and does not exist."""
-    text = _FENCE.sub("", text)
+    plain = _FENCE.sub("", text)
+    yield from broken_links(page, plain)
+    for code in _CODE.findall(plain):
+        if code.startswith(_TOP) and not re.search(r"[<>*{ ]", code):
+            if not (ROOT / code).exists() and code not in _EXAMPLES and not _READERS.match(code):
+                yield f"`{code}`: no such file"
+        else:
+            yield from unknown_commands(code)
+    scripts = [block for block in _FENCE.findall(text) if block.startswith(("```sh\n", "```yaml\n"))]
+    indented = [line for line in plain.splitlines() if line.startswith(("    ", "\t"))]
+    for line in (*indented, *(line for block in scripts for line in block.splitlines())):
+        yield from unknown_commands(line.split("#")[0])
+
+
+def broken_links(page: Path, text: str) -> Iterator[str]:
+    """The links of a page to files and headings that do not exist."""
     for link in _LINK.findall(text):
         path, _, anchor = link.partition("#")
         target = (page.parent / path).resolve() if path else page
@@ -66,15 +81,6 @@ def problems(page: Path, text: str) -> Iterator[str]:
             yield f"link to {link}: no such file"
         elif anchor and anchor not in anchors(target):
             yield f"link to {link}: no such heading"
-    for code in _CODE.findall(text):
-        if code.startswith(_TOP) and not re.search(r"[<>*{ ]", code):
-            if not (ROOT / code).exists() and code not in _EXAMPLES and not _READERS.match(code):
-                yield f"`{code}`: no such file"
-        else:
-            yield from unknown_commands(code)
-    for line in text.splitlines():
-        if line.startswith(("    ", "\t")):
-            yield from unknown_commands(line.split("#")[0])
 
 
 def unknown_commands(line: str) -> Iterator[str]:
@@ -133,6 +139,7 @@ def test_every_link_path_and_command_of_a_page_exists(page: Path) -> None:
         ("run `invoke launch`", "`invoke launch`: no task launch"),
         ("    .venv/bin/invoke plan --two x", "`    .venv/bin/invoke plan --two x`: plan has no flag --two"),
         ("`make pckge ENV=prod`", "`make pckge ENV=prod`: make has no target pckge"),
+        ("```yaml\n- sagepack plan --two x\n```", "`- sagepack plan --two x`: plan has no flag --two"),
     ],
 )
 def test_what_a_page_names_and_does_not_exist_is_found(text: str, problem: str) -> None:
