@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_origin
 
 import yaml
 
 from sagepack.aws.service_model import shape
+from sagepack.package.lock import lock_inputs_digest
+from sagepack.spec import loader
 from sagepack.spec.model import KEYS
-from tests.helpers.paths import SCHEMAS
+from tests.helpers.paths import ROOT, SCHEMAS
 from tests.helpers.reference.markdown import code, page, table
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ A spec, `config/<name>.yaml`, says everything about one model. It is read in lay
 Maps merge key by key. Lists, texts and numbers replace what was there. `null` removes a key, so that its default holds again.
 Every key may stand in every layer; what is required must be there after the merge. Usually the spec holds what is about the model, and the overlay what is
 about the account: `aws`, `artifact.target`, sizes and tags. `invoke validate` checks the result: the forms and limits below, AWS's own lists of values, and the rules that concern more than one key.
+Where it says so, a change needs a new lock: the value belongs to what locks are made from, and the next command (without `--locked`) resolves it again. All other changes take effect at the step that uses them.
 
 An editor shows this page's text at each key, completes keys and marks mistakes while you type, if the file begins with
 
@@ -86,6 +89,7 @@ def _part(schema: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
 def _key(key: Key, part: dict[str, Any]) -> list[str]:
     name = ".".join(key.path)
     facts = [_kind(part), _required(key), *limits_and_default(part).lower().removesuffix(".").split(". ")]
+    facts += ["a change needs a new lock"] if _is_locked(key) else []
     facts += [f"form: {part['patternErrorMessage']}"] if "patternErrorMessage" in part else []
     facts += [f"example: `{_yaml(part['examples'][0])}`"] if "examples" in part else []
     aws = _in_aws(key)
@@ -117,6 +121,17 @@ def _required(key: Key) -> str:
         return "optional"
     section = ".".join(key.path[:-1])
     return f"required where `{section}` is given" if key.is_in_optional_section else "required"
+
+
+def _is_locked(key: Key) -> bool:
+    """Whether a lock that was made before is out of date with another value of the key."""
+    values = {bool: "true", int: "7", float: "7", dict: "{a: b}", tuple: "[x]"}
+    value = values.get(get_origin(key.value_type) or key.value_type, "x")
+    return _locked_part(f"{'.'.join(key.path)}={value}") != _locked_part()
+
+
+def _locked_part(*settings: str) -> str:
+    return str(lock_inputs_digest(loader.load(ROOT / "config" / "svd.yaml", "prod", settings, ROOT).spec()))
 
 
 def _yaml(value: Any) -> str:
