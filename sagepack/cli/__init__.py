@@ -2,6 +2,9 @@
 
 main        runs a task: every failure becomes a message and an exit code
 build       the tasks of a build; `endpoint` those about an endpoint
-options     what the tasks share; `connect` how the services of an environment are reached
+options     what the tasks share
+screens     the lines of each result; `plan_table` those of a plan, `footer` what to type next
+layout      how lines fit a terminal, its colours and signs
+terminal    progress; `region` the lines of a terminal that are drawn again and again
 output      what is printed, and how; `interrupts` what signals do
 """

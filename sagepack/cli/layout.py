@@ -48,11 +48,13 @@ class Screen(Value, frozen=True):
         width: columns.
         colour: whether it shows colours.
         glyphs: which signs it shows; none where the words have to do, as in a log.
+        detailed: whether a person looks for the cause of something: names of APIs are shown, too.
     """
 
     width: int = _WIDTH
     colour: bool = False
     glyphs: Literal["unicode", "ascii", "none"] = "none"
+    detailed: bool = False
 
     @classmethod
     def of(cls, stream: TextIO | None, environ: Mapping[str, str] = os.environ) -> Screen:

@@ -58,7 +58,7 @@ def run_command(task: str, body: Callable[[Project], Result], options: Options) 
                 if options.json:
                     write_json(envelope(result.exit_code, result=msgspec.to_builtins(result)))
                 else:
-                    write_out(screens.lines(result))
+                    write_out(screens.lines(result), detailed=options.debug)
                     _echo_footer(result, options, time.monotonic() - begun)
                 return result.exit_code
             except Exception as error:  # noqa: BLE001 - no traceback reaches a user without --debug

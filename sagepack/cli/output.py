@@ -13,6 +13,8 @@ import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
+from msgspec.structs import replace
+
 from sagepack.cli.layout import Screen, Span, wrapped
 from sagepack.errors import UserError
 from sagepack.text import printable
@@ -57,13 +59,17 @@ def problem(severity: str, lines: Sequence[str]) -> Block:
     return block
 
 
-def write_out(blocks: Iterable[Block]) -> None:
+def write_out(blocks: Iterable[Block], *, detailed: bool = False) -> None:
     """Print a result for people to stdout.
+
+    Args:
+        blocks: what it says.
+        detailed: with the names of APIs.
 
     Raises:
         UserError: as for `write_json`.
     """
-    screen = Screen.of(sys.stdout)
+    screen = replace(Screen.of(sys.stdout), detailed=detailed)
     _write_out("".join(f"{screen.painted(line)}\n" for line in screen.lines(blocks)))
 
 

@@ -43,7 +43,7 @@ def table(actions: Sequence[Action], screen: Screen) -> list[Line]:
             Span(padded(action.status, status), look),
             Span("".join(_amount(action, key, width) for key, width in amounts.items())),
         )
-        first, *rest = _why(action, screen.width - left)
+        first, *rest = _why(action, screen.width - left, detailed=screen.detailed)
         lines.append((*head, *first))
         lines += [(Span(" " * left), *line) for line in rest]
     return lines
@@ -65,7 +65,8 @@ def summary(actions: Sequence[Action], screen: Screen) -> list[Line]:
     ]
     changes = [change for action in running for change in action.changes if change.sign]
     if len(changes) == 1:
-        parts.append("".join(span.text for span in _effect(changes[0])))
+        sign, text = _effect(changes[0])
+        parts.append(f"{sign.text}{text}")
     elif changes:
         parts.append(f"{len(changes)} changes of the endpoint")
     first, *rest = wrapped(", ".join((head, *parts)), screen.width)
@@ -99,25 +100,25 @@ def contents_table(contents: Sequence[Content], screen: Screen) -> list[Line]:
     return lines
 
 
-def change_lines(changes: Iterable[Change], width: int) -> list[tuple[Span, ...]]:
+def _change_lines(changes: Iterable[Change], width: int, *, detailed: bool) -> list[tuple[Span, ...]]:
     """What is done to resources of AWS, a line for each, with `+`, `-` or `~` before it."""
     lines: list[tuple[Span, ...]] = []
     for change in changes:
         sign, text = _effect(change)
         indent = len(sign.text)
-        first, *rest = wrapped(text.text, width - indent)
+        first, *rest = wrapped(f"{text} ({change.path})" if detailed and change.path else text, width - indent)
         lines.append((sign, Span(first)))
         lines += [(Span(" " * indent + line),) for line in rest]
     return lines
 
 
-def _effect(change: Change) -> tuple[Span, Span]:
-    return Span(f"{change.sign} " if change.sign else "", _SIGNS[change.sign]), Span(change.effect)
+def _effect(change: Change) -> tuple[Span, str]:
+    return Span(f"{change.sign} " if change.sign else "", _SIGNS[change.sign]), change.effect
 
 
-def _why(action: Action, width: int) -> list[tuple[Span, ...]]:
+def _why(action: Action, width: int, *, detailed: bool) -> list[tuple[Span, ...]]:
     if action.changes and action.runs:
-        return change_lines(action.changes, width)
+        return _change_lines(action.changes, width, detailed=detailed)
     look = {"skip": "dim", "blocked": "red", "run": ""}[action.status]
     return [(Span(line, look),) for line in wrapped("; ".join(action.reasons), width)]
 

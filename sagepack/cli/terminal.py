@@ -236,8 +236,8 @@ class Display(_Reporter):
         self.write = self._region.write
 
     def note(self, text: str) -> None:
-        """Print one line above what is drawn."""
-        self._print(f"  {text}" if self._step else text)
+        """Print a line above what is drawn, or several if it is long."""
+        self._print(partial(_noted, text, 2 if self._step else 0))
 
     @contextmanager
     def step(self, name: str, reasons: Sequence[str]) -> Iterator[None]:
@@ -294,6 +294,12 @@ class Display(_Reporter):
 
     def _print(self, block: Block) -> None:
         self._region.print(block)
+
+
+def _noted(text: str, indent: int, screen: Screen) -> list[Line]:
+    room = screen.width - indent
+    lines = [text] if cells(text) <= room else wrapped(text, room, divide=False)
+    return [" " * indent + line for line in lines]
 
 
 def make_progress() -> Log | Display:

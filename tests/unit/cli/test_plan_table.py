@@ -64,6 +64,12 @@ def test_changes_of_the_endpoint_have_signs() -> None:
     ]
 
 
+def test_names_of_apis_are_shown_to_whom_looks_for_causes() -> None:
+    change = Change("update", "why", "package", "PrimaryContainer.X.S3Uri", "a", "b")
+    (_, shown) = texts([Action("deploy", "run", ("why",), changes=(change,))], Screen(120, detailed=True))
+    assert shown.endswith("~ package: a -> b (PrimaryContainer.X.S3Uri)")
+
+
 CREATE = Change("create", "endpoint svd does not exist", "endpoint svd")
 
 
