@@ -32,12 +32,12 @@ def lines(result: object) -> list[Block]:
     raise TypeError(type(result))
 
 
-@lines.register
+@lines.register(results.Validated)
 def _validated(result: results.Validated) -> list[Block]:
     return [_done(f"{result.config} is valid for {result.env}")]
 
 
-@lines.register
+@lines.register(results.Initialized)
 def _initialized(result: results.Initialized) -> list[Block]:
     shown: list[Block] = [_done(f"wrote {path}") for path in result.files]
     shown += ["", partial(_wrapped, f"The model is for {result.task}. Assumed, to be changed in {result.spec}:")]
@@ -45,7 +45,7 @@ def _initialized(result: results.Initialized) -> list[Block]:
     return [*shown, "", (Span("next:", "dim"),), *((Span(f"  {command}", "bold"),) for command in result.next)]
 
 
-@lines.register
+@lines.register(results.Locked)
 def _locked(result: results.Locked) -> list[Block]:
     how = "written" if result.changed else "is up to date"
     files = f"{counted(result.files, 'file')}, {format_bytes(result.size)}"
@@ -54,7 +54,7 @@ def _locked(result: results.Locked) -> list[Block]:
     return [*pinned, _done(f"{result.path} {how}"), _facts({**origin, "files": files})]
 
 
-@lines.register
+@lines.register(results.Plan)
 def _plan(result: results.Plan) -> list[Block]:
     shown: list[Block] = [partial(plan_table.table, result.actions)]
     if result.contents is not None:
@@ -62,7 +62,7 @@ def _plan(result: results.Plan) -> list[Block]:
     return [*shown, "", partial(plan_table.summary, result.actions)]
 
 
-@lines.register
+@lines.register(results.Built)
 def _built(result: results.Built) -> list[Block]:
     did_nothing = not any(action.runs for action in result.actions)
     shown: list[Block] = []
@@ -85,7 +85,7 @@ def _built(result: results.Built) -> list[Block]:
     return [*shown, _facts(facts)]
 
 
-@lines.register
+@lines.register(results.Verified)
 def _verified(result: results.Verified) -> list[Block]:
     archive = result.archive
     how = "is as its manifest says, and a rebuild gave the same bytes" if result.rebuilt else "is as its manifest says"
@@ -93,7 +93,7 @@ def _verified(result: results.Verified) -> list[Block]:
     return [_done(f"{archive.path} {how}"), _facts(facts)]
 
 
-@lines.register
+@lines.register(results.VerifiedRemote)
 def _verified_remote(result: results.VerifiedRemote) -> list[Block]:
     how = (
         "every byte is what the manifest says"
@@ -109,7 +109,7 @@ def _verified_remote(result: results.VerifiedRemote) -> list[Block]:
     return [_done(f"{result.artifact}: {how}"), _facts(facts), *notes]
 
 
-@lines.register
+@lines.register(results.Answer)
 def _answer(result: results.Answer) -> list[Block]:
     if result.text is not None:
         shown: list[Block] = [*result.text.splitlines(), f"saved as {result.files[0]}"]
@@ -125,7 +125,7 @@ def _answer(result: results.Answer) -> list[Block]:
     return shown
 
 
-@lines.register
+@lines.register(results.Destroyed)
 def _destroyed(result: results.Destroyed) -> list[Block]:
     if not result.removed:
         return [_done(f"nothing to do: endpoint {result.endpoint} and its parts do not exist")]
@@ -133,12 +133,12 @@ def _destroyed(result: results.Destroyed) -> list[Block]:
     return [_done(f"removed {removed}; published packages stay under {result.kept}")]
 
 
-@lines.register
+@lines.register(results.Cleaned)
 def _cleaned(result: results.Cleaned) -> list[Block]:
     return [_done(f"removed {', '.join(result.removed)}" if result.removed else "nothing to remove")]
 
 
-@lines.register
+@lines.register(results.Doctor)
 def _doctor(result: results.Doctor) -> list[Block]:
     counts = {verdict: sum(check.verdict == verdict for check in result.checks) for verdict in _VERDICTS}
     summary: list[Span] = []
@@ -177,22 +177,22 @@ def _check_lines(check: Check, screen: Screen) -> list[Line]:
     return [(*head, *first), *((Span(" " * beside), *line) for line in (*rest, *fixes))]
 
 
-@lines.register
+@lines.register(results.Collected)
 def _collected(result: results.Collected) -> list[Block]:
     return [f"aborted {upload_line(upload)}" for upload in result.aborted] or [_done("nothing to do")]
 
 
-@lines.register
+@lines.register(results.Policy)
 def _policy(result: results.Policy) -> list[Block]:
     return [*json.dumps(result.document, indent=2).splitlines()]
 
 
-@lines.register
+@lines.register(results.ServingStack)
 def _serving_stack(result: results.ServingStack) -> list[Block]:
     return [_done(f"the serving stack is installed: endpoints of the sandbox run under {result.python}")]
 
 
-@lines.register
+@lines.register(results.SandboxStatus)
 def _sandbox_status(result: results.SandboxStatus) -> list[Block]:
     if not result.running:
         return ["the sandbox does not run"]
@@ -200,19 +200,19 @@ def _sandbox_status(result: results.SandboxStatus) -> list[Block]:
     return [f"the sandbox runs as process {result.pid}", _facts(places)]
 
 
-@lines.register
+@lines.register(results.SandboxStopped)
 def _sandbox_stopped(result: results.SandboxStopped) -> list[Block]:
     return ["the sandbox has ended" if result.stopped else "the sandbox did not run"]
 
 
-@lines.register
+@lines.register(results.SandboxModel)
 def _sandbox_model(result: results.SandboxModel) -> list[Block]:
     revision = f'"{result.revision}"' if result.revision.isdigit() else result.revision
     head = f"{result.id} is in the sandbox's Hub, and will be after a restart. Write into the spec:"
     return [_done(head), "", "model:", f"  id: {result.id}", f"  revision: {revision}"]
 
 
-@lines.register
+@lines.register(results.SandboxEnvironment)
 def _sandbox_environment(result: results.SandboxEnvironment) -> list[Block]:
     exports = [f"export {name}={shlex.quote(value)}" for name, value in result.export.items()]
     return [f"unset {' '.join(result.unset)}", *exports]
