@@ -1,7 +1,7 @@
 """Pictures in a request: from base64, data URL, bytes or PIL.Image to an RGB picture of known size.
 
-What can be judged without an image library is judged first, in plain Python; PIL is imported only to decode. Each
-folder of inference code travels alone, so this file lies beside every handler that uses it; a test keeps the copies equal.
+What can be judged without an image library is judged first, in plain Python; PIL is imported only to decode. In a package
+this file lies beside the handler that uses it.
 """
 
 from __future__ import annotations

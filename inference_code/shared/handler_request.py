@@ -1,7 +1,6 @@
 """Reading a request: which fields it may have and which numbers they may hold. Plain Python, no package of the image.
 
-Each folder of inference code travels alone, so this file lies beside every handler that uses it; a test keeps the
-copies equal.
+In a package this file lies beside the handler that uses it.
 """
 
 from __future__ import annotations

@@ -110,6 +110,8 @@ def _write(root: Path, model: project.Model, texts: dict[str, bytes]) -> Initial
     only = len(list((root / "config").glob("*.yaml"))) == 1
     steps = [f"sagepack {step}{'' if only else f' --config {model.spec}'}" for step in _NEXT]
     notes = [f"instance type {kind.instance_type}: {kind.why}", *model.found.notes]
+    if model.id and not model.found.commit:
+        steps.insert(0, "sagepack lock --pin" if only else f"sagepack lock --pin --config {model.spec}")
     if not model.in_sandbox:
         notes.append(
             "the sandbox's Hub does not have this model: `sagepack sandbox.add` puts the files of a folder there"

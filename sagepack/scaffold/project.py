@@ -64,8 +64,11 @@ class Model(Value, frozen=True):
             source = [f"id: {self.id}", "# A commit, not a branch: the same spec gives the same bytes next year."]
             source += [f"revision: {_scalar(commit)}"]
         else:
-            source = [f"id: {self.id}", "# `sagepack lock` takes a branch, builds take a commit: `sagepack lock --pin`"]
-            source += ["# writes the one that the branch has today.", "revision: main"]
+            source = [
+                f"id: {self.id}",
+                "# Builds take a commit, not a branch; `sagepack lock --pin` writes the one of today here.",
+            ]
+            source += ["revision: main"]
         return [
             *source,
             "# Without patterns the layout of the repository decides which files are taken; `sagepack lock` says which.",

@@ -167,7 +167,7 @@ def test_a_model_that_nobody_knows_gets_the_plain_handler_and_the_way_into_the_s
     written = folder.sagepack("init", "--model", "acme/mood", "--name", "mood")["result"]
     assert written["task"] == "text-classification"
     assert any("--task" in note for note in written["assumptions"])
-    assert written["next"][0] == "sagepack sandbox.add acme/mood FOLDER"
+    assert written["next"][:2] == ["sagepack sandbox.add acme/mood FOLDER", "sagepack lock --pin"]
     assert "revision: main" in (folder.root / written["spec"]).read_text()
 
 
