@@ -21,8 +21,6 @@ else:
     sandbox = lazy.module("sandbox")
     session = lazy.module("aws.session")
 
-_FIRST = "a Hub and AWS on this machine"
-
 
 def make_clients(root: Path, spec: Spec, hub_cache: Path, progress: Progress) -> clients.Clients:
     """Clients of the services of the spec's environment; starts the sandbox if that is it.
@@ -51,9 +49,12 @@ def running(root: Path, progress: Progress) -> sandbox.Sandbox:
     """
     if sandbox.status(root) is not None:
         return sandbox.ensure(root)
-    again = "again, empty: its objects and endpoints are gone"
-    with progress.activity(f"starting the sandbox: {again if sandbox.folder(root).exists() else _FIRST}"):
-        return sandbox.ensure(root)
+    again = sandbox.folder(root).exists()
+    with progress.activity("starting the sandbox: a Hub and AWS on this machine"):
+        box = sandbox.ensure(root)
+    if again:
+        progress.note("the sandbox starts empty: it forgot the objects and endpoints that it had before it ended")
+    return box
 
 
 def past_proxies(known: str) -> str:

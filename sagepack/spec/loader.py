@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _TEXT_MAPS = tuple(key.path for key in KEYS if key.value_type == dict[str, str])
 # The shell takes the quotes off a value of `--set`, so that these keys take it as text whatever it looks like.
 _TEXT_KEYS = {key.path for key in KEYS if key.value_type is str}
+_INDICATORS = tuple("*&!%@`")  # at the beginning of a value, YAML reads them as signs of its own
 _SEGMENT = re.compile(r'"([^"]+)"|([^".=\s]+)')
 
 
@@ -69,12 +70,13 @@ def files_of(config: Path, env: str, root: Path) -> tuple[Path, Path]:
 def _existing_spec(config: Path, root: Path) -> Path:
     if config.is_file():
         return config
-    known = sorted(_name(path, root) for path in config.parent.glob("*.yaml"))
+    folders = (config.parent, root / "config")
+    known = list(dict.fromkeys(_name(path, root) for folder in folders for path in sorted(folder.glob("*.yaml"))))
     close = did_you_mean(_name(config, root), known)
     raise UserError(
         "there is no such file",
         where=_name(config, root),
-        fix=close or (known and f"specs in this folder: {one_of(known)}") or None,
+        fix=close or (known and f"specs there are: {one_of(known)}") or "name the file of a spec with --config",
     )
 
 
@@ -156,6 +158,11 @@ def _read_setting(text: str, number: int, diagnostics: list[Diagnostic]) -> Node
     if not equals or not path:
         fix = 'write key=value, such as endpoint.instance_type=ml.g5.xlarge; quote a key with a dot in it: tags."a.b"=c'
         diagnostics.append(Diagnostic((), "expected key=value", fix, location=name))
+        return Node({}, place, place)
+    if value.lstrip()[:1] in _INDICATORS:
+        fix = """quote it, such as --set 'model.include=["*.json"]' or --set 'name="@a"'"""
+        message = f"in YAML a text that begins with {value.lstrip()[0]} stands in quotes"
+        diagnostics.append(Diagnostic((), message, fix, location=name))
         return Node({}, place, place)
     reader = Reader(lambda _line, _column: place)
     node = reader.read(value) or Node(None, place, place)

@@ -283,6 +283,18 @@ def test_a_sandbox_that_does_not_start_is_told_in_lines(tmp_path: Path) -> None:
     ]
 
 
+def test_a_sandbox_that_starts_again_says_what_it_forgot(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    said = "it forgot the objects and endpoints"
+    try:
+        assert said not in project.run(*COMMAND, "sandbox.env")[2]
+        assert said not in project.run(*COMMAND, "sandbox.env")[2]
+        project.run(*COMMAND, "sandbox.stop")
+        assert said in project.run(*COMMAND, "predict", "--config", SPEC)[2]
+    finally:
+        project.run(*COMMAND, "sandbox.stop")
+
+
 def make(project: Project, *words: str, **environment: str) -> tuple[int, str, str]:
     """Run make in a project whose environment counts as installed."""
     return project.run("make", "-o", ".venv/bin/.run", *words, **environment)

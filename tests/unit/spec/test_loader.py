@@ -219,3 +219,10 @@ def test_reading_a_spec_loads_neither_schema_nor_services() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
     )
     assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("value", ["*.json", "@a", "&a", "!a b", "%a", "`a", " *.json"])
+def test_a_setting_that_yaml_reads_as_a_sign_of_its_own_is_told_to_be_quoted(tmp_path: Path, value: str) -> None:
+    (problem,) = errors(tmp_path, [f"name={value}"])
+    assert f"begins with {value.strip()[0]} stands in quotes" in problem.message
+    assert load(tmp_path, [f'name="{value}"']).data["name"] == value
