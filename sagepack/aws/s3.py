@@ -147,17 +147,15 @@ class S3:
                     ) from error
                 raise
 
-    def region(self, bucket: str) -> str:
-        """The region that `bucket` is in.
+    def region(self, bucket: str) -> str | None:
+        """The region that `bucket` is in; None if S3 does not say so to this caller.
 
         Raises:
             UserError: there is no such bucket.
         """
         with self._explained("looking for the bucket", f"s3://{bucket}", bucket):
             region, refusal = self._head_bucket(bucket, **self.options.owners(bucket))
-            if refusal and region is None:
-                raise refusal
-        return region or str(self._client.meta.region_name)
+        return region or (None if refusal else str(self._client.meta.region_name))
 
     def look_at(self, below: S3Uri, account: str) -> Bucket:
         """The region of a bucket, and whether `account` owns it.
@@ -199,6 +197,7 @@ class S3:
 
         Raises:
             UserError: there is no such bucket.
+            ClientError: S3 answers something else than that, without the region.
         """
         import botocore.exceptions
 
@@ -208,8 +207,10 @@ class S3:
             if error_code(error) in _GONE | {"NoSuchBucket"}:
                 raise self._no_bucket(bucket) from error
             # S3 names the region even in its refusal to callers who may not list the bucket, or only below a prefix.
-            headers = error.response["ResponseMetadata"]["HTTPHeaders"]
-            return headers.get("x-amz-bucket-region"), error
+            region = error.response["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region")
+            if region is None and error_code(error) not in _DENIED:
+                raise
+            return region, error
         return answer.get("BucketRegion"), None
 
     def aborts_unfinished_uploads(self, below: S3Uri) -> bool:

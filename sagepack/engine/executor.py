@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -13,6 +12,7 @@ from sagepack.engine import lazy
 from sagepack.engine import plan as planning
 from sagepack.errors import SagepackError, UserError
 from sagepack.text import counted
+from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -122,7 +122,7 @@ def _look(context: BuildContext) -> tuple[list[Action], Mapping[str, UserError]]
     if not any(step.writes_to_aws for step in context.steps):
         return planning.plan(context.steps, _statuses(context)), {}
     ask = preflight.obstacles(context)
-    with context.progress.activity("asking AWS what is there"), ThreadPoolExecutor(1, "obstacles") as pool:
+    with context.progress.activity("asking AWS what is there"), worker_pool(1, "obstacles") as pool:
         asked = pool.submit(ask)
         try:
             statuses = _statuses(context)

@@ -45,7 +45,7 @@ def check_bucket(store: S3, target: S3Uri, region: str) -> None:
             data in the region of the endpoint).
     """
     found = store.region(target.bucket)
-    if found != region:
+    if found not in {None, region}:  # who may not ask is told by SageMaker, if it is another one
         raise UserError(
             f"the bucket is in {found}, the endpoint in {region}; SageMaker reads model data in its own region only",
             where=str(target),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from sagepack.aws.session import AccessDeniedError, CredentialsError
@@ -10,6 +9,7 @@ from sagepack.decoding import Value
 from sagepack.deploy.preflight.check import Check, Finding
 from sagepack.errors import RemoteError, SagepackError, UserError
 from sagepack.text import printable
+from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ def answer_all(questions: Sequence[Question]) -> tuple[Check, ...]:
     """Make all checks at the same time, so that they take as long as the longest one; in the order of the questions."""
     if not questions:
         return ()
-    with ThreadPoolExecutor(len(questions), "preflight") as pool:
+    with worker_pool(len(questions), "preflight") as pool:
         return tuple(pool.map(Question.answer, questions))
 
 

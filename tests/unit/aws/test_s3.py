@@ -15,6 +15,7 @@ from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
 from sagepack.aws.s3 import S3, ChangedError, MultipartHandle, ObjectRef, S3Uri, UploadedPart
+from sagepack.aws.session import AccessDeniedError
 from sagepack.engine.clients import write_options
 from sagepack.errors import IntegrityError, RemoteError, UserError
 from sagepack.spec.model import Artifact
@@ -262,9 +263,81 @@ def test_a_refused_request_on_a_pinned_bucket_mentions_the_owner() -> None:
 def test_the_region_is_known_even_to_those_who_may_not_list_the_bucket() -> None:
     desk = Desk().refuse("head_bucket", "403", 403, {"x-amz-bucket-region": "ap-south-1"})
     assert desk.store.region("mine") == "ap-south-1"
+    assert desk.refuse("head_bucket", "403", 403).store.region("mine") is None  # stores that do not say it
     desk.refuse("head_bucket", "404", 404)
     with pytest.raises(UserError, match="no such bucket"):
         desk.store.region("mine")
+
+
+WITH_REGION = {"x-amz-bucket-region": "eu-west-1"}
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        (["head"], ("eu-west-1", True)),
+        # With the least policy for publishing HeadBucket is denied, and a listing below the prefix is not.
+        ([403, "list"], ("eu-west-1", True)),
+        ([403, 403, "list"], ("eu-west-1", False)),
+        ([403, 403, 403], ("eu-west-1", None)),
+    ],
+)
+def test_the_owner_of_a_bucket_is_found_out_by_what_the_caller_may_do(
+    answers: list[str | int], expected: tuple[str, bool | None]
+) -> None:
+    desk, operations = Desk(Artifact(target="s3://mine/models")), ["head_bucket", "list_objects_v2", "list_objects_v2"]
+    for operation, answer in zip(operations, answers, strict=False):
+        if answer == 403:
+            desk.refuse(operation, "403" if operation == "head_bucket" else "AccessDenied", 403, WITH_REGION)
+        else:
+            desk.answer(operation, {"BucketRegion": "eu-west-1"} if answer == "head" else {})
+    found = desk.store.look_at(S3Uri("mine", "models/svd/"), OWNER)
+    assert (found.region, found.owned) == expected
+    assert ["ExpectedBucketOwner" in asked for asked in desk.asked] == [True, True, False][: len(answers)]
+    desk.stub.assert_no_pending_responses()
+
+
+def test_a_bucket_of_which_nothing_may_be_known_is_a_missing_permission() -> None:
+    desk = Desk().refuse("head_bucket", "403", 403)
+    desk.refuse("list_objects_v2", "AccessDenied", 403).refuse("list_objects_v2", "AccessDenied", 403)
+    with pytest.raises(AccessDeniedError, match="looking for the bucket failed"):
+        desk.store.look_at(S3Uri("mine", "models/svd/"), OWNER)
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        ([], False),
+        ([{"Filter": {"Prefix": ""}}], True),
+        ([{"Filter": {}}], True),
+        ([{"Prefix": ""}], True),
+        ([{"Filter": {"Prefix": "models/"}}], True),
+        ([{"Filter": {"Prefix": "other/"}}], False),
+        ([{"Filter": {"Prefix": "models/svd/"}}], False),  # of one name only
+        ([{"Filter": {"And": {"Prefix": "", "Tags": []}}}], False),
+        ([{"Filter": {"Prefix": ""}, "Status": "Disabled"}], False),
+        ([{"Filter": {"Prefix": "x/"}}, {"Filter": {"Prefix": "mod"}}], True),
+    ],
+)
+def test_a_lifecycle_rule_must_be_about_all_keys_of_the_target(rules: list[dict[str, Any]], expected: bool) -> None:
+    abort = {"Status": "Enabled", "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7}}
+    desk = Desk().answer("get_bucket_lifecycle_configuration", {"Rules": [{**abort, **rule} for rule in rules]})
+    assert desk.store.aborts_unfinished_uploads(S3Uri("mine", "models/")) is expected
+
+
+def test_a_bucket_without_lifecycle_rules_aborts_nothing() -> None:
+    desk = Desk().refuse("get_bucket_lifecycle_configuration", "NoSuchLifecycleConfiguration", 404)
+    assert not desk.store.aborts_unfinished_uploads(S3Uri("mine", "models/"))
+
+
+@pytest.mark.parametrize("operation", ["get_object", "put_object", "list_objects_v2", "create_multipart_upload"])
+def test_a_missing_bucket_is_told_with_the_command_that_makes_it(operation: str) -> None:
+    desk = Desk().refuse(operation, "NoSuchBucket", 404)
+    calls = {name: call for name, _, call in CALLS if name != "get_object"} | {"get_object": lambda s3: s3.read(AT)}
+    with pytest.raises(UserError) as caught:
+        calls[operation](desk.store)
+    assert caught.value.where == "s3://mine"
+    assert caught.value.fix == "`aws s3 mb s3://mine --region eu-west-1` creates it; or correct artifact.target"
 
 
 @pytest.mark.parametrize(
