@@ -12,7 +12,7 @@ INVOKE := $(BIN)/invoke
 .DEFAULT_GOAL := help
 SPEC_TASKS := validate lock plan download assemble checksum tar upload deploy package verify predict destroy clean doctor gc policy
 SANDBOX_TASKS := sandbox-status sandbox-env sandbox-stop
-.PHONY: help setup serve-venv requirements lint format test test-all bench $(SPEC_TASKS) $(SANDBOX_TASKS)
+.PHONY: help setup serve-venv requirements lint format test test-all bench docs $(SPEC_TASKS) $(SANDBOX_TASKS)
 
 # `make plan env=prod` would set a variable that nobody reads, and plan for the sandbox.
 VARIABLES := ENV CONFIG ARGS PYTHON
@@ -98,6 +98,9 @@ test: $(BIN)/.dev ## The fast tests: no network but loopback
 
 test-all: $(BIN)/.dev ## The fast and the slow tests, with coverage
 	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 -o faulthandler_timeout=3600 --cov --cov-report=term
+
+docs: $(BIN)/.dev ## Write docs/reference/, the golden files and the schema of results again
+	$(BIN)/pytest -n 0 tests/unit/cli tests/unit/api tests/unit/test_reference.py tests/integration/test_golden.py --update-goldens
 
 bench: $(BIN)/.dev ## Measure against what people do today and print the ratios
 	$(BIN)/python -m benchmarks
