@@ -268,12 +268,17 @@ class Project:
         )
 
     def predict(
-        self, source: str | Path | None = None, output: str | Path | None = None, *, timeout: int = 900
+        self,
+        source: str | Path | dict[str, Any] | None = None,
+        output: str | Path | None = None,
+        *,
+        timeout: int = 900,
     ) -> results.Answer:
         """Send an asynchronous request to the endpoint and wait for the answer.
 
         Args:
-            source: the request: a JSON file, an image, ...; the spec's sample if left out.
+            source: the request: the path of a JSON file, an image, ..., or an object to send as JSON; the spec's sample if left
+                out.
             output: the file for the answer, or the folder for its frames; a folder in `build/answers` if left out.
             timeout: seconds to wait.
 
@@ -439,8 +444,10 @@ class Project:
         return cleanup.stale_uploads(context.clients.s3, target, context.spec.name, timedelta(hours=hours))
 
 
-def _request(context: BuildContext, source: str | Path | None) -> tuple[bytes | Path, str | None]:
-    """The request to send, a file or the spec's sample, and its content type if that is known."""
+def _request(context: BuildContext, source: str | Path | dict[str, Any] | None) -> tuple[bytes | Path, str | None]:
+    """The request to send, a file, an object or the spec's sample, and its content type if that is known."""
+    if isinstance(source, dict):
+        return json.dumps(source).encode(), "application/json"
     if source is not None:
         return Path(source), None
     sample = context.spec.sample

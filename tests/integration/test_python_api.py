@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -14,6 +15,7 @@ import pytest
 
 import sagepack
 from sagepack import Project
+from sagepack.sandbox.aws.invocations import ScriptedResult
 from tests.helpers.paths import ROOT
 from tests.integration.test_golden import Toy
 
@@ -94,6 +96,17 @@ def test_the_project_and_its_only_spec_are_found_from_a_folder_in_it(toy: Toy, m
     project = Project()
     assert project.validate() == sagepack.api.results.Validated("config/toy.yaml", "toy", "local")
     assert project.root == toy.root
+
+
+def test_a_request_may_be_an_object_and_a_short_answer_is_in_the_result(toy: Toy, sandbox: Servers) -> None:
+    project = Project(toy.root)
+    project.deploy()
+    sandbox.aws.invocations.script(ScriptedResult(b'{"label": "good"}'))
+    answer = project.predict({"inputs": "größer"})
+    assert json.loads(answer.text or "") == {"label": "good"}
+    assert json.loads((toy.root / answer.files[0]).read_text()) == {"label": "good"}
+    ((endpoint, request),) = sandbox.aws.invocations.received
+    assert (endpoint, json.loads(request)) == ("toy", {"inputs": "größer"})
 
 
 def test_paths_may_be_texts_and_relative_to_the_working_folder(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
