@@ -60,6 +60,7 @@ def plan(project: Project, *, to: str, out: str, locked: bool, stream: bool) -> 
         return project.plan(to, locked=locked, stream=stream)
     reviewed = project.review(to, locked=locked, stream=stream)
     reviewed.write(Path(out))
+    project.progress.note(f"the plan is in {out}: `deploy --plan {out}` does exactly that")
     return reviewed.plan
 
 

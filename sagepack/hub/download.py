@@ -11,6 +11,7 @@ from sagepack.errors import UserError
 from sagepack.hub import CONNECTIONS
 from sagepack.hub.cache import RepoCache, default_cache
 from sagepack.hub.cache_status import scan_cache
+from sagepack.hub.partial import Partial
 from sagepack.hub.scheduler import run_all
 from sagepack.hub.task import DownloadTask
 from sagepack.text import counted, format_bytes
@@ -77,6 +78,12 @@ def download(
         finally:
             hash_cache.save()
     return {file.path: cache.snapshot(file.path) for file in files}
+
+
+def resumable_bytes(cache: RepoCache, files: Sequence[LockedFile]) -> int:
+    """Bytes of files that an interrupted download has left, and the next one will not fetch again if they are right."""
+    contents = {file.etag: file.size for file in files}
+    return sum(Partial(cache.partial(etag), size).noted for etag, size in contents.items())
 
 
 def _checking(count: int, progress: Progress) -> AbstractContextManager[None]:

@@ -83,6 +83,11 @@ class Partial:
             self.journal.unlink(missing_ok=True)
         return sum(self._span(piece).length for piece in self._complete)
 
+    @property
+    def noted(self) -> int:
+        """Bytes of the pieces that the journal names. Reads no more than that: `resume` finds out whether they are right."""
+        return sum(self._span(piece).length for piece in self._read_journal()) if self.file.exists() else 0
+
     def forget(self) -> None:
         """Remove the journal, so that the next `resume` finds no complete piece."""
         self.journal.unlink(missing_ok=True)

@@ -24,7 +24,7 @@ from sagepack.errors import IntegrityError, RemoteError, SagepackError, UserErro
 from sagepack.hub.cache import RepoCache
 from sagepack.hub.cache_status import scan_cache
 from sagepack.hub.client import Hub
-from sagepack.hub.download import download
+from sagepack.hub.download import download, resumable_bytes
 from sagepack.hub.hash_cache import HashCache
 from sagepack.hub.lock_files import resolve_files
 from sagepack.hub.partial import PIECE, Partial
@@ -438,9 +438,11 @@ def test_pieces_that_rotted_on_disk_are_fetched_again(scene: Scene) -> None:
     partial.write_bytes((scene.folder / LARGE).read_bytes()[: 3 * PIECE])
     content = (scene.folder / LARGE).read_bytes()
     lines = [f"{n} {crc32(content[n * PIECE : (n + 1) * PIECE]):08x}" for n in range(3)]
+    assert resumable_bytes(scene.cache, scene.files) == 0
     partial.with_name(partial.name + "-journal").write_text(
         "\n".join([*lines, "9 00000000", "4 xyz", "9" * 5000 + " 00000000", "torn"])
     )
+    assert resumable_bytes(scene.cache, scene.files) >= 3 * PIECE
     with partial.open("r+b") as file:
         file.seek(PIECE + 7)
         file.write(b"rot")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sagepack.engine import lazy
 from sagepack.engine.plan import UNKNOWN, Step, StepStatus
+from sagepack.hub.folder import ModelFolder
 from sagepack.text import counted, format_bytes
 
 if TYPE_CHECKING:
@@ -28,16 +29,19 @@ def status(context: BuildContext) -> StepStatus:
     if context.current_lock is None:
         return UNKNOWN
     required = context.required_files()
-    found = context.cache_status(required)
-    folder = None if context.required_lock().revision else context.model_folder.name
+    found, cache = context.cache_status(required), context.model_files
+    folder = cache.name if isinstance(cache, ModelFolder) else None
     place = folder or "the cache"
+    here = 0 if isinstance(cache, ModelFolder) or not found.missing else download.resumable_bytes(cache, found.missing)
+    resumed = (f"{format_bytes(here)} of that are here from an interrupted download",) if here else ()
     return StepStatus.observed(
         {file.path: str(file.digest) for file in required},
         (
             *_in_words(found.missing, f"not in {place}", " needed" if folder else " to fetch"),
+            *resumed,
             *_in_words(found.present, "to be verified" if folder else "cached, to be verified", ""),
         ),
-        fetch=0 if folder else found.bytes_missing,
+        fetch=0 if folder else found.bytes_missing - here,
         done=f"{counted(len(required), 'file')} in {place} match the lock" if required else _why_none(context),
     )
 

@@ -72,7 +72,9 @@ def test_any_interruptions_keep_the_whole_pieces_and_only_those(
     file = tmp_path_factory.mktemp("partial") / "p"
     expected: set[int] = set()
     for limit, count in steps:
+        noted = Partial(file, len(CONTENT)).noted
         partial, found = resumed(file)
+        assert noted == found
         assert found == sum(min(64, 1000 - piece * 64) for piece in expected)
         run = partial.take(limit)
         if run is None:
