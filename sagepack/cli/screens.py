@@ -41,7 +41,7 @@ def _validated(result: results.Validated) -> list[Block]:
 def _initialized(result: results.Initialized) -> list[Block]:
     shown: list[Block] = [_done(f"wrote {path}") for path in result.files]
     shown += ["", partial(_wrapped, f"The model is for {result.task}. Assumed, to be changed in {result.spec}:")]
-    shown += [partial(_wrapped, note, indent=2) for note in result.assumptions]
+    shown += [partial(_wrapped, note, bullet="- ") for note in result.assumptions]
     return [*shown, "", (Span("next:", "dim"),), *((Span(f"  {command}", "bold"),) for command in result.next)]
 
 
@@ -247,5 +247,6 @@ def _facts(facts: Mapping[str, str]) -> Block:
     return block
 
 
-def _wrapped(text: str, screen: Screen, indent: int = 0) -> list[Line]:
-    return [" " * indent + line for line in wrapped(text, screen.width - indent)]
+def _wrapped(text: str, screen: Screen, bullet: str = "") -> list[Line]:
+    first, *rest = wrapped(text, screen.width - len(bullet), divide=False)
+    return [bullet + first, *(" " * len(bullet) + line for line in rest)]

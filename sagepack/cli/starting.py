@@ -53,12 +53,12 @@ def init(project: Project, *, name: str, model: str, path: str, kind: str) -> In
         fix = f"write: sagepack init {given} --name {name or scaffold.proposed_name(model or path) or 'NAME'}"
         missing = "model" if not (model or path) else "name"
         raise UserError(f"cannot ask for the {missing}: stdin is not a terminal", fix=fix)
-    del project
     if not (model or path):
         answer = ask("model, as owner/name on the Hub or as a folder")
         model, path = ("", answer) if _is_folder(answer) else (answer, "")
     name = name or ask("name", scaffold.proposed_name(model or path))
-    return starting.init(root, name, model=model, path=path, task=kind)
+    with project.progress.activity(f"asking what {model or path} is"):
+        return starting.init(root, name, model=model, path=path, task=kind)
 
 
 @task(
@@ -72,7 +72,8 @@ def new(project: Project, *, name: str, model: str, path: str, kind: str) -> Ini
 
     It writes config/NAME.yaml with every key explained, a sample request and a handler, and overwrites nothing.
     """
-    return starting.new(project.root, name, model=model, path=path, task=kind)
+    with project.progress.activity(f"asking what {model or path} is"):
+        return starting.new(project.root, name, model=model, path=path, task=kind)
 
 
 def _asks() -> bool:

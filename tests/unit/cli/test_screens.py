@@ -93,6 +93,17 @@ PROBLEMS = SpecError(
 )
 
 SCREENS: dict[str, list[Block]] = {
+    "init": screens.lines(
+        results.Initialized(
+            files=("config/sst2.yaml", "inference_code/sst2/inference.py"),
+            spec="config/sst2.yaml",
+            task="text-classification",
+            image="huggingface-pytorch-inference:x",
+            instance_type="ml.m5.xlarge",
+            assumptions=("instance type ml.m5.xlarge: a model of less than 4 GB, which a CPU runs fast enough",),
+            next=("sagepack package", "sagepack deploy"),
+        )
+    ),
     "validate": screens.lines(results.Validated("config/svd.yaml", "svd", "prod")),
     "lock": screens.lines(results.Locked(LOCK, REPO, COMMIT, None, 10, 6380000, changed=True)),
     "plan": screens.lines(results.Plan("deploy", ACTIONS, CONTENTS)),
@@ -136,6 +147,9 @@ SCREENS: dict[str, list[Block]] = {
             running=True, pid=7, hub="http://127.0.0.1:1", aws="http://127.0.0.1:2", log="build/sandbox/log"
         )
     ),
+    "sandbox.add": screens.lines(results.SandboxModel("acme/sst2", COMMIT, "models/sst2")),
+    "sandbox.stop": screens.lines(results.SandboxStopped(stopped=True)),
+    "sandbox.install": screens.lines(results.ServingStack(".venv-serve/bin/python")),
     "an error": [problem("error", UserError(FOREIGN, where=ENDPOINT.arn, fix="choose another endpoint.name").lines())],
     "errors of a spec": [problem("error", PROBLEMS.lines())],
     "a warning": [problem("warning", PROBLEMS.diagnostics[0].lines())],
