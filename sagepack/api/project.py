@@ -416,6 +416,9 @@ class Project:
         return session.pin(self.selection, context.clients.hub.resolve(model.id, model.revision).commit)
 
     def _load(self, **how: bool) -> Spec:
+        return self._check(**how).spec
+
+    def _check(self, **how: bool) -> session.Checked:
         project_folder.require(self.root)
         checked = load(self.selection, **how)
         if self.spec is None:
@@ -423,7 +426,7 @@ class Project:
             self.warnings = checked.warnings
             for warning in checked.warnings:
                 self.progress.warn(warning)
-        return checked.spec
+        return checked
 
     def _plan(self, to: str, *, locked: bool, stream: bool) -> tuple[BuildContext, results.Plan]:
         context = self._open(to, locked=locked, stream=stream)
@@ -437,7 +440,7 @@ class Project:
     def _open(self, goal: str, *, branch_allowed: bool = False, **how: Any) -> BuildContext:
         if goal not in GOALS:
             raise UserError(f"unknown step {goal!r}", fix=did_you_mean(goal, GOALS) or f"choose one of {one_of(GOALS)}")
-        return open_context(self.root, self._load(branch_allowed=branch_allowed), goal, self.progress, **how)
+        return open_context(self.root, self._check(branch_allowed=branch_allowed), goal, self.progress, **how)
 
     def _find_uploads(self, context: BuildContext, hours: int) -> list[s3.MultipartHandle]:
         target = s3.S3Uri.parse(context.spec.artifact.target)

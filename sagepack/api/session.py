@@ -18,6 +18,7 @@ from sagepack.engine.steps import steps_to
 from sagepack.engine.workspace import Workspace
 from sagepack.errors import Diagnostic
 from sagepack.hub.cache import default_cache
+from sagepack.package.lock import KEYS as LOCK_KEYS
 from sagepack.spec import loader, project_folder
 from sagepack.version import __version__
 
@@ -67,15 +68,22 @@ class Selection(Value, frozen=True):
 
 
 class Checked(Value, frozen=True):
-    """A spec without errors, and the warnings about it."""
+    """A spec without errors.
+
+    Attributes:
+        spec: the spec.
+        warnings: what is wrong with it, but not wrong enough to refuse it.
+        set_keys: the keys that a lock is made from and `--set` gave.
+    """
 
     spec: Spec
     warnings: tuple[Diagnostic, ...]
+    set_keys: tuple[str, ...]
 
 
 def open_context(
     root: Path,
-    spec: Spec,
+    checked: Checked,
     goal: str,
     progress: Progress,
     *,
@@ -87,13 +95,14 @@ def open_context(
 
     Args:
         root: the project's folder.
-        spec: a spec that was checked.
+        checked: the spec.
         goal: a step, or `package`.
         progress: where the steps report to.
         locked: fail rather than make or change the lock.
         stream: publish from the Hub to S3 without the model on this disk.
         connections: most connections to the Hub at once.
     """
+    spec = checked.spec
     work = Workspace(root, spec.name, spec.env)
 
     @cache
@@ -110,6 +119,7 @@ def open_context(
         locked,
         stream,
         connections,
+        checked.set_keys,
     )
 
 
@@ -130,8 +140,9 @@ def load(selection: Selection, *, branch_allowed: bool = False, contents: bool =
         "document": str(document.digest),
         "sagepack": __version__,
         "branch_allowed": branch_allowed,
-        # The rules look at these folders too.
+        # The rules look at these folders too, and at the names of the other specs.
         "folders": [_names(root / path) for path in _folders(document.data)],
+        "others": [_stamp(path) for path in project_folder.others(selection.path, root)],
     }
     records, key = Records(root / "build" / "validated"), document.digest.short
     record = records.load(key)
@@ -140,7 +151,7 @@ def load(selection: Selection, *, branch_allowed: bool = False, contents: bool =
         warnings = _check(document, root, branch_allowed=branch_allowed, contents=contents)
         if not contents:  # what files hold does not follow from these inputs
             records.remember(Record(key, 1, inputs, {"warnings": [asdict(warning) for warning in warnings]}))
-    return Checked(document.spec(), warnings)
+    return Checked(document.spec(), warnings, document.set_keys(*LOCK_KEYS))
 
 
 def _check(document: Document, root: Path, *, branch_allowed: bool, contents: bool) -> tuple[Diagnostic, ...]:
@@ -164,6 +175,14 @@ def _warnings(record: Record) -> tuple[Diagnostic, ...] | None:
         return convert(record.output.get("warnings"), tuple[Diagnostic, ...])
     except MalformedError:
         return None
+
+
+def _stamp(path: Path) -> list[Any]:
+    try:
+        status = path.stat()
+    except OSError:
+        return [path.name]
+    return [path.name, status.st_size, status.st_mtime_ns]
 
 
 def _folders(data: dict[str, Any]) -> list[str]:

@@ -57,6 +57,7 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
         keep_lock: fail rather than make or change the lock (`--locked`).
         stream: publish from the Hub to S3 without the model on this disk.
         connections: most connections to the Hub at once.
+        set_keys: the keys that a lock is made from and `--set` gave.
     """
 
     spec: Spec
@@ -68,6 +69,7 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
     keep_lock: bool = False
     stream: bool = False
     connections: int = hub.CONNECTIONS
+    set_keys: tuple[str, ...] = ()
 
     def refreshed(self) -> BuildContext:
         """The same run without what it has looked up: another step, or another command, has changed files."""

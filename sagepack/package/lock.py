@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 VERSION = 3
 ARCHIVE_FORMAT = 1
 
+# The keys of a spec that a lock is made from, by section; `name` and the environment select the file.
+KEYS = (("model",), ("hub",), ("image",), ("aws", "region"), ("code", "requirements"), ("sandbox",))
+
 # Enough for 50,000 files, which take 5 s to read; a lock of 10 files takes 0.5 ms, one of 5,000 takes 0.2 s.
 MAX_BYTES = 16 << 20
 _MAX_VALUES = 500_000

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from sagepack.spec.yaml_nodes import Node, Place
 
+_FILES = 2  # sources that are files: the spec and the overlay
+
 
 class Document(Value, frozen=True, dict=True):
     """A merged spec, not validated yet.
@@ -65,6 +67,11 @@ class Document(Value, frozen=True, dict=True):
     def where(self, path: KeyPath) -> str:
         """`place` as messages print it: `file:line:column`, or the name of a setting."""
         return str(self.place(path))
+
+    def set_keys(self, *sections: KeyPath) -> tuple[str, ...]:
+        """The keys in some sections, or those keys themselves, that `--set` gave or removed."""
+        paths = [key.path for key in KEYS if any(key.path[: len(section)] == section for section in sections)]
+        return tuple(".".join(path) for path in paths if (node := self.node(path)) and node.place.source >= _FILES)
 
     def spec(self) -> Spec:
         """The document as values, with defaults filled in.

@@ -52,3 +52,14 @@ def default_spec(root: Path) -> Path:
         details=[f"--config {path.relative_to(root).as_posix()}" for path in specs],
         fix="name one of these",
     )
+
+
+def others(config: Path, root: Path) -> list[Path]:
+    """The other specs, with which a spec shares names of locks, packages and endpoints: beside it, and in `config/`.
+
+    Args:
+        config: the spec's file.
+        root: the project's folder.
+    """
+    folders = {config.parent.absolute(), (root / "config").absolute()}
+    return sorted(path for folder in folders for path in folder.glob("*.yaml") if path != config.absolute())

@@ -12,7 +12,7 @@ from sagepack.errors import Diagnostic, SpecError
 from sagepack.spec import rules
 from sagepack.spec.document import lookup
 from sagepack.spec.model import KEYS
-from sagepack.spec.rules import model, secrets
+from sagepack.spec.rules import model, names, secrets
 from sagepack.spec.rules.secrets import safe
 from sagepack.spec.rules.view import SpecView
 from sagepack.spec.secrets import values
@@ -70,6 +70,7 @@ def check(
         *_schema_errors(document),
         *_missing_keys(document),
         *rules.check(view),
+        *names.check(document, root),
     ]
     ordered = sorted(_one_error_per_key(found), key=lambda diagnostic: document.place(diagnostic.path))
     located = [_located(document, diagnostic) for diagnostic in ordered]

@@ -186,11 +186,43 @@ def test_a_branch_is_refused_by_everything_but_lock(project: Project) -> None:
     branch = ("--set", "model.revision=main")
     for task in ("validate", "plan", "download", "package", "upload", "deploy"):
         assert "main" in project.invoke(task, *branch, code=1).stderr
-    lock = project.root / "config" / "locks" / "svd-local.lock.yaml"
-    before = lock.read_text()
-    told = project.invoke("lock", *branch).stderr
+    lock, spec = project.root / "config" / "locks" / "svd-local.lock.yaml", project.root / "config" / "svd.yaml"
+    before, pinned = lock.read_text(), spec.read_text()
+    spec.write_text(re.sub(r"(?m)^  revision: \w+$", "  revision: main", pinned))
+    told = project.invoke("lock").stderr
     assert "043843887ccd51926e3efed36270444a838e7861" in told
     lock.write_text(before)
+    spec.write_text(pinned)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["model.exclude=[LICENSE.md]", "model.variant="],
+)
+def test_a_setting_of_one_run_does_not_rewrite_the_lock_of_all(packaged: Project, setting: str) -> None:
+    lock = packaged.root / "config" / "locks" / "svd-local.lock.yaml"
+    before = lock.read_bytes()
+    for task in (("package",), ("deploy",), ("lock",), ("lock", "--update")):
+        told = packaged.invoke(*task, "--set", setting, code=1).stderr
+        assert f"--set {setting.partition('=')[0]} would rewrite the lock" in told
+        assert "--env trial" in told
+    assert lock.read_bytes() == before
+    assert packaged.runs("package", "--set", "endpoint.instance_type=ml.g5.xlarge") == []
+
+
+def test_a_copied_spec_has_to_get_names_of_its_own_before_anything_is_built(packaged: Project) -> None:
+    spec, lock = packaged.root / "config" / "svd.yaml", packaged.root / "config" / "locks" / "svd-local.lock.yaml"
+    copy, before = packaged.root / "config" / "copy.yaml", lock.read_bytes()
+    copy.write_text(spec.read_text().replace("variant: fp16", "include: [unet/]"))
+    for task in ("package", "validate", "deploy"):
+        told = packaged.invoke(task, "--config", "config/copy.yaml", code=1).stderr
+        assert "name: config/svd.yaml has this name already" in told
+        assert "endpoint.name: config/svd.yaml has this name already" in told
+    copy.write_text(copy.read_text().replace("name: svd", "name: copy"))
+    packaged.invoke("validate", "--config", "config/copy.yaml")
+    copy.unlink()
+    assert lock.read_bytes() == before
+    assert packaged.runs("package", "--locked") == []
 
 
 def test_a_spec_that_passed_is_checked_again_when_the_files_next_to_it_change(packaged: Project) -> None:

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 else:
     resolver = lazy.module("engine.resolver")
 
+_HOW_TO_TRY = (
+    "write the value into the spec or its overlay; to try it first, copy the overlay to config/env/trial.yaml, write it there "
+    "and use --env trial, whose lock is a file of its own"
+)
+
 
 def status(context: BuildContext) -> StepStatus:
     """The lock is up to date if it holds the digest of what the spec declares, and those of the files in the model's folder."""
@@ -38,7 +43,7 @@ def run(context: BuildContext) -> None:
     """Resolve and write the lock.
 
     Raises:
-        UserError: `--locked` forbids it, the repository is gated or missing, a pattern matches nothing, the image is
+        UserError: `--locked` forbids it, or the lock is there and `--set` gives what it is made from; the repository is gated or missing, a pattern matches nothing, the image is
             unknown, or the answers make no lock; the lock on disk is as it was.
     """
     where = context.display(context.work.lock_path)
@@ -48,6 +53,9 @@ def run(context: BuildContext) -> None:
             where=where,
             fix="run `invoke lock`, look at the difference and commit it",
         )
+    if context.set_keys and context.work.lock_path.exists():
+        message = f"--set {context.set_keys[0]} would rewrite the lock, which other runs rely on"
+        raise UserError(message, where=where, fix=_HOW_TO_TRY)
     text = resolver.resolve(context).text().encode()
     try:
         lock = Lock.parse(text, where)
@@ -56,7 +64,9 @@ def run(context: BuildContext) -> None:
         raise error.with_context(fix=fix) from error
     write_atomically(context.work.lock_path, text)
     context.records.save(Record("lock", STEP.version, _inputs(context), {"lock": str(Digest.sha256(text))}))
-    context.progress.done(f"{lock.revision}, {counted(len(lock.files), 'file')}, {format_bytes(lock.size)}")
+    context.progress.done(
+        f"{lock.revision or lock.folder}, {counted(len(lock.files), 'file')}, {format_bytes(lock.size)}"
+    )
 
 
 def _inputs(context: BuildContext) -> dict[str, object]:

@@ -166,3 +166,21 @@ def test_files_that_the_spec_names_are_checked_too(tmp_path: Path) -> None:
 
 def test_the_tag_of_the_small_spec_is_one_that_exists() -> None:
     assert TAG in (ROOT / "sagepack" / "spec" / "data" / "images.json").read_text()
+
+
+def test_no_two_specs_of_a_project_have_one_name_or_one_endpoint_in_the_same_environment(tmp_path: Path) -> None:
+    other = project(tmp_path).with_name("other.yaml")
+    for text, wrong in (
+        (SPEC, ["name", "endpoint.name"]),
+        (SPEC.replace("name: toy\nmodel", "name: other\nmodel"), ["endpoint.name"]),
+        (SPEC.replace("name: toy", "name: toys"), []),
+        ("toy: {", []),  # what is wrong with another spec is told when that one is used
+    ):
+        other.write_text(text)
+        assert [".".join(map(str, found.path)) for found in errors(tmp_path)] == wrong
+        assert all(found.message == "config/other.yaml has this name already" for found in errors(tmp_path))
+    other.write_text(SPEC.replace("name: toy", "name: toys"))
+    assert [found.path for found in errors(tmp_path, ["name=toys"])] == [("name",)]
+    overlay = tmp_path / "config" / "env" / "test.yaml"
+    overlay.write_text(overlay.read_text() + "endpoint: {name: shared}\n")
+    assert [found.path for found in errors(tmp_path)] == [("endpoint", "name")]
