@@ -16,7 +16,7 @@ from sagepack.spec.rules import model, names, secrets
 from sagepack.spec.rules.secrets import safe
 from sagepack.spec.rules.view import SpecView
 from sagepack.spec.secrets import values
-from sagepack.text import did_you_mean, kind, one_of
+from sagepack.text import closest, did_you_mean, kind, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sagepack.spec.document import Document
 
 SCHEMA = Path(__file__).resolve().parent.parent / "schemas" / "spec.schema.json"
+UNKNOWN, MISSING = "unknown key", model.MISSING
 _TYPE_NAMES = {
     "string": "text",
     "integer": "an integer",
@@ -72,11 +73,28 @@ def check(
         *rules.check(view),
         *names.check(document, root),
     ]
+    found = _without_consequences(found)
     ordered = sorted(_one_error_per_key(found), key=lambda diagnostic: document.place(diagnostic.path))
     located = [_located(document, diagnostic) for diagnostic in ordered]
     if errors := [diagnostic for diagnostic in located if diagnostic.severity == "error"]:
         raise SpecError(errors)
     return tuple(located)
+
+
+def _without_consequences(found: list[Diagnostic]) -> list[Diagnostic]:
+    """All but the missing keys that a misspelt key stands for: `endpiont` is one mistake, and not three."""
+    meant = set()
+    for *section, key in (found.path for found in found if found.message == UNKNOWN and found.path):
+        known = {other.path[len(section)] for other in KEYS if list(other.path[: len(section)]) == section}
+        meant.add((*section, closest(str(key), known)))
+    return [
+        diagnostic
+        for diagnostic in found
+        if not (
+            diagnostic.message.startswith(MISSING)
+            and any(diagnostic.path[: length + 1] in meant for length in range(len(diagnostic.path)))
+        )
+    ]
 
 
 def _one_error_per_key(found: list[Diagnostic]) -> list[Diagnostic]:
@@ -119,7 +137,7 @@ def _missing_keys(document: Document) -> Iterator[Diagnostic]:
             node = document.node(key.path)
             removed = " (null removes it)" if node is not None and node.value is None else ""
             fix = f"set it in the spec, in config/env/{document.env}.yaml, or with --set {'.'.join(key.path)}=..."
-            yield Diagnostic(key.path, f"required key is missing{removed}", fix)
+            yield Diagnostic(key.path, f"{MISSING}{removed}", fix)
 
 
 @cache
@@ -138,7 +156,7 @@ def _schema_errors(document: Document) -> Iterator[Diagnostic]:
             for key in error.instance:
                 if key not in known:
                     fix = did_you_mean(key, known) or f"known keys: {one_of(known)}"
-                    yield Diagnostic((*path, key), "unknown key", fix)
+                    yield Diagnostic((*path, key), UNKNOWN, fix)
         elif error.validator == "pattern" and "propertyNames" in error.absolute_schema_path:
             yield Diagnostic((*path, error.instance), error.schema.get("patternErrorMessage", error.message))
         elif error.validator not in ("required", "anyOf"):  # `_missing_keys` and the rules look at the merged spec

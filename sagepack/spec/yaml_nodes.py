@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
@@ -30,6 +31,8 @@ _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": 
 _NULLS = ("", "~", "null", "Null", "NULL")
 _NUMBER = re.compile(r"[-+]?(\d+)|(0o[0-7]+|0x[0-9a-fA-F]+)|[-+]?(?:\.\d+|\d+(?:\.\d*)?)(?:[eE][-+]?\d+)?", re.ASCII)
 _CONFLICT = re.compile(r"^<{7} ", re.MULTILINE)
+_ALIAS = "while scanning an alias"
+_FLOW = {"while parsing a flow sequence": "list", "while parsing a flow mapping": "map"}
 _QUOTED = "while scanning a quoted scalar"  # in the words of libyaml, where the end of the file came first
 _DIGITS = 400  # of an integer; Python refuses to convert more than 4,300
 
@@ -190,7 +193,8 @@ class Reader:
     def _alias(self, event: Any, place: Place, key: Place, depth: int) -> Node:
         target = self._anchors.get(event.anchor)
         if target is None:  # unknown, or inside the value that it names
-            self._problem(place, f"unknown alias *{_short(event.anchor)}: no anchor before it has this name")
+            message = f"unknown alias *{_short(event.anchor)}: no anchor before it has this name"
+            self._problem(place, message, _how_to_quote(f"*{event.anchor}"))
             return Node(None, place, key)
         self._expand(target, place, depth)
         return Node(target.value, place, key, target.text)
@@ -219,12 +223,23 @@ class Reader:
             place = self._at(text.count("\n", 0, conflict.start()), 0)
             fix = "keep one side of it, and remove its lines of <<<<<<<, ======= and >>>>>>>"
             self._problem(place, "a merge conflict", fix)
-        elif error.context == _QUOTED and (opening := error.context_mark):
+        elif (opening := error.context_mark if error.context == _QUOTED else _long_quote(text, error)) is not None:
             place = self._at(opening.line, opening.column)
             self._problem(place, "the quote that opens here is not closed", "close it with the same sign")
+        elif error.context in _FLOW and (opening := error.context_mark):
+            place = self._at(opening.line, opening.column)
+            message = f"the {_FLOW[error.context]} that opens here is not closed, or misses a comma"
+            if error.problem_mark and place.line:
+                message += f" before line {error.problem_mark.line + 1}"
+            self._problem(place, message)
         else:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line, mark.column) if mark else (0, 0)
+            if error.context == _ALIAS and (opening := error.context_mark):
+                place = self._at(opening.line, opening.column)
+                word = _word(text, opening.line, opening.column)
+                self._problem(place, f"{_short(word)} would be an alias of YAML", _how_to_quote(word))
+                return
             context = f" {error.context}" if error.context else ""
             rest = (text.splitlines()[line : line + 1] or [""])[0][column:]
             tab = "indent with spaces: YAML forbids tabs" if rest.startswith("\t") else None
@@ -239,6 +254,31 @@ class Reader:
 
     def _problem(self, place: Place, message: str, fix: str | None = None) -> None:
         self.diagnostics.append(Diagnostic((), message, fix, location=str(place)))
+
+
+def _long_quote(text: str, error: yaml.MarkedYAMLError) -> Any:
+    """Where a quoted text begins that takes several lines and ends just before the mistake: a quote after it closed it."""
+    mark, found = error.problem_mark, None
+    if mark is None:
+        return None
+    with suppress(yaml.YAMLError):
+        for token in yaml.scan(text, Loader=yaml.SafeLoader):
+            if token.start_mark.line > mark.line:
+                break
+            if isinstance(token, yaml.ScalarToken) and not token.plain and token.style in ("'", '"'):
+                found = token
+    is_long = found is not None and found.start_mark.line < found.end_mark.line == mark.line
+    return found.start_mark if found is not None and is_long else None
+
+
+def _word(text: str, line: int, column: int) -> str:
+    """What is written at a place, up to a space or a sign that ends it within brackets."""
+    rest = (text.splitlines()[line : line + 1] or [""])[0][column:]
+    return re.split(r"[\s,\]}]", rest, maxsplit=1)[0]
+
+
+def _how_to_quote(word: str) -> str:
+    return f'put it in quotes: ["{_short(word)}"] for a list, "{_short(word)}" for a text'
 
 
 def _short(name: str) -> str:

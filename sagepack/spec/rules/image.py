@@ -30,7 +30,13 @@ def _known_tag(view: SpecView) -> Iterator[Diagnostic]:
     repository, tag = view.text("image", "repository"), view.text(*_TAG)
     if repository is None or tag is None:
         return
-    if repository != images.repository():
+    registry, slash, name = repository.partition("/")
+    if slash and "." in registry:
+        account = registry.partition(".")[0]
+        other = account.isdigit() and account != images.account(view.text("aws", "region") or "")
+        fix = f"write {name}" + (f', and image.account: "{account}"' if other else "")
+        yield Diagnostic(("image", "repository"), f"{repository!r} contains the host of a registry", fix)
+    elif repository != images.repository():
         close = did_you_mean(repository, [images.repository()])
         fix = close or f"the only known repository is {images.repository()}; the contents of others are not checked"
         yield Diagnostic(("image", "repository"), f"{repository!r} is not a known repository", fix, severity="warning")

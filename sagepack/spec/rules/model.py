@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sagepack.spec.rules.view import SpecView
 
 _ID, _REVISION, _PATH = ("model", "id"), ("model", "revision"), ("model", "path")
-_MISSING = "required key is missing"
+MISSING = "required key is missing"
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 _ADDRESS = re.compile(r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/([^/\s]+/[^/\s?#]+)")
 # Models that once had no owner, by what their names begin with.
@@ -49,7 +49,7 @@ def spelling(view: SpecView) -> Iterator[Diagnostic]:
             )
         elif owner := next((owner for owner, pattern in _CANONICAL if pattern.fullmatch(name)), None):
             yield Diagnostic(_ID, f"{safe(_ID, name)} has no owner", f"write {owner}/{name}")
-    if revision is not None and abs(revision) < 10**39:
+    if revision is not None and (isinstance(revision, float) or abs(revision) < 10**39):
         message = "this is not a commit: a shortened one, perhaps, which YAML reads as a number"
         yield Diagnostic(_REVISION, message, "give all 40 digits, in quotes if there is no letter among them")
 
@@ -78,10 +78,10 @@ def _source(view: SpecView) -> Iterator[Diagnostic]:
         fix = (
             "name a repository of the Hub (model.id and model.revision), or a folder that holds the files (model.path)"
         )
-        yield Diagnostic(_ID, _MISSING, fix)
+        yield Diagnostic(_ID, MISSING, fix)
     elif not has_path and not has_revision:
         fix = "set it to a commit; with `revision: main`, `invoke lock --pin` writes the commit of today in its place"
-        yield Diagnostic(_REVISION, _MISSING, fix)
+        yield Diagnostic(_REVISION, MISSING, fix)
     elif not has_path and (name := view.text(*_ID)) and _REPOSITORY.fullmatch(name) and _is_folder(view, name):
         fix = f"if the folder is meant, write model.path: {name}, without id and revision"
         message = f"{safe(_ID, name)} is taken as a repository of the Hub, and there is a folder of this name"

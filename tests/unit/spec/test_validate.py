@@ -28,11 +28,11 @@ def test_a_small_spec_is_valid_without_a_word(tmp_path: Path) -> None:
 
 SPEC_LINES = [
     # (replaced, by, where, key and message, fix)
-    ("name: toy\nmodel", "nam: toy\nmodel", "config/toy.yaml:1:1", "name: required key is missing", None),
+    ("name: toy\nmodel", "model", "config/toy.yaml:1:1", "name: required key is missing", None),
     ("name: toy\nmodel", "name: toy\nnmae: x\nmodel", "config/toy.yaml:2:7", "nmae: unknown key", "did you mean 'name'?"),
     ("  id: owner/toy", "  id: owner/toy\n  rev: main", "config/toy.yaml:4:8", "model.rev: unknown key", "known keys: id"),
     ("  id: owner/toy", "  id: toy", "config/toy.yaml:3:7", 'model.id: "toy": write owner/name', None),
-    (f"revision: {COMMIT}", "revision: 1234e56", "config/toy.yaml:4:13", "model.revision: 1234e56 is a number, expected text", 'put it in quotes: "1234e56"'),
+    (f"revision: {COMMIT}", "revision: 1234e56", "config/toy.yaml:4:13", "model.revision: this is not a commit", "give all 40 digits"),
     (f"revision: {COMMIT}", f"revision: {'7' * 40}", "config/toy.yaml:4:13", f"{'7' * 40} is an integer, expected text", f'put it in quotes: "{"7" * 40}"'),
     ("name: toy\nmodel", "name: yes\nmodel", "", "", None),
     ("name: toy\nmodel", "name: true\nmodel", "config/toy.yaml:1:7", "name: true is true or false, expected text", 'in quotes: "true"'),
@@ -184,3 +184,22 @@ def test_no_two_specs_of_a_project_have_one_name_or_one_endpoint_in_the_same_env
     overlay = tmp_path / "config" / "env" / "test.yaml"
     overlay.write_text(overlay.read_text() + "endpoint: {name: shared}\n")
     assert [found.path for found in errors(tmp_path)] == [("endpoint", "name")]
+
+
+def test_a_misspelt_key_is_one_mistake_and_not_also_what_is_missing_without_it(tmp_path: Path) -> None:
+    spec = SPEC.replace("endpoint:", "endpiont:").replace("  path:", "  pth:").replace("model:", "modle:")
+    project(tmp_path, spec)
+    assert sorted((found.key, found.message) for found in errors(tmp_path)) == [
+        ("code.pth", "unknown key"),
+        ("endpiont", "unknown key"),
+        ("modle", "unknown key"),
+    ]
+    project(tmp_path, SPEC.replace("endpoint:", "nonsense:"))
+    assert "endpoint.name" in [found.key for found in errors(tmp_path)]
+
+
+def test_a_shortened_commit_that_yaml_reads_as_a_number_is_told_to_be_short(tmp_path: Path) -> None:
+    for short in ("0438438", "1234e56", "0.5"):
+        project(tmp_path, SPEC.replace(COMMIT, short))
+        (found,) = errors(tmp_path)
+        assert (found.key, "all 40 digits" in (found.fix or "")) == ("model.revision", True)

@@ -67,7 +67,11 @@ def test_scalars_follow_the_core_schema_of_yaml_1_2(text: str, value: Any) -> No
         ("a: 1\n---\nb: 2\n", "f:2:1: a second document begins here"),
         ("a: 1\n\tb: 2\n", "f:2:1: invalid YAML: "),
         ("a:\n\t- 1\n", "f:2:1: invalid YAML: "),
-        ("a: [1, 2\n", "f:2:1: invalid YAML: "),
+        ("a: [1, 2\n", "f:1:4: the list that opens here is not closed, or misses a comma before line 2"),
+        ("a: 1\nb: {c: [1, 2]\nd: 1\ne: 2", "f:2:4: the map that opens here is not closed, or misses a comma"),
+        ("a: 'open\nb: it's closed by another\n", "f:1:4: the quote that opens here is not closed"),
+        ('a: {b: "open}\nc: "closed"\n', "f:1:8: the quote that opens here is not closed"),
+        ("a: [*.json]\n", "f:1:5: *.json would be an alias of YAML"),
         ("a: 'open\n", "f:1:4: the quote that opens here is not closed"),
         ('a: 1\nb: "open\nc: 2\n', "f:2:4: the quote that opens here is not closed"),
         ("a: 1\n<<<<<<< HEAD\nb: 1\n=======\nb: 2\n>>>>>>> other\n", "f:2:1: a merge conflict"),
@@ -87,6 +91,13 @@ def test_what_is_not_plain_data_is_reported_at_its_place(text: str, expected: st
 
 def test_a_tab_is_called_a_tab() -> None:
     assert "YAML forbids tabs" in read("a:\n\tb: 2\n")[1][0]
+
+
+def test_a_pattern_without_quotes_is_shown_with_them() -> None:
+    for text in ("a: [*.json]\n", "a: *.json\n", "a: *json\n"):
+        (problem,) = read(text)[1]
+        pattern = text[text.index("*") :].strip("]\n")
+        assert f'["{pattern}"] for a list' in problem
 
 
 def test_all_mistakes_that_do_not_end_the_reading_are_reported() -> None:

@@ -20,7 +20,24 @@ GOV = ["aws.region=us-gov-west-1", "aws.role=arn:aws-us-gov:iam::210987654321:ro
 CHINA = ["aws.region=cn-north-1", "aws.role=arn:aws-cn:iam::210987654321:role/toy"]
 SANDBOX = ["sandbox=true", "aws={account: '123456789012', role: 'arn:aws:iam::123456789012:role/sagepack-sandbox'}"]
 
+FOLDER = ["model.id=null", "model.revision=null"]
+
 REFUSED = [
+    # model
+    (["model.id=gpt2"], "model.id", '"gpt2" has no owner'),
+    (["model.id=./code_of"], "model.id", "is a folder"),
+    (["model.id=https://huggingface.co/a/b/tree/main"], "model.id", "is the address of a page"),
+    (["model.id=toy"], "model.id", "write owner/name"),
+    (["model.id=null"], "model.id", "required key is missing"),
+    (["model.revision=null"], "model.revision", "required key is missing"),
+    (["model.revision=0438438"], "model.revision", "looks like a shortened commit"),
+    (["model.path=code_of"], "model.path", "cannot be both a folder and a repository"),
+    (["model.id=null", "model.path=code_of"], "model.revision", "a folder has no revision"),
+    ([*FOLDER, "model.path=~/toy"], "model.path", "~ is not expanded"),
+    ([*FOLDER, "model.path=config/toy.yaml"], "model.path", "is a file, not a folder"),
+    ([*FOLDER, "model.path=config/.."], "model.path", "holds the project itself"),
+    (["hub.endpoint=hub.company"], "hub.endpoint", "write an address like https://hub.company"),
+    (["hub.endpoint=https://hub.company?a=b"], "hub.endpoint", "write an address like https://hub.company"),
     # environment
     (["environment.HF_MODEL_ID=owner/toy"], "environment.HF_MODEL_ID", "ignores the packaged weights"),
     (["environment.MMS_MAX_RESPONSE_SIZE=1GB"], "environment.MMS_MAX_RESPONSE_SIZE", '"1GB" is not an integer from 1 to 2,147,483,647'),
@@ -38,6 +55,7 @@ REFUSED = [
     (["image.account=446045086412"], "image.account", "is AWS's registry for other regions"),
     ([*GOV, "image.account=763104351884"], "image.account", "is AWS's registry for other regions"),
     (["image.tag=x@sha256:00"], "image.tag", "give only the tag"),
+    (["image.repository=763104351884.dkr.ecr.us-east-1.amazonaws.com/mine"], "image.repository", "contains the host of a registry"),
     (["image.repository=763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-inference:1"], "image.repository", "no host, no tag"),
     ([f"image.tag={CPU_TAG}"], "image.tag", "would leave the GPU of ml.g5.2xlarge unused"),
     ([f"endpoint.instance_type={GRAVITON}"], "endpoint.instance_type", "has an ARM processor"),
@@ -111,6 +129,8 @@ def test_a_spec_that_breaks_a_rule_is_refused(tmp_path: Path, sets: list[str], k
 
 
 WARNED = [
+    ([*FOLDER, "model.path=models/toy"], "model.path", "is not on this machine"),
+    (["model.id=code_of/toy"], "model.id", "there is a folder of this name"),
     (["environment.TS_MAX_RESPONSE_SIZE=5"], "environment.TS_MAX_RESPONSE_SIZE", "no effect"),
     (["environment.SAGEMAKER_SUBMIT_DIRECTORY=/x"], "environment.SAGEMAKER_SUBMIT_DIRECTORY", "no effect"),
     (["environment.SAGEMAKER_MODEL_SERVER_TIMEOUT=3600"], "environment.SAGEMAKER_MODEL_SERVER_TIMEOUT", "3,600 minutes"),
