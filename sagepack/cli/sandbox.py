@@ -55,9 +55,10 @@ def add(project: Project, *, name: str, folder: str) -> SandboxModel:
     """
     path = Path(folder).expanduser()
     adding.check(name, path)
-    return SandboxModel(
-        name, adding.add(connect.running(project.root, project.progress), name, path), str(path.absolute())
-    )
+    box = connect.running(project.root, project.progress)
+    with project.progress.activity(f"sandbox: hashing {folder}"):
+        commit = adding.add(box, name, path)
+    return SandboxModel(name, commit, str(path.absolute()))
 
 
 @task(group="sandbox")

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import jsonschema
@@ -13,12 +14,13 @@ import pytest
 import yaml
 
 from sagepack import Project, sandbox
-from sagepack.errors import SpecError, UserError
+from sagepack.errors import SagepackError, SpecError, UserError
 from sagepack.hub import hash_cache
+from sagepack.progress import Silent
 from tests.helpers.paths import ROOT, SCHEMAS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from sagepack.api.results import Built
@@ -193,3 +195,28 @@ def test_a_folder_without_a_file_or_that_is_not_there_is_told_as_such(root: Path
         with pytest.raises(UserError, match=told):
             Project(root, "config/other.yaml").lock()
     (root / "config" / "other.yaml").unlink()
+
+
+class Meddler(Silent):
+    """Writes to the model as soon as the manifest is made."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @contextmanager
+    def step(self, name: str, reasons: Sequence[str]) -> Iterator[None]:  # noqa: ARG002
+        yield
+        if name == "checksum":
+            write(self.root, "model.safetensors", b"x" + WEIGHTS[1:])
+
+
+@pytest.mark.parametrize("goal", ["package", "upload"])
+def test_a_file_that_changes_during_a_run_is_found_and_the_next_run_takes_it(root: Path, goal: str) -> None:
+    write(root, "model.safetensors", WEIGHTS[:-1] + goal[:1].encode())
+    meddled = Project(root, "config/mine.yaml", progress=Meddler(root))
+    with pytest.raises(SagepackError, match=r"model\.safetensors"):
+        meddled.build(goal)
+    built = project(root).build(goal)
+    assert {"lock", "checksum"} <= set(ran(built))
+    assert ran(project(root).build(goal, locked=True)) == []
+    assert goal == "package" or project(root).verify_remote(deep=True).files == 3
