@@ -398,6 +398,33 @@ def test_provenance_names_model_image_and_requirements_and_no_secrets() -> None:
     assert b"123456789012" not in document
 
 
+def test_provenance_of_a_folder_has_the_digest_of_its_files_and_not_the_way_to_it() -> None:
+    from sagepack.spec import model as s  # noqa: PLC0415 - many names, used here alone
+
+    def made(lock: Lock) -> dict[str, Any]:
+        local = replace(spec(), model=s.ModelSource(path="/home/alice/models/mine"))
+        document: dict[str, Any] = statement(local, lock, manifest_of(FILES))
+        check("provenance", json.dumps(document).encode())
+        assert "alice" not in json.dumps(document)
+        return document["predicate"]["buildDefinition"]["resolvedDependencies"][0]  # type: ignore[no-any-return]
+
+    lock = replace(LOCK, revision=None, folder="/home/alice/models/mine")
+    other = replace(lock, files=(LockedFile("b.bin", 3, Digest.sha256(b"a"), Digest.sha256(b"a").value),))
+    assert made(lock)["name"] == "mine"
+    assert made(lock) != made(other)
+
+
+def test_provenance_names_the_hub_that_the_spec_names() -> None:
+    from sagepack.spec import model as s  # noqa: PLC0415 - many names, used here alone
+
+    company = "https://hub.company"
+    document = json.dumps(
+        statement(replace(spec(), hub=s.HubSource(company)), replace(LOCK, endpoint=company), manifest_of(FILES))
+    ).encode()
+    check("provenance", document)
+    assert b"https://hub.company/org/model" in document
+
+
 def test_the_subject_of_a_provenance_is_read_back() -> None:
     manifest = manifest_of(FILES)
     document = statement(spec(), LOCK, manifest)
