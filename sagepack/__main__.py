@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sagepack.cli import interrupts
+
+if __name__ == "__main__":
+    interrupts.install()
+
 from sagepack.engine import lazy
 
 if TYPE_CHECKING:
