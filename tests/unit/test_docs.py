@@ -44,8 +44,8 @@ _COMMAND = re.compile(r"(?:^|(?<!from)[\s(/])(make|invoke|python -m sagepack|sag
 _TOP = ("sagepack/", "tests/", "docs/", "config/", "inference_code/", "benchmarks/", "schemas/")
 # What the recipes make.
 _EXAMPLES = {"sagepack/engine/steps/listing.py", "listing", "where"}
-# What the reader of the tutorial has.
-_READERS = re.compile(r"(config|inference_code)/(\w+/)*(mood|chat)\b")
+# What the reader of the tutorial has, or makes with a recipe.
+_READERS = re.compile(r"(config|inference_code)/(\w+/)*(mood|chat|sdxl)\b")
 
 
 def anchors(page: Path) -> set[str]:
