@@ -78,7 +78,8 @@ def _model(root: Path, name: str, model: str, path: str, task: str) -> project.M
         raise UserError(f"a model is on the Hub or in a folder; {have}", where="--model, --model-path", fix=fix)
     if path:
         folder = Path(path).expanduser()
-        return project.Model(name, found.model(found.in_folder(folder), task or None), path=_shown(root, folder))
+        there = found.model(found.in_folder(folder), task or None, found.size_of(folder))
+        return project.Model(name, there, path=_shown(root, folder))
     if not _ID.fullmatch(model):
         fix = f"write --model-path {model}" if Path(model).expanduser().is_dir() else "write it as owner/name"
         raise UserError(f"{model!r} is no repository of the Hub", where="--model", fix=fix)

@@ -10,6 +10,7 @@ from sagepack.decoding import MalformedError, Value
 from sagepack.errors import SagepackError, UserError
 from sagepack.hub.responses import ModelFacts, config_of
 from sagepack.scaffold.kinds import PLAIN_TASK, Kind, kind_of, task_of
+from sagepack.text import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +64,11 @@ def in_folder(folder: Path) -> ModelFacts:
     raise UserError(message, where=str(folder), fix="name the folder that `save_pretrained` wrote")
 
 
+def size_of(folder: Path) -> int:
+    """Bytes of all files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def on_hub(ask: Callable[[], ModelFacts]) -> ModelFacts | str:
     """What the Hub says of a model, or why it says nothing.
 
@@ -82,12 +88,13 @@ def on_hub(ask: Callable[[], ModelFacts]) -> ModelFacts | str:
     return answers[0] if answers else f"no answer within {SECONDS:.0f} s"
 
 
-def model(facts: ModelFacts | str, task: str | None) -> Found:
+def model(facts: ModelFacts | str, task: str | None, size: int = 0) -> Found:
     """What to write for a model.
 
     Args:
         facts: what is known of it, or why nothing is.
         task: the user's word for it, which counts more than what was found.
+        size: bytes of its files, if that is known.
 
     Raises:
         UserError: no handler here fits.
@@ -99,4 +106,7 @@ def model(facts: ModelFacts | str, task: str | None) -> Found:
     if chosen is None:
         chosen = PLAIN_TASK
         notes.append(f"assumed a model for {chosen}: if it is for another task, start again with --task")
-    return Found(kind_of(chosen), known.commit, tuple(notes))
+    kind = kind_of(chosen)
+    if size > kind.most_bytes:
+        notes.append(f"its files have {format_bytes(size)}: choose an instance type with more memory")
+    return Found(kind, known.commit, tuple(notes))

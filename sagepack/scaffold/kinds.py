@@ -52,6 +52,11 @@ class Kind(Value, frozen=True):
         return GPU if self.gpu else CPU
 
     @property
+    def most_bytes(self) -> int:
+        """Weights of that size fit."""
+        return (20 if self.gpu else 4) << 30
+
+    @property
     def image_tag(self) -> str:
         """The newest image that has the transformers version under which the handlers are tried."""
         device = "gpu" if self.gpu else "cpu"

@@ -14,6 +14,7 @@ from sagepack import files
 from sagepack.decoding import Value
 from sagepack.errors import UserError
 from sagepack.scaffold.kinds import PICTURE
+from sagepack.text import printable
 
 if TYPE_CHECKING:
     from sagepack.scaffold.found import Found
@@ -100,7 +101,7 @@ def of_model(model: Model) -> dict[str, bytes]:
     kind = model.found.kind
     words = {
         "NAME": model.name,
-        "TITLE": f"{model.id or model.path}: {kind.title}",
+        "TITLE": f"{printable(model.id or model.path)}: {kind.title}",
         "MODEL": _indented(model.lines()),
         "TAG": kind.image_tag,
         "ENVIRONMENT": _indented(kind.environment),

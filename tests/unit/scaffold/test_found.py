@@ -71,5 +71,15 @@ def test_what_is_assumed_is_said() -> None:
     assert any("--task" in note for note in facts.notes)
 
 
+def test_a_model_that_is_too_large_for_the_instance_type_is_said_to_be(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    with (tmp_path / "deep" / "model.safetensors").open("wb") as file:
+        file.truncate(5 << 30)
+    size = found.size_of(tmp_path)
+    facts = ModelFacts("BertForSequenceClassification")
+    assert found.model(facts, None, size).notes == ("its files have 5.0 GiB: choose an instance type with more memory",)
+    assert found.model(facts, "text-generation", size).notes == ()
+
+
 def test_the_users_word_for_the_task_counts_more_than_what_was_found() -> None:
     assert found.model(ModelFacts("StableDiffusionXLPipeline"), "fill-mask").kind.task == "fill-mask"
