@@ -40,7 +40,7 @@ def problem(severity: str, lines: Sequence[str]) -> Block:
     A person gets lines between words; a log, which programs search, gets each line whole.
     """
     look = "bold red" if severity == "error" else "bold yellow"
-    first, *rest = lines
+    first, *rest = map(_as_called, lines)
 
     def block(screen: Screen) -> list[Line]:
         def fitting(text: str, indent: int) -> list[str]:
@@ -57,6 +57,11 @@ def problem(severity: str, lines: Sequence[str]) -> Block:
         return shown
 
     return block
+
+
+def _as_called(line: str) -> str:
+    """A line with the commands that it proposes for the program that was called; where that is `sagepack`, invoke may be missing."""
+    return line.replace("`invoke ", "`sagepack ") if sys.argv[0].rpartition("/")[2] == "sagepack" else line
 
 
 def write_out(blocks: Iterable[Block], *, detailed: bool = False) -> None:

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from sagepack.cli.layout import Screen
-from sagepack.cli.output import echo, guarded_streams, write_json, write_out
+from sagepack.cli.output import echo, guarded_streams, problem, write_json, write_out
 from sagepack.cli.plan_table import table
 from sagepack.cli.terminal import Log
 from sagepack.engine.plan import Action
@@ -39,6 +39,19 @@ def test_amounts_are_shown_in_powers_of_1024(count: int, text: str) -> None:
 )
 def test_durations_are_shown_in_fitting_units(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+def test_a_command_that_an_error_proposes_is_for_the_program_that_was_called(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for called, proposed in (
+        ("/x/bin/sagepack", "`sagepack lock`"),
+        ("invoke", "`invoke lock`"),
+        ("", "`invoke lock`"),
+    ):
+        monkeypatch.setattr(sys, "argv", [called])
+        echo(problem("error", ["there is no lock", "  run `invoke lock`"]))
+        assert f"run {proposed}" in capsys.readouterr().err
 
 
 def test_a_log_gets_plain_lines_on_stderr_and_nothing_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
