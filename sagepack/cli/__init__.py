@@ -1,5 +1,8 @@
 """What a person types and reads: tasks, options, results, messages and exit codes.
 
+program     the command `sagepack`; `tasks` all tasks for invoke
+entrance    what happens to a command line first: `command_line` reads it, `refusals` says what is wrong with it,
+            `help_pages` and `completion` answer questions and shells
 main        runs a task: every failure becomes a message and an exit code
 build       the tasks of a build; `endpoint` those about an endpoint
 options     what the tasks share
