@@ -295,6 +295,17 @@ def test_a_sandbox_that_starts_again_says_what_it_forgot(tmp_path: Path) -> None
         project.run(*COMMAND, "sandbox.stop")
 
 
+def test_a_request_may_come_from_stdin_and_has_to_be_json(project: Project) -> None:
+    predict = (*COMMAND, "predict", "--config", SPEC, "--env", "prod")
+    code, _, err = project.run(*predict, "--input", "-")  # stdin is empty here
+    assert code == 1
+    assert "--input -: stdin is no JSON object" in err
+    code, _, err = project.run(*predict, "--output", "-")
+    assert code == 1
+    assert "--output -: an answer may be several files" in err
+    assert not (project.root / "-").exists()
+
+
 def make(project: Project, *words: str, **environment: str) -> tuple[int, str, str]:
     """Run make in a project whose environment counts as installed."""
     return project.run("make", "-o", ".venv/bin/.run", *words, **environment)
