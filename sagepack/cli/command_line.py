@@ -11,15 +11,20 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Literal
 
-from sagepack.cli.refusals import Refusals
 from sagepack.decoding import Value
+from sagepack.engine import lazy
 from sagepack.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sagepack.cli.refusals import Tasks
+    from sagepack.cli import refusals
+    from sagepack.cli.refusals import Refusals, Tasks
     from sagepack.cli.task import Flag
+
+    Wrong = Callable[[], Refusals]  # words what is wrong, when something is
+else:
+    refusals = lazy.module("cli.refusals")
 
 SHELLS = ("bash", "fish", "zsh")
 _HELP = ("--help", "-h")
@@ -53,28 +58,31 @@ def read(words: Sequence[str], tasks: Tasks, program: str = "invoke") -> Command
     Raises:
         UserError: the line is no single task with flags of its own; `fix` is what to write instead.
     """
-    refusals = Refusals(tasks, program)
+
+    def wrong() -> Refusals:
+        return refusals.Refusals(tasks, program)
+
     if not words:
         return Command("", {}, "list")
     if words[0] == "--complete":
         return Command("", {}, "invoke")
     if words[0].startswith("-"):
-        return _question(words, tasks, refusals)
+        return _question(words, tasks, wrong)
     if words[0] not in tasks:
-        raise refusals.unknown_task(words)
+        raise wrong().unknown_task(words)
     if not set(_HELP).isdisjoint(words):
         return Command(words[0], {}, "help")
-    return Command(words[0], _values(words[0], words[1:], tasks, refusals))
+    return Command(words[0], _values(words[0], words[1:], tasks, wrong))
 
 
-def _question(words: Sequence[str], tasks: Tasks, refusals: Refusals) -> Command:
+def _question(words: Sequence[str], tasks: Tasks, wrong: Wrong) -> Command:
     """What a line that begins with a flag asks for."""
     name, equals, value = words[0].partition("=")
     rest = [value, *words[1:]] if equals else list(words[1:])
     command = Command("", {}, "invoke")
     if name in _HELP:
         if rest and rest[0] not in tasks:
-            raise refusals.unknown_task(rest)
+            raise wrong().unknown_task(rest)
         command = Command(rest.pop(0), {}, "help") if rest else Command("", {}, "list")
     elif name == "--print-completion-script":
         if not rest or rest.pop(0) not in SHELLS:
@@ -89,9 +97,9 @@ def _question(words: Sequence[str], tasks: Tasks, refusals: Refusals) -> Command
             )
         command = Command(rest.pop(0) if rest and rest[0] in groups else "", {}, "list")
     elif name not in ("--version", "-V"):
-        raise refusals.before_task(words)
+        raise wrong().before_task(words)
     if rest:
-        raise refusals.misplaced(name, rest[0])
+        raise wrong().misplaced(name, rest[0])
     return command
 
 
@@ -101,11 +109,11 @@ def _is_list(words: Sequence[str]) -> bool:
     return not names.isdisjoint(_LIST) and not names.isdisjoint(_HOW_TO_LIST) and names <= {*_LIST, *_HOW_TO_LIST}
 
 
-def _values(task: str, words: Sequence[str], tasks: Tasks, refusals: Refusals) -> _Given:
+def _values(task: str, words: Sequence[str], tasks: Tasks, wrong: Wrong) -> _Given:
     """The flags that were given to a task."""
     given: _Given = {}
     repeated = defaultdict[str, list[str]](list)
-    for flag, value in _pairs(task, words, tasks, refusals):
+    for flag, value in _pairs(task, words, tasks, wrong):
         if isinstance(flag.default, tuple):
             repeated[flag.name].append(str(value))
             given[flag.name] = repeated[flag.name]
@@ -116,13 +124,11 @@ def _values(task: str, words: Sequence[str], tasks: Tasks, refusals: Refusals) -
             given[flag.name] = value
     for flag in tasks[task]:
         if flag.positional and flag.name not in given:
-            raise refusals.missing(task, flag)
+            raise wrong().missing(task, flag)
     return given
 
 
-def _pairs(
-    task: str, words: Sequence[str], tasks: Tasks, refusals: Refusals
-) -> Iterator[tuple[Flag, str | Literal[True]]]:
+def _pairs(task: str, words: Sequence[str], tasks: Tasks, wrong: Wrong) -> Iterator[tuple[Flag, str | Literal[True]]]:
     """The flags in their order, each with its value."""
     flags = {f"--{flag.name}": flag for flag in tasks[task]}
     places = [flag for flag in reversed(tasks[task]) if flag.positional]
@@ -142,16 +148,16 @@ def _pairs(
         elif places and not word.startswith("-"):
             flag, value = places[-1], word
         else:
-            raise refusals.unknown_word(task, words, word)
+            raise wrong().unknown_word(task, words, word)
         places = [place for place in places if place is not flag]
-        _check(flag, value, flags, refusals)
+        _check(flag, value, flags, wrong)
         yield flag, value
 
 
-def _check(flag: Flag, value: str, flags: Mapping[str, Flag], refusals: Refusals) -> None:
+def _check(flag: Flag, value: str, flags: Mapping[str, Flag], wrong: Wrong) -> None:
     if not value:
-        raise refusals.no_value(flag)
+        raise wrong().no_value(flag)
     if value in flags:
         raise UserError(f"{value!r} cannot be a value: it is a flag of this task", where=f"--{flag.name}")
     if flag.choices and value not in flag.choices:
-        raise refusals.no_choice(flag, value)
+        raise wrong().no_choice(flag, value)

@@ -44,6 +44,7 @@ LAZY: dict[str, tuple[str, ...]] = {
     "api.session": ("spec.pin", "spec.validate"),
     "api.starting": ("sandbox", "sandbox.miniatures.models"),
     "cli.build": ("api.review",),
+    "cli.command_line": ("cli.refusals",),
     "cli.entrance": ("cli.completion", "cli.help_pages"),
     "cli.maintenance": ("api.cleaning",),
     "cli.sandbox": ("sandbox", "sandbox.adding", "sandbox.serving.stack"),
