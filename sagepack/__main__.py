@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sagepack.cli import interrupts
 
 if __name__ == "__main__":
     interrupts.install()
+
+from typing import TYPE_CHECKING
 
 from sagepack.engine import lazy
 
