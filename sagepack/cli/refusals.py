@@ -104,11 +104,11 @@ class Refusals:
         flags = {flag.name: flag for flag in self.tasks[task]}
         flag = flags.get(name[2:] if name.startswith("--") else _SHORT.get(name, ""))
         at = list(words).index(task)
-        alone = at == 1 and not equals  # so it was not meant with a value
-        if flag is None or (alone and not isinstance(flag.default, bool)):
+        has_no_value = at == 1 and not equals and flag is not None and not isinstance(flag.default, bool)
+        if flag is None or (has_no_value and not name.startswith("--")):  # `-e deploy` is invoke's --echo
             return self._meaningless(name, task) or self._unknown_flag(name, task, list(flags))
-        value_there = [value] if equals else []
-        moved = [f"--{flag.name}", *value_there, *words[1:at], *words[at + 1 :]]
+        given = [value] if equals else [flag.value_name] if has_no_value else []
+        moved = [f"--{flag.name}", *given, *words[1:at], *words[at + 1 :]]
         return UserError("flags belong after the task", where=name, fix=f"write: {self._line(task, moved)}")
 
     def unknown_word(self, task: str, words: Sequence[str], word: str) -> UserError:
