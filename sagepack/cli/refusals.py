@@ -104,10 +104,11 @@ class Refusals:
         flags = {flag.name: flag for flag in self.tasks[task]}
         flag = flags.get(name[2:] if name.startswith("--") else _SHORT.get(name, ""))
         at = list(words).index(task)
-        has_no_value = at == 1 and not equals and flag is not None and not isinstance(flag.default, bool)
+        is_switch = flag is not None and isinstance(flag.default, bool)
+        has_no_value = at == 1 and not equals and not is_switch
         if flag is None or (has_no_value and not name.startswith("--")):  # `-e deploy` is invoke's --echo
             return self._meaningless(name, task) or self._unknown_flag(name, task, list(flags))
-        given = [value] if equals else [flag.value_name] if has_no_value else []
+        given = [] if is_switch else [value] if equals else [flag.value_name] if has_no_value else []
         moved = [f"--{flag.name}", *given, *words[1:at], *words[at + 1 :]]
         return UserError("flags belong after the task", where=name, fix=f"write: {self._line(task, moved)}")
 

@@ -28,6 +28,7 @@ PARSER = Parser(
 REFUSED: list[tuple[str, str, str]] = [
     ("--config config/llava.yaml deploy", "flags belong after", "write: invoke deploy --config config/llava.yaml"),
     ("--config=config/llava.yaml deploy --env prod", "flags", "invoke deploy --config config/llava.yaml --env prod"),
+    ("--json=yes deploy", "flags belong after", "write: invoke deploy --json"),
     ("--config deploy", "flags belong after", "write: invoke deploy --config FILE"),
     ("-f config/llava.yaml deploy", "flags belong after", "write: invoke deploy --config config/llava.yaml"),
     ("-c config/llava.yaml deploy", "flags belong after", "write: invoke deploy --config config/llava.yaml"),
