@@ -83,3 +83,10 @@ def key_pattern(location: S3Uri, below: str) -> str:
 def literal(text: str) -> str:
     """`text` for a policy, in which `*`, `?` and `$` have a special meaning (IAM user guide, "Policy variables")."""
     return re.sub(r"[*?$]", lambda match: f"${{{match[0]}}}", text)
+
+
+def concrete(pattern: str) -> str:
+    """A resource that a pattern stands for, such as an object below a prefix; `*` alone stays what it is."""
+    if pattern == "*":
+        return pattern
+    return re.sub(r"\$\{([*?$])\}|\*", lambda match: match[1] or "any", pattern)

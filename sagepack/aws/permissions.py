@@ -20,7 +20,7 @@ _SAME_NAME = {
     "cloudwatch": ("PutMetricAlarm", "DeleteAlarms", "DescribeAlarms"),
     "logs": ("FilterLogEvents",),
     "ecr": ("DescribeImages", "BatchGetImage"),
-    "iam": ("GetRole",),
+    "iam": ("GetRole", "SimulatePrincipalPolicy"),
     "sns": ("GetTopicAttributes",),
     "servicequotas": ("GetServiceQuota", "ListServiceQuotas"),
 }

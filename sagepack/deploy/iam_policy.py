@@ -60,7 +60,7 @@ def deploy_policy(spec: Spec) -> dict[str, Any]:
                 ],
                 ["*"],
             ),
-            statement("Role", ["iam:GetRole"], [spec.aws.role]),
+            statement("Role", ["iam:GetRole", "iam:SimulatePrincipalPolicy"], [spec.aws.role]),
             statement(
                 "PassRole", ["iam:PassRole"], [spec.aws.role], {"StringEquals": {"iam:PassedToService": SAGEMAKER}}
             ),

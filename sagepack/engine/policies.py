@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sagepack.aws.iam_policy import document
-from sagepack.aws.s3 import S3Uri
 from sagepack.deploy.iam_policy import deploy_policy, execution_policy, predict_policy, trust_policy
 from sagepack.publish.iam_policy import publish_policy
+from sagepack.publish.keys import packages_uri
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sagepack.spec.model import Spec
 
 # Actions that change nothing begin with one of these.
-_READS = ("Get", "List", "Describe", "BatchGet", "Filter")
+_READS = ("Get", "List", "Describe", "BatchGet", "Filter", "Simulate")
 
 
 def plan_policy(spec: Spec) -> dict[str, Any]:
@@ -32,7 +32,7 @@ POLICIES: dict[str, Callable[[Spec], dict[str, Any]]] = {
     "publish": publish_policy,
     "deploy": deploy_policy,
     "predict": predict_policy,
-    "execution": lambda spec: execution_policy(spec, S3Uri.parse(spec.artifact.target).child(spec.name)),
+    "execution": lambda spec: execution_policy(spec, packages_uri(spec)),
     "trust": lambda _spec: trust_policy(),
 }
 """Who needs a policy -> what makes it: identity policies of people and programs that plan, publish, deploy, or send requests;

@@ -16,9 +16,19 @@ from typing import TYPE_CHECKING
 from sagepack.aws.s3 import S3
 from sagepack.deploy.preflight.asking import Question, answer_all
 from sagepack.deploy.preflight.check import Check, Finding
-from sagepack.deploy.preflight.questions import ACCOUNT, BUCKET, LIFECYCLE, OWNER, PATIENCE, Preflight
+from sagepack.deploy.preflight.questions import (
+    ACCOUNT,
+    BUCKET,
+    LIFECYCLE,
+    OWNER,
+    PATIENCE,
+    ROLE,
+    ROLE_PERMISSIONS,
+    Preflight,
+)
 from sagepack.engine.clients import write_options
 from sagepack.errors import Diagnostic, SagepackError, UserError
+from sagepack.publish.keys import packages_uri
 from sagepack.text import format_bytes
 
 if TYPE_CHECKING:
@@ -30,7 +40,8 @@ if TYPE_CHECKING:
     from sagepack.package.lock import Lock
 
 STALE_UPLOADS = "stale-uploads"
-_IN_THE_BUCKET = {LIFECYCLE, STALE_UPLOADS}
+# Check -> the one without which it says nothing.
+_NEEDS = {LIFECYCLE: BUCKET, STALE_UPLOADS: BUCKET, ROLE_PERMISSIONS: ROLE}
 _PYTHONS = ((3, 10), (3, 14))
 
 
@@ -94,7 +105,7 @@ def guard(context: BuildContext) -> None:
     questions = [*preflight.publishing()]
     if any(step.name == "deploy" for step in context.steps):
         questions += [*preflight.deploying(), preflight.quota(search=False)]
-    checks = answer_all(questions)
+    checks = _without_consequences(answer_all(questions))
     for check in checks:
         if check.verdict == "warning":
             context.progress.warn(Diagnostic((), check.detail, check.fix, severity="warning"))
@@ -119,13 +130,7 @@ def check_all(context: BuildContext, more: Sequence[Question]) -> tuple[Check, .
             *more,
         ]
     )
-    verdicts = {check.id: check.verdict for check in checks}
-    return tuple(
-        Check(check.id, check.title, "unknown", "not looked at without the bucket")
-        if verdicts[BUCKET] == "failed" and check.id in _IN_THE_BUCKET
-        else check
-        for check in checks
-    )
+    return _without_consequences(checks)
 
 
 def _preflight(context: BuildContext) -> Preflight:
@@ -134,7 +139,7 @@ def _preflight(context: BuildContext) -> Preflight:
     def connect_s3() -> S3:
         return S3(aws.client("s3"), write_options(context.spec.artifact))
 
-    return Preflight(aws, connect_s3, context.spec, lock.image_digest if lock else None)
+    return Preflight(aws, connect_s3, context.spec, packages_uri(context.spec), lock.image_digest if lock else None)
 
 
 def _known_lock(context: BuildContext) -> Lock | None:
@@ -143,6 +148,17 @@ def _known_lock(context: BuildContext) -> Lock | None:
         return context.current_lock
     except SagepackError:
         return None
+
+
+def _without_consequences(checks: Sequence[Check]) -> tuple[Check, ...]:
+    """The checks, where one that another needs is not told as a failure of its own."""
+    titles = {check.id: check.title for check in checks if check.verdict == "failed"}
+    return tuple(
+        Check(check.id, check.title, "unknown", f"not looked at without the {titles[_NEEDS[check.id]]}")
+        if _NEEDS.get(check.id) in titles
+        else check
+        for check in checks
+    )
 
 
 def _error_of(failed: list[Check]) -> UserError:

@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from sagepack.aws.s3_types import S3Uri
 from sagepack.errors import UserError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sagepack.aws.s3 import S3Uri
     from sagepack.digest import Digest
+    from sagepack.spec.model import Spec
 
 CONTENTS = "contents"
 _RELEASE = re.compile(r"[0-9]{8}T[0-9]{6}Z-(?P<short>[0-9a-f]{16})(?P<files>\.files)?\.json")
@@ -113,6 +114,11 @@ class Package:
         """The record of a release at `time` (UTC)."""
         suffix = "" if self.format is PackageFormat.ARCHIVE else ".files"
         return releases_uri(self.target, self.name).child(f"{time:%Y%m%dT%H%M%SZ}-{self.digest.short}{suffix}.json")
+
+
+def packages_uri(spec: Spec) -> S3Uri:
+    """What the keys of all packages of a spec begin with, followed by `/`."""
+    return S3Uri.parse(spec.artifact.target).child(spec.name)
 
 
 def releases_uri(target: S3Uri, name: str) -> S3Uri:

@@ -26,6 +26,7 @@ from sagepack.spec import model
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sagepack.errors import Diagnostic
     from sagepack.sandbox.servers import Servers
 
 ROLE = "arn:aws:iam::123456789012:role/sagepack-sandbox"
@@ -139,13 +140,16 @@ def described(status: str, config: str = "svd-0123456789ab") -> dict[str, Any]:
 
 
 class RecordedProgress(Silent):
-    """Progress that records its notes."""
+    """Progress that records its notes and warnings."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
 
     def note(self, text: str) -> None:
         self.notes.append(text)
+
+    def warn(self, warning: Diagnostic) -> None:
+        self.notes += [f"warning: {line}" for line in warning.lines()]
 
     @contextmanager
     def bar(self, label: str, total: int) -> Iterator[Callable[[int], None]]:  # noqa: ARG002 - nothing here has bytes to show

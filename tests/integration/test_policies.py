@@ -48,6 +48,7 @@ RESOURCES = {
     "ResourceId": "arn:aws:application-autoscaling:us-east-1:123456789012:scalable-target/0123",
     "ResourceArn": "{ResourceArn}",
     "TopicArn": "{TopicArn}",
+    "PolicySourceArn": "{PolicySourceArn}",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ def test_in_a_prepared_account_every_check_is_ok(cloud: Cloud) -> None:
     cloud.project(sets).lock()
     found = cloud.project(sets).doctor()
     assert {(check.verdict, check.fix) for check in found.checks} == {("ok", None)}
-    assert len(found.checks) == 13
+    assert len(found.checks) == 14
     assert found.exit_code == 0
 
 
@@ -116,6 +117,31 @@ def test_a_role_that_does_not_trust_sagemaker_stops_a_deployment_and_an_upload_d
     assert cloud.project(*sets).upload().artifact is not None
 
 
+def test_what_the_role_may_not_do_is_told_before_a_byte_moves_and_stops_nothing(cloud: Cloud) -> None:
+    iam, name = client(cloud.servers, "iam"), "sagepack-sandbox"
+    policy = cloud.project().policy("execution").document
+    policy["Statement"] = [one for one in policy["Statement"] if one["Sid"] not in {"Pull", "Read"}]
+    iam.put_role_policy(RoleName=name, PolicyName="everything", PolicyDocument=json.dumps(policy))
+    (found,) = [check for check in cloud.project().doctor().checks if check.id == "role-permissions"]
+    assert found.verdict == "warning"
+    assert "s3:GetObject on arn:aws:s3:::sagepack-sandbox/models/svd/any" in found.detail
+    assert "ecr:BatchGetImage on" in found.detail
+    assert "logs:" not in found.detail
+    project = cloud.project()
+    project.deploy()
+    assert isinstance(project.progress, RecordedProgress)
+    assert (
+        "warning: the policies of arn:aws:iam::123456789012:role/sagepack-sandbox do not allow" in project.progress.text
+    )
+
+
+def test_the_printed_policy_is_all_that_the_role_needs(cloud: Cloud) -> None:
+    policy = cloud.project().policy("execution").document
+    iam = client(cloud.servers, "iam")
+    iam.put_role_policy(RoleName="sagepack-sandbox", PolicyName="everything", PolicyDocument=json.dumps(policy))
+    assert verdicts(cloud.project().doctor())["role-permissions"] == "ok"
+
+
 def test_an_endpoint_of_another_spec_stops_a_deployment_without_a_lock_before_a_byte_moves(cloud: Cloud) -> None:
     aws = deployments.session_of(cloud.servers)
     foreign = deployments.published(aws, deployments.deployment("other", endpoint_name="svd"))
@@ -167,7 +193,8 @@ def test_doctor_fails_with_every_failed_check_and_no_traceback(cloud: Cloud) -> 
     found = cloud.project(*sets).doctor()
     failed = {check.id for check in found.checks if check.verdict == "failed"}
     assert failed == {"bucket", "role", "error-topic", "image"}
-    assert verdicts(found)["lifecycle-rule"] == verdicts(found)["stale-uploads"] == "unknown"
+    for consequence in ("lifecycle-rule", "stale-uploads", "role-permissions"):
+        assert verdicts(found)[consequence] == "unknown"
     assert all(check.fix for check in found.checks if check.verdict == "failed")
     assert found.exit_code == 1
 

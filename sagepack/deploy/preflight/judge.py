@@ -90,7 +90,20 @@ def role(arn: str, trust: Document | None) -> Finding:
     condition = (
         "" if any(not entry.get("Condition") for entry in allowing) else ", on a condition that is not judged here"
     )
-    return Finding("ok", f"{SAGEMAKER} may assume {arn}{condition}; what the role may do shows when it is used")
+    return Finding("ok", f"{SAGEMAKER} may assume {arn}{condition}")
+
+
+def role_permissions(arn: str, denied: list[str]) -> Finding:
+    """Whether the policies of the execution role allow what an endpoint does.
+
+    Args:
+        arn: `aws.role`.
+        denied: what they do not allow.
+    """
+    if not denied:
+        return Finding("ok", f"the policies of {arn} allow what `invoke policy --for execution` lists")
+    fix = "give it what `invoke policy --for execution` prints, unless a policy of the bucket or of the key allows it"
+    return Finding("warning", f"the policies of {arn} do not allow {', '.join(denied)}", fix)
 
 
 def _is_about_sagemaker(statement: Document) -> bool:

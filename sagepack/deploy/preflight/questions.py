@@ -7,9 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sagepack.aws import ecr, identity, quotas, sagemaker, sns
+from sagepack.aws.iam_policy import concrete
 from sagepack.aws.s3 import S3Uri
 from sagepack.aws.session import CredentialsError, Patience
 from sagepack.deploy.deployment import Owner, sagepack_tags
+from sagepack.deploy.iam_policy import execution_policy
 from sagepack.deploy.preflight import judge
 from sagepack.deploy.preflight.asking import Question
 from sagepack.deploy.preflight.check import Finding
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 ACCOUNT, OWNER = "aws-account", "endpoint-owner"
 """The ids of the checks without which nothing is written to AWS."""
-BUCKET, LIFECYCLE = "bucket", "lifecycle-rule"
+BUCKET, LIFECYCLE, ROLE, ROLE_PERMISSIONS = "bucket", "lifecycle-rule", "role", "role-permissions"
 # A check that takes longer than this says less than it costs.
 PATIENCE = Patience(connect=4, read=8, attempts=2)
 
@@ -38,12 +40,14 @@ class Preflight:
         aws: the session; with `PATIENCE`, or a service that does not respond holds everything up.
         connect_s3: S3 over that session, with the owner condition of the spec.
         spec: what is declared.
+        packages: what the keys of the spec's packages begin with.
         image_digest: the locked digest of the image; None if there is no lock yet.
     """
 
     aws: Aws
     connect_s3: Callable[[], S3]
     spec: Spec
+    packages: S3Uri
     image_digest: Digest | None = None
 
     def account(self) -> Question:
@@ -56,7 +60,8 @@ class Preflight:
 
     def deploying(self) -> Iterator[Question]:
         """What a deployment needs, as far as it fails without it."""
-        yield Question("role", "execution role", self._role)
+        yield Question(ROLE, "execution role", self._role)
+        yield Question(ROLE_PERMISSIONS, "role's permissions", self._role_permissions)
         yield Question("image", "container image", self._image)
         asynchronous = self.spec.endpoint.asynchronous
         for key, arn in (("success", asynchronous.success_topic), ("error", asynchronous.error_topic)):
@@ -86,7 +91,7 @@ class Preflight:
     def _bucket(self) -> Finding:
         artifact, account = self.spec.artifact, self.spec.aws.account
         target, owner = S3Uri.parse(artifact.target), artifact.expected_bucket_owner or account
-        found = self.connect_s3().look_at(target.child(f"{self.spec.name}/"), owner)
+        found = self.connect_s3().look_at(self.packages.child(""), owner)
         return judge.bucket(
             target.bucket,
             region=self.spec.aws.region,
@@ -103,6 +108,14 @@ class Preflight:
 
     def _role(self) -> Finding:
         return judge.role(self.spec.aws.role, identity.trust_policy(self.aws, self.spec.aws.role))
+
+    def _role_permissions(self) -> Finding:
+        role, denied = self.spec.aws.role, list[str]()
+        for one in execution_policy(self.spec, self.packages)["Statement"]:
+            if "Condition" not in one:  # of the key with an alias, which no simulation knows
+                resources = [concrete(resource) for resource in one["Resource"]]
+                denied += identity.denied_actions(self.aws, role, one["Action"], resources)
+        return judge.role_permissions(role, denied)
 
     def _image(self) -> Finding:
         image, region = self.spec.image, self.spec.aws.region

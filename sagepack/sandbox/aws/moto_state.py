@@ -24,6 +24,7 @@ ROLE = f"arn:aws:iam::{ACCOUNT}:role/sagepack-sandbox"
 # What an account needs before a first deployment: a role that SageMaker may assume, and a bucket that does not keep the parts
 # of unfinished uploads.
 _TRUST = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
+_EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 _ABORT_UNFINISHED = {
     "ID": "abort-unfinished-uploads",
     "Status": "Enabled",
@@ -48,8 +49,9 @@ def reset() -> None:
     reset_model_data()
     bucket = s3_backends[ACCOUNT]["aws"].create_bucket(BUCKET, REGION)
     bucket.set_lifecycle([_ABORT_UNFINISHED])
+    name = ROLE.rpartition("/")[2]
     iam_backends[ACCOUNT]["aws"].create_role(
-        role_name=ROLE.rpartition("/")[2],
+        role_name=name,
         assume_role_policy_document=json.dumps({"Version": "2012-10-17", "Statement": [_TRUST]}),
         path="/",
         permissions_boundary=None,
@@ -57,6 +59,7 @@ def reset() -> None:
         tags=[],
         max_session_duration="3600",
     )
+    iam_backends[ACCOUNT]["aws"].put_role_policy(name, "everything", json.dumps(_EVERYTHING))
 
 
 def tag_digest(repository: str, tag: str) -> str:

@@ -2,7 +2,7 @@
 
 Requests that are not signed with the sandbox's own keys are rejected (`admission`, `signature`). Those for hosting
 (`hosting_api`), asynchronous invocation (`invocations`), quotas (`quotas`) and AWS's image registries (`ecr`) are handled here
-and do not reach moto. S3 is moto's with stricter checks (`s3_overlay`); the other services of `SERVICES` are moto's alone, and there
+and do not reach moto. S3 is moto's with stricter checks (`s3_overlay`), IAM moto's with one operation more (`iam_overlay`); the other services of `SERVICES` are moto's alone, and there
 are no others. In particular moto's own routes, which reset it and record requests, cannot be reached.
 """
 
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagepack.sandbox import admission
 from sagepack.sandbox.activity import Activity
-from sagepack.sandbox.aws import ecr, moto_state, quotas, s3_overlay, signature
+from sagepack.sandbox.aws import ecr, iam_overlay, moto_state, quotas, s3_overlay, signature
 from sagepack.sandbox.aws.control import Control
 from sagepack.sandbox.aws.hosting import Scenario
 from sagepack.sandbox.aws.hosting_api import HostingApi
@@ -77,6 +77,7 @@ class AwsServer:
                 del type, message, args
 
         s3_overlay.install()
+        iam_overlay.install()
         self.activity = activity or Activity()
         self.credentials = credentials or Credentials.random()
         self.scenario, self.faults = Scenario(), Faults()

@@ -193,3 +193,20 @@ def test_a_topic_exists_or_not() -> None:
     with pytest.raises(AccessDeniedError, match="AuthorizationError") as caught:
         sns.has_topic(aws, TOPIC)
     assert caught.value.actions == ("sns:GetTopicAttributes",)
+
+
+def test_what_a_role_may_not_do_is_told_for_each_resource() -> None:
+    aws, stubs = stubbed("iam")
+    each = [
+        {"EvalResourceName": "arn:aws:s3:::b/x", "EvalResourceDecision": "allowed"},
+        {"EvalResourceName": "arn:aws:s3:::b/y", "EvalResourceDecision": "explicitDeny"},
+    ]
+    results = [
+        {"EvalActionName": "s3:GetObject", "EvalDecision": "explicitDeny", "ResourceSpecificResults": each},
+        {"EvalActionName": "ecr:GetAuthorizationToken", "EvalDecision": "implicitDeny"},
+        {"EvalActionName": "s3:PutObject", "EvalResourceName": "arn:aws:s3:::b/x", "EvalDecision": "allowed"},
+    ]
+    expected = {"PolicySourceArn": ROLE, "ActionNames": ["s3:GetObject"], "ResourceArns": ["arn:aws:s3:::b/x"]}
+    stubs["iam"].add_response("simulate_principal_policy", {"EvaluationResults": results}, expected)
+    denied = identity.denied_actions(aws, ROLE, ["s3:GetObject"], ["arn:aws:s3:::b/x"])
+    assert denied == ["s3:GetObject on arn:aws:s3:::b/y", "ecr:GetAuthorizationToken on *"]

@@ -91,6 +91,13 @@ def test_a_role_must_trust_sagemaker(trust: dict[str, Any] | None, verdict: str,
     assert (found.verdict, words in found.detail, ROLE in found.detail) == (verdict, True, True)
 
 
+def test_what_the_policies_of_a_role_do_not_allow_is_a_warning_since_others_may() -> None:
+    assert judge.role_permissions(ROLE, []).verdict == "ok"
+    found = judge.role_permissions(ROLE, ["s3:GetObject on arn:aws:s3:::b/x"])
+    assert found.verdict == "warning"
+    assert "do not allow s3:GetObject on arn:aws:s3:::b/x" in found.detail
+
+
 def test_an_image_is_there_with_the_locked_digest_or_will_be_locked() -> None:
     digest = Digest.sha256(b"image")
     assert "locked digest" in judge.image("repository:tag", digest, digest).detail
