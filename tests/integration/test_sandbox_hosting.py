@@ -185,6 +185,9 @@ def test_create_model_checks_the_role_and_accepts_prefixes_and_image_digests(
     container = {"Image": f"{REGISTRY}@{digest}", "ModelDataSource": {"S3DataSource": source}}
     create = partial(hosting.create_model, ModelName="m", PrimaryContainer=container)
     assert "Could not assume role" in error_of(lambda: create(ExecutionRoleArn="arn:aws:iam::123456789012:role/none"))
+    client("iam").create_role(RoleName="other", AssumeRolePolicyDocument='{"Version": "2012-10-17", "Statement": []}')
+    untrusting = sandbox.role.replace("sagepack-sandbox", "other")
+    assert "Could not assume role" in error_of(lambda: create(ExecutionRoleArn=untrusting))
     assert create(ExecutionRoleArn=sandbox.role)["ModelArn"].endswith(":model/m")
 
 

@@ -64,7 +64,7 @@ def unfinished_uploads(name: str, *, aborted: bool) -> Finding:
     return Finding(
         "warning",
         f"bucket {name} keeps the parts of unfinished uploads, which cost as much as objects, until somebody aborts them",
-        "add a lifecycle rule with AbortIncompleteMultipartUpload (docs/costs.md shows one); `invoke gc` aborts those of today",
+        "add a lifecycle rule with AbortIncompleteMultipartUpload, DaysAfterInitiation 7; `invoke gc` aborts those of today",
     )
 
 

@@ -16,10 +16,12 @@ from sagepack.deploy.preflight import judge
 from sagepack.deploy.preflight.asking import Question
 from sagepack.deploy.preflight.check import Finding
 from sagepack.spec import images
+from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sagepack.aws.iam_policy import Statement
     from sagepack.aws.s3 import S3
     from sagepack.aws.session import Aws
     from sagepack.digest import Digest
@@ -110,12 +112,17 @@ class Preflight:
         return judge.role(self.spec.aws.role, identity.trust_policy(self.aws, self.spec.aws.role))
 
     def _role_permissions(self) -> Finding:
-        role, denied = self.spec.aws.role, list[str]()
-        for one in execution_policy(self.spec, self.packages)["Statement"]:
-            if "Condition" not in one:  # of the key with an alias, which no simulation knows
-                resources = [concrete(resource) for resource in one["Resource"]]
-                denied += identity.denied_actions(self.aws, role, one["Action"], resources)
-        return judge.role_permissions(role, denied)
+        role, statements = self.spec.aws.role, execution_policy(self.spec, self.packages)["Statement"]
+
+        def denied(one: Statement) -> list[str]:
+            resources = [concrete(resource) for resource in one["Resource"]]
+            return identity.denied_actions(self.aws, role, one["Action"], resources)
+
+        # One with a condition is about a key by its alias, which a simulation does not know.
+        simulated = [one for one in statements if "Condition" not in one]
+        with worker_pool(len(simulated), "role") as pool:
+            found = [text for each in pool.map(denied, simulated) for text in each]
+        return judge.role_permissions(role, found)
 
     def _image(self) -> Finding:
         image, region = self.spec.image, self.spec.aws.region

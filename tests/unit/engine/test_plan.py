@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from sagepack.engine.plan import UNKNOWN, Action, Step, StepStatus, plan, steps_to
 from sagepack.engine.records import Record
@@ -97,6 +98,15 @@ def test_every_reason_to_run_is_given(status: StepStatus, reasons: tuple[str, ..
 def test_an_observed_step_needs_no_record() -> None:
     statuses = {**ALL_DONE, "tar": StepStatus.observed(SAME, (), done="it is in S3")}
     assert plan(STEPS_OF_AN_ARCHIVE, statuses)[-1] == Action("tar", status="skip", reasons=("it is in S3",))
+
+
+@pytest.mark.parametrize(
+    "status", [UNKNOWN, StepStatus.observed(SAME, (), done="same"), StepStatus.observed(SAME, ("gone",), done="")]
+)
+def test_an_obstacle_blocks_a_step_whatever_it_would_do(status: StepStatus) -> None:
+    statuses = {**ALL_DONE, "tar": structs.replace(status, obstacle="another account")}
+    blocked = Action("tar", status="blocked", reasons=("another account",))
+    assert plan(STEPS_OF_AN_ARCHIVE, statuses)[-1] == blocked
 
 
 def test_what_a_missing_lock_leaves_unknown_runs_after_it() -> None:
