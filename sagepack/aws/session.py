@@ -179,12 +179,14 @@ class Aws:
         self._session = _Session(connection)
         self._patience = Patience()
         self._clients: dict[str, Any] = {}
+        self._others: dict[Patience, Aws] = {}
 
     def with_patience(self, patience: Patience) -> Aws:
         """The same session, whose credentials are looked for once, with clients that wait longer or shorter."""
-        other = Aws(self.connection)
-        other._session, other._patience = self._session, patience
-        return other
+        if patience not in self._others:
+            other = self._others[patience] = Aws(self.connection)
+            other._session, other._patience = self._session, patience
+        return self._others[patience]
 
     @property
     def region(self) -> str:
