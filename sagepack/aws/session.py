@@ -234,14 +234,15 @@ def _configured() -> Iterator[None]:
     """Raise boto3's errors about the user's AWS configuration as errors of this program.
 
     Raises:
-        UserError: the profile does not exist, or a variable or configuration file cannot be read.
+        CredentialsError: the profile does not exist.
+        UserError: a variable or configuration file cannot be read.
     """
     import botocore.exceptions
 
     try:
         yield
     except botocore.exceptions.ProfileNotFound as error:
-        raise UserError(
+        raise CredentialsError(
             str(error),
             where="aws.profile or AWS_PROFILE",
             fix="name a profile that `aws configure list-profiles` shows",
@@ -293,7 +294,9 @@ def aws_call(doing: str, where: str | None = None) -> Iterator[None]:
         raise CredentialsError(f"no usable AWS credentials while {doing}: {error}", where=where, fix=_LOGIN) from error
     except botocore.exceptions.BotoCoreError as error:
         raise RemoteError(
-            f"{doing} failed: {error}", where=where, fix="check the network and run the command again"
+            f"{doing} failed: {error}",
+            where=where,
+            fix="check the network, aws.region, and AWS_ENDPOINT_URL if it is set, and run the command again",
         ) from error
 
 

@@ -210,3 +210,18 @@ def test_what_a_role_may_not_do_is_told_for_each_resource() -> None:
     stubs["iam"].add_response("simulate_principal_policy", {"EvaluationResults": results}, expected)
     denied = identity.denied_actions(aws, ROLE, ["s3:GetObject"], ["arn:aws:s3:::b/x"])
     assert denied == ["s3:GetObject on arn:aws:s3:::b/y", "ecr:GetAuthorizationToken on *"]
+
+
+def test_a_profile_that_does_not_exist_is_an_error_of_credentials(own_shell: pytest.MonkeyPatch) -> None:
+    del own_shell
+    with pytest.raises(CredentialsError, match="nobody") as caught:
+        identity.caller(Aws(AwsConnection("us-east-1", "nobody")))
+    assert "aws configure list-profiles" in (caught.value.fix or "")
+
+
+def test_a_service_that_cannot_be_reached_names_what_to_check(own_shell: pytest.MonkeyPatch) -> None:
+    del own_shell
+    nobody = AwsConnection("us-east-1", None, "http://127.0.0.1:9", "AKIA", "s")
+    with pytest.raises(RemoteError, match="Could not connect") as caught:
+        identity.caller(Aws(nobody).with_patience(Patience(connect=1, read=1, attempts=1)))
+    assert "aws.region" in (caught.value.fix or "")
