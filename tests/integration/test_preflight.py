@@ -264,3 +264,16 @@ def test_a_request_that_may_not_be_written_names_the_policy_for_requests(cloud: 
     with pytest.raises(UserError, match="AccessDenied") as caught:
         project.predict()
     assert caught.value.fix == "allow the caller s3:PutObject; `invoke policy --for predict` prints the policy for it"
+
+
+def test_a_deployment_beyond_the_quota_is_warned_of_refused_and_explained(cloud: Cloud) -> None:
+    beyond = cloud.project("endpoint.initial_instance_count=9", "endpoint.scaling=null")
+    with pytest.raises(UserError, match="is 8 Instances, with current utilization of 0") as caught:
+        beyond.deploy()
+    assert "request a higher quota 'ml.g5.2xlarge for endpoint usage'" in (caught.value.fix or "")
+    cloud.project("endpoint.initial_instance_count=5", "endpoint.scaling=null").deploy()
+    (quota,) = [check for check in cloud.project().doctor().checks if check.id == "quota"]
+    assert quota.verdict == "ok"  # it does not know what is in use
+    larger = cloud.project("endpoint.initial_instance_count=5", "endpoint.scaling=null", "environment.MORE=1")
+    with pytest.raises(UserError, match="utilization of 5 Instances and a request delta of 5"):  # both fleets run
+        larger.deploy()

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from sagepack.sandbox.aws import moto_state
+from sagepack.sandbox.aws import moto_state, quotas
 from sagepack.sandbox.aws.hosting import TRANSITIONS, Endpoint, RegionState, Scenario
 from sagepack.sandbox.aws.hosting_rules import (
     RESOURCES,
@@ -180,6 +181,7 @@ class HostingApi:
             raise invalid(f'Cannot create already existing endpoint "{arn}".')
         config = self._find(region, "endpoint-config", body["EndpointConfigName"])
         endpoint = Endpoint(name, arn, body["EndpointConfigName"], next_counts=instance_counts(config))
+        quotas.check(instance_types(config), endpoint.next_counts, self._instances_in_use(region))
         endpoint.next_deployment = body.get("DeploymentConfig")
         self._begin(region, endpoint, "Creating")
         state.endpoints[name.lower()] = endpoint
@@ -200,12 +202,25 @@ class HostingApi:
         current = self._region(region).configs.get(endpoint.config, {"ProductionVariants": []})
         if moto_state.scaled_variants(region, endpoint.name) and instance_types(config) != instance_types(current):
             raise invalid("Deregister the scalable target before you change the instance type of its variant.")
-        endpoint.pending, endpoint.next_deployment = body["EndpointConfigName"], body.get("DeploymentConfig")
-        endpoint.next_counts = instance_counts(config)
+        counts = instance_counts(config)
         if body.get("RetainAllVariantProperties"):
-            endpoint.next_counts |= {name: n for name, n in endpoint.counts.items() if name in endpoint.next_counts}
+            counts |= {name: n for name, n in endpoint.counts.items() if name in counts}
+        # Both fleets run for a while: the old one counts as well.
+        quotas.check(instance_types(config), counts, self._instances_in_use(region))
+        endpoint.pending, endpoint.next_deployment = body["EndpointConfigName"], body.get("DeploymentConfig")
+        endpoint.next_counts = counts
         self._begin(region, endpoint, "Updating")
         return {"EndpointArn": endpoint.arn}
+
+    def _instances_in_use(self, region: str) -> Counter[str | None]:
+        """The instances of all endpoints of a region, by their type."""
+        state, used = self._region(region), Counter[str | None]()
+        for endpoint in state.endpoints.values():
+            if endpoint.status != "Deleted":
+                types = instance_types(state.configs.get(endpoint.config, {"ProductionVariants": []}))
+                for variant, count in (endpoint.counts or endpoint.next_counts).items():
+                    used[types.get(variant)] += count
+        return used
 
     def _not_in_transition(self, region: str, name: str) -> Endpoint:
         endpoint = self.endpoint(region, name)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from sagepack.sandbox.aws.wsgi import AwsError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sagepack.sandbox.aws.wsgi import JsonObject
 
 OPERATIONS = frozenset({"GetServiceQuota", "ListServiceQuotas"})
@@ -38,6 +40,27 @@ def call(operation: str, body: JsonObject) -> JsonObject:
     first = int(body.get("NextToken") or 0)
     page: JsonObject = {"Quotas": _quotas()[first : first + _PAGE]}
     return page if first + _PAGE >= len(_quotas()) else {**page, "NextToken": str(first + _PAGE)}
+
+
+def check(types: Mapping[str, str | None], counts: Mapping[str, int], used: Mapping[str | None, int]) -> None:
+    """Check that the instances of a deployment fit beside those in use.
+
+    Args:
+        types: variant -> instance type.
+        counts: variant -> instances that it needs.
+        used: instances in use by their type.
+
+    Raises:
+        AwsError: they do not.
+    """
+    for variant, kind in types.items():
+        if kind is not None and used.get(kind, 0) + counts[variant] > INSTANCES:
+            raise AwsError(
+                "ResourceLimitExceeded",
+                f"The account-level service limit '{kind} for endpoint usage' is {INSTANCES} Instances, with current "
+                f"utilization of {used.get(kind, 0)} Instances and a request delta of {counts[variant]} Instances. "
+                "Please use AWS Service Quotas to request an increase for this quota.",
+            )
 
 
 @cache
