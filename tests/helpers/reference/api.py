@@ -11,6 +11,7 @@ from sagepack import errors
 from sagepack.api import results
 from sagepack.api.review import ReviewedPlan
 from tests.helpers.reference.markdown import anchor, code, page, parse, sentence, table
+from tests.helpers.reference.tasks import exit_codes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,7 +38,7 @@ def api_page() -> str:
         *_class(ReviewedPlan, methods=("read", "write", "changes")),
         "## Results",
         "Methods return frozen values of `sagepack.api.results`, which [JSON documents](json.md#results) describe: a field there is an attribute here, a list is a tuple. Each has "
-        f"`exit_code`, the exit code of the task. Of a plan: {parse(results.Plan.exit_code.__doc__).text} Of all others: 0.",
+        f"`exit_code`, the exit code of the task: 0, except for {_special_exit_codes()}.",
         "## Errors",
         table(
             ("error", "exit code", "meaning"),
@@ -48,6 +49,14 @@ def api_page() -> str:
         *_class(errors.SpecError, level=3, methods=()),
         *_class(errors.Diagnostic, level=3, methods=("key",)),
         *_class(sagepack.Progress),
+    )
+
+
+def _special_exit_codes() -> str:
+    """The results whose exit code is not always 0, and what it says."""
+    kinds = [kind for kind in results.Result.__subclasses__() if exit_codes_of(kind)]
+    return ", and ".join(
+        f"[`{kind.__name__}`](json.md#{anchor(kind.__name__)}) ({exit_codes_of(kind).rstrip('.')})" for kind in kinds
     )
 
 

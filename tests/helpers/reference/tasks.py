@@ -5,10 +5,11 @@ from __future__ import annotations
 import signal
 
 from sagepack import cli
-from sagepack.api.results import BLOCKED, FOUND_WORK
+from sagepack.api import results
+from sagepack.api.results import FOUND_WORK, Result
 from sagepack.cli import tasks
 from sagepack.cli.task import TASKS, Flag, Registered
-from sagepack.errors import IntegrityError, RemoteError, UserError
+from sagepack.errors import IntegrityError, RemoteError, SagepackError, UserError
 from tests.helpers.reference.markdown import anchor, code, page, parse, table
 
 _INTRODUCTION = """\
@@ -46,7 +47,8 @@ def results_of(task: Registered) -> list[str]:
 
 def _task(task: Registered) -> list[str]:
     said = " or ".join(f"[`{name}`](json.md#{anchor(name)})" for name in results_of(task))
-    result = f"With `--json`: {said}."
+    codes = (exit_codes_of(getattr(results, name)) for name in results_of(task))
+    result = " ".join((f"With `--json`: {said}.", *(f"Exit code {text}" for text in codes if text)))
     common = [] if task.scope == "spec" else ["Of the flags of every task it has `--json` and `--debug`."]
     return [f"## {task.name}", parse(task.body.__doc__).text, *common, _flags(task.flags), result]
 
@@ -78,20 +80,27 @@ def _common() -> tuple[Flag, ...]:
     return tuple(flag for flag in TASKS[0].all_flags if flag not in TASKS[0].flags)
 
 
+def _failure(kind: type[SagepackError]) -> tuple[str, str]:
+    return str(kind.exit_code), parse(kind.__doc__).text.split(" Exit code")[0]
+
+
+def exit_codes_of(result: type[Result]) -> str:
+    """What the exit code of a result says, if it is not always 0."""
+    return parse(result.exit_code.__doc__).text if "exit_code" in vars(result) else ""
+
+
 def _exit_codes() -> str:
     signals = " / ".join(str(128 + number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
     rows = [
         ("0", "Done, or nothing to do."),
-        *((str(kind.exit_code), parse(kind.__doc__).text.split(" Exit code")[0]) for kind in (UserError,)),
+        _failure(UserError),
         (str(FOUND_WORK), "`plan` found something to do."),
-        *(
-            (str(kind.exit_code), parse(kind.__doc__).text.split(" Exit code")[0])
-            for kind in (RemoteError, IntegrityError)
-        ),
+        _failure(RemoteError),
+        _failure(IntegrityError),
         (signals, "Ended by Ctrl-C (SIGINT), by SIGTERM, or by the end of its terminal (SIGHUP)."),
     ]
-    plan = f"`plan` ends with {BLOCKED} where something that must not be changed is in the way. Under make every failure of a task is make's own exit code, 2, and work that `plan` found is 0."
-    return "\n\n".join((table(("code", "meaning"), rows), plan, _SIGNALS, _ESCAPED))
+    make = "Under make every failure of a task is make's own exit code, 2, and work that `plan` found is 0."
+    return "\n\n".join((table(("code", "meaning"), rows), make, _SIGNALS, _ESCAPED))
 
 
 __all__ = ["cli", "tasks"]  # imported for the tasks that they register
