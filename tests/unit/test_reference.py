@@ -15,6 +15,7 @@ from tests.helpers.golden import Golden
 from tests.helpers.paths import ROOT, SCHEMAS
 from tests.helpers.reference.api import api_page
 from tests.helpers.reference.documents import documents_page
+from tests.helpers.reference.files import files_page
 from tests.helpers.reference.spec import limits_and_default, spec_page
 from tests.helpers.reference.tasks import results_of, tasks_page
 
@@ -28,7 +29,13 @@ assert tasks  # registers all tasks
 
 @pytest.mark.parametrize(
     ("name", "page"),
-    [("spec.md", spec_page), ("tasks.md", tasks_page), ("json.md", documents_page), ("api.md", api_page)],
+    [
+        ("spec.md", spec_page),
+        ("tasks.md", tasks_page),
+        ("json.md", documents_page),
+        ("api.md", api_page),
+        ("files.md", files_page),
+    ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_page_of_the_reference_is_what_the_program_says(name: str, page: Callable[[], str], golden: Golden) -> None:
