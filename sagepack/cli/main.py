@@ -16,7 +16,7 @@ from sagepack.cli import interrupts, screens
 from sagepack.cli.footer import footer
 from sagepack.cli.interrupts import Interrupted
 from sagepack.cli.layout import is_watched
-from sagepack.cli.output import echo, give_up_stdout, guarded_streams, problem, write_json, write_out
+from sagepack.cli.output import as_called, echo, give_up_stdout, guarded_streams, problem, write_json, write_out
 from sagepack.cli.terminal import make_progress
 from sagepack.errors import SagepackError, UserError
 
@@ -65,8 +65,9 @@ def run_command(task: str, body: Callable[[Project], Result], options: Options) 
                 if options.debug:
                     traceback.print_exc()
                 failure = error if isinstance(error, SagepackError) else _as_failure(error)
-                _echo(failure)
-                _print_error(options, envelope(failure.exit_code, error=failure.to_json()))
+                selected = _selected(options)
+                _echo(failure, selected)
+                _print_error(options, envelope(failure.exit_code, error=_as_called(failure.to_json(), selected)))
                 return failure.exit_code
     except KeyboardInterrupt as error:
         interrupts.mark_reported()
@@ -130,8 +131,23 @@ def _as_failure(error: Exception) -> SagepackError:
     )
 
 
-def _echo(failure: SagepackError) -> None:
-    echo(problem("error", failure.lines()))
+def _selected(options: Options) -> list[str]:
+    """The flags that another task needs to be about the same spec and environment."""
+    config = ["--config", options.config] if any(word.partition("=")[0] == "--config" for word in sys.argv) else []
+    return [*config, *(["--env", options.env] if options.env != "local" else [])]
+
+
+def _as_called(value: Any, selected: Sequence[str]) -> Any:
+    """JSON data whose texts propose commands that the user can type."""
+    if isinstance(value, str):
+        return as_called(value, selected)
+    if isinstance(value, list):
+        return [_as_called(inner, selected) for inner in value]
+    return {name: _as_called(inner, selected) for name, inner in value.items()} if isinstance(value, dict) else value
+
+
+def _echo(failure: SagepackError, selected: Sequence[str] = ()) -> None:
+    echo(problem("error", [as_called(line, selected) for line in failure.lines()]))
 
 
 def _echo_footer(result: Result, options: Options, seconds: float) -> None:

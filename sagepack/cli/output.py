@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sagepack.cli.layout import Block, Line
+
+_PROPOSED = re.compile(r"`invoke (?P<task>[a-z][a-z.]*)?(?P<flags>[^`]*)`")
 
 
 def echo(block: Block, end: str = "\n") -> None:
@@ -40,7 +44,7 @@ def problem(severity: str, lines: Sequence[str]) -> Block:
     A person gets lines between words; a log, which programs search, gets each line whole.
     """
     look = "bold red" if severity == "error" else "bold yellow"
-    first, *rest = map(_as_called, lines)
+    first, *rest = map(as_called, lines)
 
     def block(screen: Screen) -> list[Line]:
         def fitting(text: str, indent: int) -> list[str]:
@@ -59,9 +63,22 @@ def problem(severity: str, lines: Sequence[str]) -> Block:
     return block
 
 
-def _as_called(line: str) -> str:
-    """A line with the commands that it proposes for the program that was called; where that is `sagepack`, invoke may be missing."""
-    return line.replace("`invoke ", "`sagepack ") if sys.argv[0].rpartition("/")[2] == "sagepack" else line
+def as_called(text: str, options: Sequence[str] = ()) -> str:
+    """A text with the commands that it proposes for the program that was called; where that is `sagepack`, invoke may be missing.
+
+    Args:
+        text: it names commands such as `invoke lock --update`.
+        options: those of the command that failed, such as `--env prod`: without them another environment would be meant.
+    """
+    program = "sagepack" if sys.argv[0].rpartition("/")[2] == "sagepack" else "invoke"
+
+    def proposed(match: re.Match[str]) -> str:
+        task = match["task"] or ""
+        is_about_a_spec = task not in {"", "new"} and "." not in task
+        given = shlex.join(options) if is_about_a_spec and "--env" not in match["flags"] else ""
+        return f"`{' '.join(filter(None, (program, task, given, match['flags'].strip())))}`"
+
+    return _PROPOSED.sub(proposed, text)
 
 
 def write_out(blocks: Iterable[Block], *, detailed: bool = False) -> None:

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from sagepack.cli.layout import Screen
-from sagepack.cli.output import echo, guarded_streams, problem, write_json, write_out
+from sagepack.cli.output import as_called, echo, guarded_streams, problem, write_json, write_out
 from sagepack.cli.plan_table import table
 from sagepack.cli.terminal import Log
 from sagepack.engine.plan import Action
@@ -52,6 +52,21 @@ def test_a_command_that_an_error_proposes_is_for_the_program_that_was_called(
         monkeypatch.setattr(sys, "argv", [called])
         echo(problem("error", ["there is no lock", "  run `invoke lock`"]))
         assert f"run {proposed}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "proposed"),
+    [
+        ("run `invoke lock`", "run `invoke lock --env prod`"),
+        ("`invoke lock --update`, or `--pin`", "`invoke lock --env prod --update`, or `--pin`"),
+        ("`invoke sandbox.add acme/x FOLDER`", "`invoke sandbox.add acme/x FOLDER`"),
+        ("`invoke policy --env dev --for plan`", "`invoke policy --env dev --for plan`"),
+        ("`invoke --list`", "`invoke --list`"),
+        ("`aws sso login`", "`aws sso login`"),
+    ],
+)
+def test_a_command_that_an_error_proposes_is_about_the_same_environment(text: str, proposed: str) -> None:
+    assert as_called(text, ["--env", "prod"]) == proposed
 
 
 def test_a_log_gets_plain_lines_on_stderr_and_nothing_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
