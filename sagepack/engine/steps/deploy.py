@@ -32,7 +32,7 @@ def status(context: BuildContext) -> StepStatus:
         {"config": desired.endpoint_config_name},
         tuple(change.reason for change in changes),
         changes=tuple(changes),
-        done=f"endpoint {desired.endpoint_name} serves {desired.endpoint_config_name}",
+        done=f"endpoint {desired.endpoint_name} serves model {desired.model_name}",
     )
 
 
