@@ -252,9 +252,15 @@ class Project:
         """
         context = self._open("upload")
         publication, manifest = context.publication, context.manifest
-        found = remote_read.verify(
-            context.clients.s3, publication.package, manifest, self.progress, verified=publication.verified, deep=deep
-        )
+        with self.progress.activity("asking S3 what it holds of the package"):
+            found = remote_read.verify(
+                context.clients.s3,
+                publication.package,
+                manifest,
+                self.progress,
+                verified=publication.verified,
+                deep=deep,
+            )
         return results.VerifiedRemote(
             artifact=str(publication.package.model_uri),
             manifest=str(manifest.digest),
@@ -320,8 +326,9 @@ class Project:
             UserError: the endpoint belongs to another spec or environment, or the credentials are of another account.
         """
         context = self._open("deploy")
-        preflight.require_account(context)
-        found = destroying.inventory(context.clients.aws, deployment.Owner.of(context.spec))
+        with self.progress.activity("asking AWS what was made for the endpoint"):
+            preflight.require_account(context)
+            found = destroying.inventory(context.clients.aws, deployment.Owner.of(context.spec))
         return tuple(results.Resource(resource.kind, resource.name) for resource in found)
 
     def destroy(self) -> results.Destroyed:
@@ -359,7 +366,8 @@ class Project:
         more = [asking.Question(preflight.STALE_UPLOADS, "stale uploads", stale_uploads)]
         if context.spec.sandbox:
             more.append(asking.Question("serving-stack", "serving stack", _serving_stack))
-        checks = preflight.check_all(context, more)
+        with self.progress.activity("checking what a deployment needs"):
+            checks = preflight.check_all(context, more)
         return results.Doctor(checks, context.spec.artifact.target, older_than_hours, tuple(found))
 
     def stale_uploads(self, *, older_than_hours: int = 24) -> tuple[results.Upload, ...]:
@@ -368,7 +376,8 @@ class Project:
         Args:
             older_than_hours: how old an unfinished upload must be to count.
         """
-        return tuple(map(_upload, self._find_uploads(self._open("upload"), older_than_hours)))
+        with self.progress.activity("asking S3 for unfinished uploads"):
+            return tuple(map(_upload, self._find_uploads(self._open("upload"), older_than_hours)))
 
     def abort_uploads(self, *, older_than_hours: int = 24) -> results.Collected:
         """Abort the unfinished uploads that `stale_uploads` finds.

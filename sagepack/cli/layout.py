@@ -48,24 +48,28 @@ class Screen(Value, frozen=True):
         width: columns.
         colour: whether it shows colours.
         glyphs: which signs it shows; none where the words have to do, as in a log.
+        is_terminal: whether a person reads it; a log is read by programs, too, which search its lines.
         detailed: whether a person looks for the cause of something: names of APIs are shown, too.
     """
 
     width: int = _WIDTH
     colour: bool = False
     glyphs: Literal["unicode", "ascii", "none"] = "none"
+    is_terminal: bool = False
     detailed: bool = False
 
     @classmethod
     def of(cls, stream: TextIO | None, environ: Mapping[str, str] = os.environ) -> Screen:
         """The screen behind a stream, as NO_COLOR (no-color.org), FORCE_COLOR, TERM and COLUMNS want it."""
-        is_shown = is_watched(stream, environ) or bool(environ.get("FORCE_COLOR"))
+        is_terminal = is_watched(stream, environ)
+        is_shown = is_terminal or bool(environ.get("FORCE_COLOR"))
         is_utf8 = (getattr(stream, "encoding", None) or "").lower().replace("-", "") == "utf8"
         glyphs: Literal["unicode", "ascii"] = "unicode" if is_utf8 and environ.get("TERM") != "linux" else "ascii"
         return cls(
             width=max(_NARROWEST, _columns(stream, environ)),
             colour=is_shown and not environ.get("NO_COLOR"),
             glyphs=glyphs if is_shown else "none",
+            is_terminal=is_terminal,
         )
 
     def glyph(self, name: str) -> str:

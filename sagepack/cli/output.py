@@ -48,7 +48,7 @@ def problem(severity: str, lines: Sequence[str]) -> Block:
 
     def block(screen: Screen) -> list[Line]:
         def fitting(text: str, indent: int) -> list[str]:
-            if screen.glyphs == "none":
+            if not screen.is_terminal:
                 return [text]
             return wrapped(text, screen.width - indent, divide=False)
 

@@ -182,11 +182,14 @@ class Log(_Reporter):
     @contextmanager
     def step(self, name: str, reasons: Sequence[str]) -> Iterator[None]:
         """Say that a step runs, and when it ends what it has done and how long it took."""
-        running = _Running(name, is_step=True)
+        running, ended = _Running(name, is_step=True), "stopped"
         self._print(f"{name}: {'; '.join(reasons)}")
-        with self._run(running):
-            yield
-        self._print(f"{name}: {'; '.join(running.outcome) or 'done'} ({format_duration(running.seconds)})")
+        try:
+            with self._run(running):
+                yield
+            ended = "; ".join(running.outcome) or "done"
+        finally:
+            self._print(f"{name}: {ended} ({format_duration(running.seconds)})")
 
     @contextmanager
     def activity(self, label: str) -> Iterator[None]:

@@ -110,12 +110,12 @@ def _upload_model(plan: UploadPlan, context: UploadContext) -> tuple[UploadPlan,
                     return plan, publish_prefix(plan, context)
             raise TypeError(f"no upload for {type(plan).__name__}")
         except ChangedError as error:
-            context.progress.note(f"{error.location} was deleted or replaced: planned again without it")
+            context.progress.note(f"{error.location} was deleted or replaced: planning again without it")
             suspects = [error.location]
         except SourceError as error:
             if error.location.key.startswith(plan.observation.package.folder.child("").key):
                 raise  # not a source but the package's own keys, which are never overwritten
-            context.progress.note(f"{error.location}: {error.message}: planned again without it")
+            context.progress.note(f"{error.location}: {error.message}: planning again without it")
             suspects = [error.location]
         except RefusedError as error:
             if not plan.least_bound and restarted:
@@ -124,7 +124,7 @@ def _upload_model(plan: UploadPlan, context: UploadContext) -> tuple[UploadPlan,
             restarted = True
             suspects = [origin.seen.location for origin in plan.least_bound]
             blamed = " or ".join(str(origin.index_uri) for origin in plan.least_bound) or "the journal of the upload"
-            context.progress.note(f"{error.message}: {blamed} is wrong: planned again without it")
+            context.progress.note(f"{error.message}: {blamed} is wrong: planning again without it")
         plan = plan.without(*suspects)
 
 

@@ -157,7 +157,7 @@ SCREENS: dict[str, list[Block]] = {
 
 
 def shown(blocks: list[Block], width: int) -> str:
-    lines = Screen(width, glyphs="unicode").lines(blocks)
+    lines = Screen(width, glyphs="unicode", is_terminal=True).lines(blocks)
     return "".join(f"{plain(line)}\n" for line in lines)
 
 
