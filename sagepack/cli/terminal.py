@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _QUIET_SECONDS = 10.0  # between two lines of a log about the same bar
 _TOLD_SECONDS = 1.0  # an activity that takes longer is told in a log
-_KEPT_SECONDS = 2.0  # and leaves a line on a terminal
+_KEPT_SECONDS = 2.0  # and within a step leaves a line on a terminal
 _RATE_SECONDS = 8.0  # over which a rate is measured
 _NAME = 10  # columns of the name of a step
 _BAR = 24
@@ -54,18 +54,20 @@ class _Running:
         """Since it began."""
         return time.monotonic() - self.begun
 
-    def line(self, screen: Screen) -> Line:
+    def line(self, screen: Screen, indent: str) -> Line:
         """How it is drawn."""
-        signs = screen.glyph("spin")
-        sign = signs[int(self.seconds * 10) % len(signs)]
         name = padded(self.label, _NAME) if self.is_step else f"{self.label}  "
-        indent = "" if self.is_step else "  "
         return (
-            Span(f"{indent}{sign} ", "cyan"),
+            self._head(screen, indent),
             Span(name, "bold" if self.is_step else ""),
             Span(f"{self.detail}  " if self.detail else ""),
             Span(_clock(self.seconds), "dim"),
         )
+
+    def _head(self, screen: Screen, indent: str) -> Span:
+        """The sign that turns."""
+        signs = screen.glyph("spin")
+        return Span(f"{indent}{signs[int(self.seconds * 10) % len(signs)]} ", "cyan")
 
 
 class _Bar(_Running):
@@ -81,21 +83,20 @@ class _Bar(_Running):
         self.total = self.done = self.users = 0
         self._seen: deque[tuple[float, int]] = deque([(self.begun, 0)])
 
-    def line(self, screen: Screen) -> Line:
+    def line(self, screen: Screen, indent: str) -> Line:
         """How it is drawn."""
-        signs = screen.glyph("spin")
-        head = f"  {signs[int(self.seconds * 10) % len(signs)]} "
+        head = self._head(screen, indent)
         tail = f"  {format_bytes(self.done)} of {format_bytes(self.total)}"
         if rate := self._rate():
             tail += f"  {format_bytes(rate)}/s"
             tail += f"  {_clock((self.total - self.done) / rate)} left" if self.done < self.total else ""
-        room = min(_BAR, screen.width - cells(head + self.label + tail) - 3)
+        room = min(_BAR, screen.width - cells(head.text + self.label + tail) - 3)
         full = int(room * min(1.0, self.done / self.total)) if self.total and room > 0 else 0
         bar = (
             Span(" " + screen.glyph("bar") * full, "cyan"),
             Span(("-" if full < room else "") * (room - full), "dim"),
         )
-        return (Span(head, "cyan"), Span(f"{self.label} "), *(bar if room > 0 else ()), Span(tail))
+        return (head, Span(f"{self.label} "), *(bar if room > 0 else ()), Span(tail))
 
     def _rate(self) -> float:
         """Bytes in a second, lately."""
@@ -257,13 +258,12 @@ class Display(_Reporter):
 
     @contextmanager
     def activity(self, label: str) -> Iterator[None]:
-        """Draw something that takes a while; if it took longer than a second, a line of it stays."""
+        """Draw something that takes a while; within a step a line of it stays if it took long."""
         running = _Running(label)
         with self._shown(running):
             yield
-        if running.seconds > _KEPT_SECONDS:
-            indent = "  " if self._step else ""
-            self._print((Span(f"{indent}{label}  "), Span(format_duration(running.seconds), "dim")))
+        if self._step and running.seconds > _KEPT_SECONDS:
+            self._print((Span(f"  {label}  "), Span(format_duration(running.seconds), "dim")))
 
     @contextmanager
     def bar(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
@@ -293,7 +293,8 @@ class Display(_Reporter):
 
     def _drawn(self, screen: Screen) -> list[Line]:
         with self._lock:
-            return [running.line(screen) for running in self._running]
+            inner = "  " if self._step else ""
+            return [running.line(screen, "" if running.is_step else inner) for running in self._running]
 
     def _print(self, block: Block) -> None:
         self._region.print(block)
