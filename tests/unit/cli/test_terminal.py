@@ -128,6 +128,19 @@ def test_what_is_drawn_fits_the_width() -> None:
     assert all(cells(line) < COLUMNS for line in re.split(r"[\r\n]+|\x1b\[[0-9;]*[A-Za-z]", text))
 
 
+def test_no_foreign_text_steers_the_terminal() -> None:
+    body = """
+    with progress.step("\\x1b[5mtar", ("\\x1b[6A",)), progress.activity("\\x1b[7m"), progress.bar("\\x1b[8m", 9) as add:
+        time.sleep(1)
+        progress.done("\\x1b[9m")
+"""
+    written, code = on_a_terminal(body)
+    assert code == 0
+    for text in (r"\x1b[5mtar", r"\x1b[6A", r"\x1b[7m", r"\x1b[8m", r"\x1b[9m"):
+        assert text in written
+    assert len(displayed(written)) == 2
+
+
 def test_what_is_short_is_not_drawn() -> None:
     written, _ = on_a_terminal(STEP.format(seconds=0.06))
     assert "━" not in written
