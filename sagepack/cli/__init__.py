@@ -8,6 +8,6 @@ build       the tasks of a build; `endpoint` those about an endpoint
 options     what the tasks share
 screens     the lines of each result; `plan_table` those of a plan, `footer` what to type next
 layout      how lines fit a terminal, its colours and signs
-terminal    progress; `region` the lines of a terminal that are drawn again and again
+terminal    progress; `running` the lines of what runs, `region` those of a terminal that are drawn again and again
 output      what is printed, and how; `interrupts` what signals do
 """

@@ -12,15 +12,14 @@ from functools import partial, singledispatch
 from typing import TYPE_CHECKING
 
 from sagepack.api import results
-from sagepack.cli import plan_table
-from sagepack.cli.layout import Block, Screen, Span, cells, padded, plain, wrapped
+from sagepack.cli import check_table, plan_table
+from sagepack.cli.layout import Block, Screen, Span, padded, wrapped
 from sagepack.text import counted, format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sagepack.cli.layout import Line
-    from sagepack.deploy.preflight.check import Check
 
 _SHOWN_FILES = 3
 _DIGEST_AT = 9  # the column that lets a digest with its algorithm fit 80 columns
@@ -140,41 +139,9 @@ def _cleaned(result: results.Cleaned) -> list[Block]:
 
 @lines.register(results.Doctor)
 def _doctor(result: results.Doctor) -> list[Block]:
-    counts = {verdict: sum(check.verdict == verdict for check in result.checks) for verdict in _VERDICTS}
-    summary: list[Span] = []
-    for verdict, count in counts.items():
-        if count:
-            summary += [Span(", ")] * bool(summary) + [Span(f"{count} {verdict}", _VERDICTS[verdict][1])]
     uploads = [f"  {upload_line(upload)}" for upload in result.stale_uploads]
-    return [*(partial(_check_lines, check) for check in result.checks), *uploads, "", tuple(summary)]
-
-
-# The glyph and the look of each.
-_VERDICTS = {
-    "ok": ("ok", "green"),
-    "warning": ("run", "yellow"),
-    "unknown": ("run", "yellow"),
-    "failed": ("bad", "bold red"),
-}
-_TITLE = 20
-_ROOM = 44  # columns that a detail needs beside the title; else it stands below
-
-
-def _check_lines(check: Check, screen: Screen) -> list[Line]:
-    """A check: verdict, title and detail, and below them what to do."""
-    glyph, look = _VERDICTS[check.verdict]
-    head = (
-        Span(f"{screen.glyph(glyph)} ".lstrip() + f"{check.verdict:<9}", look),
-        Span(f"{check.title:<{_TITLE}} ", "bold"),
-    )
-    column = cells(plain(head))
-    beside = column if screen.width - column >= _ROOM else 4
-    details = [(Span(line),) for line in wrapped(check.detail, screen.width - beside)]
-    fixes = [(Span(line, "cyan"),) for line in wrapped(f"-> {check.fix}", screen.width - beside)] if check.fix else []
-    if beside != column:
-        return [(head[0], Span(check.title, "bold")), *((Span(" " * beside), *line) for line in (*details, *fixes))]
-    first, *rest = details
-    return [(*head, *first), *((Span(" " * beside), *line) for line in (*rest, *fixes))]
+    shown = [partial(check_table.check_lines, check) for check in result.checks]
+    return [*shown, *uploads, "", check_table.summary(result.checks)]
 
 
 @lines.register(results.Collected)

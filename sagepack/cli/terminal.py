@@ -10,14 +10,14 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections import deque
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sagepack.cli.layout import Screen, Span, cells, is_watched, padded, wrapped
+from sagepack.cli.layout import Screen, Span, is_watched
 from sagepack.cli.output import echo, problem, unguarded
 from sagepack.cli.region import Region
+from sagepack.cli.running import Bar, Running, ended_step, noted
 from sagepack.text import format_bytes, format_duration
 
 if TYPE_CHECKING:
@@ -29,83 +29,6 @@ if TYPE_CHECKING:
 _QUIET_SECONDS = 10.0  # between two lines of a log about the same bar
 _TOLD_SECONDS = 1.0  # an activity that takes longer is told in a log
 _KEPT_SECONDS = 2.0  # and within a step leaves a line on a terminal
-_RATE_SECONDS = 8.0  # over which a rate is measured
-_NAME = 10  # columns of the name of a step
-_BAR = 24
-
-
-class _Running:
-    """Something that runs.
-
-    Attributes:
-        label: what it is.
-        detail: what a step is running for.
-        outcome: what a step has done.
-        begun: when it began, by `time.monotonic`.
-    """
-
-    def __init__(self, label: str, detail: str = "", *, is_step: bool = False) -> None:
-        self.label, self.detail, self.is_step = label, detail, is_step
-        self.outcome: list[str] = []
-        self.begun = time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        """Since it began."""
-        return time.monotonic() - self.begun
-
-    def line(self, screen: Screen, indent: str) -> Line:
-        """How it is drawn."""
-        name = padded(self.label, _NAME) if self.is_step else f"{self.label}  "
-        return (
-            self._head(screen, indent),
-            Span(name, "bold" if self.is_step else ""),
-            Span(f"{self.detail}  " if self.detail else ""),
-            Span(_clock(self.seconds), "dim"),
-        )
-
-    def _head(self, screen: Screen, indent: str) -> Span:
-        """The sign that turns."""
-        signs = screen.glyph("spin")
-        return Span(f"{indent}{signs[int(self.seconds * 10) % len(signs)]} ", "cyan")
-
-
-class _Bar(_Running):
-    """Bytes on their way. Several that are shown under one label are one.
-
-    Attributes:
-        total, done: bytes.
-        users: how many add to it.
-    """
-
-    def __init__(self, label: str) -> None:
-        super().__init__(label)
-        self.total = self.done = self.users = 0
-        self._seen: deque[tuple[float, int]] = deque([(self.begun, 0)])
-
-    def line(self, screen: Screen, indent: str) -> Line:
-        """How it is drawn."""
-        head = self._head(screen, indent)
-        tail = f"  {format_bytes(self.done)} of {format_bytes(self.total)}"
-        if rate := self._rate():
-            tail += f"  {format_bytes(rate)}/s"
-            tail += f"  {_clock((self.total - self.done) / rate)} left" if self.done < self.total else ""
-        room = min(_BAR, screen.width - cells(head.text + self.label + tail) - 3)
-        full = int(room * min(1.0, self.done / self.total)) if self.total and room > 0 else 0
-        bar = (
-            Span(" " + screen.glyph("bar") * full, "cyan"),
-            Span(("-" if full < room else "") * (room - full), "dim"),
-        )
-        return (head, Span(f"{self.label} "), *(bar if room > 0 else ()), Span(tail))
-
-    def _rate(self) -> float:
-        """Bytes in a second, lately."""
-        now = time.monotonic()
-        self._seen.append((now, self.done))
-        while len(self._seen) > 2 and now - self._seen[1][0] > _RATE_SECONDS:
-            self._seen.popleft()
-        since, before = self._seen[0]
-        return max(0.0, (self.done - before) / (now - since)) if now - since > 0.5 else 0.0
 
 
 class _Reporter:
@@ -119,10 +42,10 @@ class _Reporter:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._running: list[_Running] = []
+        self._running: list[Running] = []
 
     @property
-    def _step(self) -> _Running | None:
+    def _step(self) -> Running | None:
         return next((running for running in self._running if running.is_step), None)
 
     def note(self, text: str) -> None:
@@ -144,7 +67,7 @@ class _Reporter:
             self.note(text)
 
     @contextmanager
-    def _run(self, running: _Running) -> Iterator[None]:
+    def _run(self, running: Running) -> Iterator[None]:
         with self._lock:
             self._running.append(running)
         try:
@@ -154,12 +77,12 @@ class _Reporter:
                 self._running.remove(running)
 
     @contextmanager
-    def _bar(self, label: str, total: int) -> Iterator[_Bar]:
+    def _bar(self, label: str, total: int) -> Iterator[Bar]:
         """The bar of a label, made by who needs it first."""
         with self._lock:
-            bar = next((bar for bar in self._running if isinstance(bar, _Bar) and bar.label == label), None)
+            bar = next((bar for bar in self._running if isinstance(bar, Bar) and bar.label == label), None)
             if bar is None:
-                bar = _Bar(label)
+                bar = Bar(label)
                 self._running.append(bar)
             bar.total += total
             bar.users += 1
@@ -183,7 +106,7 @@ class Log(_Reporter):
     @contextmanager
     def step(self, name: str, reasons: Sequence[str]) -> Iterator[None]:
         """Say that a step runs, and when it ends what it has done and how long it took."""
-        running, ended = _Running(name, is_step=True), "stopped"
+        running, ended = Running(name, is_step=True), "stopped"
         self._print(f"{name}: {'; '.join(reasons)}")
         try:
             with self._run(running):
@@ -241,12 +164,12 @@ class Display(_Reporter):
 
     def note(self, text: str) -> None:
         """Print a line above what is drawn, or several if it is long."""
-        self._print(partial(_noted, text, 2 if self._step else 0))
+        self._print(partial(noted, text, 2 if self._step else 0))
 
     @contextmanager
     def step(self, name: str, reasons: Sequence[str]) -> Iterator[None]:
         """Draw a step, and leave a line with its outcome and its time."""
-        running = _Running(name, "; ".join(reasons), is_step=True)
+        running = Running(name, "; ".join(reasons), is_step=True)
         ended = "bad"
         try:
             with self._shown(running):
@@ -254,12 +177,12 @@ class Display(_Reporter):
             ended = "ok"
         finally:
             text = "; ".join(running.outcome) or (running.detail if ended == "ok" else "stopped")
-            self._print(partial(_ended, name, text, running.seconds, ended))
+            self._print(partial(ended_step, name, text, running.seconds, ended))
 
     @contextmanager
     def activity(self, label: str) -> Iterator[None]:
         """Draw something that takes a while; within a step a line of it stays if it took long."""
-        running = _Running(label)
+        running = Running(label)
         with self._shown(running):
             yield
         if self._step and running.seconds > _KEPT_SECONDS:
@@ -277,7 +200,7 @@ class Display(_Reporter):
             yield add
 
     @contextmanager
-    def _shown(self, running: _Running) -> Iterator[None]:
+    def _shown(self, running: Running) -> Iterator[None]:
         with self._drawing(), self._run(running):
             yield
 
@@ -300,33 +223,6 @@ class Display(_Reporter):
         self._region.print(block)
 
 
-def _noted(text: str, indent: int, screen: Screen) -> list[Line]:
-    room = screen.width - indent
-    lines = [text] if cells(text) <= room else wrapped(text, room, divide=False)
-    return [" " * indent + line for line in lines]
-
-
 def make_progress() -> Log | Display:
     """Progress for whoever reads stderr."""
     return Display() if is_watched(sys.stderr) else Log()
-
-
-def _ended(name: str, text: str, seconds: float, sign: str, screen: Screen) -> list[Line]:
-    """The lines that stay of a step."""
-    head = (Span(f"{screen.glyph(sign)} ", "green" if sign == "ok" else "bold red"), Span(padded(name, _NAME), "bold"))
-    time_span = Span(f"  {format_duration(seconds)}", "dim")
-    indent = cells("".join(span.text for span in head))
-    lines = wrapped(text, screen.width - indent - len(time_span.text))
-    return [
-        (*(head if number == 0 else (Span(" " * indent),)), Span(line), *((time_span,) if line is lines[-1] else ()))
-        for number, line in enumerate(lines)
-    ]
-
-
-def _clock(seconds: float) -> str:
-    """A duration that counts: whole seconds."""
-    if seconds < 60:
-        return f"{int(seconds)} s"
-    if seconds < 3600:
-        return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
-    return f"{int(seconds // 3600)} h {int(seconds // 60 % 60):02d} min"

@@ -88,7 +88,7 @@ PROBLEMS = SpecError(
             "did you mean 'ml.g5.2xlarge'?",
             location="config/svd.yaml:22:18",
         ),
-        Diagnostic(("endpiont",), "unknown key", "did you mean 'endpoint'?", location="config/svd.yaml:20:1"),
+        Diagnostic(("endpoimt",), "unknown key", "did you mean 'endpoint'?", location="config/svd.yaml:20:1"),
     ]
 )
 
