@@ -13,7 +13,6 @@ from sagepack.hub import selection
 from sagepack.hub.responses import MODEL_INDEX, MODEL_INDEX_BYTES, model_index_of
 from sagepack.package.contents import check_model_paths
 from sagepack.package.lock import LockedFile
-from sagepack.text import format_bytes
 from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
@@ -134,8 +133,6 @@ def _hashed(
 ) -> list[LockedFile]:
     unknown = [file for file in files if hash_cache.get(folder.snapshot(file.path)) is None]
     if unknown:
-        some = f"{len(unknown)} files" if len(unknown) > 1 else unknown[0].path
-        progress.note(f"lock: hashing {some} of {folder.name} ({format_bytes(sum(file.size for file in unknown))})")
         _let_settle([folder.snapshot(file.path) for file in unknown if file.size >= _LARGE])
 
     def lock(file: FolderFile) -> LockedFile:
@@ -151,11 +148,18 @@ def _hashed(
 
     if not unknown:  # a run with nothing to do starts no threads
         return [lock(file) for file in files]
+    to_hash, locked = {file.path for file in unknown}, list[LockedFile]()
     try:
-        with worker_pool(os.cpu_count() or 1, "hash") as pool:
-            return list(pool.map(lock, files))
+        with (
+            progress.bar(f"hashing {folder.name}", sum(file.size for file in unknown)) as add,
+            worker_pool(os.cpu_count() or 1, "hash") as pool,
+        ):
+            for file in pool.map(lock, files):
+                locked.append(file)
+                add(file.size if file.path in to_hash else 0)
     finally:
         hash_cache.save()
+    return locked
 
 
 def _let_settle(paths: Sequence[Path]) -> None:

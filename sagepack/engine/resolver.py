@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 from sagepack.aws import ecr
@@ -38,9 +39,12 @@ def resolve(context: BuildContext) -> Lock:
         RemoteError: the Hub does not answer, or not as a Hub does.
         IntegrityError: what it sends is not what it says.
     """
-    image = context.spec.image
+    image, code, progress = context.spec.image, context.spec.code, context.progress
     source = _folder(context) if context.spec.model.path is not None else _repository(context)
-    registry, digest = find_image(context.clients.aws, image, context.spec.aws.region)
+    with progress.activity(f"asking the registry for {image.repository}:{image.tag}"):
+        registry, digest = find_image(context.clients.aws, image, context.spec.aws.region)
+    with progress.activity("asking the package index for the requirements") if code.requirements else nullcontext():
+        hashed = requirements.lock(code.requirements, image.tag)
     return Lock(
         spec_digest=lock_inputs_digest(context.spec),
         revision=source.revision,
@@ -49,7 +53,7 @@ def resolve(context: BuildContext) -> Lock:
         image=f"{image.repository}:{image.tag}",
         image_digest=digest,
         image_registry=registry,
-        requirements=requirements.lock(context.spec.code.requirements, image.tag),
+        requirements=hashed,
         folder=context.spec.model.path,
         endpoint=context.spec.hub_endpoint if source.revision else None,
     )
