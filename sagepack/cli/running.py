@@ -64,7 +64,7 @@ class Bar(Running):
     def __init__(self, label: str) -> None:
         super().__init__(label)
         self.total = self.done = self.users = 0
-        self._seen: deque[tuple[float, int]] = deque([(self.begun, 0)])
+        self._seen: deque[tuple[float, int]] = deque()
 
     def line(self, screen: Screen, indent: str) -> Line:
         """How it is drawn."""
@@ -74,7 +74,7 @@ class Bar(Running):
             tail += f"  {format_bytes(rate)}/s"
             tail += f"  {_clock((self.total - self.done) / rate)} left" if self.done < self.total else ""
         room = min(_BAR, screen.width - cells(head.text + self.label + tail) - 3)
-        full = int(room * min(1.0, self.done / self.total)) if self.total and room > 0 else 0
+        full = int(room * max(0.0, min(1.0, self.done / self.total))) if self.total and room > 0 else 0
         bar = (
             Span(" " + screen.glyph("bar") * full, "cyan"),
             Span(("-" if full < room else "") * (room - full), "dim"),
@@ -82,7 +82,7 @@ class Bar(Running):
         return (head, Span(f"{self.label} "), *(bar if room > 0 else ()), Span(tail))
 
     def _rate(self) -> float:
-        """Bytes in a second, lately."""
+        """Bytes in a second, lately. What is there when the bar is first drawn, such as a part of before, has none."""
         now = time.monotonic()
         self._seen.append((now, self.done))
         while len(self._seen) > 2 and now - self._seen[1][0] > _RATE_SECONDS:
@@ -103,11 +103,9 @@ def ended_step(name: str, text: str, seconds: float, sign: str, screen: Screen) 
     head = (Span(f"{screen.glyph(sign)} ", "green" if sign == "ok" else "bold red"), Span(padded(name, _NAME), "bold"))
     time_span = Span(f"  {format_duration(seconds)}", "dim")
     indent = cells("".join(span.text for span in head))
-    lines = wrapped(text, screen.width - indent - len(time_span.text))
-    return [
-        (*(head if number == 0 else (Span(" " * indent),)), Span(line), *((time_span,) if line is lines[-1] else ()))
-        for number, line in enumerate(lines)
-    ]
+    first, *rest = wrapped(text, screen.width - indent - len(time_span.text))
+    lines = [(*head, Span(first)), *((Span(" " * indent + line),) for line in rest)]
+    return [*lines[:-1], (*lines[-1], time_span)]
 
 
 def _clock(seconds: float) -> str:
