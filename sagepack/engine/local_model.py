@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sagepack.decoding import MalformedError, Value
@@ -99,7 +100,7 @@ def confirm(folder: ModelFolder, files: Sequence[LockedFile], hash_cache: HashCa
         if hash_cache.digest(path) != file.digest:
             fix = "run the same command again, when nothing writes to the folder"
             raise UserError("the file changed while the command ran", where=where, fix=fix)
-    hash_cache.save()
+    _keep(hash_cache)
 
 
 def _index(folder: ModelFolder, listed: Sequence[FolderFile], source: ModelSource) -> Mapping[str, Any] | None:
@@ -158,6 +159,12 @@ def _hashed(
                 locked.append(file)
                 add(file.size if file.path in to_hash else 0)
     finally:
+        _keep(hash_cache)
+
+
+def _keep(hash_cache: HashCache) -> None:
+    """Save the digests, which spare a later command the reading, if they can be: `plan` works where nothing may be written."""
+    with suppress(OSError, UserError):
         hash_cache.save()
     return locked
 

@@ -188,6 +188,17 @@ def test_a_path_that_no_package_can_hold_is_refused_by_lock_with_what_to_do(root
     assert "model.exclude" in (caught.value.fix or "")
 
 
+def test_plan_needs_to_write_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project(root).package()
+    write(root, "model.safetensors", WEIGHTS[:-1] + b"z")
+
+    def refuse(_self: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(hash_cache.HashCache, "save", refuse)
+    assert "models/mine/model.safetensors changed" in reasons(root)
+
+
 def test_a_folder_without_a_file_or_that_is_not_there_is_told_as_such(root: Path) -> None:
     (root / "models" / "empty").mkdir()
     for path, told in (("models/empty", "holds no file"), ("models/nope", "no such folder")):

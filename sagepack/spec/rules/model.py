@@ -12,11 +12,13 @@ from sagepack.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from sagepack.spec.rules.view import SpecView
 
 _ID, _REVISION, _PATH = ("model", "id"), ("model", "revision"), ("model", "path")
 MISSING = "required key is missing"
+_OWN_FOLDER = "put the model's files into a folder of their own"
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 _ADDRESS = re.compile(r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/([^/\s]+/[^/\s?#]+)")
 # Models that once had no owner, by what their names begin with.
@@ -105,9 +107,20 @@ def _folder(view: SpecView) -> Iterator[Diagnostic]:
         message = f"{name!r} is not on this machine"
         yield Diagnostic(_PATH, message, fix, severity="warning")
     elif root.is_relative_to(folder.resolve()):
-        yield Diagnostic(
-            _PATH, f"{name!r} holds the project itself", "put the model's files into a folder of their own"
-        )
+        yield Diagnostic(_PATH, f"{name!r} holds the project itself", _OWN_FOLDER)
+    elif code := next(
+        (code for code in _code_folders(view) if _overlap(folder.resolve(), (root / code).resolve())), None
+    ):
+        message = f"{name!r} and the inference code in {code!r} lie in each other: files would be packaged twice"
+        yield Diagnostic(_PATH, message, _OWN_FOLDER)
+
+
+def _code_folders(view: SpecView) -> list[str]:
+    return [code for code in (view.text("code", "path"), *view.texts("code", "shared")) if code]
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    return one.is_relative_to(other) or other.is_relative_to(one)
 
 
 def _is_folder(view: SpecView, name: str) -> bool:

@@ -36,6 +36,8 @@ REFUSED = [
     ([*FOLDER, "model.path=~/toy"], "model.path", "~ is not expanded"),
     ([*FOLDER, "model.path=config/toy.yaml"], "model.path", "is a file, not a folder"),
     ([*FOLDER, "model.path=config/.."], "model.path", "holds the project itself"),
+    ([*FOLDER, "model.path=code_of/toy"], "model.path", "files would be packaged twice"),
+    ([*FOLDER, "model.path=code_of"], "model.path", "files would be packaged twice"),
     (["hub.endpoint=hub.company"], "hub.endpoint", "write an address like https://hub.company"),
     (["hub.endpoint=https://hub.company?a=b"], "hub.endpoint", "write an address like https://hub.company"),
     # environment
