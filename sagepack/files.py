@@ -117,6 +117,11 @@ def content_root(folder: Path) -> Path:
     return inside.parents[1] if is_snapshot else inside
 
 
+def is_lfs_pointer(head: bytes) -> bool:
+    """Whether a file, of which these are the first bytes, stands for one of git LFS that was not fetched."""
+    return head.startswith(b"version https://git-lfs.github.com/spec/")
+
+
 def content_problem(path: Path, inside: Path) -> tuple[str, str] | None:
     """Why `path` is not a file whose content may be published, and the fix.
 

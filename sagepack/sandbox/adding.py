@@ -14,7 +14,7 @@ import msgspec
 
 from sagepack.decoding import Commit, MalformedError, decode_json
 from sagepack.errors import UserError
-from sagepack.files import content_problem, content_root
+from sagepack.files import content_problem, content_root, is_lfs_pointer
 from sagepack.sandbox.identity import CONTROL_HEADER
 from sagepack.sandbox.miniatures import models as miniatures
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _SHOWN = 10
+_POINTER_BYTES = 64
 _HASHING_SECONDS = 7200.0
 
 
@@ -92,7 +93,18 @@ def _problems(folder: Path) -> Iterator[str]:
             yield f"{(Path(current) / name).relative_to(folder)}: a link to a folder: copy the folder instead"
         for name in sorted(names):
             count += 1
-            if problem := content_problem(Path(current) / name, inside):
-                yield f"{(Path(current) / name).relative_to(folder)}: {problem[0]}: {problem[1]}"
+            path = Path(current) / name
+            problem = content_problem(path, inside) or _pointer_problem(path)
+            if problem:
+                yield f"{path.relative_to(folder)}: {problem[0]}: {problem[1]}"
     if not count:
         yield "no file: give the folder that holds the model's files (config.json, ...)"
+
+
+def _pointer_problem(path: Path) -> tuple[str, str] | None:
+    try:
+        with path.open("rb") as file:
+            is_pointer = is_lfs_pointer(file.read(_POINTER_BYTES))
+    except OSError as error:
+        return f"cannot be read: {error.strerror}", "give this user the right to read it"
+    return ("a pointer of git LFS, not the file itself", "run `git lfs pull`") if is_pointer else None

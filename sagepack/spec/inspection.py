@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from sagepack.digest import Digest
 from sagepack.errors import Diagnostic
-from sagepack.files import unreadable
+from sagepack.files import is_lfs_pointer, unreadable
 from sagepack.spec.secrets import LIMIT, files, values
 
 if TYPE_CHECKING:
@@ -114,7 +114,11 @@ class Inspection:
             if _is_core_dump(head):
                 self._report_name(location, "a core dump contains the memory of a process")
                 return
-        if self._is_clean(path.name, location, digest, head, is_whole=is_whole):
+        if is_lfs_pointer(head):
+            self.report(
+                location, "this is a pointer of git LFS, not the file itself", "fetch the files: `git lfs pull`"
+            )
+        elif self._is_clean(path.name, location, digest, head, is_whole=is_whole):
             self.clean[location] = str(digest)
 
     def read_sample(self, path: Path, location: str) -> None:

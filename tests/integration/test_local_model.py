@@ -177,6 +177,13 @@ def test_nothing_that_must_not_be_published_gets_into_the_lock(root: Path) -> No
     assert (root / "config" / "locks" / "mine-local.lock.yaml").read_bytes() == before
 
 
+def test_a_pointer_of_git_lfs_is_not_taken_for_the_file(root: Path) -> None:
+    write(root, "model.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    for _ in range(2):  # its digest is known the second time
+        with pytest.raises(SpecError, match=r"(?s)model\.safetensors: this is a pointer.*git lfs pull"):
+            project(root).package()
+
+
 @pytest.mark.parametrize(
     ("path", "told"),
     [("code/inference.py", "folder of the inference code"), ("a\tb.json", "control character")],

@@ -5,6 +5,7 @@ The file keeps the digests too, with what `stat` says of each file: a start read
 
 from __future__ import annotations
 
+import threading
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +44,7 @@ class OwnModels:
 
     def __init__(self, repositories: Repositories, file: Path | None = None) -> None:
         self._repositories, self._file = repositories, file
+        self._lock = threading.Lock()
 
     def add(self, name: str, folder: Path) -> str:
         """Serve `folder` as repository `name`, now and after a restart; returns its commit.
@@ -52,8 +54,9 @@ class OwnModels:
         commit, listed = self._repositories.fix(name, folder)
         if self._file:
             described = [msgspec.convert(asdict(file), _File, strict=False) for file in listed]
-            known = {**self._remembered(self._file), name: _Model(str(folder), commit, described)}
-            files.write_atomically(self._file, msgspec.json.encode(known))
+            with self._lock:
+                known = {**self._remembered(self._file), name: _Model(str(folder), commit, described)}
+                files.write_atomically(self._file, msgspec.json.encode(known))
         return commit
 
     def restore(self) -> None:

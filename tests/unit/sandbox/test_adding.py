@@ -59,8 +59,15 @@ def test_everything_that_no_repository_can_hold_is_told_at_once(folder: Path, tm
     (folder / "secret").symlink_to(tmp_path / "secret")
     (folder / "vae").symlink_to("unet")
     os.mkfifo(folder / "pipe")
+    (folder / "model.bin").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
     told = refused("acme/sst2", folder)
-    for line in ("out: broken link", "secret: the link points out", "vae: a link to a folder", "pipe: this is neither"):
+    for line in (
+        "out: broken link",
+        "secret: the link points out",
+        "vae: a link to a folder",
+        "pipe: this is neither",
+        "model.bin: a pointer of git LFS",
+    ):
         assert line in told
 
 
