@@ -26,7 +26,7 @@ PICTURES = ("image-classification", "object-detection")  # the tasks whose input
 
 
 def model_fn(model_dir: str, context: Any = None) -> Any:
-    """Load the pipeline from the package, and from nowhere else: on the GPU if there is one.
+    """Load the pipeline from the package, onto the GPU if there is one.
 
     Args:
         model_dir: the extracted package.
@@ -46,7 +46,6 @@ def model_fn(model_dir: str, context: Any = None) -> Any:
         model=model_dir,
         device=gpu(context) if cuda else -1,
         torch_dtype="auto" if cuda else torch.float32,  # half precision is emulated on a CPU, and many times slower
-        model_kwargs={"local_files_only": True},
     )
 
 

@@ -122,7 +122,7 @@ def _write(root: Path, model: project.Model, texts: dict[str, bytes]) -> Initial
         files=tuple(sorted(texts)),
         spec=model.spec,
         task=kind.task,
-        image=kind.image_tag,
+        image=model.found.image,
         instance_type=kind.instance_type,
         assumptions=tuple(notes),
         next=tuple(steps),

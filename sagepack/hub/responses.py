@@ -65,6 +65,7 @@ class _ModelConfig(msgspec.Struct):
     architectures: list[Text] | None = None
     pipeline: Text | None = msgspec.field(name="_class_name", default=None)
     diffusers: _ModelConfig | None = None
+    transformers_version: Text | None = None
 
     @property
     def class_name(self) -> str | None:
@@ -87,11 +88,13 @@ class ModelFacts:
         class_name: its pipeline of diffusers, or its class of transformers.
         task: in the Hub's words (`pipeline_tag`).
         commit: that the main branch has.
+        transformers: the version that it was saved with.
     """
 
     class_name: str | None = None
     task: str | None = None
     commit: str | None = None
+    transformers: str | None = None
 
 
 class _Lfs(msgspec.Struct):
@@ -123,7 +126,8 @@ def info_of(body: bytes) -> ModelFacts:
 
 def config_of(body: bytes) -> ModelFacts:
     """What `model_index.json` or `config.json` says about the model."""
-    return ModelFacts(decode_json(body, _ModelConfig, limit=MODEL_INDEX_BYTES).class_name)
+    config = decode_json(body, _ModelConfig, limit=MODEL_INDEX_BYTES)
+    return ModelFacts(config.class_name, transformers=config.transformers_version)
 
 
 def files_of(pages: Iterable[bytes]) -> list[RepoFile]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sagepack.decoding import MalformedError, Value
 from sagepack.errors import SagepackError, UserError
 from sagepack.hub.responses import ModelFacts, config_of
-from sagepack.scaffold.kinds import PLAIN_TASK, Kind, kind_of, task_of
+from sagepack.scaffold.kinds import PLAIN_TASK, TRANSFORMERS, Kind, kind_of, task_of
 from sagepack.text import format_bytes
 
 if TYPE_CHECKING:
@@ -27,11 +27,13 @@ class Found(Value, frozen=True):
 
     Attributes:
         kind: what to write for it.
+        image: tag of the image.
         commit: the commit to pin; None if it is not known, or there is none.
         notes: what was assumed, one line each.
     """
 
     kind: Kind
+    image: str
     commit: str | None = None
     notes: tuple[str, ...] = ()
 
@@ -109,4 +111,9 @@ def model(facts: ModelFacts | str, task: str | None, size: int = 0) -> Found:
     kind = kind_of(chosen)
     if size > kind.most_bytes:
         notes.append(f"its files have {format_bytes(size)}: choose an instance type with more memory")
-    return Found(kind, known.commit, tuple(notes))
+    image = kind.image_tag(known.transformers)
+    if f"-transformers{TRANSFORMERS}-" not in image:
+        notes.append(
+            f"image {image}: the model was saved with transformers {known.transformers}; the sandbox serves with {TRANSFORMERS}"
+        )
+    return Found(kind, image, known.commit, tuple(notes))

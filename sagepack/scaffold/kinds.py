@@ -6,7 +6,10 @@ others share the handler that calls transformers' pipeline.
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+from packaging.version import InvalidVersion, Version
 
 from sagepack.decoding import Value
 from sagepack.errors import UserError
@@ -17,9 +20,8 @@ PLAIN_TASK = "text-classification"
 """What is assumed of a model of which nothing is known."""
 PICTURE = "<picture>"
 GPU, CPU = "ml.g5.2xlarge", "ml.m5.xlarge"
-# The handlers are tried under this version, in the sandbox too (requirements-serve.txt). Images of AWS with a newer major
-# version exist.
 TRANSFORMERS = "4.51.3"
+"""The version under which the sandbox serves (requirements-serve.txt). The handlers were tried under 5.5.3 as well."""
 _LARGE = 100_000_000  # bytes
 
 
@@ -56,13 +58,28 @@ class Kind(Value, frozen=True):
         """Weights of that size fit."""
         return (20 if self.gpu else 4) << 30
 
-    @property
-    def image_tag(self) -> str:
-        """The newest image that has the transformers version under which the handlers are tried."""
-        device = "gpu" if self.gpu else "cpu"
-        return next(tag for tag in reversed(images.known_tags()) if f"-transformers{TRANSFORMERS}-{device}-" in tag)
+    def image_tag(self, saved: str | None) -> str:
+        """An image that loads the model.
+
+        Args:
+            saved: the transformers version that the model was saved with. Up to `TRANSFORMERS` it is the newest image that
+                has that one, and for a later version the newest of all, unless that has no pipeline for the task.
+        """
+        version = r"[\d.]+" if _is_newer(saved) and self.task not in _GONE else re.escape(TRANSFORMERS)
+        fits = re.compile(rf"[\d.]+-transformers{version}-{'gpu' if self.gpu else 'cpu'}-.*")
+        return next(filter(fits.fullmatch, reversed(images.known_tags())))
 
 
+def _is_newer(saved: str | None) -> bool:
+    """Whether a version of transformers is later than `TRANSFORMERS`."""
+    try:
+        return saved is not None and Version(saved) > Version(TRANSFORMERS)
+    except InvalidVersion:
+        return False
+
+
+# Transformers 5 has no pipeline for these any more.
+_GONE = {"question-answering", "summarization", "translation", "text2text-generation"}
 _WORKERS = "SAGEMAKER_MODEL_SERVER_WORKERS: 1 # one copy of the model"
 _ONE_GPU = "one GPU with 24 GB, enough for up to 20 GB of weights"
 _REQUEST = f"MMS_MAX_REQUEST_SIZE: {_LARGE} # bytes; the server's own 6.5 MB is too little for a photograph in base64"

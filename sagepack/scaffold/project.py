@@ -103,7 +103,7 @@ def of_model(model: Model) -> dict[str, bytes]:
         "NAME": model.name,
         "TITLE": f"{printable(model.id or model.path)}: {kind.title}",
         "MODEL": _indented(model.lines()),
-        "TAG": kind.image_tag,
+        "TAG": model.found.image,
         "ENVIRONMENT": _indented(kind.environment),
         "INSTANCE": kind.instance_type,
         "WHY": kind.why,

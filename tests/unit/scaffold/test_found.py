@@ -71,6 +71,14 @@ def test_what_is_assumed_is_said() -> None:
     assert any("--task" in note for note in facts.notes)
 
 
+def test_an_image_that_the_sandbox_does_not_serve_with_is_said_to_be_one(tmp_path: Path) -> None:
+    config = {"architectures": ["BertForSequenceClassification"], "transformers_version": "5.1.0"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    made = found.model(found.in_folder(tmp_path), None)
+    assert "-transformers5.5.3-cpu-" in made.image
+    assert any("saved with transformers 5.1.0" in note for note in made.notes)
+
+
 def test_a_model_that_is_too_large_for_the_instance_type_is_said_to_be(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     with (tmp_path / "deep" / "model.safetensors").open("wb") as file:

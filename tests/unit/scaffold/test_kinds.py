@@ -57,9 +57,20 @@ def test_a_mistyped_task_gets_a_proposal() -> None:
 @pytest.mark.parametrize("task", kinds.TASKS)
 def test_every_kind_gets_the_newest_image_of_the_version_that_its_handler_is_tried_under(task: str) -> None:
     kind = kind_of(task)
-    facts = images.parse_tag(kind.image_tag)
+    facts = images.parse_tag(kind.image_tag(None))
     assert facts is not None
-    assert images.packages(kind.image_tag)
+    assert images.packages(kind.image_tag(None))
     assert facts.device == ("gpu" if kind.instance_type == kinds.GPU else "cpu")
     stack = re.findall(r"^transformers==(.*)$", (ROOT / "requirements-serve.txt").read_text(), re.MULTILINE)
     assert [facts.transformers] == stack
+
+
+@pytest.mark.parametrize(
+    ("saved", "transformers"),
+    [("4.40.0", "4.51.3"), ("4.51.3", "4.51.3"), ("4.57.1", "5.5.3"), ("5.0.0.dev0", "5.5.3"), ("nonsense", "4.51.3")],
+)
+def test_a_model_that_was_saved_with_a_later_version_gets_the_newest_image(saved: str, transformers: str) -> None:
+    facts = images.parse_tag(kind_of("text-classification").image_tag(saved))
+    assert facts is not None
+    assert (facts.transformers, facts.device) == (transformers, "cpu")
+    assert "-transformers4.51.3-" in kind_of("question-answering").image_tag(saved)
