@@ -86,7 +86,8 @@ def literal(text: str) -> str:
 
 
 def concrete(pattern: str) -> str:
-    """A resource that a pattern stands for, such as an object below a prefix; `*` alone stays what it is."""
+    """A resource that a pattern stands for, such as an object below a prefix or a stream of a log group; `*` stays `*`."""
     if pattern == "*":
         return pattern
+    pattern = re.sub(r":\*$", ":log-stream:any", pattern)
     return re.sub(r"\$\{([*?$])\}|\*", lambda match: match[1] or "any", pattern)
