@@ -42,3 +42,8 @@ def test_the_commands_of_a_page_run_as_they_stand_there(page: str, project: Proj
         before_redirection = words[: words.index(">")] if ">" in words else words
         ran = project.invoke(*before_redirection, code=None)
         assert ran.returncode == 0 or (words[0] == "plan" and ran.returncode == FOUND_WORK), (words, ran.stderr)
+
+
+def test_the_readme_names_the_archive_that_package_makes(project: Project) -> None:
+    project.invoke("package")
+    assert f"    sha256   {project.sha256()}\n" in (ROOT / "README.md").read_text()
