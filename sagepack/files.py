@@ -29,6 +29,7 @@ from sagepack.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
 # The coarsest clock of a file system in use: FAT keeps even seconds, HFS+ whole ones.
 GRANULARITY_NS = 2_000_000_000
@@ -248,8 +249,12 @@ def holds(path: Path, text: str) -> bool:
 
 
 @contextmanager
-def exclusive(mutex: Path, note: Callable[[str], None]) -> Iterator[None]:
+def exclusive(mutex: Path, waiting: Callable[[str], AbstractContextManager[None]]) -> Iterator[None]:
     """Hold the mutex `build/<name>-<env>.lock`, and wait for the command that holds it.
+
+    Args:
+        mutex: the lock file.
+        waiting: entered while another command is waited for, with what to say of it.
 
     Raises:
         UserError: that has not ended for an hour.
@@ -262,9 +267,9 @@ def exclusive(mutex: Path, note: Callable[[str], None]) -> Iterator[None]:
     try:
         held.acquire(timeout=0)
     except filelock.Timeout:
-        note(f"waiting for another command for {mutex.stem}")
         try:
-            held.acquire(timeout=3600)
+            with waiting(f"waiting for another command for {mutex.stem}"):
+                held.acquire(timeout=3600)
         except filelock.Timeout as error:
             raise UserError(
                 f"another command for {mutex.stem} has been running for an hour",

@@ -40,7 +40,7 @@ def remove_all(root: Path, progress: Progress) -> tuple[str, ...]:
                 break
             # Those of a rebuild last: `verify` takes them after the one of its spec.
             for mutex in sorted(coming, key=lambda path: (len(path.parts), path)):
-                stack.enter_context(files.exclusive(mutex, progress.note))
+                stack.enter_context(files.exclusive(mutex, progress.activity))
             held |= coming
         sandbox.remove(root)
         remove(root, [path for path in found if path != build / "sandbox"])

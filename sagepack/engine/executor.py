@@ -92,7 +92,7 @@ def exclusive(context: BuildContext) -> AbstractContextManager[None]:
     Raises:
         UserError: another command has not ended for an hour.
     """
-    return files.exclusive(context.work.mutex_path, context.progress.note)
+    return files.exclusive(context.work.mutex_path, context.progress.activity)
 
 
 def _allowed(actions: list[Action], obstacles: Mapping[str, UserError] | None = None) -> list[Action]:
