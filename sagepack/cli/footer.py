@@ -65,11 +65,11 @@ def next_task(result: results.Result) -> str | None:
 
 
 def command(
-    task: str, options: Options, argv: Sequence[str] = tuple(sys.argv), environ: Mapping[str, str] = os.environ
+    task: str, options: Options, argv: Sequence[str] = sys.argv, environ: Mapping[str, str] = os.environ
 ) -> str:
     """A task as the user calls tasks: with make, invoke or sagepack, and the same options."""
     sets = [word for value in options.sets for word in ("--set", value)]
-    if "MAKELEVEL" in environ and Path(argv[0]).name == "__main__.py":
+    if "MAKELEVEL" in environ and list(argv[2:6:2]) == ["--config", "--env"]:  # as the Makefiles write it
         given = {"ENV": options.env} if options.env != "local" else {}
         if "CONFIG=" in environ.get("MAKEFLAGS", ""):
             given["CONFIG"] = options.config

@@ -14,6 +14,7 @@ from sagepack.engine.plan import Action
 
 ROOT = Path("/project")
 PROD = Options(ROOT, "config/b.yaml", "prod", ("a=b c",))
+MADE = [".venv/bin/sagepack", "plan", "--config", "config/b.yaml", "--env", "prod"]
 MAKE = {"MAKELEVEL": "1", "MAKEFLAGS": " -- ENV=prod CONFIG=config/b.yaml"}
 
 
@@ -28,10 +29,11 @@ MAKE = {"MAKELEVEL": "1", "MAKEFLAGS": " -- ENV=prod CONFIG=config/b.yaml"}
             {},
             ".venv/bin/invoke deploy --config config/b.yaml --env prod --set 'a=b c'",
         ),
-        (Options(ROOT, "config/a.yaml"), ["/x/sagepack/__main__.py"], {"MAKELEVEL": "1"}, "make deploy"),
+        (Options(ROOT, "config/a.yaml"), MADE, {"MAKELEVEL": "1"}, "make deploy"),
+        (Options(ROOT), ["/x/sagepack", "plan"], {"MAKELEVEL": "1"}, "/x/sagepack deploy"),
         (
             PROD,
-            ["/x/sagepack/__main__.py"],
+            MADE,
             MAKE,
             """make deploy ENV=prod CONFIG=config/b.yaml ARGS='--set '"'"'a=b c'"'"''""",
         ),
