@@ -160,13 +160,13 @@ def _hashed(
                 add(file.size if file.path in to_hash else 0)
     finally:
         _keep(hash_cache)
+    return locked
 
 
 def _keep(hash_cache: HashCache) -> None:
     """Save the digests, which spare a later command the reading, if they can be: `plan` works where nothing may be written."""
     with suppress(OSError, UserError):
         hash_cache.save()
-    return locked
 
 
 def _let_settle(paths: Sequence[Path]) -> None:
