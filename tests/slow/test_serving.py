@@ -118,6 +118,35 @@ def test_the_miniature_of_llava_answers_in_text(project: Project, picture: str) 
     assert "question is None; it must be text" in run.stderr
 
 
+# As the tutorial makes one, with random weights.
+CLASSIFIER = """
+from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
+words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "i", "like", "this", "very", "much", "."]
+with open("models/mood/vocab.txt", "w") as file:
+    file.write("\\n".join(words))
+BertTokenizer("models/mood/vocab.txt").save_pretrained("models/mood")
+sizes = dict(vocab_size=len(words), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+BertForSequenceClassification(BertConfig(**sizes)).save_pretrained("models/mood")
+"""
+
+
+def test_a_model_of_ones_own_answers_by_the_handler_and_the_sample_that_were_written_for_it(project: Project) -> None:
+    (project.root / "models" / "mood").mkdir(parents=True)
+    python = str(model_server.python())
+    subprocess.run([python, "-c", CLASSIFIER], cwd=project.root, check=True, capture_output=True, timeout=120)
+    config = ("--config", "config/mood.yaml")
+    for words in (("new", "mood", "--model-path", "models/mood"), ("deploy", *config)):
+        run = project.invoke(*words)
+        assert run.returncode == 0, run.stderr
+    run = project.invoke("predict", "--output", "answer.json", *config)
+    assert run.returncode == 0, run.stderr
+    (label,) = project.answer()
+    assert label["label"] in {"LABEL_0", "LABEL_1"}
+    run = project.predict({"input": "good"}, *config)
+    assert run.returncode != 0
+    assert "did you mean inputs?" in run.stderr
+
+
 def packaged(folder: Path, code: str) -> Callable[[Path], None]:
     """Puts a package of one handler where the container looks."""
 
