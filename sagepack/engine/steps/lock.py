@@ -26,7 +26,11 @@ _HOW_TO_TRY = (
 
 
 def status(context: BuildContext) -> StepStatus:
-    """The lock is up to date if it holds the digest of what the spec declares, and those of the files in the model's folder."""
+    """The lock is up to date if it holds the digest of what the spec declares, and those of the files in the model's folder.
+
+    Raises:
+        UserError: it is not, and may not be written: a plan that says otherwise would promise what is refused later.
+    """
     inputs, where = _inputs(context), context.display(context.work.lock_path)
     stale: tuple[str, ...] = ()
     if context.lock is None:
@@ -36,6 +40,8 @@ def status(context: BuildContext) -> StepStatus:
     else:
         record = context.records.load("lock")
         stale = (differences(record.inputs, inputs) if record else ()) or ("the lock is not up to date with the spec",)
+    if stale:
+        _require_writable(context)
     return StepStatus.observed(inputs, stale, done=f"{where} is up to date with the spec")
 
 
@@ -43,19 +49,12 @@ def run(context: BuildContext) -> None:
     """Resolve and write the lock.
 
     Raises:
-        UserError: `--locked` forbids it, or the lock is there and `--set` gives what it is made from; the repository is gated or missing, a pattern matches nothing, the image is
-            unknown, or the answers make no lock; the lock on disk is as it was.
+        UserError: `--locked` forbids it, or the lock is there and `--set` gives what it is made from; the repository is
+            gated or missing, a pattern matches nothing, the image is unknown, or the answers make no lock; the lock on disk is
+            as it was.
     """
+    _require_writable(context)
     where = context.display(context.work.lock_path)
-    if context.keep_lock:
-        raise UserError(
-            "the lock needs to be updated, but --locked was given",
-            where=where,
-            fix="run `invoke lock`, look at the difference and commit it",
-        )
-    if context.set_keys and context.work.lock_path.exists():
-        message = f"--set {context.set_keys[0]} would rewrite the lock, which other runs rely on"
-        raise UserError(message, where=where, fix=_HOW_TO_TRY)
     text = resolver.resolve(context).text().encode()
     try:
         lock = Lock.parse(text, where)
@@ -67,6 +66,24 @@ def run(context: BuildContext) -> None:
     context.progress.done(
         f"{lock.revision or lock.folder}, {counted(len(lock.files), 'file')}, {format_bytes(lock.size)}"
     )
+
+
+def _require_writable(context: BuildContext) -> None:
+    """Check that the lock may be made or changed.
+
+    Raises:
+        UserError: `--locked` forbids it, or the lock is there and `--set` gives what it is made from.
+    """
+    where = context.display(context.work.lock_path)
+    if context.keep_lock:
+        raise UserError(
+            "the lock needs to be updated, but --locked was given",
+            where=where,
+            fix="run `invoke lock`, look at the difference and commit it",
+        )
+    if context.set_keys and context.work.lock_path.exists():
+        message = f"--set {context.set_keys[0]} would rewrite the lock, which other runs rely on"
+        raise UserError(message, where=where, fix=_HOW_TO_TRY)
 
 
 def _inputs(context: BuildContext) -> dict[str, object]:
