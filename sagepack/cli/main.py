@@ -54,7 +54,7 @@ def run_command(task: str, body: Callable[[Project], Result], options: Options) 
     try:
         with interrupts.raised(), guarded_streams(progress.write):
             try:
-                result = body(project)
+                result = _with_commands_as_called(body(project), options)
                 if options.json:
                     write_json(envelope(result.exit_code, result=msgspec.to_builtins(result)))
                 else:
@@ -129,6 +129,14 @@ def _as_failure(error: Exception) -> SagepackError:
         f"unexpected {type(error).__name__}: {error}",
         fix="this is a mistake in sagepack, not in your input: report it with what --debug shows",
     )
+
+
+def _with_commands_as_called(result: Result, options: Options) -> Result:
+    """A result whose texts, such as the advice of `doctor`, propose commands that the user can type."""
+    document = msgspec.json.encode(result)
+    if b"`invoke " not in document:
+        return result
+    return msgspec.json.decode(as_called(document.decode(), _selected(options)), type=type(result))
 
 
 def _selected(options: Options) -> list[str]:

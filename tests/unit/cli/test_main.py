@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 
 from sagepack.api.project import Project
+from sagepack.api.results import Doctor
 from sagepack.cli import build
 from sagepack.cli.main import run_command, uncaught
 from sagepack.cli.options import Options
 from sagepack.cli.output import confirm
 from sagepack.cli.task import parse_int
+from sagepack.deploy.preflight.check import Check
 from sagepack.errors import Diagnostic, IntegrityError, RemoteError, SpecError, UserError
 from tests.helpers import specs
 from tests.helpers.documents import checked
@@ -105,6 +107,17 @@ def test_warnings_are_said_each_time_and_given_to_programs(tmp_path: Path, capsy
     assert told[0] == told[1]
     assert told[0][0].startswith("warning: ")
     assert set(told[0][1][0]) == {"where", "key", "message", "fix"}
+
+
+def test_the_advice_of_a_result_and_of_an_error_is_about_the_same_environment(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options, fix = Options(ROOT, env="prod", json=True), "run `invoke lock`"
+    check = Check("lock", "lock", "warning", "it is out of date", fix)
+    assert run_command("doctor", lambda _project: Doctor((check,), "s3://b/m", 24, ()), options) == 0
+    assert json.loads(capsys.readouterr().out)["result"]["checks"][0]["fix"] == "run `invoke lock --env prod`"
+    assert run_command("plan", failing(UserError("there is no lock", fix=fix)), options) == 1
+    assert json.loads(capsys.readouterr().out)["error"]["fix"] == "run `invoke lock --env prod`"
 
 
 def test_what_invoke_fails_at_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
