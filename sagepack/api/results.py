@@ -31,7 +31,7 @@ class SpecReference(Value, frozen=True):
 
     Attributes:
         config: the spec's file, as messages name it.
-        name: of the model's packages.
+        name: name of the model's packages.
         env: the environment.
     """
 
@@ -45,7 +45,7 @@ class Validated(Result, frozen=True):
 
     Attributes:
         config: the spec's file, as messages name it.
-        name: of the model's packages.
+        name: name of the model's packages.
         env: the environment.
     """
 

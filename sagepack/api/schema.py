@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _ATTRIBUTE = re.compile(r"^ {4}(\w[\w, ]*): (.*(?:\n {8}.*)*)", re.MULTILINE)
 
 _PROBLEM = {
-    "description": "As in the problems of `error.schema.json`.",
+    "description": "One mistake of a spec or of a file that it names, or one warning about it.",
     "type": "object",
     "required": ["where", "key", "message", "fix"],
     "properties": {
@@ -45,7 +45,7 @@ def result_schema() -> dict[str, Any]:
         "type": "object",
         "required": ["version", "task", "exit_code", "seconds", "spec", "warnings", "result"],
         "properties": {
-            "version": {"description": "Of this format.", "const": 1},
+            "version": {"description": "Version of this format.", "const": 1},
             "task": {"description": "The task as it is typed.", "type": "string"},
             "exit_code": {
                 "description": "0: done, or nothing to do. 1: something is in the way. 2: `plan` found work.",

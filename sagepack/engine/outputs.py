@@ -9,9 +9,9 @@ class Archive(Value, frozen=True):
     """The local archive.
 
     Attributes:
-        path: of the file.
+        path: path of the file.
         size: its bytes.
-        sha256: of these bytes, in hex.
+        sha256: SHA-256 of these bytes, in hex.
     """
 
     path: str
@@ -33,9 +33,9 @@ class LiveEndpoint(Value, frozen=True):
     """The endpoint that serves the package.
 
     Attributes:
-        name: of the endpoint.
-        arn: of the endpoint.
-        region: of the endpoint.
+        name: name of the endpoint.
+        arn: its ARN.
+        region: where it is.
         model: name of the model that it serves.
         config: name of its configuration.
         console: address of its page in the AWS console; null for the sandbox.

@@ -22,7 +22,7 @@ class Content(Value, frozen=True):
     """How a file of the package gets to S3.
 
     Attributes:
-        path: of the file in the package.
+        path: path of the file in the package.
         size: its bytes.
         copied: bytes that S3 copies by itself.
         sent: bytes that are sent to S3.

@@ -30,7 +30,10 @@ class Check(Value, frozen=True):
     Attributes:
         id: its name for programs, such as `aws-account`; it does not change.
         title: its name for people.
-        verdict, detail, fix: as in `Finding`.
+        verdict: `ok`; `warning`: it works and could be better, or may fail later; `failed`: a deployment cannot succeed;
+            `unknown`: it could not be found out, which stops nothing.
+        detail: the facts, one sentence.
+        fix: what to do; null where there is nothing to do.
     """
 
     id: str
