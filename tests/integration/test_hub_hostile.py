@@ -27,7 +27,7 @@ from sagepack.hub.hash_cache import HashCache
 from sagepack.hub.lock_files import resolve_files
 from sagepack.package.revision import Revision
 from sagepack.progress import Silent
-from sagepack.spec.model import Image, ModelSource
+from sagepack.spec.model import Code, Image, ModelSource
 from tests.helpers.hostile_hub import COMMIT, REPO, REVISION, TREE, HostileHub, answer, entry
 
 if TYPE_CHECKING:
@@ -146,7 +146,10 @@ def test_an_index_of_a_pipeline_that_is_none_is_reported(content: bytes) -> None
 def build(home: HostileHub) -> Any:
     """As much of a build as resolving asks for before it asks AWS."""
     spec = SimpleNamespace(
-        model=ModelSource(REPO, "main"), image=Image("r", "t"), aws=SimpleNamespace(region="us-east-1")
+        model=ModelSource(REPO, "main"),
+        image=Image("r", "t"),
+        code=Code("code"),
+        aws=SimpleNamespace(region="us-east-1"),
     )
     clients = SimpleNamespace(hub=Hub(home.url, TOKEN, backoff=0.001), aws=None)
     return SimpleNamespace(spec=spec, clients=clients, progress=Silent())

@@ -67,7 +67,7 @@ def test_forged_contents_of_others_are_never_copied(
     bucket.publish(edited, plan)
     assert stored(bucket, edited, layout) == edited.files
     # It says which object lied, and what was genuine beside it is copied all the same.
-    assert any(str(package.model_uri) in note and "planned again" in note for note in bucket.notes)
+    assert any(str(package.model_uri) in note and "planning again" in note for note in bucket.notes)
     # Nor does the release that follows take anything from there.
     again = Tree(edited.folder.parent / "three", {**svd_like(), "code/inference.py": b"print('three')\n"})
     bucket.publish(again, bucket.plan(again, layout=layout, reuse_from=reuse_from))
