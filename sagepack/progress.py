@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 class Progress(Protocol):
-    """Where work reports to. Every method may be called from any thread."""
+    """Where work reports to. Every method may be called from any thread.
+
+    To watch only some of it, derive from `sagepack.progress.Silent` and override what is of interest.
+    """
 
     def note(self, text: str) -> None:
         """Say one line now."""
