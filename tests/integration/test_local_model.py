@@ -17,6 +17,7 @@ from sagepack import Project, sandbox
 from sagepack.errors import SagepackError, SpecError, UserError
 from sagepack.hub import hash_cache
 from sagepack.progress import Silent
+from sagepack.sandbox import adding
 from tests.helpers.paths import ROOT, SCHEMAS
 
 if TYPE_CHECKING:
@@ -238,3 +239,20 @@ def test_a_file_that_changes_during_a_run_is_found_and_the_next_run_takes_it(roo
     assert {"lock", "checksum"} <= set(ran(built))
     assert ran(project(root).build(goal, locked=True)) == []
     assert goal == "package" or project(root).verify_remote(deep=True).files == 3
+
+
+def test_a_folder_and_a_repository_of_the_same_files_give_the_same_package(root: Path) -> None:
+    folder = project(root).package()
+    spec = root / "config" / "added.yaml"
+    named = SPEC.replace(": mine", ": added")
+    spec.write_text(named.replace("  path: models/mine", f"  id: acme/mine\n  revision: {'a' * 40}"))
+    with pytest.raises(UserError, match=r"(?s)sandbox's Hub holds only .*sandbox\.add acme/mine FOLDER"):
+        Project(root, "config/added.yaml").package()
+    commit = adding.add(sandbox.ensure(root), "acme/mine", root / "models" / "mine")
+    spec.write_text(named.replace("  path: models/mine", f'  id: acme/mine\n  revision: "{commit}"'))
+    added = Project(root, "config/added.yaml").package()
+    spec.unlink()
+    assert added.manifest == folder.manifest
+    assert added.archive is not None
+    assert folder.archive is not None
+    assert added.archive.sha256 == folder.archive.sha256
