@@ -39,7 +39,7 @@ endpoint:
   name: mine
   instance_type: ml.g5.2xlarge
 """
-WEIGHTS = os.urandom(6 << 20)  # more than the 5 MiB from which S3 copies
+WEIGHTS = os.urandom(6 << 20) + b"0"  # more than the 5 MiB from which S3 copies
 
 
 @pytest.fixture(scope="module")
