@@ -18,13 +18,16 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
+from functools import partial
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from sagepack.files import FileStamp, backdate_mtime
 from sagepack.package.archive.output import preallocate, write_at
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 MIN_REUSED = 64 << 20  # fewer bytes are copied in less than a tenth of a second
@@ -58,11 +61,31 @@ def replace_end(target: Path, stamp: FileStamp, end: int, start: int, size: int)
         status = os.fstat(archive)
         if not stamp.fits(status) or status.st_nlink != 1 or _is_open_elsewhere(archive):
             return None
-        # Signals are handled in the main thread only, so that an interrupt waits until the edit is done.
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(_edit, target, archive, end, start, size).result()
+        return _uninterrupted(partial(_edit, target, archive, end, start, size))
     finally:
         os.close(archive)
+
+
+def _uninterrupted(work: Callable[[], FileStamp | None]) -> FileStamp | None:
+    """The result of some work that an interrupt waits for: signals are raised in the main thread, and it has another one.
+
+    An executor would not do: one that is interrupted while its thread starts does not know of it, and waits for nothing.
+    """
+    result: Future[FileStamp | None] = Future()
+
+    def run() -> None:
+        if result.set_running_or_notify_cancel():
+            try:
+                result.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - raised where the result is taken
+                result.set_exception(error)
+
+    try:
+        Thread(target=run, name="edit").start()
+        return result.result()
+    finally:
+        if not result.cancel():  # it has begun
+            wait([result])
 
 
 def sweep(target: Path) -> None:

@@ -161,7 +161,7 @@ def test_a_dumb_terminal_gets_lines() -> None:
 
 
 def test_an_interrupt_leaves_no_half_bar() -> None:
-    written, code = on_a_terminal(STEP.format(seconds=30), lambda pid: os.kill(pid, signal.SIGINT), "━")
+    written, code = on_a_terminal(STEP.format(seconds=4), lambda pid: os.kill(pid, signal.SIGINT), "━")
     assert code == 130
     *_, step, last = displayed(written)
     assert re.fullmatch(r"✗ download  stopped  .*", step)
