@@ -201,9 +201,24 @@ def test_all_current_instance_types_are_accepted_and_volumes_only_for_those_with
     assert "VolumeSize" in error_of(lambda: config(hosting, "x", "ml.g4dn.xlarge", VolumeSizeInGB=100))
 
 
-def test_a_configuration_in_use_cannot_be_deleted_and_deleting_an_endpoint_deletes_its_scaling(
-    hosting: Any, endpoint: str, client: Callable[[str], Any]
+def test_a_live_endpoint_serves_on_without_its_configuration_and_model_but_cannot_be_updated(
+    hosting: Any, sandbox: Servers, endpoint: str, client: Callable[[str], Any]
 ) -> None:
+    arn = hosting.describe_endpoint_config(EndpointConfigName="c1")["EndpointConfigArn"]
+    hosting.delete_endpoint_config(EndpointConfigName="c1")
+    assert f'ValidationException: Could not find endpoint configuration "{arn}".' in error_of(
+        lambda: hosting.update_endpoint(EndpointName=endpoint, EndpointConfigName="c2")
+    )
+    hosting.delete_model(ModelName="m")
+    live = hosting.describe_endpoint(EndpointName=endpoint)
+    assert (live["EndpointStatus"], live["EndpointConfigName"]) == ("InService", "c1")
+    assert live["ProductionVariants"][0]["DeployedImages"][0]["SpecifiedImage"] == IMAGE
+    sandbox.aws.invocations.script(ScriptedResult(b"{}", times=1))
+    accepted = client("sagemaker-runtime").invoke_endpoint_async(EndpointName=endpoint, InputLocation=DATA)
+    assert wait_for_object(client("s3"), accepted["OutputLocation"]) == b"{}"
+
+
+def test_deleting_an_endpoint_deletes_its_scaling(hosting: Any, endpoint: str, client: Callable[[str], Any]) -> None:
     target = {
         "ServiceNamespace": "sagemaker",
         "ResourceId": f"endpoint/{endpoint}/variant/AllTraffic",
@@ -220,7 +235,6 @@ def test_a_configuration_in_use_cannot_be_deleted_and_deleting_an_endpoint_delet
         "StepAdjustments": [{"MetricIntervalLowerBound": 0, "ScalingAdjustment": 1}],
     }
     scaling.put_scaling_policy(**target, PolicyName="p", PolicyType="StepScaling", StepScalingPolicyConfiguration=step)
-    assert "in use" in error_of(lambda: hosting.delete_endpoint_config(EndpointConfigName="c1"))
     config(hosting, "c3", "ml.g6.xlarge")
     assert "scalable target" in error_of(
         lambda: hosting.update_endpoint(EndpointName=endpoint, EndpointConfigName="c3")

@@ -44,6 +44,24 @@ class TransitionTime:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class Configuration:
+    """An endpoint configuration and its models, as they were when a deployment began: those of a live endpoint may be deleted.
+
+    Attributes:
+        request: the CreateEndpointConfig request.
+        models: name -> the CreateModel request.
+    """
+
+    request: JsonObject
+    models: dict[str, JsonObject]
+
+    @property
+    def name(self) -> str:
+        """EndpointConfigName."""
+        return str(self.request["EndpointConfigName"])
+
+
 @dataclass
 class Endpoint:
     """One endpoint. Its status changes only when it is described.
@@ -51,9 +69,9 @@ class Endpoint:
     Attributes:
         name: its name, in the case of the request that created it.
         arn: its ARN.
-        config: name of the configuration in service, or of the one that is being created.
+        config: the configuration in service, or the one that is being created.
         status: EndpointStatus.
-        pending: name of the configuration of the update in progress.
+        pending: the configuration of the update in progress.
         failure: FailureReason.
         outcome: how the transition in progress will end.
         counts: variant -> desired number of instances; `next_counts` those of the deployment in progress.
@@ -64,9 +82,9 @@ class Endpoint:
 
     name: str
     arn: str
-    config: str
+    config: Configuration
     status: str = "Creating"
-    pending: str | None = None
+    pending: Configuration | None = None
     failure: str | None = None
     outcome: DeploymentOutcome = DeploymentOutcome()
     counts: dict[str, int] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from sagepack.sandbox.aws import moto_state, quotas
-from sagepack.sandbox.aws.hosting import TRANSITIONS, Endpoint, RegionState, Scenario
+from sagepack.sandbox.aws.hosting import TRANSITIONS, Configuration, Endpoint, RegionState, Scenario
 from sagepack.sandbox.aws.hosting_rules import (
     RESOURCES,
     arn_of,
@@ -98,22 +98,6 @@ class HostingApi:
                 raise invalid(f'Could not find endpoint "{arn_of(region, "endpoint", name)}".')
             return found
 
-    def config(self, region: str, name: str) -> JsonObject:
-        """The request that created an endpoint configuration.
-
-        Raises:
-            AwsError: it does not exist.
-        """
-        return self._find(region, "endpoint-config", name)
-
-    def model(self, region: str, name: str) -> JsonObject:
-        """The request that created a model.
-
-        Raises:
-            AwsError: it does not exist.
-        """
-        return self._find(region, "model", name)
-
     def _region(self, name: str) -> RegionState:
         return self._regions.setdefault(name, RegionState())
 
@@ -163,9 +147,6 @@ class HostingApi:
     def _delete_config(self, region: str, body: JsonObject) -> JsonObject:
         name = body["EndpointConfigName"]
         self._find(region, "endpoint-config", name)
-        for endpoint in self._region(region).endpoints.values():
-            if endpoint.status != "Deleted" and name in {endpoint.config, endpoint.pending}:
-                raise invalid(f'Cannot delete endpoint configuration "{name}" in use by endpoint "{endpoint.name}".')
         self._delete(region, "endpoint-config", name)
         return {}
 
@@ -179,14 +160,19 @@ class HostingApi:
         arn, existing = arn_of(region, "endpoint", name), state.endpoints.get(name.lower())
         if existing and existing.status != "Deleted":
             raise invalid(f'Cannot create already existing endpoint "{arn}".')
-        config = self._find(region, "endpoint-config", body["EndpointConfigName"])
-        endpoint = Endpoint(name, arn, body["EndpointConfigName"], next_counts=instance_counts(config))
-        quotas.check(instance_types(config), endpoint.next_counts, self._instances_in_use(region))
+        config = self._configuration(region, body["EndpointConfigName"])
+        endpoint = Endpoint(name, arn, config, next_counts=instance_counts(config.request))
+        quotas.check(instance_types(config.request), endpoint.next_counts, self._instances_in_use(region))
         endpoint.next_deployment = body.get("DeploymentConfig")
         self._begin(region, endpoint, "Creating")
         state.endpoints[name.lower()] = endpoint
         state.tags[arn] = {tag["Key"]: tag["Value"] for tag in body.get("Tags", [])}
         return {"EndpointArn": arn}
+
+    def _configuration(self, region: str, name: str) -> Configuration:
+        request = self._find(region, "endpoint-config", name)
+        models = {variant["ModelName"] for variant in request["ProductionVariants"]}
+        return Configuration(request, {model: self._find(region, "model", model) for model in models})
 
     def _begin(self, region: str, endpoint: Endpoint, status: str) -> None:
         outcome = self._scenario.next_outcome(endpoint.name)
@@ -198,16 +184,17 @@ class HostingApi:
         endpoint = self._not_in_transition(region, body["EndpointName"])
         if endpoint.status == "Failed":
             raise invalid(f'Cannot update endpoint "{endpoint.arn}" in status Failed.')
-        config = self._find(region, "endpoint-config", body["EndpointConfigName"])
-        current = self._region(region).configs.get(endpoint.config, {"ProductionVariants": []})
-        if moto_state.scaled_variants(region, endpoint.name) and instance_types(config) != instance_types(current):
+        config = self._configuration(region, body["EndpointConfigName"])
+        self._find(region, "endpoint-config", endpoint.config.name)  # AWS compares the new one with the old one
+        types = instance_types(config.request)
+        if moto_state.scaled_variants(region, endpoint.name) and types != instance_types(endpoint.config.request):
             raise invalid("Deregister the scalable target before you change the instance type of its variant.")
-        counts = instance_counts(config)
+        counts = instance_counts(config.request)
         if body.get("RetainAllVariantProperties"):
             counts |= {name: n for name, n in endpoint.counts.items() if name in counts}
         # Both fleets run for a while: the old one counts as well.
-        quotas.check(instance_types(config), counts, self._instances_in_use(region))
-        endpoint.pending, endpoint.next_deployment = body["EndpointConfigName"], body.get("DeploymentConfig")
+        quotas.check(types, counts, self._instances_in_use(region))
+        endpoint.pending, endpoint.next_deployment = config, body.get("DeploymentConfig")
         endpoint.next_counts = counts
         self._begin(region, endpoint, "Updating")
         return {"EndpointArn": endpoint.arn}
@@ -217,7 +204,7 @@ class HostingApi:
         state, used = self._region(region), Counter[str | None]()
         for endpoint in state.endpoints.values():
             if endpoint.status != "Deleted":
-                types = instance_types(state.configs.get(endpoint.config, {"ProductionVariants": []}))
+                types = instance_types(endpoint.config.request)
                 for variant, count in (endpoint.counts or endpoint.next_counts).items():
                     used[types.get(variant)] += count
         return used
@@ -238,8 +225,7 @@ class HostingApi:
         endpoint = self.endpoint(region, body["EndpointName"])
         endpoint.poll(self._scenario.transition_time)
         endpoint = self.endpoint(region, body["EndpointName"])  # it does not exist if its deletion has just ended
-        state = self._region(region)
-        return description(endpoint, region, state.configs, state.models)
+        return description(endpoint, region)
 
     def _set_capacities(self, region: str, body: JsonObject) -> JsonObject:
         endpoint = self._not_in_transition(region, body["EndpointName"])

@@ -114,24 +114,22 @@ def summary(endpoint: Endpoint) -> JsonObject:
     }
 
 
-def description(
-    endpoint: Endpoint, region: str, configs: dict[str, JsonObject], models: dict[str, JsonObject]
-) -> JsonObject:
+def description(endpoint: Endpoint, region: str) -> JsonObject:
     """DescribeEndpoint's response; it has variants, with the images that they run, once the endpoint was in service."""
-    config = configs.get(endpoint.config, {"ProductionVariants": []})
+    config, models = endpoint.config.request, endpoint.config.models
     optional = {
         "FailureReason": endpoint.failure,
         "AsyncInferenceConfig": config.get("AsyncInferenceConfig"),
         "DataCaptureConfig": config.get("DataCaptureConfig"),
         "LastDeploymentConfig": endpoint.deployment,
-        "PendingDeploymentSummary": {"EndpointConfigName": endpoint.pending} if endpoint.pending else None,
+        "PendingDeploymentSummary": {"EndpointConfigName": endpoint.pending.name} if endpoint.pending else None,
     }
     present = {key: value for key, value in optional.items() if value is not None}
     if endpoint.counts:
         present["ProductionVariants"] = [
-            _variant(item, endpoint, region, models.get(item["ModelName"], {})) for item in config["ProductionVariants"]
+            _variant(item, endpoint, region, models[item["ModelName"]]) for item in config["ProductionVariants"]
         ]
-    return {**summary(endpoint), "EndpointConfigName": endpoint.config, **present}
+    return {**summary(endpoint), "EndpointConfigName": endpoint.config.name, **present}
 
 
 def _variant(variant: JsonObject, endpoint: Endpoint, region: str, model: JsonObject) -> JsonObject:

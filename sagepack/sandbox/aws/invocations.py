@@ -129,7 +129,7 @@ class Invocations:
         endpoint = self._hosting.endpoint(region, name)
         if not endpoint.counts or endpoint.status in {"Creating", "Failed", "Deleting"}:
             raise invalid(f"Endpoint {name} of account is not in service: {endpoint.status}.")
-        config = self._hosting.config(region, endpoint.config)
+        config = endpoint.config.request
         output = config.get("AsyncInferenceConfig", {}).get("OutputConfig")
         if output is None:
             raise invalid(f"Endpoint {name} does not support asynchronous inference.")
@@ -138,7 +138,7 @@ class Invocations:
             endpoint=endpoint.name,
             content=_content(parameters.get("inputlocation"), body),
             parameters=parameters,
-            model=self._hosting.model(region, config["ProductionVariants"][0]["ModelName"]),
+            model=endpoint.config.models[config["ProductionVariants"][0]["ModelName"]],
             notifications=output.get("NotificationConfig", {}),
             inference_id=parameters.get("inference-id") or str(uuid.uuid4()),
             output_uri=_output_uri(output["S3OutputPath"], parameters),
