@@ -329,14 +329,23 @@ def test_two_servers_in_one_process_do_not_share_their_containers(
         second.stop()
 
 
+def test_an_input_is_read_when_an_instance_takes_the_request(
+    sandbox: Servers, endpoint: str, client: Callable[[str], Any]
+) -> None:
+    s3, runtime = client("s3"), client("sagemaker-runtime")
+    missing = f"s3://{sandbox.bucket}/in/none"
+    accepted = runtime.invoke_endpoint_async(EndpointName=endpoint, InputLocation=missing)
+    assert missing.encode() in wait_for_object(s3, accepted["FailureLocation"])
+    assert sandbox.aws.invocations.received == []
+
+
 def test_an_invocation_needs_an_endpoint_and_an_input(
     sandbox: Servers, endpoint: str, client: Callable[[str], Any]
 ) -> None:
     runtime, there = client("sagemaker-runtime"), f"s3://{sandbox.bucket}/models/model.tar.gz"
     call = runtime.invoke_endpoint_async
     assert "Could not find endpoint" in error_of(lambda: call(EndpointName="none", InputLocation=there))
-    nowhere = f"s3://{sandbox.bucket}/in/none"
-    assert "does not exist" in error_of(lambda: call(EndpointName=endpoint, InputLocation=nowhere))
+    assert "InputLocation" in error_of(lambda: call(EndpointName=endpoint, InputLocation=there, Body=b"{}"))
     assert "asynchronous" in error_of(lambda: runtime.invoke_endpoint(EndpointName=endpoint, Body=b"{}"))
 
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from sagepack.sandbox.aws import model_data, moto_state
 from sagepack.sandbox.aws.hosting_rules import invalid
-from sagepack.sandbox.aws.wsgi import AwsError
 from sagepack.sandbox.identity import REGION
 from sagepack.sandbox.serving import runner
 from sagepack.sandbox.serving.containers import Package
@@ -31,6 +30,8 @@ _HEADER = "X-Amzn-SageMaker-"
 _INLINE_BYTES = 128_000
 _THREADS = 4
 _TIMEOUT_SECONDS = 900.0
+# Made up: nobody has published what SageMaker writes when an instance finds no input (metric RequestDownloadFailures).
+_NO_INPUT = "Failed to download the request from {}: the object does not exist or cannot be read."
 
 
 @dataclass
@@ -60,7 +61,7 @@ class _Job:
 
     Attributes:
         endpoint: name of the endpoint.
-        content: body of the request.
+        content: body of an inline request; None if an instance reads it from `input_location`.
         parameters: parameters of InvokeEndpointAsync, from its headers: names in lower case, without their prefix.
         model: the CreateModel request of the endpoint's model.
         notifications: NotificationConfig of the endpoint; empty if it has none.
@@ -70,7 +71,7 @@ class _Job:
     """
 
     endpoint: str
-    content: bytes
+    content: bytes | None
     parameters: Mapping[str, str]
     model: JsonObject
     notifications: JsonObject
@@ -123,7 +124,7 @@ class Invocations:
             The response's headers with the locations of result and failure, and the id of the inference.
 
         Raises:
-            AwsError: the endpoint or the input does not exist, or the endpoint is not asynchronous or not in service.
+            AwsError: the endpoint does not exist, is not asynchronous or not in service, or there is no input or two.
         """
         parameters = {key.removeprefix(_HEADER.lower()): value for key, value in headers.items()}
         endpoint = self._hosting.endpoint(region, name)
@@ -136,7 +137,7 @@ class Invocations:
         failure_path = output.get("S3FailurePath")
         job = _Job(
             endpoint=endpoint.name,
-            content=_content(parameters.get("inputlocation"), body),
+            content=_inline(parameters.get("inputlocation"), body),
             parameters=parameters,
             model=endpoint.config.models[config["ProductionVariants"][0]["ModelName"]],
             notifications=output.get("NotificationConfig", {}),
@@ -153,12 +154,17 @@ class Invocations:
     def _process(self, job: _Job, cancelled: threading.Event) -> None:
         """Handle one request and deliver its result, unless a reset comes first."""
         with self._activity.busy():
-            result = self._next_scripted(job.endpoint) or self._run(job)
+            content = _read(job)
+            if content is None:
+                result = ScriptedResult(_NO_INPUT.format(job.parameters["inputlocation"]).encode(), 400)
+            else:
+                result = self._next_scripted(job.endpoint) or self._run(job, content)
             if cancelled.wait(result.delay):
                 return
             with self._lock:
                 if not cancelled.is_set():
-                    self.received.append((job.endpoint, job.content))
+                    if content is not None:
+                        self.received.append((job.endpoint, content))
                     _deliver(job, result)
 
     def _next_scripted(self, endpoint: str) -> ScriptedResult | None:
@@ -170,12 +176,12 @@ class Invocations:
                     return result
         return None
 
-    def _run(self, job: _Job) -> ScriptedResult:
+    def _run(self, job: _Job, content: bytes) -> ScriptedResult:
         """The result of the package itself."""
         container: JsonObject = (job.model.get("Containers") or [job.model["PrimaryContainer"]])[0]
         package = Package(container, container.get("Environment", {}), partial(model_data.unpack, container))
         request = InferenceRequest(
-            job.content,
+            content,
             content_type=job.parameters.get("content-type", "application/json"),
             accept=job.parameters.get("accept", "application/json"),
             timeout=float(job.parameters.get("invocationtimeoutseconds", _TIMEOUT_SECONDS)),
@@ -194,18 +200,20 @@ def _deliver(job: _Job, result: ScriptedResult) -> None:
         moto_state.publish(topic, json.dumps(_notification(job, result, uri)))
 
 
-def _content(location: str | None, body: bytes) -> bytes:
-    """The content of a request: its body, or the object at `location`."""
+def _inline(location: str | None, body: bytes) -> bytes | None:
+    """The content of an inline request; None if there is an object at `location` instead, which nobody reads yet."""
     if (location is None) == (not body):
         raise invalid("Provide either InputLocation or Body.")
     if location is None:
         if len(body) > _INLINE_BYTES:
             raise invalid(f"An inline body holds at most {_INLINE_BYTES} bytes.")
         return body
-    content = moto_state.read(location)
-    if content is None:
-        raise AwsError("ValidationError", f"The input location {location} does not exist or cannot be read.")
-    return content
+    return None
+
+
+def _read(job: _Job) -> bytes | None:
+    """The content of a request when an instance takes it; None if its object does not exist by then."""
+    return moto_state.read(job.parameters["inputlocation"]) if job.content is None else job.content
 
 
 def _output_uri(path: str, parameters: Mapping[str, str]) -> str:
