@@ -106,6 +106,8 @@ def test_transitions_take_the_time_of_the_scenario(hosting: Any, endpoint: str, 
     sandbox.aws.scenario.transition_time = TransitionTime(polls=0, seconds=3600)
     hosting.update_endpoint(EndpointName=endpoint, EndpointConfigName="c1")
     assert set(statuses(hosting)) == {"Updating"}
+    sandbox.aws.clock.turn(3600)
+    assert statuses(hosting, 1) == ["InService"]
 
 
 def test_an_endpoint_whose_creation_failed_has_a_reason_and_can_only_be_deleted(hosting: Any, sandbox: Servers) -> None:
@@ -373,11 +375,16 @@ def test_another_process_needs_the_token_to_change_the_scenario(sandbox: Servers
         actions: dict[str, dict[str, Any]] = {
             "outcomes": {"endpoint": "e", "outcomes": [{"kind": "fail", "log": ["a"]}]},
             "transitions": {"polls": 2},
+            "clock": {"turn": 60},
             "results": {"body": "{}"},
             "container-log": {"endpoint": "e", "lines": ["a"]},
             "reset": {},
         }
         for route, body in actions.items():
             assert http.post(f"{address}/{route}", json=body, headers=control).status_code == 200, route
+        assert http.post(f"{address}/clock", json={"turn": -1}, headers=control).status_code == 400
+        before = http.get(f"{address}/clock", headers=control).json()["now"]
+        after = http.post(f"{address}/clock", json={"turn": 3600}, headers=control).json()["now"]
+        assert 3600 <= after - before < 3660
         assert http.post(f"{address}/fire", json={}, headers=control).status_code == 400
         assert json.loads(http.get(f"{address}/faults", headers=control).content) == []

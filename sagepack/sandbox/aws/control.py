@@ -5,6 +5,7 @@ GET               /_sandbox/log              the requests since the faults were 
 POST              /_sandbox/outcomes         {"endpoint": name, "outcomes": [{"kind", "reason", "log"}, ...]}
 POST              /_sandbox/errors           {"operation", "code", "message", "times", "status"}
 POST              /_sandbox/transitions      {"polls", "seconds"}
+GET, POST         /_sandbox/clock            {"turn": seconds}, forward; the response has the time, as seconds since the epoch
 POST              /_sandbox/results          {"body", "status", "content_type", "delay", "endpoint", "times"}
 POST              /_sandbox/container-log    {"endpoint", "lines", "region"}
 POST              /_sandbox/reset            back to the initial state
@@ -24,6 +25,7 @@ from sagepack.sandbox.identity import REGION
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sagepack.sandbox.aws.clock import Clock
     from sagepack.sandbox.aws.hosting import Scenario
     from sagepack.sandbox.aws.invocations import Invocations
     from sagepack.sandbox.faults import Faults
@@ -37,12 +39,14 @@ class Control:
         scenario: how deployments end and which operations fail.
         faults: statuses and latency, and the log of requests.
         invocations: the results of endpoints.
+        clock: the time of endpoints.
         reset: puts the server back to its initial state.
     """
 
     scenario: Scenario
     faults: Faults
     invocations: Invocations
+    clock: Clock
     reset: Callable[[], None]
 
     def execute(self, method: str, route: str, body: Any) -> Any:
@@ -65,6 +69,9 @@ class Control:
             for document in body if method == "POST" else ():
                 self.faults.add(Fault(**document))
             return self.faults.document()
+        if name == "clock":
+            self.clock.turn(float(body["turn"]) if method == "POST" else 0.0)
+            return {"now": self.clock.now()}
         if name == "log":
             return [vars(logged) for logged in self.faults.log]
         actions: dict[str, Callable[[dict[str, Any]], None]] = {

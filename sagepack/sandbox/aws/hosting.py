@@ -7,7 +7,6 @@ configuration.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -38,7 +37,7 @@ class DeploymentOutcome:
 
 @dataclass(frozen=True)
 class TransitionTime:
-    """How long a transition takes: at least `polls` calls of DescribeEndpoint and at least `seconds`."""
+    """How long a transition takes: at least `polls` calls of DescribeEndpoint and at least `seconds` of the clock."""
 
     polls: int = 1
     seconds: float = 0.0
@@ -64,25 +63,26 @@ class Configuration:
 
 @dataclass
 class Endpoint:
-    """One endpoint. Its status changes only when it is described.
+    """One endpoint. A deployment ends only when the endpoint is described; times are those of the sandbox's clock.
 
     Attributes:
         name: its name, in the case of the request that created it.
         arn: its ARN.
         config: the configuration in service, or the one that is being created.
+        created: when it was created, epoch seconds.
         status: EndpointStatus.
         pending: the configuration of the update in progress.
         failure: FailureReason.
         outcome: how the transition in progress will end.
         counts: variant -> desired number of instances; `next_counts` those of the deployment in progress.
         deployment: DeploymentConfig of the last deployment; `next_deployment` that of the one in progress.
-        created: when it was created, epoch seconds.
         modified: when its status last changed, epoch seconds.
     """
 
     name: str
     arn: str
     config: Configuration
+    created: float
     status: str = "Creating"
     pending: Configuration | None = None
     failure: str | None = None
@@ -91,27 +91,25 @@ class Endpoint:
     next_counts: dict[str, int] = field(default_factory=dict)
     deployment: JsonObject | None = None
     next_deployment: JsonObject | None = None
-    created: float = field(default_factory=time.time)
-    modified: float = field(default_factory=time.time)
+    modified: float = 0.0
     _polls: int = 0
-    _since: float = field(default_factory=time.monotonic)
 
-    def begin(self, status: str, outcome: DeploymentOutcome) -> None:
+    def begin(self, status: str, outcome: DeploymentOutcome, now: float) -> None:
         """Start a transition: `status` until it ends with `outcome`."""
         self.status, self.outcome = status, outcome
-        self._polls, self._since, self.modified = 0, time.monotonic(), time.time()
+        self._polls, self.modified = 0, now
 
-    def poll(self, duration: TransitionTime) -> None:
+    def poll(self, duration: TransitionTime, now: float) -> None:
         """Count one DescribeEndpoint, and end the transition if it has lasted for `duration`."""
         if self.status not in TRANSITIONS or self.outcome.kind == "stuck":
             return
-        if self._polls < duration.polls or time.monotonic() - self._since < duration.seconds:
+        if self._polls < duration.polls or now - self.modified < duration.seconds:
             self._polls += 1
             return
-        self._end_transition()
-        self.modified = time.time()
+        self._end_transition(now)
+        self.modified = now
 
-    def _end_transition(self) -> None:
+    def _end_transition(self, now: float) -> None:
         if self.status == "Deleting":
             self.status = "Deleted"
         elif self.status == "RollingBack":
@@ -124,7 +122,7 @@ class Endpoint:
             self.status, self.failure = "Failed", self.outcome.reason
         elif self.outcome.kind == "fail":  # a failed update
             self.failure = self.outcome.reason
-            self.begin("RollingBack", DeploymentOutcome())
+            self.begin("RollingBack", DeploymentOutcome(), now)
         else:
             self.failure, self.pending = self.outcome.reason, None
             self.status = "UpdateRollbackFailed" if self.outcome.kind == "rollback_failed" else "InService"

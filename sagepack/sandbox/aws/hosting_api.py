@@ -7,7 +7,6 @@ have every field of them.
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -30,6 +29,7 @@ from sagepack.sandbox.aws.wsgi import AwsError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sagepack.sandbox.aws.clock import Clock
     from sagepack.sandbox.aws.wsgi import JsonObject
 
 
@@ -40,8 +40,8 @@ _FIELDS = {"model": "Model", "endpoint-config": "EndpointConfig", "endpoint": "E
 class HostingApi:
     """The operations by name, and the state that they work on. Safe to call from several threads."""
 
-    def __init__(self, scenario: Scenario) -> None:
-        self._scenario = scenario
+    def __init__(self, scenario: Scenario, clock: Clock) -> None:
+        self._scenario, self._clock = scenario, clock
         self._regions: dict[str, RegionState] = {}
         self._lock = threading.RLock()
         self._operations: dict[str, Callable[[str, JsonObject], JsonObject]] = {
@@ -114,7 +114,7 @@ class HostingApi:
     def _create(self, region: str, kind: str, name: str, body: JsonObject) -> JsonObject:
         state = self._region(region)
         fields = {key: value for key, value in body.items() if key != "Tags"}
-        state.requests(kind)[name] = {**fields, "CreationTime": time.time()}
+        state.requests(kind)[name] = {**fields, "CreationTime": self._clock.now()}
         arn = arn_of(region, kind, name)
         state.tags[arn] = {tag["Key"]: tag["Value"] for tag in body.get("Tags", [])}
         return {f"{_FIELDS[kind]}Arn": arn}
@@ -161,7 +161,7 @@ class HostingApi:
         if existing and existing.status != "Deleted":
             raise invalid(f'Cannot create already existing endpoint "{arn}".')
         config = self._configuration(region, body["EndpointConfigName"])
-        endpoint = Endpoint(name, arn, config, next_counts=instance_counts(config.request))
+        endpoint = Endpoint(name, arn, config, self._clock.now(), next_counts=instance_counts(config.request))
         quotas.check(instance_types(config.request), endpoint.next_counts, self._instances_in_use(region))
         endpoint.next_deployment = body.get("DeploymentConfig")
         self._begin(region, endpoint, "Creating")
@@ -176,7 +176,7 @@ class HostingApi:
 
     def _begin(self, region: str, endpoint: Endpoint, status: str) -> None:
         outcome = self._scenario.next_outcome(endpoint.name)
-        endpoint.begin(status, outcome)
+        endpoint.begin(status, outcome, self._clock.now())
         if outcome.log:
             moto_state.log(region, endpoint.name, outcome.log)
 
@@ -223,7 +223,7 @@ class HostingApi:
 
     def _describe_endpoint(self, region: str, body: JsonObject) -> JsonObject:
         endpoint = self.endpoint(region, body["EndpointName"])
-        endpoint.poll(self._scenario.transition_time)
+        endpoint.poll(self._scenario.transition_time, self._clock.now())
         endpoint = self.endpoint(region, body["EndpointName"])  # it does not exist if its deletion has just ended
         return description(endpoint, region)
 

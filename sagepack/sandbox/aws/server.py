@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from sagepack.sandbox import admission
 from sagepack.sandbox.activity import Activity
 from sagepack.sandbox.aws import ecr, iam_overlay, moto_state, quotas, s3_overlay, signature
+from sagepack.sandbox.aws.clock import Clock
 from sagepack.sandbox.aws.control import Control
 from sagepack.sandbox.aws.hosting import Scenario
 from sagepack.sandbox.aws.hosting_api import HostingApi
@@ -58,6 +59,7 @@ class AwsServer:
         scenario: how deployments end and which operations fail.
         invocations: the invocations of endpoints and their scripted results.
         faults: statuses and latency by path (`/bucket/key` for S3), and the log of requests.
+        clock: the time of endpoints, which tests turn.
         credentials: the keys of signed requests, and the value of `CONTROL_HEADER` for the control routes.
         activity: counts the requests in progress.
         hosts: the accepted values of the `Host` header; tests add that of a proxy.
@@ -80,11 +82,11 @@ class AwsServer:
         iam_overlay.install()
         self.activity = activity or Activity()
         self.credentials = credentials or Credentials.random()
-        self.scenario, self.faults = Scenario(), Faults()
+        self.scenario, self.faults, self.clock = Scenario(), Faults(), Clock()
         self._containers = Containers()
-        self._hosting = HostingApi(self.scenario)
+        self._hosting = HostingApi(self.scenario, self.clock)
         self.invocations = Invocations(self._hosting, self.activity, self._containers)
-        self._control = Control(self.scenario, self.faults, self.invocations, self.reset)
+        self._control = Control(self.scenario, self.faults, self.invocations, self.clock, self.reset)
         self._moto = werkzeug_app.DomainDispatcherApplication(_moto_service)
         server: Any = make_server("127.0.0.1", 0, self._serve, threaded=True, request_handler=Quiet)
         # The server must not wait for connections that clients keep open when it stops.
@@ -117,6 +119,7 @@ class AwsServer:
     def reset(self) -> None:
         """Go back to the initial state: no faults, a bucket and a role, nothing else."""
         self.scenario.clear()
+        self.clock.reset()
         self.faults.clear()
         self.invocations.reset()
         self._hosting.reset()
