@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import httpx2 as httpx
 import pytest
-from botocore.exceptions import ClientError, WaiterError
+from botocore.exceptions import WaiterError
 
 from sagepack.sandbox.aws.hosting import DeploymentOutcome, TransitionTime
 from sagepack.sandbox.aws.invocations import ScriptedResult
@@ -19,6 +19,7 @@ from sagepack.sandbox.aws.server import AwsServer
 from sagepack.sandbox.serving import model_server
 from sagepack.spec import images
 from tests.helpers import serving_stack
+from tests.helpers.hosting import DATA, IMAGE, REGISTRY, TAG, WAIT, config, error_of, model, wait_for_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,32 +27,11 @@ if TYPE_CHECKING:
 
     from sagepack.sandbox.servers import Servers
 
-REGISTRY = "763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-inference"
-TAG = images.known_tags()[-1]
-IMAGE = f"{REGISTRY}:{TAG}"
-DATA = "s3://sagepack-sandbox/models/model.tar.gz"
-WAIT = {"Delay": 0, "MaxAttempts": 20}
-
 
 @pytest.fixture
 def hosting(sandbox: Servers, client: Callable[[str], Any]) -> Any:
     client("s3").put_object(Bucket=sandbox.bucket, Key="models/model.tar.gz", Body=b"data")
     return client("sagemaker")
-
-
-def model(hosting: Any, sandbox: Servers, name: str = "m", **container: Any) -> Any:
-    container = {"Image": IMAGE, "ModelDataUrl": DATA, **container}
-    return hosting.create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=sandbox.role)
-
-
-def config(hosting: Any, name: str = "c1", kind: str = "ml.g5.xlarge", **more: Any) -> Any:
-    variant = {"VariantName": "AllTraffic", "ModelName": "m", "InstanceType": kind, "InitialInstanceCount": 1}
-    output = {"S3OutputPath": "s3://sagepack-sandbox/out/", "S3FailurePath": "s3://sagepack-sandbox/fail"}
-    return hosting.create_endpoint_config(
-        EndpointConfigName=name,
-        ProductionVariants=[{**variant, **more}],
-        AsyncInferenceConfig={"OutputConfig": output, "ClientConfig": {"MaxConcurrentInvocationsPerInstance": 1}},
-    )
 
 
 @pytest.fixture
@@ -62,13 +42,6 @@ def endpoint(hosting: Any, sandbox: Servers) -> str:
     hosting.create_endpoint(EndpointName="e", EndpointConfigName="c1", Tags=[{"Key": "a", "Value": "b"}])
     hosting.get_waiter("endpoint_in_service").wait(EndpointName="e", WaiterConfig=WAIT)
     return "e"
-
-
-def error_of(call: Callable[[], Any]) -> str:
-    with pytest.raises(ClientError) as caught:
-        call()
-    error = caught.value.response["Error"]
-    return f"{error['Code']}: {error['Message']}"
 
 
 def statuses(hosting: Any, count: int = 6) -> list[str]:
@@ -249,12 +222,13 @@ def test_deleting_an_endpoint_deletes_its_scaling(hosting: Any, endpoint: str, c
     hosting.delete_model(ModelName="m")
 
 
-def test_tags_and_instance_counts_are_kept(hosting: Any, endpoint: str) -> None:
+def test_tags_and_instance_counts_are_kept(hosting: Any, endpoint: str, sandbox: Servers) -> None:
     arn = hosting.describe_endpoint(EndpointName=endpoint)["EndpointArn"]
     hosting.add_tags(ResourceArn=arn, Tags=[{"Key": "c", "Value": "d"}])
     assert hosting.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "a", "Value": "b"}, {"Key": "c", "Value": "d"}]
     desired = [{"VariantName": "AllTraffic", "DesiredInstanceCount": 3}]
     hosting.update_endpoint_weights_and_capacities(EndpointName=endpoint, DesiredWeightsAndCapacities=desired)
+    sandbox.aws.clock.turn(1)
     hosting.update_endpoint(EndpointName=endpoint, EndpointConfigName="c2", RetainAllVariantProperties=True)
     assert statuses(hosting, 3)[-1] == "InService"
     assert hosting.describe_endpoint(EndpointName=endpoint)["ProductionVariants"][0]["DesiredInstanceCount"] == 3
@@ -267,12 +241,6 @@ def test_the_scenario_can_make_an_operation_fail_once(hosting: Any, sandbox: Ser
     create = partial(hosting.create_endpoint, EndpointName="e", EndpointConfigName="c1")
     assert error_of(create).startswith("ResourceLimitExceeded: The account-level")
     assert create()
-
-
-def wait_for_object(s3: Any, uri: str) -> bytes:
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    s3.get_waiter("object_exists").wait(Bucket=bucket, Key=key, WaiterConfig={"Delay": 0.05, "MaxAttempts": 200})
-    return bytes(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
 
 
 def test_results_are_written_to_the_output_path_and_failures_to_the_failure_path(

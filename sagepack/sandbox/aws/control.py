@@ -6,6 +6,7 @@ POST              /_sandbox/outcomes         {"endpoint": name, "outcomes": [{"k
 POST              /_sandbox/errors           {"operation", "code", "message", "times", "status"}
 POST              /_sandbox/transitions      {"polls", "seconds"}
 GET, POST         /_sandbox/clock            {"turn": seconds}, forward; the response has the time, as seconds since the epoch
+POST              /_sandbox/fleets           {"alarm", "resize", "idle"}, in seconds of the clock
 POST              /_sandbox/results          {"body", "status", "content_type", "delay", "endpoint", "times"}
 POST              /_sandbox/container-log    {"endpoint", "lines", "region"}
 POST              /_sandbox/reset            back to the initial state
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sagepack.sandbox.aws import moto_state
-from sagepack.sandbox.aws.hosting import DeploymentOutcome, TransitionTime
+from sagepack.sandbox.aws.hosting import DeploymentOutcome, FleetTimes, TransitionTime
 from sagepack.sandbox.aws.invocations import ScriptedResult
 from sagepack.sandbox.faults import Fault
 from sagepack.sandbox.identity import REGION
@@ -78,6 +79,7 @@ class Control:
             "outcomes": self._outcomes,
             "errors": lambda body: self.scenario.fail_operation(**body),
             "transitions": self._transitions,
+            "fleets": self._fleets,
             "results": lambda body: self.invocations.script(ScriptedResult(**{**body, "body": body["body"].encode()})),
             "container-log": lambda body: moto_state.log(body.get("region", REGION), body["endpoint"], body["lines"]),
             "reset": lambda _: self.reset(),
@@ -93,3 +95,6 @@ class Control:
 
     def _transitions(self, body: dict[str, Any]) -> None:
         self.scenario.transition_time = TransitionTime(**body)
+
+    def _fleets(self, body: dict[str, Any]) -> None:
+        self.scenario.fleet_times = FleetTimes(**body)

@@ -44,6 +44,42 @@ class TransitionTime:
 
 
 @dataclass(frozen=True)
+class FleetTimes:
+    """How long automatic scaling takes, in seconds of the clock. AWS needs minutes for each; here nobody waits.
+
+    Attributes:
+        alarm: from the first request for a fleet without instances until the wake alarm acts.
+        resize: until instances have started or stopped.
+        idle: from the last answer until the backlog policy removes idle instances, as long as in AWS.
+    """
+
+    alarm: float = 0.2
+    resize: float = 0.2
+    idle: float = 900.0
+
+
+@dataclass
+class Fleet:
+    """The queue of an endpoint, and what automatic scaling did to its instances. Times are those of the clock.
+
+    Attributes:
+        backlog: requests that are accepted and have no answer.
+        changed: when the backlog last became empty, or was no longer empty.
+        seen: until when time has passed for it.
+        retry: the earliest time of the next scaling activity, after one that failed.
+        new_bounds: whether a scalable target was registered since it was last compared with the number of instances.
+        activities: items of DescribeScalingActivities, the oldest first.
+    """
+
+    backlog: int = 0
+    changed: float = 0.0
+    seen: float = 0.0
+    retry: float = 0.0
+    new_bounds: bool = False
+    activities: list[JsonObject] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Configuration:
     """An endpoint configuration and its models, as they were when a deployment began: those of a live endpoint may be deleted.
 
@@ -77,6 +113,8 @@ class Endpoint:
         counts: variant -> desired number of instances; `next_counts` those of the deployment in progress.
         deployment: DeploymentConfig of the last deployment; `next_deployment` that of the one in progress.
         modified: when its status last changed, epoch seconds.
+        fleet: its queue and its automatic scaling.
+        resizing: whether the update in progress only changes the number of instances, to `next_counts`.
     """
 
     name: str
@@ -92,6 +130,8 @@ class Endpoint:
     deployment: JsonObject | None = None
     next_deployment: JsonObject | None = None
     modified: float = 0.0
+    fleet: Fleet = field(default_factory=Fleet)
+    resizing: bool = False
     _polls: int = 0
 
     def begin(self, status: str, outcome: DeploymentOutcome, now: float) -> None:
@@ -101,13 +141,30 @@ class Endpoint:
 
     def poll(self, duration: TransitionTime, now: float) -> None:
         """Count one DescribeEndpoint, and end the transition if it has lasted for `duration`."""
-        if self.status not in TRANSITIONS or self.outcome.kind == "stuck":
+        if self.resizing or self.status not in TRANSITIONS or self.outcome.kind == "stuck":
             return
         if self._polls < duration.polls or now - self.modified < duration.seconds:
             self._polls += 1
             return
         self._end_transition(now)
         self.modified = now
+
+    def resize(self, counts: dict[str, int], now: float) -> None:
+        """Start or stop instances until each variant has as many as `counts` says; the endpoint is Updating meanwhile."""
+        self.begin("Updating", DeploymentOutcome(), now)
+        self.next_counts, self.resizing = counts, True
+
+    def end_resize(self, seconds: float, now: float) -> None:
+        """End a change of the number of instances that has lasted for `seconds`."""
+        end = self.modified + seconds
+        if not self.resizing or now < end:
+            return
+        self.status, self.counts, self.resizing, self.modified = "InService", self.next_counts, False, end
+        for activity in self.fleet.activities:
+            if activity["StatusCode"] == "InProgress":
+                done = activity["StatusMessage"].partition(" Waiting")[0]
+                message = f"{done} Change successfully fulfilled by sagemaker."
+                activity.update(StatusCode="Successful", StatusMessage=message, EndTime=end)
 
     def _end_transition(self, now: float) -> None:
         if self.status == "Deleting":
@@ -169,10 +226,10 @@ class InjectedError:
 
 
 class Scenario:
-    """What will happen in hosting: outcomes of deployments, errors of operations, and how long transitions take."""
+    """What will happen in hosting: outcomes of deployments, errors of operations, and how long everything takes."""
 
     def __init__(self) -> None:
-        self.transition_time = TransitionTime()
+        self.transition_time, self.fleet_times = TransitionTime(), FleetTimes()
         self._outcomes: dict[str, list[DeploymentOutcome]] = {}
         self._errors: list[InjectedError] = []
 
@@ -187,8 +244,8 @@ class Scenario:
         self._errors.append(InjectedError(operation, code, message, times, status))
 
     def clear(self) -> None:
-        """Remove all outcomes and errors, and set the initial transition time."""
-        self.transition_time = TransitionTime()
+        """Remove all outcomes and errors, and set the initial times."""
+        self.transition_time, self.fleet_times = TransitionTime(), FleetTimes()
         self._outcomes.clear()
         self._errors.clear()
 

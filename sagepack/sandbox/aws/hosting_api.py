@@ -10,7 +10,7 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from sagepack.sandbox.aws import moto_state, quotas
+from sagepack.sandbox.aws import automatic_scaling, moto_scaling, moto_state, quotas
 from sagepack.sandbox.aws.hosting import TRANSITIONS, Configuration, Endpoint, RegionState, Scenario
 from sagepack.sandbox.aws.hosting_rules import (
     RESOURCES,
@@ -97,6 +97,35 @@ class HostingApi:
             if found is None or found.status == "Deleted":
                 raise invalid(f'Could not find endpoint "{arn_of(region, "endpoint", name)}".')
             return found
+
+    def pass_time(self) -> None:
+        """Let happen what is due to the fleets of all endpoints: instances start and stop, fleets fall asleep and wake."""
+        with self._lock:
+            for region, state in self._regions.items():
+                for endpoint in state.endpoints.values():
+                    automatic_scaling.pass_time(region, endpoint, state.models, self._scenario, self._clock.now())
+
+    def note_new_bounds(self, region: str, name: str) -> None:
+        """Compare the fleet of an endpoint with the scalable target that the request in progress registers.
+
+        Raises:
+            AwsError: the endpoint does not exist.
+        """
+        with self._lock:
+            self.endpoint(region, name).fleet.new_bounds = True
+
+    def queue(self, endpoint: Endpoint, requests: int) -> None:
+        """Add requests to the backlog of an endpoint; a negative number takes answered ones away."""
+        with self._lock:
+            fleet = endpoint.fleet
+            before, fleet.backlog = fleet.backlog, fleet.backlog + requests
+            if (before == 0) != (fleet.backlog == 0):
+                fleet.changed = self._clock.now()
+
+    def scaling_activities(self, region: str, body: JsonObject) -> JsonObject:
+        """The response of DescribeScalingActivities."""
+        with self._lock:
+            return automatic_scaling.activities(self._region(region).endpoints.values(), body)
 
     def _region(self, name: str) -> RegionState:
         return self._regions.setdefault(name, RegionState())
@@ -187,7 +216,7 @@ class HostingApi:
         config = self._configuration(region, body["EndpointConfigName"])
         self._find(region, "endpoint-config", endpoint.config.name)  # AWS compares the new one with the old one
         types = instance_types(config.request)
-        if moto_state.scaled_variants(region, endpoint.name) and types != instance_types(endpoint.config.request):
+        if moto_scaling.scaled_variants(region, endpoint.name) and types != instance_types(endpoint.config.request):
             raise invalid("Deregister the scalable target before you change the instance type of its variant.")
         counts = instance_counts(config.request)
         if body.get("RetainAllVariantProperties"):
@@ -217,7 +246,7 @@ class HostingApi:
 
     def _delete_endpoint(self, region: str, body: JsonObject) -> JsonObject:
         endpoint = self._not_in_transition(region, body["EndpointName"])
-        moto_state.deregister_targets(region, endpoint.name)
+        moto_scaling.deregister_targets(region, endpoint.name)
         self._begin(region, endpoint, "Deleting")
         return {}
 
@@ -229,11 +258,13 @@ class HostingApi:
 
     def _set_capacities(self, region: str, body: JsonObject) -> JsonObject:
         endpoint = self._not_in_transition(region, body["EndpointName"])
+        counts = dict(endpoint.counts)
         for desired in body["DesiredWeightsAndCapacities"]:
             if desired["VariantName"] not in endpoint.counts:
                 raise invalid(f"The variant {desired['VariantName']} does not exist on endpoint {endpoint.arn}.")
             if "DesiredInstanceCount" in desired:
-                endpoint.counts[desired["VariantName"]] = desired["DesiredInstanceCount"]
+                counts[desired["VariantName"]] = desired["DesiredInstanceCount"]
+        endpoint.resize(counts, self._clock.now())
         return {"EndpointArn": endpoint.arn}
 
     def _list(self, region: str, kind: str, body: JsonObject) -> JsonObject:

@@ -134,6 +134,7 @@ def description(endpoint: Endpoint, region: str) -> JsonObject:
 
 def _variant(variant: JsonObject, endpoint: Endpoint, region: str, model: JsonObject) -> JsonObject:
     count = endpoint.counts.get(variant["VariantName"], 0)
+    desired = endpoint.next_counts.get(variant["VariantName"], 0) if endpoint.resizing else count
     weight = variant.get("InitialVariantWeight", 1.0)
     containers = model.get("Containers") or [model.get("PrimaryContainer", {})]
     images = [container["Image"] for container in containers if "Image" in container]
@@ -150,5 +151,5 @@ def _variant(variant: JsonObject, endpoint: Endpoint, region: str, model: JsonOb
         "CurrentWeight": weight,
         "DesiredWeight": weight,
         "CurrentInstanceCount": count,
-        "DesiredInstanceCount": count,
+        "DesiredInstanceCount": desired,
     }

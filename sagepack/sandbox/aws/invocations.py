@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sagepack.sandbox.activity import Activity
+    from sagepack.sandbox.aws.hosting import Endpoint
     from sagepack.sandbox.aws.hosting_api import HostingApi
     from sagepack.sandbox.aws.wsgi import JsonObject
     from sagepack.sandbox.serving.containers import Containers
@@ -60,7 +61,7 @@ class _Job:
     """One accepted request.
 
     Attributes:
-        endpoint: name of the endpoint.
+        endpoint: the endpoint.
         content: body of an inline request; None if an instance reads it from `input_location`.
         parameters: parameters of InvokeEndpointAsync, from its headers: names in lower case, without their prefix.
         model: the CreateModel request of the endpoint's model.
@@ -70,7 +71,7 @@ class _Job:
         failure_uri: where a failure is written; None if the endpoint defines no location.
     """
 
-    endpoint: str
+    endpoint: Endpoint
     content: bytes | None
     parameters: Mapping[str, str]
     model: JsonObject
@@ -92,6 +93,7 @@ class Invocations:
         self._activity = activity
         self._containers = containers
         self._scripted: list[ScriptedResult] = []
+        self._queue: list[_Job] = []
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="endpoint")
         self._lock = threading.Lock()
         self._cancelled = threading.Event()  # a new one after each reset
@@ -106,6 +108,7 @@ class Invocations:
         """Forget scripted results and received requests, cancel requests in progress and stop the containers."""
         with self._lock:
             self._scripted.clear()
+            self._queue.clear()
             self.received.clear()
             self._cancelled.set()
             self._cancelled = threading.Event()
@@ -136,7 +139,7 @@ class Invocations:
             raise invalid(f"Endpoint {name} does not support asynchronous inference.")
         failure_path = output.get("S3FailurePath")
         job = _Job(
-            endpoint=endpoint.name,
+            endpoint=endpoint,
             content=_inline(parameters.get("inputlocation"), body),
             parameters=parameters,
             model=endpoint.config.models[config["ProductionVariants"][0]["ModelName"]],
@@ -145,11 +148,22 @@ class Invocations:
             output_uri=_output_uri(output["S3OutputPath"], parameters),
             failure_uri=f"{failure_path.rstrip('/')}/{uuid.uuid4()}-error.out" if failure_path else None,
         )
+        self._hosting.queue(endpoint, 1)
         with self._lock:
-            cancelled = self._cancelled
-        self._pool.submit(self._process, job, cancelled)
+            self._queue.append(job)
+        self.dispatch()
         failure = {f"{_HEADER}FailureLocation": job.failure_uri} if job.failure_uri else {}
         return {f"{_HEADER}OutputLocation": job.output_uri, **failure}, job.inference_id
+
+    def dispatch(self) -> None:
+        """Give the queued requests to the instances of their endpoints; those for a fleet without instances wait on."""
+        with self._lock:
+            queue, self._queue = self._queue, []
+            for job in queue:
+                if any(job.endpoint.counts.values()):
+                    self._pool.submit(self._process, job, self._cancelled)
+                elif job.endpoint.status != "Deleted":
+                    self._queue.append(job)
 
     def _process(self, job: _Job, cancelled: threading.Event) -> None:
         """Handle one request and deliver its result, unless a reset comes first."""
@@ -158,13 +172,14 @@ class Invocations:
             if content is None:
                 result = ScriptedResult(_NO_INPUT.format(job.parameters["inputlocation"]).encode(), 400)
             else:
-                result = self._next_scripted(job.endpoint) or self._run(job, content)
+                result = self._next_scripted(job.endpoint.name) or self._run(job, content)
             if cancelled.wait(result.delay):
                 return
+            self._hosting.queue(job.endpoint, -1)
             with self._lock:
                 if not cancelled.is_set():
                     if content is not None:
-                        self.received.append((job.endpoint, content))
+                        self.received.append((job.endpoint.name, content))
                     _deliver(job, result)
 
     def _next_scripted(self, endpoint: str) -> ScriptedResult | None:
@@ -231,7 +246,7 @@ def _notification(job: _Job, result: ScriptedResult, uri: str | None) -> JsonObj
         "eventName": "InferenceResult",
         "invocationStatus": "Completed" if succeeded else "Failed",
         "inferenceId": job.inference_id,
-        "requestParameters": {"endpointName": job.endpoint, "inputLocation": job.parameters.get("inputlocation")},
+        "requestParameters": {"endpointName": job.endpoint.name, "inputLocation": job.parameters.get("inputlocation")},
         "responseParameters": {"contentType": result.content_type, "outputLocation": uri},
     }
     return message if succeeded else {**message, "failureReason": result.body.decode(errors="replace")[:1024]}

@@ -1,4 +1,4 @@
-"""What hosting reads and writes in the rest of the sandbox's AWS: moto's objects, roles, images, scaling, topics and logs.
+"""What hosting reads and writes in the rest of the sandbox's AWS: moto's objects, roles, images, topics and logs.
 
 moto is imported inside functions: each of its services takes a large part of a second to import, some of them seconds.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +30,6 @@ _ABORT_UNFINISHED = {
     "Filter": {"Prefix": ""},
     "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": "7"},
 }
-_DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 _IMAGE = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.[a-z0-9.]+/(?P<repository>[^:@]+)"
     r"(?::(?P<tag>[^@]+))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
@@ -163,39 +161,6 @@ def publish(topic: str, message: str) -> None:
     backend = sns_backends[ACCOUNT][region]
     if topic in backend.topics:
         backend.publish(message=message, arn=topic)
-
-
-def _scaling(region: str) -> Any | None:
-    """Application-autoscaling of moto; None if it was never used, because importing it takes seconds."""
-    if "moto.applicationautoscaling.models" not in sys.modules:
-        return None
-    from moto.applicationautoscaling.models import applicationautoscaling_backends
-
-    return applicationautoscaling_backends[ACCOUNT][region]
-
-
-def scaled_variants(region: str, endpoint: str) -> list[str]:
-    """Resource ids of the scalable targets of an endpoint."""
-    backend = _scaling(region)
-    targets: dict[str, Any] = backend.targets.get(_DIMENSION, {}) if backend else {}
-    return [resource for resource in targets if resource.startswith(f"endpoint/{endpoint}/")]
-
-
-def deregister_targets(region: str, endpoint: str) -> None:
-    """Deregister the scalable targets of an endpoint and delete their policies, as deleting the endpoint does."""
-    backend = _scaling(region)
-    for resource in scaled_variants(region, endpoint):
-        delete_policies(region, resource)
-        if backend:
-            backend.deregister_scalable_target("sagemaker", resource, _DIMENSION)
-
-
-def delete_policies(region: str, resource: str) -> None:
-    """Delete the scaling policies of a scalable target, as deregistering it does."""
-    backend = _scaling(region)
-    policies: dict[str, Any] = backend.policies if backend else {}
-    for key in [key for key, policy in policies.items() if policy.resource_id == resource]:
-        del policies[key]
 
 
 def log(region: str, endpoint: str, lines: Sequence[str]) -> None:

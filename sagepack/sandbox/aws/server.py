@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagepack.sandbox import admission
 from sagepack.sandbox.activity import Activity
-from sagepack.sandbox.aws import ecr, iam_overlay, moto_state, quotas, s3_overlay, signature
+from sagepack.sandbox.aws import ecr, iam_overlay, moto_scaling, moto_state, quotas, s3_overlay, signature
 from sagepack.sandbox.aws.clock import Clock
 from sagepack.sandbox.aws.control import Control
 from sagepack.sandbox.aws.hosting import Scenario
@@ -169,6 +169,8 @@ class AwsServer:
         """
         path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
         region = signature.check(environ, self.credentials).region
+        self._hosting.pass_time()
+        self.invocations.dispatch()
         if slow := self.faults.happen("latency", path, method):
             time.sleep(slow.value)
         if fault := self.faults.happen("status", path, method):
@@ -192,11 +194,13 @@ class AwsServer:
             return json_response(200, ecr.call(operation, body))
         if service == "ServiceQuotasV20190624" and operation in quotas.OPERATIONS:
             return json_response(200, quotas.call(operation, body))
+        if operation == "DescribeScalingActivities":  # moto has no such operation
+            return json_response(200, self._hosting.scaling_activities(region, body))
         variant = _SCALABLE.fullmatch(body.get("ResourceId", ""))
         if variant and operation == "RegisterScalableTarget":
-            self._hosting.endpoint(region, variant[1])  # moto would accept an endpoint that does not exist
+            self._hosting.note_new_bounds(region, variant[1])  # moto would accept an endpoint that does not exist
         if variant and operation == "DeregisterScalableTarget":
-            moto_state.delete_policies(region, body["ResourceId"])  # moto would keep them
+            moto_scaling.delete_policies(region, body["ResourceId"])  # moto would keep them
         return None
 
     def _invoke(self, region: str, endpoint: str, *, asynchronous: bool, environ: WSGIEnvironment) -> WsgiResponse:

@@ -1,0 +1,120 @@
+"""What Application Auto Scaling does to the fleets of endpoints as time passes. A model of AWS, not evidence about it.
+
+A fleet moves into new bounds, falls asleep when it was idle, and wakes by the alarm HasBacklogWithoutCapacity; each of these is
+a scaling activity, during which the endpoint is Updating. Nothing runs in the background: every request to the
+sandbox first lets happen what was due since the request before.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, NamedTuple
+
+from sagepack.sandbox.aws import moto_scaling
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from sagepack.sandbox.aws.hosting import Endpoint, Scenario
+    from sagepack.sandbox.aws.wsgi import JsonObject
+
+_RETRY_SECONDS = 60.0  # period of the wake alarm
+
+
+class _Step(NamedTuple):
+    """A change of a variant's number of instances, why, and the second in which it is due."""
+
+    variant: str
+    instances: int
+    cause: str
+    due: float
+
+
+def pass_time(region: str, endpoint: Endpoint, models: Collection[str], scenario: Scenario, now: float) -> None:
+    """Let everything happen to the fleet of an endpoint that is due at `now`.
+
+    Args:
+        region: region of the endpoint.
+        endpoint: the endpoint; only one that is in service scales.
+        models: names of the models that exist. No instance starts without its model.
+        scenario: the times of fleets, and errors of UpdateEndpointWeightsAndCapacities, which is what scaling calls.
+        now: time of the clock.
+    """
+    endpoint.end_resize(scenario.fleet_times.resize, now)
+    while endpoint.status == "InService" and (step := _next_step(region, endpoint, scenario, now)):
+        _take(endpoint, step, models, scenario, now)
+        endpoint.end_resize(scenario.fleet_times.resize, now)
+    endpoint.fleet.seen = now
+
+
+def activities(endpoints: Collection[Endpoint], body: JsonObject) -> JsonObject:
+    """The response of DescribeScalingActivities, the newest first."""
+    found = [activity for endpoint in endpoints for activity in endpoint.fleet.activities]
+    found = [each for each in found if body.get("ResourceId", each["ResourceId"]) == each["ResourceId"]]
+    found.sort(key=lambda activity: activity["StartTime"], reverse=True)
+    first, size = int(body.get("NextToken") or 0), int(body.get("MaxResults") or 50)
+    more = {"NextToken": str(first + size)} if first + size < len(found) else {}
+    return {"ScalingActivities": found[first : first + size], **more}
+
+
+def _next_step(region: str, endpoint: Endpoint, scenario: Scenario, now: float) -> _Step | None:
+    fleet, times = endpoint.fleet, scenario.fleet_times
+    since = max(fleet.changed, endpoint.modified)
+    for variant, count in endpoint.counts.items():
+        scaling = moto_scaling.variant_scaling(region, endpoint.name, variant)
+        if scaling is None:
+            continue
+        if fleet.new_bounds and (step := _into_bounds(variant, count, scaling, now)):
+            return step
+        if count == 0 and fleet.backlog and (wake := scaling.wake):
+            cause = f"monitor alarm {wake.alarm} in state ALARM triggered policy {wake.name}"
+            due = max(since + times.alarm, fleet.seen, fleet.retry)
+            step = _Step(variant, min(wake.adjustment, scaling.maximum), cause, due)
+        elif count > scaling.minimum and not fleet.backlog and scaling.scale_in:
+            alarm = f"TargetTracking-endpoint/{endpoint.name}/variant/{variant}-AlarmLow"
+            cause = f"monitor alarm {alarm} in state ALARM triggered policy {scaling.scale_in}"
+            step = _Step(variant, scaling.minimum, cause, max(since + times.idle, fleet.seen, fleet.retry))
+        else:
+            continue
+        if step.instances != count and step.due <= now:
+            return step
+    fleet.new_bounds = False
+    return None
+
+
+def _into_bounds(variant: str, count: int, scaling: moto_scaling.VariantScaling, now: float) -> _Step | None:
+    if count < scaling.minimum:
+        return _Step(variant, scaling.minimum, f"minimum capacity was set to {scaling.minimum}", now)
+    if count > scaling.maximum:
+        return _Step(variant, scaling.maximum, f"maximum capacity was set to {scaling.maximum}", now)
+    return None
+
+
+def _take(endpoint: Endpoint, step: _Step, models: Collection[str], scenario: Scenario, now: float) -> None:
+    """Begin a scaling activity; it fails at once if the instances cannot start."""
+    fleet = endpoint.fleet
+    activity: JsonObject = {
+        "ActivityId": str(uuid.uuid4()),
+        "ServiceNamespace": "sagemaker",
+        "ResourceId": f"endpoint/{endpoint.name}/variant/{step.variant}",
+        "ScalableDimension": moto_scaling.DIMENSION,
+        "Description": f"Setting desired instance count to {step.instances}.",
+        "Cause": step.cause,
+        "StartTime": step.due,
+        "StatusCode": "InProgress",
+        "StatusMessage": (
+            f"Successfully set desired instance count to {step.instances}. Waiting for change to be fulfilled by sagemaker."
+        ),
+    }
+    fleet.activities.append(activity)
+    fleet.new_bounds = False
+    more = step.instances > endpoint.counts[step.variant]
+    error = scenario.next_error("UpdateEndpointWeightsAndCapacities")
+    missing = sorted(set(endpoint.config.models) - set(models)) if more else []
+    if error or missing:
+        reason = error.message if error else f'Could not find model "{missing[0]}".'
+        message = f"Failed to set desired instance count to {step.instances}. Reason: {reason}"
+        activity.update(StatusCode="Failed", StatusMessage=message, EndTime=step.due)
+        fleet.retry = now + _RETRY_SECONDS
+        return
+    endpoint.resize({**endpoint.counts, step.variant: step.instances}, step.due)

@@ -1,0 +1,114 @@
+"""The automatic scaling of endpoints, as callers have set it up in moto, which itself scales nothing.
+
+moto is imported inside functions: each of its services takes a large part of a second to import, some of them seconds.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sagepack.sandbox.identity import ACCOUNT
+
+DIMENSION = "sagemaker:variant:DesiredInstanceCount"
+"""The ScalableDimension of endpoints."""
+
+
+class WakePolicy(NamedTuple):
+    """A step scaling policy that an alarm on HasBacklogWithoutCapacity starts."""
+
+    name: str
+    alarm: str
+    adjustment: int
+
+
+@dataclass(frozen=True)
+class VariantScaling:
+    """The automatic scaling of one variant.
+
+    Attributes:
+        minimum: MinCapacity.
+        maximum: MaxCapacity.
+        wake: what starts an instance where there is none; None if nothing does.
+        scale_in: name of the target tracking policy that removes idle instances; None if none does.
+    """
+
+    minimum: int
+    maximum: int
+    wake: WakePolicy | None
+    scale_in: str | None
+
+
+def variant_scaling(region: str, endpoint: str, variant: str) -> VariantScaling | None:
+    """The automatic scaling of a variant; None if it is not registered. Of what is suspended there is nothing."""
+    backend, resource = _scaling(region), f"endpoint/{endpoint}/variant/{variant}"
+    target = backend.targets.get(DIMENSION, {}).get(resource) if backend else None
+    if backend is None or target is None:
+        return None
+    policies = [policy for policy in list(backend.policies.values()) if policy.resource_id == resource]
+    suspended = target.suspended_state or {}
+    tracking = [
+        policy.policy_name
+        for policy in policies
+        if (body := policy.target_tracking_scaling_policy_configuration) and not body.get("DisableScaleIn")
+    ]
+    return VariantScaling(
+        int(target.min_capacity or 0),
+        int(target.max_capacity or 0),
+        None if suspended.get("DynamicScalingOutSuspended") else _wake_policy(region, endpoint, policies),
+        None if suspended.get("DynamicScalingInSuspended") or not tracking else tracking[0],
+    )
+
+
+def _wake_policy(region: str, endpoint: str, policies: list[Any]) -> WakePolicy | None:
+    steps = {policy.policy_arn: policy for policy in policies if policy.step_scaling_policy_configuration}
+    for alarm in _alarms(region):
+        watched = (alarm.namespace, alarm.metric_name, {each.name: each.value for each in alarm.dimensions})
+        if watched == ("AWS/SageMaker", "HasBacklogWithoutCapacity", {"EndpointName": endpoint}):
+            for action in alarm.alarm_actions if alarm.actions_enabled else ():
+                if policy := steps.get(action):
+                    adjustments = policy.step_scaling_policy_configuration["StepAdjustments"]
+                    return WakePolicy(policy.policy_name, alarm.name, int(adjustments[0]["ScalingAdjustment"]))
+    return None
+
+
+def _alarms(region: str) -> list[Any]:
+    if "moto.cloudwatch.models" not in sys.modules:
+        return []
+    from moto.cloudwatch.models import cloudwatch_backends
+
+    return list(cloudwatch_backends[ACCOUNT][region].alarms.values())
+
+
+def _scaling(region: str) -> Any | None:
+    """Application-autoscaling of moto; None if it was never used, because importing it takes seconds."""
+    if "moto.applicationautoscaling.models" not in sys.modules:
+        return None
+    from moto.applicationautoscaling.models import applicationautoscaling_backends
+
+    return applicationautoscaling_backends[ACCOUNT][region]
+
+
+def scaled_variants(region: str, endpoint: str) -> list[str]:
+    """Resource ids of the scalable targets of an endpoint."""
+    backend = _scaling(region)
+    targets: dict[str, Any] = backend.targets.get(DIMENSION, {}) if backend else {}
+    return [resource for resource in targets if resource.startswith(f"endpoint/{endpoint}/")]
+
+
+def deregister_targets(region: str, endpoint: str) -> None:
+    """Deregister the scalable targets of an endpoint and delete their policies, as deleting the endpoint does."""
+    backend = _scaling(region)
+    for resource in scaled_variants(region, endpoint):
+        delete_policies(region, resource)
+        if backend:
+            backend.deregister_scalable_target("sagemaker", resource, DIMENSION)
+
+
+def delete_policies(region: str, resource: str) -> None:
+    """Delete the scaling policies of a scalable target, as deregistering it does."""
+    backend = _scaling(region)
+    policies: dict[str, Any] = backend.policies if backend else {}
+    for key in [key for key, policy in policies.items() if policy.resource_id == resource]:
+        del policies[key]
