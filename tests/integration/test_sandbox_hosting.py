@@ -344,6 +344,8 @@ def test_another_process_needs_the_token_to_change_the_scenario(sandbox: Servers
             "outcomes": {"endpoint": "e", "outcomes": [{"kind": "fail", "log": ["a"]}]},
             "transitions": {"polls": 2},
             "clock": {"turn": 60},
+            "fleets": {"alarm": 1, "idle": 60},
+            "denied": {"actions": ["sagemaker:Delete*"]},
             "results": {"body": "{}"},
             "container-log": {"endpoint": "e", "lines": ["a"]},
             "reset": {},

@@ -3,6 +3,7 @@
 GET, POST, DELETE /_sandbox/faults           as on the Hub: a list of documents with the attributes of `Fault`
 GET               /_sandbox/log              the requests since the faults were last deleted
 POST              /_sandbox/outcomes         {"endpoint": name, "outcomes": [{"kind", "reason", "log"}, ...]}
+POST              /_sandbox/denied           {"actions": ["s3:PutObject", "sagemaker:Delete*", ...]}: these and no others
 POST              /_sandbox/errors           {"operation", "code", "message", "times", "status"}
 POST              /_sandbox/transitions      {"polls", "seconds"}
 GET, POST         /_sandbox/clock            {"turn": seconds}, forward; the response has the time, as seconds since the epoch
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sagepack.sandbox.aws.clock import Clock
+    from sagepack.sandbox.aws.denied import DeniedActions
     from sagepack.sandbox.aws.hosting import Scenario
     from sagepack.sandbox.aws.invocations import Invocations
     from sagepack.sandbox.faults import Faults
@@ -41,6 +43,7 @@ class Control:
         faults: statuses and latency, and the log of requests.
         invocations: the results of endpoints.
         clock: the time of endpoints.
+        denied: the actions that the caller is denied.
         reset: puts the server back to its initial state.
     """
 
@@ -48,6 +51,7 @@ class Control:
     faults: Faults
     invocations: Invocations
     clock: Clock
+    denied: DeniedActions
     reset: Callable[[], None]
 
     def execute(self, method: str, route: str, body: Any) -> Any:
@@ -79,6 +83,7 @@ class Control:
             "outcomes": self._outcomes,
             "errors": lambda body: self.scenario.fail_operation(**body),
             "transitions": self._transitions,
+            "denied": lambda body: self.denied.set(body["actions"]),
             "fleets": self._fleets,
             "results": lambda body: self.invocations.script(ScriptedResult(**{**body, "body": body["body"].encode()})),
             "container-log": lambda body: moto_state.log(body.get("region", REGION), body["endpoint"], body["lines"]),

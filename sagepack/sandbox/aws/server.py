@@ -20,6 +20,7 @@ from sagepack.sandbox.activity import Activity
 from sagepack.sandbox.aws import ecr, iam_overlay, moto_scaling, moto_state, quotas, s3_overlay, signature
 from sagepack.sandbox.aws.clock import Clock
 from sagepack.sandbox.aws.control import Control
+from sagepack.sandbox.aws.denied import DeniedActions
 from sagepack.sandbox.aws.hosting import Scenario
 from sagepack.sandbox.aws.hosting_api import HostingApi
 from sagepack.sandbox.aws.invocations import Invocations
@@ -60,6 +61,7 @@ class AwsServer:
         invocations: the invocations of endpoints and their scripted results.
         faults: statuses and latency by path (`/bucket/key` for S3), and the log of requests.
         clock: the time of endpoints, which tests turn.
+        denied: the actions that the caller is denied.
         credentials: the keys of signed requests, and the value of `CONTROL_HEADER` for the control routes.
         activity: counts the requests in progress.
         hosts: the accepted values of the `Host` header; tests add that of a proxy.
@@ -82,11 +84,11 @@ class AwsServer:
         iam_overlay.install()
         self.activity = activity or Activity()
         self.credentials = credentials or Credentials.random()
-        self.scenario, self.faults, self.clock = Scenario(), Faults(), Clock()
+        self.scenario, self.faults, self.clock, self.denied = Scenario(), Faults(), Clock(), DeniedActions()
         self._containers = Containers()
         self._hosting = HostingApi(self.scenario, self.clock)
         self.invocations = Invocations(self._hosting, self.activity, self._containers)
-        self._control = Control(self.scenario, self.faults, self.invocations, self.clock, self.reset)
+        self._control = Control(self.scenario, self.faults, self.invocations, self.clock, self.denied, self.reset)
         self._moto = werkzeug_app.DomainDispatcherApplication(_moto_service)
         server: Any = make_server("127.0.0.1", 0, self._serve, threaded=True, request_handler=Quiet)
         # The server must not wait for connections that clients keep open when it stops.
@@ -120,6 +122,7 @@ class AwsServer:
         """Go back to the initial state: no faults, a bucket and a role, nothing else."""
         self.scenario.clear()
         self.clock.reset()
+        self.denied.set(())
         self.faults.clear()
         self.invocations.reset()
         self._hosting.reset()
@@ -168,7 +171,8 @@ class AwsServer:
             AwsError: the response is an error.
         """
         path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
-        region = signature.check(environ, self.credentials).region
+        signed = signature.check(environ, self.credentials)
+        region = signed.region
         self._hosting.pass_time()
         self.invocations.dispatch()
         if slow := self.faults.happen("latency", path, method):
@@ -179,6 +183,7 @@ class AwsServer:
             error = AwsError(code, "This is a fault of the sandbox.", int(fault.value))
             headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
             return error_response(environ, error, headers)
+        self.denied.check(environ, signed.service, region)
         if invocation := INVOCATION.fullmatch(path):
             return self._invoke(region, invocation[1], asynchronous=bool(invocation[2]), environ=environ)
         service, _, operation = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")
