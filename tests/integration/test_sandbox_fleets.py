@@ -274,3 +274,18 @@ def test_without_a_turn_of_the_clock_a_sleeping_fleet_answers_within_a_second(fl
     fleet.fall_asleep()
     sandbox.aws.scenario.fleet_times = FleetTimes()
     assert wait_for_object(fleet.s3, fleet.send()) == b"{}"
+
+
+def test_scaling_that_does_not_exist_is_not_found(fleet: Fleet) -> None:
+    where = "service namespace: sagemaker, resource ID: endpoint/e/variant/AllTraffic, scalable dimension: sagemaker:variant:DesiredInstanceCount"
+    assert error_of(lambda: fleet.scaling.deregister_scalable_target(**TARGET)) == (
+        f"ObjectNotFoundException: No scalable target found for {where}"
+    )
+    assert error_of(fleet.sleep_policy) == f"ObjectNotFoundException: No scalable target registered for {where}"
+    fleet.register(0, 2)
+    assert error_of(lambda: fleet.scaling.delete_scaling_policy(**TARGET, PolicyName="p")) == (
+        f"ObjectNotFoundException: No scaling policy found for {where}, policy name: p"
+    )
+    fleet.sleep_policy()
+    fleet.scaling.delete_scaling_policy(**TARGET, PolicyName="e-backlog")
+    fleet.scaling.deregister_scalable_target(**TARGET)

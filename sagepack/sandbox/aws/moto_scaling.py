@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sagepack.sandbox.aws.wsgi import AwsError
 from sagepack.sandbox.identity import ACCOUNT
+
+if TYPE_CHECKING:
+    from sagepack.sandbox.aws.wsgi import JsonObject
 
 DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 """The ScalableDimension of endpoints."""
@@ -59,6 +63,32 @@ def variant_scaling(region: str, endpoint: str, variant: str) -> VariantScaling 
         None if suspended.get("DynamicScalingOutSuspended") else _wake_policy(region, endpoint, policies),
         None if suspended.get("DynamicScalingInSuspended") or not tracking else tracking[0],
     )
+
+
+def check_exists(operation: str, region: str, body: JsonObject) -> None:
+    """Check that what an operation works on exists: moto has another error code than AWS for it, or none.
+
+    Raises:
+        AwsError: the scalable target or the policy does not exist.
+    """
+    backend = _scaling(region)
+    resource, dimension = body.get("ResourceId"), body.get("ScalableDimension")
+    where = (
+        f"service namespace: {body.get('ServiceNamespace')}, resource ID: {resource}, scalable dimension: {dimension}"
+    )
+    registered = backend is not None and resource in backend.targets.get(dimension, {})
+    policies = (
+        [policy for policy in list(backend.policies.values()) if policy.resource_id == resource] if backend else []
+    )
+    missing = {
+        "PutScalingPolicy": None if registered else f"No scalable target registered for {where}",
+        "DeregisterScalableTarget": None if registered else f"No scalable target found for {where}",
+        "DeleteScalingPolicy": None
+        if any(policy.policy_name == body.get("PolicyName") for policy in policies)
+        else f"No scaling policy found for {where}, policy name: {body.get('PolicyName')}",
+    }.get(operation)
+    if missing:
+        raise AwsError("ObjectNotFoundException", missing)
 
 
 def _wake_policy(region: str, endpoint: str, policies: list[Any]) -> WakePolicy | None:
