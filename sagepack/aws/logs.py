@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sagepack.aws.session import checked_response, error_code
+from sagepack.aws.session import aws_call, error_code, is_outage
 from sagepack.decoding import convert
-from sagepack.errors import RemoteError
+from sagepack.errors import RemoteError, UserError
 
 if TYPE_CHECKING:
     from sagepack.aws.session import Aws
@@ -47,10 +47,10 @@ class Tail:
         """The lines that were not returned before, oldest first; those of at most 1,000 log events in one call."""
         if self.problem:
             return []
-        import botocore.exceptions
+        from botocore.exceptions import ClientError
 
         try:
-            with checked_response("reading the log", self._log_group):
+            with aws_call("reading the log", self._log_group):
                 pages = (
                     self._aws.client("logs")
                     .get_paginator("filter_log_events")
@@ -61,14 +61,11 @@ class Tail:
                     )
                 )
                 events = [convert(event, _Event) for page in pages for event in page["events"]]
-        except botocore.exceptions.ClientError as error:
-            if error_code(error) != "ResourceNotFoundException":
-                self.problem = f"log group {self._log_group} cannot be read: {error_code(error)}"
-            return []
-        except RemoteError as error:
-            self.problem = f"log group {self._log_group}: {error.message}"
-            return []
-        except botocore.exceptions.BotoCoreError:
+        except (UserError, RemoteError) as error:
+            cause = error.__cause__
+            code = error_code(cause) if isinstance(cause, ClientError) else error.message
+            if code != "ResourceNotFoundException" and not is_outage(error):
+                self.problem = f"log group {self._log_group} cannot be read: {code}"
             return []
         new = [event for event in events if event.event_id not in self._seen]
         self._seen.update(event.event_id for event in new)

@@ -8,6 +8,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from sagepack.aws.permissions import actions_of, policy_for
@@ -107,6 +108,25 @@ class CredentialsError(UserError):
     """There are no credentials, or AWS does not accept them (any more)."""
 
 
+class _UnavailableError(RemoteError):
+    """AWS cannot be reached, or cannot respond now. The same request may succeed later."""
+
+
+# Error codes for "later", with the statuses 500 and above (AWS SDKs reference guide, "Retry behavior").
+_LATER = {
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "TooManyRequestsException",
+    "SlowDown",
+    "PriorRequestNotComplete",
+}
+
+
+def is_outage(error: SagepackError) -> bool:
+    """Whether the same request may succeed later: no connection, a service that cannot respond, or expired credentials."""
+    return isinstance(error, (_UnavailableError, CredentialsError))
+
+
 # What the user can correct: codes, the class of the error, and what to do.
 _MISTAKES: tuple[tuple[set[str], type[UserError], str], ...] = (
     ({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}, CredentialsError, _LOGIN),
@@ -153,6 +173,13 @@ class _Session:
     def __init__(self, connection: AwsConnection) -> None:
         self.connection = connection
         self.lock = threading.RLock()
+        self.generation = 0  # how often the credentials were looked for anew
+
+    def renew(self) -> None:
+        """Look for credentials anew when the next client is made."""
+        with self.lock:
+            self.generation += 1
+            self.__dict__.pop("boto", None)
 
     @cached_property
     def boto(self) -> Any:
@@ -179,7 +206,7 @@ class Aws:
         self.connection = connection
         self._session = _Session(connection)
         self._patience = Patience()
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, int], Any] = {}
         self._others: dict[Patience, Aws] = {}
 
     def with_patience(self, patience: Patience) -> Aws:
@@ -188,6 +215,10 @@ class Aws:
             other = self._others[patience] = Aws(self.connection)
             other._session, other._patience = self._session, patience
         return self._others[patience]
+
+    def renew_credentials(self) -> None:
+        """Look for credentials anew before the next request: boto3 would not see that the user has logged in again."""
+        self._session.renew()
 
     @property
     def region(self) -> str:
@@ -212,7 +243,8 @@ class Aws:
     def client(self, service: str) -> Any:
         """The boto3 client of `service`, made once. Threads may share it, and ask for it at the same time."""
         with self._session.lock:
-            if service not in self._clients:
+            key = (service, self._session.generation)
+            if key not in self._clients:
                 from botocore.config import Config
 
                 config = Config(
@@ -224,10 +256,10 @@ class Aws:
                     proxies={} if self.connection.endpoint_url else None,
                 )
                 with _configured():
-                    self._clients[service] = self._session.boto.client(
+                    self._clients[key] = self._session.boto.client(
                         service, endpoint_url=self.connection.endpoint_url, config=config
                     )
-            return self._clients[service]
+            return self._clients[key]
 
 
 @cache
@@ -306,7 +338,7 @@ def aws_call(doing: str, where: str | None = None) -> Iterator[None]:
     ) as error:
         raise CredentialsError(f"no usable AWS credentials while {doing}: {error}", where=where, fix=_LOGIN) from error
     except botocore.exceptions.BotoCoreError as error:
-        raise RemoteError(
+        raise _UnavailableError(
             f"{doing} failed: {error}",
             where=where,
             fix="check the network, aws.region, and AWS_ENDPOINT_URL if it is set, and run the command again",
@@ -350,7 +382,9 @@ def _client_error(error: ClientError, doing: str, where: str | None) -> UserErro
     for codes, kind, fix in _MISTAKES:
         if code in codes:
             return kind(message, where=where, fix=fix)
-    return RemoteError(message, where=where)
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    is_later = status >= HTTPStatus.INTERNAL_SERVER_ERROR or code in _LATER or "Throttl" in code
+    return (_UnavailableError if is_later else RemoteError)(message, where=where)
 
 
 def _denied(error: ClientError, message: str, where: str | None) -> AccessDeniedError:

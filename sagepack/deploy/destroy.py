@@ -8,6 +8,7 @@ in S3: other releases may share their contents, and `gc` removes those that nobo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from sagepack.aws import autoscaling, sagemaker
@@ -16,7 +17,7 @@ from sagepack.deploy.deployment import sagepack_tags
 from sagepack.deploy.drift import is_managed
 from sagepack.deploy.error_hints import with_hints
 from sagepack.deploy.observe import observe_scaling
-from sagepack.deploy.waiter import WaiterConfig, wait_until_stable
+from sagepack.deploy.waiter import Outage, WaiterConfig, wait_until_stable
 from sagepack.errors import RemoteError, UserError
 
 if TYPE_CHECKING:
@@ -79,30 +80,43 @@ def inventory(aws: Aws, owner: Owner) -> tuple[Resource, ...]:
 def destroy(aws: Aws, owner: Owner, progress: Progress, waiter: WaiterConfig | None = None) -> tuple[Resource, ...]:
     """Remove everything that `inventory` lists, and return it. After an interruption the same call removes the rest.
 
+    An outage of AWS, of the network or of the credentials that ends within `waiter.outage` does not end it: it goes on.
+
     Raises:
         UserError: the endpoint belongs to another spec or environment.
         RemoteError: SageMaker does not delete the endpoint in time.
     """
     waiter = waiter or WaiterConfig()
     resources = inventory(aws, owner)
-    target = scaling.resource_id(owner.endpoint_name)
+    target, outage = scaling.resource_id(owner.endpoint_name), Outage(aws, progress, waiter)
     with with_hints():
         for resource in resources:
-            if resource.kind != "endpoint":
-                progress.note(f"deleting {resource}")
-            if resource.kind == "alarm":
-                autoscaling.delete_alarm(aws, resource.name)
-            elif resource.kind == "scaling policy":
-                autoscaling.delete_policy(aws, target, resource.name)
-            elif resource.kind == "scalable target":
-                autoscaling.deregister_target(aws, target)
-            elif resource.kind == "endpoint":
-                _delete_endpoint(aws, resource.name, progress, waiter)
-            elif resource.kind == "endpoint configuration":
-                sagemaker.delete_endpoint_config(aws, resource.name)
+            if resource.kind == "endpoint":
+                outage.survive(lambda: _delete_endpoint(aws, owner.endpoint_name, progress, waiter, outage))
             else:
-                sagemaker.delete_model(aws, resource.name)
+                progress.note(f"deleting {resource}")
+                outage.survive(partial(_delete, aws, resource, target))
     return resources
+
+
+def _delete(aws: Aws, resource: Resource, target: str) -> None:
+    """Delete anything but an endpoint.
+
+    Args:
+        aws: the session.
+        resource: what is deleted.
+        target: resource id of the scalable target.
+    """
+    if resource.kind == "alarm":
+        autoscaling.delete_alarm(aws, resource.name)
+    elif resource.kind == "scaling policy":
+        autoscaling.delete_policy(aws, target, resource.name)
+    elif resource.kind == "scalable target":
+        autoscaling.deregister_target(aws, target)
+    elif resource.kind == "endpoint configuration":
+        sagemaker.delete_endpoint_config(aws, resource.name)
+    else:
+        sagemaker.delete_model(aws, resource.name)
 
 
 def _owned(aws: Aws, owner: Owner, arns: dict[str, str]) -> list[str]:
@@ -127,13 +141,13 @@ def _used_by_others(aws: Aws, endpoint_name: str) -> tuple[set[str], set[str]]:
     return configs, models
 
 
-def _delete_endpoint(aws: Aws, name: str, progress: Progress, waiter: WaiterConfig) -> None:
+def _delete_endpoint(aws: Aws, name: str, progress: Progress, waiter: WaiterConfig, outage: Outage) -> None:
     endpoint = sagemaker.describe_endpoint(aws, name)
     if endpoint is not None and endpoint.in_progress and endpoint.endpoint_status != "Deleting":
         progress.note(f"endpoint {name} is {endpoint.endpoint_status}: it can be deleted when that has ended")
-        endpoint = wait_until_stable(aws, name, progress, waiter)
+        endpoint = wait_until_stable(aws, name, progress, waiter, outage)
     if endpoint is not None and endpoint.endpoint_status != "Deleting":
         progress.note(f"deleting endpoint {name}")
         sagemaker.delete_endpoint(aws, name)
-    if (left := wait_until_stable(aws, name, progress, waiter)) is not None:
+    if (left := wait_until_stable(aws, name, progress, waiter, outage)) is not None:
         raise RemoteError(f"the endpoint was not deleted: it is {left.endpoint_status}", where=left.endpoint_arn)

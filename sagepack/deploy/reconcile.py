@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sagepack.aws import autoscaling, sagemaker
@@ -17,7 +18,7 @@ from sagepack.deploy.deployment import tag_list
 from sagepack.deploy.drift import differences, extra, scaling_differences
 from sagepack.deploy.error_hints import hint_for, with_hints
 from sagepack.deploy.observe import EndpointState, ScalingState, observe, observe_scaling
-from sagepack.deploy.waiter import WaiterConfig, wait_until_stable
+from sagepack.deploy.waiter import Outage, WaiterConfig, wait_until_stable
 from sagepack.errors import RemoteError, UserError
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def reconcile(
 ) -> ReconcileResult:
     """Make the endpoint what `deployment` says, and return once it is in service.
 
+    An outage of AWS, of the network or of the credentials that ends within `waiter.outage` does not end it: it goes on.
+
     Raises:
         UserError: the endpoint belongs to another spec or environment, or SageMaker refused the model data, the role, the
             image or the instances.
@@ -77,10 +80,19 @@ class Reconciler:
     progress: Progress
     waiter: WaiterConfig
 
+    @cached_property
+    def _outage(self) -> Outage:
+        return Outage(self.aws, self.progress, self.waiter)
+
     def run(self) -> ReconcileResult:
         """Bring the endpoint, its automatic scaling and its tags in line with the deployment; raises as `reconcile` does."""
+        done: list[Change] = []
+        # Each attempt looks first, so it finds what the one before it has done, also where only its answer was lost.
+        return self._outage.survive(lambda: self._attempt(done))
+
+    def _attempt(self, done: list[Change]) -> ReconcileResult:
         observed, changes = self._observe()
-        done = tuple(changes)
+        done += [change for change in changes if change not in done]
         if observed is not None and observed.endpoint.in_progress:
             self._finish_deployment_in_progress(observed.endpoint)
             observed, changes = self._observe()
@@ -99,7 +111,7 @@ class Reconciler:
             endpoint.endpoint_arn,
             self.deployment.endpoint_config_name,
             self.deployment.model_name,
-            done,
+            tuple(done),
         )
 
     def _observe(self) -> tuple[EndpointState | None, list[Change]]:
@@ -195,7 +207,7 @@ class Reconciler:
         return dataclasses.replace(self.waiter, timeout=_CONSISTENT_AFTER * self.waiter.delay)
 
     def _wait(self) -> sagemaker.Endpoint | None:
-        return wait_until_stable(self.aws, self.deployment.endpoint_name, self.progress, self.waiter)
+        return wait_until_stable(self.aws, self.deployment.endpoint_name, self.progress, self.waiter, self._outage)
 
     def _require_no_other(self, endpoint: sagemaker.Endpoint | None, previous: str | None) -> None:
         """Check that what serves was requested, or is the `previous` configuration, to which SageMaker rolls back.

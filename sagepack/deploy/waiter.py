@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sagepack.aws import sagemaker
 from sagepack.aws.logs import Tail, log_group
-from sagepack.errors import RemoteError
+from sagepack.aws.session import CredentialsError, is_outage
+from sagepack.errors import RemoteError, UserError
 from sagepack.text import format_duration
 
 if TYPE_CHECKING:
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from sagepack.aws.session import Aws
     from sagepack.progress import Progress
     from sagepack.spec.model import Spec
+
+_Answer = TypeVar("_Answer")
+# Of the sandbox, which runs on this machine: when it does not respond, it has ended.
+_SANDBOX_OUTAGE = 5.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -28,12 +33,14 @@ class WaiterConfig:
         delay: seconds between two requests. AWS throttles descriptions that are requested more often than every 15 s or so.
         timeout: seconds after which to give up.
         repeat: seconds after which a status that has not changed is reported again.
+        outage: seconds for which AWS may be out of reach before the wait is given up.
         sleep, clock: `time.sleep` and `time.monotonic`.
     """
 
     delay: float = 15.0
     timeout: float = 5400.0
     repeat: float = 60.0
+    outage: float = 1800.0
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
 
@@ -43,7 +50,7 @@ class WaiterConfig:
         endpoint = spec.endpoint
         container_timeout = endpoint.container_startup_health_check_timeout_in_seconds
         timeout = endpoint.model_data_download_timeout_in_seconds + container_timeout + 1800.0
-        return cls(delay=0.2 if spec.sandbox else 15.0, timeout=timeout)
+        return cls(delay=0.2, timeout=timeout, outage=_SANDBOX_OUTAGE) if spec.sandbox else cls(timeout=timeout)
 
     def attempts(self, *, first_delay: float | None = None) -> Iterator[float]:
         """Yield once for each attempt, and sleep between two of them; the last one comes when `timeout` has passed.
@@ -65,25 +72,87 @@ class WaiterConfig:
             delay = min(2 * delay, self.delay)
 
 
+class Outage:
+    """Outages that a wait survives: no network, a service that cannot respond, expired credentials.
+
+    What was requested goes on in AWS meanwhile, so the same question is asked again. An outage is told once, and its end.
+    Waits within one another share one `Outage`, so that none begins to count anew when the inner one gives up.
+    """
+
+    def __init__(self, aws: Aws, progress: Progress, waiter: WaiterConfig) -> None:
+        self._aws, self._progress, self._waiter = aws, progress, waiter
+        self._began: float | None = None  # the time of the first failure, by the waiter's clock
+        self._told: type[Exception] | None = None
+
+    def survive(self, ask: Callable[[], _Answer]) -> _Answer:
+        """What `ask` returns, which is called again until AWS can respond.
+
+        Raises:
+            UserError, RemoteError: any error of `ask` that is no outage, or the last one of an outage that lasts longer than
+                `waiter.outage`.
+        """
+        while True:
+            try:
+                answer = ask()
+            except (UserError, RemoteError) as error:  # noqa: PERF203 - it is asked again
+                if not is_outage(error):
+                    raise
+                self._sleep(error)
+            else:
+                self._end()
+                return answer
+
+    def _sleep(self, error: UserError | RemoteError) -> None:
+        now, lasts = self._waiter.clock(), self._waiter.outage
+        self._began = now if self._began is None else self._began
+        if now - self._began >= lasts:
+            fix = f"what was requested goes on in AWS; {error.fix or 'run the same command again: it continues'}"
+            raise error.with_context(fix=fix) from error
+        is_login = isinstance(error, CredentialsError)
+        if self._told is not type(error):
+            self._told = type(error)
+            advice = "log in again in another terminal" if is_login else "check the network"
+            self._progress.note(
+                f"{error.message}; this goes on when AWS responds ({advice}; {format_duration(lasts)} at most)"
+            )
+        if is_login:
+            self._aws.renew_credentials()
+        self._waiter.sleep(self._waiter.delay)
+
+    def _end(self) -> None:
+        if self._began is not None:
+            self._progress.note(f"AWS responds again, after {format_duration(self._waiter.clock() - self._began)}")
+        self._began = self._told = None
+
+
 def wait_until_stable(
-    aws: Aws, endpoint_name: str, progress: Progress, waiter: WaiterConfig
+    aws: Aws, endpoint_name: str, progress: Progress, waiter: WaiterConfig, outage: Outage | None = None
 ) -> sagemaker.Endpoint | None:
     """Wait until SageMaker has finished creating, changing or deleting an endpoint; None if it does not exist any more.
 
-    Reports the status, how long it has lasted, and the container's new log lines.
+    Reports the status, how long it has lasted, and the container's new log lines. An interrupt ends the wait and not what it
+    waits for, which is said.
 
     Raises:
         RemoteError: it takes longer than `waiter.timeout`.
+        UserError, RemoteError: AWS cannot be asked for longer than `waiter.outage`.
     """
     reporter = _Reporter(aws, endpoint_name, progress, waiter.repeat)
-    with ExitStack() as waiting:
-        for number, elapsed in enumerate(waiter.attempts()):
-            endpoint = sagemaker.describe_endpoint(aws, endpoint_name)
-            reporter.report(endpoint, elapsed)
-            if endpoint is None or not endpoint.in_progress:
-                return endpoint
-            if number == 0:
-                waiting.enter_context(progress.activity(f"waiting for endpoint {endpoint_name}"))
+    outage = outage or Outage(aws, progress, waiter)
+    try:
+        with ExitStack() as waiting:
+            for number, elapsed in enumerate(waiter.attempts()):
+                endpoint = outage.survive(lambda: sagemaker.describe_endpoint(aws, endpoint_name))
+                reporter.report(endpoint, elapsed)
+                if endpoint is None or not endpoint.in_progress:
+                    return endpoint
+                if number == 0:
+                    waiting.enter_context(progress.activity(f"waiting for endpoint {endpoint_name}"))
+    except KeyboardInterrupt:
+        if reporter.status:
+            still = f"endpoint {endpoint_name} is still {reporter.status}, which goes on in AWS"
+            progress.note(f"{still}; run the same command again to keep waiting")
+        raise
     raise RemoteError(
         f"the endpoint is still {reporter.status} after {format_duration(waiter.timeout)}",
         where=f"endpoint {endpoint_name}",

@@ -43,7 +43,9 @@ class Cloud:
         (root / "config" / "env" / "cloud.yaml").write_text(OVERLAY)
         monkeypatch.setenv("HF_HUB_CACHE", str(root / "cache"))
         # Nobody waits quarters of a minute for an endpoint that is there at once.
-        monkeypatch.setattr(waiter.WaiterConfig, "of", lambda _spec: waiter.WaiterConfig(delay=0.02, timeout=60))
+        monkeypatch.setattr(
+            waiter.WaiterConfig, "of", lambda _spec: waiter.WaiterConfig(delay=0.02, timeout=60, outage=1)
+        )
         self.connect(self.make_clients, monkeypatch)
 
     def connect(self, make_clients: Callable[..., Clients], monkeypatch: pytest.MonkeyPatch) -> None:

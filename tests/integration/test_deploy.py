@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sagepack.aws.autoscaling import ScalableTarget
+from sagepack.aws.session import Patience
 from sagepack.deploy import observe as observing
 from sagepack.deploy.drift import differences
 from sagepack.deploy.reconcile import reconcile
@@ -309,6 +311,33 @@ def test_a_deploy_creates_only_what_a_killed_one_has_not_created(session: Sessio
     session.calls.clear()
     reconcile(session.aws, value, Silent(), WAITER)
     assert session.writes == ["CreateModel", "CreateEndpointConfig", "CreateEndpoint"][steps:]
+
+
+@pytest.mark.parametrize(
+    "operation",
+    ["CreateModel", "CreateEndpointConfig", "CreateEndpoint", "DescribeEndpoint", "ListTags", "DescribeModel"],
+)
+def test_an_outage_of_twenty_minutes_at_any_call_does_not_end_a_deploy(
+    session: Session, sandbox: Servers, operation: str
+) -> None:
+    value = published(session, deployment(scaling=Scaling(0, 2)))
+    if operation == "ListTags":
+        reconcile(session.aws, deployment(), Silent(), WAITER)
+    clock = FakeClock()
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        if clock.now >= 1200:
+            sandbox.aws.scenario.clear()
+
+    sandbox.aws.scenario.fail_operation(operation, "InternalFailure", "later", times=None, status=500)
+    progress = RecordedProgress()
+    # One attempt of each request: the client's own retries take a second.
+    aws = session.aws.with_patience(Patience(attempts=1))
+    waiter = dataclasses.replace(clock.waiter(), delay=60, sleep=sleep)
+    assert reconcile(aws, value, progress, waiter).endpoint_config_name == value.endpoint_config_name
+    assert progress.text.count("AWS responds again, after 20 min 00 s") == 1
+    assert differences(value, observe(session, value)) == []
 
 
 def test_a_wait_ends_at_the_timeout(session: Session, sandbox: Servers) -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sagepack.aws.session import Patience
 from sagepack.deploy.destroy import Resource, destroy, inventory
 from sagepack.deploy.reconcile import reconcile
 from sagepack.deploy.waiter import WaiterConfig
@@ -11,7 +13,7 @@ from sagepack.errors import UserError
 from sagepack.progress import Silent
 from sagepack.sandbox.aws.hosting import TransitionTime
 from sagepack.spec.model import Scaling
-from tests.helpers.deployments import ROLE, RecordedProgress, deployment, published, session_of
+from tests.helpers.deployments import ROLE, FakeClock, RecordedProgress, deployment, published, session_of
 
 if TYPE_CHECKING:
     from sagepack.aws.session import Aws
@@ -146,3 +148,26 @@ def test_the_package_stays_in_s3(aws: Aws) -> None:
     destroy(aws, value.owner, Silent(), WAITER)
     bucket, _, key = value.model_data_uri.removeprefix("s3://").partition("/")
     assert aws.client("s3").head_object(Bucket=bucket, Key=key)["ContentLength"] > 0
+
+
+@pytest.mark.parametrize("operation", ["DeleteEndpoint", "DescribeEndpoint", "DeleteModel"])
+def test_an_outage_does_not_end_a_deletion(aws: Aws, sandbox: Servers, operation: str) -> None:
+    before = everything(aws)
+    deployed(aws, deployment())
+    clock = FakeClock()
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        if clock.now >= 1200:
+            sandbox.aws.scenario.clear()
+        elif not clock.now % 300:
+            sandbox.aws.scenario.fail_operation(operation, "InternalFailure", "later", times=None, status=500)
+
+    sandbox.aws.scenario.transition_time = TransitionTime(polls=6)
+    if operation != "DescribeEndpoint":
+        sandbox.aws.scenario.fail_operation(operation, "InternalFailure", "later", times=None, status=500)
+    # One attempt of each request: the client's own retries take a second.
+    waiter = dataclasses.replace(clock.waiter(), delay=60, sleep=sleep)
+    destroy(aws.with_patience(Patience(attempts=1)), deployment().owner, progress := RecordedProgress(), waiter)
+    assert "AWS responds again, after" in progress.text
+    assert everything(aws) == before

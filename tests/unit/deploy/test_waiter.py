@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from sagepack.aws.logs import Tail
+from sagepack.aws.session import AccessDeniedError, Aws, AwsConnection
 from sagepack.deploy.waiter import WaiterConfig, wait_until_stable
+from sagepack.errors import RemoteError
 from tests.helpers.deployments import GONE, MOMENT, FakeClock, RecordedProgress, described, spec, stubbed
 
 if TYPE_CHECKING:
     from botocore.stub import Stubber
+
+    from sagepack.sandbox.servers import Servers
 
 
 def add_statuses(stub: Stubber, *statuses: str) -> None:
@@ -95,3 +102,82 @@ def test_delays_double_up_to_the_configured_one_and_end_at_the_timeout() -> None
     waiter = FakeClock().waiter(timeout=40)
     assert list(waiter.attempts()) == [0, 15, 30, 40]
     assert list(waiter.attempts(first_delay=2)) == [0, 2, 6, 14, 29, 40]
+
+
+def unreachable(stub: Stubber, times: int) -> None:
+    for _ in range(times):
+        stub.add_client_error("describe_endpoint", "InternalFailure", "try later", http_status_code=500)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "advice"),
+    [("InternalFailure", 500, "check the network"), ("ThrottlingException", 400, "check the network")],
+)
+def test_a_wait_survives_an_outage_of_less_than_half_an_hour_and_tells_it_once(
+    code: str, status: int, advice: str
+) -> None:
+    aws, stubs = stubbed("sagemaker", "logs")
+    add_statuses(stubs["sagemaker"], "Creating")
+    stubs["logs"].add_client_error("filter_log_events", "ServiceUnavailableException", http_status_code=503)
+    for _ in range(119):
+        stubs["sagemaker"].add_client_error("describe_endpoint", code, "try later", http_status_code=status)
+    add_statuses(stubs["sagemaker"], "InService")
+    stubs["logs"].add_response("filter_log_events", {"events": [event(1, "started")]})
+    progress = RecordedProgress()
+    live = wait_until_stable(aws, "svd", progress, FakeClock().waiter())
+    assert live is not None
+    assert live.endpoint_status == "InService"
+    assert sum("this goes on when AWS responds" in note for note in progress.notes) == 1
+    assert advice in progress.text
+    assert "AWS responds again, after 29 min 45 s" in progress.notes
+    assert "  | started" in progress.notes
+
+
+def test_a_wait_ends_after_an_outage_of_half_an_hour_and_says_how_to_resume() -> None:
+    aws, stubs = stubbed("sagemaker")
+    unreachable(stubs["sagemaker"], 121)
+    time = FakeClock()
+    with pytest.raises(RemoteError, match="try later") as caught:
+        wait_until_stable(aws, "svd", RecordedProgress(), time.waiter())
+    assert time.now == 1800
+    assert caught.value.fix == "what was requested goes on in AWS; run the same command again: it continues"
+    assert caught.value.public_type() == "RemoteError"
+
+
+def test_a_wait_goes_on_with_new_credentials_after_the_old_ones_have_expired(sandbox: Servers) -> None:
+    connection = AwsConnection(sandbox.region, None, sandbox.aws_url, "AKIAEXPIRED", sandbox.secret_key)
+    aws, progress, clock = Aws(connection), RecordedProgress(), FakeClock()
+
+    def log_in(seconds: float) -> None:
+        clock.sleep(seconds)
+        aws.connection = aws._session.connection = dataclasses.replace(connection, access_key=sandbox.access_key)
+
+    waiter = dataclasses.replace(clock.waiter(), sleep=log_in)
+    assert wait_until_stable(aws, "none", progress, waiter) is None
+    assert "log in again in another terminal" in progress.text
+    assert progress.notes[-1] == "AWS responds again, after 15.0 s"
+
+
+def test_a_missing_permission_ends_a_wait_at_once() -> None:
+    aws, stubs = stubbed("sagemaker")
+    stubs["sagemaker"].add_client_error("describe_endpoint", "AccessDeniedException", http_status_code=403)
+    time = FakeClock()
+    with pytest.raises(AccessDeniedError):
+        wait_until_stable(aws, "svd", RecordedProgress(), time.waiter())
+    assert time.now == 0
+
+
+def test_an_interrupted_wait_says_that_the_operation_goes_on_and_how_to_resume() -> None:
+    aws, stubs = stubbed("sagemaker", "logs")
+    add_statuses(stubs["sagemaker"], "Creating")
+    stubs["logs"].add_client_error("filter_log_events", "ResourceNotFoundException")
+
+    def interrupt(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    progress = RecordedProgress()
+    with pytest.raises(KeyboardInterrupt):
+        wait_until_stable(aws, "svd", progress, dataclasses.replace(FakeClock().waiter(), sleep=interrupt))
+    assert progress.notes[-1] == (
+        "endpoint svd is still Creating, which goes on in AWS; run the same command again to keep waiting"
+    )
