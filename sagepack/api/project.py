@@ -22,9 +22,9 @@ from sagepack.spec.model import COMMIT
 from sagepack.text import did_you_mean, one_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from sagepack.api import cleaning, review
+    from sagepack.api import cleaning, live, review
     from sagepack.api.review import ReviewedPlan
     from sagepack.aws import s3
     from sagepack.deploy import deployment, waiter
@@ -50,6 +50,7 @@ else:
     cleanup = lazy.module("publish.cleanup")
     deployment = lazy.module("deploy.deployment")
     destroying = lazy.module("deploy.destroy")
+    live = lazy.module("api.live")
     model_server = lazy.module("sandbox.serving.model_server")
     policies = lazy.module("engine.policies")
     predicting = lazy.module("deploy.predict")
@@ -318,6 +319,48 @@ class Project:
             text=answers.short_text(answer.body) if len(saved) == 1 else None,
             miniature=context.spec.sandbox and context.spec.model.id in {model.name for model in miniatures.MODELS},
         )
+
+    def status(self) -> results.EndpointStatus:
+        """What the endpoint does now: what serves, its instances, scaling, queue and alarms. Changes nothing.
+
+        Raises:
+            UserError: the endpoint belongs to another spec or environment, or the credentials are of another account.
+            RemoteError: AWS failed after retries.
+        """
+        context = self._open("deploy")
+        with self.progress.activity("asking AWS about the endpoint"):
+            preflight.require_account(context)
+            return live.status(context)
+
+    def logs(self, *, since: timedelta = timedelta(hours=1)) -> results.Log:
+        """What the containers of the endpoint wrote to CloudWatch, the newest 10,000 lines of it.
+
+        Args:
+            since: how long ago to begin.
+
+        Raises:
+            UserError: the endpoint belongs to another spec or environment, or the credentials are of another account.
+            RemoteError: AWS failed after retries.
+        """
+        context = self._open("deploy")
+        with self.progress.activity("reading the log of the endpoint"):
+            preflight.require_account(context)
+            return live.read_log(context, since)
+
+    def follow_logs(self, *, since: timedelta = timedelta(0)) -> Iterator[results.LogLine]:
+        """Each line that the containers of the endpoint write, as it appears; it ends when the caller stops asking.
+
+        An outage of the network is waited for.
+
+        Args:
+            since: how long ago to begin.
+
+        Raises:
+            UserError: the endpoint belongs to another spec or environment, or the credentials are of another account.
+        """
+        context = self._open("deploy")
+        preflight.require_account(context)
+        return live.follow_log(context, since)
 
     def deployed_resources(self) -> tuple[results.Resource, ...]:
         """What `destroy` would remove, in that order.

@@ -227,6 +227,129 @@ class Destroyed(Result, frozen=True):
     kept: str
 
 
+class ScalingActivity(Value, frozen=True):
+    """An attempt of automatic scaling to change the number of instances.
+
+    Attributes:
+        time: when it began (ISO 8601, UTC).
+        status: `Successful`, `InProgress`, `Failed`, ... (API reference, ScalingActivity).
+        message: what was done, or why it was not.
+    """
+
+    time: str
+    status: str
+    message: str
+
+
+class AlarmState(Value, frozen=True):
+    """A CloudWatch alarm that starts automatic scaling.
+
+    Attributes:
+        name: its name.
+        state: `OK`, `ALARM` or `INSUFFICIENT_DATA`.
+        acts: whether it starts anything: its actions are enabled.
+    """
+
+    name: str
+    state: str
+    acts: bool
+
+
+class EndpointStatus(Result, frozen=True):
+    """What an endpoint does now.
+
+    Attributes:
+        endpoint: name of the endpoint.
+        state: its status in SageMaker (`InService`, `Updating`, ...); null if there is no endpoint.
+        since: when it was last changed (ISO 8601, UTC).
+        reason: what SageMaker says about a failure.
+        arn: its ARN.
+        config: name of the configuration that serves.
+        next_config: name of the configuration to which an update is going on.
+        model: name of the model that serves; null if its configuration was deleted.
+        model_exists: whether that model was not deleted; without it no further instance can start.
+        manifest: digest of the manifest of the package that was deployed, its identity.
+        instance_type: type of its instances.
+        instances: number of instances that serve; 0 while it sleeps.
+        desired_instances: number of instances that SageMaker aims at.
+        fewest_instances, most_instances: between which automatic scaling moves; null if it is not set up.
+        policies: names of the scaling policies.
+        activity: the newest attempt to scale.
+        backlog: number of requests that wait or are being answered; null if CloudWatch has no data now.
+        alarms: the alarms that start the scaling policies.
+        unknown: what could not be found out, and why.
+        console: address of its page in the AWS console; null for the sandbox.
+        log: address of its log in the AWS console; null for the sandbox.
+    """
+
+    endpoint: str
+    state: str | None = None
+    since: str | None = None
+    reason: str | None = None
+    arn: str | None = None
+    config: str | None = None
+    next_config: str | None = None
+    model: str | None = None
+    model_exists: bool = False
+    manifest: str | None = None
+    instance_type: str | None = None
+    instances: int | None = None
+    desired_instances: int | None = None
+    fewest_instances: int | None = None
+    most_instances: int | None = None
+    policies: tuple[str, ...] = ()
+    activity: ScalingActivity | None = None
+    backlog: int | None = None
+    alarms: tuple[AlarmState, ...] = ()
+    unknown: tuple[str, ...] = ()
+    console: str | None = None
+    log: str | None = None
+
+
+class LogLine(Value, frozen=True):
+    """A line that a container wrote.
+
+    Attributes:
+        time: when (ISO 8601, UTC).
+        instance: the instance on which it runs.
+        text: the line.
+    """
+
+    time: str
+    instance: str
+    text: str
+
+
+class Log(Result, frozen=True):
+    """What the containers of an endpoint wrote.
+
+    Attributes:
+        endpoint: name of the endpoint.
+        group: the log group in CloudWatch.
+        exists: whether there is such a log group; AWS makes it when the first container starts, and keeps it.
+        since: from when on the log was read (ISO 8601, UTC).
+        left_out: number of lines, the oldest, that are too many to be here.
+        lines: the lines, oldest first.
+    """
+
+    endpoint: str
+    group: str
+    exists: bool
+    since: str
+    left_out: int
+    lines: tuple[LogLine, ...]
+
+
+class Followed(Result, frozen=True):
+    """A log was followed until its reader had seen enough.
+
+    Attributes:
+        lines: number of lines that were printed.
+    """
+
+    lines: int
+
+
 class Cleaned(Result, frozen=True):
     """What was removed from this disk.
 

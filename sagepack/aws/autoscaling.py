@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -42,10 +43,12 @@ class ScalingPolicy:
     Attributes:
         arn: its ARN, which alarms name as their action.
         description: the whole ScalingPolicy of DescribeScalingPolicies.
+        alarm_names: the alarms that start it.
     """
 
     arn: str
     description: Document
+    alarm_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,27 @@ class Alarm:
     description: Document
 
 
+class ScalingActivity(msgspec.Struct, rename="pascal", frozen=True):
+    """An attempt to change the number of instances (API reference, ScalingActivity)."""
+
+    start_time: datetime
+    status_code: str
+    description: str
+    status_message: str = ""
+
+
+class _AlarmName(msgspec.Struct, rename="pascal"):
+    alarm_name: str
+
+
 class _PolicyFields(msgspec.Struct, rename="pascal"):
     policy_name: str
     policy_arn: str = msgspec.field(name="PolicyARN")
+    alarms: tuple[_AlarmName, ...] = ()
+
+    @property
+    def alarm_names(self) -> tuple[str, ...]:
+        return tuple(alarm.alarm_name for alarm in self.alarms)
 
 
 class _AlarmFields(msgspec.Struct, rename="pascal"):
@@ -85,7 +106,19 @@ def describe_policies(aws: Aws, resource_id: str) -> dict[str, ScalingPolicy]:
         paginator = aws.client("application-autoscaling").get_paginator("describe_scaling_policies")
         pages = paginator.paginate(**_SERVICE, **_DIMENSION, ResourceId=resource_id)
         found = [(convert(entry, _PolicyFields), entry) for page in pages for entry in page["ScalingPolicies"]]
-        return {fields.policy_name: ScalingPolicy(fields.policy_arn, entry) for fields, entry in found}
+        return {
+            fields.policy_name: ScalingPolicy(fields.policy_arn, entry, fields.alarm_names) for fields, entry in found
+        }
+
+
+def newest_activity(aws: Aws, resource_id: str) -> ScalingActivity | None:
+    """The newest attempt to scale; None if there was none in the last six weeks, for which AWS keeps them."""
+    with aws_call("describing scaling activities", resource_id):
+        client = aws.client("application-autoscaling")
+        # One page holds the newest; the order within it is not documented.
+        page = client.describe_scaling_activities(**_SERVICE, **_DIMENSION, ResourceId=resource_id)
+        found = [convert(entry, ScalingActivity) for entry in page["ScalingActivities"]]
+        return max(found, key=lambda activity: activity.start_time, default=None)
 
 
 def describe_alarms(aws: Aws, names: list[str]) -> dict[str, Alarm]:

@@ -1,4 +1,4 @@
-"""New log lines of an endpoint's container, from CloudWatch Logs. A log that cannot be read never stops a deployment."""
+"""New log lines of an endpoint's containers, from CloudWatch Logs. A log that cannot be read never stops a deployment."""
 
 from __future__ import annotations
 
@@ -13,13 +13,26 @@ from sagepack.errors import RemoteError, UserError
 if TYPE_CHECKING:
     from sagepack.aws.session import Aws
 
-_MAX_EVENTS = 1000  # of one call of `Tail.lines`
+_MAX_EVENTS = 1000  # of one call of `Tail.lines` or `Tail.events`
 
 
-class _Event(msgspec.Struct, rename="camel"):
+class LogEvent(msgspec.Struct, rename="camel", frozen=True):
+    """What a container wrote at once (API reference of CloudWatch Logs, FilteredLogEvent)."""
+
     event_id: str
-    timestamp: int
+    timestamp: int  # milliseconds of Unix time
     message: str
+    log_stream_name: str = ""
+
+    @property
+    def lines(self) -> list[str]:
+        """Its lines, without their ends."""
+        return self.message.rstrip().splitlines()
+
+    @property
+    def instance(self) -> str:
+        """The instance that wrote it: the log streams of an endpoint are called `<variant>/<instance>`."""
+        return self.log_stream_name.rpartition("/")[2]
 
 
 def log_group(endpoint_name: str) -> str:
@@ -50,23 +63,44 @@ class Tail:
         from botocore.exceptions import ClientError
 
         try:
-            with aws_call("reading the log", self._log_group):
-                pages = (
-                    self._aws.client("logs")
-                    .get_paginator("filter_log_events")
-                    .paginate(
-                        logGroupName=self._log_group,
-                        startTime=self._start_time,
-                        PaginationConfig={"MaxItems": _MAX_EVENTS},
-                    )
-                )
-                events = [convert(event, _Event) for page in pages for event in page["events"]]
+            return [line for event in self.events() or () for line in event.lines]
         except (UserError, RemoteError) as error:
             cause = error.__cause__
             code = error_code(cause) if isinstance(cause, ClientError) else error.message
-            if code != "ResourceNotFoundException" and not is_outage(error):
+            if not is_outage(error):  # the next call tries again after one
                 self.problem = f"log group {self._log_group} cannot be read: {code}"
             return []
+
+    def events(self) -> list[LogEvent] | None:
+        """The events that were not returned before, oldest first, at most 1,000 in one call; None without a log group.
+
+        Unlike `lines` it raises what goes wrong.
+
+        Raises:
+            AccessDeniedError: the caller may not read the log.
+            RemoteError: the network or CloudWatch failed after retries.
+        """
+        with aws_call("reading the log", self._log_group):
+            return self._read()
+
+    def _read(self) -> list[LogEvent] | None:
+        import botocore.exceptions
+
+        pages = (
+            self._aws.client("logs")
+            .get_paginator("filter_log_events")
+            .paginate(
+                logGroupName=self._log_group,
+                startTime=self._start_time,
+                PaginationConfig={"MaxItems": _MAX_EVENTS},
+            )
+        )
+        try:
+            events = [convert(event, LogEvent) for page in pages for event in page["events"]]
+        except botocore.exceptions.ClientError as error:
+            if error_code(error) != "ResourceNotFoundException":
+                raise
+            return None
         new = [event for event in events if event.event_id not in self._seen]
         self._seen.update(event.event_id for event in new)
         if len(events) == _MAX_EVENTS:
@@ -74,4 +108,4 @@ class Tail:
             # ones; or one millisecond later if the events of this one time fill the whole response.
             last = max(event.timestamp for event in events)
             self._start_time = last if last > self._start_time else last + 1
-        return [line for event in new for line in event.message.rstrip().splitlines()]
+        return new

@@ -15,9 +15,9 @@ _SAME_NAME = {
     ),
     "application-autoscaling": (
         *("RegisterScalableTarget", "DeregisterScalableTarget", "DescribeScalableTargets"),
-        *("PutScalingPolicy", "DeleteScalingPolicy", "DescribeScalingPolicies"),
+        *("PutScalingPolicy", "DeleteScalingPolicy", "DescribeScalingPolicies", "DescribeScalingActivities"),
     ),
-    "cloudwatch": ("PutMetricAlarm", "DeleteAlarms", "DescribeAlarms"),
+    "cloudwatch": ("PutMetricAlarm", "DeleteAlarms", "DescribeAlarms", "GetMetricData"),
     "logs": ("FilterLogEvents",),
     "ecr": ("DescribeImages", "BatchGetImage"),
     "iam": ("GetRole", "SimulatePrincipalPolicy"),

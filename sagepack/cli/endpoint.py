@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sagepack.api.results import Followed
+from sagepack.cli import screens
 from sagepack.cli.layout import Span
-from sagepack.cli.output import confirm, echo
+from sagepack.cli.output import confirm, echo, write_out
 from sagepack.cli.task import YES, Flag, task
 from sagepack.decoding import MalformedError, decode_json
 from sagepack.errors import UserError
@@ -15,7 +19,10 @@ from sagepack.text import counted
 
 if TYPE_CHECKING:
     from sagepack.api.project import Project
-    from sagepack.api.results import Answer, Destroyed
+    from sagepack.api.results import Answer, Destroyed, EndpointStatus, Log
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_MOST_DAYS = 3650
 
 
 @task(
@@ -46,6 +53,50 @@ def _from_stdin() -> dict[str, Any]:
     except MalformedError as error:
         fix = "write the request to a file, and name that"
         raise UserError(f"stdin is no JSON object: {error}", where="--input -", fix=fix) from error
+
+
+@task(example="--env prod")
+def status(project: Project) -> EndpointStatus:
+    """Show what the endpoint does now.
+
+    What serves and since when, instances and their bounds, the newest scaling activity, the queue, alarms and links.
+    """
+    return project.status()
+
+
+@task(
+    Flag("follow", default=False, help="go on with new lines until Ctrl-C"),
+    Flag("since", "1h", "how long ago to begin: 90s, 30m, 2h, 7d", placeholder="TIME"),
+    example="--follow --since 10m --env prod",
+)
+def logs(project: Project, *, follow: bool, since: str) -> Log | Followed:
+    """Show what the endpoint's containers wrote."""
+    begin = _duration(since)
+    if not follow:
+        return project.logs(since=begin)
+    if "--json" in sys.argv:
+        fix = "leave out --follow for one document"
+        raise UserError("a log that goes on is no JSON document", where="--follow --json", fix=fix)
+    instances, count = set[str](), 0
+    for line in project.follow_logs(since=begin):
+        instances.add(line.instance)
+        count += 1
+        if not write_out([screens.log_line(line, several=len(instances) > 1)]):
+            break  # a reader that has seen enough, such as `| head -1`
+    return Followed(count)
+
+
+def _duration(text: str) -> timedelta:
+    """How long `30m` or `2h` is.
+
+    Raises:
+        UserError: it is no such text.
+    """
+    match = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
+    if match and (found := timedelta(seconds=int(match[1]) * _UNITS[match[2]])) <= timedelta(days=_MOST_DAYS):
+        return found
+    fix = f"write a whole number and s, m, h or d after it, at most {_MOST_DAYS}d, such as 30m or 2h"
+    raise UserError(f"{text!r} is no length of time", where="--since", fix=fix)
 
 
 @task(YES, example="--env dev --yes")

@@ -59,6 +59,8 @@ def next_task(result: results.Result) -> str | None:
             return "package"
         case results.Plan() if result.exit_code == results.FOUND_WORK:
             return result.goal
+        case results.EndpointStatus(state=None):
+            return "deploy"
         case results.Built():
             return _NEXT[result.goal]
     return None

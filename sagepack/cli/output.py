@@ -81,18 +81,21 @@ def as_called(text: str, options: Sequence[str] = ()) -> str:
     return _PROPOSED.sub(proposed, text)
 
 
-def write_out(blocks: Iterable[Block], *, detailed: bool = False) -> None:
+def write_out(blocks: Iterable[Block], *, detailed: bool = False) -> bool:
     """Print a result for people to stdout.
 
     Args:
         blocks: what it says.
         detailed: with the names of APIs.
 
+    Returns:
+        Whether anybody reads it: what comes after False goes nowhere.
+
     Raises:
         UserError: as for `write_json`.
     """
     screen = replace(Screen.of(sys.stdout), detailed=detailed)
-    _write_out("".join(f"{screen.painted(line)}\n" for line in screen.lines(blocks)))
+    return _write_out("".join(f"{screen.painted(line)}\n" for line in screen.lines(blocks)))
 
 
 def write_json(document: Any) -> None:
@@ -104,10 +107,10 @@ def write_json(document: Any) -> None:
     _write_out(json.dumps(document, indent=1) + "\n")
 
 
-def _write_out(text: str) -> None:
-    """Write to stdout. A reader that has seen enough (`| head -1`) or a closed stdout are no failures."""
+def _write_out(text: str) -> bool:
+    """Write to stdout. A reader that has seen enough (`| head -1`) or a closed stdout are no failures, but False."""
     if sys.stdout is None:  # closed by the caller
-        return
+        return False
     try:
         stream = unguarded(sys.stdout)
         coding = stream.encoding or "utf-8"
@@ -115,9 +118,11 @@ def _write_out(text: str) -> None:
         stream.flush()
     except BrokenPipeError:
         give_up_stdout()
+        return False
     except OSError as error:
         give_up_stdout()
         raise UserError(f"the result cannot be printed: {error.strerror}", where="stdout") from error
+    return True
 
 
 def give_up_stdout() -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sagepack.cli.layout import Line
 
 _SHOWN_FILES = 3
+_SERVING = {"InService", "Updating", "SystemUpdating", "RollingBack"}
 _DIGEST_AT = 9  # the column that lets a digest with its algorithm fit 80 columns
 
 
@@ -124,6 +125,92 @@ def _answer(result: results.Answer) -> list[Block]:
     return shown
 
 
+@lines.register(results.EndpointStatus)
+def _endpoint_status(result: results.EndpointStatus) -> list[Block]:
+    if result.state is None:
+        return [f"there is no endpoint {result.endpoint}"]
+    serves = result.state in _SERVING
+    state = f"endpoint {result.endpoint} is {result.state} since {_readable(result.since)}"
+    head = _done(state) if serves else partial(_wrapped, state)
+    model = result.model or "none: its configuration was deleted, and no further instance can start"
+    if result.model and not result.model_exists:
+        model += ", which was deleted: no further instance can start"
+    facts = {
+        "reason": result.reason,
+        "instances": _instances(result),
+        "scaling": _scaling(result),
+        "activity": _activity(result.activity),
+        "backlog": _backlog(result),
+        "config": result.config,
+        "update": result.next_config and f"to {result.next_config}",
+        "model": model,
+        "package": result.manifest,
+        **{f"alarm {number}": _alarm(alarm) for number, alarm in enumerate(result.alarms, 1)},
+        "arn": result.arn,
+        "console": result.console,
+        "log": result.log,
+    }
+    unknown = [partial(_wrapped, f"not known: {text}") for text in result.unknown]
+    return [head, _facts({name: text for name, text in facts.items() if text}, wrap=True), *unknown]
+
+
+def _instances(result: results.EndpointStatus) -> str:
+    if result.instances is None:
+        return "not known yet"
+    wanted = result.desired_instances
+    aim = f", to be {wanted}" if wanted not in (None, result.instances) else ""
+    return f"{result.instances}{aim}" + (f", {result.instance_type}" if result.instance_type else "")
+
+
+def _backlog(result: results.EndpointStatus) -> str | None:
+    if result.backlog is not None:
+        return counted(result.backlog, "request")
+    return None if result.unknown else "CloudWatch has no data now"
+
+
+def _scaling(result: results.EndpointStatus) -> str:
+    if result.most_instances is None:
+        return "none: the number of instances stays"
+    bounds = f"{result.fewest_instances} to {result.most_instances} instances"
+    return f"{bounds}, by {' and '.join(result.policies) or 'no policy: nothing changes their number'}"
+
+
+def _activity(activity: results.ScalingActivity | None) -> str | None:
+    return f"{_readable(activity.time)} {activity.status}: {activity.message}" if activity else None
+
+
+def _alarm(alarm: results.AlarmState) -> str:
+    return f"{alarm.name}: {alarm.state}" + ("" if alarm.acts else ", and its actions are disabled")
+
+
+def _readable(moment: str | None) -> str:
+    """A time of a result, for people: `2026-01-02 03:04:05 UTC`."""
+    return (moment or "an unknown time").replace("T", " ").replace("Z", " UTC")
+
+
+@lines.register(results.Log)
+def _log(result: results.Log) -> list[Block]:
+    if not result.exists:
+        text = f"no container of endpoint {result.endpoint} has written a log: there is no log group {result.group}"
+        return [partial(_wrapped, text)]
+    if not result.lines:
+        text = f"no container of endpoint {result.endpoint} wrote anything since {_readable(result.since)}; --since 7d goes back further"
+        return [partial(_wrapped, text)]
+    several = len({line.instance for line in result.lines}) > 1
+    first = [f"({counted(result.left_out, 'earlier line')} left out)"] if result.left_out else []
+    return [*first, *(log_line(line, several=several) for line in result.lines)]
+
+
+def log_line(line: results.LogLine, *, several: bool) -> str:
+    """A line of a container, which usually begins with the time; of several instances, with its own."""
+    return f"{line.instance} {line.text}" if several else line.text
+
+
+@lines.register(results.Followed)
+def _followed(_result: results.Followed) -> list[Block]:
+    return []
+
+
 @lines.register(results.Destroyed)
 def _destroyed(result: results.Destroyed) -> list[Block]:
     if not result.removed:
@@ -203,13 +290,17 @@ def _done(text: str) -> Block:
     return block
 
 
-def _facts(facts: Mapping[str, str]) -> Block:
-    """Names and values, one under the other."""
+def _facts(facts: Mapping[str, str], *, wrap: bool = False) -> Block:
+    """Names and values, one under the other; values that are sentences wrap, those that are copied stay whole."""
     longest = max(map(len, facts), default=0)
     width = max(longest + 1, min(longest + 2, _DIGEST_AT))
 
-    def block(_screen: Screen) -> list[Line]:
-        return [(Span(padded(name, width), "dim"), Span(value)) for name, value in facts.items()]
+    def block(screen: Screen) -> list[Line]:
+        shown: list[Line] = []
+        for name, value in facts.items():
+            first, *rest = wrapped(value, screen.width - width, divide=False) if wrap else [value]
+            shown += [(Span(padded(name, width), "dim"), Span(first)), *(" " * width + line for line in rest)]
+        return shown
 
     return block
 

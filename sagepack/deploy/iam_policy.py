@@ -91,6 +91,8 @@ def _scaling(arns: Arns, name: str) -> list[Statement]:
             "LookAtScaling",
             [
                 *(f"{service}:DescribeScalableTargets", f"{service}:DescribeScalingPolicies"),
+                # Of these two `status` alone makes use.
+                *(f"{service}:DescribeScalingActivities", "cloudwatch:GetMetricData"),
                 "cloudwatch:DescribeAlarms",
             ],
             ["*"],

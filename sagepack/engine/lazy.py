@@ -23,6 +23,7 @@ LAZY: dict[str, tuple[str, ...]] = {
     "api.connect": ("aws.session", "engine.clients", "sandbox"),
     "api.project": (
         "api.cleaning",
+        "api.live",
         "api.review",
         "aws.s3",
         "deploy.deployment",

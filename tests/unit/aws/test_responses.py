@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from sagepack.aws import sagemaker
+from sagepack.aws.autoscaling import newest_activity
 from sagepack.aws.logs import Tail
+from sagepack.aws.metrics import newest_value
 from sagepack.aws.s3 import S3, S3Uri
 from sagepack.aws.session import Aws, AwsConnection
 from sagepack.deploy.destroy import inventory
@@ -115,6 +117,9 @@ CALLS: list[Callable[[Aws], object]] = [
     lambda aws: sagemaker.list_models(aws, "x"),
     lambda aws: sagemaker.invoke_endpoint_async(aws, {"EndpointName": "svd", "InputLocation": "s3://b/k"}),
     lambda aws: observe_scaling(aws, "svd"),
+    lambda aws: newest_activity(aws, "endpoint/svd/variant/AllTraffic"),
+    lambda aws: newest_value(aws, "svd", "ApproximateBacklogSize"),
+    lambda aws: Tail(aws, "svd", 0).events(),
     lambda aws: find_image(aws, Image("huggingface-pytorch-inference", IMAGE), "us-east-1"),
 ]
 ODD: list[bytes] = [

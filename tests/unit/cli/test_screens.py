@@ -135,6 +135,65 @@ SCREENS: dict[str, list[Block]] = {
     "predict, a text": screens.lines(
         results.Answer(("build/answers/a-local/answer.json",), "s3://b/out", "id", 40, 1.5, '[{"label": "POSITIVE"}]\n')
     ),
+    "status": screens.lines(
+        results.EndpointStatus(
+            "svd",
+            state="InService",
+            since="2026-01-02T03:04:05Z",
+            arn=ENDPOINT.arn,
+            config="svd-cd5f3879bcb2",
+            model="svd-ab7a74a174f4",
+            model_exists=True,
+            manifest=f"sha256:{DIGEST}",
+            instance_type="ml.g5.2xlarge",
+            instances=0,
+            desired_instances=1,
+            fewest_instances=0,
+            most_instances=2,
+            policies=("svd-backlog", "svd-wake"),
+            activity=results.ScalingActivity(
+                "2026-01-02T03:04:05Z", "Successful", "Successfully set desired instance count to 1."
+            ),
+            backlog=3,
+            alarms=(results.AlarmState("svd-has-backlog-without-capacity", "ALARM", acts=False),),
+            console=ENDPOINT.console,
+            log=ENDPOINT.log,
+        )
+    ),
+    "status, much is missing": screens.lines(
+        results.EndpointStatus(
+            "svd",
+            state="Failed",
+            since="2026-01-02T03:04:05Z",
+            reason="The primary container for production variant AllTraffic did not pass the ping health check.",
+            config="svd-cd5f3879bcb2",
+            unknown=("reading the metric ApproximateBacklogSize failed: AccessDenied: not authorized",),
+        )
+    ),
+    "status, no endpoint": screens.lines(results.EndpointStatus("svd")),
+    "logs": screens.lines(
+        results.Log(
+            "svd",
+            "/aws/sagemaker/Endpoints/svd",
+            exists=True,
+            since="2026-01-02T03:04:05Z",
+            left_out=2,
+            lines=(
+                results.LogLine("2026-01-02T03:04:05.678Z", "i-0123456789abcdef0", "model loaded"),
+                results.LogLine("2026-01-02T03:04:06.789Z", "i-0fedcba9876543210", "ready"),
+            ),
+        )
+    ),
+    "logs, nothing new": screens.lines(
+        results.Log(
+            "svd", "/aws/sagemaker/Endpoints/svd", exists=True, since="2026-01-02T03:04:05Z", left_out=0, lines=()
+        )
+    ),
+    "logs, no container": screens.lines(
+        results.Log(
+            "svd", "/aws/sagemaker/Endpoints/svd", exists=False, since="2026-01-02T03:04:05Z", left_out=0, lines=()
+        )
+    ),
     "destroy": screens.lines(results.Destroyed("svd", (results.Resource("endpoint", "svd"),), "s3://b/models")),
     "destroy, nothing to do": screens.lines(results.Destroyed("svd", (), "s3://b/models")),
     "doctor": screens.lines(

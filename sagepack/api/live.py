@@ -1,0 +1,131 @@
+"""What `Project` says about an endpoint that was deployed: its state and its log."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from sagepack.api import results
+from sagepack.aws import console, logs, sagemaker
+from sagepack.deploy.deployment import TAG_MANIFEST, Owner
+from sagepack.deploy.overview import overview, require_owned
+from sagepack.errors import RemoteError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import timedelta
+
+    from sagepack.aws.autoscaling import Alarm, ScalingActivity
+    from sagepack.deploy.overview import Overview
+    from sagepack.engine.context import BuildContext
+
+MOST_LINES = 10_000  # of a log that are kept: the newest
+_POLL = 3.0  # seconds; CloudWatch takes some FilterLogEvents in a second from a whole account
+
+
+def status(context: BuildContext) -> results.EndpointStatus:
+    """What the endpoint of a spec does now."""
+    name = context.spec.endpoint.name
+    found = overview(context.clients.aws, Owner.of(context.spec))
+    if found is None:
+        return results.EndpointStatus(name)
+    endpoint, config, aws = found.live.endpoint, found.live.endpoint_config, context.spec.aws
+    variant = next(iter(endpoint.production_variants), None)
+    target, partition = found.live.scaling.target, aws.role.split(":")[1]
+    is_real = not context.spec.sandbox
+    return results.EndpointStatus(
+        name,
+        state=endpoint.endpoint_status,
+        since=_moment(endpoint.last_modified_time),
+        reason=endpoint.failure_reason,
+        arn=endpoint.endpoint_arn,
+        config=endpoint.endpoint_config_name or None,
+        next_config=endpoint.pending_endpoint_config_name,
+        model=config.variant.model_name if config else None,
+        model_exists=found.live.model_description is not None,
+        manifest=found.live.tags.get(TAG_MANIFEST),
+        instance_type=config.variant.instance_type if config else None,
+        instances=variant.current_instance_count if variant else None,
+        desired_instances=variant.desired_instance_count if variant else None,
+        fewest_instances=target.min_capacity if target else None,
+        most_instances=target.max_capacity if target else None,
+        policies=tuple(sorted(found.live.scaling.policies)),
+        activity=_activity(found.activity) if found.activity else None,
+        backlog=None if found.backlog is None else round(found.backlog),
+        alarms=_alarms(found),
+        unknown=found.unknown,
+        console=console.endpoint_page(partition, aws.region, name) if is_real else None,
+        log=console.log_page(partition, aws.region, logs.log_group(name)) if is_real else None,
+    )
+
+
+def read_log(context: BuildContext, since: timedelta) -> results.Log:
+    """What the containers of the endpoint wrote since some time ago."""
+    _require_owned_if_there(context)
+    name, begin = context.spec.endpoint.name, datetime.now(timezone.utc) - since
+    tail = logs.Tail(context.clients.aws, name, int(begin.timestamp() * 1000))
+    lines, count, exists = deque[results.LogLine](maxlen=MOST_LINES), 0, False
+    while events := tail.events():
+        exists = True
+        for line in _lines(events):
+            lines.append(line)
+            count += 1
+    exists = exists or events is not None
+    return results.Log(name, logs.log_group(name), exists, _moment(begin), count - len(lines), tuple(lines))
+
+
+def follow_log(context: BuildContext, since: timedelta) -> Iterator[results.LogLine]:
+    """The lines of the log, those to come included; never ends by itself, not even while the network is down."""
+    _require_owned_if_there(context)
+    name, begin = context.spec.endpoint.name, datetime.now(timezone.utc) - since
+    tail = logs.Tail(context.clients.aws, name, int(begin.timestamp() * 1000))
+    said = ""
+    while True:
+        trouble = ""
+        try:
+            events = tail.events()
+            if events is None:
+                trouble = f"no container of endpoint {name} has written a log yet; waiting for one"
+            yield from _lines(events or [])
+        except RemoteError as error:
+            events, trouble = None, f"{error.message}; trying again"
+        if trouble and trouble != said:
+            context.progress.note(trouble)
+        said = trouble
+        if not events:
+            time.sleep(0.2 if context.spec.sandbox else _POLL)
+
+
+def _require_owned_if_there(context: BuildContext) -> None:
+    """Check that the endpoint, if there is one, is the spec's. The log of one that was deleted may be read by its name."""
+    owner, aws = Owner.of(context.spec), context.clients.aws
+    if endpoint := sagemaker.describe_endpoint(aws, owner.endpoint_name):
+        require_owned(owner, endpoint, sagemaker.list_tags(aws, endpoint.endpoint_arn))
+
+
+def _lines(events: list[logs.LogEvent]) -> Iterator[results.LogLine]:
+    for event in events:
+        moment = datetime.fromtimestamp(event.timestamp / 1000, timezone.utc).isoformat(timespec="milliseconds")
+        for text in event.lines:
+            yield results.LogLine(moment.replace("+00:00", "Z"), event.instance, text)
+
+
+def _alarms(found: Overview) -> tuple[results.AlarmState, ...]:
+    return tuple(_alarm(name, alarm) for name, alarm in sorted(found.alarms.items()))
+
+
+def _alarm(name: str, alarm: Alarm) -> results.AlarmState:
+    described = alarm.description
+    enabled = bool(described.get("ActionsEnabled", True))
+    return results.AlarmState(name, str(described.get("StateValue", "INSUFFICIENT_DATA")), enabled)
+
+
+def _activity(activity: ScalingActivity) -> results.ScalingActivity:
+    text = activity.status_message or activity.description
+    return results.ScalingActivity(_moment(activity.start_time), activity.status_code, text)
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
