@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from sagepack.api import cleaning, live, review
     from sagepack.api.review import ReviewedPlan
     from sagepack.aws import s3
-    from sagepack.deploy import deployment, waiter
+    from sagepack.deploy import deployment, sent, waiter
     from sagepack.deploy import destroy as destroying
     from sagepack.deploy import predict as predicting
+    from sagepack.deploy import request as requests
     from sagepack.deploy import results as answers
     from sagepack.deploy.preflight import asking, check
     from sagepack.engine import policies, preflight
@@ -57,9 +58,11 @@ else:
     preflight = lazy.module("engine.preflight")
     miniatures = lazy.module("sandbox.miniatures.models")
     remote_read = lazy.module("publish.remote_read")
+    requests = lazy.module("deploy.request")
     review = lazy.module("api.review")
     s3 = lazy.module("aws.s3")
     scaffold = lazy.module("scaffold.project")
+    sent = lazy.module("deploy.sent")
     verifying = lazy.module("engine.verify")
     waiter = lazy.module("deploy.waiter")
 
@@ -279,33 +282,59 @@ class Project:
         source: str | Path | dict[str, Any] | None = None,
         output: str | Path | None = None,
         *,
-        timeout: int = 900,
+        timeout: int | None = None,
+        inference_id: str = "",
     ) -> results.Answer:
-        """Send an asynchronous request to the endpoint and wait for the answer.
+        """Send an asynchronous request to the endpoint and wait for the answer, or for that of an earlier request.
+
+        The request stays in the endpoint's queue if the wait ends first; the same call then goes on to wait for it.
 
         Args:
             source: the request: the path of a JSON file, an image, ..., or an object to send as JSON; the spec's sample if left
                 out.
-            output: the file for the answer, or the folder for its frames; a folder in `build/answers` if left out.
-            timeout: seconds to wait.
+            output: the file for the answer, or the folder for its frames; a folder of its own in `build/answers` if left out.
+            timeout: seconds to wait; 900 if left out, 1800 where the endpoint may have to wake first.
+            inference_id: the id of an earlier request: its answer is fetched, and nothing is sent.
 
         Raises:
-            UserError: there is no such endpoint, the request cannot be read, or the credentials are of another account.
-            RemoteError: the request failed, or no answer came in time.
+            UserError: there is no such endpoint, the request cannot be read, is no JSON or was refused by the container, or the
+                credentials are of another account.
+            RemoteError: the endpoint failed on the request, or no answer came in time.
         """
         context = self._open("deploy")
-        request, content_type = _request(context, source)
+        if inference_id and source is not None:
+            fix = "leave --input out; or leave --id out to send a new request"
+            raise UserError("an answer is fetched without sending anything", where="--id with --input", fix=fix)
+        folder = self.root / "build" / "answers" / f"{context.spec.name}-{context.spec.env}"
+        remembered = sent.SentRequests(folder / "requests")
+        endpoint, clients = context.spec.endpoint, context.clients
+        seconds = predicting.default_timeout(endpoint) if timeout is None else timeout
+        config = dataclasses.replace(waiter.WaiterConfig.of(context.spec), timeout=seconds)
         with preflight.explained(context, "predict"):
-            answer = predicting.predict(
-                context.clients.aws,
-                context.clients.s3,
-                context.spec.endpoint,
-                request,
-                self.progress,
-                content_type=content_type,
-                waiter=dataclasses.replace(waiter.WaiterConfig.of(context.spec), timeout=timeout),
-            )
-        target = Path(output) if output else self.root / "build" / "answers" / f"{context.spec.name}-{context.spec.env}"
+            if inference_id:
+                answer = predicting.fetch(
+                    clients.aws,
+                    clients.s3,
+                    endpoint,
+                    inference_id,
+                    self.progress,
+                    waiter=config,
+                    remembered=remembered,
+                )
+            else:
+                request, content_type = _request(context, source)
+                answer = predicting.predict(
+                    clients.aws,
+                    clients.s3,
+                    endpoint,
+                    request,
+                    self.progress,
+                    content_type=content_type,
+                    waiter=config,
+                    largest=requests.size_limit(context.spec.environment),
+                    remembered=remembered,
+                )
+        target = Path(output) if output else folder / answer.inference_id
         try:
             saved = tuple(context.display(path) for path in answers.save_result(answer.body, target))
         except (UserError, RemoteError) as error:

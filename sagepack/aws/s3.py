@@ -260,22 +260,14 @@ class S3:
     def get(self, location: S3Uri, limit: int) -> bytes | None:
         """The content of an object, or its first `limit` + 1 bytes if it has more than `limit`; None if there is none.
 
-        S3 answers 403 for a missing key to callers without s3:ListBucket (API reference, GetObject, Permissions), so 403
-        also counts as missing here; `denies` tells the two apart.
+        Raises:
+            AccessDeniedError: S3 does not say whether there is one, or does not give it to this caller.
         """
-        answer = self._call("get_object", location, "reading the object", miss=_GONE | _DENIED)
+        answer = self._call("get_object", location, "reading the object", miss=_GONE)
         if answer is None:
             return None
         with aws_call("reading the object", str(location)), closing(answer["Body"]) as body:
             return bytes(body.read(limit + 1))
-
-    def denies(self, location: S3Uri) -> bool:
-        """Whether S3 refuses to say if there is an object at a key."""
-        try:
-            self.head(location)
-        except AccessDeniedError:
-            return True
-        return False
 
     def open(self, seen: ObjectRef, offset: int, length: int) -> Iterator[bytes]:
         """A range of an object, in pieces; after a broken connection the next request continues where it stopped.

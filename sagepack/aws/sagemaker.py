@@ -70,6 +70,12 @@ class Endpoint(msgspec.Struct, rename="pascal", frozen=True):
     failure_reason: str | None = None
     pending_deployment_summary: PendingDeployment | None = None
     production_variants: tuple[EndpointVariant, ...] = ()
+    creation_time: datetime | None = None
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether it has no instances; a request in its queue wakes it."""
+        return any(variant.current_instance_count == 0 for variant in self.production_variants)
 
     @property
     def in_progress(self) -> bool:

@@ -99,9 +99,11 @@ class AccessDeniedError(UserError):
 
     Attributes:
         actions: the IAM actions that allow it, such as `s3:PutObject`.
+        named: the action that AWS's own message names; None if it names none.
     """
 
     actions: tuple[str, ...] = ()
+    named: str | None = None
 
 
 class CredentialsError(UserError):
@@ -394,7 +396,7 @@ def _denied(error: ClientError, message: str, where: str | None) -> AccessDenied
     if "explicit deny" in message:
         fix = f"{' and '.join(actions)} is denied by a policy that no other policy overrules: ask who wrote it for an exception"
         denied = denied.with_context(fix=fix)
-    denied.actions = actions
+    denied.actions, denied.named = actions, named[1] if named else None
     return denied
 
 

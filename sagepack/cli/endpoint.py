@@ -34,16 +34,32 @@ _MOST_DAYS = 3650
         placeholder="FILE",
     ),
     Flag("output", "", "where the answer goes: a file, or a folder for the frames", placeholder="PATH"),
-    Flag("timeout", 900, "seconds to wait for the answer", most=86400, placeholder="SECONDS"),
+    Flag(
+        "timeout",
+        "",
+        "seconds to wait for the answer; if left out 900, or 1800 where the endpoint may have to wake first",
+        most=86400,
+        placeholder="SECONDS",
+    ),
+    Flag(
+        "id",
+        "",
+        "fetch the answer of this earlier request, and send nothing",
+        parameter="inference_id",
+        placeholder="ID",
+    ),
     example="--input request.json --output frames/ --env prod",
 )
-def predict(project: Project, *, source: str, output: str, timeout: int) -> Answer:
-    """Send a request to the endpoint and wait for its answer."""
+def predict(project: Project, *, source: str, output: str, timeout: int | None, inference_id: str) -> Answer:
+    """Send a request to the endpoint and wait for its answer.
+
+    A wait that ends early leaves the request in the queue: the same command goes on to wait for it, and --id fetches its answer.
+    """
     if output == "-":
         fix = "leave it out: every answer is saved, and a short one is printed, too"
         raise UserError("an answer may be several files, so it does not go to stdout", where="--output -", fix=fix)
     request = _from_stdin() if source == "-" else Path(source) if source else None
-    return project.predict(request, Path(output) if output else None, timeout=timeout)
+    return project.predict(request, Path(output) if output else None, timeout=timeout, inference_id=inference_id)
 
 
 def _from_stdin() -> dict[str, Any]:

@@ -43,7 +43,7 @@ def run_command(task: str, body: Callable[[Project], Result], options: Options) 
         The exit code: the result's, that of the failure, or 128 plus the number of the signal that ended it.
     """
     begun = time.monotonic()
-    progress = make_progress()
+    progress = make_progress(_selected(options))
     project = Project(options.root, options.config, options.env, options.sets, progress)
 
     def envelope(exit_code: int, **outcome: Any) -> dict[str, Any]:

@@ -38,7 +38,8 @@ class Flag(Value, frozen=True):
         default: its kind follows from it: a switch, a text, a whole number, or texts (the flag may be
             repeated).
         help: for `invoke --help TASK`.
-        most: the largest number that is accepted; the smallest is 1.
+        most: the largest number that is accepted; the smallest is 1. With an empty text as default the number may be left
+            out, and arrives as None.
         parameter: name of the function's parameter, if that is not `name` with underscores.
         choices: the values that are accepted; empty if that is no list.
         positional: typed without a name, and required; such flags come first.
@@ -79,7 +80,9 @@ class Flag(Value, frozen=True):
         Raises:
             UserError: a number is wanted, and it is none, or out of range.
         """
-        return parse_int(given, f"--{self.name}", self.most) if self.most else given
+        if not self.most:
+            return given
+        return None if given == self.default else parse_int(given, f"--{self.name}", self.most)
 
 
 _ALWAYS = (

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sagepack.cli.layout import Screen, Span, is_watched
-from sagepack.cli.output import echo, problem, unguarded
+from sagepack.cli.output import as_called, echo, problem, unguarded
 from sagepack.cli.region import Region
 from sagepack.cli.running import Bar, Running, ended_step, noted
 from sagepack.text import format_bytes, format_duration
@@ -34,13 +34,17 @@ _KEPT_SECONDS = 2.0  # and within a step leaves a line on a terminal
 class _Reporter:
     """What a terminal and a log have in common: what runs.
 
+    Args:
+        options: the flags that a proposed command needs to be about the same spec and environment.
+
     Attributes:
         write: prints what others write to stderr; None if that may be written as it comes.
     """
 
     write: Callable[[str], None] | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, options: Sequence[str] = ()) -> None:
+        self._options = options
         self._lock = threading.RLock()
         self._running: list[Running] = []
 
@@ -100,7 +104,7 @@ class Log(_Reporter):
 
     def note(self, text: str) -> None:
         """Print one line; within a step with the step's name."""
-        step = self._step
+        step, text = self._step, as_called(text, self._options)
         self._print(f"{step.label}: {text}" if step else text)
 
     @contextmanager
@@ -156,15 +160,15 @@ class Log(_Reporter):
 class Display(_Reporter):
     """Progress that is drawn on a terminal."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, options: Sequence[str] = ()) -> None:
+        super().__init__(options)
         self._stream = unguarded(sys.stderr)
         self._region = Region(self._stream, self._drawn)
         self.write = self._region.write
 
     def note(self, text: str) -> None:
         """Print a line above what is drawn, or several if it is long."""
-        self._print(partial(noted, text, 2 if self._step else 0))
+        self._print(partial(noted, as_called(text, self._options), 2 if self._step else 0))
 
     @contextmanager
     def step(self, name: str, reasons: Sequence[str]) -> Iterator[None]:
@@ -223,6 +227,6 @@ class Display(_Reporter):
         self._region.print(block)
 
 
-def make_progress() -> Log | Display:
-    """Progress for whoever reads stderr."""
-    return Display() if is_watched(sys.stderr) else Log()
+def make_progress(options: Sequence[str] = ()) -> Log | Display:
+    """Progress for whoever reads stderr; its notes propose commands with these flags."""
+    return Display(options) if is_watched(sys.stderr) else Log(options)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import mimetypes
-import stat
-import uuid
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-import msgspec
+from msgspec import structs
 
-from sagepack import decoding
 from sagepack.aws import sagemaker
 from sagepack.aws.logs import log_group
 from sagepack.aws.s3 import S3, S3Uri
+from sagepack.aws.session import AccessDeniedError, CredentialsError
+from sagepack.deploy import failure
+from sagepack.deploy import request as requests
+from sagepack.deploy.request import MAX_REQUEST_SIZE
 from sagepack.deploy.results import MAX_SIZE
+from sagepack.deploy.sent import SentRequest, SentRequests, check_id, new_id
 from sagepack.deploy.waiter import WaiterConfig
 from sagepack.errors import RemoteError, SagepackError, UserError
-from sagepack.files import unreadable
 from sagepack.text import counted, format_duration
 
 if TYPE_CHECKING:
@@ -27,12 +28,10 @@ if TYPE_CHECKING:
     from sagepack.progress import Progress
     from sagepack.spec.model import AsyncInference, Endpoint
 
-MAX_REQUEST_SIZE = 1_000_000_000  # bytes (SageMaker developer guide, "Asynchronous inference": up to 1 GB)
 MAX_INVOCATION_TIMEOUT = 3600  # seconds (API reference, InvokeEndpointAsync, InvocationTimeoutSeconds)
 DEFAULT_TIMEOUT = 900.0  # seconds
+WAKING_TIMEOUT = 1800.0  # seconds: two minutes until the alarm, an instance, the image (10 GB), the package
 _FIRST_DELAY = 0.25  # seconds
-_MAX_FAILURE_TEXT = 4000  # characters of a failure that are shown
-_MAX_FAILURE_SIZE = 4 * _MAX_FAILURE_TEXT  # bytes of it that are fetched
 # While an endpoint is being updated, its old instances serve.
 _ACCEPTS_REQUESTS = frozenset({"InService", "Updating", "SystemUpdating", "RollingBack"})
 
@@ -45,7 +44,7 @@ class InferenceResult:
         body: the response of the container.
         location: URI of the object in S3 to which SageMaker wrote it; it is not deleted.
         inference_id: id of the request, which the endpoint's log and metrics name.
-        seconds: from sending the request to the result.
+        seconds: from sending the request, or from beginning to wait for it again, to the result.
     """
 
     body: bytes
@@ -63,11 +62,14 @@ def predict(
     *,
     content_type: str | None = None,
     waiter: WaiterConfig | None = None,
+    largest: int = MAX_REQUEST_SIZE,
+    remembered: SentRequests | None = None,
 ) -> InferenceResult:
     """Send `request` to `endpoint` and wait for the result.
 
-    The request's own object in S3 is deleted afterwards; not if no result came in time, since the request is still in the
-    endpoint's queue then.
+    If a wait for the answer to the same request ended without one, and that request is still in the endpoint's queue, nothing
+    is sent and the wait goes on. The request's own object in S3 is deleted when a result or a failure was seen, never before:
+    SageMaker reads it when an instance takes the request.
 
     Args:
         aws: the session.
@@ -76,40 +78,85 @@ def predict(
         request: the body, or the file that holds it.
         progress: gets a note while the wait lasts.
         content_type: of the request; None means that of the file's suffix, or `application/json` for bytes.
-        waiter: how often to look, and how long, with the time in which the endpoint scales up from zero; None means 15
-            minutes.
+        waiter: how often to look, and how long, with the time in which the endpoint scales up from zero; None means the
+            `default_timeout` of the endpoint.
+        largest: most bytes of a request that the endpoint takes.
+        remembered: the requests that this machine sent; None remembers nothing.
 
     Raises:
-        UserError: the endpoint does not exist or does not accept requests, or the file cannot be read.
-        RemoteError: the request failed (the message is the container's), or no result came in time.
+        UserError: the endpoint does not exist or does not accept requests, the request cannot be read or is no JSON, or the
+            container refused it.
+        RemoteError: the endpoint failed on the request (the message is the container's), or no result came in time.
     """
-    waiter = waiter or WaiterConfig(timeout=DEFAULT_TIMEOUT)
-    content_type = _check_request(request, content_type)
-    _require_accepting(aws, endpoint.name)
-    inference_id = uuid.uuid4().hex
-    source = S3Uri.parse(f"{input_prefix(endpoint.asynchronous)}{inference_id}")
-    s3.put(source, request, content_type=content_type, if_absent=True)
-    call = {
-        "EndpointName": endpoint.name,
-        "InputLocation": str(source),
-        "ContentType": content_type,
-        "Accept": "application/json",
-        "InferenceId": inference_id,
-        # This limits the invocation alone, not its time in the queue: a short wait here must not end it early.
-        "InvocationTimeoutSeconds": min(max(int(waiter.timeout), 900), MAX_INVOCATION_TIMEOUT),
-    }
-    try:
-        locations = sagemaker.invoke_endpoint_async(aws, call)
-        invocation = _Invocation(aws, s3, endpoint.name, inference_id, locations)
-        with progress.activity("waiting for the answer; the first request of a container also loads the model"):
-            result = invocation.wait(progress, waiter)
-    except SagepackError:
-        _delete_request(s3, source, progress)
-        raise
-    if result is None:
-        raise invocation.timed_out(waiter.timeout)
-    _delete_request(s3, source, progress)
-    return result
+    waiter = waiter or WaiterConfig(timeout=default_timeout(endpoint))
+    content_type = requests.check(request, content_type, largest)
+    live = _accepting(aws, endpoint.name)
+    inference_id = new_id()
+    new = SentRequest(
+        inference_id=inference_id,
+        endpoint=endpoint.name,
+        config=live.endpoint_config_name,
+        digest=requests.digest(request, content_type),
+        sent=datetime.now(timezone.utc),
+        output=str(S3Uri.parse(endpoint.asynchronous.s3_output_path).child(_file_name(inference_id))),
+        source=f"{input_prefix(endpoint.asynchronous)}{inference_id}",
+    )
+    sent = remembered.abandoned(new, live.creation_time) if remembered else None
+    if sent:
+        progress.note(f"this request was sent before as {sent.inference_id}, and is not sent again")
+    else:
+        sent = _send(aws, s3, new, request, content_type, waiter, progress)
+        _remember(remembered, sent, progress)
+    if live.is_asleep:
+        progress.note(f"endpoint {endpoint.name} sleeps: the request wakes it, which takes several minutes")
+    return _await(_Wait(aws, s3, sent, progress), waiter, remembered)
+
+
+def fetch(
+    aws: Aws,
+    s3: S3,
+    endpoint: Endpoint,
+    inference_id: str,
+    progress: Progress,
+    *,
+    waiter: WaiterConfig,
+    remembered: SentRequests,
+) -> InferenceResult:
+    """The result of a request that was sent before; waits for it if this machine sent the request.
+
+    Args:
+        aws: the session.
+        s3: S3, with the owner condition of the spec.
+        endpoint: the declared endpoint.
+        inference_id: id of the request.
+        progress: gets a note while the wait lasts.
+        waiter: how often to look, and how long.
+        remembered: the requests that this machine sent.
+
+    Raises:
+        UserError: there is no such request, or the container refused it.
+        RemoteError: the endpoint failed on the request, or no result came in time.
+    """
+    check_id(inference_id)
+    sent = remembered.find(inference_id)
+    if sent is not None:
+        return _await(_Wait(aws, s3, sent, progress), waiter, remembered)
+    output = S3Uri.parse(endpoint.asynchronous.s3_output_path).child(_file_name(inference_id))
+    body = s3.get(output, MAX_SIZE)
+    if body is None:
+        raise UserError(
+            "there is no answer to this request, and it was not sent from this folder",
+            where=str(output),
+            fix="check the id and the environment; failures of requests that others sent are below "
+            f"{endpoint.asynchronous.s3_failure_path}",
+        )
+    return InferenceResult(_whole(body, str(output)), str(output), inference_id, 0.0)
+
+
+def default_timeout(endpoint: Endpoint) -> float:
+    """Seconds to wait for an answer: longer where the endpoint may have to wake first."""
+    may_sleep = endpoint.scaling is not None and endpoint.scaling.min_capacity == 0
+    return WAKING_TIMEOUT if may_sleep else DEFAULT_TIMEOUT
 
 
 def input_prefix(settings: AsyncInference) -> str:
@@ -117,123 +164,209 @@ def input_prefix(settings: AsyncInference) -> str:
 
     `s3://b/async/e/output/` and `s3://b/async/e/failure/` give `s3://b/async/e/input/`.
     """
-    output, failure = S3Uri.parse(settings.s3_output_path), S3Uri.parse(settings.s3_failure_path)
+    output, failed = S3Uri.parse(settings.s3_output_path), S3Uri.parse(settings.s3_failure_path)
     shared = []
-    if output.bucket == failure.bucket:
-        for one, two in zip(output.key.split("/"), failure.key.split("/"), strict=False):
+    if output.bucket == failed.bucket:
+        for one, two in zip(output.key.split("/"), failed.key.split("/"), strict=False):
             if one != two or not one:
                 break
             shared.append(one)
     return str(S3Uri(output.bucket, "/".join(shared) or output.key.strip("/")).child("input/"))
 
 
-@dataclass(frozen=True)
-class _Invocation:
-    """A request in the queue of an endpoint; an object will appear at one of its two locations."""
+def _file_name(inference_id: str) -> str:
+    """The name of a result, by which another machine finds it: Filename of InvokeEndpointAsync takes 32 characters."""
+    return f"{inference_id}.out"
 
-    aws: Aws
-    s3: S3
-    endpoint_name: str
-    inference_id: str
-    locations: sagemaker.AsyncInvocation
 
-    def wait(self, progress: Progress, waiter: WaiterConfig) -> InferenceResult | None:
-        """The result; None if none came within `waiter.timeout`.
+def _send(
+    aws: Aws,
+    s3: S3,
+    new: SentRequest,
+    request: bytes | Path,
+    content_type: str,
+    waiter: WaiterConfig,
+    progress: Progress,
+) -> SentRequest:
+    """Put a request into the queue of its endpoint, and say where its answer will be."""
+    source = S3Uri.parse(new.source or "")
+    s3.put(source, request, content_type=content_type, if_absent=True)
+    call = {
+        "EndpointName": new.endpoint,
+        "InputLocation": str(source),
+        "ContentType": content_type,
+        "Accept": "application/json",
+        "InferenceId": new.inference_id,
+        "Filename": _file_name(new.inference_id),
+        # This limits the invocation alone, not its time in the queue: a short wait here must not end it early.
+        "InvocationTimeoutSeconds": min(max(int(waiter.timeout), 900), MAX_INVOCATION_TIMEOUT),
+    }
+    try:
+        accepted = sagemaker.invoke_endpoint_async(aws, call)
+    except UserError:
+        # After any other error the request may be in the queue all the same.
+        _delete_request(s3, new, progress)
+        raise
+    return structs.replace(new, output=accepted.output_location, failure=accepted.failure_location)
+
+
+def _await(wait: _Wait, waiter: WaiterConfig, remembered: SentRequests | None) -> InferenceResult:
+    """The result of a request; whatever ends the wait before it, the request stays as it is."""
+    sent, progress = wait.sent, wait.progress
+    progress.note(f"request {sent.inference_id} is in the queue; its answer will be at {sent.output}")
+    try:
+        with progress.activity("waiting for the answer; the first request of a container also loads the model"):
+            outcome = wait.outcome(waiter)
+    except BaseException as error:
+        _remember(remembered, structs.replace(sent, abandoned=True), progress)
+        if isinstance(error, KeyboardInterrupt):
+            progress.note(f"request {sent.inference_id} {wait.stays}")
+        raise
+    _delete_request(wait.s3, sent, progress)
+    _remember(remembered, structs.replace(sent, source=None, abandoned=False), progress)
+    if isinstance(outcome, SagepackError):
+        raise outcome
+    return outcome
+
+
+class _Wait:
+    """The wait for the answer to a request: an object will appear at one of its two locations."""
+
+    def __init__(self, aws: Aws, s3: S3, sent: SentRequest, progress: Progress) -> None:
+        self.aws, self.s3, self.sent, self.progress = aws, s3, sent, progress
+        self._denial: AccessDeniedError | None = None
+        self._trouble: SagepackError | None = None
+
+    @property
+    def stays(self) -> str:
+        """What becomes of a request that nobody waits for."""
+        return (
+            f"stays in the queue for up to 6 hours; its answer will be at {self.sent.output}, "
+            f"and `invoke predict --id {self.sent.inference_id}` fetches it"
+        )
+
+    def outcome(self, waiter: WaiterConfig) -> InferenceResult | SagepackError:
+        """The result, or the error that stands for the failure that the endpoint wrote.
+
+        A network that fails and credentials that expire end no wait: they are told, and the next look may succeed.
 
         Raises:
-            RemoteError: the endpoint reported a failure, or the result is too large.
+            UserError: the caller may not read the answer.
+            RemoteError: none came within `waiter.timeout`.
         """
-        output, failure = self.locations.output_location, self.locations.failure_location
-        progress.note(f"request {self.inference_id} is in the queue; its answer will be at {output}")
         reported = 0.0
         for elapsed in waiter.attempts(first_delay=_FIRST_DELAY):
-            if (body := self.s3.get(S3Uri.parse(output), MAX_SIZE)) is not None:
-                if len(body) > MAX_SIZE:
-                    message = f"the result has more than {MAX_SIZE:,} bytes"
-                    raise RemoteError(message, where=output, fix="fetch it with `aws s3 cp`")
-                return InferenceResult(body, output, self.inference_id, elapsed)
-            text = self.s3.get(S3Uri.parse(failure), _MAX_FAILURE_SIZE) if failure else None
-            if text is not None:
-                raise RemoteError(
-                    f"the endpoint failed on request {self.inference_id}: {_failure_text(text)}",
-                    where=failure,
-                    fix=f"the container's log is in log group {log_group(self.endpoint_name)}",
-                )
-            if elapsed - reported >= waiter.repeat:
-                progress.note(f"no result after {format_duration(elapsed)}; {self._endpoint_state()}")
+            is_due = elapsed - reported >= waiter.repeat
+            try:
+                found = self._look(elapsed)
+            except (RemoteError, CredentialsError) as error:
+                if self._trouble is None or is_due:
+                    self.progress.note(f"{error.message}; the request stays in the queue, and the wait goes on")
+                    reported = elapsed
+                self._trouble = error
+                continue
+            self._trouble = None
+            if found is not None:
+                return found
+            if is_due:
+                self._report(elapsed)
                 reported = elapsed
-        return None
+        raise self._timed_out(waiter.timeout)
 
-    def timed_out(self, timeout: float) -> RemoteError:
+    def _look(self, elapsed: float) -> InferenceResult | SagepackError | None:
+        sent = self.sent
+        if (body := self._read(sent.output, MAX_SIZE)) is not None:
+            try:
+                return InferenceResult(_whole(body, sent.output), sent.output, sent.inference_id, elapsed)
+            except RemoteError as error:
+                return error
+        text = self._read(sent.failure, failure.MAX_SIZE) if sent.failure else None
+        if text is None or sent.failure is None:
+            return None
+        return failure.explained(text, sent.endpoint, sent.inference_id, sent.failure)
+
+    def _read(self, location: str, limit: int) -> bytes | None:
+        """An object, or None as long as there is none.
+
+        S3 answers 403 for a missing key to callers without s3:ListBucket (API reference, GetObject, Permissions). It is final
+        if AWS says that another action is missing.
+        """
+        try:
+            return self.s3.get(S3Uri.parse(location), limit)
+        except AccessDeniedError as error:
+            if error.named not in {None, "s3:ListBucket"}:
+                raise
+            self._denial = error
+            return None
+
+    def _report(self, elapsed: float) -> None:
+        self.progress.note(f"no answer after {format_duration(elapsed)}; {self._endpoint_state()}")
+        if self._denial:
+            self.progress.note(f"S3 does not say whether the answer is there: {_READERS}")
+
+    def _timed_out(self, timeout: float) -> SagepackError:
         """The error for a request without a result after `timeout` seconds."""
-        output, name = self.locations.output_location, self.endpoint_name
+        name = self.sent.endpoint
         fix = (
-            f"{self._endpoint_state()}; the request stays in the queue for up to 6 hours, and its result will appear at that "
-            "URI. An endpoint without instances needs several minutes to start one, and earlier requests come first: wait "
-            f"longer with --timeout, or check the metric ApproximateBacklogSize and log group {log_group(name)}"
+            f"{self._endpoint_state()}; the request {self.stays}. An endpoint without instances needs several minutes to start "
+            "one, and earlier requests come first: wait longer with --timeout, or check the metric ApproximateBacklogSize and "
+            f"log group {log_group(name)}"
         )
-        if self.s3.denies(S3Uri.parse(output)):
-            fix = f"S3 denied access: give the caller s3:GetObject on it and s3:ListBucket on the bucket; {fix}"
-        return RemoteError(f"no result after {int(timeout)} s", where=output, fix=fix)
+        if self._trouble:
+            fix = f"{self._trouble.message}; {fix}"
+        elif self._denial:
+            fix = f"S3 denied access: {_READERS}; {fix}"
+        return RemoteError(f"no result after {int(timeout)} s", where=self.sent.output, fix=fix)
 
     def _endpoint_state(self) -> str:
-        endpoint = sagemaker.describe_endpoint(self.aws, self.endpoint_name)
+        try:
+            endpoint = sagemaker.describe_endpoint(self.aws, self.sent.endpoint)
+        except SagepackError as error:
+            return f"the state of the endpoint is not known ({error.message})"
         if endpoint is None:
             return "the endpoint was deleted"
         count = next((variant.current_instance_count for variant in endpoint.production_variants), None)
+        waking = ", which wakes" if endpoint.is_asleep else ""
         return f"the endpoint is {endpoint.endpoint_status}" + (
-            "" if count is None else f" with {counted(count, 'instance')}"
+            "" if count is None else f" with {counted(count, 'instance')}{waking}"
         )
 
 
-def _delete_request(s3: S3, source: S3Uri, progress: Progress) -> None:
+_READERS = "give the caller s3:GetObject on it and s3:ListBucket on the bucket"
+
+
+def _whole(body: bytes, location: str) -> bytes:
+    if len(body) > MAX_SIZE:
+        message = f"the result has more than {MAX_SIZE:,} bytes"
+        raise RemoteError(message, where=location, fix="fetch it with `aws s3 cp`")
+    return body
+
+
+def _delete_request(s3: S3, sent: SentRequest, progress: Progress) -> None:
     """Delete the request's object; if that is denied or fails, the result is still returned."""
+    if sent.source is None:
+        return
     try:
-        s3.delete(source)
+        s3.delete(S3Uri.parse(sent.source))
     except SagepackError as error:
-        progress.note(f"the request stays at {source}: {error.message}")
+        progress.note(f"the request stays at {sent.source}: {error.message}")
 
 
-def _require_accepting(aws: Aws, endpoint_name: str) -> None:
+def _remember(remembered: SentRequests | None, sent: SentRequest, progress: Progress) -> None:
+    """Remember a request; a disk that is full ends no wait."""
+    if remembered is None:
+        return
+    try:
+        remembered.save(sent)
+    except UserError as error:
+        progress.note(f"request {sent.inference_id} is not remembered here: {error.message}")
+
+
+def _accepting(aws: Aws, endpoint_name: str) -> sagemaker.Endpoint:
     endpoint, where = sagemaker.describe_endpoint(aws, endpoint_name), f"endpoint {endpoint_name}"
     if endpoint is None:
         raise UserError("there is no such endpoint", where=where, fix="run `invoke deploy` first")
     if endpoint.endpoint_status not in _ACCEPTS_REQUESTS:
         fix = "run `invoke deploy`: it waits for the endpoint, or creates it again"
         raise UserError(f"the endpoint is {endpoint.endpoint_status}", where=where, fix=fix)
-
-
-def _check_request(request: bytes | Path, content_type: str | None) -> str:
-    """Check what can be checked before a request is sent, and return its content type.
-
-    Raises:
-        UserError: the file cannot be read or is too large, or it is named as JSON and is none.
-    """
-    if isinstance(request, bytes):
-        return content_type or "application/json"
-    content_type = content_type or mimetypes.guess_type(request.name)[0] or "application/octet-stream"
-    where = str(request)
-    try:
-        status = request.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise UserError("the request is not a file", where=where, fix="name a JSON file or a picture")
-        if status.st_size > MAX_REQUEST_SIZE:
-            message = f"the request has more than {MAX_REQUEST_SIZE:,} bytes"
-            raise UserError(message, where=where, fix="send less in one request")
-        with request.open("rb") as file:
-            is_checked = content_type == "application/json" and status.st_size <= decoding.LIMIT
-            text = file.read() if is_checked else None
-    except OSError as error:
-        message, fix = unreadable(error)
-        raise UserError(message, where=where, fix=fix) from error
-    if text is not None:
-        try:
-            decoding.decode_json(text.decode().encode(), msgspec.Raw)
-        except ValueError as error:
-            raise UserError(f"the request is not JSON: {error}", where=where, fix="correct the file") from error
-    return content_type
-
-
-def _failure_text(failure: bytes) -> str:
-    text = failure.decode(errors="replace").strip()
-    return text if len(text) <= _MAX_FAILURE_TEXT else f"{text[:_MAX_FAILURE_TEXT]} ..."
+    return endpoint

@@ -6,8 +6,9 @@ import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
 from sagepack.aws.s3 import S3, WriteOptions
-from sagepack.deploy.predict import predict
+from sagepack.deploy.predict import fetch, predict
 from sagepack.deploy.reconcile import reconcile
+from sagepack.deploy.sent import SentRequest, SentRequests
 from sagepack.deploy.waiter import WaiterConfig
 from sagepack.errors import RemoteError, UserError
 from sagepack.progress import Silent
@@ -16,6 +17,7 @@ from sagepack.sandbox.identity import ACCOUNT
 from tests.helpers.deployments import BUCKET, FakeClock, RecordedProgress, deployment, published, session_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from sagepack.aws.session import Aws
@@ -131,3 +133,91 @@ def test_an_endpoint_that_is_being_created_accepts_no_requests(aws: Aws) -> None
     with pytest.raises(UserError, match="is Creating"):
         predict(aws, S3(aws.client("s3")), value.endpoint, b"{}", Silent(), waiter=WAITER)
     assert inputs(aws) == []
+
+
+def remembered_in(folder: Path) -> tuple[SentRequests, Callable[[], list[SentRequest]]]:
+    found = SentRequests(folder)
+    return found, lambda: [sent for path in sorted(folder.glob("*.json")) if (sent := found.find(path.stem))]
+
+
+def test_an_interrupted_wait_keeps_the_request_and_the_same_request_waits_for_its_answer(
+    aws: Aws, live: Deployment, sandbox: Servers, tmp_path: Path
+) -> None:
+    sandbox.aws.invocations.script(ScriptedResult(b'"late"', delay=0.3))
+    remembered, all_of = remembered_in(tmp_path)
+    store, progress = S3(aws.client("s3")), RecordedProgress()
+
+    def interrupt(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    interrupted = WaiterConfig(delay=0.01, timeout=30, sleep=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        predict(aws, store, live.endpoint, b"{}", progress, waiter=interrupted, remembered=remembered)
+    (sent,) = all_of()
+    assert progress.notes[-1] == (
+        f"request {sent.inference_id} stays in the queue for up to 6 hours; its answer will be at {sent.output}, "
+        f"and `invoke predict --id {sent.inference_id}` fetches it"
+    )
+    assert [f"s3://{BUCKET}/{key}" for key in inputs(aws)] == [sent.source]
+
+    result = predict(aws, store, live.endpoint, b"{}", progress, waiter=WAITER, remembered=remembered)
+    assert (result.inference_id, result.body) == (sent.inference_id, b'"late"')
+    assert len(sandbox.aws.invocations.received) == 1
+    assert inputs(aws) == []
+    again = predict(aws, store, live.endpoint, b"{}", progress, waiter=WAITER, remembered=remembered)
+    assert again.inference_id != sent.inference_id
+
+
+def test_a_late_answer_is_fetched_by_its_id_here_and_elsewhere(
+    aws: Aws, live: Deployment, sandbox: Servers, tmp_path: Path
+) -> None:
+    sandbox.aws.invocations.script(ScriptedResult(b'"late"', delay=0.2))
+    remembered, all_of = remembered_in(tmp_path / "here")
+    store = S3(aws.client("s3"))
+    with pytest.raises(RemoteError, match="no result after 0 s"):
+        predict(
+            aws,
+            store,
+            live.endpoint,
+            b"{}",
+            Silent(),
+            waiter=WaiterConfig(delay=0.01, timeout=0.01),
+            remembered=remembered,
+        )
+    (sent,) = all_of()
+    elsewhere, _ = remembered_in(tmp_path / "elsewhere")
+    for place in (remembered, elsewhere):
+        found = fetch(aws, store, live.endpoint, sent.inference_id, Silent(), waiter=WAITER, remembered=place)
+        assert (found.body, found.location) == (b'"late"', sent.output)
+    assert inputs(aws) == []
+    with pytest.raises(UserError, match="no answer to this request"):
+        fetch(aws, store, live.endpoint, "20260101T000000Z-0", Silent(), waiter=WAITER, remembered=elsewhere)
+
+
+def test_a_late_failure_is_fetched_by_its_id_as_often_as_wanted(
+    aws: Aws, live: Deployment, sandbox: Servers, tmp_path: Path
+) -> None:
+    failed = b'{"code": 400, "type": "InternalServerException", "message": "unknown field \\u0027input\\u0027"}'
+    sandbox.aws.invocations.script(ScriptedResult(failed, status=400))
+    remembered, all_of = remembered_in(tmp_path)
+    store = S3(aws.client("s3"))
+    said = r"the endpoint refused the request \(400\): unknown field 'input'"
+    with pytest.raises(UserError, match=said):
+        predict(aws, store, live.endpoint, b"{}", Silent(), waiter=WAITER, remembered=remembered)
+    (sent,) = all_of()
+    for _ in range(2):
+        with pytest.raises(UserError, match=said):
+            fetch(aws, store, live.endpoint, sent.inference_id, Silent(), waiter=WAITER, remembered=remembered)
+    assert inputs(aws) == []
+
+
+def test_a_request_that_sagemaker_refuses_leaves_nothing_behind(
+    aws: Aws, live: Deployment, sandbox: Servers, tmp_path: Path
+) -> None:
+    aws.client("sagemaker").delete_endpoint(EndpointName=live.endpoint.name)
+    remembered, all_of = remembered_in(tmp_path)
+    with pytest.raises(UserError):
+        predict(aws, S3(aws.client("s3")), live.endpoint, b"{}", Silent(), waiter=WAITER, remembered=remembered)
+    assert all_of() == []
+    assert inputs(aws) == []
+    assert sandbox.aws.invocations.received == []

@@ -1,23 +1,26 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from botocore.response import StreamingBody
 
 from sagepack.aws.s3 import S3
-from sagepack.deploy.predict import MAX_REQUEST_SIZE, input_prefix, predict
+from sagepack.deploy.predict import default_timeout, input_prefix, predict
+from sagepack.deploy.sent import SentRequests
 from sagepack.errors import RemoteError, UserError
-from sagepack.spec.model import AsyncInference
+from sagepack.spec.model import AsyncInference, Scaling
 from tests.helpers.deployments import GONE, FakeClock, RecordedProgress, described, endpoint, stubbed
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from botocore.stub import Stubber
 
     from sagepack.aws.session import Aws
 
+ARN = "arn:aws:iam::123456789012:user/ada"
 RESULT = b'{"text": "a cat"}'
 
 
@@ -44,11 +47,13 @@ def test_a_request_to_a_missing_endpoint_fails_with_what_to_do() -> None:
     assert caught.value.fix == "run `invoke deploy` first"
 
 
-def test_a_missing_request_file_is_an_error_before_anything_is_sent(tmp_path: Path) -> None:
+def test_a_wrong_request_is_an_error_before_anything_is_sent(tmp_path: Path) -> None:
     aws, _ = stubbed("sagemaker", "s3")
     with pytest.raises(UserError, match="No such file") as missing:
         predict(aws, S3(aws.client("s3")), endpoint(), tmp_path / "none.json", RecordedProgress())
     assert missing.value.fix == "check the name"
+    with pytest.raises(UserError, match="the request has 3 bytes; the endpoint takes at most 2"):
+        predict(aws, S3(aws.client("s3")), endpoint(), b"[1]", RecordedProgress(), largest=2)
 
 
 def test_a_result_above_the_size_limit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,41 +73,8 @@ def test_an_output_location_that_is_no_s3_uri_is_an_error(location: str) -> None
     stubs["sagemaker"].add_response("describe_endpoint", described("InService"))
     stubs["s3"].add_response("put_object", {})
     stubs["sagemaker-runtime"].add_response("invoke_endpoint_async", {"OutputLocation": location})
-    stubs["s3"].add_response("delete_object", {})
     with pytest.raises(RemoteError, match=r"not as AWS describes it .OutputLocation: "):
         predict(aws, S3(aws.client("s3")), endpoint(), b"{}", RecordedProgress(), waiter=FakeClock().waiter())
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "reason"),
-    [
-        ("r.json", b'{"a": NaN}', "is not JSON"),
-        ("r.json", b'{"a": 1', "is not JSON"),
-        ("r.json", b"\x89PNG\r\n", "is not JSON"),
-        ("r.json", b'{"a": "\xff"}', "is not JSON"),
-        ("r.json", b"", "is not JSON"),
-        ("r.json", b"[" * 100_000, "is not JSON: it is nested too deeply"),
-        ("r.json", None, "is not a file"),
-    ],
-)
-def test_a_request_file_that_is_invalid_is_not_sent(
-    name: str, content: bytes | None, reason: str, tmp_path: Path
-) -> None:
-    aws, _ = stubbed("sagemaker", "s3")
-    path = tmp_path / name
-    path.mkdir() if content is None else path.write_bytes(content)
-    with pytest.raises(UserError, match=reason):
-        predict(aws, S3(aws.client("s3")), endpoint(), path, RecordedProgress())
-
-
-def test_a_request_above_the_limit_of_the_service_is_not_sent(tmp_path: Path) -> None:
-    aws, _ = stubbed("sagemaker", "s3")
-    with (tmp_path / "r.bin").open("wb") as file:
-        file.truncate(MAX_REQUEST_SIZE + 1)
-    with pytest.raises(UserError, match="more than 1,000,000,000 bytes"):
-        predict(aws, S3(aws.client("s3")), endpoint(), tmp_path / "r.bin", RecordedProgress())
-    with pytest.raises(UserError, match="is not a file"):
-        predict(aws, S3(aws.client("s3")), endpoint(), Path("/dev/zero"), RecordedProgress())
 
 
 def sent() -> tuple[Aws, dict[str, Stubber]]:
@@ -119,11 +91,71 @@ def test_a_result_that_s3_denies_counts_as_not_there_yet() -> None:
     """To a caller without s3:ListBucket S3 responds 403 for a missing key."""
     aws, stubs = sent()
     stubs["s3"].add_client_error("get_object", "AccessDenied", http_status_code=403)
-    stubs["s3"].add_client_error("get_object", "AccessDenied", http_status_code=403)
-    body = StreamingBody(io.BytesIO(RESULT), len(RESULT))
-    stubs["s3"].add_response("get_object", {"Body": body}, {"Bucket": "b", "Key": "out/1.out"})
-    stubs["s3"].add_response("delete_object", {})
-    assert (
-        predict(aws, S3(aws.client("s3")), endpoint(), b"{}", RecordedProgress(), waiter=FakeClock().waiter()).body
-        == RESULT
+    missing = f"User: {ARN} is not authorized to perform: s3:ListBucket on resource: arn:aws:s3:::b because ..."
+    stubs["s3"].add_client_error("get_object", "AccessDenied", missing, http_status_code=403)
+    answer_with(stubs["s3"])
+    result = predict(aws, S3(aws.client("s3")), endpoint(), b"{}", RecordedProgress(), waiter=FakeClock().waiter())
+    assert result.body == RESULT
+
+
+def test_an_answer_that_the_caller_may_not_read_ends_the_wait_at_once_and_keeps_the_request() -> None:
+    aws, stubs = sent()
+    denial = f"User: {ARN} is not authorized to perform: s3:GetObject on resource: arn:aws:s3:::b/out/1.out because ..."
+    stubs["s3"].add_client_error("get_object", "AccessDenied", denial, http_status_code=403)
+    with pytest.raises(UserError, match="s3:GetObject") as caught:
+        predict(aws, S3(aws.client("s3")), endpoint(), b"{}", RecordedProgress(), waiter=FakeClock().waiter())
+    assert "allow the caller s3:GetObject" in (caught.value.fix or "")
+    stubs["s3"].assert_no_pending_responses()  # and none asked to delete it
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "said"), [("ExpiredToken", 400, "ExpiredToken"), ("InternalError", 500, "InternalError")]
+)
+def test_a_wait_goes_on_after_an_outage_and_a_new_login(code: str, status: int, said: str) -> None:
+    aws, stubs = sent()
+    for _ in range(3):
+        stubs["s3"].add_client_error("get_object", code, http_status_code=status)
+    answer_with(stubs["s3"])
+    progress = RecordedProgress()
+    result = predict(aws, S3(aws.client("s3")), endpoint(), b"{}", progress, waiter=FakeClock().waiter())
+    assert result.body == RESULT
+    (told,) = [note for note in progress.notes if said in note]
+    assert "the request stays in the queue, and the wait goes on" in told
+
+
+def test_an_outage_until_the_end_of_the_wait_is_told_as_its_cause_and_keeps_the_request(tmp_path: Path) -> None:
+    aws, stubs = sent()
+    for _ in range(5):
+        stubs["s3"].add_client_error("get_object", "InternalError", http_status_code=500)
+    stubs["sagemaker"].add_client_error("describe_endpoint", "InternalFailure", http_status_code=500)
+    remembered, clock = SentRequests(tmp_path), FakeClock()
+    with pytest.raises(RemoteError, match="no result after 3 s") as caught:
+        predict(
+            aws,
+            S3(aws.client("s3")),
+            endpoint(),
+            b"{}",
+            RecordedProgress(),
+            waiter=clock.waiter(3),
+            remembered=remembered,
+        )
+    assert "InternalError" in (caught.value.fix or "")
+    (path,) = tmp_path.glob("*.json")
+    request = remembered.find(path.stem)
+    assert request is not None
+    assert f"`invoke predict --id {path.stem}` fetches it" in (caught.value.fix or "")
+    assert request.abandoned
+    assert request.failure == "s3://b/fail/1.out"
+
+
+def test_the_wait_is_longer_where_the_endpoint_may_sleep() -> None:
+    assert default_timeout(endpoint(scaling=None)) == 900
+    assert default_timeout(endpoint(scaling=Scaling(1, 2))) == 900
+    assert default_timeout(endpoint(scaling=Scaling(0, 2))) == 1800
+
+
+def answer_with(stub: Stubber) -> None:
+    stub.add_response(
+        "get_object", {"Body": StreamingBody(io.BytesIO(RESULT), len(RESULT))}, {"Bucket": "b", "Key": "out/1.out"}
     )
+    stub.add_response("delete_object", {})

@@ -1,0 +1,75 @@
+"""The failure of a request, in the words of the container, by who can mend it."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from sagepack.aws.logs import log_group
+from sagepack.decoding import MalformedError, decode_json
+from sagepack.errors import RemoteError, SagepackError, UserError
+
+MAX_SIZE = 16_000  # bytes of a failure that are fetched
+_MAX_TEXT = 4000  # characters that are shown
+_MAX_LINES = 20
+# What the platform writes around a container's response. No source of AWS describes a failure object: reports of users show it.
+_WRAPPED = re.compile(
+    r'Received (?:client|server) error \((?P<status>\d+)\) from .*? with message "(?P<message>.*)"\.?(?:\s+See .*)?',
+    re.DOTALL,
+)
+# Of a request that would succeed elsewhere or later: not found is the model, not a page.
+_ENDPOINT_STATUS = frozenset({404, 408, 429})
+# The image's toolkit answers 400 to every exception of the handler, also to these.
+_ENDPOINT_WORDS = re.compile(
+    r"out of memory|CUDA error|cuDNN|CUBLAS|No module named|No space left|Worker died|not initialized|load model",
+    re.IGNORECASE,
+)
+
+
+class _Response(msgspec.Struct):
+    """The document that the image's server writes for a failure."""
+
+    message: str
+    code: int | None = None
+
+
+def explained(data: bytes, endpoint_name: str, inference_id: str, location: str) -> SagepackError:
+    """The error for a request that failed.
+
+    Args:
+        data: what was written at `location`, or its beginning.
+        endpoint_name: the endpoint.
+        inference_id: id of the request.
+        location: URI of the failure.
+
+    Returns:
+        UserError: the container refused the request (status 4xx).
+        RemoteError: the endpoint failed.
+    """
+    status, words = _status_and_words(data.decode(errors="replace").strip())
+    first, *more = [line.rstrip() for line in words.splitlines() if line.strip()] or ["it does not say why"]
+    details = [*more[:_MAX_LINES], f"request {inference_id}; the failure as it came is at {location}"]
+    shown = "" if status is None else f" ({status})"
+    where, log = f"endpoint {endpoint_name}", f"the container's log is in log group {log_group(endpoint_name)}"
+    if status is None or status // 100 != 4 or status in _ENDPOINT_STATUS or _ENDPOINT_WORDS.search(words):
+        message = f"the endpoint failed on the request{shown}: {first}"
+        return RemoteError(message, where=where, fix=log, details=details)
+    fix = f"correct the request; the handler's own mistakes are told in the same way, and their traceback is in the log: {log}"
+    return UserError(f"the endpoint refused the request{shown}: {first}", where=where, fix=fix, details=details)
+
+
+def _status_and_words(text: str) -> tuple[int | None, str]:
+    status = None
+    if wrapped := _WRAPPED.fullmatch(text):
+        # 0 stands for a container that gave no response.
+        status, text = int(wrapped["status"]) or None, wrapped["message"].strip()
+    try:
+        response = decode_json(text.encode(), _Response)
+    except MalformedError:
+        return status, _bounded(text)
+    return response.code or status, _bounded(response.message)
+
+
+def _bounded(text: str) -> str:
+    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]} ..."

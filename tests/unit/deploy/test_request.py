@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sagepack.deploy.request import MAX_REQUEST_SIZE, check, digest, size_limit
+from sagepack.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("content", "place", "reason"),
+    [
+        (b'{"a": NaN}', ":1:7", "the request is not JSON: invalid character"),
+        (b'{\n  "a": 1,\n  "b" 2\n}\n', ":3:7", "the request is not JSON: expected ':'"),
+        ('{"größe": "é" 1}'.encode(), ":1:15", "the request is not JSON: expected ',' or '}'"),
+        (b'{"a": 1\n\n', ":1:8", "the request is not JSON: it ends too early"),
+        (b"\x89PNG\r\n", ":1:1", "the request is not JSON: it is not UTF-8"),
+        (b'{"a": "\xff"}', ":1:8", "the request is not JSON: it is not UTF-8"),
+        (b"[" * 100_000, "", "the request is not JSON: it is nested too deeply"),
+        (b"", "", "the request is empty"),
+        (None, "", "the request is not a file"),
+    ],
+)
+def test_what_is_wrong_with_a_request_is_told_by_line_and_column(
+    content: bytes | None, place: str, reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "r.json"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        check(path, None)
+    assert (caught.value.where, caught.value.message) == (f"{path}{place}", reason)
+
+
+def test_a_request_above_the_limit_of_the_service_is_refused(tmp_path: Path) -> None:
+    with (tmp_path / "r.bin").open("wb") as file:
+        file.truncate(MAX_REQUEST_SIZE + 1)
+    with pytest.raises(UserError, match="has 1,000,000,001 bytes; the endpoint takes at most 1,000,000,000"):
+        check(tmp_path / "r.bin", None)
+    with pytest.raises(UserError, match="is not a file"):
+        check(Path("/dev/zero"), None)
+
+
+def test_the_limit_of_the_container_is_that_of_its_environment(tmp_path: Path) -> None:
+    assert size_limit({}) == 6_553_500
+    assert size_limit({"MMS_MAX_REQUEST_SIZE": "100000000"}) == 100_000_000
+    assert size_limit({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "50"}) == MAX_REQUEST_SIZE
+    (tmp_path / "r.png").write_bytes(b"12345")
+    with pytest.raises(UserError, match="the endpoint takes at most 4") as caught:
+        check(tmp_path / "r.png", None, 4)
+    assert "raise environment.MMS_MAX_REQUEST_SIZE" in (caught.value.fix or "")
+    assert check(tmp_path / "r.png", None, 5) == "image/png"
+
+
+def test_the_digest_is_of_body_and_content_type(tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_bytes(b"{}")
+    assert digest(tmp_path / "r.json", "application/json") == digest(b"{}", "application/json")
+    assert digest(b"{}", "application/json") != digest(b"{}", "text/plain")
