@@ -306,17 +306,17 @@ class _Wait:
 
     def _timed_out(self, timeout: float) -> SagepackError:
         """The error for a request without a result after `timeout` seconds."""
-        name = self.sent.endpoint
-        fix = (
-            f"{self._endpoint_state()}; the request {self.stays}. An endpoint without instances needs several minutes to start "
-            "one, and earlier requests come first: wait longer with --timeout, or check the metric ApproximateBacklogSize and "
-            f"log group {log_group(name)}"
-        )
+        details = [self._endpoint_state(), f"request {self.sent.inference_id} {self.stays}"]
         if self._trouble:
-            fix = f"{self._trouble.message}; {fix}"
+            details.insert(0, self._trouble.message)
         elif self._denial:
-            fix = f"S3 denied access: {_READERS}; {fix}"
-        return RemoteError(f"no result after {int(timeout)} s", where=self.sent.output, fix=fix)
+            details.insert(0, f"S3 denied access: {_READERS}")
+        fix = (
+            "run the same command again, with a longer --timeout: nothing is sent twice. An endpoint without instances needs "
+            "several minutes to start one, and earlier requests come first: see the metric ApproximateBacklogSize and log "
+            f"group {log_group(self.sent.endpoint)}"
+        )
+        return RemoteError(f"no result after {int(timeout)} s", where=self.sent.output, fix=fix, details=details)
 
     def _endpoint_state(self) -> str:
         try:

@@ -139,11 +139,11 @@ def test_an_outage_until_the_end_of_the_wait_is_told_as_its_cause_and_keeps_the_
             waiter=clock.waiter(3),
             remembered=remembered,
         )
-    assert "InternalError" in (caught.value.fix or "")
+    assert "InternalError" in caught.value.details[0]
     (path,) = tmp_path.glob("*.json")
     request = remembered.find(path.stem)
     assert request is not None
-    assert f"`invoke predict --id {path.stem}` fetches it" in (caught.value.fix or "")
+    assert f"`invoke predict --id {path.stem}` fetches it" in caught.value.details[-1]
     assert request.abandoned
     assert request.failure == "s3://b/fail/1.out"
 
