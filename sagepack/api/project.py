@@ -283,6 +283,7 @@ class Project:
         output: str | Path | None = None,
         *,
         timeout: int | None = None,
+        accept: str = "application/json",
         inference_id: str = "",
     ) -> results.Answer:
         """Send an asynchronous request to the endpoint and wait for the answer, or for that of an earlier request.
@@ -294,6 +295,7 @@ class Project:
                 out.
             output: the file for the answer, or the folder for its frames; a folder of its own in `build/answers` if left out.
             timeout: seconds to wait; 900 if left out, 1800 where the endpoint may have to wake first.
+            accept: the media type that the answer should have, such as `video/mp4`; the handler's `output_fn` makes it.
             inference_id: the id of an earlier request: its answer is fetched, and nothing is sent.
 
         Raises:
@@ -330,6 +332,7 @@ class Project:
                     request,
                     self.progress,
                     content_type=content_type,
+                    accept=accept,
                     waiter=config,
                     largest=requests.size_limit(context.spec.environment),
                     remembered=remembered,

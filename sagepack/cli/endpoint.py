@@ -34,6 +34,7 @@ _MOST_DAYS = 3650
         placeholder="FILE",
     ),
     Flag("output", "", "where the answer goes: a file, or a folder for the frames", placeholder="PATH"),
+    Flag("accept", "application/json", "the media type that the answer should have", placeholder="TYPE"),
     Flag(
         "timeout",
         "",
@@ -50,7 +51,9 @@ _MOST_DAYS = 3650
     ),
     example="--input request.json --output frames/ --env prod",
 )
-def predict(project: Project, *, source: str, output: str, timeout: int | None, inference_id: str) -> Answer:
+def predict(
+    project: Project, *, source: str, output: str, accept: str, timeout: int | None, inference_id: str
+) -> Answer:
     """Send a request to the endpoint and wait for its answer.
 
     A wait that ends early leaves the request in the queue: the same command goes on to wait for it, and --id fetches its answer.
@@ -59,7 +62,9 @@ def predict(project: Project, *, source: str, output: str, timeout: int | None, 
         fix = "leave it out: every answer is saved, and a short one is printed, too"
         raise UserError("an answer may be several files, so it does not go to stdout", where="--output -", fix=fix)
     request = _from_stdin() if source == "-" else Path(source) if source else None
-    return project.predict(request, Path(output) if output else None, timeout=timeout, inference_id=inference_id)
+    return project.predict(
+        request, Path(output) if output else None, timeout=timeout, accept=accept, inference_id=inference_id
+    )
 
 
 def _from_stdin() -> dict[str, Any]:

@@ -61,6 +61,7 @@ def predict(
     progress: Progress,
     *,
     content_type: str | None = None,
+    accept: str = requests.JSON,
     waiter: WaiterConfig | None = None,
     largest: int = MAX_REQUEST_SIZE,
     remembered: SentRequests | None = None,
@@ -78,6 +79,7 @@ def predict(
         request: the body, or the file that holds it.
         progress: gets a note while the wait lasts.
         content_type: of the request; None means that of the file's suffix, or `application/json` for bytes.
+        accept: the media type that the answer should have.
         waiter: how often to look, and how long, with the time in which the endpoint scales up from zero; None means the
             `default_timeout` of the endpoint.
         largest: most bytes of a request that the endpoint takes.
@@ -96,7 +98,7 @@ def predict(
         inference_id=inference_id,
         endpoint=endpoint.name,
         config=live.endpoint_config_name,
-        digest=requests.digest(request, content_type),
+        digest=requests.digest(request, content_type, accept),
         sent=datetime.now(timezone.utc),
         output=str(S3Uri.parse(endpoint.asynchronous.s3_output_path).child(_file_name(inference_id))),
         source=f"{input_prefix(endpoint.asynchronous)}{inference_id}",
@@ -105,7 +107,7 @@ def predict(
     if sent:
         progress.note(f"this request was sent before as {sent.inference_id}, and is not sent again")
     else:
-        sent = _send(aws, s3, new, request, content_type, waiter, progress)
+        sent = _send(aws, s3, new, request, (content_type, accept), waiter, progress)
         _remember(remembered, sent, progress)
     if live.is_asleep:
         progress.note(f"endpoint {endpoint.name} sleeps: the request wakes it, which takes several minutes")
@@ -184,18 +186,19 @@ def _send(
     s3: S3,
     new: SentRequest,
     request: bytes | Path,
-    content_type: str,
+    media_types: tuple[str, str],
     waiter: WaiterConfig,
     progress: Progress,
 ) -> SentRequest:
-    """Put a request into the queue of its endpoint, and say where its answer will be."""
+    """Put a request, with the media types that it has and wants, into the queue of its endpoint."""
+    content_type, accept = media_types
     source = S3Uri.parse(new.source or "")
     s3.put(source, request, content_type=content_type, if_absent=True)
     call = {
         "EndpointName": new.endpoint,
         "InputLocation": str(source),
         "ContentType": content_type,
-        "Accept": "application/json",
+        "Accept": accept,
         "InferenceId": new.inference_id,
         "Filename": _file_name(new.inference_id),
         # This limits the invocation alone, not its time in the queue: a short wait here must not end it early.

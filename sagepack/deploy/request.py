@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MAX_REQUEST_SIZE = 1_000_000_000  # bytes (SageMaker developer guide, "Asynchronous inference": up to 1 GB)
 SERVER_REQUEST_SIZE = 6_553_500  # bytes: the limit of the image's server, measured with multi-model-server 1.1.11
 _PIECE = 1 << 20
-_JSON = "application/json"
+JSON = "application/json"
 _PLACE = re.compile(r"(?:JSON is malformed: )?(?P<reason>.*?)(?: \(byte (?P<byte>\d+)\))?", re.DOTALL)
 
 
@@ -46,8 +46,11 @@ def check(request: bytes | Path, content_type: str | None, largest: int = MAX_RE
         UserError: the file cannot be read, or it is empty, too large, or named as JSON and none.
     """
     if isinstance(request, bytes):
+        content_type = content_type or JSON
         _check_size(len(request), largest, "the request")
-        return content_type or _JSON
+        if content_type == JSON and len(request) <= LIMIT:
+            _check_json(request, "the request")
+        return content_type
     content_type = content_type or mimetypes.guess_type(request.name)[0] or "application/octet-stream"
     where = str(request)
     try:
@@ -56,7 +59,7 @@ def check(request: bytes | Path, content_type: str | None, largest: int = MAX_RE
             raise UserError("the request is not a file", where=where, fix="name a JSON file or a picture")
         _check_size(status.st_size, largest, where)
         with request.open("rb") as file:
-            text = file.read() if content_type == _JSON and status.st_size <= LIMIT else None
+            text = file.read() if content_type == JSON and status.st_size <= LIMIT else None
     except OSError as error:
         message, fix = unreadable(error)
         raise UserError(message, where=where, fix=fix) from error
@@ -65,9 +68,9 @@ def check(request: bytes | Path, content_type: str | None, largest: int = MAX_RE
     return content_type
 
 
-def digest(request: bytes | Path, content_type: str) -> str:
-    """SHA-256, in hex, of a request and its content type."""
-    hasher = hashlib.sha256(f"{content_type}\n".encode())
+def digest(request: bytes | Path, content_type: str, accept: str) -> str:
+    """SHA-256, in hex, of a request and the media types that it has and wants."""
+    hasher = hashlib.sha256(f"{content_type}\n{accept}\n".encode())
     if isinstance(request, Path):
         with request.open("rb") as file:
             while piece := file.read(_PIECE):

@@ -32,7 +32,7 @@ class SentRequest(Value, frozen=True):
         inference_id: its id.
         endpoint: name of the endpoint.
         config: the configuration that the endpoint had.
-        digest: SHA-256 of body and content type.
+        digest: SHA-256 of the body and of the media types that it has and wants.
         sent: when it was sent.
         output: URI where its result will be.
         failure: URI where its failure will be; None if the endpoint has no place for failures, or it is not known.

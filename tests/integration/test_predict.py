@@ -14,7 +14,7 @@ from sagepack.errors import RemoteError, UserError
 from sagepack.progress import Silent
 from sagepack.sandbox.aws.invocations import ScriptedResult
 from sagepack.sandbox.identity import ACCOUNT
-from tests.helpers.deployments import BUCKET, FakeClock, RecordedProgress, deployment, published, session_of
+from tests.helpers.deployments import BUCKET, FakeClock, RecordedProgress, deployment, published, session_of, violations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +63,22 @@ def test_a_file_is_sent_with_the_content_type_of_its_suffix(
     predict(aws, S3(aws.client("s3")), live.endpoint, tmp_path / "cat.png", Silent(), waiter=WAITER)
     events.unregister("provide-client-params.s3.PutObject", remember)
     assert kinds == ["image/png"]
+
+
+def test_the_answer_has_the_media_type_that_was_asked_for(aws: Aws, live: Deployment, sandbox: Servers) -> None:
+    sandbox.aws.invocations.script(ScriptedResult(b"a film"))
+    asked: list[dict[str, Any]] = []
+    events = aws.client("sagemaker-runtime").meta.events
+    remember = lambda params, **_: asked.append(params)  # noqa: E731
+    events.register("provide-client-params.sagemaker-runtime.InvokeEndpointAsync", remember)
+    store = S3(aws.client("s3"))
+    result = predict(aws, store, live.endpoint, b"{}", Silent(), accept="video/mp4", waiter=WAITER)
+    events.unregister("provide-client-params.sagemaker-runtime.InvokeEndpointAsync", remember)
+    assert result.body == b"a film"
+    (request,) = asked
+    assert request["Accept"] == "video/mp4"
+    assert request["Filename"] == f"{result.inference_id}.out"
+    assert violations("sagemaker-runtime", "InvokeEndpointAsync", request) == []
 
 
 def test_a_request_passes_the_bucket_policies_that_publishing_passes(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sagepack.deploy.request import MAX_REQUEST_SIZE, check, digest, size_limit
+from sagepack.deploy.request import JSON, MAX_REQUEST_SIZE, check, digest, size_limit
 from sagepack.errors import UserError
 
 
@@ -52,7 +52,13 @@ def test_the_limit_of_the_container_is_that_of_its_environment(tmp_path: Path) -
     assert check(tmp_path / "r.png", None, 5) == "image/png"
 
 
-def test_the_digest_is_of_body_and_content_type(tmp_path: Path) -> None:
+def test_a_request_that_is_no_file_is_checked_too() -> None:
+    with pytest.raises(UserError, match="the request is not JSON: invalid character") as caught:
+        check(b'{"a": NaN}', None)
+    assert caught.value.where == "the request:1:7"
+
+
+def test_the_digest_is_of_body_and_media_types(tmp_path: Path) -> None:
     (tmp_path / "r.json").write_bytes(b"{}")
-    assert digest(tmp_path / "r.json", "application/json") == digest(b"{}", "application/json")
-    assert digest(b"{}", "application/json") != digest(b"{}", "text/plain")
+    assert digest(tmp_path / "r.json", "text/csv", JSON) == digest(b"{}", "text/csv", JSON)
+    assert len({digest(b"{}", JSON, JSON), digest(b"{}", "text/csv", JSON), digest(b"{}", JSON, "text/csv")}) == 3
