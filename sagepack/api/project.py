@@ -15,11 +15,11 @@ from sagepack.api.session import Selection, load, open_context
 from sagepack.engine import executor, lazy
 from sagepack.engine.outputs import Archive
 from sagepack.engine.steps import GOALS
-from sagepack.errors import RemoteError, UserError
+from sagepack.errors import RemoteError, SagepackError, UserError
 from sagepack.progress import Silent
 from sagepack.spec import project_folder
 from sagepack.spec.model import COMMIT
-from sagepack.text import did_you_mean, one_of
+from sagepack.text import counted, did_you_mean, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sagepack.api import cleaning, live, review
     from sagepack.api.review import ReviewedPlan
     from sagepack.aws import s3
-    from sagepack.deploy import deployment, sent, waiter
+    from sagepack.deploy import batch, deployment, sent, waiter
     from sagepack.deploy import destroy as destroying
     from sagepack.deploy import predict as predicting
     from sagepack.deploy import request as requests
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 else:
     answers = lazy.module("deploy.results")
     asking = lazy.module("deploy.preflight.asking")
+    batch = lazy.module("deploy.batch")
     cleaning = lazy.module("api.cleaning")
     check = lazy.module("deploy.preflight.check")
     cleanup = lazy.module("publish.cleanup")
@@ -296,7 +297,7 @@ class Project:
             output: the file for the answer, or the folder for its frames; a folder of its own in `build/answers` if left out.
             timeout: seconds to wait; 900 if left out, 1800 where the endpoint may have to wake first.
             accept: the media type that the answer should have, such as `video/mp4`; the handler's `output_fn` makes it.
-            inference_id: the id of an earlier request: its answer is fetched, and nothing is sent.
+            inference_id: the id of an earlier request: its answer is fetched, and nothing is sent; `source` does not count.
 
         Raises:
             UserError: there is no such endpoint, the request cannot be read, is no JSON or was refused by the container, or the
@@ -304,14 +305,10 @@ class Project:
             RemoteError: the endpoint failed on the request, or no answer came in time.
         """
         context = self._open("deploy")
-        if inference_id and source is not None:
-            fix = "leave --input out; or leave --id out to send a new request"
-            raise UserError("an answer is fetched without sending anything", where="--id with --input", fix=fix)
-        folder = self.root / "build" / "answers" / f"{context.spec.name}-{context.spec.env}"
+        folder = self._answers(context)
         remembered = sent.SentRequests(folder / "requests")
         endpoint, clients = context.spec.endpoint, context.clients
-        seconds = predicting.default_timeout(endpoint) if timeout is None else timeout
-        config = dataclasses.replace(waiter.WaiterConfig.of(context.spec), timeout=seconds)
+        config = _answer_waiter(context.spec, timeout)
         with preflight.explained(context, "predict"):
             if inference_id:
                 answer = predicting.fetch(
@@ -393,6 +390,66 @@ class Project:
         context = self._open("deploy")
         preflight.require_account(context)
         return live.follow_log(context, since)
+
+    def predict_all(
+        self,
+        source: str | Path,
+        output: str | Path | None = None,
+        *,
+        timeout: int | None = None,
+        accept: str = "application/json",
+    ) -> results.Answers:
+        """Send many asynchronous requests to the endpoint, 16 at a time, and wait for their answers.
+
+        All are checked before the first is sent. The same call sends those again that failed; those that have an answer in the
+        folder are not sent again, and those that are still in the endpoint's queue are waited for.
+
+        Args:
+            source: a folder, each file of which is a request, or a file each line of which is one, in JSON.
+            output: the folder for the answers, each in a folder of its own; a folder in `build/answers` if left out.
+            timeout: seconds to wait without any answer, as in `predict`.
+            accept: the media type that the answers should have.
+
+        Raises:
+            UserError: there is no such endpoint, a request cannot be read or is no JSON, or the credentials are of another
+                account.
+            RemoteError: no answer came in time, or a request could not be sent.
+        """
+        context, source = self._open("deploy"), Path(source)
+        items = batch.items(source, accept, requests.size_limit(context.spec.environment))
+        folder = self._answers(context)
+        target = Path(output) if output else folder / "batches" / source.stem
+        rest = [item for item in items if not (target / item.name).is_dir()]
+        failed: list[results.FailedRequest] = []
+
+        def done(item: batch.Item, found: predicting.InferenceResult | SagepackError) -> None:
+            error = found if isinstance(found, SagepackError) else _save_whole(found, target / item.name)
+            if error:
+                about = error.details[-1] if error.details else error.where or ""
+                refused = isinstance(error, UserError)
+                failed.append(results.FailedRequest(item.where, error.message, refused, about))
+            self.progress.note(f"{item.where}: {error.message if error else 'answered'}")
+
+        config = _answer_waiter(context.spec, timeout)
+        sender = predicting.Sender(
+            context.clients.aws,
+            context.clients.s3,
+            context.spec.endpoint,
+            self.progress,
+            accept=accept,
+            timeout=config.timeout,
+            remembered=sent.SentRequests(folder / "requests"),
+        )
+        label = f"waiting for the answers to {counted(len(rest), 'request')}"
+        with preflight.explained(context, "predict"), self.progress.activity(label):
+            batch.run(sender, rest, config, done)
+        return results.Answers(
+            folder=context.display(target),
+            requests=len(items),
+            answered=len(rest) - len(failed),
+            before=len(items) - len(rest),
+            failed=tuple(failed),
+        )
 
     def deployed_resources(self) -> tuple[results.Resource, ...]:
         """What `destroy` would remove, in that order.
@@ -526,6 +583,9 @@ class Project:
             raise UserError(f"unknown step {goal!r}", fix=did_you_mean(goal, GOALS) or f"choose one of {one_of(GOALS)}")
         return open_context(self.root, self._check(branch_allowed=branch_allowed), goal, self.progress, **how)
 
+    def _answers(self, context: BuildContext) -> Path:
+        return self.root / "build" / "answers" / f"{context.spec.name}-{context.spec.env}"
+
     def _find_uploads(self, context: BuildContext, hours: int) -> list[s3.MultipartHandle]:
         target = s3.S3Uri.parse(context.spec.artifact.target)
         return cleanup.stale_uploads(context.clients.s3, target, context.spec.name, timedelta(hours=hours))
@@ -543,6 +603,22 @@ def _request(context: BuildContext, source: str | Path | dict[str, Any] | None) 
     if sample.file is not None:
         return context.work.root / sample.file, sample.content_type
     return json.dumps(sample.request).encode(), sample.content_type
+
+
+def _answer_waiter(spec: Spec, timeout: int | None) -> waiter.WaiterConfig:
+    seconds = predicting.default_timeout(spec.endpoint) if timeout is None else timeout
+    return dataclasses.replace(waiter.WaiterConfig.of(spec), timeout=seconds)
+
+
+def _save_whole(found: predicting.InferenceResult, folder: Path) -> RemoteError | None:
+    """Write an answer to a folder that is there only if all of it is; the error if it is not as its format says."""
+    partial = folder.with_name(f".{folder.name}")
+    try:
+        answers.save_result(found.body, partial)
+    except RemoteError as error:
+        return error.with_context(details=[f"the answer as it came is kept at {found.location}"])
+    partial.rename(folder)
+    return None
 
 
 def _serving_stack() -> check.Finding:

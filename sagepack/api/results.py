@@ -12,6 +12,7 @@ from sagepack.decoding import Value
 from sagepack.deploy.preflight.check import Check
 from sagepack.engine.outputs import Archive, LiveEndpoint, Published
 from sagepack.engine.plan import Action, Content
+from sagepack.errors import RemoteError
 
 FOUND_WORK = 2
 BLOCKED = FAILED = 1
@@ -199,6 +200,47 @@ class Answer(Result, frozen=True):
     seconds: float
     text: str | None = None
     miniature: bool = False
+
+
+class FailedRequest(Value, frozen=True):
+    """A request of a batch that failed.
+
+    Attributes:
+        request: its file, or file and line.
+        message: why, in the words of the container.
+        refused: whether the container refused the request; else the endpoint failed.
+        location: what was written about it in S3, and the id of the request.
+    """
+
+    request: str
+    message: str
+    refused: bool
+    location: str
+
+
+class Answers(Result, frozen=True):
+    """The answers to a batch of requests.
+
+    Attributes:
+        folder: where they were written, in a folder for each request.
+        requests: how many requests the batch has.
+        answered: how many were answered now.
+        before: how many had an answer in the folder already, and were not sent again.
+        failed: those that failed.
+    """
+
+    folder: str
+    requests: int
+    answered: int
+    before: int
+    failed: tuple[FailedRequest, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """0: all are answered; 1: the container refused some; 3: the endpoint failed on some."""
+        if not self.failed:
+            return 0
+        return FAILED if all(failed.refused for failed in self.failed) else RemoteError.exit_code
 
 
 class Resource(Value, frozen=True):

@@ -19,7 +19,7 @@ from sagepack.text import counted
 
 if TYPE_CHECKING:
     from sagepack.api.project import Project
-    from sagepack.api.results import Answer, Destroyed, EndpointStatus, Log
+    from sagepack.api.results import Answer, Answers, Destroyed, EndpointStatus, Log
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _MOST_DAYS = 3650
@@ -29,11 +29,12 @@ _MOST_DAYS = 3650
     Flag(
         "input",
         "",
-        "the request: a JSON file, an image, - for JSON from stdin, or the spec's sample if left out",
+        "the request: a JSON file, an image, - for JSON from stdin, or the spec's sample if left out; many requests: a "
+        "folder of files, or a .jsonl file with one a line",
         parameter="source",
         placeholder="FILE",
     ),
-    Flag("output", "", "where the answer goes: a file, or a folder for the frames", placeholder="PATH"),
+    Flag("output", "", "where the answer goes: a file, or a folder for the frames or many answers", placeholder="PATH"),
     Flag("accept", "application/json", "the media type that the answer should have", placeholder="TYPE"),
     Flag(
         "timeout",
@@ -53,14 +54,20 @@ _MOST_DAYS = 3650
 )
 def predict(
     project: Project, *, source: str, output: str, accept: str, timeout: int | None, inference_id: str
-) -> Answer:
+) -> Answer | Answers:
     """Send a request to the endpoint and wait for its answer.
 
     A wait that ends early leaves the request in the queue: the same command goes on to wait for it, and --id fetches its answer.
+    Of many requests 16 are in the queue at a time; the same command sends those that have no answer yet.
     """
     if output == "-":
         fix = "leave it out: every answer is saved, and a short one is printed, too"
         raise UserError("an answer may be several files, so it does not go to stdout", where="--output -", fix=fix)
+    if inference_id and source:
+        fix = "leave --input out; or leave --id out to send a new request"
+        raise UserError("an answer is fetched without sending anything", where="--id with --input", fix=fix)
+    if source.endswith(".jsonl") or (source and Path(source).is_dir()):
+        return project.predict_all(source, output or None, timeout=timeout, accept=accept)
     request = _from_stdin() if source == "-" else Path(source) if source else None
     return project.predict(
         request, Path(output) if output else None, timeout=timeout, accept=accept, inference_id=inference_id

@@ -28,7 +28,15 @@ _NEXT = {
     "upload": "deploy",
     "deploy": "predict",
 }
-_TIMED = (results.Built, results.Locked, results.Verified, results.VerifiedRemote, results.Destroyed, results.Answer)
+_TIMED = (
+    results.Built,
+    results.Locked,
+    results.Verified,
+    results.VerifiedRemote,
+    results.Destroyed,
+    results.Answer,
+    results.Answers,
+)
 
 
 def footer(result: results.Result, options: Options, seconds: float, *, hint: bool) -> Line | None:

@@ -211,6 +211,19 @@ def _followed(_result: results.Followed) -> list[Block]:
     return []
 
 
+@lines.register(results.Answers)
+def _answers(result: results.Answers) -> list[Block]:
+    shown: list[Block] = [
+        partial(_wrapped, f"{failed.request}: {failed.message}; {failed.location}", bullet="- ")
+        for failed in result.failed
+    ]
+    counts = [f"{result.answered} answered"]
+    counts += [f"{result.before} answered before"] if result.before else []
+    counts += [f"{len(result.failed)} failed"] if result.failed else []
+    summary = f"{counted(result.requests, 'request')}: {', '.join(counts)}; the answers are in {result.folder}/"
+    return [*shown, partial(_wrapped, summary)]
+
+
 @lines.register(results.Destroyed)
 def _destroyed(result: results.Destroyed) -> list[Block]:
     if not result.removed:

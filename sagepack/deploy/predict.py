@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -92,26 +94,8 @@ def predict(
     """
     waiter = waiter or WaiterConfig(timeout=default_timeout(endpoint))
     content_type = requests.check(request, content_type, largest)
-    live = _accepting(aws, endpoint.name)
-    inference_id = new_id()
-    new = SentRequest(
-        inference_id=inference_id,
-        endpoint=endpoint.name,
-        config=live.endpoint_config_name,
-        digest=requests.digest(request, content_type, accept),
-        sent=datetime.now(timezone.utc),
-        output=str(S3Uri.parse(endpoint.asynchronous.s3_output_path).child(_file_name(inference_id))),
-        source=f"{input_prefix(endpoint.asynchronous)}{inference_id}",
-    )
-    sent = remembered.abandoned(new, live.creation_time) if remembered else None
-    if sent:
-        progress.note(f"this request was sent before as {sent.inference_id}, and is not sent again")
-    else:
-        sent = _send(aws, s3, new, request, (content_type, accept), waiter, progress)
-        _remember(remembered, sent, progress)
-    if live.is_asleep:
-        progress.note(f"endpoint {endpoint.name} sleeps: the request wakes it, which takes several minutes")
-    return _await(_Wait(aws, s3, sent, progress), waiter, remembered)
+    sender = Sender(aws, s3, endpoint, progress, accept=accept, timeout=waiter.timeout, remembered=remembered)
+    return _await(sender, sender.begin(request, content_type), waiter)
 
 
 def fetch(
@@ -142,7 +126,8 @@ def fetch(
     check_id(inference_id)
     sent = remembered.find(inference_id)
     if sent is not None:
-        return _await(_Wait(aws, s3, sent, progress), waiter, remembered)
+        sender = Sender(aws, s3, endpoint, progress, remembered=remembered)
+        return _await(sender, Wait(sender, sent), waiter)
     output = S3Uri.parse(endpoint.asynchronous.s3_output_path).child(_file_name(inference_id))
     body = s3.get(output, MAX_SIZE)
     if body is None:
@@ -181,64 +166,151 @@ def _file_name(inference_id: str) -> str:
     return f"{inference_id}.out"
 
 
-def _send(
-    aws: Aws,
-    s3: S3,
-    new: SentRequest,
-    request: bytes | Path,
-    media_types: tuple[str, str],
-    waiter: WaiterConfig,
-    progress: Progress,
-) -> SentRequest:
-    """Put a request, with the media types that it has and wants, into the queue of its endpoint."""
-    content_type, accept = media_types
-    source = S3Uri.parse(new.source or "")
-    s3.put(source, request, content_type=content_type, if_absent=True)
-    call = {
-        "EndpointName": new.endpoint,
-        "InputLocation": str(source),
-        "ContentType": content_type,
-        "Accept": accept,
-        "InferenceId": new.inference_id,
-        "Filename": _file_name(new.inference_id),
-        # This limits the invocation alone, not its time in the queue: a short wait here must not end it early.
-        "InvocationTimeoutSeconds": min(max(int(waiter.timeout), 900), MAX_INVOCATION_TIMEOUT),
-    }
-    try:
-        accepted = sagemaker.invoke_endpoint_async(aws, call)
-    except UserError:
-        # After any other error the request may be in the queue all the same.
-        _delete_request(s3, new, progress)
-        raise
-    return structs.replace(new, output=accepted.output_location, failure=accepted.failure_location)
+class Sender:
+    """Sends requests to an endpoint, and remembers them.
+
+    Attributes:
+        aws, s3, progress: as in `predict`.
+        trouble: why the last look at AWS failed; None if it did not.
+    """
+
+    def __init__(
+        self,
+        aws: Aws,
+        s3: S3,
+        endpoint: Endpoint,
+        progress: Progress,
+        *,
+        accept: str = requests.JSON,
+        timeout: float = DEFAULT_TIMEOUT,
+        remembered: SentRequests | None = None,
+    ) -> None:
+        self.aws, self.s3, self.progress = aws, s3, progress
+        self.trouble: SagepackError | None = None
+        self._endpoint, self._accept, self._timeout, self._remembered = endpoint, accept, timeout, remembered
+
+    @cached_property
+    def _live(self) -> sagemaker.Endpoint:
+        """The endpoint as it was before the first request."""
+        live = _accepting(self.aws, self._endpoint.name)
+        if live.is_asleep:
+            self.progress.note(
+                f"endpoint {self._endpoint.name} sleeps: a request wakes it, which takes several minutes"
+            )
+        return live
+
+    @cached_property
+    def _abandoned(self) -> list[SentRequest]:
+        live, name = self._live, self._endpoint.name
+        if self._remembered is None:
+            return []
+        return self._remembered.abandoned(name, live.endpoint_config_name, live.creation_time)
+
+    def begin(self, request: bytes | Path, content_type: str) -> Wait:
+        """Send a request that was checked, unless the same one is in the queue and nobody waits for its answer.
+
+        Raises:
+            UserError: the endpoint does not exist or accepts no requests, or SageMaker refuses this one.
+            RemoteError: it cannot be sent.
+        """
+        digest = requests.digest(request, content_type, self._accept)
+        before = next((sent for sent in self._abandoned if sent.digest == digest), None)
+        if before:
+            self._abandoned.remove(before)
+            self.progress.note(f"this request was sent before as {before.inference_id}, and is not sent again")
+            sent = structs.replace(before, abandoned=False)
+        else:
+            sent = self._send(request, content_type, digest)
+        self._remember(sent)
+        return Wait(self, sent)
+
+    def settle(self, wait: Wait) -> None:
+        """Delete the request whose answer was seen; if that is denied or fails, the answer counts nevertheless."""
+        sent = wait.sent
+        try:
+            if sent.source is not None:
+                self.s3.delete(S3Uri.parse(sent.source))
+        except SagepackError as error:
+            self.progress.note(f"the request stays at {sent.source}: {error.message}")
+        else:
+            sent = structs.replace(sent, source=None)
+        self._remember(structs.replace(sent, abandoned=False))
+
+    def abandon(self, wait: Wait) -> None:
+        """Leave a request in the queue: the same one is not sent again, but waited for."""
+        self._remember(structs.replace(wait.sent, abandoned=True))
+
+    def _send(self, request: bytes | Path, content_type: str, digest: str) -> SentRequest:
+        """Put a request into the queue of the endpoint."""
+        inference_id, settings = new_id(), self._endpoint.asynchronous
+        source = S3Uri.parse(input_prefix(settings)).child(inference_id)
+        new = SentRequest(
+            inference_id=inference_id,
+            endpoint=self._endpoint.name,
+            config=self._live.endpoint_config_name,
+            digest=digest,
+            sent=datetime.now(timezone.utc),
+            output=str(S3Uri.parse(settings.s3_output_path).child(_file_name(inference_id))),
+            source=str(source),
+        )
+        self.s3.put(source, request, content_type=content_type, if_absent=True)
+        call = {
+            "EndpointName": new.endpoint,
+            "InputLocation": str(source),
+            "ContentType": content_type,
+            "Accept": self._accept,
+            "InferenceId": inference_id,
+            "Filename": _file_name(inference_id),
+            # This limits the invocation alone, not its time in the queue: a short wait here must not end it early.
+            "InvocationTimeoutSeconds": min(max(int(self._timeout), 900), MAX_INVOCATION_TIMEOUT),
+        }
+        try:
+            accepted = sagemaker.invoke_endpoint_async(self.aws, call)
+        except UserError:
+            # After any other error the request may be in the queue all the same.
+            with suppress(SagepackError):
+                self.s3.delete(source)
+            raise
+        return structs.replace(new, output=accepted.output_location, failure=accepted.failure_location)
+
+    def _remember(self, sent: SentRequest) -> None:
+        """Remember a request; a disk that is full ends no wait."""
+        if self._remembered is None:
+            return
+        try:
+            self._remembered.save(sent)
+        except UserError as error:
+            self.progress.note(f"request {sent.inference_id} is not remembered here: {error.message}")
 
 
-def _await(wait: _Wait, waiter: WaiterConfig, remembered: SentRequests | None) -> InferenceResult:
+def _await(sender: Sender, wait: Wait, waiter: WaiterConfig) -> InferenceResult:
     """The result of a request; whatever ends the wait before it, the request stays as it is."""
-    sent, progress = wait.sent, wait.progress
+    sent, progress = wait.sent, sender.progress
     progress.note(f"request {sent.inference_id} is in the queue; its answer will be at {sent.output}")
     try:
         with progress.activity("waiting for the answer; the first request of a container also loads the model"):
             outcome = wait.outcome(waiter)
     except BaseException as error:
-        _remember(remembered, structs.replace(sent, abandoned=True), progress)
+        sender.abandon(wait)
         if isinstance(error, KeyboardInterrupt):
             progress.note(f"request {sent.inference_id} {wait.stays}")
         raise
-    _delete_request(wait.s3, sent, progress)
-    _remember(remembered, structs.replace(sent, source=None, abandoned=False), progress)
+    sender.settle(wait)
     if isinstance(outcome, SagepackError):
         raise outcome
     return outcome
 
 
-class _Wait:
-    """The wait for the answer to a request: an object will appear at one of its two locations."""
+class Wait:
+    """The wait for the answer to a request: an object will appear at one of its two locations.
 
-    def __init__(self, aws: Aws, s3: S3, sent: SentRequest, progress: Progress) -> None:
-        self.aws, self.s3, self.sent, self.progress = aws, s3, sent, progress
+    Attributes:
+        sent: the request.
+    """
+
+    def __init__(self, sender: Sender, sent: SentRequest) -> None:
+        self.sent, self._sender = sent, sender
         self._denial: AccessDeniedError | None = None
-        self._trouble: SagepackError | None = None
 
     @property
     def stays(self) -> str:
@@ -251,32 +323,44 @@ class _Wait:
     def outcome(self, waiter: WaiterConfig) -> InferenceResult | SagepackError:
         """The result, or the error that stands for the failure that the endpoint wrote.
 
-        A network that fails and credentials that expire end no wait: they are told, and the next look may succeed.
-
         Raises:
             UserError: the caller may not read the answer.
             RemoteError: none came within `waiter.timeout`.
         """
         reported = 0.0
         for elapsed in waiter.attempts(first_delay=_FIRST_DELAY):
-            is_due = elapsed - reported >= waiter.repeat
-            try:
-                found = self._look(elapsed)
-            except (RemoteError, CredentialsError) as error:
-                if self._trouble is None or is_due:
-                    self.progress.note(f"{error.message}; the request stays in the queue, and the wait goes on")
-                    reported = elapsed
-                self._trouble = error
-                continue
-            self._trouble = None
-            if found is not None:
+            if (found := self.look(elapsed)) is not None:
                 return found
-            if is_due:
+            if elapsed - reported >= waiter.repeat:
                 self._report(elapsed)
                 reported = elapsed
-        raise self._timed_out(waiter.timeout)
+        raise self.timed_out(waiter.timeout)
 
-    def _look(self, elapsed: float) -> InferenceResult | SagepackError | None:
+    def look(self, elapsed: float) -> InferenceResult | SagepackError | None:
+        """What `outcome` returns, if it is there.
+
+        A network that fails and credentials that expire end no wait: they are told, and the next look may succeed.
+
+        Args:
+            elapsed: seconds since the wait began.
+
+        Raises:
+            UserError: the caller may not read the answer.
+        """
+        sender = self._sender
+        try:
+            found = self._found(elapsed)
+        except (RemoteError, CredentialsError) as error:
+            if sender.trouble is None:
+                sender.progress.note(f"{error.message}; requests stay in the queue, and the wait goes on")
+            sender.trouble = error
+            return None
+        if sender.trouble:
+            sender.progress.note("AWS responds again")
+            sender.trouble = None
+        return found
+
+    def _found(self, elapsed: float) -> InferenceResult | SagepackError | None:
         sent = self.sent
         if (body := self._read(sent.output, MAX_SIZE)) is not None:
             try:
@@ -295,7 +379,7 @@ class _Wait:
         if AWS says that another action is missing.
         """
         try:
-            return self.s3.get(S3Uri.parse(location), limit)
+            return self._sender.s3.get(S3Uri.parse(location), limit)
         except AccessDeniedError as error:
             if error.named not in {None, "s3:ListBucket"}:
                 raise
@@ -303,15 +387,15 @@ class _Wait:
             return None
 
     def _report(self, elapsed: float) -> None:
-        self.progress.note(f"no answer after {format_duration(elapsed)}; {self._endpoint_state()}")
+        self._sender.progress.note(f"no answer after {format_duration(elapsed)}; {self._endpoint_state()}")
         if self._denial:
-            self.progress.note(f"S3 does not say whether the answer is there: {_READERS}")
+            self._sender.progress.note(f"S3 does not say whether the answer is there: {_READERS}")
 
-    def _timed_out(self, timeout: float) -> SagepackError:
+    def timed_out(self, timeout: float) -> SagepackError:
         """The error for a request without a result after `timeout` seconds."""
         details = [self._endpoint_state(), f"request {self.sent.inference_id} {self.stays}"]
-        if self._trouble:
-            details.insert(0, self._trouble.message)
+        if self._sender.trouble:
+            details.insert(0, self._sender.trouble.message)
         elif self._denial:
             details.insert(0, f"S3 denied access: {_READERS}")
         fix = (
@@ -323,7 +407,7 @@ class _Wait:
 
     def _endpoint_state(self) -> str:
         try:
-            endpoint = sagemaker.describe_endpoint(self.aws, self.sent.endpoint)
+            endpoint = sagemaker.describe_endpoint(self._sender.aws, self.sent.endpoint)
         except SagepackError as error:
             return f"the state of the endpoint is not known ({error.message})"
         if endpoint is None:
@@ -343,26 +427,6 @@ def _whole(body: bytes, location: str) -> bytes:
         message = f"the result has more than {MAX_SIZE:,} bytes"
         raise RemoteError(message, where=location, fix="fetch it with `aws s3 cp`")
     return body
-
-
-def _delete_request(s3: S3, sent: SentRequest, progress: Progress) -> None:
-    """Delete the request's object; if that is denied or fails, the result is still returned."""
-    if sent.source is None:
-        return
-    try:
-        s3.delete(S3Uri.parse(sent.source))
-    except SagepackError as error:
-        progress.note(f"the request stays at {sent.source}: {error.message}")
-
-
-def _remember(remembered: SentRequests | None, sent: SentRequest, progress: Progress) -> None:
-    """Remember a request; a disk that is full ends no wait."""
-    if remembered is None:
-        return
-    try:
-        remembered.save(sent)
-    except UserError as error:
-        progress.note(f"request {sent.inference_id} is not remembered here: {error.message}")
 
 
 def _accepting(aws: Aws, endpoint_name: str) -> sagemaker.Endpoint:

@@ -34,22 +34,25 @@ def size_limit(environment: Mapping[str, str]) -> int:
     return MAX_REQUEST_SIZE if "SAGEMAKER_MAX_PAYLOAD_IN_MB" in environment else SERVER_REQUEST_SIZE
 
 
-def check(request: bytes | Path, content_type: str | None, largest: int = MAX_REQUEST_SIZE) -> str:
+def check(
+    request: bytes | Path, content_type: str | None, largest: int = MAX_REQUEST_SIZE, where: str = "the request"
+) -> str:
     """Check what can be checked before a request is sent, and return its content type.
 
     Args:
         request: the body, or the file that holds it.
         content_type: None means that of the file's suffix, or `application/json` for bytes.
         largest: most bytes.
+        where: what messages call a body that is no file of its own.
 
     Raises:
         UserError: the file cannot be read, or it is empty, too large, or named as JSON and none.
     """
     if isinstance(request, bytes):
         content_type = content_type or JSON
-        _check_size(len(request), largest, "the request")
+        _check_size(len(request), largest, where)
         if content_type == JSON and len(request) <= LIMIT:
-            _check_json(request, "the request")
+            _check_json(request, where, in_file=False)
         return content_type
     content_type = content_type or mimetypes.guess_type(request.name)[0] or "application/octet-stream"
     where = str(request)
@@ -64,7 +67,7 @@ def check(request: bytes | Path, content_type: str | None, largest: int = MAX_RE
         message, fix = unreadable(error)
         raise UserError(message, where=where, fix=fix) from error
     if text is not None:
-        _check_json(text, where)
+        _check_json(text, where, in_file=True)
     return content_type
 
 
@@ -90,8 +93,8 @@ def _check_size(size: int, largest: int, where: str) -> None:
         raise UserError(f"the request has {size:,} bytes; the endpoint takes at most {largest:,}", where=where, fix=fix)
 
 
-def _check_json(data: bytes, where: str) -> None:
-    """Refuse what is no JSON, with line and column as editors count them.
+def _check_json(data: bytes, where: str, *, in_file: bool) -> None:
+    """Refuse what is no JSON, with line and column as editors count them; the column alone if it is no file of its own.
 
     Raises:
         UserError: it is none.
@@ -114,4 +117,5 @@ def _check_json(data: bytes, where: str) -> None:
         return
     before = data[:offset].decode(errors="replace")
     line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-    raise UserError(f"the request is not JSON: {reason}", where=f"{where}:{line}:{column}", fix="correct the file")
+    place = f"{line}:{column}" if in_file else str(column)
+    raise UserError(f"the request is not JSON: {reason}", where=f"{where}:{place}", fix="correct the file")

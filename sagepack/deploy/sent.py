@@ -9,14 +9,12 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import msgspec
-from msgspec import structs
 
 from sagepack.decoding import MalformedError, Sha256Hex, Value, decode_json
 from sagepack.errors import UserError
 from sagepack.files import write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 QUEUE_TIME = timedelta(hours=6)
@@ -85,32 +83,28 @@ class SentRequests:
         """A request by its id; None if this machine did not send it."""
         return _read(self._path(inference_id))
 
-    def abandoned(self, like: SentRequest, since: datetime | None) -> SentRequest | None:
-        """The newest request with the digest, endpoint and configuration of `like` whose answer nobody waits for.
+    def abandoned(self, endpoint: str, config: str, since: datetime | None) -> list[SentRequest]:
+        """The requests that are still in the queue of an endpoint, and whose answer nobody waits for; the newest first.
 
         Args:
-            like: the request that would be sent.
-            since: when the endpoint was created: older requests went away with its predecessor.
+            endpoint: its name.
+            config: the configuration that it has: with another one it may answer otherwise.
+            since: when it was created: older requests went away with its predecessor.
         """
-        oldest = max(filter(None, (like.sent - QUEUE_TIME, since)))
-        for request in self._newest_first():
+        oldest = max(filter(None, (datetime.now(timezone.utc) - QUEUE_TIME, since)))
+        found = []
+        for path in sorted(self.folder.glob("*.json"), reverse=True):  # by time, with which ids begin
+            request = _read(path)
+            if request is None:
+                continue
             if request.sent < oldest:
-                return None
-            same = structs.replace(like, inference_id=request.inference_id)
-            if request.abandoned and _purpose(request) == _purpose(same):
-                return request
-        return None
-
-    def _newest_first(self) -> Iterator[SentRequest]:
-        names = sorted((path.name for path in self.folder.glob("*.json")), reverse=True)
-        return filter(None, (_read(self.folder / name) for name in names))
+                break
+            if request.abandoned and (request.endpoint, request.config) == (endpoint, config):
+                found.append(request)
+        return found
 
     def _path(self, inference_id: str) -> Path:
         return self.folder / f"{inference_id}.json"
-
-
-def _purpose(request: SentRequest) -> tuple[str, str, str]:
-    return request.endpoint, request.config, request.digest
 
 
 def _read(path: Path) -> SentRequest | None:

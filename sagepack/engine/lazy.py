@@ -26,6 +26,7 @@ LAZY: dict[str, tuple[str, ...]] = {
         "api.live",
         "api.review",
         "aws.s3",
+        "deploy.batch",
         "deploy.deployment",
         "deploy.destroy",
         "deploy.predict",

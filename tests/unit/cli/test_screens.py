@@ -194,6 +194,22 @@ SCREENS: dict[str, list[Block]] = {
             "svd", "/aws/sagemaker/Endpoints/svd", exists=False, since="2026-01-02T03:04:05Z", left_out=0, lines=()
         )
     ),
+    "predict, many requests": screens.lines(
+        results.Answers(
+            "build/answers/svd-local/batches/requests",
+            20,
+            17,
+            2,
+            (
+                results.FailedRequest(
+                    "requests.jsonl:7",
+                    "the endpoint refused the request (400): unknown field 'input': did you mean inputs?",
+                    refused=True,
+                    location="request 1; the failure as it came is at s3://b/failure/1",
+                ),
+            ),
+        )
+    ),
     "destroy": screens.lines(results.Destroyed("svd", (results.Resource("endpoint", "svd"),), "s3://b/models")),
     "destroy, nothing to do": screens.lines(results.Destroyed("svd", (), "s3://b/models")),
     "doctor": screens.lines(

@@ -120,7 +120,8 @@ def test_a_wait_goes_on_after_an_outage_and_a_new_login(code: str, status: int, 
     result = predict(aws, S3(aws.client("s3")), endpoint(), b"{}", progress, waiter=FakeClock().waiter())
     assert result.body == RESULT
     (told,) = [note for note in progress.notes if said in note]
-    assert "the request stays in the queue, and the wait goes on" in told
+    assert "requests stay in the queue, and the wait goes on" in told
+    assert progress.notes[-1] == "AWS responds again"
 
 
 def test_an_outage_until_the_end_of_the_wait_is_told_as_its_cause_and_keeps_the_request(tmp_path: Path) -> None:

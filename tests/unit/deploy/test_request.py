@@ -55,7 +55,7 @@ def test_the_limit_of_the_container_is_that_of_its_environment(tmp_path: Path) -
 def test_a_request_that_is_no_file_is_checked_too() -> None:
     with pytest.raises(UserError, match="the request is not JSON: invalid character") as caught:
         check(b'{"a": NaN}', None)
-    assert caught.value.where == "the request:1:7"
+    assert caught.value.where == "the request:7"
 
 
 def test_the_digest_is_of_body_and_media_types(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from sagepack.errors import UserError
 if TYPE_CHECKING:
     from pathlib import Path
 
-NOW = datetime(2026, 11, 30, 12, tzinfo=timezone.utc)
+NOW = datetime.now(timezone.utc)
 REQUEST = SentRequest("20261130T120000Z-00", "svd", "svd-1", "0" * 64, NOW, "s3://b/out/1.out", abandoned=True)
 
 
@@ -25,17 +25,18 @@ def test_a_request_is_found_by_its_id_and_others_are_not(tmp_path: Path) -> None
     assert remembered.find("damaged") is None
 
 
-def test_only_a_request_that_is_still_in_the_queue_and_waited_for_by_nobody_counts_as_abandoned(tmp_path: Path) -> None:
+def test_only_requests_that_are_still_in_the_queue_and_waited_for_by_nobody_count_as_abandoned(tmp_path: Path) -> None:
     remembered = SentRequests(tmp_path)
+    other = structs.replace(REQUEST, inference_id="20261130T130000Z-00", abandoned=False)
     remembered.save(REQUEST)
-    same = structs.replace(REQUEST, inference_id="20261130T130000Z-00", sent=NOW + timedelta(hours=1))
-    assert remembered.abandoned(same, None) == REQUEST
-    assert remembered.abandoned(same, NOW - timedelta(hours=1)) == REQUEST
-    assert remembered.abandoned(same, NOW + timedelta(minutes=1)) is None  # the endpoint was made anew
-    for change in ({"endpoint": "other"}, {"config": "svd-2"}, {"digest": "1" * 64}, {"sent": NOW + 2 * QUEUE_TIME}):
-        assert remembered.abandoned(structs.replace(same, **change), None) is None
-    remembered.save(structs.replace(REQUEST, abandoned=False))
-    assert remembered.abandoned(same, None) is None
+    remembered.save(other)
+    assert remembered.abandoned("svd", "svd-1", None) == [REQUEST]
+    assert remembered.abandoned("svd", "svd-1", NOW - timedelta(hours=1)) == [REQUEST]
+    assert remembered.abandoned("svd", "svd-1", NOW + timedelta(minutes=1)) == []  # the endpoint was made anew
+    assert remembered.abandoned("svd", "svd-2", None) == []
+    assert remembered.abandoned("llava", "svd-1", None) == []
+    remembered.save(structs.replace(REQUEST, sent=NOW - QUEUE_TIME))
+    assert remembered.abandoned("svd", "svd-1", None) == []
 
 
 @pytest.mark.parametrize("wrong", ["", "../x", "a/b", "a b", "-a", "a" * 65, "a\n"])
