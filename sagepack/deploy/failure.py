@@ -51,11 +51,14 @@ def explained(data: bytes, endpoint_name: str, inference_id: str, location: str)
     first, *more = [line.rstrip() for line in words.splitlines() if line.strip()] or ["it does not say why"]
     details = [*more[:_MAX_LINES], f"request {inference_id}; the failure as it came is at {location}"]
     shown = "" if status is None else f" ({status})"
-    where, log = f"endpoint {endpoint_name}", f"the container's log is in log group {log_group(endpoint_name)}"
+    where, log = (
+        f"endpoint {endpoint_name}",
+        f"`invoke logs` shows the container's log (log group {log_group(endpoint_name)})",
+    )
     if status is None or status // 100 != 4 or status in _ENDPOINT_STATUS or _ENDPOINT_WORDS.search(words):
         message = f"the endpoint failed on the request{shown}: {first}"
         return RemoteError(message, where=where, fix=log, details=details)
-    fix = f"correct the request; the handler's own mistakes are told in the same way, and their traceback is in the log: {log}"
+    fix = f"correct the request; the handler's own mistakes are told in the same way, with their traceback in the log: {log}"
     return UserError(f"the endpoint refused the request{shown}: {first}", where=where, fix=fix, details=details)
 
 

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from sagepack.aws import sagemaker
-from sagepack.aws.logs import log_group
 from sagepack.aws.s3 import S3, S3Uri
-from sagepack.aws.session import AccessDeniedError, CredentialsError
+from sagepack.aws.session import AccessDeniedError, CredentialsError, is_outage
 from sagepack.deploy import failure
 from sagepack.deploy import request as requests
 from sagepack.deploy.request import MAX_REQUEST_SIZE
@@ -240,6 +239,17 @@ class Sender:
         """Leave a request in the queue: the same one is not sent again, but waited for."""
         self._remember(structs.replace(wait.sent, abandoned=True))
 
+    def meet(self, outage: SagepackError) -> None:
+        """Tell once that AWS cannot be asked; after an expired login the next request is made with the new one."""
+        is_login = isinstance(outage, CredentialsError)
+        if type(self.trouble) is not type(outage):
+            advice = "log in again in another terminal" if is_login else "check the network"
+            self.progress.note(f"{outage.message}; requests stay in the queue, and the wait goes on ({advice})")
+        if is_login:
+            self.aws.renew_credentials()
+            self.s3 = S3(self.aws.client("s3"), self.s3.options)
+        self.trouble = outage
+
     def _send(self, request: bytes | Path, content_type: str, digest: str) -> SentRequest:
         """Put a request into the queue of the endpoint."""
         inference_id, settings = new_id(), self._endpoint.asynchronous
@@ -350,10 +360,10 @@ class Wait:
         sender = self._sender
         try:
             found = self._found(elapsed)
-        except (RemoteError, CredentialsError) as error:
-            if sender.trouble is None:
-                sender.progress.note(f"{error.message}; requests stay in the queue, and the wait goes on")
-            sender.trouble = error
+        except (UserError, RemoteError) as error:
+            if not is_outage(error):
+                raise
+            sender.meet(error)
             return None
         if sender.trouble:
             sender.progress.note("AWS responds again")
@@ -400,8 +410,8 @@ class Wait:
             details.insert(0, f"S3 denied access: {_READERS}")
         fix = (
             "run the same command again, with a longer --timeout: nothing is sent twice. An endpoint without instances needs "
-            "several minutes to start one, and earlier requests come first: see the metric ApproximateBacklogSize and log "
-            f"group {log_group(self.sent.endpoint)}"
+            "several minutes to start one, and earlier requests come first: `invoke status` shows both, and `invoke logs` what "
+            "the container writes"
         )
         return RemoteError(f"no result after {int(timeout)} s", where=self.sent.output, fix=fix, details=details)
 

@@ -6,6 +6,7 @@ import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
 from sagepack.aws.s3 import S3, WriteOptions
+from sagepack.aws.session import Aws, AwsConnection
 from sagepack.deploy.predict import fetch, predict
 from sagepack.deploy.reconcile import reconcile
 from sagepack.deploy.sent import SentRequest, SentRequests
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from sagepack.aws.session import Aws
     from sagepack.deploy.deployment import Deployment
     from sagepack.sandbox.servers import Servers
 
@@ -237,3 +237,26 @@ def test_a_request_that_sagemaker_refuses_leaves_nothing_behind(
     assert all_of() == []
     assert inputs(aws) == []
     assert sandbox.aws.invocations.received == []
+
+
+def test_a_wait_goes_on_with_the_new_login_after_the_old_one_expired(
+    live: Deployment, sandbox: Servers, tmp_path: Path
+) -> None:
+    connection = AwsConnection(sandbox.region, None, sandbox.aws_url, sandbox.access_key, sandbox.secret_key)
+    aws = Aws(connection)  # of its own: it is renewed
+
+    def expired(request: AWSPreparedRequest, **_event: Any) -> AWSResponse | None:
+        if request.method != "GET":
+            return None
+        refused = AWSResponse(request.url, 400, {}, None)
+        refused._content = b"<Error><Code>ExpiredToken</Code><Message>expired</Message></Error>"
+        return refused
+
+    aws.client("s3").meta.events.register("before-send.s3", expired)
+    sandbox.aws.invocations.script(ScriptedResult(b"{}"))
+    remembered, _ = remembered_in(tmp_path)
+    progress = RecordedProgress()
+    result = predict(aws, S3(aws.client("s3")), live.endpoint, b"{}", progress, waiter=WAITER, remembered=remembered)
+    assert result.body == b"{}"
+    assert "(log in again in another terminal)" in progress.text
+    assert inputs(aws) == []
