@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sagepack.aws.session import aws_call, error_code
+from sagepack.aws.session import aws_call, error_code, message_of
 from sagepack.decoding import convert
+from sagepack.errors import RemoteError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,16 +22,35 @@ _SERVICE = {"ServiceNamespace": "sagemaker"}
 _DIMENSION = {"ScalableDimension": "sagemaker:variant:DesiredInstanceCount"}
 
 
+# Codes for "repeat it later" (API reference of Application Auto Scaling: reads are eventually consistent, and a change may be
+# refused while another one is pending); and what it says about a service-linked role that it has just made.
+_NOT_READY = {"ConcurrentUpdateException", "ObjectNotFoundException"}
+_NOT_READY_MESSAGE = "Unable to assume IAM role"
+
+
+class ScalingNotReadyError(RemoteError):
+    """Application Auto Scaling is busy with another change, or does not see one yet: the same request succeeds later."""
+
+
+class SuspendedState(msgspec.Struct, rename="pascal", frozen=True):
+    """What of the scaling is suspended (API reference, SuspendedState)."""
+
+    dynamic_scaling_in_suspended: bool = False
+    dynamic_scaling_out_suspended: bool = False
+    scheduled_scaling_suspended: bool = False
+
+
 class ScalableTarget(msgspec.Struct, rename="pascal", frozen=True):
-    """Fewest and most instances between which a variant is scaled (API reference, ScalableTarget)."""
+    """Fewest and most instances between which a variant is scaled, and whether it is (API reference, ScalableTarget)."""
 
     min_capacity: int
     max_capacity: int
+    suspended_state: SuspendedState = SuspendedState()
 
     @property
     def document(self) -> Document:
-        """These bounds in the API's names."""
-        return {"MinCapacity": self.min_capacity, "MaxCapacity": self.max_capacity}
+        """These bounds and switches in the API's names."""
+        return dict(msgspec.to_builtins(self))
 
     def __str__(self) -> str:
         return f"{self.min_capacity} to {self.max_capacity} instances"
@@ -130,15 +150,23 @@ def describe_alarms(aws: Aws, names: list[str]) -> dict[str, Alarm]:
 
 
 def register_target(aws: Aws, resource_id: str, target: ScalableTarget) -> None:
-    """RegisterScalableTarget: registers the target or changes its bounds."""
-    with aws_call("registering the scalable target", resource_id):
+    """RegisterScalableTarget: registers the target or changes its bounds.
+
+    Raises:
+        ScalingNotReadyError: it can be sent again.
+    """
+    with aws_call("registering the scalable target", resource_id), _not_ready(resource_id):
         client = aws.client("application-autoscaling")
         client.register_scalable_target(**_SERVICE, **_DIMENSION, ResourceId=resource_id, **target.document)
 
 
 def put_policy(aws: Aws, resource_id: str, name: str, policy: Document) -> str:
-    """PutScalingPolicy; returns the ARN of the policy, which alarms name as their action."""
-    with aws_call(f"putting scaling policy {name}", resource_id):
+    """PutScalingPolicy; returns the ARN of the policy, which alarms name as their action.
+
+    Raises:
+        ScalingNotReadyError: it can be sent again.
+    """
+    with aws_call(f"putting scaling policy {name}", resource_id), _not_ready(resource_id):
         client = aws.client("application-autoscaling")
         request = {**_SERVICE, **_DIMENSION, "ResourceId": resource_id, "PolicyName": name, **policy}
         return str(client.put_scaling_policy(**request)["PolicyARN"])
@@ -157,17 +185,38 @@ def delete_alarm(aws: Aws, name: str) -> None:
 
 
 def delete_policy(aws: Aws, resource_id: str, name: str) -> None:
-    """DeleteScalingPolicy; no error if there is none."""
-    with aws_call(f"deleting scaling policy {name}", resource_id), _ignore_not_found():
+    """DeleteScalingPolicy; no error if there is none.
+
+    Raises:
+        ScalingNotReadyError: it can be sent again.
+    """
+    with aws_call(f"deleting scaling policy {name}", resource_id), _not_ready(resource_id), _ignore_not_found():
         client = aws.client("application-autoscaling")
         client.delete_scaling_policy(**_SERVICE, **_DIMENSION, ResourceId=resource_id, PolicyName=name)
 
 
 def deregister_target(aws: Aws, resource_id: str) -> None:
-    """DeregisterScalableTarget; no error if there is none."""
-    with aws_call("deregistering the scalable target", resource_id), _ignore_not_found():
+    """DeregisterScalableTarget; no error if there is none.
+
+    Raises:
+        ScalingNotReadyError: it can be sent again.
+    """
+    with aws_call("deregistering the scalable target", resource_id), _not_ready(resource_id), _ignore_not_found():
         client = aws.client("application-autoscaling")
         client.deregister_scalable_target(**_SERVICE, **_DIMENSION, ResourceId=resource_id)
+
+
+@contextmanager
+def _not_ready(resource_id: str) -> Iterator[None]:
+    import botocore.exceptions
+
+    try:
+        yield
+    except botocore.exceptions.ClientError as error:
+        message = message_of(error)
+        if error_code(error) not in _NOT_READY and _NOT_READY_MESSAGE not in message:
+            raise
+        raise ScalingNotReadyError(f"{error_code(error)}: {message}", where=resource_id) from error
 
 
 @contextmanager

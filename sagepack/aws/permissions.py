@@ -11,6 +11,7 @@ _SAME_NAME = {
         *("CreateModel", "DescribeModel", "DeleteModel", "ListModels"),
         *("CreateEndpointConfig", "DescribeEndpointConfig", "DeleteEndpointConfig", "ListEndpointConfigs"),
         *("CreateEndpoint", "UpdateEndpoint", "DescribeEndpoint", "DeleteEndpoint", "ListEndpoints"),
+        "UpdateEndpointWeightsAndCapacities",
         *("InvokeEndpointAsync", "AddTags", "ListTags"),
     ),
     "application-autoscaling": (

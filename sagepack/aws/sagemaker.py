@@ -31,6 +31,7 @@ IN_PROGRESS = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack"
 _NOT_FOUND_CODES = {"ValidationException", "ValidationError", "ResourceNotFound", "ResourceNotFoundException"}
 _NOT_FOUND_MESSAGE = "Could not find"
 _EXISTS_MESSAGE = "already existing"
+_BUSY = re.compile(r'in-progress endpoint|already existing endpoint "')
 # Model data that is missing in S3 begins with "Could not find model data".
 _REFERENCE_NOT_FOUND = re.compile(r'Could not find (?:model "|endpoint configuration)')
 
@@ -39,6 +40,13 @@ class ReferenceNotFoundError(RemoteError):
     """A request names a model or an endpoint configuration that SageMaker does not find, or does not find yet.
 
     Its reads are eventually consistent: a resource may be found only some seconds after it was created.
+    """
+
+
+class EndpointBusyError(RemoteError):
+    """An endpoint is being changed by something else, or was created by it: the request fits what was there before.
+
+    Automatic scaling, another deployment, or the same request whose response was lost and which was sent again.
     """
 
 
@@ -86,6 +94,11 @@ class Endpoint(msgspec.Struct, rename="pascal", frozen=True):
     def pending_endpoint_config_name(self) -> str | None:
         """The configuration of the deployment in progress."""
         return self.pending_deployment_summary.endpoint_config_name if self.pending_deployment_summary else None
+
+    def desired_instance_count(self, variant_name: str) -> int | None:
+        """The number of instances that SageMaker aims at now for a variant; None if it is not described."""
+        variants = self.production_variants
+        return next((each.desired_instance_count for each in variants if each.variant_name == variant_name), None)
 
 
 class ProductionVariant(msgspec.Struct, rename="pascal", frozen=True):
@@ -189,6 +202,7 @@ def create_endpoint(aws: Aws, request: Document) -> None:
     Raises:
         UserError: the quota for the instance type is used up.
         ReferenceNotFoundError: SageMaker does not find the endpoint configuration.
+        EndpointBusyError: it exists.
         RemoteError: any other refusal.
     """
     with aws_call("creating the endpoint", where := f"endpoint {request['EndpointName']}"):
@@ -196,13 +210,31 @@ def create_endpoint(aws: Aws, request: Document) -> None:
 
 
 def update_endpoint(aws: Aws, request: Document) -> None:
-    """UpdateEndpoint; raises the errors of `create_endpoint`."""
+    """UpdateEndpoint; raises the errors of `create_endpoint`, and EndpointBusyError while something else is changing it."""
     with aws_call("updating the endpoint", where := f"endpoint {request['EndpointName']}"):
         _send(aws, "update_endpoint", where, request)
 
 
+def set_instance_count(aws: Aws, endpoint_name: str, variant_name: str, count: int) -> None:
+    """UpdateEndpointWeightsAndCapacities: changes the number of instances of a variant; the endpoint is Updating for minutes.
+
+    Raises:
+        EndpointBusyError: something else is changing the endpoint.
+        RemoteError: any other refusal.
+    """
+    capacity = {"VariantName": variant_name, "DesiredInstanceCount": count}
+    request = {"EndpointName": endpoint_name, "DesiredWeightsAndCapacities": [capacity]}
+    with aws_call("setting the number of instances", where := f"endpoint {endpoint_name}"):
+        _send(aws, "update_endpoint_weights_and_capacities", where, request)
+
+
 def delete_endpoint(aws: Aws, name: str) -> None:
-    """DeleteEndpoint; no error if there is none."""
+    """DeleteEndpoint; no error if there is none.
+
+    Raises:
+        EndpointBusyError: something else is changing the endpoint.
+        RemoteError: any other refusal.
+    """
     _deleted(aws, "delete_endpoint", f"endpoint {name}", EndpointName=name)
 
 
@@ -277,7 +309,7 @@ def _created(aws: Aws, operation: str, where: str, request: Document) -> None:
 
 
 def _send(aws: Aws, operation: str, where: str, request: Document) -> None:
-    """Send a request that names another resource, within `aws_call`."""
+    """Send a request that names another resource or changes an endpoint, within `aws_call`."""
     import botocore.exceptions
 
     try:
@@ -285,6 +317,8 @@ def _send(aws: Aws, operation: str, where: str, request: Document) -> None:
     except botocore.exceptions.ClientError as error:
         if _REFERENCE_NOT_FOUND.search(_message(error)):
             raise ReferenceNotFoundError(f"{operation} failed: {_message(error)}", where=where) from error
+        if _BUSY.search(_message(error)):
+            raise EndpointBusyError(f"{operation} failed: {_message(error)}", where=where) from error
         raise
 
 
@@ -293,7 +327,7 @@ def _deleted(aws: Aws, operation: str, where: str, **request: Any) -> None:
 
     with aws_call("deleting", where):
         try:
-            getattr(aws.client("sagemaker"), operation)(**request)
+            _send(aws, operation, where, request)
         except botocore.exceptions.ClientError as error:
             if not _is_not_found(error):
                 raise

@@ -17,7 +17,7 @@ from sagepack.deploy.deployment import sagepack_tags
 from sagepack.deploy.drift import is_managed
 from sagepack.deploy.error_hints import with_hints
 from sagepack.deploy.observe import observe_scaling
-from sagepack.deploy.waiter import Outage, WaiterConfig, wait_until_stable
+from sagepack.deploy.waiter import Outage, WaiterConfig, settle, wait_until_stable
 from sagepack.errors import RemoteError, UserError
 
 if TYPE_CHECKING:
@@ -92,7 +92,8 @@ def destroy(aws: Aws, owner: Owner, progress: Progress, waiter: WaiterConfig | N
     with with_hints():
         for resource in resources:
             if resource.kind == "endpoint":
-                outage.survive(lambda: _delete_endpoint(aws, owner.endpoint_name, progress, waiter, outage))
+                delete = partial(_delete_endpoint, aws, resource.name, progress, waiter, outage)
+                outage.survive(partial(settle, delete, progress, waiter))
             else:
                 progress.note(f"deleting {resource}")
                 outage.survive(partial(_delete, aws, resource, target))

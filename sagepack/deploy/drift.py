@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _NONE_IF_LEFT_OUT = frozenset(
     name for key in KEYS if key.is_optional and key.path[0] == "endpoint" for name in key.facts.member[2:]
 )
+# What SageMaker does to an endpoint whose configuration stays: automatic scaling or a patch of the instances.
+_RESIZED = frozenset({"Updating", "SystemUpdating"})
 _NOT_COMPARED = frozenset({"ModelName", "EndpointConfigName", "Tags", "MetricsConfig"})
 
 
@@ -68,20 +70,27 @@ def differences(deployment: Deployment, observed: EndpointState | None) -> list[
         for key, value in sorted(deployment.tags.items())
         if observed.tags.get(key) != value
     ]
-    return [*_endpoint_differences(deployment, observed), *scaling_differences(deployment, observed.scaling), *tags]
+    endpoint, scaling = _endpoint_differences(deployment, observed), scaling_differences(deployment, observed.scaling)
+    # Whatever is done to the endpoint leaves it with a number of instances as declared.
+    return [*endpoint, *scaling, *([] if endpoint else _instance_differences(deployment, observed)), *tags]
 
 
 def _endpoint_differences(deployment: Deployment, observed: EndpointState) -> list[Change]:
     endpoint, desired = observed.endpoint, deployment.endpoint_config_name
     subject = f"endpoint {deployment.endpoint_name}"
     status, is_desired = endpoint.endpoint_status, endpoint.endpoint_config_name == desired
-    # A Failed endpoint can only be deleted. The other two accept an update, but not one to the configuration that they have.
-    if status == "Failed" or (status in {"OutOfService", "UpdateRollbackFailed"} and is_desired):
-        reason = f"{subject} is {status} and has to be deleted and created again: {endpoint.failure_reason}"
-        return [Change("recreate", reason, subject)]
+    # A Failed endpoint can only be deleted. One that is OutOfService accepts an update, but serves nothing that could be lost.
+    if status == "Failed" or (status == "OutOfService" and is_desired):
+        again = f"{subject} is {status} and has to be deleted and created again, without the requests in its queue"
+        return [Change("recreate", f"{again}: {endpoint.failure_reason or 'SageMaker gives no reason'}", subject)]
+    # It serves, with a mix of two configurations (API reference, DescribeEndpoint, EndpointStatus). That SageMaker accepts an
+    # update to the configuration that it describes could not be observed.
+    if status == "UpdateRollbackFailed" and is_desired:
+        return [Change("update", f"{subject} is {status} and serves a mix of two configurations", subject)]
     changes = [Change("wait", f"{subject} is {status}", subject)] if endpoint.in_progress else []
     if is_desired or endpoint.pending_endpoint_config_name == desired:
-        return changes
+        is_resize = is_desired and status in _RESIZED and endpoint.pending_endpoint_config_name is None
+        return ([] if is_resize else changes) + (_deleted_parts(deployment, observed) if is_desired else [])
     config = observed.endpoint_config
     found = [
         *(
@@ -98,6 +107,34 @@ def _endpoint_differences(deployment: Deployment, observed: EndpointState) -> li
     # Every difference may be in what is not compared, such as settings of an older version of this program.
     found = found or [Difference("EndpointConfigName", endpoint.endpoint_config_name, desired)]
     return changes + [difference.change("update") for difference in found]
+
+
+def _deleted_parts(deployment: Deployment, observed: EndpointState) -> list[Change]:
+    """The configuration or model that serves and was deleted: without it no instance can be started, and none be patched."""
+    if observed.endpoint_config is None:
+        found = [Difference("EndpointConfigName", NONE, deployment.endpoint_config_name)]
+    elif observed.model_description is None:
+        found = [Difference("ModelName", NONE, deployment.model_name)]
+    else:
+        found = []
+    return [difference.change("restore") for difference in found]
+
+
+def _instance_differences(deployment: Deployment, observed: EndpointState) -> list[Change]:
+    count, live = observed.desired_instance_count, observed.scaling
+    is_others = live.target is not None and not is_managed(deployment.endpoint_name, live)
+    if observed.endpoint.in_progress or count is None or (deployment.endpoint.scaling is None and is_others):
+        return []
+    wanted = instance_count(deployment, count)
+    return [] if wanted == count else [Difference("DesiredInstanceCount", str(count), str(wanted)).change("instances")]
+
+
+def instance_count(deployment: Deployment, count: int) -> int:
+    """The number of instances nearest to `count` that `deployment` allows."""
+    bounds = deployment.endpoint.scaling
+    if bounds is None:
+        return deployment.endpoint.initial_instance_count
+    return min(max(count, bounds.min_capacity), bounds.max_capacity)
 
 
 def scaling_differences(deployment: Deployment, live: ScalingState) -> list[Change]:
@@ -172,7 +209,7 @@ def diff(
     elif isinstance(desired, list) and isinstance(live, list) and len(desired) == len(live):
         for number, (one, other) in enumerate(zip(desired, live, strict=True)):
             yield from diff(one, other, path if len(desired) == 1 else f"{path}[{number}]", ignored=ignored)
-    elif desired != live:
+    elif desired != live and not (desired is False and live is None):  # services may leave out what is off
         yield Difference.between(path, live, desired)
 
 

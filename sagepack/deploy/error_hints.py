@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sagepack.aws.sagemaker import EndpointBusyError
+from sagepack.aws.session import is_outage
 from sagepack.errors import Diagnostic, RemoteError, UserError
 from sagepack.spec.model import KEYS
 
@@ -99,16 +101,6 @@ HINTS = (
         "allow the key's use in its key policy: kms:Decrypt for aws.role, kms:GenerateDataKey and kms:Decrypt for the caller; "
         "the key must be enabled, and in the bucket's region",
     ),
-    ErrorHint(
-        r"Cannot create already existing endpoint",
-        "another deployment has just created this endpoint: run the command again, it waits for that deployment",
-        user_can_fix=False,
-    ),
-    ErrorHint(
-        r"Cannot update in-progress endpoint",
-        "another deployment of this endpoint is in progress: run the command again, it waits for that deployment",
-        user_can_fix=False,
-    ),
 )
 
 
@@ -160,12 +152,16 @@ def _key_of(member: str) -> str:
 def with_hints() -> Iterator[None]:
     """Replace an error raised within the block by one with the hint for its message; others pass unchanged.
 
+    So do those after which the same is tried again: an outage, and a change of the endpoint by something else.
+
     Raises:
         UserError, RemoteError: the error with the hint, of the class that the hint says.
     """
     try:
         yield
     except (UserError, RemoteError) as error:
+        if is_outage(error) or isinstance(error, EndpointBusyError):
+            raise
         if refused := refused_value(error.message, error.where):
             raise refused from error
         hint = hint_for(error.message)

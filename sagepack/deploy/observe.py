@@ -50,8 +50,7 @@ class EndpointState:
     @property
     def desired_instance_count(self) -> int | None:
         """The number of instances that SageMaker aims at now; automatic scaling changes it."""
-        variants = self.endpoint.production_variants
-        return next((v.desired_instance_count for v in variants if v.variant_name == VARIANT_NAME), None)
+        return self.endpoint.desired_instance_count(VARIANT_NAME)
 
 
 def observe(aws: Aws, owner: Owner) -> EndpointState | None:

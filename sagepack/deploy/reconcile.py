@@ -8,17 +8,17 @@ from __future__ import annotations
 import dataclasses
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, TypeVar
 
 from sagepack.aws import autoscaling, sagemaker
 from sagepack.aws.logs import log_group
 from sagepack.deploy import scaling
-from sagepack.deploy.deployment import tag_list
-from sagepack.deploy.drift import differences, extra, scaling_differences
+from sagepack.deploy.deployment import VARIANT_NAME, tag_list
+from sagepack.deploy.drift import differences, extra, instance_count, scaling_differences
 from sagepack.deploy.error_hints import hint_for, with_hints
 from sagepack.deploy.observe import EndpointState, ScalingState, observe, observe_scaling
-from sagepack.deploy.waiter import Outage, WaiterConfig, wait_until_stable
+from sagepack.deploy.waiter import Outage, WaiterConfig, settle, wait_until_stable
 from sagepack.errors import RemoteError, UserError
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from sagepack.deploy.deployment import Deployment
     from sagepack.progress import Progress
 
+_Answer = TypeVar("_Answer")
+_SCALING_SETTLED_AFTER = 20  # delays: how long a change of the scaling may be pending or not seen
 _CONSISTENT_AFTER = 5  # delays: how long SageMaker may not find a resource that it has just created
 
 
@@ -88,12 +90,12 @@ class Reconciler:
         """Bring the endpoint, its automatic scaling and its tags in line with the deployment; raises as `reconcile` does."""
         done: list[Change] = []
         # Each attempt looks first, so it finds what the one before it has done, also where only its answer was lost.
-        return self._outage.survive(lambda: self._attempt(done))
+        return self._outage.survive(lambda: settle(lambda: self._attempt(done), self.progress, self.waiter))
 
     def _attempt(self, done: list[Change]) -> ReconcileResult:
         observed, changes = self._observe()
         done += [change for change in changes if change not in done]
-        if observed is not None and observed.endpoint.in_progress:
+        if observed is not None and changes and observed.endpoint.in_progress:
             self._finish_deployment_in_progress(observed.endpoint)
             observed, changes = self._observe()
         kinds = {change.kind for change in changes}
@@ -101,7 +103,12 @@ class Reconciler:
             endpoint = self._deploy(observed, update="update" in kinds)
         else:
             endpoint = observed.endpoint
+            if "restore" in kinds:
+                with with_hints():
+                    self._create_model_and_config()
             self._apply_scaling(observed.scaling)
+            if "instances" in kinds:
+                endpoint = self._set_instance_count(observed)
         if observed is not None and "recreate" not in kinds:  # a new endpoint was created with its tags
             live = observed.tags
             if changed := {key: value for key, value in self.deployment.tags.items() if live.get(key) != value}:
@@ -147,8 +154,11 @@ class Reconciler:
                 send, request = sagemaker.update_endpoint, self._prepare_update(observed)
             elif observed is not None:
                 self._delete_endpoint(observed)
-            self._send_once_found(send, request, f"endpoint configuration {self.deployment.endpoint_config_name}")
-        endpoint = self._wait()
+            is_deleted = observed is not None and update and observed.endpoint_config is None
+            current = observed.endpoint.endpoint_config_name if observed is not None and is_deleted else None
+            config = f"endpoint configuration {self.deployment.endpoint_config_name}"
+            self._send_once_found(send, request, config, current)
+        endpoint = self._wait_for_update(observed.endpoint) if observed is not None and update else self._wait()
         self._require_no_other(endpoint, observed.endpoint.endpoint_config_name if observed else None)
         if endpoint is not None and endpoint.endpoint_status == "InService":
             # Before the check below: an endpoint that was rolled back must keep scaling, too.
@@ -175,20 +185,53 @@ class Reconciler:
         new_type, scales = live_type != self.deployment.endpoint.instance_type, observed.scaling.target is not None
         if new_type and scales:
             # SageMaker refuses to change the instance type of a variant that is registered for scaling.
-            autoscaling.deregister_target(self.aws, scaling.resource_id(self.deployment.endpoint_name))
+            resource_id = scaling.resource_id(self.deployment.endpoint_name)
+            self._scale(lambda: autoscaling.deregister_target(self.aws, resource_id))
         # An endpoint that has scaled to zero starts an instance again: without one the new container would not be tried.
-        retain = not new_type and scales and self.deployment.endpoint.scaling and observed.desired_instance_count
-        return self.deployment.update_endpoint_request(retain_instance_count=bool(retain))
+        count = observed.desired_instance_count or 0
+        is_allowed = count > 0 and instance_count(self.deployment, count) == count
+        retain = not new_type and scales and self.deployment.endpoint.scaling is not None and is_allowed
+        return self.deployment.update_endpoint_request(retain_instance_count=retain)
+
+    def _set_instance_count(self, observed: EndpointState) -> sagemaker.Endpoint:
+        """Set the number of instances to the nearest one that is declared, and wait until it is there.
+
+        Raises:
+            RemoteError: it does not get there.
+        """
+        name, count = self.deployment.endpoint_name, observed.desired_instance_count or 0
+        wanted = instance_count(self.deployment, count)
+        self.progress.note(f"endpoint {name}: from {count} to {wanted} instances")
+        sagemaker.set_instance_count(self.aws, name, VARIANT_NAME, wanted)
+        endpoint = self._require_serving(self._wait())
+        reached = endpoint.desired_instance_count(VARIANT_NAME) or 0
+        if instance_count(self.deployment, reached) != reached:
+            reason = endpoint.failure_reason or "SageMaker gives no reason"
+            raise RemoteError(
+                f"the endpoint has {reached} instances, not {wanted}: {reason}",
+                where=endpoint.endpoint_arn,
+                fix="run the same command again later: AWS may have no such instance at this time",
+            )
+        return endpoint
 
     def _delete_endpoint(self, observed: EndpointState) -> None:
         name, status = self.deployment.endpoint_name, observed.endpoint.endpoint_status
-        self.progress.note(f"deleting endpoint {name}, which is {status}, to create it again")
+        lost = "the requests in its queue are lost"
+        self.progress.note(f"deleting endpoint {name}, which is {status}, to create it again; {lost}")
         self._remove_scaling(observed.scaling)
         sagemaker.delete_endpoint(self.aws, name)
         self._wait()
 
-    def _send_once_found(self, send: Callable[[Aws, Document], None], request: Document, referenced: str) -> None:
+    def _send_once_found(
+        self, send: Callable[[Aws, Document], None], request: Document, referenced: str, current: str | None = None
+    ) -> None:
         """Send a request, and again as long as SageMaker does not find the resource that it references.
+
+        Args:
+            send: sends the request.
+            request: the request.
+            referenced: the resource, for messages.
+            current: the configuration that the endpoint has, if that was deleted.
 
         Raises:
             RemoteError: SageMaker does not find it for several delays.
@@ -197,17 +240,43 @@ class Reconciler:
             with suppress(sagemaker.ReferenceNotFoundError):
                 send(self.aws, request)
                 return
+        where, again = f"endpoint {self.deployment.endpoint_name}", "run the same command again"
+        if current is None:
+            raise RemoteError(f"SageMaker does not find {referenced}, which exists", where=where, fix=again)
         raise RemoteError(
-            f"SageMaker does not find {referenced}, which exists",
-            where=f"endpoint {self.deployment.endpoint_name}",
-            fix="run the same command again",
+            f"SageMaker does not update an endpoint whose configuration was deleted: {current}",
+            where=where,
+            fix="deploy once more the spec and code that it serves, which creates that configuration again; "
+            "or `destroy` the endpoint and deploy",
         )
+
+    def _scale(self, request: Callable[[], _Answer]) -> _Answer:
+        """Send a request about automatic scaling, and again while another change of it is pending or was not seen yet.
+
+        Raises:
+            RemoteError: that lasts too long.
+        """
+        for _ in dataclasses.replace(self.waiter, timeout=_SCALING_SETTLED_AFTER * self.waiter.delay).attempts():
+            try:
+                return request()
+            except autoscaling.ScalingNotReadyError as error:  # noqa: PERF203 - it is sent again
+                last = error
+        raise RemoteError(last.message, where=last.where, fix="run the same command again in some minutes") from last
 
     def _short_waiter(self) -> WaiterConfig:
         return dataclasses.replace(self.waiter, timeout=_CONSISTENT_AFTER * self.waiter.delay)
 
     def _wait(self) -> sagemaker.Endpoint | None:
         return wait_until_stable(self.aws, self.deployment.endpoint_name, self.progress, self.waiter, self._outage)
+
+    def _wait_for_update(self, before: sagemaker.Endpoint) -> sagemaker.Endpoint | None:
+        """Wait for an update; a description from before it, which SageMaker may still give, is no result of it."""
+        endpoint = None
+        for _ in self._short_waiter().attempts():
+            endpoint = self._wait()
+            if endpoint is None or endpoint.last_modified_time != before.last_modified_time:
+                break
+        return endpoint
 
     def _require_no_other(self, endpoint: sagemaker.Endpoint | None, previous: str | None) -> None:
         """Check that what serves was requested, or is the `previous` configuration, to which SageMaker rolls back.
@@ -257,9 +326,9 @@ class Reconciler:
             self._remove_scaling(live)
             return
         resource_id, wake_policy = scaling.resource_id(name), scaling.scaling_names(name).wake_policy
-        autoscaling.register_target(self.aws, resource_id, desired.target)
+        self._scale(partial(autoscaling.register_target, self.aws, resource_id, desired.target))
         arns = {
-            policy: autoscaling.put_policy(self.aws, resource_id, policy, request)
+            policy: self._scale(partial(autoscaling.put_policy, self.aws, resource_id, policy, request))
             for policy, request in desired.policies.items()
         }
         for alarm, request in desired.alarms.items():
@@ -268,7 +337,7 @@ class Reconciler:
             if each in live.alarms:
                 autoscaling.delete_alarm(self.aws, each)
             else:
-                autoscaling.delete_policy(self.aws, resource_id, each)
+                self._scale(partial(autoscaling.delete_policy, self.aws, resource_id, each))
         self.progress.note(f"automatic scaling set up: {desired.target}, policies {', '.join(desired.policies)}")
 
     def _remove_scaling(self, live: ScalingState) -> None:
@@ -277,6 +346,6 @@ class Reconciler:
         for name in live.alarms:
             autoscaling.delete_alarm(self.aws, name)
         for name in live.policies:
-            autoscaling.delete_policy(self.aws, resource_id, name)
+            self._scale(partial(autoscaling.delete_policy, self.aws, resource_id, name))
         if live.target is not None:
-            autoscaling.deregister_target(self.aws, resource_id)
+            self._scale(lambda: autoscaling.deregister_target(self.aws, resource_id))

@@ -73,6 +73,8 @@ def desired_scaling(deployment: Deployment) -> Scaling:
                     "Dimensions": dimensions,
                     "Statistic": "Average",
                 },
+                # Off unless somebody switched it on by hand: then the instances would never become fewer.
+                "DisableScaleIn": False,
                 "ScaleInCooldown": bounds.scale_in_cooldown,
                 "ScaleOutCooldown": bounds.scale_out_cooldown,
             },
@@ -90,6 +92,8 @@ def desired_scaling(deployment: Deployment) -> Scaling:
             },
         }
         alarms[names.wake_alarm] = {
+            # On unless somebody switched it off by hand: then no request would wake the endpoint.
+            "ActionsEnabled": True,
             "MetricName": "HasBacklogWithoutCapacity",
             "Namespace": "AWS/SageMaker",
             "Statistic": "Average",

@@ -19,8 +19,10 @@ _RESOURCES = {
     "ModelName": "model",
     "EndpointConfigName": "endpoint configuration",
     "ScalableTarget": "automatic scaling",
+    "DesiredInstanceCount": "number of instances",
     "TargetValue": "endpoint.scaling.target_backlog_per_instance",
 }
+_SUSPENDED = "ScalableTarget.SuspendedState."
 _NAMED = {"ScalingPolicy": "scaling policy", "Alarm": "alarm"}
 
 
@@ -37,6 +39,8 @@ def subject_of(path: str) -> str:
     if head == "Tags":
         return f"tag {rest}" if rest.startswith(TAG_PREFIX) else f"endpoint.tags.{rest}"
     last = path.rpartition(".")[2]
+    if path.startswith(_SUSPENDED):
+        return f"automatic scaling, {last}"
     if known := _RESOURCES.get(last) or _key_of_member(path) or _key_of_name(last):
         return known
     if head in _NAMED:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _Answer = TypeVar("_Answer")
 # Of the sandbox, which runs on this machine: when it does not respond, it has ended.
 _SANDBOX_OUTAGE = 5.0  # seconds
+_ATTEMPTS = 10  # to change an endpoint that something else is changing
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,26 @@ class Outage:
         if self._began is not None:
             self._progress.note(f"AWS responds again, after {format_duration(self._waiter.clock() - self._began)}")
         self._began = self._told = None
+
+
+def settle(call: Callable[[], _Answer], progress: Progress, waiter: WaiterConfig) -> _Answer:
+    """What `call` returns, which looks at the endpoint first, and is called again when something else has changed it since.
+
+    Raises:
+        RemoteError: every call has met another change.
+    """
+    attempt = 1
+    while True:
+        try:
+            return call()
+        except sagemaker.EndpointBusyError as error:  # noqa: PERF203 - it looks again
+            if attempt == _ATTEMPTS:
+                fix = "run the same command again when nothing else changes the endpoint"
+                raise RemoteError(error.message, where=error.where, fix=fix) from error
+            what = "by automatic scaling, another deployment, or a request whose answer was lost"
+            progress.note(f"{error.where} is being changed by something else ({what}): looking again")
+            waiter.sleep(waiter.delay)
+            attempt += 1
 
 
 def wait_until_stable(

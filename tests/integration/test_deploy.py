@@ -124,6 +124,57 @@ def test_the_old_model_and_config_stay_for_a_roll_back(session: Session) -> None
     assert session.writes == ["UpdateEndpoint"]
 
 
+def test_a_deleted_model_of_the_live_endpoint_is_created_again_without_an_update(session: Session) -> None:
+    value = published(session, deployment())
+    reconcile(session.aws, value, Silent(), WAITER)
+    session.aws.client("sagemaker").delete_model(ModelName=value.model_name)
+    session.calls.clear()
+    deployed = reconcile(session.aws, value, Silent(), WAITER)
+    assert [change.kind for change in deployed.changes] == ["restore"]
+    assert session.writes == ["CreateModel"]
+    assert differences(value, observe(session, value)) == []
+
+
+def set_instances(session: Session, count: int) -> None:
+    """As somebody does by hand."""
+    capacities = [{"VariantName": "AllTraffic", "DesiredInstanceCount": count}]
+    client = session.aws.client("sagemaker")
+    client.update_endpoint_weights_and_capacities(EndpointName="svd", DesiredWeightsAndCapacities=capacities)
+
+
+def test_removing_the_scaling_of_a_sleeping_fleet_wakes_it(session: Session) -> None:
+    reconcile(session.aws, published(session, deployment(scaling=Scaling(0, 2))), Silent(), WAITER)
+    set_instances(session, 0)
+    observed = observe(session, deployment())
+    assert observed.desired_instance_count == 0
+    assert [change.kind for change in differences(deployment(), observed)] == ["scaling", "instances"]
+    reconcile(session.aws, deployment(), progress := RecordedProgress(), WAITER)
+    assert observe(session, deployment()).desired_instance_count == 1
+    assert "endpoint svd: from 0 to 1 instances" in progress.text
+    assert differences(deployment(), observe(session, deployment())) == []
+
+
+def test_what_was_changed_by_hand_and_stops_waking_or_sleeping_is_mended(session: Session) -> None:
+    value = published(session, deployment(scaling=Scaling(0, 2)))
+    reconcile(session.aws, value, Silent(), WAITER)
+    scaling, cloudwatch = session.aws.client("application-autoscaling"), session.aws.client("cloudwatch")
+    target = {
+        "ServiceNamespace": "sagemaker",
+        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+        "ResourceId": "endpoint/svd/variant/AllTraffic",
+    }
+    suspended = dict.fromkeys(
+        ("DynamicScalingInSuspended", "DynamicScalingOutSuspended", "ScheduledScalingSuspended"), True
+    )
+    scaling.register_scalable_target(**target, SuspendedState=suspended)
+    cloudwatch.disable_alarm_actions(AlarmNames=["svd-has-backlog-without-capacity"])
+    set_instances(session, 9)
+    assert {change.kind for change in differences(value, observe(session, value))} == {"scaling", "instances"}
+    reconcile(session.aws, value, Silent(), WAITER)
+    assert differences(value, observe(session, value)) == []
+    assert observe(session, value).desired_instance_count == 2
+
+
 def test_tags_change_without_an_update(session: Session) -> None:
     reconcile(session.aws, published(session, deployment()), Silent(), WAITER)
     session.calls.clear()
@@ -241,6 +292,48 @@ def test_the_loser_of_two_deployments_at_the_same_time_fails_with_what_serves(
     assert "rolled back" not in str(caught.value)
     # The loser has not changed the winner's scaling either.
     assert differences(winner, observe(session, winner)) == []
+
+
+def test_a_resize_by_automatic_scaling_between_look_and_update_is_waited_for(
+    session: Session, sandbox: Servers
+) -> None:
+    reconcile(session.aws, published(session, deployment()), Silent(), WAITER)
+    busy = 'Cannot update in-progress endpoint "arn:aws:sagemaker:us-east-1:123456789012:endpoint/svd".'
+    sandbox.aws.scenario.fail_operation("UpdateEndpoint", "ValidationException", busy)
+    value = deployment(environment={})
+    deployed = reconcile(session.aws, value, progress := RecordedProgress(), WAITER)
+    assert [change.kind for change in deployed.changes] == ["update"]
+    assert session.endpoint()["EndpointConfigName"] == value.endpoint_config_name
+    assert "is being changed by something else" in progress.text
+
+
+def test_an_endpoint_whose_creation_was_answered_too_late_is_waited_for(session: Session) -> None:
+    value = published(session, deployment())
+    sent: list[dict[str, Any]] = []
+
+    def create_twice(params: dict[str, Any], **_: Any) -> None:  # as the client does when the answer is lost
+        if not sent:
+            sent.append(params)
+            session.aws.client("sagemaker").create_endpoint(**value.create_endpoint_request)
+
+    events = session.aws.client("sagemaker").meta.events
+    events.register("before-call.sagemaker.CreateEndpoint", create_twice)
+    try:
+        deployed = reconcile(session.aws, value, Silent(), WAITER)
+    finally:
+        events.unregister("before-call.sagemaker.CreateEndpoint", create_twice)
+    assert [change.kind for change in deployed.changes] == ["create", "wait"]
+    assert session.endpoint()["EndpointStatus"] == "InService"
+
+
+def test_an_endpoint_that_is_always_busy_is_a_remote_error(session: Session, sandbox: Servers) -> None:
+    reconcile(session.aws, published(session, deployment()), Silent(), WAITER)
+    busy = 'Cannot update in-progress endpoint "arn".'
+    sandbox.aws.scenario.fail_operation("UpdateEndpoint", "ValidationException", busy, times=None)
+    with pytest.raises(RemoteError, match="in-progress endpoint") as caught:
+        reconcile(session.aws, deployment(environment={}), Silent(), FakeClock().waiter())
+    # The error document names the class, and its schema allows no other.
+    assert type(caught.value) is RemoteError
 
 
 class CutError(Exception):
@@ -361,9 +454,7 @@ def test_an_update_retains_the_scaled_instance_count_unless_it_is_zero(
     session: Session, bounds: Scaling | None, before: int, after: int
 ) -> None:
     reconcile(session.aws, published(session, deployment(scaling=bounds)), Silent(), WAITER)
-    capacities = [{"VariantName": "AllTraffic", "DesiredInstanceCount": before}]
-    client = session.aws.client("sagemaker")
-    client.update_endpoint_weights_and_capacities(EndpointName="svd", DesiredWeightsAndCapacities=capacities)
+    set_instances(session, before)
     reconcile(session.aws, deployment(environment={}, scaling=bounds), Silent(), WAITER)
     assert session.endpoint()["ProductionVariants"][0]["DesiredInstanceCount"] == after
 

@@ -150,6 +150,15 @@ def test_the_package_stays_in_s3(aws: Aws) -> None:
     assert aws.client("s3").head_object(Bucket=bucket, Key=key)["ContentLength"] > 0
 
 
+def test_a_deletion_that_meets_a_resize_by_automatic_scaling_waits_for_it(aws: Aws, sandbox: Servers) -> None:
+    before = everything(aws)
+    deployed(aws, deployment())
+    busy = 'Cannot update in-progress endpoint "arn".'
+    sandbox.aws.scenario.fail_operation("DeleteEndpoint", "ValidationException", busy)
+    destroy(aws, deployment().owner, Silent(), WAITER)
+    assert everything(aws) == before
+
+
 @pytest.mark.parametrize("operation", ["DeleteEndpoint", "DescribeEndpoint", "DeleteModel"])
 def test_an_outage_does_not_end_a_deletion(aws: Aws, sandbox: Servers, operation: str) -> None:
     before = everything(aws)

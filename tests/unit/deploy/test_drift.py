@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -7,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from sagepack.aws.autoscaling import Alarm, ScalableTarget, ScalingPolicy
-from sagepack.aws.sagemaker import Endpoint, EndpointConfig, PendingDeployment, ProductionVariant
+from sagepack.aws.autoscaling import Alarm, ScalableTarget, ScalingPolicy, SuspendedState
+from sagepack.aws.sagemaker import Endpoint, EndpointConfig, EndpointVariant, PendingDeployment, ProductionVariant
 from sagepack.deploy.change import Change, values
 from sagepack.deploy.drift import Difference, diff, differences
 from sagepack.deploy.observe import EndpointState, ScalingState
@@ -135,16 +136,102 @@ def test_an_endpoint_of_another_spec_or_environment_is_not_changed(tags: dict[st
 def test_a_failed_endpoint_is_recreated_whatever_its_config() -> None:
     value = deployment()
     (change,) = differences(value, live(value, endpoint_status="Failed", failure_reason="no capacity"))
-    reason = "endpoint svd is Failed and has to be deleted and created again: no capacity"
+    again = "endpoint svd is Failed and has to be deleted and created again, without the requests in its queue"
+    reason = f"{again}: no capacity"
     assert change == Change("recreate", reason, "endpoint svd")
 
 
-@pytest.mark.parametrize("status", ["Creating", "Updating", "RollingBack", "Deleting"])
+@pytest.mark.parametrize("status", ["Creating", "RollingBack", "Deleting"])
 def test_an_endpoint_in_progress_is_waited_for(status: str) -> None:
     value = deployment()
     assert differences(value, live(value, endpoint_status=status)) == [
         Change("wait", f"endpoint svd is {status}", "endpoint svd")
     ]
+
+
+@pytest.mark.parametrize("status", ["Updating", "SystemUpdating"])
+def test_a_resize_by_automatic_scaling_or_a_patch_by_aws_is_no_work(status: str) -> None:
+    value = deployment(scaling=Bounds(0, 2))
+    assert differences(value, live(value, endpoint_status=status, production_variants=instances(5))) == []
+
+
+def test_an_endpoint_that_serves_a_mix_after_a_failed_roll_back_is_updated_and_not_deleted() -> None:
+    value = deployment()
+    (change,) = differences(value, live(value, endpoint_status="UpdateRollbackFailed"))
+    reason = "endpoint svd is UpdateRollbackFailed and serves a mix of two configurations"
+    assert change == Change("update", reason, "endpoint svd")
+
+
+@pytest.mark.parametrize("status", ["InService", "Updating"])
+def test_a_deleted_model_under_the_live_endpoint_is_a_difference(status: str) -> None:
+    value = deployment()
+    observed = dataclasses.replace(live(value, endpoint_status=status), model_description=None)
+    assert [(change.kind, change.reason, change.sign) for change in differences(value, observed)] == [
+        ("restore", f"model: none -> {value.model_name}", "+")
+    ]
+
+
+def test_a_deleted_configuration_of_the_live_endpoint_is_a_difference() -> None:
+    value = deployment()
+    observed = dataclasses.replace(live(value), endpoint_config=None, model_description=None)
+    assert [(change.kind, change.reason) for change in differences(value, observed)] == [
+        ("restore", f"endpoint configuration: none -> {value.endpoint_config_name}")
+    ]
+
+
+def instances(count: int) -> tuple[EndpointVariant, ...]:
+    return (EndpointVariant("AllTraffic", count, count),)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "count", "wanted"),
+    [
+        (None, 0, 1),
+        (None, 3, 1),
+        (Bounds(0, 2), 9, 2),
+        (Bounds(1, 2), 0, 1),
+        (Bounds(0, 2), 0, 0),
+        (Bounds(1, 4), 3, 3),
+    ],
+)
+def test_a_number_of_instances_outside_of_what_is_declared_is_a_difference(
+    bounds: Bounds | None, count: int, wanted: int
+) -> None:
+    value = deployment(scaling=bounds)
+    found = differences(value, live(value, production_variants=instances(count)))
+    expected = [] if wanted == count else [("instances", f"number of instances: {count} -> {wanted}")]
+    assert [(change.kind, change.reason) for change in found] == expected
+
+
+def test_the_number_of_instances_that_the_scaling_of_others_chose_is_left_alone() -> None:
+    theirs = ScalingState(ScalableTarget(1, 9), {"theirs": ScalingPolicy("arn:theirs", {})})
+    observed = live(deployment(), production_variants=instances(7))
+    assert differences(deployment(), dataclasses.replace(observed, scaling=theirs)) == []
+
+
+def test_what_stops_an_endpoint_from_waking_or_sleeping_is_a_difference() -> None:
+    value = deployment(scaling=Bounds(0, 2))
+    observed = live(value)
+    scaling = observed.scaling
+    suspended = msgspec.structs.replace(ScalableTarget(0, 2), suspended_state=SuspendedState(True, True, True))
+    tracking = copy.deepcopy(scaling.policies["svd-backlog"])
+    tracking.description["TargetTrackingScalingPolicyConfiguration"]["DisableScaleIn"] = True
+    (name,) = scaling.alarms
+    alarm = dataclasses.replace(scaling.alarms[name], description={**scaling.alarms[name].description})
+    alarm.description["ActionsEnabled"] = False
+    by_hand = ScalingState(suspended, {**scaling.policies, "svd-backlog": tracking}, {name: alarm})
+    assert [change.reason for change in differences(value, dataclasses.replace(observed, scaling=by_hand))] == [
+        "automatic scaling, DynamicScalingInSuspended: True -> False",
+        "automatic scaling, DynamicScalingOutSuspended: True -> False",
+        "automatic scaling, ScheduledScalingSuspended: True -> False",
+        "scaling policy svd-backlog, TargetTrackingScalingPolicyConfiguration.DisableScaleIn: True -> False",
+        "alarm svd-has-backlog-without-capacity, ActionsEnabled: False -> True",
+    ]
+
+
+def test_a_service_may_leave_out_what_is_off() -> None:
+    assert list(diff({"DisableScaleIn": False}, {})) == []
+    assert list(diff({"ActionsEnabled": True}, {})) == [Difference("ActionsEnabled", "none", "True")]
 
 
 def test_an_update_in_progress_to_the_declared_config_is_not_repeated() -> None:

@@ -38,8 +38,6 @@ TEXTS = [
     ("Failed to extract model data archive from URL s3://b/x", "artifact.layout: prefix", True),
     ("VolumeSize parameter is not allowed for the selected Instance type ml.g4dn.xlarge", "volume_size_in_gb", True),
     ("User: arn is not authorized to perform: iam:PassRole on resource", "iam:PassRole", True),
-    ('Cannot update in-progress endpoint "arn:x".', "another deployment", False),
-    ('Cannot create already existing endpoint "arn:x".', "another deployment", False),
     ("it does not have application-autoscaling:DeregisterScalableTarget permission", "allow the caller", True),
     (
         "Request to service failed. If failure persists after retry, contact customer support.",
