@@ -175,10 +175,7 @@ class Deployment:
         return {
             **request,
             "RetainAllVariantProperties": True,
-            "ExcludeRetainedVariantProperties": [
-                {"VariantPropertyType": "DesiredWeight"},
-                {"VariantPropertyType": "DataCaptureConfig"},
-            ],
+            "ExcludeRetainedVariantProperties": [{"VariantPropertyType": "DesiredWeight"}],
         }
 
     @property

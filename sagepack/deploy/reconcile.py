@@ -110,9 +110,7 @@ class Reconciler:
             if "instances" in kinds:
                 endpoint = self._set_instance_count(observed)
         if observed is not None and "recreate" not in kinds:  # a new endpoint was created with its tags
-            live = observed.tags
-            if changed := {key: value for key, value in self.deployment.tags.items() if live.get(key) != value}:
-                sagemaker.add_tags(self.aws, endpoint.endpoint_arn, tag_list(changed))
+            self._apply_tags(observed)
         return ReconcileResult(
             self.deployment.endpoint_name,
             endpoint.endpoint_arn,
@@ -339,6 +337,20 @@ class Reconciler:
             else:
                 self._scale(partial(autoscaling.delete_policy, self.aws, resource_id, each))
         self.progress.note(f"automatic scaling set up: {desired.target}, policies {', '.join(desired.policies)}")
+
+    def _apply_tags(self, observed: EndpointState) -> None:
+        """Give the tags that differ to the endpoint, and to the model and configuration if they are those declared."""
+        live, declared = observed.tags, self.deployment.tags
+        changed = tag_list({key: value for key, value in declared.items() if live.get(key) != value})
+        if not changed:
+            return
+        # First what is no endpoint: the endpoint's tags say whether there is anything to do.
+        config, model = observed.endpoint_config, observed.model_description
+        if config and config.description.get("EndpointConfigName") == self.deployment.endpoint_config_name:
+            sagemaker.add_tags(self.aws, str(config.description["EndpointConfigArn"]), changed)
+        if model and model.get("ModelName") == self.deployment.model_name:
+            sagemaker.add_tags(self.aws, str(model["ModelArn"]), changed)
+        sagemaker.add_tags(self.aws, observed.endpoint.endpoint_arn, changed)
 
     def _remove_scaling(self, live: ScalingState) -> None:
         """Delete the alarm, all policies and the scalable target, in this order: each needs the next one."""

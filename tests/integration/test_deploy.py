@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,7 +22,7 @@ from tests.helpers import deployments
 from tests.helpers.deployments import IMAGE, FakeClock, RecordedProgress, deployment, lock, spec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sagepack.aws.session import Aws
     from sagepack.deploy.deployment import Deployment
@@ -136,10 +137,12 @@ def test_a_deleted_model_of_the_live_endpoint_is_created_again_without_an_update
 
 
 def set_instances(session: Session, count: int) -> None:
-    """As somebody does by hand."""
+    """Set the number of instances as somebody does by hand, and wait until they are there."""
     capacities = [{"VariantName": "AllTraffic", "DesiredInstanceCount": count}]
     client = session.aws.client("sagemaker")
     client.update_endpoint_weights_and_capacities(EndpointName="svd", DesiredWeightsAndCapacities=capacities)
+    while session.endpoint()["EndpointStatus"] == "Updating":
+        pass
 
 
 def test_removing_the_scaling_of_a_sleeping_fleet_wakes_it(session: Session) -> None:
@@ -180,8 +183,13 @@ def test_tags_change_without_an_update(session: Session) -> None:
     session.calls.clear()
     value = deployment(tags={"team": "audio"})
     reconcile(session.aws, value, Silent(), WAITER)
-    assert session.writes == ["AddTags"]
+    assert session.writes == ["AddTags"] * 3
     assert observe(session, value).tags["team"] == "audio"
+    client = session.aws.client("sagemaker")
+    model = client.describe_model(ModelName=value.model_name)["ModelArn"]
+    config = client.describe_endpoint_config(EndpointConfigName=value.endpoint_config_name)["EndpointConfigArn"]
+    for arn in (model, config):
+        assert {"Key": "team", "Value": "audio"} in client.list_tags(ResourceArn=arn)["Tags"]
 
 
 def test_an_endpoint_of_another_spec_is_refused_and_not_changed(session: Session) -> None:
@@ -334,6 +342,69 @@ def test_an_endpoint_that_is_always_busy_is_a_remote_error(session: Session, san
         reconcile(session.aws, deployment(environment={}), Silent(), FakeClock().waiter())
     # The error document names the class, and its schema allows no other.
     assert type(caught.value) is RemoteError
+
+
+@contextmanager
+def answering(session: Session, event: str, handler: Callable[..., object]) -> Iterator[None]:
+    """Let `handler` change what a client gets."""
+    events = session.aws.client(event.split(".")[1]).meta.events
+    events.register(event, handler)
+    try:
+        yield
+    finally:
+        events.unregister(event, handler)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("ConcurrentUpdateException", "You already have a pending update to an Auto Scaling resource."),
+        ("ObjectNotFoundException", "No scalable target registered for service namespace"),
+        ("FailedResourceAccessException", "Unable to assume IAM role: arn:aws:iam::123456789012:role/x"),
+    ],
+)
+def test_a_scaling_that_is_busy_or_not_seen_yet_is_sent_again(session: Session, code: str, message: str) -> None:
+    value = published(session, deployment(scaling=Scaling(0, 2)))
+    refusals = iter([code, code])
+
+    def refuse(**_: Any) -> object:
+        error = {"Error": {"Code": next(refusals, None), "Message": message}, "ResponseMetadata": {}}
+        return (SimpleNamespace(status_code=400), error) if error["Error"]["Code"] else None
+
+    with answering(session, "before-call.application-autoscaling.PutScalingPolicy", refuse):
+        reconcile(session.aws, value, Silent(), WAITER)
+    assert differences(value, observe(session, value)) == []
+
+
+def test_a_description_from_before_an_update_is_no_roll_back(session: Session) -> None:
+    reconcile(session.aws, published(session, deployment()), Silent(), WAITER)
+    before, value = session.endpoint(), deployment(environment={})
+    stale = iter([before, before])
+
+    def answer(parsed: dict[str, Any], **_: Any) -> None:
+        if "UpdateEndpoint" in session.calls and (old := next(stale, None)):
+            parsed.update(old)
+
+    session.calls.clear()
+    with answering(session, "after-call.sagemaker.DescribeEndpoint", answer):
+        reconcile(session.aws, value, Silent(), WAITER)
+    assert next(stale, None) is None
+    assert session.endpoint()["EndpointConfigName"] == value.endpoint_config_name
+
+
+def test_an_endpoint_that_cannot_be_updated_since_its_configuration_was_deleted_says_what_to_do(
+    session: Session,
+) -> None:
+    old = published(session, deployment())
+    reconcile(session.aws, old, Silent(), WAITER)
+    session.aws.client("sagemaker").delete_endpoint_config(EndpointConfigName=old.endpoint_config_name)
+    with pytest.raises(RemoteError, match="whose configuration was deleted") as caught:
+        reconcile(session.aws, deployment(environment={}), Silent(), FakeClock().waiter())
+    assert old.endpoint_config_name in caught.value.message
+    assert "deploy once more" in str(caught.value.fix)
+    assert [change.kind for change in reconcile(session.aws, old, Silent(), WAITER).changes] == ["restore"]
+    new = deployment(environment={})
+    assert reconcile(session.aws, new, Silent(), WAITER).endpoint_config_name == new.endpoint_config_name
 
 
 class CutError(Exception):
