@@ -75,6 +75,14 @@ def _scaling(view: SpecView) -> Iterator[Diagnostic]:
             f"{low} is more than initial_instance_count, {count}",
             severity="warning",
         )
+    # SageMaker developer guide, "Automatic scaling of Amazon SageMaker AI models", prerequisites.
+    instance = instances.parse(view.text("endpoint", "instance_type"))
+    if instance and instance.burstable and view.get("endpoint", "scaling") is not None:
+        yield Diagnostic(
+            ("endpoint", "scaling"),
+            f"burstable instances, such as ml.{instance.family}, cannot be scaled: AWS refuses it once the endpoint serves",
+            "remove endpoint.scaling, or choose another endpoint.instance_type",
+        )
 
 
 def _topics(view: SpecView) -> Iterator[Diagnostic]:
@@ -83,6 +91,10 @@ def _topics(view: SpecView) -> Iterator[Diagnostic]:
         match = _ARN.fullmatch(view.text("endpoint", "async", key) or "")
         if match and region and match["region"] != region:
             yield Diagnostic(("endpoint", "async", key), f"the topic is in {match['region']}, the endpoint in {region}")
+        elif match and match[0].endswith(".fifo"):
+            # Documented for inference routers; for endpoints it could not be observed.
+            message = "a FIFO topic; SageMaker is documented to publish to standard topics only"
+            yield Diagnostic(("endpoint", "async", key), message, "use a standard topic", severity="warning")
 
 
 def _region(view: SpecView) -> Iterator[Diagnostic]:

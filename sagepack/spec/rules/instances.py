@@ -51,6 +51,11 @@ class Instance:
         return self.family.startswith(("p6", "g7"))
 
     @property
+    def burstable(self) -> bool:
+        """Whether the processor works on credits (families t2, t3 and so on)."""
+        return bool(re.match(r"t\d", self.family))
+
+    @property
     def refuses_volume(self) -> bool:
         """Whether SageMaker refuses `VolumeSizeInGB`, as it does for families with local disks."""
         return "d" in self.family or self.family.startswith(("g5", "g6", "p5", "trn1"))
