@@ -386,7 +386,11 @@ def _client_error(error: ClientError, doing: str, where: str | None) -> UserErro
             return kind(message, where=where, fix=fix)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     is_later = status >= HTTPStatus.INTERNAL_SERVER_ERROR or code in _LATER or "Throttl" in code
-    return (_UnavailableError if is_later else RemoteError)(message, where=where)
+    if is_later:
+        return _UnavailableError(
+            message, where=where, fix="AWS cannot respond now: run the command again, it continues"
+        )
+    return RemoteError(message, where=where)
 
 
 def _denied(error: ClientError, message: str, where: str | None) -> AccessDeniedError:

@@ -84,6 +84,7 @@ class Outage:
         self._aws, self._progress, self._waiter = aws, progress, waiter
         self._began: float | None = None  # the time of the first failure, by the waiter's clock
         self._told: type[Exception] | None = None
+        self._given_up: Exception | None = None  # the error of the wait within
 
     def survive(self, ask: Callable[[], _Answer]) -> _Answer:
         """What `ask` returns, which is called again until AWS can respond.
@@ -96,7 +97,7 @@ class Outage:
             try:
                 answer = ask()
             except (UserError, RemoteError) as error:  # noqa: PERF203 - it is asked again
-                if not is_outage(error):
+                if not is_outage(error) or error is self._given_up:
                     raise
                 self._sleep(error)
             else:
@@ -108,7 +109,8 @@ class Outage:
         self._began = now if self._began is None else self._began
         if now - self._began >= lasts:
             fix = f"what was requested goes on in AWS; {error.fix or 'run the same command again: it continues'}"
-            raise error.with_context(fix=fix) from error
+            self._given_up = error.with_context(fix=fix)
+            raise self._given_up from error
         is_login = isinstance(error, CredentialsError)
         if self._told is not type(error):
             self._told = type(error)

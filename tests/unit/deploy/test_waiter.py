@@ -7,7 +7,7 @@ import pytest
 
 from sagepack.aws.logs import Tail
 from sagepack.aws.session import AccessDeniedError, Aws, AwsConnection
-from sagepack.deploy.waiter import WaiterConfig, wait_until_stable
+from sagepack.deploy.waiter import Outage, WaiterConfig, wait_until_stable
 from sagepack.errors import RemoteError
 from tests.helpers.deployments import GONE, MOMENT, FakeClock, RecordedProgress, described, spec, stubbed
 
@@ -140,8 +140,20 @@ def test_a_wait_ends_after_an_outage_of_half_an_hour_and_says_how_to_resume() ->
     with pytest.raises(RemoteError, match="try later") as caught:
         wait_until_stable(aws, "svd", RecordedProgress(), time.waiter())
     assert time.now == 1800
-    assert caught.value.fix == "what was requested goes on in AWS; run the same command again: it continues"
+    again = "AWS cannot respond now: run the command again, it continues"
+    assert caught.value.fix == f"what was requested goes on in AWS; {again}"
     assert caught.value.public_type() == "RemoteError"
+
+
+def test_a_wait_within_another_gives_up_for_both() -> None:
+    aws, stubs = stubbed("sagemaker")
+    unreachable(stubs["sagemaker"], 121)
+    progress, clock = RecordedProgress(), FakeClock()
+    outage = Outage(aws, progress, clock.waiter())
+    with pytest.raises(RemoteError, match="try later") as caught:
+        outage.survive(lambda: wait_until_stable(aws, "svd", progress, clock.waiter(), outage))
+    assert clock.now == 1800
+    assert str(caught.value.fix).count("goes on in AWS") == 1
 
 
 def test_a_wait_goes_on_with_new_credentials_after_the_old_ones_have_expired(sandbox: Servers) -> None:
