@@ -31,6 +31,8 @@ _NOT_READY_MESSAGE = "Unable to assume IAM role"
 class ScalingNotReadyError(RemoteError):
     """Application Auto Scaling is busy with another change, or does not see one yet: the same request succeeds later."""
 
+    cause = "is not ready for a change of its scaling yet"
+
 
 class SuspendedState(msgspec.Struct, rename="pascal", frozen=True):
     """What of the scaling is suspended (API reference, SuspendedState)."""

@@ -49,6 +49,10 @@ class EndpointBusyError(RemoteError):
     Automatic scaling, another deployment, or the same request whose response was lost and which was sent again.
     """
 
+    cause = (
+        "is being changed by something else (automatic scaling, another deployment, or a request whose answer was lost)"
+    )
+
 
 class EndpointVariant(msgspec.Struct, rename="pascal", frozen=True):
     """The instances of a variant of an endpoint (API reference, ProductionVariantSummary)."""

@@ -93,10 +93,10 @@ def destroy(aws: Aws, owner: Owner, progress: Progress, waiter: WaiterConfig | N
         for resource in resources:
             if resource.kind == "endpoint":
                 delete = partial(_delete_endpoint, aws, resource.name, progress, waiter, outage)
-                outage.survive(partial(settle, delete, progress, waiter))
             else:
                 progress.note(f"deleting {resource}")
-                outage.survive(partial(_delete, aws, resource, target))
+                delete = partial(_delete, aws, resource, target)
+            outage.survive(partial(settle, delete, progress, waiter))
     return resources
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import dataclasses
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from sagepack.aws import autoscaling, sagemaker
 from sagepack.aws.logs import log_group
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from sagepack.deploy.deployment import Deployment
     from sagepack.progress import Progress
 
-_Answer = TypeVar("_Answer")
-_SCALING_SETTLED_AFTER = 20  # delays: how long a change of the scaling may be pending or not seen
 _CONSISTENT_AFTER = 5  # delays: how long SageMaker may not find a resource that it has just created
 
 
@@ -183,8 +181,10 @@ class Reconciler:
         new_type, scales = live_type != self.deployment.endpoint.instance_type, observed.scaling.target is not None
         if new_type and scales:
             # SageMaker refuses to change the instance type of a variant that is registered for scaling.
+            after = "it is set up again when that is done; after an interruption run the same command again"
+            self.progress.note(f"automatic scaling is removed while the instance type changes: {after}")
             resource_id = scaling.resource_id(self.deployment.endpoint_name)
-            self._scale(lambda: autoscaling.deregister_target(self.aws, resource_id))
+            autoscaling.deregister_target(self.aws, resource_id)
         # An endpoint that has scaled to zero starts an instance again: without one the new container would not be tried.
         count = observed.desired_instance_count or 0
         is_allowed = count > 0 and instance_count(self.deployment, count) == count
@@ -247,19 +247,6 @@ class Reconciler:
             fix="deploy once more the spec and code that it serves, which creates that configuration again; "
             "or `destroy` the endpoint and deploy",
         )
-
-    def _scale(self, request: Callable[[], _Answer]) -> _Answer:
-        """Send a request about automatic scaling, and again while another change of it is pending or was not seen yet.
-
-        Raises:
-            RemoteError: that lasts too long.
-        """
-        for _ in dataclasses.replace(self.waiter, timeout=_SCALING_SETTLED_AFTER * self.waiter.delay).attempts():
-            try:
-                return request()
-            except autoscaling.ScalingNotReadyError as error:  # noqa: PERF203 - it is sent again
-                last = error
-        raise RemoteError(last.message, where=last.where, fix="run the same command again in some minutes") from last
 
     def _short_waiter(self) -> WaiterConfig:
         return dataclasses.replace(self.waiter, timeout=_CONSISTENT_AFTER * self.waiter.delay)
@@ -324,9 +311,9 @@ class Reconciler:
             self._remove_scaling(live)
             return
         resource_id, wake_policy = scaling.resource_id(name), scaling.scaling_names(name).wake_policy
-        self._scale(partial(autoscaling.register_target, self.aws, resource_id, desired.target))
+        autoscaling.register_target(self.aws, resource_id, desired.target)
         arns = {
-            policy: self._scale(partial(autoscaling.put_policy, self.aws, resource_id, policy, request))
+            policy: autoscaling.put_policy(self.aws, resource_id, policy, request)
             for policy, request in desired.policies.items()
         }
         for alarm, request in desired.alarms.items():
@@ -335,7 +322,7 @@ class Reconciler:
             if each in live.alarms:
                 autoscaling.delete_alarm(self.aws, each)
             else:
-                self._scale(partial(autoscaling.delete_policy, self.aws, resource_id, each))
+                autoscaling.delete_policy(self.aws, resource_id, each)
         self.progress.note(f"automatic scaling set up: {desired.target}, policies {', '.join(desired.policies)}")
 
     def _apply_tags(self, observed: EndpointState) -> None:
@@ -358,6 +345,6 @@ class Reconciler:
         for name in live.alarms:
             autoscaling.delete_alarm(self.aws, name)
         for name in live.policies:
-            self._scale(partial(autoscaling.delete_policy, self.aws, resource_id, name))
+            autoscaling.delete_policy(self.aws, resource_id, name)
         if live.target is not None:
-            self._scale(lambda: autoscaling.deregister_target(self.aws, resource_id))
+            autoscaling.deregister_target(self.aws, resource_id)

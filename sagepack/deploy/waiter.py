@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from sagepack.aws import sagemaker
+from sagepack.aws import autoscaling, sagemaker
 from sagepack.aws.logs import Tail, log_group
 from sagepack.aws.session import CredentialsError, is_outage
 from sagepack.errors import RemoteError, UserError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _Answer = TypeVar("_Answer")
 # Of the sandbox, which runs on this machine: when it does not respond, it has ended.
 _SANDBOX_OUTAGE = 5.0  # seconds
-_ATTEMPTS = 10  # to change an endpoint that something else is changing
+_ATTEMPTS = 20  # to change an endpoint that something else is changing
 
 
 @dataclass(frozen=True)
@@ -129,21 +129,22 @@ class Outage:
 
 
 def settle(call: Callable[[], _Answer], progress: Progress, waiter: WaiterConfig) -> _Answer:
-    """What `call` returns, which looks at the endpoint first, and is called again when something else has changed it since.
+    """What `call` returns, which looks first, and is called again when AWS cannot do what it asks for yet.
+
+    Something else has changed the endpoint since it looked; or Application Auto Scaling is busy, or does not see a change yet.
 
     Raises:
-        RemoteError: every call has met another change.
+        RemoteError: that was so with every call.
     """
     attempt = 1
     while True:
         try:
             return call()
-        except sagemaker.EndpointBusyError as error:  # noqa: PERF203 - it looks again
+        except (sagemaker.EndpointBusyError, autoscaling.ScalingNotReadyError) as error:  # noqa: PERF203 - it looks again
             if attempt == _ATTEMPTS:
-                fix = "run the same command again when nothing else changes the endpoint"
+                fix = "run the same command again in some minutes, when nothing else changes the endpoint"
                 raise RemoteError(error.message, where=error.where, fix=fix) from error
-            what = "by automatic scaling, another deployment, or a request whose answer was lost"
-            progress.note(f"{error.where} is being changed by something else ({what}): looking again")
+            progress.note(f"{error.where} {error.cause}: looking again")
             waiter.sleep(waiter.delay)
             attempt += 1
 

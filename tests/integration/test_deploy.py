@@ -228,7 +228,8 @@ def test_a_variant_is_deregistered_while_its_instance_type_changes(session: Sess
     reconcile(session.aws, published(session, deployment(scaling=Scaling(0, 2))), Silent(), WAITER)
     session.calls.clear()
     value = deployment(scaling=Scaling(0, 2), instance_type="ml.g5.4xlarge")
-    reconcile(session.aws, value, Silent(), WAITER)
+    reconcile(session.aws, value, progress := RecordedProgress(), WAITER)
+    assert "automatic scaling is removed while the instance type changes" in progress.text
     order = [
         call
         for call in session.writes
@@ -372,7 +373,9 @@ def test_a_scaling_that_is_busy_or_not_seen_yet_is_sent_again(session: Session, 
         return (SimpleNamespace(status_code=400), error) if error["Error"]["Code"] else None
 
     with answering(session, "before-call.application-autoscaling.PutScalingPolicy", refuse):
-        reconcile(session.aws, value, Silent(), WAITER)
+        reconcile(session.aws, value, progress := RecordedProgress(), WAITER)
+    note = "endpoint/svd/variant/AllTraffic is not ready for a change of its scaling yet: looking again"
+    assert progress.notes.count(note) == 2
     assert differences(value, observe(session, value)) == []
 
 
