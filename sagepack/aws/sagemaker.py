@@ -105,11 +105,18 @@ class Endpoint(msgspec.Struct, rename="pascal", frozen=True):
         return next((each.desired_instance_count for each in variants if each.variant_name == variant_name), None)
 
 
+class InstancePool(msgspec.Struct, rename="pascal", frozen=True):
+    """Instances of one of several types of a variant, which may have a model of their own (API reference, InstancePool)."""
+
+    model_name_override: str | None = None
+
+
 class ProductionVariant(msgspec.Struct, rename="pascal", frozen=True):
     """The model and the instance type of a variant of a configuration (API reference, ProductionVariant)."""
 
     model_name: str | None = None
     instance_type: str | None = None
+    instance_pools: tuple[InstancePool, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,10 +126,19 @@ class EndpointConfig:
     Attributes:
         production_variants: its variants.
         description: the whole response of DescribeEndpointConfig.
+        shadow_variants: the variants that get a copy of the requests.
     """
 
     production_variants: tuple[ProductionVariant, ...]
     description: Document
+    shadow_variants: tuple[ProductionVariant, ...] = ()
+
+    @property
+    def model_names(self) -> set[str]:
+        """The models of all variants."""
+        variants = (*self.production_variants, *self.shadow_variants)
+        overrides = (pool.model_name_override for variant in variants for pool in variant.instance_pools)
+        return {name for name in (*(variant.model_name for variant in variants), *overrides) if name}
 
     @property
     def variant(self) -> ProductionVariant:
@@ -139,6 +155,7 @@ class AsyncInvocation(msgspec.Struct, rename="pascal", frozen=True):
 
 class _EndpointConfigFields(msgspec.Struct, rename="pascal"):
     production_variants: tuple[ProductionVariant, ...] = ()
+    shadow_production_variants: tuple[ProductionVariant, ...] = ()
 
 
 class _Tag(msgspec.Struct, rename="pascal"):
@@ -170,7 +187,8 @@ def describe_endpoint_config(aws: Aws, name: str) -> EndpointConfig | None:
     """DescribeEndpointConfig, or None."""
 
     def read(found: Document) -> EndpointConfig:
-        return EndpointConfig(convert(found, _EndpointConfigFields).production_variants, found)
+        fields = convert(found, _EndpointConfigFields)
+        return EndpointConfig(fields.production_variants, found, fields.shadow_production_variants)
 
     where = f"endpoint configuration {name}"
     return _described(aws, "describe_endpoint_config", where, read, EndpointConfigName=name)

@@ -138,7 +138,7 @@ def _used_by_others(aws: Aws, endpoint_name: str) -> tuple[set[str], set[str]]:
     models: set[str] = set()
     for name in configs:
         if (config := sagemaker.describe_endpoint_config(aws, name)) is not None:
-            models |= {variant.model_name for variant in config.production_variants if variant.model_name}
+            models |= config.model_names
     return configs, models
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sagepack.aws.sagemaker import EndpointConfig, InstancePool, ProductionVariant
 from sagepack.aws.session import Patience
 from sagepack.deploy.destroy import Resource, destroy, inventory
 from sagepack.deploy.reconcile import reconcile
@@ -180,3 +181,23 @@ def test_an_outage_does_not_end_a_deletion(aws: Aws, sandbox: Servers, operation
     destroy(aws.with_patience(Patience(attempts=1)), deployment().owner, progress := RecordedProgress(), waiter)
     assert "AWS responds again, after" in progress.text
     assert everything(aws) == before
+
+
+def test_a_model_behind_the_shadow_variant_of_another_endpoint_stays(aws: Aws) -> None:
+    value = deployment()
+    deployed(aws, value, deployment("other"))
+    variants = deployment("other").create_endpoint_config_request["ProductionVariants"]
+    shadow = {**variants[0], "VariantName": "Shadow", "ModelName": value.model_name}
+    client = aws.client("sagemaker")
+    client.create_endpoint_config(
+        EndpointConfigName="theirs", ProductionVariants=variants, ShadowProductionVariants=[shadow]
+    )
+    client.update_endpoint(EndpointName="other", EndpointConfigName="theirs")
+    destroy(aws, value.owner, Silent(), WAITER)
+    assert value.model_name in everything(aws)["models"]
+    assert "svd" not in everything(aws)["endpoints"]
+
+
+def test_the_models_of_a_configuration_are_those_of_all_its_variants_and_pools() -> None:
+    pooled = ProductionVariant("a", instance_pools=(InstancePool("b"), InstancePool()))
+    assert EndpointConfig((pooled, ProductionVariant()), {}, (ProductionVariant("c"),)).model_names == {"a", "b", "c"}
