@@ -228,8 +228,5 @@ def _ignore_not_found() -> Iterator[None]:
     try:
         yield
     except botocore.exceptions.ClientError as error:
-        message = error.response.get("Error", {}).get("Message", "")
-        # AWS has an error code for it; moto only has the message "No scalable target found" or "No scaling policy found".
-        not_found = error_code(error) in {"ObjectNotFoundException", "ResourceNotFound"}
-        if not not_found and not message.startswith("No scal"):
+        if error_code(error) not in {"ObjectNotFoundException", "ResourceNotFound"}:
             raise
