@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -103,6 +104,21 @@ class Fleet:
     def answered(self) -> int:
         """How many answers there are."""
         return int(self.s3.list_objects_v2(Bucket=self.sandbox.bucket, Prefix="out/")["KeyCount"])
+
+    def metric(self, name: str) -> list[float]:
+        """The newest values of a metric of the endpoint."""
+        now = datetime.now(timezone.utc)
+        metric = {"Namespace": "AWS/SageMaker", "MetricName": name, "Dimensions": DIMENSIONS}
+        found = self.cloudwatch.get_metric_data(
+            MetricDataQueries=[{"Id": "m", "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Maximum"}}],
+            StartTime=now - timedelta(minutes=10),
+            EndTime=now,
+        )
+        return list(found["MetricDataResults"][0]["Values"])
+
+    def alarm(self) -> str:
+        """State of the wake alarm."""
+        return str(self.cloudwatch.describe_alarms(AlarmNames=["e-no-capacity"])["MetricAlarms"][0]["StateValue"])
 
     def activities(self) -> list[tuple[str, str, str]]:
         """Status, description and cause of the scaling activities, the newest first."""
@@ -289,3 +305,25 @@ def test_scaling_that_does_not_exist_is_not_found(fleet: Fleet) -> None:
     fleet.sleep_policy()
     fleet.scaling.delete_scaling_policy(**TARGET, PolicyName="e-backlog")
     fleet.scaling.deregister_scalable_target(**TARGET)
+
+
+def test_metrics_and_the_alarm_say_that_requests_wait_for_a_fleet_that_sleeps(fleet: Fleet) -> None:
+    fleet.register(0, 2, DynamicScalingOutSuspended=True)
+    fleet.wake_policy()
+    assert fleet.alarm() == "INSUFFICIENT_DATA"
+    assert fleet.metric("ApproximateBacklogSize") == []
+    fleet.fall_asleep()
+    fleet.send()
+    answer = fleet.send()
+    assert fleet.alarm() == "INSUFFICIENT_DATA"
+    fleet.turn(TIMES.alarm)
+    assert fleet.alarm() == "ALARM"
+    assert fleet.metric("ApproximateBacklogSize") == [2]
+    assert fleet.metric("HasBacklogWithoutCapacity") == [1]
+    assert fleet.metric("ApproximateBacklogSizePerInstance") == []
+    assert fleet.metric("ApproximateAgeOfOldestRequest")[0] >= TIMES.alarm
+    fleet.resize(1)
+    fleet.turn(TIMES.resize)
+    wait_for_object(fleet.s3, answer)
+    assert fleet.alarm() == "OK"
+    assert fleet.metric("HasBacklogWithoutCapacity") == [0]

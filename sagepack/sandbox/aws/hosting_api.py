@@ -10,7 +10,7 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from sagepack.sandbox.aws import automatic_scaling, moto_scaling, moto_state, quotas
+from sagepack.sandbox.aws import automatic_scaling, moto_metrics, moto_scaling, moto_state, quotas
 from sagepack.sandbox.aws.hosting import TRANSITIONS, Configuration, Endpoint, RegionState, Scenario
 from sagepack.sandbox.aws.hosting_rules import (
     RESOURCES,
@@ -121,6 +121,14 @@ class HostingApi:
             before, fleet.backlog = fleet.backlog, fleet.backlog + requests
             if (before == 0) != (fleet.backlog == 0):
                 fleet.changed = self._clock.now()
+
+    def publish_metrics(self, region: str) -> None:
+        """Write the metrics of the endpoints of a region into moto, for the request in progress that asks for them."""
+        with self._lock:
+            for endpoint in self._region(region).endpoints.values():
+                if endpoint.status != "Deleted":
+                    seconds = self._scenario.fleet_times.alarm
+                    moto_metrics.publish(region, endpoint, seconds, self._clock.now())
 
     def scaling_activities(self, region: str, body: JsonObject) -> JsonObject:
         """The response of DescribeScalingActivities."""

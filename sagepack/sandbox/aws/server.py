@@ -201,6 +201,8 @@ class AwsServer:
             return json_response(200, quotas.call(operation, body))
         if operation == "DescribeScalingActivities":  # moto has no such operation
             return json_response(200, self._hosting.scaling_activities(region, body))
+        if operation in {"GetMetricData", "DescribeAlarms"}:
+            self._hosting.publish_metrics(region)
         if service == "AnyScaleFrontendService":
             moto_scaling.check_exists(operation, region, body)
         variant = _SCALABLE.fullmatch(body.get("ResourceId", ""))

@@ -1,0 +1,82 @@
+"""The metrics of asynchronous endpoints, and the states of alarms on them, written into moto when somebody asks for them.
+
+Only the newest value of each is kept. An endpoint that never had a request has none: what AWS publishes then is not known.
+"""
+
+from __future__ import annotations
+
+import operator
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from sagepack.sandbox.identity import ACCOUNT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sagepack.sandbox.aws.hosting import Endpoint
+
+_NAMESPACE = "AWS/SageMaker"
+_AGE = timedelta(minutes=1)  # values come late
+_COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+    "GreaterThanOrEqualToThreshold": operator.ge,
+    "GreaterThanThreshold": operator.gt,
+    "LessThanThreshold": operator.lt,
+    "LessThanOrEqualToThreshold": operator.le,
+}
+
+
+def publish(region: str, endpoint: Endpoint, alarm_seconds: float, now: float) -> None:
+    """Write the values of now, and set the alarms on them.
+
+    Args:
+        region: region of the endpoint.
+        endpoint: an endpoint.
+        alarm_seconds: how long a value must have been over its threshold before an alarm says so.
+        now: time of the sandbox's clock. The values get the time of the machine, which callers ask by.
+    """
+    from moto.cloudwatch.models import MetricDatum, cloudwatch_backends
+
+    backend, values = cloudwatch_backends[ACCOUNT][region], _values(endpoint, now)
+    dimension = {"Name": "EndpointName", "Value": endpoint.name}
+    if endpoint.fleet.changed:
+        backend.metric_data = [
+            datum for datum in backend.metric_data if datum.name not in values or not _is_of(datum, endpoint.name)
+        ]
+        when = datetime.now(timezone.utc).replace(tzinfo=None) - _AGE
+        backend.metric_data += [
+            MetricDatum(_NAMESPACE, name, value, [dimension], when) for name, value in values.items()
+        ]
+    for alarm in list(backend.alarms.values()):
+        if _is_of(alarm, endpoint.name):
+            _set_state(alarm, values if endpoint.fleet.changed else {}, now - endpoint.fleet.changed >= alarm_seconds)
+
+
+def _values(endpoint: Endpoint, now: float) -> dict[str, float]:
+    backlog, instances = endpoint.fleet.backlog, sum(endpoint.counts.values())
+    values = {
+        "ApproximateBacklogSize": float(backlog),
+        "ApproximateAgeOfOldestRequest": now - endpoint.fleet.changed if backlog else 0.0,
+        "HasBacklogWithoutCapacity": float(backlog > 0 and instances == 0),
+    }
+    # Without instances there is nothing to divide by, so that this metric alone wakes no fleet.
+    return values | ({"ApproximateBacklogSizePerInstance": backlog / instances} if instances else {})
+
+
+def _is_of(metric: Any, endpoint: str) -> bool:
+    """Whether a value or an alarm is about an endpoint as a whole."""
+    dimensions = {dimension.name: dimension.value for dimension in metric.dimensions}
+    return metric.namespace == _NAMESPACE and dimensions == {"EndpointName": endpoint}
+
+
+def _set_state(alarm: Any, values: Mapping[str, float], lasting: bool) -> None:
+    value = values.get(alarm.metric_name)
+    compare = _COMPARISONS.get(alarm.comparison_operator)
+    if value is None or compare is None:
+        state = "INSUFFICIENT_DATA"
+    elif compare(value, float(alarm.threshold)):
+        state = "ALARM" if lasting else alarm.state_value
+    else:
+        state = "OK"
+    if state != alarm.state_value:
+        alarm.update_state(f"Threshold Crossed: the newest value is {value}", "{}", state)
