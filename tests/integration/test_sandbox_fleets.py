@@ -97,9 +97,9 @@ class Fleet:
         variant = live["ProductionVariants"][0]
         return live["EndpointStatus"], variant["CurrentInstanceCount"], variant["DesiredInstanceCount"]
 
-    def send(self) -> str:
+    def send(self, **more: Any) -> str:
         """Send a request, and return where its answer will be."""
-        return str(self.runtime.invoke_endpoint_async(EndpointName="e", InputLocation=DATA)["OutputLocation"])
+        return str(self.runtime.invoke_endpoint_async(EndpointName="e", InputLocation=DATA, **more)["OutputLocation"])
 
     def answered(self) -> int:
         """How many answers there are."""
@@ -235,7 +235,7 @@ def test_a_sleeping_fleet_that_nothing_wakes_never_answers(fleet: Fleet, lacking
         fleet.register(0, 2, DynamicScalingOutSuspended=True)
     fleet.fall_asleep()
     answer = fleet.send()
-    fleet.turn(6 * 3600)
+    fleet.turn(5 * 3600)
     assert fleet.state() == ("InService", 0, 0)
     assert fleet.answered() == 0
     fleet.resize(1)
@@ -327,3 +327,24 @@ def test_metrics_and_the_alarm_say_that_requests_wait_for_a_fleet_that_sleeps(fl
     wait_for_object(fleet.s3, answer)
     assert fleet.alarm() == "OK"
     assert fleet.metric("HasBacklogWithoutCapacity") == [0]
+
+
+def test_a_request_that_waits_longer_than_its_time_to_live_is_forgotten(fleet: Fleet) -> None:
+    fleet.fall_asleep()
+    fleet.send(RequestTTLSeconds=60)
+    answer = fleet.send()
+    fleet.turn(61)
+    assert fleet.metric("ApproximateBacklogSize") == [1]
+    fleet.resize(1)
+    fleet.turn(TIMES.resize)
+    assert wait_for_object(fleet.s3, answer) == b"{}"
+    assert fleet.answered() == 1
+
+
+def test_a_fleet_that_woke_in_time_took_the_request_however_late_one_looks(fleet: Fleet) -> None:
+    fleet.register(0, 2)
+    fleet.wake_policy()
+    fleet.fall_asleep()
+    answer = fleet.send()
+    fleet.turn(24 * 3600)
+    assert wait_for_object(fleet.s3, answer) == b"{}"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sagepack.sandbox.activity import Activity
+    from sagepack.sandbox.aws.clock import Clock
     from sagepack.sandbox.aws.hosting import Endpoint
     from sagepack.sandbox.aws.hosting_api import HostingApi
     from sagepack.sandbox.aws.wsgi import JsonObject
@@ -31,6 +32,7 @@ _HEADER = "X-Amzn-SageMaker-"
 _INLINE_BYTES = 128_000
 _THREADS = 4
 _TIMEOUT_SECONDS = 900.0
+_TTL_SECONDS = 6 * 3600.0
 # Made up: nobody has published what SageMaker writes when an instance finds no input (metric RequestDownloadFailures).
 _NO_INPUT = "Failed to download the request from {}: the object does not exist or cannot be read."
 
@@ -56,12 +58,13 @@ class ScriptedResult:
     times: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Job:
     """One accepted request.
 
     Attributes:
         endpoint: the endpoint.
+        accepted: when the request was accepted, by the clock.
         content: body of an inline request; None if an instance reads it from `input_location`.
         parameters: parameters of InvokeEndpointAsync, from its headers: names in lower case, without their prefix.
         model: the CreateModel request of the endpoint's model.
@@ -72,6 +75,7 @@ class _Job:
     """
 
     endpoint: Endpoint
+    accepted: float
     content: bytes | None
     parameters: Mapping[str, str]
     model: JsonObject
@@ -88,8 +92,8 @@ class Invocations:
         received: (endpoint, content) of every request whose result was delivered, for tests.
     """
 
-    def __init__(self, hosting: HostingApi, activity: Activity, containers: Containers) -> None:
-        self._hosting = hosting
+    def __init__(self, hosting: HostingApi, activity: Activity, containers: Containers, clock: Clock) -> None:
+        self._hosting, self._clock = hosting, clock
         self._activity = activity
         self._containers = containers
         self._scripted: list[ScriptedResult] = []
@@ -140,6 +144,7 @@ class Invocations:
         failure_path = output.get("S3FailurePath")
         job = _Job(
             endpoint=endpoint,
+            accepted=self._clock.now(),
             content=_inline(parameters.get("inputlocation"), body),
             parameters=parameters,
             model=endpoint.config.models[config["ProductionVariants"][0]["ModelName"]],
@@ -156,14 +161,28 @@ class Invocations:
         return {f"{_HEADER}OutputLocation": job.output_uri, **failure}, job.inference_id
 
     def dispatch(self) -> None:
-        """Give the queued requests to the instances of their endpoints; those for a fleet without instances wait on."""
+        """Give the queued requests to the instances of their endpoints; those for a fleet without instances wait on.
+
+        A request whose RequestTTLSeconds are over is forgotten. Whether AWS tells anybody is not known (metric ExpiredRequests).
+        """
         with self._lock:
             queue, self._queue = self._queue, []
+            expired = [job for job in queue if self._is_expired(job)]
             for job in queue:
+                if job in expired or job.endpoint.status == "Deleted":
+                    continue
                 if any(job.endpoint.counts.values()):
                     self._pool.submit(self._process, job, self._cancelled)
-                elif job.endpoint.status != "Deleted":
+                else:
                     self._queue.append(job)
+        for job in expired:
+            self._hosting.queue(job.endpoint, -1)
+
+    def _is_expired(self, job: _Job) -> bool:
+        """Whether no instance was there in time; one that has started by now took the request when it started."""
+        awake = any(job.endpoint.counts.values())
+        taken = max(job.accepted, job.endpoint.modified) if awake else self._clock.now()
+        return taken > job.accepted + float(job.parameters.get("requestttlseconds", _TTL_SECONDS))
 
     def _process(self, job: _Job, cancelled: threading.Event) -> None:
         """Handle one request and deliver its result, unless a reset comes first."""

@@ -87,7 +87,7 @@ class AwsServer:
         self.scenario, self.faults, self.clock, self.denied = Scenario(), Faults(), Clock(), DeniedActions()
         self._containers = Containers()
         self._hosting = HostingApi(self.scenario, self.clock)
-        self.invocations = Invocations(self._hosting, self.activity, self._containers)
+        self.invocations = Invocations(self._hosting, self.activity, self._containers, self.clock)
         self._control = Control(self.scenario, self.faults, self.invocations, self.clock, self.denied, self.reset)
         self._moto = werkzeug_app.DomainDispatcherApplication(_moto_service)
         server: Any = make_server("127.0.0.1", 0, self._serve, threaded=True, request_handler=Quiet)
