@@ -243,7 +243,7 @@ def test_a_sleeping_fleet_that_nothing_wakes_never_answers(fleet: Fleet, lacking
     assert wait_for_object(fleet.s3, answer) == b"{}"
 
 
-@pytest.mark.parametrize("lacking", ["model", "capacity"])
+@pytest.mark.parametrize("lacking", ["model", "capacity", "quota"])
 def test_a_fleet_that_cannot_start_an_instance_says_so_in_its_activities_and_tries_again(
     fleet: Fleet, sandbox: Servers, lacking: str
 ) -> None:
@@ -252,6 +252,10 @@ def test_a_fleet_that_cannot_start_an_instance_says_so_in_its_activities_and_tri
     fleet.fall_asleep()
     if lacking == "model":
         fleet.sagemaker.delete_model(ModelName="m")
+    elif lacking == "quota":
+        config(fleet.sagemaker, "others", InitialInstanceCount=8)
+        fleet.sagemaker.create_endpoint(EndpointName="others", EndpointConfigName="others")
+        fleet.sagemaker.get_waiter("endpoint_in_service").wait(EndpointName="others", WaiterConfig=WAIT)
     else:
         sandbox.aws.scenario.fail_operation(
             "UpdateEndpointWeightsAndCapacities", "ResourceLimitExceeded", "The account-level service limit"
@@ -262,6 +266,9 @@ def test_a_fleet_that_cannot_start_an_instance_says_so_in_its_activities_and_tri
     assert [status for status, *_ in fleet.activities()] == ["Failed"]
     if lacking == "model":
         model(fleet.sagemaker, sandbox)
+    if lacking == "quota":
+        fleet.sagemaker.delete_endpoint(EndpointName="others")
+        fleet.sagemaker.get_waiter("endpoint_deleted").wait(EndpointName="others", WaiterConfig=WAIT)
     fleet.turn(60)
     assert fleet.state() == ("Updating", 0, 1)
     fleet.turn(TIMES.resize)
@@ -348,3 +355,10 @@ def test_a_fleet_that_woke_in_time_took_the_request_however_late_one_looks(fleet
     answer = fleet.send()
     fleet.turn(24 * 3600)
     assert wait_for_object(fleet.s3, answer) == b"{}"
+
+
+def test_more_instances_than_the_quota_allows_are_refused(fleet: Fleet) -> None:
+    assert "request delta of 8 Instances" in error_of(lambda: fleet.resize(9))
+    assert fleet.state() == ("InService", 1, 1)
+    fleet.resize(8)
+    assert fleet.state() == ("Updating", 1, 8)

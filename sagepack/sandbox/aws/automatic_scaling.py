@@ -11,12 +11,15 @@ import uuid
 from typing import TYPE_CHECKING, NamedTuple
 
 from sagepack.sandbox.aws import moto_scaling
+from sagepack.sandbox.aws.wsgi import AwsError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
-    from sagepack.sandbox.aws.hosting import Endpoint, Scenario
+    from sagepack.sandbox.aws.hosting import Endpoint, FleetTimes
     from sagepack.sandbox.aws.wsgi import JsonObject
+
+    Check = Callable[[dict[str, int]], None]
 
 _RETRY_SECONDS = 60.0  # period of the wake alarm
 
@@ -30,20 +33,20 @@ class _Step(NamedTuple):
     due: float
 
 
-def pass_time(region: str, endpoint: Endpoint, models: Collection[str], scenario: Scenario, now: float) -> None:
+def pass_time(region: str, endpoint: Endpoint, check: Check, times: FleetTimes, now: float) -> None:
     """Let everything happen to the fleet of an endpoint that is due at `now`.
 
     Args:
         region: region of the endpoint.
         endpoint: the endpoint; only one that is in service scales.
-        models: names of the models that exist. No instance starts without its model.
-        scenario: the times of fleets, and errors of UpdateEndpointWeightsAndCapacities, which is what scaling calls.
+        check: raises AwsError if the endpoint cannot have these numbers of instances, by their variants.
+        times: how long everything takes.
         now: time of the clock.
     """
-    endpoint.end_resize(scenario.fleet_times.resize, now)
-    while endpoint.status == "InService" and (step := _next_step(region, endpoint, scenario, now)):
-        _take(endpoint, step, models, scenario, now)
-        endpoint.end_resize(scenario.fleet_times.resize, now)
+    endpoint.end_resize(times.resize, now)
+    while endpoint.status == "InService" and (step := _next_step(region, endpoint, times, now)):
+        _take(endpoint, step, check, now)
+        endpoint.end_resize(times.resize, now)
     endpoint.fleet.seen = now
 
 
@@ -57,8 +60,8 @@ def activities(endpoints: Collection[Endpoint], body: JsonObject) -> JsonObject:
     return {"ScalingActivities": found[first : first + size], **more}
 
 
-def _next_step(region: str, endpoint: Endpoint, scenario: Scenario, now: float) -> _Step | None:
-    fleet, times = endpoint.fleet, scenario.fleet_times
+def _next_step(region: str, endpoint: Endpoint, times: FleetTimes, now: float) -> _Step | None:
+    fleet = endpoint.fleet
     since = max(fleet.changed, endpoint.modified)
     for variant, count in endpoint.counts.items():
         scaling = moto_scaling.variant_scaling(region, endpoint.name, variant)
@@ -90,7 +93,7 @@ def _into_bounds(variant: str, count: int, scaling: moto_scaling.VariantScaling,
     return None
 
 
-def _take(endpoint: Endpoint, step: _Step, models: Collection[str], scenario: Scenario, now: float) -> None:
+def _take(endpoint: Endpoint, step: _Step, check: Check, now: float) -> None:
     """Begin a scaling activity; it fails at once if the instances cannot start."""
     fleet = endpoint.fleet
     activity: JsonObject = {
@@ -108,13 +111,12 @@ def _take(endpoint: Endpoint, step: _Step, models: Collection[str], scenario: Sc
     }
     fleet.activities.append(activity)
     fleet.new_bounds = False
-    more = step.instances > endpoint.counts[step.variant]
-    error = scenario.next_error("UpdateEndpointWeightsAndCapacities")
-    missing = sorted(set(endpoint.config.models) - set(models)) if more else []
-    if error or missing:
-        reason = error.message if error else f'Could not find model "{missing[0]}".'
-        message = f"Failed to set desired instance count to {step.instances}. Reason: {reason}"
+    counts = {**endpoint.counts, step.variant: step.instances}
+    try:
+        check(counts)
+    except AwsError as error:
+        message = f"Failed to set desired instance count to {step.instances}. Reason: {error.message}"
         activity.update(StatusCode="Failed", StatusMessage=message, EndTime=step.due)
         fleet.retry = now + _RETRY_SECONDS
-        return
-    endpoint.resize({**endpoint.counts, step.variant: step.instances}, step.due)
+    else:
+        endpoint.resize(counts, step.due)

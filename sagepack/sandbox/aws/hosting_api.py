@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sagepack.sandbox.aws import automatic_scaling, moto_metrics, moto_scaling, moto_state, quotas
@@ -103,7 +104,26 @@ class HostingApi:
         with self._lock:
             for region, state in self._regions.items():
                 for endpoint in state.endpoints.values():
-                    automatic_scaling.pass_time(region, endpoint, state.models, self._scenario, self._clock.now())
+                    check = partial(self._check_scaling, region, endpoint)
+                    times, now = self._scenario.fleet_times, self._clock.now()
+                    automatic_scaling.pass_time(region, endpoint, check, times, now)
+
+    def _check_scaling(self, region: str, endpoint: Endpoint, counts: dict[str, int]) -> None:
+        """Check that automatic scaling may set these counts: no instance starts without its model."""
+        if error := self._scenario.next_error("UpdateEndpointWeightsAndCapacities"):  # which is what it calls
+            raise AwsError(error.code, error.message, error.status)
+        if sum(counts.values()) > sum(endpoint.counts.values()):
+            for model in endpoint.config.models:
+                self._find(region, "model", model)
+            self._check_quota(region, endpoint, counts)
+
+    def _check_quota(self, region: str, endpoint: Endpoint, counts: dict[str, int]) -> None:
+        """Check that the quotas allow the additional instances of these counts."""
+        more = {variant: max(0, count - endpoint.counts[variant]) for variant, count in counts.items()}
+        types = {
+            variant: kind for variant, kind in instance_types(endpoint.config.request).items() if more.get(variant)
+        }
+        quotas.check(types, more, self._instances_in_use(region))
 
     def note_new_bounds(self, region: str, name: str) -> None:
         """Compare the fleet of an endpoint with the scalable target that the request in progress registers.
@@ -272,6 +292,7 @@ class HostingApi:
                 raise invalid(f"The variant {desired['VariantName']} does not exist on endpoint {endpoint.arn}.")
             if "DesiredInstanceCount" in desired:
                 counts[desired["VariantName"]] = desired["DesiredInstanceCount"]
+        self._check_quota(region, endpoint, counts)
         endpoint.resize(counts, self._clock.now())
         return {"EndpointArn": endpoint.arn}
 
