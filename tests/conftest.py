@@ -59,7 +59,8 @@ def sandbox(_servers: Servers) -> Servers:
 
     It has hub_url, hf_token, no_access_token (without access to gated repositories), aws_url, access_key, secret_key,
     account, region, bucket, role; `faults` of the Hub with its log of requests; `hub.repositories.add(name, folder)` to
-    serve more repositories; `aws.scenario`, `aws.invocations` and `aws.faults` to decide what AWS does.
+    serve more repositories; `aws.scenario`, `aws.invocations`, `aws.faults` and `aws.denied` to decide what AWS does, and
+    `aws.clock` to turn the time by which endpoints change their states, fall asleep and wake.
     """
     _servers.reset()
     return _servers
