@@ -23,7 +23,7 @@ TARGET = {
 }
 DIMENSIONS = [{"Name": "EndpointName", "Value": "e"}]
 # As slow as AWS: nothing happens in a test unless it turns the clock.
-TIMES = FleetTimes(alarm=120, resize=240, idle=900)
+TIMES = FleetTimes(alarm=120, resize=240, busy=180, idle=900)
 
 
 class Fleet:
@@ -362,3 +362,19 @@ def test_more_instances_than_the_quota_allows_are_refused(fleet: Fleet) -> None:
     assert fleet.state() == ("InService", 1, 1)
     fleet.resize(8)
     assert fleet.state() == ("Updating", 1, 8)
+
+
+@pytest.mark.parametrize(("most", "after"), [(2, 2), (4, 3), (1, 1)])
+def test_a_backlog_adds_instances_up_to_the_maximum(fleet: Fleet, sandbox: Servers, most: int, after: int) -> None:
+    fleet.register(0, most)
+    fleet.sleep_policy()
+    sandbox.aws.invocations.reset()
+    sandbox.aws.invocations.script(ScriptedResult(b"{}", delay=600))
+    for _ in range(11):
+        fleet.send()
+    fleet.turn(TIMES.busy - 60)
+    assert fleet.state() == ("InService", 1, 1)
+    fleet.turn(60)
+    assert fleet.state() == ("InService" if after == 1 else "Updating", 1, after)
+    fleet.turn(TIMES.resize + TIMES.idle)
+    assert fleet.state() == ("InService", after, after)

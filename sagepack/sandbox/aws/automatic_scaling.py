@@ -1,12 +1,13 @@
 """What Application Auto Scaling does to the fleets of endpoints as time passes. A model of AWS, not evidence about it.
 
-A fleet moves into new bounds, falls asleep when it was idle, and wakes by the alarm HasBacklogWithoutCapacity; each of these is
-a scaling activity, during which the endpoint is Updating. Nothing runs in the background: every request to the
+A fleet moves into new bounds, falls asleep when it was idle, wakes by the alarm HasBacklogWithoutCapacity and grows with its
+backlog; each of these is a scaling activity, during which the endpoint is Updating. Nothing runs in the background: every request to the
 sandbox first lets happen what was due since the request before.
 """
 
 from __future__ import annotations
 
+import math
 import uuid
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -61,28 +62,45 @@ def activities(endpoints: Collection[Endpoint], body: JsonObject) -> JsonObject:
 
 
 def _next_step(region: str, endpoint: Endpoint, times: FleetTimes, now: float) -> _Step | None:
+    """The next change that is due; None if none is."""
     fleet = endpoint.fleet
-    since = max(fleet.changed, endpoint.modified)
     for variant, count in endpoint.counts.items():
         scaling = moto_scaling.variant_scaling(region, endpoint.name, variant)
         if scaling is None:
             continue
         if fleet.new_bounds and (step := _into_bounds(variant, count, scaling, now)):
             return step
-        if count == 0 and fleet.backlog and (wake := scaling.wake):
-            cause = f"monitor alarm {wake.alarm} in state ALARM triggered policy {wake.name}"
-            due = max(since + times.alarm, fleet.seen, fleet.retry)
-            step = _Step(variant, min(wake.adjustment, scaling.maximum), cause, due)
-        elif count > scaling.minimum and not fleet.backlog and scaling.scale_in:
-            alarm = f"TargetTracking-endpoint/{endpoint.name}/variant/{variant}-AlarmLow"
-            cause = f"monitor alarm {alarm} in state ALARM triggered policy {scaling.scale_in}"
-            step = _Step(variant, scaling.minimum, cause, max(since + times.idle, fleet.seen, fleet.retry))
-        else:
+        wanted = _by_alarm(endpoint, variant, scaling, times)
+        if wanted is None or wanted.instances == count:
             continue
-        if step.instances != count and step.due <= now:
-            return step
+        due = max(max(fleet.changed, endpoint.modified) + wanted.due, fleet.seen, fleet.retry)
+        if due <= now:
+            return wanted._replace(due=due)
     fleet.new_bounds = False
     return None
+
+
+def _by_alarm(
+    endpoint: Endpoint, variant: str, scaling: moto_scaling.VariantScaling, times: FleetTimes
+) -> _Step | None:
+    """What the alarm that is on wants, `due` so many seconds after the fleet or its backlog changed."""
+    tracked = f"TargetTracking-endpoint/{endpoint.name}/variant/{variant}"
+    count, backlog = endpoint.counts[variant], endpoint.fleet.backlog
+    if count == 0:
+        wake = scaling.wake if backlog else None
+        return wake and _Step(
+            variant, min(wake.adjustment, scaling.maximum), _cause(wake.alarm, wake.name), times.alarm
+        )
+    if (policy := scaling.scale_out) and backlog > policy.target * count:
+        most = max(count, min(scaling.maximum, math.ceil(backlog / policy.target)))
+        return _Step(variant, most, _cause(f"{tracked}-AlarmHigh", policy.name), times.busy)
+    if (policy := scaling.scale_in) and not backlog and count > scaling.minimum:
+        return _Step(variant, scaling.minimum, _cause(f"{tracked}-AlarmLow", policy.name), times.idle)
+    return None
+
+
+def _cause(alarm: str, policy: str) -> str:
+    return f"monitor alarm {alarm} in state ALARM triggered policy {policy}"
 
 
 def _into_bounds(variant: str, count: int, scaling: moto_scaling.VariantScaling, now: float) -> _Step | None:

@@ -45,16 +45,18 @@ class TransitionTime:
 
 @dataclass(frozen=True)
 class FleetTimes:
-    """How long automatic scaling takes, in seconds of the clock. AWS needs minutes for each; here nobody waits.
+    """How long automatic scaling takes, in seconds of the clock. AWS needs minutes to wake a fleet; here nobody waits.
 
     Attributes:
         alarm: from the first request for a fleet without instances until the wake alarm acts.
         resize: until instances have started or stopped.
+        busy: from the first request until the backlog policy adds instances, as long as in AWS.
         idle: from the last answer until the backlog policy removes idle instances, as long as in AWS.
     """
 
     alarm: float = 0.2
     resize: float = 0.2
+    busy: float = 180.0
     idle: float = 900.0
 
 

@@ -186,6 +186,8 @@ class Invocations:
 
     def _process(self, job: _Job, cancelled: threading.Event) -> None:
         """Handle one request and deliver its result, unless a reset comes first."""
+        if cancelled.is_set():
+            return
         with self._activity.busy():
             content = _read(job)
             if content is None:

@@ -27,6 +27,13 @@ class WakePolicy(NamedTuple):
     adjustment: int
 
 
+class TrackingPolicy(NamedTuple):
+    """A target tracking policy, and the backlog per instance that it aims at."""
+
+    name: str
+    target: float
+
+
 @dataclass(frozen=True)
 class VariantScaling:
     """The automatic scaling of one variant.
@@ -35,13 +42,15 @@ class VariantScaling:
         minimum: MinCapacity.
         maximum: MaxCapacity.
         wake: what starts an instance where there is none; None if nothing does.
-        scale_in: name of the target tracking policy that removes idle instances; None if none does.
+        scale_in: the target tracking policy that removes idle instances; None if none does.
+        scale_out: the one that adds instances where some are busy; None if none does.
     """
 
     minimum: int
     maximum: int
     wake: WakePolicy | None
-    scale_in: str | None
+    scale_in: TrackingPolicy | None
+    scale_out: TrackingPolicy | None
 
 
 def variant_scaling(region: str, endpoint: str, variant: str) -> VariantScaling | None:
@@ -52,16 +61,18 @@ def variant_scaling(region: str, endpoint: str, variant: str) -> VariantScaling 
         return None
     policies = [policy for policy in list(backend.policies.values()) if policy.resource_id == resource]
     suspended = target.suspended_state or {}
-    tracking = [
-        policy.policy_name
-        for policy in policies
-        if (body := policy.target_tracking_scaling_policy_configuration) and not body.get("DisableScaleIn")
-    ]
+    scales_in, scales_out = (not suspended.get(f"DynamicScaling{way}Suspended") for way in ("In", "Out"))
+    tracking, may_shrink = None, False
+    for policy in policies:
+        if body := policy.target_tracking_scaling_policy_configuration:
+            tracking = TrackingPolicy(policy.policy_name, float(body["TargetValue"]))
+            may_shrink = not body.get("DisableScaleIn")
     return VariantScaling(
         int(target.min_capacity or 0),
         int(target.max_capacity or 0),
-        None if suspended.get("DynamicScalingOutSuspended") else _wake_policy(region, endpoint, policies),
-        None if suspended.get("DynamicScalingInSuspended") or not tracking else tracking[0],
+        wake=_wake_policy(region, endpoint, policies) if scales_out else None,
+        scale_in=tracking if scales_in and may_shrink else None,
+        scale_out=tracking if scales_out else None,
     )
 
 
