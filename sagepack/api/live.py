@@ -1,14 +1,16 @@
-"""What `Project` says about an endpoint that was deployed: its state and its log."""
+"""What `Project` says about an endpoint that was deployed: its state, its log and its history."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 from datetime import datetime, timezone
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from sagepack.api import results
 from sagepack.aws import console, logs, sagemaker
+from sagepack.deploy import record
 from sagepack.deploy.deployment import TAG_MANIFEST, Owner
 from sagepack.deploy.overview import overview, require_owned
 from sagepack.errors import RemoteError
@@ -96,6 +98,18 @@ def follow_log(context: BuildContext, since: timedelta) -> Iterator[results.LogL
         said = trouble
         if not events:
             time.sleep(0.2 if context.spec.sandbox else _POLL)
+
+
+def releases(context: BuildContext, most: int) -> results.Releases:
+    """The newest deployments of a spec and environment."""
+    below, found, unreadable = record.records_uri(context.spec), list[results.Deployed](), list[str]()
+    for location, each in islice(record.newest(context.clients.s3, below), most):
+        if each is None or (each.name, each.env) != (context.spec.name, context.spec.env):
+            unreadable.append(str(location))
+            continue
+        values = {name: getattr(each, name) for name in results.Deployed.__struct_fields__[2:]}
+        found.append(results.Deployed(record=str(location), time=_moment(each.deployed), **values))
+    return results.Releases(str(below), tuple(found), tuple(unreadable))
 
 
 def _require_owned_if_there(context: BuildContext) -> None:

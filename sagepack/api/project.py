@@ -451,6 +451,21 @@ class Project:
             failed=tuple(failed),
         )
 
+    def releases(self, *, most: int = 20) -> results.Releases:
+        """The deployments that changed the endpoint: who, when, from which commit, and what has served since.
+
+        Args:
+            most: how many, beginning with the newest.
+
+        Raises:
+            UserError: the credentials are of another account, or S3 denies access.
+            RemoteError: S3 failed after retries.
+        """
+        context = self._open("deploy")
+        with self.progress.activity("asking S3 for the deployments"):
+            preflight.require_account(context)
+            return live.releases(context, most)
+
     def deployed_resources(self) -> tuple[results.Resource, ...]:
         """What `destroy` would remove, in that order.
 

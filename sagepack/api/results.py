@@ -348,6 +348,56 @@ class EndpointStatus(Result, frozen=True):
     log: str | None = None
 
 
+class Deployed(Value, frozen=True):
+    """A deployment that was recorded.
+
+    Attributes:
+        record: address of its record.
+        time: when it served (ISO 8601, UTC).
+        by: ARN of who deployed.
+        commit: commit of the project's repository; null without git.
+        clean: whether the project was as that commit has it.
+        endpoint: name of the endpoint.
+        manifest: digest of the manifest, the identity of the package.
+        package: where SageMaker loads the package from.
+        lock: digest of the lock file.
+        image: the image, by digest.
+        model: name of the model.
+        config: name of the endpoint configuration.
+        variables: names of the container's environment variables.
+        settings: `endpoint` of the spec, as it was.
+    """
+
+    record: str
+    time: str
+    by: str
+    commit: str | None
+    clean: bool | None
+    endpoint: str
+    manifest: str
+    package: str
+    lock: str
+    image: str
+    model: str
+    config: str
+    variables: tuple[str, ...]
+    settings: dict[str, Any]
+
+
+class Releases(Result, frozen=True):
+    """The deployments of a spec and environment.
+
+    Attributes:
+        location: what the addresses of their records begin with.
+        deployments: the newest of them, newest first.
+        unreadable: addresses of records that are damaged, or of another version of the program.
+    """
+
+    location: str
+    deployments: tuple[Deployed, ...]
+    unreadable: tuple[str, ...]
+
+
 class LogLine(Value, frozen=True):
     """A line that a container wrote.
 

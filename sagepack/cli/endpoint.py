@@ -19,7 +19,7 @@ from sagepack.text import counted
 
 if TYPE_CHECKING:
     from sagepack.api.project import Project
-    from sagepack.api.results import Answer, Answers, Destroyed, EndpointStatus, Log
+    from sagepack.api.results import Answer, Answers, Destroyed, EndpointStatus, Log, Releases
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _MOST_DAYS = 3650
@@ -112,6 +112,15 @@ def logs(project: Project, *, follow: bool, since: str) -> Log | Followed:
         if not write_out([screens.log_line(line, several=len(instances) > 1)]):
             break  # a reader that has seen enough, such as `| head -1`
     return Followed(count)
+
+
+@task(Flag("most", 20, "how many, beginning with the newest", most=1000), example="--env prod")
+def releases(project: Project, *, most: int) -> Releases:
+    """List who deployed what, and when.
+
+    Each deployment that changed the endpoint leaves a record beside the packages in S3.
+    """
+    return project.releases(most=most)
 
 
 def _duration(text: str) -> timedelta:

@@ -206,6 +206,19 @@ def log_line(line: results.LogLine, *, several: bool) -> str:
     return f"{line.instance} {line.text}" if several else line.text
 
 
+@lines.register(results.Releases)
+def _releases(result: results.Releases) -> list[Block]:
+    shown: list[Block] = []
+    for each in result.deployments:
+        commit = (each.commit or "not known, the project is in no git repository") + (
+            " and changes that were not committed" if each.clean is False else ""
+        )
+        facts = {"by": each.by, "commit": commit, "config": each.config, "model": each.model, "package": each.manifest}
+        shown += [(Span(_readable(each.time), "bold"),), _facts(facts, wrap=True)]
+    shown += [partial(_wrapped, f"cannot be read: {record}") for record in result.unreadable]
+    return shown or [partial(_wrapped, f"no deployment is recorded under {result.location}")]
+
+
 @lines.register(results.Followed)
 def _followed(_result: results.Followed) -> list[Block]:
     return []

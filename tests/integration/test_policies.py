@@ -157,7 +157,7 @@ def test_each_request_is_allowed_by_the_policy_for_it_and_each_permission_is_use
     used |= recorder.run(lambda: project("endpoint.tags.more=1").deploy(), "publish", "deploy")
     used |= recorder.run(lambda: project("endpoint.scaling=null").deploy(), "publish", "deploy")
     used |= recorder.run(lambda: project().doctor(), "plan")
-    used |= recorder.run(lambda: (project().status(), project().logs()), "plan")
+    used |= recorder.run(lambda: (project().status(), project().logs(), project().releases()), "plan")
     used |= recorder.run(lambda: project("environment.MORE=2").plan("deploy"), "plan")
     box.aws.invocations.script(ScriptedResult(b"[]"))
     predicting = recorder.run(lambda: project().predict(timeout=20), "predict")

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from sagepack.digest import Digest
 from sagepack.engine import lazy
 from sagepack.engine.outputs import LiveEndpoint
 from sagepack.engine.plan import UNKNOWN, Step, StepStatus
+from sagepack.errors import SagepackError
 
 if TYPE_CHECKING:
-    from sagepack.aws import console, logs
-    from sagepack.deploy import deployment, drift, observe, reconcile, waiter
+    from sagepack.aws import console, identity, logs
+    from sagepack.deploy import deployment, drift, observe, reconcile, record, waiter
+    from sagepack.engine import git
     from sagepack.engine.context import BuildContext
 else:
     console = lazy.module("aws.console")
+    git = lazy.module("engine.git")
+    identity = lazy.module("aws.identity")
     logs = lazy.module("aws.logs")
     deployment = lazy.module("deploy.deployment")
     drift = lazy.module("deploy.drift")
     observe = lazy.module("deploy.observe")
     reconcile = lazy.module("deploy.reconcile")
+    record = lazy.module("deploy.record")
     waiter = lazy.module("deploy.waiter")
 
 
@@ -46,7 +55,35 @@ def run(context: BuildContext) -> None:
     deployed = reconcile.reconcile(
         context.clients.aws, desired_deployment(context), context.progress, waiter.WaiterConfig.of(context.spec)
     )
+    if deployed.changes:
+        _record(context)
     context.progress.done(f"endpoint {deployed.endpoint_name} serves model {deployed.model_name}")
+
+
+def _record(context: BuildContext) -> None:
+    """Keep who deployed what. The endpoint serves, whether or not that can be written down: then a note says so."""
+    desired, spec, head = desired_deployment(context), context.spec, git.head(context.work.root)
+    try:
+        written = record.DeploymentRecord(
+            name=spec.name,
+            env=spec.env,
+            endpoint=desired.endpoint_name,
+            deployed=datetime.now(timezone.utc),
+            by=identity.caller(context.clients.aws).arn,
+            commit=head.commit if head else None,
+            clean=head.clean if head else None,
+            manifest=str(desired.manifest_digest),
+            package=desired.model_data_uri,
+            lock=str(Digest.sha256(context.work.lock_path.read_bytes())),
+            image=desired.image_uri,
+            model=desired.model_name,
+            config=desired.endpoint_config_name,
+            variables=tuple(sorted(desired.environment)),
+            settings=msgspec.to_builtins(spec.endpoint),
+        )
+        record.write(context.clients.s3, record.records_uri(spec), written)
+    except (SagepackError, OSError) as error:
+        context.progress.note(f"the endpoint serves, but the deployment is not recorded: {error}")
 
 
 def result(context: BuildContext) -> dict[str, LiveEndpoint]:

@@ -210,6 +210,31 @@ SCREENS: dict[str, list[Block]] = {
             ),
         )
     ),
+    "releases": screens.lines(
+        results.Releases(
+            "s3://b/models/svd/deployments/prod/",
+            (
+                results.Deployed(
+                    record="s3://b/models/svd/deployments/prod/20260102T030405000000Z.json",
+                    time="2026-01-02T03:04:05Z",
+                    by="arn:aws:sts::210987654321:assumed-role/deployer/ann",
+                    commit=COMMIT,
+                    clean=False,
+                    endpoint="svd",
+                    manifest=f"sha256:{DIGEST}",
+                    package=URI.format("1a1ea81dee6ca0a0"),
+                    lock=f"sha256:{DIGEST}",
+                    image="image",
+                    model="svd-ab7a74a174f4",
+                    config="svd-cd5f3879bcb2",
+                    variables=(),
+                    settings={},
+                ),
+            ),
+            ("s3://b/models/svd/deployments/prod/20260101T030405000000Z.json",),
+        )
+    ),
+    "releases, none": screens.lines(results.Releases("s3://b/models/svd/deployments/prod/", (), ())),
     "destroy": screens.lines(results.Destroyed("svd", (results.Resource("endpoint", "svd"),), "s3://b/models")),
     "destroy, nothing to do": screens.lines(results.Destroyed("svd", (), "s3://b/models")),
     "doctor": screens.lines(

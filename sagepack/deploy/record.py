@@ -1,0 +1,90 @@
+"""The record of a deployment: who made an endpoint serve what, when, and from which commit of the project.
+
+<target>/<name>/deployments/<env>/<UTC time>.json    one for each deployment that changed the endpoint, never overwritten
+
+It is not the record of a release (`publish.release`), which says that a package is published whole. It has no value of an
+environment variable, since whoever may read packages need not know them.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from sagepack.aws.s3 import S3Uri
+from sagepack.decoding import Commit, DigestText, Text, seal, unseal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sagepack.aws.s3 import S3
+    from sagepack.spec.model import Spec
+
+FORMAT = 1
+MAX_SIZE = 64 << 10  # bytes
+_KEY = re.compile(r"[0-9]{8}T[0-9]{12}Z\.json")
+_Name = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9](?:-*[A-Za-z0-9])*\Z", max_length=63)]
+
+
+class DeploymentRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A deployment that ended well.
+
+    Attributes:
+        name, env: of the spec.
+        endpoint: name of the endpoint.
+        deployed: when it served.
+        by: ARN of the caller.
+        commit: of the project's repository; None without git.
+        clean: whether the project was as that commit has it.
+        manifest: digest of the manifest, the identity of the package.
+        package: where SageMaker loads the package from.
+        lock: SHA-256 of the lock file.
+        image: the image, by digest.
+        model: name of the model.
+        config: name of the endpoint configuration.
+        variables: names of the container's environment variables.
+        settings: `endpoint` of the spec, by its own names.
+    """
+
+    name: _Name
+    env: Text
+    endpoint: _Name
+    deployed: Annotated[datetime, Meta(tz=True)]
+    by: Text
+    commit: Commit | None
+    clean: bool | None
+    manifest: DigestText
+    package: Annotated[str, Meta(pattern=r"\As3://[^/]+/", max_length=2048)]
+    lock: DigestText
+    image: Text
+    model: _Name
+    config: _Name
+    variables: tuple[Text, ...]
+    settings: dict[str, Any]
+
+
+def records_uri(spec: Spec) -> S3Uri:
+    """What the keys of the records of a spec and environment begin with."""
+    return S3Uri.parse(spec.artifact.target).child(f"{spec.name}/deployments/{spec.env}/")
+
+
+def write(s3: S3, below: S3Uri, record: DeploymentRecord) -> S3Uri:
+    """Write a record under the time of its deployment; one that is there already stays, and this one gets a later time."""
+    while True:
+        time = record.deployed.astimezone(timezone.utc)
+        location = S3Uri(below.bucket, f"{below.key}{time:%Y%m%dT%H%M%S%f}Z.json")
+        if s3.put(location, seal(record, FORMAT), if_absent=True):
+            return location
+        record = msgspec.structs.replace(record, deployed=datetime.now(timezone.utc))
+
+
+def newest(s3: S3, below: S3Uri) -> Iterator[tuple[S3Uri, DeploymentRecord | None]]:
+    """The records with their addresses, newest first; None for an object that is damaged, or of another program."""
+    keys = [each.location for each in s3.list(below) if _KEY.fullmatch(each.location.key.removeprefix(below.key))]
+    for location in reversed(keys):  # S3 lists in the order of keys, here of time
+        data = s3.get(location, MAX_SIZE)
+        yield location, unseal(data, FORMAT, DeploymentRecord) if data and len(data) <= MAX_SIZE else None

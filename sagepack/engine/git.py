@@ -1,0 +1,44 @@
+"""The commit of a project's folder, asked of git; whoever works without git has none."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from typing import TYPE_CHECKING
+
+from sagepack.decoding import Value
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_SECONDS = 10
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+class Head(Value, frozen=True):
+    """What is checked out.
+
+    Attributes:
+        commit: 40 hex digits.
+        clean: whether the folder is as the commit has it; files that git ignores do not count.
+    """
+
+    commit: str
+    clean: bool
+
+
+def head(folder: Path) -> Head | None:
+    """What is checked out in a folder; None if git does not say."""
+    commit, changes = _git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain", "--", ".")
+    if commit is None or changes is None or not _COMMIT.fullmatch(commit):
+        return None
+    return Head(commit, not changes)
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    try:
+        command = ["git", "--no-optional-locks", "-C", str(folder), *words]
+        ran = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return ran.stdout.decode(errors="replace").strip() if ran.returncode == 0 else None

@@ -1,0 +1,129 @@
+"""The records of deployments, which `releases` lists."""
+
+from __future__ import annotations
+
+import subprocess
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from msgspec.structs import replace
+
+from sagepack.aws.s3 import S3, S3Uri
+from sagepack.deploy import record
+from sagepack.engine import git
+from tests.helpers.cloud import Cloud
+from tests.helpers.deployments import BUCKET, MANIFEST, MOMENT, RecordedProgress, session_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sagepack.sandbox.servers import Servers
+
+BELOW = S3Uri(BUCKET, "models/svd/deployments/cloud/")
+RECORD = record.DeploymentRecord(
+    name="svd",
+    env="cloud",
+    endpoint="svd",
+    deployed=MOMENT,
+    by="arn:aws:iam::123456789012:user/ann",
+    commit="0" * 40,
+    clean=True,
+    manifest=str(MANIFEST),
+    package=f"s3://{BUCKET}/models/svd/0123456789abcdef/model.tar.gz",
+    lock=str(MANIFEST),
+    image="763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-inference:2.6.0@sha256:0",
+    model="svd-0123456789ab",
+    config="svd-0123456789ab",
+    variables=("HF_HUB_OFFLINE",),
+    settings={"instance_type": "ml.g5.2xlarge"},
+)
+
+
+@pytest.fixture
+def s3(sandbox: Servers) -> S3:
+    return S3(session_of(sandbox).client("s3"))
+
+
+@pytest.fixture
+def cloud(tmp_path: Path, sandbox: Servers, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    return Cloud(tmp_path, sandbox, monkeypatch)
+
+
+def test_a_deployment_that_changes_something_is_recorded_once(cloud: Cloud) -> None:
+    assert cloud.project().releases().deployments == ()
+    first = cloud.project().deploy().endpoint
+    cloud.project().deploy()
+    second = cloud.project("environment.SAUCE=mustard").deploy().endpoint
+    assert first is not None
+    assert second is not None
+    found = cloud.project().releases()
+    assert [each.config for each in found.deployments] == [second.config, first.config]
+    newest = found.deployments[0]
+    assert newest.by.startswith("arn:aws:")
+    assert "SAUCE" in newest.variables
+    assert "mustard" not in str(found)
+    assert newest.settings["instance_type"] == "ml.g5.2xlarge"
+    assert [each.config for each in cloud.project().releases(most=1).deployments] == [second.config]
+
+
+def test_a_record_that_cannot_be_written_fails_no_deployment(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError("no")
+
+    monkeypatch.setattr(record, "write", refuse)
+    project = cloud.project()
+    assert project.deploy().endpoint is not None
+    assert isinstance(project.progress, RecordedProgress)
+    assert "the deployment is not recorded: no" in project.progress.text
+
+
+def test_a_record_never_replaces_another_one(s3: S3) -> None:
+    places = [record.write(s3, BELOW, replace(RECORD, model=model)) for model in ("svd-a", "svd-b")]
+    assert len(set(places)) == 2
+    assert [each and each.model for _, each in record.newest(s3, BELOW)] == ["svd-b", "svd-a"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"model": "../x"}, {"manifest": "sha256:x"}, {"by": "x" * 9999}, {"package": "file:///etc"}, {"commit": "HEAD"}],
+)
+def test_a_record_with_a_field_that_is_none_is_not_read(s3: S3, change: dict[str, Any]) -> None:
+    record.write(s3, BELOW, replace(RECORD, **change))
+    assert [each for _, each in record.newest(s3, BELOW)] == [None]
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[" * 70000, b'{"format": 2, "sha256": "", "content": {}}'])
+def test_what_is_no_record_is_named_and_the_others_are_listed(s3: S3, cloud: Cloud, data: bytes) -> None:
+    place = record.write(s3, BELOW, RECORD)
+    damaged = S3Uri(BUCKET, f"{BELOW.key}20260202T030405000000Z.json")
+    s3.put(damaged, data)
+    s3.put(S3Uri(BUCKET, f"{BELOW.key}notes.txt"), b"of somebody")
+    found = cloud.project().releases()
+    assert found.unreadable == (str(damaged),)
+    assert [each.record for each in found.deployments] == [str(place)]
+
+
+def test_a_record_of_another_environment_is_not_taken_for_one_of_this(s3: S3, cloud: Cloud) -> None:
+    place = record.write(s3, BELOW, replace(RECORD, env="prod", deployed=datetime.now(timezone.utc)))
+    assert cloud.project().releases().unreadable == (str(place),)
+
+
+def test_the_commit_of_a_project_and_whether_it_is_clean_are_known_from_git(tmp_path: Path) -> None:
+    def run(*words: str) -> None:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b")
+        subprocess.run(["git", "-C", str(tmp_path), *who, *words], check=True, capture_output=True)
+
+    run("init", "--quiet")
+    assert git.head(tmp_path) is None
+    run("commit", "--allow-empty", "--no-verify", "-m", "x")
+    found = git.head(tmp_path)
+    assert found is not None
+    assert found.clean
+    (tmp_path / "new").touch()
+    assert git.head(tmp_path) == git.Head(found.commit, clean=False)
+
+
+def test_a_folder_without_git_has_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert git.head(tmp_path) is None
