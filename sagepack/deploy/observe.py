@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from sagepack.aws import autoscaling, sagemaker
 from sagepack.deploy import scaling
 from sagepack.deploy.deployment import VARIANT_NAME
+from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sagepack.aws.session import Aws, Document
     from sagepack.deploy.deployment import Owner
 
@@ -53,8 +57,18 @@ class EndpointState:
         return self.endpoint.desired_instance_count(VARIANT_NAME)
 
 
+class _ScalingQuestions(NamedTuple):
+    """What has to be asked for a `ScalingState`, in any order."""
+
+    target: Callable[[], autoscaling.ScalableTarget | None]
+    policies: Callable[[], dict[str, autoscaling.ScalingPolicy]]
+    alarms: Callable[[], dict[str, autoscaling.Alarm]]
+
+
 def observe(aws: Aws, owner: Owner) -> EndpointState | None:
     """Describe the endpoint of `owner`; None if it does not exist. Changes nothing.
+
+    It takes three round trips: the endpoint, its configuration, its model; all else is asked at the same time.
 
     Raises:
         UserError, RemoteError: AWS refused a request, or its response is not as the API describes it.
@@ -62,23 +76,29 @@ def observe(aws: Aws, owner: Owner) -> EndpointState | None:
     endpoint = sagemaker.describe_endpoint(aws, owner.endpoint_name)
     if endpoint is None:
         return None
-    config_name = endpoint.endpoint_config_name
-    config = sagemaker.describe_endpoint_config(aws, config_name) if config_name else None
-    model_name = config.variant.model_name if config else None
-    return EndpointState(
-        endpoint=endpoint,
-        endpoint_config=config,
-        model_description=sagemaker.describe_model(aws, model_name) if model_name else None,
-        tags=sagemaker.list_tags(aws, endpoint.endpoint_arn),
-        scaling=observe_scaling(aws, owner.endpoint_name),
-    )
+    questions = _scaling_questions(aws, owner.endpoint_name)
+    with worker_pool(1 + len(questions), "observe") as pool:
+        tags = pool.submit(sagemaker.list_tags, aws, endpoint.endpoint_arn)
+        target = pool.submit(questions.target)
+        policies, alarms = pool.submit(questions.policies), pool.submit(questions.alarms)
+        config_name = endpoint.endpoint_config_name
+        config = sagemaker.describe_endpoint_config(aws, config_name) if config_name else None
+        model_name = config.variant.model_name if config else None
+        model = sagemaker.describe_model(aws, model_name) if model_name else None
+        scaling_state = ScalingState(target.result(), policies.result(), alarms.result())
+        return EndpointState(endpoint, config, model, tags.result(), scaling_state)
 
 
 def observe_scaling(aws: Aws, endpoint_name: str) -> ScalingState:
     """Describe the automatic scaling of an endpoint, which may exist without the endpoint. Changes nothing."""
-    resource_id = scaling.resource_id(endpoint_name)
-    return ScalingState(
-        autoscaling.describe_target(aws, resource_id),
-        autoscaling.describe_policies(aws, resource_id),
-        autoscaling.describe_alarms(aws, [scaling.scaling_names(endpoint_name).wake_alarm]),
+    target, policies, alarms = _scaling_questions(aws, endpoint_name)
+    return ScalingState(target(), policies(), alarms())
+
+
+def _scaling_questions(aws: Aws, endpoint_name: str) -> _ScalingQuestions:
+    resource_id, alarm = scaling.resource_id(endpoint_name), scaling.scaling_names(endpoint_name).wake_alarm
+    return _ScalingQuestions(
+        target=partial(autoscaling.describe_target, aws, resource_id),
+        policies=partial(autoscaling.describe_policies, aws, resource_id),
+        alarms=partial(autoscaling.describe_alarms, aws, [alarm]),
     )

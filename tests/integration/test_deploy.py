@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
-from contextlib import contextmanager
+import threading
+from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +100,24 @@ def test_a_second_deploy_changes_nothing(session: Session) -> None:
     assert reconcile(session.aws, value, progress, WAITER).changes == ()
     assert session.writes == []
     assert progress.notes == []
+
+
+def test_looking_at_an_endpoint_takes_three_round_trips(session: Session) -> None:
+    value = published(session, deployment(scaling=Scaling(0, 2)))
+    reconcile(session.aws, value, Silent(), WAITER)
+    together = threading.Barrier(5, timeout=10)  # of those that need nothing but the endpoint
+    events = [
+        *("sagemaker.DescribeEndpointConfig", "sagemaker.ListTags", "cloudwatch.DescribeAlarms"),
+        *("application-autoscaling.DescribeScalableTargets", "application-autoscaling.DescribeScalingPolicies"),
+    ]
+
+    def wait(**_: Any) -> None:
+        together.wait()
+
+    with ExitStack() as stack:
+        for event in events:
+            stack.enter_context(answering(session, f"before-call.{event}", wait))
+        assert differences(value, observe(session, value)) == []
 
 
 def test_another_environment_variable_updates_the_endpoint_in_place(session: Session) -> None:
