@@ -190,7 +190,7 @@ def test_what_was_changed_by_hand_and_stops_waking_or_sleeping_is_mended(session
     )
     scaling.register_scalable_target(**target, SuspendedState=suspended)
     cloudwatch.disable_alarm_actions(AlarmNames=["svd-has-backlog-without-capacity"])
-    set_instances(session, 9)
+    set_instances(session, 5)
     assert {change.kind for change in differences(value, observe(session, value))} == {"scaling", "instances"}
     reconcile(session.aws, value, Silent(), WAITER)
     assert differences(value, observe(session, value)) == []
