@@ -139,6 +139,25 @@ def test_a_session_with_other_patience_shares_the_credentials_and_not_the_client
     assert (usual.connect_timeout, usual.read_timeout, usual.retries["total_max_attempts"]) == (10, 60, 7)
 
 
+def test_new_credentials_of_the_user_are_used_after_a_renewal(own_shell: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    def log_in(key: str) -> None:
+        file.write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = none\n")
+
+    def key_of(aws: Aws) -> str:
+        return str(aws.client("sts")._request_signer._credentials.access_key)
+
+    file = tmp_path / "credentials"
+    own_shell.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    log_in("AKIAOLD")
+    aws = Aws(AwsConnection("us-east-1"))
+    quick = aws.with_patience(Patience(attempts=1))
+    assert (key_of(aws), key_of(quick)) == ("AKIAOLD", "AKIAOLD")
+    log_in("AKIANEW")
+    assert key_of(aws) == "AKIAOLD"
+    quick.renew_credentials()
+    assert (key_of(aws), key_of(quick)) == ("AKIANEW", "AKIANEW")
+
+
 def test_the_trust_policy_is_that_of_the_role_with_the_same_path() -> None:
     aws, stubs = stubbed("iam")
     role = {"Path": "/path/", "RoleName": "endpoints", "RoleId": "AROA0000000000000000", "CreateDate": "2026-01-01"}
