@@ -378,3 +378,20 @@ def test_a_backlog_adds_instances_up_to_the_maximum(fleet: Fleet, sandbox: Serve
     assert fleet.state() == ("InService" if after == 1 else "Updating", 1, after)
     fleet.turn(TIMES.resize + TIMES.idle)
     assert fleet.state() == ("InService", after, after)
+
+
+def test_a_new_alarm_has_no_data_until_somebody_sets_its_state(fleet: Fleet) -> None:
+    fleet.cloudwatch.put_metric_alarm(
+        AlarmName="e-no-capacity",
+        MetricName="InvocationFailures",
+        Namespace="AWS/SageMaker",
+        Dimensions=[*DIMENSIONS, {"Name": "VariantName", "Value": "AllTraffic"}],
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1.0,
+        ComparisonOperator="GreaterThanOrEqualToThreshold",
+    )
+    assert fleet.alarm() == "INSUFFICIENT_DATA"
+    fleet.cloudwatch.set_alarm_state(AlarmName="e-no-capacity", StateValue="ALARM", StateReason="a test")
+    assert fleet.alarm() == "ALARM"

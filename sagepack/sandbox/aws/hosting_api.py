@@ -145,6 +145,7 @@ class HostingApi:
     def publish_metrics(self, region: str) -> None:
         """Write the metrics of the endpoints of a region into moto, for the request in progress that asks for them."""
         with self._lock:
+            moto_metrics.correct_new_alarms(region)
             for endpoint in self._region(region).endpoints.values():
                 if endpoint.status != "Deleted":
                     seconds = self._scenario.fleet_times.alarm

@@ -52,6 +52,15 @@ def publish(region: str, endpoint: Endpoint, alarm_seconds: float, now: float) -
             _set_state(alarm, values if endpoint.fleet.changed else {}, now - endpoint.fleet.changed >= alarm_seconds)
 
 
+def correct_new_alarms(region: str) -> None:
+    """Set the state of alarms that nothing has set yet: in AWS they have no data, in moto they are OK."""
+    from moto.cloudwatch.models import cloudwatch_backends
+
+    for alarm in list(cloudwatch_backends[ACCOUNT][region].alarms.values()):
+        if alarm.state_reason == "Unchecked: Initial alarm creation":
+            alarm.state_value = "INSUFFICIENT_DATA"
+
+
 def _values(endpoint: Endpoint, now: float) -> dict[str, float]:
     backlog, instances = endpoint.fleet.backlog, sum(endpoint.counts.values())
     values = {
