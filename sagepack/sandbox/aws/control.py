@@ -7,7 +7,7 @@ POST              /_sandbox/denied           {"actions": ["s3:PutObject", "sagem
 POST              /_sandbox/errors           {"operation", "code", "message", "times", "status"}
 POST              /_sandbox/transitions      {"polls", "seconds"}
 GET, POST         /_sandbox/clock            {"turn": seconds}, forward; the response has the time, as seconds since the epoch
-POST              /_sandbox/fleets           {"alarm", "resize", "idle"}, in seconds of the clock
+POST              /_sandbox/fleets           {"alarm", "resize", "busy", "idle"}, in seconds of the clock
 POST              /_sandbox/results          {"body", "status", "content_type", "delay", "endpoint", "times"}
 POST              /_sandbox/container-log    {"endpoint", "lines", "region"}
 POST              /_sandbox/reset            back to the initial state
