@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sagepack.api import results
 from sagepack.aws import console, logs, sagemaker
+from sagepack.aws.session import AccessDeniedError
 from sagepack.deploy import record
 from sagepack.deploy.deployment import TAG_MANIFEST, Owner
 from sagepack.deploy.overview import overview, require_owned
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from sagepack.engine.context import BuildContext
 
 MOST_LINES = 10_000  # of a log that are kept: the newest
+_LOOKED_AT = 3  # records: after an update that failed, the one before serves
 _POLL = 3.0  # seconds; CloudWatch takes some FilterLogEvents in a second from a whole account
 
 
@@ -37,6 +39,7 @@ def status(context: BuildContext) -> results.EndpointStatus:
     variant = next(iter(endpoint.production_variants), None)
     target, partition = found.live.scaling.target, aws.role.split(":")[1]
     is_real = not context.spec.sandbox
+    release, unread = _release(context, endpoint.endpoint_config_name)
     return results.EndpointStatus(
         name,
         state=endpoint.endpoint_status,
@@ -57,7 +60,8 @@ def status(context: BuildContext) -> results.EndpointStatus:
         activity=_activity(found.activity) if found.activity else None,
         backlog=None if found.backlog is None else round(found.backlog),
         alarms=_alarms(found),
-        unknown=found.unknown,
+        release=release,
+        unknown=(*found.unknown, *unread),
         console=console.endpoint_page(partition, aws.region, name) if is_real else None,
         log=console.log_page(partition, aws.region, logs.log_group(name)) if is_real else None,
     )
@@ -98,6 +102,15 @@ def follow_log(context: BuildContext, since: timedelta) -> Iterator[results.LogL
         said = trouble
         if not events:
             time.sleep(0.2 if context.spec.sandbox else _POLL)
+
+
+def _release(context: BuildContext, config: str) -> tuple[results.Deployed | None, tuple[str, ...]]:
+    """The newest deployment of a configuration, among the newest of all; or why it is not known."""
+    try:
+        newest = releases(context, _LOOKED_AT).deployments
+    except (AccessDeniedError, RemoteError) as error:
+        return None, (error.message,)
+    return next((each for each in newest if each.config == config), None), ()
 
 
 def releases(context: BuildContext, most: int) -> results.Releases:

@@ -297,57 +297,6 @@ class AlarmState(Value, frozen=True):
     acts: bool
 
 
-class EndpointStatus(Result, frozen=True):
-    """What an endpoint does now.
-
-    Attributes:
-        endpoint: name of the endpoint.
-        state: its status in SageMaker (`InService`, `Updating`, ...); null if there is no endpoint.
-        since: when it was last changed (ISO 8601, UTC).
-        reason: what SageMaker says about a failure.
-        arn: its ARN.
-        config: name of the configuration that serves.
-        next_config: name of the configuration to which an update is going on.
-        model: name of the model that serves; null if its configuration was deleted.
-        model_exists: whether that model was not deleted; without it no further instance can start.
-        manifest: digest of the manifest of the package that was deployed, its identity.
-        instance_type: type of its instances.
-        instances: number of instances that serve; 0 while it sleeps.
-        desired_instances: number of instances that SageMaker aims at.
-        fewest_instances, most_instances: between which automatic scaling moves; null if it is not set up.
-        policies: names of the scaling policies.
-        activity: the newest attempt to scale.
-        backlog: number of requests that wait or are being answered; null if CloudWatch has no data now.
-        alarms: the alarms that start the scaling policies.
-        unknown: what could not be found out, and why.
-        console: address of its page in the AWS console; null for the sandbox.
-        log: address of its log in the AWS console; null for the sandbox.
-    """
-
-    endpoint: str
-    state: str | None = None
-    since: str | None = None
-    reason: str | None = None
-    arn: str | None = None
-    config: str | None = None
-    next_config: str | None = None
-    model: str | None = None
-    model_exists: bool = False
-    manifest: str | None = None
-    instance_type: str | None = None
-    instances: int | None = None
-    desired_instances: int | None = None
-    fewest_instances: int | None = None
-    most_instances: int | None = None
-    policies: tuple[str, ...] = ()
-    activity: ScalingActivity | None = None
-    backlog: int | None = None
-    alarms: tuple[AlarmState, ...] = ()
-    unknown: tuple[str, ...] = ()
-    console: str | None = None
-    log: str | None = None
-
-
 class Deployed(Value, frozen=True):
     """A deployment that was recorded.
 
@@ -382,6 +331,59 @@ class Deployed(Value, frozen=True):
     config: str
     variables: tuple[str, ...]
     settings: dict[str, Any]
+
+
+class EndpointStatus(Result, frozen=True):
+    """What an endpoint does now.
+
+    Attributes:
+        endpoint: name of the endpoint.
+        state: its status in SageMaker (`InService`, `Updating`, ...); null if there is no endpoint.
+        since: when it was last changed (ISO 8601, UTC).
+        reason: what SageMaker says about a failure.
+        arn: its ARN.
+        config: name of the configuration that serves.
+        next_config: name of the configuration to which an update is going on.
+        model: name of the model that serves; null if its configuration was deleted.
+        model_exists: whether that model was not deleted; without it no further instance can start.
+        manifest: digest of the manifest of the package that was deployed, its identity.
+        instance_type: type of its instances.
+        instances: number of instances that serve; 0 while it sleeps.
+        desired_instances: number of instances that SageMaker aims at.
+        fewest_instances, most_instances: between which automatic scaling moves; null if it is not set up.
+        policies: names of the scaling policies.
+        activity: the newest attempt to scale.
+        backlog: number of requests that wait or are being answered; null if CloudWatch has no data now.
+        alarms: the alarms that start the scaling policies.
+        release: the newest recorded deployment of the configuration that serves; null if none is recorded.
+        unknown: what could not be found out, and why.
+        console: address of its page in the AWS console; null for the sandbox.
+        log: address of its log in the AWS console; null for the sandbox.
+    """
+
+    endpoint: str
+    state: str | None = None
+    since: str | None = None
+    reason: str | None = None
+    arn: str | None = None
+    config: str | None = None
+    next_config: str | None = None
+    model: str | None = None
+    model_exists: bool = False
+    manifest: str | None = None
+    instance_type: str | None = None
+    instances: int | None = None
+    desired_instances: int | None = None
+    fewest_instances: int | None = None
+    most_instances: int | None = None
+    policies: tuple[str, ...] = ()
+    activity: ScalingActivity | None = None
+    backlog: int | None = None
+    alarms: tuple[AlarmState, ...] = ()
+    release: Deployed | None = None
+    unknown: tuple[str, ...] = ()
+    console: str | None = None
+    log: str | None = None
 
 
 class Releases(Result, frozen=True):

@@ -145,6 +145,8 @@ def _endpoint_status(result: results.EndpointStatus) -> list[Block]:
         "update": result.next_config and f"to {result.next_config}",
         "model": model,
         "package": result.manifest,
+        "deployed": result.release and f"{_readable(result.release.time)} by {result.release.by}",
+        "commit": result.release and _commit(result.release),
         **{f"alarm {number}": _alarm(alarm) for number, alarm in enumerate(result.alarms, 1)},
         "arn": result.arn,
         "console": result.console,
@@ -210,13 +212,21 @@ def log_line(line: results.LogLine, *, several: bool) -> str:
 def _releases(result: results.Releases) -> list[Block]:
     shown: list[Block] = []
     for each in result.deployments:
-        commit = (each.commit or "not known, the project is in no git repository") + (
-            " and changes that were not committed" if each.clean is False else ""
-        )
-        facts = {"by": each.by, "commit": commit, "config": each.config, "model": each.model, "package": each.manifest}
+        facts = {
+            "by": each.by,
+            "commit": _commit(each),
+            "config": each.config,
+            "model": each.model,
+            "package": each.manifest,
+        }
         shown += [(Span(_readable(each.time), "bold"),), _facts(facts, wrap=True)]
     shown += [partial(_wrapped, f"cannot be read: {record}") for record in result.unreadable]
     return shown or [partial(_wrapped, f"no deployment is recorded under {result.location}")]
+
+
+def _commit(deployed: results.Deployed) -> str:
+    commit = deployed.commit or "not known: the project is in no git repository"
+    return f"{commit} and changes that were not committed" if deployed.clean is False else commit
 
 
 @lines.register(results.Followed)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+import jsonschema
 import pytest
-from msgspec.structs import replace
+from msgspec.structs import fields, replace
 
 from sagepack.aws.s3 import S3, S3Uri
 from sagepack.deploy import record
 from sagepack.engine import git
 from tests.helpers.cloud import Cloud
 from tests.helpers.deployments import BUCKET, MANIFEST, MOMENT, RecordedProgress, session_of
+from tests.helpers.paths import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +53,17 @@ def cloud(tmp_path: Path, sandbox: Servers, monkeypatch: pytest.MonkeyPatch) -> 
     return Cloud(tmp_path, sandbox, monkeypatch)
 
 
+def test_a_record_that_cannot_be_written_fails_no_deployment(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError("no")
+
+    monkeypatch.setattr(record, "write", refuse)
+    project = cloud.project()
+    assert project.deploy().endpoint is not None
+    assert isinstance(project.progress, RecordedProgress)
+    assert "the deployment is not recorded: no" in project.progress.text
+
+
 def test_a_deployment_that_changes_something_is_recorded_once(cloud: Cloud) -> None:
     assert cloud.project().releases().deployments == ()
     first = cloud.project().deploy().endpoint
@@ -65,17 +79,16 @@ def test_a_deployment_that_changes_something_is_recorded_once(cloud: Cloud) -> N
     assert "mustard" not in str(found)
     assert newest.settings["instance_type"] == "ml.g5.2xlarge"
     assert [each.config for each in cloud.project().releases(most=1).deployments] == [second.config]
+    assert cloud.project().status().release == newest
 
 
-def test_a_record_that_cannot_be_written_fails_no_deployment(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: Any) -> None:
-        raise OSError("no")
-
-    monkeypatch.setattr(record, "write", refuse)
-    project = cloud.project()
-    assert project.deploy().endpoint is not None
-    assert isinstance(project.progress, RecordedProgress)
-    assert "the deployment is not recorded: no" in project.progress.text
+def test_records_are_as_their_schema_says(s3: S3) -> None:
+    schema = json.loads((ROOT / "schemas" / "deployment.schema.json").read_text())
+    document = json.loads(s3.get(record.write(s3, BELOW, RECORD), record.MAX_SIZE) or b"")
+    jsonschema.Draft202012Validator(schema).validate(document)
+    assert list(schema["properties"]["content"]["properties"]) == [
+        each.name for each in fields(record.DeploymentRecord)
+    ]
 
 
 def test_a_record_never_replaces_another_one(s3: S3) -> None:

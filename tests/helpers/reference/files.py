@@ -20,6 +20,7 @@ _PLACES = {
     "pointer": "`<artifact.target>/contents/<SHA-256>.json`, `<SHA-256>.file.json` with layout `prefix`",
     "provenance": "`provenance.json` beside a published package",
     "release": "`<artifact.target>/<name>/releases/`",
+    "deployment": "`<artifact.target>/<name>/deployments/<env>/<UTC time>.json`",
 }
 _INTRODUCTION = """\
 # Documents in files

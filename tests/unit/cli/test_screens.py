@@ -52,6 +52,22 @@ CONTENTS = (
     ),
     Content("code/inference.py", 7600, 0, 7605, 0, 0, None, None),
 )
+DEPLOYED = results.Deployed(
+    record="s3://b/models/svd/deployments/prod/20260102T030405000000Z.json",
+    time="2026-01-02T03:04:05Z",
+    by="arn:aws:sts::210987654321:assumed-role/deployer/ann",
+    commit=COMMIT,
+    clean=False,
+    endpoint="svd",
+    manifest=f"sha256:{DIGEST}",
+    package=URI.format("1a1ea81dee6ca0a0"),
+    lock=f"sha256:{DIGEST}",
+    image="image",
+    model="svd-ab7a74a174f4",
+    config="svd-cd5f3879bcb2",
+    variables=(),
+    settings={},
+)
 ENDPOINT = LiveEndpoint(
     name="svd",
     arn="arn:aws:sagemaker:eu-west-1:210987654321:endpoint/svd",
@@ -156,6 +172,7 @@ SCREENS: dict[str, list[Block]] = {
             ),
             backlog=3,
             alarms=(results.AlarmState("svd-has-backlog-without-capacity", "ALARM", acts=False),),
+            release=DEPLOYED,
             console=ENDPOINT.console,
             log=ENDPOINT.log,
         )
@@ -213,24 +230,7 @@ SCREENS: dict[str, list[Block]] = {
     "releases": screens.lines(
         results.Releases(
             "s3://b/models/svd/deployments/prod/",
-            (
-                results.Deployed(
-                    record="s3://b/models/svd/deployments/prod/20260102T030405000000Z.json",
-                    time="2026-01-02T03:04:05Z",
-                    by="arn:aws:sts::210987654321:assumed-role/deployer/ann",
-                    commit=COMMIT,
-                    clean=False,
-                    endpoint="svd",
-                    manifest=f"sha256:{DIGEST}",
-                    package=URI.format("1a1ea81dee6ca0a0"),
-                    lock=f"sha256:{DIGEST}",
-                    image="image",
-                    model="svd-ab7a74a174f4",
-                    config="svd-cd5f3879bcb2",
-                    variables=(),
-                    settings={},
-                ),
-            ),
+            (DEPLOYED,),
             ("s3://b/models/svd/deployments/prod/20260101T030405000000Z.json",),
         )
     ),
