@@ -94,5 +94,8 @@ def test_an_interrupted_batch_goes_on_and_sends_nothing_twice(
         with pytest.raises(KeyboardInterrupt):
             project.predict_all(batch)
     result = project.predict_all(batch)
-    assert (result.before + result.answered, result.failed) == (3, ())  # one may have been answered before the interrupt
+    assert (result.before + result.answered, result.failed) == (
+        3,
+        (),
+    )  # one may have been answered before the interrupt
     assert len(sandbox.aws.invocations.received) == 3

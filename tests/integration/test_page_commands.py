@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.slow  # a page is typed whole, which takes as long as it takes a user
+
 HOW_TO = ROOT / "docs" / "how-to"
 _COMMAND = re.compile(r"^ *sagepack (.*)$", re.MULTILINE)
 

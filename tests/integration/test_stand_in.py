@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from sagepack.sandbox.servers import Servers
 
+pytestmark = pytest.mark.slow  # a page is typed whole, which takes as long as it takes a user
+
 PAGE = ROOT / "docs" / "how-to" / "stand-ins.md"
 
 
