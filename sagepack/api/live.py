@@ -15,6 +15,7 @@ from sagepack.deploy import record
 from sagepack.deploy.deployment import TAG_MANIFEST, Owner
 from sagepack.deploy.overview import overview, require_owned
 from sagepack.errors import RemoteError
+from sagepack.spec.images import partition as partition_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +38,7 @@ def status(context: BuildContext) -> results.EndpointStatus:
         return results.EndpointStatus(name)
     endpoint, config, aws = found.live.endpoint, found.live.endpoint_config, context.spec.aws
     variant = next(iter(endpoint.production_variants), None)
-    target, partition = found.live.scaling.target, aws.role.split(":")[1]
+    target, partition = found.live.scaling.target, partition_of(aws.region)
     is_real = not context.spec.sandbox
     release, unread = _release(context, endpoint.endpoint_config_name)
     return results.EndpointStatus(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -15,23 +13,20 @@ from sagepack.api.session import Selection, load, open_context
 from sagepack.engine import executor, lazy
 from sagepack.engine.outputs import Archive
 from sagepack.engine.steps import GOALS
-from sagepack.errors import RemoteError, SagepackError, UserError
+from sagepack.errors import UserError
 from sagepack.progress import Silent
 from sagepack.spec import project_folder
 from sagepack.spec.model import COMMIT
-from sagepack.text import counted, did_you_mean, one_of
+from sagepack.text import did_you_mean, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sagepack.api import cleaning, live, review
+    from sagepack.api import cleaning, invocations, live, review
     from sagepack.api.review import ReviewedPlan
     from sagepack.aws import s3
-    from sagepack.deploy import batch, deployment, sent, waiter
+    from sagepack.deploy import deployment, waiter
     from sagepack.deploy import destroy as destroying
-    from sagepack.deploy import predict as predicting
-    from sagepack.deploy import request as requests
-    from sagepack.deploy import results as answers
     from sagepack.deploy.preflight import asking, check
     from sagepack.engine import policies, preflight
     from sagepack.engine import verify as verifying
@@ -39,31 +34,25 @@ if TYPE_CHECKING:
     from sagepack.errors import Diagnostic
     from sagepack.progress import Progress
     from sagepack.publish import cleanup, remote_read
-    from sagepack.sandbox.miniatures import models as miniatures
     from sagepack.sandbox.serving import model_server
     from sagepack.scaffold import project as scaffold
     from sagepack.spec.model import Spec
 else:
-    answers = lazy.module("deploy.results")
     asking = lazy.module("deploy.preflight.asking")
-    batch = lazy.module("deploy.batch")
     cleaning = lazy.module("api.cleaning")
     check = lazy.module("deploy.preflight.check")
     cleanup = lazy.module("publish.cleanup")
     deployment = lazy.module("deploy.deployment")
     destroying = lazy.module("deploy.destroy")
+    invocations = lazy.module("api.invocations")
     live = lazy.module("api.live")
     model_server = lazy.module("sandbox.serving.model_server")
     policies = lazy.module("engine.policies")
-    predicting = lazy.module("deploy.predict")
     preflight = lazy.module("engine.preflight")
-    miniatures = lazy.module("sandbox.miniatures.models")
     remote_read = lazy.module("publish.remote_read")
-    requests = lazy.module("deploy.request")
     review = lazy.module("api.review")
     s3 = lazy.module("aws.s3")
     scaffold = lazy.module("scaffold.project")
-    sent = lazy.module("deploy.sent")
     verifying = lazy.module("engine.verify")
     waiter = lazy.module("deploy.waiter")
 
@@ -203,7 +192,7 @@ class Project:
             IntegrityError: bytes are not what the lock says.
         """
         context = self._open(goal, locked=locked, stream=stream, connections=connections)
-        context, actions = executor.run(context, plan.check if plan else executor.agree)
+        context, actions = executor.run(context, plan.check if plan else None)
         outputs: dict[str, Any] = {}
         for step in context.steps:
             outputs.update(step.result(context))
@@ -304,49 +293,8 @@ class Project:
                 credentials are of another account.
             RemoteError: the endpoint failed on the request, or no answer came in time.
         """
-        context = self._open("deploy")
-        folder = self._answers(context)
-        remembered = sent.SentRequests(folder / "requests")
-        endpoint, clients = context.spec.endpoint, context.clients
-        config = _answer_waiter(context.spec, timeout)
-        with preflight.explained(context, "predict"):
-            if inference_id:
-                answer = predicting.fetch(
-                    clients.aws,
-                    clients.s3,
-                    endpoint,
-                    inference_id,
-                    self.progress,
-                    waiter=config,
-                    remembered=remembered,
-                )
-            else:
-                request, content_type = _request(context, source)
-                answer = predicting.predict(
-                    clients.aws,
-                    clients.s3,
-                    endpoint,
-                    request,
-                    self.progress,
-                    content_type=content_type,
-                    accept=accept,
-                    waiter=config,
-                    largest=requests.size_limit(context.spec.environment),
-                    remembered=remembered,
-                )
-        target = Path(output) if output else folder / answer.inference_id
-        try:
-            saved = tuple(context.display(path) for path in answers.save_result(answer.body, target))
-        except (UserError, RemoteError) as error:
-            raise error.with_context(details=[f"the answer as it came is kept at {answer.location}"]) from error
-        return results.Answer(
-            files=saved,
-            location=answer.location,
-            inference_id=answer.inference_id,
-            size=len(answer.body),
-            seconds=round(answer.seconds, 3),
-            text=answers.short_text(answer.body) if len(saved) == 1 else None,
-            miniature=context.spec.sandbox and context.spec.model.id in {model.name for model in miniatures.MODELS},
+        return invocations.ask(
+            self._open("deploy"), source, output, timeout=timeout, accept=accept, inference_id=inference_id
         )
 
     def status(self) -> results.EndpointStatus:
@@ -415,41 +363,7 @@ class Project:
                 account.
             RemoteError: no answer came in time, or a request could not be sent.
         """
-        context, source = self._open("deploy"), Path(source)
-        items = batch.items(source, accept, requests.size_limit(context.spec.environment))
-        folder = self._answers(context)
-        target = Path(output) if output else folder / "batches" / source.stem
-        rest = [item for item in items if not (target / item.name).is_dir()]
-        failed: list[results.FailedRequest] = []
-
-        def done(item: batch.Item, found: predicting.InferenceResult | SagepackError) -> None:
-            error = found if isinstance(found, SagepackError) else _save_whole(found, target / item.name)
-            if error:
-                about = error.details[-1] if error.details else error.where or ""
-                refused = isinstance(error, UserError)
-                failed.append(results.FailedRequest(item.where, error.message, refused, about))
-            self.progress.note(f"{item.where}: {error.message if error else 'answered'}")
-
-        config = _answer_waiter(context.spec, timeout)
-        sender = predicting.Sender(
-            context.clients.aws,
-            context.clients.s3,
-            context.spec.endpoint,
-            self.progress,
-            accept=accept,
-            timeout=config.timeout,
-            remembered=sent.SentRequests(folder / "requests"),
-        )
-        label = f"waiting for the answers to {counted(len(rest), 'request')}"
-        with preflight.explained(context, "predict"), self.progress.activity(label):
-            batch.run(sender, rest, config, done)
-        return results.Answers(
-            folder=context.display(target),
-            requests=len(items),
-            answered=len(rest) - len(failed),
-            before=len(items) - len(rest),
-            failed=tuple(failed),
-        )
+        return invocations.ask_all(self._open("deploy"), Path(source), output, timeout=timeout, accept=accept)
 
     def releases(self, *, most: int = 20) -> results.Releases:
         """The deployments that changed the endpoint: who, when, from which commit, and what has served since.
@@ -598,42 +512,9 @@ class Project:
             raise UserError(f"unknown step {goal!r}", fix=did_you_mean(goal, GOALS) or f"choose one of {one_of(GOALS)}")
         return open_context(self.root, self._check(branch_allowed=branch_allowed), goal, self.progress, **how)
 
-    def _answers(self, context: BuildContext) -> Path:
-        return self.root / "build" / "answers" / f"{context.spec.name}-{context.spec.env}"
-
     def _find_uploads(self, context: BuildContext, hours: int) -> list[s3.MultipartHandle]:
         target = s3.S3Uri.parse(context.spec.artifact.target)
         return cleanup.stale_uploads(context.clients.s3, target, context.spec.name, timedelta(hours=hours))
-
-
-def _request(context: BuildContext, source: str | Path | dict[str, Any] | None) -> tuple[bytes | Path, str | None]:
-    """The request to send, a file, an object or the spec's sample, and its content type if that is known."""
-    if isinstance(source, dict):
-        return json.dumps(source).encode(), "application/json"
-    if source is not None:
-        return Path(source), None
-    sample = context.spec.sample
-    if sample is None:
-        raise UserError("the spec has no sample", where="sample", fix="name a file with --input")
-    if sample.file is not None:
-        return context.work.root / sample.file, sample.content_type
-    return json.dumps(sample.request).encode(), sample.content_type
-
-
-def _answer_waiter(spec: Spec, timeout: int | None) -> waiter.WaiterConfig:
-    seconds = predicting.default_timeout(spec.endpoint) if timeout is None else timeout
-    return dataclasses.replace(waiter.WaiterConfig.of(spec), timeout=seconds)
-
-
-def _save_whole(found: predicting.InferenceResult, folder: Path) -> RemoteError | None:
-    """Write an answer to a folder that is there only if all of it is; the error if it is not as its format says."""
-    partial = folder.with_name(f".{folder.name}")
-    try:
-        answers.save_result(found.body, partial)
-    except RemoteError as error:
-        return error.with_context(details=[f"the answer as it came is kept at {found.location}"])
-    partial.rename(folder)
-    return None
 
 
 def _serving_stack() -> check.Finding:

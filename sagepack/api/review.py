@@ -84,7 +84,7 @@ class ReviewedPlan(Value, frozen=True):
         Raises:
             UserError: it is not; the details say what changed since.
         """
-        planned, goal = self.plan.actions[-1].step, actions[-1].step
+        planned, goal = self.plan.actions[-1].step if self.plan.actions else "none", actions[-1].step
         if planned != goal:
             fix = f"make one with `plan --to {goal} --out FILE`"
             raise UserError(f"the plan ends with the step {planned!r}, not with {goal!r}", where="--plan", fix=fix)
@@ -100,7 +100,7 @@ class ReviewedPlan(Value, frozen=True):
             raise UserError(
                 "what was reviewed is not what would be done now",
                 details=[f"since the plan: {line}" for line in changed],
-                fix="nothing was changed; make the plan again and look at it",
+                fix="the endpoint was not changed; make the plan again and look at it",
             )
 
     @property

@@ -9,9 +9,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from sagepack import files
 from sagepack.api.project import Project
+from sagepack.api.results import Doctor
 from sagepack.cli import interrupts, screens
 from sagepack.cli.footer import footer
 from sagepack.cli.interrupts import Interrupted
@@ -132,11 +134,15 @@ def _as_failure(error: Exception) -> SagepackError:
 
 
 def _with_commands_as_called(result: Result, options: Options) -> Result:
-    """A result whose texts, such as the advice of `doctor`, propose commands that the user can type."""
-    document = msgspec.json.encode(result)
-    if b"`invoke " not in document:
+    """The result, whose advice proposes commands that the user can type. What containers and services wrote stays as it is."""
+    if not isinstance(result, Doctor):
         return result
-    return msgspec.json.decode(as_called(document.decode(), _selected(options)), type=type(result))
+    selected = _selected(options)
+    checks = (
+        replace(check, detail=as_called(check.detail, selected), fix=check.fix and as_called(check.fix, selected))
+        for check in result.checks
+    )
+    return replace(result, checks=tuple(checks))
 
 
 def _selected(options: Options) -> list[str]:

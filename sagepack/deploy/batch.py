@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sagepack.deploy import request as requests
+from sagepack.digest import Digest
 from sagepack.errors import UserError
 from sagepack.files import unreadable
 from sagepack.text import counted
@@ -61,8 +62,9 @@ def _files(folder: Path, accept: str, largest: int) -> list[Item]:
     for path in sorted(folder.iterdir()):
         if path.is_file() and not path.name.startswith("."):
             content_type = requests.check(path, None, largest)
-            digest = requests.digest(path, content_type, accept)
-            found.append(Item(f"{path.stem.replace('.', '_')}-{digest[:8]}", str(path), path, content_type))
+            # Of the file's name as well: a.jpg and a.jpeg may be the same picture, and each gets an answer.
+            digest = Digest.sha256(f"{path.name}\n{requests.digest(path, content_type, accept)}".encode())
+            found.append(Item(f"{path.stem.replace('.', '_')}-{digest.short}", str(path), path, content_type))
     return found
 
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Literal
 
 from sagepack.aws import autoscaling, sagemaker
 from sagepack.deploy import scaling
-from sagepack.deploy.deployment import sagepack_tags
 from sagepack.deploy.drift import is_managed
 from sagepack.deploy.error_hints import with_hints
 from sagepack.deploy.observe import observe_scaling
+from sagepack.deploy.overview import require_owned
 from sagepack.deploy.waiter import Outage, WaiterConfig, settle, wait_until_stable
-from sagepack.errors import RemoteError, UserError
+from sagepack.errors import RemoteError
 
 if TYPE_CHECKING:
     from sagepack.aws.session import Aws
@@ -51,13 +51,7 @@ def inventory(aws: Aws, owner: Owner) -> tuple[Resource, ...]:
     name = owner.endpoint_name
     endpoint = sagemaker.describe_endpoint(aws, name)
     if endpoint is not None:
-        tags = sagemaker.list_tags(aws, endpoint.endpoint_arn)
-        if not owner.owns(tags):
-            raise UserError(
-                f"endpoint {name} does not belong to {owner.name}/{owner.env}: it has {sagepack_tags(tags)}",
-                where=endpoint.endpoint_arn,
-                fix="nothing was removed; choose the right --config and --env, or remove it by hand",
-            )
+        require_owned(owner, endpoint, sagemaker.list_tags(aws, endpoint.endpoint_arn))
     resources: list[Resource] = []
     live = observe_scaling(aws, name)
     # A policy cannot exist without its endpoint, so whoever set it up, it is removed with the endpoint.

@@ -85,5 +85,5 @@ def require_owned(owner: Owner, endpoint: sagemaker.Endpoint, tags: dict[str, st
         raise UserError(
             f"endpoint {owner.endpoint_name} does not belong to {owner.name}/{owner.env}: it has {sagepack_tags(tags)}",
             where=endpoint.endpoint_arn,
-            fix="choose the right --config and --env",
+            fix="nothing was changed; choose the right --config and --env",
         )

@@ -27,16 +27,12 @@ else:
     preflight = lazy.module("engine.preflight")
 
 
-def agree(_context: BuildContext, _actions: Sequence[Action]) -> None:
-    """The review of a run that nobody has to agree to."""
-
-
 def plan(context: BuildContext) -> list[Action]:
     """What would run, and why. Changes nothing; services are asked only where a step of the goal observes or writes to them."""
     return _look(context)[0]
 
 
-def run(context: BuildContext, review: Review = agree) -> tuple[BuildContext, list[Action]]:
+def run(context: BuildContext, review: Review | None = None) -> tuple[BuildContext, list[Action]]:
     """Reach the goal.
 
     A step whose inputs an earlier step had yet to make is planned again when they are there.
@@ -58,7 +54,8 @@ def run(context: BuildContext, review: Review = agree) -> tuple[BuildContext, li
     if any(step.writes_to_aws and action.runs for step, action in zip(context.steps, actions, strict=True)):
         with context.progress.activity("checking account, bucket and what else the steps need"):
             preflight.guard(context)
-    review(context, actions)
+    if review:
+        review(context, actions)
     if not any(action.runs for action in actions):
         return context, actions
     with exclusive(context):
@@ -66,11 +63,12 @@ def run(context: BuildContext, review: Review = agree) -> tuple[BuildContext, li
         context = context.refreshed()
         statuses = _statuses(context)
         actions = _allowed(planning.plan(context.steps, statuses))
-        review(context, actions)
+        if review:
+            review(context, actions)
         for number, step in enumerate(context.steps):
             if not actions[number].runs:
                 continue
-            if review is not agree and actions[number].changes:  # the steps before took their time
+            if review and actions[number].changes:  # the steps before took their time
                 now = context.refreshed()
                 review(now, planning.plan([step], {step.name: step.status(now)}))
             begun = time.monotonic()

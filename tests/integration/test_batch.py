@@ -66,6 +66,16 @@ def test_a_failed_request_of_a_folder_stops_no_other_and_is_sent_again_the_next_
     assert len(sandbox.aws.invocations.received) == 3
 
 
+def test_two_files_with_the_same_content_get_an_answer_each(project: Project, sandbox: Servers, tmp_path: Path) -> None:
+    sandbox.aws.invocations.script(ScriptedResult(b'"done"'))
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name in ("a.jpg", "a.jpeg"):
+        (folder / name).write_bytes(b"the same picture")
+    result = project.predict_all(folder, tmp_path / "out")
+    assert (result.answered, result.failed, len(list((tmp_path / "out").iterdir()))) == (2, (), 2)
+
+
 def test_nothing_is_sent_if_one_request_is_wrong(project: Project, sandbox: Servers, tmp_path: Path) -> None:
     path = tmp_path / "requests.jsonl"
     path.write_text('{"inputs": 1}\n{"inputs" 2}\n')

@@ -26,6 +26,8 @@ import pytest
 from invoke.program import Program
 
 from sagepack import sandbox
+from sagepack.api.results import Plan
+from sagepack.api.review import ReviewedPlan
 from sagepack.aws.s3 import S3, S3Uri
 from sagepack.aws.session import Aws, AwsConnection
 from tests.helpers import documents
@@ -447,6 +449,8 @@ def test_what_is_no_plan_of_a_deployment_is_refused(packaged: Project, tmp_path:
     assert "cannot be read" in packaged.invoke("deploy", "--plan", str(saved), code=1).stderr
     packaged.invoke("plan", "--to", "package", "--out", str(saved))
     assert "ends with the step 'tar'" in packaged.invoke("deploy", "--plan", str(saved), code=1).stderr
+    ReviewedPlan(Plan("deploy", ()), {}, "", {}).write(saved)
+    assert "ends with the step 'none'" in packaged.invoke("deploy", "--plan", str(saved), code=1).stderr
     saved.write_bytes(saved.read_bytes()[:-9])
     assert "not a plan of this version" in packaged.invoke("deploy", "--plan", str(saved), code=1).stderr
 

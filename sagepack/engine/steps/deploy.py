@@ -12,6 +12,7 @@ from sagepack.engine import lazy
 from sagepack.engine.outputs import LiveEndpoint
 from sagepack.engine.plan import UNKNOWN, Step, StepStatus
 from sagepack.errors import SagepackError
+from sagepack.spec import images
 
 if TYPE_CHECKING:
     from sagepack.aws import console, identity, logs
@@ -89,12 +90,13 @@ def _record(context: BuildContext) -> None:
 def result(context: BuildContext) -> dict[str, LiveEndpoint]:
     """The endpoint and what it serves."""
     desired, aws = desired_deployment(context), context.spec.aws
-    partition, name = aws.role.split(":")[1], desired.endpoint_name
+    partition, name = images.partition(aws.region), desired.endpoint_name
     is_real = not context.spec.sandbox
     return {
         "endpoint": LiveEndpoint(
             name=name,
-            arn=f"arn:{partition}:sagemaker:{aws.region}:{aws.account}:endpoint/{name}",
+            # SageMaker writes names in lower case in ARNs.
+            arn=f"arn:{partition}:sagemaker:{aws.region}:{aws.account}:endpoint/{name.lower()}",
             region=aws.region,
             model=desired.model_name,
             config=desired.endpoint_config_name,

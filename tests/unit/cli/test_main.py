@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sagepack.api.project import Project
-from sagepack.api.results import Doctor
+from sagepack.api.results import Doctor, Log, LogLine
 from sagepack.cli import build
 from sagepack.cli.main import run_command, uncaught
 from sagepack.cli.options import Options
@@ -81,6 +81,13 @@ def test_only_lines_of_this_program_are_lines(capsys: pytest.CaptureFixture[str]
     ]
     document = checked(out)
     assert document["error"]["details"] == ["log \x07", "end"]
+
+
+def test_what_a_container_wrote_is_given_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "run `invoke lock  to see, and ` again"
+    log = Log("svd", "group", True, "2026-01-02T03:04:05Z", 0, (LogLine("2026-01-02T03:04:05.000Z", "i-1", text),))
+    assert run_command("logs", lambda _project: log, Options(ROOT, env="prod", json=True)) == 0
+    assert checked(capsys.readouterr().out)["result"]["lines"][0]["text"] == text
 
 
 def test_debug_shows_the_traceback_and_keeps_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,165 @@
+"""What `Project` does to ask an endpoint: one request and its answer, or many of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sagepack.api import results
+from sagepack.deploy import batch, predict, sent, waiter
+from sagepack.deploy import request as requests
+from sagepack.deploy import results as answers
+from sagepack.engine import preflight
+from sagepack.errors import RemoteError, SagepackError, UserError
+from sagepack.sandbox.miniatures import models as miniatures
+from sagepack.text import counted
+
+if TYPE_CHECKING:
+    from sagepack.engine.context import BuildContext
+
+# A request: the path of a file, an object to send as JSON, or None for the spec's sample.
+Request = str | Path | dict[str, Any] | None
+
+
+def ask(
+    context: BuildContext,
+    source: Request,
+    output: str | Path | None,
+    *,
+    timeout: int | None,
+    accept: str,
+    inference_id: str,
+) -> results.Answer:
+    """Send one request, or wait for one that was sent, and save its answer; raises as `Project.predict` does."""
+    folder = _folder(context)
+    with preflight.explained(context, "predict"):
+        found = (
+            _fetched(context, inference_id, timeout) if inference_id else _answered(context, source, timeout, accept)
+        )
+    target = Path(output) if output else folder / found.inference_id
+    try:
+        saved = tuple(context.display(path) for path in answers.save_result(found.body, target))
+    except (UserError, RemoteError) as error:
+        raise error.with_context(details=[_kept(found)]) from error
+    return results.Answer(
+        files=saved,
+        location=found.location,
+        inference_id=found.inference_id,
+        size=len(found.body),
+        seconds=round(found.seconds, 3),
+        text=answers.short_text(found.body) if len(saved) == 1 else None,
+        miniature=context.spec.sandbox and context.spec.model.id in {model.name for model in miniatures.MODELS},
+    )
+
+
+def ask_all(
+    context: BuildContext, source: Path, output: str | Path | None, *, timeout: int | None, accept: str
+) -> results.Answers:
+    """Send the requests that have no answer yet, and save their answers; raises as `Project.predict_all` does."""
+    items = batch.items(source, accept, requests.size_limit(context.spec.environment))
+    target = Path(output) if output else _folder(context) / "batches" / source.stem
+    rest = [item for item in items if not (target / item.name).is_dir()]
+    failed: list[results.FailedRequest] = []
+
+    def done(item: batch.Item, found: predict.InferenceResult | SagepackError) -> None:
+        error = found if isinstance(found, SagepackError) else _save_whole(found, target / item.name)
+        if error:
+            about = error.details[-1] if error.details else error.where or ""
+            failed.append(results.FailedRequest(item.where, error.message, isinstance(error, UserError), about))
+        context.progress.note(f"{item.where}: {error.message if error else 'answered'}")
+
+    config = _waiter(context, timeout)
+    label = f"waiting for the answers to {counted(len(rest), 'request')}"
+    with preflight.explained(context, "predict"), context.progress.activity(label):
+        sender = predict.Sender(
+            context.clients.aws,
+            context.clients.s3,
+            context.spec.endpoint,
+            context.progress,
+            accept=accept,
+            timeout=config.timeout,
+            remembered=_remembered(context),
+        )
+        batch.run(sender, rest, config, done)
+    return results.Answers(
+        folder=context.display(target),
+        requests=len(items),
+        answered=len(rest) - len(failed),
+        before=len(items) - len(rest),
+        failed=tuple(failed),
+    )
+
+
+def _fetched(context: BuildContext, inference_id: str, timeout: int | None) -> predict.InferenceResult:
+    """The answer to an earlier request."""
+    return predict.fetch(
+        context.clients.aws,
+        context.clients.s3,
+        context.spec.endpoint,
+        inference_id,
+        context.progress,
+        waiter=_waiter(context, timeout),
+        remembered=_remembered(context),
+    )
+
+
+def _answered(context: BuildContext, source: Request, timeout: int | None, accept: str) -> predict.InferenceResult:
+    """The answer to a request that is sent now."""
+    request, content_type = _request(context, source)
+    return predict.predict(
+        context.clients.aws,
+        context.clients.s3,
+        context.spec.endpoint,
+        request,
+        context.progress,
+        content_type=content_type,
+        accept=accept,
+        waiter=_waiter(context, timeout),
+        largest=requests.size_limit(context.spec.environment),
+        remembered=_remembered(context),
+    )
+
+
+def _request(context: BuildContext, source: Request) -> tuple[bytes | Path, str | None]:
+    """The request to send, a file, an object or the spec's sample, and its content type if that is known."""
+    if isinstance(source, dict):
+        return json.dumps(source).encode(), "application/json"
+    if source is not None:
+        return Path(source), None
+    sample = context.spec.sample
+    if sample is None:
+        raise UserError("the spec has no sample", where="sample", fix="name a file with --input")
+    if sample.file is not None:
+        return context.work.root / sample.file, sample.content_type
+    return json.dumps(sample.request).encode(), sample.content_type
+
+
+def _waiter(context: BuildContext, timeout: int | None) -> waiter.WaiterConfig:
+    seconds = predict.default_timeout(context.spec.endpoint) if timeout is None else timeout
+    return dataclasses.replace(waiter.WaiterConfig.of(context.spec), timeout=seconds)
+
+
+def _folder(context: BuildContext) -> Path:
+    """Where answers, and what is remembered of requests, are kept."""
+    return context.work.root / "build" / "answers" / f"{context.spec.name}-{context.spec.env}"
+
+
+def _remembered(context: BuildContext) -> sent.SentRequests:
+    return sent.SentRequests(_folder(context) / "requests")
+
+
+def _save_whole(found: predict.InferenceResult, folder: Path) -> RemoteError | None:
+    """Write an answer to a folder that is there only if all of it is; the error if it is not as its format says."""
+    partial = folder.with_name(f".{folder.name}")
+    try:
+        answers.save_result(found.body, partial)
+    except RemoteError as error:
+        return error.with_context(details=[_kept(found)])
+    partial.rename(folder)
+    return None
+
+
+def _kept(found: predict.InferenceResult) -> str:
+    return f"the answer as it came is kept at {found.location}"
