@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ _TOLD_SECONDS = 1.0  # an activity that takes longer is told in a log
 _KEPT_SECONDS = 2.0  # and within a step leaves a line on a terminal
 
 
-class _Reporter:
+class _Reporter(ABC):
     """What a terminal and a log have in common: what runs.
 
     Args:
@@ -52,12 +53,12 @@ class _Reporter:
     def _step(self) -> Running | None:
         return next((running for running in self._running if running.is_step), None)
 
+    @abstractmethod
     def note(self, text: str) -> None:
         """Print one line."""
-        raise NotImplementedError
 
-    def _print(self, block: Block) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _print(self, block: Block) -> None: ...
 
     def warn(self, warning: Diagnostic) -> None:
         """Print the lines of a warning."""
