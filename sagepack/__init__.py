@@ -15,7 +15,7 @@ its `__init__`; the rest are leaves, which are single modules.
     spec       what the user declared: YAML, schema, rules
     aws        the AWS calls
     files      files written whole or not at all, lock files, stamps; `retry`: when a failed request is sent again
-    workers, text, progress, digest, decoding, version
+    workers, text, progress, digest, json_schema, decoding, version
     errors     the class of an error decides the exit code
 
 Where to begin reading: `engine.steps` has the seven steps of a build, one short file each, and `engine.plan` says why one

@@ -4,7 +4,7 @@ Request (`application/json`), the fields nested as here or all at the top level:
 
     {"inputs": {"image": "<base64 or data URL>", "question": "What is this?"}, "parameters": {"max_new_tokens": 100}}
 
-Answer: `{"answer": "..."}`. A ValueError becomes the answer 400 with its message. torch, transformers and PIL are imported
+`request.schema.json` beside this file has all fields. Answer: `{"answer": "..."}`. A ValueError becomes the answer 400 with its message. torch, transformers and PIL are imported
 where they are used, so that the reading of requests runs, and is tested, without them.
 """
 
@@ -16,17 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from handler_images import encoded, picture
-from handler_request import Number, fields, numbers, refuse, shown
+from handler_request import declared, fields, numbers, refuse, shown
 
 MAX_QUESTION = 8_000  # characters: with 576 tokens of picture and the answer this stays in a context of 4,096 tokens
 IMAGE_TOKEN = "<image>"  # noqa: S105  (the place of the picture in the prompt, no secret)
 
-PARAMETERS = (
-    Number("max_new_tokens", 200, 1, 2048),
-    Number("temperature", 0, 0, 2, whole=False),  # 0 takes the likeliest token always: the same answer each time
-    Number("top_p", 1, 0.01, 1, whole=False),
-    Number("seed", 42, 0, 2**63 - 1),
-)
+PARAMETERS = declared(__file__)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,11 @@ In a package this file lies beside the handler that uses it.
 from __future__ import annotations
 
 import difflib
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 MAX_SHOWN = 60  # characters of a bad value that a message repeats
 
@@ -51,6 +53,29 @@ class Number:
         if self.whole and not isinstance(value, int):
             return False
         return math.isfinite(value) and self.low <= value <= self.high and (self.step == 1 or value % self.step == 0)
+
+
+def declared(handler: str) -> tuple[Number, ...]:
+    """The numeric parameters that the schema of the requests declares, which lies beside the handler.
+
+    The schema is the one place where they are written: `predict` checks a request against it before it is sent.
+
+    Args:
+        handler: path of the handler's file.
+    """
+    schema = json.loads(Path(handler).with_name("request.schema.json").read_text(encoding="utf-8"))
+    return tuple(
+        Number(
+            name,
+            default=field["default"],
+            low=field["minimum"],
+            high=field["maximum"],
+            whole="integer" in field["type"],
+            step=field.get("multipleOf", 1),
+        )
+        for name, field in schema["$defs"].items()
+        if "default" in field
+    )
 
 
 def shown(value: object) -> str:

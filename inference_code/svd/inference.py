@@ -4,7 +4,8 @@ Request (`application/json`; a body of type image/png and the like is the pictur
 
     {"inputs": "<base64 or data URL>", "parameters": {"num_frames": 14, "seed": 7}}
 
-Parameters may also stand at the top level. Answer: `{"frames": ["<base64 JPEG>", ...]}`.
+Parameters may also stand at the top level; `request.schema.json` beside this file has them all. Answer:
+`{"frames": ["<base64 JPEG>", ...]}`.
 
 A ValueError becomes the answer 400 with its message. torch, diffusers and PIL are imported where they are used, so that
 the reading of requests runs, and is tested, without them.
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from handler_images import encoded, picture
-from handler_request import Number, fields, numbers, refuse
+from handler_request import declared, fields, numbers, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,19 +32,7 @@ WEIGHTS = ("unet", "vae", "image_encoder")  # the components that have weights
 JPEG_QUALITY = 90
 DEFAULT_MAX_RESPONSE_SIZE = 6_553_500  # multi-model-server 1.1.11: a larger answer kills the worker
 
-PARAMETERS = (
-    Number("width", 1024, 64, 1024, step=64),  # 8 of the VAE times 8 of the UNet's three halvings
-    Number("height", 576, 64, 1024, step=64),
-    Number("num_frames", 25, 2, 25),  # the XT models were trained on 25; the pipeline fails with 1
-    Number("num_inference_steps", 25, 1, 100),
-    Number("decode_chunk_size", 8, 1, 25),  # frames decoded at once: the largest single use of memory
-    Number("fps", 7, 1, 30),
-    Number("motion_bucket_id", 127, 0, 255),
-    Number("noise_aug_strength", 0.02, 0, 1, whole=False),
-    Number("min_guidance_scale", 1.0, 0, 20, whole=False),
-    Number("max_guidance_scale", 3.0, 0, 20, whole=False),
-    Number("seed", 42, 0, 2**63 - 1),
-)
+PARAMETERS = declared(__file__)
 
 
 def model_fn(model_dir: str, context: Any = None) -> Any:

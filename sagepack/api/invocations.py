@@ -58,7 +58,7 @@ def ask_all(
     context: BuildContext, source: Path, output: str | Path | None, *, timeout: int | None, accept: str
 ) -> results.Answers:
     """Send the requests that have no answer yet, and save their answers; raises as `Project.predict_all` does."""
-    items = batch.items(source, accept, requests.size_limit(context.spec.environment))
+    items = batch.items(source, accept, requests.Rules.of(context.spec, context.work.root))
     target = Path(output) if output else _folder(context) / "batches" / source.stem
     rest = [item for item in items if not (target / item.name).is_dir()]
     failed: list[results.FailedRequest] = []
@@ -117,7 +117,7 @@ def _answered(context: BuildContext, source: Request, timeout: int | None, accep
         content_type=content_type,
         accept=accept,
         waiter=_waiter(context, timeout),
-        largest=requests.size_limit(context.spec.environment),
+        rules=requests.Rules.of(context.spec, context.work.root),
         remembered=_remembered(context),
     )
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sagepack.deploy.predict import InferenceResult, Sender, Wait
+    from sagepack.deploy.request import Rules
     from sagepack.deploy.waiter import WaiterConfig
     from sagepack.errors import SagepackError
 
@@ -41,14 +42,14 @@ class Item:
     content_type: str
 
 
-def items(source: Path, accept: str, largest: int) -> list[Item]:
+def items(source: Path, accept: str, rules: Rules) -> list[Item]:
     """The requests of a folder, by name, or of a file of JSON lines; every one is checked.
 
     Raises:
         UserError: one cannot be read or is wrong, or there is none.
     """
     try:
-        found = _files(source, accept, largest) if source.is_dir() else _lines(source, accept, largest)
+        found = _files(source, accept, rules) if source.is_dir() else _lines(source, accept, rules)
     except OSError as error:
         message, fix = unreadable(error)
         raise UserError(message, where=str(source), fix=fix) from error
@@ -57,24 +58,24 @@ def items(source: Path, accept: str, largest: int) -> list[Item]:
     return found
 
 
-def _files(folder: Path, accept: str, largest: int) -> list[Item]:
+def _files(folder: Path, accept: str, rules: Rules) -> list[Item]:
     found = []
     for path in sorted(folder.iterdir()):
         if path.is_file() and not path.name.startswith("."):
-            content_type = requests.check(path, None, largest)
+            content_type = requests.check(path, None, rules)
             # Of the file's name as well: a.jpg and a.jpeg may be the same picture, and each gets an answer.
             digest = Digest.sha256(f"{path.name}\n{requests.digest(path, content_type, accept)}".encode())
             found.append(Item(f"{path.stem.replace('.', '_')}-{digest.short}", str(path), path, content_type))
     return found
 
 
-def _lines(file: Path, accept: str, largest: int) -> list[Item]:
+def _lines(file: Path, accept: str, rules: Rules) -> list[Item]:
     found = []
     with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             body = line.strip()
             if body:
-                content_type = requests.check(body, None, largest, f"{file}:{number}")
+                content_type = requests.check(body, None, rules, f"{file}:{number}")
                 digest = requests.digest(body, content_type, accept)
                 found.append(Item(f"{number:04}-{digest[:8]}", f"{file}:{number}", body, content_type))
     return found

@@ -15,7 +15,6 @@ from sagepack.aws.s3 import S3, S3Uri
 from sagepack.aws.session import AccessDeniedError, CredentialsError, is_outage
 from sagepack.deploy import failure
 from sagepack.deploy import request as requests
-from sagepack.deploy.request import MAX_REQUEST_SIZE
 from sagepack.deploy.results import MAX_SIZE
 from sagepack.deploy.sent import SentRequest, SentRequests, check_id, new_id
 from sagepack.deploy.waiter import WaiterConfig
@@ -64,7 +63,7 @@ def predict(
     content_type: str | None = None,
     accept: str = requests.JSON,
     waiter: WaiterConfig | None = None,
-    largest: int = MAX_REQUEST_SIZE,
+    rules: requests.Rules = requests.ANYTHING,
     remembered: SentRequests | None = None,
 ) -> InferenceResult:
     """Send `request` to `endpoint` and wait for the result.
@@ -83,7 +82,7 @@ def predict(
         accept: the media type that the answer should have.
         waiter: how often to look, and how long, with the time in which the endpoint scales up from zero; None means the
             `default_timeout` of the endpoint.
-        largest: most bytes of a request that the endpoint takes.
+        rules: what the endpoint accepts.
         remembered: the requests that this machine sent; None remembers nothing.
 
     Raises:
@@ -92,7 +91,7 @@ def predict(
         RemoteError: the endpoint failed on the request (the message is the container's), or no result came in time.
     """
     waiter = waiter or WaiterConfig(timeout=default_timeout(endpoint))
-    content_type = requests.check(request, content_type, largest)
+    content_type = requests.check(request, content_type, rules)
     sender = Sender(aws, s3, endpoint, progress, accept=accept, timeout=waiter.timeout, remembered=remembered)
     return _await(sender, sender.begin(request, content_type), waiter)
 

@@ -1,4 +1,7 @@
-"""What can be known of a request before it is sent: that it can be read, its size, its media type, and that it is JSON."""
+"""What can be known of a request before it is sent: size, media type, that it is JSON, and that the handler knows its fields.
+
+A handler declares its fields in `request.schema.json`, a JSON Schema beside its program.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +10,49 @@ import mimetypes
 import re
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from sagepack import json_schema
 from sagepack.decoding import LIMIT, MalformedError, decode_json
 from sagepack.errors import UserError
 from sagepack.files import unreadable
+from sagepack.spec.code_tree import REQUEST_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sagepack.spec.model import Spec
+
 MAX_REQUEST_SIZE = 1_000_000_000  # bytes (SageMaker developer guide, "Asynchronous inference": up to 1 GB)
 SERVER_REQUEST_SIZE = 6_553_500  # bytes: the limit of the image's server, measured with multi-model-server 1.1.11
 _PIECE = 1 << 20
+_SHOWN = 20  # mistakes of a request that are told
 JSON = "application/json"
 _PLACE = re.compile(r"(?:JSON is malformed: )?(?P<reason>.*?)(?: \(byte (?P<byte>\d+)\))?", re.DOTALL)
+
+
+class Rules(NamedTuple):
+    """What an endpoint accepts.
+
+    Attributes:
+        largest: most bytes of a request.
+        schema: the file with the JSON Schema of its requests; None if the handler declares none.
+    """
+
+    largest: int = MAX_REQUEST_SIZE
+    schema: Path | None = None
+
+    @classmethod
+    def of(cls, spec: Spec, root: Path) -> Rules:
+        """The rules of the endpoint of a spec, whose paths are relative to `root`."""
+        schema = root / spec.code.path / REQUEST_SCHEMA
+        return cls(size_limit(spec.environment), schema if schema.is_file() else None)
+
+
+ANYTHING = Rules()
+"""What every endpoint accepts."""
 
 
 def size_limit(environment: Mapping[str, str]) -> int:
@@ -34,40 +64,30 @@ def size_limit(environment: Mapping[str, str]) -> int:
     return MAX_REQUEST_SIZE if "SAGEMAKER_MAX_PAYLOAD_IN_MB" in environment else SERVER_REQUEST_SIZE
 
 
-def check(
-    request: bytes | Path, content_type: str | None, largest: int = MAX_REQUEST_SIZE, where: str = "the request"
-) -> str:
+def check(request: bytes | Path, content_type: str | None, rules: Rules = ANYTHING, where: str = "the request") -> str:
     """Check what can be checked before a request is sent, and return its content type.
 
     Args:
         request: the body, or the file that holds it.
         content_type: None means that of the file's suffix, or `application/json` for bytes.
-        largest: most bytes.
+        rules: what the endpoint accepts.
         where: what messages call a body that is no file of its own.
 
     Raises:
-        UserError: the file cannot be read, or it is empty, too large, or named as JSON and none.
+        UserError: the file cannot be read, or it is empty, too large, named as JSON and none, or not what the handler declares.
     """
+    text: bytes | None
     if isinstance(request, bytes):
         content_type = content_type or JSON
-        _check_size(len(request), largest, where)
-        if content_type == JSON and len(request) <= LIMIT:
-            _check_json(request, where, in_file=False)
-        return content_type
-    content_type = content_type or mimetypes.guess_type(request.name)[0] or "application/octet-stream"
-    where = str(request)
-    try:
-        status = request.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise UserError("the request is not a file", where=where, fix="name a JSON file or a picture")
-        _check_size(status.st_size, largest, where)
-        with request.open("rb") as file:
-            text = file.read() if content_type == JSON and status.st_size <= LIMIT else None
-    except OSError as error:
-        message, fix = unreadable(error)
-        raise UserError(message, where=where, fix=fix) from error
-    if text is not None:
-        _check_json(text, where, in_file=True)
+        _check_size(len(request), rules.largest, where)
+        text = request
+    else:
+        content_type = content_type or mimetypes.guess_type(request.name)[0] or "application/octet-stream"
+        where, text = str(request), _read(request, rules.largest)
+    if content_type == JSON and text is not None:
+        _check_json(text, where, in_file=isinstance(request, Path))
+        if rules.schema:
+            _check_fields(text, where, rules.schema)
     return content_type
 
 
@@ -81,6 +101,44 @@ def digest(request: bytes | Path, content_type: str, accept: str) -> str:
     else:
         hasher.update(request)
     return hasher.hexdigest()
+
+
+def _read(file: Path, largest: int) -> bytes | None:
+    """The body in a file; None if it has more bytes than are looked into.
+
+    Raises:
+        UserError: it cannot be read, or is empty or too large.
+    """
+    try:
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UserError("the request is not a file", where=str(file), fix="name a JSON file or a picture")
+        _check_size(status.st_size, largest, str(file))
+        with file.open("rb") as opened:
+            return opened.read() if status.st_size <= LIMIT else None
+    except OSError as error:
+        message, fix = unreadable(error)
+        raise UserError(message, where=str(file), fix=fix) from error
+
+
+def _check_fields(data: bytes, where: str, schema: Path) -> None:
+    """Refuse what the handler's schema does not allow: all that is wrong, each with its place.
+
+    Raises:
+        UserError: a field is unknown, missing or wrong.
+    """
+    found = json_schema.problems(json_schema.load(schema), msgspec.json.decode(data))
+    if not found:
+        return
+    details = [
+        f"{each.place or 'the request'}: {each.message}" + (f"; {each.fix}" if each.fix else "") for each in found
+    ]
+    raise UserError(
+        "the request is not what the handler declares",
+        where=where,
+        fix=f"correct the request, or the declaration in {schema.parent.name}/{schema.name}",
+        details=details[:_SHOWN],
+    )
 
 
 def _check_size(size: int, largest: int, where: str) -> None:

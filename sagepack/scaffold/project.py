@@ -23,6 +23,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 _TEMPLATES = _PACKAGE / "templates"
 SCHEMAS = ("spec", "overlay", "lock")
 """The schemas of the files that a person opens in an editor."""
+_HANDLER = ("inference.py", "request.schema.json")
 _HELPERS = ("handler_images.py", "handler_request.py")
 _OVERLAYS = ("local", "dev", "prod")
 _NO_TEXT = re.compile(r"\d+e\d+|0[xo].*|-.*|~|null|true|false|yes|no|on|off|y|n", re.IGNORECASE)
@@ -111,7 +112,7 @@ def of_model(model: Model) -> dict[str, bytes]:
     return {
         model.spec: _filled("project/spec.yaml", words),
         f"config/samples/{model.name}.json": _sample(model),
-        f"{model.code}/inference.py": _read(f"handlers/{kind.handler}/inference.py"),
+        **{f"{model.code}/{name}": _read(f"handlers/{kind.handler}/{name}") for name in _HANDLER},
         **{f"{model.code}/{name}": _read(f"handlers/shared/{name}") for name in _HELPERS},
     }
 

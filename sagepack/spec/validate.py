@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sagepack import json_schema
 from sagepack.errors import Diagnostic, SpecError
 from sagepack.spec import rules
 from sagepack.spec.document import lookup
@@ -16,7 +17,7 @@ from sagepack.spec.rules import model, names, secrets
 from sagepack.spec.rules.secrets import safe
 from sagepack.spec.rules.view import SpecView
 from sagepack.spec.secrets import values
-from sagepack.text import closest, did_you_mean, kind, one_of
+from sagepack.text import closest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,25 +26,7 @@ if TYPE_CHECKING:
     from sagepack.spec.document import Document
 
 SCHEMA = Path(__file__).resolve().parent.parent / "schemas" / "spec.schema.json"
-UNKNOWN, MISSING = "unknown key", model.MISSING
-_TYPE_NAMES = {
-    "string": "text",
-    "integer": "an integer",
-    "number": "a number",
-    "boolean": "true or false",
-    "object": "a map",
-    "array": "a list",
-}
-_BOUNDS = {
-    "minimum": "at least {}",
-    "maximum": "at most {}",
-    "exclusiveMinimum": "more than {}",
-    "minLength": "at least {} characters",
-    "maxLength": "at most {} characters",
-    "minItems": "at least {} entries",
-    "maxItems": "at most {} entries",
-    "maxProperties": "at most {} entries",
-}
+UNKNOWN, MISSING = json_schema.UNKNOWN, model.MISSING
 
 
 def check(
@@ -142,21 +125,14 @@ def _missing_keys(document: Document) -> Iterator[Diagnostic]:
 
 @cache
 def _validator() -> Any:
-    # Importing jsonschema takes longer than a whole run with nothing to do.
-    from jsonschema import Draft202012Validator  # noqa: PLC0415
-
-    return Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+    return json_schema.validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
 
 
 def _schema_errors(document: Document) -> Iterator[Diagnostic]:
     for error in _validator().iter_errors(document.data):
         path = tuple(error.absolute_path)
         if error.validator == "additionalProperties":
-            known = list(error.schema["properties"])
-            for key in error.instance:
-                if key not in known:
-                    fix = did_you_mean(key, known) or f"known keys: {one_of(known)}"
-                    yield Diagnostic((*path, key), UNKNOWN, fix)
+            yield from (Diagnostic((*path, key), UNKNOWN, fix) for key, fix in json_schema.unknown_keys(error))
         elif error.validator == "pattern" and "propertyNames" in error.absolute_schema_path:
             yield Diagnostic((*path, error.instance), error.schema.get("patternErrorMessage", error.message))
         elif error.validator not in ("required", "anyOf"):  # `_missing_keys` and the rules look at the merged spec
@@ -164,30 +140,4 @@ def _schema_errors(document: Document) -> Iterator[Diagnostic]:
             # A number or boolean is shown as it was written: `1234e56`, and not the float that it becomes.
             is_spelled = node is not None and isinstance(node.value, (bool, int, float))
             shown = (node.text if node and is_spelled else None) or safe(path, error.instance)
-            yield Diagnostic(path, *_schema_message(error, shown))
-
-
-def _schema_message(error: Any, shown: str) -> tuple[str, str | None]:
-    """Message and fix for an error of jsonschema; `shown` is the value as it may be printed."""
-    value, limit = error.instance, error.validator_value
-    if error.validator == "type":
-        return _type_message(value, limit, shown)
-    if error.validator == "enum":
-        allowed = [item for item in limit if item is not None]
-        return f"{shown} is not one of: {one_of(allowed)}", did_you_mean(str(value), allowed)
-    if error.validator == "pattern":
-        return f"{shown}: {error.schema.get('patternErrorMessage', f'it must match {limit}')}", None
-    if error.validator == "uniqueItems":
-        return "duplicate entry", None
-    bound = _BOUNDS.get(error.validator)
-    return (f"{shown} is out of range: {bound.format(f'{limit:,}')}" if bound else str(error.message)), None
-
-
-def _type_message(value: Any, expected: str | list[str], shown: str) -> tuple[str, str | None]:
-    kinds = [_TYPE_NAMES[name] for name in ([expected] if isinstance(expected, str) else expected) if name != "null"]
-    message = f"{shown} is {kind(value)}, expected {' or '.join(kinds)}"
-    if kinds == ["text"] and not isinstance(value, (dict, list)):
-        return message, f'put it in quotes: "{shown}"'
-    if kinds == ["a list"] and isinstance(value, str):
-        return message, f"write [{shown}]"
-    return message, None
+            yield Diagnostic(path, *json_schema.explained(error, shown))

@@ -26,7 +26,7 @@ def project(tmp_path: Path, sandbox: Servers, monkeypatch: pytest.MonkeyPatch) -
 
 def lines(folder: Path, count: int) -> Path:
     path = folder / "requests.jsonl"
-    path.write_text("".join(f'{{"inputs": {number}}}\n\n' for number in range(count)))
+    path.write_text("".join(f'{{"inputs": "{number}"}}\n\n' for number in range(count)))
     return path
 
 
@@ -40,7 +40,7 @@ def test_each_line_is_answered_once_and_a_second_run_sends_only_what_is_new(
     saved = list((tmp_path / "build" / "answers" / "svd-cloud" / "batches" / "requests").glob("*/answer.json"))
     assert len(saved) == 18
     assert {path.read_bytes() for path in saved} == {b'"done"'}
-    assert sorted(json.loads(body)["inputs"] for _, body in sandbox.aws.invocations.received) == list(range(18))
+    assert sorted(int(json.loads(body)["inputs"]) for _, body in sandbox.aws.invocations.received) == list(range(18))
 
     lines(tmp_path, 19)
     again = project.predict_all(batch)
@@ -54,7 +54,7 @@ def test_a_failed_request_of_a_folder_stops_no_other_and_is_sent_again_the_next_
     folder = tmp_path / "requests"
     folder.mkdir()
     for name in ("a.json", "b.v2.json", ".hidden"):
-        (folder / name).write_text(json.dumps(name))
+        (folder / name).write_text(json.dumps({"inputs": name}))
     sandbox.aws.invocations.script(ScriptedResult(b'{"code": 400, "message": "too small"}', status=400, times=1))
     sandbox.aws.invocations.script(ScriptedResult(b"a film"))
     result = project.predict_all(folder, tmp_path / "out", accept="video/mp4")
@@ -78,7 +78,7 @@ def test_two_files_with_the_same_content_get_an_answer_each(project: Project, sa
 
 def test_nothing_is_sent_if_one_request_is_wrong(project: Project, sandbox: Servers, tmp_path: Path) -> None:
     path = tmp_path / "requests.jsonl"
-    path.write_text('{"inputs": 1}\n{"inputs" 2}\n')
+    path.write_text('{"inputs": "1"}\n{"inputs" 2}\n')
     with pytest.raises(UserError, match="the request is not JSON: expected ':'") as caught:
         project.predict_all(path)
     assert caught.value.where == f"{path}:2:11"

@@ -127,6 +127,7 @@ def test_a_second_model_of_a_project_has_to_be_named(folder: Folder) -> None:
     assert added["files"] == [
         *("config/chat.yaml", "config/samples/chat.json", "inference_code/chat/handler_images.py"),
         *("inference_code/chat/handler_request.py", "inference_code/chat/inference.py"),
+        "inference_code/chat/request.schema.json",
     ]
     error = folder.sagepack("validate", code=1)["error"]
     assert error["details"] == ["--config config/chat.yaml", "--config config/film.yaml"]
@@ -255,6 +256,6 @@ def test_an_interrupted_init_leaves_all_or_nothing(folder: Folder, delay: float)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=WAIT)
     left = folder.files()
-    assert left == [] or (len(left) == 14 and "config/film.yaml" in left)
+    assert left == [] or (len(left) == 15 and "config/film.yaml" in left)
     # At first Python itself meets the signal, in its own ways.
     assert process.returncode in (0, 130) if left else process.returncode != 0

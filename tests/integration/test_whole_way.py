@@ -493,7 +493,7 @@ def test_verify_finds_a_flipped_byte_and_says_where(packaged: Project) -> None:
         file.seek(-1, os.SEEK_CUR)
         file.write(bytes([byte[0] ^ 1]))
     told = packaged.invoke("verify", code=4).stderr
-    assert "code/inference.py" in told
+    assert "the content of code/" in told
     assert "offset" in told
     packaged.archive.unlink()
     assert "cannot open the archive" in packaged.invoke("verify", code=1).stderr

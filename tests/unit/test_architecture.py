@@ -19,6 +19,7 @@ LAYERS = (
     {"package"},
     {"spec"},
     {"aws"},
+    {"json_schema"},
     {"files", "retry", "workers", "text", "progress", "digest", "version"},
     {"decoding"},
     {"errors"},

@@ -7,8 +7,9 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from sagepack import json_schema
 from sagepack.decoding import MalformedError, decode_json
-from sagepack.errors import Diagnostic
+from sagepack.errors import Diagnostic, UserError
 from sagepack.spec import code_tree
 from sagepack.spec.inspection import Inspection
 from sagepack.spec.secrets import texts
@@ -32,6 +33,7 @@ def check(view: SpecView) -> Iterator[Diagnostic]:
     yield from _sample(view)
     if view.contents:
         yield from _file_contents(view)
+        yield from _declared_fields(view)
 
 
 def _folder(view: SpecView) -> Iterator[Diagnostic]:
@@ -148,6 +150,33 @@ def _file_contents(view: SpecView) -> Iterator[Diagnostic]:
             yield Diagnostic(
                 ("not_secret", number), f"{name!r} does not exist", "remove it from the list", severity="warning"
             )
+
+
+def _declared_fields(view: SpecView) -> Iterator[Diagnostic]:
+    """What the schema of the requests, beside the program, says about the sample."""
+    name, sample = view.text(*_PATH), view.text("sample", "file")
+    schema = view.root / (name or "") / code_tree.REQUEST_SCHEMA
+    is_json = (view.text("sample", "content_type") or "application/json") == "application/json"
+    if not name or _problem_of_folder(view, name) or not schema.is_file():
+        return
+    where = schema.relative_to(view.root).as_posix()
+    try:
+        declared = json_schema.load(schema)
+        if sample and not _outside(view.root / sample, view.root) and is_json:
+            request = decode_json((view.root / sample).read_bytes(), Any, limit=MAX_REQUEST)
+        else:
+            sample, request = None, view.get("sample", "request")
+        problems = [] if request is None else json_schema.problems(declared, request)
+    except UserError as error:
+        yield Diagnostic(_PATH, error.message, error.fix, location=where)
+        return
+    except (OSError, MalformedError):
+        return  # told elsewhere
+    for found in problems:
+        place = f"{found.place}: " if sample and found.place else ""
+        path = ("sample", "file") if sample else ("sample", "request", *found.path)
+        fix = found.fix or f"{where} declares what the handler takes"
+        yield Diagnostic(path, f"{place}{found.message}", fix, location=sample or "")
 
 
 def _outside(path: Path, root: Path) -> str | None:

@@ -8,6 +8,7 @@ from botocore.response import StreamingBody
 
 from sagepack.aws.s3 import S3
 from sagepack.deploy.predict import default_timeout, input_prefix, predict
+from sagepack.deploy.request import Rules
 from sagepack.deploy.sent import SentRequests
 from sagepack.errors import RemoteError, UserError
 from sagepack.spec.model import AsyncInference, Scaling
@@ -53,7 +54,7 @@ def test_a_wrong_request_is_an_error_before_anything_is_sent(tmp_path: Path) -> 
         predict(aws, S3(aws.client("s3")), endpoint(), tmp_path / "none.json", RecordedProgress())
     assert missing.value.fix == "check the name"
     with pytest.raises(UserError, match="the request has 3 bytes; the endpoint takes at most 2"):
-        predict(aws, S3(aws.client("s3")), endpoint(), b"[1]", RecordedProgress(), largest=2)
+        predict(aws, S3(aws.client("s3")), endpoint(), b"[1]", RecordedProgress(), rules=Rules(2))
 
 
 def test_a_result_above_the_size_limit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sagepack.deploy.request import JSON, MAX_REQUEST_SIZE, check, digest, size_limit
+from sagepack.deploy.request import JSON, MAX_REQUEST_SIZE, Rules, check, digest, size_limit
 from sagepack.errors import UserError
 
 
@@ -47,9 +47,9 @@ def test_the_limit_of_the_container_is_that_of_its_environment(tmp_path: Path) -
     assert size_limit({"SAGEMAKER_MAX_PAYLOAD_IN_MB": "50"}) == MAX_REQUEST_SIZE
     (tmp_path / "r.png").write_bytes(b"12345")
     with pytest.raises(UserError, match="the endpoint takes at most 4") as caught:
-        check(tmp_path / "r.png", None, 4)
+        check(tmp_path / "r.png", None, Rules(4))
     assert "raise environment.MMS_MAX_REQUEST_SIZE" in (caught.value.fix or "")
-    assert check(tmp_path / "r.png", None, 5) == "image/png"
+    assert check(tmp_path / "r.png", None, Rules(5)) == "image/png"
 
 
 def test_a_request_that_is_no_file_is_checked_too() -> None:
@@ -62,3 +62,41 @@ def test_the_digest_is_of_body_and_media_types(tmp_path: Path) -> None:
     (tmp_path / "r.json").write_bytes(b"{}")
     assert digest(tmp_path / "r.json", "text/csv", JSON) == digest(b"{}", "text/csv", JSON)
     assert len({digest(b"{}", JSON, JSON), digest(b"{}", "text/csv", JSON), digest(b"{}", JSON, "text/csv")}) == 3
+
+
+def test_a_request_with_fields_that_the_handler_does_not_declare_is_refused_with_every_place(tmp_path: Path) -> None:
+    schema, request = tmp_path / "request.schema.json", tmp_path / "r.json"
+    numbers = '{"type": "integer", "maximum": 25}'
+    schema.write_text(
+        '{"type": "object", "required": ["inputs"], "additionalProperties": false, "properties": '
+        f'{{"inputs": {{"type": "string"}}, "frames": {{"type": "array", "items": {numbers}}}}}}}'
+    )
+    request.write_text('{"frames": [1, "2", 99], "input": "a"}')
+    with pytest.raises(UserError, match="the request is not what the handler declares") as caught:
+        check(request, None, Rules(schema=schema))
+    assert caught.value.where == str(request)
+    assert caught.value.details == (
+        'frames[1]: "2" is text, expected an integer',
+        "frames[2]: 99 is out of range: at most 25",
+        "input: unknown key; did you mean 'inputs'?",
+        "inputs: it is missing",
+    )
+    assert check(b'{"inputs": "a", "frames": [25]}', None, Rules(schema=schema)) == JSON
+    assert check(b"no JSON", "text/plain", Rules(schema=schema)) == "text/plain"
+
+
+def test_a_declaration_that_is_none_is_told_where_it_is(tmp_path: Path) -> None:
+    schema = tmp_path / "request.schema.json"
+    for text, reason in (("{", "it is no JSON Schema"), ('{"type": "picture"}', "it is no JSON Schema: 'picture'")):
+        schema.write_text(text)
+        with pytest.raises(UserError, match=reason) as caught:
+            check(b"{}", None, Rules(schema=schema))
+        assert caught.value.where == str(schema)
+
+
+def test_a_declaration_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+    schema = tmp_path / "request.schema.json"
+    schema.write_text('{"$ref": "http://127.0.0.1:9/schema.json"}')
+    with pytest.raises(UserError, match=r"the schema refers to http://127\.0\.0\.1:9/schema\.json") as caught:
+        check(b"{}", None, Rules(schema=schema))
+    assert "nothing is loaded from elsewhere" in (caught.value.fix or "")

@@ -88,7 +88,7 @@ def test_a_handler_is_the_one_of_this_repository(tmp_path: Path) -> None:
     source = ROOT / "inference_code"
     assert (code / "inference.py").read_bytes() == (source / "svd" / "inference.py").read_bytes()
     helpers = {path.name for path in (source / "shared").glob("*.py")}
-    assert {path.name for path in code.iterdir()} == {"inference.py", *helpers}
+    assert {path.name for path in code.iterdir()} == {"inference.py", "request.schema.json", *helpers}
 
 
 @example("1" * 40)

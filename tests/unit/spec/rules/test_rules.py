@@ -394,3 +394,20 @@ def test_what_is_no_instance_type_has_no_parts() -> None:
 
 def test_the_region_decides_the_role_and_the_account(tmp_path: Path) -> None:
     assert load(tmp_path, GOV).spec().aws.region == "us-gov-west-1"
+
+
+def test_a_sample_with_fields_that_the_handler_does_not_declare_is_an_error(tmp_path: Path) -> None:
+    project(root := tmp_path)
+    schema = {"type": "object", "properties": {"seed": {"type": "integer"}}, "additionalProperties": False}
+    declaration = root / "code_of" / "toy" / "request.schema.json"
+    declaration.write_text(json.dumps(schema))
+    (root / "sample.json").write_text('{"seeds": 1}')
+    (found,) = errors(root, ["sample.file=sample.json"])
+    assert (found.location, found.message) == ("sample.json", "seeds: unknown key")
+    (found,) = errors(root, ["sample={request: {seed: one}}"])
+    assert (found.key, found.message) == ("sample.request.seed", '"one" is text, expected an integer')
+    load(root, ["sample={request: {seed: 1}}"])
+    declaration.write_text('{"type": 1}')
+    (found,) = errors(root, ["sample={request: {seed: 1}}"])
+    assert found.location == "code_of/toy/request.schema.json"
+    assert "no JSON Schema" in found.message
