@@ -18,6 +18,6 @@ only those before it:
     __main__      the background process itself
 """
 
-from sagepack.sandbox.process import Sandbox, ensure, folder, remove, status, stop
+from sagepack.sandbox.process import Sandbox, ensure, folder, remove, status, stop, unanswerable
 
-__all__ = ["Sandbox", "ensure", "folder", "remove", "status", "stop"]
+__all__ = ["Sandbox", "ensure", "folder", "remove", "status", "stop", "unanswerable"]

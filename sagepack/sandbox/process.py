@@ -40,7 +40,7 @@ from sagepack import files
 from sagepack.decoding import MalformedError, Sha256Hex, decode_json
 from sagepack.errors import UserError
 from sagepack.sandbox import environment
-from sagepack.sandbox.identity import ACCOUNT, REGION, Credentials, proof
+from sagepack.sandbox.identity import ACCOUNT, CONTROL_HEADER, REGION, Credentials, proof
 from sagepack.sandbox.serving import stack
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ STOP_SECONDS = 10.0
 
 _START_SECONDS = 60.0
 _RESPONSE_SECONDS = 5.0
+_ANSWER_SECONDS = 90.0  # it may look first what the serving stack can import
 _RESPONSE_BYTES = 1 << 16
 
 _Url = Annotated[str, Meta(pattern=r"\Ahttp://127\.0\.0\.1:[1-9][0-9]{0,4}\Z")]
@@ -83,6 +84,12 @@ class _Alive(msgspec.Struct, frozen=True):
 
     pid: _Pid
     proof: Sha256Hex
+
+
+class _Answers(msgspec.Struct, frozen=True):
+    """The document at `/_sandbox/answers`."""
+
+    problem: str | None
 
 
 @dataclass(frozen=True)
@@ -197,6 +204,25 @@ def remove(root: Path) -> None:
                 shutil.rmtree(path)
             elif path.suffix != ".lock":
                 path.unlink()
+
+
+def unanswerable(sandbox: Sandbox) -> str | None:
+    """Why its endpoints cannot answer a request, such as a serving stack that is not installed; None if they can.
+
+    Raises:
+        UserError: it does not say so.
+    """
+    import http.client
+
+    connection = http.client.HTTPConnection(urlsplit(sandbox.aws_url).netloc, timeout=_ANSWER_SECONDS)
+    try:
+        connection.request("GET", "/_sandbox/answers", headers={CONTROL_HEADER: sandbox.control_token})
+        return decode_json(connection.getresponse().read(_RESPONSE_BYTES), _Answers).problem
+    except (OSError, http.client.HTTPException, MalformedError) as error:
+        fix = "run the same command again, which starts it if it has ended"
+        raise UserError(f"the sandbox does not say whether it can answer requests: {error}", fix=fix) from error
+    finally:
+        connection.close()
 
 
 def write_state(root: Path, hub_url: str, aws_url: str, credentials: Credentials) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -97,6 +98,22 @@ def test_the_process_has_its_own_session_and_only_its_owner_can_read_its_files(s
     assert os.getsid(found.pid) != os.getsid(0)
     rights = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (folder, folder / "state.json", found.log)}
     assert rights == {"sandbox": 0o700, "state.json": 0o600, "log": 0o600}
+
+
+def test_a_sandbox_says_whether_its_endpoints_can_answer(shared: Path) -> None:
+    box = sandbox.ensure(shared)
+    assert "the image's serving stack is not installed" in (sandbox.unanswerable(box) or "")
+    headers = {"X-Sandbox-Token": box.control_token}
+    for times, answers in ((1, True), (0, False)):
+        httpx.post(f"{box.aws_url}/_sandbox/reset", headers=headers)
+        httpx.post(f"{box.aws_url}/_sandbox/results", json={"body": "{}", "times": times}, headers=headers)
+        assert (sandbox.unanswerable(box) is None) == answers
+
+
+def test_a_sandbox_that_does_not_say_whether_it_can_answer_is_a_user_error(shared: Path) -> None:
+    other = dataclasses.replace(sandbox.ensure(shared), control_token="0" * 32)
+    with pytest.raises(UserError, match="does not say whether it can answer"):
+        sandbox.unanswerable(other)
 
 
 def test_the_repr_of_a_sandbox_shows_no_secret(shared: Path) -> None:

@@ -8,7 +8,8 @@ POST              /_sandbox/errors           {"operation", "code", "message", "t
 POST              /_sandbox/transitions      {"polls", "seconds"}
 GET, POST         /_sandbox/clock            {"turn": seconds}, forward; the response has the time, as seconds since the epoch
 POST              /_sandbox/fleets           {"alarm", "resize", "busy", "idle"}, in seconds of the clock
-POST              /_sandbox/results          {"body", "status", "content_type", "delay", "endpoint", "times"}
+POST              /_sandbox/results          {"body", "status", "content_type", "delay", "endpoint", "times", "log"}
+GET               /_sandbox/answers          {"problem": why requests to endpoints cannot be answered, or null}
 POST              /_sandbox/container-log    {"endpoint", "lines", "region"}
 POST              /_sandbox/reset            back to the initial state
 """
@@ -77,6 +78,8 @@ class Control:
         if name == "clock":
             self.clock.turn(float(body["turn"]) if method == "POST" else 0.0)
             return {"now": self.clock.now()}
+        if name == "answers":
+            return {"problem": self.invocations.problem}
         if name == "log":
             return [vars(logged) for logged in self.faults.log]
         actions: dict[str, Callable[[dict[str, Any]], None]] = {
@@ -85,7 +88,7 @@ class Control:
             "transitions": self._transitions,
             "denied": lambda body: self.denied.set(body["actions"]),
             "fleets": self._fleets,
-            "results": lambda body: self.invocations.script(ScriptedResult(**{**body, "body": body["body"].encode()})),
+            "results": self._results,
             "container-log": lambda body: moto_state.log(body.get("region", REGION), body["endpoint"], body["lines"]),
             "reset": lambda _: self.reset(),
         }
@@ -97,6 +100,10 @@ class Control:
     def _outcomes(self, body: dict[str, Any]) -> None:
         outcomes = [DeploymentOutcome(**{**item, "log": tuple(item.get("log", ()))}) for item in body["outcomes"]]
         self.scenario.end_deployments(body["endpoint"], *outcomes)
+
+    def _results(self, body: dict[str, Any]) -> None:
+        fields = {**body, "body": body["body"].encode(), "log": tuple(body.get("log", ()))}
+        self.invocations.script(ScriptedResult(**fields))
 
     def _transitions(self, body: dict[str, Any]) -> None:
         self.scenario.transition_time = TransitionTime(**body)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from sagepack.sandbox.aws import model_data, moto_state
 from sagepack.sandbox.aws.hosting_rules import invalid
 from sagepack.sandbox.identity import REGION
-from sagepack.sandbox.serving import runner
+from sagepack.sandbox.serving import model_server, runner
 from sagepack.sandbox.serving.containers import Package
 from sagepack.sandbox.serving.model_server import InferenceRequest
 
@@ -48,6 +48,7 @@ class ScriptedResult:
         delay: seconds until it is delivered.
         endpoint: the endpoint that it is for; `*` means any.
         times: how many more requests get it; None means no limit.
+        log: lines that the container writes to the endpoint's log group before it answers.
     """
 
     body: bytes
@@ -56,6 +57,7 @@ class ScriptedResult:
     delay: float = 0.0
     endpoint: str = "*"
     times: int | None = None
+    log: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +92,7 @@ class Invocations:
 
     Attributes:
         received: (endpoint, content) of every request whose result was delivered, for tests.
+        default: the result of a request for which none is scripted, in the place of the package's; None for the package's.
     """
 
     def __init__(self, hosting: HostingApi, activity: Activity, containers: Containers, clock: Clock) -> None:
@@ -102,11 +105,19 @@ class Invocations:
         self._lock = threading.Lock()
         self._cancelled = threading.Event()  # a new one after each reset
         self.received: list[tuple[str, bytes]] = []
+        self.default: ScriptedResult | None = None
 
     def script(self, result: ScriptedResult) -> None:
         """Use `result` for coming requests; of several for an endpoint, the one that was added first is used."""
         with self._lock:
             self._scripted.append(result)
+
+    @property
+    def problem(self) -> str | None:
+        """Why the next request cannot be answered as AWS would; None if it can."""
+        with self._lock:
+            is_scripted = self.default is not None or any(result.times != 0 for result in self._scripted)
+        return None if is_scripted else model_server.unavailable()
 
     def reset(self) -> None:
         """Forget scripted results and received requests, cancel requests in progress and stop the containers."""
@@ -114,6 +125,7 @@ class Invocations:
             self._scripted.clear()
             self._queue.clear()
             self.received.clear()
+            self.default = None
             self._cancelled.set()
             self._cancelled = threading.Event()
         self._containers.stop()
@@ -193,7 +205,9 @@ class Invocations:
             if content is None:
                 result = ScriptedResult(_NO_INPUT.format(job.parameters["inputlocation"]).encode(), 400)
             else:
-                result = self._next_scripted(job.endpoint.name) or self._run(job, content)
+                result = self._next_scripted(job.endpoint.name) or self.default or self._run(job, content)
+            if result.log:
+                moto_state.log(REGION, job.endpoint.name, result.log)
             if cancelled.wait(result.delay):
                 return
             self._hosting.queue(job.endpoint, -1)
