@@ -52,6 +52,7 @@ def status(context: BuildContext) -> results.EndpointStatus:
         model=config.variant.model_name if config else None,
         model_exists=found.live.model_description is not None,
         manifest=found.live.tags.get(TAG_MANIFEST),
+        image=found.live.image.resolved if found.live.image else None,
         instance_type=config.variant.instance_type if config else None,
         instances=variant.current_instance_count if variant else None,
         desired_instances=variant.desired_instance_count if variant else None,

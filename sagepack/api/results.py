@@ -347,6 +347,7 @@ class EndpointStatus(Result, frozen=True):
         model: name of the model that serves; null if its configuration was deleted.
         model_exists: whether that model was not deleted; without it no further instance can start.
         manifest: digest of the manifest of the package that was deployed, its identity.
+        image: the container image that its instances run, by the digest that SageMaker describes; null if it describes none.
         instance_type: type of its instances.
         instances: number of instances that serve; 0 while it sleeps.
         desired_instances: number of instances that SageMaker aims at.
@@ -371,6 +372,7 @@ class EndpointStatus(Result, frozen=True):
     model: str | None = None
     model_exists: bool = False
     manifest: str | None = None
+    image: str | None = None
     instance_type: str | None = None
     instances: int | None = None
     desired_instances: int | None = None

@@ -1,7 +1,9 @@
-"""Amazon ECR: the digest that a container image has in its registry now."""
+"""Amazon ECR: the digest that a container image has in its registry now, and the images that a list of images names."""
 
 from __future__ import annotations
 
+import json
+import re
 from typing import TYPE_CHECKING
 
 from sagepack.aws.session import AccessDeniedError, aws_call, error_code
@@ -14,6 +16,12 @@ if TYPE_CHECKING:
     from sagepack.aws.session import Aws
 
 _DENIED = {"AccessDenied", "AccessDeniedException"}
+_BY_DIGEST = re.compile(r"(?P<account>\d{12})\.[^/]+/(?P<repository>[^:@]+)(?::[^@]+)?@(?P<digest>sha256:[0-9a-f]{64})")
+# Without them ECR gives images of Docker's older form alone, and fails for others.
+_ACCEPTED = [
+    *("application/vnd.docker.distribution.manifest.v2+json", "application/vnd.oci.image.manifest.v1+json"),
+    *("application/vnd.docker.distribution.manifest.list.v2+json", "application/vnd.oci.image.index.v1+json"),
+]
 
 
 class NoTagError(UserError):
@@ -57,12 +65,32 @@ def image_digest(aws: Aws, registry: str, repository: str, image: str | Digest) 
             if error_code(error) not in _DENIED:
                 raise _explained(error, missing) from error
         try:
-            response = client.batch_get_image(**request, imageIds=images)
+            response = client.batch_get_image(**request, imageIds=images, acceptedMediaTypes=_ACCEPTED)
             if not response["images"]:
                 raise _failed(response["failures"], missing)
             return Digest.parse(response["images"][0]["imageId"]["imageDigest"])
         except botocore.exceptions.ClientError as error:
             raise _explained(error, missing) from error
+
+
+def members(aws: Aws, uri: str) -> frozenset[str]:
+    """The digests of the images for each platform that the image `uri`, by digest, names; none for a single image.
+
+    Raises:
+        UserError: it is no URI of an image by digest, or the registry does not give it.
+        RemoteError: the network or the registry failed after retries.
+    """
+    name = _BY_DIGEST.fullmatch(uri)
+    if name is None:
+        raise UserError("not the URI of an image in Amazon ECR, by digest", where=uri)
+    images = [{"imageDigest": name["digest"]}]
+    request = {"registryId": name["account"], "repositoryName": name["repository"], "imageIds": images}
+    with aws_call("looking for the image", uri):
+        response = aws.client("ecr").batch_get_image(**request, acceptedMediaTypes=_ACCEPTED)
+        if not response["images"]:
+            raise _failed(response["failures"], NoTagError("the repository has no image with this digest", where=uri))
+        manifest = json.loads(response["images"][0]["imageManifest"])
+        return frozenset(str(each["digest"]) for each in manifest.get("manifests", ()))
 
 
 def _failed(failures: list[dict[str, str]], missing: NoTagError) -> UserError:

@@ -54,12 +54,20 @@ class EndpointBusyError(RemoteError):
     )
 
 
+class DeployedImage(msgspec.Struct, rename="pascal", frozen=True):
+    """An image as the model names it, and its digest that runs (API reference, DeployedImage)."""
+
+    specified_image: str | None = None
+    resolved_image: str | None = None
+
+
 class EndpointVariant(msgspec.Struct, rename="pascal", frozen=True):
     """The instances of a variant of an endpoint (API reference, ProductionVariantSummary)."""
 
     variant_name: str
     current_instance_count: int | None = None
     desired_instance_count: int | None = None
+    deployed_images: tuple[DeployedImage, ...] = ()
 
 
 class PendingDeployment(msgspec.Struct, rename="pascal", frozen=True):
@@ -103,6 +111,11 @@ class Endpoint(msgspec.Struct, rename="pascal", frozen=True):
         """The number of instances that SageMaker aims at now for a variant; None if it is not described."""
         variants = self.production_variants
         return next((each.desired_instance_count for each in variants if each.variant_name == variant_name), None)
+
+    def deployed_image(self, variant_name: str) -> DeployedImage | None:
+        """The image of the first container of a variant; None if it is not described."""
+        images = (each.deployed_images for each in self.production_variants if each.variant_name == variant_name)
+        return next((image for found in images for image in found), None)
 
 
 class InstancePool(msgspec.Struct, rename="pascal", frozen=True):

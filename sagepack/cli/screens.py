@@ -145,6 +145,7 @@ def _endpoint_status(result: results.EndpointStatus) -> list[Block]:
         "update": result.next_config and f"to {result.next_config}",
         "model": model,
         "package": result.manifest,
+        "image": result.image,
         "deployed": result.release and f"{_readable(result.release.time)} by {result.release.by}",
         "commit": result.release and _commit(result.release),
         **{f"alarm {number}": _alarm(alarm) for number, alarm in enumerate(result.alarms, 1)},

@@ -19,6 +19,7 @@ from sagepack.spec.secrets import values as secret_values
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sagepack.aws.session import Document
     from sagepack.deploy.change import Kind
     from sagepack.deploy.deployment import Deployment
     from sagepack.deploy.observe import EndpointState, ScalingState
@@ -90,7 +91,8 @@ def _endpoint_differences(deployment: Deployment, observed: EndpointState) -> li
     changes = [Change("wait", f"{subject} is {status}", subject)] if endpoint.in_progress else []
     if is_desired or endpoint.pending_endpoint_config_name == desired:
         is_resize = is_desired and status in _RESIZED and endpoint.pending_endpoint_config_name is None
-        return ([] if is_resize else changes) + (_deleted_parts(deployment, observed) if is_desired else [])
+        others = [*_wrong_parts(deployment, observed), *_wrong_image(deployment, observed)] if is_desired else []
+        return ([] if is_resize else changes) + others
     config = observed.endpoint_config
     found = [
         *(
@@ -109,15 +111,33 @@ def _endpoint_differences(deployment: Deployment, observed: EndpointState) -> li
     return changes + [difference.change("update") for difference in found]
 
 
-def _deleted_parts(deployment: Deployment, observed: EndpointState) -> list[Change]:
-    """The configuration or model that serves and was deleted: without it no instance can be started, and none be patched."""
+def _wrong_parts(deployment: Deployment, observed: EndpointState) -> list[Change]:
+    """The configuration or model that serves and was deleted: without it no instance can be started, and none be patched.
+
+    Or a model that somebody made again under the same name with another image, which the next instance would run.
+    """
     if observed.endpoint_config is None:
         found = [Difference("EndpointConfigName", NONE, deployment.endpoint_config_name)]
     elif observed.model_description is None:
         found = [Difference("ModelName", NONE, deployment.model_name)]
     else:
-        found = []
+        found = other_image(deployment, observed.model_description)
     return [difference.change("restore") for difference in found]
+
+
+def other_image(deployment: Deployment, model: Document) -> list[Difference]:
+    """How the image differs that a model with the name of the deployment's names, as DescribeModel describes it."""
+    container, declared = model.get("PrimaryContainer"), deployment.image_uri
+    live = container.get("Image") if isinstance(container, dict) else None
+    return [] if live in (None, declared) else [Difference.between("PrimaryContainer.Image", live, declared)]
+
+
+def _wrong_image(deployment: Deployment, observed: EndpointState) -> list[Change]:
+    """The image that the instances run, if it is another than the model should name."""
+    image, declared = observed.image, deployment.image_uri
+    if image is None or not image.is_known_to_differ(declared):
+        return []
+    return [Difference("DeployedImages.ResolvedImage", image.resolved, declared).change("update")]
 
 
 def _instance_differences(deployment: Deployment, observed: EndpointState) -> list[Change]:

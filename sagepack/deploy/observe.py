@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sagepack.aws import autoscaling, sagemaker
 from sagepack.deploy import scaling
 from sagepack.deploy.deployment import VARIANT_NAME
+from sagepack.deploy.running_image import RunningImage, running_image
 from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class EndpointState:
         model_description: the response of DescribeModel for the model that serves; None if it was deleted.
         tags: tags of the endpoint.
         scaling: automatic scaling of the endpoint.
+        image: the image that its instances run; None if it is not described.
     """
 
     endpoint: sagemaker.Endpoint
@@ -50,6 +52,7 @@ class EndpointState:
     model_description: Document | None
     tags: dict[str, str]
     scaling: ScalingState
+    image: RunningImage | None = None
 
     @property
     def desired_instance_count(self) -> int | None:
@@ -77,8 +80,9 @@ def observe(aws: Aws, owner: Owner) -> EndpointState | None:
     if endpoint is None:
         return None
     questions = _scaling_questions(aws, owner.endpoint_name)
-    with worker_pool(1 + len(questions), "observe") as pool:
+    with worker_pool(2 + len(questions), "observe") as pool:
         tags = pool.submit(sagemaker.list_tags, aws, endpoint.endpoint_arn)
+        image = pool.submit(running_image, aws, endpoint)
         target = pool.submit(questions.target)
         policies, alarms = pool.submit(questions.policies), pool.submit(questions.alarms)
         config_name = endpoint.endpoint_config_name
@@ -86,7 +90,7 @@ def observe(aws: Aws, owner: Owner) -> EndpointState | None:
         model_name = config.variant.model_name if config else None
         model = sagemaker.describe_model(aws, model_name) if model_name else None
         scaling_state = ScalingState(target.result(), policies.result(), alarms.result())
-        return EndpointState(endpoint, config, model, tags.result(), scaling_state)
+        return EndpointState(endpoint, config, model, tags.result(), scaling_state, image.result())
 
 
 def observe_scaling(aws: Aws, endpoint_name: str) -> ScalingState:

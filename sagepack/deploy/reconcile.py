@@ -15,9 +15,10 @@ from sagepack.aws import autoscaling, sagemaker
 from sagepack.aws.logs import log_group
 from sagepack.deploy import scaling
 from sagepack.deploy.deployment import VARIANT_NAME, tag_list
-from sagepack.deploy.drift import differences, extra, instance_count, scaling_differences
+from sagepack.deploy.drift import differences, extra, instance_count, other_image, scaling_differences
 from sagepack.deploy.error_hints import hint_for, with_hints
 from sagepack.deploy.observe import EndpointState, ScalingState, observe, observe_scaling
+from sagepack.deploy.running_image import require_image
 from sagepack.deploy.waiter import Outage, WaiterConfig, settle, wait_until_stable
 from sagepack.errors import RemoteError, UserError
 
@@ -159,12 +160,19 @@ class Reconciler:
         if endpoint is not None and endpoint.endpoint_status == "InService":
             # Before the check below: an endpoint that was rolled back must keep scaling, too.
             self._apply_scaling(observe_scaling(self.aws, self.deployment.endpoint_name))
-        return self._require_serving(endpoint)
+        serving = self._require_serving(endpoint)
+        require_image(self.aws, serving, self.deployment.image_uri)
+        return serving
 
     def _create_model_and_config(self) -> None:
         """Create what is missing, the model first: SageMaker checks its data, image and role at once, and it costs nothing."""
         model_name, config_name = self.deployment.model_name, self.deployment.endpoint_config_name
-        if sagemaker.describe_model(self.aws, model_name) is None:
+        model = sagemaker.describe_model(self.aws, model_name)
+        if model is not None and other_image(self.deployment, model):
+            self.progress.note(f"deleting model {model_name}, which somebody made again with another image")
+            sagemaker.delete_model(self.aws, model_name)
+            model = None
+        if model is None:
             self.progress.note(f"creating model {model_name}")
             sagemaker.create_model(self.aws, self.deployment.create_model_request)
         if sagemaker.describe_endpoint_config(self.aws, config_name) is None:

@@ -16,6 +16,7 @@ _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _RESOURCES = {
     "S3Uri": "package",
     "Image": "image",
+    "ResolvedImage": "image",
     "ModelName": "model",
     "EndpointConfigName": "endpoint configuration",
     "ScalableTarget": "automatic scaling",

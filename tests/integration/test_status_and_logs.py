@@ -73,6 +73,7 @@ def test_the_status_names_what_serves_its_scaling_and_its_queue(aws: Aws, cloud:
     assert (found.state, found.config, found.model) == ("InService", value.endpoint_config_name, value.model_name)
     assert (found.instances, found.desired_instances, found.fewest_instances, found.most_instances) == (1, 1, 0, 2)
     assert (found.manifest, found.backlog, found.unknown) == (str(MANIFEST), 3, ())
+    assert found.image == value.image_uri
     assert [alarm.acts for alarm in found.alarms] == [True]
     assert found.console is not None
 

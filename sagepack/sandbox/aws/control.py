@@ -2,7 +2,7 @@
 
 GET, POST, DELETE /_sandbox/faults           as on the Hub: a list of documents with the attributes of `Fault`
 GET               /_sandbox/log              the requests since the faults were last deleted
-POST              /_sandbox/outcomes         {"endpoint": name, "outcomes": [{"kind", "reason", "log"}, ...]}
+POST              /_sandbox/outcomes         {"endpoint": name, "outcomes": [{"kind", "reason", "log", "image"}, ...]}
 POST              /_sandbox/denied           {"actions": ["s3:PutObject", "sagemaker:Delete*", ...]}: these and no others
 POST              /_sandbox/errors           {"operation", "code", "message", "times", "status"}
 POST              /_sandbox/transitions      {"polls", "seconds"}

@@ -28,11 +28,13 @@ class DeploymentOutcome:
             `rollback_failed` (UpdateRollbackFailed); `stuck` (the transition never ends).
         reason: the FailureReason.
         log: lines that the container writes to the endpoint's log group.
+        image: the digest of the image that its instances run, if it is not that of the image which the model names.
     """
 
     kind: OutcomeKind = "ok"
     reason: str = "The primary container for production variant AllTraffic did not pass the ping health check."
     log: tuple[str, ...] = ()
+    image: str | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ class Endpoint:
         deployment: DeploymentConfig of the last deployment; `next_deployment` that of the one in progress.
         modified: when its status last changed, epoch seconds.
         fleet: its queue and its automatic scaling.
+        image: the digest of the image that its instances run, if it is not that of the image which the model names.
         resizing: whether the update in progress only changes the number of instances, to `next_counts`.
     """
 
@@ -133,6 +136,7 @@ class Endpoint:
     next_deployment: JsonObject | None = None
     modified: float = 0.0
     fleet: Fleet = field(default_factory=Fleet)
+    image: str | None = None
     resizing: bool = False
     _polls: int = 0
 
@@ -176,7 +180,7 @@ class Endpoint:
         elif self.outcome.kind == "ok":
             self.status, self.failure = "InService", None
             self.config, self.pending = self.pending or self.config, None
-            self.counts, self.deployment = self.next_counts, self.next_deployment
+            self.counts, self.deployment, self.image = self.next_counts, self.next_deployment, self.outcome.image
         elif self.status == "Creating":
             self.status, self.failure = "Failed", self.outcome.reason
         elif self.outcome.kind == "fail":  # a failed update

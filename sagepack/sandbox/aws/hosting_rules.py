@@ -132,6 +132,10 @@ def description(endpoint: Endpoint, region: str) -> JsonObject:
     return {**summary(endpoint), "EndpointConfigName": endpoint.config.name, **present}
 
 
+def _resolved(image: str, endpoint: Endpoint, region: str) -> str:
+    return f"{re.split('[:@]', image)[0]}@{endpoint.image or moto_state.image_digest(image, region)}"
+
+
 def _variant(variant: JsonObject, endpoint: Endpoint, region: str, model: JsonObject) -> JsonObject:
     count = endpoint.counts.get(variant["VariantName"], 0)
     desired = endpoint.next_counts.get(variant["VariantName"], 0) if endpoint.resizing else count
@@ -143,7 +147,7 @@ def _variant(variant: JsonObject, endpoint: Endpoint, region: str, model: JsonOb
         "DeployedImages": [
             {
                 "SpecifiedImage": image,
-                "ResolvedImage": f"{re.split('[:@]', image)[0]}@{moto_state.image_digest(image, region)}",
+                "ResolvedImage": _resolved(image, endpoint, region),
                 "ResolutionTime": endpoint.created,
             }
             for image in images

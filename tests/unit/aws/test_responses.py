@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sagepack.aws import sagemaker
+from sagepack.aws import ecr, sagemaker
 from sagepack.aws.autoscaling import newest_activity
 from sagepack.aws.logs import Tail
 from sagepack.aws.metrics import newest_value
@@ -96,6 +96,7 @@ BROKEN: list[Any] = [
     {**ENDPOINT, "ProductionVariants": "x"},
     {**ENDPOINT, "ProductionVariants": [None]},
     {**ENDPOINT, "ProductionVariants": [{"VariantName": "AllTraffic", "DesiredInstanceCount": "many"}]},
+    {**ENDPOINT, "ProductionVariants": [{"VariantName": "AllTraffic", "DeployedImages": [{"ResolvedImage": 5}]}]},
     {key: value for key, value in ENDPOINT.items() if key != "EndpointStatus"},
 ]
 
@@ -120,6 +121,7 @@ CALLS: list[Callable[[Aws], object]] = [
     lambda aws: newest_activity(aws, "endpoint/svd/variant/AllTraffic"),
     lambda aws: newest_value(aws, "svd", "ApproximateBacklogSize"),
     lambda aws: Tail(aws, "svd", 0).events(),
+    lambda aws: ecr.members(aws, deployment().image_uri),
     lambda aws: find_image(aws, Image("huggingface-pytorch-inference", IMAGE), "us-east-1"),
 ]
 ODD: list[bytes] = [

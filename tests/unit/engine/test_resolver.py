@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from botocore.stub import ANY
 from msgspec import structs
 
 from sagepack.digest import Digest
@@ -39,7 +40,7 @@ def test_who_may_only_pull_can_resolve_too() -> None:
     aws, stubs = stubbed("ecr")
     stubs["ecr"].add_client_error("describe_images", "AccessDeniedException", "not authorized")
     found = {"images": [{"imageId": {"imageDigest": str(DIGEST), "imageTag": IMAGE}}]}
-    stubs["ecr"].add_response("batch_get_image", found, ASKED)
+    stubs["ecr"].add_response("batch_get_image", found, {**ASKED, "acceptedMediaTypes": ANY})
     assert find_image(aws, TAGGED, "us-east-1") == (HOST, DIGEST)
 
 
@@ -59,6 +60,15 @@ def test_a_tag_that_cannot_be_pulled_is_reported() -> None:
     stubs["ecr"].add_client_error("describe_images", "AccessDeniedException", "not authorized")
     stubs["ecr"].add_response("batch_get_image", {"images": [], "failures": [{"failureCode": "ImageNotFound"}]})
     with pytest.raises(UserError, match="no image with this tag"):
+        find_image(aws, TAGGED, "us-east-1")
+
+
+def test_an_image_that_the_registry_does_not_give_is_no_missing_tag() -> None:
+    aws, stubs = stubbed("ecr")
+    stubs["ecr"].add_client_error("describe_images", "AccessDeniedException", "not authorized")
+    failure = {"failureCode": "UpstreamAccessDenied", "failureReason": "the upstream registry refuses"}
+    stubs["ecr"].add_response("batch_get_image", {"images": [], "failures": [failure]})
+    with pytest.raises(UserError, match="the upstream registry refuses"):
         find_image(aws, TAGGED, "us-east-1")
 
 
