@@ -22,6 +22,7 @@ _SAME_NAME = {
     "logs": ("FilterLogEvents",),
     "ecr": ("DescribeImages", "BatchGetImage"),
     "iam": ("GetRole", "SimulatePrincipalPolicy"),
+    "ec2": ("DescribeSubnets", "DescribeSecurityGroups", "DescribeVpcEndpoints"),
     "sns": ("GetTopicAttributes",),
     "servicequotas": ("GetServiceQuota", "ListServiceQuotas"),
 }

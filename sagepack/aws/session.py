@@ -32,6 +32,7 @@ _DENIED = {
     "AuthorizationError",
     "AuthorizationErrorException",
     "Forbidden",
+    "UnauthorizedOperation",
 }
 _CLOCK_MESSAGE = re.compile(r"Signature (expired|not yet current)")
 _KMS = "check the key (artifact.kms_key_id, or the bucket's default): it must be enabled, and in the bucket's region"

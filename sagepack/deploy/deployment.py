@@ -132,6 +132,7 @@ class Deployment:
             },
             "ExecutionRoleArn": self.role_arn,
             "EnableNetworkIsolation": self.endpoint.enable_network_isolation,
+            **(request_members(self.endpoint.vpc, "sagemaker", "CreateModelInput") if self.endpoint.vpc else {}),
         }
         return {"ModelName": self._name_of(request), **request, "Tags": tag_list(self.tags)}
 

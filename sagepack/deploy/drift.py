@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 # Members that a request leaves out for "none". For others that a request leaves out SageMaker describes a default.
 _NONE_IF_LEFT_OUT = frozenset(
-    name for key in KEYS if key.is_optional and key.path[0] == "endpoint" for name in key.facts.member[2:]
+    name
+    for key in KEYS
+    if key.path[0] == "endpoint" and (key.is_optional or key.is_in_optional_section)
+    for name in key.facts.member[2:]
 )
 # What SageMaker does to an endpoint whose configuration stays: automatic scaling or a patch of the instances.
 _RESIZED = frozenset({"Updating", "SystemUpdating"})
@@ -219,6 +222,8 @@ def diff(
         path: where that part is.
         ignored: keys that are not compared.
     """
+    if path.rpartition(".")[2] in _NONE_IF_LEFT_OUT and (isinstance(desired, dict) or isinstance(live, dict)):
+        desired, live = desired or {}, live or {}  # each part is told, with the key that it comes from
     if isinstance(desired, dict) and isinstance(live, dict):
         all_keys = path.endswith("Environment")
         only_live = sorted(key for key in live if key not in desired and (all_keys or key in _NONE_IF_LEFT_OUT))
@@ -226,7 +231,7 @@ def diff(
             if key not in ignored:
                 inner = f"{path}.{key}" if path else key
                 yield from diff(desired.get(key), live.get(key), inner, ignored=ignored)
-    elif isinstance(desired, list) and isinstance(live, list) and len(desired) == len(live):
+    elif isinstance(desired, list) and isinstance(live, list) and len(desired) == len(live) and not _texts(desired):
         for number, (one, other) in enumerate(zip(desired, live, strict=True)):
             yield from diff(one, other, path if len(desired) == 1 else f"{path}[{number}]", ignored=ignored)
     elif desired != live and not (desired is False and live is None):  # services may leave out what is off
@@ -238,7 +243,14 @@ def _shown(path: str, value: object) -> str:
         return NONE
     if path.rpartition(".")[0] in {"ScalingPolicy", "Alarm"}:
         return THERE
-    return "(not shown)" if _holds_secret(path.rpartition(".")[2], value) else str(value)
+    if _holds_secret(path.rpartition(".")[2], value):
+        return "(not shown)"
+    return ", ".join(value) if isinstance(value, list) and _texts(value) else str(value)
+
+
+def _texts(values: list[object]) -> bool:
+    """Whether a list is one of names, which is a value as a whole."""
+    return bool(values) and all(isinstance(value, str) for value in values)
 
 
 def _holds_secret(name: str, value: object) -> bool:

@@ -21,6 +21,13 @@ SAGEMAKER = "sagemaker.amazonaws.com"
 """The principal that assumes execution roles, in every partition."""
 _SCALING_ROLE = "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
 _SCALING_PRINCIPAL = "sagemaker.application-autoscaling.amazonaws.com"
+# SageMaker developer guide, "CreateModel API: Execution Role Permissions", for a model in a VPC.
+_NETWORK = (
+    *("ec2:CreateNetworkInterface", "ec2:CreateNetworkInterfacePermission"),
+    *("ec2:DeleteNetworkInterface", "ec2:DeleteNetworkInterfacePermission", "ec2:DescribeNetworkInterfaces"),
+    *("ec2:DescribeVpcs", "ec2:DescribeDhcpOptions", "ec2:DescribeSubnets", "ec2:DescribeSecurityGroups"),
+)
+_LOOK_AT_NETWORK = ("ec2:DescribeSubnets", "ec2:DescribeSecurityGroups", "ec2:DescribeVpcEndpoints")
 _PULL = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
 
 
@@ -72,6 +79,7 @@ def deploy_policy(spec: Spec) -> dict[str, Any]:
             # Reading quotas has no resources.
             statement("Quota", ["servicequotas:GetServiceQuota", "servicequotas:ListServiceQuotas"], ["*"]),
             *([statement("Topics", ["sns:GetTopicAttributes"], topics)] if topics else []),
+            *([statement("LookAtNetwork", _LOOK_AT_NETWORK, ["*"])] if spec.endpoint.vpc else []),
         ]
     )
 
@@ -184,6 +192,7 @@ def execution_policy(spec: Spec, packages: S3Uri) -> dict[str, Any]:
             statement("Log", _named("logs", "Create", "LogGroup LogStream"), [group, f"{group}:*"]),
             statement("WriteLog", ["logs:PutLogEvents", "logs:DescribeLogStreams"], [group, f"{group}:*"]),
             *([statement("Notify", ["sns:Publish"], topics)] if topics else []),
+            *([statement("Network", _NETWORK, ["*"])] if spec.endpoint.vpc else []),
             *(
                 [arns.key("Decrypt", ["kms:Decrypt", "kms:GenerateDataKey"], artifact.kms_key_id)]
                 if artifact.sse == "aws:kms" and artifact.kms_key_id

@@ -20,6 +20,7 @@ _RESOURCES = {
     "ModelName": "model",
     "EndpointConfigName": "endpoint configuration",
     "ScalableTarget": "automatic scaling",
+    "VpcConfig": "endpoint.vpc",
     "DesiredInstanceCount": "number of instances",
     "TargetValue": "endpoint.scaling.target_backlog_per_instance",
 }

@@ -118,7 +118,7 @@ def request_members(section: Struct, *structure: str) -> dict[str, Any]:
         place = request
         for member in outer:
             place = place.setdefault(member, {})
-        place[name] = value
+        place[name] = list(value) if isinstance(value, tuple) else value
     return request
 
 

@@ -19,6 +19,7 @@ HUB_ADDRESS = r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?"
 
 _VARIANT = ("sagemaker", "ProductionVariant")
 _ASYNC = ("sagemaker", "AsyncInferenceConfig")
+_VPC = ("sagemaker", "CreateModelInput", "VpcConfig")
 _TAG = (("sagemaker", "Tag", "Key"), ("sagemaker", "Tag", "Value"))
 _ENVIRONMENT = ("sagemaker", "ContainerDefinition", "Environment")
 
@@ -29,6 +30,11 @@ def _without_final_slash(uri: str) -> str:
 
 def _without_final_slashes(uris: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(map(_without_final_slash, uris))
+
+
+def _in_order(names: tuple[str, ...]) -> tuple[str, ...]:
+    """In an order of their own, so that another order in the spec gives the same request."""
+    return tuple(sorted(names))
 
 
 class ModelSource(Value, frozen=True):
@@ -156,6 +162,13 @@ class Scaling(Value, frozen=True):
     scale_out_cooldown: int = 300
 
 
+class Vpc(Value, frozen=True):
+    """The subnets of a VPC in which the containers run, and their security groups; of one VPC, in the endpoint's region."""
+
+    subnets: Annotated[tuple[str, ...], Facts(member=(*_VPC, "Subnets"), normalize=_in_order)]
+    security_group_ids: Annotated[tuple[str, ...], Facts(member=(*_VPC, "SecurityGroupIds"), normalize=_in_order)]
+
+
 class Endpoint(Value, frozen=True):
     """The endpoint and its one production variant. Names follow SageMaker's API; time-outs are in seconds."""
 
@@ -172,6 +185,7 @@ class Endpoint(Value, frozen=True):
     volume_size_in_gb: Annotated[int | None, Facts(member=(*_VARIANT, "VolumeSizeInGB"))] = None
     inference_ami_version: Annotated[str | None, Facts(member=(*_VARIANT, "InferenceAmiVersion"))] = None
     enable_network_isolation: bool = False
+    vpc: Vpc | None = None
     scaling: Scaling | None = None
     tags: Annotated[dict[str, str], Facts(member=("sagemaker", "CreateEndpointInput", "Tags"), entries=_TAG)] = field(
         default_factory=dict

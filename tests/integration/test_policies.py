@@ -9,8 +9,10 @@ import pytest
 
 from sagepack.aws.permissions import ACTIONS
 from sagepack.sandbox.aws.invocations import ScriptedResult
+from tests.helpers import deployments
 from tests.helpers.cloud import Cloud
 from tests.helpers.iam import allows
+from tests.helpers.network import vpc_setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,6 +104,7 @@ class Recorder:
 
     def __init__(self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
         self.cloud, self.calls = cloud, list[Call]()
+        self.sets = (*SETS, vpc_setting(deployments.session_of(cloud.servers)))
         make = cloud.make_clients
 
         def recorded(*args: Any) -> Any:
@@ -115,7 +118,7 @@ class Recorder:
         self.calls.append(Call(model.name, dict(params)))
 
     def policies(self, *purposes: str) -> list[dict[str, Any]]:
-        return [self.cloud.project(*SETS).policy(purpose).document for purpose in purposes]
+        return [self.cloud.project(*self.sets).policy(purpose).document for purpose in purposes]
 
     def run(self, work: Callable[[], object], *purposes: str) -> set[str]:
         """Do some work; every request must be allowed by the policies. Gives back the actions that were used."""
@@ -141,10 +144,10 @@ def recorder(tmp_path: Path, sandbox: Servers, monkeypatch: pytest.MonkeyPatch) 
 def test_each_request_is_allowed_by_the_policy_for_it_and_each_permission_is_used(recorder: Recorder) -> None:
     cloud = recorder.cloud
     box = cloud.servers
-    cloud.project(*SETS).lock()
+    cloud.project(*recorder.sets).lock()
 
     def project(*sets: str) -> Any:
-        return cloud.project(*SETS, *sets)
+        return cloud.project(*recorder.sets, *sets)
 
     make_topic(box)
     publishing = recorder.run(lambda: project().upload(), "publish")
@@ -173,8 +176,6 @@ def test_each_request_is_allowed_by_the_policy_for_it_and_each_permission_is_use
 
 
 def make_topic(box: Servers) -> None:
-    from tests.helpers import deployments  # noqa: PLC0415 - boto3 is imported late
-
     deployments.session_of(box).client("sns").create_topic(Name="done")
 
 

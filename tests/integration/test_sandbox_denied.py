@@ -51,6 +51,7 @@ CALLS: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "iam:GetRole": ("iam", "get_role", {"RoleName": "sagepack-sandbox"}, "AccessDenied"),
     "SNS:GetTopicAttributes": ("sns", "get_topic_attributes", {"TopicArn": TOPIC}, "AuthorizationError"),
     "logs:FilterLogEvents": ("logs", "filter_log_events", {"logGroupName": "g"}, "AccessDeniedException"),
+    "ec2:DescribeSubnets": ("ec2", "describe_subnets", {}, "UnauthorizedOperation"),
     "ecr:DescribeImages": ("ecr", "describe_images", {"repositoryName": "repository"}, "AccessDeniedException"),
 }
 

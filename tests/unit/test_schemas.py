@@ -31,6 +31,7 @@ from sagepack.spec.model import (
     Sample,
     Scaling,
     Spec,
+    Vpc,
 )
 from tests.helpers.paths import ROOT
 from tests.helpers.specs import COMMIT
@@ -98,6 +99,7 @@ def test_every_key_is_explained_and_no_map_takes_unknown_keys(name: str) -> None
         (("endpoint",), Endpoint, {"asynchronous": "async"}),
         (("endpoint", "async"), AsyncInference, {}),
         (("endpoint", "scaling"), Scaling, {}),
+        (("endpoint", "vpc"), Vpc, {}),
         (("sample",), Sample, {}),
     ],
 )
@@ -128,6 +130,8 @@ def test_a_layer_may_remove_every_key_that_is_not_required() -> None:
         "account",
         "region",
         "role",
+        "subnets",
+        "security_group_ids",
     }
     for part in subschemas(schema("spec")):
         for key, child in part.get("properties", {}).items():
@@ -139,7 +143,8 @@ def test_a_layer_may_remove_every_key_that_is_not_required() -> None:
 @pytest.mark.parametrize("path", [path for path in MEMBERS if path[-1] not in ("environment", "tags", "target")])
 def test_ranges_are_those_of_aws(path: tuple[str, ...]) -> None:
     declared, real = section(*path), shape(*MEMBERS[path])
-    low, high = ("minimum", "maximum") if real.kind == "integer" else ("minLength", "maxLength")
+    kinds = {"integer": ("minimum", "maximum"), "list": ("minItems", "maxItems")}
+    low, high = kinds.get(real.kind, ("minLength", "maxLength"))
     if real.enum:
         assert set(declared.get("enum", declared.get("examples", []))) - {None} <= set(real.enum)
         return

@@ -6,13 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 from sagepack.deploy.iam_policy import SAGEMAKER
 from sagepack.deploy.preflight.check import Finding
+from sagepack.text import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sagepack.aws.ec2 import SecurityGroup, Subnet
     from sagepack.aws.identity import Caller
     from sagepack.aws.session import Document
     from sagepack.digest import Digest
-    from sagepack.spec.model import Endpoint
+    from sagepack.spec.model import Endpoint, Vpc
 
+# SageMaker developer guide, "Give SageMaker AI Hosted Endpoints Access to Resources in Your Amazon VPC".
+LEAST_ZONES = 2
 _ASSUME = {"sts:assumerole", "sts:*", "*"}
 
 
@@ -156,6 +162,52 @@ def topic(arn: str, *, exists: bool) -> Finding:
     if exists:
         return Finding("ok", f"{arn} exists; whether aws.role may publish to it shows when it does")
     return Finding("failed", f"there is no topic {arn}", "create it, or correct the key")
+
+
+def vpc(
+    declared: Vpc,
+    region: str,
+    subnets: Sequence[Subnet],
+    groups: Sequence[SecurityGroup],
+    *,
+    has_s3_endpoint: bool | None,
+) -> Finding:
+    """Whether the containers can run in the declared subnets, and read the package from there.
+
+    Args:
+        declared: as declared.
+        region: `aws.region`.
+        subnets: those that exist.
+        groups: the security groups that exist.
+        has_s3_endpoint: whether the VPC has an endpoint for S3; None if the caller may not look.
+    """
+    missing = {*declared.subnets, *declared.security_group_ids}
+    missing -= {*(subnet.subnet_id for subnet in subnets), *(group.group_id for group in groups)}
+    if missing:
+        where = f"the account has no {', '.join(sorted(missing))} in {region}"
+        return Finding("failed", where, "correct endpoint.vpc")
+    vpcs = sorted({*(subnet.vpc_id for subnet in subnets), *(group.vpc_id for group in groups)})
+    if len(vpcs) > 1:
+        return Finding(
+            "failed",
+            f"the subnets and security groups are of several VPCs: {', '.join(vpcs)}",
+            "choose subnets and security groups of one VPC in endpoint.vpc",
+        )
+    zones = sorted({subnet.availability_zone for subnet in subnets})
+    if len(zones) < LEAST_ZONES:
+        return Finding(
+            "warning",
+            f"all subnets are in {zones[0]}: SageMaker asks for subnets in at least two availability zones",
+            "add a subnet of another zone to endpoint.vpc.subnets",
+        )
+    if has_s3_endpoint is False:
+        return Finding(
+            "warning",
+            f"{vpcs[0]} has no endpoint for S3: unless its subnets have another way there, instances cannot read the package",
+            f"create a gateway endpoint for com.amazonaws.{region}.s3 with the route tables of the subnets; it costs nothing",
+        )
+    way = "with an endpoint for S3" if has_s3_endpoint else "whose way to S3 was not looked at"
+    return Finding("ok", f"{counted(len(subnets), 'subnet')} in {len(zones)} zones of {vpcs[0]}, {way}")
 
 
 def owner(name: str, *, exists: bool, owned: bool, tags: str) -> Finding:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sagepack.aws import ecr, identity, quotas, sagemaker, sns
+from sagepack.aws import ec2, ecr, identity, quotas, sagemaker, sns
 from sagepack.aws.iam_policy import concrete
 from sagepack.aws.s3 import S3Uri
-from sagepack.aws.session import CredentialsError, Patience
+from sagepack.aws.session import AccessDeniedError, CredentialsError, Patience
 from sagepack.deploy.deployment import Owner, sagepack_tags
 from sagepack.deploy.iam_policy import execution_policy
 from sagepack.deploy.preflight import judge
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sagepack.aws.s3 import S3
     from sagepack.aws.session import Aws
     from sagepack.digest import Digest
-    from sagepack.spec.model import Spec
+    from sagepack.spec.model import Spec, Vpc
 
 ACCOUNT, OWNER = "aws-account", "endpoint-owner"
 """The ids of the checks without which nothing is written to AWS."""
@@ -69,6 +69,8 @@ class Preflight:
         for key, arn in (("success", asynchronous.success_topic), ("error", asynchronous.error_topic)):
             if arn:
                 yield Question(f"{key}-topic", f"{key} topic", partial(self._topic, arn))
+        if self.spec.endpoint.vpc:
+            yield Question("vpc", "VPC", partial(self._vpc, self.spec.endpoint.vpc))
         yield self.owner()
 
     def owner(self) -> Question:
@@ -143,6 +145,16 @@ class Preflight:
 
     def _topic(self, arn: str) -> Finding:
         return judge.topic(arn, exists=sns.has_topic(self.aws, arn))
+
+    def _vpc(self, declared: Vpc) -> Finding:
+        subnets = ec2.describe_subnets(self.aws, declared.subnets)
+        groups = ec2.describe_security_groups(self.aws, declared.security_group_ids)
+        try:
+            vpc = next((subnet.vpc_id for subnet in subnets), None)
+            reaches_s3 = ec2.has_s3_endpoint(self.aws, vpc) if vpc else None
+        except AccessDeniedError:
+            reaches_s3 = None
+        return judge.vpc(declared, self.spec.aws.region, subnets, groups, has_s3_endpoint=reaches_s3)
 
     def _quota(self, *, search: bool) -> Finding:
         endpoint = self.spec.endpoint

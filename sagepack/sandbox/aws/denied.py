@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _CALLER = f"arn:aws:sts::{ACCOUNT}:user/moto"  # the ARN in moto's GetCallerIdentity
 # Signing name of a service -> prefix of its actions, where they differ; SNS writes its own in capitals.
 _PREFIXES = {"monitoring": "cloudwatch", "sns": "SNS"}
+# Error codes of services that have one of their own.
+_CODES = {"sns": "AuthorizationError", "ec2": "UnauthorizedOperation"}
 _S3_BUCKET = {
     "GET": {
         "lifecycle": "GetLifecycleConfiguration",
@@ -84,7 +86,7 @@ class DeniedActions:
                     f"identity-based policy allows the {name} action"
                 )
                 status = 400 if environ.get("HTTP_X_AMZ_TARGET") else 403
-                raise AwsError("AuthorizationError" if service == "sns" else "AccessDenied", message, status)
+                raise AwsError(_CODES.get(service, "AccessDenied"), message, status)
 
 
 def _actions(environ: WSGIEnvironment, service: str, region: str) -> Iterator[_Action]:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-SERVICES = {"s3", "sagemaker", "sts", "iam", "sns", "logs", "cloudwatch", "applicationautoscaling", "ecr"}
+SERVICES = {"s3", "sagemaker", "sts", "iam", "sns", "logs", "cloudwatch", "applicationautoscaling", "ecr", "ec2"}
 """The services that can be reached, by moto's names."""
 
 _SCALABLE = re.compile(r"endpoint/([^/]+)/variant/[^/]+")

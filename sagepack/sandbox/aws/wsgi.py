@@ -77,7 +77,7 @@ def json_response(status: int, document: object, headers: Mapping[str, str] | No
 def error_response(environ: WSGIEnvironment, error: AwsError, headers: Mapping[str, str] | None = None) -> WsgiResponse:
     """An error in the format of the service that the request is for.
 
-    There are three: JSON with `X-Amz-Target`, XML for services that take forms, and S3's XML.
+    There are four: JSON with `X-Amz-Target`, XML for services that take forms, EC2's own form of that, and S3's XML.
     """
     code, message = error.code, error.message
     if environ.get("HTTP_X_AMZ_TARGET") or INVOCATION.fullmatch(environ["PATH_INFO"]):
@@ -86,7 +86,12 @@ def error_response(environ: WSGIEnvironment, error: AwsError, headers: Mapping[s
         return json_response(error.status, document, {"x-amzn-ErrorType": code, **(headers or {})})
     if "form-urlencoded" in environ.get("CONTENT_TYPE", ""):
         details = f"<Code>{_FORM_CODES.get(code, code)}</Code><Message>{escape(message)}</Message>"
-        body = f"<ErrorResponse><Error><Type>Sender</Type>{details}</Error></ErrorResponse>"
+        is_ec2 = "/ec2/aws4_request" in environ.get("HTTP_AUTHORIZATION", "")
+        body = (
+            f"<Response><Errors><Error>{details}</Error></Errors></Response>"
+            if is_ec2
+            else f"<ErrorResponse><Error><Type>Sender</Type>{details}</Error></ErrorResponse>"
+        )
     else:
         body = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
     return WsgiResponse(error.status, body.encode(), {"Content-Type": "application/xml", **(headers or {})})

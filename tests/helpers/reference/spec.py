@@ -72,6 +72,8 @@ def limits_and_default(part: dict[str, Any]) -> str:
         said.append(f"More than {part['exclusiveMinimum']}.")
     elif "maxLength" in part:
         said.append(f"At most {part['maxLength']} characters.")
+    elif "minItems" in part:
+        said.append(f"{part['minItems']} to {part['maxItems']} entries.")
     elif "maxProperties" in part:
         said.append(f"At most {part['maxProperties']}.")
     if default not in (None, [], {}):
@@ -125,9 +127,15 @@ def _required(key: Key) -> str:
 
 def _is_locked(key: Key) -> bool:
     """Whether a lock that was made before is out of date with another value of the key."""
+    # A section that may be absent needs its other required keys too.
+    beside = [other for other in KEYS if other.is_required and other.is_in_optional_section]
+    needed = [other for other in beside if other.path[:-1] == key.path[:-1] and other != key]
+    return _locked_part(*map(_setting, [*needed, key])) != _locked_part()
+
+
+def _setting(key: Key) -> str:
     values = {bool: "true", int: "7", float: "7", dict: "{a: b}", tuple: "[x]"}
-    value = values.get(get_origin(key.value_type) or key.value_type, "x")
-    return _locked_part(f"{'.'.join(key.path)}={value}") != _locked_part()
+    return f"{'.'.join(key.path)}={values.get(get_origin(key.value_type) or key.value_type, 'x')}"
 
 
 def _locked_part(*settings: str) -> str:

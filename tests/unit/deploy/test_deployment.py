@@ -5,6 +5,8 @@ from msgspec import structs
 
 from sagepack.deploy.deployment import Deployment, Owner
 from sagepack.errors import UserError
+from sagepack.spec.keys import build
+from sagepack.spec.model import Vpc
 from tests.helpers.deployments import BUCKET, MANIFEST, ROLE, changed, deployment, lock, spec, violations
 
 TAGS = [
@@ -72,6 +74,21 @@ def test_optional_settings_are_requested_if_they_are_declared() -> None:
     assert config["ProductionVariants"][0]["InferenceAmiVersion"] == "al2-ami-sagemaker-inference-gpu-3-1"
     output = config["AsyncInferenceConfig"]["OutputConfig"]
     assert output["NotificationConfig"] == {"SuccessTopic": "arn:aws:sns:us-east-1:123456789012:done"}
+
+
+def test_a_vpc_is_part_of_the_model_whatever_the_order_of_its_subnets() -> None:
+    def network(*subnets: str) -> Vpc:
+        return build(Vpc, {"subnets": list(subnets), "security_group_ids": ["sg-01234567"]})
+
+    value = deployment(vpc=network("subnet-01234568", "subnet-01234567"))
+    request = value.create_model_request
+    assert request["VpcConfig"] == {
+        "Subnets": ["subnet-01234567", "subnet-01234568"],
+        "SecurityGroupIds": ["sg-01234567"],
+    }
+    assert violations("sagemaker", "CreateModel", request) == []
+    assert deployment(vpc=network("subnet-01234567", "subnet-01234568")).model_name == value.model_name
+    assert "VpcConfig" not in deployment().create_model_request
 
 
 def test_a_prefix_is_read_uncompressed() -> None:

@@ -16,6 +16,7 @@ from sagepack.deploy.observe import EndpointState, ScalingState
 from sagepack.deploy.scaling import desired_scaling
 from sagepack.deploy.subjects import subject_of
 from sagepack.spec.model import Scaling as Bounds
+from sagepack.spec.model import Vpc
 from tests.helpers.deployments import deployment
 
 if TYPE_CHECKING:
@@ -84,6 +85,22 @@ def test_an_update_names_every_setting_that_changes() -> None:
         ("update", "endpoint.instance_type: ml.g5.2xlarge -> ml.g5.4xlarge"),
         ("update", "endpoint.volume_size_in_gb: 30 -> none"),
     ]
+
+
+def test_another_network_is_told_by_its_keys() -> None:
+    one = deployment(vpc=Vpc(("subnet-01234567", "subnet-01234568"), ("sg-01234567",)))
+    two = deployment(vpc=Vpc(("subnet-01234567", "subnet-01234569"), ("sg-01234567",)))
+    whole = [
+        "endpoint.vpc.subnets: none -> subnet-01234567, subnet-01234568",
+        "endpoint.vpc.security_group_ids: none -> sg-01234567",
+    ]
+    assert [change.reason for change in differences(one, live(deployment()))] == whole
+    removed = ["endpoint.vpc.security_group_ids: sg-01234567 -> none"]
+    removed += ["endpoint.vpc.subnets: subnet-01234567, subnet-01234568 -> none"]
+    assert [change.reason for change in differences(deployment(), live(one))] == removed
+    (change,) = differences(two, live(one))
+    assert change.reason == "endpoint.vpc.subnets: subnet-01234567, subnet-01234568 -> subnet-01234567, subnet-01234569"
+    assert differences(one, live(one)) == []
 
 
 def test_a_secret_that_somebody_set_is_not_shown() -> None:

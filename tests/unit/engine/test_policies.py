@@ -14,7 +14,7 @@ from msgspec import structs
 from sagepack.api.results import PURPOSES
 from sagepack.aws.permissions import ACTIONS
 from sagepack.engine.policies import POLICIES
-from sagepack.spec.model import Spec
+from sagepack.spec.model import Spec, Vpc
 from tests.helpers import deployments
 from tests.helpers.iam import allows
 
@@ -35,7 +35,9 @@ def spec(region: str = "us-east-1", **changes: Any) -> Spec:
         found.endpoint.asynchronous,
         success_topic=TOPIC.replace("arn:aws:", f"arn:{partition}:").replace("us-east-1", region),
     )
-    endpoint = structs.replace(found.endpoint, asynchronous=asynchronous)
+    endpoint = structs.replace(
+        found.endpoint, asynchronous=asynchronous, vpc=Vpc(("subnet-01234567",), ("sg-01234567",))
+    )
     aws = structs.replace(found.aws, region=region, role=role)
     return structs.replace(found, aws=aws, artifact=artifact, endpoint=endpoint)
 
@@ -70,7 +72,7 @@ def test_every_action_exists(purpose: str) -> None:
 
 def test_every_operation_of_the_table_exists_and_so_does_its_action_in_a_policy() -> None:
     allowed = set().union(*(actions(make(spec())) for make in POLICIES.values()))
-    called = "s3 sagemaker sagemaker-runtime application-autoscaling cloudwatch logs ecr iam sns sts service-quotas"
+    called = "s3 sagemaker sagemaker-runtime application-autoscaling cloudwatch logs ecr ec2 iam sns sts service-quotas"
     services = called.split()
     for operation, needed in ACTIONS.items():
         assert any(operation in operations(service) for service in services), operation
@@ -165,4 +167,11 @@ def test_answers_in_another_bucket_are_listed_there() -> None:
 def test_without_settings_no_permission_is_for_them() -> None:
     plain = deployments.spec("svd")
     text = json.dumps([make(plain) for make in POLICIES.values()])
-    assert not re.search(r"kms:|sns:|Tagging", text)
+    assert not re.search(r"kms:|sns:|ec2:|Tagging", text)
+
+
+def test_the_execution_role_makes_network_interfaces_in_a_vpc() -> None:
+    policy = POLICIES["execution"](spec())
+    assert allows(policy, "ec2:CreateNetworkInterface", "*")
+    assert len([action for action in actions(policy) if action.startswith("ec2:")]) == 9
+    assert not allows(POLICIES["deploy"](spec()), "ec2:CreateNetworkInterface", "*")

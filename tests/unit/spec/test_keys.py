@@ -73,8 +73,10 @@ def test_a_key_is_required_if_its_field_has_no_default() -> None:
         *("name", "code.path", "image.repository", "image.tag", "artifact.target"),
         *("endpoint.name", "endpoint.instance_type", "aws.account", "aws.region", "aws.role"),
         *("endpoint.scaling.min_capacity", "endpoint.scaling.max_capacity"),
+        *("endpoint.vpc.subnets", "endpoint.vpc.security_group_ids"),
     }
-    assert {key.path[:2] for key in KEYS if key.is_in_optional_section and key.is_required} == {("endpoint", "scaling")}
+    optional = {key.path[:2] for key in KEYS if key.is_in_optional_section and key.is_required}
+    assert optional == {("endpoint", "scaling"), ("endpoint", "vpc")}
 
 
 def test_a_section_is_built_from_its_keys_and_defaults() -> None:

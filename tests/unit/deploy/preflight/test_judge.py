@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from sagepack.aws.ec2 import SecurityGroup, Subnet
 from sagepack.aws.identity import Caller
 from sagepack.deploy.preflight import judge
 from sagepack.digest import Digest
-from sagepack.spec.model import Scaling
+from sagepack.spec.model import Scaling, Vpc
 from tests.helpers import deployments
 
 MINE, OTHER = "111111111111", "999999999999"
@@ -136,3 +137,30 @@ def test_an_endpoint_of_another_spec_must_not_be_touched(exists: bool, owned: bo
     found = judge.owner("svd", exists=exists, owned=owned, tags="sagepack:name=other")
     assert found.verdict == verdict
     assert ("sagepack:name=other" in found.detail) == (verdict == "failed")
+
+
+SUBNETS = (Subnet("subnet-1", "vpc-1", "us-east-1a"), Subnet("subnet-2", "vpc-1", "us-east-1b"))
+GROUPS = (SecurityGroup("sg-1", "vpc-1"),)
+
+
+@pytest.mark.parametrize(
+    ("facts", "verdict", "words"),
+    [
+        ({}, "ok", "2 subnets in 2 zones of vpc-1, with an endpoint for S3"),
+        ({"has_s3_endpoint": None}, "ok", "whose way to S3 was not looked at"),
+        ({"has_s3_endpoint": False}, "warning", "vpc-1 has no endpoint for S3"),
+        ({"subnets": SUBNETS[:1]}, "failed", "the account has no subnet-2 in us-east-1"),
+        ({"subnets": (), "groups": ()}, "failed", "no sg-1, subnet-1, subnet-2"),
+        ({"groups": (SecurityGroup("sg-1", "vpc-2"),)}, "failed", "several VPCs: vpc-1, vpc-2"),
+        (
+            {"subnets": (SUBNETS[0], Subnet("subnet-2", "vpc-1", "us-east-1a"))},
+            "warning",
+            "all subnets are in us-east-1a",
+        ),
+    ],
+)
+def test_the_network_of_the_containers_must_exist_and_reach_s3(facts: dict[str, Any], verdict: str, words: str) -> None:
+    given: dict[str, Any] = {"subnets": SUBNETS, "groups": GROUPS, "has_s3_endpoint": True, **facts}
+    found = judge.vpc(Vpc(("subnet-1", "subnet-2"), ("sg-1",)), "us-east-1", **given)
+    assert (found.verdict, words in found.detail) == (verdict, True)
+    assert (found.fix is None) == (verdict == "ok")
