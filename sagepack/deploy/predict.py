@@ -250,9 +250,8 @@ class Sender:
         self.trouble = outage
 
     def _send(self, request: bytes | Path, content_type: str, digest: str) -> SentRequest:
-        """Put a request into the queue of the endpoint."""
+        """Put a request into the queue of the endpoint: a small one as it is, a large one by way of S3."""
         inference_id, settings = new_id(), self._endpoint.asynchronous
-        source = S3Uri.parse(input_prefix(settings)).child(inference_id)
         new = SentRequest(
             inference_id=inference_id,
             endpoint=self._endpoint.name,
@@ -260,12 +259,9 @@ class Sender:
             digest=digest,
             sent=datetime.now(timezone.utc),
             output=str(S3Uri.parse(settings.s3_output_path).child(_file_name(inference_id))),
-            source=str(source),
         )
-        self.s3.put(source, request, content_type=content_type, if_absent=True)
         call = {
             "EndpointName": new.endpoint,
-            "InputLocation": str(source),
             "ContentType": content_type,
             "Accept": self._accept,
             "InferenceId": inference_id,
@@ -273,14 +269,20 @@ class Sender:
             # This limits the invocation alone, not its time in the queue: a short wait here must not end it early.
             "InvocationTimeoutSeconds": min(max(int(self._timeout), 900), MAX_INVOCATION_TIMEOUT),
         }
+        if (small := requests.inline(request)) is not None:
+            # Not every region takes a request that is not in S3 yet; what those that do not respond is not known.
+            with suppress(UserError):
+                return _accepted(new, sagemaker.invoke_endpoint_async(self.aws, {**call, "Body": small}))
+        source = S3Uri.parse(input_prefix(settings)).child(inference_id)
+        self.s3.put(source, request, content_type=content_type, if_absent=True)
         try:
-            accepted = sagemaker.invoke_endpoint_async(self.aws, call)
+            accepted = sagemaker.invoke_endpoint_async(self.aws, {**call, "InputLocation": str(source)})
         except UserError:
             # After any other error the request may be in the queue all the same.
             with suppress(SagepackError):
                 self.s3.delete(source)
             raise
-        return structs.replace(new, output=accepted.output_location, failure=accepted.failure_location)
+        return _accepted(structs.replace(new, source=str(source)), accepted)
 
     def _remember(self, sent: SentRequest) -> None:
         """Remember a request; a disk that is full ends no wait."""
@@ -290,6 +292,10 @@ class Sender:
             self._remembered.save(sent)
         except UserError as error:
             self.progress.note(f"request {sent.inference_id} is not remembered here: {error.message}")
+
+
+def _accepted(sent: SentRequest, response: sagemaker.AsyncInvocation) -> SentRequest:
+    return structs.replace(sent, output=response.output_location, failure=response.failure_location)
 
 
 def _await(sender: Sender, wait: Wait, waiter: WaiterConfig) -> InferenceResult:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sagepack.spec.model import Spec
 
 MAX_REQUEST_SIZE = 1_000_000_000  # bytes (SageMaker developer guide, "Asynchronous inference": up to 1 GB)
+MAX_INLINE_SIZE = 128_000  # bytes (API reference, InvokeEndpointAsync, Body)
 SERVER_REQUEST_SIZE = 6_553_500  # bytes: the limit of the image's server, measured with multi-model-server 1.1.11
 _PIECE = 1 << 20
 _SHOWN = 20  # mistakes of a request that are told
@@ -89,6 +90,13 @@ def check(request: bytes | Path, content_type: str | None, rules: Rules = ANYTHI
         if rules.schema:
             _check_fields(text, where, rules.schema)
     return content_type
+
+
+def inline(request: bytes | Path) -> bytes | None:
+    """The body of a request that is sent as it is; None for one that goes by way of S3."""
+    if isinstance(request, Path):
+        return request.read_bytes() if request.stat().st_size <= MAX_INLINE_SIZE else None
+    return request if len(request) <= MAX_INLINE_SIZE else None
 
 
 def digest(request: bytes | Path, content_type: str, accept: str) -> str:

@@ -111,7 +111,7 @@ def _beyond(shape: Any, value: Any, path: str) -> list[str]:
     if shape.type_name == "map":
         return [t for k, v in value.items() for t in (*_beyond(shape.key, k, path), *_beyond(shape.value, v, path))]
     found: list[str] = []
-    length: Any = len(value) if shape.type_name == "string" else value
+    length: Any = len(value) if shape.type_name in {"string", "blob"} else value
     most, pattern = shape.metadata.get("max"), shape.metadata.get("pattern")
     if pattern and not _JAVA.search(pattern) and not re.fullmatch(_python(pattern), value):
         found.append(f"{path}: {value!r} is not {pattern}")

@@ -163,7 +163,9 @@ def test_each_request_is_allowed_by_the_policy_for_it_and_each_permission_is_use
     used |= recorder.run(lambda: (project().status(), project().logs(), project().releases()), "plan")
     used |= recorder.run(lambda: project("environment.MORE=2").plan("deploy"), "plan")
     box.aws.invocations.script(ScriptedResult(b"[]"))
+    (large := cloud.root / "large.png").write_bytes(bytes(128_001))
     predicting = recorder.run(lambda: project().predict(timeout=20), "predict")
+    predicting |= recorder.run(lambda: project().predict(large, timeout=20), "predict")
     used |= recorder.run(lambda: project().deploy(), "publish", "deploy")
     used |= recorder.run(lambda: project().destroy(), "deploy")
     predicting.add("s3:ListBucket")  # with it S3 says 404, not 403, as long as there is no answer

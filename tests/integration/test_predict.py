@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sagepack.sandbox.servers import Servers
 
 WAITER = WaiterConfig(delay=0.01, timeout=30)
+LARGE = b'"' + bytes(128_000).replace(b"\0", b"x") + b'"'  # goes by way of S3
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def inputs(aws: Aws) -> list[str]:
 
 def test_a_result_is_returned_and_the_request_is_deleted(aws: Aws, live: Deployment, sandbox: Servers) -> None:
     sandbox.aws.invocations.script(ScriptedResult(b'{"frames": []}', delay=0.05))
-    result = predict(aws, S3(aws.client("s3")), live.endpoint, b'{"image": "x"}', Silent(), waiter=WAITER)
+    result = predict(aws, S3(aws.client("s3")), live.endpoint, LARGE, Silent(), waiter=WAITER)
     assert result.body == b'{"frames": []}'
     assert inputs(aws) == []
 
@@ -59,7 +60,7 @@ def test_a_file_is_sent_with_the_content_type_of_its_suffix(
     events = aws.client("s3").meta.events
     remember = lambda params, **_: kinds.append(params["ContentType"])  # noqa: E731
     events.register("provide-client-params.s3.PutObject", remember)
-    (tmp_path / "cat.png").write_bytes(b"a cat")
+    (tmp_path / "cat.png").write_bytes(bytes(128_001))
     predict(aws, S3(aws.client("s3")), live.endpoint, tmp_path / "cat.png", Silent(), waiter=WAITER)
     events.unregister("provide-client-params.s3.PutObject", remember)
     assert kinds == ["image/png"]
@@ -104,7 +105,7 @@ def test_a_request_passes_the_bucket_policies_that_publishing_passes(
     try:
         options = WriteOptions(bucket=BUCKET, owner=ACCOUNT, sse="AES256", tags={"team": "vision"})
         store = S3(aws.client("s3"), options)
-        assert predict(aws, store, live.endpoint, b"{}", Silent(), waiter=WAITER).body == b"{}"
+        assert predict(aws, store, live.endpoint, LARGE, Silent(), waiter=WAITER).body == b"{}"
     finally:
         events.unregister("before-send.s3", policy)
     assert len(owners) >= 3
@@ -121,7 +122,7 @@ def test_a_failed_request_is_an_error_with_the_message_of_the_container(
 ) -> None:
     sandbox.aws.invocations.script(ScriptedResult(b"CUDA out of memory", status=500))
     with pytest.raises(RemoteError, match="CUDA out of memory") as caught:
-        predict(aws, S3(aws.client("s3")), live.endpoint, b"{}", Silent(), waiter=WAITER)
+        predict(aws, S3(aws.client("s3")), live.endpoint, LARGE, Silent(), waiter=WAITER)
     assert caught.value.exit_code == 3
     assert "/aws/sagemaker/Endpoints/svd" in str(caught.value)
     assert inputs(aws) == []
@@ -133,11 +134,45 @@ def test_a_wait_without_a_result_ends_with_what_to_do_and_keeps_the_request(
     sandbox.aws.invocations.script(ScriptedResult(b"too late", delay=3))
     progress = RecordedProgress()
     with pytest.raises(RemoteError, match="no result after 300 s") as caught:
-        predict(aws, S3(aws.client("s3")), live.endpoint, b"{}", progress, waiter=FakeClock().waiter(timeout=300))
+        predict(aws, S3(aws.client("s3")), live.endpoint, LARGE, progress, waiter=FakeClock().waiter(timeout=300))
     assert type(caught.value) is RemoteError
     assert "without instances" in str(caught.value)
     assert "InService" in progress.text
     assert len(inputs(aws)) == 1
+
+
+def test_a_small_request_takes_no_way_through_s3(aws: Aws, live: Deployment, sandbox: Servers, tmp_path: Path) -> None:
+    sandbox.aws.invocations.script(ScriptedResult(b"{}"))
+    writes: list[str] = []
+    remember = lambda request, **_: writes.append(request.method)  # noqa: E731
+    events = aws.client("s3").meta.events
+    events.register("before-send.s3", remember)
+    (tmp_path / "r.json").write_bytes(LARGE[1:-1].replace(b"x", b"1"))
+    for request in (b"{}", tmp_path / "r.json"):
+        assert predict(aws, S3(aws.client("s3")), live.endpoint, request, Silent(), waiter=WAITER).body == b"{}"
+    events.unregister("before-send.s3", remember)
+    assert set(writes) == {"GET"}
+    assert [len(body) for _, body in sandbox.aws.invocations.received] == [2, 128_000]
+
+
+def test_where_a_region_takes_no_small_request_it_goes_by_way_of_s3(
+    aws: Aws, live: Deployment, sandbox: Servers
+) -> None:
+    sandbox.aws.invocations.script(ScriptedResult(b"{}"))
+    events = aws.client("sagemaker-runtime").meta.events
+
+    def without_body(request: AWSPreparedRequest, **_event: Any) -> AWSResponse | None:
+        if not request.body:
+            return None
+        refused = AWSResponse(request.url, 400, {"x-amzn-ErrorType": "ValidationError"}, None)
+        refused._content = b'{"Message": "InputLocation is required"}'
+        return refused
+
+    events.register("before-send.sagemaker-runtime", without_body)
+    assert predict(aws, S3(aws.client("s3")), live.endpoint, b"{}", Silent(), waiter=WAITER).body == b"{}"
+    events.unregister("before-send.sagemaker-runtime", without_body)
+    assert [body for _, body in sandbox.aws.invocations.received] == [b"{}"]
+    assert inputs(aws) == []
 
 
 def test_an_endpoint_that_is_being_created_accepts_no_requests(aws: Aws) -> None:
@@ -147,7 +182,7 @@ def test_an_endpoint_that_is_being_created_accepts_no_requests(aws: Aws) -> None
     client.create_endpoint_config(**value.create_endpoint_config_request)
     client.create_endpoint(**value.create_endpoint_request)
     with pytest.raises(UserError, match="is Creating"):
-        predict(aws, S3(aws.client("s3")), value.endpoint, b"{}", Silent(), waiter=WAITER)
+        predict(aws, S3(aws.client("s3")), value.endpoint, LARGE, Silent(), waiter=WAITER)
     assert inputs(aws) == []
 
 
@@ -168,7 +203,7 @@ def test_an_interrupted_wait_keeps_the_request_and_the_same_request_waits_for_it
 
     interrupted = WaiterConfig(delay=0.01, timeout=30, sleep=interrupt)
     with pytest.raises(KeyboardInterrupt):
-        predict(aws, store, live.endpoint, b"{}", progress, waiter=interrupted, remembered=remembered)
+        predict(aws, store, live.endpoint, LARGE, progress, waiter=interrupted, remembered=remembered)
     (sent,) = all_of()
     assert progress.notes[-1] == (
         f"request {sent.inference_id} stays in the queue for up to 6 hours; its answer will be at {sent.output}, "
@@ -176,11 +211,11 @@ def test_an_interrupted_wait_keeps_the_request_and_the_same_request_waits_for_it
     )
     assert [f"s3://{BUCKET}/{key}" for key in inputs(aws)] == [sent.source]
 
-    result = predict(aws, store, live.endpoint, b"{}", progress, waiter=WAITER, remembered=remembered)
+    result = predict(aws, store, live.endpoint, LARGE, progress, waiter=WAITER, remembered=remembered)
     assert (result.inference_id, result.body) == (sent.inference_id, b'"late"')
     assert len(sandbox.aws.invocations.received) == 1
     assert inputs(aws) == []
-    again = predict(aws, store, live.endpoint, b"{}", progress, waiter=WAITER, remembered=remembered)
+    again = predict(aws, store, live.endpoint, LARGE, progress, waiter=WAITER, remembered=remembered)
     assert again.inference_id != sent.inference_id
 
 
@@ -195,7 +230,7 @@ def test_a_late_answer_is_fetched_by_its_id_here_and_elsewhere(
             aws,
             store,
             live.endpoint,
-            b"{}",
+            LARGE,
             Silent(),
             waiter=WaiterConfig(delay=0.01, timeout=0.01),
             remembered=remembered,
@@ -233,7 +268,7 @@ def test_a_request_that_sagemaker_refuses_leaves_nothing_behind(
     aws.client("sagemaker").delete_endpoint(EndpointName=live.endpoint.name)
     remembered, all_of = remembered_in(tmp_path)
     with pytest.raises(UserError):
-        predict(aws, S3(aws.client("s3")), live.endpoint, b"{}", Silent(), waiter=WAITER, remembered=remembered)
+        predict(aws, S3(aws.client("s3")), live.endpoint, LARGE, Silent(), waiter=WAITER, remembered=remembered)
     assert all_of() == []
     assert inputs(aws) == []
     assert sandbox.aws.invocations.received == []
@@ -256,7 +291,7 @@ def test_a_wait_goes_on_with_the_new_login_after_the_old_one_expired(
     sandbox.aws.invocations.script(ScriptedResult(b"{}"))
     remembered, _ = remembered_in(tmp_path)
     progress = RecordedProgress()
-    result = predict(aws, S3(aws.client("s3")), live.endpoint, b"{}", progress, waiter=WAITER, remembered=remembered)
+    result = predict(aws, S3(aws.client("s3")), live.endpoint, LARGE, progress, waiter=WAITER, remembered=remembered)
     assert result.body == b"{}"
     assert "(log in again in another terminal)" in progress.text
     assert inputs(aws) == []

@@ -61,7 +61,6 @@ def test_a_result_above_the_size_limit_is_an_error(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("sagepack.deploy.predict.MAX_SIZE", 10)
     aws, stubs = sent()
     stubs["s3"].add_response("get_object", {"Body": StreamingBody(io.BytesIO(b"x" * 100), 100)})
-    stubs["s3"].add_response("delete_object", {})
     with pytest.raises(RemoteError, match="the result has more than 10 bytes"):
         predict(aws, S3(aws.client("s3")), endpoint(), b"{}", RecordedProgress(), waiter=FakeClock().waiter())
 
@@ -72,7 +71,6 @@ def test_a_result_above_the_size_limit_is_an_error(monkeypatch: pytest.MonkeyPat
 def test_an_output_location_that_is_no_s3_uri_is_an_error(location: str) -> None:
     aws, stubs = stubbed("sagemaker", "sagemaker-runtime", "s3")
     stubs["sagemaker"].add_response("describe_endpoint", described("InService"))
-    stubs["s3"].add_response("put_object", {})
     stubs["sagemaker-runtime"].add_response("invoke_endpoint_async", {"OutputLocation": location})
     with pytest.raises(RemoteError, match=r"not as AWS describes it .OutputLocation: "):
         predict(aws, S3(aws.client("s3")), endpoint(), b"{}", RecordedProgress(), waiter=FakeClock().waiter())
@@ -82,7 +80,6 @@ def sent() -> tuple[Aws, dict[str, Stubber]]:
     """A session whose stubs accept one request; the responses to GetObject have to be added."""
     aws, stubs = stubbed("sagemaker", "sagemaker-runtime", "s3")
     stubs["sagemaker"].add_response("describe_endpoint", described("InService"))
-    stubs["s3"].add_response("put_object", {})
     places = {"OutputLocation": "s3://b/out/1.out", "FailureLocation": "s3://b/fail/1.out"}
     stubs["sagemaker-runtime"].add_response("invoke_endpoint_async", places)
     return aws, stubs
@@ -157,4 +154,3 @@ def answer_with(stub: Stubber) -> None:
     stub.add_response(
         "get_object", {"Body": StreamingBody(io.BytesIO(RESULT), len(RESULT))}, {"Bucket": "b", "Key": "out/1.out"}
     )
-    stub.add_response("delete_object", {})
