@@ -1,22 +1,60 @@
-"""The pools of threads that work is done in: after the first failure nothing new begins."""
+"""The pools of threads that work is done in: after the first failure nothing new begins, and nothing waits."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import threading
+import time
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_POLL = 0.1  # seconds
+
+
+class _Here(threading.local):
+    """Of a thread of a pool: what is set when that pool, or one whose thread made it, gives up."""
+
+    stops: tuple[threading.Event, ...] = ()
+
+
+_here = _Here()
+
 
 @contextmanager
 def worker_pool(count: int, name: str) -> Iterator[ThreadPoolExecutor]:
-    """Threads that begin nothing new once something went wrong."""
-    pool = ThreadPoolExecutor(count, name)
+    """Threads that begin nothing new once something went wrong, and end what they `pause` for."""
+    stops = (*_here.stops, threading.Event())
+
+    def enter() -> None:
+        _here.stops = stops
+
+    pool = ThreadPoolExecutor(count, name, enter)
     try:
         yield pool
+        pool.shutdown(wait=True)
     except BaseException:
+        stops[-1].set()
         pool.shutdown(wait=True, cancel_futures=True)
         raise
-    pool.shutdown(wait=True)
+
+
+def pause(seconds: float) -> None:
+    """Sleep. In a thread of a pool it ends when the pool gives up.
+
+    Raises:
+        CancelledError: the pool has given up: nobody needs the result any more.
+    """
+    if not _here.stops:
+        time.sleep(seconds)
+        return
+    end = time.monotonic() + seconds
+    while True:
+        if any(stop.is_set() for stop in _here.stops):
+            raise CancelledError
+        left = end - time.monotonic()
+        if left <= 0:
+            return
+        time.sleep(min(left, _POLL))

@@ -387,9 +387,13 @@ class Project:
             UserError: the endpoint belongs to another spec or environment, or the credentials are of another account.
         """
         context = self._open("deploy")
-        with self.progress.activity("asking AWS what was made for the endpoint"):
+        aws, config = context.clients.aws, waiter.WaiterConfig.of(context.spec)
+        with (
+            self.progress.activity("asking AWS what was made for the endpoint"),
+            waiter.surviving(aws, self.progress, config),
+        ):
             preflight.require_account(context)
-            found = destroying.inventory(context.clients.aws, deployment.Owner.of(context.spec))
+            found = destroying.inventory(aws, deployment.Owner.of(context.spec))
         return tuple(results.Resource(resource.kind, resource.name) for resource in found)
 
     def destroy(self) -> results.Destroyed:
@@ -400,9 +404,9 @@ class Project:
             RemoteError: SageMaker does not delete it in time.
         """
         context = self._open("deploy")
-        preflight.require_account(context)
         owner, config = deployment.Owner.of(context.spec), waiter.WaiterConfig.of(context.spec)
-        with executor.exclusive(context):
+        with executor.exclusive(context), waiter.surviving(context.clients.aws, self.progress, config):
+            preflight.require_account(context)
             removed = destroying.destroy(context.clients.aws, owner, self.progress, config)
         return results.Destroyed(
             endpoint=owner.endpoint_name,

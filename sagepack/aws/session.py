@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from sagepack.aws.outage import Trouble
 from sagepack.aws.permissions import actions_of, policy_for
 from sagepack.decoding import MalformedError
 from sagepack.errors import RemoteError, SagepackError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from botocore.exceptions import ClientError
+
+    from sagepack.aws.outage import Outage
 
 # A request or a response of an AWS API, in the API's own names.
 Document = dict[str, Any]
@@ -34,6 +38,8 @@ _DENIED = {
     "Forbidden",
     "UnauthorizedOperation",
 }
+# What these say is good to know and nothing waits for it.
+_EXTRA_SERVICES = {"logs"}
 _CLOCK_MESSAGE = re.compile(r"Signature (expired|not yet current)")
 _KMS = "check the key (artifact.kms_key_id, or the bucket's default): it must be enabled, and in the bucket's region"
 _LONGEST_TEXT = 20_000  # characters of a service's message that are kept: some list hundreds of values
@@ -88,11 +94,14 @@ class Patience:
     Attributes:
         connect, read: seconds until a connection is there, and between two pieces of a response.
         attempts: most times that a request is sent.
+        survives: whether its requests survive an outage where the command does. Those that do not, since they only say more,
+            wait for a new login nevertheless.
     """
 
     connect: float = 10
     read: float = 60
     attempts: int = 7
+    survives: bool = True
 
 
 class AccessDeniedError(UserError):
@@ -111,8 +120,16 @@ class CredentialsError(UserError):
     """There are no credentials, or AWS does not accept them (any more)."""
 
 
+class _ExpiredError(CredentialsError):
+    """The credentials were good once: a new login makes the same request succeed."""
+
+
 class _UnavailableError(RemoteError):
     """AWS cannot be reached, or cannot respond now. The same request may succeed later."""
+
+
+class _UntrustedError(_UnavailableError):
+    """The certificate of the server is not trusted: a proxy of a company's network, or for a while one of a hotel's."""
 
 
 # Error codes for "later", with the statuses 500 and above (AWS SDKs reference guide, "Retry behavior").
@@ -130,9 +147,14 @@ def is_outage(error: SagepackError) -> bool:
     return isinstance(error, (_UnavailableError, CredentialsError))
 
 
+def _ends_by_itself(error: SagepackError) -> bool:
+    """Whether waiting helps although no request has succeeded yet: missing keys, for example, come by no waiting."""
+    return isinstance(error, (_UnavailableError, _ExpiredError)) and not isinstance(error, _UntrustedError)
+
+
 # What the user can correct: codes, the class of the error, and what to do.
 _MISTAKES: tuple[tuple[set[str], type[UserError], str], ...] = (
-    ({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}, CredentialsError, _LOGIN),
+    ({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}, _ExpiredError, _LOGIN),
     (
         {"RequestTimeTooSkewed", "RequestInTheFuture"},
         UserError,
@@ -177,12 +199,15 @@ class _Session:
         self.connection = connection
         self.lock = threading.RLock()
         self.generation = 0  # how often the credentials were looked for anew
+        self.outage: Outage | None = None  # that requests survive now
+        self.has_answered = False  # whether a request has succeeded
 
-    def renew(self) -> None:
-        """Look for credentials anew when the next client is made."""
+    def renew(self, refused: int) -> None:
+        """Look for credentials anew when the next client is made, unless that was done since those of `refused` were."""
         with self.lock:
-            self.generation += 1
-            self.__dict__.pop("boto", None)
+            if self.generation == refused:
+                self.generation += 1
+                self.__dict__.pop("boto", None)
 
     @cached_property
     def boto(self) -> Any:
@@ -210,6 +235,7 @@ class Aws:
         self._session = _Session(connection)
         self._patience = Patience()
         self._clients: dict[tuple[str, int], Any] = {}
+        self._senders: dict[tuple[str, int], Callable[[str, Document], Any]] = {}
         self._others: dict[Patience, Aws] = {}
 
     def with_patience(self, patience: Patience) -> Aws:
@@ -221,7 +247,7 @@ class Aws:
 
     def renew_credentials(self) -> None:
         """Look for credentials anew before the next request: boto3 would not see that the user has logged in again."""
-        self._session.renew()
+        self._session.renew(self._session.generation)
 
     @property
     def region(self) -> str:
@@ -259,10 +285,54 @@ class Aws:
                     proxies={} if self.connection.endpoint_url else None,
                 )
                 with _configured():
-                    self._clients[key] = self._session.boto.client(
-                        service, endpoint_url=self.connection.endpoint_url, config=config
-                    )
+                    made = self._session.boto.client(service, endpoint_url=self.connection.endpoint_url, config=config)
+                # There is no event around a whole request, retries and signature included.
+                self._senders[key] = made._make_api_call  # noqa: SLF001
+                made._make_api_call = partial(self._send, service, made.meta)  # noqa: SLF001
+                self._clients[key] = made
             return self._clients[key]
+
+    @contextmanager
+    def surviving(self, outage: Outage) -> Iterator[None]:
+        """Within the block, requests of this session survive an outage. Of blocks within one another the outermost counts."""
+        session = self._session
+        if session.outage is not None:
+            yield
+            return
+        session.outage = outage
+        try:
+            yield
+        finally:
+            session.outage = None
+
+    def _send(self, service: str, meta: Any, operation: str, parameters: Document) -> Any:
+        """Send a request, with the newest credentials whatever client it is sent with, and survive an outage."""
+        session, body = self._session, parameters.get("Body")
+        start = body.tell() if isinstance(body, io.IOBase) else 0
+        survives, used = self._patience.survives and service not in _EXTRA_SERVICES, session.generation
+
+        def send() -> Any:
+            nonlocal used
+            if isinstance(body, io.IOBase):
+                body.seek(start)
+            with session.lock:
+                self.client(service)  # made anew after a login
+                used = session.generation
+                sender = self._senders[service, used]
+            answer = sender(operation, dict(parameters))  # a copy: botocore adds to it
+            session.has_answered = True
+            return answer
+
+        def trouble_of(error: Exception) -> Trouble | None:
+            found = _explained(error, f"{meta.service_model.service_id} {operation}", meta.endpoint_url)
+            if found is None or not (is_outage(found) if session.has_answered else _ends_by_itself(found)):
+                return None
+            needs_login = isinstance(found, CredentialsError)
+            return Trouble(found, needs_login) if survives or needs_login else None
+
+        if session.outage is None:
+            return send()
+        return session.outage.survive(send, trouble_of, lambda: session.renew(used))
 
 
 @cache
@@ -328,24 +398,37 @@ def aws_call(doing: str, where: str | None = None) -> Iterator[None]:
     try:
         with checked_response(doing, where):
             yield
-    except botocore.exceptions.ClientError as error:
-        raise _client_error(error, doing, where) from error
-    except (botocore.exceptions.NoCredentialsError, botocore.exceptions.PartialCredentialsError) as error:
-        raise CredentialsError(
-            f"no AWS credentials while {doing}: {error}", where=where, fix=_NO_CREDENTIALS
-        ) from error
-    except (
-        botocore.exceptions.CredentialRetrievalError,
-        botocore.exceptions.SSOError,
-        botocore.exceptions.TokenRetrievalError,
-    ) as error:
-        raise CredentialsError(f"no usable AWS credentials while {doing}: {error}", where=where, fix=_LOGIN) from error
-    except botocore.exceptions.BotoCoreError as error:
-        raise _UnavailableError(
-            f"{doing} failed: {error}",
-            where=where,
-            fix="check the network, aws.region, and AWS_ENDPOINT_URL if it is set, and run the command again",
-        ) from error
+    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
+        raise _explained(error, doing, where) or error from error
+
+
+def _explained(error: Exception, doing: str, where: str | None) -> SagepackError | None:
+    """The error of this program for one of boto3's, or for one that is of this program already; None for any other."""
+    import botocore.exceptions as botocore
+
+    if isinstance(error, SagepackError):
+        return error
+    if isinstance(error, botocore.ClientError):
+        return _client_error(error, doing, where)
+    if isinstance(error, botocore.BotoCoreError):
+        return _botocore_error(error, doing, where)
+    return None
+
+
+def _botocore_error(error: Exception, doing: str, where: str | None) -> SagepackError:
+    import botocore.exceptions as botocore
+
+    message = f"{doing} failed: {error}"
+    if isinstance(error, (botocore.NoCredentialsError, botocore.PartialCredentialsError)):
+        return CredentialsError(f"no AWS credentials while {doing}: {error}", where=where, fix=_NO_CREDENTIALS)
+    if isinstance(error, (botocore.CredentialRetrievalError, botocore.SSOError, botocore.TokenRetrievalError)):
+        return _ExpiredError(f"no usable AWS credentials while {doing}: {error}", where=where, fix=_LOGIN)
+    if isinstance(error, botocore.SSLError):
+        fix = "let AWS_CA_BUNDLE name the certificates of your network's proxy, or log in to that network"
+        return _UntrustedError(message, where=where, fix=fix)
+    fix = "check the network, aws.region, and AWS_ENDPOINT_URL if it is set, and run the command again"
+    is_network = isinstance(error, (botocore.HTTPClientError, botocore.IncompleteReadError))
+    return (_UnavailableError if is_network else RemoteError)(message, where=where, fix=fix)
 
 
 @contextmanager
@@ -386,7 +469,8 @@ def _client_error(error: ClientError, doing: str, where: str | None) -> UserErro
         if code in codes:
             return kind(message, where=where, fix=fix)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    is_later = status >= HTTPStatus.INTERNAL_SERVER_ERROR or code in _LATER or "Throttl" in code
+    is_failure = status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.NOT_IMPLEMENTED
+    is_later = is_failure or code in _LATER or "Throttl" in code
     if is_later:
         return _UnavailableError(
             message, where=where, fix="AWS cannot respond now: run the command again, it continues"

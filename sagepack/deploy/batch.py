@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sagepack.deploy import request as requests
+from sagepack.deploy.waiter import surviving
 from sagepack.digest import Digest
 from sagepack.errors import UserError
 from sagepack.files import unreadable
@@ -103,7 +104,8 @@ def run(
     """
     waiting: list[tuple[Item, Wait]] = []
     try:
-        _work(sender, deque(todo), waiting, waiter, done)
+        with surviving(sender.aws, sender.progress, waiter):
+            _work(sender, deque(todo), waiting, waiter, done)
     except BaseException:
         for _, wait in waiting:
             sender.abandon(wait)

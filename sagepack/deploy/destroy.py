@@ -17,7 +17,7 @@ from sagepack.deploy.drift import is_managed
 from sagepack.deploy.error_hints import with_hints
 from sagepack.deploy.observe import observe_scaling
 from sagepack.deploy.overview import require_owned
-from sagepack.deploy.waiter import Outage, WaiterConfig, settle, wait_until_stable
+from sagepack.deploy.waiter import WaiterConfig, settle, surviving, wait_until_stable
 from sagepack.errors import RemoteError
 
 if TYPE_CHECKING:
@@ -81,16 +81,16 @@ def destroy(aws: Aws, owner: Owner, progress: Progress, waiter: WaiterConfig | N
         RemoteError: SageMaker does not delete the endpoint in time.
     """
     waiter = waiter or WaiterConfig()
-    resources = inventory(aws, owner)
-    target, outage = scaling.resource_id(owner.endpoint_name), Outage(aws, progress, waiter)
-    with with_hints():
+    target = scaling.resource_id(owner.endpoint_name)
+    with surviving(aws, progress, waiter), with_hints():
+        resources = inventory(aws, owner)
         for resource in resources:
             if resource.kind == "endpoint":
-                delete = partial(_delete_endpoint, aws, resource.name, progress, waiter, outage)
+                delete = partial(_delete_endpoint, aws, resource.name, progress, waiter)
             else:
                 progress.note(f"deleting {resource}")
                 delete = partial(_delete, aws, resource, target)
-            outage.survive(partial(settle, delete, progress, waiter))
+            settle(delete, progress, waiter)
     return resources
 
 
@@ -136,13 +136,13 @@ def _used_by_others(aws: Aws, endpoint_name: str) -> tuple[set[str], set[str]]:
     return configs, models
 
 
-def _delete_endpoint(aws: Aws, name: str, progress: Progress, waiter: WaiterConfig, outage: Outage) -> None:
+def _delete_endpoint(aws: Aws, name: str, progress: Progress, waiter: WaiterConfig) -> None:
     endpoint = sagemaker.describe_endpoint(aws, name)
     if endpoint is not None and endpoint.in_progress and endpoint.endpoint_status != "Deleting":
         progress.note(f"endpoint {name} is {endpoint.endpoint_status}: it can be deleted when that has ended")
-        endpoint = wait_until_stable(aws, name, progress, waiter, outage)
+        endpoint = wait_until_stable(aws, name, progress, waiter)
     if endpoint is not None and endpoint.endpoint_status != "Deleting":
         progress.note(f"deleting endpoint {name}")
         sagemaker.delete_endpoint(aws, name)
-    if (left := wait_until_stable(aws, name, progress, waiter, outage)) is not None:
+    if (left := wait_until_stable(aws, name, progress, waiter)) is not None:
         raise RemoteError(f"the endpoint was not deleted: it is {left.endpoint_status}", where=left.endpoint_arn)

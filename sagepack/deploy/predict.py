@@ -12,12 +12,12 @@ from msgspec import structs
 
 from sagepack.aws import sagemaker
 from sagepack.aws.s3 import S3, S3Uri
-from sagepack.aws.session import AccessDeniedError, CredentialsError, is_outage
+from sagepack.aws.session import AccessDeniedError, is_outage
 from sagepack.deploy import failure
 from sagepack.deploy import request as requests
 from sagepack.deploy.results import MAX_SIZE
 from sagepack.deploy.sent import SentRequest, SentRequests, check_id, new_id
-from sagepack.deploy.waiter import WaiterConfig
+from sagepack.deploy.waiter import WaiterConfig, surviving
 from sagepack.errors import RemoteError, SagepackError, UserError
 from sagepack.text import counted, format_duration
 
@@ -93,7 +93,8 @@ def predict(
     waiter = waiter or WaiterConfig(timeout=default_timeout(endpoint))
     content_type = requests.check(request, content_type, rules)
     sender = Sender(aws, s3, endpoint, progress, accept=accept, timeout=waiter.timeout, remembered=remembered)
-    return _await(sender, sender.begin(request, content_type), waiter)
+    with surviving(aws, progress, waiter):
+        return _await(sender, sender.begin(request, content_type), waiter)
 
 
 def fetch(
@@ -125,7 +126,8 @@ def fetch(
     sent = remembered.find(inference_id)
     if sent is not None:
         sender = Sender(aws, s3, endpoint, progress, remembered=remembered)
-        return _await(sender, Wait(sender, sent), waiter)
+        with surviving(aws, progress, waiter):
+            return _await(sender, Wait(sender, sent), waiter)
     output = S3Uri.parse(endpoint.asynchronous.s3_output_path).child(_file_name(inference_id))
     body = s3.get(output, MAX_SIZE)
     if body is None:
@@ -169,7 +171,6 @@ class Sender:
 
     Attributes:
         aws, s3, progress: as in `predict`.
-        trouble: why the last look at AWS failed; None if it did not.
     """
 
     def __init__(
@@ -184,7 +185,6 @@ class Sender:
         remembered: SentRequests | None = None,
     ) -> None:
         self.aws, self.s3, self.progress = aws, s3, progress
-        self.trouble: SagepackError | None = None
         self._endpoint, self._accept, self._timeout, self._remembered = endpoint, accept, timeout, remembered
 
     @cached_property
@@ -237,17 +237,6 @@ class Sender:
     def abandon(self, wait: Wait) -> None:
         """Leave a request in the queue: the same one is not sent again, but waited for."""
         self._remember(structs.replace(wait.sent, abandoned=True))
-
-    def meet(self, outage: SagepackError) -> None:
-        """Tell once that AWS cannot be asked; after an expired login the next request is made with the new one."""
-        is_login = isinstance(outage, CredentialsError)
-        if type(self.trouble) is not type(outage):
-            advice = "log in again in another terminal" if is_login else "check the network"
-            self.progress.note(f"{outage.message}; requests stay in the queue, and the wait goes on ({advice})")
-        if is_login:
-            self.aws.renew_credentials()
-            self.s3 = S3(self.aws.client("s3"), self.s3.options)
-        self.trouble = outage
 
     def _send(self, request: bytes | Path, content_type: str, digest: str) -> SentRequest:
         """Put a request into the queue of the endpoint: a small one as it is, a large one by way of S3."""
@@ -307,7 +296,7 @@ def _await(sender: Sender, wait: Wait, waiter: WaiterConfig) -> InferenceResult:
             outcome = wait.outcome(waiter)
     except BaseException as error:
         sender.abandon(wait)
-        if isinstance(error, KeyboardInterrupt):
+        if isinstance(error, KeyboardInterrupt) or (isinstance(error, SagepackError) and is_outage(error)):
             progress.note(f"request {sent.inference_id} {wait.stays}")
         raise
     sender.settle(wait)
@@ -354,28 +343,12 @@ class Wait:
     def look(self, elapsed: float) -> InferenceResult | SagepackError | None:
         """What `outcome` returns, if it is there.
 
-        A network that fails and credentials that expire end no wait: they are told, and the next look may succeed.
-
         Args:
             elapsed: seconds since the wait began.
 
         Raises:
             UserError: the caller may not read the answer.
         """
-        sender = self._sender
-        try:
-            found = self._found(elapsed)
-        except (UserError, RemoteError) as error:
-            if not is_outage(error):
-                raise
-            sender.meet(error)
-            return None
-        if sender.trouble:
-            sender.progress.note("AWS responds again")
-            sender.trouble = None
-        return found
-
-    def _found(self, elapsed: float) -> InferenceResult | SagepackError | None:
         sent = self.sent
         if (body := self._read(sent.output, MAX_SIZE)) is not None:
             try:
@@ -409,9 +382,7 @@ class Wait:
     def timed_out(self, timeout: float) -> SagepackError:
         """The error for a request without a result after `timeout` seconds."""
         details = [self._endpoint_state(), f"request {self.sent.inference_id} {self.stays}"]
-        if self._sender.trouble:
-            details.insert(0, self._sender.trouble.message)
-        elif self._denial:
+        if self._denial:
             details.insert(0, f"S3 denied access: {_READERS}")
         fix = (
             "run the same command again, with a longer --timeout: nothing is sent twice. An endpoint without instances needs "

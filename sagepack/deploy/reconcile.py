@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sagepack.aws import autoscaling, sagemaker
@@ -19,7 +18,7 @@ from sagepack.deploy.drift import differences, extra, instance_count, other_imag
 from sagepack.deploy.error_hints import hint_for, with_hints
 from sagepack.deploy.observe import EndpointState, ScalingState, observe, observe_scaling
 from sagepack.deploy.running_image import require_image
-from sagepack.deploy.waiter import Outage, WaiterConfig, settle, wait_until_stable
+from sagepack.deploy.waiter import WaiterConfig, settle, surviving, wait_until_stable
 from sagepack.errors import RemoteError, UserError
 
 if TYPE_CHECKING:
@@ -81,15 +80,12 @@ class Reconciler:
     progress: Progress
     waiter: WaiterConfig
 
-    @cached_property
-    def _outage(self) -> Outage:
-        return Outage(self.aws, self.progress, self.waiter)
-
     def run(self) -> ReconcileResult:
         """Bring the endpoint, its automatic scaling and its tags in line with the deployment; raises as `reconcile` does."""
         done: list[Change] = []
         # Each attempt looks first, so it finds what the one before it has done, also where only its answer was lost.
-        return self._outage.survive(lambda: settle(lambda: self._attempt(done), self.progress, self.waiter))
+        with surviving(self.aws, self.progress, self.waiter):
+            return settle(lambda: self._attempt(done), self.progress, self.waiter)
 
     def _attempt(self, done: list[Change]) -> ReconcileResult:
         observed, changes = self._observe()
@@ -260,7 +256,7 @@ class Reconciler:
         return dataclasses.replace(self.waiter, timeout=_CONSISTENT_AFTER * self.waiter.delay)
 
     def _wait(self) -> sagemaker.Endpoint | None:
-        return wait_until_stable(self.aws, self.deployment.endpoint_name, self.progress, self.waiter, self._outage)
+        return wait_until_stable(self.aws, self.deployment.endpoint_name, self.progress, self.waiter)
 
     def _wait_for_update(self, before: sagemaker.Endpoint) -> sagemaker.Endpoint | None:
         """Wait for an update; a description from before it, which SageMaker may still give, is no result of it."""

@@ -73,11 +73,12 @@ def records_uri(spec: Spec) -> S3Uri:
 
 
 def write(s3: S3, below: S3Uri, record: DeploymentRecord) -> S3Uri:
-    """Write a record under the time of its deployment; one that is there already stays, and this one gets a later time."""
+    """Write a record under the time of its deployment; another that is there already stays, and this one gets a later time."""
     while True:
-        time = record.deployed.astimezone(timezone.utc)
+        data, time = seal(record, FORMAT), record.deployed.astimezone(timezone.utc)
         location = S3Uri(below.bucket, f"{below.key}{time:%Y%m%dT%H%M%S%f}Z.json")
-        if s3.put(location, seal(record, FORMAT), if_absent=True):
+        # It is there, too, after a request that was sent again because its answer was lost.
+        if s3.put(location, data, if_absent=True) or s3.read(location) == data:
             return location
         record = msgspec.structs.replace(record, deployed=datetime.now(timezone.utc))
 

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sagepack.aws import autoscaling, sagemaker
 from sagepack.aws.logs import Tail, log_group
-from sagepack.aws.session import CredentialsError, is_outage
-from sagepack.errors import RemoteError, UserError
+from sagepack.aws.outage import Outage
+from sagepack.errors import RemoteError
 from sagepack.text import format_duration
+from sagepack.workers import pause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from sagepack.aws.session import Aws
     from sagepack.progress import Progress
@@ -35,14 +37,14 @@ class WaiterConfig:
         timeout: seconds after which to give up.
         repeat: seconds after which a status that has not changed is reported again.
         outage: seconds for which AWS may be out of reach before the wait is given up.
-        sleep, clock: `time.sleep` and `time.monotonic`.
+        sleep, clock: `workers.pause` and `time.monotonic`.
     """
 
     delay: float = 15.0
     timeout: float = 5400.0
     repeat: float = 60.0
     outage: float = 1800.0
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], None] = pause
     clock: Callable[[], float] = time.monotonic
 
     @classmethod
@@ -73,59 +75,16 @@ class WaiterConfig:
             delay = min(2 * delay, self.delay)
 
 
-class Outage:
-    """Outages that a wait survives: no network, a service that cannot respond, expired credentials.
-
-    What was requested goes on in AWS meanwhile, so the same question is asked again. An outage is told once, and its end.
-    Waits within one another share one `Outage`, so that none begins to count anew when the inner one gives up.
-    """
-
-    def __init__(self, aws: Aws, progress: Progress, waiter: WaiterConfig) -> None:
-        self._aws, self._progress, self._waiter = aws, progress, waiter
-        self._began: float | None = None  # the time of the first failure, by the waiter's clock
-        self._told: type[Exception] | None = None
-        self._given_up: Exception | None = None  # the error of the wait within
-
-    def survive(self, ask: Callable[[], _Answer]) -> _Answer:
-        """What `ask` returns, which is called again until AWS can respond.
-
-        Raises:
-            UserError, RemoteError: any error of `ask` that is no outage, or the last one of an outage that lasts longer than
-                `waiter.outage`.
-        """
-        while True:
-            try:
-                answer = ask()
-            except (UserError, RemoteError) as error:  # noqa: PERF203 - it is asked again
-                if not is_outage(error) or error is self._given_up:
-                    raise
-                self._sleep(error)
-            else:
-                self._end()
-                return answer
-
-    def _sleep(self, error: UserError | RemoteError) -> None:
-        now, lasts = self._waiter.clock(), self._waiter.outage
-        self._began = now if self._began is None else self._began
-        if now - self._began >= lasts:
-            fix = f"what was requested goes on in AWS; {error.fix or 'run the same command again: it continues'}"
-            self._given_up = error.with_context(fix=fix)
-            raise self._given_up from error
-        is_login = isinstance(error, CredentialsError)
-        if self._told is not type(error):
-            self._told = type(error)
-            advice = "log in again in another terminal" if is_login else "check the network"
-            self._progress.note(
-                f"{error.message}; this goes on when AWS responds ({advice}; {format_duration(lasts)} at most)"
-            )
-        if is_login:
-            self._aws.renew_credentials()
-        self._waiter.sleep(self._waiter.delay)
-
-    def _end(self) -> None:
-        if self._began is not None:
-            self._progress.note(f"AWS responds again, after {format_duration(self._waiter.clock() - self._began)}")
-        self._began = self._told = None
+def surviving(aws: Aws, progress: Progress, waiter: WaiterConfig) -> AbstractContextManager[None]:
+    """Within the block, requests of `aws` survive an outage, for no longer than the wait may take."""
+    outage = Outage(
+        progress.note,
+        lasts=min(waiter.outage, waiter.timeout),
+        delay=waiter.delay,
+        sleep=waiter.sleep,
+        clock=waiter.clock,
+    )
+    return aws.surviving(outage)
 
 
 def settle(call: Callable[[], _Answer], progress: Progress, waiter: WaiterConfig) -> _Answer:
@@ -150,7 +109,7 @@ def settle(call: Callable[[], _Answer], progress: Progress, waiter: WaiterConfig
 
 
 def wait_until_stable(
-    aws: Aws, endpoint_name: str, progress: Progress, waiter: WaiterConfig, outage: Outage | None = None
+    aws: Aws, endpoint_name: str, progress: Progress, waiter: WaiterConfig
 ) -> sagemaker.Endpoint | None:
     """Wait until SageMaker has finished creating, changing or deleting an endpoint; None if it does not exist any more.
 
@@ -162,11 +121,10 @@ def wait_until_stable(
         UserError, RemoteError: AWS cannot be asked for longer than `waiter.outage`.
     """
     reporter = _Reporter(aws, endpoint_name, progress, waiter.repeat)
-    outage = outage or Outage(aws, progress, waiter)
     try:
-        with ExitStack() as waiting:
+        with surviving(aws, progress, waiter), ExitStack() as waiting:
             for number, elapsed in enumerate(waiter.attempts()):
-                endpoint = outage.survive(lambda: sagemaker.describe_endpoint(aws, endpoint_name))
+                endpoint = sagemaker.describe_endpoint(aws, endpoint_name)
                 reporter.report(endpoint, elapsed)
                 if endpoint is None or not endpoint.in_progress:
                     return endpoint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from sagepack.deploy import waiter
     from sagepack.engine import preflight
     from sagepack.engine.context import BuildContext
     from sagepack.engine.plan import Action, StepStatus
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     Review = Callable[[BuildContext, Sequence[Action]], None]
 else:
     preflight = lazy.module("engine.preflight")
+    waiter = lazy.module("deploy.waiter")
 
 
 def plan(context: BuildContext) -> list[Action]:
@@ -33,7 +36,7 @@ def plan(context: BuildContext) -> list[Action]:
 
 
 def run(context: BuildContext, review: Review | None = None) -> tuple[BuildContext, list[Action]]:
-    """Reach the goal.
+    """Reach the goal. An outage of AWS, the network or the login during it is survived if steps write to AWS.
 
     A step whose inputs an earlier step had yet to make is planned again when they are there.
 
@@ -49,11 +52,24 @@ def run(context: BuildContext, review: Review | None = None) -> tuple[BuildConte
         UserError: a step is blocked, or a check of what it needs failed. Those before it have not run, unless the status was
             only known after them.
     """
+    with _surviving(context):
+        return _run(context, review)
+
+
+def _surviving(context: BuildContext) -> AbstractContextManager[None]:
+    if not any(step.writes_to_aws for step in context.steps):
+        return nullcontext()
+    return waiter.surviving(context.clients.aws, context.progress, waiter.WaiterConfig.of(context.spec))
+
+
+def _run(context: BuildContext, review: Review | None) -> tuple[BuildContext, list[Action]]:
     actions, obstacles = _look(context)
-    actions = _allowed(actions, obstacles)
-    if any(step.writes_to_aws and action.runs for step, action in zip(context.steps, actions, strict=True)):
+    actions = _allowed(actions, obstacles.errors if obstacles else None)
+    if obstacles and any(
+        step.writes_to_aws and action.runs for step, action in zip(context.steps, actions, strict=True)
+    ):
         with context.progress.activity("checking account, bucket and what else the steps need"):
-            preflight.guard(context)
+            preflight.guard(context, account_known=obstacles.account_known)
     if review:
         review(context, actions)
     if not any(action.runs for action in actions):
@@ -110,7 +126,7 @@ def _allowed(actions: list[Action], obstacles: Mapping[str, UserError] | None = 
     return actions
 
 
-def _look(context: BuildContext) -> tuple[list[Action], Mapping[str, UserError]]:
+def _look(context: BuildContext) -> tuple[list[Action], preflight.Obstacles | None]:
     """The plan, and what stands in the way of steps that write to AWS, which is asked while the steps are looked at.
 
     Raises:
@@ -118,18 +134,18 @@ def _look(context: BuildContext) -> tuple[list[Action], Mapping[str, UserError]]
             the keys of another account S3 merely denies access.
     """
     if not any(step.writes_to_aws for step in context.steps):
-        return planning.plan(context.steps, _statuses(context)), {}
+        return planning.plan(context.steps, _statuses(context)), None
     ask = preflight.obstacles(context)
     with context.progress.activity("asking AWS what is there"), worker_pool(1, "obstacles") as pool:
         asked = pool.submit(ask)
         try:
             statuses = _statuses(context)
         except SagepackError as error:
-            for obstacle in asked.result().values():
+            for obstacle in asked.result().errors.values():
                 raise obstacle from error
             raise
         obstacles = asked.result()
-    for step, obstacle in obstacles.items():
+    for step, obstacle in obstacles.errors.items():
         statuses[step] = replace(statuses[step], obstacle=obstacle.message)
     return planning.plan(context.steps, statuses), obstacles
 

@@ -49,7 +49,7 @@ LAZY: dict[str, tuple[str, ...]] = {
     "cli.sandbox": ("sandbox", "sandbox.adding", "sandbox.serving.stack"),
     "cli.starting": ("api.starting", "scaffold.project"),
     "engine.context": ("engine.local_model", "engine.publication", "spec.secrets.texts"),
-    "engine.executor": ("engine.preflight",),
+    "engine.executor": ("deploy.waiter", "engine.preflight"),
     "engine.steps.deploy": (
         "aws.console",
         "aws.identity",

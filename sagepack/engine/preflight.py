@@ -11,7 +11,7 @@ import shutil
 import sys
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sagepack.aws.s3 import S3
 from sagepack.deploy.preflight.asking import Question, answer_all
@@ -45,7 +45,19 @@ _NEEDS = {LIFECYCLE: BUCKET, STALE_UPLOADS: BUCKET, ROLE_PERMISSIONS: ROLE}
 _PYTHONS = ((3, 10), (3, 14))
 
 
-def obstacles(context: BuildContext) -> Callable[[], dict[str, UserError]]:
+class Obstacles(NamedTuple):
+    """What stands in the way of steps that write to AWS.
+
+    Attributes:
+        errors: by the step.
+        account_known: whether AWS said whose the credentials are, or will say it to nobody.
+    """
+
+    errors: dict[str, UserError]
+    account_known: bool = True
+
+
+def obstacles(context: BuildContext) -> Callable[[], Obstacles]:
     """A function that finds what stands in the way of steps which write to AWS, whatever they would do.
 
     That is another account, and a foreign endpoint where only the lock would tell what is to be deployed: the step `deploy`
@@ -57,11 +69,13 @@ def obstacles(context: BuildContext) -> Callable[[], dict[str, UserError]]:
     if "deploy" in steps and _known_lock(context) is None:
         questions.append(preflight.owner())
 
-    def ask() -> dict[str, UserError]:
-        failed = {check.id: _error_of([check]) for check in answer_all(questions) if check.verdict == "failed"}
+    def ask() -> Obstacles:
+        checks = {check.id: check for check in answer_all(questions)}
+        failed = {name: _error_of([check]) for name, check in checks.items() if check.verdict == "failed"}
         if ACCOUNT in failed:
-            return dict.fromkeys(steps, failed[ACCOUNT])
-        return {"deploy": failed[OWNER]} if OWNER in failed else {}
+            return Obstacles(dict.fromkeys(steps, failed[ACCOUNT]))
+        errors = {"deploy": failed[OWNER]} if OWNER in failed else {}
+        return Obstacles(errors, checks[ACCOUNT].verdict != "unknown")
 
     return ask
 
@@ -95,14 +109,18 @@ def explained(context: BuildContext, purpose: str) -> Iterator[None]:
         raise error.with_context(fix=error.fix and error.fix.replace("--for publish", f"--for {purpose}")) from error
 
 
-def guard(context: BuildContext) -> None:
+def guard(context: BuildContext, *, account_known: bool) -> None:
     """Check what publishing, and deploying if that is the goal, would fail without; warnings become notes.
+
+    Args:
+        context: the run.
+        account_known: whether `obstacles` found out the account; after an outage at that moment it is asked again.
 
     Raises:
         UserError: a check failed; nothing was moved or changed.
     """
     preflight = _preflight(context)
-    questions = [*preflight.publishing()]
+    questions = [*([] if account_known else [preflight.account()]), *preflight.publishing()]
     if any(step.name == "deploy" for step in context.steps):
         questions += [*preflight.deploying(), preflight.quota(search=False)]
     checks = _without_consequences(answer_all(questions))

@@ -23,6 +23,8 @@ Kind = Literal[
     "private",
     "missing_revision",
     "page",
+    "drop",
+    "expired_login",
 ]
 
 _LOGGED = 20_000
@@ -39,6 +41,7 @@ class Fault:
         times: how many more requests it affects; None means no limit.
         value: bytes, bytes per second, seconds, entries or a status, depending on the kind.
         retry_after: seconds, sent as the `Retry-After` header with a status; None sends no header.
+        after: how many requests that it would affect it lets through first.
     """
 
     kind: Kind
@@ -47,6 +50,7 @@ class Fault:
     times: int | None = None
     value: float = 0
     retry_after: int | None = None
+    after: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -147,6 +151,14 @@ class Faults:
         """Respond as if a repository had no revision."""
         self.add(Fault("missing_revision", repository))
 
+    def drop(self, path: str = "*", *, after: int = 0, times: int | None = None) -> None:
+        """Close the connection without a response, as a network that fails; AWS only."""
+        self.add(Fault("drop", path, times=times, after=after))
+
+    def expired_login(self, *, after: int = 0, times: int | None = None) -> None:
+        """Refuse requests since the credentials have expired; AWS only."""
+        self.add(Fault("expired_login", times=times, after=after))
+
     def add(self, fault: Fault) -> None:
         """Add a fault; of several that match a request, the one that was added first applies."""
         with self._lock:
@@ -167,6 +179,9 @@ class Faults:
         """The first fault of a kind for a request; if its number of times is limited, it is reduced by one."""
         with self._lock:
             fault = self._find(kind, path, method)
+            if fault and fault.after:
+                fault.after -= 1
+                return None
             if fault and fault.times is not None:
                 fault.times -= 1
             return fault

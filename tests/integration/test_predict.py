@@ -222,7 +222,7 @@ def test_an_interrupted_wait_keeps_the_request_and_the_same_request_waits_for_it
 def test_a_late_answer_is_fetched_by_its_id_here_and_elsewhere(
     aws: Aws, live: Deployment, sandbox: Servers, tmp_path: Path
 ) -> None:
-    sandbox.aws.invocations.script(ScriptedResult(b'"late"', delay=0.2))
+    sandbox.aws.invocations.script(ScriptedResult(b'"late"', delay=0.8))
     remembered, all_of = remembered_in(tmp_path / "here")
     store = S3(aws.client("s3"))
     with pytest.raises(RemoteError, match="no result after 0 s"):

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 ACCOUNT, OWNER = "aws-account", "endpoint-owner"
 """The ids of the checks without which nothing is written to AWS."""
 BUCKET, LIFECYCLE, ROLE, ROLE_PERMISSIONS = "bucket", "lifecycle-rule", "role", "role-permissions"
-# A check that takes longer than this says less than it costs.
-PATIENCE = Patience(connect=4, read=8, attempts=2)
+# A check that takes longer than this says less than it costs: the network may let only some services through.
+PATIENCE = Patience(connect=4, read=8, attempts=2, survives=False)
 
 
 @dataclass(frozen=True)

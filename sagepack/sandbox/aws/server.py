@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -173,6 +174,12 @@ class AwsServer:
         path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
         signed = signature.check(environ, self.credentials)
         region = signed.region
+        if self.faults.happen("drop", path, method):
+            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+            return WsgiResponse(503, b"")  # which nobody gets
+        if self.faults.happen("expired_login", path, method):
+            read_body(environ)
+            raise AwsError("ExpiredToken", "The security token included in the request is expired", 403)
         self._hosting.pass_time()
         self.invocations.dispatch()
         if slow := self.faults.happen("latency", path, method):

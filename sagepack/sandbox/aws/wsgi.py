@@ -23,6 +23,7 @@ INVOCATION = re.compile(r"/endpoints/([^/]+)/(async-)?invocations")
 # S3's error codes, as the services with JSON and with forms call the same errors.
 _JSON_CODES = {
     "AccessDenied": "AccessDeniedException",
+    "ExpiredToken": "ExpiredTokenException",
     "InvalidAccessKeyId": "UnrecognizedClientException",
     "SignatureDoesNotMatch": "InvalidSignatureException",
 }

@@ -115,31 +115,31 @@ def test_a_wait_goes_on_after_an_outage_which_is_told_once() -> None:
     result = predict(aws, S3(aws.client("s3")), endpoint(), b"{}", progress, waiter=FakeClock().waiter())
     assert result.body == RESULT
     (told,) = [note for note in progress.notes if "InternalError" in note]
-    assert told.endswith("requests stay in the queue, and the wait goes on (check the network)")
-    assert progress.notes[-1] == "AWS responds again"
+    assert told.endswith("trying again, for 30 min 00 s at most (check the network)")
+    assert progress.notes[-1] == "AWS responds again, after 45.0 s"
 
 
 def test_an_outage_until_the_end_of_the_wait_is_told_as_its_cause_and_keeps_the_request(tmp_path: Path) -> None:
     aws, stubs = sent()
     for _ in range(5):
         stubs["s3"].add_client_error("get_object", "InternalError", http_status_code=500)
-    stubs["sagemaker"].add_client_error("describe_endpoint", "InternalFailure", http_status_code=500)
-    remembered, clock = SentRequests(tmp_path), FakeClock()
-    with pytest.raises(RemoteError, match="no result after 3 s") as caught:
+    remembered, clock, progress = SentRequests(tmp_path), FakeClock(), RecordedProgress()
+    with pytest.raises(RemoteError, match="InternalError") as caught:
         predict(
             aws,
             S3(aws.client("s3")),
             endpoint(),
             b"{}",
-            RecordedProgress(),
+            progress,
             waiter=clock.waiter(3),
             remembered=remembered,
         )
-    assert "InternalError" in caught.value.details[0]
+    assert clock.now == 3
+    assert "goes on in AWS" in (caught.value.fix or "")
     (path,) = tmp_path.glob("*.json")
     request = remembered.find(path.stem)
     assert request is not None
-    assert f"`invoke predict --id {path.stem}` fetches it" in caught.value.details[-1]
+    assert f"`invoke predict --id {path.stem}` fetches it" in progress.text
     assert request.abandoned
     assert request.failure == "s3://b/fail/1.out"
 

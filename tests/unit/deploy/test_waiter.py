@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sagepack.aws.logs import Tail
-from sagepack.aws.session import AccessDeniedError, Aws, AwsConnection
-from sagepack.deploy.waiter import Outage, WaiterConfig, wait_until_stable
+from sagepack.aws.session import AccessDeniedError, Aws, AwsConnection, CredentialsError
+from sagepack.deploy.waiter import WaiterConfig, surviving, wait_until_stable
 from sagepack.errors import RemoteError
 from tests.helpers.deployments import GONE, MOMENT, FakeClock, RecordedProgress, described, spec, stubbed
 
@@ -127,7 +127,7 @@ def test_a_wait_survives_an_outage_of_less_than_half_an_hour_and_tells_it_once(
     live = wait_until_stable(aws, "svd", progress, FakeClock().waiter())
     assert live is not None
     assert live.endpoint_status == "InService"
-    assert sum("this goes on when AWS responds" in note for note in progress.notes) == 1
+    assert sum("trying again, for 30 min 00 s at most" in note for note in progress.notes) == 1
     assert advice in progress.text
     assert "AWS responds again, after 29 min 45 s" in progress.notes
     assert "  | started" in progress.notes
@@ -145,29 +145,48 @@ def test_a_wait_ends_after_an_outage_of_half_an_hour_and_says_how_to_resume() ->
     assert caught.value.public_type() == "RemoteError"
 
 
-def test_a_wait_within_another_gives_up_for_both() -> None:
+def test_of_blocks_that_survive_an_outage_the_outermost_counts() -> None:
     aws, stubs = stubbed("sagemaker")
     unreachable(stubs["sagemaker"], 121)
     progress, clock = RecordedProgress(), FakeClock()
-    outage = Outage(aws, progress, clock.waiter())
-    with pytest.raises(RemoteError, match="try later") as caught:
-        outage.survive(lambda: wait_until_stable(aws, "svd", progress, clock.waiter(), outage))
+    inner = dataclasses.replace(clock.waiter(), outage=60.0)
+    with pytest.raises(RemoteError, match="try later") as caught, surviving(aws, progress, clock.waiter()):
+        wait_until_stable(aws, "svd", progress, inner)
     assert clock.now == 1800
     assert str(caught.value.fix).count("goes on in AWS") == 1
 
 
 def test_a_wait_goes_on_with_new_credentials_after_the_old_ones_have_expired(sandbox: Servers) -> None:
-    connection = AwsConnection(sandbox.region, None, sandbox.aws_url, "AKIAEXPIRED", sandbox.secret_key)
+    connection = AwsConnection(sandbox.region, None, sandbox.aws_url, sandbox.access_key, sandbox.secret_key)
     aws, progress, clock = Aws(connection), RecordedProgress(), FakeClock()
+    held = aws.client("sagemaker")
+    held.list_models()
+
+    def use(access_key: str) -> None:
+        aws.connection = aws._session.connection = dataclasses.replace(connection, access_key=access_key)
 
     def log_in(seconds: float) -> None:
         clock.sleep(seconds)
-        aws.connection = aws._session.connection = dataclasses.replace(connection, access_key=sandbox.access_key)
+        use(sandbox.access_key)
 
+    use("AKIAEXPIRED")
+    aws.renew_credentials()
     waiter = dataclasses.replace(clock.waiter(), sleep=log_in)
     assert wait_until_stable(aws, "none", progress, waiter) is None
     assert "log in again in another terminal" in progress.text
     assert progress.notes[-1] == "AWS responds again, after 15.0 s"
+    # A client that somebody holds, as `S3` does, is not left behind with the old ones.
+    assert aws.client("sagemaker") is not held
+    use("AKIAEXPIRED")
+    assert held.list_models()["Models"] == []
+
+
+def test_credentials_that_have_never_worked_end_a_wait_at_once(sandbox: Servers) -> None:
+    aws = Aws(AwsConnection(sandbox.region, None, sandbox.aws_url, "AKIAWRONG", sandbox.secret_key))
+    clock = FakeClock()
+    with pytest.raises(CredentialsError, match="UnrecognizedClientException"):
+        wait_until_stable(aws, "none", RecordedProgress(), clock.waiter())
+    assert clock.now == 0
 
 
 def test_a_missing_permission_ends_a_wait_at_once() -> None:
