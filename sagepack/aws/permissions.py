@@ -24,6 +24,7 @@ _SAME_NAME = {
     "iam": ("GetRole", "SimulatePrincipalPolicy"),
     "ec2": ("DescribeSubnets", "DescribeSecurityGroups", "DescribeVpcEndpoints"),
     "sns": ("GetTopicAttributes",),
+    "kms": ("DescribeKey",),
     "servicequotas": ("GetServiceQuota", "ListServiceQuotas"),
 }
 # S3 user guide, "Required permissions for Amazon S3 API operations".

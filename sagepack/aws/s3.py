@@ -317,6 +317,7 @@ class S3:
         content_type: str = "application/json",
         if_absent: bool = False,
         checksum: tuple[str, str] | None = None,
+        options: WriteOptions | None = None,
     ) -> bool:
         """Write an object in one request; False if `if_absent` and there is one.
 
@@ -328,8 +329,9 @@ class S3:
             content_type: its media type.
             if_absent: whether to leave what is there.
             checksum: algorithm and base64 value; None for botocore's default checksum.
+            options: what the object gets, if not what every object gets; the owner conditions stay those of every object.
         """
-        arguments = dict(self.options.arguments)
+        arguments = dict((options or self.options).arguments)
         if checksum:
             arguments[f"Checksum{checksum[0]}"] = checksum[1]
         if if_absent:

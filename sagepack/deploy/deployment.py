@@ -151,6 +151,7 @@ class Deployment:
             # By default SageMaker would read metrics from the container at :8080/metrics, which the server of this image
             # does not have.
             "MetricsConfig": {"EnableDetailedObservability": False},
+            **request_members(endpoint, "sagemaker", "CreateEndpointConfigInput"),
         }
         return {"EndpointConfigName": self._name_of(request), **request, "Tags": tag_list(self.tags)}
 

@@ -6,6 +6,7 @@ import difflib
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from sagepack.aws.sagemaker import EndpointBusyError
@@ -15,6 +16,8 @@ from sagepack.spec.model import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sagepack.spec.keys import Key
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,8 @@ HINTS = (
     ),
     ErrorHint(
         r"kms:|KMS\.",
-        "allow the key's use in its key policy: kms:Decrypt for aws.role, kms:GenerateDataKey and kms:Decrypt for the caller; "
+        "allow the key's use in its key policy: kms:Decrypt for aws.role, kms:GenerateDataKey and kms:Decrypt for the caller, "
+        "and kms:CreateGrant for both if it is endpoint.kms_key_id; "
         "the key must be enabled, and in the bucket's region",
     ),
 )
@@ -142,10 +146,15 @@ def refused_value(message: str, where: str | None) -> UserError | None:
 
 def _key_of(member: str) -> str:
     """The key of the spec that a member of a request comes from; the member's own name if there is none."""
-    name = member.rpartition(".")[2]
-    paths = (key.path for key in KEYS if key.facts.member and key.facts.member[-1].casefold() == name.casefold())
-    path = next(paths, None)
-    return Diagnostic(path, "").key if path else member
+    parts = member.casefold().split(".")
+
+    def shared(key: Key) -> int:
+        """How many parts from the end the member of a key has in common with it; none of the keys that no request has."""
+        names = [] if key.path[0] == "artifact" else [name.casefold() for name in reversed(key.facts.member)]
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(names, reversed(parts), strict=False)))
+
+    nearest = max(KEYS, key=lambda key: (shared(key), -len(key.facts.member)))
+    return Diagnostic(nearest.path, "").key if shared(nearest) else member
 
 
 @contextmanager

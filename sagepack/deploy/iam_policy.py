@@ -79,6 +79,8 @@ def deploy_policy(spec: Spec) -> dict[str, Any]:
             # Reading quotas has no resources.
             statement("Quota", ["servicequotas:GetServiceQuota", "servicequotas:ListServiceQuotas"], ["*"]),
             *([statement("Topics", ["sns:GetTopicAttributes"], topics)] if topics else []),
+            *_volume_grant(arns, spec),
+            *(arns.key(f"LookAtKey{number}", ["kms:DescribeKey"], key) for number, key in enumerate(_keys(spec), 1)),
             *([statement("LookAtNetwork", _LOOK_AT_NETWORK, ["*"])] if spec.endpoint.vpc else []),
         ]
     )
@@ -132,6 +134,7 @@ def predict_policy(spec: Spec) -> dict[str, Any]:
     endpoint = _sagemaker(arns, "endpoint", spec.endpoint.name)
     artifact = spec.artifact
     encrypts = artifact.sse == "aws:kms" and requests.bucket == S3Uri.parse(artifact.target).bucket
+    key = asynchronous.kms_key_id or (artifact.kms_key_id if encrypts else None)
     tags = ["s3:PutObjectTagging"] if artifact.tags else []
     return document(
         [
@@ -139,11 +142,7 @@ def predict_policy(spec: Spec) -> dict[str, Any]:
             statement("Requests", ["s3:PutObject", "s3:DeleteObject", *tags], arns.objects(requests, "*")),
             statement("Answers", ["s3:GetObject"], [each for path in answers for each in arns.objects(path, "*")]),
             *_listings(arns, "Look", {location.bucket: [] for location in answers}, answers),
-            *(
-                [arns.key("Encrypt", ["kms:GenerateDataKey", "kms:Decrypt"], artifact.kms_key_id)]
-                if encrypts and artifact.kms_key_id
-                else []
-            ),
+            *([arns.key("Encrypt", ["kms:GenerateDataKey", "kms:Decrypt"], key)] if key else []),
         ]
     )
 
@@ -198,8 +197,24 @@ def execution_policy(spec: Spec, packages: S3Uri) -> dict[str, Any]:
                 if artifact.sse == "aws:kms" and artifact.kms_key_id
                 else []
             ),
+            *(
+                [arns.key("EncryptAnswers", ["kms:Decrypt", "kms:GenerateDataKey"], asynchronous.kms_key_id)]
+                if asynchronous.kms_key_id
+                else []
+            ),
+            *_volume_grant(arns, spec),
         ]
     )
+
+
+def _volume_grant(arns: Arns, spec: Spec) -> list[Statement]:
+    """The permission to let the instances use the key of their volumes.
+
+    The caller of CreateEndpoint needs it (SageMaker developer guide, "API permissions reference"), and the execution role (API
+    reference, CreateEndpointConfig, KmsKeyId).
+    """
+    key = spec.endpoint.kms_key_id
+    return [arns.key("VolumeKey", ["kms:CreateGrant"], key)] if key else []
 
 
 def trust_policy() -> dict[str, Any]:
@@ -225,6 +240,11 @@ def _sagemaker(arns: Arns, kind: str, name: str, rest: str = "") -> list[str]:
 def _repository(arns: Arns, spec: Spec) -> str:
     registry = images.registry(spec.aws.region, spec.image.account)
     return arns.of("ecr", f"repository/{spec.image.repository}", registry.partition(".")[0])
+
+
+def _keys(spec: Spec) -> list[str]:
+    """The declared keys of the endpoint."""
+    return sorted({key for key in (spec.endpoint.kms_key_id, spec.endpoint.asynchronous.kms_key_id) if key})
 
 
 def _topics(spec: Spec) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -24,6 +25,7 @@ from sagepack.text import counted, format_duration
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sagepack.aws.s3_types import WriteOptions
     from sagepack.aws.session import Aws
     from sagepack.progress import Progress
     from sagepack.spec.model import AsyncInference, Endpoint
@@ -161,6 +163,25 @@ def input_prefix(settings: AsyncInference) -> str:
     return str(S3Uri(output.bucket, "/".join(shared) or output.key.strip("/")).child("input/"))
 
 
+def request_options(options: WriteOptions, settings: AsyncInference) -> WriteOptions:
+    """What a request's own object gets.
+
+    It is encrypted as its answer will be, if a key is declared for that; else as packages are, if it goes to their bucket;
+    in another bucket by the default there. It never gets their storage class: it lives for minutes, and every class but the
+    default one charges for 30 days or more.
+
+    Args:
+        options: what packages get.
+        settings: the asynchronous settings of the endpoint.
+    """
+    options = dataclasses.replace(options, storage_class=None)
+    if settings.kms_key_id:
+        return dataclasses.replace(options, sse="aws:kms", kms_key_id=settings.kms_key_id)
+    if S3Uri.parse(input_prefix(settings)).bucket == options.bucket:
+        return options
+    return dataclasses.replace(options, sse=None, kms_key_id=None)
+
+
 def _file_name(inference_id: str) -> str:
     """The name of a result, by which another machine finds it: Filename of InvokeEndpointAsync takes 32 characters."""
     return f"{inference_id}.out"
@@ -263,7 +284,8 @@ class Sender:
             with suppress(UserError):
                 return _accepted(new, sagemaker.invoke_endpoint_async(self.aws, {**call, "Body": small}))
         source = S3Uri.parse(input_prefix(settings)).child(inference_id)
-        self.s3.put(source, request, content_type=content_type, if_absent=True)
+        options = request_options(self.s3.options, settings)
+        self.s3.put(source, request, content_type=content_type, if_absent=True, options=options)
         try:
             accepted = sagemaker.invoke_endpoint_async(self.aws, {**call, "InputLocation": str(source)})
         except UserError:

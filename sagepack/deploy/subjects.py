@@ -55,7 +55,9 @@ def subject_of(path: str) -> str:
 def _key_of_member(path: str) -> str | None:
     """The key whose member of AWS's description the path ends with; of several the most exact."""
     parts = tuple(path.split("."))
-    fitting = [key for key in KEYS if (member := key.facts.member[2:]) and parts[-len(member) :] == member]
+    # Those of `artifact` are about objects in S3: no request of hosting has them.
+    keys = [key for key in KEYS if key.path[0] != "artifact"]
+    fitting = [key for key in keys if (member := key.facts.member[2:]) and parts[-len(member) :] == member]
     return ".".join(max(fitting, key=lambda key: len(key.facts.member)).path) if fitting else None
 
 

@@ -150,6 +150,7 @@ class AsyncInference(Value, frozen=True):
     error_topic: Annotated[str | None, Facts(member=(*_ASYNC, "OutputConfig", "NotificationConfig", "ErrorTopic"))] = (
         None
     )
+    kms_key_id: Annotated[str | None, Facts(member=(*_ASYNC, "OutputConfig", "KmsKeyId"))] = None
 
 
 class Scaling(Value, frozen=True):
@@ -184,6 +185,7 @@ class Endpoint(Value, frozen=True):
     ] = 900
     volume_size_in_gb: Annotated[int | None, Facts(member=(*_VARIANT, "VolumeSizeInGB"))] = None
     inference_ami_version: Annotated[str | None, Facts(member=(*_VARIANT, "InferenceAmiVersion"))] = None
+    kms_key_id: Annotated[str | None, Facts(member=("sagemaker", "CreateEndpointConfigInput", "KmsKeyId"))] = None
     enable_network_isolation: bool = False
     vpc: Vpc | None = None
     scaling: Scaling | None = None

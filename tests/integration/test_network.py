@@ -5,8 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
+from sagepack.deploy.drift import differences
+from sagepack.deploy.observe import observe
+from sagepack.deploy.reconcile import reconcile
+from sagepack.deploy.waiter import WaiterConfig
 from sagepack.errors import UserError
+from sagepack.progress import Silent
+from sagepack.spec.keys import build
+from sagepack.spec.model import Vpc
 from tests.helpers import deployments
 from tests.helpers.cloud import Cloud
 from tests.helpers.network import vpc_setting
@@ -30,21 +38,19 @@ def vpc_check(cloud: Cloud, setting: str) -> Check:
     return found
 
 
-def test_the_model_of_a_deployment_in_a_vpc_has_its_subnets_and_security_groups(cloud: Cloud) -> None:
-    aws = deployments.session_of(cloud.servers)
-    setting = vpc_setting(aws)
-    project = cloud.project(setting)
-    project.deploy()
-    found = cloud.project(setting).status()
-    assert found.model is not None
-    network = aws.client("sagemaker").describe_model(ModelName=found.model)["VpcConfig"]
-    assert len(network["Subnets"]) == 2
-    plan = cloud.project().plan("deploy")
-    reasons = [reason for action in plan.actions if action.step == "deploy" for reason in action.reasons]
-    assert [reason.partition(":")[0] for reason in reasons] == [
-        "endpoint.vpc.security_group_ids",
-        "endpoint.vpc.subnets",
-    ]
+def test_the_model_of_a_deployment_in_a_vpc_has_its_subnets_and_security_groups(sandbox: Servers) -> None:
+    aws = deployments.session_of(sandbox)
+    written = yaml.safe_load(vpc_setting(aws).partition("=")[2])
+    value = deployments.published(aws, deployments.deployment(vpc=build(Vpc, written)))
+    reconcile(aws, value, Silent(), WaiterConfig(delay=0.01, timeout=30))
+    network = aws.client("sagemaker").describe_model(ModelName=value.model_name)["VpcConfig"]
+    assert {key: sorted(ids) for key, ids in network.items()} == {
+        "Subnets": sorted(written["subnets"]),
+        "SecurityGroupIds": written["security_group_ids"],
+    }
+    assert differences(value, observe(aws, value.owner)) == []
+    changes = differences(deployments.deployment(), observe(aws, value.owner))
+    assert [change.subject for change in changes] == ["endpoint.vpc.security_group_ids", "endpoint.vpc.subnets"]
 
 
 def test_a_vpc_with_an_endpoint_for_s3_and_subnets_of_two_zones_is_right(cloud: Cloud) -> None:

@@ -29,6 +29,9 @@ EXPLAINED = {
     "sagemaker:UpdateEndpointWeightsAndCapacities": "Application Auto Scaling checks it for the caller",
     "cloudwatch:TagResource": "PutMetricAlarm with tags",
     "s3:PutObjectTagging": "PutObject with tags",
+    "kms:CreateGrant": "CreateEndpoint with a key for volumes",
+    "kms:Decrypt": "S3 checks it for the caller",
+    "kms:GenerateDataKey": "S3 checks it for the caller",
     "ecr:BatchGetImage": "where DescribeImages is denied",
     "s3:AbortMultipartUpload": "an upload whose source changes, and `gc`",
     "s3:ListMultipartUploadParts": "an upload that continues after an interruption",
@@ -51,6 +54,7 @@ RESOURCES = {
     "ResourceArn": "{ResourceArn}",
     "TopicArn": "{TopicArn}",
     "PolicySourceArn": "{PolicySourceArn}",
+    "KeyId": "{KeyId}",
 }
 
 
@@ -104,7 +108,10 @@ class Recorder:
 
     def __init__(self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
         self.cloud, self.calls = cloud, list[Call]()
-        self.sets = (*SETS, vpc_setting(deployments.session_of(cloud.servers)))
+        aws = deployments.session_of(cloud.servers)
+        key = aws.client("kms").create_key()["KeyMetadata"]["Arn"]
+        keys = (f"endpoint.kms_key_id={key}", f"endpoint.async.kms_key_id={key}")
+        self.sets = (*SETS, *keys, vpc_setting(aws))
         make = cloud.make_clients
 
         def recorded(*args: Any) -> Any:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from sagepack.aws.ec2 import SecurityGroup, Subnet
     from sagepack.aws.identity import Caller
+    from sagepack.aws.kms import Key
     from sagepack.aws.session import Document
     from sagepack.digest import Digest
     from sagepack.spec.model import Endpoint, Vpc
@@ -162,6 +163,22 @@ def topic(arn: str, *, exists: bool) -> Finding:
     if exists:
         return Finding("ok", f"{arn} exists; whether aws.role may publish to it shows when it does")
     return Finding("failed", f"there is no topic {arn}", "create it, or correct the key")
+
+
+def key(name: str, found: Key | None) -> Finding:
+    """Whether a key can encrypt.
+
+    Args:
+        name: as declared.
+        found: the key; None if there is none.
+    """
+    if found is None:
+        return Finding("failed", f"there is no key {name} in the endpoint's region", "create it, or correct the key")
+    if found.key_state != "Enabled":
+        return Finding("failed", f"{found.arn} is {found.key_state}", "enable it, or choose another key")
+    if found.key_spec != "SYMMETRIC_DEFAULT":
+        return Finding("failed", f"{found.arn} is of the kind {found.key_spec}", "choose a symmetric encryption key")
+    return Finding("ok", f"{found.arn} is enabled; whether its key policy lets aws.role use it shows when it does")
 
 
 def vpc(

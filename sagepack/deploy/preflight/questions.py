@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sagepack.aws import ec2, ecr, identity, quotas, sagemaker, sns
+from sagepack.aws import ec2, ecr, identity, kms, quotas, sagemaker, sns
 from sagepack.aws.iam_policy import concrete
 from sagepack.aws.s3 import S3Uri
 from sagepack.aws.session import AccessDeniedError, CredentialsError, Patience
@@ -66,9 +66,12 @@ class Preflight:
         yield Question(ROLE_PERMISSIONS, "role's permissions", self._role_permissions)
         yield Question("image", "container image", self._image)
         asynchronous = self.spec.endpoint.asynchronous
-        for key, arn in (("success", asynchronous.success_topic), ("error", asynchronous.error_topic)):
+        for name, arn in (("success", asynchronous.success_topic), ("error", asynchronous.error_topic)):
             if arn:
-                yield Question(f"{key}-topic", f"{key} topic", partial(self._topic, arn))
+                yield Question(f"{name}-topic", f"{name} topic", partial(self._topic, arn))
+        for name, key in (("volume", self.spec.endpoint.kms_key_id), ("results", asynchronous.kms_key_id)):
+            if key:
+                yield Question(f"{name}-key", f"key of {name}", partial(self._key, key))
         if self.spec.endpoint.vpc:
             yield Question("vpc", "VPC", partial(self._vpc, self.spec.endpoint.vpc))
         yield self.owner()
@@ -145,6 +148,9 @@ class Preflight:
 
     def _topic(self, arn: str) -> Finding:
         return judge.topic(arn, exists=sns.has_topic(self.aws, arn))
+
+    def _key(self, key: str) -> Finding:
+        return judge.key(key, kms.describe_key(self.aws, key))
 
     def _vpc(self, declared: Vpc) -> Finding:
         subnets = ec2.describe_subnets(self.aws, declared.subnets)

@@ -74,6 +74,7 @@ class _Job:
         inference_id: id of the inference.
         output_uri: where the result of a success is written.
         failure_uri: where a failure is written; None if the endpoint defines no location.
+        key: the KMS key that encrypts either; None for the bucket's default.
     """
 
     endpoint: Endpoint
@@ -85,6 +86,7 @@ class _Job:
     inference_id: str
     output_uri: str
     failure_uri: str | None
+    key: str | None
 
 
 class Invocations:
@@ -164,6 +166,7 @@ class Invocations:
             inference_id=parameters.get("inference-id") or str(uuid.uuid4()),
             output_uri=_output_uri(output["S3OutputPath"], parameters),
             failure_uri=f"{failure_path.rstrip('/')}/{uuid.uuid4()}-error.out" if failure_path else None,
+            key=output.get("KmsKeyId"),
         )
         self._hosting.queue(endpoint, 1)
         with self._lock:
@@ -245,7 +248,7 @@ def _deliver(job: _Job, result: ScriptedResult) -> None:
     succeeded = result.status == 200
     uri = job.output_uri if succeeded else job.failure_uri
     if uri:
-        moto_state.write(uri, result.body, result.content_type)
+        moto_state.write(uri, result.body, result.content_type, job.key)
     if topic := job.notifications.get("SuccessTopic" if succeeded else "ErrorTopic"):
         moto_state.publish(topic, json.dumps(_notification(job, result, uri)))
 

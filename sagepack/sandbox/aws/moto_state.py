@@ -143,13 +143,22 @@ def has_objects(uri: str, *, prefix: bool) -> bool:
     return any(other.startswith(key) for other in bucket.keys) if prefix else bucket.keys.get(key) is not None
 
 
-def write(uri: str, content: bytes, content_type: str) -> None:
-    """Create an object, as the SageMaker service does; a bucket that does not exist is ignored: AWS reports it to nobody."""
+def write(uri: str, content: bytes, content_type: str, key_id: str | None) -> None:
+    """Create an object, as the SageMaker service does; a bucket that does not exist is ignored: AWS reports it to nobody.
+
+    Args:
+        uri: the object.
+        content: its content.
+        content_type: its media type.
+        key_id: the KMS key that encrypts it; None for the bucket's default.
+    """
     from moto.s3.models import s3_backends
 
     bucket, key = split_uri(uri)
     if _bucket(bucket):
-        s3_object = s3_backends[ACCOUNT]["aws"].put_object(bucket, key, content)
+        encryption = "aws:kms" if key_id else None
+        backend = s3_backends[ACCOUNT]["aws"]
+        s3_object = backend.put_object(bucket, key, content, encryption=encryption, kms_key_id=key_id)
         s3_object.set_metadata({"Content-Type": content_type})
 
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-SERVICES = {"s3", "sagemaker", "sts", "iam", "sns", "logs", "cloudwatch", "applicationautoscaling", "ecr", "ec2"}
+SERVICES = {"s3", "sagemaker", "sts", "iam", "sns", "logs", "cloudwatch", "applicationautoscaling", "ecr", "ec2", "kms"}
 """The services that can be reached, by moto's names."""
 
 _SCALABLE = re.compile(r"endpoint/([^/]+)/variant/[^/]+")

@@ -24,6 +24,7 @@ _ARN = re.compile(r"arn:(?P<partition>aws[a-z-]*):\w+:(?P<region>[a-z0-9-]*):(?P
 def check(view: SpecView) -> Iterator[Diagnostic]:
     """Check what in `endpoint` and `aws` depends on more than one value."""
     yield from _volume(view)
+    yield from _keys(view)
     yield from _concurrency(view)
     yield from _scaling(view)
     yield from _topics(view)
@@ -40,6 +41,25 @@ def _volume(view: SpecView) -> Iterator[Diagnostic]:
             ("endpoint", "volume_size_in_gb"),
             f"instances of the family {instance.family} have local disks; SageMaker refuses a volume size for them",
             "remove it",
+        )
+
+
+def _keys(view: SpecView) -> Iterator[Diagnostic]:
+    region, instance = view.text("aws", "region"), instances.parse(view.text("endpoint", "instance_type"))
+    volume = ("endpoint", "kms_key_id")
+    for path in (volume, ("endpoint", "async", "kms_key_id"), ("artifact", "kms_key_id")):
+        match = _ARN.fullmatch(view.text(*path) or "")
+        if match and region and match["region"] != region:
+            yield Diagnostic(
+                path, f"the key is in {match['region']}, but aws.region is {region}: keys are of one region"
+            )
+    if view.text(*volume) and instance and instance.refuses_volume:
+        # That SageMaker refuses the key, as older editions of its API reference say, could not be observed.
+        yield Diagnostic(
+            volume,
+            f"instances of the family {instance.family} have local disks, which their hardware encrypts, and not this key",
+            "remove it, unless a policy of your organization demands a key",
+            severity="warning",
         )
 
 

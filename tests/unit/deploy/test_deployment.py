@@ -76,6 +76,15 @@ def test_optional_settings_are_requested_if_they_are_declared() -> None:
     assert output["NotificationConfig"] == {"SuccessTopic": "arn:aws:sns:us-east-1:123456789012:done"}
 
 
+def test_keys_for_volumes_and_for_results_are_requested_if_they_are_declared() -> None:
+    value = deployment(kms_key_id="alias/volumes")
+    results = structs.replace(value.endpoint.asynchronous, kms_key_id="alias/results")
+    request = changed(value, asynchronous=results).create_endpoint_config_request
+    assert request["KmsKeyId"] == "alias/volumes"
+    assert request["AsyncInferenceConfig"]["OutputConfig"]["KmsKeyId"] == "alias/results"
+    assert violations("sagemaker", "CreateEndpointConfig", request) == []
+
+
 def test_a_vpc_is_part_of_the_model_whatever_the_order_of_its_subnets() -> None:
     def network(*subnets: str) -> Vpc:
         return build(Vpc, {"subnets": list(subnets), "security_group_ids": ["sg-01234567"]})

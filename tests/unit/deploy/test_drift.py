@@ -87,6 +87,16 @@ def test_an_update_names_every_setting_that_changes() -> None:
     ]
 
 
+def test_other_keys_are_told_by_their_names_in_the_spec() -> None:
+    one = deployment(kms_key_id="alias/one")
+    asynchronous = msgspec.structs.replace(one.endpoint.asynchronous, kms_key_id="alias/two")
+    two = deployment(asynchronous=asynchronous)
+    assert [change.reason for change in differences(two, live(one))] == [
+        "endpoint.async.kms_key_id: none -> alias/two",
+        "endpoint.kms_key_id: alias/one -> none",
+    ]
+
+
 def test_another_network_is_told_by_its_keys() -> None:
     one = deployment(vpc=Vpc(("subnet-01234567", "subnet-01234568"), ("sg-01234567",)))
     two = deployment(vpc=Vpc(("subnet-01234567", "subnet-01234569"), ("sg-01234567",)))

@@ -112,6 +112,14 @@ def test_a_refused_value_is_told_with_its_key_and_the_three_nearest() -> None:
             "Value 'x' at 'somethingNew' failed to satisfy constraint: Member must have length at least 2",
             "AWS refuses 'x' for somethingNew: it must have length at least 2",
         ),
+        (
+            "Value 'a b' at 'asyncInferenceConfig.outputConfig.kmsKeyId' failed to satisfy constraint: Member must satisfy x",
+            "AWS refuses 'a b' for endpoint.async.kms_key_id: it must satisfy x",
+        ),
+        (
+            "Value 'a b' at 'kmsKeyId' failed to satisfy constraint: Member must satisfy x",
+            "AWS refuses 'a b' for endpoint.kms_key_id: it must satisfy x",
+        ),
         # moto's list without an end, as a very long message is cut.
         (
             "Value 'ml.g5' at 'instanceType' failed to satisfy constraint: Member must satisfy enum value set: ['ml.g5.xlarge', 'ml",

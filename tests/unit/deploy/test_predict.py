@@ -7,7 +7,8 @@ import pytest
 from botocore.response import StreamingBody
 
 from sagepack.aws.s3 import S3
-from sagepack.deploy.predict import default_timeout, input_prefix, predict
+from sagepack.aws.s3_types import WriteOptions
+from sagepack.deploy.predict import default_timeout, input_prefix, predict, request_options
 from sagepack.deploy.request import Rules
 from sagepack.deploy.sent import SentRequests
 from sagepack.errors import RemoteError, UserError
@@ -38,6 +39,24 @@ RESULT = b'{"text": "a cat"}'
 )
 def test_requests_are_put_next_to_their_results(output: str, failure: str, prefix: str) -> None:
     assert input_prefix(AsyncInference(output, failure)) == prefix
+
+
+@pytest.mark.parametrize(
+    ("key", "bucket", "sse", "used"),
+    [
+        (None, "b", "aws:kms", "packages"),  # as everything in that bucket
+        (None, "other", None, None),  # by the default there
+        ("results", "b", "aws:kms", "results"),
+        ("results", "other", "aws:kms", "results"),
+    ],
+)
+def test_a_request_is_encrypted_as_its_answer_or_its_bucket(
+    key: str | None, bucket: str, sse: str | None, used: str | None
+) -> None:
+    packages = WriteOptions("b", "1", "aws:kms", "packages", "GLACIER_IR", {"team": "video"})
+    settings = AsyncInference(f"s3://{bucket}/output/", f"s3://{bucket}/failure/", kms_key_id=key)
+    # Its storage class is the default one: every other charges for 30 days or more.
+    assert request_options(packages, settings) == WriteOptions("b", "1", sse, used, None, {"team": "video"})
 
 
 def test_a_request_to_a_missing_endpoint_fails_with_what_to_do() -> None:

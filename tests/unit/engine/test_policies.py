@@ -34,9 +34,10 @@ def spec(region: str = "us-east-1", **changes: Any) -> Spec:
     asynchronous = structs.replace(
         found.endpoint.asynchronous,
         success_topic=TOPIC.replace("arn:aws:", f"arn:{partition}:").replace("us-east-1", region),
+        kms_key_id="5678",
     )
     endpoint = structs.replace(
-        found.endpoint, asynchronous=asynchronous, vpc=Vpc(("subnet-01234567",), ("sg-01234567",))
+        found.endpoint, asynchronous=asynchronous, kms_key_id="9012", vpc=Vpc(("subnet-01234567",), ("sg-01234567",))
     )
     aws = structs.replace(found.aws, region=region, role=role)
     return structs.replace(found, aws=aws, artifact=artifact, endpoint=endpoint)
@@ -72,7 +73,9 @@ def test_every_action_exists(purpose: str) -> None:
 
 def test_every_operation_of_the_table_exists_and_so_does_its_action_in_a_policy() -> None:
     allowed = set().union(*(actions(make(spec())) for make in POLICIES.values()))
-    called = "s3 sagemaker sagemaker-runtime application-autoscaling cloudwatch logs ecr ec2 iam sns sts service-quotas"
+    called = (
+        "s3 sagemaker sagemaker-runtime application-autoscaling cloudwatch logs ecr ec2 kms iam sns sts service-quotas"
+    )
     services = called.split()
     for operation, needed in ACTIONS.items():
         assert any(operation in operations(service) for service in services), operation
@@ -175,3 +178,17 @@ def test_the_execution_role_makes_network_interfaces_in_a_vpc() -> None:
     assert allows(policy, "ec2:CreateNetworkInterface", "*")
     assert len([action for action in actions(policy) if action.startswith("ec2:")]) == 9
     assert not allows(POLICIES["deploy"](spec()), "ec2:CreateNetworkInterface", "*")
+
+
+def test_each_key_may_be_used_by_those_who_need_it() -> None:
+    package, results, volume = (f"arn:aws:kms:us-east-1:123456789012:key/{key}" for key in ("1234", "5678", "9012"))
+    role, caller, deployer = (POLICIES[purpose](spec()) for purpose in ("execution", "predict", "deploy"))
+    assert allows(role, "kms:Decrypt", package)
+    for action in ("kms:Decrypt", "kms:GenerateDataKey"):
+        assert allows(role, action, results)
+        assert allows(caller, action, results)
+        assert not allows(caller, action, package)
+    for policy in (role, deployer):
+        assert allows(policy, "kms:CreateGrant", volume)
+        assert not allows(policy, "kms:CreateGrant", results)
+    assert not allows(role, "kms:Decrypt", volume)

@@ -8,6 +8,7 @@ import pytest
 
 from sagepack.aws.ec2 import SecurityGroup, Subnet
 from sagepack.aws.identity import Caller
+from sagepack.aws.kms import Key
 from sagepack.deploy.preflight import judge
 from sagepack.digest import Digest
 from sagepack.spec.model import Scaling, Vpc
@@ -164,3 +165,18 @@ def test_the_network_of_the_containers_must_exist_and_reach_s3(facts: dict[str, 
     found = judge.vpc(Vpc(("subnet-1", "subnet-2"), ("sg-1",)), "us-east-1", **given)
     assert (found.verdict, words in found.detail) == (verdict, True)
     assert (found.fix is None) == (verdict == "ok")
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict", "words"),
+    [
+        (Key("arn:key", "Enabled", "SYMMETRIC_DEFAULT"), "ok", "arn:key is enabled"),
+        (Key("arn:key", "PendingDeletion", "SYMMETRIC_DEFAULT"), "failed", "is PendingDeletion"),
+        (Key("arn:key", "Enabled", "RSA_2048"), "failed", "RSA_2048"),
+        (None, "failed", "there is no key alias/x"),
+    ],
+)
+def test_a_key_must_be_there_and_enabled(found: Key | None, verdict: str, words: str) -> None:
+    judged = judge.key("alias/x", found)
+    assert (judged.verdict, words in judged.detail) == (verdict, True)
+    assert (judged.fix is None) == (verdict == "ok")
