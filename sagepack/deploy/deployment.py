@@ -148,9 +148,6 @@ class Deployment:
         request = {
             "ProductionVariants": [variant],
             "AsyncInferenceConfig": request_members(endpoint.asynchronous, "sagemaker", "AsyncInferenceConfig"),
-            # By default SageMaker would read metrics from the container at :8080/metrics, which the server of this image
-            # does not have.
-            "MetricsConfig": {"EnableDetailedObservability": False},
             **request_members(endpoint, "sagemaker", "CreateEndpointConfigInput"),
         }
         return {"EndpointConfigName": self._name_of(request), **request, "Tags": tag_list(self.tags)}

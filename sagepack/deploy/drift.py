@@ -32,9 +32,11 @@ _NONE_IF_LEFT_OUT = frozenset(
     if key.path[0] == "endpoint" and (key.is_optional or key.is_in_optional_section)
     for name in key.facts.member[2:]
 )
+# Members that hold the members of keys.
+_SECTIONS = frozenset(name for key in KEYS if key.path[0] == "endpoint" for name in key.facts.member[2:-1])
 # What SageMaker does to an endpoint whose configuration stays: automatic scaling or a patch of the instances.
 _RESIZED = frozenset({"Updating", "SystemUpdating"})
-_NOT_COMPARED = frozenset({"ModelName", "EndpointConfigName", "Tags", "MetricsConfig"})
+_NOT_COMPARED = frozenset({"ModelName", "EndpointConfigName", "Tags"})
 
 
 class Difference(NamedTuple):
@@ -222,7 +224,7 @@ def diff(
         path: where that part is.
         ignored: keys that are not compared.
     """
-    if path.rpartition(".")[2] in _NONE_IF_LEFT_OUT and (isinstance(desired, dict) or isinstance(live, dict)):
+    if path.rpartition(".")[2] in _SECTIONS:
         desired, live = desired or {}, live or {}  # each part is told, with the key that it comes from
     if isinstance(desired, dict) and isinstance(live, dict):
         all_keys = path.endswith("Environment")

@@ -20,7 +20,6 @@ _RESOURCES = {
     "ModelName": "model",
     "EndpointConfigName": "endpoint configuration",
     "ScalableTarget": "automatic scaling",
-    "VpcConfig": "endpoint.vpc",
     "DesiredInstanceCount": "number of instances",
     "TargetValue": "endpoint.scaling.target_backlog_per_instance",
 }

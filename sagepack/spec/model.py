@@ -187,6 +187,9 @@ class Endpoint(Value, frozen=True):
     inference_ami_version: Annotated[str | None, Facts(member=(*_VARIANT, "InferenceAmiVersion"))] = None
     kms_key_id: Annotated[str | None, Facts(member=("sagemaker", "CreateEndpointConfigInput", "KmsKeyId"))] = None
     enable_network_isolation: bool = False
+    detailed_observability: Annotated[
+        bool, Facts(member=("sagemaker", "CreateEndpointConfigInput", "MetricsConfig", "EnableDetailedObservability"))
+    ] = False
     vpc: Vpc | None = None
     scaling: Scaling | None = None
     tags: Annotated[dict[str, str], Facts(member=("sagemaker", "CreateEndpointInput", "Tags"), entries=_TAG)] = field(

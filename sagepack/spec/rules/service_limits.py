@@ -16,8 +16,15 @@ if TYPE_CHECKING:
     from sagepack.errors import KeyPath
     from sagepack.spec.rules.view import SpecView
 
-# The types that a value of the spec may have for each kind of shape; a list of tags is a map in the spec.
-_TYPES: dict[str, type | tuple[type, ...]] = {"string": str, "integer": int, "map": dict, "list": (list, dict)}
+# The types that a value of the spec may have for each kind of shape; a list of tags is a map in the spec. Of a boolean the
+# schema says everything.
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "string": str,
+    "integer": int,
+    "map": dict,
+    "list": (list, dict),
+    "boolean": (),
+}
 
 
 def check(view: SpecView) -> Iterator[Diagnostic]:

@@ -76,6 +76,14 @@ def test_optional_settings_are_requested_if_they_are_declared() -> None:
     assert output["NotificationConfig"] == {"SuccessTopic": "arn:aws:sns:us-east-1:123456789012:done"}
 
 
+def test_detailed_observability_is_off_unless_it_is_declared() -> None:
+    """SageMaker's own default for a new configuration is on."""
+    one, two = deployment(), deployment(detailed_observability=True)
+    assert one.create_endpoint_config_request["MetricsConfig"] == {"EnableDetailedObservability": False}
+    assert two.create_endpoint_config_request["MetricsConfig"] == {"EnableDetailedObservability": True}
+    assert one.endpoint_config_name != two.endpoint_config_name
+
+
 def test_keys_for_volumes_and_for_results_are_requested_if_they_are_declared() -> None:
     value = deployment(kms_key_id="alias/volumes")
     results = structs.replace(value.endpoint.asynchronous, kms_key_id="alias/results")

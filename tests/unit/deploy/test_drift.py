@@ -87,6 +87,17 @@ def test_an_update_names_every_setting_that_changes() -> None:
     ]
 
 
+def test_other_observability_is_told_and_a_configuration_from_before_it_has_none() -> None:
+    off, on = deployment(), deployment(detailed_observability=True)
+    assert [change.reason for change in differences(on, live(off))] == [
+        "endpoint.detailed_observability: False -> True"
+    ]
+    observed = live(deployment(volume_size_in_gb=30))
+    assert observed.endpoint_config is not None
+    del observed.endpoint_config.description["MetricsConfig"]
+    assert [change.reason for change in differences(off, observed)] == ["endpoint.volume_size_in_gb: 30 -> none"]
+
+
 def test_other_keys_are_told_by_their_names_in_the_spec() -> None:
     one = deployment(kms_key_id="alias/one")
     asynchronous = msgspec.structs.replace(one.endpoint.asynchronous, kms_key_id="alias/two")
@@ -383,7 +394,7 @@ def test_every_compared_part_of_a_request_has_a_name_that_users_know() -> None:
     assert {place.rpartition(".")[2] for place in unknown} <= {"S3DataType", "CompressionType", "VariantName"}
 
 
-NOT_COMPARED = frozenset({"ModelName", "EndpointConfigName", "MetricsConfig.EnableDetailedObservability"})
+NOT_COMPARED = frozenset({"ModelName", "EndpointConfigName"})
 
 
 def leaves(document: dict[str, Any], path: str = "") -> Iterator[str]:
