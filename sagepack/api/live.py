@@ -147,8 +147,14 @@ def _alarms(found: Overview) -> tuple[results.AlarmState, ...]:
 
 def _alarm(name: str, alarm: Alarm) -> results.AlarmState:
     described = alarm.description
-    enabled = bool(described.get("ActionsEnabled", True))
-    return results.AlarmState(name, str(described.get("StateValue", "INSUFFICIENT_DATA")), enabled)
+    since = described.get("StateUpdatedTimestamp")
+    return results.AlarmState(
+        name,
+        state=alarm.state,
+        acts=bool(described.get("ActionsEnabled", True)),
+        since=_moment(since) if isinstance(since, datetime) else None,
+        reason=described.get("StateReason") or None,
+    )
 
 
 def _activity(activity: ScalingActivity) -> results.ScalingActivity:

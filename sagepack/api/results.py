@@ -284,17 +284,21 @@ class ScalingActivity(Value, frozen=True):
 
 
 class AlarmState(Value, frozen=True):
-    """A CloudWatch alarm that starts automatic scaling.
+    """A CloudWatch alarm on the endpoint, or one that starts automatic scaling.
 
     Attributes:
         name: its name.
         state: `OK`, `ALARM` or `INSUFFICIENT_DATA`.
-        acts: whether it starts anything: its actions are enabled.
+        acts: whether it starts or tells anything: its actions are enabled.
+        since: when it came into that state (ISO 8601, UTC).
+        reason: what CloudWatch says about the state.
     """
 
     name: str
     state: str
     acts: bool
+    since: str | None = None
+    reason: str | None = None
 
 
 class Deployed(Value, frozen=True):
@@ -355,7 +359,7 @@ class EndpointStatus(Result, frozen=True):
         policies: names of the scaling policies.
         activity: the newest attempt to scale.
         backlog: number of requests that wait or are being answered; null if CloudWatch has no data now.
-        alarms: the alarms that start the scaling policies.
+        alarms: the alarms that the spec declares, and those that start the scaling policies.
         release: the newest recorded deployment of the configuration that serves; null if none is recorded.
         unknown: what could not be found out, and why.
         console: address of its page in the AWS console; null for the sandbox.

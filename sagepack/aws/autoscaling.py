@@ -1,4 +1,4 @@
-"""Application Auto Scaling of one endpoint variant, and the CloudWatch alarms that start its step scaling policy."""
+"""Application Auto Scaling of one endpoint variant, and CloudWatch alarms."""
 
 from __future__ import annotations
 
@@ -78,12 +78,17 @@ class Alarm:
     """A metric alarm that exists.
 
     Attributes:
-        actions: ARNs of the policies that it starts.
+        actions: ARNs of the policies that it starts, or of the topics that it notifies.
         description: the whole MetricAlarm of DescribeAlarms.
     """
 
     actions: tuple[str, ...]
     description: Document
+
+    @property
+    def state(self) -> str:
+        """`OK`, `ALARM` or `INSUFFICIENT_DATA`."""
+        return str(self.description.get("StateValue", "INSUFFICIENT_DATA"))
 
 
 class ScalingActivity(msgspec.Struct, rename="pascal", frozen=True):
@@ -174,10 +179,10 @@ def put_policy(aws: Aws, resource_id: str, name: str, policy: Document) -> str:
         return str(client.put_scaling_policy(**request)["PolicyARN"])
 
 
-def put_alarm(aws: Aws, name: str, alarm: Document, action: str, tags: list[dict[str, str]]) -> None:
-    """PutMetricAlarm with one action. CloudWatch sets the tags only when it creates the alarm."""
+def put_alarm(aws: Aws, name: str, alarm: Document, tags: list[dict[str, str]]) -> None:
+    """PutMetricAlarm. CloudWatch sets the tags only when it creates the alarm."""
     with aws_call("putting the alarm", name):
-        aws.client("cloudwatch").put_metric_alarm(AlarmName=name, AlarmActions=[action], Tags=tags, **alarm)
+        aws.client("cloudwatch").put_metric_alarm(AlarmName=name, Tags=tags, **alarm)
 
 
 def delete_alarm(aws: Aws, name: str) -> None:

@@ -183,7 +183,8 @@ def _activity(activity: results.ScalingActivity | None) -> str | None:
 
 
 def _alarm(alarm: results.AlarmState) -> str:
-    return f"{alarm.name}: {alarm.state}" + ("" if alarm.acts else ", and its actions are disabled")
+    since = f" since {_readable(alarm.since)}: {alarm.reason}" if alarm.state == "ALARM" and alarm.since else ""
+    return f"{alarm.name}: {alarm.state}{since}" + ("" if alarm.acts else ", and its actions are disabled")
 
 
 def _readable(moment: str | None) -> str:

@@ -1,7 +1,7 @@
 """Remove an endpoint and everything that was made for it, and nothing else.
 
 What belongs to an endpoint is decided by tags for the endpoint itself; by tags and the form of their names for models and
-configurations, and only if no other endpoint uses them; by names for scaling policies and the alarm. Published packages stay
+configurations, and only if no other endpoint uses them; by names for scaling policies and alarms. Published packages stay
 in S3: other releases may share their contents, and `gc` removes those that nobody needs.
 """
 
@@ -15,7 +15,7 @@ from sagepack.aws import autoscaling, sagemaker
 from sagepack.deploy import scaling
 from sagepack.deploy.drift import is_managed
 from sagepack.deploy.error_hints import with_hints
-from sagepack.deploy.observe import observe_scaling
+from sagepack.deploy.observe import observe_alarms, observe_scaling
 from sagepack.deploy.overview import require_owned
 from sagepack.deploy.waiter import WaiterConfig, settle, surviving, wait_until_stable
 from sagepack.errors import RemoteError
@@ -60,6 +60,7 @@ def inventory(aws: Aws, owner: Owner) -> tuple[Resource, ...]:
         resources += [Resource("scaling policy", policy) for policy in sorted(live.policies)]
         if live.target is not None:
             resources.append(Resource("scalable target", scaling.resource_id(name)))
+    resources += [Resource("alarm", alarm) for alarm in sorted(observe_alarms(aws, name))]
     if endpoint is not None:
         resources.append(Resource("endpoint", name))
     configs = _owned(aws, owner, sagemaker.list_endpoint_configs(aws, owner.name_prefix))

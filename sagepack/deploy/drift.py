@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from sagepack.deploy.alarms import comparable, desired_alarms
 from sagepack.deploy.change import NONE, THERE, Change, values
 from sagepack.deploy.deployment import sagepack_tags
 from sagepack.deploy.scaling import desired_scaling, scaling_names
@@ -19,6 +20,7 @@ from sagepack.spec.secrets import values as secret_values
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sagepack.aws.autoscaling import Alarm
     from sagepack.aws.session import Document
     from sagepack.deploy.change import Kind
     from sagepack.deploy.deployment import Deployment
@@ -78,7 +80,8 @@ def differences(deployment: Deployment, observed: EndpointState | None) -> list[
     ]
     endpoint, scaling = _endpoint_differences(deployment, observed), scaling_differences(deployment, observed.scaling)
     # Whatever is done to the endpoint leaves it with a number of instances as declared.
-    return [*endpoint, *scaling, *([] if endpoint else _instance_differences(deployment, observed)), *tags]
+    instances = [] if endpoint else _instance_differences(deployment, observed)
+    return [*endpoint, *scaling, *instances, *alarm_differences(deployment, observed.alarms), *tags]
 
 
 def _endpoint_differences(deployment: Deployment, observed: EndpointState) -> list[Change]:
@@ -194,6 +197,18 @@ def _alarms_without_policy(endpoint_name: str, desired: Scaling, live: ScalingSt
         for name in desired.alarms
         if arn not in live.alarms[name].actions
     ]
+
+
+def alarm_differences(deployment: Deployment, live: dict[str, Alarm]) -> list[Change]:
+    """What must be done to make the alarms `live` equal to those that `deployment` declares."""
+    described = {name: comparable(alarm.description) for name, alarm in live.items()}
+    desired = {name: comparable(request) for name, request in desired_alarms(deployment).items()}
+    found = [
+        *diff(desired, described, "Alarm"),
+        *(Difference(f"Alarm.{name}", THERE, NONE) for name in sorted(described.keys() - desired.keys())),
+    ]
+    # A key such as `endpoint.alarms.topics` is about every alarm, and one change of the spec.
+    return list({change.reason: change for change in (difference.change("alarms") for difference in found)}.values())
 
 
 def is_managed(endpoint_name: str, live: ScalingState) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sagepack.aws.iam_policy import Arns, Statement, document, literal, statement
 from sagepack.aws.logs import log_group
 from sagepack.aws.s3 import S3Uri
+from sagepack.deploy.alarms import NAME_PREFIX
 from sagepack.deploy.deployment import Owner
 from sagepack.deploy.predict import input_prefix
 from sagepack.deploy.scaling import scaling_names
@@ -45,7 +46,7 @@ def deploy_policy(spec: Spec) -> dict[str, Any]:
     endpoint = _sagemaker(arns, "endpoint", owner.endpoint_name)
     configs = _sagemaker(arns, "endpoint-config", owner.name_prefix, "-*")
     models = _sagemaker(arns, "model", owner.name_prefix, "-*")
-    topics = _topics(spec)
+    topics = sorted({*_topics(spec), *(spec.endpoint.alarms.topics if spec.endpoint.alarms else ())})
     return document(
         [
             statement("Models", _named("sagemaker", "Create Describe Delete", "Model"), models),
@@ -93,7 +94,7 @@ def _scaling(arns: Arns, name: str) -> list[Statement]:
     sagemaker_only = {"StringEquals": {f"{service}:service-namespace": "sagemaker"}}
     writes = [f"{service}:{name}" for name in ("RegisterScalableTarget", "DeregisterScalableTarget")]
     writes += [f"{service}:{name}" for name in ("PutScalingPolicy", "DeleteScalingPolicy")]
-    alarms = [scaling_names(name).wake_alarm, f"TargetTracking-endpoint/{name}/*"]
+    alarms = [scaling_names(name).wake_alarm, f"TargetTracking-endpoint/{name}/*", f"{NAME_PREFIX}{name}/*"]
     role = arns.role(f"aws-service-role/{_SCALING_PRINCIPAL}/{_SCALING_ROLE}")
     return [
         statement("Scaling", writes, targets, sagemaker_only),
@@ -248,5 +249,6 @@ def _keys(spec: Spec) -> list[str]:
 
 
 def _topics(spec: Spec) -> list[str]:
+    """The topics that the execution role publishes to; to those of alarms CloudWatch itself does."""
     asynchronous = spec.endpoint.asynchronous
     return sorted({topic for topic in (asynchronous.success_topic, asynchronous.error_topic) if topic})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sagepack.aws import autoscaling, sagemaker
 from sagepack.deploy import scaling
+from sagepack.deploy.alarms import alarm_names
 from sagepack.deploy.deployment import VARIANT_NAME
 from sagepack.deploy.running_image import RunningImage, running_image
 from sagepack.workers import worker_pool
@@ -45,6 +46,7 @@ class EndpointState:
         tags: tags of the endpoint.
         scaling: automatic scaling of the endpoint.
         image: the image that its instances run; None if it is not described.
+        alarms: those alarms by name that have a name which `endpoint.alarms` gives.
     """
 
     endpoint: sagemaker.Endpoint
@@ -53,6 +55,7 @@ class EndpointState:
     tags: dict[str, str]
     scaling: ScalingState
     image: RunningImage | None = None
+    alarms: dict[str, autoscaling.Alarm] = field(default_factory=dict)
 
     @property
     def desired_instance_count(self) -> int | None:
@@ -80,9 +83,10 @@ def observe(aws: Aws, owner: Owner) -> EndpointState | None:
     if endpoint is None:
         return None
     questions = _scaling_questions(aws, owner.endpoint_name)
-    with worker_pool(2 + len(questions), "observe") as pool:
+    with worker_pool(3 + len(questions), "observe") as pool:
         tags = pool.submit(sagemaker.list_tags, aws, endpoint.endpoint_arn)
         image = pool.submit(running_image, aws, endpoint)
+        declared_alarms = pool.submit(observe_alarms, aws, owner.endpoint_name)
         target = pool.submit(questions.target)
         policies, alarms = pool.submit(questions.policies), pool.submit(questions.alarms)
         config_name = endpoint.endpoint_config_name
@@ -90,7 +94,14 @@ def observe(aws: Aws, owner: Owner) -> EndpointState | None:
         model_name = config.variant.model_name if config else None
         model = sagemaker.describe_model(aws, model_name) if model_name else None
         scaling_state = ScalingState(target.result(), policies.result(), alarms.result())
-        return EndpointState(endpoint, config, model, tags.result(), scaling_state, image.result())
+        return EndpointState(
+            endpoint, config, model, tags.result(), scaling_state, image.result(), declared_alarms.result()
+        )
+
+
+def observe_alarms(aws: Aws, endpoint_name: str) -> dict[str, autoscaling.Alarm]:
+    """The alarms that `endpoint.alarms` may declare, which may exist without the endpoint. Changes nothing."""
+    return autoscaling.describe_alarms(aws, list(alarm_names(endpoint_name)))
 
 
 def observe_scaling(aws: Aws, endpoint_name: str) -> ScalingState:

@@ -30,7 +30,7 @@ class Overview:
         live: the endpoint with its configuration, model, tags and scaling.
         activity: the newest attempt to scale; None if there was none, or it is not known.
         backlog: requests that wait or are being answered; None if CloudWatch has no data now, or it is not known.
-        alarms: the alarms that start its scaling policies, by name.
+        alarms: the alarms that the spec declares, and those that start its scaling policies, by name.
         unknown: what could not be found out, and why, one sentence each.
     """
 
@@ -70,7 +70,9 @@ def overview(aws: Aws, owner: Owner) -> Overview | None:
         live,
         activity=asked(lambda: autoscaling.newest_activity(aws, scaling.resource_id(name)), None),
         backlog=asked(lambda: metrics.newest_value(aws, name, "ApproximateBacklogSize"), None),
-        alarms=found.alarms | (asked(lambda: autoscaling.describe_alarms(aws, others), none) if others else none),
+        alarms=live.alarms
+        | found.alarms
+        | (asked(lambda: autoscaling.describe_alarms(aws, others), none) if others else none),
         unknown=tuple(unknown),
     )
 

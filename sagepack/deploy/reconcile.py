@@ -13,8 +13,16 @@ from typing import TYPE_CHECKING
 from sagepack.aws import autoscaling, sagemaker
 from sagepack.aws.logs import log_group
 from sagepack.deploy import scaling
+from sagepack.deploy.alarms import desired_alarms
 from sagepack.deploy.deployment import VARIANT_NAME, tag_list
-from sagepack.deploy.drift import differences, extra, instance_count, other_image, scaling_differences
+from sagepack.deploy.drift import (
+    alarm_differences,
+    differences,
+    extra,
+    instance_count,
+    other_image,
+    scaling_differences,
+)
 from sagepack.deploy.error_hints import hint_for, with_hints
 from sagepack.deploy.observe import EndpointState, ScalingState, observe, observe_scaling
 from sagepack.deploy.running_image import require_image
@@ -101,6 +109,7 @@ class Reconciler:
             if "restore" in kinds:
                 with with_hints():
                     self._create_model_and_config()
+            self._apply_alarms(observed)
             self._apply_scaling(observed.scaling)
             if "instances" in kinds:
                 endpoint = self._set_instance_count(observed)
@@ -143,6 +152,7 @@ class Reconciler:
         send, request = sagemaker.create_endpoint, self.deployment.create_endpoint_request
         with with_hints():
             self._create_model_and_config()
+            self._apply_alarms(observed)  # an update may name them as those that roll it back
             if observed is not None and update:
                 send, request = sagemaker.update_endpoint, self._prepare_update(observed)
             elif observed is not None:
@@ -321,13 +331,29 @@ class Reconciler:
             for policy, request in desired.policies.items()
         }
         for alarm, request in desired.alarms.items():
-            autoscaling.put_alarm(self.aws, alarm, request, arns[wake_policy], tag_list(self.deployment.tags))
+            started = {**request, "AlarmActions": [arns[wake_policy]]}
+            autoscaling.put_alarm(self.aws, alarm, started, tag_list(self.deployment.tags))
         for each in extra(name, desired, live):
             if each in live.alarms:
                 autoscaling.delete_alarm(self.aws, each)
             else:
                 autoscaling.delete_policy(self.aws, resource_id, each)
         self.progress.note(f"automatic scaling set up: {desired.target}, policies {', '.join(desired.policies)}")
+
+    def _apply_alarms(self, observed: EndpointState | None) -> None:
+        """Create, change and delete alarms until they are those that are declared."""
+        desired = desired_alarms(self.deployment)
+        if observed is None:  # what an endpoint that is gone has left is put again as it should be, whatever it is
+            live, changed = dict[str, autoscaling.Alarm](), bool(desired)
+        else:
+            live, changed = observed.alarms, bool(alarm_differences(self.deployment, observed.alarms))
+        if not changed:
+            return
+        for name, request in desired.items():
+            autoscaling.put_alarm(self.aws, name, request, tag_list(self.deployment.tags))
+        for name in live.keys() - desired.keys():
+            autoscaling.delete_alarm(self.aws, name)
+        self.progress.note(f"alarms set up: {', '.join(desired)}" if desired else "removing the alarms")
 
     def _apply_tags(self, observed: EndpointState) -> None:
         """Give the tags that differ to the endpoint, and to the model and configuration if they are those declared."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from sagepack.deploy.alarms import key_of
 from sagepack.deploy.deployment import TAG_PREFIX
 from sagepack.spec.model import KEYS
 
@@ -23,6 +24,9 @@ _RESOURCES = {
     "DesiredInstanceCount": "number of instances",
     "TargetValue": "endpoint.scaling.target_backlog_per_instance",
 }
+# Members of an alarm that another key declares than that of the alarm, and those that its own key stands for.
+_OF_ALL_ALARMS = {"Period": "period", "AlarmActions": "topics", "OKActions": "topics"}
+_OF_ALARM = {"", "Threshold", "EvaluationPeriods", "DatapointsToAlarm"}
 _SUSPENDED = "ScalableTarget.SuspendedState."
 _NAMED = {"ScalingPolicy": "scaling policy", "Alarm": "alarm"}
 
@@ -42,12 +46,23 @@ def subject_of(path: str) -> str:
     last = path.rpartition(".")[2]
     if path.startswith(_SUSPENDED):
         return f"automatic scaling, {last}"
-    if known := _RESOURCES.get(last) or _key_of_member(path) or _key_of_name(last):
+    if known := _key_of_alarm(head, rest) or _RESOURCES.get(last) or _key_of_member(path) or _key_of_name(last):
         return known
     if head in _NAMED:
         resource, _, member = rest.partition(".")
         return f"{_NAMED[head]} {resource}{f', {member}' if member else ''}"
     return path
+
+
+def _key_of_alarm(head: str, rest: str) -> str | None:
+    """The key of `endpoint.alarms` that a place in a declared alarm is about."""
+    alarm, _, member = rest.partition(".")
+    key = key_of(alarm) if head == "Alarm" else None
+    if key is None:
+        return None
+    if other := _OF_ALL_ALARMS.get(member):
+        return f"endpoint.alarms.{other}"
+    return key if member in _OF_ALARM else f"{key}, {member}"
 
 
 @cache

@@ -170,6 +170,28 @@ class Vpc(Value, frozen=True):
     security_group_ids: Annotated[tuple[str, ...], Facts(member=(*_VPC, "SecurityGroupIds"), normalize=_in_order)]
 
 
+class Alarms(Value, frozen=True):
+    """CloudWatch alarms on the metrics of an asynchronous endpoint; 0 means that there is no such alarm.
+
+    Attributes:
+        topics: ARNs of the SNS topics that are told when an alarm goes off, and when it ends.
+        failures: failed requests within `period`.
+        expired_requests: requests within `period` that no instance took in time.
+        age_of_oldest_request: seconds for which the oldest request has waited.
+        backlog: requests that wait or are being answered, on average over `period`.
+        no_capacity: seconds for which requests wait and no instance is there.
+        period: seconds over which the first two are counted and the backlog is averaged.
+    """
+
+    topics: tuple[str, ...] = ()
+    failures: int = 1
+    expired_requests: int = 1
+    age_of_oldest_request: int = 3600
+    backlog: int = 100
+    no_capacity: int = 1800
+    period: int = 300
+
+
 class Endpoint(Value, frozen=True):
     """The endpoint and its one production variant. Names follow SageMaker's API; time-outs are in seconds."""
 
@@ -192,6 +214,7 @@ class Endpoint(Value, frozen=True):
     ] = False
     vpc: Vpc | None = None
     scaling: Scaling | None = None
+    alarms: Alarms | None = None
     tags: Annotated[dict[str, str], Facts(member=("sagemaker", "CreateEndpointInput", "Tags"), entries=_TAG)] = field(
         default_factory=dict
     )

@@ -46,11 +46,11 @@ OTHER_ACCOUNT = (f"aws.account='{OTHER}'", f"aws.role=arn:aws:iam::{OTHER}:role/
 
 
 def test_in_a_prepared_account_every_check_is_ok(cloud: Cloud) -> None:
-    sets = f"endpoint.async.success_topic={topic(cloud)}"
-    cloud.project(sets).lock()
-    found = cloud.project(sets).doctor()
+    sets = (f"endpoint.async.success_topic={topic(cloud)}", f"endpoint.alarms.topics=[{topic(cloud)}]")
+    cloud.project(*sets).lock()
+    found = cloud.project(*sets).doctor()
     assert {(check.verdict, check.fix) for check in found.checks} == {("ok", None)}
-    assert len(found.checks) == 14
+    assert len(found.checks) == 15
     assert found.exit_code == 0
 
 
@@ -188,11 +188,12 @@ def test_doctor_fails_with_every_failed_check_and_no_traceback(cloud: Cloud) -> 
         "artifact.target=s3://nobody-has-this/models",
         "aws.role=arn:aws:iam::123456789012:role/nobody",
         f"endpoint.async.error_topic={TOPIC}x",
+        f"endpoint.alarms.topics=[{TOPIC}y, {TOPIC}z]",
         "image.tag=2.6.0-transformers9.9.9-gpu-py312-cu124-ubuntu22.04",
     ]
     found = cloud.project(*sets).doctor()
     failed = {check.id for check in found.checks if check.verdict == "failed"}
-    assert failed == {"bucket", "role", "error-topic", "image"}
+    assert failed == {"bucket", "role", "error-topic", "alarm-topic", "alarm-topic-2", "image"}
     for consequence in ("lifecycle-rule", "stale-uploads", "role-permissions"):
         assert verdicts(found)[consequence] == "unknown"
     assert all(check.fix for check in found.checks if check.verdict == "failed")

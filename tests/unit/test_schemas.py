@@ -21,6 +21,7 @@ from sagepack.package.manifest import Manifest, Member
 from sagepack.package.revision import Revision
 from sagepack.spec.model import (
     KEYS,
+    Alarms,
     Artifact,
     AsyncInference,
     Aws,
@@ -100,6 +101,7 @@ def test_every_key_is_explained_and_no_map_takes_unknown_keys(name: str) -> None
         (("endpoint", "async"), AsyncInference, {}),
         (("endpoint", "scaling"), Scaling, {}),
         (("endpoint", "vpc"), Vpc, {}),
+        (("endpoint", "alarms"), Alarms, {}),
         (("sample",), Sample, {}),
     ],
 )

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from sagepack.aws.identity import Caller
     from sagepack.aws.kms import Key
     from sagepack.aws.session import Document
+    from sagepack.aws.sns import Topic
     from sagepack.digest import Digest
     from sagepack.spec.model import Endpoint, Vpc
 
 # SageMaker developer guide, "Give SageMaker AI Hosted Endpoints Access to Resources in Your Amazon VPC".
 LEAST_ZONES = 2
+_AWS_KEY = "alias/aws/sns"
 _ASSUME = {"sts:assumerole", "sts:*", "*"}
 
 
@@ -225,6 +227,28 @@ def vpc(
         )
     way = "with an endpoint for S3" if has_s3_endpoint else "whose way to S3 was not looked at"
     return Finding("ok", f"{counted(len(subnets), 'subnet')} in {len(zones)} zones of {vpcs[0]}, {way}")
+
+
+def alarm_topic(arn: str, found: Topic | None) -> Finding:
+    """Whether CloudWatch can tell a topic that an alarm goes off.
+
+    Args:
+        arn: of the topic.
+        found: the topic; None if there is none.
+    """
+    if found is None:
+        return topic(arn, exists=False)
+    # SNS developer guide, "Enable compatibility between event sources from AWS services and encrypted topics": the key's
+    # policy has to allow the service, and that of AWS's own key cannot be changed.
+    if found.kms_master_key_id and found.kms_master_key_id.endswith(_AWS_KEY):
+        return Finding(
+            "failed",
+            f"{arn} is encrypted with AWS's own key ({_AWS_KEY}), with which CloudWatch cannot publish to it",
+            "encrypt the topic with a key of your own whose policy allows cloudwatch.amazonaws.com, or not at all",
+        )
+    if found.kms_master_key_id:
+        return Finding("ok", f"{arn} exists; whether its key's policy allows cloudwatch.amazonaws.com is not judged")
+    return Finding("ok", f"{arn} exists")
 
 
 def owner(name: str, *, exists: bool, owned: bool, tags: str) -> Finding:

@@ -74,6 +74,11 @@ class Preflight:
                 yield Question(f"{name}-key", f"key of {name}", partial(self._key, key))
         if self.spec.endpoint.vpc:
             yield Question("vpc", "VPC", partial(self._vpc, self.spec.endpoint.vpc))
+        for number, arn in enumerate(self.spec.endpoint.alarms.topics if self.spec.endpoint.alarms else ()):
+            more = f"-{number + 1}" if number else ""
+            yield Question(
+                f"alarm-topic{more}", f"alarm topic{more.replace('-', ' ')}", partial(self._alarm_topic, arn)
+            )
         yield self.owner()
 
     def owner(self) -> Question:
@@ -147,7 +152,10 @@ class Preflight:
         return judge.image(f"{image.repository}:{image.tag}", found, self.image_digest)
 
     def _topic(self, arn: str) -> Finding:
-        return judge.topic(arn, exists=sns.has_topic(self.aws, arn))
+        return judge.topic(arn, exists=sns.describe_topic(self.aws, arn) is not None)
+
+    def _alarm_topic(self, arn: str) -> Finding:
+        return judge.alarm_topic(arn, sns.describe_topic(self.aws, arn))
 
     def _key(self, key: str) -> Finding:
         return judge.key(key, kms.describe_key(self.aws, key))

@@ -73,6 +73,8 @@ class Fleet:
         retry: the earliest time of the next scaling activity, after one that failed.
         new_bounds: whether a scalable target was registered since it was last compared with the number of instances.
         activities: items of DescribeScalingActivities, the oldest first.
+        failures: when requests failed.
+        expired: when requests expired in the queue.
     """
 
     backlog: int = 0
@@ -81,6 +83,8 @@ class Fleet:
     retry: float = 0.0
     new_bounds: bool = False
     activities: list[JsonObject] = field(default_factory=list)
+    failures: list[float] = field(default_factory=list)
+    expired: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

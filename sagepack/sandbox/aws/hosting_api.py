@@ -142,6 +142,17 @@ class HostingApi:
             if (before == 0) != (fleet.backlog == 0):
                 fleet.changed = self._clock.now()
 
+    def fail(self, endpoint: Endpoint) -> None:
+        """Count a request that failed."""
+        with self._lock:
+            endpoint.fleet.failures.append(self._clock.now())
+
+    def expire(self, endpoint: Endpoint) -> None:
+        """Count a request that expired in the queue, and take it out of the backlog."""
+        with self._lock:
+            endpoint.fleet.expired.append(self._clock.now())
+            self.queue(endpoint, -1)
+
     def publish_metrics(self, region: str) -> None:
         """Write the metrics of the endpoints of a region into moto, for the request in progress that asks for them."""
         with self._lock:

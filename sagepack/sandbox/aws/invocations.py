@@ -9,6 +9,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from sagepack.sandbox.aws import model_data, moto_state
@@ -191,7 +192,7 @@ class Invocations:
                 else:
                     self._queue.append(job)
         for job in expired:
-            self._hosting.queue(job.endpoint, -1)
+            self._hosting.expire(job.endpoint)
 
     def _is_expired(self, job: _Job) -> bool:
         """Whether no instance was there in time; one that has started by now took the request when it started."""
@@ -214,6 +215,8 @@ class Invocations:
             if cancelled.wait(result.delay):
                 return
             self._hosting.queue(job.endpoint, -1)
+            if result.status != HTTPStatus.OK:
+                self._hosting.fail(job.endpoint)
             with self._lock:
                 if not cancelled.is_set():
                     if content is not None:

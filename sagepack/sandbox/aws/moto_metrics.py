@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING, Any
 from sagepack.sandbox.identity import ACCOUNT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable
 
     from sagepack.sandbox.aws.hosting import Endpoint
 
 _NAMESPACE = "AWS/SageMaker"
 _AGE = timedelta(minutes=1)  # values come late
+# Of a variant; AWS publishes nothing as long as there is none.
+_COUNTED: dict[str, Callable[[Endpoint], list[float]]] = {
+    "InvocationFailures": lambda endpoint: endpoint.fleet.failures,
+    "ExpiredRequests": lambda endpoint: endpoint.fleet.expired,
+}
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "GreaterThanOrEqualToThreshold": operator.ge,
     "GreaterThanThreshold": operator.gt,
@@ -48,8 +53,12 @@ def publish(region: str, endpoint: Endpoint, alarm_seconds: float, now: float) -
             MetricDatum(_NAMESPACE, name, value, [dimension], when) for name, value in values.items()
         ]
     for alarm in list(backend.alarms.values()):
-        if _is_of(alarm, endpoint.name):
-            _set_state(alarm, values if endpoint.fleet.changed else {}, now - endpoint.fleet.changed >= alarm_seconds)
+        if alarm.metric_name in _COUNTED and _is_of(alarm, endpoint.name, variants=endpoint.counts):
+            if times := _COUNTED[alarm.metric_name](endpoint):
+                _set_state(alarm, float(sum(time > now - alarm.period for time in times)), lasting=True)
+        elif _is_of(alarm, endpoint.name):
+            value = values.get(alarm.metric_name) if endpoint.fleet.changed else None
+            _set_state(alarm, value, lasting=now - endpoint.fleet.changed >= _lasting_seconds(alarm, alarm_seconds))
 
 
 def correct_new_alarms(region: str) -> None:
@@ -72,17 +81,28 @@ def _values(endpoint: Endpoint, now: float) -> dict[str, float]:
     return values | ({"ApproximateBacklogSizePerInstance": backlog / instances} if instances else {})
 
 
-def _is_of(metric: Any, endpoint: str) -> bool:
-    """Whether a value or an alarm is about an endpoint as a whole."""
+def _lasting_seconds(alarm: Any, alarm_seconds: float) -> float:
+    """How long a value must have been over its threshold before an alarm says so.
+
+    That which starts a scaling policy takes as long as the sandbox lets it, others as long as in AWS.
+    """
+    if any(":scalingPolicy:" in action for action in alarm.alarm_actions):
+        return alarm_seconds
+    return 0.0 if alarm.statistic == "Maximum" else float(alarm.period * alarm.evaluation_periods)
+
+
+def _is_of(metric: Any, endpoint: str, variants: Iterable[str] = ()) -> bool:
+    """Whether a value or an alarm is about an endpoint as a whole, or about one of these variants of it."""
     dimensions = {dimension.name: dimension.value for dimension in metric.dimensions}
-    return metric.namespace == _NAMESPACE and dimensions == {"EndpointName": endpoint}
+    whole = {"EndpointName": endpoint}
+    wanted = [{**whole, "VariantName": variant} for variant in variants] or [whole]
+    return metric.namespace == _NAMESPACE and dimensions in wanted
 
 
-def _set_state(alarm: Any, values: Mapping[str, float], lasting: bool) -> None:
-    value = values.get(alarm.metric_name)
+def _set_state(alarm: Any, value: float | None, *, lasting: bool) -> None:
     compare = _COMPARISONS.get(alarm.comparison_operator)
     if value is None or compare is None:
-        state = "INSUFFICIENT_DATA"
+        state = "OK" if alarm.treat_missing_data == "notBreaching" else "INSUFFICIENT_DATA"
     elif compare(value, float(alarm.threshold)):
         state = "ALARM" if lasting else alarm.state_value
     else:

@@ -13,11 +13,13 @@ from sagepack.text import did_you_mean, one_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sagepack.errors import KeyPath
     from sagepack.spec.rules.view import SpecView
 
 SANDBOX = {"account": "123456789012", "region": "us-east-1", "role": "arn:aws:iam::123456789012:role/sagepack-sandbox"}
 # Accounts in the examples of AWS's documentation. They belong to nobody.
 _EXAMPLES = {"111122223333", "444455556666", "777788889999", "123456789012"}
+_LONG_WAKE = 900  # seconds
 _ARN = re.compile(r"arn:(?P<partition>aws[a-z-]*):\w+:(?P<region>[a-z0-9-]*):(?P<account>\d{12}):.*")
 
 
@@ -28,6 +30,7 @@ def check(view: SpecView) -> Iterator[Diagnostic]:
     yield from _concurrency(view)
     yield from _scaling(view)
     yield from _topics(view)
+    yield from _alarms(view)
     yield from _region(view)
     yield from _role(view)
     yield from _account(view)
@@ -107,14 +110,26 @@ def _scaling(view: SpecView) -> Iterator[Diagnostic]:
 
 def _topics(view: SpecView) -> Iterator[Diagnostic]:
     region = view.text("aws", "region")
-    for key in ("success_topic", "error_topic"):
-        match = _ARN.fullmatch(view.text("endpoint", "async", key) or "")
+    keys: list[KeyPath] = [("endpoint", "async", key) for key in ("success_topic", "error_topic")]
+    topics = {key: view.text(*map(str, key)) or "" for key in keys}
+    listed = ("endpoint", "alarms", "topics")
+    topics |= {(*listed, number): topic for number, topic in enumerate(view.texts(*listed))}
+    for path, topic in topics.items():
+        match = _ARN.fullmatch(topic)
         if match and region and match["region"] != region:
-            yield Diagnostic(("endpoint", "async", key), f"the topic is in {match['region']}, the endpoint in {region}")
+            yield Diagnostic(path, f"the topic is in {match['region']}, the endpoint in {region}")
         elif match and match[0].endswith(".fifo"):
             # Documented for inference routers; for endpoints it could not be observed.
             message = "a FIFO topic; SageMaker is documented to publish to standard topics only"
-            yield Diagnostic(("endpoint", "async", key), message, "use a standard topic", severity="warning")
+            yield Diagnostic(path, message, "use a standard topic", severity="warning")
+
+
+def _alarms(view: SpecView) -> Iterator[Diagnostic]:
+    path = ("endpoint", "alarms", "no_capacity")
+    if 0 < (view.number(*path) or 0) < _LONG_WAKE:
+        message = "a wake takes 5 to 15 minutes, so this alarm may go off at each of them"
+        fix = f"set it to much more than a wake takes, such as {2 * _LONG_WAKE}"
+        yield Diagnostic(path, message, fix, severity="warning")
 
 
 def _region(view: SpecView) -> Iterator[Diagnostic]:

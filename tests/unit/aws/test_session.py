@@ -207,10 +207,10 @@ def test_a_topic_exists_or_not() -> None:
     stubs["sns"].add_response("get_topic_attributes", {"Attributes": {}}, {"TopicArn": TOPIC})
     stubs["sns"].add_client_error("get_topic_attributes", "NotFound", http_status_code=404)
     stubs["sns"].add_client_error("get_topic_attributes", "AuthorizationError", http_status_code=403)
-    assert sns.has_topic(aws, TOPIC)
-    assert not sns.has_topic(aws, TOPIC)
+    assert sns.describe_topic(aws, TOPIC) == sns.Topic()
+    assert sns.describe_topic(aws, TOPIC) is None
     with pytest.raises(AccessDeniedError, match="AuthorizationError") as caught:
-        sns.has_topic(aws, TOPIC)
+        sns.describe_topic(aws, TOPIC)
     assert caught.value.actions == ("sns:GetTopicAttributes",)
 
 

@@ -9,6 +9,7 @@ import pytest
 from sagepack.aws.ec2 import SecurityGroup, Subnet
 from sagepack.aws.identity import Caller
 from sagepack.aws.kms import Key
+from sagepack.aws.sns import Topic
 from sagepack.deploy.preflight import judge
 from sagepack.digest import Digest
 from sagepack.spec.model import Scaling, Vpc
@@ -129,6 +130,20 @@ def test_the_quota_must_be_enough_for_scaling_and_for_an_update(
 def test_a_topic_must_exist() -> None:
     assert judge.topic(TOPIC, exists=True).verdict == "ok"
     assert judge.topic(TOPIC, exists=False).verdict == "failed"
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict"),
+    [
+        (None, "failed"),
+        (Topic(), "ok"),
+        (Topic("alias/aws/sns"), "failed"),
+        (Topic("arn:aws:kms:us-east-1:123456789012:alias/aws/sns"), "failed"),
+        (Topic("alias/mine"), "ok"),
+    ],
+)
+def test_a_topic_of_an_alarm_must_take_what_cloudwatch_publishes(found: Topic | None, verdict: str) -> None:
+    assert judge.alarm_topic(TOPIC, found).verdict == verdict
 
 
 @pytest.mark.parametrize(

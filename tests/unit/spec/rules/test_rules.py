@@ -78,6 +78,10 @@ REFUSED = [
     (["endpoint.tags={" + ", ".join(f"a{n}: b" for n in range(47)) + "}"], "endpoint.tags", "at most 46 entries"),
     (["endpoint.async.success_topic=arn:aws:sns:eu-west-1:210987654321:t"], "endpoint.async.success_topic", "the topic is in eu-west-1"),
     (["endpoint.instance_type=ml.t2.medium", "endpoint.scaling={min_capacity: 0, max_capacity: 1}"], "endpoint.scaling", "burstable instances, such as ml.t2, cannot be scaled"),
+    (["endpoint.alarms.topics=[arn:aws:sns:us-east-1:210987654321:t, arn:aws:sns:eu-west-1:210987654321:t]"], "endpoint.alarms.topics.1", "the topic is in eu-west-1"),
+    (["endpoint.alarms.topics=[arn:aws:sns:us-east-1:210987654321:t.fifo]"], "endpoint.alarms.topics.0", "it must be the ARN of a standard topic"),
+    (["endpoint.alarms.period=90"], "endpoint.alarms.period", "a multiple of 60"),
+    (["endpoint.alarms.age_of_oldest_request=21601"], "endpoint.alarms.age_of_oldest_request", "at most 21,600"),
     (["endpoint.async.error_topic=my-topic"], "endpoint.async.error_topic", "does not match the service's pattern"),
     (["endpoint.enable_network_isolation=true", "code.requirements=[imageio==2.37.0]"], "endpoint.enable_network_isolation", "cannot install requirements"),
     (["aws.role=arn:aws:iam::111111111111:role/toy"], "aws.role", "belongs to account 111111111111, but aws.account is 210987654321"),
@@ -151,6 +155,7 @@ WARNED = [
     (["endpoint.async.max_concurrent_invocations_per_instance=3", "environment.SAGEMAKER_MODEL_SERVER_WORKERS=2"], "endpoint.async.max_concurrent_invocations_per_instance", "but 2 workers"),
     (["endpoint.scaling={min_capacity: 2, max_capacity: 2}"], "endpoint.scaling.min_capacity", "2 is more than initial_instance_count, 1"),
     (["endpoint.async.error_topic=arn:aws:sns:us-east-1:210987654321:t.fifo"], "endpoint.async.error_topic", "a FIFO topic"),
+    (["endpoint.alarms.no_capacity=300"], "endpoint.alarms.no_capacity", "a wake takes 5 to 15 minutes"),
     (["artifact.reuse_from=[s3://toys/models/]"], "artifact.reuse_from.0", "this is artifact.target"),
     (["code.requirements=[diffusers==0.33.1]"], "code.requirements.0", "the image already has this version"),
     (["code.requirements=[huggingface-hub==0.30.0]"], "code.requirements.0", "the image already has this version"),
@@ -167,6 +172,8 @@ def test_a_doubtful_spec_is_accepted_with_a_warning(tmp_path: Path, sets: list[s
 
 
 PASSES = [
+    ["endpoint.alarms={}"],
+    ["endpoint.alarms={topics: [arn:aws:sns:us-east-1:210987654321:t], no_capacity: 0}"],
     GOV,
     CHINA,
     SANDBOX,
