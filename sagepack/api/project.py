@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sagepack.api import cleaning, invocations, live, review
     from sagepack.api.review import ReviewedPlan
     from sagepack.aws import s3
-    from sagepack.deploy import deployment, waiter
+    from sagepack.deploy import deployment, fleet, waiter
     from sagepack.deploy import destroy as destroying
     from sagepack.deploy.preflight import asking, check
     from sagepack.engine import policies, preflight
@@ -44,6 +44,7 @@ else:
     cleanup = lazy.module("publish.cleanup")
     deployment = lazy.module("deploy.deployment")
     destroying = lazy.module("deploy.destroy")
+    fleet = lazy.module("deploy.fleet")
     invocations = lazy.module("api.invocations")
     live = lazy.module("api.live")
     model_server = lazy.module("sandbox.serving.model_server")
@@ -308,6 +309,43 @@ class Project:
         with self.progress.activity("asking AWS about the endpoint"):
             preflight.require_account(context)
             return live.status(context)
+
+    def wake(self) -> results.Woken:
+        """Start an instance of an endpoint that sleeps, and wait until it serves; several where automatic scaling has more as its least.
+
+        It sleeps again by itself as after a request. An interrupted wait leaves what was begun going on in AWS.
+
+        Raises:
+            UserError: there is no such endpoint, it belongs to another spec or environment, it has to be deployed first, the
+                quota is used up, or the credentials are of another account.
+            RemoteError: no instance came, for lack of capacity for example, or AWS failed after retries.
+        """
+        context = self._open("deploy")
+        preflight.require_account(context)
+        found = fleet.wake(context.clients.aws, context.spec, self.progress)
+        bounds = found.bounds
+        sleeps = (
+            bounds is not None and bounds.min_capacity == 0 and not bounds.suspended_state.dynamic_scaling_in_suspended
+        )
+        return results.Woken(found.endpoint_name, found.instances, found.changed, sleeps)
+
+    def sleep(self, *, even_if_busy: bool = False) -> results.Asleep:
+        """Stop all instances of an endpoint now, and wait until they are gone; the next request wakes it.
+
+        CloudWatch tells of a request only minutes later: one that was sent just now is not seen, and wakes the endpoint again.
+
+        Args:
+            even_if_busy: also while requests are in its queue or running. Those that run are interrupted.
+
+        Raises:
+            UserError: there is no such endpoint, it belongs to another spec or environment, requests are in its queue, nothing
+                would wake it again, or the credentials are of another account.
+            RemoteError: an instance stays, or AWS failed after retries.
+        """
+        context = self._open("deploy")
+        preflight.require_account(context)
+        found = fleet.sleep(context.clients.aws, context.spec, self.progress, even_if_busy=even_if_busy)
+        return results.Asleep(found.endpoint_name, found.changed, found.queued)
 
     def logs(self, *, since: timedelta = timedelta(hours=1)) -> results.Log:
         """What the containers of the endpoint wrote to CloudWatch, the newest 10,000 lines of it.

@@ -269,6 +269,36 @@ class Destroyed(Result, frozen=True):
     kept: str
 
 
+class Woken(Result, frozen=True):
+    """The endpoint is awake.
+
+    Attributes:
+        endpoint: name of the endpoint.
+        instances: how many instances serve.
+        changed: whether it slept before.
+        sleeps_again: whether automatic scaling lets it sleep again when it had no request for a while.
+    """
+
+    endpoint: str
+    instances: int
+    changed: bool
+    sleeps_again: bool
+
+
+class Asleep(Result, frozen=True):
+    """The endpoint has no instances; a request wakes it.
+
+    Attributes:
+        endpoint: name of the endpoint.
+        changed: whether it was awake before.
+        queued: number of requests that were in its queue or running, which wake it again.
+    """
+
+    endpoint: str
+    changed: bool
+    queued: int
+
+
 class ScalingActivity(Value, frozen=True):
     """An attempt of automatic scaling to change the number of instances.
 

@@ -19,7 +19,7 @@ from sagepack.text import counted
 
 if TYPE_CHECKING:
     from sagepack.api.project import Project
-    from sagepack.api.results import Answer, Answers, Destroyed, EndpointStatus, Log, Releases
+    from sagepack.api.results import Answer, Answers, Asleep, Destroyed, EndpointStatus, Log, Releases, Woken
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _MOST_DAYS = 3650
@@ -121,6 +121,35 @@ def releases(project: Project, *, most: int) -> Releases:
     Each deployment that changed the endpoint leaves a record beside the packages in S3.
     """
     return project.releases(most=most)
+
+
+@task(Flag("yes", default=False, help="do not ask before a protected environment is changed"), example="--env prod")
+def wake(project: Project, *, yes: bool) -> Woken:
+    """Start an instance now if the endpoint sleeps.
+
+    It waits until the instance serves. The endpoint sleeps again by itself when it had no request for a while.
+    """
+    if project.is_protected and not yes and project.status().instances == 0:
+        confirm(f"start an instance in {project.selection.env}", yes=yes)
+    return project.wake()
+
+
+@task(
+    Flag(
+        "yes",
+        default=False,
+        help="do not ask before a protected environment is changed, and stop instances that are busy, too",
+    ),
+    example="--env prod",
+)
+def sleep(project: Project, *, yes: bool) -> Asleep:
+    """Stop all instances now; a request wakes the endpoint.
+
+    Only where something wakes it again (endpoint.scaling.min_capacity: 0, deployed), and not while requests are in its queue or running.
+    """
+    if project.is_protected and not yes and project.status().instances:
+        confirm(f"stop all instances in {project.selection.env}", yes=yes)
+    return project.sleep(even_if_busy=yes)
 
 
 def _duration(text: str) -> timedelta:

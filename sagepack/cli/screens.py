@@ -257,6 +257,24 @@ def _destroyed(result: results.Destroyed) -> list[Block]:
     return [_done(f"removed {removed}; published packages stay under {result.kept}")]
 
 
+@lines.register(results.Woken)
+def _woken(result: results.Woken) -> list[Block]:
+    having = f"endpoint {result.endpoint} is awake, with {counted(result.instances, 'instance')}"
+    again = "automatic scaling lets it sleep again when it had no request for a while, which takes 15 minutes or more"
+    stays = "it stays awake: nothing lets it sleep by itself"
+    head = having if result.changed else f"nothing to do: {having}"
+    return [_done(head), partial(_wrapped, again if result.sleeps_again else stays)]
+
+
+@lines.register(results.Asleep)
+def _asleep(result: results.Asleep) -> list[Block]:
+    sleeps = f"endpoint {result.endpoint} sleeps; a request wakes it"
+    shown = [_done(sleeps if result.changed else f"nothing to do: {sleeps}")]
+    if result.queued:
+        shown.append(partial(_wrapped, f"{counted(result.queued, 'request')} in its queue or running: it wakes again"))
+    return shown
+
+
 @lines.register(results.Cleaned)
 def _cleaned(result: results.Cleaned) -> list[Block]:
     return [_done(f"removed {', '.join(result.removed)}" if result.removed else "nothing to remove")]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sagepack.deploy.deployment import Deployment
     from sagepack.deploy.observe import EndpointState, ScalingState
     from sagepack.deploy.scaling import Scaling
+    from sagepack.spec.model import Endpoint
 
 # Members that a request leaves out for "none". For others that a request leaves out SageMaker describes a default.
 _NONE_IF_LEFT_OUT = frozenset(
@@ -78,7 +79,8 @@ def differences(deployment: Deployment, observed: EndpointState | None) -> list[
         for key, value in sorted(deployment.tags.items())
         if observed.tags.get(key) != value
     ]
-    endpoint, scaling = _endpoint_differences(deployment, observed), scaling_differences(deployment, observed.scaling)
+    endpoint = _endpoint_differences(deployment, observed)
+    scaling = scaling_differences(deployment.endpoint, observed.scaling)
     # Whatever is done to the endpoint leaves it with a number of instances as declared.
     instances = [] if endpoint else _instance_differences(deployment, observed)
     return [*endpoint, *scaling, *instances, *alarm_differences(deployment, observed.alarms), *tags]
@@ -153,21 +155,21 @@ def _instance_differences(deployment: Deployment, observed: EndpointState) -> li
     is_others = live.target is not None and not is_managed(deployment.endpoint_name, live)
     if observed.endpoint.in_progress or count is None or (deployment.endpoint.scaling is None and is_others):
         return []
-    wanted = instance_count(deployment, count)
+    wanted = instance_count(deployment.endpoint, count)
     return [] if wanted == count else [Difference("DesiredInstanceCount", str(count), str(wanted)).change("instances")]
 
 
-def instance_count(deployment: Deployment, count: int) -> int:
-    """The number of instances nearest to `count` that `deployment` allows."""
-    bounds = deployment.endpoint.scaling
+def instance_count(endpoint: Endpoint, count: int) -> int:
+    """The number of instances nearest to `count` that is declared for `endpoint`."""
+    bounds = endpoint.scaling
     if bounds is None:
-        return deployment.endpoint.initial_instance_count
+        return endpoint.initial_instance_count
     return min(max(count, bounds.min_capacity), bounds.max_capacity)
 
 
-def scaling_differences(deployment: Deployment, live: ScalingState) -> list[Change]:
-    """What must be done to make the automatic scaling `live` equal to what `deployment` declares."""
-    desired, name = desired_scaling(deployment), deployment.endpoint_name
+def scaling_differences(endpoint: Endpoint, live: ScalingState) -> list[Change]:
+    """What must be done to make the automatic scaling `live` equal to what is declared for `endpoint`."""
+    desired, name = desired_scaling(endpoint), endpoint.name
     if desired.target is None:
         found = [Difference("ScalableTarget", str(live.target or NONE), NONE)] if is_managed(name, live) else []
     elif live.target is None:
@@ -188,6 +190,25 @@ def scaling_differences(deployment: Deployment, live: ScalingState) -> list[Chan
     return [difference.change("scaling") for difference in found]
 
 
+def wake_differences(endpoint: Endpoint, live: ScalingState) -> list[Change]:
+    """Those of the differences in scaling by which no request would wake an endpoint that has no instances."""
+    desired, names = desired_scaling(endpoint), scaling_names(endpoint.name)
+    found = scaling_differences(endpoint, live)
+    if live.target is not None:
+        found += [difference.change("scaling") for difference in _alarms_without_policy(endpoint.name, desired, live)]
+    waking = {
+        "ScalableTarget": ("", "SuspendedState.DynamicScalingOutSuspended"),
+        "ScalingPolicy": (names.wake_policy,),
+        "Alarm": (names.wake_alarm,),
+    }
+    return [
+        change
+        for change in dict.fromkeys(found)
+        for head, _, rest in (change.path.partition("."),)
+        if any(rest == place or (place and rest.startswith(f"{place}.")) for place in waking.get(head, ()))
+    ]
+
+
 def _alarms_without_policy(endpoint_name: str, desired: Scaling, live: ScalingState) -> list[Difference]:
     """Alarms that are as declared but do not start the wake policy: it was deleted and created again, with another ARN."""
     policy = live.policies.get(scaling_names(endpoint_name).wake_policy)
@@ -195,7 +216,7 @@ def _alarms_without_policy(endpoint_name: str, desired: Scaling, live: ScalingSt
     return [
         Difference(f"Alarm.{name}.AlarmActions", ", ".join(live.alarms[name].actions) or NONE, arn)
         for name in desired.alarms
-        if arn not in live.alarms[name].actions
+        if name in live.alarms and arn not in live.alarms[name].actions
     ]
 
 

@@ -5,7 +5,6 @@ Every step looks first and does only what is missing, so after an interruption t
 
 from __future__ import annotations
 
-import dataclasses
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,7 +25,7 @@ from sagepack.deploy.drift import (
 from sagepack.deploy.error_hints import hint_for, with_hints
 from sagepack.deploy.observe import EndpointState, ScalingState, observe, observe_scaling
 from sagepack.deploy.running_image import require_image
-from sagepack.deploy.waiter import WaiterConfig, settle, surviving, wait_until_stable
+from sagepack.deploy.waiter import WaiterConfig, settle, surviving, wait_until_changed, wait_until_stable
 from sagepack.errors import RemoteError, UserError
 
 if TYPE_CHECKING:
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
     from sagepack.deploy.change import Change
     from sagepack.deploy.deployment import Deployment
     from sagepack.progress import Progress
-
-_CONSISTENT_AFTER = 5  # delays: how long SageMaker may not find a resource that it has just created
 
 
 @dataclass(frozen=True)
@@ -185,7 +182,7 @@ class Reconciler:
             self.progress.note(f"creating endpoint configuration {config_name}")
             request = self.deployment.create_endpoint_config_request
             self._send_once_found(sagemaker.create_endpoint_config, request, f"model {model_name}")
-            for _ in self._short_waiter().attempts():
+            for _ in self.waiter.brief.attempts():
                 if sagemaker.describe_endpoint_config(self.aws, config_name) is not None:
                     break
 
@@ -201,7 +198,7 @@ class Reconciler:
             autoscaling.deregister_target(self.aws, resource_id)
         # An endpoint that has scaled to zero starts an instance again: without one the new container would not be tried.
         count = observed.desired_instance_count or 0
-        is_allowed = count > 0 and instance_count(self.deployment, count) == count
+        is_allowed = count > 0 and instance_count(self.deployment.endpoint, count) == count
         retain = not new_type and scales and self.deployment.endpoint.scaling is not None and is_allowed
         return self.deployment.update_endpoint_request(retain_instance_count=retain)
 
@@ -212,12 +209,12 @@ class Reconciler:
             RemoteError: it does not get there.
         """
         name, count = self.deployment.endpoint_name, observed.desired_instance_count or 0
-        wanted = instance_count(self.deployment, count)
+        wanted = instance_count(self.deployment.endpoint, count)
         self.progress.note(f"endpoint {name}: from {count} to {wanted} instances")
         sagemaker.set_instance_count(self.aws, name, VARIANT_NAME, wanted)
         endpoint = self._require_serving(self._wait())
         reached = endpoint.desired_instance_count(VARIANT_NAME) or 0
-        if instance_count(self.deployment, reached) != reached:
+        if instance_count(self.deployment.endpoint, reached) != reached:
             reason = endpoint.failure_reason or "SageMaker gives no reason"
             raise RemoteError(
                 f"the endpoint has {reached} instances, not {wanted}: {reason}",
@@ -248,7 +245,7 @@ class Reconciler:
         Raises:
             RemoteError: SageMaker does not find it for several delays.
         """
-        for _ in self._short_waiter().attempts():
+        for _ in self.waiter.brief.attempts():
             with suppress(sagemaker.ReferenceNotFoundError):
                 send(self.aws, request)
                 return
@@ -262,20 +259,12 @@ class Reconciler:
             "or `destroy` the endpoint and deploy",
         )
 
-    def _short_waiter(self) -> WaiterConfig:
-        return dataclasses.replace(self.waiter, timeout=_CONSISTENT_AFTER * self.waiter.delay)
-
     def _wait(self) -> sagemaker.Endpoint | None:
         return wait_until_stable(self.aws, self.deployment.endpoint_name, self.progress, self.waiter)
 
     def _wait_for_update(self, before: sagemaker.Endpoint) -> sagemaker.Endpoint | None:
-        """Wait for an update; a description from before it, which SageMaker may still give, is no result of it."""
-        endpoint = None
-        for _ in self._short_waiter().attempts():
-            endpoint = self._wait()
-            if endpoint is None or endpoint.last_modified_time != before.last_modified_time:
-                break
-        return endpoint
+        name, modified = self.deployment.endpoint_name, before.last_modified_time
+        return wait_until_changed(self.aws, name, modified, self.progress, self.waiter)
 
     def _require_no_other(self, endpoint: sagemaker.Endpoint | None, previous: str | None) -> None:
         """Check that what serves was requested, or is the `previous` configuration, to which SageMaker rolls back.
@@ -317,9 +306,9 @@ class Reconciler:
         )
 
     def _apply_scaling(self, live: ScalingState) -> None:
-        if not scaling_differences(self.deployment, live):
+        if not scaling_differences(self.deployment.endpoint, live):
             return
-        name, desired = self.deployment.endpoint_name, scaling.desired_scaling(self.deployment)
+        name, desired = self.deployment.endpoint_name, scaling.desired_scaling(self.deployment.endpoint)
         if desired.target is None:
             self.progress.note("removing automatic scaling")
             self._remove_scaling(live)

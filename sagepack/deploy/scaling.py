@@ -16,7 +16,7 @@ from sagepack.deploy.deployment import VARIANT_NAME
 
 if TYPE_CHECKING:
     from sagepack.aws.session import Document
-    from sagepack.deploy.deployment import Deployment
+    from sagepack.spec.model import Endpoint
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ def scaling_names(endpoint_name: str) -> ScalingNames:
     )
 
 
-def desired_scaling(deployment: Deployment) -> Scaling:
-    """The automatic scaling that `deployment` declares."""
-    bounds, endpoint_name = deployment.endpoint.scaling, deployment.endpoint_name
+def desired_scaling(endpoint: Endpoint) -> Scaling:
+    """The automatic scaling that is declared for `endpoint`."""
+    bounds, endpoint_name = endpoint.scaling, endpoint.name
     if bounds is None:
         return Scaling()
     names, dimensions = scaling_names(endpoint_name), [{"Name": "EndpointName", "Value": endpoint_name}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from sagepack.workers import pause
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
+    from datetime import datetime
 
     from sagepack.aws.session import Aws
     from sagepack.progress import Progress
@@ -26,6 +28,7 @@ _Answer = TypeVar("_Answer")
 # Of the sandbox, which runs on this machine: when it does not respond, it has ended.
 _SANDBOX_OUTAGE = 5.0  # seconds
 _ATTEMPTS = 20  # to change an endpoint that something else is changing
+_CONSISTENT_AFTER = 5  # delays: how long SageMaker may describe what was before a change
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,11 @@ class WaiterConfig:
         container_timeout = endpoint.container_startup_health_check_timeout_in_seconds
         timeout = endpoint.model_data_download_timeout_in_seconds + container_timeout + 1800.0
         return cls(delay=0.2, timeout=timeout, outage=_SANDBOX_OUTAGE) if spec.sandbox else cls(timeout=timeout)
+
+    @property
+    def brief(self) -> WaiterConfig:
+        """This waiter for what SageMaker has already done, and may not describe yet: its reads are eventually consistent."""
+        return dataclasses.replace(self, timeout=_CONSISTENT_AFTER * self.delay)
 
     def attempts(self, *, first_delay: float | None = None) -> Iterator[float]:
         """Yield once for each attempt, and sleep between two of them; the last one comes when `timeout` has passed.
@@ -140,6 +148,22 @@ def wait_until_stable(
         where=f"endpoint {endpoint_name}",
         fix=f"run the same command again to keep waiting; the container's log is in log group {log_group(endpoint_name)}",
     )
+
+
+def wait_until_changed(
+    aws: Aws, endpoint_name: str, before: datetime, progress: Progress, waiter: WaiterConfig
+) -> sagemaker.Endpoint | None:
+    """Wait as `wait_until_stable` does, for a change that SageMaker has accepted.
+
+    `before` is when the endpoint was last modified before the change: a description from then, which SageMaker may still give,
+    is no result of it.
+    """
+    endpoint = None
+    for _ in waiter.brief.attempts():
+        endpoint = wait_until_stable(aws, endpoint_name, progress, waiter)
+        if endpoint is None or endpoint.last_modified_time != before:
+            break
+    return endpoint
 
 
 class _Reporter:

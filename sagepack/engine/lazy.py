@@ -29,6 +29,7 @@ LAZY: dict[str, tuple[str, ...]] = {
         "aws.s3",
         "deploy.deployment",
         "deploy.destroy",
+        "deploy.fleet",
         "deploy.preflight.asking",
         "deploy.preflight.check",
         "deploy.waiter",

@@ -26,7 +26,6 @@ DENIED_AND_COPED_WITH = {"HeadBucket"}
 EXPLAINED = {
     "iam:PassRole": "CreateModel passes the role",
     "iam:CreateServiceLinkedRole": "the first RegisterScalableTarget of an account",
-    "sagemaker:UpdateEndpointWeightsAndCapacities": "Application Auto Scaling checks it for the caller",
     "cloudwatch:TagResource": "PutMetricAlarm with tags",
     "s3:PutObjectTagging": "PutObject with tags",
     "kms:CreateGrant": "CreateEndpoint with a key for volumes",
@@ -176,6 +175,7 @@ def test_each_request_is_allowed_by_the_policy_for_it_and_each_permission_is_use
     predicting = recorder.run(lambda: project().predict(timeout=20), "predict")
     predicting |= recorder.run(lambda: project().predict(large, timeout=20), "predict")
     used |= recorder.run(lambda: project().deploy(), "publish", "deploy")
+    used |= recorder.run(lambda: (project().sleep(), project().wake()), "deploy")
     used |= recorder.run(lambda: project().destroy(), "deploy")
     predicting.add("s3:ListBucket")  # with it S3 says 404, not 403, as long as there is no answer
     unused = {}

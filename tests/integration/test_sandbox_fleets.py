@@ -395,3 +395,35 @@ def test_a_new_alarm_has_no_data_until_somebody_sets_its_state(fleet: Fleet) -> 
     assert fleet.alarm() == "INSUFFICIENT_DATA"
     fleet.cloudwatch.set_alarm_state(AlarmName="e-no-capacity", StateValue="ALARM", StateReason="a test")
     assert fleet.alarm() == "ALARM"
+
+
+def test_without_capacity_no_instance_starts_and_those_that_run_go_on(fleet: Fleet, sandbox: Servers) -> None:
+    sandbox.aws.scenario.without_capacity = frozenset({"ml.g5.xlarge"})
+    fleet.resize(2)
+    fleet.turn(TIMES.resize)
+    assert fleet.state() == ("InService", 1, 1)
+    assert "InsufficientInstanceCapacity" in fleet.sagemaker.describe_endpoint(EndpointName="e")["FailureReason"]
+    fleet.resize(0)
+    fleet.turn(TIMES.resize)
+    assert fleet.state() == ("InService", 0, 0)
+    assert "FailureReason" not in fleet.sagemaker.describe_endpoint(EndpointName="e")
+    fleet.sagemaker.create_endpoint(EndpointName="other", EndpointConfigName="c1")
+    for _ in range(2):
+        other = fleet.sagemaker.describe_endpoint(EndpointName="other")
+    assert other["EndpointStatus"] == "Failed"
+    assert "InsufficientInstanceCapacity" in other["FailureReason"]
+
+
+def test_a_fleet_without_capacity_says_so_in_its_activities_and_wakes_later(fleet: Fleet, sandbox: Servers) -> None:
+    fleet.register(0, 2)
+    fleet.wake_policy()
+    fleet.fall_asleep()
+    sandbox.aws.scenario.without_capacity = frozenset({"ml.g5.xlarge"})
+    answer = fleet.send()
+    fleet.turn(TIMES.alarm + TIMES.resize)
+    assert fleet.state() == ("InService", 0, 0)
+    assert [status for status, *_ in fleet.activities()] == ["Failed"]
+    sandbox.aws.scenario.without_capacity = frozenset()
+    fleet.turn(TIMES.alarm + TIMES.resize)
+    assert wait_for_object(fleet.s3, answer) == b"{}"
+    assert [status for status, *_ in fleet.activities()] == ["Successful", "Failed"]

@@ -12,6 +12,7 @@ import uuid
 from typing import TYPE_CHECKING, NamedTuple
 
 from sagepack.sandbox.aws import moto_scaling
+from sagepack.sandbox.aws.hosting import RETRY_SECONDS
 from sagepack.sandbox.aws.wsgi import AwsError
 
 if TYPE_CHECKING:
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
     from sagepack.sandbox.aws.hosting import Endpoint, FleetTimes
     from sagepack.sandbox.aws.wsgi import JsonObject
 
-    Check = Callable[[dict[str, int]], None]
-
-_RETRY_SECONDS = 60.0  # period of the wake alarm
+    Check = Callable[[dict[str, int]], str | None]
 
 
 class _Step(NamedTuple):
@@ -40,7 +39,8 @@ def pass_time(region: str, endpoint: Endpoint, check: Check, times: FleetTimes, 
     Args:
         region: region of the endpoint.
         endpoint: the endpoint; only one that is in service scales.
-        check: raises AwsError if the endpoint cannot have these numbers of instances, by their variants.
+        check: raises AwsError if the endpoint cannot have these numbers of instances, by their variants; returns why they
+            will not start although AWS tries, None if they will.
         times: how long everything takes.
         now: time of the clock.
     """
@@ -131,10 +131,10 @@ def _take(endpoint: Endpoint, step: _Step, check: Check, now: float) -> None:
     fleet.new_bounds = False
     counts = {**endpoint.counts, step.variant: step.instances}
     try:
-        check(counts)
+        obstacle = check(counts)
     except AwsError as error:
         message = f"Failed to set desired instance count to {step.instances}. Reason: {error.message}"
         activity.update(StatusCode="Failed", StatusMessage=message, EndTime=step.due)
-        fleet.retry = now + _RETRY_SECONDS
+        fleet.retry = now + RETRY_SECONDS
     else:
-        endpoint.resize(counts, step.due)
+        endpoint.resize(counts, step.due, obstacle)

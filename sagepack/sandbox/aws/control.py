@@ -10,6 +10,7 @@ GET, POST         /_sandbox/clock            {"turn": seconds}, forward; the res
 POST              /_sandbox/fleets           {"alarm", "resize", "busy", "idle"}, in seconds of the clock
 POST              /_sandbox/results          {"body", "status", "content_type", "delay", "endpoint", "times", "log"}
 GET               /_sandbox/answers          {"problem": why requests to endpoints cannot be answered, or null}
+POST              /_sandbox/capacity         {"none": [instance type, ...]}: of these no further instance can start
 POST              /_sandbox/container-log    {"endpoint", "lines", "region"}
 POST              /_sandbox/reset            back to the initial state
 """
@@ -89,6 +90,7 @@ class Control:
             "denied": lambda body: self.denied.set(body["actions"]),
             "fleets": self._fleets,
             "results": self._results,
+            "capacity": self._capacity,
             "container-log": lambda body: moto_state.log(body.get("region", REGION), body["endpoint"], body["lines"]),
             "reset": lambda _: self.reset(),
         }
@@ -107,6 +109,9 @@ class Control:
 
     def _transitions(self, body: dict[str, Any]) -> None:
         self.scenario.transition_time = TransitionTime(**body)
+
+    def _capacity(self, body: dict[str, Any]) -> None:
+        self.scenario.without_capacity = frozenset(body["none"])
 
     def _fleets(self, body: dict[str, Any]) -> None:
         self.scenario.fleet_times = FleetTimes(**body)

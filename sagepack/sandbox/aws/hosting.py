@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 OutcomeKind = Literal["ok", "fail", "silent_rollback", "rollback_failed", "stuck"]
 TRANSITIONS = frozenset({"Creating", "Updating", "RollingBack", "Deleting"})
 """The values of EndpointStatus during a transition."""
+RETRY_SECONDS = 60.0
+"""After an attempt to scale that failed, until the next one: the period of the wake alarm, in seconds of the clock."""
+NO_CAPACITY = (
+    "Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity error. Please retry using a "
+    "different ML instance type or after some time."
+)
+"""What SageMaker says where AWS has no free instance."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +131,7 @@ class Endpoint:
         fleet: its queue and its automatic scaling.
         image: the digest of the image that its instances run, if it is not that of the image which the model names.
         resizing: whether the update in progress only changes the number of instances, to `next_counts`.
+        obstacle: why that change will fail; None if it will not.
     """
 
     name: str
@@ -142,6 +150,7 @@ class Endpoint:
     fleet: Fleet = field(default_factory=Fleet)
     image: str | None = None
     resizing: bool = False
+    obstacle: str | None = None
     _polls: int = 0
 
     def begin(self, status: str, outcome: DeploymentOutcome, now: float) -> None:
@@ -159,22 +168,33 @@ class Endpoint:
         self._end_transition(now)
         self.modified = now
 
-    def resize(self, counts: dict[str, int], now: float) -> None:
-        """Start or stop instances until each variant has as many as `counts` says; the endpoint is Updating meanwhile."""
+    def resize(self, counts: dict[str, int], now: float, obstacle: str | None = None) -> None:
+        """Start or stop instances until each variant has as many as `counts` says; the endpoint is Updating meanwhile.
+
+        With an `obstacle` it ends InService with the instances of before, and that as FailureReason. What AWS describes then
+        could not be observed.
+        """
         self.begin("Updating", DeploymentOutcome(), now)
-        self.next_counts, self.resizing = counts, True
+        self.next_counts, self.resizing, self.obstacle = counts, True, obstacle
 
     def end_resize(self, seconds: float, now: float) -> None:
         """End a change of the number of instances that has lasted for `seconds`."""
         end = self.modified + seconds
         if not self.resizing or now < end:
             return
-        self.status, self.counts, self.resizing, self.modified = "InService", self.next_counts, False, end
+        self.status, self.failure, self.resizing, self.modified = "InService", self.obstacle, False, end
+        if self.obstacle is None:
+            self.counts = self.next_counts
         for activity in self.fleet.activities:
             if activity["StatusCode"] == "InProgress":
                 done = activity["StatusMessage"].partition(" Waiting")[0]
                 message = f"{done} Change successfully fulfilled by sagemaker."
                 activity.update(StatusCode="Successful", StatusMessage=message, EndTime=end)
+                if self.obstacle:
+                    wanted = activity["Description"].removeprefix("Setting ").removesuffix(".")
+                    message = f"Failed to set {wanted}. Reason: {self.obstacle}"
+                    activity.update(StatusCode="Failed", StatusMessage=message)
+                    self.fleet.retry = end + RETRY_SECONDS
 
     def _end_transition(self, now: float) -> None:
         if self.status == "Deleting":
@@ -236,10 +256,17 @@ class InjectedError:
 
 
 class Scenario:
-    """What will happen in hosting: outcomes of deployments, errors of operations, and how long everything takes."""
+    """What will happen in hosting: outcomes of deployments, errors of operations, and how long everything takes.
+
+    Attributes:
+        transition_time: how long deployments take.
+        fleet_times: how long automatic scaling takes.
+        without_capacity: the instance types of which no further instance can start.
+    """
 
     def __init__(self) -> None:
         self.transition_time, self.fleet_times = TransitionTime(), FleetTimes()
+        self.without_capacity: frozenset[str] = frozenset()
         self._outcomes: dict[str, list[DeploymentOutcome]] = {}
         self._errors: list[InjectedError] = []
 
@@ -256,6 +283,7 @@ class Scenario:
     def clear(self) -> None:
         """Remove all outcomes and errors, and set the initial times."""
         self.transition_time, self.fleet_times = TransitionTime(), FleetTimes()
+        self.without_capacity = frozenset()
         self._outcomes.clear()
         self._errors.clear()
 

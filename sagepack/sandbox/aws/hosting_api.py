@@ -12,7 +12,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sagepack.sandbox.aws import automatic_scaling, moto_metrics, moto_scaling, moto_state, quotas
-from sagepack.sandbox.aws.hosting import TRANSITIONS, Configuration, Endpoint, RegionState, Scenario
+from sagepack.sandbox.aws.hosting import (
+    NO_CAPACITY,
+    TRANSITIONS,
+    Configuration,
+    DeploymentOutcome,
+    Endpoint,
+    RegionState,
+    Scenario,
+)
 from sagepack.sandbox.aws.hosting_rules import (
     RESOURCES,
     arn_of,
@@ -108,14 +116,29 @@ class HostingApi:
                     times, now = self._scenario.fleet_times, self._clock.now()
                     automatic_scaling.pass_time(region, endpoint, check, times, now)
 
-    def _check_scaling(self, region: str, endpoint: Endpoint, counts: dict[str, int]) -> None:
-        """Check that automatic scaling may set these counts: no instance starts without its model."""
+    def _check_scaling(self, region: str, endpoint: Endpoint, counts: dict[str, int]) -> str | None:
+        """Check that automatic scaling may set these counts: no instance starts without its model.
+
+        Returns:
+            Why they will not start although AWS tries; None if they will.
+        """
         if error := self._scenario.next_error("UpdateEndpointWeightsAndCapacities"):  # which is what it calls
             raise AwsError(error.code, error.message, error.status)
         if sum(counts.values()) > sum(endpoint.counts.values()):
             for model in endpoint.config.models:
                 self._find(region, "model", model)
             self._check_quota(region, endpoint, counts)
+        return self._obstacle(endpoint.config, counts, endpoint.counts)
+
+    def _obstacle(self, config: Configuration, counts: dict[str, int], running: dict[str, int]) -> str | None:
+        """Why the instances of these counts will not start beside those that run; None if they will."""
+        types = instance_types(config.request)
+        lacking = [
+            variant
+            for variant, count in counts.items()
+            if count > running.get(variant, 0) and types.get(variant) in self._scenario.without_capacity
+        ]
+        return NO_CAPACITY if lacking else None
 
     def _check_quota(self, region: str, endpoint: Endpoint, counts: dict[str, int]) -> None:
         """Check that the quotas allow the additional instances of these counts."""
@@ -245,6 +268,9 @@ class HostingApi:
 
     def _begin(self, region: str, endpoint: Endpoint, status: str) -> None:
         outcome = self._scenario.next_outcome(endpoint.name)
+        obstacle = self._obstacle(endpoint.pending or endpoint.config, endpoint.next_counts, {})
+        if status in {"Creating", "Updating"} and outcome.kind == "ok" and obstacle:
+            outcome = DeploymentOutcome("fail", obstacle)
         endpoint.begin(status, outcome, self._clock.now())
         if outcome.log:
             moto_state.log(region, endpoint.name, outcome.log)
@@ -305,7 +331,7 @@ class HostingApi:
             if "DesiredInstanceCount" in desired:
                 counts[desired["VariantName"]] = desired["DesiredInstanceCount"]
         self._check_quota(region, endpoint, counts)
-        endpoint.resize(counts, self._clock.now())
+        endpoint.resize(counts, self._clock.now(), self._obstacle(endpoint.config, counts, endpoint.counts))
         return {"EndpointArn": endpoint.arn}
 
     def _list(self, region: str, kind: str, body: JsonObject) -> JsonObject:

@@ -235,6 +235,11 @@ SCREENS: dict[str, list[Block]] = {
         )
     ),
     "releases, none": screens.lines(results.Releases("s3://b/models/svd/deployments/prod/", (), ())),
+    "wake": screens.lines(results.Woken("svd", 1, changed=True, sleeps_again=True)),
+    "wake, nothing to do": screens.lines(results.Woken("svd", 2, changed=False, sleeps_again=False)),
+    "sleep": screens.lines(results.Asleep("svd", changed=True, queued=0)),
+    "sleep, busy": screens.lines(results.Asleep("svd", changed=True, queued=3)),
+    "sleep, nothing to do": screens.lines(results.Asleep("svd", changed=False, queued=0)),
     "destroy": screens.lines(results.Destroyed("svd", (results.Resource("endpoint", "svd"),), "s3://b/models")),
     "destroy, nothing to do": screens.lines(results.Destroyed("svd", (), "s3://b/models")),
     "doctor": screens.lines(

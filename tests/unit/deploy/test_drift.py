@@ -49,7 +49,7 @@ def live(value: Deployment, *, tags: dict[str, str] | None = None, **changes: An
 
 
 def live_scaling(value: Deployment) -> ScalingState:
-    desired = desired_scaling(value)
+    desired = desired_scaling(value.endpoint)
     policies = {name: ScalingPolicy(f"arn:{name}", policy) for name, policy in desired.policies.items()}
     alarms = {name: Alarm(("arn:svd-wake",), alarm) for name, alarm in desired.alarms.items()}
     return ScalingState(desired.target, policies, alarms)

@@ -15,11 +15,11 @@ def put_policy_request(name: str, policy: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_an_endpoint_without_declared_scaling_has_none() -> None:
-    assert desired_scaling(deployment()) == scaling.Scaling()
+    assert desired_scaling(deployment().endpoint) == scaling.Scaling()
 
 
 def test_min_capacity_zero_needs_both_policies_and_the_alarm() -> None:
-    desired = desired_scaling(deployment(scaling=Scaling(0, 3, target_backlog_per_instance=4.0)))
+    desired = desired_scaling(deployment(scaling=Scaling(0, 3, target_backlog_per_instance=4.0)).endpoint)
     assert desired.target == ScalableTarget(0, 3)
     assert list(desired.policies) == ["svd-backlog", "svd-wake"]
     assert list(desired.alarms) == ["svd-has-backlog-without-capacity"]
@@ -29,13 +29,13 @@ def test_min_capacity_zero_needs_both_policies_and_the_alarm() -> None:
 
 
 def test_min_capacity_one_needs_no_wake_policy() -> None:
-    desired = desired_scaling(deployment(scaling=Scaling(1, 3)))
+    desired = desired_scaling(deployment(scaling=Scaling(1, 3)).endpoint)
     assert list(desired.policies) == ["svd-backlog"]
     assert desired.alarms == {}
 
 
 def test_the_backlog_metrics_have_the_endpoint_as_their_only_dimension() -> None:
-    desired = desired_scaling(deployment(scaling=Scaling(0, 3)))
+    desired = desired_scaling(deployment(scaling=Scaling(0, 3)).endpoint)
     dimensions = [{"Name": "EndpointName", "Value": "svd"}]
     tracking = desired.policies["svd-backlog"]["TargetTrackingScalingPolicyConfiguration"]
     assert tracking["CustomizedMetricSpecification"]["Dimensions"] == dimensions
@@ -43,7 +43,7 @@ def test_the_backlog_metrics_have_the_endpoint_as_their_only_dimension() -> None
 
 
 def test_every_request_is_within_what_the_service_models_allow() -> None:
-    desired = desired_scaling(deployment(scaling=Scaling(0, 3)))
+    desired = desired_scaling(deployment(scaling=Scaling(0, 3)).endpoint)
     for name, policy in desired.policies.items():
         assert violations("application-autoscaling", "PutScalingPolicy", put_policy_request(name, policy)) == []
     for name, alarm in desired.alarms.items():
