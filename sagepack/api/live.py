@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from sagepack.api import results
+from sagepack.api.history import moment
 from sagepack.aws import console, logs, sagemaker
 from sagepack.aws.session import AccessDeniedError
 from sagepack.deploy import record
@@ -44,7 +45,7 @@ def status(context: BuildContext) -> results.EndpointStatus:
     return results.EndpointStatus(
         name,
         state=endpoint.endpoint_status,
-        since=_moment(endpoint.last_modified_time),
+        since=moment(endpoint.last_modified_time),
         reason=endpoint.failure_reason,
         arn=endpoint.endpoint_arn,
         config=endpoint.endpoint_config_name or None,
@@ -81,7 +82,7 @@ def read_log(context: BuildContext, since: timedelta) -> results.Log:
             lines.append(line)
             count += 1
     exists = exists or events is not None
-    return results.Log(name, logs.log_group(name), exists, _moment(begin), count - len(lines), tuple(lines))
+    return results.Log(name, logs.log_group(name), exists, moment(begin), count - len(lines), tuple(lines))
 
 
 def follow_log(context: BuildContext, since: timedelta) -> Iterator[results.LogLine]:
@@ -123,7 +124,7 @@ def releases(context: BuildContext, most: int) -> results.Releases:
             unreadable.append(str(location))
             continue
         values = {name: getattr(each, name) for name in results.Deployed.__struct_fields__[2:]}
-        found.append(results.Deployed(record=str(location), time=_moment(each.deployed), **values))
+        found.append(results.Deployed(record=str(location), time=moment(each.deployed), **values))
     return results.Releases(str(below), tuple(found), tuple(unreadable))
 
 
@@ -136,9 +137,9 @@ def _require_owned_if_there(context: BuildContext) -> None:
 
 def _lines(events: list[logs.LogEvent]) -> Iterator[results.LogLine]:
     for event in events:
-        moment = datetime.fromtimestamp(event.timestamp / 1000, timezone.utc).isoformat(timespec="milliseconds")
+        written = datetime.fromtimestamp(event.timestamp / 1000, timezone.utc).isoformat(timespec="milliseconds")
         for text in event.lines:
-            yield results.LogLine(moment.replace("+00:00", "Z"), event.instance, text)
+            yield results.LogLine(written.replace("+00:00", "Z"), event.instance, text)
 
 
 def _alarms(found: Overview) -> tuple[results.AlarmState, ...]:
@@ -159,8 +160,4 @@ def _alarm(name: str, alarm: Alarm) -> results.AlarmState:
 
 def _activity(activity: ScalingActivity) -> results.ScalingActivity:
     text = activity.status_message or activity.description
-    return results.ScalingActivity(_moment(activity.start_time), activity.status_code, text)
-
-
-def _moment(moment: datetime) -> str:
-    return f"{moment.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+    return results.ScalingActivity(moment(activity.start_time), activity.status_code, text)

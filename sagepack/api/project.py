@@ -22,7 +22,7 @@ from sagepack.text import did_you_mean, one_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sagepack.api import cleaning, invocations, live, review
+    from sagepack.api import cleaning, comparing, invocations, live, review
     from sagepack.api.review import ReviewedPlan
     from sagepack.aws import s3
     from sagepack.deploy import deployment, fleet, waiter
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 else:
     asking = lazy.module("deploy.preflight.asking")
     cleaning = lazy.module("api.cleaning")
+    comparing = lazy.module("api.comparing")
     check = lazy.module("deploy.preflight.check")
     cleanup = lazy.module("publish.cleanup")
     deployment = lazy.module("deploy.deployment")
@@ -417,6 +418,26 @@ class Project:
         with self.progress.activity("asking S3 for the deployments"):
             preflight.require_account(context)
             return live.releases(context, most)
+
+    def diff(self, before: str = "live", after: str = "tree") -> results.Diff:
+        """How a deployment, or the working tree, differs from another: package, requirements, image and settings.
+
+        Changes nothing, and reads no byte of a model.
+
+        Args:
+            before: `live` (what serves), `tree` (the working tree), or a release: its number in `releases`, 1 for the newest, its
+                time, or the name of its endpoint configuration.
+            after: likewise.
+
+        Raises:
+            UserError: there is no such release, no endpoint, or no lock that is up to date with the spec; or the endpoint
+                belongs to another spec or environment, or the credentials are of another account.
+            RemoteError: AWS failed after retries.
+        """
+        context = self._open("deploy")
+        with self.progress.activity("asking AWS what was deployed"):
+            preflight.require_account(context)
+            return comparing.compare(context, before, after)
 
     def deployed_resources(self) -> tuple[results.Resource, ...]:
         """What `destroy` would remove, in that order.

@@ -19,7 +19,7 @@ from sagepack.text import counted
 
 if TYPE_CHECKING:
     from sagepack.api.project import Project
-    from sagepack.api.results import Answer, Answers, Asleep, Destroyed, EndpointStatus, Log, Releases, Woken
+    from sagepack.api.results import Answer, Answers, Asleep, Destroyed, Diff, EndpointStatus, Log, Releases, Woken
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _MOST_DAYS = 3650
@@ -163,6 +163,20 @@ def _duration(text: str) -> timedelta:
         return found
     fix = f"write a whole number and s, m, h or d after it, at most {_MOST_DAYS}d, such as 30m or 2h"
     raise UserError(f"{text!r} is no length of time", where="--since", fix=fix)
+
+
+@task(
+    Flag("from", "live", "a release of `releases`, live or tree", parameter="before", placeholder="RELEASE"),
+    Flag("to", "tree", "the same", parameter="after", placeholder="RELEASE"),
+    example="--from 2 --to live --env prod",
+)
+def diff(project: Project, *, before: str, after: str) -> Diff:
+    """Show how deployments and the working tree differ.
+
+    Files, requirements, image and settings. A release is its number in `releases`, its time, or its configuration; `live` is what
+    serves, `tree` the working tree. The exit code is 0 if nothing differs, and 2 if something does.
+    """
+    return project.diff(before, after)
 
 
 @task(YES, example="--env dev --yes")

@@ -12,7 +12,7 @@ from functools import partial, singledispatch
 from typing import TYPE_CHECKING
 
 from sagepack.api import results
-from sagepack.cli import check_table, plan_table
+from sagepack.cli import check_table, diff_table, plan_table
 from sagepack.cli.layout import Block, Screen, Span, padded, wrapped
 from sagepack.text import counted, format_bytes
 
@@ -213,7 +213,7 @@ def log_line(line: results.LogLine, *, several: bool) -> str:
 @lines.register(results.Releases)
 def _releases(result: results.Releases) -> list[Block]:
     shown: list[Block] = []
-    for each in result.deployments:
+    for number, each in enumerate(result.deployments, 1):
         facts = {
             "by": each.by,
             "commit": _commit(each),
@@ -221,7 +221,7 @@ def _releases(result: results.Releases) -> list[Block]:
             "model": each.model,
             "package": each.manifest,
         }
-        shown += [(Span(_readable(each.time), "bold"),), _facts(facts, wrap=True)]
+        shown += [(Span(f"{number}  {_readable(each.time)}", "bold"),), _facts(facts, wrap=True)]
     shown += [partial(_wrapped, f"cannot be read: {record}") for record in result.unreadable]
     return shown or [partial(_wrapped, f"no deployment is recorded under {result.location}")]
 
@@ -229,6 +229,11 @@ def _releases(result: results.Releases) -> list[Block]:
 def _commit(deployed: results.Deployed) -> str:
     commit = deployed.commit or "not known: the project is in no git repository"
     return f"{commit} and changes that were not committed" if deployed.clean is False else commit
+
+
+@lines.register(results.Diff)
+def _diff(result: results.Diff) -> list[Block]:
+    return diff_table.blocks(result)
 
 
 @lines.register(results.Followed)

@@ -23,6 +23,7 @@ LAZY: dict[str, tuple[str, ...]] = {
     "api.connect": ("aws.session", "engine.clients", "sandbox"),
     "api.project": (
         "api.cleaning",
+        "api.comparing",
         "api.invocations",
         "api.live",
         "api.review",

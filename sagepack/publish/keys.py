@@ -138,6 +138,11 @@ def pointer_uri(target: S3Uri, content: Digest, format_: PackageFormat = Package
     return target.child(f"{CONTENTS}/{content.value}{suffix}.json")
 
 
+def document_beside(model: S3Uri, name: str) -> S3Uri:
+    """A document of the package whose archive, or prefix of files, is `model`."""
+    return model.parent.child(name)
+
+
 def package_folder(target: S3Uri, path: str) -> S3Uri | None:
     """The folder of the package that a pointer names, or None if that is no package's path.
 

@@ -122,6 +122,21 @@ def request_members(section: Struct, *structure: str) -> dict[str, Any]:
     return request
 
 
+def by_key(section: type[Any], values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a section as a spec has them, from the same ones by the names of its fields.
+
+    Args:
+        section: a class of `model`.
+        values: as `msgspec.to_builtins` gives them; what is no field of the class stays as it is.
+    """
+    named = dict(values)
+    for key in _fields(section):
+        if key.field in named:
+            value = named.pop(key.field)
+            named[key.path[0]] = by_key(key.section, value) if key.section and isinstance(value, dict) else value
+    return named
+
+
 _KEYS: dict[type[Any], tuple[Key, ...]] = {}  # reading annotations takes time
 
 

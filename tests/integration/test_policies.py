@@ -170,6 +170,7 @@ def test_each_request_is_allowed_by_the_policy_for_it_and_each_permission_is_use
     used |= recorder.run(lambda: project().doctor(), "plan")
     used |= recorder.run(lambda: (project().status(), project().logs(), project().releases()), "plan")
     used |= recorder.run(lambda: project("environment.MORE=2").plan("deploy"), "plan")
+    used |= recorder.run(lambda: (project().diff("live", "2"), project().diff("2", "tree")), "plan")
     box.aws.invocations.script(ScriptedResult(b"[]"))
     (large := cloud.root / "large.png").write_bytes(bytes(128_001))
     predicting = recorder.run(lambda: project().predict(timeout=20), "predict")

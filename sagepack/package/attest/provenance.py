@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from sagepack.decoding import MalformedError, Sha256Hex, decode_json
+from sagepack.decoding import MalformedError, Sha256Hex, Text, decode_json
 from sagepack.digest import Digest, fingerprint
 from sagepack.version import __version__
 
@@ -83,6 +83,30 @@ def subject(data: bytes) -> Digest | None:
         return Digest("sha256", decode_json(data, _Statement).subject[0].digest.sha256)
     except MalformedError:
         return None
+
+
+def requirements(data: bytes) -> tuple[str, ...] | None:
+    """The requirements of the package that a provenance is about, pinned; None if the document is not a provenance."""
+    try:
+        return decode_json(data, _Requirements).predicate.build.external.requirements
+    except MalformedError:
+        return None
+
+
+class _External(Struct):
+    requirements: tuple[Text, ...]
+
+
+class _Build(Struct):
+    external: _External = field(name="externalParameters")
+
+
+class _Predicate(Struct):
+    build: _Build = field(name="buildDefinition")
+
+
+class _Requirements(Struct):
+    predicate: _Predicate
 
 
 class _Digests(Struct):

@@ -52,6 +52,18 @@ CONTENTS = (
     ),
     Content("code/inference.py", 7600, 0, 7605, 0, 0, None, None),
 )
+IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-inference@sha256:{}"
+SIDE = results.ComparedSide(
+    "live",
+    time="2026-01-02T03:04:05Z",
+    by="arn:aws:sts::210987654321:assumed-role/deployer/ann",
+    commit=COMMIT,
+    clean=False,
+    manifest=f"sha256:{DIGEST}",
+    package=URI.format("1a1ea81dee6ca0a0"),
+    image=IMAGE.format("1a" * 32),
+    config="svd-0123456789ab",
+)
 DEPLOYED = results.Deployed(
     record="s3://b/models/svd/deployments/prod/20260102T030405000000Z.json",
     time="2026-01-02T03:04:05Z",
@@ -240,6 +252,33 @@ SCREENS: dict[str, list[Block]] = {
     "sleep": screens.lines(results.Asleep("svd", changed=True, queued=0)),
     "sleep, busy": screens.lines(results.Asleep("svd", changed=True, queued=3)),
     "sleep, nothing to do": screens.lines(results.Asleep("svd", changed=False, queued=0)),
+    "diff": screens.lines(
+        results.Diff(
+            SIDE,
+            results.ComparedSide("tree", None, None, COMMIT, True, f"sha256:{DIGEST}", None, None, None),
+            files=(
+                results.FileDifference(UNET, 5_250_000, 10_500_000),
+                results.FileDifference("code/handler_images.py", None, 2048),
+                results.FileDifference("code/inference.py", 7600, 7600),
+                results.FileDifference("LICENSE.md", 94, None),
+            ),
+            requirements=(
+                results.ValueDifference("einops", "0.8.0", "0.8.1"),
+                results.ValueDifference("imageio", "none", "2.37.0"),
+            ),
+            image=results.ValueDifference("image", IMAGE.format("1a" * 32), IMAGE.format("2b" * 32)),
+            settings=(
+                results.ValueDifference("endpoint.instance_type", "ml.g5.2xlarge", "ml.g5.4xlarge"),
+                results.ValueDifference("environment.API", "(not shown)", "none"),
+                results.ValueDifference("environment.HF_HUB_OFFLINE", "none", "there"),
+                results.ValueDifference("alarm svd-has-backlog-without-capacity", "there", "none"),
+            ),
+        )
+    ),
+    "diff, nothing": screens.lines(results.Diff(SIDE, SIDE)),
+    "diff, something unknown": screens.lines(
+        results.Diff(SIDE, SIDE, not_compared=("settings: no record says what was declared for what serves",))
+    ),
     "destroy": screens.lines(results.Destroyed("svd", (results.Resource("endpoint", "svd"),), "s3://b/models")),
     "destroy, nothing to do": screens.lines(results.Destroyed("svd", (), "s3://b/models")),
     "doctor": screens.lines(
