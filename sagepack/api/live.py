@@ -153,7 +153,7 @@ def _alarm(name: str, alarm: Alarm) -> results.AlarmState:
         name,
         state=alarm.state,
         acts=bool(described.get("ActionsEnabled", True)),
-        since=_moment(since) if isinstance(since, datetime) else None,
+        since=moment(since) if isinstance(since, datetime) else None,
         reason=described.get("StateReason") or None,
     )
 
