@@ -41,6 +41,11 @@ def make_clients(root: Path, spec: Spec, hub_cache: Path, progress: Progress) ->
     return clients.Clients(connections, spec.artifact, hub_cache, progress.note)
 
 
+def why_no_answers(root: Path, spec: Spec, progress: Progress) -> str | None:
+    """Why no endpoint of the spec's environment can answer a request: in the sandbox the serving stack may be missing."""
+    return sandbox.unanswerable(running(root, progress)) if spec.sandbox else None
+
+
 def running(root: Path, progress: Progress) -> sandbox.Sandbox:
     """The sandbox of the project; if it does not run it is started, which takes some seconds.
 

@@ -29,14 +29,16 @@ def ask(
     output: str | Path | None,
     *,
     timeout: int | None,
-    accept: str,
+    accept: str | None,
     inference_id: str,
 ) -> results.Answer:
     """Send one request, or wait for one that was sent, and save its answer; raises as `Project.predict` does."""
     folder = _folder(context)
     with preflight.explained(context, "predict"):
         found = (
-            _fetched(context, inference_id, timeout) if inference_id else _answered(context, source, timeout, accept)
+            _fetched(context, inference_id, timeout)
+            if inference_id
+            else _answered(context, source, timeout, accept or _accepted(context))
         )
     target = Path(output) if output else folder / found.inference_id
     try:
@@ -55,9 +57,10 @@ def ask(
 
 
 def ask_all(
-    context: BuildContext, source: Path, output: str | Path | None, *, timeout: int | None, accept: str
+    context: BuildContext, source: Path, output: str | Path | None, *, timeout: int | None, accept: str | None
 ) -> results.Answers:
     """Send the requests that have no answer yet, and save their answers; raises as `Project.predict_all` does."""
+    accept = accept or _accepted(context)
     items = batch.items(source, accept, requests.Rules.of(context.spec, context.work.root))
     target = Path(output) if output else _folder(context) / "batches" / source.stem
     rest = [item for item in items if not (target / item.name).is_dir()]
@@ -122,6 +125,11 @@ def _answered(context: BuildContext, source: Request, timeout: int | None, accep
     )
 
 
+def _accepted(context: BuildContext) -> str:
+    """The media type of answers that the spec asks for."""
+    return context.spec.sample.accept if context.spec.sample else requests.JSON
+
+
 def _request(context: BuildContext, source: Request) -> tuple[bytes | Path, str | None]:
     """The request to send, a file, an object or the spec's sample, and its content type if that is known."""
     if isinstance(source, dict):
@@ -131,9 +139,7 @@ def _request(context: BuildContext, source: Request) -> tuple[bytes | Path, str 
     sample = context.spec.sample
     if sample is None:
         raise UserError("the spec has no sample", where="sample", fix="name a file with --input")
-    if sample.file is not None:
-        return context.work.root / sample.file, sample.content_type
-    return json.dumps(sample.request).encode(), sample.content_type
+    return requests.of_sample(sample, context.work.root)
 
 
 def _waiter(context: BuildContext, timeout: int | None) -> waiter.WaiterConfig:

@@ -177,6 +177,7 @@ class Project:
         stream: bool = False,
         connections: int = hub.CONNECTIONS,
         plan: ReviewedPlan | None = None,
+        smoke: bool = True,
     ) -> results.Built:
         """Run the steps that a goal needs.
 
@@ -186,14 +187,16 @@ class Project:
             stream: publish from the Hub to S3 without the model on this disk.
             connections: most connections to the Hub at once.
             plan: do what this plan says, or nothing.
+            smoke: send the sample to an endpoint that serves something new, as the spec says; False sends nothing.
 
         Raises:
             UserError: something that the user can fix, such as a gate, a quota or a full disk; or what would be done is
                 not what the plan says.
-            RemoteError: a service failed after retries, or the endpoint did not come into service.
+            RemoteError: a service failed after retries, the endpoint did not come into service, or it did not answer the
+                sample as expected: then the release before was put back.
             IntegrityError: bytes are not what the lock says.
         """
-        context = self._open(goal, locked=locked, stream=stream, connections=connections)
+        context = self._open(goal, locked=locked, stream=stream, connections=connections, smoke=smoke)
         context, actions = executor.run(context, plan.check if plan else None)
         outputs: dict[str, Any] = {}
         for step in context.steps:
@@ -217,9 +220,10 @@ class Project:
         stream: bool = False,
         connections: int = hub.CONNECTIONS,
         plan: ReviewedPlan | None = None,
+        smoke: bool = True,
     ) -> results.Built:
-        """Publish the package and make the endpoint serve it: `build("deploy")`."""
-        return self.build("deploy", locked=locked, stream=stream, connections=connections, plan=plan)
+        """Publish the package, make the endpoint serve it, and see that it answers: `build("deploy")`."""
+        return self.build("deploy", locked=locked, stream=stream, connections=connections, plan=plan, smoke=smoke)
 
     def verify(self, *, rebuild: bool = False) -> results.Verified:
         """Check every byte of the local archive against its manifest.
@@ -275,7 +279,7 @@ class Project:
         output: str | Path | None = None,
         *,
         timeout: int | None = None,
-        accept: str = "application/json",
+        accept: str | None = None,
         inference_id: str = "",
     ) -> results.Answer:
         """Send an asynchronous request to the endpoint and wait for the answer, or for that of an earlier request.
@@ -287,7 +291,8 @@ class Project:
                 out.
             output: the file for the answer, or the folder for its frames; a folder of its own in `build/answers` if left out.
             timeout: seconds to wait; 900 if left out, 1800 where the endpoint may have to wake first.
-            accept: the media type that the answer should have, such as `video/mp4`; the handler's `output_fn` makes it.
+            accept: the media type that the answer should have, such as `video/mp4`, which the handler's `output_fn` makes; `sample.accept`
+                of the spec if left out.
             inference_id: the id of an earlier request: its answer is fetched, and nothing is sent; `source` does not count.
 
         Raises:
@@ -384,7 +389,7 @@ class Project:
         output: str | Path | None = None,
         *,
         timeout: int | None = None,
-        accept: str = "application/json",
+        accept: str | None = None,
     ) -> results.Answers:
         """Send many asynchronous requests to the endpoint, 16 at a time, and wait for their answers.
 
@@ -395,7 +400,7 @@ class Project:
             source: a folder, each file of which is a request, or a file each line of which is one, in JSON.
             output: the folder for the answers, each in a folder of its own; a folder in `build/answers` if left out.
             timeout: seconds to wait without any answer, as in `predict`.
-            accept: the media type that the answers should have.
+            accept: the media type that the answers should have; `sample.accept` of the spec if left out.
 
         Raises:
             UserError: there is no such endpoint, a request cannot be read or is no JSON, or the credentials are of another

@@ -10,6 +10,7 @@ from typing import Any
 
 from sagepack.decoding import Value
 from sagepack.deploy.preflight.check import Check
+from sagepack.deploy.smoke_result import Smoke  # noqa: TC001 - msgspec reads the annotations
 from sagepack.engine.outputs import Archive, LiveEndpoint, Published
 from sagepack.engine.plan import Action, Content
 from sagepack.errors import RemoteError
@@ -349,6 +350,7 @@ class Deployed(Value, frozen=True):
         config: name of the endpoint configuration.
         variables: names of the container's environment variables.
         settings: `endpoint` of the spec, as it was.
+        smoke: what came of the smoke test; null in records of versions that made none.
     """
 
     record: str
@@ -365,6 +367,7 @@ class Deployed(Value, frozen=True):
     config: str
     variables: tuple[str, ...]
     settings: dict[str, Any]
+    smoke: Smoke | None = None
 
 
 class EndpointStatus(Result, frozen=True):

@@ -90,6 +90,7 @@ def open_context(
     locked: bool = False,
     stream: bool = False,
     connections: int = hub.CONNECTIONS,
+    smoke: bool = True,
 ) -> BuildContext:
     """The context in which the steps to `goal` run.
 
@@ -101,6 +102,7 @@ def open_context(
         locked: fail rather than make or change the lock.
         stream: publish from the Hub to S3 without the model on this disk.
         connections: most connections to the Hub at once.
+        smoke: try the endpoint after a deployment, as the spec says.
     """
     spec = checked.spec
     work = Workspace(root, spec.name, spec.env)
@@ -120,6 +122,8 @@ def open_context(
         stream,
         connections,
         checked.set_keys,
+        smoke,
+        lambda: connect.why_no_answers(root, spec, progress),
     )
 
 
@@ -187,7 +191,9 @@ def _stamp(path: Path) -> list[Any]:
 
 def _folders(data: dict[str, Any]) -> list[str]:
     code, sample, model = data.get("code"), data.get("sample"), data.get("model")
+    expect = sample.get("expect") if isinstance(sample, dict) else None
     found: list[Any] = [sample.get("file") if isinstance(sample, dict) else None]
+    found += [expect.get("schema") if isinstance(expect, dict) else None]
     found += [model.get("path") if isinstance(model, dict) else None]
     if isinstance(code, dict):
         shared = code.get("shared")

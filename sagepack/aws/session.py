@@ -427,7 +427,7 @@ def _botocore_error(error: Exception, doing: str, where: str | None) -> Sagepack
         fix = "let AWS_CA_BUNDLE name the certificates of your network's proxy, or log in to that network"
         return _UntrustedError(message, where=where, fix=fix)
     fix = "check the network, aws.region, and AWS_ENDPOINT_URL if it is set, and run the command again"
-    is_network = isinstance(error, (botocore.HTTPClientError, botocore.IncompleteReadError))
+    is_network = isinstance(error, (botocore.HTTPClientError, botocore.ConnectionError, botocore.IncompleteReadError))
     return (_UnavailableError if is_network else RemoteError)(message, where=where, fix=fix)
 
 

@@ -123,13 +123,17 @@ def upload(project: Project, *, locked: bool, stream: bool, connections: int) ->
         parameter="plan_file",
         placeholder="FILE",
     ),
+    Flag("no-smoke", default=False, help="do not try whether the endpoint answers the sample"),
     Flag("yes", default=False, help="do not ask before a protected environment is changed"),
     example="--env prod --set endpoint.instance_type=ml.g5.4xlarge",
 )
-def deploy(project: Project, *, locked: bool, stream: bool, connections: int, plan_file: str, yes: bool) -> Built:
+def deploy(
+    project: Project, *, locked: bool, stream: bool, connections: int, plan_file: str, no_smoke: bool, yes: bool
+) -> Built:
     """Publish, create or update the endpoint, and wait for it.
 
-    It ends when the endpoint is in service and is what the spec says.
+    It ends when the endpoint is in service, is what the spec says, and has answered the spec's sample twice. If it does not
+    answer as expected, the release before is put back.
     """
     agreed = None
     if plan_file:
@@ -140,7 +144,7 @@ def deploy(project: Project, *, locked: bool, stream: bool, connections: int, pl
             for line in screens.lines(agreed.plan):
                 echo(line)
             confirm(f"deploy to {agreed.settings['env']}", yes=yes)
-    return project.build("deploy", locked=locked, stream=stream, connections=connections, plan=agreed)
+    return project.deploy(locked=locked, stream=stream, connections=connections, plan=agreed, smoke=not no_smoke)
 
 
 @task(

@@ -35,7 +35,12 @@ _MOST_DAYS = 3650
         placeholder="FILE",
     ),
     Flag("output", "", "where the answer goes: a file, or a folder for the frames or many answers", placeholder="PATH"),
-    Flag("accept", "application/json", "the media type that the answer should have", placeholder="TYPE"),
+    Flag(
+        "accept",
+        "",
+        "the media type that the answer should have; if left out, sample.accept of the spec",
+        placeholder="TYPE",
+    ),
     Flag(
         "timeout",
         "",
@@ -67,10 +72,10 @@ def predict(
         fix = "leave --input out; or leave --id out to send a new request"
         raise UserError("an answer is fetched without sending anything", where="--id with --input", fix=fix)
     if source.endswith(".jsonl") or (source and Path(source).is_dir()):
-        return project.predict_all(source, output or None, timeout=timeout, accept=accept)
+        return project.predict_all(source, output or None, timeout=timeout, accept=accept or None)
     request = _from_stdin() if source == "-" else Path(source) if source else None
     return project.predict(
-        request, Path(output) if output else None, timeout=timeout, accept=accept, inference_id=inference_id
+        request, Path(output) if output else None, timeout=timeout, accept=accept or None, inference_id=inference_id
     )
 
 

@@ -148,6 +148,7 @@ def _endpoint_status(result: results.EndpointStatus) -> list[Block]:
         "image": result.image,
         "deployed": result.release and f"{_readable(result.release.time)} by {result.release.by}",
         "commit": result.release and _commit(result.release),
+        "smoke": result.release and result.release.smoke and f"test {result.release.smoke.summary}",
         **{f"alarm {number}": _alarm(alarm) for number, alarm in enumerate(result.alarms, 1)},
         "arn": result.arn,
         "console": result.console,
@@ -220,6 +221,7 @@ def _releases(result: results.Releases) -> list[Block]:
             "config": each.config,
             "model": each.model,
             "package": each.manifest,
+            **({"smoke": each.smoke.summary} if each.smoke else {}),
         }
         shown += [(Span(f"{number}  {_readable(each.time)}", "bold"),), _facts(facts, wrap=True)]
     shown += [partial(_wrapped, f"cannot be read: {record}") for record in result.unreadable]

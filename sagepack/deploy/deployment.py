@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sagepack.digest import Digest, fingerprint
 from sagepack.errors import UserError
@@ -24,8 +24,8 @@ VARIANT_NAME = "AllTraffic"
 MAX_NAME_LENGTH = 63  # characters; of every name in SageMaker's API
 _DIGEST_LENGTH = 12  # hex digits at the end of the name of a model or configuration
 TAG_PREFIX = "sagepack:"
-TAG_ENDPOINT, TAG_NAME, TAG_ENV, TAG_MANIFEST = (
-    f"{TAG_PREFIX}{name}" for name in ("endpoint", "name", "env", "manifest")
+TAG_ENDPOINT, TAG_NAME, TAG_ENV, TAG_MANIFEST, TAG_RELEASE = (
+    f"{TAG_PREFIX}{name}" for name in ("endpoint", "name", "env", "manifest", "release")
 )
 _S3_DATA_SOURCE = {
     "archive": {"S3DataType": "S3Object", "CompressionType": "Gzip"},
@@ -71,6 +71,31 @@ class Owner:
     def owns(self, tags: dict[str, str]) -> bool:
         """Whether a resource with `tags` belongs to this owner."""
         return self.tags.items() <= tags.items()
+
+
+class ReleaseTag(NamedTuple):
+    """The last release of an endpoint that was tried and recorded: the text of the endpoint's tag `sagepack:release`.
+
+    It is set last of all, so an endpoint that serves another configuration has a deployment that did not end.
+
+    Attributes:
+        config: name of its configuration.
+        time: the time of its record, as in the record's key.
+    """
+
+    config: str
+    time: str
+
+    @classmethod
+    def of(cls, tags: dict[str, str]) -> ReleaseTag | None:
+        """What the tags of an endpoint say; None if nothing was released yet."""
+        config, separator, time = tags.get(TAG_RELEASE, "").partition("/")
+        return cls(config, time) if separator else None
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tag."""
+        return {TAG_RELEASE: f"{self.config}/{self.time}"}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sagepack.deploy.alarms import comparable, desired_alarms
 from sagepack.deploy.change import NONE, THERE, Change, values
-from sagepack.deploy.deployment import sagepack_tags
+from sagepack.deploy.deployment import ReleaseTag, sagepack_tags
 from sagepack.deploy.scaling import desired_scaling, scaling_names
 from sagepack.deploy.subjects import subject_of
 from sagepack.spec.model import KEYS
@@ -84,6 +84,20 @@ def differences(deployment: Deployment, observed: EndpointState | None) -> list[
     # Whatever is done to the endpoint leaves it with a number of instances as declared.
     instances = [] if endpoint else _instance_differences(deployment, observed)
     return [*endpoint, *scaling, *instances, *alarm_differences(deployment, observed.alarms), *tags]
+
+
+def release_differences(deployment: Deployment, observed: EndpointState | None) -> list[Change]:
+    """That an endpoint serves what it should, and nobody has tried and recorded that: an earlier run was killed before its end.
+
+    While the endpoint is being made equal to `deployment`, nothing is to be said of it: its release comes after that.
+    """
+    if observed is None or not deployment.owner.owns(observed.tags) or _endpoint_differences(deployment, observed):
+        return []
+    serves, tag = observed.endpoint.endpoint_config_name, ReleaseTag.of(observed.tags)
+    if serves != deployment.endpoint_config_name or (tag is not None and tag.config == serves):
+        return []
+    subject = f"endpoint {deployment.endpoint_name}"
+    return [Change("release", f"{subject} serves {serves}, which has not been tried and recorded yet", subject)]
 
 
 def _endpoint_differences(deployment: Deployment, observed: EndpointState) -> list[Change]:

@@ -35,6 +35,8 @@ _PULL = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloa
 def deploy_policy(spec: Spec) -> dict[str, Any]:
     """An identity policy for whoever deploys `spec` and destroys it again; publishing has a policy of its own.
 
+    Where a smoke test is declared it includes what `predict_policy` allows.
+
     Application Auto Scaling acts for the caller, whose permissions on the endpoint and on alarms it checks first (its user
     guide, "Permissions validation for API calls on target resources"). The first registration of an endpoint in an account
     creates a service-linked role.
@@ -83,6 +85,7 @@ def deploy_policy(spec: Spec) -> dict[str, Any]:
             *_volume_grant(arns, spec),
             *(arns.key(f"LookAtKey{number}", ["kms:DescribeKey"], key) for number, key in enumerate(_keys(spec), 1)),
             *([statement("LookAtNetwork", _LOOK_AT_NETWORK, ["*"])] if spec.endpoint.vpc else []),
+            *(_predicting(spec) if spec.smoke and spec.sample else []),
         ]
     )
 
@@ -102,7 +105,7 @@ def _scaling(arns: Arns, name: str) -> list[Statement]:
             "LookAtScaling",
             [
                 *(f"{service}:DescribeScalableTargets", f"{service}:DescribeScalingPolicies"),
-                # Of these two `status` alone makes use.
+                # Of these two `status` makes use, and of the second a smoke test without an answer.
                 *(f"{service}:DescribeScalingActivities", "cloudwatch:GetMetricData"),
                 "cloudwatch:DescribeAlarms",
             ],
@@ -129,6 +132,10 @@ def predict_policy(spec: Spec) -> dict[str, Any]:
     Args:
         spec: its endpoint, account and region are used, and its encryption if requests go to the bucket of the target.
     """
+    return document(_predicting(spec))
+
+
+def _predicting(spec: Spec) -> list[Statement]:
     arns, asynchronous = _arns(spec), spec.endpoint.asynchronous
     requests = S3Uri.parse(input_prefix(asynchronous))
     answers = [S3Uri.parse(asynchronous.s3_output_path), S3Uri.parse(asynchronous.s3_failure_path)]
@@ -137,15 +144,13 @@ def predict_policy(spec: Spec) -> dict[str, Any]:
     encrypts = artifact.sse == "aws:kms" and requests.bucket == S3Uri.parse(artifact.target).bucket
     key = asynchronous.kms_key_id or (artifact.kms_key_id if encrypts else None)
     tags = ["s3:PutObjectTagging"] if artifact.tags else []
-    return document(
-        [
-            statement("Invoke", ["sagemaker:InvokeEndpointAsync", "sagemaker:DescribeEndpoint"], endpoint),
-            statement("Requests", ["s3:PutObject", "s3:DeleteObject", *tags], arns.objects(requests, "*")),
-            statement("Answers", ["s3:GetObject"], [each for path in answers for each in arns.objects(path, "*")]),
-            *_listings(arns, "Look", {location.bucket: [] for location in answers}, answers),
-            *([arns.key("Encrypt", ["kms:GenerateDataKey", "kms:Decrypt"], key)] if key else []),
-        ]
-    )
+    return [
+        statement("Invoke", ["sagemaker:InvokeEndpointAsync", "sagemaker:DescribeEndpoint"], endpoint),
+        statement("Requests", ["s3:PutObject", "s3:DeleteObject", *tags], arns.objects(requests, "*")),
+        statement("Answers", ["s3:GetObject"], [each for path in answers for each in arns.objects(path, "*")]),
+        *_listings(arns, "Look", {location.bucket: [] for location in answers}, answers),
+        *([arns.key("Encrypt", ["kms:GenerateDataKey", "kms:Decrypt"], key)] if key else []),
+    ]
 
 
 def _listings(arns: Arns, sid: str, buckets: dict[str, list[S3Uri]], locations: Iterable[S3Uri]) -> list[Statement]:

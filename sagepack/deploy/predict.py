@@ -259,6 +259,27 @@ class Sender:
         """Leave a request in the queue: the same one is not sent again, but waited for."""
         self._remember(structs.replace(wait.sent, abandoned=True))
 
+    def finish(self, wait: Wait, waiter: WaiterConfig) -> InferenceResult | SagepackError | None:
+        """Wait for an answer, and remember what became of the request.
+
+        Returns:
+            The result, or the error that stands for the failure that the endpoint wrote; None if neither came in time. Then, and
+            if something ends the wait, the request stays as it is, for the next wait for its answer.
+
+        Raises:
+            UserError: the caller may not read the answer.
+        """
+        try:
+            outcome = wait.outcome(waiter)
+        except BaseException:
+            self.abandon(wait)
+            raise
+        if outcome is None:
+            self.abandon(wait)
+        else:
+            self.settle(wait)
+        return outcome
+
     def _send(self, request: bytes | Path, content_type: str, digest: str) -> SentRequest:
         """Put a request into the queue of the endpoint: a small one as it is, a large one by way of S3."""
         inference_id, settings = new_id(), self._endpoint.asynchronous
@@ -315,13 +336,13 @@ def _await(sender: Sender, wait: Wait, waiter: WaiterConfig) -> InferenceResult:
     progress.note(f"request {sent.inference_id} is in the queue; its answer will be at {sent.output}")
     try:
         with progress.activity("waiting for the answer; the first request of a container also loads the model"):
-            outcome = wait.outcome(waiter)
+            outcome = sender.finish(wait, waiter)
     except BaseException as error:
-        sender.abandon(wait)
         if isinstance(error, KeyboardInterrupt) or (isinstance(error, SagepackError) and is_outage(error)):
             progress.note(f"request {sent.inference_id} {wait.stays}")
         raise
-    sender.settle(wait)
+    if outcome is None:
+        raise wait.timed_out(waiter.timeout)
     if isinstance(outcome, SagepackError):
         raise outcome
     return outcome
@@ -346,12 +367,11 @@ class Wait:
             f"and `invoke predict --id {self.sent.inference_id}` fetches it"
         )
 
-    def outcome(self, waiter: WaiterConfig) -> InferenceResult | SagepackError:
-        """The result, or the error that stands for the failure that the endpoint wrote.
+    def outcome(self, waiter: WaiterConfig) -> InferenceResult | SagepackError | None:
+        """The result, or the error that stands for the failure that the endpoint wrote; None if neither came in time.
 
         Raises:
             UserError: the caller may not read the answer.
-            RemoteError: none came within `waiter.timeout`.
         """
         reported = 0.0
         for elapsed in waiter.attempts(first_delay=_FIRST_DELAY):
@@ -360,7 +380,7 @@ class Wait:
             if elapsed - reported >= waiter.repeat:
                 self._report(elapsed)
                 reported = elapsed
-        raise self.timed_out(waiter.timeout)
+        return None
 
     def look(self, elapsed: float) -> InferenceResult | SagepackError | None:
         """What `outcome` returns, if it is there.

@@ -45,6 +45,7 @@ class ReconcileResult:
         endpoint_name, endpoint_arn: the endpoint, in service.
         endpoint_config_name, model_name: what serves.
         changes: what was done; empty if nothing had to be.
+        before: the endpoint as it was found; None if there was none.
     """
 
     endpoint_name: str
@@ -52,6 +53,7 @@ class ReconcileResult:
     endpoint_config_name: str
     model_name: str
     changes: tuple[Change, ...]
+    before: EndpointState | None
 
 
 def reconcile(
@@ -88,16 +90,19 @@ class Reconciler:
     def run(self) -> ReconcileResult:
         """Bring the endpoint, its automatic scaling and its tags in line with the deployment; raises as `reconcile` does."""
         done: list[Change] = []
+        seen: list[EndpointState | None] = []
         # Each attempt looks first, so it finds what the one before it has done, also where only its answer was lost.
         with surviving(self.aws, self.progress, self.waiter):
-            return settle(lambda: self._attempt(done), self.progress, self.waiter)
+            return settle(lambda: self._attempt(done, seen), self.progress, self.waiter)
 
-    def _attempt(self, done: list[Change]) -> ReconcileResult:
+    def _attempt(self, done: list[Change], seen: list[EndpointState | None]) -> ReconcileResult:
         observed, changes = self._observe()
+        seen.append(observed)
         done += [change for change in changes if change not in done]
         if observed is not None and changes and observed.endpoint.in_progress:
             self._finish_deployment_in_progress(observed.endpoint)
             observed, changes = self._observe()
+            done += [change for change in changes if change not in done]
         kinds = {change.kind for change in changes}
         if observed is None or kinds & {"recreate", "update"}:
             endpoint = self._deploy(observed, update="update" in kinds)
@@ -118,6 +123,7 @@ class Reconciler:
             self.deployment.endpoint_config_name,
             self.deployment.model_name,
             tuple(done),
+            seen[0],
         )
 
     def _observe(self) -> tuple[EndpointState | None, list[Change]]:

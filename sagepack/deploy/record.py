@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from sagepack.aws.s3 import S3Uri
 from sagepack.decoding import Commit, DigestText, Text, seal, unseal
+from sagepack.deploy.smoke_result import Smoke
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 MAX_SIZE = 64 << 10  # bytes
+_SUFFIX = ".json"
 _KEY = re.compile(r"[0-9]{8}T[0-9]{12}Z\.json")
 _Name = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9](?:-*[A-Za-z0-9])*\Z", max_length=63)]
 
@@ -48,6 +50,7 @@ class DeploymentRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         config: name of the endpoint configuration.
         variables: names of the container's environment variables.
         settings: `endpoint` of the spec, by its own names.
+        smoke: what came of the smoke test; None in records of versions that made none.
     """
 
     name: _Name
@@ -65,6 +68,7 @@ class DeploymentRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     config: _Name
     variables: tuple[Text, ...]
     settings: dict[str, Any]
+    smoke: Smoke | None = None
 
 
 def records_uri(spec: Spec) -> S3Uri:
@@ -76,16 +80,31 @@ def write(s3: S3, below: S3Uri, record: DeploymentRecord) -> S3Uri:
     """Write a record under the time of its deployment; another that is there already stays, and this one gets a later time."""
     while True:
         data, time = seal(record, FORMAT), record.deployed.astimezone(timezone.utc)
-        location = S3Uri(below.bucket, f"{below.key}{time:%Y%m%dT%H%M%S%f}Z.json")
+        location = S3Uri(below.bucket, f"{below.key}{time:%Y%m%dT%H%M%S%f}Z{_SUFFIX}")
         # It is there, too, after a request that was sent again because its answer was lost.
         if s3.put(location, data, if_absent=True) or s3.read(location) == data:
             return location
         record = msgspec.structs.replace(record, deployed=datetime.now(timezone.utc))
 
 
+def time_of(location: S3Uri) -> str:
+    """The time in the key of a record."""
+    return location.key.rpartition("/")[2].removesuffix(_SUFFIX)
+
+
+def read(s3: S3, below: S3Uri, time: str) -> DeploymentRecord | None:
+    """The record of a time, as its key has it; None if there is none, it is damaged or of another program."""
+    name = f"{time}{_SUFFIX}"
+    return _read(s3, S3Uri(below.bucket, below.key + name)) if _KEY.fullmatch(name) else None
+
+
 def newest(s3: S3, below: S3Uri) -> Iterator[tuple[S3Uri, DeploymentRecord | None]]:
     """The records with their addresses, newest first; None for an object that is damaged, or of another program."""
     keys = [each.location for each in s3.list(below) if _KEY.fullmatch(each.location.key.removeprefix(below.key))]
     for location in reversed(keys):  # S3 lists in the order of keys, here of time
-        data = s3.get(location, MAX_SIZE)
-        yield location, unseal(data, FORMAT, DeploymentRecord) if data and len(data) <= MAX_SIZE else None
+        yield location, _read(s3, location)
+
+
+def _read(s3: S3, location: S3Uri) -> DeploymentRecord | None:
+    data = s3.get(location, MAX_SIZE)
+    return unseal(data, FORMAT, DeploymentRecord) if data and len(data) <= MAX_SIZE else None

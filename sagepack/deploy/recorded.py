@@ -15,7 +15,7 @@ import msgspec
 
 from sagepack.aws import sagemaker
 from sagepack.decoding import MalformedError, convert
-from sagepack.deploy.deployment import Deployment, Owner, tag_list
+from sagepack.deploy.deployment import TAG_MANIFEST, Deployment, Owner, tag_list
 from sagepack.digest import Digest
 from sagepack.errors import UserError
 from sagepack.spec.model import Endpoint
@@ -49,6 +49,7 @@ class _Container(msgspec.Struct, rename="pascal"):
 class _Model(msgspec.Struct, rename="pascal"):
     """The fields of DescribeModel that models of this program have."""
 
+    model_arn: str
     primary_container: _Container
     execution_role_arn: str
 
@@ -89,11 +90,11 @@ def of_record(aws: Aws, record: DeploymentRecord) -> RecordedDeployment:
     """
     owner = Owner(record.endpoint, record.name, record.env)
     again = f"deploy commit {record.commit} of the project, which makes it again" if record.commit else _AGAIN
-    return of_config(aws, owner, record.config, settings_of(record), Digest.parse(record.manifest), again=again)
+    return of_config(aws, owner, record.config, settings_of(record), again=again)
 
 
 def of_config(
-    aws: Aws, owner: Owner, config_name: str, endpoint: Endpoint, manifest: Digest, *, again: str = _AGAIN
+    aws: Aws, owner: Owner, config_name: str, endpoint: Endpoint, *, again: str = _AGAIN
 ) -> RecordedDeployment:
     """The deployment of a configuration that exists.
 
@@ -101,8 +102,8 @@ def of_config(
         aws: the session.
         owner: the owner of the endpoint.
         config_name: name of the configuration.
-        endpoint: the settings that AWS keeps in no configuration: scaling and tags. Of the others those of the configuration count.
-        manifest: identity of the package.
+        endpoint: the settings that AWS keeps in no configuration: scaling and tags. Of the others those of the configuration
+            count.
         again: what to do if configuration or model were deleted.
 
     Raises:
@@ -120,7 +121,8 @@ def of_config(
         raise UserError("the model was deleted", where=f"model {model_name}", fix=again)
     try:
         model = convert(description, _Model)
-    except MalformedError as error:
+        manifest = Digest.parse(sagemaker.list_tags(aws, model.model_arn).get(TAG_MANIFEST, ""))
+    except ValueError as error:
         raise UserError(f"another program made this model: {error}", where=f"model {model_name}", fix=again) from error
     uri = model.primary_container.model_data_source.source.s3_uri
     return RecordedDeployment(

@@ -23,7 +23,7 @@ from sagepack.spec.code_tree import REQUEST_SCHEMA
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sagepack.spec.model import Spec
+    from sagepack.spec.model import Sample, Spec
 
 MAX_REQUEST_SIZE = 1_000_000_000  # bytes (SageMaker developer guide, "Asynchronous inference": up to 1 GB)
 MAX_INLINE_SIZE = 128_000  # bytes (API reference, InvokeEndpointAsync, Body)
@@ -97,6 +97,17 @@ def inline(request: bytes | Path) -> bytes | None:
     if isinstance(request, Path):
         return request.read_bytes() if request.stat().st_size <= MAX_INLINE_SIZE else None
     return request if len(request) <= MAX_INLINE_SIZE else None
+
+
+def of_sample(sample: Sample, root: Path) -> tuple[bytes | Path, str]:
+    """The sample of a spec as a request: its body or the file that holds it, and its media type.
+
+    Args:
+        sample: the sample.
+        root: folder of the project.
+    """
+    body = msgspec.json.encode(sample.request) if sample.file is None else root / sample.file
+    return body, sample.content_type
 
 
 def digest(request: bytes | Path, content_type: str, accept: str) -> str:

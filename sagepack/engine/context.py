@@ -58,6 +58,8 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
         stream: publish from the Hub to S3 without the model on this disk.
         connections: most connections to the Hub at once.
         set_keys: the keys that a lock is made from and `--set` gave.
+        smoke: try the endpoint after a deployment, as the spec says (not `--no-smoke`).
+        why_no_answers: says why no endpoint can answer a request here, or None; it may ask the sandbox.
     """
 
     spec: Spec
@@ -70,6 +72,8 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
     stream: bool = False
     connections: int = hub.CONNECTIONS
     set_keys: tuple[str, ...] = ()
+    smoke: bool = True
+    why_no_answers: Callable[[], str | None] = lambda: None
 
     def refreshed(self) -> BuildContext:
         """The same run without what it has looked up: another step, or another command, has changed files."""

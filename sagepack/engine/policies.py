@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from sagepack.aws.iam_policy import document
 from sagepack.deploy.iam_policy import deploy_policy, execution_policy, predict_policy, trust_policy
 from sagepack.publish.iam_policy import publish_policy
@@ -20,9 +22,10 @@ _READS = ("Get", "List", "Describe", "BatchGet", "Filter", "Simulate")
 
 def plan_policy(spec: Spec) -> dict[str, Any]:
     """An identity policy for whoever plans and runs `doctor`: of publishing and deploying, what changes nothing."""
+    deploying = deploy_policy(structs.replace(spec, smoke=False))  # a plan sends no request
     return document(
         {**one, "Action": reads}
-        for one in (*publish_policy(spec)["Statement"], *deploy_policy(spec)["Statement"])
+        for one in (*publish_policy(spec)["Statement"], *deploying["Statement"])
         if (reads := [action for action in one["Action"] if action.partition(":")[2].startswith(_READS)])
     )
 

@@ -220,12 +220,30 @@ class Endpoint(Value, frozen=True):
     )
 
 
+class Expect(Value, frozen=True):
+    """What the answer to the sample must be.
+
+    Attributes:
+        content_type: its media type, told by its bytes.
+        schema: a JSON Schema, or the path of a file with one.
+        min_size: least bytes.
+        min_items: least elements of its list, or frames.
+    """
+
+    content_type: str | None = None
+    schema: Any = None
+    min_size: int | None = None
+    min_items: int | None = None
+
+
 class Sample(Value, frozen=True):
     """A request to try the endpoint with: a JSON value `request`, or the path of a `file`."""
 
     request: Any = None
     file: str | None = None
     content_type: str = "application/json"
+    accept: str = "application/json"
+    expect: Expect | None = None
 
 
 class Spec(Value, frozen=True):
@@ -237,6 +255,7 @@ class Spec(Value, frozen=True):
         hub: where the model's repository is.
         environment: environment variables of the container.
         sample: a request to try the endpoint with.
+        smoke: whether a deployment counts only when the sample was answered.
         not_secret: files of the code, and the sample, that are published although they look like secrets.
         sandbox: whether the environment is the embedded sandbox.
         protected: whether a person has to agree before the environment is changed.
@@ -255,6 +274,7 @@ class Spec(Value, frozen=True):
         dict[str, str], Facts(member=_ENVIRONMENT, entries=((*_ENVIRONMENT, "{key}"), (*_ENVIRONMENT, "{value}")))
     ] = field(default_factory=dict)
     sample: Sample | None = None
+    smoke: bool = True
     not_secret: tuple[str, ...] = ()
     sandbox: bool = False
     protected: bool = False

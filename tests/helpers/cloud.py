@@ -10,6 +10,7 @@ from sagepack.api.project import Project
 from sagepack.aws.session import AwsConnection
 from sagepack.deploy import waiter
 from sagepack.engine.clients import Clients, Connections
+from sagepack.sandbox.aws.invocations import ScriptedResult
 from tests.helpers.deployments import RecordedProgress
 from tests.helpers.paths import ROOT
 
@@ -42,6 +43,8 @@ class Cloud:
             shutil.copytree(ROOT / name, root / name)
         (root / "config" / "env" / "cloud.yaml").write_text(OVERLAY)
         monkeypatch.setenv("HF_HUB_CACHE", str(root / "cache"))
+        # No serving stack runs the packages, whose handler makes frames of base64 JPEG.
+        servers.aws.invocations.default = ScriptedResult(b'{"frames": ["/9j/", "/9j/", "/9j/", "/9j/"]}')
         # Nobody waits quarters of a minute for an endpoint that is there at once.
         monkeypatch.setattr(
             waiter.WaiterConfig, "of", lambda _spec: waiter.WaiterConfig(delay=0.02, timeout=60, outage=1)

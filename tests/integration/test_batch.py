@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def project(tmp_path: Path, sandbox: Servers, monkeypatch: pytest.MonkeyPatch) -> Project:
     deployed = Cloud(tmp_path, sandbox, monkeypatch).project()
-    deployed.deploy()
+    deployed.deploy(smoke=False)
     return deployed
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sagepack.aws.permissions import ACTIONS
+from sagepack.errors import RemoteError
 from sagepack.sandbox.aws.invocations import ScriptedResult
 from tests.helpers import deployments
 from tests.helpers.cloud import Cloud
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from sagepack.api.project import Project
     from sagepack.sandbox.servers import Servers
 
 # Of S3's requests, those that the condition on the prefix denies; the program copes (`S3.region`, `S3.look_at`).
@@ -171,12 +173,14 @@ def test_each_request_is_allowed_by_the_policy_for_it_and_each_permission_is_use
     used |= recorder.run(lambda: (project().status(), project().logs(), project().releases()), "plan")
     used |= recorder.run(lambda: project("environment.MORE=2").plan("deploy"), "plan")
     used |= recorder.run(lambda: (project().diff("live", "2"), project().diff("2", "tree")), "plan")
-    box.aws.invocations.script(ScriptedResult(b"[]"))
+    box.aws.invocations.script(ScriptedResult(b"[]", times=2))
     (large := cloud.root / "large.png").write_bytes(bytes(128_001))
     predicting = recorder.run(lambda: project().predict(timeout=20), "predict")
     predicting |= recorder.run(lambda: project().predict(large, timeout=20), "predict")
     used |= recorder.run(lambda: project().deploy(), "publish", "deploy")
     used |= recorder.run(lambda: (project().sleep(), project().wake()), "deploy")
+    box.aws.invocations.script(ScriptedResult(b"out of memory", 500))
+    used |= recorder.run(lambda: failing(project("environment.MORE=3", LARGE_SAMPLE)), "publish", "deploy")
     used |= recorder.run(lambda: project().destroy(), "deploy")
     predicting.add("s3:ListBucket")  # with it S3 says 404, not 403, as long as there is no answer
     unused = {}
@@ -185,6 +189,17 @@ def test_each_request_is_allowed_by_the_policy_for_it_and_each_permission_is_use
         allowed = {action for statement in policy["Statement"] for action in statement["Action"]}
         unused[purpose] = sorted(allowed - found - EXPLAINED.keys())
     assert unused == {"publish": [], "deploy": [], "predict": []}
+
+
+# It goes by way of S3, as requests of more than 128,000 bytes do.
+LARGE_SAMPLE = f"sample={{file: null, request: {{inputs: {'x' * 128_000}}}}}"
+
+
+def failing(project: Project) -> None:
+    """Deploy what fails its smoke test, so that the release before is put back."""
+    with pytest.raises(RemoteError, match="failed its smoke test") as caught:
+        project.deploy()
+    assert "was put back" in str(caught.value)
 
 
 def make_topic(box: Servers) -> None:

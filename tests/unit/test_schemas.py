@@ -27,6 +27,7 @@ from sagepack.spec.model import (
     Aws,
     Code,
     Endpoint,
+    Expect,
     Image,
     ModelSource,
     Sample,
@@ -103,6 +104,7 @@ def test_every_key_is_explained_and_no_map_takes_unknown_keys(name: str) -> None
         (("endpoint", "vpc"), Vpc, {}),
         (("endpoint", "alarms"), Alarms, {}),
         (("sample",), Sample, {}),
+        (("sample", "expect"), Expect, {}),
     ],
 )
 def test_keys_and_defaults_are_those_of_the_values(path: tuple[str, ...], cls: Any, renamed: dict[str, str]) -> None:

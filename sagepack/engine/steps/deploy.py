@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from sagepack.digest import Digest
 from sagepack.engine import lazy
 from sagepack.engine.outputs import LiveEndpoint
 from sagepack.engine.plan import UNKNOWN, Step, StepStatus
-from sagepack.errors import SagepackError
 from sagepack.spec import images
 
 if TYPE_CHECKING:
-    from sagepack.aws import console, identity, logs
-    from sagepack.deploy import deployment, drift, observe, reconcile, record, waiter
-    from sagepack.engine import git
+    from sagepack.aws import console, logs
+    from sagepack.deploy import deployment, drift, observe, reconcile
+    from sagepack.engine import release
     from sagepack.engine.context import BuildContext
 else:
     console = lazy.module("aws.console")
-    git = lazy.module("engine.git")
-    identity = lazy.module("aws.identity")
+    release = lazy.module("engine.release")
     logs = lazy.module("aws.logs")
     deployment = lazy.module("deploy.deployment")
     drift = lazy.module("deploy.drift")
     observe = lazy.module("deploy.observe")
     reconcile = lazy.module("deploy.reconcile")
-    record = lazy.module("deploy.record")
-    waiter = lazy.module("deploy.waiter")
 
 
 def status(context: BuildContext) -> StepStatus:
@@ -37,7 +29,8 @@ def status(context: BuildContext) -> StepStatus:
     if context.current_lock is None:
         return UNKNOWN
     desired = desired_deployment(context)
-    changes = drift.differences(desired, observe.observe(context.clients.aws, desired.owner))
+    observed = observe.observe(context.clients.aws, desired.owner)
+    changes = [*drift.differences(desired, observed), *drift.release_differences(desired, observed)]
     return StepStatus.observed(
         {"config": desired.endpoint_config_name},
         tuple(change.reason for change in changes),
@@ -47,44 +40,17 @@ def status(context: BuildContext) -> StepStatus:
 
 
 def run(context: BuildContext) -> None:
-    """Create or update the endpoint and wait until it serves.
+    """Create or update the endpoint, wait until it serves, and see that it answers.
 
     Raises:
         UserError: SageMaker refused data, role, image or quota, or the endpoint belongs to something else.
-        RemoteError: the endpoint failed or went back to its old configuration.
+        RemoteError: the endpoint failed, went back to its old configuration, or did not answer the sample as expected.
     """
-    deployed = reconcile.reconcile(
-        context.clients.aws, desired_deployment(context), context.progress, waiter.WaiterConfig.of(context.spec)
-    )
-    if deployed.changes:
-        _record(context)
+    desired = desired_deployment(context)
+    new = release.Release.of(context, desired)
+    deployed = reconcile.reconcile(context.clients.aws, desired, context.progress, new.waiter)
+    new.finish(deployed)
     context.progress.done(f"endpoint {deployed.endpoint_name} serves model {deployed.model_name}")
-
-
-def _record(context: BuildContext) -> None:
-    """Keep who deployed what. The endpoint serves, whether or not that can be written down: then a note says so."""
-    desired, spec, head = desired_deployment(context), context.spec, git.head(context.work.root)
-    try:
-        written = record.DeploymentRecord(
-            name=spec.name,
-            env=spec.env,
-            endpoint=desired.endpoint_name,
-            deployed=datetime.now(timezone.utc),
-            by=identity.caller(context.clients.aws).arn,
-            commit=head.commit if head else None,
-            clean=head.clean if head else None,
-            manifest=str(desired.manifest_digest),
-            package=desired.model_data_uri,
-            lock=str(Digest.sha256(context.work.lock_path.read_bytes())),
-            image=desired.image_uri,
-            model=desired.model_name,
-            config=desired.endpoint_config_name,
-            variables=tuple(sorted(desired.environment)),
-            settings=msgspec.to_builtins(spec.endpoint),
-        )
-        record.write(context.clients.s3, record.records_uri(spec), written)
-    except (SagepackError, OSError) as error:
-        context.progress.note(f"the endpoint serves, but the deployment is not recorded: {error}")
 
 
 def result(context: BuildContext) -> dict[str, LiveEndpoint]:

@@ -11,6 +11,7 @@ from sagepack import json_schema
 from sagepack.decoding import MalformedError, decode_json
 from sagepack.errors import Diagnostic, UserError
 from sagepack.spec import code_tree
+from sagepack.spec.answer_schema import AnswerSchema
 from sagepack.spec.inspection import Inspection
 from sagepack.spec.secrets import texts
 from sagepack.text import did_you_mean, one_of
@@ -31,6 +32,7 @@ def check(view: SpecView) -> Iterator[Diagnostic]:
     """Check what is on disk; with `view.contents`, also what is in the files."""
     yield from _folder(view)
     yield from _sample(view)
+    yield from _expectation(view)
     if view.contents:
         yield from _file_contents(view)
         yield from _declared_fields(view)
@@ -129,6 +131,24 @@ def _sample(view: SpecView) -> Iterator[Diagnostic]:
                 decode_json(path.read_bytes(), Any, limit=MAX_REQUEST)
             except MalformedError as error:
                 yield Diagnostic(key, f"{name!r} is not JSON: {error}", "correct it, or set sample.content_type")
+
+
+def _expectation(view: SpecView) -> Iterator[Diagnostic]:
+    """What the answer to the sample must be: a schema that can be read, and nothing that contradicts another part."""
+    key = ("sample", "expect", "schema")
+    declared, kind = view.get(*key), view.text("sample", "expect", "content_type")
+    for name in ("schema", "min_items"):
+        if view.get("sample", "expect", name) is not None and kind not in (None, "application/json"):
+            message = f"is about JSON, but sample.expect.content_type is {kind}"
+            yield Diagnostic(("sample", "expect", name), message, "remove one of the two")
+    if isinstance(declared, str) and (problem := _outside(view.root / declared, view.root)):
+        yield Diagnostic(key, f"{declared!r} {problem}", _INTO_PROJECT)
+    elif isinstance(declared, (str, dict)):
+        try:
+            AnswerSchema(declared, view.root)
+        except MalformedError as error:
+            what = f"{declared!r} is" if isinstance(declared, str) else "this is"
+            yield Diagnostic(key, f"{what} not a JSON Schema for answers: {error}", "correct it")
 
 
 def _file_contents(view: SpecView) -> Iterator[Diagnostic]:

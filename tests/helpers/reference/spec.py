@@ -17,7 +17,13 @@ from tests.helpers.reference.markdown import code, page, table
 if TYPE_CHECKING:
     from sagepack.spec.keys import Key
 
-_KINDS = {"string": "text", "integer": "whole number", "number": "number", "boolean": "`true` or `false`"}
+_KINDS = {
+    "string": "text",
+    "object": "map",
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "`true` or `false`",
+}
 _SERVICES = {
     "sagemaker": "https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_{}.html",
     "s3": "https://docs.aws.amazon.com/AmazonS3/latest/API/API_{}.html",

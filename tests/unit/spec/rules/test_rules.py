@@ -116,6 +116,14 @@ REFUSED = [
     (["sample.file=nothing.json"], "sample.file", "does not exist"),
     (["sample.file=config/toy.yaml"], "sample.file", "is not JSON"),
     (["sample.file=/etc/passwd"], "sample.file", "is outside of the project"),
+    (["sample={request: 1, expect: {schema: /etc/x.json}}"], "sample.expect.schema", "is outside of the project"),
+    (["sample={request: 1, expect: {schema: none.json}}"], "sample.expect.schema", "No such file"),
+    (["sample={request: 1, expect: {schema: config/toy.yaml}}"], "sample.expect.schema", "not a JSON Schema for answers: JSON is malformed"),
+    (["sample={request: 1, expect: {schema: {type: text}}}"], "sample.expect.schema", "not a JSON Schema for answers: $.type"),
+    (["sample={request: 1, expect: {schema: {$ref: 'https://x.org/s.json'}}}"], "sample.expect.schema", "names nothing in the schema"),
+    (["sample={request: 1, expect: {content_type: video/mp4, min_items: 2}}"], "sample.expect.min_items", "is about JSON, but sample.expect.content_type is video/mp4"),
+    (["sample={request: 1, expect: {content_type: image/jpg}}"], "sample.expect.content_type", "is not one of: application/json"),
+    (["sample={request: 1, expect: {min_size: 0}}"], "sample.expect.min_size", "at least 1"),
     # requirements
     (["code.requirements=[imageio]"], "code.requirements.0", "must be pinned to one version, such as imageio==1.2.3"),
     (["code.requirements=[imageio>=2]"], "code.requirements.0", "must be pinned"),
@@ -199,6 +207,8 @@ PASSES = [
     ["environment.API_KEY_NAME=main-key", "environment.MONKEY=chi", "environment.KEY=x", "environment.HF_HOME=hf_cache_dir_for_models"],
     ["sample.request={inputs: 1}"],
     ["sample={file: config/toy.yaml, content_type: text/yaml}"],
+    ["sample={request: 1, accept: image/png, expect: {content_type: image/png, min_size: 10}}"],
+    ["sample={request: 1, expect: {schema: {$ref: '#/$defs/a', $defs: {a: {type: array}}}, min_items: 1}}", "smoke=false"],
     ["code.requirements=['imageio[ffmpeg]==2.37.0', 'a===1.0']"],
 ]  # fmt: skip
 
