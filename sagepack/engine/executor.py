@@ -156,4 +156,11 @@ def _briefly(action: Action) -> tuple[str, ...]:
 
 
 def _statuses(context: BuildContext) -> dict[str, StepStatus]:
-    return {step.name: step.status(context) for step in context.steps}
+    """What is known of each step; the last one is looked at beside the others if that is the endpoint."""
+    *others, last = context.steps
+    if last.name != "deploy" or context.current_lock is None:
+        return {step.name: step.status(context) for step in context.steps}
+    _ = context.publication.package, context.manifest  # what both need is found out once
+    with worker_pool(1, "endpoint") as pool:
+        looked = pool.submit(last.status, context)
+        return {**{step.name: step.status(context) for step in others}, last.name: looked.result()}

@@ -17,6 +17,7 @@ from sagepack.publish.resumed import resumed
 from sagepack.publish.upload.sources import HubFiles, LocalFiles, Source
 from sagepack.publish.verified import VerifiedObjects
 from sagepack.text import format_bytes
+from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -71,9 +72,19 @@ class Publication:
 
     @cached_property
     def upload_plan(self) -> UploadPlan:
-        """What S3 holds of the package, and what has to be sent."""
+        """What S3 holds of the package, and what has to be sent; the bucket is checked at the same time.
+
+        Raises:
+            UserError: SageMaker cannot read from the bucket: it is not there, of another region, or not this account's.
+        """
         others = [S3Uri.parse(target) for target in self.spec.artifact.reuse_from]
-        observation = observe(self.clients.s3, self.package, self.manifest, others, verified=self.verified)
+        store, region = self.clients.s3, self.spec.aws.region
+        with worker_pool(1, "bucket") as pool:
+            check = pool.submit(check_bucket, store, self.package.target, region)
+            try:
+                observation = observe(store, self.package, self.manifest, others, verified=self.verified)
+            finally:
+                check.result()  # what is wrong with the bucket explains what else is wrong
         return plan_upload(observation, self.manifest)
 
     @property
@@ -117,14 +128,6 @@ class Publication:
             )
             for content in self.upload_plan.contents
         )
-
-    def check_bucket(self) -> None:
-        """Check that the bucket is one that SageMaker can read from.
-
-        Raises:
-            UserError: it is not there, of another region, or not this account's.
-        """
-        check_bucket(self.clients.s3, self.package.target, self.spec.aws.region)
 
     @cached_property
     def resumed(self) -> Resumed:

@@ -25,6 +25,7 @@ from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from concurrent.futures import Future
 
     from sagepack.aws.s3 import S3, ObjectInfo, S3Uri
     from sagepack.digest import Digest
@@ -64,7 +65,7 @@ def observe(
 ) -> Observation:
     """Look at what S3 holds of `package`, and where else its contents are.
 
-    A published package costs six small requests, whatever its size.
+    A published package costs five small requests in two round trips, whatever its size.
 
     Args:
         store: S3, with the write options of the spec.
@@ -76,32 +77,36 @@ def observe(
     """
     minimum = (limits or Limits()).minimum
     verified = verified or VerifiedObjects(None)
-    present = {listed.location.key: listed.etag for listed in store.list(package.folder.child(""))}
-    recent = _recent_releases(store, package.target, package)
-    record = recent.get(package.digest.short)
-    release = Release.parse(store.read(record)) if record else None
-    released = frozenset(package.target.child(f"{package.name}/{short}") for short in recent)
+    is_archive = package.format is PackageFormat.ARCHIVE
+    with worker_pool(3, "look") as pool:
+        releases = pool.submit(_recent_releases, store, package.target, package)
+        present = {listed.location.key: listed.etag for listed in store.list(package.folder.child(""))}
+        recent = releases.result()
+        record = recent.get(package.digest.short)
+        recorded = pool.submit(store.read, record) if record else None
+        head = pool.submit(store.head, package.model_uri) if is_archive and package.model_uri.key in present else None
+        released = frozenset(package.target.child(f"{package.name}/{short}") for short in recent)
+        reader = _Reader(store, verified, released)
+        indexed, own = package.index_uri.key in present, verified.of(package.folder)
+        stored = reader.archive(package.folder, head) if is_archive and indexed else None
+        prefix = reader.prefix(package.folder) if indexed and not is_archive else None
+    release = Release.parse(recorded.result()) if recorded else None
     large = {member.digest for member in manifest.members if member.size >= minimum}
-    reader = _Reader(store, verified, released)
-    indexed, own = package.index_uri.key in present, verified.of(package.folder)
-    if package.format is PackageFormat.ARCHIVE:
-        stored = reader.archive(package.folder) if indexed else None
-        archive = store.head(package.model_uri) if package.model_uri.key in present else None
-        index = stored.index if stored else None
+    if is_archive:
+        archive, index = head.result() if head else None, stored.index if stored else None
         seen = ArchiveObservation(package, present, release, own, archive=archive, index=index)
         if seen.published:
             return seen
         archives = _Search(store, package, large, reader.archive)
         archives.run(reuse_from, recent)
         return replace(seen, sources=tuple(archives.found), indexed=archives.indexed)
-    prefix = reader.prefix(package.folder) if indexed else None
     files = prefix.index if prefix and _fits_objects(prefix, present) else None
-    listed = PrefixObservation(package, present, release, own, index=files)
-    if listed.published:
-        return listed
+    found = PrefixObservation(package, present, release, own, index=files)
+    if found.published:
+        return found
     prefixes = _Search(store, package, large, reader.prefix)
     prefixes.run(reuse_from, recent)
-    return replace(listed, sources=tuple(prefixes.found), indexed=prefixes.indexed)
+    return replace(found, sources=tuple(prefixes.found), indexed=prefixes.indexed)
 
 
 @dataclass(frozen=True)
@@ -118,11 +123,18 @@ class _Reader:
     verified: VerifiedObjects
     released: frozenset[S3Uri]
 
-    def archive(self, folder: S3Uri) -> StoredArchive | None:
-        """The archive in `folder`; None if there is no index of it, or one of another object."""
-        index = Index.parse(self.store.read(folder.child(PackageFormat.ARCHIVE.index_name)))
+    def archive(self, folder: S3Uri, asked: Future[ObjectInfo | None] | None = None) -> StoredArchive | None:
+        """The archive in `folder`; None if there is no index of it, or one of another object.
+
+        Args:
+            folder: of the package.
+            asked: what is being asked about the archive already.
+        """
         location = folder.child(PackageFormat.ARCHIVE.model_name)
-        head = self.store.head(location) if index else None
+        with worker_pool(1, "head") as pool:
+            asked = asked or pool.submit(self.store.head, location)
+            index = Index.parse(self.store.read(folder.child(PackageFormat.ARCHIVE.index_name)))
+            head = asked.result()
         if index is None or head is None or not _fits(index, head):
             return None
         seen, nothing = ObjectRef(location, head.etag), Verified(head.etag, index.manifest.digest)

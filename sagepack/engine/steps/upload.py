@@ -25,7 +25,6 @@ def status(context: BuildContext) -> StepStatus:
     if context.current_lock is None:
         return UNKNOWN
     publication = context.publication
-    publication.check_bucket()
     plan = publication.upload_plan
     before = 0 if plan.done else publication.resumed.total
     send = max(0, plan.sent_bytes - before)
