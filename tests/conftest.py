@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.helpers import fault_proxy
+from tests.helpers import fault_proxy, request_rules
 from tests.helpers.golden import Golden
 
 if TYPE_CHECKING:
@@ -47,15 +47,32 @@ def _servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     from sagepack.sandbox.servers import Servers  # noqa: PLC0415 - unit tests do not wait for moto
 
     servers = Servers(tmp_path_factory.mktemp("models"))
+    servers.aws.violations = request_rules.violations
     servers.start()
     fault_proxy.HOSTS[servers.aws_url] = servers.aws.hosts
     yield servers
     servers.stop()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _requests() -> Iterator[list[str]]:
+    with request_rules.checked() as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def _valid_requests(_requests: list[str]) -> Iterator[None]:
+    """No request of this program, to whatever service, is one that AWS's own description of the operation forbids."""
+    _requests.clear()
+    yield
+    assert _requests == []
+
+
 @pytest.fixture
 def sandbox(_servers: Servers) -> Servers:
     """Hub and AWS in their initial state: no faults, an empty bucket and a role.
+
+    Whatever a test sends, AWS refuses what its own description of the request forbids (services with JSON requests).
 
     It has hub_url, hf_token, no_access_token (without access to gated repositories), aws_url, access_key, secret_key,
     account, region, bucket, role; `faults` of the Hub with its log of requests; `hub.repositories.add(name, folder)` to

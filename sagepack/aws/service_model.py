@@ -7,17 +7,22 @@ mistakes after a round trip, and SageMaker sometimes after an hour.
 from __future__ import annotations
 
 import gzip
+import operator
 import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 # Unicode classes that Python's `re` does not have. `\w` stands for letters and numbers; it also matches the underscore.
 _SEPARATORS = r" \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_NUMBERS = {"integer", "long", "float", "double"}
 _CLASSES = {r"\p{L}": r"\w", r"\p{N}": "", r"\p{Z}": _SEPARATORS}
 
 
@@ -44,9 +49,7 @@ class Shape:
         """Why the service would refuse `value`, as the end of a sentence that begins with the value; None if it is valid."""
         if self.enum:
             return None if value in self.enum else "is not a value that the service knows"
-        size, unit = (
-            (value, "") if self.kind in ("integer", "long", "float", "double") else (len(value), f" {self._unit}")
-        )
+        size, unit = (value, "") if self.kind in _NUMBERS else (len(value), f" {self._unit}")
         if self.minimum is not None and size < self.minimum:
             return f"is below the minimum of {self.minimum:,}{unit}"
         if self.maximum is not None and size > self.maximum:
@@ -91,17 +94,106 @@ def _step(found: dict[str, Any], member: str) -> str:
     return str(found["members"][member]["shape"])
 
 
-@cache
+def _input(service: str, operation: str) -> str:
+    """The name of the shape of the requests of an operation."""
+    return str(_model(service)["operations"][operation]["input"]["shape"])
+
+
 def _shapes(service: str) -> dict[str, Any]:
-    """The shapes of the newest model of a service, read from botocore's files: to import it takes twice as long."""
+    shapes: dict[str, Any] = _model(service)["shapes"]
+    return shapes
+
+
+@cache
+def _model(service: str) -> dict[str, Any]:
+    """The newest model of a service, read from botocore's files: to import it takes twice as long."""
     package = find_spec("botocore")
     (place,) = (package and package.submodule_search_locations) or [""]
     versions = Path(place) / "data" / service
     folder = max(path for path in versions.iterdir() if path.is_dir())
     plain, packed = folder / "service-2.json", folder / "service-2.json.gz"
     text = gzip.decompress(packed.read_bytes()) if packed.is_file() else plain.read_bytes()
-    shapes: dict[str, Any] = msgspec.json.decode(text)["shapes"]
-    return shapes
+    model: dict[str, Any] = msgspec.json.decode(text)
+    return model
+
+
+def violations(service: str, operation: str, request: dict[str, Any]) -> list[str]:
+    """What the service would refuse in a request of an operation, in the words of its ValidationException; empty if nothing.
+
+    That is what AWS's description says of each member: required, bounds, pattern, enumeration. AWS ignores unknown members,
+    which are told here, since they are spelling errors. Patterns that Python cannot read are not checked.
+
+    Raises:
+        KeyError: the installed botocore has no such operation.
+    """
+    return list(_violations(_shapes(service), _input(service, operation), request, ""))
+
+
+def _violations(shapes: dict[str, Any], name: str, value: Any, path: str) -> Iterator[str]:
+    found = shapes[name]
+    if (rule := _broken_rule(found, value)) is not None:
+        yield _refusal(value, path, rule)
+    if found["type"] == "structure":
+        missing = [member for member in found.get("required", ()) if value.get(member) is None]
+        yield from (_refusal(None, _below(path, member), "not be null") for member in missing)
+    for shape_name, inner, place in _parts(found, value, path):
+        if shape_name is None:
+            yield _refusal(inner, place, "be known")
+        else:
+            yield from _violations(shapes, shape_name, inner, place)
+
+
+def _parts(found: dict[str, Any], value: Any, path: str) -> Iterator[tuple[str | None, Any, str]]:
+    """The parts of a value: the name of the shape (None for an unknown member), the part, and its path."""
+    kind = found["type"]
+    if kind == "structure":
+        for member, inner in value.items():
+            known = found["members"].get(member)
+            if inner is not None:
+                yield known["shape"] if known else None, inner, _below(path, member)
+    elif kind == "list":
+        for number, inner in enumerate(value, 1):
+            yield found["member"]["shape"], inner, f"{path}.{number}.member"
+    elif kind == "map":
+        for key, inner in value.items():
+            yield found["key"]["shape"], key, f"{path}.key"
+            yield found["value"]["shape"], inner, f"{path}.{key}.value"
+
+
+def _broken_rule(found: dict[str, Any], value: Any) -> str | None:
+    """Which constraint of a shape its value breaks, as SageMaker words it."""
+    kind = found["type"]
+    if found.get("enum") and value not in found["enum"]:
+        return f"satisfy enum value set: [{', '.join(found['enum'])}]"
+    for bound, breaks, words in (("min", operator.lt, "greater"), ("max", operator.gt, "less")):
+        if bound in found:
+            size, what = (value, "value") if kind in _NUMBERS else (len(value), "length")
+            if breaks(size, found[bound]):
+                return f"have {what} {words} than or equal to {found[bound]}"
+    pattern = _compiled(found["pattern"]) if "pattern" in found else None
+    if pattern and not pattern.fullmatch(value):
+        return f"satisfy regular expression pattern: {found['pattern']}"
+    return None
+
+
+def _refusal(value: Any, path: str, rule: str) -> str:
+    shown = "null" if value is None else f"'{value}'"
+    return f"Value {shown} at '{path}' failed to satisfy constraint: Member must {rule}"
+
+
+def _below(path: str, member: str) -> str:
+    """The path of a member, as SageMaker writes it: `productionVariants.1.member.instanceType`."""
+    name = member[:1].lower() + member[1:]
+    return f"{path}.{name}" if path else name
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str] | None:
+    """A pattern of a service model; None if it is written in a way that Python does not read."""
+    try:
+        return re.compile(_python_pattern(pattern))
+    except (ValueError, re.error):
+        return None
 
 
 def _python_pattern(pattern: str) -> str:

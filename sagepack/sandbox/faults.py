@@ -164,6 +164,11 @@ class Faults:
         with self._lock:
             self._faults.append(fault)
 
+    def end(self) -> None:
+        """Remove all faults; the log stays."""
+        with self._lock:
+            self._faults.clear()
+
     def clear(self) -> None:
         """Remove all faults and empty the log."""
         with self._lock:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import re
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-import botocore.session
 from botocore.stub import Stubber
-from botocore.validate import ParamValidator
 from msgspec import structs
 
+from sagepack.aws import service_model
 from sagepack.aws.session import Aws, AwsConnection
 from sagepack.deploy.deployment import Deployment
 from sagepack.deploy.waiter import WaiterConfig
@@ -37,8 +35,7 @@ ARN = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/svd"
 MOMENT = datetime(2026, 1, 1, tzinfo=timezone.utc)
 # Error code and message of SageMaker for an endpoint that does not exist.
 GONE = ("ValidationException", 'Could not find endpoint "svd".')
-# Character classes of Java's regular expressions that Python's do not have.
-_JAVA = re.compile(r"\\[pu]")
+violations = service_model.violations
 
 
 def endpoint(name: str = "svd", **changes: Any) -> model.Endpoint:
@@ -86,45 +83,6 @@ def deployment(name: str = "svd", *, manifest: Digest = MANIFEST, **changes: Any
 def changed(value: Deployment, **changes: Any) -> Deployment:
     """The same deployment with another setting of the endpoint."""
     return dataclasses.replace(value, endpoint=structs.replace(value.endpoint, **changes))
-
-
-def violations(service: str, operation: str, request: dict[str, Any]) -> list[str]:
-    """Why AWS would refuse `request`: botocore's own checks, and the bounds in its service model that it does not check."""
-    shape = _service(service).operation_model(operation).input_shape
-    report = ParamValidator().validate(request, shape).generate_report()
-    return ([str(report)] if report else []) + _beyond(shape, request, operation)
-
-
-@functools.cache
-def _service(name: str) -> Any:
-    return botocore.session.get_session().get_service_model(name)
-
-
-def _beyond(shape: Any, value: Any, path: str) -> list[str]:
-    if shape.type_name == "structure":
-        return [text for key, inner in value.items() for text in _beyond(shape.members[key], inner, f"{path}.{key}")]
-    if shape.type_name == "list":
-        size = (
-            [f"{path} is longer than {shape.metadata['max']}"] if len(value) > shape.metadata.get("max", 1000) else []
-        )
-        return size + [text for inner in value for text in _beyond(shape.member, inner, path)]
-    if shape.type_name == "map":
-        return [t for k, v in value.items() for t in (*_beyond(shape.key, k, path), *_beyond(shape.value, v, path))]
-    found: list[str] = []
-    length: Any = len(value) if shape.type_name in {"string", "blob"} else value
-    most, pattern = shape.metadata.get("max"), shape.metadata.get("pattern")
-    if pattern and not _JAVA.search(pattern) and not re.fullmatch(_python(pattern), value):
-        found.append(f"{path}: {value!r} is not {pattern}")
-    if getattr(shape, "enum", None) and value not in shape.enum:
-        found.append(f"{path}: {value!r} is none of the enum")
-    if most is not None and not isinstance(value, bool) and length > most:
-        found.append(f"{path}: {value!r} is over {most}")
-    return found
-
-
-def _python(pattern: str) -> str:
-    # AWS writes `[^/]` for the bucket, but means any number of characters: its own example is `s3://bucket/...`.
-    return pattern.replace("([^/])/?", "([^/]+)/?")
 
 
 def described(status: str, config: str = "svd-0123456789ab") -> dict[str, Any]:

@@ -40,7 +40,7 @@ from sagepack.sandbox.identity import CONTROL_HEADER, Credentials, matches
 from sagepack.sandbox.serving.containers import Containers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
@@ -66,6 +66,9 @@ class AwsServer:
         credentials: the keys of signed requests, and the value of `CONTROL_HEADER` for the control routes.
         activity: counts the requests in progress.
         hosts: the accepted values of the `Host` header; tests add that of a proxy.
+        violations: what AWS's description of an operation forbids in a request, by the prefix of `X-Amz-Target`, the operation
+            and the request, in the words of AWS. Here nothing; tests set it, since a stand-in does not know the rest of the
+            program.
     """
 
     def __init__(self, activity: Activity | None = None, credentials: Credentials | None = None) -> None:
@@ -86,6 +89,7 @@ class AwsServer:
         self.activity = activity or Activity()
         self.credentials = credentials or Credentials.random()
         self.scenario, self.faults, self.clock, self.denied = Scenario(), Faults(), Clock(), DeniedActions()
+        self.violations: Callable[[str, str, JsonObject], list[str]] = lambda _service, _operation, _request: []
         self._containers = Containers()
         self._hosting = HostingApi(self.scenario, self.clock)
         self.invocations = Invocations(self._hosting, self.activity, self._containers, self.clock)
@@ -199,7 +203,15 @@ class AwsServer:
         return None
 
     def _call(self, service: str, operation: str, region: str, body: JsonObject) -> WsgiResponse | None:
-        """The response of an overlay to an operation of a service with JSON requests; None if it is for moto."""
+        """The response of an overlay to an operation of a service with JSON requests; None if it is for moto.
+
+        Raises:
+            AwsError: the response is an error.
+        """
+        if refused := self.violations(service, operation, body):
+            errors = "error" if len(refused) == 1 else "errors"
+            text = f"{len(refused)} validation {errors} detected: {'; '.join(refused)}"
+            raise AwsError("ValidationException", text)
         if service == "SageMaker" and self._hosting.knows(operation):
             return json_response(200, self._hosting.call(operation, region, body))
         if service.startswith("AmazonEC2ContainerRegistry") and ecr.handles(operation, body):

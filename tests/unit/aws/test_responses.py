@@ -21,7 +21,7 @@ from sagepack.deploy.observe import observe, observe_scaling
 from sagepack.engine.resolver import find_image
 from sagepack.errors import RemoteError
 from sagepack.spec.model import Image
-from tests.helpers.deployments import IMAGE, deployment
+from tests.helpers.deployments import ARN, IMAGE, deployment
 
 WAIT = 30
 ENDPOINT = {
@@ -112,7 +112,7 @@ def test_a_malformed_description_of_an_endpoint_is_a_remote_error(proxy: Proxy, 
 
 
 CALLS: list[Callable[[Aws], object]] = [
-    lambda aws: sagemaker.list_tags(aws, "arn"),
+    lambda aws: sagemaker.list_tags(aws, ARN),
     sagemaker.list_endpoints,
     lambda aws: sagemaker.list_endpoint_configs(aws, "x"),
     lambda aws: sagemaker.list_models(aws, "x"),

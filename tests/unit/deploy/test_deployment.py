@@ -139,7 +139,7 @@ def test_every_request_is_within_what_the_service_model_allows(name: str, layout
 
 def test_the_checker_of_requests_finds_violations() -> None:
     bad = changed(deployment(), instance_type="ml.nope", volume_size_in_gb=9999).create_endpoint_config_request
-    assert len(violations("sagemaker", "CreateEndpointConfig", {**bad, "EndpointConfigName": "a" * 64})) == 4
+    assert len(violations("sagemaker", "CreateEndpointConfig", {**bad, "EndpointConfigName": "a" * 64})) == 3
 
 
 def test_another_environment_variable_gives_the_model_and_the_config_other_names() -> None:

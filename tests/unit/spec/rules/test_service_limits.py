@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sagepack.aws.service_model import Shape, shape
+from sagepack.aws.service_model import Shape, shape, violations
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,41 @@ def test_an_unknown_member_is_a_bug_of_the_caller() -> None:
 def test_a_pattern_that_cannot_be_translated_is_not_guessed() -> None:
     with pytest.raises(ValueError, match="cannot translate"):
         Shape("S", "string", pattern=r"[\p{L}]+").problem("a")
+
+
+VARIANT = {"VariantName": "a", "ModelName": "m", "InstanceType": "ml.g5.xlarge", "InitialInstanceCount": 1}
+
+
+@pytest.mark.parametrize(
+    ("request_", "rule"),
+    [
+        ({}, "Value null at 'endpointConfigName' failed to satisfy constraint: Member must not be null"),
+        ({"EndpointConfigNam": "a"}, "at 'endpointConfigNam' failed to satisfy constraint: Member must be known"),
+        ({"EndpointConfigName": "a" * 64}, "Member must have length less than or equal to 63"),
+        (
+            {"EndpointConfigName": "a_b"},
+            "Member must satisfy regular expression pattern: [a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}",
+        ),
+        ({"ProductionVariants": []}, "Member must have length greater than or equal to 1"),
+        (
+            {"ProductionVariants": [VARIANT, {**VARIANT, "VolumeSizeInGB": 9999}]},
+            "'productionVariants.2.member.volumeSizeInGB' failed to satisfy constraint: Member must have value less than or equal to",
+        ),
+        (
+            {"ProductionVariants": [{**VARIANT, "InstanceType": "ml.nope"}]},
+            "Value 'ml.nope' at 'productionVariants.1.member.instanceType' failed to satisfy constraint: Member must satisfy enum",
+        ),
+    ],
+)
+def test_a_request_is_refused_in_the_words_of_the_service(request_: dict[str, Any], rule: str) -> None:
+    found = violations("sagemaker", "CreateEndpointConfig", request_)
+    assert [text for text in found if rule in text]
+
+
+def test_the_keys_and_values_of_maps_are_checked() -> None:
+    container = {"Image": "i", "Environment": {"1A": "b" * 1025}}
+    found = violations("sagemaker", "CreateModel", {"ModelName": "m", "PrimaryContainer": container})
+    assert [text.partition("failed")[0][-45:] for text in found] == [
+        "Value '1A' at 'primaryContainer.environment.key' "[-45:],
+        f"Value '{'b' * 1025}' at 'primaryContainer.environment.1A.value' "[-45:],
+    ]
