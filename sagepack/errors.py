@@ -27,18 +27,26 @@ class SagepackError(Exception):
         where: the file, key, URI or ARN it happened at.
         fix: what the user can do next.
         details: more lines, such as the end of a log.
+        failure: id of a known failure of AWS or of a container, an entry of `docs/failures.md`; None for any other.
     """
 
     exit_code = 1
 
     def __init__(
-        self, message: str, *, where: str | None = None, fix: str | None = None, details: Sequence[str] = ()
+        self,
+        message: str,
+        *,
+        where: str | None = None,
+        fix: str | None = None,
+        details: Sequence[str] = (),
+        failure: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.where = where
         self.fix = fix
         self.details = tuple(details)
+        self.failure = failure
 
     def with_context(
         self, *, message: str | None = None, fix: str | None = None, details: Sequence[str] | None = None
@@ -79,6 +87,7 @@ class SagepackError(Exception):
             "where": self.where,
             "fix": self.fix,
             **({"details": list(self.details)} if self.details else {}),
+            **({"id": self.failure} if self.failure else {}),
         }
 
 

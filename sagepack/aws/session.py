@@ -152,15 +152,22 @@ def _ends_by_itself(error: SagepackError) -> bool:
     return isinstance(error, (_UnavailableError, _ExpiredError)) and not isinstance(error, _UntrustedError)
 
 
-# What the user can correct: codes, the class of the error, and what to do.
-_MISTAKES: tuple[tuple[set[str], type[UserError], str], ...] = (
-    ({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}, _ExpiredError, _LOGIN),
+# What the user can correct: id of the failure, codes, the class of the error, and what to do.
+_MISTAKES: tuple[tuple[str, set[str], type[UserError], str], ...] = (
     (
+        "credentials-expired",
+        {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"},
+        _ExpiredError,
+        _LOGIN,
+    ),
+    (
+        "clock",
         {"RequestTimeTooSkewed", "RequestInTheFuture"},
         UserError,
         "set the clock of this machine: AWS accepts requests that were signed within a few minutes of its own time",
     ),
     (
+        "credentials-refused",
         {
             "InvalidAccessKeyId",
             "InvalidClientTokenId",
@@ -174,17 +181,20 @@ _MISTAKES: tuple[tuple[set[str], type[UserError], str], ...] = (
         "check the AWS credentials of this shell or profile, and that aws.region is enabled in their account",
     ),
     (
+        "quota",
         {"ResourceLimitExceeded", "LimitExceededException", "ServiceQuotaExceededException"},
         UserError,
         "request a higher quota in Service Quotas, or use another instance type",
     ),
     (
+        "region-not-enabled",
         {"OptInRequired", "InvalidRegionException", "PermanentRedirect", "IllegalLocationConstraintException"},
         UserError,
         "correct aws.region, or enable that region in the account",
     ),
     # The service understands the request and would refuse it again.
     (
+        "request-refused",
         {"ValidationException", "ValidationError", "InvalidParameterValue", "InvalidParameterException"},
         UserError,
         "correct what the message names",
@@ -420,15 +430,23 @@ def _botocore_error(error: Exception, doing: str, where: str | None) -> Sagepack
 
     message = f"{doing} failed: {error}"
     if isinstance(error, (botocore.NoCredentialsError, botocore.PartialCredentialsError)):
-        return CredentialsError(f"no AWS credentials while {doing}: {error}", where=where, fix=_NO_CREDENTIALS)
+        return CredentialsError(
+            f"no AWS credentials while {doing}: {error}",
+            where=where,
+            fix=_NO_CREDENTIALS,
+            failure="credentials-missing",
+        )
     if isinstance(error, (botocore.CredentialRetrievalError, botocore.SSOError, botocore.TokenRetrievalError)):
-        return _ExpiredError(f"no usable AWS credentials while {doing}: {error}", where=where, fix=_LOGIN)
+        return _ExpiredError(
+            f"no usable AWS credentials while {doing}: {error}", where=where, fix=_LOGIN, failure="credentials-expired"
+        )
     if isinstance(error, botocore.SSLError):
         fix = "let AWS_CA_BUNDLE name the certificates of your network's proxy, or log in to that network"
-        return _UntrustedError(message, where=where, fix=fix)
+        return _UntrustedError(message, where=where, fix=fix, failure="certificate-not-trusted")
     fix = "check the network, aws.region, and AWS_ENDPOINT_URL if it is set, and run the command again"
-    is_network = isinstance(error, (botocore.HTTPClientError, botocore.ConnectionError, botocore.IncompleteReadError))
-    return (_UnavailableError if is_network else RemoteError)(message, where=where, fix=fix)
+    if isinstance(error, (botocore.HTTPClientError, botocore.ConnectionError, botocore.IncompleteReadError)):
+        return _UnavailableError(message, where=where, fix=fix, failure="network")
+    return RemoteError(message, where=where, fix=fix)
 
 
 @contextmanager
@@ -464,27 +482,28 @@ def _client_error(error: ClientError, doing: str, where: str | None) -> UserErro
     if _CLOCK_MESSAGE.search(text):
         code = "RequestTimeTooSkewed"
     if code.startswith("KMS."):
-        return UserError(message, where=where, fix=_KMS)
-    for codes, kind, fix in _MISTAKES:
+        return UserError(message, where=where, fix=_KMS, failure="kms-key")
+    for failure, codes, kind, fix in _MISTAKES:
         if code in codes:
-            return kind(message, where=where, fix=fix)
+            return kind(message, where=where, fix=fix, failure=failure)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     is_failure = status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.NOT_IMPLEMENTED
     is_later = is_failure or code in _LATER or "Throttl" in code
     if is_later:
-        return _UnavailableError(
-            message, where=where, fix="AWS cannot respond now: run the command again, it continues"
-        )
+        fix = "AWS cannot respond now: run the command again, it continues"
+        return _UnavailableError(message, where=where, fix=fix, failure="service-unavailable")
     return RemoteError(message, where=where)
 
 
 def _denied(error: ClientError, message: str, where: str | None) -> AccessDeniedError:
     named = re.search(r"not authorized to perform: ([a-z0-9-]+:\w+)", message)
     actions = (named[1],) if named else actions_of(error.operation_name)
-    denied = AccessDeniedError(message, where=where, fix=permission_fix(actions, policy_for(error.operation_name)))
+    fix = permission_fix(actions, policy_for(error.operation_name))
+    denied = AccessDeniedError(message, where=where, fix=fix, failure="permission-missing")
     if "explicit deny" in message:
         fix = f"{' and '.join(actions)} is denied by a policy that no other policy overrules: ask who wrote it for an exception"
         denied = denied.with_context(fix=fix)
+        denied.failure = "permission-denied-by-policy"
     denied.actions, denied.named = actions, named[1] if named else None
     return denied
 

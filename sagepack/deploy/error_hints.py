@@ -1,119 +1,29 @@
-"""What to do about an error message of AWS: a table, from reference pages and reports of users."""
+"""What to do about an error message of AWS."""
 
 from __future__ import annotations
 
 import difflib
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from sagepack.aws.sagemaker import EndpointBusyError
 from sagepack.aws.session import is_outage
+from sagepack.deploy import known_failures
 from sagepack.errors import Diagnostic, RemoteError, UserError
 from sagepack.spec.model import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sagepack.deploy.known_failures import KnownFailure
     from sagepack.spec.keys import Key
 
 
-@dataclass(frozen=True)
-class ErrorHint:
-    """What to do about one kind of error message.
-
-    Attributes:
-        pattern: regular expression that is found in the message.
-        fix: what to do; names in braces stand for groups of the pattern.
-        user_can_fix: whether the user can fix it (`UserError`, exit code 1), or has to wait (`RemoteError`, exit code 3).
-    """
-
-    pattern: str
-    fix: str
-    user_can_fix: bool = True
-
-
-HINTS = (
-    ErrorHint(
-        r"account-level service limit '(?P<quota>[^']+)' is (?P<limit>\d+)",
-        "request a higher quota '{quota}' in Service Quotas (an update needs twice the instances while both fleets run), "
-        "or set another endpoint.instance_type",
-    ),
-    ErrorHint(
-        r"InsufficientInstanceCapacity",
-        "AWS has no free instance of this type in the region now: run the command again later, or set another "
-        "endpoint.instance_type or aws.region",
-        user_can_fix=False,
-    ),
-    ErrorHint(
-        r"did not pass the ping health check",
-        "the container did not respond in time: read its log for a failed pip install or a crash, and raise "
-        "endpoint.container_startup_health_check_timeout_in_seconds if it was still starting",
-    ),
-    ErrorHint(
-        r"Could not find model data",
-        "the package is not at that URI any more: run `invoke upload`, which publishes what is missing",
-    ),
-    ErrorHint(
-        r"Could not access model data",
-        "give aws.role what `invoke policy --for execution` prints (s3:GetObject on the package, s3:ListBucket on its bucket, "
-        "kms:Decrypt if it is encrypted with a key), and keep the bucket in the endpoint's region",
-    ),
-    ErrorHint(
-        r"[Rr]ole .*cannot pull|does not grant ecr:GetDownloadUrlForLayer",
-        "check that aws.role exists and may pull (ecr:BatchGetImage, ecr:GetDownloadUrlForLayer, "
-        "ecr:BatchCheckLayerAvailability, ecr:GetAuthorizationToken), and that the image is of the endpoint's region",
-    ),
-    ErrorHint(
-        r"CannotStartContainerError",
-        "the container did not start and wrote no log: the image's CUDA version does not fit the host's driver; "
-        "set endpoint.inference_ami_version, or another image or instance family",
-    ),
-    ErrorHint(
-        r"Failed to extract model data archive|model data archive is too large",
-        "the disk or the memory was too small to unpack the archive: set artifact.layout: prefix, or an instance type "
-        "with a larger disk",
-    ),
-    ErrorHint(
-        r"VolumeSize parameter is not allowed",
-        "remove endpoint.volume_size_in_gb: instances of this family have their own NVMe disks",
-    ),
-    ErrorHint(
-        r"Could not assume role|sagemaker\.amazonaws\.com.*assume|cannot be assumed",
-        "let sagemaker.amazonaws.com assume aws.role (its trust policy, which `invoke policy --for trust` prints), and "
-        "check the ARN; a role that is only some seconds old is not known everywhere yet: then run the command again",
-    ),
-    ErrorHint(
-        r"iam:PassRole",
-        "allow the caller iam:PassRole on aws.role with iam:PassedToService sagemaker.amazonaws.com",
-    ),
-    ErrorHint(
-        r"application-autoscaling:DeregisterScalableTarget",
-        "allow the caller application-autoscaling:DeregisterScalableTarget",
-    ),
-    ErrorHint(
-        r"Request to service failed",
-        "SageMaker found no free instance, or could not start it: run the command again later, or set another "
-        "endpoint.instance_type or aws.region",
-        user_can_fix=False,
-    ),
-    ErrorHint(
-        r"kms:|KMS\.",
-        "allow the key's use in its key policy: kms:Decrypt for aws.role, kms:GenerateDataKey and kms:Decrypt for the caller, "
-        "and kms:CreateGrant for both if it is endpoint.kms_key_id; "
-        "the key must be enabled, and in the bucket's region",
-    ),
-)
-
-
-def hint_for(message: str) -> ErrorHint | None:
-    """The hint for an error message, with the pattern's groups filled in; None if there is none."""
-    for hint in HINTS:
-        if match := re.search(hint.pattern, message, re.DOTALL):
-            return ErrorHint(hint.pattern, hint.fix.format(**match.groupdict()), hint.user_can_fix)
-    return None
+def hint_for(message: str) -> KnownFailure | None:
+    """What is known about an error message of AWS; None if nothing is."""
+    return known_failures.find(message, known_failures.OF_AWS)
 
 
 # Of a message such as "Value 'ml.g5' at 'productionVariants.1.member.instanceType' failed to satisfy constraint: Member must
@@ -177,4 +87,4 @@ def with_hints() -> Iterator[None]:
         if hint is None:
             raise
         kind = UserError if hint.user_can_fix else RemoteError
-        raise kind(error.message, where=error.where, fix=hint.fix, details=error.details) from error
+        raise kind(error.message, where=error.where, fix=hint.fix, details=error.details, failure=hint.id) from error

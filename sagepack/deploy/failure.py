@@ -8,6 +8,7 @@ import msgspec
 
 from sagepack.aws.logs import log_group
 from sagepack.decoding import MalformedError, decode_json
+from sagepack.deploy import known_failures
 from sagepack.errors import RemoteError, SagepackError, UserError
 
 MAX_SIZE = 16_000  # bytes of a failure that are fetched
@@ -55,9 +56,13 @@ def explained(data: bytes, endpoint_name: str, inference_id: str, location: str)
         f"endpoint {endpoint_name}",
         f"`invoke logs` shows the container's log (log group {log_group(endpoint_name)})",
     )
-    if status is None or status // 100 != 4 or status in _ENDPOINT_STATUS or _ENDPOINT_WORDS.search(words):
+    known = known_failures.find(words, known_failures.OF_CONTAINERS)
+    name = known.id if known else None
+    if known:
+        log = f"{known.fix}; {log}"
+    if status is None or status // 100 != 4 or status in _ENDPOINT_STATUS or known or _ENDPOINT_WORDS.search(words):
         message = f"the endpoint failed on the request{shown}: {first}"
-        return RemoteError(message, where=where, fix=log, details=details)
+        return RemoteError(message, where=where, fix=log, details=details, failure=name)
     fix = f"correct the request; the handler's own mistakes are told in the same way, with their traceback in the log: {log}"
     return UserError(f"the endpoint refused the request{shown}: {first}", where=where, fix=fix, details=details)
 

@@ -231,6 +231,7 @@ class _Switch:
             f"the endpoint is {endpoint.endpoint_status} with {counted(_count(endpoint), 'instance')}, not {wanted}: {reason}",
             where=endpoint.endpoint_arn,
             fix=hint.fix if hint else "run the same command again later: AWS may have no such instance at this time",
+            failure=hint.id if hint else None,
             details=[f"newest scaling activity, {newest.start_time:%Y-%m-%d %H:%M:%S} UTC: {text}"] if newest else (),
         )
 

@@ -308,6 +308,7 @@ class Reconciler:
             else f"the update failed and SageMaker rolled back to {serves}, which serves: {reason}",
             where=endpoint.endpoint_arn,
             fix=hint.fix if hint else "read the container's log",
+            failure=hint.id if hint else None,
             details=[f"log group: {log_group(name)}"],
         )
 

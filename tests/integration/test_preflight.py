@@ -12,6 +12,7 @@ from sagepack.errors import UserError
 from tests.helpers import deployments
 from tests.helpers.cloud import Cloud
 from tests.helpers.deployments import RecordedProgress
+from tests.helpers.reference.failures import CHECKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +52,7 @@ def test_in_a_prepared_account_every_check_is_ok(cloud: Cloud) -> None:
     found = cloud.project(*sets).doctor()
     assert {(check.verdict, check.fix) for check in found.checks} == {("ok", None)}
     assert len(found.checks) == 15
+    assert {check.id for check in found.checks} <= {entry.name for entry in CHECKS}
     assert found.exit_code == 0
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sagepack.aws.logs import Tail
-from sagepack.aws.session import AccessDeniedError, Aws, AwsConnection, CredentialsError
+from sagepack.aws.session import AccessDeniedError, Aws, AwsConnection, CredentialsError, Patience
 from sagepack.deploy.waiter import WaiterConfig, surviving, wait_until_stable
 from sagepack.errors import RemoteError
 from tests.helpers.deployments import GONE, MOMENT, FakeClock, RecordedProgress, described, spec, stubbed
@@ -212,3 +212,11 @@ def test_an_interrupted_wait_says_that_the_operation_goes_on_and_how_to_resume()
     assert progress.notes[-1] == (
         "endpoint svd is still Creating, which goes on in AWS; run the same command again to keep waiting"
     )
+
+
+def test_a_wait_survives_that_no_connection_can_be_made() -> None:
+    aws = Aws(AwsConnection("us-east-1", None, "http://127.0.0.1:9", "AKIA", "s")).with_patience(Patience(attempts=1))
+    time = FakeClock()
+    with pytest.raises(RemoteError, match="Could not connect"):
+        wait_until_stable(aws, "svd", RecordedProgress(), time.waiter())
+    assert time.now == 1800
