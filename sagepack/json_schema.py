@@ -139,7 +139,8 @@ def explained(error: Any, text: str) -> tuple[str, str | None]:
         return _of_type(value, limit, text)
     if error.validator == "enum":
         allowed = [item for item in limit if item is not None]
-        return f"{text} is not one of: {one_of(allowed)}", did_you_mean(str(value), allowed)
+        names = [item if isinstance(item, str) else shown(item) for item in allowed]
+        return f"{text} is not one of: {one_of(names)}", _nearest(value, allowed) or did_you_mean(str(value), names)
     if error.validator == "pattern":
         return f"{text}: {error.schema.get('patternErrorMessage', f'it must match {limit}')}", None
     if error.validator == "uniqueItems":
@@ -147,6 +148,19 @@ def explained(error: Any, text: str) -> tuple[str, str | None]:
     if bound := _BOUNDS.get(error.validator):
         return f"{text} is out of range: {bound.format(f'{limit:,}')}", None
     return str(error.message) if len(str(error.message)) <= 4 * _SHOWN else f"it breaks {error.validator}", None
+
+
+def _nearest(value: Any, allowed: list[Any]) -> str | None:
+    """Which of the allowed numbers are on both sides of a number; None if it is none, or they are not all numbers."""
+    if not all(_is_number(each) for each in (value, *allowed)):
+        return None
+    below, above = [each for each in allowed if each < value], [each for each in allowed if each > value]
+    near = [shown(each) for each in (*sorted(below)[-1:], *sorted(above)[:1])]
+    return f"the nearest {'are' if len(near) > 1 else 'is'} {' and '.join(near)}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def shown(value: Any) -> str:

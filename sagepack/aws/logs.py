@@ -1,4 +1,7 @@
-"""New log lines of an endpoint's containers, from CloudWatch Logs. A log that cannot be read never stops a deployment."""
+"""The log of an endpoint in CloudWatch Logs: its new lines, and how long it keeps them.
+
+Lines that cannot be read never stop a deployment.
+"""
 
 from __future__ import annotations
 
@@ -35,16 +38,63 @@ class LogEvent(msgspec.Struct, rename="camel", frozen=True):
         return self.log_stream_name.rpartition("/")[2]
 
 
+class LogGroup(msgspec.Struct, rename="camel", frozen=True):
+    """A log group (API reference of CloudWatch Logs, LogGroup).
+
+    Attributes:
+        log_group_name: its name.
+        retention_in_days: how long it keeps what is written; None for ever.
+        retention_policy_name: the policy of the account that says so, which overrides that of the log group.
+    """
+
+    log_group_name: str
+    retention_in_days: int | None = None
+    retention_policy_name: str | None = None
+
+
 def log_group(endpoint_name: str) -> str:
     """The log group to which the containers of an endpoint write (SageMaker developer guide, "CloudWatch Logs")."""
     return f"/aws/sagemaker/Endpoints/{endpoint_name}"
 
 
+def describe_log_group(aws: Aws, endpoint_name: str) -> LogGroup | None:
+    """The log group of an endpoint (DescribeLogGroups); None if there is none, as before its first container starts.
+
+    Raises:
+        AccessDeniedError: the caller may not look at it.
+    """
+    name = log_group(endpoint_name)
+    with aws_call("looking at the log group", name):
+        # Groups are in the order of their names: one of exactly this name is the first that begins with it.
+        groups = aws.client("logs").describe_log_groups(logGroupNamePrefix=name, limit=1)["logGroups"]
+        found = [convert(group, LogGroup) for group in groups]
+        return next((group for group in found if group.log_group_name == name), None)
+
+
+def set_retention(aws: Aws, endpoint_name: str, days: int) -> None:
+    """CreateLogGroup, unless there is one, and PutRetentionPolicy.
+
+    Raises:
+        AccessDeniedError: the caller may do neither.
+        RemoteError: any other refusal.
+    """
+    import botocore.exceptions
+
+    name, client = log_group(endpoint_name), aws.client("logs")
+    with aws_call("setting how long the log is kept", name):
+        try:
+            client.create_log_group(logGroupName=name)
+        except botocore.exceptions.ClientError as error:
+            if error_code(error) != "ResourceAlreadyExistsException":
+                raise
+        client.put_retention_policy(logGroupName=name, retentionInDays=days)
+
+
 class Tail:
     """The new lines of one endpoint's log group. An error response of AWS is kept in `problem` and not raised.
 
-    A log group that does not exist has no lines. SageMaker creates it when a container starts: if it is missing after a
-    failure, the image or the driver is at fault, not the code.
+    A log group that does not exist has no lines. SageMaker creates it when a container starts, unless it was created before
+    for its retention: if there are no lines after a failure, the image or the driver is at fault, not the code.
 
     Attributes:
         problem: why the log cannot be read; None as long as it can be.

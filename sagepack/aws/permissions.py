@@ -19,7 +19,7 @@ _SAME_NAME = {
         *("PutScalingPolicy", "DeleteScalingPolicy", "DescribeScalingPolicies", "DescribeScalingActivities"),
     ),
     "cloudwatch": ("PutMetricAlarm", "DeleteAlarms", "DescribeAlarms", "GetMetricData"),
-    "logs": ("FilterLogEvents",),
+    "logs": ("FilterLogEvents", "DescribeLogGroups", "CreateLogGroup", "PutRetentionPolicy"),
     "ecr": ("DescribeImages", "BatchGetImage"),
     "iam": ("GetRole", "SimulatePrincipalPolicy"),
     "ec2": ("DescribeSubnets", "DescribeSecurityGroups", "DescribeVpcEndpoints"),

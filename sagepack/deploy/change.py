@@ -8,7 +8,18 @@ from typing import Literal
 from sagepack.decoding import Value
 
 Kind = Literal[
-    "create", "recreate", "update", "restore", "wait", "scaling", "instances", "alarms", "tags", "release", "not_owned"
+    "create",
+    "recreate",
+    "update",
+    "restore",
+    "wait",
+    "scaling",
+    "instances",
+    "alarms",
+    "log",
+    "tags",
+    "release",
+    "not_owned",
 ]
 Sign = Literal["+", "-", "~", "-/+", ""]
 
@@ -24,8 +35,8 @@ class Change(Value, frozen=True):
     Attributes:
         kind: `create` the endpoint; `recreate` it, since its status allows no update; `update` it; `restore` its model or
             configuration, which was deleted; `wait` for what is in progress; set up `scaling`; set the number of `instances`;
-            set up `alarms`; set `tags`; `release` what serves: try it and record it, which an earlier run did not. `not_owned`:
-            the endpoint belongs to another spec or environment and
+            set up `alarms`; set how long the `log` is kept; set `tags`; `release` what serves: try it and record it, which an
+            earlier run did not. `not_owned`: the endpoint belongs to another spec or environment and
             must not be changed.
         reason: the difference, for people.
         subject: what is changed, for people: a key of the spec such as `endpoint.instance_type`, or a resource such as

@@ -83,7 +83,8 @@ def differences(deployment: Deployment, observed: EndpointState | None) -> list[
     scaling = scaling_differences(deployment.endpoint, observed.scaling)
     # Whatever is done to the endpoint leaves it with a number of instances as declared.
     instances = [] if endpoint else _instance_differences(deployment, observed)
-    return [*endpoint, *scaling, *instances, *alarm_differences(deployment, observed.alarms), *tags]
+    alarms, log = alarm_differences(deployment, observed.alarms), _log_differences(deployment, observed)
+    return [*endpoint, *scaling, *instances, *alarms, *log, *tags]
 
 
 def release_differences(deployment: Deployment, observed: EndpointState | None) -> list[Change]:
@@ -171,6 +172,15 @@ def _instance_differences(deployment: Deployment, observed: EndpointState) -> li
         return []
     wanted = instance_count(deployment.endpoint, count)
     return [] if wanted == count else [Difference("DesiredInstanceCount", str(count), str(wanted)).change("instances")]
+
+
+def _log_differences(deployment: Deployment, observed: EndpointState) -> list[Change]:
+    """Another retention of the log, unless a policy of the account decides about it: no request could change that."""
+    days, group = deployment.endpoint.log_retention_in_days, observed.log
+    live = group.retention_in_days if group else None
+    if days is None or live == days or (group and group.retention_policy_name):
+        return []
+    return [Difference.between("LogGroup.retentionInDays", live, days).change("log")]
 
 
 def instance_count(endpoint: Endpoint, count: int) -> int:

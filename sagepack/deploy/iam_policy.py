@@ -76,9 +76,7 @@ def deploy_policy(spec: Spec) -> dict[str, Any]:
             ),
             *_scaling(arns, owner.endpoint_name),
             statement("Image", ["ecr:DescribeImages", "ecr:BatchGetImage"], [_repository(arns, spec)]),
-            statement(
-                "Log", ["logs:FilterLogEvents"], [arns.of("logs", f"log-group:{log_group(owner.endpoint_name)}:*")]
-            ),
+            *_log(arns, spec),
             # Reading quotas has no resources.
             statement("Quota", ["servicequotas:GetServiceQuota", "servicequotas:ListServiceQuotas"], ["*"]),
             *([statement("Topics", ["sns:GetTopicAttributes"], topics)] if topics else []),
@@ -88,6 +86,20 @@ def deploy_policy(spec: Spec) -> dict[str, Any]:
             *(_predicting(spec) if spec.smoke and spec.sample else []),
         ]
     )
+
+
+def _log(arns: Arns, spec: Spec) -> list[Statement]:
+    """The permissions to read the log, and to say how long it is kept if the spec does."""
+    group = arns.of("logs", f"log-group:{log_group(spec.endpoint.name)}")
+    reading = statement("Log", ["logs:FilterLogEvents"], [f"{group}:*"])
+    if spec.endpoint.log_retention_in_days is None:
+        return [reading]
+    return [
+        reading,
+        statement("LogRetention", ["logs:CreateLogGroup", "logs:PutRetentionPolicy"], [group, f"{group}:*"]),
+        # A listing is not authorised on a single group.
+        statement("LookAtLogs", ["logs:DescribeLogGroups"], [arns.of("logs", "log-group:*")]),
+    ]
 
 
 def _scaling(arns: Arns, name: str) -> list[Statement]:

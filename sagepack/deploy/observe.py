@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from sagepack.aws import autoscaling, sagemaker
+from sagepack.aws import autoscaling, logs, sagemaker
 from sagepack.deploy import scaling
 from sagepack.deploy.alarms import alarm_names
 from sagepack.deploy.deployment import VARIANT_NAME
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sagepack.aws.session import Aws, Document
-    from sagepack.deploy.deployment import Owner
+    from sagepack.deploy.deployment import Deployment, Owner
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class EndpointState:
         scaling: automatic scaling of the endpoint.
         image: the image that its instances run; None if it is not described.
         alarms: those alarms by name that have a name which `endpoint.alarms` gives.
+        log: its log group; None if there is none, or it was not asked for.
     """
 
     endpoint: sagemaker.Endpoint
@@ -56,6 +57,7 @@ class EndpointState:
     scaling: ScalingState
     image: RunningImage | None = None
     alarms: dict[str, autoscaling.Alarm] = field(default_factory=dict)
+    log: logs.LogGroup | None = None
 
     @property
     def desired_instance_count(self) -> int | None:
@@ -71,10 +73,15 @@ class _ScalingQuestions(NamedTuple):
     alarms: Callable[[], dict[str, autoscaling.Alarm]]
 
 
-def observe(aws: Aws, owner: Owner) -> EndpointState | None:
+def observe(aws: Aws, owner: Owner, *, log: bool = False) -> EndpointState | None:
     """Describe the endpoint of `owner`; None if it does not exist. Changes nothing.
 
     It takes three round trips: the endpoint, its configuration, its model; all else is asked at the same time.
+
+    Args:
+        aws: the session.
+        owner: the owner of the endpoint.
+        log: whether its log group is asked for too.
 
     Raises:
         UserError, RemoteError: AWS refused a request, or its response is not as the API describes it.
@@ -83,10 +90,11 @@ def observe(aws: Aws, owner: Owner) -> EndpointState | None:
     if endpoint is None:
         return None
     questions = _scaling_questions(aws, owner.endpoint_name)
-    with worker_pool(3 + len(questions), "observe") as pool:
+    with worker_pool(4 + len(questions), "observe") as pool:
         tags = pool.submit(sagemaker.list_tags, aws, endpoint.endpoint_arn)
         image = pool.submit(running_image, aws, endpoint)
         declared_alarms = pool.submit(observe_alarms, aws, owner.endpoint_name)
+        group = pool.submit(logs.describe_log_group, aws, owner.endpoint_name) if log else None
         target = pool.submit(questions.target)
         policies, alarms = pool.submit(questions.policies), pool.submit(questions.alarms)
         config_name = endpoint.endpoint_config_name
@@ -95,8 +103,20 @@ def observe(aws: Aws, owner: Owner) -> EndpointState | None:
         model = sagemaker.describe_model(aws, model_name) if model_name else None
         scaling_state = ScalingState(target.result(), policies.result(), alarms.result())
         return EndpointState(
-            endpoint, config, model, tags.result(), scaling_state, image.result(), declared_alarms.result()
+            endpoint,
+            config,
+            model,
+            tags.result(),
+            scaling_state,
+            image.result(),
+            declared_alarms.result(),
+            group.result() if group else None,
         )
+
+
+def observe_declared(aws: Aws, deployment: Deployment) -> EndpointState | None:
+    """Describe everything that `deployment` declares, as `observe` does."""
+    return observe(aws, deployment.owner, log=deployment.endpoint.log_retention_in_days is not None)
 
 
 def observe_alarms(aws: Aws, endpoint_name: str) -> dict[str, autoscaling.Alarm]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sagepack.aws import autoscaling, sagemaker
-from sagepack.aws.logs import log_group
+from sagepack.aws.logs import log_group, set_retention
 from sagepack.deploy import scaling
 from sagepack.deploy.alarms import desired_alarms
 from sagepack.deploy.deployment import VARIANT_NAME, tag_list
@@ -23,10 +23,11 @@ from sagepack.deploy.drift import (
     scaling_differences,
 )
 from sagepack.deploy.error_hints import hint_for, with_hints
-from sagepack.deploy.observe import EndpointState, ScalingState, observe, observe_scaling
+from sagepack.deploy.observe import EndpointState, ScalingState, observe_declared, observe_scaling
 from sagepack.deploy.running_image import require_image
 from sagepack.deploy.waiter import WaiterConfig, settle, surviving, wait_until_changed, wait_until_stable
 from sagepack.errors import RemoteError, UserError
+from sagepack.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,6 +105,8 @@ class Reconciler:
             observed, changes = self._observe()
             done += [change for change in changes if change not in done]
         kinds = {change.kind for change in changes}
+        if observed is None or "log" in kinds:
+            self._apply_log_retention()
         if observed is None or kinds & {"recreate", "update"}:
             endpoint = self._deploy(observed, update="update" in kinds)
         else:
@@ -132,7 +135,7 @@ class Reconciler:
         Raises:
             UserError: it belongs to another spec or environment.
         """
-        observed = observe(self.aws, self.deployment.owner)
+        observed = observe_declared(self.aws, self.deployment)
         changes = differences(self.deployment, observed)
         for change in changes:
             if observed is not None and change.kind == "not_owned":
@@ -350,6 +353,15 @@ class Reconciler:
         for name in live.keys() - desired.keys():
             autoscaling.delete_alarm(self.aws, name)
         self.progress.note(f"alarms set up: {', '.join(desired)}" if desired else "removing the alarms")
+
+    def _apply_log_retention(self) -> None:
+        """Set how long the log is kept. SageMaker creates a log group that keeps it for ever, so this one is there before."""
+        days = self.deployment.endpoint.log_retention_in_days
+        if days is not None:
+            self.progress.note(
+                f"{log_group(self.deployment.endpoint_name)} keeps what is written for {counted(days, 'day')}"
+            )
+            set_retention(self.aws, self.deployment.endpoint_name, days)
 
     def _apply_tags(self, observed: EndpointState) -> None:
         """Give the tags that differ to the endpoint, and to the model and configuration if they are those declared."""

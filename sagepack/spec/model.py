@@ -212,6 +212,9 @@ class Endpoint(Value, frozen=True):
     detailed_observability: Annotated[
         bool, Facts(member=("sagemaker", "CreateEndpointConfigInput", "MetricsConfig", "EnableDetailedObservability"))
     ] = False
+    log_retention_in_days: Annotated[
+        int | None, Facts(member=("logs", "PutRetentionPolicyRequest", "retentionInDays"))
+    ] = None
     vpc: Vpc | None = None
     scaling: Scaling | None = None
     alarms: Alarms | None = None

@@ -41,6 +41,7 @@ SETS = (
     "endpoint.async.success_topic=arn:aws:sns:us-east-1:123456789012:done",
     "artifact.tags={team: video}",
     "endpoint.alarms.topics=[arn:aws:sns:us-east-1:123456789012:done]",
+    "endpoint.log_retention_in_days=30",
 )
 
 
@@ -50,6 +51,7 @@ RESOURCES = {
     "EndpointConfigName": "arn:aws:sagemaker:us-east-1:123456789012:endpoint-config/{EndpointConfigName}",
     "ModelName": "arn:aws:sagemaker:us-east-1:123456789012:model/{ModelName}",
     "logGroupName": "arn:aws:logs:us-east-1:123456789012:log-group:{logGroupName}:log-stream",
+    "logGroupNamePrefix": "arn:aws:logs:us-east-1:123456789012:log-group::log-stream:",
     "AlarmName": "arn:aws:cloudwatch:us-east-1:123456789012:alarm:{AlarmName}",
     "AlarmNames": "arn:aws:cloudwatch:us-east-1:123456789012:alarm:{AlarmNames[0]}",
     "ResourceId": "arn:aws:application-autoscaling:us-east-1:123456789012:scalable-target/0123",

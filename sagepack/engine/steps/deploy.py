@@ -29,7 +29,7 @@ def status(context: BuildContext) -> StepStatus:
     if context.current_lock is None:
         return UNKNOWN
     desired = desired_deployment(context)
-    observed = observe.observe(context.clients.aws, desired.owner)
+    observed = observe.observe_declared(context.clients.aws, desired)
     changes = [*drift.differences(desired, observed), *drift.release_differences(desired, observed)]
     return StepStatus.observed(
         {"config": desired.endpoint_config_name},

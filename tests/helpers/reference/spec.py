@@ -27,6 +27,7 @@ _KINDS = {
 _SERVICES = {
     "sagemaker": "https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_{}.html",
     "s3": "https://docs.aws.amazon.com/AmazonS3/latest/API/API_{}.html",
+    "logs": "https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_{}.html",
 }
 _INTRODUCTION = """\
 # The spec

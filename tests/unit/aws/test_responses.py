@@ -12,7 +12,7 @@ import pytest
 
 from sagepack.aws import ecr, sagemaker
 from sagepack.aws.autoscaling import newest_activity
-from sagepack.aws.logs import Tail
+from sagepack.aws.logs import Tail, describe_log_group
 from sagepack.aws.metrics import newest_value
 from sagepack.aws.s3 import S3, S3Uri
 from sagepack.aws.session import Aws, AwsConnection
@@ -121,6 +121,7 @@ CALLS: list[Callable[[Aws], object]] = [
     lambda aws: newest_activity(aws, "endpoint/svd/variant/AllTraffic"),
     lambda aws: newest_value(aws, "svd", "ApproximateBacklogSize"),
     lambda aws: Tail(aws, "svd", 0).events(),
+    lambda aws: describe_log_group(aws, "svd"),
     lambda aws: ecr.members(aws, deployment().image_uri),
     lambda aws: find_image(aws, Image("huggingface-pytorch-inference", IMAGE), "us-east-1"),
 ]

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from sagepack.aws.autoscaling import Alarm, ScalableTarget, ScalingPolicy, SuspendedState
+from sagepack.aws.logs import LogGroup
 from sagepack.aws.sagemaker import Endpoint, EndpointConfig, EndpointVariant, PendingDeployment, ProductionVariant
 from sagepack.deploy.change import Change, values
 from sagepack.deploy.drift import Difference, diff, differences
@@ -85,6 +86,25 @@ def test_an_update_names_every_setting_that_changes() -> None:
         ("update", "endpoint.instance_type: ml.g5.2xlarge -> ml.g5.4xlarge"),
         ("update", "endpoint.volume_size_in_gb: 30 -> none"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("group", "reasons"),
+    [
+        (None, ["endpoint.log_retention_in_days: none -> 30"]),
+        (LogGroup("g"), ["endpoint.log_retention_in_days: none -> 30"]),
+        (LogGroup("g", 7), ["endpoint.log_retention_in_days: 7 -> 30"]),
+        (LogGroup("g", 30), []),
+        (LogGroup("g", 90, "of-the-account"), []),  # no request could change it
+    ],
+)
+def test_another_retention_of_the_log_is_a_difference_if_one_is_declared(
+    group: LogGroup | None, reasons: list[str]
+) -> None:
+    value = deployment(log_retention_in_days=30)
+    found = differences(value, dataclasses.replace(live(value), log=group))
+    assert [(change.kind, change.reason) for change in found] == [("log", reason) for reason in reasons]
+    assert differences(deployment(), dataclasses.replace(live(deployment()), log=group)) == []
 
 
 def test_other_observability_is_told_and_a_configuration_from_before_it_has_none() -> None:

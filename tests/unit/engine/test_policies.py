@@ -37,7 +37,11 @@ def spec(region: str = "us-east-1", **changes: Any) -> Spec:
         kms_key_id="5678",
     )
     endpoint = structs.replace(
-        found.endpoint, asynchronous=asynchronous, kms_key_id="9012", vpc=Vpc(("subnet-01234567",), ("sg-01234567",))
+        found.endpoint,
+        asynchronous=asynchronous,
+        kms_key_id="9012",
+        log_retention_in_days=30,
+        vpc=Vpc(("subnet-01234567",), ("sg-01234567",)),
     )
     aws = structs.replace(found.aws, region=region, role=role)
     return structs.replace(found, aws=aws, artifact=artifact, endpoint=endpoint)
@@ -192,3 +196,14 @@ def test_each_key_may_be_used_by_those_who_need_it() -> None:
         assert allows(policy, "kms:CreateGrant", volume)
         assert not allows(policy, "kms:CreateGrant", results)
     assert not allows(role, "kms:Decrypt", volume)
+
+
+def test_the_deployer_sets_the_retention_of_its_own_log_alone() -> None:
+    policy, group = (
+        POLICIES["deploy"](spec()),
+        "arn:aws:logs:us-east-1:123456789012:log-group:/aws/sagemaker/Endpoints/",
+    )
+    for action in ("logs:CreateLogGroup", "logs:PutRetentionPolicy"):
+        assert allows(policy, action, f"{group}SVD-xt")
+        assert not allows(policy, action, f"{group}SVD-xt-2")
+        assert not allows(POLICIES["deploy"](deployments.spec("SVD-xt")), action, f"{group}SVD-xt")

@@ -49,6 +49,8 @@ SPEC_LINES = [
     ("  name: toy\n  inst", "  name: toy\n  enable_network_isolation: yes\n  inst", "config/toy.yaml:14:29", '"yes" is text, expected true or false', None),
     ("  name: toy\n  inst", "  name: toy\n  scaling: {max_capacity: 2}\n  inst", "config/toy.yaml:14:3", "endpoint.scaling.min_capacity: required key is missing", None),
     ("  name: toy\n  inst", "  name: toy\n  volume_size_in_gb: 30.5\n  inst", "config/toy.yaml:14:22", "30.5 is a number, expected an integer", None),
+    ("  name: toy\n  inst", "  name: toy\n  log_retention_in_days: 31\n  inst", "config/toy.yaml:14:26", "31 is not one of: 1, 3, 5", "the nearest are 30 and 60"),
+    ("  name: toy\n  inst", "  name: toy\n  log_retention_in_days: 9999\n  inst", "config/toy.yaml:14:26", "9999 is not one of: 1, 3, 5", "the nearest is 3653"),
     ("  name: toy\n  inst", "  name: toy\n  async: {concurrency: 2}\n  inst", "config/toy.yaml:14:24", "endpoint.async.concurrency: unknown key", "known keys: s3_output_path"),
     ("  name: toy\n  inst", "  name: toy\n  tags: {a: 'x?'}\n  inst", "config/toy.yaml:14:13", 'endpoint.tags.a: "x?" does not match', None),
 ]  # fmt: skip
