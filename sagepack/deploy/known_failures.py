@@ -115,8 +115,9 @@ OF_AWS = (
         ),
         cause="the image's CUDA is newer than the driver of the instance; no log is written",
         fix=(
-            "the container did not start and wrote no log: the image's CUDA version does not fit the host's driver; "
-            "set endpoint.inference_ami_version, or another image or instance family"
+            "the container did not start and wrote no log: the image's CUDA version (cuNNN in image.tag) does not fit "
+            "the host's driver; set endpoint.inference_ami_version (al2-ami-sagemaker-inference-gpu-3-1 for CUDA 12, "
+            "al2023-ami-sagemaker-inference-gpu-4-1 for CUDA 13), or another image or instance family"
         ),
     ),
     KnownFailure(

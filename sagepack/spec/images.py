@@ -16,6 +16,7 @@ from sagepack.decoding import Value
 from sagepack.errors import UserError
 
 _TABLE = Path(__file__).parent / "data" / "images.json"
+_CUDA = re.compile(r"(?:^|-)cu(\d\d)(\d)(?=-|$)")
 _TAG = re.compile(
     r"(?P<framework>\d+\.\d+(\.\d+)?)-transformers(?P<transformers>[\d.]+)-(?P<device>cpu|gpu)"
     r"-py(?P<python>\d{2,3})(-cu(?P<cuda>\d{3}))?-(?P<os>ubuntu[\d.]+)(?P<release>-v[\w.-]+)?"
@@ -108,6 +109,12 @@ def partition(region: str) -> str:
     """The AWS partition of `region`, as in ARNs, such as `aws` or `aws-cn`."""
     names = {"cn-": "aws-cn", "us-gov-": "aws-us-gov", "us-iso-": "aws-iso", "us-isob-": "aws-iso-b"}
     return next((name for start, name in names.items() if region.startswith(start)), "aws")
+
+
+def cuda_version(tag: str) -> tuple[int, int] | None:
+    """The CUDA version that the tag of an AWS image of whatever repository names, as in `-cu124-`; None if it names none."""
+    match = _CUDA.search(tag)
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def parse_tag(tag: str) -> TagFacts | None:

@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sagepack.spec.rules import artifact, code, endpoint, environment, image, model, requirements, service_limits
+from sagepack.spec.rules import (
+    artifact,
+    code,
+    drivers,
+    endpoint,
+    environment,
+    image,
+    model,
+    requirements,
+    service_limits,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +34,7 @@ _RULES = (
     environment.check,
     artifact.check,
     endpoint.check,
+    drivers.check,
     service_limits.check,
 )
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
+import botocore.session
 import pytest
 
-from sagepack.spec.rules import instances
+from sagepack.spec.rules import drivers, instances
 from sagepack.spec.rules.artifact import uri_problem
 from tests.helpers.specs import errors, load, project, warnings
 
@@ -63,6 +65,9 @@ REFUSED = [
     ([f"endpoint.instance_type={GRAVITON}"], "endpoint.instance_type", "has an ARM processor"),
     ([f"endpoint.instance_type={NEURON}"], "endpoint.instance_type", "has no NVIDIA GPU"),
     # endpoint
+    (["endpoint.inference_ami_version=al2-ami-sagemaker-inference-neuron-2"], "endpoint.inference_ami_version", "the driver for AWS's own accelerators"),
+    (["image.repository=huggingface-vllm", "image.tag=0.29.0-gpu-py312-cu130-ubuntu22.04", "endpoint.instance_type=ml.g7e.2xlarge", "endpoint.inference_ami_version=al2-ami-sagemaker-inference-gpu-3-1"], "endpoint.inference_ami_version", "need driver 570 or newer; this machine image has 550"),
+    (["endpoint.instance_type=ml.inf2.xlarge", "endpoint.inference_ami_version=al2-ami-sagemaker-inference-gpu-3-1"], "endpoint.inference_ami_version", "the driver for NVIDIA GPUs"),
     (["endpoint.volume_size_in_gb=50"], "endpoint.volume_size_in_gb", "SageMaker refuses a volume size"),
     (["endpoint.kms_key_id=arn:aws:kms:eu-west-1:123456789012:key/1"], "endpoint.kms_key_id", "the key is in eu-west-1"),
     (["endpoint.async.kms_key_id=arn:aws:kms:eu-west-1:123456789012:alias/a"], "endpoint.async.kms_key_id", "the key is in eu-west-1"),
@@ -157,6 +162,11 @@ WARNED = [
     (["image.repository=huggingface-vllm"], "image.repository", "not a known repository"),
     (["endpoint.instance_type=ml.m5.xlarge"], "endpoint.instance_type", "has no GPU"),
     (["endpoint.instance_type=ml.g7e.2xlarge"], "endpoint.instance_type", "need CUDA 12.8"),
+    (["image.repository=huggingface-vllm", "image.tag=0.29.0-gpu-py312-cu128-ubuntu22.04"], "image.tag", "CUDA 12.8, but hosts of the family g5 have driver 470 by default"),
+    (["image.repository=huggingface-vllm", "image.tag=0.29.0-gpu-py312-cu130-ubuntu22.04", "endpoint.instance_type=ml.g6.2xlarge"], "image.tag", "CUDA 13.0, but hosts of the family g6 have driver 535 by default"),
+    (["image.repository=huggingface-vllm", "image.tag=0.29.0-gpu-py312-cu130-ubuntu22.04", "endpoint.inference_ami_version=al2-ami-sagemaker-inference-gpu-3-1"], "endpoint.inference_ami_version", "CUDA 13.0 needs driver 580 or newer; this machine image has 550"),
+    (["endpoint.inference_ami_version=al2023-ami-sagemaker-inference-gpu-4-1"], "endpoint.inference_ami_version", "AWS tests images of CUDA 12 on another machine image"),
+    ([f"image.tag={CPU_TAG}", "endpoint.instance_type=ml.m5.xlarge", "endpoint.inference_ami_version=al2-ami-sagemaker-inference-gpu-3-1"], "endpoint.inference_ami_version", "the driver for NVIDIA GPUs"),
     (["endpoint.kms_key_id=alias/volumes"], "endpoint.kms_key_id", "local disks, which their hardware encrypts"),
     (["endpoint.async.max_concurrent_invocations_per_instance=15"], "endpoint.async.max_concurrent_invocations_per_instance", "one worker for each of 1 GPUs"),
     (["endpoint.async.max_concurrent_invocations_per_instance=9", f"endpoint.instance_type={GPU_48}"], "endpoint.async.max_concurrent_invocations_per_instance", "each of 8 GPUs"),
@@ -432,3 +442,33 @@ def test_a_sample_with_fields_that_the_handler_does_not_declare_is_an_error(tmp_
     (found,) = errors(root, ["sample={request: {seed: 1}}"])
     assert found.location == "code_of/toy/request.schema.json"
     assert "no JSON Schema" in found.message
+
+
+@pytest.mark.parametrize(
+    ("tag", "instance_type", "ami"),
+    [
+        ("0.29.0-gpu-py312-cu130-ubuntu22.04", "ml.g5.2xlarge", "al2023-ami-sagemaker-inference-gpu-4-1"),
+        ("0.29.0-gpu-py312-cu128-ubuntu22.04", "ml.g5.2xlarge", "al2-ami-sagemaker-inference-gpu-3-1"),
+        ("0.29.0-gpu-py312-cu128-ubuntu22.04", "ml.g6.2xlarge", ""),
+        ("0.29.0-gpu-py312-cu124-ubuntu22.04", "ml.g5.2xlarge", ""),
+        ("0.29.0-gpu-py312-cu124-ubuntu22.04", "ml.g5.2xlarge", "al2-ami-sagemaker-inference-gpu-2-1"),
+        ("0.29.0-gpu-py312-cu130-ubuntu22.04", "ml.g7e.2xlarge", "al2023-ami-sagemaker-inference-gpu-4-1"),
+        ("latest", "ml.g5.2xlarge", "al2023-ami-sagemaker-inference-gpu-4-1"),
+    ],
+)
+def test_a_driver_that_fits_the_image_is_no_matter(tmp_path: Path, tag: str, instance_type: str, ami: str) -> None:
+    sets = ["image.repository=huggingface-vllm", f"image.tag={tag}", f"endpoint.instance_type={instance_type}"]
+    sets += [f"endpoint.inference_ami_version={ami}"] if ami else []
+    assert {problem.key for problem in warnings(tmp_path, sets)} <= {"image.repository"}
+
+
+def test_the_drivers_are_those_that_aws_describes() -> None:
+    variant = botocore.session.get_session().get_service_model("sagemaker").shape_for("ProductionVariant")
+    member = variant.members["InferenceAmiVersion"]
+    described = " ".join(re.sub(r"<[^>]+>", " ", member.documentation).split())
+    facts = r"(al2\S+-gpu-\S+) Accelerator: GPU NVIDIA driver version: (\d+) CUDA version: (\d+)\.(\d+)"
+    found = re.findall(facts, described)
+    assert {
+        name: drivers.Host(int(driver), (int(major), int(minor))) for name, driver, major, minor in found
+    } == drivers.HOSTS
+    assert set(member.enum) == {*drivers.HOSTS, drivers.NEURON}
