@@ -75,11 +75,11 @@ class ScalingPolicy:
 
 @dataclass(frozen=True)
 class Alarm:
-    """A metric alarm that exists.
+    """An alarm that exists.
 
     Attributes:
         actions: ARNs of the policies that it starts, or of the topics that it notifies.
-        description: the whole MetricAlarm of DescribeAlarms.
+        description: the whole MetricAlarm, or CompositeAlarm, of DescribeAlarms.
     """
 
     actions: tuple[str, ...]
@@ -149,10 +149,12 @@ def newest_activity(aws: Aws, resource_id: str) -> ScalingActivity | None:
 
 
 def describe_alarms(aws: Aws, names: list[str]) -> dict[str, Alarm]:
-    """Those of the named metric alarms that exist, by name."""
+    """Those of the named alarms that exist, by name."""
     with aws_call("describing alarms", ", ".join(names)):
-        response = aws.client("cloudwatch").describe_alarms(AlarmNames=names, AlarmTypes=["MetricAlarm"])
-        found = [(convert(entry, _AlarmFields), entry) for entry in response["MetricAlarms"]]
+        kinds = ["MetricAlarm", "CompositeAlarm"]
+        response = aws.client("cloudwatch").describe_alarms(AlarmNames=names, AlarmTypes=kinds)
+        entries = [entry for kind in kinds for entry in response.get(f"{kind}s", [])]
+        found = [(convert(entry, _AlarmFields), entry) for entry in entries]
         return {fields.alarm_name: Alarm(fields.alarm_actions, entry) for fields, entry in found}
 
 

@@ -10,15 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sagepack.deploy.alarm_names import alarm_name
 from sagepack.deploy.deployment import VARIANT_NAME
+from sagepack.spec.model import ALARM_KEYS
 
 if TYPE_CHECKING:
     from sagepack.aws.session import Document
     from sagepack.deploy.deployment import Deployment
     from sagepack.spec.model import Alarms
 
-NAME_PREFIX = "sagepack/"
-"""What the names of these alarms begin with; so nobody's own alarm is taken for one of them."""
 _MINUTE = 60  # seconds; how often SageMaker publishes
 
 
@@ -49,18 +49,6 @@ _METRICS = {
     "backlog": _Metric("ApproximateBacklogSize", "too many requests wait"),
     "no_capacity": _Metric("HasBacklogWithoutCapacity", "requests wait, and no instance starts"),
 }
-KEYS = tuple(_METRICS)
-"""The keys of `endpoint.alarms` that declare an alarm."""
-
-
-def alarm_name(endpoint_name: str, key: str) -> str:
-    """The name of the alarm that a key of `endpoint.alarms` declares."""
-    return f"{NAME_PREFIX}{endpoint_name}/{key.replace('_', '-')}"
-
-
-def alarm_names(endpoint_name: str) -> dict[str, str]:
-    """The name of each alarm that may be declared -> its key."""
-    return {alarm_name(endpoint_name, key): key for key in KEYS}
 
 
 def desired_alarms(deployment: Deployment) -> dict[str, Document]:
@@ -68,7 +56,7 @@ def desired_alarms(deployment: Deployment) -> dict[str, Document]:
     declared, name = deployment.endpoint.alarms, deployment.endpoint_name
     if declared is None:
         return {}
-    return {alarm_name(name, key): _request(declared, name, key) for key in KEYS if getattr(declared, key)}
+    return {alarm_name(name, key): _request(declared, name, key) for key in ALARM_KEYS if getattr(declared, key)}
 
 
 def _request(declared: Alarms, endpoint_name: str, key: str) -> Document:
@@ -111,9 +99,3 @@ def comparable(alarm: Document) -> Document:
     if isinstance(threshold, float) and threshold.is_integer():
         threshold = int(threshold)
     return {**alarm, **topics, "Dimensions": dimensions, "Threshold": threshold}
-
-
-def key_of(alarm: str) -> str | None:
-    """The key of the spec that declares an alarm; None for an alarm of another name."""
-    key = alarm.rpartition("/")[2].replace("-", "_")
-    return f"endpoint.alarms.{key}" if alarm.startswith(NAME_PREFIX) and key in KEYS else None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+from sagepack.deploy.rollout import deployment_config
 from sagepack.digest import Digest, fingerprint
 from sagepack.errors import UserError
 from sagepack.spec.keys import request_members
@@ -186,14 +187,20 @@ class Deployment:
             "Tags": tag_list(self.tags),
         }
 
-    def update_endpoint_request(self, *, retain_instance_count: bool) -> Document:
+    def update_endpoint_request(self, *, retain_instance_count: bool, instances: int | None = None) -> Document:
         """The UpdateEndpoint request.
 
         Args:
             retain_instance_count: keep the number of instances that automatic scaling chose. Without it SageMaker goes back
                 to the initial count (API reference, UpdateEndpoint, RetainAllVariantProperties).
+            instances: that it keeps; None for the initial count.
         """
-        request: Document = {"EndpointName": self.endpoint_name, "EndpointConfigName": self.endpoint_config_name}
+        rolled_out = deployment_config(self.endpoint, instances or self.endpoint.initial_instance_count)
+        request: Document = {
+            "EndpointName": self.endpoint_name,
+            "EndpointConfigName": self.endpoint_config_name,
+            **({"DeploymentConfig": rolled_out} if rolled_out else {}),
+        }
         if not retain_instance_count:
             return {**request, "RetainAllVariantProperties": False}
         return {

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from sagepack.aws.iam_policy import Arns, Statement, document, literal, statement
 from sagepack.aws.logs import log_group
 from sagepack.aws.s3 import S3Uri
-from sagepack.deploy.alarms import NAME_PREFIX
+from sagepack.deploy.alarm_names import NAME_PREFIX
 from sagepack.deploy.deployment import Owner
 from sagepack.deploy.predict import input_prefix
+from sagepack.deploy.rollout import rollback_alarms
 from sagepack.deploy.scaling import scaling_names
 from sagepack.spec import images
 
@@ -209,6 +210,8 @@ def execution_policy(spec: Spec, packages: S3Uri) -> dict[str, Any]:
             statement("Log", _named("logs", "Create", "LogGroup LogStream"), [group, f"{group}:*"]),
             statement("WriteLog", ["logs:PutLogEvents", "logs:DescribeLogStreams"], [group, f"{group}:*"]),
             *([statement("Notify", ["sns:Publish"], topics)] if topics else []),
+            # Developer guide, "Auto-Rollback Configuration and Monitoring"; the names of alarms may be of any form.
+            *([statement("Alarms", ["cloudwatch:DescribeAlarms"], ["*"])] if rollback_alarms(spec.endpoint) else []),
             *([statement("Network", _NETWORK, ["*"])] if spec.endpoint.vpc else []),
             *(
                 [arns.key("Decrypt", ["kms:Decrypt", "kms:GenerateDataKey"], artifact.kms_key_id)]

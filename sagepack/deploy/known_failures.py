@@ -107,6 +107,16 @@ OF_AWS = (
         ),
     ),
     KnownFailure(
+        id="role-cannot-read-alarms",
+        pattern=r"[Rr]ole.*cloudwatch:DescribeAlarms",
+        symptom="Role arn:aws:iam::123456789012:role/x is not authorized to perform cloudwatch:DescribeAlarms",
+        cause="it is `aws.role` that looks at the roll-back alarms during an update, not you",
+        fix=(
+            "allow aws.role cloudwatch:DescribeAlarms, which endpoint.update.rollback_alarms needs: `invoke policy --for "
+            "execution` prints it"
+        ),
+    ),
+    KnownFailure(
         id="container-not-started",
         pattern=r"CannotStartContainerError",
         symptom=(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sagepack.aws import autoscaling, logs, sagemaker
 from sagepack.deploy import scaling
-from sagepack.deploy.alarms import alarm_names
+from sagepack.deploy.alarm_names import alarm_names
 from sagepack.deploy.deployment import VARIANT_NAME
 from sagepack.deploy.running_image import RunningImage, running_image
 from sagepack.workers import worker_pool
@@ -121,7 +121,7 @@ def observe_declared(aws: Aws, deployment: Deployment) -> EndpointState | None:
 
 def observe_alarms(aws: Aws, endpoint_name: str) -> dict[str, autoscaling.Alarm]:
     """The alarms that `endpoint.alarms` may declare, which may exist without the endpoint. Changes nothing."""
-    return autoscaling.describe_alarms(aws, list(alarm_names(endpoint_name)))
+    return autoscaling.describe_alarms(aws, alarm_names(endpoint_name))
 
 
 def observe_scaling(aws: Aws, endpoint_name: str) -> ScalingState:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sagepack.aws import autoscaling, sagemaker
 from sagepack.aws.logs import log_group, set_retention
-from sagepack.deploy import scaling
+from sagepack.deploy import rollout, scaling
 from sagepack.deploy.alarms import desired_alarms
 from sagepack.deploy.deployment import VARIANT_NAME, tag_list
 from sagepack.deploy.drift import (
@@ -36,6 +36,11 @@ if TYPE_CHECKING:
     from sagepack.deploy.change import Change
     from sagepack.deploy.deployment import Deployment
     from sagepack.progress import Progress
+
+_TRIPPED = (
+    "look at what failed after the new instances had taken requests (`invoke logs`, and the failure objects in S3), correct "
+    "it, and deploy again once the alarm has ended"
+)
 
 
 @dataclass(frozen=True)
@@ -209,7 +214,11 @@ class Reconciler:
         count = observed.desired_instance_count or 0
         is_allowed = count > 0 and instance_count(self.deployment.endpoint, count) == count
         retain = not new_type and scales and self.deployment.endpoint.scaling is not None and is_allowed
-        return self.deployment.update_endpoint_request(retain_instance_count=retain)
+        instances = count if retain else self.deployment.endpoint.initial_instance_count
+        if self.deployment.endpoint.update:
+            for line in rollout.notes(self.deployment.endpoint.update, instances, before=count):
+                self.progress.note(line)
+        return self.deployment.update_endpoint_request(retain_instance_count=retain, instances=instances)
 
     def _set_instance_count(self, observed: EndpointState) -> sagemaker.Endpoint:
         """Set the number of instances to the nearest one that is declared, and wait until it is there.
@@ -305,15 +314,31 @@ class Reconciler:
             return endpoint
         reason = endpoint.failure_reason or "SageMaker gives no reason"
         hint = hint_for(reason)
+        tripped = self._tripped_alarms(reason) if status == "InService" else []
         raise RemoteError(
             f"endpoint is {status}: {reason}"
             if status != "InService"
             else f"the update failed and SageMaker rolled back to {serves}, which serves: {reason}",
             where=endpoint.endpoint_arn,
-            fix=hint.fix if hint else "read the container's log",
+            fix=hint.fix if hint else _TRIPPED if tripped else "read the container's log",
             failure=hint.id if hint else None,
-            details=[f"log group: {log_group(name)}"],
+            details=[*tripped, f"log group: {log_group(name)}"],
         )
+
+    def _tripped_alarms(self, reason: str) -> list[str]:
+        """The roll-back alarms that have gone off, with what CloudWatch says: in ALARM now, or named by SageMaker."""
+        names = rollout.rollback_alarms(self.deployment.endpoint)
+        if not names:
+            return []
+        try:
+            found = autoscaling.describe_alarms(self.aws, list(names))
+        except (UserError, RemoteError) as error:
+            return [f"roll-back alarms: not known: {error.message}"]
+        return [
+            f"alarm {name} is {alarm.state}: {alarm.description.get('StateReason') or 'CloudWatch gives no reason'}"
+            for name, alarm in found.items()
+            if alarm.state == "ALARM" or name in reason
+        ]
 
     def _apply_scaling(self, live: ScalingState) -> None:
         if not scaling_differences(self.deployment.endpoint, live):

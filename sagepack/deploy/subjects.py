@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from sagepack.deploy.alarms import key_of
+from sagepack.deploy.alarm_names import key_of
 from sagepack.deploy.deployment import TAG_PREFIX
 from sagepack.spec.model import KEYS
 

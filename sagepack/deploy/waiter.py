@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sagepack.aws import autoscaling, sagemaker
 from sagepack.aws.logs import Tail, log_group
 from sagepack.aws.outage import Outage
+from sagepack.deploy.rollout import longest_update
 from sagepack.errors import RemoteError
 from sagepack.text import format_duration
 from sagepack.workers import pause
@@ -52,10 +53,11 @@ class WaiterConfig:
 
     @classmethod
     def of(cls, spec: Spec) -> WaiterConfig:
-        """The waiter for the endpoint of `spec`: its own time-outs, and half an hour for its instances to start."""
+        """The waiter for the endpoint of `spec`: its own time-outs, half an hour for its instances to start, and what an update waits."""
         endpoint = spec.endpoint
         container_timeout = endpoint.container_startup_health_check_timeout_in_seconds
-        timeout = endpoint.model_data_download_timeout_in_seconds + container_timeout + 1800.0
+        start = endpoint.model_data_download_timeout_in_seconds + container_timeout + 1800.0
+        timeout = longest_update(endpoint, start)
         return cls(delay=0.2, timeout=timeout, outage=_SANDBOX_OUTAGE) if spec.sandbox else cls(timeout=timeout)
 
     @property

@@ -18,6 +18,8 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 HUB_ADDRESS = r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?"
 
 _VARIANT = ("sagemaker", "ProductionVariant")
+_BLUE_GREEN = ("sagemaker", "DeploymentConfig", "BlueGreenUpdatePolicy")
+_ROLLING = ("sagemaker", "DeploymentConfig", "RollingUpdatePolicy")
 _ASYNC = ("sagemaker", "AsyncInferenceConfig")
 _VPC = ("sagemaker", "CreateModelInput", "VpcConfig")
 _TAG = (("sagemaker", "Tag", "Key"), ("sagemaker", "Tag", "Value"))
@@ -192,6 +194,71 @@ class Alarms(Value, frozen=True):
     period: int = 300
 
 
+ALARM_KEYS = ("failures", "expired_requests", "age_of_oldest_request", "backlog", "no_capacity")
+"""The keys of `endpoint.alarms` that declare an alarm, and by which `endpoint.update.rollback_alarms` names it."""
+
+
+class BlueGreen(Value, frozen=True):
+    """An update that starts a whole new fleet beside the old one, as in BlueGreenUpdatePolicy of SageMaker's API reference.
+
+    Attributes:
+        traffic: `all_at_once`, `canary` or `linear`.
+        wait_interval_in_seconds: wait after each step of the traffic; see `Update.wait`.
+        canary_size, linear_step_size: `50%` of the instances, or a number of instances.
+        termination_wait_in_seconds: wait before the old fleet is stopped.
+        maximum_execution_timeout_in_seconds: time after which SageMaker gives up.
+    """
+
+    traffic: str = "all_at_once"
+    wait_interval_in_seconds: Annotated[
+        int | None, Facts(member=(*_BLUE_GREEN, "TrafficRoutingConfiguration", "WaitIntervalInSeconds"))
+    ] = None
+    canary_size: Annotated[str | None, Facts(normalize=str)] = None
+    linear_step_size: Annotated[str | None, Facts(normalize=str)] = None
+    termination_wait_in_seconds: Annotated[int, Facts(member=(*_BLUE_GREEN, "TerminationWaitInSeconds"))] = 0
+    maximum_execution_timeout_in_seconds: Annotated[
+        int | None, Facts(member=(*_BLUE_GREEN, "MaximumExecutionTimeoutInSeconds"))
+    ] = None
+
+
+class Rolling(Value, frozen=True):
+    """An update that replaces instances batch by batch, as in RollingUpdatePolicy of SageMaker's API reference."""
+
+    maximum_batch_size: Annotated[str, Facts(normalize=str)] = "50%"
+    wait_interval_in_seconds: Annotated[int | None, Facts(member=(*_ROLLING, "WaitIntervalInSeconds"))] = None
+    rollback_maximum_batch_size: Annotated[str | None, Facts(normalize=str)] = None
+    maximum_execution_timeout_in_seconds: Annotated[
+        int | None, Facts(member=(*_ROLLING, "MaximumExecutionTimeoutInSeconds"))
+    ] = None
+
+
+class Update(Value, frozen=True):
+    """How an update is rolled out: `blue_green` unless `rolling` is there.
+
+    Attributes:
+        rollback_alarms: alarms that roll the update back: keys of `endpoint.alarms`, or names of other alarms in CloudWatch.
+    """
+
+    blue_green: BlueGreen | None = None
+    rolling: Rolling | None = None
+    rollback_alarms: tuple[str, ...] = ()
+
+    @property
+    def policy(self) -> BlueGreen | Rolling:
+        """The one that holds."""
+        return self.rolling or self.blue_green or BlueGreen()
+
+    @property
+    def wait(self) -> int:
+        """Seconds to wait after each step; without alarms there is nothing to wait for."""
+        declared = self.policy.wait_interval_in_seconds
+        return declared if declared is not None else DEFAULT_WAIT if self.rollback_alarms else 0
+
+
+DEFAULT_WAIT = 600
+"""Seconds for which an update with roll-back alarms waits after each step."""
+
+
 class Endpoint(Value, frozen=True):
     """The endpoint and its one production variant. Names follow SageMaker's API; time-outs are in seconds."""
 
@@ -218,6 +285,7 @@ class Endpoint(Value, frozen=True):
     vpc: Vpc | None = None
     scaling: Scaling | None = None
     alarms: Alarms | None = None
+    update: Update | None = None
     tags: Annotated[dict[str, str], Facts(member=("sagemaker", "CreateEndpointInput", "Tags"), entries=_TAG)] = field(
         default_factory=dict
     )

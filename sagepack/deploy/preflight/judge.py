@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sagepack.deploy.alarm_names import key_of
 from sagepack.deploy.iam_policy import SAGEMAKER
 from sagepack.deploy.preflight.check import Finding
 from sagepack.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sagepack.aws.ec2 import SecurityGroup, Subnet
     from sagepack.aws.identity import Caller
@@ -249,6 +250,29 @@ def alarm_topic(arn: str, found: Topic | None) -> Finding:
     if found.kms_master_key_id:
         return Finding("ok", f"{arn} exists; whether its key's policy allows cloudwatch.amazonaws.com is not judged")
     return Finding("ok", f"{arn} exists")
+
+
+def rollback_alarms(wanted: Sequence[str], found: Mapping[str, str]) -> Finding:
+    """Whether the alarms that roll an update back are there, and would not do so at once.
+
+    What SageMaker does about an alarm that is in ALARM before an update could not be observed; its guide says that an alarm
+    which trips in the baking period rolls the update back.
+
+    Args:
+        wanted: names of the alarms.
+        found: the states of those that exist, by name.
+    """
+    missing = [name for name in wanted if name not in found and key_of(name) is None]  # its own `deploy` sets up
+    if missing:
+        fix = "create it in CloudWatch, or correct endpoint.update.rollback_alarms"
+        return Finding("failed", f"there is no alarm {', '.join(missing)} in this account and region", fix)
+    if ringing := [name for name in wanted if found.get(name) == "ALARM"]:
+        return Finding(
+            "failed",
+            f"{', '.join(ringing)} is in ALARM now, and would roll an update back whatever it brings",
+            "end what set it off first; or, to deploy what mends it, add --set endpoint.update.rollback_alarms=[]",
+        )
+    return Finding("ok", f"none of {', '.join(wanted)} is in ALARM")
 
 
 def owner(name: str, *, exists: bool, owned: bool, tags: str) -> Finding:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sagepack.aws import ec2, ecr, identity, kms, quotas, sagemaker, sns
+from sagepack.aws import autoscaling, ec2, ecr, identity, kms, quotas, sagemaker, sns
 from sagepack.aws.iam_policy import concrete
 from sagepack.aws.s3 import S3Uri
 from sagepack.aws.session import AccessDeniedError, CredentialsError, Patience
@@ -15,6 +15,7 @@ from sagepack.deploy.iam_policy import execution_policy
 from sagepack.deploy.preflight import judge
 from sagepack.deploy.preflight.asking import Question
 from sagepack.deploy.preflight.check import Finding
+from sagepack.deploy.rollout import rollback_alarms
 from sagepack.spec import images
 from sagepack.workers import worker_pool
 
@@ -79,6 +80,8 @@ class Preflight:
             yield Question(
                 f"alarm-topic{more}", f"alarm topic{more.replace('-', ' ')}", partial(self._alarm_topic, arn)
             )
+        if rollback_alarms(self.spec.endpoint):
+            yield Question("rollback-alarms", "roll-back alarms", self._rollback_alarms)
         yield self.owner()
 
     def owner(self) -> Question:
@@ -159,6 +162,11 @@ class Preflight:
 
     def _key(self, key: str) -> Finding:
         return judge.key(key, kms.describe_key(self.aws, key))
+
+    def _rollback_alarms(self) -> Finding:
+        names = rollback_alarms(self.spec.endpoint)
+        found = autoscaling.describe_alarms(self.aws, list(names))
+        return judge.rollback_alarms(names, {name: alarm.state for name, alarm in found.items()})
 
     def _vpc(self, declared: Vpc) -> Finding:
         subnets = ec2.describe_subnets(self.aws, declared.subnets)

@@ -132,6 +132,8 @@ class Endpoint:
         image: the digest of the image that its instances run, if it is not that of the image which the model names.
         resizing: whether the update in progress only changes the number of instances, to `next_counts`.
         obstacle: why that change will fail; None if it will not.
+        wait: seconds that the update in progress waits after its new instances have started.
+        baking: whether it does so now: its new instances take the requests, all of them whatever the traffic's steps are.
     """
 
     name: str
@@ -151,12 +153,14 @@ class Endpoint:
     image: str | None = None
     resizing: bool = False
     obstacle: str | None = None
+    wait: float = 0.0
+    baking: bool = False
     _polls: int = 0
 
     def begin(self, status: str, outcome: DeploymentOutcome, now: float) -> None:
         """Start a transition: `status` until it ends with `outcome`."""
         self.status, self.outcome = status, outcome
-        self._polls, self.modified = 0, now
+        self._polls, self.modified, self.baking = 0, now, False
 
     def poll(self, duration: TransitionTime, now: float) -> None:
         """Count one DescribeEndpoint, and end the transition if it has lasted for `duration`."""
@@ -165,8 +169,22 @@ class Endpoint:
         if self._polls < duration.polls or now - self.modified < duration.seconds:
             self._polls += 1
             return
+        self.baking = self.status == "Updating" and self.outcome.kind == "ok"
+        if self.baking and now - self.modified < duration.seconds + self.wait:
+            return
+        self.baking = False
         self._end_transition(now)
         self.modified = now
+
+    def roll_back(self, reason: str, now: float) -> None:
+        """Give the update in progress up."""
+        self.failure = reason
+        self.begin("RollingBack", DeploymentOutcome(), now)
+
+    @property
+    def serving(self) -> Configuration:
+        """The configuration of the instances that take requests."""
+        return self.pending if self.baking and self.pending else self.config
 
     def resize(self, counts: dict[str, int], now: float, obstacle: str | None = None) -> None:
         """Start or stop instances until each variant has as many as `counts` says; the endpoint is Updating meanwhile.
@@ -208,8 +226,7 @@ class Endpoint:
         elif self.status == "Creating":
             self.status, self.failure = "Failed", self.outcome.reason
         elif self.outcome.kind == "fail":  # a failed update
-            self.failure = self.outcome.reason
-            self.begin("RollingBack", DeploymentOutcome(), now)
+            self.roll_back(self.outcome.reason, now)
         else:
             self.failure, self.pending = self.outcome.reason, None
             self.status = "UpdateRollbackFailed" if self.outcome.kind == "rollback_failed" else "InService"

@@ -11,7 +11,7 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sagepack.sandbox.aws import automatic_scaling, moto_metrics, moto_scaling, moto_state, quotas
+from sagepack.sandbox.aws import automatic_scaling, guardrails, moto_metrics, moto_scaling, moto_state, quotas
 from sagepack.sandbox.aws.hosting import (
     NO_CAPACITY,
     TRANSITIONS,
@@ -115,6 +115,24 @@ class HostingApi:
                     check = partial(self._check_scaling, region, endpoint)
                     times, now = self._scenario.fleet_times, self._clock.now()
                     automatic_scaling.pass_time(region, endpoint, check, times, now)
+                    self._watch_update(region, endpoint, now)
+
+    def _watch_update(self, region: str, endpoint: Endpoint, now: float) -> None:
+        """Roll an update back if one of its alarms is in ALARM, or if it takes too long."""
+        if endpoint.status != "Updating" or endpoint.pending is None:
+            return
+        if names := guardrails.alarms(endpoint.next_deployment):
+            # First those that a test has set: the next line looks at the metrics again.
+            tripped = moto_metrics.in_alarm(region, names)
+            moto_metrics.publish(region, endpoint, self._scenario.fleet_times.alarm, now)
+            if tripped := tripped or moto_metrics.in_alarm(region, names):
+                # Made up: nobody has published what SageMaker says then.
+                reason = f"The deployment was rolled back because of the CloudWatch alarm {', '.join(tripped)}."
+                endpoint.roll_back(reason, now)
+                return
+        limit = guardrails.timeout(endpoint.next_deployment)
+        if now - endpoint.modified >= limit:
+            endpoint.roll_back(f"The deployment did not end within {limit:g} seconds.", now)
 
     def _check_scaling(self, region: str, endpoint: Endpoint, counts: dict[str, int]) -> str | None:
         """Check that automatic scaling may set these counts: no instance starts without its model.
@@ -289,8 +307,13 @@ class HostingApi:
             counts |= {name: n for name, n in endpoint.counts.items() if name in counts}
         # Both fleets run for a while: the old one counts as well.
         quotas.check(types, counts, self._instances_in_use(region))
-        endpoint.pending, endpoint.next_deployment = config, body.get("DeploymentConfig")
-        endpoint.next_counts = counts
+        rollout = body.get("DeploymentConfig")
+        if rollout is not None:
+            guardrails.check(rollout, sum(counts.values()), (endpoint.counts, counts))
+        if (names := guardrails.alarms(rollout)) and (missing := moto_metrics.missing(region, names)):
+            raise invalid(f"The CloudWatch alarm {', '.join(missing)} does not exist.")
+        endpoint.pending, endpoint.next_deployment = config, rollout
+        endpoint.next_counts, endpoint.wait = counts, guardrails.waiting_seconds(rollout, sum(counts.values()))
         self._begin(region, endpoint, "Updating")
         return {"EndpointArn": endpoint.arn}
 

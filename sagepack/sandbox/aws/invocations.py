@@ -152,7 +152,7 @@ class Invocations:
         endpoint = self._hosting.endpoint(region, name)
         if not endpoint.counts or endpoint.status in {"Creating", "Failed", "Deleting"}:
             raise invalid(f"Endpoint {name} of account is not in service: {endpoint.status}.")
-        config = endpoint.config.request
+        config = endpoint.serving.request
         output = config.get("AsyncInferenceConfig", {}).get("OutputConfig")
         if output is None:
             raise invalid(f"Endpoint {name} does not support asynchronous inference.")
@@ -162,7 +162,7 @@ class Invocations:
             accepted=self._clock.now(),
             content=_inline(parameters.get("inputlocation"), body),
             parameters=parameters,
-            model=endpoint.config.models[config["ProductionVariants"][0]["ModelName"]],
+            model=endpoint.serving.models[config["ProductionVariants"][0]["ModelName"]],
             notifications=output.get("NotificationConfig", {}),
             inference_id=parameters.get("inference-id") or str(uuid.uuid4()),
             output_uri=_output_uri(output["S3OutputPath"], parameters),

@@ -61,6 +61,22 @@ def publish(region: str, endpoint: Endpoint, alarm_seconds: float, now: float) -
             _set_state(alarm, value, lasting=now - endpoint.fleet.changed >= _lasting_seconds(alarm, alarm_seconds))
 
 
+def in_alarm(region: str, names: Iterable[str]) -> list[str]:
+    """Those of some alarms that are in ALARM."""
+    from moto.cloudwatch.models import cloudwatch_backends
+
+    alarms = cloudwatch_backends[ACCOUNT][region].alarms
+    return [name for name in names if name in alarms and alarms[name].state_value == "ALARM"]
+
+
+def missing(region: str, names: Iterable[str]) -> list[str]:
+    """Those of some names that are of no alarm."""
+    from moto.cloudwatch.models import cloudwatch_backends
+
+    alarms = cloudwatch_backends[ACCOUNT][region].alarms
+    return [name for name in names if name not in alarms]
+
+
 def correct_new_alarms(region: str) -> None:
     """Set the state of alarms that nothing has set yet: in AWS they have no data, in moto they are OK."""
     from moto.cloudwatch.models import cloudwatch_backends

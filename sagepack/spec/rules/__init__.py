@@ -18,6 +18,7 @@ from sagepack.spec.rules import (
     model,
     requirements,
     service_limits,
+    update,
 )
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ _RULES = (
     artifact.check,
     endpoint.check,
     drivers.check,
+    update.check,
     service_limits.check,
 )
 

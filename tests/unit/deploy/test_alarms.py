@@ -7,10 +7,11 @@ import pytest
 from msgspec import structs
 
 from sagepack.aws.autoscaling import Alarm
-from sagepack.deploy.alarms import KEYS, alarm_names, desired_alarms, key_of
+from sagepack.deploy.alarm_names import alarm_names, key_of
+from sagepack.deploy.alarms import desired_alarms
 from sagepack.deploy.drift import alarm_differences
 from sagepack.deploy.scaling import scaling_names
-from sagepack.spec.model import Alarms
+from sagepack.spec.model import ALARM_KEYS, Alarms
 from tests.helpers.deployments import deployment, violations
 
 TOPICS = ("arn:aws:sns:us-east-1:123456789012:on-call", "arn:aws:sns:us-east-1:123456789012:mail")
@@ -37,8 +38,8 @@ def test_without_the_key_there_is_no_alarm() -> None:
 
 
 def test_the_key_alone_declares_every_alarm_and_zero_leaves_one_out() -> None:
-    assert list(desired_alarms(deployment(alarms=Alarms()))) == list(alarm_names("svd"))
-    for key in KEYS:
+    assert list(desired_alarms(deployment(alarms=Alarms()))) == alarm_names("svd")
+    for key in ALARM_KEYS:
         left = desired_alarms(deployment(alarms=structs.replace(Alarms(), **{key: 0})))
         assert set(alarm_names("svd")) - set(left) == {f"sagepack/svd/{key.replace('_', '-')}"}
 
@@ -82,7 +83,7 @@ def test_every_request_is_within_what_the_service_model_allows(alarms: Alarms) -
 
 def test_the_names_are_none_of_scaling_and_tell_their_key() -> None:
     assert not set(alarm_names("svd")) & set(scaling_names("svd"))
-    assert [key_of(name) for name in alarm_names("svd")] == [f"endpoint.alarms.{key}" for key in KEYS]
+    assert [key_of(name) for name in alarm_names("svd")] == [f"endpoint.alarms.{key}" for key in ALARM_KEYS]
     assert key_of("svd-failures") is None
 
 

@@ -38,6 +38,7 @@ TEXTS = [
     ("CannotStartContainerError. Please ensure the model container can be invoked with 'docker run'", "driver", True),
     ("Failed to extract model data archive from URL s3://b/x", "artifact.layout: prefix", True),
     ("VolumeSize parameter is not allowed for the selected Instance type ml.g4dn.xlarge", "volume_size_in_gb", True),
+    ("Role arn:aws:iam::1:role/x is not authorized to perform cloudwatch:DescribeAlarms", "--for execution", True),
     ("User: arn is not authorized to perform: iam:PassRole on resource", "iam:PassRole", True),
     ("it does not have application-autoscaling:DeregisterScalableTarget permission", "allow the caller", True),
     (

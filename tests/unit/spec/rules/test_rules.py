@@ -21,6 +21,9 @@ CPU_TAG = "2.6.0-transformers4.51.3-cpu-py312-ubuntu22.04"
 GOV = ["aws.region=us-gov-west-1", "aws.role=arn:aws-us-gov:iam::210987654321:role/toy"]
 CHINA = ["aws.region=cn-north-1", "aws.role=arn:aws-cn:iam::210987654321:role/toy"]
 SANDBOX = ["sandbox=true", "aws={account: '123456789012', role: 'arn:aws:iam::123456789012:role/sagepack-sandbox'}"]
+SCALED = "endpoint.scaling={min_capacity: 2, max_capacity: 4}"
+TWO = "endpoint.initial_instance_count=2"
+SLEEPS = "endpoint.scaling={min_capacity: 0, max_capacity: 4}"
 
 FOLDER = ["model.id=null", "model.revision=null"]
 
@@ -87,6 +90,23 @@ REFUSED = [
     (["endpoint.alarms.topics=[arn:aws:sns:us-east-1:210987654321:t.fifo]"], "endpoint.alarms.topics.0", "it must be the ARN of a standard topic"),
     (["endpoint.alarms.period=90"], "endpoint.alarms.period", "a multiple of 60"),
     (["endpoint.alarms.age_of_oldest_request=21601"], "endpoint.alarms.age_of_oldest_request", "at most 21,600"),
+    # the way of an update
+    (["endpoint.update={blue_green: {}, rolling: {}}"], "endpoint.update.rolling", "either blue/green or rolling"),
+    ([SCALED, "endpoint.update.blue_green.traffic=canary"], "endpoint.update.blue_green.canary_size", "traffic: canary needs its size"),
+    ([SCALED, "endpoint.update.blue_green={traffic: linear, canary_size: 50%, linear_step_size: 50%}"], "endpoint.update.blue_green.canary_size", "it has no meaning with traffic: linear"),
+    ([SCALED, "endpoint.update.blue_green={traffic: linear, linear_step_size: 9%}"], "endpoint.update.blue_green.linear_step_size", "9% is out of range: 10% to 50%"),
+    ([SCALED, "endpoint.update.blue_green={traffic: canary, canary_size: 51%}"], "endpoint.update.blue_green.canary_size", "51% is out of range: 1% to 50%"),
+    ([SCALED, "endpoint.update.blue_green={traffic: canary, canary_size: 3}"], "endpoint.update.blue_green.canary_size", "3 is more than half of the 4 instances"),
+    ([SCALED, "endpoint.update.blue_green={traffic: canary, canary_size: 0}"], "endpoint.update.blue_green.canary_size", "0 is out of range: at least 1 instance"),
+    ([SCALED, "endpoint.update.blue_green={traffic: canary, canary_size: half}"], "endpoint.update.blue_green.canary_size", "write a share such as 50%"),
+    ([SCALED, "endpoint.update.rolling.maximum_batch_size=4%"], "endpoint.update.rolling.maximum_batch_size", "4% is out of range: 5% to 50%"),
+    (["endpoint.update.blue_green={traffic: canary, canary_size: 50%}"], "endpoint.update.blue_green.traffic", "at most half of the instances at a time, and the endpoint has one"),
+    (["endpoint.update.rolling={}"], "endpoint.update.rolling", "the endpoint has one"),
+    (["endpoint.update.blue_green={maximum_execution_timeout_in_seconds: 1200, wait_interval_in_seconds: 600, termination_wait_in_seconds: 600}"], "endpoint.update.blue_green.maximum_execution_timeout_in_seconds", "1200 is not more than the update waits, 1200"),
+    (["endpoint.alarms={}", "endpoint.update={rollback_alarms: [failures], blue_green: {maximum_execution_timeout_in_seconds: 600}}"], "endpoint.update.blue_green.maximum_execution_timeout_in_seconds", "not more than the update waits, 600"),
+    (["endpoint.update.blue_green.termination_wait_in_seconds=3601"], "endpoint.update.blue_green.termination_wait_in_seconds", "at most 3,600"),
+    (["endpoint.update.rollback_alarms=[failures]"], "endpoint.update.rollback_alarms.0", "endpoint.alarms declares no alarm failures"),
+    (["endpoint.alarms.failures=0", "endpoint.update.rollback_alarms=[failures]"], "endpoint.update.rollback_alarms.0", "endpoint.alarms declares no alarm failures"),
     (["endpoint.async.error_topic=my-topic"], "endpoint.async.error_topic", "does not match the service's pattern"),
     (["endpoint.enable_network_isolation=true", "code.requirements=[imageio==2.37.0]"], "endpoint.enable_network_isolation", "cannot install requirements"),
     (["aws.role=arn:aws:iam::111111111111:role/toy"], "aws.role", "belongs to account 111111111111, but aws.account is 210987654321"),
@@ -173,6 +193,10 @@ WARNED = [
     (["endpoint.async.max_concurrent_invocations_per_instance=3", "environment.SAGEMAKER_MODEL_SERVER_WORKERS=2"], "endpoint.async.max_concurrent_invocations_per_instance", "but 2 workers"),
     (["endpoint.scaling={min_capacity: 2, max_capacity: 2}"], "endpoint.scaling.min_capacity", "2 is more than initial_instance_count, 1"),
     (["endpoint.async.error_topic=arn:aws:sns:us-east-1:210987654321:t.fifo"], "endpoint.async.error_topic", "a FIFO topic"),
+    (["endpoint.alarms={}", "endpoint.update.rollback_alarms=[backlog]"], "endpoint.update.rollback_alarms.0", "backlog is about the queue"),
+    (["endpoint.update.rollback_alarms=[failure]"], "endpoint.update.rollback_alarms.0", "is no key of endpoint.alarms"),
+    (["endpoint.update={rollback_alarms: [mine], blue_green: {wait_interval_in_seconds: 60}}"], "endpoint.update.rollback_alarms", "the update waits 60 s"),
+    ([SLEEPS, "endpoint.update.rolling={}"], "endpoint.update.rolling", "then all requests move at once"),
     (["endpoint.alarms.no_capacity=300"], "endpoint.alarms.no_capacity", "a wake takes 5 to 15 minutes"),
     (["artifact.reuse_from=[s3://toys/models/]"], "artifact.reuse_from.0", "this is artifact.target"),
     (["code.requirements=[diffusers==0.33.1]"], "code.requirements.0", "the image already has this version"),
@@ -190,6 +214,11 @@ def test_a_doubtful_spec_is_accepted_with_a_warning(tmp_path: Path, sets: list[s
 
 
 PASSES = [
+    ["endpoint.alarms={}", "endpoint.update.rollback_alarms=[failures, my-alarm]"],
+    [SCALED, TWO, "endpoint.update.blue_green={traffic: canary, canary_size: 1}"],
+    [SCALED, TWO, "endpoint.update.blue_green={traffic: linear, linear_step_size: 50%, wait_interval_in_seconds: 60}"],
+    [SCALED, TWO, "endpoint.update.rolling={rollback_maximum_batch_size: 100%}"],
+    [TWO, "endpoint.update.rolling={}"],
     ["endpoint.alarms={}"],
     ["endpoint.alarms={topics: [arn:aws:sns:us-east-1:210987654321:t], no_capacity: 0}"],
     GOV,
