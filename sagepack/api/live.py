@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
+import time as clock
 from collections import deque
+from contextlib import suppress
 from datetime import datetime, timezone
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -16,13 +17,14 @@ from sagepack.deploy import record
 from sagepack.deploy.deployment import TAG_MANIFEST, Owner
 from sagepack.deploy.overview import overview, require_owned
 from sagepack.errors import RemoteError
+from sagepack.spec import schedules
 from sagepack.spec.images import partition as partition_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from datetime import timedelta
 
-    from sagepack.aws.autoscaling import Alarm, ScalingActivity
+    from sagepack.aws.autoscaling import Alarm, ScalingActivity, ScheduledAction
     from sagepack.deploy.overview import Overview
     from sagepack.engine.context import BuildContext
 
@@ -60,6 +62,7 @@ def status(context: BuildContext) -> results.EndpointStatus:
         fewest_instances=target.min_capacity if target else None,
         most_instances=target.max_capacity if target else None,
         policies=tuple(sorted(found.live.scaling.policies)),
+        next_scheduled=_next_scheduled(found.live.scaling.actions, datetime.now(timezone.utc)),
         activity=_activity(found.activity) if found.activity else None,
         backlog=None if found.backlog is None else round(found.backlog),
         alarms=_alarms(found),
@@ -104,7 +107,7 @@ def follow_log(context: BuildContext, since: timedelta) -> Iterator[results.LogL
             context.progress.note(trouble)
         said = trouble
         if not events:
-            time.sleep(0.2 if context.spec.sandbox else _POLL)
+            clock.sleep(0.2 if context.spec.sandbox else _POLL)
 
 
 def _release(context: BuildContext, config: str) -> tuple[results.Deployed | None, tuple[str, ...]]:
@@ -156,6 +159,21 @@ def _alarm(name: str, alarm: Alarm) -> results.AlarmState:
         since=moment(since) if isinstance(since, datetime) else None,
         reason=described.get("StateReason") or None,
     )
+
+
+def _next_scheduled(actions: Mapping[str, ScheduledAction], now: datetime) -> results.ScheduledBounds | None:
+    """The first of the times that are to come; a schedule that this program does not understand is left out."""
+    found = []
+    for name, action in actions.items():
+        begin, zone = max(now, action.start_time or now), action.timezone or schedules.UTC
+        with suppress(schedules.ScheduleError):
+            time = schedules.next_after(action.schedule, zone, begin, action.creation_time or now)
+            if time and (action.end_time is None or time <= action.end_time):
+                found.append((time, name, action.scalable_target_action))
+    if not found:
+        return None
+    time, name, bounds = min(found, key=lambda each: each[:2])
+    return results.ScheduledBounds(name, moment(time), bounds.min_capacity, bounds.max_capacity)
 
 
 def _activity(activity: ScalingActivity) -> results.ScalingActivity:

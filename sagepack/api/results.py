@@ -314,6 +314,21 @@ class ScalingActivity(Value, frozen=True):
     message: str
 
 
+class ScheduledBounds(Value, frozen=True):
+    """The next time at which a scheduled action sets the bounds of automatic scaling.
+
+    Attributes:
+        name: name of the action.
+        time: when (ISO 8601, UTC).
+        fewest_instances, most_instances: the bounds from then on; null for one that stays as it is.
+    """
+
+    name: str
+    time: str
+    fewest_instances: int | None
+    most_instances: int | None
+
+
 class AlarmState(Value, frozen=True):
     """A CloudWatch alarm on the endpoint, or one that starts automatic scaling.
 
@@ -390,6 +405,7 @@ class EndpointStatus(Result, frozen=True):
         desired_instances: number of instances that SageMaker aims at.
         fewest_instances, most_instances: between which automatic scaling moves; null if it is not set up.
         policies: names of the scaling policies.
+        next_scheduled: what the schedule does next; null without a schedule.
         activity: the newest attempt to scale.
         backlog: number of requests that wait or are being answered; null if CloudWatch has no data now.
         alarms: the alarms that the spec declares, and those that start the scaling policies.
@@ -416,6 +432,7 @@ class EndpointStatus(Result, frozen=True):
     fewest_instances: int | None = None
     most_instances: int | None = None
     policies: tuple[str, ...] = ()
+    next_scheduled: ScheduledBounds | None = None
     activity: ScalingActivity | None = None
     backlog: int | None = None
     alarms: tuple[AlarmState, ...] = ()

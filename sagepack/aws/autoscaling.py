@@ -91,6 +91,39 @@ class Alarm:
         return str(self.description.get("StateValue", "INSUFFICIENT_DATA"))
 
 
+class ScheduledBounds(msgspec.Struct, rename="pascal", frozen=True):
+    """The bounds that a scheduled action sets; one that is None stays as it is (API reference, ScalableTargetAction)."""
+
+    min_capacity: int | None = None
+    max_capacity: int | None = None
+
+
+class ScheduledAction(msgspec.Struct, rename="pascal", frozen=True):
+    """A scheduled action (API reference, ScheduledAction).
+
+    Attributes:
+        schedule: when it runs.
+        timezone: time zone of the schedule; None for UTC, and for a rate.
+        start_time, end_time: between which it runs; None for always.
+        scalable_target_action: what it sets.
+        creation_time: since when it exists; None for one that is to be made.
+    """
+
+    schedule: str
+    timezone: str | None = None
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    scalable_target_action: ScheduledBounds = ScheduledBounds()
+    creation_time: datetime | None = None
+
+    @property
+    def document(self) -> Document:
+        """What it does, in the API's names; None is for what it does not have. Without a time zone that says nothing of one."""
+        document = dict(msgspec.to_builtins(self))
+        left_out = {"CreationTime"} if self.timezone else {"CreationTime", "Timezone"}
+        return {name: value for name, value in document.items() if name not in left_out}
+
+
 class ScalingActivity(msgspec.Struct, rename="pascal", frozen=True):
     """An attempt to change the number of instances (API reference, ScalingActivity)."""
 
@@ -102,6 +135,10 @@ class ScalingActivity(msgspec.Struct, rename="pascal", frozen=True):
 
 class _AlarmName(msgspec.Struct, rename="pascal"):
     alarm_name: str
+
+
+class _ActionName(msgspec.Struct, rename="pascal"):
+    scheduled_action_name: str
 
 
 class _PolicyFields(msgspec.Struct, rename="pascal"):
@@ -136,6 +173,15 @@ def describe_policies(aws: Aws, resource_id: str) -> dict[str, ScalingPolicy]:
         return {
             fields.policy_name: ScalingPolicy(fields.policy_arn, entry, fields.alarm_names) for fields, entry in found
         }
+
+
+def describe_scheduled_actions(aws: Aws, resource_id: str) -> dict[str, ScheduledAction]:
+    """Scheduled actions by name."""
+    with aws_call("describing scheduled actions", resource_id):
+        paginator = aws.client("application-autoscaling").get_paginator("describe_scheduled_actions")
+        pages = paginator.paginate(**_SERVICE, **_DIMENSION, ResourceId=resource_id)
+        entries = [entry for page in pages for entry in page["ScheduledActions"]]
+        return {convert(entry, _ActionName).scheduled_action_name: convert(entry, ScheduledAction) for entry in entries}
 
 
 def newest_activity(aws: Aws, resource_id: str) -> ScalingActivity | None:
@@ -179,6 +225,31 @@ def put_policy(aws: Aws, resource_id: str, name: str, policy: Document) -> str:
         client = aws.client("application-autoscaling")
         request = {**_SERVICE, **_DIMENSION, "ResourceId": resource_id, "PolicyName": name, **policy}
         return str(client.put_scaling_policy(**request)["PolicyARN"])
+
+
+def put_scheduled_action(aws: Aws, resource_id: str, name: str, action: ScheduledAction) -> None:
+    """PutScheduledAction: creates it, or changes what is given; times of start and end that are not given are removed.
+
+    Raises:
+        ScalingNotReadyError: it can be sent again.
+    """
+    bounds = {key: value for key, value in action.document["ScalableTargetAction"].items() if value is not None}
+    request: Document = {**_SERVICE, **_DIMENSION, "ResourceId": resource_id, "ScheduledActionName": name}
+    request |= {"Schedule": action.schedule, "ScalableTargetAction": bounds}
+    request |= {"Timezone": action.timezone} if action.timezone else {}
+    with aws_call(f"putting scheduled action {name}", resource_id), _not_ready(resource_id):
+        aws.client("application-autoscaling").put_scheduled_action(**request)
+
+
+def delete_scheduled_action(aws: Aws, resource_id: str, name: str) -> None:
+    """DeleteScheduledAction; no error if there is none.
+
+    Raises:
+        ScalingNotReadyError: it can be sent again.
+    """
+    with aws_call(f"deleting scheduled action {name}", resource_id), _not_ready(resource_id), _ignore_not_found():
+        client = aws.client("application-autoscaling")
+        client.delete_scheduled_action(**_SERVICE, **_DIMENSION, ResourceId=resource_id, ScheduledActionName=name)
 
 
 def put_alarm(aws: Aws, name: str, alarm: Document, tags: list[dict[str, str]]) -> None:

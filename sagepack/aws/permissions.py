@@ -17,6 +17,7 @@ _SAME_NAME = {
     "application-autoscaling": (
         *("RegisterScalableTarget", "DeregisterScalableTarget", "DescribeScalableTargets"),
         *("PutScalingPolicy", "DeleteScalingPolicy", "DescribeScalingPolicies", "DescribeScalingActivities"),
+        *("PutScheduledAction", "DeleteScheduledAction", "DescribeScheduledActions"),
     ),
     "cloudwatch": ("PutMetricAlarm", "DeleteAlarms", "DescribeAlarms", "GetMetricData"),
     "logs": ("FilterLogEvents", "DescribeLogGroups", "CreateLogGroup", "PutRetentionPolicy"),

@@ -139,6 +139,7 @@ def _endpoint_status(result: results.EndpointStatus) -> list[Block]:
         "reason": result.reason,
         "instances": _instances(result),
         "scaling": _scaling(result),
+        "schedule": _scheduled(result.next_scheduled),
         "activity": _activity(result.activity),
         "backlog": _backlog(result),
         "config": result.config,
@@ -177,6 +178,14 @@ def _scaling(result: results.EndpointStatus) -> str:
         return "none: the number of instances stays"
     bounds = f"{result.fewest_instances} to {result.most_instances} instances"
     return f"{bounds}, by {' and '.join(result.policies) or 'no policy: nothing changes their number'}"
+
+
+def _scheduled(bounds: results.ScheduledBounds | None) -> str | None:
+    if bounds is None:
+        return None
+    low, high = bounds.fewest_instances, bounds.most_instances
+    limits = ([f"at least {low}"] if low is not None else []) + ([f"at most {high}"] if high is not None else [])
+    return f"from {_readable(bounds.time)} {' and '.join(limits)} ({bounds.name})"
 
 
 def _activity(activity: results.ScalingActivity | None) -> str | None:

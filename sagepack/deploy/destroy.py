@@ -1,7 +1,7 @@
 """Remove an endpoint and everything that was made for it, and nothing else.
 
 What belongs to an endpoint is decided by tags for the endpoint itself; by tags and the form of their names for models and
-configurations, and only if no other endpoint uses them; by names for scaling policies and alarms. Published packages stay
+configurations, and only if no other endpoint uses them; by names for what scales the endpoint, and for its alarms. Published packages stay
 in S3: other releases may share their contents, and `gc` removes those that nobody needs.
 """
 
@@ -35,7 +35,9 @@ class Resource:
         name: its name in AWS, or the resource id of a scalable target.
     """
 
-    kind: Literal["alarm", "scaling policy", "scalable target", "endpoint", "endpoint configuration", "model"]
+    kind: Literal[
+        "alarm", "scaling policy", "scheduled action", "scalable target", "endpoint", "endpoint configuration", "model"
+    ]
     name: str
 
     def __str__(self) -> str:
@@ -54,10 +56,11 @@ def inventory(aws: Aws, owner: Owner) -> tuple[Resource, ...]:
         require_owned(owner, endpoint, sagemaker.list_tags(aws, endpoint.endpoint_arn))
     resources: list[Resource] = []
     live = observe_scaling(aws, name)
-    # A policy cannot exist without its endpoint, so whoever set it up, it is removed with the endpoint.
+    # A policy or a scheduled action cannot exist without its endpoint, so whoever set it up, it is removed with the endpoint.
     if endpoint is not None or is_managed(name, live):
         resources += [Resource("alarm", alarm) for alarm in sorted(live.alarms)]
         resources += [Resource("scaling policy", policy) for policy in sorted(live.policies)]
+        resources += [Resource("scheduled action", action) for action in sorted(live.actions)]
         if live.target is not None:
             resources.append(Resource("scalable target", scaling.resource_id(name)))
     resources += [Resource("alarm", alarm) for alarm in sorted(observe_alarms(aws, name))]
@@ -107,6 +110,8 @@ def _delete(aws: Aws, resource: Resource, target: str) -> None:
         autoscaling.delete_alarm(aws, resource.name)
     elif resource.kind == "scaling policy":
         autoscaling.delete_policy(aws, target, resource.name)
+    elif resource.kind == "scheduled action":
+        autoscaling.delete_scheduled_action(aws, target, resource.name)
     elif resource.kind == "scalable target":
         autoscaling.deregister_target(aws, target)
     elif resource.kind == "endpoint configuration":

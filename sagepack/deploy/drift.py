@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sagepack.deploy.alarms import comparable, desired_alarms
 from sagepack.deploy.change import NONE, THERE, Change, values
 from sagepack.deploy.deployment import ReleaseTag, sagepack_tags
-from sagepack.deploy.scaling import desired_scaling, scaling_names
+from sagepack.deploy.scaling import AllowedBounds, desired_scaling, is_action, scaling_names
 from sagepack.deploy.subjects import subject_of
 from sagepack.spec.model import KEYS
 from sagepack.spec.secrets import names as secret_names
@@ -171,7 +171,7 @@ def _instance_differences(deployment: Deployment, observed: EndpointState) -> li
     is_others = live.target is not None and not is_managed(deployment.endpoint_name, live)
     if observed.endpoint.in_progress or count is None or (deployment.endpoint.scaling is None and is_others):
         return []
-    wanted = instance_count(deployment.endpoint, count)
+    wanted = instance_count(deployment.endpoint, count, live)
     return [] if wanted == count else [Difference("DesiredInstanceCount", str(count), str(wanted)).change("instances")]
 
 
@@ -184,18 +184,17 @@ def _log_differences(deployment: Deployment, observed: EndpointState) -> list[Ch
     return [Difference.between("LogGroup.retentionInDays", live, days).change("log")]
 
 
-def instance_count(endpoint: Endpoint, count: int) -> int:
-    """The number of instances nearest to `count` that is declared for `endpoint`."""
-    bounds = endpoint.scaling
-    if bounds is None:
-        return endpoint.initial_instance_count
-    return min(max(count, bounds.min_capacity), bounds.max_capacity)
+def instance_count(endpoint: Endpoint, count: int, live: ScalingState) -> int:
+    """The number of instances nearest to `count` that is declared for `endpoint`, or that a scheduled action allows."""
+    bounds = AllowedBounds.of(endpoint, live.actions)
+    return bounds.nearest(count) if bounds else endpoint.initial_instance_count
 
 
 def scaling_differences(endpoint: Endpoint, live: ScalingState) -> list[Change]:
     """What must be done to make the automatic scaling `live` equal to what is declared for `endpoint`."""
     desired, name = desired_scaling(endpoint), endpoint.name
-    if desired.target is None:
+    bounds = AllowedBounds.of(endpoint, live.actions)
+    if bounds is None:
         found = [Difference("ScalableTarget", str(live.target or NONE), NONE)] if is_managed(name, live) else []
     elif live.target is None:
         found = [Difference("ScalableTarget", NONE, str(desired.target))]
@@ -203,13 +202,19 @@ def scaling_differences(endpoint: Endpoint, live: ScalingState) -> list[Change]:
         policies = {key: policy.description for key, policy in live.policies.items()}
         alarms = {key: alarm.description for key, alarm in live.alarms.items()}
         found = [
-            *diff(desired.target.document, live.target.document, "ScalableTarget"),
+            *diff(bounds.keep(live.target).document, live.target.document, "ScalableTarget"),
             *diff(desired.policies, policies, "ScalingPolicy"),
             *diff(desired.alarms, alarms, "Alarm"),
+            *diff(
+                {key: action.document for key, action in desired.actions.items()},
+                {key: action.document for key, action in live.actions.items()},
+                "ScheduledAction",
+            ),
             *(
                 Difference(f"{'Alarm' if each in alarms else 'ScalingPolicy'}.{each}", THERE, NONE)
                 for each in extra(name, desired, live)
             ),
+            *(Difference(f"ScheduledAction.{each}", THERE, NONE) for each in extra_actions(name, desired, live)),
         ]
         found = found or _alarms_without_policy(name, desired, live)
     return [difference.change("scaling") for difference in found]
@@ -263,13 +268,22 @@ def is_managed(endpoint_name: str, live: ScalingState) -> bool:
     A target that has only policies of other names was set up by somebody else.
     """
     policies = live.policies.keys()
-    return bool(live.alarms or policies & set(scaling_names(endpoint_name)) or (live.target and not policies))
+    has_own = policies & set(scaling_names(endpoint_name)) or any(
+        is_action(endpoint_name, name) for name in live.actions
+    )
+    return bool(live.alarms or has_own or (live.target and not policies))
 
 
 def extra(endpoint_name: str, desired: Scaling, live: ScalingState) -> list[str]:
     """Names of the live policies and alarms that this program set up and that are not declared any more."""
     not_declared = (live.policies.keys() | live.alarms.keys()) - desired.policies.keys() - desired.alarms.keys()
     return [name for name in scaling_names(endpoint_name) if name in not_declared]
+
+
+def extra_actions(endpoint_name: str, desired: Scaling, live: ScalingState) -> list[str]:
+    """Names of the live scheduled actions that this program made and that are not declared any more."""
+    not_declared = live.actions.keys() - desired.actions.keys() - desired.past_actions
+    return sorted(name for name in not_declared if is_action(endpoint_name, name))
 
 
 def diff(
@@ -304,7 +318,7 @@ def diff(
 def _shown(path: str, value: object) -> str:
     if value is None:
         return NONE
-    if path.rpartition(".")[0] in {"ScalingPolicy", "Alarm"}:
+    if path.rpartition(".")[0] in {"ScalingPolicy", "Alarm", "ScheduledAction"}:
         return THERE
     if _holds_secret(path.rpartition(".")[2], value):
         return "(not shown)"

@@ -110,7 +110,7 @@ class _Switch:
             return settle(self._wake, self.progress, self.waiter)
 
     def sleep(self, *, even_if_busy: bool) -> FleetResult:
-        if self.spec.endpoint.scaling is None or self.spec.endpoint.scaling.min_capacity > 0:
+        if self.spec.endpoint.scaling is None or not self.spec.endpoint.scaling.may_sleep:
             raise UserError(
                 "without automatic scaling down to 0 nothing would wake the endpoint again",
                 where="endpoint.scaling.min_capacity",
@@ -125,7 +125,7 @@ class _Switch:
         if (count := self.seen[-1]) > 0:
             return FleetResult(self._name, count, changed=0 in self.seen, bounds=target)
         self._require_startable(live)
-        wanted = instance_count(self.spec.endpoint, 0) if target is None else target.min_capacity
+        wanted = instance_count(self.spec.endpoint, 0, live.scaling) if target is None else target.min_capacity
         if target is not None and target.max_capacity < 1:
             raise UserError(
                 "automatic scaling allows no instance: its upper bound is 0",
@@ -197,7 +197,9 @@ class _Switch:
             raise UserError(
                 f"automatic scaling keeps {target} now, so the endpoint would not stay asleep",
                 where=scaling.resource_id(self._name),
-                fix="run `invoke deploy`, which sets the bounds of the spec, and then this",
+                fix="wait until the schedule sets them to 0, or change endpoint.scaling.schedule"
+                if self.spec.endpoint.scaling and target.min_capacity in self.spec.endpoint.scaling.lower_bounds
+                else "run `invoke deploy`, which sets the bounds of the spec, and then this",
             )
 
     def _set(self, live: EndpointState, wanted: int) -> sagemaker.Endpoint:

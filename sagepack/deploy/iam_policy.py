@@ -109,7 +109,7 @@ def _scaling(arns: Arns, name: str) -> list[Statement]:
     targets = [arns.of(service, "scalable-target/*")]
     sagemaker_only = {"StringEquals": {f"{service}:service-namespace": "sagemaker"}}
     writes = [f"{service}:{name}" for name in ("RegisterScalableTarget", "DeregisterScalableTarget")]
-    writes += [f"{service}:{name}" for name in ("PutScalingPolicy", "DeleteScalingPolicy")]
+    writes += [f"{service}:{verb}{noun}" for noun in ("ScalingPolicy", "ScheduledAction") for verb in ("Put", "Delete")]
     alarms = [scaling_names(name).wake_alarm, f"TargetTracking-endpoint/{name}/*", f"{NAME_PREFIX}{name}/*"]
     role = arns.role(f"aws-service-role/{_SCALING_PRINCIPAL}/{_SCALING_ROLE}")
     return [
@@ -118,6 +118,7 @@ def _scaling(arns: Arns, name: str) -> list[Statement]:
             "LookAtScaling",
             [
                 *(f"{service}:DescribeScalableTargets", f"{service}:DescribeScalingPolicies"),
+                f"{service}:DescribeScheduledActions",
                 # Of these two `status` makes use, and of the second a smoke test without an answer.
                 *(f"{service}:DescribeScalingActivities", "cloudwatch:GetMetricData"),
                 "cloudwatch:DescribeAlarms",

@@ -28,11 +28,13 @@ class ScalingState:
         target: the scalable target; None if none is registered.
         policies: all policies of the target by name, whoever made them.
         alarms: those alarms by name that have a name which this program gives.
+        actions: all scheduled actions of the target by name, whoever made them.
     """
 
     target: autoscaling.ScalableTarget | None = None
     policies: dict[str, autoscaling.ScalingPolicy] = field(default_factory=dict)
     alarms: dict[str, autoscaling.Alarm] = field(default_factory=dict)
+    actions: dict[str, autoscaling.ScheduledAction] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class _ScalingQuestions(NamedTuple):
     target: Callable[[], autoscaling.ScalableTarget | None]
     policies: Callable[[], dict[str, autoscaling.ScalingPolicy]]
     alarms: Callable[[], dict[str, autoscaling.Alarm]]
+    actions: Callable[[], dict[str, autoscaling.ScheduledAction]]
 
 
 def observe(aws: Aws, owner: Owner, *, log: bool = False) -> EndpointState | None:
@@ -95,13 +98,13 @@ def observe(aws: Aws, owner: Owner, *, log: bool = False) -> EndpointState | Non
         image = pool.submit(running_image, aws, endpoint)
         declared_alarms = pool.submit(observe_alarms, aws, owner.endpoint_name)
         group = pool.submit(logs.describe_log_group, aws, owner.endpoint_name) if log else None
-        target = pool.submit(questions.target)
+        target, actions = pool.submit(questions.target), pool.submit(questions.actions)
         policies, alarms = pool.submit(questions.policies), pool.submit(questions.alarms)
         config_name = endpoint.endpoint_config_name
         config = sagemaker.describe_endpoint_config(aws, config_name) if config_name else None
         model_name = config.variant.model_name if config else None
         model = sagemaker.describe_model(aws, model_name) if model_name else None
-        scaling_state = ScalingState(target.result(), policies.result(), alarms.result())
+        scaling_state = ScalingState(target.result(), policies.result(), alarms.result(), actions.result())
         return EndpointState(
             endpoint,
             config,
@@ -126,8 +129,8 @@ def observe_alarms(aws: Aws, endpoint_name: str) -> dict[str, autoscaling.Alarm]
 
 def observe_scaling(aws: Aws, endpoint_name: str) -> ScalingState:
     """Describe the automatic scaling of an endpoint, which may exist without the endpoint. Changes nothing."""
-    target, policies, alarms = _scaling_questions(aws, endpoint_name)
-    return ScalingState(target(), policies(), alarms())
+    target, policies, alarms, actions = _scaling_questions(aws, endpoint_name)
+    return ScalingState(target(), policies(), alarms(), actions())
 
 
 def _scaling_questions(aws: Aws, endpoint_name: str) -> _ScalingQuestions:
@@ -136,4 +139,5 @@ def _scaling_questions(aws: Aws, endpoint_name: str) -> _ScalingQuestions:
         target=partial(autoscaling.describe_target, aws, resource_id),
         policies=partial(autoscaling.describe_policies, aws, resource_id),
         alarms=partial(autoscaling.describe_alarms, aws, [alarm]),
+        actions=partial(autoscaling.describe_scheduled_actions, aws, resource_id),
     )

@@ -144,7 +144,7 @@ def fetch(
 
 def default_timeout(endpoint: Endpoint) -> float:
     """Seconds to wait for an answer: longer where the endpoint may have to wake first."""
-    may_sleep = endpoint.scaling is not None and endpoint.scaling.min_capacity == 0
+    may_sleep = endpoint.scaling is not None and endpoint.scaling.may_sleep
     return WAKING_TIMEOUT if may_sleep else DEFAULT_TIMEOUT
 
 

@@ -16,8 +16,10 @@ from sagepack.deploy.alarms import desired_alarms
 from sagepack.deploy.deployment import VARIANT_NAME, tag_list
 from sagepack.deploy.drift import (
     alarm_differences,
+    diff,
     differences,
     extra,
+    extra_actions,
     instance_count,
     other_image,
     scaling_differences,
@@ -176,7 +178,8 @@ class Reconciler:
         self._require_no_other(endpoint, observed.endpoint.endpoint_config_name if observed else None)
         if endpoint is not None and endpoint.endpoint_status == "InService":
             # Before the check below: an endpoint that was rolled back must keep scaling, too.
-            self._apply_scaling(observe_scaling(self.aws, self.deployment.endpoint_name))
+            before = observed.scaling.target if observed else None
+            self._apply_scaling(observe_scaling(self.aws, self.deployment.endpoint_name), before)
         serving = self._require_serving(endpoint)
         require_image(self.aws, serving, self.deployment.image_uri)
         return serving
@@ -212,7 +215,7 @@ class Reconciler:
             autoscaling.deregister_target(self.aws, resource_id)
         # An endpoint that has scaled to zero starts an instance again: without one the new container would not be tried.
         count = observed.desired_instance_count or 0
-        is_allowed = count > 0 and instance_count(self.deployment.endpoint, count) == count
+        is_allowed = count > 0 and instance_count(self.deployment.endpoint, count, observed.scaling) == count
         retain = not new_type and scales and self.deployment.endpoint.scaling is not None and is_allowed
         instances = count if retain else self.deployment.endpoint.initial_instance_count
         if self.deployment.endpoint.update:
@@ -227,12 +230,12 @@ class Reconciler:
             RemoteError: it does not get there.
         """
         name, count = self.deployment.endpoint_name, observed.desired_instance_count or 0
-        wanted = instance_count(self.deployment.endpoint, count)
+        wanted = instance_count(self.deployment.endpoint, count, observed.scaling)
         self.progress.note(f"endpoint {name}: from {count} to {wanted} instances")
         sagemaker.set_instance_count(self.aws, name, VARIANT_NAME, wanted)
         endpoint = self._require_serving(self._wait())
         reached = endpoint.desired_instance_count(VARIANT_NAME) or 0
-        if instance_count(self.deployment.endpoint, reached) != reached:
+        if instance_count(self.deployment.endpoint, reached, observed.scaling) != reached:
             reason = endpoint.failure_reason or "SageMaker gives no reason"
             raise RemoteError(
                 f"the endpoint has {reached} instances, not {wanted}: {reason}",
@@ -340,16 +343,25 @@ class Reconciler:
             if alarm.state == "ALARM" or name in reason
         ]
 
-    def _apply_scaling(self, live: ScalingState) -> None:
+    def _apply_scaling(self, live: ScalingState, before: autoscaling.ScalableTarget | None = None) -> None:
+        """Set up automatic scaling as declared.
+
+        Args:
+            live: as it is.
+            before: the target that was removed for the deployment; what a scheduled action has set of it holds again.
+        """
         if not scaling_differences(self.deployment.endpoint, live):
             return
         name, desired = self.deployment.endpoint_name, scaling.desired_scaling(self.deployment.endpoint)
-        if desired.target is None:
+        bounds = scaling.AllowedBounds.of(self.deployment.endpoint, live.actions)
+        if bounds is None:
             self.progress.note("removing automatic scaling")
             self._remove_scaling(live)
             return
         resource_id, wake_policy = scaling.resource_id(name), scaling.scaling_names(name).wake_policy
-        autoscaling.register_target(self.aws, resource_id, desired.target)
+        target = bounds.keep(live.target or before)
+        if target != live.target:
+            autoscaling.register_target(self.aws, resource_id, target)
         arns = {
             policy: autoscaling.put_policy(self.aws, resource_id, policy, request)
             for policy, request in desired.policies.items()
@@ -362,7 +374,14 @@ class Reconciler:
                 autoscaling.delete_alarm(self.aws, each)
             else:
                 autoscaling.delete_policy(self.aws, resource_id, each)
-        self.progress.note(f"automatic scaling set up: {desired.target}, policies {', '.join(desired.policies)}")
+        for name_of_action, action in desired.actions.items():
+            existing = live.actions.get(name_of_action)
+            if existing is None or any(diff(action.document, existing.document)):
+                autoscaling.put_scheduled_action(self.aws, resource_id, name_of_action, action)
+        for each in extra_actions(name, desired, live):
+            autoscaling.delete_scheduled_action(self.aws, resource_id, each)
+        schedule = f", scheduled actions {', '.join(desired.actions)}" if desired.actions else ""
+        self.progress.note(f"automatic scaling set up: {target}, policies {', '.join(desired.policies)}{schedule}")
 
     def _apply_alarms(self, observed: EndpointState | None) -> None:
         """Create, change and delete alarms until they are those that are declared."""
@@ -403,11 +422,13 @@ class Reconciler:
         sagemaker.add_tags(self.aws, observed.endpoint.endpoint_arn, changed)
 
     def _remove_scaling(self, live: ScalingState) -> None:
-        """Delete the alarm, all policies and the scalable target, in this order: each needs the next one."""
+        """Delete the alarm, all policies and scheduled actions and the scalable target, in this order: each needs the next one."""
         resource_id = scaling.resource_id(self.deployment.endpoint_name)
         for name in live.alarms:
             autoscaling.delete_alarm(self.aws, name)
         for name in live.policies:
             autoscaling.delete_policy(self.aws, resource_id, name)
+        for name in live.actions:
+            autoscaling.delete_scheduled_action(self.aws, resource_id, name)
         if live.target is not None:
             autoscaling.deregister_target(self.aws, resource_id)

@@ -28,7 +28,14 @@ _RESOURCES = {
 _OF_ALL_ALARMS = {"Period": "period", "AlarmActions": "topics", "OKActions": "topics"}
 _OF_ALARM = {"", "Threshold", "EvaluationPeriods", "DatapointsToAlarm"}
 _SUSPENDED = "ScalableTarget.SuspendedState."
-_NAMED = {"ScalingPolicy": "scaling policy", "Alarm": "alarm"}
+_NAMED = {"ScalingPolicy": "scaling policy", "Alarm": "alarm", "ScheduledAction": "scheduled action"}
+_ACTION = re.compile(r"ScheduledAction\.[^.]*-schedule-([0-9]+)(?:\.(.*))?")
+_OF_ACTION = {
+    "Schedule": "at",
+    "Timezone": "timezone",
+    "ScalableTargetAction.MinCapacity": "min_capacity",
+    "ScalableTargetAction.MaxCapacity": "max_capacity",
+}
 
 
 def subject_of(path: str) -> str:
@@ -37,12 +44,9 @@ def subject_of(path: str) -> str:
     Args:
         path: such as `ProductionVariants.InstanceType`, `Tags.team`, or `Alarm.svd-wake.Threshold`.
     """
-    before, found, name = path.partition("Environment.")
-    if found and before in {"", "PrimaryContainer."}:
-        return f"environment.{name}"
+    if key := _key_of_entry(path):
+        return key
     head, _, rest = path.partition(".")
-    if head == "Tags":
-        return f"tag {rest}" if rest.startswith(TAG_PREFIX) else f"endpoint.tags.{rest}"
     last = path.rpartition(".")[2]
     if path.startswith(_SUSPENDED):
         return f"automatic scaling, {last}"
@@ -63,6 +67,26 @@ def _key_of_alarm(head: str, rest: str) -> str | None:
     if other := _OF_ALL_ALARMS.get(member):
         return f"endpoint.alarms.{other}"
     return key if member in _OF_ALARM else f"{key}, {member}"
+
+
+def _key_of_entry(path: str) -> str | None:
+    """The key of an entry of a map or a list: of the environment, the tags or the schedule."""
+    before, found, name = path.partition("Environment.")
+    if found and before in {"", "PrimaryContainer."}:
+        return f"environment.{name}"
+    head, _, rest = path.partition(".")
+    if head == "Tags":
+        return f"tag {rest}" if rest.startswith(TAG_PREFIX) else f"endpoint.tags.{rest}"
+    match = _ACTION.fullmatch(path)
+    return _key_of_schedule(int(match[1]) - 1, match[2]) if match else None
+
+
+def _key_of_schedule(number: int, member: str | None) -> str:
+    """The key of an entry of the schedule, or of a value in it."""
+    entry = f"endpoint.scaling.schedule.{number}"
+    if member is None:
+        return entry
+    return f"{entry}.{_OF_ACTION[member]}" if member in _OF_ACTION else f"{entry}, {member}"
 
 
 @cache

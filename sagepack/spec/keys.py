@@ -43,6 +43,7 @@ class Key(NamedTuple):
         field: name of the field that holds its value.
         value_type: type of the value, such as `str` or `dict[str, str]`. None, for an absent value, is left out.
         section: the class of a key that holds further keys; None for all others.
+        entry: the class of each entry of a key that holds a list of sections; None for all others.
         is_optional: whether the field may hold None.
         is_required: whether the key must be given wherever its section is.
         is_in_optional_section: whether a section around it may be absent.
@@ -53,6 +54,7 @@ class Key(NamedTuple):
     field: str
     value_type: Any
     section: type[Any] | None
+    entry: type[Any] | None
     is_optional: bool
     is_required: bool
     is_in_optional_section: bool
@@ -68,6 +70,11 @@ def keys_of(section: type[Any]) -> Iterator[Key]:
         for inner in keys_of(key.section):
             is_in_optional = key.is_optional or inner.is_in_optional_section
             yield inner._replace(path=key.path + inner.path, is_in_optional_section=is_in_optional)
+
+
+def keys_of_entry(key: Key) -> tuple[Key, ...]:
+    """The keys of each entry of a list of sections; none for other keys."""
+    return _fields(key.entry) if key.entry else ()
 
 
 def build(section: type[_Section], data: dict[str, Any], **more: Any) -> _Section:
@@ -93,10 +100,16 @@ def build(section: type[_Section], data: dict[str, Any], **more: Any) -> _Sectio
             if name in data or not key.is_optional:
                 values[key.field] = build(key.section, data.get(name, {}))
         elif name in data:
-            # A value of any type, such as a request, stays the JSON data that it is.
-            value = tuple(data[name]) if isinstance(data[name], list) and key.value_type is not Any else data[name]
+            value = _value(key, data[name])
             values[key.field] = key.facts.normalize(value) if key.facts.normalize else value
     return section(**values)
+
+
+def _value(key: Key, data: Any) -> Any:
+    """The value of a key that is no section: a list as a tuple; one of any type, such as a request, as the JSON data that it is."""
+    if not isinstance(data, list) or key.value_type is Any:
+        return data
+    return tuple(build(key.entry, each) for each in data) if key.entry else tuple(data)
 
 
 def request_members(section: Struct, *structure: str) -> dict[str, Any]:
@@ -118,7 +131,7 @@ def request_members(section: Struct, *structure: str) -> dict[str, Any]:
         place = request
         for member in outer:
             place = place.setdefault(member, {})
-        place[name] = list(value) if isinstance(value, tuple) else value
+        place[name] = _entries(value) if isinstance(value, tuple) else value
     return request
 
 
@@ -135,6 +148,16 @@ def by_key(section: type[Any], values: dict[str, Any]) -> dict[str, Any]:
             value = named.pop(key.field)
             named[key.path[0]] = by_key(key.section, value) if key.section and isinstance(value, dict) else value
     return named
+
+
+def _entries(values: tuple[Any, ...]) -> list[Any]:
+    """A list of a request; an entry that is a section has the members that its keys are about."""
+    return [request_members(each, *_structure(each)) if isinstance(each, Struct) else each for each in values]
+
+
+def _structure(section: Struct) -> tuple[str, ...]:
+    """The service and the structure that the keys of a section are about."""
+    return _fields(type(section))[0].facts.member[:2]
 
 
 _KEYS: dict[type[Any], tuple[Key, ...]] = {}  # reading annotations takes time
@@ -159,9 +182,15 @@ def _read_fields(section: type[Any]) -> Iterator[Key]:
             path=(about.name or one.name,),
             field=one.name,
             value_type=value_type,
-            section=value_type if isinstance(value_type, type) and issubclass(value_type, Struct) else None,
+            section=_struct(value_type),
+            entry=_struct(get_args(value_type)[0]) if get_origin(value_type) is tuple else None,
             is_optional=len(options) > 1,
             is_required=one.required and not about.default,
             is_in_optional_section=False,
             facts=about,
         )
+
+
+def _struct(kind: Any) -> type[Any] | None:
+    """The type, if it is a class of `model`."""
+    return kind if isinstance(kind, type) and issubclass(kind, Struct) else None

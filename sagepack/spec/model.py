@@ -155,14 +155,49 @@ class AsyncInference(Value, frozen=True):
     kms_key_id: Annotated[str | None, Facts(member=(*_ASYNC, "OutputConfig", "KmsKeyId"))] = None
 
 
+class ScheduledBounds(Value, frozen=True):
+    """A change of the bounds of automatic scaling at set times; a bound that is None stays as it is.
+
+    Attributes:
+        at: when: `cron(...)`, `at(...)` or `rate(...)`, as `schedules.parse` reads it.
+        timezone: IANA name of the time zone of `at`.
+        min_capacity, max_capacity: the bounds from then on.
+    """
+
+    at: str
+    timezone: str = "UTC"
+    min_capacity: int | None = None
+    max_capacity: int | None = None
+
+
 class Scaling(Value, frozen=True):
-    """Bounds and targets of Application Auto Scaling; `min_capacity` 0 lets the endpoint sleep."""
+    """Bounds and targets of Application Auto Scaling; `min_capacity` 0 lets the endpoint sleep.
+
+    Attributes:
+        schedule: changes of the bounds at set times.
+    """
 
     min_capacity: int
     max_capacity: int
     target_backlog_per_instance: float = 5.0
     scale_in_cooldown: int = 300
     scale_out_cooldown: int = 300
+    schedule: tuple[ScheduledBounds, ...] = ()
+
+    @property
+    def lower_bounds(self) -> set[int]:
+        """The bounds below that may hold: at first, and at some time of the schedule."""
+        return {self.min_capacity, *(each.min_capacity for each in self.schedule if each.min_capacity is not None)}
+
+    @property
+    def upper_bounds(self) -> set[int]:
+        """The bounds above, likewise."""
+        return {self.max_capacity, *(each.max_capacity for each in self.schedule if each.max_capacity is not None)}
+
+    @property
+    def may_sleep(self) -> bool:
+        """Whether there are times at which the endpoint may have no instance."""
+        return 0 in self.lower_bounds
 
 
 class Vpc(Value, frozen=True):

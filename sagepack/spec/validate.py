@@ -135,6 +135,12 @@ def _schema_errors(document: Document) -> Iterator[Diagnostic]:
             yield from (Diagnostic((*path, key), UNKNOWN, fix) for key, fix in json_schema.unknown_keys(error))
         elif error.validator == "pattern" and "propertyNames" in error.absolute_schema_path:
             yield Diagnostic((*path, error.instance), error.schema.get("patternErrorMessage", error.message))
+        elif error.validator == "required" and any(
+            isinstance(step, int) for step in path
+        ):  # entries of lists do not merge
+            for key in error.validator_value:
+                if key not in error.instance:
+                    yield Diagnostic((*path, key), MISSING)
         elif error.validator not in ("required", "anyOf"):  # `_missing_keys` and the rules look at the merged spec
             node = document.node(path)
             # A number or boolean is shown as it was written: `1234e56`, and not the float that it becomes.

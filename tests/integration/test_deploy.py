@@ -105,10 +105,11 @@ def test_a_second_deploy_changes_nothing(session: Session) -> None:
 def test_looking_at_an_endpoint_takes_three_round_trips(session: Session) -> None:
     value = published(session, deployment(scaling=Scaling(0, 2)))
     reconcile(session.aws, value, Silent(), WAITER)
-    together = threading.Barrier(6, timeout=10)  # of those that need nothing but the endpoint
+    together = threading.Barrier(7, timeout=10)  # of those that need nothing but the endpoint
     events = [
         *("sagemaker.DescribeEndpointConfig", "sagemaker.ListTags", "cloudwatch.DescribeAlarms"),  # alarms twice
         *("application-autoscaling.DescribeScalableTargets", "application-autoscaling.DescribeScalingPolicies"),
+        "application-autoscaling.DescribeScheduledActions",
     ]
 
     def wait(**_: Any) -> None:

@@ -42,6 +42,7 @@ SETS = (
     "artifact.tags={team: video}",
     "endpoint.alarms.topics=[arn:aws:sns:us-east-1:123456789012:done]",
     "endpoint.log_retention_in_days=30",
+    "endpoint.scaling.schedule=[{at: rate(1 day), min_capacity: 0}]",
 )
 
 

@@ -34,6 +34,7 @@ from sagepack.spec.model import (
     Rolling,
     Sample,
     Scaling,
+    ScheduledBounds,
     Spec,
     Update,
     Vpc,
@@ -63,7 +64,7 @@ def validator(name: str) -> jsonschema.Draft202012Validator:
 def section(*path: str) -> dict[str, Any]:
     found: dict[str, Any] = schema("spec")["$defs"][path[0]]
     for step in path[1:]:
-        found = found["properties"][step]
+        found = found["items"] if step == "items" else found["properties"][step]
     return found
 
 
@@ -104,6 +105,7 @@ def test_every_key_is_explained_and_no_map_takes_unknown_keys(name: str) -> None
         (("endpoint",), Endpoint, {"asynchronous": "async"}),
         (("endpoint", "async"), AsyncInference, {}),
         (("endpoint", "scaling"), Scaling, {}),
+        (("endpoint", "scaling", "schedule", "items"), ScheduledBounds, {}),
         (("endpoint", "vpc"), Vpc, {}),
         (("endpoint", "alarms"), Alarms, {}),
         (("endpoint", "update"), Update, {}),
@@ -146,7 +148,7 @@ def test_a_layer_may_remove_every_key_that_is_not_required() -> None:
     for part in subschemas(schema("spec")):
         for key, child in part.get("properties", {}).items():
             kinds = child.get("type")
-            if key not in required | {"min_capacity", "max_capacity"} and isinstance(kinds, (str, list)):
+            if key not in required | {"min_capacity", "max_capacity", "at"} and isinstance(kinds, (str, list)):
                 assert "null" in kinds, key
 
 

@@ -1,6 +1,6 @@
 """What Application Auto Scaling does to the fleets of endpoints as time passes. A model of AWS, not evidence about it.
 
-A fleet moves into new bounds, falls asleep when it was idle, wakes by the alarm HasBacklogWithoutCapacity and grows with its
+A fleet moves into new bounds, which scheduled actions set too, falls asleep when it was idle, wakes by the alarm HasBacklogWithoutCapacity and grows with its
 backlog; each of these is a scaling activity, during which the endpoint is Updating. Nothing runs in the background: every request to the
 sandbox first lets happen what was due since the request before.
 """
@@ -44,11 +44,31 @@ def pass_time(region: str, endpoint: Endpoint, check: Check, times: FleetTimes, 
         times: how long everything takes.
         now: time of the clock.
     """
+    for action in moto_scaling.due_actions(region, endpoint.name, endpoint.fleet.seen or endpoint.created, now):
+        _let_pass(region, endpoint, check, times, action.due)
+        _run(region, endpoint, action)
+        _let_pass(region, endpoint, check, times, action.due)
+    _let_pass(region, endpoint, check, times, now)
+
+
+def _let_pass(region: str, endpoint: Endpoint, check: Check, times: FleetTimes, now: float) -> None:
+    """The same while no scheduled action runs."""
     endpoint.end_resize(times.resize, now)
     while endpoint.status == "InService" and (step := _next_step(region, endpoint, times, now)):
         _take(endpoint, step, check, now)
         endpoint.end_resize(times.resize, now)
     endpoint.fleet.seen = now
+
+
+def _run(region: str, endpoint: Endpoint, action: moto_scaling.DueAction) -> None:
+    """Let a scheduled action set the bounds of its variant."""
+    low, high = moto_scaling.set_bounds(region, endpoint.name, action)
+    bounds = f"min capacity to {low} and max capacity to {high}"
+    cause = f"scheduled action name {action.name} was triggered"
+    activity = _activity(endpoint, action.variant, f"Setting {bounds}", cause, action.due)
+    activity |= {"StatusCode": "Successful", "StatusMessage": f"Successfully set {bounds}", "EndTime": action.due}
+    endpoint.fleet.activities.append(activity)
+    endpoint.fleet.new_bounds = True
 
 
 def activities(endpoints: Collection[Endpoint], body: JsonObject) -> JsonObject:
@@ -111,17 +131,25 @@ def _into_bounds(variant: str, count: int, scaling: moto_scaling.VariantScaling,
     return None
 
 
+def _activity(endpoint: Endpoint, variant: str, description: str, cause: str, start: float) -> JsonObject:
+    """An item of DescribeScalingActivities without its status."""
+    return {
+        "ActivityId": str(uuid.uuid4()),
+        "ServiceNamespace": "sagemaker",
+        "ResourceId": f"endpoint/{endpoint.name}/variant/{variant}",
+        "ScalableDimension": moto_scaling.DIMENSION,
+        "Description": description,
+        "Cause": cause,
+        "StartTime": start,
+    }
+
+
 def _take(endpoint: Endpoint, step: _Step, check: Check, now: float) -> None:
     """Begin a scaling activity; it fails at once if the instances cannot start."""
     fleet = endpoint.fleet
+    description = f"Setting desired instance count to {step.instances}."
     activity: JsonObject = {
-        "ActivityId": str(uuid.uuid4()),
-        "ServiceNamespace": "sagemaker",
-        "ResourceId": f"endpoint/{endpoint.name}/variant/{step.variant}",
-        "ScalableDimension": moto_scaling.DIMENSION,
-        "Description": f"Setting desired instance count to {step.instances}.",
-        "Cause": step.cause,
-        "StartTime": step.due,
+        **_activity(endpoint, step.variant, description, step.cause, step.due),
         "StatusCode": "InProgress",
         "StatusMessage": (
             f"Successfully set desired instance count to {step.instances}. Waiting for change to be fulfilled by sagemaker."

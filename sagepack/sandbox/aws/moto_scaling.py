@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sagepack.sandbox.aws.wsgi import AwsError
 from sagepack.sandbox.identity import ACCOUNT
+from sagepack.spec import schedules
 
 if TYPE_CHECKING:
     from sagepack.sandbox.aws.wsgi import JsonObject
 
+_MOST_TIMES = 1000  # that an action runs between two requests to the sandbox
 DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 """The ScalableDimension of endpoints."""
 
@@ -32,6 +35,16 @@ class TrackingPolicy(NamedTuple):
 
     name: str
     target: float
+
+
+class DueAction(NamedTuple):
+    """A time at which a scheduled action of a variant runs, in seconds of the clock, and the bounds that it sets."""
+
+    due: float
+    name: str
+    variant: str
+    minimum: int | None
+    maximum: int | None
 
 
 @dataclass(frozen=True)
@@ -76,6 +89,73 @@ def variant_scaling(region: str, endpoint: str, variant: str) -> VariantScaling 
     )
 
 
+def due_actions(region: str, endpoint: str, after: float, until: float) -> list[DueAction]:
+    """The times at which scheduled actions of an endpoint run in the seconds after one time and until another, in their order.
+
+    Of actions whose scheduled scaling is suspended there is none. An action that is due several times is there for each.
+    """
+    backend, found = _scaling(region), list[DueAction]()
+    for action in list(backend.scheduled_actions) if backend else ():
+        prefix, _, variant = action.resource_id.partition("/variant/")
+        target = backend.targets.get(DIMENSION, {}).get(action.resource_id) if backend else None
+        if prefix != f"endpoint/{endpoint}" or target is None:
+            continue
+        if (target.suspended_state or {}).get("ScheduledScalingSuspended"):
+            continue
+        bounds, since = action.scalable_target_action or {}, max(after, float(action.start_time or 0))
+        for due in _times(action, since, min(until, float(action.end_time or until))):
+            found.append(
+                DueAction(
+                    due, action.scheduled_action_name, variant, bounds.get("MinCapacity"), bounds.get("MaxCapacity")
+                )
+            )
+    return sorted(found)
+
+
+def _times(action: Any, after: float, until: float) -> list[float]:
+    made, moment = _moment(action.creation_time), _moment(after)
+    times: list[float] = []
+    while len(times) < _MOST_TIMES:
+        following = schedules.next_after(action.schedule, action.timezone or schedules.UTC, moment, made)
+        if following is None or following.timestamp() > until:
+            break
+        times.append(following.timestamp())
+        moment = following
+    return times
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, timezone.utc)
+
+
+def set_bounds(region: str, endpoint: str, action: DueAction) -> tuple[int, int]:
+    """Set the bounds of a variant's scalable target as a scheduled action does, and return them."""
+    backend = _scaling(region)
+    target = backend.targets[DIMENSION][f"endpoint/{endpoint}/variant/{action.variant}"] if backend else None
+    if target is None:
+        raise LookupError(endpoint)
+    target.update(action.minimum, action.maximum, None)
+    return int(target.min_capacity), int(target.max_capacity)
+
+
+def check_action(body: JsonObject) -> None:
+    """Check the schedule of PutScheduledAction: moto takes anything.
+
+    Raises:
+        AwsError: Application Auto Scaling would refuse it.
+    """
+    try:
+        now = datetime.now(timezone.utc)
+        schedules.next_after(str(body.get("Schedule", "")), body.get("Timezone") or schedules.UTC, now, now)
+    except schedules.ScheduleError as error:
+        raise AwsError("ValidationException", f"Invalid schedule: {error}") from error
+    bounds = body.get("ScalableTargetAction") or {}
+    if not bounds or bounds.get("MinCapacity", 0) > bounds.get("MaxCapacity", bounds.get("MinCapacity", 0)):
+        raise AwsError(
+            "ValidationException", "Minimum capacity must not be more than maximum capacity; one must be given"
+        )
+
+
 def check_exists(operation: str, region: str, body: JsonObject) -> None:
     """Check that what an operation works on exists: moto has another error code than AWS for it, or none.
 
@@ -91,8 +171,18 @@ def check_exists(operation: str, region: str, body: JsonObject) -> None:
     policies = (
         [policy for policy in list(backend.policies.values()) if policy.resource_id == resource] if backend else []
     )
+    actions = (
+        {action.scheduled_action_name for action in backend.scheduled_actions if action.resource_id == resource}
+        if backend
+        else set()
+    )
+    unregistered = None if registered else f"No scalable target registered for {where}"
     missing = {
-        "PutScalingPolicy": None if registered else f"No scalable target registered for {where}",
+        "PutScalingPolicy": unregistered,
+        "PutScheduledAction": unregistered,
+        "DeleteScheduledAction": None
+        if body.get("ScheduledActionName") in actions
+        else f"No scheduled action found for {where}, scheduled action name: {body.get('ScheduledActionName')}",
         "DeregisterScalableTarget": None if registered else f"No scalable target found for {where}",
         "DeleteScalingPolicy": None
         if any(policy.policy_name == body.get("PolicyName") for policy in policies)
@@ -148,8 +238,10 @@ def deregister_targets(region: str, endpoint: str) -> None:
 
 
 def delete_policies(region: str, resource: str) -> None:
-    """Delete the scaling policies of a scalable target, as deregistering it does."""
+    """Delete the scaling policies and scheduled actions of a scalable target, as deregistering it does."""
     backend = _scaling(region)
     policies: dict[str, Any] = backend.policies if backend else {}
     for key in [key for key, policy in policies.items() if policy.resource_id == resource]:
         del policies[key]
+    if backend:
+        backend.scheduled_actions = [each for each in backend.scheduled_actions if each.resource_id != resource]

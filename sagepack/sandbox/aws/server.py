@@ -223,13 +223,23 @@ class AwsServer:
         if operation in {"GetMetricData", "DescribeAlarms"}:
             self._hosting.publish_metrics(region)
         if service == "AnyScaleFrontendService":
-            moto_scaling.check_exists(operation, region, body)
+            self._prepare_scaling(operation, region, body)
+        return None
+
+    def _prepare_scaling(self, operation: str, region: str, body: JsonObject) -> None:
+        """What Application Auto Scaling checks and does, and moto does not.
+
+        Raises:
+            AwsError: the response is an error.
+        """
+        moto_scaling.check_exists(operation, region, body)
+        if operation == "PutScheduledAction":
+            moto_scaling.check_action(body)
         variant = _SCALABLE.fullmatch(body.get("ResourceId", ""))
         if variant and operation == "RegisterScalableTarget":
             self._hosting.note_new_bounds(region, variant[1])  # moto would accept an endpoint that does not exist
         if variant and operation == "DeregisterScalableTarget":
             moto_scaling.delete_policies(region, body["ResourceId"])  # moto would keep them
-        return None
 
     def _invoke(self, region: str, endpoint: str, *, asynchronous: bool, environ: WSGIEnvironment) -> WsgiResponse:
         if not asynchronous:

@@ -17,6 +17,7 @@ from sagepack.spec.rules import (
     image,
     model,
     requirements,
+    schedule,
     service_limits,
     update,
 )
@@ -37,6 +38,7 @@ _RULES = (
     endpoint.check,
     drivers.check,
     update.check,
+    schedule.check,
     service_limits.check,
 )
 

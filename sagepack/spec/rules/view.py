@@ -47,6 +47,11 @@ class SpecView:
         value = self.get(*path)
         return [item if isinstance(item, str) else "" for item in value] if isinstance(value, list) else []
 
+    def maps(self, *path: str) -> list[dict[str, Any]]:
+        """The list of maps at `path`; entries of another type become empty, so that positions stay the same."""
+        value = self.get(*path)
+        return [item if isinstance(item, dict) else {} for item in value] if isinstance(value, list) else []
+
     def text_map(self, *path: str) -> dict[str, str]:
         """The map at `path` without the values that are not text; empty for anything else."""
         value = self.get(*path)

@@ -10,6 +10,7 @@ import yaml
 from sagepack.aws.service_model import shape
 from sagepack.package.lock import lock_inputs_digest
 from sagepack.spec import loader
+from sagepack.spec.keys import keys_of_entry
 from sagepack.spec.model import KEYS
 from tests.helpers.paths import ROOT, SCHEMAS
 from tests.helpers.reference.markdown import code, page, table
@@ -104,6 +105,9 @@ def _key(key: Key, part: dict[str, Any]) -> list[str]:
     aws = _in_aws(key)
     words = part["description"].removesuffix(limits_and_default(part)).strip()
     blocks = [*([f"### {name}"] if len(key.path) > 1 else []), f"*{'; '.join(filter(None, facts))}*", words, aws]
+    if entry := part.get("items", {}).get("properties"):
+        entries = [(code(name), _kind(about), about["description"]) for name, about in entry.items()]
+        blocks += ["Each entry has:", table(("key", "value", "meaning"), entries)]
     if known := part.get("properties"):
         rows = [(code(variable), about["description"]) for variable, about in known.items()]
         blocks += ["Variables that the image's server reads:", table(("variable", "meaning"), rows)]
@@ -114,6 +118,8 @@ def _kind(part: dict[str, Any]) -> str:
     if "enum" in part:
         return "one of " + ", ".join(code(value) for value in part["enum"] if value is not None)
     kinds = [kind for kind in _as_list(part.get("type", [])) if kind != "null"]
+    if kinds == ["array"] and "properties" in part["items"]:
+        return "list of maps"
     if kinds == ["array"]:
         return f"list of {_kind(part['items'])}s"
     if kinds == ["object"]:
@@ -141,6 +147,8 @@ def _is_locked(key: Key) -> bool:
 
 
 def _setting(key: Key) -> str:
+    if key.entry:
+        return f"{'.'.join(key.path)}=[{{{', '.join(f'{each.path[0]}: x' for each in keys_of_entry(key) if each.is_required)}}}]"
     values = {bool: "true", int: "7", float: "7", dict: "{a: b}", tuple: "[x]"}
     return f"{'.'.join(key.path)}={values.get(get_origin(key.value_type) or key.value_type, 'x')}"
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sagepack.aws import ecr, sagemaker
-from sagepack.aws.autoscaling import newest_activity
+from sagepack.aws.autoscaling import describe_scheduled_actions, newest_activity
 from sagepack.aws.logs import Tail, describe_log_group
 from sagepack.aws.metrics import newest_value
 from sagepack.aws.s3 import S3, S3Uri
@@ -119,6 +119,7 @@ CALLS: list[Callable[[Aws], object]] = [
     lambda aws: sagemaker.invoke_endpoint_async(aws, {"EndpointName": "svd", "InputLocation": "s3://b/k"}),
     lambda aws: observe_scaling(aws, "svd"),
     lambda aws: newest_activity(aws, "endpoint/svd/variant/AllTraffic"),
+    lambda aws: describe_scheduled_actions(aws, "endpoint/svd/variant/AllTraffic"),
     lambda aws: newest_value(aws, "svd", "ApproximateBacklogSize"),
     lambda aws: Tail(aws, "svd", 0).events(),
     lambda aws: describe_log_group(aws, "svd"),

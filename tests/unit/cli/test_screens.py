@@ -179,6 +179,7 @@ SCREENS: dict[str, list[Block]] = {
             fewest_instances=0,
             most_instances=2,
             policies=("svd-backlog", "svd-wake"),
+            next_scheduled=results.ScheduledBounds("svd-schedule-1", "2026-01-02T07:00:00Z", 1, None),
             activity=results.ScalingActivity(
                 "2026-01-02T03:04:05Z", "Successful", "Successfully set desired instance count to 1."
             ),

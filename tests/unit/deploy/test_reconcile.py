@@ -59,6 +59,7 @@ def test_a_configuration_that_sagemaker_does_not_find_yet_is_sent_another_reques
     stub.add_response("describe_endpoint", described("InService", value.endpoint_config_name))
     stubs["application-autoscaling"].add_response("describe_scalable_targets", {"ScalableTargets": []})
     stubs["application-autoscaling"].add_response("describe_scaling_policies", {"ScalingPolicies": []})
+    stubs["application-autoscaling"].add_response("describe_scheduled_actions", {"ScheduledActions": []})
     stubs["cloudwatch"].add_response("describe_alarms", {"MetricAlarms": []})
     assert reconcile(aws, value, RecordedProgress(), FakeClock().waiter()).endpoint_arn == ARN
     for each in stubs.values():

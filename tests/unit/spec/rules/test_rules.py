@@ -27,6 +27,12 @@ SLEEPS = "endpoint.scaling={min_capacity: 0, max_capacity: 4}"
 
 FOLDER = ["model.id=null", "model.revision=null"]
 
+
+def schedule(entries: str) -> str:
+    """A setting of automatic scaling with these entries of a schedule."""
+    return f"endpoint.scaling={{min_capacity: 0, max_capacity: 2, schedule: [{entries}]}}"
+
+
 REFUSED = [
     # model
     (["model.id=gpt2"], "model.id", '"gpt2" has no owner'),
@@ -80,6 +86,19 @@ REFUSED = [
     (["endpoint.async.max_concurrent_invocations_per_instance=1001"], "endpoint.async.max_concurrent_invocations_per_instance", "at most 1,000"),
     (["endpoint.scaling={min_capacity: 3, max_capacity: 2}"], "endpoint.scaling.min_capacity", "3 is more than max_capacity, 2"),
     (["endpoint.scaling={min_capacity: 0, max_capacity: 1}", "endpoint.initial_instance_count=2"], "endpoint.initial_instance_count", "2 is more than scaling.max_capacity, 1"),
+    ([schedule("{at: 'cron(0 8 * * *)', min_capacity: 1}")], "endpoint.scaling.schedule.0.at", "a cron expression has 6 fields"),
+    ([schedule("{at: 8:00, min_capacity: 1}")], "endpoint.scaling.schedule.0.at", "it must be cron("),
+    ([schedule("{at: rate(1 day), min_capacity: 1}, {at: rate(2 days), timezone: Europe/Berlin, min_capacity: 1}")], "endpoint.scaling.schedule.1.timezone", "a rate has no time zone"),
+    ([schedule("{at: 'cron(0 8 * * ? *)', timezone: Europe/Berln, min_capacity: 1}")], "endpoint.scaling.schedule.0.timezone", "'Europe/Berln' is no time zone"),
+    ([schedule("{at: rate(1 day)}")], "endpoint.scaling.schedule.0", "it changes no bound"),
+    ([schedule("{at: rate(1 day), min_capacity: 3}")], "endpoint.scaling.schedule.0.min_capacity", "3 is more than scaling.max_capacity, 2"),
+    ([schedule("{at: rate(1 day), min_capacity: 3, max_capacity: 2}")], "endpoint.scaling.schedule.0.min_capacity", "3 is more than its max_capacity, 2"),
+    ([schedule("{at: rate(1 day), max_capacity: 1}").replace("min_capacity: 0", "min_capacity: 2"), "endpoint.initial_instance_count=2"], "endpoint.scaling.schedule.0.max_capacity", "1 is less than scaling.min_capacity, 2"),
+    ([schedule("{at: rate(1 day), min_capacity: 1}, {at: rate(1 day), max_capacity: 4}")], "endpoint.scaling.schedule.1.at", "is the time of entry 0, too"),
+    ([schedule("{min_capacity: 1}")], "endpoint.scaling.schedule.0.at", "required key is missing"),
+    ([schedule("{at: rate(1 day), min_capcity: 1}")], "endpoint.scaling.schedule.0.min_capcity", "unknown key"),
+    ([schedule("{at: rate(1 day), min_capacity: -1}")], "endpoint.scaling.schedule.0.min_capacity", "at least 0"),
+    ([schedule("")], "endpoint.scaling.schedule", "at least 1 entries"),
     (["endpoint.name=-toy"], "endpoint.name", "letters, digits and hyphens"),
     (["endpoint.tags={'aws:x': y}"], "endpoint.tags.aws:x", "reserved for AWS"),
     (["endpoint.tags={'sagepack:x': y}"], "endpoint.tags.sagepack:x", "reserved for this program"),
@@ -171,6 +190,7 @@ def test_a_spec_that_breaks_a_rule_is_refused(tmp_path: Path, sets: list[str], k
 
 
 WARNED = [
+    ([schedule("{at: 'at(2020-01-31T08:00:00)', min_capacity: 1}")], "endpoint.scaling.schedule.0.at", "at(2020-01-31T08:00:00) never comes again"),
     ([*FOLDER, "model.path=models/toy"], "model.path", "is not on this machine"),
     (["model.id=code_of/toy"], "model.id", "there is a folder of this name"),
     (["environment.TS_MAX_RESPONSE_SIZE=5"], "environment.TS_MAX_RESPONSE_SIZE", "no effect"),
@@ -224,6 +244,8 @@ PASSES = [
     GOV,
     CHINA,
     SANDBOX,
+    [schedule("{at: 'cron(0 8 ? * MON-FRI *)', timezone: Europe/Berlin, min_capacity: 1}, {at: 'cron(0 19 ? * MON-FRI *)', timezone: Europe/Berlin, min_capacity: 0, max_capacity: 1}")],
+    [schedule("{at: rate(1 day), min_capacity: 3, max_capacity: 4}, {at: rate(2 days), max_capacity: 1}")],
     ["image.account=210987654321"],
     [f"image.tag={CPU_TAG}", "endpoint.instance_type=ml.m5.xlarge"],
     [f"image.tag={CPU_TAG}", "endpoint.instance_type=ml.m5.xlarge", "endpoint.volume_size_in_gb=512"],
