@@ -31,6 +31,7 @@ from sagepack.spec.model import Endpoint
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from sagepack.api.history import Release
     from sagepack.aws.s3 import S3
     from sagepack.deploy.observe import EndpointState
     from sagepack.deploy.record import DeploymentRecord
@@ -43,7 +44,7 @@ _COMPARED_BEFORE = frozenset(
 )
 
 
-class _Contents(NamedTuple):
+class Contents(NamedTuple):
     """What a package holds: its files, and its requirements if its provenance can be read."""
 
     files: Manifest
@@ -62,7 +63,7 @@ class _Side:
 
     about: results.ComparedSide
     settings: Mapping[str, Any] | None
-    contents: _Contents | None = None
+    contents: Contents | None = None
 
 
 def compare(context: BuildContext, before: str, after: str) -> results.Diff:
@@ -88,7 +89,18 @@ def compare(context: BuildContext, before: str, after: str) -> results.Diff:
     return _compared(context.clients.s3, one, other, settings)
 
 
-def _published_contents(s3: S3, package: str, manifest: str) -> _Contents:
+def compare_release(context: BuildContext, release: Release, other: BuildContext) -> results.Diff:
+    """What changes from a release to the working tree in another environment, of the package and its image alone.
+
+    Args:
+        context: of the release's environment.
+        release: the release.
+        other: of the other environment.
+    """
+    return _compared(context.clients.s3, _of_record(release.record, context.spec.env), _of_tree(other), [])
+
+
+def published_contents(s3: S3, package: str, manifest: str) -> Contents:
     """What a published package holds, as the documents beside it say.
 
     Args:
@@ -112,7 +124,7 @@ def _published_contents(s3: S3, package: str, manifest: str) -> _Contents:
             where=str(location),
             fix="somebody wrote there: find out who; `verify --remote` compares a package with lock and code",
         )
-    return _Contents(
+    return Contents(
         found, provenance.requirements(s3.read(document_beside(S3Uri.parse(package), "provenance.json")) or b"")
     )
 
@@ -150,10 +162,10 @@ def _compared(s3: S3, one: _Side, other: _Side, settings: list[results.ValueDiff
     )
 
 
-def _contents(s3: S3, about: results.ComparedSide) -> _Contents:
+def _contents(s3: S3, about: results.ComparedSide) -> Contents:
     if about.package is None or about.manifest is None:
         raise UserError("the model that serves was deleted, and no record says what it was", where=about.name)
-    return _published_contents(s3, about.package, about.manifest)
+    return published_contents(s3, about.package, about.manifest)
 
 
 def _live_state(context: BuildContext) -> EndpointState:
@@ -197,7 +209,7 @@ def _of_tree(context: BuildContext) -> _Side:
     )
     requirements = tuple(each.requirement for each in context.required_lock().requirements)
     settings = _settings(msgspec.to_builtins(desired.endpoint), desired.environment)
-    return _Side(about, settings, _Contents(context.manifest, requirements))
+    return _Side(about, settings, Contents(context.manifest, requirements))
 
 
 def _of_record(record: DeploymentRecord, name: str) -> _Side:

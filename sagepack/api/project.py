@@ -7,6 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from sagepack import hub
 from sagepack.api import results, session
 from sagepack.api.session import Selection, load, open_context
@@ -22,15 +24,17 @@ from sagepack.text import did_you_mean, one_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sagepack.api import cleaning, comparing, invocations, live, review
+    from sagepack.api import cleaning, comparing, invocations, live, promoting, review
     from sagepack.api.review import ReviewedPlan
     from sagepack.aws import s3
     from sagepack.deploy import deployment, fleet, waiter
     from sagepack.deploy import destroy as destroying
+    from sagepack.deploy.origin import Origin
     from sagepack.deploy.preflight import asking, check
     from sagepack.engine import policies, preflight
     from sagepack.engine import verify as verifying
     from sagepack.engine.context import BuildContext
+    from sagepack.engine.plan import Action
     from sagepack.errors import Diagnostic
     from sagepack.progress import Progress
     from sagepack.publish import cleanup, remote_read
@@ -51,6 +55,7 @@ else:
     model_server = lazy.module("sandbox.serving.model_server")
     policies = lazy.module("engine.policies")
     preflight = lazy.module("engine.preflight")
+    promoting = lazy.module("api.promoting")
     remote_read = lazy.module("publish.remote_read")
     review = lazy.module("api.review")
     s3 = lazy.module("aws.s3")
@@ -198,10 +203,7 @@ class Project:
         """
         context = self._open(goal, locked=locked, stream=stream, connections=connections, smoke=smoke)
         context, actions = executor.run(context, plan.check if plan else None)
-        outputs: dict[str, Any] = {}
-        for step in context.steps:
-            outputs.update(step.result(context))
-        return results.Built(goal, tuple(actions), **outputs)
+        return self._built(goal, context, actions)
 
     def package(self, *, locked: bool = False, connections: int = hub.CONNECTIONS) -> results.Built:
         """Make the local archive: `build("package")`."""
@@ -224,6 +226,33 @@ class Project:
     ) -> results.Built:
         """Publish the package, make the endpoint serve it, and see that it answers: `build("deploy")`."""
         return self.build("deploy", locked=locked, stream=stream, connections=connections, plan=plan, smoke=smoke)
+
+    def promote(self, from_env: str, *, release: str = "", plan: ReviewedPlan | None = None) -> results.Built:
+        """Deploy here what was deployed in another environment: its package is copied inside S3, and nothing is made again.
+
+        The lock of this environment and the code must make the same package, and the locks must name the same image.
+
+        Args:
+            from_env: the other environment.
+            release: which of its releases, as in `diff`; the one that serves if left out.
+            plan: do what this plan of `review_promotion` says, or nothing.
+
+        Raises:
+            UserError: there is no such release, S3 cannot copy its package, or it is not what this lock and code make; as `build`
+                otherwise.
+            RemoteError: a service failed after retries, or the endpoint did not come into service.
+            IntegrityError: the copy is not what the manifest says.
+        """
+        source, context = self._promotion(from_env, release)
+        with promoting.explained(source, context):
+            context, actions = executor.run(context, plan.check if plan else None)
+        return self._built("deploy", context, actions)
+
+    def review_promotion(self, from_env: str, *, release: str = "") -> ReviewedPlan:
+        """What `promote` would do, and why. Changes nothing; raises as `promote`."""
+        source, context = self._promotion(from_env, release)
+        with promoting.explained(source, context):
+            return review.ReviewedPlan.of(*self._planned("deploy", context))
 
     def verify(self, *, rebuild: bool = False) -> results.Verified:
         """Check every byte of the local archive against its manifest.
@@ -567,13 +596,29 @@ class Project:
         return checked
 
     def _plan(self, to: str, *, locked: bool, stream: bool) -> tuple[BuildContext, results.Plan]:
-        context = self._open(to, locked=locked, stream=stream)
+        return self._planned(to, self._open(to, locked=locked, stream=stream))
+
+    def _planned(self, to: str, context: BuildContext) -> tuple[BuildContext, results.Plan]:
         actions = executor.plan(context)
         contents = None
         for step, action in zip(context.steps, actions, strict=True):
             if step.contents and action.runs and context.current_lock:
                 contents = step.contents(context)
-        return context, results.Plan(to, tuple(actions), contents)
+        return context, results.Plan(to, tuple(actions), contents, _origin(context))
+
+    def _built(self, goal: str, context: BuildContext, actions: Sequence[Action]) -> results.Built:
+        outputs: dict[str, Any] = {}
+        for step in context.steps:
+            outputs.update(step.result(context))
+        return results.Built(goal, tuple(actions), **outputs, promoted_from=_origin(context))
+
+    def _promotion(self, from_env: str, release: str) -> tuple[BuildContext, BuildContext]:
+        """The contexts of the other environment, and of the run that promotes a release of it."""
+        context = self._open("deploy", locked=True)
+        selected = structs.replace(self.selection, env=from_env, sets=())
+        source = open_context(self.root, load(selected), "deploy", self.progress)
+        with self.progress.activity(f"asking AWS what was deployed to {from_env}"):
+            return source, promoting.prepare(source, context, release)
 
     def _open(self, goal: str, *, branch_allowed: bool = False, **how: Any) -> BuildContext:
         if goal not in GOALS:
@@ -583,6 +628,11 @@ class Project:
     def _find_uploads(self, context: BuildContext, hours: int) -> list[s3.MultipartHandle]:
         target = s3.S3Uri.parse(context.spec.artifact.target)
         return cleanup.stale_uploads(context.clients.s3, target, context.spec.name, timedelta(hours=hours))
+
+
+def _origin(context: BuildContext) -> Origin | None:
+    """The release that a run promotes."""
+    return context.promotion.origin if context.promotion else None
 
 
 def _serving_stack() -> check.Finding:

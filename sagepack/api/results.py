@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from sagepack.decoding import Value
+from sagepack.deploy.origin import Origin
 from sagepack.deploy.preflight.check import Check
 from sagepack.deploy.smoke_result import Smoke  # noqa: TC001 - msgspec reads the annotations
 from sagepack.engine.outputs import Archive, LiveEndpoint, Published
@@ -108,11 +109,13 @@ class Plan(Result, frozen=True):
         goal: the step that was asked for, or `package`.
         actions: every step of the goal, in the order they run.
         contents: how each file gets to S3; null where no upload would run.
+        promoted_from: the release of another environment whose package is copied; null for one from the working tree.
     """
 
     goal: str
     actions: tuple[Action, ...]
     contents: tuple[Content, ...] | None = None
+    promoted_from: Origin | None = None
 
     @property
     def exit_code(self) -> int:
@@ -131,6 +134,7 @@ class Built(Result, frozen=True):
         archive: the archive on this disk, if the goal includes it.
         artifact: the package in S3, if the goal includes it.
         endpoint: what serves it, if the goal includes that.
+        promoted_from: the release of another environment whose package was copied; null for one from the working tree.
     """
 
     goal: str
@@ -139,6 +143,7 @@ class Built(Result, frozen=True):
     archive: Archive | None = None
     artifact: Published | None = None
     endpoint: LiveEndpoint | None = None
+    promoted_from: Origin | None = None
 
 
 class Verified(Result, frozen=True):
@@ -366,6 +371,7 @@ class Deployed(Value, frozen=True):
         variables: names of the container's environment variables.
         settings: `endpoint` of the spec, as it was.
         smoke: what came of the smoke test; null in records of versions that made none.
+        promoted_from: the release of another environment whose package was copied; null for one from the working tree.
     """
 
     record: str
@@ -383,6 +389,7 @@ class Deployed(Value, frozen=True):
     variables: tuple[str, ...]
     settings: dict[str, Any]
     smoke: Smoke | None = None
+    promoted_from: Origin | None = None
 
 
 class EndpointStatus(Result, frozen=True):

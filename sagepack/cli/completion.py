@@ -71,7 +71,7 @@ def _values(flag: Flag, typed: str, root: Path) -> Sequence[str]:
     """The values of a flag; none where a shell's own completion, files, is what helps."""
     if flag.choices:
         return flag.choices
-    if flag.name == "env":
+    if flag.name in {"env", "from-env", "to-env"}:
         return sorted(path.stem for path in (root / "config" / "env").glob("*.yaml"))
     if flag.name == "config":
         return sorted(path.relative_to(root).as_posix() for path in (root / "config").glob("*.yaml"))

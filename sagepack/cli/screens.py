@@ -231,6 +231,11 @@ def _releases(result: results.Releases) -> list[Block]:
             "model": each.model,
             "package": each.manifest,
             **({"smoke": each.smoke.summary} if each.smoke else {}),
+            **(
+                {"promoted": f"from {each.promoted_from.env}, {each.promoted_from.record}"}
+                if each.promoted_from
+                else {}
+            ),
         }
         shown += [(Span(f"{number}  {_readable(each.time)}", "bold"),), _facts(facts, wrap=True)]
     shown += [partial(_wrapped, f"cannot be read: {record}") for record in result.unreadable]

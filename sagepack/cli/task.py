@@ -101,6 +101,7 @@ _COMMON = (
     ),
     *_ALWAYS,
 )
+_DEFAULTS = {flag.keyword: flag.default for flag in _COMMON}
 LOCKED = Flag("locked", default=False, help="fail instead of making or updating the lock (for CI)")
 STREAM = Flag("stream", default=False, help="publish from the Hub to S3 without the model on this disk")
 CONNECTIONS = Flag("connections", hub.CONNECTIONS, "most connections to the Hub at once", most=64)
@@ -161,9 +162,19 @@ def invoke_task(registered: Registered, root: Path) -> Task[Any]:
     def call(_context: Context, **given: Any) -> None:
         by_flag = {flag: given[_word(flag)] for flag in flags}
         common = {flag.keyword: by_flag.pop(flag) for flag in _COMMON if flag in by_flag}
+        # A task may have a name of its own for one of these, such as --to-env.
+        named = {
+            flag.keyword: text for flag in registered.flags if flag.keyword in common and (text := by_flag.pop(flag))
+        }
+        contradicted = [name for name, text in named.items() if common[name] not in (text, _DEFAULTS[name])]
+        common |= named
         options = Options(root, **{**common, "sets": tuple(common.get("sets", ()))})
 
         def body(project: Project) -> Result:
+            for name in contradicted:
+                raise UserError(
+                    f"two flags name the {name}, and not the same", where=f"--{name}", fix=f"leave --{name} out"
+                )
             if registered.scope != "folder":
                 project_folder.require(root)
             own = {flag.keyword: flag.value(text) for flag, text in by_flag.items()}

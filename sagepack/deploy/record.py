@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from sagepack.aws.s3 import S3Uri
 from sagepack.decoding import Commit, DigestText, Text, seal, unseal
+from sagepack.deploy.origin import Origin
 from sagepack.deploy.smoke_result import Smoke
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class DeploymentRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         variables: names of the container's environment variables.
         settings: `endpoint` of the spec, by its own names.
         smoke: what came of the smoke test; None in records of versions that made none.
+        promoted_from: the release whose package was copied; None for one from the working tree.
     """
 
     name: _Name
@@ -69,6 +71,7 @@ class DeploymentRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     variables: tuple[Text, ...]
     settings: dict[str, Any]
     smoke: Smoke | None = None
+    promoted_from: Origin | None = None
 
 
 def records_uri(spec: Spec) -> S3Uri:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sagepack.engine import local_model, publication
     from sagepack.engine.clients import Clients
     from sagepack.engine.plan import Step
+    from sagepack.engine.promotion import Promotion
     from sagepack.engine.workspace import Workspace
     from sagepack.hub.cache_status import CacheStatus
     from sagepack.package.lock import LockedFile
@@ -60,6 +61,7 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
         set_keys: the keys that a lock is made from and `--set` gave.
         smoke: try the endpoint after a deployment, as the spec says (not `--no-smoke`).
         why_no_answers: says why no endpoint can answer a request here, or None; it may ask the sandbox.
+        promotion: the package that is copied, if nothing is to be made or published from this machine.
     """
 
     spec: Spec
@@ -74,6 +76,7 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
     set_keys: tuple[str, ...] = ()
     smoke: bool = True
     why_no_answers: Callable[[], str | None] = lambda: None
+    promotion: Promotion | None = None
 
     def refreshed(self) -> BuildContext:
         """The same run without what it has looked up: another step, or another command, has changed files."""
@@ -215,6 +218,7 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
             self.work.build_path / "upload",
             self.work.root / "build" / "verified",
             self.stream,
+            self.promotion.package if self.promotion else None,
         )
 
     def required_files(self) -> tuple[LockedFile, ...]:

@@ -26,6 +26,7 @@ LAZY: dict[str, tuple[str, ...]] = {
         "api.comparing",
         "api.invocations",
         "api.live",
+        "api.promoting",
         "api.review",
         "aws.s3",
         "deploy.deployment",

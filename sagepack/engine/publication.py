@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from sagepack.aws.s3 import S3Uri
 from sagepack.engine.plan import Content
+from sagepack.errors import UserError
 from sagepack.publish.keys import Package, PackageFormat
 from sagepack.publish.observe import check_bucket, observe
 from sagepack.publish.planner import plan_upload
 from sagepack.publish.publisher import publish
 from sagepack.publish.resumed import resumed
-from sagepack.publish.upload.sources import HubFiles, LocalFiles, Source
+from sagepack.publish.upload.sources import HubFiles, LocalFiles, NoSourceError, Source
 from sagepack.publish.verified import VerifiedObjects
 from sagepack.text import format_bytes
 from sagepack.workers import worker_pool
@@ -47,6 +48,7 @@ class Publication:
         journals: folder for what an interrupted upload needs to continue.
         verified_path: folder in which this machine keeps what it knows of objects in S3.
         stream: send from the Hub to S3 without the model on this disk.
+        promoted: the package in S3 that is copied, if nothing is to be published from this machine.
     """
 
     clients: Clients
@@ -58,6 +60,7 @@ class Publication:
     journals: Path
     verified_path: Path
     stream: bool
+    promoted: S3Uri | None = None
 
     @cached_property
     def package(self) -> Package:
@@ -75,17 +78,23 @@ class Publication:
         """What S3 holds of the package, and what has to be sent; the bucket is checked at the same time.
 
         Raises:
-            UserError: SageMaker cannot read from the bucket: it is not there, of another region, or not this account's.
+            UserError: SageMaker cannot read from the bucket: it is not there, of another region, or not this account's; or the package
+                that is to be copied is not there whole.
         """
         others = [S3Uri.parse(target) for target in self.spec.artifact.reuse_from]
         store, region = self.clients.s3, self.spec.aws.region
         with worker_pool(1, "bucket") as pool:
             check = pool.submit(check_bucket, store, self.package.target, region)
             try:
-                observation = observe(store, self.package, self.manifest, others, verified=self.verified)
+                observation = observe(
+                    store, self.package, self.manifest, others, verified=self.verified, promoted=self.promoted
+                )
             finally:
                 check.result()  # what is wrong with the bucket explains what else is wrong
-        return plan_upload(observation, self.manifest)
+        plan = plan_upload(observation, self.manifest)
+        if self.promoted is not None and plan.missing:
+            raise not_whole(self.promoted, plan.missing[0].path)
+        return plan
 
     @property
     def missing_files(self) -> tuple[LockedFile, ...]:
@@ -96,8 +105,8 @@ class Publication:
     @cached_property
     def stream_reason(self) -> str | None:
         """Why what is missing in S3 goes there from the Hub without touching this disk; None if it does not."""
-        if self.lock.revision is None:
-            return None  # a model in a folder is on this disk, or cannot be had
+        if self.lock.revision is None or self.promoted is not None:
+            return None  # a model in a folder is on this disk, or cannot be had; what is promoted is in S3
         if self.stream:
             return "--stream"
         need = self.cache_status(self.missing_files).bytes_missing
@@ -148,15 +157,29 @@ class Publication:
             IntegrityError: S3's bytes are not the archive's, or a content is not what the manifest says.
         """
         sources: list[Source] = [LocalFiles(files)]
-        if revision := self.lock.revision:
+        if (revision := self.lock.revision) and self.promoted is None:
             hub_files = {file.digest: file.path for file in self.lock.files}
             sources.append(HubFiles(partial(self.clients.hub.open, revision), hub_files))
-        return publish(
-            self.clients.s3,
-            self.upload_plan,
-            sources,
-            self.journals,
-            provenance=provenance,
-            progress=progress,
-            verified=self.verified,
-        )
+        try:
+            return publish(
+                self.clients.s3,
+                self.upload_plan,
+                sources,
+                self.journals,
+                provenance=provenance,
+                progress=progress,
+                verified=self.verified,
+            )
+        except NoSourceError as error:
+            if self.promoted is None:
+                raise
+            raise not_whole(self.promoted, str(error.where)) from error
+
+
+def not_whole(promoted: S3Uri, path: str) -> UserError:
+    """The error for a package that cannot be copied: what its index says of a file is not so, or there is no index."""
+    return UserError(
+        f"the package that is to be promoted is not there whole: {path} or its index is missing, or is not what was released",
+        where=str(promoted),
+        fix="run `upload` in the environment that it is promoted from, then the same command again",
+    )

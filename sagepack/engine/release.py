@@ -179,6 +179,7 @@ class Release:
                 variables=tuple(sorted(desired.environment)),
                 settings=msgspec.to_builtins(spec.endpoint),
                 smoke=tried,
+                promoted_from=context.promotion.origin if context.promotion else None,
             )
             location = record.write(self._s3, record.records_uri(spec), written)
             tag = ReleaseTag(desired.endpoint_config_name, record.time_of(location))

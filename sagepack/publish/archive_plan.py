@@ -172,7 +172,7 @@ def _plan_contents(
         source, source_start = sources[copy.source], start - copy.offset + copy.source_offset
         unread = any(low <= source_start < high for low, high in to_read.get(copy.source, ()))
         sums = source.verified.sums.get(member.digest)
-        if sums is None and source.binding is Binding.NAME:
+        if sums is None and source.binding is not Binding.NONE:
             sums = source.sums[member.digest]
         index_uri = source.folder.child(PackageFormat.ARCHIVE.index_name)
         origin = Origin(source.seen, index_uri, source.binding, sums)

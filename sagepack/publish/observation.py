@@ -28,6 +28,7 @@ class Binding(Enum):
 
     VERIFIED = "verified by this machine"
     NAME = "released under the same name and target"
+    PROMOTED = "deployed in the environment that it is promoted from"
     NONE = "read and hashed first"
 
     @property
@@ -103,13 +104,13 @@ class StoredPrefix:
     Attributes:
         location: the prefix, ending in `/`.
         index: its list of files; a claim, for which `binding` gives the evidence file by file.
-        released: whether it is a release of the same name under the same target.
+        unverified: what binds the files that this machine knows nothing of.
         verified: what this machine knows of the objects, by key.
     """
 
     location: S3Uri
     index: Files
-    released: bool
+    unverified: Binding
     verified: Mapping[str, Verified]
 
     @property
@@ -130,7 +131,7 @@ class StoredPrefix:
         """What binds one of the files to its SHA-256."""
         known = self.verified.get(self.location.child(file.member.path).key)
         if known is None:
-            return Binding.NAME if self.released else Binding.NONE
+            return self.unverified
         return Binding.VERIFIED if known.etag == file.etag and file.member.digest in known.sums else Binding.NONE
 
 

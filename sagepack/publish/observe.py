@@ -62,6 +62,7 @@ def observe(
     reuse_from: Sequence[S3Uri] = (),
     limits: Limits | None = None,
     verified: VerifiedObjects | None = None,
+    promoted: S3Uri | None = None,
 ) -> Observation:
     """Look at what S3 holds of `package`, and where else its contents are.
 
@@ -74,6 +75,7 @@ def observe(
         reuse_from: further targets to look for contents in.
         limits: sizes of parts; contents below the minimum are not looked for one by one.
         verified: what this machine knows of objects in S3.
+        promoted: the package that is to be copied: its contents are looked for there and nowhere else.
     """
     minimum = (limits or Limits()).minimum
     verified = verified or VerifiedObjects(None)
@@ -86,7 +88,7 @@ def observe(
         recorded = pool.submit(store.read, record) if record else None
         head = pool.submit(store.head, package.model_uri) if is_archive and package.model_uri.key in present else None
         released = frozenset(package.target.child(f"{package.name}/{short}") for short in recent)
-        reader = _Reader(store, verified, released)
+        reader = _Reader(store, verified, released, promoted)
         indexed, own = package.index_uri.key in present, verified.of(package.folder)
         stored = reader.archive(package.folder, head) if is_archive and indexed else None
         prefix = reader.prefix(package.folder) if indexed and not is_archive else None
@@ -98,14 +100,14 @@ def observe(
         if seen.published:
             return seen
         archives = _Search(store, package, large, reader.archive)
-        archives.run(reuse_from, recent)
+        archives.run(reuse_from, recent, promoted)
         return replace(seen, sources=tuple(archives.found), indexed=archives.indexed)
     files = prefix.index if prefix and _fits_objects(prefix, present) else None
     found = PrefixObservation(package, present, release, own, index=files)
     if found.published:
         return found
     prefixes = _Search(store, package, large, reader.prefix)
-    prefixes.run(reuse_from, recent)
+    prefixes.run(reuse_from, recent, promoted)
     return replace(found, sources=tuple(prefixes.found), indexed=prefixes.indexed)
 
 
@@ -117,11 +119,13 @@ class _Reader:
         store: S3.
         verified: what this machine knows of objects in S3.
         released: the packages that are releases of the same name under the same target.
+        promoted: the package that a promotion copies.
     """
 
     store: S3
     verified: VerifiedObjects
     released: frozenset[S3Uri]
+    promoted: S3Uri | None
 
     def archive(self, folder: S3Uri, asked: Future[ObjectInfo | None] | None = None) -> StoredArchive | None:
         """The archive in `folder`; None if there is no index of it, or one of another object.
@@ -140,9 +144,7 @@ class _Reader:
         seen, nothing = ObjectRef(location, head.etag), Verified(head.etag, index.manifest.digest)
         known = self.verified.of(folder).get(location.key)
         if known is None:
-            # A machine that remembers nothing of it relies on who may write under the name.
-            binding = Binding.NAME if folder in self.released else Binding.NONE
-            return StoredArchive(seen, index, binding, nothing)
+            return StoredArchive(seen, index, self._unverified(folder), nothing)
         if (known.etag, known.manifest_digest) != (nothing.etag, nothing.manifest_digest):
             known = nothing  # what is known is about an object that was replaced
         binding = Binding.NONE if known.missing(0, head.size) else Binding.VERIFIED
@@ -154,7 +156,13 @@ class _Reader:
         if files is None:
             return None
         location = folder.child(PackageFormat.PREFIX.model_name)
-        return StoredPrefix(location, files, folder in self.released, self.verified.of(folder))
+        return StoredPrefix(location, files, self._unverified(folder), self.verified.of(folder))
+
+    def _unverified(self, folder: S3Uri) -> Binding:
+        """What binds a package of which this machine remembers nothing: it relies on who may write there."""
+        if folder in self.released:
+            return Binding.NAME
+        return Binding.PROMOTED if folder == self.promoted else Binding.NONE
 
 
 def _fits(index: Index, head: ObjectInfo) -> bool:
@@ -187,13 +195,17 @@ class _Search(Generic[_Stored]):
         self._read = read
         self._seen: set[S3Uri] = set()
 
-    def run(self, reuse_from: Sequence[S3Uri], recent: Mapping[str, S3Uri]) -> None:
+    def run(self, reuse_from: Sequence[S3Uri], recent: Mapping[str, S3Uri], promoted: S3Uri | None = None) -> None:
         """Look under the package's own target, then under those of `reuse_from`: latest releases first, then pointers.
 
         Args:
             reuse_from: further targets.
             recent: releases of the name under the own target, as `_recent_releases` gives them.
+            promoted: the only package to look at.
         """
+        if promoted is not None:
+            self._add([promoted])
+            return
         own = self._package.target
         for target in (own, *reuse_from):
             releases = recent if target == own else _recent_releases(self._store, target, self._package)

@@ -12,6 +12,9 @@ from sagepack.errors import IntegrityError
 from sagepack.text import format_bytes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sagepack.digest import Digest
     from sagepack.engine.context import BuildContext
     from sagepack.engine.plan import Content
     from sagepack.package.attest import provenance
@@ -60,12 +63,7 @@ def run(context: BuildContext) -> None:
         RemoteError: S3 or the Hub failed after retries.
         IntegrityError: S3's bytes are not the archive's, or a content is not what the manifest says.
     """
-    paths = content_paths(context)
-    known = {
-        member.digest: paths[member.path]
-        for member in context.manifest.members
-        if is_known(context, member, paths[member.path])
-    }
+    known = {} if context.promotion else _files_here(context)
     statement = provenance.statement(context.spec, context.required_lock(), context.manifest)
     try:
         published = context.publication.publish(known, statement, context.progress)
@@ -74,6 +72,16 @@ def run(context: BuildContext) -> None:
         raise
     copied = f", {format_bytes(published.copied_bytes)} copied inside S3" if published.copied_bytes else ""
     context.progress.done(f"{format_bytes(published.sent_bytes)} sent{copied}")
+
+
+def _files_here(context: BuildContext) -> dict[Digest, Path]:
+    """The contents on this disk that are as their digests say."""
+    paths = content_paths(context)
+    return {
+        member.digest: paths[member.path]
+        for member in context.manifest.members
+        if is_known(context, member, paths[member.path])
+    }
 
 
 def result(context: BuildContext) -> dict[str, Published]:

@@ -23,6 +23,10 @@ _READ = 1 << 20
 _BLOCK = STRIDE - HEADER
 
 
+class NoSourceError(UserError):
+    """No source holds a content; `where` is the path of its member."""
+
+
 class Source(Protocol):
     """Provides any range of some contents. Whatever the source, what it provides is hashed while it is sent."""
 
@@ -135,12 +139,12 @@ def choose(sources: Sequence[Source], member: Member) -> Source:
     """The first source that holds the content of a member.
 
     Raises:
-        UserError: none does.
+        NoSourceError: none does.
     """
     for source in sources:
         if source.holds(member.digest):
             return source
-    raise UserError(
+    raise NoSourceError(
         "the content is neither on this machine nor in S3, and is not streamed from the Hub",
         where=member.path,
         fix="run `invoke download`",
