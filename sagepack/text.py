@@ -15,6 +15,7 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 # two that only separate lines: what changes how a terminal shows the text around it, or cannot be seen.
 _UNFIT = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _LISTED = 12
+_CENT = 0.01
 _KINDS = {dict: "a map", list: "a list", str: "text", bool: "true or false", int: "an integer", float: "a number"}
 
 
@@ -75,6 +76,13 @@ def format_bytes(count: float) -> str:
     while abs(value) >= 1024 and unit < len(_UNITS) - 1:
         value, unit = value / 1024, unit + 1
     return f"{value:.0f} B" if unit == 0 else f"{value:.1f} {_UNITS[unit]}"
+
+
+def format_usd(amount: float) -> str:
+    """US dollars as people read them: `$1,234.50`, `$0`, `less than $0.01`."""
+    if amount == 0:
+        return "$0"
+    return f"${amount:,.2f}" if amount >= _CENT else "less than $0.01"
 
 
 def format_duration(seconds: float) -> str:

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from sagepack.api import results
+from sagepack.api.costs import Costs
 from sagepack.api.history import moment
 from sagepack.aws import console, logs, sagemaker
 from sagepack.aws.session import AccessDeniedError
@@ -19,12 +20,14 @@ from sagepack.deploy.overview import overview, require_owned
 from sagepack.errors import RemoteError
 from sagepack.spec import schedules
 from sagepack.spec.images import partition as partition_of
+from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import timedelta
 
     from sagepack.aws.autoscaling import Alarm, ScalingActivity, ScheduledAction
+    from sagepack.aws.sagemaker import EndpointConfig, EndpointVariant
     from sagepack.deploy.overview import Overview
     from sagepack.engine.context import BuildContext
 
@@ -43,7 +46,10 @@ def status(context: BuildContext) -> results.EndpointStatus:
     variant = next(iter(endpoint.production_variants), None)
     target, partition = found.live.scaling.target, partition_of(aws.region)
     is_real = not context.spec.sandbox
-    release, unread = _release(context, endpoint.endpoint_config_name)
+    with worker_pool(1, "cost") as pool:
+        asked = pool.submit(_cost, context, variant, config)
+        release, unread = _release(context, endpoint.endpoint_config_name)
+        cost, unpriced = asked.result()
     return results.EndpointStatus(
         name,
         state=endpoint.endpoint_status,
@@ -58,6 +64,7 @@ def status(context: BuildContext) -> results.EndpointStatus:
         image=found.live.image.resolved if found.live.image else None,
         instance_type=config.variant.instance_type if config else None,
         instances=variant.current_instance_count if variant else None,
+        cost_per_hour=cost,
         desired_instances=variant.desired_instance_count if variant else None,
         fewest_instances=target.min_capacity if target else None,
         most_instances=target.max_capacity if target else None,
@@ -67,7 +74,7 @@ def status(context: BuildContext) -> results.EndpointStatus:
         backlog=None if found.backlog is None else round(found.backlog),
         alarms=_alarms(found),
         release=release,
-        unknown=(*found.unknown, *unread),
+        unknown=(*found.unknown, *unread, *unpriced),
         console=console.endpoint_page(partition, aws.region, name) if is_real else None,
         log=console.log_page(partition, aws.region, logs.log_group(name)) if is_real else None,
     )
@@ -108,6 +115,16 @@ def follow_log(context: BuildContext, since: timedelta) -> Iterator[results.LogL
         said = trouble
         if not events:
             clock.sleep(0.2 if context.spec.sandbox else _POLL)
+
+
+def _cost(
+    context: BuildContext, variant: EndpointVariant | None, config: EndpointConfig | None
+) -> tuple[float | None, tuple[str, ...]]:
+    """What the instances of the endpoint cost in an hour; or why that is not known."""
+    count = variant.current_instance_count if variant else None
+    kind = config.variant.instance_type if config else None
+    costs = Costs(context)
+    return (None if count is None or kind is None else costs.running(kind, count)), costs.notes
 
 
 def _release(context: BuildContext, config: str) -> tuple[results.Deployed | None, tuple[str, ...]]:

@@ -23,12 +23,12 @@ from sagepack.text import did_you_mean, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
-    from sagepack.api import cleaning, comparing, invocations, live, promoting, review
+    from sagepack.api import cleaning, collecting, comparing, invocations, leaving, live, promoting, review
     from sagepack.api.review import ReviewedPlan
     from sagepack.aws import s3
-    from sagepack.deploy import deployment, fleet, waiter
-    from sagepack.deploy import destroy as destroying
+    from sagepack.deploy import fleet, waiter
     from sagepack.deploy.origin import Origin
     from sagepack.deploy.preflight import asking, check
     from sagepack.engine import policies, preflight
@@ -46,11 +46,11 @@ else:
     cleaning = lazy.module("api.cleaning")
     comparing = lazy.module("api.comparing")
     check = lazy.module("deploy.preflight.check")
+    collecting = lazy.module("api.collecting")
     cleanup = lazy.module("publish.cleanup")
-    deployment = lazy.module("deploy.deployment")
-    destroying = lazy.module("deploy.destroy")
     fleet = lazy.module("deploy.fleet")
     invocations = lazy.module("api.invocations")
+    leaving = lazy.module("api.leaving")
     live = lazy.module("api.live")
     model_server = lazy.module("sandbox.serving.model_server")
     policies = lazy.module("engine.policies")
@@ -473,21 +473,16 @@ class Project:
             preflight.require_account(context)
             return comparing.compare(context, before, after)
 
-    def deployed_resources(self) -> tuple[results.Resource, ...]:
-        """What `destroy` would remove, in that order.
+    def deployed_resources(self) -> results.ToDestroy:
+        """What `destroy` would remove and what it would leave, with its bytes and its cost. Changes nothing.
 
         Raises:
             UserError: the endpoint belongs to another spec or environment, or the credentials are of another account.
         """
         context = self._open("deploy")
-        aws, config = context.clients.aws, waiter.WaiterConfig.of(context.spec)
-        with (
-            self.progress.activity("asking AWS what was made for the endpoint"),
-            waiter.surviving(aws, self.progress, config),
-        ):
+        with self.progress.activity("asking AWS what was made for the endpoint"), self._surviving(context):
             preflight.require_account(context)
-            found = destroying.inventory(aws, deployment.Owner.of(context.spec))
-        return tuple(results.Resource(resource.kind, resource.name) for resource in found)
+            return leaving.look(context)
 
     def destroy(self) -> results.Destroyed:
         """Remove the endpoint and all that `deploy` made for it, and nothing else; packages in S3 stay.
@@ -497,15 +492,9 @@ class Project:
             RemoteError: SageMaker does not delete it in time.
         """
         context = self._open("deploy")
-        owner, config = deployment.Owner.of(context.spec), waiter.WaiterConfig.of(context.spec)
-        with executor.exclusive(context), waiter.surviving(context.clients.aws, self.progress, config):
+        with executor.exclusive(context), self._surviving(context):
             preflight.require_account(context)
-            removed = destroying.destroy(context.clients.aws, owner, self.progress, config)
-        return results.Destroyed(
-            endpoint=owner.endpoint_name,
-            removed=tuple(results.Resource(resource.kind, resource.name) for resource in removed),
-            kept=context.spec.artifact.target,
-        )
+            return leaving.destroy(context)
 
     def doctor(self, *, older_than_hours: int = 24) -> results.Doctor:
         """Check everything that can be known before a deployment, and look for unfinished uploads of this spec.
@@ -528,26 +517,36 @@ class Project:
             checks = preflight.check_all(context, more)
         return results.Doctor(checks, context.spec.artifact.target, older_than_hours, tuple(found))
 
-    def stale_uploads(self, *, older_than_hours: int = 24) -> tuple[results.Upload, ...]:
-        """The unfinished uploads of this spec under its target; AWS charges for their parts.
+    def garbage(
+        self, *, keep: int = 3, older_than_hours: int = 24, answers_older_than_days: int = 30
+    ) -> results.Garbage:
+        """What `gc` would remove, with its bytes and its cost, and why it keeps the other packages. Changes nothing.
 
         Args:
-            older_than_hours: how old an unfinished upload must be to count.
-        """
-        with self.progress.activity("asking S3 for unfinished uploads"):
-            return tuple(map(_upload, self._find_uploads(self._open("upload"), older_than_hours)))
-
-    def abort_uploads(self, *, older_than_hours: int = 24) -> results.Collected:
-        """Abort the unfinished uploads that `stale_uploads` finds.
+            keep: how many of the newest deployments of each environment are kept.
+            older_than_hours: how old packages, models, configurations and unfinished uploads must be to count.
+            answers_older_than_days: how old requests, answers and failures must be to count.
 
         Raises:
-            UserError: the credentials are of another account.
+            UserError: the credentials are of another account, or S3 denies to list the packages.
+            RemoteError: AWS failed after retries.
         """
-        context = self._open("upload")
-        preflight.require_account(context)
-        found = self._find_uploads(context, older_than_hours)
-        cleanup.abort_stale(context.clients.s3, found)
-        return results.Collected(tuple(map(_upload, found)))
+        context = self._open("deploy")
+        with self.progress.activity("asking AWS what is needed"):
+            preflight.require_account(context)
+            return collecting.look(context, collecting.rules(keep, older_than_hours, answers_older_than_days))
+
+    def gc(self, *, keep: int = 3, older_than_hours: int = 24, answers_older_than_days: int = 30) -> results.Collected:
+        """Remove what `garbage` finds. After an interruption the same call removes the rest.
+
+        Raises:
+            UserError: the credentials are of another account, or AWS denies to remove something.
+            RemoteError: AWS failed after retries.
+        """
+        context = self._open("deploy")
+        with executor.exclusive(context), self._surviving(context):
+            preflight.require_account(context)
+            return collecting.collect(context, collecting.rules(keep, older_than_hours, answers_older_than_days))
 
     def clean(self) -> results.Cleaned:
         """Remove the local output of the spec: `build/<name>-<env>/` and `dist/<name>/<env>/`."""
@@ -559,7 +558,7 @@ class Project:
         """The smallest IAM policy for one purpose.
 
         Args:
-            purpose: `plan`, `publish`, `deploy` or `predict` for the people and programs that do it; `execution` for the permissions
+            purpose: `plan`, `publish`, `deploy`, `predict` or `gc` for the people and programs that do it; `execution` for the permissions
                 of the execution role, `trust` for who may assume it.
 
         Raises:
@@ -569,6 +568,10 @@ class Project:
             fix = f"choose one of {', '.join(results.PURPOSES)}"
             raise UserError(f"no policy is for {purpose!r}", where="--for", fix=fix)
         return results.Policy(purpose, policies.POLICIES[purpose](self._load()))
+
+    def _surviving(self, context: BuildContext) -> AbstractContextManager[None]:
+        """Within the block, requests to AWS survive an outage."""
+        return waiter.surviving(context.clients.aws, self.progress, waiter.WaiterConfig.of(context.spec))
 
     def _pin(self, *, locked: bool) -> str | None:
         """Write the commit of today into the spec; returns the file, or None if the spec has a commit already."""

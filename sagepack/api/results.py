@@ -261,18 +261,74 @@ class Resource(Value, frozen=True):
     name: str
 
 
+class KeptResource(Value, frozen=True):
+    """A resource of an endpoint that stays when the endpoint is removed.
+
+    Attributes:
+        kind: `endpoint configuration` or `model`.
+        name: its name.
+        reason: who uses it, or why that is not known.
+    """
+
+    kind: str
+    name: str
+    reason: str
+
+
+class Left(Value, frozen=True):
+    """Something that stays when an endpoint is removed, because others may need it.
+
+    Attributes:
+        kind: `packages`, `records`, `requests and answers`, `log group` or `topic`.
+        name: its name, or what its addresses in S3 begin with.
+        size: its bytes; null if that is not known, or it has none.
+        cost_per_month: what these cost in a month, in US dollars by list prices; null if that is not known.
+        remove: what removes it.
+    """
+
+    kind: str
+    name: str
+    size: int | None
+    cost_per_month: float | None
+    remove: str
+
+
+class ToDestroy(Result, frozen=True):
+    """What `destroy` would remove, and what it would leave.
+
+    Attributes:
+        endpoint: name of the endpoint.
+        resources: what would be removed, in that order.
+        kept: configurations and models that others use.
+        left: what stays in S3 and elsewhere.
+        notes: what else is to be known before, and what is not known.
+    """
+
+    endpoint: str
+    resources: tuple[Resource, ...]
+    kept: tuple[KeptResource, ...]
+    left: tuple[Left, ...]
+    notes: tuple[str, ...]
+
+
 class Destroyed(Result, frozen=True):
     """What was removed from AWS.
 
     Attributes:
         endpoint: name of the endpoint.
         removed: the resources, in the order they were removed.
-        kept: where published packages stay.
+        kept: configurations and models that others use.
+        left: what stays in S3 and elsewhere.
+        cost_per_month: what that costs in a month, in US dollars by list prices; null if a price is not known.
+        notes: what is not known.
     """
 
     endpoint: str
     removed: tuple[Resource, ...]
-    kept: str
+    kept: tuple[KeptResource, ...] = ()
+    left: tuple[Left, ...] = ()
+    cost_per_month: float | None = 0.0
+    notes: tuple[str, ...] = ()
 
 
 class Woken(Result, frozen=True):
@@ -409,6 +465,7 @@ class EndpointStatus(Result, frozen=True):
         image: the container image that its instances run, by the digest that SageMaker describes; null if it describes none.
         instance_type: type of its instances.
         instances: number of instances that serve; 0 while it sleeps.
+        cost_per_hour: what these cost in an hour, in US dollars by list prices; null if it is not known.
         desired_instances: number of instances that SageMaker aims at.
         fewest_instances, most_instances: between which automatic scaling moves; null if it is not set up.
         policies: names of the scaling policies.
@@ -435,6 +492,7 @@ class EndpointStatus(Result, frozen=True):
     image: str | None = None
     instance_type: str | None = None
     instances: int | None = None
+    cost_per_hour: float | None = None
     desired_instances: int | None = None
     fewest_instances: int | None = None
     most_instances: int | None = None
@@ -636,25 +694,105 @@ class Doctor(Result, frozen=True):
         return FAILED if any(check.verdict == "failed" for check in self.checks) else 0
 
 
-class Collected(Result, frozen=True):
-    """What was removed from S3.
+class Removable(Value, frozen=True):
+    """Something that nobody needs any more.
 
     Attributes:
-        aborted: the unfinished uploads that were aborted.
+        kind: `package`, `endpoint configuration`, `model`, `unfinished upload` or `requests and answers`.
+        name: its name, or its address in S3.
+        size: bytes that it takes in S3.
+        cost_per_month: what these bytes cost in a month, in US dollars by list prices; null if the price is not known.
+        reason: why it is not needed.
+        count: how many objects it is, for requests and answers.
     """
 
-    aborted: tuple[Upload, ...]
+    kind: str
+    name: str
+    size: int
+    cost_per_month: float | None
+    reason: str
+    count: int = 1
 
 
-# Who needs a policy: the people and programs that plan, publish, deploy, or send requests; the execution role, and who may assume it.
-PURPOSES = ("plan", "publish", "deploy", "predict", "execution", "trust")
+class KeptPackage(Value, frozen=True):
+    """A package that stays.
+
+    Attributes:
+        location: its folder in S3.
+        size: its bytes.
+        reason: what needs it.
+    """
+
+    location: str
+    size: int
+    reason: str
+
+
+class Garbage(Result, frozen=True):
+    """What could be removed, and what stays.
+
+    Attributes:
+        target: where packages are published.
+        removable: what nobody needs any more.
+        size: bytes of all of it.
+        cost_per_month: what it costs in a month, in US dollars by list prices; null if a price is not known.
+        kept: the packages that stay.
+        unknown: what AWS denied to say; then no package, model or configuration is removed.
+        notes: what else is not known.
+    """
+
+    target: str
+    removable: tuple[Removable, ...]
+    size: int
+    cost_per_month: float | None
+    kept: tuple[KeptPackage, ...]
+    unknown: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0: all was seen; 1: AWS denied to say what is needed."""
+        return FAILED if self.unknown else 0
+
+
+class Collected(Result, frozen=True):
+    """What was removed.
+
+    Attributes:
+        target: where packages are published.
+        removed: what is gone.
+        size: bytes of all of it.
+        cost_per_month: what it cost in a month, in US dollars by list prices; null if a price is not known.
+        spared: packages that somebody began to use meanwhile, and that were kept.
+        versions_stay: whether the bucket keeps what was deleted as earlier versions, which cost as before.
+        unknown: what AWS denied to say; then no package, model or configuration was removed.
+        notes: what else is not known.
+    """
+
+    target: str
+    removed: tuple[Removable, ...]
+    size: int
+    cost_per_month: float | None
+    spared: tuple[KeptPackage, ...]
+    versions_stay: bool
+    unknown: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0: all that could be removed is gone; 1: AWS denied to say what is needed."""
+        return FAILED if self.unknown else 0
+
+
+# Who needs a policy: the people and programs that plan, publish, deploy, send requests, or remove garbage; the execution role, and who may assume it.
+PURPOSES = ("plan", "publish", "deploy", "predict", "gc", "execution", "trust")
 
 
 class Policy(Result, frozen=True):
     """A policy for IAM.
 
     Attributes:
-        purpose: what it allows: `plan`, `publish`, `deploy`, `predict`, `execution` (what the execution role may do), or `trust` (who
+        purpose: what it allows: `plan`, `publish`, `deploy`, `predict`, `gc`, `execution` (what the execution role may do), or `trust` (who
             may assume that role).
         document: the policy document.
     """

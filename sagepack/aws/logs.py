@@ -44,11 +44,13 @@ class LogGroup(msgspec.Struct, rename="camel", frozen=True):
     Attributes:
         log_group_name: its name.
         retention_in_days: how long it keeps what is written; None for ever.
+        stored_bytes: what it holds.
         retention_policy_name: the policy of the account that says so, which overrides that of the log group.
     """
 
     log_group_name: str
     retention_in_days: int | None = None
+    stored_bytes: int = 0
     retention_policy_name: str | None = None
 
 

@@ -13,6 +13,7 @@ _SAME_NAME = {
         *("CreateEndpoint", "UpdateEndpoint", "DescribeEndpoint", "DeleteEndpoint", "ListEndpoints"),
         "UpdateEndpointWeightsAndCapacities",
         *("InvokeEndpointAsync", "AddTags", "ListTags"),
+        *("ListInferenceComponents", "DescribeInferenceComponent", "ListInferenceRouters", "DescribeInferenceRouter"),
     ),
     "application-autoscaling": (
         *("RegisterScalableTarget", "DeregisterScalableTarget", "DescribeScalableTargets"),
@@ -26,6 +27,7 @@ _SAME_NAME = {
     "ec2": ("DescribeSubnets", "DescribeSecurityGroups", "DescribeVpcEndpoints"),
     "sns": ("GetTopicAttributes",),
     "kms": ("DescribeKey",),
+    "pricing": ("GetProducts",),
     "servicequotas": ("GetServiceQuota", "ListServiceQuotas"),
 }
 # S3 user guide, "Required permissions for Amazon S3 API operations".
@@ -62,6 +64,8 @@ def actions_of(operation: str) -> tuple[str, ...]:
 
 def policy_for(operation: str) -> str | None:
     """Which policy, as `invoke policy --for` names it, allows an operation; None for one that no policy is about."""
+    if operation == "DeleteObject":
+        return "gc"
     if operation in _S3:
         return "publish"
     if operation == "InvokeEndpointAsync":

@@ -497,9 +497,38 @@ class S3:
             UploadId=upload.id,
         )
 
-    def delete(self, location: S3Uri) -> None:
-        """Delete an object; one that does not exist is no error."""
-        self._call("delete_object", location, "deleting the object", miss=_GONE)
+    def delete(self, location: S3Uri, etag: str | None = None) -> bool:
+        """Delete an object; one that does not exist is no error.
+
+        Args:
+            location: the object.
+            etag: the one that it was seen with; None deletes whatever is there.
+
+        Returns:
+            Whether S3 keeps it as an earlier version: the bucket has versioning.
+
+        Raises:
+            ChangedError: it was replaced since it was seen.
+        """
+        condition = {"IfMatch": etag} if etag else {}
+        answer = self._call(
+            "delete_object", location, "deleting the object", miss=_GONE, changed=_TAKEN, **dict[str, Any](condition)
+        )
+        return bool(answer and answer.get("DeleteMarker"))
+
+    def replace(self, seen: ObjectRef, data: bytes) -> bool:
+        """Write a document over one that was seen; False if that was deleted or replaced meanwhile."""
+        answer = self._call(
+            "put_object",
+            seen.location,
+            "writing the object",
+            miss=_GONE | _TAKEN | {"ConditionalRequestConflict"},
+            Body=data,
+            ContentType="application/json",
+            IfMatch=seen.etag,
+            **self.options.arguments,
+        )
+        return answer is not None
 
     def list(self, prefix: S3Uri) -> Iterator[ObjectSummary]:
         """The objects whose keys begin with the key of `prefix`, in key order."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 
-from sagepack.aws.session import aws_call, error_code
+from sagepack.aws.session import aws_call, checked_response, error_code
 from sagepack.decoding import convert
 from sagepack.errors import RemoteError
 
@@ -30,9 +30,12 @@ IN_PROGRESS = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack"
 # SageMaker has no error code of its own for a missing or existing resource: only the message tells.
 _NOT_FOUND_CODES = {"ValidationException", "ValidationError", "ResourceNotFound", "ResourceNotFoundException"}
 _NOT_FOUND_MESSAGE = "Could not find"
+# What services respond to an operation that they do not know, in a region that is behind others, for example.
+_UNKNOWN_OPERATION = {"UnknownOperationException", "UnknownOperation", "InvalidAction"}
 _EXISTS_MESSAGE = "already existing"
 _BUSY = re.compile(r'in-progress endpoint|already existing endpoint "')
 # Model data that is missing in S3 begins with "Could not find model data".
+_PAGES = {"PageSize": 100}  # the most of every listing; SageMaker's default is 10
 _REFERENCE_NOT_FOUND = re.compile(r'Could not find (?:model "|endpoint configuration)')
 
 
@@ -185,9 +188,97 @@ class _EndpointConfigSummary(msgspec.Struct, rename="pascal"):
     endpoint_config_arn: str
 
 
-class _ModelSummary(msgspec.Struct, rename="pascal"):
+class ModelSummary(msgspec.Struct, rename="pascal", frozen=True):
+    """A model in a listing."""
+
     model_name: str
     model_arn: str
+    creation_time: datetime
+
+
+class _S3DataSource(msgspec.Struct, rename="pascal"):
+    s3_uri: str
+
+
+class _DataSource(msgspec.Struct, rename="pascal"):
+    s3_data_source: _S3DataSource | None = None
+
+
+class _Container(msgspec.Struct, rename="pascal"):
+    model_data_url: str | None = None
+    model_data_source: _DataSource | None = None
+    additional_model_data_sources: tuple[_DataSource, ...] = ()
+
+    @property
+    def locations(self) -> set[str]:
+        sources = (self.model_data_source, *self.additional_model_data_sources)
+        found = {each.s3_data_source.s3_uri for each in sources if each and each.s3_data_source}
+        return found | ({self.model_data_url} if self.model_data_url else set())
+
+
+class _ModelFields(msgspec.Struct, rename="pascal"):
+    primary_container: _Container | None = None
+    containers: tuple[_Container, ...] = ()
+
+
+class _ComponentContainer(msgspec.Struct, rename="pascal"):
+    artifact_url: str | None = None
+
+
+class _ComponentSpecification(msgspec.Struct, rename="pascal"):
+    model_name: str | None = None
+    container: _ComponentContainer | None = None
+
+
+class InferenceComponent(msgspec.Struct, rename="pascal", frozen=True):
+    """What an inference component of an endpoint runs (API reference, DescribeInferenceComponent)."""
+
+    inference_component_name: str
+    endpoint_name: str
+    specification: _ComponentSpecification | None = None
+    specifications: tuple[_ComponentSpecification, ...] = ()
+
+    @property
+    def model_names(self) -> set[str]:
+        """The models that it names."""
+        return {each.model_name for each in self._all if each.model_name}
+
+    @property
+    def locations(self) -> set[str]:
+        """The model data that it loads without a model."""
+        return {each.container.artifact_url for each in self._all if each.container and each.container.artifact_url}
+
+    @property
+    def _all(self) -> tuple[_ComponentSpecification, ...]:
+        return (*((self.specification,) if self.specification else ()), *self.specifications)
+
+
+class _InferenceComponentSummary(msgspec.Struct, rename="pascal"):
+    inference_component_name: str
+
+
+class _Destination(msgspec.Struct, rename="pascal"):
+    resource_arn: str
+
+
+class _RoutingTarget(msgspec.Struct, rename="pascal"):
+    destinations: tuple[_Destination, ...] = ()
+
+
+class InferenceRouter(msgspec.Struct, rename="pascal", frozen=True):
+    """An inference router, which sends requests on to endpoints (API reference, DescribeInferenceRouter)."""
+
+    inference_router_name: str
+    routing_targets: tuple[_RoutingTarget, ...] = ()
+
+    @property
+    def destinations(self) -> set[str]:
+        """ARNs of the endpoints."""
+        return {each.resource_arn for target in self.routing_targets for each in target.destinations}
+
+
+class _InferenceRouterSummary(msgspec.Struct, rename="pascal"):
+    inference_router_name: str
 
 
 def describe_endpoint(aws: Aws, name: str) -> Endpoint | None:
@@ -210,6 +301,14 @@ def describe_endpoint_config(aws: Aws, name: str) -> EndpointConfig | None:
 def describe_model(aws: Aws, name: str) -> Document | None:
     """The response of DescribeModel, or None."""
     return _described(aws, "describe_model", f"model {name}", dict, ModelName=name)
+
+
+def model_locations(description: Document) -> frozenset[str]:
+    """The URIs of all model data in a response of DescribeModel: of every container, the additional sources included."""
+    with checked_response("reading a model"):
+        fields = convert(description, _ModelFields)
+    containers = (*((fields.primary_container,) if fields.primary_container else ()), *fields.containers)
+    return frozenset(uri for container in containers for uri in container.locations)
 
 
 def create_model(aws: Aws, request: Document) -> None:
@@ -309,8 +408,49 @@ def list_endpoint_configs(aws: Aws, name_contains: str) -> dict[str, str]:
 
 def list_models(aws: Aws, name_contains: str) -> dict[str, str]:
     """ARNs by name of the models whose name contains `name_contains`."""
-    summaries = _listed(aws, "list_models", "Models", "models", _ModelSummary, NameContains=name_contains)
+    summaries = _listed(aws, "list_models", "Models", "models", ModelSummary, NameContains=name_contains)
     return {summary.model_name: summary.model_arn for summary in summaries}
+
+
+def list_all_models(aws: Aws) -> list[ModelSummary]:
+    """All models of the account in this region."""
+    return _listed(aws, "list_models", "Models", "models", ModelSummary)
+
+
+def inference_components(aws: Aws) -> list[str]:
+    """Names of all inference components of the account in this region."""
+    operation, where = "list_inference_components", "inference components"
+    summaries = _listed(aws, operation, "InferenceComponents", where, _InferenceComponentSummary)
+    return [summary.inference_component_name for summary in summaries]
+
+
+def describe_inference_component(aws: Aws, name: str) -> InferenceComponent | None:
+    """DescribeInferenceComponent, or None."""
+    operation, where = "describe_inference_component", f"inference component {name}"
+    return _described(
+        aws, operation, where, lambda found: convert(found, InferenceComponent), InferenceComponentName=name
+    )
+
+
+def inference_routers(aws: Aws) -> list[str]:
+    """Names of all inference routers of the account in this region; none where SageMaker does not know them yet."""
+    import botocore.exceptions
+
+    operation, where = "list_inference_routers", "inference routers"
+    try:
+        summaries = _listed(aws, operation, "InferenceRouters", where, _InferenceRouterSummary)
+    except RemoteError as error:
+        cause = error.__cause__
+        if isinstance(cause, botocore.exceptions.ClientError) and error_code(cause) in _UNKNOWN_OPERATION:
+            return []
+        raise
+    return [summary.inference_router_name for summary in summaries]
+
+
+def describe_inference_router(aws: Aws, name: str) -> InferenceRouter | None:
+    """DescribeInferenceRouter, or None."""
+    operation, where = "describe_inference_router", f"inference router {name}"
+    return _described(aws, operation, where, lambda found: convert(found, InferenceRouter), InferenceRouterName=name)
 
 
 def invoke_endpoint_async(aws: Aws, request: Document) -> AsyncInvocation:
@@ -370,7 +510,7 @@ def _deleted(aws: Aws, operation: str, where: str, **request: Any) -> None:
 
 def _listed(aws: Aws, operation: str, key: str, where: str, kind: type[_Kind], **request: Any) -> list[_Kind]:
     with aws_call("listing", where):
-        pages = aws.client("sagemaker").get_paginator(operation).paginate(**request)
+        pages = aws.client("sagemaker").get_paginator(operation).paginate(PaginationConfig=_PAGES, **request)
         return [convert(entry, kind) for page in pages for entry in page[key]]
 
 

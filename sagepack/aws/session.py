@@ -40,6 +40,8 @@ _DENIED = {
 }
 # What these say is good to know and nothing waits for it.
 _EXTRA_SERVICES = {"logs"}
+# Services that have endpoints in a few regions only (AWS general reference, "Service endpoints").
+_REGIONS = {"pricing": "us-east-1"}
 _CLOCK_MESSAGE = re.compile(r"Signature (expired|not yet current)")
 _KMS = "check the key (artifact.kms_key_id, or the bucket's default): it must be enabled, and in the bucket's region"
 _LONGEST_TEXT = 20_000  # characters of a service's message that are kept: some list hundreds of values
@@ -295,7 +297,13 @@ class Aws:
                     proxies={} if self.connection.endpoint_url else None,
                 )
                 with _configured():
-                    made = self._session.boto.client(service, endpoint_url=self.connection.endpoint_url, config=config)
+                    # A service that is in a few regions only is asked in one of them.
+                    made = self._session.boto.client(
+                        service,
+                        region_name=_REGIONS.get(service),
+                        endpoint_url=self.connection.endpoint_url,
+                        config=config,
+                    )
                 # There is no event around a whole request, retries and signature included.
                 self._senders[key] = made._make_api_call  # noqa: SLF001
                 made._make_api_call = partial(self._send, service, made.meta)  # noqa: SLF001

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from sagepack.api.results import Followed
 from sagepack.cli import screens
-from sagepack.cli.layout import Span
 from sagepack.cli.output import confirm, echo, write_out
 from sagepack.cli.task import YES, Flag, task
 from sagepack.decoding import MalformedError, decode_json
@@ -188,11 +187,11 @@ def diff(project: Project, *, before: str, after: str) -> Diff:
 def destroy(project: Project, *, yes: bool) -> Destroyed:
     """Remove the endpoint and all that deploy made for it.
 
-    It asks first. Published packages stay in S3.
+    It asks first, and says what stays and what that costs: published packages, answers and the log.
     """
-    if not yes and (found := project.deployed_resources()):
-        echo("would remove")
-        for resource in found:
-            echo((Span("- ", "red"), Span(f"{resource.kind} {resource.name}")))
-        confirm(f"remove {'these ' if len(found) > 1 else ''}{counted(len(found), 'resource')}", yes=yes)
+    if not yes and (found := project.deployed_resources()).resources:
+        for block in screens.lines(found):
+            echo(block)
+        count = len(found.resources)
+        confirm(f"remove {'these ' if count > 1 else ''}{counted(count, 'resource')}", yes=yes)
     return project.destroy()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sagepack.api.results import PURPOSES, Cleaned
+from sagepack.cli import screens
 from sagepack.cli.output import confirm, echo
-from sagepack.cli.screens import upload_line
 from sagepack.cli.task import YES, Flag, task
 from sagepack.engine import lazy
 from sagepack.text import counted
@@ -14,15 +14,16 @@ from sagepack.text import counted
 if TYPE_CHECKING:
     from sagepack.api import cleaning
     from sagepack.api.project import Project
-    from sagepack.api.results import Collected, Doctor, Policy
+    from sagepack.api.results import Collected, Doctor, Garbage, Policy
 else:
     cleaning = lazy.module("api.cleaning")
 
+_MOST_HOURS = 24 * 366 * 10
 _OLDER_THAN = Flag(
     "older-than",
     24,
     "hours an unfinished upload must be old to count as stale",
-    most=24 * 366 * 10,
+    most=_MOST_HOURS,
     parameter="hours",
 )
 
@@ -49,24 +50,50 @@ def doctor(project: Project, *, hours: int) -> Doctor:
     return project.doctor(older_than_hours=hours)
 
 
-@task(_OLDER_THAN, YES)
-def gc(project: Project, *, hours: int, yes: bool) -> Collected:
-    """Abort old unfinished uploads of this spec.
+@task(
+    Flag("keep", 3, "keep so many of the newest deployments of each environment", most=1000),
+    Flag(
+        "older-than",
+        24,
+        "hours a package, model, configuration or unfinished upload must be old",
+        most=_MOST_HOURS,
+        parameter="hours",
+    ),
+    Flag(
+        "answers-older-than",
+        30,
+        "days requests, answers and failures must be old",
+        most=_MOST_HOURS // 24,
+        parameter="answer_days",
+    ),
+    Flag("dry-run", default=False, help="only show what would be removed"),
+    YES,
+    example="--dry-run --env prod",
+)
+def gc(project: Project, *, keep: int, hours: int, answer_days: int, dry_run: bool, yes: bool) -> Collected | Garbage:
+    """Remove packages and answers that nobody needs.
 
-    It shows them and asks first.
+    It shows them with their bytes and their cost first, and asks. What an endpoint of the account, a model, or one of the newest
+    deployments of any environment needs is kept, and so is what is young. Exit code 1, and nothing of that is removed, if AWS
+    denies to say what is needed.
     """
-    if not yes and (found := project.stale_uploads(older_than_hours=hours)):
-        for upload in found:
-            echo(f"would abort {upload_line(upload)}")
-        confirm(f"abort {'these ' if len(found) > 1 else ''}{counted(len(found), 'upload')}", yes=yes)
-    return project.abort_uploads(older_than_hours=hours)
+    how = {"keep": keep, "older_than_hours": hours, "answers_older_than_days": answer_days}
+    if yes and not dry_run:
+        return project.gc(**how)
+    found = project.garbage(**how)
+    if dry_run or not found.removable:
+        return found
+    for block in screens.lines(found):
+        echo(block)
+    confirm(f"remove {'these ' if len(found.removable) > 1 else ''}{counted(len(found.removable), 'item')}", yes=yes)
+    return project.gc(**how)
 
 
 @task(
     Flag(
         "for",
         "publish",
-        "plan, publish, deploy or predict; execution or trust for the endpoint's role",
+        "plan, publish, deploy, predict or gc; execution or trust for the endpoint's role",
         parameter="purpose",
         choices=PURPOSES,
         placeholder="WHO",

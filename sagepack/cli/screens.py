@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from sagepack.api import results
 from sagepack.cli import check_table, diff_table, plan_table
 from sagepack.cli.layout import Block, Screen, Span, padded, wrapped
-from sagepack.text import counted, format_bytes
+from sagepack.cli.output import as_called
+from sagepack.text import counted, format_bytes, format_usd
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sagepack.cli.layout import Line
 
@@ -138,6 +139,7 @@ def _endpoint_status(result: results.EndpointStatus) -> list[Block]:
     facts = {
         "reason": result.reason,
         "instances": _instances(result),
+        "cost": _cost(result),
         "scaling": _scaling(result),
         "schedule": _scheduled(result.next_scheduled),
         "activity": _activity(result.activity),
@@ -165,6 +167,12 @@ def _instances(result: results.EndpointStatus) -> str:
     wanted = result.desired_instances
     aim = f", to be {wanted}" if wanted not in (None, result.instances) else ""
     return f"{result.instances}{aim}" + (f", {result.instance_type}" if result.instance_type else "")
+
+
+def _cost(result: results.EndpointStatus) -> str | None:
+    if result.cost_per_hour is None:
+        return None
+    return f"{format_usd(result.cost_per_hour)} an hour" + ("" if result.instances else " while it sleeps")
 
 
 def _backlog(result: results.EndpointStatus) -> str | None:
@@ -270,12 +278,32 @@ def _answers(result: results.Answers) -> list[Block]:
     return [*shown, partial(_wrapped, summary)]
 
 
+@lines.register(results.ToDestroy)
+def _to_destroy(result: results.ToDestroy) -> list[Block]:
+    shown: list[Block] = ["would remove"]
+    shown += [(Span("- ", "red"), Span(f"{each.kind} {each.name}")) for each in result.resources]
+    return [*shown, *_staying(result.kept, result.left, result.notes)]
+
+
 @lines.register(results.Destroyed)
 def _destroyed(result: results.Destroyed) -> list[Block]:
-    if not result.removed:
-        return [_done(f"nothing to do: endpoint {result.endpoint} and its parts do not exist")]
     removed = counted(len(result.removed), "resource")
-    return [_done(f"removed {removed}; published packages stay under {result.kept}")]
+    nothing = f"nothing to do: endpoint {result.endpoint} and its parts do not exist"
+    head = _done(f"removed {removed}" if result.removed else nothing)
+    shown = [head, *_staying(result.kept, result.left, result.notes)]
+    if result.left and result.cost_per_month:
+        shown.append(partial(_wrapped, f"what stays costs about {format_usd(result.cost_per_month)} a month"))
+    return shown
+
+
+def _staying(kept: Sequence[results.KeptResource], left: Sequence[results.Left], notes: Sequence[str]) -> list[Block]:
+    """What a removal of an endpoint leaves."""
+    texts = [f"{each.kind} {each.name}: {each.reason}" for each in kept]
+    for each in left:
+        size = f", {format_bytes(each.size)}{_monthly(each.cost_per_month)}" if each.size is not None else ""
+        texts.append(f"{each.kind} {each.name}{size}: {each.remove}")
+    staying = [partial(_wrapped, as_called(text), bullet="- ") for text in texts]
+    return [*(["stays"] if staying else []), *staying, *(partial(_wrapped, note) for note in notes)]
 
 
 @lines.register(results.Woken)
@@ -308,9 +336,57 @@ def _doctor(result: results.Doctor) -> list[Block]:
     return [*shown, *uploads, "", check_table.summary(result.checks)]
 
 
+@lines.register(results.Garbage)
+def _garbage(result: results.Garbage) -> list[Block]:
+    shown = [block for each in result.removable for block in _removable(each, "would remove")]
+    shown += [partial(_wrapped, f"keeps {each.location}: {each.reason}") for each in result.kept]
+    summary = _amount(result.removable, result.size, result.cost_per_month)
+    if summary:
+        shown.append(partial(_wrapped, f"would remove {summary}"))
+    elif not result.unknown:
+        shown.append(_done(_NO_GARBAGE))
+    return [*shown, *_unseen(result.unknown, result.notes)]
+
+
 @lines.register(results.Collected)
 def _collected(result: results.Collected) -> list[Block]:
-    return [f"aborted {upload_line(upload)}" for upload in result.aborted] or [_done("nothing to do")]
+    shown = [block for each in result.removed for block in _removable(each, "removed")]
+    shown += [partial(_wrapped, f"kept {each.location} after all: {each.reason}") for each in result.spared]
+    summary = _amount(result.removed, result.size, result.cost_per_month)
+    if summary or not result.unknown:
+        shown.append(_done(f"removed {summary}" if summary else _NO_GARBAGE))
+    if result.versions_stay:
+        text = "the bucket keeps earlier versions of what was deleted, which cost as before: a lifecycle rule with NoncurrentVersionExpiration removes them"
+        shown.append(partial(_wrapped, text))
+    return [*shown, *_unseen(result.unknown, result.notes)]
+
+
+_NO_GARBAGE = "nothing to do: there is nothing old enough that nobody needs"
+
+
+def _removable(each: results.Removable, verb: str) -> list[Block]:
+    what = f"{counted(each.count, 'object')} of {each.kind}" if each.count > 1 else each.kind
+    size = f", {format_bytes(each.size)}{_monthly(each.cost_per_month)}" if each.size else ""
+    return [partial(_wrapped, f"{verb} {what} {each.name}{size}"), partial(_wrapped, each.reason, bullet="  ")]
+
+
+def _amount(found: Sequence[results.Removable], size: int, cost: float | None) -> str:
+    """How much it is; empty if it is nothing."""
+    return (
+        f"{counted(sum(each.count for each in found), 'item')}, {format_bytes(size)}{_monthly(cost)}" if found else ""
+    )
+
+
+def _monthly(cost: float | None) -> str:
+    return "" if cost is None else f", {format_usd(cost)} a month"
+
+
+def _unseen(unknown: Sequence[str], notes: Sequence[str]) -> list[Block]:
+    """What is not known; without it nothing is removed that it could be about."""
+    texts = [
+        f"packages, models and configurations stay, since it is not known who needs them: {text}" for text in unknown
+    ]
+    return [partial(_wrapped, text) for text in (*texts, *notes)]
 
 
 @lines.register(results.Policy)

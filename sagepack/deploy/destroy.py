@@ -1,18 +1,19 @@
 """Remove an endpoint and everything that was made for it, and nothing else.
 
 What belongs to an endpoint is decided by tags for the endpoint itself; by tags and the form of their names for models and
-configurations, and only if no other endpoint uses them; by names for what scales the endpoint, and for its alarms. Published packages stay
-in S3: other releases may share their contents, and `gc` removes those that nobody needs.
+configurations, and only if no other endpoint uses them; by names for what scales the endpoint, and for its alarms. Where AWS
+denies to say whether another endpoint uses a model or a configuration, it stays: it costs nothing. Published packages stay in
+S3: other releases may share their contents, and `gc` removes those that nobody needs.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from sagepack.aws import autoscaling, sagemaker
-from sagepack.deploy import scaling
+from sagepack.deploy import hosted, scaling
 from sagepack.deploy.drift import is_managed
 from sagepack.deploy.error_hints import with_hints
 from sagepack.deploy.observe import observe_alarms, observe_scaling
@@ -44,8 +45,23 @@ class Resource:
         return f"{self.kind} {self.name}"
 
 
-def inventory(aws: Aws, owner: Owner) -> tuple[Resource, ...]:
-    """Everything that exists for `owner`, in the order in which it must be removed. Changes nothing.
+@dataclass(frozen=True)
+class Inventory:
+    """What exists for an endpoint.
+
+    Attributes:
+        resources: what `destroy` removes, in the order in which it must be removed.
+        kept: models and configurations that stay, and why.
+        notes: what else is to be known before.
+    """
+
+    resources: tuple[Resource, ...]
+    kept: dict[Resource, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def inventory(aws: Aws, owner: Owner) -> Inventory:
+    """Everything that exists for `owner`. Changes nothing.
 
     Raises:
         UserError: the endpoint belongs to another spec or environment.
@@ -64,19 +80,30 @@ def inventory(aws: Aws, owner: Owner) -> tuple[Resource, ...]:
         if live.target is not None:
             resources.append(Resource("scalable target", scaling.resource_id(name)))
     resources += [Resource("alarm", alarm) for alarm in sorted(observe_alarms(aws, name))]
+    notes: tuple[str, ...] = ()
     if endpoint is not None:
         resources.append(Resource("endpoint", name))
-    configs = _owned(aws, owner, sagemaker.list_endpoint_configs(aws, owner.name_prefix))
-    models = _owned(aws, owner, sagemaker.list_models(aws, owner.name_prefix))
+        routers, notes = hosted.routers_to(aws, endpoint.endpoint_arn)
+        notes += tuple(f"inference router {router} sends requests to this endpoint" for router in routers)
+    configs = hosted.owned(aws, owner, sagemaker.list_endpoint_configs(aws, owner.name_prefix))
+    models = hosted.owned(aws, owner, sagemaker.list_models(aws, owner.name_prefix))
+    kept: dict[Resource, str] = {}
     if configs or models:
-        used_configs, used_models = _used_by_others(aws, name)
-        resources += [Resource("endpoint configuration", config) for config in configs if config not in used_configs]
-        resources += [Resource("model", model) for model in models if model not in used_models]
-    return tuple(resources)
+        used = hosted.observe_hosted(aws, leave_out=name)
+        for resource, others in (
+            *((Resource("endpoint configuration", config), used.configs) for config in configs),
+            *((Resource("model", model), used.models) for model in models),
+        ):
+            use = others.get(resource.name) or next(iter(used.unknown), None)
+            if use:
+                kept[resource] = use
+            else:
+                resources.append(resource)
+    return Inventory(tuple(resources), kept, notes)
 
 
-def destroy(aws: Aws, owner: Owner, progress: Progress, waiter: WaiterConfig | None = None) -> tuple[Resource, ...]:
-    """Remove everything that `inventory` lists, and return it. After an interruption the same call removes the rest.
+def destroy(aws: Aws, owner: Owner, progress: Progress, waiter: WaiterConfig | None = None) -> Inventory:
+    """Remove the resources of the inventory, and return that. After an interruption the same call removes the rest.
 
     An outage of AWS, of the network or of the credentials that ends within `waiter.outage` does not end it: it goes on.
 
@@ -87,15 +114,15 @@ def destroy(aws: Aws, owner: Owner, progress: Progress, waiter: WaiterConfig | N
     waiter = waiter or WaiterConfig()
     target = scaling.resource_id(owner.endpoint_name)
     with surviving(aws, progress, waiter), with_hints():
-        resources = inventory(aws, owner)
-        for resource in resources:
+        found = inventory(aws, owner)
+        for resource in found.resources:
             if resource.kind == "endpoint":
                 delete = partial(_delete_endpoint, aws, resource.name, progress, waiter)
             else:
                 progress.note(f"deleting {resource}")
                 delete = partial(_delete, aws, resource, target)
             settle(delete, progress, waiter)
-    return resources
+    return found
 
 
 def _delete(aws: Aws, resource: Resource, target: str) -> None:
@@ -118,28 +145,6 @@ def _delete(aws: Aws, resource: Resource, target: str) -> None:
         sagemaker.delete_endpoint_config(aws, resource.name)
     else:
         sagemaker.delete_model(aws, resource.name)
-
-
-def _owned(aws: Aws, owner: Owner, arns: dict[str, str]) -> list[str]:
-    """Those names of models or configurations that belong to `owner`; tags are read only where the name fits."""
-    return [
-        name
-        for name, arn in sorted(arns.items())
-        if owner.matches_name(name) and owner.owns(sagemaker.list_tags(aws, arn))
-    ]
-
-
-def _used_by_others(aws: Aws, endpoint_name: str) -> tuple[set[str], set[str]]:
-    """Names of the configurations and models that other endpoints of the account serve or are changing to."""
-    configs: set[str] = set()
-    for name in sagemaker.list_endpoints(aws):
-        if name != endpoint_name and (endpoint := sagemaker.describe_endpoint(aws, name)) is not None:
-            configs |= {endpoint.endpoint_config_name, endpoint.pending_endpoint_config_name or ""} - {""}
-    models: set[str] = set()
-    for name in configs:
-        if (config := sagemaker.describe_endpoint_config(aws, name)) is not None:
-            models |= config.model_names
-    return configs, models
 
 
 def _delete_endpoint(aws: Aws, name: str, progress: Progress, waiter: WaiterConfig) -> None:

@@ -17,7 +17,7 @@ from sagepack.spec import images
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sagepack.spec.model import Spec
+    from sagepack.spec.model import AsyncInference, Spec
 
 SAGEMAKER = "sagemaker.amazonaws.com"
 """The principal that assumes execution roles, in every partition."""
@@ -31,6 +31,13 @@ _NETWORK = (
 )
 _LOOK_AT_NETWORK = ("ec2:DescribeSubnets", "ec2:DescribeSecurityGroups", "ec2:DescribeVpcEndpoints")
 _PULL = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
+
+# Listing has no resource, and endpoints of others have any name.
+_LOOK_AT_ENDPOINTS = (
+    *("sagemaker:ListEndpoints", "sagemaker:ListEndpointConfigs", "sagemaker:ListModels"),
+    *("sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig"),
+    *("sagemaker:ListInferenceComponents", "sagemaker:DescribeInferenceComponent"),
+)
 
 
 def deploy_policy(spec: Spec) -> dict[str, Any]:
@@ -65,10 +72,7 @@ def deploy_policy(spec: Spec) -> dict[str, Any]:
             # `destroy` looks for other endpoints that use the same model: listing has no resource, and theirs have any name.
             statement(
                 "LookAtEndpoints",
-                [
-                    *("sagemaker:ListEndpoints", "sagemaker:ListEndpointConfigs", "sagemaker:ListModels"),
-                    *("sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig"),
-                ],
+                [*_LOOK_AT_ENDPOINTS, "sagemaker:ListInferenceRouters", "sagemaker:DescribeInferenceRouter"],
                 ["*"],
             ),
             statement("Role", ["iam:GetRole", "iam:SimulatePrincipalPolicy"], [spec.aws.role]),
@@ -78,7 +82,9 @@ def deploy_policy(spec: Spec) -> dict[str, Any]:
             *_scaling(arns, owner.endpoint_name),
             statement("Image", ["ecr:DescribeImages", "ecr:BatchGetImage"], [_repository(arns, spec)]),
             *_log(arns, spec),
-            # Reading quotas has no resources.
+            *_exchange_listings(arns, spec),
+            # Reading prices and quotas has no resources.
+            statement("Prices", ["pricing:GetProducts"], ["*"]),
             statement("Quota", ["servicequotas:GetServiceQuota", "servicequotas:ListServiceQuotas"], ["*"]),
             *([statement("Topics", ["sns:GetTopicAttributes"], topics)] if topics else []),
             *_volume_grant(arns, spec),
@@ -90,17 +96,17 @@ def deploy_policy(spec: Spec) -> dict[str, Any]:
 
 
 def _log(arns: Arns, spec: Spec) -> list[Statement]:
-    """The permissions to read the log, and to say how long it is kept if the spec does."""
+    """The permissions to read the log, to say what of it `destroy` leaves, and how long it is kept if the spec does."""
     group = arns.of("logs", f"log-group:{log_group(spec.endpoint.name)}")
-    reading = statement("Log", ["logs:FilterLogEvents"], [f"{group}:*"])
-    if spec.endpoint.log_retention_in_days is None:
-        return [reading]
-    return [
-        reading,
-        statement("LogRetention", ["logs:CreateLogGroup", "logs:PutRetentionPolicy"], [group, f"{group}:*"]),
+    reading = [
+        statement("Log", ["logs:FilterLogEvents"], [f"{group}:*"]),
         # A listing is not authorised on a single group.
         statement("LookAtLogs", ["logs:DescribeLogGroups"], [arns.of("logs", "log-group:*")]),
     ]
+    if spec.endpoint.log_retention_in_days is None:
+        return reading
+    writing = ["logs:CreateLogGroup", "logs:PutRetentionPolicy"]
+    return [*reading, statement("LogRetention", writing, [group, f"{group}:*"])]
 
 
 def _scaling(arns: Arns, name: str) -> list[Statement]:
@@ -140,6 +146,39 @@ def _scaling(arns: Arns, name: str) -> list[Statement]:
     ]
 
 
+def removal_statements(spec: Spec) -> list[Statement]:
+    """What `gc` needs beside the removal of packages: to see who uses models, and to delete models and old requests.
+
+    Args:
+        spec: its endpoint, account and region are used.
+    """
+    arns, owner, asynchronous = _arns(spec), Owner.of(spec), spec.endpoint.asynchronous
+    configs = _sagemaker(arns, "endpoint-config", owner.name_prefix, "-*")
+    models = _sagemaker(arns, "model", owner.name_prefix, "-*")
+    exchanged = [S3Uri.parse(input_prefix(asynchronous)), *_answers(asynchronous)]
+    return [
+        # Whoever made them: a model of anybody may load a package.
+        statement("LookAtEndpoints", [*_LOOK_AT_ENDPOINTS, "sagemaker:DescribeModel"], ["*"]),
+        statement("Models", ["sagemaker:DeleteModel"], models),
+        statement("Configurations", ["sagemaker:DeleteEndpointConfig"], configs),
+        statement("Tags", ["sagemaker:ListTags"], [*configs, *models]),
+        statement("Exchanged", ["s3:DeleteObject"], [each for path in exchanged for each in arns.objects(path, "*")]),
+        *_exchange_listings(arns, spec),
+        statement("Prices", ["pricing:GetProducts"], ["*"]),
+    ]
+
+
+def _exchange_listings(arns: Arns, spec: Spec) -> list[Statement]:
+    """The permission to list requests, answers and failures."""
+    asynchronous = spec.endpoint.asynchronous
+    places = [S3Uri.parse(input_prefix(asynchronous)), *_answers(asynchronous)]
+    return _listings(arns, "LookAtExchanged", {place.bucket: [] for place in places}, places)
+
+
+def _answers(asynchronous: AsyncInference) -> list[S3Uri]:
+    return [S3Uri.parse(asynchronous.s3_output_path), S3Uri.parse(asynchronous.s3_failure_path)]
+
+
 def predict_policy(spec: Spec) -> dict[str, Any]:
     """An identity policy for whoever sends requests to the endpoint and reads its answers.
 
@@ -152,7 +191,7 @@ def predict_policy(spec: Spec) -> dict[str, Any]:
 def _predicting(spec: Spec) -> list[Statement]:
     arns, asynchronous = _arns(spec), spec.endpoint.asynchronous
     requests = S3Uri.parse(input_prefix(asynchronous))
-    answers = [S3Uri.parse(asynchronous.s3_output_path), S3Uri.parse(asynchronous.s3_failure_path)]
+    answers = _answers(asynchronous)
     endpoint = _sagemaker(arns, "endpoint", spec.endpoint.name)
     artifact = spec.artifact
     encrypts = artifact.sse == "aws:kms" and requests.bucket == S3Uri.parse(artifact.target).bucket
@@ -190,7 +229,7 @@ def execution_policy(spec: Spec, packages: S3Uri) -> dict[str, Any]:
     """
     arns, asynchronous, artifact = _arns(spec), spec.endpoint.asynchronous, spec.artifact
     requests = S3Uri.parse(input_prefix(asynchronous))
-    answers = [S3Uri.parse(asynchronous.s3_output_path), S3Uri.parse(asynchronous.s3_failure_path)]
+    answers = _answers(asynchronous)
     read = [*arns.objects(packages, "*"), *arns.objects(requests, "*")]
     buckets = sorted({arns.bucket(location) for location in (packages, requests, *answers)})
     group = arns.of("logs", f"log-group:{log_group(spec.endpoint.name)}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timezone
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -99,6 +100,16 @@ def read(s3: S3, below: S3Uri, time: str) -> DeploymentRecord | None:
     """The record of a time, as its key has it; None if there is none, it is damaged or of another program."""
     name = f"{time}{_SUFFIX}"
     return _read(s3, S3Uri(below.bucket, below.key + name)) if _KEY.fullmatch(name) else None
+
+
+def newest_of_all(
+    s3: S3, target: S3Uri, name: str, most: int
+) -> dict[str, list[tuple[S3Uri, DeploymentRecord | None]]]:
+    """The newest records of every environment of a spec, by environment, as `newest` gives them."""
+    below = target.child(f"{name}/deployments/")
+    places = (each.location.key.removeprefix(below.key).partition("/") for each in s3.list(below))
+    environments = sorted({env for env, slash, rest in places if slash and _KEY.fullmatch(rest)})
+    return {env: list(islice(newest(s3, below.child(f"{env}/")), most)) for env in environments}
 
 
 def newest(s3: S3, below: S3Uri) -> Iterator[tuple[S3Uri, DeploymentRecord | None]]:

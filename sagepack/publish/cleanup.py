@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 from sagepack.publish.keys import package_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from sagepack.aws.s3 import S3, MultipartHandle, S3Uri
 
 
@@ -34,15 +32,6 @@ def stale_uploads(
         for upload in found
         if upload.initiated is not None and upload.initiated < latest and _is_model_key(target, upload.location)
     ]
-
-
-def abort_stale(store: S3, uploads: Iterable[MultipartHandle]) -> int:
-    """Abort uploads; returns how many."""
-    count = 0
-    for upload in uploads:
-        store.abort(upload)
-        count += 1
-    return count
 
 
 def _is_model_key(target: S3Uri, location: S3Uri) -> bool:

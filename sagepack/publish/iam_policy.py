@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sagepack.aws.iam_policy import Arns, document, statement
+from sagepack.aws.iam_policy import Arns, Statement, document, statement
 from sagepack.aws.s3 import S3Uri
 from sagepack.publish.keys import CONTENTS, PackageFormat
 from sagepack.spec.images import partition
@@ -21,9 +21,8 @@ def publish_policy(spec: Spec) -> dict[str, Any]:
     the permissions of the caller). So the publisher of one name cannot write to the packages of another. A pointer proves
     nothing: who can write it can make others look at a package, but not trust it.
 
-    Publishing deletes no object. `gc` aborts unfinished uploads and deletes no object either; this policy allows it for
-    the spec's own name. Aborting those of a whole target takes `s3:AbortMultipartUpload` on all of it. Multipart uploads
-    to a bucket with SSE-KMS also need `kms:Decrypt` (S3 user guide, "Multipart upload API and permissions").
+    Publishing deletes no object; `gc`, which does, has a policy of its own. Multipart uploads to a bucket with SSE-KMS also need
+    `kms:Decrypt` (S3 user guide, "Multipart upload API and permissions").
 
     Args:
         spec: its target, `reuse_from`, region, account and encryption are used.
@@ -39,7 +38,7 @@ def publish_policy(spec: Spec) -> dict[str, Any]:
         statement("Pointers", ["s3:PutObject", "s3:GetObject", *tags], arns.objects(target, pointers)),
         statement("Others", ["s3:GetObject"], arns.objects(target, *others)),
         arns.listing("Look", target, own, pointers, *others),
-        # For `doctor` and `gc`, which list unfinished uploads and look for a lifecycle rule that ends them; neither action
+        # For `doctor`, which lists unfinished uploads and looks for a lifecycle rule that ends them; neither action
         # supports a condition on the prefix.
         statement("Stale", ["s3:ListBucketMultipartUploads", "s3:GetLifecycleConfiguration"], [arns.bucket(target)]),
     ]
@@ -50,6 +49,30 @@ def publish_policy(spec: Spec) -> dict[str, Any]:
     if artifact.sse == "aws:kms" and artifact.kms_key_id:
         statements.append(arns.key("Encrypt", ["kms:GenerateDataKey", "kms:Decrypt"], artifact.kms_key_id))
     return document(statements)
+
+
+def removal_statements(spec: Spec) -> list[Statement]:
+    """What the removal of the packages of `spec` needs: its own name's keys, and the pointers that lead to them.
+
+    Args:
+        spec: its target, region, account and encryption are used.
+    """
+    artifact, region = spec.artifact, spec.aws.region
+    arns = Arns(partition(region), region, spec.aws.account)
+    target = S3Uri.parse(artifact.target)
+    own, pointers = f"{spec.name}/*", f"{CONTENTS}/*"
+    # It writes a release record again that it deleted too early, and pointers that are to lead elsewhere.
+    objects = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", *(["s3:PutObjectTagging"] if artifact.tags else [])]
+    uploads = ["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
+    found = [
+        statement("Packages", objects, arns.objects(target, own, pointers)),
+        statement("Uploads", uploads, arns.objects(target, own)),
+        arns.listing("Look", target, own, pointers),
+        statement("Unfinished", ["s3:ListBucketMultipartUploads"], [arns.bucket(target)]),
+    ]
+    if artifact.sse == "aws:kms" and artifact.kms_key_id:
+        found.append(arns.key("Encrypt", ["kms:GenerateDataKey", "kms:Decrypt"], artifact.kms_key_id))
+    return found
 
 
 def _models(artifact: Artifact) -> tuple[str, str]:

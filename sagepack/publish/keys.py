@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -21,13 +22,12 @@ from sagepack.aws.s3_types import S3Uri
 from sagepack.errors import UserError
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from sagepack.digest import Digest
     from sagepack.spec.model import Spec
 
 CONTENTS = "contents"
-_RELEASE = re.compile(r"[0-9]{8}T[0-9]{6}Z-(?P<short>[0-9a-f]{16})(?P<files>\.files)?\.json")
+_TIME = "%Y%m%dT%H%M%SZ"
+_RELEASE = re.compile(r"(?P<time>[0-9]{8}T[0-9]{6}Z)-(?P<short>[0-9a-f]{16})(?P<files>\.files)?\.json")
 _PACKAGE = re.compile(r"[^/]+/[0-9a-f]{16}")
 
 
@@ -113,7 +113,7 @@ class Package:
     def release_uri(self, time: datetime) -> S3Uri:
         """The record of a release at `time` (UTC)."""
         suffix = "" if self.format is PackageFormat.ARCHIVE else ".files"
-        return releases_uri(self.target, self.name).child(f"{time:%Y%m%dT%H%M%SZ}-{self.digest.short}{suffix}.json")
+        return releases_uri(self.target, self.name).child(f"{time:{_TIME}}-{self.digest.short}{suffix}.json")
 
 
 def packages_uri(spec: Spec) -> S3Uri:
@@ -130,6 +130,15 @@ def released_package(record: S3Uri, format_: PackageFormat = PackageFormat.ARCHI
     """The 16 hex digits of the package that the key of a release record names; None for another key or format."""
     match = _RELEASE.fullmatch(record.key.rpartition("/")[2])
     return match["short"] if match and bool(match["files"]) == (format_ is PackageFormat.PREFIX) else None
+
+
+def release_time(record: S3Uri) -> datetime | None:
+    """When the package was released that the key of a release record names; None for another key."""
+    match = _RELEASE.fullmatch(record.key.rpartition("/")[2])
+    try:
+        return datetime.strptime(match["time"], _TIME).replace(tzinfo=timezone.utc) if match else None
+    except ValueError:  # such as the 31st of February
+        return None
 
 
 def pointer_uri(target: S3Uri, content: Digest, format_: PackageFormat = PackageFormat.ARCHIVE) -> S3Uri:

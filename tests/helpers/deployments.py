@@ -14,6 +14,7 @@ from msgspec import structs
 from sagepack.aws import service_model
 from sagepack.aws.session import Aws, AwsConnection
 from sagepack.deploy.deployment import Deployment
+from sagepack.deploy.record import DeploymentRecord
 from sagepack.deploy.waiter import WaiterConfig
 from sagepack.digest import Digest
 from sagepack.package.lock import Lock
@@ -33,6 +34,23 @@ IMAGE = "2.6.0-transformers4.51.3-gpu-py312-cu124-ubuntu22.04"
 MANIFEST = Digest.sha256(b"a manifest")
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/svd"
 MOMENT = datetime(2026, 1, 1, tzinfo=timezone.utc)
+RECORD = DeploymentRecord(
+    name="svd",
+    env="cloud",
+    endpoint="svd",
+    deployed=MOMENT,
+    by="arn:aws:iam::123456789012:user/ann",
+    commit="0" * 40,
+    clean=True,
+    manifest=str(MANIFEST),
+    package=f"s3://{BUCKET}/models/svd/0123456789abcdef/model.tar.gz",
+    lock=str(MANIFEST),
+    image="763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-inference:2.6.0@sha256:0",
+    model="svd-0123456789ab",
+    config="svd-0123456789ab",
+    variables=("HF_HUB_OFFLINE",),
+    settings={"instance_type": "ml.g5.2xlarge"},
+)
 # Error code and message of SageMaker for an endpoint that does not exist.
 GONE = ("ValidationException", 'Could not find endpoint "svd".')
 violations = service_model.violations

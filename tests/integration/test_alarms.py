@@ -130,7 +130,7 @@ def test_destroy_removes_the_alarms(aws: Aws, exists: bool) -> None:
         while observing.observe(aws, value.owner) is not None:
             pass
     removed = destroy(aws, value.owner, Silent(), WAITER)
-    assert {Resource("alarm", name) for name in NAMES} <= set(removed)
+    assert {Resource("alarm", name) for name in NAMES} <= set(removed.resources)
     assert aws.client("cloudwatch").describe_alarms()["MetricAlarms"] == []
 
 

@@ -69,7 +69,7 @@ def test_destroy_removes_all_resources_of_the_owner_and_none_of_others(aws: Aws)
     deployed(aws, deployment(scaling=Scaling(0, 2)), deployment(scaling=Scaling(0, 2), environment={}))
     removed = destroy(aws, deployment().owner, Silent(), WAITER)
     assert everything(aws) == before
-    assert [resource.kind for resource in removed] == [
+    assert [resource.kind for resource in removed.resources] == [
         "alarm",
         "scaling policy",
         "scaling policy",
@@ -86,7 +86,7 @@ def test_the_inventory_lists_all_resources_and_removes_none(aws: Aws) -> None:
     value = deployment(scaling=Scaling(1, 2))
     deployed(aws, value)
     before = everything(aws)
-    assert inventory(aws, value.owner) == (
+    assert inventory(aws, value.owner).resources == (
         Resource("scaling policy", "svd-backlog"),
         Resource("scalable target", "endpoint/svd/variant/AllTraffic"),
         Resource("endpoint", "svd"),
@@ -100,7 +100,7 @@ def test_a_second_destroy_has_nothing_to_do(aws: Aws) -> None:
     deployed(aws, deployment())
     destroy(aws, deployment().owner, Silent(), WAITER)
     progress = RecordedProgress()
-    assert destroy(aws, deployment().owner, progress, WAITER) == ()
+    assert destroy(aws, deployment().owner, progress, WAITER).resources == ()
     assert progress.notes == []
 
 
@@ -118,7 +118,11 @@ def test_a_configuration_that_another_endpoint_uses_is_not_removed(aws: Aws) -> 
     deployed(aws, value)
     aws.client("sagemaker").create_endpoint(EndpointName="borrower", EndpointConfigName=value.endpoint_config_name)
     removed = destroy(aws, value.owner, Silent(), WAITER)
-    assert removed == (Resource("endpoint", "svd"),)
+    assert removed.resources == (Resource("endpoint", "svd"),)
+    assert removed.kept == {
+        Resource("endpoint configuration", value.endpoint_config_name): "endpoint borrower serves it",
+        Resource("model", value.model_name): "endpoint borrower serves it",
+    }
     assert everything(aws)["models"] == {value.model_name}
 
 
@@ -201,3 +205,61 @@ def test_a_model_behind_the_shadow_variant_of_another_endpoint_stays(aws: Aws) -
 def test_the_models_of_a_configuration_are_those_of_all_its_variants_and_pools() -> None:
     pooled = ProductionVariant("a", instance_pools=(InstancePool("b"), InstancePool()))
     assert EndpointConfig((pooled, ProductionVariant()), {}, (ProductionVariant("c"),)).model_names == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize(
+    "action", ["ListEndpoints", "DescribeEndpointConfig", "ListInferenceComponents", "DescribeInferenceComponent"]
+)
+def test_a_model_stays_where_aws_denies_to_say_whether_another_endpoint_uses_it(
+    aws: Aws, sandbox: Servers, action: str
+) -> None:
+    value = deployment()
+    deployed(aws, value, deployment("other"))
+    aws.client("sagemaker").create_inference_component(
+        InferenceComponentName="part", EndpointName="other", Specification={}
+    )
+    sandbox.aws.denied.set([f"sagemaker:{action}"])
+    found = destroy(aws, value.owner, Silent(), WAITER)
+    assert found.resources == (Resource("endpoint", "svd"),)
+    assert [resource.kind for resource in found.kept] == ["endpoint configuration", "model"]
+    assert all(f"sagemaker:{action}" in reason for reason in found.kept.values())
+    sandbox.aws.denied.set([])
+    assert len(destroy(aws, value.owner, Silent(), WAITER).resources) == 2
+
+
+@pytest.mark.parametrize("how", ["pool", "component"])
+def test_a_model_of_a_pool_or_a_component_of_another_endpoint_stays(aws: Aws, how: str) -> None:
+    value = deployment()
+    deployed(aws, value, deployment("other"))
+    client = aws.client("sagemaker")
+    if how == "pool":
+        (variant,) = deployment("other").create_endpoint_config_request["ProductionVariants"]
+        pools = [{"InstanceType": "ml.g5.2xlarge", "Priority": 1, "ModelNameOverride": value.model_name}]
+        client.create_endpoint_config(
+            EndpointConfigName="theirs", ProductionVariants=[{**variant, "InstancePools": pools}]
+        )
+        client.update_endpoint(EndpointName="other", EndpointConfigName="theirs")
+    else:
+        client.create_inference_component(
+            InferenceComponentName="part", EndpointName="other", Specification={"ModelName": value.model_name}
+        )
+    found = destroy(aws, value.owner, Silent(), WAITER)
+    assert [resource.name for resource in found.kept] == [value.model_name]
+    assert value.model_name in everything(aws)["models"]
+
+
+def test_it_is_said_that_an_inference_router_sends_requests_to_the_endpoint(aws: Aws) -> None:
+    deployed(aws, deployment())
+    arn = aws.client("sagemaker").describe_endpoint(EndpointName="svd")["EndpointArn"]
+    for name, target in (("ours", arn), ("theirs", f"{arn}-x")):
+        destinations = [{"ResourceArn": target}]
+        aws.client("sagemaker").create_inference_router(
+            InferenceRouterName=name, RoutingTargets=[{"Name": "a", "Destinations": destinations}]
+        )
+    assert inventory(aws, deployment().owner).notes == ("inference router ours sends requests to this endpoint",)
+
+
+def test_a_region_that_knows_no_inference_routers_has_none(aws: Aws, sandbox: Servers) -> None:
+    deployed(aws, deployment())
+    sandbox.aws.scenario.fail_operation("ListInferenceRouters", "UnknownOperationException", "no")
+    assert inventory(aws, deployment().owner).notes == ()

@@ -14,8 +14,8 @@ from sagepack.errors import UserError
 from sagepack.package import requirements
 from sagepack.package.lock import LockedRequirement
 from tests.helpers.cloud import Cloud
-from tests.helpers.deployments import RecordedProgress, session_of
-from tests.integration.test_releases import BELOW, RECORD
+from tests.helpers.deployments import RECORD, RecordedProgress, session_of
+from tests.integration.test_releases import BELOW
 
 if TYPE_CHECKING:
     from pathlib import Path

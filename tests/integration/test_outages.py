@@ -57,13 +57,13 @@ def test_destroy_survives_an_outage_at_its_first_call_and_while_it_lists(cloud: 
     for call in (0, 2, 8):
         project, cloud.now = cloud.project(), 0.0
         cloud.servers.aws.faults.drop(after=call)
-        assert project.deployed_resources()
+        assert project.deployed_resources().resources
         assert cloud.now >= 1200
     project, cloud.now = cloud.project(), 0.0
     cloud.servers.aws.faults.expired_login(after=3)
     assert project.destroy().removed
     assert cloud.now >= 1200
-    assert cloud.project().deployed_resources() == ()
+    assert cloud.project().deployed_resources().resources == ()
 
 
 def test_a_pause_in_a_pool_ends_when_the_pool_gives_up() -> None:

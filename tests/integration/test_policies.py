@@ -166,7 +166,6 @@ def test_each_request_is_allowed_by_the_policy_for_it_and_each_permission_is_use
     edit(cloud.root)
     publishing |= recorder.run(lambda: project().upload(), "publish")  # copies inside S3
     publishing |= recorder.run(lambda: project().verify_remote(deep=True), "publish")
-    publishing |= recorder.run(lambda: project().abort_uploads(), "publish")
     used = recorder.run(lambda: project().deploy(), "publish", "deploy")
     used |= recorder.run(lambda: project("environment.MORE=1").deploy(), "publish", "deploy")
     used |= recorder.run(lambda: project("endpoint.tags.more=1").deploy(), "publish", "deploy")
@@ -184,14 +183,17 @@ def test_each_request_is_allowed_by_the_policy_for_it_and_each_permission_is_use
     used |= recorder.run(lambda: (project().sleep(), project().wake()), "deploy")
     box.aws.invocations.script(ScriptedResult(b"out of memory", 500))
     used |= recorder.run(lambda: failing(project("environment.MORE=3", LARGE_SAMPLE)), "publish", "deploy")
-    used |= recorder.run(lambda: project().destroy(), "deploy")
+    attach(box)
+    collecting = recorder.run(lambda: project().gc(keep=1, older_than_hours=0, answers_older_than_days=0), "gc")
+    used |= recorder.run(lambda: project().destroy(), "publish", "deploy")
     predicting.add("s3:ListBucket")  # with it S3 says 404, not 403, as long as there is no answer
+    found_by = {"publish": publishing | used, "deploy": used, "predict": predicting, "gc": collecting}
     unused = {}
-    for purpose, found in (("publish", publishing | used), ("deploy", used), ("predict", predicting)):
+    for purpose, found in found_by.items():
         (policy,) = recorder.policies(purpose)
         allowed = {action for statement in policy["Statement"] for action in statement["Action"]}
         unused[purpose] = sorted(allowed - found - EXPLAINED.keys())
-    assert unused == {"publish": [], "deploy": [], "predict": []}
+    assert unused == {"publish": [], "deploy": [], "predict": [], "gc": []}
 
 
 # It goes by way of S3, as requests of more than 128,000 bytes do.
@@ -207,6 +209,18 @@ def failing(project: Project) -> None:
 
 def make_topic(box: Servers) -> None:
     deployments.session_of(box).client("sns").create_topic(Name="done")
+
+
+def attach(box: Servers) -> None:
+    """Let others attach something to endpoints."""
+    from tests.helpers import deployments  # noqa: PLC0415 - boto3 is imported late
+
+    client = deployments.session_of(box).client("sagemaker")
+    client.create_inference_component(InferenceComponentName="part", EndpointName="theirs", Specification={})
+    destinations = [{"ResourceArn": "arn:aws:sagemaker:us-east-1:123456789012:endpoint/theirs"}]
+    client.create_inference_router(
+        InferenceRouterName="router", RoutingTargets=[{"Name": "a", "Destinations": destinations}]
+    )
 
 
 def edit(root: Path) -> None:

@@ -161,7 +161,7 @@ def test_an_endpoint_of_another_spec_stops_a_deployment_without_a_lock_before_a_
 
 def test_nothing_is_destroyed_or_aborted_with_the_keys_of_another_account(cloud: Cloud) -> None:
     project = cloud.project(*OTHER_ACCOUNT)
-    for act in (project.deployed_resources, project.destroy, project.abort_uploads):
+    for act in (project.deployed_resources, project.destroy, project.garbage, project.gc):
         with pytest.raises(UserError, match=f"but aws.account is {OTHER}"):
             act()
 

@@ -15,7 +15,7 @@ from sagepack.aws.s3 import S3, S3Uri
 from sagepack.deploy import record
 from sagepack.engine import git
 from tests.helpers.cloud import Cloud
-from tests.helpers.deployments import BUCKET, MANIFEST, MOMENT, RecordedProgress, session_of
+from tests.helpers.deployments import BUCKET, RECORD, RecordedProgress, session_of
 from tests.helpers.paths import ROOT
 
 if TYPE_CHECKING:
@@ -24,23 +24,6 @@ if TYPE_CHECKING:
     from sagepack.sandbox.servers import Servers
 
 BELOW = S3Uri(BUCKET, "models/svd/deployments/cloud/")
-RECORD = record.DeploymentRecord(
-    name="svd",
-    env="cloud",
-    endpoint="svd",
-    deployed=MOMENT,
-    by="arn:aws:iam::123456789012:user/ann",
-    commit="0" * 40,
-    clean=True,
-    manifest=str(MANIFEST),
-    package=f"s3://{BUCKET}/models/svd/0123456789abcdef/model.tar.gz",
-    lock=str(MANIFEST),
-    image="763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-inference:2.6.0@sha256:0",
-    model="svd-0123456789ab",
-    config="svd-0123456789ab",
-    variables=("HF_HUB_OFFLINE",),
-    settings={"instance_type": "ml.g5.2xlarge"},
-)
 
 
 @pytest.fixture

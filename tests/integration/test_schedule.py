@@ -260,7 +260,7 @@ def test_an_endpoint_is_not_put_to_sleep_while_the_schedule_keeps_it_awake(
 def test_destroy_removes_the_scheduled_actions(aws: Aws, live: Deployment, waiter: WaiterConfig) -> None:
     put(aws, "holiday", MinCapacity=1)
     removed = destroy(aws, live.owner, Silent(), waiter)
-    names = [resource.name for resource in removed if resource.kind == "scheduled action"]
+    names = [resource.name for resource in removed.resources if resource.kind == "scheduled action"]
     assert names == ["holiday", "svd-schedule-1", "svd-schedule-2"]
     assert actions(aws) == {}
 

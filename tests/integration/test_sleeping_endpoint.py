@@ -100,5 +100,5 @@ def test_an_endpoint_is_destroyed_while_it_falls_asleep(
     sandbox.aws.clock.turn(TIMES.idle)
     assert instances(aws) == ("Updating", 1)
     removed = destroy(aws, live.owner, Silent(), waiter)
-    assert "endpoint" in {resource.kind for resource in removed}
+    assert "endpoint" in {resource.kind for resource in removed.resources}
     assert aws.client("sagemaker").list_endpoints()["Endpoints"] == []

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sagepack.sandbox.aws import automatic_scaling, guardrails, moto_metrics, moto_scaling, moto_state, quotas
+from sagepack.sandbox.aws.attached import Attached
 from sagepack.sandbox.aws.hosting import (
     NO_CAPACITY,
     TRANSITIONS,
@@ -52,6 +53,7 @@ class HostingApi:
     def __init__(self, scenario: Scenario, clock: Clock) -> None:
         self._scenario, self._clock = scenario, clock
         self._regions: dict[str, RegionState] = {}
+        self._attached = Attached()
         self._lock = threading.RLock()
         self._operations: dict[str, Callable[[str, JsonObject], JsonObject]] = {
             "CreateModel": self._create_model,
@@ -79,10 +81,11 @@ class HostingApi:
         """Forget all models, configurations and endpoints."""
         with self._lock:
             self._regions.clear()
+            self._attached.reset()
 
     def knows(self, operation: str) -> bool:
         """Whether the operation is one of these."""
-        return operation in self._operations
+        return operation in self._operations or self._attached.knows(operation)
 
     def call(self, operation: str, region: str, body: JsonObject) -> JsonObject:
         """Execute an operation and return its response.
@@ -93,6 +96,8 @@ class HostingApi:
         with self._lock:
             if error := self._scenario.next_error(operation):
                 raise AwsError(error.code, error.message, error.status)
+            if self._attached.knows(operation):
+                return self._attached.call(operation, region, body, self._clock.now())
             return self._operations[operation](region, body)
 
     def endpoint(self, region: str, name: str) -> Endpoint:
@@ -281,7 +286,8 @@ class HostingApi:
 
     def _configuration(self, region: str, name: str) -> Configuration:
         request = self._find(region, "endpoint-config", name)
-        models = {variant["ModelName"] for variant in request["ProductionVariants"]}
+        variants = (*request["ProductionVariants"], *request.get("ShadowProductionVariants", ()))
+        models = {variant["ModelName"] for variant in variants}
         return Configuration(request, {model: self._find(region, "model", model) for model in models})
 
     def _begin(self, region: str, endpoint: Endpoint, status: str) -> None:

@@ -1,7 +1,7 @@
 """The sandbox's AWS: moto's server on 127.0.0.1, with overlays for what moto does not have.
 
 Requests that are not signed with the sandbox's own keys are rejected (`admission`, `signature`). Those for hosting
-(`hosting_api`), asynchronous invocation (`invocations`), quotas (`quotas`) and AWS's image registries (`ecr`) are handled here
+(`hosting_api`), asynchronous invocation (`invocations`), quotas (`quotas`), prices (`price_list`) and AWS's image registries (`ecr`) are handled here
 and do not reach moto. S3 is moto's with stricter checks (`s3_overlay`), IAM moto's with one operation more (`iam_overlay`); the other services of `SERVICES` are moto's alone, and there
 are no others. In particular moto's own routes, which reset it and record requests, cannot be reached.
 """
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagepack.sandbox import admission
 from sagepack.sandbox.activity import Activity
-from sagepack.sandbox.aws import ecr, iam_overlay, moto_scaling, moto_state, quotas, s3_overlay, signature
+from sagepack.sandbox.aws import ecr, iam_overlay, moto_scaling, moto_state, price_list, quotas, s3_overlay, signature
 from sagepack.sandbox.aws.clock import Clock
 from sagepack.sandbox.aws.control import Control
 from sagepack.sandbox.aws.denied import DeniedActions
@@ -218,6 +218,8 @@ class AwsServer:
             return json_response(200, ecr.call(operation, body))
         if service == "ServiceQuotasV20190624" and operation in quotas.OPERATIONS:
             return json_response(200, quotas.call(operation, body))
+        if service == "AWSPriceListService":
+            return json_response(200, price_list.call(operation, body))
         if operation == "DescribeScalingActivities":  # moto has no such operation
             return json_response(200, self._hosting.scaling_activities(region, body))
         if operation in {"GetMetricData", "DescribeAlarms"}:

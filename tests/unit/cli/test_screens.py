@@ -120,6 +120,24 @@ PROBLEMS = SpecError(
     ]
 )
 
+GARBAGE = (
+    results.Removable(
+        "package",
+        "s3://b/models/svd/0123456789abcdef",
+        8_999_999_000,
+        0.21,
+        "no endpoint, model or kept deployment needs it; published 2026-01-02 03:04",
+    ),
+    results.Removable("model", "svd-0123456789ab", 0, 0.0, "no endpoint or kept deployment needs it"),
+    results.Removable("requests and answers", "s3://b/async/svd/output/", 1000, 0.0, "the oldest of 2026-01-02", 3),
+)
+KEPT_MODEL = results.KeptResource("model", "svd-0123456789ab", "endpoint other serves it")
+LEFT = (
+    results.Left("packages", "s3://b/models/svd/", 150_000_000_000, 3.2, "`invoke gc` removes those that nobody needs"),
+    results.Left("log group", "/aws/sagemaker/Endpoints/svd", 1, None, "it is kept for ever"),
+    results.Left("topic", "arn:aws:sns:us-east-1:123456789012:done", None, 0.0, "it was there before"),
+)
+KEPT = results.KeptPackage("s3://b/models/svd/fedcba9876543210", 7, "deployed to prod on 2026-01-02, the newest there")
 SCREENS: dict[str, list[Block]] = {
     "init": screens.lines(
         results.Initialized(
@@ -175,6 +193,7 @@ SCREENS: dict[str, list[Block]] = {
             manifest=f"sha256:{DIGEST}",
             instance_type="ml.g5.2xlarge",
             instances=0,
+            cost_per_hour=0.0,
             desired_instances=1,
             fewest_instances=0,
             most_instances=2,
@@ -280,12 +299,27 @@ SCREENS: dict[str, list[Block]] = {
     "diff, something unknown": screens.lines(
         results.Diff(SIDE, SIDE, not_compared=("settings: no record says what was declared for what serves",))
     ),
-    "destroy": screens.lines(results.Destroyed("svd", (results.Resource("endpoint", "svd"),), "s3://b/models")),
-    "destroy, nothing to do": screens.lines(results.Destroyed("svd", (), "s3://b/models")),
+    "destroy": screens.lines(
+        results.Destroyed("svd", (results.Resource("endpoint", "svd"),), (KEPT_MODEL,), LEFT, 3.2, ("not known: no",))
+    ),
+    "destroy, nothing to do": screens.lines(results.Destroyed("svd", ())),
+    "destroy, before": screens.lines(
+        results.ToDestroy("svd", (results.Resource("endpoint", "svd"),), (KEPT_MODEL,), LEFT, ("a router uses it",))
+    ),
     "doctor": screens.lines(
         results.Doctor(CHECKS, "s3://b/models", 24, (results.Upload("s3://b/models/x", "id", "2026-01-02T03:04:05Z"),))
     ),
-    "gc": screens.lines(results.Collected((results.Upload("s3://b/models/x", "id", None),))),
+    "gc": screens.lines(
+        results.Collected(
+            "s3://b/models", GARBAGE, 9_000_000_000, 0.21, (KEPT,), versions_stay=True, unknown=(), notes=()
+        )
+    ),
+    "gc, dry run": screens.lines(
+        results.Garbage("s3://b/models", GARBAGE, 9_000_000_000, None, (KEPT,), (), ("the price is not known: no",))
+    ),
+    "gc, not known": screens.lines(
+        results.Garbage("s3://b/models", (), 0, 0, (), ("listing failed: AccessDenied: not authorized to do this",), ())
+    ),
     "clean": screens.lines(results.Cleaned(("build/svd-local", "dist/svd/local"))),
     "sandbox.status": screens.lines(
         results.SandboxStatus(

@@ -95,7 +95,7 @@ def test_an_update_names_every_setting_that_changes() -> None:
         (LogGroup("g"), ["endpoint.log_retention_in_days: none -> 30"]),
         (LogGroup("g", 7), ["endpoint.log_retention_in_days: 7 -> 30"]),
         (LogGroup("g", 30), []),
-        (LogGroup("g", 90, "of-the-account"), []),  # no request could change it
+        (LogGroup("g", 90, retention_policy_name="of-the-account"), []),  # no request could change it
     ],
 )
 def test_another_retention_of_the_log_is_a_difference_if_one_is_declared(

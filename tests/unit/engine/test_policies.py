@@ -77,9 +77,7 @@ def test_every_action_exists(purpose: str) -> None:
 
 def test_every_operation_of_the_table_exists_and_so_does_its_action_in_a_policy() -> None:
     allowed = set().union(*(actions(make(spec())) for make in POLICIES.values()))
-    called = (
-        "s3 sagemaker sagemaker-runtime application-autoscaling cloudwatch logs ecr ec2 kms iam sns sts service-quotas"
-    )
+    called = "s3 sagemaker sagemaker-runtime application-autoscaling cloudwatch logs ecr ec2 kms iam sns sts service-quotas pricing"
     services = called.split()
     for operation, needed in ACTIONS.items():
         assert any(operation in operations(service) for service in services), operation
