@@ -172,6 +172,8 @@ def _instances(result: results.EndpointStatus) -> str:
 def _cost(result: results.EndpointStatus) -> str | None:
     if result.cost_per_hour is None:
         return None
+    if result.instances and not result.cost_per_hour:
+        return "nothing: it is in the sandbox"
     return f"{format_usd(result.cost_per_hour)} an hour" + ("" if result.instances else " while it sleeps")
 
 

@@ -361,6 +361,23 @@ def test_a_package_that_is_published_again_meanwhile_is_kept(cloud: Cloud, monke
     assert "was deleted or replaced" in done.spared[0].reason
 
 
+def test_a_release_that_another_publisher_writes_while_its_model_is_removed_does_not_stay(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = stored(cloud, 1, 2)
+    erase, late = removal.erase, f"models/svd/releases/20260202T000000Z-{one[-16:]}.json"
+
+    def then_released(*arguments: Any) -> bool:
+        kept = erase(*arguments)
+        put(cloud, late)
+        return kept
+
+    monkeypatch.setattr(removal, "erase", then_released)
+    cloud.project().gc(**OLD)
+    assert late not in s3_keys(cloud)
+    assert packages(cloud) == {two}
+
+
 def test_old_requests_answers_and_failures_go_and_what_others_wrote_stays(cloud: Cloud) -> None:
     ours = ["input/20260101T000000Z-01234567", "output/20260101T000000Z-01234567.out", "failure/0-1-error.out"]
     theirs = ["input/report.json", "output/report.out", "output/deep/20260101T000000Z-01234567.out", "failure/x.txt"]
