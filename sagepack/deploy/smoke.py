@@ -13,20 +13,18 @@ from typing import TYPE_CHECKING
 
 from sagepack.aws import metrics, sagemaker
 from sagepack.aws.logs import Tail
-from sagepack.aws.s3 import S3
 from sagepack.deploy import request as requests
 from sagepack.deploy.expectation import Expectation
 from sagepack.deploy.predict import MAX_INVOCATION_TIMEOUT, Sender
-from sagepack.deploy.waiter import surviving
 from sagepack.errors import RemoteError, SagepackError
 from sagepack.text import counted, format_bytes, format_duration
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sagepack.aws.s3_types import WriteOptions
+    from sagepack.aws.s3 import S3
     from sagepack.aws.session import Aws
-    from sagepack.deploy.predict import InferenceResult, Wait
+    from sagepack.deploy.predict import InferenceResult
     from sagepack.deploy.sent import SentRequests
     from sagepack.deploy.waiter import WaiterConfig
     from sagepack.progress import Progress
@@ -86,26 +84,25 @@ class Failure:
 
 def run(
     aws: Aws,
+    s3: S3,
     endpoint: Endpoint,
     sample: Sample,
     progress: Progress,
     waiter: WaiterConfig,
     *,
-    options: WriteOptions,
     remembered: SentRequests,
 ) -> tuple[float, ...] | Failure:
     """Send the sample twice and hold both answers against what is expected.
 
-    An outage that ends in time does not end it. A request without an answer stays in the queue, and the same call goes on to
-    wait for it.
+    A request without an answer stays in the queue, and the same call goes on to wait for it.
 
     Args:
-        aws: the session.
+        aws: the session, whose requests survive an outage.
+        s3: S3, with the owner condition, the encryption and the tags of the spec.
         endpoint: the declared endpoint.
         sample: the request.
         progress: gets a note of each answer.
         waiter: how often to look for it.
-        options: what the spec wants of objects in S3.
         remembered: the requests that the smoke test of this configuration sent before.
 
     Returns:
@@ -115,14 +112,14 @@ def run(
         UserError: the caller may not send requests or read answers, or the endpoint takes none.
         RemoteError: it could not be tried; nothing is known of the package.
     """
-    trial, seconds = _Trial(aws, endpoint, sample, progress, waiter, options, remembered), list[float]()
-    with surviving(aws, progress, waiter):
-        for number in range(1, REQUESTS + 1):
-            begun = time.time()
-            found = trial.answer(number)
-            if isinstance(found, Failure):
-                return replace(found, details=(*found.details, *trial.log(begun)))
-            seconds.append(round(found.seconds, 3))
+    trial = _Trial(aws, s3, endpoint, sample, progress, waiter, remembered)
+    seconds = []
+    for number in range(1, REQUESTS + 1):
+        begun = time.time()
+        found = trial.answer(number)
+        if isinstance(found, Failure):
+            return replace(found, details=(*found.details, *trial.log(begun)))
+        seconds.append(round(found.seconds, 3))
     return tuple(seconds)
 
 
@@ -131,18 +128,27 @@ class _Trial:
     """One run of the smoke test; attributes as the arguments of `run`."""
 
     aws: Aws
+    s3: S3
     endpoint: Endpoint
     sample: Sample
     progress: Progress
     waiter: WaiterConfig
-    options: WriteOptions
     remembered: SentRequests
 
     def answer(self, number: int) -> InferenceResult | Failure:
         """Send one request and wait for its answer."""
         which, waiter = f"request {number} of {REQUESTS}", replace(self.waiter, timeout=TIMEOUT)
         with self.progress.activity(f"smoke test, {which}: waiting for the answer to the sample"):
-            sender, wait = self._begin()
+            sender = Sender(
+                self.aws,
+                self.s3,
+                self.endpoint,
+                self.progress,
+                accept=self.sample.accept,
+                timeout=TIMEOUT,
+                remembered=self.remembered,
+            )
+            wait = sender.begin(self.sample.body, self.sample.content_type)
             outcome = sender.finish(wait, waiter)
         if outcome is None:
             self._require_tried(which)
@@ -158,29 +164,13 @@ class _Trial:
         self.progress.note(f"smoke test, {which}: answered as expected, {taken}")
         return outcome
 
-    def _begin(self) -> tuple[Sender, Wait]:
-        sender = Sender(
-            self.aws,
-            S3(self.aws.client("s3"), self.options),
-            self.endpoint,
-            self.progress,
-            accept=self.sample.accept,
-            timeout=TIMEOUT,
-            remembered=self.remembered,
-        )
-        return sender, sender.begin(self.sample.body, self.sample.content_type)
-
     def _require_tried(self, which: str) -> None:
         """Check that an instance had the request, or could have had it: without that no answer says nothing of the package.
 
         Raises:
             RemoteError: it had not.
         """
-        try:
-            why = self._in_the_way()
-        except SagepackError as error:
-            why = error.message
-        if why:
+        if why := self._in_the_way():
             raise RemoteError(
                 f"{which} of the smoke test got no answer in {format_duration(TIMEOUT)}: {why}",
                 where=f"endpoint {self.endpoint.name}",
@@ -197,8 +187,13 @@ class _Trial:
         return f"{counted(others, 'request')} of others in the queue" if others > 0 else None
 
     def log(self, begun: float) -> list[str]:
-        """The newest lines that the containers wrote since a time of this machine, in seconds; why there are none."""
-        tail = Tail(self.aws, self.endpoint.name, int((begun - _CLOCKS) * 1000))
+        """The newest lines that the containers wrote since a time of this machine, in seconds; why there are none.
+
+        What was written before the endpoint last changed is of another release.
+        """
+        live = sagemaker.describe_endpoint(self.aws, self.endpoint.name)
+        since = max(begun - _CLOCKS, live.last_modified_time.timestamp() if live else 0.0)
+        tail = Tail(self.aws, self.endpoint.name, int(since * 1000))
         for look in range(_LOG_LOOKS):
             if look:
                 self.waiter.sleep(self.waiter.delay)

@@ -22,5 +22,5 @@ class Smoke(Value, frozen=True):
     def summary(self) -> str:
         """For people: `passed, in 12.3 and 4.5 s`, or `skipped: the spec has no sample`."""
         if not self.passed:
-            return f"skipped: {self.reason or 'nobody knows why'}"
+            return f"skipped: {self.reason}"
         return f"passed, in {' and '.join(f'{each:.1f}' for each in self.seconds)} s"

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sagepack.aws import identity, sagemaker
-from sagepack.aws.s3 import S3
 from sagepack.deploy import record, smoke
 from sagepack.deploy.deployment import ReleaseTag, tag_list
 from sagepack.deploy.previous import previous
@@ -24,14 +23,15 @@ from sagepack.deploy.smoke_result import Smoke
 from sagepack.deploy.waiter import WaiterConfig
 from sagepack.digest import Digest
 from sagepack.engine import git
-from sagepack.engine.clients import write_options
 from sagepack.errors import RemoteError, SagepackError
 
 if TYPE_CHECKING:
     from sagepack.deploy.deployment import Deployment
     from sagepack.deploy.reconcile import ReconcileResult
     from sagepack.deploy.recorded import RecordedDeployment
+    from sagepack.engine.clients import Clients
     from sagepack.engine.context import BuildContext
+    from sagepack.spec.model import Spec
 
 _SERVES_ANOTHER = frozenset({"create", "recreate", "update"})  # changes after which something else serves
 _MEND = "mend its code, model or settings, or what sample.expect asks for, and deploy again"
@@ -105,11 +105,11 @@ class Release:
         try:
             found = smoke.run(
                 context.clients.aws,
+                context.clients.s3,
                 self.deployment.endpoint,
                 self.sample,
                 context.progress,
                 self.waiter,
-                options=write_options(context.spec.artifact),
                 remembered=self._remembered,
             )
         except (KeyboardInterrupt, SagepackError):
@@ -139,7 +139,7 @@ class Release:
         if deployed.before is None:
             return None
         below = record.records_uri(context.spec)
-        return previous(context.clients.aws, self._s3, below, self.deployment, deployed.before)
+        return previous(context.clients.aws, context.clients.s3, below, self.deployment, deployed.before)
 
     def _put_back(self, before: RecordedDeployment) -> str:
         """Make the endpoint serve a release again, and say so."""
@@ -152,19 +152,14 @@ class Release:
             raise
         return f"{config}, which served before, was put back and serves again"
 
-    @property
-    def _s3(self) -> S3:
-        """S3 with the credentials of now: those of the beginning may have expired while the endpoint was waited for."""
-        return S3(self.context.clients.aws.client("s3"), write_options(self.context.spec.artifact))
-
     def _record(self, tried: Smoke, deployed: ReconcileResult) -> None:
-        """Keep who deployed what, and tag the endpoint with it. The endpoint serves, whether or not that works: a note says so."""
-        context, desired, spec = self.context, self.deployment, self.context.spec
+        """Keep who deployed what. The endpoint serves, whether or not that can be written down: then a note says so."""
+        context, desired = self.context, self.deployment
         head = git.head(context.work.root)
         try:
             written = record.DeploymentRecord(
-                name=spec.name,
-                env=spec.env,
+                name=desired.owner.name,
+                env=desired.owner.env,
                 endpoint=desired.endpoint_name,
                 deployed=datetime.now(timezone.utc),
                 by=identity.caller(context.clients.aws).arn,
@@ -177,15 +172,24 @@ class Release:
                 model=desired.model_name,
                 config=desired.endpoint_config_name,
                 variables=tuple(sorted(desired.environment)),
-                settings=msgspec.to_builtins(spec.endpoint),
+                settings=msgspec.to_builtins(desired.endpoint),
                 smoke=tried,
                 promoted_from=context.promotion.origin if context.promotion else None,
             )
-            location = record.write(self._s3, record.records_uri(spec), written)
-            tag = ReleaseTag(desired.endpoint_config_name, record.time_of(location))
-            sagemaker.add_tags(context.clients.aws, deployed.endpoint_arn, tag_list(tag.tags))
+            keep(context.clients, context.spec, written, deployed.endpoint_arn)
         except (SagepackError, OSError) as error:
             context.progress.note(f"the endpoint serves, but the deployment is not recorded: {error}")
+
+
+def keep(clients: Clients, spec: Spec, written: record.DeploymentRecord, endpoint_arn: str) -> None:
+    """Write the record of a release, and tag the endpoint with it.
+
+    Raises:
+        UserError, RemoteError: AWS refused one of the two.
+    """
+    location = record.write(clients.s3, record.records_uri(spec), written)
+    tag = ReleaseTag(written.config, record.time_of(location))
+    sagemaker.add_tags(clients.aws, endpoint_arn, tag_list(tag.tags))
 
 
 _NOTHING_BEFORE = (

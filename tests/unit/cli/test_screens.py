@@ -12,6 +12,7 @@ from sagepack.cli.layout import Screen, plain
 from sagepack.cli.output import problem
 from sagepack.deploy.change import Change
 from sagepack.deploy.preflight.check import Check
+from sagepack.deploy.smoke_result import Smoke
 from sagepack.engine.outputs import Archive, LiveEndpoint, Published
 from sagepack.engine.plan import Action, Content
 from sagepack.errors import Diagnostic, SpecError, UserError
@@ -79,6 +80,7 @@ DEPLOYED = results.Deployed(
     config="svd-cd5f3879bcb2",
     variables=(),
     settings={},
+    smoke=Smoke(passed=True, seconds=(41.5, 12.25)),
 )
 ENDPOINT = LiveEndpoint(
     name="svd",

@@ -12,7 +12,8 @@ from sagepack.aws.autoscaling import Alarm, ScalableTarget, ScalingPolicy, Suspe
 from sagepack.aws.logs import LogGroup
 from sagepack.aws.sagemaker import Endpoint, EndpointConfig, EndpointVariant, PendingDeployment, ProductionVariant
 from sagepack.deploy.change import Change, values
-from sagepack.deploy.drift import Difference, diff, differences
+from sagepack.deploy.deployment import ReleaseTag
+from sagepack.deploy.drift import Difference, diff, differences, release_differences
 from sagepack.deploy.observe import EndpointState, ScalingState
 from sagepack.deploy.scaling import desired_scaling
 from sagepack.deploy.subjects import subject_of
@@ -227,6 +228,32 @@ def test_a_deleted_model_under_the_live_endpoint_is_a_difference(status: str) ->
     assert [(change.kind, change.reason, change.sign) for change in differences(value, observed)] == [
         ("restore", f"model: none -> {value.model_name}", "+")
     ]
+
+
+@pytest.mark.parametrize(
+    "tag", [{}, ReleaseTag("svd-another", "20260101T000000000000Z").tags, {"sagepack:release": ""}]
+)
+def test_what_serves_and_was_not_released_is_a_difference_of_its_own(tag: dict[str, str]) -> None:
+    value = deployment()
+    observed = live(value, tags={**value.tags, **tag})
+    assert differences(value, observed) == []
+    (change,) = release_differences(value, observed)
+    assert (change.kind, change.sign, change.is_blocked) == ("release", "~", False)
+    assert change.effect == (
+        f"endpoint svd serves {value.endpoint_config_name}, which has not been tried and recorded yet"
+    )
+
+
+def test_what_was_released_or_does_not_serve_yet_needs_no_release() -> None:
+    value, other = deployment(), deployment(environment={})
+    tag = ReleaseTag(value.endpoint_config_name, "20260101T000000000000Z")
+    assert ReleaseTag.of(tag.tags) == tag
+    assert release_differences(value, None) == []
+    assert release_differences(value, live(value, tags={**value.tags, **tag.tags})) == []
+    assert release_differences(value, live(value, tags={})) == []  # of another spec
+    for status in ("Creating", "Failed", "Deleting"):
+        assert release_differences(value, live(value, endpoint_status=status)) == []
+    assert release_differences(other, live(value)) == []
 
 
 def test_a_deleted_configuration_of_the_live_endpoint_is_a_difference() -> None:
