@@ -154,5 +154,10 @@ def settings_of(record: DeploymentRecord) -> Endpoint:
 
 
 def _as_configured(endpoint: Endpoint, config: sagemaker.EndpointConfig) -> Endpoint:
-    """The settings with the instance type of the configuration, which decides how an update to it is made."""
-    return msgspec.structs.replace(endpoint, instance_type=config.variant.instance_type or endpoint.instance_type)
+    """The settings with the instance type of the configuration, which decides how an update to it is made.
+
+    A release that served before is put back at once: it was tried, and an alarm that is on because of what it replaces would
+    roll the way back back.
+    """
+    instance_type = config.variant.instance_type or endpoint.instance_type
+    return msgspec.structs.replace(endpoint, instance_type=instance_type, update=None)

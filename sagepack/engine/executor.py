@@ -69,7 +69,7 @@ def _run(context: BuildContext, review: Review | None) -> tuple[BuildContext, li
         step.writes_to_aws and action.runs for step, action in zip(context.steps, actions, strict=True)
     ):
         with context.progress.activity("checking account, bucket and what else the steps need"):
-            preflight.guard(context, account_known=obstacles.account_known)
+            preflight.guard(context, account_known=obstacles.account_known, updates=_updates(actions))
     if review:
         review(context, actions)
     if not any(action.runs for action in actions):
@@ -98,6 +98,12 @@ def _run(context: BuildContext, review: Review | None) -> tuple[BuildContext, li
                 statuses = _statuses(context)
                 actions[number + 1 :] = _allowed(planning.plan(context.steps, statuses))[number + 1 :]
     return context, actions
+
+
+def _updates(actions: Sequence[Action]) -> bool:
+    """Whether the endpoint may be updated: something of it is changed, or what is changed is known only after other steps."""
+    deploying = [action for action in actions if action.step == "deploy" and action.runs]
+    return any(not action.changes or "update" in {change.kind for change in action.changes} for action in deploying)
 
 
 def exclusive(context: BuildContext) -> AbstractContextManager[None]:

@@ -109,12 +109,13 @@ def explained(context: BuildContext, purpose: str) -> Iterator[None]:
         raise error.with_context(fix=error.fix and error.fix.replace("--for publish", f"--for {purpose}")) from error
 
 
-def guard(context: BuildContext, *, account_known: bool) -> None:
+def guard(context: BuildContext, *, account_known: bool, updates: bool) -> None:
     """Check what publishing, and deploying if that is the goal, would fail without; warnings become notes.
 
     Args:
         context: the run.
         account_known: whether `obstacles` found out the account; after an outage at that moment it is asked again.
+        updates: whether the endpoint may be updated, as far as known.
 
     Raises:
         UserError: a check failed; nothing was moved or changed.
@@ -123,6 +124,8 @@ def guard(context: BuildContext, *, account_known: bool) -> None:
     questions = [*([] if account_known else [preflight.account()]), *preflight.publishing()]
     if any(step.name == "deploy" for step in context.steps):
         questions += [*preflight.deploying(), preflight.quota(search=False)]
+    if updates:
+        questions += preflight.updating()
     checks = _without_consequences(answer_all(questions))
     for check in checks:
         if check.verdict == "warning":
@@ -140,6 +143,7 @@ def check_all(context: BuildContext, more: Sequence[Question]) -> tuple[Check, .
             *preflight.publishing(),
             preflight.lifecycle(),
             *preflight.deploying(),
+            *preflight.updating(),
             preflight.quota(search=True),
             Question("hub", "Hugging Face Hub", partial(_hub, context)),
             Question("lock", "lock", partial(_lock, context)),

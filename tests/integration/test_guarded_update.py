@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sagepack.deploy.alarms import desired_alarms
+from sagepack.deploy import recorded
 from sagepack.deploy.reconcile import reconcile
 from sagepack.deploy.waiter import WaiterConfig
 from sagepack.errors import RemoteError, UserError
@@ -238,6 +238,20 @@ def test_another_variant_name_is_refused(aws: Aws, sandbox: Servers) -> None:
     assert "same variant names" in error_of(lambda: hosting.update_endpoint(**update))
 
 
+def test_a_release_that_is_put_back_is_not_rolled_back_by_an_alarm_that_is_on(
+    aws: Aws, sandbox: Servers, live: Deployment
+) -> None:
+    reconcile(aws, deployment(environment={}, **GUARDED), Silent(), Waiting(sandbox).waiter)
+    sandbox.aws.clock.turn(60)
+    alarm(aws)
+    before = recorded.of_config(aws, live.owner, live.endpoint_config_name, live.endpoint, live.manifest_digest)
+    waiting = Waiting(sandbox)
+    reconcile(aws, before, Silent(), waiting.waiter)
+    assert endpoint(aws)["EndpointConfigName"] == live.endpoint_config_name
+    assert "LastDeploymentConfig" not in endpoint(aws)
+    assert waiting.slept < 600
+
+
 @pytest.fixture
 def cloud(tmp_path: Path, sandbox: Servers, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     return Cloud(tmp_path, sandbox, monkeypatch)
@@ -246,26 +260,17 @@ def cloud(tmp_path: Path, sandbox: Servers, monkeypatch: pytest.MonkeyPatch) -> 
 WAY = ("endpoint.alarms={}", "endpoint.update.rollback_alarms=[failures]")
 
 
-def rollback_alarms(cloud: Cloud, *sets: str) -> tuple[str, str, str]:
-    """Verdict, detail and advice of the check."""
-    (found,) = [check for check in cloud.project(*WAY, *sets).doctor().checks if check.id == "rollback-alarms"]
-    return found.verdict, found.detail, found.fix or ""
+def test_doctor_tells_of_a_roll_back_alarm_that_does_not_exist(cloud: Cloud) -> None:
+    found = cloud.project(*WAY, "endpoint.update.rollback_alarms=[failures, mine]").doctor().checks
+    (check,) = [check for check in found if check.id == "rollback-alarms"]
+    assert (check.verdict, "there is no alarm mine" in check.detail) == ("failed", True)
 
 
-def test_a_roll_back_alarm_that_is_on_already_or_does_not_exist_is_told_before_a_byte_moves(
-    cloud: Cloud, aws: Aws
-) -> None:
-    assert rollback_alarms(cloud)[0] == "ok"  # the deployment will set it up
-    verdict, detail, _ = rollback_alarms(cloud, "endpoint.update.rollback_alarms=[failures, mine]")
-    assert (verdict, "there is no alarm mine" in detail) == ("failed", True)
-    aws.client("cloudwatch").put_metric_alarm(
-        AlarmName="sagepack/svd/failures",
-        **{**desired_alarms(deployment(alarms=Alarms()))[FAILURES], "ActionsEnabled": False},
-    )
+def test_an_alarm_that_is_on_stops_an_update_and_nothing_else(cloud: Cloud, aws: Aws) -> None:
+    cloud.project(*WAY).deploy()
     alarm(aws)
-    verdict, detail, fix = rollback_alarms(cloud)
-    assert (verdict, f"{FAILURES} is in ALARM now" in detail) == ("failed", True)
-    assert "--set endpoint.update.rollback_alarms=[]" in fix
     with pytest.raises(UserError, match="is in ALARM now"):
-        cloud.project(*WAY).deploy()
+        cloud.project(*WAY, "environment.MORE=1").deploy()
     assert cloud.moved == []
+    changed = cloud.project(*WAY, "endpoint.alarms.failures=5").deploy()
+    assert [change.kind for action in changed.actions for change in action.changes] == ["alarms"]

@@ -80,9 +80,12 @@ class Preflight:
             yield Question(
                 f"alarm-topic{more}", f"alarm topic{more.replace('-', ' ')}", partial(self._alarm_topic, arn)
             )
+        yield self.owner()
+
+    def updating(self) -> Iterator[Question]:
+        """What an update of an endpoint fails without."""
         if rollback_alarms(self.spec.endpoint):
             yield Question("rollback-alarms", "roll-back alarms", self._rollback_alarms)
-        yield self.owner()
 
     def owner(self) -> Question:
         """Whether the endpoint is this spec's."""

@@ -127,6 +127,21 @@ def test_the_quota_must_be_enough_for_scaling_and_for_an_update(
     assert (found.verdict, words in found.detail) == (verdict, True)
 
 
+@pytest.mark.parametrize(
+    ("found", "verdict", "words"),
+    [
+        ({}, "failed", "there is no alarm mine"),
+        ({"mine": "OK"}, "ok", "is in ALARM"),  # a deployment sets up its own
+        ({"mine": "INSUFFICIENT_DATA", "sagepack/svd/failures": "OK"}, "ok", "none of"),
+        ({"mine": "OK", "sagepack/svd/failures": "ALARM"}, "failed", "sagepack/svd/failures is in ALARM now"),
+    ],
+)
+def test_a_roll_back_alarm_must_exist_and_not_be_on(found: dict[str, str], verdict: str, words: str) -> None:
+    judged = judge.rollback_alarms(["sagepack/svd/failures", "mine"], found)
+    assert (judged.verdict, words in judged.detail) == (verdict, True)
+    assert (judged.fix is None) == (verdict == "ok")
+
+
 def test_a_topic_must_exist() -> None:
     assert judge.topic(TOPIC, exists=True).verdict == "ok"
     assert judge.topic(TOPIC, exists=False).verdict == "failed"
