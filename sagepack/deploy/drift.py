@@ -159,7 +159,10 @@ def other_image(deployment: Deployment, model: Document) -> list[Difference]:
 
 
 def _wrong_image(deployment: Deployment, observed: EndpointState) -> list[Change]:
-    """The image that the instances run, if it is another than the model should name."""
+    """The image that the instances run, if it is another than the model should name.
+
+    That SageMaker accepts an update to the configuration that it describes could not be observed.
+    """
     image, declared = observed.image, deployment.image_uri
     if image is None or not image.is_known_to_differ(declared):
         return []

@@ -181,7 +181,7 @@ class Reconciler:
             before = observed.scaling.target if observed else None
             self._apply_scaling(observe_scaling(self.aws, self.deployment.endpoint_name), before)
         serving = self._require_serving(endpoint)
-        require_image(self.aws, serving, self.deployment.image_uri)
+        require_image(self.aws, self.deployment, serving, self.waiter.brief)
         return serving
 
     def _create_model_and_config(self) -> None:

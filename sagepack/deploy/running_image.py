@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sagepack.aws import ecr
+from sagepack.aws import ecr, sagemaker
 from sagepack.deploy.deployment import VARIANT_NAME
 from sagepack.errors import RemoteError, SagepackError
 
 if TYPE_CHECKING:
     from sagepack.aws.sagemaker import Endpoint
     from sagepack.aws.session import Aws
+    from sagepack.deploy.deployment import Deployment
+    from sagepack.deploy.waiter import WaiterConfig
 
 
 @dataclass(frozen=True)
@@ -61,19 +63,29 @@ def running_image(aws: Aws, endpoint: Endpoint) -> RunningImage | None:
         return RunningImage(image.specified, image.resolved, None)
 
 
-def require_image(aws: Aws, endpoint: Endpoint, declared: str) -> None:
-    """Check that an endpoint which was just deployed does not run another image than `declared`.
+def require_image(aws: Aws, deployment: Deployment, endpoint: Endpoint, waiter: WaiterConfig) -> None:
+    """Check that an endpoint which was just deployed does not run another image than `deployment` says.
+
+    Args:
+        aws: the session.
+        deployment: what the endpoint should be.
+        endpoint: the endpoint, in service.
+        waiter: how long SageMaker may describe the image from before.
 
     Raises:
         RemoteError: it does.
     """
-    image = running_image(aws, endpoint)
-    if image is not None and image.is_known_to_differ(declared):
-        raise RemoteError(
-            f"the endpoint serves, but runs another image than the locked one: {image.resolved}, not {declared}",
-            where=endpoint.endpoint_arn,
-            fix="find out who else changes the model of this endpoint; the same command tries to replace what runs",
-        )
+    image, live, declared = None, endpoint, deployment.image_uri
+    for _ in waiter.attempts():
+        image = running_image(aws, live)
+        if image is None or not image.is_known_to_differ(declared):
+            return
+        live = sagemaker.describe_endpoint(aws, deployment.endpoint_name) or live
+    raise RemoteError(
+        f"the endpoint serves, but runs another image than the locked one: {image and image.resolved}, not {declared}",
+        where=endpoint.endpoint_arn,
+        fix="find out who else changes the model of this endpoint; the same command tries to replace what runs",
+    )
 
 
 def _digest(image: str) -> str | None:

@@ -72,7 +72,7 @@ class Preflight:
                 yield Question(f"{name}-topic", f"{name} topic", partial(self._topic, arn))
         for name, key in (("volume", self.spec.endpoint.kms_key_id), ("results", asynchronous.kms_key_id)):
             if key:
-                yield Question(f"{name}-key", f"key of {name}", partial(self._key, key))
+                yield Question(f"{name}-key", f"{name} key", partial(self._key, key))
         if self.spec.endpoint.vpc:
             yield Question("vpc", "VPC", partial(self._vpc, self.spec.endpoint.vpc))
         for number, arn in enumerate(self.spec.endpoint.alarms.topics if self.spec.endpoint.alarms else ()):
