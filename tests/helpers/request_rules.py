@@ -19,6 +19,7 @@ _SERVICES = {
     "Logs_20140328": "logs",
     "AmazonEC2ContainerRegistry_V20150921": "ecr",
     "ServiceQuotasV20190624": "service-quotas",
+    "TrentService": "kms",
 }
 
 
