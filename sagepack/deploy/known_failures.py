@@ -117,6 +117,20 @@ OF_AWS = (
         ),
     ),
     KnownFailure(
+        id="no-way-to-s3",
+        pattern=r"S3 VPC endpoint exists",
+        symptom=(
+            'Failed to download model data from URL "s3://bucket/models/svd/0123456789abcdef/model.tar.gz". Please ensure '
+            "that an S3 VPC endpoint exists in route table or NAT gateway for the VPC mode and the URL is reachable from "
+            "within the subnets provided."
+        ),
+        cause="instances read the package by the network of endpoint.vpc, which has no way to S3",
+        fix=(
+            "give the VPC of endpoint.vpc a gateway endpoint for S3, in the route tables of its subnets (it costs "
+            "nothing), and let the security groups send HTTPS"
+        ),
+    ),
+    KnownFailure(
         id="container-not-started",
         pattern=r"CannotStartContainerError",
         symptom=(

@@ -33,6 +33,7 @@ from sagepack.sandbox.aws.hosting_rules import (
     instance_types,
     invalid,
     summary,
+    unreachable_data,
 )
 from sagepack.sandbox.aws.wsgi import AwsError
 
@@ -292,7 +293,8 @@ class HostingApi:
 
     def _begin(self, region: str, endpoint: Endpoint, status: str) -> None:
         outcome = self._scenario.next_outcome(endpoint.name)
-        obstacle = self._obstacle(endpoint.pending or endpoint.config, endpoint.next_counts, {})
+        config = endpoint.pending or endpoint.config
+        obstacle = self._obstacle(config, endpoint.next_counts, {}) or unreachable_data(region, config)
         if status in {"Creating", "Updating"} and outcome.kind == "ok" and obstacle:
             outcome = DeploymentOutcome("fail", obstacle)
         endpoint.begin(status, outcome, self._clock.now())

@@ -10,7 +10,7 @@ from sagepack.sandbox.aws.wsgi import AwsError
 from sagepack.sandbox.identity import ACCOUNT
 
 if TYPE_CHECKING:
-    from sagepack.sandbox.aws.hosting import Endpoint
+    from sagepack.sandbox.aws.hosting import Configuration, Endpoint
     from sagepack.sandbox.aws.wsgi import JsonObject
 
 RESOURCES = {"model": "model", "endpoint-config": "endpoint configuration", "endpoint": "endpoint"}
@@ -72,6 +72,19 @@ def check_container(container: JsonObject, role: str, region: str) -> None:
         )
     if not moto_state.has_objects(uri, prefix=prefix):
         raise invalid(f"Could not find model data at {uri}.")
+
+
+def unreachable_data(region: str, config: Configuration) -> str | None:
+    """The FailureReason for a model in a VPC from which no instance can read its data; None if all can."""
+    for model in config.models.values():
+        network = model.get("VpcConfig")
+        if network and not moto_state.reaches_s3(region, network["Subnets"]):
+            source = model.get("PrimaryContainer", {}).get("ModelDataSource", {}).get("S3DataSource", {})
+            return (
+                f'Failed to download model data from URL "{source.get("S3Uri")}". Please ensure that an S3 VPC endpoint exists '
+                "in route table or NAT gateway for the VPC mode and the URL is reachable from within the subnets provided."
+            )
+    return None
 
 
 def check_variant(variant: JsonObject) -> None:

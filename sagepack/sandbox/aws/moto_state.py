@@ -97,6 +97,18 @@ def can_assume(arn: str) -> bool:
     return any(role.arn == arn and '"sagemaker.amazonaws.com"' in role.assume_role_policy_document for role in roles)
 
 
+def reaches_s3(region: str, subnets: Sequence[str]) -> bool:
+    """Whether containers in some subnets reach S3: by an endpoint of their VPC for it, or by a NAT gateway; no routes are looked at."""
+    from moto.ec2.models import ec2_backends
+
+    backend = ec2_backends[ACCOUNT][region]
+    in_vpcs = {subnet.vpc_id for zone in backend.subnets.values() for subnet in zone.values() if subnet.id in subnets}
+    endpoints = [each for each in backend.vpc_end_points.values() if each.service_name.endswith(".s3")]
+    gateways = backend.nat_gateways.values()
+    with_way = {*(each.vpc_id for each in endpoints), *(each.vpc_id for each in gateways)}
+    return bool(in_vpcs) and in_vpcs <= with_way
+
+
 def split_uri(uri: str) -> tuple[str, str]:
     """Bucket and key of an `s3://` URI."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")

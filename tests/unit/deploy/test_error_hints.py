@@ -29,6 +29,14 @@ TEXTS = [
         True,
     ),
     ("Could not find model data at s3://b/models/x/model.tar.gz.", "invoke upload", True),
+    (
+        (
+            'Failed to download model data from URL "s3://b/m/". Please ensure that an S3 VPC endpoint exists in route table or NAT '
+            "gateway for the VPC mode and the URL is reachable from within the subnets provided."
+        ),
+        "a gateway endpoint for S3",
+        True,
+    ),
     ("Could not access model data at s3://b/x. Please ensure that the role can", "s3:GetObject", True),
     (
         "Role arn:aws:iam::1:role/x cannot pull 7.dkr.ecr.us-east-1.amazonaws.com/x. Ensure that",
