@@ -11,6 +11,7 @@ import pytest
 from sagepack.aws.autoscaling import Alarm, ScalableTarget, ScalingPolicy, SuspendedState
 from sagepack.aws.logs import LogGroup
 from sagepack.aws.sagemaker import Endpoint, EndpointConfig, EndpointVariant, PendingDeployment, ProductionVariant
+from sagepack.aws.service_model import shape
 from sagepack.deploy.change import Change, values
 from sagepack.deploy.deployment import ReleaseTag
 from sagepack.deploy.drift import Difference, diff, differences, release_differences
@@ -461,3 +462,52 @@ def leaves(document: dict[str, Any], path: str = "") -> Iterator[str]:
                 yield from leaves(item, f"{place}.") if key != "Tags" else ()
             else:
                 yield place
+
+
+# Status, which configuration it has ("declared" or "another"), whether that one was deleted, and what a deployment would do.
+STATES = [
+    ("Creating", "declared", False, ["wait"]),
+    ("Creating", "another", False, ["wait", "update"]),
+    ("Updating", "declared", False, []),  # a resize, as there is no deployment in progress
+    ("Updating", "another", False, ["wait", "update"]),
+    ("SystemUpdating", "declared", False, []),
+    ("SystemUpdating", "another", False, ["wait", "update"]),
+    ("RollingBack", "declared", False, ["wait"]),
+    ("RollingBack", "another", False, ["wait", "update"]),
+    ("InService", "declared", False, []),
+    ("InService", "declared", True, ["restore"]),
+    ("InService", "another", False, ["update"]),
+    ("InService", "another", True, ["update"]),
+    ("UpdateRollbackFailed", "declared", False, ["update"]),
+    ("UpdateRollbackFailed", "another", False, ["update"]),
+    ("Deleting", "declared", False, ["wait"]),
+    ("Deleting", "another", False, ["wait", "update"]),
+    ("OutOfService", "declared", False, ["recreate"]),
+    ("OutOfService", "another", False, ["update"]),
+    ("Failed", "declared", False, ["recreate"]),
+    ("Failed", "another", False, ["recreate"]),
+    ("Failed", "another", True, ["recreate"]),
+]
+# API reference, DescribeEndpoint, EndpointStatus: "not available to take incoming requests"; "must be deleted".
+SERVES_NOTHING = {"OutOfService", "Failed"}
+
+
+@pytest.mark.parametrize(("status", "has", "deleted", "kinds"), STATES)
+def test_nothing_that_serves_is_deleted(status: str, has: str, deleted: bool, kinds: list[str]) -> None:
+    declared = deployment()
+    observed = live(declared if has == "declared" else deployment(environment={"A": "1"}), endpoint_status=status)
+    if deleted:
+        observed = dataclasses.replace(observed, endpoint_config=None, model_description=None)
+    changes = differences(declared, observed)
+    assert list(dict.fromkeys(change.kind for change in changes)) == kinds
+    assert ("recreate" in kinds) <= (status in SERVES_NOTHING)
+    # What is deleted stands in the plan, which a protected environment shows before it asks.
+    assert [change.sign for change in changes if change.kind == "recreate"] == ["-/+"] * kinds.count("recreate")
+    assert all("has to be deleted" in change.effect for change in changes if change.kind == "recreate")
+
+
+def test_every_status_of_an_endpoint_is_in_the_table() -> None:
+    known = set(shape("sagemaker", "DescribeEndpointOutput", "EndpointStatus").enum)
+    assert {(status, has) for status, has, _, _ in STATES} == {
+        (each, has) for each in known for has in ("declared", "another")
+    }
