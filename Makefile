@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 INVOKE := $(BIN)/invoke
 
 .DEFAULT_GOAL := help
-SPEC_TASKS := validate lock plan download assemble checksum tar upload deploy promote package verify predict status logs releases diff wake sleep destroy clean doctor gc policy
+SPEC_TASKS := validate lock plan download assemble checksum tar upload deploy promote package verify predict status logs releases diff rollback wake sleep destroy clean doctor gc policy
 SANDBOX_TASKS := sandbox-status sandbox-env sandbox-stop
 .PHONY: help setup serve-venv requirements lint format test test-all bench docs $(SPEC_TASKS) $(SANDBOX_TASKS)
 

@@ -208,7 +208,8 @@ def _of_tree(context: BuildContext) -> _Side:
         config=desired.endpoint_config_name,
     )
     requirements = tuple(each.requirement for each in context.required_lock().requirements)
-    settings = _settings(msgspec.to_builtins(desired.endpoint), desired.environment)
+    written = msgspec.json.decode(msgspec.json.encode(desired.endpoint))  # as a record has it
+    settings = _settings(written, desired.environment)
     return _Side(about, settings, Contents(context.manifest, requirements))
 
 

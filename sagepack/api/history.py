@@ -44,7 +44,7 @@ def releases(context: BuildContext) -> Iterator[Release]:
 
 
 def find(context: BuildContext, text: str, where: str) -> Release:
-    """The newest release that a number, a time or the name of an endpoint configuration means.
+    """The newest release that a number, a time, the name of an endpoint configuration or the address of a record means.
 
     Args:
         context: of the spec and environment.
@@ -82,6 +82,8 @@ def _meaning(text: str) -> Callable[[Release], bool]:
     """Whether a release is the one that a text means."""
     if _NUMBER.fullmatch(text):
         return lambda release: release.number == int(text)
+    if text.startswith("s3://"):
+        return lambda release: str(release.location) == text
     if written := _TIME.fullmatch(text.strip()):
         begin = f"{written[1]}T{written[2]}"
         return lambda release: moment(release.record.deployed).startswith(begin)

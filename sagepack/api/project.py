@@ -25,7 +25,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from sagepack.api import cleaning, collecting, comparing, invocations, leaving, live, promoting, review
+    from sagepack.api import (
+        cleaning,
+        collecting,
+        comparing,
+        invocations,
+        leaving,
+        live,
+        promoting,
+        review,
+        rolling_back,
+    )
     from sagepack.api.review import ReviewedPlan
     from sagepack.aws import s3
     from sagepack.deploy import fleet, waiter
@@ -58,6 +68,7 @@ else:
     promoting = lazy.module("api.promoting")
     remote_read = lazy.module("publish.remote_read")
     review = lazy.module("api.review")
+    rolling_back = lazy.module("api.rolling_back")
     s3 = lazy.module("aws.s3")
     scaffold = lazy.module("scaffold.project")
     verifying = lazy.module("engine.verify")
@@ -472,6 +483,29 @@ class Project:
         with self.progress.activity("asking AWS what was deployed"):
             preflight.require_account(context)
             return comparing.compare(context, before, after)
+
+    def rollback(self, to: str = "") -> results.Rollback:
+        """Make the endpoint serve a release again that was deployed before; nothing is built or uploaded.
+
+        Args:
+            to: its number in `releases`, its time, the name of its endpoint configuration or the address of its record; the one
+                before the one that serves if left out.
+
+        Raises:
+            UserError: there is no such release, or its model, configuration or package was deleted; there is no endpoint, or it
+                belongs to another spec or environment; or the credentials are of another account.
+            RemoteError: AWS failed after retries, or the endpoint did not come into service.
+        """
+        context = self._open("deploy")
+        preflight.require_account(context)
+        return rolling_back.roll_back(context, to)
+
+    def review_rollback(self, to: str = "") -> results.Rollback:
+        """What `rollback` would do. Changes nothing; raises as `rollback`."""
+        context = self._open("deploy")
+        with self.progress.activity("asking AWS what was deployed"):
+            preflight.require_account(context)
+            return rolling_back.review(context, to)
 
     def deployed_resources(self) -> results.ToDestroy:
         """What `destroy` would remove and what it would leave, with its bytes and its cost. Changes nothing.

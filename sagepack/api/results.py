@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from sagepack.decoding import Value
+from sagepack.deploy.change import Change
 from sagepack.deploy.origin import Origin
 from sagepack.deploy.preflight.check import Check
 from sagepack.deploy.smoke_result import Smoke  # noqa: TC001 - msgspec reads the annotations
@@ -428,6 +429,7 @@ class Deployed(Value, frozen=True):
         settings: `endpoint` of the spec, as it was.
         smoke: what came of the smoke test; null in records of versions that made none.
         promoted_from: the release of another environment whose package was copied; null for one from the working tree.
+        rolled_back_to: address of the record of the deployment that this one repeats; null if it is no rollback.
     """
 
     record: str
@@ -446,6 +448,7 @@ class Deployed(Value, frozen=True):
     settings: dict[str, Any]
     smoke: Smoke | None = None
     promoted_from: Origin | None = None
+    rolled_back_to: str | None = None
 
 
 class EndpointStatus(Result, frozen=True):
@@ -603,6 +606,28 @@ class Diff(Result, frozen=True):
     def exit_code(self) -> int:
         """0: no difference; 2: there is one, or something could not be compared."""
         return FOUND_WORK if self.count or self.not_compared else 0
+
+
+class Rollback(Result, frozen=True):
+    """The endpoint serves a release that was deployed before, or would.
+
+    Attributes:
+        endpoint: name of the endpoint.
+        record: address of the record of that release.
+        commit: commit of the project's repository of which it was made; null without git.
+        model: name of the model.
+        config: name of the endpoint configuration.
+        diff: how it differs from what serves; null once it serves.
+        changes: what was done; null in a review.
+    """
+
+    endpoint: str
+    record: str
+    commit: str | None
+    model: str
+    config: str
+    diff: Diff | None = None
+    changes: tuple[Change, ...] | None = None
 
 
 class LogLine(Value, frozen=True):

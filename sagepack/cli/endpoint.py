@@ -18,7 +18,18 @@ from sagepack.text import counted
 
 if TYPE_CHECKING:
     from sagepack.api.project import Project
-    from sagepack.api.results import Answer, Answers, Asleep, Destroyed, Diff, EndpointStatus, Log, Releases, Woken
+    from sagepack.api.results import (
+        Answer,
+        Answers,
+        Asleep,
+        Destroyed,
+        Diff,
+        EndpointStatus,
+        Log,
+        Releases,
+        Rollback,
+        Woken,
+    )
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _MOST_DAYS = 3650
@@ -181,6 +192,25 @@ def diff(project: Project, *, before: str, after: str) -> Diff:
     serves, `tree` the working tree. The exit code is 0 if nothing differs, and 2 if something does.
     """
     return project.diff(before, after)
+
+
+@task(
+    Flag("to", "", "the release, as in `diff`; if left out the one before the one that serves", placeholder="RELEASE"),
+    Flag("yes", default=False, help="do not ask before a protected environment is changed"),
+    example="--to 3 --env prod",
+)
+def rollback(project: Project, *, to: str, yes: bool) -> Rollback:
+    """Serve a release again that was deployed before.
+
+    Its model and configuration exist, so nothing is built or uploaded. It shows what changes, asks in a protected environment, and
+    ends when the endpoint serves it. A second rollback goes further back.
+    """
+    found = project.review_rollback(to)
+    for line in screens.lines(found):
+        echo(line)
+    if project.is_protected:
+        confirm(f"roll back {found.endpoint}", yes=yes)
+    return project.rollback(found.record)
 
 
 @task(YES, example="--env dev --yes")

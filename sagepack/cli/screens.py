@@ -240,14 +240,12 @@ def _releases(result: results.Releases) -> list[Block]:
             "config": each.config,
             "model": each.model,
             "package": each.manifest,
-            **({"smoke": each.smoke.summary} if each.smoke else {}),
-            **(
-                {"promoted": f"from {each.promoted_from.env}, {each.promoted_from.record}"}
-                if each.promoted_from
-                else {}
-            ),
+            "smoke": each.smoke and each.smoke.summary,
+            "promoted": each.promoted_from and f"from {each.promoted_from.env}, {each.promoted_from.record}",
+            "repeats": each.rolled_back_to,
         }
-        shown += [(Span(f"{number}  {_readable(each.time)}", "bold"),), _facts(facts, wrap=True)]
+        known = {name: text for name, text in facts.items() if text}
+        shown += [(Span(f"{number}  {_readable(each.time)}", "bold"),), _facts(known, wrap=True)]
     shown += [partial(_wrapped, f"cannot be read: {record}") for record in result.unreadable]
     return shown or [partial(_wrapped, f"no deployment is recorded under {result.location}")]
 
@@ -260,6 +258,17 @@ def _commit(deployed: results.Deployed) -> str:
 @lines.register(results.Diff)
 def _diff(result: results.Diff) -> list[Block]:
     return diff_table.blocks(result)
+
+
+@lines.register(results.Rollback)
+def _rollback(result: results.Rollback) -> list[Block]:
+    if result.diff is not None:
+        return diff_table.blocks(result.diff)
+    done = f"endpoint {result.endpoint} serves {result.config} again"
+    if not result.changes:
+        done = f"nothing to do: endpoint {result.endpoint} serves {result.config}"
+    facts = {"model": result.model, "commit": result.commit, "record": result.record}
+    return [_done(done), _facts({name: text for name, text in facts.items() if text})]
 
 
 @lines.register(results.Followed)

@@ -54,6 +54,8 @@ class DeploymentRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         settings: `endpoint` of the spec, by its own names.
         smoke: what came of the smoke test; None in records of versions that made none.
         promoted_from: the release whose package was copied; None for one from the working tree.
+        rolled_back_to: address of the record of the deployment that this one repeats; None if it is no rollback. Then all but
+            `deployed`, `by` and `smoke` is as it was.
     """
 
     name: _Name
@@ -73,6 +75,7 @@ class DeploymentRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     settings: dict[str, Any]
     smoke: Smoke | None = None
     promoted_from: Origin | None = None
+    rolled_back_to: Text | None = None
 
 
 def records_uri(spec: Spec) -> S3Uri:

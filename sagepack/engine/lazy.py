@@ -30,6 +30,7 @@ LAZY: dict[str, tuple[str, ...]] = {
         "api.live",
         "api.promoting",
         "api.review",
+        "api.rolling_back",
         "aws.s3",
         "deploy.fleet",
         "deploy.preflight.asking",

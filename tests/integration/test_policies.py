@@ -170,6 +170,7 @@ def test_each_request_is_allowed_by_the_policy_for_it_and_each_permission_is_use
     used |= recorder.run(lambda: project("environment.MORE=1").deploy(), "publish", "deploy")
     used |= recorder.run(lambda: project("endpoint.tags.more=1").deploy(), "publish", "deploy")
     used |= recorder.run(lambda: project("endpoint.scaling=null").deploy(), "publish", "deploy")
+    used |= recorder.run(lambda: (project().review_rollback("2"), project().rollback("2")), "publish", "deploy")
     used |= recorder.run(lambda: project("endpoint.alarms=null").deploy(), "publish", "deploy")
     used |= recorder.run(lambda: project().doctor(), "plan")
     used |= recorder.run(lambda: (project().status(), project().logs(), project().releases()), "plan")

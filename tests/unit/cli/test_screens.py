@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from sagepack.api import results
 from sagepack.cli import screens
 from sagepack.cli.layout import Screen, plain
 from sagepack.cli.output import problem
 from sagepack.deploy.change import Change
+from sagepack.deploy.origin import Origin
 from sagepack.deploy.preflight.check import Check
 from sagepack.deploy.smoke_result import Smoke
 from sagepack.engine.outputs import Archive, LiveEndpoint, Published
@@ -264,7 +266,12 @@ SCREENS: dict[str, list[Block]] = {
     "releases": screens.lines(
         results.Releases(
             "s3://b/models/svd/deployments/prod/",
-            (DEPLOYED,),
+            (
+                replace(DEPLOYED, rolled_back_to="s3://b/models/svd/deployments/prod/20260101T020304000000Z.json"),
+                replace(
+                    DEPLOYED, promoted_from=Origin("dev", "s3://dev/svd/deployments/dev/20260101T020304000000Z.json")
+                ),
+            ),
             ("s3://b/models/svd/deployments/prod/20260101T030405000000Z.json",),
         )
     ),
@@ -300,6 +307,12 @@ SCREENS: dict[str, list[Block]] = {
     "diff, nothing": screens.lines(results.Diff(SIDE, SIDE)),
     "diff, something unknown": screens.lines(
         results.Diff(SIDE, SIDE, not_compared=("settings: no record says what was declared for what serves",))
+    ),
+    "rollback": screens.lines(
+        results.Rollback("svd", DEPLOYED.record, COMMIT, "svd-0123456789ab", "svd-cd5f3879bcb2", changes=CHANGES)
+    ),
+    "rollback, nothing to do": screens.lines(
+        results.Rollback("svd", DEPLOYED.record, None, "svd-0123456789ab", "svd-cd5f3879bcb2", changes=())
     ),
     "destroy": screens.lines(
         results.Destroyed("svd", (results.Resource("endpoint", "svd"),), (KEPT_MODEL,), LEFT, 3.2, ("not known: no",))
