@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sagepack.deploy import request
 from sagepack.errors import UserError
 from tests.helpers import deployments
 from tests.helpers.cloud import Cloud
@@ -260,7 +261,10 @@ def test_a_request_with_the_keys_of_another_account_is_told_as_that(cloud: Cloud
         cloud.project().predict()
 
 
-def test_a_request_that_may_not_be_written_names_the_policy_for_requests(cloud: Cloud) -> None:
+def test_a_request_that_may_not_be_written_names_the_policy_for_requests(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request, "MAX_INLINE_SIZE", 0)  # one that goes by way of S3
     cloud.project().deploy()
     project = cloud.project()
     cloud.servers.aws.faults.status("/sagepack-sandbox/async/*", 403, times=None)
