@@ -58,6 +58,7 @@ CHECKS = (
     Entry("success-topic", "there is no topic …", "endpoint.async.success_topic names none", "create it, or correct the key"),
     Entry("error-topic", "there is no topic …", "endpoint.async.error_topic names none", "create it, or correct the key"),
     Entry("alarm-topic", "there is no topic …", "endpoint.alarms.topics names none", "create it, or correct the key"),
+    Entry("rollback-alarms", "… is in ALARM now, and would roll an update back whatever it brings", "an alarm of endpoint.update.rollback_alarms is on, or does not exist", "end its cause; or `--set endpoint.update.rollback_alarms=[]` for the update that mends it"),
     Entry("volume-key", "there is no key … in the endpoint's region", "endpoint.kms_key_id names no key, or one that cannot encrypt", "correct the key, or enable it"),
     Entry("results-key", "there is no key … in the endpoint's region", "endpoint.async.kms_key_id names no key, or one that cannot encrypt", "correct the key, or enable it"),
     Entry("vpc", "… has no endpoint for S3: unless its subnets have another way there, instances cannot read the package", "subnets or groups do not exist, are of several VPCs, or have no way to S3", "correct endpoint.vpc, or make a gateway endpoint for S3"),
@@ -91,6 +92,7 @@ RULES = (
 
 MESSAGES = (
     Entry("silent roll-back", "the update failed and SageMaker rolled back to …, which serves: …", "the new fleet did not start; the endpoint is InService with the old configuration", "the reason is in the message, and what to do about it below"),
+    Entry("alarm rolls back", "alarm … is …: …", "an alarm of endpoint.update.rollback_alarms went off while the new instances took requests; the line is below the roll-back", "correct what failed, and deploy again once the alarm has ended"),
     Entry("another deployer", "another deployment won: the endpoint serves …, not …", "somebody deployed at the same time", "agree on one place that deploys"),
     Entry("busy endpoint", "… is being changed by something else (automatic scaling, another deployment, or a request whose answer was lost)", "`Cannot update in-progress endpoint`, `Cannot create already existing endpoint`", "nothing: it is looked at again, and settled"),
     Entry("busy scaling", "… is not ready for a change of its scaling yet", "ObjectNotFoundException, ConcurrentUpdateException, `Unable to assume IAM role` just after a change", "nothing: it is repeated"),
