@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sagepack.aws import metrics, sagemaker
 from sagepack.aws.logs import Tail
+from sagepack.deploy import known_failures
 from sagepack.deploy import request as requests
 from sagepack.deploy.expectation import Expectation
 from sagepack.deploy.predict import MAX_INVOCATION_TIMEOUT, Sender
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from sagepack.aws.s3 import S3
     from sagepack.aws.session import Aws
+    from sagepack.deploy.known_failures import KnownFailure
     from sagepack.deploy.predict import InferenceResult
     from sagepack.deploy.sent import SentRequests
     from sagepack.deploy.waiter import WaiterConfig
@@ -76,10 +78,20 @@ class Failure:
     Attributes:
         message: what was wrong, and with which request.
         details: more of the container's words, and the newest lines of its log.
+        words: what the container said where it failed; empty for an answer that is not as expected.
+        known: the known failure that words and log tell of.
     """
 
     message: str
     details: tuple[str, ...]
+    words: str = ""
+    known: KnownFailure | None = None
+
+    def with_log(self, lines: list[str]) -> Failure:
+        """The same with the newest lines of the log, which may name the cause where the container's answer does not."""
+        text = "\n".join([self.words, *self.details, *lines])
+        known = known_failures.find(text, known_failures.OF_CONTAINERS) if self.words else None
+        return replace(self, details=(*self.details, *lines), known=known)
 
 
 def run(
@@ -118,7 +130,7 @@ def run(
         begun = time.time()
         found = trial.answer(number)
         if isinstance(found, Failure):
-            return replace(found, details=(*found.details, *trial.log(begun)))
+            return found.with_log(trial.log(begun))
         seconds.append(round(found.seconds, 3))
     return tuple(seconds)
 
@@ -156,7 +168,7 @@ class _Trial:
             sender.settle(wait)
             return Failure(f"{which} got no answer in {format_duration(waiter.timeout)}", ())
         if isinstance(outcome, SagepackError):
-            return Failure(f"{which}: {outcome.message}", outcome.details)
+            return Failure(f"{which}: {outcome.message}", outcome.details, outcome.message)
         if problems := self.sample.expectation.problems(outcome.body):
             kept = f"the answer as it came is at {outcome.location}"
             return Failure(f"{which} got an answer that is not as expected: {problems[0]}", (*problems[1:], kept))

@@ -122,6 +122,8 @@ class Release:
     def _failed(self, failure: smoke.Failure, deployed: ReconcileResult) -> RemoteError:
         """The error for a release that failed its smoke test, after the one before was put back."""
         context, config, where = self.context, deployed.endpoint_config_name, f"endpoint {deployed.endpoint_name}"
+        known = failure.known
+        mend = f"{known.fix}; then deploy again" if known else _MEND
         context.progress.note(f"the smoke test failed: {failure.message}")
         try:
             before = self._previous(deployed)
@@ -129,10 +131,11 @@ class Release:
         except SagepackError as error:
             outcome = f"putting the release before back failed, so {config} serves: {error.message}"
             details = (*failure.details, outcome, *error.details)
-            fix = f"{error.fix or 'run `invoke status`, which shows what serves'}; then {_MEND}"
+            fix = f"{error.fix or 'run `invoke status`, which shows what serves'}; then {mend}"
         else:
-            details, fix = (*failure.details, outcome or _NOTHING_BEFORE.format(config)), _MEND
-        return RemoteError(f"{config} failed its smoke test: {failure.message}", where=where, fix=fix, details=details)
+            details, fix = (*failure.details, outcome or _NOTHING_BEFORE.format(config)), mend
+        message, name = f"{config} failed its smoke test: {failure.message}", known.id if known else None
+        return RemoteError(message, where=where, fix=fix, details=details, failure=name)
 
     def _previous(self, deployed: ReconcileResult) -> RecordedDeployment | None:
         context = self.context

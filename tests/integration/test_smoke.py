@@ -207,18 +207,18 @@ def test_a_release_is_tagged_last_with_its_record(gate: Gate) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answers", "cause", "line"),
+    ("answers", "cause", "line", "known"),
     [
-        ([raises()], "request 1 of 2: the endpoint refused the request (400): no model_index", "| Model is not initialized"),
-        ([good(), no_memory()], "request 2 of 2: the endpoint failed on the request (400): CUDA out of", "| torch.OutOfMemory"),
-        ([too_large()], "request 1 of 2: the endpoint failed on the request (500): Worker died.", "exceed limit: 9117823"),
-        ([ScriptedResult(b'{"frames": []}', log=("hm",))], "not as expected: it has 0 items, and at least 4", "| hm"),
-        ([good(), ScriptedResult(b"<html>", log=("hm",))], "request 2 of 2 got an answer that is not as expected: it is not JSON", "| hm"),
+        ([raises()], "request 1 of 2: the endpoint refused the request (400): no model_index", "| Model is not initialized", "model-not-loaded"),
+        ([good(), no_memory()], "request 2 of 2: the endpoint failed on the request (400): CUDA out of", "| torch.OutOfMemory", "gpu-memory"),
+        ([too_large()], "request 1 of 2: the endpoint failed on the request (500): Worker died.", "exceed limit: 9117823", "answer-too-large"),
+        ([ScriptedResult(b'{"frames": []}', log=("hm",))], "not as expected: it has 0 items, and at least 4", "| hm", None),
+        ([good(), ScriptedResult(b"<html>", log=("hm",))], "request 2 of 2 got an answer that is not as expected: it is not JSON", "| hm", None),
     ],
     ids=["model_fn", "memory", "size", "count", "type"],
 )  # fmt: skip
 def test_a_release_that_does_not_answer_is_no_release_and_the_one_before_serves_again(
-    gate: Gate, answers: list[ScriptedResult], cause: str, line: str
+    gate: Gate, answers: list[ScriptedResult], cause: str, line: str, known: str | None
 ) -> None:
     before: dict[str, Any] = {"scaling": Scaling(0, 2)}
     after: dict[str, Any] = {"scaling": Scaling(1, 3), **NEW}
@@ -227,6 +227,7 @@ def test_a_release_that_does_not_answer_is_no_release_and_the_one_before_serves_
     gate.script(*(ScriptedResult(**{**vars(answer), "times": 1}) for answer in answers))
     error = gate.failing(**after)
     assert error.exit_code == 3
+    assert error.failure == known
     assert cause in error.message
     assert line in str(error)
     assert f"{old}, which served before, was put back and serves again" in str(error)
