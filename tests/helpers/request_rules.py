@@ -20,6 +20,7 @@ _SERVICES = {
     "AmazonEC2ContainerRegistry_V20150921": "ecr",
     "ServiceQuotasV20190624": "service-quotas",
     "TrentService": "kms",
+    "AWSPriceListService": "pricing",
 }
 
 
