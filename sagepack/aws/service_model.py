@@ -117,6 +117,11 @@ def _model(service: str) -> dict[str, Any]:
     return model
 
 
+def has_operation(service: str, operation: str) -> bool:
+    """Whether the installed botocore knows an operation of a service."""
+    return operation in _model(service)["operations"]
+
+
 def violations(service: str, operation: str, request: dict[str, Any]) -> list[str]:
     """What the service would refuse in a request of an operation, in the words of its ValidationException; empty if nothing.
 

@@ -25,8 +25,11 @@ _SERVICES = {
 
 
 def violations(prefix: str, operation: str, request: dict[str, Any]) -> list[str]:
-    """What is forbidden in a request, in the words of AWS."""
-    return service_model.violations(_SERVICES[prefix], operation, request)
+    """What is forbidden in a request, in the words of AWS; nothing for an operation that AWS does not have."""
+    service = _SERVICES.get(prefix)
+    if service is None or not service_model.has_operation(service, operation):
+        return []
+    return service_model.violations(service, operation, request)
 
 
 @contextmanager

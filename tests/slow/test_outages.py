@@ -30,7 +30,9 @@ def cloud(tmp_path: Path, sandbox: Servers, monkeypatch: pytest.MonkeyPatch) -> 
 
 def _begin(cloud: Outages) -> None:
     """An empty account, and a project that was packaged and never published."""
+    answer = cloud.servers.aws.invocations.default
     cloud.servers.reset()
+    cloud.servers.aws.invocations.default = answer
     shutil.rmtree(cloud.root)
     shutil.copytree(cloud.root.parent / "packaged", cloud.root)
 
