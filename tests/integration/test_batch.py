@@ -93,7 +93,7 @@ def test_nothing_is_sent_if_one_request_is_wrong(project: Project, sandbox: Serv
 def test_an_interrupted_batch_goes_on_and_sends_nothing_twice(
     project: Project, sandbox: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sandbox.aws.invocations.script(ScriptedResult(b'"late"', delay=0.2))
+    sandbox.aws.invocations.script(ScriptedResult(b'"late"', delay=0.6))
     batch = lines(tmp_path, 3)
 
     def interrupt(_seconds: float) -> None:
