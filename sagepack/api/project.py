@@ -238,7 +238,9 @@ class Project:
         """Publish the package, make the endpoint serve it, and see that it answers: `build("deploy")`."""
         return self.build("deploy", locked=locked, stream=stream, connections=connections, plan=plan, smoke=smoke)
 
-    def promote(self, from_env: str, *, release: str = "", plan: ReviewedPlan | None = None) -> results.Built:
+    def promote(
+        self, from_env: str, *, release: str = "", plan: ReviewedPlan | None = None, smoke: bool = True
+    ) -> results.Built:
         """Deploy here what was deployed in another environment: its package is copied inside S3, and nothing is made again.
 
         The lock of this environment and the code must make the same package, and the locks must name the same image.
@@ -247,6 +249,7 @@ class Project:
             from_env: the other environment.
             release: which of its releases, as in `diff`; the one that serves if left out.
             plan: do what this plan of `review_promotion` says, or nothing.
+            smoke: send the sample to the endpoint afterwards, as `build` does.
 
         Raises:
             UserError: there is no such release, S3 cannot copy its package, or it is not what this lock and code make; as `build`
@@ -254,7 +257,7 @@ class Project:
             RemoteError: a service failed after retries, or the endpoint did not come into service.
             IntegrityError: the copy is not what the manifest says.
         """
-        source, context = self._promotion(from_env, release)
+        source, context = self._promotion(from_env, release, smoke=smoke)
         with promoting.explained(source, context):
             context, actions = executor.run(context, plan.check if plan else None)
         return self._built("deploy", context, actions)
@@ -649,9 +652,9 @@ class Project:
             outputs.update(step.result(context))
         return results.Built(goal, tuple(actions), **outputs, promoted_from=_origin(context))
 
-    def _promotion(self, from_env: str, release: str) -> tuple[BuildContext, BuildContext]:
+    def _promotion(self, from_env: str, release: str, **how: Any) -> tuple[BuildContext, BuildContext]:
         """The contexts of the other environment, and of the run that promotes a release of it."""
-        context = self._open("deploy", locked=True)
+        context = self._open("deploy", locked=True, **how)
         selected = structs.replace(self.selection, env=from_env, sets=())
         source = open_context(self.root, load(selected), "deploy", self.progress)
         with self.progress.activity(f"asking AWS what was deployed to {from_env}"):

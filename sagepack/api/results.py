@@ -629,6 +629,11 @@ class Rollback(Result, frozen=True):
     diff: Diff | None = None
     changes: tuple[Change, ...] | None = None
 
+    @property
+    def changes_something(self) -> bool:
+        """Whether something would be changed, as far as a review knows."""
+        return self.diff is not None and (self.diff.before.config != self.config or bool(self.diff.exit_code))
+
 
 class LogLine(Value, frozen=True):
     """A line that a container wrote.

@@ -22,6 +22,9 @@ else:
     review = lazy.module("api.review")
 
 
+_NO_SMOKE = Flag("no-smoke", default=False, help="do not try whether the endpoint answers the sample")
+
+
 @task(example="--env prod")
 def validate(project: Project) -> Validated:
     """Check the spec and the files that it names.
@@ -124,7 +127,7 @@ def upload(project: Project, *, locked: bool, stream: bool, connections: int) ->
         parameter="plan_file",
         placeholder="FILE",
     ),
-    Flag("no-smoke", default=False, help="do not try whether the endpoint answers the sample"),
+    _NO_SMOKE,
     Flag("yes", default=False, help="do not ask before a protected environment is changed"),
     example="--env prod --set endpoint.instance_type=ml.g5.4xlarge",
 )
@@ -162,10 +165,11 @@ def _agreed(reviewed: ReviewedPlan) -> ReviewedPlan:
     Flag("to-env", "", "the environment it is deployed to; the same as --env", parameter="env", placeholder="NAME"),
     Flag("release", "", "which release: as in `diff`; if left out the one that serves", placeholder="RELEASE"),
     Flag("dry-run", default=False, help="show what would be copied and changed, and change nothing"),
+    _NO_SMOKE,
     Flag("yes", default=False, help="do not ask before a protected environment is changed"),
     example="--from-env dev --to-env prod",
 )
-def promote(project: Project, *, from_env: str, release: str, dry_run: bool, yes: bool) -> Built | Plan:
+def promote(project: Project, *, from_env: str, release: str, dry_run: bool, no_smoke: bool, yes: bool) -> Built | Plan:
     """Deploy what another environment serves, the same bytes.
 
     S3 copies its package, nothing is built or uploaded, and the endpoint gets the settings of this environment. It is refused
@@ -179,7 +183,7 @@ def promote(project: Project, *, from_env: str, release: str, dry_run: bool, yes
     agreed = None
     if project.is_protected and not yes:
         agreed = _agreed(project.review_promotion(from_env, release=release))
-    return project.promote(from_env, release=release, plan=agreed)
+    return project.promote(from_env, release=release, plan=agreed, smoke=not no_smoke)
 
 
 @task(

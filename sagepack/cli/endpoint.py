@@ -208,7 +208,7 @@ def rollback(project: Project, *, to: str, yes: bool) -> Rollback:
     found = project.review_rollback(to)
     for line in screens.lines(found):
         echo(line)
-    if project.is_protected:
+    if project.is_protected and found.changes_something:
         confirm(f"roll back {found.endpoint}", yes=yes)
     return project.rollback(found.record)
 

@@ -125,6 +125,13 @@ def test_the_same_bytes_are_served_and_none_of_them_passes_this_machine(stages: 
     assert stages.stage().verify_remote(deep=True).manifest == origin.manifest
 
 
+def test_a_promotion_may_leave_the_smoke_test_out(ready: Stages) -> None:
+    ready.stage().promote("cloud", smoke=False)
+    (release,) = ready.stage().releases().deployments
+    assert release.smoke is not None
+    assert release.smoke.reason == "by --no-smoke"
+
+
 def test_a_second_promotion_does_nothing(ready: Stages) -> None:
     ready.stage().promote("cloud")
     again = ready.stage().promote("cloud")

@@ -73,7 +73,8 @@ def test_the_release_before_serves_again_with_its_scaling_and_tags_and_is_record
 def test_a_review_says_what_differs_and_changes_nothing(cloud: Cloud) -> None:
     second, first = releases(cloud)
     found = cloud.project(*CHANGED).review_rollback()
-    assert (found.config, found.changes) == (first.config, None)
+    assert (found.config, found.changes, found.changes_something) == (first.config, None, True)
+    assert not cloud.project(*CHANGED).review_rollback("1").changes_something
     assert found.diff is not None
     assert {each.subject for each in found.diff.settings} == {
         "endpoint.scaling.max_capacity",
