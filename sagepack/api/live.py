@@ -63,6 +63,10 @@ def status(context: BuildContext) -> results.EndpointStatus:
         manifest=found.live.tags.get(TAG_MANIFEST),
         image=found.live.image.resolved if found.live.image else None,
         instance_type=config.variant.instance_type if config else None,
+        instance_pools=tuple(
+            results.PoolStatus(pool.instance_type, pool.current_instance_count)
+            for pool in (variant.instance_pools if variant else ())
+        ),
         instances=variant.current_instance_count if variant else None,
         cost_per_hour=cost,
         desired_instances=variant.desired_instance_count if variant else None,

@@ -376,6 +376,18 @@ class ScalingActivity(Value, frozen=True):
     message: str
 
 
+class PoolStatus(Value, frozen=True):
+    """The instances of one of several types.
+
+    Attributes:
+        instance_type: their type.
+        instances: how many there are.
+    """
+
+    instance_type: str
+    instances: int
+
+
 class ScheduledBounds(Value, frozen=True):
     """The next time at which a scheduled action sets the bounds of automatic scaling.
 
@@ -466,7 +478,8 @@ class EndpointStatus(Result, frozen=True):
         model_exists: whether that model was not deleted; without it no further instance can start.
         manifest: digest of the manifest of the package that was deployed, its identity.
         image: the container image that its instances run, by the digest that SageMaker describes; null if it describes none.
-        instance_type: type of its instances.
+        instance_type: type of its instances; null if they are of several.
+        instance_pools: its instances by type, where they may be of several.
         instances: number of instances that serve; 0 while it sleeps.
         cost_per_hour: what these cost in an hour, in US dollars by list prices; null if it is not known.
         desired_instances: number of instances that SageMaker aims at.
@@ -494,6 +507,7 @@ class EndpointStatus(Result, frozen=True):
     manifest: str | None = None
     image: str | None = None
     instance_type: str | None = None
+    instance_pools: tuple[PoolStatus, ...] = ()
     instances: int | None = None
     cost_per_hour: float | None = None
     desired_instances: int | None = None

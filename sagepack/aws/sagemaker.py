@@ -64,6 +64,13 @@ class DeployedImage(msgspec.Struct, rename="pascal", frozen=True):
     resolved_image: str | None = None
 
 
+class PoolSummary(msgspec.Struct, rename="pascal", frozen=True):
+    """How many instances of one type a variant with several has (API reference, InstancePoolSummary)."""
+
+    instance_type: str
+    current_instance_count: int
+
+
 class EndpointVariant(msgspec.Struct, rename="pascal", frozen=True):
     """The instances of a variant of an endpoint (API reference, ProductionVariantSummary)."""
 
@@ -71,6 +78,7 @@ class EndpointVariant(msgspec.Struct, rename="pascal", frozen=True):
     current_instance_count: int | None = None
     desired_instance_count: int | None = None
     deployed_images: tuple[DeployedImage, ...] = ()
+    instance_pools: tuple[PoolSummary, ...] = ()
 
 
 class PendingDeployment(msgspec.Struct, rename="pascal", frozen=True):
@@ -125,6 +133,8 @@ class InstancePool(msgspec.Struct, rename="pascal", frozen=True):
     """Instances of one of several types of a variant, which may have a model of their own (API reference, InstancePool)."""
 
     model_name_override: str | None = None
+    instance_type: str | None = None
+    priority: int = 1
 
 
 class ProductionVariant(msgspec.Struct, rename="pascal", frozen=True):
@@ -133,6 +143,13 @@ class ProductionVariant(msgspec.Struct, rename="pascal", frozen=True):
     model_name: str | None = None
     instance_type: str | None = None
     instance_pools: tuple[InstancePool, ...] = ()
+
+    @property
+    def instance_types(self) -> tuple[str, ...]:
+        """The types that instances may have, in the order in which they are tried."""
+        pools = sorted(self.instance_pools, key=lambda pool: pool.priority)
+        named = (self.instance_type, *(pool.instance_type for pool in pools))
+        return tuple(kind for kind in named if kind)
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,9 @@ def _instances(result: results.EndpointStatus) -> str:
         return "not known yet"
     wanted = result.desired_instances
     aim = f", to be {wanted}" if wanted not in (None, result.instances) else ""
-    return f"{result.instances}{aim}" + (f", {result.instance_type}" if result.instance_type else "")
+    pools = ", ".join(f"{pool.instances} of {pool.instance_type}" for pool in result.instance_pools)
+    kinds = result.instance_type or pools
+    return f"{result.instances}{aim}" + (f", {kinds}" if kinds else "")
 
 
 def _cost(result: results.EndpointStatus) -> str | None:

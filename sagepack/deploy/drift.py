@@ -33,7 +33,9 @@ _NONE_IF_LEFT_OUT = frozenset(
     name
     for key in KEYS
     # What is under `update` is part of a request alone, and of no description.
-    if key.path[0] == "endpoint" and key.path[1] != "update" and (key.is_optional or key.is_in_optional_section)
+    if key.path[0] == "endpoint"
+    and key.path[1] != "update"
+    and (key.is_optional or key.is_in_optional_section or key.entry)
     for name in key.facts.member[2:]
 )
 # Members that hold the members of keys.

@@ -205,8 +205,8 @@ class Reconciler:
 
     def _prepare_update(self, observed: EndpointState) -> Document:
         """The UpdateEndpoint request, after what SageMaker needs to accept it."""
-        live_type = observed.endpoint_config.variant.instance_type if observed.endpoint_config else None
-        new_type, scales = live_type != self.deployment.endpoint.instance_type, observed.scaling.target is not None
+        live_types = observed.endpoint_config.variant.instance_types if observed.endpoint_config else ()
+        new_type, scales = live_types != self.deployment.endpoint.instance_types, observed.scaling.target is not None
         if new_type and scales:
             # SageMaker refuses to change the instance type of a variant that is registered for scaling.
             after = "it is set up again when that is done; after an interruption run the same command again"

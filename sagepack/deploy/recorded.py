@@ -18,7 +18,7 @@ from sagepack.decoding import MalformedError, convert
 from sagepack.deploy.deployment import TAG_MANIFEST, Deployment, Owner, tag_list
 from sagepack.digest import Digest
 from sagepack.errors import UserError
-from sagepack.spec.model import Endpoint
+from sagepack.spec.model import Endpoint, InstancePool
 
 if TYPE_CHECKING:
     from sagepack.aws.session import Aws, Document
@@ -154,10 +154,14 @@ def settings_of(record: DeploymentRecord) -> Endpoint:
 
 
 def _as_configured(endpoint: Endpoint, config: sagemaker.EndpointConfig) -> Endpoint:
-    """The settings with the instance type of the configuration, which decides how an update to it is made.
+    """The settings with the instance types of the configuration, which decide how an update to it is made.
 
     A release that served before is put back at once: it was tried, and an alarm that is on because of what it replaces would
     roll the way back back.
     """
-    instance_type = config.variant.instance_type or endpoint.instance_type
-    return msgspec.structs.replace(endpoint, instance_type=instance_type, update=None)
+    variant, kind, pools = config.variant, endpoint.instance_type, endpoint.instance_pools
+    if variant.instance_types:
+        kind = variant.instance_type
+        named = ((pool.instance_type, pool.priority) for pool in variant.instance_pools)
+        pools = tuple(InstancePool(each, priority) for each, priority in named if each)
+    return msgspec.structs.replace(endpoint, instance_type=kind, instance_pools=pools, update=None)

@@ -30,6 +30,8 @@ _OF_ALARM = {"", "Threshold", "EvaluationPeriods", "DatapointsToAlarm"}
 _SUSPENDED = "ScalableTarget.SuspendedState."
 _NAMED = {"ScalingPolicy": "scaling policy", "Alarm": "alarm", "ScheduledAction": "scheduled action"}
 _ACTION = re.compile(r"ScheduledAction\.[^.]*-schedule-([0-9]+)(?:\.(.*))?")
+_POOL = re.compile(r"ProductionVariants\.InstancePools(?:\[([0-9]+)\])?(?:\.(.*))?")
+_OF_POOL = {"InstanceType": ".instance_type", "Priority": ".priority"}
 _OF_ACTION = {
     "Schedule": "at",
     "Timezone": "timezone",
@@ -77,6 +79,9 @@ def _key_of_entry(path: str) -> str | None:
     head, _, rest = path.partition(".")
     if head == "Tags":
         return f"tag {rest}" if rest.startswith(TAG_PREFIX) else f"endpoint.tags.{rest}"
+    if match := _POOL.fullmatch(path):
+        entry = f".{match[1]}" if match[1] else ""
+        return f"endpoint.instance_pools{entry}{_OF_POOL.get(match[2] or '', '')}"
     match = _ACTION.fullmatch(path)
     return _key_of_schedule(int(match[1]) - 1, match[2]) if match else None
 

@@ -125,7 +125,7 @@ def request_members(section: Struct, *structure: str) -> dict[str, Any]:
     request: dict[str, Any] = {}
     for key in _fields(type(section)):
         value = getattr(section, key.field)
-        if key.facts.member[: len(structure)] != structure or value is None:
+        if key.facts.member[: len(structure)] != structure or value in (None, ()):
             continue
         *outer, name = key.facts.member[len(structure) :]
         place = request

@@ -20,6 +20,7 @@ HUB_ADDRESS = r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?"
 _VARIANT = ("sagemaker", "ProductionVariant")
 _BLUE_GREEN = ("sagemaker", "DeploymentConfig", "BlueGreenUpdatePolicy")
 _ROLLING = ("sagemaker", "DeploymentConfig", "RollingUpdatePolicy")
+_POOL = ("sagemaker", "InstancePool")
 _ASYNC = ("sagemaker", "AsyncInferenceConfig")
 _VPC = ("sagemaker", "CreateModelInput", "VpcConfig")
 _TAG = (("sagemaker", "Tag", "Key"), ("sagemaker", "Tag", "Value"))
@@ -294,12 +295,27 @@ DEFAULT_WAIT = 600
 """Seconds for which an update with roll-back alarms waits after each step."""
 
 
+class InstancePool(Value, frozen=True):
+    """Instances of one of several types of the variant; those of the lowest `priority` are tried first."""
+
+    instance_type: Annotated[str, Facts(member=(*_POOL, "InstanceType"))]
+    priority: Annotated[int, Facts(member=(*_POOL, "Priority"))]
+
+
 class Endpoint(Value, frozen=True):
-    """The endpoint and its one production variant. Names follow SageMaker's API; time-outs are in seconds."""
+    """The endpoint and its one production variant. Names follow SageMaker's API; time-outs are in seconds.
+
+    Attributes:
+        instance_type: type of all instances; None where `instance_pools` has several.
+    """
 
     name: Annotated[str, Facts(member=("sagemaker", "CreateEndpointInput", "EndpointName"))]
-    instance_type: Annotated[str, Facts(member=(*_VARIANT, "InstanceType"))]
     asynchronous: Annotated[AsyncInference, Facts(name="async")]  # `async` is a word of Python
+    instance_type: Annotated[str | None, Facts(member=(*_VARIANT, "InstanceType"))] = None
+    instance_pools: Annotated[tuple[InstancePool, ...], Facts(member=(*_VARIANT, "InstancePools"))] = ()
+    variant_instance_provision_timeout_in_seconds: Annotated[
+        int | None, Facts(member=(*_VARIANT, "VariantInstanceProvisionTimeoutInSeconds"))
+    ] = None
     initial_instance_count: Annotated[int, Facts(member=(*_VARIANT, "InitialInstanceCount"))] = 1
     model_data_download_timeout_in_seconds: Annotated[
         int, Facts(member=(*_VARIANT, "ModelDataDownloadTimeoutInSeconds"))
@@ -324,6 +340,13 @@ class Endpoint(Value, frozen=True):
     tags: Annotated[dict[str, str], Facts(member=("sagemaker", "CreateEndpointInput", "Tags"), entries=_TAG)] = field(
         default_factory=dict
     )
+
+    @property
+    def instance_types(self) -> tuple[str, ...]:
+        """The types that instances may have, in the order in which they are tried."""
+        if self.instance_type is not None:
+            return (self.instance_type,)
+        return tuple(pool.instance_type for pool in sorted(self.instance_pools, key=lambda pool: pool.priority))
 
 
 class Expect(Value, frozen=True):

@@ -140,6 +140,27 @@ def image(where: str, found: Digest, locked: Digest | None) -> Finding:
     return Finding("ok", f"{where} is in its registry, with the locked digest")
 
 
+def quotas(values: Mapping[str, int | None], endpoint: Endpoint) -> Finding:
+    """Whether the account's quotas are enough for the endpoint.
+
+    Args:
+        values: instances by the name of the quota, one for each instance type; None if Service Quotas does not have it.
+        endpoint: as declared. One with pools needs a quota of each type, and takes what one pool lacks from the next.
+    """
+    if len(values) == 1:
+        ((name, value),) = values.items()
+        return quota(name, value, endpoint)
+    if lacking := [name for name, value in values.items() if value == 0]:
+        fix = "request a higher quota in Service Quotas, or remove the type from endpoint.instance_pools"
+        quoted = ", ".join(f"'{name}'" for name in lacking)
+        return Finding(
+            "failed", f"the quota {quoted} is 0; SageMaker refuses a pool of which no instance can start", fix
+        )
+    if unlisted := [name for name, value in values.items() if value is None]:
+        return Finding("unknown", f"Service Quotas does not list {', '.join(map(repr, unlisted))} here")
+    return quota(" + ".join(values), sum(value or 0 for value in values.values()), endpoint)
+
+
 def quota(name: str, value: int | None, endpoint: Endpoint) -> Finding:
     """Whether the account's quota is enough for the endpoint.
 

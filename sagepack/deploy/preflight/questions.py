@@ -183,8 +183,10 @@ class Preflight:
 
     def _quota(self, *, search: bool) -> Finding:
         endpoint = self.spec.endpoint
-        value = quotas.endpoint_quota(self.aws, endpoint.instance_type, search=search)
-        return judge.quota(quotas.quota_name(endpoint.instance_type), value, endpoint)
+        with worker_pool(len(endpoint.instance_types), "quotas") as pool:
+            values = list(pool.map(partial(quotas.endpoint_quota, self.aws, search=search), endpoint.instance_types))
+        names = map(quotas.quota_name, endpoint.instance_types)
+        return judge.quotas(dict(zip(names, values, strict=True)), endpoint)
 
     def _owner(self) -> Finding:
         owner = Owner.of(self.spec)

@@ -126,6 +126,7 @@ class Endpoint:
         failure: FailureReason.
         outcome: how the transition in progress will end.
         counts: variant -> desired number of instances; `next_counts` those of the deployment in progress.
+        kinds: variant -> its instances by their type; `next_kinds` those of the change in progress.
         deployment: DeploymentConfig of the last deployment; `next_deployment` that of the one in progress.
         modified: when its status last changed, epoch seconds.
         fleet: its queue and its automatic scaling.
@@ -146,6 +147,8 @@ class Endpoint:
     outcome: DeploymentOutcome = DeploymentOutcome()
     counts: dict[str, int] = field(default_factory=dict)
     next_counts: dict[str, int] = field(default_factory=dict)
+    kinds: dict[str, dict[str, int]] = field(default_factory=dict)
+    next_kinds: dict[str, dict[str, int]] = field(default_factory=dict)
     deployment: JsonObject | None = None
     next_deployment: JsonObject | None = None
     modified: float = 0.0
@@ -202,7 +205,7 @@ class Endpoint:
             return
         self.status, self.failure, self.resizing, self.modified = "InService", self.obstacle, False, end
         if self.obstacle is None:
-            self.counts = self.next_counts
+            self.counts, self.kinds = self.next_counts, self.next_kinds
         for activity in self.fleet.activities:
             if activity["StatusCode"] == "InProgress":
                 done = activity["StatusMessage"].partition(" Waiting")[0]
@@ -223,6 +226,7 @@ class Endpoint:
             self.status, self.failure = "InService", None
             self.config, self.pending = self.pending or self.config, None
             self.counts, self.deployment, self.image = self.next_counts, self.next_deployment, self.outcome.image
+            self.kinds = self.next_kinds
         elif self.status == "Creating":
             self.status, self.failure = "Failed", self.outcome.reason
         elif self.outcome.kind == "fail":  # a failed update

@@ -32,6 +32,7 @@ from sagepack.sandbox.aws.hosting_rules import (
     instance_counts,
     instance_types,
     invalid,
+    placed,
     summary,
     unreachable_data,
 )
@@ -152,17 +153,20 @@ class HostingApi:
             for model in endpoint.config.models:
                 self._find(region, "model", model)
             self._check_quota(region, endpoint, counts)
-        return self._obstacle(endpoint.config, counts, endpoint.counts)
+        return self._obstacle(endpoint, endpoint.config, counts, endpoint.kinds)
 
-    def _obstacle(self, config: Configuration, counts: dict[str, int], running: dict[str, int]) -> str | None:
-        """Why the instances of these counts will not start beside those that run; None if they will."""
-        types = instance_types(config.request)
-        lacking = [
-            variant
-            for variant, count in counts.items()
-            if count > running.get(variant, 0) and types.get(variant) in self._scenario.without_capacity
-        ]
-        return NO_CAPACITY if lacking else None
+    def _obstacle(
+        self, endpoint: Endpoint, config: Configuration, counts: dict[str, int], running: dict[str, dict[str, int]]
+    ) -> str | None:
+        """Choose the instances of these counts, as `next_kinds`; why they will not start beside those that run, or None."""
+        without, chosen = self._scenario.without_capacity, dict[str, dict[str, int]]()
+        for variant, kinds in instance_types(config.request).items():
+            found = placed(kinds, counts[variant], running.get(variant, {}), without) if kinds else {}
+            if found is None:
+                return NO_CAPACITY
+            chosen[variant] = found
+        endpoint.next_kinds = chosen
+        return None
 
     def _check_quota(self, region: str, endpoint: Endpoint, counts: dict[str, int]) -> None:
         """Check that the quotas allow the additional instances of these counts."""
@@ -293,10 +297,11 @@ class HostingApi:
 
     def _begin(self, region: str, endpoint: Endpoint, status: str) -> None:
         outcome = self._scenario.next_outcome(endpoint.name)
-        config = endpoint.pending or endpoint.config
-        obstacle = self._obstacle(config, endpoint.next_counts, {}) or unreachable_data(region, config)
-        if status in {"Creating", "Updating"} and outcome.kind == "ok" and obstacle:
-            outcome = DeploymentOutcome("fail", obstacle)
+        if status in {"Creating", "Updating"}:
+            config = endpoint.pending or endpoint.config
+            obstacle = self._obstacle(endpoint, config, endpoint.next_counts, {}) or unreachable_data(region, config)
+            if obstacle and outcome.kind == "ok":
+                outcome = DeploymentOutcome("fail", obstacle)
         endpoint.begin(status, outcome, self._clock.now())
         if outcome.log:
             moto_state.log(region, endpoint.name, outcome.log)
@@ -325,14 +330,13 @@ class HostingApi:
         self._begin(region, endpoint, "Updating")
         return {"EndpointArn": endpoint.arn}
 
-    def _instances_in_use(self, region: str) -> Counter[str | None]:
+    def _instances_in_use(self, region: str) -> Counter[str]:
         """The instances of all endpoints of a region, by their type."""
-        state, used = self._region(region), Counter[str | None]()
-        for endpoint in state.endpoints.values():
+        used = Counter[str]()
+        for endpoint in self._region(region).endpoints.values():
             if endpoint.status != "Deleted":
-                types = instance_types(endpoint.config.request)
-                for variant, count in (endpoint.counts or endpoint.next_counts).items():
-                    used[types.get(variant)] += count
+                for kinds in (endpoint.kinds or endpoint.next_kinds).values():
+                    used.update(kinds)
         return used
 
     def _not_in_transition(self, region: str, name: str) -> Endpoint:
@@ -362,7 +366,8 @@ class HostingApi:
             if "DesiredInstanceCount" in desired:
                 counts[desired["VariantName"]] = desired["DesiredInstanceCount"]
         self._check_quota(region, endpoint, counts)
-        endpoint.resize(counts, self._clock.now(), self._obstacle(endpoint.config, counts, endpoint.counts))
+        obstacle = self._obstacle(endpoint, endpoint.config, counts, endpoint.kinds)
+        endpoint.resize(counts, self._clock.now(), obstacle)
         return {"EndpointArn": endpoint.arn}
 
     def _list(self, region: str, kind: str, body: JsonObject) -> JsonObject:

@@ -10,6 +10,8 @@ from sagepack.sandbox.aws.wsgi import AwsError
 from sagepack.sandbox.identity import ACCOUNT
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sagepack.sandbox.aws.hosting import Configuration, Endpoint
     from sagepack.sandbox.aws.wsgi import JsonObject
 
@@ -93,15 +95,26 @@ def check_variant(variant: JsonObject) -> None:
     Raises:
         AwsError: instance type, count or volume is not allowed.
     """
-    kind = variant.get("InstanceType", "")
     if "ServerlessConfig" in variant:
         return
+    pools = variant.get("InstancePools")
+    if ("InstanceType" in variant) == (pools is not None):
+        raise invalid("Specify exactly one of InstanceType and InstancePools.")
+    if pools is not None and len(pools) < 2:
+        raise invalid("InstancePools must have at least 2 entries.")
+    if "VariantInstanceProvisionTimeoutInSeconds" in variant and pools is None:
+        raise invalid("VariantInstanceProvisionTimeoutInSeconds is supported with InstancePools only.")
+    for kind in instance_kinds(variant):
+        _check_kind(variant, kind)
+    if variant.get("InitialInstanceCount", 0) < 1:
+        raise invalid("InitialInstanceCount must be at least 1.")
+
+
+def _check_kind(variant: JsonObject, kind: str) -> None:
     if not re.fullmatch(r"ml\.[a-z0-9-]+\.[a-z0-9]+", kind):
         raise invalid(
             f"Value '{kind}' at 'instanceType' failed to satisfy constraint: Member must satisfy enum value set"
         )
-    if variant.get("InitialInstanceCount", 0) < 1:
-        raise invalid("InitialInstanceCount must be at least 1.")
     if "VolumeSizeInGB" in variant and _LOCAL_DISKS.match(kind):
         raise invalid(f"VolumeSize parameter is not allowed for the selected Instance type {kind}")
 
@@ -111,9 +124,40 @@ def instance_counts(config: JsonObject) -> dict[str, int]:
     return {item["VariantName"]: int(item.get("InitialInstanceCount", 1)) for item in config["ProductionVariants"]}
 
 
-def instance_types(config: JsonObject) -> dict[str, str | None]:
-    """Variant -> instance type."""
-    return {item["VariantName"]: item.get("InstanceType") for item in config["ProductionVariants"]}
+def instance_kinds(variant: JsonObject) -> list[str]:
+    """The instance types of a variant, in the order in which they are tried."""
+    pools = sorted(variant.get("InstancePools", ()), key=lambda pool: int(pool["Priority"]))
+    return [variant["InstanceType"]] if "InstanceType" in variant else [pool["InstanceType"] for pool in pools]
+
+
+def instance_types(config: JsonObject) -> dict[str, list[str]]:
+    """Variant -> its instance types, in the order in which they are tried."""
+    return {item["VariantName"]: instance_kinds(item) for item in config["ProductionVariants"]}
+
+
+def placed(kinds: list[str], count: int, running: dict[str, int], without: Collection[str]) -> dict[str, int] | None:
+    """The instances of a variant by their type once there are `count`; None if they cannot start.
+
+    Those that run stay, and the last types lose instances first. Further ones start in the first pool with capacity. A model of
+    AWS: how it fills and empties pools could not be observed.
+
+    Args:
+        kinds: the types of the variant, in the order in which they are tried.
+        count: how many instances there will be.
+        running: those that run, by type.
+        without: the types of which no further instance can start.
+    """
+    found = {kind: running.get(kind, 0) for kind in kinds}
+    more = count - sum(found.values())
+    if more > 0:
+        first = next((kind for kind in kinds if kind not in without), None)
+        if first is None:
+            return None
+        found[first] += more
+    for kind in reversed(kinds):
+        less = min(found[kind], max(0, sum(found.values()) - count))
+        found[kind] -= less
+    return found
 
 
 def summary(endpoint: Endpoint) -> JsonObject:
@@ -153,6 +197,8 @@ def _variant(variant: JsonObject, endpoint: Endpoint, region: str, model: JsonOb
     count = endpoint.counts.get(variant["VariantName"], 0)
     desired = endpoint.next_counts.get(variant["VariantName"], 0) if endpoint.resizing else count
     weight = variant.get("InitialVariantWeight", 1.0)
+    kinds = endpoint.kinds.get(variant["VariantName"], {})
+    pools = [{"InstanceType": kind, "CurrentInstanceCount": kinds.get(kind, 0)} for kind in instance_kinds(variant)]
     containers = model.get("Containers") or [model.get("PrimaryContainer", {})]
     images = [container["Image"] for container in containers if "Image" in container]
     return {
@@ -169,4 +215,5 @@ def _variant(variant: JsonObject, endpoint: Endpoint, region: str, model: JsonOb
         "DesiredWeight": weight,
         "CurrentInstanceCount": count,
         "DesiredInstanceCount": desired,
+        **({"InstancePools": pools} if "InstancePools" in variant else {}),
     }

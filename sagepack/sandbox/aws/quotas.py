@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sagepack.sandbox.aws.wsgi import AwsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sagepack.sandbox.aws.wsgi import JsonObject
 
@@ -42,18 +42,21 @@ def call(operation: str, body: JsonObject) -> JsonObject:
     return page if first + _PAGE >= len(_quotas()) else {**page, "NextToken": str(first + _PAGE)}
 
 
-def check(types: Mapping[str, str | None], counts: Mapping[str, int], used: Mapping[str | None, int]) -> None:
+def check(types: Mapping[str, Sequence[str]], counts: Mapping[str, int], used: Mapping[str, int]) -> None:
     """Check that the instances of a deployment fit beside those in use.
 
+    Of a variant with several types nothing is checked: whether AWS goes on to the next pool then could not be observed.
+
     Args:
-        types: variant -> instance type.
+        types: variant -> its instance types.
         counts: variant -> instances that it needs.
         used: instances in use by their type.
 
     Raises:
         AwsError: they do not.
     """
-    for variant, kind in types.items():
+    for variant, kinds in types.items():
+        kind = kinds[0] if len(kinds) == 1 else None
         if kind is not None and used.get(kind, 0) + counts[variant] > INSTANCES:
             raise AwsError(
                 "ResourceLimitExceeded",

@@ -55,9 +55,13 @@ _SILENT = "the container may not start, without a log"
 
 def check(view: SpecView) -> Iterator[Diagnostic]:
     """Check `endpoint.inference_ami_version` against the instance type and against the CUDA version of the image."""
-    ami, instance = view.text(*_AMI), instances.parse(view.text("endpoint", "instance_type"))
-    if instance is None:
-        return
+    found = (instances.parse(kind) for kind in view.instance_types().values())
+    for instance in {each.family: each for each in found if each}.values():
+        yield from _fits(view, instance)
+
+
+def _fits(view: SpecView, instance: Instance) -> Iterator[Diagnostic]:
+    ami = view.text(*_AMI)
     if ami is not None and (problem := _other_accelerator(ami, instance)):
         yield problem
         return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sagepack.errors import Diagnostic
 from sagepack.spec import images
-from sagepack.spec.rules import instances
+from sagepack.spec.rules import instances, model
 from sagepack.text import did_you_mean, one_of
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ _ARN = re.compile(r"arn:(?P<partition>aws[a-z-]*):\w+:(?P<region>[a-z0-9-]*):(?P
 
 def check(view: SpecView) -> Iterator[Diagnostic]:
     """Check what in `endpoint` and `aws` depends on more than one value."""
+    yield from _pools(view)
     yield from _volume(view)
     yield from _keys(view)
     yield from _concurrency(view)
@@ -37,9 +38,42 @@ def check(view: SpecView) -> Iterator[Diagnostic]:
     yield from _isolation(view)
 
 
+def _pools(view: SpecView) -> Iterator[Diagnostic]:
+    single, pools = ("endpoint", "instance_type"), ("endpoint", "instance_pools")
+    entries = view.maps(*pools)
+    if view.get(*single) is None and view.get(*pools) is None and view.get("endpoint") is not None:
+        fix = "set it, or endpoint.instance_pools with several types to try"
+        yield Diagnostic(single, model.MISSING, fix)
+    if view.get(*single) is not None and entries:
+        yield Diagnostic(
+            pools,
+            "instance_type is set, too, and SageMaker takes one of them",
+            "remove one of them, with null if another layer sets it",
+        )
+    timeout = ("endpoint", "variant_instance_provision_timeout_in_seconds")
+    if view.number(*timeout) is not None and not entries:
+        yield Diagnostic(
+            timeout, "it is for instance_pools, and there are none", "remove it, or set endpoint.instance_pools"
+        )
+    kinds: dict[str, int] = {}
+    for number, entry in enumerate(entries):
+        kind = entry.get("instance_type")
+        if isinstance(kind, str) and kinds.setdefault(kind, number) != number:
+            yield Diagnostic(
+                (*pools, number, "instance_type"), f"{kind} is the type of entry {kinds[kind]}, too", "remove one"
+            )
+
+
+def _parsed(view: SpecView) -> Iterator[instances.Instance]:
+    """The instance types of the endpoint whose names have the usual form."""
+    for kind in view.instance_types().values():
+        if instance := instances.parse(kind):
+            yield instance
+
+
 def _volume(view: SpecView) -> Iterator[Diagnostic]:
-    instance = instances.parse(view.text("endpoint", "instance_type"))
-    if instance and instance.refuses_volume and view.number("endpoint", "volume_size_in_gb") is not None:
+    instance = next((each for each in _parsed(view) if each.refuses_volume), None)
+    if instance and view.number("endpoint", "volume_size_in_gb") is not None:
         yield Diagnostic(
             ("endpoint", "volume_size_in_gb"),
             f"instances of the family {instance.family} have local disks; SageMaker refuses a volume size for them",
@@ -48,7 +82,7 @@ def _volume(view: SpecView) -> Iterator[Diagnostic]:
 
 
 def _keys(view: SpecView) -> Iterator[Diagnostic]:
-    region, instance = view.text("aws", "region"), instances.parse(view.text("endpoint", "instance_type"))
+    region, instance = view.text("aws", "region"), next((each for each in _parsed(view) if each.refuses_volume), None)
     volume = ("endpoint", "kms_key_id")
     for path in (volume, ("endpoint", "async", "kms_key_id"), ("artifact", "kms_key_id")):
         match = _ARN.fullmatch(view.text(*path) or "")
@@ -56,7 +90,7 @@ def _keys(view: SpecView) -> Iterator[Diagnostic]:
             yield Diagnostic(
                 path, f"the key is in {match['region']}, but aws.region is {region}: keys are of one region"
             )
-    if view.text(*volume) and instance and instance.refuses_volume:
+    if view.text(*volume) and instance:
         # That SageMaker refuses the key, as older editions of its API reference say, could not be observed.
         yield Diagnostic(
             volume,
@@ -69,10 +103,10 @@ def _keys(view: SpecView) -> Iterator[Diagnostic]:
 def _concurrency(view: SpecView) -> Iterator[Diagnostic]:
     path = ("endpoint", "async", "max_concurrent_invocations_per_instance")
     concurrency = view.number(*path)
-    instance = instances.parse(view.text("endpoint", "instance_type"))
     workers = view.integer_text("environment", "SAGEMAKER_MODEL_SERVER_WORKERS")
     # The server starts one worker per GPU by default (without a GPU, one per vCPU).
-    gpus = instance.gpus if instance else None
+    known = [each.gpus for each in _parsed(view) if each.gpus is not None]
+    gpus = min(known, default=None)
     capacity = workers or gpus
     if concurrency is None or capacity is None or concurrency <= capacity:
         return
@@ -99,8 +133,8 @@ def _scaling(view: SpecView) -> Iterator[Diagnostic]:
             severity="warning",
         )
     # SageMaker developer guide, "Automatic scaling of Amazon SageMaker AI models", prerequisites.
-    instance = instances.parse(view.text("endpoint", "instance_type"))
-    if instance and instance.burstable and view.get("endpoint", "scaling") is not None:
+    instance = next((each for each in _parsed(view) if each.burstable), None)
+    if instance and view.get("endpoint", "scaling") is not None:
         yield Diagnostic(
             ("endpoint", "scaling"),
             f"burstable instances, such as ml.{instance.family}, cannot be scaled: AWS refuses it once the endpoint serves",

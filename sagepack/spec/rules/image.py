@@ -12,9 +12,10 @@ from sagepack.text import did_you_mean, one_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sagepack.errors import KeyPath
     from sagepack.spec.rules.view import SpecView
 
-_TAG, _TYPE = ("image", "tag"), ("endpoint", "instance_type")
+_TAG = ("image", "tag")
 BLACKWELL_CUDA = (12, 8)  # the first CUDA version that supports these GPUs
 _GPU_HINT = "use for example ml.g5.2xlarge (one NVIDIA A10G with 24 GB)"
 
@@ -63,22 +64,26 @@ def _registry(view: SpecView) -> Iterator[Diagnostic]:
 
 
 def _fits_instance(view: SpecView) -> Iterator[Diagnostic]:
-    name = view.text(*_TYPE)
+    for path, name in view.instance_types().items():
+        yield from _fits(view, path, name)
+
+
+def _fits(view: SpecView, path: KeyPath, name: str) -> Iterator[Diagnostic]:
     instance, tag = instances.parse(name), images.parse_tag(view.text(*_TAG) or "")
     if instance is None or tag is None or view.text("image", "repository") != images.repository():
         return
     if instance.accelerator in ("neuron", "gaudi"):
         message = f"{name} has no NVIDIA GPU and needs an image for its accelerator; this one is for {tag.device}"
-        yield Diagnostic(_TYPE, message)
+        yield Diagnostic(path, message)
     elif instance.arm:
-        yield Diagnostic(_TYPE, f"{name} has an ARM processor; this image is for x86-64", _GPU_HINT)
+        yield Diagnostic(path, f"{name} has an ARM processor; this image is for x86-64", _GPU_HINT)
     elif tag.device == "cpu" and instance.accelerator == "gpu":
         message = f"this CPU image would leave the GPU of {name} unused"
         yield Diagnostic(_TAG, message, "use the -gpu- tag, or a CPU instance")
     elif tag.device == "gpu" and instance.accelerator is None:
         message = f"{name} has no GPU; the model would run on the CPU, many times slower"
-        yield Diagnostic(_TYPE, message, _GPU_HINT, severity="warning")
+        yield Diagnostic(path, message, _GPU_HINT, severity="warning")
     elif instance.blackwell and tag.cuda and tag.cuda < BLACKWELL_CUDA:
         version = ".".join(map(str, tag.cuda))
         message = f"the GPUs of {name} need CUDA 12.8 or newer; this image has {version}"
-        yield Diagnostic(_TYPE, message, _GPU_HINT, severity="warning")
+        yield Diagnostic(path, message, _GPU_HINT, severity="warning")

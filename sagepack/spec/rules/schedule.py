@@ -37,13 +37,13 @@ def check(view: SpecView) -> Iterator[Diagnostic]:
 
 
 def _time(at: str, zone: str, path: KeyPath) -> Iterator[Diagnostic]:
+    schedule = None
     try:
         schedule = schedules.parse(at)
     except schedules.ScheduleError as error:
         yield Diagnostic(
             (*path, "at"), f"{at!r}: {error}", "such as cron(0 8 ? * MON-FRI *), 8:00 from Monday to Friday"
         )
-        return
     if isinstance(schedule, schedules.Rate):
         if zone != schedules.UTC:
             yield Diagnostic((*path, "timezone"), "a rate has no time zone", "remove it, or write a cron expression")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagepack.aws.service_model import Shape, shape
 from sagepack.errors import Diagnostic
+from sagepack.spec.keys import keys_of_entry
 from sagepack.spec.model import KEYS
 from sagepack.spec.rules.secrets import safe
 from sagepack.text import did_you_mean, one_of
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sagepack.errors import KeyPath
+    from sagepack.spec.keys import Key
     from sagepack.spec.rules.view import SpecView
 
 # The types that a value of the spec may have for each kind of shape; a list of tags is a map in the spec. Of a boolean the
@@ -30,19 +32,30 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 def check(view: SpecView) -> Iterator[Diagnostic]:
     """Check every value that a service's description restricts."""
     for key in KEYS:
-        value = view.get(*key.path)
-        if key.facts.member:
-            member = shape(*key.facts.member)
-            if isinstance(value, _TYPES[member.kind]) and not isinstance(value, bool):
-                yield from _violation(key.path, value, member)
+        yield from _value(key.path, view.get(*key.path), key)
+        for number, entry in enumerate(view.maps(*key.path) if key.entry else ()):
+            for inner in keys_of_entry(key):
+                yield from _value((*key.path, number, *inner.path), entry.get(inner.path[0]), inner)
         if key.facts.entries:
-            of_names, of_values = (shape(*member) for member in key.facts.entries)
-            for name, text in view.text_map(*key.path).items():
-                path = (*key.path, name)
-                if problem := of_names.problem(name):
-                    yield Diagnostic(path, f"the name {name!r} {problem}")
-                if problem := of_values.problem(text):
-                    yield Diagnostic(path, f"{safe(path, text)} {problem}")
+            yield from _map_entries(view, key)
+
+
+def _value(path: KeyPath, value: Any, key: Key) -> Iterator[Diagnostic]:
+    if key.facts.member:
+        member = shape(*key.facts.member)
+        if isinstance(value, _TYPES[member.kind]) and not isinstance(value, bool):
+            yield from _violation(path, value, member)
+
+
+def _map_entries(view: SpecView, key: Key) -> Iterator[Diagnostic]:
+    """Check the names and values of a map."""
+    of_names, of_values = (shape(*member) for member in key.facts.entries)
+    for name, text in view.text_map(*key.path).items():
+        path = (*key.path, name)
+        if problem := of_names.problem(name):
+            yield Diagnostic(path, f"the name {name!r} {problem}")
+        if problem := of_values.problem(text):
+            yield Diagnostic(path, f"{safe(path, text)} {problem}")
 
 
 def _violation(path: KeyPath, value: Any, member: Shape) -> Iterator[Diagnostic]:

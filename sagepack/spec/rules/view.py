@@ -52,6 +52,17 @@ class SpecView:
         value = self.get(*path)
         return [item if isinstance(item, dict) else {} for item in value] if isinstance(value, list) else []
 
+    def instance_types(self) -> dict[tuple[str | int, ...], str]:
+        """The instance types of the endpoint, by the path of the key: the one of all instances, or those of its pools."""
+        single = self.text("endpoint", "instance_type")
+        if single is not None:
+            return {("endpoint", "instance_type"): single}
+        pools = enumerate(self.maps("endpoint", "instance_pools"))
+        kinds = {
+            ("endpoint", "instance_pools", number, "instance_type"): pool.get("instance_type") for number, pool in pools
+        }
+        return {path: kind for path, kind in kinds.items() if isinstance(kind, str)}
+
     def text_map(self, *path: str) -> dict[str, str]:
         """The map at `path` without the values that are not text; empty for anything else."""
         value = self.get(*path)

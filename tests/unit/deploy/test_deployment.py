@@ -6,7 +6,7 @@ from msgspec import structs
 from sagepack.deploy.deployment import Deployment, Owner
 from sagepack.errors import UserError
 from sagepack.spec.keys import build
-from sagepack.spec.model import Vpc
+from sagepack.spec.model import InstancePool, Vpc
 from tests.helpers.deployments import BUCKET, MANIFEST, ROLE, changed, deployment, lock, spec, violations
 
 TAGS = [
@@ -106,6 +106,22 @@ def test_a_vpc_is_part_of_the_model_whatever_the_order_of_its_subnets() -> None:
     assert violations("sagemaker", "CreateModel", request) == []
     assert deployment(vpc=network("subnet-01234567", "subnet-01234568")).model_name == value.model_name
     assert "VpcConfig" not in deployment().create_model_request
+
+
+def test_pools_take_the_place_of_the_instance_type() -> None:
+    pools = (InstancePool("ml.g6.2xlarge", 2), InstancePool("ml.g5.2xlarge", 1))
+    value = deployment(instance_type=None, instance_pools=pools, variant_instance_provision_timeout_in_seconds=600)
+    (variant,) = value.create_endpoint_config_request["ProductionVariants"]
+    assert variant["InstancePools"] == [
+        {"InstanceType": "ml.g6.2xlarge", "Priority": 2},
+        {"InstanceType": "ml.g5.2xlarge", "Priority": 1},
+    ]
+    assert variant["VariantInstanceProvisionTimeoutInSeconds"] == 600
+    assert "InstanceType" not in variant
+    assert value.endpoint.instance_types == ("ml.g5.2xlarge", "ml.g6.2xlarge")
+    assert violations("sagemaker", "CreateEndpointConfig", value.create_endpoint_config_request) == []
+    (single,) = deployment().create_endpoint_config_request["ProductionVariants"]
+    assert "InstancePools" not in single
 
 
 def test_a_prefix_is_read_uncompressed() -> None:

@@ -384,7 +384,7 @@ def spec(**artifact: Any) -> Spec:
         environment={"SECRETLIKE": "hidden value"},
         artifact=s.Artifact(**{"target": "s3://mine/models", **artifact}),
         aws=s.Aws("123456789012", "eu-west-1", "role"),
-        endpoint=s.Endpoint("e", "ml.g5.xlarge", asynchronous),
+        endpoint=s.Endpoint("e", asynchronous, "ml.g5.xlarge"),
         sample=None,
     )
 

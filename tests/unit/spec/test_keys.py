@@ -50,7 +50,7 @@ def test_a_new_key_needs_a_field_of_the_model_and_an_entry_of_the_schema_and_not
     assert "variant_name: unknown key" in read(tmp_path, "endpoint.variant_name=a")
 
     model = tmp_path / "sagepack" / "spec" / "model.py"
-    before = '    instance_type: Annotated[str, Facts(member=(*_VARIANT, "InstanceType"))]\n'
+    before = '    name: Annotated[str, Facts(member=("sagemaker", "CreateEndpointInput", "EndpointName"))]\n'
     assert model.read_text().count(before) == 1
     model.write_text(model.read_text().replace(before, before + FIELD))
     path = tmp_path / "sagepack" / "schemas" / "spec.schema.json"
@@ -71,7 +71,7 @@ def test_a_key_is_required_if_its_field_has_no_default() -> None:
     required = {".".join(key.path) for key in KEYS if key.is_required}
     assert required == {
         *("name", "code.path", "image.repository", "image.tag", "artifact.target"),
-        *("endpoint.name", "endpoint.instance_type", "aws.account", "aws.region", "aws.role"),
+        *("endpoint.name", "aws.account", "aws.region", "aws.role"),
         *("endpoint.scaling.min_capacity", "endpoint.scaling.max_capacity"),
         *("endpoint.vpc.subnets", "endpoint.vpc.security_group_ids"),
     }

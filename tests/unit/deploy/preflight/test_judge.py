@@ -142,6 +142,22 @@ def test_a_roll_back_alarm_must_exist_and_not_be_on(found: dict[str, str], verdi
     assert (judged.fix is None) == (verdict == "ok")
 
 
+@pytest.mark.parametrize(
+    ("values", "verdict", "words"),
+    [
+        ({"a": 2}, "ok", "the quota 'a' is 2"),
+        ({"a": 1, "b": 1}, "ok", "'a + b' is 2"),
+        ({"a": 2, "b": 0}, "failed", "the quota 'b' is 0; SageMaker refuses a pool"),
+        ({"a": 2, "b": None}, "unknown", "does not list 'b'"),
+    ],
+)
+def test_each_pool_needs_a_quota_and_all_together_enough_of_it(
+    values: dict[str, int | None], verdict: str, words: str
+) -> None:
+    found = judge.quotas(values, deployments.endpoint())
+    assert (found.verdict, words in found.detail) == (verdict, True)
+
+
 def test_a_topic_must_exist() -> None:
     assert judge.topic(TOPIC, exists=True).verdict == "ok"
     assert judge.topic(TOPIC, exists=False).verdict == "failed"

@@ -28,6 +28,12 @@ SLEEPS = "endpoint.scaling={min_capacity: 0, max_capacity: 4}"
 FOLDER = ["model.id=null", "model.revision=null"]
 
 
+def pools(*kinds: str) -> list[str]:
+    """Settings of an endpoint with instances of these types."""
+    entries = ", ".join(f"{{instance_type: {kind}, priority: {number}}}" for number, kind in enumerate(kinds, 1))
+    return ["endpoint.instance_type=null", f"endpoint.instance_pools=[{entries}]"]
+
+
 def schedule(entries: str) -> str:
     """A setting of automatic scaling with these entries of a schedule."""
     return f"endpoint.scaling={{min_capacity: 0, max_capacity: 2, schedule: [{entries}]}}"
@@ -86,6 +92,18 @@ REFUSED = [
     (["endpoint.async.max_concurrent_invocations_per_instance=1001"], "endpoint.async.max_concurrent_invocations_per_instance", "at most 1,000"),
     (["endpoint.scaling={min_capacity: 3, max_capacity: 2}"], "endpoint.scaling.min_capacity", "3 is more than max_capacity, 2"),
     (["endpoint.scaling={min_capacity: 0, max_capacity: 1}", "endpoint.initial_instance_count=2"], "endpoint.initial_instance_count", "2 is more than scaling.max_capacity, 1"),
+    (["endpoint.instance_type=null"], "endpoint.instance_type", "required key is missing"),
+    (pools("ml.g5.2xlarge", "ml.g6.2xlarge")[1:], "endpoint.instance_pools", "instance_type is set, too"),
+    (pools("ml.g5.2xlarge"), "endpoint.instance_pools", "at least 2 entries"),
+    (pools("ml.g5.2xlarge", "ml.g5.2xlarge"), "endpoint.instance_pools.1.instance_type", "is the type of entry 0, too"),
+    (pools("ml.g5.2xlarge", "ml.g5.2xlrage"), "endpoint.instance_pools.1.instance_type", "is not a value that the service knows"),
+    (pools("ml.g5.2xlarge", GRAVITON), "endpoint.instance_pools.1.instance_type", "has an ARM processor"),
+    (["endpoint.instance_type=null", "endpoint.instance_pools=[{instance_type: ml.g5.2xlarge, priority: 6}, {instance_type: ml.g6.2xlarge}]"], "endpoint.instance_pools.0.priority", "at most 5"),
+    (["endpoint.instance_type=null", "endpoint.instance_pools=[{instance_type: ml.g5.2xlarge, priority: 1}, {instance_type: ml.g6.2xlarge}]"], "endpoint.instance_pools.1.priority", "required key is missing"),
+    ([*pools("ml.g4dn.2xlarge", "ml.g5.2xlarge"), "endpoint.volume_size_in_gb=50"], "endpoint.volume_size_in_gb", "SageMaker refuses a volume size"),
+    ([*pools("ml.g5.2xlarge", "ml.t2.medium"), "endpoint.scaling={min_capacity: 0, max_capacity: 1}"], "endpoint.scaling", "such as ml.t2, cannot be scaled"),
+    (["endpoint.variant_instance_provision_timeout_in_seconds=600"], "endpoint.variant_instance_provision_timeout_in_seconds", "it is for instance_pools"),
+    ([*pools("ml.g5.2xlarge", "ml.g6.2xlarge"), "endpoint.variant_instance_provision_timeout_in_seconds=299"], "endpoint.variant_instance_provision_timeout_in_seconds", "at least 300"),
     ([schedule("{at: 'cron(0 8 * * *)', min_capacity: 1}")], "endpoint.scaling.schedule.0.at", "a cron expression has 6 fields"),
     ([schedule("{at: 8:00, min_capacity: 1}")], "endpoint.scaling.schedule.0.at", "it must be cron("),
     ([schedule("{at: rate(1 day), min_capacity: 1}, {at: rate(2 days), timezone: Europe/Berlin, min_capacity: 1}")], "endpoint.scaling.schedule.1.timezone", "a rate has no time zone"),
@@ -190,6 +208,8 @@ def test_a_spec_that_breaks_a_rule_is_refused(tmp_path: Path, sets: list[str], k
 
 
 WARNED = [
+    (pools("ml.g5.2xlarge", "ml.m5.xlarge"), "endpoint.instance_pools.1.instance_type", "has no GPU"),
+    ([*pools("ml.g5.12xlarge", "ml.g5.2xlarge"), "endpoint.async.max_concurrent_invocations_per_instance=2"], "endpoint.async.max_concurrent_invocations_per_instance", "one worker for each of 1 GPU"),
     ([schedule("{at: 'at(2020-01-31T08:00:00)', min_capacity: 1}")], "endpoint.scaling.schedule.0.at", "at(2020-01-31T08:00:00) never comes again"),
     ([*FOLDER, "model.path=models/toy"], "model.path", "is not on this machine"),
     (["model.id=code_of/toy"], "model.id", "there is a folder of this name"),
@@ -244,6 +264,7 @@ PASSES = [
     GOV,
     CHINA,
     SANDBOX,
+    [*pools("ml.g5.2xlarge", "ml.g6.2xlarge"), "endpoint.variant_instance_provision_timeout_in_seconds=600"],
     [schedule("{at: 'cron(0 8 ? * MON-FRI *)', timezone: Europe/Berlin, min_capacity: 1}, {at: 'cron(0 19 ? * MON-FRI *)', timezone: Europe/Berlin, min_capacity: 0, max_capacity: 1}")],
     [schedule("{at: rate(1 day), min_capacity: 3, max_capacity: 4}, {at: rate(2 days), max_capacity: 1}")],
     ["image.account=210987654321"],
