@@ -370,8 +370,9 @@ class Project:
             RemoteError: no instance came, for lack of capacity for example, or AWS failed after retries.
         """
         context = self._open("deploy")
-        preflight.require_account(context)
-        found = fleet.wake(context.clients.aws, context.spec, self.progress)
+        with self._surviving(context):
+            preflight.require_account(context)
+            found = fleet.wake(context.clients.aws, context.spec, self.progress)
         bounds = found.bounds
         sleeps = (
             bounds is not None and bounds.min_capacity == 0 and not bounds.suspended_state.dynamic_scaling_in_suspended
@@ -392,8 +393,9 @@ class Project:
             RemoteError: an instance stays, or AWS failed after retries.
         """
         context = self._open("deploy")
-        preflight.require_account(context)
-        found = fleet.sleep(context.clients.aws, context.spec, self.progress, even_if_busy=even_if_busy)
+        with self._surviving(context):
+            preflight.require_account(context)
+            found = fleet.sleep(context.clients.aws, context.spec, self.progress, even_if_busy=even_if_busy)
         return results.Asleep(found.endpoint_name, found.changed, found.queued)
 
     def logs(self, *, since: timedelta = timedelta(hours=1)) -> results.Log:
@@ -500,8 +502,9 @@ class Project:
             RemoteError: AWS failed after retries, or the endpoint did not come into service.
         """
         context = self._open("deploy")
-        preflight.require_account(context)
-        return rolling_back.roll_back(context, to)
+        with self._surviving(context):
+            preflight.require_account(context)
+            return rolling_back.roll_back(context, to)
 
     def review_rollback(self, to: str = "") -> results.Rollback:
         """What `rollback` would do. Changes nothing; raises as `rollback`."""
