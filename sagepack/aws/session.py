@@ -485,6 +485,8 @@ def checked_response(doing: str, where: str | None = None) -> Iterator[None]:
 def _client_error(error: ClientError, doing: str, where: str | None) -> UserError | RemoteError:
     code, text = error_code(error), message_of(error)
     message = f"{doing} failed: {code}: {text}"
+    if code == "400" and error.operation_name.startswith("Head"):
+        code = "ExpiredToken"  # the response to a HEAD request has no body that could say so
     if code in _DENIED:
         return _denied(error, message, where)
     if _CLOCK_MESSAGE.search(text):

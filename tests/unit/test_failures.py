@@ -60,9 +60,9 @@ def test_a_mistake_of_the_request_is_no_known_failure_of_a_container() -> None:
     assert (type(error), error.failure) == (UserError, None)
 
 
-def client_error(code: str, text: str = "", status: int = 400) -> Exception:
+def client_error(code: str, text: str = "", status: int = 400, operation: str = "CreateModel") -> Exception:
     response: Any = {"Error": {"Code": code, "Message": text}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    error: Exception = botocore.exceptions.ClientError(response, "CreateModel")
+    error: Exception = botocore.exceptions.ClientError(response, operation)
     return error
 
 
@@ -74,6 +74,7 @@ CALLS: list[tuple[Exception, str, int, str]] = [
     (botocore.exceptions.PartialCredentialsError(provider="env", cred_var="x"), "credentials-missing", 1, "log in"),
     (client_error("ExpiredToken", "The provided token has expired."), "credentials-expired", 1, "log in again"),
     (client_error("ExpiredTokenException"), "credentials-expired", 1, "log in again"),
+    (client_error("400", "Bad Request", operation="HeadObject"), "credentials-expired", 1, "log in again"),
     (client_error("RequestExpired"), "credentials-expired", 1, "log in again"),
     (botocore.exceptions.UnauthorizedSSOTokenError(), "credentials-expired", 1, "aws sso login"),
     (botocore.exceptions.TokenRetrievalError(provider="sso", error_msg="x"), "credentials-expired", 1, "log in again"),

@@ -183,7 +183,7 @@ class AwsServer:
             return WsgiResponse(503, b"")  # which nobody gets
         if self.faults.happen("expired_login", path, method):
             read_body(environ)
-            raise AwsError("ExpiredToken", "The security token included in the request is expired", 403)
+            raise AwsError("ExpiredToken", "The security token included in the request is expired", 400)
         self._hosting.pass_time()
         self.invocations.dispatch()
         if slow := self.faults.happen("latency", path, method):
