@@ -4,6 +4,9 @@
 ENV ?= local
 CONFIG ?= config/svd.yaml
 ARGS ?=
+# What `make diff` compares: releases, live or tree.
+A = live
+B = tree
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +18,7 @@ SANDBOX_TASKS := sandbox-status sandbox-env sandbox-stop
 .PHONY: help setup serve-venv requirements lint format test test-all bench docs $(SPEC_TASKS) $(SANDBOX_TASKS)
 
 # `make plan env=prod` would set a variable that nobody reads, and plan for the sandbox.
-VARIABLES := ENV CONFIG ARGS PYTHON
+VARIABLES := ENV CONFIG ARGS PYTHON A B
 given := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 unknown := $(filter-out $(VARIABLES) MAKE% SHELL,$(given))
 meant = $(strip $(if $(filter env Env,$(1)),ENV)$(if $(filter config Config,$(1)),CONFIG)$(if $(filter args Args,$(1)),ARGS))
@@ -25,7 +28,7 @@ $(foreach name,$(unknown),$(error unknown variable $(name), \
 # A value as one word of the shell, whatever characters it has.
 quoted = '$(subst ','\'',$(value $(1)))'
 # Signals are taken care of from the start; with `exec`, those for make reach the program, and not a shell.
-TASK = $(BIN)/python -m sagepack $(subst sandbox-,sandbox.,$@) --config $(call quoted,CONFIG) --env $(call quoted,ENV) $(ARGS)
+TASK = $(BIN)/python -m sagepack $(subst sandbox-,sandbox.,$@)$(if $(filter diff,$@), $(call quoted,A) $(call quoted,B)) --config $(call quoted,CONFIG) --env $(call quoted,ENV) $(ARGS)
 say = @echo "sagepack: $(1)" >&2
 # pip's answers go to stderr, as stdout may be a document; a terminal sees how far it is.
 PIP := -m pip install --disable-pip-version-check
@@ -41,6 +44,7 @@ help: ## Print this help
 	@echo "                      $(wordlist 9,99,$(SPEC_TASKS))"
 	@echo "                      $(SANDBOX_TASKS)"
 	@echo "                      with ENV=$(ENV) CONFIG=$(CONFIG) ARGS='--json --yes'"
+	@echo "  make diff A=2 B=1   compares two releases; without A or B what serves (live), and the working tree (tree)"
 	@echo "  $(INVOKE) --list    explains each task"
 
 $(BIN)/.run: requirements.lock
@@ -55,11 +59,11 @@ $(BIN)/.dev: requirements-dev.lock $(BIN)/.run
 	$(call install,$(BIN)/python,--require-hashes -r requirements-dev.lock)
 	@touch $@
 
-# That `plan` found work, its exit code 2, is no error of make.
-plan: $(BIN)/.run
+# That `plan` found work or `diff` differences, exit code 2, is no error of make.
+plan diff: $(BIN)/.run
 	@$(TASK); code=$$?; [ $$code -eq 2 ] || exit $$code
 
-$(filter-out plan,$(SPEC_TASKS)) $(SANDBOX_TASKS): $(BIN)/.run
+$(filter-out plan diff,$(SPEC_TASKS)) $(SANDBOX_TASKS): $(BIN)/.run
 	@exec $(TASK)
 
 # A mistyped task: the program knows which was meant.

@@ -80,7 +80,7 @@ def compare(context: BuildContext, before: str, after: str) -> results.Diff:
         RemoteError: AWS failed after retries.
     """
     live = _live_state(context) if LIVE in (before, after) else None
-    one, other = (_side(context, text, where, live) for text, where in ((before, "--from"), (after, "--to")))
+    one, other = (_side(context, text, live) for text in (before, after))
     settings = None
     if live is not None and (before, after) == (LIVE, TREE):
         settings = _drift(context, live)
@@ -177,7 +177,7 @@ def _live_state(context: BuildContext) -> EndpointState:
     owner = Owner.of(context.spec)
     found = observe(context.clients.aws, owner)
     if found is None:
-        fix = "`deploy` makes it; a release can be compared without it: --from 1"
+        fix = "`deploy` makes it; a release can be compared without it: `invoke diff 1 tree`"
         raise UserError(f"there is no endpoint {owner.endpoint_name}", where=LIVE, fix=fix)
     require_owned(owner, found.endpoint, found.tags)
     if found.endpoint.in_progress and found.endpoint.pending_endpoint_config_name:
@@ -185,12 +185,12 @@ def _live_state(context: BuildContext) -> EndpointState:
     return found
 
 
-def _side(context: BuildContext, text: str, where: str, live: EndpointState | None) -> _Side:
+def _side(context: BuildContext, text: str, live: EndpointState | None) -> _Side:
     if text == TREE:
         return _of_tree(context)
     if text == LIVE and live is not None:
         return _of_live(context, live)
-    release = history.find(context, text, where)
+    release = history.find(context, text, "diff")
     return _of_record(release.record, str(release.number))
 
 

@@ -123,7 +123,7 @@ def _values(task: str, words: Sequence[str], tasks: Tasks, wrong: Wrong) -> _Giv
         else:
             given[flag.name] = value
     for flag in tasks[task]:
-        if flag.positional and flag.name not in given:
+        if flag.is_required and flag.name not in given:
             raise wrong().missing(task, flag)
     return given
 
@@ -145,13 +145,20 @@ def _pairs(task: str, words: Sequence[str], tasks: Tasks, wrong: Wrong) -> Itera
                 continue
             if not equals and rest and (rest[-1] == "-" or not rest[-1].startswith("-")):
                 value = rest.pop()
-        elif places and not word.startswith("-"):
+        elif places and _fits(places[-1], word, tasks):
             flag, value = places[-1], word
         else:
             raise wrong().unknown_word(task, words, word)
         places = [place for place in places if place is not flag]
         _check(flag, value, flags, wrong)
         yield flag, value
+
+
+def _fits(place: Flag, word: str, tasks: Tasks) -> bool:
+    """Whether a word is for a place. One that may stay empty takes no word that most likely is meant as something else."""
+    if place.is_required:
+        return not word.startswith("-")
+    return not (word.startswith("-") or word in tasks or "=" in word or word.endswith((".yaml", ".yml")))
 
 
 def _check(flag: Flag, value: str, flags: Mapping[str, Flag], wrong: Wrong) -> None:

@@ -64,13 +64,28 @@ def _all(before: Sequence[str], current: str, tasks: Tasks, root: Path) -> Seque
         return _values(takes_value[name], value, root) if name in takes_value else ()
     given = {word.partition("=")[0] for word in before}
     offered = [flag for flag in tasks[task] if isinstance(flag.default, tuple) or f"--{flag.name}" not in given]
-    return [f"--{flag.name}" for flag in offered if not flag.positional]
+    free = _free_places(before[before.index(task) + 1 :], tasks[task])
+    return [
+        *(_values(free[0], current, root) if free else ()),
+        *(f"--{flag.name}" for flag in offered if not flag.positional),
+    ]
+
+
+def _free_places(words: Sequence[str], flags: Sequence[Flag]) -> list[Flag]:
+    """The places of a task that the words after it leave empty."""
+    takes_value = {f"--{flag.name}" for flag in flags if not isinstance(flag.default, bool)}
+    filled = [
+        word for last, word in zip(("", *words), words, strict=False) if word[:1] != "-" and last not in takes_value
+    ]
+    return [flag for flag in flags if flag.positional][len(filled) :]
 
 
 def _values(flag: Flag, typed: str, root: Path) -> Sequence[str]:
     """The values of a flag; none where a shell's own completion, files, is what helps."""
     if flag.choices:
         return flag.choices
+    if flag.name in {"before", "after"}:
+        return ("live", "tree")
     if flag.name in {"env", "from-env", "to-env"}:
         return sorted(path.stem for path in (root / "config" / "env").glob("*.yaml"))
     if flag.name == "config":

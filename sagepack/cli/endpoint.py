@@ -181,9 +181,9 @@ def _duration(text: str) -> timedelta:
 
 
 @task(
-    Flag("from", "live", "a release of `releases`, live or tree", parameter="before", placeholder="RELEASE"),
-    Flag("to", "tree", "the same", parameter="after", placeholder="RELEASE"),
-    example="--from 2 --to live --env prod",
+    Flag("before", "live", "a release as `releases` numbers them, live or tree", positional=True, placeholder="A"),
+    Flag("after", "tree", "what it is compared with, likewise", positional=True, placeholder="B"),
+    example="2 live --env prod",
 )
 def diff(project: Project, *, before: str, after: str) -> Diff:
     """Show how deployments and the working tree differ.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from sagepack.cli.command_line import SHELLS, read
+from sagepack.cli.command_line import SHELLS, Command, read
 from sagepack.cli.main import refuse
 from sagepack.cli.output import write_out
 from sagepack.engine import lazy
@@ -22,8 +22,8 @@ else:
     help_pages = lazy.module("cli.help_pages")
 
 
-def enter(words: Sequence[str], tasks: Sequence[Registered], root: Path, program: str) -> None:
-    """Come back if invoke may run the line; otherwise print the answer, or what is wrong, and end the process.
+def enter(words: Sequence[str], tasks: Sequence[Registered], root: Path, program: str) -> Command:
+    """What the line asks for, if invoke may run it; otherwise print the answer, or what is wrong, and end the process.
 
     Args:
         words: the command line without the program's name.
@@ -48,3 +48,4 @@ def enter(words: Sequence[str], tasks: Sequence[Registered], root: Path, program
     if command.answer == "help":
         write_out(help_pages.of_task(next(task for task in tasks if task.name == command.task), program))
         sys.exit(0)
+    return command

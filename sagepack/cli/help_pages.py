@@ -33,7 +33,7 @@ def of_all(tasks: Sequence[Registered], program: str, group: str = "") -> list[s
 def of_task(task: Registered, program: str) -> list[str]:
     """What a task does, its flags and an example."""
     first, *more = _about(task)
-    typed = " ".join([task.name, *(flag.value_name for flag in task.all_flags if flag.positional)])
+    typed = " ".join([task.name, *(flag.place for flag in task.all_flags if flag.positional)])
     lines = [f"Usage: {program} {typed} [--flag VALUE ...]", ""]
     lines += [line for text in (first, *more) for line in (*textwrap.wrap(text, _columns()), "")]
     width = max(len(_typed(flag)) for flag in task.all_flags)
@@ -49,7 +49,7 @@ def _about(task: Registered) -> list[str]:
 
 def _typed(flag: Flag) -> str:
     if flag.positional:
-        return flag.value_name
+        return flag.place
     return f"--{flag.name} {flag.value_name}".rstrip()
 
 

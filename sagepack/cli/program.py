@@ -23,8 +23,8 @@ def run() -> None:
     sys.excepthook = uncaught
     words, here = sys.argv[1:], Path.cwd()
     root = project_folder.find(here) or here
-    enter(words, TASKS, root, NAME)
-    ready = Program(__version__, collection(root), name=NAME, binary=NAME, binary_names=[NAME])
+    command = enter(words, TASKS, root, NAME)
+    ready = Program(__version__, collection(root, command), name=NAME, binary=NAME, binary_names=[NAME])
     # What has been imported lives as long as the process. Without this, Python looks through all of it once more when it
     # ends, which takes a tenth of a run with nothing to do.
     gc.freeze()

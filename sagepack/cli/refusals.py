@@ -54,7 +54,7 @@ class Refusals:
 
     def missing(self, task: str, flag: Flag) -> UserError:
         """A word that the task cannot do without."""
-        typed = " ".join(one.value_name for one in self.tasks[task] if one.positional)
+        typed = " ".join(one.value_name for one in self.tasks[task] if one.is_required)
         return UserError(f"{flag.value_name} is missing", where=task, fix=f"write: {self.program} {task} {typed}")
 
     def no_choice(self, flag: Flag, value: str) -> UserError:
@@ -136,7 +136,7 @@ class Refusals:
         elif word.endswith((".yaml", ".yml")):
             fix = f"write: --config {shlex.quote(word)}"
         else:
-            places = " ".join(flag.value_name for flag in self.tasks[task] if flag.positional)
+            places = " ".join(flag.place for flag in self.tasks[task] if flag.positional)
             fix = f"it takes {places} and flags" if places else f"a task takes flags only: {self._names(task)}"
         return UserError(f"unexpected {word!r}", where=task, fix=fix)
 

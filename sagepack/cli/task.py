@@ -17,7 +17,7 @@ from sagepack.errors import UserError
 from sagepack.spec import project_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
     from pathlib import Path
 
     from invoke.context import Context
@@ -42,7 +42,7 @@ class Flag(Value, frozen=True):
             out, and arrives as None.
         parameter: name of the function's parameter, if that is not `name` with underscores.
         choices: the values that are accepted; empty if that is no list.
-        positional: typed without a name, and required; such flags come first.
+        positional: typed without a name; such flags come first. It is required, unless it has a default.
         placeholder: what stands for its value in the help.
     """
 
@@ -61,6 +61,16 @@ class Flag(Value, frozen=True):
         if isinstance(self.default, bool):
             return ""
         return self.placeholder or (self.name.upper() if self.positional else "N" if self.most else "VALUE")
+
+    @property
+    def is_required(self) -> bool:
+        """Whether the task cannot do without it."""
+        return self.positional and not self.default
+
+    @property
+    def place(self) -> str:
+        """What stands in a usage line for one that is typed without a name."""
+        return self.value_name if self.is_required else f"[{self.value_name}]"
 
     @property
     def keyword(self) -> str:
@@ -150,12 +160,13 @@ def task(*flags: Flag, group: str = "", scope: Scope = "spec", example: str = ""
     return register
 
 
-def invoke_task(registered: Registered, root: Path) -> Task[Any]:
+def invoke_task(registered: Registered, root: Path, filled: Container[str] = ()) -> Task[Any]:
     """The task of invoke that runs a registered one.
 
     Args:
         registered: the task.
         root: the project's folder.
+        filled: names of the flags that this command line gives.
     """
     flags = registered.all_flags
 
@@ -184,7 +195,9 @@ def invoke_task(registered: Registered, root: Path) -> Task[Any]:
         if code:
             sys.exit(code)
 
-    # invoke reads the command line's flags off the signature.
+    # invoke reads the command line's flags off the signature. It knows no places that may stay empty: one that does is a flag
+    # with a default to it.
+    places = [flag for flag in flags if flag.is_required or (flag.positional and flag.name in filled)]
     keyword_only = inspect.Parameter.KEYWORD_ONLY
     call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
@@ -193,7 +206,7 @@ def invoke_task(registered: Registered, root: Path) -> Task[Any]:
                 inspect.Parameter(
                     _word(flag),
                     keyword_only,
-                    default=inspect.Parameter.empty if flag.positional else flag.shown_default,
+                    default=inspect.Parameter.empty if flag in places else flag.shown_default,
                 )
                 for flag in flags
             ),
@@ -201,12 +214,11 @@ def invoke_task(registered: Registered, root: Path) -> Task[Any]:
     )
     call.__doc__ = registered.body.__doc__
     texts = {flag.name: flag.help for flag in flags}
-    positional = [_word(flag) for flag in flags if flag.positional]
     return _Task(
         call,
         name=registered.body.__name__,
         help=texts,
-        positional=positional,
+        positional=[_word(flag) for flag in places],
         iterable=["set"] if "set" in texts else [],
         auto_shortflags=False,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from invoke.collection import Collection
 
@@ -11,24 +12,29 @@ from sagepack.cli import build, endpoint, maintenance, sandbox, starting
 from sagepack.cli.entrance import enter
 from sagepack.cli.task import TASKS, invoke_task
 
+if TYPE_CHECKING:
+    from sagepack.cli.command_line import Command
+
 # Imported for the tasks that they register.
 __all__ = ["build", "collection", "endpoint", "maintenance", "sandbox", "starting"]
 
 
-def collection(root: Path) -> Collection:
+def collection(root: Path, command: Command | None = None) -> Collection:
     """The tasks for the project at `root`. Where invoke is the program that runs, its command line is read first.
 
     Args:
         root: its folder.
+        command: what the command line asks for, if it was read already.
     """
     if _runs_in_invoke():
-        enter(sys.argv[1:], TASKS, root, "invoke")
+        command = enter(sys.argv[1:], TASKS, root, "invoke")
     whole, groups = Collection(), dict[str, Collection]()
     for registered in TASKS:
         if registered.group and registered.group not in groups:
             groups[registered.group] = Collection(registered.group)
             whole.add_collection(groups[registered.group])
-        groups.get(registered.group, whole).add_task(invoke_task(registered, root))
+        filled = command.given if command and command.task == registered.name else ()
+        groups.get(registered.group, whole).add_task(invoke_task(registered, root, filled))
     return whole
 
 

@@ -317,7 +317,7 @@ def make(project: Project, *words: str, **environment: str) -> tuple[int, str, s
         (["env=prod"], "unknown variable env, did you mean ENV=prod?"),
         (["config=config/llava.yaml"], "unknown variable config, did you mean CONFIG=config/llava.yaml?"),
         (["args=--json"], "unknown variable args, did you mean ARGS=--json?"),
-        (["EVN=prod"], "unknown variable EVN, there are ENV CONFIG ARGS PYTHON"),
+        (["EVN=prod"], "unknown variable EVN, there are ENV CONFIG ARGS PYTHON A B"),
     ],
 )
 def test_a_mistyped_variable_of_make_is_refused_before_anything_runs(
@@ -344,6 +344,11 @@ def test_a_plan_with_work_to_do_is_no_error_of_make_and_a_failure_is_one(project
 def test_make_passes_on_a_value_as_it_is(project: Project, name: str) -> None:
     _, _, err = make(project, "plan", f"ENV={name}")
     assert f"unknown environment {name!r};" in err
+
+
+def test_make_names_what_is_compared_in_variables_that_the_environment_does_not_set(project: Project) -> None:
+    assert " diff 'live' 'tree' " in make(project, "-n", "diff", A="2", B="1")[1]
+    assert " diff '2' 'it'\\''s' " in make(project, "-n", "diff", "A=2", "B=it's")[1]
 
 
 def test_make_has_the_tasks_of_the_sandbox_and_knows_what_was_meant(project: Project) -> None:

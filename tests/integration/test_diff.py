@@ -153,7 +153,7 @@ def test_a_release_that_is_none_is_an_error_with_a_way_out(cloud: Cloud, before:
     cloud.project().deploy()
     with pytest.raises(UserError, match=message) as caught:
         cloud.project().diff(before)
-    assert caught.value.where == "--from"
+    assert caught.value.where == "diff"
     assert "`releases`" in (caught.value.fix or "")
 
 

@@ -55,7 +55,7 @@ def _task(task: Registered) -> list[str]:
 
 def _flags(flags: tuple[Flag, ...]) -> str:
     rows = [
-        (code(flag.name.upper() if flag.positional else f"--{flag.name}"), _values(flag), _default(flag), flag.help)
+        (code(flag.value_name if flag.positional else f"--{flag.name}"), _values(flag), _default(flag), flag.help)
         for flag in flags
     ]
     return table(("flag", "value", "default", "meaning"), rows)

@@ -21,9 +21,15 @@ from tests.helpers.paths import ROOT
 
 COMMANDS = {registered.name: registered.all_flags for registered in TASKS}
 PROGRAM = Program()
-PARSER = Parser(
-    initial=ParserContext(args=PROGRAM.core_args() + PROGRAM.task_args()), contexts=collection(ROOT).to_contexts()
-)
+
+
+def parser(command: Command | None = None) -> Parser:
+    """What invoke reads a line with."""
+    initial = ParserContext(args=PROGRAM.core_args() + PROGRAM.task_args())
+    return Parser(initial=initial, contexts=collection(ROOT, command).to_contexts())
+
+
+PARSER = parser()
 
 REFUSED: list[tuple[str, str, str]] = [
     ("--config config/llava.yaml deploy", "flags belong after", "write: invoke deploy --config config/llava.yaml"),
@@ -70,6 +76,13 @@ REFUSED: list[tuple[str, str, str]] = [
     ("new --model a/b", "NAME is missing", "write: invoke new NAME"),
     ("sandbox.add acme/sst2", "FOLDER is missing", "write: invoke sandbox.add NAME FOLDER"),
     ("new a b", "unexpected 'b'", "it takes NAME and flags"),
+    ("diff 1 2 3", "unexpected '3'", "it takes [A] [B] and flags"),
+    ("diff --before 1 2 3", "unexpected '3'", "it takes [A] [B] and flags"),
+    ("diff 1 --before 2", "--before is given twice", "once"),
+    ("diff deploy", "one task", "write: invoke diff && invoke deploy"),
+    ("diff env=prod", "unexpected 'env=prod'", "write: --env prod"),
+    ("diff 1 config/llava.yaml", "unexpected 'config/llava.yaml'", "write: --config config/llava.yaml"),
+    ("diff ''", "needs a value", "such as"),
     ("ENV=prod plan", "'ENV=prod' is how make takes it", "write: invoke plan --env prod"),
     ("plan ENV=prod", "unexpected 'ENV=prod'", "write: --env prod"),
     ("plan endpoint.name=x", "unexpected 'endpoint.name=x'", "--set endpoint.name=x"),
@@ -165,6 +178,23 @@ def test_words_without_a_flag_go_to_the_places_of_a_task_in_their_order() -> Non
             read(words, tasks)
 
 
+@pytest.mark.parametrize(
+    ("line", "given"),
+    [
+        ("diff", {}),
+        ("diff 2", {"before": "2"}),
+        ("diff 2 1", {"before": "2", "after": "1"}),
+        ("diff --env prod live --json tree", {"env": "prod", "before": "live", "json": True, "after": "tree"}),
+        ("diff --before 2 1", {"before": "2", "after": "1"}),
+        ("diff --after 1", {"after": "1"}),
+    ],
+)
+def test_a_place_with_a_default_may_stay_empty(line: str, given: dict[str, Any]) -> None:
+    command = read(shlex.split(line), COMMANDS)
+    assert command.given == given
+    assert as_read(command) == as_invoke_reads(shlex.split(line), command)
+
+
 def test_a_name_is_typed_without_a_flag_or_with_one() -> None:
     assert read(["new", "film", "--model", "a/b"], COMMANDS) == Command("new", {"name": "film", "model": "a/b"})
     assert read(["new", "--model", "a/b", "--name", "film"], COMMANDS).given == {"model": "a/b", "name": "film"}
@@ -176,9 +206,10 @@ def test_proposals_begin_with_the_program_that_was_called() -> None:
     assert refused.value.fix == "write: sagepack deploy --env prod"
 
 
-def as_invoke_reads(words: list[str]) -> tuple[str | None, dict[str, Any]]:
+def as_invoke_reads(words: list[str], command: Command) -> tuple[str | None, dict[str, Any]]:
     """Task and values of a line, as invoke would run it."""
-    core, task = PARSER.parse_argv(words)
+    has_places_to_stay_empty = any(flag.positional and not flag.is_required for flag in COMMANDS[command.task])
+    core, task = (parser(command) if has_places_to_stay_empty else PARSER).parse_argv(words)
     assert not any(argument.got_value for argument in core.args.values())
     return task.name, task.as_kwargs
 
@@ -208,7 +239,7 @@ def lines(draw: st.DrawFn, values: st.SearchStrategy[str]) -> list[str]:
     by_place = draw(st.booleans())  # all of them: one that is named leaves its place to the next
     for flag in draw(st.permutations([*(flag for flag in once if not flag.positional), *sets, *unnamed])):
         if flag.positional and by_place:
-            words.append(draw(PLAIN))
+            words.append(draw(PLAIN if flag.is_required else st.sampled_from(["live", "2", "2026-01-02 03:04", "ä"])))
         elif isinstance(flag.default, bool):
             words.append(f"--{flag.name}")
         else:
@@ -219,7 +250,8 @@ def lines(draw: st.DrawFn, values: st.SearchStrategy[str]) -> list[str]:
 
 @given(lines(PLAIN))
 def test_each_flag_with_a_value_is_accepted_and_read_as_invoke_reads_it(words: list[str]) -> None:
-    assert as_read(read(words, COMMANDS)) == as_invoke_reads(words)
+    command = read(words, COMMANDS)
+    assert as_read(command) == as_invoke_reads(words, command)
 
 
 FLAGS = sorted({f"--{flag.name}" for flags in COMMANDS.values() for flag in flags})
@@ -233,4 +265,4 @@ def test_whatever_is_accepted_invoke_reads_in_the_same_way(words: list[str]) -> 
     except UserError:
         return
     if not command.answer:
-        assert as_read(command) == as_invoke_reads(words)
+        assert as_read(command) == as_invoke_reads(words, command)
