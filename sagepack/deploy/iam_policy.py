@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sagepack.aws.iam_policy import Arns, Statement, document, literal, statement
+from sagepack.aws.iam_policy import Arns, Statement, document, literal, merged, statement
 from sagepack.aws.logs import log_group
 from sagepack.aws.s3 import S3Uri
 from sagepack.deploy.alarm_names import NAME_PREFIX
@@ -53,60 +53,65 @@ def deploy_policy(spec: Spec) -> dict[str, Any]:
         spec: its endpoint, image, account, region and role are used.
     """
     arns, owner = _arns(spec), Owner.of(spec)
-    endpoint = _sagemaker(arns, "endpoint", owner.endpoint_name)
-    configs = _sagemaker(arns, "endpoint-config", owner.name_prefix, "-*")
-    models = _sagemaker(arns, "model", owner.name_prefix, "-*")
     topics = sorted({*_topics(spec), *(spec.endpoint.alarms.topics if spec.endpoint.alarms else ())})
-    return document(
-        [
-            statement("Models", _named("sagemaker", "Create Describe Delete", "Model"), models),
-            statement("Configurations", _named("sagemaker", "Create Describe Delete", "EndpointConfig"), configs),
-            # CreateEndpoint and UpdateEndpoint are authorised on the endpoint and on its configuration.
-            statement("Endpoint", ["sagemaker:CreateEndpoint", "sagemaker:UpdateEndpoint"], [*endpoint, *configs]),
-            statement(
-                "Instances",
-                ["sagemaker:DeleteEndpoint", "sagemaker:UpdateEndpointWeightsAndCapacities"],
-                endpoint,
-            ),
-            statement("Tags", ["sagemaker:AddTags", "sagemaker:ListTags"], [*endpoint, *configs, *models]),
-            # `destroy` looks for other endpoints that use the same model: listing has no resource, and theirs have any name.
-            statement(
-                "LookAtEndpoints",
-                [*_LOOK_AT_ENDPOINTS, "sagemaker:ListInferenceRouters", "sagemaker:DescribeInferenceRouter"],
-                ["*"],
-            ),
-            statement("Role", ["iam:GetRole", "iam:SimulatePrincipalPolicy"], [spec.aws.role]),
-            statement(
-                "PassRole", ["iam:PassRole"], [spec.aws.role], {"StringEquals": {"iam:PassedToService": SAGEMAKER}}
-            ),
-            *_scaling(arns, owner.endpoint_name),
-            statement("Image", ["ecr:DescribeImages", "ecr:BatchGetImage"], [_repository(arns, spec)]),
-            *_log(arns, spec),
-            *_exchange_listings(arns, spec),
-            # Reading prices and quotas has no resources.
-            statement("Prices", ["pricing:GetProducts"], ["*"]),
-            statement("Quota", ["servicequotas:GetServiceQuota", "servicequotas:ListServiceQuotas"], ["*"]),
-            *([statement("Topics", ["sns:GetTopicAttributes"], topics)] if topics else []),
-            *_volume_grant(arns, spec),
-            *(arns.key(f"LookAtKey{number}", ["kms:DescribeKey"], key) for number, key in enumerate(_keys(spec), 1)),
-            *([statement("LookAtNetwork", _LOOK_AT_NETWORK, ["*"])] if spec.endpoint.vpc else []),
-            *(_predicting(spec) if spec.smoke and spec.sample else []),
-        ]
-    )
+    tries = spec.smoke and spec.sample is not None
+    statements = [
+        _sagemaker_actions(arns, owner, invoke=tries),
+        # `destroy` looks for other endpoints that use the same model: listing has no resource, and theirs have any name.
+        statement(
+            "LookAtAccount",
+            [*_LOOK_AT_ENDPOINTS, "sagemaker:ListInferenceRouters", "sagemaker:DescribeInferenceRouter"],
+            ["*"],
+        ),
+        # Reading prices and quotas has no resources.
+        statement("Prices", ["pricing:GetProducts"], ["*"]),
+        statement("Quota", ["servicequotas:GetServiceQuota", "servicequotas:ListServiceQuotas"], ["*"]),
+        *([statement("LookAtNetwork", _LOOK_AT_NETWORK, ["*"])] if spec.endpoint.vpc else []),
+        *_scaling(arns, owner.endpoint_name),
+        statement("Role", ["iam:GetRole", "iam:SimulatePrincipalPolicy"], [spec.aws.role]),
+        statement("PassRole", ["iam:PassRole"], [spec.aws.role], {"StringEquals": {"iam:PassedToService": SAGEMAKER}}),
+        statement("Image", ["ecr:DescribeImages", "ecr:BatchGetImage"], [_repository(arns, spec)]),
+        *_log(arns, spec),
+        *_exchange_listings(arns, spec),
+        *([statement("Topics", ["sns:GetTopicAttributes"], topics)] if topics else []),
+        *_volume_grant(arns, spec),
+        *(arns.key(f"LookAtKey{number}", ["kms:DescribeKey"], key) for number, key in enumerate(_keys(spec), 1)),
+        *(_exchanging(arns, spec) if tries else []),
+    ]
+    return document(merged(statements))
+
+
+def _sagemaker_actions(arns: Arns, owner: Owner, *, invoke: bool) -> Statement:
+    """What may be done with the models, configurations and endpoint of a deployment, and with their tags.
+
+    CreateEndpoint and UpdateEndpoint are authorised on the endpoint and on its configuration. Of the other actions each is about
+    resources of one type, so a statement for each type would allow no less, and be as long again: a managed policy has
+    6,144 characters.
+    """
+    actions = [*_named("sagemaker", "Create Describe Delete", "Model EndpointConfig")]
+    actions += [
+        *_named("sagemaker", "Create Update Delete", "Endpoint"),
+        "sagemaker:UpdateEndpointWeightsAndCapacities",
+    ]
+    resources = [
+        *_sagemaker(arns, "endpoint", owner.endpoint_name),
+        *_sagemaker(arns, "endpoint-config", owner.name_prefix, "-*"),
+        *_sagemaker(arns, "model", owner.name_prefix, "-*"),
+    ]
+    actions += ["sagemaker:AddTags", "sagemaker:ListTags", *(["sagemaker:InvokeEndpointAsync"] if invoke else [])]
+    return statement("Endpoint", actions, resources)
 
 
 def _log(arns: Arns, spec: Spec) -> list[Statement]:
     """The permissions to read the log, to say what of it `destroy` leaves, and how long it is kept if the spec does."""
     group = arns.of("logs", f"log-group:{log_group(spec.endpoint.name)}")
-    reading = [
-        statement("Log", ["logs:FilterLogEvents"], [f"{group}:*"]),
+    writing = ["logs:CreateLogGroup", "logs:PutRetentionPolicy"] if spec.endpoint.log_retention_in_days else []
+    return [
+        # Lines are read from its streams, `:*`; the group itself is written by both forms of its name.
+        statement("Log", ["logs:FilterLogEvents", *writing], [*([group] if writing else []), f"{group}:*"]),
         # A listing is not authorised on a single group.
         statement("LookAtLogs", ["logs:DescribeLogGroups"], [arns.of("logs", "log-group:*")]),
     ]
-    if spec.endpoint.log_retention_in_days is None:
-        return reading
-    writing = ["logs:CreateLogGroup", "logs:PutRetentionPolicy"]
-    return [*reading, statement("LogRetention", writing, [group, f"{group}:*"])]
 
 
 def _scaling(arns: Arns, name: str) -> list[Statement]:
@@ -185,23 +190,27 @@ def predict_policy(spec: Spec) -> dict[str, Any]:
     Args:
         spec: its endpoint, account and region are used, and its encryption if requests go to the bucket of the target.
     """
-    return document(_predicting(spec))
-
-
-def _predicting(spec: Spec) -> list[Statement]:
-    arns, asynchronous = _arns(spec), spec.endpoint.asynchronous
-    requests = S3Uri.parse(input_prefix(asynchronous))
-    answers = _answers(asynchronous)
+    arns, answers = _arns(spec), _answers(spec.endpoint.asynchronous)
     endpoint = _sagemaker(arns, "endpoint", spec.endpoint.name)
-    artifact = spec.artifact
+    return document(
+        [
+            statement("Invoke", ["sagemaker:InvokeEndpointAsync", "sagemaker:DescribeEndpoint"], endpoint),
+            *_exchanging(arns, spec),
+            *_listings(arns, "Look", {location.bucket: [] for location in answers}, answers),
+        ]
+    )
+
+
+def _exchanging(arns: Arns, spec: Spec) -> list[Statement]:
+    """The permissions to write requests and to read answers, without that to list them."""
+    artifact, asynchronous = spec.artifact, spec.endpoint.asynchronous
+    requests, answers = S3Uri.parse(input_prefix(asynchronous)), _answers(asynchronous)
     encrypts = artifact.sse == "aws:kms" and requests.bucket == S3Uri.parse(artifact.target).bucket
     key = asynchronous.kms_key_id or (artifact.kms_key_id if encrypts else None)
     tags = ["s3:PutObjectTagging"] if artifact.tags else []
     return [
-        statement("Invoke", ["sagemaker:InvokeEndpointAsync", "sagemaker:DescribeEndpoint"], endpoint),
         statement("Requests", ["s3:PutObject", "s3:DeleteObject", *tags], arns.objects(requests, "*")),
         statement("Answers", ["s3:GetObject"], [each for path in answers for each in arns.objects(path, "*")]),
-        *_listings(arns, "Look", {location.bucket: [] for location in answers}, answers),
         *([arns.key("Encrypt", ["kms:GenerateDataKey", "kms:Decrypt"], key)] if key else []),
     ]
 

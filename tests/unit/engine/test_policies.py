@@ -14,7 +14,7 @@ from msgspec import structs
 from sagepack.api.results import PURPOSES
 from sagepack.aws.permissions import ACTIONS
 from sagepack.engine.policies import POLICIES
-from sagepack.spec.model import Spec, Vpc
+from sagepack.spec.model import Alarms, Sample, Scaling, Spec, Update, Vpc
 from tests.helpers import deployments
 from tests.helpers.iam import allows
 
@@ -45,6 +45,37 @@ def spec(region: str = "us-east-1", **changes: Any) -> Spec:
     )
     aws = structs.replace(found.aws, region=region, role=role)
     return structs.replace(found, aws=aws, artifact=artifact, endpoint=endpoint)
+
+
+def everything(name: str) -> Spec:
+    """A spec that declares all for which there are permissions, with the long names that large companies have."""
+    region, partition = "us-gov-west-1", "aws-us-gov"
+    bucket = f"s3://acme-machine-learning-production-{region}"
+    topics = [
+        f"arn:{partition}:sns:{region}:123456789012:sagepack-{name}" for name in ("done", "failed", "on-call", "team")
+    ]
+    keys = [f"arn:{partition}:kms:{region}:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890a{n}" for n in range(3)]
+    found = spec(region, endpoint_name=name)
+    artifact = structs.replace(
+        found.artifact, target=f"{bucket}/models", reuse_from=(f"{bucket}-dev/models",), kms_key_id=keys[0]
+    )
+    asynchronous = structs.replace(
+        found.endpoint.asynchronous,
+        s3_output_path=f"{bucket}/async/{name}/output/",
+        s3_failure_path=f"{bucket}/async/{name}/failure/",
+        success_topic=topics[0],
+        error_topic=topics[1],
+        kms_key_id=keys[1],
+    )
+    endpoint = structs.replace(
+        found.endpoint,
+        asynchronous=asynchronous,
+        kms_key_id=keys[2],
+        scaling=Scaling(0, 4),
+        alarms=Alarms(topics=tuple(topics[2:])),
+        update=Update(rollback_alarms=("failures",)),
+    )
+    return structs.replace(found, name=name, artifact=artifact, endpoint=endpoint, sample=Sample(request={}))
 
 
 def actions(policy: dict[str, Any]) -> set[str]:
@@ -96,14 +127,27 @@ def test_every_resource_is_of_the_partition_and_region(purpose: str, region: str
         assert (place, account) == ("", "") if service == "s3" else place in {region, ""}, resource
 
 
+@pytest.mark.parametrize("name", ["svd", "a" * 63, "Stable-Video-Diffusion-xt"])
 @pytest.mark.parametrize("purpose", PURPOSES)
-def test_a_policy_fits_iam(purpose: str) -> None:
-    policy = POLICIES[purpose](spec())
-    assert len(json.dumps(policy, separators=(",", ":"))) < 6144  # characters of a managed policy, without white space
+def test_a_policy_fits_iam_with_everything_declared(purpose: str, name: str) -> None:
+    policy = POLICIES[purpose](everything(name))
+    assert len(json.dumps(policy, separators=(",", ":"))) <= 6144  # characters of a managed policy, without white space
     names = [statement["Sid"] for statement in policy["Statement"] if purpose != "trust"]
     assert len(set(names)) == len(names)
     assert all(re.fullmatch(r"[A-Za-z0-9]+", name) for name in names)
     assert all("*" not in action for action in actions(policy))
+
+
+def test_whoever_deploys_what_is_tried_may_do_what_a_caller_of_the_endpoint_may() -> None:
+    value = everything("svd")
+    deployer, caller = POLICIES["deploy"](value), POLICIES["predict"](value)
+    for one in caller["Statement"]:
+        for action in one["Action"]:
+            for resource in one["Resource"]:
+                prefixes = one.get("Condition", {}).get("StringLike", {}).get("s3:prefix", [""])
+                assert all(allows(deployer, action, resource, {"s3:prefix": prefix}) for prefix in prefixes), action
+    untried = POLICIES["deploy"](structs.replace(value, smoke=False))
+    assert "sagemaker:InvokeEndpointAsync" not in actions(untried)
 
 
 def test_the_deployer_may_work_on_its_own_names_and_on_no_others() -> None:
