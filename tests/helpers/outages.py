@@ -29,11 +29,15 @@ LASTS = 1200.0  # seconds
 
 
 class Outages(Cloud):
-    """A project whose commands send each request once (botocore's own retries take seconds) and wait by a clock."""
+    """A project whose commands send each request once (botocore's own retries take seconds) and wait by a clock.
+
+    Attributes:
+        calls: how many calls to AWS the last deploy took.
+    """
 
     def __init__(self, root: Path, servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__(root, servers, monkeypatch)
-        self.now, self._lock = 0.0, threading.Lock()
+        self.now, self.calls, self._lock = 0.0, 0, threading.Lock()
         config = waiter.WaiterConfig(delay=15, sleep=self._sleep, clock=lambda: self.now)
         monkeypatch.setattr(waiter.WaiterConfig, "of", lambda _spec: config)
         monkeypatch.setattr(questions, "PATIENCE", dataclasses.replace(questions.PATIENCE, attempts=1))
@@ -56,7 +60,9 @@ class Outages(Cloud):
         project, self.now = self.project(*sets), 0.0
         if kind:
             self.servers.aws.faults.add(Fault(kind, value=503, after=call))
+        before = len(self.servers.aws.faults.log)
         built = project.deploy()
+        self.calls = len(self.servers.aws.faults.log) - before
         self.servers.aws.faults.end()  # the outage of a call that was not needed this time
         return built, project.progress.text  # type: ignore[attr-defined]
 
