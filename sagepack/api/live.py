@@ -10,14 +10,15 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from sagepack.api import results
-from sagepack.api.costs import Costs
+from sagepack.api.costs import Costs, total
 from sagepack.api.history import moment
 from sagepack.aws import console, logs, sagemaker
+from sagepack.aws.s3 import S3Uri
 from sagepack.aws.session import AccessDeniedError
-from sagepack.deploy import record
+from sagepack.deploy import failure, record
 from sagepack.deploy.deployment import TAG_MANIFEST, Owner
 from sagepack.deploy.overview import overview, require_owned
-from sagepack.errors import RemoteError
+from sagepack.errors import RemoteError, UserError
 from sagepack.spec import schedules
 from sagepack.spec.images import partition as partition_of
 from sagepack.workers import worker_pool
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from sagepack.engine.context import BuildContext
 
 MOST_LINES = 10_000  # of a log that are kept: the newest
+_FAILURES = 3  # that are shown
 _LOOKED_AT = 3  # records: after an update that failed, the one before serves
 _POLL = 3.0  # seconds; CloudWatch takes some FilterLogEvents in a second from a whole account
 
@@ -46,10 +48,11 @@ def status(context: BuildContext) -> results.EndpointStatus:
     variant = next(iter(endpoint.production_variants), None)
     target, partition = found.live.scaling.target, partition_of(aws.region)
     is_real = not context.spec.sandbox
-    with worker_pool(1, "cost") as pool:
-        asked = pool.submit(_cost, context, variant, config)
+    with worker_pool(2, "status") as pool:
+        asked, failed = pool.submit(_cost, context, variant, config), pool.submit(_failures, context)
         release, unread = _release(context, endpoint.endpoint_config_name)
         cost, unpriced = asked.result()
+        failures, unlisted = failed.result()
     return results.EndpointStatus(
         name,
         state=endpoint.endpoint_status,
@@ -77,8 +80,9 @@ def status(context: BuildContext) -> results.EndpointStatus:
         activity=_activity(found.activity) if found.activity else None,
         backlog=None if found.backlog is None else round(found.backlog),
         alarms=_alarms(found),
+        failures=failures,
         release=release,
-        unknown=(*found.unknown, *unread, *unpriced),
+        unknown=(*found.unknown, *unread, *unlisted, *unpriced),
         console=console.endpoint_page(partition, aws.region, name) if is_real else None,
         log=console.log_page(partition, aws.region, logs.log_group(name)) if is_real else None,
     )
@@ -125,10 +129,28 @@ def _cost(
     context: BuildContext, variant: EndpointVariant | None, config: EndpointConfig | None
 ) -> tuple[float | None, tuple[str, ...]]:
     """What the instances of the endpoint cost in an hour; or why that is not known."""
-    count = variant.current_instance_count if variant else None
+    costs, count = Costs(context), variant.current_instance_count if variant else None
+    if variant is None or count is None:
+        return None, ()
+    if pools := variant.instance_pools:
+        priced = [costs.running(pool.instance_type, pool.current_instance_count) for pool in pools]
+        return total(priced), costs.notes
     kind = config.variant.instance_type if config else None
-    costs = Costs(context)
-    return (None if count is None or kind is None else costs.running(kind, count)), costs.notes
+    return (None if kind is None else costs.running(kind, count)), costs.notes
+
+
+def _failures(context: BuildContext) -> tuple[tuple[results.RequestFailure, ...], tuple[str, ...]]:
+    """The newest failures of requests; or why they are not known."""
+    endpoint = context.spec.endpoint
+    below = S3Uri.parse(endpoint.asynchronous.s3_failure_path)
+    try:
+        found = failure.newest(context.clients.s3, below, endpoint.name, _FAILURES)
+    except (UserError, RemoteError) as error:
+        return (), (f"the newest failures of requests: {error.message}",)
+    return tuple(
+        results.RequestFailure(moment(time), error.message, str(location), error.failure)
+        for time, location, error in found
+    ), ()
 
 
 def _release(context: BuildContext, config: str) -> tuple[results.Deployed | None, tuple[str, ...]]:

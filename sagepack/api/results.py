@@ -463,6 +463,22 @@ class Deployed(Value, frozen=True):
     rolled_back_to: str | None = None
 
 
+class RequestFailure(Value, frozen=True):
+    """A request that failed, whoever sent it.
+
+    Attributes:
+        time: when its failure was written (ISO 8601, UTC).
+        message: who can mend it, and the first line of what the container said.
+        location: address of the failure in S3.
+        failure: id of the known failure that it is, of `docs/failures.md`; null if it is none.
+    """
+
+    time: str
+    message: str
+    location: str
+    failure: str | None = None
+
+
 class EndpointStatus(Result, frozen=True):
     """What an endpoint does now.
 
@@ -489,6 +505,7 @@ class EndpointStatus(Result, frozen=True):
         activity: the newest attempt to scale.
         backlog: number of requests that wait or are being answered; null if CloudWatch has no data now.
         alarms: the alarms that the spec declares, and those that start the scaling policies.
+        failures: the newest requests that failed, newest first.
         release: the newest recorded deployment of the configuration that serves; null if none is recorded.
         unknown: what could not be found out, and why.
         console: address of its page in the AWS console; null for the sandbox.
@@ -518,6 +535,7 @@ class EndpointStatus(Result, frozen=True):
     activity: ScalingActivity | None = None
     backlog: int | None = None
     alarms: tuple[AlarmState, ...] = ()
+    failures: tuple[RequestFailure, ...] = ()
     release: Deployed | None = None
     unknown: tuple[str, ...] = ()
     console: str | None = None

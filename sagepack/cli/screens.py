@@ -153,6 +153,7 @@ def _endpoint_status(result: results.EndpointStatus) -> list[Block]:
         "commit": result.release and _commit(result.release),
         "smoke": result.release and result.release.smoke and f"test {result.release.smoke.summary}",
         **{f"alarm {number}": _alarm(alarm) for number, alarm in enumerate(result.alarms, 1)},
+        **{f"failure {number}": _failure(each) for number, each in enumerate(result.failures, 1)},
         "arn": result.arn,
         "console": result.console,
         "log": result.log,
@@ -207,6 +208,11 @@ def _activity(activity: results.ScalingActivity | None) -> str | None:
 def _alarm(alarm: results.AlarmState) -> str:
     since = f" since {_readable(alarm.since)}: {alarm.reason}" if alarm.state == "ALARM" and alarm.since else ""
     return f"{alarm.name}: {alarm.state}{since}" + ("" if alarm.acts else ", and its actions are disabled")
+
+
+def _failure(failed: results.RequestFailure) -> str:
+    known = f" ({failed.failure})" if failed.failure else ""
+    return f"{_readable(failed.time)} {failed.message}{known}; {failed.location}"
 
 
 def _readable(moment: str | None) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import re
+from itertools import islice
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -11,9 +14,15 @@ from sagepack.decoding import MalformedError, decode_json
 from sagepack.deploy import known_failures
 from sagepack.errors import RemoteError, SagepackError, UserError
 
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sagepack.aws.s3 import S3, S3Uri
+
 MAX_SIZE = 16_000  # bytes of a failure that are fetched
 _MAX_TEXT = 4000  # characters that are shown
 _MAX_LINES = 20
+_LISTED = 5000  # failures that are looked through for the newest: S3 lists by key, a thousand at a time
 # What the platform writes around a container's response. No source of AWS describes a failure object: reports of users show it.
 _WRAPPED = re.compile(
     r'Received (?:client|server) error \((?P<status>\d+)\) from .*? with message "(?P<message>.*)"\.?(?:\s+See .*)?',
@@ -65,6 +74,29 @@ def explained(data: bytes, endpoint_name: str, inference_id: str, location: str)
         return RemoteError(message, where=where, fix=log, details=details, failure=name)
     fix = f"correct the request; the handler's own mistakes are told in the same way, with their traceback in the log: {log}"
     return UserError(f"the endpoint refused the request{shown}: {first}", where=where, fix=fix, details=details)
+
+
+def newest(s3: S3, below: S3Uri, endpoint_name: str, most: int) -> list[tuple[datetime, S3Uri, SagepackError]]:
+    """The newest failures of requests, whoever sent them, newest first: when, where, and the error that each stands for.
+
+    Args:
+        s3: S3.
+        below: `s3_failure_path`.
+        endpoint_name: the endpoint.
+        most: how many.
+
+    Raises:
+        UserError: S3 denies to list or to read them.
+        RemoteError: S3 failed after retries.
+    """
+    listed = islice(s3.list(below.child("")), _LISTED)
+    found = []
+    for each in heapq.nlargest(most, listed, key=lambda each: each.modified):
+        data, name = s3.get(each.location, MAX_SIZE), each.location.key.rpartition("/")[2].removesuffix("-error.out")
+        if data is not None:
+            error = explained(data, endpoint_name, name, str(each.location))
+            found.append((each.modified, each.location, error))
+    return found
 
 
 def _status_and_words(text: str) -> tuple[int | None, str]:

@@ -45,7 +45,7 @@ OF_AWS = (
         ),
         fix=(
             "request a higher quota '{quota}' in Service Quotas (an update needs twice the instances while both "
-            "fleets run), or set another endpoint.instance_type"
+            "fleets run), or set another instance type; each type of endpoint.instance_pools needs a quota of its own"
         ),
     ),
     KnownFailure(
@@ -54,8 +54,8 @@ OF_AWS = (
         symptom="Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity error.",
         cause="AWS has no free instance of the type in the region now; no quota helps",
         fix=(
-            "AWS has no free instance of this type in the region now: run the command again later, or set another "
-            "endpoint.instance_type or aws.region"
+            "AWS has no free instance of this type in the region now: run the command again later, or name further types "
+            "in endpoint.instance_pools, which are tried in turn; another endpoint.instance_type or aws.region may do, too"
         ),
         user_can_fix=False,
     ),
@@ -198,8 +198,8 @@ OF_AWS = (
         symptom="Request to service failed. If failure persists after retry, contact customer support.",
         cause="SageMaker's words for an instance that it could not start, some minutes after the request",
         fix=(
-            "SageMaker found no free instance, or could not start it: run the command again later, or set another "
-            "endpoint.instance_type or aws.region"
+            "SageMaker found no free instance, or could not start it: run the command again later, or name further types in "
+            "endpoint.instance_pools, which are tried in turn"
         ),
         user_can_fix=False,
     ),

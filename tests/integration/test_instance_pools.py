@@ -16,6 +16,7 @@ from sagepack.deploy.reconcile import reconcile
 from sagepack.deploy.waiter import WaiterConfig
 from sagepack.errors import RemoteError
 from sagepack.progress import Silent
+from sagepack.sandbox.aws import price_list
 from sagepack.spec.model import InstancePool, Scaling
 from tests.helpers.cloud import Cloud
 from tests.helpers.deployments import RecordedProgress, deployment, published, session_of, spec
@@ -146,6 +147,7 @@ def test_status_and_doctor_look_at_every_pool(
     found = cloud.project(*sets).status()
     assert found.instance_type is None
     assert {pool.instance_type: pool.instances for pool in found.instance_pools} == {FIRST: 1, SECOND: 0}
+    assert found.cost_per_hour == price_list.HOUR[FIRST]
     monkeypatch.setattr(quotas, "endpoint_quota", lambda _aws, kind, **_: 0 if kind == SECOND else 8)
     (quota,) = (check for check in cloud.project(*sets).doctor().checks if check.id == "quota")
     assert (quota.verdict, SECOND in quota.detail, FIRST in quota.detail) == ("failed", True, False)

@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from sagepack.aws.logs import log_group
+from sagepack.aws.s3 import S3Uri
 from sagepack.deploy.deployment import Owner
 from sagepack.deploy.reconcile import reconcile
 from sagepack.deploy.waiter import WaiterConfig
@@ -115,6 +116,25 @@ def test_what_cannot_be_found_out_is_named_and_the_rest_is_shown(
     found = cloud.project(f"endpoint.name={NAME}").status()
     assert (found.state, found.backlog) == ("InService", None)
     assert ["ApproximateBacklogSize" in text for text in found.unknown] == [True]
+
+
+def test_the_status_names_the_newest_failures_of_requests_in_the_words_of_the_container(aws: Aws, cloud: Cloud) -> None:
+    value = deploy(aws)
+    sets = (f"endpoint.name={NAME}", f"endpoint.async.s3_failure_path={value.endpoint.asynchronous.s3_failure_path}")
+    assert cloud.project(*sets).status().failures == ()
+    below = S3Uri.parse(value.endpoint.asynchronous.s3_failure_path)
+    body = b'{"code": 400, "message": "CUDA out of memory. Tried to allocate 2.00 GiB"}'
+    location = below.child("1-error.out")
+    aws.client("s3").put_object(Bucket=location.bucket, Key=location.key, Body=body)
+    found = cloud.project(*sets).status()
+    assert [(failed.location, failed.failure) for failed in found.failures] == [(str(location), "gpu-memory")]
+    assert found.failures[0].message == (
+        "the endpoint failed on the request (400): CUDA out of memory. Tried to allocate 2.00 GiB"
+    )
+    cloud.servers.aws.denied.set(["s3:GetObject"])
+    found = cloud.project(*sets).status()
+    assert (found.state, found.failures) == ("InService", ())
+    assert any(text.startswith("the newest failures of requests: ") for text in found.unknown)
 
 
 def test_status_and_logs_refuse_an_endpoint_of_another_owner(aws: Aws, cloud: Cloud) -> None:

@@ -208,6 +208,14 @@ SCREENS: dict[str, list[Block]] = {
             ),
             backlog=3,
             alarms=(results.AlarmState("svd-has-backlog-without-capacity", "ALARM", acts=False),),
+            failures=(
+                results.RequestFailure(
+                    "2026-01-02T03:04:05Z",
+                    "the endpoint failed on the request (400): CUDA out of memory. Tried to allocate 2.00 GiB",
+                    "s3://b/async/svd/failure/0d9e9ea1-error.out",
+                    "gpu-memory",
+                ),
+            ),
             release=DEPLOYED,
             console=ENDPOINT.console,
             log=ENDPOINT.log,

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from sagepack.deploy.failure import explained
+from sagepack.aws.s3 import S3, ObjectSummary, S3Uri
+from sagepack.deploy.failure import explained, newest
 from sagepack.errors import RemoteError, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 AT = "s3://b/failure/1-error.out"
 
@@ -58,3 +64,25 @@ def test_a_long_failure_is_cut_and_its_lines_follow_the_first() -> None:
     assert error.message.endswith(": line 0")
     assert error.details[0] == "line 1"
     assert len(error.details) == 21
+
+
+def test_the_newest_failures_are_found_whatever_their_names() -> None:
+    written = {"b-error.out": 1, "a-error.out": 3, "d-error.out": 2, "c-error.out": 0, "gone-error.out": 4}
+    began, read = datetime(2026, 1, 1, tzinfo=timezone.utc), list[str]()
+
+    class Store:
+        def list(self, prefix: S3Uri) -> Iterator[ObjectSummary]:
+            for name, minutes in written.items():
+                yield ObjectSummary(prefix.child(name), 1, "", began + timedelta(minutes=minutes))
+
+        def get(self, location: S3Uri, _limit: int) -> bytes | None:
+            read.append(location.key)
+            return None if "gone" in location.key else body("Prediction failed", 503)
+
+    found = newest(cast("S3", Store()), S3Uri("b", "failure"), "svd", 3)
+    assert read == ["failure/gone-error.out", "failure/a-error.out", "failure/d-error.out"]
+    assert [(location.key, (time - began).seconds) for time, location, _ in found] == [
+        ("failure/a-error.out", 180),
+        ("failure/d-error.out", 120),
+    ]
+    assert all(isinstance(error, RemoteError) for _, _, error in found)
