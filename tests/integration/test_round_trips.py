@@ -11,6 +11,7 @@ import pytest
 from sagepack.deploy.preflight.questions import PATIENCE
 from tests.helpers.cloud import Cloud
 from tests.helpers.deployments import session_of
+from tests.helpers.network import vpc_setting
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,14 +59,30 @@ def cloud(tmp_path: Path, sandbox: Servers, monkeypatch: pytest.MonkeyPatch) -> 
     return Warm(tmp_path, sandbox, monkeypatch)
 
 
-@pytest.mark.parametrize("layout", ["archive", "prefix"])
-def test_a_second_deploy_writes_nothing_and_takes_three_round_trips(cloud: Warm, layout: str) -> None:
-    sets = f"artifact.layout={layout}"
-    cloud.project(sets).deploy()
-    head = {"HeadObject": 1} if layout == "archive" else {}
+TOPIC = "arn:aws:sns:us-east-1:123456789012:done"
+EVERYTHING = (
+    f"endpoint.async.success_topic={TOPIC}",
+    f"endpoint.alarms.topics=[{TOPIC}]",
+    "endpoint.update.rollback_alarms=[failures]",
+    "endpoint.log_retention_in_days=30",
+    "endpoint.scaling.schedule=[{at: rate(1 day), min_capacity: 0}]",
+    "endpoint.detailed_observability=true",
+)
+
+
+@pytest.mark.parametrize("declared", ["archive", "prefix", "everything"])
+def test_a_second_deploy_writes_nothing_and_takes_three_round_trips(cloud: Warm, declared: str) -> None:
+    sets, group = (f"artifact.layout={declared}",), Counter[str]()
+    if declared == "everything":
+        aws = session_of(cloud.servers)
+        aws.client("sns").create_topic(Name="done")
+        key = aws.client("kms").create_key()["KeyMetadata"]["Arn"]
+        sets, group = (*EVERYTHING, f"endpoint.async.kms_key_id={key}", vpc_setting(aws)), Counter(DescribeLogGroups=1)
+    cloud.project(*sets).deploy()
+    head = {} if declared == "prefix" else {"HeadObject": 1}
     expected = (
         Counter({"DescribeEndpoint": 1, "GetCallerIdentity": 1, "HeadBucket": 1, "ListObjectsV2": 2}),
-        Counter({"DescribeEndpointConfig": 1, "ListTags": 1, "GetObject": 2, **head}),
+        Counter({"DescribeEndpointConfig": 1, "ListTags": 1, "GetObject": 2, **head, **group}),
         Counter({"DescribeModel": 1}),
     )
     rounds = Rounds(*expected)
@@ -79,7 +96,7 @@ def test_a_second_deploy_writes_nothing_and_takes_three_round_trips(cloud: Warm,
     for each in events:
         each.register("before-call", wait)
     try:
-        assert not any(action.runs for action in cloud.project(sets).deploy().actions)
+        assert not any(action.runs for action in cloud.project(*sets).deploy().actions)
     finally:
         for each in events:
             each.unregister("before-call", wait)
