@@ -234,7 +234,9 @@ def test_a_model_of_a_pool_or_a_component_of_another_endpoint_stays(aws: Aws, ho
     client = aws.client("sagemaker")
     if how == "pool":
         (variant,) = deployment("other").create_endpoint_config_request["ProductionVariants"]
-        pools = [{"InstanceType": "ml.g5.2xlarge", "Priority": 1, "ModelNameOverride": value.model_name}]
+        kind = variant.pop("InstanceType")
+        other = {"InstanceType": "ml.g5.4xlarge", "Priority": 2, "ModelNameOverride": value.model_name}
+        pools = [{"InstanceType": kind, "Priority": 1}, other]
         client.create_endpoint_config(
             EndpointConfigName="theirs", ProductionVariants=[{**variant, "InstancePools": pools}]
         )

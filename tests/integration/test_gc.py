@@ -203,6 +203,9 @@ def test_a_model_of_somebody_else_keeps_the_package_that_it_loads(cloud: Cloud, 
     assert kept[one] == "model theirs loads it"
 
 
+POOL = {"InstanceType": "ml.m5.2xlarge", "Priority": 2}
+
+
 @pytest.mark.parametrize("how", ["variant", "second", "shadow", "pool", "component"])
 def test_an_endpoint_of_somebody_else_keeps_our_model_and_its_package(cloud: Cloud, how: str) -> None:
     one, two, three = stored(cloud, 1, 2, 3)
@@ -210,8 +213,9 @@ def test_an_endpoint_of_somebody_else_keeps_our_model_and_its_package(cloud: Clo
     put(cloud, "theirs")
     foreign_model(cloud, "plain", ModelDataUrl=f"s3://{BUCKET}/theirs")
     plain, variant = {**VARIANT, "ModelName": "plain"}, {**VARIANT, "VariantName": "B", "ModelName": ours}
-    pools = [{"InstanceType": "ml.m5.xlarge", "Priority": 1, "ModelNameOverride": ours}]
-    variants = {"variant": [variant], "second": [plain, variant], "pool": [{**plain, "InstancePools": pools}]}
+    pools = [{"InstanceType": "ml.m5.xlarge", "Priority": 1}, {**POOL, "ModelNameOverride": ours}]
+    pooled = {key: value for key, value in plain.items() if key != "InstanceType"} | {"InstancePools": pools}
+    variants = {"variant": [variant], "second": [plain, variant], "pool": [pooled]}
     shadows: dict[str, Any] = {"ShadowProductionVariants": [variant]} if how == "shadow" else {}
     aws = client(cloud)
     aws.create_endpoint_config(EndpointConfigName="theirs", ProductionVariants=variants.get(how, [plain]), **shadows)
