@@ -64,7 +64,8 @@ def unavailable() -> str | None:
     """Why the serving stack cannot be used on this machine, as a message; None if it can."""
     interpreter = python()
     if not interpreter.is_file():
-        return f"the image's serving stack is not installed: there is no {interpreter}; {_INSTALL}"
+        named = f": there is no {interpreter}, which {stack.PYTHON} names" if os.environ.get(stack.PYTHON) else ""
+        return f"the image's serving stack is not installed{named}; {_INSTALL}"
     if shutil.which("java") is None:
         return "the image's serving stack needs Java on the PATH"
     missing = _missing_modules(interpreter)
