@@ -115,14 +115,14 @@ def published_contents(s3: S3, package: str, manifest: str) -> Contents:
     location = document_beside(S3Uri.parse(package), "manifest.json")
     data = s3.read(location)
     if data is None:
-        fix = "the package was deleted: `releases` shows others"
+        fix = "the package was deleted: `invoke releases` shows others"
         raise UserError("the manifest of the package is not there", where=str(location), fix=fix)
     found = Manifest.parse(data)
     if str(found.digest) != manifest:
         raise UserError(
             f"the manifest of the package has {found.digest}, the deployment was of {manifest}",
             where=str(location),
-            fix="somebody wrote there: find out who; `verify --remote` compares a package with lock and code",
+            fix="somebody wrote there: find out who; `invoke verify --remote` compares a package with lock and code",
         )
     return Contents(
         found, provenance.requirements(s3.read(document_beside(S3Uri.parse(package), "provenance.json")) or b"")
@@ -177,9 +177,9 @@ def _live_state(context: BuildContext) -> EndpointState:
     owner = Owner.of(context.spec)
     found = observe(context.clients.aws, owner)
     if found is None:
-        fix = "`deploy` makes it; a release can be compared without it: `invoke diff 1 tree`"
-        raise UserError(f"there is no endpoint {owner.endpoint_name}", where=LIVE, fix=fix)
-    require_owned(owner, found.endpoint, found.tags)
+        fix = "run `invoke deploy`; releases are compared without it: `invoke diff 1 tree`"
+        raise UserError("there is no such endpoint", where=f"endpoint {owner.endpoint_name}", fix=fix)
+    require_owned(owner, found.tags)
     if found.endpoint.in_progress and found.endpoint.pending_endpoint_config_name:
         context.progress.note(f"an update to {found.endpoint.pending_endpoint_config_name} is going on")
     return found

@@ -60,11 +60,11 @@ def find(context: BuildContext, text: str, where: str) -> Release:
         if means(release):
             return release
         seen = release.number
-    known = f"{seen} are recorded" if seen != 1 else "1 is recorded"
+    known = f"{seen or 'none'} {'are' if seen > 1 else 'is'} recorded"
     raise UserError(
         f"no release of {context.spec.env} is {text!r}: {known}",
         where=where,
-        fix="write a number, a time (UTC) or a configuration as `releases` shows it",
+        fix="write a number, a time (UTC) or a configuration as `invoke releases` shows it",
     )
 
 

@@ -114,6 +114,8 @@ def _logged(context: BuildContext, costs: Costs) -> Iterator[results.Left]:
 
 def _topics(context: BuildContext, _costs: Costs) -> Iterator[results.Left]:
     """The topics of the spec, which were there before."""
-    asynchronous = context.spec.endpoint.asynchronous
-    for topic in sorted({asynchronous.success_topic, asynchronous.error_topic} - {None}, key=str):
-        yield results.Left("topic", str(topic), None, 0.0, "it was there before")
+    endpoint = context.spec.endpoint
+    named = {endpoint.asynchronous.success_topic, endpoint.asynchronous.error_topic}
+    named |= set(endpoint.alarms.topics if endpoint.alarms else ())
+    for topic in sorted(filter(None, named)):
+        yield results.Left("topic", topic, None, 0.0, "it was there before")

@@ -178,7 +178,7 @@ def _require_owned_if_there(context: BuildContext) -> None:
     """Check that the endpoint, if there is one, is the spec's. The log of one that was deleted may be read by its name."""
     owner, aws = Owner.of(context.spec), context.clients.aws
     if endpoint := sagemaker.describe_endpoint(aws, owner.endpoint_name):
-        require_owned(owner, endpoint, sagemaker.list_tags(aws, endpoint.endpoint_arn))
+        require_owned(owner, sagemaker.list_tags(aws, endpoint.endpoint_arn))
 
 
 def _lines(events: list[logs.LogEvent]) -> Iterator[results.LogLine]:

@@ -140,7 +140,7 @@ def _require_copyable(source: BuildContext, target: BuildContext) -> None:
         raise UserError(
             f"S3 cannot copy from the partition {partitions[0]} ({one.aws.region}) to {partitions[1]} ({other.aws.region})",
             where=_FROM,
-            fix=f"`upload` publishes the package in {other.env} from this machine",
+            fix=f"`invoke upload --env {other.env}` publishes the package from this machine",
         )
     if one.artifact.layout != other.artifact.layout:
         raise UserError(
@@ -154,8 +154,8 @@ def _require_copyable(source: BuildContext, target: BuildContext) -> None:
         raise UserError(
             f"the packages of {one.env} are encrypted with the AWS managed key aws/s3, which only account {one.aws.account} can use",
             where="artifact.sse",
-            fix=f"name a key of your own in artifact.kms_key_id of {one.env}, let account {other.aws.account} use it, and `upload` "
-            "there again",
+            fix=f"name a key of your own in artifact.kms_key_id of {one.env}, let account {other.aws.account} use it, and run "
+            f"`invoke upload --env {one.env}` again",
         )
 
 
@@ -167,13 +167,16 @@ def _serving(source: BuildContext) -> Release:
     """
     owner, aws, env = Owner.of(source.spec), source.clients.aws, source.spec.env
     endpoint = sagemaker.describe_endpoint(aws, owner.endpoint_name)
-    where, choose = f"endpoint {owner.endpoint_name}", "or name a release with --release, as `releases` shows it"
+    where, choose = (
+        f"endpoint {owner.endpoint_name}",
+        f"or name a release with --release, as `invoke releases --env {env}` shows it",
+    )
     if endpoint is None:
         raise UserError(f"there is no such endpoint in {env}", where=where, fix=f"deploy to {env} first, {choose}")
-    require_owned(owner, endpoint, sagemaker.list_tags(aws, endpoint.endpoint_arn))
+    require_owned(owner, sagemaker.list_tags(aws, endpoint.endpoint_arn))
     if endpoint.endpoint_status not in _SERVING:
         message = f"nothing serves in {env}: the endpoint is {endpoint.endpoint_status}"
-        raise UserError(message, where=where, fix=f"repair it with `deploy`, {choose}")
+        raise UserError(message, where=where, fix=f"repair it with `invoke deploy --env {env}`, {choose}")
     found = history.serving(source, endpoint.endpoint_config_name)
     if found is None:
         message = f"no deployment of what serves in {env} is recorded: {endpoint.endpoint_config_name}"
@@ -212,7 +215,7 @@ def _agree(release: Release, source: BuildContext) -> str:
     deployed = (
         f"check out commit {commit[:12]}, of which {source.spec.env} has its release" if commit else "use its code"
     )
-    return f"{deployed}; and make the locks equal with `lock`, or deploy this tree to {source.spec.env} first"
+    return f"{deployed}; and make the locks equal with `invoke lock`, or deploy this tree to {source.spec.env} first"
 
 
 def _image(uri: str) -> str:

@@ -70,7 +70,7 @@ class ReviewedPlan(Value, frozen=True):
             raise UserError(f"cannot be read: {error.strerror}", where=str(path), fix="check --plan") from error
         found = unseal(data, _FORMAT, cls)
         if found is None:
-            fix = "make it again: `plan --to deploy --out FILE`"
+            fix = "make it again: `invoke plan --to deploy --out FILE`"
             raise UserError("not a plan of this version of sagepack, or damaged", where=str(path), fix=fix)
         return found
 
@@ -86,7 +86,7 @@ class ReviewedPlan(Value, frozen=True):
         """
         planned, goal = self.plan.actions[-1].step if self.plan.actions else "none", actions[-1].step
         if planned != goal:
-            fix = f"make one with `plan --to {goal} --out FILE`"
+            fix = f"make one with `invoke plan --to {goal} --out FILE`"
             raise UserError(f"the plan ends with the step {planned!r}, not with {goal!r}", where="--plan", fix=fix)
         now = ReviewedPlan.of(context, Plan(self.plan.goal, tuple(actions)))
         changed = [

@@ -78,17 +78,17 @@ def _chosen(context: BuildContext, to: str) -> Release:
     where = f"endpoint {owner.endpoint_name}"
     endpoint = sagemaker.describe_endpoint(aws, owner.endpoint_name)
     if endpoint is None:
-        fix = "`deploy` makes it; what `destroy` removed cannot be rolled back to"
+        fix = "run `invoke deploy`; what `invoke destroy` removed cannot be rolled back to"
         raise UserError("there is no such endpoint", where=where, fix=fix)
-    require_owned(owner, endpoint, sagemaker.list_tags(aws, endpoint.endpoint_arn))
+    require_owned(owner, sagemaker.list_tags(aws, endpoint.endpoint_arn))
     if to:
         release = history.find(context, to, "--to")
     else:
         known = tuple(islice(history.releases(context), _LOOKED_AT))
         found = previous(known, endpoint.pending_endpoint_config_name or endpoint.endpoint_config_name)
         if found is None:
-            fix = "`releases` lists them; `deploy` of an older commit makes one again"
-            raise UserError("no release before the one that serves is recorded", where=where, fix=fix)
+            fix = "`invoke releases` lists all: --to goes to a later one, and `invoke deploy` of an older commit makes one again"
+            raise UserError("what serves is the first release that is recorded", where=where, fix=fix)
         release = found
     if release.record.endpoint != owner.endpoint_name:
         raise UserError(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sagepack.api.results import Followed
 from sagepack.cli import screens
 from sagepack.cli.output import confirm, echo, write_out
+from sagepack.cli.proposals import as_typed, selecting_flags
 from sagepack.cli.task import YES, Flag, task
 from sagepack.decoding import MalformedError, decode_json
 from sagepack.errors import UserError
@@ -220,7 +221,8 @@ def destroy(project: Project, *, yes: bool) -> Destroyed:
     It asks first, and says what stays and what that costs: published packages, answers and the log.
     """
     if not yes and (found := project.deployed_resources()).resources:
-        for block in screens.lines(found):
+        flags = selecting_flags(project.selection.config, project.selection.env)
+        for block in screens.lines(as_typed(found, flags)):
             echo(block)
         count = len(found.resources)
         confirm(f"remove {'these ' if count > 1 else ''}{counted(count, 'resource')}", yes=yes)

@@ -34,6 +34,10 @@ _TIMED = (
     results.Verified,
     results.VerifiedRemote,
     results.Destroyed,
+    results.Rollback,
+    results.Woken,
+    results.Asleep,
+    results.Collected,
     results.Answer,
     results.Answers,
 )
@@ -48,14 +52,25 @@ def footer(result: results.Result, options: Options, seconds: float, *, hint: bo
         seconds: how long it took.
         hint: whether to say what to type next.
     """
-    task = next_task(result) if hint else None
+    following = _following(result, options) if hint else None
     parts = [
         *([Span(f"done in {format_duration(seconds)}", "dim")] if isinstance(result, _TIMED) else []),
-        *([Span("next: ", "dim"), Span(command(task, options), "bold")] if task else []),
+        *([Span("next: ", "dim"), Span(following, "bold")] if following else []),
     ]
     if len(parts) == 3:
         parts.insert(1, Span("; ", "dim"))
     return tuple(parts) or None
+
+
+def _following(result: results.Result, options: Options) -> str | None:
+    """What to type next: a task that was only shown is done by the same command."""
+    match result:
+        case results.Plan(promoted_from=origin) if origin and result.exit_code == results.FOUND_WORK:
+            return "the same command without --dry-run"
+        case results.Garbage() if result.removable:
+            return "the same command without --dry-run"
+    task = next_task(result)
+    return command(task, options) if task else None
 
 
 def next_task(result: results.Result) -> str | None:

@@ -9,12 +9,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec.structs import replace
 
 from sagepack import files
 from sagepack.api.project import Project
-from sagepack.api.results import Doctor
-from sagepack.cli import interrupts, screens
+from sagepack.cli import interrupts, proposals, screens
 from sagepack.cli.footer import footer
 from sagepack.cli.interrupts import Interrupted
 from sagepack.cli.layout import is_watched
@@ -45,7 +43,8 @@ def run_command(task: str, body: Callable[[Project], Result], options: Options) 
         The exit code: the result's, that of the failure, or 128 plus the number of the signal that ended it.
     """
     begun = time.monotonic()
-    progress = make_progress(_selected(options))
+    selected = proposals.selecting_flags(options.config, options.env)
+    progress = make_progress(selected)
     project = Project(options.root, options.config, options.env, options.sets, progress)
 
     def envelope(exit_code: int, **outcome: Any) -> dict[str, Any]:
@@ -56,7 +55,7 @@ def run_command(task: str, body: Callable[[Project], Result], options: Options) 
     try:
         with interrupts.raised(), guarded_streams(progress.write):
             try:
-                result = _with_commands_as_called(body(project), options)
+                result = proposals.as_typed(body(project), selected)
                 if options.json:
                     write_json(envelope(result.exit_code, result=msgspec.to_builtins(result)))
                 else:
@@ -67,9 +66,10 @@ def run_command(task: str, body: Callable[[Project], Result], options: Options) 
                 if options.debug:
                     traceback.print_exc()
                 failure = error if isinstance(error, SagepackError) else _as_failure(error)
-                selected = _selected(options)
                 _echo(failure, selected)
-                _print_error(options, envelope(failure.exit_code, error=_as_called(failure.to_json(), selected)))
+                _print_error(
+                    options, envelope(failure.exit_code, error=proposals.json_as_typed(failure.to_json(), selected))
+                )
                 return failure.exit_code
     except KeyboardInterrupt as error:
         interrupts.mark_reported()
@@ -131,33 +131,6 @@ def _as_failure(error: Exception) -> SagepackError:
         f"unexpected {type(error).__name__}: {error}",
         fix="this is a mistake in sagepack, not in your input: report it with what --debug shows",
     )
-
-
-def _with_commands_as_called(result: Result, options: Options) -> Result:
-    """The result, whose advice proposes commands that the user can type. What containers and services wrote stays as it is."""
-    if not isinstance(result, Doctor):
-        return result
-    selected = _selected(options)
-    checks = (
-        replace(check, detail=as_called(check.detail, selected), fix=check.fix and as_called(check.fix, selected))
-        for check in result.checks
-    )
-    return replace(result, checks=tuple(checks))
-
-
-def _selected(options: Options) -> list[str]:
-    """The flags that another task needs to be about the same spec and environment."""
-    config = ["--config", options.config] if any(word.partition("=")[0] == "--config" for word in sys.argv) else []
-    return [*config, *(["--env", options.env] if options.env != "local" else [])]
-
-
-def _as_called(value: Any, selected: Sequence[str]) -> Any:
-    """JSON data whose texts propose commands that the user can type."""
-    if isinstance(value, str):
-        return as_called(value, selected)
-    if isinstance(value, list):
-        return [_as_called(inner, selected) for inner in value]
-    return {name: _as_called(inner, selected) for name, inner in value.items()} if isinstance(value, dict) else value
 
 
 def _echo(failure: SagepackError, selected: Sequence[str] = ()) -> None:

@@ -241,7 +241,7 @@ def tag_list(tags: dict[str, str]) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
 
 
-def sagepack_tags(tags: dict[str, str]) -> str:
-    """Those of `tags` that this program sets, for a message that says to whom a resource belongs."""
-    found = [f"{key}={value}" for key, value in sorted(tags.items()) if key.startswith(TAG_PREFIX)]
+def owner_tags(tags: dict[str, str]) -> str:
+    """Those of `tags` that say to whom a resource belongs, for a message; its name says the endpoint."""
+    found = [f"{key}={tags[key]}" for key in (TAG_ENV, TAG_NAME) if key in tags]
     return ", ".join(found) or "no sagepack tags"

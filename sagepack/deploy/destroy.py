@@ -69,7 +69,7 @@ def inventory(aws: Aws, owner: Owner) -> Inventory:
     name = owner.endpoint_name
     endpoint = sagemaker.describe_endpoint(aws, name)
     if endpoint is not None:
-        require_owned(owner, endpoint, sagemaker.list_tags(aws, endpoint.endpoint_arn))
+        require_owned(owner, sagemaker.list_tags(aws, endpoint.endpoint_arn))
     resources: list[Resource] = []
     live = observe_scaling(aws, name)
     # A policy or a scheduled action cannot exist without its endpoint, so whoever set it up, it is removed with the endpoint.
@@ -156,4 +156,4 @@ def _delete_endpoint(aws: Aws, name: str, progress: Progress, waiter: WaiterConf
         progress.note(f"deleting endpoint {name}")
         sagemaker.delete_endpoint(aws, name)
     if (left := wait_until_stable(aws, name, progress, waiter)) is not None:
-        raise RemoteError(f"the endpoint was not deleted: it is {left.endpoint_status}", where=left.endpoint_arn)
+        raise RemoteError(f"the endpoint was not deleted: it is {left.endpoint_status}", where=f"endpoint {name}")

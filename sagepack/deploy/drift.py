@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sagepack.deploy.alarms import comparable, desired_alarms
 from sagepack.deploy.change import NONE, THERE, Change, values
-from sagepack.deploy.deployment import ReleaseTag, sagepack_tags
+from sagepack.deploy.deployment import ReleaseTag, owner_tags
 from sagepack.deploy.scaling import AllowedBounds, desired_scaling, is_action, scaling_names
 from sagepack.deploy.subjects import subject_of
 from sagepack.spec.model import KEYS
@@ -75,7 +75,7 @@ def differences(deployment: Deployment, observed: EndpointState | None) -> list[
     if observed is None:
         return [Change("create", f"endpoint {name} does not exist", f"endpoint {name}")]
     if not deployment.owner.owns(observed.tags):
-        reason = f"endpoint {name} belongs to another spec or environment: it has {sagepack_tags(observed.tags)}"
+        reason = f"endpoint {name} belongs to another spec or environment: it has {owner_tags(observed.tags)}"
         return [Change("not_owned", reason, f"endpoint {name}")]
     tags = [
         Difference.between(f"Tags.{key}", observed.tags.get(key), value).change("tags")

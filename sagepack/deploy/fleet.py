@@ -160,7 +160,7 @@ class _Switch:
             reason = endpoint.failure_reason or "SageMaker gives no reason"
             raise UserError(
                 f"the endpoint is {endpoint.endpoint_status}: {reason}",
-                where=endpoint.endpoint_arn,
+                where=f"endpoint {self._name}",
                 fix="run `invoke deploy`, which mends it",
             )
         self.seen.append(_count(endpoint))
@@ -170,7 +170,7 @@ class _Switch:
         live = observe(self.aws, Owner.of(self.spec))
         if live is None:
             raise UserError("there is no such endpoint", where=f"endpoint {self._name}", fix="run `invoke deploy`")
-        require_owned(Owner.of(self.spec), live.endpoint, live.tags)
+        require_owned(Owner.of(self.spec), live.tags)
         return live
 
     def _require_startable(self, live: EndpointState) -> None:
@@ -178,7 +178,7 @@ class _Switch:
             lacking = "configuration" if live.endpoint_config is None else "model"
             raise UserError(
                 f"the endpoint's {lacking} was deleted: no instance can start",
-                where=live.endpoint.endpoint_arn,
+                where=f"endpoint {self._name}",
                 fix="run `invoke deploy`, which creates it again, and then this",
             )
 
@@ -188,7 +188,7 @@ class _Switch:
         if found := wake_differences(self.spec.endpoint, live.scaling):
             raise UserError(
                 "nothing would wake the endpoint again",
-                where=live.endpoint.endpoint_arn,
+                where=f"endpoint {self._name}",
                 fix="run `invoke deploy`, which sets up what wakes it, and then this",
                 details=[change.reason for change in found],
             )
@@ -215,7 +215,7 @@ class _Switch:
         modified = before.last_modified_time
         endpoint = wait_until_changed(self.aws, self._name, modified, self.progress, self.waiter)
         if endpoint is None:
-            raise RemoteError("the endpoint was deleted meanwhile", where=before.endpoint_arn)
+            raise RemoteError("the endpoint was deleted meanwhile", where=f"endpoint {self._name}")
         if endpoint.endpoint_status != "InService" or (_count(endpoint) > 0) != (wanted > 0):
             self._fail(endpoint, wanted, modified)
         return endpoint
@@ -231,7 +231,7 @@ class _Switch:
         hint = hint_for(reason)
         raise RemoteError(
             f"the endpoint is {endpoint.endpoint_status} with {counted(_count(endpoint), 'instance')}, not {wanted}: {reason}",
-            where=endpoint.endpoint_arn,
+            where=f"endpoint {self._name}",
             fix=hint.fix if hint else "run the same command again later: AWS may have no such instance at this time",
             failure=hint.id if hint else None,
             details=[f"newest scaling activity, {newest.start_time:%Y-%m-%d %H:%M:%S} UTC: {text}"] if newest else (),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from sagepack.aws import autoscaling, metrics, sagemaker
+from sagepack.aws import autoscaling, metrics
 from sagepack.aws.session import AccessDeniedError
 from sagepack.deploy import scaling
-from sagepack.deploy.deployment import sagepack_tags
+from sagepack.deploy.deployment import owner_tags
 from sagepack.deploy.observe import observe
 from sagepack.errors import RemoteError, UserError
 
@@ -51,7 +51,7 @@ def overview(aws: Aws, owner: Owner) -> Overview | None:
     live, name = observe(aws, owner), owner.endpoint_name
     if live is None:
         return None
-    require_owned(owner, live.endpoint, live.tags)
+    require_owned(owner, live.tags)
     unknown: list[str] = []
 
     def asked(ask: Callable[[], _Kind], default: _Kind) -> _Kind:
@@ -77,7 +77,7 @@ def overview(aws: Aws, owner: Owner) -> Overview | None:
     )
 
 
-def require_owned(owner: Owner, endpoint: sagemaker.Endpoint, tags: dict[str, str]) -> None:
+def require_owned(owner: Owner, tags: dict[str, str]) -> None:
     """Check that an endpoint belongs to `owner`.
 
     Raises:
@@ -85,7 +85,7 @@ def require_owned(owner: Owner, endpoint: sagemaker.Endpoint, tags: dict[str, st
     """
     if not owner.owns(tags):
         raise UserError(
-            f"endpoint {owner.endpoint_name} does not belong to {owner.name}/{owner.env}: it has {sagepack_tags(tags)}",
-            where=endpoint.endpoint_arn,
+            f"it does not belong to {owner.name}/{owner.env}: it has {owner_tags(tags)}",
+            where=f"endpoint {owner.endpoint_name}",
             fix="nothing was changed; choose the right --config and --env",
         )

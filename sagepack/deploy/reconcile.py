@@ -147,7 +147,7 @@ class Reconciler:
         for change in changes:
             if observed is not None and change.kind == "not_owned":
                 fix = "choose another endpoint.name; to take the endpoint over, give it this spec's tags first"
-                raise UserError(change.reason, where=observed.endpoint.endpoint_arn, fix=fix)
+                raise UserError(change.reason, where=change.subject, fix=fix)
         return observed, changes
 
     def _finish_deployment_in_progress(self, before: sagemaker.Endpoint) -> None:
@@ -239,7 +239,7 @@ class Reconciler:
             reason = endpoint.failure_reason or "SageMaker gives no reason"
             raise RemoteError(
                 f"the endpoint has {reached} instances, not {wanted}: {reason}",
-                where=endpoint.endpoint_arn,
+                where=f"endpoint {name}",
                 fix="run the same command again later: AWS may have no such instance at this time",
             )
         return endpoint
@@ -277,7 +277,7 @@ class Reconciler:
             f"SageMaker does not update an endpoint whose configuration was deleted: {current}",
             where=where,
             fix="deploy once more the spec and code that it serves, which creates that configuration again; "
-            "or `destroy` the endpoint and deploy",
+            "or remove the endpoint with `invoke destroy` and deploy",
         )
 
     def _wait(self) -> sagemaker.Endpoint | None:
@@ -299,7 +299,7 @@ class Reconciler:
         raise RemoteError(
             f"another deployment won: the endpoint serves {endpoint.endpoint_config_name}, not {requested}, "
             "which this command requested",
-            where=endpoint.endpoint_arn,
+            where=f"endpoint {self.deployment.endpoint_name}",
             fix="agree on one spec and code for this endpoint; the same command replaces what serves now",
         )
 
@@ -319,10 +319,10 @@ class Reconciler:
         hint = hint_for(reason)
         tripped = self._tripped_alarms(reason) if status == "InService" else []
         raise RemoteError(
-            f"endpoint is {status}: {reason}"
+            f"it is {status}: {reason}"
             if status != "InService"
             else f"the update failed and SageMaker rolled back to {serves}, which serves: {reason}",
-            where=endpoint.endpoint_arn,
+            where=f"endpoint {name}",
             fix=hint.fix if hint else _TRIPPED if tripped else "read the container's log",
             failure=hint.id if hint else None,
             details=[*tripped, f"log group: {log_group(name)}"],

@@ -83,7 +83,7 @@ def require_image(aws: Aws, deployment: Deployment, endpoint: Endpoint, waiter: 
         live = sagemaker.describe_endpoint(aws, deployment.endpoint_name) or live
     raise RemoteError(
         f"the endpoint serves, but runs another image than the locked one: {image and image.resolved}, not {declared}",
-        where=endpoint.endpoint_arn,
+        where=f"endpoint {deployment.endpoint_name}",
         fix="find out who else changes the model of this endpoint; the same command tries to replace what runs",
     )
 

@@ -181,5 +181,5 @@ def not_whole(promoted: S3Uri, path: str) -> UserError:
     return UserError(
         f"the package that is to be promoted is not there whole: {path} or its index is missing, or is not what was released",
         where=str(promoted),
-        fix="run `upload` in the environment that it is promoted from, then the same command again",
+        fix="run `invoke upload --env ENV` for the environment that it is promoted from, then the same command again",
     )

@@ -154,11 +154,11 @@ def test_a_release_that_is_none_is_an_error_with_a_way_out(cloud: Cloud, before:
     with pytest.raises(UserError, match=message) as caught:
         cloud.project().diff(before)
     assert caught.value.where == "diff"
-    assert "`releases`" in (caught.value.fix or "")
+    assert "`invoke releases`" in (caught.value.fix or "")
 
 
 def test_without_an_endpoint_or_with_that_of_somebody_else_nothing_is_compared(cloud: Cloud) -> None:
-    with pytest.raises(UserError, match="there is no endpoint svd"):
+    with pytest.raises(UserError, match="there is no such endpoint"):
         cloud.project().diff()
     cloud.project().deploy()
     sagemaker = session_of(cloud.servers).client("sagemaker")

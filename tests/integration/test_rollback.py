@@ -103,7 +103,7 @@ def test_a_second_rollback_goes_further_back(cloud: Cloud) -> None:
     assert live(cloud) == second.config
     cloud.project().rollback()
     assert live(cloud) == first.config
-    with pytest.raises(UserError, match="no release before the one that serves is recorded"):
+    with pytest.raises(UserError, match="what serves is the first release that is recorded"):
         cloud.project().rollback()
 
 

@@ -182,26 +182,31 @@ def quota(name: str, value: int | None, endpoint: Endpoint) -> Finding:
     return Finding("ok", f"the quota '{name}' is {value}; what other endpoints use of it is not counted here")
 
 
-def topic(arn: str, *, exists: bool) -> Finding:
-    """Whether a topic that the endpoint notifies exists."""
+def topic(arn: str, declared: str, *, exists: bool) -> Finding:
+    """Whether a topic that the endpoint notifies exists; `declared` is the key of the spec that names it."""
     if exists:
         return Finding("ok", f"{arn} exists; whether aws.role may publish to it shows when it does")
-    return Finding("failed", f"there is no topic {arn}", "create it, or correct the key")
+    return Finding("failed", f"there is no topic {arn}", f"create it, or correct {declared}")
 
 
-def key(name: str, found: Key | None) -> Finding:
+def key(name: str, declared: str, found: Key | None) -> Finding:
     """Whether a key can encrypt.
 
     Args:
-        name: as declared.
+        name: of the key, as it is written there.
+        declared: the key of the spec that names it.
         found: the key; None if there is none.
     """
     if found is None:
-        return Finding("failed", f"there is no key {name} in the endpoint's region", "create it, or correct the key")
+        return Finding(
+            "failed", f"there is no key {name} in the endpoint's region", f"create it, or correct {declared}"
+        )
     if found.key_state != "Enabled":
-        return Finding("failed", f"{found.arn} is {found.key_state}", "enable it, or choose another key")
+        return Finding("failed", f"{found.arn} is {found.key_state}", f"enable it, or name another in {declared}")
     if found.key_spec != "SYMMETRIC_DEFAULT":
-        return Finding("failed", f"{found.arn} is of the kind {found.key_spec}", "choose a symmetric encryption key")
+        return Finding(
+            "failed", f"{found.arn} is of the kind {found.key_spec}", f"name a symmetric encryption key in {declared}"
+        )
     return Finding("ok", f"{found.arn} is enabled; whether its key policy lets aws.role use it shows when it does")
 
 
@@ -259,7 +264,7 @@ def alarm_topic(arn: str, found: Topic | None) -> Finding:
         found: the topic; None if there is none.
     """
     if found is None:
-        return topic(arn, exists=False)
+        return topic(arn, "endpoint.alarms.topics", exists=False)
     # SNS developer guide, "Enable compatibility between event sources from AWS services and encrypted topics": the key's
     # policy has to allow the service, and that of AWS's own key cannot be changed.
     if found.kms_master_key_id and found.kms_master_key_id.endswith(_AWS_KEY):

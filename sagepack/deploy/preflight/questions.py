@@ -10,7 +10,7 @@ from sagepack.aws import autoscaling, ec2, ecr, identity, kms, quotas, sagemaker
 from sagepack.aws.iam_policy import concrete
 from sagepack.aws.s3 import S3Uri
 from sagepack.aws.session import AccessDeniedError, CredentialsError, Patience
-from sagepack.deploy.deployment import Owner, sagepack_tags
+from sagepack.deploy.deployment import Owner, owner_tags
 from sagepack.deploy.iam_policy import execution_policy
 from sagepack.deploy.preflight import judge
 from sagepack.deploy.preflight.asking import Question
@@ -69,10 +69,15 @@ class Preflight:
         asynchronous = self.spec.endpoint.asynchronous
         for name, arn in (("success", asynchronous.success_topic), ("error", asynchronous.error_topic)):
             if arn:
-                yield Question(f"{name}-topic", f"{name} topic", partial(self._topic, arn))
-        for name, key in (("volume", self.spec.endpoint.kms_key_id), ("results", asynchronous.kms_key_id)):
+                yield Question(
+                    f"{name}-topic", f"{name} topic", partial(self._topic, arn, f"endpoint.async.{name}_topic")
+                )
+        for name, key, declared in (
+            ("volume", self.spec.endpoint.kms_key_id, "endpoint.kms_key_id"),
+            ("results", asynchronous.kms_key_id, "endpoint.async.kms_key_id"),
+        ):
             if key:
-                yield Question(f"{name}-key", f"{name} key", partial(self._key, key))
+                yield Question(f"{name}-key", f"{name} key", partial(self._key, key, declared))
         if self.spec.endpoint.vpc:
             yield Question("vpc", "VPC", partial(self._vpc, self.spec.endpoint.vpc))
         for number, arn in enumerate(self.spec.endpoint.alarms.topics if self.spec.endpoint.alarms else ()):
@@ -157,14 +162,14 @@ class Preflight:
             return Finding("failed", f"{error.where}: {error.message}", fix)
         return judge.image(f"{image.repository}:{image.tag}", found, self.image_digest)
 
-    def _topic(self, arn: str) -> Finding:
-        return judge.topic(arn, exists=sns.describe_topic(self.aws, arn) is not None)
+    def _topic(self, arn: str, declared: str) -> Finding:
+        return judge.topic(arn, declared, exists=sns.describe_topic(self.aws, arn) is not None)
 
     def _alarm_topic(self, arn: str) -> Finding:
         return judge.alarm_topic(arn, sns.describe_topic(self.aws, arn))
 
-    def _key(self, key: str) -> Finding:
-        return judge.key(key, kms.describe_key(self.aws, key))
+    def _key(self, key: str, declared: str) -> Finding:
+        return judge.key(key, declared, kms.describe_key(self.aws, key))
 
     def _rollback_alarms(self) -> Finding:
         names = rollback_alarms(self.spec.endpoint)
@@ -192,5 +197,5 @@ class Preflight:
         owner = Owner.of(self.spec)
         endpoint = sagemaker.describe_endpoint(self.aws, owner.endpoint_name)
         tags = sagemaker.list_tags(self.aws, endpoint.endpoint_arn) if endpoint else {}
-        shown = sagepack_tags(tags)
+        shown = owner_tags(tags)
         return judge.owner(owner.endpoint_name, exists=endpoint is not None, owned=owner.owns(tags), tags=shown)

@@ -37,8 +37,9 @@ def status(context: BuildContext) -> StepStatus:
             stale = (f"{', '.join(plan.observation.replaced)} is not what this machine published there",)
         else:
             missing = "some documents of the package are" if plan.observation.model_stored else "the package is"
-            copy = f", copy {format_bytes(plan.copied_bytes)} inside S3" if plan.copied_bytes else ""
-            stale = (f"{missing} not in S3: send {format_bytes(send)}{copy}",)
+            takes = [f"send {format_bytes(send)}"] if send or not plan.copied_bytes else []
+            takes += [f"copy {format_bytes(plan.copied_bytes)} inside S3"] if plan.copied_bytes else []
+            stale = (f"{missing} not in S3: {', '.join(takes)}",)
         if plan.read_bytes:
             stale += (
                 f"{format_bytes(plan.read_bytes)} in S3 are read and hashed first: nothing proves yet what they are",

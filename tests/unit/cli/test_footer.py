@@ -10,6 +10,7 @@ from sagepack.api import results
 from sagepack.cli.footer import command, footer
 from sagepack.cli.layout import plain
 from sagepack.cli.options import Options
+from sagepack.deploy.origin import Origin
 from sagepack.engine.plan import Action
 
 ROOT = Path("/project")
@@ -53,6 +54,8 @@ def test_a_program_on_the_path_is_typed_by_its_name(tmp_path: Path, monkeypatch:
     assert command("plan", Options(ROOT), [str(program)], {}) == "sagepack plan"
 
 
+DEV = Origin("dev", "s3://bucket/record.json")
+GARBAGE = results.Garbage("s3://b/m", (results.Removable("model", "m", 0, None, "old"),), 0, None, (), (), ())
 RUN, SKIP = Action("tar", "run", ("first run",)), Action("tar", "skip", ("up to date",))
 
 
@@ -65,6 +68,10 @@ RUN, SKIP = Action("tar", "run", ("first run",)), Action("tar", "skip", ("up to 
         (results.Built("package", (RUN,)), "done in 2.0 s; next: ", " deploy"),
         (results.Built("deploy", (RUN,)), "done in 2.0 s; next: ", " predict"),
         (results.Cleaned(()), "", ""),
+        (results.Plan("deploy", (RUN,), promoted_from=DEV), "next: ", "the same command without --dry-run"),
+        (results.Plan("deploy", (SKIP,), promoted_from=DEV), "", ""),
+        (GARBAGE, "next: ", "the same command without --dry-run"),
+        (results.Woken("a", 1, changed=True, sleeps_again=True), "done in 2.0 s", ""),
     ],
 )
 def test_a_result_is_followed_by_time_and_next_step_where_they_say_something(

@@ -159,8 +159,9 @@ def test_each_pool_needs_a_quota_and_all_together_enough_of_it(
 
 
 def test_a_topic_must_exist() -> None:
-    assert judge.topic(TOPIC, exists=True).verdict == "ok"
-    assert judge.topic(TOPIC, exists=False).verdict == "failed"
+    assert judge.topic(TOPIC, "endpoint.async.error_topic", exists=True).verdict == "ok"
+    missing = judge.topic(TOPIC, "endpoint.async.error_topic", exists=False)
+    assert (missing.verdict, missing.fix) == ("failed", "create it, or correct endpoint.async.error_topic")
 
 
 @pytest.mark.parametrize(
@@ -223,6 +224,6 @@ def test_the_network_of_the_containers_must_exist_and_reach_s3(facts: dict[str, 
     ],
 )
 def test_a_key_must_be_there_and_enabled(found: Key | None, verdict: str, words: str) -> None:
-    judged = judge.key("alias/x", found)
+    judged = judge.key("alias/x", "endpoint.kms_key_id", found)
     assert (judged.verdict, words in judged.detail) == (verdict, True)
-    assert (judged.fix is None) == (verdict == "ok")
+    assert ("endpoint.kms_key_id" in (judged.fix or "")) == (verdict == "failed")
