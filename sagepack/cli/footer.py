@@ -82,8 +82,8 @@ def next_task(result: results.Result) -> str | None:
             return "package"
         case results.Plan() if result.exit_code == results.FOUND_WORK:
             return result.goal
-        case results.EndpointStatus(state=None):
-            return "deploy"
+        case results.EndpointStatus():
+            return "deploy" if result.state is None else "logs" if result.failures or result.reason else None
         case results.Built():
             return _NEXT[result.goal]
     return None

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections import Counter
+from collections.abc import Mapping
 from functools import partial, singledispatch
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,7 @@ from sagepack.cli.output import as_called
 from sagepack.text import counted, format_bytes, format_usd
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from sagepack.cli.layout import Line
 
@@ -136,30 +138,31 @@ def _endpoint_status(result: results.EndpointStatus) -> list[Block]:
     model = result.model or "none: its configuration was deleted, and no further instance can start"
     if result.model and not result.model_exists:
         model += ", which was deleted: no further instance can start"
-    facts = {
-        "reason": result.reason,
-        "instances": _instances(result),
-        "cost": _cost(result),
-        "scaling": _scaling(result),
-        "schedule": _scheduled(result.next_scheduled),
-        "activity": _activity(result.activity),
-        "backlog": _backlog(result),
-        "config": result.config,
-        "update": result.next_config and f"to {result.next_config}",
-        "model": model,
-        "package": result.manifest,
-        "image": result.image,
-        "deployed": result.release and f"{_readable(result.release.time)} by {result.release.by}",
-        "commit": result.release and _commit(result.release),
-        "smoke": result.release and result.release.smoke and f"test {result.release.smoke.summary}",
-        **{f"alarm {number}": _alarm(alarm) for number, alarm in enumerate(result.alarms, 1)},
-        **{f"failure {number}": _failure(each) for number, each in enumerate(result.failures, 1)},
-        "arn": result.arn,
-        "console": result.console,
-        "log": result.log,
-    }
+    facts = [
+        ("reason", result.reason),
+        ("instances", _instances(result)),
+        ("cost", _cost(result)),
+        ("scaling", _scaling(result)),
+        ("schedule", _scheduled(result.next_scheduled)),
+        ("activity", _activity(result.activity)),
+        ("backlog", _backlog(result)),
+        *(("alarm", _alarm(alarm)) for alarm in result.alarms if _needs_a_look(alarm)),
+        ("alarms", _quiet(result.alarms)),
+        *(("failure", _failure(each)) for each in result.failures),
+        ("config", result.config),
+        ("update", result.next_config and f"to {result.next_config}"),
+        ("model", model),
+        ("package", result.manifest),
+        ("image", result.image),
+        ("deployed", result.release and f"{_readable(result.release.time)} by {result.release.by}"),
+        ("commit", result.release and _commit(result.release)),
+        ("smoke", result.release and result.release.smoke and result.release.smoke.summary),
+        ("arn", result.arn),
+        ("console", result.console),
+        ("log", result.log),
+    ]
     unknown = [partial(_wrapped, f"not known: {text}") for text in result.unknown]
-    return [head, _facts({name: text for name, text in facts.items() if text}, wrap=True), *unknown]
+    return [head, _facts([(name, text) for name, text in facts if text], wrap=True), *unknown]
 
 
 def _instances(result: results.EndpointStatus) -> str:
@@ -167,9 +170,10 @@ def _instances(result: results.EndpointStatus) -> str:
         return "not known yet"
     wanted = result.desired_instances
     aim = f", to be {wanted}" if wanted not in (None, result.instances) else ""
-    pools = ", ".join(f"{pool.instances} of {pool.instance_type}" for pool in result.instance_pools)
-    kinds = result.instance_type or pools
-    return f"{result.instances}{aim}" + (f", {kinds}" if kinds else "")
+    kinds = result.instance_type or ", ".join(
+        f"{pool.instances} {pool.instance_type}" for pool in result.instance_pools
+    )
+    return f"{result.instances}{aim}" + (f" ({kinds})" if kinds else "")
 
 
 def _cost(result: results.EndpointStatus) -> str | None:
@@ -197,12 +201,29 @@ def _scheduled(bounds: results.ScheduledBounds | None) -> str | None:
     if bounds is None:
         return None
     low, high = bounds.fewest_instances, bounds.most_instances
-    limits = ([f"at least {low}"] if low is not None else []) + ([f"at most {high}"] if high is not None else [])
+    limits = [
+        f"{words} {counted(count, 'instance')}"
+        for words, count in (("at least", low), ("at most", high))
+        if count is not None
+    ]
     return f"from {_readable(bounds.time)} {' and '.join(limits)} ({bounds.name})"
 
 
 def _activity(activity: results.ScalingActivity | None) -> str | None:
     return f"{_readable(activity.time)} {activity.status}: {activity.message}" if activity else None
+
+
+def _needs_a_look(alarm: results.AlarmState) -> bool:
+    return alarm.state == "ALARM" or not alarm.acts
+
+
+def _quiet(alarms: Sequence[results.AlarmState]) -> str | None:
+    """How many alarms are as they should be: `5 others: 3 OK, 2 INSUFFICIENT_DATA`."""
+    counts = Counter(alarm.state for alarm in alarms if not _needs_a_look(alarm))
+    states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items(), reverse=True))
+    if len(alarms) == counts.total():
+        return f"none is in ALARM: {states}" if alarms else None
+    return f"{counted(counts.total(), 'other')}: {states}" if counts else None
 
 
 def _alarm(alarm: results.AlarmState) -> str:
@@ -462,14 +483,15 @@ def _done(text: str) -> Block:
     return block
 
 
-def _facts(facts: Mapping[str, str], *, wrap: bool = False) -> Block:
+def _facts(facts: Mapping[str, str] | Sequence[tuple[str, str]], *, wrap: bool = False) -> Block:
     """Names and values, one under the other; values that are sentences wrap, those that are copied stay whole."""
-    longest = max(map(len, facts), default=0)
+    rows = list(facts.items()) if isinstance(facts, Mapping) else facts
+    longest = max((len(name) for name, _ in rows), default=0)
     width = max(longest + 1, min(longest + 2, _DIGEST_AT))
 
     def block(screen: Screen) -> list[Line]:
         shown: list[Line] = []
-        for name, value in facts.items():
+        for name, value in rows:
             first, *rest = wrapped(value, screen.width - width, divide=False) if wrap else [value]
             shown += [(Span(padded(name, width), "dim"), Span(first)), *(" " * width + line for line in rest)]
         return shown

@@ -207,7 +207,18 @@ SCREENS: dict[str, list[Block]] = {
                 "2026-01-02T03:04:05Z", "Successful", "Successfully set desired instance count to 1."
             ),
             backlog=3,
-            alarms=(results.AlarmState("svd-has-backlog-without-capacity", "ALARM", acts=False),),
+            alarms=(
+                results.AlarmState("sagepack/svd/backlog", "OK", acts=True),
+                results.AlarmState(
+                    "sagepack/svd/failures",
+                    "ALARM",
+                    acts=True,
+                    since="2026-01-02T03:04:05Z",
+                    reason="Threshold Crossed: 1 datapoint [2.0] was greater than or equal to the threshold (1.0).",
+                ),
+                results.AlarmState("sagepack/svd/no-capacity", "INSUFFICIENT_DATA", acts=True),
+                results.AlarmState("svd-has-backlog-without-capacity", "OK", acts=False),
+            ),
             failures=(
                 results.RequestFailure(
                     "2026-01-02T03:04:05Z",
@@ -219,6 +230,25 @@ SCREENS: dict[str, list[Block]] = {
             release=DEPLOYED,
             console=ENDPOINT.console,
             log=ENDPOINT.log,
+        )
+    ),
+    "status, several instance types": screens.lines(
+        results.EndpointStatus(
+            "svd",
+            state="InService",
+            since="2026-01-02T03:04:05Z",
+            model="svd-ab7a74a174f4",
+            model_exists=True,
+            instance_pools=(results.PoolStatus("ml.g5.2xlarge", 1), results.PoolStatus("ml.g6.2xlarge", 0)),
+            instances=1,
+            desired_instances=2,
+            cost_per_hour=1.515,
+            backlog=0,
+            alarms=(
+                results.AlarmState("sagepack/svd/backlog", "OK", acts=True),
+                results.AlarmState("sagepack/svd/failures", "OK", acts=True),
+                results.AlarmState("sagepack/svd/no-capacity", "INSUFFICIENT_DATA", acts=True),
+            ),
         )
     ),
     "status, much is missing": screens.lines(
