@@ -194,6 +194,7 @@ class Project:
         connections: int = hub.CONNECTIONS,
         plan: ReviewedPlan | None = None,
         smoke: bool = True,
+        recreate: bool = False,
     ) -> results.Built:
         """Run the steps that a goal needs.
 
@@ -204,15 +205,24 @@ class Project:
             connections: most connections to the Hub at once.
             plan: do what this plan says, or nothing.
             smoke: send the sample to an endpoint that serves something new, as the spec says; False sends nothing.
+            recreate: also delete and create again an endpoint that was released and has failed since, with the requests in
+                its queue; a plan that was looked at and says so does as well.
 
         Raises:
             UserError: something that the user can fix, such as a gate, a quota or a full disk; or what would be done is
-                not what the plan says.
+                not what the plan says; or an endpoint that was released has to be deleted.
             RemoteError: a service failed after retries, the endpoint did not come into service, or it did not answer the
                 sample as expected: then the release before was put back.
             IntegrityError: bytes are not what the lock says.
         """
-        context = self._open(goal, locked=locked, stream=stream, connections=connections, smoke=smoke)
+        context = self._open(
+            goal,
+            locked=locked,
+            stream=stream,
+            connections=connections,
+            smoke=smoke,
+            recreate=recreate or plan is not None,
+        )
         context, actions = executor.run(context, plan.check if plan else None)
         return self._built(goal, context, actions)
 
@@ -234,12 +244,21 @@ class Project:
         connections: int = hub.CONNECTIONS,
         plan: ReviewedPlan | None = None,
         smoke: bool = True,
+        recreate: bool = False,
     ) -> results.Built:
         """Publish the package, make the endpoint serve it, and see that it answers: `build("deploy")`."""
-        return self.build("deploy", locked=locked, stream=stream, connections=connections, plan=plan, smoke=smoke)
+        return self.build(
+            "deploy", locked=locked, stream=stream, connections=connections, plan=plan, smoke=smoke, recreate=recreate
+        )
 
     def promote(
-        self, from_env: str, *, release: str = "", plan: ReviewedPlan | None = None, smoke: bool = True
+        self,
+        from_env: str,
+        *,
+        release: str = "",
+        plan: ReviewedPlan | None = None,
+        smoke: bool = True,
+        recreate: bool = False,
     ) -> results.Built:
         """Deploy here what was deployed in another environment: its package is copied inside S3, and nothing is made again.
 
@@ -250,6 +269,7 @@ class Project:
             release: which of its releases, as in `diff`; the one that serves if left out.
             plan: do what this plan of `review_promotion` says, or nothing.
             smoke: send the sample to the endpoint afterwards, as `build` does.
+            recreate: as in `build`.
 
         Raises:
             UserError: there is no such release, S3 cannot copy its package, or it is not what this lock and code make; as `build`
@@ -257,7 +277,7 @@ class Project:
             RemoteError: a service failed after retries, or the endpoint did not come into service.
             IntegrityError: the copy is not what the manifest says.
         """
-        source, context = self._promotion(from_env, release, smoke=smoke)
+        source, context = self._promotion(from_env, release, smoke=smoke, recreate=recreate or plan is not None)
         with promoting.explained(source, context):
             context, actions = executor.run(context, plan.check if plan else None)
         return self._built("deploy", context, actions)
@@ -489,19 +509,20 @@ class Project:
             preflight.require_account(context)
             return comparing.compare(context, before, after)
 
-    def rollback(self, to: str = "") -> results.Rollback:
+    def rollback(self, to: str = "", *, recreate: bool = False) -> results.Rollback:
         """Make the endpoint serve a release again that was deployed before; nothing is built or uploaded.
 
         Args:
             to: its number in `releases`, its time, the name of its endpoint configuration or the address of its record; the one
                 before the one that serves if left out.
+            recreate: as in `build`.
 
         Raises:
             UserError: there is no such release, or its model, configuration or package was deleted; there is no endpoint, or it
-                belongs to another spec or environment; or the credentials are of another account.
+                has to be deleted without `recreate`, or belongs to another spec or environment; or the credentials are of another account.
             RemoteError: AWS failed after retries, or the endpoint did not come into service.
         """
-        context = self._open("deploy")
+        context = self._open("deploy", recreate=recreate)
         with self._surviving(context):
             preflight.require_account(context)
             return rolling_back.roll_back(context, to)

@@ -60,7 +60,8 @@ def roll_back(context: BuildContext, to: str) -> results.Rollback:
     with executor.exclusive(context):
         release = _chosen(context, to)
         deployment = _deployment(context, release)
-        deployed = reconcile(context.clients.aws, deployment, context.progress, WaiterConfig.of(context.spec))
+        waiter = WaiterConfig.of(context.spec)
+        deployed = reconcile(context.clients.aws, deployment, context.progress, waiter, recreate=context.recreate)
         newest = next(history.releases(context), release)
         # A rollback that was interrupted before its record has nothing left to change.
         if deployed.changes or newest.record.config != release.record.config:

@@ -91,6 +91,7 @@ def open_context(
     stream: bool = False,
     connections: int = hub.CONNECTIONS,
     smoke: bool = True,
+    recreate: bool = False,
 ) -> BuildContext:
     """The context in which the steps to `goal` run.
 
@@ -103,6 +104,7 @@ def open_context(
         stream: publish from the Hub to S3 without the model on this disk.
         connections: most connections to the Hub at once.
         smoke: try the endpoint after a deployment, as the spec says.
+        recreate: requests may be lost with an endpoint whose status allows nothing but to delete it.
     """
     spec = checked.spec
     work = Workspace(root, spec.name, spec.env)
@@ -123,6 +125,7 @@ def open_context(
         connections,
         checked.set_keys,
         smoke,
+        recreate,
         lambda: connect.why_no_answers(root, spec, progress),
     )
 

@@ -22,6 +22,11 @@ else:
     review = lazy.module("api.review")
 
 
+_YES = Flag(
+    "yes",
+    default=False,
+    help="do not ask before a protected environment is changed, and delete an endpoint that has failed to create it again",
+)
 _NO_SMOKE = Flag("no-smoke", default=False, help="do not try whether the endpoint answers the sample")
 
 
@@ -128,7 +133,7 @@ def upload(project: Project, *, locked: bool, stream: bool, connections: int) ->
         placeholder="FILE",
     ),
     _NO_SMOKE,
-    Flag("yes", default=False, help="do not ask before a protected environment is changed"),
+    _YES,
     example="--env prod --set endpoint.instance_type=ml.g5.4xlarge",
 )
 def deploy(
@@ -144,7 +149,9 @@ def deploy(
         agreed = review.ReviewedPlan.read(Path(plan_file))
     elif project.is_protected and not yes:
         agreed = _agreed(project.review("deploy", locked=locked, stream=stream))
-    return project.deploy(locked=locked, stream=stream, connections=connections, plan=agreed, smoke=not no_smoke)
+    return project.deploy(
+        locked=locked, stream=stream, connections=connections, plan=agreed, smoke=not no_smoke, recreate=yes
+    )
 
 
 def _agreed(reviewed: ReviewedPlan) -> ReviewedPlan:
@@ -166,7 +173,7 @@ def _agreed(reviewed: ReviewedPlan) -> ReviewedPlan:
     Flag("release", "", "which release: as in `diff`; if left out the one that serves", placeholder="RELEASE"),
     Flag("dry-run", default=False, help="show what would be copied and changed, and change nothing"),
     _NO_SMOKE,
-    Flag("yes", default=False, help="do not ask before a protected environment is changed"),
+    _YES,
     example="--from-env dev --to-env prod",
 )
 def promote(project: Project, *, from_env: str, release: str, dry_run: bool, no_smoke: bool, yes: bool) -> Built | Plan:
@@ -183,7 +190,7 @@ def promote(project: Project, *, from_env: str, release: str, dry_run: bool, no_
     agreed = None
     if project.is_protected and not yes:
         agreed = _agreed(project.review_promotion(from_env, release=release))
-    return project.promote(from_env, release=release, plan=agreed, smoke=not no_smoke)
+    return project.promote(from_env, release=release, plan=agreed, smoke=not no_smoke, recreate=yes)
 
 
 @task(

@@ -197,7 +197,11 @@ def diff(project: Project, *, before: str, after: str) -> Diff:
 
 @task(
     Flag("to", "", "the release, as in `diff`; if left out the one before the one that serves", placeholder="RELEASE"),
-    Flag("yes", default=False, help="do not ask before a protected environment is changed"),
+    Flag(
+        "yes",
+        default=False,
+        help="do not ask before a protected environment is changed, and delete an endpoint that has failed to create it again",
+    ),
     example="--to 3 --env prod",
 )
 def rollback(project: Project, *, to: str, yes: bool) -> Rollback:
@@ -211,7 +215,7 @@ def rollback(project: Project, *, to: str, yes: bool) -> Rollback:
         echo(line)
     if project.is_protected and found.changes_something:
         confirm(f"roll back {found.endpoint}", yes=yes)
-    return project.rollback(found.record)
+    return project.rollback(found.record, recreate=yes)
 
 
 @task(YES, example="--env dev --yes")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sagepack.decoding import Value
+from sagepack.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Kind = Literal[
     "create",
@@ -45,6 +49,7 @@ class Change(Value, frozen=True):
         live: the value that AWS has, as text: `none` for none, `there` for a resource, `(not shown)` for what looks like a
             secret; null where the change is about the whole.
         desired: the value that the spec asks for, likewise.
+        loses_requests: whether an endpoint that was released is deleted for it, and with it the requests in its queue.
     """
 
     kind: Kind
@@ -53,6 +58,7 @@ class Change(Value, frozen=True):
     path: str = ""
     live: str | None = None
     desired: str | None = None
+    loses_requests: bool = False
 
     @property
     def is_blocked(self) -> bool:
@@ -78,6 +84,18 @@ class Change(Value, frozen=True):
         if self.live is None or self.desired is None:
             return self.reason
         return f"{self.subject}{values(self.live, self.desired)}"
+
+
+def require_no_loss(changes: Iterable[Change]) -> None:
+    """Check that no change loses requests, to which nobody has agreed.
+
+    Raises:
+        UserError: one does.
+    """
+    for change in changes:
+        if change.loses_requests:
+            fix = "look at it first (`invoke status`, `invoke logs`); then repeat the command with --yes (in Python: recreate=True)"
+            raise UserError(change.reason, where=change.subject, fix=fix)
 
 
 def values(live: str, desired: str) -> str:

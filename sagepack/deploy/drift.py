@@ -110,8 +110,12 @@ def _endpoint_differences(deployment: Deployment, observed: EndpointState) -> li
     status, is_desired = endpoint.endpoint_status, endpoint.endpoint_config_name == desired
     # A Failed endpoint can only be deleted. One that is OutOfService accepts an update, but serves nothing that could be lost.
     if status == "Failed" or (status == "OutOfService" and is_desired):
-        again = f"{subject} is {status} and has to be deleted and created again, without the requests in its queue"
-        return [Change("recreate", f"{again}: {endpoint.failure_reason or 'SageMaker gives no reason'}", subject)]
+        # One that failed before it was ever released has taken no requests.
+        loses = status != "Failed" or ReleaseTag.of(observed.tags) is not None
+        again = f"{subject} is {status} and has to be deleted and created again"
+        again += ", without the requests in its queue" if loses else ""
+        reason = f"{again}: {endpoint.failure_reason or 'SageMaker gives no reason'}"
+        return [Change("recreate", reason, subject, loses_requests=loses)]
     # It serves, with a mix of two configurations (API reference, DescribeEndpoint, EndpointStatus). That SageMaker accepts an
     # update to the configuration that it describes could not be observed.
     if status == "UpdateRollbackFailed" and is_desired:

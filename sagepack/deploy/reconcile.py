@@ -13,6 +13,7 @@ from sagepack.aws import autoscaling, sagemaker
 from sagepack.aws.logs import log_group, set_retention
 from sagepack.deploy import rollout, scaling
 from sagepack.deploy.alarms import desired_alarms
+from sagepack.deploy.change import require_no_loss
 from sagepack.deploy.deployment import VARIANT_NAME, tag_list
 from sagepack.deploy.drift import (
     alarm_differences,
@@ -65,18 +66,30 @@ class ReconcileResult:
 
 
 def reconcile(
-    aws: Aws, deployment: Deployment, progress: Progress, waiter: WaiterConfig | None = None
+    aws: Aws,
+    deployment: Deployment,
+    progress: Progress,
+    waiter: WaiterConfig | None = None,
+    *,
+    recreate: bool = False,
 ) -> ReconcileResult:
     """Make the endpoint what `deployment` says, and return once it is in service.
 
     An outage of AWS, of the network or of the credentials that ends within `waiter.outage` does not end it: it goes on.
 
+    Args:
+        aws: the session.
+        deployment: what the endpoint should be.
+        progress: gets a note of each change and each status.
+        waiter: how often and how long to look.
+        recreate: also delete an endpoint that was released and whose status allows nothing else; its queue is lost.
+
     Raises:
-        UserError: the endpoint belongs to another spec or environment, or SageMaker refused the model data, the role, the
-            image or the instances.
+        UserError: the endpoint belongs to another spec or environment, or would have to be deleted without `recreate`; or
+            SageMaker refused the model data, the role, the image or the instances.
         RemoteError: the endpoint failed, was rolled back to its old configuration, or took too long.
     """
-    return Reconciler(aws, deployment, progress, waiter or WaiterConfig()).run()
+    return Reconciler(aws, deployment, progress, waiter or WaiterConfig(), recreate).run()
 
 
 @dataclass(frozen=True)
@@ -88,12 +101,14 @@ class Reconciler:
         deployment: what the endpoint should be.
         progress: gets a note of each change and each status.
         waiter: how often and how long to look.
+        recreate: whether requests may be lost with an endpoint that has to be deleted.
     """
 
     aws: Aws
     deployment: Deployment
     progress: Progress
     waiter: WaiterConfig
+    recreate: bool = False
 
     def run(self) -> ReconcileResult:
         """Bring the endpoint, its automatic scaling and its tags in line with the deployment; raises as `reconcile` does."""
@@ -140,7 +155,7 @@ class Reconciler:
         """The live endpoint, and what has to be changed.
 
         Raises:
-            UserError: it belongs to another spec or environment.
+            UserError: it belongs to another spec or environment, or requests would be lost without `recreate`.
         """
         observed = observe_declared(self.aws, self.deployment)
         changes = differences(self.deployment, observed)
@@ -148,6 +163,8 @@ class Reconciler:
             if observed is not None and change.kind == "not_owned":
                 fix = "choose another endpoint.name; to take the endpoint over, give it this spec's tags first"
                 raise UserError(change.reason, where=change.subject, fix=fix)
+        if not self.recreate:
+            require_no_loss(changes)
         return observed, changes
 
     def _finish_deployment_in_progress(self, before: sagemaker.Endpoint) -> None:

@@ -60,6 +60,7 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
         connections: most connections to the Hub at once.
         set_keys: the keys that a lock is made from and `--set` gave.
         smoke: try the endpoint after a deployment, as the spec says (not `--no-smoke`).
+        recreate: requests may be lost with an endpoint whose status allows nothing but to delete it.
         why_no_answers: says why no endpoint can answer a request here, or None; it may ask the sandbox.
         promotion: the package that is copied, if nothing is to be made or published from this machine.
     """
@@ -75,6 +76,7 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
     connections: int = hub.CONNECTIONS
     set_keys: tuple[str, ...] = ()
     smoke: bool = True
+    recreate: bool = False
     why_no_answers: Callable[[], str | None] = lambda: None
     promotion: Promotion | None = None
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from sagepack import files
+from sagepack.deploy.change import require_no_loss
 from sagepack.engine import lazy
 from sagepack.engine import plan as planning
 from sagepack.errors import SagepackError, UserError
@@ -64,7 +65,7 @@ def _surviving(context: BuildContext) -> AbstractContextManager[None]:
 
 def _run(context: BuildContext, review: Review | None) -> tuple[BuildContext, list[Action]]:
     actions, obstacles = _look(context)
-    actions = _allowed(actions, obstacles.errors if obstacles else None)
+    actions = _allowed(context, actions, obstacles.errors if obstacles else None)
     if obstacles and any(
         step.writes_to_aws and action.runs for step, action in zip(context.steps, actions, strict=True)
     ):
@@ -78,7 +79,7 @@ def _run(context: BuildContext, review: Review | None) -> tuple[BuildContext, li
         # Another process may have done the work while this one waited.
         context = context.refreshed()
         statuses = _statuses(context)
-        actions = _allowed(planning.plan(context.steps, statuses))
+        actions = _allowed(context, planning.plan(context.steps, statuses))
         if review:
             review(context, actions)
         for number, step in enumerate(context.steps):
@@ -96,7 +97,7 @@ def _run(context: BuildContext, review: Review | None) -> tuple[BuildContext, li
             if any(statuses[later.name].inputs is None for later in context.steps[number + 1 :]):
                 context = context.refreshed()
                 statuses = _statuses(context)
-                actions[number + 1 :] = _allowed(planning.plan(context.steps, statuses))[number + 1 :]
+                actions[number + 1 :] = _allowed(context, planning.plan(context.steps, statuses))[number + 1 :]
     return context, actions
 
 
@@ -115,10 +116,13 @@ def exclusive(context: BuildContext) -> AbstractContextManager[None]:
     return files.exclusive(context.work.mutex_path, context.progress.activity)
 
 
-def _allowed(actions: list[Action], obstacles: Mapping[str, UserError] | None = None) -> list[Action]:
-    """The actions, none of which is blocked.
+def _allowed(
+    context: BuildContext, actions: list[Action], obstacles: Mapping[str, UserError] | None = None
+) -> list[Action]:
+    """The actions, none of which is blocked, or loses requests to which nobody has agreed.
 
     Args:
+        context: the run.
         actions: a plan.
         obstacles: the errors for the steps that are blocked whatever their status is.
     """
@@ -129,6 +133,8 @@ def _allowed(actions: list[Action], obstacles: Mapping[str, UserError] | None = 
                 where=action.step,
                 fix="nothing was changed; choose another endpoint.name, or the right --config and --env",
             )
+        if not context.recreate:
+            require_no_loss(action.changes)
     return actions
 
 

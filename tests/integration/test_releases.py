@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 from datetime import datetime, timezone
@@ -13,9 +14,13 @@ from msgspec.structs import fields, replace
 
 from sagepack.aws.s3 import S3, S3Uri
 from sagepack.deploy import record
+from sagepack.deploy.deployment import Owner, ReleaseTag, tag_list
+from sagepack.deploy.reconcile import reconcile
 from sagepack.engine import git
+from sagepack.errors import RemoteError, UserError
+from sagepack.sandbox.aws.hosting import DeploymentOutcome
 from tests.helpers.cloud import Cloud
-from tests.helpers.deployments import BUCKET, RECORD, RecordedProgress, session_of
+from tests.helpers.deployments import BUCKET, RECORD, RecordedProgress, deployment, session_of
 from tests.helpers.paths import ROOT
 
 if TYPE_CHECKING:
@@ -63,6 +68,31 @@ def test_a_deployment_that_changes_something_is_recorded_once(cloud: Cloud) -> N
     assert newest.settings["instance_type"] == "ml.g5.2xlarge"
     assert [each.config for each in cloud.project().releases(most=1).deployments] == [second.config]
     assert cloud.project().status().release == newest
+
+
+def test_a_released_endpoint_that_has_failed_is_deleted_only_if_somebody_agrees(cloud: Cloud) -> None:
+    sagemaker = session_of(cloud.servers).client("sagemaker")
+    cloud.servers.aws.scenario.end_deployments("svd", DeploymentOutcome("fail", "no ping"))
+    with pytest.raises(RemoteError, match="endpoint is Failed"):
+        cloud.project().deploy()
+    arn = sagemaker.describe_endpoint(EndpointName="svd")["EndpointArn"]
+    # It has never served, so it is created again without a question; this one has.
+    tag = ReleaseTag("svd-0123456789ab", "20260101T000000000000Z").tags
+    sagemaker.add_tags(ResourceArn=arn, Tags=tag_list(tag))
+    reviewed = cloud.project().review()
+    assert [change.kind for change in reviewed.changes if change.loses_requests] == ["recreate"]
+    owned = dataclasses.replace(deployment(), owner=Owner("svd", "svd", "cloud"))
+
+    def reconciled() -> object:
+        return reconcile(session_of(cloud.servers), owned, RecordedProgress())
+
+    for refused in (cloud.project().deploy, reconciled):
+        with pytest.raises(UserError, match="without the requests in its queue") as caught:
+            refused()
+        assert "--yes" in str(caught.value.fix)
+        assert sagemaker.describe_endpoint(EndpointName="svd")["EndpointStatus"] == "Failed"
+    cloud.project().deploy(plan=reviewed)
+    assert sagemaker.describe_endpoint(EndpointName="svd")["EndpointStatus"] == "InService"
 
 
 def test_records_are_as_their_schema_says(s3: S3) -> None:

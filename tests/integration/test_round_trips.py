@@ -72,7 +72,8 @@ EVERYTHING = (
 
 @pytest.mark.parametrize("declared", ["archive", "prefix", "everything"])
 def test_a_second_deploy_writes_nothing_and_takes_three_round_trips(cloud: Warm, declared: str) -> None:
-    sets, group = (f"artifact.layout={declared}",), Counter[str]()
+    sets: tuple[str, ...] = (f"artifact.layout={declared}",)
+    group = Counter[str]()
     if declared == "everything":
         aws = session_of(cloud.servers)
         aws.client("sns").create_topic(Name="done")

@@ -48,7 +48,9 @@ def run(context: BuildContext) -> None:
     """
     desired = desired_deployment(context)
     new = release.Release.of(context, desired)
-    deployed = reconcile.reconcile(context.clients.aws, desired, context.progress, new.waiter)
+    deployed = reconcile.reconcile(
+        context.clients.aws, desired, context.progress, new.waiter, recreate=context.recreate
+    )
     new.finish(deployed)
     context.progress.done(f"endpoint {deployed.endpoint_name} serves model {deployed.model_name}")
 

@@ -99,6 +99,9 @@ MESSAGES = (
     Entry("deleted configuration", "SageMaker does not update an endpoint whose configuration was deleted: …", "`Could not find endpoint configuration` of the one that the endpoint has", "deploy once more what it serves, or `destroy` and deploy"),
     Entry("another image", "the endpoint serves, but runs another image than the locked one: …, not …", "somebody made the model of the endpoint again, under the same name", "the same command replaces it; find out who did it"),
     Entry("deleted parts", "is missing", "the model or configuration that serves was deleted: it runs until an instance has to start", "`sagepack deploy` creates it again, without an update"),
+    Entry("failed smoke test", "… failed its smoke test: …", "the container failed on the sample, or its answer is not what sample.expect says; the lines below have its words, its log and the id of the known failure", "mend it and deploy again; the release before was put back and serves"),
+    Entry("untried release", "… serves …, which has not been tried and recorded yet", "the command that deployed it was interrupted before its smoke test ended", "`sagepack deploy` goes on to try it"),
+    Entry("endpoint that has failed", "… has to be deleted and created again", "SageMaker allows nothing else with an endpoint that is Failed; if it was released, its queue goes with it", "look at `sagepack status` and `sagepack logs`, then `sagepack deploy --yes`"),
     Entry("stuck endpoint", "the endpoint is still … after …", "a container that crashes again and again keeps it Creating for up to an hour, in which it cannot be deleted", "the container's lines are on the screen; the same command goes on waiting"),
     Entry("too few instances", "the endpoint has … instances, not …", "AWS has no free instance", "the same command later"),
     Entry("no answer", "no result after … s", "the endpoint wakes, is busy, or its role may not write the answer (`role-permissions`)", "the same command goes on waiting; `sagepack status` shows queue and scaling"),
@@ -109,8 +112,8 @@ _UNKNOWN = """\
 
 - **That AWS has a free instance.** No API says so. `no-capacity` comes minutes after the request, and a wake from zero that finds none shows only in the newest scaling activity (`sagepack status`).
 - **What other endpoints use of a quota.** Service Quotas says what is allowed, not what is used: `quota` compares with this endpoint alone.
-- **That the container serves.** InService says that a port answered. Only a request proves it: `sagepack predict`.
-- **A wrong answer.** A handler that returns noise with status 200 looks well.
+- **That the container serves.** InService says that a port answered. Only a request proves it: the smoke test of `deploy` sends two, and where there is no sample nobody does.
+- **A wrong answer.** A handler that returns noise with status 200 looks well; the smoke test knows only what `sample.expect` says.
 - **An organisation's policy on the role.** The simulation of a role's permissions does not know the policies of buckets, keys and the organisation.
 - **Whether the endpoint's role may publish to a topic, and what an endpoint policy of a VPC refuses.** Both show when it happens.
 - **A request lost with its queue.** AWS does not say which requests were waiting when an endpoint was deleted, or expired after six hours.
@@ -125,7 +128,7 @@ def failures_page() -> str:
         "Found in the reason of a failed deployment or in the refusal of a request; the class of the error, and so the exit code, says whether you can mend it (1) or have to wait (3).",
         _table(_known(OF_AWS)),
         "## What the container says",
-        "Found in the failure of a request, in the words of the image's server.",
+        "Found in the failure of a request, of the smoke test's too, in the words of the image's server.",
         _table(_known(OF_CONTAINERS)),
         "## What a call to AWS meets",
         _table(OF_CALLS),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from contextlib import nullcontext
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,13 @@ from sagepack.aws.autoscaling import Alarm, ScalableTarget, ScalingPolicy, Suspe
 from sagepack.aws.logs import LogGroup
 from sagepack.aws.sagemaker import Endpoint, EndpointConfig, EndpointVariant, PendingDeployment, ProductionVariant
 from sagepack.aws.service_model import shape
-from sagepack.deploy.change import Change, values
+from sagepack.deploy.change import Change, require_no_loss, values
 from sagepack.deploy.deployment import ReleaseTag
 from sagepack.deploy.drift import Difference, diff, differences, release_differences
 from sagepack.deploy.observe import EndpointState, ScalingState
 from sagepack.deploy.scaling import desired_scaling
 from sagepack.deploy.subjects import subject_of
+from sagepack.errors import UserError
 from sagepack.spec.model import Scaling as Bounds
 from sagepack.spec.model import Vpc
 from tests.helpers.deployments import deployment
@@ -196,9 +198,23 @@ def test_an_endpoint_of_another_spec_or_environment_is_not_changed(tags: dict[st
 def test_a_failed_endpoint_is_recreated_whatever_its_config() -> None:
     value = deployment()
     (change,) = differences(value, live(value, endpoint_status="Failed", failure_reason="no capacity"))
-    again = "endpoint svd is Failed and has to be deleted and created again, without the requests in its queue"
-    reason = f"{again}: no capacity"
+    reason = "endpoint svd is Failed and has to be deleted and created again: no capacity"
     assert change == Change("recreate", reason, "endpoint svd")
+
+
+@pytest.mark.parametrize(
+    ("status", "released", "loses"), [("Failed", False, False), ("Failed", True, True), ("OutOfService", False, True)]
+)
+def test_what_has_taken_requests_is_not_deleted_unless_somebody_agrees(
+    status: str, released: bool, loses: bool
+) -> None:
+    value = deployment()
+    tags = {**value.tags, **(ReleaseTag("svd-0123456789ab", "2026").tags if released else {})}
+    (change,) = differences(value, live(value, tags=tags, endpoint_status=status))
+    assert (change.kind, change.loses_requests) == ("recreate", loses)
+    assert ("without the requests in its queue" in change.reason) is loses
+    with pytest.raises(UserError, match="has to be deleted") if loses else nullcontext():
+        require_no_loss([change])
 
 
 @pytest.mark.parametrize("status", ["Creating", "RollingBack", "Deleting"])
