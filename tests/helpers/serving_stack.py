@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import pytest
 
 STACK = """import http.server, json, os, sys, threading, time
+print("starting", flush=True)
+def chatter():
+    while True: print("again", flush=True)
 if "HANG" in os.environ: time.sleep(60)
 if "EXIT" in os.environ:
     print("what went wrong", file=sys.stderr)
@@ -28,6 +31,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if body == b"slow": time.sleep(30)
+        if body == b"chatty": threading.Thread(target=chatter, daemon=True).start()
         if body == b"die": os._exit(1)
         seen = {"pid": os.getpid(), "body": body.decode(), "type": self.headers["Content-Type"],
                 "files": os.listdir(model), "environment": dict(os.environ),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ from botocore.exceptions import WaiterError
 from sagepack.sandbox.aws.hosting import DeploymentOutcome, TransitionTime
 from sagepack.sandbox.aws.invocations import ScriptedResult
 from sagepack.sandbox.aws.server import AwsServer
-from sagepack.sandbox.serving import model_server
+from sagepack.sandbox.serving import model_server, stack
 from sagepack.spec import images
 from tests.helpers import serving_stack
 from tests.helpers.hosting import DATA, IMAGE, REGISTRY, TAG, WAIT, config, error_of, model, wait_for_object
@@ -299,6 +301,49 @@ def test_two_servers_in_one_process_do_not_share_their_containers(
         second.stop()
 
 
+def test_each_deployment_starts_a_container_of_its_own_that_writes_to_the_log_of_the_endpoint(
+    hosting: Any,
+    sandbox: Servers,
+    client: Callable[[str], Any],
+    endpoint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    serving_stack.install(tmp_path, monkeypatch)
+    monkeypatch.setattr(model_server, "unavailable", lambda: None)
+    monkeypatch.setattr(sandbox.aws.invocations, "default", None)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("weights"))
+    s3, runtime, logs = client("s3"), client("sagemaker-runtime"), client("logs")
+    s3.put_object(Bucket=sandbox.bucket, Key="models/model.tar.gz", Body=packed.getvalue())
+    pids = set()
+    for update in (False, True):
+        if update:
+            hosting.update_endpoint(EndpointName=endpoint, EndpointConfigName="c2")
+            hosting.get_waiter("endpoint_in_service").wait(EndpointName=endpoint, WaiterConfig=WAIT)
+        for _ in range(2):
+            response = runtime.invoke_endpoint_async(EndpointName=endpoint, Body=b"{}")
+            pids.add(json.loads(wait_for_object(s3, response["OutputLocation"]))["pid"])
+    group = {"logGroupName": "/aws/sagemaker/Endpoints/e"}
+    assert len(pids) == 2
+    events = logs.filter_log_events(**group)["events"]
+    assert [event["message"] for event in events] == ["starting"] * 2
+    assert len({event["logStreamName"] for event in events}) == 2
+    assert all(re.fullmatch(r"AllTraffic/i-[0-9a-f]{17}", event["logStreamName"]) for event in events)
+
+
+def test_events_of_several_streams_come_in_the_order_of_their_times(client: Callable[[str], Any]) -> None:
+    logs, now = client("logs"), int(time.time() * 1000)
+    logs.create_log_group(logGroupName="g")
+    for stream, times in {"a": [0, 2], "b": [1, 3]}.items():
+        logs.create_log_stream(logGroupName="g", logStreamName=stream)
+        events = [{"timestamp": now + at, "message": str(at)} for at in times]
+        logs.put_log_events(logGroupName="g", logStreamName=stream, logEvents=events)
+    pages = logs.get_paginator("filter_log_events").paginate(logGroupName="g", PaginationConfig={"PageSize": 1})
+    assert [event["message"] for page in pages for event in page["events"]] == ["0", "1", "2", "3"]
+
+
 def test_an_input_is_read_when_an_instance_takes_the_request(
     sandbox: Servers, endpoint: str, client: Callable[[str], Any]
 ) -> None:
@@ -333,7 +378,10 @@ def test_the_registry_of_aws_has_the_known_tags(client: Callable[[str], Any]) ->
     assert "RepositoryNotFound" in error_of(lambda: ecr.describe_images(**other, imageIds=[{"imageTag": TAG}]))
 
 
-def test_another_process_needs_the_token_to_change_the_scenario(sandbox: Servers, hosting: Any) -> None:
+def test_another_process_needs_the_token_to_change_the_scenario(
+    sandbox: Servers, hosting: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(stack.PYTHON, "/none")
     address, control = f"{sandbox.aws_url}/_sandbox", {"X-Sandbox-Token": sandbox.credentials.control_token}
     with httpx.Client() as http:
         error = {"operation": "ListModels", "code": "Busy", "message": "later"}

@@ -171,7 +171,7 @@ def predict_fn(data, model):
 
 def test_the_limit_that_the_handlers_guard_is_that_of_the_server(tmp_path: Path) -> None:
     environment = {"MMS_MAX_RESPONSE_SIZE": "10000"}
-    containers, package = Containers(), Package(environment, environment, packaged(tmp_path, LIMITED))
+    containers, package = Containers(), Package(environment, environment, packaged(tmp_path, LIMITED), print)
 
     def ask(size: int) -> tuple[int, bytes]:
         request = InferenceRequest(json.dumps({"n": size}).encode(), "application/json", "application/json", 60.0)

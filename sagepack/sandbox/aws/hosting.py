@@ -7,6 +7,7 @@ configuration.
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -101,10 +102,12 @@ class Configuration:
     Attributes:
         request: the CreateEndpointConfig request.
         models: name -> the CreateModel request.
+        instance: the id of the instance that the deployment starts; requests to several go to the same one.
     """
 
     request: JsonObject
     models: dict[str, JsonObject]
+    instance: str = field(default_factory=lambda: f"i-{secrets.token_hex(9)[:17]}")
 
     @property
     def name(self) -> str:

@@ -70,7 +70,6 @@ class _Job:
         accepted: when the request was accepted, by the clock.
         content: body of an inline request; None if an instance reads it from `input_location`.
         parameters: parameters of InvokeEndpointAsync, from its headers: names in lower case, without their prefix.
-        model: the CreateModel request of the endpoint's model.
         notifications: NotificationConfig of the endpoint; empty if it has none.
         inference_id: id of the inference.
         output_uri: where the result of a success is written.
@@ -82,7 +81,6 @@ class _Job:
     accepted: float
     content: bytes | None
     parameters: Mapping[str, str]
-    model: JsonObject
     notifications: JsonObject
     inference_id: str
     output_uri: str
@@ -152,8 +150,7 @@ class Invocations:
         endpoint = self._hosting.endpoint(region, name)
         if not endpoint.counts or endpoint.status in {"Creating", "Failed", "Deleting"}:
             raise invalid(f"Endpoint {name} of account is not in service: {endpoint.status}.")
-        config = endpoint.serving.request
-        output = config.get("AsyncInferenceConfig", {}).get("OutputConfig")
+        output = endpoint.serving.request.get("AsyncInferenceConfig", {}).get("OutputConfig")
         if output is None:
             raise invalid(f"Endpoint {name} does not support asynchronous inference.")
         failure_path = output.get("S3FailurePath")
@@ -162,7 +159,6 @@ class Invocations:
             accepted=self._clock.now(),
             content=_inline(parameters.get("inputlocation"), body),
             parameters=parameters,
-            model=endpoint.serving.models[config["ProductionVariants"][0]["ModelName"]],
             notifications=output.get("NotificationConfig", {}),
             inference_id=parameters.get("inference-id") or str(uuid.uuid4()),
             output_uri=_output_uri(output["S3OutputPath"], parameters),
@@ -234,8 +230,16 @@ class Invocations:
 
     def _run(self, job: _Job, content: bytes) -> ScriptedResult:
         """The result of the package itself."""
-        container: JsonObject = (job.model.get("Containers") or [job.model["PrimaryContainer"]])[0]
-        package = Package(container, container.get("Environment", {}), partial(model_data.unpack, container))
+        config = job.endpoint.serving
+        variant = config.request["ProductionVariants"][0]
+        model = config.models[variant["ModelName"]]
+        container: JsonObject = (model.get("Containers") or [model["PrimaryContainer"]])[0]
+        package = Package(
+            {"instance": config.instance, "container": container},
+            container.get("Environment", {}),
+            partial(model_data.unpack, container),
+            partial(moto_state.log, REGION, job.endpoint.name, stream=f"{variant['VariantName']}/{config.instance}"),
+        )
         request = InferenceRequest(
             content,
             content_type=job.parameters.get("content-type", "application/json"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ _ABORT_UNFINISHED = {
     "Filter": {"Prefix": ""},
     "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": "7"},
 }
+_LOGGING = threading.Lock()  # moto numbers events without one
+_MOST_EVENTS = 10_000
 _IMAGE = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.[a-z0-9.]+/(?P<repository>[^:@]+)"
     r"(?::(?P<tag>[^@]+))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
@@ -184,15 +187,17 @@ def publish(topic: str, message: str) -> None:
         backend.publish(message=message, arn=topic)
 
 
-def log(region: str, endpoint: str, lines: Sequence[str]) -> None:
-    """Write lines to the log group of an endpoint, as its container does."""
+def log(region: str, endpoint: str, lines: Sequence[str], stream: str = "AllTraffic/i-0123456789abcdef0") -> None:
+    """Write lines to the log group of an endpoint, as its container does; of each stream the newest are kept."""
     from moto.logs.models import logs_backends
 
     backend = logs_backends[ACCOUNT][region]
-    group, stream = f"/aws/sagemaker/Endpoints/{endpoint}", "AllTraffic/i-0123456789abcdef0"
-    if group not in backend.groups:
-        backend.create_log_group(group, {})
-    if stream not in backend.groups[group].streams:
-        backend.create_log_stream(group, stream)
-    now = int(time.time() * 1000)
-    backend.put_log_events(group, stream, [{"timestamp": now, "message": line} for line in lines])
+    group, now = f"/aws/sagemaker/Endpoints/{endpoint}", int(time.time() * 1000)
+    with _LOGGING:
+        if group not in backend.groups:
+            backend.create_log_group(group, {})
+        if stream not in backend.groups[group].streams:
+            backend.create_log_stream(group, stream)
+        backend.put_log_events(group, stream, [{"timestamp": now, "message": line} for line in lines])
+        events = backend.groups[group].streams[stream].events
+        events[:] = events[-_MOST_EVENTS:]

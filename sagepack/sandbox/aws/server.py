@@ -2,7 +2,7 @@
 
 Requests that are not signed with the sandbox's own keys are rejected (`admission`, `signature`). Those for hosting
 (`hosting_api`), asynchronous invocation (`invocations`), quotas (`quotas`), prices (`price_list`) and AWS's image registries (`ecr`) are handled here
-and do not reach moto. S3 is moto's with stricter checks (`s3_overlay`), IAM moto's with one operation more (`iam_overlay`); the other services of `SERVICES` are moto's alone, and there
+and do not reach moto. S3 is moto's with stricter checks (`s3_overlay`), IAM moto's with one operation more (`iam_overlay`), CloudWatch Logs moto's in another order (`logs_overlay`); the other services of `SERVICES` are moto's alone, and there
 are no others. In particular moto's own routes, which reset it and record requests, cannot be reached.
 """
 
@@ -18,7 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 from sagepack.sandbox import admission
 from sagepack.sandbox.activity import Activity
-from sagepack.sandbox.aws import ecr, iam_overlay, moto_scaling, moto_state, price_list, quotas, s3_overlay, signature
+from sagepack.sandbox.aws import (
+    ecr,
+    iam_overlay,
+    logs_overlay,
+    moto_scaling,
+    moto_state,
+    price_list,
+    quotas,
+    s3_overlay,
+    signature,
+)
 from sagepack.sandbox.aws.clock import Clock
 from sagepack.sandbox.aws.control import Control
 from sagepack.sandbox.aws.denied import DeniedActions
@@ -86,6 +96,7 @@ class AwsServer:
 
         s3_overlay.install()
         iam_overlay.install()
+        logs_overlay.install()
         self.activity = activity or Activity()
         self.credentials = credentials or Credentials.random()
         self.scenario, self.faults, self.clock, self.denied = Scenario(), Faults(), Clock(), DeniedActions()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sagepack.sandbox.serving.model_server import ModelServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from sagepack.sandbox.serving.model_server import InferenceRequest
@@ -34,11 +34,13 @@ class Package:
         definition: a JSON document that differs from those of all packages with other content or settings.
         environment: environment variables of the container.
         unpack: writes the package into an empty folder; may raise OSError, or what a damaged gzip or tar file causes.
+        log: takes the lines that the container writes, from a thread.
     """
 
     definition: Mapping[str, object]
     environment: Mapping[str, str]
     unpack: Callable[[Path], None]
+    log: Callable[[Sequence[str]], None]
 
     @property
     def key(self) -> str:
@@ -72,7 +74,7 @@ class _Container:
         """
         if self.server is not None:
             self.server.stop()
-        server = self.server = ModelServer(package.environment)  # from here on, `stop` stops it
+        server = self.server = ModelServer(package.environment, package.log)  # from here on, `stop` stops it
         try:
             # Another thread may have stopped the container while this one waited for `starting`.
             problem = "the container was stopped" if self.stopped else _extract(package, server) or server.start()

@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING
 
 from sagepack.sandbox import environment
 from sagepack.sandbox.serving import stack
+from sagepack.sandbox.serving.container_log import ContainerLog
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 MODULES = ("torch", "transformers", "sagemaker_huggingface_inference_toolkit", "mms")
 """What the interpreter must be able to import."""
@@ -35,7 +36,6 @@ _PORTS = range(20_000, 32_000)  # multi-model-server rejects the kernel's epheme
 _START_SECONDS = 120.0
 _PROBE_SECONDS = 60.0
 _STOP_SECONDS = 10.0
-_LOG_LINES = 15
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,14 @@ class ModelServer:
     It ends when this process ends, even by SIGKILL: the launcher watches a pipe that only this process holds open.
     """
 
-    def __init__(self, settings: Mapping[str, str]) -> None:
+    def __init__(self, settings: Mapping[str, str], log: Callable[[Sequence[str]], None]) -> None:
         """Make the folders; nothing runs yet.
 
         Args:
             settings: environment variables that the model defines for the container.
+            log: takes the lines that it writes, from another thread, until `stop`.
         """
-        self._settings = settings
+        self._settings, self._log = settings, ContainerLog(log)
         # A short path: Unix sockets are made in it, whose paths may have at most 108 bytes.
         self._folder = Path(tempfile.mkdtemp(prefix="mms-"))
         self.package.mkdir(parents=True)
@@ -116,24 +117,25 @@ class ModelServer:
         with self._lock:
             if self._stopped:
                 return "the container was stopped"
-            with (self._folder / "log").open("wb") as log:
-                self._process = process = subprocess.Popen(
-                    [python(), Path(__file__).with_name("launcher.py")],
-                    cwd=self._folder,
-                    env=self._environment(),
-                    stdin=subprocess.PIPE,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
+            self._process = process = subprocess.Popen(
+                [python(), Path(__file__).with_name("launcher.py")],
+                cwd=self._folder,
+                env=self._environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            if process.stdout:
+                self._log.follow(process.stdout)
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             if process.poll() is not None:
-                return f"the container ended with status {process.returncode}\n{self.log()}"
+                return f"the container ended with status {process.returncode}\n{self._log.end()}"
             if self._pings():
                 return None
             time.sleep(0.1)
-        return f"the container did not respond to /ping within {_START_SECONDS:.0f} s\n{self.log()}"
+        return f"the container did not respond to /ping within {_START_SECONDS:.0f} s\n{self._log.end()}"
 
     def _environment(self) -> dict[str, str]:
         """The environment of the server and of the package's code.
@@ -144,6 +146,7 @@ class ModelServer:
         kept = environment.allowed(os.environ)
         return {
             **kept,
+            "PYTHONUNBUFFERED": "1",  # as in the image
             "SAGEMAKER_MODEL_SERVER_WORKERS": "1",
             **self._settings,
             "HF_HUB_OFFLINE": "1",
@@ -192,14 +195,6 @@ class ModelServer:
         finally:
             connection.close()
 
-    def log(self) -> str:
-        """The last lines of the container's log."""
-        try:
-            lines = (self._folder / "log").read_text(encoding="utf-8", errors="replace").splitlines()
-        except FileNotFoundError:  # it was stopped meanwhile
-            return ""
-        return "\n".join(lines[-_LOG_LINES:])
-
     def stop(self) -> None:
         """Stop the server with all its processes, also while it starts, and remove its folder.
 
@@ -208,6 +203,7 @@ class ModelServer:
         with self._lock:
             self._stopped = True
             process = self._process
+        self._log.close()
         if process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

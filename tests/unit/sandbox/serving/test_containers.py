@@ -46,6 +46,7 @@ class Client:
     def __init__(self, running: containers.Containers) -> None:
         self.running = running
         self.unpacked = 0
+        self.log: list[str] = []
 
     def unpack(self, folder: Path) -> None:
         self.unpacked += 1
@@ -54,7 +55,7 @@ class Client:
     def __call__(
         self, name: str, body: bytes = b"{}", environment: dict[str, str] | None = None, limit: float = 20
     ) -> dict[str, object]:
-        package = containers.Package({"name": name}, environment or {}, self.unpack)
+        package = containers.Package({"name": name}, environment or {}, self.unpack, self.log.extend)
         status, body = self.running.invoke(package, model_server.InferenceRequest(body, KIND, KIND, limit))
         assert status == 200
         document: dict[str, object] = json.loads(body)
@@ -98,8 +99,18 @@ def test_a_container_that_died_is_started_again(invoke: Client) -> None:
 
 
 def test_the_error_of_a_container_that_does_not_start_has_its_log(invoke: Client) -> None:
-    with pytest.raises(containers.StartError, match=r"status 3\nwhat went wrong"):
+    with pytest.raises(containers.StartError, match=r"status 3\nstarting\nwhat went wrong"):
         invoke("a", environment={"EXIT": "1"})
+
+
+def test_what_a_container_writes_is_passed_on_line_by_line_until_it_is_stopped(invoke: Client) -> None:
+    invoke("a", b"chatty")
+    wait_for(lambda: len(invoke.log) > 100)
+    assert set(invoke.log) == {"starting", "again"}
+    invoke.running.stop()
+    known = len(invoke.log)
+    time.sleep(0.05)
+    assert len(invoke.log) == known
 
 
 def test_a_package_that_does_not_respond_in_time_is_a_timeout_error(invoke: Client) -> None:
@@ -183,7 +194,7 @@ def test_a_damaged_archive_fails_the_request(
     monkeypatch.setattr(model_server, "unavailable", lambda: None)
     monkeypatch.setattr("sagepack.sandbox.aws.moto_state.read", lambda _uri: damaged)
     container = {"ModelDataUrl": "s3://b/model.tar.gz"}
-    package = containers.Package(container, {}, partial(model_data.unpack, container))
+    package = containers.Package(container, {}, partial(model_data.unpack, container), print)
     status, body = runner.invoke(running, package, model_server.InferenceRequest(b"{}", KIND, KIND, 20))
     assert status == 500
     assert "Failed to extract model data archive" in json.loads(body)["message"]
@@ -201,7 +212,7 @@ def test_stopping_does_not_wait_for_a_container_that_is_starting(invoke: Client,
     with ThreadPoolExecutor() as pool:
         invoked = pool.submit(invoke, "a", environment={"HANG": "1"})
         try:
-            wait_for(lambda: invoked.done() or bool(list(tmp_path.glob("mms-*/log"))))
+            wait_for(lambda: "starting" in invoke.log)
         finally:
             invoke.running.stop()
         with pytest.raises(containers.StartError):
@@ -215,7 +226,7 @@ import os, signal
 from pathlib import Path
 from sagepack.sandbox.serving.containers import Containers, Package
 from sagepack.sandbox.serving.model_server import InferenceRequest
-package = Package({{}}, {{}}, lambda folder: None)
+package = Package({{}}, {{}}, lambda folder: None, lambda lines: None)
 status, body = Containers().invoke(package, InferenceRequest(b"{{}}", "{KIND}", "{KIND}", 20))
 print(__import__("json").loads(body)["pid"], flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
