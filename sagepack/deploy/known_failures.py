@@ -215,19 +215,20 @@ OF_AWS = (
         ),
     ),
 )
+MODEL_NOT_LOADED = KnownFailure(
+    id="model-not-loaded",
+    pattern=r"Model is not initialized, will try to load model again|^Prediction failed",
+    symptom="Model is not initialized, will try to load model again.",
+    cause=(
+        "`model_fn` or the import of the handler raised; the image's server answers the health check "
+        "nevertheless, and tries again with each request"
+    ),
+    fix="correct the handler: `invoke logs` has the traceback of model_fn",
+    user_can_fix=False,
+)
+"""What the server says whatever the cause was, so any other failure that is known says more."""
 # In what a container answers or writes to its log. Whether the request or the endpoint is at fault its status says.
 OF_CONTAINERS = (
-    KnownFailure(
-        id="model-not-loaded",
-        pattern=r"Model is not initialized, will try to load model again|^Prediction failed",
-        symptom="Model is not initialized, will try to load model again.",
-        cause=(
-            "`model_fn` or the import of the handler raised; the image's server answers the health check "
-            "nevertheless, and tries again with each request"
-        ),
-        fix=("correct the handler: `invoke logs` has the traceback of model_fn"),
-        user_can_fix=False,
-    ),
     KnownFailure(
         id="handler-not-found",
         pattern=r"define one of the following .* as env 'HF_TASK'|Task couldn't be inferenced",
@@ -273,11 +274,19 @@ OF_CONTAINERS = (
         user_can_fix=False,
     ),
     KnownFailure(
+        id="host-memory",
+        pattern=r"\bMemoryError\b|[Cc]annot allocate memory|can't allocate memory|std::bad_alloc",
+        symptom="RuntimeError: DefaultCPUAllocator: can't allocate memory: you tried to allocate 2147483648 bytes.",
+        cause="the model, or what the first request left, does not fit the memory of the instance beside the GPU's",
+        fix="free what a request leaves, or take an instance_type with more memory",
+        user_can_fix=False,
+    ),
+    KnownFailure(
         id="answer-too-large",
-        pattern=r"Message size exceed limit|CorruptedFrameException",
-        symptom="CorruptedFrameException: Message size exceed limit: 6553500",
+        pattern=r"Message size exceed limit: (?P<size>\d+)",
+        symptom="CorruptedFrameException: Message size exceed limit: 12000040",
         cause="the image's server ends the worker of an answer that is larger than its limit",
-        fix="set MMS_MAX_RESPONSE_SIZE in the environment to more bytes than an answer has",
+        fix="set MMS_MAX_RESPONSE_SIZE in the environment to {size} bytes or more, which this answer has",
         user_can_fix=False,
     ),
     KnownFailure(
@@ -329,6 +338,7 @@ OF_CONTAINERS = (
         ),
         user_can_fix=False,
     ),
+    MODEL_NOT_LOADED,
 )
 
 

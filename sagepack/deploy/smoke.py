@@ -8,6 +8,7 @@ what the first one left on the GPU.
 from __future__ import annotations
 
 import time
+from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,15 @@ from sagepack.aws import metrics, sagemaker
 from sagepack.aws.logs import Tail
 from sagepack.deploy import known_failures
 from sagepack.deploy import request as requests
+from sagepack.deploy.container_log import has_traceback, telling
 from sagepack.deploy.expectation import Expectation
+from sagepack.deploy.known_failures import MODEL_NOT_LOADED, OF_CONTAINERS
 from sagepack.deploy.predict import MAX_INVOCATION_TIMEOUT, Sender
 from sagepack.errors import RemoteError, SagepackError
 from sagepack.text import counted, format_bytes, format_duration
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from sagepack.aws.s3 import S3
@@ -35,8 +39,10 @@ if TYPE_CHECKING:
 REQUESTS = 2
 # Seconds for each: a fleet that wakes, the image, the package, the model, and the longest invocation that SageMaker allows.
 TIMEOUT = 1800.0 + MAX_INVOCATION_TIMEOUT
-_LOG_LINES = 20  # the newest that are shown
+_LOG_LINES = 2000  # the newest that are looked at
 _LOG_LOOKS = 3  # CloudWatch has a line some seconds after it was written
+_SHOWN = 100  # bytes of an answer that is not as expected
+_NEWEST = 5  # lines that are shown of a log in which the handler wrote none
 _CLOCKS = 60.0  # seconds by which the clocks of this machine and of AWS may differ
 
 
@@ -87,11 +93,19 @@ class Failure:
     words: str = ""
     known: KnownFailure | None = None
 
-    def with_log(self, lines: list[str]) -> Failure:
-        """The same with the newest lines of the log, which may name the cause where the container's answer does not."""
-        text = "\n".join([self.words, *self.details, *lines])
-        known = known_failures.find(text, known_failures.OF_CONTAINERS) if self.words else None
-        return replace(self, details=(*self.details, *lines), known=known)
+    def with_log(self, log: Sequence[str], problem: str | None = None) -> Failure:
+        """The same with what the log tells, which may name the cause where the container's answer does not.
+
+        Args:
+            log: the newest lines.
+            problem: why there are none.
+        """
+        told = telling(log) or (log[-_NEWEST:] if self.words else ())
+        known, text = None, "\n".join([self.words, *self.details, *told])
+        if self.words:
+            known = known_failures.find(text, OF_CONTAINERS) or known_failures.find("\n".join(log), (MODEL_NOT_LOADED,))
+        shown = [f"| {line}" for line in told] or ([problem] if problem else [])
+        return replace(self, details=(*self.details, *shown), known=known)
 
 
 def run(
@@ -130,7 +144,7 @@ def run(
         begun = time.time()
         found = trial.answer(number)
         if isinstance(found, Failure):
-            return found.with_log(trial.log(begun))
+            return trial.explained(found, begun)
         seconds.append(round(found.seconds, 3))
     return tuple(seconds)
 
@@ -170,7 +184,7 @@ class _Trial:
         if isinstance(outcome, SagepackError):
             return Failure(f"{which}: {outcome.message}", outcome.details, outcome.message)
         if problems := self.sample.expectation.problems(outcome.body):
-            kept = f"the answer as it came is at {outcome.location}"
+            kept = f"the answer begins with {outcome.body[:_SHOWN]!r}; as it came it is at {outcome.location}"
             return Failure(f"{which} got an answer that is not as expected: {problems[0]}", (*problems[1:], kept))
         taken = f"{format_bytes(len(outcome.body))} in {format_duration(outcome.seconds)}"
         self.progress.note(f"smoke test, {which}: answered as expected, {taken}")
@@ -198,22 +212,19 @@ class _Trial:
         others = round(backlog or 0) - 1
         return f"{counted(others, 'request')} of others in the queue" if others > 0 else None
 
-    def log(self, begun: float) -> list[str]:
-        """The newest lines that the containers wrote since a time of this machine, in seconds; why there are none.
+    def explained(self, failure: Failure, begun: float) -> Failure:
+        """A failure with what the containers wrote since a time of this machine, in seconds.
 
         What was written before the endpoint last changed is of another release.
         """
         live = sagemaker.describe_endpoint(self.aws, self.endpoint.name)
         since = max(begun - _CLOCKS, live.last_modified_time.timestamp() if live else 0.0)
-        tail = Tail(self.aws, self.endpoint.name, int(since * 1000))
+        tail, log = Tail(self.aws, self.endpoint.name, int(since * 1000)), deque[str](maxlen=_LOG_LINES)
         for look in range(_LOG_LOOKS):
             if look:
                 self.waiter.sleep(self.waiter.delay)
-            found: list[str] = []
             while lines := tail.lines():
-                found = [*found, *lines][-_LOG_LINES:]
-            if found:
-                return [f"| {line}" for line in found]
-            if tail.problem:
-                return [tail.problem]
-        return []
+                log.extend(lines)
+            if tail.problem or (log and (not failure.words or has_traceback(log))):
+                break
+        return failure.with_log(list(log), tail.problem)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec import structs
 
+from sagepack import workers
 from sagepack.aws.s3 import S3, S3Uri
 from sagepack.aws.session import AwsConnection, Patience
 from sagepack.deploy import record, smoke, waiter
@@ -21,9 +22,11 @@ from sagepack.engine.context import BuildContext
 from sagepack.engine.release import Release
 from sagepack.engine.workspace import Workspace
 from sagepack.errors import RemoteError, SagepackError, UserError
+from sagepack.sandbox.aws import moto_state
 from sagepack.sandbox.aws.hosting import FleetTimes
 from sagepack.sandbox.aws.invocations import ScriptedResult
 from sagepack.sandbox.faults import Fault
+from sagepack.sandbox.identity import REGION
 from sagepack.spec.model import Expect, Sample, Scaling
 from tests.helpers import deployments
 from tests.helpers.cloud import Cloud
@@ -227,6 +230,26 @@ def test_a_release_that_does_not_answer_is_no_release_and_the_one_before_serves_
     assert gate.changes(**before) == []
     assert "update" in gate.changes(**after)
     assert gate.deploy(**after) == gate.serves != old
+
+
+def test_a_traceback_that_the_log_has_only_later_is_waited_for(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    def sleep(seconds: float) -> None:
+        workers.pause(seconds)
+        if gate.servers.aws.invocations.received:
+            moto_state.log(REGION, "svd", ["Traceback (most recent call last):", "KeyError: 'unet'"])
+
+    config = waiter.WaiterConfig(delay=0.02, timeout=60, outage=1, sleep=sleep)
+    monkeypatch.setattr(waiter.WaiterConfig, "of", lambda _spec: config)
+    gate.script(failure(400, "'unet'", "Connection accepted"))
+    assert "| KeyError: 'unet'" in str(gate.failing())
+
+
+def test_a_worker_that_wrote_nothing_is_told_by_the_newest_lines_of_the_server(gate: Gate) -> None:
+    line = "2026-11-30T13:32:12,444 [INFO ] W-9000-model com.amazonaws.ml.mms.wlm.WorkerThread - Retry worker: 9000-c7268c7e"
+    gate.script(failure(500, "Worker died.", line))
+    error = gate.failing()
+    assert f"| {line}" in str(error)
+    assert error.failure == "worker-died"
 
 
 def test_the_log_of_a_release_has_no_lines_of_another_one(gate: Gate) -> None:
