@@ -39,9 +39,7 @@ if TYPE_CHECKING:
 
 LIVE, TREE = "live", "tree"
 # Where AWS has what is compared as image and package, and what only follows from that.
-_COMPARED_BEFORE = frozenset(
-    {"PrimaryContainer.Image", "PrimaryContainer.ModelDataSource.S3DataSource.S3Uri", f"Tags.{TAG_MANIFEST}"}
-)
+_COMPARED_BEFORE = frozenset({"PrimaryContainer.Image", drift.PACKAGE, f"Tags.{TAG_MANIFEST}"})
 
 
 class Contents(NamedTuple):

@@ -571,7 +571,7 @@ class Project:
             found.extend(map(_upload, self._find_uploads(context, older_than_hours)))
             return preflight.judge_stale_uploads(len(found), older_than_hours)
 
-        more = [asking.Question(preflight.STALE_UPLOADS, "stale uploads", stale_uploads)]
+        more = [asking.Question(check.STALE_UPLOADS, "stale uploads", stale_uploads)]
         if context.spec.sandbox:
             more.append(asking.Question("serving-stack", "serving stack", _serving_stack))
         with self.progress.activity("checking what a deployment needs"):

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sagepack.cli.layout import Span, shortened, wrapped
-from sagepack.deploy.change import NONE, THERE, values
+from sagepack.deploy.change import NONE, named
 from sagepack.text import counted, format_bytes
 
 if TYPE_CHECKING:
@@ -76,15 +76,7 @@ def _pinned(each: ValueDifference) -> str:
 
 
 def _values(found: Iterable[ValueDifference], screen: Screen) -> list[Line]:
-    return _signed(((each, _named(each)) for each in found), screen)
-
-
-def _named(each: ValueDifference) -> str:
-    """A value that is there on one side alone is shown without the other."""
-    if NONE in (each.before, each.after):
-        value = each.after if each.before == NONE else each.before
-        return each.subject if value == THERE else f"{each.subject}: {value}"
-    return f"{each.subject}{values(each.before, each.after)}"
+    return _signed(((each, named(each.subject, each.before, each.after)) for each in found), screen)
 
 
 def _signed(found: Iterable[tuple[ValueDifference, str]], screen: Screen) -> list[Line]:

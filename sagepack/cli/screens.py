@@ -17,6 +17,7 @@ from sagepack.api import results
 from sagepack.cli import check_table, diff_table, plan_table
 from sagepack.cli.layout import Block, Screen, Span, padded, wrapped
 from sagepack.cli.output import as_called
+from sagepack.deploy.preflight.check import STALE_UPLOADS
 from sagepack.text import counted, format_bytes, format_usd
 
 if TYPE_CHECKING:
@@ -262,6 +263,9 @@ def log_line(line: results.LogLine, *, several: bool) -> str:
 @lines.register(results.Releases)
 def _releases(result: results.Releases) -> list[Block]:
     shown: list[Block] = []
+    numbers = {
+        each.record: f"release {number}, of {_readable(each.time)}" for number, each in enumerate(result.deployments, 1)
+    }
     for number, each in enumerate(result.deployments, 1):
         facts = {
             "by": each.by,
@@ -271,12 +275,12 @@ def _releases(result: results.Releases) -> list[Block]:
             "package": each.manifest,
             "smoke": each.smoke and each.smoke.summary,
             "promoted": each.promoted_from and f"from {each.promoted_from.env}, {each.promoted_from.record}",
-            "repeats": each.rolled_back_to,
+            "repeats": each.rolled_back_to and numbers.get(each.rolled_back_to, each.rolled_back_to),
         }
         known = {name: text for name, text in facts.items() if text}
         shown += [(Span(f"{number}  {_readable(each.time)}", "bold"),), _facts(known, wrap=True)]
     shown += [partial(_wrapped, f"cannot be read: {record}") for record in result.unreadable]
-    return shown or [partial(_wrapped, f"no deployment is recorded under {result.location}")]
+    return shown or [partial(_wrapped, f"no release is recorded under {result.location}")]
 
 
 def _commit(deployed: results.Deployed) -> str:
@@ -320,8 +324,7 @@ def _answers(result: results.Answers) -> list[Block]:
 
 @lines.register(results.ToDestroy)
 def _to_destroy(result: results.ToDestroy) -> list[Block]:
-    shown: list[Block] = ["would remove"]
-    shown += [(Span("- ", "red"), Span(f"{each.kind} {each.name}")) for each in result.resources]
+    shown = _listed("would remove", [f"{each.kind} {each.name}" for each in result.resources])
     return [*shown, *_staying(result.kept, result.left, result.notes)]
 
 
@@ -342,8 +345,7 @@ def _staying(kept: Sequence[results.KeptResource], left: Sequence[results.Left],
     for each in left:
         size = f", {format_bytes(each.size)}{_monthly(each.cost_per_month)}" if each.size is not None else ""
         texts.append(f"{each.kind} {each.name}{size}: {each.remove}")
-    staying = [partial(_wrapped, as_called(text), bullet="- ") for text in texts]
-    return [*(["stays"] if staying else []), *staying, *(partial(_wrapped, note) for note in notes)]
+    return [*_listed("stays", [as_called(text) for text in texts]), *(partial(_wrapped, note) for note in notes)]
 
 
 @lines.register(results.Woken)
@@ -371,15 +373,17 @@ def _cleaned(result: results.Cleaned) -> list[Block]:
 
 @lines.register(results.Doctor)
 def _doctor(result: results.Doctor) -> list[Block]:
-    uploads = [f"  {upload_line(upload)}" for upload in result.stale_uploads]
-    shown = [partial(check_table.check_lines, check) for check in result.checks]
-    return [*shown, *uploads, "", check_table.summary(result.checks)]
+    shown: list[Block] = []
+    for check in result.checks:
+        shown.append(partial(check_table.check_lines, check))
+        if check.id == STALE_UPLOADS:
+            shown += [partial(_wrapped, upload_line(upload), bullet="    ") for upload in result.stale_uploads]
+    return [*shown, "", check_table.summary(result.checks)]
 
 
 @lines.register(results.Garbage)
 def _garbage(result: results.Garbage) -> list[Block]:
-    shown = [block for each in result.removable for block in _removable(each, "would remove")]
-    shown += [partial(_wrapped, f"keeps {each.location}: {each.reason}") for each in result.kept]
+    shown = [*_removal("would remove", result.removable), *_kept("stays", result.kept)]
     summary = _amount(result.removable, result.size, result.cost_per_month)
     if summary:
         shown.append(partial(_wrapped, f"would remove {summary}"))
@@ -390,8 +394,7 @@ def _garbage(result: results.Garbage) -> list[Block]:
 
 @lines.register(results.Collected)
 def _collected(result: results.Collected) -> list[Block]:
-    shown = [block for each in result.removed for block in _removable(each, "removed")]
-    shown += [partial(_wrapped, f"kept {each.location} after all: {each.reason}") for each in result.spared]
+    shown = [*_removal("removed", result.removed), *_kept("kept after all", result.spared)]
     summary = _amount(result.removed, result.size, result.cost_per_month)
     if summary or not result.unknown:
         shown.append(_done(f"removed {summary}" if summary else _NO_GARBAGE))
@@ -404,10 +407,22 @@ def _collected(result: results.Collected) -> list[Block]:
 _NO_GARBAGE = "nothing to do: there is nothing old enough that nobody needs"
 
 
-def _removable(each: results.Removable, verb: str) -> list[Block]:
-    what = f"{counted(each.count, 'object')} of {each.kind}" if each.count > 1 else each.kind
-    size = f", {format_bytes(each.size)}{_monthly(each.cost_per_month)}" if each.size else ""
-    return [partial(_wrapped, f"{verb} {what} {each.name}{size}"), partial(_wrapped, each.reason, bullet="  ")]
+def _removal(head: str, found: Sequence[results.Removable]) -> list[Block]:
+    """What is removed, and why."""
+    texts = []
+    for each in found:
+        what = f"{counted(each.count, 'object')} of {each.kind}" if each.count > 1 else each.kind
+        size = f", {format_bytes(each.size)}{_monthly(each.cost_per_month)}" if each.size else ""
+        texts.append(f"{what} {each.name}{size}: {each.reason}")
+    return _listed(head, texts)
+
+
+def _kept(head: str, kept: Sequence[results.KeptPackage]) -> list[Block]:
+    return _listed(head, [f"package {each.location}: {each.reason}" for each in kept])
+
+
+def _listed(head: str, texts: Sequence[str]) -> list[Block]:
+    return [head, *(partial(_wrapped, text, bullet="- ") for text in texts)] if texts else []
 
 
 def _amount(found: Sequence[results.Removable], size: int, cost: float | None) -> str:

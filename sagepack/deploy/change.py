@@ -83,7 +83,16 @@ class Change(Value, frozen=True):
             return self.subject
         if self.live is None or self.desired is None:
             return self.reason
-        return f"{self.subject}{values(self.live, self.desired)}"
+        return named(self.subject, self.live, self.desired)
+
+
+def named(subject: str, live: str, desired: str) -> str:
+    """A difference for people, to stand after its sign: of something new or gone there is one value."""
+    if NONE not in (live, desired):
+        return f"{subject}{values(live, desired)}"
+    value = desired if live == NONE else live
+    short = _LONG_HEX.sub(r"\1", value)
+    return subject if value == THERE else f"{subject}: {short}"
 
 
 def require_no_loss(changes: Iterable[Change]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sagepack.deploy.alarms import comparable, desired_alarms
 from sagepack.deploy.change import NONE, THERE, Change, values
-from sagepack.deploy.deployment import ReleaseTag, owner_tags
+from sagepack.deploy.deployment import TAG_MANIFEST, ReleaseTag, owner_tags
 from sagepack.deploy.scaling import AllowedBounds, desired_scaling, is_action, scaling_names
 from sagepack.deploy.subjects import subject_of
 from sagepack.spec.model import KEYS
@@ -42,6 +42,8 @@ _NONE_IF_LEFT_OUT = frozenset(
 _SECTIONS = frozenset(name for key in KEYS if key.path[0] == "endpoint" for name in key.facts.member[2:-1])
 # What SageMaker does to an endpoint whose configuration stays: automatic scaling or a patch of the instances.
 _RESIZED = frozenset({"Updating", "SystemUpdating"})
+# Where AWS has which package it is.
+PACKAGE = "PrimaryContainer.ModelDataSource.S3DataSource.S3Uri"
 _NOT_COMPARED = frozenset({"ModelName", "EndpointConfigName", "Tags"})
 
 
@@ -77,12 +79,14 @@ def differences(deployment: Deployment, observed: EndpointState | None) -> list[
     if not deployment.owner.owns(observed.tags):
         reason = f"endpoint {name} belongs to another spec or environment: it has {owner_tags(observed.tags)}"
         return [Change("not_owned", reason, f"endpoint {name}")]
+    endpoint = _endpoint_differences(deployment, observed)
+    # Which package the endpoint has is told once: its tag follows.
+    told = {TAG_MANIFEST} if any(change.path == PACKAGE for change in endpoint) else set()
     tags = [
         Difference.between(f"Tags.{key}", observed.tags.get(key), value).change("tags")
         for key, value in sorted(deployment.tags.items())
-        if observed.tags.get(key) != value
+        if observed.tags.get(key) != value and key not in told
     ]
-    endpoint = _endpoint_differences(deployment, observed)
     scaling = scaling_differences(deployment.endpoint, observed.scaling)
     # Whatever is done to the endpoint leaves it with a number of instances as declared.
     instances = [] if endpoint else _instance_differences(deployment, observed)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sagepack.aws.s3 import S3
 from sagepack.deploy.preflight.asking import Question, answer_all
-from sagepack.deploy.preflight.check import Check, Finding
+from sagepack.deploy.preflight.check import STALE_UPLOADS, Check, Finding
 from sagepack.deploy.preflight.questions import (
     ACCOUNT,
     BUCKET,
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from sagepack.hub.folder import ModelFolder
     from sagepack.package.lock import Lock
 
-STALE_UPLOADS = "stale-uploads"
 # Check -> the one without which it says nothing.
 _NEEDS = {LIFECYCLE: BUCKET, STALE_UPLOADS: BUCKET, ROLE_PERMISSIONS: ROLE}
 _PYTHONS = ((3, 10), (3, 14))

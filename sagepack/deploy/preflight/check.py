@@ -24,6 +24,10 @@ class Finding(Value, frozen=True):
     fix: str | None = None
 
 
+STALE_UPLOADS = "stale-uploads"
+"""The id of the check that finds unfinished uploads."""
+
+
 class Check(Value, frozen=True):
     """A check that was made.
 

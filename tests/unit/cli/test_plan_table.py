@@ -59,7 +59,7 @@ def test_changes_of_the_endpoint_have_signs() -> None:
     assert [line[13:].strip() for line in shown[1:]] == [
         "~ endpoint.instance_type: ml.g5.2xlarge ->",
         "ml.g5.4xlarge",
-        "+ environment.HF_HUB_OFFLINE: none -> 1",
+        "+ environment.HF_HUB_OFFLINE: 1",
         "- alarm svd-wake",
     ]
 

@@ -105,6 +105,9 @@ CHECKS = (
         "request 2 in Service Quotas",
     ),
     Check(
+        "stale-uploads", "stale uploads", "warning", "1 unfinished upload is older than 24 h", "`sagepack gc` aborts it"
+    ),
+    Check(
         "serving",
         "serving stack",
         "warning",
@@ -307,7 +310,9 @@ SCREENS: dict[str, list[Block]] = {
             (
                 replace(DEPLOYED, rolled_back_to="s3://b/models/svd/deployments/prod/20260101T020304000000Z.json"),
                 replace(
-                    DEPLOYED, promoted_from=Origin("dev", "s3://dev/svd/deployments/dev/20260101T020304000000Z.json")
+                    DEPLOYED,
+                    record="s3://b/models/svd/deployments/prod/20260101T020304000000Z.json",
+                    promoted_from=Origin("dev", "s3://dev/svd/deployments/dev/20260101T020304000000Z.json"),
                 ),
             ),
             ("s3://b/models/svd/deployments/prod/20260101T030405000000Z.json",),
@@ -382,7 +387,7 @@ SCREENS: dict[str, list[Block]] = {
     "sandbox.add": screens.lines(results.SandboxModel("acme/sst2", COMMIT, "models/sst2")),
     "sandbox.stop": screens.lines(results.SandboxStopped(stopped=True)),
     "sandbox.install": screens.lines(results.ServingStack(".venv-serve/bin/python")),
-    "an error": [problem("error", UserError(FOREIGN, where=ENDPOINT.arn, fix="choose another endpoint.name").lines())],
+    "an error": [problem("error", UserError(FOREIGN, where="deploy", fix="choose another endpoint.name").lines())],
     "errors of a spec": [problem("error", PROBLEMS.lines())],
     "a warning": [problem("warning", PROBLEMS.diagnostics[0].lines())],
 }

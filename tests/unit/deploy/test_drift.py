@@ -19,6 +19,7 @@ from sagepack.deploy.drift import Difference, diff, differences, release_differe
 from sagepack.deploy.observe import EndpointState, ScalingState
 from sagepack.deploy.scaling import desired_scaling
 from sagepack.deploy.subjects import subject_of
+from sagepack.digest import Digest
 from sagepack.errors import UserError
 from sagepack.spec.model import Scaling as Bounds
 from sagepack.spec.model import Vpc
@@ -373,6 +374,13 @@ def test_tags_change_in_place() -> None:
     ]
 
 
+def test_another_package_is_told_once_and_its_tag_alone_where_nothing_else_says_it() -> None:
+    new, old = deployment(manifest=Digest("sha256", "b" * 64)), deployment()
+    assert [change.subject for change in differences(new, live(old))] == ["package"]
+    foreign = {**old.tags, "sagepack:manifest": "sha256:0"}
+    assert [change.subject for change in differences(old, live(old, tags=foreign))] == ["tag sagepack:manifest"]
+
+
 def test_integers_and_floats_of_the_same_value_are_equal() -> None:
     assert list(diff({"Threshold": 1}, {"Threshold": 1.0})) == []
     assert list(diff([1, 2], [1], "List")) == [Difference("List", "[1]", "[1, 2]")]
@@ -408,8 +416,8 @@ def test_of_two_long_values_what_they_share_is_left_out(live: str, desired: str,
         (Change("create", "endpoint svd does not exist", "endpoint svd"), "+", "endpoint svd"),
         (Change("recreate", "endpoint svd is Failed", "endpoint svd"), "-/+", "endpoint svd is Failed"),
         (Change("wait", "endpoint svd is Updating", "endpoint svd"), "", "endpoint svd is Updating"),
-        (Change("update", "why", "environment.A", "Environment.A", "none", "1"), "+", "environment.A: none -> 1"),
-        (Change("update", "why", "environment.A", "Environment.A", "1", "none"), "-", "environment.A: 1 -> none"),
+        (Change("update", "why", "environment.A", "Environment.A", "none", "1"), "+", "environment.A: 1"),
+        (Change("update", "why", "environment.A", "Environment.A", "1", "none"), "-", "environment.A: 1"),
         (Change("update", "why", "environment.A", "Environment.A", "1", "2"), "~", "environment.A: 1 -> 2"),
         (Change("scaling", "why", "alarm svd-wake", "Alarm.svd-wake", "there", "none"), "-", "alarm svd-wake"),
     ],
