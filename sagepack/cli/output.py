@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from msgspec.structs import replace
 
-from sagepack.cli.layout import Screen, Span, wrapped
+from sagepack.cli.layout import Screen, Span, cells, wrapped
 from sagepack.errors import UserError
 from sagepack.text import printable
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from sagepack.cli.layout import Block, Line
 
+_QUOTED = re.compile(r"\| +")
 _PROPOSED = re.compile(r"`invoke (?P<task>[a-z][a-z.]*)?(?P<flags>[^`]*)`")
 
 
@@ -41,16 +42,19 @@ def echo(block: Block, end: str = "\n") -> None:
 def problem(severity: str, lines: Sequence[str]) -> Block:
     """An error or a warning: what happened after the severity, then the details and what to do.
 
-    A person gets lines between words; a log, which programs search, gets each line whole.
+    A person gets lines between words; a log, which programs search, gets each line whole. A quoted line, which begins with
+    `| `, keeps its spaces, and stays marked where it goes on.
     """
     look = "bold red" if severity == "error" else "bold yellow"
     first, *rest = map(as_called, lines)
 
     def block(screen: Screen) -> list[Line]:
         def fitting(text: str, indent: int) -> list[str]:
-            if not screen.is_terminal:
+            room = screen.width - indent
+            if not screen.is_terminal or cells(text) <= room:
                 return [text]
-            return wrapped(text, screen.width - indent, divide=False)
+            mark = quoted[0] if (quoted := _QUOTED.match(text)) else ""
+            return [mark + line for line in wrapped(text.removeprefix(mark), room - len(mark), divide=False)]
 
         head, *more = fitting(first, len(severity) + 2)
         shown: list[Line] = [(Span(f"{severity}:", look), Span(f" {head}"))]

@@ -17,7 +17,7 @@ from sagepack.deploy.preflight.check import Check
 from sagepack.deploy.smoke_result import Smoke
 from sagepack.engine.outputs import Archive, LiveEndpoint, Published
 from sagepack.engine.plan import Action, Content
-from sagepack.errors import Diagnostic, SpecError, UserError
+from sagepack.errors import Diagnostic, RemoteError, SpecError, UserError
 from tests.helpers.golden import Golden
 
 if TYPE_CHECKING:
@@ -388,6 +388,23 @@ SCREENS: dict[str, list[Block]] = {
     "sandbox.stop": screens.lines(results.SandboxStopped(stopped=True)),
     "sandbox.install": screens.lines(results.ServingStack(".venv-serve/bin/python")),
     "an error": [problem("error", UserError(FOREIGN, where="deploy", fix="choose another endpoint.name").lines())],
+    "a failed smoke test": [
+        problem(
+            "error",
+            RemoteError(
+                "svd-cd5f3879bcb2 failed its smoke test: request 2 of 2: the endpoint failed on the request (400): CUDA out of memory",
+                where="endpoint svd",
+                fix="load half precision (model.variant), or take an instance_type with more GPU memory; then deploy again",
+                details=[
+                    "| Traceback (most recent call last):",
+                    '|   File "/opt/ml/model/code/inference.py", line 12, in predict_fn',
+                    "|     frames = pipeline(image).frames",
+                    "| torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.32 GiB. GPU 0 has a total capacity of 22.20 GiB",
+                    "svd-d5f8db274983, which served before, was put back and serves again",
+                ],
+            ).lines(),
+        )
+    ],
     "errors of a spec": [problem("error", PROBLEMS.lines())],
     "a warning": [problem("warning", PROBLEMS.diagnostics[0].lines())],
 }
