@@ -132,6 +132,11 @@ class ScalingActivity(msgspec.Struct, rename="pascal", frozen=True):
     description: str
     status_message: str = ""
 
+    @property
+    def outcome(self) -> str:
+        """What came of it, and why, for people."""
+        return f"{self.status_code}: {self.status_message or self.description}"
+
 
 class _AlarmName(msgspec.Struct, rename="pascal"):
     alarm_name: str

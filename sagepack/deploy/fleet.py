@@ -225,7 +225,7 @@ class _Switch:
         newest = None
         with suppress(AccessDeniedError, RemoteError):  # it only explains
             newest = autoscaling.newest_activity(self.aws, scaling.resource_id(self._name))
-        text = f"{newest.status_code}: {newest.status_message or newest.description}" if newest else ""
+        text = newest.outcome if newest else ""
         tried = newest is not None and newest.status_code == "Failed" and newest.start_time >= since
         reason = endpoint.failure_reason or (text if tried else "SageMaker gives no reason")
         hint = hint_for(reason)

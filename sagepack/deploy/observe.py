@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from sagepack.aws import autoscaling, logs, sagemaker
+from sagepack.aws.session import AccessDeniedError
 from sagepack.deploy import scaling
 from sagepack.deploy.alarm_names import alarm_names
 from sagepack.deploy.deployment import VARIANT_NAME
 from sagepack.deploy.running_image import RunningImage, running_image
+from sagepack.errors import RemoteError
 from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
@@ -131,6 +134,17 @@ def observe_scaling(aws: Aws, endpoint_name: str) -> ScalingState:
     """Describe the automatic scaling of an endpoint, which may exist without the endpoint. Changes nothing."""
     target, policies, alarms, actions = _scaling_questions(aws, endpoint_name)
     return ScalingState(target(), policies(), alarms(), actions())
+
+
+def newest_scaling(aws: Aws, endpoint_name: str) -> str:
+    """The newest attempt of automatic scaling, for people: it alone says why an endpoint does not wake.
+
+    Empty if there was none, or it is not known.
+    """
+    with suppress(AccessDeniedError, RemoteError):  # it only explains
+        if newest := autoscaling.newest_activity(aws, scaling.resource_id(endpoint_name)):
+            return f"newest scaling activity, {newest.start_time:%Y-%m-%d %H:%M:%S} UTC: {newest.outcome}"
+    return ""
 
 
 def _scaling_questions(aws: Aws, endpoint_name: str) -> _ScalingQuestions:

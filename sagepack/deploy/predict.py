@@ -16,6 +16,7 @@ from sagepack.aws.s3 import S3, S3Uri
 from sagepack.aws.session import AccessDeniedError, is_outage
 from sagepack.deploy import failure
 from sagepack.deploy import request as requests
+from sagepack.deploy.observe import newest_scaling
 from sagepack.deploy.results import MAX_SIZE
 from sagepack.deploy.sent import SentRequest, SentRequests, check_id, new_id
 from sagepack.deploy.waiter import WaiterConfig, surviving
@@ -441,10 +442,13 @@ class Wait:
         if endpoint is None:
             return "the endpoint was deleted"
         count = next((variant.current_instance_count for variant in endpoint.production_variants), None)
-        waking = ", which wakes" if endpoint.is_asleep else ""
-        return f"the endpoint is {endpoint.endpoint_status}" + (
-            "" if count is None else f" with {counted(count, 'instance')}{waking}"
+        state = f"the endpoint is {endpoint.endpoint_status}" + (
+            f" with {counted(count, 'instance')}" if count is not None else ""
         )
+        if not endpoint.is_asleep:
+            return state
+        newest = newest_scaling(self._sender.aws, self.sent.endpoint)
+        return f"{state}, which wakes" + (f"; {newest}" if newest else "")
 
 
 _READERS = "give the caller s3:GetObject on it and s3:ListBucket on the bucket"

@@ -19,6 +19,7 @@ from sagepack.deploy import request as requests
 from sagepack.deploy.container_log import has_traceback, telling
 from sagepack.deploy.expectation import Expectation
 from sagepack.deploy.known_failures import MODEL_NOT_LOADED, OF_CONTAINERS
+from sagepack.deploy.observe import newest_scaling
 from sagepack.deploy.predict import MAX_INVOCATION_TIMEOUT, Sender
 from sagepack.errors import RemoteError, SagepackError
 from sagepack.text import counted, format_bytes, format_duration
@@ -207,7 +208,8 @@ class _Trial:
         """Why no instance may have had the request; None if one must have."""
         live = sagemaker.describe_endpoint(self.aws, self.endpoint.name)
         if live is None or live.is_asleep:
-            return "the endpoint has no instance; AWS may have none to give at this time"
+            newest = newest_scaling(self.aws, self.endpoint.name)
+            return f"the endpoint has no instance; {newest or 'AWS may have none to give at this time'}"
         backlog = metrics.newest_value(self.aws, self.endpoint.name, "ApproximateBacklogSize")
         others = round(backlog or 0) - 1
         return f"{counted(others, 'request')} of others in the queue" if others > 0 else None

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sagepack.aws.s3 import S3
 from sagepack.aws.session import Patience
 from sagepack.cli import endpoint
 from sagepack.deploy import fleet
+from sagepack.deploy.predict import predict
 from sagepack.deploy.reconcile import reconcile
 from sagepack.deploy.waiter import WaiterConfig
 from sagepack.errors import RemoteError, UserError
@@ -129,6 +131,12 @@ def test_missing_capacity_is_told_and_the_next_wake_succeeds(aws: Aws, waiter: W
     assert caught.value.exit_code == 3
     assert "Failed: Failed to set desired instance count to 1. Reason: Unable" in caught.value.details[0]
     assert "no free instance" in str(caught.value.fix)
+    with pytest.raises(RemoteError, match="no result after") as caught:
+        predict(
+            aws, S3(aws.client("s3")), SPEC.endpoint, b"{}", Silent(), waiter=dataclasses.replace(waiter, timeout=60)
+        )
+    assert "with 0 instances, which wakes; newest scaling activity" in caught.value.details[0]
+    assert "Failed to set desired instance count to 1. Reason: Unable" in caught.value.details[0]
     sandbox.aws.scenario.without_capacity = frozenset()
     assert fleet.wake(aws, SPEC, Silent(), waiter).instances == 1
 
