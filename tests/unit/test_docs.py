@@ -243,3 +243,41 @@ def test_times_and_sizes_in_the_readme_are_those_that_were_measured() -> None:
     said = re.findall(r"\b[\d.]+(?: to [\d.]+)? (?:ms|s|seconds|minutes|[KMG]i?B)\b", prose)
     measured = (ROOT / "docs" / "performance.md").read_text()
     assert [figure for figure in said if figure not in measured] == []
+
+
+def documented_fields(heading: str) -> dict[str, tuple[str, str]]:
+    """The fields in the table of a handler: name -> default, and what is allowed up to the first remark."""
+    section = (ROOT / "docs" / "inference.md").read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2]
+    found: dict[str, tuple[str, str]] = {}
+    for names, default, allowed in re.findall(
+        r"^\| (`.*?) \| (.*?) ?\| (.*) \|$", section.partition("\n## ")[0], re.MULTILINE
+    ):
+        fields = re.findall(r"`(\w+)`", names)
+        values = default.split(", ") if default else [""] * len(fields)
+        rule = re.split(r"; |, the first", allowed)[0]
+        found |= {field: (value, rule) for field, value in zip(fields, values, strict=True)}
+    return found
+
+
+def declared_fields(handler: str) -> dict[str, tuple[str, str]]:
+    """The same of what the schema of its requests declares; pictures have a section of their own."""
+    path = ROOT / "inference_code" / handler / "request.schema.json"
+    fields = json.loads(path.read_text(encoding="utf-8"))["$defs"]
+
+    def allowed(field: dict[str, float]) -> str:
+        if "maxLength" in field:
+            return f"text of up to {field['maxLength']:,} characters"
+        multiple = f", multiples of {field['multipleOf']}" if "multipleOf" in field else ""
+        high = "2^63 - 1" if field["maximum"] == 2**63 - 1 else f"{field['maximum']:,}"
+        return f"{field['minimum']:,} to {high}{multiple}"
+
+    return {
+        name: (f"{field['default']:g}" if "default" in field else "", allowed(field))
+        for name, field in fields.items()
+        if name != "image"
+    }
+
+
+@pytest.mark.parametrize(("heading", "handler"), [("Stable Video Diffusion", "svd"), ("LLaVA", "llava")])
+def test_the_page_about_handlers_has_the_fields_that_their_schemas_declare(heading: str, handler: str) -> None:
+    assert documented_fields(heading) == declared_fields(handler)
