@@ -69,11 +69,13 @@ def explained(data: bytes, endpoint_name: str, inference_id: str, location: str)
     name = known.id if known else None
     if known:
         log = f"{known.fix}; {log}"
-    if status is None or status // 100 != 4 or status in _ENDPOINT_STATUS or known or _ENDPOINT_WORDS.search(words):
+    is_endpoints = not known.user_can_fix if known else _ENDPOINT_WORDS.search(words)
+    if status is None or status // 100 != 4 or status in _ENDPOINT_STATUS or is_endpoints:
         message = f"the endpoint failed on the request{shown}: {first}"
         return RemoteError(message, where=where, fix=log, details=details, failure=name)
     fix = f"correct the request; the handler's own mistakes are told in the same way, with their traceback in the log: {log}"
-    return UserError(f"the endpoint refused the request{shown}: {first}", where=where, fix=fix, details=details)
+    message = f"the endpoint refused the request{shown}: {first}"
+    return UserError(message, where=where, fix=known.fix if known else fix, details=details, failure=name)
 
 
 def newest(s3: S3, below: S3Uri, endpoint_name: str, most: int) -> list[tuple[datetime, S3Uri, SagepackError]]:

@@ -227,7 +227,7 @@ MODEL_NOT_LOADED = KnownFailure(
     user_can_fix=False,
 )
 """What the server says whatever the cause was, so any other failure that is known says more."""
-# In what a container answers or writes to its log. Whether the request or the endpoint is at fault its status says.
+# In what a container answers or writes to its log. Of another status than 400 to 499 the endpoint is at fault in any case.
 OF_CONTAINERS = (
     KnownFailure(
         id="handler-not-found",
@@ -318,6 +318,16 @@ OF_CONTAINERS = (
         ),
         fix="correct the hook: docs/inference.md lists them all",
         user_can_fix=False,
+    ),
+    KnownFailure(
+        id="media-type",
+        pattern=r"Content type (?P<type>\S+) is not supported by this framework",
+        symptom="Content type text/plain is not supported by this framework.",
+        cause="the handler has no `input_fn` for a request, or no `output_fn` for an answer, of this media type",
+        fix=(
+            "send the request as application/json and ask for application/json (`--accept`, or sample.accept), or define "
+            "input_fn or output_fn for {type} in the handler"
+        ),
     ),
     KnownFailure(
         id="content-length",

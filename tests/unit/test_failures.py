@@ -47,11 +47,14 @@ def test_what_aws_says_is_recognised(failure: KnownFailure) -> None:
 
 
 @pytest.mark.parametrize("failure", OF_CONTAINERS, ids=lambda failure: failure.id)
-def test_what_a_container_says_is_recognised_as_a_failure_of_the_endpoint(failure: KnownFailure) -> None:
+def test_what_a_container_says_is_recognised_as_a_failure_of_the_endpoint_or_of_the_request(
+    failure: KnownFailure,
+) -> None:
     # The image's toolkit answers 400 to every exception of the handler.
     body = json.dumps({"code": 400, "type": "x", "message": failure.symptom}).encode()
     error = explained(body, "svd", "i", "s3://b/failure/i.out")
-    assert (type(error), error.failure) == (RemoteError, failure.id)
+    kind = UserError if failure.user_can_fix else RemoteError
+    assert (type(error), error.failure) == (kind, failure.id)
     assert failure.fix.partition("{")[0] in (error.fix or "")
 
 
