@@ -30,8 +30,6 @@ _NOT_THE_HANDLERS = re.compile(
 )
 _TRACEBACK = "Traceback (most recent call last):"
 _CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
-# Exceptions of the server itself: one repeats the message of the exception before it, one follows any end of a worker.
-_OF_THE_SERVER = ("mms.service.PredictionException:", "ValueError: Frontend disconnected")
 
 
 def telling(lines: Sequence[str]) -> list[str]:
@@ -39,7 +37,7 @@ def telling(lines: Sequence[str]) -> list[str]:
 
     The newest traceback with those that led to it, less the frames of the server; without one the newest lines of the handler.
     """
-    said = _without_the_servers_exceptions(_without_the_servers_frames(_spoken(lines)))
+    said = _without_the_servers_frames(_spoken(lines))
     found = _newest_traceback(said)
     return _bounded(said[found.start : found.stop + _AFTER]) if found else said[-MOST_LINES:]
 
@@ -65,28 +63,28 @@ def _spoken(lines: Sequence[str]) -> list[str]:
 
 
 def _without_the_servers_frames(lines: Iterable[str]) -> list[str]:
-    """Tracebacks without the frames of the server and of the import system."""
-    found, dropping = [], False
+    """Tracebacks without the frames of the server and of the import system; without those that have no others.
+
+    These are the exceptions of the server: one repeats the message of the handler's, others follow the end of a worker.
+    """
+    found: list[str] = []
+    dropped, dropping = 0, False
     for line in lines:
         if line.startswith(_FRAME):
             dropping = bool(_NOT_THE_HANDLERS.match(line))
+            dropped += dropping
         elif not line.startswith("    "):
             dropping = False
-        if not dropping:
-            found.append(line)
-    return found
-
-
-def _without_the_servers_exceptions(lines: Iterable[str]) -> list[str]:
-    """Without the tracebacks that end in an exception of the server."""
-    found: list[str] = []
-    for line in lines:
-        if not line.startswith(_OF_THE_SERVER):
-            found.append(line)
-        elif found[-1:] == [_TRACEBACK]:
+        if dropping:
+            continue
+        if dropped and found[-1:] == [_TRACEBACK] and not line.startswith(" "):
             found.pop()
             if found and found[-1].startswith(_CHAINED):
                 found.pop()
+        else:
+            found.append(line)
+        if not line.startswith(" "):
+            dropped = 0
     return found
 
 

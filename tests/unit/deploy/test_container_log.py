@@ -68,6 +68,17 @@ def test_the_exceptions_that_led_to_the_newest_one_are_shown_and_older_ones_are_
     assert telling(lines) == [*first, DURING, BEGIN, frame, "ValueError: b", "and how"]
 
 
+@pytest.mark.parametrize(
+    "raised", ["ValueError: Frontend disconnected", "ConnectionResetError: [Errno 104] Connection reset by peer"]
+)
+def test_an_exception_of_the_server_itself_hides_no_line_of_the_cause(raised: str) -> None:
+    error = "2026-11-30T13:33:16,342 [ERROR] epollEventLoopGroup-4-1 com.amazonaws.ml.mms.wlm.WorkerThread - Unknown exception"
+    cause = "io.netty.handler.codec.CorruptedFrameException: Message size exceed limit: 9"
+    frame = '  File "/opt/conda/lib/python3.10/site-packages/mms/model_service_worker.py", line 175, in start_worker'
+    lines = [error, cause, *worker("Backend worker process died.", BEGIN, frame, "    cl_socket.send(resp)", raised)]
+    assert telling(lines) == ["Unknown exception", cause, "Backend worker process died."]
+
+
 def test_the_log_of_a_server_that_did_not_start_and_of_another_server_is_shown_as_it_is() -> None:
     lines = ["Collecting diffusers==9", "ERROR: No matching distribution found for diffusers==9"]
     assert telling(lines) == lines
