@@ -38,7 +38,7 @@ class Outages(Cloud):
     def __init__(self, root: Path, servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__(root, servers, monkeypatch)
         self.now, self.calls, self._lock = 0.0, 0, threading.Lock()
-        config = waiter.WaiterConfig(delay=15, sleep=self._sleep, clock=lambda: self.now)
+        config = waiter.WaiterConfig(delay=60, sleep=self._sleep, clock=lambda: self.now)
         monkeypatch.setattr(waiter.WaiterConfig, "of", lambda _spec: config)
         monkeypatch.setattr(questions, "PATIENCE", dataclasses.replace(questions.PATIENCE, attempts=1))
         monkeypatch.setattr("sagepack.engine.preflight.PATIENCE", questions.PATIENCE)

@@ -76,6 +76,7 @@ def runner(tmp_path: Path) -> Iterator[Runner]:
     project.invoke("sandbox.stop")
 
 
+@pytest.mark.slow
 def test_a_pull_request_gets_the_plan_and_main_deploys_it(runner: Runner) -> None:
     root = runner.project.root
     assert runner.run("plan", "Check the spec").returncode == 0

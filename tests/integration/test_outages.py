@@ -39,7 +39,7 @@ def test_a_deploy_survives_an_outage_of_twenty_minutes(cloud: Outages, kind: Out
     assert cloud.now >= 1200
     assert ("log in again in another terminal" if kind == "expired_login" else "check the network") in notes
     assert len(re.findall("trying again", notes)) == 1
-    assert "AWS responds again, after 20 min" in notes
+    assert re.search(r"AWS responds again, after 2\d min", notes)
     assert cloud.state()["status"][0] == "InService"
     assert not any(action.runs for action in cloud.deploy()[0].actions)
 

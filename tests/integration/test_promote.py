@@ -132,6 +132,7 @@ def test_a_promotion_may_leave_the_smoke_test_out(ready: Stages) -> None:
     assert release.smoke.reason == "by --no-smoke"
 
 
+@pytest.mark.slow
 def test_a_second_promotion_does_nothing(ready: Stages) -> None:
     ready.stage().promote("cloud")
     again = ready.stage().promote("cloud")
@@ -154,6 +155,7 @@ def test_a_dry_run_says_what_is_copied_and_changed_and_changes_nothing(ready: St
         ready.project().review_promotion("stage")
 
 
+@pytest.mark.slow
 def test_a_plan_that_was_agreed_to_holds(ready: Stages) -> None:
     agreed = ready.stage().review_promotion("cloud")
     with pytest.raises(UserError, match="what was reviewed is not what would be done now"):
@@ -199,6 +201,7 @@ def test_without_a_lock_nothing_is_promoted_and_none_is_made(stages: Stages) -> 
     assert not (stages.root / "config" / "locks" / "svd-stage.lock.yaml").exists()
 
 
+@pytest.mark.slow
 def test_an_older_release_may_be_named(ready: Stages) -> None:
     ready.edit()
     ready.project().deploy()

@@ -84,6 +84,7 @@ def test_a_review_says_what_differs_and_changes_nothing(cloud: Cloud) -> None:
     assert live(cloud) == second.config
 
 
+@pytest.mark.slow
 def test_any_release_may_be_named_and_the_one_that_serves_is_left_as_it_is(cloud: Cloud) -> None:
     second, first = releases(cloud)
     assert cloud.project().rollback(second.config).changes == ()

@@ -172,6 +172,7 @@ def test_a_model_that_nobody_knows_gets_the_plain_handler_and_the_way_into_the_s
     assert "revision: main" in (folder.root / written["spec"]).read_text()
 
 
+@pytest.mark.slow
 def test_lock_brings_the_schemas_of_a_project_up_to_date(folder: Folder) -> None:
     folder.init()
     old, removed, kept = (
