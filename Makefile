@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 INVOKE := $(BIN)/invoke
 
 .DEFAULT_GOAL := help
-SPEC_TASKS := validate lock plan download assemble checksum tar upload deploy promote package verify predict status logs releases diff rollback wake sleep destroy clean doctor gc policy
+SPEC_TASKS := validate lock plan download assemble checksum tar package upload deploy verify predict status logs wake sleep destroy releases diff promote rollback clean doctor gc policy
 SANDBOX_TASKS := sandbox-status sandbox-env sandbox-stop
 .PHONY: help setup serve-venv requirements lint format test test-all bench docs $(SPEC_TASKS) $(SANDBOX_TASKS)
 
@@ -40,11 +40,9 @@ install = @if [ -t 2 ]; then { $(1) -u $(PIP) $(2); echo "ended $$?"; } | { $(CO
 
 help: ## Print this help
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
-	@echo "  make TASK           any of: $(wordlist 1,8,$(SPEC_TASKS))"
-	@echo "                      $(wordlist 9,99,$(SPEC_TASKS))"
-	@echo "                      $(SANDBOX_TASKS)"
+	@echo 'any of: $(SPEC_TASKS) $(SANDBOX_TASKS)' | fold -s -w 56 | sed -e '1s/^/  make TASK           /' -e '2,$$s/^/                      /' -e 's/ *$$//'
 	@echo "                      with ENV=$(ENV) CONFIG=$(CONFIG) ARGS='--json --yes'"
-	@echo "  make diff A=2 B=1   compares two releases; without A or B what serves (live), and the working tree (tree)"
+	@echo "  make diff A=2 B=1   compares two releases; A=live B=tree if left out"
 	@echo "  $(INVOKE) --list    explains each task"
 
 $(BIN)/.run: requirements.lock
@@ -79,7 +77,7 @@ serve-venv: .venv-serve/.done ## The image's serving stack for the sandbox's end
 	@touch $@
 
 # `coverage[toml]` stays so: pip, told to require hashes, takes no newer `coverage` for it, but refuses the whole list.
-requirements: $(BIN)/.run ## Resolve pyproject.toml into both requirements*.lock again
+requirements: $(BIN)/.run ## Write both requirements*.lock again
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.10 --generate-hashes --no-header --extra sandbox pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.10 --generate-hashes --no-header --extra sandbox --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
@@ -103,7 +101,7 @@ test: $(BIN)/.dev ## The fast tests: no network but loopback
 test-all: $(BIN)/.dev ## The fast and the slow tests, with coverage
 	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 -o faulthandler_timeout=3600 --cov --cov-report=term
 
-docs: $(BIN)/.dev ## Write docs/reference/, the golden files and the schema of results again
+docs: $(BIN)/.dev ## Write docs/reference/, golden files and schemas again
 	$(BIN)/pytest -n 0 tests/unit/cli tests/unit/api tests/unit/test_reference.py tests/integration/test_golden.py --update-goldens
 
 bench: $(BIN)/.dev ## Measure against what people do today and print the ratios

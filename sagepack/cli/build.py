@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sagepack.api.results import FOUND_WORK
-from sagepack.cli import screens
-from sagepack.cli.output import confirm, echo
-from sagepack.cli.task import CONNECTIONS, LOCKED, STREAM, Flag, task
+from sagepack.cli.agreement import agreed_plan
+from sagepack.cli.task import CONNECTIONS, LOCKED, NO_SMOKE, STREAM, YES_CHANGE, Flag, task
 from sagepack.engine import lazy
 from sagepack.engine.steps import GOALS
 from sagepack.errors import UserError
@@ -17,17 +15,8 @@ if TYPE_CHECKING:
     from sagepack.api import review
     from sagepack.api.project import Project
     from sagepack.api.results import Built, Locked, Plan, Validated, Verified, VerifiedRemote
-    from sagepack.api.review import ReviewedPlan
 else:
     review = lazy.module("api.review")
-
-
-_YES = Flag(
-    "yes",
-    default=False,
-    help="do not ask before a protected environment is changed, and delete an endpoint that has failed to create it again",
-)
-_NO_SMOKE = Flag("no-smoke", default=False, help="do not try whether the endpoint answers the sample")
 
 
 @task(example="--env prod")
@@ -132,8 +121,8 @@ def upload(project: Project, *, locked: bool, stream: bool, connections: int) ->
         parameter="plan_file",
         placeholder="FILE",
     ),
-    _NO_SMOKE,
-    _YES,
+    NO_SMOKE,
+    YES_CHANGE,
     example="--env prod --set endpoint.instance_type=ml.g5.4xlarge",
 )
 def deploy(
@@ -148,49 +137,10 @@ def deploy(
     if plan_file:
         agreed = review.ReviewedPlan.read(Path(plan_file))
     elif project.is_protected and not yes:
-        agreed = _agreed(project.review("deploy", locked=locked, stream=stream))
+        agreed = agreed_plan(project.review("deploy", locked=locked, stream=stream))
     return project.deploy(
         locked=locked, stream=stream, connections=connections, plan=agreed, smoke=not no_smoke, recreate=yes
     )
-
-
-def _agreed(reviewed: ReviewedPlan) -> ReviewedPlan:
-    """The plan, once a person who has seen it agrees.
-
-    Raises:
-        UserError: the person does not.
-    """
-    if reviewed.plan.exit_code == FOUND_WORK:
-        for line in screens.lines(reviewed.plan):
-            echo(line)
-        confirm(f"deploy to {reviewed.settings['env']}", yes=False)
-    return reviewed
-
-
-@task(
-    Flag("from-env", "", "the environment whose release is promoted", placeholder="NAME"),
-    Flag("to-env", "", "the environment it is deployed to; the same as --env", parameter="env", placeholder="NAME"),
-    Flag("release", "", "which release: as in `diff`; if left out the one that serves", placeholder="RELEASE"),
-    Flag("dry-run", default=False, help="show what would be copied and changed, and change nothing"),
-    _NO_SMOKE,
-    _YES,
-    example="--from-env dev --to-env prod",
-)
-def promote(project: Project, *, from_env: str, release: str, dry_run: bool, no_smoke: bool, yes: bool) -> Built | Plan:
-    """Deploy what another environment serves, the same bytes.
-
-    S3 copies its package, nothing is built or uploaded, and the endpoint gets the settings of this environment. It is refused
-    where lock and code make another package, or name another image.
-    """
-    if not from_env:
-        fix = "write: --from-env dev --to-env prod"
-        raise UserError("it says which environment's release is promoted", where="--from-env", fix=fix)
-    if dry_run:
-        return project.review_promotion(from_env, release=release).plan
-    agreed = None
-    if project.is_protected and not yes:
-        agreed = _agreed(project.review_promotion(from_env, release=release))
-    return project.promote(from_env, release=release, plan=agreed, smoke=not no_smoke, recreate=yes)
 
 
 @task(

@@ -24,11 +24,8 @@ if TYPE_CHECKING:
         Answers,
         Asleep,
         Destroyed,
-        Diff,
         EndpointStatus,
         Log,
-        Releases,
-        Rollback,
         Woken,
     )
 
@@ -130,15 +127,6 @@ def logs(project: Project, *, follow: bool, since: str) -> Log | Followed:
     return Followed(count)
 
 
-@task(Flag("most", 20, "how many, beginning with the newest", most=1000), example="--env prod")
-def releases(project: Project, *, most: int) -> Releases:
-    """List who deployed what, and when.
-
-    Each deployment that changed the endpoint leaves a record beside the packages in S3.
-    """
-    return project.releases(most=most)
-
-
 @task(Flag("yes", default=False, help="do not ask before a protected environment is changed"), example="--env prod")
 def wake(project: Project, *, yes: bool) -> Woken:
     """Start an instance now if the endpoint sleeps.
@@ -179,43 +167,6 @@ def _duration(text: str) -> timedelta:
         return found
     fix = f"write a whole number and s, m, h or d after it, at most {_MOST_DAYS}d, such as 30m or 2h"
     raise UserError(f"{text!r} is no length of time", where="--since", fix=fix)
-
-
-@task(
-    Flag("before", "live", "a release as `releases` numbers them, live or tree", positional=True, placeholder="A"),
-    Flag("after", "tree", "what it is compared with, likewise", positional=True, placeholder="B"),
-    example="2 live --env prod",
-)
-def diff(project: Project, *, before: str, after: str) -> Diff:
-    """Show how deployments and the working tree differ.
-
-    Files, requirements, image and settings. A release is its number in `releases`, its time, or its configuration; `live` is what
-    serves, `tree` the working tree. The exit code is 0 if nothing differs, and 2 if something does.
-    """
-    return project.diff(before, after)
-
-
-@task(
-    Flag("to", "", "the release, as in `diff`; if left out the one before the one that serves", placeholder="RELEASE"),
-    Flag(
-        "yes",
-        default=False,
-        help="do not ask before a protected environment is changed, and delete an endpoint that has failed to create it again",
-    ),
-    example="--to 3 --env prod",
-)
-def rollback(project: Project, *, to: str, yes: bool) -> Rollback:
-    """Serve a release again that was deployed before.
-
-    Its model and configuration exist, so nothing is built or uploaded. It shows what changes, asks in a protected environment, and
-    ends when the endpoint serves it. A second rollback goes further back.
-    """
-    found = project.review_rollback(to)
-    for line in screens.lines(found):
-        echo(line)
-    if project.is_protected and found.changes_something:
-        confirm(f"roll back {found.endpoint}", yes=yes)
-    return project.rollback(found.record, recreate=yes)
 
 
 @task(YES, example="--env dev --yes")

@@ -116,6 +116,12 @@ LOCKED = Flag("locked", default=False, help="fail instead of making or updating 
 STREAM = Flag("stream", default=False, help="publish from the Hub to S3 without the model on this disk")
 CONNECTIONS = Flag("connections", hub.CONNECTIONS, "most connections to the Hub at once", most=64)
 YES = Flag("yes", default=False, help="do not ask before something is removed")
+YES_CHANGE = Flag(
+    "yes",
+    default=False,
+    help="do not ask before a protected environment is changed, and delete an endpoint that has failed to create it again",
+)
+NO_SMOKE = Flag("no-smoke", default=False, help="do not try whether the endpoint answers the sample")
 
 
 class Registered(Value, frozen=True):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from invoke.collection import Collection
 
-from sagepack.cli import build, endpoint, maintenance, sandbox, starting
+from sagepack.cli import build, endpoint, history, maintenance, sandbox, starting
 from sagepack.cli.entrance import enter
 from sagepack.cli.task import TASKS, invoke_task
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sagepack.cli.command_line import Command
 
 # Imported for the tasks that they register.
-__all__ = ["build", "collection", "endpoint", "maintenance", "sandbox", "starting"]
+__all__ = ["build", "collection", "endpoint", "history", "maintenance", "sandbox", "starting"]
 
 
 def collection(root: Path, command: Command | None = None) -> Collection:

@@ -346,6 +346,13 @@ def test_make_passes_on_a_value_as_it_is(project: Project, name: str) -> None:
     assert f"unknown environment {name!r};" in err
 
 
+def test_the_help_of_make_names_every_task_within_80_columns(project: Project) -> None:
+    code, out, _ = make(project, "help")
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 80
+    assert {"deploy", "promote", "policy", "sandbox-stop"} <= set(out.split())
+
+
 def test_make_names_what_is_compared_in_variables_that_the_environment_does_not_set(project: Project) -> None:
     assert " diff 'live' 'tree' " in make(project, "-n", "diff", A="2", B="1")[1]
     assert " diff '2' 'it'\\''s' " in make(project, "-n", "diff", "A=2", "B=it's")[1]
