@@ -15,7 +15,7 @@ class Costs:
 
     def __init__(self, context: BuildContext) -> None:
         self._spec = context.spec
-        self._prices = Prices(context.clients.aws, context.work.root / "build" / "prices.json")
+        self._prices = Prices(context.clients.aws, context.work.prices_path)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from sagepack.aws.prices import Prices
 from sagepack.aws.s3 import S3
 from sagepack.deploy.preflight.asking import Question, answer_all
 from sagepack.deploy.preflight.check import STALE_UPLOADS, Check, Finding
@@ -29,7 +30,7 @@ from sagepack.deploy.preflight.questions import (
 from sagepack.engine.clients import write_options
 from sagepack.errors import Diagnostic, SagepackError, UserError
 from sagepack.publish.keys import packages_uri
-from sagepack.text import format_bytes
+from sagepack.text import format_bytes, format_usd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -147,6 +148,7 @@ def check_all(context: BuildContext, more: Sequence[Question]) -> tuple[Check, .
             Question("hub", "Hugging Face Hub", partial(_hub, context)),
             Question("lock", "lock", partial(_lock, context)),
             Question("disk", "disk", partial(_disk, context)),
+            Question("price", "price", partial(_price, context)),
             Question("python", "Python", partial(judge_python, sys.version_info[:3])),
             *more,
         ]
@@ -233,6 +235,33 @@ def _disk(context: BuildContext) -> Finding:
     fetched = context.cache_status(lock.files).bytes_missing if lock.revision else 0
     needs = {context.hub_cache: fetched, context.work.dist_path: lock.size}
     return judge_disk({str(folder): (need, _free(folder)) for folder, need in needs.items()})
+
+
+def _price(context: BuildContext) -> Finding:
+    if context.spec.sandbox:
+        return Finding("ok", "nothing: the endpoint is in the sandbox")
+    endpoint, prices = context.spec.endpoint, Prices(context.clients.aws, context.work.prices_path)
+    hours = {kind: prices.hour(kind) for kind in endpoint.instance_types}
+    most = max(endpoint.scaling.upper_bounds) if endpoint.scaling else endpoint.initial_instance_count
+    return judge_price(hours, most, prices.problem)
+
+
+def judge_price(hours: dict[str, float | None], most: int, problem: str | None) -> Finding:
+    """What the instances of an endpoint cost, by list prices.
+
+    Args:
+        hours: the price of an hour of each type that they may have; None if it is not known.
+        most: how many of them there may be.
+        problem: why a price is not known.
+    """
+    known = [
+        f"an hour of {kind} costs {format_usd(hour)}" + (f", of {most} {format_usd(most * hour)}" if most > 1 else "")
+        for kind, hour in hours.items()
+        if hour is not None
+    ]
+    if problem:
+        known.append(f"the price is not known: {problem}")
+    return Finding("unknown" if problem else "ok", "; ".join(known))
 
 
 def judge_disk(folders: dict[str, tuple[int, int]]) -> Finding:

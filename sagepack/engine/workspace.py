@@ -81,6 +81,11 @@ class Workspace(Value, frozen=True):
         return self.dist_path / "manifest.json"
 
     @property
+    def prices_path(self) -> Path:
+        """The list prices that AWS said last, of every spec."""
+        return self.root / "build" / "prices.json"
+
+    @property
     def sandbox_hub_cache(self) -> Path:
         """Hugging Face cache of the sandbox; the user's own holds other bytes under the same commit."""
         return self.root / "build" / "sandbox" / "huggingface" / "hub"

@@ -52,7 +52,10 @@ def test_in_a_prepared_account_every_check_is_ok(cloud: Cloud) -> None:
     cloud.project(*sets).lock()
     found = cloud.project(*sets).doctor()
     assert {(check.verdict, check.fix) for check in found.checks} == {("ok", None)}
-    assert len(found.checks) == 15
+    assert len(found.checks) == 16
+    assert {check.id: check.detail for check in found.checks}["price"] == (
+        "an hour of ml.g5.2xlarge costs $1.51, of 2 $3.03"
+    )
     assert {check.id for check in found.checks} <= {entry.name for entry in CHECKS}
     assert found.exit_code == 0
 
@@ -243,6 +246,14 @@ def test_a_closed_gate_fails_until_every_file_is_in_the_cache(cloud: Cloud) -> N
     cloud.project().package()
     cloud.hf_token = no_access
     assert verdicts(cloud.project().doctor())["hub"] == "warning"
+
+
+def test_a_price_that_is_not_known_stops_nothing(cloud: Cloud) -> None:
+    cloud.servers.aws.denied.set(["pricing:GetProducts"])
+    found = cloud.project().doctor()
+    (price,) = [check for check in found.checks if check.id == "price"]
+    assert (price.verdict, price.detail) == ("unknown", "the price is not known: it takes pricing:GetProducts")
+    assert found.exit_code == 0
 
 
 def test_a_damaged_lock_is_a_verdict(cloud: Cloud) -> None:
