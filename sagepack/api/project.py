@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -277,7 +277,9 @@ class Project:
             RemoteError: a service failed after retries, or the endpoint did not come into service.
             IntegrityError: the copy is not what the manifest says.
         """
-        source, context = self._promotion(from_env, release, smoke=smoke, recreate=recreate or plan is not None)
+        source, context = self._promotion(
+            from_env, release, survives=True, smoke=smoke, recreate=recreate or plan is not None
+        )
         with promoting.explained(source, context):
             context, actions = executor.run(context, plan.check if plan else None)
         return self._built("deploy", context, actions)
@@ -676,12 +678,22 @@ class Project:
             outputs.update(step.result(context))
         return results.Built(goal, tuple(actions), **outputs, promoted_from=_origin(context))
 
-    def _promotion(self, from_env: str, release: str, **how: Any) -> tuple[BuildContext, BuildContext]:
-        """The contexts of the other environment, and of the run that promotes a release of it."""
+    def _promotion(
+        self, from_env: str, release: str, *, survives: bool = False, **how: Any
+    ) -> tuple[BuildContext, BuildContext]:
+        """The contexts of the other environment, and of the run that promotes a release of it.
+
+        Args:
+            from_env: the other environment.
+            release: as in `promote`.
+            survives: whether an outage is survived from the first call on, as it is later.
+            how: as `open_context` takes it.
+        """
         context = self._open("deploy", locked=True, **how)
         selected = structs.replace(self.selection, env=from_env, sets=())
         source = open_context(self.root, load(selected), "deploy", self.progress)
-        with self.progress.activity(f"asking AWS what was deployed to {from_env}"):
+        surviving = self._surviving(source) if survives else nullcontext()
+        with self.progress.activity(f"asking AWS what was deployed to {from_env}"), surviving:
             return source, promoting.prepare(source, context, release)
 
     def _open(self, goal: str, *, branch_allowed: bool = False, **how: Any) -> BuildContext:

@@ -1,4 +1,4 @@
-"""An outage of AWS for twenty minutes that begins with each call of a deploy, in turn."""
+"""An outage of AWS for twenty minutes that begins with each call of a deploy, in turn, and with some of other commands."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.helpers.outages import KINDS, Outages
+from sagepack.api.project import Project
+from sagepack.sandbox.faults import Fault
+from tests.helpers.cloud import OVERLAY
+from tests.helpers.deployments import RecordedProgress
+from tests.helpers.outages import KINDS, LASTS, Outages
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from sagepack.sandbox.servers import Servers
@@ -59,3 +64,37 @@ def test_an_outage_of_twenty_minutes_that_begins_with_any_call_ends_no_deploy(
         assert (call, found) == (call, wanted)
         # How often the endpoint is looked at differs by one or two.
         assert cloud.now >= 1200 or call >= calls - 3, f"there was no outage at call {call}"
+
+
+COMMANDS: dict[str, Callable[[Project], object]] = {
+    "rollback": lambda project: project.rollback(),
+    "gc": lambda project: project.gc(keep=1, older_than_hours=0, answers_older_than_days=0),
+    "promote": lambda project: project.promote("cloud"),
+}
+EVERY = 5  # calls: there are some dozens, and each takes deployments of its own
+
+
+def _calls_of(cloud: Outages, command: str, after: int | None) -> int:
+    """How many calls a command takes, with a login that expires for twenty minutes after some of them."""
+    _begin(cloud)
+    (cloud.root / "config" / "env" / "stage.yaml").write_text(f"{OVERLAY}endpoint: {{name: svd-stage}}\n")
+    for greeting in ("hello", "good evening"):
+        cloud.deploy(None, 0, f"environment.GREETING={greeting}")
+    environment, faults = "stage" if command == "promote" else "cloud", cloud.servers.aws.faults
+    project = Project(cloud.root, str(cloud.root / "config" / "svd.yaml"), environment, UPDATE[:1], RecordedProgress())
+    project.lock()
+    before, cloud.now = len(faults.log), 0.0
+    if after is not None:
+        faults.add(Fault("expired_login", after=after))
+    COMMANDS[command](project)
+    faults.end()
+    return len(faults.log) - before
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_login_that_expires_in_a_command_and_is_renewed_ends_it_no_earlier(cloud: Outages, command: str) -> None:
+    calls = _calls_of(cloud, command, None)
+    assert calls > 10
+    for after in range(0, calls - 3, EVERY):  # how often the endpoint is looked at differs by one or two
+        _calls_of(cloud, command, after)
+        assert cloud.now >= LASTS, f"no outage after {after} calls"
