@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sagepack.aws import quotas
 from sagepack.deploy import request
 from sagepack.errors import UserError
 from tests.helpers import deployments
@@ -179,11 +180,19 @@ def test_a_deployment_with_nothing_to_do_makes_no_more_requests_than_its_plan(cl
     assert len(cloud.servers.aws.faults.log) == planned
 
 
-def test_too_small_a_quota_is_a_note_and_stops_nothing(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sagepack.aws import quotas  # noqa: PLC0415 - only here
-
-    monkeypatch.setattr(quotas, "endpoint_quota", lambda *_args, **_more: 0)
-    project = cloud.project()
+def test_a_quota_with_which_no_endpoint_can_start_stops_the_first_deployment_and_no_later_one(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed = [0]
+    monkeypatch.setattr(quotas, "endpoint_quota", lambda *_args, **_more: allowed[0])
+    error = refusal(cloud, cloud.project())
+    assert "the quota 'ml.g5.2xlarge for endpoint usage' is 0" in error.message
+    assert "request a higher quota" in str(error.fix)
+    assert verdicts(cloud.project().doctor())["quota"] == "failed"
+    allowed[0] = 8
+    cloud.project().deploy()
+    allowed[0] = 0
+    project = cloud.project("endpoint.tags.team=night")
     project.deploy()
     assert isinstance(project.progress, RecordedProgress)
     assert "warning: the quota 'ml.g5.2xlarge for endpoint usage' is 0" in project.progress.text
@@ -287,7 +296,7 @@ def test_a_request_that_may_not_be_written_names_the_policy_for_requests(
 def test_a_deployment_beyond_the_quota_is_warned_of_refused_and_explained(cloud: Cloud) -> None:
     beyond = cloud.project("endpoint.initial_instance_count=9", "endpoint.scaling=null")
     with pytest.raises(UserError, match="is 8 Instances, with current utilization of 0") as caught:
-        beyond.deploy()
+        beyond.deploy()  # the codes of the sandbox's quotas are its own, so only `doctor` finds this one
     assert "request a higher quota 'ml.g5.2xlarge for endpoint usage'" in (caught.value.fix or "")
     cloud.project("endpoint.initial_instance_count=5", "endpoint.scaling=null").deploy()
     (quota,) = [check for check in cloud.project().doctor().checks if check.id == "quota"]

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from sagepack.aws import autoscaling, ec2, ecr, identity, kms, quotas, sagemaker, sns
 from sagepack.aws.iam_policy import concrete
 from sagepack.aws.s3 import S3Uri
@@ -191,7 +193,12 @@ class Preflight:
         with worker_pool(len(endpoint.instance_types), "quotas") as pool:
             values = list(pool.map(partial(quotas.endpoint_quota, self.aws, search=search), endpoint.instance_types))
         names = map(quotas.quota_name, endpoint.instance_types)
-        return judge.quotas(dict(zip(names, values, strict=True)), endpoint)
+        found = judge.quotas(dict(zip(names, values, strict=True)), endpoint)
+        if found.verdict == "warning" and sum(value or 0 for value in values) < endpoint.initial_instance_count:
+            # What serves already stays as it is with any quota; a new endpoint could not start.
+            is_new = sagemaker.describe_endpoint(self.aws, endpoint.name) is None
+            return structs.replace(found, verdict="failed") if is_new else found
+        return found
 
     def _owner(self) -> Finding:
         owner = Owner.of(self.spec)

@@ -62,7 +62,7 @@ CHECKS = (
     Entry("volume-key", "there is no key … in the endpoint's region", "endpoint.kms_key_id names no key, or one that cannot encrypt", "create the key, enable it, or name another"),
     Entry("results-key", "there is no key … in the endpoint's region", "endpoint.async.kms_key_id names no key, or one that cannot encrypt", "create the key, enable it, or name another"),
     Entry("vpc", "… has no endpoint for S3: unless its subnets have another way there, instances cannot read the package", "subnets or groups do not exist, are of several VPCs, or have no way to S3", "correct endpoint.vpc, or make a gateway endpoint for S3"),
-    Entry("quota", "the quota '…' is …; …", "new accounts have a quota of 0 for most GPU instances", "Service Quotas; it takes hours to days"),
+    Entry("quota", "the quota '…' is …; …", "new accounts have a quota of 0 for most GPU instances; a first deployment that cannot start with it is stopped, for a later one it is a note", "Service Quotas; it takes hours to days"),
     Entry("lifecycle-rule", "bucket … keeps the parts of unfinished uploads, which cost as much as objects, until somebody aborts them", "no lifecycle rule of the bucket aborts them", "add one with AbortIncompleteMultipartUpload"),
     Entry("stale-uploads", "… unfinished uploads are older than … h, and cost money", "an upload was interrupted and never continued", "`sagepack gc` aborts them"),
     Entry("hub", "the model is gated, and there is no token", "the licence has to be accepted by each user", "accept it on the model's page, and set HF_TOKEN"),
