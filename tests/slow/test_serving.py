@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import shutil
 import struct
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sagepack.sandbox.serving import model_server, stack
+from sagepack.sandbox.serving import model_server
 from sagepack.sandbox.serving.containers import Containers, Package
 from sagepack.sandbox.serving.model_server import InferenceRequest
 from tests.helpers.paths import ROOT
+from tests.helpers.serving_project import Project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,32 +23,6 @@ if TYPE_CHECKING:
 MISSING = model_server.unavailable()
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(MISSING is not None, reason=str(MISSING))]
 SMALL = {"num_frames": 4, "num_inference_steps": 2, "width": 128, "height": 64}
-
-
-class Project:
-    """A user's project with a sandbox of its own and a deployed endpoint."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        for name in ("config", "inference_code", "schemas", "tasks.py"):
-            source = ROOT / name
-            (shutil.copytree if source.is_dir() else shutil.copyfile)(source, root / name)
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "HF_"))}
-        python = str(model_server.python())
-        self.environment = {**kept, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", stack.PYTHON: python}
-
-    def invoke(self, *words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "invoke", *words]
-        return subprocess.run(
-            command, cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=300, check=False
-        )
-
-    def predict(self, request: dict[str, Any], *words: str) -> subprocess.CompletedProcess[str]:
-        (self.root / "request.json").write_text(json.dumps(request), encoding="utf-8")
-        return self.invoke("predict", "--input", "request.json", "--output", "answer.json", "--timeout", "240", *words)
-
-    def answer(self) -> Any:
-        return json.loads((self.root / "answer.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -89,13 +61,31 @@ def test_the_packaged_miniature_makes_frames_and_does_so_again(project: Project,
 
 
 @pytest.mark.parametrize(
+    ("change", "told", "handlers"),
+    [
+        ({"widht": 64}, "widht: unknown key; did you mean 'width'?", "did you mean width?"),
+        ({"num_frames": 1}, "num_frames: 1 is out of range", "num_frames is 1; it must be an integer from 2 to 25"),
+        ({"seed": "7"}, "seed: ", "seed is '7'; it must be an integer from 0 to"),
+    ],
+)
+def test_what_the_schema_refuses_is_not_sent_and_the_handler_would_refuse_it_too(
+    project: Project, picture: str, change: dict[str, Any], told: str, handlers: str
+) -> None:
+    request = {"inputs": picture, **SMALL, **change}
+    run = project.predict(request)
+    assert run.returncode == 1
+    assert told in run.stderr
+    assert "is in the queue" not in run.stderr
+    assert handlers in project.ask("svd", request)["message"]
+
+
+@pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"widht": 64}, "did you mean width?"),
-        ({"num_frames": 1}, "num_frames is 1; it must be an integer from 2 to 25"),
         ({"inputs": "https://example.com/cat.png"}, "not fetched from inside the container"),
         ({"inputs": "aGVsbG8gd29ybGQ="}, "inputs is not a picture"),
         ({"inputs": "iVBORw0KGgo="}, "cannot be read as PNG"),
+        ({"min_guidance_scale": 9}, "min_guidance_scale is 9, more than max_guidance_scale"),
     ],
 )
 def test_a_wrong_request_fails_in_the_handlers_words(
@@ -103,7 +93,32 @@ def test_a_wrong_request_fails_in_the_handlers_words(
 ) -> None:
     run = project.predict({"inputs": picture, **SMALL, **change})
     assert run.returncode == 1
+    assert "is in the queue" in run.stderr
     assert told in run.stderr
+
+
+@pytest.mark.parametrize("change", [{"num_frames": 2, "width": 64}, {"fps": None}, {"parameters": {"seed": 1}}])
+def test_what_the_schema_takes_the_handler_takes(project: Project, picture: str, change: dict[str, Any]) -> None:
+    run = project.predict({"inputs": picture, **SMALL, **change})
+    assert run.returncode == 0, run.stderr
+
+
+def test_an_answer_of_another_type_than_the_handler_has_is_a_mistake_of_the_request(
+    project: Project, picture: str
+) -> None:
+    run = project.predict({"inputs": picture, **SMALL}, "--accept", "text/plain")
+    assert run.returncode == 1
+    assert "ask for application/json" in run.stderr
+
+
+def test_of_a_batch_each_request_is_answered_or_refused_by_itself(project: Project, picture: str) -> None:
+    requests = [{"inputs": picture, **SMALL, **more} for more in ({}, {"min_guidance_scale": 9}, {"seed": 1})]
+    (project.root / "batch.jsonl").write_text("\n".join(map(json.dumps, requests)), encoding="utf-8")
+    run = project.invoke("predict", "--input", "batch.jsonl", "--output", "answers")
+    assert run.returncode == 1
+    assert "batch.jsonl:2: the endpoint refused the request (400): min_guidance_scale is 9" in run.stderr
+    assert "3 requests: 2 answered, 1 failed" in run.stderr + run.stdout
+    assert [folder.name[:4] for folder in sorted((project.root / "answers").iterdir())] == ["0001", "0003"]
 
 
 def test_the_miniature_of_llava_answers_in_text(project: Project, picture: str) -> None:
@@ -143,8 +158,8 @@ def test_a_model_of_ones_own_answers_by_the_handler_and_the_sample_that_were_wri
     (label,) = project.answer()
     assert label["label"] in {"LABEL_0", "LABEL_1"}
     run = project.predict({"input": "good"}, *config)
-    assert run.returncode != 0
-    assert "did you mean inputs?" in run.stderr
+    assert run.returncode == 1
+    assert "did you mean 'inputs'?" in run.stderr
 
 
 def packaged(folder: Path, code: str) -> Callable[[Path], None]:
