@@ -35,11 +35,14 @@ _CHAINED = ("During handling of the above exception", "The above exception was t
 def telling(lines: Sequence[str]) -> list[str]:
     """The lines of a log that tell why a request failed, oldest first, at most `MOST_LINES`; none if the handler wrote none.
 
-    The newest traceback with those that led to it, less the frames of the server; without one the newest lines of the handler.
+    The newest traceback with those that led to it, less the frames of the server; the newest lines of the handler where there is
+    none, or so much came after it that it tells of something else.
     """
     said = _without_the_servers_frames(_spoken(lines))
     found = _newest_traceback(said)
-    return _bounded(said[found.start : found.stop + _AFTER]) if found else said[-MOST_LINES:]
+    if not found or len(said) - found.stop > MOST_LINES:
+        return said[-MOST_LINES:]
+    return _bounded(said[found.start : found.stop + _AFTER])
 
 
 def has_traceback(lines: Iterable[str]) -> bool:

@@ -325,9 +325,10 @@ def test_each_deployment_starts_a_container_of_its_own_that_writes_to_the_log_of
         for _ in range(2):
             response = runtime.invoke_endpoint_async(EndpointName=endpoint, Body=b"{}")
             pids.add(json.loads(wait_for_object(s3, response["OutputLocation"]))["pid"])
-    group = {"logGroupName": "/aws/sagemaker/Endpoints/e"}
     assert len(pids) == 2
-    events = logs.filter_log_events(**group)["events"]
+    until = time.monotonic() + 20
+    while len(events := logs.filter_log_events(logGroupName="/aws/sagemaker/Endpoints/e")["events"]) < 2:
+        assert time.monotonic() < until
     assert [event["message"] for event in events] == ["starting"] * 2
     assert len({event["logStreamName"] for event in events}) == 2
     assert all(re.fullmatch(r"AllTraffic/i-[0-9a-f]{17}", event["logStreamName"]) for event in events)

@@ -85,6 +85,12 @@ def test_the_log_of_a_server_that_did_not_start_and_of_another_server_is_shown_a
     assert telling([f"line {number}" for number in range(50)]) == [f"line {number}" for number in range(30, 50)]
 
 
+def test_a_traceback_of_long_ago_is_not_the_cause() -> None:
+    after = [f"step {number}" for number in range(21)]
+    assert telling(worker(BEGIN, "KeyError: 'a'", *after)) == after[1:]
+    assert telling(worker(BEGIN, "KeyError: 'a'", *after[1:]))[:2] == [BEGIN, "KeyError: 'a'"]
+
+
 def test_of_a_long_traceback_the_beginning_and_the_exception_are_shown() -> None:
     frames = [f'  File "/opt/ml/model/code/inference.py", line {number}, in f' for number in range(100)]
     told = telling([BEGIN, *frames, "RecursionError: maximum recursion depth exceeded"])
