@@ -21,6 +21,8 @@ from sagepack.deploy.overview import overview, require_owned
 from sagepack.errors import RemoteError, UserError
 from sagepack.spec import schedules
 from sagepack.spec.images import partition as partition_of
+from sagepack.spec.keys import by_key
+from sagepack.spec.model import Endpoint
 from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
@@ -170,6 +172,7 @@ def releases(context: BuildContext, most: int) -> results.Releases:
             unreadable.append(str(location))
             continue
         values = {name: getattr(each, name) for name in results.Deployed.__struct_fields__[2:]}
+        values["settings"] = by_key(Endpoint, each.settings)
         found.append(results.Deployed(record=str(location), time=moment(each.deployed), **values))
     return results.Releases(str(below), tuple(found), tuple(unreadable))
 

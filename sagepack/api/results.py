@@ -438,7 +438,7 @@ class Deployed(Value, frozen=True):
         model: name of the model.
         config: name of the endpoint configuration.
         variables: names of the container's environment variables.
-        settings: `endpoint` of the spec, as it was.
+        settings: `endpoint` of the spec, as it was, by its keys.
         smoke: what came of the smoke test; null in records of versions that made none.
         promoted_from: the release of another environment whose package was copied; null for one from the working tree.
         rolled_back_to: address of the record of the deployment that this one repeats; null if it is no rollback.

@@ -336,7 +336,7 @@ class Reconciler:
         hint = hint_for(reason)
         tripped = self._tripped_alarms(reason) if status == "InService" else []
         raise RemoteError(
-            f"it is {status}: {reason}"
+            f"the endpoint is {status}: {reason}"
             if status != "InService"
             else f"the update failed and SageMaker rolled back to {serves}, which serves: {reason}",
             where=f"endpoint {name}",

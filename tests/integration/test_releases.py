@@ -66,6 +66,7 @@ def test_a_deployment_that_changes_something_is_recorded_once(cloud: Cloud) -> N
     assert "SAUCE" in newest.variables
     assert "mustard" not in str(found)
     assert newest.settings["instance_type"] == "ml.g5.2xlarge"
+    assert newest.settings["async"]["max_concurrent_invocations_per_instance"] == 1  # named as in the spec
     assert [each.config for each in cloud.project().releases(most=1).deployments] == [second.config]
     assert cloud.project().status().release == newest
 
