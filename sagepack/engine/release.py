@@ -95,7 +95,8 @@ class Release:
         """What came of the smoke test.
 
         Raises:
-            RemoteError: the release failed it; the one before serves again, if there is one.
+            RemoteError: the release failed it; the one before serves again, if there is one. Or somebody deployed another one
+                meanwhile.
         """
         context, config = self.context, deployed.endpoint_config_name
         reason = self.skipped or context.why_no_answers()
@@ -115,9 +116,27 @@ class Release:
         except (KeyboardInterrupt, SagepackError):
             context.progress.note(f"{config} serves, untried; run the same command again, which goes on to try it")
             raise
+        self._require_no_other(deployed)
         if not isinstance(found, smoke.Failure):
             return Smoke(passed=True, seconds=found)
         raise self._failed(found, deployed)
+
+    def _require_no_other(self, deployed: ReconcileResult) -> None:
+        """Check that nobody deployed something else while the sample was answered: which release answered is not known then.
+
+        Raises:
+            RemoteError: somebody did, and that is left as it is.
+        """
+        name, config = deployed.endpoint_name, deployed.endpoint_config_name
+        live = sagemaker.describe_endpoint(self.context.clients.aws, name)
+        serves = (live.pending_endpoint_config_name or live.endpoint_config_name) if live else None
+        if serves != config:
+            raise RemoteError(
+                f"another deployment came between {config} and its smoke test: the endpoint "
+                + (f"goes on with {serves}" if serves else "was deleted"),
+                where=f"endpoint {name}",
+                fix="nothing was put back or recorded; agree on one place that deploys, or deploy again to replace what serves",
+            )
 
     def _failed(self, failure: smoke.Failure, deployed: ReconcileResult) -> RemoteError:
         """The error for a release that failed its smoke test, after the one before was put back."""

@@ -232,6 +232,27 @@ def test_a_release_that_does_not_answer_is_no_release_and_the_one_before_serves_
     assert gate.deploy(**after) == gate.serves != old
 
 
+@pytest.mark.parametrize("answer", [good(), raises()], ids=["answered", "failed"])
+def test_what_somebody_else_deployed_during_the_smoke_test_is_left_as_it_is(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch, answer: ScriptedResult
+) -> None:
+    gate.deploy()
+    run, other = smoke.run, gate.deployment(environment={"OTHER": "1"})
+
+    def overtaken(*args: Any, **more: Any) -> Any:
+        found = run(*args, **more)
+        reconcile(gate.aws, other, RecordedProgress(), waiter.WaiterConfig(delay=0.01, timeout=30))
+        return found
+
+    monkeypatch.setattr(smoke, "run", overtaken)
+    records = len(gate.records)
+    gate.script(ScriptedResult(**vars(answer)))
+    error = gate.failing(**NEW)
+    assert f"goes on with {other.endpoint_config_name}" in error.message
+    assert gate.serves == other.endpoint_config_name
+    assert len(gate.records) == records
+
+
 def test_a_traceback_that_the_log_has_only_later_is_waited_for(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     def sleep(seconds: float) -> None:
         workers.pause(seconds)
