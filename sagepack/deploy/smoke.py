@@ -22,7 +22,7 @@ from sagepack.deploy.known_failures import MODEL_NOT_LOADED, OF_CONTAINERS
 from sagepack.deploy.observe import newest_scaling
 from sagepack.deploy.predict import MAX_INVOCATION_TIMEOUT, Sender
 from sagepack.errors import RemoteError, SagepackError
-from sagepack.text import counted, format_bytes, format_duration
+from sagepack.text import counted, format_bytes, format_duration, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -185,7 +185,8 @@ class _Trial:
         if isinstance(outcome, SagepackError):
             return Failure(f"{which}: {outcome.message}", outcome.details, outcome.message)
         if problems := self.sample.expectation.problems(outcome.body):
-            kept = f"the answer begins with {outcome.body[:_SHOWN]!r}; as it came it is at {outcome.location}"
+            start = printable(outcome.body[:_SHOWN].decode(errors="replace"))
+            kept = f"the answer begins with {start}; as it came it is at {outcome.location}"
             return Failure(f"{which} got an answer that is not as expected: {problems[0]}", (*problems[1:], kept))
         taken = f"{format_bytes(len(outcome.body))} in {format_duration(outcome.seconds)}"
         self.progress.note(f"smoke test, {which}: answered as expected, {taken}")
