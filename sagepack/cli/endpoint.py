@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Destroyed,
         EndpointStatus,
         Log,
+        ToDestroy,
         Woken,
     )
 
@@ -169,12 +170,18 @@ def _duration(text: str) -> timedelta:
     raise UserError(f"{text!r} is no length of time", where="--since", fix=fix)
 
 
-@task(YES, example="--env dev --yes")
-def destroy(project: Project, *, yes: bool) -> Destroyed:
+@task(
+    Flag("dry-run", default=False, help="only show what would be removed, and what would stay"),
+    YES,
+    example="--env dev --yes",
+)
+def destroy(project: Project, *, dry_run: bool, yes: bool) -> Destroyed | ToDestroy:
     """Remove the endpoint and all that deploy made for it.
 
     It asks first, and says what stays and what that costs: published packages, answers and the log.
     """
+    if dry_run:
+        return project.deployed_resources()
     if not yes and (found := project.deployed_resources()).resources:
         flags = selecting_flags(project.selection.config, project.selection.env)
         for block in screens.lines(as_typed(found, flags)):

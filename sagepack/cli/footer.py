@@ -28,6 +28,7 @@ _NEXT = {
     "upload": "deploy",
     "deploy": "predict",
 }
+_DO_IT = "the same command without --dry-run"
 _TIMED = (
     results.Built,
     results.Locked,
@@ -66,9 +67,13 @@ def _following(result: results.Result, options: Options) -> str | None:
     """What to type next: a task that was only shown is done by the same command."""
     match result:
         case results.Plan(promoted_from=origin) if origin and result.exit_code == results.FOUND_WORK:
-            return "the same command without --dry-run"
+            return _DO_IT
         case results.Garbage() if result.removable:
-            return "the same command without --dry-run"
+            return _DO_IT
+        case results.ToDestroy() if result.resources:
+            return _DO_IT
+        case results.Rollback() if result.changes_something:
+            return _DO_IT
     task = next_task(result)
     return command(task, options) if task else None
 

@@ -66,16 +66,19 @@ def promote(project: Project, *, from_env: str, release: str, dry_run: bool, no_
 
 @task(
     Flag("to", "", "the release, as in `diff`; if left out the one before the one that serves", placeholder="RELEASE"),
+    Flag("dry-run", default=False, help="only show what would change"),
     YES_CHANGE,
     example="--to 3 --env prod",
 )
-def rollback(project: Project, *, to: str, yes: bool) -> Rollback:
+def rollback(project: Project, *, to: str, dry_run: bool, yes: bool) -> Rollback:
     """Serve a release again that was deployed before.
 
     Its model and configuration exist, so nothing is built or uploaded. It shows what changes, asks in a protected environment, and
     ends when the endpoint serves it. A second rollback goes further back.
     """
     found = project.review_rollback(to)
+    if dry_run:
+        return found
     for line in screens.lines(found):
         echo(line)
     if project.is_protected and found.changes_something:

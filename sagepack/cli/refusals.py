@@ -153,11 +153,13 @@ class Refusals:
         """A flag of invoke's own, which would change nothing or too little."""
         if name in _DRY:
             is_step = any(task in flag.choices for flag in self.tasks.get("plan", ()))
-            goal = f" --to {task}" if is_step else ""
+            shows = f"plan --to {task}" if is_step else "plan"
+            if any(flag.name == "dry-run" for flag in self.tasks[task]):
+                shows = f"{task} --dry-run"
             return UserError(
                 f"{name} has no meaning here, and nothing was run",
                 where=task,
-                fix=f"`{self.program} plan{goal}` shows what would run",
+                fix=f"`{self.program} {shows}` shows what would be done",
             )
         if name in _INVOKES_OWN:
             return UserError(f"{name} is a flag of invoke that has no meaning here", where=task, fix="leave it out")

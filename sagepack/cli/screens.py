@@ -323,17 +323,20 @@ def _answers(result: results.Answers) -> list[Block]:
     return [*shown, partial(_wrapped, summary)]
 
 
+_NO_ENDPOINT = "nothing to do: endpoint {} and its parts do not exist"
+
+
 @lines.register(results.ToDestroy)
 def _to_destroy(result: results.ToDestroy) -> list[Block]:
     shown = _listed("would remove", [f"{each.kind} {each.name}" for each in result.resources])
-    return [*shown, *_staying(result.kept, result.left, result.notes)]
+    nothing = [_done(_NO_ENDPOINT.format(result.endpoint))] if not shown else []
+    return [*nothing, *shown, *_staying(result.kept, result.left, result.notes)]
 
 
 @lines.register(results.Destroyed)
 def _destroyed(result: results.Destroyed) -> list[Block]:
     removed = counted(len(result.removed), "resource")
-    nothing = f"nothing to do: endpoint {result.endpoint} and its parts do not exist"
-    head = _done(f"removed {removed}" if result.removed else nothing)
+    head = _done(f"removed {removed}" if result.removed else _NO_ENDPOINT.format(result.endpoint))
     shown = [head, *_staying(result.kept, result.left, result.notes)]
     if result.left and result.cost_per_month:
         shown.append(partial(_wrapped, f"what stays costs about {format_usd(result.cost_per_month)} a month"))

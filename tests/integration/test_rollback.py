@@ -8,6 +8,7 @@ import pytest
 
 from sagepack.api import rolling_back
 from sagepack.aws.s3 import S3, S3Uri
+from sagepack.cli import history
 from sagepack.errors import RemoteError, UserError
 from sagepack.sandbox.aws.hosting import DeploymentOutcome
 from tests.helpers.cloud import Cloud
@@ -74,6 +75,7 @@ def test_a_review_says_what_differs_and_changes_nothing(cloud: Cloud) -> None:
     second, first = releases(cloud)
     found = cloud.project(*CHANGED).review_rollback()
     assert (found.config, found.changes, found.changes_something) == (first.config, None, True)
+    assert history.rollback(cloud.project(*CHANGED), to="", dry_run=True, yes=True) == found
     assert not cloud.project(*CHANGED).review_rollback("1").changes_something
     assert found.diff is not None
     assert {each.subject for each in found.diff.settings} == {

@@ -74,6 +74,8 @@ RUN, SKIP = Action("tar", "run", ("first run",)), Action("tar", "skip", ("up to 
         (results.Plan("deploy", (RUN,), promoted_from=DEV), "next: ", "the same command without --dry-run"),
         (results.Plan("deploy", (SKIP,), promoted_from=DEV), "", ""),
         (GARBAGE, "next: ", "the same command without --dry-run"),
+        (results.ToDestroy("a", (results.Resource("endpoint", "a"),), (), (), ()), "next: ", "without --dry-run"),
+        (results.ToDestroy("a", (), (), (), ()), "", ""),
         (results.Woken("a", 1, changed=True, sleeps_again=True), "done in 2.0 s", ""),
     ],
 )

@@ -364,6 +364,7 @@ SCREENS: dict[str, list[Block]] = {
     "destroy, before": screens.lines(
         results.ToDestroy("svd", (results.Resource("endpoint", "svd"),), (KEPT_MODEL,), LEFT, ("a router uses it",))
     ),
+    "destroy, before, nothing to do": screens.lines(results.ToDestroy("svd", (), (), (), ())),
     "doctor": screens.lines(
         results.Doctor(CHECKS, "s3://b/models", 24, (results.Upload("s3://b/models/x", "id", "2026-01-02T03:04:05Z"),))
     ),
