@@ -30,6 +30,7 @@ from sagepack.deploy.preflight.questions import (
 from sagepack.engine.clients import write_options
 from sagepack.errors import Diagnostic, SagepackError, UserError
 from sagepack.publish.keys import packages_uri
+from sagepack.spec.rules import instances
 from sagepack.text import format_bytes, format_usd
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from sagepack.engine.context import BuildContext
     from sagepack.hub.folder import ModelFolder
     from sagepack.package.lock import Lock
+    from sagepack.spec.model import Endpoint
 
 # Check -> the one without which it says nothing.
 _NEEDS = {LIFECYCLE: BUCKET, STALE_UPLOADS: BUCKET, ROLE_PERMISSIONS: ROLE}
@@ -149,6 +151,7 @@ def check_all(context: BuildContext, more: Sequence[Question]) -> tuple[Check, .
             Question("lock", "lock", partial(_lock, context)),
             Question("disk", "disk", partial(_disk, context)),
             Question("price", "price", partial(_price, context)),
+            Question("model-size", "model's size", partial(_model_size, context)),
             Question("python", "Python", partial(judge_python, sys.version_info[:3])),
             *more,
         ]
@@ -262,6 +265,36 @@ def judge_price(hours: dict[str, float | None], most: int, problem: str | None) 
     if problem:
         known.append(f"the price is not known: {problem}")
     return Finding("unknown" if problem else "ok", "; ".join(known))
+
+
+def _model_size(context: BuildContext) -> Finding:
+    lock = _known_lock(context)
+    if lock is None:
+        return Finding("unknown", "without a lock the size of the model is not known")
+    return judge_model_size(lock.size, context.spec.endpoint, is_archive=context.spec.artifact.layout == "archive")
+
+
+def judge_model_size(size: int, endpoint: Endpoint, *, is_archive: bool) -> Finding:
+    """Whether the model fits its instances, as far as its bytes say: a handler may load less of it, or it in parts.
+
+    Args:
+        size: bytes of the model's files.
+        endpoint: as declared.
+        is_archive: whether the package is one, which has to lie on the disk beside what comes out of it.
+    """
+    shown, volume = format_bytes(size), endpoint.volume_size_in_gb
+    for kind in endpoint.instance_types:
+        instance = instances.parse(kind)
+        memory = instance.gpu_memory if instance else None
+        if memory is not None and size > memory:
+            fix = "take an instance type with more GPU memory, or let the handler load half precision or parts of it"
+            return Finding("warning", f"{shown}; the GPUs of {kind} have {format_bytes(memory)}", fix)
+    needed = 2 * size if is_archive else size
+    if volume is not None and needed > volume << 30:
+        fix = f"raise endpoint.volume_size_in_gb{', or set artifact.layout: prefix' if is_archive else ''}"
+        twice = ", twice: the archive and what comes out of it" if is_archive else ""
+        return Finding("warning", f"{shown}{twice}; endpoint.volume_size_in_gb is {volume}", fix)
+    return Finding("ok", shown)
 
 
 def judge_disk(folders: dict[str, tuple[int, int]]) -> Finding:

@@ -1,6 +1,6 @@
 """What the name of an instance type says about its accelerator, its processor and its disks.
 
-Source for `refuses_volume`: the SageMaker Python SDK (2.257 and 3.27).
+Source for `refuses_volume`: the SageMaker Python SDK (2.257 and 3.27); for the memory of GPUs: NVIDIA's data sheets.
 """
 
 from __future__ import annotations
@@ -15,6 +15,19 @@ _GPUS = {
     **dict.fromkeys(("g4dn.16xlarge", "p2.xlarge", "p3.2xlarge", "p5.4xlarge"), 1),
     **dict.fromkeys(("p2.8xlarge", "g5.48xlarge", "g6.48xlarge", "g6e.48xlarge", "p3.16xlarge"), 8),
     **dict.fromkeys(("p4d.24xlarge", "p4de.24xlarge", "p5.48xlarge", "p5e.48xlarge", "p5en.48xlarge"), 8),
+}
+# Family -> memory of each GPU, in GiB.
+_GPU_MEMORY = {
+    "g4dn": 16,
+    "g5": 24,
+    "g6": 24,
+    "g6e": 48,
+    "p3": 16,
+    "p4d": 40,
+    "p4de": 80,
+    "p5": 80,
+    "p5e": 141,
+    "p5en": 141,
 }
 _ONE_GPU = re.compile(r"(g4dn|g5|g6|g6e)\.(xlarge|2xlarge|4xlarge|8xlarge|16xlarge)")
 
@@ -65,6 +78,12 @@ class Instance:
         """Number of GPUs; None for types that are not in the table."""
         name = f"{self.family}.{self.size}"
         return 1 if _ONE_GPU.fullmatch(name) else _GPUS.get(name)
+
+    @property
+    def gpu_memory(self) -> int | None:
+        """Memory of all GPUs together, in bytes; None for types that are not in the tables."""
+        each = _GPU_MEMORY.get(self.family)
+        return each * self.gpus << 30 if each and self.gpus else None
 
 
 def parse(instance_type: str | None) -> Instance | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from sagepack.deploy.preflight.check import Check
 from sagepack.engine import preflight
+from tests.helpers.deployments import endpoint
 
 GIB = 1 << 30
 ROLE = Check("role", "execution role", "failed", "there is no role x", "create it")
@@ -26,6 +29,34 @@ def test_what_is_written_must_fit_where_it_is_written(
     found = preflight.judge_disk(folders)
     assert (found.verdict, words in found.detail) == (verdict, True)
     assert (found.fix is not None) == (verdict != "ok")
+
+
+@pytest.mark.parametrize(
+    ("gib", "changes", "is_archive", "words"),
+    [
+        (20, {}, True, ""),
+        (25, {}, True, "25.0 GiB; the GPUs of ml.g5.2xlarge have 24.0 GiB"),
+        (25, {"instance_type": "ml.g5.12xlarge"}, True, ""),  # four GPUs
+        (25, {"instance_type": "ml.m5.xlarge"}, True, ""),  # none
+        (25, {"instance_type": "ml.g9.xlarge"}, True, ""),  # of an unknown family nothing is said
+        (20, {"instance_type": "ml.m5.xlarge", "volume_size_in_gb": 40}, True, ""),
+        (
+            21,
+            {"instance_type": "ml.m5.xlarge", "volume_size_in_gb": 40},
+            True,
+            "twice: the archive and what comes out of it",
+        ),
+        (21, {"instance_type": "ml.m5.xlarge", "volume_size_in_gb": 40}, False, ""),
+        (41, {"instance_type": "ml.m5.xlarge", "volume_size_in_gb": 40}, False, "endpoint.volume_size_in_gb is 40"),
+    ],
+)
+def test_a_model_that_cannot_fit_its_instances_is_a_warning(
+    gib: int, changes: dict[str, Any], is_archive: bool, words: str
+) -> None:
+    found = preflight.judge_model_size(gib * GIB, endpoint(**changes), is_archive=is_archive)
+    assert found.verdict == ("warning" if words else "ok")
+    assert words in found.detail
+    assert (found.fix is not None) == bool(words)
 
 
 @pytest.mark.parametrize(
