@@ -104,7 +104,7 @@ def require_no_loss(changes: Iterable[Change]) -> None:
     for change in changes:
         if change.loses_requests:
             fix = "look at it first (`invoke status`, `invoke logs`); then repeat the command with --yes (in Python: recreate=True)"
-            raise UserError(change.reason, where=change.subject, fix=fix)
+            raise UserError(change.reason, fix=fix)  # which begins with the endpoint
 
 
 def values(live: str, desired: str) -> str:

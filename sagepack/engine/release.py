@@ -170,7 +170,8 @@ class Release:
         try:
             reconcile(self.context.clients.aws, before, progress, self.waiter)
         except KeyboardInterrupt:
-            progress.note(f"{config} is being put back, which goes on in AWS; `invoke status` shows when it serves")
+            still = f"{config} is being put back, which goes on in AWS: `invoke status` shows when it serves"
+            progress.note(f"{still}; the same command deploys {self.deployment.endpoint_config_name} once more")
             raise
         return f"{config}, which served before, was put back and serves again"
 

@@ -290,6 +290,24 @@ def test_a_release_with_another_instance_type_is_put_back_with_its_own_and_its_s
     assert gate.changes(scaling=Scaling(0, 2)) == []
 
 
+def test_an_interrupted_put_back_says_what_goes_on_and_what_the_same_command_does(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = gate.deploy()
+
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sagepack.engine.release.reconcile", interrupt)
+    gate.script(raises())
+    with pytest.raises(KeyboardInterrupt):
+        gate.deploy(**NEW)
+    new = gate.serves
+    assert f"{old} is being put back, which goes on in AWS" in gate.progress.text
+    assert f"the same command deploys {new} once more" in gate.progress.text
+    assert gate.changes(**NEW) == ["release"]
+
+
 def test_a_first_release_that_does_not_answer_stays_and_the_same_command_tries_it_again(gate: Gate) -> None:
     gate.script(raises(), raises())
     error = gate.failing()
