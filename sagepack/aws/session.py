@@ -38,6 +38,7 @@ _DENIED = {
     "Forbidden",
     "UnauthorizedOperation",
 }
+_UNKNOWN_OPERATION = {"UnknownOperationException", "InvalidAction", "NotImplemented"}
 # What these say is good to know and nothing waits for it.
 _EXTRA_SERVICES = {"logs"}
 # Services that have endpoints in a few regions only (AWS general reference, "Service endpoints").
@@ -128,6 +129,10 @@ class _ExpiredError(CredentialsError):
 
 class _UnavailableError(RemoteError):
     """AWS cannot be reached, or cannot respond now. The same request may succeed later."""
+
+
+class UnknownOperationError(RemoteError):
+    """What responds does not know the request: a region without it, or a stand-in for AWS that does not have it."""
 
 
 class _UntrustedError(_UnavailableError):
@@ -497,12 +502,20 @@ def _client_error(error: ClientError, doing: str, where: str | None) -> UserErro
         if code in codes:
             return kind(message, where=where, fix=fix, failure=failure)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    is_failure = status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.NOT_IMPLEMENTED
+    if code in _UNKNOWN_OPERATION or status == HTTPStatus.NOT_IMPLEMENTED or _is_page(error, status):
+        return UnknownOperationError(message, where=where)
+    is_failure = status >= HTTPStatus.INTERNAL_SERVER_ERROR
     is_later = is_failure or code in _LATER or "Throttl" in code
     if is_later:
         fix = "AWS cannot respond now: run the command again, it continues"
         return _UnavailableError(message, where=where, fix=fix, failure="service-unavailable")
     return RemoteError(message, where=where)
+
+
+def _is_page(error: ClientError, status: int) -> bool:
+    """Whether a web page says 500: moto's for what it does not have. AWS says 500 in its API's words; proxies say 502 to 504."""
+    text = str(error.response.get("Error", {}).get("Message", "")).lstrip()
+    return status == HTTPStatus.INTERNAL_SERVER_ERROR and text.startswith("<")
 
 
 def _denied(error: ClientError, message: str, where: str | None) -> AccessDeniedError:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from sagepack.aws import sagemaker
-from sagepack.aws.session import AccessDeniedError
+from sagepack.aws.session import AccessDeniedError, UnknownOperationError
 from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
@@ -132,9 +132,11 @@ class _Asked:
         self.unknown: list[str] = []
 
     def all(self, ask: Callable[[], list[_Kind]]) -> list[_Kind]:
-        """A listing; nothing if it is denied."""
+        """A listing; nothing if it is denied, or if the region has no such things at all."""
         try:
             return ask()
+        except UnknownOperationError:
+            return []
         except AccessDeniedError as error:
             self._deny(error)
             return []

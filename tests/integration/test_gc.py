@@ -422,3 +422,11 @@ def test_records_of_all_environments_are_found_and_only_the_newest_are_read(clou
         "a": ["20260102T000000000000Z.json"],
         "b": ["20260101T000000000000Z.json"],
     }
+
+
+def test_a_region_without_inference_components_and_routers_has_none_that_load_a_model(cloud: Cloud) -> None:
+    one, two = stored(cloud, 1, 2)
+    for operation in ("ListInferenceComponents", "ListInferenceRouters"):
+        cloud.servers.aws.scenario.fail_operation(operation, "UnknownOperationException", "", times=None)
+    assert locations(cloud.project().gc(**OLD)) == {one}
+    assert packages(cloud) == {two}

@@ -8,7 +8,15 @@ import pytest
 
 from sagepack.aws import identity, quotas, sagemaker, sns
 from sagepack.aws.permissions import ACTIONS, policy_for
-from sagepack.aws.session import AccessDeniedError, Aws, AwsConnection, CredentialsError, Patience
+from sagepack.aws.session import (
+    AccessDeniedError,
+    Aws,
+    AwsConnection,
+    CredentialsError,
+    Patience,
+    UnknownOperationError,
+    is_outage,
+)
 from sagepack.errors import RemoteError, SagepackError, UserError
 from tests.helpers.deployments import stubbed
 
@@ -85,6 +93,23 @@ def test_a_web_page_in_place_of_a_message_is_not_repeated() -> None:
     error = refused("500", "<!doctype html>\n<html lang=en><title>500 Internal Server Error</title>", 500)
     assert "html" not in str(error)
     assert "the service responded with a web page (status 500)" in error.message
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "status", "lasts"),
+    [
+        ("UnknownOperationException", "", 400, True),
+        ("500", "<!doctype html>", 500, True),
+        ("NotImplemented", "", 501, True),
+        ("503", "<html>", 503, False),
+        ("500", "", 500, False),
+        ("InternalFailure", "try again", 500, False),
+    ],
+)
+def test_what_does_not_know_a_request_is_no_outage(code: str, text: str, status: int, lasts: bool) -> None:
+    error = refused(code, text, status)
+    assert isinstance(error, UnknownOperationError) is lasts
+    assert is_outage(error) is not lasts
 
 
 def test_a_very_long_message_is_cut() -> None:
