@@ -28,6 +28,7 @@ _NEXT = {
     "upload": "deploy",
     "deploy": "predict",
 }
+_AFTER: dict[type[results.Result], str] = {results.Validated: "plan", results.Locked: "package"}
 _DO_IT = "the same command without --dry-run"
 _TIMED = (
     results.Built,
@@ -81,17 +82,15 @@ def _following(result: results.Result, options: Options) -> str | None:
 def next_task(result: results.Result) -> str | None:
     """What most people do after a result; None where there is no such thing."""
     match result:
-        case results.Validated():
-            return "plan"
-        case results.Locked():
-            return "package"
         case results.Plan() if result.exit_code == results.FOUND_WORK:
             return result.goal
         case results.EndpointStatus():
             return "deploy" if result.state is None else "logs" if result.failures or result.reason else None
         case results.Built():
             return _NEXT[result.goal]
-    return None
+        case results.Rollback():
+            return "predict" if result.changes else None
+    return _AFTER.get(type(result))
 
 
 def command(

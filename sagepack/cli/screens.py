@@ -301,7 +301,7 @@ def _rollback(result: results.Rollback) -> list[Block]:
     if not result.changes:
         done = f"nothing to do: endpoint {result.endpoint} serves {result.config}"
     facts = {"model": result.model, "commit": result.commit, "record": result.record}
-    untried = ["it was not tried: `predict` sends it the sample"] if result.changes else []
+    untried = ["it was not tried: nobody has sent it the sample"] if result.changes else []
     return [_done(done), _facts({name: text for name, text in facts.items() if text}), *untried]
 
 

@@ -10,6 +10,7 @@ from sagepack.api import results
 from sagepack.cli.footer import command, footer
 from sagepack.cli.layout import plain
 from sagepack.cli.options import Options
+from sagepack.deploy.change import Change
 from sagepack.deploy.origin import Origin
 from sagepack.engine.plan import Action
 
@@ -76,6 +77,12 @@ RUN, SKIP = Action("tar", "run", ("first run",)), Action("tar", "skip", ("up to 
         (GARBAGE, "next: ", "the same command without --dry-run"),
         (results.ToDestroy("a", (results.Resource("endpoint", "a"),), (), (), ()), "next: ", "without --dry-run"),
         (results.ToDestroy("a", (), (), (), ()), "", ""),
+        (
+            results.Rollback("a", "r", None, "m", "c", changes=(Change("update", "why"),)),
+            "done in 2.0 s; next: ",
+            " predict",
+        ),
+        (results.Rollback("a", "r", None, "m", "c", changes=()), "done in 2.0 s", ""),
         (results.Woken("a", 1, changed=True, sleeps_again=True), "done in 2.0 s", ""),
     ],
 )
