@@ -312,10 +312,13 @@ def _followed(_result: results.Followed) -> list[Block]:
 
 @lines.register(results.Answers)
 def _answers(result: results.Answers) -> list[Block]:
-    shown: list[Block] = [
-        partial(_wrapped, f"{failed.request}: {failed.message}; {failed.location}", bullet="- ")
-        for failed in result.failed
-    ]
+    alike: dict[str, list[results.FailedRequest]] = {}
+    for failed in result.failed:
+        alike.setdefault(failed.message, []).append(failed)
+    shown: list[Block] = []
+    for message, (first, *others) in alike.items():
+        more = f" and {len(others)} more" if others else ""
+        shown.append(partial(_wrapped, f"{first.request}{more}: {message}; {first.location}", bullet="- "))
     counts = [f"{result.answered} answered"]
     counts += [f"{result.before} answered before"] if result.before else []
     counts += [f"{len(result.failed)} failed"] if result.failed else []

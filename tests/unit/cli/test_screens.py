@@ -292,9 +292,18 @@ SCREENS: dict[str, list[Block]] = {
         results.Answers(
             "build/answers/svd-local/batches/requests",
             20,
-            17,
+            15,
             2,
             (
+                *(
+                    results.FailedRequest(
+                        f"requests.jsonl:{number}",
+                        "the endpoint failed on the request (500): Worker died.",
+                        refused=False,
+                        location=f"request {number}; the failure as it came is at s3://b/failure/{number}",
+                    )
+                    for number in (3, 5)
+                ),
                 results.FailedRequest(
                     "requests.jsonl:7",
                     "the endpoint refused the request (400): unknown field 'input': did you mean inputs?",
