@@ -36,6 +36,7 @@ _EXISTS_MESSAGE = "already existing"
 _BUSY = re.compile(r'in-progress endpoint|already existing endpoint "')
 # Model data that is missing in S3 begins with "Could not find model data".
 _PAGES = {"PageSize": 100}  # the most of every listing; SageMaker's default is 10
+_NOT_ASSUMED = "Could not assume role"
 _REFERENCE_NOT_FOUND = re.compile(r'Could not find (?:model "|endpoint configuration)')
 
 
@@ -44,6 +45,10 @@ class ReferenceNotFoundError(RemoteError):
 
     Its reads are eventually consistent: a resource may be found only some seconds after it was created.
     """
+
+
+class RoleNotAssumedError(RemoteError):
+    """SageMaker cannot assume the execution role, or cannot yet: IAM is eventually consistent, and a new role takes some seconds."""
 
 
 class EndpointBusyError(RemoteError):
@@ -332,7 +337,8 @@ def create_model(aws: Aws, request: Document) -> None:
     """CreateModel. An existing model of that name is no error: the name is the digest of the request, so both are equal.
 
     Raises:
-        RemoteError: SageMaker refused the model data, the image or the role; the message is SageMaker's.
+        RoleNotAssumedError: SageMaker cannot assume the role.
+        RemoteError: SageMaker refused the model data or the image; the message is SageMaker's.
     """
     _created(aws, "create_model", f"model {request['ModelName']}", request)
 
@@ -511,6 +517,8 @@ def _send(aws: Aws, operation: str, where: str, request: Document) -> None:
             raise ReferenceNotFoundError(f"{operation} failed: {_message(error)}", where=where) from error
         if _BUSY.search(_message(error)):
             raise EndpointBusyError(f"{operation} failed: {_message(error)}", where=where) from error
+        if _NOT_ASSUMED in _message(error):
+            raise RoleNotAssumedError(f"{operation} failed: {_message(error)}", where=where) from error
         raise
 
 

@@ -211,7 +211,7 @@ class Reconciler:
             model = None
         if model is None:
             self.progress.note(f"creating model {model_name}")
-            sagemaker.create_model(self.aws, self.deployment.create_model_request)
+            self._create_model()
         if sagemaker.describe_endpoint_config(self.aws, config_name) is None:
             self.progress.note(f"creating endpoint configuration {config_name}")
             request = self.deployment.create_endpoint_config_request
@@ -219,6 +219,21 @@ class Reconciler:
             for _ in self.waiter.brief.attempts():
                 if sagemaker.describe_endpoint_config(self.aws, config_name) is not None:
                     break
+
+    def _create_model(self) -> None:
+        """Create the model, and try again for a while if its role cannot be assumed: it may have been made just now.
+
+        Raises:
+            RoleNotAssumedError: it still cannot.
+        """
+        request = self.deployment.create_model_request
+        for number, _ in enumerate(self.waiter.brief.attempts()):
+            with suppress(sagemaker.RoleNotAssumedError):
+                sagemaker.create_model(self.aws, request)
+                return
+            if number == 0:
+                self.progress.note("SageMaker cannot assume the role, which may be some seconds old: trying again")
+        sagemaker.create_model(self.aws, request)
 
     def _prepare_update(self, observed: EndpointState) -> Document:
         """The UpdateEndpoint request, after what SageMaker needs to accept it."""

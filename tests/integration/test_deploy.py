@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import threading
 from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
@@ -284,6 +285,33 @@ def test_an_endpoint_that_cannot_start_fails_with_the_reason_and_is_created_agai
     assert session.writes == ["DeleteEndpoint", "CreateEndpoint"]
     assert "deleting endpoint svd, which is Failed, to create it again" in progress.text
     assert session.endpoint()["EndpointStatus"] == "InService"
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_a_role_that_was_made_just_now_is_waited_for_and_one_that_does_not_exist_is_told(
+    session: Session, comes: bool
+) -> None:
+    role = "arn:aws:iam::123456789012:role/just-now"
+    value = dataclasses.replace(published(session, deployment()), role_arn=role)
+    trust = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if comes and len(waits) == 2:
+            document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+            session.aws.client("iam").create_role(RoleName="just-now", AssumeRolePolicyDocument=document)
+
+    waiter = dataclasses.replace(WAITER, sleep=sleep, clock=lambda: sum(waits))
+    progress = RecordedProgress()
+    if comes:
+        reconcile(session.aws, value, progress, waiter)
+        assert session.endpoint()["EndpointStatus"] == "InService"
+    else:
+        with pytest.raises(UserError, match="Could not assume role") as caught:
+            reconcile(session.aws, value, progress, waiter)
+        assert caught.value.failure == "role-not-assumed"
+    assert progress.text.count("which may be some seconds old: trying again") == 1
 
 
 @pytest.mark.parametrize("kind", ["silent_rollback", "fail"])
