@@ -38,7 +38,7 @@ def telling(lines: Sequence[str]) -> list[str]:
     The newest traceback with those that led to it, less the frames of the server; the newest lines of the handler where there is
     none, or so much came after it that it tells of something else.
     """
-    said = _without_the_servers_frames(_spoken(lines))
+    said = _without_the_servers_frames(_together(_spoken(lines)))
     found = _newest_traceback(said)
     if not found or len(said) - found.stop > MOST_LINES:
         return said[-MOST_LINES:]
@@ -50,19 +50,35 @@ def has_traceback(lines: Iterable[str]) -> bool:
     return any(line.endswith(_TRACEBACK) for line in lines)
 
 
-def _spoken(lines: Sequence[str]) -> list[str]:
-    """What the handler wrote, and the errors of the server, without the prefix of the server's layout."""
+def _spoken(lines: Sequence[str]) -> list[tuple[str, str]]:
+    """What the handler wrote, and the errors of the server, without the prefix of the server's layout: (thread, text)."""
     parsed = [(line, _LAYOUT.fullmatch(line)) for line in lines]
     # Without any such line the server has not started: what pip and the toolkit wrote is all there is.
-    kept, spoken = not any(match for _, match in parsed), []
+    kept, spoken, thread = not any(match for _, match in parsed), [], ""
     for line, match in parsed:
         text, is_kept = line, kept
         if match:
-            text, kept = match["text"], match["level"] == "ERROR"
-            is_kept = kept or match["thread"].endswith(_WORKER)
+            text, thread, kept = match["text"], match["thread"], match["level"] == "ERROR"
+            is_kept = kept or thread.endswith(_WORKER)
         if is_kept and text.strip() and not _ROUTINE.match(text):
-            spoken.append(text.rstrip())
+            spoken.append((thread, text.rstrip()))
     return spoken
+
+
+def _together(spoken: Iterable[tuple[str, str]]) -> list[str]:
+    """The texts, and after the beginning of a traceback the rest of what its thread wrote: threads write at the same time."""
+    blocks: list[list[str]] = []
+    of_thread: dict[str, list[str]] = {}
+    for thread, text in spoken:
+        block = of_thread.get(thread)
+        begins = text == _TRACEBACK and not (block and block[-1].startswith(_CHAINED))
+        if block is None or begins:
+            block = []
+            blocks.append(block)
+        if begins:
+            of_thread[thread] = block
+        block.append(text)
+    return [text for block in blocks for text in block]
 
 
 def _without_the_servers_frames(lines: Iterable[str]) -> list[str]:

@@ -138,7 +138,8 @@ def test_a_broken_package_is_no_release_its_cause_is_told_and_the_release_before
     assert len(told.splitlines()) < 20
 
     assert project.invoke("releases").stdout == before
-    assert "smoke     test passed" in project.invoke("status").stdout
+    live = json.loads(project.invoke("status", "--json").stdout)["result"]
+    assert live["release"]["smoke"]["passed"]
     planned = project.invoke("plan", "--to", "deploy", *flags)
     assert planned.returncode == 2
     assert "~ package" in planned.stdout

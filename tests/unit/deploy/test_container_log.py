@@ -85,6 +85,14 @@ def test_the_log_of_a_server_that_did_not_start_and_of_another_server_is_shown_a
     assert telling([f"line {number}" for number in range(50)]) == [f"line {number}" for number in range(30, 50)]
 
 
+def test_tracebacks_that_two_threads_write_at_the_same_time_are_not_mixed() -> None:
+    frame = '  File "/opt/ml/model/code/inference.py", line 3, in f'
+    loading = [line.replace("W-model-1", "W-9000-model") for line in worker(BEGIN, frame, "    g()", "KeyError: 'a'")]
+    asking = worker("Prediction error", BEGIN, frame, "    h()", "KeyError: 'b'")
+    mixed = [*loading[:2], *asking[:3], loading[2], asking[3], loading[3], asking[4]]
+    assert telling(mixed) == [BEGIN, frame, "    h()", "KeyError: 'b'"]
+
+
 def test_a_traceback_of_long_ago_is_not_the_cause() -> None:
     after = [f"step {number}" for number in range(21)]
     assert telling(worker(BEGIN, "KeyError: 'a'", *after)) == after[1:]
