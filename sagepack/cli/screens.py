@@ -61,7 +61,7 @@ def _locked(result: results.Locked) -> list[Block]:
 @lines.register(results.Plan)
 def _plan(result: results.Plan) -> list[Block]:
     shown: list[Block] = [partial(plan_table.table, result.actions)]
-    if result.contents is not None:
+    if result.contents is not None and result.promoted_from is None:  # all of a promoted package comes from one other
         shown += ["", partial(plan_table.contents_table, result.contents)]
     return [*shown, "", partial(plan_table.summary, result.actions)]
 

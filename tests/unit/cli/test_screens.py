@@ -162,6 +162,17 @@ SCREENS: dict[str, list[Block]] = {
     "plan": screens.lines(results.Plan("deploy", ACTIONS, CONTENTS)),
     "plan, nothing to do": screens.lines(results.Plan("package", IDLE)),
     "plan, blocked": screens.lines(results.Plan("deploy", (*IDLE, Action("deploy", "blocked", (FOREIGN,))))),
+    "promote --dry-run": screens.lines(
+        results.Plan(
+            "deploy",
+            (
+                Action("upload", "run", ("the package is not in S3: copy 6.1 MiB inside S3",), copy=6400000),
+                Action("deploy", "run", ("why",), changes=(Change("create", "why", "endpoint svd"),)),
+            ),
+            CONTENTS,
+            Origin("dev", "s3://dev/svd/deployments/dev/20260101T020304000000Z.json"),
+        )
+    ),
     "package": screens.lines(results.Built("package", ACTIONS, f"sha256:{DIGEST}", ARCHIVE)),
     "package, nothing to do": screens.lines(results.Built("package", IDLE, f"sha256:{DIGEST}", ARCHIVE)),
     "deploy": screens.lines(
