@@ -28,7 +28,7 @@ $(foreach name,$(unknown),$(error unknown variable $(name), \
 # A value as one word of the shell, whatever characters it has.
 quoted = '$(subst ','\'',$(value $(1)))'
 # Signals are taken care of from the start; with `exec`, those for make reach the program, and not a shell.
-TASK = $(BIN)/python -m sagepack $(subst sandbox-,sandbox.,$@)$(if $(filter diff,$@), $(call quoted,A) $(call quoted,B)) --config $(call quoted,CONFIG) --env $(call quoted,ENV) $(ARGS)
+TASK = $(BIN)/python -m sagepack $(subst sandbox-,sandbox.,$@) --config $(call quoted,CONFIG) --env $(call quoted,ENV)$(if $(filter diff,$@), $(call quoted,A) $(call quoted,B)) $(ARGS)
 say = @echo "sagepack: $(1)" >&2
 # pip's answers go to stderr, as stdout may be a document; a terminal sees how far it is.
 PIP := -m pip install --disable-pip-version-check

@@ -354,8 +354,8 @@ def test_the_help_of_make_names_every_task_within_80_columns(project: Project) -
 
 
 def test_make_names_what_is_compared_in_variables_that_the_environment_does_not_set(project: Project) -> None:
-    assert " diff 'live' 'tree' " in make(project, "-n", "diff", A="2", B="1")[1]
-    assert " diff '2' 'it'\\''s' " in make(project, "-n", "diff", "A=2", "B=it's")[1]
+    assert " 'live' 'tree' " in make(project, "-n", "diff", A="2", B="1")[1]
+    assert " '2' 'it'\\''s' " in make(project, "-n", "diff", "A=2", "B=it's")[1]
 
 
 def test_make_has_the_tasks_of_the_sandbox_and_knows_what_was_meant(project: Project) -> None:
