@@ -173,7 +173,8 @@ def _live_state(context: BuildContext) -> EndpointState:
         UserError: there is none, or it belongs to something else.
     """
     owner = Owner.of(context.spec)
-    found = observe(context.clients.aws, owner)
+    has_log = context.spec.endpoint.log_retention_in_days is not None
+    found = observe(context.clients.aws, owner, log=has_log)
     if found is None:
         fix = "run `invoke deploy`; releases are compared without it: `invoke diff 1 tree`"
         raise UserError("there is no such endpoint", where=f"endpoint {owner.endpoint_name}", fix=fix)

@@ -6,6 +6,7 @@ looks like a secret is never shown.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from sagepack.deploy.alarms import comparable, desired_alarms
@@ -335,7 +336,10 @@ def _shown(path: str, value: object) -> str:
         return THERE
     if _holds_secret(path.rpartition(".")[2], value):
         return "(not shown)"
-    return ", ".join(value) if isinstance(value, list) and _texts(value) else str(value)
+    if isinstance(value, list) and _texts(value):
+        return ", ".join(value)
+    # As a spec has them: `true`, and not Python's `True`.
+    return json.dumps(value, default=str) if isinstance(value, (bool, list, dict)) else str(value)
 
 
 def _texts(values: list[object]) -> bool:

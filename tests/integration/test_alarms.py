@@ -83,7 +83,7 @@ def test_an_alarm_without_actions_or_one_that_was_deleted_is_mended(aws: Aws) ->
     cloudwatch.delete_alarms(AlarmNames=["sagepack/svd/failures"])
     assert deploy(aws, value) == [
         "endpoint.alarms.failures is missing",
-        "endpoint.alarms.backlog, ActionsEnabled: False -> True",
+        "endpoint.alarms.backlog, ActionsEnabled: false -> true",
     ]
     assert differences(value, observe(aws, value)) == []
 

@@ -125,6 +125,24 @@ def test_a_package_whose_manifest_is_gone_or_another_is_not_compared_and_that_is
     assert str(location) in found.not_compared[0] or "not a manifest" in found.not_compared[0]
 
 
+def test_what_was_deployed_as_it_is_declared_differs_in_nothing_whatever_is_declared(cloud: Cloud) -> None:
+    everything = (
+        "endpoint.log_retention_in_days=30",
+        "endpoint.detailed_observability=true",
+        "endpoint.alarms.failures=2",
+    )
+    cloud.project(*everything).deploy()
+    found = cloud.project(*everything).diff()
+    assert (found.settings, found.exit_code) == ((), 0)
+    changed = cloud.project(
+        "endpoint.log_retention_in_days=60", *everything[1:], "endpoint.detailed_observability=false"
+    )
+    assert changed.diff().settings == (
+        ValueDifference("endpoint.detailed_observability", "true", "false"),
+        ValueDifference("endpoint.log_retention_in_days", "30", "60"),
+    )
+
+
 def test_an_endpoint_without_a_record_is_compared_as_far_as_aws_knows_it(cloud: Cloud) -> None:
     cloud.project().deploy()
     (release,) = cloud.project().releases().deployments

@@ -204,8 +204,8 @@ def test_an_endpoint_that_may_not_sleep_is_not_put_to_sleep(
         ("target", "automatic scaling"),
         ("policy", "scaling policy svd-wake is missing"),
         ("alarm", f"alarm {ALARM} is missing"),
-        ("actions", f"alarm {ALARM}, ActionsEnabled: False -> True"),
-        ("scaling out", "automatic scaling, DynamicScalingOutSuspended: True -> False"),
+        ("actions", f"alarm {ALARM}, ActionsEnabled: false -> true"),
+        ("scaling out", "automatic scaling, DynamicScalingOutSuspended: true -> false"),
         ("other policy", f"alarm {ALARM}, AlarmActions"),
     ],
 )

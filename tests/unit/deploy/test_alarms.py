@@ -95,7 +95,7 @@ def test_alarms_as_declared_are_no_difference() -> None:
 @pytest.mark.parametrize(
     ("declared", "member", "value", "reason"),
     [
-        (Alarms(), "ActionsEnabled", False, "endpoint.alarms.failures, ActionsEnabled: False -> True"),
+        (Alarms(), "ActionsEnabled", False, "endpoint.alarms.failures, ActionsEnabled: false -> true"),
         (Alarms(failures=4), "Threshold", 1.0, "endpoint.alarms.failures: 1 -> 4"),
         (Alarms(), "Period", 60, "endpoint.alarms.period: 60 -> 300"),
         (

@@ -115,7 +115,7 @@ def test_another_retention_of_the_log_is_a_difference_if_one_is_declared(
 def test_other_observability_is_told_and_a_configuration_from_before_it_has_none() -> None:
     off, on = deployment(), deployment(detailed_observability=True)
     assert [change.reason for change in differences(on, live(off))] == [
-        "endpoint.detailed_observability: False -> True"
+        "endpoint.detailed_observability: false -> true"
     ]
     observed = live(deployment(volume_size_in_gb=30))
     assert observed.endpoint_config is not None
@@ -324,17 +324,17 @@ def test_what_stops_an_endpoint_from_waking_or_sleeping_is_a_difference() -> Non
     alarm.description["ActionsEnabled"] = False
     by_hand = ScalingState(suspended, {**scaling.policies, "svd-backlog": tracking}, {name: alarm})
     assert [change.reason for change in differences(value, dataclasses.replace(observed, scaling=by_hand))] == [
-        "automatic scaling, DynamicScalingInSuspended: True -> False",
-        "automatic scaling, DynamicScalingOutSuspended: True -> False",
-        "automatic scaling, ScheduledScalingSuspended: True -> False",
-        "scaling policy svd-backlog, TargetTrackingScalingPolicyConfiguration.DisableScaleIn: True -> False",
-        "alarm svd-has-backlog-without-capacity, ActionsEnabled: False -> True",
+        "automatic scaling, DynamicScalingInSuspended: true -> false",
+        "automatic scaling, DynamicScalingOutSuspended: true -> false",
+        "automatic scaling, ScheduledScalingSuspended: true -> false",
+        "scaling policy svd-backlog, TargetTrackingScalingPolicyConfiguration.DisableScaleIn: true -> false",
+        "alarm svd-has-backlog-without-capacity, ActionsEnabled: false -> true",
     ]
 
 
 def test_a_service_may_leave_out_what_is_off() -> None:
     assert list(diff({"DisableScaleIn": False}, {})) == []
-    assert list(diff({"ActionsEnabled": True}, {})) == [Difference("ActionsEnabled", "none", "True")]
+    assert list(diff({"ActionsEnabled": True}, {})) == [Difference("ActionsEnabled", "none", "true")]
 
 
 def test_an_update_in_progress_to_the_declared_config_is_not_repeated() -> None:
