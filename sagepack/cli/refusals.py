@@ -135,6 +135,10 @@ class Refusals:
             fix = f"write --set before each: --set {shlex.quote(word)}"
         elif word.endswith((".yaml", ".yml")):
             fix = f"write: --config {shlex.quote(word)}"
+        elif word.isdigit() and (
+            release := next((flag for flag in flags.values() if flag.placeholder == "RELEASE"), None)
+        ):
+            fix = f"write: --{release.name} {word}"
         else:
             places = " ".join(flag.place for flag in self.tasks[task] if flag.positional)
             fix = f"it takes {places} and flags" if places else f"a task takes flags only: {self._names(task)}"

@@ -81,6 +81,8 @@ REFUSED: list[tuple[str, str, str]] = [
     ("diff 1 2 3", "unexpected '3'", "it takes [A] [B] and flags"),
     ("diff --before 1 2 3", "unexpected '3'", "it takes [A] [B] and flags"),
     ("diff 1 --before 2", "--before is given twice", "once"),
+    ("rollback 2", "unexpected '2'", "write: --to 2"),
+    ("promote 3", "unexpected '3'", "write: --release 3"),
     ("diff deploy", "one task", "write: invoke diff && invoke deploy"),
     ("diff env=prod", "unexpected 'env=prod'", "write: --env prod"),
     ("diff 1 config/llava.yaml", "unexpected 'config/llava.yaml'", "write: --config config/llava.yaml"),
