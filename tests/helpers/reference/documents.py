@@ -15,7 +15,7 @@ from tests.helpers.reference.tasks import results_of
 _INTRODUCTION = """\
 # JSON documents
 
-*Made from the program: `sagepack/api/results.py`, `sagepack/schemas/result.schema.json` and `sagepack/schemas/error.schema.json`.*
+*Made from the program: `sagepack/api/results/`, `sagepack/schemas/result.schema.json` and `sagepack/schemas/error.schema.json`.*
 
 With `--json` a task prints one document on stdout and nothing else there: what came of it, or why it failed. Numbers are numbers: sizes in bytes, times in seconds. Within
 version 1 fields may be added, and none is removed or changes its meaning; so ignore what you do not know. The schemas are part of the installed package, in `sagepack/schemas/`."""

@@ -1,0 +1,101 @@
+"""What the methods of `Project` return, and what a task prints with `--json`: one frozen value for each kind of outcome.
+
+Sizes are in bytes, times in seconds, and paths of the project are relative to its folder. `None` means that the run had
+nothing to do with it.
+"""
+
+from sagepack.api.results.answers import Answer, Answers, FailedRequest
+from sagepack.api.results.base import BLOCKED, FAILED, FOUND_WORK, Result, SpecReference
+from sagepack.api.results.building import Built, Cleaned, Initialized, Locked, Plan, Validated, Verified, VerifiedRemote
+from sagepack.api.results.endpoint import (
+    AlarmState,
+    Asleep,
+    Deployed,
+    EndpointStatus,
+    Followed,
+    Log,
+    LogLine,
+    PoolStatus,
+    RequestFailure,
+    ScalingActivity,
+    ScheduledBounds,
+    Woken,
+)
+from sagepack.api.results.history import ComparedSide, Diff, FileDifference, Releases, Rollback, ValueDifference
+from sagepack.api.results.removal import (
+    Collected,
+    Destroyed,
+    Garbage,
+    KeptPackage,
+    KeptResource,
+    Left,
+    Removable,
+    Resource,
+    ToDestroy,
+    Upload,
+)
+from sagepack.api.results.surroundings import (
+    PURPOSES,
+    Doctor,
+    Policy,
+    SandboxEnvironment,
+    SandboxModel,
+    SandboxStatus,
+    SandboxStopped,
+    ServingStack,
+)
+
+__all__ = [
+    "BLOCKED",
+    "FAILED",
+    "FOUND_WORK",
+    "PURPOSES",
+    "AlarmState",
+    "Answer",
+    "Answers",
+    "Asleep",
+    "Built",
+    "Cleaned",
+    "Collected",
+    "ComparedSide",
+    "Deployed",
+    "Destroyed",
+    "Diff",
+    "Doctor",
+    "EndpointStatus",
+    "FailedRequest",
+    "FileDifference",
+    "Followed",
+    "Garbage",
+    "Initialized",
+    "KeptPackage",
+    "KeptResource",
+    "Left",
+    "Locked",
+    "Log",
+    "LogLine",
+    "Plan",
+    "Policy",
+    "PoolStatus",
+    "Releases",
+    "Removable",
+    "RequestFailure",
+    "Resource",
+    "Result",
+    "Rollback",
+    "SandboxEnvironment",
+    "SandboxModel",
+    "SandboxStatus",
+    "SandboxStopped",
+    "ScalingActivity",
+    "ScheduledBounds",
+    "ServingStack",
+    "SpecReference",
+    "ToDestroy",
+    "Upload",
+    "Validated",
+    "ValueDifference",
+    "Verified",
+    "VerifiedRemote",
+    "Woken",
+]

@@ -1,0 +1,168 @@
+"""Results of the tasks that check, plan, make and publish a package."""
+
+from __future__ import annotations
+
+from sagepack.api.results.base import BLOCKED, FOUND_WORK, Result
+from sagepack.deploy.origin import Origin  # noqa: TC001 - msgspec reads the annotations
+from sagepack.engine.outputs import (
+    Archive,  # noqa: TC001 - msgspec reads the annotations
+    LiveEndpoint,  # noqa: TC001 - msgspec reads the annotations
+    Published,  # noqa: TC001 - msgspec reads the annotations
+)
+from sagepack.engine.plan import (
+    Action,  # noqa: TC001 - msgspec reads the annotations
+    Content,  # noqa: TC001 - msgspec reads the annotations
+)
+
+
+class Validated(Result, frozen=True):
+    """The spec and the files that it names have no errors.
+
+    Attributes:
+        config: the spec's file, as messages name it.
+        name: name of the model's packages.
+        env: the environment.
+    """
+
+    config: str
+    name: str
+    env: str
+
+
+class Initialized(Result, frozen=True):
+    """The files of a project, or of a model in it, that were written.
+
+    Attributes:
+        files: all of them.
+        spec: the one to read first.
+        task: what the model is for, in the Hub's words.
+        image, instance_type: that were chosen for it.
+        assumptions: what was assumed, one sentence each.
+        next: the commands to go on with.
+    """
+
+    files: tuple[str, ...]
+    spec: str
+    task: str
+    image: str
+    instance_type: str
+    assumptions: tuple[str, ...]
+    next: tuple[str, ...]
+
+
+class Locked(Result, frozen=True):
+    """What the spec was resolved to.
+
+    Attributes:
+        path: the lock file.
+        repo: the model's repository, `owner/name`; None for a folder.
+        commit: its commit, 40 hex digits.
+        folder: the model's folder, as the spec names it; None for a repository.
+        files: number of model files.
+        size: bytes of them together.
+        changed: whether the file was written with another content than before.
+        pinned: the file of the spec in which the commit now stands in place of a branch; None if none was changed.
+    """
+
+    path: str
+    repo: str | None
+    commit: str | None
+    folder: str | None
+    files: int
+    size: int
+    changed: bool
+    pinned: str | None = None
+
+
+class Plan(Result, frozen=True):
+    """What would run, and why.
+
+    Attributes:
+        goal: the step that was asked for, or `package`.
+        actions: every step of the goal, in the order they run.
+        contents: how each file gets to S3; null where no upload would run.
+        promoted_from: the release of another environment whose package is copied; null for one from the working tree.
+    """
+
+    goal: str
+    actions: tuple[Action, ...]
+    contents: tuple[Content, ...] | None = None
+    promoted_from: Origin | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0: nothing to do; 1: something that must not be changed is in the way; 2: something to do."""
+        statuses = {action.status for action in self.actions}
+        return BLOCKED if "blocked" in statuses else FOUND_WORK if "run" in statuses else 0
+
+
+class Built(Result, frozen=True):
+    """The steps that ran, and what they made.
+
+    Attributes:
+        goal: the step that was asked for, or `package`.
+        actions: every step of the goal as it was taken, with its seconds.
+        manifest: digest of the manifest, the identity of the package.
+        archive: the archive on this disk, if the goal includes it.
+        artifact: the package in S3, if the goal includes it.
+        endpoint: what serves it, if the goal includes that.
+        promoted_from: the release of another environment whose package was copied; null for one from the working tree.
+    """
+
+    goal: str
+    actions: tuple[Action, ...]
+    manifest: str | None = None
+    archive: Archive | None = None
+    artifact: Published | None = None
+    endpoint: LiveEndpoint | None = None
+    promoted_from: Origin | None = None
+
+
+class Verified(Result, frozen=True):
+    """The local archive is what its manifest says.
+
+    Attributes:
+        archive: the archive.
+        files: number of its files.
+        rebuilt: whether a build from nothing gave the same bytes.
+    """
+
+    archive: Archive
+    files: int
+    rebuilt: bool
+
+
+class VerifiedRemote(Result, frozen=True):
+    """What S3 holds of the package is what lock and code make.
+
+    Attributes:
+        artifact: address of the package.
+        manifest: digest of the manifest.
+        release: address of the record of its release.
+        deep: whether every byte was read and hashed.
+        files: number of files of the package.
+        size: bytes of them together.
+        requests: number of requests that the check took.
+        bytes_read: bytes that the check read.
+        not_compared: what could not be compared, and why.
+    """
+
+    artifact: str
+    manifest: str
+    release: str
+    deep: bool
+    files: int
+    size: int
+    requests: int
+    bytes_read: int
+    not_compared: tuple[str, ...]
+
+
+class Cleaned(Result, frozen=True):
+    """What was removed from this disk.
+
+    Attributes:
+        removed: the folders.
+    """
+
+    removed: tuple[str, ...]
