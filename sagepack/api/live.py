@@ -9,6 +9,8 @@ from datetime import datetime, timezone
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from sagepack.api import results
 from sagepack.api.costs import Costs, total
 from sagepack.api.history import moment
@@ -158,14 +160,25 @@ def _failures(context: BuildContext) -> tuple[tuple[results.RequestFailure, ...]
 def _release(context: BuildContext, config: str) -> tuple[results.Deployed | None, tuple[str, ...]]:
     """The newest deployment of a configuration, among the newest of all; or why it is not known."""
     try:
-        newest = releases(context, _LOOKED_AT).deployments
+        newest = _recorded(context, _LOOKED_AT).deployments
     except (AccessDeniedError, RemoteError) as error:
         return None, (error.message,)
     return next((each for each in newest if each.config == config), None), ()
 
 
 def releases(context: BuildContext, most: int) -> results.Releases:
-    """The newest deployments of a spec and environment."""
+    """The newest deployments of a spec and environment, and which configuration serves."""
+    aws, name = context.clients.aws, context.spec.endpoint.name
+    with worker_pool(1, "releases") as pool:
+        asked, found = pool.submit(sagemaker.describe_endpoint, aws, name), _recorded(context, most)
+    with suppress(AccessDeniedError):  # the records are worth reading without it
+        if endpoint := asked.result():
+            return replace(found, serves=endpoint.endpoint_config_name)
+    return found
+
+
+def _recorded(context: BuildContext, most: int) -> results.Releases:
+    """The newest deployments, as their records tell of them."""
     below, found, unreadable = record.records_uri(context.spec), list[results.Deployed](), list[str]()
     for location, each in islice(record.newest(context.clients.s3, below), most):
         if each is None or (each.name, each.env) != (context.spec.name, context.spec.env):

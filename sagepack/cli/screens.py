@@ -266,6 +266,7 @@ def _releases(result: results.Releases) -> list[Block]:
     numbers = {
         each.record: f"release {number}, of {_readable(each.time)}" for number, each in enumerate(result.deployments, 1)
     }
+    serving = next((each for each in result.deployments if each.config == result.serves), None)
     for number, each in enumerate(result.deployments, 1):
         facts = {
             "by": each.by,
@@ -278,7 +279,8 @@ def _releases(result: results.Releases) -> list[Block]:
             "repeats": each.rolled_back_to and numbers.get(each.rolled_back_to, each.rolled_back_to),
         }
         known = {name: text for name, text in facts.items() if text}
-        shown += [(Span(f"{number}  {_readable(each.time)}", "bold"),), _facts(known, wrap=True)]
+        serves = ", serves" if each is serving else ""
+        shown += [(Span(f"{number}  {_readable(each.time)}{serves}", "bold"),), _facts(known, wrap=True)]
     shown += [partial(_wrapped, f"cannot be read: {record}") for record in result.unreadable]
     return shown or [partial(_wrapped, f"no release is recorded under {result.location}")]
 

@@ -53,7 +53,8 @@ def test_a_record_that_cannot_be_written_fails_no_deployment(cloud: Cloud, monke
 
 
 def test_a_deployment_that_changes_something_is_recorded_once(cloud: Cloud) -> None:
-    assert cloud.project().releases().deployments == ()
+    none = cloud.project().releases()
+    assert (none.deployments, none.serves) == ((), None)
     first = cloud.project().deploy().endpoint
     cloud.project().deploy()
     second = cloud.project("environment.SAUCE=mustard").deploy().endpoint
@@ -61,6 +62,7 @@ def test_a_deployment_that_changes_something_is_recorded_once(cloud: Cloud) -> N
     assert second is not None
     found = cloud.project().releases()
     assert [each.config for each in found.deployments] == [second.config, first.config]
+    assert found.serves == second.config
     newest = found.deployments[0]
     assert newest.by.startswith("arn:aws:")
     assert "SAUCE" in newest.variables

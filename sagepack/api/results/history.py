@@ -15,11 +15,13 @@ class Releases(Result, frozen=True):
         location: what the addresses of their records begin with.
         deployments: the newest of them, newest first.
         unreadable: addresses of records that are damaged, or of another version of the program.
+        serves: name of the endpoint configuration that the endpoint serves; null if there is no endpoint, or nobody may know.
     """
 
     location: str
     deployments: tuple[Deployed, ...]
     unreadable: tuple[str, ...]
+    serves: str | None = None
 
 
 class ComparedSide(Value, frozen=True):

@@ -336,6 +336,7 @@ SCREENS: dict[str, list[Block]] = {
                 ),
             ),
             ("s3://b/models/svd/deployments/prod/20260101T030405000000Z.json",),
+            DEPLOYED.config,
         )
     ),
     "releases, none": screens.lines(results.Releases("s3://b/models/svd/deployments/prod/", (), ())),
