@@ -15,8 +15,9 @@ from sagepack.cli.task import TASKS, invoke_task
 if TYPE_CHECKING:
     from sagepack.cli.command_line import Command
 
-# Imported for the tasks that they register.
-__all__ = ["build", "collection", "endpoint", "history", "maintenance", "sandbox", "starting"]
+# Each registers its tasks when it is imported, which may be before this module is.
+_MODULES = [module.__name__ for module in (build, endpoint, history, maintenance, sandbox, starting)]
+TASKS.sort(key=lambda registered: _MODULES.index(registered.body.__module__))
 
 
 def collection(root: Path, command: Command | None = None) -> Collection:
