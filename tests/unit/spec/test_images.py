@@ -49,6 +49,19 @@ def test_a_tag_says_what_is_in_the_image() -> None:
     assert images.parse_tag("latest") is None
 
 
+@pytest.mark.parametrize(
+    ("tag", "package", "version"),
+    [
+        ("2.3.0-transformers4.48.0-gpu-py311-cu121-ubuntu22.04", "accelerate", "1.0.1"),
+        ("2.3.0-transformers4.48.0-cpu-py311-ubuntu22.04", "accelerate", "1.1.0"),
+        ("2.0.0-transformers4.28.1-gpu-py310-cu118-ubuntu20.04", "diffusers", "0.23.1"),
+        ("2.0.0-transformers4.28.1-cpu-py310-ubuntu20.04", "diffusers", "0.16.1"),
+    ],
+)
+def test_the_images_for_cpu_and_gpu_of_a_release_may_hold_other_versions(tag: str, package: str, version: str) -> None:
+    assert images.packages(tag)[package] == version
+
+
 def test_a_release_of_a_tag_has_the_contents_of_the_tag() -> None:
     tag = images.known_tags()[-1]
     assert images.packages(f"{tag}-v2.1") == images.packages(tag) != {}
