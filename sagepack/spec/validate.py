@@ -88,7 +88,9 @@ def _one_error_per_key(found: list[Diagnostic]) -> list[Diagnostic]:
             errors.setdefault(diagnostic.path, diagnostic)
     about_files = [diagnostic for diagnostic in found if diagnostic.location]
     warnings = [
-        diagnostic for diagnostic in found if diagnostic.severity == "warning" and diagnostic.path not in errors
+        diagnostic
+        for diagnostic in found
+        if diagnostic.severity == "warning" and not diagnostic.location and diagnostic.path not in errors
     ]
     return [*errors.values(), *about_files, *warnings]
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from sagepack import json_schema
 from sagepack.decoding import MalformedError, decode_json
 from sagepack.errors import Diagnostic, UserError
-from sagepack.spec import code_tree
+from sagepack.spec import code_tree, images
 from sagepack.spec.answer_schema import AnswerSchema
 from sagepack.spec.inspection import Inspection
+from sagepack.spec.program.check import check as check_program
 from sagepack.spec.secrets import texts
 from sagepack.text import did_you_mean, one_of
 
@@ -67,18 +68,21 @@ def _problem_of_folder(view: SpecView, name: str) -> tuple[str, str | None] | No
 
 
 def _program(view: SpecView, folder: Path) -> Iterator[Diagnostic]:
-    program = view.text("environment", "SAGEMAKER_PROGRAM") or "inference.py"
-    if not program.endswith(".py") or "/" in program:
+    name = _program_name(view)
+    if not name.endswith(".py") or "/" in name:
         yield Diagnostic(
             ("environment", "SAGEMAKER_PROGRAM"),
-            f"{program!r} is not the name of a file at the top of the code, such as inference.py",
+            f"{name!r} is not the name of a file at the top of the code, such as inference.py",
         )
-    elif not (folder / program).is_file():
+    elif not (folder / name).is_file():
         scripts = [path.name for path in folder.glob("*.py")]
-        fix = did_you_mean(program, scripts) or "create it, or name another file in environment.SAGEMAKER_PROGRAM"
-        yield Diagnostic(
-            _PATH, f"{folder.name!r} contains no {program}: the container would run without your code", fix
-        )
+        fix = did_you_mean(name, scripts) or "create it, or name another file in environment.SAGEMAKER_PROGRAM"
+        yield Diagnostic(_PATH, f"{folder.name!r} contains no {name}: the container would run without your code", fix)
+
+
+def _program_name(view: SpecView) -> str:
+    """The file, at the top of the code, whose hooks the server calls."""
+    return view.text("environment", "SAGEMAKER_PROGRAM") or "inference.py"
 
 
 def _contents(view: SpecView, folder: Path, key: KeyPath) -> Iterator[Diagnostic]:
@@ -164,6 +168,11 @@ def _file_contents(view: SpecView) -> Iterator[Diagnostic]:
         yield Diagnostic(_PATH, f"of the code is {code_tree.describe_excluded(excluded)}", severity="warning")
     if sample and not _outside(view.root / sample, view.root) and (view.root / sample).is_file():
         inspection.read_sample(view.root / sample, posixpath.normpath(sample))
+    tag = images.parse_tag(view.text("image", "tag") or "")
+    python = tag.python if tag and view.text("image", "repository") == images.repository() else None
+    yield from (
+        replace(found, path=_PATH) for found in check_program(packaged.files, view.root, _program_name(view), python)
+    )
     yield from (replace(found, path=_PATH) for found in inspection.diagnostics)
     for number, name in enumerate(allowed):
         if not (view.root / name).exists():

@@ -392,7 +392,9 @@ def test_a_shared_folder_that_is_not_there_is_reported_at_its_place_in_the_list(
 
 def test_mistakes_in_files_are_reported_with_those_of_the_spec_at_their_lines(tmp_path: Path) -> None:
     project(tmp_path)
-    (tmp_path / "code_of" / "toy" / "inference.py").write_text("\nDB_PASSWORD = 'hunter22'\n")
+    (tmp_path / "code_of" / "toy" / "inference.py").write_text(
+        "\nDB_PASSWORD = 'hunter22'\ndef model_fn(model_dir): ...\n"
+    )
     (tmp_path / "code_of" / "toy" / ".netrc").touch()
     (tmp_path / "sample.json").write_text('{"api_key": "abcd1234efgh"}')
     found = {

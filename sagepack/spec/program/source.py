@@ -1,0 +1,106 @@
+"""A Python file of the inference code, parsed as the image's Python would."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import warnings
+from typing import TYPE_CHECKING
+
+from sagepack.decoding import Value
+from sagepack.errors import Diagnostic
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_LONGEST = 1 << 17  # bytes; Python 3.10 crashes at an expression with about 100,000 operators
+# Syntax of Python 3.12 that an older Python refuses: f-strings with quotes in quotes, `type X = ...`, `def f[T](...)`.
+_SYNTAX_OF_312 = re.compile(rb"""\b[rR]?[fF][rR]?["']|^\s*type\s+\w|\b(?:def|class)\s+\w+\s*\[""")
+_LAST_JUDGED = (3, 12)  # syntax that is newer than this is not in `_SYNTAX_OF_312`
+
+
+class Source(Value, frozen=True):
+    """A Python file of the code.
+
+    Attributes:
+        path: its path in the package without `code/`, such as `inference.py`.
+        location: the file as messages name it: relative to the project.
+        tree: the parsed file; None if it cannot be parsed.
+        problem: why it cannot be parsed; its severity says whether that is certain.
+    """
+
+    path: str
+    location: str
+    tree: ast.Module | None
+    problem: Diagnostic | None = None
+
+    @property
+    def module(self) -> str:
+        """The name under which the program imports it, or the package that holds it: `helpers` of `helpers/text.py`."""
+        return self.path.partition("/")[0].removesuffix(".py")
+
+    @property
+    def parsed(self) -> ast.Module:
+        """The parsed file; empty if it cannot be parsed."""
+        return self.tree or ast.Module([], [])
+
+    def at(self, node: ast.AST) -> str:
+        """Where a node of the tree is: `file:line:column`."""
+        return f"{self.location}:{getattr(node, 'lineno', 1)}:{getattr(node, 'col_offset', 0) + 1}"
+
+
+def read(file: Path, path: str, location: str, python: tuple[int, int] | None) -> Source:
+    """Parse a file.
+
+    Args:
+        file: the file on disk.
+        path: its path in the package without `code/`.
+        location: the file as messages name it.
+        python: major and minor version of the image's Python; None if it is not known.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    text = file.read_bytes()
+    if len(text) > _LONGEST:
+        return Source(path, location, None)
+    mine = sys.version_info[:2]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about invalid escapes in the code
+            tree = ast.parse(text, feature_version=python if python and python <= mine else None)
+            if python and python <= mine:
+                compile(tree, location, "exec", dont_inherit=True)  # finds `return` outside of functions and the like
+    except SyntaxError as error:
+        return Source(path, location, None, _refusal(error, text, location, python))
+    except ValueError:  # Python 3.10 and 3.11 so report a null byte
+        return Source(
+            path, location, None, Diagnostic((), "contains a null byte: this is no Python", location=location)
+        )
+    except (RecursionError, MemoryError):  # nested too deeply for this Python, which says nothing about the image's
+        return Source(path, location, None)
+    return Source(path, location, tree)
+
+
+def _refusal(error: SyntaxError, text: bytes, location: str, python: tuple[int, int] | None) -> Diagnostic:
+    """The message about a file that does not parse: an error only if the image's Python cannot parse it either."""
+    place = f"{location}:{error.lineno}:{max(error.offset or 1, 1)}" if error.lineno else location
+    reason = error.msg.partition(" (")[0] if error.msg.startswith("(") else error.msg
+    if python and _is_certain(error, text, python):
+        name = ".".join(map(str, python))
+        fix = "until it is corrected, every request is answered with this error, although the endpoint is InService"
+        return Diagnostic((), f"Python {name} of the image cannot parse this: {reason}", fix, location=place)
+    mine = ".".join(map(str, sys.version_info[:2]))
+    image = f"the image has {'.'.join(map(str, python))}" if python else "the Python of this image is not known"
+    message = f"Python {mine} of this machine cannot parse this: {reason}; {image}"
+    return Diagnostic((), message, "run validate with the image's Python to be sure", "warning", place)
+
+
+def _is_certain(error: SyntaxError, text: bytes, python: tuple[int, int]) -> bool:
+    """Whether the image's Python refuses the text as this one does."""
+    if python <= sys.version_info[:2]:
+        return True
+    lines = text.splitlines()[max((error.lineno or 1) - 1, 0) : error.end_lineno or error.lineno or 1]
+    is_newer = "f-string" in error.msg or any(map(_SYNTAX_OF_312.search, lines))
+    return python <= _LAST_JUDGED and not is_newer
