@@ -2,53 +2,99 @@
 
 from __future__ import annotations
 
-import ast
 import posixpath
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sagepack.spec.code_tree import CODE
-from sagepack.spec.program import hooks, source
+from sagepack.decoding import Value
+from sagepack.errors import Diagnostic
+from sagepack.spec import image_modules, images
+from sagepack.spec.code_tree import CODE, REQUIREMENTS
+from sagepack.spec.program import hooks, imports, source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sagepack.errors import Diagnostic
     from sagepack.spec.code_tree import CodeFile
-    from sagepack.spec.program.source import Source
+
+# What the image's server imports itself, beside the packages that the image is made for. A file of such a name stops it.
+_OF_SERVER = {
+    *(
+        "PIL",
+        "boto3",
+        "botocore",
+        "filelock",
+        "numpy",
+        "packaging",
+        "psutil",
+        "regex",
+        "requests",
+        "retrying",
+        "safetensors",
+    ),
+    *("sagemaker_huggingface_inference_toolkit", "sagemaker_inference", "scipy", "six", "tokenizers", "tqdm", "yaml"),
+}
 
 
-def check(files: Sequence[CodeFile], root: Path, program: str, python: tuple[int, int] | None) -> Iterator[Diagnostic]:
+class Target(Value, frozen=True):
+    """Where the code is to run.
+
+    Attributes:
+        program: the file whose hooks the server calls, such as `inference.py`.
+        tag: tag of the image; empty if nothing is known of the image.
+        requirements: what is installed when the container starts.
+    """
+
+    program: str
+    tag: str
+    requirements: tuple[str, ...] = ()
+
+
+def check(files: Sequence[CodeFile], root: Path, target: Target) -> Iterator[Diagnostic]:
     """What is wrong with the program and with the modules that it may import.
 
     Args:
         files: the files of the package under `code/`, whose sources are on disk.
         root: the project's folder, to which messages are relative.
-        program: the file whose hooks the server calls, such as `inference.py`.
-        python: major and minor version of the image's Python; None if it is not known.
+        target: where the code is to run.
+
+    Raises:
+        OSError: a file cannot be read.
     """
-    sources = list(_read(files, root, python))
-    imported = {name for one in sources for name in _imports(one)}
+    facts = images.parse_tag(target.tag)
+    python, modules = facts.python if facts else None, image_modules.modules(target.tag)
+    parts = {file.path.removeprefix(CODE): file.source for file in files if isinstance(file.source, Path)}
+    sources = [
+        source.read(disk, path, _shown(disk, root), python) for path, disk in parts.items() if path.endswith(".py")
+    ]
+    used = imports.reached(sources, target.program)
     for one in sources:
-        is_used = one.path == program or one.module in imported
         if one.problem:
-            yield one.problem if is_used else replace(one.problem, severity="warning")
-        if one.path == program:
+            yield one.problem if one.path in used else replace(one.problem, severity="warning")
+        if one.path == target.program:
             yield from hooks.check(one)
+    if python and modules is not None:
+        names = {path.partition("/")[0].partition(".")[0] for path in parts}
+        listed = parts.get(REQUIREMENTS.removeprefix(CODE))
+        lines = listed.read_text(encoding="utf-8", errors="replace").splitlines() if listed else []
+        provided = imports.Provided(python, modules, names, (*target.requirements, *lines))
+        yield from imports.check(sources, target.program, provided)
+        for path, disk in parts.items():
+            yield from _shadow(path, _shown(disk, root), target.tag)
 
 
-def _read(files: Sequence[CodeFile], root: Path, python: tuple[int, int] | None) -> Iterator[Source]:
-    for file in files:
-        if file.path.endswith(".py") and isinstance(file.source, Path):
-            location = posixpath.normpath(file.source.relative_to(root).as_posix())
-            yield source.read(file.source, file.path.removeprefix(CODE), location, python)
+def _shown(disk: Path, root: Path) -> str:
+    return posixpath.normpath(disk.relative_to(root).as_posix())
 
 
-def _imports(one: Source) -> Iterator[str]:
-    """The first parts of the names of all modules that a file imports, anywhere in it."""
-    for node in ast.walk(one.parsed):
-        if isinstance(node, ast.Import):
-            yield from (alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module.partition(".")[0]
+def _shadow(path: str, location: str, tag: str) -> Iterator[Diagnostic]:
+    """A file or package at the top of the code with the name of a module of the image, which it hides."""
+    name = path.removesuffix("/__init__.py") if path.endswith("/__init__.py") else path.removesuffix(".py")
+    package = (image_modules.modules(tag) or {}).get(name)
+    if package is None or not path.endswith(".py"):
+        return
+    # A whole package may be meant to replace that of the image.
+    is_fatal = path == f"{name}.py" and (package in image_modules.pinned(tag) or name in _OF_SERVER)
+    message = f"hides the module {name} of the image, from {package}, in the whole container"
+    yield Diagnostic((), message, "rename it", "error" if is_fatal else "warning", location)

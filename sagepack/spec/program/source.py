@@ -38,7 +38,12 @@ class Source(Value, frozen=True):
     @property
     def module(self) -> str:
         """The name under which the program imports it, or the package that holds it: `helpers` of `helpers/text.py`."""
-        return self.path.partition("/")[0].removesuffix(".py")
+        return self.parts[0]
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of its folders and its own, without the suffix."""
+        return tuple(self.path.removesuffix(".py").split("/"))
 
     @property
     def parsed(self) -> ast.Module:

@@ -13,6 +13,7 @@ from sagepack.errors import Diagnostic, UserError
 from sagepack.spec import code_tree, images
 from sagepack.spec.answer_schema import AnswerSchema
 from sagepack.spec.inspection import Inspection
+from sagepack.spec.program.check import Target
 from sagepack.spec.program.check import check as check_program
 from sagepack.spec.secrets import texts
 from sagepack.text import did_you_mean, one_of
@@ -168,11 +169,13 @@ def _file_contents(view: SpecView) -> Iterator[Diagnostic]:
         yield Diagnostic(_PATH, f"of the code is {code_tree.describe_excluded(excluded)}", severity="warning")
     if sample and not _outside(view.root / sample, view.root) and (view.root / sample).is_file():
         inspection.read_sample(view.root / sample, posixpath.normpath(sample))
-    tag = images.parse_tag(view.text("image", "tag") or "")
-    python = tag.python if tag and view.text("image", "repository") == images.repository() else None
-    yield from (
-        replace(found, path=_PATH) for found in check_program(packaged.files, view.root, _program_name(view), python)
+    is_known = view.text("image", "repository") == images.repository()
+    target = Target(
+        program=_program_name(view),
+        tag=(view.text("image", "tag") or "") if is_known else "",
+        requirements=tuple(filter(None, view.texts("code", "requirements"))),
     )
+    yield from (replace(found, path=_PATH) for found in check_program(packaged.files, view.root, target))
     yield from (replace(found, path=_PATH) for found in inspection.diagnostics)
     for number, name in enumerate(allowed):
         if not (view.root / name).exists():
