@@ -11,7 +11,7 @@ from sagepack.decoding import Value
 from sagepack.errors import Diagnostic
 from sagepack.spec import image_modules, images
 from sagepack.spec.code_tree import CODE, REQUIREMENTS
-from sagepack.spec.program import hooks, imports, source
+from sagepack.spec.program import at_import, hooks, imports, source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -74,6 +74,8 @@ def check(files: Sequence[CodeFile], root: Path, target: Target) -> Iterator[Dia
             yield one.problem if one.path in used else replace(one.problem, severity="warning")
         if one.path == target.program:
             yield from hooks.check(one)
+        if used.get(one.path, False):  # surely imported
+            yield from at_import.check(one)
     if python and modules is not None:
         names = {path.partition("/")[0].partition(".")[0] for path in parts}
         listed = parts.get(REQUIREMENTS.removeprefix(CODE))

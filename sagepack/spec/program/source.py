@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LONGEST = 1 << 17  # bytes; Python 3.10 crashes at an expression with about 100,000 operators
+_DEEPEST = 200  # levels of nodes; what people write has about 30. The checks call themselves for each level
 # Syntax of Python 3.12 that an older Python refuses: f-strings with quotes in quotes, `type X = ...`, `def f[T](...)`.
 _SYNTAX_OF_312 = re.compile(rb"""\b[rR]?[fF][rR]?["']|^\s*type\s+\w|\b(?:def|class)\s+\w+\s*\[""")
 _LAST_JUDGED = (3, 12)  # syntax that is newer than this is not in `_SYNTAX_OF_312`
@@ -26,7 +27,7 @@ class Source(Value, frozen=True):
     Attributes:
         path: its path in the package without `code/`, such as `inference.py`.
         location: the file as messages name it: relative to the project.
-        tree: the parsed file; None if it cannot be parsed.
+        tree: the parsed file; None if it cannot be parsed, or is so long or so deeply nested that it is not judged.
         problem: why it cannot be parsed; its severity says whether that is certain.
     """
 
@@ -85,7 +86,15 @@ def read(file: Path, path: str, location: str, python: tuple[int, int] | None) -
         )
     except (RecursionError, MemoryError):  # nested too deeply for this Python, which says nothing about the image's
         return Source(path, location, None)
-    return Source(path, location, tree)
+    return Source(path, location, tree if _depth(tree) <= _DEEPEST else None)
+
+
+def _depth(tree: ast.Module) -> int:
+    """How deeply the nodes of a tree are nested."""
+    depth, level = 0, [*ast.iter_child_nodes(tree)]
+    while level:
+        depth, level = depth + 1, [child for node in level for child in ast.iter_child_nodes(node)]
+    return depth
 
 
 def _refusal(error: SyntaxError, text: bytes, location: str, python: tuple[int, int] | None) -> Diagnostic:

@@ -171,7 +171,15 @@ def test_a_helper_is_as_wrong_as_the_program_only_if_something_imports_it(tmp_pa
     }
 
 
-@pytest.mark.parametrize("code", [b"\xff\xfe\x00", b"x = '\xff'\n", b"x = 1\0\n", b"(" * 100_000, b"x = 1\n" * 100_000])
+@pytest.mark.parametrize(
+    "code",
+    [
+        *(b"\xff\xfe\x00", b"x = '\xff'\n", b"x = 1\0\n", b"x = 1\n" * 100_000, b"# coding: nonsense\n"),
+        *(b"(" * 100_000, b"x = 1" + b" + 1" * 5_000, b"x = a" + b".a" * 5_000, b"x = a" + b"()" * 2_000),
+        b"if a: b\n" + b"elif a: b\n" * 2_000,
+    ],
+    ids=lambda code: repr(code[:12]),
+)
 def test_any_bytes_are_judged_without_a_crash(tmp_path: Path, code: bytes) -> None:
     write(tmp_path, code)
     assert all(location.startswith(HANDLER) for _, location, _message in told(tmp_path))
