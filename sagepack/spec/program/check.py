@@ -51,8 +51,8 @@ class Target(Value, frozen=True):
     requirements: tuple[str, ...] = ()
 
 
-def check(files: Sequence[CodeFile], root: Path, target: Target) -> Iterator[Diagnostic]:
-    """What is wrong with the program and with the modules that it may import.
+def check(files: Sequence[CodeFile], root: Path, target: Target) -> list[Diagnostic]:
+    """What is wrong with the program and with the modules that it may import, in the order of files and lines.
 
     Args:
         files: the files of the package under `code/`, whose sources are on disk.
@@ -62,6 +62,16 @@ def check(files: Sequence[CodeFile], root: Path, target: Target) -> Iterator[Dia
     Raises:
         OSError: a file cannot be read.
     """
+    return sorted(_found(files, root, target), key=_place)
+
+
+def _place(found: Diagnostic) -> tuple[str, list[int]]:
+    """The file, and line and column as numbers, of `file.py:line:column`."""
+    name, _, numbers = found.location.rpartition(".py")
+    return name, [int(number) for number in numbers.split(":") if number]
+
+
+def _found(files: Sequence[CodeFile], root: Path, target: Target) -> Iterator[Diagnostic]:
     facts = images.parse_tag(target.tag)
     python, modules = facts.python if facts else None, image_modules.modules(target.tag)
     parts = {file.path.removeprefix(CODE): file.source for file in files if isinstance(file.source, Path)}
@@ -98,5 +108,6 @@ def _shadow(path: str, location: str, tag: str) -> Iterator[Diagnostic]:
         return
     # A whole package may be meant to replace that of the image.
     is_fatal = path == f"{name}.py" and (package in image_modules.pinned(tag) or name in _OF_SERVER)
-    message = f"hides the module {name} of the image, from {package}, in the whole container"
+    of = "" if package == name else f" (of {package})"
+    message = f"hides the module {name}{of} of the image in the whole container"
     yield Diagnostic((), message, "rename it", "error" if is_fatal else "warning", location)

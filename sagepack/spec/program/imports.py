@@ -171,10 +171,10 @@ def _missing(source: Source, one: Import, provided: Provided, severity: Severity
     message = f"neither the image nor the code has a module {name}"
     if provided.requirements:
         message += ", and no requirement is known to bring it"
-    near = closest(first, provided.code)
-    question = f"did you mean {near!r}? Otherwise " if near else ""
+    if near := closest(first, provided.code):
+        return Diagnostic((), message, f"did you mean {near!r}?", severity, where)
     package = image_modules.distribution_of(name)
-    fix = f"{question}add {package}, pinned, to code.requirements; or the file, if it is yours, to the code"
+    fix = f"add {package}, pinned, to code.requirements; or the file, if it is yours, to the code"
     return Diagnostic((), message, fix, severity, where)
 
 

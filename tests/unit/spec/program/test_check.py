@@ -191,3 +191,15 @@ def test_the_code_of_shared_folders_is_checked_where_it_lies(tmp_path: Path) -> 
     (tmp_path / "code_of" / "shared" / "helper.py").write_text("\nx = = 1\n")
     ((_, location, _message),) = told(tmp_path, ["code.shared=[code_of/../code_of/shared]"])
     assert location == "code_of/shared/helper.py:2:5"
+
+
+def test_what_is_wrong_is_told_in_the_order_of_the_lines(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "import imageio\n" + GOOD + "def output_fn(): ...\nimport bs4\n" + "\n" * 8 + "async def input_fn(): ...\n",
+    )
+    write(tmp_path, "x = 1\n", "torch.py")
+    assert [location.removeprefix(HANDLER) for _, location, _message in told(tmp_path)] == [
+        *(":1:1", ":3:1", ":4:1", ":13:1", ":13:1"),
+        "code_of/toy/torch.py",
+    ]

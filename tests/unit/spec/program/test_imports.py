@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.helpers.specs import errors
 from tests.unit.spec.program.test_check import GOOD, HANDLER, OLD_IMAGE, OWN_IMAGE, told, write
 
 if TYPE_CHECKING:
@@ -125,3 +126,17 @@ def test_a_file_with_the_name_of_a_module_of_the_image_hides_it(
     assert [one[:2] for one in found] == ([(severity, f"code_of/toy/{name}")] if severity else [])
     assert all("of the image" in message for *_, message in found)
     assert told(tmp_path, [OWN_IMAGE]) == []
+
+
+def test_a_module_of_the_code_that_is_misspelt_is_proposed_and_no_package(tmp_path: Path) -> None:
+    write(tmp_path, "import handler_imags\n" + GOOD)
+    write(tmp_path, "x = 1\n", "handler_images.py")
+    (problem,) = errors(tmp_path)
+    assert problem.fix == "did you mean 'handler_images'?"
+
+
+def test_the_package_that_installs_a_module_is_the_fix(tmp_path: Path) -> None:
+    write(tmp_path, "import bs4\n" + GOOD)
+    (problem,) = errors(tmp_path)
+    assert problem.fix is not None
+    assert "add beautifulsoup4, pinned, to code.requirements" in problem.fix
