@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
 _LONGEST = 1 << 17  # bytes; Python 3.10 crashes at an expression with about 100,000 operators
 _DEEPEST = 200  # levels of nodes; what people write has about 30. The checks call themselves for each level
-# Syntax of Python 3.12 that an older Python refuses: f-strings with quotes in quotes, `type X = ...`, `def f[T](...)`.
-_SYNTAX_OF_312 = re.compile(rb"""\b[rR]?[fF][rR]?["']|^\s*type\s+\w|\b(?:def|class)\s+\w+\s*\[""")
-_LAST_JUDGED = (3, 12)  # syntax that is newer than this is not in `_SYNTAX_OF_312`
+# Lines with syntax of Python 3.11 (`except*`, `x[*y]`, `*args: *Ts`) or 3.12 (f-strings with quotes in quotes,
+# `type X = ...`, `def f[T](...)`), which an older Python refuses.
+_NEWER_SYNTAX = re.compile(
+    rb"""\bexcept\s*\*|\[[^\]]*\*|:\s*\*|^\s*\*"""
+    rb"""|\b[rR]?[fF][rR]?["']|^\s*type\s+\w|\b(?:def|class)\s+\w+\s*\["""
+)
+_LAST_JUDGED = (3, 12)  # syntax that is newer than this is not in `_NEWER_SYNTAX`
 
 
 class Source(Value, frozen=True):
@@ -116,5 +120,5 @@ def _is_certain(error: SyntaxError, text: bytes, python: tuple[int, int]) -> boo
     if python <= sys.version_info[:2]:
         return True
     lines = text.splitlines()[max((error.lineno or 1) - 1, 0) : error.end_lineno or error.lineno or 1]
-    is_newer = "f-string" in error.msg or any(map(_SYNTAX_OF_312.search, lines))
+    is_newer = "f-string" in error.msg or any(map(_NEWER_SYNTAX.search, lines))
     return python <= _LAST_JUDGED and not is_newer

@@ -152,6 +152,18 @@ def test_syntax_that_only_this_python_is_too_old_for_is_a_warning(tmp_path: Path
     assert [one[0] for one in told(tmp_path, [NEW_IMAGE])] == ["error"]
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("try: ...\nexcept* ValueError: ...\n", "a = b = [1]\nx = a[*b]\n", "x = a[\n    *b,\n]\n"),
+        *("def f(*args: *Ts): ...\n", "type X = int\n", "def f[\n    T\n](): ...\n", "x = f'{a['b']}'\n"),
+    ],
+)
+def test_syntax_that_the_image_knows_is_never_refused(tmp_path: Path, code: str) -> None:
+    write(tmp_path, GOOD + code)
+    assert "error" not in [severity for severity, *_ in told(tmp_path, [NEW_IMAGE])]
+
+
 def test_of_an_image_whose_python_is_not_known_nothing_is_certain(tmp_path: Path) -> None:
     write(tmp_path, GOOD + "x = = 1\n")
     ((severity, _, message),) = told(tmp_path, [OWN_IMAGE])
