@@ -1,7 +1,7 @@
 """What a program does when the server imports it: calls of the network, and files that it writes.
 
-Every worker imports the program, each time a container starts. A service that is down then stops the endpoint from serving, and
-an isolated container has no network at all.
+Every worker imports the program, each time a container starts. While a service that it calls there is down, each request fails,
+and an isolated container has no network at all.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def check(source: Source) -> Iterator[Diagnostic]:
     for call in calls.found:
         name = calls.full_name(call.func)
         if target := _fetched(name, call):
-            message = f"{target} when the server imports this: no worker starts while that fails"
+            message = f"{target} when the server imports this: while that fails, so does every request"
             fix = "put what it fetches into the package, and load it from model_dir in model_fn"
             yield Diagnostic((), message, fix, "warning", source.at(call))
         elif (path := _written(calls, name, call)) and not _TEMPORARY.match(path):

@@ -92,8 +92,8 @@ def _misspelt(program: Source, functions: list[Function], found: set[str]) -> It
         meant = _meant(function.name, without)
         if function.name in HOOKS or function.name in used or meant is None:
             continue
-        message = f"{function.name} is not a hook, so the container does not call it: did you mean {meant!r}?"
-        yield Diagnostic((), message, None, "warning", program.at(function))
+        message = f"{function.name} is not a hook, so the container does not call it"
+        yield Diagnostic((), message, f"did you mean {meant!r}?", "warning", program.at(function))
 
 
 def _meant(name: str, hooks: set[str]) -> str | None:

@@ -107,7 +107,7 @@ def _refusal(error: SyntaxError, text: bytes, location: str, python: tuple[int, 
     reason = error.msg.partition(" (")[0] if error.msg.startswith("(") else error.msg
     if python and _is_certain(error, text, python):
         name = ".".join(map(str, python))
-        fix = "until it is corrected, every request is answered with this error, although the endpoint is InService"
+        fix = "correct it: the endpoint would be InService, and answer every request with this error"
         return Diagnostic((), f"Python {name} of the image cannot parse this: {reason}", fix, location=place)
     mine = ".".join(map(str, sys.version_info[:2]))
     image = f"the image has {'.'.join(map(str, python))}" if python else "the Python of this image is not known"

@@ -29,9 +29,11 @@ def write(root: Path, code: str | bytes, name: str = "inference.py") -> Path:
 
 
 def told(root: Path, sets: list[str] | None = None) -> list[tuple[str, str, str]]:
-    """Severity, place and message of everything about files."""
+    """Severity, place, and message with its fix, of everything about files."""
     found = errors(root, sets or []) or warnings(root, sets or [])
-    return [(one.severity, one.location, one.message) for one in found if one.location.startswith("code_of")]
+    return [
+        (one.severity, one.location, f"{one.message}: {one.fix}") for one in found if one.location.startswith("code_of")
+    ]
 
 
 REFUSED = [
