@@ -19,7 +19,7 @@ from sagepack.hub.folder import ModelFolder
 from sagepack.hub.hash_cache import HashCache
 from sagepack.package.contents import manifest_of
 from sagepack.package.lock import MAX_BYTES, Lock
-from sagepack.spec import code_tree, secrets
+from sagepack.spec import code_tree, images, secrets
 from sagepack.spec.inspection import Inspection
 from sagepack.version import __version__
 
@@ -38,9 +38,11 @@ if TYPE_CHECKING:
     from sagepack.progress import Progress
     from sagepack.spec.code_tree import CodeTree
     from sagepack.spec.model import Spec
+    from sagepack.spec.program import check as program
     from sagepack.spec.secrets import texts
 else:
     local_model = lazy.module("engine.local_model")
+    program = lazy.module("spec.program.check")
     publication = lazy.module("engine.publication")
     texts = lazy.module("spec.secrets.texts")
 
@@ -177,7 +179,7 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
         """The inference code as it was when the run began.
 
         Raises:
-            SpecError: code or sample hold a secret, or something that no package can hold.
+            SpecError: code or sample hold a secret, or something that no package can hold, or the code cannot serve.
         """
         source, sample = self.spec.code, self.spec.sample
         known = self._clean_files("inspection")
@@ -187,8 +189,23 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
             inspection.read_sample(self.work.root / sample.file, posixpath.normpath(sample.file))
         if inspection.diagnostics:
             raise SpecError(inspection.diagnostics, "the files of this project")
+        self._check_program(tree)
         self._save_clean("inspection", known, inspection)
         return tree
+
+    def _check_program(self, tree: CodeTree) -> None:
+        """Refuse code that cannot serve, unless the same code passed before for the same image."""
+        image, name = self.spec.image, self.spec.environment.get("SAGEMAKER_PROGRAM", "inference.py")
+        tag = image.tag if image.repository == images.repository() else ""
+        inputs = {"by": __version__, "program": name, "tag": tag, "code": tree.inputs}
+        last = self.records.load("program")
+        if last and last.inputs == inputs:
+            return
+        target = program.Target(name, tag, self.spec.code.requirements)
+        found = program.check(tree.files, self.work.root, target)
+        if wrong := [diagnostic for diagnostic in found if diagnostic.severity == "error"]:
+            raise SpecError(wrong, "the files of this project")
+        self.records.remember(Record("program", 1, inputs, {}))
 
     def _save_clean(self, record: str, known: dict[str, str], inspection: Inspection) -> None:
         if inspection.clean != known:

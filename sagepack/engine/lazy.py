@@ -52,7 +52,7 @@ LAZY: dict[str, tuple[str, ...]] = {
     "cli.maintenance": ("api.cleaning",),
     "cli.sandbox": ("sandbox", "sandbox.adding", "sandbox.serving.stack"),
     "cli.starting": ("api.starting", "scaffold.project"),
-    "engine.context": ("engine.local_model", "engine.publication", "spec.secrets.texts"),
+    "engine.context": ("engine.local_model", "engine.publication", "spec.program.check", "spec.secrets.texts"),
     "engine.executor": ("deploy.waiter", "engine.preflight"),
     "engine.steps.deploy": (
         "aws.console",

@@ -138,6 +138,22 @@ def test_it_is_published_once_and_after_an_edit_of_the_code_only_the_code_is_sen
         project(root).package()
 
 
+def test_code_that_cannot_serve_is_refused_by_a_build_until_it_is_corrected(root: Path) -> None:
+    handler = root / "code_of" / "mine" / "inference.py"
+    good = handler.read_text()
+    handler.write_text(good + "\ndef predict_fn(data): ...\n")
+    try:
+        for run in (project(root).package, lambda: project(root).plan("package"), project(root).package):
+            with pytest.raises(SpecError) as caught:
+                run()
+            (problem,) = caught.value.diagnostics
+            assert problem.location.startswith("code_of/mine/inference.py:")
+            assert "predict_fn has 1 parameter" in problem.message
+    finally:
+        handler.write_text(good)
+    project(root).package()
+
+
 def test_a_file_that_was_written_a_moment_ago_is_packaged_and_published(root: Path) -> None:
     (root / "models" / "mine" / "vocab.txt").write_text(f"{time.time_ns()}")
     assert "upload" in ran(project(root).upload())

@@ -47,12 +47,12 @@ BROKEN = {
             r"correct the handler",
         ),
     ),
-    "no Python": Broken(
-        "def model_fn(model_dir)\n    return None\n",
+    "its import raises": Broken(  # what does not parse is refused before anything is built
+        'raise ImportError("libcudart.so.12: cannot open shared object file")\n' + LOADED,
         (
-            r"request 1 of 2: .*expected ':' \(inference\.py, line 1\)",
-            r"\|     def model_fn\(model_dir\)",
-            r"\| SyntaxError: expected ':'",
+            r"request 1 of 2: .*libcudart\.so\.12: cannot open shared object file",
+            r'inference\.py", line 1',
+            r"\| ImportError: libcudart",
             r"correct the handler",
         ),
     ),
