@@ -96,7 +96,7 @@ format: $(BIN)/.dev ## Rewrite the code in the project's format
 	$(BIN)/ruff format --quiet .
 
 test: $(BIN)/.dev ## The fast tests: no network but loopback
-	$(BIN)/pytest -m "not slow" -n 2
+	$(BIN)/pytest -m "not slow" -n 2 --dist worksteal
 
 test-all: $(BIN)/.dev ## The fast and the slow tests, with coverage
 	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 -o faulthandler_timeout=3600 --cov --cov-report=term

@@ -283,6 +283,7 @@ def test_a_sandbox_that_does_not_start_is_told_in_lines(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_sandbox_that_starts_again_says_what_it_forgot(tmp_path: Path) -> None:
     project = Project(tmp_path)
     said = "it forgot the objects and endpoints"

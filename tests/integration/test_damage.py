@@ -128,6 +128,7 @@ def test_whatever_bit_is_flipped_the_next_package_has_the_right_bytes(project: P
         project.check(edited=edited)
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_anywhere_in_the_record_of_the_archive_is_never_believed(project: Project) -> None:
     """A wrong CRC or SHA-256 state there would give a wrong archive, or a wrong sum, at the next edit of the code."""
     record = project.work.build_path / "records" / "tar.json"

@@ -108,6 +108,7 @@ def test_what_looks_like_a_secret_is_not_shown(cloud: Cloud) -> None:
     assert "hunter" not in str(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("manifest", [None, b"{}", b'{"version": 1, "members": []}'])
 def test_a_package_whose_manifest_is_gone_or_another_is_not_compared_and_that_is_told(
     cloud: Cloud, manifest: bytes | None
@@ -143,6 +144,7 @@ def test_what_was_deployed_as_it_is_declared_differs_in_nothing_whatever_is_decl
     )
 
 
+@pytest.mark.slow
 def test_an_endpoint_without_a_record_is_compared_as_far_as_aws_knows_it(cloud: Cloud) -> None:
     cloud.project().deploy()
     (release,) = cloud.project().releases().deployments

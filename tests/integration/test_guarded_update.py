@@ -263,6 +263,7 @@ def test_doctor_tells_of_a_roll_back_alarm_that_does_not_exist(cloud: Cloud) -> 
     assert (check.verdict, "there is no alarm mine" in check.detail) == ("failed", True)
 
 
+@pytest.mark.slow
 def test_an_alarm_that_is_on_stops_an_update_and_nothing_else(cloud: Cloud, aws: Aws) -> None:
     cloud.project(*WAY).deploy()
     alarm(aws)

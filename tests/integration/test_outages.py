@@ -52,6 +52,7 @@ def test_a_plan_does_not_wait_for_the_end_of_an_outage(cloud: Outages) -> None:
     assert cloud.now == 0
 
 
+@pytest.mark.slow
 def test_destroy_survives_an_outage_at_its_first_call_and_while_it_lists(cloud: Outages) -> None:
     cloud.deploy()
     for call in (0, 2, 8):

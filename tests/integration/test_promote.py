@@ -125,6 +125,7 @@ def test_the_same_bytes_are_served_and_none_of_them_passes_this_machine(stages: 
     assert stages.stage().verify_remote(deep=True).manifest == origin.manifest
 
 
+@pytest.mark.slow
 def test_a_promotion_may_leave_the_smoke_test_out(ready: Stages) -> None:
     ready.stage().promote("cloud", smoke=False)
     (release,) = ready.stage().releases().deployments
@@ -164,6 +165,7 @@ def test_a_plan_that_was_agreed_to_holds(ready: Stages) -> None:
     ready.stage().promote("cloud", plan=agreed)
 
 
+@pytest.mark.slow
 def test_the_same_command_finishes_what_was_interrupted(ready: Stages) -> None:
     ready.servers.aws.denied.set(["sagemaker:CreateEndpoint"])
     with pytest.raises(UserError, match="AccessDenied"):
@@ -194,6 +196,7 @@ def test_another_image_is_refused(ready: Stages) -> None:
     assert not ready.copied
 
 
+@pytest.mark.slow
 def test_without_a_lock_nothing_is_promoted_and_none_is_made(stages: Stages) -> None:
     stages.project().deploy()
     with pytest.raises(UserError, match="there is no lock"):
@@ -213,6 +216,7 @@ def test_an_older_release_may_be_named(ready: Stages) -> None:
         ready.stage().promote("cloud", release="7")
 
 
+@pytest.mark.slow
 def test_what_serves_nothing_or_is_not_recorded_is_not_promoted(ready: Stages) -> None:
     (release,) = ready.project().releases().deployments
     S3(session_of(ready.servers).client("s3")).delete(S3Uri.parse(release.record))
@@ -223,6 +227,7 @@ def test_what_serves_nothing_or_is_not_recorded_is_not_promoted(ready: Stages) -
         ready.stage().promote("cloud")
 
 
+@pytest.mark.slow
 def test_a_package_that_is_not_there_whole_is_not_promoted(ready: Stages) -> None:
     (release,) = ready.project().releases().deployments
     s3, archive = S3(session_of(ready.servers).client("s3")), S3Uri.parse(release.package)
@@ -255,6 +260,7 @@ def test_bytes_that_are_not_what_the_index_says_are_never_released(ready: Stages
     assert not ready.copied
 
 
+@pytest.mark.slow
 def test_who_may_not_read_the_source_is_told_which_statement_is_needed(
     ready: Stages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,6 +290,7 @@ def test_who_may_not_read_the_source_is_told_which_statement_is_needed(
     assert any("aws/s3" in line for line in caught.value.details)
 
 
+@pytest.mark.slow
 def test_the_source_is_read_as_the_policy_for_publishing_allows(ready: Stages, monkeypatch: pytest.MonkeyPatch) -> None:
     ready.overlay.write_text(STAGE.replace("artifact: {", "artifact: {reuse_from: [s3://sagepack-sandbox/models], "))
     read, make = set[str](), ready.make_clients
@@ -306,6 +313,7 @@ def test_the_source_is_read_as_the_policy_for_publishing_allows(ready: Stages, m
     assert all(allows(policy, "s3:GetObject", arn) for arn in read)
 
 
+@pytest.mark.slow
 def test_the_environments_are_those_of_the_flags(
     ready: Stages, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,6 +77,7 @@ def test_a_pointer_that_leads_to_a_package_of_another_name_stays(bucket: Bucket,
     assert pointers(bucket) == before == {f"other/{tree.manifest.digest.short}"}
 
 
+@pytest.mark.slow
 def test_a_package_without_its_index_is_removed_with_its_pointers(bucket: Bucket, tree: Tree) -> None:
     bucket.publish(tree)
     bucket.store.delete(bucket.package(tree).index_uri)

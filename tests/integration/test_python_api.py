@@ -117,6 +117,7 @@ def test_paths_may_be_texts_and_relative_to_the_working_folder(toy: Toy, monkeyp
     assert project.spec == sagepack.api.results.SpecReference("config/toy.yaml", "toy", "local")
 
 
+@pytest.mark.slow
 def test_the_program_of_the_page_is_typed_as_strictly_as_a_user_may_wish(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(f"{program()}\nreveal_type(Project('.').deploy().endpoint)\n")
     command = [

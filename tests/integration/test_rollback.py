@@ -71,6 +71,7 @@ def test_the_release_before_serves_again_with_its_scaling_and_tags_and_is_record
     assert not any(action.runs for action in cloud.project().plan("deploy").actions[-2:])
 
 
+@pytest.mark.slow
 def test_a_review_says_what_differs_and_changes_nothing(cloud: Cloud) -> None:
     second, first = releases(cloud)
     found = cloud.project(*CHANGED).review_rollback()
@@ -98,6 +99,7 @@ def test_any_release_may_be_named_and_the_one_that_serves_is_left_as_it_is(cloud
     assert [each.rolled_back_to for each in releases(cloud)] == [second.record, first.record, None, None]
 
 
+@pytest.mark.slow
 def test_a_second_rollback_goes_further_back(cloud: Cloud) -> None:
     cloud.project("environment.SAUCE=pepper").deploy()
     third, second, first = releases(cloud)
@@ -151,6 +153,7 @@ def test_what_was_deleted_is_told_with_the_commit_before_anything_is_sent(cloud:
     assert len(releases(cloud)) == 2
 
 
+@pytest.mark.slow
 def test_a_release_that_does_not_come_into_service_is_not_recorded(cloud: Cloud) -> None:
     second, _ = releases(cloud)
     cloud.servers.aws.scenario.end_deployments("svd", DeploymentOutcome("fail"))
@@ -160,6 +163,7 @@ def test_a_release_that_does_not_come_into_service_is_not_recorded(cloud: Cloud)
     assert len(releases(cloud)) == 2
 
 
+@pytest.mark.slow
 def test_a_record_that_cannot_be_written_fails_no_rollback(cloud: Cloud) -> None:
     _, first = releases(cloud)
     cloud.servers.aws.denied.set(["s3:PutObject"])
@@ -170,6 +174,7 @@ def test_a_record_that_cannot_be_written_fails_no_rollback(cloud: Cloud) -> None
     assert "the rollback is not recorded" in project.progress.text
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_is_not_there_or_of_somebody_else_is_left_alone(cloud: Cloud) -> None:
     arn = client(cloud).describe_endpoint(EndpointName="svd")["EndpointArn"]
     client(cloud).add_tags(ResourceArn=arn, Tags=[{"Key": "sagepack:env", "Value": "prod"}])

@@ -60,6 +60,7 @@ def run(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
 INVOKE = (sys.executable, "-m", "invoke")
 
 
+@pytest.mark.slow
 def test_sandbox_env_starts_the_sandbox_and_other_programs_need_no_more_than_its_output(project: Path) -> None:
     script = f'set -e; eval "$({shlex.join(INVOKE)} sandbox.env)"; exec {shlex.join([sys.executable, "-c", PROGRAM])}'
     first, second = run(project, "sh", "-c", script), run(project, *INVOKE, "sandbox.env")

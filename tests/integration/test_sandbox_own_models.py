@@ -42,6 +42,7 @@ def files(project: Path, commit: str) -> list[str]:
     return sorted(HfApi(endpoint=box.hub_url, token=box.hf_token).list_repo_files(NAME, revision=commit))
 
 
+@pytest.mark.slow
 def test_a_model_outlives_the_sandbox_and_is_forgotten_with_its_files(project: Path, folder: Path) -> None:
     commit = adding.add(sandbox.ensure(project), NAME, folder)
     assert adding.add(sandbox.ensure(project), NAME, folder) == commit
@@ -74,6 +75,7 @@ def test_a_commit_is_not_served_with_other_content(project: Path, folder: Path) 
         files(project, before)
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_gone_does_not_keep_the_sandbox_from_its_start(project: Path, folder: Path) -> None:
     commit = adding.add(sandbox.ensure(project), NAME, folder)
     sandbox.stop(project)

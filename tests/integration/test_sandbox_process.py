@@ -254,6 +254,7 @@ def test_the_log_is_not_written_through_a_symbolic_link(tmp_path: Path) -> None:
     assert precious.read_text() == "kept"
 
 
+@pytest.mark.slow
 def test_a_process_with_other_code_is_replaced_and_a_killed_one_is_not_found(project: Path) -> None:
     first = sandbox.ensure(project)
     state = process.folder(project) / "state.json"
@@ -268,12 +269,14 @@ def test_a_process_with_other_code_is_replaced_and_a_killed_one_is_not_found(pro
     assert sandbox.status(project) is None
 
 
+@pytest.mark.slow
 def test_the_process_ends_when_it_is_idle(project: Path) -> None:
     idle = sandbox.ensure(project, idle=0.2)
     assert gone(idle.pid)
     assert "idle" in idle.log.read_text()
 
 
+@pytest.mark.slow
 def test_the_process_ends_when_its_project_is_removed(project: Path) -> None:
     orphan = sandbox.ensure(project)
     shutil.rmtree(project / "build")
@@ -296,6 +299,7 @@ def test_packages_that_are_not_installed_are_named(project: Path, monkeypatch: p
         sandbox.ensure(project)
 
 
+@pytest.mark.slow
 def test_a_process_whose_state_file_is_incomplete_is_replaced(project: Path) -> None:
     first = sandbox.ensure(project)
     (process.folder(project) / "state.json").write_text(json.dumps({"pid": first.pid, "control": first.control_token}))

@@ -120,6 +120,7 @@ def test_the_makefile_of_a_project_passes_on_tasks_and_values_as_they_are(instal
     assert "python3 -m venv .venv" in installed.run("make", "package", code=2).stderr
 
 
+@pytest.mark.slow
 def test_a_second_model_of_a_project_has_to_be_named(folder: Folder) -> None:
     folder.init()
     assert folder.sagepack("validate")["result"]["config"] == "config/film.yaml"
@@ -145,6 +146,7 @@ def classifier(folder: Folder) -> Path:
     return model
 
 
+@pytest.mark.slow
 def test_a_model_in_a_folder_is_packaged_and_deployed_as_it_is(folder: Folder, classifier: Path) -> None:
     path = os.path.relpath(classifier, folder.root)
     written = folder.sagepack("init", "--model-path", path, "--name", "mood")["result"]
@@ -153,6 +155,7 @@ def test_a_model_in_a_folder_is_packaged_and_deployed_as_it_is(folder: Folder, c
     assert folder.sagepack("deploy")["result"]["endpoint"]["name"] == "mood"
 
 
+@pytest.mark.slow
 def test_a_model_that_was_added_to_the_sandbox_is_known_with_its_commit(folder: Folder, classifier: Path) -> None:
     folder.init()
     added = folder.sagepack("sandbox.add", "acme/mood", str(classifier))["result"]
@@ -187,6 +190,7 @@ def test_lock_brings_the_schemas_of_a_project_up_to_date(folder: Folder) -> None
     assert kept.stat().st_ino == before
 
 
+@pytest.mark.slow
 def test_what_is_there_is_kept_and_named(folder: Folder) -> None:
     (folder.root / "Makefile").write_text("mine")
     (folder.root / "README.md").write_text("mine")

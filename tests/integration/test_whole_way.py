@@ -324,6 +324,7 @@ def test_a_damaged_lock_is_refused_and_made_again_on_request(packaged: Project) 
     assert lock.read_text() == before
 
 
+@pytest.mark.slow
 def test_in_the_sandbox_the_users_own_settings_neither_matter_nor_show(packaged: Project) -> None:
     strange = {
         "AWS_PROFILE": "nobody",
@@ -425,6 +426,7 @@ def test_a_protected_environment_is_changed_after_a_yes_only(protected: Project)
     assert protected.runs("plan", "--to", "deploy") == []
 
 
+@pytest.mark.slow
 def test_a_plan_that_was_reviewed_is_carried_out_exactly_or_not_at_all(protected: Project, tmp_path: Path) -> None:
     saved = tmp_path / "plan.json"
     edit(protected)

@@ -46,6 +46,7 @@ def test_a_record_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None
     assert Records(tmp_path).load("tar") is None
 
 
+@pytest.mark.slow
 def test_no_flipped_bit_of_a_record_is_believed(tmp_path: Path) -> None:
     record = Record("tar", 3, {"code": {"a": "b"}}, {"size": 1, "crc32": 7})
     Records(tmp_path).save(record)

@@ -126,6 +126,7 @@ def test_an_unknown_format_is_empty_and_is_replaced(tmp_path: Path, trust: HashC
     assert HashCache(trust.file).get(file) is not None
 
 
+@pytest.mark.slow
 def test_no_flipped_bit_of_the_file_makes_a_wrong_digest_known(tmp_path: Path, trust: HashCache) -> None:
     file = old_file(tmp_path / "a", b"abc")
     trust.digest(file)

@@ -44,6 +44,7 @@ def read(folder: Path, *sets: str) -> str:
     return run.stdout
 
 
+@pytest.mark.slow
 def test_a_new_key_needs_a_field_of_the_model_and_an_entry_of_the_schema_and_nothing_else(tmp_path: Path) -> None:
     project(tmp_path)
     shutil.copytree(ROOT / "sagepack", tmp_path / "sagepack", ignore=shutil.ignore_patterns("__pycache__"))

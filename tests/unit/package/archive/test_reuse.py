@@ -85,6 +85,7 @@ def test_who_has_the_archive_open_keeps_the_old_one(bench: Bench, mapped: bool) 
     bench.check(EDITED, after)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_place")
 def test_a_script_that_copies_finds_a_whole_archive_or_none(bench: Bench) -> None:
     written = bench.build(BASE)
