@@ -5,12 +5,14 @@ Importing jsonschema takes longer than a whole run with nothing to do, so that o
 
 from __future__ import annotations
 
+import re
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
 
 import msgspec
 
 from sagepack.decoding import MalformedError, decode_json
-from sagepack.errors import UserError
 from sagepack.files import unreadable
 from sagepack.text import did_you_mean, kind, one_of
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 UNKNOWN = "unknown key"
 MAX_SIZE = 1 << 20  # bytes of a schema
 _SHOWN = 60  # characters of a value in a message
+_LONGEST = 200  # characters of a message of jsonschema, which may repeat a whole value
+_MOST = 100  # problems that are looked for
+_REFERENCES = ("$ref", "$dynamicRef")
 _TYPE_NAMES = {
     "string": "text",
     "integer": "an integer",
@@ -65,48 +70,58 @@ class Problem(NamedTuple):
         return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in self.path).removeprefix(".")
 
 
-def load(path: Path) -> dict[str, Any]:
-    """The schema in a file.
+class Schema:
+    """A schema that was checked. It stands for itself: nothing that it refers to is loaded from elsewhere.
+
+    Args:
+        document: the schema, draft 2020-12 unless it names another one.
 
     Raises:
-        UserError: it cannot be read, or is no JSON Schema.
+        MalformedError: it is no JSON Schema, or refers to what it does not have.
     """
-    from jsonschema import Draft202012Validator, SchemaError  # noqa: PLC0415
 
-    try:
-        schema = decode_json(path.read_bytes(), dict[str, Any], limit=MAX_SIZE)
-        Draft202012Validator.check_schema(schema)
-    except OSError as error:
-        message, fix = unreadable(error)
-        raise UserError(message, where=str(path), fix=fix) from error
-    except (MalformedError, SchemaError) as error:
-        reason = error.message if isinstance(error, SchemaError) else str(error)
-        raise UserError(f"it is no JSON Schema: {reason}", where=str(path), fix="correct the file") from error
-    return schema
+    def __init__(self, document: dict[str, Any]) -> None:
+        from jsonschema.exceptions import SchemaError  # noqa: PLC0415
+        from jsonschema.validators import Draft202012Validator, validator_for  # noqa: PLC0415
 
+        draft: Any = validator_for(document, default=Draft202012Validator)
+        try:
+            draft.check_schema(document)
+        except SchemaError as error:
+            raise MalformedError(f"{error.json_path}: {_cut(error.message)}") from error
+        for reference in _references(document):
+            if not _resolves(document, reference):
+                # jsonschema would fetch others from wherever they say.
+                raise MalformedError(
+                    f"{reference!r} names nothing in the schema; only references into it, such as #/$defs/x, work"
+                )
+        self._validator = draft(document)
 
-def validator(schema: dict[str, Any]) -> Any:
-    """A validator of jsonschema that loads nothing from elsewhere, whatever the schema refers to."""
-    from jsonschema import Draft202012Validator  # noqa: PLC0415
-    from referencing import Registry  # noqa: PLC0415
+    @classmethod
+    def read(cls, path: Path) -> Schema:
+        """The schema in a file.
 
-    return Draft202012Validator(schema, registry=Registry())
+        Raises:
+            MalformedError: it cannot be read, or holds no schema.
+        """
+        try:
+            with path.open("rb") as file:
+                data = file.read(MAX_SIZE + 1)
+        except OSError as error:
+            raise MalformedError(unreadable(error)[0]) from error
+        return cls(decode_json(data, dict[str, Any], limit=MAX_SIZE))
 
+    def errors(self, value: Any) -> Iterator[Any]:
+        """What jsonschema finds."""
+        return iter(self._validator.iter_errors(value))
 
-def problems(schema: dict[str, Any], value: Any) -> list[Problem]:
-    """What is wrong with a value, in the order of its keys.
-
-    Raises:
-        UserError: the schema refers to another one, which is not loaded.
-    """
-    from referencing.exceptions import Unresolvable  # noqa: PLC0415
-
-    try:
-        found = {problem for error in validator(schema).iter_errors(value) for problem in _of(error)}
-    except Unresolvable as unresolved:
-        fix = "put it under $defs: nothing is loaded from elsewhere"
-        raise UserError(f"the schema refers to {unresolved.ref}, which it does not have", fix=fix) from unresolved
-    return sorted(found, key=lambda problem: (list(map(str, problem.path)), problem.message))
+    def problems(self, value: Any) -> list[Problem]:
+        """What is wrong with a value, in the order of its keys: of very many the first."""
+        try:
+            found = {problem for error in islice(self.errors(value), _MOST) for problem in _of(error)}
+        except RecursionError:
+            return [Problem((), "it cannot be checked: it, or the schema, is nested too deeply")]
+        return sorted(found, key=lambda problem: ([_in_order(step) for step in problem.path], problem.message))
 
 
 def _of(error: Any) -> Iterator[Problem]:
@@ -122,14 +137,43 @@ def _of(error: Any) -> Iterator[Problem]:
         yield Problem(path, *explained(error, shown(error.instance)))
 
 
-def unknown_keys(error: Any) -> Iterator[tuple[str, str]]:
+def _in_order(step: str | int) -> str:
+    return f"{step:09}" if isinstance(step, int) else step
+
+
+def _references(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        yield from (value for name in _REFERENCES if isinstance(value := part.get(name), str))
+    for child in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from _references(child)
+
+
+def _resolves(document: Any, reference: str) -> bool:
+    """Whether a reference is a JSON pointer (RFC 6901) into the document, in a fragment of a URI."""
+    if reference == "#":
+        return True
+    if not reference.startswith("#/"):
+        return False
+    found = document
+    for step in unquote(reference[2:]).split("/"):
+        name = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(found, dict) and name in found:
+            found = found[name]
+        elif isinstance(found, list) and name.isdecimal() and int(name) < len(found):
+            found = found[int(name)]
+        else:
+            return False
+    return True
+
+
+def unknown_keys(error: Any) -> Iterator[tuple[str, str | None]]:
     """The keys that an error of jsonschema is about, where it is about keys that no schema knows, each with what to write."""
     if error.validator != "additionalProperties":
         return
-    known = list(error.schema.get("properties", {}))
+    known, patterns = list(error.schema.get("properties", {})), list(error.schema.get("patternProperties", {}))
     for key in error.instance:
-        if key not in known:
-            yield key, did_you_mean(key, known) or f"known keys: {one_of(known)}"
+        if key not in known and not any(re.search(pattern, str(key)) for pattern in patterns):
+            yield key, did_you_mean(str(key), known) or (f"known keys: {one_of(known)}" if known else None)
 
 
 def explained(error: Any, text: str) -> tuple[str, str | None]:
@@ -147,7 +191,7 @@ def explained(error: Any, text: str) -> tuple[str, str | None]:
         return "duplicate entry", None
     if bound := _BOUNDS.get(error.validator):
         return f"{text} is out of range: {bound.format(f'{limit:,}')}", None
-    return str(error.message) if len(str(error.message)) <= 4 * _SHOWN else f"it breaks {error.validator}", None
+    return _cut(str(error.message)), None
 
 
 def _nearest(value: Any, allowed: list[Any]) -> str | None:
@@ -164,13 +208,21 @@ def _is_number(value: Any) -> bool:
 
 
 def shown(value: Any) -> str:
-    """A value as JSON, shortened."""
-    text = msgspec.json.encode(value).decode()
+    """A value as JSON, shortened; `it` for one with parts, which may be large."""
+    if isinstance(value, (dict, list)):
+        return "it"
+    text = msgspec.json.encode(value[: _SHOWN + 1] if isinstance(value, str) else value).decode()
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
+
+
 def _of_type(value: Any, expected: str | list[str], text: str) -> tuple[str, str | None]:
-    kinds = [_TYPE_NAMES[name] for name in ([expected] if isinstance(expected, str) else expected) if name != "null"]
+    kinds = [
+        _TYPE_NAMES[name] for name in ([expected] if isinstance(expected, str) else expected) if name != "null"
+    ] or ["null"]
     message = f"{text} is {kind(value)}, expected {' or '.join(kinds)}"
     if kinds == ["text"] and not isinstance(value, (dict, list)):
         return message, f'put it in quotes: "{text}"'

@@ -11,7 +11,7 @@ from sagepack.decoding import MalformedError, Value, decode_json
 from sagepack.deploy.base64_frames import decode_base64_frames
 from sagepack.deploy.results import MAX_SIZE
 from sagepack.errors import RemoteError, UserError
-from sagepack.spec.answer_schema import AnswerSchema
+from sagepack.json_schema import Schema
 from sagepack.text import counted
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ _SIGNATURES: dict[str, tuple[bytes | tuple[int, bytes], ...]] = {
     "video/mp4": ((4, b"ftyp"),),
     "video/webm": (b"\x1aE\xdf\xa3",),
 }
+_SHOWN = 5  # places of an answer that are not as its schema says
 KNOWN = frozenset({_JSON, _TEXT, *_SIGNATURES})
 """The media types that bytes tell."""
 
@@ -51,7 +52,7 @@ class Expectation(Value, frozen=True):
     """
 
     content_type: str | None = None
-    schema: Any = None
+    schema: Schema | None = None
     min_size: int = 0
     min_items: int | None = None
 
@@ -69,11 +70,12 @@ class Expectation(Value, frozen=True):
         if declared is None:
             return cls()
         try:
-            schema = None if declared.schema is None else AnswerSchema(declared.schema, root)
+            schema = declared.schema
+            read = Schema.read(root / schema) if isinstance(schema, str) else schema and Schema(schema)
         except MalformedError as error:
             where = declared.schema if isinstance(declared.schema, str) else "sample.expect.schema"
             raise UserError(f"not a JSON Schema for answers: {error}", where=where, fix="correct it") from error
-        return cls(declared.content_type, schema, declared.min_size or 0, declared.min_items)
+        return cls(declared.content_type, read, declared.min_size or 0, declared.min_items)
 
     def problems(self, body: bytes) -> list[str]:
         """What in an answer is not as expected, one sentence each."""
@@ -88,7 +90,8 @@ class Expectation(Value, frozen=True):
             return [*found, f"it is not JSON: {error}"]
         if self.min_items is not None:
             found += _too_few(answer, body, self.min_items)
-        return found + (self.schema.problems(answer) if self.schema else [])
+        wrong = self.schema.problems(answer)[:_SHOWN] if self.schema else []
+        return [*found, *(f"{each.place}: {each.message}" if each.place else each.message for each in wrong)]
 
     @property
     def _needs_json(self) -> bool:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from sagepack import json_schema
 from sagepack.decoding import LIMIT, MalformedError, decode_json
 from sagepack.errors import UserError
 from sagepack.files import unreadable
+from sagepack.json_schema import Schema
 from sagepack.spec.code_tree import REQUEST_SCHEMA
 
 if TYPE_CHECKING:
@@ -146,7 +146,11 @@ def _check_fields(data: bytes, where: str, schema: Path) -> None:
     Raises:
         UserError: a field is unknown, missing or wrong.
     """
-    found = json_schema.problems(json_schema.load(schema), msgspec.json.decode(data))
+    try:
+        found = Schema.read(schema).problems(msgspec.json.decode(data))
+    except MalformedError as error:
+        fix = "correct it: the handler's program is beside it"
+        raise UserError(f"not a JSON Schema of requests: {error}", where=str(schema), fix=fix) from error
     if not found:
         return
     details = [

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sagepack import json_schema
 from sagepack.errors import Diagnostic, SpecError
@@ -68,7 +68,8 @@ def _without_consequences(found: list[Diagnostic]) -> list[Diagnostic]:
     """All but the missing keys that a misspelt key stands for: `endpiont` is one mistake, and not three."""
     meant = set()
     for *section, key in (found.path for found in found if found.message == UNKNOWN and found.path):
-        known = {other.path[len(section)] for other in KEYS if list(other.path[: len(section)]) == section}
+        inner = [other.path for other in KEYS if len(other.path) > len(section)]  # of a request no key is known
+        known = {path[len(section)] for path in inner if list(path[: len(section)]) == section}
         meant.add((*section, closest(str(key), known)))
     return [
         diagnostic
@@ -126,12 +127,12 @@ def _missing_keys(document: Document) -> Iterator[Diagnostic]:
 
 
 @cache
-def _validator() -> Any:
-    return json_schema.validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+def _schema() -> json_schema.Schema:
+    return json_schema.Schema(json.loads(SCHEMA.read_text(encoding="utf-8")))
 
 
 def _schema_errors(document: Document) -> Iterator[Diagnostic]:
-    for error in _validator().iter_errors(document.data):
+    for error in _schema().errors(document.data):
         path = tuple(error.absolute_path)
         if error.validator == "additionalProperties":
             yield from (Diagnostic((*path, key), UNKNOWN, fix) for key, fix in json_schema.unknown_keys(error))

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from sagepack import json_schema
 from sagepack.decoding import MalformedError, decode_json
-from sagepack.errors import Diagnostic, UserError
+from sagepack.errors import Diagnostic
 from sagepack.spec import code_tree, images
-from sagepack.spec.answer_schema import AnswerSchema
 from sagepack.spec.inspection import Inspection
 from sagepack.spec.program.check import Target
 from sagepack.spec.program.check import check as check_program
@@ -150,7 +149,7 @@ def _expectation(view: SpecView) -> Iterator[Diagnostic]:
         yield Diagnostic(key, f"{declared!r} {problem}", _INTO_PROJECT)
     elif isinstance(declared, (str, dict)):
         try:
-            AnswerSchema(declared, view.root)
+            json_schema.Schema.read(view.root / declared) if isinstance(declared, str) else json_schema.Schema(declared)
         except MalformedError as error:
             what = f"{declared!r} is" if isinstance(declared, str) else "this is"
             yield Diagnostic(key, f"{what} not a JSON Schema for answers: {error}", "correct it")
@@ -193,18 +192,18 @@ def _declared_fields(view: SpecView) -> Iterator[Diagnostic]:
         return
     where = schema.relative_to(view.root).as_posix()
     try:
-        declared = json_schema.load(schema)
+        declared = json_schema.Schema.read(schema)
+    except MalformedError as error:
+        yield Diagnostic(_PATH, f"not a JSON Schema of requests: {error}", "correct it", location=where)
+        return
+    try:
         if sample and not _outside(view.root / sample, view.root) and is_json:
             request = decode_json((view.root / sample).read_bytes(), Any, limit=MAX_REQUEST)
         else:
             sample, request = None, view.get("sample", "request")
-        problems = [] if request is None else json_schema.problems(declared, request)
-    except UserError as error:
-        yield Diagnostic(_PATH, error.message, error.fix, location=where)
-        return
     except (OSError, MalformedError):
         return  # told elsewhere
-    for found in problems:
+    for found in [] if request is None else declared.problems(request):
         place = f"{found.place}: " if sample and found.place else ""
         path = ("sample", "file") if sample else ("sample", "request", *found.path)
         fix = found.fix or f"{where} declares what the handler takes"

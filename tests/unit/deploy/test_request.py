@@ -87,7 +87,7 @@ def test_a_request_with_fields_that_the_handler_does_not_declare_is_refused_with
 
 def test_a_declaration_that_is_none_is_told_where_it_is(tmp_path: Path) -> None:
     schema = tmp_path / "request.schema.json"
-    for text, reason in (("{", "it is no JSON Schema"), ('{"type": "picture"}', "it is no JSON Schema: 'picture'")):
+    for text, reason in (("{", "not a JSON Schema of requests"), ('{"type": "picture"}', "'picture' is not")):
         schema.write_text(text)
         with pytest.raises(UserError, match=reason) as caught:
             check(b"{}", None, Rules(schema=schema))
@@ -97,6 +97,5 @@ def test_a_declaration_that_is_none_is_told_where_it_is(tmp_path: Path) -> None:
 def test_a_declaration_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     schema = tmp_path / "request.schema.json"
     schema.write_text('{"$ref": "http://127.0.0.1:9/schema.json"}')
-    with pytest.raises(UserError, match=r"the schema refers to http://127\.0\.0\.1:9/schema\.json") as caught:
+    with pytest.raises(UserError, match="names nothing in the schema"):
         check(b"{}", None, Rules(schema=schema))
-    assert "nothing is loaded from elsewhere" in (caught.value.fix or "")

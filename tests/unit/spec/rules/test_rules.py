@@ -515,7 +515,16 @@ def test_a_sample_with_fields_that_the_handler_does_not_declare_is_an_error(tmp_
     declaration.write_text('{"type": 1}')
     (found,) = errors(root, ["sample={request: {seed: 1}}"])
     assert found.location == "code_of/toy/request.schema.json"
-    assert "no JSON Schema" in found.message
+    assert "not a JSON Schema of requests" in found.message
+
+
+@pytest.mark.parametrize("key", ["1", "seeds", "endpoint"])
+def test_an_unknown_field_at_the_top_of_a_sample_is_told(tmp_path: Path, key: str) -> None:
+    project(tmp_path)
+    schema = {"properties": {"seed": {"type": "integer"}}, "additionalProperties": False}
+    (tmp_path / "code_of" / "toy" / "request.schema.json").write_text(json.dumps(schema))
+    (found,) = errors(tmp_path, [f"sample={{request: {{{key}: 1}}}}"])
+    assert (found.key.partition(".request")[0], found.message) == ("sample", "unknown key")
 
 
 @pytest.mark.parametrize(
