@@ -13,7 +13,7 @@ from msgspec import structs
 
 from sagepack.aws import sagemaker
 from sagepack.aws.s3 import S3, S3Uri
-from sagepack.aws.session import AccessDeniedError, is_outage
+from sagepack.aws.session import AccessDeniedError, CredentialsError, is_outage
 from sagepack.deploy import failure
 from sagepack.deploy import request as requests
 from sagepack.deploy.observe import newest_scaling
@@ -303,8 +303,12 @@ class Sender:
         }
         if (small := requests.inline(request)) is not None:
             # Not every region takes a request that is not in S3 yet; what those that do not respond is not known.
-            with suppress(UserError):
+            try:
                 return _accepted(new, sagemaker.invoke_endpoint_async(self.aws, {**call, "Body": small}))
+            except (AccessDeniedError, CredentialsError):
+                raise  # the way through S3 would only hide which permission is missing
+            except UserError:
+                pass
         source = S3Uri.parse(input_prefix(settings)).child(inference_id)
         options = request_options(self.s3.options, settings)
         self.s3.put(source, request, content_type=content_type, if_absent=True, options=options)

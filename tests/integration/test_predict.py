@@ -175,6 +175,16 @@ def test_where_a_region_takes_no_small_request_it_goes_by_way_of_s3(
     assert inputs(aws) == []
 
 
+def test_a_caller_who_may_not_invoke_is_told_that_and_nothing_is_put_into_s3(
+    aws: Aws, live: Deployment, sandbox: Servers
+) -> None:
+    sandbox.aws.denied.set(["sagemaker:InvokeEndpointAsync", "s3:PutObject"])
+    with pytest.raises(UserError, match="InvokeEndpointAsync"):
+        predict(aws, S3(aws.client("s3")), live.endpoint, b"{}", Silent(), waiter=WAITER)
+    sandbox.aws.denied.set([])
+    assert inputs(aws) == []
+
+
 def test_an_endpoint_that_is_being_created_accepts_no_requests(aws: Aws) -> None:
     value = published(aws, deployment())
     client = aws.client("sagemaker")
