@@ -71,9 +71,9 @@ $(filter-out plan diff,$(SPEC_TASKS)) $(SANDBOX_TASKS): $(BIN)/.run
 setup: $(BIN)/.dev ## All that working on sagepack takes, with a git hook
 	$(BIN)/pre-commit install
 
-serve-venv: .venv-serve/.done ## The image's serving stack for the sandbox's endpoints
+serve-venv: .venv-serve/.done ## The serving stack, for serve and the sandbox's endpoints
 .venv-serve/.done: requirements-serve.txt $(BIN)/.run
-	@$(BIN)/python -m sagepack sandbox.install
+	@$(BIN)/python -m sagepack serve.install
 	@touch $@
 
 # `coverage[toml]` stays so: pip, told to require hashes, takes no newer `coverage` for it, but refuses the whole list.

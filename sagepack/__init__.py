@@ -9,8 +9,9 @@ its `__init__`; the rest are leaves, which are single modules.
     sandbox    a Hub and an AWS on this machine; only `cli` and `api` import it, to start it, and the others reach it by URL
     scaffold   a project, or a model in it, to start from; its texts are in `templates/`
     deploy     endpoints       \
-    publish    packages in S3   > these three do not import each other
-    hub        model files     /
+    publish    packages in S3   \ these four do not
+    hub        model files      / import each other
+    serving    packages here   /
     package    what a package is, on paper and in bytes: lock, manifest, archive
     spec       what the user declared: YAML, schema, rules
     aws        the AWS calls

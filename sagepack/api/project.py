@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     from sagepack.errors import Diagnostic
     from sagepack.progress import Progress
     from sagepack.publish import cleanup, remote_read
-    from sagepack.sandbox.serving import model_server
     from sagepack.scaffold import project as scaffold
+    from sagepack.serving import model_server
     from sagepack.spec.model import Spec
 else:
     asking = lazy.module("deploy.preflight.asking")
@@ -62,7 +62,7 @@ else:
     invocations = lazy.module("api.invocations")
     leaving = lazy.module("api.leaving")
     live = lazy.module("api.live")
-    model_server = lazy.module("sandbox.serving.model_server")
+    model_server = lazy.module("serving.model_server")
     policies = lazy.module("engine.policies")
     preflight = lazy.module("engine.preflight")
     promoting = lazy.module("api.promoting")

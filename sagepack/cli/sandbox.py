@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sagepack.api import connect
-from sagepack.api.results import SandboxEnvironment, SandboxModel, SandboxStatus, SandboxStopped, ServingStack
+from sagepack.api.results import SandboxEnvironment, SandboxModel, SandboxStatus, SandboxStopped
 from sagepack.cli.task import Flag, task
 from sagepack.engine import lazy
 from sagepack.engine.workspace import Workspace
@@ -16,10 +16,8 @@ if TYPE_CHECKING:
     from sagepack import sandbox
     from sagepack.api.project import Project
     from sagepack.sandbox import adding
-    from sagepack.sandbox.serving import stack
 else:
     adding = lazy.module("sandbox.adding")
-    stack = lazy.module("sandbox.serving.stack")
     sandbox = lazy.module("sandbox")
 
 
@@ -59,16 +57,6 @@ def add(project: Project, *, name: str, folder: str) -> SandboxModel:
     with project.progress.activity(f"sandbox: hashing {folder}"):
         commit = adding.add(box, name, path)
     return SandboxModel(name, commit, str(path.absolute()))
-
-
-@task(group="sandbox")
-def install(project: Project) -> ServingStack:
-    """Install what the sandbox's endpoints run under.
-
-    It is the serving stack of the image, in .venv-serve of the project: some gigabytes, because it brings torch. It needs
-    Java, and Python 3.11 or later.
-    """
-    return ServingStack(str(stack.install(project.root, project.progress.note)))
 
 
 @task(group="sandbox")

@@ -7,9 +7,8 @@ own process (`sagepack.sandbox.servers`). Everything listens on 127.0.0.1 only.
 Importing this package must stay cheap: it imports neither the servers nor moto. From the bottom up, a module imports
 only those before it:
 
-    identity, environment, admission, activity, faults    accounts, secrets, filters; what goes wrong; what is in use
+    identity, admission, activity, faults    accounts, secrets, filters; what goes wrong; what is in use
     hub/          the Hugging Face Hub
-    serving/      the image's serving stack on a package
     aws/          moto, and what it does not have of S3, SageMaker and ECR
     miniatures/   small models with the layout of real ones
     servers       Hub and AWS together

@@ -39,9 +39,8 @@ from msgspec import Meta
 from sagepack import files
 from sagepack.decoding import MalformedError, Sha256Hex, decode_json
 from sagepack.errors import UserError
-from sagepack.sandbox import environment
 from sagepack.sandbox.identity import ACCOUNT, CONTROL_HEADER, REGION, Credentials, proof
-from sagepack.sandbox.serving import stack
+from sagepack.serving import environment, stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

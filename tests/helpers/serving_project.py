@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from sagepack.aws.s3 import S3Uri
-from sagepack.sandbox.serving import model_server, stack
+from sagepack.serving import model_server, stack
 from tests.helpers.paths import ROOT
 
 if TYPE_CHECKING:

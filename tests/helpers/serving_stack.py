@@ -6,7 +6,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from sagepack.sandbox.serving import stack
+from sagepack.serving import stack
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,7 @@ from botocore.exceptions import WaiterError
 from sagepack.sandbox.aws.hosting import DeploymentOutcome, TransitionTime
 from sagepack.sandbox.aws.invocations import ScriptedResult
 from sagepack.sandbox.aws.server import AwsServer
-from sagepack.sandbox.serving import model_server, stack
+from sagepack.serving import model_server, stack
 from sagepack.spec import images
 from tests.helpers import serving_stack
 from tests.helpers.hosting import DATA, IMAGE, REGISTRY, TAG, WAIT, config, error_of, model, wait_for_object

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sagepack.sandbox.serving import model_server
-from sagepack.sandbox.serving.containers import Containers, Package
-from sagepack.sandbox.serving.model_server import InferenceRequest
+from sagepack.serving import model_server
+from sagepack.serving.containers import Containers, Package
+from sagepack.serving.model_server import InferenceRequest
 from tests.helpers.paths import ROOT
 from tests.helpers.serving_project import Project
 

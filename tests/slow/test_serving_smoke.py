@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagepack.sandbox.serving import model_server
+from sagepack.serving import model_server
 from tests.helpers.serving_project import Project
 
 if TYPE_CHECKING:

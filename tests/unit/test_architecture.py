@@ -15,7 +15,7 @@ LAYERS = (
     {"cli"},
     {"api"},
     {"engine", "sandbox", "scaffold"},
-    {"deploy", "publish", "hub"},
+    {"deploy", "publish", "hub", "serving"},
     {"package"},
     {"spec"},
     {"aws"},
@@ -135,4 +135,12 @@ def test_the_sandbox_knows_of_the_rest_what_a_stand_in_may_know() -> None:
     for name, found in graph().items():
         if name.split(".")[0] == "sandbox":
             others = {imported for imported in found if imported.split(".")[0] != "sandbox"}
+            others = {imported for imported in others if imported.split(".")[0] != "serving"}
             assert others <= allowed, f"{name} imports {sorted(others - allowed)}"
+
+
+def test_the_serving_stack_works_without_the_sandbox_and_without_aws() -> None:
+    for name, found in graph().items():
+        if name.split(".")[0] == "serving":
+            others = {imported for imported in found if imported.split(".")[0] != "serving"}
+            assert others <= {"errors", "files", "text", "progress", "digest"}, f"{name} imports {sorted(others)}"

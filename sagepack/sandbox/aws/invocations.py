@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from sagepack.sandbox.aws import model_data, moto_state
 from sagepack.sandbox.aws.hosting_rules import invalid
 from sagepack.sandbox.identity import REGION
-from sagepack.sandbox.serving import model_server, runner
-from sagepack.sandbox.serving.containers import Package
-from sagepack.sandbox.serving.model_server import InferenceRequest
+from sagepack.serving import model_server, runner
+from sagepack.serving.containers import Package
+from sagepack.serving.model_server import InferenceRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sagepack.sandbox.aws.hosting import Endpoint
     from sagepack.sandbox.aws.hosting_api import HostingApi
     from sagepack.sandbox.aws.wsgi import JsonObject
-    from sagepack.sandbox.serving.containers import Containers
+    from sagepack.serving.containers import Containers
 
 _HEADER = "X-Amzn-SageMaker-"
 _INLINE_BYTES = 128_000

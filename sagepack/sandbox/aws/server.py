@@ -47,7 +47,7 @@ from sagepack.sandbox.aws.wsgi import (
 )
 from sagepack.sandbox.faults import Faults, LoggedRequest
 from sagepack.sandbox.identity import CONTROL_HEADER, Credentials, matches
-from sagepack.sandbox.serving.containers import Containers
+from sagepack.serving.containers import Containers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -112,7 +112,7 @@ CHECKS = (
         "serving stack",
         "warning",
         "the image's serving stack is not installed",
-        "run `sagepack sandbox.install`",
+        "run `sagepack serve.install`",
     ),
 )
 PROBLEMS = SpecError(
@@ -408,7 +408,7 @@ SCREENS: dict[str, list[Block]] = {
     ),
     "sandbox.add": screens.lines(results.SandboxModel("acme/sst2", COMMIT, "models/sst2")),
     "sandbox.stop": screens.lines(results.SandboxStopped(stopped=True)),
-    "sandbox.install": screens.lines(results.ServingStack(".venv-serve/bin/python")),
+    "serve.install": screens.lines(results.ServingStack(".venv-serve/bin/python")),
     "an error": [problem("error", UserError(FOREIGN, where="deploy", fix="choose another endpoint.name").lines())],
     "a failed smoke test": [
         problem(

@@ -6,12 +6,12 @@ import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from sagepack.sandbox.serving import model_server
-from sagepack.sandbox.serving.containers import StartError
+from sagepack.serving import model_server
+from sagepack.serving.containers import StartError
 
 if TYPE_CHECKING:
-    from sagepack.sandbox.serving.containers import Containers, Package
-    from sagepack.sandbox.serving.model_server import InferenceRequest
+    from sagepack.serving.containers import Containers, Package
+    from sagepack.serving.model_server import InferenceRequest
 
 NOT_INSTALLED = "ServingStackNotInstalled"
 """The `type` of the failure when the serving stack is not installed on this machine."""

@@ -7,9 +7,11 @@ place is `.venv-serve` of the project.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +32,9 @@ TOOLKIT = (
 _REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 _FOLDER = ".venv-serve"
 _OLDEST = 3, 11  # some of the requirements have no wheel for an older Python
+_OLDEST_JAVA = 11
+_JAVA_VERSION = re.compile(r'version "(?P<version>(?P<major>\d+)[^"]*)"')
+_JAVA_SECONDS = 60.0
 
 
 def interpreter(root: Path) -> Path:
@@ -55,15 +60,15 @@ def install(root: Path, notify: Callable[[str], None]) -> Path:
         The interpreter.
 
     Raises:
-        UserError: this Python is too old for the stack, there is no Java, or the disk refuses.
+        UserError: this Python or the Java of this machine is too old for the stack, there is no Java, or the disk refuses.
         RemoteError: pip failed.
     """
     if sys.version_info[:2] < _OLDEST:
         fix = "install sagepack under Python 3.11 or later"
         raise UserError(f"the serving stack needs Python 3.11 or later, and this is {sys.version.split()[0]}", fix=fix)
-    if not _has_java():
+    if problem := java_problem():
         fix = "install a Java runtime, such as the package openjdk-17-jre-headless, and run the same command again"
-        raise UserError("the serving stack needs Java on the PATH", fix=fix)
+        raise UserError(problem, fix=fix)
     notify(f"installing the image's serving stack with torch into {_FOLDER}: 1.4 GB, two minutes or more")
     python = root / _FOLDER / "bin" / "python"
     with files.disk_errors(root / _FOLDER):
@@ -75,10 +80,28 @@ def install(root: Path, notify: Callable[[str], None]) -> Path:
     return python
 
 
-def _has_java() -> bool:
-    """Whether Java runs; on macOS there is a program of that name without it."""
+def java_problem() -> str | None:
+    """Why the image's server cannot run on the Java of this machine; None if it can."""
     java = shutil.which("java")
-    return java is not None and subprocess.run([java, "-version"], capture_output=True, check=False).returncode == 0
+    if java is None:
+        return f"the serving stack needs Java {_OLDEST_JAVA} or later on the PATH"
+    return _judge_java(java, Path(java).stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _judge_java(java: str, _changed: int) -> str | None:
+    """As `java_problem`, of a program as it is since a time: to ask it takes a tenth of a second."""
+    try:
+        asked = subprocess.run([java, "-version"], capture_output=True, text=True, check=False, timeout=_JAVA_SECONDS)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"the serving stack needs Java, and {java} does not run: {error}"
+    if asked.returncode:  # on macOS there is a program of that name without Java
+        said = (asked.stderr or asked.stdout).strip().partition("\n")[0] or f"it ends with status {asked.returncode}"
+        return f"the serving stack needs Java, and {java} does not run: {said}"
+    found = _JAVA_VERSION.search(asked.stderr + asked.stdout)
+    if found and int(found["major"]) < _OLDEST_JAVA:  # Java 8 calls itself 1.8
+        return f"the serving stack needs Java {_OLDEST_JAVA} or later, and {java} is {found['version']}"
+    return None
 
 
 def _run(command: list[str]) -> None:

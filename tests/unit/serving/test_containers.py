@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sagepack.sandbox.aws import model_data
-from sagepack.sandbox.serving import containers, model_server, runner, stack
+from sagepack.serving import containers, model_server, runner, stack
 from tests.helpers import serving_stack
 from tests.helpers.paths import ROOT
 
@@ -224,8 +224,8 @@ def test_a_container_ends_with_the_process_that_started_it(tmp_path: Path) -> No
     program = f"""
 import os, signal
 from pathlib import Path
-from sagepack.sandbox.serving.containers import Containers, Package
-from sagepack.sandbox.serving.model_server import InferenceRequest
+from sagepack.serving.containers import Containers, Package
+from sagepack.serving.model_server import InferenceRequest
 package = Package({{}}, {{}}, lambda folder: None, lambda lines: None)
 status, body = Containers().invoke(package, InferenceRequest(b"{{}}", "{KIND}", "{KIND}", 20))
 print(__import__("json").loads(body)["pid"], flush=True)

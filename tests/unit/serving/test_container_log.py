@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagepack.sandbox.serving.container_log import ContainerLog
+from sagepack.serving.container_log import ContainerLog
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,13 +10,13 @@ import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sagepack.sandbox.serving.model_server import ModelServer
+from sagepack.serving.model_server import ModelServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from sagepack.sandbox.serving.model_server import InferenceRequest
+    from sagepack.serving.model_server import InferenceRequest
 
 _MAX_RUNNING = 2
 """How many containers run at once; each takes a gigabyte of memory with the miniature."""

@@ -1,4 +1,4 @@
-"""Which of the user's environment variables the sandbox passes on, to its own process and to the code that it serves.
+"""Which of the user's environment variables are passed on to the code that is served, and to the process of the sandbox.
 
 This is a list of what is allowed, because what must be hidden cannot be listed: `OPENAI_API_KEY`, `GITHUB_TOKEN`,
 `SSH_AUTH_SOCK`, `DOCKER_HOST` and others that do not exist yet.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sagepack.errors import RemoteError, UserError
-from sagepack.sandbox.serving import stack
+from sagepack.serving import stack
 from tests.helpers.paths import ROOT
 
 if TYPE_CHECKING:
@@ -49,8 +49,14 @@ def test_what_the_stack_needs_is_checked_before_anything_is_installed(
     java = tmp_path / "java"  # as on macOS, where it says that there is no Java
     java.write_text("#!/bin/sh\nexit 1\n")
     java.chmod(0o755)
-    with pytest.raises(UserError, match="needs Java"):
-        stack.install(tmp_path, said.append)
+    for version, told in (
+        ("", "does not run: it ends with status 1"),
+        ("1.8.0_392", r"Java 11 or later, and \S+ is 1\.8"),
+    ):
+        if version:
+            java.write_text(f"#!/bin/sh\necho 'openjdk version \"{version}\"' >&2\n")
+        with pytest.raises(UserError, match=told):
+            stack.install(tmp_path, said.append)
     assert (list(tmp_path.iterdir()), said) == ([java], [])
 
 

@@ -1,6 +1,7 @@
 """One package under the image's real serving stack, on loopback: the toolkit, multi-model-server and Java.
 
-The stack has its own Python environment (`stack`), whose interpreter the sandbox's process gets in SAGEPACK_SERVE_PYTHON.
+The stack has its own Python environment (`stack`), whose interpreter the sandbox's process gets in
+SAGEPACK_SERVE_PYTHON.
 """
 
 from __future__ import annotations
@@ -21,9 +22,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sagepack.sandbox import environment
-from sagepack.sandbox.serving import stack
-from sagepack.sandbox.serving.container_log import ContainerLog
+from sagepack.serving import environment, stack
+from sagepack.serving.container_log import ContainerLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MODULES = ("torch", "transformers", "sagemaker_huggingface_inference_toolkit", "mms")
 """What the interpreter must be able to import."""
 
-_INSTALL = "`sagepack sandbox.install` installs it"
+_INSTALL = "`sagepack serve.install` installs it"
 _PORTS = range(20_000, 32_000)  # multi-model-server rejects the kernel's ephemeral ports
 _START_SECONDS = 120.0
 _PROBE_SECONDS = 60.0
@@ -66,8 +66,8 @@ def unavailable() -> str | None:
     if not interpreter.is_file():
         named = f": there is no {interpreter}, which {stack.PYTHON} names" if os.environ.get(stack.PYTHON) else ""
         return f"the image's serving stack is not installed{named}; {_INSTALL}"
-    if shutil.which("java") is None:
-        return "the image's serving stack needs Java on the PATH"
+    if problem := stack.java_problem():
+        return problem
     missing = _missing_modules(interpreter)
     return f"{interpreter} cannot import {', '.join(missing)}; {_INSTALL}" if missing else None
 
