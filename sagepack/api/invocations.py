@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sagepack.api import results
-from sagepack.deploy import batch, predict, sent, waiter
+from sagepack.deploy import batch, exchange, predict, sent, waiter
 from sagepack.deploy import request as requests
-from sagepack.deploy import results as answers
 from sagepack.engine import preflight
 from sagepack.errors import RemoteError, SagepackError, UserError
 from sagepack.sandbox.miniatures import models as miniatures
@@ -19,13 +17,10 @@ from sagepack.text import counted
 if TYPE_CHECKING:
     from sagepack.engine.context import BuildContext
 
-# A request: the path of a file, an object to send as JSON, or None for the spec's sample.
-Request = str | Path | dict[str, Any] | None
-
 
 def ask(
     context: BuildContext,
-    source: Request,
+    source: exchange.Source,
     output: str | Path | None,
     *,
     timeout: int | None,
@@ -36,22 +31,20 @@ def ask(
     folder = _folder(context)
     with preflight.explained(context, "predict"):
         found = (
-            _fetched(context, inference_id, timeout)
-            if inference_id
-            else _answered(context, source, timeout, accept or _accepted(context))
+            _fetched(context, inference_id, timeout) if inference_id else _answered(context, source, timeout, accept)
         )
     target = Path(output) if output else folder / found.inference_id
     try:
-        saved = tuple(context.display(path) for path in answers.save_result(found.body, target))
+        saved = exchange.save(found.body, target)
     except (UserError, RemoteError) as error:
         raise error.with_context(details=[_kept(found)]) from error
     return results.Answer(
-        files=saved,
+        files=tuple(context.display(path) for path in saved.files),
         location=found.location,
         inference_id=found.inference_id,
         size=len(found.body),
         seconds=round(found.seconds, 3),
-        text=answers.short_text(found.body) if len(saved) == 1 else None,
+        text=saved.text,
         miniature=context.spec.sandbox and context.spec.model.id in {model.name for model in miniatures.MODELS},
     )
 
@@ -60,7 +53,7 @@ def ask_all(
     context: BuildContext, source: Path, output: str | Path | None, *, timeout: int | None, accept: str | None
 ) -> results.Answers:
     """Send the requests that have no answer yet, and save their answers; raises as `Project.predict_all` does."""
-    accept = accept or _accepted(context)
+    accept = accept or exchange.accepted(context.spec)
     items = batch.items(source, accept, requests.Rules.of(context.spec, context.work.root))
     target = Path(output) if output else _folder(context) / "batches" / source.stem
     rest = [item for item in items if not (target / item.name).is_dir()]
@@ -108,38 +101,22 @@ def _fetched(context: BuildContext, inference_id: str, timeout: int | None) -> p
     )
 
 
-def _answered(context: BuildContext, source: Request, timeout: int | None, accept: str) -> predict.InferenceResult:
+def _answered(
+    context: BuildContext, source: exchange.Source, timeout: int | None, accept: str | None
+) -> predict.InferenceResult:
     """The answer to a request that is sent now."""
-    request, content_type = _request(context, source)
+    request = exchange.prepare(context.spec, context.work.root, source, accept)
     return predict.predict(
         context.clients.aws,
         context.clients.s3,
         context.spec.endpoint,
-        request,
+        request.body,
         context.progress,
-        content_type=content_type,
-        accept=accept,
+        content_type=request.content_type,
+        accept=request.accept,
         waiter=_waiter(context, timeout),
-        rules=requests.Rules.of(context.spec, context.work.root),
         remembered=_remembered(context),
     )
-
-
-def _accepted(context: BuildContext) -> str:
-    """The media type of answers that the spec asks for."""
-    return context.spec.sample.accept if context.spec.sample else requests.JSON
-
-
-def _request(context: BuildContext, source: Request) -> tuple[bytes | Path, str | None]:
-    """The request to send, a file, an object or the spec's sample, and its content type if that is known."""
-    if isinstance(source, dict):
-        return json.dumps(source).encode(), "application/json"
-    if source is not None:
-        return Path(source), None
-    sample = context.spec.sample
-    if sample is None:
-        raise UserError("the spec has no sample", where="sample", fix="name a file with --input")
-    return requests.of_sample(sample, context.work.root)
 
 
 def _waiter(context: BuildContext, timeout: int | None) -> waiter.WaiterConfig:
@@ -160,7 +137,7 @@ def _save_whole(found: predict.InferenceResult, folder: Path) -> RemoteError | N
     """Write an answer to a folder that is there only if all of it is; the error if it is not as its format says."""
     partial = folder.with_name(f".{folder.name}")
     try:
-        answers.save_result(found.body, partial)
+        exchange.save(found.body, partial)
     except RemoteError as error:
         return error.with_context(details=[_kept(found)])
     partial.rename(folder)

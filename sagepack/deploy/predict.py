@@ -63,10 +63,9 @@ def predict(
     request: bytes | Path,
     progress: Progress,
     *,
-    content_type: str | None = None,
+    content_type: str = requests.JSON,
     accept: str = requests.JSON,
     waiter: WaiterConfig | None = None,
-    rules: requests.Rules = requests.ANYTHING,
     remembered: SentRequests | None = None,
 ) -> InferenceResult:
     """Send `request` to `endpoint` and wait for the result.
@@ -79,22 +78,19 @@ def predict(
         aws: the session.
         s3: S3, with the owner condition, the encryption and the tags of the spec.
         endpoint: the declared endpoint; its asynchronous settings say where requests and results are in S3.
-        request: the body, or the file that holds it.
+        request: the body, or the file that holds it; it was checked (`exchange.prepare`).
         progress: gets a note while the wait lasts.
-        content_type: of the request; None means that of the file's suffix, or `application/json` for bytes.
+        content_type: of the request.
         accept: the media type that the answer should have.
         waiter: how often to look, and how long, with the time in which the endpoint scales up from zero; None means the
             `default_timeout` of the endpoint.
-        rules: what the endpoint accepts.
         remembered: the requests that this machine sent; None remembers nothing.
 
     Raises:
-        UserError: the endpoint does not exist or does not accept requests, the request cannot be read or is no JSON, or the
-            container refused it.
+        UserError: the endpoint does not exist or does not accept requests, or the container refused this one.
         RemoteError: the endpoint failed on the request (the message is the container's), or no result came in time.
     """
     waiter = waiter or WaiterConfig(timeout=default_timeout(endpoint))
-    content_type = requests.check(request, content_type, rules)
     sender = Sender(aws, s3, endpoint, progress, accept=accept, timeout=waiter.timeout, remembered=remembered)
     with surviving(aws, progress, waiter):
         return _await(sender, sender.begin(request, content_type), waiter)

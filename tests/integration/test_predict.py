@@ -52,7 +52,7 @@ def test_a_result_is_returned_and_the_request_is_deleted(aws: Aws, live: Deploym
     assert inputs(aws) == []
 
 
-def test_a_file_is_sent_with_the_content_type_of_its_suffix(
+def test_a_large_file_keeps_its_content_type_in_s3(
     aws: Aws, live: Deployment, sandbox: Servers, tmp_path: Path
 ) -> None:
     sandbox.aws.invocations.script(ScriptedResult(b"{}"))
@@ -61,7 +61,15 @@ def test_a_file_is_sent_with_the_content_type_of_its_suffix(
     remember = lambda params, **_: kinds.append(params["ContentType"])  # noqa: E731
     events.register("provide-client-params.s3.PutObject", remember)
     (tmp_path / "cat.png").write_bytes(bytes(128_001))
-    predict(aws, S3(aws.client("s3")), live.endpoint, tmp_path / "cat.png", Silent(), waiter=WAITER)
+    predict(
+        aws,
+        S3(aws.client("s3")),
+        live.endpoint,
+        tmp_path / "cat.png",
+        Silent(),
+        content_type="image/png",
+        waiter=WAITER,
+    )
     events.unregister("provide-client-params.s3.PutObject", remember)
     assert kinds == ["image/png"]
 

@@ -9,7 +9,6 @@ from botocore.response import StreamingBody
 from sagepack.aws.s3 import S3
 from sagepack.aws.s3_types import WriteOptions
 from sagepack.deploy.predict import default_timeout, input_prefix, predict, request_options
-from sagepack.deploy.request import Rules
 from sagepack.deploy.sent import SentRequests
 from sagepack.errors import RemoteError, UserError
 from sagepack.spec.model import AsyncInference, Scaling
@@ -65,15 +64,6 @@ def test_a_request_to_a_missing_endpoint_fails_with_what_to_do() -> None:
     with pytest.raises(UserError, match="no such endpoint") as caught:
         predict(aws, S3(aws.client("s3")), endpoint(), b"{}", RecordedProgress())
     assert caught.value.fix == "run `invoke deploy` first"
-
-
-def test_a_wrong_request_is_an_error_before_anything_is_sent(tmp_path: Path) -> None:
-    aws, _ = stubbed("sagemaker", "s3")
-    with pytest.raises(UserError, match="No such file") as missing:
-        predict(aws, S3(aws.client("s3")), endpoint(), tmp_path / "none.json", RecordedProgress())
-    assert missing.value.fix == "check the name"
-    with pytest.raises(UserError, match="the request has 3 bytes; the endpoint takes at most 2"):
-        predict(aws, S3(aws.client("s3")), endpoint(), b"[1]", RecordedProgress(), rules=Rules(2))
 
 
 def test_a_result_above_the_size_limit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
