@@ -124,7 +124,10 @@ def _answer(result: results.Answer) -> list[Block]:
         shown = list(result.files)
     if result.miniature:
         shown.append(
-            partial(_wrapped, "the sandbox's miniature of the model has random weights: its answers are noise")
+            partial(
+                _wrapped,
+                "the sandbox's miniature of the model answered: that shows that the way works, not what the model can do",
+            )
         )
     return shown
 

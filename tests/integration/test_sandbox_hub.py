@@ -263,7 +263,7 @@ def test_a_second_commit_moves_the_branch_and_keeps_the_first_commit(
 def test_latency_and_rate_slow_a_response_down(http: httpx.Client, sandbox: Servers, faults: Faults) -> None:
     address = resolved(http, sandbox, "vae/diffusion_pytorch_model.fp16.safetensors")
     faults.latency(0.1)
-    faults.rate(4_000_000)
+    faults.rate(25_000_000)
     began = time.monotonic()
-    assert len(http.get(address).content) == 840_724
+    assert len(http.get(address).content) == 5_397_016
     assert time.monotonic() - began > 0.3

@@ -17,7 +17,7 @@ class Answer(Result, frozen=True):
         size: bytes of the answer.
         seconds: from sending the request to the answer.
         text: the answer itself, if it is JSON or other text and short; null otherwise.
-        miniature: whether a miniature of the sandbox with random weights gave it.
+        miniature: whether a miniature of the sandbox gave it, which shows that the way works and not what the model can do.
     """
 
     files: tuple[str, ...]

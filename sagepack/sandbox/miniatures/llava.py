@@ -183,15 +183,15 @@ def _shards() -> Iterator[tuple[str, bytes]]:
     named = sorted(_tensors())
     size = -(-len(named) // 3)
     shards = {f"model-{n + 1:05}-of-00003.safetensors": named[n * size : (n + 1) * size] for n in range(3)}
-    made = {path: weights.tensors(part, "F16") for path, part in shards.items()}
-    total = sum(len(data) for part in made.values() for _, _, data in part.values())
+    made = {path: weights.tensors(part) for path, part in shards.items()}
+    total = sum(len(data) for part in made.values() for _, data in part.values())
     index = {
         "metadata": {"total_size": total},
         "weight_map": {name: path for path, part in made.items() for name in part},
     }
     yield "model.safetensors.index.json", (json.dumps(index, indent=2, sort_keys=True) + "\n").encode()
     for path, part in made.items():
-        yield path, weights.safetensors(part)
+        yield path, weights.safetensors(part, "F16")
 
 
 def files() -> Iterator[tuple[str, bytes]]:

@@ -6,7 +6,8 @@ whose names start with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 
 Shape = tuple[int, ...]
 Named = Iterator[tuple[str, Shape]]
@@ -88,61 +89,62 @@ def spatio_temporal_transformer(at: str, width: int, context: int) -> Named:
     yield from linear(f"{at}.proj_out", width, width)
 
 
-def unet(small: int, large: int, context: int, added: int) -> Named:
-    """`UNetSpatioTemporalConditionModel` of two levels, attention on the outer one, one layer per block.
+def unet(width: int, context: int, added: int) -> Named:
+    """`UNetSpatioTemporalConditionModel` of two equally wide levels, one layer per block, attention in the middle alone.
 
     Args:
-        small: channels of the outer level.
-        large: channels of the inner level.
+        width: channels of both levels.
         context: width of the image embedding.
         added: width of the added time ids.
     """
-    time = 4 * small
-    yield from conv("conv_in", 8, small, 3, 3)
-    for at, inputs in (("time_embedding", small), ("add_embedding", added)):
+    time = 4 * width
+    yield from conv("conv_in", 8, width, 3, 3)
+    for at, inputs in (("time_embedding", width), ("add_embedding", added)):
         yield from linear(f"{at}.linear_1", inputs, time)
         yield from linear(f"{at}.linear_2", time, time)
-    yield from spatio_temporal_resnet("down_blocks.0.resnets.0", small, small, time)
-    yield from spatio_temporal_transformer("down_blocks.0.attentions.0", small, context)
-    yield from conv("down_blocks.0.downsamplers.0.conv", small, small, 3, 3)
-    yield from spatio_temporal_resnet("down_blocks.1.resnets.0", small, large, time)
-    yield from spatio_temporal_resnet("mid_block.resnets.0", large, large, time)
-    yield from spatio_temporal_transformer("mid_block.attentions.0", large, context)
-    yield from spatio_temporal_resnet("mid_block.resnets.1", large, large, time)
+    for level in (0, 1):
+        yield from spatio_temporal_resnet(f"down_blocks.{level}.resnets.0", width, width, time)
+    yield from conv("down_blocks.0.downsamplers.0.conv", width, width, 3, 3)
+    for number in (0, 1):
+        yield from spatio_temporal_resnet(f"mid_block.resnets.{number}", width, width, time)
+    yield from spatio_temporal_transformer("mid_block.attentions.0", width, context)
     # Going up, each block also takes what the way down left behind.
-    yield from spatio_temporal_resnet("up_blocks.0.resnets.0", large + large, large, time)
-    yield from spatio_temporal_resnet("up_blocks.0.resnets.1", large + small, large, time)
-    yield from conv("up_blocks.0.upsamplers.0.conv", large, large, 3, 3)
-    for number, inputs in ((0, large + small), (1, small + small)):
-        yield from spatio_temporal_resnet(f"up_blocks.1.resnets.{number}", inputs, small, time)
-        yield from spatio_temporal_transformer(f"up_blocks.1.attentions.{number}", small, context)
-    yield from norm("conv_norm_out", small)
-    yield from conv("conv_out", small, 4, 3, 3)
+    for level, number in itertools.product((0, 1), (0, 1)):
+        yield from spatio_temporal_resnet(f"up_blocks.{level}.resnets.{number}", width + width, width, time)
+    yield from conv("up_blocks.0.upsamplers.0.conv", width, width, 3, 3)
+    yield from norm("conv_norm_out", width)
+    yield from conv("conv_out", width, 4, 3, 3)
 
 
-def temporal_vae(width: int, levels: int) -> Named:
-    """`AutoencoderKLTemporalDecoder` of equally wide levels, one layer per block, four latent channels."""
-    yield from conv("encoder.conv_in", 3, width, 3, 3)
-    for level in range(levels):
-        yield from resnet(f"encoder.down_blocks.{level}.resnets.0", width, width)
-        if level < levels - 1:
+def temporal_vae(widths: Sequence[int]) -> Named:
+    """`AutoencoderKLTemporalDecoder`, one layer per block, four latent channels; its scale is 2 to the number of levels less one.
+
+    Args:
+        widths: channels of the levels, the one of the picture's size first.
+    """
+    first, last, lowest = widths[0], widths[-1], len(widths) - 1
+    yield from conv("encoder.conv_in", 3, first, 3, 3)
+    for level, (before, width) in enumerate(zip((first, *widths), widths, strict=False)):
+        yield from resnet(f"encoder.down_blocks.{level}.resnets.0", before, width)
+        if level < lowest:
             yield from conv(f"encoder.down_blocks.{level}.downsamplers.0.conv", width, width, 3, 3)
     for number in (0, 1):
-        yield from resnet(f"encoder.mid_block.resnets.{number}", width, width)
-    yield from _vae_attention("encoder", width)
-    yield from norm("encoder.conv_norm_out", width)
-    yield from conv("encoder.conv_out", width, 8, 3, 3)
+        yield from resnet(f"encoder.mid_block.resnets.{number}", last, last)
+    yield from _vae_attention("encoder", last)
+    yield from norm("encoder.conv_norm_out", last)
+    yield from conv("encoder.conv_out", last, 8, 3, 3)
     yield from conv("quant_conv", 8, 8, 1, 1)
-    yield from conv("decoder.conv_in", 4, width, 3, 3)
-    yield from spatio_temporal_resnet("decoder.mid_block.resnets.0", width, width)
-    yield from _vae_attention("decoder", width)
-    for level in range(levels):
-        for number in (0, 1):
-            yield from spatio_temporal_resnet(f"decoder.up_blocks.{level}.resnets.{number}", width, width)
-        if level < levels - 1:
+    yield from conv("decoder.conv_in", 4, last, 3, 3)
+    yield from spatio_temporal_resnet("decoder.mid_block.resnets.0", last, last)
+    yield from _vae_attention("decoder", last)
+    upward = tuple(reversed(widths))
+    for level, (before, width) in enumerate(zip((last, *upward), upward, strict=False)):
+        yield from spatio_temporal_resnet(f"decoder.up_blocks.{level}.resnets.0", before, width)
+        yield from spatio_temporal_resnet(f"decoder.up_blocks.{level}.resnets.1", width, width)
+        if level < lowest:
             yield from conv(f"decoder.up_blocks.{level}.upsamplers.0.conv", width, width, 3, 3)
-    yield from norm("decoder.conv_norm_out", width)
-    yield from conv("decoder.conv_out", width, 3, 3, 3)
+    yield from norm("decoder.conv_norm_out", first)
+    yield from conv("decoder.conv_out", first, 3, 3, 3)
     yield from conv("decoder.time_conv_out", 3, 3, 3, 1, 1)
 
 

@@ -1,8 +1,10 @@
-"""A miniature of stabilityai/stable-video-diffusion-img2vid-xt-1-1: the same files, with small weights.
+"""A miniature of stabilityai/stable-video-diffusion-img2vid-xt-1-1: the same files, with small weights made by hand.
 
-The real `StableVideoDiffusionPipeline` loads it and generates finite frames of 64x64 on a CPU in half a second. It differs
-from the real configuration in sizes only: two levels of 32 and 96 channels in the UNet, four of 32 in the
-VAE (so that its scale is the real 8), one layer of CLIP. The image size of CLIP stays 224, which the pipeline fixes.
+The real `StableVideoDiffusionPipeline` loads it and shows the picture of the request, slightly soft, moved a little further
+in each frame; so a defect on the way is seen at a glance. `svd_vae` and `svd_unet` say how. It differs from the real
+configuration in sizes and in blocks that cost most: two levels of 64 channels in the UNet, with attention between
+them alone; three levels in the VAE, so that a dot of the latents stands for 4x4 pixels instead of 8x8; one layer of CLIP, with random
+weights that nothing depends on. The image size of CLIP stays 224, which the pipeline fixes.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
-from sagepack.sandbox.miniatures import shapes, weights
+from sagepack.sandbox.miniatures import shapes, svd_unet, svd_vae, weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
     from sagepack.sandbox.miniatures.shapes import Named
 
 _CONTEXT = 32
-_ADDED = 704
-"""Width of each of the three added time ids. The real model has 256; 704 brings the fp16 UNet just above 5 MiB, the least
+_ADDED = 1184
+"""Width of each of the three added time ids. The real model has 256; 1184 brings the fp16 UNet just above 5 MiB, the least
 that S3 copies as a part. So the miniature, too, shows that publishing a one-line edit sends a few kilobytes."""
 
 _VERSIONS = {"_diffusers_version": "0.24.0.dev0"}
@@ -35,7 +37,8 @@ extra_gated_prompt: This is a miniature that a sandbox made; it has nothing to a
 
 # Stable Video Diffusion 1.1, a miniature
 
-The paths of the real repository with tiny weights of no meaning, made by sagepack's sandbox for tests.
+The paths of the real repository with tiny weights, made by sagepack's sandbox for tests. It makes no videos: its frames
+show the picture of the request, moved a little.
 """
 
 _LICENSE = "These files are generated and carry no weights of the real model. Do with them what you like.\n"
@@ -126,18 +129,18 @@ def _unet() -> dict[str, Any]:
         "_class_name": "UNetSpatioTemporalConditionModel",
         **_VERSIONS,
         "addition_time_embed_dim": _ADDED,
-        "block_out_channels": [32, 96],
+        "block_out_channels": [svd_unet.WIDTH] * 2,
         "cross_attention_dim": _CONTEXT,
-        "down_block_types": ["CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"],
+        "down_block_types": ["DownBlockSpatioTemporal"] * 2,
         "in_channels": 8,
         "layers_per_block": 1,
-        "num_attention_heads": 8,
+        "num_attention_heads": 1,
         "num_frames": 25,
         "out_channels": 4,
         "projection_class_embeddings_input_dim": 3 * _ADDED,
         "sample_size": 8,
         "transformer_layers_per_block": 1,
-        "up_block_types": ["UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"],
+        "up_block_types": ["UpBlockSpatioTemporal"] * 2,
     }
 
 
@@ -145,15 +148,15 @@ def _vae() -> dict[str, Any]:
     return {
         "_class_name": "AutoencoderKLTemporalDecoder",
         **_VERSIONS,
-        "block_out_channels": [32] * 4,
-        "down_block_types": ["DownEncoderBlock2D"] * 4,
+        "block_out_channels": list(svd_vae.WIDTHS),
+        "down_block_types": ["DownEncoderBlock2D"] * len(svd_vae.WIDTHS),
         "force_upcast": True,
         "in_channels": 3,
         "latent_channels": 4,
         "layers_per_block": 1,
         "out_channels": 3,
         "sample_size": 32,
-        "scaling_factor": 0.18215,
+        "scaling_factor": 1.0,
     }
 
 
@@ -177,18 +180,18 @@ def files() -> Iterator[tuple[str, bytes]]:
     for path, document in configs.items():
         yield path, (json.dumps(document, indent=2) + "\n").encode()
     parts = {
-        "image_encoder/model": list(_clip_shapes()),
-        "unet/diffusion_pytorch_model": list(shapes.unet(32, 96, _CONTEXT, 3 * _ADDED)),
-        "vae/diffusion_pytorch_model": list(shapes.temporal_vae(32, levels=4)),
+        "image_encoder/model": weights.tensors(_clip_shapes()),
+        "unet/diffusion_pytorch_model": svd_unet.tensors(_CONTEXT, 3 * _ADDED).content(),
+        "vae/diffusion_pytorch_model": svd_vae.tensors().content(),
     }
-    for path, named in parts.items():
-        yield f"{path}.safetensors", weights.safetensors(weights.tensors(named, "F32"))
-        yield f"{path}.fp16.safetensors", weights.safetensors(weights.tensors(named, "F16"))
-    yield "svd_xt_1_1.safetensors", weights.safetensors(weights.tensors(_single_file(), "F16"))
+    for path, content in parts.items():
+        yield f"{path}.safetensors", weights.safetensors(content, "F32")
+        yield f"{path}.fp16.safetensors", weights.safetensors(content, "F16")
+    yield "svd_xt_1_1.safetensors", weights.safetensors(weights.tensors(_single_file()), "F16")
 
 
 def _single_file() -> Named:
     """The checkpoint in the layout of the original code: its VAE and image embedder, and the first layer of its UNet."""
     yield from shapes.under("model.diffusion_model", shapes.conv("input_blocks.0.0", 8, 32, 3, 3))
     vision = shapes.under("conditioner.embedders.0.open_clip.model.visual", _clip_shapes())
-    yield from itertools.chain(vision, shapes.under("first_stage_model", shapes.temporal_vae(32, levels=4)))
+    yield from itertools.chain(vision, shapes.under("first_stage_model", shapes.temporal_vae([32] * 4)))

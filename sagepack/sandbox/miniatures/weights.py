@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from sagepack.sandbox.miniatures.shapes import Shape
 
+    Tensor = tuple[Shape, bytes | bytearray]
+    """Shape and values, float16 and little endian."""
+
 
 def _high_byte(byte: int) -> int:
     """The upper byte of a float16 from a random byte: it keeps sign and two bits of the fraction, the rest selects the exponent.
@@ -48,35 +51,34 @@ def half(name: str, shape: Shape) -> bytes:
     return bytes(raw)
 
 
-def single(values: bytes) -> bytes:
+def single(values: bytes | bytearray) -> bytes:
     """Convert float16 values to float32, both little endian; rounding the result to float16 gives `values` again."""
     count = len(values) // 2
     return struct.pack(f"<{count}f", *struct.unpack(f"<{count}e", values))
 
 
-def tensors(named: Iterable[tuple[str, Shape]], kind: str) -> dict[str, tuple[str, Shape, bytes]]:
-    """Name -> (dtype, shape, data) of tensors with the weights of `half`.
-
-    Args:
-        named: names and shapes.
-        kind: dtype, `F16` or `F32`; the values are the same in both.
-    """
-    convert = single if kind == "F32" else bytes
-    return {name: (kind, shape, convert(half(name, shape))) for name, shape in named}
+def tensors(named: Iterable[tuple[str, Shape]]) -> dict[str, Tensor]:
+    """Tensors with the weights of `half`, by name."""
+    return {name: (shape, half(name, shape)) for name, shape in named}
 
 
-def safetensors(content: Mapping[str, tuple[str, Shape, bytes]]) -> bytes:
+def safetensors(content: Mapping[str, Tensor], kind: str) -> bytes:
     """A safetensors file: the length of a JSON header (8 bytes, little endian), the header, the data.
 
     Tensors are sorted by name and follow each other without gaps. As in the reference implementation, the header is padded
     with spaces to a multiple of 8 bytes, so that the data is aligned.
+
+    Args:
+        content: tensors by name.
+        kind: dtype in the file, `F16` or `F32`; the values are the same in both.
     """
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    offset = 0
-    for name in sorted(content):
-        kind, shape, data = content[name]
+    parts, offset = [], 0
+    for name, (shape, values) in sorted(content.items()):
+        data = single(values) if kind == "F32" else values
         header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [offset, offset + len(data)]}
+        parts.append(data)
         offset += len(data)
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    return b"".join([struct.pack("<Q", len(text)), text, *(content[name][2] for name in sorted(content))])
+    return b"".join([struct.pack("<Q", len(text)), text, *parts])

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from sagepack.sandbox.miniatures import models as miniature
 from sagepack.sandbox.miniatures import weights
 from sagepack.sandbox.miniatures.models import LLAVA, MODELS, SVD
+from tests.helpers.safetensors import parse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 WIDTHS = {"F32": 4, "F16": 2}
 GOLDEN = {
     "llava-hf/llava-1.5-7b-hf": "7d1282479a7a3181f3679203eb3799c05260351927562fd59701d40e742719a5",
-    "stabilityai/stable-video-diffusion-img2vid-xt-1-1": "ea3a3be07c56764c1894fd3e61dba7ce7e4ae47da62ece331dd6511cdceed3bb",
+    "stabilityai/stable-video-diffusion-img2vid-xt-1-1": "9cf4f8b606d81f57bb10907ce90256febc6b318f1553499194fc2f71b2c6435a",
 }
 """SHA-256 over `sha256  path` lines of all files. Raise `miniature.VERSION` when one of them changes."""
 
@@ -33,13 +34,6 @@ GOLDEN = {
 @cache
 def contents(model: Miniature) -> dict[str, bytes]:
     return dict(model.files())
-
-
-def parse(data: bytes) -> tuple[dict[str, Any], bytes]:
-    length = struct.unpack("<Q", data[:8])[0]
-    header = json.loads(data[8 : 8 + length])
-    assert header.pop("__metadata__") == {"format": "pt"}
-    return header, data[8 + length :]
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
