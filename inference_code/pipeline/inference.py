@@ -1,12 +1,13 @@
-"""Any pipeline of transformers in SageMaker's Hugging Face inference image: text or a picture in, its answer out.
+"""A pipeline of transformers in SageMaker's Hugging Face inference image: text, a picture or a recording in, its answer out.
 
 HF_TASK in the spec's `environment` names the task, such as `text-classification`. Request (`application/json`):
 
     {"inputs": "I like this.", "parameters": {"top_k": 2}}
 
 `inputs` is what the pipeline takes: a text, a list of texts, an object of named inputs (question answering), or for tasks
-on pictures a picture in base64. `parameters` are passed on to it and may be left out. The answer is what the pipeline
-returns.
+on pictures and recordings one in base64; a body of type image/... or audio/... is that alone. `parameters` are passed on to
+the pipeline and may be left out; `request.schema.json` beside this file has those that the handler itself reads. The answer is
+what the pipeline returns; for `feature-extraction`, one vector for each text.
 
 A ValueError becomes the answer 400 with its message. torch, transformers and PIL are imported where they are used, so that
 the reading of requests runs, and is tested, without them.
@@ -15,14 +16,37 @@ the reading of requests runs, and is tested, without them.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
-from handler_images import encoded, picture
-from handler_request import fields, refuse, shown
+from handler_answer import accepted, as_json, within_limit
+from handler_audio import recording
+from handler_images import picture
+from handler_model import gpu, require, within_memory
+from handler_request import declared, decoded, fields, numbers, refuse, shown
 
 TASK = os.environ.get("HF_TASK", "text-classification")
-PICTURES = ("image-classification", "object-detection")  # the tasks whose inputs are a picture
+EMBEDDING = "feature-extraction"
+READERS = {
+    "automatic-speech-recognition": recording,
+    "audio-classification": recording,
+    "image-classification": picture,
+    "object-detection": picture,
+    "zero-shot-image-classification": picture,
+}
+TEXTS = (
+    "text-classification",
+    "token-classification",
+    "fill-mask",
+    EMBEDDING,
+    "question-answering",
+    "zero-shot-classification",
+    "summarization",
+    "translation",
+    "text2text-generation",
+    "text-generation",
+)
+
+DECLARED = declared(__file__)
 
 
 def model_fn(model_dir: str, context: Any = None) -> Any:
@@ -33,13 +57,14 @@ def model_fn(model_dir: str, context: Any = None) -> Any:
         context: the server's context, which says which GPU this worker is meant to use.
 
     Raises:
-        ValueError: the package holds no model.
+        ValueError: the package holds no model, or HF_TASK is none that this handler reads requests for.
     """
     import torch
     from transformers import pipeline
 
-    if not Path(model_dir, "config.json").is_file():
-        raise ValueError(f"{model_dir} holds no config.json: the package must have the files of a transformers model")
+    if TASK not in READERS and TASK not in TEXTS:  # others fetch addresses, and open files, that a request names
+        raise ValueError(f"HF_TASK is {TASK}; this handler takes {', '.join((*TEXTS, *READERS))}")
+    require(model_dir, "config.json", "a transformers model")
     cuda = torch.cuda.is_available()
     return pipeline(
         TASK,
@@ -49,32 +74,25 @@ def model_fn(model_dir: str, context: Any = None) -> Any:
     )
 
 
-def gpu(context: Any) -> int:
-    """The index of this worker's GPU; the server starts one worker per GPU and numbers them."""
-    number = getattr(context, "system_properties", {}).get("gpu_id")
-    return 0 if number is None else int(number)
-
-
-def predict_fn(data: object, model: Any) -> Any:
+def transform_fn(model: Any, body: bytes, content_type: str, accept: str) -> bytes:
     """Answer one request.
+
+    One hook for all, and not input_fn, predict_fn and output_fn: only so `Accept` is known before the work begins.
 
     Raises:
         ValueError: the request is wrong, or the pipeline cannot use it; the message says why.
     """
-    inputs, parameters = read(data)
-    if TASK in PICTURES:
-        inputs = picture(inputs, "inputs")
-    try:
-        return plain(model(inputs, **parameters))
-    except (KeyError, TypeError) as error:  # how a pipeline meets inputs of another form, and unknown parameters
-        raise ValueError(f"the pipeline for {TASK} cannot use this request: {error}") from error
+    accepted(accept, DECLARED.accept)
+    inputs, parameters, seed = read(decoded(body, content_type, DECLARED.content_types))
+    answer = within_memory(lambda: run(model, inputs, parameters, seed), "Send fewer or shorter inputs")
+    return within_limit(as_json(plain(answer)))
 
 
-def read(data: object) -> tuple[Any, dict[str, Any]]:
-    """The inputs, pictures still encoded, and the parameters.
+def read(data: object) -> tuple[Any, dict[str, Any], int]:
+    """The inputs, ready for the pipeline, its parameters, and the seed.
 
     Raises:
-        ValueError: an unknown field, no inputs, parameters that are no object, or a picture that is not base64.
+        ValueError: an unknown field, no inputs, parameters that are no object, or a file that cannot be read.
     """
     given, unknown = fields(data, ("inputs", "parameters"), ())
     refuse(unknown)
@@ -82,10 +100,80 @@ def read(data: object) -> tuple[Any, dict[str, Any]]:
     if inputs is None:
         raise ValueError('there is nothing to work on: the request must be like {"inputs": "..."}')
     if not isinstance(parameters, dict):
-        raise ValueError(f"parameters is {shown(parameters)}; it must be an object")  # noqa: TRY004  (the caller's mistake)
-    if TASK in PICTURES and not hasattr(inputs, "convert"):
-        inputs = encoded(inputs, "inputs")
-    return inputs, parameters
+        raise ValueError(f"parameters is {shown(parameters)}; it must be an object")
+    options, wrong = numbers({name: value for name, value in parameters.items() if value is not None}, DECLARED.numbers)
+    refuse(wrong)
+    rest = {name: value for name, value in parameters.items() if name not in options}
+    if TASK in READERS:
+        return READERS[TASK](inputs, "inputs"), rest, int(options["seed"])
+    if isinstance(inputs, (bytes, bytearray)):
+        raise ValueError(f"the body is a file, and {TASK} takes text: send it as JSON")
+    return inputs, rest, int(options["seed"])
+
+
+def run(model: Any, inputs: Any, parameters: dict[str, Any], seed: int) -> Any:
+    """What the pipeline answers; where it draws lots, the same to the same seed.
+
+    Raises:
+        ValueError: inputs of another form than it takes, or too long, or parameters that it does not know.
+    """
+    import torch
+
+    torch.manual_seed(seed)
+    try:
+        return embedded(model, inputs, **parameters) if TASK == EMBEDDING else model(inputs, **parameters)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"the pipeline for {TASK} cannot use this request: {error}") from error
+    except (IndexError, RuntimeError):  # what torch says beyond the last position of a model tells nobody anything
+        refuse_long(model, inputs)
+        raise
+
+
+def refuse_long(model: Any, inputs: Any) -> None:
+    """Say that a text is longer than the model takes, if one is.
+
+    Raises:
+        ValueError: it is.
+    """
+    texts = [text for text in (inputs if isinstance(inputs, list) else [inputs]) if isinstance(text, str)]
+    if not texts or not model.tokenizer:
+        return
+    tokens = max(len(model.tokenizer(text)["input_ids"]) for text in texts)
+    most = min(model.tokenizer.model_max_length, getattr(model.model.config, "max_position_embeddings", tokens))
+    if tokens > most:
+        raise ValueError(
+            f"the inputs have up to {tokens:,} tokens and the model takes {most:,}: send shorter ones, or have them cut with "
+            '"parameters": {"truncation": true}'
+        )
+
+
+def embedded(model: Any, inputs: Any, *, pooling: str = "mean", normalize: bool = False, **parameters: Any) -> Any:
+    """One vector for a text, a list of them for a list; with the pooling `none`, what the pipeline returns: one for each token.
+
+    Args:
+        model: the pipeline.
+        inputs: a text, or a list of texts. Each goes through the model by itself, so that no padding is in the mean.
+        pooling: `mean` of the vectors of all tokens, that of the first one (`cls`), or `none`.
+        normalize: whether each vector gets the length 1, so that a product of two is their cosine.
+        parameters: of the pipeline, such as `truncation`.
+
+    Raises:
+        ValueError: there is no such pooling, or nothing to be normalized.
+    """
+    if pooling not in ("mean", "cls", "none"):
+        raise ValueError(f"pooling is {shown(pooling)}; it must be mean, cls or none")
+    if pooling == "none":
+        if normalize:
+            raise ValueError("normalize is for one vector a text: ask for the pooling mean or cls")
+        return model(inputs, **parameters)
+    if "batch_size" in parameters:
+        raise ValueError("batch_size pads texts, and the padding would be in the mean: leave it out")
+    texts = [inputs] if isinstance(inputs, str) else inputs
+    tokens = [each[0].float() for each in model(texts, return_tensors=True, **parameters)]
+    vectors = [each.mean(0) if pooling == "mean" else each[0] for each in tokens]
+    if normalize:
+        vectors = [each / each.norm().clamp(min=1e-12) for each in vectors]
+    return vectors[0] if isinstance(inputs, str) else vectors
 
 
 def plain(value: Any) -> Any:

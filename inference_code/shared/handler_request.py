@@ -8,10 +8,13 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import NamedTuple
 
+JSON = "application/json"
 MAX_SHOWN = 60  # characters of a bad value that a message repeats
 
 
@@ -55,16 +58,30 @@ class Number:
         return math.isfinite(value) and self.low <= value <= self.high and (self.step == 1 or value % self.step == 0)
 
 
-def declared(handler: str) -> tuple[Number, ...]:
-    """The numeric parameters that the schema of the requests declares, which lies beside the handler.
+class Declared(NamedTuple):
+    """What a handler declares of its requests and answers, in `request.schema.json` beside it.
 
-    The schema is the one place where they are written: `predict` checks a request against it before it is sent.
+    It is the one place where they are written: `predict` checks a request against it before it is sent.
+
+    Attributes:
+        numbers: the numeric parameters.
+        content_types: media types of bodies that it takes, the last part of which may be `*`.
+        accept: media types of its answers, the default first.
+    """
+
+    numbers: tuple[Number, ...]
+    content_types: tuple[str, ...]
+    accept: tuple[str, ...]
+
+
+def declared(handler: str) -> Declared:
+    """What the schema beside a handler declares.
 
     Args:
         handler: path of the handler's file.
     """
     schema = json.loads(Path(handler).with_name("request.schema.json").read_text(encoding="utf-8"))
-    return tuple(
+    numbers = (
         Number(
             name,
             default=field["default"],
@@ -76,6 +93,29 @@ def declared(handler: str) -> tuple[Number, ...]:
         for name, field in schema["$defs"].items()
         if "default" in field
     )
+    return Declared(tuple(numbers), tuple(schema["x-content-type"]), tuple(schema["x-accept"]))
+
+
+def decoded(body: bytes | bytearray | str, content_type: str | None, taken: Sequence[str]) -> object:
+    """The request in a body: what its JSON holds, or `{"inputs": bytes}` for a body that is a file, such as a picture.
+
+    Args:
+        body: as the server hands it over.
+        content_type: the header; parameters such as `charset=utf-8` do not count.
+        taken: the media types that the handler takes.
+
+    Raises:
+        ValueError: it is of another type, or not JSON though it says so.
+    """
+    media_type = (content_type or JSON).partition(";")[0].strip().lower()
+    if media_type == JSON:
+        try:
+            return json.loads(body)
+        except ValueError as error:
+            raise ValueError(f"the body is not JSON: {error}") from None
+    if any(fnmatch(media_type, pattern) for pattern in taken):
+        return {"inputs": body}
+    raise ValueError(f"Content-Type is {shown(content_type)}; it must be {' or '.join(taken)}")
 
 
 def shown(value: object) -> str:
@@ -103,9 +143,7 @@ def fields(data: object, known: Iterable[str], containers: Iterable[str]) -> tup
     """
     names, nests = tuple(known), tuple(containers)
     if not isinstance(data, Mapping):
-        raise ValueError(  # noqa: TRY004  (a caller's mistake is a ValueError throughout)
-            f"the request is {shown(data)}; it must be a JSON object with the fields {', '.join(names)}"
-        )
+        raise ValueError(f"the request is {shown(data)}; it must be a JSON object with the fields {', '.join(names)}")
     flat: dict[str, object] = {}
     problems: list[str] = []
     parts = [{key: value for key, value in data.items() if key not in nests}]

@@ -18,7 +18,7 @@ from sagepack.text import did_you_mean
 
 PLAIN_TASK = "text-classification"
 """What is assumed of a model of which nothing is known."""
-PICTURE = "<picture>"
+PICTURE, RECORDING = "<picture>", "<recording>"
 GPU, CPU = "ml.g5.2xlarge", "ml.m5.xlarge"
 TRANSFORMERS = "4.51.3"
 """The version under which the sandbox serves (requirements-serve.txt). The handlers were tried under 5.5.3 as well."""
@@ -34,7 +34,7 @@ class Kind(Value, frozen=True):
         gpu: whether it needs one.
         why: what the instance type assumes.
         title: what the model does.
-        sample: the file below `templates/samples`, or the request itself; `PICTURE` in it stands for one in base64.
+        sample: the file below `templates/samples`, or the request itself; `PICTURE` and `RECORDING` in it stand for one in base64.
         environment: variables of the container as lines of YAML.
         model: lines of YAML below `model`.
     """
@@ -132,6 +132,12 @@ _PLAIN: dict[str, tuple[bool, dict[str, Any]]] = {
     "text-generation": (True, {"inputs": "Once upon a time", "parameters": {"max_new_tokens": 20}}),
     "image-classification": (False, {"inputs": PICTURE}),
     "object-detection": (False, {"inputs": PICTURE}),
+    "zero-shot-image-classification": (
+        False,
+        {"inputs": PICTURE, "parameters": {"candidate_labels": ["a city", "a beach"]}},
+    ),
+    "automatic-speech-recognition": (False, {"inputs": RECORDING}),
+    "audio-classification": (False, {"inputs": RECORDING}),
 }
 TASKS = (*(kind.task for kind in _OWN), *_PLAIN)
 
@@ -159,7 +165,7 @@ def kind_of(task: str) -> Kind:
         environment=(
             f"HF_TASK: {task} # of transformers' pipeline; the handler reads it",
             _WORKERS,
-            *((_REQUEST,) if PICTURE in request.values() else ()),
+            *((_REQUEST,) if {PICTURE, RECORDING} & set(map(str, request.values())) else ()),
         ),
     )
 
@@ -168,6 +174,8 @@ def kind_of(task: str) -> Kind:
 _CLASSES = {
     "StableVideoDiffusionPipeline": "image-to-video",
     "LlavaForConditionalGeneration": "image-text-to-text",
+    "WhisperForConditionalGeneration": "automatic-speech-recognition",
+    "CLIPModel": "zero-shot-image-classification",
 }
 # How transformers names its classes: `BertForSequenceClassification`.
 _ENDINGS = {
@@ -177,6 +185,7 @@ _ENDINGS = {
     "ForMaskedLM": "fill-mask",
     "ForImageClassification": "image-classification",
     "ForObjectDetection": "object-detection",
+    "ForCTC": "automatic-speech-recognition",
     "ForCausalLM": "text-generation",
     "LMHeadModel": "text-generation",
     "BertModel": "feature-extraction",
@@ -204,6 +213,6 @@ def task_of(class_name: str | None, pipeline_tag: str | None) -> str | None:
         what = " ".join(part for part in (class_name, f"({pipeline_tag})" if pipeline_tag else "") if part)
         raise UserError(
             f"there is no handler to start from for a model like this: {what}",
-            fix=f"repeat with --task {PLAIN_TASK}, and rewrite model_fn and predict_fn of the handler that is written",
+            fix=f"repeat with --task {PLAIN_TASK}, and rewrite model_fn and transform_fn of the handler that is written",
         )
     return None

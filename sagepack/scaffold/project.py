@@ -5,26 +5,31 @@ The texts are filled in by plain replacement of `@NAME@` and the like, so that t
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import math
 import re
+import wave
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sagepack import files
 from sagepack.decoding import Value
 from sagepack.errors import UserError
-from sagepack.scaffold.kinds import PICTURE
+from sagepack.scaffold.kinds import PICTURE, RECORDING
 from sagepack.text import printable
 
 if TYPE_CHECKING:
     from sagepack.scaffold.found import Found
+    from sagepack.scaffold.kinds import Kind
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _TEMPLATES = _PACKAGE / "templates"
 SCHEMAS = ("spec", "overlay", "lock")
 """The schemas of the files that a person opens in an editor."""
 _HANDLER = ("inference.py", "request.schema.json")
-_HELPERS = ("handler_images.py", "handler_request.py")
+_HELPER = re.compile(r"^from (handler_\w+) import", re.MULTILINE)
 _OVERLAYS = ("local", "dev", "prod")
 _NO_TEXT = re.compile(r"\d+e\d+|0[xo].*|-.*|~|null|true|false|yes|no|on|off|y|n", re.IGNORECASE)
 _NAME = re.compile(r"[a-z0-9](-?[a-z0-9]){0,39}")
@@ -111,10 +116,22 @@ def of_model(model: Model) -> dict[str, bytes]:
     }
     return {
         model.spec: _filled("project/spec.yaml", words),
-        f"config/samples/{model.name}.json": _sample(model),
+        f"config/samples/{model.name}.json": _sample(kind),
         **{f"{model.code}/{name}": _read(f"handlers/{kind.handler}/{name}") for name in _HANDLER},
-        **{f"{model.code}/{name}": _read(f"handlers/shared/{name}") for name in _HELPERS},
+        **{f"{model.code}/{name}": text for name, text in _helpers(f"handlers/{kind.handler}/inference.py").items()},
     }
+
+
+def _helpers(program: str) -> dict[str, bytes]:
+    """The modules of `shared` that a program imports, and those that these import: file name -> text."""
+    found: dict[str, bytes] = {}
+    todo = [_read(program)]
+    while todo:
+        for name in _HELPER.findall(todo.pop().decode()):
+            if f"{name}.py" not in found:
+                found[f"{name}.py"] = _read(f"handlers/shared/{name}.py")
+                todo.append(found[f"{name}.py"])
+    return dict(sorted(found.items()))
 
 
 def of_project(model: Model) -> dict[str, bytes]:
@@ -151,14 +168,29 @@ def refresh_schemas(root: Path) -> None:
             files.write_atomically(root / path, text)
 
 
-def _sample(model: Model) -> bytes:
+def _sample(kind: Kind) -> bytes:
     """A request that the handler answers."""
-    sample = model.found.kind.sample
+    sample = kind.sample
     if isinstance(sample, str):
         return _read(f"samples/{sample}")
-    if PICTURE in sample.values():
+    if sample["inputs"] == PICTURE:
         sample = {**sample, "inputs": json.loads(_read("samples/svd.json"))["inputs"]}
+    elif sample["inputs"] == RECORDING:
+        sample = {**sample, "inputs": base64.b64encode(_tone()).decode()}
     return f"{json.dumps(sample, indent=1)}\n".encode()
+
+
+def _tone() -> bytes:
+    """A quarter of a second of the concert pitch, as a WAV file at the rate that models of speech take."""
+    rate = 16_000
+    samples = (round(8_000 * math.sin(2 * math.pi * 440 * number / rate)) for number in range(rate // 4))
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(rate)
+        writer.writeframes(b"".join(sample.to_bytes(2, "little", signed=True) for sample in samples))
+    return file.getvalue()
 
 
 def _indented(lines: list[str] | tuple[str, ...]) -> str:

@@ -1,19 +1,23 @@
-"""The handlers of this project, asked without a server, under the serving stack's Python."""
+"""The handlers of this project: imported as the image does it, or asked under the serving stack's Python, without a server."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
-from sagepack.sandbox.serving import model_server
+from sagepack.serving import model_server
 from tests.helpers.paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+    from types import ModuleType
 
+CODE = ROOT / "inference_code"
 _ASK = """
 import importlib, json, sys
 handler, media_type = importlib.import_module("inference"), "application/json"
@@ -29,6 +33,22 @@ print("\\n" + json.dumps([answer(request) for request in json.load(sys.stdin)]))
 _WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 
 
+def load(folder: str, name: str = "inference") -> ModuleType:
+    """A module of a folder, by its bare name, with the helpers of `shared` beside it as in a package.
+
+    Each call gives a new one: what it reads from the environment is read again.
+    """
+    folders = [CODE / folder, CODE / "shared"]
+    local = [path.stem for each in folders for path in each.glob("*.py")]
+    sys.path[:0] = map(str, folders)
+    try:
+        return importlib.import_module(name)
+    finally:
+        del sys.path[: len(folders)]
+        for module in local:  # the next folder has modules of the same names
+            sys.modules.pop(module, None)
+
+
 def ask(handler: str, model: Path, requests: Sequence[dict[str, Any]]) -> list[Any]:
     """The answers of a handler to requests.
 
@@ -37,7 +57,7 @@ def ask(handler: str, model: Path, requests: Sequence[dict[str, Any]]) -> list[A
         model: the folder of the model's files.
         requests: as JSON documents.
     """
-    folders = [str(ROOT / "inference_code" / name) for name in (handler, "shared")]
+    folders = [str(CODE / name) for name in (handler, "shared")]
     path = {"PYTHONPATH": os.pathsep.join(folders), "HF_HUB_OFFLINE": "1"}
     output = run(["-c", _ASK, str(model)], json.dumps(requests), path)
     answers: list[Any] = json.loads(output.splitlines()[-1])

@@ -126,9 +126,9 @@ def test_a_second_model_of_a_project_has_to_be_named(folder: Folder) -> None:
     assert folder.sagepack("validate")["result"]["config"] == "config/film.yaml"
     added = folder.sagepack("new", "chat", "--model", LLAVA)["result"]
     assert added["files"] == [
-        *("config/chat.yaml", "config/samples/chat.json", "inference_code/chat/handler_images.py"),
-        *("inference_code/chat/handler_request.py", "inference_code/chat/inference.py"),
-        "inference_code/chat/request.schema.json",
+        *("config/chat.yaml", "config/samples/chat.json"),
+        *(f"inference_code/chat/handler_{name}.py" for name in ("answer", "files", "images", "model", "request")),
+        *("inference_code/chat/inference.py", "inference_code/chat/request.schema.json"),
     ]
     error = folder.sagepack("validate", code=1)["error"]
     assert error["details"] == ["--config config/chat.yaml", "--config config/film.yaml"]

@@ -108,7 +108,7 @@ def test_an_answer_of_another_type_than_the_handler_has_is_a_mistake_of_the_requ
 ) -> None:
     run = project.predict({"inputs": picture, **SMALL}, "--accept", "text/plain")
     assert run.returncode == 1
-    assert "ask for application/json" in run.stderr
+    assert "it must be one of application/json, video/mp4, image/gif, image/png" in run.stderr
 
 
 def test_of_a_batch_each_request_is_answered_or_refused_by_itself(project: Project, picture: str) -> None:

@@ -152,4 +152,4 @@ def test_the_container_of_a_release_writes_to_the_log_of_the_endpoint(project: P
     run = project.invoke("logs", "--json")
     assert run.returncode == 0, run.stderr
     lines = json.loads(run.stdout)["result"]["lines"]
-    assert any("`predict_fn` implementation found" in line["text"] for line in lines)
+    assert any("`transform_fn` implementation found" in line["text"] for line in lines)

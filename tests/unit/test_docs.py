@@ -25,6 +25,7 @@ from sagepack.errors import IntegrityError, RemoteError, UserError
 from sagepack.package.archive.layout import Layout
 from sagepack.package.contents import manifest_of
 from sagepack.package.lock import Lock
+from sagepack.scaffold import kinds
 from sagepack.spec import code_tree, loader
 from sagepack.spec.inspection import Inspection
 from sagepack.spec.secrets import texts
@@ -278,6 +279,27 @@ def declared_fields(handler: str) -> dict[str, tuple[str, str]]:
     }
 
 
+def documented_answers(heading: str) -> list[str]:
+    """The media types in the table of a handler's answers."""
+    section = (ROOT / "docs" / "inference.md").read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2]
+    return re.findall(r"^\| `(\w+/[\w-]+)` \|", section.partition("\n## ")[0], re.MULTILINE)
+
+
 @pytest.mark.parametrize(("heading", "handler"), [("Stable Video Diffusion", "svd"), ("LLaVA", "llava")])
 def test_the_page_about_handlers_has_the_fields_that_their_schemas_declare(heading: str, handler: str) -> None:
     assert documented_fields(heading) == declared_fields(handler)
+
+
+@pytest.mark.parametrize(("heading", "handler"), [("Stable Video Diffusion", "svd"), ("LLaVA", "llava")])
+def test_the_page_about_handlers_has_the_answers_that_their_schemas_declare(heading: str, handler: str) -> None:
+    declared = json.loads((ROOT / "inference_code" / handler / "request.schema.json").read_text(encoding="utf-8"))
+    assert documented_answers(heading) == declared["x-accept"]
+
+
+def test_the_page_about_handlers_has_the_tasks_that_new_knows() -> None:
+    section = (
+        (ROOT / "docs" / "inference.md").read_text(encoding="utf-8").partition("\n## Pipelines of transformers\n")[2]
+    )
+    rows = re.findall(r"^\| (`.*?) \| .*$", section.partition("`parameters` go")[0], re.MULTILINE)
+    plain = {task for task in kinds.TASKS if kinds.kind_of(task).handler == "pipeline"}
+    assert {name for row in rows for name in re.findall(r"`([\w-]+)`", row)} == plain

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import importlib
 import json
 import sys
 from types import ModuleType, SimpleNamespace
@@ -12,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.handlers import load
 from tests.helpers.paths import ROOT
 
-FOLDER = ROOT / "inference_code" / "llava"
 PICTURE = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
 
 
@@ -46,15 +45,8 @@ class Model:
 
 
 @pytest.fixture
-def llava(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(FOLDER.parent / "shared"))
-    monkeypatch.syspath_prepend(str(FOLDER))
-    for name in ("inference", "handler_request", "handler_images"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    module = importlib.import_module("inference")
-    for name in ("inference", "handler_request", "handler_images"):
-        monkeypatch.delitem(sys.modules, name)
-    return module
+def llava() -> ModuleType:
+    return load("llava")
 
 
 def answer(llava: ModuleType, monkeypatch: pytest.MonkeyPatch, model: Model, **options: object) -> str:
@@ -126,5 +118,14 @@ def test_too_little_gpu_memory_says_what_to_lower(llava: ModuleType, monkeypatch
 
 
 def test_the_sample_request_of_the_spec_is_taken(llava: ModuleType) -> None:
-    sample = FOLDER.parents[1] / "config" / "samples" / "llava.json"
+    sample = ROOT / "config" / "samples" / "llava.json"
     llava.read(json.loads(sample.read_text(encoding="utf-8")))
+
+
+def test_more_tokens_than_the_model_has_positions_are_refused(llava: ModuleType) -> None:
+    config = SimpleNamespace(text_config=SimpleNamespace(max_position_embeddings=4096))
+    llava.check_length(3896, 200, config)
+    with pytest.raises(
+        ValueError, match=r"have 3,897 tokens, and with max_new_tokens 200 they are more than the 4,096"
+    ):
+        llava.check_length(3897, 200, config)

@@ -4,39 +4,29 @@ from __future__ import annotations
 
 import ast
 import base64
-import importlib
+import re
 import sys
-from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.helpers.paths import ROOT
+from tests.helpers.handlers import CODE, load
 
 if TYPE_CHECKING:
-    from types import ModuleType
+    from pathlib import Path
 
-CODE = ROOT / "inference_code"
 FOLDERS = sorted(folder for folder in CODE.iterdir() if (folder / "inference.py").is_file())
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(8)
 
 
-def load(folder: str, name: str) -> ModuleType:
-    """A module as the image imports it: by its bare name, with its folder on the path."""
-    local = [path.stem for path in (CODE / folder).glob("*.py")]
-    sys.path.insert(0, str(CODE / folder))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(CODE / folder))
-        for module in local:  # the next folder has modules of the same names
-            sys.modules.pop(module, None)
-
-
 request = load("shared", "handler_request")
+files = load("shared", "handler_files")
 images = load("shared", "handler_images")
+answers = load("shared", "handler_answer")
+models = load("shared", "handler_model")
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -44,8 +34,8 @@ def test_a_handler_defines_hooks_of_the_arity_the_toolkit_calls(folder: Path) ->
     tree = ast.parse((folder / "inference.py").read_text(encoding="utf-8"), feature_version=(3, 10))
     hooks = {node.name: len(node.args.args) for node in tree.body if isinstance(node, ast.FunctionDef)}
     assert hooks["model_fn"] in {1, 2}
-    assert hooks["predict_fn"] in {2, 3}
-    assert "transform_fn" not in hooks
+    assert hooks["transform_fn"] in {4, 5}
+    assert not {"input_fn", "predict_fn", "output_fn"} & hooks.keys()
 
 
 @pytest.mark.parametrize("path", sorted(CODE.glob("*/*.py")), ids=lambda path: f"{path.parent.name}/{path.name}")
@@ -118,13 +108,13 @@ def test_base64_data_url_and_bytes_mean_the_same_picture(content: bytes) -> None
     lines = base64.encodebytes(content).decode()
     url_safe = base64.urlsafe_b64encode(content).decode().rstrip("=")
     forms = (content, bytearray(content), memoryview(content), text, lines, url_safe, f"data:image/png;base64,{text}")
-    assert {images.encoded(form, "inputs") for form in forms} == {content}
+    assert {files.encoded(form, "inputs", "picture") for form in forms} == {content}
 
 
 @pytest.mark.parametrize("address", ["https://a/b.png", "http://169.254.169.254/", "s3://b/k", " FILE:///etc/passwd"])
 def test_an_address_is_refused_and_the_reason_reported(address: str) -> None:
     with pytest.raises(ValueError, match=r"inputs is an address .* not fetched from inside the container"):
-        images.encoded(address, "inputs")
+        files.encoded(address, "inputs", "picture")
 
 
 @pytest.mark.parametrize(
@@ -145,15 +135,15 @@ def test_an_address_is_refused_and_the_reason_reported(address: str) -> None:
 )
 def test_what_is_no_picture_is_refused_in_words(value: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        images.encoded(value, "inputs")
+        files.encoded(value, "inputs", "picture")
 
 
 def test_a_picture_of_too_many_bytes_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "MAX_BYTES", 100)
-    assert images.encoded(bytes(100), "inputs") == bytes(100)
+    monkeypatch.setattr(files, "MAX_BYTES", 100)
+    assert files.encoded(bytes(100), "inputs", "picture") == bytes(100)
     for value in (bytes(101), base64.b64encode(bytes(101)).decode(), "A" * 1000):
         with pytest.raises(ValueError, match="at most 100"):
-            images.encoded(value, "inputs")
+            files.encoded(value, "inputs", "picture")
 
 
 @pytest.mark.parametrize(
@@ -172,3 +162,78 @@ def test_a_picture_of_too_many_bytes_is_refused_before_it_is_decoded(monkeypatch
 )
 def test_a_format_is_known_by_its_first_bytes(start: bytes, name: str | None) -> None:
     assert images.kind(start) == name
+
+
+TAKEN = ("application/json", "image/*")
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8", "", None])
+def test_json_is_decoded_whatever_is_said_beside_its_type(content_type: str | None) -> None:
+    for body in (b'{"a": "\xc3\xa9"}', bytearray(b'{"a": "\xc3\xa9"}'), '{"a": "é"}'):
+        assert request.decoded(body, content_type, TAKEN) == {"a": "é"}
+
+
+def test_a_body_that_is_a_file_is_the_input() -> None:
+    assert request.decoded(PNG, "image/png", TAKEN) == {"inputs": PNG}
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "message"),
+    [
+        (b"{", "application/json", "the body is not JSON: Expecting property name"),
+        (b"\xff", "application/json", "the body is not JSON: "),
+        (b"a", "text/csv", r"Content-Type is 'text/csv'; it must be application/json or image/\*"),
+        (b"a", "application/json", "the body is not JSON"),
+    ],
+)
+def test_a_body_of_another_type_is_refused_with_those_that_are_taken(
+    body: bytes, content_type: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        request.decoded(body, content_type, TAKEN)
+
+
+def test_the_answer_has_the_type_that_was_asked_for_and_json_if_none_was() -> None:
+    offered = ("application/json", "video/mp4")
+    assert [answers.accepted(each, offered) for each in (None, "", "*/*", "Application/JSON", "video/mp4")] == [
+        *["application/json"] * 4,
+        "video/mp4",
+    ]
+    for each in ("video/webm", "video/mp4, */*", "application/json; q=0.5"):
+        message = "; it must be one of application/json, video/mp4, or */* for application/json"
+        with pytest.raises(ValueError, match=re.escape(message)):
+            answers.accepted(each, offered)
+
+
+def test_an_answer_the_server_would_die_of_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMS_MAX_RESPONSE_SIZE", "100")
+    assert answers.within_limit(bytes(100)) == bytes(100)
+    with pytest.raises(ValueError, match=r"has 101 bytes and the server passes on 100: .*MMS_MAX_RESPONSE_SIZE"):
+        answers.within_limit(bytes(101))
+    monkeypatch.delenv("MMS_MAX_RESPONSE_SIZE")
+    with pytest.raises(ValueError, match="the server passes on 6,553,500"):
+        answers.within_limit(bytes(6_553_501))
+
+
+def test_json_has_no_number_that_json_cannot_say() -> None:
+    assert answers.as_json({"größe": [0.5, 1]}) == '{"größe":[0.5,1]}'.encode()
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        answers.as_json([float("nan")])
+
+
+def test_a_worker_has_the_gpu_of_its_number() -> None:
+    numbers = [SimpleNamespace(system_properties={"gpu_id": number}) for number in (3, "2", None)]
+    assert [models.gpu(context) for context in (None, *numbers)] == [0, 3, 2, 0]
+
+
+def test_a_package_without_the_file_of_its_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"holds no config\.json: the package must have the files of a transformers"):
+        models.require(str(tmp_path), "config.json", "a transformers model")
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_every_answer_that_is_declared_can_be_made(folder: Path) -> None:
+    declared = request.declared(str(folder / "inference.py"))
+    assert declared.accept[0] == declared.content_types[0] == "application/json"
+    if folder.name == "svd":
+        assert set(declared.accept) == load("shared", "handler_frames").ENCODERS.keys()

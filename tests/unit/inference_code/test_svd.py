@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib
 import json
 import sys
 from pathlib import Path
@@ -12,9 +11,9 @@ from typing import Any, BinaryIO
 
 import pytest
 
+from tests.helpers.handlers import load
 from tests.helpers.paths import ROOT
 
-FOLDER = ROOT / "inference_code" / "svd"
 PICTURE = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
 
 
@@ -62,15 +61,8 @@ class Gpu:
 
 
 @pytest.fixture
-def svd(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(FOLDER.parent / "shared"))
-    monkeypatch.syspath_prepend(str(FOLDER))
-    for name in ("inference", "handler_request", "handler_images"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    module = importlib.import_module("inference")
-    for name in ("inference", "handler_request", "handler_images"):
-        monkeypatch.delitem(sys.modules, name)
-    return module
+def svd() -> ModuleType:
+    return load("svd")
 
 
 def fake(monkeypatch: pytest.MonkeyPatch, cuda: bool) -> Gpu:
@@ -117,11 +109,6 @@ def test_parameters_at_the_top_and_under_parameters_mean_the_same(svd: ModuleTyp
 
 def test_no_more_frames_are_decoded_at_once_than_there_are(svd: ModuleType) -> None:
     assert svd.read({"inputs": PICTURE, "num_frames": 4})[1]["decode_chunk_size"] == 4
-
-
-def test_a_picture_the_server_has_decoded_is_taken_as_it_is(svd: ModuleType) -> None:
-    decoded = SimpleNamespace(convert=None)
-    assert svd.read({"inputs": decoded})[0] is decoded
 
 
 def test_everything_wrong_with_the_parameters_is_reported_at_once(svd: ModuleType) -> None:
@@ -188,21 +175,16 @@ def test_the_gpu_is_freed_for_the_next_request_however_this_one_ends(
     assert gpu.names() == ["run", "maybe_free_model_hooks", "empty_cache"]
 
 
-def test_the_answer_holds_each_frame_as_base64(svd: ModuleType) -> None:
-    assert svd.answered([Frame(), Frame(1)]) == {"frames": ["AAAA", "AA=="]}
-
-
-def test_an_answer_the_server_would_die_of_is_refused(svd: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer = json.dumps({"frames": ["AAAA"] * 3})
-    monkeypatch.setenv("MMS_MAX_RESPONSE_SIZE", str(len(answer)))
-    assert json.dumps(svd.answered([Frame()] * 3)) == answer
-    with pytest.raises(ValueError, match="MMS_MAX_RESPONSE_SIZE"):
-        svd.answered([Frame()] * 4)
-    monkeypatch.delenv("MMS_MAX_RESPONSE_SIZE")
-    with pytest.raises(ValueError, match="the server passes on 6,553,500"):
-        svd.check_size(6_553_501)
-
-
 def test_the_sample_request_of_the_spec_is_taken(svd: ModuleType) -> None:
-    sample = FOLDER.parents[1] / "config" / "samples" / "svd.json"
+    sample = ROOT / "config" / "samples" / "svd.json"
     svd.read(json.loads(sample.read_text(encoding="utf-8")))
+
+
+def test_a_film_that_cannot_be_written_is_refused_before_the_work_begins(
+    svd: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(ValueError, match=r"add av==\S+ to code.requirements in the spec, or ask for image/gif"):
+        svd.transform_fn(None, b"no picture", "image/png", "video/mp4")
+    with pytest.raises(ValueError, match="it must be one of application/json, video/mp4, image/gif, image/png, or"):
+        svd.transform_fn(None, b"no picture", "image/png", "image/jpeg")

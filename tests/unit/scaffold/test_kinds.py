@@ -24,6 +24,9 @@ from tests.helpers.paths import ROOT
         ("GPT2LMHeadModel", "text-generation", "text-generation"),
         ("BertModel", "feature-extraction", "feature-extraction"),
         ("BertForSequenceClassification", "zero-shot-classification", "zero-shot-classification"),
+        ("WhisperForConditionalGeneration", "automatic-speech-recognition", "automatic-speech-recognition"),
+        ("Wav2Vec2ForCTC", None, "automatic-speech-recognition"),
+        ("CLIPModel", None, "zero-shot-image-classification"),
         (None, "text-classification", "text-classification"),
         (None, None, None),
     ],
@@ -40,7 +43,7 @@ def test_the_class_of_a_model_or_its_tag_on_the_hub_says_its_task(
         ("StableDiffusionXLPipeline", "text-to-image"),
         ("Qwen2VLForConditionalGeneration", "image-text-to-text"),
         (None, "image-to-video"),
-        ("WhisperForConditionalGeneration", "automatic-speech-recognition"),
+        ("ParlerTTSForConditionalGeneration", "text-to-speech"),
     ],
 )
 def test_a_model_that_no_handler_loads_is_refused_with_the_way_out(class_name: str | None, tag: str | None) -> None:

@@ -87,8 +87,20 @@ def test_a_handler_is_the_one_of_this_repository(tmp_path: Path) -> None:
     code = root / "inference_code" / "toy"
     source = ROOT / "inference_code"
     assert (code / "inference.py").read_bytes() == (source / "svd" / "inference.py").read_bytes()
-    helpers = {path.name for path in (source / "shared").glob("*.py")}
-    assert {path.name for path in code.iterdir()} == {"inference.py", "request.schema.json", *helpers}
+    assert (code / "handler_images.py").read_bytes() == (source / "shared" / "handler_images.py").read_bytes()
+
+
+@pytest.mark.parametrize("task", ["image-to-video", "image-text-to-text", "text-classification"])
+def test_a_handler_has_the_helpers_that_it_needs_and_no_others(tmp_path: Path, task: str) -> None:
+    code = written(tmp_path, model(task)) / "inference_code" / "toy"
+    helpers = {path.stem for path in code.glob("handler_*.py")}
+    imported = [name for path in code.glob("*.py") for name in re.findall(r"from (handler_\w+)", path.read_text())]
+    assert helpers == set(imported)
+    assert {path.name for path in code.iterdir()} == {
+        "inference.py",
+        "request.schema.json",
+        *(f"{name}.py" for name in helpers),
+    }
 
 
 @example("1" * 40)

@@ -1,0 +1,112 @@
+"""The frames of a video as an answer: JSON, MP4, GIF, or all of them in one picture. PIL and av are imported where they are used.
+
+In a package this file lies beside the handler that uses it.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from handler_answer import as_json
+from handler_request import JSON
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+JPEG_QUALITY = 90
+SHEET_WIDTH = 2048  # pixels that a contact sheet has at most
+GAP = 4  # pixels between two pictures of it
+AV = "av==18.1.0"  # has wheels for the Python of the image, with libx264 in them
+MP4, GIF, PNG = "video/mp4", "image/gif", "image/png"
+
+# Called with the picture that the video was made from, the frames, and how many of them are shown in a second.
+Encoder = Callable[["Image", Sequence["Image"], int], bytes]
+
+
+def encoder(media_type: str) -> Encoder:
+    """The function that makes an answer of a media type.
+
+    A handler gets it before the frames are made: minutes of work must not end in an answer that cannot be written.
+
+    Raises:
+        ValueError: it takes a package that the image does not have.
+    """
+    if media_type == MP4:
+        pyav()
+    return ENCODERS[media_type]
+
+
+def pyav() -> Any:
+    """PyAV, which writes films.
+
+    Raises:
+        ValueError: it is not installed.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise ValueError(
+            f"{MP4} takes PyAV, which cannot be imported ({error}): add {AV} to code.requirements in the spec, or ask for {GIF}"
+        ) from None
+    return av
+
+
+def frames_json(_still: Image, frames: Sequence[Image], _fps: int) -> bytes:
+    """Each frame as base64 JPEG: `{"frames": ["...", ...]}`."""
+    return as_json(
+        {"frames": [base64.b64encode(_file(frame, "JPEG", quality=JPEG_QUALITY)).decode() for frame in frames]}
+    )
+
+
+def mp4(_still: Image, frames: Sequence[Image], fps: int) -> bytes:
+    """A film that every browser and phone shows: H.264 in yuv420p, for which width and height must be even.
+
+    Its index comes first (faststart), so that it plays while it loads. To put it there, the file is read again: it needs a name.
+    """
+    av = pyav()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "film.mp4")
+        with av.open(str(path), "w", options={"movflags": "+faststart"}) as film:
+            stream = film.add_stream("libx264", rate=fps, options={"crf": "18"})  # 18: the eye sees no loss
+            stream.width, stream.height = frames[0].size
+            stream.pix_fmt = "yuv420p"
+            for frame in frames:
+                film.mux(stream.encode(av.VideoFrame.from_image(frame)))
+            film.mux(stream.encode())  # what the encoder has held back
+        return path.read_bytes()
+
+
+def gif(_still: Image, frames: Sequence[Image], fps: int) -> bytes:
+    """An animation that repeats for ever, with 256 colours a frame. GIF counts time in hundredths of a second."""
+    first, *rest = frames
+    return _file(first, "GIF", save_all=True, append_images=rest, duration=round(100 / fps) * 10, loop=0)
+
+
+def contact_sheet(still: Image, frames: Sequence[Image], _fps: int) -> bytes:
+    """The picture that the video was made from, then its frames, row by row in one PNG, smaller where they would be too wide."""
+    from PIL import Image
+
+    columns = math.ceil(math.sqrt(len(frames) + 1))
+    rows = math.ceil((len(frames) + 1) / columns)
+    width = min(still.width, (SHEET_WIDTH - GAP * (columns + 1)) // columns)
+    height = round(still.height * width / still.width)
+    sheet = Image.new("RGB", (columns * (width + GAP) + GAP, rows * (height + GAP) + GAP), "white")
+    for number, each in enumerate((still, *frames)):
+        row, column = divmod(number, columns)
+        sheet.paste(each.resize((width, height)), (GAP + column * (width + GAP), GAP + row * (height + GAP)))
+    return _file(sheet, "PNG")
+
+
+def _file(image: Image, form: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+ENCODERS: dict[str, Encoder] = {JSON: frames_json, MP4: mp4, GIF: gif, PNG: contact_sheet}
