@@ -197,14 +197,23 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
         """Refuse code that cannot serve, unless the same code passed before for the same image."""
         image, name = self.spec.image, self.spec.environment.get("SAGEMAKER_PROGRAM", "inference.py")
         tag = image.tag if image.repository == images.repository() else ""
-        inputs = {"by": __version__, "program": name, "tag": tag, "code": tree.inputs}
+        is_isolated, offline = self.spec.endpoint.enable_network_isolation, self.spec.environment.get("HF_HUB_OFFLINE")
+        place = {"isolated": is_isolated, "offline": offline, "model": self.spec.model.id}
+        inputs = {"by": __version__, "program": name, "tag": tag, "code": tree.inputs, **place}
         last = self.records.load("program")
         if last and last.inputs == inputs:
             return
-        target = program.Target(name, tag, self.spec.code.requirements)
+        target = program.Target(
+            name,
+            tag,
+            self.spec.code.requirements,
+            is_isolated=bool(is_isolated),
+            is_offline=program.is_offline(offline),
+            model=self.spec.model.id or "",
+        )
         found = program.check(tree.files, self.work.root, target)
         if wrong := [diagnostic for diagnostic in found if diagnostic.severity == "error"]:
-            raise SpecError(wrong, "the files of this project")
+            raise SpecError(wrong, "the code")
         self.records.remember(Record("program", 1, inputs, {}))
 
     def _save_clean(self, record: str, known: dict[str, str], inspection: Inspection) -> None:

@@ -60,8 +60,21 @@ def check(
     ordered = sorted(_one_error_per_key(found), key=lambda diagnostic: document.place(diagnostic.path))
     located = [_located(document, diagnostic) for diagnostic in ordered]
     if errors := [diagnostic for diagnostic in located if diagnostic.severity == "error"]:
-        raise SpecError(errors)
+        raise SpecError(errors, _subject(ordered, document, root))
     return tuple(located)
+
+
+def _subject(found: list[Diagnostic], document: Document, root: Path) -> str:
+    """What the errors are in, for the first line about them."""
+    wrong = [diagnostic for diagnostic in found if diagnostic.severity == "error"]
+    if not any(diagnostic.location for diagnostic in wrong):
+        return "the spec"
+    if not all(diagnostic.location for diagnostic in wrong):
+        return "the spec and the files of this project"
+    view = SpecView(document.data, root)
+    folders = [f"{name.strip('/')}/" for name in (view.text("code", "path"), *view.texts("code", "shared")) if name]
+    is_code = all(diagnostic.location.startswith(tuple(folders)) for diagnostic in wrong)
+    return "the code" if is_code else "the files of this project"
 
 
 def _without_consequences(found: list[Diagnostic]) -> list[Diagnostic]:

@@ -650,7 +650,7 @@ def test_the_spec_and_the_files_that_it_names_are_checked_together(packaged: Pro
         told = packaged.invoke(
             "validate", "--set", "environment.DB_PASS=hunter22", "--set", "endpoint.name=-x", code=1
         ).stderr
-    assert "3 problems in the spec" in told
+    assert "3 problems in the spec and the files of this project" in told
 
 
 def test_what_is_left_out_is_counted_in_one_line(packaged: Project) -> None:

@@ -11,10 +11,13 @@ from sagepack.decoding import Value
 from sagepack.errors import Diagnostic
 from sagepack.spec import image_modules, images
 from sagepack.spec.code_tree import CODE, REQUIREMENTS
-from sagepack.spec.program import at_import, hooks, imports, source
+from sagepack.spec.program import effects, hooks, imports, own_imports, source, undefined
+from sagepack.spec.program.flow import Flow
+from sagepack.spec.program.meanings import Meanings
+from sagepack.spec.program.modules import Modules, name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sagepack.spec.code_tree import CodeFile
 
@@ -44,11 +47,22 @@ class Target(Value, frozen=True):
         program: the file whose hooks the server calls, such as `inference.py`.
         tag: tag of the image; empty if nothing is known of the image.
         requirements: what is installed when the container starts.
+        is_isolated: whether the container has no network.
+        is_offline: whether its environment forbids requests to the Hub.
+        model: the id of the model in the package; empty for one from a folder.
     """
 
     program: str
     tag: str
     requirements: tuple[str, ...] = ()
+    is_isolated: bool = False
+    is_offline: bool = False
+    model: str = ""
+
+
+def is_offline(value: object) -> bool:
+    """Whether a value of `HF_HUB_OFFLINE` forbids requests to the Hub, as huggingface_hub reads it."""
+    return str(value).upper() in {"1", "ON", "YES", "TRUE"}
 
 
 def check(files: Sequence[CodeFile], root: Path, target: Target) -> list[Diagnostic]:
@@ -82,10 +96,7 @@ def _found(files: Sequence[CodeFile], root: Path, target: Target) -> Iterator[Di
     for one in sources:
         if one.problem:
             yield one.problem if one.path in used else replace(one.problem, severity="warning")
-        if one.path == target.program:
-            yield from hooks.check(one)
-        if used.get(one.path, False):  # surely imported
-            yield from at_import.check(one)
+    yield from _run(sources, used, target)
     if python and modules is not None:
         names = {path.partition("/")[0].partition(".")[0] for path in parts}
         listed = parts.get(REQUIREMENTS.removeprefix(CODE))
@@ -94,6 +105,36 @@ def _found(files: Sequence[CodeFile], root: Path, target: Target) -> Iterator[Di
         yield from imports.check(sources, target.program, provided)
         for path, disk in parts.items():
             yield from _shadow(path, _shown(disk, root), target.tag)
+
+
+def _run(sources: Sequence[source.Source], used: Mapping[str, bool], target: Target) -> Iterator[Diagnostic]:
+    """What the files say of each other, and of what runs."""
+    modules = Modules(sources)
+    program = modules.get(name_of(target.program))
+    if program is None:
+        return
+    meanings = Meanings(modules)
+    found = hooks.of(program, meanings)
+    yield from hooks.check(program, found, meanings)
+    yield from own_imports.check(sources, used, program, modules)
+    flow = Flow(meanings)
+    loaded = [module for one in sources if used.get(one.path, False) and (module := modules.get(name_of(one.path)))]
+    for module in loaded:
+        flow.follow_import(module)
+    for hook in found:
+        flow.follow(hook.meaning, hook.name, is_certain=hook.is_only)
+    surely_used = {step.node for step in flow.steps if step.is_certain}
+    for module in loaded:
+        yield from undefined.check(module, surely_used)
+    facts = images.parse_tag(target.tag)
+    place = effects.Place(
+        has_network=not target.is_isolated,
+        is_offline=target.is_offline,
+        has_gpu=facts is None or facts.device == "gpu",
+        model=target.model,
+    )
+    yield from effects.check(flow.steps, meanings, place)
+    yield from own_imports.attributes(flow.steps, meanings)
 
 
 def _shown(disk: Path, root: Path) -> str:

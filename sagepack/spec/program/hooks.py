@@ -1,7 +1,8 @@
 """The hooks of a program: the functions of `inference.py` that the image's server calls.
 
-The rules are those of `sagemaker-huggingface-inference-toolkit` (`handler_service.py`): it takes what the module has under
-these names, counts the parameters, and passes the server's context last to a function with one more than the usual number.
+The rules are those of `sagemaker-huggingface-inference-toolkit` 2.3 to 2.6 (`handler_service.py`): it takes what the module
+has under these names, counts the parameters as `inspect.signature` does, and passes the server's context last to a function
+with one more than the usual number.
 """
 
 from __future__ import annotations
@@ -11,13 +12,18 @@ import re
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
+from sagepack.decoding import Value
 from sagepack.errors import Diagnostic
+from sagepack.spec.program.flow import keeps_function
+from sagepack.spec.program.modules import Function
 from sagepack.text import closest, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sagepack.spec.program.source import Source
+    from sagepack.errors import Severity
+    from sagepack.spec.program.meanings import Meaning, Meanings
+    from sagepack.spec.program.modules import Bound, Module
 
 # Hook -> the parameters that it is called with, before the optional context.
 HOOKS = {
@@ -28,72 +34,89 @@ HOOKS = {
     "transform_fn": ("model", "data", "content_type", "accept"),
 }
 _PARTS = ("input_fn", "predict_fn", "output_fn")  # what transform_fn replaces
-# Decorators that keep the parameters of a function as `inspect.signature` sees them. Others may change them.
-_TRANSPARENT = {"no_grad", "inference_mode", "cache", "lru_cache", "wraps"}
 _SUFFIX = re.compile(r"_?(?:fn|func|function)$")
 _ALIKE = 0.8  # of 1; `input_size` and `input_fn` have 0.67, `predict_fm` and `predict_fn` 0.9
-_BLOCKS = (ast.If, ast.Try, ast.With, ast.For, ast.While)
+# Classes of other servers, by their methods.
+_ELSEWHERE = {
+    "__call__": "is the handler of Hugging Face's Inference Endpoints, which this image does not know",
+    "handle": "is a handler of TorchServe, which this image does not have",
+}
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+class Hook(Value, frozen=True):
+    """A hook as the server finds it.
+
+    Attributes:
+        name: its name in the program.
+        module: the module whose statement gives it.
+        bound: that statement.
+        meaning: what it is.
+        is_only: whether it is nothing else under another condition.
+    """
+
+    name: str
+    module: Module
+    bound: Bound
+    meaning: Meaning
+    is_only: bool
 
 
-def check(program: Source) -> Iterator[Diagnostic]:
+def of(program: Module, meanings: Meanings) -> list[Hook]:
+    """The hooks of a program: all that a name may be, where that depends on a condition."""
+    found = []
+    for name in HOOKS:
+        bounds = meanings.modules.bound(program, name) or []
+        meant = [(owner, bound, meaning) for owner, bound in bounds for meaning in meanings.of_bound(owner, bound)]
+        meant = [one for one in meant if not _is_none(one[2])]
+        found += [Hook(name, *one, is_only=len(meant) == 1) for one in meant]
+    return found
+
+
+def check(program: Module, hooks: list[Hook], meanings: Meanings) -> Iterator[Diagnostic]:
     """What is wrong with the hooks of a program that was parsed."""
-    if program.tree is None:
+    if program.source.tree is None:
         return
-    statements = list(_top_level(program.tree.body))
-    functions = [statement for statement in statements if isinstance(statement, Function)]
-    names = {name for statement in statements for name in _bound(statement)}
-    found = names & HOOKS.keys()
-    if "*" not in names:  # another module may have what is missing here
-        misspelt = list(_misspelt(program, functions, found))
+    names = {hook.name for hook in hooks}
+    if all(meanings.modules.bound(program, name) is not None for name in HOOKS):  # no module may have what is missing
+        misspelt = list(_misspelt(program, names))
         yield from misspelt
-        if not found and not misspelt:
-            message = "no hook is defined here: the container runs its default pipeline, and nothing of this code"
-            fix = f"define one or more of {', '.join(HOOKS)}"
-            yield Diagnostic((), message, fix, "warning", program.location)
-    for function in functions:
-        if function.name in HOOKS:
-            yield from _shape(program, function)
-    yield from _exclusive(program, statements, found)
+        if not names and not misspelt:
+            yield _none(program)
+    for hook in hooks:
+        yield from _shape(hook, names)
+    yield from _exclusive(program, hooks)
 
 
-def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements that run when the module is imported, those in blocks as well."""
-    for statement in body:
-        yield statement
-        if isinstance(statement, _BLOCKS):
-            yield from _top_level(statement.body)
-            yield from _top_level(getattr(statement, "orelse", []))
-            yield from _top_level(getattr(statement, "finalbody", []))
-            for handler in getattr(statement, "handlers", []):
-                yield from _top_level(handler.body)
+def _is_none(meaning: Meaning) -> bool:
+    return isinstance(meaning.node, ast.Constant) and meaning.node.value is None
 
 
-def _bound(statement: ast.stmt) -> Iterator[str]:
-    """The names that a statement gives to the module; `*` for all those of another module."""
-    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        yield statement.name
-    elif isinstance(statement, (ast.Import, ast.ImportFrom)):
-        yield from (alias.asname or alias.name for alias in statement.names)
-    elif isinstance(statement, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
-        yield from (node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and _is_stored(node))
-
-
-def _is_stored(node: ast.Name) -> bool:
-    return isinstance(node.ctx, ast.Store)
-
-
-def _misspelt(program: Source, functions: list[Function], found: set[str]) -> Iterator[Diagnostic]:
-    """Functions that nothing uses, with nearly the name of a hook that is not there."""
-    used = {node.id for node in ast.walk(program.parsed) if isinstance(node, ast.Name) and not _is_stored(node)}
-    without = HOOKS.keys() - found - set(_PARTS if "transform_fn" in found else ())
-    for function in functions:
-        meant = _meant(function.name, without)
-        if function.name in HOOKS or function.name in used or meant is None:
+def _none(program: Module) -> Diagnostic:
+    message = "no hook is defined here: the container runs its default pipeline, and nothing of this code"
+    fix = f"define one or more of {', '.join(HOOKS)}"
+    for node in program.source.parsed.body:
+        if not isinstance(node, ast.ClassDef):
             continue
-        message = f"{function.name} is not a hook, so the container does not call it"
-        yield Diagnostic((), message, f"did you mean {meant!r}?", "warning", program.at(function))
+        methods = {inner.name for inner in node.body if isinstance(inner, Function)}
+        if inside := [name for name in HOOKS if name in methods]:
+            name = node.name
+            fix = f"{', '.join(inside)} of the class {name} must be functions of the module: `h = {name}()`, then `{inside[0]} = h.{inside[0]}`"
+        elif what := next((what for method, what in _ELSEWHERE.items() if method in methods), None):
+            fix = f"the class {node.name} {what}: {fix}"
+    return Diagnostic((), message, fix, "warning", program.source.location)
+
+
+def _misspelt(program: Module, found: set[str]) -> Iterator[Diagnostic]:
+    """Functions that nothing uses, with nearly the name of a hook that is not there."""
+    used = {node.id for node in program.nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    without = HOOKS.keys() - found - set(_PARTS if "transform_fn" in found else ())
+    for name, bounds in program.names.items():
+        meant = _meant(name, without)
+        if name in HOOKS or name in used or meant is None:
+            continue
+        for function in (bound.value for bound in bounds if isinstance(bound.value, Function)):
+            message = f"{name} is not a hook, so the container does not call it"
+            yield Diagnostic((), message, f"did you mean {meant!r}?", "warning", program.source.at(function))
 
 
 def _meant(name: str, hooks: set[str]) -> str | None:
@@ -108,42 +131,119 @@ def _meant(name: str, hooks: set[str]) -> str | None:
     return near if near and SequenceMatcher(None, name.lower(), near).ratio() >= _ALIKE else None
 
 
-def _shape(program: Source, function: Function) -> Iterator[Diagnostic]:
+def _shape(hook: Hook, names: set[str]) -> Iterator[Diagnostic]:
     """Whether the server can call a hook and use what it returns."""
-    where = program.at(function)
-    if isinstance(function, ast.AsyncFunctionDef):
-        message = f"{function.name} is async: the server does not await it, and gets a coroutine in place of a result"
-        yield Diagnostic((), message, "write def in place of async def", location=where)
-    if not all(map(_keeps_parameters, function.decorator_list)):
+    meaning = hook.meaning
+    severity: Severity = "error" if hook.is_only else "warning"
+    if meaning.kind == "constant" and meaning.node:
+        value = ast.unparse(meaning.node)[:60]
+        message = f"{hook.name} is {value}, which the server cannot call"
+        yield Diagnostic((), message, "give it a function", severity, hook.module.source.at(hook.bound.node))
         return
-    wanted, arguments = HOOKS[function.name], function.args
-    positional = len(arguments.posonlyargs) + len(arguments.args)
-    others = len(arguments.kwonlyargs) + (arguments.vararg is not None) + (arguments.kwarg is not None)
-    count, call = positional + others, f"{function.name}({', '.join(wanted)})"
+    function = _function(meaning)
+    if function is None or meaning.module is None:
+        return
+    if not isinstance(function, ast.Lambda) and not all(map(keeps_function, function.decorator_list)):
+        return
+    where = (hook.module.source if meaning.named else meaning.module.source).at(
+        hook.bound.node if meaning.named else function
+    )
+    own = getattr(function, "name", hook.name)
+    said = hook.name if own in (hook.name, "__init__") else f"{own}, which is {hook.name},"
+    if isinstance(function, ast.AsyncFunctionDef):
+        message = f"{said} is async: the server does not await it, and gets a coroutine in place of a result"
+        yield Diagnostic((), message, "write def in place of async def", severity, where)
+    elif isinstance(function, ast.FunctionDef) and meaning.kind == "function":
+        yield from _answer(hook, function, said, names, where)
+    yield from _parameters(hook, function, said, severity, where)
+
+
+def _function(meaning: Meaning) -> Function | ast.Lambda | None:
+    """The function whose parameters the server counts."""
+    if meaning.kind == "function" and isinstance(meaning.node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+        return meaning.node
+    if isinstance(meaning.node, ast.ClassDef) and not (meaning.node.bases or meaning.node.decorator_list):
+        wanted = "__init__" if meaning.kind == "class" else "__call__"
+        found = [node for node in meaning.node.body if isinstance(node, Function) and node.name == wanted]
+        return found[0] if len(found) == 1 else None
+    return None
+
+
+def _parameters(
+    hook: Hook, function: Function | ast.Lambda, said: str, severity: Severity, where: str
+) -> Iterator[Diagnostic]:
+    meaning, arguments, wanted = hook.meaning, function.args, HOOKS[hook.name]
+    given = meaning.given + (meaning.kind != "function")
+    names = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)][given:]
+    by_name = next((number for number, name in enumerate(names) if name in meaning.named), len(names))
+    positional = by_name  # `partial` makes the rest keyword-only, with what it gave as their defaults
+    others = len(arguments.kwonlyargs) + (arguments.kwarg is not None)
+    count = len(names) + others + (arguments.vararg is not None)
+    call = f"{hook.name}({', '.join(wanted)})"
     fix = f"write {call}, or add context as the last parameter"
     if count not in (len(wanted), len(wanted) + 1):
         has = counted(count, "parameter")
-        message = f"{function.name} has {has}; the server takes {len(wanted)}, or {len(wanted) + 1} with context"
-        yield Diagnostic((), message, fix, location=where)
+        message = f"{said} has {has}; the server takes {len(wanted)}, or {len(wanted) + 1} with context"
+        yield Diagnostic((), message, fix, severity, where)
     elif positional < count and arguments.vararg is None:
-        message = (
-            f"the server passes {count} arguments to {function.name} by position; not all of its parameters take one"
-        )
-        yield Diagnostic((), message, fix, location=where)
+        message = f"the server passes {count} arguments to {said} by position; not all of its parameters take one"
+        if meaning.named:
+            message += ", since partial makes those that it fills in by name, and all after them, keyword-only"
+            fix = f"write a function {call} that calls it"
+        yield Diagnostic((), message, fix, severity, where)
+    else:
+        for number, name in enumerate(names[: len(wanted)]):
+            if name in wanted and wanted.index(name) != number:
+                message = f"{said} takes {name} as its parameter {number + 1}, where the server passes {wanted[number]}"
+                yield Diagnostic((), message, f"write {call}", "warning", where)
+                return
 
 
-def _keeps_parameters(decorator: ast.expr) -> bool:
-    target = decorator.func if isinstance(decorator, ast.Call) else decorator
-    name = target.attr if isinstance(target, ast.Attribute) else target.id if isinstance(target, ast.Name) else ""
-    return name in _TRANSPARENT
+def _answer(hook: Hook, function: ast.FunctionDef, said: str, names: set[str], where: str) -> Iterator[Diagnostic]:
+    """Whether a hook returns what the server can send."""
+    if (hook.name == "predict_fn" and "output_fn" in names) or hook.name not in (
+        "predict_fn",
+        "output_fn",
+        "transform_fn",
+    ):
+        return
+    inside = list(_own_nodes(function.body))
+    if any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in inside):
+        message = f"{said} is a generator: the server cannot send it as an answer"
+        yield Diagnostic((), message, "return the whole answer", "error" if hook.is_only else "warning", where)
+    elif not any(isinstance(node, (ast.Return, ast.Raise)) for node in inside) and not _is_stub(function):
+        message = f"{said} returns nothing, so that each answer is null"
+        yield Diagnostic((), message, "return the answer", "warning", where)
 
 
-def _exclusive(program: Source, statements: list[ast.stmt], found: set[str]) -> Iterator[Diagnostic]:
+def _own_nodes(body: list[ast.stmt]) -> Iterator[ast.AST]:
+    """The nodes of a function without those of functions and classes in it."""
+    todo: list[ast.AST] = list(body)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+            continue
+        yield node
+        todo += ast.iter_child_nodes(node)
+
+
+def _is_stub(function: ast.FunctionDef) -> bool:
+    """Whether the body is yet to be written."""
+    return all(
+        isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+        for node in function.body
+    )
+
+
+def _exclusive(program: Module, hooks: list[Hook]) -> Iterator[Diagnostic]:
     """The server refuses a program with transform_fn and a part of what it replaces."""
+    found = {hook.name for hook in hooks}
     others = [name for name in _PARTS if name in found]
     if "transform_fn" not in found or not others:
         return
-    place = next(statement for statement in statements if "transform_fn" in _bound(statement))
+    first = next(hook for hook in hooks if hook.name == "transform_fn")
+    place = first.bound.node if first.module is program else None
     message = f"transform_fn cannot be combined with {', '.join(others)}: the server refuses the program"
     fix = "keep transform_fn, or the hooks that it replaces (input_fn, predict_fn, output_fn)"
-    yield Diagnostic((), message, fix, location=program.at(place))
+    where = program.source.at(place) if place else program.source.location
+    yield Diagnostic((), message, fix, location=where)

@@ -44,6 +44,12 @@ class Import(Value, frozen=True):
     node: ast.stmt
     is_certain: bool
 
+    @property
+    def names(self) -> list[str]:
+        """All names in it, outermost first: those of its packages, and what it imports from them."""
+        last = [alias.name for alias in self.node.names] if isinstance(self.node, ast.ImportFrom) else []
+        return [*self.name.split("."), *last]
+
 
 class Provided(Value, frozen=True):
     """What the container has to import.
@@ -156,6 +162,8 @@ def _arranges_imports(source: Source) -> bool:
 
 def _is_provided(name: str, provided: Provided) -> bool:
     first = name.partition(".")[0]
+    if name.startswith("code.") and "code" not in provided.code:
+        return False  # Python's own module `code` is no package, and neither is the folder code/ of the package
     if first in provided.code or first in _CANNOT_TELL or image_modules.in_python(first, provided.python):
         return True
     return any(f"{name}.".startswith(f"{module}.") or module.startswith(f"{name}.") for module in provided.image)
@@ -171,6 +179,10 @@ def _missing(source: Source, one: Import, provided: Provided, severity: Severity
     message = f"neither the image nor the code has a module {name}"
     if provided.requirements:
         message += ", and no requirement is known to bring it"
+    inside = [part for part in one.names[1:] if part in provided.code or first == "code"]
+    if inside:
+        fix = f"the files of the code are at the top of the module path: import {inside[0]}"
+        return Diagnostic((), message, fix, severity, where)
     if near := closest(first, provided.code):
         return Diagnostic((), message, f"did you mean {near!r}?", severity, where)
     package = image_modules.distribution_of(name)

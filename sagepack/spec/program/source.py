@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sagepack.decoding import Value
 from sagepack.errors import Diagnostic
+from sagepack.spec.program import newer_syntax
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,7 +81,7 @@ def read(file: Path, path: str, location: str, python: tuple[int, int] | None) -
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about invalid escapes in the code
             tree = ast.parse(text, feature_version=python if python and python <= mine else None)
-            if python and python <= mine:
+            if python:
                 compile(tree, location, "exec", dont_inherit=True)  # finds `return` outside of functions and the like
     except SyntaxError as error:
         return Source(path, location, None, _refusal(error, text, location, python))
@@ -89,8 +90,13 @@ def read(file: Path, path: str, location: str, python: tuple[int, int] | None) -
             path, location, None, Diagnostic((), "contains a null byte: this is no Python", location=location)
         )
     except (RecursionError, MemoryError):  # nested too deeply for this Python, which says nothing about the image's
+        tree = None
+    if tree is None or _depth(tree) > _DEEPEST:
         return Source(path, location, None)
-    return Source(path, location, tree if _depth(tree) <= _DEEPEST else None)
+    if python and (newer := newer_syntax.find(tree, text, python)):
+        line, column, what = newer
+        return Source(path, location, None, _cannot_parse(what, f"{location}:{line}:{column}", python))
+    return Source(path, location, tree)
 
 
 def _depth(tree: ast.Module) -> int:
@@ -106,13 +112,17 @@ def _refusal(error: SyntaxError, text: bytes, location: str, python: tuple[int, 
     place = f"{location}:{error.lineno}:{max(error.offset or 1, 1)}" if error.lineno else location
     reason = error.msg.partition(" (")[0] if error.msg.startswith("(") else error.msg
     if python and _is_certain(error, text, python):
-        name = ".".join(map(str, python))
-        fix = "correct it: the endpoint would be InService, and answer every request with this error"
-        return Diagnostic((), f"Python {name} of the image cannot parse this: {reason}", fix, location=place)
+        return _cannot_parse(reason, place, python)
     mine = ".".join(map(str, sys.version_info[:2]))
     image = f"the image has {'.'.join(map(str, python))}" if python else "the Python of this image is not known"
     message = f"Python {mine} of this machine cannot parse this: {reason}; {image}"
     return Diagnostic((), message, "run validate with the image's Python to be sure", "warning", place)
+
+
+def _cannot_parse(reason: str, place: str, python: tuple[int, int]) -> Diagnostic:
+    name = ".".join(map(str, python))
+    fix = "correct it: the endpoint would be InService, and answer every request with this error"
+    return Diagnostic((), f"Python {name} of the image cannot parse this: {reason}", fix, location=place)
 
 
 def _is_certain(error: SyntaxError, text: bytes, python: tuple[int, int]) -> bool:
@@ -120,5 +130,8 @@ def _is_certain(error: SyntaxError, text: bytes, python: tuple[int, int]) -> boo
     if python <= sys.version_info[:2]:
         return True
     lines = text.splitlines()[max((error.lineno or 1) - 1, 0) : error.end_lineno or error.lineno or 1]
-    is_newer = "f-string" in error.msg or any(map(_NEWER_SYNTAX.search, lines))
+    # Python 3.11 allows one in a comprehension within an asynchronous function.
+    is_newer = (
+        "f-string" in error.msg or "asynchronous comprehension" in error.msg or any(map(_NEWER_SYNTAX.search, lines))
+    )
     return python <= _LAST_JUDGED and not is_newer

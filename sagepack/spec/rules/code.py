@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from sagepack import json_schema
 from sagepack.decoding import MalformedError, decode_json
 from sagepack.errors import Diagnostic
-from sagepack.spec import code_tree, images
+from sagepack.spec import code_tree, image_modules, images
 from sagepack.spec.inspection import Inspection
-from sagepack.spec.program.check import Target
+from sagepack.spec.program.check import Target, is_offline
 from sagepack.spec.program.check import check as check_program
 from sagepack.spec.secrets import texts
 from sagepack.text import did_you_mean, one_of
@@ -88,13 +88,21 @@ def _program_name(view: SpecView) -> str:
 def _contents(view: SpecView, folder: Path, key: KeyPath) -> Iterator[Diagnostic]:
     """What must not be at the top of `code/`, whichever of its folders it comes from."""
     if (folder / "__init__.py").exists():
-        message = "__init__.py makes code/ a package that shadows the module code of Python's standard library, which pdb imports"
-        yield Diagnostic(key, message, f"remove {folder.name}/__init__.py")
+        message = "makes code/ a package that shadows the module code of Python's standard library, which pdb imports"
+        yield Diagnostic(key, message, "remove it", location=_shown(view, folder / "__init__.py"))
+    tag = images.parse_tag(view.text("image", "tag") or "")
+    python = tag.python if tag else sys.version_info[:2]
     for path in sorted(folder.glob("*")):
-        if path.stem in sys.stdlib_module_names and (path.suffix == ".py" or (path / "__init__.py").exists()):
-            message = f"{path.name} shadows the module {path.stem} of Python's standard library in the whole container"
-            yield Diagnostic(key, message, "rename it")
+        is_module = path.suffix == ".py" or (path / "__init__.py").exists()
+        if is_module and image_modules.in_python(path.stem, python):
+            message = f"hides the module {path.stem} of Python's standard library in the whole container"
+            yield Diagnostic(key, message, "rename it", location=_shown(view, path))
     yield from _requirements_file(view, folder, key)
+
+
+def _shown(view: SpecView, path: Path) -> str:
+    """A file of the project as messages name it."""
+    return posixpath.normpath(path.relative_to(view.root).as_posix())
 
 
 def _requirements_file(view: SpecView, folder: Path, key: KeyPath) -> Iterator[Diagnostic]:
@@ -173,6 +181,9 @@ def _file_contents(view: SpecView) -> Iterator[Diagnostic]:
         program=_program_name(view),
         tag=(view.text("image", "tag") or "") if is_known else "",
         requirements=tuple(filter(None, view.texts("code", "requirements"))),
+        is_isolated=view.get("endpoint", "enable_network_isolation") is True,
+        is_offline=is_offline(view.get("environment", "HF_HUB_OFFLINE")),
+        model=view.text("model", "id") or "",
     )
     yield from (replace(found, path=_PATH) for found in check_program(packaged.files, view.root, target))
     yield from (replace(found, path=_PATH) for found in inspection.diagnostics)

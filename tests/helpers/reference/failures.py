@@ -89,7 +89,7 @@ RULES = (
     Entry("volume key", "instances of the family … have local disks, which their hardware encrypts, and not this key", "the model lies where the key has no effect", "remove it, unless a policy demands one"),
     Entry("topics", "the topic is in …, the endpoint in …", "SageMaker publishes in its own region only", "a topic in that region"),
     Entry("topics", "a FIFO topic; SageMaker is documented to publish to standard topics only", "notifications never come", "a standard topic"),
-    Entry("code folder", "__init__.py makes code/ a package that shadows the module code of Python's standard library, which pdb imports", "the handler is not found, or a library fails in a strange way", "remove the file"),
+    Entry("code folder", "makes code/ a package that shadows the module code of Python's standard library, which pdb imports", "the handler is not found, or a library fails in a strange way", "remove the file"),
     Entry("scaling", "… is more than scaling.max_capacity, …", "automatic scaling would end instances as soon as it is set up", "correct one of both"),
 )  # fmt: skip
 

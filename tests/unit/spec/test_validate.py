@@ -162,7 +162,7 @@ def test_files_that_the_spec_names_are_checked_too(tmp_path: Path) -> None:
     document = load(tmp_path)
     assert validate.check(document, tmp_path) == ()
     (tmp_path / "code_of" / "toy" / "__init__.py").touch()
-    with pytest.raises(SpecError, match=r"config/toy.yaml:6:9: code.path: __init__.py"):
+    with pytest.raises(SpecError, match=r"1 problem in the code:\n  code_of/toy/__init__.py: makes code/ a package"):
         validate.check(document, tmp_path)
 
 

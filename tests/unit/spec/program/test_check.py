@@ -50,7 +50,7 @@ REFUSED = [
     ("def model_fn(model_dir, *, context=None): ...\n", f"{HANDLER}:1:1", "passes 2 arguments to model_fn by position"),
     ("def model_fn(model_dir, **more): ...\n", f"{HANDLER}:1:1", "passes 2 arguments to model_fn by position"),
     ("def predict_fn(*parts): ...\n", f"{HANDLER}:1:1", "predict_fn has 1 parameter"),
-    ("@torch.no_grad()\ndef predict_fn(data): ...\n", f"{HANDLER}:2:1", "predict_fn has 1 parameter"),
+    ("import torch\n@torch.no_grad()\ndef predict_fn(data): ...\n", f"{HANDLER}:3:1", "predict_fn has 1 parameter"),
     ("if True:\n    def output_fn(prediction): ...\n", f"{HANDLER}:2:5", "output_fn has 1 parameter"),
     ("async def predict_fn(data, model): ...\n", f"{HANDLER}:1:1", "predict_fn is async"),
     (
@@ -108,9 +108,9 @@ PASSED = [
     GOOD + "def transform_fn(model, data, content_type, accept): ...\n",
     "def model_fn(*parts): ...\n",
     "def model_fn(model_dir, *more): ...\n",
-    "@torch.inference_mode()\ndef predict_fn(data, model): ...\n",
-    "@retried\ndef predict_fn(*anything): ...\n",
-    "model_fn = make()\npredict_fn = lambda data, model: data\n",
+    "import torch\n@torch.inference_mode()\ndef predict_fn(data, model): ...\n",
+    "def retried(f): return f\n@retried\ndef predict_fn(*anything): ...\n",
+    "def make(): ...\nmodel_fn = make()\npredict_fn = lambda data, model: data\n",
     "from handlers import model_fn, predict_fn\n",
     "from handlers import *\ndef predict(data, model): ...\n",
     "def predict(x): ...\ndef model_fn(model_dir): return predict\n",
@@ -157,7 +157,7 @@ def test_syntax_that_only_this_python_is_too_old_for_is_a_warning(tmp_path: Path
 @pytest.mark.parametrize(
     "code",
     [
-        *("try: ...\nexcept* ValueError: ...\n", "a = b = [1]\nx = a[*b]\n", "x = a[\n    *b,\n]\n"),
+        *("try: ...\nexcept* ValueError: ...\n", "a = b = [1]\nx = a[*b]\n", "a = b = [1]\nx = a[\n    *b,\n]\n"),
         *("def f(*args: *Ts): ...\n", "type X = int\n", "def f[\n    T\n](): ...\n", "x = f'{a['b']}'\n"),
     ],
 )

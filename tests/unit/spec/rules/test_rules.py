@@ -365,8 +365,13 @@ def test_the_code_of_the_container_hides_no_module_of_python(tmp_path: Path, whe
     for name in ("types.py", "helpers.py", "json/__init__.py", "data/x.txt"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
-    (problem,) = errors(tmp_path, sets)
-    assert "shadows the module json" in problem.message
+    assert [(one.location, one.message) for one in errors(tmp_path, sets)] == [
+        (
+            f"code_of/{where}/{name}",
+            f"hides the module {name.partition('.')[0]} of Python's standard library in the whole container",
+        )
+        for name in ("json", "types.py")
+    ]
 
 
 @pytest.mark.parametrize(("where", "sets"), [("toy", []), ("shared", [SHARED])])
