@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sagepack.sandbox.miniatures import shapes, svd, svd_unet, svd_vae, weights
-from sagepack.sandbox.serving import model_server
+from sagepack.serving import model_server
 from tests.helpers import handlers, pictures, safetensors
 from tests.helpers.paths import ROOT
 
