@@ -1,17 +1,24 @@
-"""The pools of threads that work is done in: after the first failure nothing new begins, and nothing waits."""
+"""The pools of threads that work is done in: after the first failure nothing new begins, and nothing waits.
+
+And the memory that they may take together.
+"""
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _POLL = 0.1  # seconds
+# The most memory that a container may use (Linux, "Control Group v2", memory.max, and its place in version 1).
+_CONTAINER_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 class _Here(threading.local):
@@ -58,3 +65,12 @@ def pause(seconds: float) -> None:
         if left <= 0:
             return
         time.sleep(min(left, _POLL))
+
+
+def memory_share() -> int:
+    """The bytes that a command may hold of what it moves: a quarter of the memory of the machine, or of its container."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for path in _CONTAINER_LIMITS:
+        with suppress(OSError, ValueError):  # not there, or "max"
+            limits.append(int(path.read_text()))
+    return min(limits) // 4

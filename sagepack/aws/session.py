@@ -295,7 +295,7 @@ class Aws:
 
                 config = Config(
                     retries={"mode": "standard", "total_max_attempts": self._patience.attempts},
-                    max_pool_connections=32,
+                    max_pool_connections=96,  # as many as publishing has threads, copies and sends together
                     connect_timeout=self._patience.connect,
                     read_timeout=self._patience.read,
                     s3={"addressing_style": "path"} if self.connection.endpoint_url else None,

@@ -8,6 +8,7 @@ all; its docstring has the argument.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -27,6 +28,7 @@ class Limits:
         minimum, maximum: of a part; the last may be smaller.
         count: parts of one upload.
         sent_size: preferred size of a part that is sent. It is held in memory, once for every worker.
+        most_sent: size that a part that is sent has at most, where an object of many small copies would need larger ones.
         copy_size: preferred size of a part that is copied. S3 responds when all of it is copied, so this bounds the wait.
     """
 
@@ -34,11 +36,12 @@ class Limits:
     maximum: int = 5 * 1024 * MiB
     count: int = 10_000
     sent_size: int = 16 * MiB
+    most_sent: int = 512 * MiB
     copy_size: int = 256 * MiB
 
     def __post_init__(self) -> None:
-        sizes = (self.sent_size, self.copy_size)
-        if not 2 * self.minimum <= min(sizes) <= max(sizes) <= self.maximum:
+        sizes = (self.sent_size, self.copy_size, self.most_sent)
+        if not 2 * self.minimum <= min(sizes) <= max(sizes) <= self.maximum or self.sent_size > self.most_sent:
             raise ValueError("a preferred part size is below twice the minimum, or above the maximum")
 
 
@@ -66,6 +69,9 @@ Part: TypeAlias = SentPart | Copy
 def plan_parts(length: int, matches: Sequence[Match], limits: Limits | None = None) -> list[Part]:
     """Parts, in order, that cover a target of `length` bytes without gaps.
 
+    Parts have their preferred sizes, or the smallest with which `limits.count` suffice. If even large ones do not, because
+    copies with new bytes between them are too many, the smallest copies are sent instead.
+
     Args:
         length: bytes of the target, at least 1.
         matches: what can be copied, in order, without overlap, each of at least the minimum.
@@ -77,17 +83,26 @@ def plan_parts(length: int, matches: Sequence[Match], limits: Limits | None = No
     limits = limits or Limits()
     if not 0 < length <= limits.maximum * limits.count:
         raise ValueError(f"an object of {length} bytes does not fit {limits.count} parts")
-    matches = list(matches)
+    # With half of the parts to spare, it would fit with no copy at all: so leaving out copies comes to an end.
+    most_sent = limits.most_sent if 2 * length <= limits.most_sent * limits.count else limits.maximum
     while True:
         uncut = choose_copies(length, matches, limits.minimum)
-        for grown in _grow(limits):
-            parts = [piece for part in uncut for piece in _split(part, grown)]
-            if len(parts) <= limits.count:
-                return parts
-        # Too many small copies: send the smallest of them instead. Each copy less saves at least one part.
-        excess = max(1, (len(parts) - limits.count) // 2)
-        matches.sort(key=lambda match: match.length, reverse=True)
-        matches = sorted(matches[:-excess], key=lambda match: match.offset)
+        excess = _count(uncut, _sized(limits, most_sent)) - limits.count
+        if excess <= 0:
+            sizes = _smallest(uncut, limits, most_sent)
+            return [piece for part in uncut for piece in _split(part, sizes)]
+        # Each copy less saves its own part, and as a rule one of the two beside it.
+        matches = _without_smallest(matches, max(1, excess // 2))
+
+
+def _without_smallest(matches: Sequence[Match], count: int) -> list[Match]:
+    """The matches without `count` of the smallest.
+
+    Of those of equal length (shards of a model) it takes some everywhere, by a multiple of the golden ratio, and not
+    neighbours: what is sent instead would else come together to ranges that need large parts.
+    """
+    order = sorted(range(len(matches)), key=lambda index: (matches[index].length, index * 0x9E3779B1 & 0xFFFFFFFF))
+    return [matches[index] for index in sorted(order[count:])]
 
 
 class _State(NamedTuple):
@@ -176,20 +191,32 @@ def _parts_of(length: int, matches: Sequence[Match], last: _State) -> list[Part]
     return parts
 
 
-def _grow(limits: Limits) -> Iterator[Limits]:
-    """The limits with ever larger parts, up to the largest allowed."""
-    while True:
-        yield limits
-        if limits.sent_size == limits.copy_size == limits.maximum:
-            return
-        sent_size, copy_size = min(2 * limits.sent_size, limits.maximum), min(2 * limits.copy_size, limits.maximum)
-        limits = replace(limits, sent_size=sent_size, copy_size=copy_size)
+def _sized(limits: Limits, sent_size: int) -> Limits:
+    """The limits with larger parts: those that are copied grow as those that are sent do, up to the maximum."""
+    copy_size = min(limits.maximum, limits.copy_size * sent_size // limits.sent_size)
+    return replace(limits, sent_size=sent_size, most_sent=max(limits.most_sent, sent_size), copy_size=copy_size)
+
+
+def _smallest(uncut: Sequence[Part], limits: Limits, most_sent: int) -> Limits:
+    """The smallest sizes from the preferred ones on with which the parts are few enough; `most_sent` is one of them."""
+    sizes = range(limits.sent_size, most_sent)
+    fitting = bisect_left(sizes, True, key=lambda size: _count(uncut, _sized(limits, size)) <= limits.count)
+    return _sized(limits, limits.sent_size + fitting)
+
+
+def _count(uncut: Sequence[Part], limits: Limits) -> int:
+    """How many parts there are after `_split`."""
+    return sum(-(-part.length // _size(part, limits)) for part in uncut)
+
+
+def _size(part: Part, limits: Limits) -> int:
+    """The preferred size of a part."""
+    return limits.copy_size if isinstance(part, Copy) else limits.sent_size
 
 
 def _split(part: Part, limits: Limits) -> Iterator[Part]:
     """A part cut into parts of nearly equal size, none larger than preferred."""
-    size = limits.copy_size if isinstance(part, Copy) else limits.sent_size
-    count = -(-part.length // size)
+    count = -(-part.length // _size(part, limits))
     for number in range(count):
         begin, end = part.length * number // count, part.length * (number + 1) // count
         if isinstance(part, Copy):

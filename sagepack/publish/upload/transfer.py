@@ -14,7 +14,7 @@ from sagepack.publish.upload.journal import CompletedPart
 from sagepack.publish.upload.proof import SourceError
 from sagepack.publish.upload.sources import StoredContents, choose
 from sagepack.publish.upload.verifier import ContentVerifier
-from sagepack.workers import worker_pool
+from sagepack.workers import memory_share, worker_pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,21 +25,29 @@ if TYPE_CHECKING:
     from sagepack.publish.upload.journal import Journal, JournalState, UploadSession
     from sagepack.publish.upload.part_body import ContentRange, UploadTarget
 
-_MEMORY = 192 << 20  # bytes of parts that are held at a time, whatever the number of workers
+_COPIES = 64  # at a time: they hold no memory, and S3 takes seconds for a large one
 
 
 @dataclass(frozen=True)
-class PartTask:
-    """A part that is to be done.
+class CopyTask:
+    """A part that S3 is to copy; `number` is that of the part, from 1."""
+
+    number: int
+    part: Copy
+
+
+@dataclass(frozen=True)
+class SendTask:
+    """A part that is to be sent.
 
     Attributes:
         number: of the part, from 1.
-        part: what it is made of.
+        part: its place in the object.
         before: the same part as an earlier run sent it: it is made again to be checked, and sent only if it differs.
     """
 
     number: int
-    part: Copy | SentPart
+    part: SentPart
     before: CompletedPart | None = None
 
 
@@ -54,6 +62,8 @@ class PartResult:
 
 class PartTransfer:
     """Does what is not done of the parts of one upload session.
+
+    A part that is sent is held in memory, so large parts have fewer workers; those that S3 copies have threads of their own.
 
     A part that waits, for its turn in a content's SHA-256 or for the checksums of all contents, waits only for parts that
     were submitted before it, and the pool starts them in that order. So what is waited for is running, and there is no
@@ -79,14 +89,21 @@ class PartTransfer:
 
     def run(self) -> list[CompletedPart]:
         """Do the parts in parallel; the first failure ends them all. Returns all parts of the session, in order."""
-        session, tasks = self._session, self._tasks()
-        largest = max((part.length for part in session.parts if isinstance(part, SentPart)), default=1)
-        workers = max(1, min(self._context.workers, _MEMORY // largest, len(tasks)))
+        session = self._session
+        copies, sends = self._tasks()
+        largest = max((task.part.length for task in sends), default=1)
+        workers = max(1, min(self._context.workers, memory_share() // largest))
         done = dict(self._state.done)
-        with self._context.progress.bar("publishing", session.size) as add, worker_pool(workers, "publish") as pool:
-            add(session.size - sum(task.part.length for task in tasks))
+        with (
+            self._context.progress.bar("publishing", session.size) as add,
+            worker_pool(workers, "send") as sending,
+            worker_pool(_COPIES, "copy") as copying,
+        ):
+            add(session.size - sum(task.part.length for task in copies) - sum(task.part.length for task in sends))
             try:
-                for future in as_completed([pool.submit(self._do, task) for task in tasks]):
+                futures = [copying.submit(self._copy, task) for task in copies]
+                futures += [sending.submit(self._send, task) for task in sends]
+                for future in as_completed(futures):
                     result = future.result()
                     done[result.completed.number] = result.completed
                     self.sent += result.sent
@@ -97,48 +114,46 @@ class PartTransfer:
                 raise
         return [done[number] for number in sorted(done)]
 
-    def _tasks(self) -> list[PartTask]:
-        """What is not done: copies first, because they find a changed source before bytes were sent for nothing."""
+    def _tasks(self) -> tuple[list[CopyTask], list[SendTask]]:
+        """What is not done."""
         copies, sends = [], []
         for number, part in enumerate(self._session.parts, 1):
             before = self._state.done.get(number)
             if isinstance(part, Copy):
                 if before is None:
-                    copies.append(PartTask(number, part))
+                    copies.append(CopyTask(number, part))
                 continue
             touched = self._target.members_in(part.offset, part.offset + part.length)
             if before is None or any(self._must_hash(index) for index in touched):
-                sends.append(PartTask(number, part, before))
+                sends.append(SendTask(number, part, before))
             else:
                 for content_range in before.ranges:
                     self.verifier.add(content_range)
-        return [*copies, *sends]
+        return copies, sends
 
     def _must_hash(self, index: int) -> bool:
         """Whether a content must be hashed: all of it is sent, and no earlier run has hashed it to its end."""
         return index not in self._state.verified and self._session.known[index] is None
 
-    def _do(self, task: PartTask) -> PartResult:
-        if isinstance(task.part, Copy):
-            return self._copy(task.number, task.part)
+    def _copy(self, task: CopyTask) -> PartResult:
+        session, part = self._session, task.part
+        stored = self._context.store.send_copy(
+            session.upload, task.number, session.sources[part.source], part.source_offset, part.length
+        )
+        completed = CompletedPart(task.number, stored.etag, stored.checksum)
+        self._journal.add(completed)
+        return PartResult(completed, copied=part.length)
+
+    def _send(self, task: SendTask) -> PartResult:
         data = self._buffers.take(task.part.length)
-        result = self._send(task, task.part, data)
+        result = self._send_from(data, task)
         # After a failure the buffer may still be in use by the request, and is not given back.
         self._buffers.give(data)
         return result
 
-    def _copy(self, number: int, part: Copy) -> PartResult:
-        session = self._session
-        stored = self._context.store.send_copy(
-            session.upload, number, session.sources[part.source], part.source_offset, part.length
-        )
-        completed = CompletedPart(number, stored.etag, stored.checksum)
-        self._journal.add(completed)
-        return PartResult(completed, copied=part.length)
-
-    def _send(self, task: PartTask, part: SentPart, data: bytearray) -> PartResult:
+    def _send_from(self, data: bytearray, task: SendTask) -> PartResult:
         """Make a part in `data`, check it, and send it, unless an earlier run sent the same bytes."""
-        session, ranges = self._session, []
+        session, part, ranges = self._session, task.part, []
         with self._reading:
             written, sums = self._target.write(data, part.offset, self._open)
         for content_range, views in written:

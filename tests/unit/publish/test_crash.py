@@ -30,7 +30,7 @@ from tests.helpers.publishing import NOW, noise
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LIMITS = Limits(minimum=2000, maximum=40_000, count=100, sent_size=6000, copy_size=9000)
+LIMITS = Limits(minimum=2000, maximum=40_000, count=100, sent_size=6000, most_sent=20_000, copy_size=9000)
 TARGET = S3Uri("bucket", "models")
 
 

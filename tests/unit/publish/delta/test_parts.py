@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -12,7 +13,7 @@ from sagepack.publish.delta.match import Match, Segment, find_matches
 from sagepack.publish.delta.parts import Copy, Limits, Part, SentPart, choose_copies, plan_parts
 
 MINIMUM = 5
-LIMITS = Limits(minimum=MINIMUM, maximum=40, count=60, sent_size=10, copy_size=12)
+LIMITS = Limits(minimum=MINIMUM, maximum=40, count=60, sent_size=10, most_sent=24, copy_size=12)
 MiB = 1 << 20
 
 
@@ -83,12 +84,29 @@ def test_no_other_choice_of_parts_sends_fewer_bytes(case: tuple[int, list[Match]
 @given(targets(), st.integers(2, 12))
 def test_too_many_parts_become_larger_or_are_sent(case: tuple[int, list[Match]], count: int) -> None:
     length, matches = case
-    limits = Limits(minimum=MINIMUM, maximum=40, count=count, sent_size=10, copy_size=12)
+    limits = Limits(minimum=MINIMUM, maximum=40, count=count, sent_size=10, most_sent=24, copy_size=12)
     assume(length <= limits.maximum * count)
     parts = plan_parts(length, matches, limits)
     check_tiling(length, parts, matches)
     assert len(parts) <= count
     assert all(part.length <= limits.maximum for part in parts)
+
+
+@given(st.integers(1, 700))
+def test_parts_are_no_larger_than_the_count_demands(length: int) -> None:
+    limits = replace(LIMITS, count=30)
+    parts = plan_parts(length, [], limits)
+    assert max(part.length for part in parts) <= max(limits.sent_size, -(-length // limits.count))
+
+
+@pytest.mark.parametrize("shards", [10_000, 20_000])
+def test_what_is_held_in_memory_stays_bounded_when_copies_are_too_many(shards: int) -> None:
+    size = 70 * 1000**2
+    matches = [Match(0, start, start, size) for start in range(0, shards * size, 2 * size)]
+    parts = plan_parts(shards * size, matches)
+    assert sum(part.length for part in parts) == shards * size
+    assert len(parts) <= Limits().count
+    assert max(part.length for part in parts if isinstance(part, SentPart)) <= Limits().most_sent
 
 
 def test_an_object_that_is_too_large_for_an_upload_is_refused() -> None:

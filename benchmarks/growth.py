@@ -1,0 +1,128 @@
+"""What a large package costs before a byte moves, for n files beside n/2: twice the files should take twice as long.
+
+Two kinds of repository: many small files (200 KB each), and shards of 70 MB that come to 700 GB, planned and not moved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.timing import table
+from sagepack.aws.s3 import ObjectRef, S3Uri
+from sagepack.digest import Digest
+from sagepack.package.archive.layout import Layout
+from sagepack.package.lock import Lock, LockedFile
+from sagepack.package.manifest import Manifest, Member
+from sagepack.package.revision import Revision
+from sagepack.publish.archive_plan import plan_archive
+from sagepack.publish.checksums import Checksums, ContentChecksum, FramedChecksums
+from sagepack.publish.delta.parts import Limits, SentPart
+from sagepack.publish.documents import Index
+from sagepack.publish.keys import Package
+from sagepack.publish.observation import ArchiveObservation, Binding, StoredArchive
+from sagepack.publish.verified import Verified
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+REPOSITORIES = {"20,000 files of 200 KB": (20_000, 200_000), "10,000 shards of 70 MB": (10_000, 70_000_000)}
+TARGET = S3Uri("bucket", "models")
+
+
+def bench(folder: Path, sizes: Sequence[int], runs: int) -> str:  # noqa: ARG001 - nothing is written, and the sizes are above
+    """Seconds of each thing, and how many times as long it takes as for half of the files."""
+    rows = [["", *(f"{name}{unit}" for name in REPOSITORIES for unit in (", s", "; times half"))]]
+    halves = {name: _median(count // 2, size, runs) for name, (count, size) in REPOSITORIES.items()}
+    wholes = {name: _median(count, size, runs) for name, (count, size) in REPOSITORIES.items()}
+    for step in next(iter(wholes.values())):
+        cells = [
+            text
+            for name, whole in wholes.items()
+            for text in (f"{whole[step]:.2f}", f"{whole[step] / halves[name][step]:.1f}")
+        ]
+        rows.append([step, *cells])
+    notes = "".join(f"{name}: {_parts(count, size)}.\n" for name, (count, size) in REPOSITORIES.items())
+    return f"### Growth\n\n{table(rows)}\n\n{notes}"
+
+
+def _median(count: int, size: int, runs: int) -> dict[str, float]:
+    taken = [_measure(count, size) for _ in range(runs)]
+    return {step: statistics.median(seconds[step] for seconds in taken) for step in taken[0]}
+
+
+def _measure(count: int, size: int) -> dict[str, float]:
+    """Seconds of each step for `count` files of `size` bytes."""
+    seconds: dict[str, float] = {}
+
+    def timed(step: str, work: Callable[[], Any]) -> Any:
+        begun = time.perf_counter()
+        value = work()
+        seconds[step] = time.perf_counter() - begun
+        return value
+
+    members = _members(count, size)
+    manifest = timed("manifest and its digest", lambda: _digested(Manifest.of(members)))
+    timed("layout of the archive", lambda: Layout.of(manifest.members))
+    text = timed("lock, written", lambda: _lock(members).text().encode())
+    timed("lock, read", lambda: Lock.parse(text, "lock"))
+    index = _index(manifest)
+    document = timed("index, written", index.text)
+    timed("index, read", lambda: Index.parse(document))
+    nothing = ArchiveObservation(Package(TARGET, "large", manifest.digest))
+    timed("plan, nothing in S3", lambda: plan_archive(nothing, manifest, Limits()))
+    half = replace(nothing, sources=(_with_every_second(members),))
+    timed("plan, every second file in S3", lambda: plan_archive(half, manifest, Limits()))
+    return seconds
+
+
+def _parts(count: int, size: int) -> str:
+    """The parts when every second file is in S3, in words."""
+    members = _members(count, size)
+    manifest = Manifest.of(members)
+    package = Package(TARGET, "large", manifest.digest)
+    plan = plan_archive(ArchiveObservation(package, sources=(_with_every_second(members),)), manifest, Limits())
+    largest = max(part.length for part in plan.parts if isinstance(part, SentPart))
+    return f"every second file in S3 gives {len(plan.parts):,} parts; the largest that is sent has {largest / (1 << 20):.0f} MiB"
+
+
+def _members(count: int, size: int, salt: int = 0) -> list[Member]:
+    return [
+        Member(f"shards/{number % 97:02}/model-{number:06}.safetensors", size, _digest(number, salt))
+        for number in range(count)
+    ]
+
+
+def _digest(number: int, salt: int) -> Digest:
+    return Digest("sha256", hashlib.sha256(f"{number} {salt}".encode()).hexdigest())
+
+
+def _digested(manifest: Manifest) -> Manifest:
+    """The manifest, with its digest computed and kept."""
+    _ = manifest.digest
+    return manifest
+
+
+def _lock(members: Sequence[Member]) -> Lock:
+    files = tuple(LockedFile(member.path, member.size, member.digest, member.digest.value) for member in members)
+    revision, registry = Revision("owner/large", "0" * 40), "763104351884.dkr.ecr.us-east-1.amazonaws.com"
+    return Lock(_digest(0, 1), revision, files, (0, 0), "huggingface-pytorch-inference:tag", _digest(0, 2), registry)
+
+
+def _index(manifest: Manifest) -> Index:
+    """An index of an archive; the checksums in it mean nothing."""
+    entries = Layout.of(manifest.members).entries
+    sums = [FramedChecksums(Checksums(1, 2, e.content_length), ContentChecksum(3, e.size)) for e in entries]
+    return Index(manifest, tuple(sums), '"etag"', Checksums(1, 2, 3))
+
+
+def _with_every_second(members: Sequence[Member]) -> StoredArchive:
+    """An archive in S3 that has every second of the files, and others for the rest: as many copies as there can be."""
+    other = _members(len(members), members[0].size, salt=1)
+    stored = Manifest.of(other[number] if number % 2 else member for number, member in enumerate(members))
+    location = Package(TARGET, "large", stored.digest).model_uri
+    return StoredArchive(ObjectRef(location, '"etag"'), _index(stored), Binding.NAME, Verified('"etag"'))
