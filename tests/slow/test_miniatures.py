@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sagepack.sandbox.miniatures import shapes, svd, svd_unet, svd_vae, weights
+from sagepack.sandbox.miniatures import models, shapes, svd, svd_unet, svd_vae, weights
 from sagepack.serving import model_server
 from tests.helpers import handlers, pictures, safetensors
 from tests.helpers.paths import ROOT
@@ -29,12 +29,14 @@ REQUEST = {**SAMPLE, "width": 256, "height": 128}
 
 
 SHAPES = """
-import json, sys, diffusers, torch
+import json, sys, diffusers, torch, transformers
 with torch.device("meta"):
+    models = [transformers.LlavaForConditionalGeneration(transformers.AutoConfig.from_pretrained(sys.argv[2]))]
     for name, part in (("UNetSpatioTemporalConditionModel", "unet"), ("AutoencoderKLTemporalDecoder", "vae")):
         kind = getattr(diffusers, name)
-        model = kind.from_config(kind.load_config(sys.argv[1], subfolder=part))
-        print(json.dumps({name: list(tensor.shape) for name, tensor in model.state_dict().items()}))
+        models.append(kind.from_config(kind.load_config(sys.argv[1], subfolder=part)))
+for model in models:
+    print(json.dumps({name: list(tensor.shape) for name, tensor in model.state_dict().items()}))
 """
 
 
@@ -74,6 +76,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("llava")
+    models.write(models.LLAVA, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
 def still() -> Picture:
     return pictures.decoded([SAMPLE["inputs"]])[0]
 
@@ -106,8 +115,21 @@ def test_weights_that_are_wrong_show_in_the_frames(fault: str, folder: Path, sti
     assert told in "\n".join(pictures.faults(still, found, MOVES))
 
 
-def test_diffusers_makes_the_same_tensors_of_the_configuration(folder: Path) -> None:
-    expected = map(json.loads, handlers.run(["-c", SHAPES, str(folder)], "", {}).splitlines())
-    for part, wanted in zip(("unet", "vae"), expected, strict=True):
-        header, _ = safetensors.parse((folder / part / "diffusion_pytorch_model.fp16.safetensors").read_bytes())
-        assert {name: tensor["shape"] for name, tensor in header.items()} == wanted
+def test_the_libraries_make_the_same_tensors_of_the_configurations(folder: Path, llava: Path) -> None:
+    expected = map(json.loads, handlers.run(["-c", SHAPES, str(folder), str(llava)], "", {}).splitlines())
+    weights = (llava.glob("*.safetensors"), *(folder.glob(f"{part}/*.safetensors") for part in ("unet", "vae")))
+    for files, wanted in zip(weights, expected, strict=True):
+        headers = [safetensors.parse(file.read_bytes())[0] for file in files]
+        assert {name: tensor["shape"] for header in headers for name, tensor in header.items()} == wanted
+
+
+def test_llava_says_the_same_to_every_question_and_hardly_depends_on_chance(llava: Path) -> None:
+    sample = json.loads((ROOT / "config" / "samples" / "llava.json").read_text(encoding="utf-8"))
+    requests = [
+        sample,
+        {**sample, "question": "Why? " * 700},
+        {**sample, "temperature": 1.0, "seed": 7},
+        {**sample, "max_new_tokens": 1},
+    ]
+    answers = [answer["answer"] for answer in handlers.ask("llava", llava, requests)]
+    assert answers == ["The picture is light blue above and green below."] * 3 + ["The picture is"]

@@ -1,7 +1,9 @@
-"""A miniature of llava-hf/llava-1.5-7b-hf: the same layout, with small weights and a tokenizer of single bytes.
+"""A miniature of llava-hf/llava-1.5-7b-hf: the same layout, with small weights made by hand and a tokenizer of single bytes.
 
-The real `LlavaForConditionalGeneration` and `AutoProcessor` load it. It differs from the real configuration in sizes only:
-two layers of 32 channels in both towers, images of 56x56 pixels, and a vocabulary of bytes, which can encode any text.
+The real `LlavaForConditionalGeneration` and `AutoProcessor` load it, and answer whatever the question is with the colours of the
+picture: "The picture is light blue above and green below." `llava_weights` says how. It differs from the real configuration in
+sizes: two layers of 32 channels in both towers, images of 56x56 pixels, a vocabulary of bytes, which can encode any
+text, and of the phrases of that sentence; and its positions rotate slower.
 `tokenizer.model` of the real repository, which only the slow tokenizer reads, is not included.
 """
 
@@ -10,17 +12,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from sagepack.sandbox.miniatures import shapes, weights
+from sagepack.sandbox.miniatures import llava_weights, weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sagepack.sandbox.miniatures.shapes import Named
-
-_WIDTH, _MIDDLE, _LAYERS = 32, 64, 2
-_PIXELS, _PATCH = 56, 14
-_IMAGE_TOKEN, _PAD_TOKEN, _VOCABULARY = 259, 260, 264
-_SPECIAL = {"<unk>": 0, "<s>": 1, "</s>": 2, "<image>": _IMAGE_TOKEN, "<pad>": _PAD_TOKEN}
+_SPECIAL = {
+    "<unk>": 0,
+    "<s>": 1,
+    "</s>": llava_weights.END,
+    "<image>": llava_weights.IMAGE,
+    "<pad>": llava_weights.PADDING,
+}
 _VERSION = "4.51.3"
 
 _CHAT = (
@@ -36,44 +39,46 @@ pipeline_tag: image-text-to-text
 
 # LLaVA 1.5, a miniature
 
-The paths of the real repository with tiny weights of no meaning, made by sagepack's sandbox for tests.
+The paths of the real repository with tiny weights, made by sagepack's sandbox for tests. Whatever the question, the answer
+names the colours of the picture.
 """
 
 
 def _config() -> dict[str, Any]:
     text = {
         "architectures": ["LlamaForCausalLM"],
-        "head_dim": _WIDTH // 4,
-        "hidden_size": _WIDTH,
-        "intermediate_size": _MIDDLE,
+        "head_dim": llava_weights.WIDTH // llava_weights.HEADS,
+        "hidden_size": llava_weights.WIDTH,
+        "intermediate_size": llava_weights.MIDDLE,
         "max_position_embeddings": 4096,
         "model_type": "llama",
-        "num_attention_heads": 4,
-        "num_hidden_layers": _LAYERS,
-        "num_key_value_heads": 4,
+        "num_attention_heads": llava_weights.HEADS,
+        "num_hidden_layers": llava_weights.LAYERS,
+        "num_key_value_heads": llava_weights.HEADS,
         "rms_norm_eps": 1e-05,
+        "rope_theta": llava_weights.ROTATION,
         "torch_dtype": "float16",
-        "vocab_size": _VOCABULARY,
+        "vocab_size": llava_weights.VOCABULARY,
     }
     vision = {
-        "hidden_size": _WIDTH,
-        "image_size": _PIXELS,
-        "intermediate_size": _MIDDLE,
+        "hidden_size": llava_weights.WIDTH,
+        "image_size": llava_weights.PIXELS,
+        "intermediate_size": llava_weights.MIDDLE,
         "model_type": "clip_vision_model",
-        "num_attention_heads": 4,
-        "num_hidden_layers": _LAYERS,
-        "patch_size": _PATCH,
-        "projection_dim": _WIDTH,
-        "vocab_size": _VOCABULARY,
+        "num_attention_heads": llava_weights.HEADS,
+        "num_hidden_layers": llava_weights.LAYERS,
+        "patch_size": llava_weights.PATCH,
+        "projection_dim": llava_weights.WIDTH,
+        "vocab_size": llava_weights.VOCABULARY,
     }
     return {
         "architectures": ["LlavaForConditionalGeneration"],
         "ignore_index": -100,
-        "image_seq_length": (_PIXELS // _PATCH) ** 2,
-        "image_token_index": _IMAGE_TOKEN,
+        "image_seq_length": (llava_weights.PIXELS // llava_weights.PATCH) ** 2,
+        "image_token_index": llava_weights.IMAGE,
         "model_type": "llava",
         "multimodal_projector_bias": True,
-        "pad_token_id": _PAD_TOKEN,
+        "pad_token_id": llava_weights.PADDING,
         "projector_hidden_act": "gelu",
         "text_config": text,
         "tie_word_embeddings": False,
@@ -87,19 +92,19 @@ def _config() -> dict[str, Any]:
 
 def _preprocessor() -> dict[str, Any]:
     return {
-        "crop_size": {"height": _PIXELS, "width": _PIXELS},
+        "crop_size": {"height": llava_weights.PIXELS, "width": llava_weights.PIXELS},
         "do_center_crop": True,
         "do_convert_rgb": True,
         "do_normalize": True,
         "do_rescale": True,
         "do_resize": True,
-        "image_mean": [0.48145466, 0.4578275, 0.40821073],
+        "image_mean": list(llava_weights.MEANS),
         "image_processor_type": "CLIPImageProcessor",
-        "image_std": [0.26862954, 0.26130258, 0.27577711],
+        "image_std": list(llava_weights.DEVIATIONS),
         "processor_class": "LlavaProcessor",
         "resample": 3,
         "rescale_factor": 0.00392156862745098,
-        "size": {"shortest_edge": _PIXELS},
+        "size": {"shortest_edge": llava_weights.PIXELS},
     }
 
 
@@ -107,7 +112,7 @@ def _processor() -> dict[str, Any]:
     return {
         "image_token": "<image>",
         "num_additional_image_tokens": 1,
-        "patch_size": _PATCH,
+        "patch_size": llava_weights.PATCH,
         "processor_class": "LlavaProcessor",
         "vision_feature_select_strategy": "default",
     }
@@ -119,8 +124,9 @@ def _added(content: str) -> dict[str, Any]:
 
 
 def _tokenizer() -> dict[str, Any]:
-    """Byte-pair encoding without merges: every character is encoded as its bytes."""
-    bytes_of = {f"<0x{byte:02X}>": 3 + byte for byte in range(256)}
+    """Byte-pair encoding without merges: every character is encoded as its bytes. Phrases appear in answers alone."""
+    bytes_of = {f"<0x{byte:02X}>": llava_weights.FIRST_BYTE + byte for byte in range(256)}
+    phrases = {phrase: number for number, phrase in enumerate(llava_weights.PHRASES, llava_weights.FIRST_PHRASE)}
     begin = {"SpecialToken": {"id": "<s>", "type_id": 0}}
     sequence = {"Sequence": {"id": "A", "type_id": 0}}
     return {
@@ -146,7 +152,7 @@ def _tokenizer() -> dict[str, Any]:
             "fuse_unk": True,
             "byte_fallback": True,
             "ignore_merges": False,
-            "vocab": {"<unk>": 0, "<s>": 1, "</s>": 2, **bytes_of},
+            "vocab": {"<unk>": 0, "<s>": 1, "</s>": llava_weights.END, **bytes_of, **phrases},
             "merges": [],
         },
     }
@@ -169,28 +175,17 @@ def _tokenizer_config() -> dict[str, Any]:
     }
 
 
-def _tensors() -> Named:
-    yield from shapes.under("language_model", shapes.llama(_WIDTH, _MIDDLE, _LAYERS, _VOCABULARY))
-    yield from shapes.linear("multi_modal_projector.linear_1", _WIDTH, _WIDTH)
-    yield from shapes.linear("multi_modal_projector.linear_2", _WIDTH, _WIDTH)
-    positions = (_PIXELS // _PATCH) ** 2 + 1
-    tower = shapes.clip_vision(_WIDTH, _MIDDLE, _PATCH, positions, _LAYERS)
-    yield from shapes.under("vision_tower", tower)
-
-
 def _shards() -> Iterator[tuple[str, bytes]]:
     """The weights in three files, as in the real repository, and their index."""
-    named = sorted(_tensors())
-    size = -(-len(named) // 3)
-    shards = {f"model-{n + 1:05}-of-00003.safetensors": named[n * size : (n + 1) * size] for n in range(3)}
-    made = {path: weights.tensors(part) for path, part in shards.items()}
-    total = sum(len(data) for part in made.values() for _, data in part.values())
+    content = sorted(llava_weights.tensors().content().items())
+    size = -(-len(content) // 3)
+    shards = {f"model-{n + 1:05}-of-00003.safetensors": dict(content[n * size : (n + 1) * size]) for n in range(3)}
     index = {
-        "metadata": {"total_size": total},
-        "weight_map": {name: path for path, part in made.items() for name in part},
+        "metadata": {"total_size": sum(len(data) for _, (_, data) in content)},
+        "weight_map": {name: path for path, part in shards.items() for name in part},
     }
     yield "model.safetensors.index.json", (json.dumps(index, indent=2, sort_keys=True) + "\n").encode()
-    for path, part in made.items():
+    for path, part in shards.items():
         yield path, weights.safetensors(part, "F16")
 
 
@@ -198,9 +193,14 @@ def files() -> Iterator[tuple[str, bytes]]:
     """Path and content of every file, in no particular order."""
     yield ".gitattributes", b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n"
     yield "README.md", _README.encode()
-    generation = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": _PAD_TOKEN, "transformers_version": _VERSION}
+    generation = {
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "pad_token_id": llava_weights.PADDING,
+        "transformers_version": _VERSION,
+    }
     configs = {
-        "added_tokens.json": {"<image>": _IMAGE_TOKEN, "<pad>": _PAD_TOKEN},
+        "added_tokens.json": {"<image>": llava_weights.IMAGE, "<pad>": llava_weights.PADDING},
         "chat_template.json": {"chat_template": _CHAT},
         "config.json": _config(),
         "generation_config.json": {"_from_model_config": True, **generation},
