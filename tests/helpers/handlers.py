@@ -23,9 +23,7 @@ import importlib, json, sys
 handler, media_type = importlib.import_module("inference"), "application/json"
 model = handler.model_fn(sys.argv[1])
 def answer(request):
-    if hasattr(handler, "transform_fn"):
-        return json.loads(handler.transform_fn(model, json.dumps(request).encode(), media_type, media_type))
-    return handler.predict_fn(request, model)
+    return json.loads(handler.transform_fn(model, json.dumps(request).encode(), media_type, media_type))
 print("\\n" + json.dumps([answer(request) for request in json.load(sys.stdin)]))
 """
 
