@@ -128,6 +128,8 @@ class _Circles:
                 yield from self._load(module)
 
     def _from(self, module: Module, statement: ast.ImportFrom) -> Iterator[tuple[str, Diagnostic]]:
+        if statement.level > module.source.path.count("/"):
+            return  # it fails, which is told with the other imports
         full = module.full_name(statement)
         yield from self._first(full)
         other = self._modules.get(full)
