@@ -14,6 +14,7 @@ import re
 import socket
 import threading
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sagepack.sandbox import admission
@@ -58,6 +59,7 @@ SERVICES = {"s3", "sagemaker", "sts", "iam", "sns", "logs", "cloudwatch", "appli
 """The services that can be reached, by moto's names."""
 
 _SCALABLE = re.compile(r"endpoint/([^/]+)/variant/[^/]+")
+_HOSTS = 256  # hosts of AWS, each a service in a region, of which it is remembered which part of moto responds
 _S3_ERRORS = {503: "SlowDown", 500: "InternalError", 403: "AccessDenied", 400: "BadRequest"}
 
 
@@ -106,6 +108,9 @@ class AwsServer:
         self.invocations = Invocations(self._hosting, self.activity, self._containers, self.clock)
         self._control = Control(self.scenario, self.faults, self.invocations, self.clock, self.denied, self.reset)
         self._moto = werkzeug_app.DomainDispatcherApplication(_moto_service)
+        # For each request moto would list its own folder twice, and try the patterns of all its services.
+        remembering = lru_cache(_HOSTS)(self._moto.get_backend_for_host)
+        setattr(self._moto, "get_backend_for_host", remembering)  # noqa: B010 - a method, for the type checker
         server: Any = make_server("127.0.0.1", 0, self._serve, threaded=True, request_handler=Quiet)
         # The server must not wait for connections that clients keep open when it stops.
         server.daemon_threads, server.block_on_close = True, False
