@@ -27,8 +27,11 @@ REFERENCE = 4.0
 COLOURS = range(3)
 _EPS = 1e-6
 
-# Dead are the ends of residual branches; what lies outside the branches passes only what is put there.
-_BLANK = re.compile(r"(conv2|to_out\.0|conv_shortcut|samplers\.0\.conv|conv_in|conv_out|quant_conv)\.weight$")
+# Dead are the ends of residual branches; what lies outside the branches, or is used here, passes only what is put there.
+_BLANK = re.compile(
+    r"(conv2|to_out\.0|conv_shortcut|samplers\.0\.conv|conv_in|conv_out|quant_conv)\.weight$"
+    r"|^decoder\.mid_block\.resnets\.0\.spatial_res_block\.conv1\.weight$"
+)
 
 
 def tensors() -> Tensors:
@@ -104,8 +107,6 @@ def _take_out_the_factor(made: Tensors) -> None:
     that they came from keep their factor and are read by nobody.
     """
     block = "decoder.mid_block.resnets.0.spatial_res_block"
-    for name in (f"{block}.conv1.weight",):
-        made.fill(name, 0)
     made.fill(f"{block}.norm1.weight", REFERENCE / math.sqrt(2))
     made.linear_norm(f"{block}.norm2", _EPS)
     for colour in COLOURS:

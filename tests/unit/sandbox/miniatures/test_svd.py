@@ -97,13 +97,29 @@ def test_tensors_and_shapes_are_those_that_diffusers_expects(part: str) -> None:
     assert hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest() == SHAPES[part]
 
 
-def test_everything_that_is_added_on_the_way_is_a_pair() -> None:
-    """Else a GroupNorm would take a part of it away, or SiLU bend it."""
-    for part, layers in (("vae", ("decoder.conv_in", "encoder.conv_in")), ("unet", ("conv_in",))):
-        for layer in layers:
-            rows = safetensors.read(weights(part), f"{layer}.weight").rows()
-            for even, odd in zip(rows[::2], rows[1::2], strict=True):
-                assert even == tuple(-value for value in odd)
+BLOCK = "spatial_res_block"
+PAIRED = (
+    ("vae", "encoder.conv_in"),
+    ("vae", "decoder.conv_in"),
+    ("vae", f"decoder.mid_block.resnets.0.{BLOCK}.conv1"),
+    ("vae", f"decoder.mid_block.resnets.0.{BLOCK}.conv2"),
+    ("unet", "conv_in"),
+    ("unet", f"up_blocks.1.resnets.0.{BLOCK}.conv1"),
+    ("unet", f"up_blocks.1.resnets.0.{BLOCK}.conv2"),
+    ("unet", f"up_blocks.1.resnets.1.{BLOCK}.conv1"),
+    ("unet", f"up_blocks.1.resnets.1.{BLOCK}.conv2"),
+)
+
+
+@pytest.mark.parametrize(("part", "layer"), PAIRED)
+def test_what_goes_into_a_norm_comes_in_pairs(part: str, layer: str) -> None:
+    """Else the norm would take a part of it away."""
+    made, biases = (safetensors.read(weights(part), f"{layer}.{name}") for name in ("weight", "bias"))
+    rows = made.rows()
+    assert any(map(any, rows))
+    for even, odd in zip(range(0, len(rows), 2), range(1, len(rows), 2), strict=True):
+        assert rows[even] == tuple(-value for value in rows[odd])
+        assert biases.values[even] == -biases.values[odd]
 
 
 def test_the_decoder_doubles_the_size_without_a_change_of_brightness() -> None:
