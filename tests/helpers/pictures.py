@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 _DECODE = """
 import base64, io, json, sys
 from PIL import Image
-pictures = [Image.open(io.BytesIO(base64.b64decode(text))).convert("RGB") for text in json.load(sys.stdin)]
+files, size = json.load(sys.stdin)
+pictures = [Image.open(io.BytesIO(base64.b64decode(text))).convert("RGB") for text in files]
+pictures = [picture.resize(size or picture.size, Image.Resampling.LANCZOS) for picture in pictures]
 print(json.dumps([(*picture.size, base64.b64encode(picture.tobytes()).decode()) for picture in pictures]))
 """
 
@@ -65,9 +67,9 @@ class Picture:
         return total / len(self.pixels)
 
 
-def decoded(files: Sequence[str]) -> list[Picture]:
-    """Pictures in base64, of any format that PIL reads."""
-    found = json.loads(handlers.run(["-c", _DECODE], json.dumps(list(files)), {}))
+def decoded(files: Sequence[str], size: tuple[int, int] | None = None) -> list[Picture]:
+    """Pictures in base64, of any format that PIL reads, at their own size or another width and height."""
+    found = json.loads(handlers.run(["-c", _DECODE], json.dumps([list(files), size]), {}))
     return [Picture(width, height, base64.b64decode(pixels)) for width, height, pixels in found]
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import struct
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +12,7 @@ import pytest
 from sagepack.serving import model_server
 from sagepack.serving.containers import Containers, Package
 from sagepack.serving.model_server import InferenceRequest
+from tests.helpers import pictures
 from tests.helpers.paths import ROOT
 from tests.helpers.serving_project import Project
 
@@ -40,24 +39,17 @@ def picture() -> str:
     return str(document["inputs"])
 
 
-def size_of(jpeg: bytes) -> tuple[int, int]:
-    """Width and height of a JPEG file, from its frame header (ITU T.81, B.2.2)."""
-    at = 2
-    while not 0xC0 <= jpeg[at + 1] <= 0xC2:
-        at += 2 + struct.unpack_from(">H", jpeg, at + 2)[0]
-    height, width = struct.unpack_from(">HH", jpeg, at + 5)
-    return width, height
-
-
-def test_the_packaged_miniature_makes_frames_and_does_so_again(project: Project, picture: str) -> None:
+def test_the_packaged_miniature_shows_the_picture_and_moves_it_and_does_so_again(
+    project: Project, picture: str
+) -> None:
     answers = []
     for _ in range(2):
         run = project.predict({"inputs": picture, "parameters": {**SMALL, "seed": 7}})
         assert run.returncode == 0, run.stderr
         answers.append(project.answer())
-    frames = [base64.b64decode(frame) for frame in answers[0]["frames"]]
-    assert [size_of(frame) for frame in frames] == [(128, 64)] * 4
     assert answers[0] == answers[1]
+    (still,) = pictures.decoded([picture], (128, 64))
+    assert pictures.faults(still, pictures.decoded(answers[0]["frames"]), [0, 4, 8, 12]) == []
 
 
 @pytest.mark.parametrize(
