@@ -24,6 +24,7 @@ from sagepack.engine.steps.deploy import desired_deployment
 from sagepack.errors import RemoteError, UserError
 from sagepack.package.attest import provenance
 from sagepack.package.manifest import Manifest
+from sagepack.package.requirements import listing
 from sagepack.publish.keys import document_beside
 from sagepack.spec.keys import by_key
 from sagepack.spec.model import Endpoint
@@ -206,7 +207,8 @@ def _of_tree(context: BuildContext) -> _Side:
         image=desired.image_uri,
         config=desired.endpoint_config_name,
     )
-    requirements = tuple(each.requirement for each in context.required_lock().requirements)
+    installed = listing.installed(context.required_lock(), vendored=context.spec.code.vendor)
+    requirements = tuple(each.pin for each in installed)
     written = msgspec.json.decode(msgspec.json.encode(desired.endpoint))  # as a record has it
     settings = _settings(written, desired.environment)
     return _Side(about, settings, Contents(context.manifest, requirements))

@@ -133,7 +133,7 @@ class Project:
             RemoteError: the Hub or a registry failed after retries.
         """
         pinned = self._pin(locked=locked) if pin else None
-        context = self._open("lock", locked=locked, branch_allowed=True)
+        context = self._open("lock", locked=locked, branch_allowed=True, renew=update)
         before = None
         if update:
             # Whatever the file holds, it is made again.

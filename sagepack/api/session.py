@@ -23,7 +23,10 @@ from sagepack.spec import loader, project_folder
 from sagepack.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sagepack.engine.clients import Clients
+    from sagepack.errors import KeyPath
     from sagepack.progress import Progress
     from sagepack.spec import pin as pinning
     from sagepack.spec import validate
@@ -74,11 +77,13 @@ class Checked(Value, frozen=True):
         spec: the spec.
         warnings: what is wrong with it, but not wrong enough to refuse it.
         set_keys: the keys that a lock is made from and `--set` gave.
+        where: the place of a key of the spec, for messages.
     """
 
     spec: Spec
     warnings: tuple[Diagnostic, ...]
     set_keys: tuple[str, ...]
+    where: Callable[[KeyPath], str]
 
 
 def open_context(
@@ -92,6 +97,7 @@ def open_context(
     connections: int = hub.CONNECTIONS,
     smoke: bool = True,
     recreate: bool = False,
+    renew: bool = False,
 ) -> BuildContext:
     """The context in which the steps to `goal` run.
 
@@ -105,6 +111,7 @@ def open_context(
         connections: most connections to the Hub at once.
         smoke: try the endpoint after a deployment, as the spec says.
         recreate: requests may be lost with an endpoint whose status allows nothing but to delete it.
+        renew: resolve again what the lock holds for ranges of versions.
     """
     spec = checked.spec
     work = Workspace(root, spec.name, spec.env)
@@ -127,6 +134,8 @@ def open_context(
         smoke,
         recreate,
         lambda: connect.why_no_answers(root, spec, progress),
+        renew=renew,
+        where=checked.where,
     )
 
 
@@ -158,7 +167,7 @@ def load(selection: Selection, *, branch_allowed: bool = False, contents: bool =
         warnings = _check(document, root, branch_allowed=branch_allowed, contents=contents)
         if not contents:  # what files hold does not follow from these inputs
             records.remember(Record(key, 1, inputs, {"warnings": [asdict(warning) for warning in warnings]}))
-    return Checked(document.spec(), warnings, document.set_keys(*LOCK_KEYS))
+    return Checked(document.spec(), warnings, document.set_keys(*LOCK_KEYS), document.where)
 
 
 def _check(document: Document, root: Path, *, branch_allowed: bool, contents: bool) -> tuple[Diagnostic, ...]:

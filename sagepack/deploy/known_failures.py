@@ -258,7 +258,7 @@ OF_CONTAINERS = (
         ),
         fix=(
             "correct the requirements; `invoke lock` resolves them for the image's Python, and an endpoint without "
-            "internet needs them vendored"
+            "internet needs them packed (code.vendor: true)"
         ),
         user_can_fix=False,
     ),

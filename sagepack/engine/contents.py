@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sagepack.digest import hash_file
+from sagepack.engine import wheels
 from sagepack.errors import UserError
+from sagepack.spec.code_tree import CODE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,9 +32,12 @@ def content_paths(context: BuildContext) -> dict[str, Path]:
 
 
 def cache_paths(context: BuildContext) -> dict[str, Path]:
-    """Where the Hugging Face cache, or the model's folder, has each model file, whether or not it is there."""
+    """Where each model file and each wheel lies, whether or not it is there.
+
+    That is the Hugging Face cache, or the model's folder, and the folder of wheels.
+    """
     cache = context.model_files
-    return {file.path: cache.snapshot(file.path) for file in context.required_lock().files}
+    return {file.path: cache.snapshot(file.path) for file in context.required_lock().files} | wheels.paths(context)
 
 
 def modified_stage(context: BuildContext) -> Iterator[Path]:
@@ -54,11 +59,11 @@ def is_known(context: BuildContext, member: Member, path: Path) -> bool:
     """
     if member.path in context.code.inputs or context.hash_cache.get(path) == member.digest:
         return True
-    return context.required_lock().revision is None and path.is_file()
+    return context.required_lock().revision is None and not member.path.startswith(CODE) and path.is_file()
 
 
 def doubt_model_files(context: BuildContext) -> dict[str, Path]:
-    """Forget the digests of all model files: one of them turned out to be wrong, and more may be.
+    """Forget the digests of all model files and wheels: one of them turned out to be wrong, and more may be.
 
     The next build reads them again, and fetches again those that are not what the lock says.
 

@@ -18,8 +18,10 @@ from sagepack.hub.cache_status import scan_cache
 from sagepack.hub.folder import ModelFolder
 from sagepack.hub.hash_cache import HashCache
 from sagepack.package.contents import manifest_of
-from sagepack.package.lock import MAX_BYTES, Lock
+from sagepack.package.lock import MAX_BYTES, Lock, OldLockError
+from sagepack.package.requirements import listing
 from sagepack.spec import code_tree, images, secrets
+from sagepack.spec.code_tree import REQUIREMENTS
 from sagepack.spec.inspection import Inspection
 from sagepack.version import __version__
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from sagepack.engine.plan import Step
     from sagepack.engine.promotion import Promotion
     from sagepack.engine.workspace import Workspace
+    from sagepack.errors import KeyPath
     from sagepack.hub.cache_status import CacheStatus
     from sagepack.package.lock import LockedFile
     from sagepack.package.manifest import Manifest
@@ -65,6 +68,8 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
         recreate: requests may be lost with an endpoint whose status allows nothing but to delete it.
         why_no_answers: says why no endpoint can answer a request here, or None; it may ask the sandbox.
         promotion: the package that is copied, if nothing is to be made or published from this machine.
+        renew: resolve again what the lock holds for ranges of versions (`lock --update`).
+        where: the place of a key of the spec, for messages.
     """
 
     spec: Spec
@@ -81,6 +86,8 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
     recreate: bool = False
     why_no_answers: Callable[[], str | None] = lambda: None
     promotion: Promotion | None = None
+    renew: bool = False
+    where: Callable[[KeyPath], str] = lambda path: ".".join(map(str, path))
 
     def refreshed(self) -> BuildContext:
         """The same run without what it has looked up: another step, or another command, has changed files."""
@@ -140,22 +147,34 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
         """Digests of files that have not changed since they were hashed."""
         return HashCache((self.work.output or self.work.root) / "build" / "hash-cache.json")
 
-    @cached_property
+    @property
     def lock(self) -> Lock | None:
-        """The lock on this disk, whether or not it is up to date with the spec.
+        """The lock on this disk, whether or not it is up to date with the spec; None for one of an earlier version, too.
 
         Raises:
             UserError: the file is not a lock.
         """
+        return self._lock if isinstance(self._lock, Lock) else None
+
+    @property
+    def why_no_lock(self) -> str:
+        """Why there is no lock, if there is none."""
+        return str(self._lock)
+
+    @cached_property
+    def _lock(self) -> Lock | str:
         where = self.display(self.work.lock_path)
         try:
             with self.work.lock_path.open("rb") as file:
                 data = file.read(MAX_BYTES + 1)
         except FileNotFoundError:
-            return None
+            return f"{where} is missing"
         except OSError as error:
             raise UserError(f"cannot read the lock: {error.strerror}", where=where) from error
-        return Lock.parse(data, where)
+        try:
+            return Lock.parse(data, where)
+        except OldLockError as error:
+            return f"{where}: {error.message}"
 
     @property
     def current_lock(self) -> Lock | None:
@@ -176,17 +195,21 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
 
     @cached_property
     def code(self) -> CodeTree:
-        """The inference code as it was when the run began.
+        """The inference code as it was when the run began, with the list of requirements that follows from the lock.
 
         Raises:
+            UserError: the spec has requirements, and no lock is up to date with it.
             SpecError: code or sample hold a secret, or something that no package can hold, or the code cannot serve.
         """
         source, sample = self.spec.code, self.spec.sample
+        listed = listing.text(self.required_lock(), vendored=source.vendor) if source.requirements else ""
         known = self._clean_files("inspection")
         inspection = Inspection(texts, self.spec.not_secret, known)
-        tree = code_tree.scan(self.work.root, source.folders, source.requirements, inspection)
+        tree = code_tree.scan(self.work.root, source.folders, {REQUIREMENTS: listed} if listed else {}, inspection)
         if sample and sample.file:
             inspection.read_sample(self.work.root / sample.file, posixpath.normpath(sample.file))
+        if source.vendor and (own := next((file for file in tree.files if file.path.startswith(listing.WHEELS)), None)):
+            inspection.report(own.path, "the wheels of code.requirements go into this folder", "rename it in the code")
         if inspection.diagnostics:
             raise SpecError(inspection.diagnostics, "the files of this project")
         self._check_program(tree)
@@ -199,14 +222,17 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
         tag = image.tag if image.repository == images.repository() else ""
         is_isolated, offline = self.spec.endpoint.enable_network_isolation, self.spec.environment.get("HF_HUB_OFFLINE")
         place = {"isolated": is_isolated, "offline": offline, "model": self.spec.model.id}
-        inputs = {"by": __version__, "program": name, "tag": tag, "code": tree.inputs, **place}
+        declared = self.spec.code.requirements
+        brought = listing.modules(self.required_lock().packages) if declared else ()
+        inputs = {"by": __version__, "program": name, "tag": tag, "code": tree.inputs, "modules": brought, **place}
         last = self.records.load("program")
         if last and last.inputs == inputs:
             return
         target = program.Target(
             name,
             tag,
-            self.spec.code.requirements,
+            requirements=declared if brought is None else (),
+            modules=brought or (),
             is_isolated=bool(is_isolated),
             is_offline=program.is_offline(offline),
             model=self.spec.model.id or "",
@@ -231,7 +257,7 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
     @cached_property
     def manifest(self) -> Manifest:
         """The manifest of the package that lock and code make."""
-        return manifest_of(self.required_lock(), self.code)
+        return manifest_of(self.required_lock(), self.code, vendored=self.spec.code.vendor)
 
     @cached_property
     def publication(self) -> publication.Publication:

@@ -66,6 +66,7 @@ LAZY: dict[str, tuple[str, ...]] = {
     ),
     "engine.steps.download": ("engine.local_model", "hub.download"),
     "engine.steps.lock": ("engine.resolver",),
+    "engine.wheels": ("package.requirements.index", "package.requirements.resolve", "package.requirements.wheels"),
     "engine.steps.tar": ("package.archive.source", "package.archive.writer"),
     "engine.steps.upload": ("package.attest.provenance",),
 }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from contextlib import nullcontext
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sagepack.aws import ecr
@@ -12,11 +13,13 @@ from sagepack.errors import UserError
 from sagepack.hub import selection
 from sagepack.hub.lock_files import resolve_files
 from sagepack.hub.responses import MODEL_INDEX, model_index_of
-from sagepack.package import requirements
 from sagepack.package.contents import check_model_paths
 from sagepack.package.lock import Lock, lock_inputs_digest
+from sagepack.package.requirements.index import PackageIndex
+from sagepack.package.requirements.resolve import resolve as resolve_requirements
 from sagepack.spec import images
 from sagepack.spec.model import COMMIT
+from sagepack.text import format_bytes, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from sagepack.engine.context import BuildContext
     from sagepack.hub.responses import RepoFile
     from sagepack.hub.selection import Selection
-    from sagepack.package.lock import LockedFile
+    from sagepack.package.lock import LockedFile, LockedPackage
     from sagepack.package.revision import Revision
     from sagepack.spec.model import Image
 
@@ -39,12 +42,10 @@ def resolve(context: BuildContext) -> Lock:
         RemoteError: the Hub does not answer, or not as a Hub does.
         IntegrityError: what it sends is not what it says.
     """
-    image, code, progress = context.spec.image, context.spec.code, context.progress
+    image, progress = context.spec.image, context.progress
     source = _folder(context) if context.spec.model.path is not None else _repository(context)
     with progress.activity(f"asking the registry for {image.repository}:{image.tag}"):
         registry, digest = find_image(context.clients.aws, image, context.spec.aws.region)
-    with progress.activity("asking the package index for the requirements") if code.requirements else nullcontext():
-        hashed = requirements.lock(code.requirements, image.tag)
     return Lock(
         spec_digest=lock_inputs_digest(context.spec),
         revision=source.revision,
@@ -53,10 +54,39 @@ def resolve(context: BuildContext) -> Lock:
         image=f"{image.repository}:{image.tag}",
         image_digest=digest,
         image_registry=registry,
-        requirements=hashed,
+        requirements=context.spec.code.requirements,
+        packages=_packages(context),
         folder=context.spec.model.path,
         endpoint=context.spec.hub_endpoint if source.revision else None,
     )
+
+
+def _packages(context: BuildContext) -> tuple[LockedPackage, ...]:
+    """What the requirements take: as the lock has it while neither they nor the image changed."""
+    image, declared, progress = context.spec.image, context.spec.code.requirements, context.progress
+    last = context.lock if not context.renew else None
+    if not declared:
+        return ()
+    is_same_image = last is not None and last.image == f"{image.repository}:{image.tag}"
+    if last and is_same_image and last.requirements == declared:
+        return last.packages
+    with progress.activity("asking the package index for the requirements"):
+        found = resolve_requirements(
+            declared,
+            image.tag,
+            PackageIndex.of(os.environ, Path.cwd()),
+            is_known=image.repository == images.repository(),
+            keep={package.name: package.version for package in last.packages} if last and is_same_image else {},
+            where=context.where,
+        )
+    for warning in found.warnings:
+        progress.warn(warning)
+    new = [package for package in found.packages if not package.in_image]
+    if new:
+        listed = one_of(f"{package.name} {package.version} ({format_bytes(package.size)})" for package in new)
+        how = "packed" if context.spec.code.vendor else "installed at each start of a container"
+        progress.note(f"{how}: {listed}; {format_bytes(sum(package.size for package in new))} together")
+    return found.packages
 
 
 class _Source(NamedTuple):

@@ -21,6 +21,7 @@ class Workspace(Value, frozen=True):
         <root>/build/<name>-<env>/records/<step>.json what each step did last
         <root>/build/<name>-<env>/stage/code/         the assembled code
         <root>/build/<name>-<env>/manifest.json       the manifest of the package to be
+        <root>/build/wheels/<sha256>                  wheels of requirements, of every spec
         <root>/build/sandbox/                         the sandbox: its state, log, models and Hugging Face cache
 
     Attributes:
@@ -49,6 +50,11 @@ class Workspace(Value, frozen=True):
     def mutex_path(self) -> Path:
         """The lock file of a running command; beside the folder, so that `clean` can hold it."""
         return self.build_path.with_name(f"{self.build_path.name}.lock")
+
+    @property
+    def wheels_path(self) -> Path:
+        """Wheels by the SHA-256 of their content, of every spec."""
+        return (self.output or self.root) / "build" / "wheels"
 
     @property
     def stage_path(self) -> Path:

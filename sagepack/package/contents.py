@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sagepack.errors import UserError
 from sagepack.package.manifest import Manifest, Member, check_paths
+from sagepack.package.requirements import listing
 from sagepack.spec.code_tree import CODE
 
 if TYPE_CHECKING:
@@ -40,12 +41,19 @@ def _check_code(paths: Sequence[str]) -> None:
             )
 
 
-def manifest_of(lock: Lock, tree: CodeTree) -> Manifest:
+def manifest_of(lock: Lock, tree: CodeTree, *, vendored: bool = False) -> Manifest:
     """The manifest of the package of a lock and a code folder. No file is read.
+
+    Args:
+        lock: the files of the model, and the wheels of the requirements.
+        tree: the code.
+        vendored: the wheels are in the package.
 
     Raises:
         UserError: a model file is under `code/`, or two paths are in conflict.
     """
     _check_code([file.path for file in lock.files])
     model = [Member(file.path, file.size, file.digest) for file in lock.files]
-    return Manifest.of([*model, *(Member(file.path, file.size, file.digest, file.executable) for file in tree.files)])
+    code = [Member(file.path, file.size, file.digest, file.executable) for file in tree.files]
+    wheels = listing.wheels(lock) if vendored else {}
+    return Manifest.of([*model, *code, *(Member(path, each.size, each.digest) for path, each in wheels.items())])

@@ -8,6 +8,7 @@ The sum is not a signature: whoever changes the lock on purpose can update the s
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import yaml
@@ -25,7 +26,7 @@ from sagepack.spec.yaml_nodes import Place, Reader, scalar
 if TYPE_CHECKING:
     from sagepack.spec.model import ModelSource, Spec
 
-VERSION = 3
+VERSION = 4
 ARCHIVE_FORMAT = 1
 
 # The keys of a spec that a lock is made from, by section; `name` and the environment select the file.
@@ -79,18 +80,40 @@ class _Image(Struct, forbid_unknown_fields=True):
     digest: DigestText
 
 
-class _Requirement(Struct, forbid_unknown_fields=True):
-    requirement: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][ -~]{0,299}\Z")]
-    hashes: Annotated[list[DigestText], Meta(min_length=1, max_length=100)]
+_Version = Annotated[str, Meta(max_length=100, pattern=r"\A[0-9][0-9A-Za-z.!+]*\Z")]
+
+
+class _Package(Struct, forbid_unknown_fields=True):
+    name: Annotated[str, Meta(max_length=200, pattern=r"\A[a-z0-9]+(?:-[a-z0-9]+)*\Z")]
+    version: _Version
+    file: Annotated[str, Meta(max_length=255, pattern=r"\A[A-Za-z0-9_][A-Za-z0-9_.+!-]*\.whl\Z")]
+    size: Size
+    sha256: Sha256Hex
+    image: Annotated[str, Meta(max_length=100, pattern=r"\A(?:[0-9][0-9A-Za-z.!+]*)?\Z")] | None = None
+    modules: (
+        Annotated[list[Annotated[str, Meta(max_length=200, pattern=r"\A[\w.]+\Z")]], Meta(max_length=10_000)] | None
+    ) = None
+
+
+class _Requirements(Struct, forbid_unknown_fields=True):
+    """What `code.requirements` takes."""
+
+    declared: Annotated[list[Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][ -~]{0,299}\Z")]], Meta(max_length=1000)]
+    packages: Annotated[list[_Package], Meta(max_length=10_000)]
+
+    def __post_init__(self) -> None:
+        counts = Counter(package.name for package in self.packages)
+        if twice := next((name for name, count in counts.items() if count > 1), None):
+            raise ValueError(f"{twice} occurs twice")
 
 
 class _Document(Struct, forbid_unknown_fields=True):
-    version: Literal[3]
+    version: Literal[4]
     spec_digest: DigestText
     archive_format: Literal[1]
     image: _Image
     model: _Model
-    requirements: Annotated[list[_Requirement], Meta(max_length=1000)]
+    requirements: _Requirements
     sum: DigestText
 
 
@@ -111,11 +134,40 @@ class LockedFile(Value, frozen=True):
     etag: str
 
 
-class LockedRequirement(Value, frozen=True):
-    """A pinned requirement and the SHA-256 of each distribution file that pip chose for the image's Python."""
+class LockedPackage(Value, frozen=True):
+    """A package that the requirements take, with the wheel for the image's Python.
 
-    requirement: str
-    hashes: tuple[str, ...]
+    Attributes:
+        name: normalized name.
+        version: its version.
+        file: name of the wheel.
+        size: bytes of the wheel.
+        digest: SHA-256 of the wheel.
+        image: version in the image, as far as is known; empty if only its presence is known, None if the image lacks it.
+        modules: the modules in the wheel, sorted; None if they are not known.
+    """
+
+    name: str
+    version: str
+    file: str
+    size: int
+    digest: Digest
+    image: str | None = None
+    modules: tuple[str, ...] | None = None
+
+    @property
+    def pin(self) -> str:
+        """The package as a line of a requirements file."""
+        return f"{self.name}=={self.version}"
+
+    @property
+    def in_image(self) -> bool:
+        """Whether the image has this very version, as far as is known."""
+        return self.image in ("", self.version)
+
+
+class OldLockError(UserError):
+    """The lock has the format of an earlier version of this program."""
 
 
 class Lock(Value, frozen=True):
@@ -129,7 +181,8 @@ class Lock(Value, frozen=True):
         image: `repository:tag` as the spec names it.
         image_digest: digest that the tag had in the registry.
         image_registry: host of the registry.
-        requirements: extra requirements.
+        requirements: the requirements of the spec.
+        packages: what they take, sorted by name.
         archive_format: version of the archive format.
         folder: `model.path` of the spec, for a model in a folder.
         endpoint: address of the Hub, if the spec names it.
@@ -142,7 +195,8 @@ class Lock(Value, frozen=True):
     image: str
     image_digest: Digest
     image_registry: str
-    requirements: tuple[LockedRequirement, ...] = ()
+    requirements: tuple[str, ...] = ()
+    packages: tuple[LockedPackage, ...] = ()
     archive_format: int = ARCHIVE_FORMAT
     folder: str | None = None
     endpoint: str | None = None
@@ -166,7 +220,7 @@ class Lock(Value, frozen=True):
             and self.endpoint == spec.hub_endpoint
             and self.image == f"{image.repository}:{image.tag}"
             and self.image_registry == images.registry(spec.aws.region, image.account)
-            and tuple(requirement.requirement for requirement in self.requirements) == spec.code.requirements
+            and self.requirements == spec.code.requirements
         )
 
     def _is_of(self, source: ModelSource) -> bool:
@@ -188,7 +242,10 @@ class Lock(Value, frozen=True):
                 "excluded": {"files": self.excluded[0], "bytes": self.excluded[1]},
                 "files": [_file_document(file) for file in self.files],
             },
-            "requirements": [{"requirement": r.requirement, "hashes": list(r.hashes)} for r in self.requirements],
+            "requirements": {
+                "declared": list(self.requirements),
+                "packages": [_package_document(package) for package in self.packages],
+            },
         }
         # The sum comes last, so that a file that was cut has none.
         document["sum"] = str(fingerprint(document))
@@ -238,7 +295,8 @@ class Lock(Value, frozen=True):
             image=image.name,
             image_digest=Digest.parse(image.digest),
             image_registry=image.registry,
-            requirements=tuple(LockedRequirement(r.requirement, tuple(r.hashes)) for r in checked.requirements),
+            requirements=tuple(checked.requirements.declared),
+            packages=tuple(map(_package, checked.requirements.packages)),
             archive_format=checked.archive_format,
             folder=model.path,
             endpoint=model.endpoint,
@@ -265,6 +323,31 @@ def _file_document(file: LockedFile) -> dict[str, Any]:
     return document if file.etag == file.digest.value else {**document, "etag": file.etag}
 
 
+def _package_document(package: LockedPackage) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "name": package.name,
+        "version": package.version,
+        "file": package.file,
+        "size": package.size,
+        "sha256": package.digest.value,
+    }
+    if package.image is not None:
+        document["image"] = package.image
+    return document if package.modules is None else {**document, "modules": list(package.modules)}
+
+
+def _package(checked: _Package) -> LockedPackage:
+    return LockedPackage(
+        name=checked.name,
+        version=checked.version,
+        file=checked.file,
+        size=checked.size,
+        digest=Digest("sha256", checked.sha256),
+        image=checked.image,
+        modules=None if checked.modules is None else tuple(checked.modules),
+    )
+
+
 def _verified_document(data: bytes, where: str) -> dict[str, Any]:
     """The document of a lock of this version, whose sum is right; its fields are not checked yet."""
     if len(data) > MAX_BYTES:
@@ -282,6 +365,9 @@ def _verified_document(data: bytes, where: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         _refuse("this is not a lock: it is not a YAML mapping", where)
     version, expected = document.get("version", VERSION), document.get("sum")
+    if isinstance(version, int) and 0 < version < VERSION:
+        message = f"the lock has format version {version}, this version of sagepack writes {VERSION}"
+        raise OldLockError(message, where=where, fix="run `invoke lock` and commit the file")
     if version != VERSION:
         raise UserError(
             f"the lock has format version {version!r:.80}, this version of sagepack reads {VERSION}",

@@ -83,15 +83,15 @@ class CodeTree(Value, frozen=True, dict=True):
         return sum(file.size for file in self.files)
 
 
-def scan(root: Path, folders: Sequence[str], requirements: tuple[str, ...], inspection: Inspection) -> CodeTree:
+def scan(root: Path, folders: Sequence[str], generated: Mapping[str, str], inspection: Inspection) -> CodeTree:
     """List the files of the folders of inference code that go into the package. Writes nothing.
 
     Args:
         root: the project's folder.
         folders: the folders whose files become `code/`, relative to it.
-        requirements: pinned requirements of the spec; they become `code/requirements.txt`.
+        generated: files that the build makes, by path in the package: `code/requirements.txt`.
         inspection: reads the files, and gets the report of what cannot be packaged: a secret, a link out of the folder, a
-            special file, two files for one place, a `requirements.txt` in addition to requirements in the spec.
+            special file, two files for one place.
 
     Raises:
         UserError: a folder does not exist.
@@ -109,15 +109,14 @@ def scan(root: Path, folders: Sequence[str], requirements: tuple[str, ...], insp
                 )
             elif file:
                 files[file.path] = file
-    if requirements:
-        if REQUIREMENTS in files:
+    for path, text in generated.items():
+        if path in files:
+            where, name = posixpath.normpath(folders[0]), path.removeprefix(CODE)
             inspection.report(
-                posixpath.normpath(folders[0]),
-                "the folder has a requirements.txt, and the spec has code.requirements",
-                "remove one of the two",
+                where, f"the folder has a {name}, and the spec has code.requirements", "remove one of the two"
             )
-        text = "".join(f"{line}\n" for line in requirements).encode()
-        files[REQUIREMENTS] = CodeFile(REQUIREMENTS, len(text), Digest.sha256(text), executable=False, source=text)
+        data = text.encode()
+        files[path] = CodeFile(path, len(data), Digest.sha256(data), executable=False, source=data)
     return CodeTree(tuple(files[path] for path in sorted(files)), dict(sorted(inspection.excluded.items())))
 
 

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sagepack.decoding import Value
 from sagepack.spec import images
 
 if TYPE_CHECKING:
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
 _TABLE = Path(__file__).parent / "data" / "image-packages.json"
 _KINDS = ("pinned", "inferred", "conda", "base")
+# Built for the CUDA version of the image, or part of its server: another version breaks the container.
+_FIXED = re.compile(
+    r"torch|torchvision|torchaudio|torchtext|torchdata|triton|nvidia-(?!ml-py).*|sagemaker-inference"
+    r"|sagemaker-huggingface-inference-toolkit|sagemaker-pytorch-inference|multi-model-server"
+)
 # Modules that came or went with a version of Python: the versions with it begin with the first and end before the second.
 _CHANGED = {
     **dict.fromkeys(("formatter", "parser", "symbol"), ((3, 0), (3, 10))),
@@ -54,6 +60,14 @@ _OTHERS = {
     "scikit-image": "skimage",
 }
 
+# Further distributions that inference code often needs, for guesses at a typo.
+_COMMON = (
+    *("av", "bitsandbytes", "compel", "controlnet-aux", "decord", "einops", "flash-attn", "ftfy", "gguf", "imageio"),
+    *("imageio-ffmpeg", "invisible-watermark", "k-diffusion", "mediapipe", "moviepy", "onnxruntime", "onnxruntime-gpu"),
+    *("open-clip-torch", "optimum", "pydantic", "rembg", "safetensors", "sentence-transformers", "tiktoken", "timm"),
+    *("torchao", "torchmetrics", "trimesh", "ultralytics", "xformers"),
+)
+
 
 @cache
 def _table() -> dict[str, Any]:
@@ -80,6 +94,37 @@ def pinned(tag: str) -> frozenset[str]:
     """The distributions that the Dockerfile of the image pins: those that it is made for."""
     known = _known(tag)
     return frozenset(name for name, (kind, _) in _packages(known).items() if kind == "pinned") if known else frozenset()
+
+
+class Installed(Value, frozen=True):
+    """A distribution of an image.
+
+    Attributes:
+        version: its version; empty where only its presence is known.
+        is_certain: whether the Dockerfile pins it; otherwise the version is what pip took at the date of the release.
+    """
+
+    version: str
+    is_certain: bool
+
+
+@cache
+def packages(tag: str) -> Mapping[str, Installed] | None:
+    """The distributions in the image by normalized name; None for an image that is not in the table."""
+    known = _known(tag)
+    if known is None:
+        return None
+    return {name: Installed(version, kind == "pinned") for name, (kind, version) in _packages(known).items()}
+
+
+def is_fixed(name: str) -> bool:
+    """Whether the image works with its own version of a distribution only."""
+    return _FIXED.fullmatch(name) is not None
+
+
+def known_distributions() -> frozenset[str]:
+    """The names of all distributions that the table has, in some image or as one that no image has."""
+    return frozenset(_OTHERS).union(*(_packages(known) for known in images.known_tags()), _COMMON)
 
 
 def of_distribution(name: str) -> tuple[str, ...]:

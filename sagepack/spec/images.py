@@ -17,6 +17,9 @@ from sagepack.errors import UserError
 
 _TABLE = Path(__file__).parent / "data" / "images.json"
 _CUDA = re.compile(r"(?:^|-)cu(\d\d)(\d)(?=-|$)")
+_PYTHON = re.compile(r"(?:^|-)py(\d)(\d{1,2})(?=-|$)")
+_UBUNTU = re.compile(r"ubuntu(\d\d\.\d\d)")
+_GLIBC = {"20.04": 31, "22.04": 35, "24.04": 39}  # https://packages.ubuntu.com/libc6
 _TAG = re.compile(
     r"(?P<framework>\d+\.\d+(\.\d+)?)-transformers(?P<transformers>[\d.]+)-(?P<device>cpu|gpu)"
     r"-py(?P<python>\d{2,3})(-cu(?P<cuda>\d{3}))?-(?P<os>ubuntu[\d.]+)(?P<release>-v[\w.-]+)?"
@@ -115,6 +118,18 @@ def cuda_version(tag: str) -> tuple[int, int] | None:
     """The CUDA version that the tag of an AWS image of whatever repository names, as in `-cu124-`; None if it names none."""
     match = _CUDA.search(tag)
     return (int(match[1]), int(match[2])) if match else None
+
+
+def python_version(tag: str) -> tuple[int, int] | None:
+    """The Python of an image of whatever repository, as in `-py312-`; None if its tag names none."""
+    match = _PYTHON.search(tag)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def glibc(tag: str) -> int:
+    """The minor version of glibc 2 in an image of whatever repository; that of Ubuntu 20.04 if the tag names no newer one."""
+    match = _UBUNTU.search(tag)
+    return _GLIBC.get(match[1], 31) if match else 31
 
 
 def parse_tag(tag: str) -> TagFacts | None:

@@ -72,12 +72,14 @@ class Code(Value, frozen=True):
     Attributes:
         path: folder with the program, relative to the project.
         shared: folders with files that several programs share; they go into `code/` as well.
-        requirements: packages that are not in the image, pinned with `==`.
+        requirements: packages that are not in the image; the lock has their versions and files.
+        vendor: the files of the requirements are in the package, and the container needs no package index.
     """
 
     path: str
     shared: tuple[str, ...] = ()
     requirements: tuple[str, ...] = ()
+    vendor: bool = False
 
     @property
     def folders(self) -> tuple[str, ...]:

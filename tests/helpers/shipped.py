@@ -14,4 +14,4 @@ def svd_identity() -> str:
     """The digest of the manifest of `config/svd.yaml` in the sandbox."""
     lock = Lock.parse((ROOT / "config" / "locks" / "svd-local.lock.yaml").read_bytes(), "the lock")
     folders = ("inference_code/svd", "inference_code/shared")
-    return str(manifest_of(lock, code_tree.scan(ROOT, folders, (), Inspection(texts, ()))).digest)
+    return str(manifest_of(lock, code_tree.scan(ROOT, folders, {}, Inspection(texts, ()))).digest)

@@ -10,9 +10,11 @@ from msgspec.structs import replace
 from sagepack.api.results import FOUND_WORK, FileDifference, ValueDifference
 from sagepack.aws.s3 import S3, S3Uri
 from sagepack.deploy import record
+from sagepack.digest import Digest
+from sagepack.engine import resolver
 from sagepack.errors import UserError
-from sagepack.package import requirements
-from sagepack.package.lock import LockedRequirement
+from sagepack.package.lock import LockedPackage
+from sagepack.package.requirements.resolve import Resolved
 from tests.helpers.cloud import Cloud
 from tests.helpers.deployments import RECORD, RecordedProgress, session_of
 from tests.integration.test_releases import BELOW
@@ -34,9 +36,11 @@ def store(cloud: Cloud) -> S3:
     return S3(session_of(cloud.servers).client("s3"))
 
 
-def pinned(names: tuple[str, ...], _tag: str) -> tuple[LockedRequirement, ...]:
-    """What pip would find."""
-    return tuple(LockedRequirement(name, (f"sha256:{'0' * 64}",)) for name in names)
+def pinned(lines: tuple[str, ...], *_args: object, **_more: object) -> Resolved:
+    """What uv would find."""
+    pins = [line.split("==") for line in lines]
+    packages = [LockedPackage(name, version, f"{name}.whl", 1, Digest.sha256(b"")) for name, version in pins]
+    return Resolved(tuple(packages), ())
 
 
 def edit(cloud: Cloud) -> None:
@@ -86,7 +90,7 @@ def test_what_was_changed_by_hand_is_seen_in_what_serves(cloud: Cloud) -> None:
 
 
 def test_releases_are_compared_by_number_time_or_configuration(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requirements, "lock", pinned)
+    monkeypatch.setattr(resolver, "resolve_requirements", pinned)
     open_ = "endpoint.enable_network_isolation=false"
     cloud.project(open_, "code.requirements=[einops==0.8.0]").deploy()
     (cloud.root / "config" / "locks" / "svd-cloud.lock.yaml").unlink()

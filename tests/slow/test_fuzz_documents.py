@@ -21,7 +21,7 @@ from sagepack.engine.records import Record, Records
 from sagepack.errors import SagepackError
 from sagepack.hub import responses
 from sagepack.hub.hash_cache import HashCache
-from sagepack.package.lock import Lock, LockedFile, LockedRequirement
+from sagepack.package.lock import Lock, LockedFile, LockedPackage
 from sagepack.package.manifest import Manifest, Member
 from sagepack.package.revision import Revision
 from sagepack.publish.checksums import Checksums, ContentChecksum, FramedChecksums
@@ -60,7 +60,9 @@ def lock() -> Lock:
         LockedFile("a/b.bin", 5, Digest("sha256", SHA), SHA),
         LockedFile("c.json", 7, Digest("sha256", SHA), COMMIT),
     )
-    requirement = LockedRequirement("einops==0.8.0", (f"sha256:{SHA}",))
+    package = LockedPackage(
+        "einops", "0.8.0", "einops-0.8.0-py3-none-any.whl", 1, Digest("sha256", SHA), "0.7", ("einops",)
+    )
     digest = Digest("sha256", SHA)
     host = "763104351884.dkr.ecr.us-east-1.amazonaws.com"
     return Lock(
@@ -71,7 +73,8 @@ def lock() -> Lock:
         "huggingface-pytorch-inference:2.6",
         digest,
         host,
-        (requirement,),
+        ("einops>=0.8",),
+        (package,),
     )
 
 

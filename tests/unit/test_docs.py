@@ -162,7 +162,7 @@ def test_the_readme_lists_every_task_once() -> None:
 def test_the_readme_shows_the_package_that_lock_and_code_make() -> None:
     spec = loader.load(ROOT / "config" / "svd.yaml", "local", (), ROOT).spec()
     lock = Lock.parse((ROOT / "config" / "locks" / "svd-local.lock.yaml").read_bytes(), "the lock")
-    code = code_tree.scan(ROOT, spec.code.folders, spec.code.requirements, Inspection(texts, spec.not_secret))
+    code = code_tree.scan(ROOT, spec.code.folders, {}, Inspection(texts, spec.not_secret))
     manifest = manifest_of(lock, code)
     readme = (ROOT / "README.md").read_text()
     assert f"    ✓ checksum  {len(manifest.members)} files, identity {manifest.digest.short}  " in readme

@@ -16,7 +16,7 @@ from referencing import Registry, Resource
 
 from sagepack.aws.service_model import shape
 from sagepack.digest import Digest
-from sagepack.package.lock import Lock, LockedFile, LockedRequirement
+from sagepack.package.lock import Lock, LockedFile, LockedPackage
 from sagepack.package.manifest import Manifest, Member
 from sagepack.package.revision import Revision
 from sagepack.spec.model import (
@@ -206,7 +206,8 @@ def test_a_written_lock_matches_its_schema() -> None:
         image="repo:tag",
         image_digest=sha,
         image_registry="763104351884.dkr.ecr.us-east-1.amazonaws.com",
-        requirements=(LockedRequirement("a==1", (str(sha),)),),
+        requirements=("a==1",),
+        packages=(LockedPackage("a", "1", "a-1-py3-none-any.whl", 1, sha, "", ("a",)),),
     )
     validator("lock").validate(yaml.safe_load(lock.text()))
     assert not validator("lock").is_valid({**yaml.safe_load(lock.text()), "more": 1})

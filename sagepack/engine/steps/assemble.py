@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sagepack.digest import hash_file
 from sagepack.engine.contents import modified_stage
-from sagepack.engine.plan import Step, StepStatus
+from sagepack.engine.plan import UNKNOWN, Step, StepStatus
 from sagepack.engine.records import Record
 from sagepack.errors import UserError
 from sagepack.files import disk_errors
@@ -26,6 +26,8 @@ _SHOWN = 3
 
 def status(context: BuildContext) -> StepStatus:
     """The stage holds the code as it is now: read, not remembered, since archive and bucket take it from there."""
+    if context.spec.code.requirements and context.current_lock is None:
+        return UNKNOWN
     stale = tuple(f"{context.display(path)} is missing or was changed" for path in modified_stage(context))
     return StepStatus.recorded(dict(context.code.inputs), context.records.load("assemble"), stale[:_SHOWN])
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sagepack.engine import lazy
+from sagepack.engine import lazy, wheels
 from sagepack.engine.plan import UNKNOWN, Step, StepStatus
 from sagepack.hub.folder import ModelFolder
 from sagepack.text import counted, format_bytes
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sagepack.engine import local_model
     from sagepack.engine.context import BuildContext
     from sagepack.hub import download
-    from sagepack.package.lock import LockedFile
+    from sagepack.package.lock import LockedFile, LockedPackage
 else:
     download = lazy.module("hub.download")
     local_model = lazy.module("engine.local_model")
@@ -34,26 +34,30 @@ def status(context: BuildContext) -> StepStatus:
     place = folder or "the cache"
     here = 0 if isinstance(cache, ModelFolder) or not found.missing else download.resumable_bytes(cache, found.missing)
     resumed = (f"{format_bytes(here)} of that are here from an interrupted download",) if here else ()
+    needed = wheels.required(context)
+    absent = wheels.missing(context, needed)
     return StepStatus.observed(
         {file.path: str(file.digest) for file in required},
         (
+            *_wheels_in_words(absent),
             *_in_words(found.missing, f"not in {place}", " needed" if folder else " to fetch"),
             *resumed,
             *_in_words(found.present, "to be verified" if folder else "cached, to be verified", ""),
         ),
-        fetch=0 if folder else found.bytes_missing - here,
+        fetch=(0 if folder else found.bytes_missing - here) + sum(each.size for each in absent),
         done=f"{counted(len(required), 'file')} in {place} match the lock" if required else _why_none(context),
     )
 
 
 def run(context: BuildContext) -> None:
-    """Fetch what is missing, hash what is not known.
+    """Fetch what is missing, hash what is not known: wheels of requirements first, then the model.
 
     Raises:
         UserError: gate, token, or too little free disk; or a file of the model's folder is missing or changed.
         RemoteError: the Hub failed after retries.
         IntegrityError: twice in a row bytes that are not what the lock says.
     """
+    wheels.fetch(context, wheels.required(context))
     revision = context.required_lock().revision
     if revision is None:
         local_model.confirm(context.model_folder, context.required_files(), context.hash_cache)
@@ -66,6 +70,13 @@ def run(context: BuildContext) -> None:
         hash_cache=context.hash_cache,
         progress=context.progress,
     )
+
+
+def _wheels_in_words(packages: Sequence[LockedPackage]) -> tuple[str, ...]:
+    if not packages:
+        return ()
+    first = packages[0].file if len(packages) == 1 else f"{packages[0].file} and {len(packages) - 1} more"
+    return (f"{first} not here, or not checked yet ({format_bytes(sum(each.size for each in packages))})",)
 
 
 def _in_words(files: Sequence[LockedFile], how: str, todo: str) -> tuple[str, ...]:

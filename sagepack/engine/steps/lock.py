@@ -34,7 +34,7 @@ def status(context: BuildContext) -> StepStatus:
     inputs, where = _inputs(context), context.display(context.work.lock_path)
     stale: tuple[str, ...] = ()
     if context.lock is None:
-        stale = (f"{where} is missing",)
+        stale = (context.why_no_lock,)
     elif context.lock.is_current(context.spec):
         stale = context.folder_changes
     else:

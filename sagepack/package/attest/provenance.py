@@ -9,6 +9,7 @@ from msgspec import Meta, Struct, field
 
 from sagepack.decoding import MalformedError, Sha256Hex, Text, decode_json
 from sagepack.digest import Digest, fingerprint
+from sagepack.package.requirements import listing
 from sagepack.version import __version__
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from sagepack.package.manifest import Manifest
     from sagepack.spec.model import Spec
 
+_PYPI = "pkg:pypi/"
 BUILD_TYPE = "urn:x-sagepack:package:v1"
 
 
@@ -27,7 +29,10 @@ def statement(spec: Spec, lock: Lock, manifest: Manifest) -> dict[str, Any]:
     """
     model = {**_model(lock), "annotations": {"files": len(lock.files), "bytes": lock.size}}
     image = {"uri": f"docker://{lock.image_registry}/{lock.image}", "digest": {"sha256": lock.image_digest.value}}
-    requirements = [{"uri": f"pkg:pypi/{r.requirement.replace('==', '@')}"} for r in lock.requirements]
+    requirements = [
+        {"uri": f"{_PYPI}{package.name}@{package.version}", "digest": {"sha256": package.digest.value}}
+        for package in listing.installed(lock, vendored=spec.code.vendor)
+    ]
     return {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [
@@ -86,19 +91,21 @@ def subject(data: bytes) -> Digest | None:
 
 
 def requirements(data: bytes) -> tuple[str, ...] | None:
-    """The requirements of the package that a provenance is about, pinned; None if the document is not a provenance."""
+    """The packages that the container installs, as `name==version`; None if the document is not a provenance."""
     try:
-        return decode_json(data, _Requirements).predicate.build.external.requirements
+        dependencies = decode_json(data, _Requirements).predicate.build.dependencies
     except MalformedError:
         return None
+    pins = [each.uri.removeprefix(_PYPI) for each in dependencies if each.uri.startswith(_PYPI)]
+    return tuple(pin.replace("@", "==") for pin in pins)
 
 
-class _External(Struct):
-    requirements: tuple[Text, ...]
+class _Dependency(Struct):
+    uri: Text = ""
 
 
 class _Build(Struct):
-    external: _External = field(name="externalParameters")
+    dependencies: tuple[_Dependency, ...] = field(name="resolvedDependencies")
 
 
 class _Predicate(Struct):

@@ -46,7 +46,8 @@ class Target(Value, frozen=True):
     Attributes:
         program: the file whose hooks the server calls, such as `inference.py`.
         tag: tag of the image; empty if nothing is known of the image.
-        requirements: what is installed when the container starts.
+        requirements: what is installed when the container starts, where it is not known what is in it.
+        modules: modules that are known to be installed when the container starts.
         is_isolated: whether the container has no network.
         is_offline: whether its environment forbids requests to the Hub.
         model: the id of the model in the package; empty for one from a folder.
@@ -55,6 +56,7 @@ class Target(Value, frozen=True):
     program: str
     tag: str
     requirements: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
     is_isolated: bool = False
     is_offline: bool = False
     model: str = ""
@@ -101,7 +103,7 @@ def _found(files: Sequence[CodeFile], root: Path, target: Target) -> Iterator[Di
         names = {path.partition("/")[0].partition(".")[0] for path in parts}
         listed = parts.get(REQUIREMENTS.removeprefix(CODE))
         lines = listed.read_text(encoding="utf-8", errors="replace").splitlines() if listed else []
-        provided = imports.Provided(python, modules, names, (*target.requirements, *lines))
+        provided = imports.Provided(python, modules, names, (*target.requirements, *lines), target.modules)
         yield from imports.check(sources, target.program, provided)
         for path, disk in parts.items():
             yield from _shadow(path, _shown(disk, root), target.tag)

@@ -58,13 +58,15 @@ class Provided(Value, frozen=True):
         python: major and minor version of the image's Python.
         image: the modules of the image, and the distribution of each.
         code: the modules of the code itself.
-        requirements: what is installed when the container starts, as lines of a requirements file.
+        requirements: what is installed when the container starts, as lines of a requirements file: it may bring more.
+        installed: modules that are installed when the container starts, all of them known.
     """
 
     python: tuple[int, int]
     image: Mapping[str, str]
     code: Collection[str]
     requirements: Sequence[str]
+    installed: Sequence[str] = ()
 
 
 def of(source: Source) -> list[Import]:
@@ -166,7 +168,8 @@ def _is_provided(name: str, provided: Provided) -> bool:
         return False  # Python's own module `code` is no package, and neither is the folder code/ of the package
     if first in provided.code or first in _CANNOT_TELL or image_modules.in_python(first, provided.python):
         return True
-    return any(f"{name}.".startswith(f"{module}.") or module.startswith(f"{name}.") for module in provided.image)
+    modules = (*provided.image, *provided.installed)
+    return any(f"{name}.".startswith(f"{module}.") or module.startswith(f"{name}.") for module in modules)
 
 
 def _missing(source: Source, one: Import, provided: Provided, severity: Severity) -> Diagnostic:
@@ -179,6 +182,8 @@ def _missing(source: Source, one: Import, provided: Provided, severity: Severity
     message = f"neither the image nor the code has a module {name}"
     if provided.requirements:
         message += ", and no requirement is known to bring it"
+    elif provided.installed:
+        message += ", and no requirement brings it"
     inside = [part for part in one.names[1:] if part in provided.code or first == "code"]
     if inside:
         fix = f"the files of the code are at the top of the module path: import {inside[0]}"

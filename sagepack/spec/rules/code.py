@@ -170,7 +170,7 @@ def _file_contents(view: SpecView) -> Iterator[Diagnostic]:
     names = [view.text(*_PATH) or "", *view.texts("code", "shared")]
     folders = [name for name in names if name and not _problem_of_folder(view, name)]
     # No requirements: `_requirements_file` already reports a second list of them.
-    packaged = code_tree.scan(view.root, folders, (), inspection)
+    packaged = code_tree.scan(view.root, folders, {}, inspection)
     # Nobody needs a warning about what tools leave behind.
     if excluded := {path: what for path, what in packaged.excluded.items() if what != code_tree.LEFT_BY_TOOLS}:
         yield Diagnostic(_PATH, f"of the code is {code_tree.describe_excluded(excluded)}", severity="warning")

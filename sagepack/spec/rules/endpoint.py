@@ -199,6 +199,12 @@ def _account(view: SpecView) -> Iterator[Diagnostic]:
 
 
 def _isolation(view: SpecView) -> Iterator[Diagnostic]:
-    if view.get("endpoint", "enable_network_isolation") is True and view.texts("code", "requirements"):
-        message = "an isolated container cannot install requirements, and then does not start"
-        yield Diagnostic(("endpoint", "enable_network_isolation"), message, "remove the requirements or the isolation")
+    is_vendored = view.get("code", "vendor") is True
+    if (
+        view.get("endpoint", "enable_network_isolation") is True
+        and view.texts("code", "requirements")
+        and not is_vendored
+    ):
+        message = "an isolated container cannot install requirements from a package index, and then does not start"
+        fix = "pack them: code.vendor: true; or remove the requirements or the isolation"
+        yield Diagnostic(("endpoint", "enable_network_isolation"), message, fix)

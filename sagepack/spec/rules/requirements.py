@@ -1,65 +1,88 @@
-"""Rules about extra requirements: each is pinned, and none replaces a package that the image depends on."""
+"""Rules about extra requirements: what each may be, and what the image makes of it."""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from sagepack.errors import Diagnostic
-from sagepack.spec import images
+from sagepack.spec import image_modules, images
 from sagepack.spec.rules.secrets import safe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from packaging.requirements import Requirement
 
+    from sagepack.errors import KeyPath
+    from sagepack.spec.image_modules import Installed
     from sagepack.spec.rules.view import SpecView
 
-# Built for the CUDA version of the image, or part of its server: another version breaks the container.
-_FIXED_BY_IMAGE = re.compile(
-    r"torch|torchvision|torchaudio|triton|nvidia-.*|sagemaker-inference|sagemaker-huggingface-inference-toolkit"
-    r"|multi-model-server|sagemaker-pytorch-inference"
-)
+_KEY = ("code", "requirements")
+_NEEDLESS = "remove it: each requirement makes the start of a container longer"
 
 
 def check(view: SpecView) -> Iterator[Diagnostic]:
-    """Check `code.requirements`."""
-    # Few specs have requirements; the others do not pay for this import.
+    """Check `code.requirements` and `code.vendor`."""
+    texts = view.texts(*_KEY)
+    if view.get("code", "vendor") is True and not texts:
+        message = "there are no requirements whose files could be packed"
+        yield Diagnostic(("code", "vendor"), message, "remove it, or list requirements", severity="warning")
+    if not texts:
+        return  # few specs have requirements; the others do not pay for these imports
     from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415
     from packaging.utils import canonicalize_name  # noqa: PLC0415
 
     seen: dict[str, int] = {}
-    inside = images.packages(view.text("image", "tag") or "")
-    for number, text in enumerate(view.texts("code", "requirements")):
-        path = ("code", "requirements", number)
+    tag = view.text("image", "tag") or ""
+    is_known = view.text("image", "repository") == images.repository()
+    image = image_modules.packages(tag) if is_known else None
+    if view.get("code", "vendor") is True and image is None:
+        message = f"what the image {tag} has is not known, so that nobody can say which packages it lacks"
+        yield Diagnostic(("code", "vendor"), message, "use an image of the table, or install them in your own image")
+    for number, text in enumerate(texts):
+        path = (*_KEY, number)
         shown = safe(path, text)
         try:
             requirement = Requirement(text)
         except InvalidRequirement as error:
             reason = str(error).splitlines()[0]
-            yield Diagnostic(
-                path, f"{shown} is not a requirement: {reason}", "write name==version, without options of pip"
-            )
+            fix = "write name==version or name>=version, without options of pip"
+            yield Diagnostic(path, f"{shown} is not a requirement: {reason}", fix)
             continue
         name = canonicalize_name(requirement.name)
         if name in seen:
             yield Diagnostic(path, f"{shown}: duplicate requirement {name}, first in entry {seen[name] + 1}")
         seen.setdefault(name, number)
-        if problem := _problem(requirement, name):
-            yield Diagnostic(path, f"{shown}: {problem}")
-        elif inside.get(name.replace("-", "_")) in {spec.version for spec in requirement.specifier}:
-            yield Diagnostic(path, f"{shown}: the image already has this version", "remove it", severity="warning")
+        yield from _one(path, shown, requirement, name, image or {})
 
 
-def _problem(requirement: Requirement, name: str) -> str | None:
-    pins = [spec for spec in requirement.specifier if spec.operator in ("==", "===") and not spec.version.endswith("*")]
-    if _FIXED_BY_IMAGE.fullmatch(name):
-        return "the image depends on its own version; choose another image instead"
+def _one(
+    path: KeyPath, shown: str, requirement: Requirement, name: str, image: Mapping[str, Installed]
+) -> Iterator[Diagnostic]:
+    installed = image.get(name)
+    meets = bool(installed and installed.version) and requirement.specifier.contains(
+        installed.version if installed else "", prereleases=True
+    )
     if requirement.url:
-        return "a URL cannot be locked; name a version in a package index"
-    if requirement.marker:
-        return "a marker has no effect: the image decides Python version and platform"
-    if len(requirement.specifier) != 1 or len(pins) != 1:
-        return f"it must be pinned to one version, such as {name}==1.2.3"
-    return None
+        yield Diagnostic(path, f"{shown}: a URL cannot be locked; name a version in a package index")
+    elif requirement.marker:
+        message = f"{shown}: a marker has no effect: the image decides Python version and platform"
+        yield Diagnostic(path, message, "remove what follows the semicolon")
+    elif installed and meets and not requirement.extras:
+        has = "has" if installed.is_certain else "has, as far as is known,"
+        message = f"{shown}: the image {has} {name} {installed.version}, which meets this"
+        yield Diagnostic(path, message, _NEEDLESS, severity="warning")
+    elif image_modules.is_fixed(name):
+        has = f"has {installed.version} and " if installed and installed.version else ""
+        yield Diagnostic(path, f"{shown}: the image {has}depends on its own version", "choose another image instead")
+    elif installed is None:
+        yield from _second_owner(path, shown, name, image)
+
+
+def _second_owner(path: KeyPath, shown: str, name: str, image: Mapping[str, Installed]) -> Iterator[Diagnostic]:
+    """A distribution with a module that another one of the image installs, too."""
+    for module in image_modules.of_distribution(name):
+        owner = next((other for other in image if module in image_modules.of_distribution(other)), None)
+        if owner is not None:
+            message = f"{shown}: {owner} of the image installs the module {module}, too, and one overwrites the other"
+            yield Diagnostic(path, message, f"remove it: the image has {owner}", severity="warning")

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from sagepack.digest import Digest, fingerprint
 from sagepack.errors import UserError
-from sagepack.package.lock import MAX_BYTES, Lock, LockedFile, LockedRequirement, lock_inputs_digest
+from sagepack.package.lock import MAX_BYTES, Lock, LockedFile, LockedPackage, OldLockError, lock_inputs_digest
 from sagepack.package.manifest import check_paths
 from sagepack.package.revision import Revision
 from sagepack.spec import images
@@ -52,8 +52,20 @@ LOCKS = st.builds(
     image=st.just("huggingface-pytorch-inference:2.6.0"),
     image_digest=SHA,
     image_registry=st.just(REGISTRY),
-    requirements=st.lists(
-        st.builds(LockedRequirement, st.just("av==1.0"), st.lists(SHA.map(str), min_size=1).map(tuple)), max_size=2
+    requirements=st.sampled_from([(), ("av==1.0",), ("imageio[ffmpeg]>=2.37,<3", "1e5==7")]),
+    packages=st.lists(
+        st.builds(
+            LockedPackage,
+            name=st.sampled_from(["av", "1e5", "huggingface-hub"]),
+            version=st.sampled_from(["1.0", "1e5", "2.6.0+cu124", "1!2.0.post1"]),
+            file=st.just("av-1.0-cp312-cp312-manylinux_2_28_x86_64.whl"),
+            size=st.integers(0, 2**63 - 1),
+            digest=SHA,
+            image=st.sampled_from([None, "", "1.0", "1e5"]),
+            modules=st.sampled_from([None, (), ("av",), ("google.protobuf", "no", "on")]),
+        ),
+        max_size=2,
+        unique_by=lambda package: package.name,
     ).map(tuple),
     endpoint=st.sampled_from([None, "https://hub.company", "http://127.0.0.1:8080/hf"]),
 )
@@ -183,6 +195,8 @@ def test_an_edit_by_hand_is_reported_as_such() -> None:
 
 
 FILE = ("model", "files", 0)
+PACKAGES = ("requirements", "packages")
+PACKAGE = {"name": "a", "version": "1", "file": "a-1-py3-none-any.whl", "size": 1, "sha256": "0" * 64}
 
 
 @pytest.mark.parametrize(
@@ -218,17 +232,21 @@ FILE = ("model", "files", 0)
         (("image", "name"), "repository@sha256:0", "image.name"),
         (("image", "digest"), "sha256:0", "image.digest"),
         (("spec_digest",), "md5:0", "spec_digest"),
-        (
-            ("requirements",),
-            [{"requirement": "--index-url=http://evil", "hashes": ["sha256:" + "0" * 64]}],
-            "requirement",
-        ),
-        (("requirements",), [{"requirement": "a==1\nb==2", "hashes": ["sha256:" + "0" * 64]}], "requirement"),
-        (("requirements",), [{"requirement": "a==1", "hashes": ["md5:0"]}], "hashes"),
-        (("requirements",), [{"requirement": "a==1", "hashes": []}], "hashes"),
+        (("requirements", "declared"), ["--index-url=http://evil"], "requirements.declared[0]"),
+        (("requirements", "declared"), ["a==1\nb==2"], "requirements.declared[0]"),
+        (PACKAGES, [{**PACKAGE, "name": "../evil"}], "requirements.packages[0].name"),
+        (PACKAGES, [{**PACKAGE, "version": "1 --index-url=http://evil"}], "requirements.packages[0].version"),
+        (PACKAGES, [{**PACKAGE, "file": "../evil.whl"}], "requirements.packages[0].file"),
+        (PACKAGES, [{**PACKAGE, "file": "a-1.tar.gz"}], "requirements.packages[0].file"),
+        (PACKAGES, [{**PACKAGE, "sha256": "0"}], "requirements.packages[0].sha256"),
+        (PACKAGES, [{**PACKAGE, "size": -1}], "requirements.packages[0].size"),
+        (PACKAGES, [{**PACKAGE, "image": "new\nline"}], "requirements.packages[0].image"),
+        (PACKAGES, [{**PACKAGE, "modules": ["a b"]}], "requirements.packages[0].modules"),
+        (PACKAGES, [PACKAGE, PACKAGE], "requirements: a occurs twice"),
         (("archive_format",), 3, "archive format 3"),
         (("archive_format",), "1", "archive format '1'"),
-        (("version",), 2, "version 2"),
+        (("version",), 3, "version 3"),
+        (("version",), 5, "version 5"),
     ],
 )
 def test_a_lock_with_a_fitting_sum_is_checked_field_by_field(
@@ -291,9 +309,16 @@ def test_a_lock_answers_the_spec_that_it_was_made_for_and_no_other_says_so_of_it
         replace(lock, endpoint="https://evil.example"),
         replace(lock, image="other:tag"),
         replace(lock, image_registry=other_registry),
-        replace(lock, requirements=(LockedRequirement("evil==1", ("sha256:" + "0" * 64,)),)),
+        replace(lock, requirements=("evil==1",)),
     ):
         assert not other.is_current(spec)
+
+
+def test_a_lock_of_an_earlier_format_is_told_as_one_that_is_written_again() -> None:
+    for version, kind in ((1, OldLockError), (3, OldLockError), (0, UserError), (5, UserError)):
+        with pytest.raises(UserError) as caught:
+            Lock.parse(b"version: %d\n" % version, "x")
+        assert type(caught.value) is kind
 
 
 def test_a_lock_of_a_folder_answers_the_spec_that_names_the_folder(tmp_path: Path) -> None:

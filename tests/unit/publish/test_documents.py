@@ -22,7 +22,7 @@ from sagepack.package.archive.crc32 import tar_crc
 from sagepack.package.archive.framing import frame
 from sagepack.package.archive.layout import Layout
 from sagepack.package.attest.provenance import statement, subject
-from sagepack.package.lock import Lock, LockedFile, LockedRequirement
+from sagepack.package.lock import Lock, LockedFile, LockedPackage
 from sagepack.package.manifest import Manifest, Member
 from sagepack.package.revision import Revision
 from sagepack.publish.checksums import Checksums, ContentChecksum, FramedChecksums, archive_sums
@@ -367,7 +367,8 @@ LOCK = Lock(
     image="repo:tag",
     image_digest=Digest.sha256(b"image"),
     image_registry="763104351884.dkr.ecr.us-east-1.amazonaws.com",
-    requirements=(LockedRequirement("einops==0.8.0", ("sha256:x",)),),
+    requirements=("einops",),
+    packages=(LockedPackage("einops", "0.8.0", "einops-0.8.0-py3-none-any.whl", 1, Digest.sha256(b"einops")),),
 )
 
 

@@ -27,15 +27,16 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def assembled(folder: Path, requirements: tuple[str, ...] = ()) -> CodeTree:
+def assembled(folder: Path, requirements: str = "") -> CodeTree:
     inspection = Inspection(texts)
-    made = scan(folder.parent, (folder.name,), requirements, inspection)
+    generated = {"code/requirements.txt": requirements} if requirements else {}
+    made = scan(folder.parent, (folder.name,), generated, inspection)
     if inspection.diagnostics:
         raise SpecError(inspection.diagnostics)
     return made
 
 
-def paths(folder: Path, requirements: tuple[str, ...] = ()) -> list[str]:
+def paths(folder: Path, requirements: str = "") -> list[str]:
     return [file.path for file in assembled(folder, requirements).files]
 
 
@@ -93,7 +94,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(folder: Path, monkeypat
 
 
 def test_requirements_of_the_spec_become_a_file(folder: Path) -> None:
-    parts = assembled(folder, ("av==1.0", "x==2")).files
+    parts = assembled(folder, "av==1.0\nx==2\n").files
     assert parts[-1].path == "code/requirements.txt"
     assert parts[-1].source == b"av==1.0\nx==2\n"
 
@@ -101,7 +102,7 @@ def test_requirements_of_the_spec_become_a_file(folder: Path) -> None:
 def test_two_places_for_requirements_are_refused(folder: Path) -> None:
     (folder / "requirements.txt").write_text("av\n")
     with pytest.raises(UserError, match=r"has a requirements\.txt"):
-        paths(folder, ("av==1.0",))
+        paths(folder, "av==1.0\n")
 
 
 def test_a_link_inside_the_folder_is_followed_and_one_out_of_it_refused(folder: Path, tmp_path: Path) -> None:
@@ -155,7 +156,7 @@ def test_shared_folders_go_into_the_code_next_to_the_program(folder: Path) -> No
     shared.mkdir()
     (shared / "pictures.py").write_text("y = 2\n")
     inspection = Inspection(texts)
-    tree = scan(folder.parent, (folder.name, "shared"), (), inspection)
+    tree = scan(folder.parent, (folder.name, "shared"), {}, inspection)
     assert inspection.diagnostics == []
     assert [file.path for file in tree.files] == ["code/helpers/images.py", "code/inference.py", "code/pictures.py"]
 
@@ -165,5 +166,5 @@ def test_two_folders_may_not_hold_the_same_file(folder: Path) -> None:
     shared.mkdir()
     (shared / "inference.py").write_text("y = 2\n")
     inspection = Inspection(texts)
-    scan(folder.parent, (folder.name, "shared"), (), inspection)
+    scan(folder.parent, (folder.name, "shared"), {}, inspection)
     assert [found.location for found in inspection.diagnostics] == ["shared/inference.py"]

@@ -35,7 +35,7 @@ def put(folder: Path, name: str, data: str | bytes) -> None:
 
 def assembled(folder: Path, *allowed: str) -> tuple[CodeTree, Inspection]:
     inspection = Inspection(texts, [f"{WHERE}/{name}" for name in allowed])
-    return scan(folder.parents[1], (WHERE,), (), inspection), inspection
+    return scan(folder.parents[1], (WHERE,), {}, inspection), inspection
 
 
 def refused(folder: Path, *allowed: str) -> list[str]:
@@ -163,10 +163,10 @@ def test_a_file_is_searched_once_for_each_content(folder: Path, monkeypatch: pyt
     _, first = assembled(folder)
     put(folder, "other.py", "y = 2\n")
     second = Inspection(texts, known_clean=first.clean)
-    scan(folder.parents[1], (WHERE,), (), second)
+    scan(folder.parents[1], (WHERE,), {}, second)
     assert searched == ["inference.py", "other.py", "other.py"]
     (folder / "other.py").rename(folder / "other.yaml")
-    scan(folder.parents[1], (WHERE,), (), Inspection(texts, known_clean=second.clean))
+    scan(folder.parents[1], (WHERE,), {}, Inspection(texts, known_clean=second.clean))
     assert searched[3:] == ["other.yaml"]
 
 

@@ -1,0 +1,315 @@
+"""From the requirements of a spec to the packages of a lock, for one image.
+
+The image's packages are kept where the requirements allow it, as pip keeps what is installed. A package that the image is
+built around, torch above all, must be kept: requirements that would replace it are refused. What a Dockerfile pins and a
+requirement finds there needs no entry in the lock. Everything else that the requirements take has one, also where the image
+probably has that very version: pip leaves such a package alone, and an isolated container that lacks it needs its wheel.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from sagepack.decoding import Value
+from sagepack.digest import Digest
+from sagepack.errors import Diagnostic, RemoteError, UserError
+from sagepack.package.lock import LockedPackage
+from sagepack.package.requirements import explain, wheels
+from sagepack.package.requirements.uv import Target, UnsolvableError, Uv
+from sagepack.spec import image_modules, images
+from sagepack.text import one_of
+from sagepack.workers import worker_pool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from sagepack.errors import KeyPath
+    from sagepack.package.requirements.index import PackageIndex
+    from sagepack.package.requirements.uv import Found
+    from sagepack.spec.image_modules import Installed
+
+KEY = ("code", "requirements")
+_LOCK_AGAIN = "`invoke lock --update` locks what the index has now"
+_SAME_TIME = 8  # wheels that are looked into
+_VERSION = re.compile(r"[^+]*")
+
+
+class Resolved(Value, frozen=True):
+    """The packages for a lock, sorted by name, and what a user should know of them."""
+
+    packages: tuple[LockedPackage, ...]
+    warnings: tuple[Diagnostic, ...]
+
+
+def resolve(
+    lines: tuple[str, ...],
+    tag: str,
+    index: PackageIndex,
+    *,
+    is_known: bool,
+    keep: Mapping[str, str],
+    where: Callable[[KeyPath], str],
+) -> Resolved:
+    """Find the packages that requirements take beyond the image.
+
+    Of an image that is not known nobody knows what it has, so that no dependency is followed there.
+
+    Args:
+        lines: requirements of the spec.
+        tag: tag of the image.
+        index: where packages come from.
+        is_known: whether the image is of the repository whose tags are known.
+        keep: versions of the last lock, by name, which stay where they are allowed.
+        where: the place of a key of the spec.
+
+    Raises:
+        UserError: no versions meet the requirements, or those that do replace what the image is built around; the tag does
+            not say which Python the image has.
+        RemoteError: the index does not answer.
+    """
+    python = images.python_version(tag)
+    if python is None:
+        raise UserError(
+            f"the tag {tag!r} does not say which Python the image has, so that no packages can be chosen for it",
+            where=where(KEY),
+            fix="install the requirements in the image itself, or give it a tag with -py312- in it",
+        )
+    target = Target(python, images.glibc(tag), tag)
+    return _Resolution(lines, Uv(index, target), image_modules.packages(tag) if is_known else None, keep, where).run()
+
+
+def locate(packages: Sequence[LockedPackage], tag: str, index: PackageIndex) -> dict[str, str]:
+    """Where the index has the wheels of a lock: addresses by the name of the file.
+
+    The lock has no addresses: which index a machine may use, and by what name, is a matter of that machine.
+
+    Raises:
+        RemoteError: the index does not answer, or it has one of them no more.
+        IntegrityError: the index says that a file has another content than the lock says.
+    """
+    target = Target(images.python_version(tag) or (0, 0), images.glibc(tag), tag)
+    try:
+        found, _told = Uv(index, target).compile([package.pin for package in packages], dependencies=False)
+    except UnsolvableError as error:
+        message = f"the package index has not all that is locked: {error}"
+        raise RemoteError(message, where=index.name, fix=_LOCK_AGAIN) from error
+    there = {wheel.name: wheel for each in found for wheel in each.wheels}
+    for package in packages:
+        if package.file not in there:
+            message = f"the package index has no such file of {package.name} {package.version} any more"
+            raise RemoteError(message, where=package.file, fix=_LOCK_AGAIN)
+        if there[package.file].sha256 not in (None, package.digest.value):
+            raise wheels.other_bytes(package, str(there[package.file].sha256))
+    return {package.file: there[package.file].url for package in packages}
+
+
+class _Resolution:
+    """One call of `resolve`."""
+
+    def __init__(
+        self,
+        lines: tuple[str, ...],
+        uv: Uv,
+        image: Mapping[str, Installed] | None,
+        keep: Mapping[str, str],
+        where: Callable[[KeyPath], str],
+    ) -> None:
+        installed = {name: package.version for name, package in (image or {}).items() if package.version}
+        self.lines, self.image, self.where = lines, image, where
+        self.asked: dict[str, int] = {
+            canonicalize_name(Requirement(line).name): number for number, line in enumerate(lines)
+        }
+        self.free = Uv(uv.index, uv.target, {**installed, **keep})
+        fixed = {name: version for name, version in installed.items() if image_modules.is_fixed(name)}
+        self.uv = Uv(uv.index, uv.target, self.free.preferred, fixed)
+
+    def run(self) -> Resolved:
+        """The packages, or why there are none."""
+        try:
+            found, told = self.uv.compile(self.lines, dependencies=self.image is not None)
+        except UnsolvableError as error:
+            raise self._refusal(str(error)) from error
+        image = self.image or {}
+        kept = {name for name, package in image.items() if package.is_certain}
+        needed = [each for each in found if not (each.name in kept and self._in_image(each))]
+        packages = self._locked(needed)
+        warnings = [Diagnostic(KEY, line.removeprefix("warning: "), severity="warning") for line in told]
+        warnings += self._warnings(found)
+        warnings += self._held_back(found)
+        warnings += self._broken(found)
+        located = [Diagnostic(w.path, w.message, w.fix, "warning", self.where(w.path)) for w in warnings]
+        return Resolved(packages, tuple(located))
+
+    def _replaces(self, found: Found) -> bool:
+        installed = (self.image or {}).get(found.name)
+        return installed is not None and installed.version not in ("", found.version)
+
+    def _in_image(self, found: Found) -> bool:
+        installed = (self.image or {}).get(found.name)
+        return installed is not None and installed.version == found.version
+
+    def _key(self, name: str) -> KeyPath:
+        """The entry of the spec that names a package; the list, if none does."""
+        return (*KEY, self.asked[name]) if name in self.asked else KEY
+
+    def _locked(self, found: Sequence[Found]) -> tuple[LockedPackage, ...]:
+        """The entries of the lock: the wheel of each package, and what is in it."""
+        with worker_pool(_SAME_TIME, "wheels") as pool:
+            return tuple(pool.map(self._one, sorted(found, key=lambda each: each.name)))
+
+    def _one(self, found: Found) -> LockedPackage:
+        wheel = wheels.best(found.wheels, self.uv.target)
+        if wheel is None or wheel.sha256 is None:
+            message = f"the index gives no SHA-256 of {found.name} {found.version}"
+            raise RemoteError(message, where=self.where(self._key(found.name)), fix="take another index, such as PyPI")
+        installed = (self.image or {}).get(found.name)
+        if installed and wheel.size is not None and not self._replaces(found):
+            inspected = wheels.Inspected(wheel.size, None)  # the modules of the image are known
+        else:
+            inspected = wheels.inspect(wheel, self.uv.index)
+        return LockedPackage(
+            name=found.name,
+            version=found.version,
+            file=wheel.name,
+            size=inspected.size,
+            digest=Digest("sha256", wheel.sha256),
+            image=installed.version if installed else None,
+            modules=inspected.modules,
+        )
+
+    def _warnings(self, found: Sequence[Found]) -> Iterator[Diagnostic]:
+        """What the packages do to the image."""
+        owners = {module: name for name in self.image or {} for module in image_modules.of_distribution(name)}
+        for each in found:
+            installed, key = (self.image or {}).get(each.name), self._key(each.name)
+            if installed and self._replaces(each):
+                message = f"{each.name} {each.version} replaces {installed.version} of the image"
+                yield Diagnostic(
+                    key, message, "the image was tested with its own version: try the handler with this one"
+                )
+            elif installed and installed.version and self._has_extras(each.name):  # the rules tell it of all others
+                has = "has" if installed.is_certain else "has, as far as is known,"
+                message = f"the image {has} {each.name} {each.version}, which meets this"
+                yield Diagnostic(key, message, "remove it: each requirement makes the start of a container longer")
+            for module in (
+                image_modules.of_distribution(each.name) if installed is None and each.name not in self.asked else ()
+            ):
+                if (owner := owners.get(module)) is not None:
+                    message = f"{each.name} and {owner} of the image both install the module {module}: one overwrites the other"
+                    yield Diagnostic(key, message, f"use {owner}, which is there")
+
+    def _has_extras(self, name: str) -> bool:
+        return name in self.asked and bool(Requirement(self.lines[self.asked[name]]).extras)
+
+    def _held_back(self, found: Sequence[Found]) -> Iterator[Diagnostic]:
+        """Requirements that would get a newer version if the image's packages could be replaced."""
+        chosen = {each.name: each.version for each in found}
+        open_ = [name for name, number in self.asked.items() if _is_open(self.lines[number]) and name in chosen]
+        if not open_ or not self.uv.fixed:
+            return
+        try:
+            free = {each.name: each for each in self.free.explain(self.lines)}
+        except UnsolvableError:
+            return
+        moved = [
+            free[name]
+            for name, version in self.uv.fixed.items()
+            if name in free and free[name].version != _public(version)
+        ]
+        why = one_of(f"{each.name} {each.version}" for each in moved)
+        for name in open_:
+            if name in free and Version(free[name].version) > Version(chosen[name]):
+                message = f"{name} {chosen[name]} is taken and not {free[name].version}, which needs {why}"
+                yield Diagnostic(self._key(name), message, "choose an image with a newer torch, or keep this version")
+
+    def _broken(self, found: Sequence[Found]) -> Iterator[Diagnostic]:
+        """Packages that the image is made for and that do not go with what replaces others, as transformers and its hub client."""
+        replacing = [f"{each.name}=={each.version}" for each in found if self._replaces(each)]
+        if not replacing or not self.image:
+            return
+        moved = {each.name for each in found if self._replaces(each)}
+        staying = [
+            f"{name}=={package.version}"
+            for name, package in self.image.items()
+            if package.is_certain and package.version and not image_modules.is_fixed(name) and name not in moved
+        ]
+        try:
+            self.uv.compile([*self.lines, *replacing, *staying])
+        except UnsolvableError as error:
+            fix = "choose versions that go with the image, or add newer versions of what does not go with them"
+            yield Diagnostic(KEY, f"what is replaced breaks another package of the image: {error}", fix)
+
+    def _refusal(self, told: str) -> UserError:
+        """Why no versions meet the requirements."""
+        try:
+            free = self.free.explain(self.lines) if self.uv.fixed else []
+        except UnsolvableError:
+            free = []
+        by_name = {each.name: each for each in free}
+        for name, version in self.uv.fixed.items():
+            if name in by_name and by_name[name].version != _public(version):
+                return self._replacing(by_name[name], version, by_name)
+        found = explain.missing(self.lines, self.uv)
+        if found:
+            number, message, fix = found
+            return UserError(message, where=self.where((*KEY, number)), fix=fix)
+        return UserError(told, where=self.where(KEY), fix="choose versions that go together")
+
+    def _replacing(self, wanted: Found, version: str, free: Mapping[str, Found]) -> UserError:
+        """The refusal of requirements that would replace a fixed package."""
+        chain = self._chain(wanted, free)
+        if not chain:
+            message = f"{wanted.name} {wanted.version} would replace what the image is built around: it has {version}"
+            return UserError(
+                message, where=self.where(self._key(wanted.name)), fix="remove it, or choose another image"
+            )
+        culprit, first = chain[0], chain[-1]
+        through = f" (which {first.name} needs)" if first is not culprit else ""
+        message = (
+            f"{culprit.name} {culprit.version}{through} needs {wanted.name} {wanted.version}; the image has {version}"
+        )
+        fix = f"choose an image with {wanted.name} {wanted.version}"
+        if newest := self._newest(first.name):
+            fix = f"take {first.name}=={newest}, the newest that goes with the image, or {fix}"
+        return UserError(message, where=self.where(self._key(first.name)), fix=fix)
+
+    def _chain(self, wanted: Found, free: Mapping[str, Found]) -> list[Found]:
+        """What demands a package, up to a requirement of the spec; of several, one that the image does not have as it is."""
+        chain: list[Found] = []
+        current = wanted
+        while current.name not in self.asked and len(chain) < len(free):
+            demands = [free[name] for name in current.via if name in free and free[name] not in chain]
+            new = [each for each in demands if not self._in_image(each)] or demands
+            if not new:
+                return []
+            current = next((each for each in new if each.name in self.asked), new[0])
+            chain.append(current)
+        return chain
+
+    def _newest(self, name: str) -> str | None:
+        """The newest version of a requirement that goes with the image; None if none does."""
+        asked = Requirement(self.lines[self.asked[name]])
+        extras = f"[{','.join(sorted(asked.extras))}]" if asked.extras else ""
+        others = [line for line in self.lines if canonicalize_name(Requirement(line).name) != name]
+        try:
+            found, _told = self.uv.compile([*others, f"{asked.name}{extras}"])
+        except UnsolvableError:
+            return None
+        return next((each.version for each in found if each.name == name), None)
+
+
+def _is_open(line: str) -> bool:
+    """Whether a requirement leaves the version open."""
+    return not any(
+        each.operator in ("==", "===") and not each.version.endswith("*") for each in Requirement(line).specifier
+    )
+
+
+def _public(version: str) -> str:
+    """A version without its local part, which the index does not have."""
+    return str(_VERSION.match(version)[0])  # type: ignore[index] # it matches everything
