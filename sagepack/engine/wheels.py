@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sagepack.engine import lazy
-from sagepack.files import backdate_mtime, disk_errors
+from sagepack.files import backdate_mtime, disk_errors, exclusive
 from sagepack.package.requirements import listing
 from sagepack.text import counted
 from sagepack.workers import worker_pool
@@ -61,26 +61,32 @@ def fetch(context: BuildContext, packages: Sequence[LockedPackage]) -> None:
         IntegrityError: it sends other bytes than those of the lock.
         UserError: the disk is full.
     """
-    absent = [each for each in missing(context, packages) if not _is_right(context, each)]
-    if absent:
-        label = f"fetching {counted(len(absent), 'wheel')}"
-        index = indexes.PackageIndex.of(os.environ, Path.cwd())
-        urls = resolve.locate(absent, context.spec.image.tag, index)
-        with (
-            context.progress.bar(label, sum(each.size for each in absent)) as advance,
-            worker_pool(_CONNECTIONS, "wheels") as pool,
-        ):
-
-            def one(package: LockedPackage) -> None:
-                path = _path(context, package)
-                with disk_errors(path, package.size):
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                fetching.fetch(package, urls[package.file], index, path, advance)
-                backdate_mtime(path)
-                context.hash_cache.put(path, package.digest, path.stat())
-
-            list(pool.map(one, absent))
+    if not missing(context, packages):
+        return
+    folder = context.work.wheels_path
+    with exclusive(folder.with_suffix(".lock"), context.progress.activity):
+        absent = [each for each in missing(context, packages) if not _is_right(context, each)]
+        if absent:
+            with disk_errors(folder, sum(each.size for each in absent)):
+                folder.mkdir(parents=True, exist_ok=True)
+            _fetch(context, absent)
     context.hash_cache.save()
+
+
+def _fetch(context: BuildContext, packages: Sequence[LockedPackage]) -> None:
+    index = indexes.PackageIndex.of(os.environ, Path.cwd())
+    with context.progress.activity("asking the package index for wheels"):
+        urls = resolve.locate(packages, context.spec.image.tag, index)
+    label, size = f"fetching {counted(len(packages), 'wheel')}", sum(each.size for each in packages)
+    with context.progress.bar(label, size) as advance, worker_pool(_CONNECTIONS, "wheels") as pool:
+
+        def one(package: LockedPackage) -> None:
+            path = _path(context, package)
+            fetching.fetch(package, urls[package.file], index, path, advance)
+            backdate_mtime(path)
+            context.hash_cache.put(path, package.digest, path.stat())
+
+        list(pool.map(one, packages))
 
 
 def _is_right(context: BuildContext, package: LockedPackage) -> bool:

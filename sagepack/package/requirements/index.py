@@ -12,10 +12,12 @@ import base64
 import configparser
 import netrc
 import re
+import ssl
 import sys
 import urllib.error
 import urllib.request
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -108,7 +110,9 @@ class PackageIndex(Value, frozen=True):
             # A redirect to another host must not get it.
             request.add_unredirected_header("Authorization", f"Basic {token}")
         try:
-            return urllib.request.urlopen(request, timeout=_TIMEOUT)
+            return urllib.request.urlopen(
+                request, timeout=_TIMEOUT, context=_trusting(self.variables.get("SSL_CERT_FILE"))
+            )
         except OSError as error:
             reason = getattr(error, "reason", None) or error.strerror or error
             code = f"{error.code} " if isinstance(error, urllib.error.HTTPError) else ""
@@ -131,6 +135,12 @@ class PackageIndex(Value, frozen=True):
             found = netrc.netrc().authenticators(target.hostname or "")
             return _basic(found[0], found[2] or "") if found else None
         return None
+
+
+@cache
+def _trusting(authorities: str | None) -> ssl.SSLContext:
+    """TLS that trusts the authorities in a file; without one, those of the system."""
+    return ssl.create_default_context(cafile=authorities)
 
 
 def without_credentials(url: str) -> str:

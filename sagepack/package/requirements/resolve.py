@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 KEY = ("code", "requirements")
 _LOCK_AGAIN = "`invoke lock --update` locks what the index has now"
+# Packages of an image that check each other's versions when they are imported, or rely on each other's inner parts.
+_TOGETHER = ("accelerate", "diffusers", "huggingface-hub", "peft", "transformers")
 _SAME_TIME = 8  # wheels that are looked into
 _VERSION = re.compile(r"[^+]*")
 
@@ -234,15 +236,21 @@ class _Resolution:
             return
         moved = {each.name for each in found if self._replaces(each)}
         staying = [
-            f"{name}=={package.version}"
-            for name, package in self.image.items()
-            if package.is_certain and package.version and not image_modules.is_fixed(name) and name not in moved
+            f"{name}=={self.image[name].version}" for name in _TOGETHER if name in self.image and name not in moved
         ]
         try:
             self.uv.compile([*self.lines, *replacing, *staying])
         except UnsolvableError as error:
-            fix = "choose versions that go with the image, or add newer versions of what does not go with them"
-            yield Diagnostic(KEY, f"what is replaced breaks another package of the image: {error}", fix)
+            if self._is_solvable(staying):  # otherwise the index lacks one of them, and nothing is known
+                fix = "choose versions that go with the image, or add newer versions of what does not go with them"
+                yield Diagnostic(KEY, f"what is replaced breaks another package of the image: {error}", fix)
+
+    def _is_solvable(self, lines: Sequence[str]) -> bool:
+        try:
+            self.uv.compile(lines)
+        except UnsolvableError:
+            return False
+        return True
 
     def _refusal(self, told: str) -> UserError:
         """Why no versions meet the requirements."""
