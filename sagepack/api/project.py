@@ -156,6 +156,11 @@ class Project:
             size=after.size,
             changed=after != before,
             pinned=pinned,
+            packages=tuple(
+                results.AddedPackage(each.name, each.version, each.size, each.image)
+                for each in after.packages
+                if not each.in_image
+            ),
         )
 
     def plan(self, to: str = "package", *, locked: bool = False, stream: bool = False) -> results.Plan:

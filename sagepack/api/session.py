@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -16,9 +17,11 @@ from sagepack.engine.context import BuildContext
 from sagepack.engine.records import Record, Records
 from sagepack.engine.steps import steps_to
 from sagepack.engine.workspace import Workspace
-from sagepack.errors import Diagnostic
+from sagepack.errors import Diagnostic, UserError
 from sagepack.hub.cache import default_cache
 from sagepack.package.lock import KEYS as LOCK_KEYS
+from sagepack.package.lock import Lock
+from sagepack.package.requirements import listing
 from sagepack.spec import loader, project_folder
 from sagepack.version import __version__
 
@@ -171,7 +174,21 @@ def load(selection: Selection, *, branch_allowed: bool = False, contents: bool =
 
 
 def _check(document: Document, root: Path, *, branch_allowed: bool, contents: bool) -> tuple[Diagnostic, ...]:
-    return tuple(validate.check(document, root, branch_allowed=branch_allowed, contents=contents))
+    installed = _installed(document, root) if contents else None
+    return validate.check(document, root, branch_allowed=branch_allowed, contents=contents, installed=installed)
+
+
+def _installed(document: Document, root: Path) -> tuple[str, ...] | None:
+    """The modules that the requirements bring; None if no lock says so that is up to date with the spec."""
+    with suppress(
+        UserError
+    ):  # what is wrong with the spec is about to be told, what with the lock by the command that needs it
+        spec = document.spec()
+        path = Workspace(root, spec.name, spec.env).lock_path
+        lock = Lock.parse(path.read_bytes(), str(path)) if path.is_file() else None
+        if lock and lock.requirements and lock.is_current(spec):
+            return listing.modules(lock.packages)
+    return None
 
 
 def pin(selection: Selection, commit: str) -> str:

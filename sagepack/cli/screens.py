@@ -18,7 +18,7 @@ from sagepack.cli import check_table, diff_table, plan_table
 from sagepack.cli.layout import Block, Screen, Span, padded, wrapped
 from sagepack.cli.output import as_called
 from sagepack.deploy.preflight.check import STALE_UPLOADS
-from sagepack.text import counted, format_bytes, format_usd
+from sagepack.text import counted, format_bytes, format_usd, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,14 @@ def _locked(result: results.Locked) -> list[Block]:
     files = f"{counted(result.files, 'file')}, {format_bytes(result.size)}"
     origin = {"folder": result.folder} if result.folder else {"model": result.repo or "", "commit": result.commit or ""}
     pinned = [_done(f"the commit is written into {result.pinned}")] if result.pinned else []
-    return [*pinned, _done(f"{result.path} {how}"), _facts({**origin, "files": files})]
+    added = {"packages": _added(result.packages)} if result.packages else {}
+    return [*pinned, _done(f"{result.path} {how}"), _facts({**origin, "files": files, **added}, wrap=True)]
+
+
+def _added(packages: Sequence[results.AddedPackage]) -> str:
+    """What the requirements add to the image, in one line."""
+    named = [f"{each.name} {each.version}{f' for {each.replaces}' if each.replaces else ''}" for each in packages]
+    return f"{format_bytes(sum(each.size for each in packages))} in the container: {one_of(named)}"
 
 
 @lines.register(results.Plan)

@@ -30,7 +30,12 @@ UNKNOWN, MISSING = json_schema.UNKNOWN, model.MISSING
 
 
 def check(
-    document: Document, root: Path, *, branch_allowed: bool = False, contents: bool = True
+    document: Document,
+    root: Path,
+    *,
+    branch_allowed: bool = False,
+    contents: bool = True,
+    installed: tuple[str, ...] | None = None,
 ) -> tuple[Diagnostic, ...]:
     """Check a merged spec against its schema and all rules.
 
@@ -39,6 +44,7 @@ def check(
         root: folder of the project; paths in the spec are relative to it.
         branch_allowed: accept a branch or tag as `model.revision`, as `lock` does.
         contents: also read the files of the code and the sample. A build passes False: it reads them itself.
+        installed: the modules that the requirements bring; None if nobody knows.
 
     Returns:
         The warnings, in the order of the files that were merged and their lines.
@@ -46,7 +52,7 @@ def check(
     Raises:
         SpecError: the spec has errors. It holds all of them, in the same order, and no warning.
     """
-    view = SpecView(document.data, root, branch_allowed, contents)
+    view = SpecView(document.data, root, branch_allowed, contents, installed)
     # The order decides which of several errors about one key is kept: the plainest comes first.
     found = [
         *secrets.check(view),

@@ -116,7 +116,11 @@ def test_while_requirements_and_image_stay_nothing_is_resolved_and_versions_stay
     with_requirements(cloud, "film>=1", "reel-tools")
     cloud.project().lock()
     assert [package.pin for package in lock_of(cloud).packages] == ["film==1.0", "reel-tools==3.1"]
-    cloud.project().lock(update=True)
+    result = cloud.project().lock(update=True)
+    assert [(each.name, each.version, each.replaces) for each in result.packages] == [
+        ("film", "2.0", None),
+        ("reel-tools", "3.1", None),
+    ]
     assert [package.pin for package in lock_of(cloud).packages] == ["film==2.0", "reel-tools==3.1"]
 
 
@@ -215,6 +219,9 @@ def test_an_import_that_a_dependency_brings_is_known_and_one_that_none_brings_is
     with pytest.raises(SpecError) as caught:
         cloud.project(FILM, VENDOR).build("assemble")
     (problem,) = caught.value.diagnostics
+    with pytest.raises(SpecError) as validated:
+        cloud.project(FILM, VENDOR).validate()
+    assert [each.message for each in validated.value.diagnostics] == [problem.message]
     assert problem.message == "neither the image nor the code has a module reels, and no requirement brings it"
 
 

@@ -6,7 +6,17 @@ nothing to do with it.
 
 from sagepack.api.results.answers import Answer, Answers, FailedRequest
 from sagepack.api.results.base import BLOCKED, FAILED, FOUND_WORK, Result, SpecReference
-from sagepack.api.results.building import Built, Cleaned, Initialized, Locked, Plan, Validated, Verified, VerifiedRemote
+from sagepack.api.results.building import (
+    AddedPackage,
+    Built,
+    Cleaned,
+    Initialized,
+    Locked,
+    Plan,
+    Validated,
+    Verified,
+    VerifiedRemote,
+)
 from sagepack.api.results.endpoint import (
     AlarmState,
     Asleep,
@@ -50,6 +60,7 @@ __all__ = [
     "FAILED",
     "FOUND_WORK",
     "PURPOSES",
+    "AddedPackage",
     "AlarmState",
     "Answer",
     "Answers",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sagepack.api.results.base import BLOCKED, FOUND_WORK, Result
+from sagepack.decoding import Value
 from sagepack.deploy.origin import Origin  # noqa: TC001 - msgspec reads the annotations
 from sagepack.engine.outputs import (
     Archive,  # noqa: TC001 - msgspec reads the annotations
@@ -50,6 +51,22 @@ class Initialized(Result, frozen=True):
     next: tuple[str, ...]
 
 
+class AddedPackage(Value, frozen=True):
+    """A Python package that the requirements add to the image.
+
+    Attributes:
+        name: its normalized name.
+        version: its version.
+        size: bytes of its wheel.
+        replaces: the version that the image has, which it replaces; None if the image lacks the package.
+    """
+
+    name: str
+    version: str
+    size: int
+    replaces: str | None = None
+
+
 class Locked(Result, frozen=True):
     """What the spec was resolved to.
 
@@ -62,6 +79,7 @@ class Locked(Result, frozen=True):
         size: bytes of them together.
         changed: whether the file was written with another content than before.
         pinned: the file of the spec in which the commit now stands in place of a branch; None if none was changed.
+        packages: what the requirements of the spec add to the image, with what they need themselves.
     """
 
     path: str
@@ -72,6 +90,7 @@ class Locked(Result, frozen=True):
     size: int
     changed: bool
     pinned: str | None = None
+    packages: tuple[AddedPackage, ...] = ()
 
 
 class Plan(Result, frozen=True):

@@ -180,7 +180,8 @@ def _file_contents(view: SpecView) -> Iterator[Diagnostic]:
     target = Target(
         program=_program_name(view),
         tag=(view.text("image", "tag") or "") if is_known else "",
-        requirements=tuple(filter(None, view.texts("code", "requirements"))),
+        requirements=tuple(filter(None, view.texts("code", "requirements"))) if view.installed is None else (),
+        modules=view.installed or (),
         is_isolated=view.get("endpoint", "enable_network_isolation") is True,
         is_offline=is_offline(view.get("environment", "HF_HUB_OFFLINE")),
         model=view.text("model", "id") or "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from sagepack.errors import Diagnostic
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from sagepack.spec.rules.view import SpecView
 
 _KEY = ("code", "requirements")
+_NEARLY = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\s*[=@:]\s*|\s+)v?(?P<version>\d[\w.+]*)")
 _NEEDLESS = "remove it: each requirement makes the start of a container longer"
 
 
@@ -45,15 +47,28 @@ def check(view: SpecView) -> Iterator[Diagnostic]:
         try:
             requirement = Requirement(text)
         except InvalidRequirement as error:
-            reason = str(error).splitlines()[0]
-            fix = "write name==version or name>=version, without options of pip"
-            yield Diagnostic(path, f"{shown} is not a requirement: {reason}", fix)
+            yield Diagnostic(path, *_misspelt(text, shown, str(error).splitlines()[0]))
             continue
         name = canonicalize_name(requirement.name)
         if name in seen:
-            yield Diagnostic(path, f"{shown}: duplicate requirement {name}, first in entry {seen[name] + 1}")
+            message = f"{shown}: duplicate requirement {name}, first in entry {seen[name] + 1}"
+            yield Diagnostic(path, message, "remove one of the two")
         seen.setdefault(name, number)
         yield from _one(path, shown, requirement, name, image or {})
+
+
+def _misspelt(text: str, shown: str, reason: str) -> tuple[str, str]:
+    """What is wrong with a text that is no requirement, and what to write."""
+    if text.startswith("-"):
+        return (
+            f"{shown} is an option of pip",
+            "list names and versions; which index is asked says pip's own configuration",
+        )
+    if "://" in text or text.endswith((".whl", ".gz", ".zip")):
+        return f"{shown} cannot be locked", "name a version in a package index, or put the module itself into the code"
+    if near := _NEARLY.fullmatch(text):
+        return f"{shown} is not a requirement", f"did you mean {near['name']}=={near['version']}?"
+    return f"{shown} is not a requirement: {reason}", "write name==version or name>=version"
 
 
 def _one(
@@ -64,7 +79,8 @@ def _one(
         installed.version if installed else "", prereleases=True
     )
     if requirement.url:
-        yield Diagnostic(path, f"{shown}: a URL cannot be locked; name a version in a package index")
+        fix = "name a version in a package index, or put the module itself into the code"
+        yield Diagnostic(path, f"{shown}: a URL cannot be locked", fix)
     elif requirement.marker:
         message = f"{shown}: a marker has no effect: the image decides Python version and platform"
         yield Diagnostic(path, message, "remove what follows the semicolon")

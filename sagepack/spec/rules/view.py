@@ -21,12 +21,14 @@ class SpecView:
         root: folder of the project.
         branch_allowed: whether `model.revision` may be a branch or tag, as for `lock`.
         contents: whether rules also read the files of the code and the sample.
+        installed: the modules that the requirements bring, as the lock says; None if it does not.
     """
 
     data: dict[str, Any]
     root: Path
     branch_allowed: bool = False
     contents: bool = True
+    installed: tuple[str, ...] | None = None
 
     def get(self, *path: str) -> Any:
         """The value at `path`; None if it is absent."""

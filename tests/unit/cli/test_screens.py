@@ -159,6 +159,21 @@ SCREENS: dict[str, list[Block]] = {
     ),
     "validate": screens.lines(results.Validated("config/svd.yaml", "svd", "prod")),
     "lock": screens.lines(results.Locked(LOCK, REPO, COMMIT, None, 10, 6380000, changed=True)),
+    "lock-requirements": screens.lines(
+        results.Locked(
+            LOCK,
+            REPO,
+            COMMIT,
+            None,
+            10,
+            6380000,
+            changed=True,
+            packages=(
+                results.AddedPackage("av", "19.0.2", 34990159),
+                results.AddedPackage("safetensors", "0.8.0", 516040, "0.7.0"),
+            ),
+        )
+    ),
     "plan": screens.lines(results.Plan("deploy", ACTIONS, CONTENTS)),
     "plan, nothing to do": screens.lines(results.Plan("package", IDLE)),
     "plan, blocked": screens.lines(results.Plan("deploy", (*IDLE, Action("deploy", "blocked", (FOREIGN,))))),
