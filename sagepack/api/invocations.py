@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sagepack.api import results
 from sagepack.deploy import batch, exchange, predict, sent, waiter
@@ -15,6 +16,8 @@ from sagepack.sandbox.miniatures import models as miniatures
 from sagepack.text import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sagepack.engine.context import BuildContext
 
 
@@ -25,14 +28,24 @@ def ask(
     *,
     timeout: int | None,
     accept: str | None,
+    fields: Mapping[str, Any] | None,
     inference_id: str,
 ) -> results.Answer:
     """Send one request, or wait for one that was sent, and save its answer; raises as `Project.predict` does."""
     folder = _folder(context)
     with preflight.explained(context, "predict"):
-        found = (
-            _fetched(context, inference_id, timeout) if inference_id else _answered(context, source, timeout, accept)
-        )
+        if inference_id:
+            found = _fetched(context, inference_id, timeout)
+        else:
+            request = exchange.prepare(
+                context.spec,
+                context.work.root,
+                source,
+                accept=accept,
+                output=Path(output) if output else None,
+                fields=fields,
+            )
+            found = _answered(context, request, timeout)
     target = Path(output) if output else folder / found.inference_id
     try:
         saved = exchange.save(found.body, target)
@@ -44,17 +57,34 @@ def ask(
         inference_id=found.inference_id,
         size=len(found.body),
         seconds=round(found.seconds, 3),
+        timing=results.Timing(
+            None if found.sending is None else round(found.sending, 3),
+            round(found.seconds, 3),
+            round(found.download, 3),
+        ),
         text=saved.text,
         miniature=context.spec.sandbox and context.spec.model.id in {model.name for model in miniatures.MODELS},
     )
 
 
 def ask_all(
-    context: BuildContext, source: Path, output: str | Path | None, *, timeout: int | None, accept: str | None
+    context: BuildContext,
+    source: Path,
+    output: str | Path | None,
+    *,
+    timeout: int | None,
+    accept: str | None,
+    fields: Mapping[str, Any] | None,
 ) -> results.Answers:
     """Send the requests that have no answer yet, and save their answers; raises as `Project.predict_all` does."""
-    accept = accept or exchange.accepted(context.spec)
-    items = batch.items(source, accept, requests.Rules.of(context.spec, context.work.root))
+    spec, root = context.spec, context.work.root
+    if fields and not source.is_dir():
+        raise UserError(
+            "each line is a whole request", where="--field", fix="write the field into the lines of the file"
+        )
+    accept = exchange.accepted(spec, root, accept)
+    prepare = partial(exchange.prepare, spec, root, accept=accept, fields=fields)
+    items = batch.items(source, accept, requests.Rules.of(spec, root), prepare)
     target = Path(output) if output else _folder(context) / "batches" / source.stem
     rest = [item for item in items if not (target / item.name).is_dir()]
     failed: list[results.FailedRequest] = []
@@ -101,11 +131,10 @@ def _fetched(context: BuildContext, inference_id: str, timeout: int | None) -> p
     )
 
 
-def _answered(
-    context: BuildContext, source: exchange.Source, timeout: int | None, accept: str | None
-) -> predict.InferenceResult:
+def _answered(context: BuildContext, request: exchange.Prepared, timeout: int | None) -> predict.InferenceResult:
     """The answer to a request that is sent now."""
-    request = exchange.prepare(context.spec, context.work.root, source, accept)
+    if request.note:
+        context.progress.note(request.note)
     return predict.predict(
         context.clients.aws,
         context.clients.s3,

@@ -22,7 +22,7 @@ from sagepack.spec.model import COMMIT
 from sagepack.text import did_you_mean, one_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from sagepack.api import (
@@ -350,6 +350,7 @@ class Project:
         *,
         timeout: int | None = None,
         accept: str | None = None,
+        fields: Mapping[str, Any] | None = None,
         inference_id: str = "",
     ) -> results.Answer:
         """Send an asynchronous request to the endpoint and wait for the answer, or for that of an earlier request.
@@ -358,20 +359,28 @@ class Project:
 
         Args:
             source: the request: the path of a JSON file, an image, ..., or an object to send as JSON; the spec's sample if left
-                out.
-            output: the file for the answer, or the folder for its frames; a folder of its own in `build/answers` if left out.
+                out. An image or a recording takes the place of the one in the sample, whose other fields are sent with it.
+            output: the file for the answer, or the folder for its frames; a folder of its own in `build/answers` if left out. Its suffix
+                says what the answer should be, where the handler declares what it answers with.
             timeout: seconds to wait; 900 if left out, 1800 where the endpoint may have to wake first.
-            accept: the media type that the answer should have, such as `video/mp4`, which the handler's `output_fn` makes; `sample.accept`
-                of the spec if left out.
+            accept: the media type that the answer should have, such as `video/mp4`; that of the output's suffix, or `sample.accept` of
+                the spec, if left out.
+            fields: are laid over those of the request; a dot in a name leads into an object: `{"parameters.seed": 7}`.
             inference_id: the id of an earlier request: its answer is fetched, and nothing is sent; `source` does not count.
 
         Raises:
-            UserError: there is no such endpoint, the request cannot be read, is no JSON or was refused by the container, or the
-                credentials are of another account.
+            UserError: there is no such endpoint, the request cannot be read, is no JSON or was refused by the container, the handler
+                does not declare such an answer, or the credentials are of another account.
             RemoteError: the endpoint failed on the request, or no answer came in time.
         """
         return invocations.ask(
-            self._open("deploy"), source, output, timeout=timeout, accept=accept, inference_id=inference_id
+            self._open("deploy"),
+            source,
+            output,
+            timeout=timeout,
+            accept=accept,
+            fields=fields,
+            inference_id=inference_id,
         )
 
     def status(self) -> results.EndpointStatus:
@@ -462,6 +471,7 @@ class Project:
         *,
         timeout: int | None = None,
         accept: str | None = None,
+        fields: Mapping[str, Any] | None = None,
     ) -> results.Answers:
         """Send many asynchronous requests to the endpoint, 16 at a time, and wait for their answers.
 
@@ -473,13 +483,16 @@ class Project:
             output: the folder for the answers, each in a folder of its own; a folder in `build/answers` if left out.
             timeout: seconds to wait without any answer, as in `predict`.
             accept: the media type that the answers should have; `sample.accept` of the spec if left out.
+            fields: are laid over those of each file's request, as in `predict`.
 
         Raises:
             UserError: there is no such endpoint, a request cannot be read or is no JSON, or the credentials are of another
                 account.
             RemoteError: no answer came in time, or a request could not be sent.
         """
-        return invocations.ask_all(self._open("deploy"), Path(source), output, timeout=timeout, accept=accept)
+        return invocations.ask_all(
+            self._open("deploy"), Path(source), output, timeout=timeout, accept=accept, fields=fields
+        )
 
     def releases(self, *, most: int = 20) -> results.Releases:
         """The deployments that changed the endpoint: who, when, from which commit, and what has served since.

@@ -18,6 +18,8 @@ from sagepack.errors import UserError
 from sagepack.text import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sagepack.api.project import Project
     from sagepack.api.results import (
         Answer,
@@ -38,16 +40,29 @@ _MOST_DAYS = 3650
     Flag(
         "input",
         "",
-        "the request: a JSON file, an image, - for JSON from stdin, or the spec's sample if left out; many requests: a "
-        "folder of files, or a .jsonl file with one a line",
+        "the request: a JSON file, - for JSON from stdin, or the spec's sample if left out; an image or a recording, which takes "
+        "the place of the one in the sample; many requests: a folder of files, or a .jsonl file with one a line",
         parameter="source",
         placeholder="FILE",
     ),
-    Flag("output", "", "where the answer goes: a file, or a folder for the frames or many answers", placeholder="PATH"),
+    Flag(
+        "output",
+        "",
+        "where the answer goes: a file, whose suffix says what it should be (.mp4, .gif, .json), or a folder for the frames or "
+        "many answers",
+        placeholder="PATH",
+    ),
+    Flag(
+        "field",
+        (),
+        "lay a value over the request's, such as num_frames=14; repeat it for more",
+        parameter="fields",
+        placeholder="NAME=VALUE",
+    ),
     Flag(
         "accept",
         "",
-        "the media type that the answer should have; if left out, sample.accept of the spec",
+        "the media type that the answer should have; if left out, that of the output's suffix, or sample.accept of the spec",
         placeholder="TYPE",
     ),
     Flag(
@@ -64,10 +79,17 @@ _MOST_DAYS = 3650
         parameter="inference_id",
         placeholder="ID",
     ),
-    example="--input request.json --output frames/ --env prod",
+    example="--input picture.png --output film.mp4 --env prod",
 )
 def predict(
-    project: Project, *, source: str, output: str, accept: str, timeout: int | None, inference_id: str
+    project: Project,
+    *,
+    source: str,
+    output: str,
+    fields: Sequence[str],
+    accept: str,
+    timeout: int | None,
+    inference_id: str,
 ) -> Answer | Answers:
     """Send a request to the endpoint and wait for its answer.
 
@@ -77,15 +99,37 @@ def predict(
     if output == "-":
         fix = "leave it out: every answer is saved, and a short one is printed, too"
         raise UserError("an answer may be several files, so it does not go to stdout", where="--output -", fix=fix)
+    laid_over = dict(map(_field, fields))
     if inference_id and source:
         fix = "leave --input out; or leave --id out to send a new request"
         raise UserError("an answer is fetched without sending anything", where="--id with --input", fix=fix)
     if source.endswith(".jsonl") or (source and Path(source).is_dir()):
-        return project.predict_all(source, output or None, timeout=timeout, accept=accept or None)
+        return project.predict_all(source, output or None, timeout=timeout, accept=accept or None, fields=laid_over)
     request = _from_stdin() if source == "-" else Path(source) if source else None
     return project.predict(
-        request, Path(output) if output else None, timeout=timeout, accept=accept or None, inference_id=inference_id
+        request,
+        Path(output) if output else None,
+        timeout=timeout,
+        accept=accept or None,
+        fields=laid_over,
+        inference_id=inference_id,
     )
+
+
+def _field(text: str) -> tuple[str, Any]:
+    """Name and value of a field that is laid over a request: JSON, or else the text as it is.
+
+    Raises:
+        UserError: it has no name.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not all(name.split(".")):
+        fix = "write NAME=VALUE, such as seed=7, or parameters.seed=7 for one in an object"
+        raise UserError(f"{text!r} is no field", where="--field", fix=fix)
+    try:
+        return name, decode_json(value.encode(), Any)
+    except MalformedError:
+        return name, value
 
 
 def _from_stdin() -> dict[str, Any]:

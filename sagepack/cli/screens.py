@@ -129,6 +129,7 @@ def _answer(result: results.Answer) -> list[Block]:
         shown = [partial(_wrapped, f"{len(result.files)} files in {folder}/: {first} to {last}")]
     else:
         shown = list(result.files)
+    shown.append(partial(_wrapped, _timing(result.timing)))
     if result.miniature:
         shown.append(
             partial(
@@ -137,6 +138,12 @@ def _answer(result: results.Answer) -> list[Block]:
             )
         )
     return shown
+
+
+def _timing(timing: results.Timing) -> str:
+    """Where the time of a request went."""
+    sent = "sent before" if timing.sending is None else f"sent in {timing.sending:.1f} s"
+    return f"{sent}, answered after {timing.waiting:.1f} s, downloaded in {timing.download:.1f} s"
 
 
 @lines.register(results.EndpointStatus)

@@ -225,7 +225,7 @@ def invoke_task(registered: Registered, root: Path, filled: Container[str] = ())
         name=registered.body.__name__,
         help=texts,
         positional=[_word(flag) for flag in places],
-        iterable=["set"] if "set" in texts else [],
+        iterable=[_word(flag) for flag in flags if isinstance(flag.default, tuple)],
         auto_shortflags=False,
     )
 

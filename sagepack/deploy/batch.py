@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sagepack.deploy import request as requests
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from sagepack.deploy.exchange import Prepared
     from sagepack.deploy.predict import InferenceResult, Sender, Wait
     from sagepack.deploy.request import Rules
     from sagepack.deploy.waiter import WaiterConfig
@@ -33,24 +35,30 @@ class Item:
     Attributes:
         name: its file without the suffix, or its line, and the beginning of its digest: a changed request has another name.
         where: the file, or file and line.
-        body: the request, or the file that holds it.
         content_type: its media type.
+        body: gives the request, or the file that holds it: not all of them are in memory at a time.
     """
 
     name: str
     where: str
-    body: bytes | Path
     content_type: str
+    body: Callable[[], bytes | Path]
 
 
-def items(source: Path, accept: str, rules: Rules) -> list[Item]:
+def items(source: Path, accept: str, rules: Rules, prepare: Callable[[Path], Prepared]) -> list[Item]:
     """The requests of a folder, by name, or of a file of JSON lines; every one is checked.
+
+    Args:
+        source: the folder or file.
+        accept: the media type that the answers should have.
+        rules: what the endpoint accepts.
+        prepare: makes the request of a file of the folder.
 
     Raises:
         UserError: one cannot be read or is wrong, or there is none.
     """
     try:
-        found = _files(source, accept, rules) if source.is_dir() else _lines(source, accept, rules)
+        found = _files(source, prepare) if source.is_dir() else _lines(source, accept, rules)
     except OSError as error:
         message, fix = unreadable(error)
         raise UserError(message, where=str(source), fix=fix) from error
@@ -59,15 +67,21 @@ def items(source: Path, accept: str, rules: Rules) -> list[Item]:
     return found
 
 
-def _files(folder: Path, accept: str, rules: Rules) -> list[Item]:
+def _files(folder: Path, prepare: Callable[[Path], Prepared]) -> list[Item]:
     found = []
     for path in sorted(folder.iterdir()):
         if path.is_file() and not path.name.startswith("."):
-            content_type = requests.check(path, None, rules)
+            request = prepare(path)
             # Of the file's name as well: a.jpg and a.jpeg may be the same picture, and each gets an answer.
-            digest = Digest.sha256(f"{path.name}\n{requests.digest(path, content_type, accept)}".encode())
-            found.append(Item(f"{path.stem.replace('.', '_')}-{digest.short}", str(path), path, content_type))
+            same = requests.digest(request.body, request.content_type, request.accept)
+            digest = Digest.sha256(f"{path.name}\n{same}".encode())
+            name = f"{path.stem.replace('.', '_')}-{digest.short}"
+            found.append(Item(name, str(path), request.content_type, partial(_body, prepare, path)))
     return found
+
+
+def _body(prepare: Callable[[Path], Prepared], path: Path) -> bytes | Path:
+    return prepare(path).body
 
 
 def _lines(file: Path, accept: str, rules: Rules) -> list[Item]:
@@ -78,7 +92,7 @@ def _lines(file: Path, accept: str, rules: Rules) -> list[Item]:
             if body:
                 content_type = requests.check(body, None, rules, f"{file}:{number}")
                 digest = requests.digest(body, content_type, accept)
-                found.append(Item(f"{number:04}-{digest[:8]}", f"{file}:{number}", body, content_type))
+                found.append(Item(f"{number:04}-{digest[:8]}", f"{file}:{number}", content_type, partial(bytes, body)))
     return found
 
 
@@ -128,7 +142,7 @@ def _work(
     latest = waiter.clock()
     while rest or waiting:
         while rest and len(waiting) < IN_FLIGHT:
-            waiting.append((rest[0], sender.begin(rest[0].body, rest[0].content_type)))
+            waiting.append((rest[0], sender.begin(rest[0].body(), rest[0].content_type)))
             rest.popleft()
         before = len(waiting)
         for item, wait in list(waiting):

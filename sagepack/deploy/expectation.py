@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sagepack.decoding import MalformedError, Value, decode_json
+from sagepack.deploy import media_types
 from sagepack.deploy.base64_frames import decode_base64_frames
 from sagepack.deploy.results import MAX_SIZE
 from sagepack.errors import RemoteError, UserError
@@ -19,33 +20,14 @@ if TYPE_CHECKING:
 
     from sagepack.spec.model import Expect
 
-_JSON, _TEXT = "application/json", "text/plain"
-# Media type -> what its bytes begin with, one of several; a pair is at an offset (file formats' own specifications).
-_SIGNATURES: dict[str, tuple[bytes | tuple[int, bytes], ...]] = {
-    "application/pdf": (b"%PDF-",),
-    "application/x-npy": (b"\x93NUMPY",),
-    "application/zip": (b"PK\x03\x04", b"PK\x05\x06"),
-    "audio/flac": (b"fLaC",),
-    "audio/mpeg": (b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2"),
-    "audio/ogg": (b"OggS",),
-    "audio/wav": ((8, b"WAVE"),),
-    "image/gif": (b"GIF87a", b"GIF89a"),
-    "image/jpeg": (b"\xff\xd8",),
-    "image/png": (b"\x89PNG\r\n\x1a\n",),
-    "image/webp": ((8, b"WEBP"),),
-    "video/mp4": ((4, b"ftyp"),),
-    "video/webm": (b"\x1aE\xdf\xa3",),
-}
 _SHOWN = 5  # places of an answer that are not as its schema says
-KNOWN = frozenset({_JSON, _TEXT, *_SIGNATURES})
-"""The media types that bytes tell."""
 
 
 class Expectation(Value, frozen=True):
     """What an answer must be; nothing if nothing is declared.
 
     Attributes:
-        content_type: its media type, one of `KNOWN`.
+        content_type: its media type, one of `media_types.KNOWN`.
         schema: what JSON it must be.
         min_size: least bytes.
         min_items: least elements of its list.
@@ -95,21 +77,15 @@ class Expectation(Value, frozen=True):
 
     @property
     def _needs_json(self) -> bool:
-        return self.content_type == _JSON or self.schema is not None or self.min_items is not None
+        return self.content_type == media_types.JSON or self.schema is not None or self.min_items is not None
 
     def _is_of_its_type(self, body: bytes) -> bool:
-        if self.content_type == _TEXT:
+        if self.content_type == media_types.TEXT:
             try:
                 body.decode()
             except UnicodeDecodeError:
                 return False
-        signatures = _SIGNATURES.get(self.content_type or "")
-        return signatures is None or any(_begins(body, signature) for signature in signatures)
-
-
-def _begins(body: bytes, signature: bytes | tuple[int, bytes]) -> bool:
-    offset, mark = (0, signature) if isinstance(signature, bytes) else signature
-    return body.startswith(mark, offset)
+        return media_types.is_of(body, self.content_type or "")
 
 
 def _too_few(answer: Any, body: bytes, least: int) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -16,6 +17,7 @@ from sagepack.aws.s3 import S3, S3Uri
 from sagepack.aws.session import AccessDeniedError, CredentialsError, is_outage
 from sagepack.deploy import failure
 from sagepack.deploy import request as requests
+from sagepack.deploy.media_types import JSON
 from sagepack.deploy.observe import newest_scaling
 from sagepack.deploy.results import MAX_SIZE
 from sagepack.deploy.sent import SentRequest, SentRequests, check_id, new_id
@@ -48,12 +50,16 @@ class InferenceResult:
         location: URI of the object in S3 to which SageMaker wrote it; it is not deleted.
         inference_id: id of the request, which the endpoint's log and metrics name.
         seconds: from sending the request, or from beginning to wait for it again, to the result.
+        sending: seconds until the request was in the queue; None for one that was sent before.
+        download: seconds in which the result came from S3.
     """
 
     body: bytes
     location: str
     inference_id: str
     seconds: float
+    sending: float | None = None
+    download: float = 0.0
 
 
 def predict(
@@ -63,8 +69,8 @@ def predict(
     request: bytes | Path,
     progress: Progress,
     *,
-    content_type: str = requests.JSON,
-    accept: str = requests.JSON,
+    content_type: str = JSON,
+    accept: str = JSON,
     waiter: WaiterConfig | None = None,
     remembered: SentRequests | None = None,
 ) -> InferenceResult:
@@ -128,6 +134,7 @@ def fetch(
         with surviving(aws, progress, waiter):
             return _await(sender, Wait(sender, sent), waiter)
     output = S3Uri.parse(endpoint.asynchronous.s3_output_path).child(_file_name(inference_id))
+    begin = time.monotonic()
     body = s3.get(output, MAX_SIZE)
     if body is None:
         raise UserError(
@@ -136,7 +143,8 @@ def fetch(
             fix="check the id and the environment; failures of requests that others sent are below "
             f"{endpoint.asynchronous.s3_failure_path}",
         )
-    return InferenceResult(_whole(body, str(output)), str(output), inference_id, 0.0)
+    download = time.monotonic() - begin
+    return InferenceResult(_whole(body, str(output)), str(output), inference_id, 0.0, download=download)
 
 
 def default_timeout(endpoint: Endpoint) -> float:
@@ -198,7 +206,7 @@ class Sender:
         endpoint: Endpoint,
         progress: Progress,
         *,
-        accept: str = requests.JSON,
+        accept: str = JSON,
         timeout: float = DEFAULT_TIMEOUT,
         remembered: SentRequests | None = None,
     ) -> None:
@@ -229,6 +237,7 @@ class Sender:
             UserError: the endpoint does not exist or accepts no requests, or SageMaker refuses this one.
             RemoteError: it cannot be sent.
         """
+        begin = time.monotonic()
         digest = requests.digest(request, content_type, self._accept)
         before = next((sent for sent in self._abandoned if sent.digest == digest), None)
         if before:
@@ -238,7 +247,7 @@ class Sender:
         else:
             sent = self._send(request, content_type, digest)
         self._remember(sent)
-        return Wait(self, sent)
+        return Wait(self, sent, None if before else time.monotonic() - begin)
 
     def settle(self, wait: Wait) -> None:
         """Delete the request whose answer was seen; if that is denied or fails, the answer counts nevertheless."""
@@ -356,8 +365,8 @@ class Wait:
         sent: the request.
     """
 
-    def __init__(self, sender: Sender, sent: SentRequest) -> None:
-        self.sent, self._sender = sent, sender
+    def __init__(self, sender: Sender, sent: SentRequest, sending: float | None = None) -> None:
+        self.sent, self._sender, self._sending = sent, sender, sending
         self._denial: AccessDeniedError | None = None
 
     @property
@@ -392,10 +401,12 @@ class Wait:
         Raises:
             UserError: the caller may not read the answer.
         """
-        sent = self.sent
+        sent, begin = self.sent, time.monotonic()
         if (body := self._read(sent.output, MAX_SIZE)) is not None:
+            took = time.monotonic() - begin
             try:
-                return InferenceResult(_whole(body, sent.output), sent.output, sent.inference_id, elapsed)
+                whole = _whole(body, sent.output)
+                return InferenceResult(whole, sent.output, sent.inference_id, elapsed, self._sending, took)
             except RemoteError as error:
                 return error
         text = self._read(sent.failure, failure.MAX_SIZE) if sent.failure else None

@@ -6,7 +6,6 @@ A handler declares its fields in `request.schema.json`, a JSON Schema beside its
 from __future__ import annotations
 
 import hashlib
-import mimetypes
 import re
 import stat
 from pathlib import Path
@@ -15,10 +14,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from sagepack.decoding import LIMIT, MalformedError, decode_json
+from sagepack.deploy import media_types
+from sagepack.deploy.media_types import JSON
 from sagepack.errors import UserError
 from sagepack.files import unreadable
 from sagepack.json_schema import Schema
-from sagepack.spec.code_tree import REQUEST_SCHEMA
+from sagepack.spec.declared import REQUEST_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +31,6 @@ MAX_INLINE_SIZE = 128_000  # bytes (API reference, InvokeEndpointAsync, Body)
 SERVER_REQUEST_SIZE = 6_553_500  # bytes: the limit of the image's server, measured with multi-model-server 1.1.11
 _PIECE = 1 << 20
 _SHOWN = 20  # mistakes of a request that are told
-JSON = "application/json"
 _PLACE = re.compile(r"(?:JSON is malformed: )?(?P<reason>.*?)(?: \(byte (?P<byte>\d+)\))?", re.DOTALL)
 
 
@@ -83,7 +83,7 @@ def check(request: bytes | Path, content_type: str | None, rules: Rules = ANYTHI
         _check_size(len(request), rules.largest, where)
         text = request
     else:
-        content_type = content_type or mimetypes.guess_type(request.name)[0] or "application/octet-stream"
+        content_type = content_type or media_types.of_name(request) or media_types.UNKNOWN
         where, text = str(request), _read(request, rules.largest)
     if content_type == JSON and text is not None:
         _check_json(text, where, in_file=isinstance(request, Path))

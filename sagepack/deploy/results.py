@@ -6,11 +6,13 @@ written as pictures: `base64_frames`.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from sagepack.decoding import MalformedError, decode_json
+from sagepack.deploy import media_types
 from sagepack.deploy.base64_frames import decode_base64_frames
 from sagepack.files import write_atomically
 
@@ -30,7 +32,7 @@ def save_result(body: bytes, output: Path) -> list[Path]:
 
     - `frame-000.jpg`, `frame-001.jpg` and so on, for a JSON object in the format of `base64_frames`,
     - `answer.json` for any other JSON,
-    - `answer.bin` for anything else.
+    - `answer.mp4`, `answer.png` and so on for what its first bytes tell, `answer.txt` for text, `answer.bin` for anything else.
 
     No file name is taken from the result.
 
@@ -65,8 +67,18 @@ def _files(body: bytes) -> dict[str, bytes]:
             decode_json(body, msgspec.Raw, limit=MAX_SIZE)
             frames = None
     except MalformedError:
-        return {"answer.bin": body}
+        return {f"answer{_suffix(body)}": body}
     if frames is None:
         return {"answer.json": body}
     digits = max(3, len(str(len(frames))))
     return {f"frame-{number:0{digits}d}.jpg": picture for number, picture in enumerate(frames)}
+
+
+def _suffix(body: bytes) -> str:
+    """The suffix of a file with bytes that are no JSON."""
+    told = media_types.told_by(body[: media_types.HEAD])
+    if told is None and b"\0" not in body:
+        with suppress(UnicodeDecodeError):
+            body.decode()
+            told = media_types.TEXT
+    return media_types.suffix_of(told or media_types.UNKNOWN)

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 CODE = "code/"
 REQUIREMENTS = "code/requirements.txt"
-REQUEST_SCHEMA = "request.schema.json"
-"""The name of the JSON Schema, beside the program, of the requests that it takes."""
 
 # Files that interpreters, editors, notebooks and file managers leave behind. Files of git are excluded, too, because tools
 # that verify a published folder ignore them.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,25 @@ def test_two_files_with_the_same_content_get_an_answer_each(project: Project, sa
         (folder / name).write_bytes(b"the same picture")
     result = project.predict_all(folder, tmp_path / "out")
     assert (result.answered, result.failed, len(list((tmp_path / "out").iterdir()))) == (2, (), 2)
+
+
+def test_each_picture_of_a_folder_takes_the_place_of_the_one_in_the_sample(
+    project: Project, sandbox: Servers, tmp_path: Path
+) -> None:
+    sandbox.aws.invocations.script(ScriptedResult(b"GIF89a"))
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    pictures = [b"\x89PNG\r\n\x1a\n" + name for name in (b"a", b"b")]
+    for number, picture in enumerate(pictures):
+        (folder / f"{number}.png").write_bytes(picture)
+    result = project.predict_all(folder, tmp_path / "out", accept="image/gif", fields={"seed": 1})
+    assert (result.answered, result.failed) == (2, ())
+    sent = [json.loads(body) for _, body in sandbox.aws.invocations.received]
+    assert sorted(base64.b64decode(each["inputs"]) for each in sent) == pictures
+    assert {(each["seed"], each["num_frames"]) for each in sent} == {(1, 4)}
+    assert {path.name for path in (tmp_path / "out").glob("*/*")} == {"answer.gif"}
+    with pytest.raises(UserError, match="each line is a whole request"):
+        project.predict_all(lines(tmp_path, 1), fields={"seed": 1})
 
 
 def test_nothing_is_sent_if_one_request_is_wrong(project: Project, sandbox: Servers, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ Sizes are in bytes, times in seconds, and paths of the project are relative to i
 nothing to do with it.
 """
 
-from sagepack.api.results.answers import Answer, Answers, FailedRequest
+from sagepack.api.results.answers import Answer, Answers, FailedRequest, Timing
 from sagepack.api.results.base import BLOCKED, FAILED, FOUND_WORK, Result, SpecReference
 from sagepack.api.results.building import (
     AddedPackage,
@@ -102,6 +102,7 @@ __all__ = [
     "ScheduledBounds",
     "ServingStack",
     "SpecReference",
+    "Timing",
     "ToDestroy",
     "Upload",
     "Validated",

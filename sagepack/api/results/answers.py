@@ -7,6 +7,20 @@ from sagepack.decoding import Value
 from sagepack.errors import RemoteError
 
 
+class Timing(Value, frozen=True):
+    """Where the time of a request went, in seconds.
+
+    Attributes:
+        sending: from here to the endpoint's queue; null for a request that was sent before.
+        waiting: until the answer was there: in the queue, and in the container. AWS does not tell one from the other.
+        download: from S3 to here.
+    """
+
+    sending: float | None
+    waiting: float
+    download: float
+
+
 class Answer(Result, frozen=True):
     """The answer to a request.
 
@@ -16,6 +30,7 @@ class Answer(Result, frozen=True):
         inference_id: id of the request, which the endpoint's log names.
         size: bytes of the answer.
         seconds: from sending the request to the answer.
+        timing: where the time went.
         text: the answer itself, if it is JSON or other text and short; null otherwise.
         miniature: whether a miniature of the sandbox gave it, which shows that the way works and not what the model can do.
     """
@@ -25,6 +40,7 @@ class Answer(Result, frozen=True):
     inference_id: str
     size: int
     seconds: float
+    timing: Timing
     text: str | None = None
     miniature: bool = False
 

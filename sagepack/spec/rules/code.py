@@ -11,6 +11,7 @@ from sagepack import json_schema
 from sagepack.decoding import MalformedError, decode_json
 from sagepack.errors import Diagnostic
 from sagepack.spec import code_tree, image_modules, images
+from sagepack.spec.declared import REQUEST_SCHEMA, Declared
 from sagepack.spec.inspection import Inspection
 from sagepack.spec.program.check import Target, is_offline
 from sagepack.spec.program.check import check as check_program
@@ -198,7 +199,7 @@ def _file_contents(view: SpecView) -> Iterator[Diagnostic]:
 def _declared_fields(view: SpecView) -> Iterator[Diagnostic]:
     """What the schema of the requests, beside the program, says about the sample."""
     name, sample = view.text(*_PATH), view.text("sample", "file")
-    schema = view.root / (name or "") / code_tree.REQUEST_SCHEMA
+    schema = view.root / (name or "") / REQUEST_SCHEMA
     is_json = (view.text("sample", "content_type") or "application/json") == "application/json"
     if not name or _problem_of_folder(view, name) or not schema.is_file():
         return
@@ -208,6 +209,7 @@ def _declared_fields(view: SpecView) -> Iterator[Diagnostic]:
     except MalformedError as error:
         yield Diagnostic(_PATH, f"not a JSON Schema of requests: {error}", "correct it", location=where)
         return
+    yield from _declared_media_types(view, schema, where)
     try:
         if sample and not _outside(view.root / sample, view.root) and is_json:
             request = decode_json((view.root / sample).read_bytes(), Any, limit=MAX_REQUEST)
@@ -220,6 +222,18 @@ def _declared_fields(view: SpecView) -> Iterator[Diagnostic]:
         path = ("sample", "file") if sample else ("sample", "request", *found.path)
         fix = found.fix or f"{where} declares what the handler takes"
         yield Diagnostic(path, f"{place}{found.message}", fix, location=sample or "")
+
+
+def _declared_media_types(view: SpecView, schema: Path, where: str) -> Iterator[Diagnostic]:
+    """What the handler declares about the media types of the sample and of its answer."""
+    handler = Declared.of(schema.parent)
+    accept, content_type = view.text("sample", "accept"), view.text("sample", "content_type")
+    if accept and not handler.answers_with(accept):
+        message = f"the handler has no answer of the type {accept}"
+        yield Diagnostic(("sample", "accept"), message, f"{where} declares {', '.join(handler.accept)}")
+    if content_type and not handler.takes(content_type):
+        message = f"the handler takes no request of the type {content_type}"
+        yield Diagnostic(("sample", "content_type"), message, f"{where} declares {', '.join(handler.content_types)}")
 
 
 def _outside(path: Path, root: Path) -> str | None:

@@ -94,6 +94,7 @@ ENDPOINT = LiveEndpoint(
     log="https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1#logsV2:log-groups/log-group/x",
 )
 ARCHIVE = Archive("dist/svd/prod/model.tar.gz", 6386874, DIGEST)
+TIMING = results.Timing(0.213, 1.5, 0.04)
 FRAMES = tuple(f"build/answers/svd-local/frame-{number:03}.jpg" for number in range(25))
 CHECKS = (
     Check("bucket", "S3 bucket", "ok", "bucket sagepack-sandbox is account 123456789012's, in us-east-1"),
@@ -209,10 +210,18 @@ SCREENS: dict[str, list[Block]] = {
             not_compared=("S3 keeps no checksum of unet/config.json",),
         )
     ),
-    "predict": screens.lines(results.Answer(FRAMES[:4], "s3://b/out", "id", 9000, 1.5, miniature=True)),
-    "predict, many frames": screens.lines(results.Answer(FRAMES, "s3://b/out", "id", 9000, 1.5)),
+    "predict": screens.lines(results.Answer(FRAMES[:4], "s3://b/out", "id", 9000, 1.5, TIMING, miniature=True)),
+    "predict, many frames": screens.lines(results.Answer(FRAMES, "s3://b/out", "id", 9000, 1.5, TIMING)),
     "predict, a text": screens.lines(
-        results.Answer(("build/answers/a-local/answer.json",), "s3://b/out", "id", 40, 1.5, '[{"label": "POSITIVE"}]\n')
+        results.Answer(
+            ("build/answers/a-local/answer.json",),
+            "s3://b/out",
+            "id",
+            40,
+            1.5,
+            results.Timing(None, 1.5, 0.04),
+            '[{"label": "POSITIVE"}]\n',
+        )
     ),
     "status": screens.lines(
         results.EndpointStatus(

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sagepack.deploy.expectation import KNOWN, Expectation
+from sagepack.deploy.expectation import Expectation
+from sagepack.deploy.media_types import KNOWN
 from sagepack.errors import UserError
 from sagepack.spec.model import Expect
 from tests.helpers.paths import ROOT

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sagepack.deploy.request import JSON, MAX_REQUEST_SIZE, Rules, check, digest, size_limit
+from sagepack.deploy.media_types import JSON
+from sagepack.deploy.request import MAX_REQUEST_SIZE, Rules, check, digest, size_limit
 from sagepack.errors import UserError
 
 

@@ -34,7 +34,19 @@ def test_an_existing_folder_with_a_dot_in_its_name_is_a_folder(tmp_path: Path) -
     assert len(save_result(RESULT, folder)) == 2
 
 
-@pytest.mark.parametrize(("body", "name"), [(b'{"text": "a cat"}', "answer.json"), (b"\x00\x01", "answer.bin")])
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        (b'{"text": "a cat"}', "answer.json"),
+        (b"\x00\x01", "answer.bin"),
+        (b"\x81", "answer.bin"),
+        ("ein Kätzchen".encode(), "answer.txt"),
+        (b"\x00\x00\x00\x20ftypisom", "answer.mp4"),
+        (b"GIF89a", "answer.gif"),
+        (b"\xff\xd8\xff", "answer.jpg"),
+        (b"RIFF1234WAVEfmt ", "answer.wav"),
+    ],
+)
 def test_a_result_in_another_format_is_one_file_in_the_folder(body: bytes, name: str, tmp_path: Path) -> None:
     (written,) = save_result(body, tmp_path / "out")
     assert written == tmp_path / "out" / name
@@ -80,7 +92,8 @@ def test_a_response_with_too_many_frames_is_refused_before_they_are_decoded(tmp_
 )
 def test_a_result_that_is_not_json_is_written_as_bytes(body: bytes, tmp_path: Path) -> None:
     (written,) = save_result(body, tmp_path / "out")
-    assert (written.name, written.read_bytes()) == ("answer.bin", body)
+    assert (written.stem, written.read_bytes()) == ("answer", body)
+    assert written.suffix in {".txt", ".bin"}
 
 
 def test_an_output_that_cannot_be_written_is_a_user_error(tmp_path: Path) -> None:

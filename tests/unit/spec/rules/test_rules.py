@@ -529,6 +529,25 @@ def test_a_sample_with_fields_that_the_handler_does_not_declare_is_an_error(tmp_
     assert "not a JSON Schema of requests" in found.message
 
 
+def test_a_sample_of_another_media_type_than_the_handler_declares_is_an_error(tmp_path: Path) -> None:
+    project(tmp_path)
+    schema = {"x-accept": ["application/json", "video/mp4"], "x-content-type": ["application/json", "image/*"]}
+    (tmp_path / "code_of" / "toy" / "request.schema.json").write_text(json.dumps(schema))
+    (tmp_path / "sample").write_text("a")
+    sets = ["sample.file=sample", "sample.content_type=text/csv", "sample.accept=image/gif"]
+    assert {found.key: (found.message, found.fix) for found in errors(tmp_path, sets)} == {
+        "sample.accept": (
+            "the handler has no answer of the type image/gif",
+            "code_of/toy/request.schema.json declares application/json, video/mp4",
+        ),
+        "sample.content_type": (
+            "the handler takes no request of the type text/csv",
+            "code_of/toy/request.schema.json declares application/json, image/*",
+        ),
+    }
+    load(tmp_path, ["sample.file=sample", "sample.content_type=image/webp", "sample.accept=video/mp4"])
+
+
 @pytest.mark.parametrize("key", ["1", "seeds", "endpoint"])
 def test_an_unknown_field_at_the_top_of_a_sample_is_told(tmp_path: Path, key: str) -> None:
     project(tmp_path)
