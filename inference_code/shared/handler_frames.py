@@ -50,9 +50,9 @@ def pyav() -> Any:
     """
     try:
         import av
-    except ImportError as error:
+    except ModuleNotFoundError:
         raise ValueError(
-            f"{MP4} takes PyAV, which cannot be imported ({error}): add {AV} to code.requirements in the spec, or ask for {GIF}"
+            f"{MP4} takes PyAV, which is not installed: add {AV} to code.requirements in the spec, or ask for {GIF}"
         ) from None
     return av
 

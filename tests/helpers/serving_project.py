@@ -50,7 +50,7 @@ class Project:
     def answer(self) -> Any:
         return json.loads((self.root / "answer.json").read_text(encoding="utf-8"))
 
-    def ask(self, endpoint: str, request: dict[str, Any]) -> Any:
+    def ask(self, endpoint: str, request: dict[str, Any], accept: str = JSON) -> Any:
         """The JSON that the endpoint answers, or that of its failure, to a request that nobody checked before."""
         lines = self.invoke("sandbox.env").stdout.splitlines()
         settings = dict(word.split("=", 1) for line in lines for word in shlex.split(line)[1:] if "=" in word)
@@ -60,7 +60,9 @@ class Project:
             boto3.client, region_name=settings["AWS_REGION"], endpoint_url=settings["AWS_ENDPOINT_URL"], **keys
         )
         body = json.dumps(request).encode()
-        sent = client("sagemaker-runtime").invoke_endpoint_async(EndpointName=endpoint, Body=body, ContentType=JSON)
+        sent = client("sagemaker-runtime").invoke_endpoint_async(
+            EndpointName=endpoint, Body=body, ContentType=JSON, Accept=accept
+        )
         s3, until = client("s3"), time.monotonic() + 240
         while time.monotonic() < until:
             for place in ("OutputLocation", "FailureLocation"):
