@@ -44,7 +44,8 @@ def _validated(result: results.Validated) -> list[Block]:
 @lines.register(results.Initialized)
 def _initialized(result: results.Initialized) -> list[Block]:
     shown: list[Block] = [_done(f"wrote {path}") for path in result.files]
-    shown += ["", partial(_wrapped, f"The model is for {result.task}. Assumed, to be changed in {result.spec}:")]
+    shown += ["", f"The model, for {result.task}:", *(partial(_wrapped, line, bullet="- ") for line in result.seen)]
+    shown += ["", partial(_wrapped, f"Assumed, to be changed in {result.spec}:")]
     shown += [partial(_wrapped, note, bullet="- ") for note in result.assumptions]
     return [*shown, "", (Span("next:", "dim"),), *((Span(f"  {command}", "bold"),) for command in result.next)]
 

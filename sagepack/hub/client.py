@@ -11,13 +11,14 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 from sagepack.decoding import MalformedError
 from sagepack.digest import Digest
-from sagepack.errors import IntegrityError, UserError
+from sagepack.errors import IntegrityError, SagepackError, UserError
 from sagepack.hub.address import KEY, VARIABLE, HubAddress
 from sagepack.hub.http import CHUNK, HttpPool
 from sagepack.hub.range_reader import FileReader
@@ -89,6 +90,13 @@ class Hub:
     def endpoint(self) -> str:
         """The Hub's address, without a slash at its end; errors are those of `address`."""
         return self.address.url
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether `HF_HUB_OFFLINE` forbids every request."""
+        from huggingface_hub import constants
+
+        return constants.is_offline_mode()
 
     @cached_property
     def _token(self) -> tuple[str, str] | None:
@@ -164,6 +172,19 @@ class Hub:
             UserError, RemoteError: as for `resolve`.
         """
         return self._document(f"models/{quote(repo)}", self._request(repo), info_of)
+
+    def other_kind(self, repo: str) -> str | None:
+        """What a repository is that is no model: `dataset`, `space`, or None if there is none of either.
+
+        Raises:
+            UserError: `HF_HUB_OFFLINE` is set, or the repository id is not valid.
+        """
+        request = self._request(repo)
+        for kind in ("dataset", "space"):
+            with suppress(SagepackError):
+                self._get(f"{self.endpoint}/api/{kind}s/{quote(repo)}", request, _CHECK.begin(request.where))
+                return kind
+        return None
 
     def check_access(self, repo: str) -> str | None:
         """Check that the files of a repository may be read: it exists, and its gate, if any, is open for the token.

@@ -28,6 +28,9 @@ RESPONSE_BYTES = 16 << 20
 # its own, because a text in memory takes up to four times the bytes that it takes in JSON.
 _PAGES, _LISTING_BYTES, _KEPT_BYTES = 1_000, 256 << 20, 64 << 20
 MODEL_INDEX, MODEL_INDEX_BYTES = "model_index.json", 1 << 20
+# The types of safetensors in torch's words.
+_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I8": "int8", "U8": "uint8"}
+_DTYPES |= {"F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"}
 _PORTS = {"http": 80, "https": 443}
 # Host and port, and nothing that two URL parsers could read differently: no user name, no backslash.
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
@@ -59,6 +62,10 @@ class _Revision(msgspec.Struct):
     sha: Commit
 
 
+class _Quantization(msgspec.Struct):
+    quant_method: Text | None = None
+
+
 class _ModelConfig(msgspec.Struct):
     """`config.json`, `model_index.json`, and what the Hub repeats of either."""
 
@@ -66,18 +73,43 @@ class _ModelConfig(msgspec.Struct):
     pipeline: Text | None = msgspec.field(name="_class_name", default=None)
     diffusers: _ModelConfig | None = None
     transformers_version: Text | None = None
+    torch_dtype: Any = None
+    dtype: Any = None  # its name since transformers 5
+    auto_map: Any = None
+    quantization_config: _Quantization | None = None
 
-    @property
-    def class_name(self) -> str | None:
-        if self.diffusers:
-            return self.diffusers.class_name
-        return self.pipeline or next(iter(self.architectures or ()), None)
+    def facts(self, **more: Any) -> ModelFacts:
+        """What it says about the model, with what else is known."""
+        dtype = self.torch_dtype or self.dtype
+        inner = self.diffusers or self
+        return ModelFacts(
+            class_name=inner.pipeline or next(iter(self.architectures or ()), None),
+            transformers=self.transformers_version,
+            dtype=dtype.removeprefix("torch.") if isinstance(dtype, str) else more.pop("dtype", None),
+            has_code=bool(self.auto_map),
+            quantization=self.quantization_config.quant_method if self.quantization_config else None,
+            **{name: value for name, value in more.items() if name != "dtype"},
+        )
+
+
+class _Safetensors(msgspec.Struct):
+    """What the Hub read in the headers of the weights: numbers of parameters by type, such as `{"F16": 7063427072}`."""
+
+    parameters: dict[str, int]
+
+
+class _Card(msgspec.Struct):
+    license: Any = None
 
 
 class _ModelInfo(msgspec.Struct):
     sha: Commit
     pipeline_tag: Text | None = None
     config: _ModelConfig | None = None
+    library_name: Text | None = None
+    gated: str | bool = False
+    card: _Card | None = msgspec.field(name="cardData", default=None)
+    safetensors: _Safetensors | None = None
 
 
 @dataclass(frozen=True)
@@ -89,12 +121,24 @@ class ModelFacts:
         task: in the Hub's words (`pipeline_tag`).
         commit: that the main branch has.
         transformers: the version that it was saved with.
+        library: that loads it, in the Hub's words (`library_name`).
+        licence: in the Hub's words.
+        gate: `auto` or `manual`, if the Hub gives its files only to those who accepted conditions.
+        dtype: of most of its weights, in torch's words, such as `float16`.
+        has_code: whether it brings code of its own, which transformers runs only with `trust_remote_code`.
+        quantization: the method by which its weights were made smaller, such as `gptq`.
     """
 
     class_name: str | None = None
     task: str | None = None
     commit: str | None = None
     transformers: str | None = None
+    library: str | None = None
+    licence: str | None = None
+    gate: str | None = None
+    dtype: str | None = None
+    has_code: bool = False
+    quantization: str | None = None
 
 
 class _Lfs(msgspec.Struct):
@@ -121,13 +165,21 @@ def commit_of(body: bytes) -> str:
 def info_of(body: bytes) -> ModelFacts:
     """What `/api/models/<repo>` says about the model."""
     info = decode_json(body, _ModelInfo)
-    return ModelFacts(info.config.class_name if info.config else None, info.pipeline_tag, info.sha)
+    counts = info.safetensors.parameters if info.safetensors else {}
+    licence = info.card.license if info.card else None
+    return (info.config or _ModelConfig()).facts(
+        task=info.pipeline_tag,
+        commit=info.sha,
+        library=info.library_name,
+        licence=licence if isinstance(licence, str) else None,
+        gate=info.gated if isinstance(info.gated, str) else "auto" if info.gated else None,
+        dtype=_DTYPES.get(max(counts, key=counts.__getitem__)) if counts else None,
+    )
 
 
 def config_of(body: bytes) -> ModelFacts:
     """What `model_index.json` or `config.json` says about the model."""
-    config = decode_json(body, _ModelConfig, limit=MODEL_INDEX_BYTES)
-    return ModelFacts(config.class_name, transformers=config.transformers_version)
+    return decode_json(body, _ModelConfig, limit=MODEL_INDEX_BYTES).facts()
 
 
 def files_of(pages: Iterable[bytes]) -> list[RepoFile]:

@@ -1,7 +1,7 @@
 """Kinds of models: which handler, sample, container settings, image and instance type fit which.
 
-A kind is a task in the words of the Hub (`pipeline_tag`). Two have handlers of their own, for one class of models each; all
-others share the handler that calls transformers' pipeline.
+A kind is a task in the words of the Hub (`pipeline_tag`). Some have handlers of their own; the tasks of transformers' pipeline
+share one, and `other` is a handler whose hooks are yet to be written.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import msgspec
 from packaging.version import InvalidVersion, Version
 
 from sagepack.decoding import Value
@@ -19,10 +20,13 @@ from sagepack.text import did_you_mean
 PLAIN_TASK = "text-classification"
 """What is assumed of a model of which nothing is known."""
 PICTURE, RECORDING = "<picture>", "<recording>"
-GPU, CPU = "ml.g5.2xlarge", "ml.m5.xlarge"
+OTHER = "other"
+"""The kind of a model that no handler here loads."""
 TRANSFORMERS = "4.51.3"
 """The version under which the sandbox serves (requirements-serve.txt). The handlers were tried under 5.5.3 as well."""
 _LARGE = 100_000_000  # bytes
+# GiB of weights in single precision up to which a CPU answers in seconds: of a model that writes token after token, and of others.
+_CPU_WRITES, _CPU_READS = 2, 8
 
 
 class Kind(Value, frozen=True):
@@ -31,32 +35,26 @@ class Kind(Value, frozen=True):
     Attributes:
         task: in the Hub's words.
         handler: folder with its `inference.py`, below `templates/handlers`.
-        gpu: whether it needs one.
-        why: what the instance type assumes.
+        cpu_up_to: most GiB of memory with which a CPU runs it fast enough.
+        gpu: whether it runs on one. Where the size of the model is known, that decides.
+        half: whether the handler loads it in half precision on a GPU, whatever its files have.
         title: what the model does.
         sample: the file below `templates/samples`, or the request itself; `PICTURE` and `RECORDING` in it stand for one in base64.
         environment: variables of the container as lines of YAML.
-        model: lines of YAML below `model`.
     """
 
     task: str
     handler: str
     gpu: bool
-    why: str
     title: str
     sample: str | dict[str, Any]
     environment: tuple[str, ...]
-    model: tuple[str, ...] = ()
+    cpu_up_to: int = 0
+    half: bool = False
 
-    @property
-    def instance_type(self) -> str:
-        """A type on which such a model runs."""
-        return GPU if self.gpu else CPU
-
-    @property
-    def most_bytes(self) -> int:
-        """Weights of that size fit."""
-        return (20 if self.gpu else 4) << 30
+    def for_memory(self, on_cpu: int) -> Kind:
+        """The same kind with or without a GPU, as fits a model that needs so many bytes of memory on a CPU."""
+        return msgspec.structs.replace(self, gpu=on_cpu > self.cpu_up_to << 30)
 
     def image_tag(self, saved: str | None) -> str:
         """An image that loads the model.
@@ -81,7 +79,6 @@ def _is_newer(saved: str | None) -> bool:
 # Transformers 5 has no pipeline for these any more.
 _GONE = {"question-answering", "summarization", "translation", "text2text-generation"}
 _WORKERS = "SAGEMAKER_MODEL_SERVER_WORKERS: 1 # one copy of the model"
-_ONE_GPU = "one GPU with 24 GB, enough for up to 20 GB of weights"
 _REQUEST = f"MMS_MAX_REQUEST_SIZE: {_LARGE} # bytes; the server's own 6.5 MB is too little for a photograph in base64"
 
 _OWN = (
@@ -89,7 +86,7 @@ _OWN = (
         "image-to-video",
         "svd",
         gpu=True,
-        why=_ONE_GPU,
+        half=True,
         title="a picture in, the frames of a short video out.",
         sample="svd.json",
         environment=(
@@ -98,13 +95,12 @@ _OWN = (
             _REQUEST,
             f"MMS_MAX_RESPONSE_SIZE: {_LARGE} # 25 frames are more than 6.5 MB, too",
         ),
-        model=("# variant: fp16 # without it: half precision where every component has it, else full precision",),
     ),
     Kind(
         "image-text-to-text",
         "llava",
         gpu=True,
-        why=_ONE_GPU,
+        half=True,
         title="a picture and a question in, an answer out.",
         sample="llava.json",
         environment=(
@@ -112,6 +108,27 @@ _OWN = (
             "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS: 1200 # also bounds the loading of the model",
             _REQUEST,
         ),
+    ),
+    Kind(
+        "text-to-image",
+        "text_to_image",
+        gpu=True,
+        half=True,
+        title="a text in, a picture out.",
+        sample={"inputs": "A lighthouse on a cliff, in the evening"},
+        environment=(
+            _WORKERS,
+            "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS: 1200 # also bounds the loading of the model",
+            f"MMS_MAX_RESPONSE_SIZE: {_LARGE} # bytes; a few large pictures are more than the server's own 6.5 MB",
+        ),
+    ),
+    Kind(
+        OTHER,
+        "skeleton",
+        gpu=True,
+        title="the handler is yet to be written.",
+        sample={"inputs": "something"},
+        environment=(_WORKERS,),
     ),
 )
 # The task, whether it needs a GPU, and a request for it.
@@ -159,7 +176,7 @@ def kind_of(task: str) -> Kind:
         task,
         "pipeline",
         gpu=gpu,
-        why=_ONE_GPU if gpu else "a model of less than 4 GB, which a CPU runs fast enough",
+        cpu_up_to=_CPU_WRITES if gpu else _CPU_READS,
         title=f"{task} with transformers' pipeline.",
         sample=request,
         environment=(
@@ -193,26 +210,43 @@ _ENDINGS = {
 }
 
 
-def task_of(class_name: str | None, pipeline_tag: str | None) -> str | None:
-    """The task of a model, or None if nothing says it.
+# Pipelines of diffusers that make a picture of a text, by the beginnings of their names.
+_PICTURES = re.compile(
+    r"(?:StableDiffusion(?:XL|3)?|Flux|PixArt(?:Alpha|Sigma)|Sana|AuraFlow|LatentConsistencyModel|Lumina\w*|HunyuanDiT)Pipeline"
+)
+# Libraries whose models transformers' pipeline does not load.
+_FOREIGN = {
+    "timm",
+    "gguf",
+    "spacy",
+    "flair",
+    "fasttext",
+    "nemo",
+    "espnet",
+    "speechbrain",
+    "open_clip",
+    "peft",
+    "adapter-transformers",
+}
+_SENTENCES = "sentence-transformers"
+
+
+def task_of(class_name: str | None, pipeline_tag: str | None, library: str | None = None) -> str | None:
+    """The task of a model, `OTHER` if no handler here loads it, or None if nothing says what it is.
 
     Args:
         class_name: its pipeline in `model_index.json`, or the first of `architectures` in `config.json`.
         pipeline_tag: the task that the Hub names.
-
-    Raises:
-        UserError: it is known what the model is, and no handler here loads it.
+        library: that loads it, in the Hub's words.
     """
-    if class_name in _CLASSES:
-        return _CLASSES[class_name]
+    name = class_name or ""
+    if name in _CLASSES:
+        return _CLASSES[name]
+    if library == _SENTENCES:
+        return "feature-extraction"
+    if library in _FOREIGN or name.endswith("Pipeline"):
+        return "text-to-image" if _PICTURES.fullmatch(name) else OTHER
     if pipeline_tag in _PLAIN:
         return pipeline_tag
-    if class_name and (task := next((task for end, task in _ENDINGS.items() if class_name.endswith(end)), None)):
-        return task
-    if class_name or pipeline_tag:
-        what = " ".join(part for part in (class_name, f"({pipeline_tag})" if pipeline_tag else "") if part)
-        raise UserError(
-            f"there is no handler to start from for a model like this: {what}",
-            fix=f"repeat with --task {PLAIN_TASK}, and rewrite model_fn and transform_fn of the handler that is written",
-        )
-    return None
+    task = next((task for end, task in _ENDINGS.items() if name.endswith(end)), None)
+    return task or (OTHER if class_name or pipeline_tag else None)

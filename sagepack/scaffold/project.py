@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from sagepack import files
 from sagepack.decoding import Value
 from sagepack.errors import UserError
+from sagepack.scaffold import sizes
 from sagepack.scaffold.kinds import PICTURE, RECORDING
 from sagepack.text import printable
 
@@ -44,6 +45,7 @@ class Model(Value, frozen=True):
         id: `owner/name` on the Hub; empty for one in a folder.
         path: the folder, as the spec names it; empty for one of the Hub.
         in_sandbox: whether it can be packaged in the sandbox as it is.
+        gate: the page on which the conditions of its gate are accepted; empty if it has none.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Model(Value, frozen=True):
     id: str = ""
     path: str = ""
     in_sandbox: bool = True
+    gate: str = ""
 
     @property
     def spec(self) -> str:
@@ -64,11 +67,20 @@ class Model(Value, frozen=True):
 
     def lines(self) -> list[str]:
         """The keys below `model`."""
-        commit = self.found.commit
+        commit, files = self.found.commit, self.found.files
         if self.path:
             source = [f"path: {_scalar(self.path)} # a folder; the lock records the digest of each file in it"]
         elif commit:
-            source = [f"id: {self.id}", "# A commit, not a branch: the same spec gives the same bytes next year."]
+            gate = (
+                [f"# Gated: accept its conditions at {self.gate} once, then `export HF_TOKEN=...`."]
+                if self.gate
+                else []
+            )
+            source = [
+                *gate,
+                f"id: {self.id}",
+                "# A commit, not a branch: the same spec gives the same bytes next year.",
+            ]
             source += [f"revision: {_scalar(commit)}"]
         else:
             source = [
@@ -76,11 +88,20 @@ class Model(Value, frozen=True):
                 "# Builds take a commit, not a branch; `sagepack lock --pin` writes the one of today here.",
             ]
             source += ["revision: main"]
+        patterns = [
+            '# include: [unet/, "*.json"] # take these paths and no others: a folder, or a pattern whose * also crosses /'
+        ]
+        if files and files.include:
+            patterns = [f"include: {json.dumps(list(files.include))} # these paths and no others: {files.reason}"]
+        if files and files.variant:
+            variant = f"variant: {_scalar(files.variant)} # {files.reason}"
+        else:
+            variant = "# variant: fp16 # without it: half precision where every component has it, else full precision"
         return [
             *source,
             "# Without patterns the layout of the repository decides which files are taken; `sagepack lock` says which.",
-            *self.found.kind.model,
-            '# include: [unet/, "*.json"] # take these paths and no others: a folder, or a pattern whose * also crosses /',
+            variant,
+            *patterns,
             '# exclude: ["*.md"] # and leave these out',
         ]
 
@@ -105,14 +126,18 @@ def proposed_name(source: str) -> str:
 def of_model(model: Model) -> dict[str, bytes]:
     """Spec, sample and handler of a model."""
     kind = model.found.kind
+    size = model.found.files.size if model.found.files else None
     words = {
         "NAME": model.name,
         "TITLE": f"{printable(model.id or model.path)}: {kind.title}",
         "MODEL": _indented(model.lines()),
         "TAG": model.found.image,
         "ENVIRONMENT": _indented(kind.environment),
-        "INSTANCE": kind.instance_type,
-        "WHY": kind.why,
+        "INSTANCE": model.found.instance_type,
+        "NEXT": sizes.next_after(model.found.instance_type),
+        "WHY": model.found.why,
+        "DOWNLOAD": str(sizes.seconds_to_download(size)),
+        "START": str(sizes.seconds_to_start(size)),
     }
     return {
         model.spec: _filled("project/spec.yaml", words),

@@ -46,7 +46,7 @@ _TOP = ("sagepack/", "tests/", "docs/", "config/", "inference_code/", "benchmark
 # What the recipes make.
 _EXAMPLES = {"sagepack/engine/steps/listing.py", "listing", "where"}
 # What the reader of the tutorial has, or makes with a recipe.
-_READERS = re.compile(r"(config|inference_code)/(\w+/)*(mood|chat|sdxl)\b")
+_READERS = re.compile(r"(config|inference_code)/(\w+/)*(mood|chat|image_to_image)\b")
 
 
 def anchors(page: Path) -> set[str]:

@@ -38,7 +38,8 @@ class Initialized(Result, frozen=True):
         spec: the one to read first.
         task: what the model is for, in the Hub's words.
         image, instance_type: that were chosen for it.
-        assumptions: what was assumed, one sentence each.
+        seen: what the model says about itself, one line each: library, class and task, files, weights, licence.
+        assumptions: what was assumed, one sentence each, with the key to change.
         next: the commands to go on with.
     """
 
@@ -47,6 +48,7 @@ class Initialized(Result, frozen=True):
     task: str
     image: str
     instance_type: str
+    seen: tuple[str, ...]
     assumptions: tuple[str, ...]
     next: tuple[str, ...]
 

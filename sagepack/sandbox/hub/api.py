@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from sagepack.sandbox.hub import card
 from sagepack.sandbox.hub.repositories import ChangedError
 
 if TYPE_CHECKING:
@@ -158,6 +159,7 @@ class HubApi:
             "lastModified": "2024-07-10T11:42:54.000Z",
             "createdAt": "2024-01-22T10:19:22.000Z",
             "config": _config(files),
+            **card.read(files),
             "siblings": [file.sibling(blobs="blobs" in request.query) for file in files],
         }
         return ApiResponse(200, document, {"X-Repo-Commit": commit})

@@ -39,18 +39,24 @@ _SHORT = re.compile(r"[0-9a-f]{7,39}")
 _BAD_REF = re.compile(r"[\x00-\x20~^:?*\[\\\x7f]|\.\.|//|@\{|^/|/$|\.lock$|\.$")  # git check-ref-format
 
 
+def repository_meant(name: str) -> str | None:
+    """The repository that somebody means who writes the address of its page, or the name of a model that once had no owner."""
+    if address := _ADDRESS.match(name):
+        return address[1]
+    owner = next((owner for owner, pattern in _CANONICAL if pattern.fullmatch(name)), None)
+    return f"{owner}/{name}" if owner else None
+
+
 def spelling(view: SpecView) -> Iterator[Diagnostic]:
     """What people write for a repository or a commit that is none, with what to write; said before the schema speaks."""
     name, revision = view.text(*_ID), view.number(*_REVISION)
     if name is not None and not _REPOSITORY.fullmatch(name):
-        if address := _ADDRESS.match(name):
-            yield Diagnostic(_ID, f"{safe(_ID, name)} is the address of a page", f"write {address[1]}")
-        elif _is_folder(view, name):
-            yield Diagnostic(
-                _ID, f"{safe(_ID, name)} is a folder", f"write model.path: {name}, without id and revision"
-            )
-        elif owner := next((owner for owner, pattern in _CANONICAL if pattern.fullmatch(name)), None):
-            yield Diagnostic(_ID, f"{safe(_ID, name)} has no owner", f"write {owner}/{name}")
+        if _is_folder(view, name) and not _ADDRESS.match(name):
+            fix = f"write model.path: {name}, without id and revision"
+            yield Diagnostic(_ID, f"{safe(_ID, name)} is a folder", fix)
+        elif meant := repository_meant(name):
+            what = "is the address of a page" if _ADDRESS.match(name) else "has no owner"
+            yield Diagnostic(_ID, f"{safe(_ID, name)} {what}", f"write {meant}")
     if revision is not None and (isinstance(revision, float) or abs(revision) < 10**39):
         message = "this is not a commit: a shortened one, perhaps, which YAML reads as a number"
         yield Diagnostic(_REVISION, message, "give all 40 digits, in quotes if there is no letter among them")

@@ -154,7 +154,15 @@ SCREENS: dict[str, list[Block]] = {
             task="text-classification",
             image="huggingface-pytorch-inference:x",
             instance_type="ml.m5.xlarge",
-            assumptions=("instance type ml.m5.xlarge: a model of less than 4 GB, which a CPU runs fast enough",),
+            seen=(
+                "it is: transformers, BertForSequenceClassification, text-classification",
+                "files: 5 files, 255.6 MiB; leaving out 7 files saves 1.2 GiB",
+                "weights: 255.4 MiB of float32",
+                "licence: apache-2.0",
+            ),
+            assumptions=(
+                "endpoint.instance_type: ml.m5.xlarge: 16 GB of memory and no GPU; the model needs about 306.5 MiB",
+            ),
             next=("sagepack package", "sagepack deploy"),
         )
     ),

@@ -112,7 +112,7 @@ def test_a_task_whose_requests_could_name_addresses_and_files_is_refused_when_th
 
 def test_the_tasks_of_new_are_those_of_the_handler(handler: Load) -> None:
     inference = handler("text-classification")
-    own = {"image-to-video", "image-text-to-text"}
+    own = {kind.task for kind in kinds._OWN}
     assert {*inference.TEXTS, *inference.READERS} == set(kinds.TASKS) - own
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagepack.errors import UserError
-from sagepack.hub.responses import ModelFacts, info_of
-from sagepack.scaffold import found
+from sagepack.errors import RemoteError, UserError
+from sagepack.hub.responses import ModelFacts, config_of, info_of
+from sagepack.scaffold import found, sizes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,10 @@ def test_a_folder_says_what_its_model_is(
     tmp_path: Path, name: str, document: dict[str, object], class_name: str | None
 ) -> None:
     (tmp_path / name).write_text(json.dumps(document))
-    assert found.in_folder(tmp_path) == ModelFacts(class_name)
+    facts, files = found.in_folder(tmp_path)
+    assert facts == ModelFacts(class_name)
+    assert files is not None
+    assert (files.weights, files.size) == (0, (tmp_path / name).stat().st_size)
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
@@ -48,46 +51,113 @@ def test_the_hub_says_class_task_and_commit() -> None:
         "sha": COMMIT,
         "pipeline_tag": "image-to-video",
         "config": {"diffusers": {"_class_name": "StableVideoDiffusionPipeline"}},
+        "library_name": "diffusers",
+        "gated": "auto",
+        "cardData": {"license": "other"},
+        "safetensors": {"parameters": {"F32": 10, "F16": 20}},
     }
-    assert info_of(json.dumps(info).encode()) == ModelFacts("StableVideoDiffusionPipeline", "image-to-video", COMMIT)
+    assert info_of(json.dumps(info).encode()) == ModelFacts(
+        "StableVideoDiffusionPipeline",
+        "image-to-video",
+        COMMIT,
+        library="diffusers",
+        licence="other",
+        gate="auto",
+        dtype="float16",
+    )
     assert info_of(json.dumps({"sha": COMMIT}).encode()) == ModelFacts(commit=COMMIT)
+    oddities: list[dict[str, object]] = [
+        {"gated": False, "cardData": {"license": ["mit"]}},
+        {"config": {"torch_dtype": {}}},
+        {"cardData": None},
+    ]
+    for odd in oddities:
+        assert info_of(json.dumps({"sha": COMMIT, **odd}).encode()) == ModelFacts(commit=COMMIT)
 
 
-def test_a_hub_that_refuses_or_is_slow_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> ModelFacts:
-        raise UserError("there is no such repository")
+def test_a_model_says_its_type_its_own_code_and_its_quantization() -> None:
+    config = {
+        "torch_dtype": "bfloat16",
+        "auto_map": {"AutoModel": "m.M"},
+        "quantization_config": {"quant_method": "awq"},
+    }
+    facts = config_of(json.dumps(config).encode())
+    assert (facts.dtype, facts.has_code, facts.quantization) == ("bfloat16", True, "awq")
+    assert config_of(b'{"dtype": "torch.float16"}').dtype == "float16"
 
-    assert found.on_hub(refuse) == "there is no such repository"
+
+def test_a_hub_that_is_slow_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(found, "SECONDS", 0.01)
     release = threading.Event()
-    assert found.on_hub(lambda: (release.wait(60), ModelFacts())[1]) == "no answer within 0 s"
+    with pytest.raises(RemoteError, match="did not answer within"):
+        found._in_time(lambda: release.wait(60), "a/b")
     release.set()
 
 
 def test_what_is_assumed_is_said() -> None:
-    facts = found.model("no answer within 5 s", None)
+    facts = found.model(ModelFacts(), None, unknown="no answer")
     assert facts.kind.task == "text-classification"
-    assert any("no answer within 5 s" in note for note in facts.notes)
+    assert any("no answer" in note for note in facts.notes)
     assert any("--task" in note for note in facts.notes)
 
 
 def test_an_image_that_the_sandbox_does_not_serve_with_is_said_to_be_one(tmp_path: Path) -> None:
     config = {"architectures": ["BertForSequenceClassification"], "transformers_version": "5.1.0"}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    made = found.model(found.in_folder(tmp_path), None)
+    made = found.model(*found.in_folder(tmp_path)[:1], None)
     assert "-transformers5.5.3-cpu-" in made.image
     assert any("saved with transformers 5.1.0" in note for note in made.notes)
 
 
-def test_a_model_that_is_too_large_for_the_instance_type_is_said_to_be(tmp_path: Path) -> None:
-    (tmp_path / "deep").mkdir()
-    with (tmp_path / "deep" / "model.safetensors").open("wb") as file:
-        file.truncate(5 << 30)
-    size = found.size_of(tmp_path)
-    facts = ModelFacts("BertForSequenceClassification")
-    assert found.model(facts, None, size).notes == ("its files have 5.0 GiB: choose an instance type with more memory",)
-    assert found.model(facts, "text-generation", size).notes == ()
+@pytest.mark.parametrize(
+    ("task", "gib", "dtype", "instance_type", "why"),
+    [
+        ("text-classification", 1, "float32", "ml.m5.xlarge", "16 GB of memory and no GPU"),
+        ("text-classification", 6, "float32", "ml.m5.2xlarge", "32 GB of memory and no GPU"),
+        ("text-classification", 9, "float32", "ml.g5.2xlarge", "one GPU with 24 GB"),
+        ("text-generation", 1, "float32", "ml.m5.xlarge", "no GPU"),
+        ("text-generation", 14, "bfloat16", "ml.g5.2xlarge", "one GPU with 24 GB"),
+        ("text-generation", 26, "float16", "ml.g6e.2xlarge", "one GPU with 48 GB"),
+        ("text-generation", 60, "float16", "ml.p5.4xlarge", "one GPU with 80 GB"),
+        ("text-generation", 140, "float16", "ml.p5.4xlarge", "which fits none of these"),
+        ("image-text-to-text", 26, "float32", "ml.g5.2xlarge", "one GPU with 24 GB"),
+    ],
+)
+def test_the_instance_type_has_the_memory_that_the_model_needs_as_the_handler_loads_it(
+    task: str, gib: int, dtype: str, instance_type: str, why: str
+) -> None:
+    files = found.Files(size=gib << 30, weights=gib << 30, reason="")
+    made = found.model(ModelFacts(dtype=dtype), task, files)
+    assert (made.instance_type, why in made.why) == (instance_type, True), made.why
+    assert f"-{'gpu' if 'ml.m5' not in instance_type else 'cpu'}-" in made.image
+    assert any(note.startswith("endpoint.instance_type: ") for note in made.notes)
+
+
+def test_a_larger_package_gets_more_time_and_never_more_than_sagemaker_takes() -> None:
+    times = [sizes.seconds_to_download(size << 30) for size in (0, 1, 10, 30, 80, 900)]
+    assert times == sorted(times)
+    assert (times[0], times[-1]) == (600, 3600)
+    assert sizes.seconds_to_start(80 << 30) == 3600
+    assert sizes.seconds_to_download(None) == 1800
+
+
+@pytest.mark.parametrize(
+    ("paths", "include"),
+    [
+        (["m.Q2_K.gguf", "m.Q4_K_M.gguf", "m.Q8_0.gguf", "README.md"], ("m.Q4_K_M.gguf",)),
+        (["m-q8_0-00001-of-00002.gguf", "m-q8_0-00002-of-00002.gguf"], ("m-q8_0-*.gguf",)),
+        (["a.gguf", "mmproj-a.gguf"], ("a.gguf",)),
+        (["config.json", "model.safetensors", "a.gguf"], ()),
+    ],
+)
+def test_of_several_gguf_files_one_is_taken(paths: list[str], include: tuple[str, ...]) -> None:
+    files = found.chosen([found._Listed(path, 1 << 30) for path in paths], {})
+    assert files is not None
+    assert files.include == include
+    if len(paths) == 4:
+        assert files.reason == "1 file, 1.0 GiB; leaving out 3 files saves 3.0 GiB"
 
 
 def test_the_users_word_for_the_task_counts_more_than_what_was_found() -> None:
     assert found.model(ModelFacts("StableDiffusionXLPipeline"), "fill-mask").kind.task == "fill-mask"
+    assert found.model(ModelFacts("BertForMaskedLM"), "other").kind.handler == "skeleton"

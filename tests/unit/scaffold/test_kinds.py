@@ -38,18 +38,23 @@ def test_the_class_of_a_model_or_its_tag_on_the_hub_says_its_task(
 
 
 @pytest.mark.parametrize(
-    ("class_name", "tag"),
+    ("class_name", "tag", "library", "task"),
     [
-        ("StableDiffusionXLPipeline", "text-to-image"),
-        ("Qwen2VLForConditionalGeneration", "image-text-to-text"),
-        (None, "image-to-video"),
-        ("ParlerTTSForConditionalGeneration", "text-to-speech"),
+        ("StableDiffusionXLPipeline", "text-to-image", "diffusers", "text-to-image"),
+        ("FluxPipeline", None, None, "text-to-image"),
+        ("StableDiffusionInpaintPipeline", "text-to-image", "diffusers", kinds.OTHER),
+        ("Qwen2VLForConditionalGeneration", "image-text-to-text", "transformers", kinds.OTHER),
+        (None, "image-to-video", None, kinds.OTHER),
+        ("ParlerTTSForConditionalGeneration", "text-to-speech", None, kinds.OTHER),
+        ("BertModel", "sentence-similarity", "sentence-transformers", "feature-extraction"),
+        (None, "text-generation", "gguf", kinds.OTHER),
+        (None, "image-classification", "timm", kinds.OTHER),
     ],
 )
-def test_a_model_that_no_handler_loads_is_refused_with_the_way_out(class_name: str | None, tag: str | None) -> None:
-    with pytest.raises(UserError, match="no handler to start from for a model like this") as caught:
-        task_of(class_name, tag)
-    assert "--task text-classification" in str(caught.value)
+def test_the_library_decides_which_handler_loads_a_model(
+    class_name: str | None, tag: str | None, library: str | None, task: str
+) -> None:
+    assert task_of(class_name, tag, library) == task
 
 
 def test_a_mistyped_task_gets_a_proposal() -> None:
@@ -63,7 +68,7 @@ def test_every_kind_gets_the_newest_image_of_the_version_that_its_handler_is_tri
     facts = images.parse_tag(kind.image_tag(None))
     assert facts is not None
     assert images.packages(kind.image_tag(None))
-    assert facts.device == ("gpu" if kind.instance_type == kinds.GPU else "cpu")
+    assert facts.device == ("gpu" if kind.gpu else "cpu")
     stack = re.findall(r"^transformers==(.*)$", (ROOT / "requirements-serve.txt").read_text(), re.MULTILINE)
     assert [facts.transformers] == stack
 
