@@ -25,7 +25,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(MISSING is not None, reason=s
 
 MOVES = [0, 4, 8, 12]
 SAMPLE: dict[str, Any] = json.loads((ROOT / "config" / "samples" / "svd.json").read_text(encoding="utf-8"))
-REQUEST = {**SAMPLE, "width": 256, "height": 128}
 
 
 SHAPES = """
@@ -84,7 +83,7 @@ def llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def still() -> Picture:
-    return pictures.decoded([SAMPLE["inputs"]])[0]
+    return pictures.decoded([SAMPLE["inputs"]], (SAMPLE["width"], SAMPLE["height"]))[0]
 
 
 def frames(folder: Path, *requests: dict[str, Any]) -> list[list[Picture]]:
@@ -94,10 +93,10 @@ def frames(folder: Path, *requests: dict[str, Any]) -> list[list[Picture]]:
 def test_the_frames_show_the_picture_and_move_it(folder: Path, still: Picture) -> None:
     few, many, other, strong = frames(
         folder,
-        REQUEST,
-        {**REQUEST, "num_inference_steps": 6},
-        {**REQUEST, "seed": 7},
-        {**REQUEST, "max_guidance_scale": 20},
+        SAMPLE,
+        {**SAMPLE, "num_inference_steps": 6},
+        {**SAMPLE, "seed": 7},
+        {**SAMPLE, "max_guidance_scale": 20},
     )
     for made in (few, many, other, strong):
         assert pictures.faults(still, made, MOVES) == []
@@ -111,7 +110,7 @@ def test_weights_that_are_wrong_show_in_the_frames(fault: str, folder: Path, sti
     shutil.copytree(folder, tmp_path / "broken")
     file = tmp_path / "broken" / part / "diffusion_pytorch_model.fp16.safetensors"
     file.write_bytes(weights.safetensors(made(), "F16"))
-    ((*found,),) = frames(tmp_path / "broken", {**REQUEST, "num_frames": 4})
+    ((*found,),) = frames(tmp_path / "broken", SAMPLE)
     assert told in "\n".join(pictures.faults(still, found, MOVES))
 
 
