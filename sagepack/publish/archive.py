@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sagepack.aws.s3 import ObjectRef
+from sagepack.errors import RemoteError
 from sagepack.publish.checksums import FramedChecksums
 from sagepack.publish.documents import Index
 from sagepack.publish.observation import Binding
@@ -21,6 +22,7 @@ from sagepack.publish.upload.proof import SourceError, read_archive
 from sagepack.publish.upload.recovery import journaled_sums
 from sagepack.publish.upload.sources import HubFiles, StoredContents
 from sagepack.publish.verified import Verified
+from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
     from sagepack.aws.s3 import ObjectInfo
@@ -40,6 +42,7 @@ def publish_archive(plan: ArchivePlan, context: UploadContext) -> Uploaded:
         ChangedError: an archive to copy from was deleted or replaced.
         SourceError: an archive to copy from, or the one that is there already, is not what it should be.
         IntegrityError: a content is not what the manifest says.
+        RemoteError: the archive was replaced meanwhile.
     """
     observation, package = plan.observation, plan.observation.package
     target = ArchiveTarget(plan.layout, plan.manifest)
@@ -49,7 +52,8 @@ def publish_archive(plan: ArchivePlan, context: UploadContext) -> Uploaded:
         upload = MultipartUpload(_with_stored_contents(context, plan), target, package.model_uri, subject, journal)
         result = upload.run(plan.parts, [source.seen for source in observation.sources], _copied_sums(plan, context))
         sums, sent, copied = result.sums, result.sent, result.copied
-        proved_etag = result.etag  # every byte was hashed here, or bound to its hash before S3 copied it
+        # Every byte was hashed here, or bound to its hash before S3 copied it.
+        etag, is_proved = result.etag, result.etag is not None
     else:
         known, index = None, observation.index
         if package.model_uri.key not in observation.replaced:
@@ -58,13 +62,24 @@ def publish_archive(plan: ArchivePlan, context: UploadContext) -> Uploaded:
             elif index.etag == observation.archive.etag:
                 known = index.sums
         sums = known or _read_own_archive(plan, observation.archive, context)
-        proved_etag = observation.archive.etag if known is None else None
-    head = confirm(context.store, package.model_uri, target.whole(sums))
-    if head.etag == proved_etag:
+        etag, is_proved = observation.archive.etag, known is None
+    whole = target.whole(sums)
+    if etag is None:
+        etag = confirm(context.store, package.model_uri, whole).etag
+    text = Index(plan.manifest, sums, etag, whole).text()
+    with worker_pool(1, "head") as pool:
+        asked = pool.submit(confirm, context.store, package.model_uri, whole)
+        context.write({package.index_uri: text, **context.documents})
+        head = asked.result()
+    if head.etag != etag:
+        raise RemoteError(
+            "the archive was replaced while it was published", where=str(package.model_uri), fix="run the command again"
+        )
+    if is_proved:
         contents = zip((member.digest for member in target.members), sums, strict=True)
-        whole = Verified(head.etag, plan.manifest.digest, ((0, target.size),), dict(contents))
-        context.verified.add(package.folder, {package.model_uri.key: whole})
-    return Uploaded(Index(plan.manifest, sums, head.etag, target.whole(sums)).text(), head, sent, copied)
+        verified = Verified(etag, plan.manifest.digest, ((0, target.size),), dict(contents))
+        context.verified.add(package.folder, {package.model_uri.key: verified})
+    return Uploaded(text, head, sent, copied)
 
 
 def _with_stored_contents(context: UploadContext, plan: ArchivePlan) -> UploadContext:

@@ -61,8 +61,10 @@ def publish_prefix(plan: PrefixPlan, context: UploadContext) -> Uploaded:
     known = {
         upload.location(file.member).key: verified_file(file.etag, file.member.digest, file.sums) for file in files
     }
-    context.verified.add(plan.observation.package.folder, known)
-    return Uploaded(Files(files).text(), None, upload.sent, upload.copied)
+    observation, text = plan.observation, Files(files).text()
+    context.verified.add(observation.package.folder, known)
+    context.write({observation.package.index_uri: text, **context.documents})
+    return Uploaded(text, None, upload.sent, upload.copied)
 
 
 class _PrefixUpload:

@@ -20,7 +20,6 @@ from sagepack.publish.resumed import journal_folder
 from sagepack.publish.upload.context import UploadContext, Uploaded
 from sagepack.publish.upload.proof import SourceError
 from sagepack.publish.verified import VerifiedObjects
-from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,7 +74,7 @@ def publish(
         provenance: document to publish next to the model (`provenance.statement`).
         progress: is notified of what happens.
         verified: what this machine knows of objects in S3; what it learns is added.
-        workers: parts at a time; memory stays below 200 MiB of parts whatever it is.
+        workers: parts that are sent at a time, fewer where the memory holds no more.
         now: time of the release (UTC).
 
     Raises:
@@ -85,11 +84,21 @@ def publish(
     """
     if plan.done:
         return Published(plan.uri, plan.size, plan.observation.archive)
+    package, now = plan.observation.package, now or datetime.now(timezone.utc)
+    provenance_text = json.dumps(provenance, indent=1, ensure_ascii=False, sort_keys=True).encode() + b"\n"
+    documents = {package.manifest_uri: plan.manifest.text().encode(), package.provenance_uri: provenance_text}
     context = UploadContext(
-        store, sources, journal_folder(plan, journal_dir), verified or VerifiedObjects(None), progress, workers
+        store,
+        sources,
+        journal_folder(plan, journal_dir),
+        verified or VerifiedObjects(None),
+        progress,
+        documents,
+        workers,
     )
     plan, uploaded = _upload_model(plan, context)
-    _write_documents(plan, uploaded, provenance, now or datetime.now(timezone.utc), context)
+    context.write(_pointers(plan))
+    context.write({package.release_uri(now): _release(plan, uploaded, documents, now).text()})
     for journal in context.journal_dir.glob("*.jsonl"):
         journal.unlink(missing_ok=True)
     return Published(plan.uri, plan.size, uploaded.archive, uploaded.sent, uploaded.copied)
@@ -128,32 +137,21 @@ def _upload_model(plan: UploadPlan, context: UploadContext) -> tuple[UploadPlan,
         plan = plan.without(*suspects)
 
 
-def _write_documents(
-    plan: UploadPlan,
-    uploaded: Uploaded,
-    provenance: Mapping[str, Any],
-    now: datetime,
-    context: UploadContext,
-) -> None:
-    """Write what makes the package findable, the release record last: it says that all the rest is there."""
-    observation, package, store = plan.observation, plan.observation.package, context.store
-    if observation.index is None or observation.index.text() != uploaded.index:
-        _put_document(store, package.index_uri, uploaded.index)
+def _pointers(plan: UploadPlan) -> dict[S3Uri, bytes]:
+    """What leads other packages to the large contents of this one, where nothing does so yet."""
+    package, indexed = plan.observation.package, plan.observation.indexed
     large = {member.digest for member in plan.manifest.members if member.size >= plan.limits.minimum}
+    return {
+        pointer_uri(package.target, digest, package.format): Pointer(digest, package.path).text()
+        for digest in sorted(large - indexed)
+    }
 
-    def point(digest: Digest) -> None:
-        location = pointer_uri(package.target, digest, package.format)
-        _put_document(store, location, Pointer(digest, package.path).text())
 
-    with worker_pool(context.workers, "pointers") as pool:
-        list(pool.map(point, sorted(large - observation.indexed)))
-    provenance_text = json.dumps(provenance, indent=1, ensure_ascii=False, sort_keys=True).encode() + b"\n"
-    others = {package.manifest_uri: plan.manifest.text().encode(), package.provenance_uri: provenance_text}
-    for location, data in others.items():
-        _put_document(store, location, data)
-    documents = {package.index_uri: uploaded.index, **others}
-    archive = uploaded.archive
-    release = Release(
+def _release(plan: UploadPlan, uploaded: Uploaded, documents: Mapping[S3Uri, bytes], now: datetime) -> Release:
+    """The record that is written last: it says that all the rest is there."""
+    package, archive = plan.observation.package, uploaded.archive
+    texts = {package.index_uri: uploaded.index, **documents}
+    return Release(
         package.name,
         package.format,
         plan.manifest.digest,
@@ -163,15 +161,5 @@ def _write_documents(
         archive.etag if archive else None,
         archive.version_id if archive else None,
         archive.checksums if archive else None,
-        {location.key.rpartition("/")[2]: Digest.sha256(data) for location, data in documents.items()},
+        {location.key.rpartition("/")[2]: Digest.sha256(data) for location, data in texts.items()},
     )
-    _put_document(store, package.release_uri(now), release.text())
-
-
-def _put_document(store: S3, location: S3Uri, data: bytes) -> None:
-    """Write a document, and overwrite one that is outdated or damaged.
-
-    The first request is conditional, because the bucket's policy may allow only conditional writes.
-    """
-    if not store.put(location, data, if_absent=True) and store.read(location) != data:
-        store.put(location, data)

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sagepack.aws.s3 import CRC32, CRC64NVME
+from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from sagepack.aws.s3 import S3, ObjectInfo
+    from sagepack.aws.s3 import S3, ObjectInfo, S3Uri
     from sagepack.progress import Progress
     from sagepack.publish.upload.sources import Source
     from sagepack.publish.verified import VerifiedObjects
@@ -27,6 +28,7 @@ class UploadContext:
         journal_dir: folder of the journals of the package.
         verified: what this machine knows of objects in S3; what an upload learns is added.
         progress: is notified of every byte that is in its place.
+        documents: what is written with the index, as soon as the model is there.
         workers: parts, or small files, at a time.
         algorithms: checksums to try, the best first.
     """
@@ -36,16 +38,27 @@ class UploadContext:
     journal_dir: Path
     verified: VerifiedObjects
     progress: Progress
+    documents: Mapping[S3Uri, bytes]
     workers: int = 8
     algorithms: tuple[str, ...] = (CRC64NVME, CRC32)
+
+    def write(self, documents: Mapping[S3Uri, bytes]) -> None:
+        """Write documents, all at the same time, and overwrite those that are outdated or damaged."""
+        with worker_pool(self.workers, "documents") as pool:
+            list(pool.map(self._write, documents, documents.values()))
+
+    def _write(self, location: S3Uri, document: bytes) -> None:
+        """Write a document. The first request is conditional, because the bucket's policy may allow only conditional writes."""
+        if not self.store.put(location, document, if_absent=True) and self.store.read(location) != document:
+            self.store.put(location, document)
 
 
 @dataclass(frozen=True)
 class Uploaded:
-    """A model that is completely in S3, without the documents next to it.
+    """A model that is completely in S3, with its index and the documents of the context.
 
     Attributes:
-        index: the document that says what it holds, not written yet.
+        index: the document that says what it holds.
         archive: what S3 says of it; None for a prefix.
         sent, copied: bytes that this run sent, and had S3 copy.
     """
