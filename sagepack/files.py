@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 # The coarsest clock of a file system in use: FAT keeps even seconds, HFS+ whole ones.
 GRANULARITY_NS = 2_000_000_000
+_HOLDER = ".holder"  # suffix of the file beside a mutex that tells its holders apart
 _RIGHTS = "give this user the right to write there"
 # The same command continues after each of them.
 _FIXES = {
@@ -248,9 +249,19 @@ def holds(path: Path, text: str) -> bool:
         return False
 
 
+def last_holder(mutex: Path) -> str:
+    """What tells the command that held a mutex last from all others; empty if none did."""
+    try:
+        return mutex.with_suffix(_HOLDER).read_text()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
 @contextmanager
-def exclusive(mutex: Path, waiting: Callable[[str], AbstractContextManager[None]]) -> Iterator[None]:
+def exclusive(mutex: Path, waiting: Callable[[str], AbstractContextManager[None]]) -> Iterator[str]:
     """Hold the mutex `build/<name>-<env>.lock`, and wait for the command that holds it.
+
+    Its value is the `last_holder` before this command.
 
     Args:
         mutex: the lock file.
@@ -277,6 +288,9 @@ def exclusive(mutex: Path, waiting: Callable[[str], AbstractContextManager[None]
                 fix="end that command, or wait for it",
             ) from error
     try:
-        yield
+        before = last_holder(mutex)
+        with suppress(OSError):  # of a full disk, what the command writes will tell
+            mutex.with_suffix(_HOLDER).write_text(os.urandom(16).hex())
+        yield before
     finally:
         held.release()

@@ -33,7 +33,8 @@ else:
 
 def plan(context: BuildContext) -> list[Action]:
     """What would run, and why. Changes nothing; services are asked only where a step of the goal observes or writes to them."""
-    return _look(context)[0]
+    statuses, _ = _look(context)
+    return planning.plan(context.steps, statuses)
 
 
 def run(context: BuildContext, review: Review | None = None) -> tuple[BuildContext, list[Action]]:
@@ -64,40 +65,51 @@ def _surviving(context: BuildContext) -> AbstractContextManager[None]:
 
 
 def _run(context: BuildContext, review: Review | None) -> tuple[BuildContext, list[Action]]:
-    actions, obstacles = _look(context)
-    actions = _allowed(context, actions, obstacles.errors if obstacles else None)
+    holder = files.last_holder(context.work.mutex_path)
+    statuses, obstacles = _look(context)
+    actions = _allowed(context, planning.plan(context.steps, statuses), obstacles.errors if obstacles else None)
     if obstacles and any(
         step.writes_to_aws and action.runs for step, action in zip(context.steps, actions, strict=True)
     ):
-        with context.progress.activity("checking account, bucket and what else the steps need"):
-            preflight.guard(context, account_known=obstacles.account_known, updates=_updates(actions))
+        with context.progress.activity("checking what else the steps need"):
+            preflight.guard(context, known=obstacles.known, updates=_updates(actions))
     if review:
         review(context, actions)
     if not any(action.runs for action in actions):
         return context, actions
-    with exclusive(context):
-        # Another process may have done the work while this one waited.
-        context = context.refreshed()
-        statuses = _statuses(context)
-        actions = _allowed(context, planning.plan(context.steps, statuses))
-        if review:
-            review(context, actions)
-        for number, step in enumerate(context.steps):
-            if not actions[number].runs:
-                continue
-            if review and actions[number].changes:  # the steps before took their time
-                now = context.refreshed()
-                review(now, planning.plan([step], {step.name: step.status(now)}))
-            begun = time.monotonic()
-            with context.progress.step(step.name, _briefly(actions[number])):
-                for change in actions[number].changes:
-                    context.progress.note(f"{change.sign} {change.effect}".lstrip())
-                step.run(context)
-            actions[number] = replace(actions[number], seconds=round(time.monotonic() - begun, 3))
-            if any(statuses[later.name].inputs is None for later in context.steps[number + 1 :]):
-                context = context.refreshed()
-                statuses = _statuses(context)
-                actions[number + 1 :] = _allowed(context, planning.plan(context.steps, statuses))[number + 1 :]
+    with exclusive(context) as last_holder:
+        if last_holder != holder:  # another command may have done the work meanwhile
+            context = context.refreshed()
+            statuses = _statuses(context)
+            actions = _allowed(context, planning.plan(context.steps, statuses))
+            if review:
+                review(context, actions)
+        return _carry_out(context, actions, statuses, review)
+
+
+def _carry_out(
+    context: BuildContext, actions: list[Action], statuses: dict[str, StepStatus], review: Review | None
+) -> tuple[BuildContext, list[Action]]:
+    """Run the steps of a plan."""
+    is_old = review is not None  # whoever looked at the plan took the time for it
+    for number, step in enumerate(context.steps):
+        if not actions[number].runs:
+            continue
+        if is_old and actions[number].changes:
+            context = context.refreshed()
+            if review:
+                review(context, planning.plan([step], {step.name: step.status(context)}))
+        begun = time.monotonic()
+        with context.progress.step(step.name, _briefly(actions[number])):
+            for change in actions[number].changes:
+                context.progress.note(f"{change.sign} {change.effect}".lstrip())
+            step.run(context)
+        is_old = True
+        actions[number] = replace(actions[number], seconds=round(time.monotonic() - begun, 3))
+        if any(statuses[later.name].inputs is None for later in context.steps[number + 1 :]):
+            context = context.refreshed()
+            statuses = _statuses(context)
+            actions[number + 1 :] = _allowed(context, planning.plan(context.steps, statuses))[number + 1 :]
     return context, actions
 
 
@@ -107,8 +119,10 @@ def _updates(actions: Sequence[Action]) -> bool:
     return any(not action.changes or "update" in {change.kind for change in action.changes} for action in deploying)
 
 
-def exclusive(context: BuildContext) -> AbstractContextManager[None]:
+def exclusive(context: BuildContext) -> AbstractContextManager[str]:
     """One command at a time changes the output and the endpoint of a spec and environment, or relies on them.
+
+    Its value tells the command before this one from all others (`files.last_holder`).
 
     Raises:
         UserError: another command has not ended for an hour.
@@ -138,15 +152,15 @@ def _allowed(
     return actions
 
 
-def _look(context: BuildContext) -> tuple[list[Action], preflight.Obstacles | None]:
-    """The plan, and what stands in the way of steps that write to AWS, which is asked while the steps are looked at.
+def _look(context: BuildContext) -> tuple[dict[str, StepStatus], preflight.Obstacles | None]:
+    """What is known of each step, and what stands in the way of those that write to AWS, which is asked at the same time.
 
     Raises:
         UserError, RemoteError: a step could not be looked at; if something stands in the way, that is the error, since with
             the keys of another account S3 merely denies access.
     """
     if not any(step.writes_to_aws for step in context.steps):
-        return planning.plan(context.steps, _statuses(context)), None
+        return _statuses(context), None
     ask = preflight.obstacles(context)
     with context.progress.activity("asking AWS what is there"), worker_pool(1, "obstacles") as pool:
         asked = pool.submit(ask)
@@ -159,7 +173,7 @@ def _look(context: BuildContext) -> tuple[list[Action], preflight.Obstacles | No
         obstacles = asked.result()
     for step, obstacle in obstacles.errors.items():
         statuses[step] = replace(statuses[step], obstacle=obstacle.message)
-    return planning.plan(context.steps, statuses), obstacles
+    return statuses, obstacles
 
 
 def _briefly(action: Action) -> tuple[str, ...]:

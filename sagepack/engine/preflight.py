@@ -52,32 +52,33 @@ class Obstacles(NamedTuple):
 
     Attributes:
         errors: by the step.
-        account_known: whether AWS said whose the credentials are, or will say it to nobody.
+        known: the ids of the checks that found something out.
     """
 
     errors: dict[str, UserError]
-    account_known: bool = True
+    known: frozenset[str] = frozenset()
 
 
 def obstacles(context: BuildContext) -> Callable[[], Obstacles]:
     """A function that finds what stands in the way of steps which write to AWS, whatever they would do.
 
-    That is another account, and a foreign endpoint where only the lock would tell what is to be deployed: the step `deploy`
-    itself notices one as soon as there is a lock. The function may run in another thread; what the thread shares with this
+    That is another account, a bucket that SageMaker cannot read from, and a foreign endpoint where only the lock would tell what
+    is to be deployed: the step `deploy` itself notices one as soon as there is a lock. The function may run in another thread; what the thread shares with this
     one is looked up here, before.
     """
     preflight, steps = _preflight(context), [step.name for step in context.steps if step.writes_to_aws]
-    questions = [preflight.account()]
+    questions = [preflight.account(), *preflight.publishing()]
     if "deploy" in steps and _known_lock(context) is None:
         questions.append(preflight.owner())
 
     def ask() -> Obstacles:
         checks = {check.id: check for check in answer_all(questions)}
         failed = {name: _error_of([check]) for name, check in checks.items() if check.verdict == "failed"}
-        if ACCOUNT in failed:
-            return Obstacles(dict.fromkeys(steps, failed[ACCOUNT]))
+        for name in (ACCOUNT, BUCKET):
+            if name in failed:
+                return Obstacles(dict.fromkeys(steps, failed[name]))
         errors = {"deploy": failed[OWNER]} if OWNER in failed else {}
-        return Obstacles(errors, checks[ACCOUNT].verdict != "unknown")
+        return Obstacles(errors, frozenset(name for name, check in checks.items() if check.verdict != "unknown"))
 
     return ask
 
@@ -111,24 +112,25 @@ def explained(context: BuildContext, purpose: str) -> Iterator[None]:
         raise error.with_context(fix=error.fix and error.fix.replace("--for publish", f"--for {purpose}")) from error
 
 
-def guard(context: BuildContext, *, account_known: bool, updates: bool) -> None:
+def guard(context: BuildContext, *, known: frozenset[str], updates: bool) -> None:
     """Check what publishing, and deploying if that is the goal, would fail without; warnings become notes.
 
     Args:
         context: the run.
-        account_known: whether `obstacles` found out the account; after an outage at that moment it is asked again.
+        known: what `obstacles` found out; the rest of it, after an outage at that moment, is asked again.
         updates: whether the endpoint may be updated, as far as known.
 
     Raises:
         UserError: a check failed; nothing was moved or changed.
     """
     preflight = _preflight(context)
-    questions = [*([] if account_known else [preflight.account()]), *preflight.publishing()]
+    questions = [preflight.account(), *preflight.publishing()]
     if any(step.name == "deploy" for step in context.steps):
         questions += [*preflight.deploying(), preflight.quota(search=False)]
     if updates:
         questions += preflight.updating()
-    checks = _without_consequences(answer_all(questions))
+    # Whose the endpoint is was seen where it was looked at, with a lock by the step and without one by `obstacles`.
+    checks = _without_consequences(answer_all([each for each in questions if each.id not in {*known, OWNER}]))
     for check in checks:
         if check.verdict == "warning":
             context.progress.warn(Diagnostic((), check.detail, check.fix, severity="warning"))

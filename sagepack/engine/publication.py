@@ -11,14 +11,13 @@ from sagepack.aws.s3 import S3Uri
 from sagepack.engine.plan import Content
 from sagepack.errors import UserError
 from sagepack.publish.keys import Package, PackageFormat
-from sagepack.publish.observe import check_bucket, observe
+from sagepack.publish.observe import observe
 from sagepack.publish.planner import plan_upload
 from sagepack.publish.publisher import publish
 from sagepack.publish.resumed import resumed
 from sagepack.publish.upload.sources import HubFiles, LocalFiles, NoSourceError, Source
 from sagepack.publish.verified import VerifiedObjects
 from sagepack.text import format_bytes
-from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -75,22 +74,15 @@ class Publication:
 
     @cached_property
     def upload_plan(self) -> UploadPlan:
-        """What S3 holds of the package, and what has to be sent; the bucket is checked at the same time.
+        """What S3 holds of the package, and what has to be sent.
 
         Raises:
-            UserError: SageMaker cannot read from the bucket: it is not there, of another region, or not this account's; or the package
-                that is to be copied is not there whole.
+            UserError: the bucket is not there, or the package that is to be copied is not there whole.
         """
         others = [S3Uri.parse(target) for target in self.spec.artifact.reuse_from]
-        store, region = self.clients.s3, self.spec.aws.region
-        with worker_pool(1, "bucket") as pool:
-            check = pool.submit(check_bucket, store, self.package.target, region)
-            try:
-                observation = observe(
-                    store, self.package, self.manifest, others, verified=self.verified, promoted=self.promoted
-                )
-            finally:
-                check.result()  # what is wrong with the bucket explains what else is wrong
+        observation = observe(
+            self.clients.s3, self.package, self.manifest, others, verified=self.verified, promoted=self.promoted
+        )
         plan = plan_upload(observation, self.manifest)
         if self.promoted is not None and plan.missing:
             raise not_whole(self.promoted, plan.missing[0].path)

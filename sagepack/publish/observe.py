@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from sagepack.aws.s3 import ObjectRef
-from sagepack.errors import UserError
 from sagepack.publish.delta.parts import Limits
 from sagepack.publish.documents import Files, Index, Pointer
 from sagepack.publish.keys import Package, PackageFormat, package_folder, pointer_uri, released_package, releases_uri
@@ -38,23 +37,6 @@ _NEAREST = 4  # releases of the same name whose packages are looked at: an edit 
 _THREADS = 16
 
 
-def check_bucket(store: S3, target: S3Uri, region: str) -> None:
-    """Refuse a bucket that SageMaker could not read from.
-
-    Raises:
-        UserError: there is no such bucket, it is another account's, or in another region (CreateModel wants the model
-            data in the region of the endpoint).
-    """
-    found = store.region(target.bucket)
-    if found not in {None, region}:  # who may not ask is told by SageMaker, if it is another one
-        raise UserError(
-            f"the bucket is in {found}, the endpoint in {region}; SageMaker reads model data in its own region only",
-            where=str(target),
-            fix=f"set artifact.target to a bucket in {region}, or aws.region to {found}; contents can still be copied "
-            f"from {target} when it is named under artifact.reuse_from",
-        )
-
-
 def observe(
     store: S3,
     package: Package,
@@ -66,7 +48,8 @@ def observe(
 ) -> Observation:
     """Look at what S3 holds of `package`, and where else its contents are.
 
-    A published package costs five small requests in two round trips, whatever its size.
+    A published package costs five small requests in two round trips, whatever its size. An edited one costs one round trip where
+    this machine published the one before it: that is read at once, as what is most like it.
 
     Args:
         store: S3, with the write options of the spec.
@@ -80,7 +63,9 @@ def observe(
     minimum = (limits or Limits()).minimum
     verified = verified or VerifiedObjects(None)
     is_archive = package.format is PackageFormat.ARCHIVE
-    with worker_pool(3, "look") as pool:
+    newest = verified.newest(package.target.child(package.name)) if is_archive and promoted is None else None
+    with worker_pool(4, "look") as pool:
+        before = pool.submit(_Reader(store, verified).archive, newest) if newest not in {None, package.folder} else None
         releases = pool.submit(_recent_releases, store, package.target, package)
         present = {listed.location.key: listed.etag for listed in store.list(package.folder.child(""))}
         recent = releases.result()
@@ -100,7 +85,8 @@ def observe(
         if seen.published:
             return seen
         archives = _Search(store, package, large, reader.archive)
-        archives.run(reuse_from, recent, promoted)
+        known = before.result() if before else None
+        archives.run(reuse_from, recent, promoted, known if known and known.binding is Binding.VERIFIED else None)
         return replace(seen, sources=tuple(archives.found), indexed=archives.indexed)
     files = prefix.index if prefix and _fits_objects(prefix, present) else None
     found = PrefixObservation(package, present, release, own, index=files)
@@ -124,8 +110,8 @@ class _Reader:
 
     store: S3
     verified: VerifiedObjects
-    released: frozenset[S3Uri]
-    promoted: S3Uri | None
+    released: frozenset[S3Uri] = frozenset()
+    promoted: S3Uri | None = None
 
     def archive(self, folder: S3Uri, asked: Future[ObjectInfo | None] | None = None) -> StoredArchive | None:
         """The archive in `folder`; None if there is no index of it, or one of another object.
@@ -195,25 +181,44 @@ class _Search(Generic[_Stored]):
         self._read = read
         self._seen: set[S3Uri] = set()
 
-    def run(self, reuse_from: Sequence[S3Uri], recent: Mapping[str, S3Uri], promoted: S3Uri | None = None) -> None:
+    def run(
+        self,
+        reuse_from: Sequence[S3Uri],
+        recent: Mapping[str, S3Uri],
+        promoted: S3Uri | None = None,
+        known: _Stored | None = None,
+    ) -> None:
         """Look under the package's own target, then under those of `reuse_from`: latest releases first, then pointers.
+
+        It ends when no large content is missing.
 
         Args:
             reuse_from: further targets.
             recent: releases of the name under the own target, as `_recent_releases` gives them.
             promoted: the only package to look at.
+            known: a package that was read already, and of which this machine itself knows what it holds.
         """
         if promoted is not None:
             self._add([promoted])
             return
-        own = self._package.target
-        for target in (own, *reuse_from):
-            releases = recent if target == own else _recent_releases(self._store, target, self._package)
-            nearest = self._add([target.child(f"{self._package.name}/{short}") for short in list(releases)[:_NEAREST]])
-            led = self._follow_pointers(target)
-            if target == own:
-                released = (member.digest for stored in nearest for member in stored.manifest.members)
-                self.indexed = frozenset(released) | led
+        folders = self._nearest(self._package.target, recent)
+        if known is not None:
+            self._take(known)
+        if known is None or self._missing or known.folder not in folders[:1]:
+            self._add(folders)
+        released = frozenset(
+            member.digest for stored in self.found if stored.folder in folders for member in stored.manifest.members
+        )
+        self.indexed = released | self._follow_pointers(self._package.target)
+        for target in reuse_from:
+            if not self._missing:
+                return
+            self._add(self._nearest(target, _recent_releases(self._store, target, self._package)))
+            self._follow_pointers(target)
+
+    def _nearest(self, target: S3Uri, releases: Iterable[str]) -> list[S3Uri]:
+        """The packages of the latest releases."""
+        return [target.child(f"{self._package.name}/{short}") for short in list(releases)[:_NEAREST]]
 
     def _follow_pointers(self, target: S3Uri) -> frozenset[Digest]:
         """Look where the pointers of the contents lead that are still missing; the contents that were found there."""
@@ -228,14 +233,18 @@ class _Search(Generic[_Stored]):
         self._add(sorted(set(folders.values())))
         return frozenset(folders) - self._missing
 
-    def _add(self, folders: Sequence[S3Uri]) -> list[_Stored]:
+    def _add(self, folders: Sequence[S3Uri]) -> None:
         """Read the packages in `folders` that were not read before."""
         new = [folder for folder in folders if folder not in self._seen]
         self._seen.update(new)
-        stored = [package for package in _parallel(self._read, new) if package]
-        self.found.extend(stored)
-        self._missing.difference_update(member.digest for package in stored for member in package.manifest.members)
-        return stored
+        for stored in _parallel(self._read, new):
+            if stored:
+                self._take(stored)
+
+    def _take(self, stored: _Stored) -> None:
+        self._seen.add(stored.folder)
+        self.found.append(stored)
+        self._missing.difference_update(member.digest for member in stored.manifest.members)
 
 
 def _recent_releases(store: S3, target: S3Uri, package: Package) -> dict[str, S3Uri]:

@@ -9,11 +9,13 @@ The documents next to an object (an index, checksums) are no such evidence: who 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from sagepack.aws.s3_types import S3Uri
 from sagepack.decoding import Crc32, DigestText, Sha256Hex, Size, Text, seal, unseal
 from sagepack.digest import Digest, fingerprint
 from sagepack.files import write_atomically
@@ -24,9 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from sagepack.aws.s3 import S3Uri
-
 VERSION = 1
+_LOOKED_AT = 4  # files of packages that may be those of other specs
 Range = tuple[int, int]
 
 
@@ -91,6 +92,16 @@ class VerifiedObjects:
             return {}
         return {known.key: known.value() for known in document.objects}
 
+    def newest(self, below: S3Uri) -> S3Uri | None:
+        """The package under `below` of which this machine learned something last."""
+        files = sorted(self._folder.glob("*.json"), key=_modified, reverse=True) if self._folder else []
+        for path in files[:_LOOKED_AT]:
+            with suppress(OSError):
+                document = unseal(path.read_bytes(), VERSION, _Document)
+                if document and document.package.startswith(str(below.child(""))):
+                    return S3Uri.parse(document.package)
+        return None
+
     def add(self, package: S3Uri, objects: Mapping[str, Verified]) -> None:
         """Add to what is known of a package.
 
@@ -103,6 +114,13 @@ class VerifiedObjects:
         merged = {**known, **{key: value.joined(known.get(key)) for key, value in objects.items()}}
         entries = tuple(_Object.of(key, value) for key, value in sorted(merged.items()))
         write_atomically(_path(self._folder, package), seal(_Document(str(package), entries), VERSION))
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # another command has just removed it
+        return 0.0
 
 
 def _path(folder: Path, package: S3Uri) -> Path:
