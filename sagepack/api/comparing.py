@@ -20,7 +20,6 @@ from sagepack.deploy.deployment import TAG_MANIFEST, Owner
 from sagepack.deploy.observe import observe
 from sagepack.deploy.overview import require_owned
 from sagepack.engine import git
-from sagepack.engine.steps.deploy import desired_deployment
 from sagepack.errors import RemoteError, UserError
 from sagepack.package.attest import provenance
 from sagepack.package.manifest import Manifest
@@ -195,7 +194,7 @@ def _side(context: BuildContext, text: str, live: EndpointState | None) -> _Side
 
 
 def _of_tree(context: BuildContext) -> _Side:
-    desired, head = desired_deployment(context), git.head(context.work.root)
+    desired, head = context.deployment, git.head(context.work.root)
     about = results.ComparedSide(
         TREE,
         time=None,
@@ -255,7 +254,7 @@ def _drift(context: BuildContext, live: EndpointState) -> list[results.ValueDiff
     """What differs between the endpoint as it is and as the working tree declares it, package and image apart."""
     return [
         results.ValueDifference(change.subject, change.live, change.desired)
-        for change in drift.differences(desired_deployment(context), live)
+        for change in drift.differences(context.deployment, live)
         if change.live is not None and change.desired is not None and change.path not in _COMPARED_BEFORE
     ]
 

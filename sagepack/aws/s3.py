@@ -147,16 +147,6 @@ class S3:
                     ) from error
                 raise
 
-    def region(self, bucket: str) -> str | None:
-        """The region that `bucket` is in; None if S3 does not say so to this caller.
-
-        Raises:
-            UserError: there is no such bucket.
-        """
-        with self._explained("looking for the bucket", f"s3://{bucket}", bucket):
-            region, refusal = self._head_bucket(bucket, **self.options.owners(bucket))
-        return region or (None if refusal else str(self._client.meta.region_name))
-
     def look_at(self, below: S3Uri, account: str) -> Bucket:
         """The region of a bucket, and whether `account` owns it.
 

@@ -72,6 +72,7 @@ def reconcile(
     waiter: WaiterConfig | None = None,
     *,
     recreate: bool = False,
+    look: Callable[[], EndpointState | None] | None = None,
 ) -> ReconcileResult:
     """Make the endpoint what `deployment` says, and return once it is in service.
 
@@ -83,13 +84,14 @@ def reconcile(
         progress: gets a note of each change and each status.
         waiter: how often and how long to look.
         recreate: also delete an endpoint that was released and whose status allows nothing else; its queue is lost.
+        look: says what is live, for the first time: the caller has just looked, as `observe_declared` does.
 
     Raises:
         UserError: the endpoint belongs to another spec or environment, or would have to be deleted without `recreate`; or
             SageMaker refused the model data, the role, the image or the instances.
         RemoteError: the endpoint failed, was rolled back to its old configuration, or took too long.
     """
-    return Reconciler(aws, deployment, progress, waiter or WaiterConfig(), recreate).run()
+    return Reconciler(aws, deployment, progress, waiter or WaiterConfig(), recreate, look).run()
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ class Reconciler:
         progress: gets a note of each change and each status.
         waiter: how often and how long to look.
         recreate: whether requests may be lost with an endpoint that has to be deleted.
+        look: the first look at what is live.
     """
 
     aws: Aws
@@ -109,6 +112,7 @@ class Reconciler:
     progress: Progress
     waiter: WaiterConfig
     recreate: bool = False
+    look: Callable[[], EndpointState | None] | None = None
 
     def run(self) -> ReconcileResult:
         """Bring the endpoint, its automatic scaling and its tags in line with the deployment; raises as `reconcile` does."""
@@ -119,12 +123,12 @@ class Reconciler:
             return settle(lambda: self._attempt(done, seen), self.progress, self.waiter)
 
     def _attempt(self, done: list[Change], seen: list[EndpointState | None]) -> ReconcileResult:
-        observed, changes = self._observe()
+        observed, changes = self._judge(self.look() if self.look and not seen else self._observe())
         seen.append(observed)
         done += [change for change in changes if change not in done]
         if observed is not None and changes and observed.endpoint.in_progress:
             self._finish_deployment_in_progress(observed.endpoint)
-            observed, changes = self._observe()
+            observed, changes = self._judge(self._observe())
             done += [change for change in changes if change not in done]
         kinds = {change.kind for change in changes}
         if observed is None or "log" in kinds:
@@ -151,13 +155,15 @@ class Reconciler:
             seen[0],
         )
 
-    def _observe(self) -> tuple[EndpointState | None, list[Change]]:
+    def _observe(self) -> EndpointState | None:
+        return observe_declared(self.aws, self.deployment)
+
+    def _judge(self, observed: EndpointState | None) -> tuple[EndpointState | None, list[Change]]:
         """The live endpoint, and what has to be changed.
 
         Raises:
             UserError: it belongs to another spec or environment, or requests would be lost without `recreate`.
         """
-        observed = observe_declared(self.aws, self.deployment)
         changes = differences(self.deployment, observed)
         for change in changes:
             if observed is not None and change.kind == "not_owned":
@@ -189,6 +195,8 @@ class Reconciler:
                 self._delete_endpoint(observed)
             is_deleted = observed is not None and update and observed.endpoint_config is None
             current = observed.endpoint.endpoint_config_name if observed is not None and is_deleted else None
+            if current is not None:  # so that what is not found then is the deleted one
+                self._wait_for_config()
             config = f"endpoint configuration {self.deployment.endpoint_config_name}"
             self._send_once_found(send, request, config, current)
         endpoint = self._wait_for_update(observed.endpoint) if observed is not None and update else self._wait()
@@ -209,16 +217,21 @@ class Reconciler:
             self.progress.note(f"deleting model {model_name}, which somebody made again with another image")
             sagemaker.delete_model(self.aws, model_name)
             model = None
-        if model is None:
+        is_new = model is None
+        if is_new:
             self.progress.note(f"creating model {model_name}")
             self._create_model()
-        if sagemaker.describe_endpoint_config(self.aws, config_name) is None:
+        # A configuration that outlived its model is no error when it is created.
+        if is_new or sagemaker.describe_endpoint_config(self.aws, config_name) is None:
             self.progress.note(f"creating endpoint configuration {config_name}")
             request = self.deployment.create_endpoint_config_request
             self._send_once_found(sagemaker.create_endpoint_config, request, f"model {model_name}")
-            for _ in self.waiter.brief.attempts():
-                if sagemaker.describe_endpoint_config(self.aws, config_name) is not None:
-                    break
+
+    def _wait_for_config(self) -> None:
+        """Wait until SageMaker describes the configuration that was just created."""
+        for _ in self.waiter.brief.attempts():
+            if sagemaker.describe_endpoint_config(self.aws, self.deployment.endpoint_config_name) is not None:
+                return
 
     def _create_model(self) -> None:
         """Create the model, and try again for a while if its role cannot be assumed: it may have been made just now.

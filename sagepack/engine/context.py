@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from sagepack.deploy import deployment, observe
     from sagepack.engine import local_model, publication
     from sagepack.engine.clients import Clients
     from sagepack.engine.plan import Step
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from sagepack.spec.program import check as program
     from sagepack.spec.secrets import texts
 else:
+    deployment = lazy.module("deploy.deployment")
+    observe = lazy.module("deploy.observe")
     local_model = lazy.module("engine.local_model")
     program = lazy.module("spec.program.check")
     publication = lazy.module("engine.publication")
@@ -274,6 +277,17 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
             self.stream,
             self.promotion.package if self.promotion else None,
         )
+
+    @cached_property
+    def deployment(self) -> deployment.Deployment:
+        """The deployment that spec, lock and code declare."""
+        uri = str(self.publication.package.model_uri)
+        return deployment.Deployment.of(self.spec, self.required_lock(), uri, self.manifest.digest)
+
+    @cached_property
+    def endpoint(self) -> observe.EndpointState | None:
+        """The endpoint and what belongs to it, as AWS describes them; None if there is none."""
+        return observe.observe_declared(self.clients.aws, self.deployment)
 
     def required_files(self) -> tuple[LockedFile, ...]:
         """The model files that the steps of the goal read from this disk; all of them if none says which."""

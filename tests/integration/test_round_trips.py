@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections import Counter
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +16,7 @@ from tests.helpers.deployments import session_of
 from tests.helpers.network import vpc_setting
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from sagepack.engine.clients import Clients
@@ -33,6 +36,17 @@ class Rounds:
     def __init__(self, *expected: Counter[str]) -> None:
         self.sent: list[Counter[str]] = [Counter()]
         self._expected, self._changed = expected, threading.Condition()
+
+    @property
+    def answered(self) -> list[Counter[str]]:
+        """The round trips."""
+        return [sent for sent in self.sent if sent]
+
+    def check(self) -> None:
+        """The round trips were those that are expected, from the first on; after the last of them anything may follow."""
+        found = self.answered[: len(self._expected)]
+        assert len(found) == len(self._expected)
+        assert all(sent >= wanted for sent, wanted in zip(found, self._expected, strict=True)), found
 
     def wait(self, name: str) -> None:
         """Send a request, and wait for the end of its round."""
@@ -57,6 +71,26 @@ class Warm(Cloud):
 @pytest.fixture
 def cloud(tmp_path: Path, sandbox: Servers, monkeypatch: pytest.MonkeyPatch) -> Warm:
     return Warm(tmp_path, sandbox, monkeypatch)
+
+
+@contextmanager
+def counted(cloud: Warm, *expected: Counter[str]) -> Iterator[Rounds]:
+    """Count the round trips of what the block does; no other clients send anything."""
+    rounds = Rounds(*expected)
+
+    def wait(model: Any, **_: Any) -> None:
+        rounds.wait(model.name)
+
+    aws = session_of(cloud.servers)
+    sessions = (aws, aws.with_patience(PATIENCE))
+    events = [client.meta.events for session in sessions for client in session._clients.values()]
+    for each in events:
+        each.register("before-call", wait)
+    try:
+        yield rounds
+    finally:
+        for each in events:
+            each.unregister("before-call", wait)
 
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:done"
@@ -86,23 +120,51 @@ def test_a_second_deploy_writes_nothing_and_takes_three_round_trips(cloud: Warm,
         Counter({"DescribeEndpointConfig": 1, "ListTags": 1, "GetObject": 2, **head, **group}),
         Counter({"DescribeModel": 1}),
     )
-    rounds = Rounds(*expected)
-
-    def wait(model: Any, **_: Any) -> None:
-        rounds.wait(model.name)
-
-    aws = session_of(cloud.servers)
-    sessions = (aws, aws.with_patience(PATIENCE))
-    events = [client.meta.events for session in sessions for client in session._clients.values()]
-    for each in events:
-        each.register("before-call", wait)
-    try:
+    with counted(cloud, *expected) as rounds:
         assert not any(action.runs for action in cloud.project(*sets).deploy().actions)
-    finally:
-        for each in events:
-            each.unregister("before-call", wait)
     assert [name for sent in rounds.sent for name in sent if not name.startswith(READS)] == []
-    answered = [sent for sent in rounds.sent if sent]
-    assert len(answered) == len(expected)
-    assert all(sent >= wanted for sent, wanted in zip(answered, expected, strict=True))
-    assert sum(sent.total() for sent in answered) <= 20
+    rounds.check()
+    assert sum(sent.total() for sent in rounds.answered) <= 20
+
+
+LISTED = Counter({"GetCallerIdentity": 1, "HeadBucket": 1, "ListObjectsV2": 2})
+READ = Counter({"GetObject": 1, "HeadObject": 1})
+PUBLISHED = (
+    Counter(CreateMultipartUpload=1),
+    Counter(UploadPart=1, UploadPartCopy=1),
+    Counter(CompleteMultipartUpload=1),
+    Counter(HeadObject=1, PutObject=3),
+    Counter(PutObject=1),
+)
+
+
+@pytest.mark.parametrize(("knows", "looks"), [(True, (LISTED + READ,)), (False, (LISTED, READ))])
+def test_a_published_edit_takes_six_round_trips_and_one_more_where_nothing_is_known_of_the_package(
+    cloud: Warm, knows: bool, looks: tuple[Counter[str], ...]
+) -> None:
+    cloud.project().upload()
+    if not knows:
+        shutil.rmtree(cloud.root / "build" / "verified")
+    with (cloud.root / "inference_code" / "svd" / "inference.py").open("a") as code:
+        code.write("# edited\n")
+    with counted(cloud, *looks, *PUBLISHED) as rounds:
+        cloud.project().upload()
+    rounds.check()
+    assert sum(sent.total() for sent in rounds.answered) <= 20
+
+
+def test_an_update_takes_eight_round_trips_before_the_wait(cloud: Warm) -> None:
+    cloud.project().deploy()
+    expected = (
+        LISTED + Counter(DescribeEndpoint=1),
+        READ + Counter(DescribeEndpointConfig=1, ListTags=1),
+        Counter(DescribeModel=1),
+        Counter(GetRole=1, DescribeImages=1, GetServiceQuota=1, SimulatePrincipalPolicy=8),
+        Counter(DescribeModel=1),
+        Counter(DescribeEndpointConfig=1),
+        Counter(CreateEndpointConfig=1),
+        Counter(UpdateEndpoint=1),
+    )
+    with counted(cloud, *expected) as rounds:
+        cloud.project("endpoint.async.max_concurrent_invocations_per_instance=2").deploy()
+    rounds.check()

@@ -55,7 +55,10 @@ def bucket(name: str, *, region: str, found: str, owner: str, owned: bool | None
         owner_key: the key of the spec that names the owner.
     """
     if found != region:
-        fix = f"set artifact.target to a bucket in {region}, or aws.region to {found}"
+        fix = (
+            f"set artifact.target to a bucket in {region}, or aws.region to {found}; contents can still be copied from "
+            "this one when it is named under artifact.reuse_from"
+        )
         return Finding(
             "failed", f"bucket {name} is in {found}, the endpoint in {region}: SageMaker reads only there", fix
         )

@@ -11,16 +11,14 @@ from sagepack.spec import images
 
 if TYPE_CHECKING:
     from sagepack.aws import console, logs
-    from sagepack.deploy import deployment, drift, observe, reconcile
+    from sagepack.deploy import drift, reconcile
     from sagepack.engine import release
     from sagepack.engine.context import BuildContext
 else:
     console = lazy.module("aws.console")
     release = lazy.module("engine.release")
     logs = lazy.module("aws.logs")
-    deployment = lazy.module("deploy.deployment")
     drift = lazy.module("deploy.drift")
-    observe = lazy.module("deploy.observe")
     reconcile = lazy.module("deploy.reconcile")
 
 
@@ -28,8 +26,7 @@ def status(context: BuildContext) -> StepStatus:
     """What differs between the endpoint as it is and as declared."""
     if context.current_lock is None:
         return UNKNOWN
-    desired = desired_deployment(context)
-    observed = observe.observe_declared(context.clients.aws, desired)
+    desired, observed = context.deployment, context.endpoint
     changes = [*drift.differences(desired, observed), *drift.release_differences(desired, observed)]
     return StepStatus.observed(
         {"config": desired.endpoint_config_name},
@@ -46,10 +43,15 @@ def run(context: BuildContext) -> None:
         UserError: SageMaker refused data, role, image or quota, or the endpoint belongs to something else.
         RemoteError: the endpoint failed, went back to its old configuration, or did not answer the sample as expected.
     """
-    desired = desired_deployment(context)
+    desired = context.deployment
     new = release.Release.of(context, desired)
     deployed = reconcile.reconcile(
-        context.clients.aws, desired, context.progress, new.waiter, recreate=context.recreate
+        context.clients.aws,
+        desired,
+        context.progress,
+        new.waiter,
+        recreate=context.recreate,
+        look=lambda: context.endpoint,
     )
     new.finish(deployed)
     context.progress.done(f"endpoint {deployed.endpoint_name} serves model {deployed.model_name}")
@@ -57,7 +59,7 @@ def run(context: BuildContext) -> None:
 
 def result(context: BuildContext) -> dict[str, LiveEndpoint]:
     """The endpoint and what it serves."""
-    desired, aws = desired_deployment(context), context.spec.aws
+    desired, aws = context.deployment, context.spec.aws
     partition, name = images.partition(aws.region), desired.endpoint_name
     is_real = not context.spec.sandbox
     return {
@@ -72,12 +74,6 @@ def result(context: BuildContext) -> dict[str, LiveEndpoint]:
             log=console.log_page(partition, aws.region, logs.log_group(name)) if is_real else None,
         )
     }
-
-
-def desired_deployment(context: BuildContext) -> deployment.Deployment:
-    """The deployment that spec, lock and code declare."""
-    uri = str(context.publication.package.model_uri)
-    return deployment.Deployment.of(context.spec, context.required_lock(), uri, context.manifest.digest)
 
 
 STEP = Step("deploy", needs=("upload",), version=1, status=status, run=run, result=result, writes_to_aws=True)

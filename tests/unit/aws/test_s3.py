@@ -77,7 +77,6 @@ class Desk:
 
 
 CALLS: list[tuple[str, dict[str, Any], Callable[[S3], Any]]] = [
-    ("head_bucket", {}, lambda s3: s3.region("mine")),
     ("head_object", {"ContentLength": 1, "ETag": '"e"'}, lambda s3: s3.head(AT)),
     ("get_object", {}, lambda s3: s3.read(AT)),
     ("get_object", {}, lambda s3: s3.get(AT, 1)),
@@ -258,15 +257,6 @@ def test_a_refused_request_on_a_pinned_bucket_mentions_the_owner() -> None:
     with pytest.raises(UserError) as caught:
         list(desk.store.list(AT))
     assert OWNER in (caught.value.fix or "")
-
-
-def test_the_region_is_known_even_to_those_who_may_not_list_the_bucket() -> None:
-    desk = Desk().refuse("head_bucket", "403", 403, {"x-amz-bucket-region": "ap-south-1"})
-    assert desk.store.region("mine") == "ap-south-1"
-    assert desk.refuse("head_bucket", "403", 403).store.region("mine") is None  # stores that do not say it
-    desk.refuse("head_bucket", "404", 404)
-    with pytest.raises(UserError, match="no such bucket"):
-        desk.store.region("mine")
 
 
 WITH_REGION = {"x-amz-bucket-region": "eu-west-1"}

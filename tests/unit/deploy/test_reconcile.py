@@ -46,14 +46,8 @@ def test_a_configuration_that_sagemaker_does_not_find_yet_is_sent_another_reques
     stub = stubs["sagemaker"]
     nothing_exists(stub)
     stub.add_response("create_model", {"ModelArn": ARN.replace("endpoint", "model")}, value.create_model_request)
-    config = {"EndpointConfigName": value.endpoint_config_name}
     unknown = ("ValidationException", "Could not find endpoint configuration")
-    stub.add_client_error("describe_endpoint_config", *unknown, expected_params=config)
     stub.add_response("create_endpoint_config", {"EndpointConfigArn": ARN}, value.create_endpoint_config_request)
-    stub.add_client_error("describe_endpoint_config", *unknown, expected_params=config)
-    known = {"EndpointConfigArn": ARN, "CreationTime": MOMENT, **config}
-    known["ProductionVariants"] = value.create_endpoint_config_request["ProductionVariants"]
-    stub.add_response("describe_endpoint_config", known, config)
     stub.add_client_error("create_endpoint", *unknown)
     stub.add_response("create_endpoint", {"EndpointArn": ARN}, value.create_endpoint_request)
     stub.add_response("describe_endpoint", described("InService", value.endpoint_config_name))
