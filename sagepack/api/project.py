@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext, suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,16 +30,19 @@ if TYPE_CHECKING:
         cleaning,
         collecting,
         comparing,
+        direct,
         invocations,
         leaving,
         live,
         promoting,
         review,
         rolling_back,
+        served_package,
     )
+    from sagepack.api import serving as running
     from sagepack.api.review import ReviewedPlan
     from sagepack.aws import s3
-    from sagepack.deploy import fleet, waiter
+    from sagepack.deploy import exchange, fleet, waiter
     from sagepack.deploy.origin import Origin
     from sagepack.deploy.preflight import asking, check
     from sagepack.engine import policies, preflight
@@ -58,6 +62,7 @@ else:
     check = lazy.module("deploy.preflight.check")
     collecting = lazy.module("api.collecting")
     cleanup = lazy.module("publish.cleanup")
+    direct = lazy.module("api.direct")
     fleet = lazy.module("deploy.fleet")
     invocations = lazy.module("api.invocations")
     leaving = lazy.module("api.leaving")
@@ -69,7 +74,9 @@ else:
     remote_read = lazy.module("publish.remote_read")
     review = lazy.module("api.review")
     rolling_back = lazy.module("api.rolling_back")
+    running = lazy.module("api.serving")
     s3 = lazy.module("aws.s3")
+    served_package = lazy.module("api.served_package")
     scaffold = lazy.module("scaffold.project")
     verifying = lazy.module("engine.verify")
     waiter = lazy.module("deploy.waiter")
@@ -352,6 +359,7 @@ class Project:
         accept: str | None = None,
         fields: Mapping[str, Any] | None = None,
         inference_id: str = "",
+        url: str = "",
     ) -> results.Answer:
         """Send an asynchronous request to the endpoint and wait for the answer, or for that of an earlier request.
 
@@ -367,12 +375,16 @@ class Project:
                 the spec, if left out.
             fields: are laid over those of the request; a dot in a name leads into an object: `{"parameters.seed": 7}`.
             inference_id: the id of an earlier request: its answer is fetched, and nothing is sent; `source` does not count.
+            url: the address of a server on this machine, as `Serving.url` has it: the request goes there, and not to the endpoint.
 
         Raises:
-            UserError: there is no such endpoint, the request cannot be read, is no JSON or was refused by the container, the handler
-                does not declare such an answer, or the credentials are of another account.
+            UserError: there is no such endpoint or server, the request cannot be read, is no JSON or was refused by the container, the
+                handler does not declare such an answer, or the credentials are of another account.
             RemoteError: the endpoint failed on the request, or no answer came in time.
         """
+        if url:
+            context = self._open("deploy")
+            return direct.ask(context, url, source, output, timeout=timeout, accept=accept, fields=fields)
         return invocations.ask(
             self._open("deploy"),
             source,
@@ -382,6 +394,66 @@ class Project:
             fields=fields,
             inference_id=inference_id,
         )
+
+    def serving(
+        self,
+        package: str = "",
+        source: exchange.Source = None,
+        output: str | Path | None = None,
+        *,
+        accept: str | None = None,
+        fields: Mapping[str, Any] | None = None,
+        reloads: bool = False,
+    ) -> AbstractContextManager[running.Serving]:
+        """A package that runs on this machine, under the image's own serving stack, within a `with` block.
+
+        The value of the block has `try_it`, which sends the sample, and `url`. Nothing of it needs an account.
+
+        Args:
+            package: the path of a `model.tar.gz`, an address in S3 of one or of a prefix with its files, or a release as in `diff`;
+                the working tree if left out.
+            source: a request to send in place of the spec's sample, as in `predict`.
+            output: where its answer is to go; see `predict`.
+            accept: the media type that its answer should have.
+            fields: are laid over those of the request, as in `predict`.
+            reloads: take edits of the code of the working tree while it runs.
+
+        Raises:
+            UserError: the serving stack is not installed; there is no such package, it cannot serve, or does not start; or the
+                request cannot be read.
+            RemoteError, IntegrityError: as `build("download")` does.
+        """
+        context = self._open("download")
+        trial = running.Trial.of(context, source, accept, Path(output) if output else None, fields)
+        folder = self.root / "build" / "serving" / f"{context.spec.name}-{context.spec.env}"
+        found = served_package.of_name(context, package, folder) if package else served_package.of_tree(context)
+        locate = partial(session.where, self.selection)
+        return running.serving(context, found, trial, locate, reloads=reloads)
+
+    def serve(
+        self,
+        package: str = "",
+        source: exchange.Source = None,
+        output: str | Path | None = None,
+        *,
+        accept: str | None = None,
+        fields: Mapping[str, Any] | None = None,
+    ) -> results.Served:
+        """Run a package on this machine, send it the sample as the smoke test of a deployment does, and stop it.
+
+        Args:
+            package: as in `serving`.
+            source: as in `serving`.
+            output: the file for the answer, or the folder for its parts; a folder in `build/answers` if left out.
+            accept: as in `serving`.
+            fields: as in `serving`.
+
+        Raises:
+            UserError: as `serving`; or the package does not answer as expected.
+            RemoteError, IntegrityError: as `serving`.
+        """
+        with self.serving(package, source, output, accept=accept, fields=fields) as served:
+            return served.try_it(output)
 
     def status(self) -> results.EndpointStatus:
         """What the endpoint does now: what serves, its instances, scaling, queue and alarms. Changes nothing.
@@ -593,7 +665,7 @@ class Project:
 
         more = [asking.Question(check.STALE_UPLOADS, "stale uploads", stale_uploads)]
         if context.spec.sandbox:
-            more.append(asking.Question("serving-stack", "serving stack", _serving_stack))
+            more.append(asking.Question("serving-stack", "serving stack", partial(_serving_stack, self.root)))
         with self.progress.activity("checking what a deployment needs"):
             checks = preflight.check_all(context, more)
         return results.Doctor(checks, context.spec.artifact.target, older_than_hours, tuple(found))
@@ -729,11 +801,11 @@ def _origin(context: BuildContext) -> Origin | None:
     return context.promotion.origin if context.promotion else None
 
 
-def _serving_stack() -> check.Finding:
+def _serving_stack(root: Path) -> check.Finding:
     """Whether the sandbox can answer requests; without the stack they fail and say so."""
-    problem = model_server.unavailable()
+    problem = model_server.unavailable(root)
     if problem is None:
-        return check.Finding("ok", f"{model_server.python()}, with Java")
+        return check.Finding("ok", f"{model_server.python(root)}, with Java")
     return check.Finding(
         "warning", problem, "without it requests to the sandbox's endpoints fail; nothing else needs it"
     )

@@ -17,7 +17,7 @@ from sagepack.engine.context import BuildContext
 from sagepack.engine.records import Record, Records
 from sagepack.engine.steps import steps_to
 from sagepack.engine.workspace import Workspace
-from sagepack.errors import Diagnostic, UserError
+from sagepack.errors import Diagnostic, KeyPath, UserError
 from sagepack.hub.cache import default_cache
 from sagepack.package.lock import KEYS as LOCK_KEYS
 from sagepack.package.lock import Lock
@@ -189,6 +189,11 @@ def _installed(document: Document, root: Path) -> tuple[str, ...] | None:
         if lock and lock.requirements and lock.is_current(spec):
             return listing.modules(lock.packages)
     return None
+
+
+def where(selection: Selection, path: KeyPath) -> str:
+    """Where a key of the spec was written: `file:line:column`, or the name of a setting."""
+    return loader.load(selection.path, selection.env, selection.sets, selection.root).where(path)
 
 
 def pin(selection: Selection, commit: str) -> str:

@@ -32,6 +32,13 @@ if TYPE_CHECKING:
         Woken,
     )
 
+FIELD = Flag(
+    "field",
+    (),
+    "lay a value over the request's, such as num_frames=14; repeat it for more",
+    parameter="fields",
+    placeholder="NAME=VALUE",
+)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _MOST_DAYS = 3650
 
@@ -52,13 +59,7 @@ _MOST_DAYS = 3650
         "many answers",
         placeholder="PATH",
     ),
-    Flag(
-        "field",
-        (),
-        "lay a value over the request's, such as num_frames=14; repeat it for more",
-        parameter="fields",
-        placeholder="NAME=VALUE",
-    ),
+    FIELD,
     Flag(
         "accept",
         "",
@@ -79,6 +80,12 @@ _MOST_DAYS = 3650
         parameter="inference_id",
         placeholder="ID",
     ),
+    Flag(
+        "url",
+        "",
+        "ask this server of this machine, which `serve --keep` runs, and not the endpoint",
+        placeholder="URL",
+    ),
     example="--input picture.png --output film.mp4 --env prod",
 )
 def predict(
@@ -90,6 +97,7 @@ def predict(
     accept: str,
     timeout: int | None,
     inference_id: str,
+    url: str,
 ) -> Answer | Answers:
     """Send a request to the endpoint and wait for its answer.
 
@@ -99,10 +107,17 @@ def predict(
     if output == "-":
         fix = "leave it out: every answer is saved, and a short one is printed, too"
         raise UserError("an answer may be several files, so it does not go to stdout", where="--output -", fix=fix)
-    laid_over = dict(map(_field, fields))
+    laid_over = fields_of(fields)
     if inference_id and source:
         fix = "leave --input out; or leave --id out to send a new request"
         raise UserError("an answer is fetched without sending anything", where="--id with --input", fix=fix)
+    if url and inference_id:
+        raise UserError(
+            "a server of this machine keeps no answers", where="--id with --url", fix="leave one of them out"
+        )
+    if url and (source.endswith(".jsonl") or (source and Path(source).is_dir())):
+        fix = "send them one by one, or leave --url out to send them to the endpoint"
+        raise UserError("a server of this machine takes one request", where="--input with --url", fix=fix)
     if source.endswith(".jsonl") or (source and Path(source).is_dir()):
         return project.predict_all(source, output or None, timeout=timeout, accept=accept or None, fields=laid_over)
     request = _from_stdin() if source == "-" else Path(source) if source else None
@@ -113,7 +128,17 @@ def predict(
         accept=accept or None,
         fields=laid_over,
         inference_id=inference_id,
+        url=url,
     )
+
+
+def fields_of(texts: Sequence[str]) -> dict[str, Any]:
+    """The fields that the flag FIELD gives.
+
+    Raises:
+        UserError: one has no name.
+    """
+    return dict(map(_field, texts))
 
 
 def _field(text: str) -> tuple[str, Any]:

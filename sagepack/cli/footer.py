@@ -42,6 +42,7 @@ _TIMED = (
     results.Collected,
     results.Answer,
     results.Answers,
+    results.Served,
 )
 
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from sagepack.api import results
 from sagepack.cli import check_table, diff_table, plan_table
 from sagepack.cli.layout import Block, Screen, Span, padded, wrapped
-from sagepack.cli.output import as_called
+from sagepack.cli.output import as_called, problem
 from sagepack.deploy.preflight.check import STALE_UPLOADS
-from sagepack.text import counted, format_bytes, format_usd, one_of
+from sagepack.text import counted, format_bytes, format_duration, format_usd, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,6 +123,13 @@ def _verified_remote(result: results.VerifiedRemote) -> list[Block]:
 
 @lines.register(results.Answer)
 def _answer(result: results.Answer) -> list[Block]:
+    return _saved(result)
+
+
+def _saved(result: results.Answer | results.Served) -> list[Block]:
+    """An answer in files."""
+    if not result.files:
+        return []
     if result.text is not None:
         shown: list[Block] = [*result.text.splitlines(), f"saved as {result.files[0]}"]
     elif len(result.files) > _SHOWN_FILES:
@@ -130,7 +137,8 @@ def _answer(result: results.Answer) -> list[Block]:
         shown = [partial(_wrapped, f"{len(result.files)} files in {folder}/: {first} to {last}")]
     else:
         shown = list(result.files)
-    shown.append(partial(_wrapped, _timing(result.timing)))
+    if isinstance(result, results.Answer):
+        shown.append(partial(_wrapped, _timing(result.timing)))
     if result.miniature:
         shown.append(
             partial(
@@ -478,7 +486,41 @@ def _policy(result: results.Policy) -> list[Block]:
 
 @lines.register(results.ServingStack)
 def _serving_stack(result: results.ServingStack) -> list[Block]:
-    return [_done(f"the serving stack is installed: endpoints of the sandbox run under {result.python}")]
+    return [_done(f"the serving stack is installed: `serve` and endpoints of the sandbox use {result.python}")]
+
+
+@lines.register(results.Served)
+def _served(result: results.Served) -> list[Block]:
+    if result.untried:
+        head: Block = partial(_wrapped, f"{result.package} started, which proves nothing: {result.untried}")
+    else:
+        how = "answers as expected" if result.as_expected else "answered"
+        head = _done(f"{result.package} {how} under the image's server")
+    facts = {"start": format_duration(result.start_seconds), "model": format_duration(result.load_seconds)}
+    if result.answers:
+        times = " and ".join(format_duration(answer.seconds) for answer in result.answers)
+        facts["answers" if len(result.answers) > 1 else "answer"] = f"{times}, {format_bytes(result.answers[0].size)}"
+    return [head, _facts(facts), *_saved(result)]
+
+
+def kept(url: str, curl: str, *, watch: bool) -> list[Block]:
+    """What is said of a server that goes on."""
+    more = ["each edit of the code that is saved is served at once"] if watch else []
+    return ["", f"it listens at {url} until Ctrl-C", *more, f"  {curl}", f"  sagepack predict --url {url}"]
+
+
+def edit(found: results.Edit) -> list[Block]:
+    """What came of an edit."""
+    changed = ", ".join(found.files[:_SHOWN_FILES]) + (" ..." if len(found.files) > _SHOWN_FILES else "")
+    if found.error:
+        head: Block = partial(_wrapped, f"{changed}: the edit is wrong, and the code from before serves")
+        return [head, problem("error", found.error)]
+    said = [f"| {line}" for line in found.log]
+    taken = f"served after {format_duration(found.seconds)}, {found.model}"
+    if found.answer is None:
+        return [*said, _done(f"{changed}: {taken}")]
+    answer = f"answers as expected, {format_bytes(found.answer.size)} in {format_duration(found.answer.seconds)}"
+    return [*said, _done(f"{changed}: {taken}; {answer}")]
 
 
 @lines.register(results.SandboxStatus)

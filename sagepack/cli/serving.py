@@ -2,20 +2,123 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sagepack.api.results import ServingStack
-from sagepack.cli.task import task
+from sagepack.cli import screens
+from sagepack.cli.endpoint import FIELD, fields_of
+from sagepack.cli.output import echo, problem, write_out
+from sagepack.cli.task import Flag, task
 from sagepack.engine import lazy
+from sagepack.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sagepack.api.project import Project
+    from sagepack.api.results import Served
+    from sagepack.api.serving import Serving
     from sagepack.serving import stack
 else:
     stack = lazy.module("serving.stack")
 
 
-@task(group="serve", scope="project")
+@task(
+    Flag(
+        "package",
+        "",
+        "what to run: a model.tar.gz, an s3:// address, or a release by its number; if left out, the working tree",
+        placeholder="PACKAGE",
+    ),
+    Flag(
+        "input",
+        "",
+        "send this request instead of the sample: a JSON file; an image or a recording, which takes the place of the one in it",
+        parameter="source",
+        placeholder="FILE",
+    ),
+    Flag(
+        "output",
+        "",
+        "where the answer goes: a file, whose suffix says what it should be (.mp4, .gif, .json), or a folder for the frames",
+        placeholder="PATH",
+    ),
+    FIELD,
+    Flag(
+        "accept",
+        "",
+        "the media type that the answer should have; if left out, that of the output's suffix, or sample.accept of the spec",
+        placeholder="TYPE",
+    ),
+    Flag("watch", default=False, help="go on until Ctrl-C, and serve each edit of the code as it is saved"),
+    Flag("keep", default=False, help="go on until Ctrl-C, for requests of your own"),
+    group="serve",
+    example="--watch",
+)
+def serve(
+    project: Project,
+    *,
+    package: str,
+    source: str,
+    output: str,
+    fields: Sequence[str],
+    accept: str,
+    watch: bool,
+    keep: bool,
+) -> Served:
+    """Run the package here, under the image's serving stack.
+
+    It starts as in the container of an endpoint, gets the sample twice as after a deployment, and its answers are checked in the
+    same way. If it fails, the traceback of its code is shown. `serve.install` installs what that takes.
+
+    --watch takes each saved edit of the code: the model is loaded again only if what `model_fn` needs has changed, and the last
+    code that answered the sample goes on to serve while an edit is wrong.
+    """
+    _refuse(package, watch=watch, keep=keep)
+    request = Path(source) if source else None
+    target, laid_over = Path(output) if output else None, fields_of(fields)
+    with project.serving(package, request, target, accept=accept or None, fields=laid_over, reloads=watch) as served:
+        if not (watch or keep):
+            return served.try_it(target)
+        try:
+            result = served.try_it(target)
+            write_out(screens.lines(result))
+        except UserError as error:
+            if not watch:
+                raise
+            echo(problem("error", error.lines()))
+        _go_on(served, watch=watch)
+    return result
+
+
+def _refuse(package: str, *, watch: bool, keep: bool) -> None:
+    """Refuse flags that contradict each other, before anything is started.
+
+    Raises:
+        UserError: they do.
+    """
+    if watch and package:
+        fix = "leave --package out to serve the working tree, or --watch to serve what was built"
+        raise UserError("what was built is not edited", where="--watch with --package", fix=fix)
+    if (watch or keep) and "--json" in sys.argv:
+        fix = "leave both out for one document"
+        raise UserError("a server that goes on is no JSON document", where="--json with --keep or --watch", fix=fix)
+
+
+def _go_on(served: Serving, *, watch: bool) -> None:
+    """Show what happens until Ctrl-C, or until nobody reads it any more."""
+    write_out(screens.kept(served.url, served.curl(), watch=watch))
+    if watch:
+        for edit in served.edits():
+            write_out(screens.edit(edit))
+        return
+    for line in served.follow():
+        write_out([line])
+
+
+@task(group="serve")
 def install(project: Project) -> ServingStack:
     """Install what packages run under on this machine.
 

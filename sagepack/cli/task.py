@@ -135,8 +135,9 @@ class Registered(Value, frozen=True):
 
     @property
     def name(self) -> str:
-        """The task as it is typed."""
-        return f"{self.group}.{self.body.__name__}" if self.group else self.body.__name__
+        """The task as it is typed; one that has the name of its group is meant by the name alone."""
+        name = self.body.__name__
+        return f"{self.group}.{name}" if self.group not in {"", name} else name
 
     @property
     def all_flags(self) -> tuple[Flag, ...]:

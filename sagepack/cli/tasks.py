@@ -35,7 +35,8 @@ def collection(root: Path, command: Command | None = None) -> Collection:
             groups[registered.group] = Collection(registered.group)
             whole.add_collection(groups[registered.group])
         filled = command.given if command and command.task == registered.name else ()
-        groups.get(registered.group, whole).add_task(invoke_task(registered, root, filled))
+        is_default = registered.name == registered.group
+        groups.get(registered.group, whole).add_task(invoke_task(registered, root, filled), default=is_default)
     return whole
 
 

@@ -26,7 +26,7 @@ _ROUTINE = re.compile(
 )
 _FRAME = '  File "'
 _NOT_THE_HANDLERS = re.compile(
-    r'  File "(?:<frozen importlib|[^"]*/(?:importlib|mms|sagemaker_huggingface_inference_toolkit)/)'
+    r'  File "(?:<frozen importlib|[^"]*/(?:importlib|mms|sagemaker_huggingface_inference_toolkit)/|[^"]*/handler/sagepack_reloading\.py")'
 )
 _TRACEBACK = "Traceback (most recent call last):"
 _CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
@@ -43,6 +43,11 @@ def telling(lines: Sequence[str]) -> list[str]:
     if not found or len(said) - found.stop > MOST_LINES:
         return said[-MOST_LINES:]
     return _bounded(said[found.start : found.stop + _AFTER])
+
+
+def said(lines: Sequence[str]) -> list[str]:
+    """What the handler itself wrote, oldest first, without the server's prefix."""
+    return [text for _, text in _spoken(lines)]
 
 
 def has_traceback(lines: Iterable[str]) -> bool:

@@ -57,7 +57,7 @@ def explained(data: bytes, endpoint_name: str, inference_id: str, location: str)
         UserError: the container refused the request (status 4xx).
         RemoteError: the endpoint failed.
     """
-    status, words = _status_and_words(data.decode(errors="replace").strip())
+    status, words = status_and_words(data.decode(errors="replace").strip())
     first, *more = [line.rstrip() for line in words.splitlines() if line.strip()] or ["it does not say why"]
     details = [*more[:_MAX_LINES], f"request {inference_id}; the failure as it came is at {location}"]
     shown = "" if status is None else f" ({status})"
@@ -101,7 +101,8 @@ def newest(s3: S3, below: S3Uri, endpoint_name: str, most: int) -> list[tuple[da
     return found
 
 
-def _status_and_words(text: str) -> tuple[int | None, str]:
+def status_and_words(text: str) -> tuple[int | None, str]:
+    """The status and the words of a failure, whoever wrote them; None where it names no status."""
     status = None
     if wrapped := _WRAPPED.fullmatch(text):
         # 0 stands for a container that gave no response.

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sagepack.sandbox import process
 from sagepack.sandbox.servers import Servers
+from sagepack.serving import overlay
 
 _POLL_SECONDS = 0.2
 """How often the process looks whether its state file is still there: a command that removes the file waits for its end."""
@@ -50,7 +51,8 @@ def _serve(root: Path, idle: float, ready: int | None) -> int:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    servers = Servers(process.folder(root) / "models", process.folder(root) / process.OWN_MODELS)
+    place = process.folder(root)
+    servers = Servers(place / "models", place / process.OWN_MODELS, overlay.folder(root))
     servers.start()
     process.write_state(root, servers.hub_url, servers.aws_url, servers.credentials)
     _log(f"ready: Hub {servers.hub_url}, AWS {servers.aws_url}")

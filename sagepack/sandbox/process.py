@@ -376,10 +376,10 @@ def _open_private(path: str, flags: int) -> int:
 def _environment(root: Path) -> dict[str, str]:
     """The environment of the process: what Python needs to find this code and its imports, but no credentials and settings."""
     kept = environment.allowed(os.environ)
-    # Packages installed with --user are below HOME.
-    for name in ("HOME", "PYTHONHOME", "PYTHONUSERBASE"):
-        if name in os.environ:
-            kept[name] = os.environ[name]
+    # Packages installed with --user are below HOME. Its pip, which installs what packages require, needs the user's index.
+    for name, value in os.environ.items():
+        if name in {"HOME", "PYTHONHOME", "PYTHONUSERBASE"} or (name.startswith("PIP_") and "@" not in value):
+            kept[name] = value
     kept[stack.PYTHON] = str(stack.interpreter(root.absolute()))
     here = str(Path(__file__).parents[2])
     kept["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH", "")]))

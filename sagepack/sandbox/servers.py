@@ -31,19 +31,20 @@ class Servers:
     Args:
         models: see above.
         own_models: the file that remembers the user's own models; None remembers none.
+        requirements: the folder for what the packages of endpoints require; None for a temporary one.
     """
 
     no_access_token = NO_ACCESS_TOKEN
     account, region, bucket, role = ACCOUNT, REGION, moto_state.BUCKET, moto_state.ROLE
 
-    def __init__(self, models: Path, own_models: Path | None = None) -> None:
+    def __init__(self, models: Path, own_models: Path | None = None, requirements: Path | None = None) -> None:
         self.activity = Activity()
         self.models = models
         self.credentials = Credentials.random()
         self.hf_token = self.credentials.hf_token
         self.access_key, self.secret_key = self.credentials.access_key, self.credentials.secret_key
         self.hub = HubServer(self.activity, self.credentials, own_models)
-        self.aws = AwsServer(self.activity, self.credentials)
+        self.aws = AwsServer(self.activity, self.credentials, requirements)
 
     @property
     def hub_url(self) -> str:

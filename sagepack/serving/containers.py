@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import tarfile
+import tempfile
 import threading
 import zlib
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sagepack.errors import UserError
+from sagepack.serving import model_server, overlay
 from sagepack.serving.model_server import ModelServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from sagepack.serving.model_server import InferenceRequest
 
@@ -66,8 +69,12 @@ class _Container:
     stopped: bool = False
     starting: threading.Lock = field(default_factory=threading.Lock)
 
-    def start(self, package: Package) -> ModelServer:
+    def start(self, package: Package, requirements: Path) -> ModelServer:
         """Start the server, and stop the one that ran before.
+
+        Args:
+            package: what it serves.
+            requirements: the folder for what packages require.
 
         Raises:
             StartError: the package cannot be extracted, or the server does not start.
@@ -77,7 +84,7 @@ class _Container:
         server = self.server = ModelServer(package.environment, package.log)  # from here on, `stop` stops it
         try:
             # Another thread may have stopped the container while this one waited for `starting`.
-            problem = "the container was stopped" if self.stopped else _extract(package, server) or server.start()
+            problem = "the container was stopped" if self.stopped else _started(package, server, requirements)
         except BaseException:
             server.stop()
             raise
@@ -91,6 +98,18 @@ class _Container:
         self.stopped = True
         if self.server is not None:
             self.server.stop()
+
+
+def _started(package: Package, server: ModelServer, requirements: Path) -> str | None:
+    """Extract a package, install what it requires and start its server; None if that worked, otherwise what went wrong."""
+    if problem := _extract(package, server):
+        return problem
+    file = server.package / "code" / "requirements.txt"
+    try:
+        found = overlay.prepare(file, model_server.python(), requirements, lambda text: package.log([text]))
+    except UserError as error:
+        return "\n".join([error.message, *error.details])
+    return server.start(found.folder if found else None)
 
 
 def _extract(package: Package, server: ModelServer) -> str | None:
@@ -108,7 +127,14 @@ class Containers:
     If too many would run, the least recently used one without requests in progress is stopped.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, requirements: Path | None = None) -> None:
+        """Nothing runs yet.
+
+        Args:
+            requirements: the folder for what packages require; None for one of its own, which `stop` removes.
+        """
+        self._requirements = requirements
+        self._own: tempfile.TemporaryDirectory[str] | None = None
         self._lock = threading.Lock()
         self._running: dict[str, _Container] = {}
         self._uses = 0
@@ -129,11 +155,17 @@ class Containers:
             with container.starting:
                 server = container.server
                 if server is None or not server.alive():
-                    server = container.start(package)
+                    server = container.start(package, self._folder())
             return server.post(request)
         finally:
             with self._lock:
                 container.users -= 1
+
+    def _folder(self) -> Path:
+        with self._lock:
+            if self._requirements is None and self._own is None:
+                self._own = tempfile.TemporaryDirectory(prefix="requirements-")
+            return self._requirements or Path(self._own.name if self._own else "")
 
     def _acquire(self, key: str) -> _Container:
         """The container of a package, with one more user; others are stopped to make room."""
@@ -153,5 +185,8 @@ class Containers:
         with self._lock:
             running = list(self._running.values())
             self._running.clear()
+            own, self._own = self._own, None
         for container in running:
             container.stop()
+        if own:
+            own.cleanup()

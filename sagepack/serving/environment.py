@@ -15,9 +15,10 @@ _ALLOWED = {
     *("PATH", "LD_LIBRARY_PATH", "JAVA_HOME"),  # where programs and their libraries are
     *("LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP"),
     *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "CUDA_VISIBLE_DEVICES"),
-    *("SSL_CERT_FILE", "SSL_CERT_DIR"),  # pip resolves a package's requirements and needs to reach its index
+    *("SSL_CERT_FILE", "SSL_CERT_DIR"),
 }
-_PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}  # for pip as well
+_PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
+_OF_PIP = ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "NETRC", "REQUESTS_CA_BUNDLE")  # its settings and its cache
 
 
 def allowed(environment: Mapping[str, str]) -> dict[str, str]:
@@ -27,3 +28,9 @@ def allowed(environment: Mapping[str, str]) -> dict[str, str]:
         for name, value in environment.items()
         if name in _ALLOWED or name.startswith("LC_") or (name.upper() in _PROXIES and "@" not in value)
     }
+
+
+def for_pip(environment: Mapping[str, str]) -> dict[str, str]:
+    """What pip gets: its own settings beside the allowed variables, for it must find the index that the user uses."""
+    own = {name: value for name, value in environment.items() if name in _OF_PIP or name.startswith("PIP_")}
+    return {**allowed(environment), **own}

@@ -1,6 +1,6 @@
 """Start the image's model server on loopback: a script for the Python of the serving stack, not part of this program.
 
-It calls the image's entry point, `sagemaker_huggingface_inference_toolkit.serving.main()`, with three changes that let it
+It calls the image's entry point, `sagemaker_huggingface_inference_toolkit.serving.main()`, with a few changes that let it
 run next to other programs on one machine. When standard input ends, which it does when the parent ends, the script kills
 its process group and removes its working folder.
 """
@@ -10,13 +10,25 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import threading
 from contextlib import suppress
+from types import ModuleType
 from typing import Any
 
 import psutil
-from sagemaker_huggingface_inference_toolkit import mms_model_server, serving
-from sagemaker_inference import model_server
+
+_TOOLKIT = "sagemaker_huggingface_inference_toolkit"
+_OF_THE_HUB = ("HF_API_TOKEN", "HF_MODEL_REVISION", "_load_model_from_hub")
+if "HF_MODEL_ID" not in os.environ:
+    # This process needs the handler service by its name alone, and of the rest what loads a model from the Hub. They import
+    # torch and transformers, which takes some seconds and is the worker's business.
+    for module in (ModuleType(f"{_TOOLKIT}.handler_service"), ModuleType(f"{_TOOLKIT}.transformers_utils")):
+        module.__dict__.update(dict.fromkeys(_OF_THE_HUB))
+        sys.modules[module.__name__] = module
+
+from sagemaker_huggingface_inference_toolkit import mms_model_server, serving  # noqa: E402
+from sagemaker_inference import model_server  # noqa: E402
 
 
 def main() -> None:
@@ -26,8 +38,13 @@ def main() -> None:
     model_server.MMS_CONFIG_FILE = mms_model_server.MMS_CONFIG_FILE = os.environ.pop("SAGEPACK_MMS_CONFIG")
     # 2. The toolkit would look for its Java process among all processes of the machine.
     model_server._retrieve_mms_server_process = _java_process  # noqa: SLF001
-    # 3. Requirements would be installed into this environment at every start: only resolve them.
-    os.environ["PIP_DRY_RUN"] = "1"
+    # 3. Requirements are installed already, into folders that the worker finds before this environment. This process has
+    # imported the toolkit by now, as in a container, where pip changes what only the worker imports later.
+    mms_model_server._install_requirements = lambda: None  # noqa: SLF001
+    if folders := os.environ.pop("SAGEPACK_PYTHONPATH", ""):
+        os.environ["PYTHONPATH"] = folders
+    # 4. Another handler service, for `serve --watch`.
+    serving.HANDLER_SERVICE = os.environ.pop("SAGEPACK_HANDLER_SERVICE", serving.HANDLER_SERVICE)
     serving.main()
 
 

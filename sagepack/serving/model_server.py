@@ -7,6 +7,7 @@ SAGEPACK_SERVE_PYTHON.
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import random
 import shutil
@@ -20,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sagepack.serving import environment, stack
 from sagepack.serving.container_log import ContainerLog
@@ -34,8 +35,17 @@ MODULES = ("torch", "transformers", "sagemaker_huggingface_inference_toolkit", "
 _INSTALL = "`sagepack serve.install` installs it"
 _PORTS = range(20_000, 32_000)  # multi-model-server rejects the kernel's ephemeral ports
 _START_SECONDS = 120.0
+_LOADED = "Model model loaded io_fd="  # the worker, whatever `model_fn` did
+_NOT_LOADED = "Load model failed: model"  # the server, of a worker that ended before; it would start others without end
+_LATE_LINES = 0.3  # seconds in which the server passes on what a worker wrote before it ended
+RELOAD = "application/x-sagepack-reload"  # as in `reloading`
+_RELOADING = "sagepack_reloading"  # the name under which the worker imports a copy of that module
 _PROBE_SECONDS = 60.0
 _STOP_SECONDS = 10.0
+
+
+Order = Literal["keep", "call", "undo", "settle"]
+"""Import the code and keep what `model_fn` returned, or call it again; put back what was before, or forget it."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +65,14 @@ class InferenceRequest:
     timeout: float
 
 
-def python() -> Path:
-    """The interpreter for the serving stack; the file may not exist."""
-    return stack.interpreter(Path.cwd())
+def python(root: Path | None = None) -> Path:
+    """The interpreter for the serving stack of a project, by default that of the working folder; the file may not exist."""
+    return stack.interpreter(root or Path.cwd())
 
 
-def unavailable() -> str | None:
-    """Why the serving stack cannot be used on this machine, as a message; None if it can."""
-    interpreter = python()
+def unavailable(root: Path | None = None) -> str | None:
+    """Why the serving stack of a project cannot be used on this machine, as a message; None if it can."""
+    interpreter = python(root)
     if not interpreter.is_file():
         named = f": there is no {interpreter}, which {stack.PYTHON} names" if os.environ.get(stack.PYTHON) else ""
         return f"the image's serving stack is not installed{named}; {_INSTALL}"
@@ -83,42 +93,101 @@ def _missing_modules(interpreter: Path) -> tuple[str, ...]:
     return tuple(found.stdout.split())
 
 
+def post(port: int, request: InferenceRequest) -> tuple[int, bytes]:
+    """Send a request to a server on 127.0.0.1 and return status and body of the response.
+
+    Raises:
+        TimeoutError: no response after `request.timeout` seconds.
+        OSError: the connection broke; the server closes it when a request exceeds its maximum size.
+    """
+    headers = {"Content-Type": request.content_type, "Accept": request.accept}
+    try:
+        return _send(port, "POST", "/invocations", request.body, headers, request.timeout)
+    except http.client.HTTPException as error:
+        raise ConnectionError(f"incomplete response: {error!r}") from error
+
+
+def _send(port: int, method: str, path: str, body: bytes, headers: dict[str, str], timeout: float) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    try:
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
 class ModelServer:
     """A package under the serving stack, from `start` to `stop`, in its own process group and folder.
 
     It ends when this process ends, even by SIGKILL: the launcher watches a pipe that only this process holds open.
     """
 
-    def __init__(self, settings: Mapping[str, str], log: Callable[[Sequence[str]], None]) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, str],
+        log: Callable[[Sequence[str]], None],
+        *,
+        interpreter: Path | None = None,
+        port: int = 0,
+        reloads: bool = False,
+    ) -> None:
         """Make the folders; nothing runs yet.
 
         Args:
             settings: environment variables that the model defines for the container.
             log: takes the lines that it writes, from another thread, until `stop`.
+            interpreter: that of the serving stack; None for `python`.
+            port: the port; 0 for a free one.
+            reloads: whether it can `reload` the package's code.
         """
-        self._settings, self._log = settings, ContainerLog(log)
+        self._settings, self._pass_on, self._log = settings, log, ContainerLog(self._saw)
+        self._loaded, self._failed = threading.Event(), threading.Event()
+        self._packages: Path | None = None
+        self._interpreter, self._reloads = interpreter or python(), reloads
         # A short path: Unix sockets are made in it, whose paths may have at most 108 bytes.
         self._folder = Path(tempfile.mkdtemp(prefix="mms-"))
         self.package.mkdir(parents=True)
-        for name in ("tmp", "home"):
-            (self._folder / name).mkdir()
-        self._port = _free_port()
+        for path in (self._folder / "tmp", self._folder / "home", self._handler):
+            path.mkdir()
+        self._port = port or _free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
         self._lock = threading.Lock()
+
+    @property
+    def _handler(self) -> Path:
+        return self._folder / "handler"
 
     @property
     def package(self) -> Path:
         """The folder for the extracted package, /opt/ml/model in the image; empty at first."""
         return self._folder / "ml" / "model"
 
-    def start(self) -> str | None:
-        """Start the server and wait until it responds to /ping; None then, otherwise what went wrong, with the end of the log."""
+    @property
+    def url(self) -> str:
+        """Its address, `http://127.0.0.1:PORT`."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def port(self) -> int:
+        """Its port."""
+        return self._port
+
+    def start(self, packages: Path | None = None) -> str | None:
+        """Start the server and wait until it responds to /ping; None then, otherwise what went wrong, with the end of the log.
+
+        Args:
+            packages: a folder of Python packages that the package's code finds before those of the stack (`overlay`).
+        """
         with self._lock:
             if self._stopped:
                 return "the container was stopped"
+            self._packages = packages
+            if self._reloads:
+                shutil.copyfile(Path(__file__).with_name("reloading.py"), self._handler / f"{_RELOADING}.py")
             self._process = process = subprocess.Popen(
-                [python(), Path(__file__).with_name("launcher.py")],
+                [self._interpreter, Path(__file__).with_name("launcher.py")],
                 cwd=self._folder,
                 env=self._environment(),
                 stdin=subprocess.PIPE,
@@ -137,12 +206,48 @@ class ModelServer:
             time.sleep(0.1)
         return f"the container did not respond to /ping within {_START_SECONDS:.0f} s\n{self._log.end()}"
 
+    def wait_loaded(self) -> str | None:
+        """Wait until the worker has called `model_fn`, whatever came of that; otherwise what went wrong, with the end of the log.
+
+        The server responds to /ping long before. It may take as long as the model does.
+        """
+        while not self._loaded.wait(0.05):
+            if not self.alive():
+                return f"the container ended\n{self._log.end()}"
+            if self._failed.is_set():
+                time.sleep(_LATE_LINES)
+                return f"the worker ended before it had loaded the model\n{self._log.end()}"
+        return None
+
+    def _saw(self, lines: Sequence[str]) -> None:
+        """Look for news in the log, and pass it on."""
+        for line in lines:
+            if _LOADED in line:
+                self._loaded.set()
+            elif _NOT_LOADED in line:
+                self._failed.set()
+        self._pass_on(lines)
+
+    def reload(self, order: Order, timeout: float) -> tuple[int, bytes]:
+        """Have the worker import the package's code again, which is that in the folder now; or settle what came of that.
+
+        Args:
+            order: what it does.
+            timeout: seconds that it may take.
+
+        Returns:
+            Status and body of the response. If it is not 200, code and model from before go on to serve.
+
+        Raises:
+            TimeoutError, OSError: as `post`.
+        """
+        return self.post(InferenceRequest(json.dumps(order).encode(), RELOAD, "application/json", timeout))
+
     def _environment(self) -> dict[str, str]:
         """The environment of the server and of the package's code.
 
         The allowed variables of the user, the container's own, then what keeps it on loopback and in its folder.
         """
-        address = f"http://127.0.0.1:{self._port}"
         kept = environment.allowed(os.environ)
         return {
             **kept,
@@ -150,20 +255,24 @@ class ModelServer:
             "SAGEMAKER_MODEL_SERVER_WORKERS": "1",
             **self._settings,
             "HF_HUB_OFFLINE": "1",
-            "PATH": f"{python().parent}{os.pathsep}{kept.get('PATH', '')}",
+            "PATH": f"{self._interpreter.parent}{os.pathsep}{kept.get('PATH', '')}",
             "HOME": str(self._folder / "home"),  # caches, tokens and settings of libraries are below it
             "TMPDIR": str(self._folder / "tmp"),
             "TEMP": str(self._folder / "tmp"),
             "SAGEPACK_MMS_CONFIG": str(self._folder / "mms.properties"),
+            "SAGEPACK_PYTHONPATH": os.pathsep.join(
+                map(str, [*([self._handler] if self._reloads else []), *([self._packages] if self._packages else [])])
+            ),
+            **({"SAGEPACK_HANDLER_SERVICE": _RELOADING} if self._reloads else {}),
             "SAGEMAKER_BASE_DIR": str(self._folder / "ml"),
             "SAGEMAKER_BIND_TO_PORT": str(self._port),
-            "MMS_INFERENCE_ADDRESS": address,
-            "MMS_MANAGEMENT_ADDRESS": address,
+            "MMS_INFERENCE_ADDRESS": self.url,
+            "MMS_MANAGEMENT_ADDRESS": self.url,
         }
 
     def _pings(self) -> bool:
         try:
-            return self._request("GET", "/ping", b"", {}, 2)[0] == http.HTTPStatus.OK
+            return _send(self._port, "GET", "/ping", b"", {}, 2)[0] == http.HTTPStatus.OK
         except (OSError, http.client.HTTPException):
             return False
 
@@ -172,28 +281,8 @@ class ModelServer:
         return self._process is not None and self._process.poll() is None
 
     def post(self, request: InferenceRequest) -> tuple[int, bytes]:
-        """Send a request and return status and body of the response.
-
-        Raises:
-            TimeoutError: no response after `request.timeout` seconds.
-            OSError: the connection broke; the server closes it when a request exceeds its maximum size.
-        """
-        headers = {"Content-Type": request.content_type, "Accept": request.accept}
-        try:
-            return self._request("POST", "/invocations", request.body, headers, request.timeout)
-        except http.client.HTTPException as error:
-            raise ConnectionError(f"incomplete response: {error!r}") from error
-
-    def _request(
-        self, method: str, path: str, body: bytes, headers: dict[str, str], timeout: float
-    ) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=timeout)
-        try:
-            connection.request(method, path, body, headers)
-            response = connection.getresponse()
-            return response.status, response.read()
-        finally:
-            connection.close()
+        """As the function `post`."""
+        return post(self._port, request)
 
     def stop(self) -> None:
         """Stop the server with all its processes, also while it starts, and remove its folder.

@@ -1,4 +1,7 @@
-"""A stand-in for the image's serving stack: a script that listens on the stack's port and describes what it received."""
+"""A stand-in for the image's serving stack: a script that listens on the stack's port and describes what it received.
+
+Words in the package's program make it fail: `FAIL_TO_LOAD` its worker, `FAIL_TO_IMPORT` the import of new code, `FAIL` each answer.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self): self.answer(b"")
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        if "reload" in self.headers["Content-Type"]:
+            order = json.loads(body)
+            print("order", order, flush=True)
+            if order in ("keep", "call") and "FAIL_TO_IMPORT" in code():
+                return self.fail("cannot import it")
+            return self.answer(json.dumps({"call": "called"}.get(order, order)).encode())
+        if "FAIL" in code().split(): return self.fail("the handler says no")
         if body == b"slow": time.sleep(30)
         if body == b"chatty": threading.Thread(target=chatter, daemon=True).start()
         if body == b"die": os._exit(1)
@@ -37,9 +47,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 "files": os.listdir(model), "environment": dict(os.environ),
                 "home": os.path.expanduser("~"), "below": os.listdir(os.path.expanduser("~"))}
         self.answer(json.dumps(seen).encode())
-    def answer(self, body):
-        self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers(); self.wfile.write(body)
+    def answer(self, body, status=200):
+        self.send_response(status); self.send_header("Content-Length", str(len(body))); self.end_headers(); self.wfile.write(body)
+    def fail(self, message):
+        place = os.path.join(model, "code", "inference.py")
+        print(f'Traceback (most recent call last):\\n  File "{place}", line 3, in predict_fn\\n    no()\\nValueError: {message}', flush=True)
+        self.answer(json.dumps({"code": 400, "type": "x", "message": message}).encode(), 400)
     def log_message(self, *_): pass
+def code():
+    program = os.path.join(model, "code", "inference.py")
+    return open(program).read() if os.path.exists(program) else ""
+def load():
+    time.sleep(0.1)
+    print("Load model failed: model, error: Worker died." if "FAIL_TO_LOAD" in code() else "Model model loaded io_fd=1", flush=True)
+threading.Thread(target=load, daemon=True).start()
 http.server.HTTPServer(("127.0.0.1", int(os.environ["SAGEMAKER_BIND_TO_PORT"])), Handler).serve_forever()
 """
 

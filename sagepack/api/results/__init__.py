@@ -44,6 +44,7 @@ from sagepack.api.results.removal import (
     ToDestroy,
     Upload,
 )
+from sagepack.api.results.serving import Edit, Served, ServedAnswer
 from sagepack.api.results.surroundings import (
     PURPOSES,
     Doctor,
@@ -73,6 +74,7 @@ __all__ = [
     "Destroyed",
     "Diff",
     "Doctor",
+    "Edit",
     "EndpointStatus",
     "FailedRequest",
     "FileDifference",
@@ -100,6 +102,8 @@ __all__ = [
     "SandboxStopped",
     "ScalingActivity",
     "ScheduledBounds",
+    "Served",
+    "ServedAnswer",
     "ServingStack",
     "SpecReference",
     "Timing",

@@ -26,8 +26,8 @@ class Answer(Result, frozen=True):
 
     Attributes:
         files: where it was written.
-        location: where the endpoint wrote it in S3.
-        inference_id: id of the request, which the endpoint's log names.
+        location: where the endpoint wrote it in S3, or the address of the server of this machine that gave it.
+        inference_id: id of the request, which the endpoint's log names; empty for a server of this machine.
         size: bytes of the answer.
         seconds: from sending the request to the answer.
         timing: where the time went.

@@ -54,6 +54,11 @@ def modules(packages: Sequence[LockedPackage]) -> tuple[str, ...] | None:
     return tuple(sorted({name for names in found for name in names or ()})) if None not in found else None
 
 
+def name_of(requirement: str) -> str:
+    """The normal name of the package that a requirement asks for."""
+    return _name_and_extras(requirement)[0]
+
+
 def _name_and_extras(requirement: str) -> tuple[str, str]:
     match = _DECLARED.match(requirement)
     name, extras = match.groups() if match else (requirement, None)

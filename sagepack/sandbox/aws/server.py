@@ -52,6 +52,7 @@ from sagepack.serving.containers import Containers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
@@ -81,9 +82,19 @@ class AwsServer:
         violations: what AWS's description of an operation forbids in a request, by the prefix of `X-Amz-Target`, the operation
             and the request, in the words of AWS. Here nothing; tests set it, since a stand-in does not know the rest of the
             program.
+
+    Args:
+        activity: see above.
+        credentials: see above.
+        requirements: the folder for what the packages of endpoints require; None for a temporary one.
     """
 
-    def __init__(self, activity: Activity | None = None, credentials: Credentials | None = None) -> None:
+    def __init__(
+        self,
+        activity: Activity | None = None,
+        credentials: Credentials | None = None,
+        requirements: Path | None = None,
+    ) -> None:
         from moto.moto_server import werkzeug_app
         from werkzeug.serving import make_server
 
@@ -103,7 +114,7 @@ class AwsServer:
         self.credentials = credentials or Credentials.random()
         self.scenario, self.faults, self.clock, self.denied = Scenario(), Faults(), Clock(), DeniedActions()
         self.violations: Callable[[str, str, JsonObject], list[str]] = lambda _service, _operation, _request: []
-        self._containers = Containers()
+        self._containers = Containers(requirements)
         self._hosting = HostingApi(self.scenario, self.clock)
         self.invocations = Invocations(self._hosting, self.activity, self._containers, self.clock)
         self._control = Control(self.scenario, self.faults, self.invocations, self.clock, self.denied, self.reset)

@@ -120,7 +120,7 @@ REFUSED: list[tuple[str, str, str]] = [
     ("deploy -- --env prod", "'--' has no meaning here", "leave it out"),
     ("--help deploi", "did you mean 'deploy'?", "--list"),
     ("--help deploy --env prod", "nothing may follow --help", ""),
-    ("--list deploy", "'deploy' is no group of tasks", "there is sandbox"),
+    ("--list deploy", "'deploy' is no group of tasks", "there is sandbox, serve"),
     ("--list-depth 1 deploy", "unknown flag '--list-depth'", ""),
     ("--list --dry", "nothing may follow --list", ""),
     ("--version deploy", "nothing may follow --version", ""),
@@ -215,7 +215,8 @@ def as_invoke_reads(words: list[str], command: Command) -> tuple[str | None, dic
     has_places_to_stay_empty = any(flag.positional and not flag.is_required for flag in COMMANDS[command.task])
     core, task = (parser(command) if has_places_to_stay_empty else PARSER).parse_argv(words)
     assert not any(argument.got_value for argument in core.args.values())
-    return task.name, task.as_kwargs
+    group, _, name = (task.name or "").partition(".")
+    return group if group == name else task.name, task.as_kwargs
 
 
 def as_read(command: Command) -> tuple[str, dict[str, Any]]:

@@ -71,7 +71,8 @@ def test_tags_and_instance_types_are_those_that_validation_knows() -> None:
 
 
 def test_the_tasks_offered_are_those_that_invoke_runs() -> None:
-    assert offered("sagepack ") == sorted(collection(ROOT).task_names)
+    names = (min([name, *aliases], key=len) for name, aliases in collection(ROOT).task_names.items())
+    assert offered("sagepack ") == sorted(names)
 
 
 @pytest.mark.parametrize("shell", ["bash", "fish", "zsh"])

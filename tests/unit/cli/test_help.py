@@ -48,4 +48,7 @@ def test_the_example_of_a_task_can_be_typed(task: Registered) -> None:
 
 
 def test_invoke_knows_the_same_tasks() -> None:
-    assert set(collection(ROOT).task_names) == {task.name for task in TASKS}
+    names = {
+        min([name, *aliases], key=len) for name, aliases in collection(ROOT).task_names.items()
+    }  # serve.serve is serve
+    assert names == {task.name for task in TASKS}

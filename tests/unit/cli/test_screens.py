@@ -440,6 +440,52 @@ SCREENS: dict[str, list[Block]] = {
     ),
     "sandbox.add": screens.lines(results.SandboxModel("acme/sst2", COMMIT, "models/sst2")),
     "sandbox.stop": screens.lines(results.SandboxStopped(stopped=True)),
+    "serve": screens.lines(
+        results.Served(
+            "inference_code/svd",
+            ".venv-serve/bin/python",
+            2.4,
+            5.3,
+            (results.ServedAnswer(0.29, 6572), results.ServedAnswer(0.26, 6572)),
+            as_expected=True,
+            files=FRAMES[:4],
+            miniature=True,
+        )
+    ),
+    "serve, without a sample": screens.lines(
+        results.Served("release 2 of prod", "python", 2.4, 5.3, untried="the spec has no sample")
+    ),
+    "serve --watch": [
+        *screens.kept("http://127.0.0.1:20000", "curl http://127.0.0.1:20000/invocations", watch=True),
+        *screens.edit(
+            results.Edit(
+                ("inference_code/svd/inference.py",),
+                "the model was kept",
+                0.112,
+                results.ServedAnswer(0.57, 6572),
+                log=("hello",),
+            )
+        ),
+        *screens.edit(
+            results.Edit(
+                ("inference_code/svd/inference.py", "inference_code/svd/a.py", "b.py", "c.py"),
+                "model_fn was called again: WEIGHTS of inference changed",
+                61.2,
+            )
+        ),
+        *screens.edit(
+            results.Edit(
+                ("inference_code/svd/inference.py",),
+                "",
+                0.1,
+                error=(
+                    "inference_code/svd/inference.py:152: the sample failed (400) in answered: KeyError: 'boo'",
+                    "  | Traceback (most recent call last):",
+                    "  correct the code",
+                ),
+            )
+        ),
+    ],
     "serve.install": screens.lines(results.ServingStack(".venv-serve/bin/python")),
     "an error": [problem("error", UserError(FOREIGN, where="deploy", fix="choose another endpoint.name").lines())],
     "a failed smoke test": [

@@ -1,0 +1,73 @@
+"""Where in the code of a package something went wrong, by the log of its container."""
+
+from __future__ import annotations
+
+import pytest
+
+from sagepack.deploy import cause
+
+PLACES = {"code/inference.py": "inference_code/svd/inference.py"}
+MMS = "2026-11-30T15:28:35,536 [INFO ] W-model-1-stdout com.amazonaws.ml.mms.wlm.WorkerLifeCycle - "
+LOG = """\
+Prediction error
+Traceback (most recent call last):
+  File "/venv/lib/python3.11/site-packages/sagemaker_huggingface_inference_toolkit/handler_service.py", line 242, in handle
+    response = self.transform_fn(*([self.model, input_data]))
+  File "/tmp/mms-a_1/ml/model/code/inference.py", line 12, in predict_fn
+    return helpers.open(model)
+  File "/tmp/mms-a_1/ml/model/code/helpers.py", line 3, in open
+    raise FileNotFoundError(name)
+  File "/usr/lib/python3.11/io.py", line 1, in open
+    raise
+FileNotFoundError: /tmp/mms-a_1/ml/model/unet/x.bin
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "/venv/lib/python3.11/site-packages/mms/service.py", line 108, in predict
+    ret = self._entry_point(input_batch, self.context)
+mms.service.PredictionException: no such file : 400
+"""
+SYNTAX = """\
+Traceback (most recent call last):
+  File "/opt/ml/model/code/inference.py", line 7
+    def x(:
+          ^
+SyntaxError: invalid syntax
+"""
+
+
+def of(log: str) -> cause.Cause:
+    return cause.find([MMS + line for line in log.splitlines()], PLACES)
+
+
+def test_the_innermost_line_of_the_packages_code_is_named_as_people_know_it() -> None:
+    found = of(LOG)
+    assert (found.where, found.function) == ("code/helpers.py:3", "open")
+    assert found.exception == "FileNotFoundError: /opt/ml/model/unet/x.bin"
+    assert '  File "inference_code/svd/inference.py", line 12, in predict_fn' in found.lines
+    assert not [line for line in found.lines if "mms" in line]
+
+
+def test_the_line_of_a_program_that_does_not_parse_is_named() -> None:
+    found = of(SYNTAX)
+    assert (found.where, found.function) == ("inference_code/svd/inference.py:7", None)
+    assert found.exception == "SyntaxError: invalid syntax"
+
+
+def test_the_top_of_a_module_is_no_function() -> None:
+    log = 'Traceback (most recent call last):\n  File "/opt/ml/model/code/inference.py", line 1, in <module>\n    x\nKeyError: 1'
+    assert of(log)[:3] == ("inference_code/svd/inference.py:1", None, "KeyError: 1")
+
+
+@pytest.mark.parametrize("log", ["", "allocating\n"])
+def test_without_a_traceback_there_is_no_place(log: str) -> None:
+    assert of(log)[:3] == (None, None, None)
+
+
+def test_the_advice_of_a_known_failure_names_no_command_that_shows_the_log_of_an_endpoint() -> None:
+    found = cause.known("Worker died.")
+    assert found is not None
+    assert "invoke logs" not in found.fix
+    assert "MMS_MAX_RESPONSE_SIZE" in found.fix
+    assert cause.known("Model is not initialized, will try to load model again.") is None
