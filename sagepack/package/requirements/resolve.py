@@ -38,6 +38,7 @@ _LOCK_AGAIN = "`invoke lock --update` locks what the index has now"
 # Packages of an image that check each other's versions when they are imported, or rely on each other's inner parts.
 _TOGETHER = ("accelerate", "diffusers", "huggingface-hub", "peft", "transformers")
 _SAME_TIME = 8  # wheels that are looked into
+_EXACT = re.compile(r"===?[^,*]+")
 _VERSION = re.compile(r"[^+]*")
 
 
@@ -126,9 +127,10 @@ class _Resolution:
         self.asked: dict[str, int] = {
             canonicalize_name(Requirement(line).name): number for number, line in enumerate(lines)
         }
-        self.free = Uv(uv.index, uv.target, {**installed, **keep})
         fixed = {name: version for name, version in installed.items() if image_modules.is_fixed(name)}
-        self.uv = Uv(uv.index, uv.target, self.free.preferred, fixed)
+        self.uv = Uv(uv.index, uv.target, {**installed, **keep}, fixed)
+        # The index has no builds of AWS's, but the versions that they are built from.
+        self.free = Uv(uv.index, uv.target, {**self.uv.preferred, **{name: _public(fixed[name]) for name in fixed}})
 
     def run(self) -> Resolved:
         """The packages, or why there are none."""
@@ -223,11 +225,11 @@ class _Resolution:
             for name, version in self.uv.fixed.items()
             if name in free and free[name].version != _public(version)
         ]
-        why = one_of(f"{each.name} {each.version}" for each in moved)
+        why = one_of(f"{each.name} {self.uv.fixed[each.name]}" for each in moved)
         for name in open_:
             if name in free and Version(free[name].version) > Version(chosen[name]):
-                message = f"{name} {chosen[name]} is taken and not {free[name].version}, which needs {why}"
-                yield Diagnostic(self._key(name), message, "choose an image with a newer torch, or keep this version")
+                message = f"{name} {chosen[name]} is taken and not {free[name].version}, which does not go with the image's {why}"
+                yield Diagnostic(self._key(name), message, "nothing, or choose a newer image")
 
     def _broken(self, found: Sequence[Found]) -> Iterator[Diagnostic]:
         """Packages that the image is made for and that do not go with what replaces others, as transformers and its hub client."""
@@ -278,13 +280,24 @@ class _Resolution:
             )
         culprit, first = chain[0], chain[-1]
         through = f" (which {first.name} needs)" if first is not culprit else ""
-        message = (
-            f"{culprit.name} {culprit.version}{through} needs {wanted.name} {wanted.version}; the image has {version}"
-        )
-        fix = f"choose an image with {wanted.name} {wanted.version}"
+        needs = self._demand(culprit, wanted)
+        message = f"{culprit.name} {culprit.version}{through} needs {needs}; the image has {version}"
+        fix = f"choose an image with {needs}"
         if newest := self._newest(first.name):
             fix = f"take {first.name}=={newest}, the newest that goes with the image, or {fix}"
         return UserError(message, where=self.where(self._key(first.name)), fix=fix)
+
+    def _demand(self, culprit: Found, wanted: Found) -> str:
+        """What a package demands of another one, such as `torch 2.7.0` or `torch>=2.7`, by its own metadata."""
+        try:
+            found, _told = self.free.compile([f"{culprit.name}=={culprit.version}"], dependencies=False)
+            wheel = wheels.best(found[0].wheels, self.uv.target)
+            demanded = wheels.demand(wheel, self.uv.index, wanted.name) if wheel else None
+        except (UnsolvableError, RemoteError):
+            demanded = None
+        if not demanded or _EXACT.fullmatch(demanded):
+            return f"{wanted.name} {wanted.version}"
+        return f"{wanted.name}{demanded}"
 
     def _chain(self, wanted: Found, free: Mapping[str, Found]) -> list[Found]:
         """What demands a package, up to a requirement of the spec; of several, one that the image does not have as it is."""

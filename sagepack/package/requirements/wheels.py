@@ -10,8 +10,9 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.tags import compatible_tags, cpython_tags
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from sagepack.decoding import Value
 from sagepack.errors import IntegrityError, RemoteError
@@ -103,6 +104,23 @@ def inspect(wheel: Wheel, index: PackageIndex) -> Inspected:
                 sorted(set(_modules(line.rpartition(",")[0].rpartition(",")[0].strip('"') for line in lines)))
             )
     return Inspected(wheel.size or file.size, modules)
+
+
+def demand(wheel: Wheel, index: PackageIndex, name: str) -> str | None:
+    """The versions of another package that a wheel demands, as in its metadata; None if it says nothing of it.
+
+    Raises:
+        RemoteError: the index does not send it.
+    """
+    with suppress(zipfile.BadZipFile, _NoPartsError), zipfile.ZipFile(_RemoteFile(wheel.url, index)) as archive:
+        path = next((path for path in archive.namelist() if path.endswith(".dist-info/METADATA")), None)
+        text = archive.read(path).decode("utf-8", errors="replace") if path else ""
+        for line in text.partition("\n\n")[0].splitlines():
+            key, _, value = line.partition(":")
+            with suppress(InvalidRequirement):
+                if key == "Requires-Dist" and canonicalize_name((asked := Requirement(value)).name) == name:
+                    return str(asked.specifier) or None
+    return None
 
 
 def _modules(paths: Iterable[str]) -> Iterator[str]:

@@ -111,6 +111,13 @@ def test_what_would_replace_torch_is_refused_with_a_version_that_goes_with_the_i
     assert fix == "take fastattn==1.0, the newest that goes with the image, or choose an image with torch 2.7.0"
 
 
+def test_a_range_of_versions_of_torch_is_told_as_it_is_demanded(index: Index, found: Finder) -> None:
+    index.add("modern", "1.0", "numpy", "torch>=2.7,<3")
+    index.add("torch", "2.6.0")
+    index.add("torch", "2.9.1")
+    assert found.refusal("modern==1.0")[1] == "modern 1.0 needs torch<3,>=2.7; the image has 2.6.0+cu124"
+
+
 def test_what_would_replace_torch_by_a_dependency_is_refused_at_the_line_that_brings_it(found: Finder) -> None:
     where, message, fix = found.refusal("wrapper", "einops==0.8.0")
     assert where == "config/svd.yaml:0"
@@ -124,7 +131,7 @@ def test_a_version_that_the_image_holds_back_is_told(found: Finder) -> None:
     (warning,) = resolved.warnings
     assert (warning.location, warning.message) == (
         "config/svd.yaml:0",
-        "fastattn 1.0 is taken and not 2.0, which needs torch 2.7.0",
+        "fastattn 1.0 is taken and not 2.0, which does not go with the image's torch 2.6.0+cu124",
     )
 
 
