@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _TAIL = 1 << 18  # bytes at the end of a wheel that are read first: the list of its files is there
 _WHOLE = 16 << 20  # bytes of a wheel that is read whole where a server sends no parts
+_MOST = 10_000  # modules of a wheel that are kept
 _CHUNK = 1 << 20
 _BACKOFF = 0.5  # seconds
 _ALIASES = {17: "manylinux2014_x86_64", 12: "manylinux2010_x86_64", 5: "manylinux1_x86_64"}
@@ -89,21 +90,16 @@ def inspect(wheel: Wheel, index: PackageIndex) -> Inspected:
     Raises:
         RemoteError: the index does not send it, and does not say how large it is.
     """
-    modules = None
     try:
         file = _RemoteFile(wheel.url, index)
     except RemoteError:
         if wheel.size is None:
             raise
         return Inspected(wheel.size, None)
-    with suppress(zipfile.BadZipFile, _NoPartsError, RemoteError), zipfile.ZipFile(file) as archive:
-        name = next((name for name in archive.namelist() if name.endswith(".dist-info/RECORD")), None)
-        if name:
-            lines = archive.read(name).decode("utf-8", errors="replace").splitlines()
-            modules = tuple(
-                sorted(set(_modules(line.rpartition(",")[0].rpartition(",")[0].strip('"') for line in lines)))
-            )
-    return Inspected(wheel.size or file.size, modules)
+    record = _text(file, "RECORD")
+    paths = [line.rpartition(",")[0].rpartition(",")[0].strip('"') for line in (record or "").splitlines()]
+    modules = tuple(sorted(set(_modules(paths)))) if record is not None else None
+    return Inspected(wheel.size or file.size, modules if modules is None or len(modules) <= _MOST else None)
 
 
 def demand(wheel: Wheel, index: PackageIndex, name: str) -> str | None:
@@ -112,14 +108,21 @@ def demand(wheel: Wheel, index: PackageIndex, name: str) -> str | None:
     Raises:
         RemoteError: the index does not send it.
     """
-    with suppress(zipfile.BadZipFile, _NoPartsError), zipfile.ZipFile(_RemoteFile(wheel.url, index)) as archive:
-        path = next((path for path in archive.namelist() if path.endswith(".dist-info/METADATA")), None)
-        text = archive.read(path).decode("utf-8", errors="replace") if path else ""
-        for line in text.partition("\n\n")[0].splitlines():
-            key, _, value = line.partition(":")
-            with suppress(InvalidRequirement):
-                if key == "Requires-Dist" and canonicalize_name((asked := Requirement(value)).name) == name:
-                    return str(asked.specifier) or None
+    metadata = _text(_RemoteFile(wheel.url, index), "METADATA") or ""
+    for line in metadata.partition("\n\n")[0].splitlines():
+        key, _, value = line.partition(":")
+        with suppress(InvalidRequirement):
+            if key == "Requires-Dist" and canonicalize_name((asked := Requirement(value)).name) == name:
+                return str(asked.specifier) or None
+    return None
+
+
+def _text(file: _RemoteFile, name: str) -> str | None:
+    """A file about a wheel; None where it cannot be read, or is larger than such a file is."""
+    with suppress(zipfile.BadZipFile, _NoPartsError, RemoteError), zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            if info.filename.endswith(f".dist-info/{name}") and info.file_size <= _WHOLE:
+                return archive.read(info).decode("utf-8", errors="replace")
     return None
 
 

@@ -107,6 +107,23 @@ def test_modules_are_not_known_of_what_is_no_wheel_or_cannot_be_read(served: Ind
         wheels.inspect(Wheel("gone", gone, None, None), index)
 
 
+def test_the_list_of_a_wheel_is_bounded(served: Index, index: PackageIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = served.add("film", "1.0", files={**MANY, **{f"m{number}.py": b"" for number in range(99)}})
+    wheel = Wheel(file, url(served, file), None, None)
+    monkeypatch.setattr(wheels, "_MOST", 99)
+    assert wheels.inspect(wheel, index).modules is None
+    monkeypatch.setattr(wheels, "_MOST", 10_000)
+    monkeypatch.setattr(wheels, "_WHOLE", 100)
+    assert wheels.inspect(wheel, index).modules is None
+
+
+def test_what_a_wheel_demands_of_another_package(served: Index, index: PackageIndex) -> None:
+    file = served.add("film", "1.0", "Torch_Vision>=1", "torch (>=2.7,<3)", "numpy")
+    wheel = Wheel(file, url(served, file), None, None)
+    found = [wheels.demand(wheel, index, name) for name in ("torch", "torch-vision", "numpy", "other")]
+    assert found == ["<3,>=2.7", ">=1", None, None]
+
+
 def test_a_wheel_in_a_folder_is_read_like_one_of_a_server(index: PackageIndex, tmp_path: Path) -> None:
     data = package_index.wheel("film", "1.0", files=MANY)
     (tmp_path / "film-1.0-py3-none-any.whl").write_bytes(data)
