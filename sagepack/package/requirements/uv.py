@@ -165,10 +165,10 @@ class Uv(Value, frozen=True):
             raise self._unreachable(f"it did not answer within {_SECONDS:.0f} s") from error
         if run.returncode == 0:
             return run.stderr
-        text = _essence(self.index.hidden(run.stderr))
+        told = _told(self.index.hidden(run.stderr))
         if run.returncode == 1:
-            raise UnsolvableError(text)
-        raise self._unreachable(text)
+            raise UnsolvableError(" ".join(told[:_LINES]))
+        raise self._unreachable(told[-1])  # the cause of the causes
 
     def _unreachable(self, text: str) -> RemoteError:
         fix = (
@@ -189,13 +189,11 @@ def _program() -> str:
         ) from error
 
 
-def _essence(text: str) -> str:
-    """What uv says, on one line and without what is no reason."""
+def _told(text: str) -> list[str]:
+    """The lines of what uv says, without those that are no reason."""
     lines = [line.strip() for line in text.splitlines()]
     told = [line for line in lines if line and not line.startswith(("warning:", "hint:", "error: No solution"))]
-    return (
-        " ".join(line.removeprefix("error: ").removeprefix("cause: ") for line in told[:_LINES]) or "uv gives no reason"
-    )
+    return [line.removeprefix("error: ").removeprefix("cause: ") for line in told] or ["uv gives no reason"]
 
 
 def _lock(preferred: Mapping[str, str]) -> str:

@@ -186,7 +186,7 @@ def test_of_an_unknown_image_only_the_requirements_themselves_are_locked(found: 
 def test_an_index_that_does_not_answer_is_an_error_that_says_what_to_do(cache: str, tmp_path: Path) -> None:
     environ = {"PATH": os.environ["PATH"], "UV_CACHE_DIR": cache, "UV_HTTP_RETRIES": "0"}
     index = PackageIndex.of({**environ, "PIP_INDEX_URL": "http://me:hunter2@127.0.0.1:9/simple"}, tmp_path)
-    with pytest.raises(RemoteError, match="the package index cannot be read") as caught:
+    with pytest.raises(RemoteError, match="the package index cannot be read: Connection refused") as caught:
         Finder(index)("nowhere==1.0")
     assert (caught.value.where, caught.value.exit_code) == ("http://127.0.0.1:9/simple", 3)
     assert "PIP_INDEX_URL" in (caught.value.fix or "")
