@@ -77,7 +77,10 @@ class PackageIndex(Value, frozen=True):
         if _is_true(pip.get("no-index", "")):
             found, urls = {"UV_NO_INDEX": "1"}, ()
         else:
-            found, urls = {"UV_DEFAULT_INDEX": default, "UV_INDEX": " ".join(extra)}, (default, *extra)
+            # Of a version that several indexes have, uv knows the files of the first one only, and that is never the default
+            # one: a partial mirror would hide the files of the others.
+            listed = " ".join((default, *extra)) if extra else ""
+            found, urls = {"UV_DEFAULT_INDEX": default, "UV_INDEX": listed}, (default, *extra)
         found["UV_INDEX_STRATEGY"] = "unsafe-best-match"
         found["UV_INSECURE_HOST"] = " ".join(pip.get("trusted-host", "").split())
         if pip.get("cert") and "SSL_CERT_FILE" not in environ:

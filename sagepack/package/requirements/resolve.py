@@ -143,6 +143,10 @@ class _Resolution:
         needed = [each for each in found if not (each.name in kept and self._in_image(each))]
         packages = self._locked(needed)
         warnings = [Diagnostic(KEY, line.removeprefix("warning: "), severity="warning") for line in told]
+        if self.image is None:
+            message = f"which packages the image {self.uv.target.tag} has is not known: what a requirement itself needs is not locked"
+            fix = "list the packages that it needs and the image lacks as requirements, too"
+            warnings.append(Diagnostic(KEY, message, fix, severity="warning"))
         warnings += self._warnings(found)
         warnings += self._held_back(found)
         warnings += self._broken(found)

@@ -52,7 +52,7 @@ def test_the_variables_of_pip_become_those_of_uv(home: dict[str, str], tmp_path:
     index = PackageIndex.of({**home, **pip}, tmp_path)
     assert uv_variables(index) == {
         "UV_DEFAULT_INDEX": SECRET,
-        "UV_INDEX": "https://a/simple https://b/simple",
+        "UV_INDEX": f"{SECRET} https://a/simple https://b/simple",
         "UV_INDEX_STRATEGY": "unsafe-best-match",
         "UV_INSECURE_HOST": "a b",
         "SSL_CERT_FILE": "/etc/company.pem",

@@ -178,7 +178,9 @@ def test_a_conflict_of_two_requirements_is_told_in_the_words_of_uv(found: Finder
 
 
 def test_of_an_unknown_image_only_the_requirements_themselves_are_locked(found: Finder) -> None:
-    assert versions(found("film==1.0", tag="9.9-py312-ubuntu22.04", known=False)) == {"film": "1.0"}
+    resolved = found("film==1.0", tag="9.9-py312-ubuntu22.04", known=False)
+    assert versions(resolved) == {"film": "1.0"}
+    assert "what a requirement itself needs is not locked" in resolved.warnings[0].message
     with pytest.raises(UserError, match="does not say which Python"):
         found("film==1.0", tag="latest", known=False)
 
