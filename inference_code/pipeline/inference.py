@@ -26,6 +26,7 @@ from handler_request import declared, decoded, fields, numbers, refuse, shown
 
 TASK = os.environ.get("HF_TASK", "text-classification")
 EMBEDDING = "feature-extraction"
+DIGITS = 8  # of each number of a vector: single precision has no more, and the answer is half as long as with all that Python shows
 READERS = {
     "automatic-speech-recognition": recording,
     "audio-classification": recording,
@@ -173,7 +174,8 @@ def embedded(model: Any, inputs: Any, *, pooling: str = "mean", normalize: bool 
     vectors = [each.mean(0) if pooling == "mean" else each[0] for each in tokens]
     if normalize:
         vectors = [each / each.norm().clamp(min=1e-12) for each in vectors]
-    return vectors[0] if isinstance(inputs, str) else vectors
+    short = [[float(f"{number:.{DIGITS}g}") for number in each.tolist()] for each in vectors]
+    return short[0] if isinstance(inputs, str) else short
 
 
 def plain(value: Any) -> Any:

@@ -194,6 +194,7 @@ def test_an_embedding_is_one_vector_a_text_as_the_request_says(served: Callable[
     assert handler.ask("i like this", pooling="cls") == pytest.approx(tokens[0], abs=1e-6)
     both = handler.ask(["i like this", "this is a city very much"], normalize=True)
     assert [math.hypot(*vector) for vector in both] == pytest.approx([1, 1])
+    assert max(len(str(abs(number))) for number in both[0]) <= len("0.00012345678")
     alone = handler.ask("i like this", normalize=True)
     assert both[0] == pytest.approx(alone, abs=1e-6), "the length of another text changes nothing"
 
