@@ -65,8 +65,8 @@ class Declared(NamedTuple):
 
     Attributes:
         numbers: the numeric parameters.
-        content_types: media types of bodies that it takes, the last part of which may be `*`.
-        accept: media types of its answers, the default first.
+        content_types: media types of bodies that it takes, the last part of which may be `*`; JSON if it does not say.
+        accept: media types of its answers, the default first; JSON if it does not say.
     """
 
     numbers: tuple[Number, ...]
@@ -90,10 +90,10 @@ def declared(handler: str) -> Declared:
             whole="integer" in field["type"],
             step=field.get("multipleOf", 1),
         )
-        for name, field in schema["$defs"].items()
+        for name, field in schema.get("$defs", {}).items()
         if "default" in field
     )
-    return Declared(tuple(numbers), tuple(schema["x-content-type"]), tuple(schema["x-accept"]))
+    return Declared(tuple(numbers), tuple(schema.get("x-content-type", [JSON])), tuple(schema.get("x-accept", [JSON])))
 
 
 def decoded(body: bytes | bytearray | str, content_type: str | None, taken: Sequence[str]) -> object:

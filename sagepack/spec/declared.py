@@ -31,10 +31,19 @@ class Declared(Value, frozen=True):
     content_types: tuple[str, ...] = msgspec.field(name="x-content-type", default=())
 
     @classmethod
+    def read(cls, schema: Path) -> Declared:
+        """What a schema declares.
+
+        Raises:
+            MalformedError: it is no JSON object, or what it declares are no lists of text.
+        """
+        return decode_json(schema.read_bytes(), cls, limit=MAX_SIZE)
+
+    @classmethod
     def of(cls, code: Path) -> Declared:
-        """What the handler in a folder declares; a file that is no JSON Schema is told where its fields are used."""
+        """What the handler in a folder declares; `validate` and the check of the fields tell what is wrong with the file."""
         try:
-            return decode_json((code / REQUEST_SCHEMA).read_bytes(), cls, limit=MAX_SIZE)
+            return cls.read(code / REQUEST_SCHEMA)
         except (OSError, MalformedError):
             return cls()
 

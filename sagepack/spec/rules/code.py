@@ -226,7 +226,12 @@ def _declared_fields(view: SpecView) -> Iterator[Diagnostic]:
 
 def _declared_media_types(view: SpecView, schema: Path, where: str) -> Iterator[Diagnostic]:
     """What the handler declares about the media types of the sample and of its answer."""
-    handler = Declared.of(schema.parent)
+    try:
+        handler = Declared.read(schema)
+    except MalformedError as error:
+        fix = 'write lists of media types, such as "x-accept": ["application/json"]'
+        yield Diagnostic(_PATH, f"what it says of media types is wrong: {error}", fix, location=where)
+        return
     accept, content_type = view.text("sample", "accept"), view.text("sample", "content_type")
     if accept and not handler.answers_with(accept):
         message = f"the handler has no answer of the type {accept}"

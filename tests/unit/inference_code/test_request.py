@@ -237,3 +237,9 @@ def test_every_answer_that_is_declared_can_be_made(folder: Path) -> None:
     assert declared.accept[0] == declared.content_types[0] == "application/json"
     if folder.name == "svd":
         assert set(declared.accept) == load("shared", "handler_frames").ENCODERS.keys()
+
+
+def test_a_handler_that_declares_no_media_types_takes_and_answers_json(tmp_path: Path) -> None:
+    (tmp_path / "request.schema.json").write_text("{}")
+    json_alone = ("application/json",)
+    assert request.declared(str(tmp_path / "inference.py")) == ((), json_alone, json_alone)

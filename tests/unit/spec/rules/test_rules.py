@@ -548,6 +548,16 @@ def test_a_sample_of_another_media_type_than_the_handler_declares_is_an_error(tm
     load(tmp_path, ["sample.file=sample", "sample.content_type=image/webp", "sample.accept=video/mp4"])
 
 
+@pytest.mark.parametrize("value", ["video/mp4", [1], {}])
+def test_media_types_that_are_no_list_of_text_are_an_error(tmp_path: Path, value: object) -> None:
+    project(tmp_path)
+    (tmp_path / "code_of" / "toy" / "request.schema.json").write_text(json.dumps({"x-accept": value}))
+    (found,) = errors(tmp_path)
+    assert found.location == "code_of/toy/request.schema.json"
+    assert "what it says of media types is wrong: " in found.message
+    assert "x-accept" in found.message
+
+
 @pytest.mark.parametrize("key", ["1", "seeds", "endpoint"])
 def test_an_unknown_field_at_the_top_of_a_sample_is_told(tmp_path: Path, key: str) -> None:
     project(tmp_path)
