@@ -166,11 +166,15 @@ def test_a_model_that_was_added_to_the_sandbox_is_known_with_its_commit(folder: 
     assert folder.sagepack("package", "--config", written["spec"])["result"]["archive"]
 
 
-def test_a_model_that_nobody_knows_gets_the_plain_handler_and_the_way_into_the_sandbox(folder: Folder) -> None:
+def test_a_model_that_nobody_knows_gets_the_handler_of_its_task_and_the_way_into_the_sandbox(folder: Folder) -> None:
     folder.environment["HF_HUB_OFFLINE"] = "1"
-    written = folder.sagepack("init", "--model", "acme/mood", "--name", "mood")["result"]
-    assert written["task"] == "text-classification"
-    assert any("--task" in note for note in written["assumptions"])
+    refused = folder.sagepack("init", "--model", "acme/mood", "--name", "mood", code=1)["error"]
+    assert "HF_HUB_OFFLINE forbids asking the Hub" in refused["message"]
+    assert "--task" in refused["fix"]
+    assert folder.files() == []
+    written = folder.sagepack("init", "--model", "acme/mood", "--name", "mood", "--task", "fill-mask")["result"]
+    assert (written["task"], written["seen"]) == ("fill-mask", [])
+    assert any("the Hub did not say what the model is" in note for note in written["assumptions"])
     assert written["next"][:2] == ["sagepack sandbox.add acme/mood FOLDER", "sagepack lock --pin"]
     assert "revision: main" in (folder.root / written["spec"]).read_text()
 
