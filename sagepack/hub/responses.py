@@ -31,6 +31,7 @@ MODEL_INDEX, MODEL_INDEX_BYTES = "model_index.json", 1 << 20
 # The types of safetensors in torch's words.
 _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I8": "int8", "U8": "uint8"}
 _DTYPES |= {"F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"}
+_LONGEST_NAME = 200  # characters of a class, a type or a licence
 _PORTS = {"http": 80, "https": 443}
 # Host and port, and nothing that two URL parsers could read differently: no user name, no backslash.
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
@@ -62,44 +63,47 @@ class _Revision(msgspec.Struct):
     sha: Commit
 
 
-class _Quantization(msgspec.Struct):
-    quant_method: Text | None = None
-
-
 class _ModelConfig(msgspec.Struct):
-    """`config.json`, `model_index.json`, and what the Hub repeats of either."""
+    """`config.json`, `model_index.json`, and what the Hub repeats of either.
 
-    architectures: list[Text] | None = None
-    pipeline: Text | None = msgspec.field(name="_class_name", default=None)
+    People and programs of all kinds write these files, so that what has an unexpected type counts as absent.
+    """
+
+    architectures: Any = None
+    pipeline: Any = msgspec.field(name="_class_name", default=None)
     diffusers: _ModelConfig | None = None
-    transformers_version: Text | None = None
+    transformers_version: Any = None
     torch_dtype: Any = None
     dtype: Any = None  # its name since transformers 5
     auto_map: Any = None
-    quantization_config: _Quantization | None = None
+    quantization_config: Any = None
 
-    def facts(self, **more: Any) -> ModelFacts:
-        """What it says about the model, with what else is known."""
-        dtype = self.torch_dtype or self.dtype
-        inner = self.diffusers or self
-        return ModelFacts(
-            class_name=inner.pipeline or next(iter(self.architectures or ()), None),
-            transformers=self.transformers_version,
-            dtype=dtype.removeprefix("torch.") if isinstance(dtype, str) else more.pop("dtype", None),
-            has_code=bool(self.auto_map),
-            quantization=self.quantization_config.quant_method if self.quantization_config else None,
-            **{name: value for name, value in more.items() if name != "dtype"},
-        )
+    def facts(self, **of_hub: Any) -> ModelFacts:
+        """What it says about the model; where it is silent, what else is known."""
+        classes = self.architectures if isinstance(self.architectures, list) else []
+        # A pipeline of the repository's own is named together with its file: `["my_pipeline", "MyPipeline"]`.
+        pipeline = (self.diffusers or self).pipeline
+        own = pipeline if isinstance(pipeline, list) else []
+        dtype, quantization = _text(self.torch_dtype) or _text(self.dtype), self.quantization_config
+        found = {
+            "class_name": _text(pipeline) or _text(own[-1] if own else None) or _text(classes[0] if classes else None),
+            "transformers": _text(self.transformers_version),
+            "dtype": dtype.removeprefix("torch.") if dtype else None,
+            "has_code": bool(self.auto_map or own),
+            "quantization": _text(quantization.get("quant_method")) if isinstance(quantization, dict) else None,
+        }
+        return ModelFacts(**{**of_hub, **{name: value for name, value in found.items() if value}})
+
+
+def _text(value: object) -> str | None:
+    """A text that is short enough for a message; None for everything else."""
+    return value if isinstance(value, str) and 0 < len(value) <= _LONGEST_NAME else None
 
 
 class _Safetensors(msgspec.Struct):
     """What the Hub read in the headers of the weights: numbers of parameters by type, such as `{"F16": 7063427072}`."""
 
-    parameters: dict[str, int]
-
-
-class _Card(msgspec.Struct):
-    license: Any = None
+    parameters: dict[str, int] = {}
 
 
 class _ModelInfo(msgspec.Struct):
@@ -108,7 +112,7 @@ class _ModelInfo(msgspec.Struct):
     config: _ModelConfig | None = None
     library_name: Text | None = None
     gated: str | bool = False
-    card: _Card | None = msgspec.field(name="cardData", default=None)
+    card: Any = msgspec.field(name="cardData", default=None)
     safetensors: _Safetensors | None = None
 
 
@@ -166,12 +170,12 @@ def info_of(body: bytes) -> ModelFacts:
     """What `/api/models/<repo>` says about the model."""
     info = decode_json(body, _ModelInfo)
     counts = info.safetensors.parameters if info.safetensors else {}
-    licence = info.card.license if info.card else None
+    licence = info.card.get("license") if isinstance(info.card, dict) else None
     return (info.config or _ModelConfig()).facts(
         task=info.pipeline_tag,
         commit=info.sha,
         library=info.library_name,
-        licence=licence if isinstance(licence, str) else None,
+        licence=_text(licence),
         gate=info.gated if isinstance(info.gated, str) else "auto" if info.gated else None,
         dtype=_DTYPES.get(max(counts, key=counts.__getitem__)) if counts else None,
     )

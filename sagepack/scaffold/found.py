@@ -6,6 +6,8 @@ import dataclasses
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
+
 from sagepack.decoding import MalformedError, Value
 from sagepack.errors import RemoteError, SagepackError, UserError
 from sagepack.hub import selection
@@ -264,10 +266,12 @@ def model(facts: ModelFacts, task: str | None, files: Files | None = None, unkno
         notes.append(f"code.path: no handler here loads {what}: model_fn and transform_fn are yet to be written")
     known = files is not None and files.weights > 0
     weights = files.weights if files else 0
-    if known and kind.task != OTHER:
+    if facts.quantization:  # what loads such weights needs a GPU
+        kind = msgspec.structs.replace(kind, gpu=True)
+    elif known and kind.task != OTHER:
         kind = kind.for_memory(sizes.in_memory(weights, facts.dtype, "float32"))
-    loaded = ("float16" if kind.half else None) if kind.gpu else "float32"
     stored = "float16" if files and files.variant in ("fp16", "bf16") else facts.dtype
+    loaded = ("float16" if kind.half else None) if kind.gpu else "float32"
     proposal = sizes.propose(sizes.in_memory(weights, stored, loaded) if known else 0, gpu=kind.gpu)
     why = proposal.why if known else f"{proposal.why.partition(';')[0]}; the size of the model is not known"
     return Found(

@@ -96,7 +96,7 @@ KINDS = [
     ("sentences", "feature-extraction", "pipeline", "ml.m5.xlarge"),
     ("painter", "text-to-image", "text_to_image", "ml.g5.2xlarge"),
     ("chat-gguf", "other", "skeleton", "ml.g5.2xlarge"),
-    ("clever", "text-generation", "pipeline", "ml.m5.xlarge"),
+    ("clever", "text-generation", "pipeline", "ml.g5.2xlarge"),
     ("eyes", "other", "skeleton", "ml.g5.2xlarge"),
     ("film", "image-to-video", "svd", "ml.g5.2xlarge"),
     ("look", "image-text-to-text", "llava", "ml.g5.2xlarge"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 from typing import TYPE_CHECKING
@@ -84,6 +85,18 @@ def test_a_model_says_its_type_its_own_code_and_its_quantization() -> None:
     facts = config_of(json.dumps(config).encode())
     assert (facts.dtype, facts.has_code, facts.quantization) == ("bfloat16", True, "awq")
     assert config_of(b'{"dtype": "torch.float16"}').dtype == "float16"
+    own = config_of(b'{"_class_name": ["my_pipeline", "MyPipeline"]}')
+    assert (own.class_name, own.has_code) == ("MyPipeline", True)
+
+
+@pytest.mark.parametrize("value", [1, [], [[]], {}, {"a": None}, "", "x" * 1000, True, None])
+def test_what_has_an_unexpected_type_counts_as_absent(value: object) -> None:
+    names = ("architectures", "_class_name", "transformers_version", "torch_dtype", "dtype", "quantization_config")
+    for name in names:
+        facts = config_of(json.dumps({name: value}).encode())
+        assert dataclasses.replace(facts, has_code=False) == ModelFacts()
+        info = {"sha": COMMIT, "config": {name: value}, "cardData": value}
+        assert dataclasses.replace(info_of(json.dumps(info).encode()), has_code=False) == ModelFacts(commit=COMMIT)
 
 
 def test_a_hub_that_is_slow_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
