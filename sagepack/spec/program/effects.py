@@ -36,6 +36,7 @@ _FROM_HUB = re.compile(
 )
 _PROGRAM = re.compile(r"subprocess\.(?:run|call|check_call|check_output|Popen)|os\.(?:system|popen)")
 _INSTALLER = re.compile(r"(?:.*\bpip3? install|(?:.*[;&] *)?(?:sudo )?(?:apt|apt-get|conda|mamba) )")
+_LOOPBACK = re.compile(r"https?://(?:localhost|127\.)")
 _HUB_ID = re.compile(r"[\w-][\w.-]*(?:/[\w-][\w.-]*)?")  # `owner/name` or `gpt2`, and no path
 _TEMPORARY = re.compile(r"/(?:var/)?tmp(?:/|$)|/dev/")
 _WRITING_MODE = re.compile(r"(?=.{0,3}[wax+])[waxrbt+]{1,4}")
@@ -146,22 +147,31 @@ class _Call:
             model = self._argument(0, "repo_id") or "?"
         else:
             return None
+        return model if model and _HUB_ID.fullmatch(model) and not self._is_local() else None
+
+    def _is_local(self) -> bool:
+        """Whether a call about a model of the Hub takes it from this disk alone, or may do so."""
         local, cache = self._keyword("local_files_only"), self._keyword("cache_dir")
         if isinstance(local, ast.Constant) and local.value is True:
-            return None
-        if cache is not None and (self._text(cache) or MODEL_DIR).startswith(MODEL_DIR):  # perhaps the package has one
-            return None
-        return model if model and _HUB_ID.fullmatch(model) else None
+            return True
+        return cache is not None and (self._text(cache) or MODEL_DIR).startswith(
+            MODEL_DIR
+        )  # the package may have a cache
 
     def _fetched(self) -> str | None:
         """What it does with the network."""
-        if _NETWORK.fullmatch(self._name) or _FROM_HUB.fullmatch(self._name):
-            return None if self._text(self._keyword("source")) == "local" else f"calls {self._name}"
-        if _PROGRAM.fullmatch(self._name) and self._call.args:
+        name = self._name
+        if _NETWORK.fullmatch(name):
+            is_here = self._text(self._keyword("source")) == "local" or _LOOPBACK.match(self._argument(0, "url") or "")
+            return None if is_here else f"calls {name}"
+        if _FROM_HUB.fullmatch(name):
+            return None if self._is_local() else f"calls {name}"
+        if _PROGRAM.fullmatch(name) and self._call.args:
             first = self._call.args[0]
             words = first.elts if isinstance(first, (ast.List, ast.Tuple)) else [first]
             line = " ".join(self._text(word) or "?" for word in words)
-            return f"runs {line.removeprefix('? -m ')!r}" if _INSTALLER.match(line) else None
+            is_install = _INSTALLER.match(line) and "--no-index" not in line
+            return f"runs {line.removeprefix('? -m ')!r}" if is_install else None
         return None
 
     def _written(self) -> str | None:

@@ -146,6 +146,22 @@ def test_an_isolated_container_calls_no_service(tmp_path: Path, code: str, sever
     assert told(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from huggingface_hub import snapshot_download\n    return snapshot_download('a/b', local_files_only=True)",
+        "from huggingface_hub import snapshot_download\n    return snapshot_download('a/b', cache_dir=model_dir + '/hub')",
+        "return AutoModel.from_pretrained('owner/name', cache_dir=model_dir)",
+        "import requests\n    return requests.get('http://127.0.0.1:9000/ready')",
+        "import subprocess\n    subprocess.run(['pip', 'install', '--no-index', '--find-links', model_dir + '/wheels', 'x'])",
+    ],
+)
+@pytest.mark.parametrize("sets", [ISOLATED, OFFLINE, []])
+def test_what_stays_within_the_container_is_let_pass(tmp_path: Path, code: str, sets: list[str]) -> None:
+    write(tmp_path, LOAD.format(code))
+    assert told(tmp_path, sets) == []
+
+
 CPU = ["image.tag=2.6.0-transformers4.51.3-cpu-py312-ubuntu22.04", "endpoint.instance_type=ml.m5.xlarge"]
 CUDA = [
     ("return AutoModel.from_pretrained(model_dir).to('cuda')", "uses the device 'cuda'"),
