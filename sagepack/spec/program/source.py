@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
 _LONGEST = 1 << 17  # bytes; Python 3.10 crashes at an expression with about 100,000 operators
 _DEEPEST = 200  # levels of nodes; what people write has about 30. The checks call themselves for each level
-# Lines with syntax of Python 3.11 (`except*`, `x[*y]`, `*args: *Ts`) or 3.12 (f-strings with quotes in quotes,
-# `type X = ...`, `def f[T](...)`), which an older Python refuses.
-_NEWER_SYNTAX = re.compile(
-    rb"""\bexcept\s*\*|\[[^\]]*\*|:\s*\*|^\s*\*"""
-    rb"""|\b[rR]?[fF][rR]?["']|^\s*type\s+\w|\b(?:def|class)\s+\w+\s*\["""
-)
+# Lines with syntax that an older Python refuses: of Python 3.11 (`except*`, `x[*y]`, `*args: *Ts`) and 3.12 (f-strings with
+# quotes in quotes, `type X = ...`, `def f[T](...)`).
+_NEWER_SYNTAX = {
+    (3, 11): re.compile(rb"""\bexcept\s*\*|\[[^\]]*\*|:\s*\*|^\s*\*"""),
+    (3, 12): re.compile(rb"""\b[rR]?[fF][rR]?["']|^\s*type\s+\w|\b(?:def|class)\s+\w+\s*\["""),
+}
+# What it says of some of it, wherever it finds it.
+_NEWER_ERRORS = {(3, 11): "asynchronous comprehension", (3, 12): "f-string"}
 _LAST_JUDGED = (3, 12)  # syntax that is newer than this is not in `_NEWER_SYNTAX`
 
 
@@ -130,8 +132,9 @@ def _is_certain(error: SyntaxError, text: bytes, python: tuple[int, int]) -> boo
     if python <= sys.version_info[:2]:
         return True
     lines = text.splitlines()[max((error.lineno or 1) - 1, 0) : error.end_lineno or error.lineno or 1]
-    # Python 3.11 allows one in a comprehension within an asynchronous function.
-    is_newer = (
-        "f-string" in error.msg or "asynchronous comprehension" in error.msg or any(map(_NEWER_SYNTAX.search, lines))
+    is_newer = any(
+        sys.version_info[:2] < version <= python
+        and (_NEWER_ERRORS[version] in error.msg or any(map(syntax.search, lines)))
+        for version, syntax in _NEWER_SYNTAX.items()
     )
     return python <= _LAST_JUDGED and not is_newer

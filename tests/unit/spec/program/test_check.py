@@ -158,7 +158,8 @@ def test_syntax_that_only_this_python_is_too_old_for_is_a_warning(tmp_path: Path
     "code",
     [
         *("try: ...\nexcept* ValueError: ...\n", "a = b = [1]\nx = a[*b]\n", "a = b = [1]\nx = a[\n    *b,\n]\n"),
-        *("def f(*args: *Ts): ...\n", "type X = int\n", "def f[\n    T\n](): ...\n", "x = f'{a['b']}'\n"),
+        *("def f(*args: *Ts): ...\n", "type X = int\n", "def f[\n    T\n](): ...\n"),
+        "a = {'b': 1}\nx = f'{a['b']}'\n",
     ],
 )
 def test_syntax_that_the_image_knows_is_never_refused(tmp_path: Path, code: str) -> None:
