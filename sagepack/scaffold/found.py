@@ -20,10 +20,11 @@ from sagepack.spec import image_modules
 from sagepack.text import counted, format_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from sagepack.hub.client import Hub
+    from sagepack.hub.responses import RepoFile
     from sagepack.hub.selection import Selection, SizedFile
 
 DESCRIBING = ("model_index.json", "config.json")
@@ -145,29 +146,39 @@ def _in_repository(hub: Hub, name: str) -> tuple[ModelFacts, Files | None]:
     try:
         facts = hub.describe(name)
     except UserError as error:
-        if kind := hub.other_kind(name):
-            raise UserError(
-                f"this is a {kind.capitalize() if kind == 'space' else kind}, and no model",
-                where=name,
-                fix="name the repository of a model: its page has no /datasets/ or /spaces/ before the owner",
-            ) from error
-        raise
-    revision = Revision(name, facts.commit or "")
-    listed = hub.files(revision)
-    texts: dict[str, bytes] = {}
-    for file in listed:
-        if file.path in DESCRIBING and file.size <= MODEL_INDEX_BYTES:
-            try:
-                texts[file.path] = hub.read(revision, file)
-            except UserError:  # behind a gate
-                break
-    for path in DESCRIBING:
-        if path in texts:
-            facts = _both(described(texts[path], where=f"{name}: {path}"), facts)
-            break
-    if facts.library is None and any(file.path.endswith(_GGUF) for file in listed) and not texts:
+        raise _no_model(hub, name, error) from error
+    try:
+        listed = hub.files(Revision(name, facts.commit or ""))
+    except UserError:
+        if facts.gate is None:
+            raise
+        return facts, None
+    texts = dict(_readable(hub, Revision(name, facts.commit or ""), listed))
+    path = next((path for path in DESCRIBING if path in texts), None)
+    if path:
+        facts = _both(described(texts[path], where=f"{name}: {path}"), facts)
+    elif facts.library is None and any(file.path.endswith(_GGUF) for file in listed):
         facts = dataclasses.replace(facts, library="gguf")
     return facts, chosen(listed, texts)
+
+
+def _no_model(hub: Hub, name: str, error: UserError) -> UserError:
+    """What to say of a repository that the Hub does not give as a model."""
+    kind = hub.other_kind(name)
+    if kind is None:
+        return error
+    fix = "name the repository of a model: its page has no /datasets/ or /spaces/ before the owner"
+    return UserError(f"this is a {'Space' if kind == 'space' else kind}, and no model", where=name, fix=fix)
+
+
+def _readable(hub: Hub, revision: Revision, files: Sequence[RepoFile]) -> Iterator[tuple[str, bytes]]:
+    """The files that describe the model, and their content; none if a gate is before them."""
+    for file in files:
+        if file.path in DESCRIBING and file.size <= MODEL_INDEX_BYTES:
+            try:
+                yield file.path, hub.read(revision, file)
+            except UserError:
+                return
 
 
 def _both(own: ModelFacts, of_hub: ModelFacts) -> ModelFacts:

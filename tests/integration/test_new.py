@@ -184,6 +184,17 @@ def test_a_dataset_or_a_space_is_no_model(kind: str, told: str) -> None:
         found.in_repository(Hub(hub.url, "hf_x"), "a/b")
 
 
+def test_a_gate_that_hides_the_list_of_files_too_leaves_what_the_hub_says() -> None:
+    info = {"sha": "0" * 40, "gated": "manual", "pipeline_tag": "text-generation", "cardData": {"license": "llama3"}}
+
+    def respond(path: str) -> tuple[bytes, ...]:
+        return answer("{}", 403, X_Error_Code="GatedRepo") if "/tree/" in path else answer(info)
+
+    with HostileHub(respond) as hub:
+        facts, files = found.in_repository(Hub(hub.url, "hf_x"), "a/b")
+    assert (facts.gate, facts.task, facts.licence, files) == ("manual", "text-generation", "llama3", None)
+
+
 def test_a_hub_that_cannot_be_reached_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(found, "SECONDS", 0.2)
