@@ -49,6 +49,25 @@ def test_a_new_project_is_valid_in_every_environment(tmp_path: Path, task: str, 
     assert json.loads((root / str(spec.sample.file)).read_text())
 
 
+@pytest.mark.parametrize("gib", [1, 6, 14, 26, 60, 140])
+@pytest.mark.parametrize("task", ["text-generation", "text-classification", "text-to-image"])
+def test_a_spec_for_a_model_of_any_size_is_valid(tmp_path: Path, task: str, gib: int) -> None:
+    files = found.Files(
+        gib << 30, gib << 30, f"9 files, {gib} GiB", "fp16" if "image" in task else None, ("a*.gguf", "b")
+    )
+    made = found.model(ModelFacts(commit=COMMIT, dtype="float16"), task, files)
+    root = written(tmp_path, project.Model("toy", made, id="owner/toy", gate="https://huggingface.co/owner/toy"))
+    document = loader.load(root / "config" / "toy.yaml", "prod", (), root)
+    told = validate.check(document, root, contents=True)
+    assert [str(warning) for warning in told if "documentation" not in warning.message] == []
+    spec = document.spec()
+    assert spec.model.include == ("a*.gguf", "b")
+    assert spec.endpoint.instance_type == made.instance_type
+    offered = re.search(r"instance_type: (\S+), priority: 2", (root / "config" / "toy.yaml").read_text())
+    assert offered is not None
+    assert offered[1] != made.instance_type
+
+
 @pytest.mark.parametrize("task", kinds.TASKS)
 def test_every_key_that_is_a_comment_in_a_new_spec_is_a_key(tmp_path: Path, task: str) -> None:
     text = (written(tmp_path, model(task)) / "config" / "toy.yaml").read_text()
