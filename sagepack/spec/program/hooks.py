@@ -175,8 +175,8 @@ def _parameters(
     meaning, arguments, wanted = hook.meaning, function.args, HOOKS[hook.name]
     given = meaning.given + (meaning.kind != "function")
     names = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)][given:]
-    by_name = next((number for number, name in enumerate(names) if name in meaning.named), len(names))
-    positional = by_name  # `partial` makes the rest keyword-only, with what it gave as their defaults
+    # `partial` makes what it fills in by name, and all after it, keyword-only.
+    positional = next((number for number, name in enumerate(names) if name in meaning.named), len(names))
     others = len(arguments.kwonlyargs) + (arguments.kwarg is not None)
     count = len(names) + others + (arguments.vararg is not None)
     call = f"{hook.name}({', '.join(wanted)})"
@@ -192,11 +192,23 @@ def _parameters(
             fix = f"write a function {call} that calls it"
         yield Diagnostic((), message, fix, severity, where)
     else:
-        for number, name in enumerate(names[: len(wanted)]):
-            if name in wanted and wanted.index(name) != number:
-                message = f"{said} takes {name} as its parameter {number + 1}, where the server passes {wanted[number]}"
-                yield Diagnostic((), message, f"write {call}", "warning", where)
-                return
+        yield from _order(names, wanted, said, call, where)
+        default = arguments.defaults[-1] if arguments.defaults and len(names) == len(wanted) + 1 else None
+        if isinstance(default, ast.Constant) and default.value is not None:
+            message = (
+                f"the server passes its context as {names[-1]}, in place of the default {ast.unparse(default)[:60]}"
+            )
+            fix = f"write {call}, and keep {names[-1]} outside of its parameters"
+            yield Diagnostic((), message, fix, severity, where)
+
+
+def _order(names: list[str], wanted: tuple[str, ...], said: str, call: str, where: str) -> Iterator[Diagnostic]:
+    """Whether parameters with the names that the server's have are in its order."""
+    for number, name in enumerate(names[: len(wanted)]):
+        if name in wanted and wanted.index(name) != number:
+            message = f"{said} takes {name} as its parameter {number + 1}, where the server passes {wanted[number]}"
+            yield Diagnostic((), message, f"write {call}", "warning", where)
+            return
 
 
 def _answer(hook: Hook, function: ast.FunctionDef, said: str, names: set[str], where: str) -> Iterator[Diagnostic]:

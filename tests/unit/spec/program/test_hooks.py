@@ -27,6 +27,8 @@ REFUSED = [
     ("class predict_fn:\n    def __init__(self, data): ...\n", "", f"{HANDLER}:2:5", "predict_fn has 1 parameter"),
     ("from functools import partial\ndef run(a, b, c): ...\npredict_fn = partial(run, 1, 2)\n", "", f"{HANDLER}:2:1", "has 1 parameter"),
     ("from functools import partial\ndef run(data, model, size): ...\npredict_fn = partial(run, size=1)\n", "", f"{HANDLER}:3:1", "keyword-only"),
+    ("def predict_fn(data, model, temperature=0.7): ...\n", "", f"{HANDLER}:1:1", "the server passes its context as temperature, in place of the default 0.7"),
+    ("def model_fn(model_dir, device='cuda'): ...\n", "", f"{HANDLER}:1:1", "the server passes its context as device"),
     ("predict_fn = 'run'\n", "", f"{HANDLER}:1:1", "predict_fn is 'run', which the server cannot call"),
     ("def predict_fn(data, model):\n    yield 1\n", "", f"{HANDLER}:1:1", "predict_fn is a generator"),
 ]  # fmt: skip
@@ -67,6 +69,7 @@ def test_a_hook_that_is_probably_wrong_is_warned_about(tmp_path: Path, code: str
 
 
 PASSED = [
+    "def model_fn(model_dir, config=None): ...\ndef predict_fn(data, model, settings=dict()): ...\n",
     "from functools import partial\ndef run(size, data, model): ...\npredict_fn = partial(run, 1)\n",
     "class H:\n    def predict_fn(self, data, model): ...\nh = H()\npredict_fn = h.predict_fn\n",
     "class H:\n    @staticmethod\n    def predict_fn(data, model): ...\npredict_fn = H().predict_fn\n",
