@@ -34,14 +34,17 @@ _WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 def load(folder: str, name: str = "inference") -> ModuleType:
     """A module of a folder, by its bare name, with the helpers of `shared` beside it as in a package.
 
-    Each call gives a new one: what it reads from the environment is read again.
+    Each call gives a new one: what it reads from the environment is read again. No bytecode is written: other tests copy these
+    folders as they are.
     """
     folders = [CODE / folder, CODE / "shared"]
     local = [path.stem for each in folders for path in each.glob("*.py")]
     sys.path[:0] = map(str, folders)
+    write_none, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         return importlib.import_module(name)
     finally:
+        sys.dont_write_bytecode = write_none
         del sys.path[: len(folders)]
         for module in local:  # the next folder has modules of the same names
             sys.modules.pop(module, None)
@@ -56,7 +59,7 @@ def ask(handler: str, model: Path, requests: Sequence[dict[str, Any]]) -> list[A
         requests: as JSON documents.
     """
     folders = [str(CODE / name) for name in (handler, "shared")]
-    path = {"PYTHONPATH": os.pathsep.join(folders), "HF_HUB_OFFLINE": "1"}
+    path = {"PYTHONPATH": os.pathsep.join(folders), "PYTHONDONTWRITEBYTECODE": "1", "HF_HUB_OFFLINE": "1"}
     output = run(["-c", _ASK, str(model)], json.dumps(requests), path)
     answers: list[Any] = json.loads(output.splitlines()[-1])
     return answers
