@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.helpers import fault_proxy, request_rules
+from tests.helpers import fault_proxy, lending, request_rules
 from tests.helpers.golden import Golden
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def _valid_requests(_requests: list[str]) -> Iterator[None]:
     """No request of this program, to whatever service, is one that AWS's own description of the operation forbids."""
     _requests.clear()
     yield
+    lending.take_back()
     assert _requests == []
 
 

@@ -12,6 +12,7 @@ from sagepack.deploy import waiter
 from sagepack.engine.clients import Clients, Connections
 from sagepack.sandbox.aws.invocations import ScriptedResult
 from tests.helpers.deployments import RecordedProgress
+from tests.helpers.lending import lend
 from tests.helpers.paths import ROOT
 
 if TYPE_CHECKING:
@@ -58,7 +59,9 @@ class Cloud:
     def make_clients(self, _root: Path, spec: Any, cache: Path, progress: Any) -> Clients:
         box = self.servers
         aws = AwsConnection(spec.aws.region, None, box.aws_url, box.access_key, box.secret_key)
-        return Clients(Connections(aws, box.hub_url, self.hf_token), spec.artifact, cache, progress.note)
+        made = Clients(Connections(aws, box.hub_url, self.hf_token), spec.artifact, cache, progress.note)
+        lend(made.aws)
+        return made
 
     def project(self, *sets: str) -> Project:
         """The project with some settings; the logs of the servers and their faults are cleared."""

@@ -23,6 +23,7 @@ from sagepack.publish.planner import plan_upload
 from sagepack.publish.publisher import Published, publish
 from sagepack.publish.upload.sources import LocalFiles, Source
 from sagepack.publish.verified import VerifiedObjects
+from tests.helpers.lending import lend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,7 +111,10 @@ def provenance_of(tree: Tree) -> dict[str, Any]:
 def connect(url: str, sandbox: Any, options: WriteOptions | None = None) -> S3:
     """S3 at `url` (the sandbox's own, or a proxy before it)."""
     connection = AwsConnection("us-east-1", None, url, sandbox.access_key, sandbox.secret_key)
-    return S3(Aws(connection).client("s3"), options)
+    aws = Aws(connection)
+    if url == getattr(sandbox, "aws_url", None):
+        lend(aws)
+    return S3(aws.client("s3"), options)
 
 
 @dataclass

@@ -39,7 +39,8 @@ def test_a_deploy_survives_an_outage_of_twenty_minutes(cloud: Outages, kind: Out
     assert cloud.now >= 1200
     assert ("log in again in another terminal" if kind == "expired_login" else "check the network") in notes
     assert len(re.findall("trying again", notes)) == 1
-    assert re.search(r"AWS responds again, after 2\d min", notes)
+    # The last call is one for the endpoint's status or one for its log, which are sent at the same time: then a minute less.
+    assert re.search(r"AWS responds again, after (19|2\d) min", notes)
     assert cloud.state()["status"][0] == "InService"
     assert not any(action.runs for action in cloud.deploy()[0].actions)
 

@@ -23,6 +23,7 @@ from sagepack.publish.observation import Binding
 from tests.helpers.cloud import Cloud
 from tests.helpers.deployments import RecordedProgress, session_of
 from tests.helpers.iam import allows
+from tests.helpers.lending import lend
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +45,7 @@ class Stages(Cloud):
         super().__init__(root, servers, monkeypatch)
         self.overlay = root / "config" / "env" / "stage.yaml"
         self.overlay.write_text(STAGE)
-        self.aws = Aws(AwsConnection(REGION, None, servers.aws_url, servers.access_key, servers.secret_key))
+        self.aws = lend(Aws(AwsConnection(REGION, None, servers.aws_url, servers.access_key, servers.secret_key)))
         location: Any = {"LocationConstraint": REGION}
         self.aws.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=location)
 
