@@ -40,8 +40,10 @@ class Outages(Cloud):
         self.now, self.calls, self._lock = 0.0, 0, threading.Lock()
         config = waiter.WaiterConfig(delay=60, sleep=self._sleep, clock=lambda: self.now)
         monkeypatch.setattr(waiter.WaiterConfig, "of", lambda _spec: config)
-        monkeypatch.setattr(questions, "PATIENCE", dataclasses.replace(questions.PATIENCE, attempts=1))
-        monkeypatch.setattr("sagepack.engine.preflight.PATIENCE", questions.PATIENCE)
+        patience = dataclasses.replace(questions.PATIENCE, attempts=1)
+        # First the module that may be imported here and now: it would take the changed value for its own.
+        monkeypatch.setattr("sagepack.engine.preflight.PATIENCE", patience)
+        monkeypatch.setattr(questions, "PATIENCE", patience)
 
     def make_clients(self, root: Path, spec: Any, cache: Path, progress: Any) -> Clients:
         made = super().make_clients(root, spec, cache, progress)
