@@ -15,7 +15,7 @@ INVOKE := $(BIN)/invoke
 .DEFAULT_GOAL := help
 SPEC_TASKS := validate lock plan download assemble checksum tar package serve upload deploy verify predict status logs wake sleep destroy releases diff promote rollback clean doctor gc policy
 SANDBOX_TASKS := sandbox-status sandbox-env sandbox-stop
-.PHONY: help setup serve-venv requirements lint format test test-all bench docs $(SPEC_TASKS) $(SANDBOX_TASKS)
+.PHONY: help setup serve-venv requirements lint format test test-serving test-all bench docs $(SPEC_TASKS) $(SANDBOX_TASKS)
 
 # `make plan env=prod` would set a variable that nobody reads, and plan for the sandbox.
 VARIABLES := ENV CONFIG ARGS PYTHON A B
@@ -96,6 +96,10 @@ format: $(BIN)/.dev ## Rewrite the code in the project's format
 
 test: $(BIN)/.dev ## The fast tests: no network but loopback
 	$(BIN)/pytest -m "not slow" -n 2 --dist worksteal
+
+# The stack that SAGEPACK_SERVE_PYTHON names is taken as it is.
+test-serving: $(BIN)/.dev $(if $(SAGEPACK_SERVE_PYTHON),,.venv-serve/.done) ## The tests under the image's serving stack
+	$(BIN)/pytest -n 0 -o faulthandler_timeout=3600 $(sort $(wildcard tests/slow/test_serving*.py)) tests/slow/test_handlers_in_image.py tests/slow/test_new_serves.py
 
 test-all: $(BIN)/.dev ## The fast and the slow tests, with coverage
 	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 -o faulthandler_timeout=3600 --cov --cov-report=term
