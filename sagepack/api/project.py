@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from sagepack.progress import Progress
     from sagepack.publish import cleanup, remote_read
     from sagepack.scaffold import project as scaffold
+    from sagepack.serving import image as containers
     from sagepack.serving import model_server
     from sagepack.spec.model import Spec
 else:
@@ -62,6 +63,7 @@ else:
     check = lazy.module("deploy.preflight.check")
     collecting = lazy.module("api.collecting")
     cleanup = lazy.module("publish.cleanup")
+    containers = lazy.module("serving.image")
     direct = lazy.module("api.direct")
     fleet = lazy.module("deploy.fleet")
     invocations = lazy.module("api.invocations")
@@ -404,6 +406,7 @@ class Project:
         accept: str | None = None,
         fields: Mapping[str, Any] | None = None,
         reloads: bool = False,
+        image: bool = False,
     ) -> AbstractContextManager[running.Serving]:
         """A package that runs on this machine, under the image's own serving stack, within a `with` block.
 
@@ -417,18 +420,23 @@ class Project:
             accept: the media type that its answer should have.
             fields: are laid over those of the request, as in `predict`.
             reloads: take edits of the code of the working tree while it runs.
+            image: run it in a container of the spec's image, which docker has on this machine, instead of the serving stack.
 
         Raises:
             UserError: the serving stack is not installed; there is no such package, it cannot serve, or does not start; or the
                 request cannot be read.
             RemoteError, IntegrityError: as `build("download")` does.
         """
-        context = self._open("download")
+        if image:
+            containers.require_docker()
+        context = self._open("lock" if package else "download")
+        if package and image:
+            executor.run(context)  # the lock names the image
         trial = running.Trial.of(context, source, accept, Path(output) if output else None, fields)
         folder = self.root / "build" / "serving" / f"{context.spec.name}-{context.spec.env}"
         found = served_package.of_name(context, package, folder) if package else served_package.of_tree(context)
         locate = partial(session.where, self.selection)
-        return running.serving(context, found, trial, locate, reloads=reloads)
+        return running.serving(context.refreshed(), found, trial, locate, reloads=reloads, in_image=image)
 
     def serve(
         self,

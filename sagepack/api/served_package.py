@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import tarfile
 import tempfile
@@ -57,6 +58,13 @@ class ServedPackage:
     def requirements(self) -> Path | bytes | None:
         """What the container installs."""
         return self.files.get(REQUIREMENTS)
+
+    @property
+    def folders(self) -> set[Path]:
+        """The folders that links to files of the package lead into, at every step."""
+        paths = [path.absolute() for path in self.files.values() if isinstance(path, Path)]
+        parents = {str(place.parent) for path in paths for place in (path, path.resolve())}
+        return {Path(os.path.commonpath(parents))} if parents else set()
 
     def put_model(self, folder: Path) -> None:
         """Make links to all files but those of the code."""

@@ -22,7 +22,7 @@ from sagepack.deploy.predict import MAX_INVOCATION_TIMEOUT
 from sagepack.engine import contents
 from sagepack.errors import RemoteError, SagepackError, UserError
 from sagepack.sandbox.miniatures import models as miniatures
-from sagepack.serving import kept_model, model_server, overlay
+from sagepack.serving import image, kept_model, model_server, overlay
 from sagepack.serving.model_server import InferenceRequest, ModelServer
 from sagepack.spec import code_tree
 from sagepack.text import printable
@@ -158,6 +158,7 @@ class Serving:
         locate: Callable[[KeyPath], str],
         *,
         reloads: bool = False,
+        in_image: bool = False,
     ) -> None:
         """Nothing runs yet.
 
@@ -167,9 +168,11 @@ class Serving:
             trial: what it is sent, or why it is sent nothing.
             locate: where a key of the spec was written, as messages say it.
             reloads: whether `edits` is to be used.
+            in_image: run it in a container of the spec's image instead of the serving stack.
         """
         self.package = package
-        self._context, self._trial, self._locate, self._reloads = context, trial, locate, reloads
+        self._context, self._trial, self._locate = context, trial, locate
+        self._reloads, self._in_image = reloads, in_image
         self._log = _Log()
         self._server: ModelServer | None = None
         self._installed: tuple[str, ...] = ()
@@ -205,21 +208,13 @@ class Serving:
             UserError: the serving stack cannot be used, or the package does not start.
         """
         progress, begun = self._context.progress, time.monotonic()
-        if problem := model_server.unavailable(self._root):
-            raise UserError(
-                problem, fix="`sagepack serve.install` takes 1.4 GB and two minutes or more; Java has to be there"
-            )
-        server = self._server = ModelServer(
-            self.package.environment,
-            self._log.write,
-            interpreter=model_server.python(self._root),
-            port=port,
-            reloads=self._reloads,
-        )
+        server = self._server = self._image_server() if self._in_image else self._stack_server(port)
         self.package.put_model(server.package)
         self._put_code(server)
-        with progress.activity("looking what the package's requirements need"):
-            packages = self._requirements(server.package / "code")
+        packages = None
+        if not self._in_image:
+            with progress.activity("looking what the package's requirements need"):
+                packages = self._requirements(server.package / "code")
         with progress.activity("starting the image's server"):
             problem = server.start(packages)
         if problem:
@@ -230,6 +225,28 @@ class Serving:
         if problem:
             raise self._failed("the package did not load", problem, 0)
         self._start_seconds, self._load_seconds = up - begun, time.monotonic() - up
+
+    def _stack_server(self, port: int) -> ModelServer:
+        if problem := model_server.unavailable(self._root):
+            raise UserError(
+                problem, fix="`sagepack serve.install` takes 1.4 GB and two minutes or more; Java has to be there"
+            )
+        python = model_server.python(self._root)
+        settings, write = self.package.environment, self._log.write
+        return ModelServer(settings, write, interpreter=python, port=port, reloads=self._reloads)
+
+    def _image_server(self) -> ModelServer:
+        lock, region = self._context.required_lock(), self._context.spec.aws.region
+        image.require(self._stack, lock.image_registry, region)
+        return image.ImageServer(self._stack, self.package.environment, self._log.write, self.package.folders)
+
+    @property
+    def _stack(self) -> str:
+        """What it runs under: an interpreter, or an image, which in the sandbox has no digest that is true elsewhere."""
+        if not self._in_image:
+            return str(model_server.python(self._root))
+        lock = self._context.required_lock()
+        return f"{lock.image_registry}/{lock.image}" if self._context.spec.sandbox else lock.image_uri
 
     def _put_code(self, server: ModelServer) -> None:
         """Write the code where the server looks for it; of a server that reloads, by a link that is set when all is there."""
@@ -299,7 +316,7 @@ class Serving:
         model = self._context.spec.model.id
         return results.Served(
             package=self.package.shown,
-            stack=str(model_server.python(self._root)),
+            stack=self._stack,
             start_seconds=round(self._start_seconds, 3),
             load_seconds=round(self._load_seconds, 3),
             answers=tuple(answers),

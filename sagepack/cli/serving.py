@@ -54,6 +54,7 @@ else:
     ),
     Flag("watch", default=False, help="go on until Ctrl-C, and serve each edit of the code as it is saved"),
     Flag("keep", default=False, help="go on until Ctrl-C, for requests of your own"),
+    Flag("image", default=False, help="run the image itself, by docker, instead of the serving stack"),
     group="serve",
     example="--watch",
 )
@@ -67,6 +68,7 @@ def serve(
     accept: str,
     watch: bool,
     keep: bool,
+    image: bool,
 ) -> Served:
     """Run the package here, under the image's serving stack.
 
@@ -76,10 +78,12 @@ def serve(
     --watch takes each saved edit of the code: the model is loaded again only if what `model_fn` needs has changed, and the last
     code that answered the sample goes on to serve while an edit is wrong.
     """
-    _refuse(package, watch=watch, keep=keep)
+    _refuse(package, watch=watch, keep=keep, image=image)
     request = Path(source) if source else None
     target, laid_over = Path(output) if output else None, fields_of(fields)
-    with project.serving(package, request, target, accept=accept or None, fields=laid_over, reloads=watch) as served:
+    with project.serving(
+        package, request, target, accept=accept or None, fields=laid_over, reloads=watch, image=image
+    ) as served:
         if not (watch or keep):
             return served.try_it(target)
         try:
@@ -93,7 +97,7 @@ def serve(
     return result
 
 
-def _refuse(package: str, *, watch: bool, keep: bool) -> None:
+def _refuse(package: str, *, watch: bool, keep: bool, image: bool) -> None:
     """Refuse flags that contradict each other, before anything is started.
 
     Raises:
@@ -102,6 +106,9 @@ def _refuse(package: str, *, watch: bool, keep: bool) -> None:
     if watch and package:
         fix = "leave --package out to serve the working tree, or --watch to serve what was built"
         raise UserError("what was built is not edited", where="--watch with --package", fix=fix)
+    if watch and image:
+        fix = "leave one of them out"
+        raise UserError("the image's server cannot take edits", where="--watch with --image", fix=fix)
     if (watch or keep) and "--json" in sys.argv:
         fix = "leave both out for one document"
         raise UserError("a server that goes on is no JSON document", where="--json with --keep or --watch", fix=fix)

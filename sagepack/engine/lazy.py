@@ -44,6 +44,7 @@ LAZY: dict[str, tuple[str, ...]] = {
         "engine.verify",
         "publish.cleanup",
         "publish.remote_read",
+        "serving.image",
         "serving.model_server",
         "scaffold.project",
     ),

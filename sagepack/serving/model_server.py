@@ -121,7 +121,12 @@ class ModelServer:
     """A package under the serving stack, from `start` to `stop`, in its own process group and folder.
 
     It ends when this process ends, even by SIGKILL: the launcher watches a pipe that only this process holds open.
+
+    Attributes:
+        start_seconds: how long it may take until it responds.
     """
+
+    start_seconds = _START_SECONDS
 
     def __init__(
         self,
@@ -187,7 +192,7 @@ class ModelServer:
             if self._reloads:
                 shutil.copyfile(Path(__file__).with_name("reloading.py"), self._handler / f"{_RELOADING}.py")
             self._process = process = subprocess.Popen(
-                [self._interpreter, Path(__file__).with_name("launcher.py")],
+                self._command(),
                 cwd=self._folder,
                 env=self._environment(),
                 stdin=subprocess.PIPE,
@@ -197,14 +202,14 @@ class ModelServer:
             )
             if process.stdout:
                 self._log.follow(process.stdout)
-        deadline = time.monotonic() + _START_SECONDS
+        deadline = time.monotonic() + self.start_seconds
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 return f"the container ended with status {process.returncode}\n{self._log.end()}"
             if self._pings():
                 return None
             time.sleep(0.1)
-        return f"the container did not respond to /ping within {_START_SECONDS:.0f} s\n{self._log.end()}"
+        return f"the container did not respond to /ping within {self.start_seconds:.0f} s\n{self._log.end()}"
 
     def wait_loaded(self) -> str | None:
         """Wait until the worker has called `model_fn`, whatever came of that; otherwise what went wrong, with the end of the log.
@@ -242,6 +247,10 @@ class ModelServer:
             TimeoutError, OSError: as `post`.
         """
         return self.post(InferenceRequest(json.dumps(order).encode(), RELOAD, "application/json", timeout))
+
+    def _command(self) -> list[str]:
+        """What is run; it is killed with all that it starts."""
+        return [str(self._interpreter), str(Path(__file__).with_name("launcher.py"))]
 
     def _environment(self) -> dict[str, str]:
         """The environment of the server and of the package's code.

@@ -136,6 +136,37 @@ def test_without_the_serving_stack_nothing_is_started(toy: Toy, monkeypatch: pyt
         project(toy).serve()
 
 
+def test_the_image_is_asked_for_by_its_tag_in_the_sandbox_and_docker_before_anything_else(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UserError, match="there is no program docker"), project(toy).serving(image=True):
+        pass
+    assert not (toy.root / "build" / "toy-local").exists()
+    asked: list[str] = []
+    monkeypatch.setattr("sagepack.serving.image.require_docker", lambda: "docker")
+
+    def refuse(*words: str) -> None:
+        asked.extend(words)
+        raise UserError("no image")
+
+    monkeypatch.setattr("sagepack.serving.image.require", refuse)
+    with pytest.raises(UserError, match="no image"), project(toy).serving(image=True):
+        pass
+    registry = "763104351884.dkr.ecr.us-east-1.amazonaws.com"
+    tag = "2.6.0-transformers4.51.3-gpu-py312-cu124-ubuntu22.04"
+    assert asked == [f"{registry}/huggingface-pytorch-inference:{tag}", registry, "us-east-1"]
+
+
+def test_the_links_of_a_package_lead_into_one_folder_at_every_step(toy: Toy) -> None:
+    with project(toy).serving() as served:
+        (folder,) = served.package.folders
+        for path in served._running.package.rglob("*"):
+            if path.is_symlink():
+                assert path.resolve().is_relative_to(folder)
+                assert path.readlink().is_relative_to(folder)
+
+
 def test_requirements_that_pip_refuses_are_told_at_the_line_of_the_spec(
     toy: Toy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
