@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,19 +17,21 @@ from sagepack.decoding import LIMIT, MalformedError, decode_json
 from sagepack.errors import RemoteError
 from sagepack.package.requirements.wheels import fits
 from sagepack.spec import image_modules
-from sagepack.text import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from sagepack.package.requirements.uv import Uv
 
 _JSON = "application/vnd.pypi.simple.v1+json"
 
 
+_NEAR = 0.75  # of difflib: short names are near to many others
+_ANCHOR = re.compile(rb">\s*([^<>\s]+)\s*</a\s*>", re.IGNORECASE)
+
+
 class _File(Struct):
     filename: str
-    yanked: bool | str = False
 
 
 class _Project(Struct):
@@ -38,7 +41,7 @@ class _Project(Struct):
 def missing(lines: Sequence[str], uv: Uv) -> tuple[int, str, str] | None:
     """The first requirement that the index cannot meet, as its number, what is wrong and what to do.
 
-    None if each can be met by itself, or if nothing is known, as of an index that is a folder or speaks only HTML.
+    None if each can be met by itself, or if an index does not say.
     """
     for number, line in enumerate(lines):
         files = _files(canonicalize_name(Requirement(line).name), uv)
@@ -47,23 +50,19 @@ def missing(lines: Sequence[str], uv: Uv) -> tuple[int, str, str] | None:
     return None
 
 
-def _files(name: str, uv: Uv) -> list[_File] | None:
-    """The files of a package in all indexes; None if one of them does not say."""
-    found: list[_File] = []
+def _files(name: str, uv: Uv) -> list[str] | None:
+    """The names of the files of a package in all indexes; None if one of them does not say."""
+    found: list[str] = []
     for link in uv.index.find_links:
         if "://" in link:
             return None
         folder = Path(link)
-        found += [_File(path.name) for path in (folder.iterdir() if folder.is_dir() else ()) if _is_of(path.name, name)]
+        found += [path.name for path in (folder.iterdir() if folder.is_dir() else ()) if _is_of(path.name, name)]
     for url in uv.index.urls:
-        if urlsplit(url).scheme == "file" and not Path(f"{unquote(urlsplit(url).path)}/{name}").exists():
-            continue
+        page = f"{url.rstrip('/')}/{name}/"
         try:
-            with uv.index.open(f"{url.rstrip('/')}/{name}/", {"Accept": _JSON}) as response:
-                if response.headers.get_content_type() != _JSON:
-                    return None
-                found += decode_json(response.read(LIMIT), _Project).files
-        except MalformedError:
+            found += _folder(page) if urlsplit(url).scheme == "file" else _page(page, uv)
+        except (MalformedError, OSError):
             return None
         except RemoteError as error:
             if getattr(error.__cause__, "code", None) != 404:
@@ -71,27 +70,44 @@ def _files(name: str, uv: Uv) -> list[_File] | None:
     return found
 
 
+def _page(url: str, uv: Uv) -> list[str]:
+    """The files that the page of a package lists, as PEP 691 or PEP 503 has it."""
+    with uv.index.open(url, {"Accept": f"{_JSON}, text/html;q=0.1"}) as response:
+        is_json, data = response.headers.get_content_type() == _JSON, response.read(LIMIT)
+    return [file.filename for file in decode_json(data, _Project).files] if is_json else _listed(data)
+
+
+def _folder(url: str) -> list[str]:
+    """The files that the page of a package lists, in an index that is a folder."""
+    page = Path(unquote(urlsplit(url).path)) / "index.html"
+    return _listed(page.read_bytes()) if page.is_file() else []
+
+
+def _listed(page: bytes) -> list[str]:
+    return [name.decode(errors="replace") for name in _ANCHOR.findall(page)]
+
+
 def _is_of(filename: str, name: str) -> bool:
     return re.sub(r"[-_.]+", "-", filename).lower().startswith(f"{name}-")
 
 
-def _problem(asked: Requirement, files: list[_File], uv: Uv) -> tuple[str, str] | None:
+def _problem(asked: Requirement, files: list[str], uv: Uv) -> tuple[str, str] | None:
     name, python = canonicalize_name(asked.name), uv.target.version
     if not files:
-        fix = did_you_mean(name, image_modules.known_distributions()) or "correct the name"
-        return f"the package index has no {name}", fix
+        near = difflib.get_close_matches(name, image_modules.known_distributions(), n=1, cutoff=_NEAR)
+        return f"the package index has no {name}", f"did you mean {near[0]!r}?" if near else "correct the name"
     versions: dict[Version, list[str]] = {}
     for file in files:
-        if (version := _version(file.filename)) is not None:
-            versions.setdefault(version, []).append(file.filename)
+        if (version := _version(file)) is not None:
+            versions.setdefault(version, []).append(file)
     wanted = [version for version in versions if asked.specifier.contains(version, prereleases=True)]
     usable = [version for version, names in versions.items() if any(fits(each, uv.target) for each in names)]
-    newest = f"{name}=={max(usable)} is the newest that has one" if usable else None
+    newest = f"{name}=={_newest(usable)} is the newest that has one" if usable else None
     if not wanted:
         shown = str(asked.specifier)
         return (
             f"the package index has no {name}{shown}",
-            f"{name} {max(versions)} is the newest" if versions else "correct it",
+            f"{name} {_newest(versions)} is the newest" if versions else "correct it",
         )
     if not set(wanted) & set(usable):
         what = f"{name} {wanted[0]}" if len(wanted) == 1 else name
@@ -101,6 +117,11 @@ def _problem(asked: Requirement, files: list[_File], uv: Uv) -> tuple[str, str] 
             newest or "use another package",
         )
     return None
+
+
+def _newest(versions: Iterable[Version]) -> Version:
+    """The newest version, which is a pre-release only where there is nothing else."""
+    return max(versions, key=lambda version: (not version.is_prerelease, version))
 
 
 def _version(filename: str) -> Version | None:

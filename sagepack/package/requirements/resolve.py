@@ -142,7 +142,7 @@ class _Resolution:
         kept = {name for name, package in image.items() if package.is_certain}
         needed = [each for each in found if not (each.name in kept and self._in_image(each))]
         packages = self._locked(needed)
-        warnings = [Diagnostic(KEY, line.removeprefix("warning: "), severity="warning") for line in told]
+        warnings = list(map(self._taken_back, told))
         if self.image is None:
             message = f"which packages the image {self.uv.target.tag} has is not known: what a requirement itself needs is not locked"
             fix = "list the packages that it needs and the image lacks as requirements, too"
@@ -152,6 +152,11 @@ class _Resolution:
         warnings += self._broken(found)
         located = [Diagnostic(w.path, w.message, w.fix, "warning", self.where(w.path)) for w in warnings]
         return Resolved(packages, tuple(located))
+
+    def _taken_back(self, line: str) -> Diagnostic:
+        """That the authors of a version have withdrawn it, in the words of uv, which have its name in backquotes."""
+        name = line.partition("`")[2].partition("==")[0]
+        return Diagnostic(self._key(name), line.removeprefix("warning: "), "choose another version", severity="warning")
 
     def _replaces(self, found: Found) -> bool:
         installed = (self.image or {}).get(found.name)

@@ -149,7 +149,8 @@ def test_a_dependency_that_owns_a_module_of_the_image_is_told(found: Finder) -> 
 
 
 def test_a_version_that_its_authors_took_back_is_told(found: Finder) -> None:
-    assert any("yanked" in warning.message for warning in found("einops==0.8.1").warnings)
+    (warning,) = found("film==1.0", "einops==0.8.1").warnings
+    assert (warning.location, "yanked" in warning.message) == ("config/svd.yaml:1", True)
 
 
 @pytest.mark.parametrize(
@@ -168,6 +169,22 @@ def test_a_requirement_that_the_index_cannot_meet_is_told_at_its_line(
     where, told, what_to_do = found.refusal("einops==0.8.0", line)
     assert (where, what_to_do) == ("config/svd.yaml:1", fix)
     assert told.startswith(message)
+
+
+def test_an_index_that_is_a_folder_or_speaks_html_is_read_for_the_reason(cache: str, tmp_path: Path) -> None:
+    page = tmp_path / "simple" / "film" / "index.html"
+    page.parent.mkdir(parents=True)
+    page.write_text(
+        "".join(f'<a href="film-{v}.whl#sha256=0">film-{v}-py3-none-any.whl</a>\n' for v in ("1.0", "2.0rc1"))
+    )
+    (tmp_path / "wheels").mkdir()
+    environ = {"PATH": os.environ["PATH"], "UV_CACHE_DIR": cache, "UV_HTTP_RETRIES": "0"}
+    folder = {"UV_DEFAULT_INDEX": (tmp_path / "simple").as_uri(), "UV_FIND_LINKS": "wheels"}
+    find = Finder(PackageIndex.of({**environ, **folder}, tmp_path))
+    assert find.refusal("film==9")[1:] == ("the package index has no film==9", "film 1.0 is the newest")
+    (tmp_path / "wheels" / "film-9-cp39-cp39-win_amd64.whl").touch()
+    assert find.refusal("film==9")[1].startswith("there is no wheel of film 9 for Python 3.12")
+    assert find.refusal("films")[1:] == ("the package index has no films", "correct the name")
 
 
 def test_a_conflict_of_two_requirements_is_told_in_the_words_of_uv(found: Finder) -> None:
