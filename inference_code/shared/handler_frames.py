@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 JPEG_QUALITY = 90
 SHEET_WIDTH = 2048  # pixels that a contact sheet has at most
+SAMPLED_WIDTH = 1024  # pixels of the frames side by side from which an animation gets its colours
 GAP = 4  # pixels between two pictures of it
 AV = "av==18.1.0"  # has wheels for the Python of the image, with libx264 in them
 MP4, GIF, PNG = "video/mp4", "image/gif", "image/png"
@@ -83,24 +84,40 @@ def mp4(_still: Image, frames: Sequence[Image], fps: int) -> bytes:
 
 
 def gif(_still: Image, frames: Sequence[Image], fps: int) -> bytes:
-    """An animation that repeats for ever, with 256 colours a frame. GIF counts time in hundredths of a second."""
-    first, *rest = frames
+    """An animation that repeats for ever, in 256 colours. GIF counts time in hundredths of a second.
+
+    The colours are those of all frames together: a choice for each frame takes seconds a frame, and flickers.
+    """
+    from PIL import Image
+
+    colours = _side_by_side(frames, SAMPLED_WIDTH).quantize()
+    first, *rest = (frame.quantize(palette=colours, dither=Image.Dither.NONE) for frame in frames)
     return _file(first, "GIF", save_all=True, append_images=rest, duration=round(100 / fps) * 10, loop=0)
 
 
 def contact_sheet(still: Image, frames: Sequence[Image], _fps: int) -> bytes:
     """The picture that the video was made from, then its frames, row by row in one PNG, smaller where they would be too wide."""
+    return _file(_side_by_side((still, *frames), SHEET_WIDTH), "PNG")
+
+
+def _side_by_side(images: Sequence[Image], most: int) -> Image:
+    """Images of one size in rows, about as many as columns, on white.
+
+    Args:
+        images: the images.
+        most: pixels that they may take in width; they become smaller where they would take more.
+    """
     from PIL import Image
 
-    columns = math.ceil(math.sqrt(len(frames) + 1))
-    rows = math.ceil((len(frames) + 1) / columns)
-    width = min(still.width, (SHEET_WIDTH - GAP * (columns + 1)) // columns)
-    height = round(still.height * width / still.width)
+    columns = math.ceil(math.sqrt(len(images)))
+    rows = math.ceil(len(images) / columns)
+    width = min(images[0].width, (most - GAP * (columns + 1)) // columns)
+    height = round(images[0].height * width / images[0].width)
     sheet = Image.new("RGB", (columns * (width + GAP) + GAP, rows * (height + GAP) + GAP), "white")
-    for number, each in enumerate((still, *frames)):
+    for number, image in enumerate(images):
         row, column = divmod(number, columns)
-        sheet.paste(each.resize((width, height)), (GAP + column * (width + GAP), GAP + row * (height + GAP)))
-    return _file(sheet, "PNG")
+        sheet.paste(image.resize((width, height)), (GAP + column * (width + GAP), GAP + row * (height + GAP)))
+    return sheet
 
 
 def _file(image: Image, form: str, **options: object) -> bytes:
