@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _Found = tuple[int, int, str]  # line, column, what it is
+_ALIAS = re.compile(rb"^([ \t]*)type[ \t]+(\w+)[ \t]*(?:\[[^=\n]*\])?(?=[ \t]*=[^=])", re.MULTILINE)
+_GENERIC = re.compile(rb"^[ \t]*(?:async[ \t]+)?(?:def|class)[ \t]+\w+[ \t]*\[", re.MULTILINE)
+_LONGEST_TYPES = 1000  # characters between the brackets
 _QUOTED = re.compile(r"[a-zA-Z]*(\"\"\"|'''|\"|')")
 
 
@@ -34,6 +37,34 @@ def find(tree: ast.Module, text: bytes, python: tuple[int, int]) -> _Found | Non
     ):
         found += _in_f_strings(text)
     return min(found, default=None)
+
+
+def without_types(text: bytes) -> bytes:
+    """A text without what Python 3.12 added for types (`def f[T](...)`, `type X = ...`), so that an older parser reads it.
+
+    Lines and columns stay what they are; of `type X = ...`, only those of the name change.
+    """
+    text = _ALIAS.sub(lambda found: found[1] + found[2] + b" " * (len(found[0]) - len(found[1]) - len(found[2])), text)
+    pieces, at = [], 0
+    for found in _GENERIC.finditer(text):
+        if found.end() > at:  # not within the brackets of the one before
+            end = _closing(text, found.end() - 1)
+            if b"=" in text[found.end() : end]:
+                continue  # a default, which came with Python 3.13
+            blank = re.sub(rb"[^\n]", b" ", text[found.end() - 1 : end]).replace(b"\n", b"\\\n")
+            pieces += [text[at : found.end() - 1], blank]
+            at = end
+    return b"".join([*pieces, text[at:]])
+
+
+def _closing(text: bytes, at: int) -> int:
+    """Where the brackets that open at a place are closed; that place itself if they are not."""
+    depth = 0
+    for number in range(at, min(len(text), at + _LONGEST_TYPES)):
+        depth += {b"[": 1, b"]": -1}.get(text[number : number + 1], 0)
+        if not depth:
+            return number + 1
+    return at
 
 
 def _in_tree(tree: ast.Module, lines: list[bytes], python: tuple[int, int]) -> Iterator[_Found]:

@@ -36,12 +36,14 @@ class Source(Value, frozen=True):
         location: the file as messages name it: relative to the project.
         tree: the parsed file; None if it cannot be parsed, or is so long or so deeply nested that it is not judged.
         problem: why it cannot be parsed; its severity says whether that is certain.
+        is_whole: whether `tree` has all of it. Not where this Python is too old for its types, which are left out.
     """
 
     path: str
     location: str
     tree: ast.Module | None
     problem: Diagnostic | None = None
+    is_whole: bool = True
 
     @property
     def module(self) -> str:
@@ -78,13 +80,8 @@ def read(file: Path, path: str, location: str, python: tuple[int, int] | None) -
     text = file.read_bytes()
     if len(text) > _LONGEST:
         return Source(path, location, None)
-    mine = sys.version_info[:2]
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about invalid escapes in the code
-            tree = ast.parse(text, feature_version=python if python and python <= mine else None)
-            if python:
-                compile(tree, location, "exec", dont_inherit=True)  # finds `return` outside of functions and the like
+        tree, is_whole = _parsed(text, python)
     except SyntaxError as error:
         return Source(path, location, None, _refusal(error, text, location, python))
     except ValueError:  # Python 3.10 and 3.11 so report a null byte
@@ -92,13 +89,36 @@ def read(file: Path, path: str, location: str, python: tuple[int, int] | None) -
             path, location, None, Diagnostic((), "contains a null byte: this is no Python", location=location)
         )
     except (RecursionError, MemoryError):  # nested too deeply for this Python, which says nothing about the image's
-        tree = None
+        tree, is_whole = None, False
     if tree is None or _depth(tree) > _DEEPEST:
         return Source(path, location, None)
     if python and (newer := newer_syntax.find(tree, text, python)):
         line, column, what = newer
         return Source(path, location, None, _cannot_parse(what, f"{location}:{line}:{column}", python))
-    return Source(path, location, tree)
+    return Source(path, location, tree, is_whole=is_whole)
+
+
+def _parsed(text: bytes, python: tuple[int, int] | None) -> tuple[ast.Module, bool]:
+    """The tree of a file, and whether it has all of it.
+
+    Raises:
+        SyntaxError: as `compile`; and so for the other errors that `read` looks for.
+    """
+    mine = sys.version_info[:2]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about invalid escapes in the code
+        try:
+            tree, is_whole = ast.parse(text, feature_version=python if python and python <= mine else None), True
+        except SyntaxError:
+            if not python or not mine < (3, 12) <= python:
+                raise
+            older = newer_syntax.without_types(text)
+            if older == text:
+                raise
+            tree, is_whole = ast.parse(older), False
+        if python:
+            compile(tree, "inference.py", "exec", dont_inherit=True)  # finds `return` outside of functions and the like
+    return tree, is_whole
 
 
 def _depth(tree: ast.Module) -> int:

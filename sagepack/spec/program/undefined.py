@@ -31,7 +31,7 @@ _NOTEBOOK = {"display", "get_ipython"}
 def check(module: Module, surely_used: Collection[ast.AST]) -> Iterator[Diagnostic]:
     """The names that no statement of a file gives anywhere, in whatever function: each once, where it is used first."""
     tree = module.source.tree
-    if tree is None or module.stars or module.is_open:
+    if tree is None or not module.source.is_whole or module.stars or module.is_open:
         return
     given = {*_given(module.nodes), *_BUILTINS}
     if "NameError" in {node.id for node in module.nodes if isinstance(node, ast.Name)}:

@@ -141,10 +141,7 @@ def test_syntax_that_the_image_is_too_old_for_is_refused(tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(TODAY >= (3, 12), reason="needs a Python that is older than the image's")
-@pytest.mark.parametrize(
-    "code",
-    ["type Pair = tuple[int, int]\n", "def first[T](x: T) -> T: ...\n", "class Box[T]: ...\n", "x = f'{a['b']}'\n"],
-)
+@pytest.mark.parametrize("code", ["a = {}\nx = f'{a['b']}'\n", "def first[T = int](x: T) -> T: ...\n"])
 def test_syntax_that_only_this_python_is_too_old_for_is_a_warning(tmp_path: Path, code: str) -> None:
     write(tmp_path, GOOD + code)
     ((severity, location, message),) = told(tmp_path, [NEW_IMAGE])
@@ -152,6 +149,29 @@ def test_syntax_that_only_this_python_is_too_old_for_is_a_warning(tmp_path: Path
     assert "the image has 3.12" in message
     write(tmp_path, GOOD + "x = = 1\n")
     assert [one[0] for one in told(tmp_path, [NEW_IMAGE])] == ["error"]
+
+
+TYPES = [
+    "type Pair = tuple[int, int]\n",
+    "if True:\n    type Pair[T] = tuple[T, T]\n",
+    "def first[T: (int, str)](x: T) -> T: ...\n",
+    "async def first[*Ts, **P](x): ...\n",
+    "class Box[\n    T: list[int],\n]:\n    def get[U](self, x: U) -> U: ...\n",
+    "type = 1\ntype == 2\nprint(type)\n",
+    "'''\ntype X = 1\ndef f[T](): ...\n'''\n",
+]
+
+
+@pytest.mark.parametrize("code", TYPES)
+def test_what_follows_types_that_this_python_may_be_too_old_for_is_judged(tmp_path: Path, code: str) -> None:
+    write(tmp_path, GOOD + code)
+    assert told(tmp_path, [NEW_IMAGE]) == []
+    write(tmp_path, GOOD + code + "def predict_fn(data): ...\n")
+    ((severity, location, _),) = told(tmp_path, [NEW_IMAGE])
+    assert (severity, location) == ("error", f"{HANDLER}:{(GOOD + code).count(chr(10)) + 1}:1")
+    write(tmp_path, GOOD + code + "x = = 1\n")
+    ((severity, location, _),) = told(tmp_path, [NEW_IMAGE])
+    assert (severity, location.endswith(":5")) == ("error", True)
 
 
 @pytest.mark.parametrize(
