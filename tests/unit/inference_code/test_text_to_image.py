@@ -39,7 +39,7 @@ class Pipeline:
         width: int = 512,
         num_inference_steps: int = 50,
     ) -> SimpleNamespace:
-        assert (generator, output_type) == (("generator", 0), "pil")
+        assert (generator, output_type) == (("generator", 42), "pil")
         self.asked = {"prompt": prompt, "width": width, "num_inference_steps": num_inference_steps}
         return SimpleNamespace(images=[Picture()] * num_images_per_prompt)
 
