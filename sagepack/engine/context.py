@@ -227,7 +227,8 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
         place = {"isolated": is_isolated, "offline": offline, "model": self.spec.model.id}
         declared = self.spec.code.requirements
         brought = listing.modules(self.required_lock().packages) if declared else ()
-        inputs = {"by": __version__, "program": name, "tag": tag, "code": tree.inputs, "modules": brought, **place}
+        modules = None if brought is None else list(brought)  # as JSON has it: what is read again is compared
+        inputs = {"by": __version__, "program": name, "tag": tag, "code": tree.inputs, "modules": modules, **place}
         last = self.records.load("program")
         if last and last.inputs == inputs:
             return

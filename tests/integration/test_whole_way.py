@@ -158,7 +158,8 @@ from pathlib import Path
 from sagepack.api.project import Project
 from sagepack.cli import tasks
 assert not any(action.runs for action in Project(Path(".").resolve(), "config/svd.yaml").package().actions)
-slow = {"boto3", "botocore", "huggingface_hub", "jsonschema", "moto", "awscrt", "httpx2", "filelock", "tqdm", "sagepack.spec.secrets.texts"}
+slow = {"boto3", "botocore", "huggingface_hub", "jsonschema", "moto", "awscrt", "httpx2", "filelock", "tqdm"}
+slow |= {"sagepack.spec.program.check", "sagepack.spec.secrets.texts"}
 print(sorted(slow & set(sys.modules)), file=sys.stderr)
 """
     run = subprocess.run(
