@@ -2,8 +2,9 @@
 
 The image's packages are kept where the requirements allow it, as pip keeps what is installed. A package that the image is
 built around, torch above all, must be kept: requirements that would replace it are refused. What a Dockerfile pins and a
-requirement finds there needs no entry in the lock. Everything else that the requirements take has one, also where the image
-probably has that very version: pip leaves such a package alone, and an isolated container that lacks it needs its wheel.
+requirement finds there needs no entry in the lock, nor does what only such a package needs. Everything else that the
+requirements take has one, also where the image probably has that very version: pip leaves such a package alone, and an
+isolated container that lacks it needs its wheel.
 """
 
 from __future__ import annotations
@@ -138,10 +139,7 @@ class _Resolution:
             found, told = self.uv.compile(self.lines, dependencies=self.image is not None)
         except UnsolvableError as error:
             raise self._refusal(str(error)) from error
-        image = self.image or {}
-        kept = {name for name, package in image.items() if package.is_certain}
-        needed = [each for each in found if not (each.name in kept and self._in_image(each))]
-        packages = self._locked(needed)
+        packages = self._locked(self._needed(found))
         warnings = list(map(self._taken_back, told))
         if self.image is None:
             message = f"which packages the image {self.uv.target.tag} has is not known: what a requirement itself needs is not locked"
@@ -152,6 +150,23 @@ class _Resolution:
         warnings += self._broken(found)
         located = [Diagnostic(w.path, w.message, w.fix, "warning", self.where(w.path)) for w in warnings]
         return Resolved(packages, tuple(located))
+
+    def _needed(self, found: Sequence[Found]) -> list[Found]:
+        """The packages that the container may have to install.
+
+        A package that a Dockerfile pins is surely there, and then so is all that it needs itself.
+        """
+        image = self.image or {}
+        sure = {each.name for each in found if self._in_image(each) and image[each.name].is_certain}
+        if not sure:
+            return list(found)
+        demanded_by = {each.name: set(each.via) for each in self.uv.explain(self.lines)}
+        needed = {each.name for each in found if each.name in self.asked or each.name not in demanded_by} - sure
+        grown = True
+        while grown:
+            more = {name for name, via in demanded_by.items() if via & needed} - sure - needed
+            needed, grown = needed | more, bool(more)
+        return [each for each in found if each.name in needed]
 
     def _taken_back(self, line: str) -> Diagnostic:
         """That the authors of a version have withdrawn it, in the words of uv, which have its name in backquotes."""
@@ -197,24 +212,36 @@ class _Resolution:
 
     def _warnings(self, found: Sequence[Found]) -> Iterator[Diagnostic]:
         """What the packages do to the image."""
-        owners = {module: name for name in self.image or {} for module in image_modules.of_distribution(name)}
         for each in found:
-            installed, key = (self.image or {}).get(each.name), self._key(each.name)
-            if installed and self._replaces(each):
-                message = f"{each.name} {each.version} replaces {installed.version} of the image"
-                yield Diagnostic(
-                    key, message, "the image was tested with its own version: try the handler with this one"
-                )
-            elif installed and installed.version and self._has_extras(each.name):  # the rules tell it of all others
+            installed = (self.image or {}).get(each.name)
+            if installed and installed.version and self._in_image(each) and self._has_extras(each.name):
                 has = "has" if installed.is_certain else "has, as far as is known,"
-                message = f"the image {has} {each.name} {each.version}, which meets this"
-                yield Diagnostic(key, message, "remove it: each requirement makes the start of a container longer")
-            for module in (
-                image_modules.of_distribution(each.name) if installed is None and each.name not in self.asked else ()
-            ):
+                message = f"the image {has} {each.name} {each.version}, which meets this"  # of others the rules tell it
+                yield Diagnostic(self._key(each.name), message, "remove it: each requirement makes the start longer")
+        yield from self._replacements([each for each in found if self._replaces(each)])
+        yield from self._second_owners([each for each in found if each.name not in self.asked])
+
+    def _replacements(self, found: Sequence[Found]) -> Iterator[Diagnostic]:
+        """Packages that replace those of the image: each requirement at its line, and what they need together."""
+        told = {each.name: f"{each.name} {each.version} replaces {self._version_there(each)}" for each in found}
+        fix = "try the handler: the image was tested with its own versions"
+        for name in sorted(told.keys() & self.asked.keys()):
+            yield Diagnostic(self._key(name), f"{told[name]} of the image", fix)
+        if others := [text for name, text in told.items() if name not in self.asked]:
+            yield Diagnostic(KEY, f"{', '.join(others)} of the image", fix)
+
+    def _version_there(self, found: Found) -> str:
+        return self.image[found.name].version if self.image else ""
+
+    def _second_owners(self, found: Sequence[Found]) -> Iterator[Diagnostic]:
+        """Packages with a module that another package of the image installs, too; of requirements the rules tell it."""
+        image = self.image or {}
+        owners = {module: name for name in image for module in image_modules.of_distribution(name)}
+        for each in found if image else ():
+            for module in image_modules.of_distribution(each.name) if each.name not in image else ():
                 if (owner := owners.get(module)) is not None:
                     message = f"{each.name} and {owner} of the image both install the module {module}: one overwrites the other"
-                    yield Diagnostic(key, message, f"use {owner}, which is there")
+                    yield Diagnostic(KEY, message, f"use {owner}, which is there")
 
     def _has_extras(self, name: str) -> bool:
         return name in self.asked and bool(Requirement(self.lines[self.asked[name]]).extras)

@@ -36,6 +36,10 @@ def index() -> Iterator[Index]:
         made.add("fastattn", "1.0", "torch==2.6.0")
         made.add("fastattn", "2.0", "torch==2.7.0")
         made.add("torch", "2.7.0")
+        for version in ("1.6.0", "1.9.0"):
+            made.add("accelerate", version, "psutil", "safetensors", "tqdm")
+        made.add("psutil", "7.1.3")
+        made.add("tqdm", "5.0")
         made.add("wrapper", "1.0", "fastattn==2.0")
         made.add("reader", "1.0", "safetensors>=0.8")
         made.add("safetensors", SAFETENSORS)
@@ -97,12 +101,25 @@ def test_the_closure_is_locked_with_the_files_and_modules_of_what_is_new(index: 
     assert resolved.warnings == ()
 
 
+def test_what_only_a_package_needs_that_is_surely_in_the_image_is_not_locked(index: Index, found: Finder) -> None:
+    index.add("styler", "1.0", "accelerate", "einops<0.8.1")
+    assert versions(found("styler==1.0")) == {"styler": "1.0", "einops": "0.8.0"}
+    assert versions(found("accelerate==1.6.0")) == {}
+
+
+def test_what_another_package_needs_too_or_a_replacement_of_it_is_locked(index: Index, found: Finder) -> None:
+    index.add("stylist", "1.0", "accelerate", "safetensors")
+    assert versions(found("stylist==1.0")) == {"stylist": "1.0", "safetensors": SAFETENSORS}
+    replaced = versions(found("accelerate==1.9.0"))
+    assert replaced == {"accelerate": "1.9.0", "psutil": "7.1.3", "safetensors": SAFETENSORS, "tqdm": "5.0"}
+
+
 def test_a_version_of_the_last_lock_stays_where_it_may(found: Finder) -> None:
     assert versions(found("film>=1", keep={"film": "1.0"}))["film"] == "1.0"
 
 
 def test_the_same_inputs_give_the_same_packages(found: Finder) -> None:
-    assert found("film>=1", "einops==0.8.0") == found("film>=1", "einops==0.8.0")
+    assert found("film==2.0", "einops==0.8.0") == found("film==2.0", "einops==0.8.0")
 
 
 def test_what_would_replace_torch_is_refused_with_a_version_that_goes_with_the_image(found: Finder) -> None:
@@ -237,7 +254,6 @@ def test_what_does_not_go_with_a_replaced_package_is_told(index: Index, found: F
         ("transformers", "4.51.3"),
         ("diffusers", "0.33.1"),
         ("peft", "0.14.0"),
-        ("accelerate", "1.6.0"),
     ):
         index.add(name, version, *(["huggingface-hub<1"] if name == "transformers" else []))
     messages = [warning.message for warning in found("huggingface-hub==2.0").warnings]
