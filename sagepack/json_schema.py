@@ -75,26 +75,18 @@ class Schema:
 
     Args:
         document: the schema, draft 2020-12 unless it names another one.
+        is_ours: it is one of this program, whose tests have checked it: that takes longer than to check a spec by it.
 
     Raises:
         MalformedError: it is no JSON Schema, or refers to what it does not have.
     """
 
-    def __init__(self, document: dict[str, Any]) -> None:
-        from jsonschema.exceptions import SchemaError  # noqa: PLC0415
+    def __init__(self, document: dict[str, Any], *, is_ours: bool = False) -> None:
         from jsonschema.validators import Draft202012Validator, validator_for  # noqa: PLC0415
 
         draft: Any = validator_for(document, default=Draft202012Validator)
-        try:
-            draft.check_schema(document)
-        except SchemaError as error:
-            raise MalformedError(f"{error.json_path}: {_cut(error.message)}") from error
-        for reference in _references(document):
-            if not _resolves(document, reference):
-                # jsonschema would fetch others from wherever they say.
-                raise MalformedError(
-                    f"{reference!r} names nothing in the schema; only references into it, such as #/$defs/x, work"
-                )
+        if not is_ours:
+            _require_schema(draft, document)
         self._validator = draft(document)
 
     @classmethod
@@ -122,6 +114,26 @@ class Schema:
         except RecursionError:
             return [Problem((), "it cannot be checked: it, or the schema, is nested too deeply")]
         return sorted(found, key=lambda problem: ([_in_order(step) for step in problem.path], problem.message))
+
+
+def _require_schema(draft: Any, document: dict[str, Any]) -> None:
+    """Check that a document is a schema of a draft of JSON Schema, and stands for itself.
+
+    Raises:
+        MalformedError: it is none, or refers to what it does not have.
+    """
+    from jsonschema.exceptions import SchemaError  # noqa: PLC0415
+
+    try:
+        draft.check_schema(document)
+    except SchemaError as error:
+        raise MalformedError(f"{error.json_path}: {_cut(error.message)}") from error
+    for reference in _references(document):
+        if not _resolves(document, reference):
+            # jsonschema would fetch others from wherever they say.
+            raise MalformedError(
+                f"{reference!r} names nothing in the schema; only references into it, such as #/$defs/x, work"
+            )
 
 
 def _of(error: Any) -> Iterator[Problem]:

@@ -147,7 +147,7 @@ def _missing_keys(document: Document) -> Iterator[Diagnostic]:
 
 @cache
 def _schema() -> json_schema.Schema:
-    return json_schema.Schema(json.loads(SCHEMA.read_text(encoding="utf-8")))
+    return json_schema.Schema(json.loads(SCHEMA.read_text(encoding="utf-8")), is_ours=True)
 
 
 def _schema_errors(document: Document) -> Iterator[Diagnostic]:

@@ -16,6 +16,7 @@ from referencing import Registry, Resource
 
 from sagepack.aws.service_model import shape
 from sagepack.digest import Digest
+from sagepack.json_schema import Schema
 from sagepack.package.lock import Lock, LockedFile, LockedPackage
 from sagepack.package.manifest import Manifest, Member
 from sagepack.package.revision import Revision
@@ -40,6 +41,7 @@ from sagepack.spec.model import (
     Update,
     Vpc,
 )
+from sagepack.spec.validate import SCHEMA
 from tests.helpers.paths import ROOT
 from tests.helpers.specs import COMMIT
 
@@ -83,6 +85,10 @@ def subschemas(part: Any) -> Iterator[dict[str, Any]]:
 @pytest.mark.parametrize("name", MINE)
 def test_every_schema_is_a_valid_schema(name: str) -> None:
     jsonschema.Draft202012Validator.check_schema(schema(name))
+
+
+def test_the_schema_that_the_program_takes_unchecked_refers_to_nothing_outside() -> None:
+    Schema(json.loads(SCHEMA.read_text()))  # raises what a user's schema would be refused for
 
 
 @pytest.mark.parametrize("name", MINE)
