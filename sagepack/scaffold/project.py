@@ -143,19 +143,21 @@ def of_model(model: Model) -> dict[str, bytes]:
         model.spec: _filled("project/spec.yaml", words),
         f"config/samples/{model.name}.json": _sample(kind),
         **{f"{model.code}/{name}": _read(f"handlers/{kind.handler}/{name}") for name in _HANDLER},
-        **{f"{model.code}/{name}": text for name, text in _helpers(f"handlers/{kind.handler}/inference.py").items()},
+        **{f"{model.code}/{name}": text for name, text in _helpers(kind.handler).items()},
     }
 
 
-def _helpers(program: str) -> dict[str, bytes]:
-    """The modules of `shared` that a program imports, and those that these import: file name -> text."""
+def _helpers(handler: str) -> dict[str, bytes]:
+    """The modules that a handler imports, its own and those of `shared`, and those that these import: file name -> text."""
     found: dict[str, bytes] = {}
-    todo = [_read(program)]
+    todo = [_read(f"handlers/{handler}/inference.py")]
     while todo:
         for name in _HELPER.findall(todo.pop().decode()):
-            if f"{name}.py" not in found:
-                found[f"{name}.py"] = _read(f"handlers/shared/{name}.py")
-                todo.append(found[f"{name}.py"])
+            file = f"{name}.py"
+            if file not in found:
+                folder = handler if (_TEMPLATES / "handlers" / handler / file).exists() else "shared"
+                found[file] = _read(f"handlers/{folder}/{file}")
+                todo.append(found[file])
     return dict(sorted(found.items()))
 
 

@@ -153,7 +153,7 @@ def wav(channels: int, width: int, frames: bytes) -> bytes:
     [b"OggS123", b"RIFF\0\0\0\0WAVE", wav(1, 3, bytes(6)), wav(1, 2, b"").replace(b"\x01\x00", b"\x03\x00", 1)],
 )
 def test_what_python_does_not_decode_is_left_to_ffmpeg(content: bytes) -> None:
-    assert load("shared", "handler_audio").recording(content, "inputs") == content
+    assert load("pipeline", "handler_audio").recording(content, "inputs") == content
 
 
 @pytest.mark.parametrize(
