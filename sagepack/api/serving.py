@@ -120,6 +120,14 @@ class _Log:
             time.sleep(_QUIET_SECONDS)
         return self.since(count)
 
+    def rest(self, count: int) -> list[str]:
+        """As `since`, when nothing has come for a moment, which is shorter: nothing is missing if a line comes later."""
+        end, seen = time.monotonic() + _QUIET_SECONDS, -1
+        while self.count != seen and time.monotonic() < end:
+            seen = self.count
+            time.sleep(_QUIET_SECONDS / 4)
+        return self.since(count)
+
     def wait(self, count: int, seconds: float) -> None:
         """Wait until there are more lines than `count`, or a time is over."""
         with self._changed:
@@ -176,6 +184,9 @@ class Serving:
         self._log = _Log()
         self._server: ModelServer | None = None
         self._installed: tuple[str, ...] = ()
+        self._seen = self._stamps()  # the files when the newest edit was taken
+        self._output: str | Path | None = None
+        self._told = 0  # lines of the log that are of no edit to come
         self._version = 0
         self._code = dict[str, bytes]()  # what the server has
         self._good = package, 0, self._code  # what served before the newest edit, its version and what the server had
@@ -304,16 +315,17 @@ class Serving:
         Raises:
             UserError: the package does not answer, or not as expected; or a file cannot be written.
         """
+        self._output = output
         saved, answers = None, list[results.ServedAnswer]()
         if isinstance(self._trial, Trial):
             for number in range(1, self._trial.times + 1):
                 which = f"request {number} of {self._trial.times}" if self._trial.times > 1 else "the request"
                 with self._context.progress.activity(f"{which}: waiting for the answer"):
-                    seconds, body = self._answer(which, self._trial, output)
+                    seconds, body = self._answer(which, self._trial)
                 answers.append(results.ServedAnswer(round(seconds, 3), len(body)))
                 if saved is None:
-                    saved = self._saved(body, output)
-        model = self._context.spec.model.id
+                    saved = self._saved(body)
+        self._told, model = self._log.count, self._context.spec.model.id
         return results.Served(
             package=self.package.shown,
             stack=self._stack,
@@ -327,7 +339,7 @@ class Serving:
             miniature=self._context.spec.sandbox and model in {each.name for each in miniatures.MODELS},
         )
 
-    def _answer(self, which: str, trial: Trial, output: str | Path | None = None) -> tuple[float, bytes]:
+    def _answer(self, which: str, trial: Trial) -> tuple[float, bytes]:
         """Send one request; its seconds and its answer, which is as expected.
 
         Raises:
@@ -350,7 +362,7 @@ class Serving:
             raise self._failed(f"{which} failed ({status})", words, before, trial)
         if problems := trial.expectation.problems(answer) if trial.expectation else []:
             start = printable(answer[:_SHOWN].decode(errors="replace"))
-            kept = self._kept(answer, output)
+            kept = self._kept(answer)
             raise UserError(
                 f"{which} got an answer that is not as expected: {problems[0]}",
                 where=self.package.shown,
@@ -363,19 +375,20 @@ class Serving:
     def _answers(self) -> Path:
         return self._root / "build" / "answers" / f"{self._context.spec.name}-{self._context.spec.env}" / "served"
 
-    def _saved(self, body: bytes, output: str | Path | None) -> exchange.Saved:
+    def _saved(self, body: bytes) -> exchange.Saved:
         """Write an answer as `predict` does."""
-        if output is None:
+        if self._output is None:
             shutil.rmtree(self._answers, ignore_errors=True)
         try:
-            return exchange.save(body, Path(output) if output else self._answers)
+            return exchange.save(body, Path(self._output) if self._output else self._answers)
         except RemoteError as error:
-            details = [*error.details, f"as it came it is at {self._kept(body, output)}"]
+            details = [*error.details, f"as it came it is at {self._kept(body)}"]
             raise UserError(error.message, where=self.package.shown, fix=_CORRECT, details=details) from error
 
-    def _kept(self, body: bytes, output: str | Path | None) -> str:
+    def _kept(self, body: bytes) -> str:
         """Write an answer as it came; returns where."""
-        path = Path(output) if output and Path(output).suffix else self._answers / "answer-as-it-came.bin"
+        output = Path(self._output) if self._output else None
+        path = output if output and output.suffix else self._answers / "answer-as-it-came.bin"
         return self._context.display(exchange.save(body, path).files[0])
 
     def _failed(self, what: str, words: str, since: int, trial: Trial | None = None) -> UserError:
@@ -449,15 +462,15 @@ class Serving:
         Raises:
             UserError: the server ended.
         """
-        return self._edits(self._stamps())
-
-    def _edits(self, seen: dict[str, tuple[int, int]]) -> Iterator[results.Edit]:
         while True:
             time.sleep(_POLL_SECONDS)
-            now = self._stamps()
-            if now != seen:
-                changed = sorted(path for path in now.keys() | seen.keys() if now.get(path) != seen.get(path))
-                seen = now
+            before, now = self._seen, self._stamps()
+            if now != before:
+                time.sleep(_POLL_SECONDS)
+                if now != self._stamps():  # it is still being written
+                    continue
+                self._seen = now
+                changed = sorted(path for path in now.keys() | before.keys() if now.get(path) != before.get(path))
                 yield self._edited(tuple(changed))
             elif not self._running.alive():
                 raise self._failed("the server ended", "nothing is known of the reason", self._log.count)
@@ -477,8 +490,7 @@ class Serving:
 
     def _edited(self, files: tuple[str, ...]) -> results.Edit:
         """Take an edit, or tell what is wrong with it."""
-        begun, before = time.monotonic(), self._log.count
-        model, answer, error = "", None, None
+        begun, model, answer, error = time.monotonic(), "", None, None
         try:
             fresh = self._package_now()
             is_other = _read(fresh.requirements) != self._code.get("requirements.txt")
@@ -487,13 +499,15 @@ class Serving:
             answer = self._answered(undo=not is_other)
         except SagepackError as found:
             error, seconds = found, time.monotonic() - begun
+        lines = self._log.rest(self._told)
+        self._told += len(lines)
         return results.Edit(
             files=files,
             model=model,
             seconds=round(seconds, 3),
             answer=answer,
             error=tuple(error.lines()) if error else (),
-            log=() if error else tuple(cause.readable(said(self._log.since(before)), self.package.places)),
+            log=() if error else tuple(cause.readable(said(lines), self.package.places)),
         )
 
     def _package_now(self) -> ServedPackage:
@@ -570,7 +584,7 @@ class Serving:
             return None
         try:
             seconds, body = self._answer("the sample", self._trial)
-            self._saved(body, None)
+            self._saved(body)
         except UserError:
             if undo:
                 self._put_back()

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from sagepack.deploy.known_failures import KnownFailure
 
-_FOLDER = re.compile(r"[^\s'\"(]*/ml/model/")
-_CODE = re.compile(_FOLDER.pattern + r"(?P<path>code/[^\s'\":]*)")
+_FOLDER = re.compile(r"[^\s'\"(]*/ml/model(?![\w.-])")
+_CODE = re.compile(_FOLDER.pattern + r"/(?P<path>code/[^\s'\":]*)")
 _TO_LOGS = re.compile(r"`invoke logs` [^;]*; ")
-_IN_CONTAINER = "/opt/ml/model/"
+_IN_CONTAINER = "/opt/ml/model"
 _FRAME = re.compile(r' *File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<function>.*))?')
 _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(?:: .*)?")
 _TRACEBACK = "Traceback (most recent call last):"

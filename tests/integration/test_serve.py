@@ -197,12 +197,16 @@ def test_a_local_archive_is_unpacked_once(toy: Toy, monkeypatch: pytest.MonkeyPa
     assert len(list((toy.root / "build" / "serving" / "toy-local").iterdir())) == 1
 
 
-def test_a_published_package_is_served_by_its_address_and_by_its_release(toy: Toy) -> None:
-    built = project(toy, "environment.GREETING=then").deploy(smoke=False)
+def test_a_published_package_is_served_by_its_address_in_the_environment_of_the_spec(toy: Toy) -> None:
+    built = project(toy, "environment.GREETING=then").upload()
     assert built.artifact is not None
     served = project(toy).serve(built.artifact.uri)
     assert served.package == built.artifact.uri
     assert "GREETING" not in answer(toy, served)["environment"]
+
+
+def test_a_release_is_served_in_the_environment_that_it_was_deployed_with(toy: Toy) -> None:
+    project(toy, "environment.GREETING=then").deploy(smoke=False)
     served = project(toy).serve("1")
     assert served.package == "release 1 of local"
     assert answer(toy, served)["environment"]["GREETING"] == "then"
@@ -242,7 +246,7 @@ class Watched:
 
     def __init__(self, toy: Toy, served: Serving) -> None:
         self.toy, self.served = toy, served
-        self._number = 0
+        self._number, self._seen = 0, 0
 
     def edit(self, text: str) -> results.Edit:
         """What comes of an edit."""
@@ -252,6 +256,18 @@ class Watched:
         seconds = time.time() + self._number
         os.utime(self.toy.root / "code_of_toy" / "inference.py", (seconds, seconds))
         return next(edits)
+
+    def orders(self, *last: str) -> list[str]:
+        """What the worker was told since this was called last, up to an order."""
+        end = time.monotonic() + 20
+        while True:
+            lines = self.served._log.since(0)
+            found = [line.split()[1] for line in lines if line.startswith("order")][self._seen :]
+            if not last or found[-1:] == list(last):
+                self._seen += len(found)
+                return found
+            assert time.monotonic() < end, lines
+            time.sleep(0.02)
 
 
 @contextmanager
@@ -266,10 +282,10 @@ def test_an_edit_is_served_and_the_model_kept_where_it_can_be(toy: Toy) -> None:
         found = it.edit(GOOD.replace("model): ...", "model): return 1"))
         assert (found.files, found.model, found.error) == (("code_of_toy/inference.py",), "the model was kept", ())
         assert found.answer is not None
-        assert found.log[:1] == ("order keep",)
+        assert it.orders("settle") == ["keep", "settle"]
         found = it.edit(GOOD.replace("model_dir): ...", "model_dir): return 1"))
         assert found.model == "model_fn was called again: model_fn changed"
-        assert [line for line in found.log if line.startswith("order")] == ["order call", "order settle"]
+        assert it.orders("settle") == ["call", "settle"]
 
 
 @pytest.mark.parametrize(
@@ -288,14 +304,34 @@ def test_a_wrong_edit_is_told_and_the_code_from_before_serves(
     toy: Toy, text: str, told: str, orders: list[str]
 ) -> None:
     with watched(toy) as it:
-        begun = it.served._log.count
         found = it.edit(text)
         assert told in "\n".join(found.error)
-        seen = it.served._log.settled(begun)
-        assert [line.split()[1] for line in seen if line.startswith("order")] == orders
+        assert it.orders(*orders[-1:]) == orders
         program = it.served._running.package / "code" / "inference.py"
         assert program.read_text() == GOOD
         assert it.edit(f"{GOOD}# good again\n").error == ()
+
+
+def test_an_edit_during_the_start_is_not_missed(toy: Toy) -> None:
+    with project(toy).serving(reloads=True) as served:
+        toy.write_code(f"{GOOD}# edited\n")
+        served.try_it(toy.root / "answer.json")
+        first = (toy.root / "answer.json").read_bytes()
+        found = next(served.edits())
+        assert (found.files, found.error) == (("code_of_toy/inference.py",), ())
+        assert len((toy.root / "answer.json").read_bytes()) == len(first)
+        assert (served._running.package / "code" / "inference.py").read_text().endswith("# edited\n")
+
+
+def test_a_sample_that_is_edited_is_sent_again(toy: Toy) -> None:
+    (toy.root / "sample.json").write_text('{"inputs": "a cat"}')
+    (toy.root / "config" / "toy.yaml").write_text(f"{SPEC}sample:\n  file: sample.json\n")
+    with project(toy).serving(reloads=True) as served:
+        served.try_it()
+        (toy.root / "sample.json").write_text('{"inputs": "a large dog"}')
+        found = next(served.edits())
+        assert (found.files, found.model) == (("sample.json",), "the model was kept")
+        assert "a large dog" in (toy.root / "build" / "answers" / "toy-local" / "served" / "answer.json").read_text()
 
 
 def test_other_requirements_start_the_server_again_at_the_same_address(

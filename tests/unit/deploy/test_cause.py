@@ -60,6 +60,20 @@ def test_the_top_of_a_module_is_no_function() -> None:
     assert of(log)[:3] == ("inference_code/svd/inference.py:1", None, "KeyError: 1")
 
 
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("KeyError: '/tmp/mms-a_1/ml/model'", "KeyError: '/opt/ml/model'"),
+        ("open(/tmp/mms-a_1/ml/model/unet/x.bin)", "open(/opt/ml/model/unet/x.bin)"),
+        ("/tmp/mms-a_1/ml/model/code/inference.py:3: Warning", "inference_code/svd/inference.py:3: Warning"),
+        ("/tmp/mms-a_1/ml/model/code/other.json", "code/other.json"),
+        ("/tmp/ml/models and /a/ml/model.py", "/tmp/ml/models and /a/ml/model.py"),
+    ],
+)
+def test_the_folder_of_the_package_is_shown_as_in_the_container(line: str, shown: str) -> None:
+    assert cause.readable([line], PLACES) == [shown]
+
+
 @pytest.mark.parametrize("log", ["", "allocating\n"])
 def test_without_a_traceback_there_is_no_place(log: str) -> None:
     assert of(log)[:3] == (None, None, None)
