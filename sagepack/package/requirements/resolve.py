@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 KEY = ("code", "requirements")
 _LOCK_AGAIN = "`invoke lock --update` locks what the index has now"
 # Packages of an image that check each other's versions when they are imported, or rely on each other's inner parts.
-_TOGETHER = ("accelerate", "diffusers", "huggingface-hub", "peft", "transformers")
+_TOGETHER = ("accelerate", "diffusers", "peft", "transformers")
 _SAME_TIME = 8  # wheels that are looked into
 _EXACT = re.compile(r"===?[^,*]+")
 _VERSION = re.compile(r"[^+]*")
@@ -139,7 +139,17 @@ class _Resolution:
             found, told = self.uv.compile(self.lines, dependencies=self.image is not None)
         except UnsolvableError as error:
             raise self._refusal(str(error)) from error
-        packages = self._locked(self._needed(found))
+        lines, broken = self.lines, None
+        if any(map(self._replaces, found)):
+            # What is replaced has to go with the packages that the image is made for: transformers, for example, refuses to be
+            # imported with a Hub client that is too new.
+            together = (*self.lines, *self._staying)
+            try:
+                found, told = self.uv.compile(together)
+                lines = together
+            except UnsolvableError as error:
+                broken = self._broken(str(error))
+        packages = self._locked(self._needed(found, lines))
         warnings = list(map(self._taken_back, told))
         if self.image is None:
             message = f"which packages the image {self.uv.target.tag} has is not known: what a requirement itself needs is not locked"
@@ -147,11 +157,26 @@ class _Resolution:
             warnings.append(Diagnostic(KEY, message, fix, severity="warning"))
         warnings += self._warnings(found)
         warnings += self._held_back(found)
-        warnings += self._broken(found)
+        warnings += [broken] if broken else []
         located = [Diagnostic(w.path, w.message, w.fix, "warning", self.where(w.path)) for w in warnings]
         return Resolved(packages, tuple(located))
 
-    def _needed(self, found: Sequence[Found]) -> list[Found]:
+    @property
+    def _staying(self) -> tuple[str, ...]:
+        """The packages that the image is made for, as it has them, without those that the spec asks for."""
+        names = [name for name in _TOGETHER if name not in self.asked]
+        return tuple(f"{name}=={self.image[name].version}" for name in names if self.image and name in self.image)
+
+    def _broken(self, told: str) -> Diagnostic | None:
+        """That requirements do not go with the packages that the image is made for, in the words of uv."""
+        try:
+            self.uv.compile(self._staying)
+        except UnsolvableError:
+            return None  # the index lacks one of them, and so says nothing about the others
+        fix = "choose versions that go with the image, or add newer versions of what does not go with them"
+        return Diagnostic(KEY, f"what is replaced breaks another package of the image: {told}", fix)
+
+    def _needed(self, found: Sequence[Found], lines: Sequence[str]) -> list[Found]:
         """The packages that the container may have to install.
 
         A package that a Dockerfile pins is surely there, and then so is all that it needs itself.
@@ -160,7 +185,7 @@ class _Resolution:
         sure = {each.name for each in found if self._in_image(each) and image[each.name].is_certain}
         if not sure:
             return list(found)
-        demanded_by = {each.name: set(each.via) for each in self.uv.explain(self.lines)}
+        demanded_by = {each.name: set(each.via) for each in self.uv.explain(lines)}
         needed = {each.name for each in found if each.name in self.asked or each.name not in demanded_by} - sure
         grown = True
         while grown:
@@ -256,39 +281,15 @@ class _Resolution:
             free = {each.name: each for each in self.free.explain(self.lines)}
         except UnsolvableError:
             return
-        moved = [
-            free[name]
-            for name, version in self.uv.fixed.items()
-            if name in free and free[name].version != _public(version)
-        ]
-        why = one_of(f"{each.name} {self.uv.fixed[each.name]}" for each in moved)
+        # What the image has for sure, stays as it is, and would not without it.
+        there = {name: package.version for name, package in (self.image or {}).items() if package.is_certain}
+        stay = [name for name in there if chosen.get(name) in (None, there[name]) and name not in self.asked]
+        moved = [name for name in stay if name in free and free[name].version != _public(there[name])]
+        why = one_of(f"{name} {there[name]}" for name in sorted(moved)) or "other packages"
         for name in open_:
             if name in free and Version(free[name].version) > Version(chosen[name]):
                 message = f"{name} {chosen[name]} is taken and not {free[name].version}, which does not go with the image's {why}"
                 yield Diagnostic(self._key(name), message, "nothing, or choose a newer image")
-
-    def _broken(self, found: Sequence[Found]) -> Iterator[Diagnostic]:
-        """Packages that the image is made for and that do not go with what replaces others, as transformers and its hub client."""
-        replacing = [f"{each.name}=={each.version}" for each in found if self._replaces(each)]
-        if not replacing or not self.image:
-            return
-        moved = {each.name for each in found if self._replaces(each)}
-        staying = [
-            f"{name}=={self.image[name].version}" for name in _TOGETHER if name in self.image and name not in moved
-        ]
-        try:
-            self.uv.compile([*self.lines, *replacing, *staying])
-        except UnsolvableError as error:
-            if self._is_solvable(staying):  # otherwise the index lacks one of them, and nothing is known
-                fix = "choose versions that go with the image, or add newer versions of what does not go with them"
-                yield Diagnostic(KEY, f"what is replaced breaks another package of the image: {error}", fix)
-
-    def _is_solvable(self, lines: Sequence[str]) -> bool:
-        try:
-            self.uv.compile(lines)
-        except UnsolvableError:
-            return False
-        return True
 
     def _refusal(self, told: str) -> UserError:
         """Why no versions meet the requirements."""

@@ -247,16 +247,31 @@ def test_the_password_of_an_index_is_in_nothing_that_is_shown_or_locked(cache: s
                 assert "hunter" not in str(caught.value)
 
 
-def test_what_does_not_go_with_a_replaced_package_is_told(index: Index, found: Finder) -> None:
-    for version in ("0.30.0", "2.0"):
+@pytest.fixture
+def made_for(index: Index) -> Index:
+    """The index with the packages that the image is made for."""
+    for version in ("0.30.0", "0.36.0", "2.0"):
         index.add("huggingface-hub", version)
-    for name, version in (
-        ("transformers", "4.51.3"),
-        ("diffusers", "0.33.1"),
-        ("peft", "0.14.0"),
-    ):
-        index.add(name, version, *(["huggingface-hub<1"] if name == "transformers" else []))
+    index.add("transformers", "4.51.3", "huggingface-hub<1")
+    for name, version in (("diffusers", "0.33.1"), ("peft", "0.14.0")):
+        index.add(name, version)
+    return index
+
+
+def test_what_does_not_go_with_a_replaced_package_is_told(made_for: Index, found: Finder) -> None:
+    del made_for
     messages = [warning.message for warning in found("huggingface-hub==2.0").warnings]
     assert messages[0] == "huggingface-hub 2.0 replaces 0.30.0 of the image"
     assert messages[1].startswith("what is replaced breaks another package of the image: ")
     assert "transformers depend on huggingface-hub<1" in messages[1]
+
+
+def test_what_is_replaced_goes_with_what_the_image_is_made_for_where_it_can(made_for: Index, found: Finder) -> None:
+    made_for.add("modish", "1.0", "huggingface-hub>=0.31")
+    made_for.add("modish", "2.0", "huggingface-hub>=1")
+    resolved = found("modish")
+    assert versions(resolved) == {"modish": "1.0", "huggingface-hub": "0.36.0"}
+    assert [warning.message for warning in resolved.warnings] == [
+        "huggingface-hub 0.36.0 replaces 0.30.0 of the image",
+        "modish 1.0 is taken and not 2.0, which does not go with the image's other packages",
+    ]
