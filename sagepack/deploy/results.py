@@ -1,7 +1,7 @@
 """Write the result of a request to files, by its content type.
 
-The type is that of the bytes, whatever the container declares: JSON, or else arbitrary bytes. One JSON format is known and
-written as pictures: `base64_frames`.
+The type is that of the bytes, whatever the container declares: JSON, or else arbitrary bytes. Two JSON formats are known and
+written as pictures: those of `base64_frames`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 
 from sagepack.decoding import MalformedError, decode_json
 from sagepack.deploy import media_types
-from sagepack.deploy.base64_frames import decode_base64_frames
+from sagepack.deploy.base64_frames import decode_base64_frames, decode_base64_images
 from sagepack.files import write_atomically
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def save_result(body: bytes, output: Path) -> list[Path]:
     If `output` has a suffix and is no folder, it becomes a file with the bytes of the result, unchanged. Otherwise it becomes
     a folder, which gets
 
-    - `frame-000.jpg`, `frame-001.jpg` and so on, for a JSON object in the format of `base64_frames`,
+    - `frame-000.jpg`, `frame-001.jpg` and so on, or `image-000.png` and so on, for a JSON object in a format of `base64_frames`,
     - `answer.json` for any other JSON,
     - `answer.mp4`, `answer.png` and so on for what its first bytes tell, `answer.txt` for text, `answer.bin` for anything else.
 
@@ -61,17 +61,20 @@ def short_text(body: bytes) -> str | None:
 
 def _files(body: bytes) -> dict[str, bytes]:
     try:
-        if body.lstrip().startswith(b"{"):
-            frames = decode_base64_frames(body, limit=MAX_SIZE)
-        else:
+        if not body.lstrip().startswith(b"{"):
             decode_json(body, msgspec.Raw, limit=MAX_SIZE)
-            frames = None
+            return {"answer.json": body}
+        if (frames := decode_base64_frames(body, limit=MAX_SIZE)) is not None:
+            return _numbered("frame", ".jpg", frames)
     except MalformedError:
         return {f"answer{_suffix(body)}": body}
-    if frames is None:
-        return {"answer.json": body}
-    digits = max(3, len(str(len(frames))))
-    return {f"frame-{number:0{digits}d}.jpg": picture for number, picture in enumerate(frames)}
+    images = decode_base64_images(body, limit=MAX_SIZE)
+    return {"answer.json": body} if images is None else _numbered("image", ".png", images)
+
+
+def _numbered(name: str, suffix: str, pictures: list[bytes]) -> dict[str, bytes]:
+    digits = max(3, len(str(len(pictures))))
+    return {f"{name}-{number:0{digits}d}{suffix}": picture for number, picture in enumerate(pictures)}
 
 
 def _suffix(body: bytes) -> str:

@@ -28,6 +28,21 @@ def test_base64_frames_are_written_as_pictures_to_a_folder(tmp_path: Path) -> No
     assert [path.read_bytes() for path in written] == FRAMES
 
 
+def test_base64_images_are_written_as_pictures_to_a_folder(tmp_path: Path) -> None:
+    images = [b"\x89PNG\r\n\x1a\none", b"\x89PNG\r\n\x1a\ntwo"]
+    answer = json.dumps({"images": [base64.b64encode(image).decode() for image in images], "seed": 7}).encode()
+    written = save_result(answer, tmp_path / "images")
+    assert [path.name for path in written] == ["image-000.png", "image-001.png"]
+    assert [path.read_bytes() for path in written] == images
+
+
+@pytest.mark.parametrize("images", [[], ["https://a/b.png"], ["AAAA"], [7], "one", None, {"a": 1}])
+def test_images_of_another_kind_are_an_answer_like_any_other(images: object, tmp_path: Path) -> None:
+    answer = json.dumps({"images": images}).encode()
+    (written,) = save_result(answer, tmp_path / "out")
+    assert (written.name, written.read_bytes()) == ("answer.json", answer)
+
+
 def test_an_existing_folder_with_a_dot_in_its_name_is_a_folder(tmp_path: Path) -> None:
     folder = tmp_path / "frames.d"
     folder.mkdir()
