@@ -104,7 +104,7 @@ def _found(files: Sequence[CodeFile], root: Path, target: Target) -> Iterator[Di
         listed = parts.get(REQUIREMENTS.removeprefix(CODE))
         lines = listed.read_text(encoding="utf-8", errors="replace").splitlines() if listed else []
         provided = imports.Provided(python, modules, names, (*target.requirements, *lines), target.modules)
-        yield from imports.check(sources, target.program, provided)
+        yield from imports.check(sources, used, provided)
         for path, disk in parts.items():
             yield from _shadow(path, _shown(disk, root), target.tag)
 

@@ -92,9 +92,14 @@ def reached(sources: Sequence[Source], program: str) -> dict[str, bool]:
     return found
 
 
-def check(sources: Sequence[Source], program: str, provided: Provided) -> Iterator[Diagnostic]:
-    """The imports that nothing in the container satisfies."""
-    found = reached(sources, program)
+def check(sources: Sequence[Source], found: Mapping[str, bool], provided: Provided) -> Iterator[Diagnostic]:
+    """The imports that nothing in the container satisfies.
+
+    Args:
+        sources: the files of the code.
+        found: the paths of those that the program may import (`reached`).
+        provided: what the container has.
+    """
     brought = {name.lower() for line in provided.requirements for name in _brought(line)}
     arranges = any(_arranges_imports(source) for source in sources if source.path in found)
     elsewhere = {part.lower() for source in sources for part in source.parts} if arranges else set()

@@ -31,7 +31,8 @@ def find(tree: ast.Module, text: bytes, python: tuple[int, int]) -> _Found | Non
         text: the file.
         python: major and minor version.
     """
-    found = list(_in_tree(tree, text.splitlines(), python))
+    is_judged_by_parser = python >= (3, 11) and sys.version_info < (3, 14)
+    found = [] if is_judged_by_parser else list(_in_tree(tree, text.splitlines(), python))
     if python < (3, 12) <= sys.version_info[:2] and any(
         isinstance(node, ast.FormattedValue) for node in ast.walk(tree)
     ):
