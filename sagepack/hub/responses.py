@@ -186,6 +186,17 @@ def config_of(body: bytes) -> ModelFacts:
     return decode_json(body, _ModelConfig, limit=MODEL_INDEX_BYTES).facts()
 
 
+def dtype_of(header: bytes) -> str | None:
+    """The type of most of the numbers in a file of safetensors, by its header, in torch's words; None if that does not say it."""
+    sizes: dict[str, int] = {}
+    for tensor in decode_json(header, dict[str, Any]).values():
+        offsets = tensor.get("data_offsets") if isinstance(tensor, dict) else None
+        if isinstance(offsets, list) and len(offsets) == 2 and all(isinstance(offset, int) for offset in offsets):
+            name = str(tensor.get("dtype"))
+            sizes[name] = sizes.get(name, 0) + offsets[1] - offsets[0]
+    return _DTYPES.get(max(sizes, key=sizes.__getitem__)) if sizes else None
+
+
 def files_of(pages: Iterable[bytes]) -> list[RepoFile]:
     """The files of `/api/models/<repo>/tree/<commit>`, sorted by path."""
     files: list[RepoFile] = []

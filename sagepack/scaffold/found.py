@@ -11,7 +11,7 @@ import msgspec
 from sagepack.decoding import MalformedError, Value
 from sagepack.errors import RemoteError, SagepackError, UserError
 from sagepack.hub import selection
-from sagepack.hub.responses import MODEL_INDEX_BYTES, ModelFacts, config_of, model_index_of
+from sagepack.hub.responses import MODEL_INDEX_BYTES, ModelFacts, config_of, dtype_of, model_index_of
 from sagepack.hub.weight_names import Weight
 from sagepack.package.revision import Revision
 from sagepack.scaffold import sizes
@@ -38,6 +38,7 @@ _QUANTIZERS = {
     "awq": "autoawq",
     "compressed-tensors": "compressed-tensors",
 }
+_LONGEST_HEADER = 16 << 20  # bytes; that of a file with 100,000 tensors has 10 MB
 _GGUF = ".gguf"
 _BEST_GGUF = ("q4_k_m", "q4_k_s", "q4_0", "q5_k_m", "q8_0")
 _Answer = TypeVar("_Answer")
@@ -52,6 +53,7 @@ class Files(Value, frozen=True):
         reason: what decided, and how much that saves, as one sentence.
         variant: of the weights, such as `fp16`; None for those without.
         include: patterns that choose them; empty where the layout of the repository does.
+        largest: the path of the largest of those with weights; empty if there is none.
     """
 
     size: int
@@ -59,6 +61,7 @@ class Files(Value, frozen=True):
     reason: str
     variant: str | None = None
     include: tuple[str, ...] = ()
+    largest: str = ""
 
 
 class Found(Value, frozen=True):
@@ -114,7 +117,9 @@ def in_folder(folder: Path) -> tuple[ModelFacts, Files | None]:
     for name in DESCRIBING:
         if (folder / name).is_file():
             data = (folder / name).read_bytes()
-            return described(data, where=str(folder / name)), chosen(listed, {name: data})
+            files = chosen(listed, {name: data})
+            facts = described(data, where=str(folder / name))
+            return _with_dtype(facts, files, lambda path, at, count: _read(folder / path, at, count)), files
     if any(file.path.endswith(_GGUF) for file in listed):
         return ModelFacts(library="gguf"), chosen(listed, {})
     message = f"this folder holds no model: there is neither {' nor '.join(DESCRIBING)}"
@@ -159,7 +164,33 @@ def _in_repository(hub: Hub, name: str) -> tuple[ModelFacts, Files | None]:
         facts = _both(described(texts[path], where=f"{name}: {path}"), facts)
     elif facts.library is None and any(file.path.endswith(_GGUF) for file in listed):
         facts = dataclasses.replace(facts, library="gguf")
-    return facts, chosen(listed, texts)
+    files = chosen(listed, texts)
+    revision = Revision(name, facts.commit or "")
+    return _with_dtype(facts, files, lambda path, at, count: b"".join(hub.open(revision, path, at, count))), files
+
+
+def _read(path: Path, at: int, count: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(at)
+        return file.read(count)
+
+
+def _with_dtype(facts: ModelFacts, files: Files | None, read: Callable[[str, int, int], bytes]) -> ModelFacts:
+    """The same with the type of the weights, from the header of the largest file if nothing else says it.
+
+    Args:
+        facts: what is known.
+        files: the files of the package.
+        read: bytes of a file: its path, where they begin, and how many.
+    """
+    if facts.dtype or not files or not files.largest.endswith(".safetensors"):
+        return facts
+    try:
+        size = int.from_bytes(read(files.largest, 0, 8), "little")
+        header = read(files.largest, 8, size) if size <= _LONGEST_HEADER else b"{}"
+        return dataclasses.replace(facts, dtype=dtype_of(header))
+    except (SagepackError, MalformedError, OSError):  # behind a gate, or damaged, which `lock` or the container tells
+        return facts
 
 
 def _no_model(hub: Hub, name: str, error: UserError) -> UserError:
@@ -202,13 +233,22 @@ def chosen(files: Sequence[SizedFile], texts: Mapping[str, bytes]) -> Files | No
         return None
     by_path = {file.path: file.size for file in files}
     weights = {path: Weight.of(path) for path in taken.chosen}
-    sizes_ = [
-        by_path[path] for path, weight in weights.items() if weight and not weight.index and weight.format != "training"
-    ]
+    with_weights = {
+        path: by_path[path]
+        for path, weight in weights.items()
+        if weight and not weight.index and weight.format != "training"
+    }
     variants = {
         weight.variant for weight in weights.values() if weight and weight.variant and weight.format != "foreign"
     }
-    return Files(taken.size, sum(sizes_), _reason(taken), min(variants, default=None), tuple(include))
+    return Files(
+        taken.size,
+        sum(with_weights.values()),
+        _reason(taken),
+        min(variants, default=None),
+        tuple(include),
+        max(with_weights, key=with_weights.__getitem__, default=""),
+    )
 
 
 def _reason(taken: Selection) -> str:

@@ -99,6 +99,27 @@ def test_what_has_an_unexpected_type_counts_as_absent(value: object) -> None:
         assert dataclasses.replace(info_of(json.dumps(info).encode()), has_code=False) == ModelFacts(commit=COMMIT)
 
 
+@pytest.mark.parametrize(
+    ("header", "dtype"),
+    [
+        ({"a": {"dtype": "F16", "data_offsets": [0, 9]}, "b": {"dtype": "F32", "data_offsets": [9, 12]}}, "float16"),
+        ({"__metadata__": {"format": "pt"}, "a": {"dtype": "BF16", "data_offsets": [0, 2]}}, "bfloat16"),
+        ({}, None),
+        ({"a": {"dtype": "F16", "data_offsets": "x"}, "b": 1}, None),
+        ([], None),
+    ],
+)
+def test_the_weights_of_a_folder_say_their_type_where_the_configuration_does_not(
+    tmp_path: Path, header: object, dtype: str | None
+) -> None:
+    text = json.dumps(header).encode()
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text)
+    assert found.in_folder(tmp_path)[0].dtype == dtype
+    (tmp_path / "model.safetensors").write_bytes(b"\xff" * 9)
+    assert found.in_folder(tmp_path)[0].dtype is None
+
+
 def test_a_hub_that_is_slow_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(found, "SECONDS", 0.01)
     release = threading.Event()
