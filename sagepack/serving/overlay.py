@@ -3,7 +3,8 @@
 The image's toolkit runs `pip install -r code/requirements.txt` at each start of a container. Here pip says what that would
 install into the stack, and exactly that goes into a folder of its own, once for each content of the file. The worker finds the
 folder before the stack. Of requirements that are locked for the image, with hashes and with wheels in the package, names and
-versions count: the wheels are those of the image's Python.
+versions count: the wheels are those of the image's Python. Where a version is not made for the stack's Python, the newest
+before it takes its place, which is said.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import subprocess
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sagepack.errors import UserError
 from sagepack.files import disk_errors
@@ -34,7 +35,9 @@ _HASH = re.compile(r"\s+--hash[= ]\S+")
 _OF_LOCKS = ("--no-index", "--require-hashes", "--only-binary", "--prefer-binary", "--no-binary")
 _FIND_LINKS = re.compile(r"(?:--find-links|-f)[= ]\s*(?P<place>\S+)")
 _OTHER_FILE = re.compile(r"(?P<flag>--requirement|--constraint|-r|-c)[= ]\s*(?P<place>\S+)")
-_PINNED = re.compile(r"(?P<name>\w[\w.-]*)(?:\[[^\]]*\])?\s*==")
+_PINNED = re.compile(r"(?P<name>\w[\w.-]*)(?:\[[^\]]*\])?\s*==\s*(?P<version>[^\s;,]+)")
+_EXACTLY = re.compile(r"(?<![=<>!~])==(?!=)")
+_OTHER_PYTHON = "require a different python version"  # pip, of versions that it passed over
 _OF_TORCH = frozenset({"torch", "torchaudio", "torchvision", "triton"})
 _WHEEL = re.compile(r"(?:\S*/)?(?P<name>\w[\w.]*)-(?P<version>[^-\s/]+)(?:-\d[^-/]*)?-[^-/]+-[^-/]+-[^-/]+\.whl")
 
@@ -81,7 +84,7 @@ def prepare(
         requirements: the file; None of it is changed.
         python: the interpreter of the stack.
         cache: the folder for all such folders.
-        notify: gets a line before pip runs, which may take minutes.
+        notify: gets a line before pip runs, which may take minutes, and one for each package that is there in another version.
         provided: the normal names of packages that count as installed whatever their version: the image has those that the file
             names for the sake of their hashes.
 
@@ -101,7 +104,7 @@ def prepare(
         cache.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=cache))
         try:
-            installed = _install(wanted, python, fresh)
+            installed = _install(wanted, python, fresh, notify)
             (fresh / _INSTALLED).write_text(json.dumps(installed), encoding="utf-8")
             with suppress(OSError):  # another process was quicker
                 fresh.rename(made)
@@ -135,7 +138,7 @@ def read(requirements: Path, provided: Collection[str] = ()) -> Wanted:
 
 def _is_there(line: str, provided: Collection[str]) -> bool:
     named = _PINNED.match(line)
-    name = re.sub(r"[-_.]+", "-", named["name"]).lower() if named else ""
+    name = _normal(named["name"]) if named else ""
     return name in _OF_TORCH or name.startswith("nvidia-") or name in provided
 
 
@@ -176,18 +179,46 @@ def _key(wanted: Wanted, python: Path) -> str:
     return hashlib.sha256(json.dumps([wanted.lines, own, str(python), stack]).encode()).hexdigest()[:32]
 
 
-def _install(wanted: Wanted, python: Path, target: Path) -> list[str]:
+def _install(wanted: Wanted, python: Path, target: Path, notify: Callable[[str], None]) -> list[str]:
     """Install what the stack lacks, or has in another version, into `packages` of a folder."""
-    (target / "requirements.txt").write_text("".join(f"{line}\n" for line in wanted.lines), encoding="utf-8")
     links = [word for place in wanted.wheels for word in ("--find-links", str(place))]
-    report = _pip(python, "--dry-run", "--quiet", "--report", "-", *links, "-r", str(target / "requirements.txt"))
-    found = json.loads(report)["install"]
+    found = _resolved(wanted, python, target, links, notify)
     if not found:
         return []
     exact = [_exact(item) for item in found]
     # Without their dependencies: those that are missing are in the list themselves.
     _pip(python, "--quiet", "--no-deps", "--target", str(target / _PACKAGES), *links, *exact)
     return sorted(f"{item['metadata']['name']}=={item['metadata']['version']}" for item in found)
+
+
+def _resolved(
+    wanted: Wanted, python: Path, target: Path, links: list[str], notify: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """What pip would install, as its report has it."""
+    file = target / "requirements.txt"
+    ask = ("--dry-run", "--quiet", "--report", "-", *links, "-r", str(file))
+    file.write_text("".join(f"{line}\n" for line in wanted.lines), encoding="utf-8")
+    try:
+        return list(json.loads(_pip(python, *ask))["install"])
+    except UserError as error:
+        if not any(_OTHER_PYTHON in str(line) for line in error.details):
+            raise
+    file.write_text("".join(f"{_EXACTLY.sub('<=', line)}\n" for line in wanted.lines), encoding="utf-8")
+    found = list(json.loads(_pip(python, *ask))["install"])
+    pinned = {_normal(each["name"]): each["version"] for line in wanted.lines if (each := _PINNED.match(line))}
+    for item in found:
+        name, version = item["metadata"]["name"], item["metadata"]["version"]
+        if pinned.get(_normal(name), version) != version:
+            notify(
+                f"warning: {name} {version} takes the place of {pinned[_normal(name)]}, which is not made for the Python "
+                "of the serving stack"
+            )
+    return found
+
+
+def _normal(name: str) -> str:
+    """A name as the package index compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _exact(item: dict[str, dict[str, str]]) -> str:

@@ -25,7 +25,10 @@ answer = json.loads((here / "answer").read_text())
 if "error" in answer:
     sys.exit(answer["error"])
 if "--dry-run" in words:
-    (here / "asked").write_text(pathlib.Path(words[words.index("-r") + 1]).read_text())
+    asked = pathlib.Path(words[words.index("-r") + 1]).read_text()
+    if "==" in asked and "pinned" in answer:
+        sys.exit(answer["pinned"])
+    (here / "asked").write_text(asked)
     print(json.dumps({"install": answer["install"]}))
 else:
     pathlib.Path(words[words.index("--target") + 1]).mkdir()
@@ -108,6 +111,24 @@ def test_pips_reason_is_told_and_nothing_is_kept(pip: Pip) -> None:
     assert list(pip.cache.iterdir()) == []
     pip.answers(install=[])
     assert pip.prepare("nosuch==9\n") is None
+
+
+OTHER_PYTHON = (
+    "ERROR: Ignored the following versions that require a different python version: 19.0.2 Requires-Python >=3.12\n"
+    "ERROR: No matching distribution found for av==19.0.2"
+)
+
+
+def test_a_version_that_is_not_made_for_the_python_of_the_stack_is_replaced_by_one_before_it_which_is_said(
+    pip: Pip,
+) -> None:
+    pip.answers(pinned=OTHER_PYTHON, install=[item("av", "18.1.0"), item("imageio", "2.37.0")])
+    found = pip.prepare("--no-index\nav==19.0.2 --hash=sha256:00\nimageio==2.37.0\n")
+    assert found is not None
+    assert found.installed == ("av==18.1.0", "imageio==2.37.0")
+    assert (pip.folder / "asked").read_text() == "av<=19.0.2\nimageio<=2.37.0\n"
+    (warning,) = [line for line in pip.said if line.startswith("warning")]
+    assert "av 18.1.0 takes the place of 19.0.2" in warning
 
 
 def test_an_index_that_cannot_be_reached_is_told(pip: Pip) -> None:
