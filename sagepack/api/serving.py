@@ -74,7 +74,8 @@ class Trial(NamedTuple):
             UserError: it cannot be read, or is not what the endpoint takes.
         """
         spec, root = context.spec, context.work.root
-        if source is not None or accept or fields:
+        is_other = exchange.accepted(spec, root, accept, output) != exchange.accepted(spec, root)
+        if source is not None or fields or is_other:
             own = exchange.prepare(spec, root, source, accept=accept, output=output, fields=fields)
             if own.note:
                 context.progress.note(own.note)

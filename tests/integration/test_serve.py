@@ -93,6 +93,14 @@ def test_a_request_of_ones_own_is_sent_once_in_place_of_the_sample(toy: Toy, tmp
         project(toy).serve(source="none.json")
 
 
+def test_the_sample_for_another_kind_of_answer_is_a_request_of_ones_own(toy: Toy, tmp_path: Path) -> None:
+    served = project(toy).serve(output=tmp_path / "out", accept="text/plain")
+    assert (len(served.answers), served.as_expected) == (1, False)
+    served = project(toy).serve(fields={"seed": 7})
+    assert json.loads(answer(toy, served)["body"]) == {"inputs": "a cat", "seed": 7}
+    assert project(toy).serve(output=tmp_path / "out.json").as_expected
+
+
 def test_an_answer_that_is_not_as_expected_is_told_and_kept(toy: Toy) -> None:
     with pytest.raises(UserError, match="request 1 of 2 got an answer that is not as expected") as caught:
         project(toy, "sample.expect.min_size=100000").serve()
