@@ -139,7 +139,7 @@ class Reconciler:
             endpoint = observed.endpoint
             if "restore" in kinds:
                 with with_hints():
-                    self._create_model_and_config()
+                    self._create_model_and_config(observed)
             self._apply_alarms(observed)
             self._apply_scaling(observed.scaling)
             if "instances" in kinds:
@@ -187,7 +187,7 @@ class Reconciler:
         """Create, recreate or update the endpoint, wait for it, and check that it serves what was requested."""
         send, request = sagemaker.create_endpoint, self.deployment.create_endpoint_request
         with with_hints():
-            self._create_model_and_config()
+            self._create_model_and_config(observed)
             self._apply_alarms(observed)  # an update may name them as those that roll it back
             if observed is not None and update:
                 send, request = sagemaker.update_endpoint, self._prepare_update(observed)
@@ -209,7 +209,7 @@ class Reconciler:
         require_image(self.aws, self.deployment, serving, self.waiter.brief)
         return serving
 
-    def _create_model_and_config(self) -> None:
+    def _create_model_and_config(self, observed: EndpointState | None) -> None:
         """Create what is missing, the model first: SageMaker checks its data, image and role at once, and it costs nothing."""
         model_name, config_name = self.deployment.model_name, self.deployment.endpoint_config_name
         model = sagemaker.describe_model(self.aws, model_name)
@@ -221,6 +221,8 @@ class Reconciler:
         if is_new:
             self.progress.note(f"creating model {model_name}")
             self._create_model()
+        if observed and observed.endpoint_config and observed.endpoint.endpoint_config_name == config_name:
+            return
         # A configuration that outlived its model is no error when it is created.
         if is_new or sagemaker.describe_endpoint_config(self.aws, config_name) is None:
             self.progress.note(f"creating endpoint configuration {config_name}")
