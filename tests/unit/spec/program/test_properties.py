@@ -102,9 +102,9 @@ def test_what_python_reads_is_let_pass_in_whatever_encoding(tmp_path: Path, text
     assert bool(judged(tmp_path, {"inference.py": text})) is not is_python
 
 
-def test_the_handlers_that_are_shipped_pass_in_every_image(tmp_path: Path) -> None:
-    shared = {path.name: path.read_bytes() for path in (ROOT / "inference_code" / "shared").glob("*.py")}
-    for handler in HANDLERS:
-        if handler.parent.name != "shared":
-            for tag in ("", CPU_TAG, NEW_IMAGE.partition("=")[2]):
-                assert judged(tmp_path, {**shared, "inference.py": handler.read_bytes()}, tag) == []
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in (ROOT / "inference_code").glob("*/inference.py")))
+def test_a_handler_that_is_shipped_passes_in_every_image(tmp_path: Path, name: str) -> None:
+    folders = [ROOT / "inference_code" / folder for folder in (name, "shared")]
+    files = {path.name: path.read_bytes() for folder in folders for path in folder.glob("*.py")}
+    for tag in ("", CPU_TAG, NEW_IMAGE.partition("=")[2]):
+        assert judged(tmp_path, files, tag) == []
