@@ -19,6 +19,6 @@ def svd_identity() -> str:
     lock = Lock.parse((ROOT / "config" / "locks" / "svd-local.lock.yaml").read_bytes(), "the lock")
     folders = ("inference_code/svd", "inference_code/shared")
     tree = code_tree.scan(ROOT, folders, {}, Inspection(texts, ()))
-    own = {path.name for path in (ROOT / folders[0]).iterdir()} | project._helpers("handlers/svd/inference.py").keys()
+    own = {path.name for path in (ROOT / folders[0]).iterdir()} | project._helpers("svd").keys()
     files = tuple(file for file in tree.files if file.path.removeprefix(code_tree.CODE) in own)
     return str(manifest_of(lock, code_tree.CodeTree(files)).digest)
