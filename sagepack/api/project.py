@@ -38,8 +38,10 @@ if TYPE_CHECKING:
         review,
         rolling_back,
         served_package,
+        serving,
+        trial,
+        watching,
     )
-    from sagepack.api import serving as running
     from sagepack.api.review import ReviewedPlan
     from sagepack.aws import s3
     from sagepack.deploy import exchange, fleet, waiter
@@ -76,9 +78,11 @@ else:
     remote_read = lazy.module("publish.remote_read")
     review = lazy.module("api.review")
     rolling_back = lazy.module("api.rolling_back")
-    running = lazy.module("api.serving")
     s3 = lazy.module("aws.s3")
     served_package = lazy.module("api.served_package")
+    serving = lazy.module("api.serving")
+    trial = lazy.module("api.trial")
+    watching = lazy.module("api.watching")
     scaffold = lazy.module("scaffold.project")
     verifying = lazy.module("engine.verify")
     waiter = lazy.module("deploy.waiter")
@@ -405,9 +409,8 @@ class Project:
         *,
         accept: str | None = None,
         fields: Mapping[str, Any] | None = None,
-        reloads: bool = False,
         image: bool = False,
-    ) -> AbstractContextManager[running.Serving]:
+    ) -> AbstractContextManager[serving.Serving]:
         """A package that runs on this machine, under the image's own serving stack, within a `with` block.
 
         The value of the block has `try_it`, which sends the sample, and `url`. Nothing of it needs an account.
@@ -419,7 +422,6 @@ class Project:
             output: where its answer is to go; see `predict`.
             accept: the media type that its answer should have.
             fields: are laid over those of the request, as in `predict`.
-            reloads: take edits of the code of the working tree while it runs.
             image: run it in a container of the spec's image, which docker has on this machine, instead of the serving stack.
 
         Raises:
@@ -432,11 +434,36 @@ class Project:
         context = self._open("lock" if package else "download")
         if package and image:
             executor.run(context)  # the lock names the image
-        trial = running.Trial.of(context, source, accept, Path(output) if output else None, fields)
+        sent = trial.Trial.of(context, source, accept, Path(output) if output else None, fields)
         folder = self.root / "build" / "serving" / f"{context.spec.name}-{context.spec.env}"
         found = served_package.of_name(context, package, folder) if package else served_package.of_tree(context)
         locate = partial(session.where, self.selection)
-        return running.serving(context.refreshed(), found, trial, locate, reloads=reloads, in_image=image)
+        return serving.running(serving.Serving(context.refreshed(), found, sent, locate, in_image=image))
+
+    def watching(
+        self,
+        source: exchange.Source = None,
+        output: str | Path | None = None,
+        *,
+        accept: str | None = None,
+        fields: Mapping[str, Any] | None = None,
+    ) -> AbstractContextManager[watching.Watched]:
+        """The package of the working tree as `serving` runs it, while its code is edited: the value of the block has `edits`, too.
+
+        Args:
+            source: as in `serving`.
+            output: as in `serving`.
+            accept: as in `serving`.
+            fields: as in `serving`.
+
+        Raises:
+            UserError: as `serving`.
+            RemoteError, IntegrityError: as `serving`.
+        """
+        context = self._open("download")
+        sent = trial.Trial.of(context, source, accept, Path(output) if output else None, fields)
+        found, locate = served_package.of_tree(context), partial(session.where, self.selection)
+        return serving.running(watching.Watched(context.refreshed(), found, sent, locate))
 
     def serve(
         self,

@@ -1,150 +1,50 @@
-"""What `Project` does to run a package on this machine: start it, send it the sample, and follow edits of its code."""
+"""What `Project` does to run a package on this machine: start it, send it the sample, and follow its log."""
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
-import tempfile
-import threading
 import time
-from collections import deque
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, TypeVar
 
-from sagepack.api import results, served_package
-from sagepack.deploy import cause, exchange, smoke
-from sagepack.deploy.container_log import said, telling
+from sagepack.api import results
+from sagepack.api.trial import Trial
+from sagepack.deploy import cause, exchange
+from sagepack.deploy.container_log import telling
 from sagepack.deploy.failure import status_and_words
 from sagepack.deploy.predict import MAX_INVOCATION_TIMEOUT
-from sagepack.engine import contents
-from sagepack.errors import RemoteError, SagepackError, UserError
+from sagepack.errors import RemoteError, UserError
 from sagepack.sandbox.miniatures import models as miniatures
-from sagepack.serving import image, kept_model, model_server, overlay
+from sagepack.serving import image, model_server, overlay
 from sagepack.serving.model_server import InferenceRequest, ModelServer
-from sagepack.spec import code_tree
+from sagepack.serving.server_log import ServerLog
 from sagepack.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator
 
     from sagepack.api.served_package import ServedPackage
-    from sagepack.deploy.expectation import Expectation
     from sagepack.engine.context import BuildContext
     from sagepack.errors import KeyPath
 
-_KEPT_LINES = 20_000  # of the log
-_QUIET_SECONDS, _LATE_SECONDS = 0.2, 2.0  # the server passes on what the code wrote after its answer
-_POLL_SECONDS = 0.1
-_SECONDS = float(MAX_INVOCATION_TIMEOUT)  # the longest that an asynchronous invocation may take
+SECONDS = float(MAX_INVOCATION_TIMEOUT)  # the longest that an asynchronous invocation may take
+_LOOK_SECONDS = 0.5
 _SHOWN = 100  # bytes of an answer that is not as expected
 _CORRECT = "correct the code: an endpoint with this package would be InService, and fail in the same way"
 _CORRECT_EITHER = "correct the request, or the code of the package"
-
-
-class Trial(NamedTuple):
-    """What a package is sent.
-
-    Attributes:
-        request: the request.
-        times: how often.
-        expectation: what each answer must be; None if nothing is known of that.
-    """
-
-    request: exchange.Prepared
-    times: int
-    expectation: Expectation | None
-
-    @classmethod
-    def of(
-        cls,
-        context: BuildContext,
-        source: exchange.Source,
-        accept: str | None,
-        output: Path | None,
-        fields: Mapping[str, Any] | None,
-    ) -> Trial | str:
-        """A request of the user's, or the sample of the spec as the smoke test sends it; else why there is none.
-
-        Arguments as those of `exchange.prepare`.
-
-        Raises:
-            UserError: it cannot be read, or is not what the endpoint takes.
-        """
-        spec, root = context.spec, context.work.root
-        is_other = exchange.accepted(spec, root, accept, output) != exchange.accepted(spec, root)
-        if source is not None or fields or is_other:
-            own = exchange.prepare(spec, root, source, accept=accept, output=output, fields=fields)
-            if own.note:
-                context.progress.note(own.note)
-            return cls(own, 1, None)
-        sample = smoke.Sample.of(spec, root)
-        if sample is None:
-            return "the spec has no sample"
-        if not spec.smoke:
-            return "the spec says smoke: false"
-        return cls(
-            exchange.Prepared(sample.body, sample.content_type, sample.accept), smoke.REQUESTS, sample.expectation
-        )
-
-
-class _Log:
-    """The lines that the server and the code wrote."""
-
-    def __init__(self) -> None:
-        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
-        self._changed = threading.Condition()
-        self.count = 0
-
-    def write(self, lines: Sequence[str]) -> None:
-        """Take lines, from any thread."""
-        with self._changed:
-            self._lines.extend(lines)
-            self.count += len(lines)
-            self._changed.notify_all()
-
-    def since(self, count: int) -> list[str]:
-        """The lines after the first `count`, as far as they are kept."""
-        with self._changed:
-            fresh = self.count - count
-            return list(self._lines)[-fresh:] if fresh else []
-
-    def settled(self, count: int) -> list[str]:
-        """As `since`, when nothing has come for a moment."""
-        end, seen = time.monotonic() + _LATE_SECONDS, -1
-        while time.monotonic() < end:
-            if self.count == seen and telling(self.since(count)):
-                break
-            seen = self.count
-            time.sleep(_QUIET_SECONDS)
-        return self.since(count)
-
-    def rest(self, count: int) -> list[str]:
-        """As `since`, when nothing has come for a moment, which is shorter: nothing is missing if a line comes later."""
-        end, seen = time.monotonic() + _QUIET_SECONDS, -1
-        while self.count != seen and time.monotonic() < end:
-            seen = self.count
-            time.sleep(_QUIET_SECONDS / 4)
-        return self.since(count)
-
-    def wait(self, count: int, seconds: float) -> None:
-        """Wait until there are more lines than `count`, or a time is over."""
-        with self._changed:
-            self._changed.wait_for(lambda: self.count > count, seconds)
+_Kind = TypeVar("_Kind", bound="Serving")
 
 
 @contextmanager
-def serving(
-    context: BuildContext, package: ServedPackage, trial: Trial | str, locate: Callable[[KeyPath], str], **how: bool
-) -> Iterator[Serving]:
-    """A package that runs within the block; arguments as those of `Serving`.
+def running(served: _Kind) -> Iterator[_Kind]:
+    """A package that runs within the block.
 
     Raises:
         UserError: the serving stack cannot be used, or the package does not start.
     """
-    served = Serving(context, package, trial, locate, **how)
     try:
         served.start()
         yield served
@@ -159,6 +59,8 @@ class Serving:
         package: what is served.
     """
 
+    _reloads = False  # whether its server can take other code
+
     def __init__(
         self,
         context: BuildContext,
@@ -166,7 +68,6 @@ class Serving:
         trial: Trial | str,
         locate: Callable[[KeyPath], str],
         *,
-        reloads: bool = False,
         in_image: bool = False,
     ) -> None:
         """Nothing runs yet.
@@ -176,21 +77,15 @@ class Serving:
             package: what is served.
             trial: what it is sent, or why it is sent nothing.
             locate: where a key of the spec was written, as messages say it.
-            reloads: whether `edits` is to be used.
             in_image: run it in a container of the spec's image instead of the serving stack.
         """
         self.package = package
         self._context, self._trial, self._locate = context, trial, locate
-        self._reloads, self._in_image = reloads, in_image
-        self._log = _Log()
+        self._in_image = in_image
+        self._log = ServerLog()
         self._server: ModelServer | None = None
         self._installed: tuple[str, ...] = ()
-        self._seen = self._stamps()  # the files when the newest edit was taken
         self._output: str | Path | None = None
-        self._told = 0  # lines of the log that are of no edit to come
-        self._version = 0
-        self._code = dict[str, bytes]()  # what the server has
-        self._good = package, 0, self._code  # what served before the newest edit, its version and what the server had
         self._start_seconds = self._load_seconds = 0.0
 
     def stop(self) -> None:
@@ -261,21 +156,8 @@ class Serving:
         return f"{lock.image_registry}/{lock.image}" if self._context.spec.sandbox else lock.image_uri
 
     def _put_code(self, server: ModelServer) -> None:
-        """Write the code where the server looks for it; of a server that reloads, by a link that is set when all is there."""
-        code = server.package / "code"
-        if not self._reloads:
-            self.package.put_code(code)
-            return
-        self._version += 1
-        folder = server.package.parent / f"code-{self._version}"
-        self.package.put_code(folder)
-        self._code = _contents(folder)
-        self._use(server, self._version)
-
-    def _use(self, server: ModelServer, version: int) -> None:
-        fresh = server.package.parent / "code.new"
-        fresh.symlink_to(Path("..", f"code-{version}"))
-        fresh.replace(server.package / "code")
+        """Write the code where the server looks for it."""
+        self.package.put_code(server.package / "code")
 
     def _requirements(self, code: Path) -> Path | None:
         """Install what the code requires, as the container does; the folder, if that is anything.
@@ -326,7 +208,7 @@ class Serving:
                 answers.append(results.ServedAnswer(round(seconds, 3), len(body)))
                 if saved is None:
                     saved = self._saved(body)
-        self._told, model = self._log.count, self._context.spec.model.id
+        model = self._context.spec.model.id
         return results.Served(
             package=self.package.shown,
             stack=self._stack,
@@ -351,7 +233,7 @@ class Serving:
             body.read_bytes() if isinstance(body, Path) else body,
             trial.request.content_type,
             trial.request.accept,
-            _SECONDS,
+            SECONDS,
         )
         try:
             status, answer = self._running.post(request)
@@ -401,7 +283,7 @@ class Serving:
             since: how many lines the log had before.
             trial: the request that it was about.
         """
-        found = cause.find(self._log.settled(since), self.package.places)
+        found = cause.find(self._log.settled(since, telling), self.package.places)
         first, *more = [line for line in words.splitlines() if line.strip()] or ["nothing is known of the reason"]
         known = cause.known(found.exception or "\n".join([words, *found.lines]))
         why = found.exception or (f"{first.rstrip('.')}: {known.cause}" if known else first)
@@ -447,174 +329,12 @@ class Serving:
 
     def _follow(self, seen: int) -> Iterator[str]:
         while True:
-            self._log.wait(seen, _POLL_SECONDS * 5)
+            self._log.wait(seen, _LOOK_SECONDS)
             fresh = self._log.since(seen)
             seen += len(fresh)
             yield from fresh
             if not fresh and not self._running.alive():
                 raise self._failed("the server ended", "nothing is known of the reason", seen)
-
-    def edits(self) -> Iterator[results.Edit]:
-        """What comes of each edit of the code, as it is saved; it ends when the caller stops asking.
-
-        An edit that is wrong, by what can be said without running it, by its import or by the answer to the sample, is told,
-        and the code from before goes on to serve.
-
-        Raises:
-            UserError: the server ended.
-        """
-        while True:
-            time.sleep(_POLL_SECONDS)
-            before, now = self._seen, self._stamps()
-            if now != before:
-                time.sleep(_POLL_SECONDS)
-                if now != self._stamps():  # it is still being written
-                    continue
-                self._seen = now
-                changed = sorted(path for path in now.keys() | before.keys() if now.get(path) != before.get(path))
-                yield self._edited(tuple(changed))
-            elif not self._running.alive():
-                raise self._failed("the server ended", "nothing is known of the reason", self._log.count)
-
-    def _stamps(self) -> dict[str, tuple[int, int]]:
-        """Size and time of each file that an edit may change: of the code, and the sample."""
-        found, root, spec = dict[str, tuple[int, int]](), self._root, self._context.spec
-        files = [path for folder in spec.code.folders for path in _code_files(root / folder)]
-        files += [root / spec.sample.file] if spec.sample and spec.sample.file else []
-        for path in files:
-            try:
-                status = path.stat()
-            except OSError:
-                continue
-            found[self._context.display(path)] = status.st_size, status.st_mtime_ns
-        return found
-
-    def _edited(self, files: tuple[str, ...]) -> results.Edit:
-        """Take an edit, or tell what is wrong with it."""
-        begun, model, answer, error = time.monotonic(), "", None, None
-        try:
-            fresh = self._package_now()
-            is_other = _read(fresh.requirements) != self._code.get("requirements.txt")
-            model = self._start_again(fresh) if is_other else self._take(fresh)
-            seconds = time.monotonic() - begun
-            answer = self._answered(undo=not is_other)
-        except SagepackError as found:
-            error, seconds = found, time.monotonic() - begun
-        lines = self._log.rest(self._told)
-        self._told += len(lines)
-        return results.Edit(
-            files=files,
-            model=model,
-            seconds=round(seconds, 3),
-            answer=answer,
-            error=tuple(error.lines()) if error else (),
-            log=() if error else tuple(cause.readable(said(lines), self.package.places)),
-        )
-
-    def _package_now(self) -> ServedPackage:
-        """The code as it is now, with the model as it was.
-
-        Raises:
-            SpecError: the code cannot serve, as far as that is known without running it.
-        """
-        context = self._context.refreshed()
-        return served_package.of_code(context, contents.cache_paths(context), context.code)
-
-    def _take(self, fresh: ServedPackage) -> str:
-        """Let the server take other code; says what became of the model.
-
-        Raises:
-            UserError: it does not; the code from before serves.
-        """
-        server, before = self._running, self._log.count
-        self._good = self.package, self._version, self._code
-        self.package = fresh
-        self._put_code(server)
-        program = self._context.spec.environment.get("SAGEMAKER_PROGRAM", "inference.py")
-        why = kept_model.why_again(self._good[2], self._code, program)
-        try:
-            status, body = server.reload("call" if why else "keep", _SECONDS)
-        except OSError as error:
-            status, body = 0, str(error or type(error).__name__).encode()
-        if status != HTTPStatus.OK:
-            problem = self._failed(
-                "the new code does not load", status_and_words(body.decode(errors="replace"))[1], before
-            )
-            self._put_back()
-            raise problem
-        if b"called" not in body:
-            return "the model was kept"
-        return f"model_fn was called again: {why or 'it had failed before'}"
-
-    def _put_back(self) -> None:
-        """Let messages and a worker that starts again have the code from before."""
-        self.package, version, self._code = self._good
-        self._use(self._running, version)
-
-    def _start_again(self, fresh: ServedPackage) -> str:
-        """Start another server in place of this one, for other requirements.
-
-        Raises:
-            UserError: pip failed, and nothing changed; or the new one does not start, and the code from before is served again.
-        """
-        good, port = self.package, self._running.port
-        with tempfile.TemporaryDirectory() as folder:
-            fresh.put_code(Path(folder, "code"))
-            self._requirements(Path(folder, "code"))
-        self.stop()
-        self.package = fresh
-        try:
-            self.start(port)
-        except UserError:
-            self.stop()
-            self.package = good
-            self.start(port)
-            raise
-        return "the server was started again: the requirements changed"
-
-    def _answered(self, *, undo: bool) -> results.ServedAnswer | None:
-        """The answer of other code to the sample.
-
-        Args:
-            undo: whether the code from before can be put back.
-
-        Raises:
-            UserError: it does not answer, or not as expected.
-        """
-        if not isinstance(self._trial, Trial):
-            return None
-        try:
-            seconds, body = self._answer("the sample", self._trial)
-            self._saved(body)
-        except UserError:
-            if undo:
-                self._put_back()
-                self._running.reload("undo", _SECONDS)
-            raise
-        self._running.reload("settle", _SECONDS)
-        return results.ServedAnswer(round(seconds, 3), len(body))
-
-
-def _code_files(folder: Path) -> Iterator[Path]:
-    """The files of a folder of code that go into a package."""
-    for current, folders, names in os.walk(folder):
-        here = Path(current)
-        folders[:] = [name for name in folders if not code_tree.unpackaged_folder(here / name)]
-        yield from (here / name for name in names if not code_tree.is_left_by_tools(name))
-
-
-def _read(source: Path | bytes | None) -> bytes | None:
-    return source.read_bytes() if isinstance(source, Path) else source
-
-
-def _contents(folder: Path) -> dict[str, bytes]:
-    """What each file of a folder holds, by its path in it; of a large one, which is a link, where that is and since when."""
-    found = dict[str, bytes]()
-    for path in folder.rglob("*"):
-        if path.is_file():
-            link = f"{path.resolve()} {path.stat().st_mtime_ns}".encode() if path.is_symlink() else None
-            found[path.relative_to(folder).as_posix()] = link or path.read_bytes()
-    return found
 
 
 def _from_here(path: Path) -> str:

@@ -503,7 +503,7 @@ def _served(result: results.Served) -> list[Block]:
     return [head, _facts(facts), *_saved(result)]
 
 
-def kept(url: str, curl: str, *, watch: bool) -> list[Block]:
+def kept(url: str, curl: str, *, watch: bool = False) -> list[Block]:
     """What is said of a server that goes on."""
     more = ["each edit of the code that is saved is served at once"] if watch else []
     return ["", f"it listens at {url} until Ctrl-C", *more, f"  {curl}", f"  sagepack predict --url {url}"]

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sagepack.api.results import ServingStack
+from sagepack.api.results import Followed, ServingStack
 from sagepack.cli import screens
 from sagepack.cli.endpoint import FIELD, fields_of
 from sagepack.cli.output import echo, problem, write_out
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sagepack.api.project import Project
     from sagepack.api.results import Served
     from sagepack.api.serving import Serving
+    from sagepack.api.watching import Watched
     from sagepack.serving import stack
 else:
     stack = lazy.module("serving.stack")
@@ -69,7 +70,7 @@ def serve(
     watch: bool,
     keep: bool,
     image: bool,
-) -> Served:
+) -> Served | Followed:
     """Run the package here, under the image's serving stack.
 
     It starts as in the container of an endpoint, gets the sample twice as after a deployment, and its answers are checked in the
@@ -79,22 +80,14 @@ def serve(
     code that answered the sample goes on to serve while an edit is wrong.
     """
     _refuse(package, watch=watch, keep=keep, image=image)
-    request = Path(source) if source else None
-    target, laid_over = Path(output) if output else None, fields_of(fields)
-    with project.serving(
-        package, request, target, accept=accept or None, fields=laid_over, reloads=watch, image=image
-    ) as served:
-        if not (watch or keep):
-            return served.try_it(target)
-        try:
-            result = served.try_it(target)
-            write_out(screens.lines(result))
-        except UserError as error:
-            if not watch:
-                raise
-            echo(problem("error", error.lines()))
-        _go_on(served, watch=watch)
-    return result
+    request, target = Path(source) if source else None, Path(output) if output else None
+    chosen, laid_over = accept or None, fields_of(fields)
+    if watch:
+        with project.watching(request, target, accept=chosen, fields=laid_over) as watched:
+            return _watch(watched, target)
+    with project.serving(package, request, target, accept=chosen, fields=laid_over, image=image) as served:
+        result = served.try_it(target)
+        return _keep(served, result) if keep else result
 
 
 def _refuse(package: str, *, watch: bool, keep: bool, image: bool) -> None:
@@ -114,15 +107,30 @@ def _refuse(package: str, *, watch: bool, keep: bool, image: bool) -> None:
         raise UserError("a server that goes on is no JSON document", where="--json with --keep or --watch", fix=fix)
 
 
-def _go_on(served: Serving, *, watch: bool) -> None:
-    """Show what happens until Ctrl-C, or until nobody reads it any more."""
-    write_out(screens.kept(served.url, served.curl(), watch=watch))
-    if watch:
-        for edit in served.edits():
-            write_out(screens.edit(edit))
-        return
+def _keep(served: Serving, result: Served) -> Followed:
+    """Show what the server writes until Ctrl-C, or until nobody reads it any more."""
+    write_out([*screens.lines(result), *screens.kept(served.url, served.curl())])
+    count = 0
     for line in served.follow():
-        write_out([line])
+        if not write_out([line]):
+            break
+        count += 1
+    return Followed(count)
+
+
+def _watch(watched: Watched, target: Path | None) -> Followed:
+    """Show what comes of each edit until Ctrl-C, or until nobody reads it any more; the code may be wrong at first."""
+    try:
+        write_out(screens.lines(watched.try_it(target)))
+    except UserError as error:
+        echo(problem("error", error.lines()))
+    write_out(screens.kept(watched.url, watched.curl(), watch=True))
+    count = 0
+    for edit in watched.edits():
+        if not write_out(screens.edit(edit)):
+            break
+        count += 1
+    return Followed(count)
 
 
 @task(group="serve")

@@ -34,6 +34,8 @@ LAZY: dict[str, tuple[str, ...]] = {
         "api.rolling_back",
         "api.served_package",
         "api.serving",
+        "api.trial",
+        "api.watching",
         "aws.s3",
         "deploy.fleet",
         "deploy.preflight.asking",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sagepack.api import results
-    from sagepack.api.serving import Serving
+    from sagepack.api.watching import Watched as Serving
     from sagepack.sandbox.servers import Servers
 
 GOOD = "def model_fn(model_dir): ...\n\ndef predict_fn(data, model): ...\n"
@@ -38,8 +38,8 @@ def toy(sandbox: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     monkeypatch.setattr("sagepack.serving.stack.java_problem", lambda: None)
     monkeypatch.setattr("sagepack.serving.model_server._missing_modules", lambda _: ())
     monkeypatch.setattr("sagepack.serving.model_server._LATE_LINES", 0.05)
-    monkeypatch.setattr("sagepack.api.serving._QUIET_SECONDS", 0.05)
-    monkeypatch.setattr("sagepack.api.serving._LATE_SECONDS", 0.3)
+    monkeypatch.setattr("sagepack.serving.server_log._QUIET_SECONDS", 0.05)
+    monkeypatch.setattr("sagepack.serving.server_log._LATE_SECONDS", 0.3)
     with mock.patch("sagepack.api.connect.running", return_value=sandbox), mock.patch.dict(os.environ):
         toy = Toy(tmp_path / "toy", sandbox)
         toy.write_code(GOOD)
@@ -280,7 +280,7 @@ class Watched:
 
 @contextmanager
 def watched(toy: Toy) -> Iterator[Watched]:
-    with project(toy).serving(reloads=True) as served:
+    with project(toy).watching() as served:
         served.try_it()
         yield Watched(toy, served)
 
@@ -321,7 +321,7 @@ def test_a_wrong_edit_is_told_and_the_code_from_before_serves(
 
 
 def test_an_edit_during_the_start_is_not_missed(toy: Toy) -> None:
-    with project(toy).serving(reloads=True) as served:
+    with project(toy).watching() as served:
         toy.write_code(f"{GOOD}# edited\n")
         served.try_it(toy.root / "answer.json")
         first = (toy.root / "answer.json").read_bytes()
@@ -334,7 +334,7 @@ def test_an_edit_during_the_start_is_not_missed(toy: Toy) -> None:
 def test_a_sample_that_is_edited_is_sent_again(toy: Toy) -> None:
     (toy.root / "sample.json").write_text('{"inputs": "a cat"}')
     (toy.root / "config" / "toy.yaml").write_text(f"{SPEC}sample:\n  file: sample.json\n")
-    with project(toy).serving(reloads=True) as served:
+    with project(toy).watching() as served:
         served.try_it()
         (toy.root / "sample.json").write_text('{"inputs": "a large dog"}')
         found = next(served.edits())
@@ -354,6 +354,29 @@ def test_other_requirements_start_the_server_again_at_the_same_address(
         assert found.model == "the server was started again: the requirements changed"
         assert (it.served.url, it.served._running._process is pid) == (url, False)
         assert found.answer is not None
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [("FAIL_TO_LOAD", "the package did not load"), ("FAIL", "the sample failed (400) in predict_fn")],
+)
+def test_a_server_that_was_started_again_in_vain_gives_way_to_the_code_from_before(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch, word: str, told: str
+) -> None:
+    requirements = toy.root / "code_of_toy" / "requirements.txt"
+    requirements.write_text("numpy\n")
+    monkeypatch.setattr(overlay, "prepare", lambda *_: None)
+    with watched(toy) as it:
+        url = it.served.url
+        requirements.write_text("scipy\n")
+        found = it.edit(f"{GOOD}# {word}\n")
+        assert told in "\n".join(found.error)
+        code = it.served._running.package / "code"
+        assert (code / "inference.py").read_text() == GOOD
+        assert (code / "requirements.txt").read_text() == "numpy\n"
+        assert project(toy).predict(url=url).size > 0
+        found = it.edit(GOOD)  # and with the other requirements
+        assert (found.error, found.model) == ((), "the server was started again: the requirements changed")
 
 
 def test_requirements_that_cannot_be_installed_leave_the_server_as_it_is(
