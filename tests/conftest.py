@@ -49,6 +49,16 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(10_000, 20, 20)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _xet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """hf_xet writes its logs elsewhere than in the user's cache, and waits no seconds before it sends a request again."""
+    settings = {"HF_XET_CACHE": str(tmp_path_factory.mktemp("xet")), "HF_XET_CLIENT_RETRY_BASE_DELAY": "20ms"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        yield
+
+
 @pytest.fixture(scope="session")
 def golden(request: pytest.FixtureRequest) -> Golden:
     """Compares an output with its golden file, or writes that with `--update-goldens`."""

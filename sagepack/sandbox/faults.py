@@ -22,6 +22,7 @@ Kind = Literal[
     "ungate",
     "private",
     "missing_revision",
+    "no_xet",
     "page",
     "drop",
     "expired_login",
@@ -84,7 +85,9 @@ class Faults:
     """The faults of a server and its log of requests. Safe to use from several threads.
 
     An LFS file is served in two steps: `/owner/name/resolve/<commit>/<file>` redirects to
-    `/_cdn/owner/name/<commit>/<file>` at another origin; patterns such as `*/unet/*` match both.
+    `/_cdn/owner/name/<commit>/<file>` at another origin; patterns such as `*/unet/*` match both. From Xet storage it comes in
+    three: `/api/models/owner/name/xet-read-token/<commit>` gives a token, `/_xet/v2/reconstructions/<hash>` (or `v1`) the
+    signed URLs of xorbs, `/_xet/xorbs/owner/name/<commit>/<number>/<file>`, which those patterns match too.
     """
 
     def __init__(self) -> None:
@@ -104,7 +107,7 @@ class Faults:
             self.add(Fault("status", path, method, times, code, retry_after))
 
     def corrupt(self, path: str = "*", *, at: int = 0, times: int | None = None) -> None:
-        """Flip the bits of the byte at offset `at` of a file, in every body that includes it."""
+        """Flip the bits of the byte at offset `at` of a file, in every body that includes it, xorbs too."""
         self.add(Fault("corrupt", path, times=times, value=at))
 
     def truncate(self, path: str = "*", *, keep: int, times: int | None = 1) -> None:
@@ -124,12 +127,16 @@ class Faults:
         self.add(Fault("rate", path, value=bytes_per_second))
 
     def expire(self, path: str = "*", *, times: int | None = 1) -> None:
-        """Reject signed URLs as expired when they are used, with the CDN's response (403)."""
+        """Reject signed URLs as expired when they are used, with the CDN's response (403); tokens of Xet storage with 401."""
         self.add(Fault("expire", path, times=times))
 
     def link_lifetime(self, seconds: float, path: str = "*") -> None:
-        """Make signed URLs expire this long after they were created, instead of after an hour."""
+        """Make signed URLs and tokens of Xet storage expire this long after they were created, instead of after an hour."""
         self.add(Fault("link_lifetime", path, value=seconds))
+
+    def no_xet(self, repository: str = "*") -> None:
+        """Serve a repository as a mirror that knows nothing of Xet storage."""
+        self.add(Fault("no_xet", repository))
 
     def page(self, entries: int) -> None:
         """List trees in pages of this many entries, instead of 1000."""

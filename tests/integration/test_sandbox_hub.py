@@ -140,6 +140,7 @@ def test_a_fault_can_hide_the_revisions_of_a_repository(api: HfApi, faults: Faul
 
 
 def test_the_client_resumes_after_a_cut(sandbox: Servers, faults: Faults, tmp_path: Path) -> None:
+    faults.no_xet()
     faults.cut("*/unet/diffusion_pytorch_model.safetensors", after=10_500_000)
     folder = download(sandbox, tmp_path, allow_patterns="unet/*")
     assert (folder / "unet/diffusion_pytorch_model.safetensors").read_bytes() == contents()[

@@ -1,9 +1,9 @@
 """The HTTP API of a Hugging Face Hub as a function of requests, without sockets.
 
-Documents, headers and error codes are those that huggingface_hub 2.4.0 reads from the real Hub over plain HTTP. There are
-no Xet headers: with them the client would expect a content-addressed store. LFS files are redirected to
-`localhost`, an origin different from the `127.0.0.1` of the API: the client reads `X-Linked-*` and `X-Repo-Commit` from
-the redirect itself, and follows it at once when the origin is the same.
+Documents, headers and error codes are those that huggingface_hub 2.4.0 and hf_xet 1.8.0 read from the real Hub. Files in LFS
+are in Xet storage too, as there: their headers and the listing name them, a token opens the store (`/_xet`), and plain HTTP is
+redirected to the CDN (`/_cdn`). Both are at `localhost`, an origin different from the `127.0.0.1` of the API: the client
+reads `X-Linked-*` and `X-Repo-Commit` from the redirect itself, and follows it at once when the origin is the same.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
-from sagepack.sandbox.hub import card
+from sagepack.sandbox.hub import card, xet
+from sagepack.sandbox.hub.file_response import ByteRange
 from sagepack.sandbox.hub.repositories import ChangedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sagepack.sandbox.faults import Faults
+    from sagepack.sandbox.hub.file_response import Content
     from sagepack.sandbox.hub.repositories import RepoFile, Repositories, Repository
 
 NO_ACCESS_TOKEN = "hf_sandbox_no_access"  # noqa: S105 - it gives access to nothing
@@ -47,6 +49,7 @@ class ApiRequest:
         query: name -> values.
         token: bearer token; empty if there is none.
         body: the decoded JSON document or form.
+        byte_range: the header `Range`.
     """
 
     method: str
@@ -54,6 +57,7 @@ class ApiRequest:
     query: dict[str, list[str]] = field(default_factory=dict)
     token: str = ""
     body: Any = None
+    byte_range: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class ApiResponse:
     status: int
     document: Any = None
     headers: dict[str, str] = field(default_factory=dict)
-    file: RepoFile | None = None
+    file: Content | None = None
 
 
 class HubError(Exception):
@@ -97,6 +101,9 @@ class HubApi:
             (re.compile(rf"/api/models/{_NAME}/paths-info/([^/]+)"), self._paths_info),
             (re.compile(rf"/{_NAME}/resolve/([^/]+)/(.+)"), self._resolve),
             (re.compile(rf"/_cdn/{_NAME}/([^/]+)/(.+)"), self._cdn),
+            (re.compile(rf"/api/models/{_NAME}/xet-read-token/([^/]+)"), self._xet_token),
+            (re.compile(r"/_xet/(v[12])/reconstructions/([0-9a-f]{64})"), self._reconstruction),
+            (re.compile(rf"/_xet/xorbs/{_NAME}/([^/]+)/([0-9]+)/(.+)"), self._xorb),
         ]
 
     def respond(self, request: ApiRequest) -> ApiResponse:
@@ -180,7 +187,8 @@ class HubApi:
         repository, commit = self._open(request, name, revision)
         prefix = f"{folder.strip('/')}/" if folder else ""
         files = self._repositories.tree(repository, commit)
-        items = [file.tree_item() for file in files if file.path.startswith(prefix)]
+        xet = self._has_xet(repository)
+        items = [file.tree_item(xet=xet) for file in files if file.path.startswith(prefix)]
         if request.query.get("recursive", ["false"])[0].lower() not in {"true", "1"}:
             items = _one_level(items, prefix)
         if prefix and not items:
@@ -198,7 +206,7 @@ class HubApi:
         repository, commit = self._open(request, name, revision)
         paths = request.body.get("paths", []) if isinstance(request.body, dict) else []
         found = [self._repositories.file(repository, commit, path) for path in paths]
-        return ApiResponse(200, [file.tree_item() for file in found if file])
+        return ApiResponse(200, [file.tree_item(xet=self._has_xet(repository)) for file in found if file])
 
     def _resolve(self, request: ApiRequest, name: str, revision: str, path: str) -> ApiResponse:
         repository, commit = self._open(request, name, revision, files=True)
@@ -209,28 +217,81 @@ class HubApi:
         if file.sha256 is None:
             return ApiResponse(200, headers=headers, file=file)
         headers |= {"X-Linked-ETag": f'"{file.sha256}"', "X-Linked-Size": str(file.size)}
+        if file.xet_hash and self._has_xet(repository):
+            tokens = f"http://127.0.0.1:{self.port}/api/models/{quote(name)}/xet-read-token/{commit}"
+            headers |= {
+                "X-Xet-Hash": file.xet_hash,
+                "X-Xet-Refresh-Route": tokens,
+                "Link": f'<{tokens}>; rel="xet-auth"',
+            }
         return ApiResponse(302, {}, {**headers, "Location": self._link(f"/_cdn/{name}/{commit}/{path}")})
 
-    def _link(self, path: str) -> str:
-        """A signed URL of a file at the CDN, with an expiry time."""
+    def _has_xet(self, repository: Repository) -> bool:
+        return self._faults.find("no_xet", repository.name) is None
+
+    def _expiry(self, path: str) -> float:
         lifetime = self._faults.find("link_lifetime", path)
-        expires = f"{time.time() + (lifetime.value if lifetime else _LINK_SECONDS):.3f}"
+        return time.time() + (lifetime.value if lifetime else _LINK_SECONDS)
+
+    def _link(self, path: str) -> str:
+        """A signed URL of a file at the CDN, or of a xorb, with an expiry time."""
+        expires = f"{self._expiry(path):.3f}"
         return f"http://localhost:{self.port}{quote(path)}?Expires={expires}&Signature={self._sign(path, expires)}"
 
     def _sign(self, path: str, expires: str) -> str:
         return hmac.new(self._key, f"{path}\0{expires}".encode(), hashlib.sha256).hexdigest()
 
     def _cdn(self, request: ApiRequest, name: str, commit: str, path: str) -> ApiResponse:
+        file = self._linked(request, name, commit, path)
+        return ApiResponse(200, headers={"ETag": f'"{file.sha256 or file.oid}"', "Accept-Ranges": "bytes"}, file=file)
+
+    def _linked(self, request: ApiRequest, name: str, commit: str, path: str) -> RepoFile:
+        """The file that a signed URL is about, if the URL is in order."""
         expires, signature = (request.query.get(key, [""])[0] for key in ("Expires", "Signature"))
-        if not hmac.compare_digest(signature.encode(), self._sign(request.route, expires).encode()):
-            return ApiResponse(403, {"error": "Access denied: the signature does not match"})
+        if not self._is_signed(request.route, expires, signature):
+            raise HubError(403, "", "Access denied: the signature does not match")
         if time.time() > float(expires) or self._faults.happen("expire", request.route, request.method):
-            return ApiResponse(403, {"error": "Access denied: Request has expired"})
+            raise HubError(403, "", "Access denied: Request has expired")
         repository = self._repositories.repository(name)
         file = self._repositories.file(repository, commit, path) if repository else None
         if file is None:
-            return ApiResponse(404, {"error": "Not found"})
-        return ApiResponse(200, headers={"ETag": f'"{file.sha256 or file.oid}"', "Accept-Ranges": "bytes"}, file=file)
+            raise HubError(404, "", "Not found")
+        return file
+
+    def _is_signed(self, text: str, expires: str, signature: str) -> bool:
+        return hmac.compare_digest(signature.encode(), self._sign(text, expires).encode())
+
+    def _xet_token(self, request: ApiRequest, name: str, revision: str) -> ApiResponse:
+        """A token for the files of one commit in Xet storage, in both forms: headers, and the document."""
+        repository, commit = self._open(request, name, revision, files=True)
+        if not self._has_xet(repository):
+            raise HubError(404, "", "this Hub has no Xet storage")
+        scope, expires = f"{quote(name, safe='')}:{commit}", str(int(self._expiry(request.route)))
+        token, store = f"{scope}:{expires}:{self._sign(scope, expires)}", f"http://localhost:{self.port}/_xet"
+        headers = {"X-Xet-Access-Token": token, "X-Xet-Token-Expiration": expires, "X-Xet-Cas-Url": store}
+        return ApiResponse(200, {"accessToken": token, "exp": int(expires), "casUrl": store}, headers)
+
+    def _reconstruction(self, request: ApiRequest, version: xet.Version, name: str) -> ApiResponse:
+        """Where the chunks of a file lie, of those that the token of Xet storage is good for."""
+        model, commit, expires, signature = (*request.token.split(":"), "", "", "", "")[:4]
+        is_good = self._is_signed(f"{model}:{commit}", expires, signature) and time.time() < int(expires)
+        if not is_good or self._faults.happen("expire", request.route, request.method):
+            raise HubError(401, "", "the token of Xet storage is not valid, or has expired")
+        repository = self._repositories.repository(unquote(model))
+        files = self._repositories.tree(repository, commit) if repository else []
+        file = next((file for file in files if file.xet_hash == name), None)
+        if file is None or repository is None:
+            raise HubError(404, "", "Not found")
+        span = ByteRange.parse(request.byte_range, file.size)
+        if span is None:
+            raise HubError(416, "", "no byte of the range exists")
+        place, path = f"/_xet/xorbs/{repository.name}/{commit}", file.path
+        links = xet.reconstruction(file, span, version, lambda xorb: self._link(f"{place}/{xorb.number}/{path}"))
+        return ApiResponse(200, links)
+
+    def _xorb(self, request: ApiRequest, name: str, commit: str, number: str, path: str) -> ApiResponse:
+        xorb = xet.Xorb(self._linked(request, name, commit, path), int(number))
+        return ApiResponse(200, headers={"Accept-Ranges": "bytes"}, file=xorb)
 
 
 def _one_level(items: list[dict[str, Any]], prefix: str) -> list[dict[str, Any]]:

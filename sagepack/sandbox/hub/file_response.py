@@ -8,16 +8,31 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from sagepack.sandbox.hub.repositories import RepoFile
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from email.message import Message
-    from io import BufferedIOBase
+    from io import BufferedIOBase, RawIOBase
 
     from sagepack.sandbox.faults import Fault, Faults, Kind
-    from sagepack.sandbox.hub.repositories import RepoFile
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _CHUNK = 1 << 20
+
+
+class Content(Protocol):
+    """What a response sends."""
+
+    @property
+    def size(self) -> int:
+        """Number of bytes."""
+
+    def open(self) -> RawIOBase:
+        """The bytes."""
+
+    def position(self, offset: int) -> int:
+        """Where the byte at `offset` of a repository's file lies in it; if nowhere, less than 0, or `size` or more."""
 
 
 class Exchange(Protocol):
@@ -83,13 +98,13 @@ class FileResponse:
 
     Attributes:
         exchange: the request and its connection.
-        file: the file.
+        file: what is sent.
         path: path of the request, without the query; the patterns of faults are compared with it.
         faults: what goes wrong.
     """
 
     exchange: Exchange
-    file: RepoFile
+    file: Content
     path: str
     faults: Faults
 
@@ -125,14 +140,16 @@ class FileResponse:
         if cut and span.length > cut.value:
             self._happen("cut")
             end = span.start + int(cut.value)
-        flip_at = int(corrupt.value) if corrupt and span.start <= corrupt.value < end else None
+        flip_at = self.file.position(int(corrupt.value)) if corrupt else None
+        if flip_at is not None and not span.start <= flip_at < end:
+            flip_at = None
         # The last byte leaves after the request was logged: a client that has all of the body finds itself in the log.
         last = max(span.start, end - 1)
-        if flip_at is not None or rate:
+        if flip_at is not None or rate or not isinstance(self.file, RepoFile):
             for chunk in self._chunks(span.start, last, flip_at, rate.value if rate else 0):
                 exchange.wfile.write(chunk)
         elif last > span.start:
-            with self.file.content.open("rb") as file:
+            with self.file.open() as file:
                 exchange.connection.sendfile(file, span.start, last - span.start)
         if flip_at is not None:
             self._happen("corrupt")
@@ -147,11 +164,11 @@ class FileResponse:
         """Bytes `start` to `end`, with the bits of byte `flip_at` flipped, at most `rate` bytes per second (0: unlimited)."""
         size = max(1, min(_CHUNK, int(rate / 50))) if rate else _CHUNK
         began = time.monotonic()
-        with self.file.content.open("rb") as file:
+        with self.file.open() as file:
             file.seek(start)
             position = start
             while position < end:
-                chunk = bytearray(file.read(min(size, end - position)))
+                chunk = bytearray(file.read(min(size, end - position)) or b"")
                 if flip_at is not None and position <= flip_at < position + len(chunk):
                     chunk[flip_at - position] ^= 0xFF
                 position += len(chunk)

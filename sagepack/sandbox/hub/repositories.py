@@ -9,7 +9,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import io
 
 _LFS_SUFFIXES = (".safetensors", ".bin", ".model", ".pt", ".ckpt", ".onnx", ".h5", ".msgpack", ".gif", ".mp4", ".webp")
 _LFS_SIZE = 10 << 20
@@ -44,11 +47,26 @@ class RepoFile:
     content: Path
     stamp: tuple[int, int]
 
-    def tree_item(self) -> dict[str, Any]:
-        """The file as an item of the Hub's `tree` and `paths-info`."""
+    @property
+    def xet_hash(self) -> str | None:
+        """Its name in Xet storage, which holds the files that are not in git; not the real one, which no client checks."""
+        return sha256_of_text(f"xet {self.sha256}") if self.sha256 else None
+
+    def open(self) -> io.RawIOBase:
+        """The bytes."""
+        return self.content.open("rb", buffering=0)
+
+    def position(self, offset: int) -> int:
+        """Where the byte at `offset` of the file lies in what is sent."""
+        return offset
+
+    def tree_item(self, *, xet: bool) -> dict[str, Any]:
+        """The file as an item of the Hub's `tree` and `paths-info`; `xet`: whether the Hub has Xet storage."""
         item: dict[str, Any] = {"type": "file", "oid": self.oid, "size": self.size, "path": self.path}
         if self.sha256:
             item["lfs"] = {"oid": self.sha256, "size": self.size, "pointerSize": self.pointer_size}
+        if xet and self.xet_hash:
+            item["xetHash"] = self.xet_hash
         return item
 
     def sibling(self, *, blobs: bool) -> dict[str, Any]:
@@ -210,6 +228,11 @@ def _hash(content: Path, path: str, stat: os.stat_result) -> RepoFile:
     sha256 = digest.hexdigest()
     pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n".encode()
     return RepoFile(path, size, git_blob(pointer), sha256, len(pointer), content, stamp)
+
+
+def sha256_of_text(text: str) -> str:
+    """SHA-256 (hex) of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def git_blob(data: bytes) -> str:

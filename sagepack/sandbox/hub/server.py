@@ -179,7 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
         # huggingface_hub posts forms to some routes whose documentation shows JSON.
         is_json = "json" in (self.headers.get("Content-Type") or "")
         body = json.loads(raw or b"{}") if is_json else parse_qs(raw.decode(errors="replace"))
-        request = ApiRequest(self.command, route, parse_qs(address.query), token, body)
+        request = ApiRequest(self.command, route, parse_qs(address.query), token, body, self.headers.get("Range"))
         with self.hub.activity.busy():
             if route.startswith("/_sandbox/"):
                 self._send(self.hub.control(request, self.headers.get(CONTROL_HEADER)))
