@@ -842,7 +842,7 @@ def _serving_stack(root: Path) -> check.Finding:
     if problem is None:
         return check.Finding("ok", f"{model_server.python(root)}, with Java")
     return check.Finding(
-        "warning", problem, "without it requests to the sandbox's endpoints fail; nothing else needs it"
+        "warning", problem, "without it `serve` and requests to the sandbox's endpoints fail; nothing else needs it"
     )
 
 

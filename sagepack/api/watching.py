@@ -19,6 +19,7 @@ from sagepack.deploy.container_log import said
 from sagepack.deploy.failure import status_and_words
 from sagepack.engine import contents
 from sagepack.errors import SagepackError, UserError
+from sagepack.files import disk_error
 from sagepack.serving import kept_model
 from sagepack.spec import code_tree
 
@@ -113,6 +114,7 @@ class Watched(Serving):
     def _put_code(self, server: ModelServer) -> None:
         number = self._version.number + 1
         folder = _folder(server, number)
+        shutil.rmtree(folder, ignore_errors=True)  # of an edit that could not be read
         self.package.put_code(folder)
         self._version = _Version(number, self.package, _contents(folder))
         _use(server, number)
@@ -126,6 +128,9 @@ class Watched(Serving):
             model, seconds, answer = (self._start_again if is_other else self._take)(fresh)
         except SagepackError as found:
             error, seconds = found, time.monotonic() - begun
+        except OSError as found:  # an editor removes a file for a moment
+            error, seconds = disk_error(found), time.monotonic() - begun
+            self.package = self._version.package
         lines = self._log.rest(self._told)
         self._told += len(lines)
         return results.Edit(

@@ -320,6 +320,15 @@ def test_a_wrong_edit_is_told_and_the_code_from_before_serves(
         assert it.edit(f"{GOOD}# good again\n").error == ()
 
 
+def test_a_file_that_vanishes_while_it_is_read_ends_nothing(toy: Toy) -> None:
+    with watched(toy) as it:
+        gone = FileNotFoundError(2, "No such file or directory", "code_of_toy/inference.py")
+        with mock.patch("sagepack.api.served_package.shutil.copyfile", side_effect=gone):
+            found = it.edit(f"{GOOD}# new\n")
+        assert found.error[0] == "code_of_toy/inference.py: No such file or directory"
+        assert it.edit(f"{GOOD}# newer\n").error == ()
+
+
 def test_an_edit_during_the_start_is_not_missed(toy: Toy) -> None:
     with project(toy).watching() as served:
         toy.write_code(f"{GOOD}# edited\n")
