@@ -3,7 +3,7 @@
 It answers what publishing, boto3 and the AWS CLI ask, over TLS on loopback, and keeps small objects and the sizes of large
 ones; so what is measured against it is the client. It prints its port. `GET /stats` tells bytes received and sent, heads
 included, and starts counting anew; `PUT /rate/N` limits what it takes to N bytes a second (0: no limit);
-`PUT /forget` empties it.
+`PUT /latency/N` lets N milliseconds pass before each answer; `PUT /forget` empties it.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class Bucket(ThreadingHTTPServer):
         self.numbers = itertools.count(1)
         self.received = self.sent = 0
         self.rate = 0
+        self.latency = 0.0  # seconds
         self.free_at = time.monotonic()
         self.lock = threading.Lock()
 
@@ -72,6 +73,7 @@ class Handler(BaseHTTPRequestHandler):
         if not super().parse_request():
             return False
         self.server.take(len(self.requestline) + 2 + len(bytes(self.headers)))
+        time.sleep(self.server.latency)
         parts = urlsplit(self.path)
         self.key, self.query = unquote(parts.path), parse_qs(parts.query, keep_blank_values=True)
         return True
@@ -151,8 +153,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         """PutObject, UploadPart, UploadPartCopy, CreateBucket, and the rate."""
-        if match := re.fullmatch(r"/rate/(\d+)", self.key):
-            self.server.rate = int(match[1])
+        if match := re.fullmatch(r"/(rate|latency)/(\d+)", self.key):
+            if match[1] == "rate":
+                self.server.rate = int(match[2])
+            else:
+                self.server.latency = int(match[2]) / 1000
             return self._answer(200)
         if self.key == "/forget":
             self.server.data.clear()
@@ -179,7 +184,9 @@ class Handler(BaseHTTPRequestHandler):
             xml = f"<InitiateMultipartUploadResult><UploadId>{upload}</UploadId></InitiateMultipartUploadResult>"
             return self._answer(200, xml.encode())
         self.server.sizes[self.key] = sum(self.server.parts.pop(self.query["uploadId"][0]).values())
-        return self._answer(200, b"<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>")
+        return self._answer(
+            200, b"<CompleteMultipartUploadResult><ETag>&quot;e&quot;</ETag></CompleteMultipartUploadResult>"
+        )
 
 
 def main(folder: Path) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 SWEEP = 256 * MIB
+LATENCIES = 0, 50, 150  # milliseconds
 WORKERS, PARTS = (1, 2, 4, 8, 16), (10, 16, 32)
 
 # Arguments: endpoint, folder of the model, file of its digests, journals, workers, MiB of a part, MB/s of the source.
@@ -42,6 +43,7 @@ from sagepack.publish.planner import plan_upload
 from sagepack.publish.delta.parts import Limits
 from sagepack.publish.publisher import publish
 from sagepack.publish.upload.sources import HubFiles, LocalFiles
+from sagepack.publish.verified import VerifiedObjects
 from sagepack.aws.session import Aws, AwsConnection
 from sagepack.aws.s3 import S3, S3Uri
 root, known = Path(model), json.loads(Path(digests).read_text())
@@ -52,7 +54,9 @@ manifest = Manifest.of(members)
 files = {m.digest: edited if m.path == "code/inference.py" else root / m.path for m in manifest.members}
 store = S3(Aws(AwsConnection("us-east-1", None, url, "a", "b")).client("s3"))
 limits = Limits(sent_size=int(part) << 20)
-seen = observe(store, Package(S3Uri("bench", "models"), "svd", manifest.digest), manifest, limits=limits)
+verified = VerifiedObjects(Path(journals).with_name("verified"))
+package = Package(S3Uri("bench", "models"), "svd", manifest.digest)
+seen = observe(store, package, manifest, limits=limits, verified=verified)
 plan = plan_upload(seen, manifest, limits)
 lock, free = threading.Lock(), [time.monotonic()]
 def paced(path, offset, length):
@@ -67,7 +71,9 @@ def paced(path, offset, length):
             time.sleep(max(0, wait))
             yield piece
 source = HubFiles(paced, files) if float(rate) else LocalFiles(files)
-publish(store, plan, [source], Path(journals), provenance={}, progress=Silent(), workers=int(workers))
+publish(
+    store, plan, [source], Path(journals), provenance={}, progress=Silent(), verified=verified, workers=int(workers)
+)
 """
 _BOTO3 = """
 import sys, boto3
@@ -151,10 +157,11 @@ def serving(folder: Path) -> Iterator[Server]:
 
 
 def bench(folder: Path, sizes: Sequence[int], runs: int) -> str:
-    """First publish, an edit of the code, parts and workers, streaming: tables in Markdown."""
+    """First publish, an edit of the code, latency, parts and workers, streaming: tables in Markdown."""
     with serving(folder / "publish") as server:
         texts = [_publishing(server, size, runs) for size in sizes]
-        return "\n\n".join(["## Publishing", *texts, _sweep(server, runs), _streaming(server, runs)]) + "\n"
+        texts += [_far_away(server, runs), _sweep(server, runs), _streaming(server, runs)]
+        return "\n\n".join(["## Publishing", *texts]) + "\n"
 
 
 def _fresh(server: Server, seed: int, size: int) -> Path:
@@ -166,14 +173,50 @@ def _fresh(server: Server, seed: int, size: int) -> Path:
     return model
 
 
-def _publishing(server: Server, size: int, runs: int) -> str:
-    """First publish, and an edit, of one size."""
-    model = _fresh(server, 1, size)
+def _archive(server: Server, model: Path) -> Path:
+    """The files of a model in one file, as the others send it."""
     archive = server.folder / "model.tar.gz"
     with archive.open("wb") as target:
         for path in sorted(path for path in model.rglob("*") if path.is_file()):
             with path.open("rb") as source:
                 shutil.copyfileobj(source, target, MIB)
+    return archive
+
+
+def _others(server: Server, archive: Path) -> dict[str, Sequence[str]]:
+    """The commands of others that send an archive."""
+    commands: dict[str, Sequence[str]] = {
+        "boto3 upload_file": [sys.executable, "-c", _BOTO3, server.url, str(archive), "archive"]
+    }
+    if aws := shutil.which("aws"):
+        command = [aws, "s3", "cp", "--only-show-errors", "--endpoint-url", server.url, str(archive), "s3://bench/cli"]
+        commands["aws s3 cp"] = command
+    return commands
+
+
+def _far_away(server: Server, runs: int) -> str:
+    """An edit of one line over a link on which each answer takes its time: ours, and the whole archive as others send it."""
+    model, code = _fresh(server, 1, SWEEP), server.folder / "inference.py"
+    archive, turn = _archive(server, model), iter(range(1_000_000))
+
+    def edit(_name: str) -> None:
+        code.write_text(f"# far {next(turn)}\n")
+
+    code.write_text("#\n")
+    tables = []
+    for latency in LATENCIES:
+        server.ask(f"/latency/{latency}", "PUT")
+        found = side_by_side({"edit": server.ours(model, code), **_others(server, archive)}, runs, edit)
+        tables.append(_table(f"256 MiB, {latency} ms to each answer", found, "edit", {}))
+    server.ask("/latency/0", "PUT")
+    archive.unlink()
+    return "\n\n".join(tables)
+
+
+def _publishing(server: Server, size: int, runs: int) -> str:
+    """First publish, and an edit, of one size."""
+    model = _fresh(server, 1, size)
+    archive = _archive(server, model)
     turn = iter(range(1_000_000))
     wire: dict[str, int] = {}
     last = ""
@@ -190,10 +233,7 @@ def _publishing(server: Server, size: int, runs: int) -> str:
     code = server.folder / "inference.py"
     code.write_text("#\n")
     commands: dict[str, Sequence[str]] = {"first publish": server.ours(model, code), "edit": server.ours(model, code)}
-    commands["boto3 upload_file"] = [sys.executable, "-c", _BOTO3, server.url, str(archive), "archive"]
-    if aws := shutil.which("aws"):
-        command = [aws, "s3", "cp", "--only-show-errors", "--endpoint-url", server.url, str(archive), "s3://bench/cli"]
-        commands["aws s3 cp"] = command
+    commands |= _others(server, archive)
     found = side_by_side(commands, runs, count)
     count("")
     archive.unlink()

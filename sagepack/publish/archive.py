@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sagepack.aws.s3 import ObjectRef
-from sagepack.errors import RemoteError
 from sagepack.publish.checksums import FramedChecksums
 from sagepack.publish.documents import Index
 from sagepack.publish.observation import Binding
@@ -42,7 +41,6 @@ def publish_archive(plan: ArchivePlan, context: UploadContext) -> Uploaded:
         ChangedError: an archive to copy from was deleted or replaced.
         SourceError: an archive to copy from, or the one that is there already, is not what it should be.
         IntegrityError: a content is not what the manifest says.
-        RemoteError: the archive was replaced meanwhile.
     """
     observation, package = plan.observation, plan.observation.package
     target = ArchiveTarget(plan.layout, plan.manifest)
@@ -71,11 +69,12 @@ def publish_archive(plan: ArchivePlan, context: UploadContext) -> Uploaded:
         asked = pool.submit(confirm, context.store, package.model_uri, whole)
         context.write({package.index_uri: text, **context.documents})
         head = asked.result()
-    if head.etag != etag:
-        raise RemoteError(
-            "the archive was replaced while it was published", where=str(package.model_uri), fix="run the command again"
-        )
-    if is_proved:
+    if (
+        head.etag != etag
+    ):  # the same bytes were written again meanwhile, or the store completes with another ETag than it keeps
+        text = Index(plan.manifest, sums, head.etag, whole).text()
+        context.write({package.index_uri: text})
+    elif is_proved:
         contents = zip((member.digest for member in target.members), sums, strict=True)
         verified = Verified(etag, plan.manifest.digest, ((0, target.size),), dict(contents))
         context.verified.add(package.folder, {package.model_uri.key: verified})

@@ -6,7 +6,7 @@ import tempfile
 import zlib
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -172,3 +172,18 @@ def test_a_kill_at_any_request_leaves_a_consistent_bucket_and_the_next_run_sends
     # An upload whose number nobody heard is left for `gc`.
     left = stale_uploads(cast("S3", store), TARGET, "svd", timedelta(days=1), NOW)
     assert len(left) == len(store.pending) == unheard_of
+
+
+def test_a_store_that_completes_with_another_etag_than_it_keeps_gets_an_index_that_fits(tmp_path: Path) -> None:
+    class Quoting(FakeS3):
+        def complete(self, *args: Any) -> str | None:
+            etag: str | None = super().complete(*args)
+            return etag and etag.strip('"')
+
+    store = Quoting(LIMITS.minimum)
+    files = {"a.bin": noise(7000, 1)}
+    run(store, files, tmp_path)
+    check_bucket(store, [files])
+    before = dict(store.objects), store.sent
+    run(store, files, tmp_path)
+    assert (dict(store.objects), store.sent) == before
