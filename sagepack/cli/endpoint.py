@@ -104,10 +104,7 @@ def predict(
     A wait that ends early leaves the request in the queue: the same command goes on to wait for it, and --id fetches its answer.
     Of many requests 16 are in the queue at a time; the same command sends those that have no answer yet.
     """
-    if output == "-":
-        fix = "leave it out: every answer is saved, and a short one is printed, too"
-        raise UserError("an answer may be several files, so it does not go to stdout", where="--output -", fix=fix)
-    laid_over = fields_of(fields)
+    target, laid_over = target_of(output), fields_of(fields)
     if inference_id and source:
         fix = "leave --input out; or leave --id out to send a new request"
         raise UserError("an answer is fetched without sending anything", where="--id with --input", fix=fix)
@@ -120,16 +117,36 @@ def predict(
         raise UserError("a server of this machine takes one request", where="--input with --url", fix=fix)
     if source.endswith(".jsonl") or (source and Path(source).is_dir()):
         return project.predict_all(source, output or None, timeout=timeout, accept=accept or None, fields=laid_over)
-    request = _from_stdin() if source == "-" else Path(source) if source else None
     return project.predict(
-        request,
-        Path(output) if output else None,
+        request_of(source),
+        target,
         timeout=timeout,
         accept=accept or None,
         fields=laid_over,
         inference_id=inference_id,
         url=url,
     )
+
+
+def request_of(source: str) -> Path | dict[str, Any] | None:
+    """The request that the flag --input names; None for the spec's sample.
+
+    Raises:
+        UserError: it is to come from stdin, and is no JSON object.
+    """
+    return _from_stdin() if source == "-" else Path(source) if source else None
+
+
+def target_of(output: str) -> Path | None:
+    """Where the flag --output wants an answer; None for a place in `build/answers`.
+
+    Raises:
+        UserError: it names stdout.
+    """
+    if output == "-":
+        fix = "leave it out: every answer is saved, and a short one is printed, too"
+        raise UserError("an answer may be several files, so it does not go to stdout", where="--output -", fix=fix)
+    return Path(output) if output else None
 
 
 def fields_of(texts: Sequence[str]) -> dict[str, Any]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sagepack.api.results import Followed, ServingStack
 from sagepack.cli import screens
-from sagepack.cli.endpoint import FIELD, fields_of
+from sagepack.cli.endpoint import FIELD, fields_of, request_of, target_of
 from sagepack.cli.output import echo, problem, write_out
 from sagepack.cli.task import Flag, task
 from sagepack.engine import lazy
@@ -16,6 +15,7 @@ from sagepack.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from sagepack.api.project import Project
     from sagepack.api.results import Served
@@ -36,7 +36,7 @@ else:
     Flag(
         "input",
         "",
-        "send this request instead of the sample: a JSON file; an image or a recording, which takes the place of the one in it",
+        "send this request instead of the sample: a JSON file, - for JSON from stdin; an image or a recording, which takes the place of the one in it",
         parameter="source",
         placeholder="FILE",
     ),
@@ -80,7 +80,7 @@ def serve(
     code that answered the sample goes on to serve while an edit is wrong.
     """
     _refuse(package, watch=watch, keep=keep, image=image)
-    request, target = Path(source) if source else None, Path(output) if output else None
+    request, target = request_of(source), target_of(output)
     chosen, laid_over = accept or None, fields_of(fields)
     if watch:
         with project.watching(request, target, accept=chosen, fields=laid_over) as watched:
