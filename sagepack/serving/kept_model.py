@@ -84,7 +84,7 @@ class _Needed:
             nodes = found.at_import if name == "" else [_alone(node, name) for node in found.bound.get(name, [])]
             self.texts[module, name] = "\n".join(ast.dump(node) for node in nodes)
             if name:
-                pending.append((module, ""))
+                pending += [(module, ""), *([(module, "*")] if "*" in found.bound else [])]
             for node in nodes:
                 self.doubt = self.doubt or _doubt(node, name, found)
                 pending += self._named(node, module, found)

@@ -91,6 +91,25 @@ def test_what_model_fn_reaches_by_a_module_counts_whole() -> None:
     assert answer({"shapes.py": "def area(x):\n    return x\n\nMORE = 1\n"}, before) == "MORE of shapes changed"
 
 
+def test_what_model_fn_may_have_from_a_star_counts() -> None:
+    before = {"inference.py": PROGRAM.replace("import folder, other", "import *")}
+    assert answer({"inference.py": before["inference.py"].replace("LIMIT = 3", "LIMIT = 4")}, before) is None
+    changed = {"helpers.py": HELPERS.replace("return name", "return name + '/x'")}
+    assert answer(changed, before) == "folder of helpers changed"
+
+
+def test_what_model_fn_reaches_by_another_module_that_has_it_counts() -> None:
+    before = {
+        "inference.py": "from helpers import model_fn\n",
+        "helpers.py": PROGRAM.replace("from helpers", "from more"),
+        "more.py": HELPERS,
+    }
+    assert answer({"helpers.py": before["helpers.py"].replace("LIMIT = 3", "LIMIT = 4")}, before) is None
+    assert (
+        answer({"helpers.py": before["helpers.py"].replace('"unet/', '"vae/')}, before) == "WEIGHTS of helpers changed"
+    )
+
+
 def test_what_model_fn_reaches_in_a_package_of_the_code_counts() -> None:
     before = {
         "inference.py": PROGRAM.replace("from helpers import", "from tools.paths import"),
