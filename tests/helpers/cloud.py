@@ -36,7 +36,7 @@ _check = check.check
 _found: dict[Hashable, list[Diagnostic]] = {}
 
 
-def _check_once(files: Sequence[CodeFile], root: Path, target: check.Target) -> list[Diagnostic]:
+def check_once(files: Sequence[CodeFile], root: Path, target: check.Target) -> list[Diagnostic]:
     """What the check of a program finds: it takes 30 ms, and most projects have the same code."""
     places = [os.path.relpath(file.source, root) if isinstance(file.source, Path) else None for file in files]
     code = (target, *((file.path, file.digest.value, place) for file, place in zip(files, places, strict=True)))
@@ -66,7 +66,7 @@ class Cloud:
         monkeypatch.setattr(
             waiter.WaiterConfig, "of", lambda _spec: waiter.WaiterConfig(delay=0.02, timeout=60, outage=1)
         )
-        monkeypatch.setattr(check, "check", _check_once)
+        monkeypatch.setattr(check, "check", check_once)
         self.connect(self.make_clients, monkeypatch)
 
     def connect(self, make_clients: Callable[..., Clients], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,8 @@ from sagepack.errors import IntegrityError, UserError
 from sagepack.files import FileStamp, backdate_mtime
 from sagepack.progress import Silent
 from sagepack.spec import loader
+from sagepack.spec.program import check
+from tests.helpers.cloud import check_once
 from tests.helpers.paths import ROOT
 
 if TYPE_CHECKING:
@@ -95,7 +97,8 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path, sandbox: Servers) -> Project:
+def project(tmp_path: Path, sandbox: Servers, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setattr(check, "check", check_once)
     return Project(tmp_path / "project", sandbox)
 
 
