@@ -37,6 +37,25 @@ class Progress(Protocol):
         """Show progress towards `total` bytes; the function that is yielded adds bytes (negative after a retry)."""
 
 
+class Heard:
+    """Progress that passes everything on, and the warnings to somebody else as well.
+
+    Args:
+        progress: gets everything.
+        hear: gets each warning.
+    """
+
+    def __init__(self, progress: Progress, hear: Callable[[Diagnostic], None]) -> None:
+        self.note, self.step, self.done = progress.note, progress.step, progress.done
+        self.activity, self.bar = progress.activity, progress.bar
+        self._progress, self._hear = progress, hear
+
+    def warn(self, warning: Diagnostic) -> None:
+        """Pass it on to both."""
+        self._hear(warning)
+        self._progress.warn(warning)
+
+
 class Silent:
     """Progress that nobody watches."""
 

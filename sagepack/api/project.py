@@ -17,7 +17,7 @@ from sagepack.engine import executor, lazy
 from sagepack.engine.outputs import Archive
 from sagepack.engine.steps import GOALS
 from sagepack.errors import UserError
-from sagepack.progress import Silent
+from sagepack.progress import Heard, Silent
 from sagepack.spec import project_folder
 from sagepack.spec.model import COMMIT
 from sagepack.text import did_you_mean, one_of
@@ -105,7 +105,7 @@ class Project:
         root: the project's folder.
         selection: what this was made with.
         spec: which spec it is; None until a method has read it.
-        warnings: what is wrong with the spec, but not wrong enough to refuse it; empty until a method has read it.
+        warnings: what is wrong with the spec and its code, but not wrong enough to refuse it; empty until a method has read them.
     """
 
     def __init__(
@@ -437,6 +437,8 @@ class Project:
         sent = trial.Trial.of(context, source, accept, Path(output) if output else None, fields)
         folder = self.root / "build" / "serving" / f"{context.spec.name}-{context.spec.env}"
         found = served_package.of_name(context, package, folder) if package else served_package.of_tree(context)
+        for warning in found.warnings:
+            self._heard.warn(warning)
         locate = partial(session.where, self.selection)
         return serving.running(serving.Serving(context.refreshed(), found, sent, locate, in_image=image))
 
@@ -463,6 +465,8 @@ class Project:
         context = self._open("download")
         sent = trial.Trial.of(context, source, accept, Path(output) if output else None, fields)
         found, locate = served_package.of_tree(context), partial(session.where, self.selection)
+        for warning in found.warnings:
+            self._heard.warn(warning)
         return serving.running(watching.Watched(context.refreshed(), found, sent, locate))
 
     def serve(
@@ -781,10 +785,17 @@ class Project:
         checked = load(self.selection, **how)
         if self.spec is None:
             self.spec = results.SpecReference(self.selection.shown, checked.spec.name, checked.spec.env)
-            self.warnings = checked.warnings
             for warning in checked.warnings:
-                self.progress.warn(warning)
+                self._heard.warn(warning)
         return checked
+
+    @property
+    def _heard(self) -> Heard:
+        """The progress of a run, whose warnings are kept."""
+        return Heard(self.progress, self._keep)
+
+    def _keep(self, warning: Diagnostic) -> None:
+        self.warnings += (warning,)
 
     def _plan(self, to: str, *, locked: bool, stream: bool) -> tuple[BuildContext, results.Plan]:
         return self._planned(to, self._open(to, locked=locked, stream=stream))
@@ -824,7 +835,7 @@ class Project:
     def _open(self, goal: str, *, branch_allowed: bool = False, **how: Any) -> BuildContext:
         if goal not in GOALS:
             raise UserError(f"unknown step {goal!r}", fix=did_you_mean(goal, GOALS) or f"choose one of {one_of(GOALS)}")
-        return open_context(self.root, self._check(branch_allowed=branch_allowed), goal, self.progress, **how)
+        return open_context(self.root, self._check(branch_allowed=branch_allowed), goal, self._heard, **how)
 
     def _find_uploads(self, context: BuildContext, hours: int) -> list[s3.MultipartHandle]:
         target = s3.S3Uri.parse(context.spec.artifact.target)

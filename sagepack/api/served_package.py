@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from sagepack.engine.context import BuildContext
+    from sagepack.errors import Diagnostic
     from sagepack.spec.code_tree import CodeTree
 
 _COPIED = 16 << 20  # bytes of a file that is copied although a link would do, so that later edits do not reach it
@@ -41,6 +42,7 @@ class ServedPackage:
         environment: environment variables of the container.
         places: the files of the code as messages name them, by their path in the package.
         provided: packages that the requirements name and that the image has, as far as the lock says.
+        warnings: what is wrong with the code, but not wrong enough to refuse it; of what was built before, nothing is said.
     """
 
     shown: str
@@ -48,6 +50,7 @@ class ServedPackage:
     environment: Mapping[str, str]
     places: Mapping[str, str] = field(default_factory=dict)
     provided: frozenset[str] = frozenset()
+    warnings: tuple[Diagnostic, ...] = ()
 
     @property
     def code(self) -> dict[str, Path | bytes]:
@@ -116,7 +119,8 @@ def of_code(context: BuildContext, others: Mapping[str, Path | bytes], tree: Cod
     lock = context.required_lock()
     asked = {listing.name_of(line) for line in lock.requirements}
     provided = frozenset(each.name for each in lock.packages if each.in_image and each.name not in asked)
-    return ServedPackage(context.spec.code.path, files, context.spec.environment, places, provided)
+    warnings = context.code_warnings
+    return ServedPackage(context.spec.code.path, files, context.spec.environment, places, provided, warnings)
 
 
 def of_name(context: BuildContext, name: str, folder: Path) -> ServedPackage:

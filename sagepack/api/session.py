@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sagepack import hub
 from sagepack.api import connect
-from sagepack.decoding import MalformedError, Value, convert
+from sagepack.decoding import Value
 from sagepack.engine import lazy
 from sagepack.engine.context import BuildContext
 from sagepack.engine.records import Record, Records
 from sagepack.engine.steps import steps_to
 from sagepack.engine.workspace import Workspace
-from sagepack.errors import Diagnostic, KeyPath, UserError
+from sagepack.errors import UserError
 from sagepack.hub.cache import default_cache
 from sagepack.package.lock import KEYS as LOCK_KEYS
 from sagepack.package.lock import Lock
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sagepack.engine.clients import Clients
-    from sagepack.errors import KeyPath
+    from sagepack.errors import Diagnostic, KeyPath
     from sagepack.progress import Progress
     from sagepack.spec import pin as pinning
     from sagepack.spec import validate
@@ -165,11 +164,11 @@ def load(selection: Selection, *, branch_allowed: bool = False, contents: bool =
     }
     records, key = Records(root / "build" / "validated"), document.digest.short
     record = records.load(key)
-    warnings = _warnings(record) if record and record.inputs == inputs and not contents else None
+    warnings = record.warnings if record and record.inputs == inputs and not contents else None
     if warnings is None:
         warnings = _check(document, root, branch_allowed=branch_allowed, contents=contents)
         if not contents:  # what files hold does not follow from these inputs
-            records.remember(Record(key, 1, inputs, {"warnings": [asdict(warning) for warning in warnings]}))
+            records.remember(Record.of_check(key, inputs, warnings))
     return Checked(document.spec(), warnings, document.set_keys(*LOCK_KEYS), document.where)
 
 
@@ -205,14 +204,6 @@ def pin(selection: Selection, commit: str) -> str:
     document = loader.load(selection.path, selection.env, selection.sets, selection.root)
     files = loader.files_of(selection.path, selection.env, selection.root)
     return pinning.write_commit(document, files, commit)
-
-
-def _warnings(record: Record) -> tuple[Diagnostic, ...] | None:
-    """The warnings about a spec that passed; None if the record does not say so."""
-    try:
-        return convert(record.output.get("warnings"), tuple[Diagnostic, ...])
-    except MalformedError:
-        return None
 
 
 def _stamp(path: Path) -> list[Any]:

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
@@ -17,6 +18,7 @@ from sagepack.api.trial import Trial
 from sagepack.deploy import cause
 from sagepack.deploy.container_log import said
 from sagepack.deploy.failure import status_and_words
+from sagepack.digest import Digest, hash_file
 from sagepack.engine import contents
 from sagepack.errors import SagepackError, UserError
 from sagepack.files import disk_error
@@ -24,11 +26,11 @@ from sagepack.serving import kept_model
 from sagepack.spec import code_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from sagepack.api.served_package import ServedPackage
     from sagepack.engine.context import BuildContext
-    from sagepack.errors import KeyPath
+    from sagepack.errors import Diagnostic, KeyPath
     from sagepack.serving.model_server import ModelServer, Order
 
 _POLL_SECONDS = 0.1
@@ -65,7 +67,8 @@ class Watched(Serving):
     ) -> None:
         """As `Serving`."""
         super().__init__(context, package, trial, locate)
-        self._seen = self._stamps()  # the files when the newest edit was taken
+        self._seen, self._held = self._stamps(), self._digests()  # the files when the newest edit was taken
+        self._is_wrong = False  # whether that edit failed
         self._told = 0  # lines of the log that were told, or are of no edit
         self._version = _Version(0, self.package, {})
 
@@ -92,24 +95,40 @@ class Watched(Serving):
                 time.sleep(_POLL_SECONDS)
                 if now != self._stamps():  # it is still being written
                     continue
-                self._seen = now
-                changed = sorted(path for path in now.keys() | before.keys() if now.get(path) != before.get(path))
-                yield self._edited(tuple(changed))
+                held, self._seen, self._held = self._held, now, self._digests()
+                # Saved without a change is no edit, but another try of one that failed.
+                changed = _differences(before, now) if self._is_wrong else _differences(held, self._held)
+                if changed:
+                    edit = self._edited(changed)
+                    self._is_wrong = bool(edit.error)
+                    yield edit
             elif not self._running.alive():
                 raise self._failed("the server ended", "nothing is known of the reason", self._log.count)
 
     def _stamps(self) -> dict[str, tuple[int, int]]:
-        """Size and time of each file that an edit may change: of the code, and the sample."""
-        found, root, spec = dict[str, tuple[int, int]](), self._root, self._context.spec
-        files = [path for folder in spec.code.folders for path in _code_files(root / folder)]
-        files += [root / spec.sample.file] if spec.sample and spec.sample.file else []
-        for path in files:
-            try:
+        """Size and time of each file that an edit may change."""
+        found = dict[str, tuple[int, int]]()
+        for path in self._files():
+            with suppress(OSError):
                 status = path.stat()
-            except OSError:
-                continue
-            found[self._context.display(path)] = status.st_size, status.st_mtime_ns
+                found[self._context.display(path)] = status.st_size, status.st_mtime_ns
         return found
+
+    def _digests(self) -> dict[str, Digest]:
+        """What each of these files holds."""
+        found = dict[str, Digest]()
+        for path in self._files():
+            with suppress(OSError):
+                found[self._context.display(path)] = hash_file(path)
+        return found
+
+    def _files(self) -> Iterator[Path]:
+        """The files that an edit may change: those of the code, and the sample."""
+        spec = self._context.spec
+        for folder in spec.code.folders:
+            yield from _code_files(self._root / folder)
+        if spec.sample and spec.sample.file:
+            yield self._root / spec.sample.file
 
     def _put_code(self, server: ModelServer) -> None:
         number = self._version.number + 1
@@ -122,8 +141,10 @@ class Watched(Serving):
     def _edited(self, files: tuple[str, ...]) -> results.Edit:
         """Take an edit, or tell what is wrong with it."""
         begun, model, answer, error = time.monotonic(), "", None, None
+        warnings: tuple[Diagnostic, ...] = ()
         try:
             fresh = self._package_now()
+            warnings = fresh.warnings
             is_other = _read(fresh.requirements) != self._version.code.get("requirements.txt")
             model, seconds, answer = (self._start_again if is_other else self._take)(fresh)
         except SagepackError as found:
@@ -140,6 +161,7 @@ class Watched(Serving):
             answer=answer,
             error=tuple(error.lines()) if error else (),
             log=() if error else tuple(cause.readable(said(lines), self.package.places)),
+            warnings=tuple(tuple(warning.lines()) for warning in warnings),
         )
 
     def _package_now(self) -> ServedPackage:
@@ -233,6 +255,10 @@ class Watched(Serving):
         seconds, body = self._answer("the sample", self._trial)
         self._saved(body)
         return results.ServedAnswer(round(seconds, 3), len(body))
+
+
+def _differences(before: Mapping[str, object], now: Mapping[str, object]) -> tuple[str, ...]:
+    return tuple(path for path in sorted(now.keys() | before.keys()) if now.get(path) != before.get(path))
 
 
 def _folder(server: ModelServer, number: int) -> Path:

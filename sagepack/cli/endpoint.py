@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sagepack.api.results import Followed
-from sagepack.cli import screens
+from sagepack.cli import interrupts, screens
 from sagepack.cli.output import confirm, echo, write_out
 from sagepack.cli.proposals import as_typed, selecting_flags
 from sagepack.cli.task import YES, Flag, task
@@ -206,11 +206,12 @@ def logs(project: Project, *, follow: bool, since: str) -> Log | Followed:
         fix = "leave out --follow for one document"
         raise UserError("a log that goes on is no JSON document", where="--follow --json", fix=fix)
     instances, count = set[str](), 0
-    for line in project.follow_logs(since=begin):
-        instances.add(line.instance)
-        count += 1
-        if not write_out([screens.log_line(line, several=len(instances) > 1)]):
-            break  # a reader that has seen enough, such as `| head -1`
+    with interrupts.endless():
+        for line in project.follow_logs(since=begin):
+            instances.add(line.instance)
+            count += 1
+            if not write_out([screens.log_line(line, several=len(instances) > 1)]):
+                break  # a reader that has seen enough, such as `| head -1`
     return Followed(count)
 
 

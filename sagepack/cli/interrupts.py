@@ -30,23 +30,25 @@ class Interrupted(KeyboardInterrupt):
         number: the signal.
         exit_code: 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP.
         message: what happened, for people and programs.
+        continues: whether the same command goes on where this one was.
     """
 
     def __init__(self, number: int = signal.SIGINT) -> None:
         self.number = number
         self.exit_code = 128 + number
         self.message = _NAMES[signal.Signals(number)]
+        self.continues = not _process.is_endless
         super().__init__(self.message)
 
     def to_json(self) -> dict[str, str | int | None]:
         """The object `error` of `schemas/error.schema.json`."""
-        fix = "run the same command again: it continues"
+        fix = "run the same command again: it continues" if self.continues else None
         return {"type": "Interrupted", "exit_code": self.exit_code, "message": self.message, "where": None, "fix": fix}
 
     @property
     def line(self) -> str:
         """What is said on stderr."""
-        return f"{self.message}; the same command continues"
+        return f"{self.message}; the same command continues" if self.continues else self.message
 
 
 def _plain_json(value: str | int | None) -> str:
@@ -59,13 +61,14 @@ class _Process:
 
     Attributes:
         in_task: whether a signal is to be raised.
+        is_endless: whether a signal is how the user ends what goes on until then.
         first: the first signal that arrived.
         reported: whether it was reported to the user.
         ending: held by the thread that ends the process.
     """
 
     def __init__(self) -> None:
-        self.in_task = False
+        self.in_task = self.is_endless = False
         self.first: int | None = None
         self.reported = False
         self.ending = _thread.allocate_lock()
@@ -144,6 +147,16 @@ class raised:  # noqa: N801 - used as a function; contextlib would have to be im
 
     def __exit__(self, *_error: object) -> None:
         _process.in_task = False
+
+
+class endless:  # noqa: N801 - as `raised`
+    """Within, work goes on until a signal, and the same command would begin anew."""
+
+    def __enter__(self) -> None:
+        _process.is_endless = True
+
+    def __exit__(self, *_error: object) -> None:
+        _process.is_endless = False
 
 
 def mark_reported() -> None:

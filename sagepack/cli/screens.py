@@ -511,11 +511,12 @@ def kept(url: str, curl: str, *, watch: bool = False) -> list[Block]:
 
 def edit(found: results.Edit) -> list[Block]:
     """What came of an edit."""
+    warned = [problem("warning", lines) for lines in found.warnings]
     changed = ", ".join(found.files[:_SHOWN_FILES]) + (" ..." if len(found.files) > _SHOWN_FILES else "")
     if found.error:
         head: Block = partial(_wrapped, f"{changed}: the edit is wrong, and the code from before serves")
-        return [head, problem("error", found.error)]
-    said = [f"| {line}" for line in found.log]
+        return [head, *warned, problem("error", found.error)]
+    said = [*warned, *(f"| {line}" for line in found.log)]
     taken = f"served after {format_duration(found.seconds)}, {found.model}"
     if found.answer is None:
         return [*said, _done(f"{changed}: {taken}")]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from sagepack.api.results import Followed, ServingStack
-from sagepack.cli import screens
+from sagepack.cli import interrupts, screens
 from sagepack.cli.endpoint import FIELD, fields_of, request_of, target_of
 from sagepack.cli.output import echo, problem, write_out
 from sagepack.cli.task import Flag, task
@@ -83,9 +84,10 @@ def serve(
     request, target = request_of(source), target_of(output)
     chosen, laid_over = accept or None, fields_of(fields)
     if watch:
-        with project.watching(request, target, accept=chosen, fields=laid_over) as watched:
+        with interrupts.endless(), project.watching(request, target, accept=chosen, fields=laid_over) as watched:
             return _watch(watched, target)
-    with project.serving(package, request, target, accept=chosen, fields=laid_over, image=image) as served:
+    goes_on = interrupts.endless() if keep else nullcontext()
+    with goes_on, project.serving(package, request, target, accept=chosen, fields=laid_over, image=image) as served:
         result = served.try_it(target)
         return _keep(served, result) if keep else result
 

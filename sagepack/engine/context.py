@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sagepack.engine.plan import Step
     from sagepack.engine.promotion import Promotion
     from sagepack.engine.workspace import Workspace
-    from sagepack.errors import KeyPath
+    from sagepack.errors import Diagnostic, KeyPath
     from sagepack.hub.cache_status import CacheStatus
     from sagepack.package.lock import LockedFile
     from sagepack.package.manifest import Manifest
@@ -215,12 +215,25 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
             inspection.report(own.path, "the wheels of code.requirements go into this folder", "rename it in the code")
         if inspection.diagnostics:
             raise SpecError(inspection.diagnostics, "the files of this project")
-        self._check_program(tree)
+        self._checked_program(tree)
         self._save_clean("inspection", known, inspection)
         return tree
 
-    def _check_program(self, tree: CodeTree) -> None:
-        """Refuse code that cannot serve, unless the same code passed before for the same image."""
+    @cached_property
+    def code_warnings(self) -> tuple[Diagnostic, ...]:
+        """What is wrong with the inference code, but not wrong enough to refuse it.
+
+        Raises:
+            UserError: as `code`.
+        """
+        return self._checked_program(self.code)
+
+    def _checked_program(self, tree: CodeTree) -> tuple[Diagnostic, ...]:
+        """The warnings about code that can serve, of the last check if the same code passed before for the same image.
+
+        Raises:
+            SpecError: it cannot serve.
+        """
         image, name = self.spec.image, self.spec.environment.get("SAGEMAKER_PROGRAM", "inference.py")
         tag = image.tag if image.repository == images.repository() else ""
         is_isolated, offline = self.spec.endpoint.enable_network_isolation, self.spec.environment.get("HF_HUB_OFFLINE")
@@ -230,8 +243,8 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
         modules = None if brought is None else list(brought)  # as JSON has it: what is read again is compared
         inputs = {"by": __version__, "program": name, "tag": tag, "code": tree.inputs, "modules": modules, **place}
         last = self.records.load("program")
-        if last and last.inputs == inputs:
-            return
+        if last and last.inputs == inputs and (known := last.warnings) is not None:
+            return known
         target = program.Target(
             name,
             tag,
@@ -244,7 +257,8 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
         found = program.check(tree.files, self.work.root, target)
         if wrong := [diagnostic for diagnostic in found if diagnostic.severity == "error"]:
             raise SpecError(wrong, "the code")
-        self.records.remember(Record("program", 1, inputs, {}))
+        self.records.remember(Record.of_check("program", inputs, found))
+        return tuple(found)
 
     def _save_clean(self, record: str, known: dict[str, str], inspection: Inspection) -> None:
         if inspection.clean != known:

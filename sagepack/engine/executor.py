@@ -34,6 +34,7 @@ else:
 def plan(context: BuildContext) -> list[Action]:
     """What would run, and why. Changes nothing; services are asked only where a step of the goal observes or writes to them."""
     statuses, _ = _look(context)
+    _warn(context, statuses)
     return planning.plan(context.steps, statuses)
 
 
@@ -73,6 +74,7 @@ def _run(context: BuildContext, review: Review | None) -> tuple[BuildContext, li
     ):
         with context.progress.activity("checking what else the steps need"):
             preflight.guard(context, known=obstacles.known, updates=_updates(actions))
+    warned = _warn(context, statuses)
     if review:
         review(context, actions)
     if not any(action.runs for action in actions):
@@ -84,11 +86,26 @@ def _run(context: BuildContext, review: Review | None) -> tuple[BuildContext, li
             actions = _allowed(context, planning.plan(context.steps, statuses))
             if review:
                 review(context, actions)
-        return _carry_out(context, actions, statuses, review)
+        return _carry_out(context, actions, statuses, review, warned=warned)
+
+
+def _warn(context: BuildContext, statuses: Mapping[str, StepStatus]) -> bool:
+    """Tell what is wrong with the code, but not wrong enough to refuse it; whether the code could be read."""
+    assembled = statuses.get("assemble")
+    if assembled is None or assembled.inputs is None:
+        return False
+    for warning in context.code_warnings:
+        context.progress.warn(warning)
+    return True
 
 
 def _carry_out(
-    context: BuildContext, actions: list[Action], statuses: dict[str, StepStatus], review: Review | None
+    context: BuildContext,
+    actions: list[Action],
+    statuses: dict[str, StepStatus],
+    review: Review | None,
+    *,
+    warned: bool,
 ) -> tuple[BuildContext, list[Action]]:
     """Run the steps of a plan."""
     is_old = review is not None  # whoever looked at the plan took the time for it
@@ -109,6 +126,7 @@ def _carry_out(
         if any(statuses[later.name].inputs is None for later in context.steps[number + 1 :]):
             context = context.refreshed()
             statuses = _statuses(context)
+            warned = warned or _warn(context, statuses)
             actions[number + 1 :] = _allowed(context, planning.plan(context.steps, statuses))[number + 1 :]
     return context, actions
 

@@ -7,16 +7,17 @@ step runs again.
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
-from sagepack.decoding import Value, seal, unseal
-from sagepack.errors import UserError
+from sagepack.decoding import MalformedError, Value, convert, seal, unseal
+from sagepack.errors import Diagnostic, UserError
 from sagepack.files import write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 FORMAT = 3
@@ -39,6 +40,19 @@ class Record(Value, frozen=True):
     inputs: dict[str, Any]
     output: dict[str, Any]
     finished: bool = True
+
+    @classmethod
+    def of_check(cls, name: str, inputs: dict[str, Any], warnings: Sequence[Diagnostic]) -> Record:
+        """A check in which nothing was wrong but what the warnings say."""
+        return cls(name, 1, inputs, {"warnings": [asdict(warning) for warning in warnings]})
+
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...] | None:
+        """The warnings of a check that passed; None if the record does not say so."""
+        try:
+            return convert(self.output.get("warnings"), tuple[Diagnostic, ...])
+        except MalformedError:
+            return None
 
 
 class Records(Value, frozen=True):

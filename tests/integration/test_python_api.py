@@ -16,6 +16,7 @@ import pytest
 import sagepack
 from sagepack import Project
 from sagepack.sandbox.aws.invocations import ScriptedResult
+from tests.helpers.deployments import RecordedProgress
 from tests.helpers.paths import ROOT
 from tests.integration.test_golden import Toy
 
@@ -73,6 +74,23 @@ def test_the_program_of_the_page_says_what_is_wrong_with_a_spec(
     assert bring_up_to_date(str(toy.root), "config/toy.yaml", "local") == 1
     assert "endpoint.scaling.max_capacity" in caplog.messages[-1]
     assert "config/toy.yaml:15:" in caplog.messages[-1]
+
+
+def test_a_warning_about_the_code_is_told_by_each_command_that_looks_at_it_and_kept_once(toy: Toy) -> None:
+    toy.write_code("def model_fn(model_dir): ...\n\ndef predit_fn(data, model): ...\n")
+    told = [
+        "warning: code_of_toy/inference.py:3:1: predit_fn is not a hook, so the container does not call it",
+        "warning:   did you mean 'predict_fn'?",
+    ]
+    for goal in ("package", "package", "upload"):  # without a lock, with nothing to do, and with other work
+        progress = RecordedProgress()
+        project = Project(toy.root, progress=progress)
+        project.build(goal)
+        assert [note for note in progress.notes if note.startswith("warning: ")] == told
+        assert len(project.warnings) == 1
+    planned = Project(toy.root)
+    planned.plan("deploy")
+    assert len(planned.warnings) == 1
 
 
 def test_a_missing_spec_is_an_error_with_a_place_and_a_way_out(toy: Toy) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import tarfile
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -259,11 +260,15 @@ class Watched:
     def edit(self, text: str) -> results.Edit:
         """What comes of an edit."""
         edits = self.served.edits()
+        self.save(text)
+        return next(edits)
+
+    def save(self, text: str) -> None:
+        """Write the program."""
         self.toy.write_code(text)
         self._number += 1  # the clock of the file system may be coarse
         seconds = time.time() + self._number
         os.utime(self.toy.root / "code_of_toy" / "inference.py", (seconds, seconds))
-        return next(edits)
 
     def orders(self, *last: str) -> list[str]:
         """What the worker was told since this was called last, up to an order."""
@@ -327,6 +332,31 @@ def test_a_file_that_vanishes_while_it_is_read_ends_nothing(toy: Toy) -> None:
             found = it.edit(f"{GOOD}# new\n")
         assert found.error[0] == "code_of_toy/inference.py: No such file or directory"
         assert it.edit(f"{GOOD}# newer\n").error == ()
+
+
+def test_a_warning_about_the_code_is_told_before_it_is_served_and_with_each_edit(toy: Toy) -> None:
+    typo = GOOD.replace("predict_fn", "predit_fn")
+    toy.write_code(typo)
+    told = "code_of_toy/inference.py:3:1: predit_fn is not a hook, so the container does not call it"
+    one = project(toy)
+    one.serve()
+    assert [warning.lines()[0] for warning in one.warnings] == [told]
+    toy.write_code(GOOD)
+    with watched(toy) as it:
+        for text in (f"{typo}# FAIL\n", f"{typo}# again\n"):
+            assert [lines[0] for lines in it.edit(text).warnings] == [told]
+        assert it.edit(GOOD).warnings == ()
+
+
+def test_a_file_that_is_saved_without_a_change_is_served_again_only_if_the_last_edit_failed(toy: Toy) -> None:
+    with watched(toy) as it:
+        edits, wrong = it.served.edits(), f"{GOOD}# FAIL\n"
+        it.save(GOOD)
+        threading.Timer(0.5, it.save, (wrong,)).start()
+        for _ in range(2):
+            assert next(edits).error
+            assert it.orders("undo") == ["keep", "undo"]
+            it.save(wrong)
 
 
 def test_an_edit_during_the_start_is_not_missed(toy: Toy) -> None:

@@ -56,6 +56,7 @@ class Edit(Value, frozen=True):
         answer: of the sample; null if none was sent, or the edit failed.
         error: what is wrong with it, as lines: the code from before goes on to serve. Empty if it serves.
         log: what the code wrote to its log meanwhile.
+        warnings: what the static checks say of the code, as lines, that is no reason to refuse it.
     """
 
     files: tuple[str, ...]
@@ -64,3 +65,4 @@ class Edit(Value, frozen=True):
     answer: ServedAnswer | None = None
     error: tuple[str, ...] = ()
     log: tuple[str, ...] = ()
+    warnings: tuple[tuple[str, ...], ...] = ()

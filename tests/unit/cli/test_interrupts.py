@@ -46,6 +46,12 @@ def body():
         pool.submit(time.sleep, 60)
         ready()
 """
+ENDLESS = """
+def body():
+    with interrupts.endless():
+        ready()
+"""
+STUCK_ENDLESS = STUCK.replace("ThreadPoolExecutor(1)", "interrupts.endless(), ThreadPoolExecutor(1)")
 FINALIZER = """
 class Noisy:
     def __del__(self):
@@ -89,6 +95,14 @@ def test_a_signal_within_a_task_lets_it_tidy_up(number: int, code: int, word: st
     program.wait_until_ready()
     program.process.send_signal(number)
     assert program.end() == (code, "tidied up\n", f"{word}; the same command continues\n")
+
+
+@pytest.mark.parametrize("waits", [ENDLESS, f"; interrupts.GRACE_SECONDS = 0.5{STUCK_ENDLESS}"])
+def test_what_goes_on_until_a_signal_does_not_promise_to_continue(waits: str) -> None:
+    program = Program(BEGIN + waits + TASK)
+    program.wait_until_ready()
+    program.process.send_signal(signal.SIGINT)
+    assert program.end() == (130, "", "interrupted\n")
 
 
 @pytest.mark.parametrize(("number", "code", "word"), SIGNALS)

@@ -483,6 +483,12 @@ SCREENS: dict[str, list[Block]] = {
                     "  | Traceback (most recent call last):",
                     "  correct the code",
                 ),
+                warnings=(
+                    (
+                        "inference_code/svd/inference.py:70:1: transform_fm is not a hook, so the container does not call it",
+                        "  did you mean 'transform_fn'?",
+                    ),
+                ),
             )
         ),
     ],
