@@ -294,8 +294,8 @@ OF_CONTAINERS = (
         pattern=r"[Ww]orker died",
         symptom="Worker died.",
         cause=(
-            "the process of the handler ended: no memory, a crash in a library, or an answer above "
-            "MMS_MAX_RESPONSE_SIZE"
+            "the process of the handler ended: no memory, a crash in a library, code that ends it (`sys.exit`), or an "
+            "answer above MMS_MAX_RESPONSE_SIZE"
         ),
         fix="`invoke logs` has its last lines; raise MMS_MAX_RESPONSE_SIZE, or take an instance_type with more memory",
         user_can_fix=False,
@@ -328,6 +328,14 @@ OF_CONTAINERS = (
             "send the request as application/json and ask for application/json (`--accept`, or sample.accept), or define "
             "input_fn or output_fn for {type} in the handler"
         ),
+    ),
+    KnownFailure(
+        id="answer-not-json",
+        pattern=r"Object of type (?P<type>\w+) is not JSON serializable",
+        symptom="Object of type Image is not JSON serializable",
+        cause="the handler returns something that JSON cannot hold, such as bytes, a picture or an object of a library",
+        fix="return what JSON holds in place of {type} (bytes and pictures as base64), or encode the answer in output_fn",
+        user_can_fix=False,
     ),
     KnownFailure(
         id="content-length",

@@ -98,6 +98,13 @@ BROKEN = {
             r"answer-as-it-came\.bin",
         ),
     ),
+    "an answer that JSON cannot hold": Broken(
+        LOADED + "def predict_fn(data, model):\n    return {'answer': b'yes'}\n",
+        (
+            r"request 1 of 2 failed \(400\): TypeError: Object of type bytes is not JSON serializable",
+            r"return what JSON holds in place of bytes",
+        ),
+    ),
     "the worker dies": Broken(
         LOADED
         + "def predict_fn(data, model):\n    import os, signal\n    print('allocating')\n    os.kill(os.getpid(), signal.SIGKILL)\n",
