@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sagepack.spec.rules.view import SpecView
 
 _TAG = ("image", "tag")
+_CANNOT_TELL = "cannot tell whether the image has what the code imports"
 BLACKWELL_CUDA = (12, 8)  # the first CUDA version that supports these GPUs
 _GPU_HINT = "use for example ml.g5.2xlarge (one NVIDIA A10G with 24 GB)"
 
@@ -39,12 +40,13 @@ def _known_tag(view: SpecView) -> Iterator[Diagnostic]:
         yield Diagnostic(("image", "repository"), f"{repository!r} contains the host of a registry", fix)
     elif repository != images.repository():
         close = did_you_mean(repository, [images.repository()])
-        fix = close or f"the only known repository is {images.repository()}; the contents of others are not checked"
-        yield Diagnostic(("image", "repository"), f"{repository!r} is not a known repository", fix, severity="warning")
+        fix = close or f"the only known repository is {images.repository()}"
+        message = f"{repository!r} is not a known repository: {_CANNOT_TELL}"
+        yield Diagnostic(("image", "repository"), message, fix, severity="warning")
     elif not images.packages(tag):
         close = did_you_mean(tag, images.known_tags())
         fix = close or f"known tags: {one_of(reversed(images.known_tags()))}"
-        yield Diagnostic(_TAG, f"{tag!r} is not in the table of known images", fix, severity="warning")
+        yield Diagnostic(_TAG, f"{tag!r} is not in the table of known images: {_CANNOT_TELL}", fix, severity="warning")
 
 
 def _registry(view: SpecView) -> Iterator[Diagnostic]:

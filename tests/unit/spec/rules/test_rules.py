@@ -220,7 +220,7 @@ WARNED = [
     (["environment.SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS=3601"], "environment.SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", "3,601 seconds"),
     (["environment.MMS_MAX_RESPONSE_SIZE=1000"], "environment.MMS_MAX_RESPONSE_SIZE", "below the server's own default"),
     (["image.tag=2.6.0-transformers4.51.4-gpu-py312-cu124-ubuntu22.04"], "image.tag", "not in the table"),
-    (["image.repository=huggingface-vllm"], "image.repository", "not a known repository"),
+    (["image.repository=huggingface-vllm"], "image.repository", "not a known repository: cannot tell whether the image has what the code imports"),
     (["endpoint.instance_type=ml.m5.xlarge"], "endpoint.instance_type", "has no GPU"),
     (["endpoint.instance_type=ml.g7e.2xlarge"], "endpoint.instance_type", "need CUDA 12.8"),
     (["image.repository=huggingface-vllm", "image.tag=0.29.0-gpu-py312-cu128-ubuntu22.04"], "image.tag", "CUDA 12.8, but hosts of the family g5 have driver 470 by default"),
