@@ -22,7 +22,7 @@ from sagepack.spec.model import COMMIT
 from sagepack.text import format_bytes, one_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from sagepack.aws.session import Aws
     from sagepack.digest import Digest
@@ -81,12 +81,23 @@ def _packages(context: BuildContext) -> tuple[LockedPackage, ...]:
         )
     for warning in found.warnings:
         progress.warn(warning)
-    new = [package for package in found.packages if not package.in_image]
-    if new:
-        listed = one_of(f"{package.name} {package.version} ({format_bytes(package.size)})" for package in new)
-        how = "packed" if context.spec.code.vendor else "installed at each start of a container"
-        progress.note(f"{how}: {listed}; {format_bytes(sum(package.size for package in new))} together")
+    if told := brought(found.packages, packed=context.spec.code.vendor):
+        progress.note(told)
     return found.packages
+
+
+def brought(packages: Sequence[LockedPackage], *, packed: bool) -> str:
+    """What the requirements bring, with its bytes; empty if the image has it all."""
+    new = [package for package in packages if not package.in_image]
+    if not new:
+        return ""
+    listed = one_of(f"{package.name} {package.version} ({format_bytes(package.size)})" for package in new)
+    how = "packed" if packed else "installed at each start of a container"
+    told = f"{how}: {listed}; {format_bytes(sum(package.size for package in new))} together"
+    if packed and (others := [package for package in packages if package.in_image]):
+        names, size = one_of(package.name for package in others), sum(package.size for package in others)
+        told += f"; and {format_bytes(size)} that the image probably has: {names}"
+    return told
 
 
 class _Source(NamedTuple):

@@ -7,8 +7,9 @@ from botocore.stub import ANY
 from msgspec import structs
 
 from sagepack.digest import Digest
-from sagepack.engine.resolver import find_image
+from sagepack.engine.resolver import brought, find_image
 from sagepack.errors import RemoteError, UserError
+from sagepack.package.lock import LockedPackage
 from sagepack.spec.model import Image
 from tests.helpers.deployments import IMAGE, stubbed
 
@@ -20,6 +21,19 @@ ASKED: dict[str, Any] = {
     "repositoryName": "huggingface-pytorch-inference",
     "imageIds": [{"imageTag": IMAGE}],
 }
+
+
+def test_what_is_packed_is_told_with_the_packages_that_the_image_probably_has() -> None:
+    film = LockedPackage("film", "1.0", "film-1.0-py3-none-any.whl", 2048, DIGEST)
+    numpy = LockedPackage("numpy", "1.26.4", "numpy-1.26.4-py3-none-any.whl", 4096, DIGEST, image="1.26.4")
+    assert brought([film, numpy], packed=True) == (
+        "packed: film 1.0 (2.0 KiB); 2.0 KiB together; and 4.0 KiB that the image probably has: numpy"
+    )
+    assert (
+        brought([film, numpy], packed=False)
+        == "installed at each start of a container: film 1.0 (2.0 KiB); 2.0 KiB together"
+    )
+    assert brought([numpy], packed=True) == ""
 
 
 def test_a_tag_resolves_to_what_the_regions_registry_holds() -> None:
