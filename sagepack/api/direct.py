@@ -68,7 +68,7 @@ def ask(
         seconds=round(taken, 3),
         timing=results.Timing(0.0, round(taken, 3), 0.0),
         text=saved.text,
-        miniature=context.spec.sandbox and context.spec.model.id in {model.name for model in miniatures.MODELS},
+        miniature=context.spec.sandbox and miniatures.includes(context.spec.model.id),
     )
 
 

@@ -63,7 +63,7 @@ def ask(
             round(found.download, 3),
         ),
         text=saved.text,
-        miniature=context.spec.sandbox and context.spec.model.id in {model.name for model in miniatures.MODELS},
+        miniature=context.spec.sandbox and miniatures.includes(context.spec.model.id),
     )
 
 

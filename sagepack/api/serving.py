@@ -208,7 +208,6 @@ class Serving:
                 answers.append(results.ServedAnswer(round(seconds, 3), len(body)))
                 if saved is None:
                     saved = self._saved(body)
-        model = self._context.spec.model.id
         return results.Served(
             package=self.package.shown,
             stack=self._stack,
@@ -219,7 +218,7 @@ class Serving:
             untried=self._trial if isinstance(self._trial, str) else None,
             files=tuple(self._context.display(path) for path in saved.files) if saved else (),
             text=saved.text if saved else None,
-            miniature=self._context.spec.sandbox and model in {each.name for each in miniatures.MODELS},
+            miniature=self._context.spec.sandbox and miniatures.includes(self._context.spec.model.id),
         )
 
     def _answer(self, which: str, trial: Trial) -> tuple[float, bytes]:

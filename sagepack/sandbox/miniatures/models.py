@@ -47,6 +47,11 @@ LLAVA = Miniature(
 MODELS = (SVD, LLAVA)
 
 
+def includes(name: str | None) -> bool:
+    """Whether a model of the sandbox is a miniature, by its id: it shows that the way works, and nothing else."""
+    return name in {model.name for model in MODELS}
+
+
 def ensure(model: Miniature, models: Path) -> Path:
     """The folder of `model` below `models`, which is created if it does not exist.
 
