@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import shutil
@@ -252,8 +253,11 @@ def _extract(pieces: Iterator[bytes], target: Path, where: str, advance: Callabl
         UserError: it is none, or damaged, or would write outside of the folder.
     """
     try:
-        with tarfile.open(fileobj=io.BufferedReader(_Stream(pieces, advance), 1 << 20), mode="r|gz") as archive:
-            archive.extractall(target, filter="data")
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+        with gzip.open(io.BufferedReader(_Stream(pieces, advance), 1 << 20)) as unpacked:
+            with tarfile.open(fileobj=unpacked, mode="r|") as archive:
+                archive.extractall(target, filter="data")
+            while unpacked.read(1 << 20):  # the checksum of all bytes is at the end, behind the archive's own
+                pass
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         fix = "build it again with `invoke package`; an endpoint could not extract it either"
         raise UserError(f"failed to extract the archive: {error}", where=where, fix=fix) from error

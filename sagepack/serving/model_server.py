@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 MODULES = ("torch", "transformers", "sagemaker_huggingface_inference_toolkit", "mms")
 """What the interpreter must be able to import."""
 
-_INSTALL = "`sagepack serve.install` installs it"
+_INSTALL = "`sagepack serve.install` installs it: 1.4 GB, two minutes or more"
+_JAVA = "install a Java runtime, such as the package openjdk-17-jre-headless; JAVA_HOME, where it is set, has to name its folder"
 _PORTS = range(20_000, 32_000)  # multi-model-server rejects the kernel's ephemeral ports
 _START_SECONDS = 120.0
 _LOADED = "Model model loaded io_fd="  # the worker, whatever `model_fn` did
@@ -71,15 +72,23 @@ def python(root: Path | None = None) -> Path:
 
 
 def unavailable(root: Path | None = None) -> str | None:
-    """Why the serving stack of a project cannot be used on this machine, as a message; None if it can."""
+    """Why the serving stack of a project cannot be used on this machine, and what to do, as one message; None if it can."""
+    found = problem(root)
+    return "; ".join(found) if found else None
+
+
+def problem(root: Path | None = None) -> tuple[str, str] | None:
+    """Why the serving stack of a project cannot be used on this machine, and what to do; None if it can."""
     interpreter = python(root)
+    named = bool(os.environ.get(stack.PYTHON))
+    install = f"correct {stack.PYTHON}, or remove it from the environment" if named else _INSTALL
     if not interpreter.is_file():
-        named = f": there is no {interpreter}, which {stack.PYTHON} names" if os.environ.get(stack.PYTHON) else ""
-        return f"the image's serving stack is not installed{named}; {_INSTALL}"
-    if problem := stack.java_problem():
-        return problem
-    missing = _missing_modules(interpreter)
-    return f"{interpreter} cannot import {', '.join(missing)}; {_INSTALL}" if missing else None
+        missing = f"{stack.PYTHON} names no Python: there is no file {interpreter}"
+        return missing if named else "the image's serving stack is not installed", install
+    if java := stack.java_problem():
+        return java, _JAVA
+    modules = _missing_modules(interpreter)
+    return (f"{interpreter} cannot import {', '.join(modules)}", install) if modules else None
 
 
 @lru_cache(maxsize=4)

@@ -82,9 +82,11 @@ def install(root: Path, notify: Callable[[str], None]) -> Path:
 
 def java_problem() -> str | None:
     """Why the image's server cannot run on the Java of this machine; None if it can."""
-    java = shutil.which("java")
+    home = os.environ.get("JAVA_HOME")  # multi-model-server asks it first, and has no other then
+    java = shutil.which(f"{home}/bin/java" if home else "java")
     if java is None:
-        return f"the serving stack needs Java {_OLDEST_JAVA} or later on the PATH"
+        where = f", and JAVA_HOME names a folder without bin/java: {home}" if home else " on the PATH"
+        return f"the serving stack needs Java {_OLDEST_JAVA} or later{where}"
     return _judge_java(java, Path(java).stat().st_mtime_ns)
 
 

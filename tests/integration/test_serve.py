@@ -141,7 +141,7 @@ def test_a_package_that_does_not_start_is_told_with_its_log(toy: Toy) -> None:
 
 def test_without_the_serving_stack_nothing_is_started(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(stack.PYTHON, str(toy.root / "none"))
-    with pytest.raises(UserError, match=r"serving stack is not installed: there is no .*none"):
+    with pytest.raises(UserError, match=r"SAGEPACK_SERVE_PYTHON names no Python: there is no file .*none"):
         project(toy).serve()
 
 
@@ -235,6 +235,7 @@ def test_a_prefix_of_files_is_served_by_its_address(toy: Toy) -> None:
         ("none.tar.gz", "No such file"),
         ("notes.tar.gz", "failed to extract the archive"),
         ("cut.tar.gz", "failed to extract the archive"),
+        ("flipped.tar.gz", "failed to extract the archive: CRC check failed"),
         ("s3://sagepack-sandbox/none/model.tar.gz", "there is no such object"),
         ("s3://sagepack-sandbox/none/", "there is nothing below this address"),
         ("7", "no release of local is '7'"),
@@ -245,7 +246,9 @@ def test_what_is_no_package_is_told(toy: Toy, name: str, told: str, monkeypatch:
     (toy.root / "notes.tar.gz").write_text("notes")
     with tarfile.open(toy.root / "cut.tar.gz", "w:gz") as archive:
         archive.add(toy.root / "config", "config")
-    (toy.root / "cut.tar.gz").write_bytes((toy.root / "cut.tar.gz").read_bytes()[:-40])
+    whole = (toy.root / "cut.tar.gz").read_bytes()
+    (toy.root / "cut.tar.gz").write_bytes(whole[:-40])
+    (toy.root / "flipped.tar.gz").write_bytes(whole[:-8] + bytes([whole[-8] ^ 1]) + whole[-7:])
     with pytest.raises(UserError, match=told):
         project(toy).serve(name)
 

@@ -255,10 +255,24 @@ def test_the_reason_why_the_serving_stack_cannot_be_used_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv(stack.PYTHON, str(tmp_path / "none"))
-    assert f"there is no {tmp_path / 'none'}" in str(model_server.unavailable())
+    assert model_server.problem() == (
+        f"SAGEPACK_SERVE_PYTHON names no Python: there is no file {tmp_path / 'none'}",
+        "correct SAGEPACK_SERVE_PYTHON, or remove it from the environment",
+    )
     monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv(stack.PYTHON, sys.executable)
     assert "needs Java" in str(model_server.unavailable())
+
+
+def test_the_java_of_java_home_is_the_one_that_is_looked_at(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    java = tmp_path / "bin" / "java"  # multi-model-server starts no other
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    assert f"JAVA_HOME names a folder without bin/java: {tmp_path}" in str(stack.java_problem())
+    java.parent.mkdir()
+    java.write_text("#!/bin/sh\necho 'openjdk version \"1.8.0_392\"' >&2\n")
+    java.chmod(0o755)
+    assert f"{java} is 1.8.0_392" in str(stack.java_problem())
 
 
 def test_the_modules_that_the_python_of_the_stack_cannot_import_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

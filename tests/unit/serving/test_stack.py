@@ -43,6 +43,7 @@ def test_what_the_stack_needs_is_checked_before_anything_is_installed(
         stack.install(tmp_path, said.append)
     monkeypatch.setattr(sys, "version_info", (3, 12, 1))
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
     with pytest.raises(UserError, match="needs Java"):
         stack.install(tmp_path, said.append)
     assert list(tmp_path.iterdir()) == []
