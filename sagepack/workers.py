@@ -59,12 +59,17 @@ def pause(seconds: float) -> None:
         return
     end = time.monotonic() + seconds
     while True:
-        if any(stop.is_set() for stop in _here.stops):
+        if has_given_up():
             raise CancelledError
         left = end - time.monotonic()
         if left <= 0:
             return
         time.sleep(min(left, _POLL))
+
+
+def has_given_up() -> bool:
+    """Whether this is a thread of a pool that has given up: nobody needs the result any more."""
+    return any(stop.is_set() for stop in _here.stops)
 
 
 def memory_share() -> int:

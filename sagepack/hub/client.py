@@ -1,7 +1,7 @@
 """The client of the Hugging Face Hub: which files a repository has at a commit, and their bytes from any offset.
 
 The address of the Hub and the token are found as huggingface_hub finds them. The requests are made here, as range requests
-over HTTP, also for files in Xet storage, because huggingface_hub downloads a file from the beginning after a kill, gives up
+over HTTP and as range streams of hf_xet, because huggingface_hub downloads a file from the beginning after a kill, gives up
 at the first 503 of the CDN, takes the name of the file that it writes from the Hub's response, and requests tokens of Xet
 storage from whatever address the Hub names.
 """
@@ -267,7 +267,7 @@ class Hub:
 
         A request that fails with 429 or 5xx, or whose connection breaks or stalls, is sent again after a pause, for the bytes
         that have not arrived yet. An expired URL of the CDN is renewed. If the server ignores `Range`, the bytes before
-        `offset` are read and dropped.
+        `offset` are read and dropped. Large files in Xet storage are read from there; if that fails, from the CDN.
 
         Args:
             revision: the commit.

@@ -61,7 +61,7 @@ class HttpPool:
 
     @contextmanager
     def get(
-        self, url: str, request: HubRequest, byte_range: str | None = None
+        self, url: str, request: HubRequest, byte_range: str | None = None, *, leave: bool = True
     ) -> Iterator[tuple[str, urllib3.BaseHTTPResponse]]:
         """The response, its body not read yet, and its URL after redirects.
 
@@ -69,6 +69,7 @@ class HttpPool:
             url: where to.
             request: what it is about, for messages.
             byte_range: value of the header `Range`. With it the status is 200, 206 or 416, without it 200.
+            leave: follow redirects away from the endpoint; otherwise such a redirect is the response, with where it leads.
 
         Raises:
             RetryableError: a failure that may not occur again; also while the body is read.
@@ -81,11 +82,13 @@ class HttpPool:
                     self._check(response, request, url, {200, 206, 416} if byte_range else {200})
                     yield url, response
                     return
-                target = response.headers.get("Location", "")
-            try:
-                url = absolute(target, url)
-            except MalformedError as error:
-                raise malformed("a redirect", error, request) from error
+                try:
+                    url = absolute(response.headers.get("Location", ""), url)
+                except MalformedError as error:
+                    raise malformed("a redirect", error, request) from error
+                if not (leave or self.is_endpoint(url)):
+                    yield url, response
+                    return
         raise RemoteError("too many redirects", where=request.where)
 
     def _check(self, response: urllib3.BaseHTTPResponse, request: HubRequest, url: str, expected: set[int]) -> None:

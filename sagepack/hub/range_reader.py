@@ -1,13 +1,15 @@
-"""Reads a file of the Hub from any offset: signed URLs of the CDN, range requests, retries."""
+"""Reads a file of the Hub from any offset: from Xet storage, or by signed URLs of the CDN; range requests, retries."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from sagepack.errors import IntegrityError
 from sagepack.hub.http import CHUNK
 from sagepack.hub.responses import content_extent
+from sagepack.hub.xet import SMALLEST, XetFile, XetReader, XetUnavailableError
 from sagepack.retry import RetryableError
 
 if TYPE_CHECKING:
@@ -33,13 +35,22 @@ class FileReader:
         self._pool, self._retry = pool, retry
         self._signed_urls: dict[HubRequest, str] = {}
         self._without_ranges: set[HubRequest] = set()
+        self._xet = XetReader(pool, retry)
+        self._xet_files: dict[HubRequest, XetFile | None] = {}
 
     def open(
         self, request: HubRequest, offset: int, length: int | None, stop: threading.Event | None = None
     ) -> Iterator[bytes]:
         """The bytes from `offset` on; arguments and errors are those of `Hub.open`."""
-        retries = self._retry.begin(request.where, stop)
         position, end = offset, None if length is None else offset + length
+        if end is not None and self._xet.is_usable and (request in self._xet_files or end - position >= SMALLEST):
+            file = self._xet_file(request, stop)
+            if file and position < end <= file.size:
+                with suppress(XetUnavailableError):
+                    for chunk in self._xet.open(request, file, position, end, stop):
+                        position += len(chunk)
+                        yield chunk
+        retries = self._retry.begin(request.where, stop)
         while end is None or position < end:
             with retries:
                 for chunk in self._attempt(request, position, end):
@@ -52,6 +63,19 @@ class FileReader:
     def ranged(self, request: HubRequest) -> bool:
         """Whether the server has respected `Range` in every request for this file so far."""
         return request not in self._without_ranges
+
+    def _xet_file(self, request: HubRequest, stop: threading.Event | None) -> XetFile | None:
+        """What Xet storage has for a file: what the redirect of its address says, which leads to the CDN otherwise."""
+        retries = self._retry.begin(request.where, stop)
+        while request not in self._xet_files:
+            with (
+                retries,
+                self._pool.get(self._resolve_url(request), request, "bytes=0-0", leave=False) as (url, response),
+            ):
+                if not self._pool.is_endpoint(url):
+                    self._signed_urls[request] = url
+                self._xet_files[request] = XetFile.of(response.headers)
+        return self._xet_files[request]
 
     def _attempt(self, request: HubRequest, start: int, end: int | None) -> Iterator[bytes]:
         """The bytes from `start` on that one request gives. After a failure the next attempt gets a new URL from the Hub."""

@@ -1,4 +1,4 @@
-"""Downloads from the sandbox's Hub, with the faults a network has, judged by the real client."""
+"""Downloads from the sandbox's Hub, from its CDN and from its Xet storage, with the faults a network has."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from sagepack.hub.lock_files import resolve_files
 from sagepack.hub.partial import PIECE, Partial
 from sagepack.package.revision import Revision
 from sagepack.progress import Silent
+from sagepack.sandbox.hub.xet import CHUNK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
 REPO = "me/large"
 LARGE = "model.safetensors"
 LARGE_SIZE = 5 * PIECE + 12_345
+# The two ways to the bytes of a large file: the path of a request that gets some begins with this.
+WIRES = {"cdn": "/_cdn/", "xet": "/_xet/xorbs/"}
+both_wires = pytest.mark.parametrize("wire", WIRES)
 
 
 class Told(Silent):
@@ -87,8 +91,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Scene:
     """One repository at the sandbox, a cache that is empty at first, and a client of ours."""
 
-    def __init__(self, sandbox: Servers, folder: Path, home: Path) -> None:
-        self.sandbox, self.folder, self.home = sandbox, folder, home
+    def __init__(self, sandbox: Servers, folder: Path, home: Path, wire: str) -> None:
+        self.sandbox, self.folder, self.home, self.wire = sandbox, folder, home, wire
+        self.large_paths = f"{WIRES[wire]}*/{LARGE}"
         self.revision = Revision(REPO, sandbox.hub.repositories.add(REPO, folder))
         self.hub = Hub(sandbox.hub_url, sandbox.hf_token, home / "hub", backoff=0.01)
         self.cache = RepoCache(home / "hub", self.revision)
@@ -122,12 +127,28 @@ class Scene:
             if request.method == "GET" and request.path.endswith(path) and request.status in {200, 206} and request.sent
         ]
 
+    def fetched(self) -> int:
+        """Bytes of the large file that were sent."""
+        sent = [request.sent for request in self.bodies()]
+        headers = [8 * -(-count // (CHUNK + 8)) if self.wire == "xet" else 0 for count in sent]
+        assert all(request.path.startswith(WIRES[self.wire]) for request in self.bodies())
+        return sum(sent) - sum(headers)
+
 
 @pytest.fixture
-def scene(sandbox: Servers, model: Path, tmp_path: Path) -> Scene:
-    return Scene(sandbox, model, tmp_path)
+def wire() -> str:
+    return "cdn"
 
 
+@pytest.fixture
+def scene(sandbox: Servers, model: Path, tmp_path: Path, wire: str, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    if wire == "cdn":
+        monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    return Scene(sandbox, model, tmp_path, wire)
+
+
+@both_wires
 def test_every_file_arrives_as_it_is(scene: Scene) -> None:
     scene.check(scene.get())
     assert scene.leftovers() == []
@@ -199,13 +220,15 @@ def test_a_cut_connection_continues_where_it_stopped(scene: Scene, faults: Fault
     assert sum(request.sent for request in scene.bodies()) == LARGE_SIZE
 
 
+@both_wires
 def test_a_short_answer_that_claims_to_be_whole_is_completed(scene: Scene, faults: Faults) -> None:
-    faults.truncate(f"/_cdn/*/{LARGE}", keep=1_000_000, times=2)
+    faults.truncate(scene.large_paths, keep=1_000_000, times=2)
     scene.check(scene.get())
 
 
+@both_wires
 def test_a_busy_server_is_sent_another_request(scene: Scene, faults: Faults) -> None:
-    faults.status(f"/_cdn/*/{LARGE}", 503, 500, 429)
+    faults.status(scene.large_paths, 503, 500, 429)
     faults.status("*/resolve/*/config.json", 503)
     scene.check(scene.get())
 
@@ -219,8 +242,9 @@ def test_a_server_that_stays_down_leaves_a_state_from_which_the_next_continues(s
     scene.check(scene.get())
 
 
+@both_wires
 def test_an_expired_address_is_renewed(scene: Scene, faults: Faults) -> None:
-    faults.expire(f"/_cdn/*/{LARGE}", times=3)
+    faults.expire(scene.large_paths, times=3)
     scene.check(scene.get())
     refused = [request for request in faults.log if request.status == 403]
     assert len(refused) == 3
@@ -242,8 +266,9 @@ def test_a_cut_is_survived_where_ranges_are_ignored(scene: Scene, faults: Faults
     scene.check(scene.get())
 
 
+@both_wires
 def test_several_ranges_of_one_file_come_at_once_and_no_more_than_allowed(scene: Scene, faults: Faults) -> None:
-    faults.rate(40_000_000, f"/_cdn/*/{LARGE}")
+    faults.rate(40_000_000, scene.large_paths)
     open_now, most = set(), 0
     real = scene.hub.open
 
@@ -261,16 +286,18 @@ def test_several_ranges_of_one_file_come_at_once_and_no_more_than_allowed(scene:
     assert len(scene.bodies()) >= 3
 
 
+@both_wires
 def test_wrong_bytes_are_fetched_once_more(scene: Scene, faults: Faults) -> None:
-    faults.corrupt(f"/_cdn/*/{LARGE}", at=PIECE + 5, times=1)
+    faults.corrupt(scene.large_paths, at=PIECE + 5, times=1)
     scene.check(scene.get())
     assert [note for note in scene.told.notes if "downloading it again" in note]
     assert scene.leftovers() == []
     assert scene.told.added == scene.told.total
 
 
+@both_wires
 def test_bytes_that_are_wrong_twice_stop_the_build_with_both_digests(scene: Scene, faults: Faults) -> None:
-    faults.corrupt(f"/_cdn/*/{LARGE}", at=5)
+    faults.corrupt(scene.large_paths, at=5)
     content = bytearray((scene.folder / LARGE).read_bytes())
     content[5] ^= 0xFF
     with pytest.raises(IntegrityError) as caught:
@@ -286,6 +313,7 @@ def test_bytes_that_are_wrong_twice_stop_the_build_with_both_digests(scene: Scen
     assert scene.leftovers() == []
 
 
+@both_wires
 def test_a_file_that_is_shorter_at_the_hub_than_in_the_lock_is_an_integrity_error(scene: Scene) -> None:
     longer = replace(scene.large, size=scene.large.size + PIECE, etag="f" * 64)
     with pytest.raises(IntegrityError, match=f"has {LARGE_SIZE} bytes"):
@@ -414,11 +442,12 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+@both_wires
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
 def test_after_an_end_in_the_middle_only_the_rest_is_fetched(
     scene: Scene, faults: Faults, child: subprocess.Popen[str], ending: signal.Signals
 ) -> None:
-    faults.rate(15_000_000, f"/_cdn/*/{LARGE}")
+    faults.rate(15_000_000, scene.large_paths)
     journal = scene.cache.partial(scene.large.etag).with_name(f"{scene.large.etag}.sagepack-partial-journal")
     wait_for(lambda: journal.exists() and journal.read_text().count("\n") >= 2)
     child.send_signal(ending)
@@ -427,11 +456,12 @@ def test_after_an_end_in_the_middle_only_the_rest_is_fetched(
     kept = journal.read_text().count("\n")
     faults.clear()
     scene.check(scene.get())
-    assert sum(request.sent for request in scene.bodies()) <= LARGE_SIZE - (kept - 1) * PIECE
+    assert scene.fetched() <= LARGE_SIZE - (kept - 1) * PIECE
     assert scene.leftovers() == []
     assert scene.told.added == scene.told.total < LARGE_SIZE
 
 
+@both_wires
 def test_pieces_that_rotted_on_disk_are_fetched_again(scene: Scene) -> None:
     partial = scene.cache.partial(scene.large.etag)
     partial.parent.mkdir(parents=True)
@@ -447,17 +477,18 @@ def test_pieces_that_rotted_on_disk_are_fetched_again(scene: Scene) -> None:
         file.seek(PIECE + 7)
         file.write(b"rot")
     scene.check(scene.get())
-    assert sum(request.sent for request in scene.bodies()) == LARGE_SIZE - 2 * PIECE
+    assert scene.fetched() == LARGE_SIZE - 2 * PIECE
 
 
+@both_wires
 def test_two_processes_at_once_fetch_once(scene: Scene, faults: Faults, child: subprocess.Popen[str]) -> None:
-    faults.rate(30_000_000, f"/_cdn/*/{LARGE}")
+    faults.rate(30_000_000, scene.large_paths)
     wait_for(lambda: scene.cache.partial(scene.large.etag).exists())
     scene.check(scene.get())
     out, err = child.communicate(timeout=30)
     assert (child.returncode, out.split(), err) == (0, ["begun", "done"], "")
     assert any("another process" in note for note in scene.told.notes)
-    assert sum(request.sent for request in scene.bodies()) == LARGE_SIZE
+    assert scene.fetched() == LARGE_SIZE
 
 
 def test_offline_uses_what_is_here_and_says_what_is_not(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -495,6 +526,7 @@ def test_files_get_the_mode_that_the_umask_gives(scene: Scene) -> None:
     assert {file.stat().st_mode & 0o777 for file in got.values()} == {0o640}
 
 
+@both_wires
 def test_a_download_says_nothing_by_itself(scene: Scene, capfd: pytest.CaptureFixture[str]) -> None:
     download(
         scene.hub, scene.revision, scene.files, hash_cache=HashCache(scene.home / "hash-cache.json"), progress=Silent()
@@ -502,22 +534,24 @@ def test_a_download_says_nothing_by_itself(scene: Scene, capfd: pytest.CaptureFi
     assert capfd.readouterr() == ("", "")
 
 
+@both_wires
 @pytest.mark.slow
 def test_a_download_that_is_killed_again_and_again_gets_there(scene: Scene, faults: Faults) -> None:
     chance = random.Random(3)
     arguments = [scene.sandbox.hub_url, scene.sandbox.hf_token, str(scene.home), REPO, scene.revision.commit]
     rounds = 0
+    longest = {"cdn": 1.0, "xet": 2.5}[scene.wire]  # hf_xet gives the bytes of a piece all at once
     while True:
         faults.clear()
-        faults.rate(8_000_000, f"/_cdn/*/{LARGE}")
-        faults.cut(f"/_cdn/*/{LARGE}", after=chance.randrange(1 << 20, 6 << 20), times=2)
+        faults.rate(8_000_000, scene.large_paths)
+        faults.cut(scene.large_paths, after=chance.randrange(1 << 20, 6 << 20), times=2)
         faults.status(f"*/{LARGE}", chance.choice([429, 500, 503]))
         rounds += 1
         with subprocess.Popen([sys.executable, "-c", CHILD, *arguments], stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout
             process.stdout.readline()
             try:
-                assert process.wait(chance.uniform(0.05, 1.0)) == 0
+                assert process.wait(chance.uniform(0.05, longest)) == 0
                 break
             except subprocess.TimeoutExpired:
                 process.kill()

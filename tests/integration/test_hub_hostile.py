@@ -25,6 +25,7 @@ from sagepack.hub.client import Hub
 from sagepack.hub.download import download
 from sagepack.hub.hash_cache import HashCache
 from sagepack.hub.lock_files import resolve_files
+from sagepack.hub.xet import SMALLEST
 from sagepack.package.revision import Revision
 from sagepack.progress import Silent
 from sagepack.spec.model import Code, Image, ModelSource
@@ -262,7 +263,7 @@ def test_no_spelling_of_an_address_brings_the_token_elsewhere(form: str) -> None
 def test_what_lies_in_xet_storage_brings_no_token_elsewhere_and_writes_no_other_file(
     route: dict[str, str], tmp_path: Path
 ) -> None:
-    content = b"weights"
+    content = bytes(SMALLEST)  # large enough for the storage to be asked
     digest = Digest.sha256(content)
     with HostileHub(lambda _path: answer(content)) as elsewhere:
         headers = {

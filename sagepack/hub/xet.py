@@ -1,0 +1,292 @@
+"""Reads files of the Hub from its Xet storage, by the range streams of hf_xet.
+
+hf_xet compares no hash with the content, and sometimes a stream that failed ends as if it were whole: here the bytes are
+counted, and whoever reads them hashes them. Its own retries take minutes; here a stream gets two short ones, the rest is
+done as for every other request. Streams of one session wait for each other's readers, so each has a session for itself.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import msgspec
+
+from sagepack import workers
+from sagepack.decoding import MalformedError, decode_json
+from sagepack.errors import SagepackError
+from sagepack.hub.http import CHUNK, CONNECT_SECONDS
+from sagepack.hub.responses import RESPONSE_BYTES, absolute
+from sagepack.hub.sockets import READ_SECONDS
+from sagepack.retry import CancelledError, RetryableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sagepack.hub.http import HttpPool
+    from sagepack.hub.refusals import HubRequest
+    from sagepack.retry import RetryPolicy
+
+# Less than this is read from the CDN: it needs one request, the storage needs two.
+SMALLEST = 4 << 20
+# Of one stream, which has all of its bytes in memory at the end. The first of a file is short: the others wait for it.
+_STREAM, _FIRST = 4 << 20, 1 << 20
+# After so many failures in a row everything else is read from the CDN.
+_ATTEMPTS = 3
+_SPARE_SECONDS = 60  # that a token must still be good for
+_NEVER = 1 << 40  # hf_xet would refuse a token in its last seconds
+_POLL = 0.05  # seconds
+# To wait for a piece: hf_xet itself is content with a byte now and then.
+_PIECE_SECONDS = 300.0
+_CONFIG = {
+    "client.retry_max_attempts": 2,
+    "client.retry_base_delay": "500ms",
+    "client.read_timeout": f"{READ_SECONDS:.0f}s",
+    "client.connect_timeout": f"{CONNECT_SECONDS:.0f}s",
+    # What is read ahead, of which the defaults are a sixteenth of the memory.
+    "reconstruction.download_buffer_size": "8mb",
+    "reconstruction.download_buffer_perfile_size": "1mb",
+    "reconstruction.download_buffer_limit": "8mb",
+    "telemetry.enabled": False,
+}
+_HASH = re.compile(r"[0-9a-f]{64}")
+_SIZE = re.compile(r"[0-9]{1,19}")
+_STATUS = re.compile(r"\(([45][0-9]{2}) ")
+
+
+class XetUnavailableError(Exception):
+    """The storage cannot be used: the CDN has to be asked."""
+
+
+@dataclass(frozen=True)
+class XetFile:
+    """The name of a content in Xet storage, and its size in bytes."""
+
+    hash: str
+    size: int
+
+    @classmethod
+    def of(cls, headers: Mapping[str, str]) -> XetFile | None:
+        """What the address of a file in the repository says about it; None if it is not in Xet storage."""
+        name, size = headers.get("X-Xet-Hash", ""), headers.get("X-Linked-Size", "")
+        return cls(name, int(size)) if _HASH.fullmatch(name) and _SIZE.fullmatch(size) else None
+
+
+class _Answer(msgspec.Struct, rename="camel"):
+    access_token: str
+    exp: int
+    cas_url: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Grant:
+    """A token for the storage at `url`, until `expires` (Unix seconds)."""
+
+    url: str
+    token: str
+    expires: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Lane:
+    """A session of hf_xet, with its connections, for one stream at a time."""
+
+    grant: _Grant
+    session: Any
+    group: Any
+
+    @classmethod
+    def begin(cls, grant: _Grant) -> _Lane:
+        """A new session."""
+        import hf_xet
+
+        session = hf_xet.XetSession(hf_xet.XetConfig().with_config(_CONFIG))
+        try:
+            group = session.new_download_stream_group(
+                endpoint=grant.url, token=grant.token, token_expiry_unix_secs=_NEVER
+            )
+        except (OSError, RuntimeError, ValueError) as error:
+            raise _failure(error) from None
+        return cls(grant, session, group)
+
+
+class XetReader:
+    """Reads from the storage of one Hub. Threads may share it.
+
+    Args:
+        pool: connections to the Hub.
+        retry: how often a stream is opened again; its `notify` is told once that the storage is not used any more.
+    """
+
+    def __init__(self, pool: HttpPool, retry: RetryPolicy) -> None:
+        self._pool, self._retry = pool, retry
+        self._lock, self._asking = threading.Lock(), threading.Lock()
+        self._grants: dict[tuple[str, str], _Grant] = {}
+        self._idle: list[_Lane] = []
+        self._begun: set[HubRequest] = set()
+        self._is_usable = True
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the storage may be asked: hf_xet is here, `HF_HUB_DISABLE_XET` is not set, and nothing has failed for good."""
+        from huggingface_hub import constants
+
+        # There is no hf_xet for some processors, so that huggingface_hub does without.
+        return self._is_usable and not constants.HF_HUB_DISABLE_XET and find_spec("hf_xet") is not None
+
+    def open(
+        self, request: HubRequest, file: XetFile, start: int, end: int, stop: threading.Event | None = None
+    ) -> Iterator[bytes]:
+        """The bytes `start` to `end` of a file, in chunks of at most 256 KiB.
+
+        Raises:
+            XetUnavailableError: the storage has refused, or failed several times in a row.
+            CancelledError: `stop` was set.
+        """
+        retries, position, failures = self._retry.begin(request.where, stop), start, 0
+        while position < end:
+            with retries:
+                try:
+                    for chunk in self._attempt(request, file, position, end, stop):
+                        position += len(chunk)
+                        failures = 0
+                        retries.progressed(len(chunk))
+                        yield chunk
+                except RetryableError as error:
+                    failures += 1
+                    if failures == _ATTEMPTS:
+                        raise self._give_up(request, str(error)) from None
+                    raise
+
+    def _give_up(self, request: HubRequest, reason: str) -> XetUnavailableError:
+        with self._lock:
+            is_first, self._is_usable = self._is_usable, False
+        if is_first and self._retry.notify:
+            self._retry.notify(f"{request.where}: {reason}; reading from the Hub's CDN instead of its Xet storage")
+        return XetUnavailableError(reason)
+
+    def _attempt(
+        self, request: HubRequest, file: XetFile, start: int, end: int, stop: threading.Event | None
+    ) -> Iterator[bytes]:
+        """The bytes of one stream from `start` on, which are not always all of them."""
+        with self._lock:
+            if not self._is_usable:
+                raise XetUnavailableError
+            length = _STREAM if request in self._begun else _FIRST
+            self._begun.add(request)
+        end = min(end, start + length)
+        with self._lane(request) as lane:
+            for arrived in _pieces(lane, file, start, end, stop):
+                piece = arrived[: end - start]
+                start += len(piece)
+                for at in range(0, len(piece), CHUNK):
+                    yield piece[at : at + CHUNK]
+            if start < end:
+                raise RetryableError(f"the stream of the Xet storage ended {end - start} bytes early")
+
+    @contextmanager
+    def _lane(self, request: HubRequest) -> Iterator[_Lane]:
+        """A session that nobody else uses meanwhile; it ends if what it is used for fails."""
+        grant = self._grant(request)
+        with self._lock:
+            lane = next((lane for lane in self._idle if lane.grant is grant), None)
+            self._idle = [other for other in self._idle if other is not lane]
+        lane = lane or _Lane.begin(grant)
+        try:
+            yield lane
+        except RetryableError:
+            # It may have been the token, which a stream that failed does not always say.
+            self._forget(request, grant)
+            raise
+        with self._lock:
+            self._idle.append(lane)
+
+    def _forget(self, request: HubRequest, grant: _Grant) -> None:
+        with self._lock:
+            if self._grants.get(_scope(request)) is grant:
+                del self._grants[_scope(request)]
+
+    def _grant(self, request: HubRequest) -> _Grant:
+        """The token for the files of a commit, which is asked for at the endpoint, wherever else the Hub may send us.
+
+        Raises:
+            XetUnavailableError: there is no such route, or its response is not valid.
+            RetryableError: a failure that may not occur again.
+        """
+        with self._asking:
+            grant = self._grants.get(_scope(request))
+            if grant is None or grant.expires - time.time() < _SPARE_SECONDS:
+                repo, commit = _scope(request)
+                route = f"{quote(repo)}/xet-read-token/{quote(commit, safe='')}"
+                grant = self._ask(f"{self._pool.endpoint}/api/models/{route}", request)
+                with self._lock:
+                    self._grants[_scope(request)] = grant
+                    self._idle = [lane for lane in self._idle if lane.grant in self._grants.values()]
+            return grant
+
+    def _ask(self, url: str, request: HubRequest) -> _Grant:
+        try:
+            with self._pool.get(url, request) as (_, response):
+                answer = decode_json(response.read(RESPONSE_BYTES, decode_content=False), _Answer)
+            return _Grant(absolute(answer.cas_url, url), answer.access_token, answer.exp)
+        except (SagepackError, MalformedError) as error:
+            reason = error.args[0] if error.args else "no reason"
+            raise self._give_up(request, f"the Hub gave no token for its Xet storage ({reason})") from error
+
+
+def _scope(request: HubRequest) -> tuple[str, str]:
+    return request.repo, request.revision or "main"
+
+
+def _failure(error: BaseException) -> RetryableError:
+    """What hf_xet has raised, without its text, which has signed URLs."""
+    status = _STATUS.search(str(error))
+    return RetryableError(
+        f"the Xet storage returned status {status[1]}" if status else "the connection to the Xet storage failed"
+    )
+
+
+def _pieces(lane: _Lane, file: XetFile, start: int, end: int, stop: threading.Event | None) -> Iterator[bytes]:
+    """What a stream gives. It is read in a thread of its own, since nothing ends the wait for a piece but its session's end."""
+    arrived: SimpleQueue[bytes | BaseException | None] = SimpleQueue()
+    threading.Thread(target=_pump, args=(lane, file, start, end, arrived), name="xet", daemon=True).start()
+    is_over, until = False, time.monotonic() + _PIECE_SECONDS
+    try:
+        while True:
+            try:
+                item = arrived.get(timeout=_POLL)
+            except Empty:
+                if workers.has_given_up() or (stop and stop.is_set()):
+                    raise CancelledError from None
+                if time.monotonic() > until:
+                    raise RetryableError(f"the Xet storage sent too little in {_PIECE_SECONDS:.0f} s") from None
+                continue
+            until = time.monotonic() + _PIECE_SECONDS
+            is_over = not isinstance(item, bytes)
+            if isinstance(item, BaseException):
+                raise _failure(item)
+            if item is None:
+                return
+            yield item
+    finally:
+        if not is_over:
+            lane.session.sigint_abort()
+
+
+def _pump(lane: _Lane, file: XetFile, start: int, end: int, arrived: SimpleQueue[bytes | BaseException | None]) -> None:
+    import hf_xet
+
+    try:
+        for piece in lane.group.download_stream(hf_xet.XetFileInfo(file.hash, file.size), start, end):
+            arrived.put(piece)
+    except BaseException as error:  # noqa: BLE001 - a session that was ended raises KeyboardInterrupt
+        arrived.put(error)
+    else:
+        arrived.put(None)
