@@ -403,7 +403,7 @@ def test_another_process_needs_the_token_to_change_the_scenario(
         }
         for route, body in actions.items():
             assert http.post(f"{address}/{route}", json=body, headers=control).status_code == 200, route
-        assert "not installed" in http.get(f"{address}/answers", headers=control).json()["problem"]
+        assert "names no Python" in http.get(f"{address}/answers", headers=control).json()["problem"]
         assert http.post(f"{address}/clock", json={"turn": -1}, headers=control).status_code == 400
         before = http.get(f"{address}/clock", headers=control).json()["now"]
         after = http.post(f"{address}/clock", json={"turn": 3600}, headers=control).json()["now"]

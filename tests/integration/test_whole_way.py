@@ -461,7 +461,7 @@ def test_what_is_no_plan_of_a_deployment_is_refused(packaged: Project, tmp_path:
 def test_predict_waits_on_both_paths_and_tells_the_failure(packaged: Project) -> None:
     packaged.invoke("deploy")
     told = packaged.invoke("predict", "--timeout", "60", code=3).stderr
-    assert "sagepack serve.install" in told
+    assert "SAGEPACK_SERVE_PYTHON names no Python" in told
     packaged.invoke("destroy", "--yes")
 
 
