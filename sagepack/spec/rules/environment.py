@@ -26,6 +26,14 @@ _WITHOUT_EFFECT = {
     "HF_MODEL_REVISION": "it only selects the revision that HF_MODEL_ID downloads",
     "SAGEMAKER_SUBMIT_DIRECTORY": "the toolkit of this image does not read it",
 }
+_PORT = "SageMaker sends requests to port 8080 of the container"
+# Where the server listens and finds the package is SageMaker's: the one value that each may have, and why. `serve` sets its own.
+_OF_SERVICE = {
+    "MMS_INFERENCE_ADDRESS": ("http://0.0.0.0:8080", _PORT),
+    "SAGEMAKER_BASE_DIR": ("/opt/ml", "SageMaker extracts the package to /opt/ml/model"),
+    "SAGEMAKER_BIND_TO_PORT": ("8080", _PORT),
+    "SAGEMAKER_MULTI_MODEL": ("false", "the server would start without the model of the package"),
+}
 
 
 def check(view: SpecView) -> Iterator[Diagnostic]:
@@ -33,6 +41,7 @@ def check(view: SpecView) -> Iterator[Diagnostic]:
     yield from _limits(view)
     yield from _model_id(view)
     yield from _without_effect(view)
+    yield from _of_service(view)
     yield from _timeouts(view)
     yield from _numbers(view)
 
@@ -70,6 +79,14 @@ def _without_effect(view: SpecView) -> Iterator[Diagnostic]:
             yield Diagnostic(path, message, f"the server of this image reads MMS_{key[3:]}", severity="warning")
         elif key in _WITHOUT_EFFECT:
             yield Diagnostic(path, f"it has no effect: {_WITHOUT_EFFECT[key]}", "remove it", severity="warning")
+
+
+def _of_service(view: SpecView) -> Iterator[Diagnostic]:
+    given = view.text_map("environment")
+    for key in given.keys() & _OF_SERVICE.keys():
+        allowed, why = _OF_SERVICE[key]
+        if given[key].lower() != allowed:
+            yield Diagnostic(("environment", key), f"the endpoint would answer nothing: {why}", "remove it")
 
 
 def _timeouts(view: SpecView) -> Iterator[Diagnostic]:

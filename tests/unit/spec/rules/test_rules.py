@@ -58,6 +58,10 @@ REFUSED = [
     (["hub.endpoint=hub.company"], "hub.endpoint", "write an address like https://hub.company"),
     (["hub.endpoint=https://hub.company?a=b"], "hub.endpoint", "write an address like https://hub.company"),
     # environment
+    (["environment.SAGEMAKER_BIND_TO_PORT=9000"], "environment.SAGEMAKER_BIND_TO_PORT", "port 8080"),
+    (["environment.MMS_INFERENCE_ADDRESS=http://127.0.0.1:8080"], "environment.MMS_INFERENCE_ADDRESS", "port 8080"),
+    (["environment.SAGEMAKER_BASE_DIR=/data"], "environment.SAGEMAKER_BASE_DIR", "/opt/ml/model"),
+    (["environment.SAGEMAKER_MULTI_MODEL=True"], "environment.SAGEMAKER_MULTI_MODEL", "without the model"),
     (["environment.HF_MODEL_ID=owner/toy"], "environment.HF_MODEL_ID", "ignores the packaged weights"),
     (["environment.MMS_MAX_RESPONSE_SIZE=1GB"], "environment.MMS_MAX_RESPONSE_SIZE", '"1GB" is not an integer from 1 to 2,147,483,647'),
     (["environment.MMS_MAX_REQUEST_SIZE=3000000000"], "environment.MMS_MAX_REQUEST_SIZE", "is not an integer"),
@@ -259,6 +263,7 @@ def test_a_doubtful_spec_is_accepted_with_a_warning(tmp_path: Path, sets: list[s
 
 
 PASSES = [
+    ["environment.SAGEMAKER_BIND_TO_PORT=8080", "environment.SAGEMAKER_MULTI_MODEL=false", "environment.OTHER=Other"],
     ["endpoint.alarms={}", "endpoint.update.rollback_alarms=[failures, my-alarm]"],
     [SCALED, TWO, "endpoint.update.blue_green={traffic: canary, canary_size: 1}"],
     [SCALED, TWO, "endpoint.update.blue_green={traffic: linear, linear_step_size: 50%, wait_interval_in_seconds: 60}"],
