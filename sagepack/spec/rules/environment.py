@@ -83,7 +83,7 @@ def _without_effect(view: SpecView) -> Iterator[Diagnostic]:
 
 def _of_service(view: SpecView) -> Iterator[Diagnostic]:
     given = view.text_map("environment")
-    for key in given.keys() & _OF_SERVICE.keys():
+    for key in sorted(given.keys() & _OF_SERVICE.keys()):
         allowed, why = _OF_SERVICE[key]
         if given[key].lower() != allowed:
             yield Diagnostic(("environment", key), f"the endpoint would answer nothing: {why}", "remove it")
