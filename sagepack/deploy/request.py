@@ -40,16 +40,19 @@ class Rules(NamedTuple):
     Attributes:
         largest: most bytes of a request.
         schema: the file with the JSON Schema of its requests; None if the handler declares none.
+        schema_name: that file as messages name it.
     """
 
     largest: int = MAX_REQUEST_SIZE
     schema: Path | None = None
+    schema_name: str = REQUEST_SCHEMA
 
     @classmethod
     def of(cls, spec: Spec, root: Path) -> Rules:
         """The rules of the endpoint of a spec, whose paths are relative to `root`."""
-        schema = root / spec.code.path / REQUEST_SCHEMA
-        return cls(size_limit(spec.environment), schema if schema.is_file() else None)
+        name = f"{spec.code.path}/{REQUEST_SCHEMA}"
+        schema = root / name
+        return cls(size_limit(spec.environment), schema if schema.is_file() else None, name)
 
 
 ANYTHING = Rules()
@@ -88,7 +91,7 @@ def check(request: bytes | Path, content_type: str | None, rules: Rules = ANYTHI
     if content_type == JSON and text is not None:
         _check_json(text, where, in_file=isinstance(request, Path))
         if rules.schema:
-            _check_fields(text, where, rules.schema)
+            _check_fields(text, where, rules.schema, rules.schema_name)
     return content_type
 
 
@@ -140,7 +143,7 @@ def _read(file: Path, largest: int) -> bytes | None:
         raise UserError(message, where=str(file), fix=fix) from error
 
 
-def _check_fields(data: bytes, where: str, schema: Path) -> None:
+def _check_fields(data: bytes, where: str, schema: Path, name: str) -> None:
     """Refuse what the handler's schema does not allow: all that is wrong, each with its place.
 
     Raises:
@@ -150,16 +153,16 @@ def _check_fields(data: bytes, where: str, schema: Path) -> None:
         found = Schema.read(schema).problems(msgspec.json.decode(data))
     except MalformedError as error:
         fix = "correct it: the handler's program is beside it"
-        raise UserError(f"not a JSON Schema of requests: {error}", where=str(schema), fix=fix) from error
+        raise UserError(f"not a JSON Schema of requests: {error}", where=name, fix=fix) from error
     if not found:
         return
     details = [
         f"{each.place or 'the request'}: {each.message}" + (f"; {each.fix}" if each.fix else "") for each in found
     ]
     raise UserError(
-        "the request is not what the handler declares",
+        "not what the handler declares",
         where=where,
-        fix=f"correct the request, or the declaration in {schema.parent.name}/{schema.name}",
+        fix=f"correct the request, or the declaration in {name}",
         details=details[:_SHOWN],
     )
 

@@ -73,9 +73,10 @@ def test_a_request_with_fields_that_the_handler_does_not_declare_is_refused_with
         f'{{"inputs": {{"type": "string"}}, "frames": {{"type": "array", "items": {numbers}}}}}}}'
     )
     request.write_text('{"frames": [1, "2", 99], "input": "a"}')
-    with pytest.raises(UserError, match="the request is not what the handler declares") as caught:
-        check(request, None, Rules(schema=schema))
+    with pytest.raises(UserError, match="not what the handler declares") as caught:
+        check(request, None, Rules(schema=schema, schema_name="code/request.schema.json"))
     assert caught.value.where == str(request)
+    assert caught.value.fix == "correct the request, or the declaration in code/request.schema.json"
     assert caught.value.details == (
         'frames[1]: "2" is text, expected an integer',
         "frames[2]: 99 is out of range: at most 25",
@@ -92,7 +93,7 @@ def test_a_declaration_that_is_none_is_told_where_it_is(tmp_path: Path) -> None:
         schema.write_text(text)
         with pytest.raises(UserError, match=reason) as caught:
             check(b"{}", None, Rules(schema=schema))
-        assert caught.value.where == str(schema)
+        assert caught.value.where == "request.schema.json"
 
 
 def test_a_declaration_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
