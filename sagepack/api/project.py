@@ -431,6 +431,8 @@ class Project:
         """
         if image:
             containers.require_docker()
+        else:
+            model_server.require(self.root)
         context = self._open("lock" if package else "download")
         if package and image:
             executor.run(context)  # the lock names the image
@@ -462,6 +464,7 @@ class Project:
             UserError: as `serving`.
             RemoteError, IntegrityError: as `serving`.
         """
+        model_server.require(self.root)
         context = self._open("download")
         sent = trial.Trial.of(context, source, accept, Path(output) if output else None, fields)
         found, locate = served_package.of_tree(context), partial(session.where, self.selection)

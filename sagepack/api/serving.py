@@ -134,9 +134,6 @@ class Serving:
         self._start_seconds, self._load_seconds = up - begun, time.monotonic() - up
 
     def _stack_server(self, port: int) -> ModelServer:
-        if problem := model_server.problem(self._root):
-            message, fix = problem
-            raise UserError(message, fix=fix)
         python = model_server.python(self._root)
         settings, write = self.package.environment, self._log.write
         return ModelServer(settings, write, interpreter=python, port=port, reloads=self._reloads)

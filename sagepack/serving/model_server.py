@@ -23,6 +23,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from sagepack.errors import UserError
 from sagepack.serving import environment, stack
 from sagepack.serving.container_log import ContainerLog
 
@@ -33,7 +34,6 @@ MODULES = ("torch", "transformers", "sagemaker_huggingface_inference_toolkit", "
 """What the interpreter must be able to import."""
 
 _INSTALL = "`sagepack serve.install` installs it: 1.4 GB, two minutes or more"
-_JAVA = "install a Java runtime, such as the package openjdk-17-jre-headless; JAVA_HOME, where it is set, has to name its folder"
 _PORTS = range(20_000, 32_000)  # multi-model-server rejects the kernel's ephemeral ports
 _START_SECONDS = 120.0
 _LOADED = "Model model loaded io_fd="  # the worker, whatever `model_fn` did
@@ -86,9 +86,20 @@ def problem(root: Path | None = None) -> tuple[str, str] | None:
         missing = f"{stack.PYTHON} names no Python: there is no file {interpreter}"
         return missing if named else "the image's serving stack is not installed", install
     if java := stack.java_problem():
-        return java, _JAVA
+        return java, stack.JAVA_FIX
     modules = _missing_modules(interpreter)
     return (f"{interpreter} cannot import {', '.join(modules)}", install) if modules else None
+
+
+def require(root: Path) -> None:
+    """See that the serving stack of a project can be used on this machine.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if found := problem(root):
+        message, fix = found
+        raise UserError(message, fix=fix)
 
 
 @lru_cache(maxsize=4)

@@ -29,6 +29,7 @@ TOOLKIT = (
     "sagemaker-inference==1.10.1",
     "multi-model-server==1.1.11",
 )
+JAVA_FIX = "install a Java runtime, such as the package openjdk-17-jre-headless; JAVA_HOME, where it is set, has to name its folder"
 _REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 _FOLDER = ".venv-serve"
 _OLDEST = 3, 11  # some of the requirements have no wheel for an older Python
@@ -67,8 +68,7 @@ def install(root: Path, notify: Callable[[str], None]) -> Path:
         fix = "install sagepack under Python 3.11 or later"
         raise UserError(f"the serving stack needs Python 3.11 or later, and this is {sys.version.split()[0]}", fix=fix)
     if problem := java_problem():
-        fix = "install a Java runtime, such as the package openjdk-17-jre-headless, and run the same command again"
-        raise UserError(problem, fix=fix)
+        raise UserError(problem, fix=JAVA_FIX)
     notify(f"installing the image's serving stack with torch into {_FOLDER}: 1.4 GB, two minutes or more")
     python = root / _FOLDER / "bin" / "python"
     with files.disk_errors(root / _FOLDER):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 import tarfile
 import threading
 import time
@@ -139,10 +140,17 @@ def test_a_package_that_does_not_start_is_told_with_its_log(toy: Toy) -> None:
     assert "| what went wrong" in caught.value.details
 
 
-def test_without_the_serving_stack_nothing_is_started(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_serving_stack_nothing_is_fetched(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(stack.PYTHON, str(toy.root / "none"))
-    with pytest.raises(UserError, match=r"SAGEPACK_SERVE_PYTHON names no Python: there is no file .*none"):
+    for serve in (Project.serving, Project.watching):
+        with pytest.raises(UserError, match=r"SAGEPACK_SERVE_PYTHON names no Python: there is no file .*none"):
+            serve(project(toy))
+    assert not (toy.root / "build" / "toy-local").exists()
+    monkeypatch.delenv(stack.PYTHON)
+    monkeypatch.setattr(sys, "prefix", str(toy.root / "venv"))
+    with pytest.raises(UserError, match="not installed") as caught:
         project(toy).serve()
+    assert "serve.install" in (caught.value.fix or "")
 
 
 def test_the_image_is_asked_for_by_its_tag_in_the_sandbox_and_docker_before_anything_else(

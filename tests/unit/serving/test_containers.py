@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sagepack.errors import UserError
 from sagepack.sandbox.aws import model_data
 from sagepack.serving import containers, model_server, runner, stack
 from tests.helpers import serving_stack
@@ -263,6 +264,9 @@ def test_the_reason_why_the_serving_stack_cannot_be_used_is_named(
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv(stack.PYTHON, sys.executable)
     assert "needs Java" in str(model_server.unavailable())
+    with pytest.raises(UserError, match="needs Java") as caught:
+        model_server.require(tmp_path)
+    assert caught.value.fix == stack.JAVA_FIX
 
 
 def test_the_java_of_java_home_is_the_one_that_is_looked_at(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
