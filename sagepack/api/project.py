@@ -470,7 +470,8 @@ class Project:
         found, locate = served_package.of_tree(context), partial(session.where, self.selection)
         for warning in found.warnings:
             self._heard.warn(warning)
-        return serving.running(watching.Watched(context.refreshed(), found, sent, locate))
+        check, specs = partial(session.load, self.selection, contents=True), session.files_of(self.selection)
+        return serving.running(watching.Watched(context.refreshed(), found, sent, locate, check, specs))
 
     def serve(
         self,

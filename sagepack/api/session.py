@@ -195,6 +195,11 @@ def where(selection: Selection, path: KeyPath) -> str:
     return loader.load(selection.path, selection.env, selection.sets, selection.root).where(path)
 
 
+def files_of(selection: Selection) -> tuple[Path, Path]:
+    """The files of a spec that are merged: the spec and its overlay."""
+    return loader.files_of(selection.path, selection.env, selection.root)
+
+
 def pin(selection: Selection, commit: str) -> str:
     """Write a commit into the spec, or its overlay, in place of the branch that it names; returns the file's name.
 
@@ -202,8 +207,7 @@ def pin(selection: Selection, commit: str) -> str:
         UserError: the branch is not written in a file, or in a way that cannot be replaced.
     """
     document = loader.load(selection.path, selection.env, selection.sets, selection.root)
-    files = loader.files_of(selection.path, selection.env, selection.root)
-    return pinning.write_commit(document, files, commit)
+    return pinning.write_commit(document, files_of(selection), commit)
 
 
 def _stamp(path: Path) -> list[Any]:

@@ -26,7 +26,7 @@ from sagepack.serving import kept_model
 from sagepack.spec import code_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sagepack.api.served_package import ServedPackage
     from sagepack.engine.context import BuildContext
@@ -64,9 +64,21 @@ class Watched(Serving):
         package: ServedPackage,
         trial: Trial | str,
         locate: Callable[[KeyPath], str],
+        check: Callable[[], object],
+        specs: Sequence[Path],
     ) -> None:
-        """As `Serving`."""
+        """As `Serving`.
+
+        Args:
+            context: as there.
+            package: as there.
+            trial: as there.
+            locate: as there.
+            check: looks at the spec and the files that it names, as `validate` does, and raises what is wrong.
+            specs: the files of the spec.
+        """
         super().__init__(context, package, trial, locate)
+        self._check, self._specs = check, {context.display(path): path for path in specs}
         self._seen, self._held = self._stamps(), self._digests()  # the files when the newest edit was taken
         self._is_wrong = False  # whether that edit failed
         self._told = 0  # lines of the log that were told, or are of no edit
@@ -123,12 +135,13 @@ class Watched(Serving):
         return found
 
     def _files(self) -> Iterator[Path]:
-        """The files that an edit may change: those of the code, and the sample."""
+        """The files that an edit may change: those of the code, the sample, and the spec."""
         spec = self._context.spec
         for folder in spec.code.folders:
             yield from _code_files(self._root / folder)
         if spec.sample and spec.sample.file:
             yield self._root / spec.sample.file
+        yield from self._specs.values()
 
     def _put_code(self, server: ModelServer) -> None:
         number = self._version.number + 1
@@ -143,6 +156,8 @@ class Watched(Serving):
         begun, model, answer, error = time.monotonic(), "", None, None
         warnings: tuple[Diagnostic, ...] = ()
         try:
+            self._check()
+            self._refuse_spec(files)
             fresh = self._package_now()
             warnings = fresh.warnings
             is_other = _read(fresh.requirements) != self._version.code.get("requirements.txt")
@@ -163,6 +178,16 @@ class Watched(Serving):
             log=() if error else tuple(cause.readable(said(lines), self.package.places)),
             warnings=tuple(tuple(warning.lines()) for warning in warnings),
         )
+
+    def _refuse_spec(self, files: tuple[str, ...]) -> None:
+        """Tell that an edit of the spec is not served.
+
+        Raises:
+            UserError: the spec is among the files that changed.
+        """
+        if changed := [path for path in files if path in self._specs]:
+            fix = "end it with Ctrl-C, and start it again"
+            raise UserError("the spec changed, and what runs is still that of the start", where=changed[0], fix=fix)
 
     def _package_now(self) -> ServedPackage:
         """The code as it is now, with the model as it was.

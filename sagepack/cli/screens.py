@@ -514,7 +514,7 @@ def edit(found: results.Edit) -> list[Block]:
     warned = [problem("warning", lines) for lines in found.warnings]
     changed = ", ".join(found.files[:_SHOWN_FILES]) + (" ..." if len(found.files) > _SHOWN_FILES else "")
     if found.error:
-        head: Block = partial(_wrapped, f"{changed}: the edit is wrong, and the code from before serves")
+        head: Block = partial(_wrapped, f"{changed}: not served; the code from before serves")
         return [head, *warned, problem("error", found.error)]
     said = [*warned, *(f"| {line}" for line in found.log)]
     taken = f"served after {format_duration(found.seconds)}, {found.model}"

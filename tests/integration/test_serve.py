@@ -392,6 +392,38 @@ def test_a_sample_that_is_edited_is_sent_again(toy: Toy) -> None:
         assert "a large dog" in (toy.root / "build" / "answers" / "toy-local" / "served" / "answer.json").read_text()
 
 
+def test_what_validate_finds_in_an_edit_is_told_before_anything_runs(toy: Toy) -> None:
+    sample, schema, code = (
+        toy.root / "sample.json",
+        toy.root / "code_of_toy" / "request.schema.json",
+        toy.root / "code_of_toy" / "inference.py",
+    )
+    sample.write_text('{"inputs": "a cat"}')
+    schema.write_text('{"type": "object"}')
+    (toy.root / "config" / "toy.yaml").write_text(f"{SPEC}sample:\n  file: sample.json\n")
+    with watched(toy) as it:
+        for change, told in (
+            (lambda: sample.write_text('{"inputs'), "sample.file: 'sample.json' is not JSON"),
+            (lambda: sample.write_text('{"inputs": 12345}'), None),
+            (lambda: schema.write_text('{"properties": {"inputs": {"type": "string"}}}'), "sample.json: inputs: "),
+            (lambda: sample.write_text('{"inputs": "a cat again"}'), None),
+            (code.unlink, "contains no inference.py"),
+        ):
+            change()
+            found = "\n".join(next(it.served.edits()).error)
+            assert told in found if told else not found
+        assert it.orders("settle") == ["keep", "settle", "call", "settle"]
+
+
+def test_an_edit_of_the_spec_is_told_and_the_code_goes_on_to_be_served(toy: Toy) -> None:
+    with watched(toy) as it:
+        spec = toy.root / "config" / "toy.yaml"
+        spec.write_text(spec.read_text() + "# later\n")
+        found = next(it.served.edits())
+        assert found.error[0] == "config/toy.yaml: the spec changed, and what runs is still that of the start"
+        assert it.edit(f"{GOOD}# later\n").error == ()
+
+
 def test_other_requirements_start_the_server_again_at_the_same_address(
     toy: Toy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

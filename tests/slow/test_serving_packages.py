@@ -283,7 +283,7 @@ def test_each_edit_is_served_or_told_while_the_last_good_code_goes_on(project: P
         said = edit(good + "\n\ndef another() -> None: ...\n", "answers as expected")
         assert "the model was kept" in said
         said = edit(good + "\ndef x(:\n", "error: ")
-        assert "inference_code/svd/inference.py: the edit is wrong, and the code from before serves" in said
+        assert "inference_code/svd/inference.py: not served; the code from before serves" in said
         said = edit(good + "\nraise KeyError('at the import')\n", "correct the code")
         assert re.search(
             r"inference_code/svd/inference\.py:\d+: the new code does not load: KeyError: 'at the import'", said
