@@ -1,4 +1,6 @@
-"""Downloads against `snapshot_download` of the real client, from the sandbox's Hub in a process of its own.
+"""Downloads against `snapshot_download` of the real client, which is `hf download`, from the sandbox's Hub in a process of its own.
+
+From its Xet storage, and from its CDN, which both take with `HF_HUB_DISABLE_XET=1`.
 
 Each download is a fresh process with an empty cache. Ours hashes every byte against the lock; the client checks sizes
 only, so its column `hashed` adds the sha256 of what it fetched. A ratio under 1 is in our favour.
@@ -15,7 +17,7 @@ import sys
 import time
 import urllib.request
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.models import make_model
@@ -81,6 +83,8 @@ used = resource.getrusage(resource.RUSAGE_SELF)
 print(json.dumps([time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss]))
 """
 WAYS = {"ours": _OURS, "client": _CLIENT, "hashed": _HASHED}
+# Where the bytes of large files come from: the paths of the requests that get them.
+WIRES = {"Xet storage": "/_xet/xorbs/*", "CDN": "/_cdn/*"}
 
 
 @dataclass(frozen=True)
@@ -91,25 +95,27 @@ class Scene:
     faults: tuple[dict[str, Any], ...] = field(default=())
 
 
-def scenes() -> list[Scene]:
-    """The networks that are measured."""
+def scenes(path: str) -> list[Scene]:
+    """The networks that are measured, for requests of bytes with this path."""
     delay = {"kind": "latency", "value": 0.05}
     return [
         Scene("idle"),
         Scene("50 ms to every answer", (delay,)),
-        Scene("50 ms, 40 MB/s a connection", (delay, {"kind": "rate", "value": 40e6, "path": "/_cdn/*"})),
-        Scene("12 cuts, each after 24 MiB", ({"kind": "cut", "value": 24 * MIB, "path": "/_cdn/*", "times": 12},)),
-        Scene("the CDN answers 503 once", ({"kind": "status", "value": 503, "path": "/_cdn/*", "times": 1},)),
+        Scene("50 ms, 40 MB/s a connection", (delay, {"kind": "rate", "value": 40e6, "path": path})),
+        Scene("20 MB/s a connection", ({"kind": "rate", "value": 20e6, "path": path},)),
+        Scene("12 cuts, each after 2 MiB", ({"kind": "cut", "value": 2 * MIB, "path": path, "times": 12},)),
+        Scene("one answer is 503", ({"kind": "status", "value": 503, "path": path, "times": 1},)),
     ]
 
 
 @dataclass(frozen=True)
 class Server:
-    """The Hub in its process."""
+    """The Hub in its process, and from where of it the large files are taken."""
 
     url: str
     commit: str
     secret: str = field(repr=False)
+    wire: str = "Xet storage"
 
     def control(self, method: str, route: str, document: Any = None) -> Any:
         """Ask a control route."""
@@ -149,6 +155,7 @@ def start(server: Server, way: str, home: Path) -> subprocess.Popen[str]:
     """Begin a download in a process of its own."""
     command = [sys.executable, "-c", WAYS[way] + _TELL, server.url, REPO, server.commit, str(home), str(CONNECTIONS)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    environment |= {"HF_HOME": str(home), "HF_HUB_DISABLE_XET": "0" if server.wire == "Xet storage" else "1"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
 
 
@@ -171,7 +178,7 @@ def killed(server: Server, way: str, size: int, work: Path) -> tuple[float, floa
     home = work / "home"
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir()
-    server.set(Scene("slow", ({"kind": "rate", "value": 40e6, "path": "/_cdn/*"},)))
+    server.set(Scene("slow", ({"kind": "rate", "value": 40e6, "path": WIRES[server.wire]},)))
     with start(server, way, home) as process:
         while (
             process.poll() is None
@@ -214,21 +221,25 @@ def cells(results: dict[str, list[Result | None]]) -> list[str]:
 
 
 def bench(folder: Path, sizes: Sequence[int], runs: int) -> str:
-    """Table of downloads of one model: the largest of `sizes`, at most 1 GiB, because the slow networks take a while."""
+    """Tables of downloads of one model: the largest of `sizes`, at most 1 GiB, because the slow networks take a while."""
     size, work = min(max(sizes), LARGEST), folder / "download"
     make_model(work / "model", size)
-    title = f"## Download of {size >> 20} MiB, {CONNECTIONS} connections (seconds; x is ours divided by it)\n"
-    lines = [title, line("network", "ours", "client", "client, then hashed", "processor", "memory (ours / client)")]
-    lines.append(line(*["---"] * 6))
     with serving(work / "model") as server:
-        for scene in scenes():
-            turns = [{way: fetch(server, way, scene, work) for way in WAYS} for _ in range(runs)]
-            lines.append(line(scene.name, *cells({way: [turn[way] for turn in turns] for way in WAYS})))
-        lines.append("")
-        for way in ("ours", "client"):
-            again, seconds = killed(server, way, size, work)
-            lines.append(
-                f"Killed half way and run again, {way}: {again:.2f} of the model fetched again, {seconds:.2f} s."
-            )
+        tables = [table(replace(server, wire=wire), size, work, runs) for wire in WIRES]
     shutil.rmtree(work)
+    return "\n".join(tables)
+
+
+def table(server: Server, size: int, work: Path, runs: int) -> str:
+    """Table of downloads from one place."""
+    title = f"## Download of {size >> 20} MiB from the {server.wire}, {CONNECTIONS} connections (seconds; x is ours divided by it)"
+    lines = [title, "", line("network", "ours", "client", "client, then hashed", "processor", "memory (ours / client)")]
+    lines.append(line(*["---"] * 6))
+    for scene in scenes(WIRES[server.wire]):
+        turns = [{way: fetch(server, way, scene, work) for way in WAYS} for _ in range(runs)]
+        lines.append(line(scene.name, *cells({way: [turn[way] for turn in turns] for way in WAYS})))
+    lines.append("")
+    for way in ("ours", "client"):
+        again, seconds = killed(server, way, size, work)
+        lines.append(f"Killed half way and run again, {way}: {again:.2f} of the model fetched again, {seconds:.2f} s.")
     return "\n".join([*lines, ""])
