@@ -2,7 +2,8 @@
 
 hf_xet compares no hash with the content, and sometimes a stream that failed ends as if it were whole: here the bytes are
 counted, and whoever reads them hashes them. Its own retries take minutes; here a stream gets two short ones, the rest is
-done as for every other request. Streams of one session wait for each other's readers, so each has a session for itself.
+done as for every other request. Streams of one session wait for each other's readers, so each reader has a session for
+itself, whose streams are read by threads of their own.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import re
 import threading
 import time
-from contextlib import contextmanager
+from collections import deque
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from queue import Empty, SimpleQueue
@@ -45,6 +47,7 @@ _NEVER = 1 << 40  # hf_xet would refuse a token in its last seconds
 _POLL = 0.05  # seconds
 # To wait for a piece: hf_xet itself is content with a byte now and then.
 _PIECE_SECONDS = 300.0
+_AHEAD = 2  # streams of a session: one arrives, the next one asks meanwhile where its bytes lie
 _CONFIG = {
     "client.retry_max_attempts": 2,
     "client.retry_base_delay": "500ms",
@@ -54,6 +57,9 @@ _CONFIG = {
     "reconstruction.download_buffer_size": "8mb",
     "reconstruction.download_buffer_perfile_size": "1mb",
     "reconstruction.download_buffer_limit": "8mb",
+    # Bytes arrive over one connection.
+    "client.ac_max_download_concurrency": 1,
+    "client.ac_initial_download_concurrency": 1,
     "telemetry.enabled": False,
 }
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -96,7 +102,7 @@ class _Grant:
 
 @dataclass(frozen=True, eq=False)
 class _Lane:
-    """A session of hf_xet, with its connections, for one stream at a time."""
+    """A session of hf_xet, with its connections, for one reader at a time."""
 
     grant: _Grant
     session: Any
@@ -175,21 +181,21 @@ class XetReader:
     def _attempt(
         self, request: HubRequest, file: XetFile, start: int, end: int, stop: threading.Event | None
     ) -> Iterator[bytes]:
-        """The bytes of one stream from `start` on, which are not always all of them."""
+        """The bytes from `start` on, by one stream after the other; each asks where its bytes lie while the one before arrives."""
         with self._lock:
             if not self._is_usable:
                 raise XetUnavailableError
             length = _STREAM if request in self._begun else _FIRST
             self._begun.add(request)
-        end = min(end, start + length)
+        begun: deque[_Stream] = deque()
         with self._lane(request) as lane:
-            for arrived in _pieces(lane, file, start, end, stop):
-                piece = arrived[: end - start]
-                start += len(piece)
-                for at in range(0, len(piece), CHUNK):
-                    yield piece[at : at + CHUNK]
-            if start < end:
-                raise RetryableError(f"the stream of the Xet storage ended {end - start} bytes early")
+            while start < end or begun:
+                while start < end and len(begun) < _AHEAD:
+                    begun.append(_Stream(lane, file, start, min(end, start + length)))
+                    start, length = begun[-1].end, _STREAM
+                for piece in begun.popleft().pieces(stop):
+                    for at in range(0, len(piece), CHUNK):
+                        yield piece[at : at + CHUNK]
 
     @contextmanager
     def _lane(self, request: HubRequest) -> Iterator[_Lane]:
@@ -201,9 +207,11 @@ class XetReader:
         lane = lane or _Lane.begin(grant)
         try:
             yield lane
-        except RetryableError:
-            # It may have been the token, which a stream that failed does not always say.
-            self._forget(request, grant)
+        except BaseException as error:
+            lane.session.sigint_abort()
+            if isinstance(error, RetryableError):
+                # It may have been the token, which a stream that failed does not always say.
+                self._forget(request, grant)
             raise
         with self._lock:
             self._idle.append(lane)
@@ -253,31 +261,43 @@ def _failure(error: BaseException) -> RetryableError:
     )
 
 
-def _pieces(lane: _Lane, file: XetFile, start: int, end: int, stop: threading.Event | None) -> Iterator[bytes]:
-    """What a stream gives. It is read in a thread of its own, since nothing ends the wait for a piece but its session's end."""
-    arrived: SimpleQueue[bytes | BaseException | None] = SimpleQueue()
-    threading.Thread(target=_pump, args=(lane, file, start, end, arrived), name="xet", daemon=True).start()
-    is_over, until = False, time.monotonic() + _PIECE_SECONDS
-    try:
+class _Stream:
+    """The bytes `start` to `end` of a file, on their way.
+
+    They are read in a thread of its own, since nothing ends the wait for a piece but its session's end.
+    """
+
+    def __init__(self, lane: _Lane, file: XetFile, start: int, end: int) -> None:
+        self.end, self._start = end, start
+        self._arrived: SimpleQueue[bytes | BaseException | None] = SimpleQueue()
+        threading.Thread(target=_pump, args=(lane, file, start, end, self._arrived), name="xet", daemon=True).start()
+
+    def pieces(self, stop: threading.Event | None) -> Iterator[bytes]:
+        """What arrives.
+
+        Raises:
+            RetryableError: it failed, or ended early.
+            CancelledError: `stop` was set, or the pool of this thread has given up.
+        """
+        position = self._start
+        while piece := self._next(stop):
+            yield piece[: self.end - position]
+            position += len(piece)
+        if position < self.end:
+            raise RetryableError(f"the stream of the Xet storage ended {self.end - position} bytes early")
+
+    def _next(self, stop: threading.Event | None) -> bytes | None:
+        until = time.monotonic() + _PIECE_SECONDS
         while True:
-            try:
-                item = arrived.get(timeout=_POLL)
-            except Empty:
-                if workers.has_given_up() or (stop and stop.is_set()):
-                    raise CancelledError from None
-                if time.monotonic() > until:
-                    raise RetryableError(f"the Xet storage sent too little in {_PIECE_SECONDS:.0f} s") from None
-                continue
-            until = time.monotonic() + _PIECE_SECONDS
-            is_over = not isinstance(item, bytes)
-            if isinstance(item, BaseException):
-                raise _failure(item)
-            if item is None:
-                return
-            yield item
-    finally:
-        if not is_over:
-            lane.session.sigint_abort()
+            with suppress(Empty):
+                item = self._arrived.get(timeout=_POLL)
+                if isinstance(item, BaseException):
+                    raise _failure(item)
+                return item
+            if workers.has_given_up() or (stop and stop.is_set()):
+                raise CancelledError
+            if time.monotonic() > until:
+                raise RetryableError(f"the Xet storage sent too little in {_PIECE_SECONDS:.0f} s")
 
 
 def _pump(lane: _Lane, file: XetFile, start: int, end: int, arrived: SimpleQueue[bytes | BaseException | None]) -> None:

@@ -91,7 +91,7 @@ def test_what_goes_wrong_once_costs_no_byte(scene: Scene, fault: Callable[[Fault
 def test_a_refused_token_is_renewed(scene: Scene) -> None:
     scene.faults.expire("*/reconstructions/*", times=2)
     assert scene.read() == CONTENT
-    assert scene.asked("/xet-read-token/") == 3
+    assert scene.asked("/xet-read-token/") in {2, 3}  # two streams may have been refused at once
     assert scene.asked("/_cdn/") == 0
 
 
