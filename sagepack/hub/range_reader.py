@@ -43,7 +43,7 @@ class FileReader:
     ) -> Iterator[bytes]:
         """The bytes from `offset` on; arguments and errors are those of `Hub.open`."""
         position, end = offset, None if length is None else offset + length
-        if end is not None and self._xet.is_usable and (request in self._xet_files or end - position >= SMALLEST):
+        if end is not None and (request in self._xet_files or end - position >= SMALLEST) and self._xet.is_usable:
             file = self._xet_file(request, stop)
             if file and position < end <= file.size:
                 with suppress(XetUnavailableError):

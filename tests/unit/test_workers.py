@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,3 +26,25 @@ def test_the_share_of_memory_is_that_of_the_container_where_it_has_a_limit(
     monkeypatch.setattr(workers, "_CONTAINER_LIMITS", (tmp_path / "missing", path))
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     assert workers.memory_share() == (share or machine // 4)
+
+
+def test_a_thread_of_a_pool_knows_that_the_pool_has_given_up() -> None:
+    begun, known = threading.Event(), []
+
+    def watch() -> None:
+        begun.set()
+        until = time.monotonic() + 10
+        while not workers.has_given_up() and time.monotonic() < until:
+            time.sleep(0.001)
+        known.append(workers.has_given_up())
+
+    def give_up() -> None:
+        with workers.worker_pool(1, "test") as pool:
+            pool.submit(watch)
+            begun.wait()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        give_up()
+    assert known == [True]
+    assert not workers.has_given_up()
