@@ -1,4 +1,4 @@
-"""What the code does that the container does not let it do, or that fails there: the network, the disk, the GPU.
+"""What the code does that the container does not let it do, or that fails there: the network, the disk, the GPU, its own end.
 
 Every worker imports the program and calls `model_fn` each time a container starts. While a service that they call is down,
 each request fails, and an isolated container has no network at all.
@@ -36,6 +36,7 @@ _FROM_HUB = re.compile(
 )
 _PROGRAM = re.compile(r"subprocess\.(?:run|call|check_call|check_output|Popen)|os\.(?:system|popen)")
 _INSTALLER = re.compile(r"(?:.*\bpip3? install|(?:.*[;&] *)?(?:sudo )?(?:apt|apt-get|conda|mamba) )")
+_ENDS = {"sys.exit", "os._exit", "os.abort", "exit", "quit"}
 _LOOPBACK = re.compile(r"https?://(?:localhost|127\.)")
 _HUB_ID = re.compile(r"[\w-][\w.-]*(?:/[\w-][\w.-]*)?")  # `owner/name` or `gpt2`, and no path
 _TEMPORARY = re.compile(r"/(?:var/)?tmp(?:/|$)|/dev/")
@@ -91,6 +92,8 @@ class _Call:
             yield self._about_model(model)
         elif what := self._fetched():
             yield from self._about_network(what)
+        elif self._name in _ENDS:
+            yield self._about_end()
         elif (path := self._written()) and not _TEMPORARY.match(path):
             when = "when the server imports this" if self._step.moment == IMPORT else f"in {self._step.moment}"
             yield self._told(
@@ -129,6 +132,14 @@ class _Call:
         elif self._step.moment == "model_fn":
             message = f"{what} in model_fn, each time a container starts: while that fails, so does every request"
             yield self._told(message, fix)
+
+    def _about_end(self) -> Diagnostic:
+        when, then = f"in {self._step.moment}", "the request fails, and the model is loaded again"
+        if self._step.moment in {IMPORT, "model_fn"}:
+            then = "the server starts another, which ends as well, and no request is answered"
+        if self._step.moment == IMPORT:
+            when = "when the server imports this"
+        return self._told(f"ends the worker {when}: {then}", "raise an exception: its text is the answer", fails=True)
 
     def _forbids_hub(self) -> str:
         if not self._place.has_network:

@@ -47,8 +47,25 @@ def test_network_and_files_at_import_are_warned_about(tmp_path: Path, code: str,
     assert message in text
 
 
+@pytest.mark.parametrize(
+    ("code", "severity", "message"),
+    [
+        ("import sys\nsys.exit('no GPU')\n" + GOOD, "error", "ends the worker when the server imports this: the server starts"),
+        ("import sys\nif sys.argv:\n    sys.exit(1)\n" + GOOD, "warning", "ends the worker when the server imports this"),
+        ("def model_fn(model_dir): quit()\n", "error", "ends the worker in model_fn: the server starts another"),
+        (GOOD + "import os\ndef predict_fn(data, model):\n    if not data: os._exit(1)\n    return 1\n", "warning", "ends the worker in predict_fn: the request fails"),
+    ],
+)  # fmt: skip
+def test_code_that_ends_the_worker_is_told(tmp_path: Path, code: str, severity: str, message: str) -> None:
+    write(tmp_path, code)
+    found = [(how, text) for how, _, text in told(tmp_path) if message in text]
+    assert [how for how, _ in found] == [severity]
+
+
 PASSED = [
     "import requests\ndef predict_fn(data, model): return requests.get(data)\n",
+    "import sys\nif __name__ == '__main__':\n    sys.exit(1)\n",
+    "def exit(code): ...\nexit(1)\n",
     "import requests\nfetch = lambda: requests.get('https://a')\n",
     "import requests\nif __name__ == '__main__':\n    requests.get('https://a')\n",
     "import requests\nsession = requests.Session()\n",
