@@ -279,7 +279,9 @@ class Serving:
             trial: the request that it was about.
         """
         found = cause.find(self._log.settled(since, telling), self.package.places)
-        first, *more = [line for line in words.splitlines() if line.strip()] or ["nothing is known of the reason"]
+        first, *more = [line for line in cause.readable(words.splitlines(), {}) if line.strip()] or [
+            "nothing is known of the reason"
+        ]
         known = cause.known(found.exception or "\n".join([words, *found.lines]))
         why = found.exception or (f"{first.rstrip('.')}: {known.cause}" if known else first)
         within = f" in {found.function}" if found.function else ""

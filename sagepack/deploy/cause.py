@@ -23,6 +23,7 @@ _TO_LOGS = re.compile(r"`invoke logs` [^;]*; ")
 _IN_CONTAINER = "/opt/ml/model"
 _FRAME = re.compile(r' *File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in (?P<function>.*))?')
 _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(?:: .*)?")
+_LONGEST = 500  # characters of a line
 _TRACEBACK = "Traceback (most recent call last):"
 
 
@@ -72,9 +73,14 @@ def known(text: str) -> KnownFailure | None:
 
 
 def readable(lines: Sequence[str], places: Mapping[str, str]) -> list[str]:
-    """Lines with the names of the package's files as people know them; `places` as for `find`."""
+    """Lines with the names of the package's files as people know them, none of them endless; `places` as for `find`."""
 
     def place(found: re.Match[str]) -> str:
         return places.get(found["path"], found["path"])
 
-    return [_FOLDER.sub(_IN_CONTAINER, _CODE.sub(place, line)) for line in lines]
+    return [_cut(_FOLDER.sub(_IN_CONTAINER, _CODE.sub(place, line))) for line in lines]
+
+
+def _cut(line: str) -> str:
+    """A line without most of the picture that a message quotes, say."""
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}... ({len(line):,} characters)"

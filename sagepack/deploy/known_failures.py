@@ -263,6 +263,23 @@ OF_CONTAINERS = (
         user_can_fix=False,
     ),
     KnownFailure(
+        id="no-gpu",
+        pattern=(
+            r"Torch not compiled with CUDA enabled|Found no NVIDIA driver|No CUDA GPUs are available"
+            r"|requires accelerator, but not found|CUDA device but torch\.cuda\.is_available\(\) is False"
+        ),
+        symptom="Torch not compiled with CUDA enabled",
+        cause=(
+            "the code wants a GPU, and torch sees none: `serve` and the sandbox have a CPU build of torch, whatever the "
+            "image is; elsewhere it is a CPU image, or an instance without a GPU"
+        ),
+        fix=(
+            'take a GPU only where there is one: "cuda" if torch.cuda.is_available() else "cpu"; then the code runs on '
+            "this machine, and with the GPU on an instance that has one"
+        ),
+        user_can_fix=False,
+    ),
+    KnownFailure(
         id="gpu-memory",
         pattern=r"CUDA (?:error: )?out of memory|OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED",
         symptom="CUDA out of memory. Tried to allocate 2.00 GiB",

@@ -85,3 +85,18 @@ def test_the_advice_of_a_known_failure_names_no_command_that_shows_the_log_of_an
     assert "invoke logs" not in found.fix
     assert "MMS_MAX_RESPONSE_SIZE" in found.fix
     assert cause.known("Model is not initialized, will try to load model again.") is None
+
+
+def test_a_line_that_quotes_a_whole_picture_is_cut() -> None:
+    (shown,) = cause.readable([f"ValueError: no URL: {'A' * 8000}"], {})
+    assert shown == f"ValueError: no URL: {'A' * 480}... (8,020 characters)"
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["AssertionError: Torch not compiled with CUDA enabled", "RuntimeError: Found no NVIDIA driver on your system."],
+)
+def test_code_that_wants_a_gpu_where_none_is_is_no_code_that_fails_everywhere(words: str) -> None:
+    found = cause.known(words)
+    assert found is not None
+    assert "torch.cuda.is_available()" in found.fix
