@@ -44,6 +44,7 @@ def ask(
                 accept=accept,
                 output=Path(output) if output else None,
                 fields=fields,
+                defaults=not context.spec.sandbox,
             )
             found = _answered(context, request, timeout)
     target = Path(output) if output else folder / found.inference_id
@@ -83,7 +84,7 @@ def ask_all(
             "each line is a whole request", where="--field", fix="write the field into the lines of the file"
         )
     accept = exchange.accepted(spec, root, accept)
-    prepare = partial(exchange.prepare, spec, root, accept=accept, fields=fields)
+    prepare = partial(exchange.prepare, spec, root, accept=accept, fields=fields, defaults=not spec.sandbox)
     items = batch.items(source, accept, requests.Rules.of(spec, root), prepare)
     target = Path(output) if output else _folder(context) / "batches" / source.stem
     rest = [item for item in items if not (target / item.name).is_dir()]

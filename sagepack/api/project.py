@@ -373,7 +373,8 @@ class Project:
 
         Args:
             source: the request: the path of a JSON file, an image, ..., or an object to send as JSON; the spec's sample if left
-                out. An image or a recording takes the place of the one in the sample, whose other fields are sent with it.
+                out. An image or a recording takes the place of the one in the sample, whose other fields are sent with it; to an
+                endpoint in AWS without those that the handler declares a default for, since the values of a sample are small.
             output: the file for the answer, or the folder for its frames; a folder of its own in `build/answers` if left out. Its suffix
                 says what the answer should be, where the handler declares what it answers with.
             timeout: seconds to wait; 900 if left out, 1800 where the endpoint may have to wake first.

@@ -16,10 +16,11 @@ from sagepack.deploy import media_types, results
 from sagepack.deploy import request as requests
 from sagepack.errors import UserError
 from sagepack.files import unreadable
+from sagepack.spec import declared
 from sagepack.spec.declared import Declared
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from sagepack.spec.model import Spec
 
@@ -65,6 +66,7 @@ def prepare(
     accept: str | None = None,
     output: Path | None = None,
     fields: Mapping[str, Any] | None = None,
+    defaults: bool = False,
 ) -> Prepared:
     """The request that a user means, checked as far as that is possible before it is sent.
 
@@ -78,13 +80,16 @@ def prepare(
         accept: the media type that the answer should have.
         output: where the answer will be written; see `accepted`.
         fields: are laid over those of the request; a dot in a name leads into an object.
+        defaults: leave to the handler what it declares a default for, in place of the sample's values, with a picture or recording:
+            those of a sample are small, so that a deployment is tried quickly.
 
     Raises:
         UserError: there is no request, it cannot be read, or it is not what the endpoint takes; or the handler does not
             answer with what is wanted.
     """
     wanted = accepted(spec, root, accept, output)
-    body, content_type, place = _request(spec, root, source)
+    left = declared.defaults(root / spec.code.path) if defaults else {}
+    body, content_type, place = _request(spec, root, source, left)
     if fields:
         body = _laid_over(body, content_type, fields)
     checked = requests.check(body, content_type, requests.Rules.of(spec, root))
@@ -93,7 +98,11 @@ def prepare(
         where = str(body) if isinstance(body, Path) else "the request"
         fix = f"send {' or '.join(handler.content_types)}"
         raise UserError(f"the handler takes no request of the type {checked}", where=where, fix=fix)
-    return Prepared(body, checked, wanted, _note(spec, source, body, place, fields or {}))
+    if place and isinstance(body, bytes):
+        note = _replacement(spec, source, msgspec.json.decode(body), place, _of_sample(spec, root, left))
+    else:
+        note = _note(source, fields or {})
+    return Prepared(body, checked, wanted, note)
 
 
 def accepted(spec: Spec, root: Path, accept: str | None = None, output: Path | None = None) -> str:
@@ -137,18 +146,25 @@ def save(body: bytes, output: Path) -> Saved:
     return Saved(files, results.short_text(body) if len(files) == 1 else None)
 
 
-def _request(spec: Spec, root: Path, source: Source) -> tuple[bytes | Path, str, _Place]:
-    """The request to send, a file, an object or the spec's sample, its media type, and where in the sample a file was put."""
+def _request(spec: Spec, root: Path, source: Source, left: Mapping[_Place, Any]) -> tuple[bytes | Path, str, _Place]:
+    """The request to send, a file, an object or the spec's sample, its media type, and where in the sample a file was put.
+
+    Args:
+        spec: the spec.
+        root: folder of the project.
+        source: what is to be sent.
+        left: fields of the sample that are not sent with a file, since the handler has defaults for them.
+    """
     if isinstance(source, dict):
         return json.dumps(source).encode(), media_types.JSON, ()
     if source is not None:
-        return _of_file(spec, root, Path(source))
+        return _of_file(spec, root, Path(source), left)
     if spec.sample is None:
         raise UserError("the spec has no sample", where="sample", fix="name a file with --input")
     return *requests.of_sample(spec.sample, root), ()
 
 
-def _of_file(spec: Spec, root: Path, file: Path) -> tuple[bytes | Path, str, _Place]:
+def _of_file(spec: Spec, root: Path, file: Path, left: Mapping[_Place, Any]) -> tuple[bytes | Path, str, _Place]:
     """A file as a request: a picture or recording in the place of the sample's, any other as it is."""
     if file.exists() and not file.is_file():
         return file, media_types.UNKNOWN, ()  # what reads it may wait for ever; the check of it says what it is
@@ -164,7 +180,7 @@ def _of_file(spec: Spec, root: Path, file: Path) -> tuple[bytes | Path, str, _Pl
     except OSError as error:
         message, fix = unreadable(error)
         raise UserError(message, where=str(file), fix=fix) from error
-    return msgspec.json.encode(_replaced(sample, place, text)), media_types.JSON, place
+    return msgspec.json.encode(_replaced(_without(sample, left), place, text)), media_types.JSON, place
 
 
 def _laid_over(body: bytes | Path, content_type: str, fields: Mapping[str, Any]) -> bytes:
@@ -187,15 +203,44 @@ def _laid_over(body: bytes | Path, content_type: str, fields: Mapping[str, Any])
     return msgspec.json.encode(request)
 
 
-def _note(spec: Spec, source: Source, body: bytes | Path, place: _Place, fields: Mapping[str, Any]) -> str:
+def _note(source: Source, fields: Mapping[str, Any]) -> str:
     """What is sent, if that is more than what was named."""
-    if place and isinstance(body, bytes):
-        rest = ", ".join(f"{name} {_short(value)}" for name, value in _leaves(msgspec.json.decode(body), place))
-        sample = spec.sample.file if spec.sample and spec.sample.file else "sample.request"
-        beside = f", with {rest}: what {sample} has, and --field NAME=VALUE changes" if rest else ""
-        return f"sends {source} as {_dotted(place)}{beside}"
-    laid = ", ".join(f"{name} {_short(value)}" for name, value in fields.items())
+    laid = _listed(fields.items())
     return f"sends {source or 'the sample'} with {laid}" if laid and not isinstance(source, dict) else ""
+
+
+def _replacement(spec: Spec, source: Source, request: Any, place: _Place, left: Mapping[_Place, Any]) -> str:
+    """What is sent with a file in the place of the sample's, and what the handler adds to it.
+
+    Args:
+        spec: the spec.
+        source: the file.
+        request: what is sent.
+        place: where the file is in it.
+        left: fields of the sample that the handler has defaults for, with these.
+    """
+    sample = spec.sample.file if spec.sample and spec.sample.file else "sample.request"
+    sent = dict(_leaves(request, place))
+    rest = f", with {_listed(sent.items())}" if sent else ""
+    defaults = _listed((_dotted(name), value) for name, value in left.items() if _dotted(name) not in sent)
+    if defaults:
+        more = (
+            f"the handler's own defaults count, and not what {sample} has: {defaults}; --field NAME=VALUE changes them"
+        )
+        return f"sends {source} as {_dotted(place)}{rest}; {more}"
+    beside = f"{rest}: what {sample} has, and --field NAME=VALUE changes" if rest else ""
+    return f"sends {source} as {_dotted(place)}{beside}"
+
+
+def _listed(fields: Iterable[tuple[str, Any]]) -> str:
+    return ", ".join(f"{name} {_short(value)}" for name, value in fields)
+
+
+def _without(value: Any, left: Mapping[_Place, Any], place: _Place = ()) -> Any:
+    """A request without some of its fields."""
+    if not isinstance(value, dict):
+        return value
+    return {key: _without(part, left, (*place, key)) for key, part in value.items() if (*place, key) not in left}
 
 
 def _sample(spec: Spec, root: Path) -> Any:
@@ -207,6 +252,12 @@ def _sample(spec: Spec, root: Path) -> Any:
     with suppress(OSError, MalformedError):  # whoever sends the sample itself is told what is wrong with it
         return decode_json((root / spec.sample.file).read_bytes(), Any, limit=requests.MAX_REQUEST_SIZE)
     return None
+
+
+def _of_sample(spec: Spec, root: Path, fields: Mapping[_Place, Any]) -> dict[_Place, Any]:
+    """Those of some fields that the spec's sample has."""
+    names = {name for name, _ in _leaves(_sample(spec, root), ())}
+    return {place: value for place, value in fields.items() if _dotted(place) in names}
 
 
 def _files(value: Any, media_type: str, place: _Place = ()) -> Iterator[_Place]:

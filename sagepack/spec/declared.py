@@ -6,7 +6,7 @@ The fields are JSON Schema, which `sagepack.json_schema` reads.
 from __future__ import annotations
 
 from fnmatch import fnmatch
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,9 +14,12 @@ from sagepack.decoding import MalformedError, Value, decode_json
 from sagepack.json_schema import MAX_SIZE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 REQUEST_SCHEMA = "request.schema.json"
+_DEFINITIONS = "#/$defs/"
+_DEPTH = 4  # a definition may refer to itself
 
 
 class Declared(Value, frozen=True):
@@ -54,3 +57,29 @@ class Declared(Value, frozen=True):
     def takes(self, media_type: str) -> bool:
         """Whether a body may have a media type, as far as that is declared."""
         return not self.content_types or any(fnmatch(media_type, pattern) for pattern in self.content_types)
+
+
+def defaults(code: Path) -> dict[tuple[str | int, ...], Any]:
+    """The fields for which the handler in a folder declares a default, each by the names that lead to it."""
+    try:
+        document = decode_json((code / REQUEST_SCHEMA).read_bytes(), dict[str, Any], limit=MAX_SIZE)
+    except (OSError, MalformedError):  # as in `Declared.of`
+        return {}
+    return dict(_defaults(document, document, ()))
+
+
+def _defaults(
+    document: dict[str, Any], part: dict[str, Any], place: tuple[str | int, ...]
+) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    for name, declared in _object(part.get("properties")).items():
+        definition = str(_object(declared).get("$ref", "")).removeprefix(_DEFINITIONS)
+        field = {**_object(_object(document.get("$defs")).get(definition)), **_object(declared)}
+        here = (*place, name)
+        if field.get("default") is not None:
+            yield here, field["default"]
+        if len(here) < _DEPTH:
+            yield from _defaults(document, field, here)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -82,6 +82,36 @@ def test_a_picture_takes_the_place_of_the_one_in_the_sample_and_it_is_said_what_
     )
 
 
+def test_a_picture_leaves_the_small_values_of_the_sample_to_the_defaults_of_the_handler(tmp_path: Path) -> None:
+    sample = {"inputs": CAT64, "question": "What is it?", "frames": 4, "parameters": {"width": 64, "labels": ["a"]}}
+    spec = spec_with(tmp_path, sample)
+    size = {"$ref": "#/$defs/size"}
+    schema = {
+        "properties": {
+            "inputs": {"type": "string"},
+            "question": {"type": "string"},
+            "frames": {"default": 25},
+            "fps": {"default": 7},  # the sample has none
+            "parameters": {"properties": {"width": size, "labels": {"type": "array"}}},
+        },
+        "$defs": {"size": {"default": 1024}},
+    }
+    (tmp_path / spec.code.path / "request.schema.json").write_text(json.dumps(schema))
+    (tmp_path / "dog.jpg").write_bytes(DOG)
+    whole = prepare(spec, tmp_path, tmp_path / "dog.jpg")
+    assert sent(whole) == {**sample, "inputs": DOG64}
+    found = prepare(spec, tmp_path, tmp_path / "dog.jpg", defaults=True)
+    assert sent(found) == {"inputs": DOG64, "question": "What is it?", "parameters": {"labels": ["a"]}}
+    assert found.note == (
+        f'sends {tmp_path / "dog.jpg"} as inputs, with question "What is it?", parameters.labels ["a"]; the handler\'s own '
+        "defaults count, and not what sample.request has: frames 25, parameters.width 1024; --field NAME=VALUE changes them"
+    )
+    laid = prepare(spec, tmp_path, tmp_path / "dog.jpg", fields={"frames": 14}, defaults=True)
+    assert sent(laid)["frames"] == 14
+    assert "has: parameters.width 1024;" in laid.note
+    assert sent(prepare(spec, tmp_path, None, defaults=True)) == sample
+
+
 def test_a_data_url_in_the_sample_is_a_picture_too(tmp_path: Path) -> None:
     spec = spec_with(tmp_path, {"inputs": f"data:image/png;base64,{CAT64}"})
     (tmp_path / "dog.jpg").write_bytes(DOG)
