@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 SMALLEST = 4 << 20
 # Of one stream, which has all of its bytes in memory at the end. The first of a file is short: the others wait for it.
 _STREAM, _FIRST = 4 << 20, 1 << 20
-# After so many failures in a row everything else is read from the CDN.
+# After so many failures in a row everything else is read from the CDN; after the first, if no byte has come from the storage
+# yet and it has not answered: a firewall that drops everything costs half a minute each time.
 _ATTEMPTS = 3
 _SPARE_SECONDS = 60  # that a token must still be good for
 _NEVER = 1 << 40  # hf_xet would refuse a token in its last seconds
@@ -137,7 +138,7 @@ class XetReader:
         self._grants: dict[tuple[str, str], _Grant] = {}
         self._idle: list[_Lane] = []
         self._begun: set[HubRequest] = set()
-        self._is_usable = True
+        self._is_usable, self._has_worked = True, False
 
     @property
     def is_usable(self) -> bool:
@@ -162,12 +163,12 @@ class XetReader:
                 try:
                     for chunk in self._attempt(request, file, position, end, stop):
                         position += len(chunk)
-                        failures = 0
+                        failures, self._has_worked = 0, True
                         retries.progressed(len(chunk))
                         yield chunk
                 except RetryableError as error:
                     failures += 1
-                    if failures == _ATTEMPTS:
+                    if failures == _ATTEMPTS or (isinstance(error, _BrokenError) and not self._has_worked):
                         raise self._give_up(request, str(error)) from None
                     raise
 
@@ -253,12 +254,15 @@ def _scope(request: HubRequest) -> tuple[str, str]:
     return request.repo, request.revision or "main"
 
 
+class _BrokenError(RetryableError):
+    """A stream that ended for no reason that is known: hf_xet does not always say that there was no connection."""
+
+
 def _failure(error: BaseException) -> RetryableError:
     """What hf_xet has raised, without its text, which has signed URLs."""
-    status = _STATUS.search(str(error))
-    return RetryableError(
-        f"the Xet storage returned status {status[1]}" if status else "the connection to the Xet storage failed"
-    )
+    if status := _STATUS.search(str(error)):
+        return RetryableError(f"the Xet storage returned status {status[1]}")
+    return _BrokenError("the connection to the Xet storage failed")
 
 
 class _Stream:
@@ -284,7 +288,7 @@ class _Stream:
             yield piece[: self.end - position]
             position += len(piece)
         if position < self.end:
-            raise RetryableError(f"the stream of the Xet storage ended {self.end - position} bytes early")
+            raise _BrokenError(f"the stream of the Xet storage ended {self.end - position} bytes early")
 
     def _next(self, stop: threading.Event | None) -> bytes | None:
         until = time.monotonic() + _PIECE_SECONDS
@@ -297,7 +301,7 @@ class _Stream:
             if workers.has_given_up() or (stop and stop.is_set()):
                 raise CancelledError
             if time.monotonic() > until:
-                raise RetryableError(f"the Xet storage sent too little in {_PIECE_SECONDS:.0f} s")
+                raise _BrokenError(f"the Xet storage sent too little in {_PIECE_SECONDS:.0f} s")
 
 
 def _pump(lane: _Lane, file: XetFile, start: int, end: int, arrived: SimpleQueue[bytes | BaseException | None]) -> None:

@@ -89,6 +89,7 @@ def test_what_goes_wrong_once_costs_no_byte(scene: Scene, fault: Callable[[Fault
 
 
 def test_a_refused_token_is_renewed(scene: Scene) -> None:
+    assert scene.read(0, xet.SMALLEST) == CONTENT[: xet.SMALLEST]
     scene.faults.expire("*/reconstructions/*", times=2)
     assert scene.read() == CONTENT
     assert scene.asked("/xet-read-token/") in {2, 3}  # two streams may have been refused at once
@@ -101,6 +102,7 @@ def test_a_stream_that_ends_early_without_an_error_is_completed(scene: Scene, mo
     def ends_early(lane: Any, file: Any, start: int, end: int, arrived: Any) -> None:
         real(lane, file, start, start + short.pop() if short else end, arrived)
 
+    assert scene.read(0, xet.SMALLEST) == CONTENT[: xet.SMALLEST]
     monkeypatch.setattr(xet, "_pump", ends_early)
     assert scene.read() == CONTENT
     assert scene.asked("/_cdn/") == 0
@@ -201,6 +203,23 @@ def test_an_interrupt_ends_the_program_at_once(scene: Scene, sandbox: Servers) -
         process.wait(timeout=15)
         assert time.monotonic() - began < 5
     assert process.returncode != 0
+
+
+def test_a_storage_that_was_never_reached_is_tried_once() -> None:
+    with HostileHub(lambda _path: answer(CONTENT)) as elsewhere:
+        stored = {"Location": f"{elsewhere.url}/cdn", "X_Xet_Hash": "0" * 64, "X_Linked_Size": str(len(CONTENT))}
+        token = {"accessToken": "t", "exp": 1 << 40, "casUrl": "http://127.0.0.1:9"}
+
+        def respond(path: str) -> Iterable[bytes]:
+            return answer(token) if "xet-read-token" in path else answer(status=302, **stored)
+
+        with HostileHub(respond) as home:
+            said: list[str] = []
+            hub = Hub(home.url, backoff=0.001, notify=said.append)
+            assert b"".join(hub.open(Revision("a/b", "c" * 40), "w.bin", 0, len(CONTENT))) == CONTENT
+    assert len([path for path, _ in home.seen if "xet-read-token" in path]) == 1
+    [line] = said
+    assert re.search(r"Xet storage (failed|ended .*); reading from the Hub's CDN", line)
 
 
 @pytest.mark.parametrize(
