@@ -100,7 +100,7 @@ def _none(program: Module) -> Diagnostic:
         methods = {inner.name for inner in node.body if isinstance(inner, Function)}
         if inside := [name for name in HOOKS if name in methods]:
             name = node.name
-            fix = f"{', '.join(inside)} of the class {name} must be functions of the module: `h = {name}()`, then `{inside[0]} = h.{inside[0]}`"
+            fix = f"the server calls no methods, such as {inside[0]} of the class {name}: add `h = {name}()` and `{inside[0]} = h.{inside[0]}`"
         elif what := next((what for method, what in _ELSEWHERE.items() if method in methods), None):
             fix = f"the class {node.name} {what}: {fix}"
     return Diagnostic((), message, fix, "warning", program.source.location)

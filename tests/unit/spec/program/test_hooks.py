@@ -50,7 +50,7 @@ WARNED = [
     ("def transform_fn(data, model, content_type, accept): ...\n", "1:1", "where the server passes model"),
     ("def predict_fn(data, model):\n    model(data)\n", "1:1", "predict_fn returns nothing, so that each answer is null"),
     ("try:\n    from fast import predict_fn\nexcept ImportError:\n    def predict_fn(data): ...\n", "4:5", "has 1 parameter"),
-    ("class M:\n    def predict_fn(self, data, model): ...\n", "", "predict_fn of the class M must be functions of the module"),
+    ("class M:\n    def predict_fn(self, data, model): ...\n", "", "the server calls no methods, such as predict_fn of the class M"),
     ("class EndpointHandler:\n    def __call__(self, data): ...\n", "", "is the handler of Hugging Face's Inference Endpoints"),
     ("class Handler:\n    def handle(self, data, context): ...\n", "", "is a handler of TorchServe"),
     ("if __name__ == '__main__':\n    def model_fn(model_dir): ...\n", "", "no hook is defined here"),
