@@ -170,8 +170,13 @@ def _of_file(spec: Spec, root: Path, file: Path, left: Mapping[_Place, Any]) -> 
         return file, media_types.UNKNOWN, ()  # what reads it may wait for ever; the check of it says what it is
     try:
         with file.open("rb") as opened:
-            media_type = media_types.told_by(opened.read(media_types.HEAD))
-        media_type = media_type or media_types.of_name(file) or media_types.UNKNOWN
+            head = opened.read(media_types.HEAD)
+        media_type = media_types.told_by(head) or media_types.of_name(file) or media_types.UNKNOWN
+        if media_type.startswith("image/") and not media_types.is_of(head, media_type):
+            fix = "name a picture, or give the file the suffix of what it is"
+            raise UserError(
+                f"its name is that of a picture ({media_type}), and its bytes are none", where=str(file), fix=fix
+            )
         sample = _sample(spec, root) if media_type.startswith(("image/", "audio/")) else None
         place = next(_files(sample, media_type), ())
         if not place or file.stat().st_size > requests.Rules.of(spec, root).largest:

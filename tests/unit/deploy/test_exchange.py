@@ -126,6 +126,15 @@ def test_without_a_picture_in_the_sample_the_picture_is_the_body(tmp_path: Path,
     assert prepare(spec, tmp_path, tmp_path / "dog.jpg")[:2] == (tmp_path / "dog.jpg", "image/jpeg")
 
 
+def test_a_file_that_is_only_named_as_a_picture_is_not_sent(tmp_path: Path) -> None:
+    spec = spec_with(tmp_path, {"inputs": CAT64})
+    (tmp_path / "notes.png").write_text("notes")
+    with pytest.raises(UserError, match=r"its name is that of a picture \(image/png\), and its bytes are none"):
+        prepare(spec, tmp_path, tmp_path / "notes.png")
+    (tmp_path / "dog.png").write_bytes(DOG)  # of another kind, which is told
+    assert sent(prepare(spec, tmp_path, tmp_path / "dog.png")) == {"inputs": DOG64}
+
+
 def test_what_the_handler_does_not_take_is_not_sent(tmp_path: Path) -> None:
     spec = spec_with(tmp_path, {})
     (tmp_path / "song.wav").write_bytes(SONG)
