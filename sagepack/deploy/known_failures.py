@@ -307,6 +307,14 @@ OF_CONTAINERS = (
         user_can_fix=False,
     ),
     KnownFailure(
+        id="invocation-timeout",
+        pattern=r"Prediction timeout|did not respond in (?:the )?given time",
+        symptom="Prediction timeout",
+        cause="the answer, or the load of the model, took longer than the server waits",
+        fix="raise SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS in the environment; an invocation may take 3,600 seconds",
+        user_can_fix=False,
+    ),
+    KnownFailure(
         id="worker-died",
         pattern=r"[Ww]orker died",
         symptom="Worker died.",
@@ -315,14 +323,6 @@ OF_CONTAINERS = (
             "answer above MMS_MAX_RESPONSE_SIZE"
         ),
         fix="`invoke logs` has its last lines; raise MMS_MAX_RESPONSE_SIZE, or take an instance_type with more memory",
-        user_can_fix=False,
-    ),
-    KnownFailure(
-        id="invocation-timeout",
-        pattern=r"Prediction timeout|did not respond in (?:the )?given time",
-        symptom="Prediction timeout",
-        cause="the answer, or the load of the model, took longer than the server waits",
-        fix="raise SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS in the environment; an invocation may take 3,600 seconds",
         user_can_fix=False,
     ),
     KnownFailure(

@@ -79,6 +79,21 @@ def test_without_a_traceback_there_is_no_place(log: str) -> None:
     assert of(log)[:3] == (None, None, None)
 
 
+@pytest.mark.parametrize(
+    ("line", "known"),
+    [
+        ("WorkerInitializationException: Backend worker did not respond in given time", "invocation-timeout"),
+        ("CorruptedFrameException: Message size exceed limit: 12000040", "answer-too-large"),
+        ("MemoryError", "host-memory"),
+        ("MMS worker started.", "worker-died"),
+    ],
+)
+def test_a_worker_died_of_what_its_log_says(line: str, known: str) -> None:
+    found = cause.known(f"Worker died.\n{line}\nBackend worker process died.")
+    assert found is not None
+    assert found.id == known
+
+
 def test_the_advice_of_a_known_failure_names_no_command_that_shows_the_log_of_an_endpoint() -> None:
     found = cause.known("Worker died.")
     assert found is not None
