@@ -180,6 +180,13 @@ class Containers:
             other.stop()
         return container
 
+    def drop(self, key: str) -> None:
+        """Stop the container of a package, if it runs; the next request for it starts it again."""
+        with self._lock:
+            container = self._running.pop(key, None)
+        if container:
+            container.stop()
+
     def stop(self) -> None:
         """Stop all containers; requests in progress fail, and the next request for a package starts it again."""
         with self._lock:

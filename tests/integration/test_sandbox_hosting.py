@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import tarfile
 import time
@@ -299,6 +300,41 @@ def test_two_servers_in_one_process_do_not_share_their_containers(
         assert process_id() == before
     finally:
         second.stop()
+
+
+def is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_the_container_of_an_endpoint_that_is_deleted_is_stopped(
+    hosting: Any,
+    sandbox: Servers,
+    client: Callable[[str], Any],
+    endpoint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    serving_stack.install(tmp_path, monkeypatch)
+    monkeypatch.setattr(model_server, "unavailable", lambda: None)
+    monkeypatch.setattr(sandbox.aws.invocations, "default", None)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("weights"))
+    s3, runtime = client("s3"), client("sagemaker-runtime")
+    s3.put_object(Bucket=sandbox.bucket, Key="models/model.tar.gz", Body=packed.getvalue())
+    response = runtime.invoke_endpoint_async(EndpointName=endpoint, Body=b"{}")
+    process = int(json.loads(wait_for_object(s3, response["OutputLocation"]))["pid"])
+    hosting.delete_endpoint(EndpointName=endpoint)
+    hosting.get_waiter("endpoint_deleted").wait(EndpointName=endpoint, WaiterConfig=WAIT)
+    until = time.monotonic() + 20
+    while is_running(process):
+        assert time.monotonic() < until
+        hosting.list_endpoints()
+        time.sleep(0.05)
 
 
 def test_each_deployment_starts_a_container_of_its_own_that_writes_to_the_log_of_the_endpoint(

@@ -102,6 +102,7 @@ class Invocations:
         self._containers = containers
         self._scripted: list[ScriptedResult] = []
         self._queue: list[_Job] = []
+        self._served: dict[str, Endpoint] = {}  # by the key of the package that answered for it
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="endpoint")
         self._lock = threading.Lock()
         self._cancelled = threading.Event()  # a new one after each reset
@@ -125,6 +126,7 @@ class Invocations:
         with self._lock:
             self._scripted.clear()
             self._queue.clear()
+            self._served.clear()
             self.received.clear()
             self.default = None
             self._cancelled.set()
@@ -175,7 +177,7 @@ class Invocations:
     def dispatch(self) -> None:
         """Give the queued requests to the instances of their endpoints; those for a fleet without instances wait on.
 
-        A request whose RequestTTLSeconds are over is forgotten. Whether AWS tells anybody is not known (metric ExpiredRequests).
+        The container of an endpoint without instances is stopped: it takes a gigabyte of memory. A request whose RequestTTLSeconds are over is forgotten. Whether AWS tells anybody is not known (metric ExpiredRequests).
         """
         with self._lock:
             queue, self._queue = self._queue, []
@@ -187,6 +189,10 @@ class Invocations:
                     self._pool.submit(self._process, job, self._cancelled)
                 else:
                     self._queue.append(job)
+            idle = [key for key, endpoint in self._served.items() if not _has_instances(endpoint)]
+            for key in idle:
+                del self._served[key]
+                self._pool.submit(self._containers.drop, key)
         for job in expired:
             self._hosting.expire(job.endpoint)
 
@@ -246,8 +252,14 @@ class Invocations:
             accept=job.parameters.get("accept", "application/json"),
             timeout=float(job.parameters.get("invocationtimeoutseconds", _TIMEOUT_SECONDS)),
         )
+        with self._lock:
+            self._served[package.key] = job.endpoint
         status, body = runner.invoke(self._containers, package, request)
         return ScriptedResult(body, status, request.accept)
+
+
+def _has_instances(endpoint: Endpoint) -> bool:
+    return endpoint.status != "Deleted" and any(endpoint.counts.values())
 
 
 def _deliver(job: _Job, result: ScriptedResult) -> None:
