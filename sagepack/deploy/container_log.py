@@ -17,11 +17,12 @@ _AFTER = 3  # lines after a traceback: an exception's message may have several
 # The layout of multi-model-server 1.1.11: time, level, thread, logger. The worker's output comes by threads of its own.
 _LAYOUT = re.compile(r"\d{4}-\d\d-\d\d[ T][\d:.,]+ \[(?P<level>[A-Z]+) *\] (?P<thread>\S+) \S+ - ?(?P<text>.*)")
 _WORKER = ("-stdout", "-stderr")
-# What its worker and the toolkit 2.6.0 say in every run.
+# What its worker and the toolkit 2.6.0 say in every run, and the bars of tqdm, which Hugging Face's libraries draw while they load.
 _ROUTINE = re.compile(
     r"model_service_worker started|Listening on port: |\[PID\] ?\d+$|MMS worker started|Python runtime: |Connection accepted: |"
     r"Model model loaded|Inference script implementation found|`\w+` implementation found|No `\w+` implementation was found|"
     r"(?:Preprocess|Predict|Postprocess) time - |Please consider increase wait time|Frontend disconnected|"
+    r".{0,80}?\d{1,3}%\|[^|]*\| \d+/\d+ \[|"
     r"\s*(?:\\t|\t)?at [\w.$]+\(|\s*(?:\\t|\t)?\.\.\. \d+ more"
 )
 _FRAME = '  File "'

@@ -57,6 +57,15 @@ def worker(*lines: str) -> list[str]:
     return [PREFIX + line for line in lines]
 
 
+def test_bars_of_progress_tell_nothing() -> None:
+    bars = [
+        "Loading pipeline components...:   0%|          | 0/5 [00:00<?, ?it/s]",
+        "Loading pipeline components...: 100%|██████████| 5/5 [00:00<00:00, 76.87it/s]",
+        " 40%|████      | 2/5 [00:01<00:02, 1.2it/s]",
+    ]
+    assert telling(worker(*bars, "100% of 4/5 are used")) == ["100% of 4/5 are used"]
+
+
 def test_the_exceptions_that_led_to_the_newest_one_are_shown_and_older_ones_are_not() -> None:
     frame, wrapper = (
         '  File "/opt/ml/model/code/inference.py", line 3, in f',
