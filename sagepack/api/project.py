@@ -800,7 +800,8 @@ class Project:
         return Heard(self.progress, self._keep)
 
     def _keep(self, warning: Diagnostic) -> None:
-        self.warnings += (warning,)
+        if warning not in self.warnings:
+            self.warnings += (warning,)
 
     def _plan(self, to: str, *, locked: bool, stream: bool) -> tuple[BuildContext, results.Plan]:
         return self._planned(to, self._open(to, locked=locked, stream=stream))
