@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sagepack.cli.layout import Block, Line
 
 _QUOTED = re.compile(r"\| +")
-_PROPOSED = re.compile(r"`invoke (?P<task>[a-z][a-z.]*)?(?P<flags>[^`]*)`")
+_PROPOSED = re.compile(r"`(?:invoke|sagepack) (?P<task>[a-z][a-z.]*)?(?P<flags>[^`]*)`")
 
 
 def echo(block: Block, end: str = "\n") -> None:
@@ -68,16 +68,18 @@ def problem(severity: str, lines: Sequence[str]) -> Block:
 
 
 def as_called(text: str, options: Sequence[str] = ()) -> str:
-    """A text with the commands that it proposes for the program that was called; where that is `sagepack`, invoke may be missing.
+    """A text with the commands that it proposes for the program that was called; the other may be missing, but for `sagepack init`.
 
     Args:
-        text: it names commands such as `invoke lock --update`.
+        text: it names commands such as `invoke lock --update`, or `sagepack lock --update`.
         options: those of the command that failed, such as `--env prod`: without them another environment would be meant.
     """
     program = "sagepack" if sys.argv[0].rpartition("/")[2] == "sagepack" else "invoke"
 
     def proposed(match: re.Match[str]) -> str:
         task = match["task"] or ""
+        if task == "init":
+            return match.group()
         is_about_a_spec = task not in {"", "new"} and "." not in task
         given = shlex.join(options) if is_about_a_spec and "--env" not in match["flags"] else ""
         return f"`{' '.join(filter(None, (program, task, given, match['flags'].strip())))}`"

@@ -46,8 +46,13 @@ def _initialized(result: results.Initialized) -> list[Block]:
     shown: list[Block] = [_done(f"wrote {path}") for path in result.files]
     shown += ["", f"The model, for {result.task}:", *(partial(_wrapped, line, bullet="- ") for line in result.seen)]
     shown += ["", partial(_wrapped, f"Assumed, to be changed in {result.spec}:")]
-    shown += [partial(_wrapped, note, bullet="- ") for note in result.assumptions]
-    return [*shown, "", (Span("next:", "dim"),), *((Span(f"  {command}", "bold"),) for command in result.next)]
+    shown += [partial(_wrapped, as_called(note), bullet="- ") for note in result.assumptions]
+    return [
+        *shown,
+        "",
+        (Span("next:", "dim"),),
+        *((Span(f"  {as_called(f'`{command}`').strip('`')}", "bold"),) for command in result.next),
+    ]
 
 
 @lines.register(results.Locked)
@@ -503,10 +508,10 @@ def _served(result: results.Served) -> list[Block]:
     return [head, _facts(facts), *_saved(result)]
 
 
-def kept(url: str, curl: str, *, watch: bool = False) -> list[Block]:
-    """What is said of a server that goes on."""
+def kept(url: str, commands: Sequence[str], *, watch: bool = False) -> list[Block]:
+    """What is said of a server that goes on, with the commands that send a request to it."""
     more = ["each edit of the code that is saved is served at once"] if watch else []
-    return ["", f"it listens at {url} until Ctrl-C", *more, f"  {curl}", f"  sagepack predict --url {url}"]
+    return ["", f"it listens at {url} until Ctrl-C", *more, *(f"  {command}" for command in commands)]
 
 
 def edit(found: results.Edit) -> list[Block]:

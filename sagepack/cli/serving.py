@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from sagepack.api.results import Followed, ServingStack
 from sagepack.cli import interrupts, screens
 from sagepack.cli.endpoint import FIELD, fields_of, request_of, target_of
-from sagepack.cli.output import echo, problem, write_out
+from sagepack.cli.output import as_called, echo, problem, write_out
+from sagepack.cli.proposals import selecting_flags
 from sagepack.cli.task import Flag, task
 from sagepack.engine import lazy
 from sagepack.errors import UserError
@@ -85,11 +86,11 @@ def serve(
     chosen, laid_over = accept or None, fields_of(fields)
     if watch:
         with interrupts.endless(), project.watching(request, target, accept=chosen, fields=laid_over) as watched:
-            return _watch(watched, target)
+            return _watch(project, watched, target)
     goes_on = interrupts.endless() if keep else nullcontext()
     with goes_on, project.serving(package, request, target, accept=chosen, fields=laid_over, image=image) as served:
         result = served.try_it(target)
-        return _keep(served, result) if keep else result
+        return _keep(project, served, result) if keep else result
 
 
 def _refuse(package: str, *, watch: bool, keep: bool, image: bool) -> None:
@@ -109,9 +110,9 @@ def _refuse(package: str, *, watch: bool, keep: bool, image: bool) -> None:
         raise UserError("a server that goes on is no JSON document", where="--json with --keep or --watch", fix=fix)
 
 
-def _keep(served: Serving, result: Served) -> Followed:
+def _keep(project: Project, served: Serving, result: Served) -> Followed:
     """Show what the server writes until Ctrl-C, or until nobody reads it any more."""
-    write_out([*screens.lines(result), *screens.kept(served.url, served.curl())])
+    write_out([*screens.lines(result), *screens.kept(served.url, _commands(project, served))])
     count = 0
     for line in served.follow():
         if not write_out([line]):
@@ -120,19 +121,25 @@ def _keep(served: Serving, result: Served) -> Followed:
     return Followed(count)
 
 
-def _watch(watched: Watched, target: Path | None) -> Followed:
+def _watch(project: Project, watched: Watched, target: Path | None) -> Followed:
     """Show what comes of each edit until Ctrl-C, or until nobody reads it any more; the code may be wrong at first."""
     try:
         write_out(screens.lines(watched.try_it(target)))
     except UserError as error:
         echo(problem("error", error.lines()))
-    write_out(screens.kept(watched.url, watched.curl(), watch=True))
+    write_out(screens.kept(watched.url, _commands(project, watched), watch=True))
     count = 0
     for edit in watched.edits():
         if not write_out(screens.edit(edit)):
             break
         count += 1
     return Followed(count)
+
+
+def _commands(project: Project, served: Serving) -> list[str]:
+    """The commands that send a request to a server."""
+    flags = selecting_flags(project.selection.config, project.selection.env)
+    return [served.curl(), as_called(f"`invoke predict --url {served.url}`", flags).strip("`")]
 
 
 @task(group="serve")

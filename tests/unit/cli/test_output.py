@@ -62,6 +62,8 @@ def test_a_command_that_an_error_proposes_is_for_the_program_that_was_called(
         ("`invoke sandbox.add acme/x FOLDER`", "`invoke sandbox.add acme/x FOLDER`"),
         ("`invoke policy --env dev --for plan`", "`invoke policy --env dev --for plan`"),
         ("`invoke --list`", "`invoke --list`"),
+        ("`sagepack serve.install` installs it", "`invoke serve.install` installs it"),
+        ("`sagepack init` makes one", "`sagepack init` makes one"),
         ("`aws sso login`", "`aws sso login`"),
     ],
 )

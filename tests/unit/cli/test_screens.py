@@ -456,7 +456,9 @@ SCREENS: dict[str, list[Block]] = {
         results.Served("release 2 of prod", "python", 2.4, 5.3, untried="the spec has no sample")
     ),
     "serve --watch": [
-        *screens.kept("http://127.0.0.1:20000", "curl http://127.0.0.1:20000/invocations", watch=True),
+        *screens.kept(
+            "http://127.0.0.1:20000", ["curl http://127.0.0.1:20000/invocations", "invoke predict"], watch=True
+        ),
         *screens.edit(
             results.Edit(
                 ("inference_code/svd/inference.py",),

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sagepack.api.project import Project
 from sagepack.api.results import Edit, Followed, Served
+from sagepack.api.session import Selection
 from sagepack.cli.serving import serve
 from sagepack.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 NOTHING: dict[str, Any] = {"package": "", "source": "", "output": "", "fields": (), "accept": ""}
 NEITHER: dict[str, Any] = {"watch": False, "keep": False, "image": False}
@@ -47,6 +48,7 @@ class Going:
     """A package that runs, and its project."""
 
     url, error = "http://127.0.0.1:20000", ""
+    selection = Selection(Path(), "config/llava.yaml", "prod")
 
     @contextmanager
     def serving(self, *_: object, **__: object) -> Iterator[Going]:
@@ -74,6 +76,7 @@ def test_a_kept_server_says_how_it_is_asked_and_then_what_it_writes(capsys: pyte
     assert serve(project, **{**NOTHING, **NEITHER, "keep": True}) == Followed(2)
     out = capsys.readouterr().out
     assert out.index("started, which proves nothing") < out.index("  curl it\n") < out.index("a line\nanother\n")
+    assert "  invoke predict --env prod --url http://127.0.0.1:20000\n" in out
 
 
 def test_code_that_is_wrong_at_first_is_told_and_its_edits_are_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
