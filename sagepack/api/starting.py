@@ -24,7 +24,7 @@ else:
     miniatures = lazy.module("sandbox.miniatures.models")
     sandbox = lazy.module("sandbox")
 
-_NEXT = ("package", "deploy", "predict", "destroy")
+_NEXT = ("package", "serve", "deploy", "predict", "destroy")
 _NOT_ASKED = "or say with --task what it is for: then the files are written without asking"
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 

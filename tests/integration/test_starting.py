@@ -178,6 +178,7 @@ def test_a_model_that_nobody_knows_gets_the_handler_of_its_task_and_the_way_into
     assert (written["task"], written["seen"]) == ("fill-mask", [])
     assert any("the Hub did not say what the model is" in note for note in written["assumptions"])
     assert written["next"][:2] == ["sagepack sandbox.add acme/mood FOLDER", "sagepack lock --pin"]
+    assert written["next"][2:5] == ["sagepack package", "sagepack serve", "sagepack deploy"]
     assert "revision: main" in (folder.root / written["spec"]).read_text()
 
 
