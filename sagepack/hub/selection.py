@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sagepack.errors import UserError
 from sagepack.hub.weight_names import TORCH, Weight
-from sagepack.text import format_bytes
+from sagepack.text import counted, format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -89,8 +89,8 @@ def choose(
         raise UserError("no file is selected", where="model", fix="widen model.include or narrow model.exclude")
     size, everything = sum(file.size for file in chosen), sum(file.size for file in files)
     excluded = (len(files) - len(chosen), everything - size)
-    saved = f"; excluding {excluded[0]} others saves {format_bytes(excluded[1])}" if excluded[0] else ""
-    reason = f"{why}: {len(chosen)} files, {format_bytes(size)} of {format_bytes(everything)}{saved}"
+    saved = f"; excluding {counted(excluded[0], 'other')} saves {format_bytes(excluded[1])}" if excluded[0] else ""
+    reason = f"{why}: {counted(len(chosen), 'file')}, {format_bytes(size)} of {format_bytes(everything)}{saved}"
     return Selection(tuple(sorted(file.path for file in chosen)), size, excluded, reason)
 
 

@@ -93,6 +93,12 @@ def _is_of(filename: str, name: str) -> bool:
 
 def _problem(asked: Requirement, files: list[str], uv: Uv) -> tuple[str, str] | None:
     name, python = canonicalize_name(asked.name), uv.target.version
+    if not files and not uv.index.urls:
+        where = f"{uv.index.name} has no {name}" if uv.index.find_links else f"there is no folder with {name}"
+        return (
+            f"{where}, and no package index may be asked",
+            "put its wheel into a folder that PIP_FIND_LINKS names, or allow an index",
+        )
     if not files:
         near = difflib.get_close_matches(name, image_modules.known_distributions(), n=1, cutoff=_NEAR)
         return f"the package index has no {name}", f"did you mean {near[0]!r}?" if near else "correct the name"

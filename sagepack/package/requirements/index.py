@@ -75,7 +75,7 @@ class PackageIndex(Value, frozen=True):
         pip = _of_pip(environ)
         default, extra = pip.get("index-url", "").strip() or PYPI, pip.get("extra-index-url", "").split()
         if _is_true(pip.get("no-index", "")):
-            found, urls = {"UV_NO_INDEX": "1"}, ()
+            found, urls = dict[str, str](), ()
         else:
             # Of a version that several indexes have, uv knows the files of the first one only, and that is never the default
             # one: a partial mirror would hide the files of the others.
@@ -108,7 +108,9 @@ class PackageIndex(Value, frozen=True):
         Raises:
             RemoteError: there is no way to the host, or it refuses.
         """
-        request = urllib.request.Request(url, headers=dict(headers or {}))
+        parts = urlsplit(url)  # urllib would take credentials in it for a part of the host's name
+        address = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        request = urllib.request.Request(address, headers=dict(headers or {}))
         if token := self._credentials(url):
             # A redirect to another host must not get it.
             request.add_unredirected_header("Authorization", f"Basic {token}")

@@ -156,6 +156,7 @@ class Uv(Value, frozen=True):
         # Told which interpreter to start, uv does not search this machine for one of the image's version, which takes seconds.
         command += ["--python", sys.executable, "--python-version", self.target.version, "--only-binary", ":all:"]
         command += ["--python-platform", f"x86_64-manylinux_2_{self.target.glibc}"]
+        command += [] if self.index.urls else ["--no-index"]  # uv has a flag for it, and no variable
         variables = {**self.index.variables, **({"UV_FIND_LINKS": ",".join(links)} if links else {})}
         try:
             run = subprocess.run(

@@ -63,7 +63,6 @@ def test_the_variables_of_pip_become_those_of_uv(home: dict[str, str], tmp_path:
 def test_no_index_leaves_only_the_folders(home: dict[str, str], tmp_path: Path) -> None:
     index = PackageIndex.of({**home, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/wheels"}, tmp_path)
     assert (index.urls, index.find_links, index.name) == ((), ("/wheels",), "/wheels")
-    assert uv_variables(index)["UV_NO_INDEX"] == "1"
 
 
 def test_the_files_of_pip_count_and_its_variables_count_more(home: dict[str, str], tmp_path: Path) -> None:

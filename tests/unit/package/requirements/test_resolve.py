@@ -241,10 +241,28 @@ def test_the_password_of_an_index_is_in_nothing_that_is_shown_or_locked(cache: s
                 resolved = find("secretive")
                 assert resolved.packages[0].modules == ("secretive",)
                 assert "hunter" not in repr(resolved)
+                assert find.refusal("secretives")[1] == "the package index has no secretives"
             else:
                 with pytest.raises(UserError) as caught:
                     find("secretive")
                 assert "hunter" not in str(caught.value)
+
+
+def test_where_no_index_is_allowed_none_is_asked(index: Index, cache: str, tmp_path: Path) -> None:
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "wheels" / "own_words-1.0-py3-none-any.whl").write_bytes(package_index.wheel("own-words", "1.0"))
+    environ = {"PATH": os.environ["PATH"], "UV_CACHE_DIR": cache, "UV_HTTP_RETRIES": "0"}
+    for forbidden in (
+        {"UV_DEFAULT_INDEX": index.url, "UV_NO_INDEX": "1", "UV_FIND_LINKS": "wheels"},
+        {"PIP_INDEX_URL": index.url, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "wheels", "PIP_CONFIG_FILE": "/dev/null"},
+    ):
+        find = Finder(PackageIndex.of({**environ, **forbidden}, tmp_path))
+        assert versions(find("own-words")) == {"own-words": "1.0"}
+        asked = len(index.log)
+        _, message, fix = find.refusal("einops")
+        assert message == f"{tmp_path / 'wheels'} has no einops, and no package index may be asked"
+        assert fix == "put its wheel into a folder that PIP_FIND_LINKS names, or allow an index"
+        assert len(index.log) == asked
 
 
 @pytest.fixture
