@@ -80,6 +80,7 @@ class Watched(Serving):
         super().__init__(context, package, trial, locate)
         self._check, self._specs = check, {context.display(path): path for path in specs}
         self._seen, self._held = self._stamps(), self._digests()  # the files when the newest edit was taken
+        self._at_start = self._held
         self._is_wrong = False  # whether that edit failed
         self._told = 0  # lines of the log that were told, or are of no edit
         self._version = _Version(0, self.package, {})
@@ -183,9 +184,10 @@ class Watched(Serving):
         """Tell that an edit of the spec is not served.
 
         Raises:
-            UserError: the spec is among the files that changed.
+            UserError: the spec is among the files that changed, and is not as it was at the start again.
         """
-        if changed := [path for path in files if path in self._specs]:
+        others = {path for path in self._specs if self._held.get(path) != self._at_start.get(path)}
+        if changed := [path for path in files if path in others]:
             fix = "end it with Ctrl-C, and start it again"
             raise UserError("the spec changed, and what runs is still that of the start", where=changed[0], fix=fix)
 

@@ -422,6 +422,8 @@ def test_an_edit_of_the_spec_is_told_and_the_code_goes_on_to_be_served(toy: Toy)
         found = next(it.served.edits())
         assert found.error[0] == "config/toy.yaml: the spec changed, and what runs is still that of the start"
         assert it.edit(f"{GOOD}# later\n").error == ()
+        spec.write_text(spec.read_text().removesuffix("# later\n"))  # as it was
+        assert next(it.served.edits()).error == ()
 
 
 def test_other_requirements_start_the_server_again_at_the_same_address(
