@@ -80,7 +80,7 @@ def unavailable(root: Path | None = None) -> str | None:
 def problem(root: Path | None = None) -> tuple[str, str] | None:
     """Why the serving stack of a project cannot be used on this machine, and what to do; None if it can."""
     interpreter = python(root)
-    named = bool(os.environ.get(stack.PYTHON))
+    named = stack.is_named(interpreter)
     install = f"correct {stack.PYTHON}, or remove it from the environment" if named else _INSTALL
     if not interpreter.is_file():
         missing = f"{stack.PYTHON} names no Python: there is no file {interpreter}"

@@ -50,6 +50,11 @@ def interpreter(root: Path) -> Path:
     return beside if beside.is_file() and not own.is_file() else own
 
 
+def is_named(python: Path) -> bool:
+    """Whether the user has named the interpreter: the sandbox's process finds the one of its project in the same variable."""
+    return bool(os.environ.get(PYTHON)) and python.parent.parent.name != _FOLDER
+
+
 def install(root: Path, notify: Callable[[str], None]) -> Path:
     """Make `.venv-serve` in the project; what pip says goes to stderr.
 

@@ -177,7 +177,7 @@ def test_each_request_is_allowed_by_the_policy_for_it_and_each_permission_is_use
     used |= recorder.run(lambda: project("environment.MORE=2").plan("deploy"), "plan")
     used |= recorder.run(lambda: (project().diff("live", "2"), project().diff("2", "tree")), "plan")
     box.aws.invocations.script(ScriptedResult(b"[]", times=2))
-    (large := cloud.root / "large.png").write_bytes(bytes(128_001))
+    (large := cloud.root / "large.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(128_001))
     predicting = recorder.run(lambda: project().predict(timeout=20), "predict")
     predicting |= recorder.run(lambda: project().predict(large, timeout=20), "predict")
     used |= recorder.run(lambda: project().deploy(), "publish", "deploy")

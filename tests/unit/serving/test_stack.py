@@ -30,8 +30,11 @@ def test_the_stack_is_that_of_the_project_unless_only_the_program_has_one(
     own.parent.mkdir(parents=True)
     own.touch()
     assert stack.interpreter(project) == own
+    monkeypatch.setenv(stack.PYTHON, str(own))
+    assert not stack.is_named(stack.interpreter(project))
     monkeypatch.setenv(stack.PYTHON, "/usr/bin/python3")
     assert str(stack.interpreter(project)) == "/usr/bin/python3"
+    assert stack.is_named(stack.interpreter(project))
 
 
 def test_what_the_stack_needs_is_checked_before_anything_is_installed(
