@@ -94,8 +94,9 @@ format: $(BIN)/.dev ## Rewrite the code in the project's format
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format --quiet .
 
+# Three processes on two cores: a third of the time a test waits for a server or a program.
 test: $(BIN)/.dev ## The fast tests: no network but loopback
-	$(BIN)/pytest -m "not slow" -n 2 --dist worksteal
+	$(BIN)/pytest -m "not slow" -n 3 --dist worksteal
 
 # The stack that SAGEPACK_SERVE_PYTHON names is taken as it is.
 test-serving: $(BIN)/.dev $(if $(SAGEPACK_SERVE_PYTHON),,.venv-serve/.done) ## The tests under the image's serving stack
