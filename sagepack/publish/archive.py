@@ -69,9 +69,8 @@ def publish_archive(plan: ArchivePlan, context: UploadContext) -> Uploaded:
         asked = pool.submit(confirm, context.store, package.model_uri, whole)
         context.write({package.index_uri: text, **context.documents})
         head = asked.result()
-    if (
-        head.etag != etag
-    ):  # the same bytes were written again meanwhile, or the store completes with another ETag than it keeps
+    if head.etag != etag:
+        # The same bytes were written again meanwhile, or the store completes an upload with another ETag than it keeps.
         text = Index(plan.manifest, sums, head.etag, whole).text()
         context.write({package.index_uri: text})
     elif is_proved:

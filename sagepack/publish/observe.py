@@ -63,9 +63,9 @@ def observe(
     minimum = (limits or Limits()).minimum
     verified = verified or VerifiedObjects(None)
     is_archive = package.format is PackageFormat.ARCHIVE
-    newest = verified.newest(package.target.child(package.name)) if is_archive and promoted is None else None
+    newest = None if promoted else _newest(package, verified)
     with worker_pool(4, "look") as pool:
-        before = pool.submit(_Reader(store, verified).archive, newest) if newest not in {None, package.folder} else None
+        before = pool.submit(_known_archive, store, verified, newest) if newest else None
         releases = pool.submit(_recent_releases, store, package.target, package)
         present = {listed.location.key: listed.etag for listed in store.list(package.folder.child(""))}
         recent = releases.result()
@@ -85,8 +85,7 @@ def observe(
         if seen.published:
             return seen
         archives = _Search(store, package, large, reader.archive)
-        known = before.result() if before else None
-        archives.run(reuse_from, recent, promoted, known if known and known.binding is Binding.VERIFIED else None)
+        archives.run(reuse_from, recent, promoted, before.result() if before else None)
         return replace(seen, sources=tuple(archives.found), indexed=archives.indexed)
     files = prefix.index if prefix and _fits_objects(prefix, present) else None
     found = PrefixObservation(package, present, release, own, index=files)
@@ -149,6 +148,20 @@ class _Reader:
         if folder in self.released:
             return Binding.NAME
         return Binding.PROMOTED if folder == self.promoted else Binding.NONE
+
+
+def _newest(package: Package, verified: VerifiedObjects) -> S3Uri | None:
+    """The archive of the same name of which this machine learned something last, unless it is the package's own."""
+    if package.format is not PackageFormat.ARCHIVE:
+        return None
+    newest = verified.newest(package.target.child(package.name))
+    return None if newest == package.folder else newest
+
+
+def _known_archive(store: S3, verified: VerifiedObjects, folder: S3Uri) -> StoredArchive | None:
+    """The archive in `folder`, if this machine itself knows what it holds."""
+    stored = _Reader(store, verified).archive(folder)
+    return stored if stored and stored.binding is Binding.VERIFIED else None
 
 
 def _fits(index: Index, head: ObjectInfo) -> bool:
