@@ -6,10 +6,11 @@ import io
 import os
 import re
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sagepack.aws.outage import Trouble
@@ -18,7 +19,7 @@ from sagepack.decoding import MalformedError
 from sagepack.errors import RemoteError, SagepackError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Hashable, Iterator, Sequence
 
     from botocore.exceptions import ClientError
 
@@ -210,21 +211,58 @@ _MISTAKES: tuple[tuple[str, set[str], type[UserError], str], ...] = (
 
 
 class _Session:
-    """The boto3 session of a connection, made when it is first used; making clients from it takes its lock."""
+    """The boto3 session of a connection and its clients, each made when it is first used; making one takes the lock.
+
+    Threads and commands may share one: a client takes longer to make than a plan with nothing to do.
+
+    Attributes:
+        connection: its parameters.
+        lock: held while boto3 is used for anything but a request.
+        generation: how often the credentials were looked for anew.
+        clients: by service and patience, with the credentials of this generation.
+        has_answered: whether a request has succeeded.
+    """
 
     def __init__(self, connection: AwsConnection) -> None:
         self.connection = connection
         self.lock = threading.RLock()
-        self.generation = 0  # how often the credentials were looked for anew
-        self.outage: Outage | None = None  # that requests survive now
-        self.has_answered = False  # whether a request has succeeded
+        self.generation = 0
+        self.clients: dict[tuple[str, Patience], Any] = {}
+        self.has_answered = False
 
     def renew(self, refused: int) -> None:
         """Look for credentials anew when the next client is made, unless that was done since those of `refused` were."""
         with self.lock:
             if self.generation == refused:
                 self.generation += 1
+                self.clients.clear()
                 self.__dict__.pop("boto", None)
+
+    def client(self, service: str, patience: Patience) -> Any:
+        """The boto3 client of `service`, with the newest credentials."""
+        with self.lock:
+            key = (service, patience)
+            if key not in self.clients:
+                self.clients[key] = self._make(service, patience)
+            return self.clients[key]
+
+    def _make(self, service: str, patience: Patience) -> Any:
+        from botocore.config import Config
+
+        endpoint_url = self.connection.endpoint_url
+        config = Config(
+            retries={"mode": "standard", "total_max_attempts": patience.attempts},
+            max_pool_connections=96,  # as many as publishing has threads, copies and sends together
+            connect_timeout=patience.connect,
+            read_timeout=patience.read,
+            s3={"addressing_style": "path"} if endpoint_url else None,
+            proxies={} if endpoint_url else None,
+        )
+        with _configured():
+            # A service that is in a few regions only is asked in one of them.
+            return self.boto.client(
+                service, region_name=_REGIONS.get(service), endpoint_url=endpoint_url, config=config
+            )
 
     @cached_property
     def boto(self) -> Any:
@@ -244,22 +282,66 @@ class _Session:
             )
 
 
+_sessions: dict[Hashable, _Session] = {}
+_sessions_lock = threading.Lock()
+
+
+def _shared_session(connection: AwsConnection) -> _Session:
+    """The session of this process for a connection, as long as what credentials are read from stays the same."""
+    key = (connection, *(() if connection.access_key else _surroundings()))
+    with _sessions_lock:
+        return _sessions.setdefault(key, _Session(connection))
+
+
+def _surroundings() -> Iterator[Hashable]:
+    """What boto3 reads when a session is made: a login or a profile that changes in these is another session."""
+    yield from sorted(item for item in os.environ.items() if item[0].startswith("AWS_"))
+    for variable, usual in (("AWS_CONFIG_FILE", "config"), ("AWS_SHARED_CREDENTIALS_FILE", "credentials")):
+        path = os.environ.get(variable) or f"~/.aws/{usual}"
+        with suppress(OSError):
+            status = Path(path).expanduser().stat()
+            yield variable, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+class _Command:
+    """What one command knows of its requests.
+
+    Attributes:
+        outage: that they survive now.
+    """
+
+    outage: Outage | None = None
+
+
 class Aws:
-    """The clients of one connection, made when first used; boto3 is imported with the first one."""
+    """The clients of one connection for one command, made when first used; boto3 is imported with the first one.
+
+    Its outages are its own: of commands that run at the same time, each tells it where it reports to.
+
+    Args:
+        connection: how AWS is reached.
+    """
 
     def __init__(self, connection: AwsConnection) -> None:
         self.connection = connection
         self._session = _Session(connection)
+        self._command = _Command()
         self._patience = Patience()
         self._clients: dict[tuple[str, int], Any] = {}
-        self._senders: dict[tuple[str, int], Callable[[str, Document], Any]] = {}
         self._others: dict[Patience, Aws] = {}
+
+    @classmethod
+    def shared(cls, connection: AwsConnection) -> Aws:
+        """With the boto3 session and the clients that all commands of this process have for the connection."""
+        made = cls(connection)
+        made._session = _shared_session(connection)
+        return made
 
     def with_patience(self, patience: Patience) -> Aws:
         """The same session, whose credentials are looked for once, with clients that wait longer or shorter."""
         if patience not in self._others:
             other = self._others[patience] = Aws(self.connection)
-            other._session, other._patience = self._session, patience
+            other._session, other._command, other._patience = self._session, self._command, patience
         return self._others[patience]
 
     def renew_credentials(self) -> None:
@@ -291,46 +373,31 @@ class Aws:
         with self._session.lock:
             key = (service, self._session.generation)
             if key not in self._clients:
-                from botocore.config import Config
-
-                config = Config(
-                    retries={"mode": "standard", "total_max_attempts": self._patience.attempts},
-                    max_pool_connections=96,  # as many as publishing has threads, copies and sends together
-                    connect_timeout=self._patience.connect,
-                    read_timeout=self._patience.read,
-                    s3={"addressing_style": "path"} if self.connection.endpoint_url else None,
-                    proxies={} if self.connection.endpoint_url else None,
-                )
-                with _configured():
-                    # A service that is in a few regions only is asked in one of them.
-                    made = self._session.boto.client(
-                        service,
-                        region_name=_REGIONS.get(service),
-                        endpoint_url=self.connection.endpoint_url,
-                        config=config,
-                    )
+                shared = self._session.client(service, self._patience)
+                # The same connections, events and quota of retries; only its requests go the way of this command.
+                own = object.__new__(type(shared))
+                own.__dict__.update(vars(shared))
                 # There is no event around a whole request, retries and signature included.
-                self._senders[key] = made._make_api_call  # noqa: SLF001
-                made._make_api_call = partial(self._send, service, made.meta)  # noqa: SLF001
-                self._clients[key] = made
+                own._make_api_call = partial(self._send, service, shared.meta)
+                self._clients[key] = own
             return self._clients[key]
 
     @contextmanager
     def surviving(self, outage: Outage) -> Iterator[None]:
-        """Within the block, requests of this session survive an outage. Of blocks within one another the outermost counts."""
-        session = self._session
-        if session.outage is not None:
+        """Within the block, requests of this command survive an outage. Of blocks within one another the outermost counts."""
+        command = self._command
+        if command.outage is not None:
             yield
             return
-        session.outage = outage
+        command.outage = outage
         try:
             yield
         finally:
-            session.outage = None
+            command.outage = None
 
     def _send(self, service: str, meta: Any, operation: str, parameters: Document) -> Any:
         """Send a request, with the newest credentials whatever client it is sent with, and survive an outage."""
-        session, body = self._session, parameters.get("Body")
+        session, body, outage = self._session, parameters.get("Body"), self._command.outage
         start = body.tell() if isinstance(body, io.IOBase) else 0
         survives, used = self._patience.survives and service not in _EXTRA_SERVICES, session.generation
 
@@ -339,10 +406,9 @@ class Aws:
             if isinstance(body, io.IOBase):
                 body.seek(start)
             with session.lock:
-                self.client(service)  # made anew after a login
+                sender = session.client(service, self._patience)  # made anew after a login
                 used = session.generation
-                sender = self._senders[service, used]
-            answer = sender(operation, dict(parameters))  # a copy: botocore adds to it
+            answer = sender._make_api_call(operation, dict(parameters))  # noqa: SLF001 - of a copy: botocore adds to it
             session.has_answered = True
             return answer
 
@@ -353,9 +419,14 @@ class Aws:
             needs_login = isinstance(found, CredentialsError)
             return Trouble(found, needs_login) if survives or needs_login else None
 
-        if session.outage is None:
+        if outage is not None:
+            return outage.survive(send, trouble_of, lambda: session.renew(used))
+        try:
             return send()
-        return session.outage.survive(send, trouble_of, lambda: session.renew(used))
+        except Exception as error:
+            if isinstance(_explained(error, operation, None), CredentialsError):
+                session.renew(used)  # the next command of this process sees a new login
+            raise
 
 
 @cache

@@ -50,7 +50,7 @@ class Clients:
         self, connections: Connections, artifact: Artifact, hub_cache: Path, notify: Callable[[str], None]
     ) -> None:
         self._artifact = artifact
-        self.aws = Aws(connections.aws)
+        self.aws = Aws.shared(connections.aws)
         self.hub = Hub(
             connections.hub_url, connections.hub_token, hub_cache, notify=notify, source=connections.hub_source
         )

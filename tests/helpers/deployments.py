@@ -154,7 +154,7 @@ def stubbed(*services: str) -> tuple[Aws, dict[str, Stubber]]:
     connection = AwsConnection("us-east-1", access_key="AKIA", secret_key="none")
     aws = Aws(connection)
     # One boto3 session for all: it caches the service models, and loading them takes most of the time.
-    aws.__dict__["_session"] = _session(connection)._session
+    aws._session.__dict__["boto"] = _session(connection)._session.boto
     stubs = {service: Stubber(aws.client(service)) for service in services}
     for stub in stubs.values():
         stub.activate()

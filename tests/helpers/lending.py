@@ -28,6 +28,7 @@ _lent: list[_Client] = []
 
 def lend(aws: Aws) -> Aws:
     """Let a session for the sandbox borrow its clients, until the test ends."""
+    aws._session = type(aws._session)(aws.connection)  # none that other commands of this process share
     aws._session.__dict__["boto"] = _Borrower(aws.connection)
     return aws
 
@@ -103,7 +104,6 @@ class _Client:
         """Come back."""
         while self._registered:
             self._events.unregister(*self._registered.pop())
-        vars(self.client).pop("_make_api_call")  # the way through its session
         self._quota.release(self._quota.INITIAL_CAPACITY)
         for known in self._regions:
             known.clear()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sagepack.aws import identity, quotas, sagemaker, sns
+from sagepack.aws.outage import Outage
 from sagepack.aws.permissions import ACTIONS, policy_for
 from sagepack.aws.session import (
     AccessDeniedError,
@@ -19,6 +21,9 @@ from sagepack.aws.session import (
 )
 from sagepack.errors import RemoteError, SagepackError, UserError
 from tests.helpers.deployments import stubbed
+
+if TYPE_CHECKING:
+    from sagepack.sandbox.servers import Servers
 
 ROLE = "arn:aws:iam::123456789012:role/path/endpoints"
 TOPIC = "arn:aws:sns:us-east-1:123456789012:done"
@@ -162,6 +167,46 @@ def test_a_session_with_other_patience_shares_the_credentials_and_not_the_client
     assert quick._session is aws._session
     usual = aws.client("sts").meta.config
     assert (usual.connect_timeout, usual.read_timeout, usual.retries["total_max_attempts"]) == (10, 60, 7)
+
+
+def test_commands_for_one_connection_share_boto3s_clients_and_each_tells_its_own_outage() -> None:
+    connection = AwsConnection("us-east-1", None, "http://127.0.0.1:9", "AKIASHARED", "s")
+    (one, told), (other, told_other) = ((Aws.shared(connection), list[str]()) for _ in range(2))
+    assert one.client("sts")._endpoint is other.client("sts")._endpoint
+    assert Aws(connection).client("sts")._endpoint is not one.client("sts")._endpoint
+    assert Aws.shared(dataclasses.replace(connection, region="us-west-2"))._session is not one._session
+    quick = [each.with_patience(Patience(connect=1, read=1, attempts=1)) for each in (one, other)]
+    outages = [Outage(notes.append, lasts=0.02, delay=0.01) for notes in (told, told_other)]
+    with one.surviving(outages[0]):
+        with other.surviving(outages[1]), pytest.raises(RemoteError):
+            identity.caller(quick[1])
+        assert (len(told), len(told_other)) == (0, 1)
+        with pytest.raises(RemoteError):
+            identity.caller(quick[0])
+    assert (len(told), len(told_other)) == (1, 1)
+
+
+def test_the_next_command_of_a_process_sees_a_new_login(own_shell: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    connection, file = AwsConnection("us-east-1"), tmp_path / "credentials"
+
+    def key() -> str:
+        return str(Aws.shared(connection).client("sts")._request_signer._credentials.access_key)
+
+    for name in ("AKIAFIRST", "AKIASECONDS"):
+        file.write_text(f"[default]\naws_access_key_id = {name}\naws_secret_access_key = none\n")
+        assert (key(), key()) == (name, name)
+    own_shell.setenv("AWS_ACCESS_KEY_ID", "AKIASHELL")
+    own_shell.setenv("AWS_SECRET_ACCESS_KEY", "none")
+    assert key() == "AKIASHELL"
+
+
+def test_credentials_that_aws_refuses_are_looked_for_anew(sandbox: Servers) -> None:
+    aws = Aws(AwsConnection(sandbox.region, None, sandbox.aws_url, "AKIAWRONG", sandbox.secret_key))
+    before = aws.client("sts")
+    for _ in range(2):
+        with pytest.raises(CredentialsError):
+            identity.caller(aws)
+    assert aws.client("sts")._endpoint is not before._endpoint
 
 
 def test_new_credentials_of_the_user_are_used_after_a_renewal(own_shell: pytest.MonkeyPatch, tmp_path: Any) -> None:
