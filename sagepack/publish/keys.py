@@ -5,6 +5,7 @@
                                                  /model/...         or: one object per file (format `prefix`)
                                                  /files.json        the list of these files
                                                  /manifest.json  provenance.json
+                                                 /model.sig  release.sig      if it is signed
 <target>/<name>/releases/<UTC time>-<16 hex>.json                   written last: this package is complete
 <target>/contents/<sha256>.json                                     pointer: which package's archive holds it
 <target>/contents/<sha256>.file.json                                pointer: which package has it as an object
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from sagepack.spec.model import Spec
 
 CONTENTS = "contents"
+FILES_SIGNATURE, RELEASE_SIGNATURE = "model.sig", "release.sig"
 _TIME = "%Y%m%dT%H%M%SZ"
 _RELEASE = re.compile(r"(?P<time>[0-9]{8}T[0-9]{6}Z)-(?P<short>[0-9a-f]{16})(?P<files>\.files)?\.json")
 _PACKAGE = re.compile(r"[^/]+/[0-9a-f]{16}")
@@ -109,6 +111,16 @@ class Package:
     def provenance_uri(self) -> S3Uri:
         """The provenance."""
         return self.folder.child("provenance.json")
+
+    @property
+    def files_signature_uri(self) -> S3Uri:
+        """The signature of the files of the package."""
+        return self.folder.child(FILES_SIGNATURE)
+
+    @property
+    def release_signature_uri(self) -> S3Uri:
+        """The signature of the release: of what S3 holds of the package."""
+        return self.folder.child(RELEASE_SIGNATURE)
 
     def release_uri(self, time: datetime) -> S3Uri:
         """The record of a release at `time` (UTC)."""

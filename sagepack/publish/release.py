@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -57,9 +57,9 @@ class Release:
         """Whether `index` is the index, or the list of files, that was written with this release."""
         return self.documents[self.format.index_name] == Digest.sha256(index)
 
-    def text(self) -> bytes:
+    def document(self) -> dict[str, Any]:
         """The document that `schemas/release.schema.json` describes."""
-        document = sealed(
+        return sealed(
             {
                 "version": VERSION,
                 "name": self.name,
@@ -74,31 +74,24 @@ class Release:
                 "documents": {name: digest.value for name, digest in sorted(self.documents.items())},
             }
         )
-        return json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
+
+    def text(self) -> bytes:
+        """The document as the release record has it."""
+        return json.dumps(self.document(), indent=1, ensure_ascii=False).encode() + b"\n"
 
     @classmethod
     def parse(cls, data: bytes | None) -> Release | None:
         """The release that a record holds; None if it is damaged, of another version, or of another program."""
         try:
-            document = decode_json(data or b"", _Document, limit=SMALL)
-            release = cls(
-                document.name,
-                PackageFormat(document.layout),
-                Digest.parse(document.manifest),
-                document.uri,
-                document.size,
-                document.released,
-                document.etag,
-                document.version_id,
-                document.checksums,
-                {name: Digest("sha256", value) for name, value in document.documents.items()},
-            )
+            release = decode_json(data or b"", ReleaseDocument, limit=SMALL).value
             return release if release.text() == data else None
         except ValueError:
             return None
 
 
-class _Document(Struct):
+class ReleaseDocument(Struct):
+    """The document of a release record, each field of it checked; `text` says whether it is one that this program writes."""
+
     version: Literal[2]
     name: PackageName
     layout: Literal["archive", "prefix"]
@@ -118,3 +111,19 @@ class _Document(Struct):
             raise ValueError("only an archive has an ETag and checksums, and every archive has them")
         if set(self.documents) != set(format_.document_names):
             raise ValueError(f"the documents of a package are {', '.join(format_.document_names)}")
+
+    @property
+    def value(self) -> Release:
+        """The release that the document describes."""
+        return Release(
+            self.name,
+            PackageFormat(self.layout),
+            Digest.parse(self.manifest),
+            self.uri,
+            self.size,
+            self.released,
+            self.etag,
+            self.version_id,
+            self.checksums,
+            {name: Digest("sha256", value) for name, value in self.documents.items()},
+        )

@@ -1,0 +1,155 @@
+"""Signed statements: an in-toto statement in a DSSE envelope in a Sigstore bundle, which other tools read. Pure.
+
+    bundle      what a `.sig` file is (Sigstore, bundle 0.3): who signed, and the envelope
+    envelope    DSSE v1: the statement as base64, and one signature over its bytes and their type
+    statement   in-toto v1: what it is about (`subject`), and what is said of it (`predicate`)
+
+A bundle from outside is a claim. `opened` gives its statement only if a key that counts has signed these very bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from msgspec import Meta, Struct, field
+
+from sagepack.decoding import MalformedError, Sha256Hex, decode_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sagepack.package.attest.keys import PublicKey, Signer
+
+MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+LIMIT = 32 << 20  # bytes; the signature of a package of 50,000 files has 10 MB
+_SHOWN = 16  # hex digits of a hint
+
+_Statement = TypeVar("_Statement")
+
+
+class SignatureError(ValueError):
+    """A signature does not count; the message continues the name of its file.
+
+    Attributes:
+        unreadable: it is no signature at all: damaged, or of another program.
+    """
+
+    def __init__(self, message: str, *, unreadable: bool = False) -> None:
+        super().__init__(message)
+        self.unreadable = unreadable
+
+
+def statement(subject: str, sha256: str, predicate_type: str, predicate: dict[str, Any]) -> dict[str, Any]:
+    """An in-toto statement about one thing with a SHA-256."""
+    return {
+        "_type": STATEMENT_TYPE,
+        "subject": [{"name": subject, "digest": {"sha256": sha256}}],
+        "predicateType": predicate_type,
+        "predicate": predicate,
+    }
+
+
+def signed(document: dict[str, Any], signer: Signer) -> bytes:
+    """A statement as a bundle that `signer` has signed; other bytes each time, since ECDSA takes a random number."""
+    payload = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    signature = signer.sign(pae(payload))
+    bundle = {
+        "mediaType": MEDIA_TYPE,
+        "verificationMaterial": {"publicKey": {"hint": signer.public.hint}, "tlogEntries": []},
+        "dsseEnvelope": {
+            "payload": base64.b64encode(payload).decode(),
+            "payloadType": PAYLOAD_TYPE,
+            "signatures": [{"sig": base64.b64encode(signature).decode(), "keyid": ""}],
+        },
+    }
+    return json.dumps(bundle, separators=(",", ":")).encode() + b"\n"
+
+
+def pae(payload: bytes) -> bytes:
+    """The bytes that a signature of DSSE v1 is over: the "pre-authentication encoding" of type and payload."""
+    return b"DSSEv1 %d %b %d %b" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(payload), payload)
+
+
+def opened(data: bytes, keys: Sequence[PublicKey], kind: type[_Statement]) -> tuple[_Statement, PublicKey]:
+    """The statement of a bundle, and which of `keys` signed it.
+
+    Args:
+        data: the bundle.
+        keys: those that count.
+        kind: what the statement must be.
+
+    Raises:
+        SignatureError: it is no bundle, none of the keys signed it, or it is not such a statement.
+    """
+    bundle = _read(data)
+    hint = bundle.material.public_key.hint
+    key = next((key for key in keys if key.hint == hint), None)
+    if key is None:
+        names = ", ".join(key.name for key in keys)
+        raise SignatureError(f"it is signed by the key {hint[:_SHOWN]}..., which is none of those that count: {names}")
+    payload = _decoded(bundle.envelope.payload)
+    if not key.verifies(pae(payload), _decoded(bundle.envelope.signatures[0].sig)):
+        raise SignatureError(f"what it says was changed after it was signed: it does not verify with {key.name}")
+    try:
+        return decode_json(payload, kind, limit=LIMIT), key
+    except MalformedError as error:
+        raise SignatureError(f"{key.name} signed another kind of statement: {error}") from error
+
+
+def hint_of(data: bytes) -> str:
+    """Which key a bundle says that it is signed with: the SHA-256 of its PEM text. Nothing is verified.
+
+    Raises:
+        SignatureError: it is no bundle that is signed with a key.
+    """
+    return _read(data).material.public_key.hint
+
+
+def _read(data: bytes) -> _Bundle:
+    try:
+        return decode_json(data, _Bundle, limit=LIMIT)
+    except MalformedError as error:
+        raise SignatureError(f"it is no signature that this program can verify: {error}", unreadable=True) from error
+
+
+def _decoded(text: str) -> bytes:
+    """The bytes of base64, of which there is exactly one text: no bit of a bundle can be changed unseen."""
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (ValueError, binascii.Error) as error:
+        raise SignatureError(f"it is damaged: {error}", unreadable=True) from error
+    if base64.b64encode(data).decode() != text:
+        raise SignatureError("it is damaged: its base64 has bits that mean nothing", unreadable=True)
+    return data
+
+
+class _PublicKey(Struct, forbid_unknown_fields=True):
+    hint: Sha256Hex
+
+
+class _Material(Struct, forbid_unknown_fields=True):
+    public_key: _PublicKey = field(name="publicKey")
+    # Entries of a transparency log, which signatures with a key have none of.
+    log_entries: Annotated[tuple[Any, ...], Meta(max_length=0)] = field(name="tlogEntries", default=())
+
+
+class _Signature(Struct, forbid_unknown_fields=True):
+    sig: Annotated[str, Meta(max_length=1024)]
+    keyid: Literal[""] = ""
+
+
+class _Envelope(Struct, forbid_unknown_fields=True):
+    payload: str
+    payload_type: Literal["application/vnd.in-toto+json"] = field(name="payloadType")
+    signatures: Annotated[tuple[_Signature, ...], Meta(min_length=1, max_length=1)]
+
+
+class _Bundle(Struct, forbid_unknown_fields=True):
+    media_type: Literal["application/vnd.dev.sigstore.bundle.v0.3+json"] = field(name="mediaType")
+    material: _Material = field(name="verificationMaterial")
+    envelope: _Envelope = field(name="dsseEnvelope")

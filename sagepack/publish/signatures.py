@@ -1,0 +1,109 @@
+"""The two signatures beside a package: of its files, and of what S3 holds of it. Pure.
+
+    model.sig      OpenSSF Model Signing: the path and the SHA-256 of every file (`package.attest.oms`)
+    release.sig    the release record, with the ETag, version and checksums that S3 gave when the package was published, and the SHA-256
+                   of every document beside it
+
+The first is for whoever has the files. The second binds the object in S3 to them: the signer had hashed every byte of it, and as
+long as S3 says that the object has the ETag that was signed, nobody has replaced it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from sagepack.decoding import Sha256Hex
+from sagepack.digest import Digest
+from sagepack.package.attest import dsse, oms
+from sagepack.package.attest.dsse import SignatureError
+from sagepack.publish.release import ReleaseDocument
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sagepack.aws.s3 import S3Uri
+    from sagepack.package.attest.keys import PublicKey, Signer
+    from sagepack.package.manifest import Manifest
+    from sagepack.publish.keys import Package
+    from sagepack.publish.release import Release
+
+PREDICATE_TYPE = "urn:x-sagepack:release:v1"
+
+
+@dataclass(frozen=True)
+class SignedRelease:
+    """A release that somebody vouches for.
+
+    Attributes:
+        release: as it was signed.
+        key: that signed it.
+        signed: when, UTC, as the signer says.
+    """
+
+    release: Release
+    key: PublicKey
+    signed: datetime
+
+
+def sign(package: Package, manifest: Manifest, release: Release, signer: Signer, now: datetime) -> dict[S3Uri, bytes]:
+    """Both signatures of a package. Whoever calls this knows that S3 holds the bytes of the manifest.
+
+    Args:
+        package: its keys.
+        manifest: its files.
+        release: what S3 holds.
+        signer: signs.
+        now: the time (UTC).
+
+    Raises:
+        UserError, RemoteError: the key cannot be used.
+    """
+    about = Digest.sha256(manifest.text().encode())
+    said = {"signed": f"{now:%Y-%m-%dT%H:%M:%SZ}", "release": release.document()}
+    release_statement = dsse.statement("manifest.json", about.value, PREDICATE_TYPE, said)
+    return {
+        package.files_signature_uri: dsse.signed(oms.statement(package.name, manifest), signer),
+        package.release_signature_uri: dsse.signed(release_statement, signer),
+    }
+
+
+def signed_release(data: bytes, keys: Sequence[PublicKey]) -> SignedRelease:
+    """What a `release.sig` says.
+
+    Args:
+        data: the bundle.
+        keys: those that count.
+
+    Raises:
+        SignatureError: it does not count.
+    """
+    found, key = dsse.opened(data, keys, _Statement)
+    release = found.predicate.release.value
+    if found.subject[0].digest.sha256 != release.documents["manifest.json"].value:
+        raise SignatureError("it contradicts itself: its subject is not the manifest of its release")
+    return SignedRelease(release, key, found.predicate.signed.astimezone(timezone.utc))
+
+
+class _Digests(Struct, forbid_unknown_fields=True):
+    sha256: Sha256Hex
+
+
+class _Subject(Struct, forbid_unknown_fields=True):
+    name: Literal["manifest.json"]
+    digest: _Digests
+
+
+class _Predicate(Struct, forbid_unknown_fields=True):
+    signed: Annotated[datetime, Meta(tz=True)]
+    release: ReleaseDocument
+
+
+class _Statement(Struct, forbid_unknown_fields=True):
+    type: Literal["https://in-toto.io/Statement/v1"] = field(name="_type")
+    subject: Annotated[tuple[_Subject, ...], Meta(min_length=1, max_length=1)]
+    predicate_type: Literal["urn:x-sagepack:release:v1"] = field(name="predicateType")
+    predicate: _Predicate

@@ -1,0 +1,137 @@
+"""Keys for signatures as PEM files: which kinds are of use, told without a library for keys. Pure.
+
+Signatures are ECDSA over P-256 or P-384: the kinds that OpenSSF Model Signing, AWS KMS and the AWS common runtime, which every
+installation has, know alike.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+from sagepack.decoding import Value
+
+PUBLIC = "PUBLIC KEY"
+PRIVATE = ("PRIVATE KEY", "EC PRIVATE KEY")  # PKCS #8 and SEC 1
+LIMIT = 64 << 10  # bytes of a file of keys
+KINDS = "P-256 and P-384 (ECDSA) work: `openssl ecparam -name prime256v1 -genkey -noout -out key.pem` makes one"
+TO_PUBLIC = "`openssl ec -in key.pem -pubout -out key.pub` writes its public key"
+
+_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----\s*(.*?)\s*-----END \1-----", re.DOTALL)
+# Object identifiers as DER has them: the curve, or the kind of the key.
+_CURVES = {
+    bytes.fromhex("06082a8648ce3d030107"): "P-256",
+    bytes.fromhex("06052b81040022"): "P-384",
+    bytes.fromhex("06052b81040023"): "P-521",
+    bytes.fromhex("06052b8104000a"): "secp256k1",
+}
+_OTHERS = {
+    bytes.fromhex("06092a864886f70d0101"): "RSA",
+    bytes.fromhex("06032b6570"): "Ed25519",
+    bytes.fromhex("06032b6571"): "Ed448",
+}
+_USABLE = ("P-256", "P-384")
+
+
+class KeyFileError(ValueError):
+    """A file is no key that signatures are made or verified with; the message continues the name of the file.
+
+    Attributes:
+        fix: what to do.
+    """
+
+    def __init__(self, message: str, fix: str) -> None:
+        super().__init__(message)
+        self.fix = fix
+
+
+class Block(Value, frozen=True):
+    """What a PEM file holds.
+
+    Attributes:
+        label: what it says that it is, such as `PUBLIC KEY`.
+        der: the bytes.
+    """
+
+    label: str
+    der: bytes
+
+
+def public_key(data: bytes) -> bytes:
+    """The public key of a PEM file, as DER (SubjectPublicKeyInfo).
+
+    Raises:
+        KeyFileError: it is something else.
+    """
+    block = _read(data)
+    if block.label in PRIVATE or block.label.endswith("PRIVATE KEY"):
+        raise KeyFileError("is a private key, and whoever verifies needs the public one", TO_PUBLIC)
+    if block.label == "CERTIFICATE":
+        fix = "`openssl x509 -in FILE -noout -pubkey` writes its public key"
+        raise KeyFileError("is a certificate, not a public key", fix)
+    if block.label != PUBLIC:
+        raise KeyFileError(f"holds a {block.label}, not a PUBLIC KEY", TO_PUBLIC)
+    _require_curve(block)
+    return block.der
+
+
+def private_key(data: bytes) -> bytes:
+    """The private key of a PEM file, as DER (PKCS #8 or SEC 1).
+
+    Raises:
+        KeyFileError: it is something else, or encrypted.
+    """
+    block = _read(data)
+    if block.label == PUBLIC:
+        raise KeyFileError("is a public key, which cannot sign", "name the private key")
+    if block.label == "OPENSSH PRIVATE KEY":
+        raise KeyFileError("is a key of SSH", KINDS)
+    if block.label not in PRIVATE and not block.label.endswith("PRIVATE KEY"):
+        raise KeyFileError(f"holds a {block.label}, not a private key", KINDS)
+    _require_curve(block)
+    return block.der
+
+
+def holds_private_key(data: bytes) -> bool:
+    """Whether a file holds a private key of any kind, encrypted or not."""
+    return any(label.endswith(b"PRIVATE KEY") for label, _ in _BLOCK.findall(data[:LIMIT]))
+
+
+def text(der: bytes) -> bytes:
+    """A public key as every tool writes it: the PEM text whose SHA-256 is the hint in a signature."""
+    body = base64.b64encode(der).decode()
+    lines = "\n".join(body[at : at + 64] for at in range(0, len(body), 64))
+    return f"-----BEGIN {PUBLIC}-----\n{lines}\n-----END {PUBLIC}-----\n".encode()
+
+
+def _read(data: bytes) -> Block:
+    """The first block of a PEM file that is not the parameters of a curve, which `openssl ecparam -genkey` writes first."""
+    for label, body in _BLOCK.findall(data[:LIMIT]):
+        if label == b"EC PARAMETERS":
+            continue
+        if label == b"ENCRYPTED PRIVATE KEY" or b"Proc-Type" in body:
+            raise KeyFileError(
+                "is an encrypted private key, and there is nobody to type its password",
+                "decrypt it into a place that only the signer can read (`openssl ec -in key.pem -out plain.pem`), give its text in "
+                "a variable (env:NAME), or use a key of AWS KMS (kms:...)",
+            )
+        try:
+            return Block(label.decode(), base64.b64decode(b"".join(body.split()), validate=True))
+        except (ValueError, binascii.Error):
+            break
+    raise KeyFileError("is not a key in PEM form (-----BEGIN ...)", KINDS)
+
+
+def _require_curve(block: Block) -> None:
+    """Check that a key is of a curve that signatures are made with.
+
+    Raises:
+        KeyFileError: it is not.
+    """
+    head = block.der[:64] if block.label != "EC PRIVATE KEY" else block.der  # SEC 1 names the curve after the key
+    found = next((name for oid, name in {**_OTHERS, **_CURVES}.items() if oid in head), None)
+    if found is None and block.label.startswith(("RSA", "DSA")):
+        found = block.label.partition(" ")[0]
+    if found not in _USABLE:
+        raise KeyFileError(f"is a key of the kind {found}" if found else "is a key of an unknown kind", KINDS)

@@ -1,0 +1,75 @@
+"""Files of keys: every wrong kind is told, and what to do about it."""
+
+from __future__ import annotations
+
+import pytest
+
+from sagepack.spec import pem
+from sagepack.spec.pem import KeyFileError
+from tests.helpers.signing import KeyPair
+from tests.helpers.signing import pem as text_of
+
+KEY = KeyPair.of("ours")
+_OIDS = {
+    "P-521": "06052b81040023",
+    "secp256k1": "06052b8104000a",
+    "RSA": "06092a864886f70d010101",
+    "Ed25519": "06032b6570",
+    "Ed448": "06032b6571",
+}
+ENCRYPTED = (
+    b"-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES\n\nAAAA\n-----END EC PRIVATE KEY-----\n"
+)
+
+
+@pytest.mark.parametrize("kind", _OIDS)
+def test_keys_of_other_kinds_are_named(kind: str) -> None:
+    der = b"\x30\x10" + bytes.fromhex(_OIDS[kind])
+    for read, label in ((pem.public_key, "PUBLIC KEY"), (pem.private_key, "PRIVATE KEY")):
+        with pytest.raises(KeyFileError, match=kind) as caught:
+            read(text_of(label, der))
+        assert "P-256 and P-384" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (KEY.private_pem, "private key, and whoever verifies needs the public one"),
+        (text_of("CERTIFICATE", b"x"), "certificate"),
+        (text_of("ENCRYPTED PRIVATE KEY", b"x"), "encrypted"),
+        (text_of("PKCS7", b"x"), "PKCS7"),
+        (ENCRYPTED, "encrypted"),
+        (b"ecdsa-sha2-nistp256 AAAA me@here", "PEM"),
+        (b"", "PEM"),
+        (b"-----BEGIN PUBLIC KEY-----\n!\n-----END PUBLIC KEY-----", "PEM"),
+    ],
+)
+def test_what_cannot_verify_is_told(data: bytes, message: str) -> None:
+    with pytest.raises(KeyFileError, match=message):
+        pem.public_key(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (KEY.public_pem, "public key, which cannot sign"),
+        (text_of("OPENSSH PRIVATE KEY", b"x"), "SSH"),
+        (text_of("RSA PRIVATE KEY", b"x"), "RSA"),
+        (text_of("CERTIFICATE", b"x"), "CERTIFICATE"),
+        (ENCRYPTED, "encrypted"),
+    ],
+)
+def test_what_cannot_sign_is_told(data: bytes, message: str) -> None:
+    with pytest.raises(KeyFileError, match=message):
+        pem.private_key(data)
+
+
+def test_a_private_key_is_seen_in_any_form() -> None:
+    assert all(map(pem.holds_private_key, (KEY.private_pem, ENCRYPTED, KEY.public_pem + KEY.private_pem)))
+    assert not pem.holds_private_key(KEY.public_pem)
+
+
+def test_the_text_of_a_key_is_what_openssl_writes() -> None:
+    der = pem.public_key(KEY.public_pem)
+    assert pem.public_key(pem.text(der)) == der
+    assert max(map(len, pem.text(der).splitlines())) == 64
