@@ -21,7 +21,9 @@ from sagepack.aws.s3_types import (
     ObjectSummary,
     RefusedError,
     S3Uri,
+    StalePartError,
     UploadedPart,
+    UploadGoneError,
     WriteOptions,
 )
 from sagepack.aws.session import AccessDeniedError, aws_call, error_code
@@ -46,6 +48,8 @@ __all__ = [
     "ObjectSummary",
     "RefusedError",
     "S3Uri",
+    "StalePartError",
+    "UploadGoneError",
     "UploadedPart",
     "WriteOptions",
 ]
@@ -67,6 +71,7 @@ _REFUSED = {
 # botocore retries a request until its response begins; this is for a body that breaks off.
 _READS = RetryPolicy(attempts=5, fix="run the same command again")
 _READ_SIZE = 1 << 20
+_PAGE = 1000  # parts in an answer of ListParts, where no other number is asked for
 
 
 class S3:
@@ -140,7 +145,14 @@ class S3:
                 if code in miss:
                     return None
                 if operation == "complete_multipart_upload" and code in _REFUSED:
-                    raise RefusedError(f"S3 refuses to complete the upload: {error}", where=str(location)) from error
+                    kind = StalePartError if code == "InvalidPart" else RefusedError
+                    raise kind(f"S3 refuses to complete the upload: {error}", where=str(location)) from error
+                if code == "NoSuchUpload":
+                    raise UploadGoneError(
+                        f"{doing} failed: somebody else has completed or aborted the upload",
+                        where=str(location),
+                        fix="run the command again: it looks again at what is there",
+                    ) from error
                 if code in changed:
                     raise ChangedError(
                         f"{doing} failed: {code}: the object was deleted or replaced", source or location
@@ -388,6 +400,7 @@ class S3:
 
         Raises:
             RemoteError: S3 computed another checksum than `checksum`.
+            UploadGoneError: there is no such upload any more.
         """
         answer = self._call(
             "upload_part",
@@ -409,6 +422,7 @@ class S3:
 
         Raises:
             ChangedError: the source was deleted or replaced.
+            UploadGoneError: there is no such upload any more.
         """
         result = self._call(
             "upload_part_copy",
@@ -425,10 +439,17 @@ class S3:
         checksum = result.get(f"Checksum{CRC64NVME}") or result.get(f"Checksum{CRC32}")
         return UploadedPart(number, result["ETag"], length, checksum)
 
-    def parts(self, upload: MultipartHandle) -> list[UploadedPart] | None:
-        """The parts that S3 has of an upload, or None if it has no such upload."""
+    def parts(self, upload: MultipartHandle, first: int = 1, count: int = 10_000) -> list[UploadedPart] | None:
+        """The parts that S3 has of an upload, in order, or None if it has no such upload.
+
+        Args:
+            upload: the upload.
+            first: the number from which on they are listed.
+            count: how many numbers from there are of interest.
+        """
         parts: list[UploadedPart] = []
-        marker: dict[str, Any] = {}
+        marker: dict[str, Any] = {"PartNumberMarker": first - 1} if first > 1 else {}
+        page: dict[str, Any] = {"MaxParts": count} if count < _PAGE else {}
         while True:
             answer = self._call(
                 "list_parts",
@@ -436,14 +457,17 @@ class S3:
                 "listing parts",
                 miss=_GONE | {"NoSuchUpload"},
                 UploadId=upload.id,
+                **page,
                 **marker,
             )
             if answer is None:
                 return None
             for part in answer.get("Parts", ()):
+                if part["PartNumber"] >= first + count:
+                    return parts
                 checksum = part.get(f"Checksum{CRC64NVME}") or part.get(f"Checksum{CRC32}")
                 parts.append(UploadedPart(part["PartNumber"], part["ETag"], part["Size"], checksum))
-            if not answer.get("IsTruncated"):
+            if not answer.get("IsTruncated") or len(parts) >= count:
                 return parts
             marker = {"PartNumberMarker": answer["NextPartNumberMarker"]}
 
@@ -457,6 +481,7 @@ class S3:
 
         Raises:
             RefusedError: the parts are not there, or do not make `size` bytes with the full-object `checksum`.
+            StalePartError: S3 has a part of that number with another ETag.
         """
         listed = [
             {"PartNumber": part.number, "ETag": part.etag}

@@ -26,6 +26,14 @@ class RefusedError(IntegrityError):
     """S3 refuses to complete an upload: its parts do not make an object of the size and checksum in the request."""
 
 
+class StalePartError(RefusedError):
+    """S3 has another part of a number than was named: somebody who makes the same upload has sent it again meanwhile."""
+
+
+class UploadGoneError(RemoteError):
+    """There is no such multipart upload: somebody else has completed or aborted it."""
+
+
 @dataclass(frozen=True, order=True)
 class S3Uri:
     """An object in S3, or a prefix of keys; `str()` gives its URI."""

@@ -39,6 +39,9 @@ class Connections:
 class Clients:
     """AWS, S3 and the Hub, each made when it is first used.
 
+    Attributes:
+        connections: how they are reached.
+
     Args:
         connections: how they are reached.
         artifact: what the spec wants of objects in S3.
@@ -49,6 +52,7 @@ class Clients:
     def __init__(
         self, connections: Connections, artifact: Artifact, hub_cache: Path, notify: Callable[[str], None]
     ) -> None:
+        self.connections = connections
         self._artifact = artifact
         self.aws = Aws.shared(connections.aws)
         self.hub = Hub(

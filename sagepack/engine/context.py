@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sagepack.deploy import deployment, observe
-    from sagepack.engine import local_model, publication
+    from sagepack.engine import local_model, publication, unit_pool
     from sagepack.engine.clients import Clients
     from sagepack.engine.plan import Step
     from sagepack.engine.promotion import Promotion
@@ -50,6 +50,7 @@ else:
     local_model = lazy.module("engine.local_model")
     program = lazy.module("spec.program.check")
     publication = lazy.module("engine.publication")
+    unit_pool = lazy.module("engine.unit_pool")
     texts = lazy.module("spec.secrets.texts")
 
 
@@ -66,6 +67,7 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
         keep_lock: fail rather than make or change the lock (`--locked`).
         stream: publish from the Hub to S3 without the model on this disk.
         connections: most connections to the Hub at once.
+        workers: processes of this machine that make the units of an upload; 0: threads of this process do all of it.
         set_keys: the keys that a lock is made from and `--set` gave.
         smoke: try the endpoint after a deployment, as the spec says (not `--no-smoke`).
         recreate: requests may be lost with an endpoint whose status allows nothing but to delete it.
@@ -84,6 +86,7 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
     keep_lock: bool = False
     stream: bool = False
     connections: int = hub.CONNECTIONS
+    workers: int = 0
     set_keys: tuple[str, ...] = ()
     smoke: bool = True
     recreate: bool = False
@@ -291,6 +294,7 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
             self.work.root / "build" / "verified",
             self.stream,
             self.promotion.package if self.promotion else None,
+            unit_pool.processes(self.workers, self.clients.connections) if self.workers else None,
         )
 
     @cached_property

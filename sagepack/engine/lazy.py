@@ -64,6 +64,7 @@ LAZY: dict[str, tuple[str, ...]] = {
         "deploy.observe",
         "engine.local_model",
         "engine.publication",
+        "engine.unit_pool",
         "spec.program.check",
         "spec.secrets.texts",
     ),

@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from sagepack.aws.s3 import S3Uri
+from sagepack.engine import unit
 from sagepack.engine.plan import Content
 from sagepack.errors import UserError
 from sagepack.publish.keys import Package, PackageFormat
@@ -15,7 +16,9 @@ from sagepack.publish.observe import observe
 from sagepack.publish.planner import plan_upload
 from sagepack.publish.publisher import publish
 from sagepack.publish.resumed import resumed
+from sagepack.publish.upload.context import UnitWorkers
 from sagepack.publish.upload.sources import HubFiles, LocalFiles, NoSourceError, Source
+from sagepack.publish.upload.unit_text import Services
 from sagepack.publish.verified import VerifiedObjects
 from sagepack.text import format_bytes
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
     from sagepack.digest import Digest
     from sagepack.engine.clients import Clients
+    from sagepack.engine.unit_pool import UnitPool
     from sagepack.hub.cache_status import CacheStatus
     from sagepack.package.lock import Lock, LockedFile
     from sagepack.package.manifest import Manifest
@@ -48,6 +52,7 @@ class Publication:
         verified_path: folder in which this machine keeps what it knows of objects in S3.
         stream: send from the Hub to S3 without the model on this disk.
         promoted: the package in S3 that is copied, if nothing is to be published from this machine.
+        pool: what makes the units of the upload; None: threads of this process do all of it.
     """
 
     clients: Clients
@@ -60,6 +65,7 @@ class Publication:
     verified_path: Path
     stream: bool
     promoted: S3Uri | None = None
+    pool: UnitPool | None = None
 
     @cached_property
     def package(self) -> Package:
@@ -83,10 +89,45 @@ class Publication:
         observation = observe(
             self.clients.s3, self.package, self.manifest, others, verified=self.verified, promoted=self.promoted
         )
-        plan = plan_upload(observation, self.manifest)
+        plan = plan_upload(observation, self.manifest, elsewhere=self._elsewhere)
         if self.promoted is not None and plan.missing:
             raise not_whole(self.promoted, plan.missing[0].path)
         return plan
+
+    @property
+    def _elsewhere(self) -> frozenset[Digest]:
+        """The contents that workers can read: those of the model, from the Hub or from files that they see."""
+        if self.pool is None or self.promoted is not None or not (self.lock.revision or self.pool.reads_files):
+            return frozenset()
+        return frozenset(file.digest for file in self.lock.files)
+
+    def _unit_workers(self, files: Mapping[Digest, Path]) -> UnitWorkers | None:
+        """Who makes the units of the plan."""
+        if self.pool is None or self.promoted is not None:
+            return None
+        options, connections, revision = self.clients.s3.options, self.clients.connections, self.lock.revision
+        services = Services(
+            region=self.spec.aws.region,
+            bucket=options.bucket,
+            owner=options.owner,
+            sse=options.sse,
+            kms_key_id=options.kms_key_id,
+            storage_class=options.storage_class,
+            tags=dict(options.tags),
+            hub=connections.hub_url,
+            hub_source=connections.hub_source,
+            repo=revision.repo if revision else "",
+            commit=revision.commit if revision else None,
+        )
+        return UnitWorkers(
+            self.pool.executor,
+            unit.unit,
+            services,
+            {file.digest: file.path for file in self.lock.files} if revision else {},
+            {digest: path for digest, path in files.items() if self.pool.reads_files and digest in self._elsewhere},
+            self.pool.count,
+            self.pool.connections,
+        )
 
     @property
     def missing_files(self) -> tuple[LockedFile, ...]:
@@ -101,6 +142,8 @@ class Publication:
             return None  # a model in a folder is on this disk, or cannot be had; what is promoted is in S3
         if self.stream:
             return "--stream"
+        if self.pool is not None:
+            return self.pool.name
         need = self.cache_status(self.missing_files).bytes_missing
         folder = self.hub_cache
         while not folder.exists():
@@ -161,6 +204,7 @@ class Publication:
                 provenance=provenance,
                 progress=progress,
                 verified=self.verified,
+                units=self._unit_workers(files),
             )
         except NoSourceError as error:
             if self.promoted is None:

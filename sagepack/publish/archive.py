@@ -14,6 +14,7 @@ from sagepack.publish.checksums import FramedChecksums
 from sagepack.publish.documents import Index
 from sagepack.publish.observation import Binding
 from sagepack.publish.upload.context import Uploaded
+from sagepack.publish.upload.divided import DividedUpload, Division
 from sagepack.publish.upload.journal import Journal
 from sagepack.publish.upload.multipart import MultipartUpload, confirm
 from sagepack.publish.upload.part_body import ArchiveTarget
@@ -24,10 +25,13 @@ from sagepack.publish.verified import Verified
 from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sagepack.aws.s3 import ObjectInfo
     from sagepack.digest import Digest
     from sagepack.publish.archive_plan import ArchivePlan
     from sagepack.publish.upload.context import UploadContext
+    from sagepack.publish.upload.multipart import UploadResult
 
 
 def publish_archive(plan: ArchivePlan, context: UploadContext) -> Uploaded:
@@ -47,11 +51,9 @@ def publish_archive(plan: ArchivePlan, context: UploadContext) -> Uploaded:
     subject, journal = str(plan.manifest.digest), Journal(context.journal_dir / "archive.jsonl")
     sent = copied = 0
     if observation.archive is None:
-        upload = MultipartUpload(_with_stored_contents(context, plan), target, package.model_uri, subject, journal)
-        result = upload.run(plan.parts, [source.seen for source in observation.sources], _copied_sums(plan, context))
+        result = _upload(plan, context, target, journal)
         sums, sent, copied = result.sums, result.sent, result.copied
-        # Every byte was hashed here, or bound to its hash before S3 copied it.
-        etag, is_proved = result.etag, result.etag is not None
+        etag, is_proved = result.etag, result.is_proved
     else:
         known, index = None, observation.index
         if package.model_uri.key not in observation.replaced:
@@ -80,13 +82,31 @@ def publish_archive(plan: ArchivePlan, context: UploadContext) -> Uploaded:
     return Uploaded(text, head, sent, copied)
 
 
-def _with_stored_contents(context: UploadContext, plan: ArchivePlan) -> UploadContext:
-    """The context with one more source, before the Hub: contents of bound archives in S3 of which nothing is copied."""
+def _upload(plan: ArchivePlan, context: UploadContext, target: ArchiveTarget, journal: Journal) -> UploadResult:
+    """Upload the archive: by workers where some are named and there is something for them, else by threads of this process."""
+    location, places = plan.observation.package.model_uri, _stored_places(plan)
+    sources = [source.seen for source in plan.observation.sources]
+    known, context = _copied_sums(plan, context), _with_stored_contents(context, places)
+    if context.units and plan.units:
+        division = Division(plan.parts, plan.units, sources, known, places)
+        return DividedUpload(context, context.units, target, location).run(division)
+    return MultipartUpload(context, target, location, str(plan.manifest.digest), journal).run(
+        plan.parts, sources, known
+    )
+
+
+def _stored_places(plan: ArchivePlan) -> dict[Digest, tuple[ObjectRef, int]]:
+    """Where the contents of bound archives lie in S3."""
     places: dict[Digest, tuple[ObjectRef, int]] = {}
     for source in plan.observation.sources:
         if source.binding is not Binding.NONE:
             for member, entry in zip(source.manifest.members, source.index.layout.entries, strict=True):
                 places.setdefault(member.digest, (source.seen, entry.content_offset))
+    return places
+
+
+def _with_stored_contents(context: UploadContext, places: Mapping[Digest, tuple[ObjectRef, int]]) -> UploadContext:
+    """The context with one more source, before the Hub: contents of bound archives in S3 of which nothing is copied."""
     hub = [source for source in context.sources if isinstance(source, HubFiles)]
     local = [source for source in context.sources if not isinstance(source, HubFiles)]
     return replace(context, sources=[*local, StoredContents(context.store, places), *hub])

@@ -12,6 +12,7 @@ from sagepack.publish.delta.match import Segment, find_matches
 from sagepack.publish.delta.parts import Copy, SentPart, plan_parts
 from sagepack.publish.keys import PackageFormat
 from sagepack.publish.observation import ArchiveObservation, Binding
+from sagepack.publish.upload.units import borders, units_of
 from sagepack.publish.upload_plan import ContentPlan, Origin, UploadPlan
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sagepack.publish.delta.match import Match
     from sagepack.publish.delta.parts import Limits, Part
     from sagepack.publish.observation import StoredArchive
+    from sagepack.publish.upload.units import Unit
     from sagepack.publish.verified import Range
 
 
@@ -35,12 +37,16 @@ class ArchivePlan(UploadPlan):
         layout: offsets of everything in the archive.
         parts: of its multipart upload; empty if the archive is there already.
         to_read: for each source, by its position in the observation, the ranges that are copied and that nothing binds yet.
+        elsewhere: the contents that workers can read, if some are to make units of it.
+        units: the parts that workers make.
     """
 
     observation: ArchiveObservation
     layout: Layout
     parts: tuple[Part, ...]
     to_read: Mapping[int, tuple[Range, ...]]
+    elsewhere: frozenset[Digest] = frozenset()
+    units: tuple[Unit, ...] = ()
 
     @property
     def size(self) -> int:
@@ -60,12 +66,7 @@ class ArchivePlan(UploadPlan):
     @property
     def readable(self) -> frozenset[Digest]:
         """The contents of bound archives: any range of them can be read from S3."""
-        return frozenset(
-            member.digest
-            for source in self.observation.sources
-            if source.binding is not Binding.NONE
-            for member in source.manifest.members
-        )
+        return _readable(self.observation)
 
     def places(self, location: S3Uri) -> Iterator[tuple[Member, int, int]]:
         """The files of the archive, with their framing."""
@@ -78,11 +79,22 @@ class ArchivePlan(UploadPlan):
         observation = self.observation
         for location in locations:
             observation = observation.without(location)
-        return plan_archive(observation, self.manifest, self.limits)
+        return plan_archive(observation, self.manifest, self.limits, self.elsewhere)
 
 
-def plan_archive(observation: ArchiveObservation, manifest: Manifest, limits: Limits) -> ArchivePlan:
+def plan_archive(
+    observation: ArchiveObservation,
+    manifest: Manifest,
+    limits: Limits,
+    elsewhere: frozenset[Digest] = frozenset(),
+) -> ArchivePlan:
     """Plan the upload of an archive on what S3 was seen to hold.
+
+    Args:
+        observation: what S3 was seen to hold.
+        manifest: the members.
+        limits: sizes of parts and units.
+        elsewhere: the contents that workers can read, if some are to make units of it.
 
     Raises:
         IntegrityError: an object of another size lies at the key of the archive.
@@ -96,7 +108,7 @@ def plan_archive(observation: ArchiveObservation, manifest: Manifest, limits: Li
                 fix="another program wrote it: inspect it, delete it, and run the command again",
             )
         contents = tuple(ContentPlan(member, 0, 0, 0) for member in manifest.members)
-        return ArchivePlan(observation, manifest, contents, limits, layout, (), {})
+        return ArchivePlan(observation, manifest, contents, limits, layout, (), {}, elsewhere)
     sources = observation.sources
     matches = find_matches(
         segments(layout, manifest),
@@ -104,10 +116,24 @@ def plan_archive(observation: ArchiveObservation, manifest: Manifest, limits: Li
         limits.minimum,
         [source.binding.rank for source in sources],
     )
-    parts = plan_parts(layout.size, matches, limits)
+    reachable = elsewhere | _readable(observation) if elsewhere else elsewhere
+    cuts = borders(layout, manifest.members, reachable, limits) if elsewhere else []
+    parts = plan_parts(layout.size, matches, limits, cuts)
     to_read = _ranges_to_read(sources, matches, parts)
     contents = _plan_contents(sources, manifest, layout, parts, matches, to_read)
-    return ArchivePlan(observation, manifest, contents, limits, layout, tuple(parts), to_read)
+    copied = {content.member.digest for content in contents if content.origin}
+    units = units_of(layout, manifest.members, parts, cuts, reachable | copied) if elsewhere else ()
+    return ArchivePlan(observation, manifest, contents, limits, layout, tuple(parts), to_read, elsewhere, units)
+
+
+def _readable(observation: ArchiveObservation) -> frozenset[Digest]:
+    """The contents of bound archives: any range of them can be read from S3."""
+    return frozenset(
+        member.digest
+        for source in observation.sources
+        if source.binding is not Binding.NONE
+        for member in source.manifest.members
+    )
 
 
 def segments(layout: Layout, manifest: Manifest) -> list[Segment]:

@@ -12,13 +12,25 @@ from sagepack.publish.observation import ArchiveObservation, PrefixObservation
 from sagepack.publish.prefix_plan import plan_prefix
 
 if TYPE_CHECKING:
+    from sagepack.digest import Digest
     from sagepack.package.manifest import Manifest
     from sagepack.publish.observation import Observation
     from sagepack.publish.upload_plan import UploadPlan
 
 
-def plan_upload(observation: Observation, manifest: Manifest, limits: Limits | None = None) -> UploadPlan:
+def plan_upload(
+    observation: Observation,
+    manifest: Manifest,
+    limits: Limits | None = None,
+    elsewhere: frozenset[Digest] = frozenset(),
+) -> UploadPlan:
     """Plan the upload of a package, in the format in which it was observed.
+
+    Args:
+        observation: what S3 was seen to hold.
+        manifest: the members.
+        limits: sizes of parts and units.
+        elsewhere: the contents that workers can read, if some are to make units of an archive.
 
     Raises:
         UserError: the package has more files than an index holds.
@@ -32,7 +44,7 @@ def plan_upload(observation: Observation, manifest: Manifest, limits: Limits | N
     limits = limits or Limits()
     match observation:
         case ArchiveObservation():
-            return plan_archive(observation, manifest, limits)
+            return plan_archive(observation, manifest, limits, elsewhere)
         case PrefixObservation():
             return plan_prefix(observation, manifest, limits)
     raise TypeError(f"no plan for {type(observation).__name__}")

@@ -19,6 +19,7 @@ from sagepack.publish.release import Release
 from sagepack.publish.resumed import journal_folder
 from sagepack.publish.upload.context import UploadContext, Uploaded
 from sagepack.publish.upload.proof import SourceError
+from sagepack.publish.upload.shared import UploadFolder
 from sagepack.publish.verified import VerifiedObjects
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from sagepack.aws.s3 import S3, ObjectInfo, S3Uri
     from sagepack.progress import Progress
+    from sagepack.publish.upload.context import UnitWorkers
     from sagepack.publish.upload.sources import Source
     from sagepack.publish.upload_plan import UploadPlan
 
@@ -59,6 +61,7 @@ def publish(
     progress: Progress,
     verified: VerifiedObjects | None = None,
     workers: int = 8,
+    units: UnitWorkers | None = None,
     now: datetime | None = None,
 ) -> Published:
     """Carry out a plan, and prove the result.
@@ -75,6 +78,7 @@ def publish(
         progress: is notified of what happens.
         verified: what this machine knows of objects in S3; what it learns is added.
         workers: parts that are sent at a time, fewer where the memory holds no more.
+        units: who makes the units of the plan, if it has any.
         now: time of the release (UTC).
 
     Raises:
@@ -95,12 +99,15 @@ def publish(
         progress,
         documents,
         workers,
+        units,
     )
     plan, uploaded = _upload_model(plan, context)
     context.write(_pointers(plan))
     context.write({package.release_uri(now): _release(plan, uploaded, documents, now).text()})
     for journal in context.journal_dir.glob("*.jsonl"):
         journal.unlink(missing_ok=True)
+    if context.units or UploadFolder.is_in(package, plan.observation.present):
+        UploadFolder(store, package.folder).clear()
     return Published(plan.uri, plan.size, uploaded.archive, uploaded.sent, uploaded.copied)
 
 

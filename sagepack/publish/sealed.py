@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 
 from sagepack.decoding import MalformedError, decode_json
 from sagepack.digest import fingerprint
-from sagepack.publish.checksums import Checksums
+from sagepack.publish.checksums import Checksums, ContentChecksum, FramedChecksums
 
 Crc32Hex = Annotated[str, Meta(pattern=r"\A[0-9a-f]{8}\Z")]
 Crc64Hex = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z")]
@@ -41,6 +41,28 @@ class SumsDocument(Struct):
     def sums(self) -> Checksums:
         """The checksums as a value."""
         return Checksums(int(self.crc64nvme, 16), int(self.crc32, 16), self.length)
+
+
+class FramedSums(Struct, array_like=True):
+    """The checksums of a content, framed and plain, in five fields without names: documents hold thousands of them."""
+
+    crc64: Crc64Hex
+    crc32: Crc32Hex
+    length: ObjectSize
+    plain: Crc32Hex
+    plain_length: ObjectSize
+
+    @classmethod
+    def of(cls, sums: FramedChecksums) -> FramedSums:
+        """The fields of a value."""
+        framed, plain = sums.framed, sums.plain
+        return cls(f"{framed.crc64:016x}", f"{framed.crc32:08x}", framed.length, f"{plain.crc32:08x}", plain.length)
+
+    @property
+    def value(self) -> FramedChecksums:
+        """The checksums as a value."""
+        framed = Checksums(int(self.crc64, 16), int(self.crc32, 16), self.length)
+        return FramedChecksums(framed, ContentChecksum(int(self.plain, 16), self.plain_length))
 
 
 class _Versioned(Struct):

@@ -20,6 +20,7 @@ from sagepack.aws.s3 import (
     RefusedError,
     S3Uri,
     UploadedPart,
+    UploadGoneError,
     WriteOptions,
 )
 from sagepack.publish.checksums import Checksums
@@ -149,6 +150,8 @@ class FakeS3:
         return self._part(upload, number, data, None)
 
     def _part(self, upload: MultipartHandle, number: int, data: bytes, checksum: str | None) -> UploadedPart:
+        if upload.id not in self.pending:
+            raise UploadGoneError("there is no such upload")
         self.pending[upload.id][2][number] = (data, checksum)
         return UploadedPart(number, self._part_etag(data), len(data), checksum)
 
@@ -157,11 +160,15 @@ class FakeS3:
         return f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
 
     @request
-    def parts(self, upload: MultipartHandle) -> list[UploadedPart] | None:
+    def parts(self, upload: MultipartHandle, first: int = 1, count: int = 10_000) -> list[UploadedPart] | None:
         if upload.id not in self.pending:
             return None
         held = self.pending[upload.id][2]
-        return [UploadedPart(number, self._part_etag(held[number][0]), len(held[number][0])) for number in sorted(held)]
+        return [
+            UploadedPart(number, self._part_etag(held[number][0]), len(held[number][0]), held[number][1])
+            for number in sorted(held)
+            if first <= number < first + count
+        ]
 
     @request
     def complete(
@@ -188,6 +195,13 @@ class FakeS3:
     @request
     def delete(self, location: S3Uri) -> None:
         self.objects.pop(location, None)
+
+    @request
+    def replace(self, seen: ObjectRef, data: bytes) -> bool:
+        if seen.location not in self.objects or self.etag(seen.location) != seen.etag:
+            return False
+        self.objects[seen.location] = data
+        return True
 
     @request
     def list(self, prefix: S3Uri) -> Iterator[ObjectSummary]:

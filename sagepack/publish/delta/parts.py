@@ -8,7 +8,7 @@ all; its docstring has the argument.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -30,6 +30,7 @@ class Limits:
         sent_size: preferred size of a part that is sent. It is held in memory, once for every worker.
         most_sent: size that a part that is sent has at most, where an object of many small copies would need larger ones.
         copy_size: preferred size of a part that is copied. S3 responds when all of it is copied, so this bounds the wait.
+        unit_size: bytes to which small files are gathered where an upload is divided among workers (`upload.units`).
     """
 
     minimum: int = 5 * MiB
@@ -38,6 +39,7 @@ class Limits:
     sent_size: int = 16 * MiB
     most_sent: int = 512 * MiB
     copy_size: int = 256 * MiB
+    unit_size: int = 64 * MiB
 
     def __post_init__(self) -> None:
         sizes = (self.sent_size, self.copy_size, self.most_sent)
@@ -66,7 +68,9 @@ class Copy:
 Part: TypeAlias = SentPart | Copy
 
 
-def plan_parts(length: int, matches: Sequence[Match], limits: Limits | None = None) -> list[Part]:
+def plan_parts(
+    length: int, matches: Sequence[Match], limits: Limits | None = None, cuts: Sequence[int] = ()
+) -> list[Part]:
     """Parts, in order, that cover a target of `length` bytes without gaps.
 
     Parts have their preferred sizes, or the smallest with which `limits.count` suffice. If even large ones do not, because
@@ -76,6 +80,7 @@ def plan_parts(length: int, matches: Sequence[Match], limits: Limits | None = No
         length: bytes of the target, at least 1.
         matches: what can be copied, in order, without overlap, each of at least the minimum.
         limits: sizes of parts.
+        cuts: offsets, in order, at which no part that is sent should go on, as far as the limits allow.
 
     Raises:
         ValueError: the target is larger than the limits allow.
@@ -87,12 +92,30 @@ def plan_parts(length: int, matches: Sequence[Match], limits: Limits | None = No
     most_sent = limits.most_sent if 2 * length <= limits.most_sent * limits.count else limits.maximum
     while True:
         uncut = choose_copies(length, matches, limits.minimum)
-        excess = _count(uncut, _sized(limits, most_sent)) - limits.count
+        divided = [piece for part in uncut for piece in _cut(part, length, cuts, limits.minimum)]
+        largest = _sized(limits, most_sent)
+        if _count(divided, largest) <= limits.count:
+            uncut = divided
+        excess = _count(uncut, largest) - limits.count
         if excess <= 0:
             sizes = _smallest(uncut, limits, most_sent)
             return [piece for part in uncut for piece in _split(part, sizes)]
         # Each copy less saves its own part, and as a rule one of the two beside it.
         matches = _without_smallest(matches, max(1, excess // 2))
+
+
+def _cut(part: Part, length: int, cuts: Sequence[int], minimum: int) -> Iterator[Part]:
+    """A part, cut where it is sent and where no side becomes too short; the end of the target may be of any length."""
+    if isinstance(part, Copy):
+        yield part
+        return
+    start, end = part.offset, part.offset + part.length
+    last = end - (1 if end == length else minimum)
+    for cut in cuts[bisect_left(cuts, start + minimum) : bisect_right(cuts, last)]:
+        if cut - start >= minimum:
+            yield SentPart(start, cut - start)
+            start = cut
+    yield SentPart(start, end - start)
 
 
 def _without_smallest(matches: Sequence[Match], count: int) -> list[Match]:

@@ -2,20 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sagepack.aws.s3 import CRC32, CRC64NVME
 from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Executor
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from sagepack.aws.s3 import S3, ObjectInfo, S3Uri
+    from sagepack.digest import Digest
     from sagepack.progress import Progress
     from sagepack.publish.upload.sources import Source
+    from sagepack.publish.upload.unit_text import Services
     from sagepack.publish.verified import VerifiedObjects
+
+
+@dataclass(frozen=True)
+class UnitWorkers:
+    """Processes, here or on other machines, that make the units of an upload (`units`).
+
+    Attributes:
+        executor: opens whatever runs the work. It is called only where there is a unit to make. A unit may be made twice,
+            at once or one after the other, anywhere and in any order.
+        make: the importable function of text to text that a worker runs.
+        services: how a worker reaches S3 and the Hub.
+        hub: path in the model's repository of each content that workers can fetch.
+        files: where contents lie, for workers on this machine.
+        count: units that are made at a time, if that is known.
+        connections: parts that a worker makes at a time, fewer where they are large.
+    """
+
+    executor: Callable[[], AbstractContextManager[Executor]]
+    make: Callable[[str], str]
+    services: Services
+    hub: Mapping[Digest, str]
+    files: Mapping[Digest, Path] = field(default_factory=dict)
+    count: int | None = None
+    connections: int = 4
+
+    @property
+    def readable(self) -> frozenset[Digest]:
+        """The contents that workers can read by themselves."""
+        return frozenset(self.hub) | frozenset(self.files)
 
 
 @dataclass(frozen=True)
@@ -30,6 +63,7 @@ class UploadContext:
         progress: is notified of every byte that is in its place.
         documents: what is written with the index, as soon as the model is there.
         workers: parts, or small files, at a time.
+        units: who makes the units of an archive; None: all of it is made by threads of this process.
         algorithms: checksums to try, the best first.
     """
 
@@ -40,6 +74,7 @@ class UploadContext:
     progress: Progress
     documents: Mapping[S3Uri, bytes]
     workers: int = 8
+    units: UnitWorkers | None = None
     algorithms: tuple[str, ...] = (CRC64NVME, CRC32)
 
     def write(self, documents: Mapping[S3Uri, bytes]) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -22,13 +22,14 @@ from sagepack import files
 from sagepack.aws.s3 import MultipartHandle, ObjectRef, S3Uri
 from sagepack.decoding import LIMIT, MalformedError, Text, decode_json
 from sagepack.package.archive.crc32 import crc32
-from sagepack.publish.checksums import Checksums, ContentChecksum, FramedChecksums
 from sagepack.publish.delta.parts import Copy, Part, SentPart
-from sagepack.publish.sealed import Algorithm, Checksum, Crc32Hex, Crc64Hex, ETag, ObjectSize
+from sagepack.publish.sealed import Algorithm, Checksum, ETag, FramedSums, ObjectSize
 from sagepack.publish.upload.part_body import ContentRange
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sagepack.publish.checksums import FramedChecksums
 
 VERSION: Literal[2] = 2
 _Kind = TypeVar("_Kind")
@@ -46,6 +47,7 @@ class UploadSession:
         parts: as planned; part numbers count from 1.
         sources: that copies refer to.
         known: checksums of each member's content, as far as they were known at the start.
+        first: number of the first part; above 1 where this is a range of the parts of a larger upload.
     """
 
     upload: MultipartHandle
@@ -55,6 +57,7 @@ class UploadSession:
     parts: tuple[Part, ...]
     sources: tuple[ObjectRef, ...]
     known: tuple[FramedChecksums | None, ...]
+    first: int = 1
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,26 @@ class JournalState:
     session: UploadSession
     done: dict[int, CompletedPart] = field(default_factory=dict)
     verified: frozenset[int] = frozenset()
+
+
+class PartLog(Protocol):
+    """What is told of each part as soon as S3 has it."""
+
+    def add(self, done: CompletedPart) -> None:
+        """A part is done."""
+
+    def verified(self, index: int) -> None:
+        """The content of member number `index` was hashed to its end, and is the one of the manifest."""
+
+
+class NoLog:
+    """Keeps nothing, where S3 itself is asked what it has."""
+
+    def add(self, done: CompletedPart) -> None:
+        """Drop it."""
+
+    def verified(self, index: int) -> None:
+        """Drop it."""
 
 
 class Journal:
@@ -131,24 +154,6 @@ class Journal:
             file.write(_line(step))
 
 
-class _Sums(Struct, array_like=True):
-    crc64: Crc64Hex
-    crc32: Crc32Hex
-    length: ObjectSize
-    plain: Crc32Hex
-    plain_length: ObjectSize
-
-    @classmethod
-    def of(cls, sums: FramedChecksums) -> _Sums:
-        framed, plain = sums.framed, sums.plain
-        return cls(f"{framed.crc64:016x}", f"{framed.crc32:08x}", framed.length, f"{plain.crc32:08x}", plain.length)
-
-    @property
-    def value(self) -> FramedChecksums:
-        framed = Checksums(int(self.crc64, 16), int(self.crc32, 16), self.length)
-        return FramedChecksums(framed, ContentChecksum(int(self.plain, 16), self.plain_length))
-
-
 class _Part(Struct, array_like=True):
     offset: ObjectSize
     length: Annotated[int, Meta(ge=1, le=1 << 50)]
@@ -170,7 +175,7 @@ class _Session(Struct):
     size: ObjectSize
     parts: Annotated[tuple[_Part, ...], Meta(min_length=1, max_length=10_000)]
     sources: tuple[tuple[Text, Text, ETag], ...]
-    known: tuple[_Sums | None, ...]
+    known: tuple[FramedSums | None, ...]
 
     def __post_init__(self) -> None:
         end = 0
@@ -196,7 +201,7 @@ class _Session(Struct):
                 for part in session.parts
             ),
             tuple((seen.location.bucket, seen.location.key, seen.etag) for seen in session.sources),
-            tuple(_Sums.of(sums) if sums else None for sums in session.known),
+            tuple(FramedSums.of(sums) if sums else None for sums in session.known),
         )
 
     @property
@@ -217,7 +222,7 @@ class _Stretch(Struct, array_like=True):
     index: Annotated[int, Meta(ge=0)]
     offset: ObjectSize
     start: ObjectSize
-    sums: _Sums
+    sums: FramedSums
 
 
 class _Done(Struct):
@@ -228,7 +233,7 @@ class _Done(Struct):
 
     @classmethod
     def of(cls, done: CompletedPart) -> _Done:
-        stretches = tuple(_Stretch(s.index, s.offset, s.start, _Sums.of(s.sums)) for s in done.ranges)
+        stretches = tuple(_Stretch(s.index, s.offset, s.start, FramedSums.of(s.sums)) for s in done.ranges)
         return cls(done.number, done.etag, done.checksum, stretches)
 
     def value(self, session: UploadSession) -> CompletedPart | None:

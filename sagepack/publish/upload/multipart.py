@@ -9,7 +9,8 @@ from sagepack.aws.s3 import ChangedError, ObjectInfo, UploadedPart
 from sagepack.errors import IntegrityError, RemoteError
 from sagepack.publish.delta.parts import SentPart
 from sagepack.publish.upload.journal import Journal, JournalState, UploadSession
-from sagepack.publish.upload.transfer import PartTransfer
+from sagepack.publish.upload.sources import StoredContents
+from sagepack.publish.upload.transfer import PartTransfer, copied_places
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,6 +32,8 @@ class UploadResult:
         whole: checksums of the object.
         sent, copied: bytes that this run sent, and had S3 copy.
         etag: of the object that this upload made; None if another publisher made it meanwhile.
+        is_proved: whether every byte was hashed for this upload, or bound to its hash before S3 copied it, so that the object
+            with this ETag is known to be right without a look at it.
     """
 
     sums: tuple[FramedChecksums, ...]
@@ -38,6 +41,7 @@ class UploadResult:
     sent: int
     copied: int
     etag: str | None
+    is_proved: bool
 
 
 class MultipartUpload:
@@ -80,8 +84,18 @@ class MultipartUpload:
         state = self._resume(parts) or self._begin(parts, sources, known)
         session = state.session
         try:
-            transfer = PartTransfer(self._context, self._target, state, self._journal)
-            completed = transfer.run()
+            copied_from = StoredContents(self._store, copied_places(self._target, session))
+            transfer = PartTransfer(
+                self._store,
+                self._context.sources,
+                self._context.workers,
+                self._target,
+                state,
+                self._journal,
+                copied_from,
+            )
+            with self._context.progress.bar("publishing", session.size) as add:
+                completed = transfer.run(add)
             sums = tuple(transfer.verifier.wait())
             whole = self._target.whole(sums)
             etag = self._complete(session, completed, whole)
@@ -89,7 +103,7 @@ class MultipartUpload:
             self._store.abort(session.upload)
             self._journal.clear()
             raise
-        return UploadResult(sums, whole, transfer.sent, transfer.copied, etag)
+        return UploadResult(sums, whole, transfer.sent, transfer.copied, etag, etag is not None)
 
     def _begin(
         self, parts: Sequence[Part], sources: Sequence[ObjectRef], known: Sequence[FramedChecksums | None]

@@ -17,13 +17,14 @@ from sagepack.publish.upload.verifier import ContentVerifier
 from sagepack.workers import memory_share, worker_pool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-    from sagepack.aws.s3 import ObjectRef
+    from sagepack.aws.s3 import S3, ObjectRef
     from sagepack.digest import Digest
-    from sagepack.publish.upload.context import UploadContext
-    from sagepack.publish.upload.journal import Journal, JournalState, UploadSession
+    from sagepack.publish.delta.parts import Part
+    from sagepack.publish.upload.journal import JournalState, PartLog, UploadSession
     from sagepack.publish.upload.part_body import ContentRange, UploadTarget
+    from sagepack.publish.upload.sources import Source
 
 _COPIES = 64  # at a time: they hold no memory, and S3 takes seconds for a large one
 
@@ -61,7 +62,7 @@ class PartResult:
 
 
 class PartTransfer:
-    """Does what is not done of the parts of one upload session.
+    """Does what is not done of the parts of one upload session: all parts of an object, or those of a unit of it.
 
     A part that is sent is held in memory, so large parts have fewer workers; those that S3 copies have threads of their own.
 
@@ -69,37 +70,64 @@ class PartTransfer:
     were submitted before it, and the pool starts them in that order. So what is waited for is running, and there is no
     deadlock. Parts go into the journal in the thread that did them, as soon as S3 has them: a kill loses the fewest.
 
+    Args:
+        store: S3.
+        sources: where contents come from of which S3 copies nothing, the best first.
+        workers: parts that are sent at a time, fewer where the memory holds no more.
+        target: the object.
+        state: the session, and what of it is done.
+        log: is told of each part that S3 has.
+        copied_from: contents of which S3 copies a part, so that their other bytes come from the same object.
+        elsewhere: numbers of the parts that others make.
+
     Attributes:
         verifier: collects what is known of the contents.
         sent, copied: bytes that this run sent, and had S3 copy.
     """
 
-    def __init__(self, context: UploadContext, target: UploadTarget, state: JournalState, journal: Journal) -> None:
+    def __init__(
+        self,
+        store: S3,
+        sources: Sequence[Source],
+        workers: int,
+        target: UploadTarget,
+        state: JournalState,
+        log: PartLog,
+        copied_from: StoredContents,
+        elsewhere: Collection[int] = (),
+    ) -> None:
         self.verifier = ContentVerifier(target, state.session.known)
         self.sent = self.copied = 0
-        self._context = context
+        self._store = store
+        self._sources = sources
+        self._workers = workers
         self._target = target
         self._state = state
         self._session = state.session
-        self._journal = journal
+        self._log = log
+        self._elsewhere = elsewhere
         self._buffers = Buffers()
         # Half of the workers read while the others send: the first part then is ready early, and the last soon sent.
-        self._reading = threading.Semaphore(max(1, context.workers // 2))
-        self._copied_from = StoredContents(context.store, _copied_places(target, state.session))
+        self._reading = threading.Semaphore(max(1, workers // 2))
+        self._copied_from = copied_from
 
-    def run(self) -> list[CompletedPart]:
-        """Do the parts in parallel; the first failure ends them all. Returns all parts of the session, in order."""
+    def run(self, add: Callable[[int], None]) -> list[CompletedPart]:
+        """Do the parts in parallel; the first failure ends them all.
+
+        Args:
+            add: is called with the bytes that are in their place, those that were there before included.
+
+        Returns:
+            All parts of the session but those that others make, in order.
+        """
         session = self._session
         copies, sends = self._tasks()
         largest = max((task.part.length for task in sends), default=1)
-        workers = max(1, min(self._context.workers, memory_share() // largest))
+        workers = max(1, min(self._workers, memory_share() // largest))
         done = dict(self._state.done)
-        with (
-            self._context.progress.bar("publishing", session.size) as add,
-            worker_pool(workers, "send") as sending,
-            worker_pool(_COPIES, "copy") as copying,
-        ):
-            add(session.size - sum(task.part.length for task in copies) - sum(task.part.length for task in sends))
+        todo = {*(task.number for task in copies), *(task.number for task in sends)}
+        with worker_pool(workers, "send") as sending, worker_pool(_COPIES, "copy") as copying:
+            add(sum(part.length for number, part in self._parts() if number not in todo))
             try:
                 futures = [copying.submit(self._copy, task) for task in copies]
                 futures += [sending.submit(self._send, task) for task in sends]
@@ -108,16 +136,22 @@ class PartTransfer:
                     done[result.completed.number] = result.completed
                     self.sent += result.sent
                     self.copied += result.copied
-                    add(session.parts[result.completed.number - 1].length)
+                    add(session.parts[result.completed.number - session.first].length)
             except BaseException:
                 self.verifier.stop()
                 raise
         return [done[number] for number in sorted(done)]
 
+    def _parts(self) -> Iterator[tuple[int, Part]]:
+        """The parts that are to be done here, with their numbers."""
+        for number, part in enumerate(self._session.parts, self._session.first):
+            if number not in self._elsewhere:
+                yield number, part
+
     def _tasks(self) -> tuple[list[CopyTask], list[SendTask]]:
         """What is not done."""
         copies, sends = [], []
-        for number, part in enumerate(self._session.parts, 1):
+        for number, part in self._parts():
             before = self._state.done.get(number)
             if isinstance(part, Copy):
                 if before is None:
@@ -137,11 +171,11 @@ class PartTransfer:
 
     def _copy(self, task: CopyTask) -> PartResult:
         session, part = self._session, task.part
-        stored = self._context.store.send_copy(
+        stored = self._store.send_copy(
             session.upload, task.number, session.sources[part.source], part.source_offset, part.length
         )
         completed = CompletedPart(task.number, stored.etag, stored.checksum)
-        self._journal.add(completed)
+        self._log.add(completed)
         return PartResult(completed, copied=part.length)
 
     def _send(self, task: SendTask) -> PartResult:
@@ -158,7 +192,7 @@ class PartTransfer:
             written, sums = self._target.write(data, part.offset, self._open)
         for content_range, views in written:
             if self._must_hash(content_range.index) and self._verify(content_range, views):
-                self._journal.verified(content_range.index)
+                self._log.verified(content_range.index)
             self.verifier.add(content_range)
             ranges.append(content_range)
         if part.offset + part.length > self._target.trailer_offset:
@@ -166,9 +200,9 @@ class PartTransfer:
         checksum = sums.value(session.algorithm)
         if task.before is not None and task.before.checksum == checksum:
             return PartResult(task.before)
-        etag = self._context.store.send(session.upload, task.number, data, session.algorithm, checksum).etag
+        etag = self._store.send(session.upload, task.number, data, session.algorithm, checksum).etag
         completed = CompletedPart(task.number, etag, checksum, tuple(ranges))
-        self._journal.add(completed)
+        self._log.add(completed)
         return PartResult(completed, sent=part.length)
 
     def _verify(self, content_range: ContentRange, views: Sequence[memoryview]) -> bool:
@@ -176,7 +210,7 @@ class PartTransfer:
             return self.verifier.verify(content_range.index, content_range.start, views)
         except IntegrityError as error:
             member = self._target.members[content_range.index]
-            source = choose(self._context.sources, member)
+            source = choose(self._sources, member)
             if isinstance(source, StoredContents):
                 raise SourceError(f"{member.path}: {error.message}", source.seen(member.digest).location) from error
             raise
@@ -184,11 +218,11 @@ class PartTransfer:
     def _open(self, index: int, offset: int, length: int) -> Iterable[bytes]:
         """A range of a content: one of which S3 copies the rest comes from the same object, under the same ETag."""
         member = self._target.members[index]
-        sources = self._context.sources if self._session.known[index] is None else (self._copied_from,)
+        sources = self._sources if self._session.known[index] is None else (self._copied_from,)
         return choose(sources, member).open(member.digest, offset, length)
 
 
-def _copied_places(target: UploadTarget, session: UploadSession) -> dict[Digest, tuple[ObjectRef, int]]:
+def copied_places(target: UploadTarget, session: UploadSession) -> dict[Digest, tuple[ObjectRef, int]]:
     """For each content of which S3 copies anything, the source and where the stored content begins in it."""
     places: dict[Digest, tuple[ObjectRef, int]] = {}
     for part in session.parts:

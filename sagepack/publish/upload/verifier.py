@@ -74,6 +74,14 @@ class ContentVerifier:
                     fix="the file changed after it was hashed: run the command again",
                 )
 
+    def learn(self, index: int, sums: FramedChecksums) -> None:
+        """Take the checksums of a content that somebody else has hashed to its end."""
+        with self._condition:
+            if self._sums[index] is None:
+                self._unknown -= 1
+            self._sums[index] = sums
+            self._condition.notify_all()
+
     def verify(self, index: int, start: int, views: Sequence[memoryview]) -> bool:
         """Hash bytes of a content, from its byte `start` on, once all bytes before them are hashed.
 

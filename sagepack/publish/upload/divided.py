@@ -1,0 +1,229 @@
+"""One archive whose units others make: processes of this machine, or the workers of a cluster.
+
+This process leads. It copies, sends what nobody else can read, and completes the upload on what S3 says it has. All that it
+must know to go on lies in S3 (`shared`), so after the death of whatever took part the same command continues, on any machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sagepack.aws.s3 import ChangedError, RefusedError, StalePartError, UploadGoneError
+from sagepack.digest import fingerprint
+from sagepack.errors import IntegrityError
+from sagepack.package.archive.layout import FORMAT
+from sagepack.publish.delta.parts import Copy
+from sagepack.publish.sealed import FramedSums
+from sagepack.publish.upload.journal import CompletedPart, JournalState, NoLog, UploadSession
+from sagepack.publish.upload.leading import Lead
+from sagepack.publish.upload.multipart import UploadResult
+from sagepack.publish.upload.shared import UploadFolder
+from sagepack.publish.upload.sources import StoredContents
+from sagepack.publish.upload.transfer import PartTransfer, copied_places
+from sagepack.publish.upload.unit_text import Place, UnitMember, UnitTask
+from sagepack.version import __version__
+from sagepack.workers import worker_pool
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sagepack.aws.s3 import ObjectRef, S3Uri, UploadedPart
+    from sagepack.digest import Digest
+    from sagepack.publish.checksums import FramedChecksums
+    from sagepack.publish.delta.parts import Part
+    from sagepack.publish.upload.context import UnitWorkers, UploadContext
+    from sagepack.publish.upload.part_body import ArchiveTarget
+    from sagepack.publish.upload.shared import SharedUpload
+    from sagepack.publish.upload.units import Unit
+
+_BUFFERS = 160 << 20  # bytes that a worker holds of parts, if two parts are not more
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Division:
+    """How an archive is divided.
+
+    Attributes:
+        parts: all of them.
+        units: those of them that workers make.
+        sources: that copies refer to.
+        known: checksums of each content of which S3 copies anything.
+        stored: where contents lie in archives in S3 of which nothing is copied.
+    """
+
+    parts: Sequence[Part]
+    units: Sequence[Unit]
+    sources: Sequence[ObjectRef]
+    known: Sequence[FramedChecksums | None]
+    stored: Mapping[Digest, tuple[ObjectRef, int]]
+
+    def digest(self, target: ArchiveTarget) -> Digest:
+        """Who has the same digest makes the same parts, byte for byte, in the same units."""
+        parts: list[Any] = [
+            [part.length, part.source, part.source_offset] if isinstance(part, Copy) else [part.length]
+            for part in self.parts
+        ]
+        seen = [[str(source.location), source.etag] for source in self.sources]
+        return fingerprint([FORMAT, str(target.manifest.digest), parts, [unit.first for unit in self.units], seen])
+
+
+class DividedUpload:
+    """Uploads one archive to one key, together with the workers of its context.
+
+    Args:
+        context: S3, sources, workers, progress.
+        workers: who makes the units.
+        target: the archive.
+        location: its key.
+    """
+
+    def __init__(self, context: UploadContext, workers: UnitWorkers, target: ArchiveTarget, location: S3Uri) -> None:
+        self._context = context
+        self._workers = workers
+        self._target = target
+        self._location = location
+        self._folder = UploadFolder(context.store, location.parent)
+
+    def run(self, division: Division) -> UploadResult:
+        """Upload the archive, or go on where an earlier run of the same plan stopped, on whatever machine.
+
+        Raises:
+            ChangedError: a source of a copy was deleted or replaced; the upload was aborted.
+            SourceError: an archive that a content was read from holds other bytes than its index says; aborted too.
+            IntegrityError: a content is not what the manifest says, or the object not what it should be; aborted too.
+            UploadGoneError: somebody else completed or aborted the upload meanwhile.
+            UserError, RemoteError: as S3, the sources and the workers say; the same call continues the upload.
+        """
+        plan = division.digest(self._target)
+        upload = self._folder.open(self._location, plan, self._context.algorithms)
+        session = UploadSession(
+            upload.handle,
+            upload.algorithm,
+            str(self._target.manifest.digest),
+            self._target.size,
+            tuple(division.parts),
+            tuple(division.sources),
+            tuple(division.known),
+        )
+        try:
+            return self._complete(session, *self._transfer(session, division, upload))
+        except (ChangedError, IntegrityError):
+            self._context.store.abort(upload.handle)
+            raise
+
+    def _transfer(
+        self, session: UploadSession, division: Division, upload: SharedUpload
+    ) -> tuple[PartTransfer, Lead, list[CompletedPart]]:
+        elsewhere = {number for unit in division.units for number in unit.numbers}
+        before = {
+            number: CompletedPart(number, part.etag, part.checksum)
+            for number, part in upload.parts.items()
+            if number not in elsewhere
+            and number <= len(session.parts)
+            and part.size == session.parts[number - 1].length
+        }
+        copied = copied_places(self._target, session)
+        transfer = PartTransfer(
+            self._context.store,
+            self._context.sources,
+            self._context.workers,
+            self._target,
+            JournalState(session, before),
+            NoLog(),
+            StoredContents(self._context.store, copied),
+            elsewhere,
+        )
+        texts = {unit.first: self._task(unit, session, division, copied).text() for unit in division.units}
+        with self._context.progress.bar("publishing", session.size) as add:
+            lead = Lead(
+                self._context, self._workers, self._folder, upload, division.units, texts, transfer.verifier, add
+            )
+            with worker_pool(1, "here") as pool:
+                try:
+                    here = pool.submit(transfer.run, add)
+                    lead.run(here)
+                    completed = here.result()
+                except BaseException:
+                    transfer.verifier.stop()
+                    raise
+        witnessed = [part for part in completed if part is not before.get(part.number)]
+        return transfer, lead, witnessed
+
+    def _task(
+        self,
+        unit: Unit,
+        session: UploadSession,
+        division: Division,
+        copied: Mapping[Digest, tuple[ObjectRef, int]],
+    ) -> UnitTask:
+        largest = max(part.length for part in unit.parts)
+        return UnitTask(
+            1,
+            __version__,
+            FORMAT,
+            self._workers.services,
+            (self._location.bucket, self._location.key, session.upload.id),
+            self._folder.record_uri(session.upload, unit.first).key,
+            session.algorithm,
+            max(min(self._workers.connections, 2), min(self._workers.connections, _BUFFERS // largest)),
+            unit.first,
+            unit.offset,
+            tuple(part.length for part in unit.parts),
+            self._target.layout.entries[unit.members[0]].offset,
+            tuple(self._member(index, division, copied) for index in unit.members),
+        )
+
+    def _member(self, index: int, division: Division, copied: Mapping[Digest, tuple[ObjectRef, int]]) -> UnitMember:
+        member, known = self._target.members[index], division.known[index]
+        place = (copied if known else division.stored).get(member.digest)
+        file = self._workers.files.get(member.digest)
+        return UnitMember(
+            member.path,
+            member.size,
+            member.digest.value,
+            member.executable,
+            str(file) if file else None,
+            Place.of(*place) if place else None,
+            self._workers.hub.get(member.digest),
+            FramedSums.of(known) if known else None,
+        )
+
+    def _complete(
+        self, session: UploadSession, transfer: PartTransfer, lead: Lead, here: Sequence[CompletedPart]
+    ) -> UploadResult:
+        """Complete the upload on the parts that S3 lists last, whoever sent them.
+
+        Raises:
+            RefusedError: S3 lacks parts that a worker says it sent, or they do not make the archive.
+            UploadGoneError: there is no such upload any more.
+        """
+        store, sums = self._context.store, tuple(transfer.verifier.wait())
+        whole = self._target.whole(sums)
+        for attempt in range(1, _ATTEMPTS + 1):
+            listed = self._listed(session)
+            try:
+                etag = store.complete(
+                    session.upload, listed, session.size, session.algorithm, whole.value(session.algorithm)
+                )
+                break
+            except StalePartError:
+                # A worker that was thought dead sends the same bytes again, which may get another ETag.
+                if attempt == _ATTEMPTS:
+                    raise
+        if etag is None:
+            self._context.progress.note(f"{self._location} is there already: another publisher wrote it meanwhile")
+            store.abort(session.upload)
+        seen = {part.number: part.etag for part in here} | {part.number: part.etag for part in lead.witnessed}
+        is_proved = etag is not None and all(seen.get(part.number) == part.etag for part in listed)
+        return UploadResult(sums, whole, transfer.sent + lead.sent, transfer.copied, etag, is_proved)
+
+    def _listed(self, session: UploadSession) -> list[UploadedPart]:
+        listed = self._context.store.parts(session.upload)
+        if listed is None:
+            raise UploadGoneError("the upload was completed or aborted", where=str(self._location))
+        planned = [(number, part.length) for number, part in enumerate(session.parts, 1)]
+        if [(part.number, part.size) for part in listed] != planned:
+            raise RefusedError("S3 does not have the parts that were reported", where=str(self._location))
+        return listed

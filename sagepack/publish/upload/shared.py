@@ -1,0 +1,136 @@
+"""What an upload that many make leaves in S3 while it goes on, so that any machine continues it without a file of another.
+
+<package>/upload/<16 hex of the plan's digest>.json     names the multipart upload of that plan; the first to write it wins
+<package>/upload/<upload id>/<first part>.json          the record of a unit that was made
+
+These are claims like every document in S3 (`unit_text`). They are removed when the upload is complete; `gc` removes the rest.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+
+from sagepack.aws.s3 import MultipartHandle, ObjectRef
+from sagepack.aws.session import AccessDeniedError
+from sagepack.decoding import Text, seal, unseal
+from sagepack.errors import RemoteError
+from sagepack.publish.sealed import Algorithm
+from sagepack.publish.upload.unit_text import UnitRecord
+from sagepack.workers import worker_pool
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from sagepack.aws.s3 import S3, S3Uri, UploadedPart
+    from sagepack.digest import Digest
+    from sagepack.publish.keys import Package
+
+FOLDER = "upload"
+VERSION: Literal[1] = 1
+_ATTEMPTS = 5
+_THREADS = 16
+
+
+@dataclass(frozen=True)
+class SharedUpload:
+    """A multipart upload that is open.
+
+    Attributes:
+        handle: of the upload.
+        algorithm: of its checksums.
+        parts: what S3 has of it, by number.
+    """
+
+    handle: MultipartHandle
+    algorithm: str
+    parts: Mapping[int, UploadedPart]
+
+
+class _Note(Struct):
+    upload: Text
+    algorithm: Algorithm
+
+
+class UploadFolder:
+    """The folder `upload/` of a package.
+
+    Args:
+        store: S3.
+        package: the folder of the package.
+    """
+
+    def __init__(self, store: S3, package: S3Uri) -> None:
+        self._store = store
+        self._folder = package.child(FOLDER)
+
+    @staticmethod
+    def is_in(package: Package, keys: Iterable[str]) -> bool:
+        """Whether any of the keys of a package is in its folder."""
+        folder = package.folder.child(f"{FOLDER}/").key
+        return any(key.startswith(folder) for key in keys)
+
+    def record_uri(self, handle: MultipartHandle, first: int) -> S3Uri:
+        """Where the record of the unit lies that begins with part number `first`."""
+        return self._folder.child(f"{handle.id}/{first:05}.json")
+
+    def open(self, location: S3Uri, plan: Digest, algorithms: Sequence[str]) -> SharedUpload:
+        """The upload of a plan: the one that somebody has begun, or a new one that others then find.
+
+        Args:
+            location: key of the object.
+            plan: digest of the plan: who makes the same plan makes the same parts.
+            algorithms: checksums to try, the best first.
+
+        Raises:
+            RemoteError: the store knows none of the checksums, or others begin uploads all the time.
+        """
+        note = self._folder.child(f"{plan.short}.json")
+        for _ in range(_ATTEMPTS):
+            seen = self._store.head(note)
+            if seen is not None:
+                found = unseal(self._store.read(note) or b"", VERSION, _Note)
+                handle = MultipartHandle(location, found.upload) if found else None
+                parts = self._store.parts(handle) if handle else None
+                if found and handle and parts is not None:
+                    return SharedUpload(handle, found.algorithm, {part.number: part for part in parts})
+            handle, algorithm = self._begin(location, algorithms)
+            text = seal(_Note(handle.id, algorithm), VERSION)
+            if seen is None:
+                is_ours = self._store.put(note, text, if_absent=True)
+            else:
+                is_ours = self._store.replace(ObjectRef(note, seen.etag), text)
+            if is_ours:
+                return SharedUpload(handle, algorithm, {})
+            self._store.abort(handle)
+        raise RemoteError(
+            "others begin uploads of the same package all the time", where=str(note), fix="run the command again"
+        )
+
+    def _begin(self, location: S3Uri, algorithms: Sequence[str]) -> tuple[MultipartHandle, str]:
+        for algorithm in algorithms:
+            handle = self._store.begin(location, algorithm)
+            if handle is not None:
+                return handle, algorithm
+        raise RemoteError("the store supports none of the checksum algorithms", where=str(location))
+
+    def records(self, handle: MultipartHandle, wanted: Collection[int]) -> dict[int, UnitRecord]:
+        """The records of an upload that can be read, of the units whose first parts have the numbers `wanted`."""
+        uris = {self.record_uri(handle, first): first for first in wanted}
+        listed = self._store.list(self._folder.child(f"{handle.id}/"))
+        there = [each.location for each in listed if each.location in uris]
+        with worker_pool(_THREADS, "records") as pool:
+            found = [UnitRecord.parse(data) for data in pool.map(self._store.read, there)]
+        return {
+            record.first: record
+            for uri, record in zip(there, found, strict=True)
+            if record and record.first == uris[uri]
+        }
+
+    def clear(self) -> None:
+        """Remove everything in the folder: the package is there. Where S3 denies that, `gc` does it."""
+        with suppress(AccessDeniedError), worker_pool(_THREADS, "clear") as pool:
+            list(pool.map(self._store.delete, [each.location for each in self._store.list(self._folder.child(""))]))
