@@ -176,27 +176,32 @@ class Project:
             ),
         )
 
-    def plan(self, to: str = "package", *, locked: bool = False, stream: bool = False) -> results.Plan:
+    def plan(
+        self, to: str = "package", *, locked: bool = False, stream: bool = False, workers: int = 0
+    ) -> results.Plan:
         """What would run to reach a step, and why. Changes nothing.
 
         Args:
             to: a step, or `package`.
             locked: fail if the lock would be made or changed.
             stream: plan to publish from the Hub to S3 without the model on this disk.
+            workers: processes of this machine that make what is published; 0: threads of this one.
 
         Raises:
             UserError: there is no such step.
             RemoteError: S3 or SageMaker failed after retries; only the steps `upload` and `deploy` ask them.
         """
-        return self._plan(to, locked=locked, stream=stream)[1]
+        return self._plan(to, locked=locked, stream=stream, workers=workers)[1]
 
-    def review(self, to: str = "deploy", *, locked: bool = False, stream: bool = False) -> ReviewedPlan:
+    def review(
+        self, to: str = "deploy", *, locked: bool = False, stream: bool = False, workers: int = 0
+    ) -> ReviewedPlan:
         """A plan that `deploy` can be held to, also from a file and on another machine. Raises as `plan`.
 
         Raises:
             UserError: no lock is up to date with the spec, so that nobody knows yet what would be deployed.
         """
-        return review.ReviewedPlan.of(*self._plan(to, locked=locked, stream=stream))
+        return review.ReviewedPlan.of(*self._plan(to, locked=locked, stream=stream, workers=workers))
 
     @property
     def is_protected(self) -> bool:
@@ -210,6 +215,7 @@ class Project:
         locked: bool = False,
         stream: bool = False,
         connections: int = hub.CONNECTIONS,
+        workers: int = 0,
         plan: ReviewedPlan | None = None,
         smoke: bool = True,
         recreate: bool = False,
@@ -221,6 +227,8 @@ class Project:
             locked: fail rather than make or change the lock.
             stream: publish from the Hub to S3 without the model on this disk.
             connections: most connections to the Hub at once.
+            workers: processes of this machine that make what is published, and stream what is not on this disk; 0: threads
+                of this process. A script that uses it begins with `if __name__ == "__main__":`, since each process imports it.
             plan: do what this plan says, or nothing.
             smoke: send the sample to an endpoint that serves something new, as the spec says; False sends nothing.
             recreate: also delete and create again an endpoint that was released and has failed since, with the requests in
@@ -238,6 +246,7 @@ class Project:
             locked=locked,
             stream=stream,
             connections=connections,
+            workers=workers,
             smoke=smoke,
             recreate=recreate or plan is not None,
         )
@@ -249,10 +258,10 @@ class Project:
         return self.build("package", locked=locked, connections=connections)
 
     def upload(
-        self, *, locked: bool = False, stream: bool = False, connections: int = hub.CONNECTIONS
+        self, *, locked: bool = False, stream: bool = False, connections: int = hub.CONNECTIONS, workers: int = 0
     ) -> results.Built:
         """Publish the package, and send only what S3 does not have: `build("upload")`."""
-        return self.build("upload", locked=locked, stream=stream, connections=connections)
+        return self.build("upload", locked=locked, stream=stream, connections=connections, workers=workers)
 
     def deploy(
         self,
@@ -260,13 +269,21 @@ class Project:
         locked: bool = False,
         stream: bool = False,
         connections: int = hub.CONNECTIONS,
+        workers: int = 0,
         plan: ReviewedPlan | None = None,
         smoke: bool = True,
         recreate: bool = False,
     ) -> results.Built:
         """Publish the package, make the endpoint serve it, and see that it answers: `build("deploy")`."""
         return self.build(
-            "deploy", locked=locked, stream=stream, connections=connections, plan=plan, smoke=smoke, recreate=recreate
+            "deploy",
+            locked=locked,
+            stream=stream,
+            connections=connections,
+            workers=workers,
+            plan=plan,
+            smoke=smoke,
+            recreate=recreate,
         )
 
     def promote(
@@ -803,8 +820,8 @@ class Project:
         if warning not in self.warnings:
             self.warnings += (warning,)
 
-    def _plan(self, to: str, *, locked: bool, stream: bool) -> tuple[BuildContext, results.Plan]:
-        return self._planned(to, self._open(to, locked=locked, stream=stream))
+    def _plan(self, to: str, **how: Any) -> tuple[BuildContext, results.Plan]:
+        return self._planned(to, self._open(to, **how))
 
     def _planned(self, to: str, context: BuildContext) -> tuple[BuildContext, results.Plan]:
         actions = executor.plan(context)

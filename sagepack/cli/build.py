@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sagepack.cli.agreement import agreed_plan
-from sagepack.cli.task import CONNECTIONS, LOCKED, NO_SMOKE, STREAM, YES_CHANGE, Flag, task
+from sagepack.cli.task import CONNECTIONS, LOCKED, NO_SMOKE, STREAM, WORKERS, YES_CHANGE, Flag, task
 from sagepack.engine import lazy
 from sagepack.engine.steps import GOALS
 from sagepack.errors import UserError
@@ -47,16 +47,17 @@ def lock(project: Project, *, update: bool, pin: bool, locked: bool) -> Locked:
     Flag("out", "", "write the plan to this file, for `deploy --plan`", placeholder="FILE"),
     LOCKED,
     STREAM,
+    WORKERS,
     example="--to deploy --env prod --out prod.plan",
 )
-def plan(project: Project, *, to: str, out: str, locked: bool, stream: bool) -> Plan:
+def plan(project: Project, *, to: str, out: str, locked: bool, stream: bool, workers: int | None) -> Plan:
     """Show what would run and why.
 
     It changes nothing. The exit code is 0 if nothing would run, and 2 if something would.
     """
     if not out:
-        return project.plan(to, locked=locked, stream=stream)
-    reviewed = project.review(to, locked=locked, stream=stream)
+        return project.plan(to, locked=locked, stream=stream, workers=workers or 0)
+    reviewed = project.review(to, locked=locked, stream=stream, workers=workers or 0)
     reviewed.write(Path(out))
     project.progress.note(f"the plan is in {out}: `deploy --plan {out}` does exactly that")
     return reviewed.plan
@@ -101,19 +102,20 @@ def package(project: Project, *, locked: bool, connections: int) -> Built:
     return project.build("package", locked=locked, connections=connections)
 
 
-@task(LOCKED, STREAM, CONNECTIONS, example="--env prod --stream")
-def upload(project: Project, *, locked: bool, stream: bool, connections: int) -> Built:
+@task(LOCKED, STREAM, CONNECTIONS, WORKERS, example="--env prod --stream")
+def upload(project: Project, *, locked: bool, stream: bool, connections: int, workers: int | None) -> Built:
     """Publish the package to S3.
 
     Its key follows from its contents. S3 copies what it has already, and only the rest is sent.
     """
-    return project.build("upload", locked=locked, stream=stream, connections=connections)
+    return project.upload(locked=locked, stream=stream, connections=connections, workers=workers or 0)
 
 
 @task(
     LOCKED,
     STREAM,
     CONNECTIONS,
+    WORKERS,
     Flag(
         "plan",
         "",
@@ -126,7 +128,15 @@ def upload(project: Project, *, locked: bool, stream: bool, connections: int) ->
     example="--env prod --set endpoint.instance_type=ml.g5.4xlarge",
 )
 def deploy(
-    project: Project, *, locked: bool, stream: bool, connections: int, plan_file: str, no_smoke: bool, yes: bool
+    project: Project,
+    *,
+    locked: bool,
+    stream: bool,
+    connections: int,
+    workers: int | None,
+    plan_file: str,
+    no_smoke: bool,
+    yes: bool,
 ) -> Built:
     """Publish, create or update the endpoint, and wait for it.
 
@@ -137,9 +147,15 @@ def deploy(
     if plan_file:
         agreed = review.ReviewedPlan.read(Path(plan_file))
     elif project.is_protected and not yes:
-        agreed = agreed_plan(project.review("deploy", locked=locked, stream=stream))
+        agreed = agreed_plan(project.review("deploy", locked=locked, stream=stream, workers=workers or 0))
     return project.deploy(
-        locked=locked, stream=stream, connections=connections, plan=agreed, smoke=not no_smoke, recreate=yes
+        locked=locked,
+        stream=stream,
+        connections=connections,
+        workers=workers or 0,
+        plan=agreed,
+        smoke=not no_smoke,
+        recreate=yes,
     )
 
 

@@ -9,17 +9,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sagepack.aws.s3 import ObjectRef
+from sagepack.aws.s3 import ObjectRef, UploadGoneError
 from sagepack.publish.checksums import FramedChecksums
 from sagepack.publish.documents import Index
 from sagepack.publish.observation import Binding
 from sagepack.publish.upload.context import Uploaded
 from sagepack.publish.upload.divided import DividedUpload, Division
 from sagepack.publish.upload.journal import Journal
-from sagepack.publish.upload.multipart import MultipartUpload, confirm
+from sagepack.publish.upload.multipart import MultipartUpload, UploadResult, confirm
 from sagepack.publish.upload.part_body import ArchiveTarget
 from sagepack.publish.upload.proof import SourceError, read_archive
 from sagepack.publish.upload.recovery import journaled_sums
+from sagepack.publish.upload.shared import UploadFolder
 from sagepack.publish.upload.sources import HubFiles, StoredContents
 from sagepack.publish.verified import Verified
 from sagepack.workers import worker_pool
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from sagepack.digest import Digest
     from sagepack.publish.archive_plan import ArchivePlan
     from sagepack.publish.upload.context import UploadContext
-    from sagepack.publish.upload.multipart import UploadResult
 
 
 def publish_archive(plan: ArchivePlan, context: UploadContext) -> Uploaded:
@@ -46,24 +46,9 @@ def publish_archive(plan: ArchivePlan, context: UploadContext) -> Uploaded:
         SourceError: an archive to copy from, or the one that is there already, is not what it should be.
         IntegrityError: a content is not what the manifest says.
     """
-    observation, package = plan.observation, plan.observation.package
-    target = ArchiveTarget(plan.layout, plan.manifest)
-    subject, journal = str(plan.manifest.digest), Journal(context.journal_dir / "archive.jsonl")
-    sent = copied = 0
-    if observation.archive is None:
-        result = _upload(plan, context, target, journal)
-        sums, sent, copied = result.sums, result.sent, result.copied
-        etag, is_proved = result.etag, result.is_proved
-    else:
-        known, index = None, observation.index
-        if package.model_uri.key not in observation.replaced:
-            if index is None:
-                known = journaled_sums(target, journal, subject)
-            elif index.etag == observation.archive.etag:
-                known = index.sums
-        sums = known or _read_own_archive(plan, observation.archive, context)
-        etag, is_proved = observation.archive.etag, known is None
-    whole = target.whole(sums)
+    package, target = plan.observation.package, ArchiveTarget(plan.layout, plan.manifest)
+    result = _bring(plan, context, target)
+    sums, whole, etag = result.sums, result.whole, result.etag
     if etag is None:
         etag = confirm(context.store, package.model_uri, whole).etag
     text = Index(plan.manifest, sums, etag, whole).text()
@@ -75,11 +60,48 @@ def publish_archive(plan: ArchivePlan, context: UploadContext) -> Uploaded:
         # The same bytes were written again meanwhile, or the store completes an upload with another ETag than it keeps.
         text = Index(plan.manifest, sums, head.etag, whole).text()
         context.write({package.index_uri: text})
-    elif is_proved:
+    elif result.is_proved:
         contents = zip((member.digest for member in target.members), sums, strict=True)
         verified = Verified(etag, plan.manifest.digest, ((0, target.size),), dict(contents))
         context.verified.add(package.folder, {package.model_uri.key: verified})
-    return Uploaded(text, head, sent, copied)
+    return Uploaded(text, head, result.sent, result.copied)
+
+
+def _bring(plan: ArchivePlan, context: UploadContext, target: ArchiveTarget) -> UploadResult:
+    """Upload the archive, unless it is at its key; somebody else may bring it there meanwhile."""
+    location, journal = plan.observation.package.model_uri, Journal(context.journal_dir / "archive.jsonl")
+    head = plan.observation.archive
+    if head is None:
+        try:
+            return _upload(plan, context, target, journal)
+        except UploadGoneError:
+            head = context.store.head(location)
+            if head is None:
+                raise
+            context.progress.note(f"{location} is there already: another publisher completed the upload meanwhile")
+    known = _known_sums(plan, context, target, journal, head)
+    sums = known or _read_own_archive(plan, head, context)
+    return UploadResult(sums, target.whole(sums), 0, 0, head.etag, known is None)
+
+
+def _known_sums(
+    plan: ArchivePlan, context: UploadContext, target: ArchiveTarget, journal: Journal, head: ObjectInfo
+) -> tuple[FramedChecksums, ...] | None:
+    """The checksums of the contents of an archive that is there, by its index, or by what its upload has left."""
+    observation, package = plan.observation, plan.observation.package
+    if package.model_uri.key in observation.replaced:
+        return None
+    index = observation.index
+    if observation.archive is None:  # it came while this ran
+        index = Index.parse(context.store.read(package.index_uri))
+        index = index if index and index.manifest == plan.manifest else None
+    if index is not None:
+        return index.sums if index.etag == head.etag else None
+    if sums := journaled_sums(target, journal, str(plan.manifest.digest)):
+        return sums
+    if observation.archive is None or UploadFolder.is_in(package, observation.present):
+        return UploadFolder(context.store, package.folder).sums_of(target, head)
+    return None
 
 
 def _upload(plan: ArchivePlan, context: UploadContext, target: ArchiveTarget, journal: Journal) -> UploadResult:

@@ -201,6 +201,7 @@ class DividedUpload:
         """
         store, sums = self._context.store, tuple(transfer.verifier.wait())
         whole = self._target.whole(sums)
+        self._folder.note_sums(session.upload, sums)
         for attempt in range(1, _ATTEMPTS + 1):
             listed = self._listed(session)
             try:

@@ -2,6 +2,7 @@
 
 <package>/upload/<16 hex of the plan's digest>.json     names the multipart upload of that plan; the first to write it wins
 <package>/upload/<upload id>/<first part>.json          the record of a unit that was made
+<package>/upload/<upload id>/sums.json                  the checksums of all contents, written before the upload is completed
 
 These are claims like every document in S3 (`unit_text`). They are removed when the upload is complete; `gc` removes the rest.
 """
@@ -10,28 +11,31 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from sagepack.aws.s3 import MultipartHandle, ObjectRef
 from sagepack.aws.session import AccessDeniedError
 from sagepack.decoding import Text, seal, unseal
 from sagepack.errors import RemoteError
-from sagepack.publish.sealed import Algorithm
+from sagepack.publish.sealed import Algorithm, FramedSums
 from sagepack.publish.upload.unit_text import UnitRecord
 from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from sagepack.aws.s3 import S3, S3Uri, UploadedPart
+    from sagepack.aws.s3 import S3, ObjectInfo, S3Uri, UploadedPart
     from sagepack.digest import Digest
+    from sagepack.publish.checksums import FramedChecksums
     from sagepack.publish.keys import Package
+    from sagepack.publish.upload.part_body import UploadTarget
 
 FOLDER = "upload"
 VERSION: Literal[1] = 1
 _ATTEMPTS = 5
+_SUMS = "sums.json"
 _THREADS = 16
 
 
@@ -53,6 +57,10 @@ class SharedUpload:
 class _Note(Struct):
     upload: Text
     algorithm: Algorithm
+
+
+class _NotedSums(Struct):
+    sums: Annotated[tuple[FramedSums, ...], Meta(max_length=50_000)]
 
 
 class UploadFolder:
@@ -129,6 +137,24 @@ class UploadFolder:
             for uri, record in zip(there, found, strict=True)
             if record and record.first == uris[uri]
         }
+
+    def note_sums(self, handle: MultipartHandle, sums: Sequence[FramedChecksums]) -> None:
+        """Note the checksums of all contents, for whoever finds the object without its index after a kill."""
+        text = seal(_NotedSums(tuple(FramedSums.of(each) for each in sums)), VERSION)
+        self._store.put(self._folder.child(f"{handle.id}/{_SUMS}"), text, if_absent=True)
+
+    def sums_of(self, target: UploadTarget, head: ObjectInfo) -> tuple[FramedChecksums, ...] | None:
+        """The noted checksums with which the contents make the object that is at the key; None if there are none."""
+        for each in self._store.list(self._folder.child("")):
+            name = each.location.key.rpartition("/")[2]
+            found = unseal(self._store.read(each.location) or b"", VERSION, _NotedSums) if name == _SUMS else None
+            if found and len(found.sums) == len(target.members):
+                sums = tuple(one.value for one in found.sums)
+                whole = target.whole(sums)
+                checks = [whole.value(name) == value for name, value in head.checksums.items()]
+                if checks and all(checks) and head.size == target.size:
+                    return sums
+        return None
 
     def clear(self) -> None:
         """Remove everything in the folder: the package is there. Where S3 denies that, `gc` does it."""

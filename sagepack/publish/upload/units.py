@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from sagepack.package.manifest import Member
     from sagepack.publish.delta.parts import Limits, Part
 
-# A unit has at least a thousandth of the archive: so units cost few of the 10,000 parts, and their texts stay few.
-_MOST_UNITS = 1000
+# Files of less than a thousandth of the archive are gathered: so units cost few of the 10,000 parts, and their texts stay few.
+_MOST_LARGE = 1000
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Unit:
 def borders(layout: Layout, members: Sequence[Member], elsewhere: Collection[Digest], limits: Limits) -> list[int]:
     """Offsets in an archive at which units should end: before whole files.
 
-    A file of at least the size of a unit ends one, with the small files before it; smaller ones are gathered to that size. What
-    workers can read and what they cannot is kept apart.
+    A file of at least the size of a unit is one by itself, smaller ones are gathered to that size, and what would be less than
+    the smallest part goes with the next. What workers can read and what they cannot is kept apart.
 
     Args:
         layout: of the archive.
@@ -66,7 +66,7 @@ def borders(layout: Layout, members: Sequence[Member], elsewhere: Collection[Dig
         elsewhere: the contents that workers can read.
         limits: sizes of parts and units.
     """
-    wanted = max(limits.unit_size, layout.size // _MOST_UNITS)
+    wanted = max(limits.unit_size, layout.size // _MOST_LARGE)
     cuts, start = [], 0
     for index, entry in enumerate(layout.entries[1:], 1):
         gathered = entry.offset - start
