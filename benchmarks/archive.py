@@ -14,12 +14,11 @@ import json
 import os
 import shutil
 import sys
-import tarfile
 import time as clock
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.models import CODE, make_model
+from benchmarks.models import CODE, make_model, notebook_archive
 from benchmarks.timing import Timing, side_by_side, table
 from sagepack.package.archive.layout import Layout
 from sagepack.package.archive.output import preallocate, staging
@@ -129,8 +128,7 @@ def _cells(timings: dict[str, Timing], slow: dict[str, float]) -> dict[str, str]
 def _work(kind: str, model: Path, out: Path) -> None:
     """What a command of ours does: a process of its own, as `invoke` would be."""
     if kind == "notebook":
-        with tarfile.open(out / "model.tar.gz", "w:gz") as tar:
-            tar.add(model, ".")
+        notebook_archive(model, out / "model.tar.gz")
         return
     target, memory = out / "model.tar.gz", out / "record.json"
     before = Written.from_json(json.loads(memory.read_text())) if memory.exists() and kind != "full" else None

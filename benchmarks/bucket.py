@@ -3,7 +3,8 @@
 It answers what publishing, boto3 and the AWS CLI ask, over TLS on loopback, and keeps small objects and the sizes of large
 ones; so what is measured against it is the client. It prints its port. `GET /stats` tells bytes received and sent, heads
 included, and starts counting anew; `PUT /rate/N` limits what it takes to N bytes a second (0: no limit);
-`PUT /latency/N` lets N milliseconds pass before each answer; `PUT /forget` empties it.
+`PUT /latency/N` lets N milliseconds pass before each answer; `PUT /forget` empties it. A large object that others download is
+a file that lies in FOLDER/objects/ under bucket and key.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ class Bucket(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, objects: Path) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
+        self.objects = objects
         # The handshake is done where the connection is served, not where all are accepted.
         self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.data: dict[str, bytes] = {}
@@ -129,7 +131,8 @@ class Handler(BaseHTTPRequestHandler):
         """HeadObject and HeadBucket."""
         if self.key.count("/") == 1:
             return self._answer(200, x_amz_bucket_region="us-east-1")
-        size = self.server.sizes.get(self.key)
+        path = self._path()
+        size = path.stat().st_size if path.is_file() else self.server.sizes.get(self.key)
         return self._answer(404) if size is None else self._answer(200, Content_Length=str(size), ETag='"e"')
 
     def do_GET(self) -> None:
@@ -146,10 +149,37 @@ class Handler(BaseHTTPRequestHandler):
             listed = "".join(_OBJECT.format(key.split("/", 2)[2], self.server.sizes[key]) for key in found)
             xml = f"<ListBucketResult><IsTruncated>false</IsTruncated>{listed}</ListBucketResult>"
             return self._answer(200, xml.encode())
+        if (path := self._path()).is_file():
+            return self._send_file(path)
         data = self.server.data.get(self.key)
         if data is None:
             return self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
         return self._answer(200, data, ETag='"e"')
+
+    def _path(self) -> Path:
+        """Where the object lies if it is a file."""
+        return self.server.objects / self.key.lstrip("/")
+
+    def _send_file(self, path: Path) -> None:
+        """Answer with a file, or with the range of it that is asked for."""
+        size = path.stat().st_size
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        first, last = (int(asked[1]), int(asked[2] or size - 1)) if asked else (0, size - 1)
+        left = min(last, size - 1) - first + 1
+        self.send_response_only(206 if asked else 200)
+        self.send_header("Content-Length", str(left))
+        self.send_header("ETag", '"e"')
+        if asked:
+            self.send_header("Content-Range", f"bytes {first}-{first + left - 1}/{size}")
+        self.end_headers()
+        with self.server.lock:
+            self.server.sent += left + 200
+        with path.open("rb") as file:
+            file.seek(first)
+            while left:
+                piece = file.read(min(left, _PIECE))
+                self.wfile.write(piece)
+                left -= len(piece)
 
     def do_PUT(self) -> None:
         """PutObject, UploadPart, UploadPartCopy, CreateBucket, and the rate."""
@@ -198,7 +228,7 @@ def main(folder: Path) -> None:
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(files[1], files[0])
-    server = Bucket(context)
+    server = Bucket(context, folder / "objects")
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(server.server_address[1], flush=True)
     sys.stdin.read()

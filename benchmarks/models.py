@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import struct
+import tarfile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -62,3 +63,9 @@ def make_model(folder: Path, size: int, seed: int = 1) -> None:
     (folder / "code").mkdir()
     (folder / CODE).write_text("def model_fn(model_dir):\n    return model_dir\n" * 40)
     (folder / "code/requirements.txt").write_text("diffusers==0.27.2\n")
+
+
+def notebook_archive(model: Path, target: Path) -> None:
+    """The archive that the sample notebook makes of a folder: gzip at level 9, which is tarfile's default."""
+    with tarfile.open(target, "w:gz") as tar:
+        tar.add(model, ".")

@@ -1,7 +1,10 @@
-"""Publishing against `aws s3 cp` and boto3's `upload_file`, over TLS to an S3 that costs nothing (`bucket.py`).
+"""Publishing against `aws s3 cp`, boto3's `upload_file` and the SageMaker SDK, over TLS to an S3 that costs nothing (`bucket.py`).
 
-Each run is a fresh process. Ours frames and checks while it sends and needs no archive on disk; the others send an archive
-that is there already, and its making is not counted. Bytes are those on the wire in both directions, heads included.
+Each run is a fresh process. Ours frames and checks while it sends and needs no archive on disk. The AWS CLI and boto3 send an
+archive that is there already, and its making is not counted. What version 2 of the SageMaker SDK does for an edited
+`inference.py` is `repack_model`: it downloads the archive, unpacks it, packs it with gzip and sends it. The CLI and the SDK
+run in environments of their own in `build/judges/`, which the first run makes. Bytes are those on the wire in both directions,
+heads included.
 """
 
 from __future__ import annotations
@@ -17,8 +20,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.models import CODE, make_model
-from benchmarks.timing import Timing, side_by_side, table
+from benchmarks.models import CODE, make_model, notebook_archive
+from benchmarks.timing import Timing, run, side_by_side, table
+from tests.helpers.environments import AWSCLI, environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -78,11 +82,18 @@ publish(
 _BOTO3 = """
 import sys, boto3
 from boto3.s3.transfer import TransferConfig
-from botocore.config import Config
-url, archive, key = sys.argv[1:]
-client = boto3.client("s3", endpoint_url=url, config=Config(s3={"addressing_style": "path"}))
+archive, key = sys.argv[1:]
+client = boto3.client("s3")
 client.upload_file(archive, "bench", key, Config=TransferConfig(preferred_transfer_client="classic"))
 """
+_SDK = """
+import sys, sagemaker
+from pathlib import Path
+from sagemaker.utils import repack_model
+code, source, target = sys.argv[1:]
+repack_model(Path(code).name, str(Path(code).parent), [], source, target, sagemaker.Session())
+"""
+SDK = ["sagemaker==2.257.7"]  # the last of version 2, whose version 3 has no repack_model
 _HASH = """
 import json, sys
 from pathlib import Path
@@ -137,23 +148,44 @@ def serving(folder: Path) -> Iterator[Server]:
         stdout=subprocess.PIPE,
         text=True,
     )
+    assert process.stdout is not None
+    url = f"https://localhost:{int(process.stdout.readline())}"
+    settings = folder / "config"
+    settings.write_text("[default]\ns3 =\n  addressing_style = path\n")
     given = {
         "AWS_CA_BUNDLE": str(folder / "ca.pem"),
         "AWS_ACCESS_KEY_ID": "a",
         "AWS_SECRET_ACCESS_KEY": "b",
         "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_CONFIG_FILE": str(settings),
+        "AWS_ENDPOINT_URL": url,
         "AWS_EC2_METADATA_DISABLED": "true",
     }
     before = {name: os.environ.get(name) for name in given}
     os.environ.update(given)
     try:
-        assert process.stdout is not None
-        yield Server(f"https://localhost:{int(process.stdout.readline())}", folder)
+        yield Server(url, folder)
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
         process.communicate("")
+
+
+class Wire:
+    """Counts bytes on the wire, in both directions.
+
+    Attributes:
+        counted: of the last run of each command.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self.counted: dict[str, int] = {}
+        self._server, self._running = server, ""
+
+    def turn(self, name: str) -> None:
+        """Before a command runs: what came since the last turn was of the command before it."""
+        self.counted[self._running] = sum(self._server.ask("/stats"))
+        self._running = name
 
 
 def bench(folder: Path, sizes: Sequence[int], runs: int) -> str:
@@ -183,34 +215,57 @@ def _archive(server: Server, model: Path) -> Path:
     return archive
 
 
-def _others(server: Server, archive: Path) -> dict[str, Sequence[str]]:
+def _others(archive: Path) -> dict[str, Sequence[str]]:
     """The commands of others that send an archive."""
-    commands: dict[str, Sequence[str]] = {
-        "boto3 upload_file": [sys.executable, "-c", _BOTO3, server.url, str(archive), "archive"]
-    }
-    if aws := shutil.which("aws"):
-        command = [aws, "s3", "cp", "--only-show-errors", "--endpoint-url", server.url, str(archive), "s3://bench/cli"]
-        commands["aws s3 cp"] = command
-    return commands
+    aws = [str(environment("awscli", AWSCLI) / "aws"), "s3", "cp", "--only-show-errors", str(archive), "s3://bench/cli"]
+    return {"boto3 upload_file": [sys.executable, "-c", _BOTO3, str(archive), "archive"], "aws s3 cp": aws}
 
 
 def _far_away(server: Server, runs: int) -> str:
-    """An edit of one line over a link on which each answer takes its time: ours, and the whole archive as others send it."""
-    model, code = _fresh(server, 1, SWEEP), server.folder / "inference.py"
-    archive, turn = _archive(server, model), iter(range(1_000_000))
+    """An edit of one line over a link on which each answer takes its time: ours, the archive as others send it, repack_model."""
+    model, code = _fresh(server, 1, SWEEP), server.folder / "code" / "inference.py"
+    code.parent.mkdir()
+    archive, turn = server.folder / "objects" / "bench" / "model.tar.gz", iter(range(1_000_000))
+    archive.parent.mkdir(parents=True)
+    notebook_archive(model, archive)
+    repack = [str(environment("sagemaker", SDK) / "python"), "-c", _SDK, str(code)]
+    uris = ["s3://bench/model.tar.gz", "s3://bench/sdk/model.tar.gz"]
+    others = {**_others(archive), "SageMaker SDK, repack_model": [*repack, *uris]}
+    wire = Wire(server)
 
-    def edit(_name: str) -> None:
+    def edit(name: str) -> None:
         code.write_text(f"# far {next(turn)}\n")
+        wire.turn(name)
 
     code.write_text("#\n")
-    tables = []
+    run(server.ours(model, code))  # the release that is edited
+    found = {}
     for latency in LATENCIES:
         server.ask(f"/latency/{latency}", "PUT")
-        found = side_by_side({"edit": server.ours(model, code), **_others(server, archive)}, runs, edit)
-        tables.append(_table(f"256 MiB, {latency} ms to each answer", found, "edit", {}))
+        found[latency] = side_by_side({"edit": server.ours(model, code), **others}, runs, edit)
+    wire.turn("")
     server.ask("/latency/0", "PUT")
     archive.unlink()
-    return "\n\n".join(tables)
+    moved = {name: f"{count / MIB:.3f}" for name, count in wire.counted.items()}
+    return f"### Edit of 256 MiB, time to each answer\n\n{by_latency(found, {'wire MiB': moved})}"
+
+
+def by_latency(found: dict[int, dict[str, Timing]], columns: dict[str, dict[str, str]]) -> str:
+    """Seconds of each command by the milliseconds to each answer, and how many times as long as the first it takes.
+
+    Args:
+        found: what was measured.
+        columns: further ones, by their heads.
+    """
+    heads = [text for latency in found for text in (f"{latency} ms, s", "ratio")]
+    rows = [["", *heads, *columns]]
+    for name in found[LATENCIES[0]]:
+        row = [name]
+        for timings in found.values():
+            ours = next(iter(timings.values())).median
+            row += [f"{timings[name].median:.2f}", f"{timings[name].median / ours:.1f}"]
+        rows.append([*row, *(column[name] for column in columns.values())])
+    return table(rows)
 
 
 def _publishing(server: Server, size: int, runs: int) -> str:
@@ -218,26 +273,22 @@ def _publishing(server: Server, size: int, runs: int) -> str:
     model = _fresh(server, 1, size)
     archive = _archive(server, model)
     turn = iter(range(1_000_000))
-    wire: dict[str, int] = {}
-    last = ""
+    wire = Wire(server)
 
-    def count(name: str) -> None:
-        nonlocal last
-        wire[last] = sum(server.ask("/stats"))
-        last = name
+    def edit(name: str) -> None:
+        wire.turn(name)
         code.write_text(f"# {next(turn)}\n" + (model / CODE).read_text())
         if name == "first publish":
             server.ask("/forget", "PUT")
-        server.ask("/stats")
 
     code = server.folder / "inference.py"
     code.write_text("#\n")
     commands: dict[str, Sequence[str]] = {"first publish": server.ours(model, code), "edit": server.ours(model, code)}
-    commands |= _others(server, archive)
-    found = side_by_side(commands, runs, count)
-    count("")
+    commands |= _others(archive)
+    found = side_by_side(commands, runs, edit)
+    wire.turn("")
     archive.unlink()
-    return _table(f"{size // MIB} MiB", found, "first publish", wire)
+    return _table(f"{size // MIB} MiB", found, "first publish", wire.counted)
 
 
 def _sweep(server: Server, runs: int) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import statistics
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 
 @dataclass(frozen=True)
@@ -45,20 +46,22 @@ def run(command: Sequence[str]) -> tuple[float, float, int]:
         RuntimeError: it failed.
     """
     start = time.perf_counter()
-    process = subprocess.Popen(list(command), stdout=subprocess.PIPE, text=True)
-    printed = process.stdout.read() if process.stdout else ""
-    _, status, usage = os.wait4(process.pid, 0)  # with its usage, which `wait` does not tell
-    seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{process.returncode}: {' '.join(command)}")
+    with tempfile.TemporaryFile("w+") as messages:
+        process = subprocess.Popen(list(command), stdout=subprocess.PIPE, stderr=messages, text=True)
+        printed = process.stdout.read() if process.stdout else ""
+        _, status, usage = os.wait4(process.pid, 0)  # with its usage, which `wait` does not tell
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            messages.seek(0)
+            raise RuntimeError(f"exit {process.returncode} of {' '.join(command)[:500]}\n{messages.read()[-2000:]}")
     if printed.startswith("seconds "):
         seconds = float(printed.split()[1])
     return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
 
 
 def side_by_side(
-    commands: dict[str, Sequence[str]], runs: int, before: Callable[[str], None] = lambda _name: None
+    commands: Mapping[str, Sequence[str]], runs: int, before: Callable[[str], None] = lambda _name: None
 ) -> dict[str, Timing]:
     """Run each command `runs` times, in turns, so that a disturbance meets all of them.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,14 +17,11 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
-from tests.helpers.paths import ROOT
+from tests.helpers.environments import AWSCLI, environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-JUDGES = ROOT / "build" / "judges"
 LOCALSTACK = [
     "localstack-core[base-runtime]==4.12.0",
     # What it asks for is looser than what it works with.
@@ -34,7 +30,6 @@ LOCALSTACK = [
     "service-identity<26",
 ]
 SWIFT = ["swift==2.38.3", "pyeclib==1.8.0"]
-AWSCLI = ["awscli>=1.42,<2"]
 
 # LocalStack's server ignores the interface it is told to listen on.
 _LOOPBACK = """\
@@ -145,21 +140,6 @@ class Store:
         command = [str(self.aws), "s3", "cp", "--only-show-errors", "--endpoint-url", self.url, uri, str(target)]
         subprocess.run(command, env={**os.environ, **self.environment}, check=True, timeout=1800)
         return target.read_bytes()
-
-
-def environment(name: str, requirements: list[str]) -> Path:
-    """The `bin` folder of a virtual environment with these requirements, made if it is not there."""
-    folder = JUDGES / name
-    JUDGES.mkdir(parents=True, exist_ok=True)
-    with FileLock(JUDGES / f"{name}.lock"):
-        stamp = folder / "requirements.txt"
-        wanted = "\n".join(requirements)
-        if not stamp.exists() or stamp.read_text() != wanted:
-            subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True, timeout=1800)
-            pip = [str(folder / "bin/python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-            subprocess.run([*pip, *requirements], check=True, timeout=1800)
-            stamp.write_text(wanted)
-    return folder / "bin"
 
 
 def free_port() -> int:
