@@ -19,12 +19,12 @@ from sagepack.deploy.change import NONE, THERE
 from sagepack.deploy.deployment import TAG_MANIFEST, Owner
 from sagepack.deploy.observe import observe
 from sagepack.deploy.overview import require_owned
-from sagepack.engine import git
 from sagepack.errors import RemoteError, UserError
 from sagepack.package.attest import provenance
 from sagepack.package.manifest import Manifest
 from sagepack.package.requirements import listing
 from sagepack.publish.keys import document_beside
+from sagepack.spec import git
 from sagepack.spec.keys import by_key
 from sagepack.spec.model import Endpoint
 

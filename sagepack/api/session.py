@@ -222,11 +222,14 @@ def _stamp(path: Path) -> list[Any]:
 
 
 def _folders(data: dict[str, Any]) -> list[str]:
-    code, sample, model = data.get("code"), data.get("sample"), data.get("model")
+    code, sample, model, trust = data.get("code"), data.get("sample"), data.get("model"), data.get("trust")
     expect = sample.get("expect") if isinstance(sample, dict) else None
     found: list[Any] = [sample.get("file") if isinstance(sample, dict) else None]
     found += [expect.get("schema") if isinstance(expect, dict) else None]
     found += [model.get("path") if isinstance(model, dict) else None]
+    if isinstance(trust, dict):
+        keys, signer = trust.get("verify"), trust.get("sign")
+        found += [*(keys if isinstance(keys, list) else ()), str(signer).removeprefix("file:")]
     if isinstance(code, dict):
         shared = code.get("shared")
         found += [code.get("path"), *(shared if isinstance(shared, list) else ())]

@@ -22,8 +22,8 @@ from sagepack.deploy.sent import SentRequests
 from sagepack.deploy.smoke_result import Smoke
 from sagepack.deploy.waiter import WaiterConfig
 from sagepack.digest import Digest
-from sagepack.engine import git
 from sagepack.errors import RemoteError, SagepackError
+from sagepack.spec import git
 
 if TYPE_CHECKING:
     from sagepack.deploy.deployment import Deployment

@@ -377,6 +377,19 @@ class Sample(Value, frozen=True):
     expect: Expect | None = None
 
 
+class Trust(Value, frozen=True):
+    """Who vouches for what is published, and whose word counts.
+
+    Attributes:
+        sign: the key that signs: `kms:` with a key of AWS KMS, `file:` with a path, or `env:` with a variable; None signs nothing.
+        verify: files of public keys. If there are any, one of them must have signed whatever is deployed, promoted, rolled back to,
+            or copied inside S3.
+    """
+
+    sign: str | None = None
+    verify: tuple[str, ...] = ()
+
+
 class Spec(Value, frozen=True):
     """One model and everything that is declared about it, for one environment.
 
@@ -388,6 +401,7 @@ class Spec(Value, frozen=True):
         sample: a request to try the endpoint with.
         smoke: whether a deployment counts only when the sample was answered.
         not_secret: files of the code, and the sample, that are published although they look like secrets.
+        trust: who signs, and whose signatures count.
         sandbox: whether the environment is the embedded sandbox.
         protected: whether a person has to agree before the environment is changed.
     """
@@ -407,6 +421,7 @@ class Spec(Value, frozen=True):
     sample: Sample | None = None
     smoke: bool = True
     not_secret: tuple[str, ...] = ()
+    trust: Trust = field(default_factory=Trust)
     sandbox: bool = False
     protected: bool = False
 

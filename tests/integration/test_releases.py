@@ -16,9 +16,9 @@ from sagepack.aws.s3 import S3, S3Uri
 from sagepack.deploy import record
 from sagepack.deploy.deployment import Owner, ReleaseTag, tag_list
 from sagepack.deploy.reconcile import reconcile
-from sagepack.engine import git
 from sagepack.errors import RemoteError, UserError
 from sagepack.sandbox.aws.hosting import DeploymentOutcome
+from sagepack.spec import git
 from tests.helpers.cloud import Cloud
 from tests.helpers.deployments import BUCKET, RECORD, RecordedProgress, deployment, session_of
 from tests.helpers.paths import ROOT

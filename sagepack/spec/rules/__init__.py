@@ -19,6 +19,7 @@ from sagepack.spec.rules import (
     requirements,
     schedule,
     service_limits,
+    trust,
     update,
 )
 
@@ -40,6 +41,7 @@ _RULES = (
     update.check,
     schedule.check,
     service_limits.check,
+    trust.check,
 )
 
 

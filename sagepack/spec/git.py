@@ -1,4 +1,4 @@
-"""The commit of a project's folder, asked of git; whoever works without git has none."""
+"""The commit of a project's folder, and whether it holds a file, asked of git; whoever works without git has none."""
 
 from __future__ import annotations
 
@@ -33,6 +33,11 @@ def head(folder: Path) -> Head | None:
     if commit is None or changes is None or not _COMMIT.fullmatch(commit):
         return None
     return Head(commit, not changes)
+
+
+def tracks(file: Path) -> bool:
+    """Whether git keeps a file: everybody who has the repository has it, and its history keeps what is removed."""
+    return bool(_git(file.parent, "ls-files", "--", file.name))
 
 
 def _git(folder: Path, *words: str) -> str | None:

@@ -1,0 +1,93 @@
+"""Keys in a spec: public ones that verify, and private ones that nobody else may get."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.helpers.signing import KeyPair, pem
+from tests.helpers.specs import errors, load, project, warnings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY = KeyPair.of("ours")
+
+
+def problem(root: Path, *sets: str) -> tuple[str, str]:
+    """Key and message of the one error."""
+    [found] = errors(root, sets)
+    assert found.location  # a place to look at
+    return found.key, f"{found.message}; {found.fix}"
+
+
+def git(root: Path, *words: str) -> None:
+    subprocess.run(["git", "-C", str(root), *words], check=True, capture_output=True)
+
+
+def test_public_keys_of_the_project_verify(tmp_path: Path) -> None:
+    KEY.write(tmp_path / "config" / "keys", "prod")
+    sets = ["trust.verify=[config/keys/prod.pub]", "trust.sign=file:/nowhere/prod.pem"]
+    assert warnings(tmp_path, sets) == []
+    assert load(tmp_path, sets).spec().trust.verify == ("config/keys/prod.pub",)
+
+
+def test_a_missing_key_is_told_with_one_that_is_there(tmp_path: Path) -> None:
+    KEY.write(tmp_path / "config" / "keys", "prod")
+    key, message = problem(tmp_path, "trust.verify=[config/keys/prd.pub]")
+    assert key == "trust.verify.0"
+    assert "'config/keys/prd.pub' does not exist; did you mean 'config/keys/prod.pub'?" in message
+
+
+def test_a_private_key_does_not_verify(tmp_path: Path) -> None:
+    KEY.write(tmp_path, "prod")
+    key, message = problem(tmp_path, "trust.verify=[prod.pub, prod.pem]")
+    assert (key, "openssl ec -in key.pem -pubout" in message) == ("trust.verify.1", True)
+
+
+def test_a_key_of_another_kind_is_named(tmp_path: Path) -> None:
+    (tmp_path / "rsa.pub").write_bytes(pem("PUBLIC KEY", bytes.fromhex("300006092a864886f70d010101")))
+    (tmp_path / "ed.pem").write_bytes(pem("PRIVATE KEY", bytes.fromhex("300006032b6570")))
+    assert "is a key of the kind RSA; P-256 and P-384" in problem(tmp_path, "trust.verify=[rsa.pub]")[1]
+    assert "is a key of the kind Ed25519; P-256 and P-384" in problem(tmp_path, "trust.sign=file:ed.pem")[1]
+
+
+@pytest.mark.parametrize(
+    "sets", [[], ["code.shared=[code_of/shared]"], ["model.id=null", "model.revision=null", "model.path=weights"]]
+)
+def test_a_private_key_among_what_is_published_is_refused(tmp_path: Path, sets: list[str]) -> None:
+    project(tmp_path)
+    folder = "code_of/toy" if not sets else sets[-1].partition("=")[2].strip("[]")
+    (tmp_path / folder).mkdir(exist_ok=True)
+    found = {each.key: each.message for each in errors(tmp_path, [*sets, f"trust.sign=file:./{folder}/sub/key.pem"])}
+    assert f"lies in {folder}, whose files are published" in found["trust.sign"]
+
+
+def test_a_private_key_in_git_is_refused(tmp_path: Path) -> None:
+    KEY.write(tmp_path, "prod")
+    git(tmp_path, "init", "-q")
+    assert errors(tmp_path, ["trust.sign=file:prod.pem"]) == []
+    git(tmp_path, "add", "prod.pem")
+    key, message = problem(tmp_path, "trust.sign=file:prod.pem")
+    assert key == "trust.sign"
+    assert "is in git" in message
+    assert "make a new key" in message
+
+
+@pytest.mark.parametrize("value", ["alias/prod", "kms:", "kms:a b", "env:1A", "file:", "s3://bucket/key.pem"])
+def test_what_names_no_key_is_refused(tmp_path: Path, value: str) -> None:
+    assert "write kms:KEY, file:PATH or env:NAME" in problem(tmp_path, f"trust.sign='{value}'")[1]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "kms:alias/prod",
+        "kms:arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+        "env:SIGNING_KEY_PEM",
+    ],
+)
+def test_keys_that_are_no_files_are_not_looked_for(tmp_path: Path, value: str) -> None:
+    assert warnings(tmp_path, [f"trust.sign={value}"]) == []
