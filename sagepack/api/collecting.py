@@ -85,6 +85,12 @@ def _removable(found: Garbage, costs: Costs) -> Iterator[results.Removable]:
     for upload, size in found.uploads:
         begun = f"begun {upload.initiated:%Y-%m-%d %H:%M}" if upload.initiated else "begun at an unknown time"
         yield results.Removable("unfinished upload", str(upload.location), size, costs.stored(size), begun)
+    folders: defaultdict[S3Uri, list[ObjectSummary]] = defaultdict(list)
+    for each in found.notes:
+        folders[each.location.parent].append(each)
+    for place, objects in sorted(folders.items()):
+        size, reason = sum(each.size for each in objects), "the upload that workers made is complete"
+        yield results.Removable("notes of an upload", f"{place}/", size, costs.stored(size), reason, len(objects))
     places: defaultdict[S3Uri, list[ObjectSummary]] = defaultdict(list)
     for each in found.exchanged:
         places[each.location.parent].append(each)

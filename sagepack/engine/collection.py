@@ -66,6 +66,9 @@ def collect(context: BuildContext, rules: Rules) -> Collected:
         progress.note(f"deleting {counted(len(found.exchanged), 'old object')} of requests and answers")
         with worker_pool(_THREADS, "delete") as pool:
             versions |= any(list(pool.map(lambda each: s3.delete(each.location), found.exchanged)))
+    if found.notes:
+        with worker_pool(_THREADS, "delete") as pool:
+            versions |= any(list(pool.map(lambda each: s3.delete(each.location), found.notes)))
     return Collected(replace(found, packages=removed), found.packages, spared, versions)
 
 

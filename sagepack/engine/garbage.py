@@ -94,6 +94,7 @@ class Garbage:
         configs, models: names of endpoint configurations and models of the spec and environment.
         uploads: unfinished uploads, with the bytes of their parts.
         exchanged: requests, answers and failures.
+        notes: what the uploads of packages that are published whole have left.
         kept: path of a package that is kept -> why.
         unknown: why packages, models and configurations are kept without a look at what needs them; empty if all was seen.
     """
@@ -103,12 +104,13 @@ class Garbage:
     models: tuple[str, ...] = ()
     uploads: tuple[tuple[MultipartHandle, int], ...] = ()
     exchanged: tuple[ObjectSummary, ...] = ()
+    notes: tuple[ObjectSummary, ...] = ()
     kept: dict[str, str] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether there is any."""
-        return bool(self.packages or self.configs or self.models or self.uploads or self.exchanged)
+        return bool(self.packages or self.configs or self.models or self.uploads or self.exchanged or self.notes)
 
 
 def observe(context: BuildContext, rules: Rules) -> Facts:
@@ -194,7 +196,14 @@ def judge(facts: Facts, rules: Rules) -> Garbage:
     # A folder into which something is uploaded for the first time has nothing in it.
     there = (folder for folder in facts.folders if folder.objects or folder.releases)
     packages = tuple(folder for folder in there if folder.path not in kept)
-    return Garbage(packages, configs, models, uploads, facts.exchanged, kept)
+    notes = tuple(
+        note
+        for folder in facts.folders
+        if folder.path in kept and folder.published
+        for note in folder.notes
+        if note.modified < rules.before
+    )
+    return Garbage(packages, configs, models, uploads, facts.exchanged, notes, kept)
 
 
 def _needs(facts: Facts, rules: Rules, removed: set[str]) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ from sagepack.aws.s3 import S3Uri
 from sagepack.engine import unit
 from sagepack.engine.plan import Content
 from sagepack.errors import UserError
+from sagepack.publish.archive_plan import ArchivePlan
 from sagepack.publish.keys import Package, PackageFormat
 from sagepack.publish.observe import observe
 from sagepack.publish.planner import plan_upload
@@ -19,6 +20,7 @@ from sagepack.publish.resumed import resumed
 from sagepack.publish.upload.context import UnitWorkers
 from sagepack.publish.upload.sources import HubFiles, LocalFiles, NoSourceError, Source
 from sagepack.publish.upload.unit_text import Services
+from sagepack.publish.upload.units import announced
 from sagepack.publish.verified import VerifiedObjects
 from sagepack.text import format_bytes
 
@@ -155,6 +157,13 @@ class Publication:
     def streamed_bytes(self) -> int:
         """Bytes that would come from the Hub while they are sent."""
         return sum(file.size for file in self.missing_files) if self.stream_reason else 0
+
+    @property
+    def division(self) -> str | None:
+        """How the upload divides among workers, in words; None if they have no part in it."""
+        plan = self.upload_plan
+        units = plan.units if self.pool is not None and isinstance(plan, ArchivePlan) else ()
+        return announced(units, self.pool.count) if self.pool is not None and units else None
 
     def transfer_table(self) -> tuple[Content, ...]:
         """For each file of the package, the bytes that move, and where S3 copies from and why that is believed."""

@@ -8,6 +8,8 @@
     publisher                    carries out a plan: `archive` or `prefix` upload the model, then come the documents
     upload/                      one object: `sources` -> `part_body` -> `transfer` -> `multipart`, with `journal`, `verifier`
                                  and `proof`, which reads what nothing binds before S3 copies it
+                                 by several processes or machines: `units` -> `unit_text` -> `unit_work`, led by `divided` and
+                                 `leading`, with what lies in S3 meanwhile in `shared`
     remote_check, remote_read    whether what S3 holds is what was published
     cleanup, iam_policy          uploads that nobody continues; the permissions that publishing needs
 

@@ -99,20 +99,20 @@ def _known_sums(
         return index.sums if index.etag == head.etag else None
     if sums := journaled_sums(target, journal, str(plan.manifest.digest)):
         return sums
-    if observation.archive is None or UploadFolder.is_in(package, observation.present):
-        return UploadFolder(context.store, package.folder).sums_of(target, head)
+    if observation.archive is None or package.has_notes(observation.present):
+        return UploadFolder(context.store, package.notes_uri).sums_of(target, head)
     return None
 
 
 def _upload(plan: ArchivePlan, context: UploadContext, target: ArchiveTarget, journal: Journal) -> UploadResult:
     """Upload the archive: by workers where some are named and there is something for them, else by threads of this process."""
-    location, places = plan.observation.package.model_uri, _stored_places(plan)
+    package, places = plan.observation.package, _stored_places(plan)
     sources = [source.seen for source in plan.observation.sources]
     known, context = _copied_sums(plan, context), _with_stored_contents(context, places)
     if context.units and plan.units:
         division = Division(plan.parts, plan.units, sources, known, places)
-        return DividedUpload(context, context.units, target, location).run(division)
-    return MultipartUpload(context, target, location, str(plan.manifest.digest), journal).run(
+        return DividedUpload(context, context.units, target, package).run(division)
+    return MultipartUpload(context, target, package.model_uri, str(plan.manifest.digest), journal).run(
         plan.parts, sources, known
     )
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagepack.aws.iam_policy import Arns, Statement, document, statement
 from sagepack.aws.s3 import S3Uri
-from sagepack.publish.keys import CONTENTS, PackageFormat
+from sagepack.publish.keys import CONTENTS, UPLOAD_NOTES, PackageFormat
 from sagepack.spec.images import partition
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ def publish_policy(spec: Spec) -> dict[str, Any]:
     the permissions of the caller). So the publisher of one name cannot write to the packages of another. A pointer proves
     nothing: who can write it can make others look at a package, but not trust it.
 
-    Publishing deletes no object; `gc`, which does, has a policy of its own. Multipart uploads to a bucket with SSE-KMS also need
+    Publishing deletes nothing but the notes of an upload that workers made, once it is complete; `gc`, which deletes packages,
+    has a policy of its own. Multipart uploads to a bucket with SSE-KMS also need
     `kms:Decrypt` (S3 user guide, "Multipart upload API and permissions").
 
     Args:
@@ -35,6 +36,8 @@ def publish_policy(spec: Spec) -> dict[str, Any]:
     own, pointers, others = f"{spec.name}/*", f"{CONTENTS}/*", _models(artifact)
     statements = [
         statement("Packages", ["s3:PutObject", "s3:GetObject", *upload, *tags], arns.objects(target, own)),
+        # A `*` would also match the slash in `<digest>/model/`, and so files of a prefix.
+        statement("Notes", ["s3:DeleteObject"], arns.objects(target, f"{spec.name}/{'?' * 16}/{UPLOAD_NOTES}/*")),
         statement("Pointers", ["s3:PutObject", "s3:GetObject", *tags], arns.objects(target, pointers)),
         statement("Others", ["s3:GetObject"], arns.objects(target, *others)),
         arns.listing("Look", target, own, pointers, *others),

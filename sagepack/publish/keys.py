@@ -6,6 +6,7 @@
                                                  /files.json        the list of these files
                                                  /manifest.json  provenance.json
                                                  /model.sig  release.sig      if it is signed
+                                                 /upload/...        notes of an upload that workers make (`upload.shared`)
 <target>/<name>/releases/<UTC time>-<16 hex>.json                   written last: this package is complete
 <target>/contents/<sha256>.json                                     pointer: which package's archive holds it
 <target>/contents/<sha256>.file.json                                pointer: which package has it as an object
@@ -23,11 +24,14 @@ from sagepack.aws.s3_types import S3Uri
 from sagepack.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sagepack.digest import Digest
     from sagepack.spec.model import Spec
 
 CONTENTS = "contents"
 FILES_SIGNATURE, RELEASE_SIGNATURE = "model.sig", "release.sig"
+UPLOAD_NOTES = "upload"
 _TIME = "%Y%m%dT%H%M%SZ"
 _RELEASE = re.compile(r"(?P<time>[0-9]{8}T[0-9]{6}Z)-(?P<short>[0-9a-f]{16})(?P<files>\.files)?\.json")
 _PACKAGE = re.compile(r"[^/]+/[0-9a-f]{16}")
@@ -121,6 +125,16 @@ class Package:
     def release_signature_uri(self) -> S3Uri:
         """The signature of the release: of what S3 holds of the package."""
         return self.folder.child(RELEASE_SIGNATURE)
+
+    @property
+    def notes_uri(self) -> S3Uri:
+        """What the keys of the notes begin with that an upload leaves while workers make it, followed by `/`."""
+        return self.folder.child(UPLOAD_NOTES)
+
+    def has_notes(self, keys: Iterable[str]) -> bool:
+        """Whether any of the keys is that of such a note."""
+        below = self.notes_uri.child("").key
+        return any(key.startswith(below) for key in keys)
 
     def release_uri(self, time: datetime) -> S3Uri:
         """The record of a release at `time` (UTC)."""

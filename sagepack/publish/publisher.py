@@ -106,8 +106,8 @@ def publish(
     context.write({package.release_uri(now): _release(plan, uploaded, documents, now).text()})
     for journal in context.journal_dir.glob("*.jsonl"):
         journal.unlink(missing_ok=True)
-    if context.units or UploadFolder.is_in(package, plan.observation.present):
-        UploadFolder(store, package.folder).clear()
+    if context.units or package.has_notes(plan.observation.present):
+        UploadFolder(store, package.notes_uri).clear()
     return Published(plan.uri, plan.size, uploaded.archive, uploaded.sent, uploaded.copied)
 
 

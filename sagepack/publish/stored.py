@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from sagepack.publish.keys import PackageFormat, package_folder, release_time, released_package
+from sagepack.publish.keys import UPLOAD_NOTES, PackageFormat, package_folder, release_time, released_package
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,6 +65,12 @@ class StoredFolder:
         """Whether the archive, or any file of the prefix, is there."""
         model = self.location.child(self.format.model_name).key
         return any(each.location.key.startswith(model) for each in self.objects)
+
+    @property
+    def notes(self) -> tuple[ObjectSummary, ...]:
+        """The notes of uploads that workers made."""
+        below = self.location.child(f"{UPLOAD_NOTES}/").key
+        return tuple(each for each in self.objects if each.location.key.startswith(below))
 
     def overlaps(self, uri: str) -> bool:
         """Whether model data at `uri`, an object or a prefix, is in this folder or contains it.

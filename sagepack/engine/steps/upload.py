@@ -44,6 +44,8 @@ def status(context: BuildContext) -> StepStatus:
             stale += (
                 f"{format_bytes(plan.read_bytes)} in S3 are read and hashed first: nothing proves yet what they are",
             )
+        if publication.division:
+            stale += (publication.division,)
         if before:
             stale += (f"an interrupted upload continues: {format_bytes(before)} were sent before",)
     return StepStatus.observed(

@@ -28,10 +28,11 @@ from sagepack.workers import worker_pool
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sagepack.aws.s3 import ObjectRef, S3Uri, UploadedPart
+    from sagepack.aws.s3 import ObjectRef, UploadedPart
     from sagepack.digest import Digest
     from sagepack.publish.checksums import FramedChecksums
     from sagepack.publish.delta.parts import Part
+    from sagepack.publish.keys import Package
     from sagepack.publish.upload.context import UnitWorkers, UploadContext
     from sagepack.publish.upload.part_body import ArchiveTarget
     from sagepack.publish.upload.shared import SharedUpload
@@ -76,15 +77,15 @@ class DividedUpload:
         context: S3, sources, workers, progress.
         workers: who makes the units.
         target: the archive.
-        location: its key.
+        package: its keys.
     """
 
-    def __init__(self, context: UploadContext, workers: UnitWorkers, target: ArchiveTarget, location: S3Uri) -> None:
+    def __init__(self, context: UploadContext, workers: UnitWorkers, target: ArchiveTarget, package: Package) -> None:
         self._context = context
         self._workers = workers
         self._target = target
-        self._location = location
-        self._folder = UploadFolder(context.store, location.parent)
+        self._location = package.model_uri
+        self._folder = UploadFolder(context.store, package.notes_uri)
 
     def run(self, division: Division) -> UploadResult:
         """Upload the archive, or go on where an earlier run of the same plan stopped, on whatever machine.

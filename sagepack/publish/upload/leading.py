@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sagepack.aws.s3 import ChangedError, UploadGoneError
 from sagepack.errors import RemoteError, SagepackError
 from sagepack.publish.upload.unit_text import Answer
-from sagepack.publish.upload.units import rounds
+from sagepack.publish.upload.units import announced
 from sagepack.text import counted
 
 if TYPE_CHECKING:
@@ -114,13 +114,9 @@ class Lead:
             ) from first
 
     def _announcement(self, total: int) -> str:
-        left = len(self._missing)
-        text = f"{counted(total, 'unit')}" + (f", {total - left} of them made before" if left < total else "")
-        count = self._workers.count
-        if count is None:
-            return text
-        needed = rounds(list(self._missing.values()), count)
-        return f"{text}; {counted(count, 'worker')} need {counted(needed, 'round')}"
+        made = total - len(self._missing)
+        text = announced(list(self._missing.values()), self._workers.count)
+        return f"{text} (continuing: {made} of {total} were made before)" if made else text
 
     def _submit(self, executor: Executor, unit: Unit) -> Future[str]:
         self._attempts[unit.first] += 1

@@ -24,15 +24,13 @@ from sagepack.publish.upload.unit_text import UnitRecord
 from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from sagepack.aws.s3 import S3, ObjectInfo, S3Uri, UploadedPart
     from sagepack.digest import Digest
     from sagepack.publish.checksums import FramedChecksums
-    from sagepack.publish.keys import Package
     from sagepack.publish.upload.part_body import UploadTarget
 
-FOLDER = "upload"
 VERSION: Literal[1] = 1
 _ATTEMPTS = 5
 _SUMS = "sums.json"
@@ -64,22 +62,16 @@ class _NotedSums(Struct):
 
 
 class UploadFolder:
-    """The folder `upload/` of a package.
+    """The notes of an upload.
 
     Args:
         store: S3.
-        package: the folder of the package.
+        folder: what their keys begin with (`Package.notes_uri`).
     """
 
-    def __init__(self, store: S3, package: S3Uri) -> None:
+    def __init__(self, store: S3, folder: S3Uri) -> None:
         self._store = store
-        self._folder = package.child(FOLDER)
-
-    @staticmethod
-    def is_in(package: Package, keys: Iterable[str]) -> bool:
-        """Whether any of the keys of a package is in its folder."""
-        folder = package.folder.child(f"{FOLDER}/").key
-        return any(key.startswith(folder) for key in keys)
+        self._folder = folder
 
     def record_uri(self, handle: MultipartHandle, first: int) -> S3Uri:
         """Where the record of the unit lies that begins with part number `first`."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sagepack.publish.delta.parts import SentPart
+from sagepack.text import counted, format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -103,9 +104,24 @@ def units_of(
     return tuple(found)
 
 
-def rounds(units: Sequence[Unit], workers: int) -> int:
-    """How many units the busiest of `workers` makes, one after the other."""
-    return -(-len(units) // workers)
+def announced(units: Sequence[Unit], workers: int | None) -> str:
+    """How the work divides, in words: what bounds the speed is the rounds that it takes, or one large unit.
+
+    Args:
+        units: what is to be made.
+        workers: how many make units at a time, if that is known.
+    """
+    text = counted(len(units), "unit")
+    if workers is None or not units:
+        return text
+    needed = -(-len(units) // workers)
+    text += f", {counted(workers, 'worker')}: {counted(needed, 'round')}"
+    largest = max(unit.length for unit in units)
+    if needed > 1 and largest * workers > sum(unit.length for unit in units):
+        return f"{text}; the largest unit has {format_bytes(largest)} and bounds the speed"
+    if len(units) > workers and len(units) % workers and (fewer := -(-len(units) // needed)) < workers:
+        return f"{text}, and {counted(fewer, 'worker')} would be as fast"
+    return text
 
 
 def _runs(parts: Sequence[Part], cuts: Collection[int]) -> Iterator[tuple[int, list[SentPart]]]:

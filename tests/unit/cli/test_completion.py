@@ -29,7 +29,7 @@ def offered(*words: str) -> list[str]:
         ("sagepack plan --to ta", ["tar"]),
         (
             "sagepack plan --nope ",
-            ["--config", "--env", "--set", "--json", "--debug", "--to", "--out", "--locked", "--stream"],
+            ["--config", "--env", "--set", "--json", "--debug", "--to", "--out", "--locked", "--stream", "--workers"],
         ),
         ("sagepack plan --env prod --set a=b --e", []),
         ("sagepack plan --set a=b --s", ["--set", "--stream"]),

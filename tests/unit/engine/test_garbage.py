@@ -95,6 +95,16 @@ def test_what_a_kept_deployment_names_stays() -> None:
     assert found.kept[folder(1).path] == "deployed to cloud on 2026-01-01 00:00, one of the newest 2 there"
 
 
+def test_what_an_upload_left_goes_once_its_package_is_whole_and_the_notes_are_old() -> None:
+    def note(number: int, name: str, modified: datetime) -> ObjectSummary:
+        return ObjectSummary(folder(number).location.child(f"upload/{name}"), 1, '"e"', modified)
+
+    old, young, unfinished = note(3, "id/00001.json", OLD), note(3, "0123.json", NOW), note(2, "0123.json", OLD)
+    whole = replace(folder(3), objects=(*folder(3).objects, old, young))
+    partly = replace(folder(2), objects=(unfinished,), releases=(), uploads=(MultipartHandle(HERE, "id", NOW),))
+    assert judge(replace(FACTS, folders=(partly, whole)), RULES).notes == (old,)
+
+
 def test_where_something_is_not_known_only_uploads_and_old_answers_go() -> None:
     upload = MultipartHandle(folder(1).location.child("model.tar.gz"), "id", OLD)
     answer = ObjectSummary(S3Uri("b", "async/svd/output/x.out"), 1, '"e"', OLD)

@@ -505,13 +505,17 @@ def test_a_target_with_a_wildcard_in_its_name_grants_no_other_target() -> None:
     assert written == ["arn:aws:s3:::mine/m${*}dels${?}/svd/*"]
 
 
-def test_the_policy_has_what_settings_need_and_deletes_nothing() -> None:
+def test_the_policy_has_what_settings_need_and_deletes_notes_alone() -> None:
     policy = publish_policy(spec(sse="aws:kms", kms_key_id="1234", tags={"a": "b"}))
     assert allowed(policy, "kms:Decrypt", "arn:aws:kms:eu-west-1:123456789012:key/1234")
     for key in ("svd/x", "contents/x.json"):
         assert allowed(policy, "s3:PutObjectTagging", f"arn:aws:s3:::mine/models/{key}")
     actions = {action for one in policy["Statement"] for action in one["Action"]}
-    assert not any("Delete" in action or "*" in action for action in actions)
+    assert {action for action in actions if "Delete" in action or "*" in action} == {"s3:DeleteObject"}
+    package = "arn:aws:s3:::mine/models/svd/0123456789abcdef"
+    assert allowed(policy, "s3:DeleteObject", f"{package}/upload/id/00001.json")
+    for name in ("model.tar.gz", "model/upload/weights.bin", "manifest.json", "upload"):
+        assert not allowed(policy, "s3:DeleteObject", f"{package}/{name}")
     assert "s3:PutObjectTagging" not in str(publish_policy(spec()))
     assert "kms" not in str(publish_policy(spec()))
     for alias in ("alias/models", "arn:aws:kms:eu-west-1:123456789012:alias/models"):

@@ -14,7 +14,7 @@ from sagepack.package.archive.layout import Entry, Layout
 from sagepack.package.manifest import Manifest, Member
 from sagepack.publish.delta.match import Match
 from sagepack.publish.delta.parts import Copy, Limits, Part, SentPart, plan_parts
-from sagepack.publish.upload.units import Unit, borders, rounds, units_of
+from sagepack.publish.upload.units import Unit, announced, borders, units_of
 from tests.unit.publish.upload.test_divided import LIMITS
 
 MiB = 1 << 20
@@ -145,7 +145,17 @@ def test_small_files_are_gathered_and_a_large_one_is_a_unit_by_itself() -> None:
     assert [list(unit.members) for unit in units] == [[0, 1, 2], [3, 4], [5], [6, 7]]
 
 
-@pytest.mark.parametrize(("units", "workers", "expected"), [(201, 50, 5), (200, 50, 4), (1, 8, 1), (0, 8, 0)])
-def test_rounds_are_what_the_busiest_worker_makes(units: int, workers: int, expected: int) -> None:
-    one = Unit(1, (SentPart(0, 1),), range(1))
-    assert rounds([one] * units, workers) == expected
+@pytest.mark.parametrize(
+    ("lengths", "workers", "expected"),
+    [
+        ([10] * 201, 50, "201 units, 50 workers: 5 rounds, and 41 workers would be as fast"),
+        ([10] * 200, 50, "200 units, 50 workers: 4 rounds"),
+        ([10], 8, "1 unit, 8 workers: 1 round"),
+        ([400, 5, 5, 5], 2, "4 units, 2 workers: 2 rounds; the largest unit has 400 B and bounds the speed"),
+        ([10] * 3, None, "3 units"),
+        ([], 8, "0 units"),
+    ],
+)
+def test_the_plan_says_how_the_work_divides(lengths: list[int], workers: int | None, expected: str) -> None:
+    units = [Unit(1, (SentPart(0, length),), range(1)) for length in lengths]
+    assert announced(units, workers) == expected
