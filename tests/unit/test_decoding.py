@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import Any
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated, Any
 
 import msgspec
 import pytest
@@ -35,6 +37,33 @@ GOOD: dict[str, Any] = {"path": "a", "size": 1, "sha256": "a" * 64, "blob": "b" 
 
 def one(**changes: Any) -> bytes:
     return json.dumps({"files": [GOOD | changes]}).encode()
+
+
+class Slow:
+    """The annotation of a field, which takes a while to evaluate: how often, and by how many threads at a time."""
+
+    now = most = 0
+
+    def __call__(self) -> msgspec.Meta:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        time.sleep(0.02)
+        self.now -= 1
+        return msgspec.Meta(min_length=1)
+
+
+slow = Slow()
+
+
+class Shared(msgspec.Struct):
+    text: Annotated[str, slow()]
+
+
+def test_a_class_is_worked_out_by_one_thread_while_others_wait() -> None:
+    slow.most = 0
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda text: convert({"text": text}, Shared).text, "abcd"))
+    assert (found, slow.most) == (list("abcd"), 1)
 
 
 def test_a_sound_document_is_a_value_and_unknown_fields_are_passed_over() -> None:
