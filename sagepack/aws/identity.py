@@ -23,11 +23,16 @@ class Caller(msgspec.Struct, rename="pascal", frozen=True):
 
 
 def caller(aws: Aws) -> Caller:
-    """GetCallerIdentity, for which nobody needs a permission.
+    """Who calls, as AWS said when this command first asked with the same credentials. Nobody needs a permission for it.
 
     Raises:
         CredentialsError: there are no credentials, or AWS does not accept them.
     """
+    return aws.once(_ask_for_caller)
+
+
+def _ask_for_caller(aws: Aws) -> Caller:
+    """GetCallerIdentity."""
     with aws_call("asking AWS who the caller is"):
         return convert(aws.client("sts").get_caller_identity(), Caller)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sagepack.aws.outage import Trouble
 from sagepack.aws.permissions import actions_of, policy_for
@@ -19,12 +19,13 @@ from sagepack.decoding import MalformedError
 from sagepack.errors import RemoteError, SagepackError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
 
     from botocore.exceptions import ClientError
 
     from sagepack.aws.outage import Outage
 
+_Answer = TypeVar("_Answer")
 # A request or a response of an AWS API, in the API's own names.
 Document = dict[str, Any]
 
@@ -308,9 +309,12 @@ class _Command:
 
     Attributes:
         outage: that they survive now.
+        answers: to the questions that are asked once, by question and generation of the credentials.
     """
 
-    outage: Outage | None = None
+    def __init__(self) -> None:
+        self.outage: Outage | None = None
+        self.answers: dict[tuple[Hashable, int], Any] = {}
 
 
 class Aws:
@@ -347,6 +351,14 @@ class Aws:
     def renew_credentials(self) -> None:
         """Look for credentials anew before the next request: boto3 would not see that the user has logged in again."""
         self._session.renew(self._session.generation)
+
+    def once(self, ask: Callable[[Aws], _Answer]) -> _Answer:
+        """The answer of `ask`, which this command asks once with the same credentials; if it raises, it is asked again."""
+        answers, key = self._command.answers, (ask, self._session.generation)
+        if key not in answers:
+            answers[key] = ask(self)
+        found: _Answer = answers[key]
+        return found
 
     @property
     def region(self) -> str:

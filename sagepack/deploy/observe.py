@@ -18,6 +18,7 @@ from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Executor
 
     from sagepack.aws.session import Aws, Document
     from sagepack.deploy.deployment import Deployment, Owner
@@ -101,19 +102,17 @@ def observe(aws: Aws, owner: Owner, *, log: bool = False) -> EndpointState | Non
         image = pool.submit(running_image, aws, endpoint)
         declared_alarms = pool.submit(observe_alarms, aws, owner.endpoint_name)
         group = pool.submit(logs.describe_log_group, aws, owner.endpoint_name) if log else None
-        target, actions = pool.submit(questions.target), pool.submit(questions.actions)
-        policies, alarms = pool.submit(questions.policies), pool.submit(questions.alarms)
+        scaling_state = _asked(pool, questions)
         config_name = endpoint.endpoint_config_name
         config = sagemaker.describe_endpoint_config(aws, config_name) if config_name else None
         model_name = config.variant.model_name if config else None
         model = sagemaker.describe_model(aws, model_name) if model_name else None
-        scaling_state = ScalingState(target.result(), policies.result(), alarms.result(), actions.result())
         return EndpointState(
             endpoint,
             config,
             model,
             tags.result(),
-            scaling_state,
+            scaling_state(),
             image.result(),
             declared_alarms.result(),
             group.result() if group else None,
@@ -132,8 +131,9 @@ def observe_alarms(aws: Aws, endpoint_name: str) -> dict[str, autoscaling.Alarm]
 
 def observe_scaling(aws: Aws, endpoint_name: str) -> ScalingState:
     """Describe the automatic scaling of an endpoint, which may exist without the endpoint. Changes nothing."""
-    target, policies, alarms, actions = _scaling_questions(aws, endpoint_name)
-    return ScalingState(target(), policies(), alarms(), actions())
+    questions = _scaling_questions(aws, endpoint_name)
+    with worker_pool(len(questions), "observe") as pool:
+        return _asked(pool, questions)()
 
 
 def newest_scaling(aws: Aws, endpoint_name: str) -> str:
@@ -145,6 +145,13 @@ def newest_scaling(aws: Aws, endpoint_name: str) -> str:
         if newest := autoscaling.newest_activity(aws, scaling.resource_id(endpoint_name)):
             return f"newest scaling activity, {newest.start_time:%Y-%m-%d %H:%M:%S} UTC: {newest.outcome}"
     return ""
+
+
+def _asked(pool: Executor, questions: _ScalingQuestions) -> Callable[[], ScalingState]:
+    """Ask all questions at the same time; what is returned waits for the answers."""
+    target, actions = pool.submit(questions.target), pool.submit(questions.actions)
+    policies, alarms = pool.submit(questions.policies), pool.submit(questions.alarms)
+    return lambda: ScalingState(target.result(), policies.result(), alarms.result(), actions.result())
 
 
 def _scaling_questions(aws: Aws, endpoint_name: str) -> _ScalingQuestions:

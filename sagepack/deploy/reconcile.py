@@ -212,7 +212,9 @@ class Reconciler:
     def _create_model_and_config(self, observed: EndpointState | None) -> None:
         """Create what is missing, the model first: SageMaker checks its data, image and role at once, and it costs nothing."""
         model_name, config_name = self.deployment.model_name, self.deployment.endpoint_config_name
-        model = sagemaker.describe_model(self.aws, model_name)
+        model = observed.model_description if observed else None
+        if model is None or model["ModelName"] != model_name:
+            model = sagemaker.describe_model(self.aws, model_name)
         if model is not None and other_image(self.deployment, model):
             self.progress.note(f"deleting model {model_name}, which somebody made again with another image")
             sagemaker.delete_model(self.aws, model_name)

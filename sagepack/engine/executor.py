@@ -30,6 +30,10 @@ else:
     preflight = lazy.module("engine.preflight")
     waiter = lazy.module("deploy.waiter")
 
+_LOOK_LASTS = 10.0
+"""Seconds for which what was seen of an endpoint is acted on: about as long as a look over a bad link takes. Whoever else deploys
+needs minutes, and is noticed after the wait."""
+
 
 def plan(context: BuildContext) -> list[Action]:
     """What would run, and why. Changes nothing; services are asked only where a step of the goal observes or writes to them."""
@@ -67,6 +71,7 @@ def _surviving(context: BuildContext) -> AbstractContextManager[None]:
 
 def _run(context: BuildContext, review: Review | None) -> tuple[BuildContext, list[Action]]:
     holder = files.last_holder(context.work.mutex_path)
+    looked = time.monotonic()
     statuses, obstacles = _look(context)
     actions = _allowed(context, planning.plan(context.steps, statuses), obstacles.errors if obstacles else None)
     if obstacles and any(
@@ -81,12 +86,12 @@ def _run(context: BuildContext, review: Review | None) -> tuple[BuildContext, li
         return context, actions
     with exclusive(context) as last_holder:
         if last_holder != holder:  # another command may have done the work meanwhile
-            context = context.refreshed()
+            context, looked = context.refreshed(), time.monotonic()
             statuses = _statuses(context)
             actions = _allowed(context, planning.plan(context.steps, statuses))
             if review:
                 review(context, actions)
-        return _carry_out(context, actions, statuses, review, warned=warned)
+        return _carry_out(context, actions, statuses, review, looked, warned=warned)
 
 
 def _warn(context: BuildContext, statuses: Mapping[str, StepStatus]) -> bool:
@@ -104,14 +109,16 @@ def _carry_out(
     actions: list[Action],
     statuses: dict[str, StepStatus],
     review: Review | None,
+    looked: float,
     *,
     warned: bool,
 ) -> tuple[BuildContext, list[Action]]:
-    """Run the steps of a plan."""
-    is_old = review is not None  # whoever looked at the plan took the time for it
+    """Run the steps of a plan, of which `looked` is the time on the monotonic clock."""
     for number, step in enumerate(context.steps):
         if not actions[number].runs:
             continue
+        # Whoever reviewed the plan took the time for it.
+        is_old = review is not None or time.monotonic() - looked > _LOOK_LASTS
         if is_old and actions[number].changes:
             context = context.refreshed()
             if review:
@@ -121,10 +128,9 @@ def _carry_out(
             for change in actions[number].changes:
                 context.progress.note(f"{change.sign} {change.effect}".lstrip())
             step.run(context)
-        is_old = True
         actions[number] = replace(actions[number], seconds=round(time.monotonic() - begun, 3))
         if any(statuses[later.name].inputs is None for later in context.steps[number + 1 :]):
-            context = context.refreshed()
+            context, looked = context.refreshed(), time.monotonic()
             statuses = _statuses(context)
             warned = warned or _warn(context, statuses)
             actions[number + 1 :] = _allowed(context, planning.plan(context.steps, statuses))[number + 1 :]

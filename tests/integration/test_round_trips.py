@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sagepack.deploy.preflight.questions import PATIENCE
+from sagepack.aws.session import Aws
+from sagepack.engine import executor
+from sagepack.sandbox.aws.hosting import TransitionTime
 from tests.helpers.cloud import Cloud
 from tests.helpers.deployments import session_of
 from tests.helpers.network import vpc_setting
@@ -42,10 +44,14 @@ class Rounds:
         """The round trips."""
         return [sent for sent in self.sent if sent]
 
-    def check(self) -> None:
-        """The round trips were those that are expected, from the first on; after the last of them anything may follow."""
-        found = self.answered[: len(self._expected)]
-        assert len(found) == len(self._expected)
+    def check(self, *, last: bool = False) -> None:
+        """The round trips were those that are expected, from the first on; after the last of them anything may follow.
+
+        Args:
+            last: nothing may follow.
+        """
+        found = self.answered if last else self.answered[: len(self._expected)]
+        assert len(found) == len(self._expected), found
         assert all(sent >= wanted for sent, wanted in zip(found, self._expected, strict=True)), found
 
     def wait(self, name: str) -> None:
@@ -64,8 +70,13 @@ class Warm(Cloud):
 
     def make_clients(self, root: Path, spec: Any, cache: Path, progress: Any) -> Clients:
         made = super().make_clients(root, spec, cache, progress)
-        made.aws = session_of(self.servers)
+        made.aws = commands_session(self)
         return made
+
+
+def commands_session(cloud: Cloud) -> Aws:
+    """A session as each command has one, over the clients that all commands share."""
+    return Aws.shared(session_of(cloud.servers).connection)
 
 
 @pytest.fixture
@@ -81,9 +92,7 @@ def counted(cloud: Warm, *expected: Counter[str]) -> Iterator[Rounds]:
     def wait(model: Any, **_: Any) -> None:
         rounds.wait(model.name)
 
-    aws = session_of(cloud.servers)
-    sessions = (aws, aws.with_patience(PATIENCE))
-    events = [client.meta.events for session in sessions for client in session._clients.values()]
+    events = [client.meta.events for client in commands_session(cloud)._session.clients.values()]
     for each in events:
         each.register("before-call", wait)
     try:
@@ -153,18 +162,64 @@ def test_a_published_edit_takes_six_round_trips_and_one_more_where_nothing_is_kn
     assert sum(sent.total() for sent in rounds.answered) <= 20
 
 
-def test_an_update_takes_eight_round_trips_before_the_wait(cloud: Warm) -> None:
+TRIED = Counter(GetRole=1, DescribeImages=1, GetServiceQuota=1, SimulatePrincipalPolicy=8)
+# After the request: the status, the automatic scaling that the update may have changed, the tags, the record, and where it lies.
+SERVES = (
+    Counter(DescribeEndpoint=1),
+    Counter(DescribeScalableTargets=1, DescribeScalingPolicies=1, DescribeAlarms=1, DescribeScheduledActions=1),
+)
+RECORDED = (Counter(PutObject=1), Counter(AddTags=1))
+
+
+def test_an_update_takes_seven_round_trips_before_the_wait_and_four_more(cloud: Warm) -> None:
     cloud.project().deploy()
+    cloud.servers.aws.scenario.transition_time = TransitionTime(polls=0)
     expected = (
         LISTED + Counter(DescribeEndpoint=1),
         READ + Counter(DescribeEndpointConfig=1, ListTags=1),
         Counter(DescribeModel=1),
-        Counter(GetRole=1, DescribeImages=1, GetServiceQuota=1, SimulatePrincipalPolicy=8),
-        Counter(DescribeModel=1),
+        TRIED,
         Counter(DescribeEndpointConfig=1),
         Counter(CreateEndpointConfig=1),
         Counter(UpdateEndpoint=1),
+        *SERVES,
+        *RECORDED,
     )
     with counted(cloud, *expected) as rounds:
-        cloud.project("endpoint.async.max_concurrent_invocations_per_instance=2").deploy()
-    rounds.check()
+        cloud.project("endpoint.async.max_concurrent_invocations_per_instance=2").deploy(smoke=False)
+    rounds.check(last=True)
+
+
+def test_an_edit_that_is_deployed_looks_at_nothing_twice(cloud: Warm) -> None:
+    cloud.project().deploy()
+    cloud.servers.aws.scenario.transition_time = TransitionTime(polls=0)
+    with (cloud.root / "inference_code" / "svd" / "inference.py").open("a") as code:
+        code.write("# edited\n")
+    expected = (
+        LISTED + READ + Counter(DescribeEndpoint=1),
+        Counter(DescribeEndpointConfig=1, ListTags=1),
+        Counter(DescribeModel=1),
+        TRIED,
+        *PUBLISHED,
+        Counter(DescribeModel=1),
+        Counter(CreateModel=1),
+        Counter(CreateEndpointConfig=1),
+        Counter(UpdateEndpoint=1),
+        *SERVES,
+        Counter(AddTags=1),
+        *RECORDED,
+    )
+    with counted(cloud, *expected) as rounds:
+        cloud.project().deploy(smoke=False)
+    rounds.check(last=True)
+
+
+def test_an_endpoint_is_looked_at_again_after_a_long_upload(cloud: Warm, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud.project().deploy()
+    with (cloud.root / "inference_code" / "svd" / "inference.py").open("a") as code:
+        code.write("# edited\n")
+    monkeypatch.setattr(executor, "_LOOK_LASTS", 0.0)
+    with counted(cloud) as rounds:
+        cloud.project().deploy()
+    names = [name for sent in rounds.answered for name in sent]
+    assert "ListTags" in names[names.index("CompleteMultipartUpload") :]
