@@ -74,7 +74,7 @@ class RepoCache(Value, frozen=True):
         Raises:
             IntegrityError: here and below, `etag` is not 40 or 64 hex digits.
         """
-        return self.folder / "blobs" / _checked(etag)
+        return Path(self.cache, self.name, "blobs", _checked(etag))
 
     def partial(self, etag: str) -> Path:
         """The file of a content while it is downloaded."""
@@ -92,7 +92,7 @@ class RepoCache(Value, frozen=True):
             IntegrityError: the commit is not hex digits.
         """
         check_paths([path])
-        return self.folder / "snapshots" / _checked(self.revision.commit) / path
+        return Path(self.cache, self.name, "snapshots", _checked(self.revision.commit), path)
 
     def places(self, file: LockedFile) -> tuple[Path, ...]:
         """Where the content of a locked file may lie."""

@@ -3,7 +3,7 @@
     keys, checksums              where everything lies, and its checksums
     documents, release           the documents that say so; `sealed` makes damage to them visible
     verified                     what this machine knows of objects in S3, by ETag
-    observe -> observation       what S3 holds, and what binds it to the SHA-256 of its contents
+    observe -> observation       what S3 holds, and what binds it to the SHA-256 of its contents; `pointers` of many contents
     delta/, planner              pure: which bytes are copied, which are sent, in which parts (`archive_plan`, `prefix_plan`)
     publisher                    carries out a plan: `archive` or `prefix` upload the model, then come the documents
     upload/                      one object: `sources` -> `part_body` -> `transfer` -> `multipart`, with `journal`, `verifier`

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from sagepack.aws.s3 import ObjectRef
+from sagepack.publish import pointers
 from sagepack.publish.delta.parts import Limits
 from sagepack.publish.documents import Files, Index, Pointer
 from sagepack.publish.keys import Package, PackageFormat, package_folder, pointer_uri, released_package, releases_uri
@@ -234,16 +235,23 @@ class _Search(Generic[_Stored]):
         return [target.child(f"{self._package.name}/{short}") for short in list(releases)[:_NEAREST]]
 
     def _follow_pointers(self, target: S3Uri) -> frozenset[Digest]:
-        """Look where the pointers of the contents lead that are still missing; the contents that were found there."""
-        missing = sorted(self._missing)
-        uris = [pointer_uri(target, digest, self._package.format) for digest in missing]
+        """Look where the pointers of the contents lead that are still missing; the contents that were found by their own.
+
+        A few are read first, and then more and more: the package to which one of them leads holds most of the others as a rule.
+        """
+        store, format_ = self._store, self._package.format
         folders: dict[Digest, S3Uri] = {}
-        for digest, data in zip(missing, _parallel(self._store.read, uris), strict=True):
-            pointer = Pointer.parse(data)
-            folder = package_folder(target, pointer.package) if pointer and pointer.digest == digest else None
-            if folder is not None:
-                folders[digest] = folder
-        self._add(sorted(set(folders.values())))
+        missing, count = pointers.that_may_be_there(store, target, self._missing, format_), _THREADS
+        while missing:
+            some, rest = missing[:count], missing[count:]
+            uris = [pointer_uri(target, digest, format_) for digest in some]
+            for digest, data in zip(some, _parallel(store.read, uris), strict=True):
+                pointer = Pointer.parse(data)
+                folder = package_folder(target, pointer.package) if pointer and pointer.digest == digest else None
+                if folder is not None:
+                    folders[digest] = folder
+            self._add(sorted(set(folders.values())))
+            missing, count = [digest for digest in rest if digest in self._missing], 4 * count
         return frozenset(folders) - self._missing
 
     def _add(self, folders: Sequence[S3Uri]) -> None:
