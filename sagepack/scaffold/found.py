@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -16,6 +17,9 @@ from sagepack.hub.weight_names import Weight
 from sagepack.package.revision import Revision
 from sagepack.scaffold import sizes
 from sagepack.scaffold.kinds import OTHER, PLAIN_TASK, TRANSFORMERS, Kind, kind_of, task_of
+from sagepack.scan import safetensors
+from sagepack.scan.finding import RefusedError
+from sagepack.scan.ranges import Ranges
 from sagepack.spec import image_modules
 from sagepack.text import counted, format_bytes
 
@@ -38,7 +42,6 @@ _QUANTIZERS = {
     "awq": "autoawq",
     "compressed-tensors": "compressed-tensors",
 }
-_LONGEST_HEADER = 16 << 20  # bytes; that of a file with 100,000 tensors has 10 MB
 _GGUF = ".gguf"
 _BEST_GGUF = ("q4_k_m", "q4_k_s", "q4_0", "q5_k_m", "q8_0")
 _Answer = TypeVar("_Answer")
@@ -119,7 +122,7 @@ def in_folder(folder: Path) -> tuple[ModelFacts, Files | None]:
             data = (folder / name).read_bytes()
             files = chosen(listed, {name: data})
             facts = described(data, where=str(folder / name))
-            return _with_dtype(facts, files, lambda path, at, count: _read(folder / path, at, count)), files
+            return _with_dtype(facts, files, listed, lambda path, at, count: _read(folder / path, at, count)), files
     if any(file.path.endswith(_GGUF) for file in listed):
         return ModelFacts(library="gguf"), chosen(listed, {})
     message = f"this folder holds no model: there is neither {' nor '.join(DESCRIBING)}"
@@ -166,7 +169,9 @@ def _in_repository(hub: Hub, name: str) -> tuple[ModelFacts, Files | None]:
         facts = dataclasses.replace(facts, library="gguf")
     files = chosen(listed, texts)
     revision = Revision(name, facts.commit or "")
-    return _with_dtype(facts, files, lambda path, at, count: b"".join(hub.open(revision, path, at, count))), files
+    return _with_dtype(
+        facts, files, listed, lambda path, at, count: b"".join(hub.open(revision, path, at, count))
+    ), files
 
 
 def _read(path: Path, at: int, count: int) -> bytes:
@@ -175,22 +180,25 @@ def _read(path: Path, at: int, count: int) -> bytes:
         return file.read(count)
 
 
-def _with_dtype(facts: ModelFacts, files: Files | None, read: Callable[[str, int, int], bytes]) -> ModelFacts:
+def _with_dtype(
+    facts: ModelFacts, files: Files | None, listed: Sequence[SizedFile], read: Callable[[str, int, int], bytes]
+) -> ModelFacts:
     """The same with the type of the weights, from the header of the largest file if nothing else says it.
 
     Args:
         facts: what is known.
         files: the files of the package.
+        listed: all files.
         read: bytes of a file: its path, where they begin, and how many.
     """
     if facts.dtype or not files or not files.largest.endswith(".safetensors"):
         return facts
+    size = next(file.size for file in listed if file.path == files.largest)
     try:
-        size = int.from_bytes(read(files.largest, 0, 8), "little")
-        header = read(files.largest, 8, size) if size <= _LONGEST_HEADER else b"{}"
+        header = safetensors.header(Ranges(partial(read, files.largest), size))
         return dataclasses.replace(facts, dtype=dtype_of(header))
-    except (SagepackError, MalformedError, OSError):  # behind a gate, or damaged, which `lock` or the container tells
-        return facts
+    except (SagepackError, MalformedError, RefusedError, OSError):
+        return facts  # it is behind a gate, or damaged, which `lock` or the container tells
 
 
 def _no_model(hub: Hub, name: str, error: UserError) -> UserError:

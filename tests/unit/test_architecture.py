@@ -18,7 +18,7 @@ LAYERS = (
     {"deploy", "publish", "hub", "serving"},
     {"package"},
     {"spec"},
-    {"aws"},
+    {"aws", "scan"},
     {"json_schema"},
     {"files", "retry", "workers", "text", "progress", "digest", "version"},
     {"decoding"},

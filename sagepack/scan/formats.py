@@ -1,0 +1,121 @@
+"""What a file is, by its first bytes, and what is wrong with it where these say it."""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import TYPE_CHECKING
+
+from sagepack.scan.finding import Finding, Kind, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sagepack.scan.ranges import Ranges
+
+PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".pt2", ".ckpt", ".bin", ".joblib", ".dill", ".th", ".pyt")
+"""Suffixes of files that their loaders take for pickles, whatever is in them."""
+ARCHIVES = {
+    ".zip",
+    ".tar",
+    ".gz",
+    ".tgz",
+    ".bz2",
+    ".xz",
+    ".7z",
+    ".rar",
+    ".zst",
+    ".lz4",
+    ".jar",
+    ".whl",
+    ".egg",
+    ".keras",
+}
+PROGRAMS = {".so", ".dll", ".dylib", ".exe", ".pyc", ".pyd"}
+KERAS_LAMBDA = "keras.layers.Lambda"
+"""The name by which `trust.allow` permits a layer that is a function of Python."""
+HAS_LAMBDA = "holds a layer that is a function of Python"
+LAMBDA = re.compile(rb'"(?:Lambda|TFOpLambda)"')
+NPY = b"\x93NUMPY"
+NPY_HEADER = 1 << 16
+HDF5 = b"\x89HDF\r\n\x1a\n"
+GGUF = b"GGUF"
+_OBJECT = re.compile(rb"""['"][|<>=]?O[0-9]*['"]""")
+_LOOKED_AT = 2 << 20  # bytes from each end of a file of HDF5
+_PACKED = (
+    (b"\x1f\x8b", "gzip"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ\x00", "xz"),
+    (b"7z\xbc\xaf\x27\x1c", "7z"),
+    (b"Rar!\x1a\x07", "RAR"),
+    (b"\x28\xb5\x2f\xfd", "zstandard"),
+    (b"\x04\x22\x4d\x18", "LZ4"),
+    (b"ZF", "joblib"),
+)
+_MACHO = {bytes.fromhex(magic) for magic in ("feedface", "feedfacf", "cefaedfe", "cffaedfe", "cafebabe")}
+_ELF, _PE, _TAR = b"\x7fELF", b"MZ", b"ustar"
+_LEAST_TENSOR, _LEAST_KEY, _GGUF_HEADER = 24, 13, 24  # bytes of an entry in a file of GGUF
+
+
+def container(head: bytes, *, is_pickle: bool) -> str | None:
+    """The name of the format, if a file is an archive or packed, and not looked into.
+
+    Args:
+        head: its first bytes.
+        is_pickle: whether a loader takes the file for a pickle, which joblib unpacks.
+    """
+    found = next((name for magic, name in _PACKED if head.startswith(magic)), None)
+    if found is None and head[257:262] == _TAR:
+        return "tar"
+    # RFC 1950, 2.2: the method and window of zlib, and a checksum of five bits.
+    if found is None and is_pickle and head[:1] == b"x" and len(head) > 1 and (head[0] * 256 + head[1]) % 31 == 0:
+        return "zlib"
+    return found
+
+
+def is_program(head: bytes) -> bool:
+    """Whether a file is machine code, of Linux, Windows or macOS."""
+    if head.startswith(_PE):
+        offset = int.from_bytes(head[60:64], "little")
+        return head[offset : offset + 4] == b"PE\0\0" or offset + 4 > len(head)
+    return head.startswith(_ELF) or head[:4] in _MACHO
+
+
+def check_gguf(file: Ranges) -> None:
+    """Check that a file of GGUF may hold what its header counts.
+
+    Raises:
+        RefusedError: it is none, or its counts are impossible.
+    """
+    head = file.head(_GGUF_HEADER)
+    if head[:4] != GGUF or len(head) < _GGUF_HEADER:
+        raise RefusedError(Kind.MALFORMED, "is not a file of GGUF", "byte 0")
+    version, tensors, keys = struct.unpack_from("<IQQ", head, 4)
+    if version not in (2, 3) or _LEAST_TENSOR * tensors + _LEAST_KEY * keys + _GGUF_HEADER > file.size:
+        what = f"says GGUF version {version}, {tensors:,} tensors and {keys:,} keys, in a file of {file.size:,} bytes"
+        raise RefusedError(Kind.MALFORMED, what, "byte 4")
+
+
+def has_objects(head: bytes) -> bool:
+    """Whether an array of numpy holds objects of Python, by its first bytes.
+
+    Raises:
+        RefusedError: it is no array.
+    """
+    if not head.startswith(NPY) or len(head) < 12:
+        raise RefusedError(Kind.MALFORMED, "is not an array of numpy", "byte 0")
+    wide = head[6] > 1
+    begin = 12 if wide else 10
+    length = int.from_bytes(head[8:begin], "little")
+    if begin + length > min(len(head), NPY_HEADER):
+        raise RefusedError(Kind.MALFORMED, f"says that its header has {length:,} bytes", "byte 8")
+    return _OBJECT.search(head[begin : begin + length]) is not None
+
+
+def hdf5(path: str, file: Ranges) -> Iterator[Finding]:
+    """Layers of Keras that are Python functions, in the configuration of a model: near the beginning or the end of its file."""
+    near = min(file.size, _LOOKED_AT)
+    for offset in {0, max(0, file.size - near)}:
+        if found := LAMBDA.search(file.get(offset, near)):
+            yield Finding(path, Kind.CALLS, HAS_LAMBDA, f"byte {offset + found.start():,}", (KERAS_LAMBDA,))
+            return

@@ -1,0 +1,93 @@
+"""One file of a model, judged by its content."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from sagepack.scan import archives, code, formats, pickles, safetensors
+from sagepack.scan.finding import Finding, Kind, RefusedError
+from sagepack.scan.ranges import Ranges
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sagepack.scan.ranges import Read
+
+# Texts, pictures and sounds, which their loaders take for nothing else.
+_TEXTS = "json jsonl txt md rst py yaml yml toml ini cfg csv tsv jinja jinja2 j2 html xml css license merges vocab bpe tiktoken"
+_MEDIA = "png jpg jpeg gif webp svg bmp ico mp4 mov webm avi mp3 wav flac ogg pdf ttf otf"
+_PLAIN = {f".{suffix}" for suffix in f"{_TEXTS} {_MEDIA}".split()}
+_ZIPS = (".npz", ".keras", ".zip")
+_HEAD = 4096  # bytes by which a format is told
+_PLAIN_NAMES = {"license", "notice", "copying", "readme", ".gitattributes", ".gitignore", "makefile", "dockerfile"}
+
+
+def needs_look(path: str) -> bool:
+    """Whether the content of a file matters; a text or a picture is what its name says, or nothing loads it."""
+    if code.is_configuration(path):
+        return True
+    file = PurePosixPath(path.lower())
+    return file.suffix not in _PLAIN and file.name not in _PLAIN_NAMES
+
+
+def scan(path: str, size: int, read: Read) -> tuple[Finding, ...]:
+    """What is wrong with a file; what `read` raises comes through.
+
+    Args:
+        path: its path in the model, whose suffix says which loader takes it.
+        size: its bytes.
+        read: gives bytes of it.
+    """
+    if not needs_look(path):
+        return ()
+    file = Ranges(read, size)
+    try:
+        return tuple(_findings(path, file))
+    except RefusedError as error:
+        return (error.finding(path),)
+
+
+def _findings(path: str, file: Ranges) -> Iterator[Finding]:
+    if code.is_configuration(path):
+        return code.findings(path, file.head(code.LIMIT + 1))
+    suffix, head = PurePosixPath(path.lower()).suffix, file.head(_HEAD)
+    checked = _checked(file, suffix, head)
+    if checked:
+        return iter(())
+    if head.startswith((archives.MAGIC, archives.EMPTY)):
+        return archives.findings(path, file)
+    if head.startswith(formats.HDF5):
+        return formats.hdf5(path, file)
+    if suffix in formats.PICKLES or _begins_as_pickle(head):
+        return pickles.findings(path, file, is_raw=suffix == ".bin" or suffix not in formats.PICKLES)
+    return iter(())
+
+
+def _checked(file: Ranges, suffix: str, head: bytes) -> bool:
+    """Whether a file has one of the formats that hold no pickle; it is checked.
+
+    Raises:
+        RefusedError: it is not in order, or is what no model should hold.
+    """
+    if suffix == ".safetensors":
+        safetensors.check(file)
+    elif suffix == ".gguf" or head.startswith(formats.GGUF):
+        formats.check_gguf(file)
+    elif head.startswith(formats.NPY) or suffix == ".npy":
+        if formats.has_objects(file.head(formats.NPY_HEADER)):
+            raise RefusedError(Kind.UNREADABLE, "is an array of objects, which is a pickle")
+    elif packed := formats.container(head, is_pickle=suffix in formats.PICKLES):
+        raise RefusedError(Kind.CONTAINER, f"is packed ({packed}), and not looked into")
+    elif formats.is_program(head):
+        raise RefusedError(Kind.PROGRAM, "is a program or a library")
+    elif suffix in _ZIPS and not head.startswith((archives.MAGIC, archives.EMPTY)):
+        raise RefusedError(Kind.MALFORMED, "is not an archive", "byte 0")
+    else:
+        return False
+    return True
+
+
+def _begins_as_pickle(head: bytes) -> bool:
+    """Whether these are the first bytes of a pickle of protocol 2 or later, whatever the file's name."""
+    return head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")

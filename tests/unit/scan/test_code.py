@@ -1,0 +1,61 @@
+"""The Python files that configurations make a loader run."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sagepack.scan import code
+from sagepack.scan.finding import Kind
+
+
+def found(path: str, document: Any) -> list[tuple[Kind, tuple[str, ...]]]:
+    return [(finding.kind, finding.names) for finding in code.findings(path, json.dumps(document).encode())]
+
+
+@pytest.mark.parametrize(
+    ("path", "document", "names"),
+    [
+        ("config.json", {"auto_map": {"AutoModel": "modeling_x.Model"}}, ("modeling_x.py",)),
+        ("tokenizer_config.json", {"auto_map": {"AutoTokenizer": ["tok.Slow", None]}}, ("tok.py",)),
+        ("te/config.json", {"auto_map": {"AutoModel": "m.Model"}}, ("te/m.py", "m.py")),
+        ("config.json", {"custom_pipelines": {"task": {"impl": "pipe.Pipeline", "pt": ["AutoModel"]}}}, ("pipe.py",)),
+        ("model_index.json", {"_class_name": ["my_pipe", "Pipe"]}, ("my_pipe.py",)),
+        ("model_index.json", {"unet": ["my_unet", "UNet"]}, ("unet/my_unet.py", "my_unet.py")),
+        ("modules.json", [{"type": "custom_st.Transformer"}], ("custom_st.py",)),
+    ],
+)
+def test_code_of_the_model_is_named_with_its_files(path: str, document: Any, names: tuple[str, ...]) -> None:
+    assert found(path, document) == [(Kind.CODE, names)]
+
+
+def test_code_of_another_repository_is_told_apart() -> None:
+    document = {"auto_map": {"AutoConfig": "owner/name--configuration_x.Config", "AutoModel": "modeling_x.Model"}}
+    kinds = found("config.json", document)
+    assert kinds == [(Kind.FOREIGN_CODE, ()), (Kind.CODE, ("modeling_x.py",))]
+
+
+@pytest.mark.parametrize(
+    ("path", "document"),
+    [
+        ("config.json", {"architectures": ["Llama"], "auto_map": {}}),
+        ("config.json", ["auto_map"]),
+        ("config.json", {"auto_map": [1, None]}),
+        ("model_index.json", {"_class_name": "Pipeline", "unet": ["diffusers", "UNet"], "x": [None, None], "n": 1}),
+        ("modules.json", [{"type": "sentence_transformers.models.Transformer"}, 3]),
+    ],
+)
+def test_a_configuration_without_code_says_nothing(path: str, document: Any) -> None:
+    assert found(path, document) == []
+
+
+def test_what_is_no_json_is_left_to_its_loader() -> None:
+    assert list(code.findings("config.json", b"{" * 100)) == []
+
+
+def test_indexes_of_shards_are_no_configurations() -> None:
+    assert code.is_configuration("unet/config.json")
+    assert code.is_configuration("model_index.json")
+    assert not code.is_configuration("model.safetensors.index.json")
