@@ -132,6 +132,21 @@ def test_listed_parts_have_their_checksums(s3: Any, bucket: str) -> None:
     ]
 
 
+def test_a_listing_of_parts_continues_after_a_number_whatever_is_missing_before_it(s3: Any, bucket: str) -> None:
+    where = upload(s3, bucket)
+    for number in (3, 4, 9):
+        s3.upload_part(**where, PartNumber=number, Body=b"x", ChecksumAlgorithm="CRC64NVME")
+
+    def numbers(**how: int) -> tuple[list[int], bool]:
+        answer = s3.list_parts(**where, **how)
+        return [part["PartNumber"] for part in answer.get("Parts", ())], answer["IsTruncated"]
+
+    assert numbers() == ([3, 4, 9], False)
+    assert numbers(PartNumberMarker=2, MaxParts=2) == ([3, 4], True)
+    assert numbers(PartNumberMarker=3) == ([4, 9], False)
+    assert numbers(PartNumberMarker=9) == ([], False)
+
+
 def test_an_upload_can_have_both_copied_and_sent_parts(s3: Any, bucket: str) -> None:
     source = os.urandom(6 * MIB)
     etag = s3.put_object(Bucket=bucket, Key="source", Body=source)["ETag"]

@@ -3,13 +3,14 @@
 - PutObject, UploadPart: checksums and Content-MD5 are compared with the bytes.
 - CompleteMultipartUpload: the checksums and order of the parts, checksum and size of the whole object, `If-Match`.
 - CopyObject, UploadPartCopy: the conditions on the source; the range, and only the range is read.
-- ListParts: the parts' checksums are in the response.
+- ListParts: the parts' checksums are in the response; the listing continues after a part number, not after so many parts.
 - An unknown upload is an error (404), and so is a wrong `ExpectedBucketOwner` (403).
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -162,9 +163,16 @@ def _as_text(result: TYPE_RESPONSE) -> tuple[int, dict[str, Any], str]:
 
 
 def list_parts(moto: Callable[[], TYPE_RESPONSE], response: S3Response) -> TYPE_RESPONSE:
-    """ListParts: the checksums of the parts are added to the response."""
-    upload = _upload(response)
+    """ListParts: the marker is the number of a part; the checksums of the parts are added to the response."""
+    upload, marker = _upload(response), response.querystring.get("part-number-marker", ["0"])[0]
+    if marker.isdecimal():
+        # moto takes it as how many of the parts that are there are left out.
+        response.querystring["part-number-marker"] = [str(bisect_right(upload.partlist, int(marker)))]
     status, headers, text = _as_text(moto())
+    text = re.sub(r"<PartNumberMarker>\d+<", f"<PartNumberMarker>{marker}<", text)
+    listed = [int(number) for number in re.findall(r"<PartNumber>(\d+)<", text)]
+    is_truncated = bool(listed) and upload.partlist[-1] > listed[-1]
+    text = re.sub(r"<IsTruncated>\w+<", f"<IsTruncated>{str(is_truncated).lower()}<", text)
     for number, part in upload.parts.items():
         if part.checksum_value:
             element = f"Checksum{part.checksum_algorithm}"
