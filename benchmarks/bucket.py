@@ -2,9 +2,8 @@
 
 It answers what publishing, boto3 and the AWS CLI ask, over TLS on loopback, and keeps small objects and the sizes of large
 ones; so what is measured against it is the client. It prints its port. `GET /stats` tells bytes received and sent, heads
-included, and starts counting anew; `PUT /rate/N` limits what it takes to N bytes a second (0: no limit);
-`PUT /latency/N` lets N milliseconds pass before each answer; `PUT /forget` empties it. A large object that others download is
-a file that lies in FOLDER/objects/ under bucket and key.
+included, and starts counting anew; `PUT /rate/N` limits what it takes to N bytes a second (0: no limit), and
+`PUT /connection/N` what it takes on each connection; `PUT /latency/N` lets N milliseconds pass before each answer; `PUT /forget` empties it.
 """
 
 from __future__ import annotations
@@ -26,6 +25,8 @@ _SMALL = 8 << 20
 _PIECE = 1 << 20
 _OBJECT = "<Contents><Key>{0}</Key><Size>{1}</Size><ETag>&quot;e&quot;</ETag><LastModified>2030-01-01T00:00:00Z</LastModified></Contents>"
 
+_PART = "<Part><PartNumber>{0}</PartNumber><ETag>&quot;e&quot;</ETag><Size>{1}</Size></Part>"
+
 
 class Bucket(ThreadingHTTPServer):
     """What is held: data of small objects, sizes of all, sizes of parts by upload."""
@@ -44,6 +45,7 @@ class Bucket(ThreadingHTTPServer):
         self.numbers = itertools.count(1)
         self.received = self.sent = 0
         self.rate = 0
+        self.connection_rate = 0
         self.latency = 0.0  # seconds
         self.free_at = time.monotonic()
         self.lock = threading.Lock()
@@ -66,6 +68,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: Bucket
+    free_at = 0.0
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         """Say nothing."""
@@ -114,6 +117,10 @@ class Handler(BaseHTTPRequestHandler):
             if keep:
                 kept += buffer[:count]
             self.server.take(count)
+            if self.server.connection_rate:
+                now = time.monotonic()
+                self.free_at = max(self.free_at, now - 0.05) + count / self.server.connection_rate
+                time.sleep(max(0.0, self.free_at - now))
             left -= count
         return bytes(kept)
 
@@ -136,7 +143,7 @@ class Handler(BaseHTTPRequestHandler):
         return self._answer(404) if size is None else self._answer(200, Content_Length=str(size), ETag='"e"')
 
     def do_GET(self) -> None:
-        """GetObject, ListObjectsV2, and the counters."""
+        """GetObject, ListObjectsV2, ListParts, and the counters."""
         if self.key == "/stats":
             with self.server.lock:
                 stats = json.dumps([self.server.received, self.server.sent]).encode()
@@ -151,6 +158,12 @@ class Handler(BaseHTTPRequestHandler):
             return self._answer(200, xml.encode())
         if (path := self._path()).is_file():
             return self._send_file(path)
+        if "uploadId" in self.query:
+            parts = sorted(self.server.parts.get(self.query["uploadId"][0], {}).items())
+            first = int(self.query.get("part-number-marker", ["0"])[0])
+            listed = "".join(_PART.format(number, size) for number, size in parts if number > first)
+            xml = f"<ListPartsResult><IsTruncated>false</IsTruncated>{listed}</ListPartsResult>"
+            return self._answer(200, xml.encode())
         data = self.server.data.get(self.key)
         if data is None:
             return self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
@@ -183,9 +196,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         """PutObject, UploadPart, UploadPartCopy, CreateBucket, and the rate."""
-        if match := re.fullmatch(r"/(rate|latency)/(\d+)", self.key):
+        if match := re.fullmatch(r"/(rate|connection|latency)/(\d+)", self.key):
             if match[1] == "rate":
                 self.server.rate = int(match[2])
+            elif match[1] == "connection":
+                self.server.connection_rate = int(match[2])
             else:
                 self.server.latency = int(match[2]) / 1000
             return self._answer(200)
@@ -204,6 +219,12 @@ class Handler(BaseHTTPRequestHandler):
             return self._answer(200, xml, ETag='"e"')
         self.server.data[self.key], self.server.sizes[self.key] = data, length
         return self._answer(200, ETag='"e"')
+
+    def do_DELETE(self) -> None:
+        """DeleteObject."""
+        self.server.data.pop(self.key, None)
+        self.server.sizes.pop(self.key, None)
+        self._answer(204)
 
     def do_POST(self) -> None:
         """CreateMultipartUpload and CompleteMultipartUpload."""

@@ -221,6 +221,8 @@ def _record_of(ended: Future[str]) -> UnitRecord:
     """
     try:
         answer = ended.result()
+    except SagepackError:
+        raise
     except (Exception, CancelledError) as error:
         raise _explained(error) from error
     return Answer.parse(answer)
