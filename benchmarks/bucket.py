@@ -3,7 +3,8 @@
 It answers what publishing, boto3 and the AWS CLI ask, over TLS on loopback, and keeps small objects and the sizes of large
 ones; so what is measured against it is the client. It prints its port. `GET /stats` tells bytes received and sent, heads
 included, and starts counting anew; `PUT /rate/N` limits what it takes to N bytes a second (0: no limit), and
-`PUT /connection/N` what it takes on each connection; `PUT /latency/N` lets N milliseconds pass before each answer; `PUT /forget` empties it.
+`PUT /connection/N` what it takes on each connection; `PUT /latency/N` lets N milliseconds pass before each answer; `PUT /forget`
+empties it. A large object that others download is a file that lies in FOLDER/objects/ under bucket and key.
 """
 
 from __future__ import annotations
