@@ -471,6 +471,28 @@ class S3:
                 return parts
             marker = {"PartNumberMarker": answer["NextPartNumberMarker"]}
 
+    def try_upload(self, location: S3Uri) -> None:
+        """Check that the caller may send parts of an object, and list them. Nothing is written: there is no such upload.
+
+        S3 looks at permissions before it looks for the upload.
+
+        Raises:
+            UserError: there is no such bucket, there are no credentials, or a permission is missing.
+            RemoteError: S3 does not answer.
+        """
+        upload = MultipartHandle(location, "none")
+        self.parts(upload)
+        data = bytearray(1)
+        self._call(
+            "upload_part",
+            location,
+            "trying to send a part",
+            miss=_GONE | {"NoSuchUpload"},
+            UploadId=upload.id,
+            PartNumber=1,
+            Body=Body(data),
+        )
+
     def complete(
         self, upload: MultipartHandle, parts: Sequence[UploadedPart], size: int, algorithm: str, checksum: str
     ) -> str | None:

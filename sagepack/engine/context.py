@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sagepack.deploy import deployment, observe
-    from sagepack.engine import local_model, publication, unit_pool
+    from sagepack.engine import cluster, local_model, publication, unit_pool
     from sagepack.engine.clients import Clients
     from sagepack.engine.plan import Step
     from sagepack.engine.promotion import Promotion
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from sagepack.spec.program import check as program
     from sagepack.spec.secrets import texts
 else:
+    cluster = lazy.module("engine.cluster")
     deployment = lazy.module("deploy.deployment")
     observe = lazy.module("deploy.observe")
     local_model = lazy.module("engine.local_model")
@@ -294,8 +295,18 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
             self.work.root / "build" / "verified",
             self.stream,
             self.promotion.package if self.promotion else None,
-            unit_pool.processes(self.workers, self.clients.connections) if self.workers else None,
+            self._unit_pool(),
         )
+
+    def _unit_pool(self) -> unit_pool.UnitPool | None:
+        """Who makes the units of the upload: what the command line names goes before what the spec declares."""
+        if self.workers:
+            return unit_pool.processes(self.workers, self.clients.connections)
+        declared = self.spec.cluster
+        # A folder is on no other machine, and the files of a prefix are no parts of one upload.
+        if declared is None or self.spec.model.path is not None or self.spec.artifact.layout != "archive":
+            return None
+        return cluster.pool(declared, self.work.root, self.progress)
 
     @cached_property
     def deployment(self) -> deployment.Deployment:

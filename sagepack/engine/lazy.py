@@ -62,6 +62,7 @@ LAZY: dict[str, tuple[str, ...]] = {
     "engine.context": (
         "deploy.deployment",
         "deploy.observe",
+        "engine.cluster",
         "engine.local_model",
         "engine.publication",
         "engine.unit_pool",

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from sagepack.aws.prices import Prices
-from sagepack.aws.s3 import S3
+from sagepack.aws.s3 import S3, S3Uri
 from sagepack.deploy.preflight.asking import Question, answer_all
 from sagepack.deploy.preflight.check import STALE_UPLOADS, Check, Finding
 from sagepack.deploy.preflight.questions import (
@@ -27,11 +27,14 @@ from sagepack.deploy.preflight.questions import (
     ROLE_PERMISSIONS,
     Preflight,
 )
+from sagepack.digest import Digest
+from sagepack.engine import cluster
 from sagepack.engine.clients import write_options
-from sagepack.errors import Diagnostic, SagepackError, UserError
-from sagepack.publish.keys import packages_uri
+from sagepack.engine.worker_check import Demand, services_of
+from sagepack.errors import Diagnostic, RemoteError, SagepackError, UserError
+from sagepack.publish.keys import Package, packages_uri
 from sagepack.spec.rules import instances
-from sagepack.text import format_bytes, format_usd
+from sagepack.text import counted, format_bytes, format_usd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -155,6 +158,7 @@ def check_all(context: BuildContext, more: Sequence[Question]) -> tuple[Check, .
             Question("price", "price", partial(_price, context)),
             Question("model-size", "model's size", partial(_model_size, context)),
             Question("python", "Python", partial(judge_python, sys.version_info[:3])),
+            *([Question("cluster", "cluster", partial(_cluster, context))] if context.spec.cluster else []),
             *more,
         ]
     )
@@ -220,6 +224,34 @@ def _hub(context: BuildContext) -> Finding:
             "warning", f"{error.message}; every locked file is in the cache, so nothing fails today", error.fix
         )
     return Finding("ok", f"the files of {repo} may be read" + (f", with the token from {token}" if token else ""))
+
+
+def _cluster(context: BuildContext) -> Finding:
+    """The scheduler answers, and each worker that is there has what it needs to publish, as far as that is known without a plan."""
+    declared, lock = context.spec.cluster, _known_lock(context)
+    if declared is None:
+        return Finding("ok", "none is declared")
+    services = services_of(context.clients, context.spec.aws.region, lock.revision if lock else None)
+    file = min(lock.files, key=lambda each: each.size).path if lock and lock.revision else None
+    package = Package(S3Uri.parse(context.spec.artifact.target), context.spec.name, Digest("sha256", "0" * 64))
+    demand = Demand(services, str(package.model_uri), file)
+    try:
+        with cluster.connected(declared, context.work.root) as scheduler:
+            found = scheduler.check(demand)
+    except RemoteError as error:
+        return Finding("failed", f"{error.where}: {error.message}", error.fix)
+    return judge_workers(declared.scheduler, found)
+
+
+def judge_workers(address: str, workers: Sequence[cluster.Worker]) -> Finding:
+    """Whether the workers of a cluster can publish."""
+    if not workers:
+        wait = f"publishing waits {cluster.WAIT:.0f} s for the first one"
+        return Finding("warning", f"{address} has no worker now, and {wait}", cluster.start_workers(address))
+    if lacking := [worker for worker in workers if worker.problems]:
+        error = cluster.lacking_error(lacking)
+        return Finding("failed", "; ".join(line.strip() for line in error.details), error.fix)
+    return Finding("ok", f"{counted(len(workers), 'worker')} of {address} can read from the Hub and send to S3")
 
 
 def _folder(folder: ModelFolder) -> Finding:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sagepack.aws.s3 import S3Uri
 from sagepack.engine import unit
 from sagepack.engine.plan import Content
+from sagepack.engine.worker_check import Demand, services_of
 from sagepack.errors import UserError
 from sagepack.publish.archive_plan import ArchivePlan
 from sagepack.publish.keys import Package, PackageFormat
@@ -18,8 +19,8 @@ from sagepack.publish.planner import plan_upload
 from sagepack.publish.publisher import publish
 from sagepack.publish.resumed import resumed
 from sagepack.publish.upload.context import UnitWorkers
+from sagepack.publish.upload.divided import parts_at_a_time
 from sagepack.publish.upload.sources import HubFiles, LocalFiles, NoSourceError, Source
-from sagepack.publish.upload.unit_text import Services
 from sagepack.publish.upload.units import announced
 from sagepack.publish.verified import VerifiedObjects
 from sagepack.text import format_bytes
@@ -104,25 +105,20 @@ class Publication:
         return frozenset(file.digest for file in self.lock.files)
 
     def _unit_workers(self, files: Mapping[Digest, Path]) -> UnitWorkers | None:
-        """Who makes the units of the plan."""
-        if self.pool is None or self.promoted is not None:
+        """Who makes the units of the plan; None where it has none."""
+        plan, revision = self.upload_plan, self.lock.revision
+        if self.pool is None or not isinstance(plan, ArchivePlan) or not plan.units:
             return None
-        options, connections, revision = self.clients.s3.options, self.clients.connections, self.lock.revision
-        services = Services(
-            region=self.spec.aws.region,
-            bucket=options.bucket,
-            owner=options.owner,
-            sse=options.sse,
-            kms_key_id=options.kms_key_id,
-            storage_class=options.storage_class,
-            tags=dict(options.tags),
-            hub=connections.hub_url,
-            hub_source=connections.hub_source,
-            repo=revision.repo if revision else "",
-            commit=revision.commit if revision else None,
+        services = services_of(self.clients, self.spec.aws.region, revision)
+        largest = max(part.length for each in plan.units for part in each.parts)
+        demand = Demand(
+            services,
+            str(self.package.model_uri),
+            max(self.missing_files, key=lambda file: file.size).path if self.missing_files else None,
+            largest * parts_at_a_time(self.pool.connections, largest),
         )
         return UnitWorkers(
-            self.pool.executor,
+            partial(self.pool.executor, demand),
             unit.unit,
             services,
             {file.digest: file.path for file in self.lock.files} if revision else {},

@@ -73,12 +73,16 @@ def _clients(services: Services) -> tuple[S3, Hub]:
     key = msgspec.json.encode(services)
     with _process.lock:
         if key not in _process.clients:
-            own = Connections(AwsConnection(services.region), services.hub, hub_source=services.hub_source)
-            given = _process.connections or own
+            given = _process.connections or own_connections(services)
             store = S3(Aws(given.aws).client("s3"), services.options)
             hub = Hub(given.hub_url, given.hub_token, source=given.hub_source)
             _process.clients[key] = store, hub
         return _process.clients[key]
+
+
+def own_connections(services: Services) -> Connections:
+    """How a worker reaches the services by its own environment."""
+    return Connections(AwsConnection(services.region), services.hub, hub_source=services.hub_source)
 
 
 def _sources(task: UnitTask, store: S3, hub: Hub) -> list[Source]:

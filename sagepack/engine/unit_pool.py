@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from sagepack.engine.clients import Connections
+    from sagepack.engine.worker_check import Demand
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,14 @@ class UnitPool:
     """An executor of units.
 
     Attributes:
-        executor: opens it; called only where there is a unit to make.
+        executor: opens it, for workers that have what they must have; called only where there is a unit to make.
         name: what the user named it by, for messages.
         count: units that it makes at a time, if that is known.
         reads_files: whether its workers run on this machine, and read the files that are here.
         connections: parts that each of them makes at a time, fewer where they are large.
     """
 
-    executor: Callable[[], AbstractContextManager[Executor]]
+    executor: Callable[[Demand], AbstractContextManager[Executor]]
     name: str
     count: int | None = None
     reads_files: bool = False
@@ -52,7 +53,7 @@ def processes(count: int, connections: Connections) -> UnitPool:
 
 
 @contextmanager
-def _started(count: int, connections: Connections) -> Iterator[Executor]:
+def _started(count: int, connections: Connections, _: Demand) -> Iterator[Executor]:
     """A pool of processes that end with the block, at once if that fails: what they have sent is in S3."""
     others = multiprocessing.active_children()
     pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin, (connections,))

@@ -54,6 +54,32 @@ def publish_policy(spec: Spec) -> dict[str, Any]:
     return document(statements)
 
 
+def worker_policy(spec: Spec) -> dict[str, Any]:
+    """An identity policy for the workers that make the units of an upload of `spec`.
+
+    They send parts of an archive that somebody else has begun and completes, and leave records of them: they can write neither an
+    index nor a release, nor complete what nobody began. They read what a part borrows from an archive that is in S3.
+
+    Args:
+        spec: its name, target, `reuse_from`, region, account and encryption are used.
+    """
+    artifact, region = spec.artifact, spec.aws.region
+    arns = Arns(partition(region), region, spec.aws.account)
+    target, model = S3Uri.parse(artifact.target), PackageFormat.ARCHIVE.model_name
+    package = f"{spec.name}/{'?' * 16}"
+    tags = ["s3:PutObjectTagging"] if artifact.tags else []
+    parts = ["s3:PutObject", "s3:ListMultipartUploadParts"]
+    sources = [target, *map(S3Uri.parse, artifact.reuse_from)]
+    statements = [
+        statement("Parts", parts, arns.objects(target, f"{package}/{model}")),
+        statement("Records", ["s3:PutObject", *tags], arns.objects(target, f"{package}/{UPLOAD_NOTES}/*")),
+        statement("Sources", ["s3:GetObject"], [arn for each in sources for arn in arns.objects(each, f"*/{model}")]),
+    ]
+    if artifact.sse == "aws:kms" and artifact.kms_key_id:
+        statements.append(arns.key("Encrypt", ["kms:GenerateDataKey", "kms:Decrypt"], artifact.kms_key_id))
+    return document(statements)
+
+
 def removal_statements(spec: Spec) -> list[Statement]:
     """What the removal of the packages of `spec` needs: its own name's keys, and the pointers that lead to them.
 

@@ -367,6 +367,36 @@ class Expect(Value, frozen=True):
     min_items: int | None = None
 
 
+class ClusterTls(Value, frozen=True):
+    """The files with which this machine proves to the scheduler who it is, and by which it knows the scheduler.
+
+    Attributes:
+        ca: certificates of the authority that signed those of scheduler and workers (PEM).
+        cert: this machine's certificate (PEM).
+        key: its private key (PEM); None where it is in the file of the certificate.
+    """
+
+    ca: str
+    cert: str
+    key: str | None = None
+
+
+class Cluster(Value, frozen=True):
+    """A running Dask cluster, whose workers bring what is missing in S3 there from the Hub.
+
+    Attributes:
+        scheduler: its address, `tls://host:port` or `tcp://host:port`.
+        connections: of each worker to the Hub; as many parts are in its memory.
+        tls: files for a connection by TLS; None takes those of Dask's own configuration.
+        insecure: whether the scheduler may be reached without TLS although it is on another machine.
+    """
+
+    scheduler: str
+    connections: int = 4
+    tls: ClusterTls | None = None
+    insecure: bool = False
+
+
 class Sample(Value, frozen=True):
     """A request to try the endpoint with: a JSON value `request`, or the path of a `file`."""
 
@@ -400,6 +430,7 @@ class Spec(Value, frozen=True):
         environment: environment variables of the container.
         sample: a request to try the endpoint with.
         smoke: whether a deployment counts only when the sample was answered.
+        cluster: whose workers publish; None publishes from this machine alone.
         not_secret: files of the code, and the sample, that are published although they look like secrets.
         trust: who signs, and whose signatures count.
         sandbox: whether the environment is the embedded sandbox.
@@ -422,6 +453,7 @@ class Spec(Value, frozen=True):
     smoke: bool = True
     not_secret: tuple[str, ...] = ()
     trust: Trust = field(default_factory=Trust)
+    cluster: Cluster | None = None
     sandbox: bool = False
     protected: bool = False
 

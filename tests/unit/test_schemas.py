@@ -152,6 +152,9 @@ def test_a_layer_may_remove_every_key_that_is_not_required() -> None:
         "role",
         "subnets",
         "security_group_ids",
+        "scheduler",
+        "ca",
+        "cert",
     }
     for part in subschemas(schema("spec")):
         for key, child in part.get("properties", {}).items():

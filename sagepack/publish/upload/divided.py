@@ -42,6 +42,11 @@ _BUFFERS = 160 << 20  # bytes that a worker holds of parts, if two parts are not
 _ATTEMPTS = 3
 
 
+def parts_at_a_time(most: int, largest: int) -> int:
+    """How many parts a worker makes at a time, all of which it holds: fewer than `most` where the largest has many bytes."""
+    return max(min(most, 2), min(most, _BUFFERS // largest))
+
+
 @dataclass(frozen=True)
 class Division:
     """How an archive is divided.
@@ -168,7 +173,7 @@ class DividedUpload:
             (self._location.bucket, self._location.key, session.upload.id),
             self._folder.record_uri(session.upload, unit.first).key,
             session.algorithm,
-            max(min(self._workers.connections, 2), min(self._workers.connections, _BUFFERS // largest)),
+            parts_at_a_time(self._workers.connections, largest),
             unit.first,
             unit.offset,
             tuple(part.length for part in unit.parts),

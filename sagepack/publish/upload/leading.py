@@ -109,7 +109,7 @@ class Lead:
             raise RemoteError(
                 f"{counted(len(self._failed), 'unit')} of {total} could not be made: {first.message}",
                 where=first.where,
-                fix=_FIX,
+                fix=first.fix or _FIX,
                 details=first.details,
             ) from first
 

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from bisect import bisect_right
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from moto.s3.responses import S3Response
 
 _CONDITION = "At least one of the pre-conditions you specified did not hold"
+_completing = threading.Lock()
 _OWNERS = ("x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner")
 
 
@@ -190,12 +192,24 @@ def post(
     query: Any,
     key: str,
 ) -> TYPE_RESPONSE:
-    """CompleteMultipartUpload: checks the request, and adds the checksum of the whole object to the response."""
+    """CompleteMultipartUpload: checks the request, and adds the checksum of the whole object to the response.
+
+    One after the other: of two that complete the same upload at once, moto fails the second one with an error of its own.
+    """
     del request
+    if not query.get("uploadId"):
+        return moto()
+    with _completing:
+        return _complete(moto, response, body, bucket, query, key)
+
+
+def _complete(
+    moto: Callable[[], TYPE_RESPONSE], response: S3Response, body: bytes, bucket: str, query: Any, key: str
+) -> TYPE_RESPONSE:
     existing = response.backend.get_object(bucket, key)
     # S3 responds to a repeated completion as to the first one.
-    repeated = existing is not None and existing.multipart and [existing.multipart.id] == query.get("uploadId")
-    if not query.get("uploadId") or repeated:
+    repeated = existing is not None and existing.multipart and [existing.multipart.id] == query["uploadId"]
+    if repeated:
         return moto()
     expected = response.headers.get("If-Match")
     if expected and (existing is None or existing.etag.strip('"') != expected.strip('"')):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sagepack.spec.rules import (
     artifact,
+    cluster,
     code,
     drivers,
     endpoint,
@@ -42,6 +43,7 @@ _RULES = (
     schedule.check,
     service_limits.check,
     trust.check,
+    cluster.check,
 )
 
 

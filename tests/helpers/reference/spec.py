@@ -140,9 +140,9 @@ def _required(key: Key) -> str:
 
 def _is_locked(key: Key) -> bool:
     """Whether a lock that was made before is out of date with another value of the key."""
-    # A section that may be absent needs its other required keys too.
-    beside = [other for other in KEYS if other.is_required and other.is_in_optional_section]
-    needed = [other for other in beside if other.path[:-1] == key.path[:-1] and other != key]
+    # A section that may be absent needs its other required keys too, and so do the sections around it.
+    around = [other for other in KEYS if other.is_required and other.is_in_optional_section]
+    needed = [other for other in around if other.path[:-1] == key.path[: len(other.path) - 1] and other != key]
     return _locked_part(*map(_setting, [*needed, key])) != _locked_part()
 
 

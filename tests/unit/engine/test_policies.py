@@ -249,3 +249,28 @@ def test_the_deployer_sets_the_retention_of_its_own_log_alone() -> None:
         assert allows(policy, action, f"{group}SVD-xt")
         assert not allows(policy, action, f"{group}SVD-xt-2")
         assert not allows(POLICIES["deploy"](deployments.spec("SVD-xt")), action, f"{group}SVD-xt")
+
+
+def test_a_worker_sends_parts_and_records_and_writes_nothing_that_others_believe() -> None:
+    policy, objects = (
+        POLICIES["worker"](everything("svd")),
+        "arn:aws-us-gov:s3:::acme-machine-learning-production-us-gov-west-1/models",
+    )
+    package = f"{objects}/svd/0123456789abcdef"
+    for action, key in (
+        ("s3:PutObject", f"{package}/model.tar.gz"),
+        ("s3:ListMultipartUploadParts", f"{package}/model.tar.gz"),
+        ("s3:PutObject", f"{package}/upload/an-id/00001.json"),
+        ("s3:GetObject", f"{objects}/another/fedcba9876543210/model.tar.gz"),
+    ):
+        assert allows(policy, action, key, {}), key
+    for key in (
+        f"{package}/index.json",
+        f"{package}/manifest.json",
+        f"{objects}/svd/releases/x.json",
+        f"{objects}/contents/0.json",
+    ):
+        assert not allows(policy, "s3:PutObject", key, {}), key
+    assert not allows(policy, "s3:PutObject", f"{objects}/another/fedcba9876543210/model.tar.gz", {})
+    assert not allows(policy, "s3:DeleteObject", f"{package}/upload/an-id/00001.json", {})
+    assert not {action for action in actions(policy) if "List" in action} - {"s3:ListMultipartUploadParts"}

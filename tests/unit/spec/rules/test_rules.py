@@ -26,6 +26,7 @@ TWO = "endpoint.initial_instance_count=2"
 SLEEPS = "endpoint.scaling={min_capacity: 0, max_capacity: 4}"
 
 FOLDER = ["model.id=null", "model.revision=null"]
+CLUSTER, LOCAL_CLUSTER = "cluster.scheduler=tls://dask:8786", "cluster.scheduler=tcp://127.0.0.1:8786"
 
 
 def pools(*kinds: str) -> list[str]:
@@ -57,6 +58,18 @@ REFUSED = [
     ([*FOLDER, "model.path=code_of"], "model.path", "files would be packaged twice"),
     (["hub.endpoint=hub.company"], "hub.endpoint", "write an address like https://hub.company"),
     (["hub.endpoint=https://hub.company?a=b"], "hub.endpoint", "write an address like https://hub.company"),
+    # cluster
+    (["cluster.scheduler=dask:8786"], "cluster.scheduler", "write tls://host:port, or tcp://host:port"),
+    (["cluster.scheduler=tls://dask"], "cluster.scheduler", "write tls://host:port, or tcp://host:port"),
+    (["cluster.scheduler=tls://user@dask:8786"], "cluster.scheduler", "write tls://host:port, or tcp://host:port"),
+    (["cluster.scheduler=tls://dask:99999"], "cluster.scheduler", "99999 is no port"),
+    (["cluster.scheduler=tcp://dask:8786"], "cluster.scheduler", "whoever reaches it runs code on its workers"),
+    (["cluster.scheduler=tcp://10.0.0.7:8786", "cluster.insecure=false"], "cluster.scheduler", "is on another machine"),
+    ([LOCAL_CLUSTER, "cluster.tls={ca: config/toy.yaml, cert: config/toy.yaml}"], "cluster.scheduler", "tcp:// is a connection without it"),
+    ([CLUSTER, "cluster.tls={ca: ~/ca.pem, cert: config/toy.yaml}"], "cluster.tls.ca", "~ is not expanded"),
+    ([CLUSTER, "cluster.tls={ca: config/toy.yaml}"], "cluster.tls.cert", "required key is missing"),
+    (["cluster.connections=4"], "cluster.scheduler", "required key is missing"),
+    ([CLUSTER, "cluster.connections=0"], "cluster.connections", "at least 1"),
     # environment
     (["environment.SAGEMAKER_BIND_TO_PORT=9000"], "environment.SAGEMAKER_BIND_TO_PORT", "port 8080"),
     (["environment.MMS_INFERENCE_ADDRESS=http://127.0.0.1:8080"], "environment.MMS_INFERENCE_ADDRESS", "port 8080"),
@@ -213,6 +226,9 @@ def test_a_spec_that_breaks_a_rule_is_refused(tmp_path: Path, sets: list[str], k
 
 
 WARNED = [
+    ([CLUSTER, "cluster.tls={ca: none.pem, cert: config/toy.yaml}"], "cluster.tls.ca", "there is no file 'none.pem'"),
+    ([CLUSTER, *FOLDER, "model.path=models/toy"], "cluster.scheduler", "which the workers cannot read"),
+    ([CLUSTER, "artifact.layout=prefix"], "cluster.scheduler", "this machine sends the files of a prefix"),
     (pools("ml.g5.2xlarge", "ml.m5.xlarge"), "endpoint.instance_pools.1.instance_type", "has no GPU"),
     ([*pools("ml.g5.12xlarge", "ml.g5.2xlarge"), "endpoint.async.max_concurrent_invocations_per_instance=2"], "endpoint.async.max_concurrent_invocations_per_instance", "one worker for each of 1 GPU"),
     ([schedule("{at: 'at(2020-01-31T08:00:00)', min_capacity: 1}")], "endpoint.scaling.schedule.0.at", "at(2020-01-31T08:00:00) never comes again"),
@@ -263,6 +279,13 @@ def test_a_doubtful_spec_is_accepted_with_a_warning(tmp_path: Path, sets: list[s
 
 
 PASSES = [
+    [CLUSTER],
+    [CLUSTER, "cluster.tls={ca: config/toy.yaml, cert: config/toy.yaml, key: ./config/toy.yaml}"],
+    [LOCAL_CLUSTER],
+    ["cluster.scheduler=tcp://localhost:8786"],
+    ["cluster.scheduler=tcp://[::1]:8786"],
+    ["cluster.scheduler=tcp://dask:8786", "cluster.insecure=true"],
+    [CLUSTER, "cluster=null"],
     ["environment.SAGEMAKER_BIND_TO_PORT=8080", "environment.SAGEMAKER_MULTI_MODEL=false", "environment.OTHER=Other"],
     ["endpoint.alarms={}", "endpoint.update.rollback_alarms=[failures, my-alarm]"],
     [SCALED, TWO, "endpoint.update.blue_green={traffic: canary, canary_size: 1}"],
