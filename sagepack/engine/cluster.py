@@ -14,7 +14,7 @@ import time
 import warnings
 from concurrent import futures
 from concurrent.futures import CancelledError, Executor, Future
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
@@ -86,15 +86,16 @@ def workers(cluster: Cluster, root: Path, demand: Demand, progress: Progress) ->
         UserError: `distributed` is not installed, the files of TLS do not serve, or workers lack something.
         RemoteError: there is no scheduler, or no worker within a minute.
     """
-    with connected(cluster, root) as scheduler:
+    with ExitStack() as stack:
+        with progress.activity(f"connecting to {cluster.scheduler}"):
+            scheduler = stack.enter_context(connected(cluster, root))
         scheduler.wait_for_workers(progress)
         with progress.activity("checking what the workers of the cluster need"):
             found = scheduler.check(demand)
         if lacking := [worker for worker in found if worker.problems]:
             raise lacking_error(lacking)
         progress.note(f"{counted(len(found), 'worker')} of {cluster.scheduler} can read from the Hub and send to S3")
-        with scheduler.executor() as executor:
-            yield executor
+        yield stack.enter_context(scheduler.executor())
 
 
 @contextmanager
@@ -290,7 +291,9 @@ def lacking_error(lacking: Sequence[Worker]) -> UserError:
         lines += [f"{', '.join(names)}: {problem.message}", *([f"  {problem.fix}"] if problem.fix else [])]
     fix = f"correct them, end them, or {_HERE}"
     return UserError(
-        f"{counted(len(lacking), 'worker')} of the cluster cannot publish, so nothing was sent", details=lines, fix=fix
+        f"{counted(len(lacking), 'worker')} of the cluster cannot publish, so no unit was handed out",
+        details=lines,
+        fix=fix,
     )
 
 

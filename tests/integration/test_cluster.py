@@ -421,7 +421,7 @@ def test_after_the_death_of_the_last_worker_the_client_gives_up_and_a_new_worker
     assert farm.sent_again() <= IN_FLIGHT
 
 
-def test_every_worker_that_lacks_something_is_named_and_nothing_is_sent(farm: Farm, tmp_path: Path) -> None:
+def test_every_worker_that_lacks_something_is_named_and_no_unit_is_handed_out(farm: Farm, tmp_path: Path) -> None:
     cluster = farm.cluster(1)
     shutil.copytree(ROOT / "sagepack", tmp_path / "old" / "sagepack", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "old" / "sagepack" / "version.py").write_text('__version__ = "0.0.7"\n')
@@ -431,7 +431,7 @@ def test_every_worker_that_lacks_something_is_named_and_nothing_is_sent(farm: Fa
     cluster.wait_for("Register worker", 3)
     ended = farm.publish(cluster.address)
     assert ended.code == 1, ended.said
-    assert "2 workers of the cluster cannot publish, so nothing was sent" in ended.error
+    assert "2 workers of the cluster cannot publish, so no unit was handed out" in ended.error
     assert "it has sagepack 0.0.7, this machine " in ended.error
     assert "no AWS credentials" in ended.error
     assert re.search("policy [^`]*--for worker` prints the policy", ended.error)

@@ -183,7 +183,7 @@ def test_workers_that_lack_the_same_share_a_line_and_none_is_left_out() -> None:
         "tcp://b:1 on b: bucket",
         "  mend bucket",
     )
-    assert "2 workers of the cluster cannot publish, so nothing was sent" in error.message
+    assert "2 workers of the cluster cannot publish, so no unit was handed out" in error.message
     assert "--set cluster=null" in str(error.fix)
 
 
