@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ from sagepack.aws.session import Aws, AwsConnection
 from sagepack.digest import Digest
 from sagepack.engine.clients import Connections
 from sagepack.engine.unit_pool import processes
+from sagepack.engine.worker_check import Demand
 from sagepack.package.archive.framing import HEADER, STRIDE
 from sagepack.package.manifest import Manifest, Member
 from sagepack.progress import Silent
@@ -54,7 +55,10 @@ def bench(folder: Path, sizes: Sequence[int], runs: int) -> str:  # noqa: ARG001
     """Seconds with so many workers, how many times as fast that is, and the memory of a worker."""
     with serving(folder / "workers") as server:
         server.ask(f"/connection/{RATE}", "PUT")
-        taken = {count: _run(server.url, count, FILES, FILE_SIZE, 16 * MIB, RATE) for count in WORKERS}
+        taken = {}
+        for count in WORKERS:
+            server.ask("/forget", "PUT")
+            taken[count] = _run(server.url, count, FILES, FILE_SIZE, 16 * MIB, RATE)
         server.ask("/connection/0", "PUT")
         _, memory = _run(server.url, 1, 2, 8 * LARGE_PART, LARGE_PART, 0)
     alone = taken[1][0]
@@ -128,9 +132,9 @@ def main(url: str, *numbers: str) -> None:
         (folder / "inference.py").write_bytes(code)
         paths = {digest: f"{int(member.path[:3])}-{rate}" for digest, member in model.items()}
         pool = processes(count, Connections(AwsConnection("us-east-1")))
-        workers = UnitWorkers(
-            pool.executor, unit, Services(region="us-east-1", bucket="bench", repo=url), paths, {}, count
-        )
+        services = Services(region="us-east-1", bucket="bench", repo=url)
+        demand = Demand(services, "s3://bench/workers", None, part)
+        workers = UnitWorkers(partial(pool.executor, demand), unit, services, paths, {}, count)
         began = time.perf_counter()
         store, package = _store(url), Package(S3Uri("bench", "workers"), "svd", manifest.digest)
         plan = plan_upload(observe(store, package, manifest, limits=limits), manifest, limits, workers.readable)

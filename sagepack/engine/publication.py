@@ -12,14 +12,12 @@ from sagepack.engine import unit
 from sagepack.engine.plan import Content
 from sagepack.engine.worker_check import Demand, services_of
 from sagepack.errors import UserError
-from sagepack.publish.archive_plan import ArchivePlan
 from sagepack.publish.keys import Package, PackageFormat
 from sagepack.publish.observe import observe
 from sagepack.publish.planner import plan_upload
 from sagepack.publish.publisher import publish
 from sagepack.publish.resumed import resumed
-from sagepack.publish.upload.context import UnitWorkers
-from sagepack.publish.upload.divided import parts_at_a_time
+from sagepack.publish.upload.context import UnitWorkers, parts_at_a_time
 from sagepack.publish.upload.sources import HubFiles, LocalFiles, NoSourceError, Source
 from sagepack.publish.upload.units import announced
 from sagepack.publish.verified import VerifiedObjects
@@ -107,7 +105,7 @@ class Publication:
     def _unit_workers(self, files: Mapping[Digest, Path]) -> UnitWorkers | None:
         """Who makes the units of the plan; None where it has none."""
         plan, revision = self.upload_plan, self.lock.revision
-        if self.pool is None or not isinstance(plan, ArchivePlan) or not plan.units:
+        if self.pool is None or not plan.units:
             return None
         services = services_of(self.clients, self.spec.aws.region, revision)
         largest = max(part.length for each in plan.units for part in each.parts)
@@ -157,8 +155,7 @@ class Publication:
     @property
     def division(self) -> str | None:
         """How the upload divides among workers, in words; None if they have no part in it."""
-        plan = self.upload_plan
-        units = plan.units if self.pool is not None and isinstance(plan, ArchivePlan) else ()
+        units = self.upload_plan.units
         return announced(units, self.pool.count) if self.pool is not None and units else None
 
     def transfer_table(self) -> tuple[Content, ...]:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from sagepack.publish.delta.match import Match
     from sagepack.publish.delta.parts import Limits, Part
     from sagepack.publish.observation import StoredArchive
-    from sagepack.publish.upload.units import Unit
     from sagepack.publish.verified import Range
 
 
@@ -37,16 +36,12 @@ class ArchivePlan(UploadPlan):
         layout: offsets of everything in the archive.
         parts: of its multipart upload; empty if the archive is there already.
         to_read: for each source, by its position in the observation, the ranges that are copied and that nothing binds yet.
-        elsewhere: the contents that workers can read, if some are to make units of it.
-        units: the parts that workers make.
     """
 
     observation: ArchiveObservation
     layout: Layout
     parts: tuple[Part, ...]
     to_read: Mapping[int, tuple[Range, ...]]
-    elsewhere: frozenset[Digest] = frozenset()
-    units: tuple[Unit, ...] = ()
 
     @property
     def size(self) -> int:
@@ -108,7 +103,7 @@ def plan_archive(
                 fix="another program wrote it: inspect it, delete it, and run the command again",
             )
         contents = tuple(ContentPlan(member, 0, 0, 0) for member in manifest.members)
-        return ArchivePlan(observation, manifest, contents, limits, layout, (), {}, elsewhere)
+        return ArchivePlan(observation, manifest, contents, limits, layout, (), {}, elsewhere=elsewhere)
     sources = observation.sources
     matches = find_matches(
         segments(layout, manifest),
@@ -123,7 +118,9 @@ def plan_archive(
     contents = _plan_contents(sources, manifest, layout, parts, matches, to_read)
     copied = {content.member.digest for content in contents if content.origin}
     units = units_of(layout, manifest.members, parts, cuts, reachable | copied) if elsewhere else ()
-    return ArchivePlan(observation, manifest, contents, limits, layout, tuple(parts), to_read, elsewhere, units)
+    return ArchivePlan(
+        observation, manifest, contents, limits, layout, tuple(parts), to_read, elsewhere=elsewhere, units=units
+    )
 
 
 def _readable(observation: ArchiveObservation) -> frozenset[Digest]:

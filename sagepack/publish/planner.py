@@ -30,7 +30,7 @@ def plan_upload(
         observation: what S3 was seen to hold.
         manifest: the members.
         limits: sizes of parts and units.
-        elsewhere: the contents that workers can read, if some are to make units of an archive.
+        elsewhere: the contents that workers can read, if some are to make units of it.
 
     Raises:
         UserError: the package has more files than an index holds.
@@ -46,5 +46,5 @@ def plan_upload(
         case ArchiveObservation():
             return plan_archive(observation, manifest, limits, elsewhere)
         case PrefixObservation():
-            return plan_prefix(observation, manifest, limits)
+            return plan_prefix(observation, manifest, limits, elsewhere)
     raise TypeError(f"no plan for {type(observation).__name__}")

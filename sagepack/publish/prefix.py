@@ -19,6 +19,7 @@ from sagepack.publish.delta.match import Match
 from sagepack.publish.delta.parts import plan_parts
 from sagepack.publish.documents import Files, StoredFile
 from sagepack.publish.upload.context import Uploaded
+from sagepack.publish.upload.divided_files import DividedFiles, noted_sums
 from sagepack.publish.upload.journal import Journal
 from sagepack.publish.upload.multipart import MultipartUpload, confirm
 from sagepack.publish.upload.part_body import FileTarget
@@ -30,6 +31,8 @@ from sagepack.text import format_bytes
 from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sagepack.aws.s3 import S3Uri
     from sagepack.package.manifest import Member
     from sagepack.publish.prefix_plan import PrefixPlan
@@ -50,12 +53,15 @@ def publish_prefix(plan: PrefixPlan, context: UploadContext) -> Uploaded:
         IntegrityError: a content is not what the manifest says.
     """
     upload = _PrefixUpload(plan, context)
-    small = [content for content in plan.contents if content.member.size <= plan.limits.sent_size]
-    with worker_pool(context.workers, "files") as pool:
-        list(pool.map(upload.place, small))
-    for content in plan.contents:
-        if content.member.size > plan.limits.sent_size:
-            upload.place(content)  # its parts are sent in parallel
+    if context.units and plan.units:
+        divided = DividedFiles(context, context.units, plan.observation.package, upload.placed)
+        with worker_pool(1, "here") as pool:
+            elsewhere = {index for unit in plan.units for index in unit.members}
+            here = pool.submit(_place, plan, context, upload, elsewhere)
+            divided.run([(unit, plan.manifest.members[unit.members[0]]) for unit in plan.units], here)
+        upload.sent += divided.sent
+    else:
+        _place(plan, context, upload)
     with worker_pool(context.workers, "files") as pool:
         files = tuple(pool.map(upload.confirm, plan.manifest.members))
     known = {
@@ -65,6 +71,17 @@ def publish_prefix(plan: PrefixPlan, context: UploadContext) -> Uploaded:
     context.verified.add(observation.package.folder, known)
     context.write({observation.package.index_uri: text, **context.documents})
     return Uploaded(text, None, upload.sent, upload.copied)
+
+
+def _place(plan: PrefixPlan, context: UploadContext, upload: _PrefixUpload, elsewhere: Collection[int] = ()) -> None:
+    """Bring the files to their keys, but those that others make."""
+    contents = [content for index, content in enumerate(plan.contents) if index not in elsewhere]
+    small = [content for content in contents if content.member.size <= plan.limits.sent_size]
+    with worker_pool(context.workers, "files") as pool:
+        list(pool.map(upload.place, small))
+    for content in contents:
+        if content.member.size > plan.limits.sent_size:
+            upload.place(content)  # its parts are sent in parallel
 
 
 class _PrefixUpload:
@@ -98,10 +115,15 @@ class _PrefixUpload:
             self._context.store.copy(content.origin.seen, location, self._context.algorithms[0])
         else:
             sums, sent, copied = self._put(member, location), member.size, 0
+        self.placed(location, sums)
         with self._lock:
-            self._placed[location] = sums
             self.sent += sent
             self.copied += copied
+
+    def placed(self, location: S3Uri, sums: Checksums) -> None:
+        """A file is at its key."""
+        with self._lock:
+            self._placed[location] = sums
 
     def _multipart(self, content: ContentPlan, location: S3Uri) -> tuple[Checksums, int, int]:
         member, origin = content.member, content.origin
@@ -163,7 +185,12 @@ class _PrefixUpload:
         if index is not None:
             return next((file.sums for file in index.files if (file.member, file.etag) == (member, etag)), None)
         sums = journaled_sums(FileTarget(member), self._journal(member), str(member.digest))
-        return sums[0].framed if sums else None
+        if sums:
+            return sums[0].framed
+        package = self._observation.package
+        if not package.has_notes(self._observation.present):
+            return None
+        return noted_sums(self._context.store, package, member, self._plan.limits)
 
     def _journal(self, member: Member) -> Journal:
         return Journal(self._context.journal_dir / f"{member.digest.short}.jsonl")

@@ -9,6 +9,7 @@ from sagepack.aws.s3 import ObjectRef
 from sagepack.publish.checksums import FramedChecksums
 from sagepack.publish.keys import PackageFormat
 from sagepack.publish.observation import Binding, PrefixObservation
+from sagepack.publish.upload.units import unit_of_file
 from sagepack.publish.upload_plan import ContentPlan, Origin, UploadPlan
 
 if TYPE_CHECKING:
@@ -60,11 +61,23 @@ class PrefixPlan(UploadPlan):
         observation = self.observation
         for location in locations:
             observation = observation.without(location)
-        return plan_prefix(observation, self.manifest, self.limits)
+        return plan_prefix(observation, self.manifest, self.limits, self.elsewhere)
 
 
-def plan_prefix(observation: PrefixObservation, manifest: Manifest, limits: Limits) -> PrefixPlan:
-    """Plan the upload of files on what S3 was seen to hold."""
+def plan_prefix(
+    observation: PrefixObservation,
+    manifest: Manifest,
+    limits: Limits,
+    elsewhere: frozenset[Digest] = frozenset(),
+) -> PrefixPlan:
+    """Plan the upload of files on what S3 was seen to hold.
+
+    Args:
+        observation: what S3 was seen to hold.
+        manifest: the members.
+        limits: sizes of parts.
+        elsewhere: the contents that workers can read, if some are to make large files of it.
+    """
     model, origins = observation.package.model_uri, _origins(observation, limits.minimum)
     contents = []
     for member in manifest.members:
@@ -76,7 +89,12 @@ def plan_prefix(observation: PrefixObservation, manifest: Manifest, limits: Limi
             contents.append(ContentPlan(member, member.size, 0, 0, origin, read))
         else:
             contents.append(ContentPlan(member, 0, 0, member.size))
-    return PrefixPlan(observation, manifest, tuple(contents), limits)
+    units = tuple(
+        unit_of_file(index, content.sent, limits)
+        for index, content in enumerate(contents)
+        if content.sent > limits.sent_size and content.member.digest in elsewhere
+    )
+    return PrefixPlan(observation, manifest, tuple(contents), limits, elsewhere=elsewhere, units=units)
 
 
 def _origins(observation: PrefixObservation, minimum: int) -> dict[Digest, Origin]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sagepack.publish.checksums import FramedChecksums
     from sagepack.publish.delta.parts import Limits
     from sagepack.publish.observation import Binding, Observation
+    from sagepack.publish.upload.units import Unit
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,16 @@ class UploadPlan(ABC):
         manifest: the members.
         contents: for each member, in order.
         limits: sizes of parts.
+        elsewhere: the contents that workers can read, if some are to make units of it.
+        units: what of it workers make.
     """
 
     observation: Observation
     manifest: Manifest
     contents: tuple[ContentPlan, ...]
     limits: Limits
+    elsewhere: frozenset[Digest] = field(default=frozenset(), kw_only=True)
+    units: tuple[Unit, ...] = field(default=(), kw_only=True)
 
     @property
     @abstractmethod

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from sagepack.aws.session import AwsConnection
 from sagepack.engine.clients import Connections
 from sagepack.engine.unit import unit
 from sagepack.engine.unit_pool import processes
+from sagepack.engine.worker_check import Demand
 from sagepack.publish.observe import observe
 from sagepack.publish.planner import plan_upload
 from sagepack.publish.upload.context import UnitWorkers
@@ -37,7 +39,8 @@ def main(url: str, bucket: str, folder: str, journals: str, count: str = "") -> 
     pool = processes(int(count), Connections(aws))
     model = {m.digest: root / m.path for m in tree.manifest.members if not m.path.startswith("code/")}
     services = Services(region="us-east-1", bucket=bucket)
-    units = UnitWorkers(pool.executor, unit, services, {}, model, pool.count)
+    executor = partial(pool.executor, Demand(services, str(here.package(tree).model_uri), None, 10 * MiB))
+    units = UnitWorkers(executor, unit, services, {}, model, pool.count)
     seen = observe(here.store, here.package(tree), tree.manifest, limits=LIMITS)
     plan = plan_upload(seen, tree.manifest, replace(LIMITS, unit_size=10 * MiB), units.readable)
     here.publish(tree, plan, units=units)

@@ -15,12 +15,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sagepack.aws.s3 import S3, S3Uri
+from sagepack.aws.session import AwsConnection
 from sagepack.engine import publication, unit, unit_pool
+from sagepack.engine.clients import Connections
 from sagepack.engine.unit_pool import UnitPool
+from sagepack.engine.worker_check import Demand
 from sagepack.errors import IntegrityError, UserError
 from sagepack.publish.delta.parts import Limits
+from sagepack.publish.observe import observe
 from sagepack.publish.planner import plan_upload
 from sagepack.publish.upload import divided
+from sagepack.publish.upload.context import UnitWorkers
+from sagepack.publish.upload.unit_text import Services
 from tests.helpers.cloud import Cloud
 from tests.helpers.deployments import BUCKET, session_of
 from tests.helpers.fault_proxy import FaultProxy
@@ -31,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sagepack.engine.clients import Connections
     from sagepack.sandbox.servers import Servers
 
 SMALL = Limits(sent_size=10 * MiB, unit_size=5 * MiB)
@@ -39,7 +44,7 @@ MODELS = S3Uri(BUCKET, "models")
 
 
 @contextmanager
-def threads(connections: Connections, count: int) -> Iterator[ThreadPoolExecutor]:
+def threads(connections: Connections, count: int, _: Demand | None = None) -> Iterator[ThreadPoolExecutor]:
     """Threads that run units as processes do, with what the initializer of those hands over."""
     unit._process.clients.clear()
     unit.connect(connections)
@@ -96,7 +101,7 @@ def test_an_edit_of_the_code_needs_no_worker(cloud: Cloud, monkeypatch: pytest.M
     code.write_text(code.read_text() + "\n# edited\n")
 
     def unwanted(count: int, _connections: Connections) -> UnitPool:
-        def opened() -> Any:
+        def opened(_: Demand) -> Any:
             raise AssertionError
 
         return UnitPool(opened, "--workers", count)
@@ -161,6 +166,30 @@ def test_no_secret_is_in_what_travels_or_stays_in_s3(cloud: Cloud, store: S3, mo
     for secret in (cloud.servers.secret_key, cloud.servers.access_key, cloud.servers.hf_token):
         assert secret not in "".join(travelled)
         assert not any(secret.encode() in note for note in notes)
+
+
+def test_the_large_files_of_a_prefix_are_made_by_workers(sandbox: Servers, tmp_path: Path) -> None:
+    files = {
+        "a.bin": noise(11 * MiB, 1),
+        "b.bin": noise(12 * MiB + 5, 2),
+        "small.json": b"{}",
+        "code/inference.py": b"\n",
+    }
+    tree = Tree(tmp_path / "tree", files)
+    bucket = Bucket(connect(sandbox.aws_url, sandbox), S3Uri(sandbox.bucket, "models"), tmp_path / "journals")
+    connections = Connections(AwsConnection("us-east-1", None, sandbox.aws_url, sandbox.access_key, sandbox.secret_key))
+    paths = {m.digest: tree.folder / m.path for m in tree.manifest.members if m.path.endswith(".bin")}
+    services = Services(region="us-east-1", bucket=sandbox.bucket)
+    units = UnitWorkers(partial(threads, connections, 2), unit.unit, services, {}, paths, 2)
+    package = bucket.package(tree, layout="prefix")
+    plan = plan_upload(
+        observe(bucket.store, package, tree.manifest, limits=SMALL), tree.manifest, SMALL, units.readable
+    )
+    published = bucket.publish(tree, plan, units=units)
+    assert published.sent_bytes == sum(map(len, files.values()))
+    assert {path: bucket.get(package.model_uri.child(path)) for path in files} == files
+    assert not list(bucket.store.uploads(bucket.target))
+    assert not [key for key in bucket.listing() if "/upload/" in key]
 
 
 def published(sandbox: Servers, proxy: FaultProxy, tree: Tree, journals: Path) -> subprocess.Popen[bytes]:

@@ -9,26 +9,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sagepack.aws.s3 import ChangedError, RefusedError, StalePartError, UploadGoneError
+from sagepack.aws.s3 import ChangedError
 from sagepack.digest import fingerprint
 from sagepack.errors import IntegrityError
 from sagepack.package.archive.layout import FORMAT
 from sagepack.publish.delta.parts import Copy
-from sagepack.publish.sealed import FramedSums
+from sagepack.publish.upload.completion import complete
+from sagepack.publish.upload.context import parts_at_a_time
 from sagepack.publish.upload.journal import CompletedPart, JournalState, NoLog, UploadSession
-from sagepack.publish.upload.leading import Lead
+from sagepack.publish.upload.leading import Job, Lead
 from sagepack.publish.upload.multipart import UploadResult
 from sagepack.publish.upload.shared import UploadFolder
 from sagepack.publish.upload.sources import StoredContents
 from sagepack.publish.upload.transfer import PartTransfer, copied_places
-from sagepack.publish.upload.unit_text import Place, UnitMember, UnitTask
+from sagepack.publish.upload.unit_text import VERSION, UnitMember, UnitTask
 from sagepack.version import __version__
 from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sagepack.aws.s3 import ObjectRef, UploadedPart
+    from sagepack.aws.s3 import ObjectRef, UploadGoneError
     from sagepack.digest import Digest
     from sagepack.publish.checksums import FramedChecksums
     from sagepack.publish.delta.parts import Part
@@ -36,15 +37,9 @@ if TYPE_CHECKING:
     from sagepack.publish.upload.context import UnitWorkers, UploadContext
     from sagepack.publish.upload.part_body import ArchiveTarget
     from sagepack.publish.upload.shared import SharedUpload
+    from sagepack.publish.upload.unit_text import UnitRecord
     from sagepack.publish.upload.units import Unit
-
-_BUFFERS = 160 << 20  # bytes that a worker holds of parts, if two parts are not more
-_ATTEMPTS = 3
-
-
-def parts_at_a_time(most: int, largest: int) -> int:
-    """How many parts a worker makes at a time, all of which it holds: fewer than `most` where the largest has many bytes."""
-    return max(min(most, 2), min(most, _BUFFERS // largest))
+    from sagepack.publish.upload.verifier import ContentVerifier
 
 
 @dataclass(frozen=True)
@@ -141,11 +136,9 @@ class DividedUpload:
             StoredContents(self._context.store, copied),
             elsewhere,
         )
-        texts = {unit.first: self._task(unit, session, division, copied).text() for unit in division.units}
+        jobs = [Job(unit, self._task(unit, session, division, copied), upload.parts) for unit in division.units]
         with self._context.progress.bar("publishing", session.size) as add:
-            lead = Lead(
-                self._context, self._workers, self._folder, upload, division.units, texts, transfer.verifier, add
-            )
+            lead = Lead(self._context, self._workers, self._folder, jobs, _Contents(transfer.verifier), add)
             with worker_pool(1, "here") as pool:
                 try:
                     here = pool.submit(transfer.run, add)
@@ -164,16 +157,15 @@ class DividedUpload:
         division: Division,
         copied: Mapping[Digest, tuple[ObjectRef, int]],
     ) -> UnitTask:
-        largest = max(part.length for part in unit.parts)
         return UnitTask(
-            1,
+            VERSION,
             __version__,
             FORMAT,
             self._workers.services,
             (self._location.bucket, self._location.key, session.upload.id),
             self._folder.record_uri(session.upload, unit.first).key,
             session.algorithm,
-            parts_at_a_time(self._workers.connections, largest),
+            parts_at_a_time(self._workers.connections, max(part.length for part in unit.parts)),
             unit.first,
             unit.offset,
             tuple(part.length for part in unit.parts),
@@ -183,23 +175,18 @@ class DividedUpload:
 
     def _member(self, index: int, division: Division, copied: Mapping[Digest, tuple[ObjectRef, int]]) -> UnitMember:
         member, known = self._target.members[index], division.known[index]
-        place = (copied if known else division.stored).get(member.digest)
-        file = self._workers.files.get(member.digest)
-        return UnitMember(
-            member.path,
-            member.size,
-            member.digest.value,
-            member.executable,
-            str(file) if file else None,
-            Place.of(*place) if place else None,
-            self._workers.hub.get(member.digest),
-            FramedSums.of(known) if known else None,
+        return UnitMember.of(
+            member,
+            file=self._workers.files.get(member.digest),
+            stored=(copied if known else division.stored).get(member.digest),
+            hub=self._workers.hub.get(member.digest),
+            known=known,
         )
 
     def _complete(
         self, session: UploadSession, transfer: PartTransfer, lead: Lead, here: Sequence[CompletedPart]
     ) -> UploadResult:
-        """Complete the upload on the parts that S3 lists last, whoever sent them.
+        """Complete the upload.
 
         Raises:
             RefusedError: S3 lacks parts that a worker says it sent, or they do not make the archive.
@@ -208,17 +195,8 @@ class DividedUpload:
         store, sums = self._context.store, tuple(transfer.verifier.wait())
         whole = self._target.whole(sums)
         self._folder.note_sums(session.upload, sums)
-        for attempt in range(1, _ATTEMPTS + 1):
-            listed = self._listed(session)
-            try:
-                etag = store.complete(
-                    session.upload, listed, session.size, session.algorithm, whole.value(session.algorithm)
-                )
-                break
-            except StalePartError:
-                # A worker that was thought dead sends the same bytes again, which may get another ETag.
-                if attempt == _ATTEMPTS:
-                    raise
+        lengths = [part.length for part in session.parts]
+        etag, listed = complete(store, session.upload, session.algorithm, lengths, whole)
         if etag is None:
             self._context.progress.note(f"{self._location} is there already: another publisher wrote it meanwhile")
             store.abort(session.upload)
@@ -226,11 +204,19 @@ class DividedUpload:
         is_proved = etag is not None and all(seen.get(part.number) == part.etag for part in listed)
         return UploadResult(sums, whole, transfer.sent + lead.sent, transfer.copied, etag, is_proved)
 
-    def _listed(self, session: UploadSession) -> list[UploadedPart]:
-        listed = self._context.store.parts(session.upload)
-        if listed is None:
-            raise UploadGoneError("the upload was completed or aborted", where=str(self._location))
-        planned = [(number, part.length) for number, part in enumerate(session.parts, 1)]
-        if [(part.number, part.size) for part in listed] != planned:
-            raise RefusedError("S3 does not have the parts that were reported", where=str(self._location))
-        return listed
+
+@dataclass(frozen=True)
+class _Contents:
+    """What is known of the contents of an archive: whoever hashed one says its checksums."""
+
+    verifier: ContentVerifier
+
+    def made(self, job: Job, record: UnitRecord) -> None:
+        """Take the checksums of the contents of a unit."""
+        for index, sums in zip(job.unit.members, record.sums, strict=True):
+            if sums is not None:
+                self.verifier.learn(index, sums.value)
+
+    def gone(self, job: Job, error: UploadGoneError) -> None:  # noqa: ARG002 - all units are of the same upload
+        """The upload of the archive is gone, and so are all other units."""
+        raise error

@@ -5,13 +5,15 @@ from __future__ import annotations
 import queue
 import time
 from concurrent.futures import BrokenExecutor, CancelledError
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sagepack.aws.s3 import ChangedError, UploadGoneError
 from sagepack.errors import RemoteError, SagepackError
 from sagepack.publish.upload.unit_text import Answer
 from sagepack.publish.upload.units import announced
 from sagepack.text import counted
+from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,17 +21,46 @@ if TYPE_CHECKING:
 
     from sagepack.aws.s3 import UploadedPart
     from sagepack.publish.upload.context import UnitWorkers, UploadContext
-    from sagepack.publish.upload.journal import CompletedPart
-    from sagepack.publish.upload.shared import SharedUpload, UploadFolder
-    from sagepack.publish.upload.unit_text import UnitRecord
+    from sagepack.publish.upload.shared import UploadFolder
+    from sagepack.publish.upload.unit_text import UnitRecord, UnitTask
     from sagepack.publish.upload.units import Unit
-    from sagepack.publish.upload.verifier import ContentVerifier
 
 LOOK = 10.0  # seconds between two looks at what S3 has
 # Seconds without any new part after which workers count as gone. The largest part of a usual upload takes a minute at 10 Mbit/s.
 PATIENCE = 900.0
 _ATTEMPTS = 3
+_LOOKED_AT = 64  # uploads at a time: of files, those that were handed out first are being made
+_THREADS = 16
 _FIX = "run the same command again: it continues where this one stopped, on any machine"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A unit that is to be made.
+
+    Attributes:
+        unit: the unit.
+        task: what a worker must know of it.
+        there: what S3 has of its upload when this begins, by number of the part.
+    """
+
+    unit: Unit
+    task: UnitTask
+    there: Mapping[int, UploadedPart]
+
+
+class Owner(Protocol):
+    """Whose units they are."""
+
+    def made(self, job: Job, record: UnitRecord) -> None:
+        """A unit is made; all parts that its record names are in S3, as far as anybody says."""
+
+    def gone(self, job: Job, error: UploadGoneError) -> None:
+        """The upload of a unit does not exist any more.
+
+        Raises:
+            UploadGoneError: and what it was to make is not there.
+        """
 
 
 class Lead:
@@ -39,15 +70,13 @@ class Lead:
         context: S3 and progress.
         workers: who makes the units.
         folder: where they leave records.
-        upload: the multipart upload, and what S3 has of it.
-        units: all units.
-        texts: what a worker must know of each, by the number of its first part.
-        verifier: is told the checksums of the contents.
+        jobs: all units.
+        owner: is told what comes of them.
         add: is called with the bytes that are in their place.
 
     Attributes:
         sent: bytes that workers sent for this run.
-        witnessed: the parts that workers sent for this run, with the ETags that S3 answered them.
+        witnessed: the parts that workers sent for this run, with the ETags that S3 answered them; by the number of the part.
     """
 
     def __init__(
@@ -55,10 +84,8 @@ class Lead:
         context: UploadContext,
         workers: UnitWorkers,
         folder: UploadFolder,
-        upload: SharedUpload,
-        units: Sequence[Unit],
-        texts: Mapping[int, str],
-        verifier: ContentVerifier,
+        jobs: Sequence[Job],
+        owner: Owner,
         add: Callable[[int], None],
     ) -> None:
         self.sent = 0
@@ -66,18 +93,17 @@ class Lead:
         self._context = context
         self._workers = workers
         self._folder = folder
-        self._upload = upload
-        self._texts = texts
-        self._verifier = verifier
+        self._owner = owner
         self._add = add
-        self._missing = {unit.first: unit for unit in units}
+        # By the key of the record, the largest first: so the last round is a short one.
+        self._missing = {job.task.record: job for job in sorted(jobs, key=_largest_first)}
         self._counted = dict.fromkeys(self._missing, 0)
         self._attempts = dict.fromkeys(self._missing, 0)
-        self._failed: dict[int, SagepackError] = {}
-        self._ended: queue.Queue[Future[str] | Future[list[CompletedPart]]] = queue.Queue()
+        self._failed: dict[str, SagepackError] = {}
+        self._ended: queue.Queue[Future[Any]] = queue.Queue()
         self._moved = time.monotonic()
 
-    def run(self, here: Future[list[CompletedPart]]) -> None:
+    def run(self, here: Future[Any]) -> None:
         """Have all units made that no record in S3 says are made.
 
         Args:
@@ -88,16 +114,15 @@ class Lead:
             RemoteError: some units failed again and again, or no part has come for long. All others are made.
         """
         total = len(self._missing)
-        self._take_records(self._upload.parts)
-        self._count(self._upload.parts)
+        there = {record: job.there for record, job in self._missing.items()}
+        self._take_records(there)
+        self._count(there)
         if not self._missing:
             return
         self._context.progress.note(self._announcement(total))
         with self._workers.executor() as executor:
             here.add_done_callback(self._ended.put)
-            running = {
-                self._submit(executor, unit): unit for unit in sorted(self._missing.values(), key=_largest_first)
-            }
+            running = {self._submit(executor, job): job for job in self._missing.values()}
             try:
                 while self._missing.keys() - self._failed.keys():
                     self._next(executor, running, here)
@@ -115,19 +140,19 @@ class Lead:
 
     def _announcement(self, total: int) -> str:
         made = total - len(self._missing)
-        text = announced(list(self._missing.values()), self._workers.count)
+        text = announced([job.unit for job in self._missing.values()], self._workers.count)
         return f"{text} (continuing: {made} of {total} were made before)" if made else text
 
-    def _submit(self, executor: Executor, unit: Unit) -> Future[str]:
-        self._attempts[unit.first] += 1
+    def _submit(self, executor: Executor, job: Job) -> Future[str]:
+        self._attempts[job.task.record] += 1
         try:
-            future = executor.submit(self._workers.make, self._texts[unit.first])
+            future = executor.submit(self._workers.make, job.task.text())
         except BrokenExecutor as error:
             raise _explained(error) from error
         future.add_done_callback(self._ended.put)
         return future
 
-    def _next(self, executor: Executor, running: dict[Future[str], Unit], here: Future[list[CompletedPart]]) -> None:
+    def _next(self, executor: Executor, running: dict[Future[str], Job], here: Future[Any]) -> None:
         """Wait until something ends, or it is time to look at S3."""
         try:
             ended = self._ended.get(timeout=LOOK)
@@ -137,82 +162,96 @@ class Lead:
         if ended is here:
             here.result()
             return
-        unit = running.pop(ended, None)  # type: ignore[arg-type]
-        if unit is None or unit.first not in self._missing:
+        job = running.pop(ended, None)
+        if job is None or job.task.record not in self._missing:
             return  # a record said already that it is made
         try:
-            self._take(unit, _record_of(ended), is_ours=True)  # type: ignore[arg-type]
-        except (ChangedError, UploadGoneError):
+            record = _record_of(ended, job.unit)
+        except ChangedError:
             raise
+        except UploadGoneError as error:
+            self._gone(job, error)
         except RemoteError as error:
             if isinstance(error.__cause__, BrokenExecutor):
                 raise
-            if self._attempts[unit.first] < _ATTEMPTS:
-                running[self._submit(executor, unit)] = unit
+            if self._attempts[job.task.record] < _ATTEMPTS:
+                running[self._submit(executor, job)] = job
             else:
-                self._failed[unit.first] = error
-
-    def _take(self, unit: Unit, record: UnitRecord, *, is_ours: bool) -> None:
-        """Believe a record of a unit as far as it may be believed.
-
-        Raises:
-            RemoteError: it is about something else.
-        """
-        if not record.matches(unit):
-            raise RemoteError("a worker answered about another unit")
-        for index, sums in zip(unit.members, record.sums, strict=True):
-            if sums is not None:
-                self._verifier.learn(index, sums.value)
-        if is_ours:
+                self._failed[job.task.record] = error
+        else:
             self.sent += record.sent
-            self.witnessed += record.sent_parts(unit)
-        self._add(unit.length - self._counted[unit.first])
-        self._moved = time.monotonic()
-        del self._missing[unit.first]
-        self._failed.pop(unit.first, None)
+            self.witnessed += record.sent_parts(job.unit)
+            self._take(job, record)
 
-    def _take_records(self, listed: Mapping[int, UploadedPart]) -> None:
-        """Look for units that were made, whether or not their workers could say so."""
-        for first, record in self._folder.records(self._upload.handle, self._missing.keys()).items():
-            unit = self._missing[first]
-            if record.matches(unit) and record.agrees(unit, listed):
-                self._take(unit, record, is_ours=False)
+    def _take(self, job: Job, record: UnitRecord) -> None:
+        self._owner.made(job, record)
+        self._done(job)
+
+    def _gone(self, job: Job, error: UploadGoneError) -> None:
+        self._owner.gone(job, error)
+        self._done(job)
+
+    def _done(self, job: Job) -> None:
+        self._add(job.unit.length - self._counted[job.task.record])
+        self._moved = time.monotonic()
+        del self._missing[job.task.record]
+        self._failed.pop(job.task.record, None)
+
+    def _take_records(self, listed: Mapping[str, Mapping[int, UploadedPart]]) -> None:
+        """Look for units that were made, whether or not their workers could say so.
+
+        Args:
+            listed: what S3 has of the uploads of units, by the keys of their records.
+        """
+        for key, record in self._folder.records(listed.keys()).items():
+            job = self._missing[key]
+            if record.matches(job.unit) and record.agrees(job.unit, listed[key]):
+                self._take(job, record)
 
     def _look(self) -> None:
-        """Look at what S3 has.
+        """Look at what S3 has of the units that are being made.
 
         Raises:
-            UploadGoneError: there is no such upload any more.
+            UploadGoneError: an upload does not exist any more, and neither does what it was to make.
             RemoteError: nothing has come for long.
         """
-        parts = self._context.store.parts(self._upload.handle)
-        if parts is None:
-            raise UploadGoneError("the upload was completed or aborted", where=str(self._upload.handle.location))
-        listed = {part.number: part for part in parts}
+        jobs = list(self._missing.values())
+        handles = list(dict.fromkeys(job.task.handle for job in jobs))[:_LOOKED_AT]
+        with worker_pool(_THREADS, "look") as pool:
+            found = dict(zip(handles, pool.map(self._context.store.parts, handles), strict=True))
+        listed = {}
+        for job in jobs:
+            parts = found.get(job.task.handle, ())
+            if parts is None:
+                self._gone(
+                    job, UploadGoneError("the upload was completed or aborted", where=str(job.task.handle.location))
+                )
+            elif job.task.handle in found:
+                listed[job.task.record] = {part.number: part for part in parts}
         self._take_records(listed)
         self._count(listed)
         if time.monotonic() - self._moved > PATIENCE:
             raise RemoteError(
                 f"no part has come from the workers for {PATIENCE / 60:.0f} minutes: they are gone, or cannot reach S3 or the Hub",
-                where=str(self._upload.handle.location),
                 fix=f"look at their logs, and {_FIX}",
             )
 
-    def _count(self, listed: Mapping[int, UploadedPart]) -> None:
+    def _count(self, listed: Mapping[str, Mapping[int, UploadedPart]]) -> None:
         """Show the parts of units that are being made."""
-        for first, unit in self._missing.items():
-            there = sum(listed[number].size for number in unit.numbers if number in listed)
-            if there != self._counted[first]:
-                self._add(there - self._counted[first])
-                self._counted[first] = there
-                self._moved = time.monotonic()
+        for key, parts in listed.items():
+            if key in self._missing:
+                there = sum(parts[number].size for number in self._missing[key].unit.numbers if number in parts)
+                if there != self._counted[key]:
+                    self._add(there - self._counted[key])
+                    self._counted[key] = there
+                    self._moved = time.monotonic()
 
 
-def _largest_first(unit: Unit) -> int:
-    return -unit.length
+def _largest_first(job: Job) -> int:
+    return -job.unit.length
 
 
-def _record_of(ended: Future[str]) -> UnitRecord:
+def _record_of(ended: Future[Any], unit: Unit) -> UnitRecord:
     """The record in what came of a unit.
 
     Raises:
@@ -225,7 +264,10 @@ def _record_of(ended: Future[str]) -> UnitRecord:
         raise
     except (Exception, CancelledError) as error:
         raise _explained(error) from error
-    return Answer.parse(answer)
+    record = Answer.parse(answer)
+    if not record.matches(unit):
+        raise RemoteError("a worker answered about another unit")
+    return record
 
 
 def _explained(error: BaseException) -> RemoteError:

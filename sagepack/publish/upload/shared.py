@@ -88,7 +88,7 @@ class UploadFolder:
         Raises:
             RemoteError: the store knows none of the checksums, or others begin uploads all the time.
         """
-        note = self._folder.child(f"{plan.short}.json")
+        note = self._note(plan)
         for _ in range(_ATTEMPTS):
             seen = self._store.head(note)
             if seen is not None:
@@ -117,18 +117,21 @@ class UploadFolder:
                 return handle, algorithm
         raise RemoteError("the store supports none of the checksum algorithms", where=str(location))
 
-    def records(self, handle: MultipartHandle, wanted: Collection[int]) -> dict[int, UnitRecord]:
-        """The records of an upload that can be read, of the units whose first parts have the numbers `wanted`."""
-        uris = {self.record_uri(handle, first): first for first in wanted}
-        listed = self._store.list(self._folder.child(f"{handle.id}/"))
-        there = [each.location for each in listed if each.location in uris]
+    def record_of(self, plan: Digest) -> UnitRecord | None:
+        """The record of the only unit of a plan, whether or not its upload is still open."""
+        found = unseal(self._store.read(self._note(plan)) or b"", VERSION, _Note)
+        uri = self._folder.child(f"{found.upload}/{1:05}.json") if found else None
+        return UnitRecord.parse(self._store.read(uri)) if uri else None
+
+    def _note(self, plan: Digest) -> S3Uri:
+        return self._folder.child(f"{plan.short}.json")
+
+    def records(self, wanted: Collection[str]) -> dict[str, UnitRecord]:
+        """Those of the records with the keys `wanted` that are there and can be read."""
+        there = [each.location for each in self._store.list(self._folder.child("")) if each.location.key in wanted]
         with worker_pool(_THREADS, "records") as pool:
             found = [UnitRecord.parse(data) for data in pool.map(self._store.read, there)]
-        return {
-            record.first: record
-            for uri, record in zip(there, found, strict=True)
-            if record and record.first == uris[uri]
-        }
+        return {location.key: record for location, record in zip(there, found, strict=True) if record}
 
     def note_sums(self, handle: MultipartHandle, sums: Sequence[FramedChecksums]) -> None:
         """Note the checksums of all contents, for whoever finds the object without its index after a kill."""

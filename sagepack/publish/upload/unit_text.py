@@ -35,6 +35,7 @@ from sagepack.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from sagepack.publish.checksums import FramedChecksums
     from sagepack.publish.upload.journal import CompletedPart
@@ -128,6 +129,28 @@ class UnitMember(Struct, frozen=True, omit_defaults=True):
     hub: PathText | None = None
     known: FramedSums | None = None
 
+    @classmethod
+    def of(
+        cls,
+        member: Member,
+        *,
+        file: Path | None,
+        stored: tuple[ObjectRef, int] | None,
+        hub: str | None,
+        known: FramedChecksums | None = None,
+    ) -> UnitMember:
+        """The fields of a member, and where its content is."""
+        return cls(
+            member.path,
+            member.size,
+            member.digest.value,
+            member.executable,
+            str(file) if file else None,
+            Place.of(*stored) if stored else None,
+            hub,
+            FramedSums.of(known) if known else None,
+        )
+
     @property
     def value(self) -> Member:
         """The member."""
@@ -149,6 +172,7 @@ class UnitTask(Struct, frozen=True):
         lengths: of the parts.
         origin: where the first member begins in the archive.
         members: the files of which anything lies in it.
+        is_file: whether the object is not an archive but the one member, as it is.
     """
 
     version: Literal[1]
@@ -164,6 +188,7 @@ class UnitTask(Struct, frozen=True):
     lengths: Annotated[tuple[Annotated[int, Meta(ge=1, le=1 << 50)], ...], Meta(min_length=1, max_length=10_000)]
     origin: ObjectSize
     members: Annotated[tuple[UnitMember, ...], Meta(min_length=1, max_length=50_000)]
+    is_file: bool = False
 
     @property
     def handle(self) -> MultipartHandle:

@@ -15,7 +15,7 @@ from sagepack.package.archive.layout import Layout
 from sagepack.package.manifest import Manifest
 from sagepack.publish.delta.parts import SentPart
 from sagepack.publish.upload.journal import CompletedPart, JournalState, NoLog, UploadSession
-from sagepack.publish.upload.part_body import ArchiveTarget
+from sagepack.publish.upload.part_body import ArchiveTarget, FileTarget
 from sagepack.publish.upload.sources import StoredContents
 from sagepack.publish.upload.transfer import PartTransfer
 from sagepack.publish.upload.unit_text import UnitRecord
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sagepack.aws.s3 import S3
+    from sagepack.publish.upload.part_body import UploadTarget
     from sagepack.publish.upload.sources import Source
     from sagepack.publish.upload.unit_text import UnitTask
 
@@ -44,7 +45,10 @@ def make_unit(task: UnitTask, store: S3, sources: Sequence[Source]) -> UnitRecor
     """
     members = tuple(member.value for member in task.members)
     # The bytes of a member depend on nothing but the member: so these alone make an archive, which begins elsewhere.
-    target, shift = ArchiveTarget(Layout.of(members), Manifest(members)), task.origin - len(GZIP_HEADER)
+    target: UploadTarget = ArchiveTarget(Layout.of(members), Manifest(members))
+    shift = task.origin - len(GZIP_HEADER)
+    if task.is_file:
+        target, shift = FileTarget(members[0]), 0
     starts = accumulate(task.lengths[:-1], initial=task.offset - shift)
     parts = tuple(SentPart(start, length) for start, length in zip(starts, task.lengths, strict=True))
     known = tuple(member.known.value if member.known else None for member in task.members)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sagepack.publish.delta.parts import SentPart
+from sagepack.publish.delta.parts import SentPart, plan_parts
 from sagepack.text import counted, format_bytes
 
 if TYPE_CHECKING:
@@ -102,6 +102,12 @@ def units_of(
         if inside and end <= layout.trailer_offset and all(member.digest in readable for member in touched):
             found.append(Unit(first, tuple(sent), inside))
     return tuple(found)
+
+
+def unit_of_file(index: int, size: int, limits: Limits) -> Unit:
+    """The unit that is a whole object: a file of a package in format `prefix`."""
+    sent = (SentPart(part.offset, part.length) for part in plan_parts(size, [], limits))
+    return Unit(1, tuple(sent), range(index, index + 1))
 
 
 def announced(units: Sequence[Unit], workers: int | None) -> str:

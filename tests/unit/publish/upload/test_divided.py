@@ -24,7 +24,7 @@ from sagepack.decoding import seal
 from sagepack.errors import IntegrityError, RemoteError, UserError
 from sagepack.progress import Silent
 from sagepack.publish.delta.parts import Limits
-from sagepack.publish.keys import Package
+from sagepack.publish.keys import Package, PackageFormat
 from sagepack.publish.observe import observe
 from sagepack.publish.planner import plan_upload
 from sagepack.publish.publisher import Published, publish
@@ -66,9 +66,10 @@ def run(
     journals: Path,
     units: UnitWorkers | None = None,
     verified: VerifiedObjects | None = None,
+    layout: str = "archive",
 ) -> Published:
     s3, manifest = cast("S3", store), manifest_of(files)
-    seen = observe(s3, Package(TARGET, "svd", manifest.digest), manifest, limits=LIMITS)
+    seen = observe(s3, Package(TARGET, "svd", manifest.digest, PackageFormat(layout)), manifest, limits=LIMITS)
     elsewhere = units.readable if units else frozenset()
     plan = plan_upload(seen, manifest, LIMITS, elsewhere)
     return publish(
@@ -455,16 +456,77 @@ contents = st.builds(noise, st.sampled_from([0, 1, 511, 1990, 2100, 7000, 13_000
 trees = st.dictionaries(paths, contents, min_size=1)
 
 
-@given(st.lists(trees, min_size=1, max_size=3), st.booleans())
+@given(st.lists(trees, min_size=1, max_size=3), st.booleans(), st.sampled_from(["archive", "prefix"]))
 @settings(max_examples=30)
 def test_any_sequence_of_packages_is_published_unchanged_by_workers(
-    packages: list[dict[str, bytes]], crc32: bool
+    packages: list[dict[str, bytes]], crc32: bool, layout: str
 ) -> None:
     store = FakeS3(LIMITS.minimum)
     store.refuse_crc64 = crc32
     with tempfile.TemporaryDirectory() as folder:
         for files in packages:
-            run(store, files, Path(folder), workers(maker(store, [Memory(files)]), fetchable(files)))
+            run(store, files, Path(folder), workers(maker(store, [Memory(files)]), fetchable(files)), layout=layout)
             check_bucket(store, packages)
     assert store.pending == {}
     assert not [location for location in store.objects if "/upload/" in location.key]
+
+
+def test_large_files_of_a_prefix_are_made_by_workers_and_completed_here(tmp_path: Path) -> None:
+    store, source = FakeS3(LIMITS.minimum), Memory(MODEL)
+    published = run(store, MODEL, tmp_path, workers(maker(store, [source]), fetchable(MODEL)), layout="prefix")
+    check_bucket(store, [MODEL])
+    assert source.opened >= 3
+    assert published.sent_bytes == sum(map(len, MODEL.values())) == store.sent
+    assert not [location for location in store.objects if "/upload/" in location.key]
+    assert store.pending == {}
+
+
+def test_the_files_of_a_prefix_continue_on_another_machine(tmp_path: Path) -> None:
+    store = FakeS3(LIMITS.minimum)
+    make, count = maker(store, [Memory(MODEL)]), itertools.count(1)
+
+    def dying(text: str) -> str:
+        if next(count) == 2:
+            make(text)
+            raise Dead
+        return make(text)
+
+    with pytest.raises(Dead):
+        run(store, MODEL, tmp_path / "one", workers(dying, fetchable(MODEL), Inline), layout="prefix")
+    first, store.read_bytes = store.sent, 0
+    second = run(store, MODEL, tmp_path / "two", workers(make, fetchable(MODEL), Inline), layout="prefix")
+    check_bucket(store, [MODEL])
+    assert first + second.sent_bytes == sum(map(len, MODEL.values()))
+    assert (
+        store.read_bytes <= LIMITS.sent_size
+    )  # small files that were there; of large ones the notes tell the checksums
+    assert store.pending == {}
+
+
+def test_two_clients_of_one_prefix_make_it_once(tmp_path: Path) -> None:
+    store = FakeS3(LIMITS.minimum)
+    units = workers(maker(store, [Memory(MODEL)]), fetchable(MODEL))
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda name: run(store, MODEL, tmp_path / name, units, layout="prefix"), "ab"))
+    check_bucket(store, [MODEL])
+
+
+@pytest.mark.parametrize("change", [other_sums, other_lengths])
+def test_a_lie_about_a_file_of_a_prefix_never_makes_a_wrong_object(
+    tmp_path: Path, change: Callable[[dict[str, Any]], None]
+) -> None:
+    store = FakeS3(LIMITS.minimum)
+    make, spoil = maker(store, [Memory(MODEL)]), lying(change)
+    with pytest.raises(IntegrityError):
+        run(store, MODEL, tmp_path, workers(lambda text: spoil(make(text)), fetchable(MODEL), Inline), layout="prefix")
+    assert store.pending == {}
+    run(store, MODEL, tmp_path, workers(make, fetchable(MODEL), Inline), layout="prefix")
+    check_bucket(store, [MODEL])
+
+
+def test_a_flipped_bit_in_a_file_of_a_prefix_leaves_no_upload(tmp_path: Path) -> None:
+    store, source = FakeS3(LIMITS.minimum), Memory(MODEL)
+    source._contents[manifest_of(MODEL).members[2].digest] = MODEL["c.bin"][:-1] + b"?"
+    with pytest.raises(IntegrityError, match="SHA-256"):
+        run(store, MODEL, tmp_path, workers(maker(store, [source]), fetchable(MODEL), Inline), layout="prefix")
+    assert store.pending == {}
