@@ -21,13 +21,6 @@ if TYPE_CHECKING:
     from sagepack.publish.upload.unit_text import Services
     from sagepack.publish.verified import VerifiedObjects
 
-_BUFFERS = 160 << 20  # bytes that a worker holds of parts, if two parts are not more
-
-
-def parts_at_a_time(most: int, largest: int) -> int:
-    """How many parts a worker makes at a time, all of which it holds: fewer than `most` where the largest has many bytes."""
-    return max(min(most, 2), min(most, _BUFFERS // largest))
-
 
 @dataclass(frozen=True)
 class UnitWorkers:

@@ -15,7 +15,6 @@ from sagepack.errors import IntegrityError
 from sagepack.package.archive.layout import FORMAT
 from sagepack.publish.delta.parts import Copy
 from sagepack.publish.upload.completion import complete
-from sagepack.publish.upload.context import parts_at_a_time
 from sagepack.publish.upload.journal import CompletedPart, JournalState, NoLog, UploadSession
 from sagepack.publish.upload.leading import Job, Lead
 from sagepack.publish.upload.multipart import UploadResult
@@ -40,6 +39,13 @@ if TYPE_CHECKING:
     from sagepack.publish.upload.unit_text import UnitRecord
     from sagepack.publish.upload.units import Unit
     from sagepack.publish.upload.verifier import ContentVerifier
+
+_BUFFERS = 160 << 20  # bytes that a worker holds of parts, if two parts are not more
+
+
+def parts_at_a_time(most: int, largest: int) -> int:
+    """How many parts a worker makes at a time, all of which it holds: fewer than `most` where the largest has many bytes."""
+    return max(min(most, 2), min(most, _BUFFERS // largest))
 
 
 @dataclass(frozen=True)

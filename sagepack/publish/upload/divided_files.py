@@ -10,7 +10,7 @@ from sagepack.digest import fingerprint
 from sagepack.errors import IntegrityError
 from sagepack.package.archive.layout import FORMAT
 from sagepack.publish.upload.completion import complete
-from sagepack.publish.upload.context import parts_at_a_time
+from sagepack.publish.upload.divided import parts_at_a_time
 from sagepack.publish.upload.leading import Job, Lead
 from sagepack.publish.upload.multipart import confirm
 from sagepack.publish.upload.proof import read_file
