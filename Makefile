@@ -7,18 +7,22 @@ ARGS ?=
 # What `make diff` compares: releases, live or tree.
 A = live
 B = tree
+# What `make fleet` does, to which specs, in which environments.
+GOAL ?= plan
+SELECT ?= config/*.yaml
+ENVS ?= $(ENV)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INVOKE := $(BIN)/invoke
 
 .DEFAULT_GOAL := help
-SPEC_TASKS := validate lock plan download assemble checksum tar package serve upload deploy verify predict status logs wake sleep destroy releases diff promote rollback clean doctor gc policy
+SPEC_TASKS := validate lock plan download assemble checksum tar package serve upload deploy verify predict status logs wake sleep destroy releases diff promote rollback clean doctor gc policy fleet
 SANDBOX_TASKS := sandbox-status sandbox-env sandbox-stop
 .PHONY: help setup serve-venv requirements lint format test test-serving test-all bench docs $(SPEC_TASKS) $(SANDBOX_TASKS)
 
 # `make plan env=prod` would set a variable that nobody reads, and plan for the sandbox.
-VARIABLES := ENV CONFIG ARGS PYTHON A B
+VARIABLES := ENV CONFIG ARGS PYTHON A B GOAL SELECT ENVS
 given := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 unknown := $(filter-out $(VARIABLES) MAKE% SHELL,$(given))
 meant = $(strip $(if $(filter env Env,$(1)),ENV)$(if $(filter config Config,$(1)),CONFIG)$(if $(filter args Args,$(1)),ARGS))
@@ -28,7 +32,8 @@ $(foreach name,$(unknown),$(error unknown variable $(name), \
 # A value as one word of the shell, whatever characters it has.
 quoted = '$(subst ','\'',$(value $(1)))'
 # Signals are taken care of from the start; with `exec`, those for make reach the program, and not a shell.
-TASK = $(BIN)/python -m sagepack $(subst sandbox-,sandbox.,$@) --config $(call quoted,CONFIG) --env $(call quoted,ENV)$(if $(filter diff,$@), $(call quoted,A) $(call quoted,B)) $(ARGS)
+about = $(if $(filter fleet,$@),$(call quoted,GOAL) --select $(call quoted,SELECT) --envs '$(subst ','\'',$(ENVS))',--config $(call quoted,CONFIG) --env $(call quoted,ENV))
+TASK = $(BIN)/python -m sagepack $(subst sandbox-,sandbox.,$@) $(about)$(if $(filter diff,$@), $(call quoted,A) $(call quoted,B)) $(ARGS)
 say = @echo "sagepack: $(1)" >&2
 # pip's answers go to stderr, as stdout may be a document; a terminal sees how far it is.
 PIP := -m pip install --disable-pip-version-check
@@ -43,6 +48,7 @@ help: ## Print this help
 	@echo 'any of: $(SPEC_TASKS) $(SANDBOX_TASKS)' | fold -s -w 56 | sed -e '1s/^/  make TASK           /' -e '2,$$s/^/                      /' -e 's/ *$$//'
 	@echo "                      with ENV=$(ENV) CONFIG=$(CONFIG) ARGS='--json --yes'"
 	@echo "  make diff A=2 B=1   compares two releases; A=live B=tree if left out"
+	@echo "  make fleet GOAL=deploy ENVS=dev,prod   many specs; SELECT='config/s*.yaml'"
 	@echo "  $(INVOKE) --list    explains each task"
 
 $(BIN)/.run: requirements.lock
@@ -57,11 +63,11 @@ $(BIN)/.dev: requirements-dev.lock $(BIN)/.run
 	$(call install,$(BIN)/python,--require-hashes -r requirements-dev.lock)
 	@touch $@
 
-# That `plan` found work or `diff` differences, exit code 2, is no error of make.
-plan diff: $(BIN)/.run
+# That a plan found work or `diff` differences, exit code 2, is no error of make.
+plan diff fleet: $(BIN)/.run
 	@$(TASK); code=$$?; [ $$code -eq 2 ] || exit $$code
 
-$(filter-out plan diff,$(SPEC_TASKS)) $(SANDBOX_TASKS): $(BIN)/.run
+$(filter-out plan diff fleet,$(SPEC_TASKS)) $(SANDBOX_TASKS): $(BIN)/.run
 	@exec $(TASK)
 
 # A mistyped task: the program knows which was meant.

@@ -34,13 +34,16 @@ from sagepack.version import __version__
 TYPE_CHECKING = False  # as in `typing`, whose import takes 5 ms: until `cli.interrupts` is there, Ctrl-C is a traceback
 
 if TYPE_CHECKING:
+    from sagepack.api.fleet.running import Fleet, JobOptions
     from sagepack.api.project import Project
     from sagepack.errors import Diagnostic, IntegrityError, RemoteError, SagepackError, SpecError, UserError
     from sagepack.progress import Progress
 
 __all__ = [
     "Diagnostic",
+    "Fleet",
     "IntegrityError",
+    "JobOptions",
     "Progress",
     "Project",
     "RemoteError",
@@ -50,7 +53,12 @@ __all__ = [
     "__version__",
 ]
 
-_MODULES = {"Project": "api.project", "Progress": "progress"}
+_MODULES = {
+    "Fleet": "api.fleet.running",
+    "JobOptions": "api.fleet.running",
+    "Project": "api.project",
+    "Progress": "progress",
+}
 
 if not TYPE_CHECKING:  # a type checker is to know every name
 

@@ -10,6 +10,7 @@ import threading
 import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,21 +23,34 @@ _CONTAINER_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/mem
 
 
 class _Here(threading.local):
-    """Of a thread of a pool: what is set when that pool, or one whose thread made it, gives up."""
+    """Of a thread of a pool.
+
+    Attributes:
+        stops: what is set when that pool, or one whose thread made it, gives up.
+        sharers: how many threads divide the memory of the command among them.
+    """
 
     stops: tuple[threading.Event, ...] = ()
+    sharers: int = 1
 
 
 _here = _Here()
 
 
 @contextmanager
-def worker_pool(count: int, name: str) -> Iterator[ThreadPoolExecutor]:
-    """Threads that begin nothing new once something went wrong, and end what they `pause` for."""
-    stops = (*_here.stops, threading.Event())
+def worker_pool(count: int, name: str, *, sharers: int = 1, grace: float | None = None) -> Iterator[ThreadPoolExecutor]:
+    """Threads that begin nothing new once something went wrong, and end what they `pause` for.
+
+    Args:
+        count: most threads.
+        name: of the threads, for debuggers.
+        sharers: how many of them divide the memory of the command among them.
+        grace: seconds that the threads get to end once something went wrong; None waits for their end.
+    """
+    stops, parts = (*_here.stops, threading.Event()), _here.sharers * sharers
 
     def enter() -> None:
-        _here.stops = stops
+        _here.stops, _here.sharers = stops, parts
 
     pool = ThreadPoolExecutor(count, name, enter)
     try:
@@ -44,7 +58,9 @@ def worker_pool(count: int, name: str) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=True)
     except BaseException:
         stops[-1].set()
-        pool.shutdown(wait=True, cancel_futures=True)
+        ending = threading.Thread(target=partial(pool.shutdown, wait=True, cancel_futures=True), daemon=True)
+        ending.start()
+        ending.join(grace)
         raise
 
 
@@ -73,9 +89,12 @@ def has_given_up() -> bool:
 
 
 def memory_share() -> int:
-    """The bytes that a command may hold of what it moves: a quarter of the memory of the machine, or of its container."""
+    """The bytes that a command may hold of what it moves: a quarter of the memory of the machine, or of its container.
+
+    In a thread that divides them with others (`worker_pool`), its part.
+    """
     limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     for path in _CONTAINER_LIMITS:
         with suppress(OSError, ValueError):  # not there, or "max"
             limits.append(int(path.read_text()))
-    return min(limits) // 4
+    return min(limits) // 4 // _here.sharers

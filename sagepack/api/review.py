@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from sagepack.api.results import Plan
 from sagepack.decoding import Value, seal, unseal
@@ -102,6 +103,11 @@ class ReviewedPlan(Value, frozen=True):
                 details=[f"since the plan: {line}" for line in changed],
                 fix="the endpoint was not changed; make the plan again and look at it",
             )
+
+    def up_to(self, step: str) -> ReviewedPlan:
+        """The part of the plan that ends with a step."""
+        number = next(number for number, action in enumerate(self.plan.actions, 1) if action.step == step)
+        return replace(self, plan=replace(self.plan, actions=self.plan.actions[:number]))
 
     @property
     def changes(self) -> list[Change]:

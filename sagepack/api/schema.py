@@ -48,8 +48,11 @@ def result_schema() -> dict[str, Any]:
             "version": {"description": "Version of this format.", "const": 1},
             "task": {"description": "The task as it is typed.", "type": "string"},
             "exit_code": {
-                "description": "0: done, or nothing to do. 1: something is in the way. 2: `plan` found work.",
-                "enum": [0, 1, 2],
+                "description": (
+                    "0: done, or nothing to do. 1: something is in the way. 2: `plan` found work. Of a fleet that of its worst job, "
+                    "or 128 plus the number of the signal that interrupted it."
+                ),
+                "enum": [0, 1, 2, 3, 4, 129, 130, 143],
             },
             "seconds": {"description": "How long the task took.", "type": "number", "minimum": 0},
             "spec": {

@@ -86,9 +86,10 @@ def _values(flag: Flag, typed: str, root: Path) -> Sequence[str]:
         return flag.choices
     if flag.name in {"before", "after"}:
         return ("live", "tree")
-    if flag.name in {"env", "from-env", "to-env"}:
-        return sorted(path.stem for path in (root / "config" / "env").glob("*.yaml"))
-    if flag.name == "config":
+    if flag.name in {"env", "from-env", "to-env", "envs"}:
+        before = typed[: typed.rfind(",") + 1] if flag.name == "envs" else ""
+        return sorted(f"{before}{path.stem}" for path in (root / "config" / "env").glob("*.yaml"))
+    if flag.name in {"config", "select"}:
         return sorted(path.relative_to(root).as_posix() for path in (root / "config").glob("*.yaml"))
     if flag.name == "set":
         name, equals, _ = typed.partition("=")

@@ -43,6 +43,7 @@ _TIMED = (
     results.Answer,
     results.Answers,
     results.Served,
+    results.FleetRun,
 )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sagepack import files
+from sagepack.api.failure import as_failure
 from sagepack.api.project import Project
 from sagepack.cli import interrupts, proposals, screens
 from sagepack.cli.footer import footer
@@ -18,7 +18,7 @@ from sagepack.cli.interrupts import Interrupted
 from sagepack.cli.layout import is_watched
 from sagepack.cli.output import as_called, echo, give_up_stdout, guarded_streams, problem, write_json, write_out
 from sagepack.cli.terminal import make_progress
-from sagepack.errors import SagepackError, UserError
+from sagepack.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from sagepack.api.results import Result
     from sagepack.cli.options import Options
+    from sagepack.errors import SagepackError
 
 
 VERSION = 1  # of the JSON documents
@@ -65,7 +66,7 @@ def run_command(task: str, body: Callable[[Project], Result], options: Options) 
             except Exception as error:  # noqa: BLE001 - no traceback reaches a user without --debug
                 if options.debug:
                     traceback.print_exc()
-                failure = error if isinstance(error, SagepackError) else _as_failure(error)
+                failure = as_failure(error)
                 _echo(failure, selected)
                 _print_error(
                     options, envelope(failure.exit_code, error=proposals.json_as_typed(failure.to_json(), selected))
@@ -113,24 +114,6 @@ def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackTy
         sys.__excepthook__(kind, error, trace)
     else:
         echo(f"error: {error or kind.__name__}")
-
-
-def _as_failure(error: Exception) -> SagepackError:
-    """What this machine, or a mistake of this program, did to a task."""
-    if isinstance(error, OSError):
-        return files.disk_error(error)
-    if isinstance(error, UnicodeEncodeError) and sys.getfilesystemencoding() != "utf-8":
-        name = error.object[error.start : error.end]
-        return UserError(
-            f"a file name with {name!r} cannot be written in this locale",
-            fix="set LC_ALL=C.UTF-8 or PYTHONUTF8=1, and run the same command again",
-        )
-    if isinstance(error, MemoryError):
-        return UserError("this machine has not enough memory", fix="end other programs and run the same command again")
-    return SagepackError(
-        f"unexpected {type(error).__name__}: {error}",
-        fix="this is a mistake in sagepack, not in your input: report it with what --debug shows",
-    )
 
 
 def _echo(failure: SagepackError, selected: Sequence[str] = ()) -> None:

@@ -23,6 +23,8 @@ _INVOKES_OWN = {
 }
 # What people type for a flag. `-f` and `-c` are invoke's names for files of its own.
 _SHORT = {"-c": "config", "-f": "config", "-e": "env", "-s": "set", "-y": "yes", "-j": "json", "-d": "debug"}
+# Flags of one spec, and what takes their place where a task is about many.
+_OF_A_FLEET = {"config": "select", "c": "select", "f": "select", "env": "envs", "e": "envs"}
 # What people type to see what would be done; the first two are invoke's.
 _DRY = {"--dry", "-R", "--dry-run", "-n"}
 _ASKED = {
@@ -54,14 +56,17 @@ class Refusals:
 
     def missing(self, task: str, flag: Flag) -> UserError:
         """A word that the task cannot do without."""
-        typed = " ".join(one.value_name for one in self.tasks[task] if one.is_required)
-        return UserError(f"{flag.value_name} is missing", where=task, fix=f"write: {self.program} {task} {typed}")
+        required = [one for one in self.tasks[task] if one.is_required]
+        typed = " ".join(one.choices[0] if one.choices else one.value_name for one in required)
+        choices = f", one of {', '.join(flag.choices)}" if flag.choices else ""
+        return UserError(f"{flag.value_name} is missing{choices}", where=task, fix=f"write: {self.program} {task} {typed}")
 
     def no_choice(self, flag: Flag, value: str) -> UserError:
         """The flag takes one of a few values, and this is another."""
         close = closest(value, flag.choices)
         message = f"{value!r} is none of its values" + (f", did you mean {close!r}?" if close else "")
-        return UserError(message, where=f"--{flag.name}", fix=f"choose one of {', '.join(flag.choices)}")
+        where = flag.place if flag.positional else f"--{flag.name}"
+        return UserError(message, where=where, fix=f"choose one of {', '.join(flag.choices)}")
 
     def unknown_task(self, words: Sequence[str]) -> UserError:
         """The first word is no task."""
@@ -133,6 +138,8 @@ class Refusals:
             fix = f"write: --{made[1].lower()} {shlex.quote(made[2])}"
         elif equals:
             fix = f"write --set before each: --set {shlex.quote(word)}"
+        elif word.endswith((".yaml", ".yml")) and "select" in flags:
+            fix = "if a shell has made several words of one pattern, quote it: --select 'config/*.yaml'"
         elif word.endswith((".yaml", ".yml")):
             fix = f"write: --config {shlex.quote(word)}"
         elif word.isdigit() and (
@@ -146,6 +153,9 @@ class Refusals:
 
     def _unknown_flag(self, name: str, task: str, known: Sequence[str]) -> UserError:
         bare = name.lstrip("-")
+        if bare in _OF_A_FLEET and _OF_A_FLEET[bare] in known:
+            meant = _OF_A_FLEET[bare]
+            return UserError(f"unknown flag {name!r}, did you mean '--{meant}'?", where=task)
         close = next((flag for flag in known if len(bare) > 1 and flag.startswith(bare)), None) or closest(bare, known)
         return UserError(
             f"unknown flag {name!r}" + (f", did you mean '--{close}'?" if close else ""),

@@ -13,8 +13,10 @@ from collections.abc import Mapping
 from functools import partial, singledispatch
 from typing import TYPE_CHECKING
 
+from msgspec import to_builtins
+
 from sagepack.api import results
-from sagepack.cli import check_table, diff_table, plan_table
+from sagepack.cli import check_table, diff_table, fleet_table, plan_table
 from sagepack.cli.layout import Block, Screen, Span, padded, wrapped
 from sagepack.cli.output import as_called, problem
 from sagepack.deploy.preflight.check import STALE_UPLOADS
@@ -419,6 +421,16 @@ def _doctor(result: results.Doctor) -> list[Block]:
         if check.id == STALE_UPLOADS:
             shown += [partial(_wrapped, upload_line(upload), bullet="    ") for upload in result.stale_uploads]
     return [*shown, "", check_table.summary(result.checks)]
+
+
+@lines.register(results.FleetRun)
+def _fleet_run(result: results.FleetRun) -> list[Block]:
+    return fleet_table.blocks(result)
+
+
+@lines.register(results.FleetMatrix)
+def _fleet_matrix(result: results.FleetMatrix) -> list[Block]:
+    return [json.dumps(to_builtins(result))]
 
 
 @lines.register(results.Garbage)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from invoke.collection import Collection
 
-from sagepack.cli import build, endpoint, history, maintenance, sandbox, serving, starting
+from sagepack.cli import build, endpoint, fleet, history, maintenance, sandbox, serving, starting
 from sagepack.cli.entrance import enter
 from sagepack.cli.task import TASKS, invoke_task
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sagepack.cli.command_line import Command
 
 # Each registers its tasks when it is imported, which may be before this module is.
-_MODULES = [module.__name__ for module in (build, serving, endpoint, history, maintenance, sandbox, starting)]
+_MODULES = [module.__name__ for module in (build, serving, endpoint, history, fleet, maintenance, sandbox, starting)]
 TASKS.sort(key=lambda registered: _MODULES.index(registered.body.__module__))
 
 

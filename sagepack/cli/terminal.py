@@ -177,7 +177,7 @@ class Display(_Reporter):
         running = Running(name, "; ".join(reasons), is_step=True)
         ended = "bad"
         try:
-            with self._shown(running):
+            with self.shown(running):
                 yield
             ended = "ok"
         finally:
@@ -188,7 +188,7 @@ class Display(_Reporter):
     def activity(self, label: str) -> Iterator[None]:
         """Draw something that takes a while; within a step a line of it stays if it took long."""
         running = Running(label)
-        with self._shown(running):
+        with self.shown(running):
             yield
         if self._step and running.seconds > _KEPT_SECONDS:
             self._print((Span(f"  {label}  "), Span(format_duration(running.seconds), "dim")))
@@ -205,7 +205,8 @@ class Display(_Reporter):
             yield add
 
     @contextmanager
-    def _shown(self, running: Running) -> Iterator[None]:
+    def shown(self, running: Running) -> Iterator[None]:
+        """Draw something that runs."""
         with self._drawing(), self._run(running):
             yield
 

@@ -31,6 +31,7 @@ from sagepack.api.results.endpoint import (
     ScheduledBounds,
     Woken,
 )
+from sagepack.api.results.fleet import FleetMatrix, FleetRun, Job, JobError, JobProblem, MatrixEntry
 from sagepack.api.results.history import ComparedSide, Diff, FileDifference, Releases, Rollback, ValueDifference
 from sagepack.api.results.removal import (
     Collected,
@@ -78,15 +79,21 @@ __all__ = [
     "EndpointStatus",
     "FailedRequest",
     "FileDifference",
+    "FleetMatrix",
+    "FleetRun",
     "Followed",
     "Garbage",
     "Initialized",
+    "Job",
+    "JobError",
+    "JobProblem",
     "KeptPackage",
     "KeptResource",
     "Left",
     "Locked",
     "Log",
     "LogLine",
+    "MatrixEntry",
     "Plan",
     "Policy",
     "PoolStatus",

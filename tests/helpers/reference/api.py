@@ -35,6 +35,8 @@ def api_page() -> str:
     return page(
         _INTRODUCTION,
         *_class(sagepack.Project),
+        *_class(sagepack.Fleet),
+        *_class(sagepack.JobOptions, methods=()),
         *_class(ReviewedPlan, methods=("read", "write", "changes")),
         "## Results",
         "Methods return frozen values of `sagepack.api.results`, which [JSON documents](json.md#results) describe: a field there is an attribute here, a list is a tuple. Each has "
@@ -67,8 +69,8 @@ def _meaning(kind: type[errors.SagepackError]) -> str:
 def _class(kind: type[Any], *, level: int = 2, methods: tuple[str, ...] | None = None) -> Iterator[str]:
     about, hashes = parse(kind.__doc__), "#" * level
     yield f"{hashes} {kind.__name__}"
-    if kind is sagepack.Project:
-        yield f"    Project{_signature(kind.__init__)}"
+    if kind in (sagepack.Project, sagepack.Fleet):
+        yield f"    {kind.__name__}{_signature(kind.__init__)}"
     yield about.text
     yield _section(about.sections, "Args", "argument")
     yield _section(about.sections, "Attributes", "attribute")

@@ -87,6 +87,11 @@ REFUSED: list[tuple[str, str, str]] = [
     ("diff env=prod", "unexpected 'env=prod'", "write: --env prod"),
     ("diff 1 config/llava.yaml", "unexpected 'config/llava.yaml'", "write: --config config/llava.yaml"),
     ("diff ''", "needs a value", "such as"),
+    ("fleet", "GOAL is missing, one of validate, lock, download", "write: invoke fleet validate"),
+    ("fleet depoly", "GOAL: 'depoly' is none of its values, did you mean 'deploy'?", "choose one of validate, lock"),
+    ("fleet deploy --env prod", "unknown flag '--env', did you mean '--envs'?", ""),
+    ("fleet deploy --config config/svd.yaml", "unknown flag '--config', did you mean '--select'?", ""),
+    ("fleet deploy --select a.yaml b.yaml", "unexpected 'b.yaml'", "quote it: --select 'config/*.yaml'"),
     ("ENV=prod plan", "'ENV=prod' is how make takes it", "write: invoke plan --env prod"),
     ("plan ENV=prod", "unexpected 'ENV=prod'", "write: --env prod"),
     ("plan endpoint.name=x", "unexpected 'endpoint.name=x'", "--set endpoint.name=x"),
@@ -244,7 +249,15 @@ def lines(draw: st.DrawFn, values: st.SearchStrategy[str]) -> list[str]:
     by_place = draw(st.booleans())  # all of them: one that is named leaves its place to the next
     for flag in draw(st.permutations([*(flag for flag in once if not flag.positional), *sets, *unnamed])):
         if flag.positional and by_place:
-            words.append(draw(PLAIN if flag.is_required else st.sampled_from(["live", "2", "2026-01-02 03:04", "ä"])))
+            words.append(
+                draw(
+                    st.sampled_from(flag.choices)
+                    if flag.choices
+                    else PLAIN
+                    if flag.is_required
+                    else st.sampled_from(["live", "2", "2026-01-02 03:04", "ä"])
+                )
+            )
         elif isinstance(flag.default, bool):
             words.append(f"--{flag.name}")
         else:

@@ -26,6 +26,10 @@ def offered(*words: str) -> list[str]:
         ("sagepack --print-completion-script ", ["bash", "fish", "zsh"]),
         ("sagepack plan --env ", ["dev", "local", "prod"]),
         ("sagepack plan --env=d", ["dev"]),
+        ("sagepack fleet dep", ["deploy"]),
+        ("sagepack fleet deploy --envs d", ["dev"]),
+        ("sagepack fleet deploy --envs dev,p", ["dev,prod"]),
+        ("sagepack fleet deploy --select config/s", ["config/svd.yaml"]),
         ("sagepack plan --to ta", ["tar"]),
         (
             "sagepack plan --nope ",

@@ -1,0 +1,325 @@
+"""Many specs and environments at once, against the sandbox: what travels once, what fails alone, what is left to do."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+from concurrent.futures import Executor, Future
+from contextlib import redirect_stderr, redirect_stdout
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import pytest
+from invoke.program import Program
+
+from sagepack.api import results
+from sagepack.api.fleet.job import perform
+from sagepack.api.fleet.running import Fleet, JobOptions, Unwatched
+from sagepack.cli.tasks import collection
+from sagepack.deploy import waiter
+from sagepack.errors import UserError
+from sagepack.spec.program import check
+from tests.helpers import documents
+from tests.helpers.cloud import check_once
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from sagepack.sandbox.servers import Servers
+
+MODEL = 6 << 20  # bytes of the file that all share: one that S3 can copy
+SPEC = """\
+name: {name}
+model: {{id: acme/shared, revision: {commit}, include: [weights.bin, config.json]}}
+code: {{path: code}}
+image: {{repository: huggingface-pytorch-inference, tag: 2.6.0-transformers4.51.3-gpu-py312-cu124-ubuntu22.04}}
+endpoint: {{name: {name}, instance_type: ml.g5.2xlarge}}
+"""
+OVERLAY = """\
+sandbox: true
+aws: {{account: "123456789012", region: us-east-1, role: "arn:aws:iam::123456789012:role/sagepack-sandbox"}}
+artifact: {{target: "s3://sagepack-sandbox/{env}", reuse_from: [{reuse_from}]}}
+"""
+
+
+class Scene:
+    """A project with some specs of one model, and the sandbox that answers for all services.
+
+    Attributes:
+        root: the project's folder.
+        servers: the sandbox.
+    """
+
+    def __init__(self, root: Path, servers: Servers, *names: str) -> None:
+        self.root, self.servers = root, servers
+        model = root / "model"
+        model.mkdir(parents=True)
+        (model / "weights.bin").write_bytes(os.urandom(MODEL))
+        (model / "config.json").write_text("{}")
+        self.commit = servers.hub.repositories.add("acme/shared", model)
+        (root / "config" / "env").mkdir(parents=True)
+        for env, reuse_from in (("dev", ""), ("prod", "s3://sagepack-sandbox/dev")):
+            (root / "config" / "env" / f"{env}.yaml").write_text(OVERLAY.format(env=env, reuse_from=reuse_from))
+        (root / "code").mkdir()
+        (root / "code" / "inference.py").write_text("def model_fn(model_dir): ...\n")
+        for name in names:
+            self.write(name)
+
+    def write(self, name: str, file: str = "", **changes: str) -> None:
+        """Write a spec, with some of its text replaced."""
+        text = SPEC.format(name=name, commit=self.commit)
+        for old, new in changes.items():
+            text = text.replace(old, new)
+        (self.root / "config" / f"{file or name}.yaml").write_text(text)
+
+    def fleet(self, *envs: str, **how: Any) -> Fleet:
+        """All specs in some environments."""
+        self.servers.faults.clear()
+        self.servers.aws.faults.clear()
+        return Fleet(self.root, envs=envs or ("dev",), **how)
+
+    @property
+    def sent(self) -> int:
+        """Bytes that S3 got since."""
+        return sum(request.received for request in self.servers.aws.faults.log if request.method == "PUT")
+
+    @property
+    def fetched(self) -> int:
+        """Bytes that the Hub sent since."""
+        return sum(request.sent for request in self.servers.faults.log)
+
+    def command(self, *words: str) -> tuple[int, str, str]:
+        """A command line: its exit code, and what it printed on stdout and stderr."""
+        out, err, code = io.StringIO(), io.StringIO(), 0
+        with redirect_stdout(out), redirect_stderr(err):
+            try:
+                Program(namespace=collection(self.root), binary="invoke").run(["invoke", *words], exit=False)
+            except SystemExit as ended:
+                code = int(ended.code or 0)
+        return code, out.getvalue(), err.getvalue()
+
+
+@pytest.fixture
+def make(sandbox: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Scene]]:
+    """Makes the project with specs of some names."""
+    patient = waiter.WaiterConfig(delay=0.02, timeout=60, outage=1)
+    monkeypatch.setattr(waiter.WaiterConfig, "of", lambda _spec: patient)
+    monkeypatch.setattr(check, "check", check_once)
+    with mock.patch("sagepack.api.connect.running", return_value=sandbox), mock.patch.dict(os.environ):
+        yield lambda *names: Scene(tmp_path / "project", sandbox, *names)
+
+
+def statuses(run: results.FleetRun) -> dict[str, str]:
+    """The status of each job."""
+    return {f"{job.name or job.config} {job.env}": job.status for job in run.jobs}
+
+
+def test_a_shared_content_is_fetched_and_sent_once_and_the_plan_says_so(make: Callable[..., Scene]) -> None:
+    scene = make("a", "b")
+    assert scene.fleet("dev", "prod").run("lock").exit_code == 0
+    planned = scene.fleet("dev", "prod").plan("upload")
+    assert (planned.exit_code, planned.fetch // MODEL, planned.send // MODEL, planned.copy // MODEL) == (2, 1, 1, 3)
+    assert planned.fetch < MODEL + 1000
+    assert scene.sent == 0
+
+    run = scene.fleet("dev", "prod").run("upload")
+    assert set(statuses(run).values()) == {"done"}
+    assert run.exit_code == 0
+    assert MODEL < scene.sent < 1.1 * MODEL
+    assert MODEL <= scene.fetched < 1.5 * MODEL
+    assert run.send // MODEL == 1
+    assert run.copy // MODEL == 3
+    assert len({job.artifact.uri for job in run.jobs if job.artifact}) == 4
+
+    again = scene.fleet("dev", "prod").run("upload")
+    assert set(statuses(again).values()) == {"unchanged"}
+    assert (scene.sent, scene.fetched, again.send) == (0, 0, 0)
+
+
+def test_a_model_is_downloaded_once_for_all_who_package_it(make: Callable[..., Scene]) -> None:
+    scene = make("a", "b")
+    planned = scene.fleet("dev", "prod").plan("package")
+    assert planned.exit_code == 2
+    run = scene.fleet("dev", "prod").run("package")
+    assert run.exit_code == 0
+    assert MODEL <= scene.fetched < 1.5 * MODEL
+    assert sum(job.fetch > 0 for job in run.jobs) == 1
+    for path in (scene.root / "build" / "sandbox" / "huggingface").rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.unlink()
+    (scene.root / "build" / "hash-cache.json").unlink()
+    again = scene.fleet("dev", "prod").plan("package")
+    assert MODEL <= again.fetch < MODEL + 1000
+
+
+def test_a_wrong_spec_fails_alone_with_all_that_is_wrong(make: Callable[..., Scene]) -> None:
+    scene = make("a", "b")
+    scene.write("wrong", **{"ml.g5.2xlarge": "ml.g5.3xlarge", "{path: code}": "{path: none}"})
+    code, out, err = scene.command("fleet", "checksum", "--envs", "dev,prod", "--json")
+    document = documents.checked(out)
+    jobs = {(job["config"], job["env"]): job for job in document["result"]["jobs"]}
+    assert code == document["exit_code"] == 1
+    assert {job["status"] for (config, _), job in jobs.items() if config != "config/wrong.yaml"} == {"done"}
+    wrong = jobs["config/wrong.yaml", "dev"]
+    assert [problem["key"] for problem in wrong["error"]["problems"]] == ["code.path", "endpoint.instance_type"]
+    assert "instance_type" in (scene.root / wrong["log"]).read_text()
+    assert "config/wrong.yaml dev: failed: 2 problems in the spec" in err
+    code, out, _ = scene.command("fleet", "checksum", "--envs", "dev,prod")
+    assert code == 1
+    assert out.count('"ml.g5.3xlarge" is not a value that the service knows') == 1  # one mistake, two jobs
+    assert out.splitlines()[-1] == "6 jobs, checksum: 2 failed, 4 up to date"
+
+
+def test_what_a_service_does_to_one_job_is_the_exit_code_and_frees_those_that_waited(
+    make: Callable[..., Scene],
+) -> None:
+    scene = make("a", "b", "c")
+    scene.fleet().run("lock")
+    (scene.root / "config" / "a.yaml").write_text(
+        SPEC.format(name="a", commit=scene.commit).replace("{name: a,", "{name: a, volume_size: 3,")
+    )
+    run = scene.fleet().run("upload")
+    assert statuses(run) == {"config/a.yaml dev": "failed", "b dev": "done", "c dev": "done"}
+    assert run.send // MODEL == 1
+    assert run.exit_code == 1
+
+
+def test_an_interrupt_tells_what_was_done_and_the_same_call_does_the_rest(make: Callable[..., Scene]) -> None:
+    scene = make("a", "b", "c")
+
+    class Impatient(Unwatched):
+        def ended(self, job: results.Job) -> None:
+            del job
+            raise KeyboardInterrupt
+
+        def interrupted(self, run: results.FleetRun) -> None:
+            told.append(run)
+
+    told: list[results.FleetRun] = []
+    with pytest.raises(KeyboardInterrupt):
+        scene.fleet(watcher=Impatient(), jobs=1).run("upload")
+    assert statuses(told[0]) == {"a dev": "done", "b dev": "waiting", "c dev": "waiting"}
+    assert told[0].exit_code == 130
+    run = scene.fleet().run("upload")
+    assert statuses(run) == {"a dev": "unchanged", "b dev": "done", "c dev": "done"}
+    assert scene.sent < MODEL // 10
+
+
+def test_the_matrix_is_one_line_with_the_jobs_that_have_work(make: Callable[..., Scene]) -> None:
+    scene = make("a", "b")
+    assert scene.command("fleet", "upload", "--envs", "dev,prod")[0] == 0
+    scene.write("b", **{"{path: code}": "{path: none}"})
+    scene.write("c")
+    code, out, _ = scene.command("fleet", "upload", "--envs", "dev,prod", "--matrix")
+    assert code == 0
+    assert len(out.splitlines()) == 1
+    assert json.loads(out) == {
+        "include": [{"config": f"config/{name}.yaml", "env": env} for name in "bc" for env in ("dev", "prod")]
+    }
+    code, out, _ = scene.command("fleet", "upload", "--select", "config/a.yaml", "--envs", "dev", "--matrix")
+    assert (code, json.loads(out)) == (0, {"include": []})
+    code, out, _ = scene.command("fleet", "upload", "--matrix", "--envs", "dev", "--json")
+    assert len(documents.checked(out)["result"]["include"]) == 2
+
+
+def test_a_deploy_publishes_what_others_wait_for_first_and_counts_as_one_job(make: Callable[..., Scene]) -> None:
+    scene = make("a", "b")
+    run = scene.fleet().run("deploy", JobOptions(smoke=False))
+    assert statuses(run) == {"a dev": "done", "b dev": "done"}
+    assert [job.endpoint.name for job in run.jobs if job.endpoint] == ["a", "b"]
+    assert [job.steps[-2:] for job in run.jobs] == [("upload", "deploy")] * 2
+    assert (run.send // MODEL, run.copy // MODEL) == (1, 1)
+    assert statuses(scene.fleet().run("deploy", JobOptions(smoke=False))) == {
+        "a dev": "unchanged",
+        "b dev": "unchanged",
+    }
+
+
+def test_protected_environments_are_asked_about_once_with_the_plan_of_all(make: Callable[..., Scene]) -> None:
+    scene = make("a", "b")
+    scene.fleet("dev", "prod").run("lock")
+    overlay = scene.root / "config" / "env" / "prod.yaml"
+    overlay.write_text(f"protected: true\n{overlay.read_text()}")
+    command = ("fleet", "deploy", "--envs", "prod", "--no-smoke")
+    code, _, err = scene.command(*command)
+    assert code == 1
+    assert "2 jobs, plan to deploy: 2 to do; " in err
+    assert "cannot ask for confirmation to deploy 2 jobs to prod: stdin is not a terminal" in err
+    assert scene.sent == 0
+
+    answer = mock.Mock(isatty=lambda: True, readline=lambda: "y\n")
+    with mock.patch("sys.stdin", answer):
+        code, out, err = scene.command(*command)
+    assert code == 0, err
+    assert err.count("[y/N]") == 1
+    assert out.splitlines()[-1].startswith("2 jobs, deploy: 2 done; ")
+    code, _, err = scene.command(*command)
+    assert (code, "[y/N]" in err) == (0, False)
+    assert scene.command(*command, "--yes")[0] == 0
+
+
+def test_mistakes_of_the_selection_are_told_before_anything_runs(make: Callable[..., Scene]) -> None:
+    scene = make("a")
+    for words, message in (
+        (("--select", "config/z*.yaml"), "no spec matches 'config/z*.yaml'"),
+        (("--envs", "dev,prd"), "--envs: unknown environment 'prd'; available: dev, prod\n  did you mean 'prod'?"),
+        (("--envs", ","), "--envs: names no environment"),
+        (("--to", "upload"), "--to: it is for the goal plan"),
+    ):
+        code, _, err = scene.command("fleet", "upload", *words)
+        assert (code, message in err) == (1, True), err
+    with pytest.raises(UserError, match=r"unknown step 'depoly'\s+did you mean 'deploy'\?"):
+        scene.fleet().run("depoly")
+    with pytest.raises(UserError, match="no project here"):
+        Fleet(scene.root.parent).run("validate")
+
+
+def test_specs_of_one_name_are_refused_wherever_they_lie(make: Callable[..., Scene]) -> None:
+    scene = make("a", "b")
+    (scene.root / "more").mkdir()
+    (scene.root / "config" / "b.yaml").rename(scene.root / "more" / "b.yaml")
+    (scene.root / "else").mkdir()
+    text = (scene.root / "more" / "b.yaml").read_text()
+    (scene.root / "else" / "b.yaml").write_text(text)
+    run = scene.fleet(select=("config/*.yaml", "more/*.yaml", "else/*.yaml")).run("lock")
+    assert [job.status for job in run.jobs] == ["done", "failed", "failed"]
+    assert run.jobs[1].error
+    assert run.jobs[1].error.message == "else/b.yaml has the name 'b', too"
+
+
+def test_locks_that_are_out_of_date_are_refused_in_ci(make: Callable[..., Scene]) -> None:
+    scene = make("a", "b")
+    scene.fleet().run("lock")
+    scene.write("b", **{"include: [weights.bin, config.json]": "include: [config.json]"})
+    run = scene.fleet().run("upload", JobOptions(locked=True))
+    assert statuses(run) == {"a dev": "done", "b dev": "failed"}
+    assert run.jobs[1].error
+    assert re.search("the lock needs to be updated, but --locked", run.jobs[1].error.message)
+
+
+def test_any_executor_runs_the_jobs_and_a_lost_worker_fails_only_its_job(make: Callable[..., Scene]) -> None:
+    scene = make("a", "b", "c")
+
+    class Lossy(Executor):
+        """Loses the second job."""
+
+        texts: list[str] = []  # noqa: RUF012 - of one test
+
+        def submit(self, task: Any, /, *words: Any, **_: Any) -> Future[Any]:
+            self.texts.append(words[0])
+            future: Future[Any] = Future()
+            assert task is perform
+            if len(self.texts) == 2:
+                future.set_exception(ConnectionError("the scheduler has gone"))
+            else:
+                future.set_result(task(*words))
+            return future
+
+    run = scene.fleet(executor=Lossy()).run("lock")
+    assert statuses(run) == {"a dev": "done", "b dev": "failed", "c dev": "done"}
+    secrets = (scene.servers.secret_key, scene.servers.hf_token)
+    assert not any(secret in text for text in Lossy.texts for secret in secrets)
+    assert statuses(scene.fleet().run("lock"))["b dev"] == "done"
