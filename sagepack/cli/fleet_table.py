@@ -126,6 +126,8 @@ def _summary(run: FleetRun, screen: Screen) -> list[Line]:
     text = " ".join([head, ", ".join(parts) + (f"; {', '.join(moved)}" if moved else "")])
     if planned and moved:
         text += " (a content that several need is counted once)"
+    if run.interrupted_by is not None:
+        text += "; the same command does the rest"
     first, *rest = wrapped(text, screen.width)
     return [(Span(head, "bold"), Span(first[len(head) :])), *rest]
 

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 from sagepack.api.fleet.log import last_line
 from sagepack.cli.fleet_table import label, outcome
 from sagepack.cli.layout import Screen, Span, cells, shortened
-from sagepack.cli.running import Running
+from sagepack.cli.running import Running, clock
 from sagepack.cli.terminal import Display
 from sagepack.text import format_bytes, format_duration, one_of
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from sagepack.api.results import FleetRun, Job
     from sagepack.cli.layout import Line
     from sagepack.progress import Progress
@@ -48,6 +50,10 @@ class FleetWatch:
         self._rows.clear()
         self._shown.close()
         self._total = _Total()
+
+    def looking(self) -> AbstractContextManager[None]:
+        """Draw that specs and locks are read."""
+        return self._progress.activity("reading specs and locks")
 
     def begins(self, job: Job, *, left: int) -> None:
         """Draw it from now on."""
@@ -99,7 +105,7 @@ class _Row(Running):
         """How it is drawn."""
         if time.monotonic() - self._looked > _LOOK_SECONDS:
             self.detail = self.look()
-        head, tail = self._head(screen, indent), format_duration(int(self.seconds))
+        head, tail = self._head(screen, indent), clock(self.seconds)
         room = screen.width - cells(head.text + self.label + tail) - 6
         detail = shortened(self.detail, max(0, room), screen.ellipsis) if room > 0 else ""
         return (head, Span(f"{self.label}  ", "bold"), Span(f"{detail}  " if detail else ""), Span(tail, "dim"))
@@ -116,7 +122,7 @@ class _Total(Running):
         """How it is drawn."""
         failed = f", {self.failed} failed" if self.failed else ""
         told = f"{self.ended} of {self.count} jobs have ended"
-        return (Span(f"{indent}{told}"), Span(failed, "red"), Span(f"  {format_duration(int(self.seconds))}", "dim"))
+        return (Span(f"{indent}{told}"), Span(failed, "red"), Span(f"  {clock(self.seconds)}", "dim"))
 
 
 def _told(job: Job) -> str:

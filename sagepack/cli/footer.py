@@ -57,8 +57,9 @@ def footer(result: results.Result, options: Options, seconds: float, *, hint: bo
         hint: whether to say what to type next.
     """
     following = _following(result, options) if hint else None
+    is_done = isinstance(result, _TIMED) and not (isinstance(result, results.FleetRun) and result.interrupted_by)
     parts = [
-        *([Span(f"done in {format_duration(seconds)}", "dim")] if isinstance(result, _TIMED) else []),
+        *([Span(f"done in {format_duration(seconds)}", "dim")] if is_done else []),
         *([Span("next: ", "dim"), Span(following, "bold")] if following else []),
     ]
     if len(parts) == 3:

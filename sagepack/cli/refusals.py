@@ -59,7 +59,9 @@ class Refusals:
         required = [one for one in self.tasks[task] if one.is_required]
         typed = " ".join(one.choices[0] if one.choices else one.value_name for one in required)
         choices = f", one of {', '.join(flag.choices)}" if flag.choices else ""
-        return UserError(f"{flag.value_name} is missing{choices}", where=task, fix=f"write: {self.program} {task} {typed}")
+        return UserError(
+            f"{flag.value_name} is missing{choices}", where=task, fix=f"write: {self.program} {task} {typed}"
+        )
 
     def no_choice(self, flag: Flag, value: str) -> UserError:
         """The flag takes one of a few values, and this is another."""

@@ -44,7 +44,7 @@ class Running:
             self._head(screen, indent),
             Span(name, "bold" if self.is_step else ""),
             Span(f"{self.detail}  " if self.detail else ""),
-            Span(_clock(self.seconds), "dim"),
+            Span(clock(self.seconds), "dim"),
         )
 
     def _head(self, screen: Screen, indent: str) -> Span:
@@ -72,7 +72,7 @@ class Bar(Running):
         tail = f"  {format_bytes(self.done)} of {format_bytes(self.total)}"
         if rate := self._rate():
             tail += f"  {format_bytes(rate)}/s"
-            tail += f"  {_clock((self.total - self.done) / rate)} left" if self.done < self.total else ""
+            tail += f"  {clock((self.total - self.done) / rate)} left" if self.done < self.total else ""
         room = min(_BAR, screen.width - cells(head.text + self.label + tail) - 3)
         full = int(room * max(0.0, min(1.0, self.done / self.total))) if self.total and room > 0 else 0
         bar = (
@@ -108,7 +108,7 @@ def ended_step(name: str, text: str, seconds: float, sign: str, screen: Screen) 
     return [*lines[:-1], (*lines[-1], time_span)]
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     """A duration that counts: whole seconds."""
     if seconds < 60:
         return f"{int(seconds)} s"

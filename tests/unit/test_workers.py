@@ -48,3 +48,25 @@ def test_a_thread_of_a_pool_knows_that_the_pool_has_given_up() -> None:
         give_up()
     assert known == [True]
     assert not workers.has_given_up()
+
+
+def test_threads_that_divide_the_memory_of_a_command_get_a_part_of_it_each() -> None:
+    whole = workers.memory_share()
+    with workers.worker_pool(2, "test", sharers=4) as pool:
+        assert pool.submit(workers.memory_share).result() == whole // 4
+    assert workers.memory_share() == whole
+
+
+def test_after_an_interrupt_threads_get_no_longer_to_end_than_their_grace() -> None:
+    held = threading.Event()
+
+    def interrupt() -> None:
+        with workers.worker_pool(1, "test", grace=0.01) as pool:
+            pool.submit(held.wait, 20)
+            raise KeyboardInterrupt
+
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
+    held.set()
+    assert time.monotonic() - begun < 10

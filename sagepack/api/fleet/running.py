@@ -40,6 +40,9 @@ _TICK_SECONDS = 1.0
 class Watcher(Protocol):
     """Who is told what a fleet does, in the thread that runs it. `job.log` is the file with a job's own lines."""
 
+    def looking(self) -> AbstractContextManager[None]:
+        """Within the block specs and locks are read."""
+
     def begins(self, job: results.Job, *, left: int) -> None:
         """A job begins; `left` others wait."""
 
@@ -55,6 +58,10 @@ class Watcher(Protocol):
 
 class Unwatched:
     """Tells nobody."""
+
+    def looking(self) -> AbstractContextManager[None]:
+        """Drop it."""
+        return nullcontext()
 
     def begins(self, job: results.Job, *, left: int) -> None:
         """Drop it."""
@@ -215,7 +222,8 @@ class Fleet:
     def _members(self, goal: str) -> list[Member]:
         """The selected specs and environments, with what is known of each."""
         branch_allowed = goal == "lock"
-        return [selection.look(self.root, *pair, branch_allowed=branch_allowed) for pair in self.pairs]
+        with self._watcher.looking():
+            return [selection.look(self.root, *pair, branch_allowed=branch_allowed) for pair in self.pairs]
 
     def _task(self, member: Member, goal: str, how: JobOptions, *, to: str = "package", plan: str = "") -> Task:
         return Task(
