@@ -15,7 +15,7 @@ from pathlib import Path
 import benchmarks
 from benchmarks.models import parse_size
 
-TOOLS = {"__main__", "bucket", "models", "timing"}
+TOOLS = {"__main__", "bucket", "models", "projects", "timing"}
 
 
 def main() -> None:

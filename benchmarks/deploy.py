@@ -9,26 +9,20 @@ new, deploys, and compares what is live with what was asked for. The smoke test,
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import sys
-import urllib.request
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import boto3
 
+from benchmarks.projects import Project, aws_cli
 from benchmarks.publish import LATENCIES, by_latency
 from benchmarks.timing import run, side_by_side
-from sagepack.sandbox import process
-from sagepack.sandbox.identity import CONTROL_HEADER
-from tests.helpers.environments import AWSCLI, environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+    from benchmarks.projects import Sandbox
+
 MIB = 1 << 20
 
 # Arguments: the CLI, the archive, the role, and the JSON documents of the container, the variants and the settings of asynchronous
@@ -45,42 +39,19 @@ $aws sagemaker wait endpoint-in-service --endpoint-name typed
 """
 
 
-@dataclass(frozen=True)
-class Sandbox:
-    """The running sandbox of a project."""
-
-    url: str
-    secret: str
-
-    def ask(self, method: str, route: str, document: Any = None) -> Any:
-        """Ask a control route of its AWS."""
-        request = urllib.request.Request(f"{self.url}/_sandbox/{route}", method=method)
-        request.add_header(CONTROL_HEADER, self.secret)
-        request.add_header("Content-Type", "application/json")
-        with urllib.request.urlopen(request, None if document is None else json.dumps(document).encode()) as answer:
-            return json.load(answer)
-
-
 def bench(folder: Path, sizes: Sequence[int], runs: int) -> str:  # noqa: ARG001 - the model is the sandbox's miniature
     """Seconds by the time to each answer, requests to AWS, and MiB sent."""
-    project = folder / "deploy"
-    for name in ("config", "inference_code"):
-        shutil.copytree(REPOSITORY / name, project / name)
-    ours = ["env", "-C", str(project), f"PYTHONPATH={REPOSITORY}", sys.executable, "-m", "sagepack"]
-    deploy = [*ours, "deploy", "--no-smoke", "--yes"]
-    run([*ours, "package"])
-    try:
+    project = Project.make(folder / "deploy")
+    deploy = project.command("deploy", "--no-smoke", "--yes")
+    with project.sandbox() as sandbox:
+        run(project.command("package"))
         run(deploy)
-        box = process.ensure(project)
-        sandbox = Sandbox(box.aws_url, box.control_token)
         sandbox.ask("POST", "transitions", {"polls": 0, "seconds": 0})
-        typed = _typed(box, project / "dist" / "svd" / "local" / "model.tar.gz")
+        typed = _typed(sandbox, project.folder / "dist" / "svd" / "local" / "model.tar.gz")
         return _measure(sandbox, {"sagepack deploy": deploy, "AWS CLI": typed}, project, runs)
-    finally:
-        run([*ours, "sandbox.stop"])
 
 
-def _measure(sandbox: Sandbox, commands: dict[str, Sequence[str]], project: Path, runs: int) -> str:
+def _measure(sandbox: Sandbox, commands: dict[str, Sequence[str]], project: Project, runs: int) -> str:
     requests: dict[str, str] = {}
     sent: dict[str, str] = {}
     running = ""
@@ -92,7 +63,7 @@ def _measure(sandbox: Sandbox, commands: dict[str, Sequence[str]], project: Path
         running = name
         sandbox.ask("DELETE", "faults")
         sandbox.ask("POST", "faults", [{"kind": "latency", "value": latency / 1000}])
-        with (project / "inference_code" / "svd" / "inference.py").open("a") as code:
+        with (project.folder / "inference_code" / "svd" / "inference.py").open("a") as code:
             code.write("# one more line\n")
 
     found = {}
@@ -103,8 +74,9 @@ def _measure(sandbox: Sandbox, commands: dict[str, Sequence[str]], project: Path
     return f"{title}\n\n{by_latency(found, {'requests': requests, 'MiB sent': sent})}\n"
 
 
-def _typed(box: process.Sandbox, archive: Path) -> list[str]:
+def _typed(sandbox: Sandbox, archive: Path) -> list[str]:
     """The command of the AWS CLI's calls, for an endpoint of its own that is like ours."""
+    box = sandbox.box
     keys = {"aws_access_key_id": box.access_key, "aws_secret_access_key": box.secret_key}
     client = boto3.client("sagemaker", region_name=box.region, endpoint_url=box.aws_url, **keys)
     live = client.describe_endpoint(EndpointName="svd")["EndpointConfigName"]
@@ -119,17 +91,5 @@ def _typed(box: process.Sandbox, archive: Path) -> list[str]:
         "Environment": model["PrimaryContainer"]["Environment"],
     }
     documents = [container, [variant | {"ModelName": "NAME"}], config["AsyncInferenceConfig"]]
-    settings = {
-        "AWS_ENDPOINT_URL": box.aws_url,
-        "AWS_ACCESS_KEY_ID": box.access_key,
-        "AWS_SECRET_ACCESS_KEY": box.secret_key,
-        "AWS_DEFAULT_REGION": box.region,
-        "AWS_CONFIG_FILE": os.devnull,
-    }
-    arguments = [
-        str(environment("awscli", AWSCLI) / "aws"),
-        str(archive),
-        model["ExecutionRoleArn"],
-        *map(json.dumps, documents),
-    ]
-    return ["env", *(f"{name}={value}" for name, value in settings.items()), "bash", "-c", _TYPED, "bash", *arguments]
+    arguments = [aws_cli(), str(archive), model["ExecutionRoleArn"], *map(json.dumps, documents)]
+    return sandbox.command("bash", "-c", _TYPED, "bash", *arguments)

@@ -1,4 +1,5 @@
-"""What a large package costs before a byte moves, for n files beside n/2: twice the files should take twice as long.
+"""What a large package costs before a byte moves, in processor seconds for n files beside n/2: twice the files should take twice
+as long.
 
 Two kinds of repository: many small files (200 KB each), and shards of 70 MB that come to 700 GB, planned and not moved.
 """
@@ -14,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.timing import table
 from sagepack.aws.s3 import ObjectRef, S3Uri
 from sagepack.digest import Digest
+from sagepack.hub.cache import RepoCache
+from sagepack.hub.cache_status import scan_cache
+from sagepack.hub.hash_cache import HashCache
 from sagepack.package.archive.layout import Layout
 from sagepack.package.lock import Lock, LockedFile
 from sagepack.package.manifest import Manifest, Member
@@ -34,11 +38,11 @@ REPOSITORIES = {"20,000 files of 200 KB": (20_000, 200_000), "10,000 shards of 7
 TARGET = S3Uri("bucket", "models")
 
 
-def bench(folder: Path, sizes: Sequence[int], runs: int) -> str:  # noqa: ARG001 - nothing is written, and the sizes are above
+def bench(folder: Path, sizes: Sequence[int], runs: int) -> str:  # noqa: ARG001 - the sizes are above
     """Seconds of each thing, and how many times as long it takes as for half of the files."""
     rows = [["", *(f"{name}{unit}" for name in REPOSITORIES for unit in (", s", "; times half"))]]
-    halves = {name: _median(count // 2, size, runs) for name, (count, size) in REPOSITORIES.items()}
-    wholes = {name: _median(count, size, runs) for name, (count, size) in REPOSITORIES.items()}
+    halves = {name: _median(folder, count // 2, size, runs) for name, (count, size) in REPOSITORIES.items()}
+    wholes = {name: _median(folder, count, size, runs) for name, (count, size) in REPOSITORIES.items()}
     for step in next(iter(wholes.values())):
         cells = [
             text
@@ -50,47 +54,50 @@ def bench(folder: Path, sizes: Sequence[int], runs: int) -> str:  # noqa: ARG001
     return f"### Growth\n\n{table(rows)}\n\n{notes}"
 
 
-def _median(count: int, size: int, runs: int) -> dict[str, float]:
-    taken = [_measure(count, size) for _ in range(runs)]
+def _median(folder: Path, count: int, size: int, runs: int) -> dict[str, float]:
+    taken = [_measure(folder, count, size) for _ in range(runs)]
     return {step: statistics.median(seconds[step] for seconds in taken) for step in taken[0]}
 
 
-def _measure(count: int, size: int) -> dict[str, float]:
+def _measure(folder: Path, count: int, size: int) -> dict[str, float]:
     """Seconds of each step for `count` files of `size` bytes."""
     seconds: dict[str, float] = {}
 
     def timed(step: str, work: Callable[[], Any]) -> Any:
-        begun = time.perf_counter()
+        begun = time.process_time()
         value = work()
-        seconds[step] = time.perf_counter() - begun
+        seconds[step] = time.process_time() - begun
         return value
 
-    members = _members(count, size)
-    manifest = timed("manifest and its digest", lambda: _digested(Manifest.of(members)))
+    found = members(count, size)
+    manifest = timed("manifest and its digest", lambda: _digested(Manifest.of(found)))
     timed("layout of the archive", lambda: Layout.of(manifest.members))
-    text = timed("lock, written", lambda: _lock(members).text().encode())
+    text = timed("lock, written", lambda: _lock(found).text().encode())
     timed("lock, read", lambda: Lock.parse(text, "lock"))
+    files, cache = _lock(found).files, RepoCache(folder, Revision("owner/large", "0" * 40))
+    timed("survey of an empty cache", lambda: scan_cache(cache, files, HashCache(folder / "hashes")))
     index = _index(manifest)
     document = timed("index, written", index.text)
     timed("index, read", lambda: Index.parse(document))
     nothing = ArchiveObservation(Package(TARGET, "large", manifest.digest))
     timed("plan, nothing in S3", lambda: plan_archive(nothing, manifest, Limits()))
-    half = replace(nothing, sources=(_with_every_second(members),))
+    half = replace(nothing, sources=(_with_every_second(found),))
     timed("plan, every second file in S3", lambda: plan_archive(half, manifest, Limits()))
     return seconds
 
 
 def _parts(count: int, size: int) -> str:
     """The parts when every second file is in S3, in words."""
-    members = _members(count, size)
-    manifest = Manifest.of(members)
+    found = members(count, size)
+    manifest = Manifest.of(found)
     package = Package(TARGET, "large", manifest.digest)
-    plan = plan_archive(ArchiveObservation(package, sources=(_with_every_second(members),)), manifest, Limits())
+    plan = plan_archive(ArchiveObservation(package, sources=(_with_every_second(found),)), manifest, Limits())
     largest = max(part.length for part in plan.parts if isinstance(part, SentPart))
     return f"every second file in S3 gives {len(plan.parts):,} parts; the largest that is sent has {largest / (1 << 20):.0f} MiB"
 
 
-def _members(count: int, size: int, salt: int = 0) -> list[Member]:
+def members(count: int, size: int, salt: int = 0) -> list[Member]:
+    """So many files of that size; another salt, other contents."""
     return [
         Member(f"shards/{number % 97:02}/model-{number:06}.safetensors", size, _digest(number, salt))
         for number in range(count)
@@ -120,9 +127,9 @@ def _index(manifest: Manifest) -> Index:
     return Index(manifest, tuple(sums), '"etag"', Checksums(1, 2, 3))
 
 
-def _with_every_second(members: Sequence[Member]) -> StoredArchive:
+def _with_every_second(found: Sequence[Member]) -> StoredArchive:
     """An archive in S3 that has every second of the files, and others for the rest: as many copies as there can be."""
-    other = _members(len(members), members[0].size, salt=1)
-    stored = Manifest.of(other[number] if number % 2 else member for number, member in enumerate(members))
+    other = members(len(found), found[0].size, salt=1)
+    stored = Manifest.of(other[number] if number % 2 else member for number, member in enumerate(found))
     location = Package(TARGET, "large", stored.digest).model_uri
     return StoredArchive(ObjectRef(location, '"etag"'), _index(stored), Binding.NAME, Verified('"etag"'))

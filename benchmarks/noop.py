@@ -7,28 +7,24 @@ what invoke itself takes.
 from __future__ import annotations
 
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from benchmarks.projects import REPOSITORY, Project
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 TURNS = 10  # of each in a run: both take tenths of a second, so single readings scatter
 
 
 def bench(folder: Path, sizes: Sequence[int], runs: int) -> str:  # noqa: ARG001 - the model's size has no part in it
     """Package the sandbox's miniature once, then time `invoke package` and `invoke --list` in turns."""
-    project = folder / "noop"
-    project.mkdir()
-    for name in ("config", "inference_code"):
-        shutil.copytree(REPOSITORY / name, project / name)
-    shutil.copyfile(REPOSITORY / "tasks.py", project / "tasks.py")
+    project = Project.make(folder / "noop").folder
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
 
     empty = folder / "empty"

@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.models import CODE, make_model, notebook_archive
+from benchmarks.projects import aws_cli
 from benchmarks.timing import Timing, run, side_by_side, table
-from tests.helpers.environments import AWSCLI, environment
+from tests.helpers.environments import environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -217,7 +218,7 @@ def _archive(server: Server, model: Path) -> Path:
 
 def _others(archive: Path) -> dict[str, Sequence[str]]:
     """The commands of others that send an archive."""
-    aws = [str(environment("awscli", AWSCLI) / "aws"), "s3", "cp", "--only-show-errors", str(archive), "s3://bench/cli"]
+    aws = [aws_cli(), "s3", "cp", "--only-show-errors", str(archive), "s3://bench/cli"]
     return {"boto3 upload_file": [sys.executable, "-c", _BOTO3, str(archive), "archive"], "aws s3 cp": aws}
 
 

@@ -24,7 +24,7 @@ from sagepack.errors import IntegrityError
 from sagepack.package.manifest import check_paths
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sagepack.package.lock import LockedFile
     from sagepack.package.revision import Revision
@@ -38,6 +38,11 @@ def default_cache(environment: Mapping[str, str]) -> Path:
     hub = Path(environment.get("HF_HOME", str(Path(home) / "huggingface"))) / "hub"
     chosen = environment.get("HF_HUB_CACHE", environment.get("HUGGINGFACE_HUB_CACHE", str(hub)))
     return Path(os.path.expandvars(chosen)).expanduser()
+
+
+def partial_name(etag: str) -> str:
+    """The name of the file of a content while it is downloaded."""
+    return f"{etag}.sagepack-partial"
 
 
 class RepoCache(Value, frozen=True):
@@ -78,7 +83,7 @@ class RepoCache(Value, frozen=True):
 
     def partial(self, etag: str) -> Path:
         """The file of a content while it is downloaded."""
-        return self.blob(etag).with_name(f"{etag}.sagepack-partial")
+        return self.blob(etag).with_name(partial_name(etag))
 
     def mismatch(self, etag: str) -> Path:
         """The file for content whose digest is not that of the lock."""
@@ -97,6 +102,22 @@ class RepoCache(Value, frozen=True):
     def places(self, file: LockedFile) -> tuple[Path, ...]:
         """Where the content of a locked file may lie."""
         return self.snapshot(file.path), self.blob(file.etag)
+
+    def blob_names(self) -> frozenset[str]:
+        """The names in the folder of the contents, those of unfinished downloads too."""
+        try:
+            return frozenset(path.name for path in (self.folder / "blobs").iterdir())
+        except OSError:
+            return frozenset()
+
+    def inventory(self) -> Callable[[LockedFile], bool]:
+        """Whether there may be a file where the content of a locked file lies, by listings alone: asking for each takes longer."""
+        blobs, top = self.blob_names(), self.folder / "snapshots" / _checked(self.revision.commit)
+        paths: set[str] = set()
+        for folder, _, names in os.walk(top):
+            inside = Path(folder).relative_to(top)
+            paths.update(name if inside == Path() else f"{inside.as_posix()}/{name}" for name in names)
+        return lambda file: _checked(file.etag) in blobs or file.path in paths
 
     def link(self, path: str, etag: str) -> Path:
         """Make a path of the snapshot folder a symbolic link to a blob, or a copy where the file system has no links."""

@@ -39,11 +39,12 @@ def scan_cache(cache: RepoCache | ModelFolder, files: Sequence[LockedFile], hash
     """Look for the files of a lock in the cache, or in the folder of the model, by `stat` alone: some microseconds for each, and no request."""
     ready: dict[str, Path] = {}
     present, missing = [], []
+    may_be_there = cache.inventory()
     for file in files:
-        pointer = cache.snapshot(file.path)
-        if hash_cache.get(pointer) == file.digest:
-            ready[file.path] = pointer
-        elif any(_has_size(candidate, file.size) for candidate in cache.places(file)):
+        places = cache.places(file) if may_be_there(file) else ()
+        if places and hash_cache.get(places[0]) == file.digest:
+            ready[file.path] = places[0]
+        elif any(_has_size(place, file.size) for place in places):
             present.append(file)
         else:
             missing.append(file)

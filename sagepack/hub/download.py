@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sagepack.errors import UserError
 from sagepack.hub import CONNECTIONS
-from sagepack.hub.cache import RepoCache, default_cache
+from sagepack.hub.cache import RepoCache, default_cache, partial_name
 from sagepack.hub.cache_status import scan_cache
 from sagepack.hub.partial import Partial
 from sagepack.hub.scheduler import run_all
@@ -82,7 +82,8 @@ def download(
 
 def resumable_bytes(cache: RepoCache, files: Sequence[LockedFile]) -> int:
     """Bytes of files that an interrupted download has left, and the next one will not fetch again if they are right."""
-    contents = {file.etag: file.size for file in files}
+    there = cache.blob_names()
+    contents = {file.etag: file.size for file in files if partial_name(file.etag) in there}
     return sum(Partial(cache.partial(etag), size).noted for etag, size in contents.items())
 
 

@@ -13,7 +13,7 @@ from sagepack.package.manifest import check_paths
 from sagepack.spec.code_tree import is_left_by_tools, printable, unpackaged_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sagepack.package.lock import LockedFile
 
@@ -57,6 +57,10 @@ class ModelFolder(Value, frozen=True):
     def places(self, file: LockedFile) -> tuple[Path, ...]:
         """Where the content of a locked file may lie."""
         return (self.snapshot(file.path),)
+
+    def inventory(self) -> Callable[[LockedFile], bool]:
+        """Whether there may be a file where the content of a locked file lies: in a folder of the user's, each is looked for."""
+        return lambda _file: True
 
     def display(self, path: str) -> str:
         """The file of that path, for messages."""

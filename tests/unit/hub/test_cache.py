@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from sagepack.digest import Digest
 from sagepack.errors import IntegrityError, UserError
 from sagepack.hub.cache import RepoCache, default_cache
+from sagepack.package.lock import LockedFile
 from sagepack.package.revision import Revision
 
 AA, BB = "a" * 40, "b" * 64
 REVISION = Revision("o/n", "0" * 40)
+FILES = {"unet/deep/model.bin": AA, "config.json": "c" * 40, "other.bin": "d" * 40}  # path -> ETag
 ENVIRONMENTS: list[dict[str, str]] = [
     {},
     {"XDG_CACHE_HOME": "/x"},
@@ -95,3 +98,16 @@ def test_sweeping_takes_only_what_belongs_to_the_blob(tmp_path: Path) -> None:
     cache.partial(AA).write_text("")
     cache.sweep(AA)
     assert sorted(file.name for file in cache.blob(AA).parent.iterdir()) == [AA, f"{BB}.incomplete"]
+
+
+def test_a_content_may_be_wherever_it_is_listed_and_nowhere_else(tmp_path: Path) -> None:
+    cache = RepoCache(tmp_path, REVISION)
+    by_path, by_content, nowhere = (LockedFile(path, 1, Digest("sha256", BB), etag) for path, etag in FILES.items())
+    assert not any(map(cache.inventory(), (by_path, by_content, nowhere)))
+    cache.blob(by_content.etag).parent.mkdir(parents=True)
+    cache.blob(by_content.etag).write_text("x")
+    cache.partial(nowhere.etag).write_text("x")
+    pointer = cache.snapshot(by_path.path)
+    pointer.parent.mkdir(parents=True)
+    pointer.symlink_to("gone")
+    assert [*map(cache.inventory(), (by_path, by_content, nowhere))] == [True, True, False]
