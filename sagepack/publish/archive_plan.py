@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -155,14 +157,14 @@ def _ranges_to_read(
     sources: Sequence[StoredArchive], matches: Sequence[Match], parts: Sequence[Part]
 ) -> dict[int, tuple[Range, ...]]:
     """For each source that nothing binds, what of it is copied and was not read before."""
-    found: dict[int, tuple[Range, ...]] = {}
+    copies = [part.offset for part in parts if isinstance(part, Copy)]
+    found: defaultdict[int, list[Range]] = defaultdict(list)
     for match in matches:
-        source = sources[match.source]
-        copied = any(isinstance(part, Copy) and match.offset <= part.offset < match.end for part in parts)
+        source, first = sources[match.source], bisect_left(copies, match.offset)
+        copied = first < len(copies) and copies[first] < match.end
         if copied and source.binding is Binding.NONE:
-            missing = source.verified.missing(match.source_offset, match.source_offset + match.length)
-            found[match.source] = (*found.get(match.source, ()), *missing)
-    return {number: ranges for number, ranges in found.items() if ranges}
+            found[match.source] += source.verified.missing(match.source_offset, match.source_offset + match.length)
+    return {number: tuple(sorted(ranges)) for number, ranges in found.items() if ranges}
 
 
 def _plan_contents(
@@ -193,13 +195,13 @@ def _plan_contents(
             continue
         copy = touching[0][0]
         source, source_start = sources[copy.source], start - copy.offset + copy.source_offset
-        unread = any(low <= source_start < high for low, high in to_read.get(copy.source, ()))
+        is_unread = copy.source in to_read and bool(source.verified.missing(source_start, source_start + 1))
         sums = source.verified.sums.get(member.digest)
         if sums is None and source.binding is not Binding.NONE:
             sums = source.sums[member.digest]
         index_uri = source.folder.child(PackageFormat.ARCHIVE.index_name)
         origin = Origin(source.seen, index_uri, source.binding, sums)
-        read = end - start if unread else 0
+        read = end - start if is_unread else 0
         plans.append(ContentPlan(member, copied, stored - copied, end - start - stored, origin, read))
     return tuple(plans)
 

@@ -9,8 +9,10 @@ The documents next to an object (an index, checksums) are no such evidence: who 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from contextlib import suppress
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -50,11 +52,13 @@ class Verified:
     def missing(self, start: int, end: int) -> list[Range]:
         """The parts of `[start, end)` that are not verified."""
         found = []
-        for low, high in self.ranges:
-            if start < low < end:
+        for index in range(bisect_right(self.ranges, start, key=itemgetter(1)), len(self.ranges)):
+            low, high = self.ranges[index]
+            if low >= end:
+                break
+            if start < low:
                 found.append((start, low))
-            if low < end and high > start:
-                start = high
+            start = high
         return [*found, (start, end)] if start < end else found
 
     def joined(self, other: Verified | None) -> Verified:
