@@ -15,6 +15,7 @@ its `__init__`; the rest are leaves, which are single modules.
     package    what a package is, on paper and in bytes: lock, manifest, archive
     spec       what the user declared: YAML, schema, rules
     aws        the AWS calls
+    scan       what is wrong with a model file, by its content; pure, over ranges of bytes
     files      files written whole or not at all, lock files, stamps; `retry`: when a failed request is sent again
     workers, text, progress, digest, json_schema, decoding, version
     errors     the class of an error decides the exit code

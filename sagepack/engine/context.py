@@ -12,6 +12,7 @@ from sagepack import hub
 from sagepack.decoding import Value
 from sagepack.engine import lazy
 from sagepack.engine.records import Record, Records
+from sagepack.engine.verdicts import Verdicts
 from sagepack.errors import SpecError, UserError
 from sagepack.hub.cache import RepoCache
 from sagepack.hub.cache_status import scan_cache
@@ -104,6 +105,11 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
     def records(self) -> Records:
         """What each step did last."""
         return Records(self.work.build_path / "records")
+
+    @cached_property
+    def verdicts(self) -> Verdicts:
+        """What is known of the content of the model's files."""
+        return Verdicts.load(self.records)
 
     @property
     def clients(self) -> Clients:

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from sagepack.deploy import waiter
-    from sagepack.engine import preflight
+    from sagepack.engine import preflight, scanning
     from sagepack.engine.context import BuildContext
     from sagepack.engine.plan import Action, StepStatus
 
     Review = Callable[[BuildContext, Sequence[Action]], None]
 else:
     preflight = lazy.module("engine.preflight")
+    scanning = lazy.module("engine.scanning")
     waiter = lazy.module("deploy.waiter")
 
 _LOOK_LASTS = 10.0
@@ -38,6 +39,7 @@ needs minutes, and is noticed after the wait."""
 def plan(context: BuildContext) -> list[Action]:
     """What would run, and why. Changes nothing; services are asked only where a step of the goal observes or writes to them."""
     statuses, _ = _look(context)
+    _report(context)
     _warn(context, statuses)
     return planning.plan(context.steps, statuses)
 
@@ -79,6 +81,7 @@ def _run(context: BuildContext, review: Review | None) -> tuple[BuildContext, li
     ):
         with context.progress.activity("checking what else the steps need"):
             preflight.guard(context, known=obstacles.known, updates=_updates(actions))
+    _report(context)
     warned = _warn(context, statuses)
     if review:
         review(context, actions)
@@ -92,6 +95,12 @@ def _run(context: BuildContext, review: Review | None) -> tuple[BuildContext, li
             if review:
                 review(context, actions)
         return _carry_out(context, actions, statuses, review, looked, warned=warned)
+
+
+def _report(context: BuildContext) -> None:
+    """Tell what is known to be wrong with the model's files, where the spec wants it reported. What a step finds it tells itself."""
+    if context.spec.trust.scan == "warn" and context.current_lock:
+        scanning.enforce(context, scanning.remembered(context))
 
 
 def _warn(context: BuildContext, statuses: Mapping[str, StepStatus]) -> bool:

@@ -4,34 +4,40 @@ from __future__ import annotations
 
 import difflib
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from sagepack import scan
 from sagepack.aws import ecr
 from sagepack.decoding import MalformedError
+from sagepack.digest import Digest
+from sagepack.engine import scanning
 from sagepack.errors import UserError
 from sagepack.hub import selection
 from sagepack.hub.lock_files import resolve_files
-from sagepack.hub.responses import MODEL_INDEX, model_index_of
+from sagepack.hub.responses import MODEL_INDEX, MODEL_INDEX_BYTES, model_index_of
 from sagepack.package.contents import check_model_paths
 from sagepack.package.lock import Lock, lock_inputs_digest
 from sagepack.package.requirements.index import PackageIndex
 from sagepack.package.requirements.resolve import resolve as resolve_requirements
+from sagepack.package.revision import Revision
+from sagepack.scan import code
 from sagepack.spec import images
 from sagepack.spec.model import COMMIT
 from sagepack.text import format_bytes, one_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sagepack.aws.session import Aws
-    from sagepack.digest import Digest
     from sagepack.engine.context import BuildContext
+    from sagepack.hub.client import Hub
     from sagepack.hub.responses import RepoFile
     from sagepack.hub.selection import Selection
+    from sagepack.package.license import License
     from sagepack.package.lock import LockedFile, LockedPackage
-    from sagepack.package.revision import Revision
-    from sagepack.spec.model import Image
+    from sagepack.spec.model import Image, Spec
 
 
 def resolve(context: BuildContext) -> Lock:
@@ -43,13 +49,17 @@ def resolve(context: BuildContext) -> Lock:
         IntegrityError: what it sends is not what it says.
     """
     image, progress = context.spec.image, context.progress
-    source = _folder(context) if context.spec.model.path is not None else _repository(context)
+    source = find_source(context)
+    judged = scanning.judge(context, source.files, source.place, source.texts)
+    scanning.enforce(context, scanning.refused(context.spec.trust, source.files, judged))
+    if source.revision:
+        check_license(context.spec, source.license)
     with progress.activity(f"asking the registry for {image.repository}:{image.tag}"):
         registry, digest = find_image(context.clients.aws, image, context.spec.aws.region)
     return Lock(
         spec_digest=lock_inputs_digest(context.spec),
         revision=source.revision,
-        files=source.files,
+        files=scanning.with_accepted(source.files, judged),
         excluded=source.excluded,
         image=f"{image.repository}:{image.tag}",
         image_digest=digest,
@@ -58,6 +68,9 @@ def resolve(context: BuildContext) -> Lock:
         packages=_packages(context),
         folder=context.spec.model.path,
         endpoint=context.spec.hub_endpoint if source.revision else None,
+        license=source.license,
+        gated=source.gated,
+        scan=None if context.spec.trust.scan == "off" else scan.VERSION,
     )
 
 
@@ -100,36 +113,91 @@ def brought(packages: Sequence[LockedPackage], *, packed: bool) -> str:
     return told
 
 
-class _Source(NamedTuple):
-    """Where the files of the model come from, and which they are."""
+class Source(NamedTuple):
+    """Where the files of the model come from, and which they are.
+
+    Attributes:
+        revision: the repository and its commit; None for a folder.
+        files: those that a package takes, sorted by path.
+        excluded: number and bytes of the others.
+        place: where their bytes are.
+        texts: content of files that were read already, by path.
+        license, gated: what the Hub says of the model.
+    """
 
     revision: Revision | None
     files: tuple[LockedFile, ...]
     excluded: tuple[int, int]
+    place: scanning.Place
+    texts: Mapping[str, bytes]
+    license: License | None = None
+    gated: str | None = None
 
 
-def _folder(context: BuildContext) -> _Source:
+def find_source(context: BuildContext) -> Source:
+    """Ask the Hub, or look at the folder, which files the model has.
+
+    Raises:
+        UserError, RemoteError, IntegrityError: as `resolve`.
+    """
+    return _folder(context) if context.spec.model.path is not None else _repository(context)
+
+
+def check_license(spec: Spec, found: License | None) -> None:
+    """Check that the licence of a model is one of `trust.licenses`.
+
+    Raises:
+        UserError: it is not; or the model card names none.
+    """
+    allowed = spec.trust.licenses
+    if not allowed or (found and found.is_among(allowed)):
+        return
+    what = f"the model's licence is {found}" if found else "the model's card names no licence"
+    fix = (
+        f"read it; if it suits you, add {str(found)!r} there"
+        if found
+        else "choose another model, or remove trust.licenses"
+    )
+    raise UserError(f"{what}, and trust.licenses allows {one_of(allowed)}", where=spec.model.id, fix=fix)
+
+
+def _folder(context: BuildContext) -> Source:
     found = context.folder_content
     if found is None:
         fix = "correct model.path, or run the command where the folder is"
         raise UserError("there is no such folder", where=str(context.model_folder.folder), fix=fix)
     context.progress.note(found.reason)
-    return _Source(None, found.files, found.excluded)
+    return Source(None, found.files, found.excluded, scanning.Place.of(context, None), {})
 
 
-def _repository(context: BuildContext) -> _Source:
+def _repository(context: BuildContext) -> Source:
     source, hub, progress = context.spec.model, context.clients.hub, context.progress
     name, asked = source.id or "", source.revision or ""
     with progress.activity(f"asking the Hub for {name} at {asked}"):
-        revision = hub.resolve(name, asked)
-        files = hub.files(revision)
+        version = hub.version(name, asked)
+        revision = Revision(name, version.commit)
+        files = hub.files(revision, scans=True)
         chosen = _choose(context, revision, files)
         by_path = {file.path: file for file in files}
-        locked = tuple(resolve_files(hub, revision, (by_path[path] for path in chosen.chosen)))
+        texts: dict[str, bytes] = {}
+        locked = resolve_files(
+            hub, revision, (by_path[path] for path in chosen.chosen), partial(_read, hub, revision, texts)
+        )
     if not COMMIT.fullmatch(asked):
         progress.note(f"{asked} is {revision.commit} today; `invoke lock --pin` writes that into the spec")
     progress.note(chosen.reason)
-    return _Source(revision, locked, chosen.excluded)
+    if new := [path for path in chosen.chosen if by_path[path].sha256 and by_path[path].hub_scan is None]:
+        progress.note(f"the Hub's own scan has no verdict on {one_of(new)}")
+    place = scanning.Place.of(context, revision)
+    return Source(revision, tuple(locked), chosen.excluded, place, texts, version.license, version.gated)
+
+
+def _read(hub: Hub, revision: Revision, texts: dict[str, bytes], file: RepoFile) -> Digest:
+    """The digest of a small file; of one that may name code, keep the content for the scan."""
+    if file.size > MODEL_INDEX_BYTES or not code.is_configuration(file.path):
+        return hub.digest(revision, file)
+    texts[file.path] = hub.read(revision, file)
+    return Digest.sha256(texts[file.path])
 
 
 def _choose(context: BuildContext, revision: Revision, files: list[RepoFile]) -> Selection:

@@ -23,7 +23,7 @@ from sagepack.hub.address import KEY, VARIABLE, HubAddress
 from sagepack.hub.http import CHUNK, HttpPool
 from sagepack.hub.range_reader import FileReader
 from sagepack.hub.refusals import HubRequest, malformed, offline
-from sagepack.hub.responses import MODEL_INDEX_BYTES, RESPONSE_BYTES, commit_of, files_of, info_of, next_page, origin
+from sagepack.hub.responses import MODEL_INDEX_BYTES, RESPONSE_BYTES, files_of, info_of, next_page, origin, version_of
 from sagepack.package.manifest import check_paths
 from sagepack.package.revision import Revision
 from sagepack.retry import RetryPolicy
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from sagepack.hub.responses import ModelFacts, RepoFile
+    from sagepack.hub.responses import ModelFacts, ModelVersion, RepoFile
     from sagepack.retry import Retries
 
 _Value = TypeVar("_Value")
@@ -159,11 +159,15 @@ class Hub:
             RemoteError: the Hub cannot be reached, or its response is not valid.
             IntegrityError: `name` is a commit, and the Hub returned a different one.
         """
+        return Revision(repo, self.version(repo, name).commit)
+
+    def version(self, repo: str, name: str) -> ModelVersion:
+        """The commit that `name` stands for, with what the Hub says about it. One request; raises as `resolve`."""
         request = self._request(repo, name)
-        commit = self._document(f"models/{quote(repo)}/revision/{quote(name, safe='')}", request, commit_of)
-        if COMMIT.fullmatch(name) and commit != name:
-            raise IntegrityError(f"the Hub returned commit {commit} for commit {name}", where=repo)
-        return Revision(repo, commit)
+        found = self._document(f"models/{quote(repo)}/revision/{quote(name, safe='')}", request, version_of)
+        if COMMIT.fullmatch(name) and found.commit != name:
+            raise IntegrityError(f"the Hub returned commit {found.commit} for commit {name}", where=repo)
+        return found
 
     def describe(self, repo: str) -> ModelFacts:
         """What the Hub says about a model: its class, its task, and the commit of its main branch.
@@ -199,15 +203,19 @@ class Hub:
         self._get(f"{self.endpoint}/api/models/{quote(repo)}/auth-check", request, _CHECK.begin(request.where))
         return request.token
 
-    def files(self, revision: Revision) -> list[RepoFile]:
+    def files(self, revision: Revision, *, scans: bool = False) -> list[RepoFile]:
         """All files at a commit, sorted by path.
+
+        Args:
+            revision: the commit.
+            scans: with the verdicts of the Hub's scan. Its pages are shorter then: 50 files instead of 1,000.
 
         Raises:
             UserError, RemoteError: as for `resolve`.
         """
         request = self._request(revision.repo, revision.commit)
         tree = f"{quote(revision.repo)}/tree/{quote(revision.commit, safe='')}"
-        url = f"{self.endpoint}/api/models/{tree}?recursive=true&expand=false"
+        url = f"{self.endpoint}/api/models/{tree}?recursive=true&expand={'true' if scans else 'false'}"
         try:
             return files_of(self._pages(url, request))
         except MalformedError as error:

@@ -18,6 +18,8 @@ import msgspec
 
 from sagepack.decoding import Commit, MalformedError, PathText, Sha256Hex, Size, Text, decode_json
 from sagepack.digest import Digest
+from sagepack.package.license import License
+from sagepack.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,6 +33,8 @@ MODEL_INDEX, MODEL_INDEX_BYTES = "model_index.json", 1 << 20
 # The types of safetensors in torch's words.
 _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I8": "int8", "U8": "uint8"}
 _DTYPES |= {"F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"}
+# The verdicts of the Hub's scan; others (`unscanned`, `queued`, `error`) say that there is none.
+_SCANS = ("safe", "unsafe", "suspicious", "caution")
 _LONGEST_NAME = 200  # characters of a class, a type or a licence
 _PORTS = {"http": 80, "https": 443}
 # Host and port, and nothing that two URL parsers could read differently: no user name, no backslash.
@@ -51,16 +55,35 @@ class RepoFile:
         size: bytes.
         etag: the ETag of the content, its name in huggingface_hub's cache: SHA-256 of an LFS file, git SHA-1 of others.
         sha256: SHA-256 of an LFS file; None for others, whose content must be read for it.
+        hub_scan: what the Hub's own scan says, such as `safe` or `unsafe`; None if it was not asked, or has not scanned the file.
     """
 
     path: str
     size: int
     etag: str
     sha256: Digest | None
+    hub_scan: str | None = None
 
 
-class _Revision(msgspec.Struct):
+class _Version(msgspec.Struct):
     sha: Commit
+    gated: Any = False
+    card: Any = msgspec.field(name="cardData", default=None)
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A commit of a model, and what the Hub says about it.
+
+    Attributes:
+        commit: its hash.
+        license: of the model card; None if the card names none.
+        gated: `auto` or `manual`, if the Hub gives its files only to those who accepted conditions.
+    """
+
+    commit: str
+    license: License | None = None
+    gated: str | None = None
 
 
 class _ModelConfig(msgspec.Struct):
@@ -155,28 +178,51 @@ class _Entry(msgspec.Struct):
     oid: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{40}\Z")]
     size: Size = 0
     lfs: _Lfs | None = None
+    security: Any = msgspec.field(name="securityFileStatus", default=None)
 
 
-def commit_of(body: bytes) -> str:
-    """The commit of `/api/models/<repo>/revision/<revision>`.
+def version_of(body: bytes) -> ModelVersion:
+    """The commit of `/api/models/<repo>/revision/<revision>`, and what the response says of it.
 
     Raises:
         MalformedError: here and below, the response is not valid.
     """
-    return decode_json(body, _Revision).sha
+    found = decode_json(body, _Version)
+    return ModelVersion(found.sha, _license(found.card), _gate(found.gated))
+
+
+def _gate(gated: object) -> str | None:
+    """The kind of a gate: `auto` or `manual`; None without one."""
+    return gated if gated in ("auto", "manual") else "auto" if gated else None
+
+
+def _license(card: object) -> License | None:
+    """The licence of a model card, which people write: what is no text counts as absent."""
+    if not isinstance(card, dict):
+        return None
+    named = card.get("license")
+    names = [text for each in (named if isinstance(named, list) else [named]) if (text := _line(each))]
+    more = [_line(card.get(key)) for key in ("license_name", "license_link")]
+    return License(", ".join(names)[:_LONGEST_NAME], *more) if names else None
+
+
+def _line(value: object) -> str | None:
+    """A text, on one line."""
+    text = _text(value)
+    return printable(text)[:_LONGEST_NAME] if text else None
 
 
 def info_of(body: bytes) -> ModelFacts:
     """What `/api/models/<repo>` says about the model."""
     info = decode_json(body, _ModelInfo)
     counts = info.safetensors.parameters if info.safetensors else {}
-    licence = info.card.get("license") if isinstance(info.card, dict) else None
+    found = _license(info.card)
     return (info.config or _ModelConfig()).facts(
         task=info.pipeline_tag,
         commit=info.sha,
         library=info.library_name,
-        licence=_text(licence),
-        gate=info.gated if isinstance(info.gated, str) else "auto" if info.gated else None,
+        licence=found.id if found else None,
+        gate=_gate(info.gated),
         dtype=_DTYPES.get(max(counts, key=counts.__getitem__)) if counts else None,
     )
 
@@ -209,11 +255,18 @@ def files_of(pages: Iterable[bytes]) -> list[RepoFile]:
             if entry.type != "file":
                 continue
             sha256 = Digest("sha256", entry.lfs.oid) if entry.lfs else None
-            files.append(RepoFile(entry.path, entry.size, sha256.value if sha256 else entry.oid, sha256))
+            scan = _scan(entry.security)
+            files.append(RepoFile(entry.path, entry.size, sha256.value if sha256 else entry.oid, sha256, scan))
             kept += sys.getsizeof(entry.path) + 400
         if kept > _KEPT_BYTES:
             raise MalformedError(f"the listing has too many files, or too long names: {len(files):,} files so far")
     return sorted(files, key=lambda file: file.path)
+
+
+def _scan(security: object) -> str | None:
+    """The verdict of the Hub's scan; None where there is none yet."""
+    status = security.get("status") if isinstance(security, dict) else None
+    return next((verdict for verdict in _SCANS if status == verdict), None)
 
 
 def model_index_of(body: bytes) -> dict[str, Any]:

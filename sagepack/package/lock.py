@@ -17,6 +17,7 @@ from msgspec import Meta, Struct
 from sagepack.decoding import BlobName, Commit, DigestText, MalformedError, PathText, Sha256Hex, Size, Value, convert
 from sagepack.digest import Digest, fingerprint
 from sagepack.errors import UserError
+from sagepack.package.license import License
 from sagepack.package.manifest import check_paths
 from sagepack.package.revision import Revision
 from sagepack.spec import images
@@ -43,16 +44,28 @@ _HEADER = """\
 _RESTORE = "restore it from version control, or run `invoke lock --update`"
 
 
+# A text from the Hub or from a file, for people to read.
+_Line = Annotated[str, Meta(min_length=1, max_length=400, pattern=r"\A[^\x00-\x1f\x7f]+\Z")]
+
+
 class _File(Struct, forbid_unknown_fields=True):
     path: PathText
     size: Size
     sha256: Sha256Hex
     etag: BlobName | None = None
+    hub_scan: Annotated[str, Meta(max_length=40, pattern=r"\A[a-z]+\Z")] | None = None
+    accepted: Annotated[list[_Line], Meta(max_length=100)] | None = None
 
 
 class _Excluded(Struct, forbid_unknown_fields=True):
     files: Size
     bytes: Size
+
+
+class _License(Struct, forbid_unknown_fields=True):
+    id: _Line
+    name: _Line | None = None
+    link: _Line | None = None
 
 
 class _Model(Struct, forbid_unknown_fields=True):
@@ -65,6 +78,9 @@ class _Model(Struct, forbid_unknown_fields=True):
     commit: Commit | None = None
     endpoint: Annotated[str, Meta(max_length=200, pattern=rf"\A{HUB_ADDRESS}\Z")] | None = None
     path: Annotated[str, Meta(min_length=1, max_length=4096)] | None = None
+    license: _License | None = None
+    gated: Literal["auto", "manual"] | None = None
+    scan: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
 
     def __post_init__(self) -> None:
         named = (self.id is not None, self.commit is not None, self.path is None)
@@ -126,12 +142,16 @@ class LockedFile(Value, frozen=True):
         digest: SHA-256 of the content.
         etag: the ETag that the Hub gives the content: the SHA-256 of an LFS file, the git SHA-1 of others. It names the file
             in huggingface_hub's cache.
+        hub_scan: what the Hub's own scan said when the lock was made, such as `safe`; None if it said nothing.
+        accepted: what the scan found in the file and the spec did not refuse, one sentence each.
     """
 
     path: str
     size: int
     digest: Digest
     etag: str
+    hub_scan: str | None = None
+    accepted: tuple[str, ...] = ()
 
 
 class LockedPackage(Value, frozen=True):
@@ -186,6 +206,10 @@ class Lock(Value, frozen=True):
         archive_format: version of the archive format.
         folder: `model.path` of the spec, for a model in a folder.
         endpoint: address of the Hub, if the spec names it.
+        license: of the model's card at that commit.
+        gated: `auto` or `manual`, if the Hub gives the files only to those who accepted conditions.
+        scan: version of the scan that judged every file when the lock was made; None if it was off, or did not exist yet.
+            Nothing is trusted because of it: whoever fetches the files judges them again.
     """
 
     spec_digest: Digest
@@ -200,6 +224,9 @@ class Lock(Value, frozen=True):
     archive_format: int = ARCHIVE_FORMAT
     folder: str | None = None
     endpoint: str | None = None
+    license: License | None = None
+    gated: str | None = None
+    scan: int | None = None
 
     @property
     def image_uri(self) -> str:
@@ -239,6 +266,7 @@ class Lock(Value, frozen=True):
             "image": {"name": self.image, "registry": self.image_registry, "digest": str(self.image_digest)},
             "model": {
                 **self._source_document(),
+                **self._about_document(),
                 "excluded": {"files": self.excluded[0], "bytes": self.excluded[1]},
                 "files": [_file_document(file) for file in self.files],
             },
@@ -257,6 +285,11 @@ class Lock(Value, frozen=True):
             return {"path": str(self.folder)}
         endpoint = {"endpoint": self.endpoint} if self.endpoint else {}
         return {"id": self.revision.repo, "commit": self.revision.commit, **endpoint}
+
+    def _about_document(self) -> dict[str, Any]:
+        """What else is known of the model."""
+        about = {"license": self.license and _license_document(self.license), "gated": self.gated, "scan": self.scan}
+        return {key: value for key, value in about.items() if value is not None}
 
     @classmethod
     def parse(cls, data: bytes, where: str) -> Lock:
@@ -288,7 +321,14 @@ class Lock(Value, frozen=True):
             spec_digest=Digest.parse(checked.spec_digest),
             revision=Revision(model.id, model.commit) if model.id and model.commit else None,
             files=tuple(
-                LockedFile(file.path, file.size, Digest("sha256", file.sha256), file.etag or file.sha256)
+                LockedFile(
+                    file.path,
+                    file.size,
+                    Digest("sha256", file.sha256),
+                    file.etag or file.sha256,
+                    file.hub_scan,
+                    tuple(file.accepted or ()),
+                )
                 for file in model.files
             ),
             excluded=(model.excluded.files, model.excluded.bytes),
@@ -300,6 +340,9 @@ class Lock(Value, frozen=True):
             archive_format=checked.archive_format,
             folder=model.path,
             endpoint=model.endpoint,
+            license=License(model.license.id, model.license.name, model.license.link) if model.license else None,
+            gated=model.gated,
+            scan=model.scan,
         )
 
 
@@ -319,8 +362,16 @@ def lock_inputs_digest(spec: Spec) -> Digest:
 
 def _file_document(file: LockedFile) -> dict[str, Any]:
     document: dict[str, Any] = {"path": file.path, "size": file.size, "sha256": file.digest.value}
-    # The ETag of an LFS file is its SHA-256, which need not be written twice.
-    return document if file.etag == file.digest.value else {**document, "etag": file.etag}
+    if file.etag != file.digest.value:  # that of an LFS file is its SHA-256, which need not be written twice
+        document["etag"] = file.etag
+    if file.hub_scan is not None:
+        document["hub_scan"] = file.hub_scan
+    return {**document, "accepted": list(file.accepted)} if file.accepted else document
+
+
+def _license_document(found: License) -> dict[str, str]:
+    more = {"name": found.name, "link": found.link}
+    return {"id": found.id, **{key: value for key, value in more.items() if value is not None}}
 
 
 def _package_document(package: LockedPackage) -> dict[str, Any]:

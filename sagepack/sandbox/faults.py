@@ -23,6 +23,8 @@ Kind = Literal[
     "private",
     "missing_revision",
     "no_xet",
+    "unsafe",
+    "unscanned",
     "page",
     "drop",
     "expired_login",
@@ -138,8 +140,16 @@ class Faults:
         """Serve a repository as a mirror that knows nothing of Xet storage."""
         self.add(Fault("no_xet", repository))
 
+    def unsafe(self, path: str) -> None:
+        """Say that the Hub's own scan found files unsafe: those that a pattern of `owner/name/path` matches."""
+        self.add(Fault("unsafe", path))
+
+    def unscanned(self, path: str = "*") -> None:
+        """Say that the Hub's own scan has yet to look at files: those that a pattern of `owner/name/path` matches."""
+        self.add(Fault("unscanned", path))
+
     def page(self, entries: int) -> None:
-        """List trees in pages of this many entries, instead of 1000."""
+        """List trees in pages of this many entries, instead of 1000, or 50 with `expand`."""
         self.add(Fault("page", value=entries))
 
     def gate(self, repository: str) -> None:

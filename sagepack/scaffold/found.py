@@ -57,6 +57,7 @@ class Files(Value, frozen=True):
         variant: of the weights, such as `fp16`; None for those without.
         include: patterns that choose them; empty where the layout of the repository does.
         largest: the path of the largest of those with weights; empty if there is none.
+        has_code: whether there is Python code among them.
     """
 
     size: int
@@ -65,6 +66,7 @@ class Files(Value, frozen=True):
     variant: str | None = None
     include: tuple[str, ...] = ()
     largest: str = ""
+    has_code: bool = False
 
 
 class Found(Value, frozen=True):
@@ -256,6 +258,7 @@ def chosen(files: Sequence[SizedFile], texts: Mapping[str, bytes]) -> Files | No
         min(variants, default=None),
         tuple(include),
         max(with_weights, key=with_weights.__getitem__, default=""),
+        any(path.endswith(".py") for path in taken.chosen),
     )
 
 
@@ -372,7 +375,7 @@ def _doubts(facts: ModelFacts, kind: Kind) -> list[str]:
     if facts.has_code:
         notes.append(
             "code.path: the model has Python code of its own (auto_map), which the handler does not run: read it, "
-            "and then pass trust_remote_code=True in model_fn"
+            "and then write trust.remote_code: allow, pass trust_remote_code=True in model_fn, and leave out no *.py in model.exclude"
         )
     package = _QUANTIZERS.get(facts.quantization or "")
     if package and package not in (image_modules.modules(image) or {}).values():

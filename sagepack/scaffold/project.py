@@ -102,7 +102,9 @@ class Model(Value, frozen=True):
             "# Without patterns the layout of the repository decides which files are taken; `sagepack lock` says which.",
             variant,
             *patterns,
-            '# exclude: ["*.md"] # and leave these out',
+            'exclude: ["*.py"] # the model\'s own code, which the handler does not run'
+            if files and files.has_code
+            else '# exclude: ["*.md"] # and leave these out',
         ]
 
 

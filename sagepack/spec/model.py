@@ -408,16 +408,24 @@ class Sample(Value, frozen=True):
 
 
 class Trust(Value, frozen=True):
-    """Who vouches for what is published, and whose word counts.
+    """Who vouches for what is published, whose word counts, and what a model's files may hold.
 
     Attributes:
         sign: the key that signs: `kms:` with a key of AWS KMS, `file:` with a path, or `env:` with a variable; None signs nothing.
         verify: files of public keys. If there are any, one of them must have signed whatever is deployed, promoted, rolled back to,
             or copied inside S3.
+        scan: what becomes of model files that could do harm: `strict` refuses them, `warn` reports them, `off` looks at none.
+        allow: callables that pickles may name, as `module.name` or `module.*`, besides those that rebuild tensors.
+        remote_code: `allow` lets configurations of the model name Python files of its own repository; `refuse` does not.
+        licenses: the licences that a model may have; empty means any.
     """
 
     sign: str | None = None
     verify: tuple[str, ...] = ()
+    scan: str = "strict"
+    allow: tuple[str, ...] = ()
+    remote_code: str = "refuse"
+    licenses: tuple[str, ...] = ()
 
 
 class Spec(Value, frozen=True):
@@ -432,7 +440,7 @@ class Spec(Value, frozen=True):
         smoke: whether a deployment counts only when the sample was answered.
         cluster: whose workers publish; None publishes from this machine alone.
         not_secret: files of the code, and the sample, that are published although they look like secrets.
-        trust: who signs, and whose signatures count.
+        trust: who signs, whose signatures count, and what the model's files may hold.
         sandbox: whether the environment is the embedded sandbox.
         protected: whether a person has to agree before the environment is changed.
     """

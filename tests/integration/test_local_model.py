@@ -18,6 +18,7 @@ from sagepack.errors import SagepackError, SpecError, UserError
 from sagepack.hub import hash_cache
 from sagepack.progress import Silent
 from sagepack.sandbox import adding
+from tests.helpers import model_samples
 from tests.helpers.paths import ROOT, SCHEMAS
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ endpoint:
   name: mine
   instance_type: ml.g5.2xlarge
 """
-WEIGHTS = os.urandom(6 << 20) + b"0"  # more than the 5 MiB from which S3 copies
+NUMBERS = os.urandom(6 << 20) + b"0"  # more than the 5 MiB from which S3 copies
+WEIGHTS = model_samples.safetensors({"w": model_samples.tensor(0, len(NUMBERS))}, NUMBERS)
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +167,7 @@ def test_a_diffusers_folder_gives_the_components_of_its_index(root: Path) -> Non
     (root / "models" / "mine" / "config.json").unlink()
     write(root, "model_index.json", b'{"_class_name": "P", "unet": ["diffusers", "UNet"]}')
     for path in ("unet/model.safetensors", "unet/model.fp16.safetensors", "vae/model.safetensors"):
-        write(root, path, path.encode())
+        write(root, path, WEIGHTS[:-1] + path[:1].encode())
     locked = project(root).lock()
     text = (root / locked.path).read_text()
     assert "unet/model.fp16.safetensors" in text
@@ -242,7 +244,7 @@ class Meddler(Silent):
     def step(self, name: str, reasons: Sequence[str]) -> Iterator[None]:  # noqa: ARG002
         yield
         if name == "checksum":
-            write(self.root, "model.safetensors", b"x" + WEIGHTS[1:])
+            write(self.root, "model.safetensors", WEIGHTS[:-1] + b"x")
 
 
 @pytest.mark.parametrize("goal", ["package", "upload"])

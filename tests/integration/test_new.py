@@ -14,6 +14,7 @@ from sagepack.errors import RemoteError, UserError
 from sagepack.hub.client import Hub
 from sagepack.sandbox import adding
 from sagepack.scaffold import found
+from tests.helpers import model_samples
 from tests.helpers.hostile_hub import HostileHub, answer
 from tests.helpers.paths import ROOT
 
@@ -53,7 +54,7 @@ REPOSITORIES: dict[str, Repository] = {
         },
         "all-in-one.safetensors": WEIGHTS,
     },
-    "chat-gguf": {f"chat.{name}.gguf": WEIGHTS for name in ("Q2_K", "Q4_K_M", "Q8_0")},
+    "chat-gguf": {f"chat.{name}.gguf": model_samples.gguf(1, 1) for name in ("Q2_K", "Q4_K_M", "Q8_0")},
     "clever": {
         "config.json": {
             "architectures": ["CleverForCausalLM"],
@@ -137,6 +138,7 @@ def test_it_says_what_it_saw_and_what_it_assumed_with_the_key_to_change(root: Pa
     notes = starting._model(root, "again", "acme/clever", "", "").found.notes
     assert any(note.startswith("code.path: the model has Python code of its own (auto_map)") for note in notes)
     assert any(note.startswith("code.requirements: ") and "autoawq" in note for note in notes)
+    assert 'exclude: ["*.py"]' in "\n".join(starting._model(root, "again", "acme/clever", "", "").lines())
     assert 'include: ["chat.Q4_K_M.gguf"]' in "\n".join(starting._model(root, "a", "acme/chat-gguf", "", "").lines())
 
 

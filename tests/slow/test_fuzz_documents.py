@@ -191,7 +191,7 @@ DOCUMENTS: dict[str, tuple[Any, Callable[[Any], Any] | None, Callable[[bytes, Pa
     ),
     "release": (parsed(RELEASE.text()), resealed, lambda data, _: Release.parse(data)),
     "Hub listing": (LISTING, None, lambda data, _: responses.files_of([data])),
-    "Hub revision": ({"sha": COMMIT, "id": "o/m"}, None, lambda data, _: responses.commit_of(data)),
+    "Hub revision": ({"sha": COMMIT, "id": "o/m"}, None, lambda data, _: responses.version_of(data)),
     "model_index.json": (
         {"_class_name": "P", "unet": ["diffusers", "UNet"], "vae": ["diffusers", "V"]},
         None,

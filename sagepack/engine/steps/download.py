@@ -1,6 +1,7 @@
 """download: the locked files come into the Hugging Face cache, every byte checked; only what the goal needs.
 
-A model in a folder is there already, and only checked.
+A model in a folder is there already, and only checked. Before a file is fetched, or sent from the Hub to S3, its content is
+judged by ranges of it, unless this machine has done so.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from sagepack.text import counted, format_bytes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sagepack.engine import local_model
+    from sagepack.engine import local_model, scanning
     from sagepack.engine.context import BuildContext
     from sagepack.hub import download
     from sagepack.package.lock import LockedFile, LockedPackage
 else:
     download = lazy.module("hub.download")
     local_model = lazy.module("engine.local_model")
+    scanning = lazy.module("engine.scanning")
 
 
 def status(context: BuildContext) -> StepStatus:
@@ -34,12 +36,13 @@ def status(context: BuildContext) -> StepStatus:
     place = folder or "the cache"
     here = 0 if isinstance(cache, ModelFolder) or not found.missing else download.resumable_bytes(cache, found.missing)
     resumed = (f"{format_bytes(here)} of that are here from an interrupted download",) if here else ()
-    needed = wheels.required(context)
+    needed, pending = wheels.required(context), _pending(context)
     absent = wheels.missing(context, needed)
     return StepStatus.observed(
         {file.path: str(file.digest) for file in required},
         (
             *_wheels_in_words(absent),
+            *_to_scan(pending),
             *_in_words(found.missing, f"not in {place}", " needed" if folder else " to fetch"),
             *resumed,
             *_in_words(found.present, "to be verified" if folder else "cached, to be verified", ""),
@@ -53,10 +56,13 @@ def run(context: BuildContext) -> None:
     """Fetch what is missing, hash what is not known: wheels of requirements first, then the model.
 
     Raises:
-        UserError: gate, token, or too little free disk; or a file of the model's folder is missing or changed.
+        UserError: gate, token, or too little free disk; a file of the model's folder is missing or changed; or a file holds what
+            the spec does not allow.
         RemoteError: the Hub failed after retries.
-        IntegrityError: twice in a row bytes that are not what the lock says.
+        IntegrityError: twice in a row bytes that are not what the lock says; or a file is damaged.
     """
+    if pending := _pending(context):
+        scanning.judge_locked(context, pending)
     wheels.fetch(context, wheels.required(context))
     revision = context.required_lock().revision
     if revision is None:
@@ -70,6 +76,23 @@ def run(context: BuildContext) -> None:
         hash_cache=context.hash_cache,
         progress=context.progress,
     )
+
+
+def _pending(context: BuildContext) -> tuple[LockedFile, ...]:
+    """The files that come from the Hub or from this disk, and have not been judged by their content.
+
+    What S3 has already was judged by whoever published it.
+    """
+    if context.spec.trust.scan == "off" or context.promotion:
+        return ()
+    used = context.required_files()
+    if any(step.name == "upload" for step in context.steps) and context.publication.stream_reason:
+        used = context.publication.missing_files
+    return context.verdicts.unknown(used)
+
+
+def _to_scan(files: Sequence[LockedFile]) -> tuple[str, ...]:
+    return _in_words(files, "not scanned yet", "") if files else ()
 
 
 def _wheels_in_words(packages: Sequence[LockedPackage]) -> tuple[str, ...]:

@@ -14,10 +14,11 @@ from sagepack.package.lock import Lock
 from sagepack.text import counted, format_bytes
 
 if TYPE_CHECKING:
-    from sagepack.engine import resolver
+    from sagepack.engine import resolver, scanning
     from sagepack.engine.context import BuildContext
 else:
     resolver = lazy.module("engine.resolver")
+    scanning = lazy.module("engine.scanning")
 
 _HOW_TO_TRY = (
     "write the value into the spec or its overlay; to try it first, copy the overlay to config/env/trial.yaml, write it there "
@@ -29,19 +30,22 @@ def status(context: BuildContext) -> StepStatus:
     """The lock is up to date if it holds the digest of what the spec declares, and those of the files in the model's folder.
 
     Raises:
-        UserError: it is not, and may not be written: a plan that says otherwise would promise what is refused later.
+        UserError, IntegrityError: it is not, and may not be written; or the spec does not allow what is known of the model. A
+            plan that says otherwise would promise what is refused later.
     """
     inputs, where = _inputs(context), context.display(context.work.lock_path)
     stale: tuple[str, ...] = ()
     if context.lock is None:
         stale = (context.why_no_lock,)
     elif context.lock.is_current(context.spec):
-        stale = context.folder_changes
+        stale = context.folder_changes or _unlicensed(context, context.lock)
     else:
         record = context.records.load("lock")
         stale = (differences(record.inputs, inputs) if record else ()) or ("the lock is not up to date with the spec",)
     if stale:
         _require_writable(context)
+    elif context.lock:
+        _judge(context, context.lock)
     return StepStatus.observed(inputs, stale, done=f"{where} is up to date with the spec")
 
 
@@ -66,6 +70,26 @@ def run(context: BuildContext) -> None:
     context.progress.done(
         f"{lock.revision or lock.folder}, {counted(len(lock.files), 'file')}, {format_bytes(lock.size)}"
     )
+
+
+def _unlicensed(context: BuildContext, lock: Lock) -> tuple[str, ...]:
+    """Why a lock of an earlier version does not do where the spec says which licences may be."""
+    if context.spec.trust.licenses and lock.revision and lock.license is None and lock.scan is None:
+        return ("the lock does not say which licence the model has",)
+    return ()
+
+
+def _judge(context: BuildContext, lock: Lock) -> None:
+    """Check that the spec allows what is known of the model: its licence, and what was found in its files.
+
+    Raises:
+        UserError, IntegrityError: it does not. The lock was made when it did, or elsewhere.
+    """
+    trust = context.spec.trust
+    if trust.licenses and lock.revision:
+        resolver.check_license(context.spec, lock.license)
+    if trust.scan == "strict" and (context.verdicts.findings or any(file.hub_scan == "unsafe" for file in lock.files)):
+        scanning.enforce(context, scanning.remembered(context))
 
 
 def _require_writable(context: BuildContext) -> None:

@@ -34,7 +34,7 @@ NO_ACCESS_TOKEN = "hf_sandbox_no_access"  # noqa: S105 - it gives access to noth
 """A valid token without access to gated or private repositories."""
 
 _LINK_SECONDS = 3600.0
-_PAGE = 1000
+_PAGE, _EXPANDED_PAGE = 1000, 50
 _NAME = r"([^/]+/[^/]+)"
 _DESCRIBING = ("config.json", "model_index.json")
 
@@ -187,26 +187,44 @@ class HubApi:
         repository, commit = self._open(request, name, revision)
         prefix = f"{folder.strip('/')}/" if folder else ""
         files = self._repositories.tree(repository, commit)
-        xet = self._has_xet(repository)
-        items = [file.tree_item(xet=xet) for file in files if file.path.startswith(prefix)]
-        if request.query.get("recursive", ["false"])[0].lower() not in {"true", "1"}:
+        expand = _is_set(request, "expand")
+        items = [self._item(repository, file, expand=expand) for file in files if file.path.startswith(prefix)]
+        if not _is_set(request, "recursive"):
             items = _one_level(items, prefix)
         if prefix and not items:
             raise HubError(404, "EntryNotFound", f"{folder} does not exist on {revision}")
         page = self._faults.find("page", name)
-        size, first = int(page.value) if page else _PAGE, int(request.query.get("cursor", ["0"])[0])
+        size = int(page.value) if page else _EXPANDED_PAGE if expand else _PAGE
+        first = int(request.query.get("cursor", ["0"])[0])
         headers = {"X-Repo-Commit": commit}
         if first + size < len(items):
-            recursive = request.query.get("recursive", ["false"])[0]
-            more = f"http://127.0.0.1:{self.port}{quote(request.route)}?recursive={recursive}&cursor={first + size}"
+            asked = "&".join(
+                f"{name}={request.query[name][0]}" for name in ("recursive", "expand") if name in request.query
+            )
+            more = f"http://127.0.0.1:{self.port}{quote(request.route)}?{asked}&cursor={first + size}"
             headers["Link"] = f'<{more}>; rel="next"'
         return ApiResponse(200, items[first : first + size], headers)
+
+    def _item(self, repository: Repository, file: RepoFile, *, expand: bool) -> dict[str, Any]:
+        """A file in a listing; with `expand`, what the Hub's own scan says of it."""
+        item, path = file.tree_item(xet=self._has_xet(repository)), f"{repository.name}/{file.path}"
+        if expand:
+            status = "unsafe" if self._faults.find("unsafe", path) else "safe"
+            status = "unscanned" if self._faults.find("unscanned", path) else status
+            scan = {"status": status, "message": None, "reportLink": None}
+            item["securityFileStatus"] = {
+                "status": status,
+                "avScan": scan,
+                "pickleImportScan": {**scan, "pickleImports": []},
+            }
+        return item
 
     def _paths_info(self, request: ApiRequest, name: str, revision: str) -> ApiResponse:
         repository, commit = self._open(request, name, revision)
         paths = request.body.get("paths", []) if isinstance(request.body, dict) else []
         found = [self._repositories.file(repository, commit, path) for path in paths]
-        return ApiResponse(200, [file.tree_item(xet=self._has_xet(repository)) for file in found if file])
+        expand = isinstance(request.body, dict) and request.body.get("expand") is True
+        return ApiResponse(200, [self._item(repository, file, expand=expand) for file in found if file])
 
     def _resolve(self, request: ApiRequest, name: str, revision: str, path: str) -> ApiResponse:
         repository, commit = self._open(request, name, revision, files=True)
@@ -292,6 +310,11 @@ class HubApi:
     def _xorb(self, request: ApiRequest, name: str, commit: str, number: str, path: str) -> ApiResponse:
         xorb = xet.Xorb(self._linked(request, name, commit, path), int(number))
         return ApiResponse(200, headers={"Accept-Ranges": "bytes"}, file=xorb)
+
+
+def _is_set(request: ApiRequest, name: str) -> bool:
+    """Whether a flag of the query is true."""
+    return request.query.get(name, ["false"])[0].lower() in {"true", "1"}
 
 
 def _one_level(items: list[dict[str, Any]], prefix: str) -> list[dict[str, Any]]:

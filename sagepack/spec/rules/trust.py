@@ -1,4 +1,4 @@
-"""Rules about keys: public ones that verify are there, and no private one lies where others get it."""
+"""Rules about trust: keys that verify are there, no private one lies where others get it, and no pickle may call a shell."""
 
 from __future__ import annotations
 
@@ -17,13 +17,44 @@ if TYPE_CHECKING:
     from sagepack.spec.rules.view import SpecView
 
 _SIGN = ("trust", "sign")
+# Modules that run commands or code, or get at those that do.
+_RUN_ANYTHING = frozenset(
+    [
+        "builtins",
+        "__builtin__",
+        "os",
+        "posix",
+        "nt",
+        "subprocess",
+        "sys",
+        "importlib",
+        "runpy",
+        "pty",
+        "shutil",
+        "socket",
+        "ctypes",
+        "code",
+        "codeop",
+        "pickle",
+        "_pickle",
+        "marshal",
+        "operator",
+        "functools",
+        "types",
+        "commands",
+        "popen2",
+        "multiprocessing",
+        "asyncio",
+        "webbrowser",
+    ]
+)
 _ELSEWHERE = (
     "move it out of the project, make a new key if others have seen it, and name a key of AWS KMS or a file there"
 )
 
 
 def check(view: SpecView) -> Iterator[Diagnostic]:
-    """Check the keys that `trust` names, as far as they are files."""
+    """Check the keys that `trust` names, as far as they are files, and what it allows pickles to call."""
     for number, name in enumerate(view.texts("trust", "verify")):
         if name and (problem := _problem(view, name)):
             message, fix = problem
@@ -31,6 +62,20 @@ def check(view: SpecView) -> Iterator[Diagnostic]:
     signer = view.text(*_SIGN) or ""
     if signer.startswith("file:"):
         yield from _private_key(view, signer.removeprefix("file:"))
+    yield from _allowed(view)
+
+
+def _allowed(view: SpecView) -> Iterator[Diagnostic]:
+    """What `trust.allow` names is called with arguments from the file: with some modules that is to run what the file says."""
+    is_off = view.text("trust", "scan") == "off"
+    for number, name in enumerate(view.texts("trust", "allow")):
+        path = ("trust", "allow", number)
+        if name.partition(".")[0] in _RUN_ANYTHING:
+            message = f"{name} lets whoever made the model's files run any command in the container"
+            yield Diagnostic(path, message, "remove it, and exclude the file that needs it (model.exclude)")
+        elif is_off:
+            message = f"{name} has no effect: trust.scan is off, so nothing is refused"
+            yield Diagnostic(path, message, "write trust.scan: strict", severity="warning")
 
 
 def _problem(view: SpecView, name: str) -> tuple[str, str | None] | None:

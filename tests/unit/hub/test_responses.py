@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 
 from sagepack.decoding import MalformedError
 from sagepack.hub import responses
-from sagepack.hub.responses import absolute, content_extent, files_of, model_index_of, next_page, origin, retry_after
+from sagepack.hub.responses import (
+    absolute,
+    content_extent,
+    files_of,
+    model_index_of,
+    next_page,
+    origin,
+    retry_after,
+    version_of,
+)
+from sagepack.package.license import License
 from tests.helpers.hostile_hub import entry
 
 if TYPE_CHECKING:
@@ -35,6 +45,41 @@ def test_folders_and_what_is_unknown_are_no_files() -> None:
 def test_a_large_file_is_named_by_its_sha256() -> None:
     [large] = files_of([page(entry(lfs={"oid": "f" * 64, "size": 2, "pointerSize": 9}, xetHash="0", more=[]))])
     assert (large.etag, large.sha256 and large.sha256.value) == ("f" * 64, "f" * 64)
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict"),
+    [
+        ({"status": "safe"}, "safe"),
+        ({"status": "unsafe"}, "unsafe"),
+        ({"status": "queued"}, None),
+        ({"status": ["safe"]}, None),
+        ({}, None),
+        ("unsafe", None),
+        (None, None),
+    ],
+)
+def test_the_hubs_own_scan_has_a_verdict_or_none(status: Any, verdict: str | None) -> None:
+    [file] = files_of([page(entry(securityFileStatus=status))])
+    assert file.hub_scan == verdict
+
+
+@pytest.mark.parametrize(
+    ("card", "found"),
+    [
+        ({"license": "mit"}, License("mit")),
+        ({"license": ["mit", "apache-2.0"]}, License("mit, apache-2.0")),
+        ({"license": "other", "license_name": "acme", "license_link": "a\nb"}, License("other", "acme", "a\\nb")),
+        ({"license_name": "acme"}, None),
+        ({"license": 5}, None),
+        ({"license": "x" * 300}, None),
+        ([], None),
+        (None, None),
+    ],
+)
+def test_the_licence_is_that_of_the_card(card: Any, found: License | None) -> None:
+    version = version_of(json.dumps({"sha": "0" * 40, "cardData": card, "gated": "manual"}).encode())
+    assert (version.license, version.gated) == (found, "manual")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from sagepack.digest import Digest, fingerprint
 from sagepack.errors import UserError
+from sagepack.package.license import License
 from sagepack.package.lock import MAX_BYTES, Lock, LockedFile, LockedPackage, OldLockError, lock_inputs_digest
 from sagepack.package.manifest import check_paths
 from sagepack.package.revision import Revision
@@ -42,6 +43,8 @@ FILES = st.builds(
     st.integers(0, 2**63 - 1),
     SHA,
     st.sampled_from(["a" * 40, "1" * 40, "b" * 64]),
+    st.sampled_from([None, "safe", "no"]),
+    st.sampled_from([(), ("would call a.B when loaded (byte 1)", "1e5")]),
 )
 LOCKS = st.builds(
     Lock,
@@ -68,6 +71,9 @@ LOCKS = st.builds(
         unique_by=lambda package: package.name,
     ).map(tuple),
     endpoint=st.sampled_from([None, "https://hub.company", "http://127.0.0.1:8080/hf"]),
+    license=st.sampled_from([None, License("mit"), License("other", "1e5", "LICENSE: md")]),
+    gated=st.sampled_from([None, "auto", "manual"]),
+    scan=st.sampled_from([None, 1, 7]),
 )
 FOLDERS = st.builds(
     lambda lock, folder: replace(lock, revision=None, endpoint=None, folder=folder),

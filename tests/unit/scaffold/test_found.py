@@ -68,12 +68,14 @@ def test_the_hub_says_class_task_and_commit() -> None:
     )
     assert info_of(json.dumps({"sha": COMMIT}).encode()) == ModelFacts(commit=COMMIT)
     oddities: list[dict[str, object]] = [
-        {"gated": False, "cardData": {"license": ["mit"]}},
+        {"gated": False, "cardData": {"license": [{}]}},
         {"config": {"torch_dtype": {}}},
         {"cardData": None},
     ]
     for odd in oddities:
         assert info_of(json.dumps({"sha": COMMIT, **odd}).encode()) == ModelFacts(commit=COMMIT)
+    several = {"sha": COMMIT, "cardData": {"license": ["mit", "apache-2.0"]}}
+    assert info_of(json.dumps(several).encode()) == ModelFacts(commit=COMMIT, licence="mit, apache-2.0")
 
 
 def test_a_model_says_its_type_its_own_code_and_its_quantization() -> None:

@@ -23,6 +23,27 @@ def problem(root: Path, *sets: str) -> tuple[str, str]:
     return found.key, f"{found.message}; {found.fix}"
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("os.system", "lets whoever made the model's files run any command"),
+        ("builtins.*", "lets whoever made the model's files run any command"),
+        ("*", "write module.name"),
+        ("TrainingArguments", "write module.name"),
+    ],
+)
+def test_no_pickle_may_be_allowed_to_run_anything(tmp_path: Path, name: str, said: str) -> None:
+    key, message = problem(tmp_path, f"trust.allow=['{name}']")
+    assert (key, said in message) == ("trust.allow.0", True)
+
+
+def test_a_name_is_allowed_in_vain_where_nothing_is_refused(tmp_path: Path) -> None:
+    allowed = "trust.allow=[transformers.training_args.*]"
+    assert warnings(tmp_path, [allowed]) == []
+    [found] = warnings(tmp_path, [allowed, "trust.scan=off"])
+    assert (found.key, "has no effect" in found.message) == ("trust.allow.0", True)
+
+
 def git(root: Path, *words: str) -> None:
     subprocess.run(["git", "-C", str(root), *words], check=True, capture_output=True)
 

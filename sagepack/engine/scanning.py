@@ -1,0 +1,228 @@
+"""The scan of a model's files within a run: where their bytes are, what is known already, and what the spec refuses."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import structs
+
+from sagepack.decoding import Value, convert
+from sagepack.engine.verdicts import Verdicts
+from sagepack.errors import Diagnostic, IntegrityError, SpecError, UserError
+from sagepack.hub.cache import RepoCache
+from sagepack.scan import judge as judging
+from sagepack.scan.callables import is_allowed
+from sagepack.scan.finding import Finding, Kind
+from sagepack.text import counted, format_bytes
+from sagepack.workers import worker_pool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from sagepack.engine.context import BuildContext
+    from sagepack.errors import Severity
+    from sagepack.hub.client import Hub
+    from sagepack.hub.folder import ModelFolder
+    from sagepack.hub.hash_cache import HashCache
+    from sagepack.package.lock import LockedFile
+    from sagepack.package.revision import Revision
+    from sagepack.scan.ranges import Read
+    from sagepack.spec.model import Trust
+
+_ACCEPTED = 400  # characters that a lock keeps of a finding
+
+
+class Place(Value, frozen=True, eq=False):
+    """Where the bytes of the model's files are: on this disk, if they are known to be as their digests say, else at the Hub.
+
+    Attributes:
+        folder: the cache, or the model's folder.
+        revision: the repository and its commit; None for a model in a folder.
+        hash_cache: the known digests of files.
+        connect: gives the Hub, when it is needed.
+    """
+
+    folder: RepoCache | ModelFolder
+    revision: Revision | None
+    hash_cache: HashCache
+    connect: Callable[[], Hub]
+
+    @classmethod
+    def of(cls, context: BuildContext, revision: Revision | None) -> Place:
+        """For the files of a run."""
+        folder = RepoCache(context.hub_cache, revision) if revision else context.model_folder
+        return cls(folder, revision, context.hash_cache, lambda: context.clients.hub)
+
+    def read(self, file: LockedFile) -> Read:
+        """What gives bytes of a file."""
+        for path in self.folder.places(file):
+            if self.hash_cache.get(path) == file.digest:
+                return partial(_from_disk, path)
+        if self.revision is None:
+            return partial(_from_disk, self.folder.snapshot(file.path))
+        return partial(_from_hub, self.connect(), self.revision, file.path)
+
+
+def _from_disk(path: Path, offset: int, length: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(length)
+
+
+def _from_hub(hub: Hub, revision: Revision, path: str, offset: int, length: int) -> bytes:
+    return b"".join(hub.open(revision, path, offset, length))
+
+
+def judge(
+    context: BuildContext, files: Sequence[LockedFile], place: Place, texts: Mapping[str, bytes] | None = None
+) -> tuple[Finding, ...]:
+    """What is wrong with some files: of those that are not judged yet, ranges are read, of many at the same time.
+
+    What is found is remembered, whatever the spec says about it.
+
+    Args:
+        context: the run.
+        files: the files.
+        place: where they are.
+        texts: content of files that were read already, by path.
+
+    Raises:
+        UserError, RemoteError, IntegrityError: as `Hub.open`; or a file of the model's folder cannot be read.
+    """
+    if context.spec.trust.scan == "off":
+        return ()
+    verdicts = Verdicts.load(context.records)
+    unknown = verdicts.unknown(files)
+    if unknown:
+        verdicts = verdicts.with_new(unknown, map(msgspec.to_builtins, _scan(context, unknown, place, texts or {})))
+        verdicts.save(context.records)
+    return known(verdicts, files)
+
+
+def judge_locked(context: BuildContext, files: Sequence[LockedFile]) -> None:
+    """Judge files of the lock that are not judged yet, before they are fetched or sent.
+
+    Raises:
+        UserError, IntegrityError: the spec does not allow what was found.
+        RemoteError: the Hub failed after retries.
+    """
+    lock = context.required_lock()
+    place = Place.of(context, lock.revision)
+    for file in context.cache_status(files).present:  # it would be read anyway, and then nothing is asked of the Hub
+        for path in place.folder.places(file):
+            if path.is_file():
+                context.hash_cache.digest(path)
+    enforce(context, refused(context.spec.trust, lock.files, judge(context, files, place)))
+
+
+def remembered(context: BuildContext) -> tuple[Finding, ...]:
+    """What the spec does not allow of what is known of the locked files. Nothing is read."""
+    files = context.required_lock().files
+    return refused(context.spec.trust, files, known(context.verdicts, files))
+
+
+def known(verdicts: Verdicts, files: Iterable[LockedFile]) -> tuple[Finding, ...]:
+    """What is known to be wrong with some files."""
+    return convert(verdicts.about(files), tuple[Finding, ...])
+
+
+def _scan(
+    context: BuildContext, files: Sequence[LockedFile], place: Place, texts: Mapping[str, bytes]
+) -> list[Finding]:
+    """Read what has to be read of some files, and judge them."""
+    looked_at = [file for file in files if judging.needs_look(file.path)]
+    read_bytes: list[int] = []
+
+    def one(file: LockedFile) -> tuple[Finding, ...]:
+        data = texts.get(file.path)
+        read = place.read(file) if data is None else lambda offset, length: data[offset : offset + length]
+
+        def counting(offset: int, length: int) -> bytes:
+            read_bytes.append(0 if data is not None else length)
+            return read(offset, length)
+
+        try:
+            return judging.scan(file.path, file.size, counting)
+        except OSError as error:
+            raise UserError(f"cannot be read: {error.strerror}", where=file.path) from error
+
+    if not looked_at:
+        return []
+    with (
+        context.progress.activity(f"scanning {counted(len(looked_at), 'file')}"),
+        worker_pool(context.connections, "scan") as pool,
+    ):
+        found = [finding for findings in pool.map(one, looked_at) for finding in findings]
+    told = counted(len(found), "finding") if found else "nothing found"
+    context.progress.note(f"scanned {counted(len(looked_at), 'file')}: {told} ({format_bytes(sum(read_bytes))} read)")
+    return found
+
+
+def refused(trust: Trust, files: Iterable[LockedFile], found: Iterable[Finding]) -> tuple[Finding, ...]:
+    """What the spec does not allow of what was found, sorted by path.
+
+    Args:
+        trust: `trust` of the spec.
+        files: all files of the package.
+        found: in them.
+    """
+    if trust.scan == "off":
+        return ()
+    by_path = {file.path: file for file in files}
+    left = [each for each in (_left(trust, by_path.keys(), finding) for finding in found) if each]
+    left += [_of_hub(file) for file in by_path.values() if file.hub_scan == "unsafe"]
+    return tuple(sorted(left, key=lambda finding: finding.path))
+
+
+def _left(trust: Trust, paths: Collection[str], finding: Finding) -> Finding | None:
+    """A finding without what the spec allows; None if nothing is left."""
+    names = finding.names
+    if finding.kind is Kind.CALLS:
+        names = tuple(name for name in names if not is_allowed(name, trust.allow))
+    elif finding.kind is Kind.CODE:  # a file that is not in the package is not run
+        names = () if trust.remote_code == "allow" else tuple(name for name in names if name in paths)
+    else:
+        return finding
+    return structs.replace(finding, names=names) if names else None
+
+
+def _of_hub(file: LockedFile) -> Finding:
+    return Finding(file.path, Kind.HUB, "is unsafe, says the Hub's own scan")
+
+
+def enforce(context: BuildContext, findings: Sequence[Finding]) -> None:
+    """Refuse findings, or report them where the spec says `warn`.
+
+    Raises:
+        IntegrityError: a file is damaged, or was made to look like another.
+        SpecError: a file could do harm; all findings are in it.
+    """
+    if not findings:
+        return
+    if context.spec.trust.scan == "warn":
+        for each in findings:
+            context.progress.warn(diagnostic(each, "warning"))
+        return
+    diagnostics = [diagnostic(finding) for finding in findings]
+    damage = next((finding for finding in findings if finding.is_damage), None)
+    if damage is None:
+        raise SpecError(diagnostics, "the model's files")
+    others = [each for each, finding in zip(diagnostics, findings, strict=True) if finding is not damage]
+    details = [line for each in others for line in each.lines()]
+    raise IntegrityError(damage.message, where=damage.path, fix=damage.fix, details=details)
+
+
+def diagnostic(finding: Finding, severity: Severity = "error") -> Diagnostic:
+    """A finding as what is wrong with a file."""
+    return Diagnostic((), finding.message, finding.fix, severity, finding.path)
+
+
+def with_accepted(files: Sequence[LockedFile], found: Sequence[Finding]) -> tuple[LockedFile, ...]:
+    """The files, each with what was found in it, for the lock of files that are not refused."""
+    accepted: dict[str, tuple[str, ...]] = {}
+    for finding in found:
+        accepted[finding.path] = (*accepted.get(finding.path, ()), finding.message[:_ACCEPTED])
+    return tuple(structs.replace(file, accepted=accepted.get(file.path, ())) for file in files)
