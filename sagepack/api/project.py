@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         comparing,
         direct,
         invocations,
+        judging,
         leaving,
         live,
         promoting,
@@ -70,6 +71,7 @@ else:
     fleet = lazy.module("deploy.fleet")
     invocations = lazy.module("api.invocations")
     leaving = lazy.module("api.leaving")
+    judging = lazy.module("api.judging")
     live = lazy.module("api.live")
     model_server = lazy.module("serving.model_server")
     policies = lazy.module("engine.policies")
@@ -174,7 +176,21 @@ class Project:
                 for each in after.packages
                 if not each.in_image
             ),
+            license=str(after.license) if after.license else None,
+            gated=after.gated,
+            accepted=tuple(file.path for file in after.files if file.accepted),
         )
+
+    def scan(self) -> results.Scanned:
+        """Judge each model file by its content, from a few ranges of it: of the lock, or those that `lock` would take.
+
+        Whatever was found before, the files are read again. Nothing is refused: `exit_code` says what `lock` would do.
+
+        Raises:
+            UserError: the model does not exist, or may not be seen.
+            RemoteError: the Hub failed after retries.
+        """
+        return judging.scan(self._open("lock", branch_allowed=True))
 
     def plan(
         self, to: str = "package", *, locked: bool = False, stream: bool = False, workers: int = 0

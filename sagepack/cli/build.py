@@ -14,7 +14,7 @@ from sagepack.errors import UserError
 if TYPE_CHECKING:
     from sagepack.api import review
     from sagepack.api.project import Project
-    from sagepack.api.results import Built, Locked, Plan, Validated, Verified, VerifiedRemote
+    from sagepack.api.results import Built, Locked, Plan, Scanned, Validated, Verified, VerifiedRemote
 else:
     review = lazy.module("api.review")
 
@@ -40,6 +40,16 @@ def lock(project: Project, *, update: bool, pin: bool, locked: bool) -> Locked:
     They are written to config/locks/<name>-<env>.lock.yaml, which builds read: commit it.
     """
     return project.lock(update=update, pin=pin, locked=locked)
+
+
+@task(example="--env prod")
+def scan(project: Project) -> Scanned:
+    """Judge the model's files by their content.
+
+    A few ranges of each are read: pickles by their opcodes, headers of safetensors, archives, programs, and the code that
+    configurations make a loader run. The exit code is 1 if `trust.scan` refuses something, and 4 if a file is damaged.
+    """
+    return project.scan()
 
 
 @task(

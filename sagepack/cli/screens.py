@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from msgspec import to_builtins
 
 from sagepack.api import results
-from sagepack.cli import check_table, diff_table, fleet_table, plan_table
+from sagepack.cli import check_table, diff_table, fleet_table, plan_table, scan_table
 from sagepack.cli.layout import Block, Screen, Span, padded, wrapped
 from sagepack.cli.output import as_called, problem
 from sagepack.deploy.preflight.check import STALE_UPLOADS
@@ -64,13 +64,29 @@ def _locked(result: results.Locked) -> list[Block]:
     origin = {"folder": result.folder} if result.folder else {"model": result.repo or "", "commit": result.commit or ""}
     pinned = [_done(f"the commit is written into {result.pinned}")] if result.pinned else []
     added = {"packages": _added(result.packages)} if result.packages else {}
-    return [*pinned, _done(f"{result.path} {how}"), _facts({**origin, "files": files, **added}, wrap=True)]
+    about = {"licence": _licence(result)} if result.license else {}
+    if result.accepted:
+        about["scan"] = f"accepted what was found in {one_of(result.accepted)}"
+    return [*pinned, _done(f"{result.path} {how}"), _facts({**origin, "files": files, **about, **added}, wrap=True)]
+
+
+def _licence(result: results.Locked) -> str:
+    gate = {
+        "auto": "; gated: its conditions have to be accepted",
+        "manual": "; gated: its owner decides who may read it",
+    }
+    return f"{result.license}{gate.get(result.gated or '', '')}"
 
 
 def _added(packages: Sequence[results.AddedPackage]) -> str:
     """What the requirements add to the image, in one line."""
     named = [f"{each.name} {each.version}{f' for {each.replaces}' if each.replaces else ''}" for each in packages]
     return f"{format_bytes(sum(each.size for each in packages))} in the container: {one_of(named)}"
+
+
+@lines.register(results.Scanned)
+def _scanned(result: results.Scanned) -> list[Block]:
+    return scan_table.blocks(result)
 
 
 @lines.register(results.Plan)

@@ -27,6 +27,7 @@ LAZY: dict[str, tuple[str, ...]] = {
         "api.comparing",
         "api.direct",
         "api.invocations",
+        "api.judging",
         "api.leaving",
         "api.live",
         "api.promoting",

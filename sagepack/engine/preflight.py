@@ -28,18 +28,19 @@ from sagepack.deploy.preflight.questions import (
     Preflight,
 )
 from sagepack.digest import Digest
-from sagepack.engine import cluster
+from sagepack.engine import cluster, scanning
 from sagepack.engine.clients import write_options
 from sagepack.engine.worker_check import Demand, services_of
 from sagepack.errors import Diagnostic, RemoteError, SagepackError, UserError
 from sagepack.publish.keys import Package, packages_uri
 from sagepack.spec.rules import instances
-from sagepack.text import counted, format_bytes, format_usd
+from sagepack.text import counted, format_bytes, format_usd, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from sagepack.deploy.preflight.check import Verdict
     from sagepack.engine.context import BuildContext
     from sagepack.hub.folder import ModelFolder
     from sagepack.package.lock import Lock
@@ -154,6 +155,7 @@ def check_all(context: BuildContext, more: Sequence[Question]) -> tuple[Check, .
             preflight.quota(search=True),
             Question("hub", "Hugging Face Hub", partial(_hub, context)),
             Question("lock", "lock", partial(_lock, context)),
+            Question("scan", "model files", partial(_scan, context)),
             Question("disk", "disk", partial(_disk, context)),
             Question("price", "price", partial(_price, context)),
             Question("model-size", "model's size", partial(_model_size, context)),
@@ -208,6 +210,44 @@ def _lock(context: BuildContext) -> Finding:
     if context.current_lock is None:
         return Finding("warning", f"{where} is out of date", "run `invoke lock`")
     return Finding("ok", f"{where} is up to date with the spec")
+
+
+def _scan(context: BuildContext) -> Finding:
+    lock = _known_lock(context)
+    if lock is None:
+        return Finding("unknown", "without a lock nobody knows which files the model has")
+    refused = scanning.remembered(context)
+    names = tuple(file.path for file in lock.files if file.accepted)
+    pending = context.verdicts.unknown(lock.files)
+    return judge_scan(
+        context.spec.trust.scan, [f"{each.path}: {each.message}" for each in refused], names, len(pending), lock.scan
+    )
+
+
+def judge_scan(mode: str, refused: Sequence[str], accepted: Sequence[str], pending: int, scan: int | None) -> Finding:
+    """What is known of the content of the model's files.
+
+    Args:
+        mode: `trust.scan`.
+        refused: what the spec does not allow, one sentence each.
+        accepted: files in which something was found that it allows.
+        pending: how many files this machine has not judged.
+        scan: the version of the scan that judged all of them when the lock was made; None if none did.
+    """
+    if mode == "off":
+        return Finding("warning", "nobody looks at what they hold: trust.scan is off", "write trust.scan: strict")
+    if refused:
+        more = f", and {len(refused) - 1} more" if len(refused) > 1 else ""
+        verdict: Verdict = "failed" if mode == "strict" else "warning"
+        return Finding(verdict, f"{refused[0]}{more}", "`invoke scan` shows each with what to do")
+    if pending and scan is None:
+        what = f"{counted(pending, 'file')} not judged yet: the lock was made without"
+        return Finding("warning", what, "run `invoke scan`; `invoke lock --update` writes into the lock what was found")
+    if pending:
+        return Finding("ok", "judged when the lock was made; this machine judges them before it fetches them")
+    return Finding(
+        "ok", f"the spec allows what was found in {one_of(accepted)}" if accepted else "nothing found in them"
+    )
 
 
 def _hub(context: BuildContext) -> Finding:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from msgspec import structs
@@ -97,8 +97,12 @@ def judge(
     verdicts = Verdicts.load(context.records)
     unknown = verdicts.unknown(files)
     if unknown:
-        verdicts = verdicts.with_new(unknown, map(msgspec.to_builtins, _scan(context, unknown, place, texts or {})))
-        verdicts.save(context.records)
+        read = judge_anew(context, unknown, place, texts or {})
+        if read.looked_at:
+            told = counted(len(read.findings), "finding") if read.findings else "nothing found"
+            size = format_bytes(read.bytes_read)
+            context.progress.note(f"scanned {counted(len(read.looked_at), 'file')}: {told} ({size} read)")
+        verdicts = Verdicts.load(context.records)
     return known(verdicts, files)
 
 
@@ -129,10 +133,22 @@ def known(verdicts: Verdicts, files: Iterable[LockedFile]) -> tuple[Finding, ...
     return convert(verdicts.about(files), tuple[Finding, ...])
 
 
-def _scan(
-    context: BuildContext, files: Sequence[LockedFile], place: Place, texts: Mapping[str, bytes]
-) -> list[Finding]:
-    """Read what has to be read of some files, and judge them."""
+class Judged(NamedTuple):
+    """What was found in some files.
+
+    Attributes:
+        findings: by file.
+        looked_at: the paths of the files whose content matters.
+        bytes_read: of them, from the Hub or from this disk.
+    """
+
+    findings: tuple[Finding, ...]
+    looked_at: frozenset[str]
+    bytes_read: int
+
+
+def judge_anew(context: BuildContext, files: Sequence[LockedFile], place: Place, texts: Mapping[str, bytes]) -> Judged:
+    """Read what has to be read of some files, judge them, and remember what is found; arguments and errors as for `judge`."""
     looked_at = [file for file in files if judging.needs_look(file.path)]
     read_bytes: list[int] = []
 
@@ -149,16 +165,15 @@ def _scan(
         except OSError as error:
             raise UserError(f"cannot be read: {error.strerror}", where=file.path) from error
 
-    if not looked_at:
-        return []
-    with (
-        context.progress.activity(f"scanning {counted(len(looked_at), 'file')}"),
-        worker_pool(context.connections, "scan") as pool,
-    ):
-        found = [finding for findings in pool.map(one, looked_at) for finding in findings]
-    told = counted(len(found), "finding") if found else "nothing found"
-    context.progress.note(f"scanned {counted(len(looked_at), 'file')}: {told} ({format_bytes(sum(read_bytes))} read)")
-    return found
+    found: tuple[Finding, ...] = ()
+    if looked_at:
+        with (
+            context.progress.activity(f"scanning {counted(len(looked_at), 'file')}"),
+            worker_pool(context.connections, "scan") as pool,
+        ):
+            found = tuple(finding for findings in pool.map(one, looked_at) for finding in findings)
+    Verdicts.load(context.records).with_new(files, map(msgspec.to_builtins, found)).save(context.records)
+    return Judged(found, frozenset(file.path for file in looked_at), sum(read_bytes))
 
 
 def refused(trust: Trust, files: Iterable[LockedFile], found: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -220,9 +235,27 @@ def diagnostic(finding: Finding, severity: Severity = "error") -> Diagnostic:
     return Diagnostic((), finding.message, finding.fix, severity, finding.path)
 
 
+def accepted(files: Iterable[LockedFile], found: Iterable[Finding], refused: Collection[Finding]) -> list[Finding]:
+    """What was found and is not refused; code that is not in the package is not even found.
+
+    Args:
+        files: all files of the package.
+        found: in them.
+        refused: what of it is.
+    """
+    paths = {file.path for file in files}
+    places = {(finding.path, finding.kind, finding.at) for finding in refused}
+    return [
+        finding
+        for finding in found
+        if (finding.path, finding.kind, finding.at) not in places
+        and (finding.kind is not Kind.CODE or not paths.isdisjoint(finding.names))
+    ]
+
+
 def with_accepted(files: Sequence[LockedFile], found: Sequence[Finding]) -> tuple[LockedFile, ...]:
     """The files, each with what was found in it, for the lock of files that are not refused."""
-    accepted: dict[str, tuple[str, ...]] = {}
-    for finding in found:
-        accepted[finding.path] = (*accepted.get(finding.path, ()), finding.message[:_ACCEPTED])
-    return tuple(structs.replace(file, accepted=accepted.get(file.path, ())) for file in files)
+    texts: dict[str, tuple[str, ...]] = {}
+    for finding in accepted(files, found, ()):
+        texts[finding.path] = (*texts.get(finding.path, ()), finding.message[:_ACCEPTED])
+    return tuple(structs.replace(file, accepted=texts.get(file.path, ())) for file in files)

@@ -251,3 +251,32 @@ def test_a_licence_that_the_spec_does_not_list_is_refused_by_lock(cloud: Cloud) 
 def test_a_gated_model_is_recorded_as_gated(cloud: Cloud) -> None:
     cloud.project().lock()
     assert locked(cloud)["model"]["gated"] == "auto"
+
+
+def test_the_task_judges_every_file_and_refuses_by_its_exit_code(cloud: Cloud) -> None:
+    project = served(cloud, {"training_args.bin": ARGUMENTS, "model.safetensors": GOOD, "notes.txt": b"a"})
+    found = project.scan()
+    assert (found.exit_code, found.locked, found.mode, found.license) == (1, False, "strict", "acme-1.0")
+    assert {file.path for file in found.files if file.looked_at} == {
+        "config.json",
+        "model.safetensors",
+        "training_args.bin",
+    }
+    ((file, finding),) = found.findings
+    assert (file.path, finding.refused, finding.damaged) == ("training_args.bin", True, False)
+    allowed = cloud.project(ALLOWED).scan()
+    assert (allowed.exit_code, [finding.refused for _, finding in allowed.findings]) == (0, [False])
+    assert cloud.project("trust.scan=warn").scan().exit_code == 0
+    assert cloud.project("trust.scan=off").scan().exit_code == 0
+
+
+def test_the_task_says_damage_by_its_exit_code_and_judges_the_files_of_the_lock(cloud: Cloud) -> None:
+    served(cloud, {"model.safetensors": GOOD[:-1]}, "trust.scan=off").lock()
+    found = cloud.project().scan()
+    assert (found.exit_code, found.locked) == (4, True)
+
+
+def test_doctor_says_what_is_known_of_the_files(cloud: Cloud) -> None:
+    served(cloud, {"model.safetensors": GOOD}).lock()
+    (check,) = (check for check in cloud.project().doctor().checks if check.id == "scan")
+    assert (check.verdict, check.detail) == ("ok", "nothing found in them")

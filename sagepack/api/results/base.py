@@ -8,6 +8,7 @@ FOUND_WORK = 2
 
 
 BLOCKED = FAILED = 1
+DAMAGED = 4
 
 
 class Result(Value, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sagepack.api.results.base import BLOCKED, FOUND_WORK, Result
+from sagepack.api.results.base import BLOCKED, DAMAGED, FOUND_WORK, Result
 from sagepack.decoding import Value
 from sagepack.deploy.origin import Origin  # noqa: TC001 - msgspec reads the annotations
 from sagepack.engine.outputs import (
@@ -82,6 +82,9 @@ class Locked(Result, frozen=True):
         changed: whether the file was written with another content than before.
         pinned: the file of the spec in which the commit now stands in place of a branch; None if none was changed.
         packages: what the requirements of the spec add to the image, with what they need themselves.
+        license: the model's licence, as its card names it; null if it names none, or for a folder.
+        gated: `auto` or `manual`, if the Hub gives the files only to those who accepted conditions.
+        accepted: the files in which the scan found something that the spec does not refuse.
     """
 
     path: str
@@ -93,6 +96,80 @@ class Locked(Result, frozen=True):
     changed: bool
     pinned: str | None = None
     packages: tuple[AddedPackage, ...] = ()
+    license: str | None = None
+    gated: str | None = None
+    accepted: tuple[str, ...] = ()
+
+
+class ScanFinding(Value, frozen=True):
+    """What the scan found in a file.
+
+    Attributes:
+        kind: `calls`: a pickle names callables that are not known to be harmless; `code`: a configuration makes a loader run Python
+            files of the model; `foreign-code`: of another repository; `program`; `container`: packed, and not looked into;
+            `unreadable`; `malformed`: not what a program that writes the format writes; `hub`: the Hub's own scan says so.
+        message: what, and where in the file.
+        fix: what to do.
+        names: the callables, as `trust.allow` takes them; for `code` the files.
+        refused: whether the spec refuses it; else it allows it, or `trust.scan` is `off`.
+        damaged: whether the bytes themselves are wrong.
+    """
+
+    kind: str
+    message: str
+    fix: str
+    names: tuple[str, ...]
+    refused: bool
+    damaged: bool
+
+
+class ScannedFile(Value, frozen=True):
+    """A file of the model, judged.
+
+    Attributes:
+        path: path in the model.
+        size: bytes.
+        looked_at: whether its content matters; a text or a picture is what its name says.
+        hub_scan: what the Hub's own scan said when the lock was made, such as `safe`; null if it said nothing.
+        findings: what was found in it.
+    """
+
+    path: str
+    size: int
+    looked_at: bool
+    hub_scan: str | None
+    findings: tuple[ScanFinding, ...]
+
+
+class Scanned(Result, frozen=True):
+    """What the model's files hold, and what the spec says about it.
+
+    Attributes:
+        mode: `trust.scan` of the spec.
+        locked: whether the files are those of the lock; else they are those that `lock` would take.
+        files: all files of the package that come from the model.
+        bytes_read: of them, from the Hub or from this disk.
+        license: the model's licence, as its card names it; null if it names none, or for a folder.
+        gated: `auto` or `manual`, if the Hub gives the files only to those who accepted conditions.
+    """
+
+    mode: str
+    locked: bool
+    files: tuple[ScannedFile, ...]
+    bytes_read: int
+    license: str | None
+    gated: str | None
+
+    @property
+    def findings(self) -> tuple[tuple[ScannedFile, ScanFinding], ...]:
+        """Each finding with its file."""
+        return tuple((file, finding) for file in self.files for finding in file.findings)
+
+    @property
+    def exit_code(self) -> int:
+        """4 for damaged files and 1 for other findings that `strict` refuses; else 0."""
+        refused = [finding for _, finding in self.findings if finding.refused and self.mode == "strict"]
+        return DAMAGED if any(finding.damaged for finding in refused) else BLOCKED if refused else 0
 
 
 class Plan(Result, frozen=True):

@@ -146,6 +146,49 @@ LEFT = (
     results.Left("topic", "arn:aws:sns:us-east-1:123456789012:done", None, 0.0, "it was there before"),
 )
 KEPT = results.KeptPackage("s3://b/models/svd/fedcba9876543210", 7, "deployed to prod on 2026-01-02, the newest there")
+SCANNED = results.Scanned(
+    mode="strict",
+    locked=True,
+    files=(
+        results.ScannedFile("unet/diffusion_pytorch_model.fp16.safetensors", 3 << 30, True, "safe", ()),
+        results.ScannedFile("LICENSE.md", 94, False, None, ()),
+        results.ScannedFile(
+            "text_encoder/training_args.bin",
+            5_000,
+            True,
+            None,
+            (
+                results.ScanFinding(
+                    "calls",
+                    "would call transformers.training_args.TrainingArguments when loaded (member archive/data.pkl)",
+                    "exclude it (model.exclude), use safetensors, or allow the name in trust.allow",
+                    ("transformers.training_args.TrainingArguments",),
+                    refused=False,
+                    damaged=False,
+                ),
+            ),
+        ),
+        results.ScannedFile(
+            "model.ckpt",
+            9 << 30,
+            True,
+            "unsafe",
+            (
+                results.ScanFinding(
+                    "calls",
+                    "would call os.system when loaded (member archive/data.pkl)",
+                    "exclude it (model.exclude), use safetensors, or allow the name in trust.allow",
+                    ("os.system",),
+                    refused=True,
+                    damaged=False,
+                ),
+            ),
+        ),
+    ),
+    bytes_read=400_000,
+    license="mit",
+    gated=None,
+)
 SCREENS: dict[str, list[Block]] = {
     "init": screens.lines(
         results.Initialized(
@@ -204,6 +247,9 @@ SCREENS: dict[str, list[Block]] = {
             "deploy", ACTIONS, f"sha256:{DIGEST}", artifact=Published(URI.format(DIGEST[:16])), endpoint=ENDPOINT
         )
     ),
+    "scan": screens.lines(SCANNED),
+    "scan, nothing found": screens.lines(replace(SCANNED, files=SCANNED.files[:1])),
+    "scan that only warns, without a lock": screens.lines(replace(SCANNED, mode="warn", locked=False)),
     "verify": screens.lines(results.Verified(ARCHIVE, 13, rebuilt=True)),
     "verify --remote": screens.lines(
         results.VerifiedRemote(

@@ -32,6 +32,25 @@ def test_what_is_written_must_fit_where_it_is_written(
 
 
 @pytest.mark.parametrize(
+    ("known", "verdict", "words"),
+    [
+        ({}, "ok", "nothing found"),
+        ({"accepted": ["a.bin"]}, "ok", "the spec allows what was found in a.bin"),
+        ({"refused": ["a.bin: would call os.system", "b"]}, "failed", "a.bin: would call os.system, and 1 more"),
+        ({"refused": ["a.bin: would call os.system"], "mode": "warn"}, "warning", "a.bin: would call os.system"),
+        ({"pending": 3}, "ok", "this machine judges them before it fetches them"),
+        ({"pending": 3, "scan": None}, "warning", "3 files not judged yet"),
+        ({"mode": "off"}, "warning", "trust.scan is off"),
+    ],
+)
+def test_the_check_of_the_files_says_what_is_known_of_them(known: dict[str, Any], verdict: str, words: str) -> None:
+    facts: dict[str, Any] = {"mode": "strict", "refused": [], "accepted": [], "pending": 0, "scan": 1, **known}
+    found = preflight.judge_scan(**facts)
+    assert (found.verdict, words in found.detail) == (verdict, True)
+    assert (found.fix is not None) == (verdict != "ok")
+
+
+@pytest.mark.parametrize(
     ("gib", "changes", "is_archive", "words"),
     [
         (20, {}, True, ""),
