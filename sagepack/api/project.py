@@ -356,6 +356,29 @@ class Project:
         archive = Archive(context.display(context.work.archive_path), found.size, found.sha256.value)
         return results.Verified(archive, len(found.contents), rebuild)
 
+    def sign(self) -> results.Signed:
+        """Sign the package that is published, after all of it was compared with what lock and code make.
+
+        Raises:
+            UserError: it is not published, or the key that `trust.sign` names cannot be used.
+            RemoteError: S3 or AWS KMS failed after retries.
+            IntegrityError: it is not what lock and code make; nothing was signed.
+        """
+        context = self._open("upload")
+        publication = context.publication
+        with executor.exclusive(context):
+            found = publication.sign(self.progress)
+        signer = publication.trust.signer
+        return results.Signed(
+            artifact=str(publication.package.model_uri),
+            manifest=str(context.manifest.digest),
+            key=signer.public.name if signer else "",
+            hint=signer.public.hint if signer else "",
+            before=found.before.key if found.before else None,
+            changed=found.changed,
+            bytes_read=found.bytes_read,
+        )
+
     def verify_remote(self, *, deep: bool = False) -> results.VerifiedRemote:
         """Check what S3 holds of the package that lock and code make.
 
@@ -364,7 +387,7 @@ class Project:
 
         Raises:
             UserError: it is not published.
-            IntegrityError: it is not what the manifest says.
+            IntegrityError: it is not what the manifest says, or not what a key that counts has signed.
         """
         context = self._open("upload")
         publication, manifest = context.publication, context.manifest
@@ -375,8 +398,10 @@ class Project:
                 manifest,
                 self.progress,
                 verified=publication.verified,
+                keys=publication.trust.keys,
                 deep=deep,
             )
+        signature = found.signature
         return results.VerifiedRemote(
             artifact=str(publication.package.model_uri),
             manifest=str(manifest.digest),
@@ -387,6 +412,7 @@ class Project:
             requests=found.requests,
             bytes_read=found.bytes_read,
             not_compared=found.notes,
+            signature=results.Signature(signature.key, signature.hint, signature.signed) if signature else None,
         )
 
     def predict(

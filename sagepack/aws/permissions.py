@@ -26,7 +26,7 @@ _SAME_NAME = {
     "iam": ("GetRole", "SimulatePrincipalPolicy"),
     "ec2": ("DescribeSubnets", "DescribeSecurityGroups", "DescribeVpcEndpoints"),
     "sns": ("GetTopicAttributes",),
-    "kms": ("DescribeKey",),
+    "kms": ("DescribeKey", "GetPublicKey", "Sign"),
     "pricing": ("GetProducts",),
     "servicequotas": ("GetServiceQuota", "ListServiceQuotas"),
 }
@@ -66,6 +66,8 @@ def policy_for(operation: str) -> str | None:
     """Which policy, as `invoke policy --for` names it, allows an operation; None for one that no policy is about."""
     if operation == "DeleteObject":
         return "gc"
+    if operation in {"Sign", "GetPublicKey"}:
+        return "sign"
     if operation in _S3:
         return "publish"
     if operation == "InvokeEndpointAsync":

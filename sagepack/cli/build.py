@@ -14,7 +14,7 @@ from sagepack.errors import UserError
 if TYPE_CHECKING:
     from sagepack.api import review
     from sagepack.api.project import Project
-    from sagepack.api.results import Built, Locked, Plan, Scanned, Validated, Verified, VerifiedRemote
+    from sagepack.api.results import Built, Locked, Plan, Scanned, Signed, Validated, Verified, VerifiedRemote
 else:
     review = lazy.module("api.review")
 
@@ -185,3 +185,14 @@ def verify(project: Project, *, rebuild: bool, remote: bool, deep: bool) -> Veri
     if rebuild and remote:
         raise UserError("one is about the artifact on this disk, the other about S3", where="--rebuild --remote")
     return project.verify_remote(deep=deep) if remote else project.verify(rebuild=rebuild)
+
+
+@task(example="--env prod --set trust.sign=kms:alias/release")
+def sign(project: Project) -> Signed:
+    """Sign the package that is published.
+
+    All of it is compared with lock and code first. The model is read and hashed, unless this machine published it or a key of
+    trust.verify has signed it. It takes the permission to read the package and to write its two signatures
+    (`policy --for sign`), and the key that trust.sign names.
+    """
+    return project.sign()

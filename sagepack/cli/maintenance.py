@@ -93,7 +93,7 @@ def gc(project: Project, *, keep: int, hours: int, answer_days: int, dry_run: bo
     Flag(
         "for",
         "publish",
-        "plan, publish, worker, deploy, predict or gc; execution or trust for the endpoint's role",
+        "plan, publish, worker, sign, deploy, predict or gc; execution or trust for the endpoint's role",
         parameter="purpose",
         choices=PURPOSES,
         placeholder="WHO",

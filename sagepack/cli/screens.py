@@ -140,8 +140,20 @@ def _verified_remote(result: results.VerifiedRemote) -> list[Block]:
         "release": result.release,
         "read": f"{format_bytes(result.bytes_read)} in {counted(result.requests, 'request')}",
     }
+    if signature := result.signature:
+        facts["signed by"] = f"{signature.key} ({signature.hint[:16]}...), {signature.signed:%Y-%m-%d %H:%M} UTC"
     notes = [partial(_wrapped, f"not compared: {note}") for note in result.not_compared]
     return [_done(f"{result.artifact}: {how}"), _facts(facts), *notes]
+
+
+@lines.register(results.Signed)
+def _signed(result: results.Signed) -> list[Block]:
+    facts = {"key": f"{result.key} ({result.hint[:16]}...)", "manifest": result.manifest}
+    if not result.changed:
+        return [_done(f"{result.artifact} is signed by this key already"), _facts(facts)]
+    facts["before"] = f"signed by {result.before}" if result.before else "not signed by a key that counts"
+    facts["read"] = format_bytes(result.bytes_read) if result.bytes_read else "nothing of the model"
+    return [_done(f"{result.artifact} is signed"), _facts(facts)]
 
 
 @lines.register(results.Answer)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sagepack.deploy import deployment, observe
-    from sagepack.engine import cluster, local_model, publication, unit_pool
+    from sagepack.engine import cluster, local_model, publication, trust, unit_pool
     from sagepack.engine.clients import Clients
     from sagepack.engine.plan import Step
     from sagepack.engine.promotion import Promotion
@@ -53,6 +53,7 @@ else:
     program = lazy.module("spec.program.check")
     publication = lazy.module("engine.publication")
     unit_pool = lazy.module("engine.unit_pool")
+    trust = lazy.module("engine.trust")
     texts = lazy.module("spec.secrets.texts")
 
 
@@ -299,9 +300,11 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
             self.hub_cache,
             self.work.build_path / "upload",
             self.work.root / "build" / "verified",
+            self.trust,
             self.stream,
             self.promotion.package if self.promotion else None,
             self._unit_pool(),
+            self.promotion.keys if self.promotion else (),
         )
 
     def _unit_pool(self) -> unit_pool.UnitPool | None:
@@ -313,6 +316,11 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
         if declared is None or self.spec.model.path is not None or self.spec.artifact.layout != "archive":
             return None
         return cluster.pool(declared, self.work.root, self.progress)
+
+    @cached_property
+    def trust(self) -> trust.Trust:
+        """The keys that sign and verify."""
+        return trust.Trust(self.spec.trust, self.work.root, lambda: self.clients.aws)
 
     @cached_property
     def deployment(self) -> deployment.Deployment:

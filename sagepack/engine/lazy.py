@@ -67,6 +67,7 @@ LAZY: dict[str, tuple[str, ...]] = {
         "engine.cluster",
         "engine.local_model",
         "engine.publication",
+        "engine.trust",
         "engine.unit_pool",
         "spec.program.check",
         "spec.secrets.texts",

@@ -9,7 +9,7 @@ from msgspec import structs
 from sagepack.aws.iam_policy import document
 from sagepack.deploy.iam_policy import deploy_policy, execution_policy, predict_policy, trust_policy
 from sagepack.deploy.iam_policy import removal_statements as deployed
-from sagepack.publish.iam_policy import publish_policy, worker_policy
+from sagepack.publish.iam_policy import publish_policy, sign_policy, worker_policy
 from sagepack.publish.iam_policy import removal_statements as published
 from sagepack.publish.keys import packages_uri
 
@@ -41,11 +41,12 @@ POLICIES: dict[str, Callable[[Spec], dict[str, Any]]] = {
     "plan": plan_policy,
     "publish": publish_policy,
     "worker": worker_policy,
+    "sign": sign_policy,
     "deploy": deploy_policy,
     "predict": predict_policy,
     "gc": gc_policy,
     "execution": lambda spec: execution_policy(spec, packages_uri(spec)),
     "trust": lambda _spec: trust_policy(),
 }
-"""Who needs a policy -> what makes it: identity policies of people and programs that plan, publish (as a worker of a cluster too), deploy, send requests, or remove garbage;
+"""Who needs a policy -> what makes it: identity policies of people and programs that plan, publish (as a worker of a cluster too), sign, deploy, send requests, or remove garbage;
 the permissions of the execution role (`aws.role`), and who may assume it."""

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from sagepack.deploy.preflight.check import Verdict
     from sagepack.engine.context import BuildContext
+    from sagepack.engine.trust import Trust
     from sagepack.hub.folder import ModelFolder
     from sagepack.package.lock import Lock
     from sagepack.spec.model import Endpoint
@@ -129,6 +130,7 @@ def guard(context: BuildContext, *, known: frozenset[str], updates: bool) -> Non
     """
     preflight = _preflight(context)
     questions = [preflight.account(), *preflight.publishing()]
+    questions += _signing(context)
     if any(step.name == "deploy" for step in context.steps):
         questions += [*preflight.deploying(), preflight.quota(search=False)]
     if updates:
@@ -150,6 +152,7 @@ def check_all(context: BuildContext, more: Sequence[Question]) -> tuple[Check, .
             preflight.account(),
             *preflight.publishing(),
             preflight.lifecycle(),
+            *_signing(context),
             *preflight.deploying(),
             *preflight.updating(),
             preflight.quota(search=True),
@@ -201,6 +204,23 @@ def _error_of(failed: list[Check]) -> UserError:
         return UserError(f"{failed[0].title}: {failed[0].detail}", fix=failed[0].fix)
     lines = [line for check in failed for line in (f"{check.title}: {check.detail}", f"  {check.fix}") if line]
     return UserError(f"{len(failed)} checks failed, so nothing was sent or changed", details=lines)
+
+
+def _signing(context: BuildContext) -> list[Question]:
+    """Whether the key that signs can be used, if one is declared."""
+    trust = context.trust
+    return [Question("signing-key", "signing key", partial(judge_signer, trust))] if trust.must_sign else []
+
+
+def judge_signer(trust: Trust) -> Finding:
+    """Whether the key that signs is there, and of use; nothing is signed."""
+    try:
+        signer = trust.signer
+    except UserError as error:
+        return Finding("failed", f"{error.where}: {error.message}", error.fix)
+    return Finding(
+        "ok", f"{signer.public.name} signs ({signer.public.hint[:16]}...)" if signer else "nothing is signed"
+    )
 
 
 def _lock(context: BuildContext) -> Finding:

@@ -9,6 +9,7 @@ from sagepack.decoding import Value
 if TYPE_CHECKING:
     from sagepack.aws.s3 import S3Uri
     from sagepack.deploy.origin import Origin
+    from sagepack.package.attest.keys import PublicKey
 
 
 class Promotion(Value, frozen=True):
@@ -17,7 +18,9 @@ class Promotion(Value, frozen=True):
     Attributes:
         origin: the release that it is of.
         package: the folder of the package in S3.
+        keys: one of them must have signed it; none if nobody has to.
     """
 
     origin: Origin
     package: S3Uri
+    keys: tuple[PublicKey, ...] = ()

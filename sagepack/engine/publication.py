@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +13,23 @@ from sagepack.engine import unit
 from sagepack.engine.plan import Content
 from sagepack.engine.worker_check import Demand, services_of
 from sagepack.errors import UserError
+from sagepack.package.attest import provenance
+from sagepack.progress import Silent
+from sagepack.publish import remote_read
 from sagepack.publish.keys import Package, PackageFormat
 from sagepack.publish.observe import observe
 from sagepack.publish.planner import plan_upload
 from sagepack.publish.publisher import publish
+from sagepack.publish.remote_check import PackageError
 from sagepack.publish.resumed import resumed
+from sagepack.publish.signing import PackageSigner
 from sagepack.publish.upload.context import UnitWorkers
 from sagepack.publish.upload.divided import parts_at_a_time
 from sagepack.publish.upload.sources import HubFiles, LocalFiles, NoSourceError, Source
 from sagepack.publish.upload.units import announced
 from sagepack.publish.verified import VerifiedObjects
 from sagepack.text import format_bytes
+from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,15 +37,56 @@ if TYPE_CHECKING:
 
     from sagepack.digest import Digest
     from sagepack.engine.clients import Clients
+    from sagepack.engine.trust import Trust
     from sagepack.engine.unit_pool import UnitPool
     from sagepack.hub.cache_status import CacheStatus
+    from sagepack.package.attest.keys import PublicKey
     from sagepack.package.lock import Lock, LockedFile
     from sagepack.package.manifest import Manifest
     from sagepack.progress import Progress
     from sagepack.publish.publisher import Published
     from sagepack.publish.resumed import Resumed
+    from sagepack.publish.signing import SignedPackage
     from sagepack.publish.upload_plan import UploadPlan
     from sagepack.spec.model import Spec
+
+
+@dataclass(frozen=True)
+class SignatureCheck:
+    """What came of checking the signatures of a package: one of the two is None.
+
+    Attributes:
+        checked: all is as it was signed.
+        error: why not.
+    """
+
+    checked: remote_read.Checked | None
+    error: UserError | PackageError | None
+
+    def require(self) -> remote_read.Checked:
+        """What was checked.
+
+        Raises:
+            UserError: the package is not published, or not signed.
+            PackageError: it is not what was signed, or signed by nobody who counts.
+        """
+        if self.checked is None:
+            raise self.error or AssertionError
+        return self.checked
+
+    def require_mendable(self) -> None:
+        """Accept a package that an upload completes, or signs.
+
+        Raises:
+            UserError: S3 does not say what it holds.
+            PackageError: something else is there than what was signed.
+        """
+        match self.error:
+            case None | remote_read.NotPublishedError() | remote_read.UnsignedError():
+                return
+            case PackageError(findings=findings) if all(finding.missing for finding in findings):
+                return
+        raise self.error
 
 
 @dataclass(frozen=True)
@@ -52,9 +100,11 @@ class Publication:
         hub_cache: folder that a download would write to.
         journals: folder for what an interrupted upload needs to continue.
         verified_path: folder in which this machine keeps what it knows of objects in S3.
+        trust: who signs, and whose signatures count.
         stream: send from the Hub to S3 without the model on this disk.
         promoted: the package in S3 that is copied, if nothing is to be published from this machine.
         pool: what makes the units of the upload; None: threads of this process do all of it.
+        promoted_keys: those that count for it.
     """
 
     clients: Clients
@@ -65,9 +115,11 @@ class Publication:
     hub_cache: Path
     journals: Path
     verified_path: Path
+    trust: Trust
     stream: bool
     promoted: S3Uri | None = None
     pool: UnitPool | None = None
+    promoted_keys: tuple[PublicKey, ...] = ()
 
     @cached_property
     def package(self) -> Package:
@@ -85,16 +137,45 @@ class Publication:
         """What S3 holds of the package, and what has to be sent.
 
         Raises:
-            UserError: the bucket is not there, or the package that is to be copied is not there whole.
+            UserError: the bucket is not there, or the package that is to be copied is not there whole; or a key of `trust` cannot be
+                used.
+            PackageError: what is there is not what was signed, in a way that no upload can mend.
         """
         others = [S3Uri.parse(target) for target in self.spec.artifact.reuse_from]
-        observation = observe(
-            self.clients.s3, self.package, self.manifest, others, verified=self.verified, promoted=self.promoted
-        )
+        keys = self.promoted_keys if self.promoted else self.trust.keys
+        with worker_pool(1, "signatures") as pool:
+            checked = pool.submit(lambda: self.signature_check) if self.trust.keys else None
+            observation = observe(
+                self.clients.s3,
+                self.package,
+                self.manifest,
+                others,
+                verified=self.verified,
+                promoted=self.promoted,
+                keys=keys,
+                must_sign=self.trust.must_sign,
+            )
+        if checked:
+            checked.result().require_mendable()
         plan = plan_upload(observation, self.manifest, elsewhere=self._elsewhere)
         if self.promoted is not None and plan.missing:
             raise not_whole(self.promoted, plan.missing[0].path)
         return plan
+
+    @cached_property
+    def signature_check(self) -> SignatureCheck:
+        """What the signatures beside the package say, and whether all is as they say; raises nothing."""
+        return self.check_signatures()
+
+    def check_signatures(self) -> SignatureCheck:
+        """The same, as it is now."""
+        try:
+            found = remote_read.verify(
+                self.clients.s3, self.package, self.manifest, Silent(), verified=self.verified, keys=self.trust.keys
+            )
+        except (UserError, PackageError) as error:
+            return SignatureCheck(None, error)
+        return SignatureCheck(found, None)
 
     @property
     def _elsewhere(self) -> frozenset[Digest]:
@@ -181,12 +262,28 @@ class Publication:
         """What an interrupted upload of the plan sent before, and S3 has."""
         return resumed(self.upload_plan, self.journals, self.clients.s3)
 
-    def publish(self, files: Mapping[Digest, Path], provenance: dict[str, Any], progress: Progress) -> Published:
+    def sign(self, progress: Progress) -> SignedPackage:
+        """Sign the package that is published, after all of it was compared with lock and code.
+
+        Raises:
+            UserError: it is not published, or there is no key to sign with.
+            RemoteError: S3 or AWS KMS failed after retries.
+            PackageError: it is not what lock and code make.
+        """
+        signer = self.trust.signer
+        if signer is None:
+            fix = "set it in the spec or the overlay, or give it here: --set trust.sign=kms:alias/NAME"
+            raise UserError("no key is named to sign with", where="trust.sign", fix=fix)
+        statement = provenance.statement(self.spec, self.lock, self.manifest)
+        packaged = PackageSigner(self.clients.s3, self.package, self.manifest, statement, self.verified, progress)
+        return packaged.sign(signer, self.trust.keys, datetime.now(timezone.utc))
+
+    def publish(self, files: Mapping[Digest, Path], statement: dict[str, Any], progress: Progress) -> Published:
         """Publish the package.
 
         Args:
             files: contents that are on this disk and are as their digests say.
-            provenance: document about how the package was made.
+            statement: document about how the package was made.
             progress: where it is reported.
 
         Raises:
@@ -194,6 +291,9 @@ class Publication:
             RemoteError: S3 or the Hub failed after retries.
             IntegrityError: S3's bytes are not the archive's, or a content is not what the manifest says.
         """
+        signer = self.trust.signer  # a key that cannot be used is told before anything is sent
+        if signer is not None:
+            progress.note(f"the package will be signed by {signer.public.name}")
         sources: list[Source] = [LocalFiles(files)]
         if (revision := self.lock.revision) and self.promoted is None:
             hub_files = {file.digest: file.path for file in self.lock.files}
@@ -204,10 +304,11 @@ class Publication:
                 self.upload_plan,
                 sources,
                 self.journals,
-                provenance=provenance,
+                provenance=statement,
                 progress=progress,
                 verified=self.verified,
                 units=self._unit_workers(files),
+                signer=signer,
             )
         except NoSourceError as error:
             if self.promoted is None:

@@ -2,6 +2,7 @@
 
     keys, checksums              where everything lies, and its checksums
     documents, release           the documents that say so; `sealed` makes damage to them visible
+    signatures                   who vouches for a package and its release
     verified                     what this machine knows of objects in S3, by ETag
     observe -> observation       what S3 holds, and what binds it to the SHA-256 of its contents; `pointers` of many contents
     delta/, planner              pure: which bytes are copied, which are sent, in which parts (`archive_plan`, `prefix_plan`)
@@ -11,6 +12,7 @@
                                  by several processes or machines: `units` -> `unit_text` -> `unit_work`, led by `divided` and
                                  `leading`, with what lies in S3 meanwhile in `shared`
     remote_check, remote_read    whether what S3 holds is what was published
+    signing                      signs a package that is published already
     cleanup, iam_policy          uploads that nobody continues; the permissions that publishing needs
 
 **Why a kill cannot spoil anything.** Only S3 holds the state of a publication; the journal merely saves work.

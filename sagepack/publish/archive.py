@@ -91,6 +91,8 @@ def _known_sums(
     observation, package = plan.observation, plan.observation.package
     if package.model_uri.key in observation.replaced:
         return None
+    if not observation.is_bound:  # what lies in S3 proves nothing where signatures are demanded
+        return journaled_sums(target, journal, str(plan.manifest.digest))
     index = observation.index
     if observation.archive is None:  # it came while this ran
         index = Index.parse(context.store.read(package.index_uri))

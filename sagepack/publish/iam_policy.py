@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from sagepack.aws.iam_policy import Arns, Statement, document, statement
 from sagepack.aws.s3 import S3Uri
-from sagepack.publish.keys import CONTENTS, UPLOAD_NOTES, PackageFormat
+from sagepack.publish.keys import CONTENTS, FILES_SIGNATURE, RELEASE_SIGNATURE, UPLOAD_NOTES, PackageFormat
 from sagepack.spec.images import partition
 
 if TYPE_CHECKING:
-    from sagepack.spec.model import Artifact, Spec
+    from collections.abc import Iterator
+
+    from sagepack.spec.model import Spec
 
 
 def publish_policy(spec: Spec) -> dict[str, Any]:
@@ -33,7 +35,7 @@ def publish_policy(spec: Spec) -> dict[str, Any]:
     target = S3Uri.parse(artifact.target)
     tags = ["s3:PutObjectTagging"] if artifact.tags else []
     upload = ["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
-    own, pointers, others = f"{spec.name}/*", f"{CONTENTS}/*", _models(artifact)
+    own, pointers, others = f"{spec.name}/*", f"{CONTENTS}/*", _models(spec)
     statements = [
         statement("Packages", ["s3:PutObject", "s3:GetObject", *upload, *tags], arns.objects(target, own)),
         # A `*` would also match the slash in `<digest>/model/`, and so files of a prefix.
@@ -49,9 +51,43 @@ def publish_policy(spec: Spec) -> dict[str, Any]:
         read = (pointers, f"{spec.name}/releases/*", *others)
         statements.append(statement(f"Reuse{number}", ["s3:GetObject"], arns.objects(location, *read)))
         statements.append(arns.listing(f"LookReuse{number}", location, *read))
-    if artifact.sse == "aws:kms" and artifact.kms_key_id:
-        statements.append(arns.key("Encrypt", ["kms:GenerateDataKey", "kms:Decrypt"], artifact.kms_key_id))
-    return document(statements)
+    return document([*statements, *_encryption(spec, arns), *_signing(spec, arns)])
+
+
+def sign_policy(spec: Spec) -> dict[str, Any]:
+    """An identity policy for whoever signs what others have published: it reads the package and writes its two signatures alone.
+
+    So who signs cannot change what is signed, and who publishes need not be able to sign.
+
+    Args:
+        spec: its target, region, account, encryption and key are used.
+    """
+    arns = Arns(partition(spec.aws.region), spec.aws.region, spec.aws.account)
+    target, own = S3Uri.parse(spec.artifact.target), f"{spec.name}/*"
+    tags = ["s3:PutObjectTagging"] if spec.artifact.tags else []
+    signatures = [f"{spec.name}/*/{name}" for name in (FILES_SIGNATURE, RELEASE_SIGNATURE)]
+    return document(
+        [
+            statement("Read", ["s3:GetObject"], arns.objects(target, own)),
+            statement("Signatures", ["s3:PutObject", *tags], arns.objects(target, *signatures)),
+            arns.listing("Look", target, own),
+            *_encryption(spec, arns),
+            *_signing(spec, arns),
+        ]
+    )
+
+
+def _encryption(spec: Spec, arns: Arns) -> Iterator[Statement]:
+    """What writing and reading needs of the key with which objects are encrypted."""
+    if spec.artifact.sse == "aws:kms" and spec.artifact.kms_key_id:
+        yield arns.key("Encrypt", ["kms:GenerateDataKey", "kms:Decrypt"], spec.artifact.kms_key_id)
+
+
+def _signing(spec: Spec, arns: Arns) -> Iterator[Statement]:
+    """What signing needs of a key of AWS KMS."""
+    kind, _, key = (spec.trust.sign or "").partition(":")
+    if kind == "kms":
+        yield arns.key("Sign", ["kms:GetPublicKey", "kms:Sign"], key)
 
 
 def worker_policy(spec: Spec) -> dict[str, Any]:
@@ -99,13 +135,15 @@ def removal_statements(spec: Spec) -> list[Statement]:
         arns.listing("Look", target, own, pointers),
         statement("Unfinished", ["s3:ListBucketMultipartUploads"], [arns.bucket(target)]),
     ]
-    if artifact.sse == "aws:kms" and artifact.kms_key_id:
-        found.append(arns.key("Encrypt", ["kms:GenerateDataKey", "kms:Decrypt"], artifact.kms_key_id))
-    return found
+    return [*found, *_encryption(spec, arns)]
 
 
-def _models(artifact: Artifact) -> tuple[str, str]:
-    """The keys of any package, below a target, that a copy needs: its index and its model. `*` also matches slashes."""
-    format_ = PackageFormat(artifact.layout)
+def _models(spec: Spec) -> tuple[str, ...]:
+    """The keys of any package, below a target, that a copy needs: its index, its model, and its signature if those count.
+
+    `*` also matches slashes.
+    """
+    format_ = PackageFormat(spec.artifact.layout)
     model = format_.model_name if format_ is PackageFormat.ARCHIVE else f"{format_.model_name}*"
-    return f"*/{format_.index_name}", f"*/{model}"
+    signature = (f"*/{RELEASE_SIGNATURE}",) if spec.trust.sign or spec.trust.verify else ()
+    return f"*/{format_.index_name}", f"*/{model}", *signature

@@ -136,6 +136,11 @@ class Package:
         below = self.notes_uri.child("").key
         return any(key.startswith(below) for key in keys)
 
+    @property
+    def signature_uris(self) -> tuple[S3Uri, S3Uri]:
+        """Both signatures."""
+        return self.files_signature_uri, self.release_signature_uri
+
     def release_uri(self, time: datetime) -> S3Uri:
         """The record of a release at `time` (UTC)."""
         suffix = "" if self.format is PackageFormat.ARCHIVE else ".files"

@@ -27,6 +27,7 @@ class Binding(Enum):
     """What binds the bytes of an object in S3 to the SHA-256 of the contents that its index lists, the strongest first."""
 
     VERIFIED = "verified by this machine"
+    SIGNED = "signed by a key that counts"
     NAME = "released under the same name and target"
     PROMOTED = "deployed in the environment that it is promoted from"
     NONE = "read and hashed first"
@@ -145,6 +146,9 @@ class Observation(ABC):
         release: the latest release record of the package: it is written last, so that all is there; None without one.
         verified: what this machine knows of the package's own objects, by key.
         indexed: contents whose pointers need no writing, since a released package of this target wrote them.
+        is_bound: whether what the index says of the package's own objects is believed. Where signatures are demanded, it needs one, or
+            the memory of this machine.
+        must_sign: whether the package is to be signed.
     """
 
     package: Package
@@ -152,6 +156,8 @@ class Observation(ABC):
     release: Release | None = None
     verified: Mapping[str, Verified] = field(default_factory=dict)
     indexed: frozenset[Digest] = frozenset()
+    is_bound: bool = True
+    must_sign: bool = False
 
     @property
     @abstractmethod
@@ -178,7 +184,14 @@ class Observation(ABC):
         package = self.package
         documents = {package.index_uri.key, package.manifest_uri.key, package.provenance_uri.key}
         recorded = self.release is not None and self.index is not None and self.release.lists(self.index.text())
-        return self.model_stored and recorded and documents <= self.present.keys() and not self.replaced
+        is_whole = recorded and documents <= self.present.keys() and not self.unsigned
+        return self.model_stored and is_whole and not self.replaced
+
+    @property
+    def unsigned(self) -> bool:
+        """Whether the package is to be signed, and is not."""
+        signatures = {uri.key for uri in self.package.signature_uris}
+        return self.must_sign and not signatures <= self.present.keys()
 
     @property
     def replaced(self) -> tuple[str, ...]:

@@ -6,10 +6,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from sagepack.aws.s3 import ObjectRef
+from sagepack.package.attest.dsse import SignatureError
 from sagepack.publish import pointers
 from sagepack.publish.delta.parts import Limits
 from sagepack.publish.documents import Files, Index, Pointer
-from sagepack.publish.keys import Package, PackageFormat, package_folder, pointer_uri, released_package, releases_uri
+from sagepack.publish.keys import (
+    RELEASE_SIGNATURE,
+    Package,
+    PackageFormat,
+    package_folder,
+    pointer_uri,
+    released_package,
+    releases_uri,
+)
 from sagepack.publish.observation import (
     ArchiveObservation,
     Binding,
@@ -20,6 +29,7 @@ from sagepack.publish.observation import (
     StoredPrefix,
 )
 from sagepack.publish.release import Release
+from sagepack.publish.signatures import signed_release
 from sagepack.publish.verified import Verified, VerifiedObjects
 from sagepack.workers import worker_pool
 
@@ -29,11 +39,13 @@ if TYPE_CHECKING:
 
     from sagepack.aws.s3 import S3, ObjectInfo, S3Uri
     from sagepack.digest import Digest
+    from sagepack.package.attest.keys import PublicKey
     from sagepack.package.manifest import Manifest
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 _Stored = TypeVar("_Stored", bound=StoredPackage)
+_PROVED = frozenset({Binding.VERIFIED, Binding.SIGNED})
 _NEAREST = 4  # releases of the same name whose packages are looked at: an edit resembles the last few
 _THREADS = 16
 
@@ -46,6 +58,9 @@ def observe(
     limits: Limits | None = None,
     verified: VerifiedObjects | None = None,
     promoted: S3Uri | None = None,
+    keys: Sequence[PublicKey] = (),
+    *,
+    must_sign: bool = False,
 ) -> Observation:
     """Look at what S3 holds of `package`, and where else its contents are.
 
@@ -60,6 +75,9 @@ def observe(
         limits: sizes of parts; contents below the minimum are not looked for one by one.
         verified: what this machine knows of objects in S3.
         promoted: the package that is to be copied: its contents are looked for there and nowhere else.
+        keys: if there are any, one of them must have signed a package that contents are copied from, unless this machine knows its
+            bytes.
+        must_sign: whether the package is to be signed.
     """
     minimum = (limits or Limits()).minimum
     verified = verified or VerifiedObjects(None)
@@ -74,7 +92,7 @@ def observe(
         recorded = pool.submit(store.read, record) if record else None
         head = pool.submit(store.head, package.model_uri) if is_archive and package.model_uri.key in present else None
         released = frozenset(package.target.child(f"{package.name}/{short}") for short in recent)
-        reader = _Reader(store, verified, released, promoted)
+        reader = _Reader(store, verified, released, promoted, tuple(keys))
         indexed, own = package.index_uri.key in present, verified.of(package.folder)
         stored = reader.archive(package.folder, head) if is_archive and indexed else None
         prefix = reader.prefix(package.folder) if indexed and not is_archive else None
@@ -82,14 +100,18 @@ def observe(
     large = {member.digest for member in manifest.members if member.size >= minimum}
     if is_archive:
         archive, index = head.result() if head else None, stored.index if stored else None
-        seen = ArchiveObservation(package, present, release, own, archive=archive, index=index)
+        bound = not keys or (stored is not None and stored.binding in _PROVED)
+        seen = ArchiveObservation(
+            package, present, release, own, is_bound=bound, must_sign=must_sign, archive=archive, index=index
+        )
         if seen.published:
             return seen
         archives = _Search(store, package, large, reader.archive)
         archives.run(reuse_from, recent, promoted, before.result() if before else None)
         return replace(seen, sources=tuple(archives.found), indexed=archives.indexed)
     files = prefix.index if prefix and _fits_objects(prefix, present) else None
-    found = PrefixObservation(package, present, release, own, index=files)
+    bound = not keys or (prefix is not None and all(prefix.binding(each) in _PROVED for each in prefix.index.files))
+    found = PrefixObservation(package, present, release, own, index=files, is_bound=bound, must_sign=must_sign)
     if found.published:
         return found
     prefixes = _Search(store, package, large, reader.prefix)
@@ -106,12 +128,14 @@ class _Reader:
         verified: what this machine knows of objects in S3.
         released: the packages that are releases of the same name under the same target.
         promoted: the package that a promotion copies.
+        keys: those whose signatures bind; without any, who may write to a bucket is relied on.
     """
 
     store: S3
     verified: VerifiedObjects
     released: frozenset[S3Uri] = frozenset()
     promoted: S3Uri | None = None
+    keys: tuple[PublicKey, ...] = ()
 
     def archive(self, folder: S3Uri, asked: Future[ObjectInfo | None] | None = None) -> StoredArchive | None:
         """The archive in `folder`; None if there is no index of it, or one of another object.
@@ -121,31 +145,65 @@ class _Reader:
             asked: what is being asked about the archive already.
         """
         location = folder.child(PackageFormat.ARCHIVE.model_name)
-        with worker_pool(1, "head") as pool:
+        with worker_pool(2, "head") as pool:
             asked = asked or pool.submit(self.store.head, location)
-            index = Index.parse(self.store.read(folder.child(PackageFormat.ARCHIVE.index_name)))
-            head = asked.result()
-        if index is None or head is None or not _fits(index, head):
+            signature = pool.submit(self.store.read, folder.child(RELEASE_SIGNATURE)) if self.keys else None
+            data = self.store.read(folder.child(PackageFormat.ARCHIVE.index_name))
+            index, head = Index.parse(data), asked.result()
+            signed = signature.result() if signature else None
+        if data is None or index is None or head is None or not _fits(index, head):
             return None
         seen, nothing = ObjectRef(location, head.etag), Verified(head.etag, index.manifest.digest)
         known = self.verified.of(folder).get(location.key)
+        unverified = self._unverified(folder, signed, PackageFormat.ARCHIVE, data, index.manifest.digest, head.etag)
         if known is None:
-            return StoredArchive(seen, index, self._unverified(folder), nothing)
+            return StoredArchive(seen, index, unverified, nothing)
         if (known.etag, known.manifest_digest) != (nothing.etag, nothing.manifest_digest):
             known = nothing  # what is known is about an object that was replaced
-        binding = Binding.NONE if known.missing(0, head.size) else Binding.VERIFIED
+        binding = Binding.VERIFIED
+        if known.missing(0, head.size):
+            binding = Binding.SIGNED if unverified is Binding.SIGNED else Binding.NONE
         return StoredArchive(seen, index, binding, known)
 
     def prefix(self, folder: S3Uri) -> StoredPrefix | None:
         """The files of the package in `folder`; None if there is no list of them."""
-        files = Files.parse(self.store.read(folder.child(PackageFormat.PREFIX.index_name)))
-        if files is None:
+        with worker_pool(1, "signature") as pool:
+            signature = pool.submit(self.store.read, folder.child(RELEASE_SIGNATURE)) if self.keys else None
+            data = self.store.read(folder.child(PackageFormat.PREFIX.index_name))
+            files, signed = Files.parse(data), signature.result() if signature else None
+        if data is None or files is None:
             return None
         location = folder.child(PackageFormat.PREFIX.model_name)
-        return StoredPrefix(location, files, self._unverified(folder), self.verified.of(folder))
+        unverified = self._unverified(folder, signed, PackageFormat.PREFIX, data, files.manifest.digest)
+        return StoredPrefix(location, files, unverified, self.verified.of(folder))
 
-    def _unverified(self, folder: S3Uri) -> Binding:
-        """What binds a package of which this machine remembers nothing: it relies on who may write there."""
+    def _unverified(
+        self,
+        folder: S3Uri,
+        signature: bytes | None,
+        format_: PackageFormat,
+        index: bytes,
+        manifest_digest: Digest,
+        etag: str | None = None,
+    ) -> Binding:
+        """What binds a package of which this machine remembers nothing: a signature, or else who may write there.
+
+        Args:
+            folder: of the package.
+            signature: of its release.
+            format_: in which it is stored.
+            index: its index, or list of files.
+            manifest_digest: of the manifest that the index has.
+            etag: of its archive; for a prefix the list has those of the files.
+        """
+        if self.keys:
+            try:
+                release = signed_release(signature or b"", self.keys).release
+            except SignatureError:
+                return Binding.NONE
+            said = release.uri, release.format, release.manifest_digest, release.etag
+            seen = str(folder.child(format_.model_name)), format_, manifest_digest, etag
+            return Binding.SIGNED if said == seen and release.lists(index) else Binding.NONE
         if folder in self.released:
             return Binding.NAME
         return Binding.PROMOTED if folder == self.promoted else Binding.NONE

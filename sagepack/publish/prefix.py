@@ -182,7 +182,7 @@ class _PrefixUpload:
         if verified is not None:
             same = verified.etag == etag and member.digest in verified.sums
             return verified.sums[member.digest].framed if same else None
-        if index is not None:
+        if index is not None and self._observation.is_bound:
             return next((file.sums for file in index.files if (file.member, file.etag) == (member, etag)), None)
         sums = journaled_sums(FileTarget(member), self._journal(member), str(member.digest))
         if sums:

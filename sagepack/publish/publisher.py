@@ -17,6 +17,7 @@ from sagepack.publish.prefix import publish_prefix
 from sagepack.publish.prefix_plan import PrefixPlan
 from sagepack.publish.release import Release
 from sagepack.publish.resumed import journal_folder
+from sagepack.publish.signatures import sign
 from sagepack.publish.upload.context import UploadContext, Uploaded
 from sagepack.publish.upload.proof import SourceError
 from sagepack.publish.upload.shared import UploadFolder
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sagepack.aws.s3 import S3, ObjectInfo, S3Uri
+    from sagepack.package.attest.keys import Signer
     from sagepack.progress import Progress
     from sagepack.publish.upload.context import UnitWorkers
     from sagepack.publish.upload.sources import Source
@@ -60,6 +62,7 @@ def publish(
     provenance: Mapping[str, Any],
     progress: Progress,
     verified: VerifiedObjects | None = None,
+    signer: Signer | None = None,
     workers: int = 8,
     units: UnitWorkers | None = None,
     now: datetime | None = None,
@@ -77,6 +80,7 @@ def publish(
         provenance: document to publish next to the model (`provenance.statement`).
         progress: is notified of what happens.
         verified: what this machine knows of objects in S3; what it learns is added.
+        signer: signs the package: every byte of it was hashed while it was sent, or is bound to its hash.
         workers: parts that are sent at a time, fewer where the memory holds no more.
         units: who makes the units of the plan, if it has any.
         now: time of the release (UTC).
@@ -103,7 +107,10 @@ def publish(
     )
     plan, uploaded = _upload_model(plan, context)
     context.write(_pointers(plan))
-    context.write({package.release_uri(now): _release(plan, uploaded, documents, now).text()})
+    release = _release(plan, uploaded, documents, now)
+    if signer is not None:
+        context.write(sign(package, plan.manifest, release, signer, now))
+    context.write({package.release_uri(now): release.text()})
     for journal in context.journal_dir.glob("*.jsonl"):
         journal.unlink(missing_ok=True)
     if context.units or package.has_notes(plan.observation.present):

@@ -4,8 +4,8 @@ The witnesses are the manifest that follows from lock and code, the release reco
 S3 says of the objects. Each is compared with the others, and every difference is reported. Against a person the strongest
 witness is the ETag in the release record: making other bytes with the same CRCs takes a second, but nobody knows how to make
 some with the same ETag. Who can write all keys of a package, however, can also write all of its documents again, so that
-they agree with each other and not with what was published. Reading the bytes (`remote_read`), or a witness that is stored
-elsewhere, detects that.
+they agree with each other and not with what was published. Reading the bytes (`remote_read`), a witness that is stored elsewhere,
+or a signature detects that: a signed release is compared with everything else in place of the record, which anybody may write.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from sagepack.digest import Digest
 from sagepack.errors import IntegrityError
 from sagepack.package.archive.crc32 import tar_crc
 from sagepack.package.archive.layout import Layout
+from sagepack.package.attest import oms
+from sagepack.package.attest.dsse import SignatureError
 from sagepack.package.attest.provenance import subject
 from sagepack.publish import documents as indexes
 from sagepack.publish import release as releases
@@ -27,16 +29,21 @@ from sagepack.publish.checksums import archive_sums
 from sagepack.publish.documents import Files, Index
 from sagepack.publish.release import Release
 from sagepack.publish.sealed import version_of
+from sagepack.publish.signatures import signed_release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sagepack.aws.s3 import ObjectInfo, ObjectSummary, S3Uri
+    from sagepack.package.attest.keys import PublicKey
     from sagepack.package.manifest import Manifest
     from sagepack.publish.keys import Package
+    from sagepack.publish.signatures import SignedRelease
 
+_INTERNAL = frozenset({"outdated", "missing"})
 _SHOWN = 50  # findings in a message; the JSON document has all
 _RELEASE, _INDEX, _CONTENTS, _SPEC = "the release record", "the index", "the checksums of the contents", "lock and code"
+_SIGNED = "the signed release"
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,7 @@ class Finding:
         member: the file of the package, if it is about one.
         offset: in the archive, of the first wrong byte, or of the wrong content.
         outdated: the document is of an older version of its format: it was not compared, and may be right.
+        missing: there is no such object, which the next upload writes.
     """
 
     where: str
@@ -56,6 +64,7 @@ class Finding:
     member: str | None = None
     offset: int | None = None
     outdated: bool = False
+    missing: bool = False
 
     def __str__(self) -> str:
         return f"{self.where}: {self.message}"
@@ -77,9 +86,30 @@ class PackageError(IntegrityError):
             **super().to_json(),
             "type": IntegrityError.__name__,
             "findings": [
-                {key: value for key, value in asdict(finding).items() if key != "outdated"} for finding in self.findings
+                {key: value for key, value in asdict(finding).items() if key not in _INTERNAL}
+                for finding in self.findings
             ],
         }
+
+
+@dataclass(frozen=True)
+class Signatures:
+    """The signatures beside a package.
+
+    Attributes:
+        keys: those that count; without any, nothing is verified.
+        files: the bytes of `model.sig`; None if it is missing.
+        release: the bytes of `release.sig`, likewise.
+    """
+
+    keys: tuple[PublicKey, ...] = ()
+    files: bytes | None = None
+    release: bytes | None = None
+
+    @property
+    def are_missing(self) -> bool:
+        """Whether nobody has signed the package."""
+        return self.files is None and self.release is None
 
 
 @dataclass(frozen=True)
@@ -93,6 +123,7 @@ class Comparison(ABC):
         record: its bytes; None if it is too large to be a document.
         documents: the bytes of index, manifest and provenance; None for one that is missing or too large to be a document.
         known_etags: ETags that this machine knows of objects of the package, by key (`verified`).
+        signatures: what is beside the package of them.
     """
 
     package: Package
@@ -101,6 +132,7 @@ class Comparison(ABC):
     record: bytes | None
     documents: Mapping[S3Uri, bytes | None]
     known_etags: Mapping[str, str]
+    signatures: Signatures
 
     @property
     @abstractmethod
@@ -118,19 +150,73 @@ class Comparison(ABC):
 
     def findings(self) -> list[Finding]:
         """Everything in which the witnesses differ."""
-        return [*self._check_record(), *self._check_documents(), *self._check_model(), *self._check_known_etags()]
+        return [
+            *self._check_signatures(),
+            *self._check_record(),
+            *self._check_documents(),
+            *self._check_model(),
+            *self._check_known_etags(),
+        ]
 
     @cached_property
     def release(self) -> Release | None:
         """The release record; None if it cannot be used."""
         return Release.parse(self.record)
 
+    @cached_property
+    def signed(self) -> SignedRelease | None:
+        """The release that a key that counts has signed; None if there is none."""
+        try:
+            return signed_release(self.signatures.release or b"", self.signatures.keys)
+        except SignatureError:
+            return None
+
+    @property
+    def witness(self) -> tuple[Release | None, str]:
+        """The release that objects are compared with, the signed one if there is one, and what it is called."""
+        return (self.signed.release, _SIGNED) if self.signed else (self.release, _RELEASE)
+
+    def _check_signatures(self) -> Iterator[Finding]:
+        """The signatures, by the keys that count, and what they say, by lock and code."""
+        keys, files, package = self.signatures.keys, self.signatures.files, self.package
+        if not keys:
+            return
+        where = str(package.files_signature_uri)
+        if files is None:
+            yield _missing(package.files_signature_uri)
+        else:
+            try:
+                signed, _ = oms.signed_files(files, keys)
+            except SignatureError as error:
+                yield Finding(where, str(error))
+            else:
+                expected = {member.path: member.digest.value for member in self.manifest.members}
+                for line in oms.differences(signed, expected):
+                    yield Finding(where, line)
+        if self.signatures.release is None:
+            yield _missing(package.release_signature_uri)
+            return
+        try:
+            release = signed_release(self.signatures.release, keys).release
+        except SignatureError as error:
+            yield Finding(str(package.release_signature_uri), str(error))
+        else:
+            yield from self._check_release(package.release_signature_uri, release)
+
     def _check_record(self) -> Iterator[Finding]:
         """The release record, by lock and code."""
-        release, package = self.release, self.package
-        if release is None:
+        if self.release is None:
             yield _unreadable(self.record_uri, self.record, releases.VERSION)
             return
+        yield from self._check_release(self.record_uri, self.release)
+        if self.signed is not None:
+            found, expected = self.release, self.signed.release
+            yield from _differ(self.record_uri, "the ETag", found.etag, expected.etag, _SIGNED)
+            yield from _differ(self.record_uri, "the version", found.version_id, expected.version_id, _SIGNED)
+
+    def _check_release(self, where: S3Uri, release: Release) -> Iterator[Finding]:
+        """What a release says of the package, by lock and code."""
+        package = self.package
         for what, found, expected in (
             ("the name", release.name, package.name),
             ("the layout", release.format.value, package.format.value),
@@ -139,18 +225,19 @@ class Comparison(ABC):
             ("the URI", release.uri, str(package.model_uri)),
             ("the size", release.size, self.size),
         ):
-            yield from _differ(self.record_uri, what, found, expected, _SPEC)
+            yield from _differ(where, what, found, expected, _SPEC)
 
     def _check_documents(self) -> Iterator[Finding]:
-        """The documents next to the model: the manifest by lock and code, the others by the release record."""
+        """The documents next to the model: the manifest by lock and code, the others by the release, the signed one if there is one."""
+        release, by = self.witness
         for location, data in self.documents.items():
             if data is None:
                 yield _unreadable(location, None)
             elif location == self.package.manifest_uri:
                 yield from _differ(location, "the SHA-256", Digest.sha256(data), self._manifest_json_digest, _SPEC)
-            elif self.release is not None:
-                expected = self.release.documents[location.key.rpartition("/")[2]]
-                yield from _differ(location, "the SHA-256", Digest.sha256(data), expected, _RELEASE)
+            elif release is not None:
+                expected = release.documents[location.key.rpartition("/")[2]]
+                yield from _differ(location, "the SHA-256", Digest.sha256(data), expected, by)
         where = self.package.provenance_uri
         provenance = self.documents[where]
         if provenance is not None:
@@ -203,7 +290,8 @@ class ArchiveComparison(Comparison):
         return {self.package.model_uri: self.archive.etag} if self.archive else {}
 
     def _check_model(self) -> Iterator[Finding]:
-        archive, release, model_uri = self.archive, self.release, self.package.model_uri
+        archive, model_uri = self.archive, self.package.model_uri
+        release, by = self.witness
         index = Index.parse(self.documents[self.package.index_uri])
         yield from self._check_index(index)
         if archive is None:
@@ -211,10 +299,10 @@ class ArchiveComparison(Comparison):
             return
         yield from _differ(model_uri, "the size", archive.size, self.size, _SPEC)
         if release is not None:
-            yield from _differ(model_uri, "the ETag", archive.etag, release.etag, _RELEASE)
-            yield from _differ(model_uri, "the version", archive.version_id, release.version_id, _RELEASE)
+            yield from _differ(model_uri, "the ETag", archive.etag, release.etag, by)
+            yield from _differ(model_uri, "the version", archive.version_id, release.version_id, by)
             for name, value in (release.checksums or {}).items():
-                yield from _differ(model_uri, f"the {name}", archive.checksums.get(name), value, _RELEASE)
+                yield from _differ(model_uri, f"the {name}", archive.checksums.get(name), value, by)
         if index is not None and index.manifest == self.manifest:
             yield from _differ(model_uri, "the ETag", archive.etag, index.etag, _INDEX)
             # From the checksums of the contents and the arithmetic of the layout, whatever the index says of the whole.
@@ -271,13 +359,13 @@ def _differ(where: S3Uri, what: str, found: object, expected: object, witness: s
 
 
 def _missing(where: S3Uri) -> Finding:
-    return Finding(str(where), "it is missing")
+    return Finding(str(where), "it is missing", missing=True)
 
 
 def _unreadable(where: S3Uri, data: bytes | None, version: int = 0) -> Finding:
     """What is wrong with a document that is not one of `version`."""
     if data is None:
-        return Finding(str(where), "it is missing, or too large to be read")
+        return Finding(str(where), "it is missing, or too large to be read", missing=True)
     found = version_of(data)
     if found is not None and found < version:
         return Finding(

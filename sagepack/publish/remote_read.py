@@ -16,23 +16,50 @@ from sagepack.aws.s3 import ObjectRef
 from sagepack.errors import UserError
 from sagepack.package.archive import reader
 from sagepack.publish.keys import PackageFormat, released_package, releases_uri
-from sagepack.publish.remote_check import ArchiveComparison, Finding, PackageError, PrefixComparison
+from sagepack.publish.remote_check import ArchiveComparison, Finding, PackageError, PrefixComparison, Signatures
 from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
     from threading import Event
 
     from sagepack.aws.s3 import S3, ObjectSummary, S3Uri
+    from sagepack.package.attest.keys import PublicKey
     from sagepack.package.manifest import Manifest, Member
     from sagepack.progress import Progress
     from sagepack.publish.keys import Package
+    from sagepack.publish.remote_check import Comparison
     from sagepack.publish.verified import VerifiedObjects
 
 _THREADS = 8
 _PAGE = 1000  # keys in an answer to ListObjectsV2
-_FIX = "find out who wrote there; then delete what is named above and run `invoke upload`, which writes it again"
+FIX = "find out who wrote there; then delete what is named above and run `invoke upload`, which writes it again"
+_SIGN = "`invoke sign` reads every byte of it and signs it; or remove trust.verify, and nobody asks for signatures"
 _OUTDATED = "`invoke verify --remote --deep` reads the package instead; or delete the record and run `invoke upload`"
+
+
+class NotPublishedError(UserError):
+    """No release record names the package."""
+
+
+class UnsignedError(UserError):
+    """Nothing is wrong with a package but that nobody has signed it."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Who signed the release of a package.
+
+    Attributes:
+        key: the file of the public key.
+        hint: SHA-256 of the PEM text of the public key, in hex.
+        signed: when, UTC, as the signer says.
+    """
+
+    key: str
+    hint: str
+    signed: datetime
 
 
 @dataclass(frozen=True)
@@ -45,6 +72,8 @@ class Checked:
         notes: documents of older versions that were not compared.
         requests: that were sent, without retries.
         bytes_read: of documents and objects.
+        signature: who signed it; None if that does not matter, since there are no keys that count.
+        comparison: what was compared.
     """
 
     record: S3Uri
@@ -52,6 +81,8 @@ class Checked:
     notes: tuple[str, ...]
     requests: int
     bytes_read: int
+    signature: Signature | None
+    comparison: Comparison
 
 
 def verify(
@@ -61,6 +92,7 @@ def verify(
     progress: Progress,
     *,
     verified: VerifiedObjects | None = None,
+    keys: Sequence[PublicKey] = (),
     deep: bool = False,
 ) -> Checked:
     """Check what S3 holds of a package.
@@ -71,19 +103,22 @@ def verify(
         manifest: its members, as lock and code make them.
         progress: is notified of bytes of the model.
         verified: what this machine knows of objects in S3.
+        keys: if there are any, one of them must have signed the package.
         deep: also read and hash every byte of the model.
 
     Raises:
-        UserError: the package is not published.
+        NotPublishedError: the package is not published.
+        UnsignedError: it must be signed and is not; nothing else is wrong with it.
         PackageError: it is not what it should be; with all differences.
         ChangedError: an object was replaced while it was read.
     """
     known: dict[str, str] = {}
     if verified is not None and not deep:  # reading the bytes proves more than a known ETag
         known = {key: value.etag for key, value in verified.of(package.folder).items()}
-    comparison, requests = _look(store, package, manifest, known)
-    findings = comparison.findings()
-    bytes_read = sum(len(data) for data in (comparison.record, *comparison.documents.values()) if data)
+    comparison, requests = _look(store, package, manifest, known, tuple(keys))
+    findings, signatures = comparison.findings(), comparison.signatures
+    texts = (comparison.record, *comparison.documents.values(), signatures.files, signatures.release)
+    bytes_read = sum(len(data) for data in texts if data)
     if deep:
         if isinstance(comparison, ArchiveComparison):
             reading = _read_archive(store, comparison, progress)
@@ -94,18 +129,27 @@ def verify(
     outdated = [finding for finding in findings if finding.outdated]
     # An outdated document says too little to compare anything with it; the bytes themselves were compared.
     wrong = [finding for finding in findings if not (deep and finding.outdated)]
+    if (
+        keys
+        and signatures.are_missing
+        and {finding.where for finding in wrong} == set(map(str, package.signature_uris))
+    ):
+        raise UnsignedError("the package is not signed", where=str(package.model_uri), fix=_SIGN)
     if wrong:
-        raise PackageError(wrong, fix=_OUTDATED if len(wrong) == len(outdated) else _FIX)
-    return Checked(comparison.record_uri, deep, tuple(map(str, outdated)), requests, bytes_read)
+        raise PackageError(wrong, fix=_OUTDATED if len(wrong) == len(outdated) else FIX)
+    notes = tuple(map(str, outdated))
+    signed = comparison.signed
+    signature = Signature(signed.key.name, signed.key.hint, signed.signed) if signed else None
+    return Checked(comparison.record_uri, deep, notes, requests, bytes_read, signature, comparison)
 
 
 def _look(
-    store: S3, package: Package, manifest: Manifest, known_etags: Mapping[str, str]
+    store: S3, package: Package, manifest: Manifest, known_etags: Mapping[str, str], keys: tuple[PublicKey, ...]
 ) -> tuple[ArchiveComparison | PrefixComparison, int]:
     """Look at what S3 holds of a package, in two rounds of requests; also returns how many requests these were.
 
     Raises:
-        UserError: no release record names the package.
+        NotPublishedError: no release record names the package.
     """
     with worker_pool(_THREADS, "verify") as pool:
         records = pool.submit(_latest_record, store, package)
@@ -115,19 +159,23 @@ def _look(
         else:
             objects = pool.submit(_objects, store, package, len(manifest.members) + _PAGE)
         uris = (package.index_uri, package.manifest_uri, package.provenance_uri)
-        read = {uri: pool.submit(store.read, uri) for uri in uris}
+        signature_uris = package.signature_uris if keys else ()
+        read = {uri: pool.submit(store.read, uri) for uri in (*uris, *signature_uris)}
         record_uri, requests = records.result()
         if record_uri is None:
-            raise UserError("the package is not published", where=str(package.model_uri), fix="run `invoke upload`")
+            where = str(package.model_uri)
+            raise NotPublishedError("the package is not published", where=where, fix="run `invoke upload`")
         record = store.read(record_uri)
         requests += 1 + len(read)
         documents = {uri: future.result() for uri, future in read.items()}
+        signatures = Signatures(keys, *(documents.pop(uri) for uri in signature_uris))
+        witnesses = (record_uri, record, documents, known_etags, signatures)
         if objects is not None:
             found = objects.result()
             requests += -(-len(found) // _PAGE)
-            return PrefixComparison(package, manifest, record_uri, record, documents, known_etags, found), requests
+            return PrefixComparison(package, manifest, *witnesses, found), requests
         archive = head.result() if head else None
-        return ArchiveComparison(package, manifest, record_uri, record, documents, known_etags, archive), requests + 1
+        return ArchiveComparison(package, manifest, *witnesses, archive), requests + 1
 
 
 def _latest_record(store: S3, package: Package) -> tuple[S3Uri | None, int]:

@@ -121,8 +121,11 @@ class UploadPlan(ABC):
     @property
     def read_bytes(self) -> int:
         """Bytes that are read from S3 and hashed, because nothing binds them to the manifest."""
-        replaced = self.size if self.observation.package.model_uri.key in self.observation.replaced else 0
-        return replaced + sum(content.read for content in self.contents)
+        observation = self.observation
+        is_replaced = observation.package.model_uri.key in observation.replaced
+        is_unbound = observation.model_stored and not observation.is_bound and not observation.published
+        own = self.size if is_replaced or is_unbound else 0
+        return own + sum(content.read for content in self.contents)
 
     @property
     def least_bound(self) -> list[Origin]:

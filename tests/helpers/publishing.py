@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from sagepack.package.attest.keys import PrivateKey, PublicKey
     from sagepack.publish.upload_plan import UploadPlan
 
 KiB, MiB = 1 << 10, 1 << 20
@@ -125,6 +126,8 @@ class Bucket:
     target: S3Uri
     journals: Path
     notes: list[str] = field(default_factory=list)
+    keys: tuple[PublicKey, ...] = ()
+    signer: PrivateKey | None = None
 
     @property
     def verified(self) -> VerifiedObjects:
@@ -143,7 +146,17 @@ class Bucket:
         limits: Limits = LIMITS,
     ) -> UploadPlan:
         package = self.package(tree, name, layout)
-        seen = observe(self.store, package, tree.manifest, reuse_from, limits, self.verified)
+        must_sign = self.signer is not None
+        seen = observe(
+            self.store,
+            package,
+            tree.manifest,
+            reuse_from,
+            limits,
+            self.verified,
+            keys=self.keys,
+            must_sign=must_sign,
+        )
         return plan_upload(seen, tree.manifest, limits)
 
     def publish(
@@ -157,6 +170,7 @@ class Bucket:
             provenance=provenance_of(tree),
             progress=Notes(self.notes),
             verified=self.verified,
+            signer=self.signer,
             now=NOW,
             **options,
         )

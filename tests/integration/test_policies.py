@@ -16,7 +16,7 @@ from tests.helpers.iam import allows
 from tests.helpers.network import vpc_setting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from sagepack.api.project import Project
@@ -129,12 +129,12 @@ class Recorder:
     def _note(self, params: dict[str, Any], model: Any, **_: Any) -> None:
         self.calls.append(Call(model.name, dict(params)))
 
-    def policies(self, *purposes: str) -> list[dict[str, Any]]:
-        return [self.cloud.project(*self.sets).policy(purpose).document for purpose in purposes]
+    def policies(self, *purposes: str, sets: Sequence[str] = ()) -> list[dict[str, Any]]:
+        return [self.cloud.project(*self.sets, *sets).policy(purpose).document for purpose in purposes]
 
-    def run(self, work: Callable[[], object], *purposes: str) -> set[str]:
+    def run(self, work: Callable[[], object], *purposes: str, sets: Sequence[str] = ()) -> set[str]:
         """Do some work; every request must be allowed by the policies. Gives back the actions that were used."""
-        policies = self.policies(*purposes)
+        policies = self.policies(*purposes, sets=sets)
         self.calls.clear()
         work()
         assert self.calls
@@ -166,6 +166,10 @@ def test_each_request_is_allowed_by_the_policy_for_it_and_each_permission_is_use
     edit(cloud.root)
     publishing |= recorder.run(lambda: project().upload(), "publish")  # copies inside S3
     publishing |= recorder.run(lambda: project().verify_remote(deep=True), "publish")
+    by_kms = signing_key(box)
+    publishing |= recorder.run(lambda: project(by_kms).upload(), "publish", sets=[by_kms])
+    unsign(box)
+    signing = recorder.run(lambda: project(by_kms).sign(), "sign", sets=[by_kms])
     used = recorder.run(lambda: project().deploy(), "publish", "deploy")
     used |= recorder.run(lambda: project("environment.MORE=1").deploy(), "publish", "deploy")
     used |= recorder.run(lambda: project("endpoint.tags.more=1").deploy(), "publish", "deploy")
@@ -188,13 +192,13 @@ def test_each_request_is_allowed_by_the_policy_for_it_and_each_permission_is_use
     collecting = recorder.run(lambda: project().gc(keep=1, older_than_hours=0, answers_older_than_days=0), "gc")
     used |= recorder.run(lambda: project().destroy(), "publish", "deploy")
     predicting.add("s3:ListBucket")  # with it S3 says 404, not 403, as long as there is no answer
-    found_by = {"publish": publishing | used, "deploy": used, "predict": predicting, "gc": collecting}
+    found_by = {"publish": publishing | used, "sign": signing, "deploy": used, "predict": predicting, "gc": collecting}
     unused = {}
     for purpose, found in found_by.items():
-        (policy,) = recorder.policies(purpose)
+        (policy,) = recorder.policies(purpose, sets=[by_kms])
         allowed = {action for statement in policy["Statement"] for action in statement["Action"]}
         unused[purpose] = sorted(allowed - found - EXPLAINED.keys())
-    assert unused == {"publish": [], "deploy": [], "predict": [], "gc": []}
+    assert unused == {"publish": [], "sign": [], "deploy": [], "predict": [], "gc": []}
 
 
 # It goes by way of S3, as requests of more than 128,000 bytes do.
@@ -206,6 +210,20 @@ def failing(project: Project) -> None:
     with pytest.raises(RemoteError, match="failed its smoke test") as caught:
         project.deploy()
     assert "was put back" in str(caught.value)
+
+
+def signing_key(box: Servers) -> str:
+    """The setting that signs with a new key of AWS KMS."""
+    kms = deployments.session_of(box).client("kms")
+    return f"trust.sign=kms:{kms.create_key(KeySpec='ECC_NIST_P256', KeyUsage='SIGN_VERIFY')['KeyMetadata']['Arn']}"
+
+
+def unsign(box: Servers) -> None:
+    """Remove every signature."""
+    client = deployments.session_of(box).client("s3")
+    for each in client.list_objects_v2(Bucket=box.bucket)["Contents"]:
+        if each["Key"].endswith(".sig"):
+            client.delete_object(Bucket=box.bucket, Key=each["Key"])
 
 
 def make_topic(box: Servers) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime  # noqa: TC003 - msgspec reads the annotations
+
 from sagepack.api.results.base import BLOCKED, DAMAGED, FOUND_WORK, Result
 from sagepack.decoding import Value
 from sagepack.deploy.origin import Origin  # noqa: TC001 - msgspec reads the annotations
@@ -230,6 +232,42 @@ class Verified(Result, frozen=True):
     rebuilt: bool
 
 
+class Signature(Value, frozen=True):
+    """Who signed a package.
+
+    Attributes:
+        key: the public key that verified it: its file, or the name of its private part where no file was named.
+        hint: SHA-256 of the PEM text of the public key, in hex, as it is in the signature.
+        signed: when, as the signer says.
+    """
+
+    key: str
+    hint: str
+    signed: datetime
+
+
+class Signed(Result, frozen=True):
+    """The package that is published is signed.
+
+    Attributes:
+        artifact: address of the package.
+        manifest: digest of the manifest.
+        key: the key that signed it, as the spec names it.
+        hint: SHA-256 of the PEM text of its public key, in hex.
+        before: the public key whose signature it had before; null if it had none that counts.
+        changed: whether it was signed now; false if this key had signed it before.
+        bytes_read: bytes of the model that were read to be sure of it.
+    """
+
+    artifact: str
+    manifest: str
+    key: str
+    hint: str
+    before: str | None
+    changed: bool
+    bytes_read: int
+
+
 class VerifiedRemote(Result, frozen=True):
     """What S3 holds of the package is what lock and code make.
 
@@ -243,6 +281,7 @@ class VerifiedRemote(Result, frozen=True):
         requests: number of requests that the check took.
         bytes_read: bytes that the check read.
         not_compared: what could not be compared, and why.
+        signature: who signed it; null if the spec has nothing of that in `trust`.
     """
 
     artifact: str
@@ -254,6 +293,7 @@ class VerifiedRemote(Result, frozen=True):
     requests: int
     bytes_read: int
     not_compared: tuple[str, ...]
+    signature: Signature | None = None
 
 
 class Cleaned(Result, frozen=True):

@@ -30,15 +30,15 @@ class Doctor(Result, frozen=True):
         return FAILED if any(check.verdict == "failed" for check in self.checks) else 0
 
 
-# Who needs a policy: the people and programs that plan, publish, work for a cluster, deploy, send requests, or remove garbage; the execution role, and who may assume it.
-PURPOSES = ("plan", "publish", "worker", "deploy", "predict", "gc", "execution", "trust")
+# Who needs a policy: the people and programs that plan, publish, work for a cluster, sign, deploy, send requests, or remove garbage; the execution role, and who may assume it.
+PURPOSES = ("plan", "publish", "worker", "sign", "deploy", "predict", "gc", "execution", "trust")
 
 
 class Policy(Result, frozen=True):
     """A policy for IAM.
 
     Attributes:
-        purpose: what it allows: `plan`, `publish`, `worker` (of a cluster), `deploy`, `predict`, `gc`, `execution` (what the execution role may do), or `trust` (who
+        purpose: what it allows: `plan`, `publish`, `worker` (of a cluster), `sign`, `deploy`, `predict`, `gc`, `execution` (what the execution role may do), or `trust` (who
             may assume that role).
         document: the policy document.
     """

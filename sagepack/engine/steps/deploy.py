@@ -40,9 +40,17 @@ def run(context: BuildContext) -> None:
     """Create or update the endpoint, wait until it serves, and see that it answers.
 
     Raises:
-        UserError: SageMaker refused data, role, image or quota, or the endpoint belongs to something else.
+        UserError: SageMaker refused data, role, image or quota, or the endpoint belongs to something else; or the package is not
+            signed, and has to be.
+        PackageError: it is not what was signed.
         RemoteError: the endpoint failed, went back to its old configuration, or did not answer the sample as expected.
     """
+    if context.spec.trust.verify:
+        signature = context.publication.check_signatures().require().signature
+        if signature:
+            context.progress.note(
+                f"the package is what {signature.key} signed on {signature.signed:%Y-%m-%d %H:%M} UTC"
+            )
     desired = context.deployment
     new = release.Release.of(context, desired)
     deployed = reconcile.reconcile(

@@ -36,8 +36,10 @@ def status(context: BuildContext) -> StepStatus:
         if plan.observation.replaced:
             stale = (f"{', '.join(plan.observation.replaced)} is not what this machine published there",)
         else:
-            missing = "some documents of the package are" if plan.observation.model_stored else "the package is"
+            documents = "the signatures" if plan.observation.unsigned else "some documents"
+            missing = f"{documents} of the package are" if plan.observation.model_stored else "the package is"
             takes = [f"send {format_bytes(send)}"] if send or not plan.copied_bytes else []
+            takes += [f"sign with {context.spec.trust.sign}"] if context.spec.trust.sign else []
             takes += [f"copy {format_bytes(plan.copied_bytes)} inside S3"] if plan.copied_bytes else []
             stale = (f"{missing} not in S3: {', '.join(takes)}",)
         if plan.read_bytes:
@@ -48,14 +50,30 @@ def status(context: BuildContext) -> StepStatus:
             stale += (publication.division,)
         if before:
             stale += (f"an interrupted upload continues: {format_bytes(before)} were sent before",)
+    signed = ""
+    if plan.done and publication.trust.keys:
+        signed = _signed(context)
     return StepStatus.observed(
         {"uri": plan.uri},
         stale,
-        done=f"{plan.uri} is published",
+        done=f"{plan.uri} is published{signed}",
         fetch=publication.streamed_bytes + plan.read_bytes,
         send=send,
         copy=plan.copied_bytes,
     )
+
+
+def _signed(context: BuildContext) -> str:
+    """Who signed the package that is published.
+
+    Raises:
+        UserError: nobody did, and what is deployed must be signed.
+    """
+    trust, check = context.publication.trust, context.publication.signature_check
+    if trust.must_verify and any(step.name == "deploy" for step in context.steps):
+        check.require()
+    signature = check.checked.signature if check.checked else None
+    return f", signed by {signature.key} on {signature.signed:%Y-%m-%d}" if signature else ", not signed"
 
 
 def run(context: BuildContext) -> None:

@@ -101,15 +101,6 @@ def opened(data: bytes, keys: Sequence[PublicKey], kind: type[_Statement]) -> tu
         raise SignatureError(f"{key.name} signed another kind of statement: {error}") from error
 
 
-def hint_of(data: bytes) -> str:
-    """Which key a bundle says that it is signed with: the SHA-256 of its PEM text. Nothing is verified.
-
-    Raises:
-        SignatureError: it is no bundle that is signed with a key.
-    """
-    return _read(data).material.public_key.hint
-
-
 def _read(data: bytes) -> _Bundle:
     try:
         return decode_json(data, _Bundle, limit=LIMIT)

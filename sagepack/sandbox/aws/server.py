@@ -2,7 +2,7 @@
 
 Requests that are not signed with the sandbox's own keys are rejected (`admission`, `signature`). Those for hosting
 (`hosting_api`), asynchronous invocation (`invocations`), quotas (`quotas`), prices (`price_list`) and AWS's image registries (`ecr`) are handled here
-and do not reach moto. S3 is moto's with stricter checks (`s3_overlay`), IAM moto's with one operation more (`iam_overlay`), CloudWatch Logs moto's in another order (`logs_overlay`); the other services of `SERVICES` are moto's alone, and there
+and do not reach moto. S3 is moto's with stricter checks (`s3_overlay`), IAM moto's with one operation more (`iam_overlay`), KMS moto's with its own signatures (`kms_overlay`), CloudWatch Logs moto's in another order (`logs_overlay`); the other services of `SERVICES` are moto's alone, and there
 are no others. In particular moto's own routes, which reset it and record requests, cannot be reached.
 """
 
@@ -22,6 +22,7 @@ from sagepack.sandbox.activity import Activity
 from sagepack.sandbox.aws import (
     ecr,
     iam_overlay,
+    kms_overlay,
     logs_overlay,
     moto_scaling,
     moto_state,
@@ -241,12 +242,8 @@ class AwsServer:
             raise AwsError("ValidationException", text)
         if service == "SageMaker" and self._hosting.knows(operation):
             return json_response(200, self._hosting.call(operation, region, body))
-        if service.startswith("AmazonEC2ContainerRegistry") and ecr.handles(operation, body):
-            return json_response(200, ecr.call(operation, body))
-        if service == "ServiceQuotasV20190624" and operation in quotas.OPERATIONS:
-            return json_response(200, quotas.call(operation, body))
-        if service == "AWSPriceListService":
-            return json_response(200, price_list.call(operation, body))
+        if (answer := _overlaid(service, operation, region, body)) is not None:
+            return json_response(200, answer)
         if operation == "DescribeScalingActivities":  # moto has no such operation
             return json_response(200, self._hosting.scaling_activities(region, body))
         if operation in {"GetMetricData", "DescribeAlarms"}:
@@ -288,6 +285,23 @@ class AwsServer:
             return json_response(200, self._control.execute(environ["REQUEST_METHOD"], environ["PATH_INFO"], body))
         except (KeyError, TypeError, ValueError) as error:
             return json_response(400, {"error": str(error)})
+
+
+def _overlaid(service: str, operation: str, region: str, body: JsonObject) -> JsonObject | None:
+    """The answer of an overlay that keeps nothing itself; None if there is none for the operation.
+
+    Raises:
+        AwsError: the response is an error.
+    """
+    if service.startswith("AmazonEC2ContainerRegistry") and ecr.handles(operation, body):
+        return ecr.call(operation, body)
+    if service == "ServiceQuotasV20190624" and operation in quotas.OPERATIONS:
+        return quotas.call(operation, body)
+    if service == "TrentService" and operation in kms_overlay.OPERATIONS:  # KMS, as its protocol calls it
+        return kms_overlay.call(operation, region, body)
+    if service == "AWSPriceListService":
+        return price_list.call(operation, body)
+    return None
 
 
 def _moto_service(service: Any) -> Any:

@@ -14,7 +14,7 @@ from msgspec import structs
 from sagepack.api.results import PURPOSES
 from sagepack.aws.permissions import ACTIONS
 from sagepack.engine.policies import POLICIES
-from sagepack.spec.model import Alarms, Sample, Scaling, Spec, Update, Vpc
+from sagepack.spec.model import Alarms, Sample, Scaling, Spec, Trust, Update, Vpc
 from tests.helpers import deployments
 from tests.helpers.iam import allows
 
@@ -44,7 +44,7 @@ def spec(region: str = "us-east-1", **changes: Any) -> Spec:
         vpc=Vpc(("subnet-01234567",), ("sg-01234567",)),
     )
     aws = structs.replace(found.aws, region=region, role=role)
-    return structs.replace(found, aws=aws, artifact=artifact, endpoint=endpoint)
+    return structs.replace(found, aws=aws, artifact=artifact, endpoint=endpoint, trust=Trust(sign="kms:3456"))
 
 
 def everything(name: str) -> Spec:
@@ -54,7 +54,7 @@ def everything(name: str) -> Spec:
     topics = [
         f"arn:{partition}:sns:{region}:123456789012:sagepack-{name}" for name in ("done", "failed", "on-call", "team")
     ]
-    keys = [f"arn:{partition}:kms:{region}:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890a{n}" for n in range(3)]
+    keys = [f"arn:{partition}:kms:{region}:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890a{n}" for n in range(4)]
     found = spec(region, endpoint_name=name)
     artifact = structs.replace(
         found.artifact, target=f"{bucket}/models", reuse_from=(f"{bucket}-dev/models",), kms_key_id=keys[0]
@@ -75,7 +75,14 @@ def everything(name: str) -> Spec:
         alarms=Alarms(topics=tuple(topics[2:])),
         update=Update(rollback_alarms=("failures",)),
     )
-    return structs.replace(found, name=name, artifact=artifact, endpoint=endpoint, sample=Sample(request={}))
+    return structs.replace(
+        found,
+        name=name,
+        artifact=artifact,
+        endpoint=endpoint,
+        sample=Sample(request={}),
+        trust=Trust(sign=f"kms:{keys[3]}"),
+    )
 
 
 def actions(policy: dict[str, Any]) -> set[str]:

@@ -1,0 +1,328 @@
+"""Signed packages, with somebody who may write every key of them: what was signed is verified, and nothing else passes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sagepack.aws.s3 import S3Uri
+from sagepack.digest import Digest
+from sagepack.errors import IntegrityError
+from sagepack.package.attest import dsse, oms
+from sagepack.progress import Silent
+from sagepack.publish.documents import Index
+from sagepack.publish.keys import Package
+from sagepack.publish.observation import Binding
+from sagepack.publish.release import Release
+from sagepack.publish.remote_check import PackageError
+from sagepack.publish.remote_read import Checked, UnsignedError, verify
+from sagepack.publish.signatures import sign, signed_release
+from tests.helpers.fault_proxy import FaultProxy
+from tests.helpers.forge import forge_archive, forge_files
+from tests.helpers.forgery import collision, patched
+from tests.helpers.publishing import NOW, Bucket, KiB, MiB, Tree, connect, noise, svd_like
+from tests.helpers.signing import P384, KeyPair
+
+OURS, THEIRS = KeyPair.of("ours"), KeyPair.of("theirs")
+UNET = "unet/model.safetensors"
+FORGED = {UNET: noise(6 * MiB + 1, 666)}
+LAYOUTS = pytest.mark.parametrize("layout", ["archive", "prefix"])
+Attack = Callable[[Bucket, Tree, Package], None]
+
+
+@pytest.fixture
+def bucket(sandbox: Any, tmp_path: Path) -> Bucket:
+    store, target = connect(sandbox.aws_url, sandbox), S3Uri(sandbox.bucket, "models")
+    return Bucket(store, target, tmp_path / "journals", keys=(OURS.public,), signer=OURS.signer)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return Tree(tmp_path / "one", svd_like())
+
+
+@pytest.fixture
+def edited(tmp_path: Path) -> Tree:
+    return Tree(tmp_path / "two", {**svd_like(), "code/inference.py": b"print('two')\n"})
+
+
+def other_machine(bucket: Bucket, **changes: Any) -> Bucket:
+    """Somebody who remembers nothing of what is in the bucket."""
+    return replace(bucket, journals=bucket.journals.parent / "other", notes=[], **changes)
+
+
+def published(bucket: Bucket, tree: Tree, layout: str = "archive") -> Package:
+    bucket.publish(tree, bucket.plan(tree, layout=layout))
+    return bucket.package(tree, layout=layout)
+
+
+def judge(bucket: Bucket, tree: Tree, layout: str = "archive", *keys: KeyPair) -> Checked:
+    """What a machine says that remembers nothing and does not read the model."""
+    counting = [key.public for key in keys or (OURS,)]
+    return verify(bucket.store, bucket.package(tree, layout=layout), tree.manifest, Silent(), keys=counting)
+
+
+def findings(bucket: Bucket, tree: Tree, layout: str = "archive", *keys: KeyPair) -> dict[str, str]:
+    """The messages by the name of the object."""
+    with pytest.raises(PackageError) as caught:
+        judge(bucket, tree, layout, *keys)
+    assert caught.value.exit_code == 4
+    found: dict[str, str] = {}
+    for finding in caught.value.findings:
+        name = finding.where.rpartition("/")[2]
+        found[name] = f"{found.get(name, '')}{finding.message}; "
+    return found
+
+
+@LAYOUTS
+def test_a_published_package_is_signed_before_its_record_says_that_it_is_there(
+    bucket: Bucket, tree: Tree, layout: str
+) -> None:
+    package = published(bucket, tree, layout)
+    checked = judge(bucket, tree, layout)
+    assert checked.signature is not None
+    assert (checked.signature.key, checked.signature.hint, checked.signature.signed) == (
+        "key.pub",
+        OURS.public.hint,
+        NOW,
+    )
+    record = Release.parse(bucket.get(package.release_uri(NOW)))
+    assert signed_release(bucket.get(package.release_signature_uri), [OURS.public]).release == record
+    assert bucket.plan(tree, layout=layout).done
+    assert oms.signed_files(bucket.get(package.files_signature_uri), [OURS.public])[0] == {
+        member.path: member.digest.value for member in tree.manifest.members
+    }
+
+
+@LAYOUTS
+def test_verifying_reads_little_whatever_the_model_weighs(
+    bucket: Bucket, tree: Tree, layout: str, sandbox: Any
+) -> None:
+    published(bucket, tree, layout)
+    with FaultProxy(sandbox.aws_url) as proxy:
+        through = replace(bucket, store=connect(proxy.url, sandbox))
+        found = judge(through, tree, layout)
+        assert len(proxy.exchanges) == found.requests == 8
+        assert proxy.down < 64 * KiB
+
+
+def test_an_unsigned_package_costs_no_request_more(bucket: Bucket, tree: Tree, sandbox: Any) -> None:
+    published(replace(bucket, keys=(), signer=None), tree)
+    with FaultProxy(sandbox.aws_url) as proxy:
+        verify(connect(proxy.url, sandbox), bucket.package(tree), tree.manifest, Silent())
+        assert len(proxy.exchanges) == 6
+
+
+@LAYOUTS
+def test_an_unsigned_package_is_told_to_be_that(bucket: Bucket, tree: Tree, layout: str) -> None:
+    published(replace(bucket, keys=(), signer=None), tree, layout)
+    with pytest.raises(UnsignedError, match="not signed") as caught:
+        judge(bucket, tree, layout)
+    assert caught.value.exit_code == 1
+    assert "invoke sign" in str(caught.value.fix)
+
+
+@LAYOUTS
+def test_a_package_that_is_published_and_not_signed_is_signed_by_the_next_upload(
+    bucket: Bucket, tree: Tree, layout: str
+) -> None:
+    published(replace(bucket, keys=(), signer=None), tree, layout)
+    plan = bucket.plan(tree, layout=layout)
+    assert not plan.done
+    assert plan.read_bytes == 0  # this machine has published it
+    assert bucket.publish(tree, plan).sent_bytes == 0
+    assert judge(bucket, tree, layout).signature
+
+
+@LAYOUTS
+def test_nobody_signs_what_another_machine_published_without_reading_it(
+    bucket: Bucket, tree: Tree, layout: str
+) -> None:
+    published(replace(bucket, keys=(), signer=None), tree, layout)
+    forge = forge_archive if layout == "archive" else forge_files
+    if layout == "archive":
+        bucket.store.delete(bucket.package(tree).model_uri)
+    forge(bucket.store, bucket.target, "svd", tree, FORGED)
+    other = other_machine(bucket)
+    plan = other.plan(tree, layout=layout)
+    assert plan.read_bytes >= plan.size
+    with pytest.raises(IntegrityError, match=UNET):
+        other.publish(tree, plan)
+    assert not any(key.endswith(".sig") for key in bucket.listing())
+
+
+def replaced(bucket: Bucket, tree: Tree, package: Package) -> None:
+    """Other weights, of the same size and with the same checksums, and all documents and the record as if they belonged to them."""
+    forged = {UNET: patched(tree.files[UNET], 70_000, collision())}
+    bucket.store.delete(package.model_uri)
+    forge_archive(bucket.store, bucket.target, "svd", tree, forged)
+
+
+def replaced_plainly(bucket: Bucket, tree: Tree, package: Package) -> None:
+    bucket.store.delete(package.model_uri)
+    forge_archive(bucket.store, bucket.target, "svd", tree, FORGED)
+
+
+def damaged(bucket: Bucket, tree: Tree, package: Package) -> None:
+    data = bytearray(bucket.archive(tree))
+    data[len(data) // 2] ^= 1
+    bucket.store.put(package.model_uri, bytes(data))
+
+
+def other_manifest(bucket: Bucket, _tree: Tree, package: Package) -> None:
+    document = json.loads(bucket.get(package.manifest_uri))
+    document["members"][0]["executable"] = True
+    bucket.store.put(package.manifest_uri, json.dumps(document, indent=1).encode() + b"\n")
+
+
+def flipped_index(bucket: Bucket, _tree: Tree, package: Package) -> None:
+    """F6: a bit of a checksum, with the digest of the document made again."""
+    index = Index.parse(bucket.get(package.index_uri))
+    assert index is not None
+    first = index.sums[0]
+    sums = (replace(first, plain=replace(first.plain, crc32=first.plain.crc32 ^ 1)), *index.sums[1:])
+    bucket.store.put(package.index_uri, replace(index, sums=sums).text())
+
+
+def signed_by_them(bucket: Bucket, tree: Tree, package: Package) -> None:
+    record = Release.parse(bucket.get(package.release_uri(NOW)))
+    assert record is not None
+    for location, data in sign(package, tree.manifest, record, THEIRS.signer, NOW).items():
+        bucket.store.put(location, data)
+
+
+def swapped(bucket: Bucket, _tree: Tree, package: Package) -> None:
+    bucket.store.put(package.release_signature_uri, bucket.get(package.files_signature_uri))
+
+
+def half_signed(bucket: Bucket, _tree: Tree, package: Package) -> None:
+    bucket.store.delete(package.files_signature_uri)
+
+
+def signed_elsewhere(bucket: Bucket, tree: Tree, package: Package) -> None:
+    """Genuine signatures of a genuine release of the same package, under another name."""
+    bucket.publish(tree, bucket.plan(tree, "other"))
+    other = bucket.package(tree, "other")
+    for mine, theirs in zip(package.signature_uris, other.signature_uris, strict=True):
+        bucket.store.put(mine, bucket.get(theirs))
+
+
+def signed_before(bucket: Bucket, tree: Tree, package: Package) -> None:
+    """Genuine signatures of an earlier release of the same name."""
+    earlier = Tree(tree.folder.parent / "earlier", {**tree.files, "code/inference.py": b"print('bad')\n"})
+    bucket.publish(earlier)
+    for mine, theirs in zip(package.signature_uris, bucket.package(earlier).signature_uris, strict=True):
+        bucket.store.put(mine, bucket.get(theirs))
+
+
+def other_provenance(bucket: Bucket, _tree: Tree, package: Package) -> None:
+    bucket.store.put(package.provenance_uri, bucket.get(package.provenance_uri).replace(b"predicate", b"predicates"))
+
+
+@pytest.mark.parametrize(
+    ("attack", "where", "message"),
+    [
+        (replaced, "model.tar.gz", "by the signed release"),
+        (replaced_plainly, "model.tar.gz", "by the signed release"),
+        (damaged, "model.tar.gz", "by the signed release"),
+        (other_manifest, "manifest.json", "by lock and code"),
+        (flipped_index, "index.json", "by the signed release"),
+        (signed_by_them, "release.sig", "none of those that count"),
+        (swapped, "release.sig", "another kind of statement"),
+        (half_signed, "model.sig", "missing"),
+        (signed_elsewhere, "release.sig", "the name is other"),
+        (signed_before, "model.sig", "code/inference.py"),
+        (other_provenance, "provenance.json", "by the signed release"),
+    ],
+)
+def test_what_is_not_as_it_was_signed_is_refused_and_named(
+    bucket: Bucket, tree: Tree, attack: Attack, where: str, message: str, sandbox: Any
+) -> None:
+    package = published(bucket, tree)
+    attack(bucket, tree, package)
+    with FaultProxy(sandbox.aws_url) as proxy:
+        found = findings(replace(bucket, store=connect(proxy.url, sandbox)), tree)
+        assert proxy.down < 128 * KiB
+    assert message in found[where]
+
+
+def test_signatures_that_were_removed_do_not_hide_another_archive(bucket: Bucket, tree: Tree) -> None:
+    package = published(bucket, tree)
+    damaged(bucket, tree, package)
+    for location in package.signature_uris:
+        bucket.store.delete(location)
+    assert {"model.sig", "release.sig", "model.tar.gz"} <= findings(bucket, tree).keys()
+
+
+def test_what_is_put_back_is_verified_again(bucket: Bucket, tree: Tree) -> None:
+    package = published(bucket, tree)
+    genuine = bucket.get(package.provenance_uri)
+    other_provenance(bucket, tree, package)
+    findings(bucket, tree)
+    bucket.store.put(package.provenance_uri, genuine)
+    assert judge(bucket, tree).signature
+
+
+def test_files_of_a_prefix_that_were_replaced_or_added_are_named(bucket: Bucket, tree: Tree) -> None:
+    package = published(bucket, tree, "prefix")
+    forge_files(bucket.store, bucket.target, "svd", tree, FORGED)
+    bucket.store.put(package.model_uri.child("code/extra.py"), b"import os\n")
+    found = findings(bucket, tree, "prefix")
+    assert "by the signed release" in found["files.json"]
+    assert "no file of the package" in found["extra.py"]
+
+
+def test_any_of_several_keys_counts(bucket: Bucket, tree: Tree) -> None:
+    published(bucket, tree)
+    new = KeyPair.of("new", P384)
+    assert judge(bucket, tree, "archive", new, OURS).signature
+    assert "none of those that count" in findings(bucket, tree, "archive", new)["release.sig"]
+
+
+@LAYOUTS
+@pytest.mark.parametrize("place", ["reuse_from", "own name"])
+def test_a_signed_release_is_copied_from_without_reading_it(
+    bucket: Bucket, tree: Tree, edited: Tree, layout: str, place: str
+) -> None:
+    target = S3Uri(bucket.target.bucket, "dev") if place == "reuse_from" else bucket.target
+    published(replace(bucket, target=target), tree, layout)
+    other = other_machine(bucket)
+    plan = other.plan(edited, layout=layout, reuse_from=[target])
+    assert {c.origin.binding for c in plan.contents if c.origin} == {Binding.SIGNED}
+    assert (plan.read_bytes, plan.copied_bytes > 6 * MiB) == (0, True)
+    other.publish(edited, plan, sources=[edited.local("code/")])
+    assert judge(bucket, edited, layout).signature
+
+
+@LAYOUTS
+@pytest.mark.parametrize("how", ["unsigned", "signed by others", "replaced after it was signed"])
+def test_where_signatures_count_nothing_else_binds_what_other_machines_published(
+    bucket: Bucket, tree: Tree, edited: Tree, layout: str, how: str
+) -> None:
+    signer = {"unsigned": None, "signed by others": THEIRS.signer}.get(how, OURS.signer)
+    package = published(replace(bucket, signer=signer, keys=()), tree, layout)
+    if how.startswith("replaced"):
+        if layout == "archive":
+            bucket.store.delete(package.model_uri)
+        (forge_archive if layout == "archive" else forge_files)(bucket.store, bucket.target, "svd", tree, FORGED)
+    other = other_machine(bucket)
+    plan = other.plan(edited, layout=layout)
+    assert {c.origin.binding for c in plan.contents if c.origin} == {Binding.NONE}
+    other.publish(edited, plan)  # it is read and hashed first, and what is forged is sent instead
+    assert judge(bucket, edited, layout).signature
+    verify(bucket.store, bucket.package(edited, layout=layout), edited.manifest, Silent(), deep=True)
+
+
+def test_a_signature_says_nothing_of_another_kind_of_release(bucket: Bucket, tree: Tree) -> None:
+    package = published(bucket, tree)
+    record = json.loads(bucket.get(package.release_uri(NOW)))
+    about = Digest.sha256(tree.manifest.text().encode()).value
+    said = {"signed": "2030-01-02T03:04:05Z", "release": {**record, "etag": None}}
+    hostile = dsse.signed(dsse.statement("manifest.json", about, "urn:x-sagepack:release:v1", said), OURS.signer)
+    bucket.store.put(package.release_signature_uri, hostile)
+    assert "another kind of statement" in findings(bucket, tree)["release.sig"]

@@ -1,0 +1,347 @@
+"""Signing and verifying as a user does it: from the spec's keys to what `deploy` refuses."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sagepack.aws.session import AccessDeniedError
+from sagepack.digest import Digest
+from sagepack.errors import IntegrityError, SagepackError, UserError
+from sagepack.package.attest import dsse, oms
+from sagepack.package.attest.keys import PublicKey
+from sagepack.package.manifest import Manifest, Member
+from sagepack.publish.documents import Index
+from sagepack.publish.release import Release
+from sagepack.spec import pem
+from tests.helpers.cloud import Cloud
+from tests.helpers.deployments import session_of
+from tests.helpers.forgery import patched
+from tests.helpers.signing import P384, KeyPair
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sagepack.sandbox.servers import Servers
+
+OURS, THEIRS = KeyPair.of("ours"), KeyPair.of("theirs", P384)
+VERIFY = "trust.verify=[config/keys/ours.pub]"
+MiB = 1 << 20
+
+
+class Signed(Cloud):
+    """A project with two pairs of keys, whose private parts lie outside of it."""
+
+    def __init__(self, root: Path, servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(root, servers, monkeypatch)
+        keys = root / "config" / "keys"
+        for name, pair in (("ours", OURS), ("theirs", THEIRS)):
+            private, _ = pair.write(keys, name)
+            private.rename(root.parent / private.name)
+        self.sign = f"trust.sign=file:{root.parent}/ours.pem"
+        self.sign_theirs = f"trust.sign=file:{root.parent}/theirs.pem"
+        self.s3 = session_of(servers).client("s3")
+        self.bucket = servers.bucket
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of the package, without the prefix."""
+        listed = self.s3.list_objects_v2(Bucket=self.bucket, Prefix="models/svd/")["Contents"]
+        return [each["Key"] for each in listed if "/releases/" not in each["Key"]]
+
+    def key(self, name: str) -> str:
+        """The key of one of its objects."""
+        [found] = [key for key in self.keys if key.endswith(f"/{name}")]
+        return found
+
+    def get(self, name: str) -> bytes:
+        return bytes(self.s3.get_object(Bucket=self.bucket, Key=self.key(name))["Body"].read())
+
+    def put(self, name: str, data: bytes) -> None:
+        self.s3.put_object(Bucket=self.bucket, Key=self.key(name), Body=data)
+
+    def unsign(self) -> None:
+        for name in ("model.sig", "release.sig"):
+            self.s3.delete_object(Bucket=self.bucket, Key=self.key(name))
+
+    def other_machine(self) -> None:
+        """Forget what this machine knows of objects in S3."""
+        for path in (self.root / "build" / "verified").glob("*"):
+            path.unlink()
+
+    @property
+    def models(self) -> list[Any]:
+        return list(session_of(self.servers).client("sagemaker").list_models()["Models"])
+
+    @property
+    def read(self) -> int:
+        """Requests of the last command that read the archive."""
+        log = self.servers.aws.faults.log
+        return sum(1 for each in log if each.method == "GET" and each.path.endswith("model.tar.gz"))
+
+    def kms(self, spec: str = "ECC_NIST_P256", usage: Any = "SIGN_VERIFY") -> str:
+        """The ARN of a new key."""
+        client = session_of(self.servers).client("kms")
+        return str(client.create_key(KeySpec=spec, KeyUsage=usage)["KeyMetadata"]["Arn"])
+
+
+@pytest.fixture
+def cloud(tmp_path: Path, sandbox: Servers, monkeypatch: pytest.MonkeyPatch) -> Signed:
+    root = tmp_path / "project"
+    root.mkdir()
+    return Signed(root, sandbox, monkeypatch)
+
+
+def refused(command: Callable[[], object], error: type[SagepackError]) -> SagepackError:
+    with pytest.raises(error) as caught:
+        command()
+    return caught.value
+
+
+def test_what_is_uploaded_with_a_key_is_signed_and_serves_where_the_key_counts(cloud: Signed) -> None:
+    project = cloud.project(cloud.sign, VERIFY)
+    built = project.deploy()
+    assert built.endpoint
+    signature = cloud.project(VERIFY).verify_remote().signature
+    assert signature
+    assert (signature.key, signature.hint) == ("config/keys/ours.pub", OURS.public.hint)
+    plan = cloud.project(cloud.sign, VERIFY).plan("deploy")
+    assert [action.status for action in plan.actions][-2:] == ["skip", "skip"]
+    assert "signed by config/keys/ours.pub" in plan.actions[-2].reasons[0]
+
+
+@pytest.mark.parametrize("spec", ["ECC_NIST_P256", "ECC_NIST_P384"])
+def test_a_key_of_kms_signs_and_its_public_key_verifies(cloud: Signed, spec: str) -> None:
+    key = cloud.kms(spec)
+    project = cloud.project(f"trust.sign=kms:{key}")
+    assert project.upload().artifact
+    der = session_of(cloud.servers).client("kms").get_public_key(KeyId=key)["PublicKey"]
+    public = PublicKey.read("kms.pub", pem.text(der))
+    assert oms.signed_files(cloud.get("model.sig"), [public])
+    (cloud.root / "config" / "keys" / "kms.pub").write_bytes(pem.text(der))
+    assert cloud.project("trust.verify=[config/keys/kms.pub]").deploy().endpoint
+
+
+def test_a_key_in_a_variable_signs(cloud: Signed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGNING_KEY_PEM", OURS.private_pem.decode())
+    cloud.project("trust.sign=env:SIGNING_KEY_PEM", VERIFY).upload()
+    assert cloud.project(VERIFY).verify_remote().signature
+
+
+def test_an_unsigned_package_does_not_serve_where_signatures_count(cloud: Signed) -> None:
+    cloud.project().upload()
+    error = refused(cloud.project(VERIFY).deploy, UserError)
+    assert error.exit_code == 1
+    assert "not signed" in error.message
+    assert "invoke sign" in str(error.fix)
+    assert cloud.models == []
+    assert refused(lambda: cloud.project(VERIFY).plan("deploy"), UserError).message == error.message
+    cloud.project(cloud.sign, VERIFY).sign()
+    assert cloud.project(VERIFY).deploy().endpoint
+
+
+def test_a_new_package_is_refused_after_it_was_uploaded_unsigned(cloud: Signed) -> None:
+    assert refused(cloud.project(VERIFY).deploy, UserError).exit_code == 1
+    assert cloud.models == []
+
+
+def replaced(cloud: Signed) -> None:
+    """One bit of the weights, and a record that agrees with the object."""
+    data = cloud.get("model.tar.gz")
+    cloud.put("model.tar.gz", patched(data, len(data) // 2, b"\1"))
+    agree(cloud)
+
+
+def agree(cloud: Signed) -> None:
+    """Let index and release record say what the object is now, as somebody does who may write them."""
+    head = cloud.s3.head_object(Bucket=cloud.bucket, Key=cloud.key("model.tar.gz"), ChecksumMode="ENABLED")
+    index = Index.parse(cloud.get("index.json"))
+    assert index
+    text = replace(index, etag=head["ETag"]).text()
+    cloud.put("index.json", text)
+    listed = cloud.s3.list_objects_v2(Bucket=cloud.bucket, Prefix="models/svd/releases/")["Contents"]
+    key = listed[-1]["Key"]
+    release = Release.parse(cloud.s3.get_object(Bucket=cloud.bucket, Key=key)["Body"].read())
+    assert release
+    documents = {**release.documents, "index.json": Digest.sha256(text)}
+    cloud.s3.put_object(
+        Bucket=cloud.bucket, Key=key, Body=replace(release, etag=head["ETag"], documents=documents).text()
+    )
+
+
+def other_manifest(cloud: Signed) -> None:
+    cloud.put("manifest.json", cloud.get("manifest.json").replace(b"false", b"true", 1))
+
+
+def flipped_index(cloud: Signed) -> None:
+    data = cloud.get("index.json")
+    cloud.put("index.json", patched(data, len(data) // 2, b"\1"))
+
+
+def signed_by_them(cloud: Signed) -> None:
+    cloud.unsign()
+    cloud.project(cloud.sign_theirs).sign()
+
+
+def half_signed(cloud: Signed) -> None:
+    cloud.s3.delete_object(Bucket=cloud.bucket, Key=cloud.key("release.sig"))
+
+
+@pytest.mark.parametrize(
+    ("attack", "where"),
+    [
+        (replaced, "model.tar.gz"),
+        (other_manifest, "manifest.json"),
+        (flipped_index, "index.json"),
+        (signed_by_them, "release.sig"),
+        (half_signed, "release.sig"),
+    ],
+)
+def test_what_is_not_as_it_was_signed_does_not_serve(
+    cloud: Signed, attack: Callable[[Signed], None], where: str
+) -> None:
+    cloud.project(cloud.sign, VERIFY).upload()
+    attack(cloud)
+    cloud.other_machine()
+    error = refused(cloud.project(VERIFY).deploy, IntegrityError)
+    assert error.exit_code == 4
+    assert where in str(error)
+    assert cloud.models == []
+    assert cloud.read == 0
+    assert refused(cloud.project(VERIFY).verify_remote, IntegrityError).exit_code == 4
+
+
+def test_a_poisoned_package_does_not_come_to_serve_under_a_deployed_endpoint(cloud: Signed) -> None:
+    cloud.project(cloud.sign, VERIFY).deploy()
+    replaced(cloud)
+    cloud.other_machine()
+    error = refused(cloud.project(VERIFY).deploy, IntegrityError)
+    assert "by the signed release" in str(error)
+
+
+def test_signing_what_is_published_reads_what_this_machine_does_not_know(cloud: Signed) -> None:
+    cloud.project().upload()
+    signed = cloud.project(cloud.sign, VERIFY).sign()
+    assert (signed.changed, signed.before, signed.bytes_read) == (True, None, 0)
+    again = cloud.project(cloud.sign, VERIFY).sign()
+    assert (again.changed, again.before, again.bytes_read) == (False, "config/keys/ours.pub", 0)
+    cloud.unsign()
+    cloud.other_machine()
+    signed = cloud.project(cloud.sign, VERIFY).sign()
+    assert signed.changed
+    assert signed.bytes_read > MiB
+
+
+def test_a_key_is_rotated_on_the_word_of_the_old_one(cloud: Signed) -> None:
+    cloud.project(cloud.sign, VERIFY).upload()
+    cloud.other_machine()
+    both = "trust.verify=[config/keys/theirs.pub, config/keys/ours.pub]"
+    signed = cloud.project(cloud.sign_theirs, both).sign()
+    assert (signed.changed, signed.before, signed.bytes_read) == (True, "config/keys/ours.pub", 0)
+    assert cloud.read == 0
+    assert cloud.project("trust.verify=[config/keys/theirs.pub]").verify_remote().signature
+    assert refused(cloud.project(VERIFY).verify_remote, IntegrityError)
+
+
+@pytest.mark.parametrize("layout", ["archive", "prefix"])
+def test_nobody_signs_what_is_not_the_package(cloud: Signed, layout: str) -> None:
+    sets = (f"artifact.layout={layout}",)
+    cloud.project(*sets).upload()
+    name = "model.tar.gz" if layout == "archive" else "model/unet/diffusion_pytorch_model.fp16.safetensors"
+    data = cloud.get(name)
+    cloud.put(name, patched(data, len(data) // 2, b"\1"))
+    if layout == "archive":
+        agree(cloud)
+    cloud.other_machine()
+    error = refused(cloud.project(*sets, cloud.sign, VERIFY).sign, IntegrityError)
+    assert error.exit_code == 4
+    assert not any(key.endswith(".sig") for key in cloud.keys)
+
+
+def test_nobody_signs_a_forged_provenance(cloud: Signed) -> None:
+    cloud.project().upload()
+    document = json.loads(cloud.get("provenance.json"))
+    document["predicate"]["buildDefinition"]["externalParameters"]["name"] = "other"
+    text = json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True).encode() + b"\n"
+    cloud.put("provenance.json", text)
+    [listed] = cloud.s3.list_objects_v2(Bucket=cloud.bucket, Prefix="models/svd/releases/")["Contents"]
+    release = Release.parse(cloud.s3.get_object(Bucket=cloud.bucket, Key=listed["Key"])["Body"].read())
+    assert release
+    documents = {**release.documents, "provenance.json": Digest.sha256(text)}
+    cloud.s3.put_object(Bucket=cloud.bucket, Key=listed["Key"], Body=replace(release, documents=documents).text())
+    error = refused(cloud.project(cloud.sign).sign, IntegrityError)
+    assert "another build" in str(error)
+
+
+def test_what_is_not_published_cannot_be_signed(cloud: Signed) -> None:
+    cloud.project().lock()
+    assert "not published" in refused(cloud.project(cloud.sign).sign, UserError).message
+    assert "no key is named" in refused(cloud.project().sign, UserError).message
+
+
+def test_a_key_that_would_not_count_is_refused_before_anything_is_sent(cloud: Signed) -> None:
+    error = refused(cloud.project(cloud.sign_theirs, VERIFY).upload, UserError)
+    assert "none of trust.verify" in error.message
+    assert "BEGIN PUBLIC KEY" in str(error.fix)
+    assert cloud.moved == []
+
+
+@pytest.mark.parametrize(
+    ("prepare", "message"),
+    [
+        (lambda _: "trust.sign=env:NOT_SET", "NOT_SET is not set"),
+        (lambda _: "trust.sign=file:/nowhere/key.pem", "cannot read the key"),
+        (lambda _: "trust.sign=kms:alias/nothing", "no such key"),
+        (lambda cloud: f"trust.sign=kms:{cloud.kms('SYMMETRIC_DEFAULT', 'ENCRYPT_DECRYPT')}", "cannot sign"),
+        (lambda cloud: f"trust.sign=kms:{cloud.kms('ECC_NIST_P521')}", "ECC_NIST_P521"),
+        (lambda cloud: f"trust.sign=kms:{cloud.kms('RSA_2048')}", "RSA_2048"),
+    ],
+)
+def test_a_key_that_cannot_sign_is_told_before_anything_is_sent(
+    cloud: Signed, prepare: Callable[[Signed], str], message: str
+) -> None:
+    error = refused(cloud.project(prepare(cloud)).upload, UserError)
+    assert error.exit_code == 1
+    assert message in f"{error.where} {error.message}"
+    assert not any("/models/" in path for path in cloud.moved)
+
+
+def test_a_key_of_kms_may_be_named_by_its_alias(cloud: Signed) -> None:
+    session_of(cloud.servers).client("kms").create_alias(AliasName="alias/signs", TargetKeyId=cloud.kms())
+    assert cloud.project("trust.sign=kms:alias/signs").upload().artifact
+
+
+def test_doctor_says_whether_the_key_can_sign(cloud: Signed) -> None:
+    checks = {check.id: check for check in cloud.project(cloud.sign).doctor().checks}
+    assert checks["signing-key"].verdict == "ok"
+    checks = {check.id: check for check in cloud.project("trust.sign=env:NOT_SET").doctor().checks}
+    assert checks["signing-key"].verdict == "failed"
+
+
+def test_a_disabled_key_is_told(cloud: Signed) -> None:
+    key = cloud.kms()
+    session_of(cloud.servers).client("kms").disable_key(KeyId=key.rpartition("/")[2])
+    assert "is disabled" in refused(cloud.project(f"trust.sign=kms:{key}").upload, UserError).message
+
+
+@pytest.mark.parametrize("action", ["kms:Sign", "kms:GetPublicKey"])
+def test_who_may_not_use_the_key_is_told_the_permission(cloud: Signed, action: str) -> None:
+    key = cloud.kms()
+    project = cloud.project(f"trust.sign=kms:{key}")
+    cloud.servers.aws.denied.set([action])
+    error = refused(project.upload, AccessDeniedError)
+    assert action in str(error)
+    assert "policy --for sign" in str(error.fix)
+
+
+def test_signing_many_files_takes_less_than_a_second() -> None:
+    members = [Member(f"part/{n}.bin", n << 30, Digest.sha256(b"%d" % n)) for n in range(5000)]
+    begun = time.monotonic()
+    data = dsse.signed(oms.statement("large", Manifest.of(members)), OURS.signer)
+    assert len(oms.signed_files(data, [OURS.public])[0]) == 5000
+    assert time.monotonic() - begun < 1
