@@ -320,8 +320,8 @@ class S3:
         if_absent: bool = False,
         checksum: tuple[str, str] | None = None,
         options: WriteOptions | None = None,
-    ) -> bool:
-        """Write an object in one request; False if `if_absent` and there is one.
+    ) -> str | None:
+        """Write an object in one request; its ETag, or None if `if_absent` and there is one.
 
         A conflict with another conditional write of the same key (409) counts as being there.
 
@@ -348,23 +348,22 @@ class S3:
                 ContentType=content_type,
                 **arguments,
             )
-        return answer is not None
+        return None if answer is None else str(answer["ETag"])
 
-    def copy(self, seen: ObjectRef, target: S3Uri, algorithm: str) -> None:
-        """Let S3 copy a whole object of at most 5 GiB, unless there is one at `target`.
+    def copy(self, seen: ObjectRef, target: S3Uri, algorithm: str) -> str | None:
+        """Let S3 copy a whole object of at most 5 GiB; the ETag of the copy, or None if there is an object at `target`.
 
         Raises:
             ChangedError: the source was deleted or replaced.
         """
         try:
-            self._copy(seen, target, algorithm, IfNoneMatch="*")
+            return self._copy(seen, target, algorithm, IfNoneMatch="*")
         except ChangedError:
             # 412 does not say which of the conditions failed, and some stores apply IfNoneMatch to the source.
-            if self.head(target) is None:
-                self._copy(seen, target, algorithm)
+            return self._copy(seen, target, algorithm) if self.head(target) is None else None
 
-    def _copy(self, seen: ObjectRef, target: S3Uri, algorithm: str, **condition: str) -> None:
-        self._call(
+    def _copy(self, seen: ObjectRef, target: S3Uri, algorithm: str, **condition: str) -> str:
+        answer = self._call(
             "copy_object",
             target,
             f"copying from {seen.location}",
@@ -378,6 +377,7 @@ class S3:
             **dict[str, Any](condition),
             **self.options.arguments,
         )
+        return str(answer["CopyObjectResult"]["ETag"])
 
     def begin(self, location: S3Uri, algorithm: str) -> MultipartHandle | None:
         """Begin a multipart upload; None if the store does not know the checksum algorithm."""

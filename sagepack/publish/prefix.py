@@ -96,7 +96,7 @@ class _PrefixUpload:
         self._plan = plan
         self._observation = plan.observation
         self._context = context
-        self._placed: dict[S3Uri, Checksums] = {}
+        self._placed: dict[S3Uri, tuple[Checksums, str | None]] = {}
         self._lock = threading.Lock()
 
     def location(self, member: Member) -> S3Uri:
@@ -109,23 +109,23 @@ class _PrefixUpload:
         if location.key in self._observation.present:
             return
         if member.size > limits.maximum or (member.size > limits.sent_size and not content.origin):
-            sums, sent, copied = self._multipart(content, location)
+            sums, etag, sent, copied = self._multipart(content, location)
         elif content.origin:
             sums, sent, copied = self._bound_sums(content.origin, member), 0, member.size
-            self._context.store.copy(content.origin.seen, location, self._context.algorithms[0])
+            etag = self._context.store.copy(content.origin.seen, location, self._context.algorithms[0])
         else:
-            sums, sent, copied = self._put(member, location), member.size, 0
-        self.placed(location, sums)
+            (sums, etag), sent, copied = self._put(member, location), member.size, 0
+        self.placed(location, sums, etag)
         with self._lock:
             self.sent += sent
             self.copied += copied
 
-    def placed(self, location: S3Uri, sums: Checksums) -> None:
-        """A file is at its key."""
+    def placed(self, location: S3Uri, sums: Checksums, etag: str | None) -> None:
+        """A file is at its key; its bytes are proved under `etag`, if there is one."""
         with self._lock:
-            self._placed[location] = sums
+            self._placed[location] = sums, etag
 
-    def _multipart(self, content: ContentPlan, location: S3Uri) -> tuple[Checksums, int, int]:
+    def _multipart(self, content: ContentPlan, location: S3Uri) -> tuple[Checksums, str | None, int, int]:
         member, origin = content.member, content.origin
         known = FramedChecksums(self._bound_sums(origin, member), ContentChecksum()) if origin else None
         runs = [Match(0, 0, 0, member.size)] if origin else []
@@ -133,7 +133,7 @@ class _PrefixUpload:
         subject, journal = str(member.digest), self._journal(member)
         upload = MultipartUpload(self._context, FileTarget(member), location, subject, journal)
         result = upload.run(parts, [origin.seen] if origin else [], [known])
-        return result.whole, result.sent, result.copied
+        return result.whole, result.etag, result.sent, result.copied
 
     def _bound_sums(self, origin: Origin, member: Member) -> Checksums:
         """The checksums of a file to copy; one that nothing binds is read and hashed, and remembered."""
@@ -151,7 +151,7 @@ class _PrefixUpload:
         )
         return read_file(self._context.store, seen, member)
 
-    def _put(self, member: Member, location: S3Uri) -> Checksums:
+    def _put(self, member: Member, location: S3Uri) -> tuple[Checksums, str | None]:
         data = b"".join(choose(self._context.sources, member).open(member.digest, 0, member.size))
         found = Digest.sha256(data)
         if found != member.digest:
@@ -163,15 +163,18 @@ class _PrefixUpload:
         sums, algorithm = Checksums.of(data), self._context.algorithms[0]
         checksum = (algorithm, sums.value(algorithm))
         content_type = "application/octet-stream"
-        self._context.store.put(location, data, content_type=content_type, if_absent=True, checksum=checksum)
-        return sums
+        etag = self._context.store.put(location, data, content_type=content_type, if_absent=True, checksum=checksum)
+        return sums, etag
 
     def confirm(self, member: Member) -> StoredFile:
         """Check that a file is at its key; one that was there before this run, and that nothing binds, is read."""
         location = self.location(member)
-        sums = self._placed.get(location)
-        if sums is not None:
-            return StoredFile(member, confirm(self._context.store, location, sums).etag, sums)
+        if location in self._placed:
+            sums, written = self._placed[location]
+            etag = confirm(self._context.store, location, sums).etag
+            if etag != written and self._context.must_prove:  # another publisher wrote it, or somebody replaced it
+                self._read(ObjectRef(location, etag), member)
+            return StoredFile(member, etag, sums)
         etag = self._observation.present[location.key]
         sums = self._known_sums(location, member, etag) or self._read(ObjectRef(location, etag), member)
         return StoredFile(member, etag, sums)
@@ -182,7 +185,9 @@ class _PrefixUpload:
         if verified is not None:
             same = verified.etag == etag and member.digest in verified.sums
             return verified.sums[member.digest].framed if same else None
-        if index is not None and self._observation.is_bound:
+        if not self._observation.is_bound:
+            return None
+        if index is not None:
             return next((file.sums for file in index.files if (file.member, file.etag) == (member, etag)), None)
         sums = journaled_sums(FileTarget(member), self._journal(member), str(member.digest))
         if sums:

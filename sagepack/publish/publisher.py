@@ -104,6 +104,7 @@ def publish(
         documents,
         workers,
         units,
+        must_prove=signer is not None,
     )
     plan, uploaded = _upload_model(plan, context)
     context.write(_pointers(plan))

@@ -110,20 +110,21 @@ class FakeS3:
         content_type: str = "application/json",
         if_absent: bool = False,
         checksum: tuple[str, str] | None = None,
-    ) -> bool:
+    ) -> str | None:
         assert content_type
         if if_absent and location in self.objects:
-            return False
+            return None
         self.objects[location] = data
         if checksum:
             assert Checksums.of(data).value(checksum[0]) == checksum[1]
             self.sent += len(data)
-        return True
+        return self.etag(location)
 
     @request
-    def copy(self, seen: ObjectRef, target: S3Uri, algorithm: str) -> None:
+    def copy(self, seen: ObjectRef, target: S3Uri, algorithm: str) -> str | None:
         assert algorithm
         self.objects[target] = self._seen(seen)
+        return self.etag(target)
 
     @request
     def begin(self, location: S3Uri, algorithm: str) -> MultipartHandle | None:

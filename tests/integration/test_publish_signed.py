@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from sagepack.aws.s3 import S3Uri
+from sagepack.aws.s3 import CRC64NVME, S3Uri
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError
 from sagepack.package.attest import dsse, oms
 from sagepack.progress import Silent
+from sagepack.publish.checksums import Checksums
 from sagepack.publish.documents import Index
 from sagepack.publish.keys import Package
 from sagepack.publish.observation import Binding
@@ -326,3 +327,41 @@ def test_a_signature_says_nothing_of_another_kind_of_release(bucket: Bucket, tre
     hostile = dsse.signed(dsse.statement("manifest.json", about, "urn:x-sagepack:release:v1", said), OURS.signer)
     bucket.store.put(package.release_signature_uri, hostile)
     assert "another kind of statement" in findings(bucket, tree)["release.sig"]
+
+
+@LAYOUTS
+def test_what_somebody_puts_in_the_place_of_what_was_just_written_is_never_signed(
+    bucket: Bucket, tree: Tree, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other bytes with the same checksums, which S3 itself cannot tell from those that were sent."""
+    forged = {**tree.files, UNET: patched(tree.files[UNET], 70_000, collision())}
+    place = bucket.package(tree, layout=layout).model_uri
+    data = Tree(tree.folder.parent / "forged", forged).build() if layout == "archive" else forged[UNET]
+    place = place if layout == "archive" else place.child(UNET)
+    store = bucket.store
+    complete, put = store.complete, store.put
+
+    def replaced_after(written: str | None, location: S3Uri) -> str | None:
+        if written and location == place:
+            monkeypatch.undo()
+            overwrite(bucket, place, data)
+        return written
+
+    monkeypatch.setattr(
+        store, "complete", lambda upload, *more: replaced_after(complete(upload, *more), upload.location)
+    )
+    monkeypatch.setattr(
+        store, "put", lambda location, *more, **how: replaced_after(put(location, *more, **how), location)
+    )
+    with pytest.raises(IntegrityError, match=UNET):
+        bucket.publish(tree, bucket.plan(tree, layout=layout))
+    assert not any(key.endswith(".sig") for key in bucket.listing())
+
+
+def overwrite(bucket: Bucket, location: S3Uri, data: bytes) -> None:
+    """Put another object in the place of one, with a checksum that S3 has verified."""
+    bucket.store.delete(location)
+    upload, checksum = bucket.store.begin(location, CRC64NVME), Checksums.of(data).value(CRC64NVME)
+    assert upload is not None
+    part = bucket.store.send(upload, 1, bytearray(data), CRC64NVME, checksum)
+    assert bucket.store.complete(upload, [part], len(data), CRC64NVME, checksum)

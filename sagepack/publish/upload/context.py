@@ -64,6 +64,8 @@ class UploadContext:
         documents: what is written with the index, as soon as the model is there.
         workers: parts, or small files, at a time.
         units: who makes the units of an archive; None: all of it is made by threads of this process.
+        must_prove: whether somebody is about to sign what is uploaded: an object that is not known to be right from what this run sent
+            and had S3 copy is read first.
         algorithms: checksums to try, the best first.
     """
 
@@ -75,6 +77,7 @@ class UploadContext:
     documents: Mapping[S3Uri, bytes]
     workers: int = 8
     units: UnitWorkers | None = None
+    must_prove: bool = False
     algorithms: tuple[str, ...] = (CRC64NVME, CRC32)
 
     def write(self, documents: Mapping[S3Uri, bytes]) -> None:

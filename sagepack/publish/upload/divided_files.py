@@ -53,7 +53,7 @@ class DividedFiles:
         context: S3 and progress.
         workers: who makes them.
         package: its keys.
-        placed: is called with the key and the checksums of each file that is there.
+        placed: is called with the key and the checksums of each file that is there, and its ETag if this process has read it.
 
     Attributes:
         sent: bytes that workers sent for this run.
@@ -64,7 +64,7 @@ class DividedFiles:
         context: UploadContext,
         workers: UnitWorkers,
         package: Package,
-        placed: Callable[[S3Uri, Checksums], None],
+        placed: Callable[[S3Uri, Checksums, str | None], None],
     ) -> None:
         self.sent = 0
         self._context = context
@@ -121,7 +121,7 @@ class DividedFiles:
             confirm(store, file.location, sums)
         else:
             sums = read_file(store, ObjectRef(file.location, head.etag), file.member)
-        self._placed(file.location, sums)
+        self._placed(file.location, sums, head.etag)
 
     def _complete(self, job: Job, record: UnitRecord) -> None:
         file, sums = self._files[job.task.record], record.sums[0]
@@ -135,7 +135,7 @@ class DividedFiles:
             return
         if etag is None:
             self._context.store.abort(file.handle)
-        self._placed(file.location, sums.value.framed)
+        self._placed(file.location, sums.value.framed, None)  # what workers say of their parts is a claim
 
     def _job(self, unit: Unit, member: Member) -> Job:
         location = self._package.model_uri.child(member.path)

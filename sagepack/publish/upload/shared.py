@@ -100,7 +100,7 @@ class UploadFolder:
             handle, algorithm = self._begin(location, algorithms)
             text = seal(_Note(handle.id, algorithm), VERSION)
             if seen is None:
-                is_ours = self._store.put(note, text, if_absent=True)
+                is_ours = self._store.put(note, text, if_absent=True) is not None
             else:
                 is_ours = self._store.replace(ObjectRef(note, seen.etag), text)
             if is_ours:
