@@ -2,7 +2,7 @@
 
 The run is that of `deploy` from the step `upload` on. What it publishes is read off the release: its manifest must have the
 digest that the lock and the code of the target make, so the two environments agree on every byte before anything is copied.
-What binds the bytes of the source to that manifest is that they were released and deployed there; S3 compares the copy with the
+What binds the bytes of the source to that manifest is a signature of one of the keys of `trust`, or where there are none, that they were released and deployed there; S3 compares the copy with the
 checksums that the release has. `verify --remote --deep` reads and hashes every byte of the copy.
 """
 
@@ -25,6 +25,8 @@ from sagepack.deploy.overview import require_owned
 from sagepack.engine import preflight
 from sagepack.engine.promotion import Promotion
 from sagepack.errors import UserError
+from sagepack.publish import remote_read
+from sagepack.publish.keys import package_at
 from sagepack.spec import images
 from sagepack.text import counted
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from sagepack.api.history import Release
     from sagepack.engine.context import BuildContext
+    from sagepack.package.attest.keys import PublicKey
 
 _STEPS = ("upload", "deploy")
 # What serves one configuration, whatever goes on around it (API reference, DescribeEndpoint, EndpointStatus).
@@ -51,7 +54,8 @@ def prepare(source: BuildContext, target: BuildContext, release: str) -> BuildCo
 
     Raises:
         UserError: there is no such release, its package cannot be copied to the target, or it is not what the target's lock and
-            the code make.
+            the code make; or it is not signed, and has to be.
+        PackageError: it is not what was signed.
         RemoteError: AWS failed after retries.
     """
     _require_copyable(source, target)
@@ -73,7 +77,8 @@ def prepare(source: BuildContext, target: BuildContext, release: str) -> BuildCo
             fix=_agree(found, source),
         )
     comparing.published_contents(source.clients.s3, record.package, record.manifest)
-    promotion = Promotion(Origin(source.spec.env, str(found.location)), S3Uri.parse(record.package).parent)
+    keys = _require_signed(source, target, found)
+    promotion = Promotion(Origin(source.spec.env, str(found.location)), S3Uri.parse(record.package).parent, keys)
     steps = tuple(step for step in target.steps if step.name in _STEPS)
     return structs.replace(target, steps=steps, promotion=promotion)
 
@@ -216,6 +221,38 @@ def _agree(release: Release, source: BuildContext) -> str:
         f"check out commit {commit[:12]}, of which {source.spec.env} has its release" if commit else "use its code"
     )
     return f"{deployed}; and make the locks equal with `invoke lock`, or deploy this tree to {source.spec.env} first"
+
+
+def _require_signed(source: BuildContext, target: BuildContext, release: Release) -> tuple[PublicKey, ...]:
+    """Check that the package of a release is as it was signed; the keys that count for it, none if neither environment has any.
+
+    They are those of the environment where it was published, or else those of the target.
+
+    Raises:
+        UserError: it is not signed.
+        PackageError: it is not what was signed.
+    """
+    keys = source.trust.keys or target.trust.keys
+    if not keys:
+        return ()
+    package = package_at(S3Uri.parse(release.record.package), target.manifest.digest)
+    try:
+        checked = remote_read.verify(
+            source.clients.s3,
+            package,
+            target.manifest,
+            target.progress,
+            verified=target.publication.verified,
+            keys=keys,
+        )
+    except remote_read.UnsignedError as error:
+        fix = f"`invoke sign --env {source.spec.env}` reads every byte of it and signs it"
+        raise error.with_context(fix=fix) from error
+    if checked.signature:
+        target.progress.note(
+            f"it is what {checked.signature.key} signed on {checked.signature.signed:%Y-%m-%d %H:%M} UTC"
+        )
+    return keys
 
 
 def _image(uri: str) -> str:

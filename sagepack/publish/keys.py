@@ -34,6 +34,7 @@ FILES_SIGNATURE, RELEASE_SIGNATURE = "model.sig", "release.sig"
 UPLOAD_NOTES = "upload"
 _TIME = "%Y%m%dT%H%M%SZ"
 _RELEASE = re.compile(r"(?P<time>[0-9]{8}T[0-9]{6}Z)-(?P<short>[0-9a-f]{16})(?P<files>\.files)?\.json")
+_MODEL = re.compile(r"(?P<target>(?:.*/)?)(?P<name>[^/]+)/(?P<short>[0-9a-f]{16})/model(?:\.tar\.gz|/)", re.DOTALL)
 _PACKAGE = re.compile(r"[^/]+/[0-9a-f]{16}")
 
 
@@ -145,6 +146,19 @@ class Package:
         """The record of a release at `time` (UTC)."""
         suffix = "" if self.format is PackageFormat.ARCHIVE else ".files"
         return releases_uri(self.target, self.name).child(f"{time:{_TIME}}-{self.digest.short}{suffix}.json")
+
+
+def package_at(model: S3Uri, digest: Digest) -> Package:
+    """The package whose archive, or prefix of files, is `model`, and whose manifest has this digest.
+
+    Raises:
+        UserError: no package of this program lies there, or one with another manifest.
+    """
+    found = _MODEL.fullmatch(model.key)
+    if found is None or found["short"] != digest.short:
+        raise UserError(f"this is not where a package with the manifest {digest} lies", where=str(model))
+    format_ = PackageFormat.PREFIX if model.key.endswith("/") else PackageFormat.ARCHIVE
+    return Package(S3Uri(model.bucket, found["target"].rstrip("/")), found["name"], digest, format_)
 
 
 def packages_uri(spec: Spec) -> S3Uri:

@@ -16,7 +16,7 @@ from sagepack.api.results import FOUND_WORK
 from sagepack.aws.s3 import S3, ObjectRef, S3Uri
 from sagepack.aws.session import Aws, AwsConnection
 from sagepack.cli.tasks import collection
-from sagepack.errors import UserError
+from sagepack.errors import IntegrityError, UserError
 from sagepack.publish.checksums import Checksums
 from sagepack.publish.documents import Index
 from sagepack.publish.observation import Binding
@@ -24,6 +24,7 @@ from tests.helpers.cloud import Cloud
 from tests.helpers.deployments import RecordedProgress, session_of
 from tests.helpers.iam import allows
 from tests.helpers.lending import lend
+from tests.helpers.signing import KeyPair
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from sagepack.sandbox.servers import Servers
 
 REGION, BUCKET = "us-west-2", "sagepack-stage"
+KEYS = {"dev": KeyPair.of("ours"), "prod": KeyPair.of("theirs")}
 STAGE = f"""\
 aws: {{account: "123456789012", region: {REGION}, role: "arn:aws:iam::123456789012:role/sagepack-sandbox"}}
 artifact: {{target: "s3://{BUCKET}/packages"}}
@@ -368,3 +370,67 @@ def test_what_only_its_own_account_can_decrypt_is_refused(stages: Stages) -> Non
 def test_an_environment_is_not_promoted_to_itself(stages: Stages) -> None:
     with pytest.raises(UserError, match="both environments are stage"):
         stages.stage().promote("stage")
+
+
+def signing(stages: Stages) -> tuple[str, str]:
+    """Two pairs of keys: `cloud` is signed by one, whose public key both environments have; the private parts are given with --set."""
+    keys = stages.root / "config" / "keys"
+    for name, pair in KEYS.items():
+        private, _ = pair.write(keys, name)
+        private.rename(stages.root / private.name)
+    for path, name in ((stages.root / "config" / "env" / "cloud.yaml", "dev"), (stages.overlay, "prod")):
+        path.write_text(f"{path.read_text()}trust: {{verify: [config/keys/{name}.pub]}}\n")
+    return "trust.sign=file:dev.pem", "trust.sign=file:prod.pem"
+
+
+def test_a_signed_release_is_promoted_and_signed_by_the_key_of_the_target(stages: Stages) -> None:
+    dev, prod = signing(stages)
+    stages.project(dev).deploy()
+    stages.stage().lock()
+    stages.forget()
+    project = stages.stage(prod)
+    plan = project.review_promotion("cloud").plan
+    assert plan.contents is not None
+    assert {content.binding for content in plan.contents} == {Binding.SIGNED.value}
+    built = stages.stage(prod).promote("cloud")
+    assert built.actions[0].send == 0
+    signature = stages.stage().verify_remote().signature
+    assert signature is not None
+    assert (signature.key, signature.hint) == ("config/keys/prod.pub", KEYS["prod"].public.hint)
+    again = stages.stage(prod).promote("cloud")
+    assert not any(action.runs for action in again.actions)
+
+
+def test_without_a_key_of_the_target_the_copy_waits_for_its_signature(stages: Stages) -> None:
+    dev, prod = signing(stages)
+    stages.project(dev).deploy()
+    stages.stage().lock()
+    with pytest.raises(UserError, match="not signed") as caught:
+        stages.stage().promote("cloud")
+    assert caught.value.exit_code == 1
+    assert "SageMaker" not in str(caught.value)
+    stages.stage(prod).sign()
+    assert stages.stage().promote("cloud").endpoint
+
+
+@pytest.mark.parametrize("how", ["unsigned", "signed by others", "replaced"])
+def test_what_is_not_signed_as_it_is_in_the_source_is_not_copied(stages: Stages, how: str) -> None:
+    dev, prod = signing(stages)
+    stages.project(*([dev] if how != "unsigned" else []), "trust.verify=[]").deploy()
+    stages.stage().lock()
+    stages.forget()
+    store, folder = S3(session_of(stages.servers).client("s3")), S3Uri("sagepack-sandbox", "models/svd")
+    names = {each.location.key.rpartition("/")[2]: each.location for each in store.list(folder)}
+    if how == "signed by others":
+        for name in ("model.sig", "release.sig"):
+            store.delete(names[name])
+        stages.project(prod, "trust.verify=[]").sign()
+    elif how == "replaced":
+        data = store.get(names["model.tar.gz"], 1 << 30)
+        assert data
+        store.put(names["model.tar.gz"], data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises((UserError, IntegrityError)) as caught:
+        stages.stage(prod).promote("cloud")
+    assert caught.value.exit_code == (1 if how == "unsigned" else 4)
+    assert ("invoke sign --env cloud" in str(caught.value)) is (how == "unsigned")
+    assert not stages.copied

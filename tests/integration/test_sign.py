@@ -345,3 +345,24 @@ def test_signing_many_files_takes_less_than_a_second() -> None:
     data = dsse.signed(oms.statement("large", Manifest.of(members)), OURS.signer)
     assert len(oms.signed_files(data, [OURS.public])[0]) == 5000
     assert time.monotonic() - begun < 1
+
+
+@pytest.mark.parametrize(
+    ("attack", "exit_code", "where"),
+    [(replaced, 4, "model.tar.gz"), (other_manifest, 4, "manifest.json"), (Signed.unsign, 1, "not signed")],
+)
+def test_a_rollback_verifies_the_package_that_is_to_serve_again(
+    cloud: Signed, attack: Callable[[Signed], None], exit_code: int, where: str
+) -> None:
+    cloud.project(cloud.sign, VERIFY).deploy()
+    cloud.project(cloud.sign, VERIFY, "environment.SAUCE=mustard").deploy()
+    project = cloud.project(VERIFY)
+    project.review_rollback()
+    assert "ours.pub signed on" in project.progress.text  # type: ignore[attr-defined]
+    attack(cloud)
+    for command in (cloud.project(VERIFY).review_rollback, cloud.project(VERIFY).rollback):
+        error = refused(command, SagepackError)
+        assert error.exit_code == exit_code
+        assert where in str(error)
+    assert cloud.read == 0
+    cloud.project("trust.verify=[]").rollback()
