@@ -96,7 +96,7 @@ def read_log(context: BuildContext, since: timedelta) -> results.Log:
     """What the containers of the endpoint wrote since some time ago."""
     _require_owned_if_there(context)
     name, begin = context.spec.endpoint.name, datetime.now(timezone.utc) - since
-    tail = logs.Tail(context.clients.aws, name, int(begin.timestamp() * 1000))
+    tail = logs.Tail(context.clients.aws, logs.log_group(name), int(begin.timestamp() * 1000))
     lines, count, exists = deque[results.LogLine](maxlen=MOST_LINES), 0, False
     while events := tail.events():
         exists = True
@@ -111,7 +111,7 @@ def follow_log(context: BuildContext, since: timedelta) -> Iterator[results.LogL
     """The lines of the log, those to come included; never ends by itself, not even while the network is down."""
     _require_owned_if_there(context)
     name, begin = context.spec.endpoint.name, datetime.now(timezone.utc) - since
-    tail = logs.Tail(context.clients.aws, name, int(begin.timestamp() * 1000))
+    tail = logs.Tail(context.clients.aws, logs.log_group(name), int(begin.timestamp() * 1000))
     said = ""
     while True:
         trouble = ""

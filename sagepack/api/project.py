@@ -193,7 +193,7 @@ class Project:
         return judging.scan(self._open("lock", branch_allowed=True))
 
     def plan(
-        self, to: str = "package", *, locked: bool = False, stream: bool = False, workers: int = 0
+        self, to: str = "package", *, locked: bool = False, stream: bool = False, workers: int = 0, remote: bool = False
     ) -> results.Plan:
         """What would run to reach a step, and why. Changes nothing.
 
@@ -202,22 +202,23 @@ class Project:
             locked: fail if the lock would be made or changed.
             stream: plan to publish from the Hub to S3 without the model on this disk.
             workers: processes of this machine that make what is published; 0: threads of this one.
+            remote: plan to publish by a job in the region.
 
         Raises:
-            UserError: there is no such step.
+            UserError: there is no such step, or `remote` and the spec declares no job.
             RemoteError: S3 or SageMaker failed after retries; only the steps `upload` and `deploy` ask them.
         """
-        return self._plan(to, locked=locked, stream=stream, workers=workers)[1]
+        return self._plan(to, locked=locked, stream=stream, workers=workers, remote=remote)[1]
 
     def review(
-        self, to: str = "deploy", *, locked: bool = False, stream: bool = False, workers: int = 0
+        self, to: str = "deploy", *, locked: bool = False, stream: bool = False, workers: int = 0, remote: bool = False
     ) -> ReviewedPlan:
         """A plan that `deploy` can be held to, also from a file and on another machine. Raises as `plan`.
 
         Raises:
             UserError: no lock is up to date with the spec, so that nobody knows yet what would be deployed.
         """
-        return review.ReviewedPlan.of(*self._plan(to, locked=locked, stream=stream, workers=workers))
+        return review.ReviewedPlan.of(*self._plan(to, locked=locked, stream=stream, workers=workers, remote=remote))
 
     @property
     def is_protected(self) -> bool:
@@ -235,6 +236,7 @@ class Project:
         plan: ReviewedPlan | None = None,
         smoke: bool = True,
         recreate: bool = False,
+        remote: bool = False,
     ) -> results.Built:
         """Run the steps that a goal needs.
 
@@ -249,6 +251,7 @@ class Project:
             smoke: send the sample to an endpoint that serves something new, as the spec says; False sends nothing.
             recreate: also delete and create again an endpoint that was released and has failed since, with the requests in
                 its queue; a plan that was looked at and says so does as well.
+            remote: publish by a SageMaker Processing job in the region, and follow it; the spec's `remote` says in which role.
 
         Raises:
             UserError: something that the user can fix, such as a gate, a quota or a full disk; or what would be done is
@@ -265,6 +268,7 @@ class Project:
             workers=workers,
             smoke=smoke,
             recreate=recreate or plan is not None,
+            remote=remote,
         )
         context, actions = executor.run(context, plan.check if plan else None)
         return self._built(goal, context, actions)
@@ -274,10 +278,18 @@ class Project:
         return self.build("package", locked=locked, connections=connections)
 
     def upload(
-        self, *, locked: bool = False, stream: bool = False, connections: int = hub.CONNECTIONS, workers: int = 0
+        self,
+        *,
+        locked: bool = False,
+        stream: bool = False,
+        connections: int = hub.CONNECTIONS,
+        workers: int = 0,
+        remote: bool = False,
     ) -> results.Built:
         """Publish the package, and send only what S3 does not have: `build("upload")`."""
-        return self.build("upload", locked=locked, stream=stream, connections=connections, workers=workers)
+        return self.build(
+            "upload", locked=locked, stream=stream, connections=connections, workers=workers, remote=remote
+        )
 
     def deploy(
         self,
@@ -289,6 +301,7 @@ class Project:
         plan: ReviewedPlan | None = None,
         smoke: bool = True,
         recreate: bool = False,
+        remote: bool = False,
     ) -> results.Built:
         """Publish the package, make the endpoint serve it, and see that it answers: `build("deploy")`."""
         return self.build(
@@ -300,6 +313,7 @@ class Project:
             plan=plan,
             smoke=smoke,
             recreate=recreate,
+            remote=remote,
         )
 
     def promote(
@@ -814,11 +828,11 @@ class Project:
         """The smallest IAM policy for one purpose.
 
         Args:
-            purpose: `plan`, `publish`, `deploy`, `predict` or `gc` for the people and programs that do it; `execution` for the permissions
-                of the execution role, `trust` for who may assume it.
+            purpose: `plan`, `publish`, `deploy`, `predict`, `gc` or `remote` for the people and programs that do it; `execution` for the
+                permissions of the execution role, `remote-execution` for those of the job's role, `trust` for who may assume them.
 
         Raises:
-            UserError: there is no such purpose.
+            UserError: there is no such purpose, or it is about `remote`, and the spec declares no job.
         """
         if purpose not in policies.POLICIES:
             fix = f"choose one of {', '.join(results.PURPOSES)}"

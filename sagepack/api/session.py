@@ -79,12 +79,14 @@ class Checked(Value, frozen=True):
         spec: the spec.
         warnings: what is wrong with it, but not wrong enough to refuse it.
         set_keys: the keys that a lock is made from and `--set` gave.
+        data: the merged data that the spec was made of.
         where: the place of a key of the spec, for messages.
     """
 
     spec: Spec
     warnings: tuple[Diagnostic, ...]
     set_keys: tuple[str, ...]
+    data: dict[str, Any]
     where: Callable[[KeyPath], str]
 
 
@@ -101,6 +103,7 @@ def open_context(
     smoke: bool = True,
     recreate: bool = False,
     renew: bool = False,
+    remote: bool = False,
 ) -> BuildContext:
     """The context in which the steps to `goal` run.
 
@@ -116,6 +119,7 @@ def open_context(
         smoke: try the endpoint after a deployment, as the spec says.
         recreate: requests may be lost with an endpoint whose status allows nothing but to delete it.
         renew: resolve again what the lock holds for ranges of versions.
+        remote: publish by a job in the region, which streams.
     """
     spec = checked.spec
     work = Workspace(root, spec.name, spec.env)
@@ -132,7 +136,7 @@ def open_context(
         work.sandbox_hub_cache if spec.sandbox else default_cache(os.environ),
         progress,
         locked,
-        stream,
+        stream or remote,
         connections,
         workers,
         checked.set_keys,
@@ -140,6 +144,8 @@ def open_context(
         recreate,
         lambda: connect.why_no_answers(root, spec, progress),
         renew=renew,
+        remote=remote,
+        declared=checked.data,
         where=checked.where,
     )
 
@@ -172,7 +178,7 @@ def load(selection: Selection, *, branch_allowed: bool = False, contents: bool =
         warnings = _check(document, root, branch_allowed=branch_allowed, contents=contents)
         if not contents:  # what files hold does not follow from these inputs
             records.remember(Record.of_check(key, inputs, warnings))
-    return Checked(document.spec(), warnings, document.set_keys(*LOCK_KEYS), document.where)
+    return Checked(document.spec(), warnings, document.set_keys(*LOCK_KEYS), document.data, document.where)
 
 
 def _check(document: Document, root: Path, *, branch_allowed: bool, contents: bool) -> tuple[Diagnostic, ...]:

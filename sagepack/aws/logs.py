@@ -1,4 +1,4 @@
-"""The log of an endpoint in CloudWatch Logs: its new lines, and how long it keeps them.
+"""The logs of endpoints and jobs in CloudWatch Logs: their new lines, and how long those of an endpoint are kept.
 
 Lines that cannot be read never stop a deployment.
 """
@@ -16,6 +16,8 @@ from sagepack.errors import RemoteError, UserError
 if TYPE_CHECKING:
     from sagepack.aws.session import Aws
 
+PROCESSING_JOBS = "/aws/sagemaker/ProcessingJobs"
+"""The log group of all processing jobs, whose streams are `<job>/algo-<number>-<time>` (SageMaker developer guide, "CloudWatch Logs")."""
 _MAX_EVENTS = 1000  # of one call of `Tail.lines` or `Tail.events`
 
 
@@ -93,7 +95,7 @@ def set_retention(aws: Aws, endpoint_name: str, days: int) -> None:
 
 
 class Tail:
-    """The new lines of one endpoint's log group. An error response of AWS is kept in `problem` and not raised.
+    """The new lines of a log group, or of some of its streams. An error response of AWS is kept in `problem` and not raised.
 
     A log group that does not exist has no lines. SageMaker creates it when a container starts, unless it was created before
     for its retention: if there are no lines after a failure, the image or the driver is at fault, not the code.
@@ -102,9 +104,10 @@ class Tail:
         problem: why the log cannot be read; None as long as it can be.
     """
 
-    def __init__(self, aws: Aws, endpoint_name: str, start_time: int) -> None:
-        """Read from `start_time`, in milliseconds of Unix time."""
-        self._aws, self._log_group, self._start_time = aws, log_group(endpoint_name), start_time
+    def __init__(self, aws: Aws, log_group: str, start_time: int, streams: str = "") -> None:
+        """Read from `start_time`, in milliseconds of Unix time, the streams whose names begin with `streams`."""
+        self._aws, self._log_group, self._start_time = aws, log_group, start_time
+        self._streams = {"logStreamNamePrefix": streams} if streams else {}
         self._seen: set[str] = set()
         self.problem: str | None = None
 
@@ -144,6 +147,7 @@ class Tail:
             .paginate(
                 logGroupName=self._log_group,
                 startTime=self._start_time,
+                **self._streams,
                 PaginationConfig={"MaxItems": _MAX_EVENTS},
             )
         )

@@ -13,6 +13,7 @@ _SAME_NAME = {
         *("CreateEndpoint", "UpdateEndpoint", "DescribeEndpoint", "DeleteEndpoint", "ListEndpoints"),
         "UpdateEndpointWeightsAndCapacities",
         *("InvokeEndpointAsync", "AddTags", "ListTags"),
+        *("CreateProcessingJob", "DescribeProcessingJob"),
         *("ListInferenceComponents", "DescribeInferenceComponent", "ListInferenceRouters", "DescribeInferenceRouter"),
     ),
     "application-autoscaling": (
@@ -28,6 +29,7 @@ _SAME_NAME = {
     "sns": ("GetTopicAttributes",),
     "kms": ("DescribeKey", "GetPublicKey", "Sign"),
     "pricing": ("GetProducts",),
+    "secretsmanager": ("GetSecretValue",),
     "servicequotas": ("GetServiceQuota", "ListServiceQuotas"),
 }
 # S3 user guide, "Required permissions for Amazon S3 API operations".
@@ -55,6 +57,16 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     **_S3,
     **_ALWAYS_ALLOWED,
 }
+# What is neither publishing nor deploying.
+_OTHER_PURPOSES = {
+    "DeleteObject": "gc",
+    "Sign": "sign",
+    "GetPublicKey": "sign",
+    "InvokeEndpointAsync": "predict",
+    "CreateProcessingJob": "remote",
+    "DescribeProcessingJob": "remote",
+    "GetSecretValue": "remote-execution",
+}
 
 
 def actions_of(operation: str) -> tuple[str, ...]:
@@ -64,12 +76,8 @@ def actions_of(operation: str) -> tuple[str, ...]:
 
 def policy_for(operation: str) -> str | None:
     """Which policy, as `invoke policy --for` names it, allows an operation; None for one that no policy is about."""
-    if operation == "DeleteObject":
-        return "gc"
-    if operation in {"Sign", "GetPublicKey"}:
-        return "sign"
+    if purpose := _OTHER_PURPOSES.get(operation):
+        return purpose
     if operation in _S3:
         return "publish"
-    if operation == "InvokeEndpointAsync":
-        return "predict"
     return "deploy" if ACTIONS.get(operation) else None

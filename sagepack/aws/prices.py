@@ -98,7 +98,12 @@ class Prices:
     def hour(self, instance_type: str) -> float | None:
         """An hour of an instance that serves an endpoint, such as `ml.g5.2xlarge`."""
         fields = {"instanceName": instance_type}
-        return self._price("AmazonSageMaker", fields, "Hrs", _hosts, f"an hour of {instance_type}")
+        return self._price("AmazonSageMaker", fields, "Hrs", _is_for("Hosting"), f"an hour of {instance_type}")
+
+    def processing_hour(self, instance_type: str) -> float | None:
+        """An hour of an instance that runs a processing job."""
+        fields, what = {"instanceName": instance_type}, f"an hour of {instance_type} for processing"
+        return self._price("AmazonSageMaker", fields, "Hrs", _is_for("Processing"), what, use=" Processing")
 
     def gigabyte_month(self, storage_class: str | None = None) -> float | None:
         """A month of a gigabyte in S3; without a storage class of STANDARD."""
@@ -116,12 +121,14 @@ class Prices:
         what = "a gigabyte of logs for a month"
         return self._price("AmazonCloudWatch", fields, "GB-Mo", _uses("TimedStorage-ByteHrs"), what)
 
-    def _price(self, service: str, fields: dict[str, str], unit: str, is_it: _Test, what: str) -> float | None:
-        """A price from the file, or else from AWS."""
+    def _price(
+        self, service: str, fields: dict[str, str], unit: str, is_it: _Test, what: str, use: str = ""
+    ) -> float | None:
+        """A price from the file, or else from AWS; `use` tells prices apart whose fields are the same."""
         if self._aws.region.startswith(_OTHER_PARTITIONS):  # their credentials do not count where the price list is
             self.problem = f"prices in {self._aws.region} are not looked up"
             return None
-        key = f"{self._aws.region} {service} {' '.join(fields.values())}"
+        key = f"{self._aws.region} {service} {' '.join(fields.values())}{use}"
         now = datetime.now(timezone.utc)
         with self._lock:
             known = self._known().get(key)
@@ -173,9 +180,9 @@ class Prices:
             write_atomically(self._path, msgspec.json.encode({**self._known(), key: price}) + b"\n")
 
 
-def _hosts(attributes: dict[str, str]) -> bool:
-    """Whether a product of SageMaker is an instance of an endpoint: it is sold for notebooks and training as well."""
-    return "Hosting" in (attributes.get("component"), attributes.get("platoinstancetype"))
+def _is_for(component: str) -> _Test:
+    """The test for what an instance does: each type is sold for endpoints, notebooks, training and processing."""
+    return lambda attributes: component in (attributes.get("component"), attributes.get("platoinstancetype"))
 
 
 def _uses(usage_type: str) -> _Test:

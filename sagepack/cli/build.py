@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sagepack.cli.agreement import agreed_plan
-from sagepack.cli.task import CONNECTIONS, LOCKED, NO_SMOKE, STREAM, WORKERS, YES_CHANGE, Flag, task
+from sagepack.cli.task import CONNECTIONS, LOCKED, NO_SMOKE, REMOTE, STREAM, WORKERS, YES_CHANGE, Flag, task
 from sagepack.engine import lazy
 from sagepack.engine.steps import GOALS
 from sagepack.errors import UserError
@@ -57,17 +57,18 @@ def scan(project: Project) -> Scanned:
     Flag("out", "", "write the plan to this file, for `deploy --plan`", placeholder="FILE"),
     LOCKED,
     STREAM,
+    REMOTE,
     WORKERS,
     example="--to deploy --env prod --out prod.plan",
 )
-def plan(project: Project, *, to: str, out: str, locked: bool, stream: bool, workers: int | None) -> Plan:
+def plan(project: Project, *, to: str, out: str, locked: bool, stream: bool, remote: bool, workers: int | None) -> Plan:
     """Show what would run and why.
 
     It changes nothing. The exit code is 0 if nothing would run, and 2 if something would.
     """
     if not out:
-        return project.plan(to, locked=locked, stream=stream, workers=workers or 0)
-    reviewed = project.review(to, locked=locked, stream=stream, workers=workers or 0)
+        return project.plan(to, locked=locked, stream=stream, remote=remote, workers=workers or 0)
+    reviewed = project.review(to, locked=locked, stream=stream, remote=remote, workers=workers or 0)
     reviewed.write(Path(out))
     project.progress.note(f"the plan is in {out}: `deploy --plan {out}` does exactly that")
     return reviewed.plan
@@ -112,18 +113,22 @@ def package(project: Project, *, locked: bool, connections: int) -> Built:
     return project.build("package", locked=locked, connections=connections)
 
 
-@task(LOCKED, STREAM, CONNECTIONS, WORKERS, example="--env prod --stream")
-def upload(project: Project, *, locked: bool, stream: bool, connections: int, workers: int | None) -> Built:
+@task(LOCKED, STREAM, REMOTE, CONNECTIONS, WORKERS, example="--env prod --stream")
+def upload(
+    project: Project, *, locked: bool, stream: bool, remote: bool, connections: int, workers: int | None
+) -> Built:
     """Publish the package to S3.
 
-    Its key follows from its contents. S3 copies what it has already, and only the rest is sent.
+    Its key follows from its contents. S3 copies what it has already, and only the rest is sent. With --remote a job in the
+    region sends it, from the Hub: this command starts the job and follows it.
     """
-    return project.upload(locked=locked, stream=stream, connections=connections, workers=workers or 0)
+    return project.upload(locked=locked, stream=stream, remote=remote, connections=connections, workers=workers or 0)
 
 
 @task(
     LOCKED,
     STREAM,
+    REMOTE,
     CONNECTIONS,
     WORKERS,
     Flag(
@@ -142,6 +147,7 @@ def deploy(
     *,
     locked: bool,
     stream: bool,
+    remote: bool,
     connections: int,
     workers: int | None,
     plan_file: str,
@@ -157,7 +163,9 @@ def deploy(
     if plan_file:
         agreed = review.ReviewedPlan.read(Path(plan_file))
     elif project.is_protected and not yes:
-        agreed = agreed_plan(project.review("deploy", locked=locked, stream=stream, workers=workers or 0))
+        agreed = agreed_plan(
+            project.review("deploy", locked=locked, stream=stream, remote=remote, workers=workers or 0)
+        )
     return project.deploy(
         locked=locked,
         stream=stream,
@@ -166,6 +174,7 @@ def deploy(
         plan=agreed,
         smoke=not no_smoke,
         recreate=yes,
+        remote=remote,
     )
 
 

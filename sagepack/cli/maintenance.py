@@ -93,7 +93,7 @@ def gc(project: Project, *, keep: int, hours: int, answer_days: int, dry_run: bo
     Flag(
         "for",
         "publish",
-        "plan, publish, worker, sign, deploy, predict or gc; execution or trust for the endpoint's role",
+        "plan, publish, worker, sign, deploy, predict, gc or remote; execution, remote-execution or trust for roles",
         parameter="purpose",
         choices=PURPOSES,
         placeholder="WHO",

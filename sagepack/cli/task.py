@@ -114,6 +114,9 @@ _COMMON = (
 _DEFAULTS = {flag.keyword: flag.default for flag in _COMMON}
 LOCKED = Flag("locked", default=False, help="fail instead of making or updating the lock (for CI)")
 STREAM = Flag("stream", default=False, help="publish from the Hub to S3 without the model on this disk")
+REMOTE = Flag(
+    "remote", default=False, help="publish by a SageMaker Processing job in the region (`remote` of the spec)"
+)
 CONNECTIONS = Flag("connections", hub.CONNECTIONS, "most connections to the Hub at once", most=64)
 WORKERS = Flag(
     "workers", "", "make what is published in this many processes, which stream what is not on this disk", most=64

@@ -24,13 +24,13 @@ SAGEMAKER = "sagemaker.amazonaws.com"
 _SCALING_ROLE = "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
 _SCALING_PRINCIPAL = "sagemaker.application-autoscaling.amazonaws.com"
 # SageMaker developer guide, "CreateModel API: Execution Role Permissions", for a model in a VPC.
-_NETWORK = (
+NETWORK = (
     *("ec2:CreateNetworkInterface", "ec2:CreateNetworkInterfacePermission"),
     *("ec2:DeleteNetworkInterface", "ec2:DeleteNetworkInterfacePermission", "ec2:DescribeNetworkInterfaces"),
     *("ec2:DescribeVpcs", "ec2:DescribeDhcpOptions", "ec2:DescribeSubnets", "ec2:DescribeSecurityGroups"),
 )
 _LOOK_AT_NETWORK = ("ec2:DescribeSubnets", "ec2:DescribeSecurityGroups", "ec2:DescribeVpcEndpoints")
-_PULL = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
+PULL = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
 
 # Listing has no resource, and endpoints of others have any name.
 _LOOK_AT_ENDPOINTS = (
@@ -252,7 +252,7 @@ def execution_policy(spec: Spec, packages: S3Uri) -> dict[str, Any]:
                 [each for path in answers for each in arns.objects(path, "*")],
             ),
             statement("List", ["s3:ListBucket"], buckets),
-            statement("Pull", _PULL, [_repository(arns, spec)]),
+            statement("Pull", PULL, [_repository(arns, spec)]),
             # These two have no resources.
             statement("Login", ["ecr:GetAuthorizationToken"], ["*"]),
             statement("Metrics", ["cloudwatch:PutMetricData"], ["*"]),
@@ -261,7 +261,7 @@ def execution_policy(spec: Spec, packages: S3Uri) -> dict[str, Any]:
             *([statement("Notify", ["sns:Publish"], topics)] if topics else []),
             # Developer guide, "Auto-Rollback Configuration and Monitoring"; the names of alarms may be of any form.
             *([statement("Alarms", ["cloudwatch:DescribeAlarms"], ["*"])] if rollback_alarms(spec.endpoint) else []),
-            *([statement("Network", _NETWORK, ["*"])] if spec.endpoint.vpc else []),
+            *([statement("Network", NETWORK, ["*"])] if spec.endpoint.vpc else []),
             *(
                 [arns.key("Decrypt", ["kms:Decrypt", "kms:GenerateDataKey"], artifact.kms_key_id)]
                 if artifact.sse == "aws:kms" and artifact.kms_key_id

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sagepack.aws import metrics, sagemaker
-from sagepack.aws.logs import Tail
+from sagepack.aws.logs import Tail, log_group
 from sagepack.deploy import known_failures
 from sagepack.deploy import request as requests
 from sagepack.deploy.container_log import has_traceback, telling
@@ -222,7 +222,7 @@ class _Trial:
         """
         live = sagemaker.describe_endpoint(self.aws, self.endpoint.name)
         since = max(begun - _CLOCKS, live.last_modified_time.timestamp() if live else 0.0)
-        tail, log = Tail(self.aws, self.endpoint.name, int(since * 1000)), deque[str](maxlen=_LOG_LINES)
+        tail, log = Tail(self.aws, log_group(self.endpoint.name), int(since * 1000)), deque[str](maxlen=_LOG_LINES)
         for look in range(_LOG_LOOKS):
             if look:
                 self.waiter.sleep(self.waiter.delay)

@@ -196,7 +196,7 @@ class _Reporter:
         if self._tail is None:
             # The deployment in progress began when the endpoint was last modified.
             start_time = int(endpoint.last_modified_time.timestamp() * 1000)
-            self._tail = Tail(self._aws, self._endpoint_name, start_time)
+            self._tail = Tail(self._aws, log_group(self._endpoint_name), start_time)
         was_readable = self._tail.problem is None
         for line in self._tail.lines():
             self._progress.note(f"  | {line}")

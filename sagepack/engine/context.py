@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import posixpath
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from msgspec import structs
+from msgspec import field, structs
 
 from sagepack import hub
 from sagepack.decoding import Value
@@ -27,7 +27,7 @@ from sagepack.spec.inspection import Inspection
 from sagepack.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from sagepack.deploy import deployment, observe
@@ -77,6 +77,8 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
         why_no_answers: says why no endpoint can answer a request here, or None; it may ask the sandbox.
         promotion: the package that is copied, if nothing is to be made or published from this machine.
         renew: resolve again what the lock holds for ranges of versions (`lock --update`).
+        remote: publish by a job in the region.
+        declared: the merged data of the spec.
         where: the place of a key of the spec, for messages.
     """
 
@@ -96,6 +98,8 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
     why_no_answers: Callable[[], str | None] = lambda: None
     promotion: Promotion | None = None
     renew: bool = False
+    remote: bool = False
+    declared: Mapping[str, Any] = field(default_factory=dict)
     where: Callable[[KeyPath], str] = lambda path: ".".join(map(str, path))
 
     def refreshed(self) -> BuildContext:
@@ -309,6 +313,8 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
 
     def _unit_pool(self) -> unit_pool.UnitPool | None:
         """Who makes the units of the upload: what the command line names goes before what the spec declares."""
+        if self.remote:  # the job has workers of its own
+            return None
         if self.workers:
             return unit_pool.processes(self.workers, self.clients.connections)
         declared = self.spec.cluster

@@ -84,7 +84,7 @@ LAZY: dict[str, tuple[str, ...]] = {
     "engine.steps.lock": ("engine.resolver", "engine.scanning"),
     "engine.wheels": ("package.requirements.index", "package.requirements.resolve", "package.requirements.wheels"),
     "engine.steps.tar": ("package.archive.source", "package.archive.writer"),
-    "engine.steps.upload": ("package.attest.provenance",),
+    "engine.steps.upload": ("engine.remote.publishing", "package.attest.provenance"),
 }
 _NAMES = frozenset(name for names in LAZY.values() for name in names)
 

@@ -9,6 +9,7 @@ from msgspec import structs
 from sagepack.aws.iam_policy import document
 from sagepack.deploy.iam_policy import deploy_policy, execution_policy, predict_policy, trust_policy
 from sagepack.deploy.iam_policy import removal_statements as deployed
+from sagepack.engine.remote.policy import remote_execution_policy, remote_policy
 from sagepack.publish.iam_policy import publish_policy, sign_policy, worker_policy
 from sagepack.publish.iam_policy import removal_statements as published
 from sagepack.publish.keys import packages_uri
@@ -45,8 +46,10 @@ POLICIES: dict[str, Callable[[Spec], dict[str, Any]]] = {
     "deploy": deploy_policy,
     "predict": predict_policy,
     "gc": gc_policy,
+    "remote": remote_policy,
     "execution": lambda spec: execution_policy(spec, packages_uri(spec)),
+    "remote-execution": remote_execution_policy,
     "trust": lambda _spec: trust_policy(),
 }
-"""Who needs a policy -> what makes it: identity policies of people and programs that plan, publish (as a worker of a cluster too), sign, deploy, send requests, or remove garbage;
-the permissions of the execution role (`aws.role`), and who may assume it."""
+"""Who needs a policy -> what makes it: identity policies of people and programs that plan, publish (as a worker of a cluster too), sign, deploy, send requests, remove garbage, or
+publish by a job in the region; the permissions of the execution role (`aws.role`) and of that job's role (`remote.role`), and who may assume them."""

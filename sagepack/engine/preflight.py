@@ -13,8 +13,10 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from sagepack.aws import identity, quotas
 from sagepack.aws.prices import Prices
 from sagepack.aws.s3 import S3, S3Uri
+from sagepack.deploy.preflight import judge
 from sagepack.deploy.preflight.asking import Question, answer_all
 from sagepack.deploy.preflight.check import STALE_UPLOADS, Check, Finding
 from sagepack.deploy.preflight.questions import (
@@ -26,10 +28,12 @@ from sagepack.deploy.preflight.questions import (
     ROLE,
     ROLE_PERMISSIONS,
     Preflight,
+    denied_actions,
 )
 from sagepack.digest import Digest
 from sagepack.engine import cluster, scanning
 from sagepack.engine.clients import write_options
+from sagepack.engine.remote.policy import remote_execution_policy
 from sagepack.engine.worker_check import Demand, services_of
 from sagepack.errors import Diagnostic, RemoteError, SagepackError, UserError
 from sagepack.publish.keys import Package, packages_uri
@@ -48,7 +52,13 @@ if TYPE_CHECKING:
     from sagepack.spec.model import Endpoint
 
 # Check -> the one without which it says nothing.
-_NEEDS = {LIFECYCLE: BUCKET, STALE_UPLOADS: BUCKET, ROLE_PERMISSIONS: ROLE}
+_JOB_ROLE, _JOB_ROLE_PERMISSIONS = "remote-role", "remote-role-permissions"
+_NEEDS = {
+    LIFECYCLE: BUCKET,
+    STALE_UPLOADS: BUCKET,
+    ROLE_PERMISSIONS: ROLE,
+    _JOB_ROLE_PERMISSIONS: _JOB_ROLE,
+}
 _PYTHONS = ((3, 10), (3, 14))
 
 
@@ -131,6 +141,8 @@ def guard(context: BuildContext, *, known: frozenset[str], updates: bool) -> Non
     preflight = _preflight(context)
     questions = [preflight.account(), *preflight.publishing()]
     questions += _signing(context)
+    if context.remote:
+        questions += _remote(context, search=False)
     if any(step.name == "deploy" for step in context.steps):
         questions += [*preflight.deploying(), preflight.quota(search=False)]
     if updates:
@@ -156,6 +168,7 @@ def check_all(context: BuildContext, more: Sequence[Question]) -> tuple[Check, .
             *preflight.deploying(),
             *preflight.updating(),
             preflight.quota(search=True),
+            *(_remote(context, search=True) if context.spec.remote else ()),
             Question("hub", "Hugging Face Hub", partial(_hub, context)),
             Question("lock", "lock", partial(_lock, context)),
             Question("scan", "model files", partial(_scan, context)),
@@ -168,6 +181,29 @@ def check_all(context: BuildContext, more: Sequence[Question]) -> tuple[Check, .
         ]
     )
     return _without_consequences(checks)
+
+
+def _remote(context: BuildContext, *, search: bool) -> Iterator[Question]:
+    """What a job in the region needs; `search` as in `quotas.endpoint_quota`."""
+    aws, spec, job = context.clients.aws.with_patience(PATIENCE), context.spec, context.spec.remote
+    if job is None:  # which the step itself tells
+        return
+    role, kind, purpose = job.role, job.instance_type, "remote-execution"
+
+    def trust() -> Finding:
+        return judge.role(role, identity.trust_policy(aws, role), "remote.role", purpose)
+
+    def permissions() -> Finding:
+        denied = denied_actions(aws, role, remote_execution_policy(spec)["Statement"])
+        return judge.role_permissions(role, denied, purpose)
+
+    def quota() -> Finding:
+        value = quotas.processing_quota(aws, kind, search=search)
+        return judge.job_quota(quotas.processing_quota_name(kind), value)
+
+    yield Question(_JOB_ROLE, "job's role", trust)
+    yield Question(_JOB_ROLE_PERMISSIONS, "job's permissions", permissions)
+    yield Question("remote-quota", "job quota", quota)
 
 
 def _preflight(context: BuildContext) -> Preflight:

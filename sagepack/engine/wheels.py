@@ -37,8 +37,8 @@ def paths(context: BuildContext) -> dict[str, Path]:
 
 
 def required(context: BuildContext) -> tuple[LockedPackage, ...]:
-    """The wheels that the steps of the goal read from this disk: all for an archive, and what S3 lacks for an upload."""
-    if not context.spec.code.vendor or context.promotion:
+    """The wheels that the steps of the goal read from this disk: all for an archive, and what S3 lacks for an upload from here."""
+    if not context.spec.code.vendor or context.promotion or context.remote:
         return ()
     goals = {step.name for step in context.steps}
     wheels = listing.wheels(context.required_lock())

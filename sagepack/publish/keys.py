@@ -7,6 +7,7 @@
                                                  /manifest.json  provenance.json
                                                  /model.sig  release.sig      if it is signed
                                                  /upload/...        notes of an upload that workers make (`upload.shared`)
+<target>/<name>/remote/<16 hex of its digest>/                      what a job that publishes in the region starts from, while it runs
 <target>/<name>/releases/<UTC time>-<16 hex>.json                   written last: this package is complete
 <target>/contents/<sha256>.json                                     pointer: which package's archive holds it
 <target>/contents/<sha256>.file.json                                pointer: which package has it as an object
@@ -159,6 +160,11 @@ def package_at(model: S3Uri, digest: Digest) -> Package:
         raise UserError(f"this is not where a package with the manifest {digest} lies", where=str(model))
     format_ = PackageFormat.PREFIX if model.key.endswith("/") else PackageFormat.ARCHIVE
     return Package(S3Uri(model.bucket, found["target"].rstrip("/")), found["name"], digest, format_)
+
+
+def remote_uri(target: S3Uri, name: str) -> S3Uri:
+    """What the keys of everything begin with that jobs start from (`--remote`), followed by `/`."""
+    return target.child(f"{name}/remote")
 
 
 def packages_uri(spec: Spec) -> S3Uri:

@@ -65,6 +65,7 @@ class Servers:
         """Create the initial state of both servers and listen."""
         self._seed_hub()
         self.hub.start()
+        self.aws.jobs.environment["HF_ENDPOINT"] = self.hub_url
         self.aws.start()
 
     def stop(self) -> None:

@@ -23,6 +23,7 @@ _ROLLING = ("sagemaker", "DeploymentConfig", "RollingUpdatePolicy")
 _POOL = ("sagemaker", "InstancePool")
 _ASYNC = ("sagemaker", "AsyncInferenceConfig")
 _VPC = ("sagemaker", "CreateModelInput", "VpcConfig")
+_PROCESSING = ("sagemaker", "CreateProcessingJobRequest")
 _TAG = (("sagemaker", "Tag", "Key"), ("sagemaker", "Tag", "Value"))
 _ENVIRONMENT = ("sagemaker", "ContainerDefinition", "Environment")
 
@@ -428,6 +429,26 @@ class Trust(Value, frozen=True):
     licenses: tuple[str, ...] = ()
 
 
+class Remote(Value, frozen=True):
+    """The SageMaker Processing job that publishes from the region (`--remote`). Names follow SageMaker's API.
+
+    Attributes:
+        role: the role of the job, which writes packages.
+        instance_type: type of its one instance.
+        image: the image in which this program runs; None takes the endpoint's own.
+        token_secret: ARN of the secret in Secrets Manager that holds the token for the Hub; None sends no token.
+        vpc: the VPC in which the job runs.
+    """
+
+    role: Annotated[str, Facts(member=(*_PROCESSING, "RoleArn"))]
+    instance_type: Annotated[
+        str, Facts(member=(*_PROCESSING, "ProcessingResources", "ClusterConfig", "InstanceType"))
+    ] = "ml.m5.xlarge"
+    image: Annotated[str | None, Facts(member=(*_PROCESSING, "AppSpecification", "ImageUri"))] = None
+    token_secret: str | None = None
+    vpc: Vpc | None = None
+
+
 class Spec(Value, frozen=True):
     """One model and everything that is declared about it, for one environment.
 
@@ -436,6 +457,7 @@ class Spec(Value, frozen=True):
         env: the environment: name of the overlay, which is no key of the spec.
         hub: where the model's repository is.
         environment: environment variables of the container.
+        remote: the job that publishes from the region, for `--remote`.
         sample: a request to try the endpoint with.
         smoke: whether a deployment counts only when the sample was answered.
         cluster: whose workers publish; None publishes from this machine alone.
@@ -457,6 +479,7 @@ class Spec(Value, frozen=True):
     environment: Annotated[
         dict[str, str], Facts(member=_ENVIRONMENT, entries=((*_ENVIRONMENT, "{key}"), (*_ENVIRONMENT, "{value}")))
     ] = field(default_factory=dict)
+    remote: Remote | None = None
     sample: Sample | None = None
     smoke: bool = True
     not_secret: tuple[str, ...] = ()

@@ -21,6 +21,7 @@ _SERVICES = {
     "ServiceQuotasV20190624": "service-quotas",
     "TrentService": "kms",
     "AWSPriceListService": "pricing",
+    "secretsmanager": "secretsmanager",
 }
 
 

@@ -30,16 +30,29 @@ class Doctor(Result, frozen=True):
         return FAILED if any(check.verdict == "failed" for check in self.checks) else 0
 
 
-# Who needs a policy: the people and programs that plan, publish, work for a cluster, sign, deploy, send requests, or remove garbage; the execution role, and who may assume it.
-PURPOSES = ("plan", "publish", "worker", "sign", "deploy", "predict", "gc", "execution", "trust")
+# Who needs a policy: the people and programs that plan, publish, work for a cluster, sign, deploy, send requests, remove garbage, or publish by a job in the region;
+# the execution role, the role of that job, and who may assume them.
+PURPOSES = (
+    "plan",
+    "publish",
+    "worker",
+    "sign",
+    "deploy",
+    "predict",
+    "gc",
+    "remote",
+    "execution",
+    "remote-execution",
+    "trust",
+)
 
 
 class Policy(Result, frozen=True):
     """A policy for IAM.
 
     Attributes:
-        purpose: what it allows: `plan`, `publish`, `worker` (of a cluster), `sign`, `deploy`, `predict`, `gc`, `execution` (what the execution role may do), or `trust` (who
-            may assume that role).
+        purpose: what it allows: `plan`, `publish`, `worker` (of a cluster), `sign`, `deploy`, `predict`, `gc`, `remote`, `execution` (what the execution role may do),
+            `remote-execution` (what the role of a job may do), or `trust` (who may assume those roles).
         document: the policy document.
     """
 

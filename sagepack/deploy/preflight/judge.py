@@ -81,15 +81,17 @@ def unfinished_uploads(name: str, *, aborted: bool) -> Finding:
     )
 
 
-def role(arn: str, trust: Document | None) -> Finding:
-    """Whether SageMaker may assume the execution role.
+def role(arn: str, trust: Document | None, declared: str = "aws.role", purpose: str = "execution") -> Finding:
+    """Whether SageMaker may assume a role.
 
     Args:
-        arn: `aws.role`.
+        arn: the role.
         trust: the role's trust policy; None if there is no such role.
+        declared: the key of the spec that names it.
+        purpose: of the policy with the permissions that it needs.
     """
     if trust is None:
-        fix = "create it with what `invoke policy --for trust` and `--for execution` print, or correct aws.role"
+        fix = f"create it with what `invoke policy --for trust` and `--for {purpose}` print, or correct {declared}"
         return Finding("failed", f"there is no role {arn}", fix)
     statements = [entry for entry in _list(trust.get("Statement")) if _is_about_sagemaker(entry)]
     if any(entry.get("Effect") == "Deny" for entry in statements):
@@ -106,16 +108,17 @@ def role(arn: str, trust: Document | None) -> Finding:
     return Finding("ok", f"{SAGEMAKER} may assume {arn}{condition}")
 
 
-def role_permissions(arn: str, denied: list[str]) -> Finding:
-    """Whether the policies of the execution role allow what an endpoint does.
+def role_permissions(arn: str, denied: list[str], purpose: str = "execution") -> Finding:
+    """Whether the policies of a role allow what it is for.
 
     Args:
-        arn: `aws.role`.
+        arn: the role.
         denied: what they do not allow.
+        purpose: of the policy with the permissions that it needs.
     """
     if not denied:
-        return Finding("ok", f"the policies of {arn} allow what `invoke policy --for execution` lists")
-    fix = "give it what `invoke policy --for execution` prints, unless a policy of the bucket or of the key allows it"
+        return Finding("ok", f"the policies of {arn} allow what `invoke policy --for {purpose}` lists")
+    fix = f"give it what `invoke policy --for {purpose}` prints, unless a policy of the bucket or of the key allows it"
     return Finding("warning", f"the policies of {arn} do not allow {', '.join(denied)}", fix)
 
 
@@ -183,6 +186,21 @@ def quota(name: str, value: int | None, endpoint: Endpoint) -> Finding:
         need = f"an update of {first} takes {2 * first} while both fleets run"
         return Finding("warning", f"the quota '{name}' is {value}; {need}", fix)
     return Finding("ok", f"the quota '{name}' is {value}; what other endpoints use of it is not counted here")
+
+
+def job_quota(name: str, value: int | None) -> Finding:
+    """Whether the account's quota is enough for a job.
+
+    Args:
+        name: of the quota.
+        value: instances; None if Service Quotas does not have it.
+    """
+    if value is None:
+        return Finding("unknown", f"Service Quotas does not list '{name}' here")
+    if value < 1:
+        fix = f"request a higher quota '{name}' in Service Quotas, or set another remote.instance_type"
+        return Finding("failed", f"the quota '{name}' is {value}, and a job takes one", fix)
+    return Finding("ok", f"the quota '{name}' is {value}; what other jobs use of it is not counted here")
 
 
 def topic(arn: str, declared: str, *, exists: bool) -> Finding:

@@ -135,16 +135,8 @@ class Preflight:
         return judge.role(self.spec.aws.role, identity.trust_policy(self.aws, self.spec.aws.role))
 
     def _role_permissions(self) -> Finding:
-        role, statements = self.spec.aws.role, execution_policy(self.spec, self.packages)["Statement"]
-
-        def denied(one: Statement) -> list[str]:
-            resources = [concrete(resource) for resource in one["Resource"]]
-            return identity.denied_actions(self.aws, role, one["Action"], resources)
-
-        # One with a condition is about a key by its alias, which a simulation does not know.
-        simulated = [one for one in statements if "Condition" not in one]
-        with worker_pool(len(simulated), "role") as pool:
-            found = [text for each in pool.map(denied, simulated) for text in each]
+        role = self.spec.aws.role
+        found = denied_actions(self.aws, role, execution_policy(self.spec, self.packages)["Statement"])
         return judge.role_permissions(role, found)
 
     def _image(self) -> Finding:
@@ -206,3 +198,21 @@ class Preflight:
         tags = sagemaker.list_tags(self.aws, endpoint.endpoint_arn) if endpoint else {}
         shown = owner_tags(tags)
         return judge.owner(owner.endpoint_name, exists=endpoint is not None, owned=owner.owns(tags), tags=shown)
+
+
+def denied_actions(aws: Aws, role: str, statements: list[Statement]) -> list[str]:
+    """What the policies of a role do not allow of some statements, as IAM simulates it.
+
+    Raises:
+        AccessDeniedError: the caller may not ask that.
+        RemoteError: IAM failed after retries.
+    """
+
+    def denied(one: Statement) -> list[str]:
+        resources = [concrete(resource) for resource in one["Resource"]]
+        return identity.denied_actions(aws, role, one["Action"], resources)
+
+    # A condition is on a key by its alias, or on the prefix of a listing, which a simulation does not know.
+    simulated = [one for one in statements if "Condition" not in one]
+    with worker_pool(len(simulated), "role") as pool:
+        return [text for each in pool.map(denied, simulated) for text in each]

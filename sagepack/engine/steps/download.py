@@ -111,6 +111,8 @@ def _in_words(files: Sequence[LockedFile], how: str, todo: str) -> tuple[str, ..
 
 def _why_none(context: BuildContext) -> str:
     publication = context.publication
+    if publication.missing_files and context.remote:
+        return "the job in the region streams what S3 lacks from the Hub (--remote)"
     if publication.missing_files and publication.stream_reason:
         return f"streamed from the Hub to S3 ({publication.stream_reason})"
     return "S3 has all that is needed"

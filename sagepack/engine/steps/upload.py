@@ -17,14 +17,18 @@ if TYPE_CHECKING:
     from sagepack.digest import Digest
     from sagepack.engine.context import BuildContext
     from sagepack.engine.plan import Content
+    from sagepack.engine.remote import publishing as remote
     from sagepack.package.attest import provenance
     from sagepack.package.lock import LockedFile
 else:
     provenance = lazy.module("package.attest.provenance")
+    remote = lazy.module("engine.remote.publishing")
 
 
 def status(context: BuildContext) -> StepStatus:
     """Whether the package is published whole, and what it takes if not."""
+    if context.remote:
+        remote.require(context)
     if context.current_lock is None:
         return UNKNOWN
     publication = context.publication
@@ -50,6 +54,8 @@ def status(context: BuildContext) -> StepStatus:
             stale += (publication.division,)
         if before:
             stale += (f"an interrupted upload continues: {format_bytes(before)} were sent before",)
+        if context.remote:
+            stale += (remote.reason(context),)
     signed = ""
     if plan.done and publication.trust.keys:
         signed = _signed(context)
@@ -84,6 +90,9 @@ def run(context: BuildContext) -> None:
         RemoteError: S3 or the Hub failed after retries.
         IntegrityError: S3's bytes are not the archive's, or a content is not what the manifest says.
     """
+    if context.remote:
+        remote.publish(context)
+        return
     known = {} if context.promotion else _files_here(context)
     statement = provenance.statement(context.spec, context.required_lock(), context.manifest)
     try:

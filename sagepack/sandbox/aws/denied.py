@@ -78,15 +78,31 @@ class DeniedActions:
         """
         if not self.patterns or service == "sts":  # nothing can deny GetCallerIdentity
             return
-        for name, resource in _actions(environ, service, region):
-            if any(fnmatchcase(name.lower(), pattern.lower()) for pattern in self.patterns):
-                quoted = f'"{resource}"' if service == "s3" else resource
-                message = (
-                    f"User: {_CALLER} is not authorized to perform: {name} on resource: {quoted} because no "
-                    f"identity-based policy allows the {name} action"
-                )
-                status = 400 if environ.get("HTTP_X_AMZ_TARGET") else 403
-                raise AwsError(_CODES.get(service, "AccessDenied"), message, status)
+        for action in _actions(environ, service, region):
+            if any(fnmatchcase(action.name.lower(), pattern.lower()) for pattern in self.patterns):
+                raise _denial(environ, service, _CALLER, action)
+
+
+def check_role(environ: WSGIEnvironment, service: str, region: str, role: str) -> None:
+    """Check that the policies of a role allow a request of one who has assumed it; arguments as of `DeniedActions.check`.
+
+    Raises:
+        AwsError: they do not.
+    """
+    for action in () if service == "sts" else _actions(environ, service, region):
+        if not moto_state.role_allows(role, *action):
+            caller = f"{role.replace(':iam:', ':sts:').replace(':role/', ':assumed-role/')}/SageMaker"
+            raise _denial(environ, service, caller, action)
+
+
+def _denial(environ: WSGIEnvironment, service: str, caller: str, action: _Action) -> AwsError:
+    quoted = f'"{action.resource}"' if service == "s3" else action.resource
+    message = (
+        f"User: {caller} is not authorized to perform: {action.name} on resource: {quoted} because no "
+        f"identity-based policy allows the {action.name} action"
+    )
+    status = 400 if environ.get("HTTP_X_AMZ_TARGET") else 403
+    return AwsError(_CODES.get(service, "AccessDenied"), message, status)
 
 
 def _actions(environ: WSGIEnvironment, service: str, region: str) -> Iterator[_Action]:
@@ -101,7 +117,7 @@ def _actions(environ: WSGIEnvironment, service: str, region: str) -> Iterator[_A
     elif target := environ.get("HTTP_X_AMZ_TARGET"):
         body = json.loads(read_body(environ) or b"{}")
         yield _Action(f"{prefix}:{target.rpartition('.')[2]}", _resource(region, body))
-        if role := body.get("ExecutionRoleArn"):
+        if role := body.get("ExecutionRoleArn") or body.get("RoleArn"):
             yield _Action("iam:PassRole", role)
     else:
         form = parse_qs(read_body(environ).decode())
@@ -109,9 +125,14 @@ def _actions(environ: WSGIEnvironment, service: str, region: str) -> Iterator[_A
 
 
 def _resource(region: str, body: JsonObject) -> str:
-    fields = {"ModelName": "model", "EndpointName": "endpoint", "EndpointConfigName": "endpoint-config"}
+    fields = {
+        "ModelName": "model",
+        "EndpointName": "endpoint",
+        "EndpointConfigName": "endpoint-config",
+        "ProcessingJobName": "processing-job",
+    }
     named = [arn_of(region, kind, body[field]) for field, kind in fields.items() if field in body]
-    return str(body.get("ResourceArn") or (named[0] if named else "*"))
+    return str(body.get("ResourceArn") or body.get("SecretId") or (named[0] if named else "*"))
 
 
 def _s3_actions(environ: WSGIEnvironment) -> Iterator[_Action]:

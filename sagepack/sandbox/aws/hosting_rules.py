@@ -44,17 +44,26 @@ def check_name(name: str) -> str:
     return name
 
 
-def check_container(container: JsonObject, role: str, region: str) -> None:
-    """Check role, image and model data as CreateModel does.
+def check_role(role: str) -> None:
+    """Check that SageMaker can assume a role.
 
     Raises:
-        AwsError: one of them does not exist or cannot be accessed.
+        AwsError: it cannot.
     """
     if not moto_state.can_assume(role):
         raise invalid(
             f"Could not assume role {role}. Please ensure that the role exists and allows principal "
             "'sagemaker.amazonaws.com' to assume the role."
         )
+
+
+def check_container(container: JsonObject, role: str, region: str) -> None:
+    """Check role, image and model data as CreateModel does.
+
+    Raises:
+        AwsError: one of them does not exist or cannot be accessed.
+    """
+    check_role(role)
     image = container.get("Image", "")
     if moto_state.image_digest(image, region) is None:
         raise invalid(

@@ -1,4 +1,4 @@
-"""SimulatePrincipalPolicy, which moto does not have: by moto's own evaluation of a role's inline policies, without conditions.
+"""SimulatePrincipalPolicy, which moto does not have: what a role's inline policies decide, without conditions.
 
 A model of AWS, not evidence about it; it needs the pinned version of moto.
 """
@@ -6,6 +6,8 @@ A model of AWS, not evidence about it; it needs the pinned version of moto.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from sagepack.sandbox.aws.role_policies import decide
 
 if TYPE_CHECKING:
     from moto.core.responses import ActionResult
@@ -22,20 +24,12 @@ def install() -> None:
 def simulate_principal_policy(response: IamResponse) -> ActionResult:
     """What the inline policies of a role decide about each action and resource."""
     from moto.core.responses import ActionResult
-    from moto.iam.access_control import IAMPolicy, PermissionResult
 
     name = response._get_param("PolicySourceArn").rpartition("/")[2]  # noqa: SLF001 - as moto's own operations do
-    policies = [IAMPolicy(document) for document in response.backend.get_role(name).policies.values()]
-
-    def decide(action: str, resource: str) -> str:
-        found = {policy.is_action_permitted(action, resource) for policy in policies}
-        if PermissionResult.DENIED in found:
-            return "explicitDeny"
-        return "allowed" if PermissionResult.PERMITTED in found else "implicitDeny"
-
+    policies = list(response.backend.get_role(name).policies.values())
     resources = response._get_param("ResourceArns") or ["*"]  # noqa: SLF001
     results = [
-        {"EvalActionName": action, "EvalResourceName": resource, "EvalDecision": decide(action, resource)}
+        {"EvalActionName": action, "EvalResourceName": resource, "EvalDecision": decide(policies, action, resource)}
         for action in response._get_param("ActionNames")  # noqa: SLF001
         for resource in resources
     ]

@@ -12,6 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from sagepack.sandbox.aws import role_policies
 from sagepack.sandbox.identity import ACCOUNT, REGION
 from sagepack.spec import images
 
@@ -98,6 +99,15 @@ def can_assume(arn: str) -> bool:
 
     roles = iam_backends[ACCOUNT]["aws"].roles.values()
     return any(role.arn == arn and '"sagemaker.amazonaws.com"' in role.assume_role_policy_document for role in roles)
+
+
+def role_allows(arn: str, action: str, resource: str) -> bool:
+    """Whether the inline policies of a role allow an action on a resource, conditions aside."""
+    from moto.iam.models import iam_backends
+
+    roles = iam_backends[ACCOUNT]["aws"].roles.values()
+    documents = next((role.policies.values() for role in roles if role.arn == arn), ())
+    return role_policies.decide(documents, action, resource) == "allowed"
 
 
 def reaches_s3(region: str, subnets: Sequence[str]) -> bool:
@@ -188,11 +198,15 @@ def publish(topic: str, message: str) -> None:
 
 
 def log(region: str, endpoint: str, lines: Sequence[str], stream: str = "AllTraffic/i-0123456789abcdef0") -> None:
-    """Write lines to the log group of an endpoint, as its container does; of each stream the newest are kept."""
+    """Write lines to the log group of an endpoint, as its container does."""
+    write_log(region, f"/aws/sagemaker/Endpoints/{endpoint}", stream, lines)
+
+
+def write_log(region: str, group: str, stream: str, lines: Sequence[str]) -> None:
+    """Write lines to a stream of a log group, which are created if they are not there; of each stream the newest are kept."""
     from moto.logs.models import logs_backends
 
-    backend = logs_backends[ACCOUNT][region]
-    group, now = f"/aws/sagemaker/Endpoints/{endpoint}", int(time.time() * 1000)
+    backend, now = logs_backends[ACCOUNT][region], int(time.time() * 1000)
     with _LOGGING:
         if group not in backend.groups:
             backend.create_log_group(group, {})

@@ -45,7 +45,7 @@ def _products(region: str) -> Iterator[tuple[str, str, dict[str, str], str, list
     """Service, family, attributes, unit, and the prices by rising amount of every product."""
     code = "USE1" if region == "us-east-1" else "EUC1"
     for name, price in HOUR.items():
-        for component, factor in (("Notebook", 0.8), ("Hosting", 1.0), ("Training", 1.1)):
+        for component, factor in (("Notebook", 0.8), ("Hosting", 1.0), ("Training", 1.1), ("Processing", 1.0)):
             usage = f"{code}-{component[:4]}:{name}"
             attributes = {"instanceName": name, "component": component, "usagetype": usage}
             yield "AmazonSageMaker", "ML Instance", attributes, "Hrs", [round(price * factor, 4)]

@@ -1,4 +1,4 @@
-"""Service Quotas of SageMaker, which moto does not have: of each instance type a few instances for endpoints.
+"""Service Quotas of SageMaker, which moto does not have: of each instance type a few instances for endpoints and for jobs.
 
 A model of AWS, not evidence about it: new accounts have a quota of 0 for most instances with a GPU. The codes are made up.
 """
@@ -66,12 +66,28 @@ def check(types: Mapping[str, Sequence[str]], counts: Mapping[str, int], used: M
             )
 
 
+def check_jobs(kind: str, running: int) -> None:
+    """Check that one more processing job fits beside those that run.
+
+    Raises:
+        AwsError: it does not.
+    """
+    if running >= INSTANCES:
+        raise AwsError(
+            "ResourceLimitExceeded",
+            f"The account-level service limit '{kind} for processing job usage' is {INSTANCES} Instances, with current "
+            f"utilization of {running} Instances and a request delta of 1 Instances. Please use AWS Service Quotas to request "
+            "an increase for this quota.",
+        )
+
+
 @cache
 def _quotas() -> list[JsonObject]:
     from botocore.loaders import Loader
 
     shapes = Loader().load_service_model("sagemaker", "service-2")["shapes"]
     names = [f"{kind} for endpoint usage" for kind in shapes["ProductionVariantInstanceType"]["enum"]]
+    names += [f"{kind} for processing job usage" for kind in shapes["ProcessingInstanceType"]["enum"]]
     return [
         {
             "ServiceCode": "sagemaker",

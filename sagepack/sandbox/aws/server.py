@@ -1,7 +1,7 @@
 """The sandbox's AWS: moto's server on 127.0.0.1, with overlays for what moto does not have.
 
 Requests that are not signed with the sandbox's own keys are rejected (`admission`, `signature`). Those for hosting
-(`hosting_api`), asynchronous invocation (`invocations`), quotas (`quotas`), prices (`price_list`) and AWS's image registries (`ecr`) are handled here
+(`hosting_api`), processing jobs (`processing`), asynchronous invocation (`invocations`), quotas (`quotas`), prices (`price_list`) and AWS's image registries (`ecr`) are handled here
 and do not reach moto. S3 is moto's with stricter checks (`s3_overlay`), IAM moto's with one operation more (`iam_overlay`), KMS moto's with its own signatures (`kms_overlay`), CloudWatch Logs moto's in another order (`logs_overlay`); the other services of `SERVICES` are moto's alone, and there
 are no others. In particular moto's own routes, which reset it and record requests, cannot be reached.
 """
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from sagepack.sandbox import admission
 from sagepack.sandbox.activity import Activity
 from sagepack.sandbox.aws import (
+    denied,
     ecr,
     iam_overlay,
     kms_overlay,
@@ -27,6 +28,7 @@ from sagepack.sandbox.aws import (
     moto_scaling,
     moto_state,
     price_list,
+    processing,
     quotas,
     s3_overlay,
     signature,
@@ -57,7 +59,10 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-SERVICES = {"s3", "sagemaker", "sts", "iam", "sns", "logs", "cloudwatch", "applicationautoscaling", "ecr", "ec2", "kms"}
+SERVICES = {
+    *("s3", "sagemaker", "sts", "iam", "sns", "logs", "cloudwatch", "applicationautoscaling", "ecr", "ec2", "kms"),
+    "secretsmanager",
+}
 """The services that can be reached, by moto's names."""
 
 _SCALABLE = re.compile(r"endpoint/([^/]+)/variant/[^/]+")
@@ -77,6 +82,7 @@ class AwsServer:
         faults: statuses and latency by path (`/bucket/key` for S3), and the log of requests.
         clock: the time of endpoints, which tests turn.
         denied: the actions that the caller is denied.
+        jobs: the processing jobs.
         credentials: the keys of signed requests, and the value of `CONTROL_HEADER` for the control routes.
         activity: counts the requests in progress.
         hosts: the accepted values of the `Host` header; tests add that of a proxy.
@@ -118,6 +124,7 @@ class AwsServer:
         self._containers = Containers(requirements)
         self._hosting = HostingApi(self.scenario, self.clock)
         self.invocations = Invocations(self._hosting, self.activity, self._containers, self.clock)
+        self.jobs = processing.ProcessingJobs(self.clock)
         self._control = Control(self.scenario, self.faults, self.invocations, self.clock, self.denied, self.reset)
         self._moto = werkzeug_app.DomainDispatcherApplication(_moto_service)
         # For each request moto would list its own folder twice, and try the patterns of all its services.
@@ -127,6 +134,7 @@ class AwsServer:
         # The server must not wait for connections that clients keep open when it stops.
         server.daemon_threads, server.block_on_close = True, False
         self._server = server
+        self.jobs.environment["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{server.server_port}"
         self.hosts = admission.loopback(server.server_port)
 
     @property
@@ -150,6 +158,7 @@ class AwsServer:
         self._server.shutdown()
         self._server.server_close()
         self._containers.stop()
+        self.jobs.reset()
 
     def reset(self) -> None:
         """Go back to the initial state: no faults, a bucket and a role, nothing else."""
@@ -157,6 +166,7 @@ class AwsServer:
         self.clock.reset()
         self.denied.set(())
         self.faults.clear()
+        self.jobs.reset()
         self.invocations.reset()
         self._hosting.reset()
         moto_state.reset()
@@ -204,7 +214,7 @@ class AwsServer:
             AwsError: the response is an error.
         """
         path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
-        signed = signature.check(environ, self.credentials)
+        signed = signature.check(environ, self.credentials, self.jobs.session)
         region = signed.region
         if self.faults.happen("drop", path, method):
             environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
@@ -223,6 +233,8 @@ class AwsServer:
             headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
             return error_response(environ, error, headers)
         self.denied.check(environ, signed.service, region)
+        if session := self.jobs.session(signed.access_key):
+            denied.check_role(environ, signed.service, region, session.role)
         if invocation := INVOCATION.fullmatch(path):
             return self._invoke(region, invocation[1], asynchronous=bool(invocation[2]), environ=environ)
         service, _, operation = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")
@@ -240,8 +252,9 @@ class AwsServer:
             errors = "error" if len(refused) == 1 else "errors"
             text = f"{len(refused)} validation {errors} detected: {'; '.join(refused)}"
             raise AwsError("ValidationException", text)
-        if service == "SageMaker" and self._hosting.knows(operation):
-            return json_response(200, self._hosting.call(operation, region, body))
+        for part in (self._hosting, self.jobs):
+            if service == "SageMaker" and part.knows(operation):
+                return json_response(200, part.call(operation, region, body))
         if (answer := _overlaid(service, operation, region, body)) is not None:
             return json_response(200, answer)
         if operation == "DescribeScalingActivities":  # moto has no such operation

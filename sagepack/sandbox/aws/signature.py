@@ -13,12 +13,14 @@ import hmac
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qs, quote, unquote_to_bytes
 
 from sagepack.sandbox.aws.wsgi import AwsError, read_body
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from _typeshed.wsgi import WSGIEnvironment
 
     from sagepack.sandbox.identity import Credentials
@@ -53,12 +55,27 @@ class SignatureParameters:
     lifetime: int | None = None
 
 
-def check(environ: WSGIEnvironment, credentials: Credentials) -> SignatureParameters:
+class SessionKeys(Protocol):
+    """Temporary credentials."""
+
+    @property
+    def secret_key(self) -> str:
+        """What requests are signed with."""
+
+    @property
+    def token(self) -> str:
+        """What they carry beside the signature."""
+
+
+def check(
+    environ: WSGIEnvironment, credentials: Credentials, session: Callable[[str], SessionKeys | None] = lambda _key: None
+) -> SignatureParameters:
     """Verify the signature of a request and return its parameters.
 
     Args:
         environ: the request.
         credentials: the credentials that it must be signed with.
+        session: the temporary ones of an access key, with which it may be signed as well.
 
     Raises:
         AwsError: there is no signature, it was made with another key, does not match, or has expired.
@@ -68,16 +85,22 @@ def check(environ: WSGIEnvironment, credentials: Credentials) -> SignatureParame
         raise AwsError(
             "AccessDenied", "The sandbox requires signed requests; `invoke sandbox.env` shows its keys.", 403
         )
-    if not hmac.compare_digest(parameters.access_key.encode(), credentials.access_key.encode()):
+    own = hmac.compare_digest(parameters.access_key.encode(), credentials.access_key.encode())
+    temporary = None if own else session(parameters.access_key)
+    if not own and temporary is None:
         raise AwsError(
             "InvalidAccessKeyId", "This is not the access key of the sandbox; `invoke sandbox.env` shows it.", 403
         )
     if not hmac.compare_digest(
-        parameters.signature.encode(), _signature(environ, parameters, credentials.secret_key).encode()
+        parameters.signature.encode(), _signature(environ, parameters, (temporary or credentials).secret_key).encode()
     ):
         raise AwsError(
             "SignatureDoesNotMatch", "The signature does not match the request and the sandbox's secret key.", 403
         )
+    if temporary and not hmac.compare_digest(
+        environ.get("HTTP_X_AMZ_SECURITY_TOKEN", "").encode(), temporary.token.encode()
+    ):
+        raise AwsError("InvalidToken", "The provided token is malformed or otherwise invalid.", 400)
     if parameters.lifetime is not None:
         made = datetime.strptime(parameters.time, "%Y%m%dT%H%M%SZ").replace(tzinfo=timezone.utc)
         if datetime.now(timezone.utc) > made + timedelta(seconds=parameters.lifetime):

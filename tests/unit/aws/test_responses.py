@@ -12,7 +12,7 @@ import pytest
 
 from sagepack.aws import ecr, sagemaker
 from sagepack.aws.autoscaling import describe_scheduled_actions, newest_activity
-from sagepack.aws.logs import Tail, describe_log_group
+from sagepack.aws.logs import Tail, describe_log_group, log_group
 from sagepack.aws.metrics import newest_value
 from sagepack.aws.s3 import S3, S3Uri
 from sagepack.aws.session import Aws, AwsConnection
@@ -121,7 +121,7 @@ CALLS: list[Callable[[Aws], object]] = [
     lambda aws: newest_activity(aws, "endpoint/svd/variant/AllTraffic"),
     lambda aws: describe_scheduled_actions(aws, "endpoint/svd/variant/AllTraffic"),
     lambda aws: newest_value(aws, "svd", "ApproximateBacklogSize"),
-    lambda aws: Tail(aws, "svd", 0).events(),
+    lambda aws: Tail(aws, log_group("svd"), 0).events(),
     lambda aws: describe_log_group(aws, "svd"),
     lambda aws: ecr.members(aws, deployment().image_uri),
     lambda aws: find_image(aws, Image("huggingface-pytorch-inference", IMAGE), "us-east-1"),
@@ -146,7 +146,7 @@ def test_a_malformed_response_of_any_operation_is_a_remote_error(proxy: Proxy, n
 @pytest.mark.parametrize("response", [PAGE, b"[1]", b'{"events": [{"message": 5}]}', b'{"events": "x"}'])
 def test_a_malformed_log_is_a_problem_and_not_an_error(proxy: Proxy, response: bytes) -> None:
     proxy.response = response
-    tail = Tail(proxy.aws, "svd", 0)
+    tail = Tail(proxy.aws, log_group("svd"), 0)
     assert tail.lines() == []
     assert "is not as AWS describes it" in str(tail.problem)
 

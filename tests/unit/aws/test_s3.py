@@ -82,7 +82,7 @@ CALLS: list[tuple[str, dict[str, Any], Callable[[S3], Any]]] = [
     ("get_object", {}, lambda s3: s3.get(AT, 1)),
     ("get_object", {}, lambda s3: list(s3.open(SEEN, 0, 1))),
     ("put_object", {"ETag": '"e"'}, lambda s3: s3.put(AT, b"{}")),
-    ("copy_object", {}, lambda s3: s3.copy(SEEN, AT, "CRC64NVME")),
+    ("copy_object", {"CopyObjectResult": {"ETag": '"e"'}}, lambda s3: s3.copy(SEEN, AT, "CRC64NVME")),
     ("create_multipart_upload", {"UploadId": "u"}, lambda s3: s3.begin(AT, "CRC64NVME")),
     ("upload_part", {"ETag": '"e"'}, lambda s3: s3.send(UPLOAD, 1, bytearray(b"x"), "CRC64NVME", "AAAAAAAAAAA=")),
     ("upload_part_copy", {"CopyPartResult": {"ETag": '"e"'}}, lambda s3: s3.send_copy(UPLOAD, 1, SEEN, 0, 9)),
@@ -133,7 +133,11 @@ def test_encryption_class_and_tags_are_set_where_an_object_is_made(
 
 @pytest.mark.parametrize(("seen", "owner"), [(SEEN, OWNER), (FOREIGN, None)])
 def test_the_owner_of_a_source_is_named_only_in_the_bucket_it_is_known_of(seen: ObjectRef, owner: str | None) -> None:
-    desk = Desk().answer("upload_part_copy", {"CopyPartResult": {"ETag": '"e"'}}).answer("copy_object", {})
+    desk = (
+        Desk()
+        .answer("upload_part_copy", {"CopyPartResult": {"ETag": '"e"'}})
+        .answer("copy_object", {"CopyObjectResult": {"ETag": '"e"'}})
+    )
     desk.store.send_copy(UPLOAD, 3, seen, 100, 50)
     desk.store.copy(seen, AT, "CRC64NVME")
     assert [asked.get("ExpectedSourceBucketOwner") for asked in desk.asked] == [owner, owner]
@@ -236,7 +240,7 @@ def test_an_object_that_is_there_is_not_copied_over() -> None:
 
 def test_a_store_that_applies_the_condition_to_the_source_gets_the_request_without_it() -> None:
     desk = Desk().refuse("copy_object", "PreconditionFailed", 412).refuse("head_object", "404", 404)
-    desk.answer("copy_object", {})
+    desk.answer("copy_object", {"CopyObjectResult": {"ETag": '"e"'}})
     desk.store.copy(SEEN, AT, "CRC64NVME")
     assert "IfNoneMatch" not in desk.asked[2]
     desk.refuse("copy_object", "NoSuchKey", 404).refuse("head_object", "404", 404)

@@ -124,7 +124,10 @@ def test_a_very_long_message_is_cut() -> None:
 def test_every_operation_but_one_is_allowed_by_a_policy() -> None:
     assert [name for name in ACTIONS if policy_for(name) is None] == ["GetCallerIdentity"]
     assert policy_for("SomethingElse") is None
-    assert {policy_for(name) for name in ACTIONS} == {None, "publish", "sign", "predict", "deploy", "gc"}
+    assert {policy_for(name) for name in ACTIONS} == {
+        *(None, "publish", "sign", "predict", "deploy", "gc"),
+        *("remote", "remote-execution"),
+    }
 
 
 @pytest.fixture

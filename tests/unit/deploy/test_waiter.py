@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sagepack.aws.logs import Tail
+from sagepack.aws.logs import Tail, log_group
 from sagepack.aws.session import AccessDeniedError, Aws, AwsConnection, CredentialsError, Patience
 from sagepack.deploy.waiter import WaiterConfig, surviving, wait_until_stable
 from sagepack.errors import RemoteError
@@ -78,7 +78,7 @@ def test_a_log_is_read_past_the_events_of_one_response() -> None:
     stubs["logs"].add_response("filter_log_events", {"events": many}, {"logGroupName": group, "startTime": 5})
     rest = {"events": [event(1001, "last")]}
     stubs["logs"].add_response("filter_log_events", rest, {"logGroupName": group, "startTime": 6})
-    tail = Tail(aws, "svd", 5)
+    tail = Tail(aws, log_group("svd"), 5)
     assert len(tail.lines()) == 1000
     assert tail.lines() == ["last"]
 

@@ -14,7 +14,8 @@ from msgspec import structs
 from sagepack.api.results import PURPOSES
 from sagepack.aws.permissions import ACTIONS
 from sagepack.engine.policies import POLICIES
-from sagepack.spec.model import Alarms, Sample, Scaling, Spec, Trust, Update, Vpc
+from sagepack.errors import UserError
+from sagepack.spec.model import Alarms, Remote, Sample, Scaling, Spec, Trust, Update, Vpc
 from tests.helpers import deployments
 from tests.helpers.iam import allows
 
@@ -44,7 +45,14 @@ def spec(region: str = "us-east-1", **changes: Any) -> Spec:
         vpc=Vpc(("subnet-01234567",), ("sg-01234567",)),
     )
     aws = structs.replace(found.aws, region=region, role=role)
-    return structs.replace(found, aws=aws, artifact=artifact, endpoint=endpoint, trust=Trust(sign="kms:3456"))
+    remote = Remote(
+        role=f"arn:{partition}:iam::123456789012:role/publisher",
+        token_secret=f"arn:{partition}:secretsmanager:{region}:123456789012:secret:sagepack/hub-token-a1B2c3",
+        vpc=endpoint.vpc,
+    )
+    return structs.replace(
+        found, aws=aws, artifact=artifact, endpoint=endpoint, trust=Trust(sign="kms:3456"), remote=remote
+    )
 
 
 def everything(name: str) -> Spec:
@@ -115,7 +123,7 @@ def test_every_action_exists(purpose: str) -> None:
 
 def test_every_operation_of_the_table_exists_and_so_does_its_action_in_a_policy() -> None:
     allowed = set().union(*(actions(make(spec())) for make in POLICIES.values()))
-    called = "s3 sagemaker sagemaker-runtime application-autoscaling cloudwatch logs ecr ec2 kms iam sns sts service-quotas pricing"
+    called = "s3 sagemaker sagemaker-runtime application-autoscaling cloudwatch logs ecr ec2 kms iam sns sts service-quotas pricing secretsmanager"
     services = called.split()
     for operation, needed in ACTIONS.items():
         assert any(operation in operations(service) for service in services), operation
@@ -221,9 +229,9 @@ def test_answers_in_another_bucket_are_listed_there() -> None:
 
 
 def test_without_settings_no_permission_is_for_them() -> None:
-    plain = deployments.spec("svd")
+    plain = structs.replace(deployments.spec("svd"), remote=Remote("arn:aws:iam::123456789012:role/publisher"))
     text = json.dumps([make(plain) for make in POLICIES.values()])
-    assert not re.search(r"kms:|sns:|ec2:|Tagging", text)
+    assert not re.search(r"kms:|sns:|ec2:|secretsmanager:|Tagging", text)
 
 
 def test_the_execution_role_makes_network_interfaces_in_a_vpc() -> None:
@@ -231,6 +239,43 @@ def test_the_execution_role_makes_network_interfaces_in_a_vpc() -> None:
     assert allows(policy, "ec2:CreateNetworkInterface", "*")
     assert len([action for action in actions(policy) if action.startswith("ec2:")]) == 9
     assert not allows(POLICIES["deploy"](spec()), "ec2:CreateNetworkInterface", "*")
+
+
+def test_whoever_starts_a_job_writes_no_package_and_its_role_does() -> None:
+    caller, role = POLICIES["remote"](spec()), POLICIES["remote-execution"](spec())
+    bucket = "arn:aws:s3:::sagepack-sandbox/models/SVD-xt"
+    package, given = f"{bucket}/0123456789abcdef/model.tar.gz", f"{bucket}/remote/0123456789abcdef/input.tar.gz"
+    assert not allows(caller, "s3:PutObject", package)
+    assert allows(caller, "s3:PutObject", given)
+    for key in (package, given):
+        assert allows(role, "s3:PutObject", key)
+        assert allows(role, "s3:GetObject", key)
+    assert allows(role, "s3:DeleteObject", given)
+    assert not allows(role, "s3:DeleteObject", package)
+
+
+def test_the_token_is_read_by_the_role_of_the_job_alone() -> None:
+    secret = "arn:aws:secretsmanager:us-east-1:123456789012:secret:sagepack/hub-token-a1B2c3"
+    readers = [name for name, make in POLICIES.items() if allows(make(spec()), "secretsmanager:GetSecretValue", secret)]
+    assert readers == ["remote-execution"]
+    assert not allows(POLICIES["remote-execution"](spec()), "secretsmanager:GetSecretValue", f"{secret}2")
+
+
+def test_the_role_of_a_job_pulls_the_image_that_it_runs_in() -> None:
+    pull, endpoint = "ecr:BatchGetImage", "arn:aws:ecr:us-east-1:763104351884:repository/huggingface-pytorch-inference"
+    assert allows(POLICIES["remote-execution"](spec()), pull, endpoint)
+    image = "111122223333.dkr.ecr.us-east-1.amazonaws.com/tools/python:3.12-slim"
+    own = structs.replace(spec(), remote=Remote("arn:aws:iam::123456789012:role/publisher", image=image))
+    policy = POLICIES["remote-execution"](own)
+    assert allows(policy, pull, "arn:aws:ecr:us-east-1:111122223333:repository/tools/python")
+    assert not allows(policy, pull, endpoint)
+
+
+def test_a_policy_for_a_job_that_is_not_declared_is_refused_with_where_to_declare_it() -> None:
+    for purpose in ("remote", "remote-execution"):
+        with pytest.raises(UserError, match="has no `remote`") as caught:
+            POLICIES[purpose](deployments.spec("svd"))
+        assert "config/env/" in str(caught.value.fix)
 
 
 def test_each_key_may_be_used_by_those_who_need_it() -> None:

@@ -76,9 +76,17 @@ def test_a_key_is_required_if_its_field_has_no_default() -> None:
         *("endpoint.scaling.min_capacity", "endpoint.scaling.max_capacity"),
         *("endpoint.vpc.subnets", "endpoint.vpc.security_group_ids"),
         *("cluster.scheduler", "cluster.tls.ca", "cluster.tls.cert"),
+        *("remote.role", "remote.vpc.subnets", "remote.vpc.security_group_ids"),
     }
     optional = {key.path[:2] for key in KEYS if key.is_in_optional_section and key.is_required}
-    assert optional == {("endpoint", "scaling"), ("endpoint", "vpc"), ("cluster", "scheduler"), ("cluster", "tls")}
+    assert optional == {
+        ("endpoint", "scaling"),
+        ("endpoint", "vpc"),
+        ("remote", "role"),
+        ("remote", "vpc"),
+        ("cluster", "scheduler"),
+        ("cluster", "tls"),
+    }
 
 
 def test_a_section_is_built_from_its_keys_and_defaults() -> None:

@@ -23,6 +23,8 @@ CHINA = ["aws.region=cn-north-1", "aws.role=arn:aws-cn:iam::210987654321:role/to
 SANDBOX = ["sandbox=true", "aws={account: '123456789012', role: 'arn:aws:iam::123456789012:role/sagepack-sandbox'}"]
 SCALED = "endpoint.scaling={min_capacity: 2, max_capacity: 4}"
 TWO = "endpoint.initial_instance_count=2"
+PUBLISHER = "remote.role=arn:aws:iam::210987654321:role/publisher"
+SECRET = "remote.token_secret=arn:aws:secretsmanager:"
 SLEEPS = "endpoint.scaling={min_capacity: 0, max_capacity: 4}"
 
 FOLDER = ["model.id=null", "model.revision=null"]
@@ -215,6 +217,17 @@ REFUSED = [
     (["code.requirements=[a==1, A==2]"], "code.requirements.1", "duplicate requirement a, first in entry 1"),
     (["code.requirements=[torch==2.7.0]"], "code.requirements.0", "the image has 2.6.0+cu124 and depends on its own version"),
     (["code.requirements=[NVIDIA_cublas-cu12==12.1]"], "code.requirements.0", "depends on its own version"),
+    # remote
+    (["remote={instance_type: ml.m5.xlarge}"], "remote.role", "required key is missing"),
+    (["remote.role=arn:aws:iam::210987654321:user/me"], "remote.role", "is not the ARN of a role"),
+    (["remote.role=arn:aws:iam::111122223333:role/publisher"], "remote.role", "the job runs in aws.account 210987654321"),
+    ([PUBLISHER, "remote.instance_type=ml.nope"], "remote.instance_type", "ml.nope"),
+    ([PUBLISHER, "remote.image=python:3.12"], "remote.image", "account.dkr.ecr.region"),
+    ([PUBLISHER, "remote.image=210987654321.dkr.ecr.eu-west-1.amazonaws.com/python:3.12"], "remote.image", "the job runs in aws.region us-east-1"),
+    ([PUBLISHER, "remote.token_secret=hub-token"], "remote.token_secret", "the ARN of a secret is"),
+    ([PUBLISHER, f"{SECRET}eu-west-1:210987654321:secret:t"], "remote.token_secret", "the secret is in eu-west-1, and the job runs in"),
+    ([PUBLISHER, f"{SECRET}us-east-1:111122223333:secret:t"], "remote.token_secret", "the secret is of account 111122223333"),
+    ([PUBLISHER, "image.tag=1.13.1-transformers4.26.0-gpu-py39-cu117-ubuntu20.04"], "remote", "Python 3.9 is older than 3.10"),
 ]  # fmt: skip
 
 
@@ -326,6 +339,8 @@ PASSES = [
     ["sample={request: 1, expect: {schema: {$ref: '#/$defs/a', $defs: {a: {type: array}}}, min_items: 1}}", "smoke=false"],
     ["code.requirements=['imageio[ffmpeg]==2.37.0', 'a===1.0', imageio-ffmpeg, 'b>=2,<3', c==2.*, 'peft[extra]']"],
     ["code.requirements=[einops==0.8.1]", "code.vendor=true", "endpoint.enable_network_isolation=true"],
+    [PUBLISHER, f"{SECRET}us-east-1:210987654321:secret:sagepack/hub-token-a1B2c3", "remote.instance_type=ml.c5.4xlarge"],
+    [PUBLISHER, "remote.image=111122223333.dkr.ecr.us-east-1.amazonaws.com/python:3.12-slim"],
 ]  # fmt: skip
 
 
