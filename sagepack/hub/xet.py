@@ -2,17 +2,18 @@
 
 hf_xet compares no hash with the content, and sometimes a stream that failed ends as if it were whole: here the bytes are
 counted, and whoever reads them hashes them. Its own retries take minutes; here a stream gets two short ones, the rest is
-done as for every other request. Streams of one session wait for each other's readers, so each reader has a session for
-itself, whose streams are read by threads of their own.
+done as for every other request. Streams of one session wait for readers of others while its buffer is full; here it never is,
+since streams are short. So all readers share a session, with its threads (one for each processor) and its connections.
 """
 
 from __future__ import annotations
 
+import ctypes
 import re
 import threading
 import time
 from collections import deque
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from queue import Empty, SimpleQueue
@@ -38,8 +39,10 @@ if TYPE_CHECKING:
 
 # Less than this is read from the CDN: it needs one request, the storage needs two.
 SMALLEST = 4 << 20
-# Of one stream, which has all of its bytes in memory at the end. The first of a file is short: the others wait for it.
-_STREAM, _FIRST = 4 << 20, 1 << 20
+# Of a stream, all of which is in memory when it has arrived: hf_xet gives nothing of a term before that, and fetches a term
+# only as far as somebody asks for it.
+_STREAM = 2 << 20
+_AHEAD = 3  # streams of a reader: one arrives, the next ones are on their way to it; asking takes two round trips
 # After so many failures in a row everything else is read from the CDN; after the first, if no byte has come from the storage
 # yet and it has not answered: a firewall that drops everything costs half a minute each time.
 _ATTEMPTS = 3
@@ -48,21 +51,18 @@ _NEVER = 1 << 40  # hf_xet would refuse a token in its last seconds
 _POLL = 0.05  # seconds
 # To wait for a piece: hf_xet itself is content with a byte now and then.
 _PIECE_SECONDS = 300.0
-_AHEAD = 2  # streams of a session: one arrives, the next one asks meanwhile where its bytes lie
 _CONFIG = {
     "client.retry_max_attempts": 2,
     "client.retry_base_delay": "500ms",
     "client.read_timeout": f"{READ_SECONDS:.0f}s",
     "client.connect_timeout": f"{CONNECT_SECONDS:.0f}s",
-    # What is read ahead, of which the defaults are a sixteenth of the memory.
-    "reconstruction.download_buffer_size": "8mb",
-    "reconstruction.download_buffer_perfile_size": "1mb",
-    "reconstruction.download_buffer_limit": "8mb",
-    # Bytes arrive over one connection.
-    "client.ac_max_download_concurrency": 1,
-    "client.ac_initial_download_concurrency": 1,
+    # There are never more streams than their readers want: let all of them go on.
+    "client.ac_initial_download_concurrency": 64,
+    "client.ac_max_download_concurrency": 64,
+    "reconstruction.download_buffer_size": "1gb",
     "telemetry.enabled": False,
 }
+_M_ARENA_MAX = -8  # of malloc.h
 _HASH = re.compile(r"[0-9a-f]{64}")
 _SIZE = re.compile(r"[0-9]{1,19}")
 _STATUS = re.compile(r"\(([45][0-9]{2}) ")
@@ -93,35 +93,29 @@ class _Answer(msgspec.Struct, rename="camel"):
 
 
 @dataclass(frozen=True, eq=False)
-class _Grant:
-    """A token for the storage at `url`, until `expires` (Unix seconds)."""
+class _Store:
+    """What a token gives access to, until `expires` (Unix seconds)."""
 
-    url: str
-    token: str
+    group: Any
     expires: int
 
-
-@dataclass(frozen=True, eq=False)
-class _Lane:
-    """A session of hf_xet, with its connections, for one reader at a time."""
-
-    grant: _Grant
-    session: Any
-    group: Any
-
     @classmethod
-    def begin(cls, grant: _Grant) -> _Lane:
-        """A new session."""
+    def open(cls, url: str, answer: _Answer) -> _Store:
+        """A session of hf_xet.
+
+        Raises:
+            RetryableError: hf_xet refuses.
+        """
         import hf_xet
 
         session = hf_xet.XetSession(hf_xet.XetConfig().with_config(_CONFIG))
         try:
             group = session.new_download_stream_group(
-                endpoint=grant.url, token=grant.token, token_expiry_unix_secs=_NEVER
+                endpoint=url, token=answer.access_token, token_expiry_unix_secs=_NEVER
             )
         except (OSError, RuntimeError, ValueError) as error:
             raise _failure(error) from None
-        return cls(grant, session, group)
+        return cls(group, answer.exp)
 
 
 class XetReader:
@@ -133,11 +127,10 @@ class XetReader:
     """
 
     def __init__(self, pool: HttpPool, retry: RetryPolicy) -> None:
+        _share_arenas()
         self._pool, self._retry = pool, retry
         self._lock, self._asking = threading.Lock(), threading.Lock()
-        self._grants: dict[tuple[str, str], _Grant] = {}
-        self._idle: list[_Lane] = []
-        self._begun: set[HubRequest] = set()
+        self._stores: dict[tuple[str, str], _Store] = {}
         self._is_usable, self._has_worked = True, False
 
     @property
@@ -182,72 +175,58 @@ class XetReader:
     def _attempt(
         self, request: HubRequest, file: XetFile, start: int, end: int, stop: threading.Event | None
     ) -> Iterator[bytes]:
-        """The bytes from `start` on, by one stream after the other; each asks where its bytes lie while the one before arrives."""
-        with self._lock:
-            if not self._is_usable:
-                raise XetUnavailableError
-            length = _STREAM if request in self._begun else _FIRST
-            self._begun.add(request)
-        begun: deque[_Stream] = deque()
-        with self._lane(request) as lane:
+        """The bytes from `start` on, by one stream after the other, until one fails."""
+        if not self._is_usable:
+            raise XetUnavailableError
+        store, begun = self._store(request), deque[_Stream]()
+        try:
             while start < end or begun:
                 while start < end and len(begun) < _AHEAD:
-                    begun.append(_Stream(lane, file, start, min(end, start + length)))
-                    start, length = begun[-1].end, _STREAM
-                for piece in begun.popleft().pieces(stop):
-                    for at in range(0, len(piece), CHUNK):
-                        yield piece[at : at + CHUNK]
-
-    @contextmanager
-    def _lane(self, request: HubRequest) -> Iterator[_Lane]:
-        """A session that nobody else uses meanwhile; it ends if what it is used for fails."""
-        grant = self._grant(request)
-        with self._lock:
-            lane = next((lane for lane in self._idle if lane.grant is grant), None)
-            self._idle = [other for other in self._idle if other is not lane]
-        lane = lane or _Lane.begin(grant)
-        try:
-            yield lane
-        except BaseException as error:
-            lane.session.sigint_abort()
-            if isinstance(error, RetryableError):
-                # It may have been the token, which a stream that failed does not always say.
-                self._forget(request, grant)
+                    begun.append(_Stream(store, file, start, min(end, start + _STREAM)))
+                    start = begun[-1].end
+                yield from begun.popleft().chunks(stop)
+        except RetryableError:
+            # It may have been the token, which a stream that failed does not always say.
+            with self._lock:
+                if self._stores.get(_scope(request)) is store:
+                    del self._stores[_scope(request)]
             raise
-        with self._lock:
-            self._idle.append(lane)
 
-    def _forget(self, request: HubRequest, grant: _Grant) -> None:
-        with self._lock:
-            if self._grants.get(_scope(request)) is grant:
-                del self._grants[_scope(request)]
-
-    def _grant(self, request: HubRequest) -> _Grant:
-        """The token for the files of a commit, which is asked for at the endpoint, wherever else the Hub may send us.
+    def _store(self, request: HubRequest) -> _Store:
+        """The storage, by a token for the files of a commit; it is asked for at the endpoint, wherever else the Hub may send us.
 
         Raises:
             XetUnavailableError: there is no such route, or its response is not valid.
             RetryableError: a failure that may not occur again.
         """
         with self._asking:
-            grant = self._grants.get(_scope(request))
-            if grant is None or grant.expires - time.time() < _SPARE_SECONDS:
+            store = self._stores.get(_scope(request))
+            if store is None or store.expires - time.time() < _SPARE_SECONDS:
                 repo, commit = _scope(request)
                 route = f"{quote(repo)}/xet-read-token/{quote(commit, safe='')}"
-                grant = self._ask(f"{self._pool.endpoint}/api/models/{route}", request)
+                store = self._ask(f"{self._pool.endpoint}/api/models/{route}", request)
                 with self._lock:
-                    self._grants[_scope(request)] = grant
-                    self._idle = [lane for lane in self._idle if lane.grant in self._grants.values()]
-            return grant
+                    self._stores[_scope(request)] = store
+            return store
 
-    def _ask(self, url: str, request: HubRequest) -> _Grant:
+    def _ask(self, url: str, request: HubRequest) -> _Store:
         try:
             with self._pool.get(url, request) as (_, response):
                 answer = decode_json(response.read(RESPONSE_BYTES, decode_content=False), _Answer)
-            return _Grant(absolute(answer.cas_url, url), answer.access_token, answer.exp)
+            return _Store.open(absolute(answer.cas_url, url), answer)
         except (SagepackError, MalformedError) as error:
             reason = error.args[0] if error.args else "no reason"
             raise self._give_up(request, f"the Hub gave no token for its Xet storage ({reason})") from error
+
+
+def _share_arenas() -> None:
+    """Let all threads allocate from two arenas of glibc, if it is here.
+
+    Otherwise each thread has one of its own, up to 8 for each processor, which keeps some megabytes of what was freed: 30 to
+    40 MiB with the threads that read streams on 2 processors.
+    """
+    with suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
 
 def _scope(request: HubRequest) -> tuple[str, str]:
@@ -268,16 +247,16 @@ def _failure(error: BaseException) -> RetryableError:
 class _Stream:
     """The bytes `start` to `end` of a file, on their way.
 
-    They are read in a thread of its own, since nothing ends the wait for a piece but its session's end.
+    They are read in a thread of its own, since nothing ends the wait for a piece.
     """
 
-    def __init__(self, lane: _Lane, file: XetFile, start: int, end: int) -> None:
+    def __init__(self, store: _Store, file: XetFile, start: int, end: int) -> None:
         self.end, self._start = end, start
         self._arrived: SimpleQueue[bytes | BaseException | None] = SimpleQueue()
-        threading.Thread(target=_pump, args=(lane, file, start, end, self._arrived), name="xet", daemon=True).start()
+        threading.Thread(target=_read, args=(store, file, start, end, self._arrived), name="xet", daemon=True).start()
 
-    def pieces(self, stop: threading.Event | None) -> Iterator[bytes]:
-        """What arrives.
+    def chunks(self, stop: threading.Event | None) -> Iterator[bytes]:
+        """What arrives, in chunks of at most 256 KiB.
 
         Raises:
             RetryableError: it failed, or ended early.
@@ -285,8 +264,10 @@ class _Stream:
         """
         position = self._start
         while piece := self._next(stop):
-            yield piece[: self.end - position]
+            for at in range(0, min(len(piece), self.end - position), CHUNK):
+                yield piece[at : min(at + CHUNK, self.end - position)]
             position += len(piece)
+            del piece
         if position < self.end:
             raise _BrokenError(f"the stream of the Xet storage ended {self.end - position} bytes early")
 
@@ -304,13 +285,16 @@ class _Stream:
                 raise _BrokenError(f"the Xet storage sent too little in {_PIECE_SECONDS:.0f} s")
 
 
-def _pump(lane: _Lane, file: XetFile, start: int, end: int, arrived: SimpleQueue[bytes | BaseException | None]) -> None:
+def _read(
+    store: _Store, file: XetFile, start: int, end: int, arrived: SimpleQueue[bytes | BaseException | None]
+) -> None:
     import hf_xet
 
     try:
-        for piece in lane.group.download_stream(hf_xet.XetFileInfo(file.hash, file.size), start, end):
+        for piece in store.group.download_stream(hf_xet.XetFileInfo(file.hash, file.size), start, end):
             arrived.put(piece)
-    except BaseException as error:  # noqa: BLE001 - a session that was ended raises KeyboardInterrupt
+            del piece  # it is in the memory as long as anybody names it
+    except BaseException as error:  # noqa: BLE001 - whatever hf_xet raises is for who reads
         arrived.put(error)
     else:
         arrived.put(None)

@@ -9,8 +9,10 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import hf_xet
 import pytest
 
 from sagepack.errors import IntegrityError
@@ -18,6 +20,7 @@ from sagepack.hub import xet
 from sagepack.hub.client import Hub
 from sagepack.package.revision import Revision
 from sagepack.retry import CancelledError
+from sagepack.sandbox.hub.xet import CHUNK
 from sagepack.workers import worker_pool
 from tests.helpers.cloud import Cloud
 from tests.helpers.hostile_hub import HostileHub, answer
@@ -62,6 +65,26 @@ def test_a_large_file_comes_out_of_the_storage_and_a_part_of_it_too(scene: Scene
     assert (scene.asked("/_cdn/"), scene.asked("/resolve/"), scene.asked("/xet-read-token/")) == (0, 1, 1)
 
 
+def test_what_is_in_memory_until_it_is_complete_is_short_whatever_the_terms(scene: Scene) -> None:
+    assert scene.read() == CONTENT
+    bodies = [request.sent for request in scene.faults.log if "/xorbs/" in request.path]
+    assert len(bodies) == -(-len(CONTENT) // xet._STREAM)
+    assert max(bodies) <= xet._STREAM + 2 * CHUNK + 8 * (xet._STREAM // CHUNK + 2)
+
+
+def test_reads_at_once_share_one_session(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, begun = hf_xet.XetSession, []
+
+    def begin(config: Any) -> Any:
+        begun.append(config)
+        return real(config)
+
+    monkeypatch.setattr(hf_xet, "XetSession", begin)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: scene.read(), range(4))) == [CONTENT] * 4
+    assert len(begun) == scene.asked("/xet-read-token/") == 1
+
+
 def test_a_small_part_of_a_file_takes_one_request_at_the_cdn(scene: Scene) -> None:
     assert scene.read(8, 108) == CONTENT[8:108]
     assert [request.path.split("/")[1] for request in scene.faults.log] == ["me", "_cdn"]
@@ -97,13 +120,13 @@ def test_a_refused_token_is_renewed(scene: Scene) -> None:
 
 
 def test_a_stream_that_ends_early_without_an_error_is_completed(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, short = xet._pump, [1000, 0]
+    real, short = xet._read, [1000, 0]
 
-    def ends_early(lane: Any, file: Any, start: int, end: int, arrived: Any) -> None:
-        real(lane, file, start, start + short.pop() if short else end, arrived)
+    def ends_early(store: Any, file: Any, start: int, end: int, arrived: Any) -> None:
+        real(store, file, start, start + short.pop() if short else end, arrived)
 
     assert scene.read(0, xet.SMALLEST) == CONTENT[: xet.SMALLEST]
-    monkeypatch.setattr(xet, "_pump", ends_early)
+    monkeypatch.setattr(xet, "_read", ends_early)
     assert scene.read() == CONTENT
     assert scene.asked("/_cdn/") == 0
 
