@@ -31,9 +31,10 @@ from sagepack.spec.model import COMMIT
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from sagepack.hub.ranges import Range
     from sagepack.hub.responses import ModelFacts, ModelVersion, RepoFile
     from sagepack.retry import Retries
 
@@ -290,6 +291,27 @@ class Hub:
             RemoteError: the last attempt failed.
         """
         return self._reader.open(self._request(revision.repo, revision.commit, path), offset, length, stop)
+
+    def ranges(
+        self, revision: Revision, path: str, ranges: Iterable[Range], *, stop: threading.Event | None = None
+    ) -> Iterator[tuple[int, bytes]]:
+        """Chunks of several ranges of a file, with their offsets; otherwise as `open`.
+
+        Args:
+            revision: the commit.
+            path: path in the repository.
+            ranges: read one after the other; some are asked for before the one before is complete.
+            stop: set it in another thread to end early, with `CancelledError`.
+        """
+        return self._reader.ranges(self._request(revision.repo, revision.commit, path), ranges, stop)
+
+    def in_xet(self, revision: Revision, path: str, length: int, *, stop: threading.Event | None = None) -> bool:
+        """Whether a file of which so many bytes are wanted comes from Xet storage, which gives any range.
+
+        Raises:
+            UserError, RemoteError: as for `open`.
+        """
+        return self._reader.in_xet(self._request(revision.repo, revision.commit, path), length, stop)
 
     def ranged(self, revision: Revision, path: str) -> bool:
         """Whether the server has respected `Range` in every request for this file so far."""

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from sagepack.hub.client import Hub
     from sagepack.hub.hash_cache import HashCache
-    from sagepack.hub.partial import Range
     from sagepack.hub.task import DownloadTask
     from sagepack.progress import Progress
 
@@ -171,25 +170,32 @@ class FileDownload:
                 `Range`.
         """
         partial = self._partial
-        limit: int | None = max(1, min(_PIECES_PER_REQUEST, partial.missing // self._context.connections))
-        while span := partial.take(limit):
-            if not self._fetch(partial, span, probe, limit):
-                limit = None
-            probe = False
+        source = self._task.cache.revision, self._task.file.path
+        if probe and self._context.hub.in_xet(*source, partial.size, stop=self._context.stop):
+            probe = self._start_others()
+        if not self._fetch(partial, probe, self._limit):
+            self._fetch(partial, False, lambda: None)
 
-    def _fetch(self, partial: Partial, span: Range, probe: bool, limit: int | None) -> bool:
-        """Download a range; False if the server ignores `Range`, so that one request should get all missing pieces."""
+    def _limit(self) -> int:
+        """Pieces of a range: fewer towards the end, so that all connections have enough to do until then."""
+        return max(1, min(_PIECES_PER_REQUEST, self._partial.untaken // self._context.connections))
+
+    def _start_others(self) -> bool:
+        """Download over the other connections too; False, since no other one needs to start them again."""
+        for _ in range(min(self._context.connections, self._partial.missing) - 1):
+            self._context.pool.submit(self._run, self._fetch_ranges, False)
+        return False
+
+    def _fetch(self, partial: Partial, probe: bool, limit: Callable[[], int | None]) -> bool:
+        """Download ranges; False if the server ignores `Range`, so that one request should get all missing pieces."""
         hub, source, stop = self._context.hub, (self._task.cache.revision, self._task.file.path), self._context.stop
-        first = True
-        with partial.writer(span, self._hasher.advance) as write:
-            for chunk in hub.open(*source, span.start, span.length, stop=stop):
-                if first and limit and not hub.ranged(*source):
+        with partial.taken(limit) as spans, partial.writer(self._hasher.advance) as write:
+            for offset, chunk in hub.ranges(*source, spans, stop=stop):
+                if offset % PIECE == 0 and limit() and not hub.ranged(*source):
                     return False
-                if first and probe and limit:
-                    for _ in range(min(self._context.connections, -(-partial.missing // limit)) - 1):
-                        self._context.pool.submit(self._run, self._fetch_ranges, False)
-                first = False
-                write(chunk)
+                if probe:
+                    probe = self._start_others()
+                write(offset, chunk)
                 self._advance(len(chunk))
         return True
 

@@ -10,12 +10,12 @@ import os
 import re
 import threading
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from isal.isal_zlib import crc32
 
 from sagepack import files
+from sagepack.hub.ranges import Range
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,24 +24,6 @@ if TYPE_CHECKING:
 PIECE = 4 << 20
 _BUFFER = 1 << 20
 _LINE = re.compile(r"([0-9]{1,18}) ([0-9a-f]{8})")
-
-
-@dataclass(frozen=True)
-class Range:
-    """Consecutive pieces that one request downloads: the bytes `start` to `end` of the file."""
-
-    start: int
-    end: int
-
-    @property
-    def length(self) -> int:
-        """Number of bytes."""
-        return self.end - self.start
-
-    @property
-    def pieces(self) -> range:
-        """Numbers of the pieces."""
-        return range(self.start // PIECE, -(-self.end // PIECE))
 
 
 class Partial:
@@ -95,7 +77,7 @@ class Partial:
     def take(self, limit: int | None) -> Range | None:
         """The next pieces that are neither complete nor in progress, at most `limit`; None if there are none.
 
-        They are in progress until `writer` ends, or `give_back` is called.
+        They are in progress until `give_back` is called.
         """
         with self._lock:
             others = self._complete | self._in_progress
@@ -111,7 +93,29 @@ class Partial:
     def give_back(self, span: Range) -> None:
         """Let `take` give the incomplete pieces of a range to another thread."""
         with self._lock:
-            self._in_progress.difference_update(span.pieces)
+            self._in_progress.difference_update(_pieces(span))
+
+    @contextmanager
+    def taken(self, limit: Callable[[], int | None]) -> Iterator[Iterator[Range]]:
+        """What `take` gives with the limit of that moment, until it has no more; all of it is given back at the end."""
+        spans: list[Range] = []
+
+        def each() -> Iterator[Range]:
+            while span := self.take(limit()):
+                spans.append(span)
+                yield span
+
+        try:
+            yield each()
+        finally:
+            for span in spans:
+                self.give_back(span)
+
+    @property
+    def untaken(self) -> int:
+        """Number of pieces that are neither complete nor in progress."""
+        with self._lock:
+            return self._count - len(self._complete | self._in_progress)
 
     def has(self, piece: int) -> bool:
         """Whether a piece is complete."""
@@ -123,13 +127,20 @@ class Partial:
         return self._count - len(self._complete)
 
     @contextmanager
-    def writer(self, span: Range, completed: Callable[[], None]) -> Iterator[Callable[[bytes], None]]:
-        """A function that writes the bytes of a range in order; `completed` is called after each completed piece."""
-        position, crc = span.start, 0
-        descriptor = os.open(self.file, os.O_WRONLY)
+    def writer(self, completed: Callable[[], None]) -> Iterator[Callable[[int, bytes], None]]:
+        """A function that writes bytes at an offset: those of a piece in order, from its first on.
 
-        def write(data: bytes) -> None:
-            nonlocal position, crc
+        `completed` is called after each completed piece. The file is opened with the first bytes: before that other threads
+        may complete it.
+        """
+        descriptor, position, crc = -1, 0, 0
+
+        def write(offset: int, data: bytes) -> None:
+            nonlocal descriptor, position, crc
+            if descriptor < 0:
+                descriptor = os.open(self.file, os.O_WRONLY)
+            if offset != position:
+                position, crc = offset, 0
             view = memoryview(data)
             while view:
                 end = self._span(position // PIECE).end
@@ -145,8 +156,8 @@ class Partial:
         try:
             yield write
         finally:
-            os.close(descriptor)
-            self.give_back(span)
+            if descriptor >= 0:
+                os.close(descriptor)
 
     def _complete_piece(self, piece: int, crc: int) -> None:
         with self._lock:
@@ -168,6 +179,11 @@ class Partial:
                 if (match := _LINE.fullmatch(line)) and int(match[1]) < self._count:
                     journal[int(match[1])] = int(match[2], 16)
         return journal
+
+
+def _pieces(span: Range) -> range:
+    """Numbers of the pieces of a range."""
+    return range(span.start // PIECE, -(-span.end // PIECE))
 
 
 def _crc(descriptor: int, span: Range) -> int:

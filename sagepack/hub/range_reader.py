@@ -8,13 +8,14 @@ from urllib.parse import quote
 
 from sagepack.errors import IntegrityError
 from sagepack.hub.http import CHUNK
+from sagepack.hub.ranges import Range, RangeQueue
 from sagepack.hub.responses import content_extent
 from sagepack.hub.xet import SMALLEST, XetFile, XetReader, XetUnavailableError
 from sagepack.retry import RetryableError
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import urllib3
 
@@ -42,14 +43,39 @@ class FileReader:
         self, request: HubRequest, offset: int, length: int | None, stop: threading.Event | None = None
     ) -> Iterator[bytes]:
         """The bytes from `offset` on; arguments and errors are those of `Hub.open`."""
-        position, end = offset, None if length is None else offset + length
-        if end is not None and (request in self._xet_files or end - position >= SMALLEST) and self._xet.is_usable:
-            file = self._xet_file(request, stop)
-            if file and position < end <= file.size:
-                with suppress(XetUnavailableError):
-                    for chunk in self._xet.open(request, file, position, end, stop):
-                        position += len(chunk)
-                        yield chunk
+        if length is None:
+            yield from self._from_cdn(request, offset, None, stop)
+            return
+        self.in_xet(request, length, stop)
+        for _, chunk in self.ranges(request, [Range(offset, offset + length)], stop):
+            yield chunk
+
+    def in_xet(self, request: HubRequest, length: int, stop: threading.Event | None = None) -> bool:
+        """Whether a file of which so many bytes are wanted comes from Xet storage; it is asked once for each large file."""
+        return (
+            self._xet.is_usable
+            and (request in self._xet_files or length >= SMALLEST)
+            and self._xet_file(request, stop) is not None
+        )
+
+    def ranges(
+        self, request: HubRequest, ranges: Iterable[Range], stop: threading.Event | None = None
+    ) -> Iterator[tuple[int, bytes]]:
+        """Chunks of several ranges with their offsets; from Xet storage if `in_xet` has found the file there."""
+        queue = RangeQueue(ranges)
+        file = self._xet_files.get(request) if self._xet.is_usable else None
+        if file:
+            with suppress(XetUnavailableError):
+                yield from self._xet.read(request, file, queue, stop)
+        while span := queue.take():
+            position = span.start
+            for chunk in self._from_cdn(request, position, span.end, stop):
+                yield position, chunk
+                position += len(chunk)
+
+    def _from_cdn(
+        self, request: HubRequest, position: int, end: int | None, stop: threading.Event | None
+    ) -> Iterator[bytes]:
         retries = self._retry.begin(request.where, stop)
         while end is None or position < end:
             with retries:

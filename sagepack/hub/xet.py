@@ -26,6 +26,7 @@ from sagepack import workers
 from sagepack.decoding import MalformedError, decode_json
 from sagepack.errors import SagepackError
 from sagepack.hub.http import CHUNK, CONNECT_SECONDS
+from sagepack.hub.ranges import Range
 from sagepack.hub.responses import RESPONSE_BYTES, absolute
 from sagepack.hub.sockets import READ_SECONDS
 from sagepack.retry import CancelledError, RetryableError
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sagepack.hub.http import HttpPool
+    from sagepack.hub.ranges import RangeQueue
     from sagepack.hub.refusals import HubRequest
     from sagepack.retry import RetryPolicy
 
@@ -141,29 +143,30 @@ class XetReader:
         # There is no hf_xet for some processors, so that huggingface_hub does without.
         return self._is_usable and not constants.HF_HUB_DISABLE_XET and find_spec("hf_xet") is not None
 
-    def open(
-        self, request: HubRequest, file: XetFile, start: int, end: int, stop: threading.Event | None = None
-    ) -> Iterator[bytes]:
-        """The bytes `start` to `end` of a file, in chunks of at most 256 KiB.
+    def read(
+        self, request: HubRequest, file: XetFile, queue: RangeQueue, stop: threading.Event | None = None
+    ) -> Iterator[tuple[int, bytes]]:
+        """The bytes of ranges of a file with their offsets, in chunks of at most 256 KiB.
 
         Raises:
-            XetUnavailableError: the storage has refused, or failed several times in a row.
+            XetUnavailableError: the storage has refused, failed several times in a row, or has a shorter file. What was not
+                read is in the queue.
             CancelledError: `stop` was set.
         """
-        retries, position, failures = self._retry.begin(request.where, stop), start, 0
-        while position < end:
+        retries, failures = self._retry.begin(request.where, stop), 0
+        while True:
             with retries:
                 try:
-                    for chunk in self._attempt(request, file, position, end, stop):
-                        position += len(chunk)
+                    for offset, chunk in self._attempt(request, file, queue, stop):
                         failures, self._has_worked = 0, True
                         retries.progressed(len(chunk))
-                        yield chunk
+                        yield offset, chunk
                 except RetryableError as error:
                     failures += 1
                     if failures == _ATTEMPTS or (isinstance(error, _BrokenError) and not self._has_worked):
                         raise self._give_up(request, str(error)) from None
                     raise
+                return
 
     def _give_up(self, request: HubRequest, reason: str) -> XetUnavailableError:
         with self._lock:
@@ -173,24 +176,31 @@ class XetReader:
         return XetUnavailableError(reason)
 
     def _attempt(
-        self, request: HubRequest, file: XetFile, start: int, end: int, stop: threading.Event | None
-    ) -> Iterator[bytes]:
-        """The bytes from `start` on, by one stream after the other, until one fails."""
+        self, request: HubRequest, file: XetFile, queue: RangeQueue, stop: threading.Event | None
+    ) -> Iterator[tuple[int, bytes]]:
+        """The bytes of all ranges, by one stream after the other, until one fails."""
         if not self._is_usable:
             raise XetUnavailableError
         store, begun = self._store(request), deque[_Stream]()
         try:
-            while start < end or begun:
-                while start < end and len(begun) < _AHEAD:
-                    begun.append(_Stream(store, file, start, min(end, start + _STREAM)))
-                    start = begun[-1].end
-                yield from begun.popleft().chunks(stop)
+            while True:
+                while len(begun) < _AHEAD and (span := queue.take(_STREAM)):
+                    if span.end > file.size:
+                        queue.give_back([span])
+                        raise XetUnavailableError
+                    begun.append(_Stream(store, file, span))
+                if not begun:
+                    return
+                yield from begun[0].chunks(stop)
+                begun.popleft()
         except RetryableError:
             # It may have been the token, which a stream that failed does not always say.
             with self._lock:
                 if self._stores.get(_scope(request)) is store:
                     del self._stores[_scope(request)]
             raise
+        finally:
+            queue.give_back([stream.left for stream in begun])
 
     def _store(self, request: HubRequest) -> _Store:
         """The storage, by a token for the files of a commit; it is asked for at the endpoint, wherever else the Hub may send us.
@@ -245,31 +255,35 @@ def _failure(error: BaseException) -> RetryableError:
 
 
 class _Stream:
-    """The bytes `start` to `end` of a file, on their way.
+    """A range of a file on its way.
 
-    They are read in a thread of its own, since nothing ends the wait for a piece.
+    It is read in a thread of its own, since nothing ends the wait for a piece.
+
+    Attributes:
+        left: what nobody has read yet.
     """
 
-    def __init__(self, store: _Store, file: XetFile, start: int, end: int) -> None:
-        self.end, self._start = end, start
+    def __init__(self, store: _Store, file: XetFile, span: Range) -> None:
+        self.left = span
         self._arrived: SimpleQueue[bytes | BaseException | None] = SimpleQueue()
-        threading.Thread(target=_read, args=(store, file, start, end, self._arrived), name="xet", daemon=True).start()
+        threading.Thread(target=_read, args=(store, file, span, self._arrived), name="xet", daemon=True).start()
 
-    def chunks(self, stop: threading.Event | None) -> Iterator[bytes]:
-        """What arrives, in chunks of at most 256 KiB.
+    def chunks(self, stop: threading.Event | None) -> Iterator[tuple[int, bytes]]:
+        """What arrives, with its offsets, in chunks of at most 256 KiB.
 
         Raises:
             RetryableError: it failed, or ended early.
             CancelledError: `stop` was set, or the pool of this thread has given up.
         """
-        position = self._start
         while piece := self._next(stop):
-            for at in range(0, min(len(piece), self.end - position), CHUNK):
-                yield piece[at : min(at + CHUNK, self.end - position)]
-            position += len(piece)
+            for at in range(0, len(piece), CHUNK):
+                start, end = self.left
+                chunk = piece[at : min(at + CHUNK, at + end - start)]
+                self.left = Range(start + len(chunk), end)
+                yield start, chunk
             del piece
-        if position < self.end:
-            raise _BrokenError(f"the stream of the Xet storage ended {self.end - position} bytes early")
+        if self.left.length:
+            raise _BrokenError(f"the stream of the Xet storage ended {self.left.length} bytes early")
 
     def _next(self, stop: threading.Event | None) -> bytes | None:
         until = time.monotonic() + _PIECE_SECONDS
@@ -285,13 +299,11 @@ class _Stream:
                 raise _BrokenError(f"the Xet storage sent too little in {_PIECE_SECONDS:.0f} s")
 
 
-def _read(
-    store: _Store, file: XetFile, start: int, end: int, arrived: SimpleQueue[bytes | BaseException | None]
-) -> None:
+def _read(store: _Store, file: XetFile, span: Range, arrived: SimpleQueue[bytes | BaseException | None]) -> None:
     import hf_xet
 
     try:
-        for piece in store.group.download_stream(hf_xet.XetFileInfo(file.hash, file.size), start, end):
+        for piece in store.group.download_stream(hf_xet.XetFileInfo(file.hash, file.size), span.start, span.end):
             arrived.put(piece)
             del piece  # it is in the memory as long as anybody names it
     except BaseException as error:  # noqa: BLE001 - whatever hf_xet raises is for who reads

@@ -270,9 +270,9 @@ def test_a_cut_is_survived_where_ranges_are_ignored(scene: Scene, faults: Faults
 def test_several_ranges_of_one_file_come_at_once_and_no_more_than_allowed(scene: Scene, faults: Faults) -> None:
     faults.rate(40_000_000, scene.large_paths)
     open_now, most = set(), 0
-    real = scene.hub.open
+    real = scene.hub.ranges
 
-    def watched(*arguments: Any, **options: Any) -> Iterator[bytes]:
+    def watched(*arguments: Any, **options: Any) -> Iterator[tuple[int, bytes]]:
         nonlocal most
         me = object()
         open_now.add(me)
@@ -280,10 +280,29 @@ def test_several_ranges_of_one_file_come_at_once_and_no_more_than_allowed(scene:
         yield from real(*arguments, **options)
         open_now.discard(me)
 
-    scene.hub.open = watched  # type: ignore[method-assign]
+    scene.hub.ranges = watched  # type: ignore[method-assign]
     scene.check(scene.get(connections=3))
     assert most == 3
     assert len(scene.bodies()) >= 3
+
+
+@pytest.mark.parametrize("wire", ["xet"])
+def test_all_connections_begin_at_once_where_any_range_can_be_read(scene: Scene, faults: Faults) -> None:
+    faults.latency(0.3, scene.large_paths)
+    readers, begun = 0, list[int]()
+    real = scene.hub.ranges
+
+    def watched(*arguments: Any, **options: Any) -> Iterator[tuple[int, bytes]]:
+        nonlocal readers
+        readers += 1
+        for offset, chunk in real(*arguments, **options):
+            begun.append(readers)
+            yield offset, chunk
+
+    scene.hub.ranges = watched  # type: ignore[method-assign]
+    got = scene.get(files=[scene.large], connections=3)
+    assert got[LARGE].read_bytes() == (scene.folder / LARGE).read_bytes()
+    assert begun[0] == 3
 
 
 @both_wires

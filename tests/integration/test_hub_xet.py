@@ -18,15 +18,17 @@ import pytest
 from sagepack.errors import IntegrityError
 from sagepack.hub import xet
 from sagepack.hub.client import Hub
+from sagepack.hub.ranges import Range
 from sagepack.package.revision import Revision
 from sagepack.retry import CancelledError
+from sagepack.sandbox.faults import Fault
 from sagepack.sandbox.hub.xet import CHUNK
 from sagepack.workers import worker_pool
 from tests.helpers.cloud import Cloud
 from tests.helpers.hostile_hub import HostileHub, answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from sagepack.sandbox.faults import Faults
@@ -85,6 +87,34 @@ def test_reads_at_once_share_one_session(scene: Scene, monkeypatch: pytest.Monke
     assert len(begun) == scene.asked("/xet-read-token/") == 1
 
 
+def test_a_range_is_asked_for_before_the_one_before_it_is_complete(scene: Scene) -> None:
+    asked = []
+
+    def ranges() -> Iterator[Range]:
+        for span in (Range(0, 10), Range(4_000_000, 4_000_010), Range(5_000_000, 5_000_010)):
+            asked.append(span)
+            yield span
+
+    assert scene.hub.in_xet(scene.revision, LARGE, len(CONTENT))
+    chunks = scene.hub.ranges(scene.revision, LARGE, ranges())
+    assert next(chunks) == (0, CONTENT[:10])
+    assert len(asked) == xet._AHEAD
+    assert list(chunks) == [(start, CONTENT[start : start + 10]) for start in (4_000_000, 5_000_000)]
+
+
+def test_what_the_storage_has_not_given_of_several_ranges_comes_from_the_cdn(scene: Scene) -> None:
+    scene.faults.add(Fault("status", "*/xorbs/*", value=404, after=2))
+    ranges = [Range(start, min(start + 1_500_000, len(CONTENT))) for start in range(1000, len(CONTENT), 1_500_000)]
+    assert scene.hub.in_xet(scene.revision, LARGE, len(CONTENT))
+    position = 1000
+    for offset, chunk in scene.hub.ranges(scene.revision, LARGE, ranges):
+        assert (offset, chunk) == (position, CONTENT[position : position + len(chunk)])
+        position += len(chunk)
+    assert position == len(CONTENT)
+    assert scene.asked("/_cdn/") > 0
+    assert len(scene.said) == 1
+
+
 def test_a_small_part_of_a_file_takes_one_request_at_the_cdn(scene: Scene) -> None:
     assert scene.read(8, 108) == CONTENT[8:108]
     assert [request.path.split("/")[1] for request in scene.faults.log] == ["me", "_cdn"]
@@ -122,8 +152,8 @@ def test_a_refused_token_is_renewed(scene: Scene) -> None:
 def test_a_stream_that_ends_early_without_an_error_is_completed(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     real, short = xet._read, [1000, 0]
 
-    def ends_early(store: Any, file: Any, start: int, end: int, arrived: Any) -> None:
-        real(store, file, start, start + short.pop() if short else end, arrived)
+    def ends_early(store: Any, file: Any, span: Range, arrived: Any) -> None:
+        real(store, file, Range(span.start, span.start + short.pop()) if short else span, arrived)
 
     assert scene.read(0, xet.SMALLEST) == CONTENT[: xet.SMALLEST]
     monkeypatch.setattr(xet, "_read", ends_early)

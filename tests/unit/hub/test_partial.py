@@ -14,7 +14,8 @@ from sagepack.digest import Digest
 from sagepack.errors import UserError
 from sagepack.hub import partial as module
 from sagepack.hub.file_download import SequentialHasher
-from sagepack.hub.partial import Partial, Range
+from sagepack.hub.partial import Partial
+from sagepack.hub.ranges import Range
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,10 +30,11 @@ def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fill(partial: Partial, run: Range, upto: int | None = None, step: int = 10) -> None:
-    with partial.writer(run, lambda: None) as write:
+    with partial.writer(lambda: None) as write:
         end = run.end if upto is None else upto
         for start in range(run.start, end, step):
-            write(CONTENT[start : min(start + step, end)])
+            write(start, CONTENT[start : min(start + step, end)])
+    partial.give_back(run)
 
 
 def resumed(file: Path, size: int = len(CONTENT)) -> tuple[Partial, int]:
@@ -58,6 +60,21 @@ def test_what_was_given_back_is_handed_out_again(tmp_path: Path) -> None:
     assert partial.take(None) is None
 
 
+def test_what_is_taken_gets_smaller_with_its_limit_and_comes_back_at_the_end(tmp_path: Path) -> None:
+    partial, _ = resumed(tmp_path / "p")
+    with partial.taken(lambda: partial.untaken // 4) as runs:
+        assert [next(runs).length // 64 for _ in range(4)] == [4, 3, 2, 1]
+        assert partial.untaken == 6
+    assert partial.untaken == 16
+
+
+def test_a_writer_that_has_nothing_to_write_needs_no_file(tmp_path: Path) -> None:
+    partial, _ = resumed(tmp_path / "p")
+    partial.file.unlink()  # as another thread does that has completed it
+    with partial.writer(lambda: None):
+        pass
+
+
 def test_an_empty_file_has_nothing_to_take(tmp_path: Path) -> None:
     partial, count = resumed(tmp_path / "p", 0)
     assert (count, partial.take(None), partial.missing) == (0, None, 0)
@@ -81,7 +98,9 @@ def test_any_interruptions_keep_the_whole_pieces_and_only_those(
             break
         upto = min(run.start + count, run.end)
         fill(partial, run, upto, chunk)
-        expected |= {piece for piece in run.pieces if min((piece + 1) * 64, 1000) <= upto}
+        expected |= {
+            piece for piece in range(run.start // 64, -(-run.end // 64)) if min((piece + 1) * 64, 1000) <= upto
+        }
         assert expected == {piece for piece in range(16) if partial.has(piece)}
     partial, _ = resumed(file)
     while run := partial.take(4):
@@ -145,8 +164,8 @@ def test_the_digest_is_that_of_the_file_in_whatever_order_it_came(
 
         def write(piece: int) -> None:
             run = Range(piece * 64, min(1000, piece * 64 + 64))
-            with partial.writer(run, hasher.advance) as put:
-                put(CONTENT[run.start : run.end])
+            with partial.writer(hasher.advance) as put:
+                put(run.start, CONTENT[run.start : run.end])
 
         list(writers.map(write, order))
         assert done.wait(10)
@@ -177,8 +196,8 @@ def test_a_thread_that_was_overtaken_does_not_report_the_digest_again(
     with ThreadPoolExecutor(20) as hashers:  # more than one may be overtaken, and each of those waits
         hasher = SequentialHasher(partial, hashers.submit, threading.Event(), tell)
         for start, end in ((0, 64), (64, 1000)):
-            with partial.writer(Range(start, end), hasher.advance) as put:
-                put(CONTENT[start:end])
+            with partial.writer(hasher.advance) as put:
+                put(start, CONTENT[start:end])
             assert overtaken.wait(30)
     assert told == [Digest.sha256(CONTENT)]
 
@@ -187,9 +206,6 @@ def test_a_full_disk_is_reported_with_the_file_that_did_not_fit(tmp_path: Path) 
     partial, _ = resumed(tmp_path / "p")
     partial.file.unlink()
     partial.file.symlink_to("/dev/full")
-    with (
-        pytest.raises(UserError, match="No space left on device") as caught,
-        partial.writer(Range(0, 64), print) as put,
-    ):
-        put(CONTENT[:64])
+    with pytest.raises(UserError, match="No space left on device") as caught, partial.writer(print) as put:
+        put(0, CONTENT[:64])
     assert caught.value.where == str(partial.file)
