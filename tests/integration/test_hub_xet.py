@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import hf_xet
 import pytest
 
-from sagepack.errors import IntegrityError
+from sagepack.errors import IntegrityError, RemoteError
 from sagepack.hub import xet
 from sagepack.hub.client import Hub
 from sagepack.hub.ranges import Range
@@ -180,6 +180,15 @@ def test_a_storage_that_gives_nothing_is_left_for_the_cdn_which_is_said_once(
     assert "Signature" not in line
 
 
+def test_where_the_cdn_fails_too_the_reason_and_what_to_do_are_told(scene: Scene) -> None:
+    scene.faults.status("*/xorbs/*", 404, times=None)
+    scene.faults.status("/_cdn/*", 503, times=None)
+    with pytest.raises(RemoteError, match=r"503.*6 times.*\n.*run the same command again") as caught:
+        scene.read()
+    assert caught.value.exit_code == 3
+    assert LARGE in str(caught.value)
+
+
 def test_a_storage_that_sends_a_byte_now_and_then_is_left_for_the_cdn(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,8 +214,9 @@ def test_more_than_there_is_is_an_integrity_error_of_the_storage_too(scene: Scen
         scene.read(0, len(CONTENT) + 1)
 
 
-def test_a_stop_ends_the_wait_for_a_piece(scene: Scene) -> None:
-    scene.faults.latency(20, "*/xorbs/*")
+@pytest.mark.parametrize("path", ["*/xorbs/*", "*/reconstructions/*"])
+def test_a_stop_ends_the_wait_for_a_piece(scene: Scene, path: str) -> None:
+    scene.faults.latency(20, path)
     stop = threading.Event()
     threading.Timer(0.2, stop.set).start()
     began = time.monotonic()

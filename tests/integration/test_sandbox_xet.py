@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,11 @@ from huggingface_hub import hf_hub_download, snapshot_download
 
 from sagepack.sandbox.faults import Fault
 from sagepack.sandbox.hub import xet
+from sagepack.sandbox.miniatures.models import MODELS
 
 if TYPE_CHECKING:
     from sagepack.sandbox.faults import Faults, Kind
+    from sagepack.sandbox.miniatures.models import Miniature
     from sagepack.sandbox.servers import Servers
 
 REPO = "bench/xet"
@@ -93,6 +96,17 @@ def test_a_single_file_is_found_by_the_headers_of_its_address(scene: Scene) -> N
     assert not any(path.startswith("/_cdn/") for path in scene.paths())
 
 
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_the_large_files_of_the_miniatures_are_stored_as_those_of_the_real_hub(
+    sandbox: Servers, model: Miniature
+) -> None:
+    items = httpx.get(f"{sandbox.hub_url}/api/models/{model.name}/tree/{model.commit}?recursive=true").json()
+    large = [item for item in items if item["path"].endswith(".safetensors")]
+    assert len(large) > 0
+    assert all(re.fullmatch("[0-9a-f]{64}", item["xetHash"]) and item["lfs"] for item in large)
+    assert not [item for item in items if item["path"].endswith(".json") and "xetHash" in item]
+
+
 @pytest.mark.parametrize(
     ("start", "end"),
     [(0, 1), (65_535, 65_537), (1_048_576, 2_097_152), (1_048_575, 1_048_577), (3, 2_500_000), (2_500_000, 2_500_001)],
@@ -113,6 +127,7 @@ def test_any_range_is_exactly_its_bytes(scene: Scene, start: int, end: int) -> N
         ("truncate", "*/xorbs/*", 100_000),
         ("status", "*/unet/*", 503),
         ("status", "*/reconstructions/*", 500),
+        ("status", "*/xet-read-token/*", 503),
         ("expire", "*/xorbs/*", 0),
         ("latency", "*", 0.05),
         ("rate", "*/xorbs/*", 20e6),
