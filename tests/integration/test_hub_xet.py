@@ -333,3 +333,35 @@ def test_what_is_streamed_to_s3_comes_out_of_the_storage(
     paths = [request.path for request in sandbox.faults.log]
     assert any(path.startswith("/_xet/xorbs/") for path in paths)
     assert not [path for path in (tmp_path / "cache").rglob("blobs/*") if path.stat().st_size >= xet.SMALLEST]
+
+
+MEASURED = """
+import sys
+from pathlib import Path
+from sagepack.hub.client import Hub
+from sagepack.hub.download import download
+from sagepack.hub.hash_cache import HashCache
+from sagepack.hub.lock_files import resolve_files
+from sagepack.package.revision import Revision
+from sagepack.progress import Silent
+url, home, repo, commit = sys.argv[1:]
+hub, revision = Hub(url, None, Path(home)), Revision(repo, commit)
+files = resolve_files(hub, revision, hub.files(revision))
+download(hub, revision, files, hash_cache=HashCache(Path(home) / "known"), progress=Silent())
+# Not ru_maxrss: that begins with what the process had that started this one.
+print(next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) >> 10)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+def test_memory_does_not_grow_with_the_size_of_a_file(sandbox: Servers, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    with (tmp_path / "model/weights.safetensors").open("wb") as file:
+        file.truncate(400 << 20)
+    commit = sandbox.hub.repositories.add("me/large", tmp_path / "model")
+    sandbox.faults.rate(20e6, "*/xorbs/*")  # so that all requests are under way at once
+    arguments = [sandbox.hub_url, str(tmp_path / "home"), "me/large", commit]
+    run = subprocess.run([sys.executable, "-c", MEASURED, *arguments], capture_output=True, text=True, check=True)
+    assert any("/xorbs/" in request.path for request in sandbox.faults.log)
+    assert int(run.stdout) < 150
