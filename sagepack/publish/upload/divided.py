@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from sagepack.aws.s3 import ObjectRef, UploadGoneError
     from sagepack.digest import Digest
+    from sagepack.package.manifest import Manifest
     from sagepack.publish.checksums import FramedChecksums
     from sagepack.publish.delta.parts import Part
     from sagepack.publish.keys import Package
@@ -66,14 +67,16 @@ class Division:
     known: Sequence[FramedChecksums | None]
     stored: Mapping[Digest, tuple[ObjectRef, int]]
 
-    def digest(self, target: ArchiveTarget) -> Digest:
-        """Who has the same digest makes the same parts, byte for byte, in the same units."""
-        parts: list[Any] = [
-            [part.length, part.source, part.source_offset] if isinstance(part, Copy) else [part.length]
-            for part in self.parts
-        ]
-        seen = [[str(source.location), source.etag] for source in self.sources]
-        return fingerprint([FORMAT, str(target.manifest.digest), parts, [unit.first for unit in self.units], seen])
+
+def plan_digest(
+    manifest: Manifest, parts: Sequence[Part], units: Sequence[Unit], sources: Sequence[ObjectRef]
+) -> Digest:
+    """What the note of an upload is called after: who has the same digest makes the same parts, in the same units."""
+    planned: list[Any] = [
+        [part.length, part.source, part.source_offset] if isinstance(part, Copy) else [part.length] for part in parts
+    ]
+    seen = [[str(source.location), source.etag] for source in sources]
+    return fingerprint([FORMAT, str(manifest.digest), planned, [unit.first for unit in units], seen])
 
 
 class DividedUpload:
@@ -103,7 +106,7 @@ class DividedUpload:
             UploadGoneError: somebody else completed or aborted the upload meanwhile.
             UserError, RemoteError: as S3, the sources and the workers say; the same call continues the upload.
         """
-        plan = division.digest(self._target)
+        plan = plan_digest(self._target.manifest, division.parts, division.units, division.sources)
         upload = self._folder.open(self._location, plan, self._context.algorithms)
         session = UploadSession(
             upload.handle,

@@ -91,12 +91,9 @@ class UploadFolder:
         note = self._note(plan)
         for _ in range(_ATTEMPTS):
             seen = self._store.head(note)
-            if seen is not None:
-                found = unseal(self._store.read(note) or b"", VERSION, _Note)
-                handle = MultipartHandle(location, found.upload) if found else None
-                parts = self._store.parts(handle) if handle else None
-                if found and handle and parts is not None:
-                    return SharedUpload(handle, found.algorithm, {part.number: part for part in parts})
+            found = self.find(location, plan) if seen else None
+            if found is not None:
+                return found
             handle, algorithm = self._begin(location, algorithms)
             text = seal(_Note(handle.id, algorithm), VERSION)
             if seen is None:
@@ -109,6 +106,15 @@ class UploadFolder:
         raise RemoteError(
             "others begin uploads of the same package all the time", where=str(note), fix="run the command again"
         )
+
+    def find(self, location: S3Uri, plan: Digest) -> SharedUpload | None:
+        """The upload of a plan that somebody has begun; None if there is none that is still open."""
+        note = unseal(self._store.read(self._note(plan)) or b"", VERSION, _Note)
+        if note is None:
+            return None
+        handle = MultipartHandle(location, note.upload)
+        parts = self._store.parts(handle)
+        return None if parts is None else SharedUpload(handle, note.algorithm, {part.number: part for part in parts})
 
     def _begin(self, location: S3Uri, algorithms: Sequence[str]) -> tuple[MultipartHandle, str]:
         for algorithm in algorithms:

@@ -28,6 +28,7 @@ from sagepack.publish.keys import Package, PackageFormat
 from sagepack.publish.observe import observe
 from sagepack.publish.planner import plan_upload
 from sagepack.publish.publisher import Published, publish
+from sagepack.publish.resumed import resumed
 from sagepack.publish.sealed import FramedSums
 from sagepack.publish.upload import divided, leading
 from sagepack.publish.upload.unit_text import Answer, Failure, UnitRecord
@@ -41,7 +42,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sagepack.aws.s3 import S3
+    from sagepack.digest import Digest
     from sagepack.publish.upload.context import UnitWorkers
+    from sagepack.publish.upload_plan import UploadPlan
 
 LIMITS = Limits(
     minimum=2000, maximum=40_000, count=100, sent_size=6000, most_sent=20_000, copy_size=9000, unit_size=10_000
@@ -60,6 +63,14 @@ def model_uri(files: dict[str, bytes]) -> S3Uri:
     return Package(TARGET, "svd", manifest_of(files).digest).model_uri
 
 
+def planned(
+    store: FakeS3, files: dict[str, bytes], elsewhere: frozenset[Digest], layout: str = "archive"
+) -> UploadPlan:
+    manifest = manifest_of(files)
+    package = Package(TARGET, "svd", manifest.digest, PackageFormat(layout))
+    return plan_upload(observe(cast("S3", store), package, manifest, limits=LIMITS), manifest, LIMITS, elsewhere)
+
+
 def run(
     store: FakeS3,
     files: dict[str, bytes],
@@ -68,13 +79,9 @@ def run(
     verified: VerifiedObjects | None = None,
     layout: str = "archive",
 ) -> Published:
-    s3, manifest = cast("S3", store), manifest_of(files)
-    seen = observe(s3, Package(TARGET, "svd", manifest.digest, PackageFormat(layout)), manifest, limits=LIMITS)
-    elsewhere = units.readable if units else frozenset()
-    plan = plan_upload(seen, manifest, LIMITS, elsewhere)
     return publish(
-        s3,
-        plan,
+        cast("S3", store),
+        planned(store, files, units.readable if units else frozenset(), layout),
         [Memory(files)],
         journals,
         provenance={},
@@ -184,8 +191,10 @@ def test_another_machine_continues_and_sends_only_what_s3_lacks(tmp_path: Path) 
         run(store, MODEL, tmp_path / "one", workers(dying, fetchable(MODEL), Inline))
     first = store.sent
     assert 0 < first < len(archive_of(MODEL))
-    source = Memory(MODEL)
-    second = run(store, MODEL, tmp_path / "two", workers(maker(store, [source]), fetchable(MODEL), Inline))
+    before = resumed(planned(store, MODEL, frozenset(fetchable(MODEL))), tmp_path / "two", cast("S3", store))
+    assert before.total == first
+    assert 0 < sum(before.by_path.values()) <= first
+    second = run(store, MODEL, tmp_path / "two", workers(make, fetchable(MODEL), Inline))
     check_bucket(store, [MODEL])
     assert first + second.sent_bytes == len(archive_of(MODEL))
     assert store.pending == {}
