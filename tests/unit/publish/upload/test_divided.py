@@ -33,7 +33,7 @@ from sagepack.publish.sealed import FramedSums
 from sagepack.publish.upload import divided, leading
 from sagepack.publish.upload.unit_text import Answer, Failure, UnitRecord
 from sagepack.publish.verified import VerifiedObjects
-from tests.helpers.fake_s3 import FakeS3
+from tests.helpers.fake_s3 import FakeS3, Killed
 from tests.helpers.publishing import NOW, noise
 from tests.helpers.unit_workers import Inline, maker, workers
 from tests.unit.publish.test_crash import TARGET, Memory, archive_of, check_bucket, manifest_of
@@ -539,3 +539,31 @@ def test_a_flipped_bit_in_a_file_of_a_prefix_leaves_no_upload(tmp_path: Path) ->
     with pytest.raises(IntegrityError, match="SHA-256"):
         run(store, MODEL, tmp_path, workers(maker(store, [source]), fetchable(MODEL), Inline), layout="prefix")
     assert store.pending == {}
+
+
+@pytest.mark.parametrize("layout", ["archive", "prefix"])
+@pytest.mark.parametrize("takes_effect", [True, False])
+def test_a_kill_at_any_request_is_continued_by_another_machine_that_sends_only_what_is_missing(
+    tmp_path: Path, layout: str, takes_effect: bool
+) -> None:
+    files = {"a.bin": MODEL["c.bin"], "b.bin": MODEL["a.bin"][:14_000], "code/inference.py": b"pass\n"}
+    whole = len(archive_of(files)) if layout == "archive" else sum(map(len, files.values()))
+    for dies_at in itertools.count(1):
+        store, folder = FakeS3(LIMITS.minimum), tmp_path / str(dies_at)
+        units = workers(maker(store, [Memory(files)]), fetchable(files), Inline)
+        store.live(dies_at, takes_effect=takes_effect)
+        with suppress(Killed):
+            run(store, files, folder / "a", units, layout=layout)
+        check_bucket(store, [files])
+        if not store.dead:
+            break
+        last = store.requests[-1]
+        released = any("/releases/" in location.key for location in store.objects)
+        store.live()
+        run(store, files, folder / "b", units, layout=layout)
+        check_bucket(store, [files])
+        # What was in its place is not sent again, and an upload that no note names is left for `gc`.
+        assert store.sent <= whole + (LIMITS.sent_size if takes_effect and layout == "prefix" else 0), dies_at
+        assert len(store.pending) <= (last in {"begin", "put"}), (dies_at, last)
+        assert released or not [location for location in store.objects if "/upload/" in location.key]
+    assert dies_at > 20
