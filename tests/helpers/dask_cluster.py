@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DASK = (sys.executable, "-m", "dask")
-_START = 30.0  # seconds
+_START = 90.0  # seconds
 
 
 @dataclass
@@ -82,7 +82,7 @@ class DaskCluster:
         for process in self._processes:
             process.kill()
         for process in self._processes:
-            process.wait(20)
+            process.wait(60)
 
     def _start(self, *words: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         log = self.folder / f"{words[0]}-{len(self._processes)}.log"

@@ -105,7 +105,7 @@ class Farm:
         self._clients.append(process)
         return process
 
-    def ended(self, client: subprocess.Popen[str], timeout: float = 60) -> Ended:
+    def ended(self, client: subprocess.Popen[str], timeout: float = 180) -> Ended:
         """Wait for the end of a client."""
         out, said = client.communicate(timeout=timeout)
         return Ended(client.returncode, json.loads(out) if out else {}, said)
@@ -135,7 +135,7 @@ class Farm:
 
     def until(self, parts: int) -> None:
         """Wait until so many parts are stored."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + 90
         while self.parts().total() < parts:
             assert time.monotonic() < end, "\n".join(each.logs()[-3000:] for each in self.clusters)
             time.sleep(0.02)
