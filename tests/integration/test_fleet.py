@@ -6,8 +6,12 @@ import io
 import json
 import os
 import re
-from concurrent.futures import Executor, Future
+import subprocess
+import sys
+import time
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
+from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -23,6 +27,7 @@ from sagepack.errors import UserError
 from sagepack.spec.program import check
 from tests.helpers import documents
 from tests.helpers.cloud import check_once
+from tests.helpers.paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +44,6 @@ image: {{repository: huggingface-pytorch-inference, tag: 2.6.0-transformers4.51.
 endpoint: {{name: {name}, instance_type: ml.g5.2xlarge}}
 """
 OVERLAY = """\
-sandbox: true
 aws: {{account: "123456789012", region: us-east-1, role: "arn:aws:iam::123456789012:role/sagepack-sandbox"}}
 artifact: {{target: "s3://sagepack-sandbox/{env}", reuse_from: [{reuse_from}]}}
 """
@@ -62,7 +66,8 @@ class Scene:
         self.commit = servers.hub.repositories.add("acme/shared", model)
         (root / "config" / "env").mkdir(parents=True)
         for env, reuse_from in (("dev", ""), ("prod", "s3://sagepack-sandbox/dev")):
-            (root / "config" / "env" / f"{env}.yaml").write_text(OVERLAY.format(env=env, reuse_from=reuse_from))
+            overlay = OVERLAY.format(env=env, reuse_from=reuse_from)
+            (root / "config" / "env" / f"{env}.yaml").write_text(f"sandbox: true\n{overlay}")
         (root / "code").mkdir()
         (root / "code" / "inference.py").write_text("def model_fn(model_dir): ...\n")
         for name in names:
@@ -80,6 +85,16 @@ class Scene:
         self.servers.faults.clear()
         self.servers.aws.faults.clear()
         return Fleet(self.root, envs=envs or ("dev",), **how)
+
+    def reach_as_aws(self) -> dict[str, str]:
+        """Let the environments be those of an account, whose services are the sandbox; the variables of a process for it."""
+        for path in (self.root / "config" / "env").iterdir():
+            path.write_text(path.read_text().replace("sandbox: true\n", ""))
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "HF_"))}
+        servers = self.servers
+        keys = {"AWS_ACCESS_KEY_ID": servers.access_key, "AWS_SECRET_ACCESS_KEY": servers.secret_key}
+        hub = {"HF_ENDPOINT": servers.hub_url, "HF_TOKEN": servers.hf_token, "HF_HUB_CACHE": str(self.root / "cache")}
+        return {**kept, **keys, **hub, "AWS_ENDPOINT_URL": servers.aws_url, "PYTHONPATH": str(ROOT)}
 
     @property
     def sent(self) -> int:
@@ -239,15 +254,15 @@ def test_a_deploy_publishes_what_others_wait_for_first_and_counts_as_one_job(mak
 
 
 def test_protected_environments_are_asked_about_once_with_the_plan_of_all(make: Callable[..., Scene]) -> None:
-    scene = make("a", "b")
-    scene.fleet("dev", "prod").run("lock")
+    scene = make("a")
+    scene.fleet("prod").run("lock")
     overlay = scene.root / "config" / "env" / "prod.yaml"
     overlay.write_text(f"protected: true\n{overlay.read_text()}")
     command = ("fleet", "deploy", "--envs", "prod", "--no-smoke")
     code, _, err = scene.command(*command)
     assert code == 1
-    assert "2 jobs, plan to deploy: 2 to do; " in err
-    assert "cannot ask for confirmation to deploy 2 jobs to prod: stdin is not a terminal" in err
+    assert "1 job, plan to deploy: 1 to do; " in err
+    assert "cannot ask for confirmation to deploy 1 job to prod: stdin is not a terminal" in err
     assert scene.sent == 0
 
     answer = mock.Mock(isatty=lambda: True, readline=lambda: "y\n")
@@ -255,7 +270,7 @@ def test_protected_environments_are_asked_about_once_with_the_plan_of_all(make: 
         code, out, err = scene.command(*command)
     assert code == 0, err
     assert err.count("[y/N]") == 1
-    assert out.splitlines()[-1].startswith("2 jobs, deploy: 2 done; ")
+    assert out.splitlines()[-1].startswith("1 job, deploy: 1 done; ")
     code, _, err = scene.command(*command)
     assert (code, "[y/N]" in err) == (0, False)
     assert scene.command(*command, "--yes")[0] == 0
@@ -323,3 +338,48 @@ def test_any_executor_runs_the_jobs_and_a_lost_worker_fails_only_its_job(make: C
     secrets = (scene.servers.secret_key, scene.servers.hf_token)
     assert not any(secret in text for text in Lossy.texts for secret in secrets)
     assert statuses(scene.fleet().run("lock"))["b dev"] == "done"
+
+
+@pytest.mark.slow
+def test_processes_reach_what_threads_reach(make: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = make("a", "b", "c")
+    for name, value in scene.reach_as_aws().items():
+        monkeypatch.setenv(name, value)
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
+        run = scene.fleet("dev", "prod", executor=processes, jobs=2).run("upload")
+    assert set(statuses(run).values()) == {"done"}
+    assert MODEL < scene.sent < 1.1 * MODEL
+    assert set(statuses(scene.fleet("dev", "prod").run("upload")).values()) == {"unchanged"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("instant", ["/contents/", "/releases/"])
+def test_after_a_kill_the_same_command_does_what_is_left_and_sends_no_content_twice(
+    make: Callable[..., Scene], instant: str
+) -> None:
+    scene = make(*"abcdef")
+    environment = scene.reach_as_aws()
+    command = [sys.executable, "-m", "sagepack", "fleet", "upload", "--envs", "dev,prod", "--json", "--jobs", "2"]
+    scene.fleet()  # forgets the requests before
+
+    def published() -> list[str]:
+        puts = [each for each in scene.servers.aws.faults.log if each.method == "PUT" and instant in each.path]
+        return [each.path for each in puts]
+
+    with subprocess.Popen(command, cwd=scene.root, env=environment, stdout=subprocess.DEVNULL) as process:
+        until = time.monotonic() + 120
+        while not published() and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.005)
+        process.kill()
+    assert process.returncode == -9
+    assert len(published()) < 12
+    ran = subprocess.run(
+        command, cwd=scene.root, env=environment, capture_output=True, text=True, check=True, timeout=300
+    )
+    jobs = documents.checked(ran.stdout)["result"]["jobs"]
+    assert {job["status"] for job in jobs} <= {"done", "unchanged"}
+    assert MODEL < scene.sent < 1.2 * MODEL
+    again = subprocess.run(
+        command, cwd=scene.root, env=environment, capture_output=True, text=True, check=True, timeout=300
+    )
+    assert {job["status"] for job in documents.checked(again.stdout)["result"]["jobs"]} == {"unchanged"}
