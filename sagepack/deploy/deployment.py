@@ -7,7 +7,7 @@ requests have equal names, and any change gives another name. The endpoint keeps
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -112,6 +112,7 @@ class Deployment:
         layout: `archive` or `prefix`.
         manifest_digest: identity of the package.
         environment: environment variables of the container.
+        model_etag: the ETag of the archive that was signed, which SageMaker is told; None if there is no signature, or no archive.
     """
 
     owner: Owner
@@ -122,6 +123,7 @@ class Deployment:
     layout: str
     manifest_digest: Digest
     environment: dict[str, str]
+    model_etag: str | None = field(default=None, kw_only=True)
 
     @classmethod
     def of(cls, spec: Spec, lock: Lock, model_data_uri: str, manifest_digest: Digest) -> Deployment:
@@ -146,9 +148,16 @@ class Deployment:
             environment=dict(spec.environment),
         )
 
+    def pinned(self, etag: str | None) -> Deployment:
+        """The same deployment of an archive with this ETag, with its quotes; a prefix has none."""
+        return replace(self, model_etag=etag if self.layout == "archive" else None)
+
     @cached_property
     def create_model_request(self) -> Document:
-        """The CreateModel request."""
+        """The CreateModel request.
+
+        The ETag is no part of the digest in the name: it is known when the archive is published, and the name before that.
+        """
         data_source = {"S3Uri": self.model_data_uri, **_S3_DATA_SOURCE[self.layout]}
         request = {
             "PrimaryContainer": {
@@ -160,7 +169,10 @@ class Deployment:
             "EnableNetworkIsolation": self.endpoint.enable_network_isolation,
             **(request_members(self.endpoint.vpc, "sagemaker", "CreateModelInput") if self.endpoint.vpc else {}),
         }
-        return {"ModelName": self._name_of(request), **request, "Tags": tag_list(self.tags)}
+        name = self._name_of(request)
+        if self.model_etag is not None:
+            data_source["ETag"] = self.model_etag.strip('"')
+        return {"ModelName": name, **request, "Tags": tag_list(self.tags)}
 
     @cached_property
     def create_endpoint_config_request(self) -> Document:

@@ -45,7 +45,9 @@ _SECTIONS = frozenset(name for key in KEYS if key.path[0] == "endpoint" for name
 _RESIZED = frozenset({"Updating", "SystemUpdating"})
 # Where AWS has which package it is.
 PACKAGE = "PrimaryContainer.ModelDataSource.S3DataSource.S3Uri"
-_NOT_COMPARED = frozenset({"ModelName", "EndpointConfigName", "Tags"})
+# Nor is the ETag, which follows from the package; `other_data` compares it for a model of the same name.
+_NOT_COMPARED = frozenset({"ModelName", "EndpointConfigName", "Tags", "ETag"})
+_ETAG = "PrimaryContainer.ModelDataSource.S3DataSource.ETag"
 
 
 class Difference(NamedTuple):
@@ -151,22 +153,31 @@ def _endpoint_differences(deployment: Deployment, observed: EndpointState) -> li
 def _wrong_parts(deployment: Deployment, observed: EndpointState) -> list[Change]:
     """The configuration or model that serves and was deleted: without it no instance can be started, and none be patched.
 
-    Or a model that somebody made again under the same name with another image, which the next instance would run.
+    Or a model that somebody made again under the same name with another image, which the next instance would run; or one that names
+    the ETag of a package that was published again since.
     """
     if observed.endpoint_config is None:
         found = [Difference("EndpointConfigName", NONE, deployment.endpoint_config_name)]
     elif observed.model_description is None:
         found = [Difference("ModelName", NONE, deployment.model_name)]
     else:
-        found = other_image(deployment, observed.model_description)
+        found = other_model(deployment, observed.model_description)
     return [difference.change("restore") for difference in found]
 
 
-def other_image(deployment: Deployment, model: Document) -> list[Difference]:
-    """How the image differs that a model with the name of the deployment's names, as DescribeModel describes it."""
+def other_model(deployment: Deployment, model: Document) -> list[Difference]:
+    """How image and ETag differ that a model with the name of the deployment's names, as DescribeModel describes it."""
     container, declared = model.get("PrimaryContainer"), deployment.image_uri
-    live = container.get("Image") if isinstance(container, dict) else None
-    return [] if live in (None, declared) else [Difference.between("PrimaryContainer.Image", live, declared)]
+    if not isinstance(container, dict):
+        return []
+    live, found = container.get("Image"), []
+    if live not in (None, declared):
+        found.append(Difference.between("PrimaryContainer.Image", live, declared))
+    source = container.get("ModelDataSource", {}).get("S3DataSource", {})
+    pinned, etag = source.get("ETag"), (deployment.model_etag or "").strip('"')
+    if etag and pinned not in (None, etag):
+        found.append(Difference.between(_ETAG, pinned, etag))
+    return found
 
 
 def _wrong_image(deployment: Deployment, observed: EndpointState) -> list[Change]:

@@ -22,7 +22,7 @@ from sagepack.deploy.drift import (
     extra,
     extra_actions,
     instance_count,
-    other_image,
+    other_model,
     scaling_differences,
 )
 from sagepack.deploy.error_hints import hint_for, with_hints
@@ -215,8 +215,10 @@ class Reconciler:
         model = observed.model_description if observed else None
         if model is None or model["ModelName"] != model_name:
             model = sagemaker.describe_model(self.aws, model_name)
-        if model is not None and other_image(self.deployment, model):
-            self.progress.note(f"deleting model {model_name}, which somebody made again with another image")
+        if model is not None and (others := other_model(self.deployment, model)):
+            is_image = any(other.path.endswith("Image") for other in others)
+            why = "somebody made again with another image" if is_image else "names an earlier upload of its package"
+            self.progress.note(f"deleting model {model_name}, which {why}")
             sagemaker.delete_model(self.aws, model_name)
             model = None
         is_new = model is None

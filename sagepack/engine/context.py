@@ -328,6 +328,13 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
         """The keys that sign and verify."""
         return trust.Trust(self.spec.trust, self.work.root, lambda: self.clients.aws)
 
+    @property
+    def pinned_deployment(self) -> deployment.Deployment:
+        """The same as `deployment`, with the ETag of the package, where signatures count and it is published."""
+        if not self.spec.trust.verify or not self.publication.upload_plan.done:
+            return self.deployment
+        return self.deployment.pinned(self.publication.signature_check.etag)
+
     @cached_property
     def deployment(self) -> deployment.Deployment:
         """The deployment that spec, lock and code declare."""

@@ -220,6 +220,8 @@ def _statuses(context: BuildContext) -> dict[str, StepStatus]:
     if last.name != "deploy" or context.current_lock is None:
         return {step.name: step.status(context) for step in context.steps}
     _ = context.publication.package, context.manifest  # what both need is found out once
+    if context.spec.trust.verify:
+        _ = context.publication.upload_plan
     with worker_pool(1, "endpoint") as pool:
         looked = pool.submit(last.status, context)
         return {**{step.name: step.status(context) for step in others}, last.name: looked.result()}

@@ -63,6 +63,12 @@ class SignatureCheck:
     checked: remote_read.Checked | None
     error: UserError | PackageError | None
 
+    @property
+    def etag(self) -> str | None:
+        """The ETag of the archive that was signed; None for a prefix, or if something is wrong."""
+        signed = self.checked.comparison.signed if self.checked else None
+        return signed.release.etag if signed else None
+
     def require(self) -> remote_read.Checked:
         """What was checked.
 

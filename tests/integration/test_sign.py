@@ -133,6 +133,40 @@ def test_a_key_in_a_variable_signs(cloud: Signed, monkeypatch: pytest.MonkeyPatc
     assert cloud.project(VERIFY).verify_remote().signature
 
 
+def test_sagemaker_is_told_the_signed_etag_and_keeps_the_names(cloud: Signed) -> None:
+    unpinned = cloud.project(cloud.sign).deploy().endpoint
+    sagemaker = session_of(cloud.servers).client("sagemaker")
+    assert unpinned
+    # Of a model that is there nothing changes, so that whoever begins to verify deploys nothing anew.
+    assert cloud.project(cloud.sign, VERIFY).plan("deploy").actions[-1].status == "skip"
+    pinned = cloud.project("environment.SAUCE=mustard", VERIFY).deploy().endpoint
+    assert pinned
+    source: Any = sagemaker.describe_model(ModelName=pinned.model)["PrimaryContainer"]["ModelDataSource"]
+    head = cloud.s3.head_object(Bucket=cloud.bucket, Key=cloud.key("model.tar.gz"))
+    assert source["S3DataSource"]["ETag"] == head["ETag"].strip('"')
+    assert cloud.project("environment.SAUCE=mustard").plan("deploy").actions[-1].status == "skip"
+
+
+def test_a_model_that_names_the_etag_of_an_earlier_upload_is_made_again(cloud: Signed) -> None:
+    built = cloud.project(cloud.sign, VERIFY).deploy()
+    sagemaker = session_of(cloud.servers).client("sagemaker")
+    assert built.endpoint
+    before: Any = sagemaker.describe_model(ModelName=built.endpoint.model)
+    # The package was deleted, and published again in other parts.
+    cloud.put("model.tar.gz", cloud.get("model.tar.gz"))
+    agree(cloud)
+    cloud.unsign()
+    cloud.other_machine()
+    cloud.project(cloud.sign, VERIFY).sign()
+    plan = cloud.project(cloud.sign, VERIFY).plan("deploy")
+    assert [change.kind for change in plan.actions[-1].changes] == ["restore"]
+    cloud.project(cloud.sign, VERIFY).deploy()
+    after: Any = sagemaker.describe_model(ModelName=built.endpoint.model)
+    etags = [each["PrimaryContainer"]["ModelDataSource"]["S3DataSource"]["ETag"] for each in (before, after)]
+    assert etags[1] == cloud.s3.head_object(Bucket=cloud.bucket, Key=cloud.key("model.tar.gz"))["ETag"].strip('"')
+    assert etags[0] != etags[1]
+
+
 def test_an_unsigned_package_does_not_serve_where_signatures_count(cloud: Signed) -> None:
     cloud.project().upload()
     error = refused(cloud.project(VERIFY).deploy, UserError)
@@ -168,9 +202,12 @@ def agree(cloud: Signed) -> None:
     key = listed[-1]["Key"]
     release = Release.parse(cloud.s3.get_object(Bucket=cloud.bucket, Key=key)["Body"].read())
     assert release
+    checksums = {name: head[f"Checksum{name}"] for name in ("CRC64NVME", "CRC32") if f"Checksum{name}" in head}
     documents = {**release.documents, "index.json": Digest.sha256(text)}
     cloud.s3.put_object(
-        Bucket=cloud.bucket, Key=key, Body=replace(release, etag=head["ETag"], documents=documents).text()
+        Bucket=cloud.bucket,
+        Key=key,
+        Body=replace(release, etag=head["ETag"], checksums=checksums, documents=documents).text(),
     )
 
 

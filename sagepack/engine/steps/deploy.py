@@ -26,7 +26,7 @@ def status(context: BuildContext) -> StepStatus:
     """What differs between the endpoint as it is and as declared."""
     if context.current_lock is None:
         return UNKNOWN
-    desired, observed = context.deployment, context.endpoint
+    desired, observed = context.pinned_deployment, context.endpoint
     changes = [*drift.differences(desired, observed), *drift.release_differences(desired, observed)]
     return StepStatus.observed(
         {"config": desired.endpoint_config_name},
@@ -45,13 +45,13 @@ def run(context: BuildContext) -> None:
         PackageError: it is not what was signed.
         RemoteError: the endpoint failed, went back to its old configuration, or did not answer the sample as expected.
     """
-    if context.spec.trust.verify:
-        signature = context.publication.check_signatures().require().signature
-        if signature:
-            context.progress.note(
-                f"the package is what {signature.key} signed on {signature.signed:%Y-%m-%d %H:%M} UTC"
-            )
     desired = context.deployment
+    if context.spec.trust.verify:  # after the upload, so that nothing counts that was seen before it
+        check = context.publication.check_signatures()
+        if signature := check.require().signature:
+            when = f"{signature.signed:%Y-%m-%d %H:%M} UTC"
+            context.progress.note(f"the package is what {signature.key} signed on {when}")
+        desired = desired.pinned(check.etag)
     new = release.Release.of(context, desired)
     deployed = reconcile.reconcile(
         context.clients.aws,

@@ -83,6 +83,10 @@ def check_container(container: JsonObject, role: str, region: str) -> None:
         )
     if not moto_state.has_objects(uri, prefix=prefix):
         raise invalid(f"Could not find model data at {uri}.")
+    etag = source.get("ETag")
+    # What AWS does with an ETag could not be observed; the API reference says that it is "associated with S3 URI".
+    if etag is not None and (prefix or etag != moto_state.etag(uri)):
+        raise invalid(f"The ETag {etag} is not that of the model data at {uri}.")
 
 
 def unreachable_data(region: str, config: Configuration) -> str | None:

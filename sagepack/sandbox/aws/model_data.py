@@ -38,5 +38,7 @@ def unpack(container: JsonObject, folder: Path) -> None:
     packed = moto_state.read(uri)
     if packed is None:
         raise FileNotFoundError(uri)
+    if source.get("ETag") not in (None, moto_state.etag(uri)):  # as `hosting_rules` has it
+        raise OSError(f"the object at {uri} has another ETag than the model names")
     with tarfile.open(fileobj=BytesIO(packed), mode="r:gz") as archive:
         archive.extractall(folder, filter="data")

@@ -148,6 +148,14 @@ def read(uri: str) -> bytes | None:
     return bytes(s3_object.value) if s3_object else None
 
 
+def etag(uri: str) -> str | None:
+    """The ETag of an object, without its quotes; None if it does not exist."""
+    name, key = split_uri(uri)
+    bucket = _bucket(name)
+    s3_object = bucket.keys.get(key) if bucket else None
+    return str(s3_object.etag).strip('"') if s3_object else None
+
+
 def read_below(uri: str) -> Iterator[tuple[str, bytes]]:
     """Path, relative to the prefix, and content of every object below a prefix."""
     name, prefix = split_uri(uri)
