@@ -14,6 +14,7 @@ from tests.helpers import deployments
 from tests.helpers.cloud import Cloud
 from tests.helpers.iam import allows
 from tests.helpers.network import vpc_setting
+from tests.helpers.remote import Region
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,6 +51,7 @@ SETS = (
 RESOURCES = {
     "EndpointName": "arn:aws:sagemaker:us-east-1:123456789012:endpoint/{EndpointName}",
     "EndpointConfigName": "arn:aws:sagemaker:us-east-1:123456789012:endpoint-config/{EndpointConfigName}",
+    "ProcessingJobName": "arn:aws:sagemaker:us-east-1:123456789012:processing-job/{ProcessingJobName}",
     "ModelName": "arn:aws:sagemaker:us-east-1:123456789012:model/{ModelName}",
     "logGroupName": "arn:aws:logs:us-east-1:123456789012:log-group:{logGroupName}:log-stream",
     "logGroupNamePrefix": "arn:aws:logs:us-east-1:123456789012:log-group::log-stream:",
@@ -199,6 +201,28 @@ def test_each_request_is_allowed_by_the_policy_for_it_and_each_permission_is_use
         allowed = {action for statement in policy["Statement"] for action in statement["Action"]}
         unused[purpose] = sorted(allowed - found - EXPLAINED.keys())
     assert unused == {"publish": [], "sign": [], "deploy": [], "predict": [], "gc": []}
+
+
+def test_whoever_publishes_by_a_job_needs_the_policies_for_plan_and_remote_alone(recorder: Recorder) -> None:
+    region = Region(recorder.cloud)
+    region.run_here()
+    sets = (*recorder.sets, *region.sets)
+    region.cloud.project(*sets).lock()
+    policies = [region.cloud.project(*sets).policy(purpose).document for purpose in ("plan", "remote")]
+    recorder.calls.clear()
+    region.cloud.project(*sets).upload(remote=True)
+    # The job runs in this process, too, and its requests are recorded from when it was started.
+    operations = [call.operation for call in recorder.calls]
+    started = operations.index("CreateProcessingJob") + 1
+    following = [call for call in recorder.calls if call.operation in {"DescribeProcessingJob", "FilterLogEvents"}]
+    assert len(following) > 1
+    missing = {
+        f"{call.operation}: {text}"
+        for call in (*recorder.calls[:started], *following)
+        if call.operation not in DENIED_AND_COPED_WITH
+        for text in call.missing(policies)
+    }
+    assert missing == set()
 
 
 # It goes by way of S3, as requests of more than 128,000 bytes do.

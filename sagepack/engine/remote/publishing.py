@@ -117,7 +117,7 @@ def _follow(context: BuildContext, name: str) -> tuple[ProcessingJob, list[str]]
     def show() -> None:
         for line in tail.lines():
             last.append(line)
-            context.progress.note(line)
+            context.progress.note(f"| {line}")
 
     with context.progress.activity(f"waiting for job {name}"):
         while not job.has_ended:
