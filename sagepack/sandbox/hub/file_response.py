@@ -168,11 +168,13 @@ class FileResponse:
             file.seek(start)
             position = start
             while position < end:
-                chunk = bytearray(file.read(min(size, end - position)) or b"")
+                chunk = file.read(min(size, end - position)) or b""
                 if flip_at is not None and position <= flip_at < position + len(chunk):
-                    chunk[flip_at - position] ^= 0xFF
+                    flipped = bytearray(chunk)
+                    flipped[flip_at - position] ^= 0xFF
+                    chunk = bytes(flipped)
                 position += len(chunk)
-                yield bytes(chunk)
+                yield chunk
                 if rate:
                     time.sleep(max(0.0, (position - start) / rate - (time.monotonic() - began)))
 

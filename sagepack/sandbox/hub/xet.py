@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sagepack.sandbox.hub.repositories import sha256_of_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from typing_extensions import Buffer
+    from collections.abc import Callable, Iterable, Iterator
 
     from sagepack.sandbox.hub.file_response import ByteRange
     from sagepack.sandbox.hub.repositories import RepoFile
@@ -74,24 +72,30 @@ class _XorbStream(io.RawIOBase):
         self._position = offset
         return offset
 
-    def readinto(self, buffer: Buffer) -> int:
-        target = memoryview(buffer)
-        end = min(self._position + len(target), self._xorb.size)
-        first = self._position // _STEP
+    def read(self, size: int = -1, /) -> bytes:
+        start, rest = self._position, max(0, self._xorb.size - self._position)
+        end = start + (rest if size < 0 else min(size, rest))
+        first = start // _STEP
         self._content.seek((self._xorb.number * CHUNKS + first) * CHUNK)
         data = memoryview(self._content.read((-(-end // _STEP) - first) * CHUNK) or b"")
-        parts: list[Buffer] = []
-        for start in range(0, len(data), CHUNK):
-            chunk = data[start : start + CHUNK]
-            parts += [_chunk_header(len(chunk)), chunk]
-        block = b"".join(parts)[self._position - first * _STEP : end - first * _STEP]
-        target[: len(block)] = block
-        self._position += len(block)
-        return len(block)
+        parts: list[memoryview] = []
+        for at in range(0, len(data), CHUNK):
+            chunk = data[at : at + CHUNK]
+            parts += [memoryview(_chunk_header(len(chunk))), chunk]
+        self._position = end
+        return b"".join(_between(parts, start - first * _STEP, end - first * _STEP))
 
     def close(self) -> None:
         self._content.close()
         super().close()
+
+
+def _between(parts: Iterable[memoryview], start: int, end: int) -> Iterator[memoryview]:
+    """The bytes `start` to `end` of all parts together."""
+    position = 0
+    for part in parts:
+        yield part[max(0, start - position) : max(0, end - position)]
+        position += len(part)
 
 
 def _chunk_header(length: int) -> bytes:
