@@ -22,6 +22,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
+BURST = 1.0
+"""Seconds for which a connection catches up: so a busy machine delays what it sends, and does not lower the rate."""
 _SMALL = 8 << 20
 _PIECE = 1 << 20
 _OBJECT = "<Contents><Key>{0}</Key><Size>{1}</Size><ETag>&quot;e&quot;</ETag><LastModified>2030-01-01T00:00:00Z</LastModified></Contents>"
@@ -120,7 +122,7 @@ class Handler(BaseHTTPRequestHandler):
             self.server.take(count)
             if self.server.connection_rate:
                 now = time.monotonic()
-                self.free_at = max(self.free_at, now - 0.05) + count / self.server.connection_rate
+                self.free_at = max(self.free_at, now - BURST) + count / self.server.connection_rate
                 time.sleep(max(0.0, self.free_at - now))
             left -= count
         return bytes(kept)

@@ -19,6 +19,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.bucket import BURST
 from benchmarks.publish import serving
 from benchmarks.timing import table
 from sagepack.aws.s3 import S3, S3Uri
@@ -94,7 +95,7 @@ def _paced(path: str, offset: int, length: int) -> Iterator[bytes]:
         piece = _block()[start : start + min(length, _PIECE)]
         offset, length = offset + len(piece), length - len(piece)
         if rate:
-            free_at = max(free_at, time.monotonic() - 0.05) + len(piece) / rate
+            free_at = max(free_at, time.monotonic() - BURST) + len(piece) / rate
             time.sleep(max(0.0, free_at - time.monotonic()))
         yield piece
 
@@ -126,7 +127,7 @@ def main(url: str, *numbers: str) -> None:
     model = {member.digest: member for member in (_member(number, size) for number in range(files))}
     code = f"# {time.time()}\n".encode()
     members = [*model.values(), Member("code/inference.py", len(code), Digest.sha256(code))]
-    manifest, limits = Manifest.of(members), Limits(sent_size=part)
+    manifest, limits = Manifest.of(members), Limits(sent_size=part, unit_size=size)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "inference.py").write_bytes(code)

@@ -167,19 +167,19 @@ class DividedUpload:
         copied: Mapping[Digest, tuple[ObjectRef, int]],
     ) -> UnitTask:
         return UnitTask(
-            VERSION,
-            __version__,
-            FORMAT,
-            self._workers.services,
-            (self._location.bucket, self._location.key, session.upload.id),
-            self._folder.record_uri(session.upload, unit.first).key,
-            session.algorithm,
-            parts_at_a_time(self._workers.connections, max(part.length for part in unit.parts)),
-            unit.first,
-            unit.offset,
-            tuple(part.length for part in unit.parts),
-            self._target.layout.entries[unit.members[0]].offset,
-            tuple(self._member(index, division, copied) for index in unit.members),
+            version=VERSION,
+            sagepack=__version__,
+            archive=FORMAT,
+            services=self._workers.services,
+            upload=(self._location.bucket, self._location.key, session.upload.id),
+            record=self._folder.record_uri(session.upload, unit.first).key,
+            algorithm=session.algorithm,
+            connections=parts_at_a_time(self._workers.connections, max(part.length for part in unit.parts)),
+            first=unit.first,
+            offset=unit.offset,
+            lengths=tuple(part.length for part in unit.parts),
+            origin=self._target.layout.entries[unit.members[0]].offset,
+            members=tuple(self._member(index, division, copied) for index in unit.members),
         )
 
     def _member(self, index: int, division: Division, copied: Mapping[Digest, tuple[ObjectRef, int]]) -> UnitMember:

@@ -140,27 +140,26 @@ class DividedFiles:
     def _job(self, unit: Unit, member: Member) -> Job:
         location = self._package.model_uri.child(member.path)
         upload = self._folder.open(location, plan_of(unit, member), self._context.algorithms)
+        content = UnitMember.of(
+            member,
+            file=self._workers.files.get(member.digest),
+            stored=None,
+            hub=self._workers.hub.get(member.digest),
+        )
         task = UnitTask(
-            VERSION,
-            __version__,
-            FORMAT,
-            self._workers.services,
-            (location.bucket, location.key, upload.handle.id),
-            self._folder.record_uri(upload.handle, 1).key,
-            upload.algorithm,
-            parts_at_a_time(self._workers.connections, max(part.length for part in unit.parts)),
-            1,
-            0,
-            tuple(part.length for part in unit.parts),
-            0,
-            (
-                UnitMember.of(
-                    member,
-                    file=self._workers.files.get(member.digest),
-                    stored=None,
-                    hub=self._workers.hub.get(member.digest),
-                ),
-            ),
+            version=VERSION,
+            sagepack=__version__,
+            archive=FORMAT,
+            services=self._workers.services,
+            upload=(location.bucket, location.key, upload.handle.id),
+            record=self._folder.record_uri(upload.handle, 1).key,
+            algorithm=upload.algorithm,
+            connections=parts_at_a_time(self._workers.connections, max(part.length for part in unit.parts)),
+            first=1,
+            offset=0,
+            lengths=tuple(part.length for part in unit.parts),
+            origin=0,
+            members=(content,),
             is_file=True,
         )
         self._files[task.record] = _File(member, upload.handle, location, upload.algorithm)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Executor, Future
 
-    from sagepack.aws.s3 import UploadedPart
+    from sagepack.aws.s3 import MultipartHandle, UploadedPart
     from sagepack.publish.upload.context import UnitWorkers, UploadContext
     from sagepack.publish.upload.shared import UploadFolder
     from sagepack.publish.upload.unit_text import UnitRecord, UnitTask
@@ -76,7 +76,7 @@ class Lead:
 
     Attributes:
         sent: bytes that workers sent for this run.
-        witnessed: the parts that workers sent for this run, with the ETags that S3 answered them; by the number of the part.
+        witnessed: the parts that workers sent for this run, with the ETags that S3 answered them.
     """
 
     def __init__(
@@ -218,16 +218,15 @@ class Lead:
         jobs = list(self._missing.values())
         handles = list(dict.fromkeys(job.task.handle for job in jobs))[:_LOOKED_AT]
         with worker_pool(_THREADS, "look") as pool:
-            found = dict(zip(handles, pool.map(self._context.store.parts, handles), strict=True))
+            found = dict(zip(handles, pool.map(self._parts, handles), strict=True))
         listed = {}
         for job in jobs:
-            parts = found.get(job.task.handle, ())
-            if parts is None:
-                self._gone(
-                    job, UploadGoneError("the upload was completed or aborted", where=str(job.task.handle.location))
-                )
-            elif job.task.handle in found:
-                listed[job.task.record] = {part.number: part for part in parts}
+            handle = job.task.handle
+            parts = found.get(handle)
+            if parts is not None:
+                listed[job.task.record] = parts
+            elif handle in found:
+                self._gone(job, UploadGoneError("the upload was completed or aborted", where=str(handle.location)))
         self._take_records(listed)
         self._count(listed)
         if time.monotonic() - self._moved > PATIENCE:
@@ -235,6 +234,10 @@ class Lead:
                 f"no part has come from the workers for {PATIENCE / 60:.0f} minutes: they are gone, or cannot reach S3 or the Hub",
                 fix=f"look at their logs, and {_FIX}",
             )
+
+    def _parts(self, upload: MultipartHandle) -> dict[int, UploadedPart] | None:
+        parts = self._context.store.parts(upload)
+        return None if parts is None else {part.number: part for part in parts}
 
     def _count(self, listed: Mapping[str, Mapping[int, UploadedPart]]) -> None:
         """Show the parts of units that are being made."""

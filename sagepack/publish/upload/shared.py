@@ -158,6 +158,6 @@ class UploadFolder:
         return None
 
     def clear(self) -> None:
-        """Remove everything in the folder: the package is there. Where S3 denies that, `gc` does it."""
-        with suppress(AccessDeniedError), worker_pool(_THREADS, "clear") as pool:
+        """Remove everything in the folder: the package is there. Where S3 denies that, or fails, `gc` does it."""
+        with suppress(AccessDeniedError, RemoteError), worker_pool(_THREADS, "clear") as pool:
             list(pool.map(self._store.delete, [each.location for each in self._store.list(self._folder.child(""))]))
