@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+PAGE = ROOT / "docs" / "how-to" / "ci.md"
 RECIPE = ROOT / "docs" / "how-to" / "github-actions.yml"
 # What the runner has and this machine has not: each is a program that says how it was called.
 STUBS = {
@@ -49,12 +51,17 @@ class Runner:
     def run(self, job: str, name: str, target: str = "local") -> subprocess.CompletedProcess[str]:
         """Run the step of this name for an environment of the project."""
         (step,) = (step for step in steps(job) if step.get("name") == name)
+        return self.run_step(step, target)
+
+    def run_step(self, step: dict[str, Any], target: str = "local") -> subprocess.CompletedProcess[str]:
+        """Run a step."""
         values = {**yaml.safe_load(RECIPE.read_text())["env"], **step.get("env", {}), "TARGET": target}
         known = {key: value for key, value in values.items() if "${{" not in value}
         environment = {
             **self.project.environment,
             **known,
             "GITHUB_STEP_SUMMARY": str(self.summary),
+            "GITHUB_OUTPUT": str(self.folder / "output"),
             "PULL_REQUEST": "7",
             "PATH": f"{self.folder}{os.pathsep}{os.environ['PATH']}",
         }
@@ -102,6 +109,35 @@ def test_a_pull_request_gets_the_plan_and_main_deploys_it(runner: Runner) -> Non
     refused = runner.run("deploy", "Deploy")
     assert refused.returncode == 1
     assert "what was reviewed is not what would be done now" in refused.stderr
+
+
+@pytest.mark.slow
+def test_a_job_selects_the_specs_that_have_work_and_the_matrix_takes_them(runner: Runner) -> None:
+    (block,) = (text for text in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL) if "--matrix" in text)
+    jobs = yaml.safe_load(block)
+    (step,) = (step for step in jobs["select"]["steps"] if step.get("id") == "work")
+    step["run"] = step["run"].replace("--envs dev,prod", "--envs local")
+
+    def select() -> dict[str, Any]:
+        (runner.folder / "output").unlink(missing_ok=True)
+        ran = runner.run_step(step)
+        assert ran.returncode == 0, ran.stderr
+        return {
+            name: json.loads(value)
+            for name, _, value in (line.partition("=") for line in (runner.folder / "output").read_text().splitlines())
+        }
+
+    everything = [{"config": f"config/{name}.yaml", "env": "local"} for name in ("llava", "svd")]
+    assert select() == {"matrix": {"include": everything}, "any": 1}
+    runner.project.invoke("fleet", "deploy", "--no-smoke")
+    assert select() == {"matrix": {"include": []}, "any": 0}
+    deploy = jobs["deploy"]
+    assert deploy["if"] == "needs.select.outputs.any == 1"
+    used = set(re.findall(r"(?:outputs|matrix)\.(\w+)", str(deploy)))
+    assert used == {"any", "matrix", *everything[0]}
+    (command,) = (each["run"] for each in deploy["steps"])
+    assert runner.run_step({"run": command, "env": {"CONFIG": "config/llava.yaml"}}).returncode == 0
+    assert jobs["select"]["outputs"].keys() == {"any", "matrix"}
 
 
 def test_mistakes_are_shown_at_their_lines(runner: Runner) -> None:
