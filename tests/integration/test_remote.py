@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -14,6 +15,7 @@ import pytest
 from sagepack.errors import IntegrityError, RemoteError, UserError
 from sagepack.sandbox.aws import moto_state
 from sagepack.sandbox.aws.processing import LOG_GROUP
+from sagepack.sandbox.faults import Fault
 from tests.helpers.cloud import Cloud
 from tests.helpers.remote import ROLE, Region
 
@@ -46,17 +48,6 @@ def comparable(objects: dict[str, bytes]) -> dict[str, Any]:
         else:
             found[key] = data
     return found
-
-
-def running(region: Region) -> Job:
-    """The job that has not ended, once its container runs."""
-    jobs = region.cloud.servers.aws.jobs
-    for _ in range(2000):
-        found = [job for job in jobs._jobs.values() if job.status == "InProgress" and job.process is not None]
-        if found:
-            return found[0]
-        time.sleep(0.01)
-    raise AssertionError("no job runs")
 
 
 def test_a_job_publishes_what_this_machine_would_and_a_second_run_starts_none(region: Region) -> None:
@@ -265,18 +256,32 @@ def test_what_a_real_job_lacks_is_told_with_who_can_mend_it(region: Region) -> N
 
 
 @pytest.mark.slow
-def test_a_killed_job_is_told_and_the_same_command_starts_another(region: Region) -> None:
+def test_a_killed_job_is_told_and_the_next_one_sends_only_what_s3_lacks(region: Region) -> None:
     region.project().lock()
-
-    def kill() -> None:
-        process = running(region).process
-        assert process is not None
-        os.kill(process.pid, signal.SIGKILL)
-
-    killer = threading.Thread(target=kill)
+    project = region.project()
+    region.cloud.servers.aws.faults.add(
+        Fault("latency", "*/model.tar.gz", "PUT", 1, 10)
+    )  # of the part that comes first
+    killer = threading.Thread(target=kill_after_a_part, args=(region,))
     killer.start()
     with pytest.raises(RemoteError, match="exit code: -9"):
-        region.project().upload(remote=True)
+        project.upload(remote=True)
     killer.join()
-    region.project().upload(remote=True)
+    region.project().upload(remote=True)  # without the fault
     assert [job["ProcessingJobStatus"] for job in region.jobs] == ["Failed", "Completed"]
+    (sent,) = re.findall(r"upload: (.*) sent \(", region.log())
+    assert sent != "10.4 MiB"  # which is all: one of its parts was there
+
+
+def kill_after_a_part(region: Region) -> None:
+    """Kill the container, all of its processes, as soon as S3 has a part of the archive."""
+    s3, bucket = region.aws.client("s3"), region.cloud.servers.bucket
+    for _ in range(400):
+        uploads = s3.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+        keys = {"Bucket": bucket, "Key": uploads[0]["Key"], "UploadId": uploads[0]["UploadId"]} if uploads else {}
+        if keys and s3.list_parts(**keys).get("Parts"):
+            break
+        time.sleep(0.05)
+    (job,) = region.cloud.servers.aws.jobs._jobs.values()
+    assert job.process is not None
+    os.killpg(job.process.pid, signal.SIGKILL)
