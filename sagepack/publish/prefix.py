@@ -65,7 +65,9 @@ def publish_prefix(plan: PrefixPlan, context: UploadContext) -> Uploaded:
     with worker_pool(context.workers, "files") as pool:
         files = tuple(pool.map(upload.confirm, plan.manifest.members))
     known = {
-        upload.location(file.member).key: verified_file(file.etag, file.member.digest, file.sums) for file in files
+        upload.location(file.member).key: verified_file(file.etag, file.member.digest, file.sums)
+        for file in files
+        if upload.is_proved(file)
     }
     observation, text = plan.observation, Files(files).text()
     context.verified.add(observation.package.folder, known)
@@ -97,6 +99,7 @@ class _PrefixUpload:
         self._observation = plan.observation
         self._context = context
         self._placed: dict[S3Uri, tuple[Checksums, str | None]] = {}
+        self._noted: set[S3Uri] = set()  # of which only notes in S3 tell the checksums
         self._lock = threading.Lock()
 
     def location(self, member: Member) -> S3Uri:
@@ -179,6 +182,12 @@ class _PrefixUpload:
         sums = self._known_sums(location, member, etag) or self._read(ObjectRef(location, etag), member)
         return StoredFile(member, etag, sums)
 
+    def is_proved(self, file: StoredFile) -> bool:
+        """Whether a confirmed file is more than what workers, or another publisher, say of it."""
+        location = self.location(file.member)
+        written = self._placed[location][1] if location in self._placed else file.etag
+        return location not in self._noted and (written == file.etag or self._context.must_prove)
+
     def _known_sums(self, location: S3Uri, member: Member, etag: str) -> Checksums | None:
         """What is known of an object that was there before: by this machine's memory, the list of files, or the journal."""
         verified, index = self._observation.verified.get(location.key), self._observation.index
@@ -195,7 +204,11 @@ class _PrefixUpload:
         package = self._observation.package
         if not package.has_notes(self._observation.present):
             return None
-        return noted_sums(self._context.store, package, member, self._plan.limits)
+        noted = noted_sums(self._context.store, package, member, self._plan.limits)
+        if noted:
+            with self._lock:
+                self._noted.add(location)
+        return noted
 
     def _journal(self, member: Member) -> Journal:
         return Journal(self._context.journal_dir / f"{member.digest.short}.jsonl")

@@ -220,7 +220,7 @@ class _Contents:
 
     verifier: ContentVerifier
 
-    def made(self, job: Job, record: UnitRecord) -> None:
+    def made(self, job: Job, record: UnitRecord, *, is_ours: bool) -> None:  # noqa: ARG002 - `Lead.witnessed` tells them apart
         """Take the checksums of the contents of a unit."""
         for index, sums in zip(job.unit.members, record.sums, strict=True):
             if sums is not None:

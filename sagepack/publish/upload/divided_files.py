@@ -53,7 +53,8 @@ class DividedFiles:
         context: S3 and progress.
         workers: who makes them.
         package: its keys.
-        placed: is called with the key and the checksums of each file that is there, and its ETag if this process has read it.
+        placed: is called with the key and the checksums of each file that is there, and with the ETag under which all of its bytes
+            are known to have been hashed for this run, if they have.
 
     Attributes:
         sent: bytes that workers sent for this run.
@@ -105,9 +106,9 @@ class DividedFiles:
                 self._context.store.abort(file.handle)
             raise
 
-    def made(self, job: Job, record: UnitRecord) -> None:
+    def made(self, job: Job, record: UnitRecord, *, is_ours: bool) -> None:
         """Complete a file; the next are handed out meanwhile."""
-        self._ends.append(self._pool.submit(self._complete, job, record))
+        self._ends.append(self._pool.submit(self._complete, job, record, is_ours=is_ours))
 
     def gone(self, job: Job, error: UploadGoneError) -> None:
         """Somebody else may have completed a file: what it holds is then told by the record of the unit, or read."""
@@ -119,23 +120,27 @@ class DividedFiles:
         if record and record.matches(job.unit) and record.sums[0]:
             sums = record.sums[0].value.framed
             confirm(store, file.location, sums)
+            self._placed(file.location, sums, None)
         else:
             sums = read_file(store, ObjectRef(file.location, head.etag), file.member)
-        self._placed(file.location, sums, head.etag)
+            self._placed(file.location, sums, head.etag)
 
-    def _complete(self, job: Job, record: UnitRecord) -> None:
+    def _complete(self, job: Job, record: UnitRecord, *, is_ours: bool) -> None:
         file, sums = self._files[job.task.record], record.sums[0]
         if sums is None:
             raise IntegrityError("a worker did not say what it has made", where=str(file.location))
         lengths = [part.length for part in job.unit.parts]
         try:
-            etag, _ = complete(self._context.store, file.handle, file.algorithm, lengths, sums.value.framed)
+            etag, listed = complete(self._context.store, file.handle, file.algorithm, lengths, sums.value.framed)
         except UploadGoneError as error:
             self.gone(job, error)
             return
         if etag is None:
             self._context.store.abort(file.handle)
-        self._placed(file.location, sums.value.framed, None)  # what workers say of their parts is a claim
+        sent = {part.number: part.etag for part in record.sent_parts(job.unit)} if is_ours else {}
+        # Parts that somebody else has sent are only known to have the same checksums.
+        is_proved = all(sent.get(part.number) == part.etag for part in listed)
+        self._placed(file.location, sums.value.framed, etag if is_proved else None)
 
     def _job(self, unit: Unit, member: Member) -> Job:
         location = self._package.model_uri.child(member.path)

@@ -52,8 +52,14 @@ class Job:
 class Owner(Protocol):
     """Whose units they are."""
 
-    def made(self, job: Job, record: UnitRecord) -> None:
-        """A unit is made; all parts that its record names are in S3, as far as anybody says."""
+    def made(self, job: Job, record: UnitRecord, *, is_ours: bool) -> None:
+        """A unit is made, as far as its record says.
+
+        Args:
+            job: the unit.
+            record: of the unit.
+            is_ours: whether a worker of this run answered with it; it is a claim if it was found in S3.
+        """
 
     def gone(self, job: Job, error: UploadGoneError) -> None:
         """The upload of a unit does not exist any more.
@@ -181,10 +187,10 @@ class Lead:
         else:
             self.sent += record.sent
             self.witnessed += record.sent_parts(job.unit)
-            self._take(job, record)
+            self._take(job, record, is_ours=True)
 
-    def _take(self, job: Job, record: UnitRecord) -> None:
-        self._owner.made(job, record)
+    def _take(self, job: Job, record: UnitRecord, *, is_ours: bool) -> None:
+        self._owner.made(job, record, is_ours=is_ours)
         self._done(job)
 
     def _gone(self, job: Job, error: UploadGoneError) -> None:
@@ -206,7 +212,7 @@ class Lead:
         for key, record in self._folder.records(listed.keys()).items():
             job = self._missing[key]
             if record.matches(job.unit) and record.agrees(job.unit, listed[key]):
-                self._take(job, record)
+                self._take(job, record, is_ours=False)
 
     def _look(self) -> None:
         """Look at what S3 has of the units that are being made.

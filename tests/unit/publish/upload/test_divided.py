@@ -567,3 +567,28 @@ def test_a_kill_at_any_request_is_continued_by_another_machine_that_sends_only_w
         assert len(store.pending) <= (last in {"begin", "put"}), (dies_at, last)
         assert released or not [location for location in store.objects if "/upload/" in location.key]
     assert dies_at > 20
+
+
+@pytest.mark.parametrize("layout", ["archive", "prefix"])
+def test_parts_that_were_found_in_s3_are_no_evidence_that_all_bytes_were_hashed(
+    tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"a.bin": MODEL["a.bin"], "code/inference.py": b"pass\n"}
+    store, known = FakeS3(LIMITS.minimum), VerifiedObjects(tmp_path / "verified")
+    units, sends, send = (
+        workers(maker(store, [Memory(files)]), fetchable(files), Inline),
+        itertools.count(1),
+        store.send,
+    )
+
+    def dying(*args: Any) -> Any:
+        if next(sends) == 3:
+            raise Dead
+        return send(*args)
+
+    monkeypatch.setattr(store, "send", dying)
+    with pytest.raises(Dead):
+        run(store, files, tmp_path / "one", units, layout=layout)
+    run(store, files, tmp_path / "two", units, known, layout)
+    check_bucket(store, [files])
+    assert not [key for key in known.of(model_uri(files).parent) if key.endswith(("a.bin", "model.tar.gz"))]
