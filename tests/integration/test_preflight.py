@@ -53,7 +53,7 @@ def test_in_a_prepared_account_every_check_is_ok(cloud: Cloud) -> None:
     cloud.project(*sets).lock()
     found = cloud.project(*sets).doctor()
     assert {(check.verdict, check.fix) for check in found.checks} == {("ok", None)}
-    assert len(found.checks) == 17
+    assert len(found.checks) == 18
     assert {check.id: check.detail for check in found.checks}["price"] == (
         "an hour of ml.g5.2xlarge costs $1.51, of 2 $3.03"
     )

@@ -70,6 +70,8 @@ CHECKS = (
     Entry("stale-uploads", "… unfinished uploads are older than … h, and cost money", "an upload was interrupted and never continued", "`sagepack gc` aborts them"),
     Entry("hub", "the model is gated, and there is no token", "the licence has to be accepted by each user", "accept it on the model's page, and set HF_TOKEN"),
     Entry("lock", "… is out of date", "the spec changed after the lock was made", "`sagepack lock`"),
+    Entry("scan", "would call … when loaded", "a file of the model holds what `trust` does not allow; `lock`, and every build, refuses it", "[what to do about a finding](how-to/scan.md#what-to-do-about-a-finding)"),
+    Entry("scan", "not judged yet: the lock was made without", "the lock is of an earlier version, or trust.scan was off", "`sagepack scan`, then `sagepack lock --update`"),
     Entry("model-size", "; the GPUs of … have …", "the model's files have more bytes than the GPUs of the instance type; each request may end as `gpu-memory`", "an instance type with more GPU memory, or half precision"),
     Entry("model-size", "; endpoint.volume_size_in_gb is …", "the volume is too small for the model, or for the archive and what comes out of it: `archive-not-extracted`", "a larger volume, or artifact.layout: prefix"),
     Entry("price", "the price is not known: …", "no permission pricing:GetProducts, no way to us-east-1, or a type that AWS does not sell in the region", "nothing: it stops nothing; otherwise it says what an hour of the declared instances costs"),
