@@ -2,7 +2,7 @@
 
 A file is eight bytes with the length of the header, the header as JSON, and the tensors, one after the other without a gap:
 so no byte of the file is without a meaning, and none has two. Stricter than the reference: no name may stand twice, since
-readers disagree about which of the two counts.
+readers disagree about which of the two counts, and the header begins with `{`, as the format demands.
 """
 
 from __future__ import annotations
@@ -92,6 +92,10 @@ def _tensors(raw: bytes) -> dict[str, _Tensor]:
     """The tensors of a header by name."""
     if raw[:1] != b"{":
         raise _malformed("has a header that is not a JSON object", f"byte {_PREFIX}")
+    try:
+        raw.decode()  # the decoder skips what it does not need
+    except UnicodeDecodeError as error:
+        raise _malformed("has a header that is not UTF-8", f"byte {_PREFIX + error.start}") from error
     count = _count_names(raw)
     if (count - 1) * _LEAST > len(raw):  # before they take memory
         raise _malformed("has a header with more names than tensors", f"byte {_PREFIX}")
@@ -118,10 +122,21 @@ def _count_names(raw: bytes) -> int:
         if depth == 1:
             name, count, fields = text, count + 1, set()
         elif depth == 2 and name != _METADATA.encode() and _COLON.match(raw, end):
-            if text in fields or b"\\" in text:
+            field = _unescaped(text)
+            if field in fields:
                 raise _malformed("has a field twice in one tensor", f"byte {_PREFIX + end}")
-            fields |= {text} & _FIELDS
+            fields |= {field} & _FIELDS
     return count
+
+
+def _unescaped(text: bytes) -> bytes:
+    """A text of a JSON document as its decoder gives it."""
+    if b"\\" not in text:
+        return text
+    try:
+        return decode_json(b'"%b"' % text, str).encode()
+    except MalformedError:
+        return text  # the decoder of the whole says so
 
 
 def _texts(raw: bytes) -> Iterator[tuple[int, bytes, int]]:
@@ -154,7 +169,7 @@ def _span(name: str, tensor: _Tensor) -> tuple[int, int]:
     bits = 1
     for length in (*tensor.shape, _BITS[tensor.dtype]):
         bits *= length
-        if length < 0 or bits > _LARGEST:
+        if not 0 <= length <= _LARGEST or bits > _LARGEST:
             raise _malformed("has a shape that no file can hold", at)
     if bits % 8:
         raise _malformed(f"has a tensor of {bits:,} bits, which are no whole bytes", at)

@@ -69,8 +69,11 @@ def torch_archive(
     return zipped({**members, "archive/version": b"3\n", **(more or {})}, method)
 
 
-def state_dict(tensors: int = 1) -> bytes:
-    """The pickle of a state dict as `torch.save` writes it, protocol 2; its tensors share the one storage `0`."""
+def state_dict(tensors: int = 1, *, view: bytes = b"") -> bytes:
+    """The pickle of a state dict as `torch.save` writes it, protocol 2; its tensors share the one storage `0`.
+
+    `view` is a part of the storage's id that torch wrote before 1.6.
+    """
     parts = [b"\x80\x02", named("collections", "OrderedDict"), b"q\x00)Rq\x01("]
     for number in range(tensors):
         parts += [
@@ -78,7 +81,9 @@ def state_dict(tensors: int = 1) -> bytes:
             named("torch._utils", "_rebuild_tensor_v2"),
             b"((X\x07\x00\x00\x00storage"
             + named("torch", "FloatStorage")
-            + b"X\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x04tQ",
+            + b"X\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x04"
+            + view
+            + b"tQ",
             b"K\x00K\x02K\x02\x86K\x02K\x01\x86\x89" + named("collections", "OrderedDict") + b")RtR",
         ]
     return b"".join([*parts, b"u."])
@@ -225,7 +230,7 @@ def good() -> list[Sample]:
     made = {
         "pytorch_model.bin": torch_archive(state_dict(3)),
         "deflated.pt": torch_archive(state_dict(), method=zipfile.ZIP_DEFLATED),
-        "legacy.pth": legacy(state_dict()),
+        "legacy.pth": legacy(state_dict(view=b"N")),
         "plain.pkl": b"\x80\x04\x95\x07\x00\x00\x00\x00\x00\x00\x00}\x94K\x01K\x02s.",
         "array.pkl": b"\x80\x02"
         + named("numpy.core.multiarray", "_reconstruct")
@@ -251,6 +256,11 @@ def good() -> list[Sample]:
         "weights.h5": b"\x89HDF\r\n\x1a\n" + bytes(500),
     }
     return [Sample(path, path, data) for path, data in made.items()]
+
+
+def is_of_torch(sample: Sample) -> bool:
+    """Whether a sample is a file that `torch.save` could have written."""
+    return (sample.data[:2] == b"PK" and sample.path.endswith((".bin", ".pt"))) or sample.data.startswith(_MAGIC)
 
 
 def refused_everywhere() -> list[Sample]:
