@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from sagepack.sandbox.aws.processing import LOG_GROUP
 from sagepack.sandbox.faults import Fault
 from tests.helpers.cloud import Cloud
 from tests.helpers.remote import ROLE, Region
+from tests.helpers.signing import KeyPair
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -178,6 +180,19 @@ def test_a_job_that_was_stopped_says_so(region: Region) -> None:
     with pytest.raises(UserError, match="the job was stopped") as caught:
         region.project().upload(remote=True)
     assert "starts another job" in str(caught.value.fix)
+
+
+def test_a_key_of_this_machine_signs_what_the_job_has_published_and_stays_here(region: Region, tmp_path: Path) -> None:
+    private, public = KeyPair.of("remote").write(tmp_path / "config" / "keys")
+    sets = (f"trust.sign=file:{private}", f"trust.verify=[{public.relative_to(tmp_path)}]")
+    region.run_here()
+    region.project(*sets).upload(remote=True)
+    objects = region.objects()
+    assert {"model.sig", "release.sig"} <= {key.rpartition("/")[2] for key in objects}
+    (given,) = [gzip.decompress(data) for key, data in objects.items() if key.endswith("/input.tar.gz")]
+    assert public.read_bytes() in given
+    assert private.read_bytes() not in given
+    assert region.project(*sets).verify_remote().signature
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from sagepack.aws.processing import create_processing_job, describe_processing_j
 from sagepack.aws.s3 import S3Uri
 from sagepack.deploy.waiter import WaiterConfig
 from sagepack.engine.remote.job import Job, error_of, required
-from sagepack.engine.remote.source import JobSource
+from sagepack.engine.remote.source import JobSource, signs_there
 from sagepack.errors import RemoteError, UserError
 from sagepack.publish.keys import remote_uri
 from sagepack.text import format_usd
@@ -141,16 +141,18 @@ def _described(context: BuildContext, name: str) -> ProcessingJob:
 
 
 def _judge(context: BuildContext, job: ProcessingJob, lines: list[str]) -> None:
-    """Compare what the job says with what S3 has.
+    """Compare what the job says with what S3 has, and sign it if the key is here.
 
     Raises:
-        UserError, RemoteError, IntegrityError: the package is not published.
+        UserError, RemoteError, IntegrityError: the package is not published, or not what lock and code make.
     """
     where = f"processing job {job.processing_job_name}"
     if job.processing_job_status == "Stopped":
         raise UserError("the job was stopped", where=where, fix=_SAME_AGAIN, details=lines)
     if job.processing_job_status == "Failed":
         raise _failure(job, lines, where)
+    if context.spec.trust.sign and not signs_there(context):
+        context.refreshed().publication.sign(context.progress)
     if not context.refreshed().publication.upload_plan.done:
         message = "the job says that it has published the package, and S3 does not have it whole"
         raise RemoteError(message, where=where, fix=_SAME_AGAIN, details=lines)

@@ -107,19 +107,24 @@ def _unchanged(file: CodeFile, path: Path) -> bytes:
 
 
 def _declared(context: BuildContext) -> dict[str, Any]:
-    """The merged spec without what is about this machine: its AWS profile, its cluster, who signs, and that its services are the sandbox's.
+    """The merged spec without what is about this machine: its AWS profile, its cluster, a key here that signs, and that its services are the sandbox's.
 
     In the sandbox the job is given the addresses of its services as a job in AWS is given its role.
     """
     own = {"cluster", "sandbox", "hub"} if context.spec.sandbox else {"cluster"}
     data = {key: value for key, value in context.declared.items() if key not in own}
-    left_out = {"aws": "profile", "trust": "sign"}
+    left_out = {"aws": "profile", **({} if signs_there(context) else {"trust": "sign"})}
     return {
         section: {key: value for key, value in values.items() if key != left_out[section]}
         if section in left_out
         else values
         for section, values in data.items()
     }
+
+
+def signs_there(context: BuildContext) -> bool:
+    """Whether the job itself signs: with a key of AWS KMS, which its role may use. Other keys do not travel."""
+    return (context.spec.trust.sign or "").startswith("kms:")
 
 
 def _inside(path: Path, root: Path) -> str:

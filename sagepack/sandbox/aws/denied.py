@@ -132,7 +132,7 @@ def _resource(region: str, body: JsonObject) -> str:
         "ProcessingJobName": "processing-job",
     }
     named = [arn_of(region, kind, body[field]) for field, kind in fields.items() if field in body]
-    return str(body.get("ResourceArn") or body.get("SecretId") or (named[0] if named else "*"))
+    return str(body.get("ResourceArn") or body.get("SecretId") or body.get("KeyId") or (named[0] if named else "*"))
 
 
 def _s3_actions(environ: WSGIEnvironment) -> Iterator[_Action]:
