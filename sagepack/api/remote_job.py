@@ -81,7 +81,7 @@ def _token(text: str, arn: str) -> str:
 
 
 def remove(job: JobDocument, source: str) -> None:
-    """Delete what the job started from; what cannot be deleted stays, and `gc` removes it."""
+    """Delete what the job started from; what cannot be deleted stays, and the next job with the same input removes it."""
     store, place = S3(_aws(job).client("s3")), S3Uri.parse(source)
     for name in ("start.py", "input.tar.gz"):
         with suppress(SagepackError):

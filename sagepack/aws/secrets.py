@@ -15,9 +15,14 @@ if TYPE_CHECKING:
 
 
 class _Secret(msgspec.Struct, rename="pascal"):
-    """GetSecretValueResponse, as far as it is used; a secret of bytes has no text."""
+    """GetSecretValueResponse, as far as it is used: a secret is a text or bytes."""
 
     secret_string: str | None = None
+    secret_binary: bytes | None = None
+
+    def __post_init__(self) -> None:
+        if self.secret_string is None and self.secret_binary is None:
+            raise ValueError("neither text nor bytes")
 
 
 def secret_text(aws: Aws, arn: str) -> str:

@@ -14,7 +14,9 @@ from sagepack.aws import ecr, sagemaker
 from sagepack.aws.autoscaling import describe_scheduled_actions, newest_activity
 from sagepack.aws.logs import Tail, describe_log_group, log_group
 from sagepack.aws.metrics import newest_value
+from sagepack.aws.processing import describe_processing_job
 from sagepack.aws.s3 import S3, S3Uri
+from sagepack.aws.secrets import secret_text
 from sagepack.aws.session import Aws, AwsConnection
 from sagepack.deploy.destroy import inventory
 from sagepack.deploy.observe import observe, observe_scaling
@@ -123,6 +125,8 @@ CALLS: list[Callable[[Aws], object]] = [
     lambda aws: newest_value(aws, "svd", "ApproximateBacklogSize"),
     lambda aws: Tail(aws, log_group("svd"), 0).events(),
     lambda aws: describe_log_group(aws, "svd"),
+    lambda aws: describe_processing_job(aws, "sagepack-svd-1"),
+    lambda aws: secret_text(aws, "arn:aws:secretsmanager:us-east-1:123456789012:secret:token"),
     lambda aws: ecr.members(aws, deployment().image_uri),
     lambda aws: find_image(aws, Image("huggingface-pytorch-inference", IMAGE), "us-east-1"),
 ]
