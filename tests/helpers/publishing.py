@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from sagepack.package.attest.keys import PrivateKey, PublicKey
+    from sagepack.package.attest.keys import PublicKey, Signer
     from sagepack.publish.upload_plan import UploadPlan
 
 KiB, MiB = 1 << 10, 1 << 20
@@ -127,7 +127,7 @@ class Bucket:
     journals: Path
     notes: list[str] = field(default_factory=list)
     keys: tuple[PublicKey, ...] = ()
-    signer: PrivateKey | None = None
+    signer: Signer | None = None
 
     @property
     def verified(self) -> VerifiedObjects:
