@@ -2,7 +2,8 @@
 
 The machine is too small to show it with bytes as fast as they come. So the S3 (`bucket.py`) takes each connection's bytes at a
 rate, and the reader that stands for the Hub gives them at the same rate. Everything else is the program's own: the processes,
-the units, their texts, hashes, records and the completion. And how much memory a process takes with parts of 75 MiB, as an
+the units, their texts, hashes, records and the completion. What the start of the processes takes is told beside it. And how much
+memory a process takes with parts of 75 MiB, as an
 archive of 700 GB has them.
 """
 
@@ -15,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from functools import cache, partial
+from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,8 +48,8 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 WORKERS = 1, 2, 4, 8
-FILES, FILE_SIZE, PART = 24, 32 * MIB, 10 * MIB
-RATE = 2_500_000  # bytes a second of each connection: so few that the processors of a small machine do not matter
+FILES, FILE_SIZE, PART = 24, 16 * MIB, 10 * MIB
+RATE = 1_500_000  # bytes a second of each connection: so few that the processors of a small machine do not matter
 LARGE_PART = 75 * MIB
 _PIECE = 1 << 18
 
@@ -61,23 +63,28 @@ def bench(folder: Path, sizes: Sequence[int], runs: int) -> str:  # noqa: ARG001
             server.ask("/forget", "PUT")
             taken[count] = _run(server.url, count, FILES, FILE_SIZE, PART, RATE)
         server.ask("/connection/0", "PUT")
-        _, memory = _run(server.url, 1, 2, 8 * LARGE_PART, LARGE_PART, 0)
+        *_, memory = _run(server.url, 1, 2, 8 * LARGE_PART, LARGE_PART, 0)
     alone = taken[1][0]
-    rows = [["workers", "seconds", "times as fast", "efficiency", "peak MiB of a worker"]]
-    for count, (seconds, peak) in taken.items():
+    rows = [["workers", "seconds", "times as fast", "efficiency", "seconds to start them", "peak MiB of a worker"]]
+    for count, (seconds, start, peak) in taken.items():
         times = alone / seconds
-        rows.append([f"{count}", f"{seconds:.1f}", f"{times:.2f}", f"{times / count:.0%}", f"{peak / MIB:.0f}"])
+        figures = [f"{seconds:.1f}", f"{times:.2f}", f"{times / count:.0%}", f"{start:.1f}", f"{peak / MIB:.0f}"]
+        rows.append([f"{count}", *figures])
     moved = f"{FILES} files of {FILE_SIZE // MIB} MiB, {RATE / 1_000_000:g} MB/s a connection"
     note = f"With parts of {LARGE_PART // MIB} MiB a worker takes {memory / MIB:.0f} MiB at its peak."
     return f"## Workers\n\n### {moved}\n\n{table(rows)}\n\n{note}\n"
 
 
-def _run(url: str, count: int, files: int, size: int, part: int, rate: int) -> tuple[float, int]:
-    """Publish in a process of its own, which starts the workers; seconds, and bytes at the peak of the largest worker."""
+def _run(url: str, count: int, files: int, size: int, part: int, rate: int) -> tuple[float, float, int]:
+    """Publish in a process of its own, which starts the workers.
+
+    Returns:
+        Seconds of publishing, and of the start before; bytes at the peak of the largest worker.
+    """
     numbers = [str(number) for number in (count, files, size, part, rate)]
     printed = subprocess.check_output([sys.executable, "-m", "benchmarks.workers", url, *numbers])
-    seconds, memory = json.loads(printed)
-    return seconds, memory
+    seconds, start, memory = json.loads(printed)
+    return seconds, start, memory
 
 
 @cache
@@ -113,6 +120,12 @@ def _store(url: str) -> S3:
     return S3(Aws(AwsConnection("us-east-1", None, url, "a", "b")).client("s3"))
 
 
+def _ready(url: str) -> None:
+    """Import and connect, and keep the process busy until the others have begun."""
+    _store(url)
+    time.sleep(1)
+
+
 def _member(number: int, size: int) -> Member:
     digest = hashlib.sha256()
     for piece in _paced(f"{number}-0", 0, size):
@@ -134,15 +147,17 @@ def main(url: str, *numbers: str) -> None:
         paths = {digest: f"{int(member.path[:3])}-{rate}" for digest, member in model.items()}
         pool = processes(count, Connections(AwsConnection("us-east-1")))
         services = Services(region="us-east-1", bucket="bench", repo=url)
-        demand = Demand(services, "s3://bench/workers", None, part)
-        workers = UnitWorkers(partial(pool.executor, demand), unit, services, paths, {}, count)
-        began = time.perf_counter()
-        store, package = _store(url), Package(S3Uri("bench", "workers"), "svd", manifest.digest)
-        plan = plan_upload(observe(store, package, manifest, limits=limits), manifest, limits, workers.readable)
         local = LocalFiles({Digest.sha256(code): folder / "inference.py"})
-        publish(store, plan, [local], folder / "journals", provenance={}, progress=Silent(), units=workers)
-        seconds = time.perf_counter() - began
-    print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024]))
+        begun = time.perf_counter()
+        with pool.executor(Demand(services, "s3://bench/workers", None, part)) as executor:
+            list(executor.map(_ready, [url] * count))
+            began = time.perf_counter()
+            workers = UnitWorkers(lambda: nullcontext(executor), unit, services, paths, {}, count)
+            store, package = _store(url), Package(S3Uri("bench", "workers"), "svd", manifest.digest)
+            plan = plan_upload(observe(store, package, manifest, limits=limits), manifest, limits, workers.readable)
+            publish(store, plan, [local], folder / "journals", provenance={}, progress=Silent(), units=workers)
+            seconds = time.perf_counter() - began
+    print(json.dumps([seconds, began - begun, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024]))
 
 
 if __name__ == "__main__":
