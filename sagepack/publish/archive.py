@@ -23,15 +23,17 @@ from sagepack.publish.upload.recovery import journaled_sums
 from sagepack.publish.upload.shared import UploadFolder
 from sagepack.publish.upload.sources import HubFiles, StoredContents
 from sagepack.publish.verified import Verified
-from sagepack.workers import worker_pool
+from sagepack.workers import pause, worker_pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sagepack.aws.s3 import ObjectInfo
+    from sagepack.aws.s3 import S3, ObjectInfo, S3Uri
     from sagepack.digest import Digest
     from sagepack.publish.archive_plan import ArchivePlan
     from sagepack.publish.upload.context import UploadContext
+
+_LOOKS, _PAUSE = 5, 0.5  # how often an object is looked for whose upload is gone, and the seconds between
 
 
 def publish_archive(plan: ArchivePlan, context: UploadContext) -> Uploaded:
@@ -85,13 +87,24 @@ def _bring(plan: ArchivePlan, context: UploadContext, target: ArchiveTarget) -> 
         try:
             return _upload(plan, context, target, journal)
         except UploadGoneError:
-            head = context.store.head(location)
+            head = _appearing(context.store, location)
             if head is None:
                 raise
             context.progress.note(f"{location} is there already: another publisher completed the upload meanwhile")
     known = _known_sums(plan, context, target, journal, head)
     sums = known or _read_own_archive(plan, head, context)
     return UploadResult(sums, target.whole(sums), 0, 0, head.etag, known is None)
+
+
+def _appearing(store: S3, location: S3Uri) -> ObjectInfo | None:
+    """The object of an upload that is gone; S3 may still be putting it together (API reference, CompleteMultipartUpload)."""
+    head = store.head(location)
+    for _ in range(_LOOKS):
+        if head is not None:
+            break
+        pause(_PAUSE)
+        head = store.head(location)
+    return head
 
 
 def _known_sums(
