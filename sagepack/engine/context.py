@@ -318,8 +318,7 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
         if self.workers:
             return unit_pool.processes(self.workers, self.clients.connections)
         declared = self.spec.cluster
-        # A folder is on no other machine, and the files of a prefix are no parts of one upload.
-        if declared is None or self.spec.model.path is not None or self.spec.artifact.layout != "archive":
+        if declared is None or self.spec.model.path is not None:  # a folder is on no other machine
             return None
         return cluster.pool(declared, self.work.root, self.progress)
 

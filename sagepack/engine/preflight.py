@@ -34,9 +34,9 @@ from sagepack.digest import Digest
 from sagepack.engine import cluster, scanning
 from sagepack.engine.clients import write_options
 from sagepack.engine.remote.policy import remote_execution_policy
-from sagepack.engine.worker_check import Demand, services_of
+from sagepack.engine.worker_check import demand_of, services_of
 from sagepack.errors import Diagnostic, RemoteError, SagepackError, UserError
-from sagepack.publish.keys import Package, packages_uri
+from sagepack.publish.keys import Package, PackageFormat, packages_uri
 from sagepack.spec.rules import instances
 from sagepack.text import counted, format_bytes, format_usd, one_of
 
@@ -329,8 +329,9 @@ def _cluster(context: BuildContext) -> Finding:
         return Finding("ok", "none is declared")
     services = services_of(context.clients, context.spec.aws.region, lock.revision if lock else None)
     file = min(lock.files, key=lambda each: each.size).path if lock and lock.revision else None
-    package = Package(S3Uri.parse(context.spec.artifact.target), context.spec.name, Digest("sha256", "0" * 64))
-    demand = Demand(services, str(package.model_uri), file)
+    artifact, none = context.spec.artifact, Digest("sha256", "0" * 64)
+    package = Package(S3Uri.parse(artifact.target), context.spec.name, none, PackageFormat(artifact.layout))
+    demand = demand_of(services, package, file)
     try:
         with cluster.connected(declared, context.work.root) as scheduler:
             found = scheduler.check(demand)

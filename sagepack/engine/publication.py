@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sagepack.aws.s3 import S3Uri
 from sagepack.engine import unit
 from sagepack.engine.plan import Content
-from sagepack.engine.worker_check import Demand, services_of
+from sagepack.engine.worker_check import demand_of, services_of
 from sagepack.errors import UserError
 from sagepack.package.attest import provenance
 from sagepack.progress import Silent
@@ -197,9 +197,9 @@ class Publication:
             return None
         services = services_of(self.clients, self.spec.aws.region, revision)
         largest = max(part.length for each in plan.units for part in each.parts)
-        demand = Demand(
+        demand = demand_of(
             services,
-            str(self.package.model_uri),
+            self.package,
             max(self.missing_files, key=lambda file: file.size).path if self.missing_files else None,
             largest * parts_at_a_time(self.pool.connections, largest),
         )

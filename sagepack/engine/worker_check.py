@@ -23,6 +23,7 @@ from sagepack.errors import SagepackError
 from sagepack.hub.client import Hub
 from sagepack.package.archive.layout import FORMAT
 from sagepack.package.revision import Revision
+from sagepack.publish.keys import PackageFormat
 from sagepack.publish.upload.unit_text import Services
 from sagepack.text import format_bytes, printable
 from sagepack.version import __version__
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sagepack.engine.clients import Clients
+    from sagepack.publish.keys import Package
 
 _PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 _POLICY_TASK = "sagepack policy --for worker"
@@ -108,6 +110,13 @@ def services_of(clients: Clients, region: str, revision: Revision | None) -> Ser
         repo=revision.repo if revision else "",
         commit=revision.commit if revision else None,
     )
+
+
+def demand_of(services: Services, package: Package, file: str | None, memory: int = 0) -> Demand:
+    """What whoever makes units of a package must have; the other arguments are those of `Demand`."""
+    model = package.model_uri
+    target = model if package.format is PackageFormat.ARCHIVE else model.child(file or "config.json")
+    return Demand(services, str(target), file, memory)
 
 
 def installation(sagepack: str = __version__, python: str = _PYTHON) -> str:

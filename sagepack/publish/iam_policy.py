@@ -12,7 +12,7 @@ from sagepack.spec.images import partition
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sagepack.spec.model import Spec
+    from sagepack.spec.model import Artifact, Spec
 
 
 def publish_policy(spec: Spec) -> dict[str, Any]:
@@ -93,15 +93,16 @@ def _signing(spec: Spec, arns: Arns) -> Iterator[Statement]:
 def worker_policy(spec: Spec) -> dict[str, Any]:
     """An identity policy for the workers that make the units of an upload of `spec`.
 
-    They send parts of an archive that somebody else has begun and completes, and leave records of them: they can write neither an
-    index nor a release, nor complete what nobody began. They read what a part borrows from an archive that is in S3.
+    They send parts of uploads that somebody else has begun and completes, and leave records of them. S3 has one permission for parts
+    and for whole objects, so they could put a model at its key; an index or a release, which lead to it, they cannot write. They
+    read what a part borrows from a model that is in S3.
 
     Args:
         spec: its name, target, `reuse_from`, region, account and encryption are used.
     """
     artifact, region = spec.artifact, spec.aws.region
     arns = Arns(partition(region), region, spec.aws.account)
-    target, model = S3Uri.parse(artifact.target), PackageFormat.ARCHIVE.model_name
+    target, model = S3Uri.parse(artifact.target), _model(artifact)
     package = f"{spec.name}/{'?' * 16}"
     tags = ["s3:PutObjectTagging"] if artifact.tags else []
     parts = ["s3:PutObject", "s3:ListMultipartUploadParts"]
@@ -143,7 +144,11 @@ def _models(spec: Spec) -> tuple[str, ...]:
 
     `*` also matches slashes.
     """
-    format_ = PackageFormat(spec.artifact.layout)
-    model = format_.model_name if format_ is PackageFormat.ARCHIVE else f"{format_.model_name}*"
     signature = (f"*/{RELEASE_SIGNATURE}",) if spec.trust.sign or spec.trust.verify else ()
-    return f"*/{format_.index_name}", f"*/{model}", *signature
+    return f"*/{PackageFormat(spec.artifact.layout).index_name}", f"*/{_model(spec.artifact)}", *signature
+
+
+def _model(artifact: Artifact) -> str:
+    """The keys of a model, below the folder of its package."""
+    format_ = PackageFormat(artifact.layout)
+    return format_.model_name if format_ is PackageFormat.ARCHIVE else f"{format_.model_name}*"

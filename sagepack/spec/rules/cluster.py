@@ -64,6 +64,3 @@ def _idle(view: SpecView) -> Iterator[Diagnostic]:
     if view.text("model", "path"):
         message = "the model is in a folder (model.path), which the workers cannot read: this machine sends it"
         yield Diagnostic(_SCHEDULER, message, "publish the model on a Hub, or remove the cluster", severity="warning")
-    elif view.text("artifact", "layout") == "prefix":
-        message = "workers make the parts of one archive; this machine sends the files of a prefix (artifact.layout)"
-        yield Diagnostic(_SCHEDULER, message, "set artifact.layout: archive, or remove the cluster", severity="warning")

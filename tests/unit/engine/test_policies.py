@@ -326,3 +326,11 @@ def test_a_worker_sends_parts_and_records_and_writes_nothing_that_others_believe
     assert not allows(policy, "s3:PutObject", f"{objects}/another/fedcba9876543210/model.tar.gz", {})
     assert not allows(policy, "s3:DeleteObject", f"{package}/upload/an-id/00001.json", {})
     assert not {action for action in actions(policy) if "List" in action} - {"s3:ListMultipartUploadParts"}
+
+
+def test_a_worker_sends_the_files_of_a_prefix_and_not_the_list_of_them() -> None:
+    found = everything("svd")
+    policy = POLICIES["worker"](structs.replace(found, artifact=structs.replace(found.artifact, layout="prefix")))
+    package = "arn:aws-us-gov:s3:::acme-machine-learning-production-us-gov-west-1/models/svd/0123456789abcdef"
+    assert allows(policy, "s3:PutObject", f"{package}/model/unet/a.safetensors", {})
+    assert not allows(policy, "s3:PutObject", f"{package}/files.json", {})

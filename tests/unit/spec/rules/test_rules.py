@@ -241,7 +241,6 @@ def test_a_spec_that_breaks_a_rule_is_refused(tmp_path: Path, sets: list[str], k
 WARNED = [
     ([CLUSTER, "cluster.tls={ca: none.pem, cert: config/toy.yaml}"], "cluster.tls.ca", "there is no file 'none.pem'"),
     ([CLUSTER, *FOLDER, "model.path=models/toy"], "cluster.scheduler", "which the workers cannot read"),
-    ([CLUSTER, "artifact.layout=prefix"], "cluster.scheduler", "this machine sends the files of a prefix"),
     (pools("ml.g5.2xlarge", "ml.m5.xlarge"), "endpoint.instance_pools.1.instance_type", "has no GPU"),
     ([*pools("ml.g5.12xlarge", "ml.g5.2xlarge"), "endpoint.async.max_concurrent_invocations_per_instance=2"], "endpoint.async.max_concurrent_invocations_per_instance", "one worker for each of 1 GPU"),
     ([schedule("{at: 'at(2020-01-31T08:00:00)', min_capacity: 1}")], "endpoint.scaling.schedule.0.at", "at(2020-01-31T08:00:00) never comes again"),
@@ -298,6 +297,7 @@ PASSES = [
     ["cluster.scheduler=tcp://localhost:8786"],
     ["cluster.scheduler=tcp://[::1]:8786"],
     ["cluster.scheduler=tcp://dask:8786", "cluster.insecure=true"],
+    [CLUSTER, "artifact.layout=prefix"],
     [CLUSTER, "cluster=null"],
     ["environment.SAGEMAKER_BIND_TO_PORT=8080", "environment.SAGEMAKER_MULTI_MODEL=false", "environment.OTHER=Other"],
     ["endpoint.alarms={}", "endpoint.update.rollback_alarms=[failures, my-alarm]"],
