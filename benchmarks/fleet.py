@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 SPECS, ENVS = 200, ("dev", "test", "prod")
 SPEC = """\
 name: {name}
-model: {{id: bench/tiny, revision: {commit}, include: [weights.bin, config.json]}}
+model: {{id: bench/tiny, revision: {commit}, include: [model.safetensors, config.json]}}
 code: {{path: code}}
 image: {{repository: huggingface-pytorch-inference, tag: 2.6.0-transformers4.51.3-gpu-py312-cu124-ubuntu22.04}}
 endpoint: {{name: {name}, instance_type: ml.g5.2xlarge}}
@@ -64,7 +65,8 @@ def bench(folder: Path, sizes: Sequence[int], runs: int) -> str:  # noqa: ARG001
         (project / "config" / "env" / f"{env}.yaml").write_text(OVERLAY.format(env=env))
     model = folder / "tiny"
     model.mkdir()
-    (model / "weights.bin").write_bytes(os.urandom(20_000))
+    header = json.dumps({"weights": {"dtype": "U8", "shape": [20_000], "data_offsets": [0, 20_000]}}).encode()
+    (model / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + os.urandom(20_000))
     (model / "config.json").write_text("{}")
     (project / "code").mkdir()
     (project / "code" / "inference.py").write_text("def model_fn(model_dir): ...\n")

@@ -25,7 +25,7 @@ from sagepack.cli.tasks import collection
 from sagepack.deploy import waiter
 from sagepack.errors import UserError
 from sagepack.spec.program import check
-from tests.helpers import documents
+from tests.helpers import documents, model_samples
 from tests.helpers.cloud import check_once
 from tests.helpers.paths import ROOT
 
@@ -36,9 +36,10 @@ if TYPE_CHECKING:
     from sagepack.sandbox.servers import Servers
 
 MODEL = 6 << 20  # bytes of the file that all share: one that S3 can copy
+WEIGHTS = {"weights": {"dtype": "U8", "shape": [MODEL], "data_offsets": [0, MODEL]}}
 SPEC = """\
 name: {name}
-model: {{id: acme/shared, revision: {commit}, include: [weights.bin, config.json]}}
+model: {{id: acme/shared, revision: {commit}, include: [model.safetensors, config.json]}}
 code: {{path: code}}
 image: {{repository: huggingface-pytorch-inference, tag: 2.6.0-transformers4.51.3-gpu-py312-cu124-ubuntu22.04}}
 endpoint: {{name: {name}, instance_type: ml.g5.2xlarge}}
@@ -61,7 +62,7 @@ class Scene:
         self.root, self.servers = root, servers
         model = root / "model"
         model.mkdir(parents=True)
-        (model / "weights.bin").write_bytes(os.urandom(MODEL))
+        (model / "model.safetensors").write_bytes(model_samples.safetensors(WEIGHTS, os.urandom(MODEL)))
         (model / "config.json").write_text("{}")
         self.commit = servers.hub.repositories.add("acme/shared", model)
         (root / "config" / "env").mkdir(parents=True)
@@ -85,6 +86,11 @@ class Scene:
         self.servers.faults.clear()
         self.servers.aws.faults.clear()
         return Fleet(self.root, envs=envs or ("dev",), **how)
+
+    def lock(self, *envs: str) -> None:
+        """Lock all specs."""
+        run = self.fleet(*envs).run("lock")
+        assert run.exit_code == 0, [job.error for job in run.jobs if job.error]
 
     def reach_as_aws(self) -> dict[str, str]:
         """Let the environments be those of an account, whose services are the sandbox; the variables of a process for it."""
@@ -120,7 +126,7 @@ class Scene:
 @pytest.fixture
 def make(sandbox: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Scene]]:
     """Makes the project with specs of some names."""
-    patient = waiter.WaiterConfig(delay=0.02, timeout=60, outage=1)
+    patient = waiter.WaiterConfig(delay=0.02, timeout=60, outage=30)
     monkeypatch.setattr(waiter.WaiterConfig, "of", lambda _spec: patient)
     monkeypatch.setattr(check, "check", check_once)
     with mock.patch("sagepack.api.connect.running", return_value=sandbox), mock.patch.dict(os.environ):
@@ -128,13 +134,16 @@ def make(sandbox: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 def statuses(run: results.FleetRun) -> dict[str, str]:
-    """The status of each job."""
+    """The status of each job; why it failed is printed."""
+    for job in run.jobs:
+        if job.error:
+            print(job.config, job.env, job.error)  # noqa: T201 - a test that fails shows it
     return {f"{job.name or job.config} {job.env}": job.status for job in run.jobs}
 
 
 def test_a_shared_content_is_fetched_and_sent_once_and_the_plan_says_so(make: Callable[..., Scene]) -> None:
     scene = make("a", "b")
-    assert scene.fleet("dev", "prod").run("lock").exit_code == 0
+    scene.lock("dev", "prod")
     planned = scene.fleet("dev", "prod").plan("upload")
     assert (planned.exit_code, planned.fetch // MODEL, planned.send // MODEL, planned.copy // MODEL) == (2, 1, 1, 3)
     assert planned.fetch < MODEL + 1000
@@ -192,7 +201,7 @@ def test_what_a_service_does_to_one_job_is_the_exit_code_and_frees_those_that_wa
     make: Callable[..., Scene],
 ) -> None:
     scene = make("a", "b", "c")
-    scene.fleet().run("lock")
+    scene.lock("dev")
     (scene.root / "config" / "a.yaml").write_text(
         SPEC.format(name="a", commit=scene.commit).replace("{name: a,", "{name: a, volume_size: 3,")
     )
@@ -255,7 +264,7 @@ def test_a_deploy_publishes_what_others_wait_for_first_and_counts_as_one_job(mak
 
 def test_protected_environments_are_asked_about_once_with_the_plan_of_all(make: Callable[..., Scene]) -> None:
     scene = make("a")
-    scene.fleet("prod").run("lock")
+    scene.lock("prod")
     overlay = scene.root / "config" / "env" / "prod.yaml"
     overlay.write_text(f"protected: true\n{overlay.read_text()}")
     command = ("fleet", "deploy", "--envs", "prod", "--no-smoke")
@@ -307,8 +316,8 @@ def test_specs_of_one_name_are_refused_wherever_they_lie(make: Callable[..., Sce
 
 def test_locks_that_are_out_of_date_are_refused_in_ci(make: Callable[..., Scene]) -> None:
     scene = make("a", "b")
-    scene.fleet().run("lock")
-    scene.write("b", **{"include: [weights.bin, config.json]": "include: [config.json]"})
+    scene.lock("dev")
+    scene.write("b", **{"include: [model.safetensors, config.json]": "include: [config.json]"})
     run = scene.fleet().run("upload", JobOptions(locked=True))
     assert statuses(run) == {"a dev": "done", "b dev": "failed"}
     assert run.jobs[1].error

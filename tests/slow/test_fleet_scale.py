@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.helpers import model_samples
 from tests.helpers.paths import ROOT
 
 if TYPE_CHECKING:
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 SPECS, ENVS, MODELS = 200, ("dev", "test", "prod"), 25
+WEIGHTS = {"weights": {"dtype": "U8", "shape": [20_000], "data_offsets": [0, 20_000]}}
 SPEC = """\
 name: {name}
-model: {{id: acme/{model}, revision: {commit}, include: [weights.bin, config.json]}}
+model: {{id: acme/{model}, revision: {commit}, include: [model.safetensors, config.json]}}
 code: {{path: code}}
 image: {{repository: huggingface-pytorch-inference, tag: 2.6.0-transformers4.51.3-gpu-py312-cu124-ubuntu22.04}}
 endpoint: {{name: {name}, instance_type: ml.g5.2xlarge}}
@@ -58,7 +60,7 @@ class Many:
         for number in range(MODELS):
             folder = root / "models" / str(number)
             folder.mkdir(parents=True)
-            (folder / "weights.bin").write_bytes(os.urandom(20_000))
+            (folder / "model.safetensors").write_bytes(model_samples.safetensors(WEIGHTS, os.urandom(20_000)))
             (folder / "config.json").write_text("{}")
             commits.append(servers.hub.repositories.add(f"acme/m{number}", folder))
         (root / "config" / "env").mkdir(parents=True)
