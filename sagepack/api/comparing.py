@@ -57,11 +57,13 @@ class _Side:
         about: what is shown of it.
         settings: `endpoint` and `environment` of the spec, by key; None if no record says them.
         contents: those of the working tree; None for a package in S3.
+        license: of the model; empty if it declares none, None if it is not known.
     """
 
     about: results.ComparedSide
     settings: Mapping[str, Any] | None
     contents: Contents | None = None
+    license: str | None = None
 
 
 def compare(context: BuildContext, before: str, after: str) -> results.Diff:
@@ -149,6 +151,7 @@ def _compared(s3: S3, one: _Side, other: _Side, settings: list[results.ValueDiff
     images = [side.about.image for side in (one, other)]
     if None in images:
         unknown.append("image: the model that serves was deleted")
+    licenses = (one.license, other.license)
     return results.Diff(
         one.about,
         other.about,
@@ -156,8 +159,14 @@ def _compared(s3: S3, one: _Side, other: _Side, settings: list[results.ValueDiff
         requirements=requirements,
         image=_value("image", *images) if None not in images and images[0] != images[1] else None,
         settings=tuple(settings or ()),
+        license=_value("license", *(name or None for name in licenses)) if _differ(*licenses) else None,
         not_compared=tuple(unknown),
     )
+
+
+def _differ(before: str | None, after: str | None) -> bool:
+    """Whether two licences differ, as far as both are known."""
+    return before is not None and after is not None and before != after
 
 
 def _contents(s3: S3, about: results.ComparedSide) -> Contents:
@@ -210,7 +219,7 @@ def _of_tree(context: BuildContext) -> _Side:
     requirements = tuple(each.pin for each in installed)
     written = msgspec.json.decode(msgspec.json.encode(desired.endpoint))  # as a record has it
     settings = _settings(written, desired.environment)
-    return _Side(about, settings, Contents(context.manifest, requirements))
+    return _Side(about, settings, Contents(context.manifest, requirements), context.required_lock().known_license)
 
 
 def _of_record(record: DeploymentRecord, name: str) -> _Side:
@@ -225,7 +234,7 @@ def _of_record(record: DeploymentRecord, name: str) -> _Side:
         image=record.image,
         config=record.config,
     )
-    return _Side(about, _settings(record.settings, record.variables))
+    return _Side(about, _settings(record.settings, record.variables), license=record.license)
 
 
 def _of_live(context: BuildContext, live: EndpointState) -> _Side:
@@ -247,7 +256,7 @@ def _of_live(context: BuildContext, live: EndpointState) -> _Side:
         )
     if known is None:
         about = msgspec.structs.replace(about, manifest=live.tags.get(TAG_MANIFEST))
-    return _Side(about, known.settings if known else None)
+    return _Side(about, known.settings if known else None, license=known.license if known else None)
 
 
 def _drift(context: BuildContext, live: EndpointState) -> list[results.ValueDifference]:

@@ -26,6 +26,7 @@ def blocks(result: Diff) -> list[Block]:
         *_group("files", partial(_files, result.files), result.files),
         *_group("requirements", partial(_requirements, result.requirements), result.requirements),
         *_group("image", partial(_values, [each for each in (result.image,) if each]), result.image),
+        *_group("licence", partial(_values, [each for each in (result.license,) if each]), result.license),
         *_group("settings", partial(_values, result.settings), result.settings),
     ]
     unknown = [partial(_unknown, text) for text in result.not_compared]

@@ -54,6 +54,7 @@ class DeploymentRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         settings: `endpoint` of the spec, by its own names.
         smoke: what came of the smoke test; None in records of versions that made none.
         promoted_from: the release whose package was copied; None for one from the working tree.
+        license: of the model, as its card named it; empty if it named none, None in records of versions that did not ask.
         rolled_back_to: address of the record of the deployment that this one repeats; None if it is no rollback. Then all but
             `deployed`, `by` and `smoke` is as it was.
     """
@@ -75,6 +76,7 @@ class DeploymentRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     settings: dict[str, Any]
     smoke: Smoke | None = None
     promoted_from: Origin | None = None
+    license: Text | None = None
     rolled_back_to: Text | None = None
 
 

@@ -198,6 +198,7 @@ class Release:
                 settings=msgspec.to_builtins(desired.endpoint),
                 smoke=tried,
                 promoted_from=context.promotion.origin if context.promotion else None,
+                license=context.required_lock().known_license,
             )
             keep(context.clients, context.spec, written, deployed.endpoint_arn)
         except (SagepackError, OSError) as error:

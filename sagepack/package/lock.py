@@ -238,6 +238,13 @@ class Lock(Value, frozen=True):
         """Bytes of the chosen files."""
         return sum(file.size for file in self.files)
 
+    @property
+    def known_license(self) -> str | None:
+        """The licence in a word; empty if the model has none that is declared, None if the lock was made without asking."""
+        if self.license:
+            return str(self.license)
+        return None if self.revision and self.scan is None else ""
+
     def is_current(self, spec: Spec) -> bool:
         """Whether the lock is up to date with `spec`: made from it, and equal to it in all that the spec itself names."""
         image = spec.image

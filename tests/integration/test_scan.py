@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from sagepack.api.results import ValueDifference
 from sagepack.errors import IntegrityError, SpecError, UserError
 from tests.helpers import model_samples as samples
 from tests.helpers.cloud import Cloud
@@ -246,6 +247,22 @@ def test_a_licence_that_the_spec_does_not_list_is_refused_by_lock(cloud: Cloud) 
     assert locked(cloud)["model"]["license"] == {"id": "other", "name": "acme-1.0", "link": "LICENSE.md"}
     with pytest.raises(UserError, match=r"trust\.licenses allows apache-2\.0"):
         cloud.project("trust.licenses=[apache-2.0]").plan()
+
+
+def test_a_licence_that_changed_with_the_commit_is_a_difference(cloud: Cloud) -> None:
+    served(cloud, {"model.safetensors": GOOD}).deploy()
+    (cloud.root / "served" / "README.md").write_bytes(b"---\nlicense: mit\n---\n")
+    folder = cloud.root / "served"
+    commit = cloud.servers.hub.repositories.add(NAME, folder)
+    spec = cloud.root / "config" / "svd.yaml"
+    document = yaml.safe_load(spec.read_text())
+    document["model"]["revision"] = commit
+    spec.write_text(yaml.safe_dump(document))
+    cloud.project().lock()
+    found = cloud.project().diff()
+    assert found.license == ValueDifference("license", "acme-1.0", "mit")
+    assert (found.count, found.files) == (1, ())
+    assert cloud.project().diff("tree", "live").license == ValueDifference("license", "mit", "acme-1.0")
 
 
 def test_a_gated_model_is_recorded_as_gated(cloud: Cloud) -> None:

@@ -86,6 +86,7 @@ class Diff(Result, frozen=True):
         requirements: the requirements that differ.
         image: the image, if it differs.
         settings: the keys of `endpoint` and `environment` that differ.
+        license: the licence of the model, as its card names it, if it differs.
         not_compared: what could not be compared, and why.
     """
 
@@ -95,12 +96,16 @@ class Diff(Result, frozen=True):
     requirements: tuple[ValueDifference, ...] = ()
     image: ValueDifference | None = None
     settings: tuple[ValueDifference, ...] = ()
+    license: ValueDifference | None = None
     not_compared: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
         """How many differences there are."""
-        return len(self.files) + len(self.requirements) + len(self.settings) + (self.image is not None)
+        values = (
+            len(self.requirements) + len(self.settings) + sum(each is not None for each in (self.image, self.license))
+        )
+        return len(self.files) + values
 
     @property
     def exit_code(self) -> int:
