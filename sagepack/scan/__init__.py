@@ -5,6 +5,7 @@
     safetensors  the header, whose tensors must tile the rest of the file exactly
     pickles      the callables that a pickle names, by its opcodes; what is not in `callables` is refused
     archives     zip archives: of torch, numpy and Keras
+    keras        the classes that the configuration of a Keras archive names
     formats      what a file is by its first bytes: GGUF, arrays of numpy, HDF5, programs, other archives
     code         Python of the repository that its configurations make a loader run
     judge        the one function that does all that

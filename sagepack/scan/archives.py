@@ -11,7 +11,7 @@ import struct
 import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
-from sagepack.scan import formats, pickles
+from sagepack.scan import formats, keras, pickles
 from sagepack.scan.finding import Finding, Kind, RefusedError, shown
 from sagepack.scan.ranges import Ranges
 
@@ -58,7 +58,7 @@ def findings(path: str, file: Ranges) -> Iterator[Finding]:
     """
     try:
         members = _members(file)
-        looked_at = _looked_at(members)
+        looked_at = _looked_at(members, every=path.lower().endswith(".npz"))
         code = [member.name for member in members if member.name.lower().endswith(".py")]
         if code:
             yield Finding(
@@ -193,12 +193,12 @@ def _by_name(path: str, member: _Member) -> Iterator[Finding]:
         yield Finding(path, Kind.PROGRAM, "holds a program or a library", at)
 
 
-def _looked_at(members: list[_Member]) -> list[_Member]:
-    """The members whose content matters to a loader."""
+def _looked_at(members: list[_Member], *, every: bool) -> list[_Member]:
+    """The members whose content matters to a loader: all of them to numpy's."""
     found = []
     for member in members:
         last = member.name.lower().rpartition("/")[2]
-        if last.endswith((*formats.PICKLES, ".npy")) or last in ("config.json", "data", "constants"):
+        if every or last.endswith((*formats.PICKLES, ".npy")) or last in ("config.json", "data", "constants"):
             found.append(member)
     if len(found) > _LOOKED_AT:
         raise RefusedError(Kind.UNREADABLE, f"has more than {_LOOKED_AT:,} members that have to be read")
@@ -208,14 +208,14 @@ def _looked_at(members: list[_Member]) -> list[_Member]:
 def _content(path: str, file: Ranges, member: _Member) -> Iterator[Finding]:
     """What the content of a member says."""
     name, at = member.name.lower(), f"member {shown(member.name)}"
-    if name.endswith(".npy"):
-        if formats.has_objects(_read(file, member, most=formats.NPY_HEADER)):
+    if name.endswith(".npy") or path.lower().endswith(".npz"):
+        head = _read(file, member, most=formats.NPY_HEADER)
+        if (name.endswith(".npy") or head.startswith(formats.NPY)) and formats.has_objects(head):
             yield Finding(path, Kind.UNREADABLE, "holds an array of objects, which is a pickle", at)
         return
     data = _read(file, member)
     if name.endswith("config.json"):
-        if formats.LAMBDA.search(data):
-            yield Finding(path, Kind.CALLS, formats.HAS_LAMBDA, at, (formats.KERAS_LAMBDA,))
+        yield from keras.findings(path, data, at)
         return
     inner = Ranges(lambda offset, length: data[offset : offset + length], len(data))
     yield from pickles.findings(path, inner, is_raw=not name.endswith(formats.PICKLES), at=at)

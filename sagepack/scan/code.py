@@ -6,37 +6,50 @@ is not there is not run.
 
 from __future__ import annotations
 
+import json
 import posixpath
 from typing import TYPE_CHECKING, Any
 
-from sagepack.decoding import MalformedError, decode_json
-from sagepack.scan.finding import Finding, Kind, shown
+from sagepack.scan import formats
+from sagepack.scan.finding import Finding, Kind, RefusedError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LIMIT = 1 << 20
-"""Bytes of a configuration that is read."""
-_INDEX_OF_SHARDS = (".safetensors.index.json", ".bin.index.json")
+    from sagepack.scan.ranges import Ranges
+
+LIMIT = 4 << 20
+"""Bytes of the largest configuration that is judged."""
+_INDEX_LIMIT = 16 << 20  # of an index of shards, which names each tensor
 _LIBRARIES = ("diffusers", "transformers", "sentence_transformers")
+_SHOWN = 5
 
 
 def is_configuration(path: str) -> bool:
-    """Whether a file is one that may name code."""
+    """Whether a file is one that may name code, or the files that hold weights."""
     name = path.rpartition("/")[2].lower()
-    return name.endswith(("config.json", "index.json", "modules.json")) and not name.endswith(_INDEX_OF_SHARDS)
+    # `config.4.0.0.json` is for one version of transformers.
+    return name.endswith(("config.json", "index.json", "modules.json")) or (
+        name.startswith("config") and name.endswith(".json")
+    )
 
 
-def findings(path: str, data: bytes) -> Iterator[Finding]:
-    """The code that a configuration names.
+def findings(path: str, file: Ranges) -> Iterator[Finding]:
+    """The code that a configuration names, and weights in files that are not looked into.
 
     Args:
-        path: of the configuration; code lies beside it, or at the top.
-        data: its content, or the first `LIMIT` bytes and one of it.
+        path: of the configuration; what it names lies beside it, or at the top.
+        file: its bytes.
+
+    Raises:
+        RefusedError: it is too large to judge.
     """
+    if file.size > (_INDEX_LIMIT if path.endswith(".index.json") else LIMIT):
+        raise RefusedError(Kind.UNREADABLE, f"is a configuration of {file.size:,} bytes, too large to judge")
     try:
-        document = decode_json(data, Any, limit=LIMIT)
-    except MalformedError:
+        # As its loaders do, so that both see the same: with NaN, half characters, and the last of two equal names.
+        document = json.loads(file.head(file.size).decode())
+    except (ValueError, RecursionError):
         return  # its loader cannot read it either
     own = dict.fromkeys(_own_modules(path, document))
     foreign = []
@@ -53,7 +66,19 @@ def findings(path: str, data: bytes) -> Iterator[Finding]:
     if own:
         names = [f"{module.replace('.', '/')}.py" for module in own]
         files = tuple(place for name in names for place in _places(path, name))
-        yield Finding(path, Kind.CODE, f"makes a loader run {', '.join(shown(name) for name in names[:5])}", "", files)
+        yield Finding(
+            path, Kind.CODE, f"makes a loader run {', '.join(shown(name) for name in names[:_SHOWN])}", "", files
+        )
+    if plain := next((name for name in dict.fromkeys(_shards(document)) if formats.is_plain(name)), None):
+        what = f"takes weights from {shown(plain)}, which is not looked into, so nobody can say what loading it does"
+        yield Finding(path, Kind.UNREADABLE, what, "weight_map")
+
+
+def _shards(document: Any) -> Iterator[str]:
+    """The files from which an index of shards takes tensors; its loader takes them for weights, whatever their names."""
+    for name in _values(document.get("weight_map")) if isinstance(document, dict) else ():
+        if isinstance(name, str):
+            yield name
 
 
 def _references(document: Any) -> Iterator[str]:

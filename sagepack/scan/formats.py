@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from sagepack.scan.finding import Finding, Kind, RefusedError
@@ -34,8 +35,14 @@ ARCHIVES = {
 PROGRAMS = {".so", ".dll", ".dylib", ".exe", ".pyc", ".pyd"}
 KERAS_LAMBDA = "keras.layers.Lambda"
 """The name by which `trust.allow` permits a layer that is a function of Python."""
+# Texts, pictures and sounds, which their loaders take for nothing else.
+_TEXTS = "json jsonl txt md rst py yaml yml toml ini cfg csv tsv jinja jinja2 j2 html xml css license merges vocab bpe tiktoken"
+_MEDIA = "png jpg jpeg gif webp svg bmp ico mp4 mov webm avi mp3 wav flac ogg pdf ttf otf"
+_PLAIN = {f".{suffix}" for suffix in f"{_TEXTS} {_MEDIA}".split()}
+_PLAIN_NAMES = {"license", "notice", "copying", "readme", ".gitattributes", ".gitignore", "makefile", "dockerfile"}
 HAS_LAMBDA = "holds a layer that is a function of Python"
-LAMBDA = re.compile(rb'"(?:Lambda|TFOpLambda)"')
+# In the JSON of a model's configuration; a name with an escape may be this one.
+_LAMBDA = re.compile(rb'"(?:TFOp)?Lambda"|"class_name"\s*:\s*"[^"\\]*\\')
 NPY = b"\x93NUMPY"
 NPY_HEADER = 1 << 16
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -55,6 +62,12 @@ _PACKED = (
 _MACHO = {bytes.fromhex(magic) for magic in ("feedface", "feedfacf", "cefaedfe", "cffaedfe", "cafebabe")}
 _ELF, _PE, _TAR = b"\x7fELF", b"MZ", b"ustar"
 _LEAST_TENSOR, _LEAST_KEY, _GGUF_HEADER = 24, 13, 24  # bytes of an entry in a file of GGUF
+
+
+def is_plain(path: str) -> bool:
+    """Whether a file is a text, a picture or a sound by its name: its loader takes it for nothing else."""
+    file = PurePosixPath(path.lower())
+    return file.suffix in _PLAIN or file.name in _PLAIN_NAMES
 
 
 def container(head: bytes, *, is_pickle: bool) -> str | None:
@@ -116,6 +129,6 @@ def hdf5(path: str, file: Ranges) -> Iterator[Finding]:
     """Layers of Keras that are Python functions, in the configuration of a model: near the beginning or the end of its file."""
     near = min(file.size, _LOOKED_AT)
     for offset in {0, max(0, file.size - near)}:
-        if found := LAMBDA.search(file.get(offset, near)):
+        if found := _LAMBDA.search(file.get(offset, near)):
             yield Finding(path, Kind.CALLS, HAS_LAMBDA, f"byte {offset + found.start():,}", (KERAS_LAMBDA,))
             return

@@ -14,21 +14,13 @@ if TYPE_CHECKING:
 
     from sagepack.scan.ranges import Read
 
-# Texts, pictures and sounds, which their loaders take for nothing else.
-_TEXTS = "json jsonl txt md rst py yaml yml toml ini cfg csv tsv jinja jinja2 j2 html xml css license merges vocab bpe tiktoken"
-_MEDIA = "png jpg jpeg gif webp svg bmp ico mp4 mov webm avi mp3 wav flac ogg pdf ttf otf"
-_PLAIN = {f".{suffix}" for suffix in f"{_TEXTS} {_MEDIA}".split()}
 _ZIPS = (".npz", ".keras", ".zip")
 _HEAD = 4096  # bytes by which a format is told
-_PLAIN_NAMES = {"license", "notice", "copying", "readme", ".gitattributes", ".gitignore", "makefile", "dockerfile"}
 
 
 def needs_look(path: str) -> bool:
     """Whether the content of a file matters; a text or a picture is what its name says, or nothing loads it."""
-    if code.is_configuration(path):
-        return True
-    file = PurePosixPath(path.lower())
-    return file.suffix not in _PLAIN and file.name not in _PLAIN_NAMES
+    return code.is_configuration(path) or not formats.is_plain(path)
 
 
 def scan(path: str, size: int, read: Read) -> tuple[Finding, ...]:
@@ -50,7 +42,7 @@ def scan(path: str, size: int, read: Read) -> tuple[Finding, ...]:
 
 def _findings(path: str, file: Ranges) -> Iterator[Finding]:
     if code.is_configuration(path):
-        return code.findings(path, file.head(code.LIMIT + 1))
+        return code.findings(path, file)
     suffix, head = PurePosixPath(path.lower()).suffix, file.head(_HEAD)
     checked = _checked(file, suffix, head)
     if checked:

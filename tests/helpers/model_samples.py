@@ -118,11 +118,10 @@ def tensor(start: int, end: int, dtype: str = "U8", shape: list[int] | None = No
     return {"dtype": dtype, "shape": [end - start] if shape is None else shape, "data_offsets": [start, end]}
 
 
-def keras(layer: str) -> bytes:
+def keras(layer: str, **more: str) -> bytes:
     """A Keras archive with one layer."""
-    return zipped(
-        {"metadata.json": b"{}", "config.json": json.dumps({"class_name": layer}).encode(), "model.weights.h5": b""}
-    )
+    config = json.dumps({"config": {"layers": [{"class_name": layer, **more}]}}).replace("Lamb", "L\\u0061mb")
+    return zipped({"metadata.json": b"{}", "config.json": config.encode(), "model.weights.h5": b""})
 
 
 def _with_flag(archive: bytes, flag: int) -> bytes:
@@ -210,6 +209,12 @@ def bad() -> list[Sample]:
         "objects.npz": zipped({"a.npy": array("'|O'", EVIL)}),
         "pickle.npy": EVIL,
         "lambda.keras": keras("Lambda"),
+        "module.keras": keras("function", module="os", config="system"),
+        "unnamed.npz": zipped({"a": array("'|O'", EVIL)}),
+        "pytorch_model.bin.index.json": json.dumps({"weight_map": {"a": "notes.txt"}}).encode(),
+        "config.json": b'{"x": NaN, "auto_map": {"AutoModel": "other/name--x.X"}}',
+        "config.4.0.0.json": b'{"auto_map": {"AutoModel": "other/name--x.X"}}',
+        "tokenizer_config.json": b'{"a": "' + bytes(5 << 20) + b'"}',
         "lambda.h5": b"\x89HDF\r\n\x1a\n" + bytes(500) + b'{"class_name": "Lambda"}' + bytes(500),
         "packed.pkl.gz": b"\x1f\x8b\x08\x00" + bytes(60),
         "packed.joblib": zlib.compress(EVIL),
@@ -246,7 +251,8 @@ def good() -> list[Sample]:
         "array.npy": array("'<f4'"),
         "record.npy": array("[('a', '<f4'), ('b', '<i4')]"),
         "arrays.npz": zipped({"a.npy": array("'<f4'"), "b.npy": array("'<i8'")}),
-        "dense.keras": keras("Dense"),
+        "dense.keras": keras("Dense", module="keras.layers", registered_name=""),
+        "model.safetensors.index.json": json.dumps({"weight_map": {"a": "model-00001-of-00002.safetensors"}}).encode(),
         "model.gguf": gguf(2, 3),
         "model.safetensors": safetensors(
             {"a": tensor(0, 4), "b": tensor(4, 4), "__metadata__": {"format": "pt"}}, b"1234"

@@ -9,10 +9,15 @@ import pytest
 
 from sagepack.scan import code
 from sagepack.scan.finding import Kind
+from sagepack.scan.ranges import Ranges
 
 
 def found(path: str, document: Any) -> list[tuple[Kind, tuple[str, ...]]]:
-    return [(finding.kind, finding.names) for finding in code.findings(path, json.dumps(document).encode())]
+    return [(finding.kind, finding.names) for finding in code.findings(path, whole(json.dumps(document).encode()))]
+
+
+def whole(data: bytes) -> Ranges:
+    return Ranges(lambda offset, length: data[offset : offset + length], len(data))
 
 
 @pytest.mark.parametrize(
@@ -52,10 +57,18 @@ def test_a_configuration_without_code_says_nothing(path: str, document: Any) -> 
 
 
 def test_what_is_no_json_is_left_to_its_loader() -> None:
-    assert list(code.findings("config.json", b"{" * 100)) == []
+    assert list(code.findings("config.json", whole(b"{" * 100))) == []
 
 
-def test_indexes_of_shards_are_no_configurations() -> None:
-    assert code.is_configuration("unet/config.json")
-    assert code.is_configuration("model_index.json")
-    assert not code.is_configuration("model.safetensors.index.json")
+@pytest.mark.parametrize("name", ["notes.txt", "a/README", "config.json"])
+def test_weights_in_a_file_that_is_not_looked_into_are_told(name: str) -> None:
+    document = {"weight_map": {"a": "model-00001-of-00002.bin", "b": name}}
+    kinds = found("pytorch_model.bin.index.json", document)
+    assert kinds == [(Kind.UNREADABLE, ())]
+
+
+def test_what_names_code_or_weights_is_a_configuration() -> None:
+    for path in ("unet/config.json", "model_index.json", "model.safetensors.index.json", "config.4.0.0.json"):
+        assert code.is_configuration(path), path
+    for path in ("tokenizer.json", "vocab.json", "added_tokens.json", "config.yaml"):
+        assert not code.is_configuration(path), path

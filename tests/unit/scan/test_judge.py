@@ -86,7 +86,6 @@ def test_the_message_of_a_header_names_byte_and_tensor() -> None:
         "README.md",
         "tokenizer.json",
         "vocab.txt",
-        "model.safetensors.index.json",
         "LICENSE",
         "a/b/picture.png",
         "code.py",
