@@ -340,36 +340,35 @@ def _explained(cluster: Cluster) -> Iterator[None]:
         UserError: it is a matter of certificates.
         RemoteError: nobody answers, or not in Dask's protocol.
     """
-    where, fix = f"cluster.scheduler, {cluster.scheduler}", None
     try:
         yield
     except SagepackError:
         raise
     except Exception as error:
-        # Dask tells its causes apart by their texts and classes of Python alone.
-        if isinstance(error, TypeError):
-            message, fix = "TLS takes certificates, and none are declared", f"set cluster.tls, or {_TLS_VARIABLES}"
-        elif isinstance(error.__cause__, ssl.SSLCertVerificationError):
-            message = f"the scheduler's certificate is not one of cluster.tls.ca: {error.__cause__.verify_message}"
-            fix = "give the certificates of the authority that signed the scheduler's"
-        elif isinstance(error, ssl.SSLError):
-            message, fix = (
-                f"the files of cluster.tls do not serve: {error}",
-                "they are PEM, and the key is that of cert",
-            )
-        elif isinstance(error.__cause__, ssl.SSLError):
-            message = "the scheduler does not accept this machine's certificate"
-            fix = "set cluster.tls.cert to one that the authority of scheduler and workers signed"
-        elif isinstance(error.__cause__, ConnectionError):
-            message, fix = (
-                "the scheduler closed the connection",
-                f"if it takes TLS, write tls://; else look at its log, or {_HERE}",
-            )
-            raise RemoteError(message, where=where, fix=fix) from error
-        else:
-            fix = f"start it (`dask scheduler`), correct the address, or {_HERE}"
-            raise RemoteError("no scheduler answers there", where=where, fix=fix) from error
-        raise UserError(printable(message), where=where, fix=fix) from error
+        where = f"cluster.scheduler, {cluster.scheduler}"
+        if (refused := _refusal(error, is_tls=cluster.scheduler.startswith("tls"))) is not None:
+            raise UserError(printable(refused[0]), where=where, fix=refused[1]) from error
+        if isinstance(error.__cause__, ConnectionError):
+            fix = f"if it takes TLS, write tls://; else look at its log, or {_HERE}"
+            raise RemoteError("the scheduler closed the connection", where=where, fix=fix) from error
+        fix = f"start it (`dask scheduler`), correct the address, or {_HERE}"
+        raise RemoteError("no scheduler answers there", where=where, fix=fix) from error
+
+
+def _refusal(error: Exception, *, is_tls: bool) -> tuple[str, str] | None:
+    """What is wrong with the certificates, and what to do; None if they are not the matter. Dask tells it by Python's classes."""
+    cause = error.__cause__
+    if isinstance(error, TypeError):
+        return "TLS takes certificates, and none are declared", f"set cluster.tls, or {_TLS_VARIABLES}"
+    if isinstance(error, ssl.SSLError):
+        return f"the files of cluster.tls do not serve: {error}", "they are PEM, and the key is that of cert"
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        fix = "give the certificates of the authority that signed the scheduler's"
+        return f"the scheduler's certificate is not one of cluster.tls.ca: {cause.verify_message}", fix
+    if isinstance(cause, ssl.SSLError) or (is_tls and isinstance(cause, ConnectionError)):
+        fix = "set cluster.tls.cert to one that the authority of scheduler and workers signed; or look at the scheduler's log"
+        return "the scheduler closes the connection, as if it does not accept this machine's certificate", fix
+    return None
 
 
 class _Workers(Executor):

@@ -147,6 +147,13 @@ def test_a_connection_that_fails_says_why_where_and_what_to_do(
     assert found.fix
 
 
+def test_a_connection_by_tls_that_is_closed_is_a_matter_of_the_certificate() -> None:
+    error = OSError("x")
+    error.__cause__ = ConnectionResetError()
+    with pytest.raises(UserError, match="accept this machine's certificate"), cluster._explained(Cluster("tls://a:1")):
+        raise error
+
+
 def test_without_the_extra_a_cluster_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(UserError, match="cannot be imported") as raised, cluster.connected(Cluster(ADDRESS), tmp_path):
