@@ -234,8 +234,9 @@ def _folders(data: dict[str, Any]) -> list[str]:
     found += [expect.get("schema") if isinstance(expect, dict) else None]
     found += [model.get("path") if isinstance(model, dict) else None]
     if isinstance(trust, dict):
-        keys, signer = trust.get("verify"), trust.get("sign")
-        found += [*(keys if isinstance(keys, list) else ()), str(signer).removeprefix("file:")]
+        for keys in (trust.get("verify"), trust.get("publisher")):
+            found += keys if isinstance(keys, list) else ()
+        found.append(str(trust.get("sign")).removeprefix("file:"))
     if isinstance(code, dict):
         shared = code.get("shared")
         found += [code.get("path"), *(shared if isinstance(shared, list) else ())]

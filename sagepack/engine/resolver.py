@@ -13,10 +13,12 @@ from sagepack.aws import ecr
 from sagepack.decoding import MalformedError
 from sagepack.digest import Digest
 from sagepack.engine import scanning
-from sagepack.errors import UserError
+from sagepack.errors import IntegrityError, UserError
 from sagepack.hub import selection
 from sagepack.hub.lock_files import resolve_files
 from sagepack.hub.responses import MODEL_INDEX, MODEL_INDEX_BYTES, model_index_of
+from sagepack.package.attest import oms
+from sagepack.package.attest.dsse import SignatureError
 from sagepack.package.contents import check_model_paths
 from sagepack.package.lock import Lock, lock_inputs_digest
 from sagepack.package.requirements.index import PackageIndex
@@ -25,7 +27,7 @@ from sagepack.package.revision import Revision
 from sagepack.scan import code
 from sagepack.spec import images
 from sagepack.spec.model import COMMIT
-from sagepack.text import format_bytes, one_of
+from sagepack.text import counted, format_bytes, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
     from sagepack.package.license import License
     from sagepack.package.lock import LockedFile, LockedPackage
     from sagepack.spec.model import Image, Spec
+
+FILES_SIGNATURE = "model.sig"
+_SHOWN = 12  # files in a message
 
 
 def resolve(context: BuildContext) -> Lock:
@@ -71,6 +76,7 @@ def resolve(context: BuildContext) -> Lock:
         license=source.license,
         gated=source.gated,
         scan=None if context.spec.trust.scan == "off" else scan.VERSION,
+        signed_by=source.signed_by,
     )
 
 
@@ -123,6 +129,7 @@ class Source(NamedTuple):
         place: where their bytes are.
         texts: content of files that were read already, by path.
         license, gated: what the Hub says of the model.
+        signed_by: which key of its publisher has signed every file, as `Lock` has it.
     """
 
     revision: Revision | None
@@ -132,6 +139,7 @@ class Source(NamedTuple):
     texts: Mapping[str, bytes]
     license: License | None = None
     gated: str | None = None
+    signed_by: str | None = None
 
 
 def find_source(context: BuildContext) -> Source:
@@ -167,7 +175,12 @@ def _folder(context: BuildContext) -> Source:
         fix = "correct model.path, or run the command where the folder is"
         raise UserError("there is no such folder", where=str(context.model_folder.folder), fix=fix)
     context.progress.note(found.reason)
-    return Source(None, found.files, found.excluded, scanning.Place.of(context, None), {})
+    signed_by, folder = None, context.model_folder.folder
+    if context.spec.trust.publisher:
+        path = folder / FILES_SIGNATURE
+        data = path.read_bytes() if path.is_file() and path.stat().st_size <= MODEL_INDEX_BYTES else None
+        signed_by = publisher(context, str(folder), found.files, data)
+    return Source(None, found.files, found.excluded, scanning.Place.of(context, None), {}, signed_by=signed_by)
 
 
 def _repository(context: BuildContext) -> Source:
@@ -188,8 +201,51 @@ def _repository(context: BuildContext) -> Source:
     progress.note(chosen.reason)
     if new := [path for path in chosen.chosen if by_path[path].sha256 and by_path[path].hub_scan is None]:
         progress.note(f"the Hub's own scan has no verdict on {one_of(new)}")
+    signed_by = None
+    if context.spec.trust.publisher:
+        signature = by_path.get(FILES_SIGNATURE)
+        data = hub.read(revision, signature) if signature else None
+        signed_by = publisher(context, str(revision), locked, data)
     place = scanning.Place.of(context, revision)
-    return Source(revision, tuple(locked), chosen.excluded, place, texts, version.license, version.gated)
+    return Source(revision, tuple(locked), chosen.excluded, place, texts, version.license, version.gated, signed_by)
+
+
+def publisher(context: BuildContext, where: str, files: Sequence[LockedFile], signature: bytes | None) -> str:
+    """Which key of `trust.publisher` has signed every file of a model, by the hint of its signature. No weight is read for it.
+
+    Args:
+        context: the run.
+        where: the model, for messages.
+        files: that are to be locked; the signature may be over more.
+        signature: the `model.sig` beside them; None if there is none.
+
+    Raises:
+        UserError: the model is not signed.
+        IntegrityError: it is not signed by one of these keys, or its files are not those that were signed.
+    """
+    if signature is None:
+        fix = "ask the publisher where the signature is, choose another model, or remove trust.publisher"
+        raise UserError(
+            f"the model has no {FILES_SIGNATURE}, and trust.publisher demands a signature", where=where, fix=fix
+        )
+    place = f"{where}: {FILES_SIGNATURE}"
+    try:
+        signed, key = oms.signed_files(signature, context.trust.publishers)
+    except SignatureError as error:
+        fix = "compare trust.publisher with the keys that the publisher names; nothing was locked"
+        raise IntegrityError(str(error), where=place, fix=fix) from error
+    # A signature cannot be over itself.
+    ours = {file.path: file.digest.value for file in files if file.path != FILES_SIGNATURE}
+    if wrong := oms.differences(signed, ours, more_signed=True):
+        more = [f"and {len(wrong) - _SHOWN} more"] if len(wrong) > _SHOWN else []
+        raise IntegrityError(
+            f"{counted(len(wrong), 'file')} of the model {'is' if len(wrong) == 1 else 'are'} not what {key.name} signed",
+            where=place,
+            details=[*wrong[:_SHOWN], *more],
+            fix="nothing was locked or fetched; choose another revision, leave these files out with model.exclude, or ask the publisher",
+        )
+    context.progress.note(f"every file is signed by {key.name}")
+    return key.hint
 
 
 def _read(hub: Hub, revision: Revision, texts: dict[str, bytes], file: RepoFile) -> Digest:

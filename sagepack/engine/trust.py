@@ -62,6 +62,15 @@ class Trust:
         return (self.signer.public,) if self.signer else ()
 
     @cached_property
+    def publishers(self) -> tuple[PublicKey, ...]:
+        """The keys of the model's publisher that count; none if nobody has to have signed it.
+
+        Raises:
+            UserError: one of them cannot be read.
+        """
+        return tuple(map(self._public_key, self.declared.publisher))
+
+    @cached_property
     def signer(self) -> Signer | None:
         """Who signs; None if nobody does.
 

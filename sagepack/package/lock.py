@@ -81,6 +81,7 @@ class _Model(Struct, forbid_unknown_fields=True):
     license: _License | None = None
     gated: Literal["auto", "manual"] | None = None
     scan: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    signed_by: Sha256Hex | None = None
 
     def __post_init__(self) -> None:
         named = (self.id is not None, self.commit is not None, self.path is None)
@@ -210,6 +211,7 @@ class Lock(Value, frozen=True):
         gated: `auto` or `manual`, if the Hub gives the files only to those who accepted conditions.
         scan: version of the scan that judged every file when the lock was made; None if it was off, or did not exist yet.
             Nothing is trusted because of it: whoever fetches the files judges them again.
+        signed_by: which key of `trust.publisher` has signed every file: SHA-256 of its PEM text; None if none had to.
     """
 
     spec_digest: Digest
@@ -227,6 +229,7 @@ class Lock(Value, frozen=True):
     license: License | None = None
     gated: str | None = None
     scan: int | None = None
+    signed_by: str | None = None
 
     @property
     def image_uri(self) -> str:
@@ -295,7 +298,12 @@ class Lock(Value, frozen=True):
 
     def _about_document(self) -> dict[str, Any]:
         """What else is known of the model."""
-        about = {"license": self.license and _license_document(self.license), "gated": self.gated, "scan": self.scan}
+        about = {
+            "license": self.license and _license_document(self.license),
+            "gated": self.gated,
+            "scan": self.scan,
+            "signed_by": self.signed_by,
+        }
         return {key: value for key, value in about.items() if value is not None}
 
     @classmethod
@@ -350,6 +358,7 @@ class Lock(Value, frozen=True):
             license=License(model.license.id, model.license.name, model.license.link) if model.license else None,
             gated=model.gated,
             scan=model.scan,
+            signed_by=model.signed_by,
         )
 
 

@@ -415,6 +415,8 @@ class Trust(Value, frozen=True):
         sign: the key that signs: `kms:` with a key of AWS KMS, `file:` with a path, or `env:` with a variable; None signs nothing.
         verify: files of public keys. If there are any, one of them must have signed whatever is deployed, promoted, rolled back to,
             or copied inside S3.
+        publisher: files of public keys. If there are any, the model's repository must hold a `model.sig` of one of them, over every
+            file that is locked.
         scan: what becomes of model files that could do harm: `strict` refuses them, `warn` reports them, `off` looks at none.
         allow: callables that pickles may name, as `module.name` or `module.*`, besides those that rebuild tensors.
         remote_code: `allow` lets configurations of the model name Python files of its own repository; `refuse` does not.
@@ -423,6 +425,7 @@ class Trust(Value, frozen=True):
 
     sign: str | None = None
     verify: tuple[str, ...] = ()
+    publisher: tuple[str, ...] = ()
     scan: str = "strict"
     allow: tuple[str, ...] = ()
     remote_code: str = "refuse"

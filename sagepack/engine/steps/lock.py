@@ -38,7 +38,7 @@ def status(context: BuildContext) -> StepStatus:
     if context.lock is None:
         stale = (context.why_no_lock,)
     elif context.lock.is_current(context.spec):
-        stale = context.folder_changes or _unlicensed(context, context.lock)
+        stale = context.folder_changes or _unlicensed(context, context.lock) or _unsigned(context, context.lock)
     else:
         record = context.records.load("lock")
         stale = (differences(record.inputs, inputs) if record else ()) or ("the lock is not up to date with the spec",)
@@ -76,6 +76,13 @@ def _unlicensed(context: BuildContext, lock: Lock) -> tuple[str, ...]:
     """Why a lock of an earlier version does not do where the spec says which licences may be."""
     if context.spec.trust.licenses and lock.revision and lock.license is None and lock.scan is None:
         return ("the lock does not say which licence the model has",)
+    return ()
+
+
+def _unsigned(context: BuildContext, lock: Lock) -> tuple[str, ...]:
+    """Why a lock does not do where the publisher has to have signed the model: it names no key that counts."""
+    if context.spec.trust.publisher and lock.signed_by not in {key.hint for key in context.trust.publishers}:
+        return ("the lock does not say that a key of trust.publisher has signed the model",)
     return ()
 
 

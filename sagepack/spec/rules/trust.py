@@ -55,10 +55,11 @@ _ELSEWHERE = (
 
 def check(view: SpecView) -> Iterator[Diagnostic]:
     """Check the keys that `trust` names, as far as they are files, and what it allows pickles to call."""
-    for number, name in enumerate(view.texts("trust", "verify")):
-        if name and (problem := _problem(view, name)):
-            message, fix = problem
-            yield Diagnostic(("trust", "verify", number), f"{name!r} {message}", fix)
+    for key in ("verify", "publisher"):
+        for number, name in enumerate(view.texts("trust", key)):
+            if name and (problem := _problem(view, name)):
+                message, fix = problem
+                yield Diagnostic(("trust", key, number), f"{name!r} {message}", fix)
     signer = view.text(*_SIGN) or ""
     if signer.startswith("file:"):
         yield from _private_key(view, signer.removeprefix("file:"))
