@@ -133,7 +133,7 @@ def _verified_remote(result: results.VerifiedRemote) -> list[Block]:
     how = (
         "every byte is what the manifest says"
         if result.deep
-        else "records, checksums and ETags agree; the model was not read"
+        else f"{'signatures, ' if result.signature else ''}records, checksums and ETags agree; the model was not read"
     )
     facts = {
         "files": f"{result.files}, {format_bytes(result.size)}",

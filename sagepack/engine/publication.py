@@ -298,8 +298,6 @@ class Publication:
             IntegrityError: S3's bytes are not the archive's, or a content is not what the manifest says.
         """
         signer = self.trust.signer  # a key that cannot be used is told before anything is sent
-        if signer is not None:
-            progress.note(f"the package will be signed by {signer.public.name}")
         sources: list[Source] = [LocalFiles(files)]
         if (revision := self.lock.revision) and self.promoted is None:
             hub_files = {file.digest: file.path for file in self.lock.files}

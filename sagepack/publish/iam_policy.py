@@ -65,7 +65,8 @@ def sign_policy(spec: Spec) -> dict[str, Any]:
     arns = Arns(partition(spec.aws.region), spec.aws.region, spec.aws.account)
     target, own = S3Uri.parse(spec.artifact.target), f"{spec.name}/*"
     tags = ["s3:PutObjectTagging"] if spec.artifact.tags else []
-    signatures = [f"{spec.name}/*/{name}" for name in (FILES_SIGNATURE, RELEASE_SIGNATURE)]
+    # A `*` would also match the slash in `<digest>/model/`, and so files of a prefix.
+    signatures = [f"{spec.name}/{'?' * 16}/{name}" for name in (FILES_SIGNATURE, RELEASE_SIGNATURE)]
     return document(
         [
             statement("Read", ["s3:GetObject"], arns.objects(target, own)),

@@ -101,7 +101,9 @@ def run(context: BuildContext) -> None:
         doubt_model_files(context)
         raise
     copied = f", {format_bytes(published.copied_bytes)} copied inside S3" if published.copied_bytes else ""
-    context.progress.done(f"{format_bytes(published.sent_bytes)} sent{copied}")
+    signer = context.publication.trust.signer
+    signed = f", signed by {signer.public.name}" if signer else ""
+    context.progress.done(f"{format_bytes(published.sent_bytes)} sent{copied}{signed}")
 
 
 def _files_here(context: BuildContext) -> dict[Digest, Path]:
