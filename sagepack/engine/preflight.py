@@ -302,7 +302,8 @@ def judge_scan(mode: str, refused: Sequence[str], accepted: Sequence[str], pendi
     if pending:
         return Finding("ok", "judged when the lock was made; this machine judges them before it fetches them")
     return Finding(
-        "ok", f"the spec allows what was found in {one_of(accepted)}" if accepted else "nothing found in them"
+        "ok",
+        f"the spec allows what was found in {one_of(accepted)}" if accepted else "judged by content: nothing found",
     )
 
 

@@ -162,7 +162,7 @@ def check_license(spec: Spec, found: License | None) -> None:
         return
     what = f"the model's licence is {found}" if found else "the model's card names no licence"
     fix = (
-        f"read it; if it suits you, add {str(found)!r} there"
+        f"read it; if it suits you, add {found} to trust.licenses"
         if found
         else "choose another model, or remove trust.licenses"
     )

@@ -296,4 +296,4 @@ def test_the_task_says_damage_by_its_exit_code_and_judges_the_files_of_the_lock(
 def test_doctor_says_what_is_known_of_the_files(cloud: Cloud) -> None:
     served(cloud, {"model.safetensors": GOOD}).lock()
     (check,) = (check for check in cloud.project().doctor().checks if check.id == "scan")
-    assert (check.verdict, check.detail) == ("ok", "nothing found in them")
+    assert (check.verdict, check.detail) == ("ok", "judged by content: nothing found")

@@ -34,6 +34,7 @@ _CHAT = (
 )
 
 _README = """---
+license: llama2
 pipeline_tag: image-text-to-text
 ---
 

@@ -14,7 +14,7 @@ from sagepack.sandbox.miniatures import llava, svd
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-VERSION = 3
+VERSION = 4
 """Part of the folder's name: raise it when the bytes of a miniature change, so that folders with the old bytes are not used."""
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 WIDTHS = {"F32": 4, "F16": 2}
 GOLDEN = {
-    "llava-hf/llava-1.5-7b-hf": "5a68d6d8462234b83c43f03194c3ad550034048b266bee677af1f3f47dd6ae47",
+    "llava-hf/llava-1.5-7b-hf": "d171f129aecc14a4e8d310aecc925842207431a1487828a61293bc3a0d7edf74",
     "stabilityai/stable-video-diffusion-img2vid-xt-1-1": "9cf4f8b606d81f57bb10907ce90256febc6b318f1553499194fc2f71b2c6435a",
 }
 """SHA-256 over `sha256  path` lines of all files. Raise `miniature.VERSION` when one of them changes."""
