@@ -40,7 +40,7 @@ class Place(Value, frozen=True, eq=False):
 
     Attributes:
         folder: the cache, or the model's folder.
-        revision: the repository and its commit; None for a model in a folder.
+        revision: the repository and its commit; None where all bytes are on this disk.
         hash_cache: the known digests of files.
         connect: gives the Hub, when it is needed.
     """
@@ -120,6 +120,23 @@ def judge_locked(context: BuildContext, files: Sequence[LockedFile]) -> None:
             if path.is_file():
                 context.hash_cache.digest(path)
     enforce(context, refused(context.spec.trust, lock.files, judge(context, files, place)))
+
+
+def judge_fetched(context: BuildContext, files: Sequence[LockedFile]) -> None:
+    """Judge files whose bytes have just been compared with the lock, in the cache.
+
+    What was judged before are ranges that the Hub sent, and nothing compares these with a digest.
+
+    Raises:
+        UserError, IntegrityError: the spec does not allow what was found, which is more than was found before.
+    """
+    lock = context.required_lock()
+    if context.spec.trust.scan == "off" or lock.revision is None:
+        return
+    before = set(known(Verdicts.load(context.records), files))
+    cache = Place(RepoCache(context.hub_cache, lock.revision), None, context.hash_cache, lambda: context.clients.hub)
+    if new := [each for each in judge_anew(context, files, cache, {}).findings if each not in before]:
+        enforce(context, refused(context.spec.trust, lock.files, new))
 
 
 def remembered(context: BuildContext) -> tuple[Finding, ...]:

@@ -9,6 +9,8 @@ import pytest
 import yaml
 
 from sagepack.api.results import ValueDifference
+from sagepack.engine.records import Records
+from sagepack.engine.verdicts import Verdicts
 from sagepack.errors import IntegrityError, SpecError, UserError
 from tests.helpers import model_samples as samples
 from tests.helpers.cloud import Cloud
@@ -163,6 +165,19 @@ def test_a_lock_of_an_earlier_version_works_and_is_judged_when_it_is_used(cloud:
     assert "scanned 2 files: nothing found" in told(project)
     again = cloud.project()
     assert [action.step for action in again.package(locked=True).actions if action.runs] == []
+
+
+def test_what_arrives_is_judged_again_whatever_the_ranges_held(cloud: Cloud) -> None:
+    served(cloud, {"model.ckpt": samples.EVIL}, "trust.scan=off").lock()
+    # As if a Hub had sent harmless ranges of a file whose whole content is not.
+    records = Records(cloud.root / "build" / "svd-cloud" / "records")
+    digests = {file["path"]: f"sha256:{file['sha256']}" for file in locked(cloud)["model"]["files"]}
+    Verdicts(digests, ()).save(records)
+    with pytest.raises(SpecError, match=r"os\.system"):
+        cloud.project().package()
+    assert not (cloud.root / "dist").exists()
+    with pytest.raises(SpecError, match=r"os\.system"):
+        cloud.project().plan()
 
 
 def test_files_on_this_disk_are_judged_without_the_hub(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

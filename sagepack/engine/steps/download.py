@@ -1,7 +1,7 @@
 """download: the locked files come into the Hugging Face cache, every byte checked; only what the goal needs.
 
 A model in a folder is there already, and only checked. Before a file is fetched, or sent from the Hub to S3, its content is
-judged by ranges of it, unless this machine has done so.
+judged by ranges of it, unless this machine has done so; and once more when its bytes are here and as the lock says.
 """
 
 from __future__ import annotations
@@ -68,14 +68,18 @@ def run(context: BuildContext) -> None:
     if revision is None:
         local_model.confirm(context.model_folder, context.required_files(), context.hash_cache)
         return
+    required = context.required_files()
+    ready = context.cache_status(required).ready
     download.download(
         context.clients.hub,
         revision,
-        context.required_files(),
+        required,
         connections=context.connections,
         hash_cache=context.hash_cache,
         progress=context.progress,
     )
+    if new := [file for file in required if file.path not in ready]:
+        scanning.judge_fetched(context, new)
 
 
 def _pending(context: BuildContext) -> tuple[LockedFile, ...]:
