@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -115,11 +116,26 @@ def judge_locked(context: BuildContext, files: Sequence[LockedFile]) -> None:
     """
     lock = context.required_lock()
     place = Place.of(context, lock.revision)
-    for file in context.cache_status(files).present:  # it would be read anyway, and then nothing is asked of the Hub
-        for path in place.folder.places(file):
-            if path.is_file():
-                context.hash_cache.digest(path)
+    _hash_present(context, place, files)
     enforce(context, refused(context.spec.trust, lock.files, judge(context, files, place)))
+
+
+def _hash_present(context: BuildContext, place: Place, files: Sequence[LockedFile]) -> None:
+    """Hash what lies on this disk and is not known: it would be read anyway, and then nothing is asked of the Hub."""
+    present = context.cache_status(files).present
+    if not present:
+        return
+
+    def hashed(file: LockedFile) -> int:
+        path = next((path for path in place.folder.places(file) if path.is_file()), None)
+        if path is not None:
+            context.hash_cache.digest(path)
+        return file.size
+
+    total = sum(file.size for file in present)
+    with context.progress.bar("hashing the cache", total) as add, worker_pool(os.cpu_count() or 1, "hash") as pool:
+        for size in pool.map(hashed, present):
+            add(size)
 
 
 def judge_fetched(context: BuildContext, files: Sequence[LockedFile]) -> None:

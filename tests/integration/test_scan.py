@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -312,3 +313,15 @@ def test_doctor_says_what_is_known_of_the_files(cloud: Cloud) -> None:
     served(cloud, {"model.safetensors": GOOD}).lock()
     (check,) = (check for check in cloud.project().doctor().checks if check.id == "scan")
     assert (check.verdict, check.detail) == ("ok", "judged by content: nothing found")
+
+
+def test_a_cache_that_nobody_hashed_is_hashed_and_judged_without_the_hub(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served(cloud, {"model.safetensors": GOOD}).package()
+    shutil.rmtree(cloud.root / "build")  # as on a machine that gets a cache and a lock
+    project = cloud.project()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    project.package()
+    assert "scanned 2 files: nothing found" in told(project)
+    assert cloud.servers.faults.log == []
