@@ -245,7 +245,7 @@ def publisher(context: BuildContext, where: str, files: Sequence[LockedFile], si
             fix="nothing was locked or fetched; choose another revision, leave these files out with model.exclude, or ask the publisher",
         )
     context.progress.note(f"every file is signed by {key.name}")
-    return key.hint
+    return next(each.hint for each in context.trust.publishers if each.name == key.name)
 
 
 def _read(hub: Hub, revision: Revision, texts: dict[str, bytes], file: RepoFile) -> Digest:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sagepack.aws import kms
 from sagepack.errors import UserError
+from sagepack.package.attest.certificates import Authority
 from sagepack.package.attest.keys import PrivateKey, PublicKey
 from sagepack.spec import pem
 from sagepack.spec.pem import KeyFileError
@@ -62,13 +63,13 @@ class Trust:
         return (self.signer.public,) if self.signer else ()
 
     @cached_property
-    def publishers(self) -> tuple[PublicKey, ...]:
-        """The keys of the model's publisher that count; none if nobody has to have signed it.
+    def publishers(self) -> tuple[PublicKey | Authority, ...]:
+        """The keys and certificates of the model's publisher that count; none if nobody has to have signed it.
 
         Raises:
             UserError: one of them cannot be read.
         """
-        return tuple(map(self._public_key, self.declared.publisher))
+        return tuple(map(self._publisher, self.declared.publisher))
 
     @cached_property
     def signer(self) -> Signer | None:
@@ -102,6 +103,11 @@ class Trust:
 
     def _public_key(self, name: str) -> PublicKey:
         return self._read(lambda: PublicKey.read(name, self._data(name)), name)
+
+    def _publisher(self, name: str) -> PublicKey | Authority:
+        data = self._data(name)
+        certificate = self._read(lambda: pem.certificate(data), name)
+        return Authority(name, certificate) if certificate else self._read(lambda: PublicKey.read(name, data), name)
 
     def _read(self, read: Callable[[], _Key], name: str) -> _Key:
         try:

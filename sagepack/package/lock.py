@@ -211,7 +211,7 @@ class Lock(Value, frozen=True):
         gated: `auto` or `manual`, if the Hub gives the files only to those who accepted conditions.
         scan: version of the scan that judged every file when the lock was made; None if it was off, or did not exist yet.
             Nothing is trusted because of it: whoever fetches the files judges them again.
-        signed_by: which key of `trust.publisher` has signed every file: SHA-256 of its PEM text; None if none had to.
+        signed_by: which key of `trust.publisher` has signed every file: SHA-256 of its PEM text, or of a certificate; None if none had to.
     """
 
     spec_digest: Digest

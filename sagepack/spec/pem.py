@@ -76,6 +76,16 @@ def public_key(data: bytes) -> bytes:
     return block.der
 
 
+def certificate(data: bytes) -> bytes | None:
+    """The first certificate of a PEM file, as DER; None if it holds something else.
+
+    Raises:
+        KeyFileError: it is no PEM file, or an encrypted key.
+    """
+    block = _read(data)
+    return block.der if block.label == "CERTIFICATE" else None
+
+
 def private_key(data: bytes) -> bytes:
     """The private key of a PEM file, as DER (PKCS #8 or SEC 1).
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from sagepack.digest import Digest
-from sagepack.errors import IntegrityError, UserError
+from sagepack.errors import IntegrityError, SpecError, UserError
 from sagepack.package.attest import dsse, oms
 from sagepack.package.manifest import Manifest, Member
+from tests.helpers import chains
 from tests.helpers import model_samples as samples
 from tests.helpers.cloud import Cloud
 from tests.helpers.signing import P384, KeyPair
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 
     from sagepack.api.project import Project
     from sagepack.sandbox.servers import Servers
+    from tests.helpers.chains import Certified
 
 NAME, PUBLISHER = "acme/model", "trust.publisher=[config/keys/acme.pub]"
 WEIGHTS = samples.safetensors({"a": samples.tensor(0, 1 << 20)}, bytes(1 << 20))
@@ -62,7 +67,7 @@ def cloud(tmp_path: Path, sandbox: Servers, monkeypatch: pytest.MonkeyPatch) -> 
     return Published(tmp_path, sandbox, monkeypatch)
 
 
-def signed(files: Mapping[str, bytes], key: KeyPair = ACME) -> bytes:
+def signed(files: Mapping[str, bytes], key: KeyPair | Certified = ACME) -> bytes:
     members = [Member(path, len(data), Digest.sha256(data)) for path, data in files.items()]
     return dsse.signed(oms.statement("model", Manifest.of(members)), key.signer)
 
@@ -117,6 +122,21 @@ def test_the_signature_may_be_over_files_that_are_left_out(cloud: Published) -> 
     cloud.serve({**FILES, "model.sig": signed({**FILES, "unused.bin": b"1"})})
     cloud.project(PUBLISHER).lock()
     assert cloud.model["signed_by"] == ACME.public.hint
+
+
+def test_a_certificate_of_the_publisher_counts_as_a_key_does(cloud: Published) -> None:
+    root = chains.root("Acme")
+    (cloud.root / "config" / "keys" / "acme.pub").write_bytes(root.pem)
+    signer = root.issue("signer")
+    signature = json.loads(signed(FILES, signer))
+    chain = [{"rawBytes": base64.b64encode(signer.der).decode()}]
+    signature["verificationMaterial"] = {"x509CertificateChain": {"certificates": chain}, "tlogEntries": []}
+    cloud.serve({**FILES, "model.sig": json.dumps(signature).encode()})
+    cloud.project(PUBLISHER).lock()
+    assert cloud.model["signed_by"] == hashlib.sha256(root.der).hexdigest()
+    assert cloud.project(PUBLISHER).plan("package", locked=True).actions[0].status == "skip"
+    with pytest.raises(SpecError, match="is a certificate, not a public key"):
+        cloud.project("trust.verify=[config/keys/acme.pub]").lock()
 
 
 def test_a_folder_is_compared_with_the_signature_in_it(cloud: Published) -> None:

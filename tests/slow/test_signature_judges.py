@@ -12,9 +12,11 @@ from sagepack.aws.s3 import S3Uri
 from sagepack.digest import Digest
 from sagepack.engine.trust import KmsSigner
 from sagepack.package.attest import dsse, oms
+from sagepack.package.attest.certificates import Authority
 from sagepack.package.attest.dsse import SignatureError
 from sagepack.package.attest.keys import PublicKey
 from sagepack.spec import pem
+from tests.helpers import chains
 from tests.helpers.deployments import session_of
 from tests.helpers.environments import environment
 from tests.helpers.publishing import Bucket, KiB, Tree, connect, svd_like
@@ -137,6 +139,33 @@ def test_both_make_the_same_statement(tree: Tree, tmp_path: Path, model_signing:
     ours = oms.statement(tree.folder.name, tree.manifest)
     theirs["predicate"]["serialization"].pop("ignore_paths")
     assert theirs == ours
+
+
+def test_we_accept_its_signature_with_a_certificate_and_no_other_root(
+    tree: Tree, tmp_path: Path, model_signing: Path
+) -> None:
+    root = chains.root("Acme")
+    between = root.issue("Acme signing", authority=True)
+    signer = between.issue("signer")
+    files = {
+        "signer.key": signer.private_pem,
+        "signer.pem": signer.pem,
+        "between.pem": between.pem,
+        "root.pem": root.pem,
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    signature = tmp_path / "model.sig"
+    command = [model_signing, "sign", "certificate", "--signature", signature, "--private_key", tmp_path / "signer.key"]
+    command += ["--signing_certificate", tmp_path / "signer.pem", "--certificate_chain", tmp_path / "between.pem"]
+    subprocess.run([str(word) for word in (*command, tree.folder)], check=True, capture_output=True)
+    found, _ = oms.signed_files(signature.read_bytes(), [Authority("root.pem", root.der)])
+    assert oms.differences(found, sha256(tree.folder)) == []
+    with pytest.raises(SignatureError, match="do not lead to"):
+        oms.signed_files(signature.read_bytes(), [Authority("root.pem", chains.root("Acme").der)])
+    verify = [model_signing, "verify", "certificate", "--signature", signature]
+    verify += ["--certificate_chain", tmp_path / "root.pem", tree.folder]
+    assert subprocess.run([str(word) for word in verify], capture_output=True, check=False).returncode == 0
 
 
 @KINDS

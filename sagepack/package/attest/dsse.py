@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from msgspec import Meta, Struct, field
 
 from sagepack.decoding import MalformedError, Sha256Hex, decode_json
+from sagepack.package.attest.certificates import Authority, ChainError
+from sagepack.package.attest.keys import PublicKey
+from sagepack.spec.pem import KeyFileError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sagepack.package.attest.keys import PublicKey, Signer
+    from sagepack.package.attest.keys import Signer
 
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -75,23 +78,19 @@ def pae(payload: bytes) -> bytes:
     return b"DSSEv1 %d %b %d %b" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(payload), payload)
 
 
-def opened(data: bytes, keys: Sequence[PublicKey], kind: type[_Statement]) -> tuple[_Statement, PublicKey]:
+def opened(data: bytes, keys: Sequence[PublicKey | Authority], kind: type[_Statement]) -> tuple[_Statement, PublicKey]:
     """The statement of a bundle, and which of `keys` signed it.
 
     Args:
         data: the bundle.
-        keys: those that count.
+        keys: those that count; of a certificate, the keys of certificates below it.
         kind: what the statement must be.
 
     Raises:
         SignatureError: it is no bundle, none of the keys signed it, or it is not such a statement.
     """
     bundle = _read(data)
-    hint = bundle.material.public_key.hint
-    key = next((key for key in keys if key.hint == hint), None)
-    if key is None:
-        names = ", ".join(key.name for key in keys)
-        raise SignatureError(f"it is signed by the key {hint[:_SHOWN]}..., which is none of those that count: {names}")
+    key = _key(bundle.material, keys)
     payload = _decoded(bundle.envelope.payload)
     if not key.verifies(pae(payload), _decoded(bundle.envelope.signatures[0].sig)):
         raise SignatureError(f"what it says was changed after it was signed: it does not verify with {key.name}")
@@ -99,6 +98,40 @@ def opened(data: bytes, keys: Sequence[PublicKey], kind: type[_Statement]) -> tu
         return decode_json(payload, kind, limit=LIMIT), key
     except MalformedError as error:
         raise SignatureError(f"{key.name} signed another kind of statement: {error}") from error
+
+
+def _key(material: _Material, keys: Sequence[PublicKey | Authority]) -> PublicKey:
+    """The key that counts and that a bundle names.
+
+    Raises:
+        SignatureError: there is none.
+        UserError: the package that verifies certificates is not installed.
+    """
+    names = ", ".join(key.name for key in keys)
+    if material.public_key is not None:
+        hint = material.public_key.hint
+        found = next((key for key in keys if isinstance(key, PublicKey) and key.hint == hint), None)
+        if found is None:
+            raise SignatureError(
+                f"it is signed by the key {hint[:_SHOWN]}..., which is none of those that count: {names}"
+            )
+        return found
+    chain = [_decoded(each.raw) for each in material.chain.certificates] if material.chain else []
+    tried = [_signer(key, chain) for key in keys if isinstance(key, Authority)]
+    signer = next((each for each in tried if isinstance(each, PublicKey)), None)
+    if signer is None:
+        raise SignatureError(
+            "; ".join(map(str, tried)) or f"it is signed with a certificate, and only keys count: {names}"
+        )
+    return signer
+
+
+def _signer(authority: Authority, chain: Sequence[bytes]) -> PublicKey | str:
+    """The key of the first certificate of a chain that leads to `authority`; or why there is none."""
+    try:
+        return authority.signer(chain)
+    except (ChainError, KeyFileError) as error:
+        return str(error)
 
 
 def _read(data: bytes) -> _Bundle:
@@ -123,10 +156,23 @@ class _PublicKey(Struct, forbid_unknown_fields=True):
     hint: Sha256Hex
 
 
+class _Certificate(Struct, forbid_unknown_fields=True):
+    raw: Annotated[str, Meta(max_length=64 << 10)] = field(name="rawBytes")
+
+
+class _Chain(Struct, forbid_unknown_fields=True):
+    certificates: Annotated[tuple[_Certificate, ...], Meta(min_length=1, max_length=10)]
+
+
 class _Material(Struct, forbid_unknown_fields=True):
-    public_key: _PublicKey = field(name="publicKey")
-    # Entries of a transparency log, which signatures with a key have none of.
+    public_key: _PublicKey | None = field(name="publicKey", default=None)
+    chain: _Chain | None = field(name="x509CertificateChain", default=None)
+    # Entries of a transparency log, which signatures with a key or with certificates of one's own have none of.
     log_entries: Annotated[tuple[Any, ...], Meta(max_length=0)] = field(name="tlogEntries", default=())
+
+    def __post_init__(self) -> None:
+        if (self.public_key is None) is (self.chain is None):
+            raise ValueError("it names a key, or the certificates of one")
 
 
 class _Signature(Struct, forbid_unknown_fields=True):

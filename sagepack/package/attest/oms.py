@@ -19,6 +19,7 @@ from sagepack.package.attest.dsse import SignatureError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sagepack.package.attest.certificates import Authority
     from sagepack.package.attest.keys import PublicKey
     from sagepack.package.manifest import Manifest
 
@@ -47,12 +48,12 @@ def statement(name: str, manifest: Manifest) -> dict[str, Any]:
     )
 
 
-def signed_files(data: bytes, keys: Sequence[PublicKey]) -> tuple[dict[str, str], PublicKey]:
+def signed_files(data: bytes, keys: Sequence[PublicKey | Authority]) -> tuple[dict[str, str], PublicKey]:
     """What a signature says of files: SHA-256 in hex by path; and which of `keys` signed it.
 
     Args:
         data: the bundle, of this program or another one.
-        keys: those that count.
+        keys: those that count, or certificates.
 
     Raises:
         SignatureError: it does not count, or the digests in it are not of whole files.

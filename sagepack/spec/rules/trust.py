@@ -57,7 +57,7 @@ def check(view: SpecView) -> Iterator[Diagnostic]:
     """Check the keys that `trust` names, as far as they are files, and what it allows pickles to call."""
     for key in ("verify", "publisher"):
         for number, name in enumerate(view.texts("trust", key)):
-            if name and (problem := _problem(view, name)):
+            if name and (problem := _problem(view, name, may_be_certificate=key == "publisher")):
                 message, fix = problem
                 yield Diagnostic(("trust", key, number), f"{name!r} {message}", fix)
     signer = view.text(*_SIGN) or ""
@@ -79,14 +79,16 @@ def _allowed(view: SpecView) -> Iterator[Diagnostic]:
             yield Diagnostic(path, message, "write trust.scan: strict", severity="warning")
 
 
-def _problem(view: SpecView, name: str) -> tuple[str, str | None] | None:
+def _problem(view: SpecView, name: str, *, may_be_certificate: bool) -> tuple[str, str | None] | None:
     """What is wrong with a file of a public key, and the fix."""
     path = view.root / name
     if not path.is_file():
         siblings = [other.relative_to(view.root).as_posix() for other in _files_beside(path, view.root)]
         return "does not exist", did_you_mean(name, siblings) or pem.TO_PUBLIC
     try:
-        pem.public_key(_read(path))
+        data = _read(path)
+        if not (may_be_certificate and pem.certificate(data)):
+            pem.public_key(data)
     except KeyFileError as error:
         return str(error), error.fix
     return None

@@ -1,0 +1,85 @@
+"""Chains of certificates for tests: a root, an authority below it, and a signer below that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from sagepack.package.attest.keys import PrivateKey
+
+_DER, _PEM = serialization.Encoding.DER, serialization.Encoding.PEM
+THEN = datetime(2025, 1, 1, tzinfo=timezone.utc)
+
+
+@dataclass(frozen=True)
+class Certified:
+    """A certificate with its private key."""
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+    @property
+    def der(self) -> bytes:
+        return self.certificate.public_bytes(_DER)
+
+    @property
+    def pem(self) -> bytes:
+        return self.certificate.public_bytes(_PEM)
+
+    @property
+    def private_pem(self) -> bytes:
+        form = serialization.PrivateFormat.PKCS8
+        return self.key.private_bytes(_PEM, form, serialization.NoEncryption())
+
+    @property
+    def signer(self) -> PrivateKey:
+        return PrivateKey.read("key.pem", self.private_pem)
+
+    def issue(self, name: str, *, authority: bool = False, usage: str = "sign", days: int = 30) -> Certified:
+        """A certificate below this one."""
+        return _issue(name, self, authority=authority, usage=usage, days=days)
+
+
+def root(name: str) -> Certified:
+    """A certificate that signs itself."""
+    return _issue(name, None, authority=True, usage="sign", days=3650)
+
+
+def _issue(name: str, issuer: Certified | None, *, authority: bool, usage: str, days: int) -> Certified:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    by = issuer.certificate.subject if issuer else subject
+    signs = usage == "sign"
+    builder = (
+        x509.CertificateBuilder(by, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(THEN)
+        .not_valid_after(THEN + timedelta(days=days))
+        .add_extension(x509.BasicConstraints(authority, None), critical=True)
+        .add_extension(
+            x509.KeyUsage(
+                digital_signature=signs and not authority,
+                content_commitment=False,
+                key_encipherment=not signs,
+                data_encipherment=False,
+                key_agreement=False,
+                key_cert_sign=authority,
+                crl_sign=authority,
+                encipher_only=False,
+                decipher_only=False,
+            ),
+            critical=True,
+        )
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+    if issuer is not None:
+        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())
+        builder = builder.add_extension(identifier, critical=False)
+    if not authority:
+        kind = ExtendedKeyUsageOID.CODE_SIGNING if signs else ExtendedKeyUsageOID.SERVER_AUTH
+        builder = builder.add_extension(x509.ExtendedKeyUsage([kind]), critical=False)
+    return Certified(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)

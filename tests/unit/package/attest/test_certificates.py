@@ -1,0 +1,123 @@
+"""Signatures with a certificate: a chain to one that counts, and nothing else."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from functools import cache
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sagepack.digest import Digest
+from sagepack.errors import UserError
+from sagepack.package.attest import dsse, oms
+from sagepack.package.attest.certificates import Authority
+from sagepack.package.attest.dsse import SignatureError
+from sagepack.package.manifest import Manifest, Member
+from tests.helpers import chains
+from tests.helpers.signing import KeyPair
+
+if TYPE_CHECKING:
+    from tests.helpers.chains import Certified
+
+MANIFEST = Manifest.of([Member("a", 1, Digest.sha256(b"a"))])
+FILES = {"a": Digest.sha256(b"a").value}
+
+
+@cache
+def acme() -> Certified:
+    return chains.root("Acme")
+
+
+@cache
+def between() -> Certified:
+    return acme().issue("Acme signing", authority=True)
+
+
+def bundle(signer: Certified, *chain: Certified) -> bytes:
+    """A signature with the certificates of the signer and of others."""
+    document = json.loads(dsse.signed(oms.statement("model", MANIFEST), signer.signer))
+    certificates = [{"rawBytes": base64.b64encode(each.der).decode()} for each in (signer, *chain)]
+    document["verificationMaterial"] = {"x509CertificateChain": {"certificates": certificates}, "tlogEntries": []}
+    return json.dumps(document).encode()
+
+
+def authority(certified: Certified) -> Authority:
+    return Authority("acme.pem", certified.der)
+
+
+def refusal(data: bytes, *keys: Authority) -> str:
+    with pytest.raises(SignatureError) as caught:
+        oms.signed_files(data, keys)
+    return str(caught.value)
+
+
+def test_what_a_certificate_below_one_that_counts_signed_is_believed_after_its_end() -> None:
+    data = bundle(between().issue("signer", days=1), between())
+    files, key = oms.signed_files(data, [KeyPair.of("ours").public, authority(acme())])
+    assert (files, key.name) == (FILES, "acme.pem")
+    assert oms.signed_files(bundle(acme().issue("signer")), [authority(acme())])[0] == FILES
+
+
+def test_another_root_of_the_same_name_is_refused() -> None:
+    data = bundle(between().issue("signer"), between())
+    assert "do not lead to acme.pem" in refusal(data, authority(chains.root("Acme")))
+
+
+def test_a_chain_with_a_gap_is_refused() -> None:
+    assert "do not lead to acme.pem" in refusal(bundle(between().issue("signer")), authority(acme()))
+
+
+def test_a_signer_is_no_authority() -> None:
+    thief = between().issue("signer")
+    data = bundle(thief.issue("another"), thief, between())
+    assert "do not lead to acme.pem" in refusal(data, authority(acme()))
+
+
+def test_a_certificate_that_is_not_for_signatures_is_refused() -> None:
+    data = bundle(between().issue("server", usage="encrypt"), between())
+    assert "not one for signatures" in refusal(data, authority(acme()))
+
+
+def test_the_signature_must_be_of_the_certificate() -> None:
+    data = json.loads(bundle(between().issue("signer"), between()))
+    other = json.loads(dsse.signed(oms.statement("model", MANIFEST), KeyPair.of("ours").signer))
+    data["dsseEnvelope"] = other["dsseEnvelope"]
+    assert "changed after it was signed" in refusal(json.dumps(data).encode(), authority(acme()))
+
+
+@pytest.mark.parametrize("place", [60, 200, 400])
+def test_a_flipped_bit_of_a_certificate_is_refused(place: int) -> None:
+    data = json.loads(bundle(between().issue("signer"), between()))
+    chain = data["verificationMaterial"]["x509CertificateChain"]["certificates"]
+    for each in chain:
+        genuine = each["rawBytes"]
+        damaged = bytearray(base64.b64decode(genuine))
+        damaged[min(place, len(damaged) - 1)] ^= 1
+        each["rawBytes"] = base64.b64encode(damaged).decode()
+        refusal(json.dumps(data).encode(), authority(acme()))
+        each["rawBytes"] = genuine
+
+
+def test_a_certificate_does_not_count_where_only_keys_do_nor_the_other_way_round() -> None:
+    key = KeyPair.of("ours")
+    with pytest.raises(SignatureError, match="only keys count"):
+        oms.signed_files(bundle(acme().issue("signer")), [key.public])
+    assert "none of those that count" in refusal(
+        dsse.signed(oms.statement("m", MANIFEST), key.signer), authority(acme())
+    )
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    with pytest.raises(UserError, match="needs the package cryptography") as caught:
+        oms.signed_files(bundle_of_nobody(), [Authority("acme.pem", b"")])
+    assert "sagepack[certificates]" in str(caught.value.fix)
+
+
+def bundle_of_nobody() -> bytes:
+    document = json.loads(dsse.signed(oms.statement("model", MANIFEST), KeyPair.of("ours").signer))
+    document["verificationMaterial"] = {"x509CertificateChain": {"certificates": [{"rawBytes": "AA=="}]}}
+    return json.dumps(document).encode()
