@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -109,13 +110,18 @@ def _key(material: _Material, keys: Sequence[PublicKey | Authority]) -> PublicKe
     """
     names = ", ".join(key.name for key in keys)
     if material.public_key is not None:
-        hint = material.public_key.hint
+        hint = material.public_key.hint or hashlib.sha256(_decoded(material.public_key.raw or "")).hexdigest()
         found = next((key for key in keys if isinstance(key, PublicKey) and key.hint == hint), None)
         if found is None:
             raise SignatureError(
                 f"it is signed by the key {hint[:_SHOWN]}..., which is none of those that count: {names}"
             )
         return found
+    if material.certificate is not None:
+        raise SignatureError(
+            "it is a keyless signature of Sigstore, whose transparency log this program does not verify; "
+            "`model_signing verify sigstore` does"
+        )
     chain = [_decoded(each.raw) for each in material.chain.certificates] if material.chain else []
     tried = [_signer(key, chain) for key in keys if isinstance(key, Authority)]
     signer = next((each for each in tried if isinstance(each, PublicKey)), None)
@@ -153,7 +159,14 @@ def _decoded(text: str) -> bytes:
 
 
 class _PublicKey(Struct, forbid_unknown_fields=True):
-    hint: Sha256Hex
+    hint: Sha256Hex | None = None
+    # The PEM text itself, as base64: so the library of Model Signing wrote it before 1.1.
+    raw: Annotated[str, Meta(max_length=1024)] | None = field(name="rawBytes", default=None)
+    details: Annotated[str, Meta(max_length=100)] | int | None = field(name="keyDetails", default=None)
+
+    def __post_init__(self) -> None:
+        if (self.hint is None) is (self.raw is None):
+            raise ValueError("it has a hint, or the key")
 
 
 class _Certificate(Struct, forbid_unknown_fields=True):
@@ -165,19 +178,31 @@ class _Chain(Struct, forbid_unknown_fields=True):
 
 
 class _Material(Struct, forbid_unknown_fields=True):
+    """Who signed.
+
+    Attributes:
+        public_key: by a key.
+        chain: by a certificate, and those between it and one that counts.
+        certificate: keyless, by a certificate of Sigstore.
+        log_entries, timestamps: of a signature without a key; others have none.
+    """
+
     public_key: _PublicKey | None = field(name="publicKey", default=None)
     chain: _Chain | None = field(name="x509CertificateChain", default=None)
-    # Entries of a transparency log, which signatures with a key or with certificates of one's own have none of.
-    log_entries: Annotated[tuple[Any, ...], Meta(max_length=0)] = field(name="tlogEntries", default=())
+    certificate: Any = None
+    log_entries: tuple[Any, ...] = field(name="tlogEntries", default=())
+    timestamps: Any = field(name="timestampVerificationData", default=None)
 
     def __post_init__(self) -> None:
-        if (self.public_key is None) is (self.chain is None):
-            raise ValueError("it names a key, or the certificates of one")
+        if [self.public_key, self.chain, self.certificate].count(None) != 2:
+            raise ValueError("it names a key, the certificates of one, or a certificate of Sigstore")
+        if self.certificate is None and (self.log_entries or self.timestamps):
+            raise ValueError("only a keyless signature has entries of a log, and timestamps")
 
 
 class _Signature(Struct, forbid_unknown_fields=True):
     sig: Annotated[str, Meta(max_length=1024)]
-    keyid: Literal[""] = ""
+    keyid: Literal[""] | None = ""
 
 
 class _Envelope(Struct, forbid_unknown_fields=True):

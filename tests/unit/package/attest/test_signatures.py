@@ -18,6 +18,7 @@ from sagepack.package.attest.dsse import SignatureError
 from sagepack.package.attest.keys import PrivateKey, PublicKey
 from sagepack.package.manifest import Manifest, Member
 from sagepack.spec.pem import KeyFileError
+from sagepack.spec.pem import text as pem_text
 from tests.helpers.signing import P256, P384, KeyPair, pem
 
 CURVES = pytest.mark.parametrize("kind", [P256, P384])
@@ -91,6 +92,30 @@ def test_another_key_is_refused_by_the_name_of_those_that_count() -> None:
 def test_a_signature_under_the_hint_of_another_key_is_refused() -> None:
     material = {"publicKey": {"hint": THEIRS.public.hint}, "tlogEntries": []}
     assert "changed after it was signed" in refusal(changed(SIGNED, verificationMaterial=material), THEIRS)
+
+
+def older(key: KeyPair, **more: Any) -> bytes:
+    """A bundle as the library of Model Signing wrote it before 1.1: with the key itself, and an empty `keyid`."""
+    document = json.loads(SIGNED)
+    raw = base64.b64encode(key.public_pem).decode()
+    document["verificationMaterial"] = {"publicKey": {"rawBytes": raw, "keyDetails": "PKIX_ECDSA_P256_SHA_256", **more}}
+    document["dsseEnvelope"]["signatures"][0]["keyid"] = None
+    return json.dumps(document).encode()
+
+
+def test_an_older_signature_that_holds_its_key_counts_only_if_the_key_does() -> None:
+    ours = KeyPair(OURS.private_pem, pem_text(OURS.public.der))
+    assert oms.signed_files(older(ours), [THEIRS.public, OURS.public])[0] == FILES
+    assert "none of those that count" in refusal(older(ours), THEIRS)
+    assert "changed after it was signed" in refusal(older(KeyPair(b"", pem_text(THEIRS.public.der))), THEIRS)
+    assert "a hint, or the key" in refusal(older(ours, hint=OURS.public.hint))
+
+
+def test_a_keyless_signature_is_refused_with_the_reason() -> None:
+    material = {"certificate": {"rawBytes": "AA=="}, "tlogEntries": [{"logIndex": "1"}]}
+    assert "keyless" in refusal(changed(SIGNED, verificationMaterial=material))
+    both = {"publicKey": {"hint": OURS.public.hint}, "tlogEntries": [{"logIndex": "1"}]}
+    assert "only a keyless signature has entries" in refusal(changed(SIGNED, verificationMaterial=both))
 
 
 def test_a_statement_of_another_kind_is_refused() -> None:
