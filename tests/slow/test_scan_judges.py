@@ -165,3 +165,41 @@ def test_torch_loads_the_state_dicts_that_are_accepted_and_refuses_the_classes_t
     assert {made[path].name for path in loaded} == {sample.name for sample in good}
     assert all(accepts(sample.path, sample.data) for sample in good)
     assert not any(accepts(sample.path, sample.data) for sample in samples.refused_everywhere())
+
+
+_WRITE = """\
+import collections, json, pathlib, pickle, random, sys, warnings
+import numpy as np, torch
+warnings.simplefilter("ignore")
+out = pathlib.Path(json.load(sys.stdin)[0])
+model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Conv2d(3, 4, 3))
+torch.save(model.state_dict(), out / "state.bin")
+torch.save(model.state_dict(), out / "legacy.pth", _use_new_zipfile_serialization=False)
+kinds = "float16 bfloat16 float32 float64 int8 int16 int32 int64 uint8 bool complex64 float8_e4m3fn float8_e5m2".split()
+torch.save({kind: torch.zeros(3).to(getattr(torch, kind)) for kind in kinds}, out / "types.pt")
+optimizer = torch.optim.AdamW(model.parameters())
+for parameter in model.parameters():
+    parameter.grad = torch.zeros_like(parameter)
+optimizer.step()
+torch.save(optimizer.state_dict(), out / "optimizer.pt")
+states = {"python": random.getstate(), "numpy": np.random.get_state(), "cpu": torch.random.get_rng_state()}
+torch.save(states, out / "rng_state.pth")
+mixed = {"array": np.zeros(3), "number": np.float32(3), "sparse": torch.zeros(3, 3).to_sparse(), "set": {1}}
+torch.save({**mixed, "parameter": torch.nn.Parameter(torch.zeros(2)), "size": torch.Size([1])}, out / "mixed.pt")
+torch.save(torch.quantize_per_tensor(torch.zeros(4), 0.1, 0, torch.qint8), out / "quantized.pt")
+np.save(out / "array.npy", np.zeros(3, dtype=[("x", "f4"), ("y", "i4")]))
+np.savez_compressed(out / "arrays.npz", a=np.zeros(1000), b=np.arange(4))
+(out / "plain.pkl").write_bytes(pickle.dumps({"a": [1, 2.5, "x", b"y", None, (1,), {3}]}))
+torch.save(model, out / "refused-module.pt")
+torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), out / "refused-script.pt")
+np.save(out / "refused-objects.npy", np.array([{}], dtype=object))
+print(json.dumps([str(path) for path in out.iterdir()]))
+"""
+
+
+@pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
+def test_what_torch_and_numpy_write_of_weights_passes_and_programs_do_not(tmp_path: Path) -> None:
+    made = answer(str(model_server.python(ROOT)), _WRITE, [str(tmp_path)])
+    refused = {path.name for path in tmp_path.iterdir() if not accepts(path.name, path.read_bytes())}
+    assert len(made) == 13
+    assert refused == {"refused-module.pt", "refused-script.pt", "refused-objects.npy"}
