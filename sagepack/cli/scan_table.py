@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,8 @@ def _summary(result: Scanned, screen: Screen) -> list[Line]:
     parts += [f"{refused} {'refused' if result.mode == 'strict' else 'reported'}"] if refused else []
     parts += [f"{allowed} allowed"] if allowed else []
     parts += [] if refused or allowed else ["nothing found"]
+    if verdicts := Counter(file.hub_scan for file in result.files if file.hub_scan):
+        parts.append(f"the Hub's own scan: {', '.join(f'{count} {name}' for name, count in sorted(verdicts.items()))}")
     parts += [] if result.mode == "strict" else [f"trust.scan is {result.mode}, so nothing is refused"]
     parts += [] if result.locked else ["no lock yet: the files are those that `lock` would take"]
     look = "bold red" if result.exit_code else "bold"

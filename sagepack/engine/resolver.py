@@ -49,16 +49,17 @@ def resolve(context: BuildContext) -> Lock:
     """Ask the Hub, the registry and the package index what the spec stands for.
 
     Raises:
-        UserError: the repository is gated or missing, a pattern matches nothing, a path cannot be packaged.
+        UserError: the repository is gated or missing, a pattern matches nothing, a path cannot be packaged; or the spec does not
+            allow the licence, or what a file holds.
         RemoteError: the Hub does not answer, or not as a Hub does.
-        IntegrityError: what it sends is not what it says.
+        IntegrityError: what it sends is not what it says; or a file is damaged.
     """
     image, progress = context.spec.image, context.progress
     source = find_source(context)
-    judged = scanning.judge(context, source.files, source.place, source.texts)
-    scanning.enforce(context, scanning.refused(context.spec.trust, source.files, judged))
     if source.revision:
         check_license(context.spec, source.license)
+    judged = scanning.judge(context, source.files, source.place, source.texts)
+    scanning.enforce(context, scanning.refused(context.spec.trust, source.files, judged))
     with progress.activity(f"asking the registry for {image.repository}:{image.tag}"):
         registry, digest = find_image(context.clients.aws, image, context.spec.aws.region)
     return Lock(
