@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     from sagepack.scan.ranges import Read
 
+MOST = 20
+"""Findings in one file, after which it is not looked at any further, and refused."""
 _ZIPS = (".npz", ".keras", ".zip")
 _HEAD = 4096  # bytes by which a format is told
 
@@ -24,7 +27,7 @@ def needs_look(path: str) -> bool:
 
 
 def scan(path: str, size: int, read: Read) -> tuple[Finding, ...]:
-    """What is wrong with a file; what `read` raises comes through.
+    """What is wrong with a file, the first of it; what `read` raises comes through.
 
     Args:
         path: its path in the model, whose suffix says which loader takes it.
@@ -35,9 +38,16 @@ def scan(path: str, size: int, read: Read) -> tuple[Finding, ...]:
         return ()
     file = Ranges(read, size)
     try:
-        return tuple(_findings(path, file))
+        found = tuple(islice(_findings(path, file), MOST + 1))
     except RefusedError as error:
         return (error.finding(path),)
+    if len(found) <= MOST:
+        return found
+    # Whatever the spec allows of these, it cannot allow what is not read.
+    return (
+        *found[:MOST],
+        Finding(path, Kind.UNREADABLE, "holds more than is told here, so nobody can say what it does"),
+    )
 
 
 def _findings(path: str, file: Ranges) -> Iterator[Finding]:

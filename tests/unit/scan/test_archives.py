@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from sagepack.scan.finding import Kind
-from sagepack.scan.judge import scan
+from sagepack.scan.judge import MOST, scan
 from tests.helpers import model_samples as samples
 
 GOOD, EVIL = samples.torch_archive(samples.state_dict()), samples.torch_archive(samples.EVIL)
@@ -79,6 +79,14 @@ def test_a_packing_that_is_not_known_is_not_passed() -> None:
     for place in (8, data.index(b"PK\x01\x02") + 10):
         struct.pack_into("<H", data, place, 14)  # LZMA
     assert "packed by method 14" in messages(bytes(data))[0]
+
+
+def test_what_may_be_allowed_hides_nothing_behind_it() -> None:
+    allowed = samples.calling("transformers.training_args", "TrainingArguments")
+    many = samples.zipped({**{f"a/{number}.pkl": allowed for number in range(MOST)}, "a/z.pkl": samples.EVIL})
+    found = scan("model.pt", len(many), lambda offset, length: many[offset : offset + length])
+    assert len(found) == MOST + 1
+    assert found[-1].kind is Kind.UNREADABLE
 
 
 def test_more_members_than_a_model_has_are_not_judged() -> None:
