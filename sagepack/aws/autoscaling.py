@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from sagepack.aws.session import Aws, Document
 
-_SERVICE = {"ServiceNamespace": "sagemaker"}
-_DIMENSION = {"ScalableDimension": "sagemaker:variant:DesiredInstanceCount"}
+SERVICE = {"ServiceNamespace": "sagemaker"}
+DIMENSION = {"ScalableDimension": "sagemaker:variant:DesiredInstanceCount"}
 
 
 # Codes for "repeat it later" (API reference of Application Auto Scaling: reads are eventually consistent, and a change may be
@@ -165,7 +165,7 @@ def describe_target(aws: Aws, resource_id: str) -> ScalableTarget | None:
     """The scalable target, or None if none is registered."""
     with aws_call("describing the scalable target", resource_id):
         client = aws.client("application-autoscaling")
-        found = client.describe_scalable_targets(**_SERVICE, **_DIMENSION, ResourceIds=[resource_id])["ScalableTargets"]
+        found = client.describe_scalable_targets(**SERVICE, **DIMENSION, ResourceIds=[resource_id])["ScalableTargets"]
         return convert(found[0], ScalableTarget) if found else None
 
 
@@ -173,7 +173,7 @@ def describe_policies(aws: Aws, resource_id: str) -> dict[str, ScalingPolicy]:
     """Scaling policies by name."""
     with aws_call("describing scaling policies", resource_id):
         paginator = aws.client("application-autoscaling").get_paginator("describe_scaling_policies")
-        pages = paginator.paginate(**_SERVICE, **_DIMENSION, ResourceId=resource_id)
+        pages = paginator.paginate(**SERVICE, **DIMENSION, ResourceId=resource_id)
         found = [(convert(entry, _PolicyFields), entry) for page in pages for entry in page["ScalingPolicies"]]
         return {
             fields.policy_name: ScalingPolicy(fields.policy_arn, entry, fields.alarm_names) for fields, entry in found
@@ -184,7 +184,7 @@ def describe_scheduled_actions(aws: Aws, resource_id: str) -> dict[str, Schedule
     """Scheduled actions by name."""
     with aws_call("describing scheduled actions", resource_id):
         paginator = aws.client("application-autoscaling").get_paginator("describe_scheduled_actions")
-        pages = paginator.paginate(**_SERVICE, **_DIMENSION, ResourceId=resource_id)
+        pages = paginator.paginate(**SERVICE, **DIMENSION, ResourceId=resource_id)
         entries = [entry for page in pages for entry in page["ScheduledActions"]]
         return {convert(entry, _ActionName).scheduled_action_name: convert(entry, ScheduledAction) for entry in entries}
 
@@ -194,7 +194,7 @@ def newest_activity(aws: Aws, resource_id: str) -> ScalingActivity | None:
     with aws_call("describing scaling activities", resource_id):
         client = aws.client("application-autoscaling")
         # One page holds the newest; the order within it is not documented.
-        page = client.describe_scaling_activities(**_SERVICE, **_DIMENSION, ResourceId=resource_id)
+        page = client.describe_scaling_activities(**SERVICE, **DIMENSION, ResourceId=resource_id)
         found = [convert(entry, ScalingActivity) for entry in page["ScalingActivities"]]
         return max(found, key=lambda activity: activity.start_time, default=None)
 
@@ -217,7 +217,7 @@ def register_target(aws: Aws, resource_id: str, target: ScalableTarget) -> None:
     """
     with aws_call("registering the scalable target", resource_id), _not_ready(resource_id):
         client = aws.client("application-autoscaling")
-        client.register_scalable_target(**_SERVICE, **_DIMENSION, ResourceId=resource_id, **target.document)
+        client.register_scalable_target(**SERVICE, **DIMENSION, ResourceId=resource_id, **target.document)
 
 
 def put_policy(aws: Aws, resource_id: str, name: str, policy: Document) -> str:
@@ -228,7 +228,7 @@ def put_policy(aws: Aws, resource_id: str, name: str, policy: Document) -> str:
     """
     with aws_call(f"putting scaling policy {name}", resource_id), _not_ready(resource_id):
         client = aws.client("application-autoscaling")
-        request = {**_SERVICE, **_DIMENSION, "ResourceId": resource_id, "PolicyName": name, **policy}
+        request = {**SERVICE, **DIMENSION, "ResourceId": resource_id, "PolicyName": name, **policy}
         return str(client.put_scaling_policy(**request)["PolicyARN"])
 
 
@@ -239,7 +239,7 @@ def put_scheduled_action(aws: Aws, resource_id: str, name: str, action: Schedule
         ScalingNotReadyError: it can be sent again.
     """
     bounds = {key: value for key, value in action.document["ScalableTargetAction"].items() if value is not None}
-    request: Document = {**_SERVICE, **_DIMENSION, "ResourceId": resource_id, "ScheduledActionName": name}
+    request: Document = {**SERVICE, **DIMENSION, "ResourceId": resource_id, "ScheduledActionName": name}
     request |= {"Schedule": action.schedule, "ScalableTargetAction": bounds}
     request |= {"Timezone": action.timezone} if action.timezone else {}
     with aws_call(f"putting scheduled action {name}", resource_id), _not_ready(resource_id):
@@ -254,7 +254,7 @@ def delete_scheduled_action(aws: Aws, resource_id: str, name: str) -> None:
     """
     with aws_call(f"deleting scheduled action {name}", resource_id), _not_ready(resource_id), _ignore_not_found():
         client = aws.client("application-autoscaling")
-        client.delete_scheduled_action(**_SERVICE, **_DIMENSION, ResourceId=resource_id, ScheduledActionName=name)
+        client.delete_scheduled_action(**SERVICE, **DIMENSION, ResourceId=resource_id, ScheduledActionName=name)
 
 
 def put_alarm(aws: Aws, name: str, alarm: Document, tags: list[dict[str, str]]) -> None:
@@ -277,7 +277,7 @@ def delete_policy(aws: Aws, resource_id: str, name: str) -> None:
     """
     with aws_call(f"deleting scaling policy {name}", resource_id), _not_ready(resource_id), _ignore_not_found():
         client = aws.client("application-autoscaling")
-        client.delete_scaling_policy(**_SERVICE, **_DIMENSION, ResourceId=resource_id, PolicyName=name)
+        client.delete_scaling_policy(**SERVICE, **DIMENSION, ResourceId=resource_id, PolicyName=name)
 
 
 def deregister_target(aws: Aws, resource_id: str) -> None:
@@ -288,7 +288,7 @@ def deregister_target(aws: Aws, resource_id: str) -> None:
     """
     with aws_call("deregistering the scalable target", resource_id), _not_ready(resource_id), _ignore_not_found():
         client = aws.client("application-autoscaling")
-        client.deregister_scalable_target(**_SERVICE, **_DIMENSION, ResourceId=resource_id)
+        client.deregister_scalable_target(**SERVICE, **DIMENSION, ResourceId=resource_id)
 
 
 @contextmanager

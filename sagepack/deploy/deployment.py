@@ -28,6 +28,8 @@ TAG_PREFIX = "sagepack:"
 TAG_ENDPOINT, TAG_NAME, TAG_ENV, TAG_MANIFEST, TAG_RELEASE = (
     f"{TAG_PREFIX}{name}" for name in ("endpoint", "name", "env", "manifest", "release")
 )
+TAG_MANAGED_BY = f"{TAG_PREFIX}managed-by"
+"""The tag of what another tool manages, from an export: `cloudformation`, `cdk` or `terraform`."""
 _S3_DATA_SOURCE = {
     "archive": {"S3DataType": "S3Object", "CompressionType": "Gzip"},
     "prefix": {"S3DataType": "S3Prefix", "CompressionType": "None"},

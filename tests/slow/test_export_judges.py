@@ -1,0 +1,62 @@
+"""Programs that nobody here wrote judge what is exported."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sagepack.deploy.export.cloudformation import template
+from tests.helpers.environments import environment
+from tests.helpers.exports import EVERYTHING, FULL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = pytest.mark.slow
+PERMISSIONS = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": ["*"]}],
+}
+
+
+@pytest.fixture(scope="module")
+def cfn_lint() -> Callable[[Path], str]:
+    """What cfn-lint, AWS's own judge of templates, says of the templates in a folder, warnings included; empty if nothing."""
+    program = environment("cfn-lint", ["cfn-lint==1.58.0"]) / "cfn-lint"
+
+    def judge(folder: Path) -> str:
+        command = [
+            str(program),
+            "--regions",
+            "us-east-1",
+            "eu-central-1",
+            "--template",
+            *map(str, folder.glob("*.json")),
+        ]
+        return subprocess.run(command, check=False, capture_output=True, text=True, timeout=300).stdout
+
+    return judge
+
+
+def test_templates_are_clean(tmp_path: Path, cfn_lint: Callable[[Path], str]) -> None:
+    for name, value in EVERYTHING.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(template(value)))
+    (tmp_path / "role.json").write_text(json.dumps(template(FULL, permissions=PERMISSIONS)))
+    assert cfn_lint(tmp_path) == ""
+
+
+def test_the_judge_sees_what_is_wrong(tmp_path: Path, cfn_lint: Callable[[Path], str]) -> None:
+    wrong = copy.deepcopy(template(FULL))
+    model, endpoint = (wrong["Resources"][name]["Properties"] for name in ("Model", "Endpoint"))
+    source: dict[str, Any] = model["PrimaryContainer"]["ModelDataSource"]["S3DataSource"]
+    source["ETag"] = "0123"
+    endpoint["RetainAllVariantProperties"] = "perhaps"
+    (tmp_path / "wrong.json").write_text(json.dumps(wrong))
+    found = cfn_lint(tmp_path)
+    assert "'ETag' was unexpected" in found
+    assert "'perhaps' is not of type 'boolean'" in found

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sagepack.deploy.export.cloudformation import template
+from sagepack.spec.keys import build
+from sagepack.spec.model import Scaling
+from tests.helpers.deployments import ROLE, changed, deployment
+from tests.helpers.exports import EVERYTHING, FULL, PLAIN
+from tests.helpers.stacks import requests
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PERMISSIONS = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": ["*"]}],
+}
+
+
+def places(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every value of a document that holds no others, and every list and object, too."""
+    if path:
+        yield path
+    inner = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in inner:
+        yield from places(value, (*path, key))
+
+
+def other(value: Any) -> Any:
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, (int, float)):
+        return value + 1
+    return f"{value}x" if isinstance(value, str) else type(value)()
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_a_difference_in_any_property_is_seen(name: str) -> None:
+    """Another value is planted for each, and each is left out. What is asked for then is not what `deploy` sends, to which
+    tests/integration/test_export_requests.py compares it.
+    """
+    value = EVERYTHING[name]
+    document = template(value, permissions=PERMISSIONS)
+    asked, planted = requests(document), 0
+    for logical, resource in document["Resources"].items():
+        for path in places({"Type": resource["Type"], "Properties": resource["Properties"]}):
+            for leave_out in (False, True):
+                changed_document = copy.deepcopy(document)
+                node = changed_document["Resources"][logical]
+                for key in path[:-1]:
+                    node = node[key]
+                before = node[path[-1]]
+                if leave_out:
+                    del node[path[-1]]
+                elif other(before) == before:
+                    continue
+                else:
+                    node[path[-1]] = other(before)
+                planted += 1
+                try:
+                    found = requests(changed_document)
+                except (KeyError, ValueError, AttributeError, TypeError):  # no template any more
+                    continue
+                assert found != asked, (logical, path)
+    assert planted > 100
+
+
+def test_a_stack_that_makes_the_role_gives_it_the_name_of_the_spec() -> None:
+    document = template(PLAIN, permissions=PERMISSIONS)
+    found = requests(document)
+    assert found["CreateModel"]["ExecutionRoleArn"] == ROLE
+    assert found["PutRolePolicy"]["PolicyDocument"] == PERMISSIONS
+    assert next(iter(found)) == "CreateRole"
+    role = "arn:aws:iam::123456789012:role/service/models/svd"
+    moved = dataclasses.replace(PLAIN, role_arn=role)
+    assert requests(template(moved, permissions=PERMISSIONS))["CreateModel"]["ExecutionRoleArn"] == role
+
+
+def test_the_log_group_and_the_alarms_of_an_update_are_there_before_the_endpoint() -> None:
+    order = list(requests(template(FULL)))
+    endpoint = order.index("CreateEndpoint")
+    assert order.index("PutRetentionPolicy") < endpoint
+    assert order.index("PutMetricAlarm sagepack/svd/failures") < endpoint
+
+
+def test_scaling_can_be_taken_away_before_the_instance_type_changes() -> None:
+    off = requests(template(FULL), AutoScaling="Disabled")
+    assert not {name for name in off if "Scal" in name or "Scheduled" in name or "has-backlog" in name}
+    assert off["CreateEndpoint"] == requests(template(FULL))["CreateEndpoint"]
+    assert "Parameters" not in template(deployment())
+
+
+def test_the_etag_of_a_signed_package_is_left_out() -> None:
+    value = PLAIN.pinned('"0123"')
+    assert "ETag" in str(value.create_model_request)
+    assert "ETag" not in str(template(value))
+    assert template(value) == template(PLAIN)
+
+
+def test_a_template_is_the_same_whenever_it_is_made() -> None:
+    """A time of a schedule that has passed stays in it."""
+    past = build(
+        Scaling,
+        {"min_capacity": 1, "max_capacity": 2, "schedule": [{"at": "at(2001-01-01T00:00:00)", "min_capacity": 2}]},
+    )
+    document = template(changed(PLAIN, scaling=past))
+    (action,) = document["Resources"]["ScalableTarget"]["Properties"]["ScheduledActions"]
+    assert action["Schedule"] == "at(2001-01-01T00:00:00)"
+
+
+def test_what_a_stack_makes_is_tagged_with_who_manages_it() -> None:
+    for kind in ("Model", "EndpointConfig", "Endpoint", "WakeAlarm", "FailuresAlarm"):
+        tags = {tag["Key"]: tag["Value"] for tag in template(FULL, "cdk")["Resources"][kind]["Properties"]["Tags"]}
+        assert tags["sagepack:managed-by"] == "cdk"
+        assert tags["sagepack:endpoint"] == "svd"
