@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -35,7 +37,6 @@ from tests.helpers.publishing import Bucket, MiB, Tree, connect, noise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from sagepack.sandbox.servers import Servers
 
@@ -227,6 +228,32 @@ def test_a_client_that_is_killed_with_its_processes_is_continued_on_another_mach
         with published(sandbox, proxy, tree, tmp_path / "two") as process:
             assert process.wait(120) == 0
         assert proxy.up - first <= tree.layout.size - there + MiB
+    assert bucket.archive(tree) == tree.build()
+    assert not list(bucket.store.uploads(bucket.target))
+    assert not [key for key in bucket.listing() if "/upload/" in key]
+
+
+def workers_of(process: subprocess.Popen[bytes]) -> list[int]:
+    """The processes of a pool: of those that a process has begun, the ones that run units."""
+    tasks = Path(f"/proc/{process.pid}/task").glob("*/children")
+    children = [child for each in tasks for child in each.read_text().split()]
+    return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="only Linux lists the children of a process")
+def test_a_killed_worker_process_is_replaced_and_the_command_ends_well(sandbox: Servers, tmp_path: Path) -> None:
+    tree = Tree(
+        tmp_path / "tree",
+        {**{f"{n}.bin": noise(12 * MiB + n, n) for n in range(4)}, "code/inference.py": b"pass\n"},
+    )
+    bucket = Bucket(connect(sandbox.aws_url, sandbox), S3Uri(sandbox.bucket, "models"), tmp_path / "journals")
+    with FaultProxy(sandbox.aws_url, rate=40e6) as proxy, published(sandbox, proxy, tree, tmp_path / "one") as process:
+        while sum("partNumber" in each.line for each in list(proxy.exchanges)) < 2:
+            assert process.poll() is None
+            time.sleep(0.01)
+        os.kill(workers_of(process)[0], signal.SIGKILL)
+        assert process.wait(120) == 0
     assert bucket.archive(tree) == tree.build()
     assert not list(bucket.store.uploads(bucket.target))
     assert not [key for key in bucket.listing() if "/upload/" in key]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import time
 from concurrent.futures import BrokenExecutor, CancelledError
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -47,6 +48,10 @@ class Job:
     unit: Unit
     task: UnitTask
     there: Mapping[int, UploadedPart]
+
+
+class _PoolError(RemoteError):
+    """A process of a pool ended, and with it the pool: none of its work comes back any more."""
 
 
 class Owner(Protocol):
@@ -126,15 +131,8 @@ class Lead:
         if not self._missing:
             return
         self._context.progress.note(self._announcement(total))
-        with self._workers.executor() as executor:
-            here.add_done_callback(self._ended.put)
-            running = {self._submit(executor, job): job for job in self._missing.values()}
-            try:
-                while self._missing.keys() - self._failed.keys():
-                    self._next(executor, running, here)
-            finally:
-                for future in running:
-                    future.cancel()
+        here.add_done_callback(self._ended.put)
+        self._until_made(here)
         if self._failed:
             first = next(iter(self._failed.values()))
             raise RemoteError(
@@ -144,13 +142,52 @@ class Lead:
                 details=first.details,
             ) from first
 
+    def _until_made(self, here: Future[Any]) -> None:
+        """Have all units made that do not fail; processes that end take their pool with them, and a new one makes what is left.
+
+        Raises:
+            RemoteError: pool after pool broke, and none of them made a unit.
+        """
+        broken, left = 0, len(self._missing)
+        while self._left:
+            try:
+                with self._workers.executor() as executor:
+                    self._hand_out(executor, here)
+            except _PoolError as error:  # noqa: PERF203 - once for each pool
+                self._look()  # a unit may be made whose worker could not say so
+                broken, left = (broken + 1 if len(self._missing) == left else 1), len(self._missing)
+                if broken == _ATTEMPTS:
+                    raise
+                self._context.progress.note(f"{error.message}; others go on")
+
+    @property
+    def _left(self) -> list[Job]:
+        """The units that are neither made nor given up."""
+        return [job for key, job in self._missing.items() if key not in self._failed]
+
+    def _hand_out(self, executor: Executor, here: Future[Any]) -> None:
+        running: dict[Future[str], Job] = {}
+        try:
+            for job in self._left:
+                running[self._submit(executor, job)] = job
+            while self._left:
+                self._next(executor, running, here)
+        except _PoolError:
+            for future, job in running.items():
+                if future.done() and job.task.record in self._missing:
+                    with suppress(RemoteError):  # it went with the pool, and is made again
+                        self._answered(job, _record_of(future, job.unit))
+            raise
+        finally:
+            for future in running:
+                future.cancel()
+
     def _announcement(self, total: int) -> str:
         made = total - len(self._missing)
         text = announced([job.unit for job in self._missing.values()], self._workers.count)
         return f"{text} (continuing: {made} of {total} were made before)" if made else text
 
     def _submit(self, executor: Executor, job: Job) -> Future[str]:
-        self._attempts[job.task.record] += 1
         try:
             future = executor.submit(self._workers.make, job.task.text())
         except BrokenExecutor as error:
@@ -177,17 +214,22 @@ class Lead:
             raise
         except UploadGoneError as error:
             self._gone(job, error)
+        except _PoolError:
+            raise
         except RemoteError as error:
-            if isinstance(error.__cause__, BrokenExecutor):
-                raise
+            self._attempts[job.task.record] += 1
             if self._attempts[job.task.record] < _ATTEMPTS:
                 running[self._submit(executor, job)] = job
             else:
                 self._failed[job.task.record] = error
         else:
-            self.sent += record.sent
-            self.witnessed += record.sent_parts(job.unit)
-            self._take(job, record, is_ours=True)
+            self._answered(job, record)
+
+    def _answered(self, job: Job, record: UnitRecord) -> None:
+        """Take what a worker of this run has made."""
+        self.sent += record.sent
+        self.witnessed += record.sent_parts(job.unit)
+        self._take(job, record, is_ours=True)
 
     def _take(self, job: Job, record: UnitRecord, *, is_ours: bool) -> None:
         self._owner.made(job, record, is_ours=is_ours)
@@ -282,7 +324,5 @@ def _record_of(ended: Future[Any], unit: Unit) -> UnitRecord:
 def _explained(error: BaseException) -> RemoteError:
     """The error for one of whatever runs the work (a pool of processes, a cluster)."""
     if isinstance(error, BrokenExecutor):
-        message = f"a worker process ended by itself, or for lack of memory: {error}"
-    else:
-        message = f"the work was lost: {type(error).__name__}: {error}"
-    return RemoteError(message, fix=_FIX)
+        return _PoolError("a worker process was killed, or ended for lack of memory", fix=_FIX, details=[str(error)])
+    return RemoteError(f"the work was lost: {type(error).__name__}: {error}", fix=_FIX)

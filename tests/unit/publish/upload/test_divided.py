@@ -449,14 +449,49 @@ def test_work_that_never_comes_back_ends_with_an_error(tmp_path: Path, monkeypat
         run(store, MODEL, tmp_path, workers(str, fetchable(MODEL), Silence))
 
 
-def test_a_broken_pool_is_told_once_and_the_same_command_continues(tmp_path: Path) -> None:
+class Breaking(Inline):
+    """A pool that breaks with its second unit, as one of processes does when one of them is killed: all that it has is lost."""
+
+    def __init__(self) -> None:
+        self._count = itertools.count()
+
+    def submit(self, task: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
+        if next(self._count) == 0:
+            return super().submit(task, *args, **options)
+        broken = Future[Any]()
+        broken.set_exception(BrokenExecutor("a process in the process pool was terminated abruptly"))
+        return broken
+
+
+def test_a_pool_that_breaks_is_followed_by_another_which_makes_the_units_that_are_left(tmp_path: Path) -> None:
+    store, pools = FakeS3(LIMITS.minimum), list[Breaking]()
+
+    def pool() -> Breaking:
+        pools.append(Breaking())
+        return pools[-1]
+
+    published = run(store, MODEL, tmp_path, workers(maker(store, [Memory(MODEL)]), fetchable(MODEL), pool))
+    check_bucket(store, [MODEL])
+    assert published.sent_bytes == store.sent == len(archive_of(MODEL))
+    assert len(pools) > leading._ATTEMPTS  # those that make something do not count
+
+
+def test_pools_that_break_without_having_made_a_unit_end_the_command_and_the_same_command_continues(
+    tmp_path: Path,
+) -> None:
+    opened = itertools.count(1)
+
     class Broken(Inline):
+        def __init__(self) -> None:
+            next(opened)
+
         def submit(self, *_args: Any, **_options: Any) -> Future[Any]:
             raise BrokenExecutor("a child process terminated abruptly")
 
     store = FakeS3(LIMITS.minimum)
-    with pytest.raises(RemoteError, match="worker process ended"):
+    with pytest.raises(RemoteError, match="a worker process was killed"):
         run(store, MODEL, tmp_path, workers(str, fetchable(MODEL), Broken))
+    assert next(opened) == leading._ATTEMPTS + 1
     assert len(store.pending) == 1
 
 
