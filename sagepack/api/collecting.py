@@ -12,7 +12,7 @@ from sagepack.engine import collection, garbage
 from sagepack.engine.garbage import Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from sagepack.aws.s3 import ObjectSummary, S3Uri
     from sagepack.engine.context import BuildContext
@@ -85,17 +85,23 @@ def _removable(found: Garbage, costs: Costs) -> Iterator[results.Removable]:
     for upload, size in found.uploads:
         begun = f"begun {upload.initiated:%Y-%m-%d %H:%M}" if upload.initiated else "begun at an unknown time"
         yield results.Removable("unfinished upload", str(upload.location), size, costs.stored(size), begun)
-    folders: defaultdict[S3Uri, list[ObjectSummary]] = defaultdict(list)
-    for each in found.notes:
-        folders[each.location.parent].append(each)
-    for place, objects in sorted(folders.items()):
-        size, reason = sum(each.size for each in objects), "the upload that workers made is complete"
-        yield results.Removable("notes of an upload", f"{place}/", size, costs.stored(size), reason, len(objects))
-    places: defaultdict[S3Uri, list[ObjectSummary]] = defaultdict(list)
-    for each in found.exchanged:
-        places[each.location.parent].append(each)
-    for place, objects in sorted(places.items()):
-        size, oldest = sum(each.size for each in objects), min(each.modified for each in objects)
+    for place, objects, size in _by_folder(found.notes):
+        reason = "the upload that workers made is complete"
+        yield results.Removable("notes of an upload", place, size, costs.stored(size), reason, len(objects))
+    for place, objects, size in _by_folder(found.job_inputs):
+        reason = "a job in the region that was killed left it"
+        yield results.Removable("input of a job", place, size, costs.stored(size), reason, len(objects))
+    for place, objects, size in _by_folder(found.exchanged):
+        oldest = min(each.modified for each in objects)
         reason = f"requests, answers or failures, the oldest of {oldest:%Y-%m-%d}"
         cost = costs.standard(size)
-        yield results.Removable("requests and answers", f"{place}/", size, cost, reason, len(objects))
+        yield results.Removable("requests and answers", place, size, cost, reason, len(objects))
+
+
+def _by_folder(found: Iterable[ObjectSummary]) -> Iterator[tuple[str, list[ObjectSummary], int]]:
+    """Objects by the folder that they lie in: its address, the objects, and their bytes."""
+    folders: defaultdict[S3Uri, list[ObjectSummary]] = defaultdict(list)
+    for each in found:
+        folders[each.location.parent].append(each)
+    for place, objects in sorted(folders.items()):
+        yield f"{place}/", objects, sum(each.size for each in objects)

@@ -66,9 +66,9 @@ def collect(context: BuildContext, rules: Rules) -> Collected:
         progress.note(f"deleting {counted(len(found.exchanged), 'old object')} of requests and answers")
         with worker_pool(_THREADS, "delete") as pool:
             versions |= any(list(pool.map(lambda each: s3.delete(each.location), found.exchanged)))
-    if found.notes:
+    if left := (*found.notes, *found.job_inputs):
         with worker_pool(_THREADS, "delete") as pool:
-            versions |= any(list(pool.map(lambda each: s3.delete(each.location), found.notes)))
+            versions |= any(list(pool.map(lambda each: s3.delete(each.location), left)))
     return Collected(replace(found, packages=removed), found.packages, spared, versions)
 
 

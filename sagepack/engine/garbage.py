@@ -17,6 +17,7 @@ from sagepack.deploy import exchanged, hosted, record
 from sagepack.deploy.deployment import Owner
 from sagepack.deploy.hosted import Hosted, Model
 from sagepack.publish import stored
+from sagepack.publish.keys import remote_uri
 from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Facts:
         own_models: names of those that belong to the spec and environment.
         own_configs: the endpoint configurations of the spec and environment by name.
         exchanged: requests, answers and failures of the endpoint.
+        job_inputs: what jobs in the region start from.
         parts: bytes of the parts of each old upload.
         unknown: what AWS denied to say, or what cannot be read, one sentence each.
     """
@@ -81,6 +83,7 @@ class Facts:
     own_models: frozenset[str] = frozenset()
     own_configs: dict[str, OwnConfig] = field(default_factory=dict)
     exchanged: tuple[ObjectSummary, ...] = ()
+    job_inputs: tuple[ObjectSummary, ...] = ()
     parts: dict[MultipartHandle, int] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
 
@@ -95,6 +98,7 @@ class Garbage:
         uploads: unfinished uploads, with the bytes of their parts.
         exchanged: requests, answers and failures.
         notes: what the uploads of packages that are published whole have left.
+        job_inputs: what jobs in the region that were killed have left. One that runs has read it when it began.
         kept: path of a package that is kept -> why.
         unknown: why packages, models and configurations are kept without a look at what needs them; empty if all was seen.
     """
@@ -105,12 +109,14 @@ class Garbage:
     uploads: tuple[tuple[MultipartHandle, int], ...] = ()
     exchanged: tuple[ObjectSummary, ...] = ()
     notes: tuple[ObjectSummary, ...] = ()
+    job_inputs: tuple[ObjectSummary, ...] = ()
     kept: dict[str, str] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether there is any."""
-        return bool(self.packages or self.configs or self.models or self.uploads or self.exchanged or self.notes)
+        objects = (self.exchanged, self.notes, self.job_inputs)
+        return bool(self.packages or self.configs or self.models or self.uploads or any(objects))
 
 
 def observe(context: BuildContext, rules: Rules) -> Facts:
@@ -122,10 +128,11 @@ def observe(context: BuildContext, rules: Rules) -> Facts:
     """
     spec, aws, s3 = context.spec, context.clients.aws, context.clients.s3
     target, owner = S3Uri.parse(spec.artifact.target), Owner.of(spec)
-    with worker_pool(5, "garbage") as pool:
+    with worker_pool(6, "garbage") as pool:
         folders = pool.submit(stored.look, s3, target, spec.name)
         records = pool.submit(record.newest_of_all, s3, target, spec.name, rules.keep)
         answers = pool.submit(exchanged.older, s3, spec.endpoint, rules.answers_before)
+        inputs = pool.submit(lambda: tuple(s3.list(remote_uri(target, spec.name).child(""))))
         seen = pool.submit(hosted.observe_hosted, aws)
         models, unseen = hosted.observe_models(aws)
         unknown = [*seen.result().unknown, *unseen]
@@ -154,6 +161,7 @@ def observe(context: BuildContext, rules: Rules) -> Facts:
             own_models,
             own_configs,
             answers.result(),
+            inputs.result(),
             {upload: sum(part.size for part in s3.parts(upload) or ()) for upload in old},
             tuple(unknown),
         )
@@ -176,8 +184,9 @@ def _own(aws: Aws, owner: Owner, models: tuple[Model, ...]) -> tuple[frozenset[s
 def judge(facts: Facts, rules: Rules) -> Garbage:
     """What of `facts` nobody needs."""
     uploads = tuple(facts.parts.items())
+    inputs = tuple(each for each in facts.job_inputs if each.modified < rules.before)
     if facts.unknown:
-        return Garbage(uploads=uploads, exchanged=facts.exchanged, unknown=facts.unknown)
+        return Garbage(uploads=uploads, exchanged=facts.exchanged, job_inputs=inputs, unknown=facts.unknown)
     deployed = [found for each in facts.records.values() for _, found in each if found]
     kept_configs = set(facts.served.configs) | {found.config for found in deployed}
     configs = tuple(
@@ -203,7 +212,7 @@ def judge(facts: Facts, rules: Rules) -> Garbage:
         for note in folder.notes
         if note.modified < rules.before
     )
-    return Garbage(packages, configs, models, uploads, facts.exchanged, notes, kept)
+    return Garbage(packages, configs, models, uploads, facts.exchanged, notes, inputs, kept)
 
 
 def _needs(facts: Facts, rules: Rules, removed: set[str]) -> Iterator[tuple[str, str]]:

@@ -406,6 +406,18 @@ def test_unfinished_uploads_are_aborted_and_their_bytes_told(cloud: Cloud) -> No
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=BUCKET)
 
 
+def test_the_input_of_a_job_that_was_killed_goes(cloud: Cloud) -> None:
+    folder = "models/svd/remote/0123456789abcdef"
+    for name in ("start.py", "input.tar.gz"):
+        put(cloud, f"{folder}/{name}")
+    put(cloud, "models/other/remote/0123456789abcdef/start.py")
+    assert cloud.project().garbage().removable == ()  # a job may be about to begin
+    (found,) = cloud.project().gc(**OLD).removed
+    assert (found.kind, found.name, found.count) == ("input of a job", f"s3://{BUCKET}/{folder}/", 2)
+    keys = [each["Key"] for each in client(cloud, "s3").list_objects_v2(Bucket=BUCKET).get("Contents", [])]
+    assert [key for key in keys if "/remote/" in key] == ["models/other/remote/0123456789abcdef/start.py"]
+
+
 def test_it_is_said_that_a_bucket_keeps_earlier_versions(cloud: Cloud) -> None:
     client(cloud, "s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
     stored(cloud, 1, 2)

@@ -106,13 +106,13 @@ class Removable(Value, frozen=True):
     """Something that nobody needs any more.
 
     Attributes:
-        kind: `package`, `endpoint configuration`, `model`, `unfinished upload`, `notes of an upload` or `requests and
+        kind: `package`, `endpoint configuration`, `model`, `unfinished upload`, `notes of an upload`, `input of a job` or `requests and
             answers`.
         name: its name, or its address in S3.
         size: bytes that it takes in S3.
         cost_per_month: what these bytes cost in a month, in US dollars by list prices; null if the price is not known.
         reason: why it is not needed.
-        count: how many objects it is, for notes, requests and answers.
+        count: how many objects it is, for notes, inputs, requests and answers.
     """
 
     kind: str

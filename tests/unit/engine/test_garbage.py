@@ -105,6 +105,14 @@ def test_what_an_upload_left_goes_once_its_package_is_whole_and_the_notes_are_ol
     assert judge(replace(FACTS, folders=(partly, whole)), RULES).notes == (old,)
 
 
+def test_old_inputs_of_jobs_go_whatever_else_is_not_known() -> None:
+    place = S3Uri("b", "models/svd/remote/0123456789abcdef")
+    old, young = (ObjectSummary(place.child("input.tar.gz"), 1, '"e"', modified) for modified in (OLD, NOW))
+    facts = replace(FACTS, job_inputs=(old, young))
+    for each in (facts, replace(facts, unknown=("denied",))):
+        assert judge(each, RULES).job_inputs == (old,)
+
+
 def test_where_something_is_not_known_only_uploads_and_old_answers_go() -> None:
     upload = MultipartHandle(folder(1).location.child("model.tar.gz"), "id", OLD)
     answer = ObjectSummary(S3Uri("b", "async/svd/output/x.out"), 1, '"e"', OLD)
