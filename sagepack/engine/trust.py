@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sagepack.aws import kms
 from sagepack.errors import UserError
 from sagepack.package.attest.certificates import Authority
+from sagepack.package.attest.keyless import PREFIX, Identity
 from sagepack.package.attest.keys import PrivateKey, PublicKey
 from sagepack.spec import pem
 from sagepack.spec.pem import KeyFileError
@@ -63,8 +64,8 @@ class Trust:
         return (self.signer.public,) if self.signer else ()
 
     @cached_property
-    def publishers(self) -> tuple[PublicKey | Authority, ...]:
-        """The keys and certificates of the model's publisher that count; none if nobody has to have signed it.
+    def publishers(self) -> tuple[PublicKey | Authority | Identity, ...]:
+        """The keys, certificates and identities of the model's publisher that count; none if nobody has to have signed it.
 
         Raises:
             UserError: one of them cannot be read.
@@ -104,7 +105,9 @@ class Trust:
     def _public_key(self, name: str) -> PublicKey:
         return self._read(lambda: PublicKey.read(name, self._data(name)), name)
 
-    def _publisher(self, name: str) -> PublicKey | Authority:
+    def _publisher(self, name: str) -> PublicKey | Authority | Identity:
+        if name.startswith(PREFIX):
+            return Identity.parse(name)
         data = self._data(name)
         certificate = self._read(lambda: pem.certificate(data), name)
         return Authority(name, certificate) if certificate else self._read(lambda: PublicKey.read(name, data), name)

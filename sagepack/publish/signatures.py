@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sagepack.aws.s3 import S3Uri
+    from sagepack.package.attest.keyless import Identity
     from sagepack.package.attest.keys import PublicKey, Signer
     from sagepack.package.manifest import Manifest
     from sagepack.publish.keys import Package
@@ -45,7 +46,7 @@ class SignedRelease:
     """
 
     release: Release
-    key: PublicKey
+    key: PublicKey | Identity
     signed: datetime
 
 

@@ -415,7 +415,7 @@ class Trust(Value, frozen=True):
         sign: the key that signs: `kms:` with a key of AWS KMS, `file:` with a path, or `env:` with a variable; None signs nothing.
         verify: files of public keys. If there are any, one of them must have signed whatever is deployed, promoted, rolled back to,
             or copied inside S3.
-        publisher: files of public keys or certificates. If there are any, the model's repository must hold a `model.sig` of one of them, over every
+        publisher: files of public keys or certificates, or identities of Sigstore. If there are any, the model's repository must hold a `model.sig` of one of them, over every
             file that is locked.
         scan: what becomes of model files that could do harm: `strict` refuses them, `warn` reports them, `off` looks at none.
         allow: callables that pickles may name, as `module.name` or `module.*`, besides those that rebuild tensors.

@@ -90,7 +90,7 @@ def _project(context: BuildContext) -> Iterator[tuple[str, tuple[bytes, bool]]]:
             yield f"project/{_inside(file.source, root)}", (_unchanged(file, file.source), file.executable)
     expected = spec.sample.expect.schema if spec.sample and spec.sample.expect else None
     for path in (spec.sample.file if spec.sample else None, expected, *spec.trust.verify, *spec.trust.publisher):
-        if isinstance(path, str):
+        if isinstance(path, str) and (root / path).is_file():
             yield f"project/{_inside(root / path, root)}", ((root / path).read_bytes(), False)
 
 

@@ -19,6 +19,7 @@ from msgspec import Meta, Struct, field
 
 from sagepack.decoding import MalformedError, Sha256Hex, decode_json
 from sagepack.package.attest.certificates import Authority, ChainError
+from sagepack.package.attest.keyless import Identity, KeylessError
 from sagepack.package.attest.keys import PublicKey
 from sagepack.spec.pem import KeyFileError
 
@@ -79,7 +80,9 @@ def pae(payload: bytes) -> bytes:
     return b"DSSEv1 %d %b %d %b" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(payload), payload)
 
 
-def opened(data: bytes, keys: Sequence[PublicKey | Authority], kind: type[_Statement]) -> tuple[_Statement, PublicKey]:
+def opened(
+    data: bytes, keys: Sequence[PublicKey | Authority | Identity], kind: type[_Statement]
+) -> tuple[_Statement, PublicKey | Identity]:
     """The statement of a bundle, and which of `keys` signed it.
 
     Args:
@@ -89,19 +92,48 @@ def opened(data: bytes, keys: Sequence[PublicKey | Authority], kind: type[_State
 
     Raises:
         SignatureError: it is no bundle, none of the keys signed it, or it is not such a statement.
+        UserError: a package that verifies certificates, or keyless signatures, is not installed.
     """
     bundle = _read(data)
-    key = _key(bundle.material, keys)
-    payload = _decoded(bundle.envelope.payload)
-    if not key.verifies(pae(payload), _decoded(bundle.envelope.signatures[0].sig)):
-        raise SignatureError(f"what it says was changed after it was signed: it does not verify with {key.name}")
+    key: PublicKey | Identity
+    if bundle.material.certificate is not None:
+        payload, key = _keyless(data, keys)
+    else:
+        payload, key = _decoded(bundle.envelope.payload), _key(bundle.material, keys)
+        if not key.verifies(pae(payload), _decoded(bundle.envelope.signatures[0].sig)):
+            raise SignatureError(f"what it says was changed after it was signed: it does not verify with {key.name}")
     try:
         return decode_json(payload, kind, limit=LIMIT), key
     except MalformedError as error:
         raise SignatureError(f"{key.name} signed another kind of statement: {error}") from error
 
 
-def _key(material: _Material, keys: Sequence[PublicKey | Authority]) -> PublicKey:
+def _keyless(data: bytes, keys: Sequence[PublicKey | Authority | Identity]) -> tuple[bytes, Identity]:
+    """What a keyless signature says, and which identity that counts signed it.
+
+    Raises:
+        SignatureError: none did.
+        UserError: the package that verifies such signatures is not installed.
+    """
+    problems = []
+    for identity in (key for key in keys if isinstance(key, Identity)):
+        found = _said(identity, data)
+        if isinstance(found, bytes):
+            return found, identity
+        problems.append(found)
+    names = ", ".join(key.name for key in keys)
+    raise SignatureError("; ".join(problems) or f"it is a keyless signature of Sigstore, and only these count: {names}")
+
+
+def _said(identity: Identity, data: bytes) -> bytes | str:
+    """What a bundle of an identity says; or why it is not one of it."""
+    try:
+        return identity.payload(data)
+    except KeylessError as error:
+        return str(error)
+
+
+def _key(material: _Material, keys: Sequence[PublicKey | Authority | Identity]) -> PublicKey:
     """The key that counts and that a bundle names.
 
     Raises:
@@ -117,11 +149,6 @@ def _key(material: _Material, keys: Sequence[PublicKey | Authority]) -> PublicKe
                 f"it is signed by the key {hint[:_SHOWN]}..., which is none of those that count: {names}"
             )
         return found
-    if material.certificate is not None:
-        raise SignatureError(
-            "it is a keyless signature of Sigstore, whose transparency log this program does not verify; "
-            "`model_signing verify sigstore` does"
-        )
     chain = [_decoded(each.raw) for each in material.chain.certificates] if material.chain else []
     tried = [_signer(key, chain) for key in keys if isinstance(key, Authority)]
     signer = next((each for each in tried if isinstance(each, PublicKey)), None)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sagepack.package.attest.certificates import Authority
+    from sagepack.package.attest.keyless import Identity
     from sagepack.package.attest.keys import PublicKey
     from sagepack.package.manifest import Manifest
 
@@ -48,12 +49,14 @@ def statement(name: str, manifest: Manifest) -> dict[str, Any]:
     )
 
 
-def signed_files(data: bytes, keys: Sequence[PublicKey | Authority]) -> tuple[dict[str, str], PublicKey]:
+def signed_files(
+    data: bytes, keys: Sequence[PublicKey | Authority | Identity]
+) -> tuple[dict[str, str], PublicKey | Identity]:
     """What a signature says of files: SHA-256 in hex by path; and which of `keys` signed it.
 
     Args:
         data: the bundle, of this program or another one.
-        keys: those that count, or certificates.
+        keys: those that count: keys, certificates, or identities of Sigstore.
 
     Raises:
         SignatureError: it does not count, or the digests in it are not of whole files.

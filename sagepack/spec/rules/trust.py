@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from typing import TYPE_CHECKING
 
 from sagepack.errors import Diagnostic
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from sagepack.spec.rules.view import SpecView
 
 _SIGN = ("trust", "sign")
+_IDENTITY = re.compile(r"sigstore:\S+ https://\S+")
 # Modules that run commands or code, or get at those that do.
 _RUN_ANYTHING = frozenset(
     [
@@ -82,6 +84,9 @@ def _allowed(view: SpecView) -> Iterator[Diagnostic]:
 def _problem(view: SpecView, name: str, *, may_be_certificate: bool) -> tuple[str, str | None] | None:
     """What is wrong with a file of a public key, and the fix."""
     path = view.root / name
+    if may_be_certificate and name.startswith("sigstore:"):
+        is_whole = _IDENTITY.fullmatch(name) is not None
+        return None if is_whole else ("names no identity", "write 'sigstore:IDENTITY https://ISSUER'")
     if not path.is_file():
         siblings = [other.relative_to(view.root).as_posix() for other in _files_beside(path, view.root)]
         return "does not exist", did_you_mean(name, siblings) or pem.TO_PUBLIC

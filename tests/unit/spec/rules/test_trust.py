@@ -62,6 +62,13 @@ def test_a_missing_key_is_told_with_one_that_is_there(tmp_path: Path) -> None:
     assert "'config/keys/prd.pub' does not exist; did you mean 'config/keys/prod.pub'?" in message
 
 
+def test_a_publisher_may_be_an_identity_of_sigstore(tmp_path: Path) -> None:
+    assert warnings(tmp_path, ["trust.publisher=['sigstore:a@acme.com https://accounts.google.com']"]) == []
+    key, message = problem(tmp_path, "trust.publisher=['sigstore:a@acme.com']")
+    assert (key, "sigstore:IDENTITY https://ISSUER" in message) == ("trust.publisher.0", True)
+    assert "does not exist" in problem(tmp_path, "trust.verify=['sigstore:a@acme.com https://accounts.google.com']")[1]
+
+
 def test_a_private_key_does_not_verify(tmp_path: Path) -> None:
     KEY.write(tmp_path, "prod")
     key, message = problem(tmp_path, "trust.verify=[prod.pub, prod.pem]")
