@@ -213,6 +213,21 @@ class Publication:
             self.pool.connections,
         )
 
+    def require_signed(self, progress: Progress) -> SignatureCheck:
+        """Check, as it is now, that the package in S3 is what a key that counts has signed; for whatever is about to serve it.
+
+        Args:
+            progress: is told who signed it, and when.
+
+        Raises:
+            UserError: it is not published, or not signed.
+            PackageError: it is not what was signed.
+        """
+        check = self.check_signatures()
+        if signature := check.require().signature:
+            progress.note(f"the package is what {signature.key} signed on {signature.signed:%Y-%m-%d %H:%M} UTC")
+        return check
+
     @property
     def missing_files(self) -> tuple[LockedFile, ...]:
         """The model files whose content is not in S3."""

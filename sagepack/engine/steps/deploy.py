@@ -47,11 +47,7 @@ def run(context: BuildContext) -> None:
     """
     desired = context.deployment
     if context.spec.trust.verify:  # after the upload, so that nothing counts that was seen before it
-        check = context.publication.check_signatures()
-        if signature := check.require().signature:
-            when = f"{signature.signed:%Y-%m-%d %H:%M} UTC"
-            context.progress.note(f"the package is what {signature.key} signed on {when}")
-        desired = desired.pinned(check.etag)
+        desired = desired.pinned(context.publication.require_signed(context.progress).etag)
     new = release.Release.of(context, desired)
     deployed = reconcile.reconcile(
         context.clients.aws,
