@@ -258,9 +258,10 @@ def enforce(context: BuildContext, findings: Sequence[Finding]) -> None:
     damage = next((finding for finding in findings if finding.is_damage), None)
     if damage is None:
         raise SpecError(diagnostics, "the model's files")
-    others = [each for each, finding in zip(diagnostics, findings, strict=True) if finding is not damage]
-    details = [line for each in others for line in each.lines()]
-    raise IntegrityError(damage.message, where=damage.path, fix=damage.fix, details=details)
+    if len(findings) == 1:
+        raise IntegrityError(damage.message, where=damage.path, fix=damage.fix)
+    message = f"{len(findings)} problems in the model's files, of which {damage.path} is damaged"
+    raise IntegrityError(message, details=[line for each in diagnostics for line in each.lines()])
 
 
 def diagnostic(finding: Finding, severity: Severity = "error") -> Diagnostic:

@@ -90,10 +90,14 @@ def test_every_finding_is_told_at_once(cloud: Cloud) -> None:
 def test_a_header_that_does_not_tile_its_file_is_damage(cloud: Cloud) -> None:
     wrong = samples.safetensors({"a": samples.tensor(0, 4), "b": samples.tensor(2, 6)}, b"123456")
     with pytest.raises(IntegrityError, match=r"overlapping tensors.*byte 130, tensor b") as refused:
+        served(cloud, {"model.safetensors": wrong}).lock()
+    assert (refused.value.exit_code, refused.value.where) == (4, "model.safetensors")
+    with pytest.raises(
+        IntegrityError, match=r"2 problems in the model's files, of which model\.safetensors is damaged"
+    ) as refused:
         served(cloud, {"model.safetensors": wrong, "a.ckpt": samples.EVIL}).lock()
-    assert refused.value.exit_code == 4
-    assert refused.value.where == "model.safetensors"
-    assert "os.system" in str(refused.value)  # the other finding is not lost
+    assert "os.system" in str(refused.value)  # no finding is lost
+    assert "overlapping tensors" in str(refused.value)
 
 
 def test_what_the_spec_allows_passes_and_the_lock_says_so(cloud: Cloud) -> None:
