@@ -47,6 +47,9 @@ class _Tensor(msgspec.Struct):
     data_offsets: tuple[int, int]
 
 
+_DECODER = msgspec.json.Decoder(_Tensor)
+
+
 def header(file: Ranges) -> bytes:
     """The header of a file, as JSON.
 
@@ -105,7 +108,7 @@ def _tensors(raw: bytes) -> dict[str, _Tensor]:
         for name, entry in entries.items():
             at = f"tensor {shown(name)}"
             if name != _METADATA:
-                tensors[name] = decode_json(bytes(entry), _Tensor)
+                tensors[name] = _tensor(entry)
             elif bytes(entry) != b"null":
                 decode_json(bytes(entry), dict[str, str])
     except MalformedError as error:
@@ -113,6 +116,14 @@ def _tensors(raw: bytes) -> dict[str, _Tensor]:
     if count != len(entries):
         raise _malformed("has a header in which a name stands twice", f"byte {_PREFIX}")
     return tensors
+
+
+def _tensor(entry: msgspec.Raw) -> _Tensor:
+    """The entry of a tensor; the decoder is kept, since a header may have thousands of them."""
+    try:
+        return _DECODER.decode(entry)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return decode_json(bytes(entry), _Tensor)  # which says what is wrong
 
 
 def _count_names(raw: bytes) -> int:
