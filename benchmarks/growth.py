@@ -129,7 +129,7 @@ def _copies(folder: Path, count: int, size: int) -> str:
         server.ask(f"/latency/{COPY_MS}", "PUT")
         begun = time.perf_counter()
         store = S3(Aws(AwsConnection("us-east-1", None, server.url, "a", "b")).client("s3"))
-        publish(store, plan, [files], server.folder / "journal", provenance={}, progress=Silent())
+        publish(store, plan, [files], server.folder / "journal", provenance=b"{}", progress=Silent())
         taken = time.perf_counter() - begun
     ratio = copies * COPY_MS / 1000 / taken
     return f"{copies:,} copies, {COPY_MS} ms each, in {taken:.1f} s; one after the other they would take {ratio:.0f} times as long"

@@ -155,7 +155,7 @@ def main(url: str, *numbers: str) -> None:
             workers = UnitWorkers(lambda: nullcontext(executor), unit, services, paths, {}, count)
             store, package = _store(url), Package(S3Uri("bench", "workers"), "svd", manifest.digest)
             plan = plan_upload(observe(store, package, manifest, limits=limits), manifest, limits, workers.readable)
-            publish(store, plan, [local], folder / "journals", provenance={}, progress=Silent(), units=workers)
+            publish(store, plan, [local], folder / "journals", provenance=b"{}", progress=Silent(), units=workers)
             seconds = time.perf_counter() - began
     print(json.dumps([seconds, began - begun, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024]))
 

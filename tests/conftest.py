@@ -30,6 +30,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 for _name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MAKE_TERMERR", "MAKE_TERMOUT"):
     os.environ.pop(_name, None)
 
+# What is published says who built it: the same in CI and elsewhere.
+os.environ.pop("GITHUB_ACTIONS", None)
+
 # Where Python is told to write no bytecode, as in many containers, every program that a test starts would compile sagepack anew,
 # and every worker all tests.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

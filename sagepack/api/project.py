@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from sagepack.engine.context import BuildContext
     from sagepack.engine.plan import Action
     from sagepack.errors import Diagnostic
+    from sagepack.package.attest import provenance
+    from sagepack.package.attest import sbom as bills
     from sagepack.progress import Progress
     from sagepack.publish import cleanup, remote_read
     from sagepack.scaffold import project as scaffold
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
     from sagepack.spec.model import Spec
 else:
     asking = lazy.module("deploy.preflight.asking")
+    bills = lazy.module("package.attest.sbom")
     cleaning = lazy.module("api.cleaning")
     comparing = lazy.module("api.comparing")
     check = lazy.module("deploy.preflight.check")
@@ -77,6 +80,7 @@ else:
     policies = lazy.module("engine.policies")
     preflight = lazy.module("engine.preflight")
     promoting = lazy.module("api.promoting")
+    provenance = lazy.module("package.attest.provenance")
     remote_read = lazy.module("publish.remote_read")
     review = lazy.module("api.review")
     rolling_back = lazy.module("api.rolling_back")
@@ -393,6 +397,24 @@ class Project:
             bytes_read=found.bytes_read,
         )
 
+    def sbom(self, spec_version: str = "1.6") -> results.Sbom:
+        """The bill of materials of the package that lock and code make. It asks no service, and needs neither model nor archive.
+
+        Args:
+            spec_version: of CycloneDX, `1.6` or `1.7`.
+
+        Raises:
+            UserError: there is no such version, or no lock that is up to date.
+        """
+        if spec_version not in results.SBOM_VERSIONS:
+            fix = f"choose one of {', '.join(results.SBOM_VERSIONS)}"
+            raise UserError(
+                f"no bill of materials is written in version {spec_version!r}", where="--spec-version", fix=fix
+            )
+        context = self._open("checksum")
+        document = bills.document(context.spec, context.required_lock(), context.manifest, spec_version)
+        return results.Sbom(spec_version, document)
+
     def verify_remote(self, *, deep: bool = False) -> results.VerifiedRemote:
         """Check what S3 holds of the package that lock and code make.
 
@@ -415,7 +437,9 @@ class Project:
                 keys=publication.trust.keys,
                 deep=deep,
             )
-        signature = found.signature
+        signature, documents = found.signature, found.comparison.documents
+        origin = provenance.origin(documents[publication.package.provenance_uri] or b"")
+        project = origin.project if origin else None
         return results.VerifiedRemote(
             artifact=str(publication.package.model_uri),
             manifest=str(manifest.digest),
@@ -427,6 +451,10 @@ class Project:
             bytes_read=found.bytes_read,
             not_compared=found.notes,
             signature=results.Signature(signature.key, signature.hint, signature.signed) if signature else None,
+            builder=origin.builder if origin else None,
+            commit=project.commit if project else None,
+            modified=bool(project and not project.clean),
+            sbom=documents[publication.package.sbom_uri] is not None,
         )
 
     def predict(

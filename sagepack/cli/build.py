@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sagepack.api.results import SBOM_VERSIONS
 from sagepack.cli.agreement import agreed_plan
 from sagepack.cli.task import CONNECTIONS, LOCKED, NO_SMOKE, REMOTE, STREAM, WORKERS, YES_CHANGE, Flag, task
 from sagepack.engine import lazy
@@ -14,7 +15,7 @@ from sagepack.errors import UserError
 if TYPE_CHECKING:
     from sagepack.api import review
     from sagepack.api.project import Project
-    from sagepack.api.results import Built, Locked, Plan, Scanned, Signed, Validated, Verified, VerifiedRemote
+    from sagepack.api.results import Built, Locked, Plan, Sbom, Scanned, Signed, Validated, Verified, VerifiedRemote
 else:
     review = lazy.module("api.review")
 
@@ -196,12 +197,25 @@ def verify(project: Project, *, rebuild: bool, remote: bool, deep: bool) -> Veri
     return project.verify_remote(deep=deep) if remote else project.verify(rebuild=rebuild)
 
 
+@task(
+    Flag("spec-version", SBOM_VERSIONS[0], "of CycloneDX", choices=SBOM_VERSIONS, placeholder="VERSION"),
+    example="--env prod --spec-version 1.7",
+)
+def sbom(project: Project, *, spec_version: str) -> Sbom:
+    """Print the bill of materials of the package.
+
+    It lists the model and its licence, every file with its SHA-256, the image, and what the container installs, in the form of
+    CycloneDX. `upload` publishes the same beside the package, unless `trust.sbom` is none. Neither model nor archive is read.
+    """
+    return project.sbom(spec_version)
+
+
 @task(example="--env prod --set trust.sign=kms:alias/release")
 def sign(project: Project) -> Signed:
     """Sign the package that is published.
 
     All of it is compared with lock and code first. The model is read and hashed, unless this machine published it or a key of
-    trust.verify has signed it. It takes the permission to read the package and to write its two signatures
+    trust.verify has signed it. It takes the permission to read the package and to write its signatures
     (`policy --for sign`), and the key that trust.sign names.
     """
     return project.sign()

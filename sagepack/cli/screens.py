@@ -142,8 +142,16 @@ def _verified_remote(result: results.VerifiedRemote) -> list[Block]:
     }
     if signature := result.signature:
         facts["signed by"] = f"{signature.key} ({signature.hint[:16]}...), {signature.signed:%Y-%m-%d %H:%M} UTC"
+    if result.builder:
+        changed = " with changes" if result.modified else ""
+        facts["built by"] = result.builder + (f" from commit {result.commit[:12]}{changed}" if result.commit else "")
     notes = [partial(_wrapped, f"not compared: {note}") for note in result.not_compared]
     return [_done(f"{result.artifact}: {how}"), _facts(facts), *notes]
+
+
+@lines.register(results.Sbom)
+def _sbom(result: results.Sbom) -> list[Block]:
+    return [*json.dumps(result.document, indent=1, ensure_ascii=False).split("\n")]  # as it is published
 
 
 @lines.register(results.Signed)

@@ -45,6 +45,8 @@ LAZY: dict[str, tuple[str, ...]] = {
         "engine.policies",
         "engine.preflight",
         "engine.verify",
+        "package.attest.provenance",
+        "package.attest.sbom",
         "publish.cleanup",
         "publish.remote_read",
         "serving.image",
@@ -84,7 +86,7 @@ LAZY: dict[str, tuple[str, ...]] = {
     "engine.steps.lock": ("engine.resolver", "engine.scanning"),
     "engine.wheels": ("package.requirements.index", "package.requirements.resolve", "package.requirements.wheels"),
     "engine.steps.tar": ("package.archive.source", "package.archive.writer"),
-    "engine.steps.upload": ("engine.remote.publishing", "package.attest.provenance"),
+    "engine.steps.upload": ("engine.origin", "engine.remote.publishing"),
 }
 _NAMES = frozenset(name for names in LAZY.values() for name in names)
 

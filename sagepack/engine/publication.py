@@ -6,14 +6,14 @@ import shutil
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sagepack.aws.s3 import S3Uri
 from sagepack.engine import unit
 from sagepack.engine.plan import Content
 from sagepack.engine.worker_check import demand_of, services_of
 from sagepack.errors import UserError
-from sagepack.package.attest import provenance
+from sagepack.package.attest import provenance, sbom
 from sagepack.progress import Silent
 from sagepack.publish import remote_read
 from sagepack.publish.keys import Package, PackageFormat
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from sagepack.engine.unit_pool import UnitPool
     from sagepack.hub.cache_status import CacheStatus
     from sagepack.package.attest.keys import PublicKey
+    from sagepack.package.attest.provenance import Origin
     from sagepack.package.lock import Lock, LockedFile
     from sagepack.package.manifest import Manifest
     from sagepack.progress import Progress
@@ -160,6 +161,7 @@ class Publication:
                 promoted=self.promoted,
                 keys=keys,
                 must_sign=self.trust.must_sign,
+                needs_sbom=self.needs_sbom,
             )
         if checked:
             checked.result().require_mendable()
@@ -229,6 +231,11 @@ class Publication:
         return check
 
     @property
+    def needs_sbom(self) -> bool:
+        """Whether a bill of materials is published with the package."""
+        return self.spec.trust.sbom != "none"
+
+    @property
     def missing_files(self) -> tuple[LockedFile, ...]:
         """The model files whose content is not in S3."""
         missing = {member.path for member in self.upload_plan.missing}
@@ -295,16 +302,17 @@ class Publication:
         if signer is None:
             fix = "set it in the spec or the overlay, or give it here: --set trust.sign=kms:alias/NAME"
             raise UserError("no key is named to sign with", where="trust.sign", fix=fix)
-        statement = provenance.statement(self.spec, self.lock, self.manifest)
-        packaged = PackageSigner(self.clients.s3, self.package, self.manifest, statement, self.verified, progress)
+        made = provenance.statement(self.spec, self.lock, self.manifest)
+        bill = sbom.document(self.spec, self.lock, self.manifest)
+        packaged = PackageSigner(self.clients.s3, self.package, self.manifest, made, bill, self.verified, progress)
         return packaged.sign(signer, self.trust.keys, datetime.now(timezone.utc))
 
-    def publish(self, files: Mapping[Digest, Path], statement: dict[str, Any], progress: Progress) -> Published:
+    def publish(self, files: Mapping[Digest, Path], origin: Origin, progress: Progress) -> Published:
         """Publish the package.
 
         Args:
             files: contents that are on this disk and are as their digests say.
-            statement: document about how the package was made.
+            origin: who builds, and from what.
             progress: where it is reported.
 
         Raises:
@@ -323,7 +331,8 @@ class Publication:
                 self.upload_plan,
                 sources,
                 self.journals,
-                provenance=statement,
+                provenance=provenance.text(provenance.statement(self.spec, self.lock, self.manifest, origin)),
+                sbom=sbom.text(sbom.document(self.spec, self.lock, self.manifest)) if self.needs_sbom else None,
                 progress=progress,
                 verified=self.verified,
                 units=self._unit_workers(files),

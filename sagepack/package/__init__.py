@@ -5,5 +5,5 @@ lock          what a spec was resolved to: revision, files, image digest, requir
 manifest      the members of a package with their digests; the manifest's own digest is the identity of the package
 contents      the manifest of a lock and a code folder
 archive       model.tar.gz: the position of each byte, writing, updating and verifying it
-attest        statements about a package (provenance)
+attest        what is said of a package (provenance, bill of materials), and signatures
 """

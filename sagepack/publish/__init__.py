@@ -25,7 +25,7 @@
    The checksums of contents come from bytes whose SHA-256 was checked, now or when they were first published.
 3. A copy is conditioned on the ETag of the object that was seen (`CopySourceIfMatch`). If that object was deleted or
    replaced, the upload is aborted and planned again without it.
-4. Index, pointers, manifest, provenance and release record are written after the archive, in this order. Whoever reads
+4. Index, manifest, provenance and bill of materials, then pointers, then the release record are written after the archive. Whoever reads
    a pointer or an index also looks for the archive, and ignores the document if the archive does not exist. So a document
    that is missing after a kill, or that is left over, costs bytes and never correctness. The release record is last: it
    says that everything else is there.

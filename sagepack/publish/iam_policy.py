@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagepack.aws.iam_policy import Arns, Statement, document, statement
 from sagepack.aws.s3 import S3Uri
-from sagepack.publish.keys import CONTENTS, FILES_SIGNATURE, RELEASE_SIGNATURE, UPLOAD_NOTES, PackageFormat
+from sagepack.publish.keys import CONTENTS, RELEASE_SIGNATURE, SIGNATURES, UPLOAD_NOTES, PackageFormat
 from sagepack.spec.images import partition
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def publish_policy(spec: Spec) -> dict[str, Any]:
 
 
 def sign_policy(spec: Spec) -> dict[str, Any]:
-    """An identity policy for whoever signs what others have published: it reads the package and writes its two signatures alone.
+    """An identity policy for whoever signs what others have published: it reads the package and writes its signatures alone.
 
     So who signs cannot change what is signed, and who publishes need not be able to sign.
 
@@ -66,7 +66,7 @@ def sign_policy(spec: Spec) -> dict[str, Any]:
     target, own = S3Uri.parse(spec.artifact.target), f"{spec.name}/*"
     tags = ["s3:PutObjectTagging"] if spec.artifact.tags else []
     # A `*` would also match the slash in `<digest>/model/`, and so files of a prefix.
-    signatures = [f"{spec.name}/{'?' * 16}/{name}" for name in (FILES_SIGNATURE, RELEASE_SIGNATURE)]
+    signatures = [f"{spec.name}/{'?' * 16}/{name}" for name in SIGNATURES]
     return document(
         [
             statement("Read", ["s3:GetObject"], arns.objects(target, own)),

@@ -5,7 +5,8 @@
                                                  /model/...         or: one object per file (format `prefix`)
                                                  /files.json        the list of these files
                                                  /manifest.json  provenance.json
-                                                 /model.sig  release.sig      if it is signed
+                                                 /sbom.cdx.json               unless the spec wants none
+                                                 /model.sig  release.sig  provenance.sigstore.json      if it is signed
                                                  /upload/...        notes of an upload that workers make (`upload.shared`)
 <target>/<name>/remote/<16 hex of its digest>/                      what a job that publishes in the region starts from, while it runs
 <target>/<name>/releases/<UTC time>-<16 hex>.json                   written last: this package is complete
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
     from sagepack.spec.model import Spec
 
 CONTENTS = "contents"
-FILES_SIGNATURE, RELEASE_SIGNATURE = "model.sig", "release.sig"
+FILES_SIGNATURE, RELEASE_SIGNATURE, PROVENANCE_SIGNATURE = "model.sig", "release.sig", "provenance.sigstore.json"
+SIGNATURES = (FILES_SIGNATURE, RELEASE_SIGNATURE, PROVENANCE_SIGNATURE)
+SBOM = "sbom.cdx.json"
 UPLOAD_NOTES = "upload"
 _TIME = "%Y%m%dT%H%M%SZ"
 _RELEASE = re.compile(r"(?P<time>[0-9]{8}T[0-9]{6}Z)-(?P<short>[0-9a-f]{16})(?P<files>\.files)?\.json")
@@ -61,7 +64,7 @@ class PackageFormat(Enum):
 
     @property
     def document_names(self) -> tuple[str, ...]:
-        """Names of the documents next to a model, whose digests are in the release record."""
+        """Names of the documents next to every model, whose digests are in the release record; a bill of materials may be one more."""
         return self.index_name, "manifest.json", "provenance.json"
 
 
@@ -119,6 +122,11 @@ class Package:
         return self.folder.child("provenance.json")
 
     @property
+    def sbom_uri(self) -> S3Uri:
+        """The bill of materials."""
+        return self.folder.child(SBOM)
+
+    @property
     def files_signature_uri(self) -> S3Uri:
         """The signature of the files of the package."""
         return self.folder.child(FILES_SIGNATURE)
@@ -127,6 +135,11 @@ class Package:
     def release_signature_uri(self) -> S3Uri:
         """The signature of the release: of what S3 holds of the package."""
         return self.folder.child(RELEASE_SIGNATURE)
+
+    @property
+    def provenance_signature_uri(self) -> S3Uri:
+        """The provenance, signed."""
+        return self.folder.child(PROVENANCE_SIGNATURE)
 
     @property
     def notes_uri(self) -> S3Uri:
@@ -139,9 +152,9 @@ class Package:
         return any(key.startswith(below) for key in keys)
 
     @property
-    def signature_uris(self) -> tuple[S3Uri, S3Uri]:
-        """Both signatures."""
-        return self.files_signature_uri, self.release_signature_uri
+    def signature_uris(self) -> tuple[S3Uri, S3Uri, S3Uri]:
+        """All signatures."""
+        return self.files_signature_uri, self.release_signature_uri, self.provenance_signature_uri
 
     def release_uri(self, time: datetime) -> S3Uri:
         """The record of a release at `time` (UTC)."""

@@ -8,6 +8,8 @@ from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+from sagepack.publish.keys import SBOM
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -149,6 +151,7 @@ class Observation(ABC):
         is_bound: whether what the index says of the package's own objects is believed. Where signatures are demanded, it needs one, or
             the memory of this machine.
         must_sign: whether the package is to be signed.
+        needs_sbom: whether a bill of materials is to be beside it.
     """
 
     package: Package
@@ -158,6 +161,7 @@ class Observation(ABC):
     indexed: frozenset[Digest] = frozenset()
     is_bound: bool = True
     must_sign: bool = False
+    needs_sbom: bool = False
 
     @property
     @abstractmethod
@@ -184,6 +188,9 @@ class Observation(ABC):
         package = self.package
         documents = {package.index_uri.key, package.manifest_uri.key, package.provenance_uri.key}
         recorded = self.release is not None and self.index is not None and self.release.lists(self.index.text())
+        if self.needs_sbom:
+            documents.add(package.sbom_uri.key)
+            recorded = recorded and self.release is not None and SBOM in self.release.documents
         is_whole = recorded and documents <= self.present.keys() and not self.unsigned
         return self.model_stored and is_whole and not self.replaced
 

@@ -61,6 +61,7 @@ def observe(
     keys: Sequence[PublicKey] = (),
     *,
     must_sign: bool = False,
+    needs_sbom: bool = False,
 ) -> Observation:
     """Look at what S3 holds of `package`, and where else its contents are.
 
@@ -78,6 +79,7 @@ def observe(
         keys: if there are any, one of them must have signed a package that contents are copied from, unless this machine knows its
             bytes.
         must_sign: whether the package is to be signed.
+        needs_sbom: whether a bill of materials is to be beside it.
     """
     minimum = (limits or Limits()).minimum
     verified = verified or VerifiedObjects(None)
@@ -102,7 +104,15 @@ def observe(
         archive, index = head.result() if head else None, stored.index if stored else None
         bound = not keys or (stored is not None and stored.binding in _PROVED)
         seen = ArchiveObservation(
-            package, present, release, own, is_bound=bound, must_sign=must_sign, archive=archive, index=index
+            package,
+            present,
+            release,
+            own,
+            is_bound=bound,
+            must_sign=must_sign,
+            needs_sbom=needs_sbom,
+            archive=archive,
+            index=index,
         )
         if seen.published:
             return seen
@@ -111,7 +121,9 @@ def observe(
         return replace(seen, sources=tuple(archives.found), indexed=archives.indexed)
     files = prefix.index if prefix and _fits_objects(prefix, present) else None
     bound = not keys or (prefix is not None and all(prefix.binding(each) in _PROVED for each in prefix.index.files))
-    found = PrefixObservation(package, present, release, own, index=files, is_bound=bound, must_sign=must_sign)
+    found = PrefixObservation(
+        package, present, release, own, index=files, is_bound=bound, must_sign=must_sign, needs_sbom=needs_sbom
+    )
     if found.published:
         return found
     prefixes = _Search(store, package, large, reader.prefix)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sagepack.aws.s3 import ChangedError, RefusedError
 from sagepack.digest import Digest
@@ -59,7 +58,8 @@ def publish(
     sources: Sequence[Source],
     journal_dir: Path,
     *,
-    provenance: Mapping[str, Any],
+    provenance: bytes,
+    sbom: bytes | None = None,
     progress: Progress,
     verified: VerifiedObjects | None = None,
     signer: Signer | None = None,
@@ -77,7 +77,8 @@ def publish(
         plan: from `plan_upload`.
         sources: where contents come from, the best first.
         journal_dir: folder for the journals that let the next run continue this one.
-        provenance: document to publish next to the model (`provenance.statement`).
+        provenance: document to publish next to the model (`attest.provenance`).
+        sbom: another one (`attest.sbom`); None publishes none.
         progress: is notified of what happens.
         verified: what this machine knows of objects in S3; what it learns is added.
         signer: signs the package: every byte of it was hashed while it was sent, or is bound to its hash.
@@ -93,8 +94,9 @@ def publish(
     if plan.done:
         return Published(plan.uri, plan.size, plan.observation.archive)
     package, now = plan.observation.package, now or datetime.now(timezone.utc)
-    provenance_text = json.dumps(provenance, indent=1, ensure_ascii=False, sort_keys=True).encode() + b"\n"
-    documents = {package.manifest_uri: plan.manifest.text().encode(), package.provenance_uri: provenance_text}
+    documents = {package.manifest_uri: plan.manifest.text().encode(), package.provenance_uri: provenance}
+    if sbom is not None:
+        documents[package.sbom_uri] = sbom
     context = UploadContext(
         store,
         sources,
@@ -110,7 +112,7 @@ def publish(
     context.write(_pointers(plan))
     release = _release(plan, uploaded, documents, now)
     if signer is not None:
-        context.write(sign(package, plan.manifest, release, signer, now))
+        context.write(sign(package, plan.manifest, release, provenance, signer, now))
     context.write({package.release_uri(now): release.text()})
     for journal in context.journal_dir.glob("*.jsonl"):
         journal.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 
 from sagepack.decoding import DigestText, Sha256Hex, decode_json
 from sagepack.digest import Digest
-from sagepack.publish.keys import PackageFormat
+from sagepack.publish.keys import SBOM, PackageFormat
 from sagepack.publish.sealed import SMALL, Algorithm, Checksum, ETag, ObjectSize, PackageName, sealed
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ class Release:
             are in `files.json`.
         version_id: of the archive, in a bucket with versioning.
         checksums: of the whole archive by algorithm, base64, as S3 keeps them. None for a prefix.
-        documents: SHA-256 of the documents next to the model, by file name (`PackageFormat.document_names`).
+        documents: SHA-256 of the documents next to the model, by file name: those of `PackageFormat.document_names`, and perhaps the
+            bill of materials.
     """
 
     name: str
@@ -109,8 +110,8 @@ class ReleaseDocument(Struct):
         archive = format_ is PackageFormat.ARCHIVE
         if archive is (self.etag is None) or archive is (self.checksums is None) or (self.version_id and not archive):
             raise ValueError("only an archive has an ETag and checksums, and every archive has them")
-        if set(self.documents) != set(format_.document_names):
-            raise ValueError(f"the documents of a package are {', '.join(format_.document_names)}")
+        if self.documents.keys() - {SBOM} != set(format_.document_names):
+            raise ValueError(f"the documents of a package are {', '.join(format_.document_names)}, and perhaps {SBOM}")
 
     @property
     def value(self) -> Release:

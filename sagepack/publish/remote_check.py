@@ -20,9 +20,8 @@ from sagepack.digest import Digest
 from sagepack.errors import IntegrityError
 from sagepack.package.archive.crc32 import tar_crc
 from sagepack.package.archive.layout import Layout
-from sagepack.package.attest import oms
+from sagepack.package.attest import dsse, oms, provenance, sbom
 from sagepack.package.attest.dsse import SignatureError
-from sagepack.package.attest.provenance import subject
 from sagepack.publish import documents as indexes
 from sagepack.publish import release as releases
 from sagepack.publish.checksums import archive_sums
@@ -100,16 +99,23 @@ class Signatures:
         keys: those that count; without any, nothing is verified.
         files: the bytes of `model.sig`; None if it is missing.
         release: the bytes of `release.sig`, likewise.
+        provenance: the bytes of `provenance.sigstore.json`, likewise.
     """
 
     keys: tuple[PublicKey, ...] = ()
     files: bytes | None = None
     release: bytes | None = None
+    provenance: bytes | None = None
+
+    @property
+    def texts(self) -> tuple[bytes | None, ...]:
+        """All of them."""
+        return self.files, self.release, self.provenance
 
     @property
     def are_missing(self) -> bool:
         """Whether nobody has signed the package."""
-        return self.files is None and self.release is None
+        return not any(self.texts)
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,8 @@ class Comparison(ABC):
         manifest: its members, as lock and code make them.
         record_uri: the latest release record of the package.
         record: its bytes; None if it is too large to be a document.
-        documents: the bytes of index, manifest and provenance; None for one that is missing or too large to be a document.
+        documents: the bytes of index, manifest, provenance and bill of materials; None for one that is missing or too large to be a
+            document. A release may be without a bill of materials.
         known_etags: ETags that this machine knows of objects of the package, by key (`verified`).
         signatures: what is beside the package of them.
     """
@@ -177,31 +184,32 @@ class Comparison(ABC):
         return (self.signed.release, _SIGNED) if self.signed else (self.release, _RELEASE)
 
     def _check_signatures(self) -> Iterator[Finding]:
-        """The signatures, by the keys that count, and what they say, by lock and code."""
-        keys, files, package = self.signatures.keys, self.signatures.files, self.package
-        if not keys:
+        """The signatures, by the keys that count, and what they say, by lock and code, and by the document that is signed."""
+        if not self.signatures.keys:
             return
-        where = str(package.files_signature_uri)
-        if files is None:
-            yield _missing(package.files_signature_uri)
-        else:
+        checks = (self._check_signed_files, self._check_signed_release, self._check_signed_provenance)
+        for location, data, check in zip(self.package.signature_uris, self.signatures.texts, checks, strict=True):
+            if data is None:
+                yield _missing(location)
+                continue
             try:
-                signed, _ = oms.signed_files(files, keys)
+                yield from check(location, data)
             except SignatureError as error:
-                yield Finding(where, str(error))
-            else:
-                expected = {member.path: member.digest.value for member in self.manifest.members}
-                for line in oms.differences(signed, expected):
-                    yield Finding(where, line)
-        if self.signatures.release is None:
-            yield _missing(package.release_signature_uri)
-            return
-        try:
-            release = signed_release(self.signatures.release, keys).release
-        except SignatureError as error:
-            yield Finding(str(package.release_signature_uri), str(error))
-        else:
-            yield from self._check_release(package.release_signature_uri, release)
+                yield Finding(str(location), str(error))
+
+    def _check_signed_files(self, where: S3Uri, data: bytes) -> Iterator[Finding]:
+        signed, _ = oms.signed_files(data, self.signatures.keys)
+        expected = {member.path: member.digest.value for member in self.manifest.members}
+        for line in oms.differences(signed, expected):
+            yield Finding(str(where), line)
+
+    def _check_signed_release(self, where: S3Uri, data: bytes) -> Iterator[Finding]:
+        yield from self._check_release(where, signed_release(data, self.signatures.keys).release)
+
+    def _check_signed_provenance(self, where: S3Uri, data: bytes) -> Iterator[Finding]:
+        signed, _ = dsse.opened_text(data, self.signatures.keys)
+        if signed != self.documents[self.package.provenance_uri]:
+            yield Finding(str(where), "what is signed is another document than the provenance.json beside it")
 
     def _check_record(self) -> Iterator[Finding]:
         """The release record, by lock and code."""
@@ -231,18 +239,33 @@ class Comparison(ABC):
         """The documents next to the model: the manifest by lock and code, the others by the release, the signed one if there is one."""
         release, by = self.witness
         for location, data in self.documents.items():
+            listed = release.documents.get(location.key.rpartition("/")[2]) if release else None
             if data is None:
-                yield _unreadable(location, None)
+                if listed or location != self.package.sbom_uri:
+                    yield _unreadable(location, None)
             elif location == self.package.manifest_uri:
                 yield from _differ(location, "the SHA-256", Digest.sha256(data), self._manifest_json_digest, _SPEC)
             elif release is not None:
-                expected = release.documents[location.key.rpartition("/")[2]]
-                yield from _differ(location, "the SHA-256", Digest.sha256(data), expected, by)
-        where = self.package.provenance_uri
-        provenance = self.documents[where]
-        if provenance is not None:
-            what = "the SHA-256 of the manifest it is about"
-            yield from _differ(where, what, subject(provenance), self._manifest_json_digest, _SPEC)
+                yield from _differ(location, "the SHA-256", Digest.sha256(data), listed, by)
+        yield from self._check_provenance(self.package.provenance_uri)
+        yield from self._check_sbom(self.package.sbom_uri)
+
+    def _check_provenance(self, where: S3Uri) -> Iterator[Finding]:
+        """What the package was made from, by lock and code."""
+        data = self.documents[where]
+        if data is None:
+            return
+        what = "the SHA-256 of the manifest it is about"
+        yield from _differ(where, what, provenance.subject(data), self._manifest_json_digest, _SPEC)
+        for path in provenance.other_files(data, self.manifest):
+            yield Finding(str(where), f"it tells of another {path} than the manifest", path)
+
+    def _check_sbom(self, where: S3Uri) -> Iterator[Finding]:
+        """The files that the bill of materials lists, by lock and code."""
+        data = self.documents[where]
+        if data is None:
+            return
+        yield from _differ(where, "the manifest it is of", sbom.subject(data), str(self.manifest.digest), _SPEC)
 
     def _check_index(self, index: Index | Files | None) -> Iterator[Finding]:
         """The manifest in the index, by lock and code."""

@@ -117,7 +117,7 @@ def verify(
         known = {key: value.etag for key, value in verified.of(package.folder).items()}
     comparison, requests = _look(store, package, manifest, known, tuple(keys))
     findings, signatures = comparison.findings(), comparison.signatures
-    texts = (comparison.record, *comparison.documents.values(), signatures.files, signatures.release)
+    texts = (comparison.record, *comparison.documents.values(), *signatures.texts)
     bytes_read = sum(len(data) for data in texts if data)
     if deep:
         if isinstance(comparison, ArchiveComparison):
@@ -158,7 +158,7 @@ def _look(
             head = pool.submit(store.head, package.model_uri)
         else:
             objects = pool.submit(_objects, store, package, len(manifest.members) + _PAGE)
-        uris = (package.index_uri, package.manifest_uri, package.provenance_uri)
+        uris = (package.index_uri, package.manifest_uri, package.provenance_uri, package.sbom_uri)
         signature_uris = package.signature_uris if keys else ()
         read = {uri: pool.submit(store.read, uri) for uri in (*uris, *signature_uris)}
         record_uri, requests = records.result()

@@ -1,11 +1,13 @@
-"""The two signatures beside a package: of its files, and of what S3 holds of it. Pure.
+"""The signatures beside a package: of its files, of what S3 holds of it, and of how it was made. Pure.
 
-    model.sig      OpenSSF Model Signing: the path and the SHA-256 of every file (`package.attest.oms`)
-    release.sig    the release record, with the ETag, version and checksums that S3 gave when the package was published, and the SHA-256
-                   of every document beside it
+    model.sig                   OpenSSF Model Signing: the path and the SHA-256 of every file (`package.attest.oms`)
+    release.sig                 the release record, with the ETag, version and checksums that S3 gave when the package was published, and the
+                                SHA-256 of every document beside it
+    provenance.sigstore.json    the bytes of `provenance.json`
 
 The first is for whoever has the files. The second binds the object in S3 to them: the signer had hashed every byte of it, and as
-long as S3 says that the object has the ETag that was signed, nobody has replaced it.
+long as S3 says that the object has the ETag that was signed, nobody has replaced it. The third says nothing that the second does not
+vouch for: it is in the form that tools for provenance read.
 """
 
 from __future__ import annotations
@@ -50,13 +52,16 @@ class SignedRelease:
     signed: datetime
 
 
-def sign(package: Package, manifest: Manifest, release: Release, signer: Signer, now: datetime) -> dict[S3Uri, bytes]:
-    """Both signatures of a package. Whoever calls this knows that S3 holds the bytes of the manifest.
+def sign(
+    package: Package, manifest: Manifest, release: Release, provenance: bytes, signer: Signer, now: datetime
+) -> dict[S3Uri, bytes]:
+    """All signatures of a package. Whoever calls this knows that S3 holds the bytes of the manifest.
 
     Args:
         package: its keys.
         manifest: its files.
         release: what S3 holds.
+        provenance: the document beside the package.
         signer: signs.
         now: the time (UTC).
 
@@ -69,6 +74,7 @@ def sign(package: Package, manifest: Manifest, release: Release, signer: Signer,
     return {
         package.files_signature_uri: dsse.signed(oms.statement(package.name, manifest), signer),
         package.release_signature_uri: dsse.signed(release_statement, signer),
+        package.provenance_signature_uri: dsse.signed_text(provenance, signer),
     }
 
 

@@ -1,4 +1,4 @@
-"""Signing a package that is published already, with permission to read it and to write its two signatures, and no more.
+"""Signing a package that is published already, with permission to read it and to write its signatures, and no more.
 
 Whoever signs vouches for every byte and every document, so all of them are compared with lock and code first: the documents with
 each other and with what S3 says; the bytes by what this machine remembers of them, by a signature that counts, or by reading them.
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sagepack.aws.s3 import ObjectRef
-from sagepack.decoding import MalformedError, decode_json
 from sagepack.package.archive.crc32 import tar_crc
+from sagepack.package.attest import provenance, sbom
 from sagepack.publish.checksums import FramedChecksums, archive_sums
 from sagepack.publish.documents import Files, Index, StoredFile
 from sagepack.publish.remote_check import ArchiveComparison, Finding, PackageError, PrefixComparison
@@ -61,6 +61,7 @@ class PackageSigner:
         package: its keys.
         manifest: its files, as lock and code make them.
         provenance: the document about how it was made, as lock and code make it.
+        sbom: the bill of materials, likewise.
         verified: what this machine knows of objects in S3.
         progress: is told what is read.
     """
@@ -68,7 +69,8 @@ class PackageSigner:
     store: S3
     package: Package
     manifest: Manifest
-    provenance: Mapping[str, Any]
+    provenance: dict[str, Any]
+    sbom: dict[str, Any]
     verified: VerifiedObjects
     progress: Progress
 
@@ -95,7 +97,8 @@ class PackageSigner:
         release = comparison.release
         if release is None:
             raise TypeError("a release record that can be used was just compared")
-        for location, data in sign(self.package, self.manifest, release, signer, now).items():
+        document = comparison.documents[self.package.provenance_uri] or b""
+        for location, data in sign(self.package, self.manifest, release, document, signer, now).items():
             if not self.store.put(location, data, if_absent=True):
                 self.store.put(location, data)
         return SignedPackage(before, changed=True, bytes_read=size)
@@ -109,7 +112,7 @@ class PackageSigner:
         return checked.signature
 
     def _prove(self, comparison: Comparison) -> int:
-        """Compare index and provenance with what they should be, and the bytes with their digests; returns how many were read.
+        """Compare index, provenance and bill of materials with what they should be, and the bytes with their digests; returns how many were read.
 
         Raises:
             PackageError: something differs.
@@ -125,9 +128,12 @@ class PackageSigner:
         if comparison.documents[self.package.index_uri] != index:
             message = "its checksums are not those of the bytes"
             found.append(Finding(str(self.package.index_uri), message))
-        if not _tells_the_same(comparison.documents[self.package.provenance_uri], self.provenance):
+        if not provenance.same_build(comparison.documents[self.package.provenance_uri] or b"", self.provenance):
             message = "it tells of another build than lock and code make"
             found.append(Finding(str(self.package.provenance_uri), message))
+        bill = comparison.documents[self.package.sbom_uri]
+        if bill is not None and not sbom.same_contents(bill, self.sbom):
+            found.append(Finding(str(self.package.sbom_uri), "it lists something else than lock and code make"))
         if found:
             raise PackageError(found, fix=FIX)
         return size
@@ -168,13 +174,3 @@ class PackageSigner:
         with worker_pool(_THREADS, "read") as pool, self.progress.activity("reading what is to be signed"):
             files = Files(tuple(pool.map(stored, self.manifest.members)))
         return files.text(), sum(read)
-
-
-def _tells_the_same(data: bytes | None, expected: Mapping[str, Any]) -> bool:
-    """Whether a provenance tells of the same build; another version of this program may have made the document."""
-    try:
-        found = decode_json(data or b"", dict[str, Any])
-        builds = [each["predicate"].get("buildDefinition") for each in (found, expected)]
-    except (MalformedError, KeyError, AttributeError, TypeError):
-        return False
-    return bool(builds[0] == builds[1] and found.get("subject") == expected["subject"])

@@ -1,4 +1,4 @@
-"""The commit of a project's folder, and whether it holds a file, asked of git; whoever works without git has none."""
+"""The commit of a project's folder, where others find it, and whether git keeps a file; whoever works without git has none."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 _SECONDS = 10
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+# The two ways to name a repository on a server (git-clone, "Git URLs"): a URL, or `user@host:path` for ssh.
+_URL = re.compile(r"(?P<scheme>https|ssh)://(?:[^@/]*@)?(?P<host>[A-Za-z0-9.-]+(?::[0-9]+)?)/(?P<path>[!-~]+)")
+_SSH = re.compile(r"(?:[^@/:]*@)?(?P<host>[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+):(?P<path>[!-.0-~][!-~]*)")
 
 
 class Head(Value, frozen=True):
@@ -33,6 +36,21 @@ def head(folder: Path) -> Head | None:
     if commit is None or changes is None or not _COMMIT.fullmatch(commit):
         return None
     return Head(commit, not changes)
+
+
+def address(folder: Path) -> str | None:
+    """URI of the repository that a folder was cloned from, and of what is checked out, as `git+https://host/owner/name@refs/heads/main`.
+
+    It contains no user name and no password. None for a repository without a remote `origin` on a server: the path of a folder may
+    name a user of this machine.
+    """
+    origin, ref = _git(folder, "remote", "get-url", "origin") or "", _git(folder, "symbolic-ref", "--quiet", "HEAD")
+    at = f"@{ref}" if ref and ref.isascii() else ""
+    if found := _URL.fullmatch(origin):
+        return f"git+{found['scheme']}://{found['host']}/{found['path']}{at}"
+    if found := _SSH.fullmatch(origin):
+        return f"git+ssh://{found['host']}/{found['path']}{at}"
+    return None
 
 
 def tracks(file: Path) -> bool:

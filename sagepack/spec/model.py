@@ -421,6 +421,7 @@ class Trust(Value, frozen=True):
         allow: callables that pickles may name, as `module.name` or `module.*`, besides those that rebuild tensors.
         remote_code: `allow` lets configurations of the model name Python files of its own repository; `refuse` does not.
         licenses: the licences that a model may have; empty means any.
+        sbom: the bill of materials beside a published package: `cyclonedx`, or `none`.
     """
 
     sign: str | None = None
@@ -430,6 +431,7 @@ class Trust(Value, frozen=True):
     allow: tuple[str, ...] = ()
     remote_code: str = "refuse"
     licenses: tuple[str, ...] = ()
+    sbom: str = "cyclonedx"
 
 
 class Remote(Value, frozen=True):

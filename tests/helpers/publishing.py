@@ -14,6 +14,7 @@ from sagepack.digest import Digest
 from sagepack.package.archive.layout import Layout
 from sagepack.package.archive.source import Source as ArchiveSource
 from sagepack.package.archive.writer import write
+from sagepack.package.attest import provenance, sbom
 from sagepack.package.manifest import Manifest, Member
 from sagepack.progress import Silent
 from sagepack.publish.delta.parts import Limits
@@ -109,6 +110,12 @@ def provenance_of(tree: Tree) -> dict[str, Any]:
     }
 
 
+def bill_of(tree: Tree) -> dict[str, Any]:
+    """As much of a bill of materials as says what it is of."""
+    properties = [{"name": "sagepack:manifest", "value": str(tree.manifest.digest)}]
+    return {"bomFormat": "CycloneDX", "metadata": {"component": {"properties": properties}}}
+
+
 def connect(url: str, sandbox: Any, options: WriteOptions | None = None) -> S3:
     """S3 at `url` (the sandbox's own, or a proxy before it)."""
     connection = AwsConnection("us-east-1", None, url, sandbox.access_key, sandbox.secret_key)
@@ -156,23 +163,24 @@ class Bucket:
             self.verified,
             keys=self.keys,
             must_sign=must_sign,
+            needs_sbom=True,
         )
         return plan_upload(seen, tree.manifest, limits)
 
     def publish(
         self, tree: Tree, plan_: UploadPlan | None = None, sources: Sequence[Source] | None = None, **options: Any
     ) -> Published:
+        documents = {"provenance": provenance.text(provenance_of(tree)), "sbom": sbom.text(bill_of(tree))}
         return publish(
             self.store,
             plan_ or self.plan(tree),
             [tree.local()] if sources is None else sources,
             self.journals,
-            provenance=provenance_of(tree),
             progress=Notes(self.notes),
             verified=self.verified,
             signer=self.signer,
             now=NOW,
-            **options,
+            **documents | options,
         )
 
     def get(self, location: S3Uri) -> bytes:

@@ -120,8 +120,10 @@ def published(store: S3) -> dict[str, str]:
         if key.endswith(".json") and "/model/" not in key:
             text = (store.read(listed.location) or b"").decode().replace("},{", "},\n{")
             text = text.replace(f'"sagepack": "{__version__}"', '"sagepack": "<version>"')
+            text = text.replace(f'"version": "{__version__}"', '"version": "<version>"')
+            text = re.sub(r'"urn:uuid:[0-9a-f-]{36}"', '"urn:uuid:<of the rest>"', text)
         if "/releases/" in key:  # it has digests of what contains the time or the version
-            text = re.sub(r'("(?:sha256|provenance\.json)"): "[0-9a-f]{64}"', r'\1: "<sha256>"', text)
+            text = re.sub(r'("(?:sha256|provenance\.json|sbom\.cdx\.json)"): "[0-9a-f]{64}"', r'\1: "<sha256>"', text)
         found[normalized(key)] = normalized(text)
     return dict(sorted(found.items()))
 

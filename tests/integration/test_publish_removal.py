@@ -119,7 +119,7 @@ def test_only_folders_of_packages_and_their_records_count(bucket: Bucket, tree: 
     assert folder.path == bucket.package(tree).path
     assert folder.published is not None
     assert {each.location.key.rpartition("/")[2] for each in folder.objects} == {
-        *("model.tar.gz", "index.json", "manifest.json", "provenance.json")
+        *("model.tar.gz", "index.json", "manifest.json", "provenance.json", "sbom.cdx.json")
     }
 
 

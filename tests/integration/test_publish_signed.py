@@ -108,7 +108,7 @@ def test_verifying_reads_little_whatever_the_model_weighs(
     with FaultProxy(sandbox.aws_url) as proxy:
         through = replace(bucket, store=connect(proxy.url, sandbox))
         found = judge(through, tree, layout)
-        assert len(proxy.exchanges) == found.requests == 8
+        assert len(proxy.exchanges) == found.requests == 10
         assert proxy.down < 64 * KiB
 
 
@@ -116,7 +116,7 @@ def test_an_unsigned_package_costs_no_request_more(bucket: Bucket, tree: Tree, s
     published(replace(bucket, keys=(), signer=None), tree)
     with FaultProxy(sandbox.aws_url) as proxy:
         verify(connect(proxy.url, sandbox), bucket.package(tree), tree.manifest, Silent())
-        assert len(proxy.exchanges) == 6
+        assert len(proxy.exchanges) == 7
 
 
 @LAYOUTS
@@ -193,7 +193,8 @@ def flipped_index(bucket: Bucket, _tree: Tree, package: Package) -> None:
 def signed_by_them(bucket: Bucket, tree: Tree, package: Package) -> None:
     record = Release.parse(bucket.get(package.release_uri(NOW)))
     assert record is not None
-    for location, data in sign(package, tree.manifest, record, THEIRS.signer, NOW).items():
+    document = bucket.get(package.provenance_uri)
+    for location, data in sign(package, tree.manifest, record, document, THEIRS.signer, NOW).items():
         bucket.store.put(location, data)
 
 
@@ -225,6 +226,21 @@ def other_provenance(bucket: Bucket, _tree: Tree, package: Package) -> None:
     bucket.store.put(package.provenance_uri, bucket.get(package.provenance_uri).replace(b"predicate", b"predicates"))
 
 
+def other_signed_provenance(bucket: Bucket, _tree: Tree, package: Package) -> None:
+    """Our own signature of another statement."""
+    text = bucket.get(package.provenance_uri).replace(b"manifest.json", b"manifest.JSON")
+    bucket.store.put(package.provenance_signature_uri, dsse.signed_text(text, OURS.signer))
+
+
+def provenance_signed_by_them(bucket: Bucket, _tree: Tree, package: Package) -> None:
+    text = bucket.get(package.provenance_uri)
+    bucket.store.put(package.provenance_signature_uri, dsse.signed_text(text, THEIRS.signer))
+
+
+def other_bill(bucket: Bucket, _tree: Tree, package: Package) -> None:
+    bucket.store.put(package.sbom_uri, b"{}")
+
+
 @pytest.mark.parametrize(
     ("attack", "where", "message"),
     [
@@ -236,6 +252,9 @@ def other_provenance(bucket: Bucket, _tree: Tree, package: Package) -> None:
         (signed_by_them, "release.sig", "none of those that count"),
         (swapped, "release.sig", "another kind of statement"),
         (half_signed, "model.sig", "missing"),
+        (other_signed_provenance, "provenance.sigstore.json", "another document than the provenance.json"),
+        (provenance_signed_by_them, "provenance.sigstore.json", "none of those that count"),
+        (other_bill, "sbom.cdx.json", "by the signed release"),
         (signed_elsewhere, "release.sig", "the name is other"),
         (signed_before, "model.sig", "code/inference.py"),
         (other_provenance, "provenance.json", "by the signed release"),

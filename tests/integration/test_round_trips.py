@@ -142,7 +142,7 @@ PUBLISHED = (
     Counter(CreateMultipartUpload=1),
     Counter(UploadPart=1, UploadPartCopy=1),
     Counter(CompleteMultipartUpload=1),
-    Counter(HeadObject=1, PutObject=3),
+    Counter(HeadObject=1, PutObject=4),
     Counter(PutObject=1),
 )
 

@@ -66,7 +66,7 @@ class Signed(Cloud):
         self.s3.put_object(Bucket=self.bucket, Key=self.key(name), Body=data)
 
     def unsign(self) -> None:
-        for name in ("model.sig", "release.sig"):
+        for name in ("model.sig", "release.sig", "provenance.sigstore.json"):
             self.s3.delete_object(Bucket=self.bucket, Key=self.key(name))
 
     def other_machine(self) -> None:

@@ -15,6 +15,7 @@ from sagepack.digest import Digest
 from sagepack.errors import UserError
 from sagepack.package.archive.crc32 import tar_crc
 from sagepack.package.archive.framing import HEADER
+from sagepack.package.attest import provenance, sbom
 from sagepack.progress import Silent
 from sagepack.publish.checksums import Checksums, ContentChecksum, FramedChecksums, archive_sums
 from sagepack.publish.documents import Files, Index, StoredFile
@@ -24,11 +25,22 @@ from sagepack.publish.remote_check import Finding, PackageError
 from sagepack.publish.remote_read import Checked, verify
 from tests.helpers.fault_proxy import FaultProxy
 from tests.helpers.forgery import collision, patched
-from tests.helpers.publishing import NOW, Bucket, KiB, MiB, Tree, connect, noise, svd_like
+from tests.helpers.publishing import (
+    NOW,
+    Bucket,
+    KiB,
+    MiB,
+    Tree,
+    bill_of,
+    connect,
+    noise,
+    provenance_of,
+    svd_like,
+)
 
 WEIGHTS = "unet/model.safetensors"
 LAYOUTS = pytest.mark.parametrize("layout", ["archive", "prefix"])
-DOCUMENTS = pytest.mark.parametrize("document", ["index", "manifest", "provenance", "release"])
+DOCUMENTS = pytest.mark.parametrize("document", ["index", "manifest", "provenance", "sbom", "release"])
 
 
 @pytest.fixture
@@ -157,7 +169,7 @@ def test_without_reading_it_costs_a_few_small_requests_for_a_package_of_any_size
     with FaultProxy(sandbox.aws_url) as proxy:
         through = Bucket(connect(proxy.url, sandbox), bucket.target, bucket.journals)
         found = judge(through, large, layout)
-        assert len(proxy.exchanges) == found.requests == 6
+        assert len(proxy.exchanges) == found.requests == 7
         assert proxy.down < 32 * KiB
 
 
@@ -187,12 +199,54 @@ def test_a_flipped_bit_in_a_document_is_found_until_it_is_restored(
 
 
 @LAYOUTS
-@pytest.mark.parametrize("document", ["index", "manifest", "provenance"])
+@pytest.mark.parametrize("document", ["index", "manifest", "provenance", "sbom"])
 def test_a_missing_document_is_found(bucket: Bucket, tree: Tree, layout: str, document: str) -> None:
     location = place(publish(bucket, tree, layout), document)
     bucket.store.delete(location)
     assert [str(finding) for finding in findings(bucket, tree, layout)] == [
         f"{location}: it is missing, or too large to be read"
+    ]
+
+
+@LAYOUTS
+def test_a_bill_of_materials_that_no_release_lists_is_told(bucket: Bucket, tree: Tree, layout: str) -> None:
+    bucket.publish(tree, bucket.plan(tree, layout=layout), sbom=None)
+    judge(bucket, tree, layout)
+    package = bucket.package(tree, layout=layout)
+    bucket.store.put(package.sbom_uri, sbom.text(bill_of(tree)))
+    (finding,) = findings(bucket, tree, layout)
+    assert (finding.where, finding.message.endswith("it is none")) == (str(package.sbom_uri), True)
+
+
+@LAYOUTS
+def test_a_package_without_a_bill_of_materials_gets_one_from_the_next_upload_and_nothing_else_is_sent(
+    bucket: Bucket, tree: Tree, layout: str
+) -> None:
+    bucket.publish(tree, bucket.plan(tree, layout=layout), sbom=None)
+    plan = bucket.plan(tree, layout=layout)
+    assert (plan.done, plan.sent_bytes, plan.observation.model_stored) == (False, 0, True)
+    later = bucket.publish(tree, plan)
+    assert later.sent_bytes == 0
+    assert bucket.plan(tree, layout=layout).done
+    judge(bucket, tree, layout)
+
+
+@LAYOUTS
+def test_documents_of_other_files_are_told_though_their_release_lists_them(
+    bucket: Bucket, tree: Tree, layout: str
+) -> None:
+    member = tree.manifest.members[0]
+    about = provenance_of(tree)
+    files = [{"name": each.path, "digest": {"sha256": each.digest.value}} for each in tree.manifest.members[1:]]
+    about["predicate"] = {"buildDefinition": {"resolvedDependencies": files}}
+    bill = bill_of(tree)
+    bill["metadata"]["component"]["properties"][0]["value"] = str(Digest.sha256(b"other"))
+    plan = bucket.plan(tree, layout=layout)
+    bucket.publish(tree, plan, provenance=provenance.text(about), sbom=sbom.text(bill))
+    package = bucket.package(tree, layout=layout)
+    assert [(each.where, each.member) for each in findings(bucket, tree, layout)] == [
+        (str(package.provenance_uri), member.path),
+        (str(package.sbom_uri), None),
     ]
 
 
@@ -354,7 +408,7 @@ def test_a_message_shows_the_first_findings_and_the_document_all_of_them() -> No
 @LAYOUTS
 def test_publishing_again_overwrites_damaged_documents(bucket: Bucket, tree: Tree, layout: str) -> None:
     package = publish(bucket, tree, layout)
-    for location in (package.manifest_uri, package.provenance_uri, package.index_uri):
+    for location in (package.manifest_uri, package.provenance_uri, package.sbom_uri, package.index_uri):
         bucket.store.put(location, b"{}")
     publish(bucket, tree, layout)
     judge(bucket, tree, layout)

@@ -7,12 +7,14 @@ nothing to do with it.
 from sagepack.api.results.answers import Answer, Answers, FailedRequest, Timing
 from sagepack.api.results.base import BLOCKED, FAILED, FOUND_WORK, Result, SpecReference
 from sagepack.api.results.building import (
+    SBOM_VERSIONS,
     AddedPackage,
     Built,
     Cleaned,
     Initialized,
     Locked,
     Plan,
+    Sbom,
     ScanFinding,
     Scanned,
     ScannedFile,
@@ -67,6 +69,7 @@ __all__ = [
     "FAILED",
     "FOUND_WORK",
     "PURPOSES",
+    "SBOM_VERSIONS",
     "AddedPackage",
     "AlarmState",
     "Answer",
@@ -112,6 +115,7 @@ __all__ = [
     "SandboxModel",
     "SandboxStatus",
     "SandboxStopped",
+    "Sbom",
     "ScalingActivity",
     "ScanFinding",
     "Scanned",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003 - msgspec reads the annotations
+from typing import Any
 
 from sagepack.api.results.base import BLOCKED, DAMAGED, FOUND_WORK, Result
 from sagepack.decoding import Value
@@ -268,6 +269,22 @@ class Signed(Result, frozen=True):
     bytes_read: int
 
 
+# Versions of CycloneDX in which bills of materials are written; the first is the one that is published.
+SBOM_VERSIONS = ("1.6", "1.7")
+
+
+class Sbom(Result, frozen=True):
+    """The bill of materials of a package.
+
+    Attributes:
+        spec_version: of CycloneDX.
+        document: the bill; a published package has the same beside it, in version 1.6.
+    """
+
+    spec_version: str
+    document: dict[str, Any]
+
+
 class VerifiedRemote(Result, frozen=True):
     """What S3 holds of the package is what lock and code make.
 
@@ -282,6 +299,10 @@ class VerifiedRemote(Result, frozen=True):
         bytes_read: bytes that the check read.
         not_compared: what could not be compared, and why.
         signature: who signed it; null if the spec has nothing of that in `trust`.
+        builder: URI of who built it, as the provenance says; null in one of an earlier version.
+        commit: of the project that it was built from, likewise; null without git.
+        modified: whether files of the project differed from that commit.
+        sbom: whether a bill of materials is beside it.
     """
 
     artifact: str
@@ -294,6 +315,10 @@ class VerifiedRemote(Result, frozen=True):
     bytes_read: int
     not_compared: tuple[str, ...]
     signature: Signature | None = None
+    builder: str | None = None
+    commit: str | None = None
+    modified: bool = False
+    sbom: bool = False
 
 
 class Cleaned(Result, frozen=True):

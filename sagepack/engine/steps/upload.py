@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sagepack.digest import Digest
+    from sagepack.engine import origin
     from sagepack.engine.context import BuildContext
     from sagepack.engine.plan import Content
     from sagepack.engine.remote import publishing as remote
-    from sagepack.package.attest import provenance
     from sagepack.package.lock import LockedFile
 else:
-    provenance = lazy.module("package.attest.provenance")
+    origin = lazy.module("engine.origin")
     remote = lazy.module("engine.remote.publishing")
 
 
@@ -94,9 +94,8 @@ def run(context: BuildContext) -> None:
         remote.publish(context)
         return
     known = {} if context.promotion else _files_here(context)
-    statement = provenance.statement(context.spec, context.required_lock(), context.manifest)
     try:
-        published = context.publication.publish(known, statement, context.progress)
+        published = context.publication.publish(known, origin.of(context.work.root), context.progress)
     except IntegrityError:
         doubt_model_files(context)
         raise

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
-LIMIT = 32 << 20  # bytes; the signature of a package of 50,000 files has 10 MB
+LIMIT = 64 << 20  # bytes; the provenance of a package of 50,000 files has 30 MB when it is signed
 _SHOWN = 16  # hex digits of a hint
 
 _Statement = TypeVar("_Statement")
@@ -61,7 +61,11 @@ def statement(subject: str, sha256: str, predicate_type: str, predicate: dict[st
 
 def signed(document: dict[str, Any], signer: Signer) -> bytes:
     """A statement as a bundle that `signer` has signed; other bytes each time, since ECDSA takes a random number."""
-    payload = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    return signed_text(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(), signer)
+
+
+def signed_text(payload: bytes, signer: Signer) -> bytes:
+    """The same of a statement that is a document already: these bytes are signed."""
     signature = signer.sign(pae(payload))
     bundle = {
         "mediaType": MEDIA_TYPE,
@@ -94,18 +98,27 @@ def opened(
         SignatureError: it is no bundle, none of the keys signed it, or it is not such a statement.
         UserError: a package that verifies certificates, or keyless signatures, is not installed.
     """
-    bundle = _read(data)
-    key: PublicKey | Identity
-    if bundle.material.certificate is not None:
-        payload, key = _keyless(data, keys)
-    else:
-        payload, key = _decoded(bundle.envelope.payload), _key(bundle.material, keys)
-        if not key.verifies(pae(payload), _decoded(bundle.envelope.signatures[0].sig)):
-            raise SignatureError(f"what it says was changed after it was signed: it does not verify with {key.name}")
+    payload, key = opened_text(data, keys)
     try:
         return decode_json(payload, kind, limit=LIMIT), key
     except MalformedError as error:
         raise SignatureError(f"{key.name} signed another kind of statement: {error}") from error
+
+
+def opened_text(data: bytes, keys: Sequence[PublicKey | Authority | Identity]) -> tuple[bytes, PublicKey | Identity]:
+    """The bytes that were signed, whatever they say, and which of `keys` signed them.
+
+    Raises:
+        SignatureError: it is no bundle, or none of the keys signed it.
+        UserError: a package that verifies certificates, or keyless signatures, is not installed.
+    """
+    bundle = _read(data)
+    if bundle.material.certificate is not None:
+        return _keyless(data, keys)
+    payload, key = _decoded(bundle.envelope.payload), _key(bundle.material, keys)
+    if not key.verifies(pae(payload), _decoded(bundle.envelope.signatures[0].sig)):
+        raise SignatureError(f"what it says was changed after it was signed: it does not verify with {key.name}")
+    return payload, key
 
 
 def _keyless(data: bytes, keys: Sequence[PublicKey | Authority | Identity]) -> tuple[bytes, Identity]:

@@ -81,7 +81,7 @@ def run(
         plan_upload(seen, manifest, LIMITS),
         [Memory(files)],
         journals,
-        provenance={},
+        provenance=b"{}",
         progress=Silent(),
         workers=workers,
         now=NOW,

@@ -65,7 +65,7 @@ def test_contents_of_one_package_of_another_name_are_found_by_the_pointers_of_a_
     manifest, files = contents(tmp_path, MANY)
     store = FakeS3(LIMITS.minimum)
     plan = plan_upload(look(store, manifest, "first", format_), manifest, LIMITS)
-    publish(cast("S3", store), plan, [files], tmp_path / "journal", provenance={}, progress=Silent())
+    publish(cast("S3", store), plan, [files], tmp_path / "journal", provenance=b"{}", progress=Silent())
     seen = look(store, manifest, "second", format_)
     assert len(store.requests) <= 50
     assert plan_upload(seen, manifest, LIMITS).missing == ()

@@ -84,7 +84,7 @@ def run(
         planned(store, files, units.readable if units else frozenset(), layout),
         [Memory(files)],
         journals,
-        provenance={},
+        provenance=b"{}",
         progress=Silent(),
         verified=verified,
         units=units,
