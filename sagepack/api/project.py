@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         collecting,
         comparing,
         direct,
+        exporting,
         invocations,
         judging,
         leaving,
@@ -71,6 +72,7 @@ else:
     cleanup = lazy.module("publish.cleanup")
     containers = lazy.module("serving.image")
     direct = lazy.module("api.direct")
+    exporting = lazy.module("api.exporting")
     fleet = lazy.module("deploy.fleet")
     invocations = lazy.module("api.invocations")
     leaving = lazy.module("api.leaving")
@@ -866,6 +868,25 @@ class Project:
             fix = f"choose one of {', '.join(results.PURPOSES)}"
             raise UserError(f"no policy is for {purpose!r}", where="--for", fix=fix)
         return results.Policy(purpose, policies.POLICIES[purpose](self._load()))
+
+    def export(
+        self, tool: str = "cloudformation", output: str = "", *, check: bool = False, create_role: bool = False
+    ) -> results.Exported:
+        """The endpoint as files for another infrastructure tool, which then owns it: `deploy` leaves alone what that tool makes.
+
+        Args:
+            tool: `cloudformation`.
+            output: the folder, as a path from the working folder; `-` writes no file; by default `export/<name>-<env>/<format>/` of
+                the project.
+            check: only compare the files with what the spec says; AWS is asked nothing.
+            create_role: the files make the execution role, too, under the name that the spec gives it.
+
+        Raises:
+            UserError: there is no such format, or no lock that is up to date; a file is there that no export made; or, where
+                `trust.verify` has keys, the package is not published or not signed.
+            PackageError: the package is not what was signed.
+        """
+        return exporting.export(self._open("deploy"), tool, output, check=check, create_role=create_role)
 
     def _surviving(self, context: BuildContext) -> AbstractContextManager[None]:
         """Within the block, requests to AWS survive an outage."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sagepack.api.results import PURPOSES, Cleaned
+from sagepack.api.results import PURPOSES, TOOLS, Cleaned
 from sagepack.cli import screens
 from sagepack.cli.output import confirm, echo
 from sagepack.cli.task import YES, Flag, task
@@ -14,7 +14,7 @@ from sagepack.text import counted
 if TYPE_CHECKING:
     from sagepack.api import cleaning
     from sagepack.api.project import Project
-    from sagepack.api.results import Collected, Doctor, Garbage, Policy
+    from sagepack.api.results import Collected, Doctor, Exported, Garbage, Policy
 else:
     cleaning = lazy.module("api.cleaning")
 
@@ -103,3 +103,28 @@ def gc(project: Project, *, keep: int, hours: int, answer_days: int, dry_run: bo
 def policy(project: Project, *, purpose: str) -> Policy:
     """Print the minimal IAM policy for a person or a role."""
     return project.policy(purpose)
+
+
+@task(
+    Flag("format", "cloudformation", "the tool that reads it", parameter="tool", choices=TOOLS, placeholder="TOOL"),
+    Flag(
+        "output",
+        "",
+        "the folder, or - to print it; export/<name>-<env>/<format>/ of the project if left out",
+        placeholder="FOLDER",
+    ),
+    Flag(
+        "check",
+        default=False,
+        help="write nothing, and compare the files with the spec: exit code 2 if they differ (for CI)",
+    ),
+    Flag("create-role", default=False, help="make the execution role, too, under the name that the spec gives it"),
+    example="--format cloudformation --env prod",
+)
+def export(project: Project, *, tool: str, output: str, check: bool, create_role: bool) -> Exported:
+    """Write the endpoint for CloudFormation.
+
+    Its README.md lists what the tool cannot say. What the tool makes belongs to it: `deploy`, `rollback` and `destroy` refuse to
+    change that. The package has to be published by `upload` before.
+    """
+    return project.export(tool, output, check=check, create_role=create_role)

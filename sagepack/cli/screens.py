@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _SHOWN_FILES = 3
 _SERVING = {"InService", "Updating", "SystemUpdating", "RollingBack"}
+_DIFF_LOOKS = {"+": "green", "-": "red", "@": "dim"}
 _DIGEST_AT = 9  # the column that lets a digest with its algorithm fit 80 columns
 
 
@@ -535,6 +536,37 @@ def _unseen(unknown: Sequence[str], notes: Sequence[str]) -> list[Block]:
 @lines.register(results.Policy)
 def _policy(result: results.Policy) -> list[Block]:
     return [*json.dumps(result.document, indent=2).splitlines()]
+
+
+@lines.register(results.Exported)
+def _exported(result: results.Exported) -> list[Block]:
+    if result.folder is None:
+        return [line for file in result.files for line in (file.text or "").splitlines()]
+    if result.checked:
+        return _compared(result)
+    shown: list[Block] = [
+        _done(f"wrote {file.path}" if file.state == "written" else f"{file.path} is up to date")
+        for file in result.files
+    ]
+    if result.published is False:
+        shown.append(problem("warning", ["the package is not in S3 yet", "  run `invoke upload` before you make this"]))
+    shown += ["", partial(_wrapped, f"To know (it is in {result.files[-1].path}, too):")]
+    shown += [partial(_wrapped, as_called(each), bullet="- ") for each in result.limits]
+    commands = [f"cd {shlex.quote(result.folder)}", *result.next]
+    return [*shown, "", (Span("next:", "dim"),), *((Span(f"  {command}", "bold"),) for command in commands)]
+
+
+def _compared(result: results.Exported) -> list[Block]:
+    """What `export --check` found."""
+    if result.is_current:
+        return [_done(f"{result.folder} is what the spec says")]
+    said = {"changed": "is not what the spec says", "missing": "is missing", "foreign": "was made by no export"}
+    shown: list[Block] = []
+    for file in result.files:
+        if file.state in said:
+            shown.append(partial(_wrapped, f"{file.path} {said[file.state]}"))
+            shown += [(Span(line, _DIFF_LOOKS.get(line[:1], "")),) for line in file.diff]
+    return [*shown, partial(_wrapped, as_called("`invoke export` writes it again"))]
 
 
 @lines.register(results.ServingStack)

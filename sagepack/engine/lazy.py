@@ -26,6 +26,7 @@ LAZY: dict[str, tuple[str, ...]] = {
         "api.collecting",
         "api.comparing",
         "api.direct",
+        "api.exporting",
         "api.invocations",
         "api.judging",
         "api.leaving",

@@ -16,7 +16,7 @@ from sagepack.errors import UserError
 from sagepack.package.attest import provenance, sbom
 from sagepack.progress import Silent
 from sagepack.publish import remote_read
-from sagepack.publish.keys import Package, PackageFormat
+from sagepack.publish.keys import Package
 from sagepack.publish.observe import observe
 from sagepack.publish.planner import plan_upload
 from sagepack.publish.publisher import publish
@@ -131,8 +131,7 @@ class Publication:
     @cached_property
     def package(self) -> Package:
         """The keys of the package."""
-        artifact, digest = self.spec.artifact, self.manifest.digest
-        return Package(S3Uri.parse(artifact.target), self.spec.name, digest, PackageFormat(artifact.layout))
+        return Package.of(self.spec, self.manifest.digest)
 
     @cached_property
     def verified(self) -> VerifiedObjects:

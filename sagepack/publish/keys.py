@@ -91,6 +91,12 @@ class Package:
         if self.name == CONTENTS:
             raise UserError("this name is reserved for pointers", where=f"name: {self.name}", fix="choose another name")
 
+    @classmethod
+    def of(cls, spec: Spec, digest: Digest) -> Package:
+        """The package of a spec that has a manifest with this digest."""
+        artifact = spec.artifact
+        return cls(S3Uri.parse(artifact.target), spec.name, digest, PackageFormat(artifact.layout))
+
     @property
     def path(self) -> str:
         """`name/digest`, relative to the target: how pointers and releases name a package."""

@@ -38,6 +38,7 @@ from sagepack.api.results.endpoint import (
     ScheduledBounds,
     Woken,
 )
+from sagepack.api.results.exporting import TOOLS, Exported, ExportedFile
 from sagepack.api.results.fleet import FleetMatrix, FleetRun, Job, JobError, JobProblem, MatrixEntry
 from sagepack.api.results.history import ComparedSide, Diff, FileDifference, Releases, Rollback, ValueDifference
 from sagepack.api.results.removal import (
@@ -70,6 +71,7 @@ __all__ = [
     "FOUND_WORK",
     "PURPOSES",
     "SBOM_VERSIONS",
+    "TOOLS",
     "AddedPackage",
     "AlarmState",
     "Answer",
@@ -85,6 +87,8 @@ __all__ = [
     "Doctor",
     "Edit",
     "EndpointStatus",
+    "Exported",
+    "ExportedFile",
     "FailedRequest",
     "FileDifference",
     "FleetMatrix",

@@ -10,6 +10,7 @@ a parameter takes the scaling away: update with `Disabled`, then change the type
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ from sagepack.spec.model import ALARM_KEYS
 
 if TYPE_CHECKING:
     from sagepack.aws.session import Document
-    from sagepack.deploy.deployment import Deployment
+    from sagepack.deploy.deployment import Deployment, Owner
 
 ROLE_POLICY = "sagepack"
 """Name of the policy of a role that the stack makes."""
@@ -67,6 +68,12 @@ def template(
             "EndpointArn": {"Value": {"Ref": "Endpoint"}},
         },
     }
+
+
+def stack_name(owner: Owner) -> str:
+    """A name for the stack, of the characters that CloudFormation allows."""
+    name = re.sub("[^A-Za-z0-9]+", "-", f"{owner.name}-{owner.env}").strip("-")
+    return name if name[0].isalpha() else f"model-{name}"
 
 
 def logical_alarm(key: str) -> str:

@@ -1,0 +1,111 @@
+"""The files of an export. Pure: the same spec, lock and code make the same text, on every machine and at every time."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from sagepack.deploy.export.cloudformation import stack_name, template
+from sagepack.deploy.export.limits import limits
+
+if TYPE_CHECKING:
+    from sagepack.aws.session import Document
+    from sagepack.deploy.deployment import Deployment
+    from sagepack.spec.model import Spec
+
+MARK = "Made by `sagepack export`"
+"""Stands in every file of an export: one without it was written by somebody else, and is never overwritten."""
+_README = "README.md"
+_TEMPLATE = "endpoint.template.yaml"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The files of an export.
+
+    Attributes:
+        files: their texts, by name; the one that counts comes first.
+        limits: what they cannot say.
+        next: the commands that make what they say, in their folder.
+    """
+
+    files: dict[str, str]
+    limits: tuple[str, ...]
+    next: tuple[str, ...]
+
+    @property
+    def main(self) -> str:
+        """The text that counts."""
+        return next(iter(self.files.values()))
+
+
+def exported(spec: Spec, deployment: Deployment, tool: str, permissions: Document | None = None) -> Exported:
+    """The files of one format.
+
+    Args:
+        spec: what is exported.
+        deployment: what the endpoint should be.
+        tool: `cloudformation`.
+        permissions: policy of the execution role, if it is made as well.
+    """
+    found = limits(spec, tool, creates_role=permissions is not None)
+    files, commands = _cloudformation(spec, deployment, permissions)
+    return Exported({**files, _README: _readme(spec, tool, found, commands)}, found, commands)
+
+
+def _cloudformation(
+    spec: Spec, deployment: Deployment, permissions: Document | None
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    document = template(deployment, permissions=permissions)
+    command = [
+        "aws",
+        "cloudformation",
+        "deploy",
+        "--region",
+        spec.aws.region,
+        "--stack-name",
+        stack_name(deployment.owner),
+    ]
+    command += ["--template-file", _TEMPLATE, *(["--capabilities", "CAPABILITY_NAMED_IAM"] if permissions else [])]
+    return {_TEMPLATE: f"# {_made(spec)}\n{_yaml(document)}"}, (shlex.join(command),)
+
+
+def _made(spec: Spec) -> str:
+    return f"{MARK} from the spec {spec.name} for {spec.env}: do not edit it, export it again."
+
+
+def _readme(spec: Spec, tool: str, found: tuple[str, ...], commands: tuple[str, ...]) -> str:
+    name = spec.endpoint.name
+    return "\n".join(
+        [
+            f"# The endpoint {name}",
+            "",
+            _made(spec),
+            f"`sagepack export --format {tool} --env {spec.env} --check` says whether the spec has changed since (exit code 2).",
+            "",
+            *(f"    {command}" for command in commands),
+            "",
+            f"What this makes is changed here alone: `sagepack deploy`, `rollback` and `destroy` refuse to touch {name} as long as it has",
+            "the tag `sagepack:managed-by`. `sagepack predict`, `status`, `logs` and `verify` work as ever.",
+            "",
+            "## What it does not do",
+            "",
+            *(f"- {each}" for each in found),
+            "",
+        ]
+    )
+
+
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc] # which of the two is known at run time
+    """Writes what occurs twice twice: CloudFormation knows no aliases (user guide, "Template formats")."""
+
+    def ignore_aliases(self, _data: Any) -> bool:
+        """Whether a value is written out wherever it occurs."""
+        return True
+
+
+def _yaml(document: Document) -> str:
+    return str(yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))

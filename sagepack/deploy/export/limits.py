@@ -1,0 +1,80 @@
+"""What an exported file cannot say of a deployment, or `deploy` does besides: sentences for whoever hands the file over. Pure.
+
+They say nothing that depends on the time or on what is in AWS, since they stand in a file that is compared.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sagepack.aws.logs import log_group
+from sagepack.deploy.alarm_names import key_of
+from sagepack.deploy.rollout import rollback_alarms
+from sagepack.text import one_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sagepack.spec.model import Spec
+
+
+def limits(spec: Spec, tool: str, *, creates_role: bool) -> tuple[str, ...]:
+    """What is to be known, one sentence or two each.
+
+    Args:
+        spec: what is exported.
+        tool: `cloudformation`, `cdk` or `terraform`.
+        creates_role: whether the execution role is among what the tool makes.
+    """
+    return (*_of_every_tool(spec, creates_role=creates_role), *_of_stacks(spec, tool))
+
+
+def _of_every_tool(spec: Spec, *, creates_role: bool) -> Iterator[str]:
+    endpoint = spec.endpoint
+    if spec.sandbox:
+        yield "It names the account and the bucket of the sandbox, which AWS does not have: export another environment with --env."
+    yield (
+        "Nothing tries the endpoint after an update, as `deploy` does with the sample: InService does not say that it answers. Run "
+        f"`sagepack predict --env {spec.env}`."
+    )
+    yield (
+        "No release is recorded: `releases`, `rollback` and `promote` know only what `deploy` did. To go back, go back in git, export, "
+        "and update."
+    )
+    yield "The package has to be in S3 before: `sagepack upload` publishes it, and no other tool does."
+    if creates_role:
+        yield f"The role {spec.aws.role} must not exist yet."
+    else:
+        yield f"The role {spec.aws.role} has to exist: `sagepack policy --for execution --env {spec.env}` says what it may do."
+    if spec.trust.verify and spec.artifact.layout == "archive":
+        yield (
+            "S3DataSource.ETag is left out, which no tool but `deploy` can say: SageMaker loads whatever lies at the address of the "
+            "package. The signature was verified when this was exported."
+        )
+    if (update := endpoint.update) and endpoint.scaling and update != type(update)():
+        yield (
+            f"The steps of an update are those of {endpoint.initial_instance_count} instance(s), whatever automatic scaling has made "
+            "of that; `deploy` takes those of the instances that run."
+        )
+    if others := [name for name in rollback_alarms(endpoint) if key_of(name) is None]:
+        yield f"The alarms of `endpoint.update.rollback_alarms` that are not of this spec have to exist: {one_of(others)}."
+    if endpoint.log_retention_in_days is not None:
+        yield (
+            f"The log group {log_group(endpoint.name)} must not exist yet: SageMaker makes it when the first container starts. Import it, "
+            "or delete it."
+        )
+    if scaling := endpoint.scaling:
+        if any(each.at.startswith("at(") for each in scaling.schedule):
+            yield "A time `at(...)` of the schedule that has passed may be refused: remove it from the spec, and export again."
+        if scaling.schedule:
+            yield "A change of the bounds of scaling sets those back that a scheduled action has set, until its next time."
+
+
+def _of_stacks(spec: Spec, tool: str) -> Iterator[str]:
+    if spec.endpoint.scaling and tool != "terraform":
+        yield (
+            "SageMaker refuses another instance type as long as the endpoint is scaled. Update the stack three times: with the parameter "
+            "AutoScaling=Disabled and the old template, with Disabled and the new one, with Enabled and the new one."
+        )
+    if any("<" in text for pair in spec.endpoint.tags.items() for text in pair):
+        yield "A tag has a `<`, which CloudFormation may refuse."

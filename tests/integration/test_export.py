@@ -1,0 +1,131 @@
+"""The task `export`: what it writes, prints, compares and refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from sagepack.errors import UserError
+from tests.helpers.cloud import Cloud
+from tests.helpers.deployments import RecordedProgress
+from tests.helpers.signing import KeyPair
+
+if TYPE_CHECKING:
+    from sagepack.api.results import Exported
+    from sagepack.sandbox.servers import Servers
+
+TEMPLATE = "export/svd-cloud/cloudformation/endpoint.template.yaml"
+
+
+@pytest.fixture
+def cloud(tmp_path: Path, sandbox: Servers, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    made = Cloud(tmp_path, sandbox, monkeypatch)
+    made.project().lock()
+    return made
+
+
+def states(result: Exported) -> dict[str, str]:
+    return {Path(file.path).name: file.state for file in result.files}
+
+
+def test_an_export_is_written_for_the_project_and_says_whether_the_package_is_published(cloud: Cloud) -> None:
+    before = cloud.project().export()
+    assert states(before) == {"endpoint.template.yaml": "written", "README.md": "written"}
+    assert before.files[0].path == TEMPLATE
+    assert before.published is False
+    cloud.project().upload()
+    after = cloud.project().export()
+    assert (after.published, after.exit_code) == (True, 0)
+    assert set(states(after).values()) == {"unchanged"}
+    text = (cloud.root / TEMPLATE).read_text()
+    template = yaml.safe_load(text)
+    source = template["Resources"]["Model"]["Properties"]["PrimaryContainer"]["ModelDataSource"]["S3DataSource"]
+    assert source["S3Uri"] == after.package
+    assert str(cloud.root) not in text
+    readme = (cloud.root / TEMPLATE).with_name("README.md").read_text()
+    assert all(limit in readme for limit in after.limits)
+    assert all(command in readme for command in after.next)
+
+
+def test_a_check_says_what_is_not_as_the_spec_says_and_asks_aws_nothing(cloud: Cloud) -> None:
+    missing = cloud.project().export(check=True)
+    assert (set(states(missing).values()), missing.exit_code) == ({"missing"}, 2)
+    assert not (cloud.root / TEMPLATE).exists()
+    cloud.project().export()
+    project = cloud.project("endpoint.initial_instance_count=2")
+    cloud.servers.aws.faults.log.clear()
+    found = project.export(check=True)
+    assert (states(found)["endpoint.template.yaml"], found.exit_code) == ("changed", 2)
+    assert "+        InitialInstanceCount: 2" in found.files[0].diff
+    assert "-        InitialInstanceCount: 1" in found.files[0].diff
+    assert found.published is None
+    assert cloud.servers.aws.faults.log == []
+    assert cloud.project().export(check=True).exit_code == 0
+
+
+def test_a_file_that_no_export_made_is_never_overwritten(cloud: Cloud, tmp_path: Path) -> None:
+    readme = tmp_path / "own" / "README.md"
+    readme.parent.mkdir()
+    readme.write_text("# Our infrastructure\n")
+    with pytest.raises(UserError, match="no export made") as caught:
+        cloud.project().export(output=str(readme.parent))
+    assert "--output" in str(caught.value.fix)
+    assert readme.read_text() == "# Our infrastructure\n"
+    assert not (readme.parent / "endpoint.template.yaml").exists()
+    checked = cloud.project().export(output=str(readme.parent), check=True)
+    assert states(checked)["README.md"] == "foreign"
+
+
+def test_a_template_is_printed_and_nothing_is_written(cloud: Cloud) -> None:
+    result = cloud.project().export(output="-")
+    assert result.folder is None
+    (file,) = result.files
+    assert yaml.safe_load(file.text or "")["Resources"]["Endpoint"]
+    assert not (cloud.root / "export").exists()
+    with pytest.raises(UserError, match="nothing to be compared with"):
+        cloud.project().export(output="-", check=True)
+
+
+def test_the_role_that_is_made_is_allowed_what_the_policy_says(cloud: Cloud) -> None:
+    text = cloud.project().export(output="-", create_role=True).files[0].text
+    role = yaml.safe_load(text or "")["Resources"]["Role"]["Properties"]
+    assert role["Policies"][0]["PolicyDocument"] == cloud.project().policy("execution").document
+    assert role["AssumeRolePolicyDocument"] == cloud.project().policy("trust").document
+    assert role["RoleName"] == "sagepack-sandbox"
+    assert "CAPABILITY_NAMED_IAM" in cloud.project().export(output="-", create_role=True).next[0]
+
+
+def test_there_is_no_export_without_a_lock_and_of_no_other_tool(cloud: Cloud) -> None:
+    with pytest.raises(UserError, match="no format 'pulumi'"):
+        cloud.project().export("pulumi")
+    with pytest.raises(UserError, match="there is no lock for this spec"):
+        cloud.project("model.variant=fp32").export()
+
+
+def test_what_is_not_known_of_s3_does_not_stop_an_export(cloud: Cloud) -> None:
+    project = cloud.project()
+    project.progress = progress = RecordedProgress()
+    cloud.servers.aws.denied.set(["s3:*"])
+    result = project.export()
+    assert (result.published, result.exit_code) == (None, 0)
+    assert "could not be found out" in progress.text
+
+
+def test_an_unsigned_package_is_refused_where_signatures_count(cloud: Cloud, tmp_path: Path) -> None:
+    private, _ = KeyPair.of("ours").write(cloud.root / "config" / "keys")
+    private.rename(tmp_path.parent / f"{tmp_path.name}.pem")
+    sign, verify = f"trust.sign=file:{tmp_path.parent}/{tmp_path.name}.pem", "trust.verify=[config/keys/key.pub]"
+    with pytest.raises(UserError, match="not published"):
+        cloud.project(verify).export()
+    cloud.project().upload()
+    with pytest.raises(UserError, match="not signed"):
+        cloud.project(verify).export()
+    assert cloud.project(verify).export(check=True).exit_code == 2
+    assert not (cloud.root / "export").exists()
+    cloud.project(sign, verify).sign()
+    signed = cloud.project(verify).export()
+    assert signed.published is True
+    assert "ETag is left out" in str(signed.limits)
