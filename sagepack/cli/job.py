@@ -1,4 +1,4 @@
-"""What runs in a job in the region (`--remote`): `python -m sagepack.cli.job PROJECT MESSAGE INPUT`.
+"""What runs in a job in the region (`--remote`): `python -m sagepack --in-job PROJECT MESSAGE INPUT`, as `engine.remote.start` calls it.
 
 The token of the Hub is read with the job's role and stays in the memory of this process and its workers. What the job started from is removed from
 S3 at its end. The error of a failure goes to the file that SageMaker reads as the job's exit message.
@@ -7,15 +7,9 @@ S3 at its end. The error of a failure goes to the file that SageMaker reads as t
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from sagepack.cli import interrupts
-
-if __name__ == "__main__":
-    interrupts.install()
 
 from sagepack.api import remote_job
 from sagepack.cli.main import run_command
@@ -23,12 +17,20 @@ from sagepack.cli.options import Options
 from sagepack.errors import SagepackError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sagepack.api.project import Project
     from sagepack.api.results import Built
 
 
-def main(project: Path, message: Path, source: str) -> int:
-    """Publish the package of a project; returns the exit code."""
+def run(words: Sequence[str]) -> int:
+    """Publish the package of a project; returns the exit code.
+
+    Args:
+        words: the folder of the project, the file for an error, and the address of what the job started from.
+    """
+    folder, message, source = words
+    project = Path(folder)
     job = remote_job.read(project)
     os.chdir(project)  # which messages name files from
 
@@ -37,13 +39,9 @@ def main(project: Path, message: Path, source: str) -> int:
             return remote_job.publish(opened, job, os.environ)
         except SagepackError as error:
             with suppress(OSError):  # the log has it, too
-                message.write_bytes(remote_job.exit_message(error))
+                Path(message).write_bytes(remote_job.exit_message(error))
             raise
         finally:
             remote_job.remove(job, source)
 
     return run_command("upload", publish, Options(project, job.config, job.env))
-
-
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]))

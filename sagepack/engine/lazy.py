@@ -18,7 +18,7 @@ from typing import Any
 
 # Importer -> what it loads late; names without the `sagepack.` in front.
 LAZY: dict[str, tuple[str, ...]] = {
-    "__main__": ("cli.program",),
+    "__main__": ("cli.job", "cli.program"),
     "api.cleaning": ("sandbox",),
     "api.connect": ("aws.session", "engine.clients", "sandbox"),
     "api.project": (

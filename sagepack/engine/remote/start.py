@@ -1,7 +1,7 @@
 """Begins the job in its container: `python3 start.py ADDRESS`, the address being that of this input in S3. Only Python's own library is there yet.
 
-It unpacks what lies beside it, installs what this program needs if the image does not have it, and becomes the program. pip gets
-the versions and hashes of the list that travels along, and accepts no other file.
+It unpacks what lies beside it, installs what the program needs if the image does not have it, and becomes the program that travels
+along, whichever that is. pip gets the versions and hashes of the list that travels along, and accepts no other file.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent  # /opt/ml/processing/input/sagepack
 BASE = HERE.parents[2]  # /opt/ml
 OLDEST = (3, 10)
+IN_JOB = "--in-job"
+"""The first word of the program's command line, by which it knows what to do; the project, the file for an error and ADDRESS follow."""
 
 
 def main() -> None:
@@ -38,7 +40,8 @@ def main() -> None:
         "HF_HUB_CACHE": str(work / "cache"),
     }
     sys.stdout.flush()
-    command = [sys.executable, "-m", "sagepack.cli.job", str(work / "project"), str(message), *sys.argv[1:]]
+    (package,) = program.iterdir()
+    command = [sys.executable, "-m", package.name, IN_JOB, str(work / "project"), str(message), *sys.argv[1:]]
     os.execve(sys.executable, command, environment)  # noqa: S606 - it becomes the program, which gets the signals
 
 

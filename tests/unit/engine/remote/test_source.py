@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sagepack import __main__
 from sagepack.engine.remote import source, start
 from sagepack.engine.remote.source import JobSource
 from tests.helpers.paths import ROOT
@@ -62,6 +63,25 @@ def test_an_old_python_is_told_before_anything_is_unpacked(monkeypatch: pytest.M
     monkeypatch.setattr("sys.version_info", (3, 9, 18))
     with pytest.raises(SystemExit, match="this image has Python"):
         start.main()
+
+
+def test_the_container_becomes_the_program_that_travels_along_with_the_words_that_it_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "processing" / "input" / "sagepack"
+    here.mkdir(parents=True)
+    packed = source.JobSource({"program/sagepack/__main__.py": (b"", False), "requirements.txt": (b"", False)})
+    (here / "input.tar.gz").write_bytes(packed.files["input.tar.gz"])
+    begun = list[list[str]]()
+    monkeypatch.setattr(start, "HERE", here)
+    monkeypatch.setattr(start, "BASE", tmp_path)
+    monkeypatch.setattr(start, "install", lambda *_args: None)
+    monkeypatch.setattr("os.execve", lambda _program, words, _environment: begun.append(words))
+    monkeypatch.setattr("sys.argv", ["start.py", "s3://bucket/input"])
+    start.main()
+    ((_, *words),) = begun
+    project, message = tmp_path / "processing" / "sagepack" / "project", tmp_path / "output" / "message"
+    assert words == ["-m", "sagepack", __main__.IN_JOB, str(project), str(message), "s3://bucket/input"]
 
 
 @pytest.mark.slow
