@@ -83,7 +83,7 @@ serve-venv: .venv-serve/.done ## The serving stack, for serve and the sandbox's 
 	@touch $@
 
 # `coverage[toml]` stays so: pip, told to require hashes, takes no newer `coverage` for it, but refuses the whole list.
-requirements: $(BIN)/.run ## Write both requirements*.lock again, and the list that jobs in the region install
+requirements: $(BIN)/.run ## Write the requirements*.lock and the list of jobs again
 	$(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.10 --generate-hashes --no-header --extra sandbox pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.10 --generate-hashes --no-header --extra sandbox --extra cluster --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	$(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.10 --generate-hashes --no-header --no-annotate -c requirements.lock pyproject.toml -o sagepack/engine/remote/requirements.txt
