@@ -483,3 +483,24 @@ def test_tls_lets_only_those_in_who_have_a_certificate_of_the_authority(farm: Fa
     ):
         with pytest.raises(SagepackError, match=message), cluster.connected(declared, tmp_path):
             pass
+
+
+def test_the_jobs_of_a_fleet_publish_by_the_cluster_that_their_environment_names(farm: Farm) -> None:
+    dask, root = farm.cluster(), farm.folder / "project"
+    shutil.copytree(farm._template / "project", root)
+    for env in ("cloud", "other"):  # with targets of their own, so that both send, at the same time
+        overlay = OVERLAY.replace("/models", f"/{env}") + f"cluster: {{scheduler: {dask.address}, connections: 2}}\n"
+        (root / "config" / "env" / f"{env}.yaml").write_text(overlay)
+    words = ["fleet", "upload", "--select", "config/large.yaml", "--envs", "cloud,other", "--json"]
+    command = [sys.executable, "-m", "tests.helpers.cluster_client", *words]
+    done = subprocess.run(
+        command, cwd=root, env=farm.environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert [job["status"] for job in json.loads(done.stdout)["result"]["jobs"]] == ["done", "done"]
+    for env in ("cloud", "other"):
+        log = (root / "build" / "fleet" / f"large-{env}.log").read_text()
+        assert f"2 workers of {dask.address}" in log
+    assert len(farm.published()) == 2
+    assert set(farm.parts().values()) == {2}  # each number once for each object
+    assert not (farm.folder / "cache").exists()  # nothing was downloaded here

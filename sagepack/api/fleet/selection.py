@@ -44,6 +44,7 @@ class Member(Value, frozen=True):
         cache: folder of the Hugging Face cache.
         model: what the model is, before a lock says which files it has.
         files: the locked model files; empty without a lock.
+        streams: whether what it publishes never touches this disk, as by the workers of a cluster.
     """
 
     config: str
@@ -55,6 +56,7 @@ class Member(Value, frozen=True):
     cache: str = ""
     model: str = ""
     files: tuple[LockedFile, ...] = ()
+    streams: bool = False
 
     @property
     def key(self) -> str:
@@ -113,6 +115,7 @@ def look(root: Path, config: str, env: str, *, branch_allowed: bool = False) -> 
         str(work.sandbox_hub_cache if spec.sandbox else default_cache(os.environ)),
         _model(spec.model, spec.hub_endpoint),
         _locked_files(work, spec),
+        streams=spec.cluster is not None,
     )
 
 

@@ -58,7 +58,7 @@ class Shared:
                     fetch, send, copy = fetch - content.fetched, send - content.sent, copy + content.size
                     continue
                 self._sent.add((member.target, digest))
-            if content.fetched and not self._stream:
+            if content.fetched and not (self._stream or member.streams):
                 if (member.cache, digest) in self._fetched:
                     fetch -= content.fetched
                 self._fetched.add((member.cache, digest))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+from msgspec.structs import replace
+
 from sagepack.api.fleet.selection import Member
 from sagepack.api.fleet.sharing import Shared
 from sagepack.api.results import Job
@@ -53,11 +56,13 @@ def test_a_large_content_is_sent_to_a_place_once_and_copied_by_all_who_can() -> 
     assert amounts(shared, member("other")) == (0, 9 * MiB + 1, 0)
 
 
-def test_what_streams_from_the_hub_is_fetched_by_each_who_sends_it() -> None:
-    shared = Shared(stream=True)
-    assert amounts(shared, member("dev"))[0] == 9 * MiB
-    assert amounts(shared, member("other"))[0] == 9 * MiB
-    assert amounts(shared, member("dev"))[0] == MiB
+@pytest.mark.parametrize("by_cluster", [False, True])
+def test_what_streams_from_the_hub_is_fetched_by_each_who_sends_it(by_cluster: bool) -> None:
+    shared = Shared(stream=not by_cluster)
+    dev, other = (replace(member(env), streams=by_cluster) for env in ("dev", "other"))
+    assert amounts(shared, dev)[0] == 9 * MiB
+    assert amounts(shared, other)[0] == 9 * MiB
+    assert amounts(shared, dev)[0] == MiB
 
 
 def test_a_model_is_downloaded_into_a_cache_once() -> None:
