@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING
 
 from sagepack.engine import lazy
@@ -20,6 +21,8 @@ else:
     clients = lazy.module("engine.clients")
     sandbox = lazy.module("sandbox")
     session = lazy.module("aws.session")
+
+_starting = threading.Lock()  # several threads, or jobs of a fleet, may be the first that need the sandbox
 
 
 def make_clients(root: Path, spec: Spec, hub_cache: Path, progress: Progress) -> clients.Clients:
@@ -52,14 +55,15 @@ def running(root: Path, progress: Progress) -> sandbox.Sandbox:
     Raises:
         UserError: it does not start.
     """
-    if sandbox.status(root) is not None:
-        return sandbox.ensure(root)
-    again = sandbox.folder(root).exists()
-    with progress.activity("starting the sandbox: a Hub and AWS on this machine"):
-        box = sandbox.ensure(root)
-    if again:
-        progress.note("the sandbox starts empty: it forgot the objects and endpoints that it had before it ended")
-    return box
+    with _starting:
+        if sandbox.status(root) is not None:
+            return sandbox.ensure(root)
+        again = sandbox.folder(root).exists()
+        with progress.activity("starting the sandbox: a Hub and AWS on this machine"):
+            box = sandbox.ensure(root)
+        if again:
+            progress.note("the sandbox starts empty: it forgot the objects and endpoints that it had before it ended")
+        return box
 
 
 def past_proxies(known: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -124,9 +125,12 @@ def open_context(
     spec = checked.spec
     work = Workspace(root, spec.name, spec.env)
 
-    @cache
+    made = cache(lambda hub_cache: connect.make_clients(root, spec, hub_cache, progress))
+    making = threading.Lock()  # a step may need them first in several threads at once
+
     def clients(hub_cache: Path) -> Clients:
-        return connect.make_clients(root, spec, hub_cache, progress)
+        with making:
+            return made(hub_cache)
 
     return BuildContext(
         spec,
