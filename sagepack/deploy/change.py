@@ -24,11 +24,17 @@ Kind = Literal[
     "tags",
     "release",
     "not_owned",
+    "managed",
 ]
 Sign = Literal["+", "-", "~", "-/+", ""]
 
 NONE = "none"
 THERE = "there"
+MANAGED_FIX = (
+    "change the spec, run `invoke export`, and let that tool take what it wrote; once the tool has let the endpoint go, the tag "
+    "sagepack:managed-by=sagepack gives it back to `invoke deploy`"
+)
+"""What to do about an endpoint that another tool manages."""
 _LONG_HEX = re.compile(r"([0-9a-f]{12})[0-9a-f]{4,}")
 _LONG = 40  # characters of a value beyond which what it shares with the other is left out
 
@@ -41,7 +47,7 @@ class Change(Value, frozen=True):
             configuration, which was deleted; `wait` for what is in progress; set up `scaling`; set the number of `instances`;
             set up `alarms`; set how long the `log` is kept; set `tags`; `release` what serves: try it and record it, which an
             earlier run did not. `not_owned`: the endpoint belongs to another spec or environment and
-            must not be changed.
+            must not be changed; `managed`: nor one that another tool manages, such as a CloudFormation stack.
         reason: the difference, for people.
         subject: what is changed, for people: a key of the spec such as `endpoint.instance_type`, or a resource such as
             `endpoint svd`.
@@ -63,12 +69,12 @@ class Change(Value, frozen=True):
     @property
     def is_blocked(self) -> bool:
         """Whether nothing may be done."""
-        return self.kind == "not_owned"
+        return self.kind in {"not_owned", "managed"}
 
     @property
     def sign(self) -> Sign:
         """`+` something new, `-` something that goes, `~` another value, `-/+` made again; empty if nothing is changed."""
-        if self.kind in {"wait", "not_owned"}:
+        if self.kind == "wait" or self.is_blocked:
             return ""
         if self.kind == "recreate":
             return "-/+"

@@ -16,6 +16,7 @@ from sagepack.aws import autoscaling, sagemaker
 from sagepack.deploy import hosted, scaling
 from sagepack.deploy.drift import is_managed
 from sagepack.deploy.error_hints import with_hints
+from sagepack.deploy.manager import require_unmanaged
 from sagepack.deploy.observe import observe_alarms, observe_scaling
 from sagepack.deploy.overview import require_owned
 from sagepack.deploy.waiter import WaiterConfig, settle, surviving, wait_until_stable
@@ -64,12 +65,14 @@ def inventory(aws: Aws, owner: Owner) -> Inventory:
     """Everything that exists for `owner`. Changes nothing.
 
     Raises:
-        UserError: the endpoint belongs to another spec or environment.
+        UserError: the endpoint belongs to another spec, environment or tool.
     """
     name = owner.endpoint_name
     endpoint = sagemaker.describe_endpoint(aws, name)
     if endpoint is not None:
-        require_owned(owner, sagemaker.list_tags(aws, endpoint.endpoint_arn))
+        tags = sagemaker.list_tags(aws, endpoint.endpoint_arn)
+        require_owned(owner, tags)
+        require_unmanaged(name, tags)
     resources: list[Resource] = []
     live = observe_scaling(aws, name)
     # A policy or a scheduled action cannot exist without its endpoint, so whoever set it up, it is removed with the endpoint.
@@ -108,7 +111,7 @@ def destroy(aws: Aws, owner: Owner, progress: Progress, waiter: WaiterConfig | N
     An outage of AWS, of the network or of the credentials that ends within `waiter.outage` does not end it: it goes on.
 
     Raises:
-        UserError: the endpoint belongs to another spec or environment.
+        UserError: the endpoint belongs to another spec, environment or tool.
         RemoteError: SageMaker does not delete the endpoint in time.
     """
     waiter = waiter or WaiterConfig()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sagepack.deploy.alarms import comparable, desired_alarms
 from sagepack.deploy.change import NONE, THERE, Change, values
 from sagepack.deploy.deployment import TAG_MANIFEST, ReleaseTag, owner_tags
+from sagepack.deploy.manager import managed, manager
 from sagepack.deploy.scaling import AllowedBounds, desired_scaling, is_action, scaling_names
 from sagepack.deploy.subjects import subject_of
 from sagepack.spec.model import KEYS
@@ -82,6 +83,8 @@ def differences(deployment: Deployment, observed: EndpointState | None) -> list[
     if not deployment.owner.owns(observed.tags):
         reason = f"endpoint {name} belongs to another spec or environment: it has {owner_tags(observed.tags)}"
         return [Change("not_owned", reason, f"endpoint {name}")]
+    if who := manager(observed.tags):
+        return [Change("managed", managed(name, who), f"endpoint {name}")]
     endpoint = _endpoint_differences(deployment, observed)
     # Which package the endpoint has is told once: its tag follows.
     told = {TAG_MANIFEST} if any(change.path == PACKAGE for change in endpoint) else set()
@@ -102,7 +105,9 @@ def release_differences(deployment: Deployment, observed: EndpointState | None) 
 
     While the endpoint is being made equal to `deployment`, nothing is to be said of it: its release comes after that.
     """
-    if observed is None or not deployment.owner.owns(observed.tags) or _endpoint_differences(deployment, observed):
+    if observed is None or not deployment.owner.owns(observed.tags) or manager(observed.tags):
+        return []
+    if _endpoint_differences(deployment, observed):
         return []
     serves, tag = observed.endpoint.endpoint_config_name, ReleaseTag.of(observed.tags)
     if serves != deployment.endpoint_config_name or (tag is not None and tag.config == serves):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sagepack.aws import sagemaker
 from sagepack.aws.session import AccessDeniedError, UnknownOperationError
+from sagepack.deploy.manager import manager
 from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
@@ -102,12 +103,16 @@ def observe_models(aws: Aws) -> tuple[tuple[Model, ...], tuple[str, ...]]:
 
 
 def owned(aws: Aws, owner: Owner, arns: dict[str, str]) -> list[str]:
-    """Those of some models or configurations (name -> ARN) that belong to `owner`; tags are read only where the name fits."""
-    return [
-        name
-        for name, arn in sorted(arns.items())
-        if owner.matches_name(name) and owner.owns(sagemaker.list_tags(aws, arn))
-    ]
+    """Those of some models or configurations (name -> ARN) that belong to `owner` and that no other tool manages.
+
+    Tags are read only where the name fits.
+    """
+
+    def is_owned(arn: str) -> bool:
+        tags = sagemaker.list_tags(aws, arn)
+        return owner.owns(tags) and manager(tags) is None
+
+    return [name for name, arn in sorted(arns.items()) if owner.matches_name(name) and is_owned(arn)]
 
 
 def routers_to(aws: Aws, endpoint_arn: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -13,7 +13,7 @@ from sagepack.aws import autoscaling, sagemaker
 from sagepack.aws.logs import log_group, set_retention
 from sagepack.deploy import rollout, scaling
 from sagepack.deploy.alarms import desired_alarms
-from sagepack.deploy.change import require_no_loss
+from sagepack.deploy.change import MANAGED_FIX, require_no_loss
 from sagepack.deploy.deployment import VARIANT_NAME, tag_list
 from sagepack.deploy.drift import (
     alarm_differences,
@@ -87,7 +87,7 @@ def reconcile(
         look: says what is live, for the first time: the caller has just looked, as `observe_declared` does.
 
     Raises:
-        UserError: the endpoint belongs to another spec or environment, or would have to be deleted without `recreate`; or
+        UserError: the endpoint belongs to another spec, environment or tool, or would have to be deleted without `recreate`; or
             SageMaker refused the model data, the role, the image or the instances.
         RemoteError: the endpoint failed, was rolled back to its old configuration, or took too long.
     """
@@ -162,12 +162,13 @@ class Reconciler:
         """The live endpoint, and what has to be changed.
 
         Raises:
-            UserError: it belongs to another spec or environment, or requests would be lost without `recreate`.
+            UserError: it belongs to another spec, environment or tool, or requests would be lost without `recreate`.
         """
         changes = differences(self.deployment, observed)
         for change in changes:
-            if observed is not None and change.kind == "not_owned":
+            if change.is_blocked:
                 fix = "choose another endpoint.name; to take the endpoint over, give it this spec's tags first"
+                fix = MANAGED_FIX if change.kind == "managed" else fix
                 raise UserError(change.reason, where=change.subject, fix=fix)
         if not self.recreate:
             require_no_loss(changes)

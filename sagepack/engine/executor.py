@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from sagepack import files
-from sagepack.deploy.change import require_no_loss
+from sagepack.deploy.change import MANAGED_FIX, require_no_loss
 from sagepack.engine import lazy
 from sagepack.engine import plan as planning
 from sagepack.errors import SagepackError, UserError
@@ -175,10 +175,12 @@ def _allowed(
     """
     for action in actions:
         if action.status == "blocked":
+            is_managed = any(change.kind == "managed" for change in action.changes)
+            other = "choose another endpoint.name, or the right --config and --env"
             raise (obstacles or {}).get(action.step) or UserError(
                 "; ".join(action.reasons),
                 where=action.step,
-                fix="nothing was changed; choose another endpoint.name, or the right --config and --env",
+                fix=f"nothing was changed; {MANAGED_FIX if is_managed else other}",
             )
         if not context.recreate:
             require_no_loss(action.changes)

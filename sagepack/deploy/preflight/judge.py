@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sagepack.deploy.alarm_names import key_of
+from sagepack.deploy.change import MANAGED_FIX
 from sagepack.deploy.iam_policy import SAGEMAKER
+from sagepack.deploy.manager import managed
 from sagepack.deploy.preflight.check import Finding
 from sagepack.text import counted
 
@@ -322,7 +324,7 @@ def rollback_alarms(wanted: Sequence[str], found: Mapping[str, str]) -> Finding:
     return Finding("ok", f"none of {', '.join(wanted)} is in ALARM")
 
 
-def owner(name: str, *, exists: bool, owned: bool, tags: str) -> Finding:
+def owner(name: str, *, exists: bool, owned: bool, tags: str, managed_by: str | None = None) -> Finding:
     """Whether the endpoint may be changed by this spec and environment.
 
     Args:
@@ -330,9 +332,12 @@ def owner(name: str, *, exists: bool, owned: bool, tags: str) -> Finding:
         exists: whether there is one.
         owned: whether its tags name this spec and environment.
         tags: its tags of this program, in words.
+        managed_by: the tool that manages it, if that is another one.
     """
     if not exists:
         return Finding("ok", f"there is no endpoint {name} yet")
+    if owned and managed_by:
+        return Finding("failed", managed(name, managed_by), MANAGED_FIX)
     if owned:
         return Finding("ok", f"endpoint {name} belongs to this spec and environment")
     return Finding(

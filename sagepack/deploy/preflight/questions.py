@@ -14,6 +14,7 @@ from sagepack.aws.s3 import S3Uri
 from sagepack.aws.session import AccessDeniedError, CredentialsError, Patience
 from sagepack.deploy.deployment import Owner, owner_tags
 from sagepack.deploy.iam_policy import execution_policy
+from sagepack.deploy.manager import manager
 from sagepack.deploy.preflight import judge
 from sagepack.deploy.preflight.asking import Question
 from sagepack.deploy.preflight.check import Finding
@@ -197,7 +198,13 @@ class Preflight:
         endpoint = sagemaker.describe_endpoint(self.aws, owner.endpoint_name)
         tags = sagemaker.list_tags(self.aws, endpoint.endpoint_arn) if endpoint else {}
         shown = owner_tags(tags)
-        return judge.owner(owner.endpoint_name, exists=endpoint is not None, owned=owner.owns(tags), tags=shown)
+        return judge.owner(
+            owner.endpoint_name,
+            exists=endpoint is not None,
+            owned=owner.owns(tags),
+            tags=shown,
+            managed_by=manager(tags),
+        )
 
 
 def denied_actions(aws: Aws, role: str, statements: list[Statement]) -> list[str]:
