@@ -5,79 +5,54 @@ from __future__ import annotations
 from contextlib import nullcontext, suppress
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
 from sagepack import hub
 from sagepack.api import results, session
-from sagepack.api.session import Selection, load, open_context
+from sagepack.api.at_endpoint import AtEndpoint
+from sagepack.api.on_this_machine import OnThisMachine
+from sagepack.api.session import load, open_context
 from sagepack.engine import executor, lazy
 from sagepack.engine.outputs import Archive
-from sagepack.engine.steps import GOALS
 from sagepack.errors import UserError
-from sagepack.progress import Heard, Silent
-from sagepack.spec import project_folder
 from sagepack.spec.model import COMMIT
-from sagepack.text import did_you_mean, one_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Sequence
+    from pathlib import Path
 
     from sagepack.api import (
         cleaning,
         collecting,
-        comparing,
-        direct,
         exporting,
-        invocations,
         judging,
-        leaving,
-        live,
         promoting,
         review,
-        rolling_back,
-        served_package,
-        serving,
-        trial,
-        watching,
     )
     from sagepack.api.review import ReviewedPlan
     from sagepack.aws import s3
-    from sagepack.deploy import exchange, fleet, waiter
     from sagepack.deploy.origin import Origin
     from sagepack.deploy.preflight import asking, check
     from sagepack.engine import policies, preflight
     from sagepack.engine import verify as verifying
     from sagepack.engine.context import BuildContext
     from sagepack.engine.plan import Action
-    from sagepack.errors import Diagnostic
     from sagepack.package.attest import provenance
     from sagepack.package.attest import sbom as bills
-    from sagepack.progress import Progress
     from sagepack.publish import cleanup, remote_read
     from sagepack.scaffold import project as scaffold
-    from sagepack.serving import image as containers
     from sagepack.serving import model_server
-    from sagepack.spec.model import Spec
 else:
     asking = lazy.module("deploy.preflight.asking")
     bills = lazy.module("package.attest.sbom")
     cleaning = lazy.module("api.cleaning")
-    comparing = lazy.module("api.comparing")
     check = lazy.module("deploy.preflight.check")
     collecting = lazy.module("api.collecting")
     cleanup = lazy.module("publish.cleanup")
-    containers = lazy.module("serving.image")
-    direct = lazy.module("api.direct")
     exporting = lazy.module("api.exporting")
-    fleet = lazy.module("deploy.fleet")
-    invocations = lazy.module("api.invocations")
-    leaving = lazy.module("api.leaving")
     judging = lazy.module("api.judging")
-    live = lazy.module("api.live")
     model_server = lazy.module("serving.model_server")
     policies = lazy.module("engine.policies")
     preflight = lazy.module("engine.preflight")
@@ -85,18 +60,12 @@ else:
     provenance = lazy.module("package.attest.provenance")
     remote_read = lazy.module("publish.remote_read")
     review = lazy.module("api.review")
-    rolling_back = lazy.module("api.rolling_back")
     s3 = lazy.module("aws.s3")
-    served_package = lazy.module("api.served_package")
-    serving = lazy.module("api.serving")
-    trial = lazy.module("api.trial")
-    watching = lazy.module("api.watching")
     scaffold = lazy.module("scaffold.project")
     verifying = lazy.module("engine.verify")
-    waiter = lazy.module("deploy.waiter")
 
 
-class Project:
+class Project(OnThisMachine, AtEndpoint):
     """One spec of a project in one environment. Nothing is read before a method needs it.
 
     Every method that works with the spec raises `UserError` if it cannot be read or is wrong (`SpecError`, with everything
@@ -115,23 +84,6 @@ class Project:
         spec: which spec it is; None until a method has read it.
         warnings: what is wrong with the spec and its code, but not wrong enough to refuse it; empty until a method has read them.
     """
-
-    def __init__(
-        self,
-        root: str | Path = ".",
-        config: str | Path = "",
-        env: str = "local",
-        sets: str | Sequence[str] = (),
-        progress: Progress | None = None,
-    ) -> None:
-        self.root = project_folder.find(Path(root).absolute()) or Path(root).absolute()
-        self.selection = Selection(self.root, str(config), env, (sets,) if isinstance(sets, str) else tuple(sets))
-        self.spec: results.SpecReference | None = None
-        self.progress: Progress = progress or Silent()
-        self.warnings: tuple[Diagnostic, ...] = ()
-
-    def __repr__(self) -> str:
-        return f"Project({str(self.root)!r}, {self.selection.config!r}, {self.selection.env!r})"
 
     def validate(self) -> results.Validated:
         """Check the spec and the files that it names: every mistake at once."""
@@ -459,343 +411,6 @@ class Project:
             sbom=documents[publication.package.sbom_uri] is not None,
         )
 
-    def predict(
-        self,
-        source: str | Path | dict[str, Any] | None = None,
-        output: str | Path | None = None,
-        *,
-        timeout: int | None = None,
-        accept: str | None = None,
-        fields: Mapping[str, Any] | None = None,
-        inference_id: str = "",
-        url: str = "",
-    ) -> results.Answer:
-        """Send an asynchronous request to the endpoint and wait for the answer, or for that of an earlier request.
-
-        The request stays in the endpoint's queue if the wait ends first; the same call then goes on to wait for it.
-
-        Args:
-            source: the request: the path of a JSON file, an image, ..., or an object to send as JSON; the spec's sample if left
-                out. An image or a recording takes the place of the one in the sample, whose other fields are sent with it; to an
-                endpoint in AWS without those that the handler declares a default for, since the values of a sample are small.
-            output: the file for the answer, or the folder for its frames; a folder of its own in `build/answers` if left out. Its suffix
-                says what the answer should be, where the handler declares what it answers with.
-            timeout: seconds to wait; 900 if left out, 1800 where the endpoint may have to wake first.
-            accept: the media type that the answer should have, such as `video/mp4`; that of the output's suffix, or `sample.accept` of
-                the spec, if left out.
-            fields: are laid over those of the request; a dot in a name leads into an object: `{"parameters.seed": 7}`.
-            inference_id: the id of an earlier request: its answer is fetched, and nothing is sent; `source` does not count.
-            url: the address of a server on this machine, as `Serving.url` has it: the request goes there, and not to the endpoint.
-
-        Raises:
-            UserError: there is no such endpoint or server, the request cannot be read, is no JSON or was refused by the container, the
-                handler does not declare such an answer, or the credentials are of another account.
-            RemoteError: the endpoint failed on the request, or no answer came in time.
-        """
-        if url:
-            context = self._open("deploy")
-            return direct.ask(context, url, source, output, timeout=timeout, accept=accept, fields=fields)
-        return invocations.ask(
-            self._open("deploy"),
-            source,
-            output,
-            timeout=timeout,
-            accept=accept,
-            fields=fields,
-            inference_id=inference_id,
-        )
-
-    def serving(
-        self,
-        package: str = "",
-        source: exchange.Source = None,
-        output: str | Path | None = None,
-        *,
-        accept: str | None = None,
-        fields: Mapping[str, Any] | None = None,
-        image: bool = False,
-    ) -> AbstractContextManager[serving.Serving]:
-        """A package that runs on this machine, under the image's own serving stack, within a `with` block.
-
-        The value of the block has `try_it`, which sends the sample, and `url`. Nothing of it needs an account.
-
-        Args:
-            package: the path of a `model.tar.gz`, an address in S3 of one or of a prefix with its files, or a release as in `diff`;
-                the working tree if left out.
-            source: a request to send in place of the spec's sample, as in `predict`.
-            output: where its answer is to go; see `predict`.
-            accept: the media type that its answer should have.
-            fields: are laid over those of the request, as in `predict`.
-            image: run it in a container of the spec's image, which docker has on this machine, instead of the serving stack.
-
-        Raises:
-            UserError: the serving stack is not installed; there is no such package, it cannot serve, or does not start; or the
-                request cannot be read.
-            RemoteError, IntegrityError: as `build("download")` does.
-        """
-        if image:
-            containers.require_docker()
-        else:
-            model_server.require(self.root)
-        context = self._open("lock" if package else "download")
-        if package and image:
-            executor.run(context)  # the lock names the image
-        sent = trial.Trial.of(context, source, accept, Path(output) if output else None, fields)
-        folder = self.root / "build" / "serving" / f"{context.spec.name}-{context.spec.env}"
-        found = served_package.of_name(context, package, folder) if package else served_package.of_tree(context)
-        for warning in found.warnings:
-            self._heard.warn(warning)
-        locate = partial(session.where, self.selection)
-        return serving.running(serving.Serving(context.refreshed(), found, sent, locate, in_image=image))
-
-    def watching(
-        self,
-        source: exchange.Source = None,
-        output: str | Path | None = None,
-        *,
-        accept: str | None = None,
-        fields: Mapping[str, Any] | None = None,
-    ) -> AbstractContextManager[watching.Watched]:
-        """The package of the working tree as `serving` runs it, while its code is edited: the value of the block has `edits`, too.
-
-        Args:
-            source: as in `serving`.
-            output: as in `serving`.
-            accept: as in `serving`.
-            fields: as in `serving`.
-
-        Raises:
-            UserError: as `serving`.
-            RemoteError, IntegrityError: as `serving`.
-        """
-        model_server.require(self.root)
-        context = self._open("download")
-        sent = trial.Trial.of(context, source, accept, Path(output) if output else None, fields)
-        found, locate = served_package.of_tree(context), partial(session.where, self.selection)
-        for warning in found.warnings:
-            self._heard.warn(warning)
-        check, specs = partial(session.load, self.selection, contents=True), session.files_of(self.selection)
-        return serving.running(watching.Watched(context.refreshed(), found, sent, locate, check, specs))
-
-    def serve(
-        self,
-        package: str = "",
-        source: exchange.Source = None,
-        output: str | Path | None = None,
-        *,
-        accept: str | None = None,
-        fields: Mapping[str, Any] | None = None,
-    ) -> results.Served:
-        """Run a package on this machine, send it the sample as the smoke test of a deployment does, and stop it.
-
-        Args:
-            package: as in `serving`.
-            source: as in `serving`.
-            output: the file for the answer, or the folder for its parts; a folder in `build/answers` if left out.
-            accept: as in `serving`.
-            fields: as in `serving`.
-
-        Raises:
-            UserError: as `serving`; or the package does not answer as expected.
-            RemoteError, IntegrityError: as `serving`.
-        """
-        with self.serving(package, source, output, accept=accept, fields=fields) as served:
-            return served.try_it(output)
-
-    def status(self) -> results.EndpointStatus:
-        """What the endpoint does now: what serves, its instances, scaling, queue and alarms. Changes nothing.
-
-        Raises:
-            UserError: the endpoint belongs to another spec or environment, or the credentials are of another account.
-            RemoteError: AWS failed after retries.
-        """
-        context = self._open("deploy")
-        with self.progress.activity("asking AWS about the endpoint"):
-            preflight.require_account(context)
-            return live.status(context)
-
-    def wake(self) -> results.Woken:
-        """Start an instance of an endpoint that sleeps, and wait until it serves; several where automatic scaling has more as its least.
-
-        It sleeps again by itself as after a request. An interrupted wait leaves what was begun going on in AWS.
-
-        Raises:
-            UserError: there is no such endpoint, it belongs to another spec or environment, it has to be deployed first, the
-                quota is used up, or the credentials are of another account.
-            RemoteError: no instance came, for lack of capacity for example, or AWS failed after retries.
-        """
-        context = self._open("deploy")
-        with self._surviving(context):
-            preflight.require_account(context)
-            found = fleet.wake(context.clients.aws, context.spec, self.progress)
-        bounds = found.bounds
-        sleeps = (
-            bounds is not None and bounds.min_capacity == 0 and not bounds.suspended_state.dynamic_scaling_in_suspended
-        )
-        return results.Woken(found.endpoint_name, found.instances, found.changed, sleeps)
-
-    def sleep(self, *, even_if_busy: bool = False) -> results.Asleep:
-        """Stop all instances of an endpoint now, and wait until they are gone; the next request wakes it.
-
-        CloudWatch tells of a request only minutes later: one that was sent just now is not seen, and wakes the endpoint again.
-
-        Args:
-            even_if_busy: also while requests are in its queue or running. Those that run are interrupted.
-
-        Raises:
-            UserError: there is no such endpoint, it belongs to another spec or environment, requests are in its queue, nothing
-                would wake it again, or the credentials are of another account.
-            RemoteError: an instance stays, or AWS failed after retries.
-        """
-        context = self._open("deploy")
-        with self._surviving(context):
-            preflight.require_account(context)
-            found = fleet.sleep(context.clients.aws, context.spec, self.progress, even_if_busy=even_if_busy)
-        return results.Asleep(found.endpoint_name, found.changed, found.queued)
-
-    def logs(self, *, since: timedelta = timedelta(hours=1)) -> results.Log:
-        """What the containers of the endpoint wrote to CloudWatch, the newest 10,000 lines of it.
-
-        Args:
-            since: how long ago to begin.
-
-        Raises:
-            UserError: the endpoint belongs to another spec or environment, or the credentials are of another account.
-            RemoteError: AWS failed after retries.
-        """
-        context = self._open("deploy")
-        with self.progress.activity("reading the log of the endpoint"):
-            preflight.require_account(context)
-            return live.read_log(context, since)
-
-    def follow_logs(self, *, since: timedelta = timedelta(0)) -> Iterator[results.LogLine]:
-        """Each line that the containers of the endpoint write, as it appears; it ends when the caller stops asking.
-
-        An outage of the network is waited for.
-
-        Args:
-            since: how long ago to begin.
-
-        Raises:
-            UserError: the endpoint belongs to another spec or environment, or the credentials are of another account.
-        """
-        context = self._open("deploy")
-        preflight.require_account(context)
-        return live.follow_log(context, since)
-
-    def predict_all(
-        self,
-        source: str | Path,
-        output: str | Path | None = None,
-        *,
-        timeout: int | None = None,
-        accept: str | None = None,
-        fields: Mapping[str, Any] | None = None,
-    ) -> results.Answers:
-        """Send many asynchronous requests to the endpoint, 16 at a time, and wait for their answers.
-
-        All are checked before the first is sent. The same call sends those again that failed; those that have an answer in the
-        folder are not sent again, and those that are still in the endpoint's queue are waited for.
-
-        Args:
-            source: a folder, each file of which is a request, or a file each line of which is one, in JSON.
-            output: the folder for the answers, each in a folder of its own; a folder in `build/answers` if left out.
-            timeout: seconds to wait without any answer, as in `predict`.
-            accept: the media type that the answers should have; `sample.accept` of the spec if left out.
-            fields: are laid over those of each file's request, as in `predict`.
-
-        Raises:
-            UserError: there is no such endpoint, a request cannot be read or is no JSON, or the credentials are of another
-                account.
-            RemoteError: no answer came in time, or a request could not be sent.
-        """
-        return invocations.ask_all(
-            self._open("deploy"), Path(source), output, timeout=timeout, accept=accept, fields=fields
-        )
-
-    def releases(self, *, most: int = 20) -> results.Releases:
-        """The deployments that changed the endpoint: who, when, from which commit, and what has served since.
-
-        Args:
-            most: how many, beginning with the newest.
-
-        Raises:
-            UserError: the credentials are of another account, or S3 denies access.
-            RemoteError: S3 failed after retries.
-        """
-        context = self._open("deploy")
-        with self.progress.activity("asking S3 for the deployments"):
-            preflight.require_account(context)
-            return live.releases(context, most)
-
-    def diff(self, before: str = "live", after: str = "tree") -> results.Diff:
-        """How a deployment, or the working tree, differs from another: package, requirements, image and settings.
-
-        Changes nothing, and reads no byte of a model.
-
-        Args:
-            before: `live` (what serves), `tree` (the working tree), or a release: its number in `releases`, 1 for the newest, its
-                time, or the name of its endpoint configuration.
-            after: likewise.
-
-        Raises:
-            UserError: there is no such release, no endpoint, or no lock that is up to date with the spec; or the endpoint
-                belongs to another spec or environment, or the credentials are of another account.
-            RemoteError: AWS failed after retries.
-        """
-        context = self._open("deploy")
-        with self.progress.activity("asking AWS what was deployed"):
-            preflight.require_account(context)
-            return comparing.compare(context, before, after)
-
-    def rollback(self, to: str = "", *, recreate: bool = False) -> results.Rollback:
-        """Make the endpoint serve a release again that was deployed before; nothing is built or uploaded.
-
-        Args:
-            to: its number in `releases`, its time, the name of its endpoint configuration or the address of its record; the one
-                before the one that serves if left out.
-            recreate: as in `build`.
-
-        Raises:
-            UserError: there is no such release, or its model, configuration or package was deleted; there is no endpoint, or it
-                has to be deleted without `recreate`, or belongs to another spec or environment; or the credentials are of another account.
-            RemoteError: AWS failed after retries, or the endpoint did not come into service.
-        """
-        context = self._open("deploy", recreate=recreate)
-        with self._surviving(context):
-            preflight.require_account(context)
-            return rolling_back.roll_back(context, to)
-
-    def review_rollback(self, to: str = "") -> results.Rollback:
-        """What `rollback` would do. Changes nothing; raises as `rollback`."""
-        context = self._open("deploy")
-        with self.progress.activity("asking AWS what was deployed"):
-            preflight.require_account(context)
-            return rolling_back.review(context, to)
-
-    def deployed_resources(self) -> results.ToDestroy:
-        """What `destroy` would remove and what it would leave, with its bytes and its cost. Changes nothing.
-
-        Raises:
-            UserError: the endpoint belongs to another spec or environment, or the credentials are of another account.
-        """
-        context = self._open("deploy")
-        with self.progress.activity("asking AWS what was made for the endpoint"), self._surviving(context):
-            preflight.require_account(context)
-            return leaving.look(context)
-
-    def destroy(self) -> results.Destroyed:
-        """Remove the endpoint and all that `deploy` made for it, and nothing else; packages in S3 stay.
-
-        Raises:
-            UserError: the endpoint belongs to another spec or environment, or the credentials are of another account.
-            RemoteError: SageMaker does not delete it in time.
-        """
-        context = self._open("deploy")
-        with executor.exclusive(context), self._surviving(context):
-            preflight.require_account(context)
-            return leaving.destroy(context)
-
     def doctor(self, *, older_than_hours: int = 24) -> results.Doctor:
         """Check everything that can be known before a deployment, and look for unfinished uploads of this spec.
 
@@ -888,10 +503,6 @@ class Project:
         """
         return exporting.export(self._open("deploy"), tool, output, check=check, create_role=create_role)
 
-    def _surviving(self, context: BuildContext) -> AbstractContextManager[None]:
-        """Within the block, requests to AWS survive an outage."""
-        return waiter.surviving(context.clients.aws, self.progress, waiter.WaiterConfig.of(context.spec))
-
     def _pin(self, *, locked: bool) -> str | None:
         """Write the commit of today into the spec; returns the file, or None if the spec has a commit already."""
         if locked:
@@ -903,27 +514,6 @@ class Project:
         if COMMIT.fullmatch(model.revision):
             return None
         return session.pin(self.selection, context.clients.hub.resolve(model.id, model.revision).commit)
-
-    def _load(self, **how: bool) -> Spec:
-        return self._check(**how).spec
-
-    def _check(self, **how: bool) -> session.Checked:
-        project_folder.require(self.root)
-        checked = load(self.selection, **how)
-        if self.spec is None:
-            self.spec = results.SpecReference(self.selection.shown, checked.spec.name, checked.spec.env)
-            for warning in checked.warnings:
-                self._heard.warn(warning)
-        return checked
-
-    @property
-    def _heard(self) -> Heard:
-        """The progress of a run, whose warnings are kept."""
-        return Heard(self.progress, self._keep)
-
-    def _keep(self, warning: Diagnostic) -> None:
-        if warning not in self.warnings:
-            self.warnings += (warning,)
 
     def _plan(self, to: str, **how: Any) -> tuple[BuildContext, results.Plan]:
         return self._planned(to, self._open(to, **how))
@@ -959,11 +549,6 @@ class Project:
         surviving = self._surviving(source) if survives else nullcontext()
         with self.progress.activity(f"asking AWS what was deployed to {from_env}"), surviving:
             return source, promoting.prepare(source, context, release)
-
-    def _open(self, goal: str, *, branch_allowed: bool = False, **how: Any) -> BuildContext:
-        if goal not in GOALS:
-            raise UserError(f"unknown step {goal!r}", fix=did_you_mean(goal, GOALS) or f"choose one of {one_of(GOALS)}")
-        return open_context(self.root, self._check(branch_allowed=branch_allowed), goal, self._heard, **how)
 
     def _find_uploads(self, context: BuildContext, hours: int) -> list[s3.MultipartHandle]:
         target = s3.S3Uri.parse(context.spec.artifact.target)

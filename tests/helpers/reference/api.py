@@ -74,7 +74,7 @@ def _class(kind: type[Any], *, level: int = 2, methods: tuple[str, ...] | None =
     yield about.text
     yield _section(about.sections, "Args", "argument")
     yield _section(about.sections, "Attributes", "attribute")
-    for name, member in vars(kind).items():
+    for name, member in [found for each in kind.__mro__[:-1] for found in vars(each).items()]:
         if not name.startswith("_") and (name in methods if methods is not None else _is_method(member)):
             yield from _method(kind.__name__, name, member, level + 1)
 
