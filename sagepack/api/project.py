@@ -21,6 +21,7 @@ from sagepack.spec.model import COMMIT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from concurrent.futures import Executor
     from pathlib import Path
 
     from sagepack.api import (
@@ -151,7 +152,13 @@ class Project(OnThisMachine, AtEndpoint):
         return judging.scan(self._open("lock", branch_allowed=True))
 
     def plan(
-        self, to: str = "package", *, locked: bool = False, stream: bool = False, workers: int = 0, remote: bool = False
+        self,
+        to: str = "package",
+        *,
+        locked: bool = False,
+        stream: bool = False,
+        workers: int | Executor = 0,
+        remote: bool = False,
     ) -> results.Plan:
         """What would run to reach a step, and why. Changes nothing.
 
@@ -159,7 +166,7 @@ class Project(OnThisMachine, AtEndpoint):
             to: a step, or `package`.
             locked: fail if the lock would be made or changed.
             stream: plan to publish from the Hub to S3 without the model on this disk.
-            workers: processes of this machine that make what is published; 0: threads of this one.
+            workers: who makes what is published, as in `build`.
             remote: plan to publish by a job in the region.
 
         Raises:
@@ -169,7 +176,13 @@ class Project(OnThisMachine, AtEndpoint):
         return self._plan(to, locked=locked, stream=stream, workers=workers, remote=remote)[1]
 
     def review(
-        self, to: str = "deploy", *, locked: bool = False, stream: bool = False, workers: int = 0, remote: bool = False
+        self,
+        to: str = "deploy",
+        *,
+        locked: bool = False,
+        stream: bool = False,
+        workers: int | Executor = 0,
+        remote: bool = False,
     ) -> ReviewedPlan:
         """A plan that `deploy` can be held to, also from a file and on another machine. Raises as `plan`.
 
@@ -190,7 +203,7 @@ class Project(OnThisMachine, AtEndpoint):
         locked: bool = False,
         stream: bool = False,
         connections: int = hub.CONNECTIONS,
-        workers: int = 0,
+        workers: int | Executor = 0,
         plan: ReviewedPlan | None = None,
         smoke: bool = True,
         recreate: bool = False,
@@ -204,7 +217,9 @@ class Project(OnThisMachine, AtEndpoint):
             stream: publish from the Hub to S3 without the model on this disk.
             connections: most connections to the Hub at once.
             workers: processes of this machine that make what is published, and stream what is not on this disk; 0: threads
-                of this process. A script that uses it begins with `if __name__ == "__main__":`, since each process imports it.
+                of this process. A script that uses it begins with `if __name__ == "__main__":`, since each process imports it. Or any
+                `concurrent.futures.Executor`, which is not shut down: its workers read from the Hub and send to S3 with credentials of
+                their own environment, and have the same version of sagepack.
             plan: do what this plan says, or nothing.
             smoke: send the sample to an endpoint that serves something new, as the spec says; False sends nothing.
             recreate: also delete and create again an endpoint that was released and has failed since, with the requests in
@@ -241,7 +256,7 @@ class Project(OnThisMachine, AtEndpoint):
         locked: bool = False,
         stream: bool = False,
         connections: int = hub.CONNECTIONS,
-        workers: int = 0,
+        workers: int | Executor = 0,
         remote: bool = False,
     ) -> results.Built:
         """Publish the package, and send only what S3 does not have: `build("upload")`."""
@@ -255,7 +270,7 @@ class Project(OnThisMachine, AtEndpoint):
         locked: bool = False,
         stream: bool = False,
         connections: int = hub.CONNECTIONS,
-        workers: int = 0,
+        workers: int | Executor = 0,
         plan: ReviewedPlan | None = None,
         smoke: bool = True,
         recreate: bool = False,

@@ -27,6 +27,7 @@ from sagepack.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Executor
 
     from sagepack.engine.clients import Clients
     from sagepack.errors import Diagnostic, KeyPath
@@ -100,7 +101,7 @@ def open_context(
     locked: bool = False,
     stream: bool = False,
     connections: int = hub.CONNECTIONS,
-    workers: int = 0,
+    workers: int | Executor = 0,
     smoke: bool = True,
     recreate: bool = False,
     renew: bool = False,
@@ -116,7 +117,7 @@ def open_context(
         locked: fail rather than make or change the lock.
         stream: publish from the Hub to S3 without the model on this disk.
         connections: most connections to the Hub at once.
-        workers: processes of this machine that make the units of an upload; 0: threads of this process do all of it.
+        workers: processes of this machine, or an executor, that make the units of an upload; 0: threads of this process do all of it.
         smoke: try the endpoint after a deployment, as the spec says.
         recreate: requests may be lost with an endpoint whose status allows nothing but to delete it.
         renew: resolve again what the lock holds for ranges of versions.

@@ -28,6 +28,7 @@ from sagepack.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Executor
     from pathlib import Path
 
     from sagepack.deploy import deployment, observe
@@ -70,7 +71,7 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
         keep_lock: fail rather than make or change the lock (`--locked`).
         stream: publish from the Hub to S3 without the model on this disk.
         connections: most connections to the Hub at once.
-        workers: processes of this machine that make the units of an upload; 0: threads of this process do all of it.
+        workers: processes of this machine, or an executor, that make the units of an upload; 0: threads of this process do all of it.
         set_keys: the keys that a lock is made from and `--set` gave.
         smoke: try the endpoint after a deployment, as the spec says (not `--no-smoke`).
         recreate: requests may be lost with an endpoint whose status allows nothing but to delete it.
@@ -91,7 +92,7 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
     keep_lock: bool = False
     stream: bool = False
     connections: int = hub.CONNECTIONS
-    workers: int = 0
+    workers: int | Executor = 0
     set_keys: tuple[str, ...] = ()
     smoke: bool = True
     recreate: bool = False
@@ -312,9 +313,11 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
         )
 
     def _unit_pool(self) -> unit_pool.UnitPool | None:
-        """Who makes the units of the upload: what the command line names goes before what the spec declares."""
+        """Who makes the units of the upload: what the caller names goes before what the spec declares."""
         if self.remote:  # the job has workers of its own
             return None
+        if not isinstance(self.workers, int):
+            return unit_pool.given(self.workers)
         if self.workers:
             return unit_pool.processes(self.workers, self.clients.connections)
         declared = self.spec.cluster

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -50,6 +50,11 @@ def processes(count: int, connections: Connections) -> UnitPool:
         connections: how this process reaches the services; it is handed to each process when that begins.
     """
     return UnitPool(partial(_started, count, connections), f"--workers {count}", count, reads_files=True)
+
+
+def given(executor: Executor) -> UnitPool:
+    """An executor of the caller's, on whatever machines: its workers know the services by their own environment."""
+    return UnitPool(lambda _: nullcontext(executor), f"the workers of {type(executor).__name__}")
 
 
 @contextmanager

@@ -96,6 +96,26 @@ def test_workers_of_this_machine_read_what_is_in_its_cache(cloud: Cloud) -> None
     project.verify_remote(deep=True)
 
 
+def test_any_executor_makes_what_is_published_by_its_own_environment_and_is_left_open(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unit, "_process", unit._Process())  # as one of a worker
+    project, servers = cloud.project(), cloud.servers
+    with ThreadPoolExecutor(2) as executor, pytest.raises(UserError, match="no AWS credentials"):
+        project.upload(workers=executor)
+    monkeypatch.setattr(unit, "_process", unit._Process())
+    keys = {"AWS_ACCESS_KEY_ID": servers.access_key, "AWS_SECRET_ACCESS_KEY": servers.secret_key}
+    own = {**keys, "AWS_ENDPOINT_URL": servers.aws_url, "HF_ENDPOINT": servers.hub_url, "HF_TOKEN": servers.hf_token}
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    with ThreadPoolExecutor(2) as executor:
+        project.upload(workers=executor)
+        assert executor.submit(len, "ab").result() == 2
+    assert "2 units" in project.progress.text  # type: ignore[attr-defined]
+    assert not list((cloud.root / "cache").rglob("*.safetensors"))
+    assert project.verify_remote(deep=True)
+
+
 def test_an_edit_of_the_code_needs_no_worker(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     cloud.project().upload(workers=2)
     code = cloud.root / "inference_code" / "svd" / "inference.py"
