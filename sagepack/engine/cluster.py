@@ -110,7 +110,15 @@ def connected(cluster: Cluster, root: Path) -> Iterator[Scheduler]:
     security = _security(dask, cluster.tls, root) if cluster.tls else None
 
     def connect() -> distributed.Client:
-        return dask.Client(cluster.scheduler, timeout=CONNECT, security=security, set_as_default=False)
+        client = dask.Client.__new__(dask.Client)
+        try:
+            client.__init__(cluster.scheduler, timeout=CONNECT, security=security, set_as_default=False)
+        except BaseException:
+            # It is connecting still, and would hold up the end of this process for 20 s, with a traceback of Dask's.
+            with suppress(Exception):
+                client.close(timeout=_CLOSE)
+            raise
+        return client
 
     with _explained(cluster), warnings.catch_warnings():
         # Of the versions that matter, `worker_check` says more.
@@ -271,13 +279,18 @@ def _worker(address: str, answer: Any) -> Worker | None:
     if isinstance(answer, str):
         report = msgspec.json.decode(answer, type=worker_check.Report)
         return Worker(address, report.host, report.problems)
-    if isinstance(answer, ImportError):
+    if _is_import(answer):
         problem = worker_check.Problem(
             printable(f"it has no sagepack, or another version: {answer}"), worker_check.installation()
         )
     else:
         problem = worker_check.Problem(printable(f"unexpected {type(answer).__name__}: {answer}"), "look at its log")
     return Worker(address, "", (problem,))
+
+
+def _is_import(error: BaseException) -> bool:
+    """Whether a worker could not import what it was given. Dask sends an error that it cannot pickle as the text of one."""
+    return isinstance(error, ImportError) or str(error).startswith(("ModuleNotFoundError(", "ImportError("))
 
 
 def lacking_error(lacking: Sequence[Worker]) -> UserError:
@@ -337,7 +350,7 @@ def _explained(cluster: Cluster) -> Iterator[None]:
     """Explain why there is no connection to the scheduler.
 
     Raises:
-        UserError: it is a matter of certificates.
+        UserError: it is a matter of TLS.
         RemoteError: nobody answers, or not in Dask's protocol.
     """
     try:
@@ -356,16 +369,31 @@ def _explained(cluster: Cluster) -> Iterator[None]:
 
 
 def _refusal(error: Exception, *, is_tls: bool) -> tuple[str, str] | None:
-    """What is wrong with the certificates, and what to do; None if they are not the matter. Dask tells it by Python's classes."""
-    cause = error.__cause__
+    """What is wrong with TLS or its certificates, and what to do; None if they are not the matter.
+
+    Dask tells it by Python's classes, and by words of its own and of tornado's.
+    """
+    cause, text = error.__cause__, str(error)
+    if "encryption required" in text:
+        fix = "write tls://, or unset DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION here"
+        return "Dask's settings on this machine require TLS", fix
     if isinstance(error, TypeError):
         return "TLS takes certificates, and none are declared", f"set cluster.tls, or {_TLS_VARIABLES}"
     if isinstance(error, ssl.SSLError):
-        return f"the files of cluster.tls do not serve: {error}", "they are PEM, and the key is that of cert"
+        fix = "all are PEM, and cluster.tls.key, or the file of cluster.tls.cert, has the key of that certificate"
+        return f"the files of cluster.tls do not serve: {text}", fix
+    return _refused_by_peer(text, cause) if is_tls or isinstance(cause, ssl.SSLError) else None
+
+
+def _refused_by_peer(text: str, cause: BaseException | None) -> tuple[str, str] | None:
+    """The same, of a connection by TLS that failed once it was there."""
     if isinstance(cause, ssl.SSLCertVerificationError):
         fix = "give the certificates of the authority that signed the scheduler's"
         return f"the scheduler's certificate is not one of cluster.tls.ca: {cause.verify_message}", fix
-    if isinstance(cause, ssl.SSLError) or (is_tls and isinstance(cause, ConnectionError)):
+    if "convert to SSL" in text or getattr(cause, "reason", "") == "WRONG_VERSION_NUMBER":
+        fix = "start it with `--protocol tls`, or write tcp:// without cluster.tls if it is on this machine"
+        return "the scheduler does not speak TLS", fix
+    if isinstance(cause, (ssl.SSLError, ConnectionError)):
         fix = "set cluster.tls.cert to one that the authority of scheduler and workers signed; or look at the scheduler's log"
         return "the scheduler closes the connection, as if it does not accept this machine's certificate", fix
     return None
@@ -449,6 +477,9 @@ class _Workers(Executor):
         if type(error).__name__ == "KilledWorker":
             message = f"{counted(killed.allowed_failures + 1, 'worker')} ended while they made the same unit"
             where, fix = str(killed.last_worker.address), f"look at their logs; they may need more memory. Then {_SAME}"
+        elif _is_import(error):
+            message, where = printable(f"a worker has no sagepack, or another version: {error}"), self._address
+            fix = f"{worker_check.installation()}; {_SAME}"
         else:
             message, where = printable(f"a worker cannot do its work: {type(error).__name__}: {error}"), self._address
             fix = f"look at its log; {_SAME}"

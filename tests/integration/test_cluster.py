@@ -504,3 +504,17 @@ def test_the_jobs_of_a_fleet_publish_by_the_cluster_that_their_environment_names
     assert len(farm.published()) == 2
     assert set(farm.parts().values()) == {2}  # each number once for each object
     assert not (farm.folder / "cache").exists()  # nothing was downloaded here
+
+
+def test_a_scheduler_without_tls_and_a_client_without_certificates_are_told_and_hold_up_nothing(
+    farm: Farm, tmp_path: Path
+) -> None:
+    address = farm.cluster(0).address.replace("tcp", "tls", 1)
+    files = ("--set", f"cluster.tls={authority(tmp_path / 'ours').setting}")
+    for words, message in (((), "TLS takes certificates, and none are declared"), (files, "does not speak TLS")):
+        begun = time.monotonic()
+        ended = farm.publish(address, "upload", *words)
+        assert ended.code == 1, ended.said
+        assert message in ended.error
+        assert "Traceback" not in ended.said
+        assert time.monotonic() < begun + 20  # Dask waits so long for a client that is left to itself

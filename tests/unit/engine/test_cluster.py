@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 ADDRESS = "tcp://127.0.0.1:8786"
 
 
+UNIMPORTED = ModuleNotFoundError("No module named 'sagepack'")
+UNPICKLED = Exception(repr(UNIMPORTED))  # so Dask sends an error that it cannot pickle
+
+
 class KilledWorker(Exception):  # noqa: N818 - Dask's name
     """As Dask's, which is told by its name: nothing but the adapter may import Dask."""
 
@@ -60,7 +64,9 @@ def test_a_result_and_an_error_of_this_program_pass() -> None:
         (KilledWorker(), "4 workers ended while they made the same unit"),
         (CancelledError(), "the connection to the scheduler is lost"),
         (ClosedClientError("Client is closed"), "the connection to the scheduler is lost"),
-        (ModuleNotFoundError("No module named 'sagepack'"), "a worker cannot do its work: ModuleNotFoundError"),
+        (ValueError("x"), "a worker cannot do its work: ValueError: x"),
+        (UNIMPORTED, "a worker has no sagepack, or another version"),
+        (UNPICKLED, "a worker has no sagepack, or another version"),
     ],
 )
 def test_what_becomes_of_a_worker_or_a_scheduler_is_a_failure_after_which_the_same_command_continues(
@@ -131,6 +137,7 @@ def refusal(error: Exception, cause: Exception | None = None) -> SagepackError:
         (TypeError("TLS expects a `ssl_context`"), None, UserError, "none are declared"),
         (OSError("x"), untrusted(), UserError, "is not one of cluster.tls.ca"),
         (ssl.SSLError(1, "PEM lib"), None, UserError, "do not serve: "),
+        (RuntimeError("encryption required by Dask configuration"), None, UserError, "on this machine require TLS"),
         (OSError("x"), ssl.SSLEOFError(), UserError, "does not accept this machine's certificate"),
         (OSError("x"), ConnectionResetError(), RemoteError, "the scheduler closed the connection"),
         (OSError("Timed out"), TimeoutError(), RemoteError, "no scheduler answers there"),
@@ -152,6 +159,39 @@ def test_a_connection_by_tls_that_is_closed_is_a_matter_of_the_certificate() -> 
     error.__cause__ = ConnectionResetError()
     with pytest.raises(UserError, match="accept this machine's certificate"), cluster._explained(Cluster("tls://a:1")):
         raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (ValueError("IOStream is not idle; cannot convert to SSL"), None),
+        (OSError("x"), ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number")),
+    ],
+)
+def test_a_scheduler_without_tls_is_told_as_one(error: Exception, cause: ssl.SSLError | None) -> None:
+    if cause:
+        cause.reason = "WRONG_VERSION_NUMBER"
+    error.__cause__ = cause
+    with pytest.raises(UserError, match="does not speak TLS") as raised, cluster._explained(Cluster("tls://a:1")):
+        raise error
+    assert "--protocol tls" in str(raised.value.fix)
+
+
+def test_a_client_that_could_not_connect_is_closed_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = []
+
+    class Client:
+        def __init__(self, *_: object, **__: object) -> None:
+            raise TypeError("TLS expects a `ssl_context`")
+
+        def close(self, timeout: float) -> None:
+            closed.append(timeout)
+
+    versions = SimpleNamespace(VersionMismatchWarning=Warning)
+    monkeypatch.setattr(cluster, "_distributed", lambda: SimpleNamespace(Client=Client, versions=versions))
+    with pytest.raises(UserError, match="none are declared"), cluster.connected(Cluster("tls://a:1"), tmp_path):
+        pass
+    assert closed == [cluster._CLOSE]
 
 
 def test_without_the_extra_a_cluster_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -203,11 +243,12 @@ def test_doctor_judges_the_workers_that_are_there() -> None:
 
 def test_an_answer_that_is_no_report_is_told_as_what_it_means() -> None:
     gone = cluster._worker("tcp://a:1", OSError("closed"))
-    other = cluster._worker("tcp://a:1", ModuleNotFoundError("No module named 'sagepack'"))
     broken = cluster._worker("tcp://a:1", ValueError("x"))
     assert gone is None
-    assert other
-    assert "it has no sagepack, or another version" in other.problems[0].message
-    assert "sagepack[cluster]==" in str(other.problems[0].fix)
+    for error in (UNIMPORTED, UNPICKLED):
+        other = cluster._worker("tcp://a:1", error)
+        assert other
+        assert "it has no sagepack, or another version" in other.problems[0].message
+        assert "sagepack[cluster]==" in str(other.problems[0].fix)
     assert broken
     assert "unexpected ValueError: x" in broken.problems[0].message
