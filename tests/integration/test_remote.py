@@ -169,6 +169,7 @@ def test_a_job_that_leaves_no_error_is_told_with_its_last_lines_and_sagemakers_r
     with pytest.raises(RemoteError, match="exit code: 137") as caught:
         region.project().upload(remote=True)
     assert caught.value.details == ("Killed",)
+    assert "remote.instance_type" in str(caught.value.fix)
 
 
 def test_a_job_that_was_stopped_says_so(region: Region) -> None:
@@ -279,7 +280,7 @@ def test_a_killed_job_is_told_and_the_next_one_sends_only_what_s3_lacks(region: 
     )  # of the part that comes first
     killer = threading.Thread(target=kill_after_a_part, args=(region,))
     killer.start()
-    with pytest.raises(RemoteError, match="exit code: -9"):
+    with pytest.raises(RemoteError, match="exit code: 137"):
         project.upload(remote=True)
     killer.join()
     region.project().upload(remote=True)  # without the fault

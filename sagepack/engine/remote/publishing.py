@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _LOG_LINES = 10  # of a job that failed, in its error
 _LAST_LOOKS = 3  # at the log of a job that has ended: CloudWatch shows a line some seconds after it was written
 _SAME_AGAIN = "the same command starts another job"
+_KILLED = "exit code: 137"  # 128 + SIGKILL, as a container tells it
 
 
 def require(context: BuildContext) -> None:
@@ -168,4 +169,7 @@ def _failure(job: ProcessingJob, lines: list[str], where: str) -> SagepackError:
         copy.where = where
         return copy
     said = job.failure_reason or "SageMaker gives no reason"
-    return RemoteError(f"the job failed: {said}", where=where, details=lines, fix=f"when that is mended, {_SAME_AGAIN}")
+    fix = f"when that is mended, {_SAME_AGAIN}"
+    if said.endswith(_KILLED):
+        fix = f"it was killed, most likely for lack of memory: set remote.instance_type to one with more; {_SAME_AGAIN}, which sends only what S3 does not have"
+    return RemoteError(f"the job failed: {said}", where=where, details=lines, fix=fix)

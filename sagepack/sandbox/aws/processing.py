@@ -232,7 +232,8 @@ class ProcessingJobs:
         with job.process as process:
             for line in process.stdout or ():
                 moto_state.write_log(job.region, LOG_GROUP, stream, [line.rstrip("\n")])
-            return process.wait()
+            code = process.wait()
+        return 128 - code if code < 0 else code  # a signal ended it; so a container tells it
 
     def _environment(self, job: Job, folder: Path) -> dict[str, str]:
         return {
