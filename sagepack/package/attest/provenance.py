@@ -207,14 +207,17 @@ def same_build(data: bytes, expected: dict[str, Any]) -> bool:
 def _comparable(document: _Whole, *, old: bool = False) -> dict[str, Any]:
     """A build without what may differ; `old`: as earlier versions of this program told of it."""
     build = document.predicate.build
-    kept = [
-        each for each in build.dependencies if each.get("name") != _PROJECT or "gitCommit" not in each.get("digest", {})
-    ]
+    kept = [each for each in build.dependencies if not _is_project(each)]
     parameters = build.external
     if old:
         kept = [each for each in kept if "name" not in each or "annotations" in each]
         parameters = {key: value for key, value in parameters.items() if key != "image"}
     return {"type": build.type, "external": parameters, "internal": build.internal, "dependencies": kept}
+
+
+def _is_project(dependency: dict[str, Any]) -> bool:
+    digest = dependency.get("digest")
+    return dependency.get("name") == _PROJECT and isinstance(digest, dict) and "gitCommit" in digest
 
 
 def _build(data: bytes) -> _Build | None:

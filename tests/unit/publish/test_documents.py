@@ -21,6 +21,7 @@ from sagepack.errors import UserError
 from sagepack.package.archive.crc32 import tar_crc
 from sagepack.package.archive.framing import frame
 from sagepack.package.archive.layout import Layout
+from sagepack.package.attest import provenance, sbom
 from sagepack.package.attest.provenance import statement, subject
 from sagepack.package.lock import Lock, LockedFile, LockedPackage
 from sagepack.package.manifest import Manifest, Member
@@ -433,6 +434,25 @@ def test_the_subject_of_a_provenance_is_read_back() -> None:
     for spoilt in spoiled({key: document[key] for key in ("_type", "subject", "predicateType")}):
         found = subject(json.dumps(spoilt).encode())
         assert found is None or found.value == spoilt["subject"][0]["digest"]["sha256"]
+
+
+def test_no_provenance_and_no_bill_of_materials_stops_who_reads_it() -> None:
+    manifest, project = manifest_of(FILES), provenance.ProjectCommit("a" * 40, clean=False)
+    document = statement(spec(), LOCK, manifest, provenance.Origin(project=project))
+    build = document["predicate"]["buildDefinition"]
+    for dependency in build["resolvedDependencies"]:
+        build["resolvedDependencies"] = [dependency]
+        for spoilt in spoiled(document):
+            data = json.dumps(spoilt).encode()
+            provenance.origin(data)
+            provenance.requirements(data)
+            provenance.other_files(data, manifest)
+            provenance.same_build(data, document)
+    bill = sbom.document(spec(), LOCK, manifest)
+    for spoilt in spoiled(bill):
+        data = json.dumps(spoilt).encode()
+        sbom.subject(data)
+        sbom.same_contents(data, bill)
 
 
 def allowed(policy: dict[str, Any], action: str, resource: str) -> bool:
