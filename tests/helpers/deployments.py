@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from botocore.awsrequest import AWSResponse
 from botocore.stub import Stubber
 from msgspec import structs
 
@@ -23,8 +24,11 @@ from sagepack.progress import Silent
 from sagepack.spec import model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
+    from botocore.model import OperationModel
+
+    from sagepack.aws.session import Document
     from sagepack.errors import Diagnostic
     from sagepack.sandbox.servers import Servers
 
@@ -159,6 +163,22 @@ def stubbed(*services: str) -> tuple[Aws, dict[str, Stubber]]:
     for stub in stubs.values():
         stub.activate()
     return aws, stubs
+
+
+def answering(aws: Aws, service: str, answers: Mapping[str, Document]) -> set[str]:
+    """Let a client of the session answer each operation alike, in whatever order requests come that are sent side by side.
+
+    Returns:
+        the operations that were asked for, which grows.
+    """
+    asked: set[str] = set()
+
+    def answer(model: OperationModel, **_: object) -> tuple[AWSResponse, Document]:
+        asked.add(model.name)
+        return AWSResponse("", 200, {}, None), answers[model.name]
+
+    aws.client(service).meta.events.register_first("before-call", answer)
+    return asked
 
 
 def session_of(sandbox: Servers) -> Aws:

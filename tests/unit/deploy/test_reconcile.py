@@ -1,12 +1,22 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sagepack.deploy.reconcile import reconcile
 from sagepack.errors import RemoteError, UserError
-from tests.helpers.deployments import ARN, GONE, MOMENT, FakeClock, RecordedProgress, deployment, described, stubbed
+from tests.helpers.deployments import (
+    ARN,
+    GONE,
+    MOMENT,
+    FakeClock,
+    RecordedProgress,
+    answering,
+    deployment,
+    described,
+    stubbed,
+)
 
 if TYPE_CHECKING:
     from botocore.stub import Stubber
@@ -42,8 +52,13 @@ def test_a_refusal_of_create_model_ends_the_deployment_before_anything_costs(
 
 def test_a_configuration_that_sagemaker_does_not_find_yet_is_sent_another_request() -> None:
     value = deployment()
-    aws, stubs = stubbed("sagemaker", "logs", "application-autoscaling", "cloudwatch")
-    stub = stubs["sagemaker"]
+    aws, stubs = stubbed("sagemaker", "logs", "cloudwatch")
+    scaling: dict[str, Any] = {
+        "DescribeScalableTargets": {"ScalableTargets": []},
+        "DescribeScalingPolicies": {"ScalingPolicies": []},
+        "DescribeScheduledActions": {"ScheduledActions": []},
+    }
+    asked, stub = answering(aws, "application-autoscaling", scaling), stubs["sagemaker"]
     nothing_exists(stub)
     stub.add_response("create_model", {"ModelArn": ARN.replace("endpoint", "model")}, value.create_model_request)
     unknown = ("ValidationException", "Could not find endpoint configuration")
@@ -51,11 +66,9 @@ def test_a_configuration_that_sagemaker_does_not_find_yet_is_sent_another_reques
     stub.add_client_error("create_endpoint", *unknown)
     stub.add_response("create_endpoint", {"EndpointArn": ARN}, value.create_endpoint_request)
     stub.add_response("describe_endpoint", described("InService", value.endpoint_config_name))
-    stubs["application-autoscaling"].add_response("describe_scalable_targets", {"ScalableTargets": []})
-    stubs["application-autoscaling"].add_response("describe_scaling_policies", {"ScalingPolicies": []})
-    stubs["application-autoscaling"].add_response("describe_scheduled_actions", {"ScheduledActions": []})
     stubs["cloudwatch"].add_response("describe_alarms", {"MetricAlarms": []})
     assert reconcile(aws, value, RecordedProgress(), FakeClock().waiter()).endpoint_arn == ARN
+    assert asked == scaling.keys()
     for each in stubs.values():
         each.assert_no_pending_responses()
 
