@@ -22,11 +22,8 @@ from sagepack.deploy.overview import require_owned
 from sagepack.deploy.reconcile import reconcile
 from sagepack.deploy.smoke_result import Smoke
 from sagepack.deploy.waiter import WaiterConfig
-from sagepack.engine import executor
-from sagepack.errors import IntegrityError, SagepackError, UserError
-from sagepack.package.manifest import Manifest
-from sagepack.publish import remote_read
-from sagepack.publish.keys import document_beside, package_at
+from sagepack.engine import executor, signed
+from sagepack.errors import SagepackError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,41 +147,15 @@ def _deployment(context: BuildContext, release: Release) -> recorded.RecordedDep
             where=str(package),
             fix=f"{again}, which publishes it again; or choose another release with --to",
         )
-    if context.spec.trust.verify:
-        _require_signed(context, release, package)
+    commit = release.record.commit
+    again = f"check out commit {commit[:12]} of the project" if commit else "check out its code"
+    signed.require_signed(
+        context,
+        found,
+        f"release {release.number}",
+        f"{again} and run `invoke sign`, which reads every byte of it and signs it; or choose another release with --to",
+    )
     return found
-
-
-def _require_signed(context: BuildContext, release: Release, model: S3Uri) -> None:
-    """Check that the package of a release is as it was signed.
-
-    Raises:
-        UserError: it is not signed.
-        IntegrityError: it is not what was signed.
-    """
-    s3, where = context.clients.s3, document_beside(model, "manifest.json")
-    try:
-        manifest = Manifest.parse(s3.read(where) or b"")
-        package = package_at(model, manifest.digest)
-    except UserError as error:
-        raise IntegrityError(
-            f"it is not the manifest of release {release.number}, which has {release.record.manifest}: {error.message}",
-            where=str(where),
-            fix="find out who wrote there; choose another release with --to",
-        ) from error
-    try:
-        checked = remote_read.verify(s3, package, manifest, context.progress, keys=context.trust.keys)
-    except remote_read.UnsignedError as error:
-        again = (
-            f"check out commit {release.record.commit[:12]} of the project"
-            if release.record.commit
-            else "check out its code"
-        )
-        fix = f"{again} and run `invoke sign`, which reads every byte of it and signs it; or choose another release with --to"
-        raise error.with_context(message=f"the package of release {release.number} is not signed", fix=fix) from error
-    if checked.signature:
-        signature = checked.signature
-        context.progress.note(f"its package is what {signature.key} signed on {signature.signed:%Y-%m-%d %H:%M} UTC")
 
 
 def _record(context: BuildContext, release: Release, deployed: ReconcileResult) -> None:

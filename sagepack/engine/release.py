@@ -22,6 +22,7 @@ from sagepack.deploy.sent import SentRequests
 from sagepack.deploy.smoke_result import Smoke
 from sagepack.deploy.waiter import WaiterConfig
 from sagepack.digest import Digest
+from sagepack.engine.signed import require_signed
 from sagepack.errors import RemoteError, SagepackError
 from sagepack.spec import git
 
@@ -164,8 +165,15 @@ class Release:
         return previous(context.clients.aws, context.clients.s3, below, self.deployment, deployed.before)
 
     def _put_back(self, before: RecordedDeployment) -> str:
-        """Make the endpoint serve a release again, and say so."""
+        """Make the endpoint serve a release again, and say so.
+
+        Raises:
+            UserError: its package is not signed, and has to be; or as `reconcile`.
+            IntegrityError: its package is not what was signed.
+            RemoteError: as `reconcile`.
+        """
         progress, config = self.context.progress, before.endpoint_config_name
+        require_signed(self.context, before, config, _SIGN_BEFORE)
         progress.note(f"putting {config} back, which served before")
         try:
             reconcile(self.context.clients.aws, before, progress, self.waiter)
@@ -216,6 +224,7 @@ def keep(clients: Clients, spec: Spec, written: record.DeploymentRecord, endpoin
     sagemaker.add_tags(clients.aws, endpoint_arn, tag_list(tag.tags))
 
 
+_SIGN_BEFORE = "check out the code that it was made from, and run `invoke sign` and `invoke rollback`"
 _NOTHING_BEFORE = (
     "there is no release before it to put back: {} stays in service, and costs money while it has instances; `invoke logs` "
     "shows more of its log, `invoke destroy` removes it"

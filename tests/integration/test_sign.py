@@ -11,12 +11,13 @@ import pytest
 
 from sagepack.aws.session import AccessDeniedError
 from sagepack.digest import Digest
-from sagepack.errors import IntegrityError, SagepackError, UserError
+from sagepack.errors import IntegrityError, RemoteError, SagepackError, UserError
 from sagepack.package.attest import dsse, oms
 from sagepack.package.attest.keys import PublicKey
 from sagepack.package.manifest import Manifest, Member
 from sagepack.publish.documents import Index
 from sagepack.publish.release import Release
+from sagepack.sandbox.aws.invocations import ScriptedResult
 from sagepack.spec import pem
 from tests.helpers.cloud import Cloud
 from tests.helpers.deployments import session_of
@@ -403,3 +404,25 @@ def test_a_rollback_verifies_the_package_that_is_to_serve_again(
         assert where in str(error)
     assert cloud.read == 0
     cloud.project("trust.verify=[]").rollback()
+
+
+@pytest.mark.parametrize(
+    ("attack", "reason"), [(replaced, "by the signed release"), (Signed.unsign, "is not signed"), (None, "")]
+)
+def test_the_release_before_is_put_back_only_as_it_was_signed(
+    cloud: Signed, attack: Callable[[Signed], None] | None, reason: str
+) -> None:
+    old = cloud.project(cloud.sign, VERIFY).deploy().endpoint
+    if attack:
+        attack(cloud)
+        cloud.other_machine()
+    code = cloud.root / "inference_code" / "svd" / "inference.py"
+    code.write_text(f"{code.read_text()}\n# another package\n")
+    failure = {"code": 500, "type": "InternalServerException", "message": "no such layer"}
+    cloud.servers.aws.invocations.script(ScriptedResult(json.dumps(failure).encode(), 500, times=1))
+    error = refused(cloud.project(cloud.sign, VERIFY).deploy, RemoteError)
+    assert old
+    serves = session_of(cloud.servers).client("sagemaker").describe_endpoint(EndpointName="svd")["EndpointConfigName"]
+    assert (serves == old.config) is (attack is None)
+    assert ("putting the release before back failed" in str(error)) is (attack is not None)
+    assert reason in str(error)

@@ -1,0 +1,63 @@
+"""Whether the package of an earlier release is as it was signed: it is about to serve again, and lock and code make another one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sagepack.aws.s3 import S3Uri
+from sagepack.errors import IntegrityError, UserError
+from sagepack.package.manifest import Manifest
+from sagepack.publish import remote_read
+from sagepack.publish.keys import document_beside, package_at
+from sagepack.publish.remote_check import PackageError
+from sagepack.text import counted
+
+if TYPE_CHECKING:
+    from sagepack.deploy.recorded import RecordedDeployment
+    from sagepack.engine.context import BuildContext
+
+
+def require_signed(context: BuildContext, deployment: RecordedDeployment, release: str, fix: str) -> None:
+    """Check, as it is now, that the package of a release is what a key that counts has signed; nothing if none has to.
+
+    Args:
+        context: of the run, whose `trust.verify` counts.
+        deployment: of the release.
+        release: what messages call it.
+        fix: what to do instead.
+
+    Raises:
+        UserError: it is not signed.
+        PackageError: it is not what was signed.
+        IntegrityError: its manifest is not the one of the release.
+    """
+    if not context.trust.must_verify:
+        return
+    s3, model = context.clients.s3, S3Uri.parse(deployment.model_data_uri)
+    where = document_beside(model, "manifest.json")
+    try:
+        manifest = Manifest.parse(s3.read(where) or b"")
+        package = package_at(model, deployment.manifest_digest)
+        _require_manifest(manifest, deployment)
+    except UserError as error:
+        raise IntegrityError(
+            f"it is not the manifest of {release}: {error.message}",
+            where=str(where),
+            fix=f"find out who wrote there; or {fix}",
+        ) from error
+    try:
+        checked = remote_read.verify(s3, package, manifest, context.progress, keys=context.trust.keys)
+    except remote_read.UnsignedError as error:
+        raise error.with_context(message=f"the package of {release} is not signed", fix=fix) from error
+    except PackageError as error:
+        message = f"the package of {release} is not what was signed: {counted(len(error.findings), 'finding')}"
+        raise error.with_context(message=message, fix=f"find out who wrote there; or {fix}") from error
+    if signature := checked.signature:
+        context.progress.note(
+            f"the package of {release} is what {signature.key} signed on {signature.signed:%Y-%m-%d %H:%M} UTC"
+        )
+
+
+def _require_manifest(manifest: Manifest, deployment: RecordedDeployment) -> None:
+    if manifest.digest != deployment.manifest_digest:
+        raise UserError(f"it is {manifest.digest}, and SageMaker's model was made of {deployment.manifest_digest}")
