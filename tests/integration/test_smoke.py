@@ -22,6 +22,7 @@ from sagepack.engine.context import BuildContext
 from sagepack.engine.release import Release
 from sagepack.engine.workspace import Workspace
 from sagepack.errors import RemoteError, SagepackError, UserError
+from sagepack.package.lock import lock_inputs_digest
 from sagepack.sandbox.aws import moto_state
 from sagepack.sandbox.aws.hosting import FleetTimes
 from sagepack.sandbox.aws.invocations import ScriptedResult
@@ -106,7 +107,8 @@ class Gate:
         value = deployments.published(self.aws, self.deployment(**changes))
         box, work = self.servers, Workspace(self.root, "svd", "local")
         work.lock_path.parent.mkdir(parents=True, exist_ok=True)
-        work.lock_path.write_text("a lock")
+        lock = structs.replace(deployments.lock(), spec_digest=lock_inputs_digest(spec))
+        work.lock_path.write_text(lock.text())
         connection = AwsConnection(box.region, None, box.aws_url, box.access_key, box.secret_key)
         clients = Clients(Connections(connection), spec.artifact, self.root, lambda _text: None)
         clients.aws = self.aws
