@@ -505,7 +505,7 @@ class Project(OnThisMachine, AtEndpoint):
         """The endpoint as files for another infrastructure tool, which then owns it: `deploy` leaves alone what that tool makes.
 
         Args:
-            tool: `cloudformation`.
+            tool: `cloudformation` or `cdk`.
             output: the folder, as a path from the working folder; `-` writes no file; by default `export/<name>-<env>/<format>/` of
                 the project.
             check: only compare the files with what the spec says; AWS is asked nothing.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -30,3 +31,19 @@ def environment(name: str, requirements: list[str]) -> Path:
             subprocess.run([*pip, *requirements], check=True, timeout=1800)
             stamp.write_text(wanted)
     return folder / "bin"
+
+
+def node_modules(name: str, package: Path) -> Path:
+    """The `node_modules` folder of a package.json, installed in `build/judges/` if it is not there."""
+    folder = JUDGES / name
+    JUDGES.mkdir(parents=True, exist_ok=True)
+    with FileLock(JUDGES / f"{name}.lock"):
+        stamp = folder / "installed.json"
+        if not stamp.exists() or stamp.read_text() != package.read_text():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            shutil.copy(package, folder / "package.json")
+            command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts"]
+            subprocess.run(command, cwd=folder, check=True, timeout=1800, capture_output=True)
+            shutil.copy(package, stamp)
+    return folder / "node_modules"

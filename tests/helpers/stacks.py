@@ -53,18 +53,21 @@ class _Stack:
         return found
 
     def value(self, node: Any) -> Any:
+        if isinstance(node, list):
+            return [self.value(each) for each in node]
+        return self._object(node) if isinstance(node, dict) else node
+
+    def _object(self, node: dict[str, Any]) -> Any:
         match node:
-            case list():
-                return [self.value(each) for each in node]
             case {"Ref": str(name)}:
                 return self._reference(name)
             case {"Fn::GetAtt": [str(name), str(attribute)]}:
                 return self._attribute(name, attribute)
             case {"Fn::Sub": str(text)}:
                 return text.replace("${Endpoint.EndpointName}", self._attribute("Endpoint", "EndpointName"))
-            case dict():
-                return {key: self.value(value) for key, value in node.items()}
-        return node
+            case {"Fn::Join": ["", list(parts)]}:
+                return "".join(map(str, self.value(parts)))
+        return {key: self.value(value) for key, value in node.items()}
 
     def _attribute(self, name: str, attribute: str) -> str:
         properties = self._resources[name]["Properties"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,6 +88,24 @@ def test_a_template_is_printed_and_nothing_is_written(cloud: Cloud) -> None:
     assert not (cloud.root / "export").exists()
     with pytest.raises(UserError, match="nothing to be compared with"):
         cloud.project().export(output="-", check=True)
+
+
+def test_an_app_for_the_cdk_is_a_folder_of_files_that_say_who_made_them(cloud: Cloud) -> None:
+    result = cloud.project().export("cdk")
+    folder = cloud.root / "export/svd-cloud/cdk"
+    assert {path.name for path in folder.iterdir()} == set(states(result))
+    assert {"app.ts", "construct.ts", "include.ts", "endpoint.template.json", "package.json", "cdk.json"} <= set(
+        states(result)
+    )
+    context = json.loads((folder / "cdk.json").read_text())["context"]
+    assert context == {"account": "123456789012", "region": "us-east-1", "stack": "svd-cloud", "variant": "construct"}
+    again = cloud.project().export("cdk")
+    assert set(states(again).values()) == {"unchanged"}
+    assert cloud.project("environment.HF_HUB_OFFLINE='0'").export("cdk").exit_code == 0, (
+        "each file is known as one of an export"
+    )
+    with pytest.raises(UserError, match="several files"):
+        cloud.project().export("cdk", "-")
 
 
 def test_the_role_that_is_made_is_allowed_what_the_policy_says(cloud: Cloud) -> None:

@@ -1,9 +1,14 @@
-"""The files of an export. Pure: the same spec, lock and code make the same text, on every machine and at every time."""
+"""The files of an export. The same spec, lock and code make the same text, on every machine and at every time.
+
+The app for the CDK is a program that does not change (`sagepack/templates/cdk/`), and the template that it reads.
+"""
 
 from __future__ import annotations
 
+import json
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -20,6 +25,9 @@ MARK = "Made by `sagepack export`"
 """Stands in every file of an export: one without it was written by somebody else, and is never overwritten."""
 _README = "README.md"
 _TEMPLATE = "endpoint.template.yaml"
+_APP = Path(__file__).parents[2] / "templates" / "cdk"
+_APP_TEMPLATE = "endpoint.template.json"
+_PROGRAM = ("construct.ts", "include.ts", "app.ts", "template.ts", "tsconfig.json")
 
 
 @dataclass(frozen=True)
@@ -48,11 +56,11 @@ def exported(spec: Spec, deployment: Deployment, tool: str, permissions: Documen
     Args:
         spec: what is exported.
         deployment: what the endpoint should be.
-        tool: `cloudformation`.
+        tool: `cloudformation` or `cdk`.
         permissions: policy of the execution role, if it is made as well.
     """
     found = limits(spec, tool, creates_role=permissions is not None)
-    files, commands = _cloudformation(spec, deployment, permissions)
+    files, commands = _FORMATS[tool](spec, deployment, permissions)
     return Exported({**files, _README: _readme(spec, tool, found, commands)}, found, commands)
 
 
@@ -60,17 +68,27 @@ def _cloudformation(
     spec: Spec, deployment: Deployment, permissions: Document | None
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     document = template(deployment, permissions=permissions)
-    command = [
-        "aws",
-        "cloudformation",
-        "deploy",
-        "--region",
-        spec.aws.region,
-        "--stack-name",
-        stack_name(deployment.owner),
-    ]
-    command += ["--template-file", _TEMPLATE, *(["--capabilities", "CAPABILITY_NAMED_IAM"] if permissions else [])]
+    command = ["aws", "cloudformation", "deploy", "--region", spec.aws.region, "--template-file", _TEMPLATE]
+    command += ["--stack-name", stack_name(deployment.owner)]
+    command += ["--capabilities", "CAPABILITY_NAMED_IAM"] if permissions else []
     return {_TEMPLATE: f"# {_made(spec)}\n{_yaml(document)}"}, (shlex.join(command),)
+
+
+def _cdk(spec: Spec, deployment: Deployment, permissions: Document | None) -> tuple[dict[str, str], tuple[str, ...]]:
+    place = {"account": spec.aws.account, "region": spec.aws.region, "stack": stack_name(deployment.owner)}
+    settings = {"app": "npx tsc && node dist/app.js", "context": {**place, "variant": "construct"}}
+    package = json.loads((_APP / "package.json").read_text(encoding="utf-8"))
+    files = {name: f"// {_made(spec)}\n{(_APP / name).read_text(encoding='utf-8')}" for name in _PROGRAM}
+    files |= {
+        _APP_TEMPLATE: _json(template(deployment, "cdk", permissions=permissions), spec),
+        "cdk.json": _json(settings, spec),
+        "package.json": _json(package, spec),
+        ".gitignore": f"# {_made(spec)}\nnode_modules/\ndist/\ncdk.out/\n",
+    }
+    return files, ("npm install", "npx cdk deploy")
+
+
+_FORMATS = {"cloudformation": _cloudformation, "cdk": _cdk}
 
 
 def _made(spec: Spec) -> str:
@@ -109,3 +127,8 @@ class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[mi
 
 def _yaml(document: Document) -> str:
     return str(yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
+
+
+def _json(document: Document, spec: Spec) -> str:
+    """JSON, in which `//` is what others take for a comment."""
+    return json.dumps({"//": _made(spec), **document}, indent=2, ensure_ascii=False) + "\n"

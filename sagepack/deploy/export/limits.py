@@ -26,7 +26,11 @@ def limits(spec: Spec, tool: str, *, creates_role: bool) -> tuple[str, ...]:
         tool: `cloudformation`, `cdk` or `terraform`.
         creates_role: whether the execution role is among what the tool makes.
     """
-    return (*_of_every_tool(spec, creates_role=creates_role), *_of_stacks(spec, tool))
+    return (
+        *_of_every_tool(spec, creates_role=creates_role),
+        *_of_stacks(spec, tool),
+        *(_of_cdk() if tool == "cdk" else ()),
+    )
 
 
 def _of_every_tool(spec: Spec, *, creates_role: bool) -> Iterator[str]:
@@ -78,3 +82,21 @@ def _of_stacks(spec: Spec, tool: str) -> Iterator[str]:
         )
     if any("<" in text for pair in spec.endpoint.tags.items() for text in pair):
         yield "A tag has a `<`, which CloudFormation may refuse."
+
+
+def _of_cdk() -> Iterator[str]:
+    yield (
+        "construct.ts says by overrides what CustomSageMakerEndpoint cannot: the image by its digest; a role that exists, without further "
+        "rights; network isolation; the environment of the container and no other variable; several instance types; the image of the host; "
+        "keys; metrics; own topics or none; that an update keeps the number of instances; guardrails; scaling to no instance and back, or "
+        "none; schedules; and, beside it, alarms and the log group."
+    )
+    yield (
+        "It sets besides: `Mode: SingleModel` and `InitialVariantWeight: 1`, which SageMaker assumes; an archive by ModelDataUrl, which means "
+        "the same; and a tag modelId. `cdk deploy -c variant=include` takes include.ts instead: the template and nothing else."
+    )
+    yield (
+        "`grantInvoke` of the construct allows InvokeEndpoint, and asynchronous requests need InvokeEndpointAsync: "
+        "`sagepack policy --for predict` prints what a caller needs."
+    )
+    yield "The app is written for the versions in package.json, and stops where another one of the construct has its parts elsewhere."

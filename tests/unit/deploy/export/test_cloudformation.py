@@ -50,8 +50,8 @@ def test_a_difference_in_any_property_is_seen(name: str) -> None:
     for logical, resource in document["Resources"].items():
         for path in places({"Type": resource["Type"], "Properties": resource["Properties"]}):
             for leave_out in (False, True):
-                changed_document = copy.deepcopy(document)
-                node = changed_document["Resources"][logical]
+                node = copy.deepcopy(resource)
+                changed_document = {**document, "Resources": {**document["Resources"], logical: node}}
                 for key in path[:-1]:
                     node = node[key]
                 before = node[path[-1]]
