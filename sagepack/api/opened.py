@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sagepack.api import results, session
-from sagepack.api.session import Selection, load, open_context
+from sagepack.api.session import RunOptions, Selection, load, open_context
 from sagepack.engine import lazy
 from sagepack.engine.steps import GOALS
 from sagepack.errors import UserError
@@ -75,4 +75,5 @@ class OpenedSpec:
     def _open(self, goal: str, *, branch_allowed: bool = False, **how: Any) -> BuildContext:
         if goal not in GOALS:
             raise UserError(f"unknown step {goal!r}", fix=did_you_mean(goal, GOALS) or f"choose one of {one_of(GOALS)}")
-        return open_context(self.root, self._check(branch_allowed=branch_allowed), goal, self._heard, **how)
+        checked = self._check(branch_allowed=branch_allowed)
+        return open_context(self.root, checked, goal, self._heard, RunOptions(**how))

@@ -556,7 +556,7 @@ class Project(OnThisMachine, AtEndpoint):
             from_env: the other environment.
             release: as in `promote`.
             survives: whether an outage is survived from the first call on, as it is later.
-            how: as `open_context` takes it.
+            how: as `RunOptions` has it.
         """
         context = self._open("deploy", locked=True, **how)
         selected = structs.replace(self.selection, env=from_env, sets=())

@@ -92,28 +92,10 @@ class Checked(Value, frozen=True):
     where: Callable[[KeyPath], str]
 
 
-def open_context(
-    root: Path,
-    checked: Checked,
-    goal: str,
-    progress: Progress,
-    *,
-    locked: bool = False,
-    stream: bool = False,
-    connections: int = hub.CONNECTIONS,
-    workers: int | Executor = 0,
-    smoke: bool = True,
-    recreate: bool = False,
-    renew: bool = False,
-    remote: bool = False,
-) -> BuildContext:
-    """The context in which the steps to `goal` run.
+class RunOptions(Value, frozen=True):
+    """How the steps of a run do their work.
 
-    Args:
-        root: the project's folder.
-        checked: the spec.
-        goal: a step, or `package`.
-        progress: where the steps report to.
+    Attributes:
         locked: fail rather than make or change the lock.
         stream: publish from the Hub to S3 without the model on this disk.
         connections: most connections to the Hub at once.
@@ -122,6 +104,30 @@ def open_context(
         recreate: requests may be lost with an endpoint whose status allows nothing but to delete it.
         renew: resolve again what the lock holds for ranges of versions.
         remote: publish by a job in the region, which streams.
+    """
+
+    locked: bool = False
+    stream: bool = False
+    connections: int = hub.CONNECTIONS
+    workers: int | Executor = 0
+    smoke: bool = True
+    recreate: bool = False
+    renew: bool = False
+    remote: bool = False
+
+
+_USUAL = RunOptions()
+
+
+def open_context(root: Path, checked: Checked, goal: str, progress: Progress, how: RunOptions = _USUAL) -> BuildContext:
+    """The context in which the steps to `goal` run.
+
+    Args:
+        root: the project's folder.
+        checked: the spec.
+        goal: a step, or `package`.
+        progress: where the steps report to.
+        how: how they do their work.
     """
     spec = checked.spec
     work = Workspace(root, spec.name, spec.env)
@@ -140,16 +146,16 @@ def open_context(
         clients,
         work.sandbox_hub_cache if spec.sandbox else default_cache(os.environ),
         progress,
-        locked,
-        stream or remote,
-        connections,
-        workers,
+        how.locked,
+        how.stream or how.remote,
+        how.connections,
+        how.workers,
         checked.set_keys,
-        smoke,
-        recreate,
+        how.smoke,
+        how.recreate,
         lambda: connect.why_no_answers(root, spec, progress),
-        renew=renew,
-        remote=remote,
+        renew=how.renew,
+        remote=how.remote,
         declared=checked.data,
         where=checked.where,
     )
