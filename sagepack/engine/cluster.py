@@ -95,7 +95,7 @@ def workers(cluster: Cluster, root: Path, demand: Demand, progress: Progress) ->
         if lacking := [worker for worker in found if worker.problems]:
             raise lacking_error(lacking)
         progress.note(f"{counted(len(found), 'worker')} of {cluster.scheduler} can read from the Hub and send to S3")
-        yield stack.enter_context(scheduler.executor())
+        yield stack.enter_context(scheduler.executor(progress))
 
 
 @contextmanager
@@ -210,19 +210,19 @@ class Scheduler:
         return [worker for worker in self._ask(ask_all, CHECKED + CONNECT) if worker]
 
     @contextmanager
-    def executor(self) -> Iterator[Executor]:
+    def executor(self, progress: Progress) -> Iterator[Executor]:
         """The workers as an executor, which gives up when there are none any more; at the end what is not done is cancelled."""
         executor, ended = _Workers(self._address, self._client.get_executor(pure=False)), threading.Event()
-        threading.Thread(target=self._watch, args=(executor, ended), name="cluster", daemon=True).start()
+        threading.Thread(target=self._watch, args=(executor, ended, progress), name="cluster", daemon=True).start()
         try:
             yield executor
         finally:
             ended.set()
             executor.shutdown(wait=False, cancel_futures=True)
 
-    def _watch(self, executor: _Workers, ended: threading.Event) -> None:
+    def _watch(self, executor: _Workers, ended: threading.Event, progress: Progress) -> None:
         """Look after the cluster: without a scheduler, and without a worker for a minute, nothing will come."""
-        seen = time.monotonic()
+        seen, is_told = time.monotonic(), False
         while not ended.wait(_LOOK):
             if self._client.status == "closed":  # Dask tried in vain to connect again
                 executor.give_up(connection_lost(self._address))
@@ -230,7 +230,10 @@ class Scheduler:
             lost = self._no_worker()
             try:
                 if self.workers():
-                    seen = time.monotonic()
+                    seen, is_told = time.monotonic(), False
+                elif not is_told:
+                    progress.note(f"no worker of {self._address} is left: waiting up to {WAIT:.0f} s for another")
+                    is_told = True
             except RemoteError as error:
                 lost = error
             if time.monotonic() > seen + WAIT:

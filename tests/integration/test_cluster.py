@@ -434,6 +434,7 @@ def test_after_the_death_of_the_last_worker_the_client_gives_up_and_a_new_worker
     ended = farm.ended(client)
     farm.servers.faults.end()
     assert ended.code == 3, ended.said
+    assert f"no worker of {dask.address} is left: waiting up to 1 s for another" in ended.said
     assert "the cluster has no worker" in ended.error
     dask.start_workers(1)
     ended = farm.publish(dask.address)
