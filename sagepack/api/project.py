@@ -407,7 +407,8 @@ class Project(OnThisMachine, AtEndpoint):
                 deep=deep,
             )
         signature, documents = found.signature, found.comparison.documents
-        origin = provenance.origin(documents[publication.package.provenance_uri] or b"")
+        made, bill = documents[publication.package.provenance_uri], documents[publication.package.sbom_uri]
+        origin = provenance.origin(made or b"")
         project = origin.project if origin else None
         return results.VerifiedRemote(
             artifact=str(publication.package.model_uri),
@@ -423,7 +424,8 @@ class Project(OnThisMachine, AtEndpoint):
             builder=origin.builder if origin else None,
             commit=project.commit if project else None,
             modified=bool(project and not project.clean),
-            sbom=documents[publication.package.sbom_uri] is not None,
+            sbom=bill is not None,
+            earlier=publication.earlier_documents(made, bill),
         )
 
     def doctor(self, *, older_than_hours: int = 24) -> results.Doctor:

@@ -144,9 +144,13 @@ def _verified_remote(result: results.VerifiedRemote) -> list[Block]:
     if signature := result.signature:
         facts["signed by"] = f"{signature.key} ({signature.hint[:16]}...), {signature.signed:%Y-%m-%d %H:%M} UTC"
     if result.builder:
-        changed = " with changes" if result.modified else ""
-        facts["built by"] = result.builder + (f" from commit {result.commit[:12]}{changed}" if result.commit else "")
+        facts["builder"] = result.builder
+    if result.commit:
+        facts["commit"] = result.commit[:12] + (", with changes" if result.modified else "")
     notes = [partial(_wrapped, f"not compared: {note}") for note in result.not_compared]
+    if result.earlier:
+        text = f"of another lock with the same files: {' and '.join(result.earlier)}; delete what is to be written again, and run `invoke upload`"
+        notes.append(partial(_wrapped, as_called(text)))
     return [_done(f"{result.artifact}: {how}"), _facts(facts), *notes]
 
 

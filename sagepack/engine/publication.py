@@ -16,7 +16,7 @@ from sagepack.errors import UserError
 from sagepack.package.attest import provenance, sbom
 from sagepack.progress import Silent
 from sagepack.publish import remote_read
-from sagepack.publish.keys import Package
+from sagepack.publish.keys import SBOM, Package
 from sagepack.publish.observe import observe
 from sagepack.publish.planner import plan_upload
 from sagepack.publish.publisher import publish
@@ -228,6 +228,21 @@ class Publication:
         if signature := check.require().signature:
             progress.note(f"the package is what {signature.key} signed on {signature.signed:%Y-%m-%d %H:%M} UTC")
         return check
+
+    def earlier_documents(self, made: bytes | None, bill: bytes | None) -> tuple[str, ...]:
+        """Which documents beside the package were made from another lock: what is no file has no part in what the package is.
+
+        Args:
+            made: the provenance; None for none.
+            bill: the bill of materials; None for none.
+        """
+        spec, lock, manifest = self.spec, self.lock, self.manifest
+        found = []
+        if made is not None and not provenance.same_build(made, provenance.statement(spec, lock, manifest)):
+            found.append("provenance.json")
+        if bill is not None and not sbom.same_contents(bill, sbom.document(spec, lock, manifest)):
+            found.append(SBOM)
+        return tuple(found)
 
     @property
     def needs_sbom(self) -> bool:

@@ -90,6 +90,21 @@ def test_who_wants_no_bill_gets_none_and_who_wants_one_later_sends_nothing_else(
     assert not any(step.runs for step in cloud.project(NONE).plan("upload").actions)
 
 
+def test_documents_of_another_lock_of_the_same_files_are_told_and_written_again_once_deleted(cloud: Published) -> None:
+    cloud.project().upload()
+    assert cloud.project().verify_remote().earlier == ()
+    spec = cloud.root / "config" / "svd.yaml"
+    spec.write_text(spec.read_text().replace("transformers4.51.3", "transformers5.5.3"))
+    cloud.project().lock()
+    assert not any(step.runs for step in cloud.project().plan("upload").actions)
+    found = cloud.project().verify_remote()
+    assert found.earlier == ("provenance.json", "sbom.cdx.json")
+    for name in found.earlier:
+        cloud.s3.delete_object(Bucket=cloud.bucket, Key=cloud.objects[name])
+    cloud.project().upload()
+    assert cloud.project().verify_remote().earlier == ()
+
+
 def test_a_workflow_names_itself_and_its_commit_and_publishes_the_same_package(
     cloud: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:

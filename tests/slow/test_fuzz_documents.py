@@ -175,7 +175,7 @@ RELEASE = Release(
     '"e"',
     None,
     {"CRC64NVME": "AAAAAAAAAAA="},
-    {name: Digest("sha256", SHA) for name in ("index.json", "manifest.json", "provenance.json")},
+    {name: Digest("sha256", SHA) for name in ("index.json", "manifest.json", "provenance.json", "sbom.cdx.json")},
 )
 
 # Name -> a genuine document, how to make its own sum fit again (or None), and how it is read.

@@ -303,6 +303,7 @@ class VerifiedRemote(Result, frozen=True):
         commit: of the project that it was built from, likewise; null without git.
         modified: whether files of the project differed from that commit.
         sbom: whether a bill of materials is beside it.
+        earlier: those of the two documents, by name, that were made from another lock of the same files, with another image for example.
     """
 
     artifact: str
@@ -319,6 +320,7 @@ class VerifiedRemote(Result, frozen=True):
     commit: str | None = None
     modified: bool = False
     sbom: bool = False
+    earlier: tuple[str, ...] = ()
 
 
 class Cleaned(Result, frozen=True):
