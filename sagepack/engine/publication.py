@@ -236,13 +236,19 @@ class Publication:
             made: the provenance; None for none.
             bill: the bill of materials; None for none.
         """
-        spec, lock, manifest = self.spec, self.lock, self.manifest
         found = []
-        if made is not None and not provenance.same_build(made, provenance.statement(spec, lock, manifest)):
+        if made is not None and not provenance.same_build(made, self._provenance()):
             found.append("provenance.json")
-        if bill is not None and not sbom.same_contents(bill, sbom.document(spec, lock, manifest)):
+        if bill is not None and not sbom.same_contents(bill, self._sbom):
             found.append(SBOM)
         return tuple(found)
+
+    def _provenance(self, origin: Origin | None = None) -> bytes:
+        return provenance.text(provenance.statement(self.spec, self.lock, self.manifest, origin))
+
+    @property
+    def _sbom(self) -> bytes:
+        return sbom.text(sbom.document(self.spec, self.lock, self.manifest))
 
     @property
     def needs_sbom(self) -> bool:
@@ -316,9 +322,10 @@ class Publication:
         if signer is None:
             fix = "set it in the spec or the overlay, or give it here: --set trust.sign=kms:alias/NAME"
             raise UserError("no key is named to sign with", where="trust.sign", fix=fix)
-        made = provenance.statement(self.spec, self.lock, self.manifest)
-        bill = sbom.document(self.spec, self.lock, self.manifest)
-        packaged = PackageSigner(self.clients.s3, self.package, self.manifest, made, bill, self.verified, progress)
+        made = self._provenance()
+        packaged = PackageSigner(
+            self.clients.s3, self.package, self.manifest, made, self._sbom, self.verified, progress
+        )
         return packaged.sign(signer, self.trust.keys, datetime.now(timezone.utc))
 
     def publish(self, files: Mapping[Digest, Path], origin: Origin, progress: Progress) -> Published:
@@ -345,8 +352,8 @@ class Publication:
                 self.upload_plan,
                 sources,
                 self.journals,
-                provenance=provenance.text(provenance.statement(self.spec, self.lock, self.manifest, origin)),
-                sbom=sbom.text(sbom.document(self.spec, self.lock, self.manifest)) if self.needs_sbom else None,
+                provenance=self._provenance(origin),
+                sbom=self._sbom if self.needs_sbom else None,
                 progress=progress,
                 verified=self.verified,
                 units=self._unit_workers(files),

@@ -34,5 +34,6 @@
    the old one. After a kill between the completed archive and the release record, the next run finds the archive and
    writes the documents that are missing.
 6. Two publishers of the same package make two uploads. S3 completes one of them and answers 412 to the other, which then
-   checks that the object is the expected one and continues.
+   checks that the object is the expected one and continues. A provenance or bill of materials that tells of the same build is
+   left as the first of them wrote it, and both releases list that one.
 """

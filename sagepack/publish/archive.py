@@ -56,12 +56,12 @@ def publish_archive(plan: ArchivePlan, context: UploadContext) -> Uploaded:
     text = Index(plan.manifest, sums, etag, whole).text()
     with worker_pool(1, "head") as pool:
         asked = pool.submit(confirm, context.store, package.model_uri, whole)
-        context.write({package.index_uri: text, **context.documents})
+        documents = context.write({package.index_uri: text, **context.documents})
         head = asked.result()
     if head.etag != etag:
         # The same bytes were written again meanwhile, or the store completes an upload with another ETag than it keeps.
         text = Index(plan.manifest, sums, head.etag, whole).text()
-        context.write({package.index_uri: text})
+        documents |= context.write({package.index_uri: text})
     is_proved = result.is_proved and head.etag == etag
     if context.must_prove and not is_proved and not _was_bound(plan, head):
         _read_own_archive(plan, head, context)
@@ -70,7 +70,7 @@ def publish_archive(plan: ArchivePlan, context: UploadContext) -> Uploaded:
         contents = zip((member.digest for member in target.members), sums, strict=True)
         verified = Verified(head.etag, plan.manifest.digest, ((0, target.size),), dict(contents))
         context.verified.add(package.folder, {package.model_uri.key: verified})
-    return Uploaded(text, head, result.sent, result.copied)
+    return Uploaded(documents, head, result.sent, result.copied)
 
 
 def _was_bound(plan: ArchivePlan, head: ObjectInfo) -> bool:

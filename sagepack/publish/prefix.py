@@ -71,8 +71,8 @@ def publish_prefix(plan: PrefixPlan, context: UploadContext) -> Uploaded:
     }
     observation, text = plan.observation, Files(files).text()
     context.verified.add(observation.package.folder, known)
-    context.write({observation.package.index_uri: text, **context.documents})
-    return Uploaded(text, None, upload.sent, upload.copied)
+    documents = context.write({observation.package.index_uri: text, **context.documents})
+    return Uploaded(documents, None, upload.sent, upload.copied)
 
 
 def _place(plan: PrefixPlan, context: UploadContext, upload: _PrefixUpload, elsewhere: Collection[int] = ()) -> None:

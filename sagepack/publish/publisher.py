@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sagepack.aws.s3 import ChangedError, RefusedError
 from sagepack.digest import Digest
+from sagepack.package.attest import provenance as attested
+from sagepack.package.attest import sbom as bills
 from sagepack.publish.archive import publish_archive
 from sagepack.publish.archive_plan import ArchivePlan
 from sagepack.publish.documents import Pointer
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from sagepack.aws.s3 import S3, ObjectInfo, S3Uri
     from sagepack.package.attest.keys import Signer
     from sagepack.progress import Progress
+    from sagepack.publish.keys import Package
     from sagepack.publish.upload.context import UnitWorkers
     from sagepack.publish.upload.sources import Source
     from sagepack.publish.upload_plan import UploadPlan
@@ -107,12 +111,14 @@ def publish(
         workers,
         units,
         must_prove=signer is not None,
+        serves=partial(_serves, package, documents, is_signed=signer is not None),
     )
     plan, uploaded = _upload_model(plan, context)
     context.write(_pointers(plan))
-    release = _release(plan, uploaded, documents, now)
+    release = _release(plan, uploaded, now)
     if signer is not None:
-        context.write(sign(package, plan.manifest, release, provenance, signer, now))
+        made = uploaded.documents[package.provenance_uri]
+        context.write(sign(package, plan.manifest, release, made, signer, now))
     context.write({package.release_uri(now): release.text()})
     for journal in context.journal_dir.glob("*.jsonl"):
         journal.unlink(missing_ok=True)
@@ -164,10 +170,22 @@ def _pointers(plan: UploadPlan) -> dict[S3Uri, bytes]:
     }
 
 
-def _release(plan: UploadPlan, uploaded: Uploaded, documents: Mapping[S3Uri, bytes], now: datetime) -> Release:
+def _serves(package: Package, mine: Mapping[S3Uri, bytes], location: S3Uri, there: bytes, *, is_signed: bool) -> bool:
+    """Whether a provenance or a bill of materials that is there already may stay: it tells of the same build.
+
+    Others may publish the same package at the same time from another commit, or have begun to with another version of this program:
+    so the release records of both list what is there, and nothing has to be overwritten. Who signs vouches only for its own word on
+    who built the package.
+    """
+    if location == package.provenance_uri:
+        is_ours = attested.origin(there) == attested.origin(mine[location])
+        return attested.same_build(there, mine[location]) and (is_ours or not is_signed)
+    return location == package.sbom_uri and bills.same_contents(there, mine[location])
+
+
+def _release(plan: UploadPlan, uploaded: Uploaded, now: datetime) -> Release:
     """The record that is written last: it says that all the rest is there."""
     package, archive = plan.observation.package, uploaded.archive
-    texts = {package.index_uri: uploaded.index, **documents}
     return Release(
         package.name,
         package.format,
@@ -178,5 +196,5 @@ def _release(plan: UploadPlan, uploaded: Uploaded, documents: Mapping[S3Uri, byt
         archive.etag if archive else None,
         archive.version_id if archive else None,
         archive.checksums if archive else None,
-        {location.key.rpartition("/")[2]: Digest.sha256(data) for location, data in texts.items()},
+        {location.key.rpartition("/")[2]: Digest.sha256(data) for location, data in uploaded.documents.items()},
     )

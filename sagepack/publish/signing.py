@@ -7,7 +7,7 @@ each other and with what S3 says; the bytes by what this machine remembers of th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sagepack.aws.s3 import ObjectRef
 from sagepack.package.archive.crc32 import tar_crc
@@ -69,8 +69,8 @@ class PackageSigner:
     store: S3
     package: Package
     manifest: Manifest
-    provenance: dict[str, Any]
-    sbom: dict[str, Any]
+    provenance: bytes
+    sbom: bytes
     verified: VerifiedObjects
     progress: Progress
 

@@ -147,6 +147,31 @@ def test_a_signed_provenance_that_is_lost_is_written_again_and_no_byte_of_the_mo
     assert cloud.project(SIGN).verify_remote().signature
 
 
+@pytest.mark.parametrize("layout", ["archive", "prefix"])
+def test_what_was_published_first_keeps_its_provenance_and_nothing_is_overwritten(
+    cloud: Published, layout: str
+) -> None:
+    sets = (f"artifact.layout={layout}",)
+    first = cloud.commit("begin")
+    cloud.project(*sets, NONE).upload()
+    written = {name: cloud.get(name) for name in ("provenance.json", "manifest.json")}
+    cloud.commit("another")
+    cloud.project(*sets).upload()
+    assert {name: cloud.get(name) for name in written} == written
+    assert (found := cloud.project(*sets).verify_remote()).sbom
+    assert found.commit == first
+
+
+def test_who_signs_while_publishing_does_not_sign_the_word_of_another_builder(cloud: Published) -> None:
+    cloud.commit("begin")
+    cloud.project().upload()
+    second = cloud.commit("another")
+    cloud.project(SIGN).upload()
+    found = cloud.project(SIGN).verify_remote()
+    assert found.signature
+    assert found.commit == second
+
+
 def test_nobody_signs_a_forged_bill_though_the_record_lists_it(cloud: Published) -> None:
     cloud.project().upload()
     document = json.loads(cloud.get("sbom.cdx.json"))

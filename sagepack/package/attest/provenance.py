@@ -189,13 +189,13 @@ def origin(data: bytes) -> Origin | None:
     return Origin(found.run.builder.id, ProjectCommit(project.digest["gitCommit"], clean, project.uri or None))
 
 
-def same_build(data: bytes, expected: dict[str, Any]) -> bool:
+def same_build(data: bytes, expected: bytes) -> bool:
     """Whether a provenance tells of the same build as `expected`, whoever made it from whatever commit of the project.
 
     A document of an earlier version, which names no files, may tell of the same build.
     """
     try:
-        found, wanted = (decode_json(each, _Whole) for each in (data, text(expected)))
+        found, wanted = (decode_json(each, _Whole) for each in (data, expected))
     except MalformedError:
         return False
     return found.subject == wanted.subject and _comparable(found) in (

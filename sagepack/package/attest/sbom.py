@@ -147,11 +147,11 @@ def subject(data: bytes) -> str | None:
     return next((each.value for each in properties if each.name == _MANIFEST), None)
 
 
-def same_contents(data: bytes, expected: dict[str, Any]) -> bool:
+def same_contents(data: bytes, expected: bytes) -> bool:
     """Whether a bill lists the same as `expected`; another version of this program may have made it."""
     try:
-        found = decode_json(data, dict[str, Any])
-        return _comparable(found) == _comparable(expected)
+        found, wanted = (decode_json(each, dict[str, Any]) for each in (data, expected))
+        return _comparable(found) == _comparable(wanted)
     except (MalformedError, AttributeError):
         return False
 

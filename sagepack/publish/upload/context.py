@@ -66,6 +66,7 @@ class UploadContext:
         units: who makes the units of an archive; None: all of it is made by threads of this process.
         must_prove: whether somebody is about to sign what is uploaded: an object that is not known to be right from what this run sent
             and had S3 copy is read first.
+        serves: whether a document that is at an address already serves as well as the one that would be written there.
         algorithms: checksums to try, the best first.
     """
 
@@ -78,17 +79,23 @@ class UploadContext:
     workers: int = 8
     units: UnitWorkers | None = None
     must_prove: bool = False
+    serves: Callable[[S3Uri, bytes], bool] = lambda _location, _there: False
     algorithms: tuple[str, ...] = (CRC64NVME, CRC32)
 
-    def write(self, documents: Mapping[S3Uri, bytes]) -> None:
-        """Write documents, all at the same time, and overwrite those that are outdated or damaged."""
+    def write(self, documents: Mapping[S3Uri, bytes]) -> dict[S3Uri, bytes]:
+        """Write documents, all at the same time, overwrite those that are outdated or damaged, and return what is there then."""
         with worker_pool(self.workers, "documents") as pool:
-            list(pool.map(self._write, documents, documents.values()))
+            return dict(zip(documents, pool.map(self._write, documents, documents.values()), strict=True))
 
-    def _write(self, location: S3Uri, document: bytes) -> None:
+    def _write(self, location: S3Uri, document: bytes) -> bytes:
         """Write a document. The first request is conditional, because the bucket's policy may allow only conditional writes."""
-        if not self.store.put(location, document, if_absent=True) and self.store.read(location) != document:
-            self.store.put(location, document)
+        if self.store.put(location, document, if_absent=True):
+            return document
+        there = self.store.read(location)
+        if there is not None and (there == document or self.serves(location, there)):
+            return there
+        self.store.put(location, document)
+        return document
 
 
 @dataclass(frozen=True)
@@ -96,12 +103,12 @@ class Uploaded:
     """A model that is completely in S3, with its index and the documents of the context.
 
     Attributes:
-        index: the document that says what it holds.
+        documents: what is beside it now, its index among them.
         archive: what S3 says of it; None for a prefix.
         sent, copied: bytes that this run sent, and had S3 copy.
     """
 
-    index: bytes
+    documents: Mapping[S3Uri, bytes]
     archive: ObjectInfo | None
     sent: int
     copied: int

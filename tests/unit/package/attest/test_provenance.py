@@ -74,7 +74,7 @@ def test_who_built_and_from_what_is_read_back_and_has_no_part_in_what_the_packag
     document = made(packaged(), origin)
     assert provenance.origin(provenance.text(document)) == origin
     assert document["subject"] == made(packaged())["subject"]
-    assert provenance.same_build(provenance.text(document), made(packaged(), ORIGINS[1]))
+    assert provenance.same_build(provenance.text(document), provenance.text(made(packaged(), ORIGINS[1])))
 
 
 def test_a_changed_project_is_told() -> None:
@@ -91,7 +91,7 @@ def test_files_that_are_other_ones_are_found() -> None:
     removed = dependencies(document).pop(-2)["name"]
     text = provenance.text(document)
     assert provenance.other_files(text, package.manifest) == sorted([dependencies(document)[-1]["name"], removed])
-    assert not provenance.same_build(text, made(package))
+    assert not provenance.same_build(text, provenance.text(made(package)))
 
 
 def test_another_build_is_told_from_this_one() -> None:
@@ -101,14 +101,14 @@ def test_another_build_is_told_from_this_one() -> None:
         packaged(image="team/inference:3"),
         packaged(packages=(), requirements=()),
     ):
-        assert not provenance.same_build(provenance.text(made(other)), made(package))
-        assert not provenance.same_build(as_before(made(other)), made(package))
+        assert not provenance.same_build(provenance.text(made(other)), provenance.text(made(package)))
+        assert not provenance.same_build(as_before(made(other)), provenance.text(made(package)))
 
 
 @given(package=packages())
 def test_a_document_of_an_earlier_version_is_read(package: Packaged) -> None:
     old = as_before(made(package))
-    assert provenance.same_build(old, made(package, ORIGINS[1]))
+    assert provenance.same_build(old, provenance.text(made(package, ORIGINS[1])))
     assert provenance.origin(old) is None
     assert provenance.other_files(old, package.manifest) == []
     assert provenance.requirements(old) == provenance.requirements(provenance.text(made(package)))
@@ -121,4 +121,4 @@ def test_what_is_no_provenance_says_nothing(data: bytes) -> None:
     assert provenance.origin(data) is None
     assert provenance.requirements(data) is None
     assert provenance.other_files(data, package.manifest) == []
-    assert not provenance.same_build(data, made(package))
+    assert not provenance.same_build(data, provenance.text(made(package)))
