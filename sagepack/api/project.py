@@ -507,14 +507,14 @@ class Project(OnThisMachine, AtEndpoint):
         """The endpoint as files for another infrastructure tool, which then owns it: `deploy` leaves alone what that tool makes.
 
         Args:
-            tool: `cloudformation` or `cdk`.
+            tool: `cloudformation`, `cdk` or `terraform`.
             output: the folder, as a path from the working folder; `-` writes no file; by default `export/<name>-<env>/<format>/` of
                 the project.
             check: only compare the files with what the spec says; AWS is asked nothing.
             create_role: the files make the execution role, too, under the name that the spec gives it.
 
         Raises:
-            UserError: there is no such format, or no lock that is up to date; a file is there that no export made; or, where
+            UserError: there is no such format, the tool cannot make such an endpoint, or there is no lock that is up to date; a file is there that no export made; or, where
                 `trust.verify` has keys, the package is not published or not signed.
             PackageError: the package is not what was signed.
         """

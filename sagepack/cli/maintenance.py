@@ -122,7 +122,7 @@ def policy(project: Project, *, purpose: str) -> Policy:
     example="--format cloudformation --env prod",
 )
 def export(project: Project, *, tool: str, output: str, check: bool, create_role: bool) -> Exported:
-    """Write the endpoint for CloudFormation or the CDK.
+    """Write the endpoint for CloudFormation, CDK or Terraform.
 
     Its README.md lists what the tool cannot say. What the tool makes belongs to it: `deploy`, `rollback` and `destroy` refuse to
     change that. The package has to be published by `upload` before.

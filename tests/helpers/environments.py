@@ -43,7 +43,7 @@ def node_modules(name: str, package: Path) -> Path:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             shutil.copy(package, folder / "package.json")
-            command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts"]
+            command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--legacy-peer-deps"]
             subprocess.run(command, cwd=folder, check=True, timeout=1800, capture_output=True)
             shutil.copy(package, stamp)
     return folder / "node_modules"

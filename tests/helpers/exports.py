@@ -22,7 +22,7 @@ _SCALING = build(
         ],
     },
 )
-_SETTINGS: dict[str, Any] = {
+SETTINGS: dict[str, Any] = {
     "environment": {"MMS_MAX_RESPONSE_SIZE": "100000000", "GREETING": "${HOME} %{x} it's: yes"},
     "instance_type": "ml.p3.2xlarge",
     "volume_size_in_gb": 64,
@@ -47,11 +47,11 @@ _SETTINGS: dict[str, Any] = {
 }
 _POOLS = (InstancePool("ml.g6.2xlarge", 2), InstancePool("ml.g5.2xlarge", 1))
 PLAIN = deployment()
-FULL = deployment(**_SETTINGS)
+FULL = deployment(**SETTINGS)
 EVERYTHING = {
     "plain": PLAIN,
     "full": FULL,
-    "prefix": deployment(**_SETTINGS, layout="prefix"),
+    "prefix": deployment(**SETTINGS, layout="prefix"),
     "pools": deployment(
         instance_type=None, instance_pools=_POOLS, variant_instance_provision_timeout_in_seconds=600, scaling=_SCALING
     ),

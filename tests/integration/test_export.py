@@ -108,6 +108,16 @@ def test_an_app_for_the_cdk_is_a_folder_of_files_that_say_who_made_them(cloud: C
         cloud.project().export("cdk", "-")
 
 
+def test_a_document_for_terraform_is_one_file_of_json_and_refuses_what_the_provider_does_not_know(cloud: Cloud) -> None:
+    document = json.loads(cloud.project().export("terraform", "-").files[0].text or "")
+    assert document["provider"]["aws"] == {"region": "us-east-1", "allowed_account_ids": ["123456789012"]}
+    assert document["resource"]["aws_sagemaker_endpoint"]["endpoint"]["tags"]["sagepack:managed-by"] == "terraform"
+    pools = "endpoint.instance_pools=[{instance_type: ml.g5.2xlarge, priority: 1}, {instance_type: ml.g6.2xlarge, priority: 2}]"
+    with pytest.raises(UserError, match="no instance pools") as caught:
+        cloud.project("endpoint.instance_type=null", pools).export("terraform")
+    assert caught.value.where == "endpoint.instance_pools"
+
+
 def test_the_role_that_is_made_is_allowed_what_the_policy_says(cloud: Cloud) -> None:
     text = cloud.project().export(output="-", create_role=True).files[0].text
     role = yaml.safe_load(text or "")["Resources"]["Role"]["Properties"]

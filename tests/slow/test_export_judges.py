@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sagepack.deploy.export.cloudformation import template
-from tests.helpers.environments import environment
+from tests.helpers import provider
+from tests.helpers.environments import environment, node_modules
 from tests.helpers.exports import EVERYTHING, FULL
 
 if TYPE_CHECKING:
@@ -48,6 +50,14 @@ def test_templates_are_clean(tmp_path: Path, cfn_lint: Callable[[Path], str]) ->
         (tmp_path / f"{name}.json").write_text(json.dumps(template(value)))
     (tmp_path / "role.json").write_text(json.dumps(template(FULL, permissions=PERMISSIONS)))
     assert cfn_lint(tmp_path) == ""
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="there is no Node.js here")
+def test_what_is_known_of_the_provider_of_terraform_is_what_its_bindings_say(tmp_path: Path) -> None:
+    package = tmp_path / "package.json"
+    package.write_text(json.dumps({"dependencies": {provider.PACKAGE: provider.VERSION}}))
+    bindings = node_modules("terraform-provider", package) / provider.PACKAGE
+    assert json.loads(provider.DATA.read_text()) == provider.arguments(bindings / "lib")
 
 
 def test_the_judge_sees_what_is_wrong(tmp_path: Path, cfn_lint: Callable[[Path], str]) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 from sagepack.api.results.base import FOUND_WORK, Result
 from sagepack.decoding import Value
 
-TOOLS = ("cloudformation", "cdk")
+TOOLS = ("cloudformation", "cdk", "terraform")
 """The tools for which an endpoint is exported."""
 FileState = Literal["written", "unchanged", "missing", "changed", "foreign", "printed"]
 
@@ -33,7 +33,7 @@ class Exported(Result, frozen=True):
     """An endpoint as files for another tool.
 
     Attributes:
-        format: `cloudformation` or `cdk`.
+        format: `cloudformation`, `cdk` or `terraform`.
         folder: where the files are; null if one was printed.
         files: the files; the one that counts comes first.
         checked: whether they were compared, and none was written.

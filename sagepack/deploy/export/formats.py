@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from sagepack.deploy.export import terraform
 from sagepack.deploy.export.cloudformation import stack_name, template
 from sagepack.deploy.export.limits import limits
+from sagepack.errors import UserError
 
 if TYPE_CHECKING:
     from sagepack.aws.session import Document
@@ -56,8 +58,11 @@ def exported(spec: Spec, deployment: Deployment, tool: str, permissions: Documen
     Args:
         spec: what is exported.
         deployment: what the endpoint should be.
-        tool: `cloudformation` or `cdk`.
+        tool: `cloudformation`, `cdk` or `terraform`.
         permissions: policy of the execution role, if it is made as well.
+
+    Raises:
+        UserError: the tool cannot make such an endpoint.
     """
     found = limits(spec, tool, creates_role=permissions is not None)
     files, commands = _FORMATS[tool](spec, deployment, permissions)
@@ -88,7 +93,23 @@ def _cdk(spec: Spec, deployment: Deployment, permissions: Document | None) -> tu
     return files, ("npm install", "npx cdk deploy")
 
 
-_FORMATS = {"cloudformation": _cloudformation, "cdk": _cdk}
+def _terraform(
+    spec: Spec, deployment: Deployment, permissions: Document | None
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    if spec.endpoint.instance_pools:
+        fix = "declare endpoint.instance_type for this environment, or export for another tool"
+        raise UserError("Terraform's provider knows no instance pools", where="endpoint.instance_pools", fix=fix)
+    document = terraform.document(
+        template(deployment, "terraform", permissions=permissions),
+        model_name=deployment.model_name,
+        config_name=deployment.endpoint_config_name,
+        account=spec.aws.account,
+        region=spec.aws.region,
+    )
+    return {"main.tf.json": _json(document, spec)}, ("terraform init", "terraform apply")
+
+
+_FORMATS = {"cloudformation": _cloudformation, "cdk": _cdk, "terraform": _terraform}
 
 
 def _made(spec: Spec) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sagepack.aws.logs import log_group
 from sagepack.deploy.alarm_names import key_of
 from sagepack.deploy.rollout import rollback_alarms
-from sagepack.text import one_of
+from sagepack.text import counted, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ def limits(spec: Spec, tool: str, *, creates_role: bool) -> tuple[str, ...]:
     return (
         *_of_every_tool(spec, creates_role=creates_role),
         *_of_stacks(spec, tool),
-        *(_of_cdk() if tool == "cdk" else ()),
+        *_of_tool(spec, tool),
     )
 
 
@@ -57,7 +57,7 @@ def _of_every_tool(spec: Spec, *, creates_role: bool) -> Iterator[str]:
         )
     if (update := endpoint.update) and endpoint.scaling and update != type(update)():
         yield (
-            f"The steps of an update are those of {endpoint.initial_instance_count} instance(s), whatever automatic scaling has made "
+            f"The steps of an update are those of {counted(endpoint.initial_instance_count, 'instance')}, whatever automatic scaling has made "
             "of that; `deploy` takes those of the instances that run."
         )
     if others := [name for name in rollback_alarms(endpoint) if key_of(name) is None]:
@@ -82,6 +82,37 @@ def _of_stacks(spec: Spec, tool: str) -> Iterator[str]:
         )
     if any("<" in text for pair in spec.endpoint.tags.items() for text in pair):
         yield "A tag has a `<`, which CloudFormation may refuse."
+
+
+def _of_tool(spec: Spec, tool: str) -> Iterator[str]:
+    if tool == "cdk":
+        yield from _of_cdk()
+    elif tool == "terraform":
+        yield from _of_terraform(spec)
+
+
+def _of_terraform(spec: Spec) -> Iterator[str]:
+    endpoint, key = spec.endpoint, spec.endpoint.kms_key_id
+    yield "No test of sagepack has run Terraform: names and types are compared with those that the provider hashicorp/aws 6.45 knows."
+    yield (
+        "A model or configuration that `deploy` made may have the same name, and Terraform cannot make it again: destroy that endpoint "
+        "first, or import what is there."
+    )
+    if not endpoint.detailed_observability:
+        yield (
+            "The provider knows no MetricsConfig: SageMaker publishes detailed metrics of a new configuration, for which CloudWatch charges."
+        )
+    if endpoint.scaling:
+        yield (
+            "The provider cannot keep the number of instances in an update (no RetainAllVariantProperties): each one begins with "
+            f"{counted(endpoint.initial_instance_count, 'instance')}, and scaling goes on from there."
+        )
+        yield (
+            "SageMaker refuses another instance type as long as the endpoint is scaled: set `endpoint.scaling` to null, export and apply; "
+            "change the type, export and apply; set it again. The order of the three was not tried."
+        )
+    if key and not key.startswith("arn:"):
+        yield f"The provider takes the key of the volumes by its ARN alone: write that into endpoint.kms_key_id, in place of {key}."
 
 
 def _of_cdk() -> Iterator[str]:
