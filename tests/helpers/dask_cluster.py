@@ -49,13 +49,13 @@ class DaskCluster:
             assert time.monotonic() < end, self.logs()
             time.sleep(0.02)
 
-    def start_workers(self, count: int, environment: Mapping[str, str] | None = None) -> None:
-        """Start workers of one thread; they need not be there yet."""
+    def start_workers(self, count: int, environment: Mapping[str, str] | None = None, *, nanny: bool = False) -> None:
+        """Start workers of one thread; they need not be there yet. With a nanny each is a process of that, which starts another one."""
         for _ in range(count):
             self.workers.append(
                 self._start(
                     "worker", self.address, "--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0",
-                    "--nthreads", "1", "--memory-limit", "0", "--no-nanny", "--death-timeout", "20",
+                    "--nthreads", "1", "--memory-limit", "0", "--nanny" if nanny else "--no-nanny", "--death-timeout", "20",
                     "--local-directory", str(self.folder), environment=environment,
                 )
             )  # fmt: skip

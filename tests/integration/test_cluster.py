@@ -37,6 +37,7 @@ from sagepack.spec.model import Cluster, ClusterTls
 from tests.helpers.cloud import OVERLAY
 from tests.helpers.dask_cluster import DaskCluster
 from tests.helpers.paths import ROOT
+from tests.helpers.processes import children_of
 from tests.helpers.publishing import MiB, noise
 
 if TYPE_CHECKING:
@@ -317,6 +318,23 @@ def test_a_killed_worker_is_replaced_by_another(farm: Farm) -> None:
     client = farm.client(dask.address)
     farm.until(3)
     dask.workers[0].kill()
+    farm.servers.faults.end()
+    ended = farm.ended(client)
+    assert ended.code == 0, ended.said
+    assert farm.object_is_right()
+    assert farm.sent_again() <= IN_FLIGHT
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="only Linux lists the children of a process")
+def test_a_killed_process_under_a_nanny_is_started_again(farm: Farm) -> None:
+    farm.servers.faults.rate(SLOW)
+    dask = farm.cluster(0)
+    dask.start_workers(1, nanny=True)
+    client = farm.client(dask.address)
+    farm.until(3)
+    children = children_of(dask.workers[0].pid)
+    (worker,) = (child for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes())
+    os.kill(worker, signal.SIGKILL)
     farm.servers.faults.end()
     ended = farm.ended(client)
     assert ended.code == 0, ended.said

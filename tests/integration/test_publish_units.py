@@ -33,6 +33,7 @@ from tests.helpers.cloud import Cloud
 from tests.helpers.deployments import BUCKET, session_of
 from tests.helpers.fault_proxy import FaultProxy
 from tests.helpers.paths import ROOT
+from tests.helpers.processes import children_of
 from tests.helpers.publishing import Bucket, MiB, Tree, connect, noise
 
 if TYPE_CHECKING:
@@ -255,9 +256,8 @@ def test_a_client_that_is_killed_with_its_processes_is_continued_on_another_mach
 
 def workers_of(process: subprocess.Popen[bytes]) -> list[int]:
     """The processes of a pool: of those that a process has begun, the ones that run units."""
-    tasks = Path(f"/proc/{process.pid}/task").glob("*/children")
-    children = [child for each in tasks for child in each.read_text().split()]
-    return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    children = children_of(process.pid)
+    return [child for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 @pytest.mark.slow
