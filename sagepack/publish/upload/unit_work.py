@@ -1,4 +1,4 @@
-"""What a worker does with a unit: today's engine, with a slice of the parts.
+"""What a worker does with a unit: what every upload does (`transfer`), with a slice of the parts.
 
 It may run twice, at once or one after the other: the parts have the same bytes each time. What S3 has already of them is read
 and hashed, and not sent again.
