@@ -9,7 +9,7 @@ from sagepack.api.fleet import ALL_SPECS, JOBS
 from sagepack.api.results import FOUND_WORK
 from sagepack.cli import interrupts, screens
 from sagepack.cli.output import confirm, echo
-from sagepack.cli.task import LOCKED, NO_SMOKE, STREAM, YES_CHANGE, Flag, task
+from sagepack.cli.task import LOCKED, NO_SMOKE, SET, STREAM, YES_CHANGE, Flag, task
 from sagepack.engine import lazy
 from sagepack.engine.steps import GOALS
 from sagepack.errors import UserError
@@ -45,6 +45,7 @@ _MATRIX_MOST = 256  # jobs of a matrix (GitHub Docs, "Usage limits")
         choices=tuple(GOALS),
         placeholder="STEP",
     ),
+    SET,
     Flag("jobs", JOBS, "most jobs at a time", most=256),
     LOCKED,
     STREAM,
@@ -82,7 +83,9 @@ def fleet(
         raise UserError("names no environment", where="--envs", fix="write one or more, such as --envs dev,prod")
     how = running.JobOptions(locked, stream, smoke=not no_smoke, recreate=yes)
     with closing(fleet_watch.FleetWatch(project.progress)) as watch:
-        found = running.Fleet(project.root, select or ALL_SPECS, names, jobs=jobs, watcher=watch)
+        found = running.Fleet(
+            project.root, select or ALL_SPECS, names, project.selection.sets, jobs=jobs, watcher=watch
+        )
         try:
             if matrix:
                 return _matrix(project, found.matrix(to if goal == "plan" else goal, how))

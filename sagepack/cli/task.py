@@ -99,16 +99,13 @@ _ALWAYS = (
     Flag("json", default=False, help="print one JSON document on stdout, and nothing else there"),
     Flag("debug", default=False, help="show tracebacks"),
 )
+SET = Flag(
+    "set", (), "lay a value over spec and environment; repeat it for more", parameter="sets", placeholder="KEY=VALUE"
+)
 _COMMON = (
     Flag("config", "", "the spec; if left out, the only one in config/, or of several svd.yaml", placeholder="FILE"),
     Flag("env", "local", "the environment, a file in config/env/; local is the sandbox", placeholder="NAME"),
-    Flag(
-        "set",
-        (),
-        "lay a value over spec and environment; repeat it for more",
-        parameter="sets",
-        placeholder="KEY=VALUE",
-    ),
+    SET,
     *_ALWAYS,
 )
 _DEFAULTS = {flag.keyword: flag.default for flag in _COMMON}
@@ -188,7 +185,9 @@ def invoke_task(registered: Registered, root: Path, filled: Container[str] = ())
         common = {flag.keyword: by_flag.pop(flag) for flag in _COMMON if flag in by_flag}
         # A task may have a name of its own for one of these, such as --to-env.
         named = {
-            flag.keyword: text for flag in registered.flags if flag.keyword in common and (text := by_flag.pop(flag))
+            flag.keyword: text
+            for flag in registered.flags
+            if flag in by_flag and flag.keyword in common and (text := by_flag.pop(flag))
         }
         contradicted = [name for name, text in named.items() if common[name] not in (text, _DEFAULTS[name])]
         common |= named

@@ -281,6 +281,22 @@ def test_protected_environments_are_asked_about_once_with_the_plan_of_all(make: 
     assert scene.command(*command, "--yes")[0] == 0
 
 
+def test_a_setting_is_laid_over_every_spec(make: Callable[..., Scene]) -> None:
+    scene = make("a", "b")
+    scene.lock()
+    words = ["fleet", "deploy", "--envs", "dev", "--json", "--set", "endpoint.instance_type=ml.g6.xlarge"]
+    code, out, said = scene.command(*words)
+    assert code == 0, said
+    jobs = documents.checked(out)["result"]["jobs"]
+    assert [job["status"] for job in jobs] == ["done", "done"]
+    run = scene.fleet(sets="endpoint.instance_type=ml.g6.xlarge").plan("deploy")
+    assert set(statuses(run).values()) == {"unchanged"}
+    assert set(statuses(scene.fleet().plan("deploy")).values()) == {"planned"}
+    code, out, _ = scene.command("fleet", "validate", "--envs", "dev", "--set", "endpoint.instance_type=ml.g6.xlrge")
+    assert code == 1
+    assert out.count("is not a value that the service knows") == 1  # once for both
+
+
 def test_mistakes_of_the_selection_are_told_before_anything_runs(make: Callable[..., Scene]) -> None:
     scene = make("a")
     for words, message in (

@@ -41,6 +41,7 @@ class Task(Value, frozen=True):
         log: the file for its lines.
         to: the step that is planned for.
         plan: the file that a plan is written to, or that what is done is held to; empty for none.
+        sets: what is laid over spec and environment.
         locked, stream, smoke, recreate: as `Project.build` has them.
         goes_on: whether the job has begun before, with an earlier step.
     """
@@ -52,6 +53,7 @@ class Task(Value, frozen=True):
     log: str
     to: str = "package"
     plan: str = ""
+    sets: tuple[str, ...] = ()
     locked: bool = False
     stream: bool = False
     smoke: bool = True
@@ -86,7 +88,7 @@ def perform(text: str) -> str:
     task, begun = decode_json(text.encode(), Task), time.monotonic()
     with _opened(Path(task.log), "a" if task.goes_on else "w") as file:
         log = LogFile(file)
-        project = Project(task.root, task.config, task.env, progress=log)
+        project = Project(task.root, task.config, task.env, task.sets, progress=log)
         unknown = results.Job(task.config, task.env, None, "failed", log=task.log)
         try:
             ended = _reach(project, task, unknown)

@@ -102,6 +102,7 @@ class Fleet:
         root: the project's folder, which holds `config/env/`, or a folder in it; by default the working folder.
         select: patterns of specs, from the project's folder.
         envs: the environments, files in `config/env/`.
+        sets: settings such as `endpoint.instance_type=ml.g5.xlarge`, laid over every spec and environment.
         jobs: most jobs at a time.
         executor: runs the jobs, each of them `perform` of a text; by default threads of this process. Elsewhere the project must lie in
             the same folder.
@@ -116,6 +117,7 @@ class Fleet:
         root: str | Path = ".",
         select: str | Sequence[str] = ALL_SPECS,
         envs: str | Sequence[str] = "local",
+        sets: str | Sequence[str] = (),
         *,
         jobs: int = JOBS,
         executor: Executor | None = None,
@@ -124,6 +126,7 @@ class Fleet:
         self.root = project_folder.find(Path(root).absolute()) or Path(root).absolute()
         self._select = (select,) if isinstance(select, str) else tuple(select)
         self._envs = (envs,) if isinstance(envs, str) else tuple(envs)
+        self._sets = (sets,) if isinstance(sets, str) else tuple(sets)
         self._jobs, self._executor, self._watcher = jobs, executor, watcher or Unwatched()
 
     @cached_property
@@ -223,7 +226,7 @@ class Fleet:
         """The selected specs and environments, with what is known of each."""
         branch_allowed = goal == "lock"
         with self._watcher.looking():
-            return [selection.look(self.root, *pair, branch_allowed=branch_allowed) for pair in self.pairs]
+            return [selection.look(self.root, *pair, self._sets, branch_allowed=branch_allowed) for pair in self.pairs]
 
     def _task(self, member: Member, goal: str, how: JobOptions, *, to: str = "package", plan: str = "") -> Task:
         return Task(
@@ -234,6 +237,7 @@ class Fleet:
             f"{self._folder / member.stem}.log",
             to,
             plan,
+            self._sets,
             locked=how.locked,
             stream=how.stream,
             smoke=how.smoke,

@@ -91,17 +91,18 @@ def members(root: Path, select: Sequence[str], envs: Sequence[str]) -> list[tupl
     return [(config, env) for config in configs for env in dict.fromkeys(envs)]
 
 
-def look(root: Path, config: str, env: str, *, branch_allowed: bool = False) -> Member:
+def look(root: Path, config: str, env: str, sets: tuple[str, ...] = (), *, branch_allowed: bool = False) -> Member:
     """What spec and lock say of one of them; only its names if they are wrong.
 
     Args:
         root: the project's folder.
         config: the spec's file.
         env: the environment.
+        sets: what is laid over both.
         branch_allowed: accept a branch as revision, as `lock` does.
     """
     try:
-        spec = load(Selection(root, config, env), branch_allowed=branch_allowed).spec
+        spec = load(Selection(root, config, env, sets), branch_allowed=branch_allowed).spec
     except (UserError, OSError):
         return Member(config, env)
     work = Workspace(root, spec.name, env)
