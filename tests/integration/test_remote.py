@@ -172,6 +172,13 @@ def test_a_job_that_leaves_no_error_is_told_with_its_last_lines_and_sagemakers_r
     assert "remote.instance_type" in str(caught.value.fix)
 
 
+def test_workers_of_this_machine_have_no_part_in_a_job(region: Region) -> None:
+    with pytest.raises(UserError, match="the job has workers of its own") as caught:
+        region.project().upload(remote=True, workers=2)
+    assert "leave out --workers" in str(caught.value.fix)
+    assert not region.jobs
+
+
 def test_a_job_that_was_stopped_says_so(region: Region) -> None:
     def before(job: Job) -> None:
         name = {"ProcessingJobName": job.name}

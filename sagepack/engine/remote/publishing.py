@@ -39,7 +39,10 @@ def require(context: BuildContext) -> None:
     """
     required(context.spec)
     if context.workers:
-        raise UserError("the job has workers of its own, as many as its instance has CPUs", where="--workers --remote")
+        message = "the job has workers of its own, as many as its instance has CPUs"
+        raise UserError(
+            message, where="--workers --remote", fix="leave out --workers, or publish from here without --remote"
+        )
     if context.spec.model.path is not None:
         raise UserError(
             "a job in the region gets the model from the Hub, and this one is in a folder",
