@@ -31,10 +31,8 @@ from sagepack.deploy.preflight.questions import (
     denied_actions,
 )
 from sagepack.digest import Digest
-from sagepack.engine import cluster, scanning
+from sagepack.engine import lazy
 from sagepack.engine.clients import write_options
-from sagepack.engine.remote.policy import remote_execution_policy
-from sagepack.engine.worker_check import demand_of, services_of
 from sagepack.errors import Diagnostic, RemoteError, SagepackError, UserError
 from sagepack.publish.keys import Package, PackageFormat, packages_uri
 from sagepack.spec.rules import instances
@@ -45,11 +43,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sagepack.deploy.preflight.check import Verdict
+    from sagepack.engine import cluster, scanning, worker_check
     from sagepack.engine.context import BuildContext
+    from sagepack.engine.remote import policy
     from sagepack.engine.trust import Trust
     from sagepack.hub.folder import ModelFolder
     from sagepack.package.lock import Lock
     from sagepack.spec.model import Endpoint
+else:
+    cluster = lazy.module("engine.cluster")
+    policy = lazy.module("engine.remote.policy")
+    scanning = lazy.module("engine.scanning")
+    worker_check = lazy.module("engine.worker_check")
 
 # Check -> the one without which it says nothing.
 _JOB_ROLE, _JOB_ROLE_PERMISSIONS = "remote-role", "remote-role-permissions"
@@ -194,7 +199,7 @@ def _remote(context: BuildContext, *, search: bool) -> Iterator[Question]:
         return judge.role(role, identity.trust_policy(aws, role), "remote.role", purpose)
 
     def permissions() -> Finding:
-        denied = denied_actions(aws, role, remote_execution_policy(spec)["Statement"])
+        denied = denied_actions(aws, role, policy.remote_execution_policy(spec)["Statement"])
         return judge.role_permissions(role, denied, purpose)
 
     def quota() -> Finding:
@@ -328,11 +333,11 @@ def _cluster(context: BuildContext) -> Finding:
     declared, lock = context.spec.cluster, _known_lock(context)
     if declared is None:
         return Finding("ok", "none is declared")
-    services = services_of(context.clients, context.spec.aws.region, lock.revision if lock else None)
+    services = worker_check.services_of(context.clients, context.spec.aws.region, lock.revision if lock else None)
     file = min(lock.files, key=lambda each: each.size).path if lock and lock.revision else None
     artifact, none = context.spec.artifact, Digest("sha256", "0" * 64)
     package = Package(S3Uri.parse(artifact.target), context.spec.name, none, PackageFormat(artifact.layout))
-    demand = demand_of(services, package, file)
+    demand = worker_check.demand_of(services, package, file)
     try:
         with cluster.connected(declared, context.work.root) as scheduler:
             found = scheduler.check(demand)

@@ -9,20 +9,15 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from sagepack.aws.s3 import S3Uri
-from sagepack.engine import unit
+from sagepack.engine import lazy
 from sagepack.engine.plan import Content
-from sagepack.engine.worker_check import demand_of, services_of
 from sagepack.errors import UserError
-from sagepack.package.attest import provenance, sbom
 from sagepack.progress import Silent
 from sagepack.publish import remote_read
 from sagepack.publish.keys import SBOM, Package
 from sagepack.publish.observe import observe
 from sagepack.publish.planner import plan_upload
-from sagepack.publish.publisher import publish
-from sagepack.publish.remote_check import PackageError
 from sagepack.publish.resumed import resumed
-from sagepack.publish.signing import PackageSigner
 from sagepack.publish.upload.context import UnitWorkers
 from sagepack.publish.upload.divided import parts_at_a_time
 from sagepack.publish.upload.sources import HubFiles, LocalFiles, NoSourceError, Source
@@ -36,20 +31,34 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sagepack.digest import Digest
+    from sagepack.engine import unit, worker_check
     from sagepack.engine.clients import Clients
     from sagepack.engine.trust import Trust
     from sagepack.engine.unit_pool import UnitPool
     from sagepack.hub.cache_status import CacheStatus
+    from sagepack.package.attest import provenance, sbom
     from sagepack.package.attest.keys import PublicKey
     from sagepack.package.attest.provenance import Origin
     from sagepack.package.lock import Lock, LockedFile
     from sagepack.package.manifest import Manifest
     from sagepack.progress import Progress
+    from sagepack.publish import publisher, remote_check, remote_read, signatures, signing
     from sagepack.publish.publisher import Published
+    from sagepack.publish.remote_check import PackageError
     from sagepack.publish.resumed import Resumed
     from sagepack.publish.signing import SignedPackage
     from sagepack.publish.upload_plan import UploadPlan
     from sagepack.spec.model import Spec
+else:
+    provenance = lazy.module("package.attest.provenance")
+    publisher = lazy.module("publish.publisher")
+    remote_check = lazy.module("publish.remote_check")
+    remote_read = lazy.module("publish.remote_read")
+    sbom = lazy.module("package.attest.sbom")
+    signatures = lazy.module("publish.signatures")
+    signing = lazy.module("publish.signing")
+    unit = lazy.module("engine.unit")
+    worker_check = lazy.module("engine.worker_check")
 
 
 @dataclass(frozen=True)
@@ -91,7 +100,7 @@ class SignatureCheck:
         match self.error:
             case None | remote_read.NotPublishedError() | remote_read.UnsignedError():
                 return
-            case PackageError(findings=findings) if all(finding.missing for finding in findings):
+            case remote_check.PackageError(findings=findings) if all(finding.missing for finding in findings):
                 return
         raise self.error
 
@@ -158,7 +167,7 @@ class Publication:
                 others,
                 verified=self.verified,
                 promoted=self.promoted,
-                keys=keys,
+                signed=partial(signatures.known_release, keys=keys) if keys else None,
                 must_sign=self.trust.must_sign,
                 needs_sbom=self.needs_sbom,
             )
@@ -180,7 +189,7 @@ class Publication:
             found = remote_read.verify(
                 self.clients.s3, self.package, self.manifest, Silent(), verified=self.verified, keys=self.trust.keys
             )
-        except (UserError, PackageError) as error:
+        except (UserError, remote_check.PackageError) as error:
             return SignatureCheck(None, error)
         return SignatureCheck(found, None)
 
@@ -196,9 +205,9 @@ class Publication:
         plan, revision = self.upload_plan, self.lock.revision
         if self.pool is None or not plan.units:
             return None
-        services = services_of(self.clients, self.spec.aws.region, revision)
+        services = worker_check.services_of(self.clients, self.spec.aws.region, revision)
         largest = max(part.length for each in plan.units for part in each.parts)
-        demand = demand_of(
+        demand = worker_check.demand_of(
             services,
             self.package,
             max(self.missing_files, key=lambda file: file.size).path if self.missing_files else None,
@@ -323,7 +332,7 @@ class Publication:
             fix = "set it in the spec or the overlay, or give it here: --set trust.sign=kms:alias/NAME"
             raise UserError("no key is named to sign with", where="trust.sign", fix=fix)
         made = self._provenance()
-        packaged = PackageSigner(
+        packaged = signing.PackageSigner(
             self.clients.s3, self.package, self.manifest, made, self._sbom, self.verified, progress
         )
         return packaged.sign(signer, self.trust.keys, datetime.now(timezone.utc))
@@ -347,7 +356,7 @@ class Publication:
             hub_files = {file.digest: file.path for file in self.lock.files}
             sources.append(HubFiles(partial(self.clients.hub.open, revision), hub_files))
         try:
-            return publish(
+            return publisher.publish(
                 self.clients.s3,
                 self.upload_plan,
                 sources,

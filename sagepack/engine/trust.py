@@ -7,21 +7,26 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from sagepack.aws import kms
+from sagepack.engine import lazy
 from sagepack.errors import UserError
-from sagepack.package.attest.certificates import Authority
-from sagepack.package.attest.keyless import PREFIX, Identity
-from sagepack.package.attest.keys import PrivateKey, PublicKey
-from sagepack.spec import pem
-from sagepack.spec.pem import KeyFileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from sagepack.aws import kms
     from sagepack.aws.session import Aws
-    from sagepack.package.attest.keys import Signer
-    from sagepack.spec import model
+    from sagepack.package.attest import certificates, keyless, keys
+    from sagepack.package.attest.certificates import Authority
+    from sagepack.package.attest.keyless import Identity
+    from sagepack.package.attest.keys import PublicKey, Signer
+    from sagepack.spec import model, pem
+else:
+    certificates = lazy.module("package.attest.certificates")
+    keyless = lazy.module("package.attest.keyless")
+    keys = lazy.module("package.attest.keys")
+    kms = lazy.module("aws.kms")
+    pem = lazy.module("spec.pem")
 
 _Key = TypeVar("_Key")
 _SIGN = "trust.sign"
@@ -99,23 +104,27 @@ class Trust:
             text = os.environ.get(name, "")
             if not text:
                 raise UserError(f"the variable {name} is not set, so nothing can be signed", where=_SIGN, fix=_VARIABLE)
-            return self._read(lambda: PrivateKey.read(declared, text.encode()), f"the text of {name}")
-        return self._read(lambda: PrivateKey.read(declared, self._data(name)), name)
+            return self._read(lambda: keys.PrivateKey.read(declared, text.encode()), f"the text of {name}")
+        return self._read(lambda: keys.PrivateKey.read(declared, self._data(name)), name)
 
     def _public_key(self, name: str) -> PublicKey:
-        return self._read(lambda: PublicKey.read(name, self._data(name)), name)
+        return self._read(lambda: keys.PublicKey.read(name, self._data(name)), name)
 
     def _publisher(self, name: str) -> PublicKey | Authority | Identity:
-        if name.startswith(PREFIX):
-            return Identity.parse(name)
+        if name.startswith(keyless.PREFIX):
+            return keyless.Identity.parse(name)
         data = self._data(name)
         certificate = self._read(lambda: pem.certificate(data), name)
-        return Authority(name, certificate) if certificate else self._read(lambda: PublicKey.read(name, data), name)
+        return (
+            certificates.Authority(name, certificate)
+            if certificate
+            else self._read(lambda: keys.PublicKey.read(name, data), name)
+        )
 
     def _read(self, read: Callable[[], _Key], name: str) -> _Key:
         try:
             return read()
-        except KeyFileError as error:
+        except pem.KeyFileError as error:
             raise UserError(f"{name} {error}", where="trust", fix=error.fix) from error
 
     def _data(self, name: str) -> bytes:
@@ -149,7 +158,7 @@ class KmsSigner:
             UserError: there is no such key, it is none for signing, or the caller may not see it.
             RemoteError: AWS KMS failed after retries.
         """
-        return PublicKey.of_der(f"kms:{self._name}", self._key.public_key)
+        return keys.PublicKey.of_der(f"kms:{self._name}", self._key.public_key)
 
     def sign(self, message: bytes) -> bytes:
         """An ECDSA signature of the message, as DER. Only its hash is sent.

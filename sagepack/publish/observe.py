@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from sagepack.aws.s3 import ObjectRef
-from sagepack.package.attest.dsse import SignatureError
 from sagepack.publish import pointers
 from sagepack.publish.delta.parts import Limits
 from sagepack.publish.documents import Files, Index, Pointer
@@ -29,7 +28,6 @@ from sagepack.publish.observation import (
     StoredPrefix,
 )
 from sagepack.publish.release import Release
-from sagepack.publish.signatures import signed_release
 from sagepack.publish.verified import Verified, VerifiedObjects
 from sagepack.workers import worker_pool
 
@@ -39,8 +37,10 @@ if TYPE_CHECKING:
 
     from sagepack.aws.s3 import S3, ObjectInfo, S3Uri
     from sagepack.digest import Digest
-    from sagepack.package.attest.keys import PublicKey
     from sagepack.package.manifest import Manifest
+    from sagepack.publish.signatures import SignedRelease
+
+    Signed = Callable[[bytes | None], SignedRelease | None]
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -58,7 +58,7 @@ def observe(
     limits: Limits | None = None,
     verified: VerifiedObjects | None = None,
     promoted: S3Uri | None = None,
-    keys: Sequence[PublicKey] = (),
+    signed: Signed | None = None,
     *,
     must_sign: bool = False,
     needs_sbom: bool = False,
@@ -76,8 +76,8 @@ def observe(
         limits: sizes of parts; contents below the minimum are not looked for one by one.
         verified: what this machine knows of objects in S3.
         promoted: the package that is to be copied: its contents are looked for there and nowhere else.
-        keys: if there are any, one of them must have signed a package that contents are copied from, unless this machine knows its
-            bytes.
+        signed: if it is given, a package that contents are copied from must be signed by whom it knows, unless this machine knows
+            its bytes.
         must_sign: whether the package is to be signed.
         needs_sbom: whether a bill of materials is to be beside it.
     """
@@ -94,7 +94,7 @@ def observe(
         recorded = pool.submit(store.read, record) if record else None
         head = pool.submit(store.head, package.model_uri) if is_archive and package.model_uri.key in present else None
         released = frozenset(package.target.child(f"{package.name}/{short}") for short in recent)
-        reader = _Reader(store, verified, released, promoted, tuple(keys))
+        reader = _Reader(store, verified, released, promoted, signed)
         indexed, own = package.index_uri.key in present, verified.of(package.folder)
         stored = reader.archive(package.folder, head) if is_archive and indexed else None
         prefix = reader.prefix(package.folder) if indexed and not is_archive else None
@@ -102,7 +102,7 @@ def observe(
     large = {member.digest for member in manifest.members if member.size >= minimum}
     if is_archive:
         archive, index = head.result() if head else None, stored.index if stored else None
-        bound = not keys or (stored is not None and stored.binding in _PROVED)
+        bound = not signed or (stored is not None and stored.binding in _PROVED)
         seen = ArchiveObservation(
             package,
             present,
@@ -120,7 +120,7 @@ def observe(
         archives.run(reuse_from, recent, promoted, before.result() if before else None)
         return replace(seen, sources=tuple(archives.found), indexed=archives.indexed)
     files = prefix.index if prefix and _fits_objects(prefix, present) else None
-    bound = not keys or (prefix is not None and all(prefix.binding(each) in _PROVED for each in prefix.index.files))
+    bound = not signed or (prefix is not None and all(prefix.binding(each) in _PROVED for each in prefix.index.files))
     found = PrefixObservation(
         package, present, release, own, index=files, is_bound=bound, must_sign=must_sign, needs_sbom=needs_sbom
     )
@@ -140,14 +140,14 @@ class _Reader:
         verified: what this machine knows of objects in S3.
         released: the packages that are releases of the same name under the same target.
         promoted: the package that a promotion copies.
-        keys: those whose signatures bind; without any, who may write to a bucket is relied on.
+        signed: knows whose signatures bind; without it, who may write to a bucket is relied on.
     """
 
     store: S3
     verified: VerifiedObjects
     released: frozenset[S3Uri] = frozenset()
     promoted: S3Uri | None = None
-    keys: tuple[PublicKey, ...] = ()
+    signed: Signed | None = None
 
     def archive(self, folder: S3Uri, asked: Future[ObjectInfo | None] | None = None) -> StoredArchive | None:
         """The archive in `folder`; None if there is no index of it, or one of another object.
@@ -159,7 +159,7 @@ class _Reader:
         location = folder.child(PackageFormat.ARCHIVE.model_name)
         with worker_pool(2, "head") as pool:
             asked = asked or pool.submit(self.store.head, location)
-            signature = pool.submit(self.store.read, folder.child(RELEASE_SIGNATURE)) if self.keys else None
+            signature = pool.submit(self.store.read, folder.child(RELEASE_SIGNATURE)) if self.signed else None
             data = self.store.read(folder.child(PackageFormat.ARCHIVE.index_name))
             index, head = Index.parse(data), asked.result()
             signed = signature.result() if signature else None
@@ -180,7 +180,7 @@ class _Reader:
     def prefix(self, folder: S3Uri) -> StoredPrefix | None:
         """The files of the package in `folder`; None if there is no list of them."""
         with worker_pool(1, "signature") as pool:
-            signature = pool.submit(self.store.read, folder.child(RELEASE_SIGNATURE)) if self.keys else None
+            signature = pool.submit(self.store.read, folder.child(RELEASE_SIGNATURE)) if self.signed else None
             data = self.store.read(folder.child(PackageFormat.PREFIX.index_name))
             files, signed = Files.parse(data), signature.result() if signature else None
         if data is None or files is None:
@@ -208,11 +208,11 @@ class _Reader:
             manifest_digest: of the manifest that the index has.
             etag: of its archive; for a prefix the list has those of the files.
         """
-        if self.keys:
-            try:
-                release = signed_release(signature or b"", self.keys).release
-            except SignatureError:
+        if self.signed:
+            found = self.signed(signature)
+            if found is None:
                 return Binding.NONE
+            release = found.release
             said = release.uri, release.format, release.manifest_digest, release.etag
             seen = str(folder.child(format_.model_name)), format_, manifest_digest, etag
             return Binding.SIGNED if said == seen and release.lists(index) else Binding.NONE

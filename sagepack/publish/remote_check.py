@@ -28,7 +28,7 @@ from sagepack.publish.checksums import archive_sums
 from sagepack.publish.documents import Files, Index
 from sagepack.publish.release import Release
 from sagepack.publish.sealed import version_of
-from sagepack.publish.signatures import signed_release
+from sagepack.publish.signatures import known_release, signed_release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -173,10 +173,7 @@ class Comparison(ABC):
     @cached_property
     def signed(self) -> SignedRelease | None:
         """The release that a key that counts has signed; None if there is none."""
-        try:
-            return signed_release(self.signatures.release or b"", self.signatures.keys)
-        except SignatureError:
-            return None
+        return known_release(self.signatures.release, self.signatures.keys)
 
     @property
     def witness(self) -> tuple[Release | None, str]:

@@ -95,6 +95,14 @@ def signed_release(data: bytes, keys: Sequence[PublicKey]) -> SignedRelease:
     return SignedRelease(release, key, found.predicate.signed.astimezone(timezone.utc))
 
 
+def known_release(data: bytes | None, keys: Sequence[PublicKey]) -> SignedRelease | None:
+    """What a `release.sig` says; None if there is none, or it does not count. As `signed_release` otherwise."""
+    try:
+        return signed_release(data or b"", keys)
+    except SignatureError:
+        return None
+
+
 class _Digests(Struct, forbid_unknown_fields=True):
     sha256: Sha256Hex
 

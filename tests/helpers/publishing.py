@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from sagepack.aws.s3 import S3, S3Uri, WriteOptions
@@ -22,6 +22,7 @@ from sagepack.publish.keys import Package, PackageFormat
 from sagepack.publish.observe import observe
 from sagepack.publish.planner import plan_upload
 from sagepack.publish.publisher import Published, publish
+from sagepack.publish.signatures import known_release
 from sagepack.publish.upload.sources import LocalFiles, Source
 from sagepack.publish.verified import VerifiedObjects
 from tests.helpers.lending import lend
@@ -161,7 +162,7 @@ class Bucket:
             reuse_from,
             limits,
             self.verified,
-            keys=self.keys,
+            signed=partial(known_release, keys=self.keys) if self.keys else None,
             must_sign=must_sign,
             needs_sbom=True,
         )

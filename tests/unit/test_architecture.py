@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -128,6 +130,26 @@ def test_no_own_module_is_imported_in_a_function_or_by_a_string() -> None:
         if name != "engine.lazy":
             assert 'import_module(f"sagepack' not in path.read_text(), name
             assert 'import_module("sagepack' not in path.read_text(), name
+
+
+def test_what_every_deployment_looks_at_imports_nothing_to_sign_scan_or_divide() -> None:
+    program = """
+import sys
+import sagepack.api.project, sagepack.engine.preflight, sagepack.engine.publication, sagepack.engine.trust
+print(*(name for name in sys.modules if name.startswith("sagepack.")))
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    unused = (
+        "package.attest",
+        "publish.signatures",
+        "publish.signing",
+        "publish.remote_read",
+        "engine.scanning",
+        "engine.unit",
+    )
+    loaded = [name.removeprefix("sagepack.") for name in run.stdout.split()]
+    assert "engine.publication" in loaded
+    assert [name for name in loaded if name.startswith(("scan.", *unused, "engine.cluster"))] == []
 
 
 def test_the_sandbox_knows_of_the_rest_what_a_stand_in_may_know() -> None:
