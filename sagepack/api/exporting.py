@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,12 +23,13 @@ STDOUT = "-"
 
 
 def export(
-    context: BuildContext, tool: str, output: str, *, check: bool = False, create_role: bool = False
+    context: BuildContext, config: Path, tool: str, output: str, *, check: bool = False, create_role: bool = False
 ) -> results.Exported:
     """Write the files of an export, or compare them with what is there; raises as `Project.export`.
 
     Args:
         context: of a run to `deploy`, of which no step runs.
+        config: the spec's file.
         tool: the format.
         output: a folder, as a path from the working folder; `-` writes nothing; empty for `export/` of the project.
         check: compare alone.
@@ -38,7 +40,8 @@ def export(
     spec, identity = context.spec, context.manifest.digest
     uri = Package.of(spec, identity).model_uri  # not by way of the services, which a check does without
     deployment = Deployment.of(spec, context.required_lock(), str(uri), identity)
-    made = exported(spec, deployment, tool, execution_policy(spec, packages_uri(spec)) if create_role else None)
+    permissions = execution_policy(spec, packages_uri(spec)) if create_role else None
+    made = exported(spec, deployment, tool, _selection(context, config), permissions)
     files: tuple[results.ExportedFile, ...]
     if output == STDOUT:
         _require_one_file(tool, check=check)
@@ -62,6 +65,13 @@ def export(
         limits=made.limits,
         next=made.next,
     )
+
+
+def _selection(context: BuildContext, config: Path) -> str:
+    """The flags that select the spec on every machine; of a spec outside of the project nothing but its environment is known."""
+    inside = config.absolute().is_relative_to(context.work.root)
+    of_file = ["--config", context.display(config.absolute())] if inside else []
+    return shlex.join([*of_file, "--env", context.spec.env])
 
 
 def _require_one_file(tool: str, *, check: bool) -> None:

@@ -518,7 +518,8 @@ class Project(OnThisMachine, AtEndpoint):
                 `trust.verify` has keys, the package is not published or not signed.
             PackageError: the package is not what was signed.
         """
-        return exporting.export(self._open("deploy"), tool, output, check=check, create_role=create_role)
+        context = self._open("deploy")
+        return exporting.export(context, self.selection.path, tool, output, check=check, create_role=create_role)
 
     def _pin(self, *, locked: bool) -> str | None:
         """Write the commit of today into the spec; returns the file, or None if the spec has a commit already."""

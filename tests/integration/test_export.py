@@ -49,6 +49,8 @@ def test_an_export_is_written_for_the_project_and_says_whether_the_package_is_pu
     readme = (cloud.root / TEMPLATE).with_name("README.md").read_text()
     assert all(limit in readme for limit in after.limits)
     assert all(command in readme for command in after.next)
+    assert "`sagepack export --format cloudformation --config config/svd.yaml --env cloud --check`" in readme
+    assert str(cloud.root) not in readme
 
 
 def test_a_check_says_what_is_not_as_the_spec_says_and_asks_aws_nothing(cloud: Cloud) -> None:

@@ -48,7 +48,7 @@ class App:
     def write(self, value: Deployment, permissions: dict[str, Any] | None = None) -> dict[str, Any]:
         """Write the files for a deployment; returns its template."""
         self.folder.mkdir(exist_ok=True)
-        for name, text in exported(spec(), value, "cdk", permissions).files.items():
+        for name, text in exported(spec(), value, "cdk", "--env local", permissions).files.items():
             (self.folder / name).write_text(text)
         if not (self.folder / "node_modules").exists():
             modules = node_modules("cdk", ROOT / "sagepack/templates/cdk/package.json")

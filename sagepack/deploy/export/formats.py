@@ -52,21 +52,25 @@ class Exported:
         return next(iter(self.files.values()))
 
 
-def exported(spec: Spec, deployment: Deployment, tool: str, permissions: Document | None = None) -> Exported:
+def exported(
+    spec: Spec, deployment: Deployment, tool: str, selection: str, permissions: Document | None = None
+) -> Exported:
     """The files of one format.
 
     Args:
         spec: what is exported.
         deployment: what the endpoint should be.
         tool: `cloudformation`, `cdk` or `terraform`.
+        selection: the flags that select the spec, for commands: the same on every machine.
         permissions: policy of the execution role, if it is made as well.
 
     Raises:
         UserError: the tool cannot make such an endpoint.
     """
-    found = limits(spec, tool, creates_role=permissions is not None)
+    found = limits(spec, tool, selection, creates_role=permissions is not None)
+    check = f"sagepack export --format {tool} {selection}{' --create-role' if permissions else ''} --check"
     files, commands = _FORMATS[tool](spec, deployment, permissions)
-    return Exported({**files, _README: _readme(spec, tool, found, commands)}, found, commands)
+    return Exported({**files, _README: _readme(spec, check, found, commands)}, found, commands)
 
 
 def _cloudformation(
@@ -116,14 +120,14 @@ def _made(spec: Spec) -> str:
     return f"{MARK} from the spec {spec.name} for {spec.env}: do not edit it, export it again."
 
 
-def _readme(spec: Spec, tool: str, found: tuple[str, ...], commands: tuple[str, ...]) -> str:
+def _readme(spec: Spec, check: str, found: tuple[str, ...], commands: tuple[str, ...]) -> str:
     name = spec.endpoint.name
     return "\n".join(
         [
             f"# The endpoint {name}",
             "",
             _made(spec),
-            f"`sagepack export --format {tool} --env {spec.env} --check` says whether the spec has changed since (exit code 2).",
+            f"`{check}` says whether the spec has changed since (exit code 2).",
             "",
             *(f"    {command}" for command in commands),
             "",

@@ -18,28 +18,29 @@ if TYPE_CHECKING:
     from sagepack.spec.model import Spec
 
 
-def limits(spec: Spec, tool: str, *, creates_role: bool) -> tuple[str, ...]:
+def limits(spec: Spec, tool: str, selection: str, *, creates_role: bool) -> tuple[str, ...]:
     """What is to be known, one sentence or two each.
 
     Args:
         spec: what is exported.
         tool: `cloudformation`, `cdk` or `terraform`.
+        selection: the flags that select the spec, for commands.
         creates_role: whether the execution role is among what the tool makes.
     """
     return (
-        *_of_every_tool(spec, creates_role=creates_role),
+        *_of_every_tool(spec, selection, creates_role=creates_role),
         *_of_stacks(spec, tool),
-        *_of_tool(spec, tool),
+        *_of_tool(spec, tool, selection),
     )
 
 
-def _of_every_tool(spec: Spec, *, creates_role: bool) -> Iterator[str]:
+def _of_every_tool(spec: Spec, selection: str, *, creates_role: bool) -> Iterator[str]:
     endpoint = spec.endpoint
     if spec.sandbox:
         yield "It names the account and the bucket of the sandbox, which AWS does not have: export another environment with --env."
     yield (
         "Nothing tries the endpoint after an update, as `deploy` does with the sample: InService does not say that it answers. Run "
-        f"`sagepack predict --env {spec.env}`."
+        f"`sagepack predict {selection}`."
     )
     yield (
         "No release is recorded: `releases`, `rollback` and `promote` know only what `deploy` did. To go back, go back in git, export, "
@@ -49,7 +50,7 @@ def _of_every_tool(spec: Spec, *, creates_role: bool) -> Iterator[str]:
     if creates_role:
         yield f"The role {spec.aws.role} must not exist yet."
     else:
-        yield f"The role {spec.aws.role} has to exist: `sagepack policy --for execution --env {spec.env}` says what it may do."
+        yield f"The role {spec.aws.role} has to exist: `sagepack policy --for execution {selection}` says what it may do."
     if spec.trust.verify and spec.artifact.layout == "archive":
         yield (
             "S3DataSource.ETag is left out, which no tool but `deploy` can say: SageMaker loads whatever lies at the address of the "
@@ -84,9 +85,9 @@ def _of_stacks(spec: Spec, tool: str) -> Iterator[str]:
         yield "A tag has a `<`, which CloudFormation may refuse."
 
 
-def _of_tool(spec: Spec, tool: str) -> Iterator[str]:
+def _of_tool(spec: Spec, tool: str, selection: str) -> Iterator[str]:
     if tool == "cdk":
-        yield from _of_cdk()
+        yield from _of_cdk(selection)
     elif tool == "terraform":
         yield from _of_terraform(spec)
 
@@ -115,7 +116,7 @@ def _of_terraform(spec: Spec) -> Iterator[str]:
         yield f"The provider takes the key of the volumes by its ARN alone: write that into endpoint.kms_key_id, in place of {key}."
 
 
-def _of_cdk() -> Iterator[str]:
+def _of_cdk(selection: str) -> Iterator[str]:
     yield (
         "construct.ts says by overrides what CustomSageMakerEndpoint cannot: the image by its digest; a role that exists, without further "
         "rights; network isolation; the environment of the container and no other variable; several instance types; the image of the host; "
@@ -128,6 +129,6 @@ def _of_cdk() -> Iterator[str]:
     )
     yield (
         "`grantInvoke` of the construct allows InvokeEndpoint, and asynchronous requests need InvokeEndpointAsync: "
-        "`sagepack policy --for predict` prints what a caller needs."
+        f"`sagepack policy --for predict {selection}` prints what a caller needs."
     )
     yield "The app is written for the versions in package.json, and stops where another one of the construct has its parts elsewhere."

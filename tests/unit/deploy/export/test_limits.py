@@ -24,7 +24,7 @@ def told(
     spec = deployments.spec(**settings)
     if trust:
         spec = structs.replace(spec, trust=trust)
-    return "\n".join(limits(spec, tool, creates_role=creates_role))
+    return "\n".join(limits(spec, tool, "--env prod", creates_role=creates_role))
 
 
 @pytest.mark.parametrize(
