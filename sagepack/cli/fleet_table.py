@@ -7,10 +7,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sagepack.cli.layout import Block, Line, Screen, Span, padded, shortened, wrapped
-from sagepack.cli.output import problem
+from sagepack.cli.output import as_called, problem
 from sagepack.text import counted, format_bytes, format_duration, one_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sagepack.api.results import FleetRun, Job, JobError
 
 _WORDS = {
@@ -43,12 +45,16 @@ def blocks(run: FleetRun) -> list[Block]:
             errors[tuple(error_lines(job.error))].append(job)
     for lines, jobs in errors.items():
         logs = [job.log for job in jobs if job.log]
-        shown += [
-            "",
-            problem("error", [f"{one_of(map(label, jobs))}: {lines[0]}", *(f"  {line}" for line in lines[1:])]),
-        ]
+        head, *rest = _as_typed(lines, jobs[0])
+        shown += ["", problem("error", [f"{one_of(map(label, jobs))}: {head}", *(f"  {line}" for line in rest)])]
         shown += [(Span(f"       log: {one_of(logs)}", "dim"),)] if logs else []
     return [*shown, "", partial(_summary, run)]
+
+
+def _as_typed(lines: Iterable[str], job: Job) -> list[str]:
+    """Lines whose commands are about the spec and environment of a job, and not about those of a command without flags."""
+    flags = ["--config", job.config, "--env", job.env]
+    return [as_called(line, flags) for line in lines]
 
 
 def error_lines(error: JobError) -> list[str]:

@@ -62,6 +62,12 @@ def test_the_table_tells_of_each_job_what_it_did_and_of_each_error_whom_it_stopp
     ]
 
 
+def test_a_command_that_an_error_proposes_is_about_its_job() -> None:
+    stale = JobError("UserError", 1, "the lock needs to be updated", fix="run `invoke lock`, and commit it")
+    shown = lines(fleet(job("b", "prod", status="failed", exit_code=1, error=stale)))
+    assert any("lock --config config/b.yaml --env prod`, and commit it" in line for line in shown)
+
+
 def test_of_many_jobs_those_that_had_nothing_to_do_are_counted() -> None:
     run = fleet(*(job(f"m{number}", status="unchanged") for number in range(599)), job("new", steps=("upload",)))
     shown = lines(run)
