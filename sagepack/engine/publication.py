@@ -13,7 +13,6 @@ from sagepack.engine import lazy
 from sagepack.engine.plan import Content
 from sagepack.errors import UserError
 from sagepack.progress import Silent
-from sagepack.publish import remote_read
 from sagepack.publish.keys import SBOM, Package
 from sagepack.publish.observe import observe
 from sagepack.publish.planner import plan_upload
