@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,6 +65,7 @@ class Job:
         session: the credentials of its container.
         status, reason, message: as DescribeProcessingJob has them.
         process: its container, once it runs.
+        thread: what runs it, and removes its folder at the end.
     """
 
     request: JsonObject
@@ -73,6 +76,7 @@ class Job:
     reason: str | None = None
     message: str | None = None
     process: subprocess.Popen[str] | None = None
+    thread: threading.Thread | None = None
 
     @property
     def name(self) -> str:
@@ -132,13 +136,18 @@ class ProcessingJobs:
             return next((each for each in live if each.access_key == access_key), None)
 
     def reset(self) -> None:
-        """End the containers and forget all jobs."""
+        """End the containers, remove their folders, and forget all jobs."""
         with self._lock:
             jobs = list(self._jobs.values())
             self._jobs.clear()
+        threads = []
         for job in jobs:
-            if job.process is not None:
-                job.process.kill()
+            if job.process is not None and job.thread is not None and job.process.poll() is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(job.process.pid, signal.SIGKILL)
+                threads.append(job.thread)
+        for thread in threads:
+            thread.join(_STOP_SECONDS)
 
     def _find(self, region: str, body: JsonObject) -> Job:
         found = self._jobs.get((region, body["ProcessingJobName"]))
@@ -156,7 +165,8 @@ class ProcessingJobs:
         quotas.check_jobs(kind, len(running))
         job = Job(body, region, self._clock.now(), RoleSession.of(role))
         self._jobs[region, name] = job
-        threading.Thread(target=self._execute, args=(job,), name=name, daemon=True).start()
+        job.thread = threading.Thread(target=self._execute, args=(job,), name=name, daemon=True)
+        job.thread.start()
         return {"ProcessingJobArn": arn_of(region, "processing-job", name)}
 
     def _stop(self, region: str, body: JsonObject) -> JsonObject:
