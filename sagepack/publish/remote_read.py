@@ -36,6 +36,10 @@ _THREADS = 8
 _PAGE = 1000  # keys in an answer to ListObjectsV2
 FIX = "find out who wrote there; then delete what is named above and run `invoke upload`, which writes it again"
 _SIGN = "`invoke sign` reads every byte of it and signs it; or remove trust.verify, and nobody asks for signatures"
+_SIGN_AGAIN = (
+    "find out who signed there; `invoke sign` compares all of it with lock and code, and signs it again. If this key may sign, add "
+    "its public key to trust.verify"
+)
 _OUTDATED = "`invoke verify --remote --deep` reads the package instead; or delete the record and run `invoke upload`"
 
 
@@ -129,14 +133,13 @@ def verify(
     outdated = [finding for finding in findings if finding.outdated]
     # An outdated document says too little to compare anything with it; the bytes themselves were compared.
     wrong = [finding for finding in findings if not (deep and finding.outdated)]
-    if (
-        keys
-        and signatures.are_missing
-        and {finding.where for finding in wrong} == set(map(str, package.signature_uris))
-    ):
+    where = {finding.where for finding in wrong}
+    of_signatures = set(map(str, package.signature_uris))
+    if keys and signatures.are_missing and where == of_signatures:
         raise UnsignedError("the package is not signed", where=str(package.model_uri), fix=_SIGN)
     if wrong:
-        raise PackageError(wrong, fix=_OUTDATED if len(wrong) == len(outdated) else FIX)
+        fix = _OUTDATED if len(wrong) == len(outdated) else _SIGN_AGAIN if where <= of_signatures else FIX
+        raise PackageError(wrong, fix=fix)
     notes = tuple(map(str, outdated))
     signed = comparison.signed
     signature = Signature(signed.key.name, signed.key.hint, signed.signed) if signed else None

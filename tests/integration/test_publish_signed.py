@@ -271,6 +271,21 @@ def test_what_is_not_as_it_was_signed_is_refused_and_named(
     assert message in found[where]
 
 
+@pytest.mark.parametrize(
+    ("attack", "fix"),
+    [
+        (signed_by_them, "`invoke sign` compares all of it"),
+        (half_signed, "`invoke sign` compares all of it"),
+        (flipped_index, "`invoke upload`, which writes it again"),
+    ],
+)
+def test_what_only_a_signer_can_mend_is_told_as_that(bucket: Bucket, tree: Tree, attack: Attack, fix: str) -> None:
+    attack(bucket, tree, published(bucket, tree))
+    with pytest.raises(PackageError) as caught:
+        judge(bucket, tree)
+    assert fix in str(caught.value.fix)
+
+
 def test_signatures_that_were_removed_do_not_hide_another_archive(bucket: Bucket, tree: Tree) -> None:
     package = published(bucket, tree)
     damaged(bucket, tree, package)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sagepack.spec.rules.view import SpecView
 
 _SIGN = ("trust", "sign")
+_KMS_ARN = re.compile(r"arn:aws[a-z-]*:kms:(?P<region>[a-z0-9-]+):\d{12}:(key|alias)/.+")
 _IDENTITY = re.compile(r"sigstore:\S+ https://\S+")
 # Modules that run commands or code, or get at those that do.
 _RUN_ANYTHING = frozenset(
@@ -65,6 +66,8 @@ def check(view: SpecView) -> Iterator[Diagnostic]:
     signer = view.text(*_SIGN) or ""
     if signer.startswith("file:"):
         yield from _private_key(view, signer.removeprefix("file:"))
+    if signer.startswith("kms:arn:"):
+        yield from _key_arn(view, signer.removeprefix("kms:"))
     yield from _allowed(view)
 
 
@@ -117,6 +120,16 @@ def _private_key(view: SpecView, name: str) -> Iterator[Diagnostic]:
     if git.tracks(path):
         message = f"the private key {name!r} is in git, where everybody has it who has the repository"
         yield Diagnostic(_SIGN, message, _ELSEWHERE)
+
+
+def _key_arn(view: SpecView, arn: str) -> Iterator[Diagnostic]:
+    match, region = _KMS_ARN.fullmatch(arn), view.text("aws", "region")
+    if match is None:
+        fix = "write kms:arn:aws:kms:REGION:ACCOUNT:key/ID or kms:arn:aws:kms:REGION:ACCOUNT:alias/NAME"
+        yield Diagnostic(_SIGN, f"{arn!r} is not the ARN of a key of AWS KMS", fix)
+    elif region and match["region"] != region:
+        message = f"the key is in {match['region']}, but aws.region is {region}: keys are of one region"
+        yield Diagnostic(_SIGN, message, f"name a key in {region}; trust.verify may have the public keys of several")
 
 
 def _within(name: str, folder: str) -> bool:

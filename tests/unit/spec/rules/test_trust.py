@@ -110,6 +110,19 @@ def test_what_names_no_key_is_refused(tmp_path: Path, value: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("arn", "said"),
+    [
+        ("arn:aws:kms:eu-west-1:111122223333:alias/prod", "the key is in eu-west-1, but aws.region is us-east-1"),
+        ("arn:aws:s3:us-east-1:111122223333:key/1234", "is not the ARN of a key"),
+        ("arn:aws:kms:us-east-1:111122223333:grant/1234", "is not the ARN of a key"),
+    ],
+)
+def test_an_arn_is_one_of_a_key_in_the_region_of_the_spec(tmp_path: Path, arn: str, said: str) -> None:
+    key, message = problem(tmp_path, f"trust.sign=kms:{arn}")
+    assert (key, said in message) == ("trust.sign", True)
+
+
+@pytest.mark.parametrize(
     "value",
     [
         "kms:alias/prod",
