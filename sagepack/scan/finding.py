@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 from sagepack.decoding import Value
+from sagepack.scan.commands import runs_anything
 from sagepack.text import printable
 
 _SHOWN = 5
@@ -66,6 +67,8 @@ class Finding(Value, frozen=True):
     @property
     def fix(self) -> str:
         """What the user can do."""
+        if runs := next(filter(runs_anything, self.names), None):
+            return f"{_EXCLUDE}, or use safetensors; {runs} runs any command that the file says, so trust.allow does not take it"
         return _FIXES[self.kind]
 
     @property

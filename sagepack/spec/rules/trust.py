@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from sagepack.errors import Diagnostic
+from sagepack.scan.commands import runs_anything
 from sagepack.spec import git, pem
 from sagepack.spec.pem import KeyFileError
 from sagepack.text import did_you_mean
@@ -20,37 +21,6 @@ if TYPE_CHECKING:
 _SIGN = ("trust", "sign")
 _KMS_ARN = re.compile(r"arn:aws[a-z-]*:kms:(?P<region>[a-z0-9-]+):\d{12}:(key|alias)/.+")
 _IDENTITY = re.compile(r"sigstore:\S+ https://\S+")
-# Modules that run commands or code, or get at those that do.
-_RUN_ANYTHING = frozenset(
-    [
-        "builtins",
-        "__builtin__",
-        "os",
-        "posix",
-        "nt",
-        "subprocess",
-        "sys",
-        "importlib",
-        "runpy",
-        "pty",
-        "shutil",
-        "socket",
-        "ctypes",
-        "code",
-        "codeop",
-        "pickle",
-        "_pickle",
-        "marshal",
-        "operator",
-        "functools",
-        "types",
-        "commands",
-        "popen2",
-        "multiprocessing",
-        "asyncio",
-        "webbrowser",
-    ]
-)
 _ELSEWHERE = (
     "move it out of the project, make a new key if others have seen it, and name a key of AWS KMS or a file there"
 )
@@ -76,7 +46,7 @@ def _allowed(view: SpecView) -> Iterator[Diagnostic]:
     is_off = view.text("trust", "scan") == "off"
     for number, name in enumerate(view.texts("trust", "allow")):
         path = ("trust", "allow", number)
-        if name.partition(".")[0] in _RUN_ANYTHING:
+        if runs_anything(name):
             message = f"{name} lets whoever made the model's files run any command in the container"
             yield Diagnostic(path, message, "remove it, and exclude the file that needs it (model.exclude)")
         elif is_off:

@@ -177,7 +177,7 @@ SCANNED = results.Scanned(
                 results.ScanFinding(
                     "calls",
                     "would call os.system when loaded (member archive/data.pkl)",
-                    "exclude it (model.exclude), use safetensors, or allow the name in trust.allow",
+                    "exclude it (model.exclude), or use safetensors; os.system runs any command that the file says, so trust.allow does not take it",
                     ("os.system",),
                     refused=True,
                     damaged=False,
