@@ -102,8 +102,10 @@ def _compared(context: BuildContext, path: Path, text: str) -> results.ExportedF
         raise UserError(message, where=name, fix=fix) from error
     if before == text:
         return results.ExportedFile(name, "unchanged")
+    if MARK not in before:
+        return results.ExportedFile(name, "foreign")
     lines = difflib.unified_diff(before.splitlines(), text.splitlines(), name, "the spec", lineterm="", n=1)
-    return results.ExportedFile(name, "changed" if MARK in before else "foreign", diff=tuple(lines))
+    return results.ExportedFile(name, "changed", diff=tuple(lines))
 
 
 def _require_own(files: tuple[results.ExportedFile, ...]) -> None:

@@ -19,6 +19,7 @@ from sagepack.aws.s3 import S3Uri
 from sagepack.aws.session import AccessDeniedError
 from sagepack.deploy import failure, record
 from sagepack.deploy.deployment import TAG_MANIFEST, Owner
+from sagepack.deploy.manager import manager
 from sagepack.deploy.overview import overview, require_owned
 from sagepack.errors import RemoteError, UserError
 from sagepack.spec import schedules
@@ -63,6 +64,7 @@ def status(context: BuildContext) -> results.EndpointStatus:
         since=moment(endpoint.last_modified_time),
         reason=endpoint.failure_reason,
         arn=endpoint.endpoint_arn,
+        managed_by=manager(found.live.tags),
         config=endpoint.endpoint_config_name or None,
         next_config=endpoint.pending_endpoint_config_name,
         model=config.variant.model_name if config else None,

@@ -18,6 +18,7 @@ from sagepack.aws.s3 import S3Uri
 from sagepack.deploy import record as records
 from sagepack.deploy import recorded
 from sagepack.deploy.deployment import Owner, ReleaseTag, tag_list
+from sagepack.deploy.manager import require_unmanaged
 from sagepack.deploy.overview import require_owned
 from sagepack.deploy.reconcile import reconcile
 from sagepack.deploy.smoke_result import Smoke
@@ -81,7 +82,11 @@ def _chosen(context: BuildContext, to: str) -> Release:
     if endpoint is None:
         fix = "run `invoke deploy`; what `invoke destroy` removed cannot be rolled back to"
         raise UserError("there is no such endpoint", where=where, fix=fix)
-    require_owned(owner, sagemaker.list_tags(aws, endpoint.endpoint_arn))
+    tags = sagemaker.list_tags(aws, endpoint.endpoint_arn)
+    require_owned(owner, tags)
+    require_unmanaged(
+        owner.endpoint_name, tags, "go back in git, run `invoke export`, and let that tool take what it wrote"
+    )
     if to:
         release = history.find(context, to, "--to")
     else:

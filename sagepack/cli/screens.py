@@ -224,6 +224,7 @@ def _endpoint_status(result: results.EndpointStatus) -> list[Block]:
         *(("alarm", _alarm(alarm)) for alarm in result.alarms if _needs_a_look(alarm)),
         ("alarms", _quiet(result.alarms)),
         *(("failure", _failure(each)) for each in result.failures),
+        ("managed", result.managed_by and f"by {result.managed_by}, which alone changes it"),
         ("config", result.config),
         ("update", result.next_config and f"to {result.next_config}"),
         ("model", model),

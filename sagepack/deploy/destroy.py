@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from sagepack.progress import Progress
 
 
+_MANAGED_FIX = (
+    "nothing was changed; let that tool remove what it made: delete the stack, `cdk destroy` or `terraform destroy`"
+)
+
+
 @dataclass(frozen=True)
 class Resource:
     """Something that `destroy` removes.
@@ -72,7 +77,7 @@ def inventory(aws: Aws, owner: Owner) -> Inventory:
     if endpoint is not None:
         tags = sagemaker.list_tags(aws, endpoint.endpoint_arn)
         require_owned(owner, tags)
-        require_unmanaged(name, tags)
+        require_unmanaged(name, tags, _MANAGED_FIX)
     resources: list[Resource] = []
     live = observe_scaling(aws, name)
     # A policy or a scheduled action cannot exist without its endpoint, so whoever set it up, it is removed with the endpoint.

@@ -34,11 +34,16 @@ def managed(endpoint_name: str, who: str) -> str:
     return f"endpoint {endpoint_name} is managed by {who}, which alone changes it"
 
 
-def require_unmanaged(endpoint_name: str, tags: Mapping[str, str]) -> None:
+def require_unmanaged(endpoint_name: str, tags: Mapping[str, str], fix: str = MANAGED_FIX) -> None:
     """Check that no other tool manages an endpoint.
+
+    Args:
+        endpoint_name: its name.
+        tags: its tags.
+        fix: what to do if one does.
 
     Raises:
         UserError: one does.
     """
     if who := manager(tags):
-        raise UserError(managed(endpoint_name, who), fix=MANAGED_FIX)  # which begins with the endpoint
+        raise UserError(managed(endpoint_name, who), fix=fix)  # which begins with the endpoint

@@ -80,6 +80,7 @@ def test_a_file_that_no_export_made_is_never_overwritten(cloud: Cloud, tmp_path:
     assert not (readme.parent / "endpoint.template.yaml").exists()
     checked = cloud.project().export(output=str(readme.parent), check=True)
     assert states(checked)["README.md"] == "foreign"
+    assert not checked.files[-1].diff, "what somebody else wrote is not shown"
 
 
 def test_a_template_is_printed_and_nothing_is_written(cloud: Cloud) -> None:

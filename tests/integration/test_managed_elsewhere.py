@@ -49,21 +49,21 @@ def test_deploy_rollback_destroy_and_gc_leave_alone_what_another_tool_manages(
     (step,) = [action for action in cloud.project().plan("deploy").actions if action.step == "deploy"]
     assert step.status == "blocked"
     assert refused in step.reasons[0]
-    for act in (
-        lambda: cloud.project().deploy(),
-        lambda: cloud.project().rollback(),
-        lambda: cloud.project().destroy(),
+    for act, fix in (
+        (lambda: cloud.project().deploy(), "run `invoke export`"),
+        (lambda: cloud.project().rollback(), "go back in git"),
+        (lambda: cloud.project().destroy(), "delete the stack"),
     ):
         with pytest.raises(UserError, match=refused) as caught:
             act()
-        assert "export" in str(caught.value.fix)
+        assert fix in str(caught.value.fix)
     cloud.project().gc(keep=1, older_than_hours=0)
     live = observe(aws, Owner("svd", "svd", "cloud"))
     assert live is not None
     assert live.endpoint_config is not None
     assert live.model_description is not None
 
-    assert cloud.project().status().endpoint == "svd"
+    assert cloud.project().status().managed_by == "Terraform"
     assert cloud.project(CHANGED).predict().files
     assert cloud.project(CHANGED).upload().artifact
 

@@ -166,6 +166,7 @@ class EndpointStatus(Result, frozen=True):
         since: when it was last changed (ISO 8601, UTC).
         reason: what SageMaker says about a failure.
         arn: its ARN.
+        managed_by: the tool that alone changes it, if that is another one, such as the CloudFormation stack that made it.
         config: name of the configuration that serves.
         next_config: name of the configuration to which an update is going on.
         model: name of the model that serves; null if its configuration was deleted.
@@ -195,6 +196,7 @@ class EndpointStatus(Result, frozen=True):
     since: str | None = None
     reason: str | None = None
     arn: str | None = None
+    managed_by: str | None = None
     config: str | None = None
     next_config: str | None = None
     model: str | None = None
