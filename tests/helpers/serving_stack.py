@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 STACK = """import http.server, json, os, sys, threading, time
 print("starting", flush=True)
+def say(line): os.write(1, line.encode() + b"\\n")  # in one piece, whatever another thread says
 def chatter():
-    while True: print("again", flush=True)
+    while True: say("again")
 if "HANG" in os.environ: time.sleep(60)
 if "EXIT" in os.environ:
     print("what went wrong", file=sys.stderr)
@@ -59,7 +60,7 @@ def code():
     return open(program).read() if os.path.exists(program) else ""
 def load():
     time.sleep(0.1)
-    print("Load model failed: model, error: Worker died." if "FAIL_TO_LOAD" in code() else "Model model loaded io_fd=1", flush=True)
+    say("Load model failed: model, error: Worker died." if "FAIL_TO_LOAD" in code() else "Model model loaded io_fd=1")
 threading.Thread(target=load, daemon=True).start()
 http.server.HTTPServer(("127.0.0.1", int(os.environ["SAGEMAKER_BIND_TO_PORT"])), Handler).serve_forever()
 """
