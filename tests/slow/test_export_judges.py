@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sagepack.deploy.export.cloudformation import template
+from sagepack.deploy.export.formats import exported
 from tests.helpers import provider
+from tests.helpers.deployments import spec
 from tests.helpers.environments import environment, node_modules
 from tests.helpers.exports import EVERYTHING, FULL
 
@@ -38,7 +40,7 @@ def cfn_lint() -> Callable[[Path], str]:
             "us-east-1",
             "eu-central-1",
             "--template",
-            *map(str, folder.glob("*.json")),
+            *map(str, folder.iterdir()),
         ]
         return subprocess.run(command, check=False, capture_output=True, text=True, timeout=300).stdout
 
@@ -49,6 +51,7 @@ def test_templates_are_clean(tmp_path: Path, cfn_lint: Callable[[Path], str]) ->
     for name, value in EVERYTHING.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(template(value)))
     (tmp_path / "role.json").write_text(json.dumps(template(FULL, permissions=PERMISSIONS)))
+    (tmp_path / "as_written.yaml").write_text(exported(spec(), FULL, "cloudformation", "--env local").main)
     assert cfn_lint(tmp_path) == ""
 
 

@@ -108,7 +108,9 @@ export class ConstructStack extends cdk.Stack {
       'ExcludeRetainedVariantProperties',
       'DeploymentConfig',
     );
-    Endpoint.DependsOn?.forEach((logicalId) => cfnEndpoint.addOverride('DependsOn', ['EndpointConfig', logicalId]));
+    if (Endpoint.DependsOn !== undefined) {
+      cfnEndpoint.addOverride('DependsOn', ['EndpointConfig', ...Endpoint.DependsOn]);
+    }
 
     // Its policy cannot wake an endpoint that has no instances, and its alarms look at dimensions that get no data.
     remove(endpoint, 'ScalingPolicy');

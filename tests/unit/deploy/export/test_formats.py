@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from sagepack.api.results import TOOLS
+from sagepack.deploy.export.cloudformation import template
+from sagepack.deploy.export.formats import MARK, exported
+from tests.helpers.deployments import spec
+from tests.helpers.exports import EVERYTHING, FULL
+from tests.unit.deploy.export.test_cloudformation import PERMISSIONS
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_the_template_is_written_as_it_is_and_without_aliases(name: str) -> None:
+    """CloudFormation reads no aliases, which PyYAML writes for what occurs twice."""
+    text = exported(spec(), EVERYTHING[name], "cloudformation", "--env local").main
+    assert yaml.safe_load(text) == template(EVERYTHING[name])
+    assert "&id" not in text
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_each_file_says_that_an_export_made_it_and_is_the_same_every_time(tool: str) -> None:
+    once, again = (exported(spec(), FULL, tool, "--env local", PERMISSIONS) for _ in range(2))
+    assert once == again
+    for name, text in once.files.items():
+        assert MARK in text[:400], name
+        assert text.endswith("\n")
+        assert "\r" not in text
+    readme = once.files["README.md"]
+    assert f"`sagepack export --format {tool} --env local --create-role --check`" in readme
+    assert all(f"- {each}\n" in readme for each in once.limits)
+
+
+def test_the_files_of_json_have_a_comment_and_are_otherwise_what_they_should_be() -> None:
+    files = exported(spec(), FULL, "cdk", "--env local").files
+    document = json.loads(files["endpoint.template.json"])
+    assert document.pop("//")
+    assert document == template(FULL, "cdk")
+    versions = json.loads(files["package.json"])
+    for each in (*versions["dependencies"].values(), *versions["devDependencies"].values()):
+        assert each[0].isdigit(), "a version and no range"
