@@ -158,6 +158,9 @@ def test_an_unsigned_package_is_refused_where_signatures_count(cloud: Cloud, tmp
     assert cloud.project(verify).export(check=True).exit_code == 2
     assert not (cloud.root / "export").exists()
     cloud.project(sign, verify).sign()
-    signed = cloud.project(verify).export()
+    project = cloud.project(verify)
+    project.progress = progress = RecordedProgress()
+    signed = project.export()
     assert signed.published is True
+    assert "the package is what config/keys/key.pub signed on" in progress.text
     assert "ETag is left out" in str(signed.limits)
