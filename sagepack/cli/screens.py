@@ -554,11 +554,23 @@ def _exported(result: results.Exported) -> list[Block]:
         for file in result.files
     ]
     if result.published is False:
-        shown.append(problem("warning", ["the package is not in S3 yet", "  run `invoke upload` before you make this"]))
+        shown.append(
+            problem(
+                "warning",
+                ["the package is not in S3 yet, or not all of it", "  run `invoke upload` before you make this"],
+            )
+        )
     shown += ["", partial(_wrapped, f"To know (it is in {result.files[-1].path}, too):")]
     shown += [partial(_wrapped, as_called(each), bullet="- ") for each in result.limits]
-    commands = [f"cd {shlex.quote(result.folder)}", *result.next]
-    return [*shown, "", (Span("next:", "dim"),), *((Span(f"  {command}", "bold"),) for command in commands)]
+    shown += ["", (Span("next:", "dim"),), (Span(f"  cd {shlex.quote(result.folder)}", "bold"),)]
+    return [*shown, *(partial(_command, command) for command in result.next)]
+
+
+def _command(command: str, screen: Screen) -> list[Line]:
+    """A command of words without spaces, to be copied as it stands, however many lines it takes."""
+    *first, last = wrapped(command, screen.width - 8, divide=False)
+    lines = [*(f"{line} \\" for line in first), last]
+    return [(Span(f"{'      ' if number else '  '}{line}", "bold"),) for number, line in enumerate(lines)]
 
 
 def _compared(result: results.Exported) -> list[Block]:

@@ -40,7 +40,7 @@ class Exported(Result, frozen=True):
         endpoint: name of the endpoint.
         package: address of the package that it loads.
         manifest: identity of that package.
-        published: whether the package is in S3; null if that was not asked, or could not be found out.
+        published: whether the package is in S3, with all that `upload` writes; null if that was not asked, or could not be found out.
         limits: what the files do not say or do, one sentence or two each.
         next: the commands that make what they say, in their folder.
     """

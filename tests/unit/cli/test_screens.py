@@ -21,6 +21,7 @@ from sagepack.errors import Diagnostic, RemoteError, SpecError, UserError
 from tests.helpers.golden import Golden
 
 if TYPE_CHECKING:
+    from sagepack.api.results.exporting import FileState
     from sagepack.cli.layout import Block
 
 WIDTHS = (60, 80, 200)
@@ -127,6 +128,33 @@ PROBLEMS = SpecError(
         Diagnostic(("endpoimt",), "unknown key", "did you mean 'endpoint'?", location="config/svd.yaml:20:1"),
     ]
 )
+
+
+def exported(state: FileState, *, checked: bool = False, published: bool | None = None) -> results.Exported:
+    folder = "export/svd-prod/cloudformation"
+    diff = (
+        ("@@ -63 +63 @@", "-        InitialInstanceCount: 1", "+        InitialInstanceCount: 2")
+        if state == "changed"
+        else ()
+    )
+    return results.Exported(
+        format="cloudformation",
+        folder=folder,
+        files=(
+            results.ExportedFile(f"{folder}/endpoint.template.yaml", state, diff),
+            results.ExportedFile(f"{folder}/README.md", "missing" if state == "changed" else state),
+        ),
+        checked=checked,
+        endpoint="svd",
+        package="s3://bucket/models/svd/0123456789abcdef/model.tar.gz",
+        manifest="sha256:0123456789abcdef",
+        published=published,
+        limits=("No release is recorded: `releases`, `rollback` and `promote` know only what `deploy` did.",),
+        next=(
+            "aws cloudformation deploy --region us-east-1 --template-file endpoint.template.yaml --stack-name svd-prod",
+        ),
+    )
+
 
 GARBAGE = (
     results.Removable(
@@ -358,6 +386,14 @@ SCREENS: dict[str, list[Block]] = {
             unknown=("reading the metric ApproximateBacklogSize failed: AccessDenied: not authorized",),
         )
     ),
+    "status, managed by a stack": screens.lines(
+        results.EndpointStatus(
+            "svd", state="InService", since="2026-01-02T03:04:05Z", managed_by="the CloudFormation stack svd-prod"
+        )
+    ),
+    "export": screens.lines(exported("written", published=False)),
+    "export, --check": screens.lines(exported("unchanged", checked=True)),
+    "export, --check finds a difference": screens.lines(exported("changed", checked=True)),
     "status, no endpoint": screens.lines(results.EndpointStatus("svd")),
     "logs": screens.lines(
         results.Log(
