@@ -21,7 +21,7 @@ from sagepack.sandbox.aws.invocations import ScriptedResult
 from sagepack.spec import pem
 from tests.helpers.cloud import Cloud
 from tests.helpers.deployments import session_of
-from tests.helpers.forgery import patched
+from tests.helpers.forgery import collision, patched
 from tests.helpers.signing import P384, KeyPair
 
 if TYPE_CHECKING:
@@ -221,6 +221,33 @@ def flipped_index(cloud: Signed) -> None:
     cloud.put("index.json", patched(data, len(data) // 2, b"\1"))
 
 
+def flipped_provenance(cloud: Signed) -> None:
+    data = cloud.get("provenance.json")
+    cloud.put("provenance.json", patched(data, len(data) // 2, b"\1"))
+
+
+def replaced_with_equal_checksums(cloud: Signed) -> None:
+    """Other weights that no checksum tells from those that were signed."""
+    data, key = cloud.get("model.tar.gz"), cloud.key("model.tar.gz")
+    forged = patched(data, len(data) // 2, collision())
+    cloud.s3.put_object(Bucket=cloud.bucket, Key=key, Body=forged, ChecksumAlgorithm="CRC64NVME")
+    agree(cloud)
+
+
+def signed_before(cloud: Signed) -> None:
+    """Genuine signatures of an earlier release of the same name."""
+    place, code = cloud.key("release.sig").rpartition("/")[0], cloud.root / "inference_code" / "svd" / "inference.py"
+    text = code.read_text()
+    code.write_text(f"{text}\n# an earlier package\n")
+    cloud.project(cloud.sign, VERIFY).upload()
+    code.write_text(text)
+    for each in ("model.sig", "release.sig", "provenance.sigstore.json"):
+        [other] = [key for key in cloud.keys if key.endswith(f"/{each}") and not key.startswith(f"{place}/")]
+        cloud.s3.copy_object(
+            Bucket=cloud.bucket, Key=f"{place}/{each}", CopySource={"Bucket": cloud.bucket, "Key": other}
+        )
+
+
 def signed_by_them(cloud: Signed) -> None:
     cloud.unsign()
     cloud.project(cloud.sign_theirs).sign()
@@ -234,8 +261,11 @@ def half_signed(cloud: Signed) -> None:
     ("attack", "where"),
     [
         (replaced, "model.tar.gz"),
+        (replaced_with_equal_checksums, "model.tar.gz: the ETag"),
         (other_manifest, "manifest.json"),
         (flipped_index, "index.json"),
+        (flipped_provenance, "provenance.json"),
+        (signed_before, "release.sig: the manifest"),
         (signed_by_them, "release.sig"),
         (half_signed, "release.sig"),
     ],
@@ -252,6 +282,18 @@ def test_what_is_not_as_it_was_signed_does_not_serve(
     assert cloud.models == []
     assert cloud.read == 0
     assert refused(cloud.project(VERIFY).verify_remote, IntegrityError).exit_code == 4
+
+
+def test_a_file_of_a_prefix_that_was_replaced_does_not_serve(cloud: Signed) -> None:
+    sets = ("artifact.layout=prefix", VERIFY)
+    cloud.project(cloud.sign, *sets).upload()
+    name = "model/unet/diffusion_pytorch_model.fp16.safetensors"
+    data = cloud.get(name)
+    cloud.put(name, patched(data, len(data) // 2, collision()))
+    cloud.other_machine()
+    error = refused(cloud.project(*sets).deploy, IntegrityError)
+    assert (error.exit_code, cloud.models) == (4, [])
+    assert f"{name}: the ETag" in str(error)
 
 
 def test_a_poisoned_package_does_not_come_to_serve_under_a_deployed_endpoint(cloud: Signed) -> None:
