@@ -8,6 +8,7 @@ cache; nobody is asked. They change now and then, with a new version of the pack
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -65,16 +66,20 @@ class Identity:
             UserError: the package that verifies such signatures is not installed.
         """
         try:
-            from sigstore import errors, models, verify  # noqa: PLC0415 - an extra, and slow to import
+            import sigstore  # noqa: PLC0415 - an extra, and slow to import
+            from sigstore import errors, models, verify  # noqa: PLC0415
         except ImportError as error:
             message = "verifying a keyless signature needs the package sigstore"
             raise UserError(message, where=self.name, fix=_INSTALL) from error
+        # It warns at each call that nobody is asked, which is meant; a command's own lines would be between.
+        logging.getLogger(sigstore.__name__).setLevel(logging.ERROR)
         try:
             who = verify.policy.Identity(identity=self.identity, issuer=self.issuer)
             verifier = verify.Verifier.production(offline=True)
             kind, payload = verifier.verify_dsse(models.Bundle.from_json(bundle), who)
         except (errors.Error, ValueError) as error:
-            raise KeylessError(f"it is not a signature of {self.identity}: {error}") from error
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise KeylessError(f"it is not a signature of {self.identity}: {reason}") from error
         if kind != "application/vnd.in-toto+json":
             raise KeylessError(f"it says something of the kind {kind}")
         return bytes(payload)
