@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -284,6 +285,22 @@ def test_what_only_a_signer_can_mend_is_told_as_that(bucket: Bucket, tree: Tree,
     with pytest.raises(PackageError) as caught:
         judge(bucket, tree)
     assert fix in str(caught.value.fix)
+
+
+@pytest.mark.slow
+@LAYOUTS
+def test_a_flipped_bit_of_any_document_is_refused(bucket: Bucket, tree: Tree, layout: str) -> None:
+    package, draw = published(bucket, tree, layout), random.Random(layout)
+    names = [*package.format.document_names, "sbom.cdx.json"]
+    places = [package.folder.child(name) for name in names]
+    for place in (*places, *package.signature_uris, package.release_uri(NOW)):
+        genuine = bucket.get(place)
+        for _ in range(20):
+            bucket.store.put(place, patched(genuine, draw.randrange(len(genuine)), bytes([1 << draw.randrange(8)])))
+            with pytest.raises(PackageError):
+                judge(bucket, tree, layout)
+        bucket.store.put(place, genuine)
+    assert judge(bucket, tree, layout).signature
 
 
 def test_signatures_that_were_removed_do_not_hide_another_archive(bucket: Bucket, tree: Tree) -> None:
