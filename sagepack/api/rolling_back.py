@@ -153,13 +153,8 @@ def _deployment(context: BuildContext, release: Release) -> recorded.RecordedDep
             fix=f"{again}, which publishes it again; or choose another release with --to",
         )
     commit = release.record.commit
-    again = f"check out commit {commit[:12]} of the project" if commit else "check out its code"
-    signed.require_signed(
-        context,
-        found,
-        f"release {release.number}",
-        f"{again} and run `invoke sign`, which reads every byte of it and signs it; or choose another release with --to",
-    )
+    code = f"commit {commit[:12]} of the project" if commit else "the code that it was made from"
+    signed.require_signed(context, found, f"release {release.number}", code, "; or choose another release with --to")
     return found
 
 

@@ -34,6 +34,7 @@ _AGAIN = "deploy the spec and code that it was made from, which makes it again"
 
 class _DataSource(msgspec.Struct, rename="pascal"):
     s3_uri: str = msgspec.field(name="S3Uri")
+    etag: str | None = msgspec.field(name="ETag", default=None)
 
 
 class _ModelDataSource(msgspec.Struct, rename="pascal"):
@@ -124,7 +125,8 @@ def of_config(
         manifest = Digest.parse(sagemaker.list_tags(aws, model.model_arn).get(TAG_MANIFEST, ""))
     except ValueError as error:
         raise UserError(f"another program made this model: {error}", where=f"model {model_name}", fix=again) from error
-    uri = model.primary_container.model_data_source.source.s3_uri
+    source = model.primary_container.model_data_source.source
+    uri = source.s3_uri
     return RecordedDeployment(
         owner=owner,
         endpoint=_as_configured(endpoint, config),
@@ -134,6 +136,7 @@ def of_config(
         layout="prefix" if uri.endswith("/") else "archive",
         manifest_digest=manifest,
         environment=model.primary_container.environment,
+        model_etag=source.etag,
         model_description=description,
         config_description=config.description,
     )

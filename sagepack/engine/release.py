@@ -173,7 +173,7 @@ class Release:
             RemoteError: as `reconcile`.
         """
         progress, config = self.context.progress, before.endpoint_config_name
-        require_signed(self.context, before, config, _SIGN_BEFORE)
+        require_signed(self.context, before, config)
         progress.note(f"putting {config} back, which served before")
         try:
             reconcile(self.context.clients.aws, before, progress, self.waiter)
@@ -224,7 +224,6 @@ def keep(clients: Clients, spec: Spec, written: record.DeploymentRecord, endpoin
     sagemaker.add_tags(clients.aws, endpoint_arn, tag_list(tag.tags))
 
 
-_SIGN_BEFORE = "check out the code that it was made from, and run `invoke sign` and `invoke rollback`"
 _NOTHING_BEFORE = (
     "there is no release before it to put back: {} stays in service, and costs money while it has instances; `invoke logs` "
     "shows more of its log, `invoke destroy` removes it"

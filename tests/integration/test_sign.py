@@ -448,6 +448,20 @@ def test_a_rollback_verifies_the_package_that_is_to_serve_again(
     cloud.project("trust.verify=[]").rollback()
 
 
+def test_a_release_whose_model_names_an_earlier_upload_of_its_package_does_not_serve_again(cloud: Signed) -> None:
+    cloud.project(cloud.sign, VERIFY).deploy()
+    # The package was deleted, and published and signed again in other parts.
+    cloud.put("model.tar.gz", cloud.get("model.tar.gz"))
+    agree(cloud)
+    cloud.unsign()
+    cloud.other_machine()
+    cloud.project(cloud.sign, VERIFY).sign()
+    cloud.project(VERIFY, "environment.SAUCE=mustard").deploy()
+    error = refused(cloud.project(VERIFY).rollback, UserError)
+    assert "names an earlier upload of its package" in error.message
+    assert "makes the model again" in str(error.fix)
+
+
 @pytest.mark.parametrize(
     ("attack", "reason"), [(replaced, "by the signed release"), (Signed.unsign, "is not signed"), (None, "")]
 )
