@@ -17,7 +17,7 @@ BIN := $(VENV)/bin
 INVOKE := $(BIN)/invoke
 
 .DEFAULT_GOAL := help
-SPEC_TASKS := validate lock plan download assemble checksum tar package serve upload deploy verify sign predict status logs wake sleep destroy releases diff promote rollback clean doctor gc policy scan fleet export sbom
+SPEC_TASKS := validate lock plan graph download assemble checksum tar package serve upload deploy verify sign predict status logs wake sleep destroy releases diff promote rollback clean doctor gc policy scan fleet export sbom
 SANDBOX_TASKS := sandbox-status sandbox-env sandbox-stop
 .PHONY: help setup serve-venv requirements lint format test test-serving test-all bench docs $(SPEC_TASKS) $(SANDBOX_TASKS)
 

@@ -18,6 +18,7 @@ from sagepack.engine import executor, lazy
 from sagepack.engine.outputs import Archive
 from sagepack.errors import UserError
 from sagepack.spec.model import COMMIT
+from sagepack.text import one_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         promoting,
         review,
     )
+    from sagepack.api.graph import mermaid, svg
     from sagepack.api.review import ReviewedPlan
     from sagepack.aws import s3
     from sagepack.deploy.origin import Origin
@@ -54,6 +56,7 @@ else:
     cleanup = lazy.module("publish.cleanup")
     exporting = lazy.module("api.exporting")
     judging = lazy.module("api.judging")
+    mermaid = lazy.module("api.graph.mermaid")
     model_server = lazy.module("serving.model_server")
     policies = lazy.module("engine.policies")
     preflight = lazy.module("engine.preflight")
@@ -63,6 +66,7 @@ else:
     review = lazy.module("api.review")
     s3 = lazy.module("aws.s3")
     scaffold = lazy.module("scaffold.project")
+    svg = lazy.module("api.graph.svg")
     verifying = lazy.module("engine.verify")
 
 
@@ -174,6 +178,43 @@ class Project(OnThisMachine, AtEndpoint):
             RemoteError: S3 or SageMaker failed after retries; only the steps `upload` and `deploy` ask them.
         """
         return self._plan(to, locked=locked, stream=stream, workers=workers, remote=remote)[1]
+
+    def graph(
+        self,
+        to: str = "package",
+        form: str = "svg",
+        *,
+        locked: bool = False,
+        stream: bool = False,
+        workers: int | Executor = 0,
+        remote: bool = False,
+    ) -> results.Graph:
+        """The steps of a plan, and what each needs, as a picture. Changes nothing.
+
+        Args:
+            to: a step, or `package`.
+            form: `svg`, `mermaid`, or `text`, which has no document: `sagepack graph` draws it.
+            locked: as in `plan`.
+            stream: as in `plan`.
+            workers: as in `plan`.
+            remote: as in `plan`.
+
+        Raises:
+            UserError: there is no such step or format; or as `plan`.
+            RemoteError: as `plan`.
+        """
+        if form not in results.GRAPH_FORMATS:
+            fix = f"choose one of {one_of(results.GRAPH_FORMATS)}"
+            raise UserError(f"there is no format {form!r}", where="--format", fix=fix)
+        context, plan = self._plan(to, locked=locked, stream=stream, workers=workers, remote=remote)
+        needs = {step.name: step.needs for step in context.steps}
+        document = None
+        if form == "mermaid":
+            document = mermaid.document(plan.actions, needs)
+        elif form == "svg":
+            title = f"The steps of {context.spec.name} in {context.spec.env}, to {to}"
+            document = svg.document(title, plan.actions, needs)
+        return results.Graph(to, form, plan.actions, needs, document)
 
     def review(
         self,

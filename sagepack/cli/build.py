@@ -5,17 +5,33 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sagepack.api.results import SBOM_VERSIONS
+from msgspec.structs import replace
+
+from sagepack.api.results import GRAPH_FORMATS, SBOM_VERSIONS
+from sagepack.cli import screens
 from sagepack.cli.agreement import agreed_plan
+from sagepack.cli.layout import Screen, plain
 from sagepack.cli.task import CONNECTIONS, LOCKED, NO_SMOKE, REMOTE, STREAM, WORKERS, YES_CHANGE, Flag, task
 from sagepack.engine import lazy
 from sagepack.engine.steps import GOALS
 from sagepack.errors import UserError
+from sagepack.files import write_atomically
 
 if TYPE_CHECKING:
     from sagepack.api import review
     from sagepack.api.project import Project
-    from sagepack.api.results import Built, Locked, Plan, Sbom, Scanned, Signed, Validated, Verified, VerifiedRemote
+    from sagepack.api.results import (
+        Built,
+        Graph,
+        Locked,
+        Plan,
+        Sbom,
+        Scanned,
+        Signed,
+        Validated,
+        Verified,
+        VerifiedRemote,
+    )
 else:
     review = lazy.module("api.review")
 
@@ -73,6 +89,41 @@ def plan(project: Project, *, to: str, out: str, locked: bool, stream: bool, rem
     reviewed.write(Path(out))
     project.progress.note(f"the plan is in {out}: `deploy --plan {out}` does exactly that")
     return reviewed.plan
+
+
+@task(
+    Flag("to", "package", "the last step, or package", choices=tuple(GOALS), placeholder="STEP"),
+    Flag("format", "text", "how it is drawn", parameter="form", choices=GRAPH_FORMATS, placeholder="FORMAT"),
+    Flag("output", "", "write it to this file", placeholder="FILE"),
+    LOCKED,
+    STREAM,
+    REMOTE,
+    WORKERS,
+    example="--to deploy --env prod --format svg --output steps.svg",
+)
+def graph(
+    project: Project,
+    *,
+    to: str,
+    form: str,
+    output: str,
+    locked: bool,
+    stream: bool,
+    remote: bool,
+    workers: int | None,
+) -> Graph:
+    """Draw the steps of a plan and what each needs.
+
+    For a terminal, as a flowchart of Mermaid for a README, or as a picture in SVG for a page, light or dark. It says of each step
+    what `plan` says, and changes nothing. The exit code is 0 whether there is work or not.
+    """
+    drawn = project.graph(to, form, locked=locked, stream=stream, remote=remote, workers=workers or 0)
+    if not output:
+        return drawn
+    shown = Screen(glyphs="unicode")
+    text = drawn.document or "".join(f"{plain(line).rstrip()}\n" for line in shown.lines(screens.lines(drawn)))
+    write_atomically(Path(output), text.encode())
+    return replace(drawn, path=output)
 
 
 @task(LOCKED, CONNECTIONS)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from sagepack.api.graph import lanes
+from sagepack.api.graph.words import MOVES
 from sagepack.cli.layout import Line, Screen, Span, padded, shortened, wrapped
 from sagepack.text import format_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sagepack.deploy.change import Change
     from sagepack.engine.plan import Action, Content
@@ -20,12 +22,62 @@ _GLYPHS = {"run": "run", "skip": "ok", "blocked": "bad"}
 _SIGNS = {"+": "green", "-": "red", "-/+": "yellow", "~": "yellow", "": "dim"}
 _AMOUNTS = {"fetch": "FETCH", "send": "SEND", "copy": "COPY"}
 _PLACES = {"copied": "COPIED", "sent": "SENT", "fetched": "FETCHED", "read": "READ"}
+# The sign of a line by the ways that it goes: up, down, left, right.
+_LINES = {
+    "": " ",
+    "ud": "│",
+    "lr": "─",
+    "udr": "├",
+    "udl": "┤",
+    "ul": "╯",
+    "ur": "╰",
+    "ulr": "┴",
+    "udlr": "┼",
+}
+_ASCII_LINES = {ways: "|" if ways == "ud" else "-" if ways == "lr" else "+" if ways else " " for ways in _LINES}
 _FILES = 40  # files that are listed one by one
+
+
+def graph(actions: Sequence[Action], needs: Mapping[str, Sequence[str]], screen: Screen) -> list[Line]:
+    """The table with lines from each step to those that need it."""
+    rows = lanes.rows(needs)
+    signs = _LINES if screen.glyphs == "unicode" else _ASCII_LINES
+    width = lanes.width(rows)
+    margins = []
+    for action, row in zip(actions, rows, strict=True):
+        drawn = [_lane(row, lane, signs) for lane in range(width)]
+        before, after = "".join(drawn[: row.lane]), "".join(drawn[row.lane :])[1:]
+        sign = Span(screen.glyph(_GLYPHS[action.status]) or "o", _LOOKS[action.status])
+        below = "".join(signs["ud" if lane in row.below else ""] + " " for lane in range(width))
+        margins.append(_Margin((Span(before, "dim"), sign, Span(after, "dim")), Span(below, "dim")))
+    return _table(actions, margins, screen)
+
+
+def _lane(row: lanes.Row, lane: int, signs: Mapping[str, str]) -> str:
+    """A lane beside a step, and what is between it and the next one; in the lane of the step is room for its sign."""
+    met = row.across
+    ways = ("u" if lane in row.above else "") + ("d" if lane in row.below else "")
+    if lane in met:
+        ways += ("l" if lane > met[0] else "") + ("r" if lane < met[-1] else "")
+    return signs["" if lane == row.lane else ways] + signs["lr" if lane in met and lane + 1 in met else ""]
 
 
 def table(actions: Sequence[Action], screen: Screen) -> list[Line]:
     """Step, run or skip, bytes where there are any, and why; the reasons of a row stay in their column."""
     glyph = 2 if screen.glyphs != "none" else 0
+    signs = [Span(padded(screen.glyph(_GLYPHS[each.status]), glyph), _LOOKS[each.status]) for each in actions]
+    return _table(actions, [_Margin((sign,), Span(" " * glyph)) for sign in signs], screen)
+
+
+class _Margin(NamedTuple):
+    """What is left of a step, and of the further lines of its reasons."""
+
+    beside: tuple[Span, ...]
+    below: Span
+
+
+def _table(actions: Sequence[Action], margins: Sequence[_Margin], screen: Screen) -> list[Line]:
+    glyph = max((len(margin.below.text) for margin in margins), default=0)
     step, status = (max(map(len, names)) + 2 for names in _names(actions))
     amounts = _columns(actions, _AMOUNTS)
     left = glyph + step + status
@@ -35,17 +87,17 @@ def table(actions: Sequence[Action], screen: Screen) -> list[Line]:
     header = " " * glyph + padded("STEP", step) + " " * status
     header += "".join(f"{_AMOUNTS[key]:>{width - 2}}{_GAP}" for key, width in amounts.items()) + "WHY"
     lines: list[Line] = [(Span(header, "dim"),)]
-    for action in actions:
+    for action, margin in zip(actions, margins, strict=True):
         look = _LOOKS[action.status]
         head = (
-            Span(padded(screen.glyph(_GLYPHS[action.status]), glyph), look),
+            *margin.beside,
             Span(padded(action.step, step), "dim" if action.status == "skip" else "bold"),
             Span(padded(action.status, status), look),
             Span("".join(_amount(action, key, width) for key, width in amounts.items())),
         )
         first, *rest = _why(action, screen.width - left, detailed=screen.detailed)
         lines.append((*head, *first))
-        lines += [(Span(" " * left), *line) for line in rest]
+        lines += [(margin.below, Span(" " * (left - glyph)), *line) for line in rest]
     return lines
 
 
@@ -60,7 +112,7 @@ def summary(actions: Sequence[Action], screen: Screen) -> list[Line]:
     head = f"{len(running)} to run"
     parts = [
         f"{format_bytes(total)} {words}"
-        for key, words in (("fetch", "to fetch"), ("send", "to send"), ("copy", "copied inside S3"))
+        for key, words in MOVES
         if (total := sum(getattr(action, key) for action in running))
     ]
     changes = [change for action in running for change in action.changes if change.sign]

@@ -98,6 +98,16 @@ def _plan(result: results.Plan) -> list[Block]:
     return [*shown, "", partial(plan_table.summary, result.actions)]
 
 
+@lines.register(results.Graph)
+def _graph(result: results.Graph) -> list[Block]:
+    if result.path is not None:
+        return [_done(f"wrote {result.path}")]
+    if result.document is not None:
+        return [*result.document.rstrip("\n").split("\n")]
+    drawn = partial(plan_table.graph, result.actions, result.needs)
+    return [drawn, "", partial(plan_table.summary, result.actions)]
+
+
 @lines.register(results.Built)
 def _built(result: results.Built) -> list[Block]:
     did_nothing = not any(action.runs for action in result.actions)

@@ -44,6 +44,8 @@ LAZY: dict[str, tuple[str, ...]] = {
         "api.cleaning",
         "api.collecting",
         "api.exporting",
+        "api.graph.mermaid",
+        "api.graph.svg",
         "api.judging",
         "api.promoting",
         "api.review",

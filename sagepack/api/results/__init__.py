@@ -40,6 +40,7 @@ from sagepack.api.results.endpoint import (
 )
 from sagepack.api.results.exporting import TOOLS, Exported, ExportedFile
 from sagepack.api.results.fleet import FleetMatrix, FleetRun, Job, JobError, JobProblem, MatrixEntry
+from sagepack.api.results.graph import GRAPH_FORMATS, Graph
 from sagepack.api.results.history import ComparedSide, Diff, FileDifference, Releases, Rollback, ValueDifference
 from sagepack.api.results.removal import (
     Collected,
@@ -69,6 +70,7 @@ __all__ = [
     "BLOCKED",
     "FAILED",
     "FOUND_WORK",
+    "GRAPH_FORMATS",
     "PURPOSES",
     "SBOM_VERSIONS",
     "TOOLS",
@@ -95,6 +97,7 @@ __all__ = [
     "FleetRun",
     "Followed",
     "Garbage",
+    "Graph",
     "Initialized",
     "Job",
     "JobError",

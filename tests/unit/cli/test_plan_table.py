@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagepack.cli.layout import Screen, cells, plain
-from sagepack.cli.plan_table import contents_table, summary, table
+from sagepack.cli.plan_table import contents_table, graph, summary, table
 from sagepack.deploy.change import Change
 from sagepack.engine.plan import Action, Content
 
@@ -68,6 +68,48 @@ def test_names_of_apis_are_shown_to_whom_looks_for_causes() -> None:
     change = Change("update", "why", "package", "PrimaryContainer.X.S3Uri", "a", "b")
     (_, shown) = texts([Action("deploy", "run", ("why",), changes=(change,))], Screen(120, detailed=True))
     assert shown.endswith("~ package: a -> b (PrimaryContainer.X.S3Uri)")
+
+
+GRAPH = {
+    "lock": (),
+    "download": ("lock",),
+    "assemble": ("lock",),
+    "checksum": ("assemble",),
+    "upload": ("download", "checksum"),
+    "deploy": ("upload",),
+}
+
+
+def test_a_graph_is_the_table_with_lines_from_each_step_to_those_that_need_it() -> None:
+    actions = [Action(step, "run", ("why it runs",)) for step in GRAPH]
+    assert [plain(line)[:14].rstrip() for line in graph(actions, GRAPH, Screen(glyphs="unicode"))] == [
+        "    STEP",
+        "→   lock",
+        "├─→ download",
+        "→ │ assemble",
+        "→ │ checksum",
+        "→─╯ upload",
+        "→   deploy",
+    ]
+    assert [plain(line)[:4] for line in graph(actions, GRAPH, Screen())][1:] == [
+        "o   ",
+        "+-o ",
+        "o | ",
+        "o | ",
+        "o-+ ",
+        "o   ",
+    ]
+
+
+@given(st.lists(st.text("abc ;", min_size=1, max_size=30).filter(str.strip), min_size=1, max_size=12), WIDTHS)
+def test_lines_of_a_graph_go_on_beside_long_reasons(reasons: list[str], width: int) -> None:
+    actions = [Action(step, "run", tuple(reasons)) for step in GRAPH]
+    shown = [plain(line) for line in graph(actions, GRAPH, Screen(width, glyphs="unicode"))]
+    assert all(cells(line) <= width for line in shown)
+    column = shown[0].index("WHY")
+    assert " ".join(line[column:] for line in shown[1:]).split() == "; ".join(reasons).split() * len(GRAPH)
+    going_on = [line for line in shown[2:-1] if not line[4:column].strip() and "upload" not in line]
+    assert all(line[0] in "│ " for line in going_on)
 
 
 CREATE = Change("create", "endpoint svd does not exist", "endpoint svd")

@@ -47,6 +47,14 @@ ACTIONS = (
     ),
     Action("deploy", "run", ("2 changes",), changes=CHANGES),
 )
+NEEDS = {
+    "lock": (),
+    "download": ("lock",),
+    "assemble": ("lock",),
+    "checksum": ("assemble",),
+    "upload": ("download", "checksum"),
+    "deploy": ("upload",),
+}
 IDLE = tuple(Action(action.step, "skip", ("up to date",)) for action in ACTIONS[:5])
 FOREIGN = "endpoint svd belongs to another spec or environment: it has sagepack:env=prod, sagepack:name=llava"
 CONTENTS = (
@@ -257,6 +265,8 @@ SCREENS: dict[str, list[Block]] = {
     "plan": screens.lines(results.Plan("deploy", ACTIONS, CONTENTS)),
     "plan, nothing to do": screens.lines(results.Plan("package", IDLE)),
     "plan, blocked": screens.lines(results.Plan("deploy", (*IDLE, Action("deploy", "blocked", (FOREIGN,))))),
+    "graph": screens.lines(results.Graph("deploy", "text", ACTIONS, NEEDS)),
+    "graph, in a file": screens.lines(results.Graph("deploy", "svg", ACTIONS, NEEDS, "<svg />\n", "steps.svg")),
     "promote --dry-run": screens.lines(
         results.Plan(
             "deploy",
