@@ -341,6 +341,21 @@ def test_a_plan_with_work_to_do_is_no_error_of_make_and_a_failure_is_one(project
     assert "none.yaml: there is no such file" in err
 
 
+@pytest.mark.parametrize("form", ["text", "mermaid", "svg"])
+def test_a_graph_in_a_file_is_the_one_that_is_printed_and_finds_no_work(project: Project, form: str) -> None:
+    path = project.root / "graphs" / f"steps.{form}"
+    words = ("graph", "--to", "lock", "--format", form, "--config", str(project.root / SPEC))
+    code, printed, _ = project.invoke(*words)
+    assert (code, printed.lstrip().startswith({"text": "STEP", "mermaid": "flowchart TD\n", "svg": "<svg "}[form])) == (
+        0,
+        True,
+    )
+    assert project.invoke(*words, "--output", str(path))[:2] == (0, f"wrote {path}\n")
+    written = path.read_text()
+    assert "lock" in written
+    assert form == "text" or written == printed
+
+
 @pytest.mark.parametrize("name", ["a'b", 'a"b', "a b", "a`id`b", "a;id", "a$(id)", "a\\b", "a#b"])
 def test_make_passes_on_a_value_as_it_is(project: Project, name: str) -> None:
     _, _, err = make(project, "plan", f"ENV={name}")
