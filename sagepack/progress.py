@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +18,9 @@ class Progress(Protocol):
     To watch only some of it, derive from `sagepack.progress.Silent` and override what is of interest.
     """
 
+    def planned(self, actions: Sequence[Any]) -> None:
+        """What will be done is known (values of `engine.plan.Action`), or known anew after a step."""
+
     def note(self, text: str) -> None:
         """Say one line now."""
 
@@ -29,6 +32,9 @@ class Progress(Protocol):
 
     def done(self, text: str) -> None:
         """Say what the running step has done, in a few words: shown when it ends."""
+
+    def moved(self, *, fetched: int | None = None, sent: int | None = None, copied: int | None = None) -> None:
+        """The running step has moved so many bytes, as far as it counts them."""
 
     def activity(self, label: str) -> AbstractContextManager[None]:
         """Something may take a while, nobody knows how long."""
@@ -46,6 +52,7 @@ class Heard:
     """
 
     def __init__(self, progress: Progress, hear: Callable[[Diagnostic], None]) -> None:
+        self.planned, self.moved = progress.planned, progress.moved
         self.note, self.step, self.done = progress.note, progress.step, progress.done
         self.activity, self.bar = progress.activity, progress.bar
         self._progress, self._hear = progress, hear
@@ -59,6 +66,9 @@ class Heard:
 class Silent:
     """Progress that nobody watches."""
 
+    def planned(self, actions: Sequence[Any]) -> None:
+        """Drop the plan: the result has it."""
+
     def note(self, text: str) -> None:
         """Drop the line."""
 
@@ -71,6 +81,9 @@ class Silent:
 
     def done(self, text: str) -> None:
         """Drop the words."""
+
+    def moved(self, *, fetched: int | None = None, sent: int | None = None, copied: int | None = None) -> None:
+        """Drop the numbers."""
 
     def activity(self, label: str) -> AbstractContextManager[None]:  # noqa: ARG002
         """Nothing is shown."""

@@ -22,8 +22,13 @@ _KINDS = {dict: "a map", list: "a list", str: "text", bool: "true or false", int
 def closest(word: str, known: Iterable[str]) -> str | None:
     """The one of `known` that was probably meant, or None if nothing is close."""
     by_fold = {name.casefold(): name for name in known}
-    close = difflib.get_close_matches(word.casefold(), by_fold, n=1, cutoff=0.6)
-    return by_fold[close[0]] if close else None
+    meant = word.casefold()
+    close = difflib.get_close_matches(meant, by_fold, n=3, cutoff=0.6)
+
+    def likeness(name: str) -> tuple[float, int]:
+        return difflib.SequenceMatcher(None, name, meant).ratio(), -abs(len(name) - len(meant))
+
+    return by_fold[max(close, key=likeness)] if close else None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sagepack.api import results
+from sagepack.api import events, results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +68,24 @@ def result_schema() -> dict[str, Any]:
         },
         "additionalProperties": False,
         "$defs": {**components, "Problem": _PROBLEM},
+    }
+
+
+def event_schema() -> dict[str, Any]:
+    """The schema of a line that `--events` writes."""
+    documents, components = msgspec.json.schema_components(events.EVENTS, ref_template="#/$defs/{name}")
+    known = {kind.__name__: kind for kind in _structs(events.EVENTS)}
+    for name, component in components.items():
+        _describe(component, known[name])
+        if "event" in component["properties"]:
+            component["properties"]["event"]["description"] = "What happened."
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "https://sagepack.invalid/schemas/event.schema.json",
+        "title": "Event",
+        "description": "A line of the file that a task writes with --events.",
+        "anyOf": list(documents),
+        "$defs": components,
     }
 
 

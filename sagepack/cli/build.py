@@ -11,7 +11,7 @@ from sagepack.api.results import GRAPH_FORMATS, SBOM_VERSIONS
 from sagepack.cli import screens
 from sagepack.cli.agreement import agreed_plan
 from sagepack.cli.layout import Screen, plain
-from sagepack.cli.task import CONNECTIONS, LOCKED, NO_SMOKE, REMOTE, STREAM, WORKERS, YES_CHANGE, Flag, task
+from sagepack.cli.task import CONNECTIONS, EVENTS, LOCKED, NO_SMOKE, REMOTE, STREAM, WORKERS, YES_CHANGE, Flag, task
 from sagepack.engine import lazy
 from sagepack.engine.steps import GOALS
 from sagepack.errors import UserError
@@ -126,7 +126,7 @@ def graph(
     return replace(drawn, path=output)
 
 
-@task(LOCKED, CONNECTIONS)
+@task(LOCKED, CONNECTIONS, EVENTS)
 def download(project: Project, *, locked: bool, connections: int) -> Built:
     """Fetch the model's files into the Hugging Face cache.
 
@@ -135,13 +135,13 @@ def download(project: Project, *, locked: bool, connections: int) -> Built:
     return project.build("download", locked=locked, connections=connections)
 
 
-@task(LOCKED)
+@task(LOCKED, EVENTS)
 def assemble(project: Project, *, locked: bool) -> Built:
     """Stage the inference code and the requirements."""
     return project.build("assemble", locked=locked)
 
 
-@task(LOCKED)
+@task(LOCKED, EVENTS)
 def checksum(project: Project, *, locked: bool) -> Built:
     """Write the manifest.
 
@@ -150,13 +150,13 @@ def checksum(project: Project, *, locked: bool) -> Built:
     return project.build("checksum", locked=locked)
 
 
-@task(LOCKED, CONNECTIONS)
+@task(LOCKED, CONNECTIONS, EVENTS)
 def tar(project: Project, *, locked: bool, connections: int) -> Built:
     """Write model.tar.gz; the same as `package`."""
     return project.build("tar", locked=locked, connections=connections)
 
 
-@task(LOCKED, CONNECTIONS, example="--config config/svd.yaml --env prod")
+@task(LOCKED, CONNECTIONS, EVENTS, example="--config config/svd.yaml --env prod")
 def package(project: Project, *, locked: bool, connections: int) -> Built:
     """Run all steps up to dist/<name>/<env>/model.tar.gz.
 
@@ -165,7 +165,7 @@ def package(project: Project, *, locked: bool, connections: int) -> Built:
     return project.build("package", locked=locked, connections=connections)
 
 
-@task(LOCKED, STREAM, REMOTE, CONNECTIONS, WORKERS, example="--env prod --stream")
+@task(LOCKED, STREAM, REMOTE, CONNECTIONS, WORKERS, EVENTS, example="--env prod --stream")
 def upload(
     project: Project, *, locked: bool, stream: bool, remote: bool, connections: int, workers: int | None
 ) -> Built:
@@ -192,6 +192,7 @@ def upload(
     ),
     NO_SMOKE,
     YES_CHANGE,
+    EVENTS,
     example="--env prod --set endpoint.instance_type=ml.g5.4xlarge",
 )
 def deploy(

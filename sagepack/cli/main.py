@@ -18,6 +18,7 @@ from sagepack.cli.interrupts import Interrupted
 from sagepack.cli.layout import is_watched
 from sagepack.cli.output import as_called, echo, give_up_stdout, guarded_streams, problem, write_json, write_out
 from sagepack.cli.terminal import make_progress
+from sagepack.engine import lazy
 from sagepack.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,11 +26,15 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from sagepack.api.results import Result
+    from sagepack.cli import recorder as recording
     from sagepack.cli.options import Options
     from sagepack.errors import SagepackError
+else:
+    recording = lazy.module("cli.recorder")
 
 
 VERSION = 1  # of the JSON documents
+_STDOUT = "-"  # as file of the events: they have the result, too
 
 
 def run_command(task: str, body: Callable[[Project], Result], options: Options) -> int:
@@ -46,7 +51,8 @@ def run_command(task: str, body: Callable[[Project], Result], options: Options) 
     begun = time.monotonic()
     selected = proposals.selecting_flags(options.config, options.env)
     progress = make_progress(selected)
-    project = Project(options.root, options.config, options.env, options.sets, progress)
+    recorder = recording.Recorder(progress, options, task, selected) if options.events else None
+    project = Project(options.root, options.config, options.env, options.sets, recorder or progress)
 
     def envelope(exit_code: int, **outcome: Any) -> dict[str, Any]:
         seconds = round(time.monotonic() - begun, 3)
@@ -56,27 +62,29 @@ def run_command(task: str, body: Callable[[Project], Result], options: Options) 
     try:
         with interrupts.raised(), guarded_streams(progress.write):
             try:
+                if recorder:
+                    recorder.open()
                 result = proposals.as_typed(body(project), selected)
-                if options.json:
-                    write_json(envelope(result.exit_code, result=msgspec.to_builtins(result)))
-                else:
-                    write_out(screens.lines(result), detailed=options.debug)
-                    _echo_footer(result, options, time.monotonic() - begun)
+                document = envelope(result.exit_code, result=msgspec.to_builtins(result))
+                _print_result(result, options, document)
+                _record(recorder, document)
                 return result.exit_code
             except Exception as error:  # noqa: BLE001 - no traceback reaches a user without --debug
                 if options.debug:
                     traceback.print_exc()
                 failure = as_failure(error)
                 _echo(failure, selected)
-                _print_error(
-                    options, envelope(failure.exit_code, error=proposals.json_as_typed(failure.to_json(), selected))
-                )
+                document = envelope(failure.exit_code, error=proposals.json_as_typed(failure.to_json(), selected))
+                _print_error(options, document)
+                _record(recorder, document)
                 return failure.exit_code
     except KeyboardInterrupt as error:
         interrupts.mark_reported()
         ended = error if isinstance(error, Interrupted) else Interrupted()
         echo(ended.line)
-        _print_error(options, envelope(ended.exit_code, error=ended.to_json()))
+        document = envelope(ended.exit_code, error=ended.to_json())
+        _print_error(options, document)
+        _record(recorder, document)
         return ended.exit_code
 
 
@@ -118,6 +126,19 @@ def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackTy
 
 def _echo(failure: SagepackError, selected: Sequence[str] = ()) -> None:
     echo(problem("error", [as_called(line, selected) for line in failure.lines()]))
+
+
+def _print_result(result: Result, options: Options, document: dict[str, Any]) -> None:
+    if options.json:
+        write_json(document)
+    elif options.events != _STDOUT:
+        write_out(screens.lines(result), detailed=options.debug)
+        _echo_footer(result, options, document["seconds"])
+
+
+def _record(recorder: recording.Recorder | None, document: dict[str, Any]) -> None:
+    if recorder:
+        recorder.ended(document)
 
 
 def _echo_footer(result: Result, options: Options, seconds: float) -> None:

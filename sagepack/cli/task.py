@@ -118,6 +118,13 @@ CONNECTIONS = Flag("connections", hub.CONNECTIONS, "most connections to the Hub 
 WORKERS = Flag(
     "workers", "", "make what is published in this many processes, which stream what is not on this disk", most=64
 )
+EVENTS = Flag(
+    "events",
+    "",
+    "also write what happens to this file as it happens, one JSON document a line; - for stdout",
+    placeholder="FILE",
+)
+_OPTIONS = (*_COMMON, EVENTS)
 YES = Flag("yes", default=False, help="do not ask before something is removed")
 YES_CHANGE = Flag(
     "yes",
@@ -182,7 +189,7 @@ def invoke_task(registered: Registered, root: Path, filled: Container[str] = ())
 
     def call(_context: Context, **given: Any) -> None:
         by_flag = {flag: given[_word(flag)] for flag in flags}
-        common = {flag.keyword: by_flag.pop(flag) for flag in _COMMON if flag in by_flag}
+        common = {flag.keyword: by_flag.pop(flag) for flag in _OPTIONS if flag in by_flag}
         # A task may have a name of its own for one of these, such as --to-env.
         named = {
             flag.keyword: text

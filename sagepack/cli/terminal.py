@@ -19,6 +19,7 @@ from sagepack.cli.layout import Screen, Span, is_watched
 from sagepack.cli.output import as_called, echo, problem, unguarded
 from sagepack.cli.region import Region
 from sagepack.cli.running import Bar, Running, ended_step, noted
+from sagepack.progress import Silent
 from sagepack.text import format_bytes, format_duration
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _TOLD_SECONDS = 1.0  # an activity that takes longer is told in a log
 _KEPT_SECONDS = 2.0  # and within a step leaves a line on a terminal
 
 
-class _Reporter(ABC):
+class _Reporter(Silent, ABC):
     """What a terminal and a log have in common: what runs.
 
     Args:

@@ -85,6 +85,7 @@ def _run(context: BuildContext, review: Review | None) -> tuple[BuildContext, li
     warned = _warn(context, statuses)
     if review:
         review(context, actions)
+    context.progress.planned(actions)
     if not any(action.runs for action in actions):
         return context, actions
     with exclusive(context) as last_holder:
@@ -94,6 +95,7 @@ def _run(context: BuildContext, review: Review | None) -> tuple[BuildContext, li
             actions = _allowed(context, planning.plan(context.steps, statuses))
             if review:
                 review(context, actions)
+            context.progress.planned(actions)
         return _carry_out(context, actions, statuses, review, looked, warned=warned)
 
 
@@ -143,6 +145,7 @@ def _carry_out(
             statuses = _statuses(context)
             warned = warned or _warn(context, statuses)
             actions[number + 1 :] = _allowed(context, planning.plan(context.steps, statuses))[number + 1 :]
+            context.progress.planned(actions)
     return context, actions
 
 

@@ -68,6 +68,7 @@ LAZY: dict[str, tuple[str, ...]] = {
     "cli.command_line": ("cli.refusals",),
     "cli.entrance": ("cli.completion", "cli.help_pages"),
     "cli.fleet": ("api.fleet.running", "cli.fleet_watch"),
+    "cli.main": ("cli.recorder",),
     "cli.maintenance": ("api.cleaning",),
     "cli.sandbox": ("sandbox", "sandbox.adding"),
     "cli.serving": ("serving.stack",),

@@ -46,6 +46,7 @@ def run_all(
                 done, _ = wait([download.done for download in downloads], return_when=FIRST_EXCEPTION)
             for future in done:
                 future.result()
+            progress.moved(fetched=total)
             progress.done(f"{counted(len(tasks), 'file')}, {format_bytes(total)} fetched")
         finally:
             stop.set()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagepack.text import printable
+from sagepack.text import closest, printable
 
 UNFIT: Final = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
@@ -42,3 +42,7 @@ def test_all_other_text_is_shown_as_it_is(text: str) -> None:
 )
 def test_an_escape_names_the_character(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+def test_of_two_that_are_equally_like_the_one_of_like_length_was_meant() -> None:
+    assert closest("evn", ["events", "env"]) == closest("evn", ["env", "events"]) == "env"

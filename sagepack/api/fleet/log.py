@@ -6,6 +6,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
+from sagepack.progress import Silent
 from sagepack.text import format_bytes, format_duration, printable
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _QUIET_SECONDS = 5.0  # between two lines about the same bar
 _TAIL_BYTES = 4096
 
 
-class LogFile:
+class LogFile(Silent):
     """Progress as lines of a file, each with its time; a disk that takes no more of them ends no work.
 
     Args:

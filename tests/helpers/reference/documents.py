@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sagepack.api.schema import result_schema
+from sagepack.api.schema import event_schema, result_schema
 from sagepack.cli.task import TASKS
 from tests.helpers.golden import GOLDEN
 from tests.helpers.paths import SCHEMAS
@@ -21,12 +21,24 @@ With `--json` a task prints one document on stdout and nothing else there: what 
 version 1 fields may be added, and none is removed or changes its meaning; so ignore what you do not know. The schemas are part of the installed package, in `sagepack/schemas/`."""
 
 
+_EVENTS = """\
+Tasks that run steps write with `--events FILE` what happens as it happens: one JSON document a line, each written at once and matching `sagepack/schemas/event.schema.json`. What is on the screen does not
+change. The file begins anew with each run, so that it holds one; a pipe, a FIFO and `/dev/fd/3` will do as well, and their reader has to read: a full pipe makes the run wait. `-` is stdout, which then gets the
+events alone: the last one has the result. A file that cannot be written is an error before anything runs; one that fails later ends the events, not the run. Times are in UTC (RFC 3339). For example:
+
+```
+sagepack upload --env prod --events /dev/fd/3 3>&1 >/dev/null | jq -r 'select(.event == "progress") | "\\(.label) \\(.done)/\\(.total)"'
+```"""
+
+
 def documents_page() -> str:
     """The text of `docs/reference/json.md`."""
     schema, errors = result_schema(), json.loads((SCHEMAS / "error.schema.json").read_text())
     results = [reference["$ref"].split("/")[-1] for reference in schema["properties"]["result"]["anyOf"]]
     others = [name for name in schema["$defs"] if name not in results]
     example = (GOLDEN / "lock.json").read_text().replace("<seconds>", "0.214").strip()
+    told = event_schema()
+    happenings = [reference["$ref"].split("/")[-1] for reference in told["anyOf"]]
     return page(
         _INTRODUCTION,
         "## What every document has",
@@ -45,6 +57,9 @@ def documents_page() -> str:
         _fields(errors["properties"]["error"]),
         "A [problem](#problem) is one mistake of a spec. A finding, of `verify --remote`:",
         _fields(errors["properties"]["error"]["properties"]["findings"]["items"]),
+        "## Events",
+        _EVENTS,
+        *(block for name in happenings for block in _component(name, told["$defs"][name], "")),
     )
 
 

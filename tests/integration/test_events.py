@@ -1,0 +1,126 @@
+"""What `--events` writes of real runs over the sandbox: every line matches the schema, and says what the result says."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tests.helpers.paths import SCHEMAS
+from tests.integration.test_whole_way import Project
+
+VALIDATOR = jsonschema.Draft202012Validator(json.loads((SCHEMAS / "event.schema.json").read_text()))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    project = Project(tmp_path_factory.mktemp("project"))
+    project.invoke("sandbox.env")
+    yield project
+    project.invoke("sandbox.stop")
+
+
+def parsed(text: str) -> list[dict[str, Any]]:
+    assert text.endswith("\n")
+    found = [json.loads(line) for line in text.splitlines()]
+    for event in found:
+        VALIDATOR.validate(event)
+    assert [event["time"] for event in found] == sorted(event["time"] for event in found)
+    assert all(event["time"].endswith("Z") for event in found)
+    return found
+
+
+def of(kind: str, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [event for event in events if event["event"] == kind]
+
+
+@pytest.mark.parametrize(("goal", "step", "moved"), [("package", "download", "fetched"), ("upload", "upload", "sent")])
+def test_the_events_of_a_run_say_what_its_result_says(
+    project: Project, tmp_path: Path, goal: str, step: str, moved: str
+) -> None:
+    path = tmp_path / "events.jsonl"
+    result = project.json(goal, "--events", str(path))
+    events = parsed(path.read_text())
+    assert [event["event"] for event in (events[0], events[-1])] == ["run-begun", "run-ended"]
+    assert events[0]["task"] == goal
+    assert (events[-1]["exit_code"], events[-1]["result"], events[-1]["error"]) == (0, result, None)
+    planned = of("planned", events)[-1]["actions"]
+    assert [action["step"] for action in planned] == [action["step"] for action in result["actions"]]
+    ran = [action for action in result["actions"] if action["status"] == "run"]
+    assert [event["step"] for event in of("step-begun", events)] == [action["step"] for action in ran]
+    ended = of("step-ended", events)
+    assert [(event["step"], event["succeeded"]) for event in ended] == [(each["step"], True) for each in ran]
+    for event, action in zip(ended, ran, strict=True):
+        for counted, expected in (("fetched", "fetch"), ("sent", "send"), ("copied", "copy")):
+            assert event[counted] in {None, action[expected]}, (event, action)
+    assert next(event for event in ended if event["step"] == step)[moved]
+    bars = {(event["step"], event["label"]): event for event in of("progress", events)}
+    assert bars
+    assert all(event["done"] == event["total"] for event in bars.values())
+
+
+def test_a_file_holds_the_events_of_the_last_run_alone(project: Project, tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text("what was there before\n" * 1000)
+    project.invoke("package")
+    project.invoke("package", "--events", str(path))
+    assert [event["event"] for event in parsed(path.read_text())] == ["run-begun", "planned", "run-ended"]
+
+
+def test_a_run_that_fails_ends_its_events_with_the_error(project: Project, tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    error = project.json("package", "--set", "model.id=no/such", "--events", str(path), code=1)
+    events = parsed(path.read_text())
+    assert (events[-1]["exit_code"], events[-1]["result"], events[-1]["error"]) == (1, None, error)
+
+
+@pytest.mark.parametrize("path", ["/no/such/folder/x", ".", ""])
+def test_a_file_that_cannot_be_written_is_an_error_before_anything_runs(
+    project: Project, tmp_path: Path, path: str
+) -> None:
+    before = sorted(project.root.rglob("*"))
+    ran = project.invoke("package", "--events", path or str(tmp_path), code=1)
+    assert ran.stderr.startswith(f"error: --events {path or tmp_path}: the events cannot be written there: ")
+    assert sorted(project.root.rglob("*")) == before
+
+
+def test_events_and_the_document_of_json_do_not_share_stdout(project: Project) -> None:
+    error = project.json("package", "--events", "-", code=1)
+    assert error["where"] == "--events - --json"
+
+
+def test_a_fifo_gets_events_and_a_reader_that_leaves_ends_no_run(project: Project, tmp_path: Path) -> None:
+    fifo, first = tmp_path / "fifo", list[str]()
+    os.mkfifo(fifo)
+
+    def read_one() -> None:
+        with fifo.open() as lines:
+            first.append(lines.readline())
+
+    reader = threading.Thread(target=read_one)
+    reader.start()
+    project.invoke("package", "--events", str(fifo))
+    reader.join()
+    assert parsed(first[0])[0]["event"] == "run-begun"
+
+
+def test_stdout_gets_the_events_and_nothing_else(project: Project) -> None:
+    project.invoke("package")
+    command = [sys.executable, "-m", "sagepack", "package", "--events", "-"]
+    ran = subprocess.run(
+        command, cwd=project.root, env=project.environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert parsed(ran.stdout)[-1]["result"]["goal"] == "package"
+
+
+def test_a_full_disk_ends_the_events_and_not_the_run(project: Project) -> None:
+    ran = project.invoke("package", "--events", "/dev/full")
+    assert ran.stderr.count("--events /dev/full: No space left on device; no more events are written") == 1
