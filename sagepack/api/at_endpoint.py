@@ -118,6 +118,23 @@ class AtEndpoint(OpenedSpec):
             preflight.require_account(context)
             return live.status(context)
 
+    def watch_status(self, *, interval: float = 5.0) -> Iterator[results.EndpointStatus]:
+        """What the endpoint does, again and again; it ends when the caller stops asking.
+
+        From the second look on a service that fails is waited for, and a note says so.
+
+        Args:
+            interval: seconds between two looks.
+
+        Raises:
+            UserError, RemoteError: as for `status`.
+        """
+        context = self._open("deploy")
+        with self.progress.activity("asking AWS about the endpoint"):
+            preflight.require_account(context)
+            first = live.status(context)
+        return live.watch(context, first, interval)
+
     def wake(self) -> results.Woken:
         """Start an instance of an endpoint that sleeps, and wait until it serves; several where automatic scaling has more as its least.
 

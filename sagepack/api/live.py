@@ -109,6 +109,24 @@ def read_log(context: BuildContext, since: timedelta) -> results.Log:
     return results.Log(name, logs.log_group(name), exists, moment(begin), count - len(lines), tuple(lines))
 
 
+def watch(context: BuildContext, first: results.EndpointStatus, interval: float) -> Iterator[results.EndpointStatus]:
+    """What was seen first, and what the endpoint does every `interval` seconds from then on; never ends by itself."""
+    yield first
+    said = ""
+    while True:
+        clock.sleep(interval)
+        try:
+            found = status(context.refreshed())
+        except RemoteError as error:
+            trouble = f"{error.message}; trying again"
+            if trouble != said:
+                context.progress.note(trouble)
+            said = trouble
+            continue
+        said = ""
+        yield found
+
+
 def follow_log(context: BuildContext, since: timedelta) -> Iterator[results.LogLine]:
     """The lines of the log, those to come included; never ends by itself, not even while the network is down."""
     _require_owned_if_there(context)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ FIELD = Flag(
 )
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _MOST_DAYS = 3650
+_INTERVAL = 5  # seconds between two looks at an endpoint
 
 
 @task(
@@ -183,13 +184,32 @@ def _from_stdin() -> dict[str, Any]:
         raise UserError(f"stdin is no JSON object: {error}", where="--input -", fix=fix) from error
 
 
-@task(example="--env prod")
-def status(project: Project) -> EndpointStatus:
+@task(
+    Flag("watch", default=False, help="show it again and again until Ctrl-C"),
+    Flag("interval", "", f"with --watch: seconds between two looks (default {_INTERVAL})", most=3600),
+    example="--watch --env prod",
+)
+def status(project: Project, *, watch: bool, interval: int | None) -> EndpointStatus:
     """Show what the endpoint does now.
 
-    What serves and since when, instances and their bounds, the newest scaling activity, the queue, alarms and links.
+    What serves and since when, instances and their bounds, the newest scaling activity, the queue, alarms and links. With
+    --watch a terminal is drawn anew after each look, and a log gets one look after another.
     """
-    return project.status()
+    if not watch:
+        if interval is not None:
+            raise UserError("it is the time between two looks", where="--interval", fix="write --watch, too")
+        return project.status()
+    if "--json" in sys.argv:
+        fix = "leave out --watch for one document"
+        raise UserError("looks that go on are no JSON document", where="--watch --json", fix=fix)
+    seconds = interval or _INTERVAL
+    with interrupts.endless():
+        looks = project.watch_status(interval=seconds)
+        while True:
+            found = next(looks)
+            head = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} UTC, every {seconds} s until Ctrl-C"
+            if not write_out([head, *screens.lines(as_typed(found, _flags(project))), ""], anew=True):
+                return found  # its reader has seen enough, such as `| head -20`
 
 
 @task(
@@ -270,9 +290,13 @@ def destroy(project: Project, *, dry_run: bool, yes: bool) -> Destroyed | ToDest
     if dry_run:
         return project.deployed_resources()
     if not yes and (found := project.deployed_resources()).resources:
-        flags = selecting_flags(project.selection.config, project.selection.env)
-        for block in screens.lines(as_typed(found, flags)):
+        for block in screens.lines(as_typed(found, _flags(project))):
             echo(block)
         count = len(found.resources)
         confirm(f"remove {'these ' if count > 1 else ''}{counted(count, 'resource')}", yes=yes)
     return project.destroy()
+
+
+def _flags(project: Project) -> list[str]:
+    """The flags that a proposed command needs to be about the same spec and environment."""
+    return selecting_flags(project.selection.config, project.selection.env)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from sagepack.cli.layout import Block, Line
 
+_CLEAR = "\x1b[H\x1b[2J"  # to the first column of the first line, and erase all (ECMA-48: CUP, ED)
 _QUOTED = re.compile(r"\| +")
 _PROPOSED = re.compile(r"`(?:invoke|sagepack) (?P<task>[a-z][a-z.]*)?(?P<flags>[^`]*)`")
 
@@ -87,12 +88,13 @@ def as_called(text: str, options: Sequence[str] = ()) -> str:
     return _PROPOSED.sub(proposed, text)
 
 
-def write_out(blocks: Iterable[Block], *, detailed: bool = False) -> bool:
+def write_out(blocks: Iterable[Block], *, detailed: bool = False, anew: bool = False) -> bool:
     """Print a result for people to stdout.
 
     Args:
         blocks: what it says.
         detailed: with the names of APIs.
+        anew: in place of what a terminal shows; in a log after what is there.
 
     Returns:
         Whether anybody reads it: what comes after False goes nowhere.
@@ -101,7 +103,8 @@ def write_out(blocks: Iterable[Block], *, detailed: bool = False) -> bool:
         UserError: as for `write_json`.
     """
     screen = replace(Screen.of(sys.stdout), detailed=detailed)
-    return _write_out("".join(f"{screen.painted(line)}\n" for line in screen.lines(blocks)))
+    cleared = _CLEAR if anew and screen.is_terminal else ""
+    return _write_out(cleared + "".join(f"{screen.painted(line)}\n" for line in screen.lines(blocks)))
 
 
 def write_json(document: Any) -> None:

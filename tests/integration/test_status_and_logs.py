@@ -23,6 +23,7 @@ from tests.helpers.cloud import Cloud
 from tests.helpers.deployments import MANIFEST, RecordedProgress, deployment, published, session_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from sagepack.aws.session import Aws
@@ -79,6 +80,40 @@ def test_the_status_names_what_serves_its_scaling_and_its_queue(aws: Aws, cloud:
     assert found.console is not None
 
 
+class Pending:
+    """Errors that are added while it is asked for them."""
+
+    def __init__(self) -> None:
+        self.errors: list[Exception] = []
+
+    def __iter__(self) -> Iterator[Exception]:
+        return self
+
+    def __next__(self) -> Exception:
+        if not self.errors:
+            raise StopIteration
+        return self.errors.pop()
+
+
+def test_a_watched_status_shows_what_changes_and_survives_an_outage(
+    aws: Aws, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pending, waits = Pending(), list[float]()
+    fail(cloud, monkeypatch, "sagemaker.DescribeEndpoint", pending)
+    monkeypatch.setattr(time, "sleep", waits.append)
+    value = deploy(aws)
+    project = cloud.project(f"endpoint.name={NAME}")
+    looks = project.watch_status(interval=7)
+    assert (next(looks).model_exists, waits.count(7)) == (True, 0)
+    aws.client("sagemaker").delete_model(ModelName=value.model_name)
+    pending.errors += [EndpointConnectionError(endpoint_url="https://sagemaker")]
+    assert next(looks).model_exists is False
+    assert waits.count(7) == 2
+    assert isinstance(project.progress, RecordedProgress)
+    assert "Could not connect" in project.progress.notes[-1]
+    assert project.progress.notes[-1].endswith("; trying again")
+
+
 def test_the_status_of_no_endpoint_says_so(cloud: Cloud) -> None:
     found = cloud.project(f"endpoint.name={NAME}").status()
     assert (found.state, found.exit_code) == (None, 0)
@@ -91,7 +126,7 @@ def test_a_model_that_was_deleted_is_named(aws: Aws, cloud: Cloud) -> None:
     assert (found.model, found.model_exists) == (value.model_name, False)
 
 
-def fail(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, call: str, errors: list[Exception]) -> None:
+def fail(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, call: str, errors: Iterable[Exception]) -> None:
     """Let calls of one operation fail, one for each error."""
     make, left = cloud.make_clients, iter(errors)
 

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
-from sagepack.cli.endpoint import _field
+from sagepack.api.project import Project
+from sagepack.api.results import EndpointStatus
+from sagepack.cli.endpoint import _field, status
 from sagepack.errors import UserError
+from tests.helpers.paths import ROOT
+
+
+class Interrupted(Project):
+    """The endpoint is looked at twice before Ctrl-C."""
+
+    def watch_status(self, *, interval: float = 5.0) -> Iterator[EndpointStatus]:
+        assert interval == 3
+        yield EndpointStatus("first")
+        yield EndpointStatus("second")
+        raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize(
@@ -29,3 +44,20 @@ def test_a_field_without_a_name_or_a_value_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="is no field") as caught:
         _field(text)
     assert caught.value.fix == "write NAME=VALUE, such as seed=7, or parameters.seed=7 for one in an object"
+
+
+def test_a_log_gets_one_look_after_another_until_the_interrupt(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        status(Interrupted(ROOT), watch=True, interval=3)
+    head, first, _, second_head, second, _ = capsys.readouterr().out.split("\n")[:6]
+    assert head.endswith(" UTC, every 3 s until Ctrl-C")
+    assert second_head.endswith(" UTC, every 3 s until Ctrl-C")
+    assert (first, second) == ("there is no endpoint first", "there is no endpoint second")
+
+
+def test_a_watch_is_no_json_document_and_an_interval_needs_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="time between two looks"):
+        status(Project(ROOT), watch=False, interval=3)
+    monkeypatch.setattr("sys.argv", ["sagepack", "status", "--watch", "--json"])
+    with pytest.raises(UserError, match="no JSON document"):
+        status(Project(ROOT), watch=True, interval=None)

@@ -108,6 +108,24 @@ def test_a_result_is_printed_whatever_the_terminal_can_show(monkeypatch: pytest.
     assert shown.getvalue() == b"a \\xfc \\udcff\n"
 
 
+def test_what_is_shown_anew_replaces_what_a_terminal_shows_and_nothing_in_a_log(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Terminal(io.StringIO):
+        encoding = "utf-8"
+
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    terminal, log = Terminal(), io.StringIO()
+    for stream in (terminal, log):
+        monkeypatch.setattr(sys, "stdout", stream)
+        write_out(["a"])
+        write_out(["b"], anew=True)
+    assert (terminal.getvalue(), log.getvalue()) == ("a\n\x1b[H\x1b[2Jb\n", "a\nb\n")
+
+
 def test_closed_streams_are_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
