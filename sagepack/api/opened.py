@@ -9,6 +9,7 @@ from sagepack.api import results, session
 from sagepack.api.session import RunOptions, Selection, load, open_context
 from sagepack.engine import lazy
 from sagepack.engine.steps import GOALS
+from sagepack.engine.workspace import Workspace
 from sagepack.errors import UserError
 from sagepack.progress import Heard, Silent
 from sagepack.spec import project_folder
@@ -46,6 +47,11 @@ class OpenedSpec:
 
     def __repr__(self) -> str:
         return f"Project({str(self.root)!r}, {self.selection.config!r}, {self.selection.env!r})"
+
+    @property
+    def last_run_path(self) -> Path | None:
+        """Where the command line keeps the events of the last run that had something to do; None until the spec was read."""
+        return Workspace(self.root, self.spec.name, self.spec.env).last_run_path if self.spec else None
 
     def _surviving(self, context: BuildContext) -> AbstractContextManager[None]:
         """Within the block, requests to AWS survive an outage."""

@@ -51,7 +51,9 @@ def run_command(task: str, body: Callable[[Project], Result], options: Options) 
     begun = time.monotonic()
     selected = proposals.selecting_flags(options.config, options.env)
     progress = make_progress(selected)
-    recorder = recording.Recorder(progress, options, task, selected) if options.events else None
+    recorder = None
+    if options.events is not None:
+        recorder = recording.Recorder(progress, options, task, selected, lambda: project.last_run_path)
     project = Project(options.root, options.config, options.env, options.sets, recorder or progress)
 
     def envelope(exit_code: int, **outcome: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class Options(Value, frozen=True):
         sets: `key=value` overlays, applied last.
         json: print one JSON document on stdout and nothing else there.
         debug: show tracebacks.
-        events: the file that gets what happens; `-` for stdout; empty for none.
+        events: the file that gets what happens; `-` for stdout; empty for none. None for a task that runs no steps.
     """
 
     root: Path
@@ -29,4 +29,4 @@ class Options(Value, frozen=True):
     sets: tuple[str, ...] = ()
     json: bool = False
     debug: bool = False
-    events: str = ""
+    events: str | None = None

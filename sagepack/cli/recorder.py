@@ -1,4 +1,4 @@
-"""Writes what happens in a run to a file, for programs that watch it: `--events`."""
+"""Writes what happens in a run to a file, for programs that watch it (`--events`) or look at it later (`last-run.jsonl`)."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from sagepack.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from sagepack.cli.options import Options
     from sagepack.errors import Diagnostic
@@ -37,17 +38,30 @@ class Recorder:
     A file begins anew with each run, so that it holds one. A run does not fail because nobody reads its events any more, or
     their disk is full: it says so once, and goes on without.
 
+    The events are kept in the build folder as well, of the last run that had something to do.
+
     Args:
         progress: gets everything.
         options: those of the task; `events` is the file.
         task: its name.
         flags: those that a proposed command needs to be about the same spec and environment.
+        kept: where the events are kept; asked when a step runs.
     """
 
-    def __init__(self, progress: Progress, options: Options, task: str, flags: Sequence[str]) -> None:
+    def __init__(
+        self,
+        progress: Progress,
+        options: Options,
+        task: str,
+        flags: Sequence[str],
+        kept: Callable[[], Path | None],
+    ) -> None:
         self._progress, self._options, self._task, self._flags = progress, options, task, flags
         self._lock = threading.RLock()
         self._file: int | None = None
+        self._kept: int | None = None
+        self._kept_path = kept
+        self._early: list[bytes] | None = []  # what is to be kept if a step runs
         self._step: _Step | None = None
         self._bars: dict[str, _Bar] = {}
 
@@ -57,12 +71,12 @@ class Recorder:
         Raises:
             UserError: it cannot be written, or is stdout, which is closed or gets the document of `--json`.
         """
-        path = self._options.events
+        path = self._options.events or ""
         if path == STDOUT and self._options.json:
             fix = "leave --json out: the event run-ended has the result; or write the events to a file"
             raise UserError("both would be written to stdout", where=f"--events {path} --json", fix=fix)
         try:
-            self._file = _opened(path)
+            self._file = _opened(path) if path else None
         except (OSError, ValueError) as error:
             why = (error.strerror if isinstance(error, OSError) else None) or str(error)
             fix = "nothing has run; name a file that can be written"
@@ -96,6 +110,7 @@ class Recorder:
     @contextmanager
     def step(self, name: str, reasons: Sequence[str]) -> Iterator[None]:
         """Write that a step runs, and what it has done when it ends."""
+        self._keep()
         step = self._step = _Step(name)
         self._write(events.StepBegun(_now(), name, tuple(reasons)))
         try:
@@ -157,25 +172,47 @@ class Recorder:
         bar.told = time.monotonic()
         self._write(events.Moving(_now(), self._step_name, label, bar.done, bar.total))
 
-    def _write(self, event: events.Event) -> None:
-        line = memoryview(json.dumps(msgspec.to_builtins(event)).encode() + b"\n")
+    def _keep(self) -> None:
+        """Keep the events from now on, and those until now; a run that can keep none needs none.
+
+        The file is a new one: a command that has just let go of the lock of the run may still end its own.
+        """
         with self._lock:
-            if self._file is None:
-                return
-            try:
-                while line:
-                    line = line[os.write(self._file, line) :]
-                return
-            except OSError as error:
-                why = error.strerror
-                self._close()
-        self._progress.note(f"--events {self._options.events}: {why}; no more events are written, and the run goes on")
+            early, self._early = self._early, None
+            path = self._kept_path() if early else None
+            if early and path:
+                with suppress(OSError):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.unlink(missing_ok=True)
+                    self._kept = _opened(str(path))
+                    _write_all(self._kept, b"".join(early))
+
+    def _write(self, event: events.Event) -> None:
+        line = json.dumps(msgspec.to_builtins(event)).encode() + b"\n"
+        why = None
+        with self._lock:
+            if self._early is not None:
+                self._early.append(line)
+            if self._kept is not None:
+                with suppress(OSError):
+                    _write_all(self._kept, line)
+            if self._file is not None:
+                try:
+                    _write_all(self._file, line)
+                except OSError as error:
+                    why = error.strerror
+                    _close(self._file)
+                    self._file = None
+        if why:
+            self._progress.note(
+                f"--events {self._options.events}: {why}; no more events are written, and the run goes on"
+            )
 
     def _close(self) -> None:
-        if self._file is not None:
-            with suppress(OSError):
-                os.close(self._file)
-            self._file = None
+        for file in (self._file, self._kept):
+            if file is not None:
+                _close(file)
+        self._file = self._kept = None
 
 
 class _Step:
@@ -211,6 +248,17 @@ def _opened(path: str) -> int:
     if sys.stdout is None:
         raise ValueError("it is closed")
     return os.dup(sys.stdout.fileno())
+
+
+def _write_all(file: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(file, left) :]
+
+
+def _close(file: int) -> None:
+    with suppress(OSError):
+        os.close(file)
 
 
 def _sum(known: int | None, more: int | None) -> int | None:

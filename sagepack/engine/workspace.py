@@ -21,6 +21,7 @@ class Workspace(Value, frozen=True):
         <root>/build/<name>-<env>/records/<step>.json what each step did last
         <root>/build/<name>-<env>/stage/code/         the assembled code
         <root>/build/<name>-<env>/manifest.json       the manifest of the package to be
+        <root>/build/<name>-<env>/last-run.jsonl      the events of the last run that had something to do
         <root>/build/wheels/<sha256>                  wheels of requirements, of every spec
         <root>/build/sandbox/                         the sandbox: its state, log, models and Hugging Face cache
 
@@ -50,6 +51,11 @@ class Workspace(Value, frozen=True):
     def mutex_path(self) -> Path:
         """The lock file of a running command; beside the folder, so that `clean` can hold it."""
         return self.build_path.with_name(f"{self.build_path.name}.lock")
+
+    @property
+    def last_run_path(self) -> Path:
+        """The events of the last run that had something to do."""
+        return self.build_path / "last-run.jsonl"
 
     @property
     def wheels_path(self) -> Path:

@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 
 from tests.helpers.paths import SCHEMAS
-from tests.integration.test_whole_way import Project
+from tests.integration.test_whole_way import Project, edit
 
 VALIDATOR = jsonschema.Draft202012Validator(json.loads((SCHEMAS / "event.schema.json").read_text()))
 
@@ -73,6 +73,20 @@ def test_a_file_holds_the_events_of_the_last_run_alone(project: Project, tmp_pat
     project.invoke("package")
     project.invoke("package", "--events", str(path))
     assert [event["event"] for event in parsed(path.read_text())] == ["run-begun", "planned", "run-ended"]
+
+
+def test_the_events_of_the_last_run_that_did_something_are_kept(project: Project, tmp_path: Path) -> None:
+    kept, path = project.root / "build" / "svd-local" / "last-run.jsonl", tmp_path / "events.jsonl"
+    edit(project)
+    project.invoke("package", "--events", str(path))
+    assert of("step-ended", parsed(kept.read_text()))
+    assert kept.read_text() == path.read_text()
+    project.invoke("package")
+    assert kept.read_text() == path.read_text()
+    edit(project)
+    project.invoke("package")
+    assert parsed(kept.read_text())[-1]["exit_code"] == 0
+    assert kept.read_text() != path.read_text()
 
 
 def test_a_run_that_fails_ends_its_events_with_the_error(project: Project, tmp_path: Path) -> None:
