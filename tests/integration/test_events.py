@@ -14,6 +14,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+from sagepack.cli.main import run_command
+from sagepack.cli.options import Options
 from tests.helpers.paths import SCHEMAS
 from tests.integration.test_whole_way import Project, edit
 
@@ -94,6 +96,16 @@ def test_a_run_that_fails_ends_its_events_with_the_error(project: Project, tmp_p
     error = project.json("package", "--set", "model.id=no/such", "--events", str(path), code=1)
     events = parsed(path.read_text())
     assert (events[-1]["exit_code"], events[-1]["result"], events[-1]["error"]) == (1, None, error)
+
+
+def test_a_run_that_is_interrupted_ends_its_events_with_what_ended_it(tmp_path: Path) -> None:
+    def body(_project: object) -> Any:
+        raise KeyboardInterrupt
+
+    path = tmp_path / "events.jsonl"
+    assert run_command("package", body, Options(tmp_path, events=str(path))) == 130
+    ended = parsed(path.read_text())[-1]
+    assert (ended["event"], ended["exit_code"], ended["error"]["type"]) == ("run-ended", 130, "Interrupted")
 
 
 @pytest.mark.parametrize("path", ["/no/such/folder/x", ".", ""])
