@@ -247,7 +247,7 @@ def _folders(data: dict[str, Any]) -> list[str]:
     if isinstance(trust, dict):
         for keys in (trust.get("verify"), trust.get("publisher")):
             found += keys if isinstance(keys, list) else ()
-        found.append(str(trust.get("sign")).removeprefix("file:"))
+        found += [str(trust.get("sign")).removeprefix("file:"), trust.get("certificates")]
     if isinstance(code, dict):
         shared = code.get("shared")
         found += [code.get("path"), *(shared if isinstance(shared, list) else ())]

@@ -109,9 +109,11 @@ LAZY: dict[str, tuple[str, ...]] = {
     "engine.trust": (
         "aws.kms",
         "package.attest.certificates",
+        "package.attest.dsse",
         "package.attest.keyless",
         "package.attest.keys",
         "spec.pem",
+        "spec.x509",
     ),
     "engine.wheels": ("package.requirements.index", "package.requirements.resolve", "package.requirements.wheels"),
     "engine.steps.tar": ("package.archive.source", "package.archive.writer"),

@@ -9,6 +9,7 @@ from sagepack.decoding import Value
 if TYPE_CHECKING:
     from sagepack.aws.s3 import S3Uri
     from sagepack.deploy.origin import Origin
+    from sagepack.package.attest.certificates import Authority
     from sagepack.package.attest.keys import PublicKey
 
 
@@ -23,4 +24,4 @@ class Promotion(Value, frozen=True):
 
     origin: Origin
     package: S3Uri
-    keys: tuple[PublicKey, ...] = ()
+    keys: tuple[PublicKey | Authority, ...] = ()

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sagepack.engine.unit_pool import UnitPool
     from sagepack.hub.cache_status import CacheStatus
     from sagepack.package.attest import provenance, sbom
+    from sagepack.package.attest.certificates import Authority
     from sagepack.package.attest.keys import PublicKey
     from sagepack.package.attest.provenance import Origin
     from sagepack.package.lock import Lock, LockedFile
@@ -134,7 +135,7 @@ class Publication:
     stream: bool
     promoted: S3Uri | None = None
     pool: UnitPool | None = None
-    promoted_keys: tuple[PublicKey, ...] = ()
+    promoted_keys: tuple[PublicKey | Authority, ...] = ()
 
     @cached_property
     def package(self) -> Package:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,20 +17,22 @@ if TYPE_CHECKING:
 
     from sagepack.aws import kms
     from sagepack.aws.session import Aws
-    from sagepack.package.attest import certificates, keyless, keys
+    from sagepack.package.attest import certificates, dsse, keyless, keys
     from sagepack.package.attest.certificates import Authority
     from sagepack.package.attest.keyless import Identity
     from sagepack.package.attest.keys import PublicKey, Signer
-    from sagepack.spec import model, pem
+    from sagepack.spec import model, pem, x509
 else:
     certificates = lazy.module("package.attest.certificates")
+    dsse = lazy.module("package.attest.dsse")
     keyless = lazy.module("package.attest.keyless")
     keys = lazy.module("package.attest.keys")
     kms = lazy.module("aws.kms")
     pem = lazy.module("spec.pem")
+    x509 = lazy.module("spec.x509")
 
 _Key = TypeVar("_Key")
-_SIGN = "trust.sign"
+_SIGN, _CERTIFICATES = "trust.sign", "trust.certificates"
 _VARIABLE = "set the variable to the PEM text of the private key, in the shell or job that signs"
 
 
@@ -58,15 +61,15 @@ class Trust:
         return bool(self.declared.verify)
 
     @cached_property
-    def keys(self) -> tuple[PublicKey, ...]:
-        """The keys that count: those of `verify`, or else the one that signs; none if nothing is signed.
+    def keys(self) -> tuple[PublicKey | Authority, ...]:
+        """The keys and certificates that count: those of `verify`, or else the one that signs; none if nothing is signed.
 
         Raises:
             UserError: one of them cannot be read.
         """
         if self.declared.verify:
-            return tuple(map(self._public_key, self.declared.verify))
-        return (self.signer.public,) if self.signer else ()
+            return tuple(map(self._verifier, self.declared.verify))
+        return (self._named.public,) if self._named else ()
 
     @cached_property
     def publishers(self) -> tuple[PublicKey | Authority | Identity, ...]:
@@ -85,16 +88,65 @@ class Trust:
             UserError: the key cannot be used, or what it signs would not count.
             RemoteError: AWS KMS failed after retries.
         """
+        signer = self._named
+        if signer is None:
+            return None
+        if self.declared.certificates is not None:
+            self._require_valid(signer.public)
+        if self.declared.verify:
+            self._require_counts(signer.public)
+        return signer
+
+    @cached_property
+    def _named(self) -> Signer | None:
+        """Who signs, with the certificates; whether they may today is not asked. As `signer` otherwise."""
         if self.declared.sign is None:
             return None
-        signer = self._signer(self.declared.sign)
-        if self.declared.verify and signer.public.hint not in {key.hint for key in self.keys}:
+        signer, name = self._signer(self.declared.sign), self.declared.certificates
+        if name is None:
+            return signer
+        data = self._data(name)
+        chain = self._read(lambda: pem.chain(data), name)
+        certified = self._read(lambda: keys.PublicKey.of_der(name, x509.read(chain[0]).key), name)
+        if certified.der != signer.public.der:
             raise UserError(
-                f"what {self.declared.sign} signs would not count: its public key is none of trust.verify",
-                where=_SIGN,
-                fix=f"write its public key to a file and add that to trust.verify:\n{pem.text(signer.public.der).decode()}",
+                f"the first certificate of {name} is of another key than {self.declared.sign}",
+                where=_CERTIFICATES,
+                fix="put the certificate of the key that signs first; this is the key that signs:\n"
+                + pem.text(signer.public.der).decode(),
             )
-        return signer
+        return keys.CertifiedSigner(replace(signer.public, chain=chain), signer)
+
+    def _require_valid(self, public: PublicKey) -> None:
+        """Check that the signer's certificate is valid today.
+
+        Raises:
+            UserError: it is not.
+        """
+        certificate = x509.read(public.chain[0])
+        if not certificate.begins <= datetime.now(timezone.utc) <= certificate.ends:
+            raise UserError(
+                f"the first certificate of {self.declared.certificates} is valid from {certificate.begins:%Y-%m-%d %H:%M} to {certificate.ends:%Y-%m-%d %H:%M} "
+                "UTC, so nothing is signed with it now",
+                where=_CERTIFICATES,
+                fix="put a new certificate of this key first in the file; what was signed before goes on counting, and --set trust.sign=null deploys it",
+            )
+
+    def _require_counts(self, public: PublicKey) -> None:
+        """Check that what a key signs is believed by who verifies.
+
+        Raises:
+            UserError: it is not.
+        """
+        try:
+            dsse.require_counts(public, self.keys)
+        except dsse.SignatureError as error:
+            why = "its public key is none of trust.verify"
+            fix = f"write its public key to a file and add that to trust.verify:\n{pem.text(public.der).decode()}"
+            if public.chain:
+                why = str(error)
+                fix = "add to trust.verify the certificate that it leads to, and to trust.certificates those between"
+            raise UserError(f"what {self.declared.sign} signs would not count: {why}", where=_SIGN, fix=fix) from error
 
     def _signer(self, declared: str) -> Signer:
         kind, _, name = declared.partition(":")
@@ -107,12 +159,12 @@ class Trust:
             return self._read(lambda: keys.PrivateKey.read(declared, text.encode()), f"the text of {name}")
         return self._read(lambda: keys.PrivateKey.read(declared, self._data(name)), name)
 
-    def _public_key(self, name: str) -> PublicKey:
-        return self._read(lambda: keys.PublicKey.read(name, self._data(name)), name)
-
     def _publisher(self, name: str) -> PublicKey | Authority | Identity:
         if name.startswith(keyless.PREFIX):
             return keyless.Identity.parse(name)
+        return self._verifier(name)
+
+    def _verifier(self, name: str) -> PublicKey | Authority:
         data = self._data(name)
         certificate = self._read(lambda: pem.certificate(data), name)
         return (

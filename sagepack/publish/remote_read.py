@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from sagepack.aws.s3 import S3, ObjectSummary, S3Uri
+    from sagepack.package.attest.certificates import Authority
     from sagepack.package.attest.keys import PublicKey
     from sagepack.package.manifest import Manifest, Member
     from sagepack.progress import Progress
@@ -56,8 +57,8 @@ class Signature:
     """Who signed the release of a package.
 
     Attributes:
-        key: the file of the public key.
-        hint: SHA-256 of the PEM text of the public key, in hex.
+        key: the file of the public key, or of the certificate that counts.
+        hint: SHA-256 of the signer's certificate if it signed with one, or else of the PEM text of the public key; in hex.
         signed: when, UTC, as the signer says.
     """
 
@@ -96,7 +97,7 @@ def verify(
     progress: Progress,
     *,
     verified: VerifiedObjects | None = None,
-    keys: Sequence[PublicKey] = (),
+    keys: Sequence[PublicKey | Authority] = (),
     deep: bool = False,
 ) -> Checked:
     """Check what S3 holds of a package.
@@ -147,7 +148,11 @@ def verify(
 
 
 def _look(
-    store: S3, package: Package, manifest: Manifest, known_etags: Mapping[str, str], keys: tuple[PublicKey, ...]
+    store: S3,
+    package: Package,
+    manifest: Manifest,
+    known_etags: Mapping[str, str],
+    keys: tuple[PublicKey | Authority, ...],
 ) -> tuple[ArchiveComparison | PrefixComparison, int]:
     """Look at what S3 holds of a package, in two rounds of requests; also returns how many requests these were.
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sagepack.aws.s3 import S3Uri
+    from sagepack.package.attest.certificates import Authority
     from sagepack.package.attest.keyless import Identity
     from sagepack.package.attest.keys import PublicKey, Signer
     from sagepack.package.manifest import Manifest
@@ -78,7 +79,7 @@ def sign(
     }
 
 
-def signed_release(data: bytes, keys: Sequence[PublicKey]) -> SignedRelease:
+def signed_release(data: bytes, keys: Sequence[PublicKey | Authority]) -> SignedRelease:
     """What a `release.sig` says.
 
     Args:
@@ -95,7 +96,7 @@ def signed_release(data: bytes, keys: Sequence[PublicKey]) -> SignedRelease:
     return SignedRelease(release, key, found.predicate.signed.astimezone(timezone.utc))
 
 
-def known_release(data: bytes | None, keys: Sequence[PublicKey]) -> SignedRelease | None:
+def known_release(data: bytes | None, keys: Sequence[PublicKey | Authority]) -> SignedRelease | None:
     """What a `release.sig` says; None if there is none, or it does not count. As `signed_release` otherwise."""
     try:
         return signed_release(data or b"", keys)

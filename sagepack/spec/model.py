@@ -413,7 +413,8 @@ class Trust(Value, frozen=True):
 
     Attributes:
         sign: the key that signs: `kms:` with a key of AWS KMS, `file:` with a path, or `env:` with a variable; None signs nothing.
-        verify: files of public keys. If there are any, one of them must have signed whatever is deployed, promoted, rolled back to,
+        certificates: file with the certificate of the key that signs, and those between it and one that verifies; None signs by key alone.
+        verify: files of public keys, or of certificates below which signers are. If there are any, one of them must have signed whatever is deployed, promoted, rolled back to,
             or copied inside S3.
         publisher: files of public keys or certificates, or identities of Sigstore. If there are any, the model's repository must hold a `model.sig` of one of them, over every
             file that is locked.
@@ -425,6 +426,7 @@ class Trust(Value, frozen=True):
     """
 
     sign: str | None = None
+    certificates: str | None = None
     verify: tuple[str, ...] = ()
     publisher: tuple[str, ...] = ()
     scan: str = "strict"

@@ -15,7 +15,9 @@ from sagepack.decoding import Value
 PUBLIC = "PUBLIC KEY"
 PRIVATE = ("PRIVATE KEY", "EC PRIVATE KEY")  # PKCS #8 and SEC 1
 LIMIT = 64 << 10  # bytes of a file of keys
+MOST_CERTIFICATES = 10  # of a chain
 KINDS = "P-256 and P-384 (ECDSA) work: `openssl ecparam -name prime256v1 -genkey -noout -out key.pem` makes one"
+_CHAIN = "`cat signer.pem intermediate.pem > chain.pem` makes a chain of certificates in PEM form"
 TO_PUBLIC = "`openssl ec -in key.pem -pubout -out key.pub` writes its public key"
 
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----\s*(.*?)\s*-----END \1-----", re.DOTALL)
@@ -72,7 +74,7 @@ def public_key(data: bytes) -> bytes:
         raise KeyFileError("is a certificate, not a public key", fix)
     if block.label != PUBLIC:
         raise KeyFileError(f"holds a {block.label}, not a PUBLIC KEY", TO_PUBLIC)
-    _require_curve(block)
+    require_curve(block)
     return block.der
 
 
@@ -84,6 +86,26 @@ def certificate(data: bytes) -> bytes | None:
     """
     block = _read(data)
     return block.der if block.label == "CERTIFICATE" else None
+
+
+def chain(data: bytes) -> tuple[bytes, ...]:
+    """All certificates of a PEM file, as DER and in its order: that of the signer first.
+
+    Raises:
+        KeyFileError: it holds something else, or nothing.
+    """
+    labels = [label.decode() for label, _ in _BLOCK.findall(data[:LIMIT])]
+    if other := next((label for label in labels if label != "CERTIFICATE"), None):
+        raise KeyFileError(f"holds a {other}, and may hold certificates only", "leave nothing but certificates in it")
+    try:
+        found = tuple(
+            base64.b64decode(b"".join(body.split()), validate=True) for _, body in _BLOCK.findall(data[:LIMIT])
+        )
+    except (ValueError, binascii.Error) as error:
+        raise KeyFileError("holds a damaged certificate", _CHAIN) from error
+    if not 1 <= len(found) <= MOST_CERTIFICATES:
+        raise KeyFileError(f"holds {len(found)} certificates, and a chain has 1 to {MOST_CERTIFICATES}", _CHAIN)
+    return found
 
 
 def private_key(data: bytes) -> bytes:
@@ -99,7 +121,7 @@ def private_key(data: bytes) -> bytes:
         raise KeyFileError("is a key of SSH", KINDS)
     if block.label not in PRIVATE and not block.label.endswith("PRIVATE KEY"):
         raise KeyFileError(f"holds a {block.label}, not a private key", KINDS)
-    _require_curve(block)
+    require_curve(block)
     return block.der
 
 
@@ -133,7 +155,7 @@ def _read(data: bytes) -> Block:
     raise KeyFileError("is not a key in PEM form (-----BEGIN ...)", KINDS)
 
 
-def _require_curve(block: Block) -> None:
+def require_curve(block: Block) -> None:
     """Check that a key is of a curve that signatures are made with.
 
     Raises:

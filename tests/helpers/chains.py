@@ -44,6 +44,12 @@ class Certified:
         """A certificate below this one."""
         return _issue(name, self, authority=authority, usage=usage, days=days)
 
+    def certify(self, name: str, public: bytes) -> bytes:
+        """A certificate of a key that somebody else has (SubjectPublicKeyInfo), as PEM."""
+        key = serialization.load_der_public_key(public)
+        assert isinstance(key, ec.EllipticCurvePublicKey)
+        return _certificate(name, key, self, authority=False, usage="sign", days=36_500).public_bytes(_PEM)
+
 
 def root(name: str) -> Certified:
     """A certificate that signs itself."""
@@ -52,11 +58,25 @@ def root(name: str) -> Certified:
 
 def _issue(name: str, issuer: Certified | None, *, authority: bool, usage: str, days: int) -> Certified:
     key = ec.generate_private_key(ec.SECP256R1())
+    own = issuer or key
+    return Certified(_certificate(name, key.public_key(), own, authority=authority, usage=usage, days=days), key)
+
+
+def _certificate(
+    name: str,
+    public: ec.EllipticCurvePublicKey,
+    by: Certified | ec.EllipticCurvePrivateKey,
+    *,
+    authority: bool,
+    usage: str,
+    days: int,
+) -> x509.Certificate:
+    issuer = by if isinstance(by, Certified) else None
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    by = issuer.certificate.subject if issuer else subject
+    issued_by = issuer.certificate.subject if issuer else subject
     signs = usage == "sign"
     builder = (
-        x509.CertificateBuilder(by, subject, key.public_key(), x509.random_serial_number())
+        x509.CertificateBuilder(issued_by, subject, public, x509.random_serial_number())
         .not_valid_before(THEN)
         .not_valid_after(THEN + timedelta(days=days))
         .add_extension(x509.BasicConstraints(authority, None), critical=True)
@@ -74,7 +94,7 @@ def _issue(name: str, issuer: Certified | None, *, authority: bool, usage: str, 
             ),
             critical=True,
         )
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
     )
     if issuer is not None:
         identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())
@@ -82,4 +102,4 @@ def _issue(name: str, issuer: Certified | None, *, authority: bool, usage: str, 
     if not authority:
         kind = ExtendedKeyUsageOID.CODE_SIGNING if signs else ExtendedKeyUsageOID.SERVER_AUTH
         builder = builder.add_extension(x509.ExtendedKeyUsage([kind]), critical=False)
-    return Certified(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)
+    return builder.sign(by.key if isinstance(by, Certified) else by, hashes.SHA256())

@@ -17,6 +17,7 @@ from sagepack.errors import IntegrityError, RemoteError, UserError
 from sagepack.sandbox.aws import moto_state
 from sagepack.sandbox.aws.processing import LOG_GROUP
 from sagepack.sandbox.faults import Fault
+from tests.helpers import chains
 from tests.helpers.cloud import Cloud
 from tests.helpers.remote import ROLE, Region
 from tests.helpers.signing import KeyPair
@@ -201,6 +202,13 @@ def test_a_key_of_this_machine_signs_what_the_job_has_published_and_stays_here(r
     assert public.read_bytes() in given
     assert private.read_bytes() not in given
     assert region.project(*sets).verify_remote().signature
+
+
+def test_where_certificates_count_no_job_is_started(region: Region, tmp_path: Path) -> None:
+    (tmp_path / "root.pem").write_bytes(chains.root("Acme").pem)
+    with pytest.raises(UserError, match=r"root\.pem is a certificate"):
+        region.project("trust.verify=[root.pem]").upload(remote=True)
+    assert region.jobs == []
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from sagepack.publish.documents import Index
 from sagepack.publish.release import Release
 from sagepack.sandbox.aws.invocations import ScriptedResult
 from sagepack.spec import pem
+from tests.helpers import chains
 from tests.helpers.cloud import Cloud
 from tests.helpers.deployments import session_of
 from tests.helpers.forgery import collision, patched
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sagepack.sandbox.servers import Servers
+    from tests.helpers.chains import Certified
 
 OURS, THEIRS = KeyPair.of("ours"), KeyPair.of("theirs", P384)
 VERIFY = "trust.verify=[config/keys/ours.pub]"
@@ -326,6 +328,93 @@ def test_a_key_is_rotated_on_the_word_of_the_old_one(cloud: Signed) -> None:
     assert cloud.read == 0
     assert cloud.project("trust.verify=[config/keys/theirs.pub]").verify_remote().signature
     assert refused(cloud.project(VERIFY).verify_remote, IntegrityError)
+
+
+class Acme:
+    """An authority of its own, in the project's files: `root.pem`, and `chain.pem` of a signer whose key lies outside."""
+
+    def __init__(self, cloud: Signed) -> None:
+        self.cloud, self.root = cloud, chains.root("Acme")
+        self.between = self.root.issue("Acme signing", authority=True)
+        self.write("root.pem", self.root.pem)
+        self.verify, self.certificates = (
+            "trust.verify=[config/keys/root.pem]",
+            "trust.certificates=config/keys/chain.pem",
+        )
+        self.signer = self.employ()
+
+    def write(self, name: str, data: bytes) -> None:
+        (self.cloud.root / "config" / "keys" / name).write_bytes(data)
+
+    def employ(self, days: int = 36_500) -> Certified:
+        """Another signer takes the place of the one before."""
+        self.signer = self.between.issue("signer", days=days)
+        (self.cloud.root.parent / "signer.key").write_bytes(self.signer.private_pem)
+        self.write("chain.pem", self.signer.pem + self.between.pem)
+        return self.signer
+
+    @property
+    def signs(self) -> tuple[str, str]:
+        return f"trust.sign=file:{self.cloud.root.parent}/signer.key", self.certificates
+
+
+def test_what_is_signed_with_certificates_serves_where_their_root_counts_and_nowhere_else(cloud: Signed) -> None:
+    acme = Acme(cloud)
+    assert cloud.project(*acme.signs, acme.verify).deploy().endpoint
+    signature = cloud.project(acme.verify).verify_remote().signature
+    assert signature
+    assert (signature.key, signature.hint) == ("config/keys/root.pem", Digest.sha256(acme.signer.der).value)
+    for name in ("model.sig", "release.sig", "provenance.sigstore.json"):
+        assert list(json.loads(cloud.get(name))["verificationMaterial"]) == ["x509CertificateChain", "tlogEntries"]
+    plan = cloud.project(*acme.signs, acme.verify).plan("deploy")
+    assert [action.status for action in plan.actions][-2:] == ["skip", "skip"]
+    assert not cloud.project(*acme.signs, acme.verify).sign().changed
+    acme.write("foreign.pem", chains.root("Acme").pem)
+    models = cloud.models
+    for verify in ("trust.verify=[config/keys/foreign.pem]", VERIFY):
+        error = refused(cloud.project(verify).deploy, IntegrityError)
+        assert error.exit_code == 4
+        assert any("release.sig" in str(each) for each in (error.where, *error.details))
+    assert cloud.models == models
+
+
+def test_a_key_of_kms_signs_with_certificates_where_nobody_verifies(cloud: Signed) -> None:
+    acme, key = Acme(cloud), cloud.kms()
+    der = session_of(cloud.servers).client("kms").get_public_key(KeyId=key)["PublicKey"]
+    error = refused(cloud.project(f"trust.sign=kms:{key}", acme.certificates).upload, UserError)
+    assert "trust.certificates: the first certificate of config/keys/chain.pem is of another key" in error.message
+    assert pem.text(der).decode() in str(error.fix)
+    acme.write("chain.pem", acme.between.certify("kms", der) + acme.between.pem)
+    project = cloud.project(f"trust.sign=kms:{key}", acme.certificates)
+    project.upload()
+    assert not project.sign().changed
+    assert cloud.project(acme.verify).deploy().endpoint
+
+
+def test_a_new_certificate_is_signed_with_on_the_word_of_the_root(cloud: Signed) -> None:
+    acme = Acme(cloud)
+    cloud.project(*acme.signs, acme.verify).upload()
+    cloud.other_machine()
+    acme.employ()
+    signed = cloud.project(*acme.signs, acme.verify).sign()
+    assert (signed.changed, signed.before, signed.bytes_read) == (True, "config/keys/root.pem", 0)
+    assert cloud.read == 0
+
+
+def test_certificates_that_would_not_count_or_have_ended_sign_nothing(cloud: Signed) -> None:
+    acme = Acme(cloud)
+    acme.write("foreign.pem", chains.root("Acme").pem)
+    error = refused(cloud.project(*acme.signs, "trust.verify=[config/keys/foreign.pem]").upload, UserError)
+    assert "would not count: its certificates do not lead to config/keys/foreign.pem" in error.message
+    cloud.project(*acme.signs, acme.verify).upload()
+    acme.employ(days=1)
+    error = refused(cloud.project(*acme.signs, acme.verify).sign, UserError)
+    assert (error.where, "valid from 2025-01-01 00:00 to 2025-01-02 00:00 UTC" in error.message) == (
+        "trust.certificates",
+        True,
+    )
+    assert "--set trust.sign=null" in str(error.fix)
+    assert cloud.project(*acme.signs, acme.verify, "trust.sign=null").deploy().endpoint
 
 
 @pytest.mark.parametrize("layout", ["archive", "prefix"])

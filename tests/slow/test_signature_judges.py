@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tarfile
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +15,7 @@ from sagepack.engine.trust import KmsSigner
 from sagepack.package.attest import dsse, oms
 from sagepack.package.attest.certificates import Authority
 from sagepack.package.attest.dsse import SignatureError
-from sagepack.package.attest.keys import PublicKey
+from sagepack.package.attest.keys import CertifiedSigner, PublicKey
 from sagepack.spec import pem
 from tests.helpers import chains
 from tests.helpers.deployments import session_of
@@ -166,6 +167,23 @@ def test_we_accept_its_signature_with_a_certificate_and_no_other_root(
     verify = [model_signing, "verify", "certificate", "--signature", signature]
     verify += ["--certificate_chain", tmp_path / "root.pem", tree.folder]
     assert subprocess.run([str(word) for word in verify], capture_output=True, check=False).returncode == 0
+
+
+def test_it_accepts_our_signature_with_certificates_and_no_other_root(
+    tree: Tree, tmp_path: Path, model_signing: Path
+) -> None:
+    root = chains.root("Acme")
+    between = root.issue("Acme signing", authority=True)
+    leaf = between.issue("signer")
+    signer = CertifiedSigner(replace(leaf.signer.public, chain=(leaf.der, between.der)), leaf.signer)
+    signature = tmp_path / "model.sig"
+    signature.write_bytes(dsse.signed(oms.statement("model", tree.manifest), signer))
+    for name, own, accepted in (("root.pem", root, True), ("foreign.pem", chains.root("Acme"), False)):
+        (tmp_path / name).write_bytes(own.pem)
+        verify = [model_signing, "verify", "certificate", "--signature", signature]
+        verify += ["--certificate_chain", tmp_path / name, tree.folder]
+        ran = subprocess.run([str(word) for word in verify], capture_output=True, check=False)
+        assert (ran.returncode == 0) is accepted
 
 
 @KINDS

@@ -43,8 +43,8 @@ _CODE = re.compile(r"`([^`\n]+)`")
 _COMMAND = re.compile(r"(?:^|(?<!from)[\s(/])(make|invoke|python -m sagepack|sagepack)[ \t]+(.*)")
 # Paths of the repository, as the pages write them. Others are on the user's side, such as `dist/svd/prod`, or have a placeholder.
 _TOP = ("sagepack/", "tests/", "docs/", "config/", "inference_code/", "benchmarks/", "schemas/")
-# What the recipes make.
-_EXAMPLES = {"sagepack/engine/steps/listing.py", "listing", "where"}
+# What the recipes make, and the example of a key of the spec.
+_EXAMPLES = {"sagepack/engine/steps/listing.py", "listing", "where", "config/keys/chain.pem"}
 # What the reader of the tutorial has, or makes with a recipe.
 _READERS = re.compile(r"(config|inference_code)/(\w+/)*(mood|chat|image_to_image)\b")
 

@@ -238,7 +238,7 @@ class Signature(Value, frozen=True):
 
     Attributes:
         key: the public key that verified it: its file, or the name of its private part where no file was named.
-        hint: SHA-256 of the PEM text of the public key, in hex, as it is in the signature.
+        hint: SHA-256 of the signer's certificate if it signed with one, or else of the PEM text of the public key; in hex.
         signed: when, as the signer says.
     """
 

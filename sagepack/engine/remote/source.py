@@ -89,7 +89,9 @@ def _project(context: BuildContext) -> Iterator[tuple[str, tuple[bytes, bool]]]:
         if isinstance(file.source, Path):
             yield f"project/{_inside(file.source, root)}", (_unchanged(file, file.source), file.executable)
     expected = spec.sample.expect.schema if spec.sample and spec.sample.expect else None
-    for path in (spec.sample.file if spec.sample else None, expected, *spec.trust.verify, *spec.trust.publisher):
+    chain = spec.trust.certificates if signs_there(context) else None
+    keys = (chain, *spec.trust.verify, *spec.trust.publisher)
+    for path in (spec.sample.file if spec.sample else None, expected, *keys):
         if isinstance(path, str) and (root / path).is_file():
             yield f"project/{_inside(root / path, root)}", ((root / path).read_bytes(), False)
 
@@ -113,9 +115,9 @@ def _declared(context: BuildContext) -> dict[str, Any]:
     """
     own = {"cluster", "sandbox", "hub"} if context.spec.sandbox else {"cluster"}
     data = {key: value for key, value in context.declared.items() if key not in own}
-    left_out = {"aws": "profile", **({} if signs_there(context) else {"trust": "sign"})}
+    left_out = {"aws": {"profile"}, "trust": set() if signs_there(context) else {"sign", "certificates"}}
     return {
-        section: {key: value for key, value in values.items() if key != left_out[section]}
+        section: {key: value for key, value in values.items() if key not in left_out[section]}
         if section in left_out
         else values
         for section, values in data.items()

@@ -8,7 +8,7 @@ signature is meant to outlive the certificate. So neither an end of validity nor
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -45,7 +45,7 @@ class Authority:
         return hashlib.sha256(self.der).hexdigest()
 
     def signer(self, chain: Sequence[bytes]) -> PublicKey:
-        """The key of the first certificate of a chain, which leads to this one.
+        """The key of the first certificate of a chain, which leads to this one; with the chain.
 
         Args:
             chain: as DER, that of the signer first.
@@ -79,7 +79,7 @@ class Authority:
             raise ChainError(f"its certificates do not lead to {self.name}: {error}") from error
         except ValueError as error:  # what is no certificate, or holds a key of another kind
             raise ChainError(str(error)) from error
-        return PublicKey.of_der(self.name, der)
+        return replace(PublicKey.of_der(self.name, der), chain=tuple(chain))
 
 
 def _signs(certificate: Certificate) -> bool:

@@ -69,7 +69,7 @@ def signed_text(payload: bytes, signer: Signer) -> bytes:
     signature = signer.sign(pae(payload))
     bundle = {
         "mediaType": MEDIA_TYPE,
-        "verificationMaterial": {"publicKey": {"hint": signer.public.hint}, "tlogEntries": []},
+        "verificationMaterial": {**_names(signer.public), "tlogEntries": []},
         "dsseEnvelope": {
             "payload": base64.b64encode(payload).decode(),
             "payloadType": PAYLOAD_TYPE,
@@ -77,6 +77,27 @@ def signed_text(payload: bytes, signer: Signer) -> bytes:
         },
     }
     return json.dumps(bundle, separators=(",", ":")).encode() + b"\n"
+
+
+def _names(key: PublicKey) -> dict[str, Any]:
+    """How a bundle names the key that signed it: by its certificates, or by its hint."""
+    if not key.chain:
+        return {"publicKey": {"hint": key.hint}}
+    certificates = [{"rawBytes": base64.b64encode(each).decode()} for each in key.chain]
+    return {"x509CertificateChain": {"certificates": certificates}}
+
+
+def require_counts(key: PublicKey, keys: Sequence[PublicKey | Authority]) -> None:
+    """Check that what a key signs would count.
+
+    Raises:
+        SignatureError: it would not.
+        UserError: the package that verifies certificates is not installed.
+    """
+    if key.chain:
+        _certified(key.chain, keys)
+    else:
+        _known(key.hint, keys)
 
 
 def pae(payload: bytes) -> bytes:
@@ -153,21 +174,32 @@ def _key(material: _Material, keys: Sequence[PublicKey | Authority | Identity]) 
         SignatureError: there is none.
         UserError: the package that verifies certificates is not installed.
     """
-    names = ", ".join(key.name for key in keys)
     if material.public_key is not None:
         hint = material.public_key.hint or hashlib.sha256(_decoded(material.public_key.raw or "")).hexdigest()
-        found = next((key for key in keys if isinstance(key, PublicKey) and key.hint == hint), None)
-        if found is None:
-            raise SignatureError(
-                f"it is signed by the key {hint[:_SHOWN]}..., which is none of those that count: {names}"
-            )
-        return found
-    chain = [_decoded(each.raw) for each in material.chain.certificates] if material.chain else []
+        return _known(hint, keys)
+    return _certified([_decoded(each.raw) for each in material.chain.certificates] if material.chain else [], keys)
+
+
+def _known(hint: str, keys: Sequence[PublicKey | Authority | Identity]) -> PublicKey:
+    """The key with a hint. As `_key` otherwise."""
+    found = next((key for key in keys if isinstance(key, PublicKey) and not key.chain and key.hint == hint), None)
+    if found is None:
+        names = ", ".join(key.name for key in keys)
+        raise SignatureError(f"it is signed by the key {hint[:_SHOWN]}..., which is none of those that count: {names}")
+    return found
+
+
+def _certified(chain: Sequence[bytes], keys: Sequence[PublicKey | Authority | Identity]) -> PublicKey:
+    """The key of the first certificate of a chain that counts: the very chain of one's own, or one to an authority. As `_key` otherwise."""
+    own = next((key for key in keys if isinstance(key, PublicKey) and key.chain == tuple(chain)), None)
+    if own is not None and chain:
+        return own
     tried = [_signer(key, chain) for key in keys if isinstance(key, Authority)]
     signer = next((each for each in tried if isinstance(each, PublicKey)), None)
     if signer is None:
         raise SignatureError(
-            "; ".join(map(str, tried)) or f"it is signed with a certificate, and only keys count: {names}"
+            "; ".join(map(str, tried))
+            or f"it is signed with a certificate, and only keys count: {', '.join(key.name for key in keys)}"
         )
     return signer
 

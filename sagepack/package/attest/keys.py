@@ -35,10 +35,12 @@ class PublicKey:
     Attributes:
         name: as messages name it: its file, or the key of AWS KMS that it belongs to.
         der: SubjectPublicKeyInfo.
+        chain: certificates as DER that signatures bring for it, its own first; empty if it counts by itself.
     """
 
     name: str
     der: bytes
+    chain: tuple[bytes, ...] = ()
 
     @classmethod
     def read(cls, name: str, data: bytes) -> PublicKey:
@@ -60,8 +62,8 @@ class PublicKey:
 
     @cached_property
     def hint(self) -> str:
-        """What a signature says of its key: SHA-256 of the PEM text, in hex."""
-        return hashlib.sha256(pem.text(self.der)).hexdigest()
+        """SHA-256 of its certificate, or else of its PEM text, which is what a signature says of its key; in hex."""
+        return hashlib.sha256(self.chain[0] if self.chain else pem.text(self.der)).hexdigest()
 
     def digest(self, message: bytes) -> bytes:
         """The hash of a message that is signed."""
@@ -100,6 +102,23 @@ class PrivateKey:
     def sign(self, message: bytes) -> bytes:
         """An ECDSA signature of the message, as DER."""
         return bytes(self._key.sign(self.public.digest(message)))
+
+
+@dataclass(frozen=True)
+class CertifiedSigner:
+    """A key that signs with certificates.
+
+    Attributes:
+        public: the key that verifies, with its chain.
+        signer: whoever has the private key.
+    """
+
+    public: PublicKey
+    signer: Signer
+
+    def sign(self, message: bytes) -> bytes:
+        """An ECDSA signature of the message, as DER."""
+        return self.signer.sign(message)
 
 
 def _loaded(der: bytes) -> Any:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import posixpath
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sagepack.errors import Diagnostic
 from sagepack.scan.commands import runs_anything
-from sagepack.spec import git, pem
+from sagepack.spec import git, pem, x509
 from sagepack.spec.pem import KeyFileError
 from sagepack.text import did_you_mean
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
     from sagepack.spec.rules.view import SpecView
 
-_SIGN = ("trust", "sign")
+_SIGN, _CERTIFICATES = ("trust", "sign"), ("trust", "certificates")
+_CHAIN = "name a PEM file with the certificate of the key that signs, then those between it and one in trust.verify"
 _KMS_ARN = re.compile(r"arn:aws[a-z-]*:kms:(?P<region>[a-z0-9-]+):\d{12}:(key|alias)/.+")
 _IDENTITY = re.compile(r"sigstore:\S+ https://\S+")
 _ELSEWHERE = (
@@ -30,9 +32,10 @@ def check(view: SpecView) -> Iterator[Diagnostic]:
     """Check the keys that `trust` names, as far as they are files, and what it allows pickles to call."""
     for key in ("verify", "publisher"):
         for number, name in enumerate(view.texts("trust", key)):
-            if name and (problem := _problem(view, name, may_be_certificate=key == "publisher")):
+            if name and (problem := _problem(view, name, may_be_identity=key == "publisher")):
                 message, fix = problem
                 yield Diagnostic(("trust", key, number), f"{name!r} {message}", fix)
+    yield from _chain(view)
     signer = view.text(*_SIGN) or ""
     if signer.startswith("file:"):
         yield from _private_key(view, signer.removeprefix("file:"))
@@ -54,10 +57,10 @@ def _allowed(view: SpecView) -> Iterator[Diagnostic]:
             yield Diagnostic(path, message, "write trust.scan: strict", severity="warning")
 
 
-def _problem(view: SpecView, name: str, *, may_be_certificate: bool) -> tuple[str, str | None] | None:
-    """What is wrong with a file of a public key, and the fix."""
+def _problem(view: SpecView, name: str, *, may_be_identity: bool) -> tuple[str, str | None] | None:
+    """What is wrong with a file of a public key or a certificate, and the fix."""
     path = view.root / name
-    if may_be_certificate and name.startswith("sigstore:"):
+    if may_be_identity and name.startswith("sigstore:"):
         is_whole = _IDENTITY.fullmatch(name) is not None
         return None if is_whole else ("names no identity", "write 'sigstore:IDENTITY https://ISSUER'")
     if not path.is_file():
@@ -65,7 +68,7 @@ def _problem(view: SpecView, name: str, *, may_be_certificate: bool) -> tuple[st
         return "does not exist", did_you_mean(name, siblings) or pem.TO_PUBLIC
     try:
         data = _read(path)
-        if not (may_be_certificate and pem.certificate(data)):
+        if not pem.certificate(data):
             pem.public_key(data)
     except KeyFileError as error:
         return str(error), error.fix
@@ -90,6 +93,27 @@ def _private_key(view: SpecView, name: str) -> Iterator[Diagnostic]:
     if git.tracks(path):
         message = f"the private key {name!r} is in git, where everybody has it who has the repository"
         yield Diagnostic(_SIGN, message, _ELSEWHERE)
+
+
+def _chain(view: SpecView) -> Iterator[Diagnostic]:
+    """The certificates that signatures bring are there, and begin with that of the key that signs, if that is here to compare."""
+    name, signer = view.text(*_CERTIFICATES), view.text(*_SIGN) or ""
+    if not name:
+        return
+    path, private = view.root / name, view.root / signer.removeprefix("file:")
+    if not path.is_file():
+        siblings = [other.relative_to(view.root).as_posix() for other in _files_beside(path, view.root)]
+        yield Diagnostic(_CERTIFICATES, f"{name!r} does not exist", did_you_mean(name, siblings) or _CHAIN)
+        return
+    try:
+        first = x509.read(pem.chain(_read(path))[0])
+    except KeyFileError as error:
+        yield Diagnostic(_CERTIFICATES, f"{name!r} {error}", error.fix)
+        return
+    with suppress(KeyFileError):  # what is wrong with the key itself is told of trust.sign
+        if signer.startswith("file:") and private.is_file() and first.point not in pem.private_key(_read(private)):
+            message = f"the first certificate of {name!r} is of another key than trust.sign"
+            yield Diagnostic(_CERTIFICATES, message, _CHAIN)
 
 
 def _key_arn(view: SpecView, arn: str) -> Iterator[Diagnostic]:

@@ -22,6 +22,25 @@ ENCRYPTED = (
 )
 
 
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (text_of("CERTIFICATE", b"x") + KEY.private_pem, "may hold certificates only"),
+        (KEY.public_pem, "holds a PUBLIC KEY"),
+        (b"", "holds 0 certificates"),
+        (text_of("CERTIFICATE", b"x") * 11, "holds 11 certificates"),
+        (b"-----BEGIN CERTIFICATE-----\n?\n-----END CERTIFICATE-----\n", "damaged"),
+    ],
+)
+def test_a_chain_is_certificates_and_nothing_else(data: bytes, message: str) -> None:
+    with pytest.raises(KeyFileError, match=message):
+        pem.chain(data)
+
+
+def test_a_chain_keeps_its_order() -> None:
+    assert pem.chain(b"text before\n" + text_of("CERTIFICATE", b"x") + text_of("CERTIFICATE", b"y")) == (b"x", b"y")
+
+
 @pytest.mark.parametrize("kind", _OIDS)
 def test_keys_of_other_kinds_are_named(kind: str) -> None:
     der = b"\x30\x10" + bytes.fromhex(_OIDS[kind])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import sys
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from sagepack.errors import UserError
 from sagepack.package.attest import dsse, oms
 from sagepack.package.attest.certificates import Authority
 from sagepack.package.attest.dsse import SignatureError
+from sagepack.package.attest.keys import CertifiedSigner
 from sagepack.package.manifest import Manifest, Member
 from tests.helpers import chains
 from tests.helpers.signing import KeyPair
@@ -108,6 +110,40 @@ def test_a_certificate_does_not_count_where_only_keys_do_nor_the_other_way_round
     assert "none of those that count" in refusal(
         dsse.signed(oms.statement("m", MANIFEST), key.signer), authority(acme())
     )
+
+
+def certified(signer: Certified, *chain: Certified) -> CertifiedSigner:
+    """A signer that brings its certificates."""
+    mine = (signer.der, *(each.der for each in chain))
+    return CertifiedSigner(replace(signer.signer.public, chain=mine), signer.signer)
+
+
+def test_a_signer_with_a_chain_is_believed_below_its_root_and_by_nobody_else() -> None:
+    signer = certified(between().issue("signer"), between())
+    data = dsse.signed(oms.statement("model", MANIFEST), signer)
+    for above in (acme(), between()):
+        files, key = oms.signed_files(data, [KeyPair.of("ours").public, authority(above)])
+        assert (files, key.name, key.hint) == (FILES, "acme.pem", signer.public.hint)
+    assert "do not lead to acme.pem" in refusal(data, authority(chains.root("Acme")))
+    with pytest.raises(SignatureError, match="only keys count"):
+        oms.signed_files(data, [replace(signer.public, chain=())])
+
+
+def test_ones_own_chain_counts_as_it_is_and_not_another_of_the_same_key() -> None:
+    leaf = between().issue("signer")
+    signer = certified(leaf, between())
+    data = dsse.signed(oms.statement("model", MANIFEST), signer)
+    assert oms.signed_files(data, [signer.public]) == (FILES, signer.public)
+    with pytest.raises(SignatureError, match="only keys count"):
+        oms.signed_files(data, [certified(leaf).public])
+
+
+def test_whether_a_signer_would_count_is_told_before_it_signs() -> None:
+    signer = certified(between().issue("signer"), between()).public
+    dsse.require_counts(signer, [authority(acme())])
+    for keys in ([KeyPair.of("ours").public], [authority(chains.root("Acme"))]):
+        with pytest.raises(SignatureError):
+            dsse.require_counts(signer, keys)
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.helpers import chains
 from tests.helpers.signing import KeyPair, pem
 from tests.helpers.specs import errors, load, project, warnings
 
@@ -67,6 +68,24 @@ def test_a_publisher_may_be_an_identity_of_sigstore(tmp_path: Path) -> None:
     key, message = problem(tmp_path, "trust.publisher=['sigstore:a@acme.com']")
     assert (key, "sigstore:IDENTITY https://ISSUER" in message) == ("trust.publisher.0", True)
     assert "does not exist" in problem(tmp_path, "trust.verify=['sigstore:a@acme.com https://accounts.google.com']")[1]
+
+
+def test_certificates_verify_and_those_of_a_signer_are_for_its_key(tmp_path: Path) -> None:
+    root = chains.root("Acme")
+    signer = root.issue("signer")
+    (tmp_path / "root.pem").write_bytes(root.pem)
+    (tmp_path / "chain.pem").write_bytes(signer.pem + root.pem)
+    (tmp_path / "turned.pem").write_bytes(root.pem + signer.pem)
+    (tmp_path / "signer.key").write_bytes(signer.private_pem)
+    sets = ["trust.verify=[root.pem]", "trust.sign=file:signer.key"]
+    assert warnings(tmp_path, [*sets, "trust.certificates=chain.pem"]) == []
+    assert warnings(tmp_path, ["trust.sign=kms:alias/prod", "trust.certificates=chain.pem"]) == []
+    key, message = problem(tmp_path, *sets, "trust.certificates=turned.pem")
+    assert (key, "is of another key than trust.sign" in message) == ("trust.certificates", True)
+    assert "did you mean 'chain.pem'?" in problem(tmp_path, *sets, "trust.certificates=chains.pem")[1]
+    assert "may hold certificates only" in problem(tmp_path, *sets, "trust.certificates=signer.key")[1]
+    (tmp_path / "damaged.pem").write_bytes(pem("CERTIFICATE", b"x"))
+    assert "holds a damaged certificate" in problem(tmp_path, *sets, "trust.certificates=damaged.pem")[1]
 
 
 def test_a_private_key_does_not_verify(tmp_path: Path) -> None:
