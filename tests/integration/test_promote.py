@@ -20,6 +20,7 @@ from sagepack.errors import IntegrityError, UserError
 from sagepack.publish.checksums import Checksums
 from sagepack.publish.documents import Index
 from sagepack.publish.observation import Binding
+from tests.helpers import chains
 from tests.helpers.cloud import Cloud
 from tests.helpers.deployments import RecordedProgress, session_of
 from tests.helpers.iam import allows
@@ -399,6 +400,27 @@ def test_a_signed_release_is_promoted_and_signed_by_the_key_of_the_target(stages
     assert (signature.key, signature.hint) == ("config/keys/prod.pub", KEYS["prod"].public.hint)
     again = stages.stage(prod).promote("cloud")
     assert not any(action.runs for action in again.actions)
+
+
+def test_a_release_that_was_signed_with_certificates_is_promoted_by_their_root_and_by_no_other(stages: Stages) -> None:
+    _, prod = signing(stages)
+    root, keys = chains.root("Acme"), stages.root / "config" / "keys"
+    signer = root.issue("signer", days=36_500)
+    (stages.root / "dev.pem").write_bytes(signer.private_pem)
+    (keys / "chain.pem").write_bytes(signer.pem)
+    (keys / "dev.pub").write_bytes(root.pem)
+    stages.project("trust.sign=file:dev.pem", "trust.certificates=config/keys/chain.pem").deploy()
+    stages.stage().lock()
+    stages.forget()
+    (keys / "dev.pub").write_bytes(chains.root("Acme").pem)
+    with pytest.raises(IntegrityError):
+        stages.stage(prod).promote("cloud")
+    (keys / "dev.pub").write_bytes(root.pem)
+    built = stages.stage(prod).promote("cloud")
+    assert built.actions[0].send == 0
+    signature = stages.stage().verify_remote().signature
+    assert signature is not None
+    assert signature.key == "config/keys/prod.pub"
 
 
 def test_without_a_key_of_the_target_the_copy_waits_for_its_signature(stages: Stages) -> None:
