@@ -126,6 +126,7 @@ def test_a_workflow_names_itself_and_its_commit_and_publishes_the_same_package(
     assert not any(step.runs for step in cloud.project().plan("upload").actions)
 
 
+@pytest.mark.slow
 def test_who_signs_from_another_commit_signs_the_provenance_that_is_there(cloud: Published) -> None:
     cloud.commit("begin")
     cloud.project().upload()
@@ -147,6 +148,7 @@ def test_a_signed_provenance_that_is_lost_is_written_again_and_no_byte_of_the_mo
     assert cloud.project(SIGN).verify_remote().signature
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["archive", "prefix"])
 def test_what_was_published_first_keeps_its_provenance_and_nothing_is_overwritten(
     cloud: Published, layout: str

@@ -178,6 +178,7 @@ def line_with(word: str, command: subprocess.Popen[str]) -> None:
     raise AssertionError(f"{word!r} was not said")
 
 
+@pytest.mark.slow
 def test_clean_all_waits_for_commands_at_work_and_leaves_their_locks(project: Project) -> None:
     build, dist = project.root / "build", project.root / "dist"
     mutexes = [build / "svd-local.lock", build / "rebuild-x" / "build" / "svd-local.lock"]

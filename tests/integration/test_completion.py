@@ -110,6 +110,7 @@ def test_after_a_key_of_the_spec_its_value_can_be_typed(bash: Shell, request: py
     assert line == f"sagepack plan --set image.tag={blank}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "completed", "listed"),
     [

@@ -165,6 +165,7 @@ def test_an_endpoint_without_a_record_is_compared_as_far_as_aws_knows_it(cloud: 
     assert found.not_compared == ("settings: no record says what was declared for what serves",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "message"),
     [

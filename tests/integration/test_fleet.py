@@ -211,6 +211,7 @@ def test_what_a_service_does_to_one_job_is_the_exit_code_and_frees_those_that_wa
     assert run.exit_code == 1
 
 
+@pytest.mark.slow
 def test_an_interrupt_tells_what_was_done_and_the_same_call_does_the_rest(make: Callable[..., Scene]) -> None:
     scene = make("a", "b", "c")
 
@@ -232,6 +233,7 @@ def test_an_interrupt_tells_what_was_done_and_the_same_call_does_the_rest(make: 
     assert scene.sent < MODEL // 10
 
 
+@pytest.mark.slow
 def test_the_matrix_is_one_line_with_the_jobs_that_have_work(make: Callable[..., Scene]) -> None:
     scene = make("a", "b")
     assert scene.command("fleet", "upload", "--envs", "dev,prod")[0] == 0
@@ -281,6 +283,7 @@ def test_protected_environments_are_asked_about_once_with_the_plan_of_all(make: 
     assert scene.command(*command, "--yes")[0] == 0
 
 
+@pytest.mark.slow
 def test_a_setting_is_laid_over_every_spec(make: Callable[..., Scene]) -> None:
     scene = make("a", "b")
     scene.lock()

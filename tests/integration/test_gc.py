@@ -116,6 +116,7 @@ def foreign_model(cloud: Cloud, name: str, **container: Any) -> None:
     )
 
 
+@pytest.mark.slow
 def test_what_serves_and_the_newest_deployments_stay_and_the_rest_goes(cloud: Cloud) -> None:
     one, two, three = deploy(cloud, "one", "two", "three")
     before = cloud.project().status()
@@ -206,6 +207,7 @@ def test_a_model_of_somebody_else_keeps_the_package_that_it_loads(cloud: Cloud, 
 POOL = {"InstanceType": "ml.m5.2xlarge", "Priority": 2}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["variant", "second", "shadow", "pool", "component"])
 def test_an_endpoint_of_somebody_else_keeps_our_model_and_its_package(cloud: Cloud, how: str) -> None:
     one, two, three = stored(cloud, 1, 2, 3)
@@ -266,6 +268,7 @@ def test_a_component_that_loads_a_package_without_a_model_keeps_it(cloud: Cloud)
     assert packages(cloud) == {one, three}
 
 
+@pytest.mark.slow
 def test_nothing_is_removed_that_may_be_needed_where_aws_denies_to_say(cloud: Cloud) -> None:
     before = stored(cloud, 1, 2, 3)
     own_model(cloud, before[0], "svd-000000000001")
@@ -304,6 +307,7 @@ def test_the_packages_of_another_spec_under_the_target_are_not_looked_at(cloud: 
     assert packages(cloud) == {two}
 
 
+@pytest.mark.slow
 def test_a_removal_that_is_killed_after_each_deletion_leaves_no_package_that_looks_whole(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:

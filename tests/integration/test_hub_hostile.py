@@ -359,6 +359,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "pieces",
     [(), (b"HTTP/1.1 200 OK\r\nX: ",), (HEAD,), (HEAD, b"x" * 70_000), (CHUNKED, b"5;")],
@@ -483,6 +484,7 @@ print(next(int(line.split()[1]) for line in open("/proc/self/status") if line.st
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 def test_memory_is_bounded_whatever_the_hub_sends() -> None:
     """Names of which a text in memory takes four times the bytes; answers without end; eight files of 64 MiB at once."""

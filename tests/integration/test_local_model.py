@@ -102,6 +102,7 @@ def test_the_lock_names_the_folder_and_the_digest_of_each_chosen_file(root: Path
     assert document["model"]["excluded"] == {"files": 1, "bytes": 7}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "content", "reason"),
     [

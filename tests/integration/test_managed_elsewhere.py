@@ -36,6 +36,7 @@ def give_to(aws: Aws, tool: str) -> None:
         client.add_tags(ResourceArn=arn, Tags=tag_list({"sagepack:managed-by": tool}))
 
 
+@pytest.mark.slow
 def test_deploy_rollback_destroy_and_gc_leave_alone_what_another_tool_manages(
     tmp_path: Path, sandbox: Servers, aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -402,6 +402,7 @@ def test_a_signed_release_is_promoted_and_signed_by_the_key_of_the_target(stages
     assert not any(action.runs for action in again.actions)
 
 
+@pytest.mark.slow
 def test_a_release_that_was_signed_with_certificates_is_promoted_by_their_root_and_by_no_other(stages: Stages) -> None:
     _, prod = signing(stages)
     root, keys = chains.root("Acme"), stages.root / "config" / "keys"
@@ -423,6 +424,7 @@ def test_a_release_that_was_signed_with_certificates_is_promoted_by_their_root_a
     assert signature.key == "config/keys/prod.pub"
 
 
+@pytest.mark.slow
 def test_without_a_key_of_the_target_the_copy_waits_for_its_signature(stages: Stages) -> None:
     dev, prod = signing(stages)
     stages.project(dev).deploy()
@@ -435,6 +437,7 @@ def test_without_a_key_of_the_target_the_copy_waits_for_its_signature(stages: St
     assert stages.stage().promote("cloud").endpoint
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["unsigned", "signed by others", "replaced"])
 def test_what_is_not_signed_as_it_is_in_the_source_is_not_copied(stages: Stages, how: str) -> None:
     dev, prod = signing(stages)

@@ -137,6 +137,7 @@ def test_what_others_published_is_read_once_and_then_copied_from(
     assert bucket.archive(edited, "other") == edited.build()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["archive", "prefix"])
 def test_the_own_release_costs_no_reading_on_any_machine(
     bucket: Bucket, sandbox: Any, tree: Tree, edited: Tree, tmp_path: Path, layout: str

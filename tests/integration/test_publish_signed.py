@@ -336,6 +336,7 @@ def test_any_of_several_keys_counts(bucket: Bucket, tree: Tree) -> None:
     assert "none of those that count" in findings(bucket, tree, "archive", new)["release.sig"]
 
 
+@pytest.mark.slow
 @LAYOUTS
 @pytest.mark.parametrize("place", ["reuse_from", "own name"])
 def test_a_signed_release_is_copied_from_without_reading_it(
@@ -351,6 +352,7 @@ def test_a_signed_release_is_copied_from_without_reading_it(
     assert judge(bucket, edited, layout).signature
 
 
+@pytest.mark.slow
 @LAYOUTS
 @pytest.mark.parametrize("how", ["unsigned", "signed by others", "replaced after it was signed"])
 def test_where_signatures_count_nothing_else_binds_what_other_machines_published(

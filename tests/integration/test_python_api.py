@@ -51,6 +51,7 @@ def bring_up_to_date() -> Callable[[str, str, str], int]:
     return found
 
 
+@pytest.mark.slow
 def test_the_program_of_the_page_deploys_and_logs_what_it_does(
     toy: Toy, bring_up_to_date: Callable[[str, str, str], int], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -113,6 +113,7 @@ def test_the_same_input_has_the_same_name_whenever_it_is_made(region: Region) ->
     assert len({json.dumps(job["ProcessingInputs"]) for job in region.jobs}) == 1
 
 
+@pytest.mark.slow
 def test_an_interrupted_command_leaves_the_job_and_the_same_command_follows_it(
     region: Region, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,6 +192,7 @@ def test_a_job_that_was_stopped_says_so(region: Region) -> None:
     assert "starts another job" in str(caught.value.fix)
 
 
+@pytest.mark.slow
 def test_a_key_of_this_machine_signs_what_the_job_has_published_and_stays_here(region: Region, tmp_path: Path) -> None:
     private, public = KeyPair.of("remote").write(tmp_path / "config" / "keys")
     sets = (f"trust.sign=file:{private}", f"trust.verify=[{public.relative_to(tmp_path)}]")

@@ -73,6 +73,7 @@ def gone(pid: int, seconds: float = 20) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_two_commands_at_once_start_one_process_that_a_third_finds(project: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(sandbox.ensure, [project, project])

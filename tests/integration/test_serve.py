@@ -128,6 +128,7 @@ def test_a_failure_is_told_with_the_line_of_the_users_own_file(toy: Toy) -> None
     assert caught.value.exit_code == 1
 
 
+@pytest.mark.slow
 def test_a_package_that_does_not_load_is_told(toy: Toy) -> None:
     toy.write_code(f"{GOOD}# FAIL_TO_LOAD\n")
     with pytest.raises(UserError, match="the package did not load: the worker ended before it had loaded the model"):
@@ -312,6 +313,7 @@ def test_an_edit_is_served_and_the_model_kept_where_it_can_be(toy: Toy) -> None:
         assert it.orders("settle") == ["call", "settle"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "told", "orders"),
     [
@@ -392,6 +394,7 @@ def test_a_sample_that_is_edited_is_sent_again(toy: Toy) -> None:
         assert "a large dog" in (toy.root / "build" / "answers" / "toy-local" / "served" / "answer.json").read_text()
 
 
+@pytest.mark.slow
 def test_what_validate_finds_in_an_edit_is_told_before_anything_runs(toy: Toy) -> None:
     sample, schema, code = (
         toy.root / "sample.json",
@@ -440,6 +443,7 @@ def test_other_requirements_start_the_server_again_at_the_same_address(
         assert found.answer is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("word", "told"),
     [("FAIL_TO_LOAD", "the package did not load"), ("FAIL", "the sample failed (400) in predict_fn")],

@@ -150,6 +150,7 @@ def test_sagemaker_is_told_the_signed_etag_and_keeps_the_names(cloud: Signed) ->
     assert cloud.project("environment.SAUCE=mustard").plan("deploy").actions[-1].status == "skip"
 
 
+@pytest.mark.slow
 def test_a_model_that_names_the_etag_of_an_earlier_upload_is_made_again(cloud: Signed) -> None:
     built = cloud.project(cloud.sign, VERIFY).deploy()
     sagemaker = session_of(cloud.servers).client("sagemaker")
@@ -259,6 +260,7 @@ def half_signed(cloud: Signed) -> None:
     cloud.s3.delete_object(Bucket=cloud.bucket, Key=cloud.key("release.sig"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("attack", "where"),
     [
@@ -516,6 +518,7 @@ def test_signing_many_files_takes_less_than_a_second() -> None:
     assert time.monotonic() - begun < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("attack", "exit_code", "where"),
     [(replaced, 4, "model.tar.gz"), (other_manifest, 4, "manifest.json"), (Signed.unsign, 1, "not signed")],
@@ -537,6 +540,7 @@ def test_a_rollback_verifies_the_package_that_is_to_serve_again(
     cloud.project("trust.verify=[]").rollback()
 
 
+@pytest.mark.slow
 def test_a_release_whose_model_names_an_earlier_upload_of_its_package_does_not_serve_again(cloud: Signed) -> None:
     cloud.project(cloud.sign, VERIFY).deploy()
     # The package was deleted, and published and signed again in other parts.
@@ -551,6 +555,7 @@ def test_a_release_whose_model_names_an_earlier_upload_of_its_package_does_not_s
     assert "makes the model again" in str(error.fix)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("attack", "reason"), [(replaced, "by the signed release"), (Signed.unsign, "is not signed"), (None, "")]
 )

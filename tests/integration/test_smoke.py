@@ -347,6 +347,7 @@ def test_a_run_that_was_killed_before_the_record_is_finished_by_the_same_command
     assert [each.config for each in gate.records] == [config, old]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recorded", [True, False])
 def test_an_endpoint_from_before_the_tag_is_put_back_by_its_configuration(gate: Gate, recorded: bool) -> None:
     old = gate.deploy(scaling=Scaling(0, 2))

@@ -86,6 +86,7 @@ def installed(folder: Folder) -> Folder:
     return folder
 
 
+@pytest.mark.slow
 def test_a_new_project_is_packaged_deployed_and_destroyed_as_it_is(installed: Folder) -> None:
     before = installed.files()
     written = installed.init()

@@ -184,6 +184,7 @@ def test_a_package_that_is_not_published_is_an_error(bucket: Bucket, tree: Tree,
         judge(bucket, tree, layout, deep=True)
 
 
+@pytest.mark.slow
 @LAYOUTS
 @DOCUMENTS
 def test_a_flipped_bit_in_a_document_is_found_until_it_is_restored(

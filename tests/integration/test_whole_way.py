@@ -264,6 +264,7 @@ def test_a_lost_output_is_made_again_with_the_same_bytes(packaged: Project) -> N
     assert packaged.sha256() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["model.tar.gz.sha256", "manifest.json"])
 @pytest.mark.parametrize("text", ["", "}{", "[1]", None])
 def test_a_damaged_file_next_to_the_archive_is_written_again(packaged: Project, name: str, text: str | None) -> None:
@@ -535,6 +536,7 @@ def test_housekeeping_says_when_there_is_nothing_to_do(packaged: Project) -> Non
     assert packaged.json("sandbox.status")["running"] is True
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_the_same_command_finishes(packaged: Project) -> None:
     expected = packaged.sha256()
     for delay in (0.3, 0.6, 0.9):

@@ -168,6 +168,7 @@ def test_an_interrupt_leaves_no_half_bar() -> None:
     assert last == "interrupted; the same command continues"
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_leaves_no_half_line() -> None:
     stubborn = "    def stubborn(seconds):\n        try: time.sleep(seconds)\n        finally: time.sleep(60)\n"
 

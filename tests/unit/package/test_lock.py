@@ -271,6 +271,7 @@ def test_the_schema_and_the_reader_agree_on_what_is_missing(key: str) -> None:
     told(summed(document))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["[", "- ", "{a: ", "a:\n "])
 def test_a_deep_lock_is_refused_in_one_line_and_crashes_nothing(tmp_path: Path, unit: str) -> None:
     """In a process of its own: what is tested is that it does not die of a full stack."""

@@ -221,6 +221,7 @@ def test_stopping_does_not_wait_for_a_container_that_is_starting(invoke: Client,
     assert not list(tmp_path.glob("mms-*"))
 
 
+@pytest.mark.slow
 def test_a_container_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     program = f"""
 import os, signal

@@ -500,6 +500,7 @@ contents = st.builds(noise, st.sampled_from([0, 1, 511, 1990, 2100, 7000, 13_000
 trees = st.dictionaries(paths, contents, min_size=1)
 
 
+@pytest.mark.slow
 @given(st.lists(trees, min_size=1, max_size=3), st.booleans(), st.sampled_from(["archive", "prefix"]))
 @settings(max_examples=30)
 def test_any_sequence_of_packages_is_published_unchanged_by_workers(
@@ -576,6 +577,7 @@ def test_a_flipped_bit_in_a_file_of_a_prefix_leaves_no_upload(tmp_path: Path) ->
     assert store.pending == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["archive", "prefix"])
 @pytest.mark.parametrize("takes_effect", [True, False])
 def test_a_kill_at_any_request_is_continued_by_another_machine_that_sends_only_what_is_missing(
