@@ -461,6 +461,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 @both_wires
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
 def test_after_an_end_in_the_middle_only_the_rest_is_fetched(

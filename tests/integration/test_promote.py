@@ -99,6 +99,7 @@ def text_of(project: Project) -> str:
     return project.progress.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["archive", "prefix"])
 def test_the_same_bytes_are_served_and_none_of_them_passes_this_machine(stages: Stages, layout: str) -> None:
     for path in (stages.root / "config" / "env" / "cloud.yaml", stages.overlay):

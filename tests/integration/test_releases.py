@@ -52,6 +52,7 @@ def test_a_record_that_cannot_be_written_fails_no_deployment(cloud: Cloud, monke
     assert "the deployment is not recorded: no" in project.progress.text
 
 
+@pytest.mark.slow
 def test_a_deployment_that_changes_something_is_recorded_once(cloud: Cloud) -> None:
     none = cloud.project().releases()
     assert (none.deployments, none.serves) == ((), None)

@@ -118,6 +118,7 @@ def test_what_is_uploaded_with_a_key_is_signed_and_serves_where_the_key_counts(c
     assert "signed by config/keys/ours.pub" in plan.actions[-2].reasons[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", ["ECC_NIST_P256", "ECC_NIST_P384"])
 def test_a_key_of_kms_signs_and_its_public_key_verifies(cloud: Signed, spec: str) -> None:
     key = cloud.kms(spec)
