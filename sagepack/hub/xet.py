@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 SMALLEST = 4 << 20
 # Of a stream, all of which is in memory when it has arrived: hf_xet gives nothing of a term before that, and fetches a term
 # only as far as somebody asks for it.
-_STREAM = 2 << 20
-_AHEAD = 3  # streams of a reader: one arrives, the next ones are on their way to it; asking takes two round trips
+_STREAM = 4 << 20
+_AHEAD = 2  # streams of a reader: one arrives, the next is on its way to it; asking takes two round trips
 # After so many failures in a row everything else is read from the CDN; after the first, if no byte has come from the storage
 # yet and it has not answered: a firewall that drops everything costs half a minute each time.
 _ATTEMPTS = 3

@@ -364,4 +364,5 @@ def test_memory_does_not_grow_with_the_size_of_a_file(sandbox: Servers, tmp_path
     arguments = [sandbox.hub_url, str(tmp_path / "home"), "me/large", commit]
     run = subprocess.run([sys.executable, "-c", MEASURED, *arguments], capture_output=True, text=True, check=True)
     assert any("/xorbs/" in request.path for request in sandbox.faults.log)
-    assert int(run.stdout) < 150
+    # Eight readers hold two streams of 4 MiB each, and hf_xet up to as much again while it puts them together.
+    assert int(run.stdout) < 180
