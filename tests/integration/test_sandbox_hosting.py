@@ -310,26 +310,33 @@ def is_running(process: int) -> bool:
     return True
 
 
-def test_the_container_of_an_endpoint_that_is_deleted_is_stopped(
-    hosting: Any,
+@pytest.fixture
+def containers(
     sandbox: Servers,
     client: Callable[[str], Any],
     endpoint: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:
+) -> str:
+    """An endpoint whose package runs under the stand-in of the serving stack."""
     serving_stack.install(tmp_path, monkeypatch)
     monkeypatch.setattr(model_server, "unavailable", lambda: None)
     monkeypatch.setattr(sandbox.aws.invocations, "default", None)
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:
         archive.addfile(tarfile.TarInfo("weights"))
+    client("s3").put_object(Bucket=sandbox.bucket, Key="models/model.tar.gz", Body=packed.getvalue())
+    return endpoint
+
+
+def test_the_container_of_an_endpoint_that_is_deleted_is_stopped(
+    hosting: Any, client: Callable[[str], Any], containers: str
+) -> None:
     s3, runtime = client("s3"), client("sagemaker-runtime")
-    s3.put_object(Bucket=sandbox.bucket, Key="models/model.tar.gz", Body=packed.getvalue())
-    response = runtime.invoke_endpoint_async(EndpointName=endpoint, Body=b"{}")
+    response = runtime.invoke_endpoint_async(EndpointName=containers, Body=b"{}")
     process = int(json.loads(wait_for_object(s3, response["OutputLocation"]))["pid"])
-    hosting.delete_endpoint(EndpointName=endpoint)
-    hosting.get_waiter("endpoint_deleted").wait(EndpointName=endpoint, WaiterConfig=WAIT)
+    hosting.delete_endpoint(EndpointName=containers)
+    hosting.get_waiter("endpoint_deleted").wait(EndpointName=containers, WaiterConfig=WAIT)
     until = time.monotonic() + 20
     while is_running(process):
         assert time.monotonic() < until
@@ -338,28 +345,16 @@ def test_the_container_of_an_endpoint_that_is_deleted_is_stopped(
 
 
 def test_each_deployment_starts_a_container_of_its_own_that_writes_to_the_log_of_the_endpoint(
-    hosting: Any,
-    sandbox: Servers,
-    client: Callable[[str], Any],
-    endpoint: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    hosting: Any, client: Callable[[str], Any], containers: str
 ) -> None:
-    serving_stack.install(tmp_path, monkeypatch)
-    monkeypatch.setattr(model_server, "unavailable", lambda: None)
-    monkeypatch.setattr(sandbox.aws.invocations, "default", None)
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        archive.addfile(tarfile.TarInfo("weights"))
     s3, runtime, logs = client("s3"), client("sagemaker-runtime"), client("logs")
-    s3.put_object(Bucket=sandbox.bucket, Key="models/model.tar.gz", Body=packed.getvalue())
     pids = set()
     for update in (False, True):
         if update:
-            hosting.update_endpoint(EndpointName=endpoint, EndpointConfigName="c2")
-            hosting.get_waiter("endpoint_in_service").wait(EndpointName=endpoint, WaiterConfig=WAIT)
+            hosting.update_endpoint(EndpointName=containers, EndpointConfigName="c2")
+            hosting.get_waiter("endpoint_in_service").wait(EndpointName=containers, WaiterConfig=WAIT)
         for _ in range(2):
-            response = runtime.invoke_endpoint_async(EndpointName=endpoint, Body=b"{}")
+            response = runtime.invoke_endpoint_async(EndpointName=containers, Body=b"{}")
             pids.add(json.loads(wait_for_object(s3, response["OutputLocation"]))["pid"])
     assert len(pids) == 2
     until = time.monotonic() + 20
