@@ -17,8 +17,7 @@ from sagepack.publish.keys import SBOM, Package
 from sagepack.publish.observe import observe
 from sagepack.publish.planner import plan_upload
 from sagepack.publish.resumed import resumed
-from sagepack.publish.upload.context import UnitWorkers
-from sagepack.publish.upload.divided import parts_at_a_time
+from sagepack.publish.upload.context import UnitWorkers, parts_at_a_time
 from sagepack.publish.upload.sources import HubFiles, LocalFiles, NoSourceError, Source
 from sagepack.publish.upload.units import announced
 from sagepack.publish.verified import VerifiedObjects

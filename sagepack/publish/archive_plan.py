@@ -73,10 +73,7 @@ class ArchivePlan(UploadPlan):
 
     def without(self, *locations: S3Uri) -> ArchivePlan:
         """The plan of the same archive without the archives at `locations`."""
-        observation = self.observation
-        for location in locations:
-            observation = observation.without(location)
-        return plan_archive(observation, self.manifest, self.limits, self.elsewhere)
+        return plan_archive(self.observation.without(*locations), self.manifest, self.limits, self.elsewhere)
 
 
 def plan_archive(

@@ -179,8 +179,8 @@ class Observation(ABC):
         """Whether the model is there completely, with or without the documents next to it."""
 
     @abstractmethod
-    def without(self, location: S3Uri) -> Self:
-        """The observation as if no package held the object at `location`."""
+    def without(self, *locations: S3Uri) -> Self:
+        """The observation as if no package held the objects at `locations`."""
 
     @property
     def published(self) -> bool:
@@ -228,14 +228,14 @@ class ArchiveObservation(Observation):
         """Whether there is an object at the key of the archive."""
         return self.archive is not None
 
-    def without(self, location: S3Uri) -> ArchiveObservation:
-        """The observation as if the archive at `location` did not exist, be it the package's own or a source."""
-        own = location == self.package.model_uri
+    def without(self, *locations: S3Uri) -> ArchiveObservation:
+        """The observation as if the archives at `locations` did not exist, be it the package's own or a source."""
+        own = self.package.model_uri in locations
         return replace(
             self,
             archive=None if own else self.archive,
             index=None if own else self.index,
-            sources=tuple(source for source in self.sources if not source.has_object(location)),
+            sources=tuple(source for source in self.sources if not any(map(source.has_object, locations))),
         )
 
 
@@ -256,6 +256,8 @@ class PrefixObservation(Observation):
         """Whether every file is there: the list of files is written after them, and fits them."""
         return self.index is not None
 
-    def without(self, location: S3Uri) -> PrefixObservation:
-        """The observation as if the prefix that holds the object at `location` did not exist."""
-        return replace(self, sources=tuple(source for source in self.sources if not source.has_object(location)))
+    def without(self, *locations: S3Uri) -> PrefixObservation:
+        """The observation as if the prefixes that hold the objects at `locations` did not exist."""
+        return replace(
+            self, sources=tuple(source for source in self.sources if not any(map(source.has_object, locations)))
+        )

@@ -95,40 +95,70 @@ def observe(
         head = pool.submit(store.head, package.model_uri) if is_archive and package.model_uri.key in present else None
         released = frozenset(package.target.child(f"{package.name}/{short}") for short in recent)
         reader = _Reader(store, verified, released, promoted, signed)
-        indexed, own = package.index_uri.key in present, verified.of(package.folder)
-        stored = reader.archive(package.folder, head) if is_archive and indexed else None
+        indexed = package.index_uri.key in present
+        archive = reader.archive(package.folder, head) if is_archive and indexed else None
         prefix = reader.prefix(package.folder) if indexed and not is_archive else None
-    release = Release.parse(recorded.result()) if recorded else None
     large = {member.digest for member in manifest.members if member.size >= minimum}
+    places = _Places(store, package, reuse_from, recent, promoted)
+    release = Release.parse(recorded.result()) if recorded else None
+    own = _Own(package, present, release, verified.of(package.folder), must_sign=must_sign, needs_sbom=needs_sbom)
     if is_archive:
-        archive, index = head.result() if head else None, stored.index if stored else None
-        bound = not signed or (stored is not None and stored.binding in _PROVED)
-        seen = ArchiveObservation(
-            package,
-            present,
-            release,
-            own,
-            is_bound=bound,
-            must_sign=must_sign,
-            needs_sbom=needs_sbom,
-            archive=archive,
-            index=index,
-        )
+        seen = own.archive(head.result() if head else None, archive, must_bind=signed is not None)
         if seen.published:
             return seen
-        archives = _Search(store, package, large, reader.archive)
-        archives.run(reuse_from, recent, promoted, before.result() if before else None)
-        return replace(seen, sources=tuple(archives.found), indexed=archives.indexed)
-    files = prefix.index if prefix and _fits_objects(prefix, present) else None
-    bound = not signed or (prefix is not None and all(prefix.binding(each) in _PROVED for each in prefix.index.files))
-    found = PrefixObservation(
-        package, present, release, own, index=files, is_bound=bound, must_sign=must_sign, needs_sbom=needs_sbom
-    )
-    if found.published:
-        return found
-    prefixes = _Search(store, package, large, reader.prefix)
-    prefixes.run(reuse_from, recent, promoted)
-    return replace(found, sources=tuple(prefixes.found), indexed=prefixes.indexed)
+        archives, written = _Search(places, large, reader.archive).run(before.result() if before else None)
+        return replace(seen, sources=archives, indexed=written)
+    files = own.prefix(prefix, must_bind=signed is not None)
+    if files.published:
+        return files
+    prefixes, written = _Search(places, large, reader.prefix).run()
+    return replace(files, sources=prefixes, indexed=written)
+
+
+@dataclass(frozen=True)
+class _Own:
+    """What was seen of the package itself, whatever its format. The attributes are those of `Observation`."""
+
+    package: Package
+    present: Mapping[str, str]
+    release: Release | None
+    verified: Mapping[str, Verified]
+    must_sign: bool
+    needs_sbom: bool
+
+    def archive(self, head: ObjectInfo | None, stored: StoredArchive | None, *, must_bind: bool) -> ArchiveObservation:
+        """The observation of an archive.
+
+        Args:
+            head: what S3 says of the object.
+            stored: the archive, if its index fits.
+            must_bind: whether an index is believed only where something proves it.
+        """
+        return ArchiveObservation(
+            self.package,
+            self.present,
+            self.release,
+            self.verified,
+            is_bound=not must_bind or (stored is not None and stored.binding in _PROVED),
+            must_sign=self.must_sign,
+            needs_sbom=self.needs_sbom,
+            archive=head,
+            index=stored.index if stored else None,
+        )
+
+    def prefix(self, stored: StoredPrefix | None, *, must_bind: bool) -> PrefixObservation:
+        """The observation of the files of a prefix; the arguments are those of `archive`."""
+        proved = stored is not None and all(stored.binding(each) in _PROVED for each in stored.index.files)
+        return PrefixObservation(
+            self.package,
+            self.present,
+            self.release,
+            self.verified,
+            is_bound=not must_bind or proved,
+            must_sign=self.must_sign,
+            needs_sbom=self.needs_sbom,
+            index=stored.index if stored and _fits_objects(stored, self.present) else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -246,55 +276,65 @@ def _fits_objects(prefix: StoredPrefix, present: Mapping[str, str]) -> bool:
     return all(present.get(prefix.location.child(file.member.path).key) == file.etag for file in prefix.index.files)
 
 
-class _Search(Generic[_Stored]):
-    """Looks for the contents of a package in other packages, target by target.
+@dataclass(frozen=True)
+class _Places:
+    """Where contents of a package are looked for.
 
     Attributes:
-        found: packages that hold some, in the order in which they were found.
-        indexed: contents whose pointers under the package's own target need no writing.
+        store: S3.
+        package: the package; its own target comes first.
+        reuse_from: further targets.
+        recent: releases of the name under the own target, as `_recent_releases` gives them.
+        promoted: the only package to look at.
     """
 
-    def __init__(
-        self, store: S3, package: Package, contents: Iterable[Digest], read: Callable[[S3Uri], _Stored | None]
-    ) -> None:
-        self.found: list[_Stored] = []
-        self.indexed: frozenset[Digest] = frozenset()
-        self._store = store
-        self._package = package
+    store: S3
+    package: Package
+    reuse_from: Sequence[S3Uri]
+    recent: Mapping[str, S3Uri]
+    promoted: S3Uri | None
+
+
+class _Search(Generic[_Stored]):
+    """Looks for the contents of a package in other packages, target by target."""
+
+    def __init__(self, places: _Places, contents: Iterable[Digest], read: Callable[[S3Uri], _Stored | None]) -> None:
+        self._places = places
+        self._store, self._package = places.store, places.package
         self._missing = set(contents)
         self._read = read
+        self._found: list[_Stored] = []
         self._seen: set[S3Uri] = set()
 
-    def run(
-        self,
-        reuse_from: Sequence[S3Uri],
-        recent: Mapping[str, S3Uri],
-        promoted: S3Uri | None = None,
-        known: _Stored | None = None,
-    ) -> None:
-        """Look under the package's own target, then under those of `reuse_from`: latest releases first, then pointers.
+    def run(self, known: _Stored | None = None) -> tuple[tuple[_Stored, ...], frozenset[Digest]]:
+        """The packages that hold some of the contents, in the order found, and the contents whose own pointers need no writing.
 
-        It ends when no large content is missing.
+        Looks under the package's own target, then under the others: latest releases first, then pointers. It ends when no large
+        content is missing.
 
         Args:
-            reuse_from: further targets.
-            recent: releases of the name under the own target, as `_recent_releases` gives them.
-            promoted: the only package to look at.
             known: a package that was read already, and of which this machine itself knows what it holds.
         """
-        if promoted is not None:
-            self._add([promoted])
-            return
-        folders = self._nearest(self._package.target, recent)
+        if self._places.promoted is not None:
+            self._add([self._places.promoted])
+            return tuple(self._found), frozenset()
+        written = self._own_target(known)
+        self._other_targets()
+        return tuple(self._found), written
+
+    def _own_target(self, known: _Stored | None) -> frozenset[Digest]:
+        """Look under the package's own target; the contents whose pointers need no writing there."""
+        folders = self._nearest(self._package.target, self._places.recent)
         if known is not None:
             self._take(known)
         if known is None or self._missing or known.folder not in folders[:1]:
             self._add(folders)
-        released = frozenset(
-            member.digest for stored in self.found if stored.folder in folders for member in stored.manifest.members
-        )
-        self.indexed = released | self._follow_pointers(self._package.target)
-        for target in reuse_from:
+        released = (stored for stored in self._found if stored.folder in folders)
+        written = frozenset(member.digest for stored in released for member in stored.manifest.members)
+        return written | self._follow_pointers(self._package.target)
+
+    def _other_targets(self) -> None:
+        for target in self._places.reuse_from:
             if not self._missing:
                 return
             self._add(self._nearest(target, _recent_releases(self._store, target, self._package)))
@@ -334,7 +374,7 @@ class _Search(Generic[_Stored]):
 
     def _take(self, stored: _Stored) -> None:
         self._seen.add(stored.folder)
-        self.found.append(stored)
+        self._found.append(stored)
         self._missing.difference_update(member.digest for member in stored.manifest.members)
 
 

@@ -58,10 +58,7 @@ class PrefixPlan(UploadPlan):
 
     def without(self, *locations: S3Uri) -> PrefixPlan:
         """The plan of the same files without the prefixes that hold the objects at `locations`."""
-        observation = self.observation
-        for location in locations:
-            observation = observation.without(location)
-        return plan_prefix(observation, self.manifest, self.limits, self.elsewhere)
+        return plan_prefix(self.observation.without(*locations), self.manifest, self.limits, self.elsewhere)
 
 
 def plan_prefix(

@@ -26,7 +26,7 @@ from sagepack.errors import IntegrityError, UserError
 from sagepack.publish.delta.parts import Limits
 from sagepack.publish.observe import observe
 from sagepack.publish.planner import plan_upload
-from sagepack.publish.upload import divided
+from sagepack.publish.upload import context as upload_context
 from sagepack.publish.upload.context import UnitWorkers
 from sagepack.publish.upload.unit_text import Services
 from tests.helpers.cloud import Cloud
@@ -164,7 +164,7 @@ def test_credentials_that_only_a_worker_lacks_keep_the_upload_and_the_next_run_c
 
 
 def test_a_worker_of_another_version_is_told_with_both(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(divided, "__version__", "9.9.9")
+    monkeypatch.setattr(upload_context, "__version__", "9.9.9")
     with pytest.raises(UserError, match=r"the worker has sagepack .*, the client 9\.9\.9") as caught:
         cloud.project().upload(workers=2)
     assert "same version" in str(caught.value.fix)

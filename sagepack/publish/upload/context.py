@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sagepack.aws.s3 import CRC32, CRC64NVME
+from sagepack.package.archive.layout import FORMAT
+from sagepack.publish.upload.unit_text import VERSION, UnitMember, UnitTask
+from sagepack.version import __version__
 from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
@@ -14,12 +17,23 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from sagepack.aws.s3 import S3, ObjectInfo, S3Uri
+    from sagepack.aws.s3 import S3, MultipartHandle, ObjectInfo, ObjectRef, S3Uri
     from sagepack.digest import Digest
+    from sagepack.package.manifest import Member
     from sagepack.progress import Progress
+    from sagepack.publish.checksums import FramedChecksums
+    from sagepack.publish.sealed import Algorithm
     from sagepack.publish.upload.sources import Source
     from sagepack.publish.upload.unit_text import Services
+    from sagepack.publish.upload.units import Unit
     from sagepack.publish.verified import VerifiedObjects
+
+_BUFFERS = 160 << 20  # bytes that a worker holds of parts, if two parts are not more
+
+
+def parts_at_a_time(most: int, largest: int) -> int:
+    """How many parts a worker makes at a time, all of which it holds: fewer than `most` where the largest has many bytes."""
+    return max(min(most, 2), min(most, _BUFFERS // largest))
 
 
 @dataclass(frozen=True)
@@ -49,6 +63,49 @@ class UnitWorkers:
     def readable(self) -> frozenset[Digest]:
         """The contents that workers can read by themselves."""
         return frozenset(self.hub) | frozenset(self.files)
+
+    def content(
+        self, member: Member, stored: tuple[ObjectRef, int] | None = None, known: FramedChecksums | None = None
+    ) -> UnitMember:
+        """A file as a worker gets it.
+
+        Args:
+            member: the file.
+            stored: where its content lies in S3.
+            known: its checksums, if S3 copies the rest of it.
+        """
+        file, hub = self.files.get(member.digest), self.hub.get(member.digest)
+        return UnitMember.of(member, file=file, stored=stored, hub=hub, known=known)
+
+    def task(
+        self,
+        unit: Unit,
+        upload: MultipartHandle,
+        record: S3Uri,
+        algorithm: Algorithm,
+        members: Sequence[UnitMember],
+        *,
+        origin: int = 0,
+        is_file: bool = False,
+    ) -> UnitTask:
+        """A unit as a worker gets it; the arguments are the attributes of `UnitTask`."""
+        lengths = tuple(part.length for part in unit.parts)
+        return UnitTask(
+            version=VERSION,
+            sagepack=__version__,
+            archive=FORMAT,
+            services=self.services,
+            upload=(upload.location.bucket, upload.location.key, upload.id),
+            record=record.key,
+            algorithm=algorithm,
+            connections=parts_at_a_time(self.connections, max(lengths)),
+            first=unit.first,
+            offset=unit.offset,
+            lengths=lengths,
+            origin=origin,
+            members=tuple(members),
+            is_file=is_file,
+        )
 
 
 @dataclass(frozen=True)

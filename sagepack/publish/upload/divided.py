@@ -21,8 +21,6 @@ from sagepack.publish.upload.multipart import UploadResult
 from sagepack.publish.upload.shared import UploadFolder
 from sagepack.publish.upload.sources import StoredContents
 from sagepack.publish.upload.transfer import PartTransfer, copied_places
-from sagepack.publish.upload.unit_text import VERSION, UnitMember, UnitTask
-from sagepack.version import __version__
 from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
@@ -37,16 +35,9 @@ if TYPE_CHECKING:
     from sagepack.publish.upload.context import UnitWorkers, UploadContext
     from sagepack.publish.upload.part_body import ArchiveTarget
     from sagepack.publish.upload.shared import SharedUpload
-    from sagepack.publish.upload.unit_text import UnitRecord
+    from sagepack.publish.upload.unit_text import UnitRecord, UnitTask
     from sagepack.publish.upload.units import Unit
     from sagepack.publish.upload.verifier import ContentVerifier
-
-_BUFFERS = 160 << 20  # bytes that a worker holds of parts, if two parts are not more
-
-
-def parts_at_a_time(most: int, largest: int) -> int:
-    """How many parts a worker makes at a time, all of which it holds: fewer than `most` where the largest has many bytes."""
-    return max(min(most, 2), min(most, _BUFFERS // largest))
 
 
 @dataclass(frozen=True)
@@ -166,31 +157,14 @@ class DividedUpload:
         division: Division,
         copied: Mapping[Digest, tuple[ObjectRef, int]],
     ) -> UnitTask:
-        return UnitTask(
-            version=VERSION,
-            sagepack=__version__,
-            archive=FORMAT,
-            services=self._workers.services,
-            upload=(self._location.bucket, self._location.key, session.upload.id),
-            record=self._folder.record_uri(session.upload, unit.first).key,
-            algorithm=session.algorithm,
-            connections=parts_at_a_time(self._workers.connections, max(part.length for part in unit.parts)),
-            first=unit.first,
-            offset=unit.offset,
-            lengths=tuple(part.length for part in unit.parts),
-            origin=self._target.layout.entries[unit.members[0]].offset,
-            members=tuple(self._member(index, division, copied) for index in unit.members),
-        )
-
-    def _member(self, index: int, division: Division, copied: Mapping[Digest, tuple[ObjectRef, int]]) -> UnitMember:
-        member, known = self._target.members[index], division.known[index]
-        return UnitMember.of(
-            member,
-            file=self._workers.files.get(member.digest),
-            stored=(copied if known else division.stored).get(member.digest),
-            hub=self._workers.hub.get(member.digest),
-            known=known,
-        )
+        members = []
+        for index in unit.members:
+            member, known = self._target.members[index], division.known[index]
+            stored = (copied if known else division.stored).get(member.digest)
+            members.append(self._workers.content(member, stored, known))
+        origin = self._target.layout.entries[unit.members[0]].offset
+        record = self._folder.record_uri(session.upload, unit.first)
+        return self._workers.task(unit, session.upload, record, session.algorithm, members, origin=origin)
 
     def _complete(
         self, session: UploadSession, transfer: PartTransfer, lead: Lead, here: Sequence[CompletedPart]

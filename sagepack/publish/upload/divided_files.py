@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING
 from sagepack.aws.s3 import ChangedError, ObjectRef, UploadGoneError
 from sagepack.digest import fingerprint
 from sagepack.errors import IntegrityError
-from sagepack.package.archive.layout import FORMAT
 from sagepack.publish.upload.completion import complete
-from sagepack.publish.upload.divided import parts_at_a_time
 from sagepack.publish.upload.leading import Job, Lead
 from sagepack.publish.upload.multipart import confirm
 from sagepack.publish.upload.proof import read_file
 from sagepack.publish.upload.shared import UploadFolder
-from sagepack.publish.upload.unit_text import VERSION, UnitMember, UnitRecord, UnitTask
+from sagepack.publish.upload.unit_text import UnitRecord
 from sagepack.publish.upload.units import unit_of_file
-from sagepack.version import __version__
 from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
@@ -145,28 +142,9 @@ class DividedFiles:
     def _job(self, unit: Unit, member: Member) -> Job:
         location = self._package.model_uri.child(member.path)
         upload = self._folder.open(location, plan_of(unit, member), self._context.algorithms)
-        content = UnitMember.of(
-            member,
-            file=self._workers.files.get(member.digest),
-            stored=None,
-            hub=self._workers.hub.get(member.digest),
-        )
-        task = UnitTask(
-            version=VERSION,
-            sagepack=__version__,
-            archive=FORMAT,
-            services=self._workers.services,
-            upload=(location.bucket, location.key, upload.handle.id),
-            record=self._folder.record_uri(upload.handle, 1).key,
-            algorithm=upload.algorithm,
-            connections=parts_at_a_time(self._workers.connections, max(part.length for part in unit.parts)),
-            first=1,
-            offset=0,
-            lengths=tuple(part.length for part in unit.parts),
-            origin=0,
-            members=(content,),
-            is_file=True,
-        )
+        record = self._folder.record_uri(upload.handle, unit.first)
+        content = self._workers.content(member)
+        task = self._workers.task(unit, upload.handle, record, upload.algorithm, [content], is_file=True)
         self._files[task.record] = _File(member, upload.handle, location, upload.algorithm)
         return Job(unit, task, upload.parts)
 

@@ -30,7 +30,8 @@ from sagepack.publish.planner import plan_upload
 from sagepack.publish.publisher import Published, publish
 from sagepack.publish.resumed import resumed
 from sagepack.publish.sealed import FramedSums
-from sagepack.publish.upload import divided, leading
+from sagepack.publish.upload import context as upload_context
+from sagepack.publish.upload import leading
 from sagepack.publish.upload.unit_text import Answer, Failure, UnitRecord
 from sagepack.publish.verified import VerifiedObjects
 from tests.helpers.fake_s3 import FakeS3, Killed
@@ -431,7 +432,7 @@ def test_a_mistake_that_the_user_can_mend_stops_all_and_keeps_the_upload(tmp_pat
 
 def test_a_worker_of_another_version_makes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = FakeS3(LIMITS.minimum)
-    monkeypatch.setattr(divided, "__version__", "9.9.9")
+    monkeypatch.setattr(upload_context, "__version__", "9.9.9")
     with pytest.raises(UserError, match=r"the worker has sagepack .*, the client 9\.9\.9"):
         run(store, MODEL, tmp_path, workers(maker(store, [Memory(MODEL)]), fetchable(MODEL), Inline))
     assert store.sent < LIMITS.minimum
