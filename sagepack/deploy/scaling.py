@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sagepack.aws.session import Document
+    from sagepack.spec import model
     from sagepack.spec.model import Endpoint
 
 
@@ -123,60 +124,76 @@ def desired_scaling(endpoint: Endpoint, now: datetime | None = None) -> Scaling:
         endpoint: as declared.
         now: scheduled actions without a time after this one are past; the time of the call if left out.
     """
-    bounds, endpoint_name = endpoint.scaling, endpoint.name
+    bounds = endpoint.scaling
     if bounds is None:
         return Scaling()
-    names, dimensions = scaling_names(endpoint_name), [{"Name": "EndpointName", "Value": endpoint_name}]
-    policies: dict[str, Document] = {
-        names.backlog_policy: {
-            "PolicyType": "TargetTrackingScaling",
-            "TargetTrackingScalingPolicyConfiguration": {
-                "TargetValue": bounds.target_backlog_per_instance,
-                "CustomizedMetricSpecification": {
-                    "MetricName": "ApproximateBacklogSizePerInstance",
-                    "Namespace": "AWS/SageMaker",
-                    "Dimensions": dimensions,
-                    "Statistic": "Average",
-                },
-                # Off unless somebody switched it on by hand: then the instances would never become fewer.
-                "DisableScaleIn": False,
-                "ScaleInCooldown": bounds.scale_in_cooldown,
-                "ScaleOutCooldown": bounds.scale_out_cooldown,
-            },
-        }
-    }
-    alarms: dict[str, Document] = {}
+    names = scaling_names(endpoint.name)
+    policies, alarms = {names.backlog_policy: _backlog_policy(endpoint.name, bounds)}, {}
     if bounds.may_sleep:
-        policies[names.wake_policy] = {
-            "PolicyType": "StepScaling",
-            "StepScalingPolicyConfiguration": {
-                "AdjustmentType": "ChangeInCapacity",
-                "MetricAggregationType": "Average",
-                "Cooldown": bounds.scale_out_cooldown,
-                "StepAdjustments": [{"MetricIntervalLowerBound": 0.0, "ScalingAdjustment": 1}],
-            },
-        }
-        alarms[names.wake_alarm] = {
-            # On unless somebody switched it off by hand: then no request would wake the endpoint.
-            "ActionsEnabled": True,
-            "MetricName": "HasBacklogWithoutCapacity",
-            "Namespace": "AWS/SageMaker",
-            "Statistic": "Average",
-            "Dimensions": dimensions,
-            "Period": 60,
-            "EvaluationPeriods": 2,
-            "DatapointsToAlarm": 2,
-            "Threshold": 1.0,
-            "ComparisonOperator": "GreaterThanOrEqualToThreshold",
-            "TreatMissingData": "missing",
-        }
-    target, actions = ScalableTarget(bounds.min_capacity, bounds.max_capacity), _actions(endpoint)
+        policies[names.wake_policy] = _wake_policy(bounds)
+        alarms[names.wake_alarm] = _wake_alarm(endpoint.name)
     now = now or datetime.now(timezone.utc)
+    actions = _actions(endpoint)
     past = {
         name for name, each in actions.items() if schedules.is_over(each.schedule, each.timezone or schedules.UTC, now)
     }
     coming = {name: action for name, action in actions.items() if name not in past}
-    return Scaling(target, policies, alarms, coming, frozenset(past))
+    return Scaling(ScalableTarget(bounds.min_capacity, bounds.max_capacity), policies, alarms, coming, frozenset(past))
+
+
+def _backlog_policy(endpoint_name: str, bounds: model.Scaling) -> Document:
+    """Keeps the requests that wait for each instance at a number."""
+    return {
+        "PolicyType": "TargetTrackingScaling",
+        "TargetTrackingScalingPolicyConfiguration": {
+            "TargetValue": bounds.target_backlog_per_instance,
+            "CustomizedMetricSpecification": {
+                "MetricName": "ApproximateBacklogSizePerInstance",
+                "Namespace": "AWS/SageMaker",
+                "Dimensions": _dimensions(endpoint_name),
+                "Statistic": "Average",
+            },
+            # Off unless somebody switched it on by hand: then the instances would never become fewer.
+            "DisableScaleIn": False,
+            "ScaleInCooldown": bounds.scale_in_cooldown,
+            "ScaleOutCooldown": bounds.scale_out_cooldown,
+        },
+    }
+
+
+def _wake_policy(bounds: model.Scaling) -> Document:
+    """Adds an instance where there is none."""
+    return {
+        "PolicyType": "StepScaling",
+        "StepScalingPolicyConfiguration": {
+            "AdjustmentType": "ChangeInCapacity",
+            "MetricAggregationType": "Average",
+            "Cooldown": bounds.scale_out_cooldown,
+            "StepAdjustments": [{"MetricIntervalLowerBound": 0.0, "ScalingAdjustment": 1}],
+        },
+    }
+
+
+def _wake_alarm(endpoint_name: str) -> Document:
+    """Sees requests that wait while there is no instance."""
+    return {
+        # On unless somebody switched it off by hand: then no request would wake the endpoint.
+        "ActionsEnabled": True,
+        "MetricName": "HasBacklogWithoutCapacity",
+        "Namespace": "AWS/SageMaker",
+        "Statistic": "Average",
+        "Dimensions": _dimensions(endpoint_name),
+        "Period": 60,
+        "EvaluationPeriods": 2,
+        "DatapointsToAlarm": 2,
+        "Threshold": 1.0,
+        "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+        "TreatMissingData": "missing",
+    }
+
+
+def _dimensions(endpoint_name: str) -> list[dict[str, str]]:
+    return [{"Name": "EndpointName", "Value": endpoint_name}]
 
 
 def _actions(endpoint: Endpoint) -> dict[str, ScheduledAction]:
