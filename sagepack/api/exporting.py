@@ -140,9 +140,7 @@ def _published(context: BuildContext) -> bool | None:
         PackageError: it is not what was signed.
     """
     if context.spec.trust.verify:
-        if signature := context.publication.check_signatures().require().signature:
-            when = f"{signature.signed:%Y-%m-%d %H:%M} UTC"
-            context.progress.note(f"the package is what {signature.key} signed on {when}")
+        context.publication.require_signed(context.progress)
         return True
     try:
         return context.publication.upload_plan.done

@@ -25,7 +25,7 @@ from sagepack.deploy.overview import require_owned
 from sagepack.engine import preflight
 from sagepack.engine.promotion import Promotion
 from sagepack.errors import UserError
-from sagepack.publish import remote_read
+from sagepack.publish import gate, remote_read
 from sagepack.publish.keys import package_at
 from sagepack.spec import images
 from sagepack.text import counted
@@ -238,21 +238,12 @@ def _require_signed(source: BuildContext, target: BuildContext, release: Release
         return ()
     package = package_at(S3Uri.parse(release.record.package), target.manifest.digest)
     try:
-        checked = remote_read.verify(
-            source.clients.s3,
-            package,
-            target.manifest,
-            target.progress,
-            verified=target.publication.verified,
-            keys=keys,
-        )
+        verified = target.publication.verified
+        signed = gate.require_signed(source.clients.s3, package, lambda: target.manifest, keys, verified)
     except remote_read.UnsignedError as error:
         fix = f"`invoke sign --env {source.spec.env}` reads every byte of it and signs it"
         raise error.with_context(fix=fix) from error
-    if checked.signature:
-        target.progress.note(
-            f"it is what {checked.signature.key} signed on {checked.signature.signed:%Y-%m-%d %H:%M} UTC"
-        )
+    target.progress.note(f"it is what {signed.by}")
     return keys
 
 

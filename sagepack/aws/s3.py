@@ -7,6 +7,8 @@ distinguished here: `ChangedError` means that a source was deleted or replaced, 
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,7 @@ from sagepack.aws.s3_types import (
 )
 from sagepack.aws.session import AccessDeniedError, aws_call, error_code
 from sagepack.decoding import LIMIT
+from sagepack.digest import Digest
 from sagepack.errors import RemoteError, UserError
 from sagepack.retry import RetryableError, RetryPolicy
 
@@ -54,7 +57,7 @@ __all__ = [
     "WriteOptions",
 ]
 
-CRC64NVME, CRC32 = "CRC64NVME", "CRC32"
+CRC64NVME, CRC32, SHA256 = "CRC64NVME", "CRC32", "SHA256"
 _GONE = {"404", "NoSuchKey", "NoSuchVersion", "NotFound"}
 _DIFFERS = {"NoSuchBucket", "412", "PreconditionFailed", "InvalidRange", "416"}
 _TAKEN = {"412", "PreconditionFailed"}
@@ -239,12 +242,13 @@ class S3:
         answer = self._call("head_object", location, "looking for the object", miss=_GONE, ChecksumMode="ENABLED")
         if answer is None:
             return None
-        sums = {name: answer[f"Checksum{name}"] for name in (CRC64NVME, CRC32) if answer.get(f"Checksum{name}")}
+        sums = {name: answer[f"Checksum{name}"] for name in (CRC64NVME, CRC32, SHA256) if answer.get(f"Checksum{name}")}
         if answer.get("ChecksumType") == "COMPOSITE":
             sums = {}
         # Some stores do not name the type: then the number of parts at the end of a composite checksum shows it.
         sums = {name: value for name, value in sums.items() if "-" not in value}
-        return ObjectInfo(answer["ContentLength"], answer["ETag"], answer.get("VersionId"), sums)
+        sha256 = _sha256(sums.pop(SHA256, ""))
+        return ObjectInfo(answer["ContentLength"], answer["ETag"], answer.get("VersionId"), sums, sha256)
 
     def read(self, location: S3Uri) -> bytes | None:
         """The content of a document; None if there is none, or one larger than any document of this program."""
@@ -330,10 +334,13 @@ class S3:
             data: its bytes, or the file that holds them.
             content_type: its media type.
             if_absent: whether to leave what is there.
-            checksum: algorithm and base64 value; None for botocore's default checksum.
+            checksum: algorithm and base64 value. None takes the SHA-256 of bytes, which `head` then tells of the object without reading
+                it, and botocore's default checksum of a file.
             options: what the object gets, if not what every object gets; the owner conditions stay those of every object.
         """
         arguments = dict((options or self.options).arguments)
+        if checksum is None and isinstance(data, bytes):
+            checksum = SHA256, base64.b64encode(hashlib.sha256(data).digest()).decode()
         if checksum:
             arguments[f"Checksum{checksum[0]}"] = checksum[1]
         if if_absent:
@@ -596,6 +603,15 @@ def _aborts(rule: Mapping[str, Any], key: str) -> bool:
     return applies and "AbortIncompleteMultipartUpload" in rule
 
 
+def _sha256(value: str) -> Digest | None:
+    """The SHA-256 that S3 gives in base64; None if it gives none."""
+    try:
+        found = base64.b64decode(value, validate=True)
+    except ValueError:
+        return None
+    return Digest("sha256", found.hex()) if len(found) == hashlib.sha256().digest_size else None
+
+
 def _trust_tls(params: Mapping[str, Any], **_event: Any) -> None:
     """Let the checksum header replace the hash of the body, as botocore itself does with a checksum that it computed.
 
@@ -604,7 +620,7 @@ def _trust_tls(params: Mapping[str, Any], **_event: Any) -> None:
     changes: there the body is signed. A later botocore that ignores this key signs the body, too.
     """
     for name in params["headers"]:
-        if name.lower().startswith("x-amz-checksum-crc"):
+        if name.lower().startswith(("x-amz-checksum-crc", "x-amz-checksum-sha")):
             algorithm = {"algorithm": name.rpartition("-")[2].lower(), "in": "header", "name": name}
             params["context"].setdefault("checksum", {})["request_algorithm"] = algorithm
             return

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from sagepack.digest import Digest
+
 
 class ChangedError(RemoteError):
     """An object that was to be read or copied was deleted, or is not the one that was seen before."""
@@ -96,13 +98,16 @@ class ObjectInfo:
         size: bytes.
         etag: with its quotes, as conditions take it.
         version_id: in a bucket with versioning.
-        checksums: base64 values by algorithm, of the full object only (composite checksums are left out).
+        checksums: base64 values of CRCs by algorithm, of the full object only (composite checksums are left out).
+        sha256: of the full object, if it was written with it. S3 compared it with the bytes then (developer guide, "Checking object
+            integrity").
     """
 
     size: int
     etag: str
     version_id: str | None = None
     checksums: Mapping[str, str] = field(default_factory=dict)
+    sha256: Digest | None = None
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,7 @@ LAZY: dict[str, tuple[str, ...]] = {
         "engine.worker_check",
         "package.attest.provenance",
         "package.attest.sbom",
+        "publish.gate",
         "publish.publisher",
         "publish.remote_check",
         "publish.remote_read",

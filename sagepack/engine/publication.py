@@ -12,7 +12,6 @@ from sagepack.aws.s3 import S3Uri
 from sagepack.engine import lazy
 from sagepack.engine.plan import Content
 from sagepack.errors import UserError
-from sagepack.progress import Silent
 from sagepack.publish.keys import SBOM, Package
 from sagepack.publish.observe import observe
 from sagepack.publish.planner import plan_upload
@@ -41,14 +40,16 @@ if TYPE_CHECKING:
     from sagepack.package.lock import Lock, LockedFile
     from sagepack.package.manifest import Manifest
     from sagepack.progress import Progress
-    from sagepack.publish import publisher, remote_check, remote_read, signatures, signing
+    from sagepack.publish import gate, publisher, remote_check, remote_read, signatures, signing
     from sagepack.publish.publisher import Published
     from sagepack.publish.remote_check import PackageError
     from sagepack.publish.resumed import Resumed
+    from sagepack.publish.signatures import SignedRelease
     from sagepack.publish.signing import SignedPackage
     from sagepack.publish.upload_plan import UploadPlan
     from sagepack.spec.model import Spec
 else:
+    gate = lazy.module("publish.gate")
     provenance = lazy.module("package.attest.provenance")
     publisher = lazy.module("publish.publisher")
     remote_check = lazy.module("publish.remote_check")
@@ -65,29 +66,28 @@ class SignatureCheck:
     """What came of checking the signatures of a package: one of the two is None.
 
     Attributes:
-        checked: all is as it was signed.
+        signed: what was signed, and is so.
         error: why not.
     """
 
-    checked: remote_read.Checked | None
+    signed: SignedRelease | None
     error: UserError | PackageError | None
 
     @property
     def etag(self) -> str | None:
         """The ETag of the archive that was signed; None for a prefix, or if something is wrong."""
-        signed = self.checked.comparison.signed if self.checked else None
-        return signed.release.etag if signed else None
+        return self.signed.release.etag if self.signed else None
 
-    def require(self) -> remote_read.Checked:
-        """What was checked.
+    def require(self) -> SignedRelease:
+        """What was signed.
 
         Raises:
             UserError: the package is not published, or not signed.
             PackageError: it is not what was signed, or signed by nobody who counts.
         """
-        if self.checked is None:
+        if self.signed is None:
             raise self.error or AssertionError
-        return self.checked
+        return self.signed
 
     def require_mendable(self) -> None:
         """Accept a package that an upload completes, or signs.
@@ -185,8 +185,8 @@ class Publication:
     def check_signatures(self) -> SignatureCheck:
         """The same, as it is now."""
         try:
-            found = remote_read.verify(
-                self.clients.s3, self.package, self.manifest, Silent(), verified=self.verified, keys=self.trust.keys
+            found = gate.require_signed(
+                self.clients.s3, self.package, lambda: self.manifest, self.trust.keys, self.verified
             )
         except (UserError, remote_check.PackageError) as error:
             return SignatureCheck(None, error)
@@ -233,8 +233,7 @@ class Publication:
             PackageError: it is not what was signed.
         """
         check = self.check_signatures()
-        if signature := check.require().signature:
-            progress.note(f"the package is what {signature.key} signed on {signature.signed:%Y-%m-%d %H:%M} UTC")
+        progress.note(f"the package is what {check.require().by}")
         return check
 
     def earlier_documents(self, made: bytes | None, bill: bytes | None) -> tuple[str, ...]:

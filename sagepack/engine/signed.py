@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sagepack.aws.s3 import S3Uri
 from sagepack.errors import IntegrityError, UserError
 from sagepack.package.manifest import Manifest
-from sagepack.publish import remote_read
+from sagepack.publish import gate, remote_read
 from sagepack.publish.keys import document_beside, package_at
 from sagepack.publish.remote_check import PackageError
 from sagepack.text import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sagepack.deploy.recorded import RecordedDeployment
     from sagepack.engine.context import BuildContext
+    from sagepack.publish.signatures import SignedRelease
 
 _UNSIGNED = "check out {} and run `invoke sign`, which reads every byte of it and signs it"
 _REPLACED = "find out who wrote there; then delete what is named above, check out {} and run `invoke upload`, which writes it again"
@@ -46,18 +50,23 @@ def require_signed(
         return
     s3, model = context.clients.s3, S3Uri.parse(deployment.model_data_uri)
     where = document_beside(model, "manifest.json")
-    try:
-        manifest = Manifest.parse(s3.read(where) or b"")
+
+    @contextmanager
+    def about_the_manifest() -> Iterator[None]:
+        try:
+            yield
+        except UserError as error:
+            message, fix = f"it is not the manifest of {release}: {error.message}", _REPLACED.format(code) + instead
+            raise IntegrityError(message, where=str(where), fix=fix) from error
+
+    def manifest() -> Manifest:
+        with about_the_manifest():
+            return _manifest(s3.read(where) or b"", deployment)
+
+    with about_the_manifest():
         package = package_at(model, deployment.manifest_digest)
-        _require_manifest(manifest, deployment)
-    except UserError as error:
-        raise IntegrityError(
-            f"it is not the manifest of {release}: {error.message}",
-            where=str(where),
-            fix=_REPLACED.format(code) + instead,
-        ) from error
     try:
-        checked = remote_read.verify(s3, package, manifest, context.progress, keys=context.trust.keys)
+        found = gate.require_signed(s3, package, manifest, context.trust.keys)
     except remote_read.UnsignedError as error:
         raise error.with_context(
             message=f"the package of {release} is not signed", fix=_UNSIGNED.format(code) + instead
@@ -65,22 +74,20 @@ def require_signed(
     except PackageError as error:
         message = f"the package of {release} is not what was signed: {counted(len(error.findings), 'finding')}"
         raise error.with_context(message=message, fix=_REPLACED.format(code) + instead) from error
-    _require_same_upload(checked, deployment, release, _UPLOADED_AGAIN.format(code) + instead)
-    if signature := checked.signature:
-        context.progress.note(
-            f"the package of {release} is what {signature.key} signed on {signature.signed:%Y-%m-%d %H:%M} UTC"
-        )
+    _require_same_upload(found, deployment, release, _UPLOADED_AGAIN.format(code) + instead)
+    context.progress.note(f"the package of {release} is what {found.by}")
 
 
-def _require_manifest(manifest: Manifest, deployment: RecordedDeployment) -> None:
-    if manifest.digest != deployment.manifest_digest:
-        raise UserError(f"it is {manifest.digest}, and SageMaker's model was made of {deployment.manifest_digest}")
+def _manifest(data: bytes, deployment: RecordedDeployment) -> Manifest:
+    found = Manifest.parse(data)
+    if found.digest != deployment.manifest_digest:
+        raise UserError(f"it is {found.digest}, and SageMaker's model was made of {deployment.manifest_digest}")
+    return found
 
 
-def _require_same_upload(checked: remote_read.Checked, deployment: RecordedDeployment, release: str, fix: str) -> None:
+def _require_same_upload(signed: SignedRelease, deployment: RecordedDeployment, release: str, fix: str) -> None:
     """Check that SageMaker's model names the archive that lies there: it may have been deleted, published and signed again."""
-    pinned, signed = deployment.model_etag, checked.comparison.signed
-    etag = signed.release.etag if signed else None
+    pinned, etag = deployment.model_etag, signed.release.etag
     if pinned and etag and pinned.strip('"') != etag.strip('"'):
         raise UserError(
             f"the model of {release} names an earlier upload of its package, with the ETag {pinned}; what is there now has {etag}",

@@ -11,7 +11,7 @@
                                  and `proof`, which reads what nothing binds before S3 copies it
                                  by several processes or machines: `units` -> `unit_text` -> `unit_work`, led by `divided` and
                                  `leading`, with what lies in S3 meanwhile in `shared`
-    remote_check, remote_read    whether what S3 holds is what was published
+    remote_check, remote_read    whether what S3 holds is what was published; `gate` whether it is what was signed, without reading it
     signing                      signs a package that is published already
     cleanup, iam_policy          uploads that nobody continues; the permissions that publishing needs
 

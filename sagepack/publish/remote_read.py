@@ -165,7 +165,7 @@ def _look(
         if package.format is PackageFormat.ARCHIVE:
             head = pool.submit(store.head, package.model_uri)
         else:
-            objects = pool.submit(_objects, store, package, len(manifest.members) + _PAGE)
+            objects = pool.submit(objects_below, store, package, len(manifest.members) + _PAGE)
         uris = (package.index_uri, package.manifest_uri, package.provenance_uri, package.sbom_uri)
         signature_uris = package.signature_uris if keys else ()
         read = {uri: pool.submit(store.read, uri) for uri in (*uris, *signature_uris)}
@@ -196,7 +196,7 @@ def _latest_record(store: S3, package: Package) -> tuple[S3Uri | None, int]:
     return latest, max(1, -(-count // _PAGE))
 
 
-def _objects(store: S3, package: Package, most: int) -> dict[str, ObjectSummary]:
+def objects_below(store: S3, package: Package, most: int) -> dict[str, ObjectSummary]:
     """The first `most` objects under the prefix of a package, by path."""
     found = islice(store.list(package.model_uri), most)
     return {listed.location.key.removeprefix(package.model_uri.key): listed for listed in found}

@@ -2,7 +2,7 @@
 
     model.sig                   OpenSSF Model Signing: the path and the SHA-256 of every file (`package.attest.oms`)
     release.sig                 the release record, with the ETag, version and checksums that S3 gave when the package was published, and the
-                                SHA-256 of every document beside it
+                                SHA-256 of every document and of the other two signatures beside it
     provenance.sigstore.json    the bytes of `provenance.json`
 
 The first is for whoever has the files. The second binds the object in S3 to them: the signer had hashed every byte of it, and as
@@ -25,7 +25,7 @@ from sagepack.package.attest.dsse import SignatureError
 from sagepack.publish.release import ReleaseDocument
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sagepack.aws.s3 import S3Uri
     from sagepack.package.attest.certificates import Authority
@@ -46,11 +46,23 @@ class SignedRelease:
         release: as it was signed.
         key: that signed it.
         signed: when, UTC, as the signer says.
+        signatures: SHA-256 of the other two signatures, by file name; none where an earlier version of this program signed.
     """
 
     release: Release
     key: PublicKey | Identity
     signed: datetime
+    signatures: Mapping[str, Digest]
+
+    @property
+    def by(self) -> str:
+        """Who signed, and when, as the end of a sentence about what."""
+        return f"{self.key.name} signed on {self.signed:%Y-%m-%d %H:%M} UTC"
+
+    @property
+    def beside(self) -> dict[str, Digest]:
+        """SHA-256 of everything beside the model that is bound by this, by file name."""
+        return {**self.release.documents, **self.signatures}
 
 
 def sign(
@@ -70,13 +82,17 @@ def sign(
         UserError, RemoteError: the key cannot be used.
     """
     about = Digest.sha256(manifest.text().encode())
-    said = {"signed": f"{now:%Y-%m-%dT%H:%M:%SZ}", "release": release.document()}
-    release_statement = dsse.statement("manifest.json", about.value, PREDICATE_TYPE, said)
-    return {
+    others = {
         package.files_signature_uri: dsse.signed(oms.statement(package.name, manifest), signer),
-        package.release_signature_uri: dsse.signed(release_statement, signer),
         package.provenance_signature_uri: dsse.signed_text(provenance, signer),
     }
+    said = {
+        "signed": f"{now:%Y-%m-%dT%H:%M:%SZ}",
+        "release": release.document(),
+        "signatures": {uri.key.rpartition("/")[2]: Digest.sha256(data).value for uri, data in others.items()},
+    }
+    statement = dsse.statement("manifest.json", about.value, PREDICATE_TYPE, said)
+    return {**others, package.release_signature_uri: dsse.signed(statement, signer)}
 
 
 def signed_release(data: bytes, keys: Sequence[PublicKey | Authority]) -> SignedRelease:
@@ -93,7 +109,10 @@ def signed_release(data: bytes, keys: Sequence[PublicKey | Authority]) -> Signed
     release = found.predicate.release.value
     if found.subject[0].digest.sha256 != release.documents["manifest.json"].value:
         raise SignatureError("it contradicts itself: its subject is not the manifest of its release")
-    return SignedRelease(release, key, found.predicate.signed.astimezone(timezone.utc))
+    others: dict[str, Digest] = {}
+    for name, value in found.predicate.signatures.items():
+        others[name] = Digest("sha256", value)
+    return SignedRelease(release, key, found.predicate.signed.astimezone(timezone.utc), others)
 
 
 def known_release(data: bytes | None, keys: Sequence[PublicKey | Authority]) -> SignedRelease | None:
@@ -116,6 +135,7 @@ class _Subject(Struct, forbid_unknown_fields=True):
 class _Predicate(Struct, forbid_unknown_fields=True):
     signed: Annotated[datetime, Meta(tz=True)]
     release: ReleaseDocument
+    signatures: dict[Literal["model.sig", "provenance.sigstore.json"], Sha256Hex] = field(default_factory=dict)
 
 
 class _Statement(Struct, forbid_unknown_fields=True):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,17 +15,18 @@ import pytest
 
 from sagepack.aws.s3 import CRC64NVME, S3Uri
 from sagepack.digest import Digest
-from sagepack.errors import IntegrityError
+from sagepack.errors import IntegrityError, SagepackError
 from sagepack.package.attest import dsse, oms
 from sagepack.progress import Silent
 from sagepack.publish.checksums import Checksums
 from sagepack.publish.documents import Index
+from sagepack.publish.gate import require_signed
 from sagepack.publish.keys import Package
 from sagepack.publish.observation import Binding
 from sagepack.publish.release import Release
 from sagepack.publish.remote_check import PackageError
 from sagepack.publish.remote_read import Checked, UnsignedError, verify
-from sagepack.publish.signatures import sign, signed_release
+from sagepack.publish.signatures import PREDICATE_TYPE, SignedRelease, sign, signed_release
 from tests.helpers.fault_proxy import FaultProxy
 from tests.helpers.forge import forge_archive, forge_files
 from tests.helpers.forgery import collision, patched
@@ -34,6 +37,12 @@ OURS, THEIRS = KeyPair.of("ours"), KeyPair.of("theirs")
 UNET = "unet/model.safetensors"
 FORGED = {UNET: noise(6 * MiB + 1, 666)}
 LAYOUTS = pytest.mark.parametrize("layout", ["archive", "prefix"])
+
+
+def crc32_of(data: bytes) -> str:
+    return base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
+
+
 Attack = Callable[[Bucket, Tree, Package], None]
 
 
@@ -69,11 +78,20 @@ def judge(bucket: Bucket, tree: Tree, layout: str = "archive", *keys: KeyPair) -
     return verify(bucket.store, bucket.package(tree, layout=layout), tree.manifest, Silent(), keys=counting)
 
 
+def admitted(bucket: Bucket, tree: Tree, layout: str = "archive", *keys: KeyPair) -> SignedRelease:
+    """What such a machine says that is about to serve the package."""
+    counting = [key.public for key in keys or (OURS,)]
+    return require_signed(bucket.store, bucket.package(tree, layout=layout), lambda: tree.manifest, counting)
+
+
 def findings(bucket: Bucket, tree: Tree, layout: str = "archive", *keys: KeyPair) -> dict[str, str]:
     """The messages by the name of the object."""
     with pytest.raises(PackageError) as caught:
         judge(bucket, tree, layout, *keys)
     assert caught.value.exit_code == 4
+    with pytest.raises(PackageError) as refused:
+        admitted(bucket, tree, layout, *keys)
+    assert refused.value.findings == caught.value.findings
     found: dict[str, str] = {}
     for finding in caught.value.findings:
         name = finding.where.rpartition("/")[2]
@@ -111,6 +129,66 @@ def test_verifying_reads_little_whatever_the_model_weighs(
         found = judge(through, tree, layout)
         assert len(proxy.exchanges) == found.requests == 10
         assert proxy.down < 64 * KiB
+
+
+def many(files: int) -> dict[str, bytes]:
+    return {f"shards/{number:05}.safetensors": b"%d" % number for number in range(files)} | {"code/inference.py": b""}
+
+
+@pytest.mark.parametrize(("layout", "requests", "per_file"), [("archive", 9, 0), ("prefix", 9, 800)])
+def test_what_is_asked_before_a_package_serves_costs_the_same_for_any_number_of_files(
+    bucket: Bucket, tmp_path: Path, layout: str, requests: int, per_file: int, sandbox: Any
+) -> None:
+    read = []
+    for files in (1, 201):
+        tree = Tree(tmp_path / str(files), many(files))
+        published(bucket, tree, layout)
+        with FaultProxy(sandbox.aws_url) as proxy:
+            signed = admitted(replace(bucket, store=connect(proxy.url, sandbox)), tree, layout)
+            assert (signed.key, signed.release.manifest_digest) == (OURS.public, tree.manifest.digest)
+            assert len(proxy.exchanges) == requests
+            read.append(proxy.down)
+    assert read[0] < 16 * KiB
+    assert abs(read[1] - read[0]) <= 200 * per_file + 100
+
+
+@LAYOUTS
+def test_documents_that_another_program_wrote_are_read_before_a_package_serves(
+    bucket: Bucket, tree: Tree, layout: str
+) -> None:
+    package = published(bucket, tree, layout)
+    for place in (package.provenance_uri, package.files_signature_uri):
+        bucket.store.put(place, bucket.get(place), checksum=("CRC32", crc32_of(bucket.get(place))))
+        head = bucket.store.head(place)
+        assert head
+        assert head.sha256 is None
+    assert admitted(bucket, tree, layout).release.manifest_digest == tree.manifest.digest
+    bucket.store.put(package.provenance_uri, b"{}", checksum=("CRC32", crc32_of(b"{}")))
+    findings(bucket, tree, layout)
+
+
+def test_the_checksum_that_the_gate_believes_cannot_be_claimed_for_other_bytes(bucket: Bucket, tree: Tree) -> None:
+    package = published(bucket, tree)
+    head = bucket.store.head(package.provenance_uri)
+    assert head
+    assert head.sha256
+    claimed = base64.b64encode(bytes.fromhex(head.sha256.value)).decode()
+    with pytest.raises(SagepackError, match="BadDigest"):
+        bucket.store.put(package.provenance_uri, b"{}", checksum=("SHA256", claimed))
+
+
+def test_a_release_that_names_no_signatures_still_counts(bucket: Bucket, tree: Tree) -> None:
+    """So earlier versions of this program signed."""
+    package = published(bucket, tree)
+    record = Release.parse(bucket.get(package.release_uri(NOW)))
+    assert record
+    said = {"signed": "2030-01-01T00:00:00Z", "release": record.document()}
+    about = Digest.sha256(tree.manifest.text().encode()).value
+    text = dsse.signed(dsse.statement("manifest.json", about, PREDICATE_TYPE, said), OURS.signer)
+    bucket.store.put(package.release_signature_uri, text)
+    assert admitted(bucket, tree).signatures == {}
+    half_signed(bucket, tree, package)
+    assert "missing" in findings(bucket, tree)["model.sig"]
 
 
 def test_an_unsigned_package_costs_no_request_more(bucket: Bucket, tree: Tree, sandbox: Any) -> None:
@@ -299,6 +377,8 @@ def test_a_flipped_bit_of_any_document_is_refused(bucket: Bucket, tree: Tree, la
             bucket.store.put(place, patched(genuine, draw.randrange(len(genuine)), bytes([1 << draw.randrange(8)])))
             with pytest.raises(PackageError):
                 judge(bucket, tree, layout)
+            with pytest.raises(PackageError):
+                admitted(bucket, tree, layout)
         bucket.store.put(place, genuine)
     assert judge(bucket, tree, layout).signature
 

@@ -76,6 +76,16 @@ def test_a_put_with_a_wrong_checksum_is_rejected(s3: Any, bucket: str) -> None:
 def test_the_checksum_of_a_put_is_stored(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="k", Body=b"this", ChecksumAlgorithm="CRC64NVME")
     assert s3.head_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")["ChecksumCRC64NVME"] == crc64(b"this")
+    sha256 = base64.b64encode(hashlib.sha256(b"this").digest()).decode()
+    s3.put_object(Bucket=bucket, Key="k", Body=b"this", ChecksumSHA256=sha256)
+    assert s3.head_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")["ChecksumSHA256"] == sha256
+
+
+def test_a_checksum_within_the_bytes_is_none_of_the_object(s3: Any, bucket: str) -> None:
+    claimed = b"x-amz-checksum-sha256:" + base64.b64encode(hashlib.sha256(b"other").digest()) + b"\r\n"
+    s3.put_object(Bucket=bucket, Key="k", Body=claimed, ChecksumAlgorithm="SHA256")
+    expected = base64.b64encode(hashlib.sha256(claimed).digest()).decode()
+    assert s3.head_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")["ChecksumSHA256"] == expected
 
 
 def test_a_part_with_a_wrong_checksum_is_rejected(s3: Any, bucket: str) -> None:

@@ -78,8 +78,8 @@ def _signed(context: BuildContext) -> str:
     trust, check = context.publication.trust, context.publication.signature_check
     if trust.must_verify and any(step.name == "deploy" for step in context.steps):
         check.require()
-    signature = check.checked.signature if check.checked else None
-    return f", signed by {signature.key} on {signature.signed:%Y-%m-%d}" if signature else ", not signed"
+    signed = check.signed
+    return f", signed by {signed.key.name} on {signed.signed:%Y-%m-%d}" if signed else ", not signed"
 
 
 def run(context: BuildContext) -> None:

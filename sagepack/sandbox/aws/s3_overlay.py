@@ -1,6 +1,6 @@
 """Checks of S3 that moto does not make. A model of S3, not evidence about it; it needs the pinned version of moto.
 
-- PutObject, UploadPart: checksums and Content-MD5 are compared with the bytes.
+- PutObject, UploadPart: checksums and Content-MD5 are compared with the bytes; HeadObject gives the one of a PutObject.
 - CompleteMultipartUpload: the checksums and order of the parts, checksum and size of the whole object, `If-Match`.
 - CopyObject, UploadPartCopy: the conditions on the source; the range, and only the range is read.
 - ListParts: the parts' checksums are in the response; the listing continues after a part number, not after so many parts.
@@ -82,9 +82,14 @@ def _upload(response: S3Response) -> FakeMultipart:
 
 
 def put_object(moto: Callable[[], TYPE_RESPONSE], response: S3Response) -> TYPE_RESPONSE:
-    """PutObject: the body must match the request's checksums."""
-    check_body(response.headers, response.body or b"", response.raw_body or b"")
-    return moto()
+    """PutObject: the body must match the request's checksums, and the object keeps the one that was compared."""
+    given = check_body(response.headers, response.body or b"", response.raw_body or b"")
+    answer = moto()
+    written = response.backend.get_object(response.bucket_name, response.parse_key_name())
+    if written is not None:
+        name = next(iter(given), None)
+        written.checksum_algorithm, written.checksum_value = name, given[name] if name else None
+    return answer
 
 
 def upload_part(moto: Callable[[], TYPE_RESPONSE], response: S3Response) -> TYPE_RESPONSE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import threading
@@ -16,6 +17,7 @@ from botocore.stub import Stubber
 
 from sagepack.aws.s3 import S3, ChangedError, MultipartHandle, ObjectRef, S3Uri, UploadedPart
 from sagepack.aws.session import AccessDeniedError
+from sagepack.digest import Digest
 from sagepack.engine.clients import write_options
 from sagepack.errors import IntegrityError, RemoteError, UserError
 from sagepack.spec.model import Artifact
@@ -44,6 +46,10 @@ WRITTEN = {
     "Tagging": "team=vision+%26+more",
 }
 NOW = datetime(2030, 1, 1, tzinfo=timezone.utc)
+
+
+def b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
 
 
 def body(data: bytes) -> dict[str, Any]:
@@ -184,6 +190,11 @@ def test_a_body_with_a_checksum_is_hashed_for_the_signature_only_where_nothing_e
     data = bytearray(b"123456789")
     S3(client).send(UPLOAD, 1, data, "CRC64NVME", "rosUhgp5mIg=")
     S3(client).put(AT, bytes(data), checksum=("CRC64NVME", "rosUhgp5mIg="))
+    S3(client).put(AT, bytes(data))
+    last = headers[-1]
+    assert last["x-amz-checksum-sha256"] == b64(hashlib.sha256(data).digest())
+    assert (last["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD") != hashed
+    headers.pop()
     for sent in headers:
         assert sent["x-amz-checksum-crc64nvme"] == "rosUhgp5mIg="
         assert (sent["x-amz-content-sha256"] == hashlib.sha256(data).hexdigest()) == hashed
@@ -347,7 +358,28 @@ def test_only_checksums_of_the_full_object_count(answer: dict[str, Any], sums: d
     desk = Desk().answer("head_object", {"ContentLength": 1, "ETag": '"e"', **answer})
     head = desk.store.head(AT)
     assert head is not None
-    assert head.checksums == sums
+    assert (head.checksums, head.sha256) == (sums, None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_known"),
+    [
+        ({"ChecksumSHA256": b64(hashlib.sha256(b"{}").digest())}, True),
+        ({"ChecksumSHA256": b64(hashlib.sha256(b"{}").digest()) + "-1"}, False),
+        ({"ChecksumSHA256": b64(hashlib.sha256(b"{}").digest()), "ChecksumType": "COMPOSITE"}, False),
+        ({"ChecksumSHA256": "AAAA"}, False),
+        ({"ChecksumSHA256": "?"}, False),
+    ],
+)
+def test_the_sha256_that_bytes_are_written_with_is_told_of_the_object(
+    answer: dict[str, Any], *, is_known: bool
+) -> None:
+    desk = Desk().answer("put_object", {"ETag": '"e"'})
+    desk.store.put(AT, b"{}")
+    assert desk.asked[0]["ChecksumSHA256"] == b64(hashlib.sha256(b"{}").digest())
+    head = Desk().answer("head_object", {"ContentLength": 2, "ETag": '"e"', **answer}).store.head(AT)
+    assert head is not None
+    assert (head.sha256, head.checksums) == (Digest.sha256(b"{}") if is_known else None, {})
 
 
 def test_parts_are_listed_to_the_last_page() -> None:
