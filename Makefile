@@ -83,10 +83,11 @@ serve-venv: .venv-serve/.done ## The serving stack, for serve and the sandbox's 
 	@touch $@
 
 # `coverage[toml]` stays so: pip, told to require hashes, takes no newer `coverage` for it, but refuses the whole list.
-requirements: $(BIN)/.run ## Write the requirements*.lock and the list of jobs again
+requirements: $(BIN)/.run ## Write the requirements*.lock and the lists of jobs again
 	$(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.10 --generate-hashes --no-header --extra sandbox pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.10 --generate-hashes --no-header --extra sandbox --extra cluster --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	$(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.10 --generate-hashes --no-header --no-annotate -c requirements.lock pyproject.toml -o sagepack/engine/remote/requirements.txt
+	echo "cryptography>=45" | $(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.10 --generate-hashes --no-header --no-annotate --no-emit-package typing-extensions -c requirements.lock - -o sagepack/engine/remote/certificates.txt
 
 lint: $(BIN)/.dev ## Style, types, import layers, dependencies, spelling
 	$(BIN)/ruff check .

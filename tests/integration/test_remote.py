@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
 import re
 import signal
+import tarfile
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -206,11 +208,30 @@ def test_a_key_of_this_machine_signs_what_the_job_has_published_and_stays_here(r
     assert region.project(*sets).verify_remote().signature
 
 
-def test_where_certificates_count_no_job_is_started(region: Region, tmp_path: Path) -> None:
-    (tmp_path / "root.pem").write_bytes(chains.root("Acme").pem)
-    with pytest.raises(UserError, match=r"root\.pem is a certificate"):
-        region.project("trust.verify=[root.pem]").upload(remote=True)
-    assert region.jobs == []
+def test_a_job_signs_and_verifies_with_certificates_and_installs_what_that_takes_only_then(
+    region: Region, tmp_path: Path
+) -> None:
+    def installs() -> bool:
+        """Whether the last job was given a list with the package for certificates."""
+        (given,) = [data for key, data in region.objects().items() if key.endswith("/input.tar.gz")]
+        with tarfile.open(fileobj=io.BytesIO(given)) as archive:
+            listed = archive.extractfile("requirements.txt")
+            return listed is not None and b"\ncryptography==" in listed.read()
+
+    kms, root = region.aws.client("kms"), chains.root("Acme")
+    key = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["Arn"]
+    der = kms.get_public_key(KeyId=key)["PublicKey"]
+    (tmp_path / "root.pem").write_bytes(root.pem)
+    (tmp_path / "chain.pem").write_bytes(root.certify("kms", der))
+    sets = (f"trust.sign=kms:{key}", "trust.certificates=chain.pem", "trust.verify=[root.pem]")
+    region.allow(region.project(*sets).policy("remote-execution").document)
+    region.run_here()
+    region.project(*sets).upload(remote=True)
+    assert installs()
+    assert region.project("trust.verify=[root.pem]").verify_remote().signature
+    region.empty()
+    region.project().upload(remote=True)
+    assert not installs()
 
 
 @pytest.mark.slow

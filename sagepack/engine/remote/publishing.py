@@ -17,7 +17,6 @@ from sagepack.deploy.waiter import WaiterConfig
 from sagepack.engine.remote.job import Job, error_of, required
 from sagepack.engine.remote.source import JobSource, signs_there
 from sagepack.errors import RemoteError, UserError
-from sagepack.package.attest.keys import PublicKey
 from sagepack.publish.keys import remote_uri
 from sagepack.text import format_usd
 
@@ -67,7 +66,6 @@ def publish(context: BuildContext) -> None:
         UserError, RemoteError, IntegrityError: what the job failed with; or it could not be started, was stopped, or AWS was
             out of reach for too long, while the job goes on.
     """
-    _require_verifiable(context)
     source = JobSource.of(context)
     place = remote_uri(S3Uri.parse(context.spec.artifact.target), context.spec.name).child(source.digest.short)
     environment = {"HF_ENDPOINT": url} if (url := os.environ.get("HF_ENDPOINT")) and not context.spec.sandbox else {}
@@ -79,21 +77,6 @@ def publish(context: BuildContext) -> None:
         f"aws sagemaker stop-processing-job --region {context.spec.aws.region} --processing-job-name {name}"
     )
     _judge(context, *_follow(context, name))
-
-
-def _require_verifiable(context: BuildContext) -> None:
-    """Check that the job can verify with all that counts: what it installs has no package for certificates.
-
-    Raises:
-        UserError: it cannot.
-    """
-    name = next((key.name for key in context.trust.keys if not isinstance(key, PublicKey)), None)
-    if name is not None:
-        raise UserError(
-            f"a processing job verifies with public keys only, and {name} is a certificate",
-            where="trust.verify",
-            fix="name the public keys of the signers instead, or publish without --remote",
-        )
 
 
 def _attempts(context: BuildContext, job: Job) -> tuple[int, ProcessingJob | None]:

@@ -18,6 +18,7 @@ import msgspec
 from sagepack.digest import Digest
 from sagepack.engine.remote import start
 from sagepack.errors import UserError
+from sagepack.package.attest.certificates import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 JOB = "job.json"
 _PACKAGE = Path(__file__).parents[2]
 _REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+_CERTIFICATES = Path(__file__).with_name("certificates.txt")  # what is needed beside it where a certificate counts
 _LEFT_OUT = {"__pycache__", "templates"}  # the templates are for new projects
 
 
@@ -67,9 +69,12 @@ class JobSource:
         """The input for the package that lock and code of a run make.
 
         Raises:
-            UserError: a file is outside the project, or was changed since the run began.
+            UserError: a file is outside the project, or was changed since the run began; or a key of `trust` cannot be used.
         """
-        return cls(dict([*_program(), *_project(context)]))
+        needed = _REQUIREMENTS.read_bytes()
+        if any(isinstance(key, Authority) for key in context.trust.keys):
+            needed += _CERTIFICATES.read_bytes()
+        return cls(dict([*_program(), ("requirements.txt", (needed, False)), *_project(context)]))
 
 
 def _project(context: BuildContext) -> Iterator[tuple[str, tuple[bytes, bool]]]:
@@ -144,13 +149,12 @@ def _inside(path: Path, root: Path) -> str:
 
 @cache
 def _program() -> tuple[tuple[str, tuple[bytes, bool]], ...]:
-    """The files of this program, and of what it needs the versions and hashes."""
-    files = [
+    """The files of this program."""
+    return tuple(
         (f"program/{path.relative_to(_PACKAGE.parent).as_posix()}", (path.read_bytes(), False))
         for path in sorted(_PACKAGE.rglob("*"))
         if path.is_file() and not _LEFT_OUT & set(path.relative_to(_PACKAGE).parts) and path.suffix != ".pyc"
-    ]
-    return (*files, ("requirements.txt", (_REQUIREMENTS.read_bytes(), False)))
+    )
 
 
 def _packed(entries: dict[str, tuple[bytes, bool]]) -> bytes:

@@ -14,7 +14,9 @@ from sagepack.engine.remote import source, start
 from sagepack.engine.remote.source import JobSource
 from tests.helpers.paths import ROOT
 
-REQUIREMENTS = Path(source.__file__).with_name("requirements.txt")
+REQUIREMENTS, CERTIFICATES = (
+    Path(source.__file__).with_name(f"{name}.txt") for name in ("requirements", "certificates")
+)
 
 
 def members(found: JobSource) -> dict[str, tarfile.TarInfo]:
@@ -38,7 +40,7 @@ def test_a_file_keeps_whether_it_may_be_executed_and_nothing_of_this_machine() -
 
 def test_the_program_travels_whole_but_for_its_templates() -> None:
     names = {name for name, _ in source._program()}
-    assert {"requirements.txt", "program/sagepack/cli/job.py", "program/sagepack/schemas/spec.schema.json"} <= names
+    assert {"program/sagepack/cli/job.py", "program/sagepack/schemas/spec.schema.json"} <= names
     assert not any("templates" in name or "__pycache__" in name for name in names)
 
 
@@ -53,9 +55,13 @@ def test_the_list_of_what_the_job_installs_is_a_part_of_the_lock_of_this_program
                 current.add(hashed[1])
         return found
 
-    locked, needed = pins(ROOT / "requirements.lock"), pins(REQUIREMENTS)
+    locked, needed, certificates = pins(ROOT / "requirements.lock"), pins(REQUIREMENTS), pins(CERTIFICATES)
     assert needed.items() <= locked.items()
+    assert certificates.items() <= locked.items()
     assert all(needed.values())
+    assert all(certificates.values())
+    assert any(name.startswith("cryptography==") for name in certificates)
+    assert not needed.keys() & certificates.keys()  # pip takes no package twice
     assert not {name for name in needed if name.startswith(("moto", "flask"))}  # of the sandbox
 
 
@@ -98,5 +104,7 @@ def test_what_pip_cannot_install_ends_the_job_with_what_it_needs(
 
 @pytest.mark.slow
 def test_an_image_that_has_what_is_needed_installs_nothing(tmp_path: Path) -> None:
-    start.install(REQUIREMENTS, tmp_path / "packages")
+    listed = tmp_path / "requirements.txt"
+    listed.write_bytes(REQUIREMENTS.read_bytes() + CERTIFICATES.read_bytes())
+    start.install(listed, tmp_path / "packages")
     assert not (tmp_path / "packages").exists()
