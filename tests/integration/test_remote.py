@@ -208,6 +208,7 @@ def test_a_key_of_this_machine_signs_what_the_job_has_published_and_stays_here(r
     assert region.project(*sets).verify_remote().signature
 
 
+@pytest.mark.slow
 def test_a_job_signs_and_verifies_with_certificates_and_installs_what_that_takes_only_then(
     region: Region, tmp_path: Path
 ) -> None:
