@@ -27,6 +27,7 @@ def scan(context: BuildContext) -> results.Scanned:
         files, place, texts = lock.files, scanning.Place.of(context, lock.revision), {}
         license_, gated = lock.license, lock.gated
     judged = scanning.judge_anew(context, files, place, texts)
+    scanning.warn_of_unused(context, judged.findings)
     refused = set(scanning.refused(context.spec.trust, files, judged.findings))
     left = scanning.accepted(files, judged.findings, refused)
     found: dict[str, list[results.ScanFinding]] = {}

@@ -59,6 +59,7 @@ def resolve(context: BuildContext) -> Lock:
     if source.revision:
         check_license(context.spec, source.license)
     judged = scanning.judge(context, source.files, source.place, source.texts)
+    scanning.warn_of_unused(context, judged)
     scanning.enforce(context, scanning.refused(context.spec.trust, source.files, judged))
     with progress.activity(f"asking the registry for {image.repository}:{image.tag}"):
         registry, digest = find_image(context.clients.aws, image, context.spec.aws.region)

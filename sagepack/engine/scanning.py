@@ -14,9 +14,9 @@ from sagepack.engine.verdicts import Verdicts
 from sagepack.errors import Diagnostic, IntegrityError, SpecError, UserError
 from sagepack.hub.cache import RepoCache
 from sagepack.scan import judge as judging
-from sagepack.scan.callables import is_allowed
+from sagepack.scan.callables import HARMLESS, is_allowed
 from sagepack.scan.finding import Finding, Kind
-from sagepack.text import counted, format_bytes
+from sagepack.text import counted, did_you_mean, format_bytes
 from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
@@ -267,6 +267,28 @@ def enforce(context: BuildContext, findings: Sequence[Finding]) -> None:
 def diagnostic(finding: Finding, severity: Severity = "error") -> Diagnostic:
     """A finding as what is wrong with a file."""
     return Diagnostic((), finding.message, finding.fix, severity, finding.path)
+
+
+def warn_of_unused(context: BuildContext, found: Iterable[Finding]) -> None:
+    """Tell which entries of `trust.allow` allow nothing: a spelling mistake, or what an earlier file called.
+
+    Args:
+        context: of the run.
+        found: in all files of the model, whatever the spec says about it.
+    """
+    trust, found = context.spec.trust, tuple(found)
+    if trust.scan == "off" or any(finding.kind is Kind.UNREADABLE for finding in found):
+        return  # what a file calls may be unknown
+    called = {name for finding in found if finding.kind is Kind.CALLS for name in finding.names}
+    for number, entry in enumerate(trust.allow):
+        if any(is_allowed(name, (entry,)) for name in called):
+            continue
+        path = ("trust", "allow", number)
+        known = called | {f"{name.rpartition('.')[0]}.*" for name in called}
+        fix = "it rebuilds tensors, so it is allowed anyway" if entry in HARMLESS else did_you_mean(entry, known)
+        message = f"{entry!r} allows nothing: no file of the model calls it"
+        where = context.where(path)
+        context.progress.warn(Diagnostic(path, message, fix or "remove it, or correct its spelling", "warning", where))
 
 
 def accepted(files: Iterable[LockedFile], found: Iterable[Finding], refused: Collection[Finding]) -> list[Finding]:

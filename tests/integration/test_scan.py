@@ -119,6 +119,33 @@ def test_what_the_spec_allows_passes_and_the_lock_says_so(cloud: Cloud) -> None:
     assert cloud.servers.faults.log == []
 
 
+def warned(project: Project) -> str:
+    """The warnings about `trust.allow`."""
+    progress: Any = project.progress
+    lines = [note.removeprefix("warning: ") for note in progress.notes if note.startswith("warning: ")]
+    begin = next((place for place, line in enumerate(lines) if "trust.allow" in line), len(lines))
+    return "\n".join(lines[begin:])
+
+
+def test_what_trust_allows_in_vain_is_told_with_its_place_and_what_was_meant(cloud: Cloud) -> None:
+    misspelt = "transformers.training_args.TrainingArgments"
+    project = served(cloud, {"training_args.bin": ARGUMENTS}, f"trust.allow=[{misspelt}, numpy.dtype, sklearn.*]")
+    with pytest.raises(SpecError, match=r"training_args\.TrainingArguments"):
+        project.lock()
+    assert warned(project) == (
+        f"--set trust.allow: trust.allow.0: {misspelt!r} allows nothing: no file of the model calls it\n"
+        "  did you mean 'transformers.training_args.TrainingArguments'?\n"
+        "--set trust.allow: trust.allow.1: 'numpy.dtype' allows nothing: no file of the model calls it\n"
+        "  it rebuilds tensors, so it is allowed anyway\n"
+        "--set trust.allow: trust.allow.2: 'sklearn.*' allows nothing: no file of the model calls it\n"
+        "  remove it, or correct its spelling"
+    )
+    allowed = cloud.project("trust.allow=[transformers.training_args.*]")
+    allowed.lock()
+    assert warned(allowed) == ""
+    assert cloud.project("trust.allow=[sklearn.*]").scan().exit_code == 1
+
+
 def test_what_is_known_is_not_read_again(cloud: Cloud) -> None:
     served(cloud, {"model.safetensors": GOOD}).lock()
     project = cloud.project()

@@ -12,6 +12,7 @@ import pytest
 from sagepack.package.attest import dsse, provenance, sbom
 from sagepack.package.attest.provenance import LOCAL, Origin, ProjectCommit
 from sagepack.package.license import License
+from sagepack.spec import licenses
 from tests.helpers.bills import packaged
 from tests.helpers.environments import environment
 from tests.helpers.signing import P256, P384, KeyPair
@@ -34,7 +35,7 @@ PACKAGES = {
     "company": packaged(endpoint="https://hub.company:8443/models"),
     "odd": packaged(files=("é/a b%.bin", "x#y?.json"), license=License("mit, gemma", None, "https://x.example/a b")),
     "bare": packaged(files=(), packages=(), requirements=(), license=None, gated=None),
-    "licences": packaged(license=License(", ".join(sorted(sbom.SPDX)))),
+    "licences": packaged(license=License(", ".join(sorted(licenses.SPDX)))),
 }
 ORIGIN = Origin(LOCAL, ProjectCommit("b" * 40, clean=False, uri="git+https://git.company/team/models@refs/heads/main"))
 

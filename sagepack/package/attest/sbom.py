@@ -18,6 +18,7 @@ from msgspec import Struct
 from sagepack.decoding import MalformedError, decode_json
 from sagepack.digest import Digest
 from sagepack.package.requirements import listing
+from sagepack.spec.licenses import SPDX
 from sagepack.version import __version__
 
 if TYPE_CHECKING:
@@ -31,63 +32,6 @@ if TYPE_CHECKING:
 HUB = "https://huggingface.co"
 _MANIFEST = "sagepack:manifest"
 _PACKAGE, _MODEL, _CODE, _IMAGE = "package", "model", "code", "image"
-# The Hub's words for licences that SPDX has, in SPDX's spelling; SPDX has some under another name. What is not here has a name and
-# no identifier: `other`, and the licences of single publishers, which nobody should take for one that is known.
-SPDX = {
-    name.lower(): name
-    for name in [
-        "AFL-3.0",
-        "AGPL-3.0",
-        "Apache-2.0",
-        "Artistic-2.0",
-        "BSD-2-Clause",
-        "BSD-3-Clause",
-        "BSD-3-Clause-Clear",
-        "BSL-1.0",
-        "C-UDA-1.0",
-        "CC-BY-2.0",
-        "CC-BY-2.5",
-        "CC-BY-3.0",
-        "CC-BY-4.0",
-        "CC-BY-NC-2.0",
-        "CC-BY-NC-3.0",
-        "CC-BY-NC-4.0",
-        "CC-BY-NC-ND-3.0",
-        "CC-BY-NC-ND-4.0",
-        "CC-BY-NC-SA-2.0",
-        "CC-BY-NC-SA-3.0",
-        "CC-BY-NC-SA-4.0",
-        "CC-BY-ND-4.0",
-        "CC-BY-SA-3.0",
-        "CC-BY-SA-4.0",
-        "CC0-1.0",
-        "CDLA-Permissive-1.0",
-        "CDLA-Permissive-2.0",
-        "CDLA-Sharing-1.0",
-        "ECL-2.0",
-        "EPL-1.0",
-        "EPL-2.0",
-        "etalab-2.0",
-        "EUPL-1.1",
-        "EUPL-1.2",
-        "GPL-2.0",
-        "GPL-3.0",
-        "ISC",
-        "LGPL-2.1",
-        "LGPL-3.0",
-        "LPPL-1.3c",
-        "MIT",
-        "MPL-2.0",
-        "MS-PL",
-        "NCSA",
-        "OFL-1.1",
-        "OSL-3.0",
-        "PostgreSQL",
-        "Unlicense",
-        "WTFPL",
-        "Zlib",
-    ]
-} | {"c-uda": "C-UDA-1.0", "odbl": "ODbL-1.0", "odc-by": "ODC-By-1.0", "pddl": "PDDL-1.0"}
 
 
 def document(spec: Spec, lock: Lock, manifest: Manifest, spec_version: str = "1.6") -> dict[str, Any]:

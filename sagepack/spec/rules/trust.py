@@ -1,4 +1,4 @@
-"""Rules about trust: keys that verify are there, no private one lies where others get it, and no pickle may call a shell."""
+"""Rules about trust: keys that verify are there, no private one lies where others get it, no pickle may call a shell, licences are spelled as everybody does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sagepack.errors import Diagnostic
 from sagepack.scan.commands import runs_anything
-from sagepack.spec import git, pem, x509
+from sagepack.spec import git, licenses, pem, x509
 from sagepack.spec.pem import KeyFileError
 from sagepack.text import did_you_mean
 
@@ -42,6 +42,7 @@ def check(view: SpecView) -> Iterator[Diagnostic]:
     if signer.startswith("kms:arn:"):
         yield from _key_arn(view, signer.removeprefix("kms:"))
     yield from _allowed(view)
+    yield from _licenses(view)
 
 
 def _allowed(view: SpecView) -> Iterator[Diagnostic]:
@@ -55,6 +56,14 @@ def _allowed(view: SpecView) -> Iterator[Diagnostic]:
         elif is_off:
             message = f"{name} has no effect: trust.scan is off, so nothing is refused"
             yield Diagnostic(path, message, "write trust.scan: strict", severity="warning")
+
+
+def _licenses(view: SpecView) -> Iterator[Diagnostic]:
+    """A licence that is spelled as no list has it is never the one that a model's card names."""
+    for number, name in enumerate(view.texts("trust", "licenses")):
+        if name and (known := licenses.meant(name)):
+            message = f"{name!r} is a licence of neither SPDX nor the Hub"
+            yield Diagnostic(("trust", "licenses", number), message, f"did you mean {known!r}?", severity="warning")
 
 
 def _problem(view: SpecView, name: str, *, may_be_identity: bool) -> tuple[str, str | None] | None:

@@ -45,6 +45,28 @@ def test_a_name_is_allowed_in_vain_where_nothing_is_refused(tmp_path: Path) -> N
     assert (found.key, "has no effect" in found.message) == ("trust.allow.0", True)
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("apache2.0", "apache-2.0"),
+        ("Apache 2", None),
+        ("apache-2", "apache-2.0"),
+        ("cc-by-nc-4", "cc-by-nc-4.0"),
+        ("llama-3.1", "llama3.1"),
+        ("Apache-2.0", None),
+        ("llama3.1", None),
+        ("ODbL-1.0", None),
+        ("stable-video-diffusion-1-1-community", None),
+        ("acme-1.0", None),
+    ],
+)
+def test_a_licence_that_is_probably_misspelt_is_told(tmp_path: Path, name: str, meant: str | None) -> None:
+    found = warnings(tmp_path, [f"trust.licenses=[mit, '{name}']"])
+    assert [(each.key, each.fix) for each in found] == (
+        [("trust.licenses.1", f"did you mean {meant!r}?")] if meant else []
+    )
+
+
 def git(root: Path, *words: str) -> None:
     subprocess.run(["git", "-C", str(root), *words], check=True, capture_output=True)
 
