@@ -17,4 +17,4 @@ whatever a file holds, judging it ends, in bounded memory, and what cannot be un
 from __future__ import annotations
 
 # Increase it with every change of what is found, so that files are judged again.
-VERSION = 1
+VERSION = 2

@@ -7,11 +7,13 @@ none stands twice (torch's reader takes no notice of case), and each checksum is
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from sagepack.scan import formats, keras, pickles
+from sagepack.scan.callables import TORCHSCRIPT
 from sagepack.scan.finding import Finding, Kind, RefusedError, shown
 from sagepack.scan.ranges import Ranges
 
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
 
 MAGIC = b"PK\x03\x04"
 EMPTY = b"PK\x05\x06"
-TORCHSCRIPT = "torch.jit"
-"""The name by which `trust.allow` permits the code of TorchScript archives."""
 _MEMBERS = 100_000
 _LOOKED_AT = 1_000  # members that are read
 _DIRECTORY = 16 << 20  # bytes
@@ -36,6 +36,7 @@ _ENTRY = struct.Struct("<4sHHHHHHIIIHHHHHII")
 _LOCAL = struct.Struct("<4sHHHHHIIIHH")
 _ENCRYPTED, _UTF8 = 0x2041, 0x800  # bits 0, 6 and 13; bit 11
 _STORED, _DEFLATED = 0, 8
+_OF_TORCHSCRIPT = re.compile(r"[^/]+/code/")
 _UNSET, _UNSET_SHORT = 0xFFFF_FFFF, 0xFFFF
 
 
@@ -59,11 +60,7 @@ def findings(path: str, file: Ranges) -> Iterator[Finding]:
     try:
         members = _members(file)
         looked_at = _looked_at(members, every=path.lower().endswith(".npz"))
-        code = [member.name for member in members if member.name.lower().endswith(".py")]
-        if code:
-            yield Finding(
-                path, Kind.CALLS, "holds a program of TorchScript", f"member {shown(code[0])}", (TORCHSCRIPT,)
-            )
+        yield from _code(path, [member.name for member in members if member.name.lower().endswith(".py")])
         for member in members:
             yield from _by_name(path, member)
         for member in looked_at:
@@ -184,6 +181,18 @@ def _check(members: list[_Member], directory: int) -> None:
         position = member.offset + _LOCAL.size + member.stored
 
 
+def _code(path: str, names: list[str]) -> Iterator[Finding]:
+    """Python in an archive: the program of a TorchScript, below `NAME/code/`, or whatever else."""
+    if not names:
+        return
+    other = next((name for name in names if not _OF_TORCHSCRIPT.match(name)), None)
+    if other is None:
+        at = f"member {shown(names[0])}"
+        yield Finding(path, Kind.CALLS, "holds a program of TorchScript", at, (TORCHSCRIPT,))
+    else:
+        yield Finding(path, Kind.CONTAINER, "holds Python files, which are not looked into", f"member {shown(other)}")
+
+
 def _by_name(path: str, member: _Member) -> Iterator[Finding]:
     """What the name of a member says."""
     suffix, at = f".{member.name.lower().rpartition('.')[2]}", f"member {shown(member.name)}"
@@ -216,6 +225,9 @@ def _content(path: str, file: Ranges, member: _Member) -> Iterator[Finding]:
     data = _read(file, member)
     if name.endswith("config.json"):
         yield from keras.findings(path, data, at)
+        return
+    if data.startswith((MAGIC, EMPTY)):
+        yield Finding(path, Kind.CONTAINER, "holds another archive, which is not looked into", at)
         return
     inner = Ranges(lambda offset, length: data[offset : offset + length], len(data))
     yield from pickles.findings(path, inner, is_raw=not name.endswith(formats.PICKLES), at=at)

@@ -6,7 +6,11 @@ rebuilds arrays of numpy. Left out on purpose: `torch.storage._load_from_bytes`,
 
 from __future__ import annotations
 
+import re
+import sys
 from typing import TYPE_CHECKING
+
+from sagepack.scan.commands import runs_anything
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +27,7 @@ _PYTHON = {
     "_codecs.encode",
 }
 _NUMPY = {
-    *_in("numpy", "ndarray dtype"),
+    *_in("numpy", "ndarray dtype float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool_ str_"),
     *_in("numpy.core.multiarray", "_reconstruct scalar"),
     *_in("numpy._core.multiarray", "_reconstruct scalar"),
     *_in("numpy.core.numeric", "_frombuffer"),
@@ -52,12 +56,57 @@ _TORCH = {
 }
 HARMLESS = frozenset(_PYTHON | _NUMPY | _TORCH)
 """As `module.name`."""
+TORCHSCRIPT = "torch.jit"
+"""The name by which `trust.allow` permits the programs of TorchScript, and what rebuilds their values."""
+# Modules of Python that hold values.
+_DATA = {
+    "argparse",
+    "array",
+    "collections",
+    "datetime",
+    "decimal",
+    "enum",
+    "fractions",
+    "numbers",
+    "pathlib",
+    "uuid",
+    "zoneinfo",
+}
+KERAS_LAMBDA = "keras.layers.Lambda"
+"""The name by which it permits a layer of Keras that is a function of Python."""
+PROGRAMS = frozenset([TORCHSCRIPT, KERAS_LAMBDA])
+"""The words that permit programs, and not classes."""
+_OF_TORCHSCRIPT = ("__torch__.", "torch.jit._pickle.")
+_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
 
 def is_allowed(name: str, allow: Iterable[str]) -> bool:
     """Whether the user allows a callable: by its name, or by that of its module with `.*`, which is for that one module.
 
-    `a.*` is not for `a.os.system`: a module is full of others that it imports.
+    `a.*` is not for `a.os.system`: a module is full of others that it imports. Nor is it for a callable that the file changes.
     """
     module, _, last = name.rpartition(".")
-    return name in allow or (f"{module}.*" in allow and last != "")
+    if name in allow or (TORCHSCRIPT in allow and name.startswith(_OF_TORCHSCRIPT) and can_be_allowed(name)):
+        return True
+    return f"{module}.*" in allow and last.isidentifier()
+
+
+def word(name: str) -> str:
+    """What permits a callable in `trust.allow`: its name, but one word for all of TorchScript."""
+    return TORCHSCRIPT if name.startswith(_OF_TORCHSCRIPT) else name
+
+
+def can_be_allowed(name: str) -> bool:
+    """Whether `trust.allow` takes a name, and it stands for nothing but one callable."""
+    return _NAME.fullmatch(name) is not None and not runs_anything(name)
+
+
+def is_class(name: str) -> bool:
+    """Whether a callable that can be allowed is probably a class of a framework, as a saved model names them.
+
+    A function may do whatever it likes with what the file hands it, and so may most of Python's own library.
+    """
+    module, _, last = name.rpartition(".")
+    top = module.partition(".")[0]
+    is_data = top in _DATA or top not in sys.stdlib_module_names
+    return can_be_allowed(name) and is_data and (top in _DATA or last.lstrip("_")[:1].isupper())

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LIMIT = 4 << 20
 """Bytes of the largest configuration that is judged."""
 _INDEX_LIMIT = 16 << 20  # of an index of shards, which names each tensor
+_OTHER_SHARDS = (".h5", ".msgpack")  # of TensorFlow and Flax, which unpickle nothing
 _LIBRARIES = ("diffusers", "transformers", "sentence_transformers")
 _SHOWN = 5
 
@@ -28,9 +29,9 @@ _SHOWN = 5
 def is_configuration(path: str) -> bool:
     """Whether a file is one that may name code, or the files that hold weights."""
     name = path.rpartition("/")[2].lower()
-    # `config.4.0.0.json` is for one version of transformers.
+    # `config.4.0.0.json` is for one version of transformers, `model.safetensors.index.fp16.json` for one variant.
     return name.endswith(("config.json", "index.json", "modules.json")) or (
-        name.startswith("config") and name.endswith(".json")
+        name.endswith(".json") and (name.startswith("config") or ".index." in name)
     )
 
 
@@ -44,7 +45,7 @@ def findings(path: str, file: Ranges) -> Iterator[Finding]:
     Raises:
         RefusedError: it is too large to judge.
     """
-    if file.size > (_INDEX_LIMIT if path.endswith(".index.json") else LIMIT):
+    if file.size > (_INDEX_LIMIT if ".index." in path.rpartition("/")[2].lower() else LIMIT):
         raise RefusedError(Kind.UNREADABLE, f"is a configuration of {file.size:,} bytes, too large to judge")
     try:
         # As its loaders do, so that both see the same: with NaN, half characters, and the last of two equal names.
@@ -69,9 +70,28 @@ def findings(path: str, file: Ranges) -> Iterator[Finding]:
         yield Finding(
             path, Kind.CODE, f"makes a loader run {', '.join(shown(name) for name in names[:_SHOWN])}", "", files
         )
-    if plain := next((name for name in dict.fromkeys(_shards(document)) if formats.is_plain(name)), None):
-        what = f"takes weights from {shown(plain)}, which is not looked into, so nobody can say what loading it does"
+    shards = dict.fromkeys(_shards(document))
+    if outside := next((name for name in shards if _leads_out(path, name)), None):
+        yield Finding(path, Kind.UNREADABLE, f"takes weights from {shown(outside)}, outside of the model", "weight_map")
+    elif other := next((name for name in shards if not _is_judged_as_weights(path, name)), None):
+        what = (
+            f"takes weights from {shown(other)}, which is not judged as weights, so nobody can say what loading it does"
+        )
         yield Finding(path, Kind.UNREADABLE, what, "weight_map")
+
+
+def _leads_out(path: str, name: str) -> bool:
+    """Whether a shard that an index at `path` names is no file of the model."""
+    place = posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
+    return place.startswith(("..", "/")) or "\\" in name
+
+
+def _is_judged_as_weights(path: str, name: str) -> bool:
+    """Whether a shard is judged as what its loader takes it for: by its suffix, or that of the index if no pickle is meant."""
+    suffix = posixpath.splitext(name.lower())[1]
+    return suffix in (".safetensors", *formats.PICKLES) or (
+        suffix in _OTHER_SHARDS and f"{suffix}.index." in posixpath.basename(path).lower()
+    )
 
 
 def _shards(document: Any) -> Iterator[str]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import glob
+import json
 from enum import Enum
 
 from sagepack.decoding import Value
+from sagepack.scan.callables import PROGRAMS, can_be_allowed, is_class, word
 from sagepack.scan.commands import runs_anything
 from sagepack.text import printable
 
 _SHOWN = 5
 _LONGEST = 120  # characters of a name that a file holds
-_EXCLUDE = "exclude it (model.exclude)"
 
 
 class Kind(Enum):
@@ -27,16 +29,16 @@ class Kind(Enum):
 
 
 _FIXES = {
-    Kind.CALLS: f"{_EXCLUDE}, use safetensors, or allow the name in trust.allow",
+    Kind.CALLS: "{exclude}, or use safetensors",
     Kind.CODE: "read that code, then write trust.remote_code: allow; if the handler does not need it, "
     "leave the code out with model.exclude",
     Kind.FOREIGN_CODE: "take a revision that brings the code itself, or the model into a folder (model.path) with that code "
     "and its own file named there; if the handler passes no trust_remote_code, trust.scan: warn goes on",
-    Kind.PROGRAM: _EXCLUDE,
-    Kind.CONTAINER: f"{_EXCLUDE}, or unpack it into a folder of the model (model.path)",
-    Kind.UNREADABLE: f"{_EXCLUDE}, or use safetensors",
+    Kind.PROGRAM: "{exclude}",
+    Kind.CONTAINER: "{exclude}, or unpack it into a folder of the model (model.path)",
+    Kind.UNREADABLE: "{exclude}, or use safetensors",
     Kind.MALFORMED: "take the file from its publisher again: another revision, or another repository; do not load this one",
-    Kind.HUB: f"see the file's page on the Hub; {_EXCLUDE}, or take another revision",
+    Kind.HUB: "see the file's page on the Hub; {exclude}, or take another revision",
 }
 
 
@@ -66,10 +68,21 @@ class Finding(Value, frozen=True):
 
     @property
     def fix(self) -> str:
-        """What the user can do."""
+        """What the user can do, with the words of a spec that do it."""
+        fix = _FIXES[self.kind].format(exclude=f"exclude it (model.exclude: [{json.dumps(glob.escape(self.path))}])")
+        if self.kind is not Kind.CALLS:
+            return fix
         if runs := next(filter(runs_anything, self.names), None):
-            return f"{_EXCLUDE}, or use safetensors; {runs} runs any command that the file says, so trust.allow does not take it"
-        return _FIXES[self.kind]
+            return f"{fix}; {runs} runs any command that the file says, so trust.allow does not take it"
+        if not all(map(can_be_allowed, self.names)):
+            return fix
+        words = dict.fromkeys(map(word, self.names))
+        listed = ", ".join(words)
+        if words.keys() <= PROGRAMS:
+            return f"{fix}; if you trust its publisher, let this program run (trust.allow: [{listed}])"
+        if all(map(is_class, self.names)):
+            return f"{fix}; if you trust its publisher, allow these classes (trust.allow: [{listed}])"
+        return f"{fix}; trust.allow takes {listed}, but look first what these do with values that the file chooses"
 
     @property
     def is_damage(self) -> bool:

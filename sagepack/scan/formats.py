@@ -7,6 +7,7 @@ import struct
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from sagepack.scan.callables import KERAS_LAMBDA
 from sagepack.scan.finding import Finding, Kind, RefusedError
 
 if TYPE_CHECKING:
@@ -33,22 +34,23 @@ ARCHIVES = {
     ".keras",
 }
 PROGRAMS = {".so", ".dll", ".dylib", ".exe", ".pyc", ".pyd"}
-KERAS_LAMBDA = "keras.layers.Lambda"
-"""The name by which `trust.allow` permits a layer that is a function of Python."""
 # Texts, pictures and sounds, which their loaders take for nothing else.
 _TEXTS = "json jsonl txt md rst py yaml yml toml ini cfg csv tsv jinja jinja2 j2 html xml css license merges vocab bpe tiktoken"
 _MEDIA = "png jpg jpeg gif webp svg bmp ico mp4 mov webm avi mp3 wav flac ogg pdf ttf otf"
 _PLAIN = {f".{suffix}" for suffix in f"{_TEXTS} {_MEDIA}".split()}
 _PLAIN_NAMES = {"license", "notice", "copying", "readme", ".gitattributes", ".gitignore", "makefile", "dockerfile"}
 HAS_LAMBDA = "holds a layer that is a function of Python"
-# In the JSON of a model's configuration; a name with an escape may be this one.
-_LAMBDA = re.compile(rb'"(?:TFOp)?Lambda"|"class_name"\s*:\s*"[^"\\]*\\')
+# In the JSON of a model's configuration. No program that writes JSON escapes a letter, so who does hides a name.
+_LAMBDA = re.compile(rb'"(?:TFOp)?Lambda"|\\u00[2-7][0-9A-Fa-f]')
 NPY = b"\x93NUMPY"
 NPY_HEADER = 1 << 16
 HDF5 = b"\x89HDF\r\n\x1a\n"
+HDF5_SUFFIXES = (".h5", ".hdf5")
 GGUF = b"GGUF"
 _OBJECT = re.compile(rb"""['"][|<>=]?O[0-9]*['"]""")
-_LOOKED_AT = 2 << 20  # bytes from each end of a file of HDF5
+_HDF5_WHOLE = 60 << 20  # bytes up to which a file of HDF5 is read
+_HDF5_PART, _HDF5_OVERLAP = 1 << 20, 32
+_HDF5_END = 2 << 20  # bytes that are read from each end of a larger one
 _PACKED = (
     (b"\x1f\x8b", "gzip"),
     (b"BZh", "bzip2"),
@@ -126,9 +128,26 @@ def has_objects(head: bytes) -> bool:
 
 
 def hdf5(path: str, file: Ranges) -> Iterator[Finding]:
-    """Layers of Keras that are Python functions, in the configuration of a model: near the beginning or the end of its file."""
-    near = min(file.size, _LOOKED_AT)
-    for offset in {0, max(0, file.size - near)}:
-        if found := _LAMBDA.search(file.get(offset, near)):
+    """Layers of Keras that are Python functions, in the configuration of a model.
+
+    Keras writes it before the weights, so that it is near the beginning of a large file, or near the end.
+
+    Raises:
+        RefusedError: it does not begin as such a file; its reader would look for the beginning further on.
+    """
+    if not file.head(len(HDF5)) == HDF5:
+        raise RefusedError(Kind.MALFORMED, "is not a file of HDF5", "byte 0")
+    for offset, length in _hdf5_parts(file.size):
+        if found := _LAMBDA.search(file.get(offset, length)):
             yield Finding(path, Kind.CALLS, HAS_LAMBDA, f"byte {offset + found.start():,}", (KERAS_LAMBDA,))
             return
+
+
+def _hdf5_parts(size: int) -> Iterator[tuple[int, int]]:
+    """The parts of a file that are looked at, which overlap by the length of what is looked for."""
+    if size > _HDF5_WHOLE:
+        yield 0, _HDF5_END
+        yield size - _HDF5_END, _HDF5_END
+        return
+    for offset in range(0, size, _HDF5_PART):
+        yield offset, min(_HDF5_PART + _HDF5_OVERLAP, size - offset)

@@ -59,7 +59,7 @@ def _findings(path: str, file: Ranges) -> Iterator[Finding]:
         return iter(())
     if head.startswith((archives.MAGIC, archives.EMPTY)):
         return archives.findings(path, file)
-    if head.startswith(formats.HDF5):
+    if suffix in formats.HDF5_SUFFIXES or head.startswith(formats.HDF5):
         return formats.hdf5(path, file)
     if suffix in formats.PICKLES or _begins_as_pickle(head):
         return pickles.findings(path, file, is_raw=suffix == ".bin" or suffix not in formats.PICKLES)
@@ -74,7 +74,8 @@ def _checked(file: Ranges, suffix: str, head: bytes) -> bool:
     """
     if suffix == ".safetensors":
         safetensors.check(file)
-    elif suffix == ".gguf" or head.startswith(formats.GGUF):
+    # Of a file that its loader takes for a pickle, these four bytes are the beginning of a number.
+    elif suffix == ".gguf" or (head.startswith(formats.GGUF) and suffix not in formats.PICKLES):
         formats.check_gguf(file)
     elif head.startswith(formats.NPY) or suffix == ".npy":
         if formats.has_objects(file.head(formats.NPY_HEADER)):

@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from sagepack.scan import formats
+from sagepack.scan.callables import KERAS_LAMBDA
 from sagepack.scan.finding import Finding, Kind, shown
 
 if TYPE_CHECKING:
@@ -32,9 +33,9 @@ def findings(path: str, data: bytes, at: str) -> Iterator[Finding]:
     except (ValueError, RecursionError):
         return  # Keras cannot read it either
     names = dict.fromkeys(_names(document))
-    if formats.KERAS_LAMBDA in names:
-        del names[formats.KERAS_LAMBDA]
-        yield Finding(path, Kind.CALLS, formats.HAS_LAMBDA, at, (formats.KERAS_LAMBDA,))
+    if KERAS_LAMBDA in names:
+        del names[KERAS_LAMBDA]
+        yield Finding(path, Kind.CALLS, formats.HAS_LAMBDA, at, (KERAS_LAMBDA,))
     if names:
         yield Finding(path, Kind.CALLS, "", at, tuple(names))
 
@@ -50,7 +51,7 @@ def _names(document: Any) -> Iterator[str]:
             pending += value.values()
             name, module = value.get("class_name"), value.get("module")
             if name in _FUNCTIONS:
-                yield formats.KERAS_LAMBDA
+                yield KERAS_LAMBDA
             elif isinstance(module, str) and isinstance(name, str) and module.partition(".")[0] not in _OWN:
                 # `fn_module` and `config` name the function of a class `function`.
                 yield shown(f"{module}.{value.get('config') if name == 'function' else name}")

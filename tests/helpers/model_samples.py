@@ -124,6 +124,15 @@ def keras(layer: str, **more: str) -> bytes:
     return zipped({"metadata.json": b"{}", "config.json": config.encode(), "model.weights.h5": b""})
 
 
+def hidden_behind_gguf(pickle: bytes, size: int = 24 << 20) -> bytes:
+    """A pickle whose first opcodes read as the header of GGUF, with counts that a file of this size may hold.
+
+    BINFLOAT takes what follows the `G`; then comes LONG1, with the rest of the header as its 14 bytes.
+    """
+    head = b"GGUF" + struct.pack("<I", 3) + b"\0\x8a\x0e" + bytes(13)
+    return (head + b"0" + pickle).ljust(size, b"\0")
+
+
 def _with_flag(archive: bytes, flag: int) -> bytes:
     """The archive with a flag set in the headers of its first member."""
     data = bytearray(archive)
@@ -226,6 +235,18 @@ def bad() -> list[Sample]:
         "setup.exe": _pe(),
         "counts.gguf": gguf(1 << 40, 1 << 40),
         "other.gguf": b"GGML" + bytes(60),
+        "number.bin": hidden_behind_gguf(EVIL),
+        "user-block.h5": bytes(512) + b"\x89HDF\r\n\x1a\n" + b'{"class_name": "Lambda"}',
+        "escaped.h5": b"\x89HDF\r\n\x1a\n" + b'{"cl\\u0061ss_name": "L\\u0061mbda"}',
+        "middle.h5": b"\x89HDF\r\n\x1a\n" + bytes(3 << 20) + b'{"class_name": "Lambda"}' + bytes(3 << 20),
+        "edge.h5": b"\x89HDF\r\n\x1a\n".ljust((1 << 20) - 4, b"\0") + b'"Lambda"' + bytes(9),
+        "sub/model.safetensors.index.json": json.dumps({"weight_map": {"a": "../../x.safetensors"}}).encode(),
+        "root.safetensors.index.json": json.dumps({"weight_map": {"a": "/tmp/x.safetensors"}}).encode(),
+        "x.safetensors.index.fp16.json": json.dumps({"weight_map": {"a": "notes.txt"}}).encode(),
+        "y.bin.index.json": json.dumps({"weight_map": {"a": "weights.dat"}}).encode(),
+        "z.bin.index.json": json.dumps({"weight_map": {"a": "weights.msgpack"}}).encode(),
+        "nested.zip": zipped({"policy.pth": torch_archive(EVIL)}),
+        "package.whl": zipped({"package/__init__.py": b"import os"}),
     }
     return [Sample(path, path, data) for path, data in made.items()]
 
@@ -257,6 +278,11 @@ def good() -> list[Sample]:
         "model.safetensors": safetensors(
             {"a": tensor(0, 4), "b": tensor(4, 4), "__metadata__": {"format": "pt"}}, b"1234"
         ),
+        "model.bin.index.json": json.dumps({"weight_map": {"a": "sub/../a.bin", "b": "b.safetensors"}}).encode(),
+        "tf_model.h5.index.json": json.dumps({"weight_map": {"a": "tf_model-00001-of-00002.h5"}}).encode(),
+        "flax_model.msgpack.index.json": json.dumps({"weight_map": {"a": "x.msgpack"}}).encode(),
+        "ggml-model.bin": gguf(2, 3),
+        "policies.zip": zipped({"policy.pth": state_dict(), "data": b"{}"}),
         "model.onnx": b"\x08\x07" + bytes(60),
         "tokenizer.model": b"\x0a\x0e" + bytes(60),
         "weights.h5": b"\x89HDF\r\n\x1a\n" + bytes(500),

@@ -13,6 +13,7 @@ from sagepack.api.results import ValueDifference
 from sagepack.engine.records import Records
 from sagepack.engine.verdicts import Verdicts
 from sagepack.errors import IntegrityError, SpecError, UserError
+from sagepack.scan import VERSION
 from tests.helpers import model_samples as samples
 from tests.helpers.cloud import Cloud
 
@@ -76,7 +77,7 @@ def test_a_pickle_that_calls_a_shell_is_refused_before_it_is_fetched(cloud: Clou
         project.lock()
     lines = refused.value.lines()
     assert lines[1] == "  model.ckpt: would call os.system when loaded (member archive/data.pkl)"
-    assert "exclude it (model.exclude), or use safetensors; os.system runs any command" in lines[2]
+    assert 'exclude it (model.exclude: ["model.ckpt"]), or use safetensors; os.system runs any command' in lines[2]
     assert not (cloud.root / "config" / "locks" / "svd-cloud.lock.yaml").exists()
     assert read(cloud, "model.ckpt") + read(cloud, "model.safetensors") < 300 << 10
 
@@ -103,7 +104,7 @@ def test_a_header_that_does_not_tile_its_file_is_damage(cloud: Cloud) -> None:
 def test_what_the_spec_allows_passes_and_the_lock_says_so(cloud: Cloud) -> None:
     served(cloud, {"training_args.bin": ARGUMENTS, "model.safetensors": GOOD}, ALLOWED).lock()
     model = locked(cloud)["model"]
-    assert model["scan"] == 1
+    assert model["scan"] == VERSION
     accepted = {file["path"]: file.get("accepted") for file in model["files"]}
     assert accepted == {
         "config.json": None,

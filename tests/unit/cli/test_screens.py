@@ -197,7 +197,8 @@ SCANNED = results.Scanned(
                 results.ScanFinding(
                     "calls",
                     "would call transformers.training_args.TrainingArguments when loaded (member archive/data.pkl)",
-                    "exclude it (model.exclude), use safetensors, or allow the name in trust.allow",
+                    'exclude it (model.exclude: ["training_args.bin"]), or use safetensors; if you trust its publisher, allow these classes '
+                    "(trust.allow: [transformers.training_args.TrainingArguments])",
                     ("transformers.training_args.TrainingArguments",),
                     refused=False,
                     damaged=False,
@@ -213,7 +214,7 @@ SCANNED = results.Scanned(
                 results.ScanFinding(
                     "calls",
                     "would call os.system when loaded (member archive/data.pkl)",
-                    "exclude it (model.exclude), or use safetensors; os.system runs any command that the file says, so trust.allow does not take it",
+                    'exclude it (model.exclude: ["model.ckpt"]), or use safetensors; os.system runs any command that the file says, so trust.allow does not take it',
                     ("os.system",),
                     refused=True,
                     damaged=False,

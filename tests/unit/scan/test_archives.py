@@ -92,3 +92,17 @@ def test_what_may_be_allowed_hides_nothing_behind_it() -> None:
 def test_more_members_than_a_model_has_are_not_judged() -> None:
     many = samples.zipped({f"a/{number}.pkl": b"N." for number in range(1_001)})
     assert "more than 1,000 members" in messages(many)[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "members", "said"),
+    [
+        ("model.pt2", {"model/data/sample.pt": EVIL}, "holds another archive, which is not looked into"),
+        ("package.whl", {"package/__init__.py": b""}, "holds Python files, which are not looked into"),
+        ("model.pt", {"model/code/__torch__.py": b""}, "holds a program of TorchScript"),
+    ],
+)
+def test_what_is_in_an_archive_is_called_what_it_is(path: str, members: dict[str, bytes], said: str) -> None:
+    data = samples.zipped(members)
+    [found] = scan(path, len(data), lambda offset, length: data[offset : offset + length])
+    assert found.message.startswith(f"{said} (member ")

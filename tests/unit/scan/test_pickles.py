@@ -16,8 +16,10 @@ from typing_extensions import Self
 
 from sagepack.scan.callables import HARMLESS
 from sagepack.scan.finding import RefusedError
+from sagepack.scan.judge import scan
 from sagepack.scan.pickles import UNKNOWN, Scan
 from sagepack.scan.ranges import Ranges
+from tests.helpers import model_samples as samples
 
 
 class StandIn:
@@ -119,3 +121,12 @@ def test_a_value_of_a_thousand_names_is_found_in_any_protocol() -> None:
 
     for protocol in range(6):
         assert found(pickle.dumps([Here()] * 3, protocol)) in ({"builtins.print"}, {"__builtin__.print"})
+
+
+def test_arrays_that_joblib_puts_into_a_pickle_are_told_as_such() -> None:
+    data = (
+        b"\x80\x04" + samples.text("joblib.numpy_pickle") + samples.text("NumpyArrayWrapper") + b"\x93)\x81}b\xff\xff."
+    )
+    [names, rest] = scan("model.joblib", len(data), lambda offset, length: data[offset : offset + length])
+    assert names.names == ("joblib.numpy_pickle.NumpyArrayWrapper",)
+    assert "as joblib.dump writes them and pickle.dump does not" in rest.message

@@ -28,6 +28,8 @@ def problem(root: Path, *sets: str) -> tuple[str, str]:
     ("name", "said"),
     [
         ("os.system", "lets whoever made the model's files run any command"),
+        ("transformers.utils.os.system", "lets whoever made the model's files run any command"),
+        ("dill._dill._create_function", "lets whoever made the model's files run any command"),
         ("builtins.*", "lets whoever made the model's files run any command"),
         ("*", "write module.name"),
         ("TrainingArguments", "write module.name"),
