@@ -20,6 +20,7 @@ _PROSE = ("md", "rst")
 _LEGAL = re.compile(r"(licen[cs]e|notice|copying|copyright|use[_-]policy|acceptable[_-]use)", re.IGNORECASE)
 # Folders with the same weights for other runtimes, or from before their conversion.
 _OTHER_RUNTIMES = {"onnx", "openvino", "coreml", "original", "gguf", "tflite", "tf", "flax", "runs", "logs"}
+_ADAPTER = "adapter_config.json"  # of PEFT, which lies beside the weights of an adapter
 _CANONICAL = {"model", "pytorch_model", "diffusion_pytorch_model", "adapter_model"}
 
 
@@ -63,8 +64,9 @@ def choose(
 
     Patterns are those of huggingface_hub: shell globs over the whole path, where `*` also matches `/`, and `folder/` means
     everything under it. Without `include` the layout of the repository decides. For a diffusers pipeline these are the folders
-    in `model_index.json`, for a transformers model the files that `from_pretrained` loads, both with one variant and one format
-    of the weights; for any other repository all files but documentation.
+    in `model_index.json`, for a transformers model or an adapter of PEFT the files that `from_pretrained` loads, both with one
+    variant and one format of the weights; for any other repository, and one whose weights are none of PyTorch's, all files but
+    documentation and those of a training run.
 
     Args:
         files: every file of the repository.
@@ -121,9 +123,15 @@ def _listed(names: Sequence[str]) -> str:
 def _default(paths: Sequence[str], variant: str | None, index: Mapping[str, Any] | None) -> tuple[set[str], str]:
     if "model_index.json" in paths:
         return _diffusers(paths, variant, index)
-    if "config.json" in paths:
+    if "config.json" in paths or _ADAPTER in paths:
         return _transformers(paths, variant)
-    return {path for path in paths if not _is_documentation(path)}, "no known layout, so everything but documentation"
+    return _everything(paths), "no known layout, so everything but documentation"
+
+
+def _everything(paths: Iterable[str]) -> set[str]:
+    """All files but documentation, and what only a training run needs."""
+    weights = {path: Weight.of(path) for path in paths if not _is_documentation(path)}
+    return {path for path, weight in weights.items() if weight is None or weight.format != "training"}
 
 
 def _diffusers(paths: Sequence[str], variant: str | None, index: Mapping[str, Any] | None) -> tuple[set[str], str]:
@@ -150,6 +158,8 @@ def _belongs_at_top(path: str) -> bool:
 
 def _transformers(paths: Sequence[str], variant: str | None) -> tuple[set[str], str]:
     kept = [path for path in paths if not _is_documentation(path) and not _other_runtime(path)]
+    if not any(weight.format in TORCH for path in kept if (weight := Weight.of(path))):
+        return _everything(paths), "no weights of PyTorch, so everything but documentation"
     taken, label = _one_variant_and_format(kept, variant, prefer=None)
     return taken, f"transformers layout, {label}"
 

@@ -143,6 +143,32 @@ def test_other_formats_and_weights_of_training_are_left_out_of_a_component() -> 
     assert chosen == ("model_index.json", "unet/config.json", "unet/diffusion_pytorch_model.safetensors")
 
 
+def test_an_adapter_is_taken_as_its_loader_takes_it() -> None:
+    listing = files(
+        "README.md",
+        "adapter_config.json",
+        "adapter_model.bin",
+        "adapter_model.safetensors",
+        "checkpoint-500/adapter_model.safetensors",
+        "optimizer.pt",
+        "tokenizer.json",
+        "training_args.bin",
+    )
+    assert choose(listing).chosen == ("adapter_config.json", "adapter_model.safetensors", "tokenizer.json")
+
+
+def test_what_only_a_training_run_needs_is_left_out_of_any_layout() -> None:
+    chosen = choose(files("lora.safetensors", "README.md", "training_args.bin", "out/rng_state_0.pth")).chosen
+    assert chosen == ("lora.safetensors",)
+
+
+@pytest.mark.parametrize("weights", ["model.weights.h5", "model-Q4_K_M.gguf", "saved_model.pb", "model.msgpack"])
+def test_a_model_whose_weights_are_none_of_pytorch_is_taken_with_them(weights: str) -> None:
+    selection = choose(files("config.json", "README.md", weights))
+    assert selection.chosen == ("config.json", weights)
+    assert selection.reason.startswith("no weights of PyTorch, so everything but documentation: 2 files")
+
+
 def test_pickled_weights_are_taken_when_there_are_no_safetensors() -> None:
     listing = files("model_index.json", "unet/diffusion_pytorch_model.bin", "unet/openvino_model.bin")
     chosen = choose(listing, model_index={"unet": ["diffusers", "UNet"]}).chosen
