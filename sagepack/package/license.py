@@ -23,10 +23,19 @@ class License(Value, frozen=True):
     name: str | None = None
     link: str | None = None
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The Hub's word for each of the licences."""
+        return tuple(dict.fromkeys(self.id.split(", ")))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each of the licences is called: by the card itself, where the Hub has no word for it."""
+        return tuple(self.name if each == "other" and self.name else each for each in self.ids)
+
     def __str__(self) -> str:
-        return self.name if self.id == "other" and self.name else self.id
+        return ", ".join(self.names)
 
     def is_among(self, names: Collection[str]) -> bool:
         """Whether each of its licences is among these names, whatever their case."""
-        known = {name.casefold() for name in names}
-        return (self.name or "").casefold() in known or {each.casefold() for each in self.id.split(", ")} <= known
+        return {each.casefold() for each in self.names} <= {name.casefold() for name in names}

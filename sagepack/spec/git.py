@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 _SECONDS = 10
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 # The two ways to name a repository on a server (git-clone, "Git URLs"): a URL, or `user@host:path` for ssh.
-_URL = re.compile(r"(?P<scheme>https|ssh)://(?:[^@/]*@)?(?P<host>[A-Za-z0-9.-]+(?::[0-9]+)?)/(?P<path>[!-~]+)")
+_URL = re.compile(
+    r"(?P<scheme>https|ssh)://(?:[^@/]*@)?(?P<host>[A-Za-z0-9.-]+(?::[0-9]+)?)/(?P<path>[!-~]+?)(?:[?#][!-~]*)?"
+)
 _SSH = re.compile(r"(?:[^@/:]*@)?(?P<host>[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+):(?P<path>[!-.0-~][!-~]*)")
 
 
@@ -41,7 +43,7 @@ def head(folder: Path) -> Head | None:
 def address(folder: Path) -> str | None:
     """URI of the repository that a folder was cloned from, and of what is checked out, as `git+https://host/owner/name@refs/heads/main`.
 
-    It contains no user name and no password. None for a repository without a remote `origin` on a server: the path of a folder may
+    It contains no user name, password or token, nor a query, where a server may take one. None for a repository without a remote `origin` on a server: the path of a folder may
     name a user of this machine.
     """
     origin, ref = _git(folder, "remote", "get-url", "origin") or "", _git(folder, "symbolic-ref", "--quiet", "HEAD")

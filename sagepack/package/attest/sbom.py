@@ -143,10 +143,10 @@ def _licenses(found: License, lock: Lock) -> list[dict[str, Any]]:
     """A licence as SPDX names it, or else as the card does. Nobody has checked that the card is right."""
     address = _license_address(found.link, lock)
     named = []
-    for each in dict.fromkeys(found.id.split(", ")):
-        known = SPDX.get(each.lower())
-        name = {"id": known} if known else {"name": found.name or each}
-        named.append({"license": {**name, "acknowledgement": "declared", **address}})
+    for word, name in zip(found.ids, found.names, strict=True):
+        known = SPDX.get(word.lower())
+        called = {"id": known} if known else {"name": name}
+        named.append({"license": {**called, "acknowledgement": "declared", **address}})
     return named
 
 

@@ -84,6 +84,11 @@ def test_a_changed_file_is_told_and_an_ignored_one_is_not(project: Path) -> None
         ("https://git.company:8443/models", "git+https://git.company:8443/models@refs/heads/main"),
         ("git@github.com:team/models.git", "git+ssh://github.com/team/models.git@refs/heads/main"),
         ("ssh://alice@git.company:22/team/models", "git+ssh://git.company:22/team/models@refs/heads/main"),
+        (
+            "https://git.company/team/models.git?private_token=secret",
+            "git+https://git.company/team/models.git@refs/heads/main",
+        ),
+        ("https://git.company/models#secret", "git+https://git.company/models@refs/heads/main"),
         ("/home/alice/models", None),
         ("file:///home/alice/models", None),
         ("https://git.company/a b", None),

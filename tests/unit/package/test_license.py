@@ -17,6 +17,11 @@ from sagepack.package.license import License
         (License("other"), ["mit"], False),
         (License("mit, apache-2.0"), ["apache-2.0", "mit"], True),
         (License("mit, gpl-3.0"), ["mit"], False),
+        (License("gpl-3.0", "mit"), ["mit"], False),
+        (License("other", "acme-1.0"), ["other"], False),
+        (License("other"), ["other"], True),
+        (License("mit, other", "acme-1.0"), ["mit", "acme-1.0"], True),
+        (License("mit, other", "acme-1.0"), ["acme-1.0"], False),
     ],
 )
 def test_each_licence_of_a_model_has_to_be_allowed(found: License, names: list[str], allowed: bool) -> None:

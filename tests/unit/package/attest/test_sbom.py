@@ -108,6 +108,8 @@ def test_a_wheel_in_the_package_belongs_to_its_library() -> None:
     ("declared", "listed"),
     [
         (License("apache-2.0"), [{"id": "Apache-2.0"}]),
+        (License("mit", "my own"), [{"id": "MIT"}]),
+        (License("gemma, other", "own-1.0"), [{"name": "gemma"}, {"name": "own-1.0"}]),
         (License("mit, gemma"), [{"id": "MIT"}, {"name": "gemma"}]),
         (License("odc-by"), [{"id": "ODC-By-1.0"}]),
         (License("other", "own-1.0"), [{"name": "own-1.0"}]),
