@@ -1,13 +1,32 @@
-"""What happens in a run, as `--events` writes it: a value for each kind of event, one JSON document a line."""
+"""What happens in a run, as `--events` writes it: a value for each kind of event, one JSON document a line.
+
+A run begins with `RunBegun` and ends with `RunEnded`, also one of a fleet. What happens in a job of a fleet lies between its
+`JobBegun` and its `JobEnded`, and names the job; whoever groups the events by it reads each job as the run of a single spec.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003 - msgspec reads the annotations
 from typing import Any
 
-from sagepack.api.results import SpecReference  # noqa: TC001 - msgspec reads the annotations
+from sagepack.api.results import (
+    Job,  # noqa: TC001 - msgspec reads the annotations
+    SpecReference,  # noqa: TC001 - msgspec reads the annotations
+)
 from sagepack.decoding import Value
 from sagepack.engine.plan import Action  # noqa: TC001 - msgspec reads the annotations
+
+
+class JobReference(Value, frozen=True):
+    """Which job of a fleet.
+
+    Attributes:
+        config: the spec's file.
+        env: the environment.
+    """
+
+    config: str
+    env: str
 
 
 class RunBegun(Value, frozen=True, tag="run-begun", tag_field="event"):
@@ -18,8 +37,8 @@ class RunBegun(Value, frozen=True, tag="run-begun", tag_field="event"):
         version: version of this format.
         sagepack: version of the program.
         task: the task as it is typed.
-        config: the spec's file as it was given; empty for the only one of the project.
-        env: the environment.
+        config: the spec's file as it was given; empty for the only one of the project, and for a task that is about no spec.
+        env: the environment; empty for a task that is about no spec.
     """
 
     time: datetime
@@ -36,10 +55,12 @@ class Planned(Value, frozen=True, tag="planned", tag_field="event"):
     Attributes:
         time: when, in UTC.
         actions: every step of the goal: whether it runs and why, and the bytes that it is expected to move.
+        job: the job of a fleet that it happens in; null in the run of a single spec.
     """
 
     time: datetime
     actions: tuple[Action, ...]
+    job: JobReference | None = None
 
 
 class StepBegun(Value, frozen=True, tag="step-begun", tag_field="event"):
@@ -49,11 +70,13 @@ class StepBegun(Value, frozen=True, tag="step-begun", tag_field="event"):
         time: when, in UTC.
         step: its name.
         reasons: why.
+        job: the job of a fleet that it happens in; null in the run of a single spec.
     """
 
     time: datetime
     step: str
     reasons: tuple[str, ...]
+    job: JobReference | None = None
 
 
 class Moving(Value, frozen=True, tag="progress", tag_field="event"):
@@ -65,6 +88,7 @@ class Moving(Value, frozen=True, tag="progress", tag_field="event"):
         label: what is being done, such as `fetching` or `publishing`.
         done: bytes that are done. It may become less, when a request is repeated.
         total: bytes that there are to do.
+        job: the job of a fleet that it happens in; null in the run of a single spec.
     """
 
     time: datetime
@@ -72,6 +96,7 @@ class Moving(Value, frozen=True, tag="progress", tag_field="event"):
     label: str
     done: int
     total: int
+    job: JobReference | None = None
 
 
 class Noted(Value, frozen=True, tag="note", tag_field="event"):
@@ -81,11 +106,13 @@ class Noted(Value, frozen=True, tag="note", tag_field="event"):
         time: when, in UTC.
         step: the step that runs; null outside of steps.
         text: what it says.
+        job: the job of a fleet that it happens in; null in the run of a single spec.
     """
 
     time: datetime
     step: str | None
     text: str
+    job: JobReference | None = None
 
 
 class Warned(Value, frozen=True, tag="warning", tag_field="event"):
@@ -97,6 +124,7 @@ class Warned(Value, frozen=True, tag="warning", tag_field="event"):
         key: dotted path of the key; empty where it is about none.
         message: what is wrong.
         fix: what to do.
+        job: the job of a fleet that it happens in; null in the run of a single spec.
     """
 
     time: datetime
@@ -104,6 +132,7 @@ class Warned(Value, frozen=True, tag="warning", tag_field="event"):
     key: str
     message: str
     fix: str | None
+    job: JobReference | None = None
 
 
 class StepEnded(Value, frozen=True, tag="step-ended", tag_field="event"):
@@ -118,6 +147,7 @@ class StepEnded(Value, frozen=True, tag="step-ended", tag_field="event"):
         fetched: bytes that it has fetched; null where it counts none.
         sent: bytes of the model that it has sent to S3; null where it counts none.
         copied: bytes that S3 has copied by itself; null where it counts none.
+        job: the job of a fleet that it happens in; null in the run of a single spec.
     """
 
     time: datetime
@@ -128,6 +158,67 @@ class StepEnded(Value, frozen=True, tag="step-ended", tag_field="event"):
     fetched: int | None
     sent: int | None
     copied: int | None
+    job: JobReference | None = None
+
+
+class FleetBegun(Value, frozen=True, tag="fleet-begun", tag_field="event"):
+    """The jobs of a fleet are known. It comes twice where a person has to agree first: for the plan, and for the goal.
+
+    Attributes:
+        time: when, in UTC.
+        goal: what each job is to reach.
+        to: the step that is planned for, if the goal is `plan`.
+        jobs: each spec in each environment, in the order of the selection.
+    """
+
+    time: datetime
+    goal: str
+    to: str | None
+    jobs: tuple[JobReference, ...]
+
+
+class JobBegun(Value, frozen=True, tag="job-begun", tag_field="event"):
+    """A job of a fleet begins.
+
+    Attributes:
+        time: when, in UTC.
+        job: which.
+        left: how many others wait.
+    """
+
+    time: datetime
+    job: JobReference
+    left: int
+
+
+class JobSkipped(Value, frozen=True, tag="job-skipped", tag_field="event"):
+    """A job of a fleet does not begin.
+
+    Attributes:
+        time: when, in UTC.
+        job: which.
+        reason: why.
+        result: what is known of it.
+    """
+
+    time: datetime
+    job: JobReference
+    reason: str
+    result: Job
+
+
+class JobEnded(Value, frozen=True, tag="job-ended", tag_field="event"):
+    """A job of a fleet has ended.
+
+    Attributes:
+        time: when, in UTC.
+        job: which.
+        result: what came of it, with the error if it failed.
+    """
+
+    time: datetime
+    job: JobReference
+    result: Job
 
 
 class RunEnded(Value, frozen=True, tag="run-ended", tag_field="event"):
@@ -151,5 +242,31 @@ class RunEnded(Value, frozen=True, tag="run-ended", tag_field="event"):
 
 
 VERSION = 1
-Event = RunBegun | Planned | StepBegun | Moving | Noted | Warned | StepEnded | RunEnded
-EVENTS: tuple[type[Value], ...] = (RunBegun, Planned, StepBegun, Moving, Noted, Warned, StepEnded, RunEnded)
+Event = (
+    RunBegun
+    | Planned
+    | StepBegun
+    | Moving
+    | Noted
+    | Warned
+    | StepEnded
+    | FleetBegun
+    | JobBegun
+    | JobSkipped
+    | JobEnded
+    | RunEnded
+)
+EVENTS: tuple[type[Value], ...] = (
+    RunBegun,
+    Planned,
+    StepBegun,
+    Moving,
+    Noted,
+    Warned,
+    StepEnded,
+    FleetBegun,
+    JobBegun,
+    JobSkipped,
+    JobEnded,
+    RunEnded,
+)

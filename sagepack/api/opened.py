@@ -50,7 +50,7 @@ class OpenedSpec:
 
     @property
     def last_run_path(self) -> Path | None:
-        """Where the command line keeps the events of the last run that had something to do; None until the spec was read."""
+        """Where the command line, and a job of a fleet, keeps the events of the last run that ran a step; None until the spec was read."""
         return Workspace(self.root, self.spec.name, self.spec.env).last_run_path if self.spec else None
 
     def _surviving(self, context: BuildContext) -> AbstractContextManager[None]:

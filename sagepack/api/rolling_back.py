@@ -62,7 +62,8 @@ def roll_back(context: BuildContext, to: str) -> results.Rollback:
         release = _chosen(context, to)
         deployment = _deployment(context, release)
         waiter = WaiterConfig.of(context.spec)
-        deployed = reconcile(context.clients.aws, deployment, context.progress, waiter, recreate=context.recreate)
+        with context.progress.step("deploy", [f"back to release {release.number}"]):
+            deployed = reconcile(context.clients.aws, deployment, context.progress, waiter, recreate=context.recreate)
         newest = next(history.releases(context), release)
         # A rollback that was interrupted before its record has nothing left to change.
         if deployed.changes or newest.record.config != release.record.config:

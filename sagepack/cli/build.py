@@ -11,7 +11,7 @@ from sagepack.api.results import GRAPH_FORMATS, SBOM_VERSIONS
 from sagepack.cli import screens
 from sagepack.cli.agreement import agreed_plan
 from sagepack.cli.layout import Screen, plain
-from sagepack.cli.task import CONNECTIONS, EVENTS, LOCKED, NO_SMOKE, REMOTE, STREAM, WORKERS, YES_CHANGE, Flag, task
+from sagepack.cli.task import CONNECTIONS, LOCKED, NO_SMOKE, REMOTE, STREAM, WORKERS, YES_CHANGE, Flag, task
 from sagepack.engine import lazy
 from sagepack.engine.steps import GOALS
 from sagepack.errors import UserError
@@ -49,6 +49,7 @@ def validate(project: Project) -> Validated:
     Flag("update", default=False, help="resolve again even if the lock is up to date with the spec"),
     Flag("pin", default=False, help="first write the commit into the spec, in place of its branch"),
     LOCKED,
+    builds=True,
     example="--update --env prod",
 )
 def lock(project: Project, *, update: bool, pin: bool, locked: bool) -> Locked:
@@ -126,7 +127,7 @@ def graph(
     return replace(drawn, path=output)
 
 
-@task(LOCKED, CONNECTIONS, EVENTS)
+@task(LOCKED, CONNECTIONS, builds=True)
 def download(project: Project, *, locked: bool, connections: int) -> Built:
     """Fetch the model's files into the Hugging Face cache.
 
@@ -135,13 +136,13 @@ def download(project: Project, *, locked: bool, connections: int) -> Built:
     return project.build("download", locked=locked, connections=connections)
 
 
-@task(LOCKED, EVENTS)
+@task(LOCKED, builds=True)
 def assemble(project: Project, *, locked: bool) -> Built:
     """Stage the inference code and the requirements."""
     return project.build("assemble", locked=locked)
 
 
-@task(LOCKED, EVENTS)
+@task(LOCKED, builds=True)
 def checksum(project: Project, *, locked: bool) -> Built:
     """Write the manifest.
 
@@ -150,13 +151,13 @@ def checksum(project: Project, *, locked: bool) -> Built:
     return project.build("checksum", locked=locked)
 
 
-@task(LOCKED, CONNECTIONS, EVENTS)
+@task(LOCKED, CONNECTIONS, builds=True)
 def tar(project: Project, *, locked: bool, connections: int) -> Built:
     """Write model.tar.gz; the same as `package`."""
     return project.build("tar", locked=locked, connections=connections)
 
 
-@task(LOCKED, CONNECTIONS, EVENTS, example="--config config/svd.yaml --env prod")
+@task(LOCKED, CONNECTIONS, builds=True, example="--config config/svd.yaml --env prod")
 def package(project: Project, *, locked: bool, connections: int) -> Built:
     """Run all steps up to dist/<name>/<env>/model.tar.gz.
 
@@ -165,7 +166,7 @@ def package(project: Project, *, locked: bool, connections: int) -> Built:
     return project.build("package", locked=locked, connections=connections)
 
 
-@task(LOCKED, STREAM, REMOTE, CONNECTIONS, WORKERS, EVENTS, example="--env prod --stream")
+@task(LOCKED, STREAM, REMOTE, CONNECTIONS, WORKERS, builds=True, example="--env prod --stream")
 def upload(
     project: Project, *, locked: bool, stream: bool, remote: bool, connections: int, workers: int | None
 ) -> Built:
@@ -192,7 +193,7 @@ def upload(
     ),
     NO_SMOKE,
     YES_CHANGE,
-    EVENTS,
+    builds=True,
     example="--env prod --set endpoint.instance_type=ml.g5.4xlarge",
 )
 def deploy(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagepack.api.results import Followed
 from sagepack.cli import interrupts, screens
-from sagepack.cli.output import confirm, echo, write_out
+from sagepack.cli.output import confirm, echo, require_stdout, write_out
 from sagepack.cli.proposals import as_typed, selecting_flags
 from sagepack.cli.task import YES, Flag, task
 from sagepack.decoding import MalformedError, decode_json
@@ -202,6 +202,7 @@ def status(project: Project, *, watch: bool, interval: int | None) -> EndpointSt
     if "--json" in sys.argv:
         fix = "leave out --watch for one document"
         raise UserError("looks that go on are no JSON document", where="--watch --json", fix=fix)
+    require_stdout("--watch")
     seconds = interval or _INTERVAL
     with interrupts.endless():
         looks = project.watch_status(interval=seconds)
@@ -225,6 +226,7 @@ def logs(project: Project, *, follow: bool, since: str) -> Log | Followed:
     if "--json" in sys.argv:
         fix = "leave out --follow for one document"
         raise UserError("a log that goes on is no JSON document", where="--follow --json", fix=fix)
+    require_stdout("--follow")
     instances, count = set[str](), 0
     with interrupts.endless():
         for line in project.follow_logs(since=begin):

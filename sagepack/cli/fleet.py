@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from sagepack.api.fleet import running
     from sagepack.api.project import Project
     from sagepack.api.results import FleetMatrix, FleetRun
-    from sagepack.cli import fleet_watch
+    from sagepack.cli import fleet_events, fleet_watch
 else:
+    fleet_events = lazy.module("cli.fleet_events")
     fleet_watch = lazy.module("cli.fleet_watch")
     running = lazy.module("api.fleet.running")
 
@@ -83,8 +84,9 @@ def fleet(
         raise UserError("names no environment", where="--envs", fix="write one or more, such as --envs dev,prod")
     how = running.JobOptions(locked, stream, smoke=not no_smoke, recreate=yes)
     with closing(fleet_watch.FleetWatch(project.progress)) as watch:
+        watcher = fleet_events.telling(project.progress, watch)
         found = running.Fleet(
-            project.root, select or ALL_SPECS, names, project.selection.sets, jobs=jobs, watcher=watch
+            project.root, select or ALL_SPECS, names, project.selection.sets, jobs=jobs, watcher=watcher
         )
         try:
             if matrix:

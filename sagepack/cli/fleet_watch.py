@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sagepack.api.fleet.log import last_line
+from sagepack.api.recording import Recorder
 from sagepack.cli.fleet_table import label, outcome
 from sagepack.cli.layout import Screen, Span, cells, shortened
 from sagepack.cli.running import Running, clock
@@ -15,8 +16,10 @@ from sagepack.cli.terminal import Display
 from sagepack.text import format_bytes, format_duration, one_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
+    from sagepack.api.events import Event
     from sagepack.api.results import FleetRun, Job
     from sagepack.cli.layout import Line
     from sagepack.progress import Progress
@@ -33,12 +36,15 @@ class FleetWatch:
 
     Attributes:
         interrupted_run: what had been done when it was interrupted; None if it was not.
+        hear: nobody: the last lines of the logs are shown.
     """
 
     def __init__(self, progress: Progress) -> None:
         self.interrupted_run: FleetRun | None = None
-        self._progress = progress
-        self._display = progress if isinstance(progress, Display) else None
+        self.hear: Callable[[str, str, Event], None] | None = None
+        # What is said here of a job is an event already.
+        self._progress = progress.progress if isinstance(progress, Recorder) else progress
+        self._display = self._progress if isinstance(self._progress, Display) else None
         self._rows: dict[tuple[str, str], tuple[_Row, ExitStack]] = {}
         self._total, self._shown = _Total(), ExitStack()
         self._told = time.monotonic()
@@ -54,6 +60,12 @@ class FleetWatch:
     def looking(self) -> AbstractContextManager[None]:
         """Draw that specs and locks are read."""
         return self._progress.activity("reading specs and locks")
+
+    def selected(self, goal: str, to: str | None, jobs: Sequence[Job]) -> None:
+        """Show nothing: the table follows."""
+
+    def skipped(self, job: Job) -> None:
+        """Show nothing: the table follows."""
 
     def begins(self, job: Job, *, left: int) -> None:
         """Draw it from now on."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sagepack.cli import screens
 from sagepack.cli.agreement import agreed_plan
 from sagepack.cli.output import confirm, echo
-from sagepack.cli.task import EVENTS, NO_SMOKE, YES_CHANGE, Flag, task
+from sagepack.cli.task import NO_SMOKE, YES_CHANGE, Flag, task
 from sagepack.errors import UserError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def diff(project: Project, *, before: str, after: str) -> Diff:
     Flag("dry-run", default=False, help="show what would be copied and changed, and change nothing"),
     NO_SMOKE,
     YES_CHANGE,
-    EVENTS,
+    builds=True,
     example="--from-env dev --to-env prod",
 )
 def promote(project: Project, *, from_env: str, release: str, dry_run: bool, no_smoke: bool, yes: bool) -> Built | Plan:
@@ -69,6 +69,7 @@ def promote(project: Project, *, from_env: str, release: str, dry_run: bool, no_
     Flag("to", "", "the release, as in `diff`; if left out the one before the one that serves", placeholder="RELEASE"),
     Flag("dry-run", default=False, help="only show what would change"),
     YES_CHANGE,
+    builds=True,
     example="--to 3 --env prod",
 )
 def rollback(project: Project, *, to: str, dry_run: bool, yes: bool) -> Rollback:

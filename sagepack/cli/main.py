@@ -52,9 +52,10 @@ def run_command(task: str, body: Callable[[Project], Result], options: Options) 
     selected = proposals.selecting_flags(options.config, options.env)
     progress = make_progress(selected)
     recorder = None
-    if options.events is not None:
-        recorder = recording.Recorder(progress, options, task, selected, lambda: project.last_run_path)
-    project = Project(options.root, options.config, options.env, options.sets, recorder or progress)
+    if options.events or options.builds:
+        recorder = recording.TaskRecord(progress, options, task, selected, lambda: project.last_run_path)
+    heard = recorder.progress if recorder else progress
+    project = Project(options.root, options.config, options.env, options.sets, heard)
 
     def envelope(exit_code: int, **outcome: Any) -> dict[str, Any]:
         seconds = round(time.monotonic() - begun, 3)
@@ -138,7 +139,7 @@ def _print_result(result: Result, options: Options, document: dict[str, Any]) ->
         _echo_footer(result, options, document["seconds"])
 
 
-def _record(recorder: recording.Recorder | None, document: dict[str, Any]) -> None:
+def _record(recorder: recording.TaskRecord | None, document: dict[str, Any]) -> None:
     if recorder:
         recorder.ended(document)
 

@@ -20,7 +20,9 @@ class Options(Value, frozen=True):
         sets: `key=value` overlays, applied last.
         json: print one JSON document on stdout and nothing else there.
         debug: show tracebacks.
-        events: the file that gets what happens; `-` for stdout; empty for none. None for a task that runs no steps.
+        events: the file that gets what happens; `-` for stdout; empty for none.
+        selects: whether the task is about the spec that they name.
+        builds: whether the task runs steps, of which the build folder keeps the events.
     """
 
     root: Path
@@ -29,4 +31,6 @@ class Options(Value, frozen=True):
     sets: tuple[str, ...] = ()
     json: bool = False
     debug: bool = False
-    events: str | None = None
+    events: str = ""
+    selects: bool = True
+    builds: bool = False

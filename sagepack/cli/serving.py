@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sagepack.api.results import Followed, ServingStack
 from sagepack.cli import interrupts, screens
 from sagepack.cli.endpoint import FIELD, fields_of, request_of, target_of
-from sagepack.cli.output import as_called, echo, problem, write_out
+from sagepack.cli.output import as_called, echo, problem, require_stdout, write_out
 from sagepack.cli.proposals import selecting_flags
 from sagepack.cli.task import Flag, task
 from sagepack.engine import lazy
@@ -108,6 +108,8 @@ def _refuse(package: str, *, watch: bool, keep: bool, image: bool) -> None:
     if (watch or keep) and "--json" in sys.argv:
         fix = "leave both out for one document"
         raise UserError("a server that goes on is no JSON document", where="--json with --keep or --watch", fix=fix)
+    if watch or keep:
+        require_stdout("--watch" if watch else "--keep")
 
 
 def _keep(project: Project, served: Serving, result: Served) -> Followed:

@@ -97,6 +97,12 @@ class Flag(Value, frozen=True):
 
 _ALWAYS = (
     Flag("json", default=False, help="print one JSON document on stdout, and nothing else there"),
+    Flag(
+        "events",
+        "",
+        "also write what happens to this file as it happens, one JSON document a line; - for stdout",
+        placeholder="FILE",
+    ),
     Flag("debug", default=False, help="show tracebacks"),
 )
 SET = Flag(
@@ -118,13 +124,6 @@ CONNECTIONS = Flag("connections", hub.CONNECTIONS, "most connections to the Hub 
 WORKERS = Flag(
     "workers", "", "make what is published in this many processes, which stream what is not on this disk", most=64
 )
-EVENTS = Flag(
-    "events",
-    "",
-    "also write what happens to this file as it happens, one JSON document a line; - for stdout",
-    placeholder="FILE",
-)
-_OPTIONS = (*_COMMON, EVENTS)
 YES = Flag("yes", default=False, help="do not ask before something is removed")
 YES_CHANGE = Flag(
     "yes",
@@ -142,6 +141,7 @@ class Registered(Value, frozen=True):
     group: str
     scope: Scope
     example: str
+    builds: bool
 
     @property
     def name(self) -> str:
@@ -158,7 +158,9 @@ class Registered(Value, frozen=True):
 TASKS: list[Registered] = []
 
 
-def task(*flags: Flag, group: str = "", scope: Scope = "spec", example: str = "") -> Callable[[_Body], _Body]:
+def task(
+    *flags: Flag, group: str = "", scope: Scope = "spec", example: str = "", builds: bool = False
+) -> Callable[[_Body], _Body]:
     """Register a function from a `Project`, and the keywords of `flags`, to a result as a task.
 
     The function's name is the task's, the first line of its docstring what `invoke --list` says.
@@ -168,10 +170,12 @@ def task(*flags: Flag, group: str = "", scope: Scope = "spec", example: str = ""
         group: the task is called `group.name`.
         scope: what it works on: a spec, which has flags that select it; a project; or any folder.
         example: flags for the example of the help.
+        builds: whether it makes or changes the package or what the endpoint serves, by steps: the events of the last such run
+            are kept in the build folder.
     """
 
     def register(body: _Body) -> _Body:
-        TASKS.append(Registered(body, flags, group, scope, example))
+        TASKS.append(Registered(body, flags, group, scope, example, builds))
         return body
 
     return register
@@ -189,7 +193,7 @@ def invoke_task(registered: Registered, root: Path, filled: Container[str] = ())
 
     def call(_context: Context, **given: Any) -> None:
         by_flag = {flag: given[_word(flag)] for flag in flags}
-        common = {flag.keyword: by_flag.pop(flag) for flag in _OPTIONS if flag in by_flag}
+        common = {flag.keyword: by_flag.pop(flag) for flag in _COMMON if flag in by_flag}
         # A task may have a name of its own for one of these, such as --to-env.
         named = {
             flag.keyword: text
@@ -198,7 +202,9 @@ def invoke_task(registered: Registered, root: Path, filled: Container[str] = ())
         }
         contradicted = [name for name, text in named.items() if common[name] not in (text, _DEFAULTS[name])]
         common |= named
-        options = Options(root, **{**common, "sets": tuple(common.get("sets", ()))})
+        sets = tuple(common.get("sets", ()))
+        about = {"selects": registered.scope == "spec", "builds": registered.builds}
+        options = Options(root, **{**common, **about, "sets": sets})
 
         def body(project: Project) -> Result:
             for name in contradicted:

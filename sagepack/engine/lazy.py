@@ -67,7 +67,7 @@ LAZY: dict[str, tuple[str, ...]] = {
     "cli.build": ("api.review",),
     "cli.command_line": ("cli.refusals",),
     "cli.entrance": ("cli.completion", "cli.help_pages"),
-    "cli.fleet": ("api.fleet.running", "cli.fleet_watch"),
+    "cli.fleet": ("api.fleet.running", "cli.fleet_events", "cli.fleet_watch"),
     "cli.main": ("cli.recorder",),
     "cli.maintenance": ("api.cleaning",),
     "cli.sandbox": ("sandbox", "sandbox.adding"),

@@ -54,7 +54,7 @@ class Workspace(Value, frozen=True):
 
     @property
     def last_run_path(self) -> Path:
-        """The events of the last run that had something to do."""
+        """The events of the last run that ran a step, of a command or of a job of a fleet."""
         return self.build_path / "last-run.jsonl"
 
     @property

@@ -116,7 +116,7 @@ def test_after_a_key_of_the_spec_its_value_can_be_typed(bash: Shell, request: py
     [
         ("invoke pla", "invoke plan ", []),
         ("sagepack sandbox.st", "sagepack sandbox.st", ["sandbox.status", "sandbox.stop"]),
-        ("invoke plan --e", "invoke plan --env ", []),
+        ("invoke plan --en", "invoke plan --env ", []),
         ("invoke plan --env ", "invoke plan --env ", ["dev", "local", "prod"]),
         ("sagepack plan --env=p", "sagepack plan --env=prod ", []),
         ("invoke lock --json --config config/l", "invoke lock --json --config config/llava.yaml ", []),

@@ -12,29 +12,35 @@ import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from multiprocessing import get_context
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
+import jsonschema
 import pytest
 from invoke.program import Program
 
-from sagepack.api import results
+from sagepack.api import events, results
 from sagepack.api.fleet.job import perform
 from sagepack.api.fleet.running import Fleet, JobOptions, Unwatched
+from sagepack.api.recording import Recorder
+from sagepack.cli import fleet_events
 from sagepack.cli.tasks import collection
 from sagepack.deploy import waiter
 from sagepack.errors import UserError
+from sagepack.progress import Silent
+from sagepack.sandbox.faults import Fault
 from sagepack.spec.program import check
 from tests.helpers import documents, model_samples
 from tests.helpers.cloud import check_once
-from tests.helpers.paths import ROOT
+from tests.helpers.paths import ROOT, SCHEMAS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from sagepack.sandbox.servers import Servers
 
+EVENT = jsonschema.Draft202012Validator(json.loads((SCHEMAS / "event.schema.json").read_text()))
 MODEL = 6 << 20  # bytes of the file that all share: one that S3 can copy
 WEIGHTS = {"weights": {"dtype": "U8", "shape": [MODEL], "data_offsets": [0, MODEL]}}
 SPEC = """\
@@ -209,6 +215,118 @@ def test_what_a_service_does_to_one_job_is_the_exit_code_and_frees_those_that_wa
     assert statuses(run) == {"config/a.yaml dev": "failed", "b dev": "done", "c dev": "done"}
     assert run.send // MODEL == 1
     assert run.exit_code == 1
+
+
+def told_by(path: Path) -> list[dict[str, Any]]:
+    """The events in a file, each of which matches the schema."""
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    for event in found:
+        EVENT.validate(event)
+    return found
+
+
+def of(kind: str, told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [event for event in told if event["event"] == kind]
+
+
+def test_the_events_of_a_fleet_name_their_job_and_are_those_of_the_job_alone(make: Callable[..., Scene]) -> None:
+    scene = make("a", "b")
+    scene.lock("dev", "prod")
+    path = scene.root / "events.jsonl"
+    words = ("fleet", "upload", "--envs", "dev,prod", "--events", str(path))
+    code, out, _ = scene.command(*words)
+    assert (code, out.splitlines()[-1].startswith("4 jobs, upload: 4 done")) == (0, True)
+    told = told_by(path)
+    assert [event["event"] for event in (told[0], told[1], told[-1])] == ["run-begun", "fleet-begun", "run-ended"]
+    assert (told[0]["task"], told[0]["env"], told[-1]["result"]["goal"]) == ("fleet", "", "upload")
+    ended = of("job-ended", told)
+    results_of = {(each["job"]["config"], each["job"]["env"]): each["result"] for each in ended}
+    assert list(results_of.values()) == sorted(told[-1]["result"]["jobs"], key=list(results_of.values()).index)
+    assert [event["job"] for event in of("job-begun", told)].count(told[1]["jobs"][0]) == 1
+    assert len(told[1]["jobs"]) == len(ended) == 4
+    for job in told[1]["jobs"]:
+        kept = told_by(scene.root / "build" / f"{Path(job['config']).stem}-{job['env']}" / "last-run.jsonl")
+        assert (kept[0]["event"], kept[0]["task"], kept[0]["config"]) == ("run-begun", "upload", job["config"])
+        assert (kept[-1]["event"], kept[-1]["exit_code"]) == ("run-ended", 0)
+        mine = [each for each in told if each.get("job") == job]
+        assert [each["event"] for each in (mine[0], mine[-1])] == ["job-begun", "job-ended"]
+        assert [{**each, "job": None} for each in mine[1:-1]] == kept[1:-1]
+        result = kept[-1]["result"]
+        assert [each["step"] for each in of("step-ended", kept)] == list(mine[-1]["result"]["steps"])
+        assert result["artifact"] == mine[-1]["result"]["artifact"]
+
+    before = {file: file.read_bytes() for file in scene.root.glob("build/*/last-run.jsonl")}
+    assert scene.command(*words)[0] == 0
+    assert {each["result"]["status"] for each in of("job-ended", told_by(path))} == {"unchanged"}
+    assert {file: file.read_bytes() for file in scene.root.glob("build/*/last-run.jsonl")} == before
+
+
+def test_a_job_in_two_parts_is_one_run(make: Callable[..., Scene]) -> None:
+    scene = make("a", "b")
+    scene.lock("dev")
+    path = scene.root / "events.jsonl"
+    assert scene.command("fleet", "deploy", "--envs", "dev", "--no-smoke", "--events", str(path))[0] == 0
+    told = told_by(path)
+    for job in [each["result"] for each in of("job-ended", told)]:
+        kept = told_by(scene.root / "build" / f"{job['name']}-dev" / "last-run.jsonl")
+        assert [each["event"] for each in kept].count("run-begun") == 1
+        assert [each["step"] for each in of("step-ended", kept)] == job["steps"]
+        assert [each["event"] for each in kept[1:]].index("run-ended") == len(kept) - 2
+        assert (kept[0]["task"], kept[-1]["result"]["goal"]) == ("deploy", "deploy")
+        assert kept[-1]["result"]["actions"] == job["actions"]
+        assert kept[-1]["seconds"] == pytest.approx(job["seconds"])
+
+
+def test_a_job_that_does_not_begin_is_told_with_its_reason(make: Callable[..., Scene]) -> None:
+    scene = make("a", "b")
+    for folder in ("more", "else"):
+        (scene.root / folder).mkdir()
+        (scene.root / folder / "b.yaml").write_bytes((scene.root / "config" / "b.yaml").read_bytes())
+    (scene.root / "config" / "b.yaml").unlink()
+    path = scene.root / "events.jsonl"
+    selected = [word for folder in ("config", "more", "else") for word in ("--select", f"{folder}/*.yaml")]
+    assert scene.command("fleet", "lock", "--envs", "dev", "--events", str(path), *selected)[0] == 1
+    told = told_by(path)
+    assert [event["job"]["config"] for event in of("job-begun", told)] == ["config/a.yaml"]
+    assert [(event["job"]["config"], event["reason"]) for event in of("job-skipped", told)] == [
+        ("more/b.yaml", "else/b.yaml has the name 'b', too"),
+        ("else/b.yaml", "more/b.yaml has the name 'b', too"),
+    ]
+
+
+def test_a_job_that_fails_keeps_why(make: Callable[..., Scene]) -> None:
+    scene = make("a")
+    scene.lock("dev")
+    path = scene.root / "events.jsonl"
+    scene.fleet()
+    scene.servers.aws.faults.add(Fault("status", "*", "PUT", value=403))
+    assert scene.command("fleet", "upload", "--envs", "dev", "--events", str(path))[0] != 0
+    kept = told_by(scene.root / "build" / "a-dev" / "last-run.jsonl")
+    job = of("job-ended", told_by(path))[0]["result"]
+    assert (kept[-1]["event"], kept[-1]["result"]) == ("run-ended", None)
+    assert kept[-1]["exit_code"] == job["exit_code"] != 0
+    assert kept[-1]["error"]["message"] == job["error"]["message"]
+
+
+def test_the_events_of_an_interrupted_fleet_tell_what_had_not_begun(make: Callable[..., Scene]) -> None:
+    scene = make("a", "b", "c")
+    told: list[Any] = []
+
+    class Impatient(Unwatched):
+        def ended(self, job: results.Job) -> None:
+            del job
+            raise KeyboardInterrupt
+
+    watcher = fleet_events.telling(Recorder(Silent(), told.append), Impatient())
+    with pytest.raises(KeyboardInterrupt):
+        scene.fleet(watcher=watcher, jobs=1).run("checksum")
+    ends = [event for event in told if isinstance(event, (events.JobEnded, events.JobSkipped))]
+    assert [(each.job.config, each.result.status) for each in ends] == [
+        ("config/a.yaml", "done"),
+        ("config/b.yaml", "waiting"),
+        ("config/c.yaml", "waiting"),
+    ]
+    assert [each.reason for each in ends if isinstance(each, events.JobSkipped)] == ["the fleet was interrupted"] * 2
 
 
 @pytest.mark.slow
@@ -397,12 +515,19 @@ def test_after_a_kill_the_same_command_does_what_is_left_and_sends_no_content_tw
         process.kill()
     assert process.returncode == -9
     assert len(published()) < 12
+    kept = [file.read_text().splitlines()[-1] for file in scene.root.glob("build/*/last-run.jsonl")]
+    assert kept
+    assert not all('"event": "run-ended"' in line for line in kept)
     ran = subprocess.run(
         command, cwd=scene.root, env=environment, capture_output=True, text=True, check=True, timeout=300
     )
     jobs = documents.checked(ran.stdout)["result"]["jobs"]
     assert {job["status"] for job in jobs} <= {"done", "unchanged"}
     assert MODEL < scene.sent < 1.2 * MODEL
+    for job in jobs:
+        told = told_by(scene.root / "build" / f"{job['name']}-{job['env']}" / "last-run.jsonl")
+        assert [each["event"] for each in told].count("run-begun") == 1
+        assert told[-1]["event"] == "run-ended" or job["status"] == "unchanged"
     again = subprocess.run(
         command, cwd=scene.root, env=environment, capture_output=True, text=True, check=True, timeout=300
     )

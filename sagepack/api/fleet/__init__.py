@@ -5,6 +5,7 @@ selection  which specs and environments, and what is known of each before it run
 order      which job may begin, so that a content is brought to a place once; pure
 sharing    what a plan of all jobs moves, with shared contents counted once; pure
 job        one job: text in, text out, so that it can run anywhere
+job_events what happens in a job, kept and told
 log        a job's own lines, in a file
 """
 

@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, wait
 from contextlib import nullcontext, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -27,10 +27,11 @@ from sagepack.text import did_you_mean, one_of
 from sagepack.workers import worker_pool
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Executor, Future
     from contextlib import AbstractContextManager
 
+    from sagepack.api import events
     from sagepack.api.fleet.selection import Member
 
 _GRACE_SECONDS = 3.0  # that running jobs get to end in after an interrupt, before the summary
@@ -38,13 +39,26 @@ _TICK_SECONDS = 1.0
 
 
 class Watcher(Protocol):
-    """Who is told what a fleet does, in the thread that runs it. `job.log` is the file with a job's own lines."""
+    """Who is told what a fleet does, in the thread that runs it. `job.log` is the file with a job's own lines.
+
+    Attributes:
+        hear: gets what happens in each job, in the job's own thread; None if nobody wants it. Jobs on an executor that was given to
+            the fleet are not heard: each keeps its events in its build folder.
+    """
+
+    hear: Callable[[str, str, events.Event], None] | None
 
     def looking(self) -> AbstractContextManager[None]:
         """Within the block specs and locks are read."""
 
+    def selected(self, goal: str, to: str | None, jobs: Sequence[results.Job]) -> None:
+        """The jobs are known: all of them, of which none has begun. `to` is the step that is planned for."""
+
     def begins(self, job: results.Job, *, left: int) -> None:
         """A job begins; `left` others wait."""
+
+    def skipped(self, job: results.Job) -> None:
+        """A job does not begin: it has failed already, or has nothing to do."""
 
     def ended(self, job: results.Job) -> None:
         """A job has ended."""
@@ -57,13 +71,25 @@ class Watcher(Protocol):
 
 
 class Unwatched:
-    """Tells nobody."""
+    """Tells nobody. Derive from it to be told some of it.
+
+    Attributes:
+        hear: nobody.
+    """
+
+    hear: Callable[[str, str, events.Event], None] | None = None
 
     def looking(self) -> AbstractContextManager[None]:
         """Drop it."""
         return nullcontext()
 
+    def selected(self, goal: str, to: str | None, jobs: Sequence[results.Job]) -> None:
+        """Drop it."""
+
     def begins(self, job: results.Job, *, left: int) -> None:
+        """Drop it."""
+
+    def skipped(self, job: results.Job) -> None:
         """Drop it."""
 
     def ended(self, job: results.Job) -> None:
@@ -263,7 +289,11 @@ class Fleet:
         left = [member for member in members if member.key not in ended]
         # What is only looked at is brought nowhere.
         ordered = sort([member.needs(goal) if goal in GOALS else Needs(member.key, "") for member in left])
-        run = _Run(Order(ordered), {member.key: member for member in members}, tasks, ended, self._watcher)
+        hear = None if kept else self._watcher.hear
+        run = _Run(Order(ordered), {member.key: member for member in members}, tasks, ended, self._watcher, hear)
+        self._watcher.selected(goal, to, [run.state_of(member) for member in members])
+        for each in ended.values():
+            self._watcher.skipped(each.job)
         try:
             with pool as executor:
                 run.all(executor, self._jobs)
@@ -285,6 +315,7 @@ class _Run:
         tasks: what each is to do.
         ended: gets what came of each.
         watcher: is told.
+        hear: gets what happens in the jobs.
     """
 
     def __init__(
@@ -294,10 +325,12 @@ class _Run:
         tasks: dict[str, Task],
         ended: dict[str, Ended],
         watcher: Watcher,
+        hear: Callable[[str, str, events.Event], None] | None,
     ) -> None:
         self._order, self._members, self._tasks, self._ended, self._watcher = order, members, tasks, ended, watcher
+        self._hear = hear
         self._running: dict[Future[str], str] = {}
-        self._first: dict[str, results.Job] = {}  # what came of the first part of a job
+        self._first: dict[str, Ended] = {}  # what came of the first part of a job
         self._parts: set[str] = set()  # jobs that do their first part
         self._begun: dict[str, float] = {}
 
@@ -333,14 +366,16 @@ class _Run:
         task = self._tasks[key]
         if task.goal == "deploy" and self._order.is_awaited(key):
             # An endpoint takes minutes to start; others need only what is published before.
-            task = replace(task, goal="upload")
+            task = replace(task, goal="upload", then=task.goal)
             self._parts.add(key)
         self._begun[key] = time.monotonic()
         self._watcher.begins(self._blank(key), left=len(self._order.waiting))
         self._submit(executor, key, task)
 
     def _submit(self, executor: Executor, key: str, task: Task) -> None:
-        self._running[executor.submit(perform, msgspec.json.encode(task).decode())] = key
+        text = msgspec.json.encode(task).decode()
+        hears = (partial(self._hear, task.config, task.env),) if self._hear else ()
+        self._running[executor.submit(perform, text, *hears)] = key
 
     def _end(self, executor: Executor, future: Future[str]) -> None:
         key = self._running.pop(future)
@@ -351,16 +386,16 @@ class _Run:
         if key in self._parts:
             self._parts.remove(key)
             if found.job.error is None:
-                self._first[key] = found.job
+                self._first[key] = found
                 self._order.brought(key)
-                self._submit(executor, key, replace(self._tasks[key], goes_on=True))
+                self._submit(executor, key, replace(self._tasks[key], first=replace(found, contents=())))
                 return
         whole = self._ended[key] = self._whole(key, found)
         self._order.end(key, well=whole.job.error is None)
         self._watcher.ended(whole.job)
 
     def _whole(self, key: str, found: Ended) -> Ended:
-        job = joined(self._first[key], found.job) if key in self._first else found.job
+        job = joined(self._first[key].job, found.job) if key in self._first else found.job
         log, root = Path(job.log or ""), self._tasks[key].root
         shown = log.relative_to(root).as_posix() if log.is_relative_to(root) else job.log
         return replace(found, job=replace(job, name=job.name or self._members[key].name, log=shown))

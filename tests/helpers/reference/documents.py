@@ -22,12 +22,20 @@ version 1 fields may be added, and none is removed or changes its meaning; so ig
 
 
 _EVENTS = """\
-Tasks that run steps write with `--events FILE` what happens as it happens: one JSON document a line, each written at once and matching `sagepack/schemas/event.schema.json`. What is on the screen does not
+With `--events FILE` every task writes what happens as it happens: one JSON document a line, each written at once and matching `sagepack/schemas/event.schema.json`. What is on the screen does not
 change. The file begins anew with each run, so that it holds one; a pipe, a FIFO and `/dev/fd/3` will do as well, and their reader has to read: a full pipe makes the run wait. `-` is stdout, which then gets the
-events alone: the last one has the result. A file that cannot be written is an error before anything runs; one that fails later ends the events, not the run. Those of the last run that had something to do are kept in `build/<name>-<env>/last-run.jsonl`, whatever the flags. Times are in UTC (RFC 3339). For example:
+events alone: the last one has the result. A file that cannot be written is an error before anything runs; one that fails later ends the events, not the run. Times are in UTC (RFC 3339). Within version 1 fields and kinds of events may be added: ignore what you do not know. For example:
 
 ```
 sagepack upload --env prod --events /dev/fd/3 3>&1 >/dev/null | jq -r 'select(.event == "progress") | "\\(.label) \\(.done)/\\(.total)"'
+```
+
+The last run that built or changed something, of `lock`, `download`, `assemble`, `checksum`, `tar`, `package`, `upload`, `deploy`, `promote`, `rollback` or a job of `fleet`, is kept in `build/<name>-<env>/last-run.jsonl`, whatever the flags: a run that had nothing to do leaves the one before. A file without the event run-ended is of a run that goes on, or that was killed; a job that was interrupted with its fleet leaves such a file, too.
+
+`fleet --events FILE` writes one such run: [`run-begun`](#runbegun), [`fleet-begun`](#fleetbegun) with the jobs, of each job [`job-begun`](#jobbegun) and [`job-ended`](#jobended), or [`job-skipped`](#jobskipped), and [`run-ended`](#runended). What happens in a job names it as `job`, which is null elsewhere, so that one program reads both: grouped by `job`, the events between job-begun and job-ended are those that a command for that spec alone writes, and that `last-run.jsonl` of that spec keeps. Events of jobs that run at the same time are mixed, each on a line of its own, and those of one job are in order. For example, the bytes that each job sends:
+
+```
+sagepack fleet upload --envs dev,prod --events /dev/fd/3 3>&1 >/dev/null | jq -r 'select(.event == "step-ended" and .sent) | "\\(.job.config) \\(.job.env): \\(.sent)"'
 ```"""
 
 
@@ -39,6 +47,7 @@ def documents_page() -> str:
     example = (GOLDEN / "lock.json").read_text().replace("<seconds>", "0.214").strip()
     told = event_schema()
     happenings = [reference["$ref"].split("/")[-1] for reference in told["anyOf"]]
+    parts = [name for name in told["$defs"] if name not in {*happenings, *schema["$defs"]}]
     return page(
         _INTRODUCTION,
         "## What every document has",
@@ -60,6 +69,7 @@ def documents_page() -> str:
         "## Events",
         _EVENTS,
         *(block for name in happenings for block in _component(name, told["$defs"][name], "")),
+        *(block for name in parts for block in _component(name, told["$defs"][name], "")),
     )
 
 

@@ -1,0 +1,78 @@
+"""Which tasks write events, and which keep those of their last run: all of the first, and those that build of the second."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from invoke.context import Context
+
+from sagepack.api.project import Project
+from sagepack.api.results import Cleaned, Result, SpecReference
+from sagepack.cli import tasks
+from sagepack.cli.output import require_stdout
+from sagepack.cli.task import TASKS, Registered, invoke_task
+from sagepack.errors import UserError
+from tests.helpers.paths import ROOT
+
+BUILDS = {"lock", "download", "assemble", "checksum", "tar", "package", "upload", "deploy", "promote", "rollback"}
+
+
+def run(task: Registered, root: Path, **given: Any) -> None:
+    """Call a task whose body runs a step, and does nothing else."""
+
+    def body(project: Project, **_: Any) -> Result:
+        project.spec = SpecReference("config/a.yaml", "a", "dev")
+        project.progress.note("before")
+        with project.progress.step("tar", ["first run"]):
+            project.progress.note("within")
+        return Cleaned(())
+
+    body.__name__ = task.body.__name__
+    called = invoke_task(Registered(body, task.flags, task.group, task.scope, task.example, task.builds), root)
+    words = {flag.name.replace("-", "_"): flag.shown_default for flag in task.all_flags}
+    words = {f"{name}_" if name in {"for", "from"} else name: value for name, value in words.items()}
+    called.body(Context(), **{**words, **given})
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_every_task_writes_its_events_and_those_that_build_keep_them(task: Registered, tmp_path: Path) -> None:
+    root, path = tmp_path / "project", tmp_path / "events.jsonl"
+    (root / "config" / "env").mkdir(parents=True)
+    run(task, root, events=str(path))
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [event["event"] for event in events] == [
+        "run-begun",
+        "note",
+        "step-begun",
+        "note",
+        "step-ended",
+        "run-ended",
+    ]
+    assert (events[0]["task"], events[0]["env"]) == (task.name, "local" if task.scope == "spec" else "")
+    kept = root / "build" / "a-dev" / "last-run.jsonl"
+    assert kept.exists() == task.builds == (task.name in BUILDS)
+    if task.builds:
+        assert kept.read_bytes() == path.read_bytes()
+        kept.unlink()
+        run(task, root)
+        assert json.loads(kept.read_text().splitlines()[-1])["event"] == "run-ended"
+
+
+def test_all_tasks_are_those_of_the_program() -> None:
+    assert tasks.collection(ROOT).task_names
+    assert {task.name for task in TASKS} >= BUILDS
+
+
+@pytest.mark.parametrize("words", [["--events", "-"], ["--events=-"]])
+def test_what_goes_on_printing_is_refused_where_stdout_gets_the_events(
+    monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["sagepack", "status", "--watch", *words])
+    with pytest.raises(UserError) as refused:
+        require_stdout("--watch")
+    assert refused.value.where == "--watch --events -"
+    monkeypatch.setattr("sys.argv", ["sagepack", "status", "--watch", "--events", "file"])
+    require_stdout("--watch")
