@@ -17,7 +17,7 @@ BIN := $(VENV)/bin
 INVOKE := $(BIN)/invoke
 
 .DEFAULT_GOAL := help
-SPEC_TASKS := validate lock plan graph download assemble checksum tar package serve upload deploy verify sign predict status logs wake sleep destroy releases diff promote rollback clean doctor gc policy scan fleet export sbom
+SPEC_TASKS := validate lock plan graph download assemble checksum tar package serve upload deploy verify sign predict status logs wake sleep destroy releases diff promote rollback clean doctor gc policy scan fleet export sbom report
 SANDBOX_TASKS := sandbox-status sandbox-env sandbox-stop
 .PHONY: help setup serve-venv requirements lint format test test-serving test-all bench docs $(SPEC_TASKS) $(SANDBOX_TASKS)
 
@@ -84,8 +84,8 @@ serve-venv: .venv-serve/.done ## The serving stack, for serve and the sandbox's 
 
 # `coverage[toml]` stays so: pip, told to require hashes, takes no newer `coverage` for it, but refuses the whole list.
 requirements: $(BIN)/.run ## Write the requirements*.lock and the lists of jobs again
-	$(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.10 --generate-hashes --no-header --extra sandbox pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.10 --generate-hashes --no-header --extra sandbox --extra cluster --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.10 --generate-hashes --no-header --extra sandbox --extra report pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.10 --generate-hashes --no-header --extra sandbox --extra report --extra cluster --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	$(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.10 --generate-hashes --no-header --no-annotate -c requirements.lock pyproject.toml -o sagepack/engine/remote/requirements.txt
 	echo "cryptography>=45" | $(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.10 --generate-hashes --no-header --no-annotate --no-emit-package typing-extensions -c requirements.lock - -o sagepack/engine/remote/certificates.txt
 

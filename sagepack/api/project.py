@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext, suppress
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
@@ -12,18 +13,19 @@ from msgspec import structs
 from sagepack import hub
 from sagepack.api import results, session
 from sagepack.api.at_endpoint import AtEndpoint
+from sagepack.api.fleet import ALL_SPECS
 from sagepack.api.on_this_machine import OnThisMachine
 from sagepack.api.session import load, open_context
 from sagepack.engine import executor, lazy
 from sagepack.engine.outputs import Archive
 from sagepack.errors import UserError
+from sagepack.spec import project_folder
 from sagepack.spec.model import COMMIT
 from sagepack.text import one_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Executor
-    from pathlib import Path
 
     from sagepack.api import (
         cleaning,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
         exporting,
         judging,
         promoting,
+        reporting,
         review,
     )
     from sagepack.api.graph import mermaid, svg
@@ -63,6 +66,7 @@ else:
     promoting = lazy.module("api.promoting")
     provenance = lazy.module("package.attest.provenance")
     remote_read = lazy.module("publish.remote_read")
+    reporting = lazy.module("api.reporting")
     review = lazy.module("api.review")
     s3 = lazy.module("aws.s3")
     scaffold = lazy.module("scaffold.project")
@@ -435,7 +439,9 @@ class Project(OnThisMachine, AtEndpoint):
             UserError: it is not published.
             IntegrityError: it is not what the manifest says, or not what a key that counts has signed.
         """
-        context = self._open("upload")
+        return self._verified_remote(self._open("upload"), deep=deep)
+
+    def _verified_remote(self, context: BuildContext, *, deep: bool = False) -> results.VerifiedRemote:
         publication, manifest = context.publication, context.manifest
         with self.progress.activity("asking S3 what it holds of the package"):
             found = remote_read.verify(
@@ -561,6 +567,42 @@ class Project(OnThisMachine, AtEndpoint):
         """
         context = self._open("deploy")
         return exporting.export(context, self.selection.path, tool, output, check=check, create_role=create_role)
+
+    def report(self, output: str | Path = "") -> results.Reported:
+        """Write a page about the spec: what was built, what the last run did and why it took as long as it did, the endpoint, its cost.
+
+        It is made from what is on this machine, and from what AWS says; what cannot be found out is in `unknown`. Changes nothing else.
+
+        Args:
+            output: the file, as a path from the working folder; `build/<name>-<env>/report.html` if left out.
+
+        Raises:
+            UserError: the libraries that draw it are not installed, it cannot be written, or a file is there that is no report.
+        """
+        return reporting.about_spec(
+            self._open("deploy", branch_allowed=True),
+            self.selection.shown,
+            Path(output).absolute() if output else None,
+            self._verified_remote,
+        )
+
+    def report_fleet(
+        self, select: Sequence[str] = (), envs: Sequence[str] = ("local",), output: str | Path = ""
+    ) -> results.Reported:
+        """Write a page about many specs: what the last run of each did. It is made from what is on this machine, and asks nobody.
+
+        Args:
+            select: patterns of specs, from the project's folder; `config/*.yaml` if left out.
+            envs: the environments.
+            output: the file, as a path from the working folder; `build/report.html` if left out.
+
+        Raises:
+            UserError: as `report`; or a pattern matches no spec, or no spec has the environment.
+        """
+        project_folder.require(self.root)
+        return reporting.about_fleet(
+            self.root, select or (ALL_SPECS,), envs, Path(output).absolute() if output else None
+        )
 
     def _pin(self, *, locked: bool) -> str | None:
         """Write the commit of today into the spec; returns the file, or None if the spec has a commit already."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sagepack.api.fleet import ALL_SPECS
 from sagepack.api.results import PURPOSES, TOOLS, Cleaned
 from sagepack.cli import screens
 from sagepack.cli.output import confirm, echo
@@ -14,7 +15,7 @@ from sagepack.text import counted
 if TYPE_CHECKING:
     from sagepack.api import cleaning
     from sagepack.api.project import Project
-    from sagepack.api.results import Collected, Doctor, Exported, Garbage, Policy
+    from sagepack.api.results import Collected, Doctor, Exported, Garbage, Policy, Reported
 else:
     cleaning = lazy.module("api.cleaning")
 
@@ -128,3 +129,32 @@ def export(project: Project, *, tool: str, output: str, check: bool, create_role
     change that. The package has to be published by `upload` before.
     """
     return project.export(tool, output, check=check, create_role=create_role)
+
+
+@task(
+    Flag(
+        "output",
+        "",
+        "the file; report.html in build/<name>-<env>/, or in build/ of several specs, if left out",
+        placeholder="FILE",
+    ),
+    Flag(
+        "select",
+        (),
+        f"about many specs: a pattern from the project's folder, such as {ALL_SPECS}; repeat it for more",
+        placeholder="PATTERN",
+    ),
+    Flag("envs", "", "about many specs: the environments, with commas between them", placeholder="NAME,..."),
+    example="--env prod --output report.html",
+)
+def report(project: Project, *, output: str, select: list[str], envs: str) -> Reported:
+    """Write a page about a spec and its last run.
+
+    One HTML file that loads nothing: why the last run took as long as it did, what was built, where its bytes came from, its files,
+    the endpoint, its releases and cost. What cannot be found out is said in it. With --select or --envs it has a row for each spec,
+    and is made from what is on this machine. `pip install 'sagepack[report]'` brings what draws it.
+    """
+    if not select and not envs:
+        return project.report(output)
+    names = [name for part in envs.split(",") if (name := part.strip())] or [project.selection.env]
+    return project.report_fleet(select, names, output)

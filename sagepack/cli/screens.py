@@ -553,6 +553,12 @@ def _policy(result: results.Policy) -> list[Block]:
     return [*json.dumps(result.document, indent=2).splitlines()]
 
 
+@lines.register(results.Reported)
+def _reported(result: results.Reported) -> list[Block]:
+    shown = [partial(_wrapped, f"not known: {line}", bullet="- ") for line in result.unknown]
+    return [partial(_wrapped, result.headline), *shown, _done(f"wrote {result.path}, {format_bytes(result.size)}")]
+
+
 @lines.register(results.Exported)
 def _exported(result: results.Exported) -> list[Block]:
     if result.folder is None:

@@ -54,6 +54,7 @@ from sagepack.api.results.removal import (
     ToDestroy,
     Upload,
 )
+from sagepack.api.results.reporting import Reported
 from sagepack.api.results.serving import Edit, Served, ServedAnswer
 from sagepack.api.results.surroundings import (
     PURPOSES,
@@ -114,6 +115,7 @@ __all__ = [
     "PoolStatus",
     "Releases",
     "Removable",
+    "Reported",
     "RequestFailure",
     "Resource",
     "Result",

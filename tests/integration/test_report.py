@@ -1,0 +1,164 @@
+"""A report of real runs over the sandbox says what they did, and is written whatever cannot be found out."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sagepack.api.report.page import MARK
+from tests.integration.test_whole_way import Project, edit
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    project = Project(tmp_path_factory.mktemp("project"))
+    project.invoke("deploy")
+    yield project
+    project.invoke("sandbox.stop")
+
+
+@pytest.fixture
+def last_run(project: Project) -> Iterator[Path]:
+    """The events of the last run, which are put back."""
+    path = project.root / "build" / "svd-local" / "last-run.jsonl"
+    before = path.read_bytes()
+    yield path
+    shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    path.write_bytes(before)
+
+
+def text_of(project: Project, path: str = "build/svd-local/report.html") -> str:
+    return (project.root / path).read_text(encoding="utf-8")
+
+
+def test_a_report_says_what_was_built_what_the_run_did_and_what_serves(project: Project) -> None:
+    result = project.json("report")
+    text = text_of(project)
+    assert (result["path"], result["size"]) == ("build/svd-local/report.html", len(text.encode()))
+    assert (result["specs"], result["unknown"]) == (1, [])
+    assert result["headline"].startswith("The last run (deploy) took ")
+    assert "10 files, 10.4 MiB fetched" in text
+    assert "fetched from the Hub, and sent to S3" in text
+    assert "+ endpoint svd" in text
+    assert project.json("verify", "--remote")["manifest"] in text
+    assert "InService" in text
+    assert "unet/diffusion_pytorch_model.fp16.safetensors" in text
+    assert "skipped: " in text  # the smoke test of the release
+    assert text.startswith("<!doctype html>")
+    assert MARK in text
+
+
+def test_a_report_changes_nothing_but_its_file_and_is_written_over(project: Project) -> None:
+    first = project.json("report", "--output", "first.html")
+    assert project.json("report", "--output", "first.html")["path"] == first["path"]
+    assert project.runs("plan", "--to", "deploy") == []
+
+
+def test_a_run_with_nothing_to_do_leaves_the_report_of_the_one_before(project: Project) -> None:
+    before = project.json("report")["headline"]
+    project.invoke("deploy")
+    assert project.json("report")["headline"] == before
+
+
+def test_a_change_since_the_last_run_is_said(project: Project) -> None:
+    assert "have changed since" not in (project.json("report"), text_of(project))[1]
+    path = project.root / "inference_code" / "svd" / "inference.py"
+    before = path.read_bytes()
+    edit(project)
+    assert "have changed since" in (project.json("report"), text_of(project))[1]
+    assert "is not published" in text_of(project)
+    path.write_bytes(before)
+
+
+def test_without_a_run_the_report_says_what_would_run(project: Project, last_run: Path) -> None:
+    last_run.unlink()
+    assert project.json("report")["headline"].startswith("no run is known")
+    assert "What would run now, and why" in text_of(project)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda lines: lines[:-1], "goes on, or was killed"),
+        (lambda lines: lines[:3], "goes on, or was killed"),
+        (lambda lines: [*lines[:2], lines[2][:20], *lines[3:]], "1 of the lines in build/svd-local/last-run.jsonl"),
+        (lambda lines: [lines[0].replace(b'"version": 1', b'"version": 99'), *lines[1:]], "does not know"),
+        (lambda _lines: [b"\x00\xff"], "is damaged"),
+        (lambda _lines: [], "is damaged"),
+    ],
+)
+def test_events_that_are_cut_off_damaged_or_newer_are_said(
+    project: Project, last_run: Path, damage: object, said: str
+) -> None:
+    assert callable(damage)
+    last_run.write_bytes(b"\n".join(damage(last_run.read_bytes().splitlines())))
+    project.json("report")
+    assert said in text_of(project)
+
+
+def test_events_that_cannot_be_read_are_said(project: Project, last_run: Path) -> None:
+    last_run.unlink()
+    last_run.mkdir()
+    project.json("report")
+    assert "cannot be read: Is a directory" in text_of(project)
+
+
+def test_a_run_that_failed_has_its_error_in_the_report(project: Project) -> None:
+    project.invoke("package", "--set", "model.include=[nothing.*]", "--set", "name=failing", code=1)
+    project.invoke("report", "--set", "name=failing", code=0)
+    text = text_of(project, "build/failing-local/report.html")
+    assert 'failing in local <span class="badge bad">failed</span>' in text
+    assert "What to do: " in text
+
+
+def test_a_file_that_is_no_report_is_left_alone(project: Project, tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    path.write_text("<p>mine")
+    error = project.json("report", "--output", str(path), code=1)
+    assert (error["where"], error["message"]) == (str(path), "there is a file of that name which is no report")
+    assert path.read_text() == "<p>mine"
+
+
+@pytest.mark.parametrize(("name", "message"), [("", "Is a directory"), ("file/report.html", "File exists")])
+def test_a_place_that_cannot_be_written_is_an_error(project: Project, tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "file").touch()
+    error = project.json("report", "--output", str(tmp_path / name), code=1)
+    assert error["message"] == message
+
+
+def test_without_the_libraries_the_report_says_how_to_install_them(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "sagepack.api.report.page", raising=False)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    error = project.json("report", code=1)
+    assert (error["message"], error["fix"]) == (
+        "a report needs jinja2, which is not installed",
+        "pip install 'sagepack[report]'",
+    )
+
+
+def test_what_aws_denies_is_said_and_the_rest_is_written(project: Project) -> None:
+    project.invoke("sandbox.stop")
+    result = project.json("report")
+    assert result["unknown"]
+    assert "What it does is not known" in text_of(project) or "There is no endpoint" in text_of(project)
+    project.invoke("deploy")
+
+
+def test_the_report_of_a_fleet_has_a_row_for_each_spec(project: Project) -> None:
+    result = project.json("report", "--select", "config/*.yaml", "--envs", "local,dev")
+    assert result["path"] == "build/report.html"
+    assert result["specs"] == 4
+    text = text_of(project, "build/report.html")
+    assert text.count('<th scope="row">') == 4
+    assert "no run" in text
+    assert result["headline"].startswith("4 specs: ")
+
+
+def test_a_fleet_without_such_a_spec_is_an_error(project: Project) -> None:
+    assert "no spec matches" in project.json("report", "--select", "nothing/*.yaml", code=1)["message"]

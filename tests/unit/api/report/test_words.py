@@ -1,0 +1,95 @@
+"""The sentences say where the time went, why, and where bytes came from."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from sagepack.api.report import words
+from sagepack.api.report.facts import Facts
+from sagepack.api.report.last_run import Failure, RanStep
+from tests.helpers.reports import GIB, MIB, fleet, happened, run
+
+FAILURE = Failure("the Hub did not answer")
+
+
+def test_the_headline_says_how_long_the_run_took_and_for_what() -> None:
+    assert words.headline(run()) == (
+        "The last run (`deploy`) took 12.4 s, of which 9.1 s (73\N{NO-BREAK SPACE}%) went to the step `download`."
+    )
+
+
+def test_what_comes_second_is_said_where_it_took_a_fifth_of_the_time() -> None:
+    found = run()
+    longer = tuple(replace(step, seconds=8.0) if step.name == "upload" else step for step in found.steps)
+    assert words.headline(replace(found, steps=longer, seconds=18.3)).endswith(
+        "to the step `download`, and 8.0 s (44\N{NO-BREAK SPACE}%) to the step `upload`."
+    )
+
+
+def test_a_run_that_failed_was_interrupted_or_did_not_end_says_so() -> None:
+    found = run()
+    assert words.headline(replace(found, exit_code=3, error=FAILURE)).startswith("The last run (`deploy`) failed after")
+    assert words.headline(replace(found, exit_code=130)).startswith("The last run (`deploy`) was interrupted after")
+    assert words.headline(replace(found, exit_code=None)).startswith("The last run (`deploy`) goes on, or was killed")
+
+
+def test_a_run_without_steps_has_a_headline_too() -> None:
+    assert "went to what came before the first step" in words.headline(replace(run(), steps=()))
+    assert words.headline(replace(run(), steps=(), seconds=0.0)) == "The last run (`deploy`) took 0 ms."
+
+
+def test_the_reason_has_bytes_why_and_the_longest_wait() -> None:
+    ((name, reason),) = words.because(run())
+    assert name == "download"
+    assert reason == (
+        "4.0 GiB fetched, because: unet/model.safetensors not in the cache (4.2 GiB to fetch). "
+        "8.6 s of it passed between “one file to fetch” and “one file was fetched”"
+    )
+
+
+def test_a_wait_is_said_only_if_it_is_most_of_the_step() -> None:
+    found, step = run(), RanStep("download", (), 1.0, 30.0)
+    assert words.longest_wait(found, step) == words.Wait(21.2, "one file was fetched", None)
+    assert words.longest_wait(found, replace(step, seconds=17.4)) is None
+
+
+def test_the_parts_of_a_run_fill_its_time_but_for_gaps_between_steps() -> None:
+    found = words.parts(run())
+    assert [part.name for part in found] == [words.BEFORE, "download", "checksum", "upload"]
+    assert sum(part.seconds for part in found) == pytest.approx(12.3)
+
+
+def test_bytes_of_the_package_in_s3_were_copied_fetched_sent_or_there() -> None:
+    (way,) = words.ways(run(), 5 * GIB)
+    assert [(source.kind, source.size) for source in way.sources] == [
+        ("copied", 4 * GIB),
+        ("fetched", 100 * MIB),
+        ("kept", GIB - 100 * MIB),
+    ]
+    assert way.size == 5 * GIB
+
+
+def test_bytes_that_an_upload_streams_are_fetched() -> None:
+    found = run()
+    (upload,) = [step for step in found.steps if step.name == "upload"]
+    actions = tuple(replace(action, fetch=40 * MIB) if action.step == "upload" else action for action in found.actions)
+    (way,) = words.ways(replace(found, steps=(replace(upload, copied=0),), actions=actions), 0)
+    assert [(source.kind, source.size) for source in way.sources] == [("fetched", 40 * MIB), ("sent", 60 * MIB)]
+
+
+def test_bytes_of_an_archive_on_this_machine_were_fetched_or_there() -> None:
+    found = run(happened()[:9])
+    actions = tuple(replace(action, step="tar") if action.step == "upload" else action for action in found.actions)
+    (way,) = words.ways(replace(found, actions=actions), 5 * GIB)
+    assert [(source.kind, source.size) for source in way.sources] == [("fetched", 4 * GIB), ("kept", GIB)]
+
+
+def test_the_headline_of_a_fleet_counts_how_runs_ended_and_names_the_longest() -> None:
+    first, second, third = fleet(3)
+    longer = replace(second, run=replace(run(), seconds=100.0, exit_code=1, error=FAILURE))
+    assert words.fleet_headline([first, longer, third, Facts("config/x.yaml", "x", "prod")]) == (
+        "4 specs: 2 done, 1 failed, 1 no run. The last runs took 2 min 04 s together; "
+        "the longest was `model-001` in prod, 1 min 40 s."
+    )
+    assert words.fleet_headline([Facts("config/x.yaml", None, "prod")]) == "1 spec: 1 no run."
