@@ -124,8 +124,8 @@ def _of_cdk(selection: str) -> Iterator[str]:
         "none; schedules; and, beside it, alarms and the log group."
     )
     yield (
-        "It sets besides: `Mode: SingleModel` and `InitialVariantWeight: 1`, which SageMaker assumes; an archive by ModelDataUrl, which means "
-        "the same; and a tag modelId. `cdk deploy -c variant=include` takes include.ts instead: the template and nothing else."
+        "It sets besides: `Mode: SingleModel` and `InitialVariantWeight: 1`, which SageMaker assumes; and an archive by ModelDataUrl, which "
+        "means the same. `cdk deploy -c variant=include` takes include.ts instead: the template and nothing else."
     )
     yield (
         "`grantInvoke` of the construct allows InvokeEndpoint, and asynchronous requests need InvokeEndpointAsync: "

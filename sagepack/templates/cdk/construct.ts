@@ -131,9 +131,10 @@ export class ConstructStack extends cdk.Stack {
     for (const [logicalId, resource] of Object.entries(others)) {
       this.addAsItIs(logicalId, resource);
     }
-    // The construct adds a tag modelId to some of them.
-    for (const { Key, Value: value } of Model.Properties.Tags) {
-      for (const resource of [cfnModel, cfnEndpointConfig, cfnEndpoint]) {
+    // It tags some of them with modelId, which may be one tag more than SageMaker allows.
+    for (const resource of [cfnModel, cfnEndpointConfig, cfnEndpoint]) {
+      cdk.Tags.of(resource).remove('modelId');
+      for (const { Key, Value: value } of Model.Properties.Tags) {
         cdk.Tags.of(resource).add(Key, value);
       }
     }

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from msgspec import structs
 
-from sagepack.deploy.deployment import Deployment, Owner
+from sagepack.aws.service_model import shape
+from sagepack.deploy.deployment import TAG_MANAGED_BY, Deployment, Owner, ReleaseTag
 from sagepack.errors import UserError
 from sagepack.spec.keys import build
 from sagepack.spec.model import InstancePool, Vpc
+from sagepack.spec.validate import SCHEMA
 from tests.helpers.deployments import BUCKET, MANIFEST, ROLE, changed, deployment, lock, spec, violations
 
 TAGS = [
@@ -205,6 +209,16 @@ def test_an_update_retains_the_instance_count_only_on_request() -> None:
 )
 def test_an_owner_matches_only_names_of_its_own_form(name: str, matches: bool) -> None:
     assert Owner("svd", "svd", "local").matches_name(name) is matches
+
+
+def test_the_most_tags_that_a_spec_may_have_leave_room_for_those_of_this_program() -> None:
+    """The release is tagged last of all, where a tag too many would leave a deployment that never ends."""
+    schema = json.loads(SCHEMA.read_text())
+    most = schema["$defs"]["endpoint"]["properties"]["tags"]["maxProperties"]
+    value = deployment(tags={f"t{number}": "a" for number in range(most)})
+    released = {**value.tags, **ReleaseTag("svd-0123456789ab", "2026-01-01").tags}
+    exported = {**value.tags, TAG_MANAGED_BY: "cdk"}
+    assert len(released) == len(exported) == shape("sagemaker", "AddTagsInput", "Tags").maximum
 
 
 def test_a_resource_with_the_tags_of_another_environment_is_not_owned() -> None:

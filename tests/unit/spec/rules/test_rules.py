@@ -139,7 +139,7 @@ REFUSED = [
     (["endpoint.name=-toy"], "endpoint.name", "letters, digits and hyphens"),
     (["endpoint.tags={'aws:x': y}"], "endpoint.tags.aws:x", "reserved for AWS"),
     (["endpoint.tags={'sagepack:x': y}"], "endpoint.tags.sagepack:x", "reserved for this program"),
-    (["endpoint.tags={" + ", ".join(f"a{n}: b" for n in range(47)) + "}"], "endpoint.tags", "at most 46 entries"),
+    (["endpoint.tags={" + ", ".join(f"a{n}: b" for n in range(46)) + "}"], "endpoint.tags", "at most 45 entries"),
     (["endpoint.async.success_topic=arn:aws:sns:eu-west-1:210987654321:t"], "endpoint.async.success_topic", "the topic is in eu-west-1"),
     (["endpoint.instance_type=ml.t2.medium", "endpoint.scaling={min_capacity: 0, max_capacity: 1}"], "endpoint.scaling", "burstable instances, such as ml.t2, cannot be scaled"),
     (["endpoint.alarms.topics=[arn:aws:sns:us-east-1:210987654321:t, arn:aws:sns:eu-west-1:210987654321:t]"], "endpoint.alarms.topics.1", "the topic is in eu-west-1"),
