@@ -41,14 +41,15 @@ def export(
     uri = Package.of(spec, identity).model_uri  # not by way of the services, which a check does without
     deployment = Deployment.of(spec, context.required_lock(), str(uri), identity)
     permissions = execution_policy(spec, packages_uri(spec)) if create_role else None
-    made = exported(spec, deployment, tool, _selection(context, config), permissions)
+    folder = _folder(context, tool, output)
+    place = _place(context, folder) if output and folder else None
+    made = exported(spec, deployment, tool, _selection(context, config), permissions, folder=place)
     files: tuple[results.ExportedFile, ...]
-    if output == STDOUT:
+    if folder is None:
         _require_one_file(tool, check=check)
-        folder, files = None, (results.ExportedFile(STDOUT, "printed", text=made.main),)
+        files = (results.ExportedFile(STDOUT, "printed", text=made.main),)
     else:
-        folder = Path(output).absolute() if output else context.work.root / "export" / f"{spec.name}-{spec.env}" / tool
-        files = tuple(_compared(context, folder / name, text) for name, text in made.files.items())
+        files = tuple(_compared(context, folder / name, text, made.mark) for name, text in made.files.items())
     is_published = None if check else _published(context)
     if folder is not None and not check:
         _require_own(files)
@@ -65,6 +66,20 @@ def export(
         limits=made.limits,
         next=made.next,
     )
+
+
+def _folder(context: BuildContext, tool: str, output: str) -> Path | None:
+    """Where the files are; None if one is printed."""
+    if output == STDOUT:
+        return None
+    own = f"{context.spec.name}-{context.spec.env}"
+    return Path(output).absolute() if output else context.work.root / "export" / own / tool
+
+
+def _place(context: BuildContext, folder: Path) -> str:
+    """A folder for commands, as every machine has it: of one outside of the project that is not known."""
+    is_inside = folder.is_relative_to(context.work.root)
+    return shlex.quote(context.display(folder)) if is_inside else "<this folder>"
 
 
 def _selection(context: BuildContext, config: Path) -> str:
@@ -84,15 +99,15 @@ def _require_one_file(tool: str, *, check: bool) -> None:
         raise UserError("an app for the CDK is several files", where="--output", fix=fix)
 
 
-def _compared(context: BuildContext, path: Path, text: str) -> results.ExportedFile:
-    """How a file differs from what would be written.
+def _compared(context: BuildContext, path: Path, text: str, mark: str) -> results.ExportedFile:
+    """How a file differs from what would be written; git may have ended its lines as Windows does.
 
     Raises:
         UserError: it cannot be read.
     """
     name = context.display(path)
     try:
-        before = path.read_bytes().decode()
+        before = path.read_bytes().decode().replace("\r\n", "\n")
     except FileNotFoundError:
         return results.ExportedFile(name, "missing")
     except UnicodeDecodeError:
@@ -102,8 +117,8 @@ def _compared(context: BuildContext, path: Path, text: str) -> results.ExportedF
         raise UserError(message, where=name, fix=fix) from error
     if before == text:
         return results.ExportedFile(name, "unchanged")
-    if MARK not in before:
-        return results.ExportedFile(name, "foreign")
+    if mark not in before:
+        return results.ExportedFile(name, "other" if MARK in before else "foreign")
     lines = difflib.unified_diff(before.splitlines(), text.splitlines(), name, "the spec", lineterm="", n=1)
     return results.ExportedFile(name, "changed", diff=tuple(lines))
 
@@ -114,10 +129,13 @@ def _require_own(files: tuple[results.ExportedFile, ...]) -> None:
     Raises:
         UserError: it would be.
     """
+    fix = "name another folder with --output, or move the file away"
     for file in files:
         if file.state == "foreign":
-            fix = "name another folder with --output, or move the file away"
             raise UserError("there is a file of that name which no export made", where=file.path, fix=fix)
+        if file.state == "other":
+            message = "there is a file of that name which an export of another format, spec or environment made"
+            raise UserError(message, where=file.path, fix=fix)
 
 
 def _written(folder: Path, file: results.ExportedFile, text: str) -> results.ExportedFile:

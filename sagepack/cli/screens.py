@@ -593,13 +593,22 @@ def _compared(result: results.Exported) -> list[Block]:
     """What `export --check` found."""
     if result.is_current:
         return [_done(f"{result.folder} is what the spec says")]
-    said = {"changed": "is not what the spec says", "missing": "is missing", "foreign": "was made by no export"}
+    said = {
+        "changed": "is not what the spec says",
+        "missing": "is missing",
+        "other": "was made by an export of another format, spec or environment",
+        "foreign": "was made by no export",
+    }
     shown: list[Block] = []
     for file in result.files:
         if file.state in said:
             shown.append(partial(_wrapped, f"{file.path} {said[file.state]}"))
             shown += [(Span(line, _DIFF_LOOKS.get(line[:1], "")),) for line in file.diff]
-    return [*shown, partial(_wrapped, as_called("`invoke export` writes it again"))]
+    if any(file.state in {"other", "foreign"} for file in result.files):
+        fix = "name another folder with --output, or move away what `invoke export` did not make: it overwrites nothing of others"
+    else:
+        fix = "`invoke export` writes it again"
+    return [*shown, partial(_wrapped, as_called(fix))]
 
 
 @lines.register(results.ServingStack)

@@ -83,6 +83,40 @@ def test_a_file_that_no_export_made_is_never_overwritten(cloud: Cloud, tmp_path:
     assert not checked.files[-1].diff, "what somebody else wrote is not shown"
 
 
+def test_an_export_of_something_else_in_the_same_folder_is_not_overwritten(cloud: Cloud) -> None:
+    folder = cloud.root / "infra"
+    cloud.project().export(output=str(folder))
+    before = (folder / "endpoint.template.yaml").read_text()
+    other = cloud.project("name=other", "endpoint.name=other")
+    other.lock()
+    for project, tool in ((other, "cloudformation"), (cloud.project(), "terraform")):
+        with pytest.raises(UserError, match="an export of another format, spec or environment made") as caught:
+            project.export(tool, str(folder))
+        assert "--output" in str(caught.value.fix)
+        checked = project.export(tool, str(folder), check=True)
+        assert (states(checked)["README.md"], checked.exit_code) == ("other", 2)
+    assert (folder / "endpoint.template.yaml").read_text() == before
+    assert not (folder / "main.tf.json").exists()
+
+
+def test_the_readme_names_the_command_that_checks_its_own_folder(cloud: Cloud, tmp_path: Path) -> None:
+    for output, said in (
+        (cloud.root / "infra" / "my endpoint", "--output 'infra/my endpoint' --check`"),
+        (tmp_path.parent / f"{tmp_path.name}-elsewhere", "--output <this folder> --check`"),
+    ):
+        cloud.project().export(output=str(output))
+        readme = (output / "README.md").read_text()
+        assert said in readme
+        assert str(tmp_path) not in readme
+
+
+def test_lines_that_end_as_on_windows_are_no_difference(cloud: Cloud) -> None:
+    cloud.project().export()
+    path = cloud.root / TEMPLATE
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert cloud.project().export(check=True).exit_code == 0
+
+
 def test_a_template_is_printed_and_nothing_is_written(cloud: Cloud) -> None:
     result = cloud.project().export(output="-")
     assert result.folder is None

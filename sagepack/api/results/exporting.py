@@ -9,7 +9,7 @@ from sagepack.decoding import Value
 
 TOOLS = ("cloudformation", "cdk", "terraform")
 """The tools for which an endpoint is exported."""
-FileState = Literal["written", "unchanged", "missing", "changed", "foreign", "printed"]
+FileState = Literal["written", "unchanged", "missing", "changed", "other", "foreign", "printed"]
 
 
 class ExportedFile(Value, frozen=True):
@@ -17,8 +17,8 @@ class ExportedFile(Value, frozen=True):
 
     Attributes:
         path: where it is; `-` for stdout.
-        state: `written`; `unchanged`, as it should be; `missing`, `changed` since it was exported (or the spec was), or `foreign`, made
-            by no export: only with `checked`; `printed` to stdout.
+        state: `written`; `unchanged`, as it should be; `missing`, `changed` since it was exported (or the spec was), `other`, made by an
+            export of another format, spec or environment, or `foreign`, made by no export: only with `checked`; `printed` to stdout.
         diff: the lines in which it differs from what would be written, as a unified diff.
         text: what is printed.
     """

@@ -6,6 +6,7 @@ The app for the CDK is a program that does not change (`sagepack/templates/cdk/`
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from sagepack.deploy.deployment import Deployment
     from sagepack.spec.model import Spec
 
-MARK = "Made by `sagepack export`"
-"""Stands in every file of an export: one without it was written by somebody else, and is never overwritten."""
+MARK = "Made by `sagepack export"
+"""Begins a line in every file of an export: one without it was written by somebody else, and is never overwritten."""
 _README = "README.md"
 _TEMPLATE = "endpoint.template.yaml"
 _APP = Path(__file__).parents[2] / "templates" / "cdk"
@@ -37,11 +38,13 @@ class Exported:
     """The files of an export.
 
     Attributes:
+        mark: stands in each of them and in no file of another export: the format, the spec and the environment.
         files: their texts, by name; the one that counts comes first.
         limits: what they cannot say.
         next: the commands that make what they say, in their folder.
     """
 
+    mark: str
     files: dict[str, str]
     limits: tuple[str, ...]
     next: tuple[str, ...]
@@ -53,7 +56,13 @@ class Exported:
 
 
 def exported(
-    spec: Spec, deployment: Deployment, tool: str, selection: str, permissions: Document | None = None
+    spec: Spec,
+    deployment: Deployment,
+    tool: str,
+    selection: str,
+    permissions: Document | None = None,
+    *,
+    folder: str | None = None,
 ) -> Exported:
     """The files of one format.
 
@@ -63,42 +72,47 @@ def exported(
         tool: `cloudformation`, `cdk` or `terraform`.
         selection: the flags that select the spec, for commands: the same on every machine.
         permissions: policy of the execution role, if it is made as well.
+        folder: where the files will be, for commands; None for the folder that an export takes by itself.
 
     Raises:
         UserError: the tool cannot make such an endpoint.
     """
     found = limits(spec, tool, selection, creates_role=permissions is not None)
-    check = f"sagepack export --format {tool} {selection}{' --create-role' if permissions else ''} --check"
-    files, commands = _FORMATS[tool](spec, deployment, permissions)
-    return Exported({**files, _README: _readme(spec, check, found, commands)}, found, commands)
+    flags = [*(["--create-role"] if permissions else []), *([f"--output {folder}"] if folder else []), "--check"]
+    check = f"sagepack export --format {tool} {selection} {' '.join(flags)}"
+    mark = f"{MARK} --format {tool}` from the spec {spec.name} for {spec.env}: do not edit it, export it again."
+    files, commands = _FORMATS[tool](spec, deployment, mark, permissions)
+    return Exported(mark, {**files, _README: _readme(spec, mark, check, found, commands)}, found, commands)
 
 
 def _cloudformation(
-    spec: Spec, deployment: Deployment, permissions: Document | None
+    spec: Spec, deployment: Deployment, mark: str, permissions: Document | None
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     document = template(deployment, permissions=permissions)
     command = ["aws", "cloudformation", "deploy", "--region", spec.aws.region, "--template-file", _TEMPLATE]
     command += ["--stack-name", stack_name(deployment.owner)]
     command += ["--capabilities", "CAPABILITY_NAMED_IAM"] if permissions else []
-    return {_TEMPLATE: f"# {_made(spec)}\n{_yaml(document)}"}, (shlex.join(command),)
+    return {_TEMPLATE: f"# {mark}\n{_yaml(document)}"}, (shlex.join(command),)
 
 
-def _cdk(spec: Spec, deployment: Deployment, permissions: Document | None) -> tuple[dict[str, str], tuple[str, ...]]:
+def _cdk(
+    spec: Spec, deployment: Deployment, mark: str, permissions: Document | None
+) -> tuple[dict[str, str], tuple[str, ...]]:
     place = {"account": spec.aws.account, "region": spec.aws.region, "stack": stack_name(deployment.owner)}
     settings = {"app": "npx tsc && node dist/app.js", "context": {**place, "variant": "construct"}}
     package = json.loads((_APP / "package.json").read_text(encoding="utf-8"))
-    files = {name: f"// {_made(spec)}\n{(_APP / name).read_text(encoding='utf-8')}" for name in _PROGRAM}
+    files = {name: f"// {mark}\n{(_APP / name).read_text(encoding='utf-8')}" for name in _PROGRAM}
     files |= {
-        _APP_TEMPLATE: _json(template(deployment, "cdk", permissions=permissions), spec),
-        "cdk.json": _json(settings, spec),
-        "package.json": _json(package, spec),
-        ".gitignore": f"# {_made(spec)}\nnode_modules/\ndist/\ncdk.out/\n",
+        _APP_TEMPLATE: _json(template(deployment, "cdk", permissions=permissions), mark),
+        "cdk.json": _json(settings, mark),
+        "package.json": _json(package, mark),
+        ".gitignore": f"# {mark}\nnode_modules/\ndist/\ncdk.out/\n",
     }
     return files, ("npm install", "npx cdk deploy")
 
 
 def _terraform(
-    spec: Spec, deployment: Deployment, permissions: Document | None
+    spec: Spec, deployment: Deployment, mark: str, permissions: Document | None
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     if spec.endpoint.instance_pools:
         fix = "declare endpoint.instance_type for this environment, or export for another tool"
@@ -110,23 +124,19 @@ def _terraform(
         account=spec.aws.account,
         region=spec.aws.region,
     )
-    return {"main.tf.json": _json(document, spec)}, ("terraform init", "terraform apply")
+    return {"main.tf.json": _json(document, mark)}, ("terraform init", "terraform apply")
 
 
 _FORMATS = {"cloudformation": _cloudformation, "cdk": _cdk, "terraform": _terraform}
 
 
-def _made(spec: Spec) -> str:
-    return f"{MARK} from the spec {spec.name} for {spec.env}: do not edit it, export it again."
-
-
-def _readme(spec: Spec, check: str, found: tuple[str, ...], commands: tuple[str, ...]) -> str:
+def _readme(spec: Spec, mark: str, check: str, found: tuple[str, ...], commands: tuple[str, ...]) -> str:
     name = spec.endpoint.name
     return "\n".join(
         [
             f"# The endpoint {name}",
             "",
-            _made(spec),
+            mark,
             f"`{check}` says whether the spec has changed since (exit code 2).",
             "",
             *(f"    {command}" for command in commands),
@@ -150,10 +160,19 @@ class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[mi
         return True
 
 
+# A reader of YAML 1.2 takes 1e3 for a number and 0o17 for another one, a strict one of YAML 1.1 takes `y` for true. PyYAML, which reads
+# both as text, would write them without quotes.
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("[yYnN]$"), "yYnN")
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?$"), "-+.0123456789"
+)
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:int", re.compile("0o[0-7]+$"), "0")
+
+
 def _yaml(document: Document) -> str:
     return str(yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
 
 
-def _json(document: Document, spec: Spec) -> str:
+def _json(document: Document, mark: str) -> str:
     """JSON, in which `//` is what others take for a comment."""
-    return json.dumps({"//": _made(spec), **document}, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps({"//": mark, **document}, indent=2, ensure_ascii=False) + "\n"

@@ -2,16 +2,22 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
+from hypothesis import given
 
-from sagepack.deploy.export.cloudformation import template
+from sagepack.deploy.alarms import desired_alarms
+from sagepack.deploy.deployment import TAG_MANAGED_BY, Deployment, Owner, tag_list
+from sagepack.deploy.export.cloudformation import stack_name, template
+from sagepack.deploy.scaling import desired_scaling
 from sagepack.spec.keys import build
 from sagepack.spec.model import Scaling
 from tests.helpers.deployments import ROLE, changed, deployment
-from tests.helpers.exports import EVERYTHING, FULL, PLAIN
-from tests.helpers.stacks import requests
+from tests.helpers.exports import EVERYTHING, FULL, PLAIN, deployments
+from tests.helpers.stacks import CONFIG, MODEL, Requests, renamed, requests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +76,65 @@ def test_a_difference_in_any_property_is_seen(name: str) -> None:
     assert planted > 100
 
 
+@given(deployments())
+def test_a_stack_asks_for_what_the_requests_of_the_api_say(value: Deployment) -> None:
+    """In any combination of settings; tests/integration/test_export_requests.py shows that `deploy` sends those."""
+    assert without_manager(requests(template(value))) == of_the_api(value)
+
+
+def without_manager(asked: Requests) -> Requests:
+    for request in asked.values():
+        if "Tags" in request:
+            request["Tags"] = [tag for tag in request["Tags"] if tag["Key"] != TAG_MANAGED_BY]
+    return asked
+
+
+def of_the_api(value: Deployment) -> Requests:
+    """The requests for an endpoint that does not exist, and for an update of it, in the names of the inverse."""
+    endpoint, name, long_ago = value.endpoint, value.endpoint_name, datetime.min.replace(tzinfo=timezone.utc)
+    variant = f"endpoint/{name}/variant/AllTraffic"
+    target = {
+        "ServiceNamespace": "sagemaker",
+        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+        "ResourceId": variant,
+    }
+    scaling = desired_scaling(endpoint, long_ago)
+    retains = endpoint.scaling is not None
+    requests: Requests = {
+        "CreateModel": value.create_model_request,
+        "CreateEndpointConfig": value.create_endpoint_config_request,
+        "CreateEndpoint": value.create_endpoint_request,
+        "UpdateEndpoint": value.update_endpoint_request(retain_instance_count=retains),
+        **{
+            f"PutMetricAlarm {alarm}": {"AlarmName": alarm, **request, "Tags": tag_list(value.tags)}
+            for alarm, request in desired_alarms(value).items()
+        },
+    }
+    if endpoint.log_retention_in_days:
+        group = f"/aws/sagemaker/Endpoints/{name}"
+        requests["PutRetentionPolicy"] = {
+            "LogGroupName": group,
+            "RetentionInDays": endpoint.log_retention_in_days,
+        }
+    if scaling.target:
+        requests["RegisterScalableTarget"] = {**target, **scaling.target.document}
+    for policy, request in scaling.policies.items():
+        requests[f"PutScalingPolicy {policy}"] = {**target, "PolicyName": policy, **request}
+    for alarm, request in scaling.alarms.items():
+        actions = [f"<arn of {name}-wake>"]
+        tags = tag_list(value.tags)
+        requests[f"PutMetricAlarm {alarm}"] = {"AlarmName": alarm, "AlarmActions": actions, **request, "Tags": tags}
+    for action, scheduled in scaling.actions.items():
+        document = msgspec.json.decode(msgspec.json.encode(scheduled.document))
+        bounds = {bound: count for bound, count in document.pop("ScalableTargetAction").items() if count is not None}
+        times = {key: each for key, each in document.items() if each is not None}
+        request = {"ScheduledActionName": action, **times, "ScalableTargetAction": bounds}
+        requests[f"PutScheduledAction {action}"] = {**target, **request}
+    found: Requests = renamed(requests, {value.model_name: MODEL, value.endpoint_config_name: CONFIG})
+    del found["CreateModel"]["ModelName"], found["CreateEndpointConfig"]["EndpointConfigName"]
+    return found
+
+
 def test_a_stack_that_makes_the_role_gives_it_the_name_of_the_spec() -> None:
     document = template(PLAIN, permissions=PERMISSIONS)
     found = requests(document)
@@ -82,10 +147,24 @@ def test_a_stack_that_makes_the_role_gives_it_the_name_of_the_spec() -> None:
 
 
 def test_the_log_group_and_the_alarms_of_an_update_are_there_before_the_endpoint() -> None:
-    order = list(requests(template(FULL)))
+    """By what the template says: CloudFormation does not go by the order in which resources are written."""
+    document = template(FULL)
+    order = list(requests({**document, "Resources": dict(reversed(document["Resources"].items()))}))
     endpoint = order.index("CreateEndpoint")
     assert order.index("PutRetentionPolicy") < endpoint
     assert order.index("PutMetricAlarm sagepack/svd/failures") < endpoint
+
+
+def test_the_lines_of_the_log_outlive_the_stack() -> None:
+    log = template(FULL)["Resources"]["Log"]
+    assert log["DeletionPolicy"] == log["UpdateReplacePolicy"] == "Retain"
+
+
+@pytest.mark.parametrize(
+    ("name", "env", "called"), [("svd", "prod", "svd-prod"), ("a.b_c", "x", "a-b-c-x"), ("7b", "prod", "model-7b-prod")]
+)
+def test_a_stack_has_a_name_that_cloudformation_takes(name: str, env: str, called: str) -> None:
+    assert stack_name(Owner("svd", name, env)) == called
 
 
 def test_scaling_can_be_taken_away_before_the_instance_type_changes() -> None:
@@ -114,7 +193,11 @@ def test_a_template_is_the_same_whenever_it_is_made() -> None:
 
 
 def test_what_a_stack_makes_is_tagged_with_who_manages_it() -> None:
-    for kind in ("Model", "EndpointConfig", "Endpoint", "WakeAlarm", "FailuresAlarm"):
-        tags = {tag["Key"]: tag["Value"] for tag in template(FULL, "cdk")["Resources"][kind]["Properties"]["Tags"]}
-        assert tags["sagepack:managed-by"] == "cdk"
-        assert tags["sagepack:endpoint"] == "svd"
+    for tool, document in (
+        ("cloudformation", template(FULL, permissions=PERMISSIONS)),
+        ("cdk", template(FULL, "cdk", permissions=PERMISSIONS)),
+    ):
+        for kind in ("Role", "Model", "EndpointConfig", "Endpoint", "WakeAlarm", "FailuresAlarm"):
+            tags = {tag["Key"]: tag["Value"] for tag in document["Resources"][kind]["Properties"]["Tags"]}
+            assert tags["sagepack:managed-by"] == tool
+            assert tags["sagepack:endpoint"] == "svd"

@@ -5,10 +5,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
 
 from sagepack.deploy.export.cloudformation import template
 from sagepack.deploy.export.terraform import document, snake
-from tests.helpers.exports import EVERYTHING, FULL, PLAIN
+from tests.helpers.exports import EVERYTHING, FULL, PLAIN, deployments
 from tests.helpers.provider import violations
 from tests.unit.deploy.export.test_cloudformation import PERMISSIONS, other, places
 
@@ -27,6 +28,11 @@ def exported(value: Deployment, made: dict[str, Any] | None = None) -> dict[str,
 @pytest.mark.parametrize("name", WITHOUT_POOLS)
 def test_the_provider_knows_every_name_and_type_and_misses_none(name: str) -> None:
     assert violations(exported(EVERYTHING[name])["resource"]) == []
+
+
+@given(deployments().filter(lambda value: not value.endpoint.instance_pools))
+def test_the_provider_knows_whatever_a_spec_can_say(value: Deployment) -> None:
+    assert violations(exported(value)["resource"]) == []
 
 
 def test_the_judge_sees_a_wrong_name_a_wrong_type_and_what_is_missing() -> None:
