@@ -103,7 +103,7 @@ def _cdk(
     package = json.loads((_APP / "package.json").read_text(encoding="utf-8"))
     files = {name: f"// {mark}\n{(_APP / name).read_text(encoding='utf-8')}" for name in _PROGRAM}
     files |= {
-        _APP_TEMPLATE: _json(template(deployment, "cdk", permissions=permissions), mark),
+        _APP_TEMPLATE: _json_template(template(deployment, "cdk", permissions=permissions), mark),
         "cdk.json": _json(settings, mark),
         "package.json": _json(package, mark),
         ".gitignore": f"# {mark}\nnode_modules/\ndist/\ncdk.out/\n",
@@ -175,4 +175,13 @@ def _yaml(document: Document) -> str:
 
 def _json(document: Document, mark: str) -> str:
     """JSON, in which `//` is what others take for a comment."""
-    return json.dumps({"//": mark, **document}, indent=2, ensure_ascii=False) + "\n"
+    return _indented({"//": mark, **document})
+
+
+def _json_template(template: Document, mark: str) -> str:
+    """A template as JSON: CloudFormation refuses a section that it does not know, so the comment is in the one for such things."""
+    return _indented({**template, "Metadata": {"Comment": mark, **template["Metadata"]}})
+
+
+def _indented(document: Document) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
