@@ -1,7 +1,7 @@
 """Start or stop the instances of an endpoint at once, where automatic scaling would do so later by itself.
 
 Neither fights automatic scaling: what is set lies within its bounds, and an endpoint is put to sleep only where a request
-wakes it again. Every step looks first, so after an interruption the same call goes on.
+wakes it again. So both also work on what another tool manages, which says nothing of the instances that run. Every step looks first, so after an interruption the same call goes on.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sagepack.deploy import scaling
 from sagepack.deploy.deployment import VARIANT_NAME, Owner
 from sagepack.deploy.drift import instance_count, wake_differences
 from sagepack.deploy.error_hints import hint_for, with_hints
+from sagepack.deploy.manager import manager
 from sagepack.deploy.observe import observe
 from sagepack.deploy.overview import require_owned
 from sagepack.deploy.waiter import WaiterConfig, settle, surviving, wait_until_changed, wait_until_stable
@@ -130,7 +131,7 @@ class _Switch:
             raise UserError(
                 "automatic scaling allows no instance: its upper bound is 0",
                 where=scaling.resource_id(self._name),
-                fix="run `invoke deploy`, which sets the bounds of the spec",
+                fix=_mended_by(live, "run `invoke deploy`, which sets the bounds of the spec"),
             )
         endpoint = self._set(live, max(1, wanted))
         return FleetResult(self._name, _count(endpoint), changed=True, bounds=target)
@@ -161,7 +162,7 @@ class _Switch:
             raise UserError(
                 f"the endpoint is {endpoint.endpoint_status}: {reason}",
                 where=f"endpoint {self._name}",
-                fix="run `invoke deploy`, which mends it",
+                fix=_mended_by(live, "run `invoke deploy`, which mends it"),
             )
         self.seen.append(_count(endpoint))
         return live
@@ -179,7 +180,7 @@ class _Switch:
             raise UserError(
                 f"the endpoint's {lacking} was deleted: no instance can start",
                 where=f"endpoint {self._name}",
-                fix="run `invoke deploy`, which creates it again, and then this",
+                fix=_mended_by(live, "run `invoke deploy`, which creates it again, and then this"),
             )
 
     def _require_waking(self, live: EndpointState) -> None:
@@ -189,7 +190,7 @@ class _Switch:
             raise UserError(
                 "nothing would wake the endpoint again",
                 where=f"endpoint {self._name}",
-                fix="run `invoke deploy`, which sets up what wakes it, and then this",
+                fix=_mended_by(live, "run `invoke deploy`, which sets up what wakes it, and then this"),
                 details=[change.reason for change in found],
             )
         target = live.scaling.target
@@ -199,7 +200,7 @@ class _Switch:
                 where=scaling.resource_id(self._name),
                 fix="wait until the schedule sets them to 0, or change endpoint.scaling.schedule"
                 if self.spec.endpoint.scaling and target.min_capacity in self.spec.endpoint.scaling.lower_bounds
-                else "run `invoke deploy`, which sets the bounds of the spec, and then this",
+                else _mended_by(live, "run `invoke deploy`, which sets the bounds of the spec, and then this"),
             )
 
     def _set(self, live: EndpointState, wanted: int) -> sagemaker.Endpoint:
@@ -236,6 +237,12 @@ class _Switch:
             failure=hint.id if hint else None,
             details=[f"newest scaling activity, {newest.start_time:%Y-%m-%d %H:%M:%S} UTC: {text}"] if newest else (),
         )
+
+
+def _mended_by(live: EndpointState, fix: str) -> str:
+    """What to do about what `fix` has `deploy` mend: it mends nothing of another tool."""
+    who = manager(live.tags)
+    return f"let {who} mend it, which manages the endpoint, and then run this again" if who else fix
 
 
 def _count(endpoint: sagemaker.Endpoint) -> int:

@@ -16,6 +16,7 @@ from sagepack.api.results import FOUND_WORK
 from sagepack.aws.s3 import S3, ObjectRef, S3Uri
 from sagepack.aws.session import Aws, AwsConnection
 from sagepack.cli.tasks import collection
+from sagepack.deploy.deployment import tag_list
 from sagepack.errors import IntegrityError, UserError
 from sagepack.publish.checksums import Checksums
 from sagepack.publish.documents import Index
@@ -159,6 +160,23 @@ def test_a_dry_run_says_what_is_copied_and_changed_and_changes_nothing(ready: St
     assert not ready.copied
     with pytest.raises(UserError, match="there is no such endpoint in stage"):
         ready.project().review_promotion("stage")
+
+
+@pytest.mark.slow
+def test_nothing_is_promoted_to_an_endpoint_that_another_tool_manages(ready: Stages) -> None:
+    ready.stage().promote("cloud")
+    sagemaker = ready.aws.client("sagemaker")
+    arn = sagemaker.describe_endpoint(EndpointName="svd-stage")["EndpointArn"]
+    sagemaker.add_tags(ResourceArn=arn, Tags=tag_list({"sagepack:managed-by": "cdk"}))
+    ready.edit()
+    ready.project().deploy()
+    serves, copied = ready.serves, ready.copied
+    (action,) = [each for each in ready.stage().review_promotion("cloud").plan.actions if each.step == "deploy"]
+    assert action.status == "blocked"
+    with pytest.raises(UserError, match="endpoint svd-stage is managed by the CDK") as caught:
+        ready.stage().promote("cloud")
+    assert "`invoke export`" in str(caught.value.fix)
+    assert (ready.serves, ready.copied) == (serves, copied)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from sagepack.aws.s3 import S3
 from sagepack.aws.session import Patience
 from sagepack.cli import endpoint
 from sagepack.deploy import fleet
+from sagepack.deploy.deployment import tag_list
 from sagepack.deploy.predict import predict
 from sagepack.deploy.reconcile import reconcile
 from sagepack.deploy.waiter import WaiterConfig
@@ -348,3 +349,19 @@ def test_credentials_of_another_account_are_refused(cloud: Cloud, task: str) -> 
     sets = (f"endpoint.name={NAME}", f"aws.account={other}", f"aws.role=arn:aws:iam::{other}:role/x")
     with pytest.raises(UserError, match=other):
         getattr(cloud.project(*sets), task)()
+
+
+def test_what_another_tool_manages_is_put_to_sleep_and_woken_and_mended_by_that_tool_alone(
+    awake: None,  # noqa: ARG001 - the endpoint is there
+    aws: Aws,
+    waiter: WaiterConfig,
+) -> None:
+    sagemaker, cloudwatch = aws.client("sagemaker"), aws.client("cloudwatch")
+    arn = sagemaker.describe_endpoint(EndpointName="svd")["EndpointArn"]
+    sagemaker.add_tags(ResourceArn=arn, Tags=tag_list({"sagepack:managed-by": "terraform"}))
+    assert fleet.sleep(aws, SPEC, Silent(), waiter).changed
+    assert fleet.wake(aws, SPEC, Silent(), waiter).instances == 1
+    cloudwatch.delete_alarms(AlarmNames=[ALARM])
+    with pytest.raises(UserError, match="nothing would wake the endpoint again") as caught:
+        fleet.sleep(aws, SPEC, Silent(), waiter)
+    assert caught.value.fix == "let Terraform mend it, which manages the endpoint, and then run this again"
