@@ -18,8 +18,15 @@ LIMIT = 64 << 10  # bytes of a file of keys
 MOST_CERTIFICATES = 10  # of a chain
 KINDS = "P-256 and P-384 (ECDSA) work: `openssl ecparam -name prime256v1 -genkey -noout -out key.pem` makes one"
 _CHAIN = "`cat signer.pem intermediate.pem > chain.pem` makes a chain of certificates in PEM form"
-TO_PUBLIC = "`openssl ec -in key.pem -pubout -out key.pub` writes its public key"
+TO_PUBLIC = "`openssl ec -in key.pem -pubout -out key.pub` writes the public key of a private one"
 
+_PARAMETERS = "EC PARAMETERS"
+_DER = b"\x30"  # SEQUENCE, as every key and certificate begins
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_TO_PEM = (
+    "`openssl x509 -inform der -in FILE -out FILE.pem` converts a certificate, `openssl pkey -inform der -in FILE -out FILE.pem` a "
+    "private key, and with -pubin -pubout a public one"
+)
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----\s*(.*?)\s*-----END \1-----", re.DOTALL)
 # Object identifiers as DER has them: the curve, or the kind of the key.
 _CURVES = {
@@ -66,9 +73,7 @@ def public_key(data: bytes) -> bytes:
     Raises:
         KeyFileError: it is something else.
     """
-    block = _read(data)
-    if block.label in PRIVATE or block.label.endswith("PRIVATE KEY"):
-        raise KeyFileError("is a private key, and whoever verifies needs the public one", TO_PUBLIC)
+    block = _read_public(data)
     if block.label == "CERTIFICATE":
         fix = "`openssl x509 -in FILE -noout -pubkey` writes its public key"
         raise KeyFileError("is a certificate, not a public key", fix)
@@ -82,9 +87,9 @@ def certificate(data: bytes) -> bytes | None:
     """The first certificate of a PEM file, as DER; None if it holds something else.
 
     Raises:
-        KeyFileError: it is no PEM file, or an encrypted key.
+        KeyFileError: it is no PEM file, or holds a private key, or more than one of anything.
     """
-    block = _read(data)
+    block = _read_public(data)
     return block.der if block.label == "CERTIFICATE" else None
 
 
@@ -94,7 +99,9 @@ def chain(data: bytes) -> tuple[bytes, ...]:
     Raises:
         KeyFileError: it holds something else, or nothing.
     """
-    labels = [label.decode() for label, _ in _BLOCK.findall(data[:LIMIT])]
+    labels = _labels(data)
+    if not labels:
+        raise _no_pem(data, _CHAIN)
     if other := next((label for label in labels if label != "CERTIFICATE"), None):
         raise KeyFileError(f"holds a {other}, and may hold certificates only", "leave nothing but certificates in it")
     try:
@@ -114,9 +121,11 @@ def private_key(data: bytes) -> bytes:
     Raises:
         KeyFileError: it is something else, or encrypted.
     """
-    block = _read(data)
+    block = _read(data, KINDS)
     if block.label == PUBLIC:
         raise KeyFileError("is a public key, which cannot sign", "name the private key")
+    if (count := sum(label.endswith("PRIVATE KEY") for label in _labels(data))) > 1:
+        raise KeyFileError(f"holds {count} private keys, and one signs", "leave the one in it that signs")
     if block.label == "OPENSSH PRIVATE KEY":
         raise KeyFileError("is a key of SSH", KINDS)
     if block.label not in PRIVATE and not block.label.endswith("PRIVATE KEY"):
@@ -137,10 +146,54 @@ def text(der: bytes) -> bytes:
     return f"-----BEGIN {PUBLIC}-----\n{lines}\n-----END {PUBLIC}-----\n".encode()
 
 
-def _read(data: bytes) -> Block:
+def _labels(data: bytes) -> list[str]:
+    """What a PEM file holds, without the parameters of curves."""
+    found = [label.decode() for label, _ in _BLOCK.findall(data[:LIMIT])]
+    return [label for label in found if label != _PARAMETERS]
+
+
+def _read_public(data: bytes) -> Block:
+    """The one block of a PEM file that everybody may have.
+
+    Raises:
+        KeyFileError: it is no PEM file, or holds a private key, or several of anything.
+    """
+    labels = _labels(data)
+    private = [label for label in labels if label.endswith("PRIVATE KEY")]
+    if len(private) < len(labels) and private:
+        fix = "leave what is public in it; and if others had this file, in git perhaps, make a new key"
+        raise KeyFileError("holds a private key, too, which nobody but the signer may have", fix)
+    block = _read(data, TO_PUBLIC)
+    if private:
+        raise KeyFileError("is a private key, and whoever verifies needs the public one", TO_PUBLIC)
+    if len(labels) > 1:
+        fix = "name a file for each: the key of the spec takes several"
+        raise KeyFileError(f"holds {len(labels)} keys or certificates, of which only the first would count", fix)
+    return block
+
+
+def _no_pem(data: bytes, fix: str) -> KeyFileError:
+    """What is to be said of a file that holds nothing in PEM form."""
+    if not data.strip():
+        return KeyFileError("is empty", fix)
+    if data.startswith(b"-----BEGIN ") or b"\n-----BEGIN " in data:
+        return KeyFileError("holds something damaged in PEM form: an -----END line or some of its text is wrong", fix)
+    if data.startswith(_DER):
+        return KeyFileError("is in DER form, and PEM is needed (-----BEGIN ...)", _TO_PEM)
+    if data.startswith(_UTF16):
+        fix = "let openssl write the file itself (-out FILE)"
+        return KeyFileError("is text of UTF-16, as > of PowerShell writes it, not PEM", fix)
+    if data.startswith((b"ssh-", b"ecdsa-sha2-")):
+        return KeyFileError(
+            "is a key of SSH, not PEM", "`ssh-keygen -e -m PKCS8 -f FILE` writes a public key of ECDSA as PEM"
+        )
+    return KeyFileError("is not a key in PEM form (-----BEGIN ...)", fix)
+
+
+def _read(data: bytes, fix: str) -> Block:
     """The first block of a PEM file that is not the parameters of a curve, which `openssl ecparam -genkey` writes first."""
     for label, body in _BLOCK.findall(data[:LIMIT]):
-        if label == b"EC PARAMETERS":
+        if label.decode() == _PARAMETERS:
             continue
         if label == b"ENCRYPTED PRIVATE KEY" or b"Proc-Type" in body:
             raise KeyFileError(
@@ -151,8 +204,8 @@ def _read(data: bytes) -> Block:
         try:
             return Block(label.decode(), base64.b64decode(b"".join(body.split()), validate=True))
         except (ValueError, binascii.Error):
-            break
-    raise KeyFileError("is not a key in PEM form (-----BEGIN ...)", KINDS)
+            raise KeyFileError(f"holds a damaged {label.decode()}", fix) from None
+    raise _no_pem(data, fix)
 
 
 def require_curve(block: Block) -> None:

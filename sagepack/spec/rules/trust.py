@@ -73,8 +73,7 @@ def _problem(view: SpecView, name: str, *, may_be_identity: bool) -> tuple[str, 
         is_whole = _IDENTITY.fullmatch(name) is not None
         return None if is_whole else ("names no identity", "write 'sigstore:IDENTITY https://ISSUER'")
     if not path.is_file():
-        siblings = [other.relative_to(view.root).as_posix() for other in _files_beside(path, view.root)]
-        return "does not exist", did_you_mean(name, siblings) or pem.TO_PUBLIC
+        return _no_file(view, name, pem.TO_PUBLIC)
     try:
         data = _read(path)
         if not pem.certificate(data):
@@ -82,6 +81,20 @@ def _problem(view: SpecView, name: str, *, may_be_identity: bool) -> tuple[str, 
     except KeyFileError as error:
         return str(error), error.fix
     return None
+
+
+def _no_file(view: SpecView, name: str, fix: str) -> tuple[str, str]:
+    """Why what a name leads to is no file, and the fix; `fix` where nothing of a similar name is there."""
+    path = view.root / name
+    if path.is_dir():
+        public = [posixpath.join(name, each.name) for each in sorted(path.glob("*.pub")) if each.is_file()]
+        return "is a folder, not a file", f"name a file in it, such as {public[0]}" if public else fix
+    if path.exists():
+        return "is not a regular file", fix
+    if path.is_symlink():
+        return f"is a link to {path.readlink()}, which does not exist", fix
+    siblings = [other.relative_to(view.root).as_posix() for other in _files_beside(path, view.root)]
+    return "does not exist", did_you_mean(name, siblings) or fix
 
 
 def _private_key(view: SpecView, name: str) -> Iterator[Diagnostic]:
@@ -92,6 +105,8 @@ def _private_key(view: SpecView, name: str) -> Iterator[Diagnostic]:
     if folder is not None:
         yield Diagnostic(_SIGN, f"the private key {name!r} lies in {folder}, whose files are published", _ELSEWHERE)
         return
+    if path.is_dir():
+        yield Diagnostic(_SIGN, f"{name!r} is a folder, not a file", "name the file of the private key in it")
     if not path.is_file():
         return
     try:
@@ -111,8 +126,8 @@ def _chain(view: SpecView) -> Iterator[Diagnostic]:
         return
     path, private = view.root / name, view.root / signer.removeprefix("file:")
     if not path.is_file():
-        siblings = [other.relative_to(view.root).as_posix() for other in _files_beside(path, view.root)]
-        yield Diagnostic(_CERTIFICATES, f"{name!r} does not exist", did_you_mean(name, siblings) or _CHAIN)
+        message, fix = _no_file(view, name, _CHAIN)
+        yield Diagnostic(_CERTIFICATES, f"{name!r} {message}", fix)
         return
     try:
         first = x509.read(pem.chain(_read(path))[0])

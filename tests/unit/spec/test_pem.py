@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from sagepack.spec import pem
@@ -27,7 +29,8 @@ ENCRYPTED = (
     [
         (text_of("CERTIFICATE", b"x") + KEY.private_pem, "may hold certificates only"),
         (KEY.public_pem, "holds a PUBLIC KEY"),
-        (b"", "holds 0 certificates"),
+        (b"", "is empty"),
+        (b"\x30\x82\x01", "DER form"),
         (text_of("CERTIFICATE", b"x") * 11, "holds 11 certificates"),
         (b"-----BEGIN CERTIFICATE-----\n?\n-----END CERTIFICATE-----\n", "damaged"),
     ],
@@ -58,9 +61,17 @@ def test_keys_of_other_kinds_are_named(kind: str) -> None:
         (text_of("ENCRYPTED PRIVATE KEY", b"x"), "encrypted"),
         (text_of("PKCS7", b"x"), "PKCS7"),
         (ENCRYPTED, "encrypted"),
-        (b"ecdsa-sha2-nistp256 AAAA me@here", "PEM"),
-        (b"", "PEM"),
-        (b"-----BEGIN PUBLIC KEY-----\n!\n-----END PUBLIC KEY-----", "PEM"),
+        (b"ecdsa-sha2-nistp256 AAAA me@here", "key of SSH"),
+        (b"", "is empty"),
+        (b"-----BEGIN PUBLIC KEY-----\n!\n-----END PUBLIC KEY-----", "a damaged PUBLIC KEY"),
+        (b"-----BEGIN PUBLIC KEY-----\nAAAA\n", "something damaged in PEM form"),
+        (base64.b64decode(KEY.public_pem.split(b"-----")[2]), "DER form"),
+        (KEY.public_pem.decode().encode("utf-16"), "PowerShell"),
+        (b"hello", "not a key in PEM form"),
+        (KEY.public_pem + KEY.private_pem, "holds a private key, too"),
+        (text_of("CERTIFICATE", b"x") + KEY.private_pem, "holds a private key, too"),
+        (KEY.public_pem + KEY.public_pem, "holds 2 keys or certificates, of which only the first would count"),
+        (text_of("CERTIFICATE", b"x") * 3, "holds 3 keys or certificates"),
     ],
 )
 def test_what_cannot_verify_is_told(data: bytes, message: str) -> None:
@@ -76,11 +87,19 @@ def test_what_cannot_verify_is_told(data: bytes, message: str) -> None:
         (text_of("RSA PRIVATE KEY", b"x"), "RSA"),
         (text_of("CERTIFICATE", b"x"), "CERTIFICATE"),
         (ENCRYPTED, "encrypted"),
+        (KEY.private_pem + KEY.private_pem, "holds 2 private keys"),
     ],
 )
 def test_what_cannot_sign_is_told(data: bytes, message: str) -> None:
     with pytest.raises(KeyFileError, match=message):
         pem.private_key(data)
+
+
+def test_line_ends_of_windows_a_byte_order_mark_and_the_parameters_of_a_curve_are_no_matter() -> None:
+    der = pem.public_key(KEY.public_pem)
+    for text in (KEY.public_pem.replace(b"\n", b"\r\n"), b"\xef\xbb\xbf" + KEY.public_pem):
+        assert pem.public_key(text) == der
+    assert pem.private_key(text_of("EC PARAMETERS", b"x") + KEY.private_pem) == pem.private_key(KEY.private_pem)
 
 
 def test_a_private_key_is_seen_in_any_form() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -78,6 +79,30 @@ def test_public_keys_of_the_project_verify(tmp_path: Path) -> None:
     sets = ["trust.verify=[config/keys/prod.pub]", "trust.sign=file:/nowhere/prod.pem"]
     assert warnings(tmp_path, sets) == []
     assert load(tmp_path, sets).spec().trust.verify == ("config/keys/prod.pub",)
+
+
+@pytest.mark.parametrize("key", ["verify", "publisher", "certificates"])
+def test_what_is_no_file_is_told_as_what_it_is(tmp_path: Path, key: str) -> None:
+    keys = tmp_path / "keys"
+    KEY.write(keys, "prod")
+    (keys / "old.pub").symlink_to("/nowhere/old.pub")
+    os.mkfifo(keys / "pipe.pub")
+
+    def said(name: str) -> str:
+        return problem(tmp_path, f"trust.{key}={name}" if key == "certificates" else f"trust.{key}=[{name}]")[1]
+
+    assert said("keys") == "'keys' is a folder, not a file; name a file in it, such as keys/prod.pub"
+    assert said("keys/old.pub").startswith("'keys/old.pub' is a link to /nowhere/old.pub, which does not exist; ")
+    assert said("keys/pipe.pub").startswith("'keys/pipe.pub' is not a regular file; ")
+    assert said("keys/prd.pub") == "'keys/prd.pub' does not exist; did you mean 'keys/prod.pub'?"
+
+
+def test_a_folder_cannot_sign(tmp_path: Path) -> None:
+    KEY.write(tmp_path / "keys", "prod")
+    assert problem(tmp_path, "trust.sign=file:keys") == (
+        "trust.sign",
+        "'keys' is a folder, not a file; name the file of the private key in it",
+    )
 
 
 def test_a_missing_key_is_told_with_one_that_is_there(tmp_path: Path) -> None:
