@@ -12,13 +12,11 @@ from sagepack import scan
 from sagepack.aws import ecr
 from sagepack.decoding import MalformedError
 from sagepack.digest import Digest
-from sagepack.engine import scanning
-from sagepack.errors import IntegrityError, UserError
+from sagepack.engine import publisher, scanning
+from sagepack.errors import UserError
 from sagepack.hub import selection
 from sagepack.hub.lock_files import resolve_files
 from sagepack.hub.responses import MODEL_INDEX, MODEL_INDEX_BYTES, model_index_of
-from sagepack.package.attest import oms
-from sagepack.package.attest.dsse import SignatureError
 from sagepack.package.contents import check_model_paths
 from sagepack.package.lock import Lock, lock_inputs_digest
 from sagepack.package.requirements.index import PackageIndex
@@ -27,7 +25,7 @@ from sagepack.package.revision import Revision
 from sagepack.scan import code
 from sagepack.spec import images
 from sagepack.spec.model import COMMIT
-from sagepack.text import counted, format_bytes, one_of
+from sagepack.text import format_bytes, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -40,9 +38,6 @@ if TYPE_CHECKING:
     from sagepack.package.license import License
     from sagepack.package.lock import LockedFile, LockedPackage
     from sagepack.spec.model import Image, Spec
-
-FILES_SIGNATURE = "model.sig"
-_SHOWN = 12  # files in a message
 
 
 def resolve(context: BuildContext) -> Lock:
@@ -179,9 +174,9 @@ def _folder(context: BuildContext) -> Source:
     context.progress.note(found.reason)
     signed_by, folder = None, context.model_folder.folder
     if context.spec.trust.publisher:
-        path = folder / FILES_SIGNATURE
+        path = folder / publisher.SIGNATURE
         data = path.read_bytes() if path.is_file() and path.stat().st_size <= MODEL_INDEX_BYTES else None
-        signed_by = publisher(context, str(folder), found.files, data)
+        signed_by = publisher.require_signed(context, str(folder), found.files, data)
     return Source(None, found.files, found.excluded, scanning.Place.of(context, None), {}, signed_by=signed_by)
 
 
@@ -205,49 +200,11 @@ def _repository(context: BuildContext) -> Source:
         progress.note(f"the Hub's own scan has no verdict on {one_of(new)}")
     signed_by = None
     if context.spec.trust.publisher:
-        signature = by_path.get(FILES_SIGNATURE)
+        signature = by_path.get(publisher.SIGNATURE)
         data = hub.read(revision, signature) if signature else None
-        signed_by = publisher(context, str(revision), locked, data)
+        signed_by = publisher.require_signed(context, str(revision), locked, data)
     place = scanning.Place.of(context, revision)
     return Source(revision, tuple(locked), chosen.excluded, place, texts, version.license, version.gated, signed_by)
-
-
-def publisher(context: BuildContext, where: str, files: Sequence[LockedFile], signature: bytes | None) -> str:
-    """Which key of `trust.publisher` has signed every file of a model, by the hint of its signature. No weight is read for it.
-
-    Args:
-        context: the run.
-        where: the model, for messages.
-        files: that are to be locked; the signature may be over more.
-        signature: the `model.sig` beside them; None if there is none.
-
-    Raises:
-        UserError: the model is not signed.
-        IntegrityError: it is not signed by one of these keys, or its files are not those that were signed.
-    """
-    if signature is None:
-        fix = "ask the publisher where the signature is, choose another model, or remove trust.publisher"
-        raise UserError(
-            f"the model has no {FILES_SIGNATURE}, and trust.publisher demands a signature", where=where, fix=fix
-        )
-    place = f"{where}: {FILES_SIGNATURE}"
-    try:
-        signed, key = oms.signed_files(signature, context.trust.publishers)
-    except SignatureError as error:
-        fix = "compare trust.publisher with the keys that the publisher names; nothing was locked"
-        raise IntegrityError(str(error), where=place, fix=fix) from error
-    # A signature cannot be over itself.
-    ours = {file.path: file.digest.value for file in files if file.path != FILES_SIGNATURE}
-    if wrong := oms.differences(signed, ours, more_signed=True):
-        more = [f"and {len(wrong) - _SHOWN} more"] if len(wrong) > _SHOWN else []
-        raise IntegrityError(
-            f"{counted(len(wrong), 'file')} of the model {'is' if len(wrong) == 1 else 'are'} not what {key.name} signed",
-            where=place,
-            details=[*wrong[:_SHOWN], *more],
-            fix="nothing was locked or fetched; choose another revision, leave these files out with model.exclude, or ask the publisher",
-        )
-    context.progress.note(f"every file is signed by {key.name}")
-    return next(each.hint for each in context.trust.publishers if each.name == key.name)
 
 
 def _read(hub: Hub, revision: Revision, texts: dict[str, bytes], file: RepoFile) -> Digest:

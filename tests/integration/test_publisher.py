@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from msgspec import structs
 
 from sagepack.digest import Digest
-from sagepack.errors import IntegrityError, UserError
+from sagepack.errors import IntegrityError, SagepackError, UserError
 from sagepack.package.attest import dsse, oms
+from sagepack.package.lock import Lock
 from sagepack.package.manifest import Manifest, Member
 from tests.helpers import chains
 from tests.helpers import model_samples as samples
@@ -135,6 +138,51 @@ def test_a_certificate_of_the_publisher_counts_as_a_key_does(cloud: Published) -
     cloud.project(PUBLISHER).lock()
     assert cloud.model["signed_by"] == hashlib.sha256(root.der).hexdigest()
     assert cloud.project(PUBLISHER).plan("package", locked=True).actions[0].status == "skip"
+
+
+def changed(cloud: Published) -> None:
+    """Let the lock name other weights, as somebody writes it who may change it and knows its form."""
+    path = cloud.root / "config" / "locks" / "svd-cloud.lock.yaml"
+    lock = Lock.parse(path.read_bytes(), path.name)
+    files = [
+        structs.replace(file, digest=Digest.sha256(b"other"), etag=Digest.sha256(b"other").value)
+        if file.path == "model.safetensors"
+        else file
+        for file in lock.files
+    ]
+    path.write_text(structs.replace(lock, files=tuple(files)).text())
+
+
+@pytest.mark.parametrize("command", ["plan", "package"])
+def test_a_lock_that_was_changed_is_compared_with_the_signature_again(cloud: Published, command: str) -> None:
+    cloud.serve({**FILES, "model.sig": signed(FILES)})
+    cloud.project(PUBLISHER).lock()
+    changed(cloud)
+    with pytest.raises(IntegrityError, match=r"1 file of the model is not what config/keys/acme\.pub signed") as caught:
+        getattr(cloud.project(PUBLISHER), command)()
+    assert "the lock is config/locks/svd-cloud.lock.yaml" in caught.value.details[0]
+    assert "model.safetensors has sha256:" in caught.value.details[1]
+    assert "lock --update" in str(caught.value.fix)
+    assert cloud.weights_read() == 0
+    cloud.project(PUBLISHER).lock(update=True)
+    cloud.project(PUBLISHER).package()
+
+
+def test_a_lock_from_elsewhere_is_compared_with_the_signature_once(cloud: Published) -> None:
+    cloud.serve({**FILES, "model.sig": signed(FILES)})
+    cloud.project(PUBLISHER).lock()
+
+    def asked() -> int:
+        cloud.servers.faults.clear()
+        cloud.project(PUBLISHER).plan("package", locked=True)
+        return sum(each.path.endswith("model.sig") for each in cloud.servers.faults.log if each.method == "GET")
+
+    assert asked() == 0  # by who made the lock
+    shutil.rmtree(cloud.root / "build")
+    assert [asked(), asked()] == [1, 0]
+    (cloud.root / "config" / "keys" / "acme.pub").write_bytes(OTHER.public_pem)
+    with pytest.raises(SagepackError, match="lock needs to be updated"):
+        asked()
 
 
 def test_a_folder_is_compared_with_the_signature_in_it(cloud: Published) -> None:

@@ -95,7 +95,7 @@ def _project(context: BuildContext) -> Iterator[tuple[str, tuple[bytes, bool]]]:
             yield f"project/{_inside(file.source, root)}", (_unchanged(file, file.source), file.executable)
     expected = spec.sample.expect.schema if spec.sample and spec.sample.expect else None
     chain = spec.trust.certificates if signs_there(context) else None
-    keys = (chain, *spec.trust.verify, *spec.trust.publisher)
+    keys = (chain, *spec.trust.verify)
     for path in (spec.sample.file if spec.sample else None, expected, *keys):
         if isinstance(path, str) and (root / path).is_file():
             yield f"project/{_inside(root / path, root)}", ((root / path).read_bytes(), False)
@@ -116,11 +116,14 @@ def _unchanged(file: CodeFile, path: Path) -> bytes:
 def _declared(context: BuildContext) -> dict[str, Any]:
     """The merged spec without what is about this machine: its AWS profile, its cluster, a key here that signs, and that its services are the sandbox's.
 
+    The publisher's signature was verified here, and the lock travels along.
+
     In the sandbox the job is given the addresses of its services as a job in AWS is given its role.
     """
     own = {"cluster", "sandbox", "hub"} if context.spec.sandbox else {"cluster"}
     data = {key: value for key, value in context.declared.items() if key not in own}
-    left_out = {"aws": {"profile"}, "trust": set() if signs_there(context) else {"sign", "certificates"}}
+    own_keys = set() if signs_there(context) else {"sign", "certificates"}
+    left_out = {"aws": {"profile"}, "trust": {"publisher"} | own_keys}
     return {
         section: {key: value for key, value in values.items() if key not in left_out[section]}
         if section in left_out

@@ -14,9 +14,10 @@ from sagepack.package.lock import Lock
 from sagepack.text import counted, format_bytes
 
 if TYPE_CHECKING:
-    from sagepack.engine import resolver, scanning
+    from sagepack.engine import publisher, resolver, scanning
     from sagepack.engine.context import BuildContext
 else:
+    publisher = lazy.module("engine.publisher")
     resolver = lazy.module("engine.resolver")
     scanning = lazy.module("engine.scanning")
 
@@ -66,6 +67,7 @@ def run(context: BuildContext) -> None:
         fix = "the Hub or the registry sent it; the lock on disk is as it was"
         raise error.with_context(fix=fix) from error
     write_atomically(context.work.lock_path, text)
+    publisher.remember(context, lock)
     context.records.save(Record("lock", STEP.version, _inputs(context), {"lock": str(Digest.sha256(text))}))
     context.progress.done(
         f"{lock.revision or lock.folder}, {counted(len(lock.files), 'file')}, {format_bytes(lock.size)}"
@@ -87,12 +89,14 @@ def _unsigned(context: BuildContext, lock: Lock) -> tuple[str, ...]:
 
 
 def _judge(context: BuildContext, lock: Lock) -> None:
-    """Check that the spec allows what is known of the model: its licence, and what was found in its files.
+    """Check that the spec allows what is known of the model: who signed it, its licence, and what was found in its files.
 
     Raises:
         UserError, IntegrityError: it does not. The lock was made when it did, or elsewhere.
     """
     trust = context.spec.trust
+    if trust.publisher:
+        publisher.require_signed_lock(context, lock)
     if trust.licenses and lock.revision:
         resolver.check_license(context.spec, lock.license)
     if trust.scan == "strict" and (context.verdicts.findings or any(file.hub_scan == "unsafe" for file in lock.files)):
