@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from sagepack.api import comparing, direct, invocations, leaving, live, rolling_back
     from sagepack.deploy import fleet
-    from sagepack.engine import preflight
+    from sagepack.engine import preflight, signed
 else:
     comparing = lazy.module("api.comparing")
     direct = lazy.module("api.direct")
@@ -25,6 +26,7 @@ else:
     live = lazy.module("api.live")
     preflight = lazy.module("engine.preflight")
     rolling_back = lazy.module("api.rolling_back")
+    signed = lazy.module("engine.signed")
 
 
 class AtEndpoint(OpenedSpec):
@@ -142,13 +144,16 @@ class AtEndpoint(OpenedSpec):
 
         Raises:
             UserError: there is no such endpoint, it belongs to another spec or environment, it has to be deployed first, the
-                quota is used up, or the credentials are of another account.
+                quota is used up, or the credentials are of another account; or its package is not signed, and has to be.
+            IntegrityError: its package is not what was signed.
             RemoteError: no instance came, for lack of capacity for example, or AWS failed after retries.
         """
         context = self._open("deploy")
         with self._surviving(context):
             preflight.require_account(context)
-            found = fleet.wake(context.clients.aws, context.spec, self.progress)
+            found = fleet.wake(
+                context.clients.aws, context.spec, self.progress, check=partial(signed.require_signed_config, context)
+            )
         bounds = found.bounds
         sleeps = (
             bounds is not None and bounds.min_capacity == 0 and not bounds.suspended_state.dynamic_scaling_in_suspended

@@ -24,6 +24,7 @@ from sagepack.errors import RemoteError, UserError
 from sagepack.text import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
     from typing import NoReturn
 
@@ -52,17 +53,30 @@ class FleetResult:
     queued: int = 0
 
 
-def wake(aws: Aws, spec: Spec, progress: Progress, waiter: WaiterConfig | None = None) -> FleetResult:
+def wake(
+    aws: Aws,
+    spec: Spec,
+    progress: Progress,
+    waiter: WaiterConfig | None = None,
+    check: Callable[[str], None] = lambda _config: None,
+) -> FleetResult:
     """Start the first instances of an endpoint that has none, and return once they serve.
 
     It gets the fewest instances that automatic scaling allows, at least one; without automatic scaling as many as declared.
+
+    Args:
+        aws: the session.
+        spec: its endpoint and scaling are used.
+        progress: gets a note of each change and each status.
+        waiter: how often and how long to look.
+        check: gets the name of the endpoint configuration before an instance of it is started, and may raise.
 
     Raises:
         UserError: there is no such endpoint, it belongs to another spec or environment, cannot start an instance before it is
             deployed again, or the quota for its instance type is used up.
         RemoteError: no instance came, for lack of capacity for example, or it took too long.
     """
-    return _Switch(aws, spec, progress, waiter or WaiterConfig.of(spec)).wake()
+    return _Switch(aws, spec, progress, waiter or WaiterConfig.of(spec)).wake(check)
 
 
 def sleep(
@@ -106,9 +120,9 @@ class _Switch:
     def _name(self) -> str:
         return self.spec.endpoint.name
 
-    def wake(self) -> FleetResult:
+    def wake(self, check: Callable[[str], None]) -> FleetResult:
         with surviving(self.aws, self.progress, self.waiter):
-            return settle(self._wake, self.progress, self.waiter)
+            return settle(lambda: self._wake(check), self.progress, self.waiter)
 
     def sleep(self, *, even_if_busy: bool) -> FleetResult:
         if self.spec.endpoint.scaling is None or not self.spec.endpoint.scaling.may_sleep:
@@ -120,7 +134,7 @@ class _Switch:
         with surviving(self.aws, self.progress, self.waiter):
             return settle(lambda: self._sleep(even_if_busy=even_if_busy), self.progress, self.waiter)
 
-    def _wake(self) -> FleetResult:
+    def _wake(self, check: Callable[[str], None]) -> FleetResult:
         live = self._look()
         target = live.scaling.target
         if (count := self.seen[-1]) > 0:
@@ -133,6 +147,7 @@ class _Switch:
                 where=scaling.resource_id(self._name),
                 fix=_mended_by(live, "run `invoke deploy`, which sets the bounds of the spec"),
             )
+        check(live.endpoint.endpoint_config_name)
         endpoint = self._set(live, max(1, wanted))
         return FleetResult(self._name, _count(endpoint), changed=True, bounds=target)
 

@@ -30,6 +30,7 @@ LAZY: dict[str, tuple[str, ...]] = {
         "api.rolling_back",
         "deploy.fleet",
         "engine.preflight",
+        "engine.signed",
     ),
     "api.on_this_machine": (
         "api.served_package",

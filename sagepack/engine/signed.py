@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sagepack.aws.s3 import S3Uri
+from sagepack.deploy import recorded
+from sagepack.deploy.deployment import Owner
 from sagepack.errors import IntegrityError, UserError
 from sagepack.package.manifest import Manifest
 from sagepack.publish import gate, remote_read
@@ -76,6 +78,23 @@ def require_signed(
         raise error.with_context(message=message, fix=_REPLACED.format(code) + instead) from error
     _require_same_upload(found, deployment, release, _UPLOADED_AGAIN.format(code) + instead)
     context.progress.note(f"the package of {release} is what {found.by}")
+
+
+def require_signed_config(context: BuildContext, config: str) -> None:
+    """The same of what an endpoint configuration is made of: SageMaker is about to fetch it for new instances.
+
+    Args:
+        context: of the run.
+        config: name of the endpoint configuration.
+
+    Raises:
+        UserError, PackageError, IntegrityError: as `require_signed`; or the model was deleted.
+        RemoteError: AWS failed after retries.
+    """
+    if context.trust.must_verify:
+        spec = context.spec
+        found = recorded.of_config(context.clients.aws, Owner.of(spec), config, spec.endpoint)
+        require_signed(context, found, config)
 
 
 def _manifest(data: bytes, deployment: RecordedDeployment) -> Manifest:

@@ -542,6 +542,32 @@ def test_a_rollback_verifies_the_package_that_is_to_serve_again(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("attack", "exit_code", "where"), [(replaced, 4, "model.tar.gz"), (Signed.unsign, 1, "is not signed")]
+)
+def test_an_endpoint_is_woken_only_for_what_was_signed(
+    cloud: Signed, attack: Callable[[Signed], None], exit_code: int, where: str
+) -> None:
+    cloud.project(cloud.sign, VERIFY).deploy()
+    cloud.project().sleep()
+    genuine = {name: cloud.get(name) for name in ("model.sig", "release.sig", "provenance.sigstore.json")}
+    attack(cloud)
+    cloud.other_machine()
+    error = refused(cloud.project(VERIFY).wake, SagepackError)
+    assert (error.exit_code, where in str(error)) == (exit_code, True)
+    endpoint: Any = session_of(cloud.servers).client("sagemaker").describe_endpoint(EndpointName="svd")
+    assert endpoint["ProductionVariants"][0]["CurrentInstanceCount"] == 0
+    assert cloud.read == 0
+    if attack is Signed.unsign:
+        place = cloud.key("manifest.json").rpartition("/")[0]
+        for name, data in genuine.items():
+            cloud.s3.put_object(Bucket=cloud.bucket, Key=f"{place}/{name}", Body=data)
+        assert cloud.project(VERIFY).wake().instances == 1
+    else:
+        assert cloud.project().wake().instances == 1
+
+
+@pytest.mark.slow
 def test_a_release_whose_model_names_an_earlier_upload_of_its_package_does_not_serve_again(cloud: Signed) -> None:
     cloud.project(cloud.sign, VERIFY).deploy()
     # The package was deleted, and published and signed again in other parts.
