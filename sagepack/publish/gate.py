@@ -18,6 +18,7 @@ from sagepack.publish import remote_read
 from sagepack.publish.documents import MOST_FILES, Files
 from sagepack.publish.keys import SBOM, PackageFormat
 from sagepack.publish.release import Release
+from sagepack.publish.remote_check import PackageError
 from sagepack.publish.signatures import known_release
 from sagepack.workers import worker_pool
 
@@ -67,6 +68,17 @@ def require_signed(
     if signed is None:
         raise TypeError("a signed release was just verified")
     return signed
+
+
+def is_signed(
+    store: S3, package: Package, manifest: Callable[[], Manifest], keys: Sequence[PublicKey | Authority]
+) -> bool:
+    """Whether a key that counts has signed the package as it is. Arguments as for `require_signed`."""
+    try:
+        require_signed(store, package, manifest, keys)
+    except (remote_read.NotPublishedError, remote_read.UnsignedError, PackageError):
+        return False
+    return True
 
 
 def _signed_as_it_is(

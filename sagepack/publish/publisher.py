@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
@@ -9,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from sagepack.aws.s3 import ChangedError, RefusedError
 from sagepack.digest import Digest
+from sagepack.errors import RemoteError
 from sagepack.package.attest import provenance as attested
 from sagepack.package.attest import sbom as bills
 from sagepack.publish.archive import publish_archive
 from sagepack.publish.archive_plan import ArchivePlan
 from sagepack.publish.documents import Pointer
+from sagepack.publish.gate import is_signed
 from sagepack.publish.keys import pointer_uri
 from sagepack.publish.prefix import publish_prefix
 from sagepack.publish.prefix_plan import PrefixPlan
@@ -24,6 +27,7 @@ from sagepack.publish.upload.context import UploadContext, Uploaded
 from sagepack.publish.upload.proof import SourceError
 from sagepack.publish.upload.shared import UploadFolder
 from sagepack.publish.verified import VerifiedObjects
+from sagepack.workers import pause, worker_pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,11 +35,15 @@ if TYPE_CHECKING:
 
     from sagepack.aws.s3 import S3, ObjectInfo, S3Uri
     from sagepack.package.attest.keys import Signer
+    from sagepack.package.manifest import Manifest
     from sagepack.progress import Progress
     from sagepack.publish.keys import Package
     from sagepack.publish.upload.context import UnitWorkers
     from sagepack.publish.upload.sources import Source
     from sagepack.publish.upload_plan import UploadPlan
+
+
+_SIGNERS_AT_ONCE = 5  # how often all documents of a package are written again
 
 
 @dataclass(frozen=True)
@@ -116,15 +124,53 @@ def publish(
     plan, uploaded = _upload_model(plan, context)
     context.write(_pointers(plan))
     release = _release(plan, uploaded, now)
-    if signer is not None:
+    record = {package.release_uri(now): release.text()}
+    if signer is None:
+        context.write(record)
+    else:
         made = uploaded.documents[package.provenance_uri]
-        context.write(sign(package, plan.manifest, release, made, signer, now))
-    context.write({package.release_uri(now): release.text()})
+        signatures = sign(package, plan.manifest, release, made, signer, now)
+        _write_signed(context, package, plan.manifest, signer, {**uploaded.documents, **signatures}, record)
     for journal in context.journal_dir.glob("*.jsonl"):
         journal.unlink(missing_ok=True)
     if context.units or package.has_notes(plan.observation.present):
         UploadFolder(store, package.notes_uri).clear()
     return Published(plan.uri, plan.size, uploaded.archive, uploaded.sent, uploaded.copied)
+
+
+def _write_signed(
+    context: UploadContext,
+    package: Package,
+    manifest: Manifest,
+    signer: Signer,
+    documents: Mapping[S3Uri, bytes],
+    record: Mapping[S3Uri, bytes],
+) -> None:
+    """Write signatures and then the record, and make sure that all that lies beside the model then was signed at once.
+
+    Somebody else may sign the same package at the same time, from another commit of the project: then either writes over what the
+    other has written, and the provenance of one may end up beside the signatures of the other. Whoever has overwritten something looks
+    at the end, and writes everything of its own again where it is mixed; so the last one that writes leaves it whole.
+
+    Raises:
+        RemoteError: it is mixed again each time.
+    """
+    context.write({location: documents[location] for location in package.signature_uris})
+    context.write(record)
+    if not context.overwritten:
+        return
+    for attempt in range(_SIGNERS_AT_ONCE):
+        if is_signed(context.store, package, lambda: manifest, (signer.public,)):
+            return
+        if attempt:
+            pause(attempt * random.random())  # noqa: S311 - that not both write at once again
+        with worker_pool(context.workers, "documents") as pool:
+            list(pool.map(context.store.put, *zip(*{**documents, **record}.items(), strict=True)))
+    raise RemoteError(
+        "others sign this package at the same time, again and again",
+        where=str(package.folder),
+        fix="run the same command again when they are done; nothing serves it before it is whole",
+    )
 
 
 def _upload_model(plan: UploadPlan, context: UploadContext) -> tuple[UploadPlan, Uploaded]:

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from sagepack.aws.s3 import CRC64NVME, S3Uri
+from sagepack.aws.s3 import CRC64NVME, S3, S3Uri
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError, SagepackError
-from sagepack.package.attest import dsse, oms
+from sagepack.package.attest import dsse, oms, provenance
 from sagepack.progress import Silent
 from sagepack.publish.checksums import Checksums
 from sagepack.publish.documents import Index
@@ -30,7 +30,7 @@ from sagepack.publish.signatures import PREDICATE_TYPE, SignedRelease, sign, sig
 from tests.helpers.fault_proxy import FaultProxy
 from tests.helpers.forge import forge_archive, forge_files
 from tests.helpers.forgery import collision, patched
-from tests.helpers.publishing import NOW, Bucket, KiB, MiB, Tree, connect, noise, svd_like
+from tests.helpers.publishing import NOW, Bucket, KiB, MiB, Tree, connect, noise, provenance_of, svd_like
 from tests.helpers.signing import P384, KeyPair
 
 OURS, THEIRS = KeyPair.of("ours"), KeyPair.of("theirs")
@@ -189,6 +189,44 @@ def test_a_release_that_names_no_signatures_still_counts(bucket: Bucket, tree: T
     assert admitted(bucket, tree).signatures == {}
     half_signed(bucket, tree, package)
     assert "missing" in findings(bucket, tree)["model.sig"]
+
+
+class Interrupting(S3):
+    """Something happens before the first write of an object with this name."""
+
+    def __init__(self, bucket: Bucket, name: str, meanwhile: Callable[[], object]) -> None:
+        super().__init__(bucket.store._client)
+        self.name = name
+        self.meanwhile = [meanwhile]
+
+    def put(self, location: S3Uri, data: bytes | Path, **options: Any) -> str | None:
+        if self.meanwhile and location.key.endswith(self.name):
+            self.meanwhile.pop()()
+        return super().put(location, data, **options)
+
+
+@pytest.mark.slow
+@LAYOUTS
+@pytest.mark.parametrize("name", ["provenance.json", "model.sig", "release.sig", ".json"])
+@pytest.mark.parametrize("other", [OURS, THEIRS], ids=["same key", "another key"])
+def test_two_that_sign_at_once_from_different_commits_leave_what_one_of_them_signed(
+    bucket: Bucket, tree: Tree, layout: str, name: str, other: KeyPair
+) -> None:
+    def made(commit: str) -> bytes:
+        document = provenance_of(tree)
+        source = {"uri": "git+https://example.com/p", "digest": {"gitCommit": commit * 40}, "name": "project"}
+        return provenance.text({**document, "predicate": {"buildDefinition": {"resolvedDependencies": [source]}}})
+
+    second = other_machine(bucket, signer=other.signer)
+    slow = Interrupting(
+        bucket, name, lambda: second.publish(tree, second.plan(tree, layout=layout), provenance=made("b"))
+    )
+    first = replace(bucket, store=slow)
+    first.publish(tree, first.plan(tree, layout=layout), provenance=made("a"))
+    assert not slow.meanwhile
+    assert admitted(bucket, tree, layout, OURS, other).key == OURS.public
+    assert bucket.get(bucket.package(tree, layout=layout).provenance_uri) in {made("a"), made("b")}
+    assert judge(bucket, tree, layout, OURS).signature
 
 
 def test_an_unsigned_package_costs_no_request_more(bucket: Bucket, tree: Tree, sandbox: Any) -> None:

@@ -125,6 +125,7 @@ class UploadContext:
             and had S3 copy is read first.
         serves: whether a document that is at an address already serves as well as the one that would be written there.
         algorithms: checksums to try, the best first.
+        overwritten: what somebody else had written and this upload wrote again.
     """
 
     store: S3
@@ -138,6 +139,7 @@ class UploadContext:
     must_prove: bool = False
     serves: Callable[[S3Uri, bytes], bool] = lambda _location, _there: False
     algorithms: tuple[str, ...] = (CRC64NVME, CRC32)
+    overwritten: list[S3Uri] = field(default_factory=list)
 
     def write(self, documents: Mapping[S3Uri, bytes]) -> dict[S3Uri, bytes]:
         """Write documents, all at the same time, overwrite those that are outdated or damaged, and return what is there then."""
@@ -152,6 +154,7 @@ class UploadContext:
         if there is not None and (there == document or self.serves(location, there)):
             return there
         self.store.put(location, document)
+        self.overwritten.append(location)
         return document
 
 
