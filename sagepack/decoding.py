@@ -25,6 +25,8 @@ DigestText = Annotated[str, Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z")]
 Commit = Annotated[str, Meta(pattern=r"\A[0-9a-f]{40}\Z")]
 # A name of a content on the Hub: the SHA-256 of an LFS file, the git SHA-1 of others.
 BlobName = Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")]
+# What a model is for, in the Hub's words, such as `text-generation`.
+Task = Annotated[str, Meta(max_length=60, pattern=r"\A[a-z0-9]+(?:-[a-z0-9]+)*\Z")]
 # What a file system and a tar header can hold; the rules about paths are those of `manifest.check_paths`.
 PathText = Annotated[str, Meta(min_length=1, max_length=4096)]
 Size = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]

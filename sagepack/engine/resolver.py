@@ -72,6 +72,7 @@ def resolve(context: BuildContext) -> Lock:
         endpoint=context.spec.hub_endpoint if source.revision else None,
         license=source.license,
         gated=source.gated,
+        task=source.task,
         scan=None if context.spec.trust.scan == "off" else scan.VERSION,
         signed_by=source.signed_by,
     )
@@ -125,7 +126,7 @@ class Source(NamedTuple):
         excluded: number and bytes of the others.
         place: where their bytes are.
         texts: content of files that were read already, by path.
-        license, gated: what the Hub says of the model.
+        license, gated, task: what the Hub says of the model.
         signed_by: which key of its publisher has signed every file, as `Lock` has it.
     """
 
@@ -136,6 +137,7 @@ class Source(NamedTuple):
     texts: Mapping[str, bytes]
     license: License | None = None
     gated: str | None = None
+    task: str | None = None
     signed_by: str | None = None
 
 
@@ -204,7 +206,8 @@ def _repository(context: BuildContext) -> Source:
         data = hub.read(revision, signature) if signature else None
         signed_by = publisher.require_signed(context, str(revision), locked, data)
     place = scanning.Place.of(context, revision)
-    return Source(revision, tuple(locked), chosen.excluded, place, texts, version.license, version.gated, signed_by)
+    told = (version.license, version.gated, version.task)
+    return Source(revision, tuple(locked), chosen.excluded, place, texts, *told, signed_by)
 
 
 def _read(hub: Hub, revision: Revision, texts: dict[str, bytes], file: RepoFile) -> Digest:

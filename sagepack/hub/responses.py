@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
-from sagepack.decoding import Commit, MalformedError, PathText, Sha256Hex, Size, Text, decode_json
+from sagepack.decoding import Commit, MalformedError, PathText, Sha256Hex, Size, Task, Text, convert, decode_json
 from sagepack.digest import Digest
 from sagepack.package.license import License
 from sagepack.text import printable
@@ -69,6 +69,7 @@ class _Version(msgspec.Struct):
     sha: Commit
     gated: Any = False
     card: Any = msgspec.field(name="cardData", default=None)
+    task: Any = msgspec.field(name="pipeline_tag", default=None)
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,13 @@ class ModelVersion:
         commit: its hash.
         license: of the model card; None if the card names none.
         gated: `auto` or `manual`, if the Hub gives its files only to those who accepted conditions.
+        task: in the Hub's words (`pipeline_tag`).
     """
 
     commit: str
     license: License | None = None
     gated: str | None = None
+    task: str | None = None
 
 
 class _ModelConfig(msgspec.Struct):
@@ -188,7 +191,15 @@ def version_of(body: bytes) -> ModelVersion:
         MalformedError: here and below, the response is not valid.
     """
     found = decode_json(body, _Version)
-    return ModelVersion(found.sha, _license(found.card), _gate(found.gated))
+    return ModelVersion(found.sha, _license(found.card), _gate(found.gated), _task(found.task))
+
+
+def _task(tag: object) -> str | None:
+    """A task, if it is a word as the Hub has them."""
+    try:
+        return None if tag is None else convert(tag, Task)
+    except MalformedError:
+        return None
 
 
 def _gate(gated: object) -> str | None:

@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import yaml
 from msgspec import Meta, Struct
 
-from sagepack.decoding import BlobName, Commit, DigestText, MalformedError, PathText, Sha256Hex, Size, Value, convert
+from sagepack.decoding import (
+    BlobName,
+    Commit,
+    DigestText,
+    MalformedError,
+    PathText,
+    Sha256Hex,
+    Size,
+    Task,
+    Value,
+    convert,
+)
 from sagepack.digest import Digest, fingerprint
 from sagepack.errors import UserError
 from sagepack.package.license import License
@@ -80,6 +91,7 @@ class _Model(Struct, forbid_unknown_fields=True):
     path: Annotated[str, Meta(min_length=1, max_length=4096)] | None = None
     license: _License | None = None
     gated: Literal["auto", "manual"] | None = None
+    task: Task | None = None
     scan: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     signed_by: Sha256Hex | None = None
 
@@ -209,6 +221,7 @@ class Lock(Value, frozen=True):
         endpoint: address of the Hub, if the spec names it.
         license: of the model's card at that commit.
         gated: `auto` or `manual`, if the Hub gives the files only to those who accepted conditions.
+        task: what the model is for, in the Hub's words (`pipeline_tag`).
         scan: version of the scan that judged every file when the lock was made; None if it was off, or did not exist yet.
             Nothing is trusted because of it: whoever fetches the files judges them again.
         signed_by: which key of `trust.publisher` has signed every file: SHA-256 of its PEM text, or of a certificate; None if none had to.
@@ -228,6 +241,7 @@ class Lock(Value, frozen=True):
     endpoint: str | None = None
     license: License | None = None
     gated: str | None = None
+    task: str | None = None
     scan: int | None = None
     signed_by: str | None = None
 
@@ -301,6 +315,7 @@ class Lock(Value, frozen=True):
         about = {
             "license": self.license and _license_document(self.license),
             "gated": self.gated,
+            "task": self.task,
             "scan": self.scan,
             "signed_by": self.signed_by,
         }
@@ -357,6 +372,7 @@ class Lock(Value, frozen=True):
             endpoint=model.endpoint,
             license=License(model.license.id, model.license.name, model.license.link) if model.license else None,
             gated=model.gated,
+            task=model.task,
             scan=model.scan,
             signed_by=model.signed_by,
         )

@@ -115,5 +115,6 @@ def packages(draw: st.DrawFn) -> Packaged:
         packages=libraries,
         license=draw(_LICENSES),
         gated=draw(st.sampled_from([None, "auto", "manual"])),
+        task=draw(st.sampled_from([None, "text-to-image"])),
         **place,
     )

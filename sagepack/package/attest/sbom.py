@@ -65,7 +65,8 @@ def document(spec: Spec, lock: Lock, manifest: Manifest, spec_version: str = "1.
         "dependencies": [
             {"ref": _PACKAGE, "dependsOn": refs},
             {"ref": _CODE, "dependsOn": [ref for ref in refs if ref != _CODE]},
-            *({"ref": ref} for ref in refs if ref != _CODE),
+            # Nothing is said of what image and libraries need themselves: an entry without more would say that it is nothing.
+            {"ref": _MODEL},
         ],
         # What is inside the image is not told here.
         "compositions": [{"aggregate": "unknown", "assemblies": [_IMAGE]}],
@@ -107,7 +108,7 @@ def _comparable(bill: dict[str, Any]) -> dict[str, Any]:
 
 def _model(spec: Spec, lock: Lock) -> dict[str, Any]:
     """The model and its files, with what its card says of it."""
-    task = spec.environment.get("HF_TASK")
+    task = lock.task or spec.environment.get("HF_TASK")
     gated = [{"name": "huggingface:gated", "value": lock.gated}] if lock.gated else []
     card = {
         **({"modelParameters": {"task": task}} if task else {}),
@@ -141,12 +142,13 @@ def _model_names(lock: Lock) -> dict[str, Any]:
 
 def _licenses(found: License, lock: Lock) -> list[dict[str, Any]]:
     """A licence as SPDX names it, or else as the card does. Nobody has checked that the card is right."""
-    address = _license_address(found.link, lock)
-    named = []
+    address, named = _license_address(found.link, lock), []
     for word, name in zip(found.ids, found.names, strict=True):
         known = SPDX.get(word.lower())
         called = {"id": known} if known else {"name": name}
-        named.append({"license": {**called, "acknowledgement": "declared", **address}})
+        # Of several licences the card links the one that the Hub has no word for.
+        link = address if word == "other" or len(found.ids) == 1 else {}
+        named.append({"license": {**called, "acknowledgement": "declared", **link}})
     return named
 
 

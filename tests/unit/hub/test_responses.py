@@ -83,6 +83,14 @@ def test_the_licence_is_that_of_the_card(card: Any, found: License | None) -> No
 
 
 @pytest.mark.parametrize(
+    ("tag", "task"),
+    [("text-generation", "text-generation"), (None, None), (5, None), ("A task\n", None), ("x" * 61, None)],
+)
+def test_the_task_is_a_word_of_the_hub(tag: Any, task: str | None) -> None:
+    assert version_of(json.dumps({"sha": "0" * 40, "pipeline_tag": tag}).encode()).task == task
+
+
+@pytest.mark.parametrize(
     "body",
     [
         b"<html>a proxy</html>",

@@ -73,6 +73,7 @@ LOCKS = st.builds(
     endpoint=st.sampled_from([None, "https://hub.company", "http://127.0.0.1:8080/hf"]),
     license=st.sampled_from([None, License("mit"), License("other", "1e5", "LICENSE: md")]),
     gated=st.sampled_from([None, "auto", "manual"]),
+    task=st.sampled_from([None, "text-to-image", "any-to-any"]),
     scan=st.sampled_from([None, 1, 7]),
 )
 FOLDERS = st.builds(

@@ -52,7 +52,9 @@ def test_every_reference_is_of_one_component(package: Packaged) -> None:
     assembled = [ref for each in found["compositions"] for ref in each["assemblies"]]
     used = {*told, *assembled, *(ref for each in found["dependencies"] for ref in each.get("dependsOn", []))}
     assert used <= set(refs)
-    assert {each["bom-ref"] for each in found["components"]} <= set(told)
+    # What image and libraries need is not known here, and an entry of theirs would say that it is nothing.
+    assert set(told) == {"package", "code", "model"}
+    assert {each["bom-ref"] for each in found["components"]} <= used
 
 
 @given(package=packages())
@@ -125,6 +127,21 @@ def test_a_licence_has_the_identifier_of_spdx_or_the_name_that_its_card_gives(
 ) -> None:
     found = next(each for each in components(bill(packaged(license=declared))) if each["bom-ref"] == "model")
     assert found["licenses"] == [{"license": {**each, "acknowledgement": "declared"}} for each in listed]
+
+
+def test_of_several_licences_the_link_is_that_of_the_one_without_a_word() -> None:
+    declared = License("mit, other", "own-1.0", "https://x.example/own")
+    found = next(each for each in components(bill(packaged(license=declared))) if each["bom-ref"] == "model")
+    assert [each["license"].get("url") for each in found["licenses"]] == [None, "https://x.example/own"]
+
+
+def test_the_task_is_that_of_the_hub_or_else_of_the_handler() -> None:
+    def task(package: Packaged) -> str:
+        found = next(each for each in components(bill(package)) if each["bom-ref"] == "model")
+        return str(found["modelCard"]["modelParameters"]["task"])
+
+    assert task(packaged(task="text-to-video")) == "text-to-video"
+    assert task(packaged()) == "image-to-video"  # HF_TASK
 
 
 def test_a_model_without_a_card_has_no_licence() -> None:
