@@ -76,6 +76,8 @@ KERAS_LAMBDA = "keras.layers.Lambda"
 """The name by which it permits a layer of Keras that is a function of Python."""
 PROGRAMS = frozenset([TORCHSCRIPT, KERAS_LAMBDA])
 """The words that permit programs, and not classes."""
+JOBLIB = "joblib.numpy_pickle.NumpyArrayWrapper"
+"""What stands in a pickle of joblib before the bytes of an array, whose number follows from what is not known here."""
 _OF_TORCHSCRIPT = ("__torch__.", "torch.jit._pickle.")
 _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
@@ -97,8 +99,8 @@ def word(name: str) -> str:
 
 
 def can_be_allowed(name: str) -> bool:
-    """Whether `trust.allow` takes a name, and it stands for nothing but one callable."""
-    return _NAME.fullmatch(name) is not None and not runs_anything(name)
+    """Whether `trust.allow` takes a name, it stands for nothing but one callable, and allowing it is of use."""
+    return name != JOBLIB and _NAME.fullmatch(name) is not None and not runs_anything(name)
 
 
 def is_class(name: str) -> bool:

@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from sagepack.files import is_lfs_pointer
 from sagepack.scan import archives, code, formats, pickles, safetensors
 from sagepack.scan.finding import Finding, Kind, RefusedError
 from sagepack.scan.ranges import Ranges
@@ -72,6 +73,8 @@ def _checked(file: Ranges, suffix: str, head: bytes) -> bool:
     Raises:
         RefusedError: it is not in order, or is what no model should hold.
     """
+    if is_lfs_pointer(head):
+        raise RefusedError(Kind.MALFORMED, "is a pointer of git LFS, not the file itself", "byte 0")
     if suffix == ".safetensors":
         safetensors.check(file)
     # Of a file that its loader takes for a pickle, these four bytes are the beginning of a number.

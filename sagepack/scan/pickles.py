@@ -12,7 +12,7 @@ import pickletools
 import re
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from sagepack.scan.callables import HARMLESS
+from sagepack.scan.callables import HARMLESS, JOBLIB
 from sagepack.scan.finding import Finding, Kind, RefusedError, shown
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ UNKNOWN: Final = "a callable whose name is not in the file"
 # What torch before 1.6 wrote begins with the pickle of a magic number; five pickles, and then the tensors.
 _LEGACY = re.compile(rb"\x80[\x02-\x05](?:\x95.{8})?\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19\.", re.DOTALL)
 _LEGACY_PICKLES = 5
-_JOBLIB = "joblib.numpy_pickle.NumpyArrayWrapper"  # an array follows, whose length stands nowhere
 _ARRAYS_OF_JOBLIB = "holds arrays in the middle of a pickle, as joblib.dump writes them and pickle.dump does not"
 _OPCODES = 4_000_000  # of one file, about as many seconds as millions
 _KEPT = 500_000  # entries of stack and memo
@@ -366,7 +365,7 @@ def findings(path: str, file: Ranges, *, is_raw: bool = False, at: str = "") -> 
     # Loading ends where it cannot go on: what names no callable up to there has done nothing.
     if refused and (scan.acts or not is_raw):
         place = " ".join(filter(None, (f"{at}," if at and refused.at else at, refused.at)))
-        what = _ARRAYS_OF_JOBLIB if _JOBLIB in scan.names else refused.what
+        what = _ARRAYS_OF_JOBLIB if JOBLIB in scan.names else refused.what
         yield Finding(path, refused.kind, f"{what}, so nobody can say what loading it does", place)
 
 

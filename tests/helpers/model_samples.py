@@ -235,6 +235,7 @@ def bad() -> list[Sample]:
         "setup.exe": _pe(),
         "counts.gguf": gguf(1 << 40, 1 << 40),
         "other.gguf": b"GGML" + bytes(60),
+        "pointer.bin": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
         "number.bin": hidden_behind_gguf(EVIL),
         "user-block.h5": bytes(512) + b"\x89HDF\r\n\x1a\n" + b'{"class_name": "Lambda"}',
         "escaped.h5": b"\x89HDF\r\n\x1a\n" + b'{"cl\\u0061ss_name": "L\\u0061mbda"}',

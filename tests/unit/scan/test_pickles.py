@@ -129,4 +129,5 @@ def test_arrays_that_joblib_puts_into_a_pickle_are_told_as_such() -> None:
     )
     [names, rest] = scan("model.joblib", len(data), lambda offset, length: data[offset : offset + length])
     assert names.names == ("joblib.numpy_pickle.NumpyArrayWrapper",)
+    assert "trust.allow" not in names.fix  # it would not be enough
     assert "as joblib.dump writes them and pickle.dump does not" in rest.message
