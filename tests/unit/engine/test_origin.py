@@ -22,6 +22,15 @@ ACTIONS = {
 }
 
 
+GITLAB = {
+    "GITLAB_CI": "true",
+    "CI_SERVER_URL": "https://gitlab.company:8443",
+    "CI_PROJECT_PATH": "team/ml/models",
+    "CI_RUNNER_ID": "42",
+    "CI_COMMIT_BRANCH": "main",
+}
+
+
 def git(folder: Path, *words: str) -> None:
     identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
     subprocess.run(["git", "-C", str(folder), *identity, *words], check=True, capture_output=True)
@@ -63,6 +72,47 @@ def test_a_workflow_of_github_is_the_builder_and_its_repository_the_source(proje
 )
 def test_variables_that_are_not_those_of_a_workflow_name_no_builder(project: Path, spoilt: dict[str, str]) -> None:
     assert origin.of(project, {**ACTIONS, **spoilt}).builder == LOCAL
+
+
+@pytest.mark.parametrize(
+    ("more", "ref"),
+    [
+        ({}, "refs/heads/main"),
+        ({"CI_COMMIT_BRANCH": "", "CI_COMMIT_TAG": "v1"}, "refs/tags/v1"),
+        (
+            {"CI_COMMIT_BRANCH": "", "CI_MERGE_REQUEST_REF_PATH": "refs/merge-requests/7/head"},
+            "refs/merge-requests/7/head",
+        ),
+    ],
+)
+def test_a_runner_of_gitlab_is_the_builder_and_its_project_the_source(
+    project: Path, more: dict[str, str], ref: str
+) -> None:
+    git(project, "remote", "add", "origin", "https://gitlab-ci-token:secret@gitlab.company:8443/team/ml/models.git")
+    git(project, "checkout", "-q", "--detach")
+    found = origin.of(project, {**GITLAB, **more})
+    assert found.builder == "https://gitlab.company:8443/team/ml/models/-/runners/42"
+    assert found.project
+    assert found.project.uri == f"git+https://gitlab.company:8443/team/ml/models@{ref}"
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "builder", "uri"),
+    [
+        ({"CI_RUNNER_ID": "42?token=secret"}, LOCAL, "git+https://gitlab.company:8443/team/ml/models@refs/heads/main"),
+        ({"CI_SERVER_URL": "http://gitlab.company"}, LOCAL, None),
+        ({"CI_SERVER_URL": "https://user:secret@gitlab.company"}, LOCAL, None),
+        ({"CI_PROJECT_PATH": "team/models\n"}, LOCAL, None),
+        ({"CI_COMMIT_BRANCH": "a b"}, "https://gitlab.company:8443/team/ml/models/-/runners/42", None),
+        ({"GITLAB_CI": ""}, LOCAL, None),
+    ],
+)
+def test_variables_that_are_not_those_of_gitlab_are_not_believed(
+    project: Path, spoilt: dict[str, str], builder: str, uri: str | None
+) -> None:
+    found = origin.of(project, {**GITLAB, **spoilt})
+    assert found.project
+    assert (found.builder, found.project.uri) == (builder, uri)
 
 
 def test_a_changed_file_is_told_and_an_ignored_one_is_not(project: Path) -> None:
