@@ -97,9 +97,12 @@ def test_a_pull_request_gets_the_plan_and_main_deploys_it(runner: Runner) -> Non
     assert "\n".join(comment).strip() == runner.summary.read_text().strip()
     assert re.search(r"^deploy +run\b", "\n".join(comment), re.MULTILINE)
 
+    before = {path.name for path in root.iterdir()}
     deployed = runner.run("deploy", "Deploy")
     assert deployed.returncode == 0, deployed.stderr
-    assert documents.checked((root / "deployed.json").read_text())["result"]["endpoint"]["name"] == "svd"
+    # A new file that git does not ignore would be a change of the project, for the provenance.
+    assert {path.name for path in root.iterdir()} - before <= {"build", "dist", "home"}
+    assert documents.checked((root / "build" / "deployed.json").read_text())["result"]["endpoint"]["name"] == "svd"
     assert not (root / "dist" / "svd" / "local" / "model.tar.gz").exists()  # streamed: small disks suffice
 
     assert runner.run("plan", "Plan").returncode == 0
