@@ -102,14 +102,26 @@ def _shards(document: Any) -> Iterator[str]:
 
 
 def _references(document: Any) -> Iterator[str]:
-    """What `auto_map` and `custom_pipelines` of transformers name: `module.Class`, or `owner/name--module.Class`."""
-    if not isinstance(document, dict):
-        return
-    maps = [document.get("auto_map"), *_values(document.get("custom_pipelines"))]
-    for value in (value for found in maps for value in _values(found)):
-        for reference in value if isinstance(value, list) else [value]:
-            if isinstance(reference, str):
-                yield reference
+    """What `auto_map` and `custom_pipelines` of transformers name: `module.Class`, or `owner/name--module.Class`.
+
+    A configuration may hold those of its parts, such as `text_config`, which are loaded in the same way.
+    """
+    for part in _parts(document):
+        maps = [part.get("auto_map"), *_values(part.get("custom_pipelines"))]
+        for value in (value for found in maps for value in _values(found)):
+            for reference in value if isinstance(value, list) else [value]:
+                if isinstance(reference, str):
+                    yield reference
+
+
+def _parts(document: Any) -> Iterator[dict[str, Any]]:
+    """A document and all within it that has keys."""
+    pending = [document]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            yield value
+        pending += _values(value) or (value if isinstance(value, list) else [])
 
 
 def _own_modules(path: str, document: Any) -> Iterator[str]:

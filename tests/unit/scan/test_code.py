@@ -25,6 +25,8 @@ def whole(data: bytes) -> Ranges:
     [
         ("config.json", {"auto_map": {"AutoModel": "modeling_x.Model"}}, ("modeling_x.py",)),
         ("tokenizer_config.json", {"auto_map": {"AutoTokenizer": ["tok.Slow", None]}}, ("tok.py",)),
+        ("config.json", {"text_config": {"auto_map": {"AutoModel": "text.Model"}}}, ("text.py",)),
+        ("config.json", {"parts": [{"deep": {"auto_map": {"AutoModel": "part.Model"}}}]}, ("part.py",)),
         ("te/config.json", {"auto_map": {"AutoModel": "m.Model"}}, ("te/m.py", "m.py")),
         ("config.json", {"custom_pipelines": {"task": {"impl": "pipe.Pipeline", "pt": ["AutoModel"]}}}, ("pipe.py",)),
         ("model_index.json", {"_class_name": ["my_pipe", "Pipe"]}, ("my_pipe.py",)),
@@ -34,6 +36,11 @@ def whole(data: bytes) -> Ranges:
 )
 def test_code_of_the_model_is_named_with_its_files(path: str, document: Any, names: tuple[str, ...]) -> None:
     assert found(path, document) == [(Kind.CODE, names)]
+
+
+def test_code_of_another_repository_is_found_in_the_configuration_of_a_part() -> None:
+    document = {"model_type": "llava", "text_config": {"auto_map": {"AutoModel": "owner/name--modeling_x.Model"}}}
+    assert found("config.json", document) == [(Kind.FOREIGN_CODE, ())]
 
 
 def test_code_of_another_repository_is_told_apart() -> None:
