@@ -47,15 +47,15 @@ def check(view: SpecView) -> Iterator[Diagnostic]:
 
 def _allowed(view: SpecView) -> Iterator[Diagnostic]:
     """What `trust.allow` names is called with arguments from the file: with some modules that is to run what the file says."""
-    is_off = view.text("trust", "scan") == "off"
-    for number, name in enumerate(view.texts("trust", "allow")):
-        path = ("trust", "allow", number)
+    names = view.texts("trust", "allow")
+    for number, name in enumerate(names):
         if runs_anything(name):
             message = f"{name} lets whoever made the model's files run any command in the container"
-            yield Diagnostic(path, message, "remove it, and exclude the file that needs it (model.exclude)")
-        elif is_off:
-            message = f"{name} has no effect: trust.scan is off, so nothing is refused"
-            yield Diagnostic(path, message, "write trust.scan: strict", severity="warning")
+            fix = "remove it, and exclude the file that needs it (model.exclude)"
+            yield Diagnostic(("trust", "allow", number), message, fix)
+    if any(names) and view.text("trust", "scan") == "off":
+        message = "it has no effect: trust.scan is off, so nothing is refused"
+        yield Diagnostic(("trust", "allow"), message, "write trust.scan: strict", severity="warning")
 
 
 def _licenses(view: SpecView) -> Iterator[Diagnostic]:
