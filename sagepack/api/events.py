@@ -144,9 +144,10 @@ class StepEnded(Value, frozen=True, tag="step-ended", tag_field="event"):
         succeeded: whether it did all of its work.
         seconds: how long it took.
         outcome: what it has done, in a few words.
-        fetched: bytes that it has fetched; null where it counts none.
+        fetched: bytes that it has fetched from the Hub, those included that are sent on and not kept; null where it counts none.
         sent: bytes of the model that it has sent to S3; null where it counts none.
-        copied: bytes that S3 has copied by itself; null where it counts none.
+        copied: bytes that S3 has copied by itself; null where it counts none. With `--remote` all three are those of the job,
+            and null if it did not say.
         job: the job of a fleet that it happens in; null in the run of a single spec.
     """
 

@@ -7,22 +7,24 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from sagepack.api import events
+from sagepack.api.recording import Recorder
 from sagepack.aws.s3 import S3, S3Uri
 from sagepack.aws.secrets import secret_text
 from sagepack.aws.session import Aws, AwsConnection
 from sagepack.decoding import decode_json
-from sagepack.engine.remote.job import exit_message
+from sagepack.engine.remote.job import Moved, exit_message
 from sagepack.engine.remote.source import JOB, JobDocument
 from sagepack.errors import SagepackError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import MutableMapping, Sequence
     from pathlib import Path
 
     from sagepack.api.project import Project
     from sagepack.api.results import Built
 
-__all__ = ["exit_message", "publish", "read", "remove"]
+__all__ = ["exit_message", "moved", "publish", "read", "remove"]
 
 _KEY = "HF_TOKEN"  # the variable, and the key of a secret that is a JSON object, as the console makes them
 
@@ -32,8 +34,10 @@ def read(project: Path) -> JobDocument:
     return decode_json((project / JOB).read_bytes(), JobDocument)
 
 
-def publish(project: Project, job: JobDocument, environment: MutableMapping[str, str]) -> Built:
+def publish(project: Project, job: JobDocument, environment: MutableMapping[str, str]) -> tuple[Built, bytes]:
     """Publish the package, with the token of the secret.
+
+    The exit message of the job comes with it: the bytes that it has moved, for the command that started it.
 
     Args:
         project: what is published.
@@ -48,10 +52,19 @@ def publish(project: Project, job: JobDocument, environment: MutableMapping[str,
     try:
         if job.token_secret:
             environment[_KEY] = _token(secret_text(_aws(job), job.token_secret), job.token_secret)
+        told: list[events.Event] = []
+        project.progress = Recorder(project.progress, told.append)
         # Of an upload that workers make, what is done stays in S3: the next job goes on where this one was killed.
-        return project.upload(locked=True, stream=True, workers=os.cpu_count() or 1)
+        built = project.upload(locked=True, stream=True, workers=os.cpu_count() or 1)
+        return built, moved(told).message()
     except UserError as error:
         raise error.with_context(fix=error.fix and _for_a_job(error.fix, job)) from error
+
+
+def moved(told: Sequence[events.Event]) -> Moved:
+    """The bytes that a job has moved, whose events these are."""
+    ended = [event for event in told if isinstance(event, events.StepEnded) and event.step == "upload"]
+    return Moved(ended[-1].fetched, ended[-1].sent, ended[-1].copied) if ended else Moved(0, 0, 0)
 
 
 def _for_a_job(fix: str, job: JobDocument) -> str:

@@ -1,7 +1,7 @@
 """What runs in a job in the region (`--remote`): `python -m sagepack --in-job PROJECT MESSAGE INPUT`, as `engine.remote.start` calls it.
 
 The token of the Hub is read with the job's role and stays in the memory of this process and its workers. What the job started from is removed from
-S3 at its end. The error of a failure goes to the file that SageMaker reads as the job's exit message.
+S3 at its end. The bytes that it has moved, or the error of a failure, go to the file that SageMaker reads as the job's exit message.
 """
 
 from __future__ import annotations
@@ -36,12 +36,15 @@ def run(words: Sequence[str]) -> int:
 
     def publish(opened: Project) -> Built:
         try:
-            return remote_job.publish(opened, job, os.environ)
+            built, moved = remote_job.publish(opened, job, os.environ)
         except SagepackError as error:
             with suppress(OSError):  # the log has it, too
                 Path(message).write_bytes(remote_job.exit_message(error))
             raise
         finally:
             remote_job.remove(job, source)
+        with suppress(OSError):
+            Path(message).write_bytes(moved)
+        return built
 
     return run_command("upload", publish, Options(project, job.config, job.env))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from sagepack.publish.observe import observe
 from sagepack.publish.planner import plan_upload
 from sagepack.publish.resumed import resumed
 from sagepack.publish.upload.context import UnitWorkers, parts_at_a_time
-from sagepack.publish.upload.sources import HubFiles, LocalFiles, NoSourceError, Source
+from sagepack.publish.upload.sources import HubFiles, LocalFiles, NoSourceError, Source, Tally
 from sagepack.publish.upload.units import announced
 from sagepack.publish.verified import VerifiedObjects
 from sagepack.text import format_bytes
@@ -199,7 +199,7 @@ class Publication:
             return frozenset()
         return frozenset(file.digest for file in self.lock.files)
 
-    def _unit_workers(self, files: Mapping[Digest, Path]) -> UnitWorkers | None:
+    def _unit_workers(self, files: Mapping[Digest, Path], fetched: Tally) -> UnitWorkers | None:
         """Who makes the units of the plan; None where it has none."""
         plan, revision = self.upload_plan, self.lock.revision
         if self.pool is None or not plan.units:
@@ -220,6 +220,7 @@ class Publication:
             {digest: path for digest, path in files.items() if self.pool.reads_files and digest in self._elsewhere},
             self.pool.count,
             self.pool.connections,
+            fetched,
         )
 
     def require_signed(self, progress: Progress) -> SignatureCheck:
@@ -350,11 +351,12 @@ class Publication:
         """
         signer = self.trust.signer  # a key that cannot be used is told before anything is sent
         sources: list[Source] = [LocalFiles(files)]
+        fetched = Tally()
         if (revision := self.lock.revision) and self.promoted is None:
             hub_files = {file.digest: file.path for file in self.lock.files}
-            sources.append(HubFiles(partial(self.clients.hub.open, revision), hub_files))
+            sources.append(HubFiles(fetched.counting(partial(self.clients.hub.open, revision)), hub_files))
         try:
-            return publisher.publish(
+            published = publisher.publish(
                 self.clients.s3,
                 self.upload_plan,
                 sources,
@@ -363,9 +365,10 @@ class Publication:
                 sbom=self._sbom if self.needs_sbom else None,
                 progress=progress,
                 verified=self.verified,
-                units=self._unit_workers(files),
+                units=self._unit_workers(files, fetched),
                 signer=signer,
             )
+            return replace(published, fetched_bytes=fetched.total)
         except NoSourceError as error:
             if self.promoted is None:
                 raise

@@ -20,7 +20,7 @@ from sagepack.engine.clients import Connections
 from sagepack.errors import SagepackError
 from sagepack.hub.client import Hub
 from sagepack.package.revision import Revision
-from sagepack.publish.upload.sources import HubFiles, LocalFiles, StoredContents
+from sagepack.publish.upload.sources import HubFiles, LocalFiles, StoredContents, Tally
 from sagepack.publish.upload.unit_text import Answer, Failure, UnitTask
 from sagepack.publish.upload.unit_work import make_unit
 
@@ -64,7 +64,9 @@ def unit(text: str) -> str:
     try:
         task = UnitTask.parse(text, worker)
         store, hub = _clients(task.services)
-        return Answer(record=make_unit(task, store, _sources(task, store, hub))).text()
+        fetched = Tally()
+        record = make_unit(task, store, _sources(task, store, hub, fetched))
+        return Answer(record=record, fetched=fetched.total).text()
     except SagepackError as error:
         return Answer(failure=Failure.of(error, worker)).text()
 
@@ -85,8 +87,8 @@ def own_connections(services: Services) -> Connections:
     return Connections(AwsConnection(services.region), services.hub, hub_source=services.hub_source)
 
 
-def _sources(task: UnitTask, store: S3, hub: Hub) -> list[Source]:
-    """Where the contents of a unit come from: this machine, archives in S3, the Hub."""
+def _sources(task: UnitTask, store: S3, hub: Hub, fetched: Tally) -> list[Source]:
+    """Where the contents of a unit come from: this machine, archives in S3, the Hub, whose bytes are counted."""
     new = [(member, member.value.digest) for member in task.members if member.known is None]
     files = {digest: Path(member.file) for member, digest in new if member.file}
     stored = {digest: member.stored.value for member, digest in new if member.stored}
@@ -98,5 +100,5 @@ def _sources(task: UnitTask, store: S3, hub: Hub) -> list[Source]:
         def read(path: str, offset: int, length: int) -> Iterator[bytes]:
             return hub.open(revision, path, offset, length)
 
-        sources.append(HubFiles(read, {digest: member.hub for member, digest in new if member.hub}))
+        sources.append(HubFiles(fetched.counting(read), {digest: member.hub for member, digest in new if member.hub}))
     return sources

@@ -54,7 +54,7 @@ class Published:
         uri: of the archive, or the prefix of the files: what SageMaker gets.
         size: bytes of it.
         archive: what S3 says of the archive; None for a prefix.
-        sent_bytes, copied_bytes: of the model, in this run.
+        sent_bytes, copied_bytes, fetched_bytes: of the model, in this run; the last ones from the Hub, to be sent.
     """
 
     uri: str
@@ -62,6 +62,7 @@ class Published:
     archive: ObjectInfo | None
     sent_bytes: int = 0
     copied_bytes: int = 0
+    fetched_bytes: int = 0
 
 
 def publish(

@@ -6,9 +6,11 @@ import json
 import tarfile
 from typing import TYPE_CHECKING, Any
 
-from sagepack.api import remote_job
+from sagepack.api import events, remote_job
 from sagepack.api.project import Project
+from sagepack.api.recording import Recorder
 from sagepack.errors import SagepackError
+from sagepack.progress import Silent
 from sagepack.sandbox.aws import moto_state
 from sagepack.sandbox.aws.processing import LOG_GROUP
 from tests.helpers import deployments
@@ -89,7 +91,11 @@ class Region:
             told = remote_job.read(root)
             try:
                 before(job)
-                Project(root, root / told.config, told.env).upload(locked=True, stream=True)
+                happened: list[events.Event] = []
+                progress = Recorder(Silent(), happened.append)
+                Project(root, root / told.config, told.env, progress=progress).upload(locked=True, stream=True)
+                (folder / "output").mkdir()
+                (folder / "output" / "message").write_bytes(remote_job.moved(happened).message())
             except SagepackError as error:
                 (folder / "output").mkdir()
                 (folder / "output" / "message").write_bytes(remote_job.exit_message(error))

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sagepack.api import events
+from sagepack.api.recording import Recorder
 from sagepack.errors import IntegrityError, RemoteError, UserError
 from sagepack.sandbox.aws import moto_state
 from sagepack.sandbox.aws.processing import LOG_GROUP
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sagepack.api.project import Project
     from sagepack.sandbox.aws.processing import Job
     from sagepack.sandbox.servers import Servers
 
@@ -75,7 +78,9 @@ def test_a_job_publishes_what_this_machine_would_and_a_second_run_starts_none(re
 def test_a_real_process_does_it_with_the_permissions_that_policy_prints_and_leaves_no_token_anywhere(
     region: Region,
 ) -> None:
-    region.project().upload(remote=True)
+    ended = moved(region.project(), remote=True)
+    assert ended.fetched == region.project().lock().size
+    assert ended.fetched < (ended.sent or 0) < 1.01 * ended.fetched
     objects, token = region.objects(), region.cloud.servers.hf_token
     assert not any("/remote/" in key for key in objects)  # what it started from
     assert "10.4 MiB sent" in region.log()
@@ -89,6 +94,34 @@ def test_a_real_process_does_it_with_the_permissions_that_policy_prints_and_leav
     region.empty()
     region.project().upload()
     assert by_job == comparable(region.objects())
+
+
+def moved(project: Project, **how: Any) -> events.StepEnded:
+    """What the event says that ends the step `upload`."""
+    told: list[events.Event] = []
+    project.progress = Recorder(project.progress, told.append)
+    project.upload(**how)
+    return next(event for event in told if isinstance(event, events.StepEnded) and event.step == "upload")
+
+
+def test_the_bytes_of_a_stream_are_told_whoever_moves_them(region: Region) -> None:
+    region.run_here()
+    size = region.project().lock().size
+    region.project().build("checksum")
+    action = region.project().plan("upload", stream=True).actions[-1]
+    assert action.fetch == size
+    expected = (action.fetch, action.send, action.copy)
+    here = moved(region.project(), stream=True)
+    assert (here.fetched, here.sent, here.copied) == expected
+    region.empty()
+    there = moved(region.project(), remote=True)
+    assert (there.fetched, there.sent, there.copied) == expected
+
+
+@pytest.mark.slow
+def test_the_bytes_that_processes_stream_are_told(region: Region) -> None:
+    ended = moved(region.project(), stream=True, workers=2)
+    assert ended.fetched == region.project().lock().size
 
 
 def test_what_travels_to_the_job_has_no_token_and_no_weights(region: Region, monkeypatch: pytest.MonkeyPatch) -> None:

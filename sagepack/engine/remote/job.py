@@ -6,6 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
+from sagepack.decoding import MalformedError, Value, decode_json
 from sagepack.digest import fingerprint
 from sagepack.errors import IntegrityError, RemoteError, SagepackError, UserError
 
@@ -99,6 +102,30 @@ class Job:
     def name(self, attempt: int) -> str:
         """Its name; names are never used again, so each attempt has one of its own."""
         return f"{self.prefix}{fingerprint({'package': self.package, 'request': self.request}).value[:12]}-{attempt}"
+
+
+class Moved(Value, frozen=True):
+    """The bytes that a job has moved.
+
+    Attributes:
+        fetched, sent, copied: as the event step-ended has them; None where nobody counted.
+    """
+
+    fetched: int | None = None
+    sent: int | None = None
+    copied: int | None = None
+
+    def message(self) -> bytes:
+        """What a job that has published leaves in `/opt/ml/output/message`."""
+        return json.dumps(structs.asdict(self)).encode()
+
+    @classmethod
+    def of(cls, message: str | None) -> Moved:
+        """What a job left in its exit message; nothing is known if it left something else."""
+        try:
+            return decode_json((message or "").encode(), cls)
+        except MalformedError:
+            return cls()
 
 
 def exit_message(error: SagepackError) -> bytes:

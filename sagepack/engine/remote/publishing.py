@@ -9,12 +9,14 @@ import os
 from collections import deque
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from sagepack.aws.logs import PROCESSING_JOBS, Tail
 from sagepack.aws.prices import Prices
 from sagepack.aws.processing import create_processing_job, describe_processing_job
 from sagepack.aws.s3 import S3Uri
 from sagepack.deploy.waiter import WaiterConfig
-from sagepack.engine.remote.job import Job, error_of, required
+from sagepack.engine.remote.job import Job, Moved, error_of, required
 from sagepack.engine.remote.source import JobSource, signs_there
 from sagepack.errors import RemoteError, UserError
 from sagepack.publish.keys import remote_uri
@@ -160,6 +162,7 @@ def _judge(context: BuildContext, job: ProcessingJob, lines: list[str]) -> None:
     if not context.refreshed().publication.upload_plan.done:
         message = "the job says that it has published the package, and S3 does not have it whole"
         raise RemoteError(message, where=where, fix=_SAME_AGAIN, details=lines)
+    context.progress.moved(**structs.asdict(Moved.of(job.exit_message)))
     context.progress.done(f"published by job {job.processing_job_name}")
 
 

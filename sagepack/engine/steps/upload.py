@@ -99,7 +99,7 @@ def run(context: BuildContext) -> None:
     except IntegrityError:
         doubt_model_files(context)
         raise
-    context.progress.moved(sent=published.sent_bytes, copied=published.copied_bytes)
+    context.progress.moved(fetched=published.fetched_bytes, sent=published.sent_bytes, copied=published.copied_bytes)
     copied = f", {format_bytes(published.copied_bytes)} copied inside S3" if published.copied_bytes else ""
     signer = context.publication.trust.signer
     signed = f", signed by {signer.public.name}" if signer else ""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sagepack.aws.s3 import CRC32, CRC64NVME
 from sagepack.package.archive.layout import FORMAT
+from sagepack.publish.upload.sources import Tally
 from sagepack.publish.upload.unit_text import VERSION, UnitMember, UnitTask
 from sagepack.version import __version__
 from sagepack.workers import worker_pool
@@ -49,6 +50,7 @@ class UnitWorkers:
         files: where contents lie, for workers on this machine.
         count: units that are made at a time, if that is known.
         connections: parts that a worker makes at a time, fewer where they are large.
+        fetched: counts bytes that workers fetched from the Hub.
     """
 
     executor: Callable[[], AbstractContextManager[Executor]]
@@ -58,6 +60,7 @@ class UnitWorkers:
     files: Mapping[Digest, Path] = field(default_factory=dict)
     count: int | None = None
     connections: int = 4
+    fetched: Tally = field(default_factory=Tally)
 
     @property
     def readable(self) -> frozenset[Digest]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sagepack.aws.s3 import MultipartHandle, UploadedPart
     from sagepack.publish.upload.context import UnitWorkers, UploadContext
     from sagepack.publish.upload.shared import UploadFolder
+    from sagepack.publish.upload.sources import Tally
     from sagepack.publish.upload.unit_text import UnitRecord, UnitTask
     from sagepack.publish.upload.units import Unit
 
@@ -176,7 +177,7 @@ class Lead:
             for future, job in running.items():
                 if future.done() and job.task.record in self._missing:
                     with suppress(RemoteError):  # it went with the pool, and is made again
-                        self._answered(job, _record_of(future, job.unit))
+                        self._answered(job, _record_of(future, job.unit, self._workers.fetched))
             raise
         finally:
             for future in running:
@@ -209,7 +210,7 @@ class Lead:
         if job is None or job.task.record not in self._missing:
             return  # a record said already that it is made
         try:
-            record = _record_of(ended, job.unit)
+            record = _record_of(ended, job.unit, self._workers.fetched)
         except ChangedError:
             raise
         except UploadGoneError as error:
@@ -302,8 +303,8 @@ def _largest_first(job: Job) -> int:
     return -job.unit.length
 
 
-def _record_of(ended: Future[Any], unit: Unit) -> UnitRecord:
-    """The record in what came of a unit.
+def _record_of(ended: Future[Any], unit: Unit, fetched: Tally) -> UnitRecord:
+    """The record in what came of a unit, whose bytes from the Hub are counted.
 
     Raises:
         SagepackError: as the worker says.
@@ -315,9 +316,10 @@ def _record_of(ended: Future[Any], unit: Unit) -> UnitRecord:
         raise
     except (Exception, CancelledError) as error:
         raise _explained(error) from error
-    record = Answer.parse(answer)
+    record, bytes_fetched = Answer.parse(answer)
     if not record.matches(unit):
         raise RemoteError("a worker answered about another unit")
+    fetched.add(bytes_fetched)
     return record
 
 

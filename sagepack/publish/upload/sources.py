@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -97,6 +98,33 @@ class HubFiles:
     def open(self, content: Digest, offset: int, length: int) -> Iterator[bytes]:
         """A range of a file."""
         return self.read(self.paths[content], offset, length)
+
+
+class Tally:
+    """A number of bytes that several threads add to.
+
+    Attributes:
+        total: how many there are.
+    """
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._lock = threading.Lock()
+
+    def add(self, count: int) -> None:
+        """Add so many."""
+        with self._lock:
+            self.total += count
+
+    def counting(self, read: Callable[[str, int, int], Iterator[bytes]]) -> Callable[[str, int, int], Iterator[bytes]]:
+        """A function that reads as `read` does, whose bytes are added."""
+
+        def counted(path: str, offset: int, length: int) -> Iterator[bytes]:
+            for piece in read(path, offset, length):
+                self.add(len(piece))
+                yield piece
+
+        return counted
 
 
 class StoredContents:

@@ -361,18 +361,19 @@ class Failure(Struct, frozen=True, omit_defaults=True):
 
 
 class Answer(Struct, frozen=True, omit_defaults=True):
-    """What a worker answers: the record of the unit, or why there is none."""
+    """What a worker answers: the record of the unit and the bytes that it fetched from the Hub for it, or why there is none."""
 
     record: UnitRecord | None = None
     failure: Failure | None = None
+    fetched: ObjectSize = 0
 
     def text(self) -> str:
         """What travels back."""
         return msgspec.json.encode(self).decode()
 
     @classmethod
-    def parse(cls, text: object) -> UnitRecord:
-        """The record in an answer.
+    def parse(cls, text: object) -> tuple[UnitRecord, int]:
+        """The record in an answer, and the bytes that were fetched.
 
         Raises:
             SagepackError: as the worker says.
@@ -386,4 +387,4 @@ class Answer(Struct, frozen=True, omit_defaults=True):
             raise answer.failure.error
         if answer.record is None:
             raise RemoteError("a worker answered nothing")
-        return answer.record
+        return answer.record, answer.fetched

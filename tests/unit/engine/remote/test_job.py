@@ -9,7 +9,7 @@ from msgspec import structs
 
 from sagepack.aws import service_model
 from sagepack.aws.s3 import S3Uri
-from sagepack.engine.remote.job import Job, error_of, exit_message, name_prefix
+from sagepack.engine.remote.job import Job, Moved, error_of, exit_message, name_prefix
 from sagepack.errors import IntegrityError, RemoteError, SagepackError, UserError
 from sagepack.spec.model import Remote, Vpc
 from tests.helpers import deployments
@@ -72,6 +72,14 @@ def test_an_error_of_any_length_fits_the_exit_message() -> None:
     error = IntegrityError("é" * 5000, where="w" * 300, fix="\n" * 300)
     assert len(exit_message(error)) <= 1024
     assert isinstance(error_of(exit_message(error).decode()), IntegrityError)
+
+
+def test_the_bytes_that_a_job_has_moved_come_back_and_of_any_other_message_nothing_is_known() -> None:
+    moved = Moved(3, 2, None)
+    assert Moved.of(moved.message().decode()) == moved
+    assert error_of(moved.message().decode()) is None
+    for text in (None, "", "Killed", "[]", '{"fetched": "many"}'):
+        assert Moved.of(text) == Moved()
 
 
 @pytest.mark.parametrize(
