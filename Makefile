@@ -19,7 +19,7 @@ INVOKE := $(BIN)/invoke
 .DEFAULT_GOAL := help
 SPEC_TASKS := validate lock plan graph download assemble checksum tar package serve upload deploy verify sign predict status logs wake sleep destroy releases diff promote rollback clean doctor gc policy scan fleet export sbom report
 SANDBOX_TASKS := sandbox-status sandbox-env sandbox-stop
-.PHONY: help setup serve-venv requirements lint format test test-serving test-all bench docs $(SPEC_TASKS) $(SANDBOX_TASKS)
+.PHONY: help setup serve-venv requirements lint format test test-serving test-all bench docs pictures $(SPEC_TASKS) $(SANDBOX_TASKS)
 
 # `make plan env=prod` would set a variable that nobody reads, and plan for the sandbox.
 VARIABLES := ENV CONFIG ARGS PYTHON A B GOAL SELECT ENVS
@@ -115,6 +115,9 @@ test-all: $(BIN)/.dev ## The fast and the slow tests, with coverage
 
 docs: $(BIN)/.dev ## Write docs/reference/, golden files and schemas again
 	$(BIN)/pytest -n 0 tests/unit/cli tests/unit/api tests/unit/test_reference.py tests/integration/test_golden.py --update-goldens
+
+pictures: $(BIN)/.dev $(if $(SAGEPACK_SERVE_PYTHON),,.venv-serve/.done) ## Make the pictures of README.md again, with Chromium
+	$(BIN)/python docs/images/make.py
 
 bench: $(BIN)/.dev ## Measure against what people do today and print the ratios
 	$(BIN)/python -m benchmarks
