@@ -49,7 +49,6 @@ def validate(project: Project) -> Validated:
     Flag("update", default=False, help="resolve again even if the lock is up to date with the spec"),
     Flag("pin", default=False, help="first write the commit into the spec, in place of its branch"),
     LOCKED,
-    builds=True,
     example="--update --env prod",
 )
 def lock(project: Project, *, update: bool, pin: bool, locked: bool) -> Locked:

@@ -170,8 +170,8 @@ def task(
         group: the task is called `group.name`.
         scope: what it works on: a spec, which has flags that select it; a project; or any folder.
         example: flags for the example of the help.
-        builds: whether it makes or changes the package or what the endpoint serves, by steps: the events of the last such run
-            are kept in the build folder.
+        builds: whether it makes the package or changes what the endpoint serves, by steps: the events of the last such run are
+            kept in the build folder.
     """
 
     def register(body: _Body) -> _Body:

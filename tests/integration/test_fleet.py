@@ -232,6 +232,7 @@ def of(kind: str, told: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_the_events_of_a_fleet_name_their_job_and_are_those_of_the_job_alone(make: Callable[..., Scene]) -> None:
     scene = make("a", "b")
     scene.lock("dev", "prod")
+    assert not list(scene.root.glob("build/*/last-run.jsonl"))  # nothing was built
     path = scene.root / "events.jsonl"
     words = ("fleet", "upload", "--envs", "dev,prod", "--events", str(path))
     code, out, _ = scene.command(*words)

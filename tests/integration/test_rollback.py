@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sagepack.api import rolling_back
+from sagepack.api import events, rolling_back
+from sagepack.api.recording import Recorder
 from sagepack.aws.s3 import S3, S3Uri
 from sagepack.cli import history
 from sagepack.errors import RemoteError, UserError
@@ -52,7 +53,11 @@ def releases(cloud: Cloud) -> tuple[Deployed, ...]:
 def test_the_release_before_serves_again_with_its_scaling_and_tags_and_is_recorded(cloud: Cloud) -> None:
     second, first = releases(cloud)
     project = cloud.project(*CHANGED)
+    told: list[events.Event] = []
+    project.progress = Recorder(project.progress, told.append)
     found = project.rollback()
+    begun = [(event.step, event.reasons) for event in told if isinstance(event, events.StepBegun)]
+    assert begun == [("deploy", ("back to release 2",))]
     assert (found.config, found.record) == (first.config, first.record)
     assert live(cloud) == first.config
     assert not [request for request in cloud.moved if "/deployments/" not in request]

@@ -99,7 +99,7 @@ def perform(text: str, hear: Callable[[events.Event], None] | None = None) -> st
         CancelledError: the fleet was interrupted. What is kept has no last event then.
     """
     task, begun = decode_json(text.encode(), Task), time.monotonic()
-    told = JobEvents(lambda: project.last_run_path, hear)
+    told = JobEvents(lambda: None if task.goal == "lock" else project.last_run_path, hear)
     with _opened(Path(task.log), "a" if task.first else "w") as file, closing(told):
         if not task.first or not told.go_on(task.first.begun, task.first.last_run):
             told.begin(task.then or task.goal, task.config, task.env)

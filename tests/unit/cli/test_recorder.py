@@ -17,7 +17,7 @@ from sagepack.cli.task import TASKS, Registered, invoke_task
 from sagepack.errors import UserError
 from tests.helpers.paths import ROOT
 
-BUILDS = {"lock", "download", "assemble", "checksum", "tar", "package", "upload", "deploy", "promote", "rollback"}
+BUILDS = {"download", "assemble", "checksum", "tar", "package", "upload", "deploy", "promote", "rollback"}
 
 
 def run(task: Registered, root: Path, **given: Any) -> None:
