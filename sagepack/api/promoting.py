@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 
     from sagepack.api.history import Release
     from sagepack.engine.context import BuildContext
-    from sagepack.package.attest.certificates import Authority
-    from sagepack.package.attest.keys import PublicKey
+    from sagepack.package.attest.dsse import Verifier
 
 _STEPS = ("upload", "deploy")
 # What serves one configuration, whatever goes on around it (API reference, DescribeEndpoint, EndpointStatus).
@@ -224,7 +223,7 @@ def _agree(release: Release, source: BuildContext) -> str:
     return f"{deployed}; and make the locks equal with `invoke lock`, or deploy this tree to {source.spec.env} first"
 
 
-def _require_signed(source: BuildContext, target: BuildContext, release: Release) -> tuple[PublicKey | Authority, ...]:
+def _require_signed(source: BuildContext, target: BuildContext, release: Release) -> tuple[Verifier, ...]:
     """Check that the package of a release is as it was signed; the keys that count for it, none if neither environment has any.
 
     They are those of the environment where it was published, or else those of the target.

@@ -41,7 +41,9 @@ def plan(context: BuildContext) -> list[Action]:
     statuses, _ = _look(context)
     _report(context)
     _warn(context, statuses)
-    return planning.plan(context.steps, statuses)
+    actions = planning.plan(context.steps, statuses)
+    _announce(context, actions)
+    return actions
 
 
 def run(context: BuildContext, review: Review | None = None) -> tuple[BuildContext, list[Action]]:
@@ -83,6 +85,7 @@ def _run(context: BuildContext, review: Review | None) -> tuple[BuildContext, li
             preflight.guard(context, known=obstacles.known, updates=_updates(actions))
     _report(context)
     warned = _warn(context, statuses)
+    _announce(context, actions)
     if review:
         review(context, actions)
     context.progress.planned(actions)
@@ -103,6 +106,12 @@ def _report(context: BuildContext) -> None:
     """Tell what is known to be wrong with the model's files, where the spec wants it reported. What a step finds it tells itself."""
     if context.spec.trust.scan == "warn" and context.current_lock:
         scanning.enforce(context, scanning.remembered(context))
+
+
+def _announce(context: BuildContext, actions: Sequence[Action]) -> None:
+    """Tell what becomes public, and cannot be taken back, before it does."""
+    if any(action.step == "upload" and action.runs for action in actions) and (told := context.trust.made_public):
+        context.progress.note(told)
 
 
 def _warn(context: BuildContext, statuses: Mapping[str, StepStatus]) -> bool:

@@ -88,7 +88,13 @@ LAZY: dict[str, tuple[str, ...]] = {
         "spec.secrets.texts",
     ),
     "engine.executor": ("deploy.waiter", "engine.preflight", "engine.scanning"),
-    "engine.preflight": ("engine.cluster", "engine.remote.policy", "engine.scanning", "engine.worker_check"),
+    "engine.preflight": (
+        "engine.cluster",
+        "engine.remote.policy",
+        "engine.scanning",
+        "engine.worker_check",
+        "package.attest.keyless_signer",
+    ),
     "engine.publication": (
         "engine.unit",
         "engine.worker_check",
@@ -115,6 +121,7 @@ LAZY: dict[str, tuple[str, ...]] = {
         "package.attest.certificates",
         "package.attest.dsse",
         "package.attest.keyless",
+        "package.attest.keyless_signer",
         "package.attest.keys",
         "spec.pem",
         "spec.x509",

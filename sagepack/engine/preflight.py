@@ -48,10 +48,12 @@ if TYPE_CHECKING:
     from sagepack.engine.remote import policy
     from sagepack.engine.trust import Trust
     from sagepack.hub.folder import ModelFolder
+    from sagepack.package.attest import keyless_signer
     from sagepack.package.lock import Lock
     from sagepack.spec.model import Endpoint
 else:
     cluster = lazy.module("engine.cluster")
+    keyless_signer = lazy.module("package.attest.keyless_signer")
     policy = lazy.module("engine.remote.policy")
     scanning = lazy.module("engine.scanning")
     worker_check = lazy.module("engine.worker_check")
@@ -259,9 +261,11 @@ def judge_signer(trust: Trust) -> Finding:
         signer = trust.signer
     except UserError as error:
         return Finding("failed", f"{error.where}: {error.message}", error.fix)
-    return Finding(
-        "ok", f"{signer.public.name} signs ({signer.public.hint[:16]}...)" if signer else "nothing is signed"
-    )
+    if signer is None:
+        return Finding("ok", "nothing is signed")
+    if isinstance(signer, keyless_signer.KeylessSigner):  # who it is takes a login, which is for signing
+        return Finding("ok", f"{signer.name} signs by {signer.token_source()}")
+    return Finding("ok", f"{signer.public.name} signs ({signer.public.hint[:16]}...)")
 
 
 def _lock(context: BuildContext) -> Finding:

@@ -9,8 +9,7 @@ from sagepack.decoding import Value
 if TYPE_CHECKING:
     from sagepack.aws.s3 import S3Uri
     from sagepack.deploy.origin import Origin
-    from sagepack.package.attest.certificates import Authority
-    from sagepack.package.attest.keys import PublicKey
+    from sagepack.package.attest.dsse import Verifier
 
 
 class Promotion(Value, frozen=True):
@@ -24,4 +23,4 @@ class Promotion(Value, frozen=True):
 
     origin: Origin
     package: S3Uri
-    keys: tuple[PublicKey | Authority, ...] = ()
+    keys: tuple[Verifier, ...] = ()

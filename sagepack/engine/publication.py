@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from sagepack.engine.unit_pool import UnitPool
     from sagepack.hub.cache_status import CacheStatus
     from sagepack.package.attest import provenance, sbom
-    from sagepack.package.attest.certificates import Authority
-    from sagepack.package.attest.keys import PublicKey
+    from sagepack.package.attest.dsse import Verifier
     from sagepack.package.attest.provenance import Origin
     from sagepack.package.lock import Lock, LockedFile
     from sagepack.package.manifest import Manifest
@@ -134,7 +133,7 @@ class Publication:
     stream: bool
     promoted: S3Uri | None = None
     pool: UnitPool | None = None
-    promoted_keys: tuple[PublicKey | Authority, ...] = ()
+    promoted_keys: tuple[Verifier, ...] = ()
 
     @cached_property
     def package(self) -> Package:
@@ -326,7 +325,9 @@ class Publication:
             RemoteError: S3 or AWS KMS failed after retries.
             PackageError: it is not what lock and code make.
         """
-        signer = self.trust.signer
+        if told := self.trust.made_public:
+            progress.note(told)
+        signer = self.trust.ready_signer()
         if signer is None:
             fix = "set it in the spec or the overlay, or give it here: --set trust.sign=kms:alias/NAME"
             raise UserError("no key is named to sign with", where="trust.sign", fix=fix)
@@ -349,7 +350,7 @@ class Publication:
             RemoteError: S3 or the Hub failed after retries.
             IntegrityError: S3's bytes are not the archive's, or a content is not what the manifest says.
         """
-        signer = self.trust.signer  # a key that cannot be used is told before anything is sent
+        signer = self.trust.ready_signer()  # one that cannot sign is told before anything is sent
         sources: list[Source] = [LocalFiles(files)]
         fetched = Tally()
         if (revision := self.lock.revision) and self.promoted is None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sagepack.engine import lazy
 from sagepack.errors import UserError
+from sagepack.spec import sigstore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,15 +18,16 @@ if TYPE_CHECKING:
 
     from sagepack.aws import kms
     from sagepack.aws.session import Aws
-    from sagepack.package.attest import certificates, dsse, keyless, keys
-    from sagepack.package.attest.certificates import Authority
-    from sagepack.package.attest.keyless import Identity
-    from sagepack.package.attest.keys import PublicKey, Signer
+    from sagepack.package.attest import certificates, dsse, keyless, keyless_signer, keys
+    from sagepack.package.attest.dsse import Signer, Verifier
+    from sagepack.package.attest.keyless_signer import KeylessSigner
+    from sagepack.package.attest.keys import KeySigner, PublicKey
     from sagepack.spec import model, pem, x509
 else:
     certificates = lazy.module("package.attest.certificates")
     dsse = lazy.module("package.attest.dsse")
     keyless = lazy.module("package.attest.keyless")
+    keyless_signer = lazy.module("package.attest.keyless_signer")
     keys = lazy.module("package.attest.keys")
     kms = lazy.module("aws.kms")
     pem = lazy.module("spec.pem")
@@ -61,8 +63,10 @@ class Trust:
         return bool(self.declared.verify)
 
     @cached_property
-    def keys(self) -> tuple[PublicKey | Authority, ...]:
-        """The keys and certificates that count: those of `verify`, or else the one that signs; none if nothing is signed.
+    def keys(self) -> tuple[Verifier, ...]:
+        """The keys, certificates and identities that count: those of `verify`, or else the key that signs; none if nothing is signed.
+
+        Who signs without a key and names nobody in `verify` has none: only the login says who it was.
 
         Raises:
             UserError: one of them cannot be read.
@@ -71,23 +75,30 @@ class Trust:
             return tuple(map(self._verifier, self.declared.verify))
         return (self._named.public,) if self._named else ()
 
+    @property
+    def signs_keyless(self) -> bool:
+        """Whether packages are signed without a key."""
+        return sigstore.is_signer(self.declared.sign)
+
     @cached_property
-    def publishers(self) -> tuple[PublicKey | Authority | Identity, ...]:
+    def publishers(self) -> tuple[Verifier, ...]:
         """The keys, certificates and identities of the model's publisher that count; none if nobody has to have signed it.
 
         Raises:
             UserError: one of them cannot be read.
         """
-        return tuple(map(self._publisher, self.declared.publisher))
+        return tuple(map(self._verifier, self.declared.publisher))
 
     @cached_property
     def signer(self) -> Signer | None:
-        """Who signs; None if nobody does.
+        """Who signs; None if nobody does. Without a key, nobody has logged in yet.
 
         Raises:
             UserError: the key cannot be used, or what it signs would not count.
             RemoteError: AWS KMS failed after retries.
         """
+        if self.signs_keyless:
+            return self._keyless
         signer = self._named
         if signer is None:
             return None
@@ -97,10 +108,44 @@ class Trust:
             self._require_counts(signer.public)
         return signer
 
+    @property
+    def made_public(self) -> str | None:
+        """What signing makes public for ever; None if nothing."""
+        if self.declared.sign != "sigstore":
+            return None
+        return (
+            "signing by Sigstore: its public log shows to everybody, for ever, who signed and when; it is sent the address "
+            "of the package and the names of its files, and keeps their digest"
+        )
+
+    def ready_signer(self) -> Signer | None:
+        """Who signs, logged in where that takes a login, which is better refused before anything is sent. As `signer` otherwise."""
+        signer = self.signer
+        if isinstance(signer, keyless_signer.KeylessSigner):
+            signer.log_in()
+        return signer
+
+    @property
+    def _keyless(self) -> KeylessSigner:
+        """Who signs without a key; a token is there to be had, and an identity that may count. As `signer` otherwise."""
+        declared = self.declared.sign or ""
+        name = sigstore.config_of(declared)
+        config = self._data(name) if name else None
+        found = tuple(each for each in self.keys if isinstance(each, keyless.Identity) and each.config == config)
+        if self.declared.verify and not found:
+            raise UserError(
+                f"what {declared} signs would not count: trust.verify names no identity of that instance of Sigstore",
+                where=_SIGN,
+                fix=f"add whoever signs to trust.verify: '{sigstore.entry('IDENTITY', 'https://ISSUER', name)}'",
+            )
+        signer = keyless_signer.KeylessSigner(declared, config, found)
+        signer.token_source()
+        return signer
+
     @cached_property
-    def _named(self) -> Signer | None:
-        """Who signs, with the certificates; whether they may today is not asked. As `signer` otherwise."""
-        if self.declared.sign is None:
+    def _named(self) -> KeySigner | None:
+        """The key that signs, with the certificates; whether they may today is not asked. As `signer` otherwise."""
+        if self.declared.sign is None or self.signs_keyless:
             return None
         signer, name = self._signer(self.declared.sign), self.declared.certificates
         if name is None:
@@ -148,7 +193,7 @@ class Trust:
                 fix = "add to trust.verify the certificate that it leads to, and to trust.certificates those between"
             raise UserError(f"what {self.declared.sign} signs would not count: {why}", where=_SIGN, fix=fix) from error
 
-    def _signer(self, declared: str) -> Signer:
+    def _signer(self, declared: str) -> KeySigner:
         kind, _, name = declared.partition(":")
         if kind == "kms":
             return KmsSigner(self.connect(), name)
@@ -159,12 +204,9 @@ class Trust:
             return self._read(lambda: keys.PrivateKey.read(declared, text.encode()), f"the text of {name}")
         return self._read(lambda: keys.PrivateKey.read(declared, self._data(name)), name)
 
-    def _publisher(self, name: str) -> PublicKey | Authority | Identity:
-        if name.startswith(keyless.PREFIX):
-            return keyless.Identity.parse(name)
-        return self._verifier(name)
-
-    def _verifier(self, name: str) -> PublicKey | Authority:
+    def _verifier(self, name: str) -> Verifier:
+        if name.startswith(sigstore.PREFIX):
+            return keyless.Identity.parse(name, self._data)
         data = self._data(name)
         certificate = self._read(lambda: pem.certificate(data), name)
         return (

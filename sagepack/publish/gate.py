@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sagepack.aws.s3 import S3, ObjectInfo, ObjectSummary, S3Uri
-    from sagepack.package.attest.certificates import Authority
-    from sagepack.package.attest.keys import PublicKey
+    from sagepack.package.attest.dsse import Verifier
     from sagepack.package.manifest import Manifest
     from sagepack.publish.keys import Package
     from sagepack.publish.signatures import SignedRelease
@@ -40,7 +39,7 @@ def require_signed(
     store: S3,
     package: Package,
     manifest: Callable[[], Manifest],
-    keys: Sequence[PublicKey | Authority],
+    keys: Sequence[Verifier],
     verified: VerifiedObjects | None = None,
 ) -> SignedRelease:
     """The release that a key that counts has signed, and that everything in S3 is as it says.
@@ -82,7 +81,7 @@ def is_signed(
 
 
 def _signed_as_it_is(
-    store: S3, package: Package, keys: Sequence[PublicKey | Authority], known_etags: Mapping[str, str]
+    store: S3, package: Package, keys: Sequence[Verifier], known_etags: Mapping[str, str]
 ) -> SignedRelease | None:
     """The signed release, if everything in S3 is as it says; None otherwise."""
     with worker_pool(_THREADS, "verify") as pool:

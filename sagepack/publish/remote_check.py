@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sagepack.aws.s3 import ObjectInfo, ObjectSummary, S3Uri
-    from sagepack.package.attest.certificates import Authority
-    from sagepack.package.attest.keys import PublicKey
+    from sagepack.package.attest.dsse import Verifier
     from sagepack.package.manifest import Manifest
     from sagepack.publish.keys import Package
     from sagepack.publish.signatures import SignedRelease
@@ -103,7 +102,7 @@ class Signatures:
         provenance: the bytes of `provenance.sigstore.json`, likewise.
     """
 
-    keys: tuple[PublicKey | Authority, ...] = ()
+    keys: tuple[Verifier, ...] = ()
     files: bytes | None = None
     release: bytes | None = None
     provenance: bytes | None = None

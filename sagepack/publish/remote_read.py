@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from sagepack.aws.s3 import S3, ObjectSummary, S3Uri
-    from sagepack.package.attest.certificates import Authority
-    from sagepack.package.attest.keys import PublicKey
+    from sagepack.package.attest.dsse import Verifier
     from sagepack.package.manifest import Manifest, Member
     from sagepack.progress import Progress
     from sagepack.publish.keys import Package
@@ -97,7 +96,7 @@ def verify(
     progress: Progress,
     *,
     verified: VerifiedObjects | None = None,
-    keys: Sequence[PublicKey | Authority] = (),
+    keys: Sequence[Verifier] = (),
     deep: bool = False,
 ) -> Checked:
     """Check what S3 holds of a package.
@@ -152,7 +151,7 @@ def _look(
     package: Package,
     manifest: Manifest,
     known_etags: Mapping[str, str],
-    keys: tuple[PublicKey | Authority, ...],
+    keys: tuple[Verifier, ...],
 ) -> tuple[ArchiveComparison | PrefixComparison, int]:
     """Look at what S3 holds of a package, in two rounds of requests; also returns how many requests these were.
 

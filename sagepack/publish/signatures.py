@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sagepack.aws.s3 import S3Uri
-    from sagepack.package.attest.certificates import Authority
+    from sagepack.package.attest.dsse import Signer, Verifier
     from sagepack.package.attest.keyless import Identity
-    from sagepack.package.attest.keys import PublicKey, Signer
+    from sagepack.package.attest.keys import PublicKey
     from sagepack.package.manifest import Manifest
     from sagepack.publish.keys import Package
     from sagepack.publish.release import Release
@@ -95,7 +95,7 @@ def sign(
     return {**others, package.release_signature_uri: dsse.signed(statement, signer)}
 
 
-def signed_release(data: bytes, keys: Sequence[PublicKey | Authority]) -> SignedRelease:
+def signed_release(data: bytes, keys: Sequence[Verifier]) -> SignedRelease:
     """What a `release.sig` says.
 
     Args:
@@ -115,7 +115,7 @@ def signed_release(data: bytes, keys: Sequence[PublicKey | Authority]) -> Signed
     return SignedRelease(release, key, found.predicate.signed.astimezone(timezone.utc), others)
 
 
-def known_release(data: bytes | None, keys: Sequence[PublicKey | Authority]) -> SignedRelease | None:
+def known_release(data: bytes | None, keys: Sequence[Verifier]) -> SignedRelease | None:
     """What a `release.sig` says; None if there is none, or it does not count. As `signed_release` otherwise."""
     try:
         return signed_release(data or b"", keys)

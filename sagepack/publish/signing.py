@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
     from sagepack.aws.s3 import S3
     from sagepack.digest import Digest
-    from sagepack.package.attest.certificates import Authority
-    from sagepack.package.attest.keys import PublicKey, Signer
+    from sagepack.package.attest.dsse import Signer, Verifier
     from sagepack.package.manifest import Manifest, Member
     from sagepack.progress import Progress
     from sagepack.publish.keys import Package
@@ -75,7 +74,7 @@ class PackageSigner:
     verified: VerifiedObjects
     progress: Progress
 
-    def sign(self, signer: Signer, keys: Sequence[PublicKey | Authority], now: datetime) -> SignedPackage:
+    def sign(self, signer: Signer, keys: Sequence[Verifier], now: datetime) -> SignedPackage:
         """Sign the package, unless this signer has.
 
         Args:
@@ -104,7 +103,7 @@ class PackageSigner:
                 self.store.put(location, data)
         return SignedPackage(before, changed=True, bytes_read=size)
 
-    def _signed_by(self, keys: Sequence[PublicKey | Authority]) -> Signature | None:
+    def _signed_by(self, keys: Sequence[Verifier]) -> Signature | None:
         """Who has signed the package as it is; None if nobody has who counts."""
         try:
             checked = verify(self.store, self.package, self.manifest, self.progress, verified=self.verified, keys=keys)

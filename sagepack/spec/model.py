@@ -412,9 +412,10 @@ class Trust(Value, frozen=True):
     """Who vouches for what is published, whose word counts, and what a model's files may hold.
 
     Attributes:
-        sign: the key that signs: `kms:` with a key of AWS KMS, `file:` with a path, or `env:` with a variable; None signs nothing.
+        sign: the key that signs: `kms:` with a key of AWS KMS, `file:` with a path, or `env:` with a variable; `sigstore` signs without one, by the public instance, or
+            by that of the file behind a colon; None signs nothing.
         certificates: file with the certificate of the key that signs, and those between it and one that verifies; None signs by key alone.
-        verify: files of public keys, or of certificates below which signers are. If there are any, one of them must have signed whatever is deployed, promoted, rolled back to,
+        verify: files of public keys, or of certificates below which signers are, or identities of Sigstore. If there are any, one of them must have signed whatever is deployed, promoted, rolled back to,
             or copied inside S3.
         publisher: files of public keys or certificates, or identities of Sigstore. If there are any, the model's repository must hold a `model.sig` of one of them, over every
             file that is locked.

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from sagepack.package.attest.keys import PublicKey, Signer
+    from sagepack.package.attest.dsse import Signer
+    from sagepack.package.attest.keys import PublicKey
     from sagepack.publish.upload_plan import UploadPlan
 
 KiB, MiB = 1 << 10, 1 << 20

@@ -241,6 +241,12 @@ def test_a_key_of_this_machine_signs_what_the_job_has_published_and_stays_here(r
     assert region.project(*sets).verify_remote().signature
 
 
+def test_where_identities_of_sigstore_count_no_job_is_started(region: Region) -> None:
+    with pytest.raises(UserError, match=r"a@acme\.com .* is an identity of Sigstore"):
+        region.project("trust.verify=['sigstore:a@acme.com https://accounts.google.com']").upload(remote=True)
+    assert region.jobs == []
+
+
 @pytest.mark.slow
 def test_a_job_signs_and_verifies_with_certificates_and_installs_what_that_takes_only_then(
     region: Region, tmp_path: Path

@@ -25,7 +25,7 @@ PROGRAM = """
 import sys
 from sagepack.package.attest.keyless import Identity, KeylessError
 try:
-    Identity.parse("sigstore:release@acme.com https://accounts.google.com").payload(sys.stdin.buffer.read())
+    Identity("", "release@acme.com", "https://accounts.google.com").payload(sys.stdin.buffer.read())
 except KeylessError as error:
     print(error)
 """

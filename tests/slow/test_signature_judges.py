@@ -26,7 +26,7 @@ from tests.helpers.signing import P256, P384, KeyPair
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sagepack.package.attest.keys import Signer
+    from sagepack.package.attest.keys import KeySigner
     from sagepack.sandbox.servers import Servers
 
 pytestmark = pytest.mark.slow
@@ -50,7 +50,7 @@ def tree(tmp_path: Path) -> Tree:
     return Tree(tmp_path / "one", {**svd_like(unet=200 * KiB), **more})
 
 
-def signer_of(kind: str, sandbox: Servers) -> Signer:
+def signer_of(kind: str, sandbox: Servers) -> KeySigner:
     if not kind.startswith("KMS"):
         return KeyPair.of("ours", P256 if kind == "P-256" else P384).signer
     aws = session_of(sandbox)

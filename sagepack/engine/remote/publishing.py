@@ -20,6 +20,7 @@ from sagepack.engine.remote.job import Job, Moved, error_of, required
 from sagepack.engine.remote.source import JobSource, signs_there
 from sagepack.errors import RemoteError, UserError
 from sagepack.publish.keys import remote_uri
+from sagepack.spec import sigstore
 from sagepack.text import format_usd
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def publish(context: BuildContext) -> None:
         UserError, RemoteError, IntegrityError: what the job failed with; or it could not be started, was stopped, or AWS was
             out of reach for too long, while the job goes on.
     """
+    _require_verifiable(context)
     source = JobSource.of(context)
     place = remote_uri(S3Uri.parse(context.spec.artifact.target), context.spec.name).child(source.digest.short)
     environment = {"HF_ENDPOINT": url} if (url := os.environ.get("HF_ENDPOINT")) and not context.spec.sandbox else {}
@@ -79,6 +81,21 @@ def publish(context: BuildContext) -> None:
         f"aws sagemaker stop-processing-job --region {context.spec.aws.region} --processing-job-name {name}"
     )
     _judge(context, *_follow(context, name))
+
+
+def _require_verifiable(context: BuildContext) -> None:
+    """Check that the job can verify with all that counts: it does not install the package for identities of Sigstore.
+
+    Raises:
+        UserError: it cannot.
+    """
+    name = next((name for name in context.spec.trust.verify if name.startswith(sigstore.PREFIX)), None)
+    if name is not None:
+        raise UserError(
+            f"a processing job verifies with keys and certificates only, and {name} is an identity of Sigstore",
+            where="trust.verify",
+            fix="name keys or certificates of the signers instead, or publish without --remote",
+        )
 
 
 def _attempts(context: BuildContext, job: Job) -> tuple[int, ProcessingJob | None]:

@@ -19,6 +19,7 @@ from sagepack.digest import Digest
 from sagepack.engine.remote import start
 from sagepack.errors import UserError
 from sagepack.package.attest.certificates import Authority
+from sagepack.spec import sigstore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,10 +96,16 @@ def _project(context: BuildContext) -> Iterator[tuple[str, tuple[bytes, bool]]]:
             yield f"project/{_inside(file.source, root)}", (_unchanged(file, file.source), file.executable)
     expected = spec.sample.expect.schema if spec.sample and spec.sample.expect else None
     chain = spec.trust.certificates if signs_there(context) else None
-    keys = (chain, *spec.trust.verify)
+    keys = (chain, *map(_file_of, spec.trust.verify))
     for path in (spec.sample.file if spec.sample else None, expected, *keys):
         if isinstance(path, str) and (root / path).is_file():
             yield f"project/{_inside(root / path, root)}", ((root / path).read_bytes(), False)
+
+
+def _file_of(name: str) -> str | None:
+    """The file that an entry of `trust.verify` names; None if it is an identity of public Sigstore."""
+    found = sigstore.identity(name)
+    return found.config if found else name
 
 
 def _unchanged(file: CodeFile, path: Path) -> bytes:

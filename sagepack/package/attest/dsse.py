@@ -13,20 +13,19 @@ import base64
 import binascii
 import hashlib
 import json
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 
 from msgspec import Meta, Struct, field
 
 from sagepack.decoding import MalformedError, Sha256Hex, decode_json
 from sagepack.package.attest.certificates import Authority, ChainError
 from sagepack.package.attest.keyless import Identity, KeylessError
-from sagepack.package.attest.keys import PublicKey
+from sagepack.package.attest.keyless_signer import KeylessSigner
+from sagepack.package.attest.keys import KeySigner, PublicKey
 from sagepack.spec.pem import KeyFileError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from sagepack.package.attest.keys import Signer
 
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -34,6 +33,9 @@ STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 LIMIT = 64 << 20  # bytes; the provenance of a package of 50,000 files has 30 MB when it is signed
 _SHOWN = 16  # hex digits of a hint
 
+# Whose signatures count, and who signs.
+Verifier: TypeAlias = PublicKey | Authority | Identity
+Signer: TypeAlias = KeySigner | KeylessSigner
 _Statement = TypeVar("_Statement")
 
 
@@ -60,12 +62,18 @@ def statement(subject: str, sha256: str, predicate_type: str, predicate: dict[st
 
 
 def signed(document: dict[str, Any], signer: Signer) -> bytes:
-    """A statement as a bundle that `signer` has signed; other bytes each time, since ECDSA takes a random number."""
+    """A statement as a bundle that `signer` has signed; other bytes each time, since ECDSA takes a random number.
+
+    Raises:
+        UserError, RemoteError: the signer cannot be used.
+    """
     return signed_text(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(), signer)
 
 
 def signed_text(payload: bytes, signer: Signer) -> bytes:
     """The same of a statement that is a document already: these bytes are signed."""
+    if isinstance(signer, KeylessSigner):
+        return signer.bundle(payload)
     signature = signer.sign(pae(payload))
     bundle = {
         "mediaType": MEDIA_TYPE,
@@ -87,7 +95,7 @@ def _names(key: PublicKey) -> dict[str, Any]:
     return {"x509CertificateChain": {"certificates": certificates}}
 
 
-def require_counts(key: PublicKey, keys: Sequence[PublicKey | Authority]) -> None:
+def require_counts(key: PublicKey, keys: Sequence[Verifier]) -> None:
     """Check that what a key signs would count.
 
     Raises:
@@ -105,9 +113,7 @@ def pae(payload: bytes) -> bytes:
     return b"DSSEv1 %d %b %d %b" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(payload), payload)
 
 
-def opened(
-    data: bytes, keys: Sequence[PublicKey | Authority | Identity], kind: type[_Statement]
-) -> tuple[_Statement, PublicKey | Identity]:
+def opened(data: bytes, keys: Sequence[Verifier], kind: type[_Statement]) -> tuple[_Statement, PublicKey | Identity]:
     """The statement of a bundle, and which of `keys` signed it.
 
     Args:
@@ -126,7 +132,7 @@ def opened(
         raise SignatureError(f"{key.name} signed another kind of statement: {error}") from error
 
 
-def opened_text(data: bytes, keys: Sequence[PublicKey | Authority | Identity]) -> tuple[bytes, PublicKey | Identity]:
+def opened_text(data: bytes, keys: Sequence[Verifier]) -> tuple[bytes, PublicKey | Identity]:
     """The bytes that were signed, whatever they say, and which of `keys` signed them.
 
     Raises:
@@ -142,7 +148,7 @@ def opened_text(data: bytes, keys: Sequence[PublicKey | Authority | Identity]) -
     return payload, key
 
 
-def _keyless(data: bytes, keys: Sequence[PublicKey | Authority | Identity]) -> tuple[bytes, Identity]:
+def _keyless(data: bytes, keys: Sequence[Verifier]) -> tuple[bytes, Identity]:
     """What a keyless signature says, and which identity that counts signed it.
 
     Raises:
@@ -167,7 +173,7 @@ def _said(identity: Identity, data: bytes) -> bytes | str:
         return str(error)
 
 
-def _key(material: _Material, keys: Sequence[PublicKey | Authority | Identity]) -> PublicKey:
+def _key(material: _Material, keys: Sequence[Verifier]) -> PublicKey:
     """The key that counts and that a bundle names.
 
     Raises:
@@ -180,7 +186,7 @@ def _key(material: _Material, keys: Sequence[PublicKey | Authority | Identity]) 
     return _certified([_decoded(each.raw) for each in material.chain.certificates] if material.chain else [], keys)
 
 
-def _known(hint: str, keys: Sequence[PublicKey | Authority | Identity]) -> PublicKey:
+def _known(hint: str, keys: Sequence[Verifier]) -> PublicKey:
     """The key with a hint. As `_key` otherwise."""
     found = next((key for key in keys if isinstance(key, PublicKey) and not key.chain and key.hint == hint), None)
     if found is None:
@@ -189,7 +195,7 @@ def _known(hint: str, keys: Sequence[PublicKey | Authority | Identity]) -> Publi
     return found
 
 
-def _certified(chain: Sequence[bytes], keys: Sequence[PublicKey | Authority | Identity]) -> PublicKey:
+def _certified(chain: Sequence[bytes], keys: Sequence[Verifier]) -> PublicKey:
     """The key of the first certificate of a chain that counts: the very chain of one's own, or one to an authority. As `_key` otherwise."""
     own = next((key for key in keys if isinstance(key, PublicKey) and key.chain == tuple(chain)), None)
     if own is not None and chain:

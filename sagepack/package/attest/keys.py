@@ -17,8 +17,8 @@ from sagepack.spec.pem import KeyFileError
 _HASHES = {32: hashlib.sha256, 48: hashlib.sha384}
 
 
-class Signer(Protocol):
-    """Whoever can sign."""
+class KeySigner(Protocol):
+    """Whoever can sign with a key."""
 
     @property
     def public(self) -> PublicKey:
@@ -114,7 +114,7 @@ class CertifiedSigner:
     """
 
     public: PublicKey
-    signer: Signer
+    signer: KeySigner
 
     def sign(self, message: bytes) -> bytes:
         """An ECDSA signature of the message, as DER."""

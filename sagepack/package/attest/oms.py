@@ -19,7 +19,7 @@ from sagepack.package.attest.dsse import SignatureError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sagepack.package.attest.certificates import Authority
+    from sagepack.package.attest.dsse import Verifier
     from sagepack.package.attest.keyless import Identity
     from sagepack.package.attest.keys import PublicKey
     from sagepack.package.manifest import Manifest
@@ -49,9 +49,7 @@ def statement(name: str, manifest: Manifest) -> dict[str, Any]:
     )
 
 
-def signed_files(
-    data: bytes, keys: Sequence[PublicKey | Authority | Identity]
-) -> tuple[dict[str, str], PublicKey | Identity]:
+def signed_files(data: bytes, keys: Sequence[Verifier]) -> tuple[dict[str, str], PublicKey | Identity]:
     """What a signature says of files: SHA-256 in hex by path; and which of `keys` signed it.
 
     Args:

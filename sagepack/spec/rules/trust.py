@@ -1,7 +1,8 @@
-"""Rules about trust: keys that verify are there, no private one lies where others get it, no pickle may call a shell, licences are spelled as everybody does."""
+"""Rules about trust: keys and identities that verify are there, no private key lies where others get it, no pickle may call a shell, licences are spelled as everybody does."""
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from contextlib import suppress
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sagepack.errors import Diagnostic
 from sagepack.scan.commands import runs_anything
-from sagepack.spec import git, licenses, pem, x509
+from sagepack.spec import git, licenses, pem, sigstore, x509
 from sagepack.spec.pem import KeyFileError
 from sagepack.text import did_you_mean
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 _SIGN, _CERTIFICATES = ("trust", "sign"), ("trust", "certificates")
 _CHAIN = "name a PEM file with the certificate of the key that signs, then those between it and one in trust.verify"
 _KMS_ARN = re.compile(r"arn:aws[a-z-]*:kms:(?P<region>[a-z0-9-]+):\d{12}:(key|alias)/.+")
-_IDENTITY = re.compile(r"sigstore:\S+ https://\S+")
 _ELSEWHERE = (
     "move it out of the project, make a new key if others have seen it, and name a key of AWS KMS or a file there"
 )
@@ -32,7 +32,7 @@ def check(view: SpecView) -> Iterator[Diagnostic]:
     """Check the keys that `trust` names, as far as they are files, and what it allows pickles to call."""
     for key in ("verify", "publisher"):
         for number, name in enumerate(view.texts("trust", key)):
-            if name and (problem := _problem(view, name, may_be_identity=key == "publisher")):
+            if name and (problem := _problem(view, name)):
                 message, fix = problem
                 yield Diagnostic(("trust", key, number), f"{name!r} {message}", fix)
     yield from _chain(view)
@@ -41,6 +41,8 @@ def check(view: SpecView) -> Iterator[Diagnostic]:
         yield from _private_key(view, signer.removeprefix("file:"))
     if signer.startswith("kms:arn:"):
         yield from _key_arn(view, signer.removeprefix("kms:"))
+    if sigstore.is_signer(signer):
+        yield from _keyless(view, sigstore.config_of(signer))
     yield from _allowed(view)
     yield from _licenses(view)
 
@@ -66,12 +68,15 @@ def _licenses(view: SpecView) -> Iterator[Diagnostic]:
             yield Diagnostic(("trust", "licenses", number), message, f"did you mean {known!r}?", severity="warning")
 
 
-def _problem(view: SpecView, name: str, *, may_be_identity: bool) -> tuple[str, str | None] | None:
-    """What is wrong with a file of a public key or a certificate, and the fix."""
+def _problem(view: SpecView, name: str) -> tuple[str, str | None] | None:
+    """What is wrong with an identity, or a file of a public key or a certificate, and the fix."""
     path = view.root / name
-    if may_be_identity and name.startswith("sigstore:"):
-        is_whole = _IDENTITY.fullmatch(name) is not None
-        return None if is_whole else ("names no identity", "write 'sigstore:IDENTITY https://ISSUER'")
+    if name.startswith(sigstore.PREFIX):
+        found = sigstore.identity(name)
+        if found is None:
+            return "names no identity", sigstore.FORM
+        problem = _config(view, found.config)
+        return (f"names {found.config}, which {problem}", sigstore.CONFIG) if problem else None
     if not path.is_file():
         return _no_file(view, name, pem.TO_PUBLIC)
     try:
@@ -138,6 +143,40 @@ def _chain(view: SpecView) -> Iterator[Diagnostic]:
         if signer.startswith("file:") and private.is_file() and first.point not in pem.private_key(_read(private)):
             message = f"the first certificate of {name!r} is of another key than trust.sign"
             yield Diagnostic(_CERTIFICATES, message, _CHAIN)
+
+
+def _keyless(view: SpecView, config: str | None) -> Iterator[Diagnostic]:
+    """Signing without a key: whose signatures count is known, and the file of the Sigstore instance is there."""
+    if problem := _config(view, config):
+        yield Diagnostic(_SIGN, f"{config!r} {problem}", sigstore.CONFIG)
+        return
+    names = view.texts("trust", "verify")
+    instances = [found.config for name in names if (found := sigstore.identity(name or ""))]
+    fix = f"add whoever signs to trust.verify: '{sigstore.entry('IDENTITY', 'https://ISSUER', config)}'"
+    if not names:
+        message = "nobody looks at who signed: without trust.verify, whoever can log in to Sigstore may"
+        yield Diagnostic(_SIGN, message, fix, severity="warning")
+    elif config not in instances:
+        message = "what is signed so would not count: trust.verify names no identity of this instance of Sigstore"
+        yield Diagnostic(_SIGN, message, fix)
+    if view.text(*_CERTIFICATES):
+        message = "only a key has certificates: Sigstore issues one for each login"
+        yield Diagnostic(_CERTIFICATES, message, "remove it")
+
+
+def _config(view: SpecView, name: str | None) -> str | None:
+    """What is wrong with the file of a Sigstore instance, if one is named; continues its name."""
+    if name is None:
+        return None
+    path = view.root / name
+    if not path.is_file():
+        return "does not exist"
+    try:
+        found = json.loads(_read(path))
+    except (KeyFileError, ValueError) as error:
+        return str(error) if isinstance(error, KeyFileError) else "is not JSON"
+    is_one = isinstance(found, dict) and found.get("mediaType") == sigstore.MEDIA_TYPE
+    return None if is_one else "is not a client trust configuration of Sigstore"
 
 
 def _key_arn(view: SpecView, arn: str) -> Iterator[Diagnostic]:

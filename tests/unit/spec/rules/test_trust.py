@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
+from sagepack.spec import sigstore
 from tests.helpers import chains
 from tests.helpers.signing import KeyPair, pem
 from tests.helpers.specs import errors, load, project, warnings
@@ -112,11 +114,44 @@ def test_a_missing_key_is_told_with_one_that_is_there(tmp_path: Path) -> None:
     assert "'config/keys/prd.pub' does not exist; did you mean 'config/keys/prod.pub'?" in message
 
 
-def test_a_publisher_may_be_an_identity_of_sigstore(tmp_path: Path) -> None:
-    assert warnings(tmp_path, ["trust.publisher=['sigstore:a@acme.com https://accounts.google.com']"]) == []
-    key, message = problem(tmp_path, "trust.publisher=['sigstore:a@acme.com']")
-    assert (key, "sigstore:IDENTITY https://ISSUER" in message) == ("trust.publisher.0", True)
-    assert "does not exist" in problem(tmp_path, "trust.verify=['sigstore:a@acme.com https://accounts.google.com']")[1]
+@pytest.mark.parametrize("key", ["verify", "publisher"])
+def test_an_identity_of_sigstore_counts_with_its_issuer_and_the_file_of_its_instance(tmp_path: Path, key: str) -> None:
+    whole = "sigstore:a@acme.com https://accounts.google.com"
+    assert warnings(tmp_path, [f"trust.{key}=['{whole}']"]) == []
+    found, message = problem(tmp_path, f"trust.{key}=['sigstore:a@acme.com']")
+    assert (found, "sigstore:IDENTITY https://ISSUER" in message) == (f"trust.{key}.0", True)
+    file = tmp_path / "config" / "own.json"
+    for text, reason in (
+        (None, "does not exist"),
+        ("no", "is not JSON"),
+        ("{}", "is not a client trust configuration"),
+    ):
+        if text is not None:
+            file.write_text(text)
+        found, message = problem(tmp_path, f"trust.{key}=['{whole} config/own.json']")
+        assert (found, f"names config/own.json, which {reason}" in message) == (f"trust.{key}.0", True)
+    file.write_text(json.dumps({"mediaType": sigstore.MEDIA_TYPE}))
+    assert warnings(tmp_path, [f"trust.{key}=['{whole} config/own.json']"]) == []
+
+
+def test_whoever_signs_without_a_key_is_named_among_those_that_count(tmp_path: Path) -> None:
+    KEY.write(tmp_path / "config" / "keys", "prod")
+    (tmp_path / "config" / "own.json").write_text(json.dumps({"mediaType": sigstore.MEDIA_TYPE}))
+    whole = "sigstore:a@acme.com https://accounts.google.com"
+    assert warnings(tmp_path, ["trust.sign=sigstore", f"trust.verify=['{whole}']"]) == []
+    assert (
+        warnings(tmp_path, ["trust.sign=sigstore:config/own.json", f"trust.verify=['{whole} config/own.json']"]) == []
+    )
+    [warned] = warnings(tmp_path, ["trust.sign=sigstore"])
+    assert "whoever can log in to Sigstore may" in warned.message
+    for sign, verify in (
+        ("sigstore", "config/keys/prod.pub"),
+        ("sigstore", f"{whole} config/own.json"),
+        ("sigstore:config/own.json", whole),
+    ):
+        key, message = problem(tmp_path, f"trust.sign={sign}", f"trust.verify=['{verify}']")
+        assert (key, "would not count" in message) == ("trust.sign", True)
+    assert problem(tmp_path, "trust.sign=sigstore:config/other.json")[0] == "trust.sign"
 
 
 def test_certificates_verify_and_those_of_a_signer_are_for_its_key(tmp_path: Path) -> None:
@@ -174,7 +209,7 @@ def test_a_private_key_in_git_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", ["alias/prod", "kms:", "kms:a b", "env:1A", "file:", "s3://bucket/key.pem"])
 def test_what_names_no_key_is_refused(tmp_path: Path, value: str) -> None:
-    assert "write kms:KEY, file:PATH or env:NAME" in problem(tmp_path, f"trust.sign='{value}'")[1]
+    assert "write kms:KEY, file:PATH, env:NAME" in problem(tmp_path, f"trust.sign='{value}'")[1]
 
 
 @pytest.mark.parametrize(
