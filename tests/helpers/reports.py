@@ -163,6 +163,7 @@ def facts(files: int = 3, text: str = "", **more: Any) -> Facts:
             commit="0" * 40,
             sbom=True,
         ),
+        "wrong": f"it is not signed {text}",
         "month": 0.25,
         "unknown": (f"something {text}",),
     }

@@ -44,6 +44,7 @@ def test_a_report_says_what_was_built_what_the_run_did_and_what_serves(project: 
     assert "10 files, 10.4 MiB fetched" in text
     assert "fetched from the Hub, and sent to S3" in text
     assert "+ endpoint svd" in text
+    assert "have changed since" not in text
     assert project.json("verify", "--remote")["manifest"] in text
     assert "InService" in text
     assert "unet/diffusion_pytorch_model.fp16.safetensors" in text
@@ -65,11 +66,11 @@ def test_a_run_with_nothing_to_do_leaves_the_report_of_the_one_before(project: P
 
 
 def test_a_change_since_the_last_run_is_said(project: Project) -> None:
-    assert "have changed since" not in (project.json("report"), text_of(project))[1]
     path = project.root / "inference_code" / "svd" / "inference.py"
     before = path.read_bytes()
     edit(project)
-    assert "have changed since" in (project.json("report"), text_of(project))[1]
+    project.invoke("report")
+    assert "have changed since" in text_of(project)
     assert "is not published" in text_of(project)
     path.write_bytes(before)
 
@@ -142,12 +143,17 @@ def test_without_the_libraries_the_report_says_how_to_install_them(
     )
 
 
-def test_what_aws_denies_is_said_and_the_rest_is_written(project: Project) -> None:
-    project.invoke("sandbox.stop")
-    result = project.json("report")
-    assert result["unknown"]
-    assert "What it does is not known" in text_of(project) or "There is no endpoint" in text_of(project)
-    project.invoke("deploy")
+def test_without_credentials_that_is_said_and_the_rest_is_written(project: Project) -> None:
+    result = project.json("report", "--env", "dev")
+    assert "what AWS has of it: AWS account: there are no AWS credentials" in result["unknown"]
+    text = text_of(project, "build/svd-dev/report.html")
+    assert "What it does is not known" in text
+    assert "there are no AWS credentials" in text
+
+
+def test_an_endpoint_that_is_not_there_is_said_to_be_not_there(project: Project) -> None:
+    project.invoke("report", "--set", "endpoint.name=another")
+    assert "There is no endpoint <code>another</code>" in text_of(project)
 
 
 def test_the_report_of_a_fleet_has_a_row_for_each_spec(project: Project) -> None:

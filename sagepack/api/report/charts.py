@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 WIDTHS = {"desk": 680, "phone": 300}
 """Pixels of the bars; the picture itself has a margin beside them."""
+_CHARACTER = 7.2  # pixels of one in most fonts
 _ROW, _BAR = 44, 14  # pixels
 _KEPT = {"d", "transform", "x", "y", "x2", "y2", "width", "height", "fill", "stroke", "stroke-width", "text-anchor"}
 _PAINTS = re.compile(r"none|transparent|var\(--[a-z]+\)")
@@ -42,10 +43,22 @@ class Bar(Value, frozen=True):
 
 
 class Row(Value, frozen=True):
-    """A label with bars below it."""
+    """A label with bars below it.
+
+    Attributes:
+        label: what the bars are.
+        bars: its bars.
+        more: what a desk has room to say besides.
+    """
 
     label: str
     bars: tuple[Bar, ...]
+    more: str = ""
+
+    def said(self, most: int) -> str:
+        """The label in at most so many characters, with what else there is room for."""
+        whole = f"{self.label}, {self.more}" if self.more else self.label
+        return _shortened(fit(whole if len(whole) <= most else self.label), most)
 
 
 class Chart(Value, frozen=True):
@@ -95,7 +108,8 @@ def specification(chart: Chart, width: int) -> dict[str, Any]:
         for number, row in enumerate(chart.rows)
         for bar in row.bars
     ]
-    labels = [{"row": number, "label": fit(row.label)} for number, row in enumerate(chart.rows)]
+    most = int(width / _CHARACTER)
+    labels = [{"row": number, "label": row.said(most)} for number, row in enumerate(chart.rows)]
     kinds = sorted({bar.kind for row in chart.rows for bar in row.bars})
     y = {"field": "row", "type": "ordinal", "axis": None, "scale": {"domain": list(range(len(chart.rows)))}}
     ticks = {"tickCount": 5, "grid": True, "domain": False, "ticks": False, "format": ".6~r"}
@@ -126,7 +140,7 @@ def specification(chart: Chart, width: int) -> dict[str, Any]:
                     "align": "left",
                     "baseline": "middle",
                     "yOffset": -8,
-                    "limit": width,
+                    "limit": width * 2,  # the labels are short enough
                     "fontSize": 13,
                 },
                 "encoding": {"y": y, "x": {"value": 0}, "text": {"field": "label"}, "color": {"value": "var(--ink)"}},
@@ -149,6 +163,14 @@ def specification(chart: Chart, width: int) -> dict[str, Any]:
 def fit(text: str) -> str:
     """A text that every XML can hold, on one line."""
     return _FORBIDDEN.sub("\ufffd", printable(text))
+
+
+def _shortened(text: str, most: int) -> str:
+    """A text without its middle: paths differ at their ends."""
+    if len(text) <= most:
+        return text
+    head = (most - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (most - 1 - head) :]}"
 
 
 def _plain(text: str, name: str) -> str:

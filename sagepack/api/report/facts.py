@@ -32,7 +32,8 @@ class Facts(Value, frozen=True):
         manifest: what the package of this lock and code holds; None likewise.
         address: where that package is in S3, or would be.
         instance_type: type of the endpoint's instances, as the spec has it.
-        published: what S3 holds of the package; None if it does not, or could not be asked.
+        published: what S3 holds of the package; None if it does not hold it as it should be, or could not be asked.
+        wrong: why it does not hold it as it should be.
         endpoint: what the endpoint does now; None if AWS could not be asked.
         releases: the deployments; None likewise.
         month: what a month of the package in S3 costs, in US dollars; None if that is not known.
@@ -52,6 +53,7 @@ class Facts(Value, frozen=True):
     address: str | None = None
     instance_type: str | None = None
     published: results.VerifiedRemote | None = None
+    wrong: str | None = None
     endpoint: results.EndpointStatus | None = None
     releases: results.Releases | None = None
     month: float | None = None

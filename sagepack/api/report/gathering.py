@@ -11,10 +11,11 @@ from sagepack.api.costs import Costs
 from sagepack.api.report import last_run
 from sagepack.api.report.facts import Facts
 from sagepack.api.session import Selection, load
+from sagepack.aws.session import AccessDeniedError
 from sagepack.engine import executor, preflight
 from sagepack.engine.steps import STEPS
 from sagepack.engine.workspace import Workspace
-from sagepack.errors import SagepackError, UserError
+from sagepack.errors import RemoteError, SagepackError, UserError
 from sagepack.package.lock import Lock
 from sagepack.publish.keys import Package
 
@@ -118,8 +119,13 @@ def _asked(
     for name, words, question in questions:
         try:
             known[name] = question()
-        except SagepackError as error:  # noqa: PERF203 - each may fail by itself
+        except (AccessDeniedError, RemoteError) as error:  # noqa: PERF203 - each may fail by itself
             unknown.append(f"{words}: {error.message}")
+        except SagepackError as error:
+            if name == "published":
+                known["wrong"] = error.message
+            else:
+                unknown.append(f"{words}: {error.message}")
     if (endpoint := known.get("endpoint")) is not None:
         unknown.extend(endpoint.unknown)
     return known

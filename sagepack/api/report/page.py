@@ -89,26 +89,31 @@ def fleet_page(members: Sequence[Facts], made: datetime) -> str:
         members=members,
         headline=words.fleet_headline(members),
         moved={name: sum(run.moved(name) for run in runs) for name in ("fetched", "sent", "copied")},
-        trouble=any(words.outcome(run) != "done" for run in runs),
+        trouble=[each for each in members if each.run and words.outcome(each.run) != "done"],
+        most_trouble=_LARGEST,
         picture=Picture.of(_longest_runs(longest[:_LARGEST])) if runs else None,
     )
 
 
 def _timeline(run: LastRun) -> charts.Chart:
+    parts = words.parts(run)
+    most = max(run.seconds, *(part.begun + part.seconds for part in parts))
+    unit, name = _clock(most)
     rows = tuple(
-        charts.Row(_label(part, run), (charts.Bar(part.begun, part.begun + part.seconds, _kind(part)),))
-        for part in words.parts(run)
+        charts.Row(
+            _label(part, run),
+            (charts.Bar(part.begun / unit, (part.begun + part.seconds) / unit, _kind(part)),),
+            words.moved(part.step) if part.step else "",
+        )
+        for part in parts
     )
-    most = max(run.seconds, *(part.begun + part.seconds for part in words.parts(run)))
-    return charts.Chart(
-        f"Timeline of the last run: {'; '.join(_label(part, run) for part in words.parts(run))}", "seconds", rows, most
-    )
+    said = "; ".join(", ".join(filter(None, (row.label, row.more))) for row in rows)
+    return charts.Chart(f"Timeline of the last run: {said}", name, rows, most / unit)
 
 
 def _label(part: Part, run: LastRun) -> str:
-    moved = words.moved(part.step) if part.step else ""
     share = f"{words.share(part, run):.0%}".replace("%", " %")
-    return ", ".join(filter(None, (f"{part.name}: {format_duration(part.seconds)} ({share})", moved)))
+    return f"{part.name}: {format_duration(part.seconds)} ({share})"
 
 
 def _kind(part: Part) -> str:
@@ -151,21 +156,28 @@ def _largest(facts: Facts) -> charts.Chart:
 
 
 def _longest_runs(members: Sequence[Facts]) -> charts.Chart:
+    runs = [(each, each.run) for each in members if each.run]
+    most = max(run.seconds for _, run in runs)
+    unit, name = _clock(most)
     rows = tuple(
         charts.Row(
-            f"{each.name} in {each.env}: {format_duration(each.run.seconds)}",
-            (charts.Bar(0, each.run.seconds, "step" if words.outcome(each.run) == "done" else "broken"),),
+            f"{each.name} in {each.env}: {format_duration(run.seconds)}",
+            (charts.Bar(0, run.seconds / unit, "step" if words.outcome(run) == "done" else "broken"),),
+            words.longest(run),
         )
-        for each in members
-        if each.run
+        for each, run in runs
     )
-    most = max((bar.end for row in rows for bar in row.bars), default=1.0)
-    return charts.Chart(f"The longest runs: {'; '.join(row.label for row in rows)}", "seconds", rows, most)
+    return charts.Chart(f"The longest runs: {'; '.join(row.label for row in rows)}", name, rows, most / unit)
+
+
+def _clock(most: float) -> tuple[int, str]:
+    """What an axis of time counts, in seconds, and what that is called."""
+    return (3600, "hours") if most >= 3 * 3600 else (60, "minutes") if most >= 5 * 60 else (1, "seconds")
 
 
 def _unit(most: float) -> tuple[int, str]:
     """What an axis of bytes counts, and what that is called."""
-    for power, name in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
+    for power, name in ((40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")):
         if most >= 1 << power:
             return 1 << power, name
     return 1, "bytes"

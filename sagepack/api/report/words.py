@@ -121,6 +121,12 @@ def because(run: LastRun) -> tuple[tuple[str, str], ...]:
     return tuple((part.name, _reason(part, run)) for part in found)
 
 
+def longest(run: LastRun) -> str:
+    """The part that took longest, in a few words; empty for a run of no time."""
+    first = next(iter(_longest(run)), None)
+    return f"longest part: {first.name}" if first else ""
+
+
 def longest_wait(run: LastRun, step: RanStep) -> Wait | None:
     """The longest time in a step in which nothing was told, if that is more than half of it; None otherwise."""
     told = [
@@ -162,16 +168,17 @@ def _amount(part: Part, run: LastRun) -> str:
 
 
 def _what(part: Part) -> str:
-    return f"what came {part.name}" if part.step is None else f"the step `{part.name}`"
+    if part.step is None:
+        return f"what came {part.name}"
+    done = moved(part.step)
+    return f"the step `{part.name}` ({done})" if done else f"the step `{part.name}`"
 
 
 def _reason(part: Part, run: LastRun) -> str:
     if part.step is None:
         return meanwhile(part)
     step = part.step
-    done = moved(step) or "; ".join(step.outcome)
-    why = "; ".join(reasons(step, run))
-    text = ", because: ".join(filter(None, (done, why)))
+    text = "; ".join(reasons(step, run))
     if wait := longest_wait(run, step):
         until = f" and “{wait.until}”" if wait.until else " and the end of the step"
         text += f". {format_duration(wait.seconds)} of it passed between “{wait.after}”{until}"

@@ -15,7 +15,8 @@ FAILURE = Failure("the Hub did not answer")
 
 def test_the_headline_says_how_long_the_run_took_and_for_what() -> None:
     assert words.headline(run()) == (
-        "The last run (`deploy`) took 12.4 s, of which 9.1 s (73\N{NO-BREAK SPACE}%) went to the step `download`."
+        "The last run (`deploy`) took 12.4 s, of which 9.1 s (73\N{NO-BREAK SPACE}%) went to the step `download` "
+        "(4.0 GiB fetched)."
     )
 
 
@@ -23,7 +24,8 @@ def test_what_comes_second_is_said_where_it_took_a_fifth_of_the_time() -> None:
     found = run()
     longer = tuple(replace(step, seconds=8.0) if step.name == "upload" else step for step in found.steps)
     assert words.headline(replace(found, steps=longer, seconds=18.3)).endswith(
-        "to the step `download`, and 8.0 s (44\N{NO-BREAK SPACE}%) to the step `upload`."
+        "to the step `download` (4.0 GiB fetched), and 8.0 s (44\N{NO-BREAK SPACE}%) to the step `upload` "
+        "(100.0 MiB sent to S3, 4.0 GiB copied inside S3)."
     )
 
 
@@ -39,11 +41,11 @@ def test_a_run_without_steps_has_a_headline_too() -> None:
     assert words.headline(replace(run(), steps=(), seconds=0.0)) == "The last run (`deploy`) took 0 ms."
 
 
-def test_the_reason_has_bytes_why_and_the_longest_wait() -> None:
+def test_the_reason_has_why_and_the_longest_wait() -> None:
     ((name, reason),) = words.because(run())
     assert name == "download"
     assert reason == (
-        "4.0 GiB fetched, because: unet/model.safetensors not in the cache (4.2 GiB to fetch). "
+        "unet/model.safetensors not in the cache (4.2 GiB to fetch). "
         "8.6 s of it passed between “one file to fetch” and “one file was fetched”"
     )
 
