@@ -69,9 +69,7 @@ def require_signed(
     return signed
 
 
-def is_signed(
-    store: S3, package: Package, manifest: Callable[[], Manifest], keys: Sequence[PublicKey | Authority]
-) -> bool:
+def is_signed(store: S3, package: Package, manifest: Callable[[], Manifest], keys: Sequence[Verifier]) -> bool:
     """Whether a key that counts has signed the package as it is. Arguments as for `require_signed`."""
     try:
         require_signed(store, package, manifest, keys)

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from sagepack.aws.s3 import S3, ObjectInfo, S3Uri
     from sagepack.package.attest.dsse import Signer
-    from sagepack.package.attest.keys import Signer
     from sagepack.package.manifest import Manifest
     from sagepack.progress import Progress
     from sagepack.publish.keys import Package
