@@ -50,6 +50,7 @@ SETTINGS: dict[str, Any] = {
         {"blue_green": {"traffic": "canary", "canary_size": "50%"}, "rollback_alarms": ["failures", "somebodys"]},
     ),
 }
+_TIMES = {"wait_interval_in_seconds": 120, "maximum_execution_timeout_in_seconds": 7200}
 _POOLS = (InstancePool("ml.g6.2xlarge", 2), InstancePool("ml.g5.2xlarge", 1))
 PLAIN = deployment()
 FULL = deployment(**SETTINGS)
@@ -58,11 +59,24 @@ EVERYTHING = {
     "full": FULL,
     "prefix": deployment(**SETTINGS, layout="prefix"),
     "pools": deployment(
-        instance_type=None, instance_pools=_POOLS, variant_instance_provision_timeout_in_seconds=600, scaling=_SCALING
+        instance_type=None,
+        instance_pools=_POOLS,
+        initial_instance_count=2,
+        variant_instance_provision_timeout_in_seconds=600,
+        scaling=_SCALING,
+        update=build(Update, {"blue_green": {"traffic": "canary", "canary_size": "1"}}),
+        tags={},
+    ),
+    "linear": deployment(
+        initial_instance_count=4,
+        model_data_download_timeout_in_seconds=1200,
+        container_startup_health_check_timeout_in_seconds=600,
+        asynchronous=AsyncInference("s3://others/results/", "s3://others/failures/", 4),
+        update=build(Update, {"blue_green": {"traffic": "linear", "linear_step_size": "25%", **_TIMES}}),
     ),
     "rolling": deployment(
         initial_instance_count=4,
-        update=build(Update, {"rolling": {"maximum_batch_size": "1", "rollback_maximum_batch_size": "50%"}}),
+        update=build(Update, {"rolling": {"maximum_batch_size": "1", "rollback_maximum_batch_size": "50%", **_TIMES}}),
         scaling=Scaling(1, 4),
     ),
 }

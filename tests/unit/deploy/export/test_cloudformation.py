@@ -13,8 +13,8 @@ from sagepack.deploy.alarms import desired_alarms
 from sagepack.deploy.deployment import TAG_MANAGED_BY, Deployment, Owner, tag_list
 from sagepack.deploy.export.cloudformation import stack_name, template
 from sagepack.deploy.scaling import desired_scaling
-from sagepack.spec.keys import build
-from sagepack.spec.model import Scaling
+from sagepack.spec.keys import build, by_key, keys_of
+from sagepack.spec.model import Endpoint, Scaling
 from tests.helpers.deployments import ROLE, changed, deployment
 from tests.helpers.exports import EVERYTHING, FULL, PLAIN, deployments
 from tests.helpers.stacks import CONFIG, MODEL, Requests, renamed, requests
@@ -74,6 +74,20 @@ def test_a_difference_in_any_property_is_seen(name: str) -> None:
                     continue
                 assert found != asked, (logical, path)
     assert planted > 100
+
+
+def test_every_key_of_an_endpoint_has_two_values_in_the_deployments_of_the_tests() -> None:
+    """Or what is compared for each of them would not see that a value is left out, and AWS's default is the same."""
+    written = [by_key(Endpoint, msgspec.to_builtins(value.endpoint)) for value in EVERYTHING.values()]
+    keys = [key.path for key in keys_of(Endpoint)]
+    same = [path for path in keys if len({str(value_at(each, path)) for each in written}) == 1]
+    assert same == [("name",)]
+
+
+def value_at(written: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        written = (written or {}).get(name)
+    return written
 
 
 @given(deployments())
