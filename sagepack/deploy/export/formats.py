@@ -31,6 +31,14 @@ _TEMPLATE = "endpoint.template.yaml"
 _APP = Path(__file__).parents[2] / "templates" / "cdk"
 _APP_TEMPLATE = "endpoint.template.json"
 _PROGRAM = ("construct.ts", "include.ts", "app.ts", "template.ts", "tsconfig.json")
+_ABOUT_CDK = (
+    "- `app.ts` makes one stack, of the account, the region and the variant that stand in `cdk.json`. The account need not be bootstrapped.",
+    "- `construct.ts` has `CustomSageMakerEndpoint` and an override with a name for each value that it cannot say; `include.ts` has the",
+    "  template as it is. Both take every value from `endpoint.template.json`, by way of `template.ts`.",
+    "- For an app of your own, copy one of them, the template, and `template.ts`, whose `templateFile` says where the template is:",
+    "  `new ConstructStack(app, 'svd', { env, synthesizer })`, with `env` and `synthesizer` as in `app.ts`.",
+    "",
+)
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,8 @@ def exported(
     check = f"sagepack export --format {tool} {selection} {' '.join(flags)}"
     mark = f"{MARK} --format {tool}` from the spec {spec.name} for {spec.env}: do not edit it, export it again."
     files, commands = _FORMATS[tool](spec, deployment, mark, permissions)
-    return Exported(mark, {**files, _README: _readme(spec, mark, check, found, commands)}, found, commands)
+    about = _ABOUT_CDK if tool == "cdk" else ()
+    return Exported(mark, {**files, _README: _readme(spec, mark, check, found, commands, about)}, found, commands)
 
 
 def _cloudformation(
@@ -130,7 +139,9 @@ def _terraform(
 _FORMATS = {"cloudformation": _cloudformation, "cdk": _cdk, "terraform": _terraform}
 
 
-def _readme(spec: Spec, mark: str, check: str, found: tuple[str, ...], commands: tuple[str, ...]) -> str:
+def _readme(
+    spec: Spec, mark: str, check: str, found: tuple[str, ...], commands: tuple[str, ...], about: tuple[str, ...]
+) -> str:
     name = spec.endpoint.name
     return "\n".join(
         [
@@ -141,8 +152,9 @@ def _readme(spec: Spec, mark: str, check: str, found: tuple[str, ...], commands:
             "",
             *(f"    {command}" for command in commands),
             "",
-            f"What this makes is changed here alone: `sagepack deploy`, `rollback` and `destroy` refuse to touch {name} as long as it has",
-            "the tag `sagepack:managed-by`. `sagepack predict`, `status`, `logs` and `verify` work as ever.",
+            *about,
+            f"What this makes is changed here alone: `sagepack deploy`, `promote`, `rollback` and `destroy` refuse to touch {name} as long",
+            "as it has the tag `sagepack:managed-by`. `predict`, `status`, `logs`, `wake`, `sleep` and `verify` work as ever.",
             "",
             "## What it does not do",
             "",

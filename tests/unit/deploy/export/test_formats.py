@@ -63,3 +63,10 @@ def test_the_files_of_json_have_a_comment_and_are_otherwise_what_they_should_be(
     versions = json.loads(files["package.json"])
     for each in (*versions["dependencies"].values(), *versions["devDependencies"].values()):
         assert each[0].isdigit(), "a version and no range"
+
+
+def test_the_readme_of_the_cdk_says_what_each_file_is_for() -> None:
+    made = exported(spec(), FULL, "cdk", "--env local").files
+    programs = [name for name in made if name.endswith(".ts")]
+    assert not [name for name in programs if f"`{name}`" not in made["README.md"]]
+    assert "app.ts" not in exported(spec(), FULL, "terraform", "--env local").files["README.md"]
