@@ -7,12 +7,13 @@ from datetime import datetime, timedelta, timezone
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sagepack.package.attest.keys import PrivateKey
 
 _DER, _PEM = serialization.Encoding.DER, serialization.Encoding.PEM
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 THEN = datetime(2025, 1, 1, tzinfo=timezone.utc)
 
 
@@ -21,7 +22,7 @@ class Certified:
     """A certificate with its private key."""
 
     certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
+    key: Key
 
     @property
     def der(self) -> bytes:
@@ -40,9 +41,11 @@ class Certified:
     def signer(self) -> PrivateKey:
         return PrivateKey.read("key.pem", self.private_pem)
 
-    def issue(self, name: str, *, authority: bool = False, usage: str = "sign", days: int = 30) -> Certified:
+    def issue(
+        self, name: str, *, authority: bool = False, usage: str = "sign", days: int = 30, key: Key | None = None
+    ) -> Certified:
         """A certificate below this one."""
-        return _issue(name, self, authority=authority, usage=usage, days=days)
+        return _issue(name, self, key, authority=authority, usage=usage, days=days)
 
     def certify(self, name: str, public: bytes) -> bytes:
         """A certificate of a key that somebody else has (SubjectPublicKeyInfo), as PEM."""
@@ -51,21 +54,33 @@ class Certified:
         return _certificate(name, key, self, authority=False, usage="sign", days=36_500).public_bytes(_PEM)
 
 
-def root(name: str) -> Certified:
+def root(name: str, key: Key | None = None) -> Certified:
     """A certificate that signs itself."""
-    return _issue(name, None, authority=True, usage="sign", days=3650)
+    return _issue(name, None, key, authority=True, usage="sign", days=3650)
 
 
-def _issue(name: str, issuer: Certified | None, *, authority: bool, usage: str, days: int) -> Certified:
-    key = ec.generate_private_key(ec.SECP256R1())
+def p384() -> Key:
+    """A key of the other curve."""
+    return ec.generate_private_key(ec.SECP384R1())
+
+
+def rsa2048() -> Key:
+    """A key that many authorities have, and that no signer may."""
+    return rsa.generate_private_key(65537, 2048)
+
+
+def _issue(
+    name: str, issuer: Certified | None, key: Key | None, *, authority: bool, usage: str, days: int
+) -> Certified:
+    key = key or ec.generate_private_key(ec.SECP256R1())
     own = issuer or key
     return Certified(_certificate(name, key.public_key(), own, authority=authority, usage=usage, days=days), key)
 
 
 def _certificate(
     name: str,
-    public: ec.EllipticCurvePublicKey,
-    by: Certified | ec.EllipticCurvePrivateKey,
+    public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
+    by: Certified | Key,
     *,
     authority: bool,
     usage: str,

@@ -336,9 +336,9 @@ def test_a_key_is_rotated_on_the_word_of_the_old_one(cloud: Signed) -> None:
 class Acme:
     """An authority of its own, in the project's files: `root.pem`, and `chain.pem` of a signer whose key lies outside."""
 
-    def __init__(self, cloud: Signed) -> None:
-        self.cloud, self.root = cloud, chains.root("Acme")
-        self.between = self.root.issue("Acme signing", authority=True)
+    def __init__(self, cloud: Signed, key: Callable[[], chains.Key | None] = lambda: None) -> None:
+        self.cloud, self.root, self.key = cloud, chains.root("Acme", key()), key
+        self.between = self.root.issue("Acme signing", authority=True, key=key())
         self.write("root.pem", self.root.pem)
         self.verify, self.certificates = (
             "trust.verify=[config/keys/root.pem]",
@@ -351,7 +351,7 @@ class Acme:
 
     def employ(self, days: int = 36_500) -> Certified:
         """Another signer takes the place of the one before."""
-        self.signer = self.between.issue("signer", days=days)
+        self.signer = self.between.issue("signer", days=days, key=self.key())
         (self.cloud.root.parent / "signer.key").write_bytes(self.signer.private_pem)
         self.write("chain.pem", self.signer.pem + self.between.pem)
         return self.signer
@@ -379,6 +379,21 @@ def test_what_is_signed_with_certificates_serves_where_their_root_counts_and_now
         assert error.exit_code == 4
         assert any("release.sig" in str(each) for each in (error.where, *error.details))
     assert cloud.models == models
+
+
+@pytest.mark.slow
+def test_a_chain_of_p384_is_verified_by_export_and_rollback(cloud: Signed) -> None:
+    acme = Acme(cloud, chains.p384)
+    cloud.project(*acme.signs, acme.verify).deploy()
+    cloud.project(*acme.signs, acme.verify, "environment.SAUCE=mustard").deploy()
+    exported = cloud.project(acme.verify)
+    exported.export("cloudformation", str(cloud.root / "exported"))
+    assert "what config/keys/root.pem signed" in exported.progress.text  # type: ignore[attr-defined]
+    acme.write("foreign.pem", chains.root("Acme", chains.p384()).pem)
+    foreign = cloud.project("trust.verify=[config/keys/foreign.pem]")
+    for command in (foreign.rollback, lambda: foreign.export("cloudformation", str(cloud.root / "other"))):
+        assert "do not lead to config/keys/foreign.pem" in str(refused(command, IntegrityError))
+    assert cloud.project(acme.verify).rollback()
 
 
 def test_a_key_of_kms_signs_with_certificates_where_nobody_verifies(cloud: Signed) -> None:

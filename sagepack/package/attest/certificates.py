@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from sagepack.errors import UserError
 from sagepack.package.attest.keys import PublicKey
+from sagepack.spec import pem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,9 +76,12 @@ class Authority:
                     "the certificate that signed is not one for signatures (digitalSignature, codeSigning)"
                 )
             der = signer.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+            pem.require_curve(pem.Block(pem.PUBLIC, der))
         except verification.VerificationError as error:
             raise ChainError(f"its certificates do not lead to {self.name}: {error}") from error
-        except ValueError as error:  # what is no certificate, or holds a key of another kind
+        except pem.KeyFileError as error:
+            raise ChainError(f"the certificate that signed is not of use: it {error}") from error
+        except ValueError as error:  # what is no certificate
             raise ChainError(str(error)) from error
         return replace(PublicKey.of_der(self.name, der), chain=tuple(chain))
 

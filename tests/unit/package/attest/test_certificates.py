@@ -18,10 +18,13 @@ from sagepack.package.attest.certificates import Authority
 from sagepack.package.attest.dsse import SignatureError
 from sagepack.package.attest.keys import CertifiedSigner
 from sagepack.package.manifest import Manifest, Member
+from sagepack.spec import x509
 from tests.helpers import chains
 from tests.helpers.signing import KeyPair
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.helpers.chains import Certified
 
 MANIFEST = Manifest.of([Member("a", 1, Digest.sha256(b"a"))])
@@ -61,6 +64,25 @@ def test_what_a_certificate_below_one_that_counts_signed_is_believed_after_its_e
     files, key = oms.signed_files(data, [KeyPair.of("ours").public, authority(acme())])
     assert (files, key.name) == (FILES, "acme.pem")
     assert oms.signed_files(bundle(acme().issue("signer")), [authority(acme())])[0] == FILES
+
+
+@pytest.mark.parametrize("of_authority", [chains.p384, chains.rsa2048])
+def test_chains_of_other_kinds_of_keys_count(of_authority: Callable[[], chains.Key]) -> None:
+    root = chains.root("Acme", of_authority())
+    middle = root.issue("Acme signing", authority=True, key=of_authority())
+    signer = middle.issue("signer", key=chains.p384())
+    assert oms.signed_files(bundle(signer, middle), [authority(root)])[0] == FILES
+    assert x509.read(signer.der).key == signer.signer.public.der
+    chained = CertifiedSigner(replace(signer.signer.public, chain=(signer.der, middle.der)), signer.signer)
+    assert oms.signed_files(dsse.signed(oms.statement("model", MANIFEST), chained), [authority(root)])[0] == FILES
+
+
+def test_a_signer_with_a_key_of_rsa_is_refused() -> None:
+    signer = acme().issue("signer", key=chains.rsa2048())
+    document = json.loads(bundle(acme().issue("signer")))
+    chain = [{"rawBytes": base64.b64encode(signer.der).decode()}]
+    document["verificationMaterial"]["x509CertificateChain"]["certificates"] = chain
+    assert "not of use: it is a key of the kind RSA" in refusal(json.dumps(document).encode(), authority(acme()))
 
 
 def test_another_root_of_the_same_name_is_refused() -> None:
