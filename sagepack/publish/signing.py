@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sagepack.progress import Progress
     from sagepack.publish.keys import Package
     from sagepack.publish.remote_check import Comparison
-    from sagepack.publish.remote_read import Signature
+    from sagepack.publish.remote_read import Checked, Signature
     from sagepack.publish.verified import VerifiedObjects
 
 _THREADS = 8
@@ -87,29 +87,33 @@ class PackageSigner:
             PackageError: the package is not what lock and code make; nothing was signed.
             UserError, RemoteError: the key cannot be used, or S3 does not let this caller read or write.
         """
-        before, size = self._signed_by(keys), 0
+        signed, size = self._signed_by(keys), 0
+        before = signed.signature if signed else None
         if before is not None and before.hint == signer.public.hint:
             return SignedPackage(before, changed=False)
-        checked = verify(self.store, self.package, self.manifest, self.progress, verified=self.verified)
-        comparison = checked.comparison
-        if before is None:
+        if signed is not None and signed.comparison.signed is not None:
+            # What was verified is signed, and not what S3 holds a moment later.
+            comparison, release = signed.comparison, signed.comparison.signed.release
+        else:
+            comparison = verify(
+                self.store, self.package, self.manifest, self.progress, verified=self.verified
+            ).comparison
             size = self._prove(comparison)
-        release = comparison.release
-        if release is None:
-            raise TypeError("a release record that can be used was just compared")
+            if comparison.release is None:
+                raise TypeError("a release record that can be used was just compared")
+            release = comparison.release
         document = comparison.documents[self.package.provenance_uri] or b""
         for location, data in sign(self.package, self.manifest, release, document, signer, now).items():
             if not self.store.put(location, data, if_absent=True):
                 self.store.put(location, data)
         return SignedPackage(before, changed=True, bytes_read=size)
 
-    def _signed_by(self, keys: Sequence[Verifier]) -> Signature | None:
-        """Who has signed the package as it is; None if nobody has who counts."""
+    def _signed_by(self, keys: Sequence[Verifier]) -> Checked | None:
+        """What was compared of a package that somebody who counts has signed as it is; None if nobody has."""
         try:
-            checked = verify(self.store, self.package, self.manifest, self.progress, verified=self.verified, keys=keys)
+            return verify(self.store, self.package, self.manifest, self.progress, verified=self.verified, keys=keys)
         except (UnsignedError, PackageError):
             return None
-        return checked.signature
 
     def _prove(self, comparison: Comparison) -> int:
         """Compare index, provenance and bill of materials with what they should be, and the bytes with their digests; returns how many were read.

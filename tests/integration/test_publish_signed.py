@@ -6,17 +6,17 @@ import base64
 import json
 import random
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sagepack.aws.s3 import CRC64NVME, S3, S3Uri
+from sagepack.aws.s3 import CRC64NVME, S3, ObjectSummary, S3Uri
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError, SagepackError
-from sagepack.package.attest import dsse, oms, provenance
+from sagepack.package.attest import dsse, oms, provenance, sbom
 from sagepack.progress import Silent
 from sagepack.publish.checksums import Checksums
 from sagepack.publish.documents import Index
@@ -27,10 +27,11 @@ from sagepack.publish.release import Release
 from sagepack.publish.remote_check import PackageError
 from sagepack.publish.remote_read import Checked, UnsignedError, verify
 from sagepack.publish.signatures import PREDICATE_TYPE, SignedRelease, sign, signed_release
+from sagepack.publish.signing import PackageSigner
 from tests.helpers.fault_proxy import FaultProxy
 from tests.helpers.forge import forge_archive, forge_files
 from tests.helpers.forgery import collision, patched
-from tests.helpers.publishing import NOW, Bucket, KiB, MiB, Tree, connect, noise, provenance_of, svd_like
+from tests.helpers.publishing import NOW, Bucket, KiB, MiB, Tree, bill_of, connect, noise, provenance_of, svd_like
 from tests.helpers.signing import P384, KeyPair
 
 OURS, THEIRS = KeyPair.of("ours"), KeyPair.of("theirs")
@@ -203,6 +204,31 @@ class Interrupting(S3):
         if self.meanwhile and location.key.endswith(self.name):
             self.meanwhile.pop()()
         return super().put(location, data, **options)
+
+
+class Racing(S3):
+    """Somebody replaces the package as soon as it was verified, before anything else is asked."""
+
+    def __init__(self, bucket: Bucket, replace_it: Callable[[], object]) -> None:
+        super().__init__(bucket.store._client)
+        self.lists, self.replace_it = 0, replace_it
+
+    def list(self, prefix: S3Uri) -> Iterator[ObjectSummary]:
+        self.lists += 1
+        if self.lists == 2:
+            self.replace_it()
+        return super().list(prefix)
+
+
+def test_who_signs_on_the_word_of_another_signs_what_that_one_signed(bucket: Bucket, tree: Tree) -> None:
+    package = published(bucket, tree)
+    other = other_machine(bucket)
+    racing = Racing(bucket, lambda: replaced(bucket, tree, package))
+    documents = (provenance.text(provenance_of(tree)), sbom.text(bill_of(tree)))
+    packaged = PackageSigner(racing, package, tree.manifest, *documents, other.verified, Silent())
+    genuine = signed_release(bucket.get(package.release_signature_uri), [OURS.public]).release
+    packaged.sign(THEIRS.signer, [OURS.public], NOW)
+    assert signed_release(bucket.get(package.release_signature_uri), [THEIRS.public]).release == genuine
 
 
 @pytest.mark.slow
