@@ -17,7 +17,7 @@ from sagepack.api import history
 from sagepack.aws.s3 import ObjectRef, S3Uri
 from sagepack.deploy import recorded
 from sagepack.digest import fingerprint
-from sagepack.engine import contents, executor
+from sagepack.engine import contents, executor, signed
 from sagepack.errors import UserError
 from sagepack.files import disk_errors, unreadable
 from sagepack.package.requirements import listing
@@ -133,7 +133,8 @@ def of_name(context: BuildContext, name: str, folder: Path) -> ServedPackage:
         folder: where its files are kept; those of another package there are removed.
 
     Raises:
-        UserError: there is no such package, or it cannot be read or extracted.
+        UserError: there is no such package, it cannot be read or extracted, or it is not signed and has to be.
+        IntegrityError: it is not what was signed.
         RemoteError: S3 failed after retries.
     """
     if name.startswith("s3://"):
@@ -172,7 +173,7 @@ def _of_archive(context: BuildContext, path: Path, folder: Path) -> ServedPackag
 def _of_address(
     context: BuildContext, uri: S3Uri, folder: Path, shown: str, environment: Mapping[str, str]
 ) -> ServedPackage:
-    store = context.clients.s3
+    store, etag = context.clients.s3, signed.require_signed_package(context, uri)
     if uri.key.endswith("/") or not uri.key:
         objects = [each for each in store.list(uri) if not each.location.key.endswith("/")]
         if not objects:
@@ -193,7 +194,7 @@ def _of_address(
         if head is None:
             fix = "check the address, and the environment with --env; an address of files ends with /"
             raise UserError("there is no such object", where=str(uri), fix=fix)
-        seen = ObjectRef(uri, head.etag)
+        seen = ObjectRef(uri, etag or head.etag)
 
         def fill(target: Path, advance: Callable[[int], None]) -> None:
             _extract(store.open(seen, 0, head.size), target, str(uri), advance)

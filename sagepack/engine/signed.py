@@ -11,8 +11,9 @@ from sagepack.deploy.deployment import Owner
 from sagepack.errors import IntegrityError, UserError
 from sagepack.package.manifest import Manifest
 from sagepack.publish import gate, remote_read
-from sagepack.publish.keys import document_beside, package_at
+from sagepack.publish.keys import RELEASE_SIGNATURE, document_beside, package_at
 from sagepack.publish.remote_check import PackageError
+from sagepack.publish.signatures import known_release
 from sagepack.text import counted
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 _UNSIGNED = "check out {} and run `invoke sign`, which reads every byte of it and signs it"
 _REPLACED = "find out who wrote there; then delete what is named above, check out {} and run `invoke upload`, which writes it again"
 _UPLOADED_AGAIN = "check out {} and run `invoke deploy`, which makes the model again"
+
+
+_NOT_OURS = "find out who wrote there; --set trust.verify=null runs it all the same"
 
 
 def require_signed(
@@ -95,6 +99,41 @@ def require_signed_config(context: BuildContext, config: str) -> None:
         spec = context.spec
         found = recorded.of_config(context.clients.aws, Owner.of(spec), config, spec.endpoint)
         require_signed(context, found, config)
+
+
+def require_signed_package(context: BuildContext, location: S3Uri) -> str | None:
+    """Check that a package in S3 is what a key that counts has signed: it is about to run on this machine.
+
+    Args:
+        context: of the run, whose `trust.verify` counts.
+        location: of the archive, or of the files, ending in `/`.
+
+    Returns:
+        The ETag of the archive that was signed; None for files, or if none has to be.
+
+    Raises:
+        UserError: it is no package of this program, or not signed.
+        PackageError: it is not what was signed.
+    """
+    if not context.trust.must_verify:
+        return None
+    s3, keys = context.clients.s3, context.trust.keys
+    signed = known_release(s3.read(document_beside(location, RELEASE_SIGNATURE)), keys)
+    if signed is None:
+        raise UserError("it is not signed by a key of trust.verify", where=str(location), fix=_NOT_OURS)
+    package = package_at(location, signed.release.manifest_digest)
+
+    def manifest() -> Manifest:
+        found = Manifest.parse(s3.read(package.manifest_uri) or b"")
+        if found.digest != package.digest:
+            raise IntegrityError(
+                f"it is {found.digest}, and {package.digest} was signed", where=str(package.manifest_uri), fix=_NOT_OURS
+            )
+        return found
+
+    found = gate.require_signed(s3, package, manifest, keys)
+    context.progress.note(f"it is what {found.by}")
+    return found.release.etag
 
 
 def _manifest(data: bytes, deployment: RecordedDeployment) -> Manifest:

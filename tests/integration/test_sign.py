@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sagepack.api import served_package
 from sagepack.aws.session import AccessDeniedError
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError, RemoteError, SagepackError, UserError
@@ -554,6 +556,30 @@ def test_a_rollback_verifies_the_package_that_is_to_serve_again(
         assert where in str(error)
     assert cloud.read == 0
     cloud.project("trust.verify=[]").rollback()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("attack", "exit_code", "where"), [(replaced, 4, "model.tar.gz"), (Signed.unsign, 1, "not signed")]
+)
+def test_a_package_from_s3_runs_on_this_machine_only_as_it_was_signed(
+    cloud: Signed, attack: Callable[[Signed], None], exit_code: int, where: str
+) -> None:
+    cloud.project(cloud.sign, VERIFY).deploy()
+    address, folder = f"s3://{cloud.bucket}/{cloud.key('model.tar.gz')}", cloud.root / "served"
+
+    def files(name: str, *sets: str) -> set[str]:
+        return set(served_package.of_name(cloud.project(*sets)._open("deploy"), name, folder).files)
+
+    assert files("1", VERIFY) == files(address, VERIFY) >= {"code/inference.py", "model_index.json"}
+    shutil.rmtree(folder)
+    attack(cloud)
+    for name in ("1", address):
+        error = refused(lambda name=name: files(name, VERIFY), SagepackError)  # type: ignore[misc]
+        assert (error.exit_code, where in str(error)) == (exit_code, True)
+    assert not folder.exists()
+    if attack is Signed.unsign:
+        assert files(address)
 
 
 @pytest.mark.slow
