@@ -62,6 +62,7 @@ _PACKED = (
     (b"ZF", "joblib"),
 )
 _MACHO = {bytes.fromhex(magic) for magic in ("feedface", "feedfacf", "cefaedfe", "cffaedfe", "cafebabe")}
+_TAR_BLOCK, _BASE_256, _SIGNED = 512, 0x80, 0x7F
 _ELF, _PE, _TAR = b"\x7fELF", b"MZ", b"ustar"
 _LEAST_TENSOR, _LEAST_KEY, _GGUF_HEADER = 24, 13, 24  # bytes of an entry in a file of GGUF
 
@@ -80,12 +81,30 @@ def container(head: bytes, *, is_pickle: bool) -> str | None:
         is_pickle: whether a loader takes the file for a pickle, which joblib unpacks.
     """
     found = next((name for magic, name in _PACKED if head.startswith(magic)), None)
-    if found is None and head[257:262] == _TAR:
+    if found is None and _is_tar(head[:_TAR_BLOCK]):
         return "tar"
     # RFC 1950, 2.2: the method and window of zlib, and a checksum of five bits.
     if found is None and is_pickle and head[:1] == b"x" and len(head) > 1 and (head[0] * 256 + head[1]) % 31 == 0:
         return "zlib"
     return found
+
+
+def _is_tar(block: bytes) -> bool:
+    """Whether a file begins as a tar, by the sum of its first block: the oldest form, which torch's loader takes too, has no magic."""
+    if len(block) < _TAR_BLOCK or block[257:262] == _TAR:
+        return block[257:262] == _TAR
+    # POSIX.1-1988: octal digits, or base 256 (GNU); the bytes of the field count as spaces, the others with or without a sign.
+    told = block[148:156]
+    digits = told.strip(b" \0")
+    others = block[:148] + block[156:]
+    if told[0] == _BASE_256:
+        value = int.from_bytes(told[1:], "big")
+    elif digits and set(digits) <= set(b"01234567"):
+        value = int(digits, 8)
+    else:
+        return False
+    unsigned = 8 * ord(" ") + sum(others)
+    return value in (unsigned, unsigned - 256 * sum(byte > _SIGNED for byte in others))
 
 
 def is_program(head: bytes) -> bool:

@@ -1,12 +1,13 @@
 """The configuration of a Keras archive: the classes that loading it makes, by their modules.
 
-Keras imports whatever module a configuration names (CVE-2025-1550). So only its own are harmless, and of those not the layers
-that are functions of Python.
+Keras imports whatever module a configuration names (CVE-2025-1550). So only its own classes are harmless, and those of its functions that
+calculate; but not the layers that are functions of Python.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from sagepack.scan import formats
@@ -16,7 +17,9 @@ from sagepack.scan.finding import Finding, Kind, shown
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_OWN = ("keras", "tf_keras", "keras_hub", "keras_nlp", "keras_cv", "builtins", "None")
+_LIBRARIES = ("keras", "tf_keras", "keras_hub", "keras_nlp", "keras_cv")
+# Those that calculate; others of Keras' functions fetch files, and load them (CVE-2025-8747).
+_CALCULATING = re.compile(r"\w+(\.src)?\.(activations|constraints|initializers|losses|metrics|ops|regularizers)(\.|\Z)")
 _FUNCTIONS = ("Lambda", "TFOpLambda")
 
 
@@ -52,6 +55,15 @@ def _names(document: Any) -> Iterator[str]:
             name, module = value.get("class_name"), value.get("module")
             if name in _FUNCTIONS:
                 yield KERAS_LAMBDA
-            elif isinstance(module, str) and isinstance(name, str) and module.partition(".")[0] not in _OWN:
-                # `fn_module` and `config` name the function of a class `function`.
-                yield shown(f"{module}.{value.get('config') if name == 'function' else name}")
+            elif isinstance(module, str) and isinstance(name, str):
+                # `config` names the function of a class `function`.
+                called = str(value.get("config")) if name == "function" else name
+                if not _is_own(module, called):
+                    yield shown(f"{module}.{called}")
+
+
+def _is_own(module: str, name: str) -> bool:
+    """Whether this is a class of Keras, or a function that calculates; without a module Keras looks among its own alone."""
+    if module in ("builtins", "None"):
+        return True
+    return module.partition(".")[0] in _LIBRARIES and (name[:1].isupper() or _CALCULATING.match(module) is not None)

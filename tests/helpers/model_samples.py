@@ -124,6 +124,16 @@ def keras(layer: str, **more: str) -> bytes:
     return zipped({"metadata.json": b"{}", "config.json": config.encode(), "model.weights.h5": b""})
 
 
+def old_tar(name: str, data: bytes) -> bytes:
+    """A tar of the oldest form, which has no magic, with one member."""
+    header = (
+        name.encode().ljust(100, b"\0") + b"0000644\0" + b"0000000\0" * 2 + b"%011o\0" % len(data) + b"0" * 11 + b"\0"
+    )
+    header = header.ljust(148, b"\0") + b" " * 8 + bytes(356)
+    header = header[:148] + b"%06o\0 " % sum(header) + header[156:]
+    return header + data.ljust(-(-len(data) // 512) * 512, b"\0") + bytes(1024)
+
+
 def hidden_behind_gguf(pickle: bytes, size: int = 24 << 20) -> bytes:
     """A pickle whose first opcodes read as the header of GGUF, with counts that a file of this size may hold.
 
@@ -219,6 +229,8 @@ def bad() -> list[Sample]:
         "pickle.npy": EVIL,
         "lambda.keras": keras("Lambda"),
         "module.keras": keras("function", module="os", config="system"),
+        "fetching.keras": keras("function", module="keras.src.utils.file_utils", config="get_file"),
+        "fetching-class.keras": keras("get_file", module="keras.utils"),
         "unnamed.npz": zipped({"a": array("'|O'", EVIL)}),
         "pytorch_model.bin.index.json": json.dumps({"weight_map": {"a": "notes.txt"}}).encode(),
         "config.json": b'{"x": NaN, "auto_map": {"AutoModel": "other/name--x.X"}}',
@@ -230,6 +242,7 @@ def bad() -> list[Sample]:
         "data.7z": b"7z\xbc\xaf\x27\x1c" + bytes(60),
         "data.rar": b"Rar!\x1a\x07\x00" + bytes(60),
         "data.tar": bytes(257) + b"ustar\0" + bytes(300),
+        "oldest.bin": old_tar("pickle", EVIL),
         "libcustom.so": _elf(),
         "weights.bin": _elf(),
         "setup.exe": _pe(),
@@ -274,6 +287,9 @@ def good() -> list[Sample]:
         "record.npy": array("[('a', '<f4'), ('b', '<i4')]"),
         "arrays.npz": zipped({"a.npy": array("'<f4'"), "b.npy": array("'<i8'")}),
         "dense.keras": keras("Dense", module="keras.layers", registered_name=""),
+        "relu.keras": keras("function", module="keras.src.activations.activations", config="relu"),
+        "own.keras": keras("function", module="builtins", config="softmax"),
+        "functional.keras": keras("Functional", module="keras.src.models.functional"),
         "model.safetensors.index.json": json.dumps({"weight_map": {"a": "model-00001-of-00002.safetensors"}}).encode(),
         "model.gguf": gguf(2, 3),
         "model.safetensors": safetensors(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import struct
+import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -202,3 +204,17 @@ def test_a_call_of_the_system_is_found_after_any_opcodes(opcodes: list[bytes], i
     data = b"".join(opcodes) + b"cos\nsystem\n."
     found = judged(f"model.{'bin' if is_raw else 'pkl'}", data)
     assert found
+
+
+@pytest.mark.parametrize("form", ["octal", "signed", "base 256"])
+def test_a_tar_is_told_by_each_sum_that_its_readers_take(form: str) -> None:
+    data = bytearray(samples.old_tar("pickl\u00e9" if form == "signed" else "pickle", samples.EVIL))
+    bare = data[:148] + b" " * 8 + data[156:512]
+    if form == "signed":
+        data[148:156] = b"%06o\0 " % sum(byte - 256 * (byte > 127) for byte in bare)
+    elif form == "base 256":
+        data[148:156] = b"\x80" + sum(bare).to_bytes(7, "big")
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
+        assert archive.getnames()
+    [found] = scan("pytorch_model.bin", len(data), lambda offset, length: bytes(data[offset : offset + length]))
+    assert (found.kind, found.what) == (Kind.CONTAINER, "is packed (tar), and not looked into")
