@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from functools import partial
 from typing import TYPE_CHECKING
@@ -145,6 +146,25 @@ def test_what_trust_allows_in_vain_is_told_with_its_place_and_what_was_meant(clo
     allowed.lock()
     assert warned(allowed) == ""
     assert cloud.project("trust.allow=[sklearn.*]").scan().exit_code == 1
+
+
+@pytest.mark.parametrize("key", ["trust.allow", "model.exclude"])
+def test_each_line_that_a_finding_proposes_ends_it(cloud: Cloud, key: str) -> None:
+    whole = (
+        b"\x80\x02"
+        + samples.named("a.nn.tasks", "Model")
+        + b")\x81"
+        + samples.named("a.nn.modules.conv", "Conv")
+        + b")\x81\x86."
+    )
+    script = samples.torch_archive(
+        samples.calling("__torch__.a", "Net"), {"archive/code/__torch__/a.py": b"class Net: pass"}
+    )
+    files = {"yolo.pt": samples.torch_archive(whole), "script.pt": script, "model.safetensors": GOOD}
+    with pytest.raises(SpecError) as refused:
+        served(cloud, files).lock()
+    found = re.findall(rf"{key}: \[(.*?)\]\)", "\n".join(refused.value.lines()))
+    served(cloud, files, f"{key}=[{', '.join(dict.fromkeys(found))}]").lock()
 
 
 def test_what_is_known_is_not_read_again(cloud: Cloud) -> None:
