@@ -79,6 +79,40 @@ class StepBegun(Value, frozen=True, tag="step-begun", tag_field="event"):
     job: JobReference | None = None
 
 
+class ActivityBegun(Value, frozen=True, tag="activity-begun", tag_field="event"):
+    """Something begins that may take a while, nobody knows how long. Several may go on at a time, within and outside of steps.
+
+    Attributes:
+        time: when, in UTC.
+        step: the step that runs; null outside of steps.
+        label: what is being done, such as `asking AWS what is there`.
+        job: the job of a fleet that it happens in; null in the run of a single spec.
+    """
+
+    time: datetime
+    step: str | None
+    label: str
+    job: JobReference | None = None
+
+
+class ActivityEnded(Value, frozen=True, tag="activity-ended", tag_field="event"):
+    """It has ended, well or not.
+
+    Attributes:
+        time: when, in UTC.
+        step: the step in which it began; null outside of steps.
+        label: as in activity-begun.
+        seconds: how long it took.
+        job: the job of a fleet that it happens in; null in the run of a single spec.
+    """
+
+    time: datetime
+    step: str | None
+    label: str
+    seconds: float
+    job: JobReference | None = None
+
+
 class Moving(Value, frozen=True, tag="progress", tag_field="event"):
     """How far something is: at most two a second of each label, and one when it ends.
 
@@ -247,6 +281,8 @@ Event = (
     RunBegun
     | Planned
     | StepBegun
+    | ActivityBegun
+    | ActivityEnded
     | Moving
     | Noted
     | Warned
@@ -261,6 +297,8 @@ EVENTS: tuple[type[Value], ...] = (
     RunBegun,
     Planned,
     StepBegun,
+    ActivityBegun,
+    ActivityEnded,
     Moving,
     Noted,
     Warned,

@@ -16,7 +16,6 @@ from sagepack.api import events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from sagepack.errors import Diagnostic
@@ -94,9 +93,18 @@ class Recorder:
             step.copied = _sum(step.copied, copied)
         self.progress.moved(fetched=fetched, sent=sent, copied=copied)
 
-    def activity(self, label: str) -> AbstractContextManager[None]:
-        """Tell nothing: what an activity leads to is an event."""
-        return self.progress.activity(label)
+    @contextmanager
+    def activity(self, label: str) -> Iterator[None]:
+        """Tell that something may take a while, and how long it took."""
+        step, begun = self._step_name, time.monotonic()
+        with self._lock:
+            self.tell(events.ActivityBegun(now(), step, label))
+        try:
+            with self.progress.activity(label):
+                yield
+        finally:
+            with self._lock:
+                self.tell(events.ActivityEnded(now(), step, label, round(time.monotonic() - begun, 3)))
 
     @contextmanager
     def bar(self, label: str, total: int) -> Iterator[Callable[[int], None]]:

@@ -26,6 +26,8 @@ def run(task: Registered, root: Path, **given: Any) -> None:
     def body(project: Project, **_: Any) -> Result:
         project.spec = SpecReference("config/a.yaml", "a", "dev")
         project.progress.note("before")
+        with project.progress.activity("asking AWS"):
+            pass
         with project.progress.step("tar", ["first run"]):
             project.progress.note("within")
         return Cleaned(())
@@ -46,6 +48,8 @@ def test_every_task_writes_its_events_and_those_that_build_keep_them(task: Regis
     assert [event["event"] for event in events] == [
         "run-begun",
         "note",
+        "activity-begun",
+        "activity-ended",
         "step-begun",
         "note",
         "step-ended",
