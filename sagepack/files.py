@@ -215,13 +215,17 @@ def _open_partial(path: Path) -> tuple[Path, BinaryIO]:
     while True:
         partial = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
         file = partial.open("xb")  # with the rights that the user's umask gives, which mkstemp would not
-        if _lock(file) and os.fstat(file.fileno()).st_nlink:
+        if try_lock(file) and os.fstat(file.fileno()).st_nlink:
             return partial, file
         file.close()  # another writer took it for a leftover before it was locked
 
 
-def _lock(file: BinaryIO) -> bool:
-    """Lock a file; false if another process has it. Where a file system has no locks nobody sweeps either."""
+def try_lock(file: BinaryIO | int) -> bool:
+    """Lock a file until it is closed; false if somebody else has it. True as well where a file system has no locks.
+
+    Args:
+        file: it, or its descriptor.
+    """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from sagepack import files
 from sagepack.api import events
 from sagepack.api.recording import LastRun, Recorder, close, encoded, now, write_all
 from sagepack.api.results import SpecReference
@@ -100,9 +102,19 @@ class TaskRecord:
 
 
 def _opened(path: str) -> int:
-    """A descriptor of its own to write to."""
-    if path != STDOUT:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-    if sys.stdout is None:
-        raise ValueError("it is closed")
-    return os.dup(sys.stdout.fileno())
+    """A descriptor of its own to write to; a file is empty then, and nobody else's.
+
+    Raises:
+        OSError, ValueError: it cannot be written.
+    """
+    if path == STDOUT:
+        if sys.stdout is None:
+            raise ValueError("it is closed")
+        return os.dup(sys.stdout.fileno())
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    if stat.S_ISREG(os.fstat(file).st_mode):
+        if not files.try_lock(file):
+            close(file)
+            raise ValueError("another command writes its own there")
+        os.truncate(file, 0)
+    return file

@@ -16,6 +16,7 @@ import pytest
 
 from sagepack.cli.main import run_command
 from sagepack.cli.options import Options
+from sagepack.errors import UserError
 from tests.helpers.paths import SCHEMAS
 from tests.integration.test_whole_way import Project, edit
 
@@ -116,6 +117,22 @@ def test_a_file_that_cannot_be_written_is_an_error_before_anything_runs(
     ran = project.invoke("package", "--events", path or str(tmp_path), code=1)
     assert ran.stderr.startswith(f"error: --events {path or tmp_path}: the events cannot be written there: ")
     assert sorted(project.root.rglob("*")) == before
+
+
+def test_a_file_that_another_run_is_writing_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path, codes = tmp_path / "events.jsonl", list[int]()
+    options = Options(tmp_path, events=str(path))
+
+    def body(project: Any) -> Any:
+        project.progress.note("before")
+        codes.append(run_command("package", lambda _project: None, options))  # type: ignore[arg-type, return-value]
+        raise UserError("after")
+
+    codes.append(run_command("package", body, options))
+    events = parsed(path.read_text())
+    assert codes == [1, 1]
+    assert [event["event"] for event in events] == ["run-begun", "note", "run-ended"]
+    assert events[-1]["error"]["message"] == "after"
 
 
 def test_events_and_the_document_of_json_do_not_share_stdout(project: Project) -> None:
