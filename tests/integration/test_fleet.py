@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import jsonschema
+import msgspec
 import pytest
 from invoke.program import Program
 
@@ -231,12 +232,12 @@ def of(kind: str, told: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def test_the_events_of_a_fleet_name_their_job_and_are_those_of_the_job_alone(make: Callable[..., Scene]) -> None:
     scene = make("a", "b")
-    scene.lock("dev", "prod")
+    scene.lock("dev")
     assert not list(scene.root.glob("build/*/last-run.jsonl"))  # nothing was built
     path = scene.root / "events.jsonl"
-    words = ("fleet", "upload", "--envs", "dev,prod", "--events", str(path))
+    words = ("fleet", "upload", "--envs", "dev", "--events", str(path))
     code, out, _ = scene.command(*words)
-    assert (code, out.splitlines()[-1].startswith("4 jobs, upload: 4 done")) == (0, True)
+    assert (code, out.splitlines()[-1].startswith("2 jobs, upload: 2 done")) == (0, True)
     told = told_by(path)
     assert [event["event"] for event in (told[0], told[1], told[-1])] == ["run-begun", "fleet-begun", "run-ended"]
     assert (told[0]["task"], told[0]["env"], told[-1]["result"]["goal"]) == ("fleet", "", "upload")
@@ -244,7 +245,7 @@ def test_the_events_of_a_fleet_name_their_job_and_are_those_of_the_job_alone(mak
     results_of = {(each["job"]["config"], each["job"]["env"]): each["result"] for each in ended}
     assert list(results_of.values()) == sorted(told[-1]["result"]["jobs"], key=list(results_of.values()).index)
     assert [event["job"] for event in of("job-begun", told)].count(told[1]["jobs"][0]) == 1
-    assert len(told[1]["jobs"]) == len(ended) == 4
+    assert len(told[1]["jobs"]) == len(ended) == 2
     for job in told[1]["jobs"]:
         kept = told_by(scene.root / "build" / f"{Path(job['config']).stem}-{job['env']}" / "last-run.jsonl")
         assert (kept[0]["event"], kept[0]["task"], kept[0]["config"]) == ("run-begun", "upload", job["config"])
@@ -260,22 +261,6 @@ def test_the_events_of_a_fleet_name_their_job_and_are_those_of_the_job_alone(mak
     assert scene.command(*words)[0] == 0
     assert {each["result"]["status"] for each in of("job-ended", told_by(path))} == {"unchanged"}
     assert {file: file.read_bytes() for file in scene.root.glob("build/*/last-run.jsonl")} == before
-
-
-def test_a_job_in_two_parts_is_one_run(make: Callable[..., Scene]) -> None:
-    scene = make("a", "b")
-    scene.lock("dev")
-    path = scene.root / "events.jsonl"
-    assert scene.command("fleet", "deploy", "--envs", "dev", "--no-smoke", "--events", str(path))[0] == 0
-    told = told_by(path)
-    for job in [each["result"] for each in of("job-ended", told)]:
-        kept = told_by(scene.root / "build" / f"{job['name']}-dev" / "last-run.jsonl")
-        assert [each["event"] for each in kept].count("run-begun") == 1
-        assert [each["step"] for each in of("step-ended", kept)] == job["steps"]
-        assert [each["event"] for each in kept[1:]].index("run-ended") == len(kept) - 2
-        assert (kept[0]["task"], kept[-1]["result"]["goal"]) == ("deploy", "deploy")
-        assert kept[-1]["result"]["actions"] == job["actions"]
-        assert kept[-1]["seconds"] == pytest.approx(job["seconds"])
 
 
 def test_a_job_that_does_not_begin_is_told_with_its_reason(make: Callable[..., Scene]) -> None:
@@ -377,6 +362,13 @@ def test_a_deploy_publishes_what_others_wait_for_first_and_counts_as_one_job(mak
     assert [job.endpoint.name for job in run.jobs if job.endpoint] == ["a", "b"]
     assert [job.steps[-2:] for job in run.jobs] == [("upload", "deploy")] * 2
     assert (run.send // MODEL, run.copy // MODEL) == (1, 1)
+    for job in run.jobs:  # of the two parts of the first one, its folder keeps one run
+        kept = told_by(scene.root / "build" / f"{job.name}-dev" / "last-run.jsonl")
+        assert [kept[0]["event"], kept[-1]["event"], kept[0]["task"]] == ["run-begun", "run-ended", "deploy"]
+        assert len([each for each in kept if each["event"].startswith("run-")]) == 2
+        assert tuple(each["step"] for each in of("step-ended", kept)) == job.steps
+        assert kept[-1]["result"]["actions"] == json.loads(msgspec.json.encode(job.actions))
+        assert kept[-1]["seconds"] == pytest.approx(job.seconds)
 
 
 def test_protected_environments_are_asked_about_once_with_the_plan_of_all(make: Callable[..., Scene]) -> None:
@@ -392,13 +384,17 @@ def test_protected_environments_are_asked_about_once_with_the_plan_of_all(make: 
     assert scene.sent == 0
 
     answer = mock.Mock(isatty=lambda: True, readline=lambda: "y\n")
+    path = scene.root / "events.jsonl"
     with mock.patch("sys.stdin", answer):
-        code, out, err = scene.command(*command)
+        code, out, err = scene.command(*command, "--events", str(path))
     assert code == 0, err
+    assert [event["goal"] for event in of("fleet-begun", told_by(path))] == ["plan", "deploy"]
+    assert [event["result"]["status"] for event in of("job-ended", told_by(path))] == ["planned", "done"]
     assert err.count("[y/N]") == 1
     assert out.splitlines()[-1].startswith("1 job, deploy: 1 done; ")
-    code, _, err = scene.command(*command)
+    code, _, err = scene.command(*command, "--events", str(path))
     assert (code, "[y/N]" in err) == (0, False)
+    assert [event["reason"] for event in of("job-skipped", told_by(path))] == ["there is nothing to do"]
     assert scene.command(*command, "--yes")[0] == 0
 
 
