@@ -104,8 +104,11 @@ class BuildContext(Value, frozen=True, eq=False, dict=True):
     where: Callable[[KeyPath], str] = lambda path: ".".join(map(str, path))
 
     def refreshed(self) -> BuildContext:
-        """The same run without what it has looked up: another step, or another command, has changed files."""
-        return structs.replace(self)
+        """The same run without what it has looked up: another step, or another command, has changed files. Who logged in stays."""
+        again = structs.replace(self)
+        if "trust" in vars(self):
+            vars(again)["trust"] = self.trust
+        return again
 
     @property
     def records(self) -> Records:

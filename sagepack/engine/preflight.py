@@ -147,7 +147,7 @@ def guard(context: BuildContext, *, known: frozenset[str], updates: bool) -> Non
     """
     preflight = _preflight(context)
     questions = [preflight.account(), *preflight.publishing()]
-    questions += _signing(context)
+    questions += _signing(context, log_in=True)
     if context.remote:
         questions += _remote(context, search=False)
     if any(step.name == "deploy" for step in context.steps):
@@ -171,7 +171,7 @@ def check_all(context: BuildContext, more: Sequence[Question]) -> tuple[Check, .
             preflight.account(),
             *preflight.publishing(),
             preflight.lifecycle(),
-            *_signing(context),
+            *_signing(context, log_in=False),
             *preflight.deploying(),
             *preflight.updating(),
             preflight.quota(search=True),
@@ -249,16 +249,24 @@ def _error_of(failed: list[Check]) -> UserError:
     return UserError(f"{len(failed)} checks failed, so nothing was sent or changed", details=lines)
 
 
-def _signing(context: BuildContext) -> list[Question]:
-    """Whether the key that signs can be used, if one is declared."""
+def _signing(context: BuildContext, *, log_in: bool) -> list[Question]:
+    """Whether the key that signs can be used, if one is declared; or who signs without one."""
     trust = context.trust
-    return [Question("signing-key", "signing key", partial(judge_signer, trust))] if trust.must_sign else []
+    ask = partial(judge_signer, trust, log_in=log_in)
+    return [Question("signing-key", "signing key", ask)] if trust.must_sign else []
 
 
-def judge_signer(trust: Trust) -> Finding:
-    """Whether the key that signs is there, and of use; nothing is signed."""
+def judge_signer(trust: Trust, *, log_in: bool = False) -> Finding:
+    """Whether the key that signs is there, and of use; nothing is signed.
+
+    Args:
+        trust: names it.
+        log_in: find out who signs without a key, where that asks no person: it is better refused before anything is moved.
+    """
     try:
         signer = trust.signer
+        if log_in and isinstance(signer, keyless_signer.KeylessSigner) and not signer.asks:
+            signer.log_in()
     except UserError as error:
         return Finding("failed", f"{error.where}: {error.message}", error.fix)
     if signer is None:

@@ -37,8 +37,8 @@ _PAGE = 1000  # keys in an answer to ListObjectsV2
 FIX = "find out who wrote there; then delete what is named above and run `invoke upload`, which writes it again"
 _SIGN = "`invoke sign` reads every byte of it and signs it; or remove trust.verify, and nobody asks for signatures"
 _SIGN_AGAIN = (
-    "find out who signed there; `invoke sign` compares all of it with lock and code, and signs it again. If this key may sign, add "
-    "its public key to trust.verify"
+    "find out who signed there; `invoke sign` compares all of it with lock and code, and signs it again. If this key or "
+    "identity may sign, add it to trust.verify"
 )
 _OUTDATED = "`invoke verify --remote --deep` reads the package instead; or delete the record and run `invoke upload`"
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "SIGSTORE_ID_TOKEN"
 _SIGN = "trust.sign"
+_BROWSER = "a login in the browser"
 _SPARE = timedelta(seconds=60)  # a certificate that ends sooner is not begun with
 _ATTEMPTS = 3
 _AGAIN = "nothing was signed; the same command again sends nothing that is in S3 already, and signs"
@@ -81,6 +82,11 @@ class KeylessSigner:
         """Who signs: it takes a login, if there was none yet. As `log_in` otherwise."""
         return (self._session or self._begin()).identity
 
+    @property
+    def asks(self) -> bool:
+        """Whether a login asks a person. As `token_source` otherwise."""
+        return self.token_source() == _BROWSER
+
     def token_source(self) -> str:
         """Where the token will come from; nobody is asked for it.
 
@@ -102,7 +108,7 @@ class KeylessSigner:
         if sys.stdin is None or not sys.stdin.isatty():
             message = "there is no identity to sign with: no token, and no terminal to log in from"
             raise UserError(message, where=_SIGN, fix=_GET_TOKEN)
-        return "a login in the browser"
+        return _BROWSER
 
     def log_in(self) -> None:
         """Find out who signs and get a certificate for it, unless there is one that lives long enough.
@@ -177,8 +183,8 @@ class KeylessSigner:
             source = f"the token in {VARIABLE}" if given else "the token"
             if any(type(each).__name__ == "ExpiredSignatureError" for each in _causes(error)):
                 raise UserError(f"{source} has ended", where=_SIGN, fix=_TOO_OLD) from error
-            reasons = "; ".join(str(each) for each in _causes(error) if str(each)) or type(error).__name__
-            raise UserError(f"{source} is of no use: {reasons}", where=_SIGN, fix=_GET_TOKEN) from error
+            reasons = [str(each) for each in _causes(error) if str(each)] or [type(error).__name__]
+            raise UserError(f"{source} is of no use: {'; '.join(reasons[:2])}", where=_SIGN, fix=_GET_TOKEN) from error
 
     def _counting(self, identity: str, issuer: str) -> Identity:
         """Who logged in, as the spec names it.
