@@ -41,7 +41,7 @@ class SigstoreServices:
     """A context manager; `url` is the address of all services.
 
     Attributes:
-        refuse: paths -> status with which they are refused.
+        refuse: paths -> status with which they are refused; 0 gives no answer before the end.
         seen: the path of each request.
         entries: what the log holds.
     """
@@ -51,7 +51,7 @@ class SigstoreServices:
         self.seen: list[str] = []
         self.entries: list[bytes] = []
         self.lifetime = _MINUTES
-        self._lock = threading.Lock()
+        self._lock, self._end = threading.Lock(), threading.Event()
         self._codes: dict[str, str] = {}
         self._idp, self._certificates, self._log = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
         self._root_key, self._authority_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
@@ -65,6 +65,7 @@ class SigstoreServices:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._end.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -133,7 +134,12 @@ class SigstoreServices:
                 query = {key: value[0] for key, value in parse_qs(address.query).items()}
                 services.seen.append(address.path)
                 token = self.headers.get("Authorization", "").partition(" ")[2]
-                if status := services.refuse.get(address.path):
+                status = services.refuse.get(address.path)
+                if status == 0:
+                    services._end.wait()
+                    self.close_connection = True
+                    return
+                if status:
                     self._send(status, {"code": status, "message": "it is not to be"})
                     return
                 try:

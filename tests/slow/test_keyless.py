@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sagepack.errors import IntegrityError, RemoteError, SagepackError, UserError
-from sagepack.package.attest import oms
+from sagepack.package.attest import keyless_signer, oms
 from sagepack.package.attest.dsse import SignatureError
 from sagepack.package.attest.keyless import Identity
 from tests.helpers.cloud import Cloud
@@ -280,7 +280,9 @@ def test_a_person_at_a_terminal_logs_in_with_the_browser(cloud: Keyless, monkeyp
     gc.collect()
 
 
-def test_where_sigstore_fails_nothing_is_released_and_the_next_run_goes_on(cloud: Keyless) -> None:
+def test_where_sigstore_fails_nothing_is_released_and_the_next_run_goes_on(
+    cloud: Keyless, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cloud.log_in()
     for path, status, error in (
         ("/api/v2/signingCert", 503, RemoteError),
@@ -291,6 +293,11 @@ def test_where_sigstore_fails_nothing_is_released_and_the_next_run_goes_on(cloud
         cloud.services.refuse = {path: status}
         found = refused(cloud.project(SIGN, verify(RELEASE)).upload, error)
         assert (f"HTTP {status}" in found.message, cloud.released) == (True, False)
+    with monkeypatch.context() as hurried:
+        hurried.setattr(keyless_signer, "PATIENCE", 0.5)
+        cloud.services.refuse = {"/api/v1/log/entries": 0}
+        found = refused(cloud.project(SIGN, verify(RELEASE)).upload, RemoteError)
+        assert ("no answer: not within" in found.message, cloud.released) == (True, False)
     cloud.services.refuse = {}
     project = cloud.project(SIGN, verify(RELEASE))
     project.upload()

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -31,6 +33,7 @@ _SIGN = "trust.sign"
 _BROWSER = "a login in the browser"
 _SPARE = timedelta(seconds=60)  # a certificate that ends sooner is not begun with
 _ATTEMPTS = 3
+PATIENCE = 60.0  # seconds for one request; a log may answer only when it has the entry
 _AGAIN = "nothing was signed; the same command again sends nothing that is in S3 already, and signs"
 _GET_TOKEN = (
     f"set {VARIABLE} to a token of OpenID Connect for the audience sigstore, sign in CI that has one (GitHub Actions, GitLab, "
@@ -230,7 +233,7 @@ def _attempted(where: str, work: Callable[[], _Result]) -> _Result:
     while True:
         with retries:
             try:
-                return work()
+                return _in_time(work)
             except SagepackError:
                 raise
             except Exception as error:  # the errors of its clients have no public names
@@ -238,6 +241,26 @@ def _attempted(where: str, work: Callable[[], _Result]) -> _Result:
                 if failure is None:
                     raise
                 raise failure from error
+
+
+def _in_time(work: Callable[[], _Result]) -> _Result:
+    """The result of a request, which the clients of the package would wait for without end.
+
+    Raises:
+        TimeoutError: there was none in time; the thread that waits for it ends with the program.
+    """
+    found: Future[_Result] = Future()
+
+    def run() -> None:
+        try:
+            found.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - whoever waits raises it
+            found.set_exception(error)
+
+    threading.Thread(target=run, name="sigstore", daemon=True).start()
+    if not wait([found], PATIENCE).done:
+        raise TimeoutError(f"not within {PATIENCE:.0f} s")
+    return found.result()
 
 
 def _failure(error: Exception, where: str) -> Exception | None:
