@@ -173,7 +173,7 @@ def _sbom(result: results.Sbom) -> list[Block]:
 def _signed(result: results.Signed) -> list[Block]:
     facts = {"key": f"{result.key} ({result.hint[:16]}...)", "manifest": result.manifest}
     if not result.changed:
-        return [_done(f"{result.artifact} is signed by this key already"), _facts(facts)]
+        return [_done(f"{result.artifact} is signed by this signer already"), _facts(facts)]
     facts["before"] = f"signed by {result.before}" if result.before else "not signed by a key that counts"
     facts["read"] = format_bytes(result.bytes_read) if result.bytes_read else "nothing of the model"
     return [_done(f"{result.artifact} is signed"), _facts(facts)]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sagepack.api.project import Project
 from sagepack.errors import IntegrityError, RemoteError, SagepackError, UserError
 from sagepack.package.attest import keyless_signer, oms
 from sagepack.package.attest.dsse import SignatureError
@@ -41,6 +42,7 @@ pytestmark = [
 RELEASE = "release@acme.test"
 SIGN, OWN = "trust.sign=sigstore:config/sigstore.json", "config/sigstore.json"
 WORKFLOW = "acme/models/.github/workflows/publish.yml@refs/heads/main"
+LIBRARY = ["sigstore==4.5.1", "msgspec"]
 FILES = ("model.sig", "release.sig", "provenance.sigstore.json")
 AMBIENT = ("SIGSTORE_ID_TOKEN", "GITHUB_ACTIONS", "GITLAB_CI", "BUILDKITE", "CIRCLECI", "GOOGLE_SERVICE_ACCOUNT_NAME")
 
@@ -48,7 +50,7 @@ AMBIENT = ("SIGSTORE_ID_TOKEN", "GITHUB_ACTIONS", "GITLAB_CI", "BUILDKITE", "CIR
 @pytest.fixture(scope="module", autouse=True)
 def library() -> Iterator[Path]:
     """The extra `sigstore`, for this process."""
-    [site] = (environment("sigstore", ["sigstore==4.5.1", "msgspec"]).parent / "lib").glob("python3*/site-packages")
+    [site] = (environment("sigstore", LIBRARY).parent / "lib").glob("python3*/site-packages")
     sys.path.append(str(site))
     yield site
     sys.path.remove(str(site))
@@ -334,6 +336,41 @@ def test_who_signs_goes_from_a_key_to_an_identity_and_reads_nothing_of_the_model
     assert cloud.project(verify(RELEASE)).deploy().endpoint
 
 
+def test_promotion_rollback_and_export_verify_identities_as_they_do_keys(cloud: Keyless, tmp_path: Path) -> None:
+    overlays = cloud.root / "config" / "env"
+    whole = (overlays / "cloud.yaml").read_text()
+    counted = f'["sigstore:{RELEASE} {ISSUER} {OWN}"]'
+    (overlays / "cloud.yaml").write_text(f"{whole}trust: {{sign: 'sigstore:{OWN}', verify: {counted}}}\n")
+    mine = counted.replace(RELEASE, "stage@acme.test")
+    stage = whole.replace("/models", "/stage") + f"trust: {{sign: 'sigstore:{OWN}', verify: {mine}}}\n"
+    (overlays / "stage.yaml").write_text(f"{stage}endpoint: {{name: svd-stage}}\n")
+
+    def staged() -> Project:
+        return Project(cloud.root, str(cloud.root / "config" / "svd.yaml"), "stage", (), RecordedProgress())
+
+    cloud.log_in()
+    cloud.project().deploy()
+    staged().lock()
+    error = refused(lambda: staged().promote("cloud"), UserError)
+    assert f"what {RELEASE} signs would not count" in error.message
+    cloud.log_in("stage@acme.test")
+    assert staged().promote("cloud").endpoint
+    signature = staged().verify_remote().signature
+    assert signature
+    assert "stage@acme.test" in signature.key
+    # A release of another identity neither is promoted nor serves again nor is exported.
+    cloud.log_in()
+    cloud.project("environment.SAUCE=mustard").deploy()
+    (overlays / "cloud.yaml").write_text(f"{whole}trust: {{verify: {mine}}}\n")
+    for command in (
+        lambda: staged().promote("cloud"),
+        cloud.project().rollback,
+        lambda: cloud.project().export("cloudformation", str(tmp_path / "stack")),
+    ):
+        error = refused(command, IntegrityError)
+        assert "it is not a signature of stage@acme.test" in "\n".join((error.message, *error.details))
+
+
 GENUINE = Path(__file__).parents[1] / "data" / "keyless" / "model.sig"
 PUBLISHER = ("stefanb@us.ibm.com", "https://sigstore.verify.ibm.com/oauth2")
 
@@ -380,3 +417,13 @@ def test_public_tools_accept_our_signature_with_the_configuration_of_the_instanc
     assert (judged(RELEASE), judged("other@acme.test")) == (0, 1)
     (model / "more").write_bytes(b"")
     assert judged(RELEASE) == 1
+    # Both other documents are about the manifest.
+    tool = environment("sigstore", LIBRARY) / "sigstore"
+    (tmp_path / "manifest.json").write_bytes(cloud.get("manifest.json"))
+    for name in FILES[1:]:
+        (tmp_path / name).write_bytes(cloud.get(name))
+        for identity, code in ((RELEASE, 0), ("other@acme.test", 1)):
+            command = [str(tool), "--trust-config", str(cloud.root / OWN), "verify", "identity", "--bundle", name]
+            command += ["--cert-identity", identity, "--cert-oidc-issuer", ISSUER, "manifest.json"]
+            ran = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, timeout=120)
+            assert ran.returncode == code, ran.stderr.decode()

@@ -237,8 +237,8 @@ class Signature(Value, frozen=True):
     """Who signed a package.
 
     Attributes:
-        key: the public key that verified it: its file, or the name of its private part where no file was named.
-        hint: SHA-256 of the signer's certificate if it signed with one, or else of the PEM text of the public key; in hex.
+        key: the public key that verified it: its file, or the name of its private part where no file was named; or the identity of Sigstore.
+        hint: SHA-256 of the signer's certificate if it signed with one, of identity, issuer and the file of an own instance on a line each, or else of the PEM text of the public key; in hex.
         signed: when, as the signer says.
     """
 
@@ -253,10 +253,10 @@ class Signed(Result, frozen=True):
     Attributes:
         artifact: address of the package.
         manifest: digest of the manifest.
-        key: the key that signed it, as the spec names it.
-        hint: SHA-256 of the PEM text of its public key, in hex.
-        before: the public key whose signature it had before; null if it had none that counts.
-        changed: whether it was signed now; false if this key had signed it before.
+        key: the key or identity that signed it, as the spec names it.
+        hint: SHA-256 of the PEM text of its public key, of its certificate, or of identity, issuer and the file of an own instance on a line each; in hex.
+        before: the public key or identity whose signature it had before; null if it had none that counts.
+        changed: whether it was signed now; false if the same one had signed it before.
         bytes_read: bytes of the model that were read to be sure of it.
     """
 

@@ -62,8 +62,10 @@ class Identity:
 
     @cached_property
     def hint(self) -> str:
-        """SHA-256 of identity and issuer, in hex."""
-        return hashlib.sha256(f"{self.identity}\n{self.issuer}".encode()).hexdigest()
+        """SHA-256 of identity and issuer, and of the file's name for another instance than the public one, on a line each; in hex."""
+        named = naming.identity(self.name)
+        instance = (named.config,) if named and named.config else ()
+        return hashlib.sha256("\n".join((self.identity, self.issuer, *instance)).encode()).hexdigest()
 
     def is_same(self, other: Identity) -> bool:
         """Whether both are one identity of one instance, however they are written."""

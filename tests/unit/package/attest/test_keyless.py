@@ -57,6 +57,7 @@ def test_a_keyless_signature_does_not_count_where_only_keys_do_nor_the_other_way
 def test_an_identity_of_another_instance_brings_the_configuration_of_that() -> None:
     assert (identity().config, identity(f"{NAME}  config/sigstore.json").config) == (None, b"{}")
     assert not identity().is_same(identity(f"{NAME} config/sigstore.json"))
+    assert identity().hint != identity(f"{NAME} config/sigstore.json").hint
     assert identity(f"{NAME} config/sigstore.json").is_same(identity(NAME.replace(" ", "  ") + " config/sigstore.json"))
 
 
