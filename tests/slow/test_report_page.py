@@ -79,6 +79,7 @@ def test_nothing_is_loaded_and_nothing_complains(judged: dict[str, dict[str, Any
 def test_no_page_is_wider_than_its_screen(judged: dict[str, dict[str, Any]]) -> None:
     for name, look in looks(judged):
         assert look["size"] == [look["width"], look["width"]], name
+        assert look["column"] == min(look["width"], 736), name  # 46rem: lines that are easy to read
 
 
 def test_a_page_is_light_or_dark_as_its_reader_asks(judged: dict[str, dict[str, Any]]) -> None:

@@ -240,7 +240,7 @@ def ways(run: LastRun, package: int) -> tuple[Way, ...]:
     if "upload" in planned:
         step = by_name.get("upload")
         sent, copied = (step.sent or 0, step.copied or 0) if step else (0, 0)
-        passed = min(sent, _passed(step, run)) if step else 0
+        passed = min(sent, step.fetched or 0) if step else 0
         brought = min(sent - passed, sum(each.fetched or 0 for name, each in by_name.items() if name != "upload"))
         found.append(
             Way(
@@ -254,12 +254,6 @@ def ways(run: LastRun, package: int) -> tuple[Way, ...]:
             )
         )
     return tuple(way for way in found if way.sources)
-
-
-def _passed(step: RanStep, run: LastRun) -> int:
-    """Bytes that a step fetched only to send them on; one that does not count them does as planned."""
-    planned = next((action.fetch for action in run.actions if action.step == step.name), 0)
-    return planned if step.fetched is None else step.fetched
 
 
 def _nonzero(*sources: Source) -> tuple[Source, ...]:

@@ -45,6 +45,7 @@ async function judge(path, width, colorScheme) {
   const { context, page, messages, requests } = await look(false);
   await page.screenshot({ path: join(folder, `${basename(path)}-${width}-${colorScheme}.png`), fullPage: true });
   const size = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+  const column = await page.evaluate(() => document.querySelector("main").getBoundingClientRect().width);
   const dark = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
   const pictures = await page.evaluate(() =>
     [...document.querySelectorAll("svg, img")]
@@ -62,7 +63,7 @@ async function judge(path, width, colorScheme) {
   const found = await bypassed.page.evaluate(() => window.axe.run());
   await bypassed.context.close();
   const violations = found.violations.map((each) => `${each.id}: ${each.help}: ${each.nodes[0].html.slice(0, 200)} (${each.nodes.length})`);
-  return { width, colorScheme, messages, requests, size, dark, pictures, keyboard, opened, violations };
+  return { width, colorScheme, messages, requests, size, column, dark, pictures, keyboard, opened, violations };
 }
 
 /** How many links and the like the keyboard reaches, of how many, and those that do not show that they are reached. */
