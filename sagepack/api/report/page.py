@@ -67,7 +67,7 @@ def spec_page(facts: Facts, made: datetime) -> str:
         run=run,
         outcome=words.outcome(run) if run else None,
         headline=words.headline(run) if run else None,
-        because=words.because(run) if run else (),
+        because=words.because(run, sandbox=facts.sandbox) if run else (),
         parts=words.parts(run) if run else (),
         timeline=Picture.of(_timeline(run)) if run and run.seconds else None,
         graph=_graph(facts),

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from sagepack.api.report.facts import Facts
     from sagepack.api.report.last_run import LastRun, RanStep
 
-BEFORE, AFTER = "before the first step", "after the last step"
+BEFORE, AFTER = "planning", "the end"
 _BEFORE = "the spec was read, and the services were asked what is there"
+_SANDBOX = "; the sandbox started, if it did not run"
+_AFTER = "what came of it was looked up"
 _INTERRUPTED = (129, 130, 143)
 _WORTH_LISTING = 0.01  # share of the time of what comes after the last step
 _WORTH_SAYING = 0.2  # share of the time of what comes second
@@ -115,10 +117,15 @@ def fleet_headline(members: Sequence[Facts]) -> str:
     return f"{text} The last runs took {took} together; the longest was `{slowest.name}` in {slowest.env}, {format_duration(run.seconds)}."
 
 
-def because(run: LastRun) -> tuple[tuple[str, str], ...]:
-    """Why the longest parts of a run took their time: the part, and what there was to do."""
+def because(run: LastRun, *, sandbox: bool = False) -> tuple[str, ...]:
+    """Why the longest parts of a run took their time, a sentence or two each.
+
+    Args:
+        run: the run.
+        sandbox: whether the services are those of the sandbox.
+    """
     found = [part for part in _longest(run)[:2] if share(part, run) >= _WORTH_SAYING]
-    return tuple((part.name, _reason(part, run)) for part in found)
+    return tuple(_reason(part, run, sandbox=sandbox) for part in found)
 
 
 def longest(run: LastRun) -> str:
@@ -142,9 +149,11 @@ def longest_wait(run: LastRun, step: RanStep) -> Wait | None:
     return longest if longest and longest.seconds > step.seconds / 2 else None
 
 
-def meanwhile(part: Part) -> str:
+def meanwhile(part: Part, *, sandbox: bool = False) -> str:
     """What is done in a part that is no step."""
-    return _BEFORE if part.name == BEFORE else "what came of it was looked up"
+    if part.name == AFTER:
+        return _AFTER
+    return _BEFORE + (_SANDBOX if sandbox else "")
 
 
 def moved(step: RanStep) -> str:
@@ -169,19 +178,19 @@ def _amount(part: Part, run: LastRun) -> str:
 
 def _what(part: Part) -> str:
     if part.step is None:
-        return f"what came {part.name}"
+        return part.name
     done = moved(part.step)
     return f"the step `{part.name}` ({done})" if done else f"the step `{part.name}`"
 
 
-def _reason(part: Part, run: LastRun) -> str:
+def _reason(part: Part, run: LastRun, *, sandbox: bool) -> str:
     if part.step is None:
-        return meanwhile(part)
+        return f"{part.name.capitalize()}: {meanwhile(part, sandbox=sandbox)}."
     step = part.step
-    text = "; ".join(reasons(step, run))
+    text = f"`{step.name}` ran because: {'; '.join(reasons(step, run))}."
     if wait := longest_wait(run, step):
         until = f" and “{wait.until}”" if wait.until else " and the end of the step"
-        text += f". {format_duration(wait.seconds)} of it passed between “{wait.after}”{until}"
+        text += f" {format_duration(wait.seconds)} of it passed between “{wait.after}”{until}."
     return text
 
 

@@ -37,17 +37,24 @@ def test_a_run_that_failed_was_interrupted_or_did_not_end_says_so() -> None:
 
 
 def test_a_run_without_steps_has_a_headline_too() -> None:
-    assert "went to what came before the first step" in words.headline(replace(run(), steps=()))
+    assert "went to planning" in words.headline(replace(run(), steps=()))
     assert words.headline(replace(run(), steps=(), seconds=0.0)) == "The last run (`deploy`) took 0 ms."
 
 
 def test_the_reason_has_why_and_the_longest_wait() -> None:
-    ((name, reason),) = words.because(run())
-    assert name == "download"
+    (reason,) = words.because(run())
     assert reason == (
-        "unet/model.safetensors not in the cache (4.2 GiB to fetch). "
-        "8.6 s of it passed between “one file to fetch” and “one file was fetched”"
+        "`download` ran because: unet/model.safetensors not in the cache (4.2 GiB to fetch). "
+        "8.6 s of it passed between “one file to fetch” and “one file was fetched”."
     )
+
+
+def test_time_before_the_first_step_is_that_of_planning() -> None:
+    slow = replace(run(), steps=tuple(replace(step, begun=step.begun + 90) for step in run().steps), seconds=102.4)
+    (reason,) = words.because(slow)
+    assert reason == "Planning: the spec was read, and the services were asked what is there."
+    (reason,) = words.because(slow, sandbox=True)
+    assert reason.endswith("; the sandbox started, if it did not run.")
 
 
 def test_a_wait_is_said_only_if_it_is_most_of_the_step() -> None:
