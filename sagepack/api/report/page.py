@@ -184,14 +184,16 @@ def _unit(most: float) -> tuple[int, str]:
 
 
 def _graph(facts: Facts) -> Markup | None:
-    actions = facts.run.actions if facts.run else facts.plan
-    names = {action.step for action in actions}
-    needs = {step: tuple(need for need in needed if need in names) for step, needed in facts.needs.items()}
-    known = [action for action in actions if action.step in needs]
-    if not known:
+    planned = {action.step: action for action in (facts.run.actions if facts.run else facts.plan)}
+    needs = {
+        step: tuple(need for need in needed if need in planned)
+        for step, needed in facts.needs.items()
+        if step in planned
+    }
+    if not needs:
         return None
     title = f"The steps of {facts.name} in {facts.env}"
-    drawn = svg.document(title, known, {action.step: needs[action.step] for action in known})
+    drawn = svg.document(title, [planned[step] for step in needs], needs)
     return Markup(drawn)  # noqa: S704 - ElementTree wrote it
 
 

@@ -80,11 +80,12 @@ def outcome(run: LastRun) -> str:
 def headline(run: LastRun) -> str:
     """How long the run took, and most of it for what."""
     took = format_duration(run.seconds)
+    stopped = next((f" in the step `{step.name}`" for step in reversed(run.steps) if not step.succeeded), "")
     begin = {
         "done": f"The last run (`{run.task}`) took {took}",
-        "failed": f"The last run (`{run.task}`) failed after {took}",
-        "interrupted": f"The last run (`{run.task}`) was interrupted after {took}",
-        "not ended": f"The last run (`{run.task}`) goes on, or was killed: it was seen for {took}",
+        "failed": f"The last run (`{run.task}`) failed{stopped} after {took}",
+        "interrupted": f"The last run (`{run.task}`) was interrupted{stopped} after {took}",
+        "not ended": f"The last run (`{run.task}`) goes on, or was killed: it was last seen{stopped} after {took}",
     }[outcome(run)]
     longest = _longest(run)
     if not longest:
@@ -180,6 +181,8 @@ def _what(part: Part) -> str:
     if part.step is None:
         return part.name
     done = moved(part.step)
+    if done and part.seconds >= 1:
+        done += f", {format_bytes(part.step.moved / part.seconds)} a second"
     return f"the step `{part.name}` ({done})" if done else f"the step `{part.name}`"
 
 
@@ -188,7 +191,8 @@ def _reason(part: Part, run: LastRun, *, sandbox: bool) -> str:
         return f"{part.name.capitalize()}: {meanwhile(part, sandbox=sandbox)}."
     step = part.step
     text = f"`{step.name}` ran because: {'; '.join(reasons(step, run))}."
-    if wait := longest_wait(run, step):
+    wait = None if step.moved else longest_wait(run, step)  # bytes say enough
+    if wait:
         until = f" and “{wait.until}”" if wait.until else " and the end of the step"
         text += f" {format_duration(wait.seconds)} of it passed between “{wait.after}”{until}."
     return text

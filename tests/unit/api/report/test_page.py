@@ -163,6 +163,13 @@ def test_pages_of_many_files_and_specs_are_small() -> None:
     assert len(page.fleet_page(fleet(200), BEGUN).encode()) < 300_000
 
 
+def test_a_plan_in_an_unusual_order_is_drawn_with_each_step_once() -> None:
+    found = run()
+    odd = (*reversed(found.actions), *found.actions, replace(found.actions[0], step="dance"))
+    text = page.spec_page(facts(run=replace(found, seconds=0.0, actions=odd), manifest=None), BEGUN)
+    assert re.findall(r'id="sagepack-step-(\w+)"', text) == ["lock", "download", "checksum", "upload"]
+
+
 def test_the_largest_files_are_drawn_and_all_are_listed() -> None:
     members = [Member(f"file-{number}", number, facts().manifest.digest) for number in range(30)]  # type: ignore[union-attr]
     text = page.spec_page(facts(manifest=Manifest.of(members)), BEGUN)

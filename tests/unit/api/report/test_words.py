@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
@@ -16,7 +18,7 @@ FAILURE = Failure("the Hub did not answer")
 def test_the_headline_says_how_long_the_run_took_and_for_what() -> None:
     assert words.headline(run()) == (
         "The last run (`deploy`) took 12.4 s, of which 9.1 s (73\N{NO-BREAK SPACE}%) went to the step `download` "
-        "(4.0 GiB fetched)."
+        "(4.0 GiB fetched, 450.1 MiB a second)."
     )
 
 
@@ -24,16 +26,22 @@ def test_what_comes_second_is_said_where_it_took_a_fifth_of_the_time() -> None:
     found = run()
     longer = tuple(replace(step, seconds=8.0) if step.name == "upload" else step for step in found.steps)
     assert words.headline(replace(found, steps=longer, seconds=18.3)).endswith(
-        "to the step `download` (4.0 GiB fetched), and 8.0 s (44\N{NO-BREAK SPACE}%) to the step `upload` "
-        "(100.0 MiB sent to S3, 4.0 GiB copied inside S3)."
+        "to the step `download` (4.0 GiB fetched, 450.1 MiB a second), and 8.0 s (44\N{NO-BREAK SPACE}%) to the step `upload` "
+        "(100.0 MiB sent to S3, 4.0 GiB copied inside S3, 524.5 MiB a second)."
     )
 
 
-def test_a_run_that_failed_was_interrupted_or_did_not_end_says_so() -> None:
-    found = run()
-    assert words.headline(replace(found, exit_code=3, error=FAILURE)).startswith("The last run (`deploy`) failed after")
-    assert words.headline(replace(found, exit_code=130)).startswith("The last run (`deploy`) was interrupted after")
-    assert words.headline(replace(found, exit_code=None)).startswith("The last run (`deploy`) goes on, or was killed")
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"exit_code": 3, "error": FAILURE}, "failed in the step `upload` after 12.4 s"),
+        ({"exit_code": 130}, "was interrupted in the step `upload` after 12.4 s"),
+        ({"exit_code": None}, "goes on, or was killed: it was last seen in the step `upload` after 12.4 s"),
+    ],
+)
+def test_a_run_that_did_not_reach_its_goal_says_so_and_in_which_step(how: dict[str, Any], said: str) -> None:
+    steps = tuple(replace(step, succeeded=step.name != "upload") for step in run().steps)
+    assert words.headline(replace(run(), steps=steps, **how)).startswith(f"The last run (`deploy`) {said}")
 
 
 def test_a_run_without_steps_has_a_headline_too() -> None:
@@ -41,12 +49,14 @@ def test_a_run_without_steps_has_a_headline_too() -> None:
     assert words.headline(replace(run(), steps=(), seconds=0.0)) == "The last run (`deploy`) took 0 ms."
 
 
-def test_the_reason_has_why_and_the_longest_wait() -> None:
-    (reason,) = words.because(run())
-    assert reason == (
-        "`download` ran because: unet/model.safetensors not in the cache (4.2 GiB to fetch). "
-        "8.6 s of it passed between “one file to fetch” and “one file was fetched”."
+def test_the_reason_has_why_and_the_longest_wait_of_a_step_that_moves_nothing() -> None:
+    found = run()
+    assert words.because(found) == (
+        "`download` ran because: unet/model.safetensors not in the cache (4.2 GiB to fetch).",
     )
+    still = replace(found, steps=tuple(replace(step, fetched=None) for step in found.steps))
+    (reason,) = words.because(still)
+    assert reason.endswith(" 8.6 s of it passed between “one file to fetch” and “one file was fetched”.")
 
 
 def test_time_before_the_first_step_is_that_of_planning() -> None:
