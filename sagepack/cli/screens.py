@@ -607,7 +607,7 @@ def _compared(result: results.Exported) -> list[Block]:
     if any(file.state in {"other", "foreign"} for file in result.files):
         fix = "name another folder with --output, or move away what `invoke export` did not make: it overwrites nothing of others"
     else:
-        fix = "`invoke export` writes it again"
+        fix = "the same command without --check writes it again"
     return [*shown, partial(_wrapped, as_called(fix))]
 
 
