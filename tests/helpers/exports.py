@@ -73,6 +73,7 @@ EVERYTHING = {
         container_startup_health_check_timeout_in_seconds=600,
         asynchronous=AsyncInference("s3://others/results/", "s3://others/failures/", 4),
         update=build(Update, {"blue_green": {"traffic": "linear", "linear_step_size": "25%", **_TIMES}}),
+        tags={"modelId": "declared"},  # which the construct of the CDK sets, too
     ),
     "rolling": deployment(
         initial_instance_count=4,

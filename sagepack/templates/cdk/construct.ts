@@ -132,9 +132,12 @@ export class ConstructStack extends cdk.Stack {
       this.addAsItIs(logicalId, resource);
     }
     // It tags some of them with modelId, which may be one tag more than SageMaker allows.
+    const tags: Value[] = Model.Properties.Tags;
     for (const resource of [cfnModel, cfnEndpointConfig, cfnEndpoint]) {
-      cdk.Tags.of(resource).remove('modelId');
-      for (const { Key, Value: value } of Model.Properties.Tags) {
+      if (!tags.some(({ Key }) => Key === 'modelId')) {
+        cdk.Tags.of(resource).remove('modelId');
+      }
+      for (const { Key, Value: value } of tags) {
         cdk.Tags.of(resource).add(Key, value);
       }
     }
