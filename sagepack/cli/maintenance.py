@@ -125,8 +125,8 @@ def policy(project: Project, *, purpose: str) -> Policy:
 def export(project: Project, *, tool: str, output: str, check: bool, create_role: bool) -> Exported:
     """Write the endpoint for CloudFormation, CDK or Terraform.
 
-    Its README.md lists what the tool cannot say. What the tool makes belongs to it: `deploy`, `rollback` and `destroy` refuse to
-    change that. The package has to be published by `upload` before.
+    Its README.md lists what the tool cannot say. What the tool makes belongs to it: `deploy`, `promote`, `rollback` and `destroy` refuse
+    to change that. The package has to be published by `upload` before.
     """
     return project.export(tool, output, check=check, create_role=create_role)
 

@@ -169,6 +169,17 @@ def test_the_log_group_and_the_alarms_of_an_update_are_there_before_the_endpoint
     assert order.index("PutMetricAlarm sagepack/svd/failures") < endpoint
 
 
+def test_a_stack_gives_out_the_endpoint_and_says_which_package_it_loads() -> None:
+    document = template(PLAIN)
+    assert document["Outputs"] == {
+        "EndpointName": {"Value": {"Fn::GetAtt": ["Endpoint", "EndpointName"]}},
+        "EndpointArn": {"Value": {"Ref": "Endpoint"}},
+    }
+    package = {"manifest": str(PLAIN.manifest_digest), "package": PLAIN.model_data_uri}
+    assert document["Metadata"] == {"sagepack": package}
+    assert document["AWSTemplateFormatVersion"] == "2010-09-09"
+
+
 def test_the_lines_of_the_log_outlive_the_stack() -> None:
     log = template(FULL)["Resources"]["Log"]
     assert log["DeletionPolicy"] == log["UpdateReplacePolicy"] == "Retain"

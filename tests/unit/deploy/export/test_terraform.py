@@ -81,6 +81,18 @@ def test_a_difference_in_any_property_is_seen_but_in_those_that_the_provider_doe
     }
 
 
+def test_the_module_asks_for_the_provider_that_its_names_are_of_and_gives_out_the_endpoint() -> None:
+    made = exported(PLAIN)
+    aws = {"source": "hashicorp/aws", "version": "~> 6.45"}
+    assert made["terraform"] == {"required_version": ">= 1.3", "required_providers": {"aws": aws}}
+    assert made["provider"] == {"aws": {"region": "us-east-1", "allowed_account_ids": ["123456789012"]}}
+    endpoint = "aws_sagemaker_endpoint.endpoint"
+    assert made["output"] == {
+        "endpoint_name": {"value": f"${{{endpoint}.name}}"},
+        "endpoint_arn": {"value": f"${{{endpoint}.arn}}"},
+    }
+
+
 def test_terraform_evaluates_nothing_of_what_a_user_wrote() -> None:
     resources = exported(FULL)["resource"]
     assert (
