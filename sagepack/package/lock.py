@@ -119,6 +119,7 @@ class _Package(Struct, forbid_unknown_fields=True):
     size: Size
     sha256: Sha256Hex
     image: Annotated[str, Meta(max_length=100, pattern=r"\A(?:[0-9][0-9A-Za-z.!+]*)?\Z")] | None = None
+    license: _Line | None = None
     modules: (
         Annotated[list[Annotated[str, Meta(max_length=200, pattern=r"\A[\w.]+\Z")]], Meta(max_length=10_000)] | None
     ) = None
@@ -178,6 +179,7 @@ class LockedPackage(Value, frozen=True):
         digest: SHA-256 of the wheel.
         image: version in the image, as far as is known; empty if only its presence is known, None if the image lacks it.
         modules: the modules in the wheel, sorted; None if they are not known.
+        license: that the wheel names: an expression of SPDX, or words; None if it names none, or was not read.
     """
 
     name: str
@@ -187,6 +189,7 @@ class LockedPackage(Value, frozen=True):
     digest: Digest
     image: str | None = None
     modules: tuple[str, ...] | None = None
+    license: str | None = None
 
     @property
     def pin(self) -> str:
@@ -416,6 +419,8 @@ def _package_document(package: LockedPackage) -> dict[str, Any]:
     }
     if package.image is not None:
         document["image"] = package.image
+    if package.license is not None:
+        document["license"] = package.license
     return document if package.modules is None else {**document, "modules": list(package.modules)}
 
 
@@ -428,6 +433,7 @@ def _package(checked: _Package) -> LockedPackage:
         digest=Digest("sha256", checked.sha256),
         image=checked.image,
         modules=None if checked.modules is None else tuple(checked.modules),
+        license=checked.license,
     )
 
 

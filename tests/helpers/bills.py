@@ -96,8 +96,11 @@ _LIBRARIES = st.lists(
 def packages(draw: st.DrawFn) -> Packaged:
     """Any package that a lock can describe."""
     libraries = tuple(
-        LockedPackage(name, version, f"{name}-{number}-py3-none-any.whl", 3, Digest.sha256(name.encode()))
+        LockedPackage(
+            name, version, f"{name}-{number}-py3-none-any.whl", 3, Digest.sha256(name.encode()), license=license_
+        )
         for number, (name, version) in enumerate(sorted(draw(_LIBRARIES)))
+        for license_ in [draw(st.sampled_from([None, "MIT", "Apache-2.0 OR (MIT AND BSD-3-Clause)", "BSD"]))]
     )
     place: dict[str, Any] = draw(
         st.sampled_from(

@@ -21,13 +21,19 @@ if TYPE_CHECKING:
 _JSON = "application/vnd.pypi.simple.v1+json"
 
 
-def wheel(name: str, version: str, requires: tuple[str, ...] = (), files: dict[str, bytes] | None = None) -> bytes:
-    """A wheel: one module of its name, unless its files are given."""
+def wheel(
+    name: str,
+    version: str,
+    requires: tuple[str, ...] = (),
+    files: dict[str, bytes] | None = None,
+    more: str = "",
+) -> bytes:
+    """A wheel: one module of its name, unless its files are given; `more` are lines of its metadata."""
     stem = name.replace("-", "_")
     content = {f"{stem}/__init__.py": b""} if files is None else dict(files)
     about = f"{stem}-{version}.dist-info"
     demands = "".join(f"Requires-Dist: {each}\n" for each in requires)
-    content[f"{about}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{demands}".encode()
+    content[f"{about}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{demands}{more}".encode()
     content[f"{about}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     content[f"{about}/RECORD"] = "".join(f"{path},,\n" for path in [*content, f"{about}/RECORD"]).encode()
     data = io.BytesIO()

@@ -8,6 +8,7 @@ serial number follows from the rest.
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 HUB = "https://huggingface.co"
 _MANIFEST = "sagepack:manifest"
+_OPERATORS = ("AND", "OR")  # of SPDX's expressions; with an exception (WITH) one is taken as words
 _PACKAGE, _MODEL, _CODE, _IMAGE = "package", "model", "code", "image"
 
 
@@ -199,9 +201,21 @@ def _library(package: LockedPackage, manifest: Manifest, *, vendored: bool) -> d
         "name": package.name,
         "version": package.version,
         "hashes": [_hash(package.digest)],
+        **({"licenses": [_library_license(package.license)]} if package.license else {}),
         "purl": f"pkg:pypi/{package.name}@{quote(package.version, safe='')}",
         **({"components": wheel} if wheel else {}),
     }
+
+
+def _library_license(declared: str) -> dict[str, Any]:
+    """A licence as a wheel declares it: an identifier of SPDX, an expression of several, or words."""
+    known = SPDX.get(declared.lower())
+    if known:
+        return {"license": {"id": known, "acknowledgement": "declared"}}
+    words = re.sub(r"[()]", " ", declared).split()
+    if len(words) > 1 and all(word in _OPERATORS or word.lower() in SPDX for word in words):
+        return {"expression": declared, "acknowledgement": "declared"}
+    return {"license": {"name": declared, "acknowledgement": "declared"}}
 
 
 def _files(members: Iterable[Member]) -> list[dict[str, Any]]:

@@ -233,6 +233,7 @@ class _Resolution:
             digest=Digest("sha256", wheel.sha256),
             image=installed.version if installed else None,
             modules=inspected.modules,
+            license=inspected.license,
         )
 
     def _warnings(self, found: Sequence[Found]) -> Iterator[Diagnostic]:

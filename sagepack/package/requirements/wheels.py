@@ -7,6 +7,7 @@ import io
 import re
 import zipfile
 from contextlib import suppress
+from email.parser import HeaderParser
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from sagepack.decoding import Value
 from sagepack.errors import IntegrityError, RemoteError
 from sagepack.files import disk_errors
 from sagepack.retry import RetryableError, RetryPolicy
+from sagepack.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,16 +33,18 @@ _TAIL = 1 << 18  # bytes at the end of a wheel that are read first: the list of 
 _WHOLE = 16 << 20  # bytes of a wheel that is read whole where a server sends no parts
 _MOST = 10_000  # modules of a wheel that are kept
 _CHUNK = 1 << 20
+_LONGEST_LICENSE = 100  # characters
 _BACKOFF = 0.5  # seconds
 _ALIASES = {17: "manylinux2014_x86_64", 12: "manylinux2010_x86_64", 5: "manylinux1_x86_64"}
 _CODE = re.compile(r"(?P<stem>[^.]+)(?:\.[^/]*)?\.(?:so|pyd)$|(?P<module>[^.]+)\.py$")
 
 
 class Inspected(Value, frozen=True):
-    """What was read of a wheel: its size, and the modules in it; None where the server sends no parts of it."""
+    """What was read of a wheel: its size, the modules in it, None where the server sends no parts of it, and its licence if it names one."""
 
     size: int
     modules: tuple[str, ...] | None
+    license: str | None = None
 
 
 def best(wheels: Sequence[Wheel], target: Target) -> Wheel | None:
@@ -99,7 +103,21 @@ def inspect(wheel: Wheel, index: PackageIndex) -> Inspected:
     record = _text(file, "RECORD")
     paths = [line.rpartition(",")[0].rpartition(",")[0].strip('"') for line in (record or "").splitlines()]
     modules = tuple(sorted(set(_modules(paths)))) if record is not None else None
-    return Inspected(wheel.size or file.size, modules if modules is None or len(modules) <= _MOST else None)
+    license_ = declared_license(_text(file, "METADATA") or "")
+    return Inspected(wheel.size or file.size, modules if modules is None or len(modules) <= _MOST else None, license_)
+
+
+def declared_license(metadata: str) -> str | None:
+    """The licence that a wheel names: an expression of SPDX (PEP 639), or else words of one line."""
+    fields = HeaderParser().parsestr(metadata.partition("\n\n")[0])
+    classified = (
+        each.rpartition("::")[2].strip()
+        for each in fields.get_all("Classifier", [])
+        if each.startswith("License ::") and not each.endswith("OSI Approved")
+    )
+    # `License` is free text, and often all of the licence.
+    found = (each.strip() for each in (fields["License-Expression"], fields["License"], *classified) if each)
+    return next((printable(each) for each in found if 0 < len(each) <= _LONGEST_LICENSE and "\n" not in each), None)
 
 
 def demand(wheel: Wheel, index: PackageIndex, name: str) -> str | None:

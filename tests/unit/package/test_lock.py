@@ -66,6 +66,7 @@ LOCKS = st.builds(
             digest=SHA,
             image=st.sampled_from([None, "", "1.0", "1e5"]),
             modules=st.sampled_from([None, (), ("av",), ("google.protobuf", "no", "on")]),
+            license=st.sampled_from([None, "MIT", "no: 1e5"]),
         ),
         max_size=2,
         unique_by=lambda package: package.name,

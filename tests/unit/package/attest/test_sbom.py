@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
+from msgspec.structs import replace
 
 from sagepack.api import results
 from sagepack.package.attest import sbom
@@ -127,6 +128,22 @@ def test_a_licence_has_the_identifier_of_spdx_or_the_name_that_its_card_gives(
 ) -> None:
     found = next(each for each in components(bill(packaged(license=declared))) if each["bom-ref"] == "model")
     assert found["licenses"] == [{"license": {**each, "acknowledgement": "declared"}} for each in listed]
+
+
+@pytest.mark.parametrize(
+    ("declared", "listed"),
+    [
+        ("mit", {"license": {"id": "MIT", "acknowledgement": "declared"}}),
+        ("Apache-2.0 OR (MIT AND ISC)", {"expression": "Apache-2.0 OR (MIT AND ISC)", "acknowledgement": "declared"}),
+        ("BSD License", {"license": {"name": "BSD License", "acknowledgement": "declared"}}),
+        ("MIT OR mine", {"license": {"name": "MIT OR mine", "acknowledgement": "declared"}}),
+    ],
+)
+def test_a_library_has_the_licence_that_its_wheel_names(declared: str, listed: dict[str, Any]) -> None:
+    package = packaged()
+    libraries = tuple(replace(each, license=declared) for each in package.lock.packages)
+    [found] = (each for each in components(bill(packaged(packages=libraries))) if each["type"] == "library")
+    assert found["licenses"] == [listed]
 
 
 def test_of_several_licences_the_link_is_that_of_the_one_without_a_word() -> None:

@@ -117,6 +117,28 @@ def test_the_list_of_a_wheel_is_bounded(served: Index, index: PackageIndex, monk
     assert wheels.inspect(wheel, index).modules is None
 
 
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        ("License-Expression: Apache-2.0 OR MIT\nLicense: see above\n", "Apache-2.0 OR MIT"),
+        ("License: BSD\nClassifier: License :: OSI Approved :: BSD License\n", "BSD"),
+        ("License: All rights\n  reserved\nClassifier: License :: OSI Approved :: MIT License\n", "MIT License"),
+        ("License: " + "x" * 101 + "\n", None),
+        ("Classifier: License :: OSI Approved\nClassifier: Programming Language :: Python\n", None),
+        ("\nLicense: MIT\n", None),  # of the description
+        ("License: a\x1bb\n", "a\\x1bb"),
+        ("", None),
+    ],
+)
+def test_the_licence_is_the_one_that_a_wheel_names(
+    served: Index, index: PackageIndex, more: str, named: str | None
+) -> None:
+    served.files["film-1.0-py3-none-any.whl"] = package_index.wheel("film", "1.0", files=MANY, more=more)
+    found = wheels.inspect(Wheel("film", url(served, "film-1.0-py3-none-any.whl"), None, None), index)
+    assert (found.license, found.modules) == (named, MODULES)
+    assert len(served.log) == 1
+
+
 def test_what_a_wheel_demands_of_another_package(served: Index, index: PackageIndex) -> None:
     file = served.add("film", "1.0", "Torch_Vision>=1", "torch (>=2.7,<3)", "numpy")
     wheel = Wheel(file, url(served, file), None, None)
