@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import time
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from multiprocessing import get_context
 from pathlib import Path
@@ -22,8 +22,9 @@ import pytest
 from invoke.program import Program
 
 from sagepack.api import events, results
-from sagepack.api.fleet.job import perform
+from sagepack.api.fleet.job import Task, perform
 from sagepack.api.fleet.running import Fleet, JobOptions, Unwatched
+from sagepack.api.project import Project
 from sagepack.api.recording import Recorder
 from sagepack.cli import fleet_events
 from sagepack.cli.tasks import collection
@@ -294,6 +295,26 @@ def test_a_job_that_fails_keeps_why(make: Callable[..., Scene]) -> None:
     assert kept[-1]["error"]["message"] == job["error"]["message"]
 
 
+def test_a_job_that_is_stopped_in_the_middle_keeps_events_without_an_end(make: Callable[..., Scene]) -> None:
+    scene = make("a")
+    scene.lock("dev")
+
+    def stopped(project: Project, _goal: str, **_: Any) -> None:
+        project.validate()
+        with project.progress.step("upload", ["it is not there"]):
+            raise CancelledError
+
+    task = Task(str(scene.root), "config/a.yaml", "dev", "upload", str(scene.root / "log"))
+    with mock.patch.object(Project, "build", stopped), pytest.raises(CancelledError):
+        perform(msgspec.json.encode(task).decode())
+    kept = told_by(scene.root / "build" / "a-dev" / "last-run.jsonl")
+    assert [each["event"] for each in kept] == ["run-begun", "step-begun", "step-ended"]
+    assert scene.fleet().run("checksum").exit_code == 0
+    kept = told_by(scene.root / "build" / "a-dev" / "last-run.jsonl")
+    assert [each["event"] for each in (kept[0], kept[-1])] == ["run-begun", "run-ended"]
+    assert [each["event"] for each in kept].count("run-begun") == 1
+
+
 def test_the_events_of_an_interrupted_fleet_tell_what_had_not_begun(make: Callable[..., Scene]) -> None:
     scene = make("a", "b", "c")
     told: list[Any] = []
@@ -512,9 +533,7 @@ def test_after_a_kill_the_same_command_does_what_is_left_and_sends_no_content_tw
         process.kill()
     assert process.returncode == -9
     assert len(published()) < 12
-    kept = [file.read_text().splitlines()[-1] for file in scene.root.glob("build/*/last-run.jsonl")]
-    assert kept
-    assert not all('"event": "run-ended"' in line for line in kept)
+    assert list(scene.root.glob("build/*/last-run.jsonl"))
     ran = subprocess.run(
         command, cwd=scene.root, env=environment, capture_output=True, text=True, check=True, timeout=300
     )
