@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "docs" / "images"
 COLUMNS = 96
-REPORT_SIZE = (820, 1240)  # pixels of the page that are shown: as wide as it gets at a desk, without more margin
+REPORT_SIZE = (820, 1120)  # pixels of the page that are shown: as wide as it gets at a desk, without more margin
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # GitHub shows an SVG without the fonts that it names by URL; each run of text has its length, so that any monospace font fits.
 _FONTS = 'ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace'
@@ -183,6 +183,7 @@ def sandboxed() -> Iterator[Sandboxed]:
     with tempfile.TemporaryDirectory(prefix="pictures-") as folder:
         project = Sandboxed(Path(folder))
         try:
+            project.terminal("make sandbox-env")  # starts it, which takes longer than what is shown
             yield project
         finally:
             project.terminal("make sandbox-stop")
@@ -191,7 +192,6 @@ def sandboxed() -> Iterator[Sandboxed]:
 def main() -> None:
     """Make all pictures."""
     with sandboxed() as project:
-        project.terminal("make sandbox-env")  # starts it, which takes longer than all that is shown
         edit = "echo '# a new line' >> inference_code/svd/inference.py"
         commands = ["make package", "make upload", edit, "make upload"]
         draw(
