@@ -127,17 +127,11 @@ class Trust:
 
     @property
     def _keyless(self) -> KeylessSigner:
-        """Who signs without a key; a token is there to be had, and an identity that may count. As `signer` otherwise."""
+        """Who signs without a key; a token is there to be had. As `signer` otherwise."""
         declared = self.declared.sign or ""
         name = sigstore.config_of(declared)
         config = self._data(name) if name else None
         found = tuple(each for each in self.keys if isinstance(each, keyless.Identity) and each.config == config)
-        if self.declared.verify and not found:
-            raise UserError(
-                f"what {declared} signs would not count: trust.verify names no identity of that instance of Sigstore",
-                where=_SIGN,
-                fix=f"add whoever signs to trust.verify: '{sigstore.entry('IDENTITY', 'https://ISSUER', name)}'",
-            )
         signer = keyless_signer.KeylessSigner(declared, config, found)
         signer.token_source()
         return signer

@@ -1,8 +1,8 @@
 """A small Sigstore on loopback: whoever tells who somebody is (OpenID Connect), the authority, and the transparency log.
 
 It does what the clients of Sigstore rely on: certificates of ten minutes with the identity and issuer of a token and the signed
-timestamp of a log of certificates (RFC 6962), and a log of signatures (Rekor, version 1) with proofs of inclusion, signed
-checkpoints and signed times. All keys are made when it starts. It is a model of Sigstore for its clients, not evidence about it.
+timestamp of a log of certificates (RFC 6962), and a log of signatures (Rekor) with proofs of inclusion and signed checkpoints. Of
+version 1, the log signs the time itself; beside one of version 2, a timestamp authority does (RFC 3161, by openssl). All keys are made when it starts. It is a model of Sigstore for its clients, not evidence about it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ import base64
 import hashlib
 import json
 import struct
+import subprocess
+import tempfile
 import threading
 import time
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -40,13 +44,17 @@ _MINUTES = timedelta(minutes=10)
 class SigstoreServices:
     """A context manager; `url` is the address of all services.
 
+    Args:
+        log_version: of Rekor.
+
     Attributes:
         refuse: paths -> status with which they are refused; 0 gives no answer before the end.
         seen: the path of each request.
         entries: what the log holds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, log_version: int = 1) -> None:
+        self._version = log_version
         self.refuse: dict[str, int] = {}
         self.seen: list[str] = []
         self.entries: list[bytes] = []
@@ -57,7 +65,11 @@ class SigstoreServices:
         self._root_key, self._authority_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
         self._root = _authority("root", self._root_key.public_key(), None, "root", self._root_key)
         self._authority = _authority("authority", self._authority_key.public_key(), self._root, "root", self._root_key)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._stamper_key = ec.generate_private_key(ec.SECP256R1())
+        self._stamper = _authority(
+            "timestamps", self._stamper_key.public_key(), self._root, "root", self._root_key, stamps=True
+        )
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> Self:
@@ -87,6 +99,8 @@ class SigstoreServices:
             "certChain": {"certificates": chain},
             "validFor": since,
         }
+        stamps = self._version > 1
+        stamper = [{"rawBytes": _b64(each.public_bytes(_DER))} for each in (self._stamper, self._root)]
         return {
             "mediaType": "application/vnd.dev.sigstore.clienttrustconfig.v0.1+json",
             "trustedRoot": {
@@ -94,14 +108,14 @@ class SigstoreServices:
                 "tlogs": [log(self._log)],
                 "certificateAuthorities": [authority],
                 "ctlogs": [log(self._certificates)],
-                "timestampAuthorities": [],
+                "timestampAuthorities": [{**authority, "certChain": {"certificates": stamper}}] if stamps else [],
             },
             "signingConfig": {
                 "mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",
                 "caUrls": [{"url": self.url, **service}],
                 "oidcUrls": [{"url": self.url, **service}],
-                "rekorTlogUrls": [{"url": self.url, **service}],
-                "tsaUrls": [],
+                "rekorTlogUrls": [{"url": self.url, **service, "majorApiVersion": self._version}],
+                "tsaUrls": [{"url": f"{self.url}/api/v1/timestamp", **service}] if stamps else [],
                 "rekorTlogConfig": {"selector": "ANY"},
                 "tsaConfig": {"selector": "ANY"},
             },
@@ -119,62 +133,41 @@ class SigstoreServices:
         """The token of a job of GitHub Actions, whose workflow is `OWNER/REPO/.github/workflows/FILE@REF`."""
         return self.token(issuer=GITHUB, sub="repo:acme/models:ref:refs/heads/main", job_workflow_ref=workflow)
 
-    def _handler(services) -> type[BaseHTTPRequestHandler]:  # noqa: N805 - the handler's methods have a `self` of their own
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                self._answer(b"")
-
-            def do_POST(self) -> None:
-                self._answer(self.rfile.read(int(self.headers["Content-Length"])))
-
-            def _answer(self, body: bytes) -> None:
-                address = urlsplit(self.path)
-                query = {key: value[0] for key, value in parse_qs(address.query).items()}
-                services.seen.append(address.path)
-                token = self.headers.get("Authorization", "").partition(" ")[2]
-                status = services.refuse.get(address.path)
-                if status == 0:
-                    services._end.wait()
-                    self.close_connection = True
-                    return
-                if status:
-                    self._send(status, {"code": status, "message": "it is not to be"})
-                    return
-                try:
-                    status, document = services._route(address.path, query, body, token)
-                except (ValueError, KeyError, InvalidSignature) as error:
-                    status, document = 400, {"code": 3, "message": str(error) or type(error).__name__}
-                self._send(status, document)
-
-            def _send(self, status: int, document: Any) -> None:
-                self.send_response(status)
-                if status == 302:
-                    self.send_header("Location", document)
-                data = json.dumps(document).encode()
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name of the base class
-                pass
-
-        return Handler
+    def answer(self, address: str, body: bytes, token: str) -> tuple[int, Any] | None:
+        """Status and content of the answer to a request; None for none."""
+        parts = urlsplit(address)
+        self.seen.append(parts.path)
+        status = self.refuse.get(parts.path)
+        if status == 0:
+            self._end.wait()
+            return None
+        if status:
+            return status, {"code": status, "message": "it is not to be"}
+        query = {key: value[0] for key, value in parse_qs(parts.query).items()}
+        try:
+            return self._route(parts.path, query, body, token)
+        except (ValueError, KeyError, InvalidSignature) as error:
+            return 400, {"code": 3, "message": str(error) or type(error).__name__}
 
     def _route(self, path: str, query: dict[str, str], body: bytes, token: str) -> tuple[int, Any]:
         match path:
             case "/api/v2/signingCert":
-                return 200, self._certify(json.loads(body), token)
+                answer: tuple[int, Any] = 200, self._certify(json.loads(body), token)
             case "/api/v1/log/entries":
-                return 201, self._log_entry(json.loads(body))
+                answer = 201, self._log_entry(json.loads(body))
+            case "/api/v2/log/entries":
+                answer = 201, self._log_entry_of_version_2(json.loads(body))
+            case "/api/v1/timestamp":
+                answer = 201, self._stamped(body)
             case "/job-token":  # as GitHub Actions gives it to a job
-                return 200, {"value": self.github_token(token)} if query["audience"] == "sigstore" else {}
+                answer = 200, {"value": self.github_token(token)} if query["audience"] == "sigstore" else {}
             case "/.well-known/openid-configuration":
-                return 200, {"authorization_endpoint": f"{self.url}/auth", "token_endpoint": f"{self.url}/token"}
+                answer = 200, {"authorization_endpoint": f"{self.url}/auth", "token_endpoint": f"{self.url}/token"}
             case "/auth" | "/token":
-                return self._in_browser(path, query, body)
-        return 404, {"message": "no such service"}
+                answer = self._in_browser(path, query, body)
+            case _:
+                answer = 404, {"message": "no such service"}
+        return answer
 
     def _in_browser(self, path: str, query: dict[str, str], body: bytes) -> tuple[int, Any]:
         """The login of a person: whoever comes is person@acme.test, without a password."""
@@ -272,20 +265,15 @@ class SigstoreServices:
             },
         }
         entry = _canonical(body)
-        with self._lock:
-            self.entries.append(entry)
-            number, leaves = len(self.entries) - 1, [hashlib.sha256(b"\0" + each).digest() for each in self.entries]
-        root = _root(leaves)
-        note = f"{_ORIGIN} - 1\n{len(leaves)}\n{_b64(root)}\n"
-        signed_note = _b64(_key_id(self._log)[:4] + self._log.sign(note.encode(), _SHA256))
-        when = int(time.time())
+        number, leaves, checkpoint = self._kept(entry)
+        root, when = _root(leaves), int(time.time())
         promise = {"body": _b64(entry), "integratedTime": when, "logID": _key_id(self._log).hex(), "logIndex": number}
         proof = {
             "logIndex": number,
             "treeSize": len(leaves),
             "rootHash": root.hex(),
             "hashes": [each.hex() for each in _path(number, leaves)],
-            "checkpoint": f"{note}\n\u2014 {_ORIGIN} {signed_note}\n",
+            "checkpoint": checkpoint,
         }
         set_ = _b64(self._log.sign(_canonical(promise), _SHA256))
         return {
@@ -295,7 +283,107 @@ class SigstoreServices:
             }
         }
 
+    def _log_entry_of_version_2(self, proposed: dict[str, Any]) -> dict[str, Any]:
+        """The same, of the digest of a statement; the time is another one's matter."""
+        asked = proposed["hashedRekordRequestV002"]
+        verifier = asked["signature"]["verifier"]
+        public = x509.load_der_x509_certificate(base64.b64decode(verifier["x509Certificate"]["rawBytes"])).public_key()
+        assert isinstance(public, ec.EllipticCurvePublicKey)
+        digest = base64.b64decode(asked["digest"])
+        public.verify(
+            base64.b64decode(asked["signature"]["content"]), digest, ec.ECDSA(utils.Prehashed(hashes.SHA256()))
+        )
+        data = {"algorithm": "SHA2_256", "digest": asked["digest"]}
+        spec = {"hashedRekordV002": {"data": data, "signature": asked["signature"]}}
+        entry = _canonical({"apiVersion": "0.0.2", "kind": "hashedrekord", "spec": spec})
+        number, leaves, checkpoint = self._kept(entry)
+        proof = {
+            "logIndex": str(number),
+            "treeSize": str(len(leaves)),
+            "rootHash": _b64(_root(leaves)),
+            "hashes": [_b64(each) for each in _path(number, leaves)],
+            "checkpoint": {"envelope": checkpoint},
+        }
+        return {
+            "logIndex": str(number),
+            "logId": {"keyId": _b64(_key_id(self._log))},
+            "kindVersion": {"kind": "hashedrekord", "version": "0.0.2"},
+            "inclusionProof": proof,
+            "canonicalizedBody": _b64(entry),
+        }
 
+    def _kept(self, entry: bytes) -> tuple[int, list[bytes], str]:
+        """Add an entry to the log: its number, the leaves of the tree with it, and the signed checkpoint of that."""
+        with self._lock:
+            self.entries.append(entry)
+            number, leaves = len(self.entries) - 1, [hashlib.sha256(b"\0" + each).digest() for each in self.entries]
+        note = f"{_ORIGIN} - 1\n{len(leaves)}\n{_b64(_root(leaves))}\n"
+        signed_note = _b64(_key_id(self._log)[:4] + self._log.sign(note.encode(), _SHA256))
+        return number, leaves, f"{note}\n\u2014 {_ORIGIN} {signed_note}\n"
+
+    def _stamped(self, query: bytes) -> bytes:
+        """What a timestamp authority answers."""
+        with tempfile.TemporaryDirectory() as folder:
+            private = self._stamper_key.private_bytes(
+                _PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+            files = {
+                "query": query,
+                "key.pem": private,
+                "stamper.pem": self._stamper.public_bytes(_PEM),
+                "serial": b"01\n",
+                "ts.cnf": _TIMESTAMP_AUTHORITY,
+            }
+            for name, data in files.items():
+                (Path(folder) / name).write_bytes(data)
+            command = ["openssl", "ts", "-reply", "-config", "ts.cnf", "-queryfile", "query", "-out", "reply"]
+            subprocess.run(command, cwd=folder, check=True, timeout=60, capture_output=True)
+            return (Path(folder) / "reply").read_bytes()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def __init__(self, services: SigstoreServices, *args: Any) -> None:
+        self._services = services
+        super().__init__(*args)
+
+    def do_GET(self) -> None:
+        self._answer(b"")
+
+    def do_POST(self) -> None:
+        self._answer(self.rfile.read(int(self.headers["Content-Length"])))
+
+    def _answer(self, body: bytes) -> None:
+        answer = self._services.answer(self.path, body, self.headers.get("Authorization", "").partition(" ")[2])
+        if answer is None:
+            self.close_connection = True
+            return
+        status, content = answer
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        self.send_response(status)
+        if status == 302:
+            self.send_header("Location", content)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name of the base class
+        pass
+
+
+_TIMESTAMP_AUTHORITY = b"""
+[tsa]
+default_tsa = one
+[one]
+serial = serial
+signer_cert = stamper.pem
+signer_key = key.pem
+signer_digest = sha256
+default_policy = 1.2.3.4
+digests = sha256
+ess_cert_id_alg = sha256
+"""
 _KEY_USAGE = x509.KeyUsage(
     digital_signature=True,
     content_commitment=False,
@@ -326,7 +414,10 @@ def _authority(
     issuer: x509.Certificate | None,
     issuer_name: str,
     key: ec.EllipticCurvePrivateKey,
+    *,
+    stamps: bool = False,
 ) -> x509.Certificate:
+    """A certificate of an authority, that of timestamps included, which issues none."""
     now = datetime.now(timezone.utc)
     builder = (
         x509.CertificateBuilder()
@@ -336,14 +427,18 @@ def _authority(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=3650))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0 if issuer else 1), critical=True)
-        .add_extension(_AUTHORITY_USAGE, critical=True)
+        .add_extension(_STAMPS if stamps else x509.BasicConstraints(True, 0 if issuer else 1), critical=True)
+        .add_extension(_KEY_USAGE if stamps else _AUTHORITY_USAGE, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
     )
     if issuer:
-        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), critical=False)
+        usage = ExtendedKeyUsageOID.TIME_STAMPING if stamps else ExtendedKeyUsageOID.CODE_SIGNING
+        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=stamps)
     return builder.sign(key, hashes.SHA256())
+
+
+_STAMPS = x509.BasicConstraints(ca=False, path_length=None)
 
 
 def _distinguished(name: str) -> x509.Name:

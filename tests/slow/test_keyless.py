@@ -143,6 +143,23 @@ def test_who_logs_in_signs_all_with_one_login_and_it_serves_where_this_identity_
     assert len(cloud.services.seen) == before + 4
 
 
+def test_a_log_of_version_2_with_a_timestamp_authority_does_as_well(cloud: Keyless) -> None:
+    with SigstoreServices(log_version=2) as services:
+        cloud.services = services
+        cloud.trust(OWN, services)
+        cloud.log_in()
+        assert cloud.project(SIGN, verify(RELEASE)).deploy().endpoint
+        signing = ["/api/v1/timestamp", "/api/v2/log/entries"]
+        assert services.seen == ["/api/v2/signingCert", *signing, *signing, *signing]
+    assert cloud.project(verify(RELEASE)).verify_remote().signature
+    bundle = json.loads(cloud.get("release.sig"))
+    for change in ("tlogEntries", "timestampVerificationData"):
+        changed = json.loads(json.dumps(bundle))
+        changed["verificationMaterial"].pop(change)
+        cloud.put("release.sig", json.dumps(changed).encode())
+        refused(cloud.project(verify(RELEASE)).deploy, IntegrityError)
+
+
 def test_a_plan_and_doctor_do_not_log_in(cloud: Keyless) -> None:
     cloud.log_in()
     before = len(cloud.services.seen)
