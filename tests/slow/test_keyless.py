@@ -214,6 +214,15 @@ def _certificate(bundle: dict[str, Any]) -> None:
     material["rawBytes"] = base64.b64encode(text).decode()
 
 
+def _version(bundle: dict[str, Any]) -> None:
+    """A certificate of a version that there is not, for which the library has an error of its own kind."""
+    material = bundle["verificationMaterial"]["certificate"]
+    text = bytearray(base64.b64decode(material["rawBytes"]))
+    assert text[8:13] == b"\xa0\x03\x02\x01\x02"
+    text[12] ^= 8
+    material["rawBytes"] = base64.b64encode(text).decode()
+
+
 def _time(bundle: dict[str, Any]) -> None:
     [entry] = bundle["verificationMaterial"]["tlogEntries"]
     entry["integratedTime"] = str(int(entry["integratedTime"]) - 1)
@@ -223,7 +232,7 @@ def _unlogged(bundle: dict[str, Any]) -> None:
     bundle["verificationMaterial"]["tlogEntries"] = []
 
 
-@pytest.mark.parametrize("change", [_payload, _signature, _certificate, _time, _unlogged])
+@pytest.mark.parametrize("change", [_payload, _signature, _certificate, _version, _time, _unlogged])
 def test_a_signature_with_a_flipped_bit_or_without_its_entry_in_the_log_is_refused(
     cloud: Keyless, change: Callable[[dict[str, Any]], None]
 ) -> None:
@@ -407,7 +416,7 @@ def test_a_genuine_signature_of_the_public_instance_is_of_its_identity_and_no_ot
     for wrong in ((data, f"x{identity}", issuer), (data, identity, "https://accounts.google.com")):
         with pytest.raises(SignatureError, match="it is not a signature of"):
             files(*wrong)
-    for change in (_payload, _signature, _certificate, _time, _unlogged):
+    for change in (_payload, _signature, _certificate, _version, _time, _unlogged):
         bundle = json.loads(data)
         change(bundle)
         with pytest.raises(SignatureError):
