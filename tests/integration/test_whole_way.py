@@ -159,7 +159,7 @@ from sagepack.api.project import Project
 from sagepack.cli import tasks
 assert not any(action.runs for action in Project(Path(".").resolve(), "config/svd.yaml").package().actions)
 slow = {"boto3", "botocore", "huggingface_hub", "jsonschema", "moto", "awscrt", "httpx2", "filelock", "tqdm"}
-slow |= {"sagepack.spec.program.check", "sagepack.spec.secrets.texts"}
+slow |= {"sagepack.spec.program.check", "sagepack.spec.secrets.texts", "jinja2", "vl_convert"}
 print(sorted(slow & set(sys.modules)), file=sys.stderr)
 """
     run = subprocess.run(

@@ -109,6 +109,9 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(judged: dict[str,
 def test_paper_is_white_and_nothing_is_hidden_on_it(judged: dict[str, dict[str, Any]]) -> None:
     for name, each in judged.items():
         assert each["printed"]["background"] == "rgb(255, 255, 255)", name
+        assert each["printed"]["ground"] in {"rgb(255, 255, 255)", None}, (
+            name
+        )  # of the graph, which has its own colours
         assert each["printed"]["hidden"] == 0, name
         assert each["printed"]["pdf"] > 10_000, name
 

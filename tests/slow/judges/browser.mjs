@@ -99,10 +99,17 @@ async function printed(path) {
     () => [...document.querySelectorAll("details table")].filter((each) => each.getBoundingClientRect().height === 0).length,
   );
   const background = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const unseen = await page.evaluate(
+    () => [...document.querySelectorAll("#sagepack-graph circle")].filter((each) => !each.checkVisibility()).length,
+  );
+  const ground = await page.evaluate(() => {
+    const each = document.querySelector("#sagepack-graph .page");
+    return each && getComputedStyle(each).fill;
+  });
   const pdf = join(folder, `${basename(path)}.pdf`);
   await page.pdf({ path: pdf, format: "A4" });
   await context.close();
-  return { hidden, background, pdf: statSync(pdf).size };
+  return { hidden: hidden + unseen, background, ground, pdf: statSync(pdf).size };
 }
 
 for (const path of pages) {
