@@ -152,6 +152,9 @@ def test_whoever_signs_without_a_key_is_named_among_those_that_count(tmp_path: P
         key, message = problem(tmp_path, f"trust.sign={sign}", f"trust.verify=['{verify}']")
         assert (key, "would not count" in message) == ("trust.sign", True)
     assert problem(tmp_path, "trust.sign=sigstore:config/other.json")[0] == "trust.sign"
+    (tmp_path / "chain.pem").write_bytes(chains.root("Acme").issue("signer").pem)
+    key, message = problem(tmp_path, "trust.sign=sigstore", f"trust.verify=['{whole}']", "trust.certificates=chain.pem")
+    assert (key, "only a key has certificates" in message) == ("trust.certificates", True)
 
 
 def test_certificates_verify_and_those_of_a_signer_are_for_its_key(tmp_path: Path) -> None:
