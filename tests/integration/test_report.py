@@ -166,5 +166,16 @@ def test_the_report_of_a_fleet_has_a_row_for_each_spec(project: Project) -> None
     assert result["headline"].startswith("4 specs: ")
 
 
+def test_a_spec_of_a_fleet_that_is_wrong_has_its_mistakes_in_its_place(project: Project) -> None:
+    path = project.root / "config" / "wrong.yaml"
+    path.write_text("name: wrong\nmodle: {}\n")
+    project.invoke("report", "--select", "config/wrong.yaml", "--select", "config/svd.yaml")
+    path.unlink()
+    text = text_of(project, "build/report.html")
+    assert "problems in the spec" in text
+    assert "did you mean &#39;model&#39;?" in text
+    assert "\\n" not in text
+
+
 def test_a_fleet_without_such_a_spec_is_an_error(project: Project) -> None:
     assert "no spec matches" in project.json("report", "--select", "nothing/*.yaml", code=1)["message"]

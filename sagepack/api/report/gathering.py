@@ -53,11 +53,11 @@ def of_spec(context: BuildContext, config: str, verify: Callable[[BuildContext],
 
 
 def of_member(root: Path, config: str, env: str) -> Facts:
-    """What is known on this machine of one spec of a fleet; one that is wrong has its error as what is unknown."""
+    """What is known on this machine of one spec of a fleet; of one that is wrong, its error."""
     try:
         spec = load(Selection(root, config, env), branch_allowed=True).spec
-    except (UserError, OSError) as error:
-        return Facts(config, None, env, unknown=(str(error),))
+    except UserError as error:
+        return Facts(config, None, env, no_run=_in_a_line(error))
     work = Workspace(root, spec.name, env)
     found = _on_this_disk(work, Facts(config, spec.name, env, spec.sandbox))
     found = replace(found, instance_type=spec.endpoint.instance_type)
@@ -65,9 +65,15 @@ def of_member(root: Path, config: str, env: str) -> Facts:
         lock = Lock.parse(work.lock_path.read_bytes(), work.display(work.lock_path))
     except FileNotFoundError:
         return found
-    except (UserError, OSError) as error:
-        return replace(found, unknown=(*found.unknown, str(error)))
+    except OSError as error:
+        return replace(found, unknown=(*found.unknown, f"the lock cannot be read: {error.strerror}"))
+    except UserError as error:
+        return replace(found, unknown=(*found.unknown, _in_a_line(error)))
     return replace(found, lock=lock)
+
+
+def _in_a_line(error: UserError) -> str:
+    return "; ".join(line.strip() for line in error.lines())
 
 
 def _on_this_disk(work: Workspace, found: Facts) -> Facts:
