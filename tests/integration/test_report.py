@@ -173,6 +173,7 @@ def test_a_spec_of_a_fleet_that_is_wrong_has_its_mistakes_in_its_place(project: 
     path.unlink()
     text = text_of(project, "build/report.html")
     assert "problems in the spec" in text
+    assert "config/wrong.yaml in local</a>: wrong" in text
     assert "did you mean &#39;model&#39;?" in text
     assert "\\n" not in text
 

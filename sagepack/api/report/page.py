@@ -34,7 +34,7 @@ MARK_WITHIN = 2048
 """Bytes of a report in which it is."""
 _TEMPLATES = Path(__file__).parents[2] / "templates" / "report"
 _LARGEST = 10  # files that the picture shows
-_BADGES = {"done": "good", "failed": "bad", "interrupted": "bad", "not ended": "bad", "no run": "sub"}
+_BADGES = {"done": "good", "failed": "bad", "interrupted": "bad", "not ended": "bad", "wrong": "bad", "no run": "sub"}
 
 
 class Picture(Value, frozen=True):
@@ -89,7 +89,7 @@ def fleet_page(members: Sequence[Facts], made: datetime) -> str:
         members=members,
         headline=words.fleet_headline(members),
         moved={name: sum(run.moved(name) for run in runs) for name in ("fetched", "sent", "copied")},
-        trouble=[each for each in members if each.run and words.outcome(each.run) != "done"],
+        trouble=[each for each in members if words.state(each) not in {"done", "no run"}],
         most_trouble=_LARGEST,
         picture=Picture.of(_longest_runs(longest[:_LARGEST])) if runs else None,
     )

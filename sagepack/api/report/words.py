@@ -18,6 +18,7 @@ BEFORE, AFTER = "planning", "the end"
 _BEFORE = "the spec was read, and the services were asked what is there"
 _SANDBOX = "; the sandbox started, if it did not run"
 _AFTER = "what came of it was looked up"
+STATES = ("done", "failed", "interrupted", "not ended", "wrong", "no run")
 _INTERRUPTED = (129, 130, 143)
 _WORTH_LISTING = 0.01  # share of the time of what comes after the last step
 _WORTH_SAYING = 0.2  # share of the time of what comes second
@@ -97,12 +98,17 @@ def headline(run: LastRun) -> str:
     return f"{text}."
 
 
+def state(member: Facts) -> str:
+    """How the last run of a spec ended, `no run` if none is known, or `wrong` for a spec with mistakes."""
+    if member.name is None:
+        return "wrong"
+    return outcome(member.run) if member.run else "no run"
+
+
 def outcomes(members: Sequence[Facts]) -> dict[str, int]:
-    """How many of the last runs ended in which way; those of which no run is known are `no run`."""
-    words = ["no run" if each.run is None else outcome(each.run) for each in members]
-    return {
-        word: words.count(word) for word in ("done", "failed", "interrupted", "not ended", "no run") if word in words
-    }
+    """How many specs are in which state."""
+    words = [state(each) for each in members]
+    return {word: words.count(word) for word in STATES if word in words}
 
 
 def fleet_headline(members: Sequence[Facts]) -> str:

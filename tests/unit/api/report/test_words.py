@@ -110,4 +110,4 @@ def test_the_headline_of_a_fleet_counts_how_runs_ended_and_names_the_longest() -
         "4 specs: 2 done, 1 failed, 1 no run. The last runs took 2 min 04 s together; "
         "the longest was `model-001` in prod, 1 min 40 s."
     )
-    assert words.fleet_headline([Facts("config/x.yaml", None, "prod")]) == "1 spec: 1 no run."
+    assert words.fleet_headline([Facts("config/x.yaml", None, "prod")]) == "1 spec: 1 wrong."
