@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sagepack.api import history
-from sagepack.aws.s3 import ObjectRef, S3Uri
+from sagepack.aws.s3 import ChangedError, ObjectRef, S3Uri
 from sagepack.deploy import recorded
 from sagepack.digest import fingerprint
 from sagepack.engine import contents, executor, signed
@@ -173,11 +173,12 @@ def _of_archive(context: BuildContext, path: Path, folder: Path) -> ServedPackag
 def _of_address(
     context: BuildContext, uri: S3Uri, folder: Path, shown: str, environment: Mapping[str, str]
 ) -> ServedPackage:
-    store, etag = context.clients.s3, signed.require_signed_package(context, uri)
+    store, etags = context.clients.s3, signed.require_signed_package(context, uri)
     if uri.key.endswith("/") or not uri.key:
         objects = [each for each in store.list(uri) if not each.location.key.endswith("/")]
         if not objects:
             raise UserError("there is nothing below this address", where=str(uri), fix="`invoke releases` shows others")
+        _require_same({each.location.key: each.etag for each in objects}, etags, uri)
 
         def fill(target: Path, advance: Callable[[int], None]) -> None:
             for each in objects:
@@ -194,13 +195,24 @@ def _of_address(
         if head is None:
             fix = "check the address, and the environment with --env; an address of files ends with /"
             raise UserError("there is no such object", where=str(uri), fix=fix)
-        seen = ObjectRef(uri, etag or head.etag)
+        _require_same({uri.key: head.etag}, etags, uri)
+        seen = ObjectRef(uri, head.etag)
 
         def fill(target: Path, advance: Callable[[int], None]) -> None:
             _extract(store.open(seen, 0, head.size), target, str(uri), advance)
 
         size, identity = head.size, [[str(uri), head.etag]]
     return ServedPackage(shown, _kept(context, folder, identity, size, fill), environment)
+
+
+def _require_same(seen: Mapping[str, str], signed_etags: Mapping[str, str] | None, where: S3Uri) -> None:
+    """Check that objects are those that were just verified, if they had to be.
+
+    Raises:
+        ChangedError: they were replaced, or there are others.
+    """
+    if signed_etags is not None and seen != signed_etags:
+        raise ChangedError("it was replaced after it was verified", where)
 
 
 def _inside(path: str, where: str) -> str:

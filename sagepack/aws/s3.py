@@ -248,7 +248,9 @@ class S3:
         # Some stores do not name the type: then the number of parts at the end of a composite checksum shows it.
         sums = {name: value for name, value in sums.items() if "-" not in value}
         sha256 = _sha256(sums.pop(SHA256, ""))
-        return ObjectInfo(answer["ContentLength"], answer["ETag"], answer.get("VersionId"), sums, sha256)
+        # In a bucket that got versioning later, or has it suspended, S3 names the version "null" of what has none.
+        version = answer.get("VersionId")
+        return ObjectInfo(answer["ContentLength"], answer["ETag"], None if version == "null" else version, sums, sha256)
 
     def read(self, location: S3Uri) -> bytes | None:
         """The content of a document; None if there is none, or one larger than any document of this program."""

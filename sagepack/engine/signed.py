@@ -101,7 +101,7 @@ def require_signed_config(context: BuildContext, config: str) -> None:
         require_signed(context, found, config)
 
 
-def require_signed_package(context: BuildContext, location: S3Uri) -> str | None:
+def require_signed_package(context: BuildContext, location: S3Uri) -> dict[str, str] | None:
     """Check that a package in S3 is what a key that counts has signed: it is about to run on this machine.
 
     Args:
@@ -109,11 +109,12 @@ def require_signed_package(context: BuildContext, location: S3Uri) -> str | None
         location: of the archive, or of the files, ending in `/`.
 
     Returns:
-        The ETag of the archive that was signed; None for files, or if none has to be.
+        The ETags of the objects that were signed, by key; None if none has to be.
 
     Raises:
         UserError: it is no package of this program, or not signed.
         PackageError: it is not what was signed.
+        ChangedError: it was replaced while it was verified.
     """
     if not context.trust.must_verify:
         return None
@@ -133,7 +134,7 @@ def require_signed_package(context: BuildContext, location: S3Uri) -> str | None
 
     found = gate.require_signed(s3, package, manifest, keys)
     context.progress.note(f"it is what {found.by}")
-    return found.release.etag
+    return gate.signed_etags(s3, package, found.release)
 
 
 def _manifest(data: bytes, deployment: RecordedDeployment) -> Manifest:

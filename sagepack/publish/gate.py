@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sagepack.aws.s3_types import ChangedError
 from sagepack.progress import Silent
 from sagepack.publish import remote_read
 from sagepack.publish.documents import MOST_FILES, Files
@@ -49,7 +50,7 @@ def require_signed(
         package: the keys of the package, with the digest that its manifest must have.
         manifest: gives the files; asked for only if something is not as it was signed.
         keys: those that count.
-        verified: what this machine knows of objects in S3.
+        verified: what this machine knows of objects in S3, which counts where no signature does.
 
     Raises:
         NotPublishedError: the package is not published.
@@ -58,8 +59,7 @@ def require_signed(
     """
     if not keys:
         raise ValueError("without a key that counts nothing can be verified")
-    known = {key: value.etag for key, value in verified.of(package.folder).items()} if verified else {}
-    signed = _signed_as_it_is(store, package, keys, known)
+    signed = _signed_as_it_is(store, package, keys)
     if signed is None:
         # Something differs; or a document was written by a program that sends S3 no SHA-256, or by two signers at once.
         checked = remote_read.verify(store, package, manifest(), Silent(), verified=verified, keys=keys)
@@ -78,9 +78,22 @@ def is_signed(store: S3, package: Package, manifest: Callable[[], Manifest], key
     return True
 
 
-def _signed_as_it_is(
-    store: S3, package: Package, keys: Sequence[Verifier], known_etags: Mapping[str, str]
-) -> SignedRelease | None:
+def signed_etags(store: S3, package: Package, release: Release) -> dict[str, str]:
+    """The ETags of the objects of the model, by key, as a release that was just verified has them.
+
+    Raises:
+        ChangedError: the list of its files was replaced since.
+    """
+    if release.etag is not None:
+        return {package.model_uri.key: release.etag}
+    index = store.read(package.index_uri)
+    files = Files.parse(index)
+    if files is None or not release.lists(index or b""):
+        raise ChangedError("it was replaced after it was verified", package.index_uri)
+    return {package.model_uri.child(file.member.path).key: file.etag for file in files.files}
+
+
+def _signed_as_it_is(store: S3, package: Package, keys: Sequence[Verifier]) -> SignedRelease | None:
     """The signed release, if everything in S3 is as it says; None otherwise."""
     with worker_pool(_THREADS, "verify") as pool:
         signature = pool.submit(store.read, package.release_signature_uri)
@@ -92,7 +105,7 @@ def _signed_as_it_is(
         record = pool.submit(store.read, package.release_uri(signed.release.released))
         heads = {uri.key.rpartition("/")[2]: head.result() for uri, head in beside.items()}
         is_whole = all(_is_signed(name, head, signed) for name, head in heads.items())
-        as_signed = is_whole and _is_of(signed.release, package) and looked.result().is_as_signed(signed, known_etags)
+        as_signed = is_whole and _is_of(signed.release, package) and looked.result().is_as_signed(signed)
         return signed if as_signed and Release.parse(record.result()) == signed.release else None
 
 
@@ -122,17 +135,15 @@ class _Archive:
     """What S3 says of an archive.
 
     Attributes:
-        location: its address.
         head: the answer; None if there is no archive.
     """
 
-    location: S3Uri
     head: ObjectInfo | None
 
-    def is_as_signed(self, signed: SignedRelease, known_etags: Mapping[str, str]) -> bool:
-        """Whether it is the archive that was signed, and the one that this machine knows, if it knows one."""
+    def is_as_signed(self, signed: SignedRelease) -> bool:
+        """Whether it is the archive that was signed."""
         head, release = self.head, signed.release
-        if head is None or known_etags.get(self.location.key, head.etag) != head.etag:
+        if head is None:
             return False
         said, found = (
             (release.size, release.etag, release.version_id),
@@ -156,21 +167,20 @@ class _Prefix:
     index: bytes | None
     objects: Mapping[str, ObjectSummary]
 
-    def is_as_signed(self, signed: SignedRelease, known_etags: Mapping[str, str]) -> bool:
-        """Whether these are the files that were signed, no more and no less, and those that this machine knows."""
+    def is_as_signed(self, signed: SignedRelease) -> bool:
+        """Whether these are the files that were signed, no more and no less."""
         files = Files.parse(self.index)
         if files is None or not signed.release.lists(self.index or b"") or files.manifest.digest != self.package.digest:
             return False
         said = {file.member.path: (file.member.size, file.etag) for file in files.files}
         found = {path: (listed.size, listed.etag) for path, listed in self.objects.items()}
-        keys = ((listed.location.key, listed.etag) for listed in self.objects.values())
-        return said == found and all(known_etags.get(key, etag) == etag for key, etag in keys)
+        return said == found
 
 
 def _look_at_model(store: S3, package: Package) -> _Archive | _Prefix:
     """Ask S3 about the model."""
     if package.format is PackageFormat.ARCHIVE:
-        return _Archive(package.model_uri, store.head(package.model_uri))
+        return _Archive(store.head(package.model_uri))
     with worker_pool(1, "index") as pool:
         index = pool.submit(store.read, package.index_uri)
         objects = remote_read.objects_below(store, package, MOST_FILES + 1)

@@ -7,6 +7,7 @@ import json
 import random
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,49 @@ def test_a_release_that_names_no_signatures_still_counts(bucket: Bucket, tree: T
     assert admitted(bucket, tree).signatures == {}
     half_signed(bucket, tree, package)
     assert "missing" in findings(bucket, tree)["model.sig"]
+
+
+@contextmanager
+def versions_without_a_name(bucket: Bucket) -> Iterator[None]:
+    """What S3 says, and moto does not, in a bucket with versioning of what was written without it."""
+
+    def name_it(parsed: Any, **_: Any) -> None:
+        parsed.setdefault("VersionId", "null")
+
+    events = bucket.store._client.meta.events
+    events.register("after-call.s3.HeadObject", name_it)
+    yield
+    events.unregister("after-call.s3.HeadObject", name_it)
+
+
+@LAYOUTS
+@pytest.mark.parametrize("suspended", [False, True])
+def test_a_bucket_that_gets_versioning_or_has_it_suspended_changes_nothing_of_what_was_signed(
+    bucket: Bucket, tree: Tree, layout: str, suspended: bool
+) -> None:
+    with versions_without_a_name(bucket) if suspended else nullcontext():
+        published(bucket, tree, layout)
+    with versions_without_a_name(bucket):
+        assert admitted(bucket, tree, layout).release.version_id is None
+        assert judge(bucket, tree, layout).signature
+
+
+def remembered(bucket: Bucket, package: Package) -> set[str]:
+    return {each.etag for each in bucket.verified.of(package.folder).values()}
+
+
+def test_a_signature_says_more_than_what_a_machine_remembers_of_an_earlier_upload(
+    bucket: Bucket, tree: Tree, edited: Tree
+) -> None:
+    package, keys = published(bucket, tree), [OURS.public]
+    for key in bucket.listing():
+        bucket.store.delete(S3Uri(bucket.target.bucket, key))
+    other = other_machine(bucket)
+    for each in (edited, tree):  # copied in parts from the first one, so with another ETag
+        published(other, each)
+    assert remembered(bucket, package).isdisjoint(remembered(other, package))
+    assert require_signed(bucket.store, package, lambda: tree.manifest, keys, bucket.verified).key == OURS.public
+    assert verify(bucket.store, package, tree.manifest, Silent(), verified=bucket.verified, keys=keys).signature
 
 
 class Interrupting(S3):

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sagepack.api import served_package
+from sagepack.aws.s3 import ChangedError
 from sagepack.aws.session import AccessDeniedError
 from sagepack.digest import Digest
 from sagepack.errors import IntegrityError, RemoteError, SagepackError, UserError
 from sagepack.package.attest import dsse, oms
 from sagepack.package.attest.keys import PublicKey
 from sagepack.package.manifest import Manifest, Member
+from sagepack.publish import gate
 from sagepack.publish.documents import Index
 from sagepack.publish.release import Release
 from sagepack.sandbox.aws.invocations import ScriptedResult
@@ -324,6 +326,16 @@ def test_signing_what_is_published_reads_what_this_machine_does_not_know(cloud: 
     assert signed.bytes_read > MiB
 
 
+@pytest.mark.slow
+def test_who_remembers_an_earlier_upload_signs_the_one_that_is_there_after_reading_it(cloud: Signed) -> None:
+    cloud.project().upload()
+    # Another machine has deleted it, and published it in other parts.
+    cloud.put("model.tar.gz", cloud.get("model.tar.gz"))
+    agree(cloud)
+    assert cloud.project(cloud.sign, VERIFY).sign().bytes_read == len(cloud.get("model.tar.gz"))
+    assert cloud.project(VERIFY).verify_remote().signature
+
+
 def test_a_key_is_rotated_on_the_word_of_the_old_one(cloud: Signed) -> None:
     cloud.project(cloud.sign, VERIFY).upload()
     cloud.other_machine()
@@ -580,6 +592,31 @@ def test_a_package_from_s3_runs_on_this_machine_only_as_it_was_signed(
     assert not folder.exists()
     if attack is Signed.unsign:
         assert files(address)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("layout", "name"),
+    [("prefix", "model/code/inference.py"), ("prefix", "files.json"), ("archive", "model.tar.gz")],
+)
+def test_what_is_replaced_as_soon_as_it_was_verified_does_not_run_on_this_machine(
+    cloud: Signed, monkeypatch: pytest.MonkeyPatch, layout: str, name: str
+) -> None:
+    sets = (f"artifact.layout={layout}", VERIFY)
+    cloud.project(cloud.sign, *sets).upload()
+    verified = gate.require_signed
+
+    def verify_and_lose(*arguments: Any) -> Any:
+        found = verified(*arguments)
+        cloud.put(name, b"print('somebody else')")
+        return found
+
+    monkeypatch.setattr(gate, "require_signed", verify_and_lose)
+    address = cloud.key("manifest.json").replace("manifest.json", "model/" if layout == "prefix" else "model.tar.gz")
+    project, folder = cloud.project(*sets)._open("deploy"), cloud.root / "served"
+    error = refused(lambda: served_package.of_name(project, f"s3://{cloud.bucket}/{address}", folder), ChangedError)
+    assert "replaced after it was verified" in error.message
+    assert not folder.exists()
 
 
 @pytest.mark.slow

@@ -185,6 +185,10 @@ def test_another_identity_issuer_or_instance_does_not_count(cloud: Keyless) -> N
         (cloud.root / "config" / "other-log.json").write_text(json.dumps(mixed))
     for counted, reason in (
         (verify("other@acme.test"), "SANs do not match"),
+        (verify(RELEASE[:-1]), "SANs do not match"),
+        (verify(f"{RELEASE}.example"), "SANs do not match"),
+        (verify(RELEASE.upper()), "SANs do not match"),
+        (verify(RELEASE, issuer=f"{ISSUER}/"), "does not match"),
         (verify(RELEASE, issuer=GITHUB), "does not match"),
         (verify(RELEASE, config="config/other.json"), "certificate chain"),
         (verify(RELEASE, config="config/other-log.json"), "invalid log entry"),
@@ -245,6 +249,27 @@ def test_a_signature_with_a_flipped_bit_or_without_its_entry_in_the_log_is_refus
     error = refused(cloud.project(verify(RELEASE)).deploy, IntegrityError)
     assert "release.sig" in "\n".join((error.where or "", error.message, *error.details))
     cloud.put("release.sig", whole)
+    assert cloud.project(verify(RELEASE)).deploy().endpoint
+
+
+@pytest.mark.parametrize("log_version", [1, 2])
+def test_the_entry_of_another_signature_of_the_same_login_does_not_stand_for_this_one(
+    cloud: Keyless, log_version: int
+) -> None:
+    with SigstoreServices(log_version=log_version) as services:
+        cloud.services = services
+        cloud.trust(OWN, services)
+        cloud.log_in()
+        cloud.project(SIGN, verify(RELEASE)).upload()
+    bundle, other = (json.loads(cloud.get(name)) for name in ("release.sig", "model.sig"))
+    material, lent = bundle["verificationMaterial"], other["verificationMaterial"]
+    assert material["certificate"] == lent["certificate"]
+    for what in (("tlogEntries",), ("tlogEntries", "timestampVerificationData")):
+        mixed = {**material, **{each: lent[each] for each in what if each in lent}}
+        cloud.put("release.sig", json.dumps({**bundle, "verificationMaterial": mixed}).encode())
+        error = refused(cloud.project(verify(RELEASE)).deploy, IntegrityError)
+        assert "release.sig" in "\n".join((error.where or "", error.message, *error.details))
+    cloud.put("release.sig", json.dumps(bundle).encode())
     assert cloud.project(verify(RELEASE)).deploy().endpoint
 
 
