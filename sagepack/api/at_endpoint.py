@@ -134,8 +134,9 @@ class AtEndpoint(OpenedSpec):
         context = self._open("deploy")
         with self.progress.activity("asking AWS about the endpoint"):
             preflight.require_account(context)
-            first = live.status(context)
-        return live.watch(context, first, interval)
+            signatures = live.Signatures()
+            first = live.status(context, signatures)
+        return live.watch(context, first, interval, signatures)
 
     def wake(self) -> results.Woken:
         """Start an instance of an endpoint that sleeps, and wait until it serves; several where automatic scaling has more as its least.

@@ -7,7 +7,7 @@ from collections import deque
 from contextlib import suppress
 from datetime import datetime, timezone
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec.structs import replace
 
@@ -21,7 +21,8 @@ from sagepack.deploy import failure, record
 from sagepack.deploy.deployment import TAG_MANIFEST, Owner
 from sagepack.deploy.manager import manager
 from sagepack.deploy.overview import overview, require_owned
-from sagepack.errors import RemoteError, UserError
+from sagepack.engine import signed
+from sagepack.errors import RemoteError, SagepackError, UserError
 from sagepack.spec import schedules
 from sagepack.spec.images import partition as partition_of
 from sagepack.spec.keys import by_key
@@ -37,14 +38,22 @@ if TYPE_CHECKING:
     from sagepack.deploy.overview import Overview
     from sagepack.engine.context import BuildContext
 
+    _Signature: TypeAlias = tuple[results.ServedSignature | None, tuple[str, ...]]
+
 MOST_LINES = 10_000  # of a log that are kept: the newest
 _FAILURES = 3  # that are shown
 _LOOKED_AT = 3  # records: after an update that failed, the one before serves
+_VERIFIED_FOR = 60.0  # seconds
 _POLL = 3.0  # seconds; CloudWatch takes some FilterLogEvents in a second from a whole account
 
 
-def status(context: BuildContext) -> results.EndpointStatus:
-    """What the endpoint of a spec does now."""
+def status(context: BuildContext, signatures: Signatures | None = None) -> results.EndpointStatus:
+    """What the endpoint of a spec does now.
+
+    Args:
+        context: of the spec.
+        signatures: what was found before of what serves, if somebody keeps it.
+    """
     name = context.spec.endpoint.name
     found = overview(context.clients.aws, Owner.of(context.spec))
     if found is None:
@@ -53,11 +62,14 @@ def status(context: BuildContext) -> results.EndpointStatus:
     variant = next(iter(endpoint.production_variants), None)
     target, partition = found.live.scaling.target, partition_of(aws.region)
     is_real = not context.spec.sandbox
-    with worker_pool(2, "status") as pool:
+    signatures = signatures or Signatures()
+    with worker_pool(3, "status") as pool:
         asked, failed = pool.submit(_cost, context, variant, config), pool.submit(_failures, context)
+        verified = pool.submit(signatures.of, context, endpoint.endpoint_config_name)
         release, unread = _release(context, endpoint.endpoint_config_name)
         cost, unpriced = asked.result()
         failures, unlisted = failed.result()
+        signature, unverified = verified.result()
     return results.EndpointStatus(
         name,
         state=endpoint.endpoint_status,
@@ -70,6 +82,7 @@ def status(context: BuildContext) -> results.EndpointStatus:
         model=config.variant.model_name if config else None,
         model_exists=found.live.model_description is not None,
         manifest=found.live.tags.get(TAG_MANIFEST),
+        signature=signature,
         image=found.live.image.resolved if found.live.image else None,
         instance_type=config.variant.instance_type if config else None,
         instance_pools=tuple(
@@ -88,7 +101,7 @@ def status(context: BuildContext) -> results.EndpointStatus:
         alarms=_alarms(found),
         failures=failures,
         release=release,
-        unknown=(*found.unknown, *unread, *unlisted, *unpriced),
+        unknown=(*found.unknown, *unread, *unlisted, *unpriced, *unverified),
         console=console.endpoint_page(partition, aws.region, name) if is_real else None,
         log=console.log_page(partition, aws.region, logs.log_group(name)) if is_real else None,
     )
@@ -109,14 +122,16 @@ def read_log(context: BuildContext, since: timedelta) -> results.Log:
     return results.Log(name, logs.log_group(name), exists, moment(begin), count - len(lines), tuple(lines))
 
 
-def watch(context: BuildContext, first: results.EndpointStatus, interval: float) -> Iterator[results.EndpointStatus]:
+def watch(
+    context: BuildContext, first: results.EndpointStatus, interval: float, signatures: Signatures
+) -> Iterator[results.EndpointStatus]:
     """What was seen first, and what the endpoint does every `interval` seconds from then on; never ends by itself."""
     yield first
     said = ""
     while True:
         clock.sleep(interval)
         try:
-            found = status(context.refreshed())
+            found = status(context.refreshed(), signatures)
         except RemoteError as error:
             trouble = f"{error.message}; trying again"
             if trouble != said:
@@ -147,6 +162,34 @@ def follow_log(context: BuildContext, since: timedelta) -> Iterator[results.LogL
         said = trouble
         if not events:
             clock.sleep(0.2 if context.spec.sandbox else _POLL)
+
+
+class Signatures:
+    """What was found of the signature of what serves; whoever looks often asks S3 again after a minute, or when something else serves."""
+
+    def __init__(self) -> None:
+        self._kept: tuple[str, float, _Signature] | None = None
+
+    def of(self, context: BuildContext, config: str) -> _Signature:
+        """Whether the package of a configuration is as it was signed, if that is asked; or why it is not known."""
+        if not context.trust.must_verify or not config:
+            return None, ()
+        now = clock.monotonic()
+        if self._kept and self._kept[0] == config and now - self._kept[1] < _VERIFIED_FOR:
+            return self._kept[2]
+        found = _signature(context, config)
+        self._kept = config, now, found
+        return found
+
+
+def _signature(context: BuildContext, config: str) -> _Signature:
+    try:
+        found = signed.serving(context, config)
+    except (UserError, RemoteError) as error:
+        return None, (f"whether the package is as it was signed: {error.message}",)
+    if isinstance(found, SagepackError):
+        return results.ServedSignature(None, found.message, tuple(found.details), found.fix), ()
+    return results.ServedSignature(results.Signature(found.key.name, found.key.hint, found.signed)), ()
 
 
 def _cost(

@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from sagepack.aws import identity, quotas
+from sagepack.aws import identity, quotas, sagemaker
 from sagepack.aws.prices import Prices
 from sagepack.aws.s3 import S3, S3Uri
+from sagepack.aws.session import AccessDeniedError
 from sagepack.deploy.preflight import judge
 from sagepack.deploy.preflight.asking import Question, answer_all
 from sagepack.deploy.preflight.check import STALE_UPLOADS, Check, Finding
@@ -33,7 +34,7 @@ from sagepack.deploy.preflight.questions import (
 from sagepack.digest import Digest
 from sagepack.engine import lazy
 from sagepack.engine.clients import write_options
-from sagepack.errors import Diagnostic, RemoteError, SagepackError, UserError
+from sagepack.errors import Diagnostic, IntegrityError, RemoteError, SagepackError, UserError
 from sagepack.publish.keys import Package, PackageFormat, packages_uri
 from sagepack.spec.rules import instances
 from sagepack.text import counted, format_bytes, format_usd, one_of
@@ -43,19 +44,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sagepack.deploy.preflight.check import Verdict
-    from sagepack.engine import cluster, scanning, worker_check
+    from sagepack.engine import cluster, scanning, signed, worker_check
     from sagepack.engine.context import BuildContext
     from sagepack.engine.remote import policy
     from sagepack.engine.trust import Trust
     from sagepack.hub.folder import ModelFolder
     from sagepack.package.attest import keyless_signer
     from sagepack.package.lock import Lock
+    from sagepack.publish.signatures import SignedRelease
     from sagepack.spec.model import Endpoint
 else:
     cluster = lazy.module("engine.cluster")
     keyless_signer = lazy.module("package.attest.keyless_signer")
     policy = lazy.module("engine.remote.policy")
     scanning = lazy.module("engine.scanning")
+    signed = lazy.module("engine.signed")
     worker_check = lazy.module("engine.worker_check")
 
 # Check -> the one without which it says nothing.
@@ -172,6 +175,7 @@ def check_all(context: BuildContext, more: Sequence[Question]) -> tuple[Check, .
             *preflight.publishing(),
             preflight.lifecycle(),
             *_signing(context, log_in=False),
+            *_served(context),
             *preflight.deploying(),
             *preflight.updating(),
             preflight.quota(search=True),
@@ -254,6 +258,40 @@ def _signing(context: BuildContext, *, log_in: bool) -> list[Question]:
     trust = context.trust
     ask = partial(judge_signer, trust, log_in=log_in)
     return [Question("signing-key", "signing key", ask)] if trust.must_sign else []
+
+
+def _served(context: BuildContext) -> list[Question]:
+    """Whether what the endpoint serves is what a key that counts has signed, if one has to."""
+    aws, name = context.clients.aws, context.spec.endpoint.name
+
+    def ask() -> Finding:
+        if not context.trust.keys:  # each is read, and one that cannot be is told
+            return Finding("ok", "nothing has to be signed")
+        endpoint = sagemaker.describe_endpoint(aws, name)
+        if endpoint is None or not endpoint.endpoint_config_name:
+            return Finding("ok", "nothing serves yet")
+        try:
+            return judge_served(signed.serving(context, endpoint.endpoint_config_name))
+        except AccessDeniedError:
+            raise
+        except UserError as error:  # its model was deleted, or another program made it
+            return Finding("unknown", f"not looked at: {error.message}", error.fix)
+
+    return [Question("signature", "signature", ask)] if context.trust.must_verify else []
+
+
+def judge_served(found: SignedRelease | SagepackError) -> Finding:
+    """Whether what serves is what was signed.
+
+    Args:
+        found: the release that was signed, or what is wrong with it.
+    """
+    if isinstance(found, IntegrityError):
+        detail = "; ".join((found.message, *found.details))
+        return Finding("failed", f"what serves is not what was signed: {detail}", found.fix)
+    if isinstance(found, SagepackError):
+        return Finding("warning", found.message, found.fix)
+    return Finding("ok", f"what serves is what {found.by}")
 
 
 def judge_signer(trust: Trust, *, log_in: bool = False) -> Finding:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sagepack.aws.s3 import S3Uri
 from sagepack.deploy import recorded
 from sagepack.deploy.deployment import Owner
-from sagepack.errors import IntegrityError, UserError
+from sagepack.errors import IntegrityError, SagepackError, UserError
 from sagepack.package.manifest import Manifest
 from sagepack.publish import gate, remote_read
 from sagepack.publish.keys import RELEASE_SIGNATURE, document_beside, package_at
@@ -23,19 +23,22 @@ if TYPE_CHECKING:
     from sagepack.engine.context import BuildContext
     from sagepack.publish.signatures import SignedRelease
 
+_CODE = "the code that it was made from"
 _UNSIGNED = "check out {} and run `invoke sign`, which reads every byte of it and signs it"
 _REPLACED = "find out who wrote there; then delete what is named above, check out {} and run `invoke upload`, which writes it again"
 _UPLOADED_AGAIN = "check out {} and run `invoke deploy`, which makes the model again"
-
-
 _NOT_OURS = "find out who wrote there; --set trust.verify=null runs it all the same"
+
+
+class EarlierUploadError(UserError):
+    """The package is signed, and is another upload than the one that SageMaker's model names."""
 
 
 def require_signed(
     context: BuildContext,
     deployment: RecordedDeployment,
     release: str,
-    code: str = "the code that it was made from",
+    code: str = _CODE,
     instead: str = "",
 ) -> None:
     """Check, as it is now, that the package of a release is what a key that counts has signed; nothing if none has to.
@@ -52,8 +55,15 @@ def require_signed(
         PackageError: it is not what was signed.
         IntegrityError: its manifest is not the one of the release.
     """
-    if not context.trust.must_verify:
-        return
+    if context.trust.must_verify:
+        found = _signed(context, deployment, release, code, instead)
+        context.progress.note(f"the package of {release} is what {found.by}")
+
+
+def _signed(
+    context: BuildContext, deployment: RecordedDeployment, release: str, code: str = _CODE, instead: str = ""
+) -> SignedRelease:
+    """The release that a key that counts has signed, and that is there. As `require_signed` otherwise."""
     s3, model = context.clients.s3, S3Uri.parse(deployment.model_data_uri)
     where = document_beside(model, "manifest.json")
 
@@ -81,7 +91,7 @@ def require_signed(
         message = f"the package of {release} is not what was signed: {counted(len(error.findings), 'finding')}"
         raise error.with_context(message=message, fix=_REPLACED.format(code) + instead) from error
     _require_same_upload(found, deployment, release, _UPLOADED_AGAIN.format(code) + instead)
-    context.progress.note(f"the package of {release} is what {found.by}")
+    return found
 
 
 def require_signed_config(context: BuildContext, config: str) -> None:
@@ -99,6 +109,25 @@ def require_signed_config(context: BuildContext, config: str) -> None:
         spec = context.spec
         found = recorded.of_config(context.clients.aws, Owner.of(spec), config, spec.endpoint)
         require_signed(context, found, config)
+
+
+def serving(context: BuildContext, config: str) -> SignedRelease | SagepackError:
+    """The same of what serves, whatever it is: the release that was signed, or what is wrong with it.
+
+    Args:
+        context: of the run, whose `trust.verify` names a key.
+        config: name of the endpoint configuration.
+
+    Raises:
+        UserError: model or configuration were deleted, a key cannot be used, or AWS denies to look.
+        RemoteError: AWS failed after retries.
+    """
+    spec = context.spec
+    found = recorded.of_config(context.clients.aws, Owner.of(spec), config, spec.endpoint)
+    try:
+        return _signed(context, found, "the endpoint")
+    except (remote_read.UnsignedError, EarlierUploadError, IntegrityError) as error:
+        return error
 
 
 def require_signed_package(context: BuildContext, location: S3Uri) -> dict[str, str] | None:
@@ -148,7 +177,7 @@ def _require_same_upload(signed: SignedRelease, deployment: RecordedDeployment, 
     """Check that SageMaker's model names the archive that lies there: it may have been deleted, published and signed again."""
     pinned, etag = deployment.model_etag, signed.release.etag
     if pinned and etag and pinned.strip('"') != etag.strip('"'):
-        raise UserError(
+        raise EarlierUploadError(
             f"the model of {release} names an earlier upload of its package, with the ETag {pinned}; what is there now has {etag}",
             where=f"model {deployment.model_name}",
             fix=fix,

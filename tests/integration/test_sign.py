@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sagepack.api import served_package
+from sagepack.api import live, served_package
 from sagepack.aws.s3 import ChangedError
 from sagepack.aws.session import AccessDeniedError
 from sagepack.digest import Digest
+from sagepack.engine import signed
 from sagepack.errors import IntegrityError, RemoteError, SagepackError, UserError
 from sagepack.package.attest import dsse, oms
 from sagepack.package.attest.keys import PublicKey
@@ -645,15 +646,98 @@ def test_an_endpoint_is_woken_only_for_what_was_signed(
         assert cloud.project().wake().instances == 1
 
 
-@pytest.mark.slow
-def test_a_release_whose_model_names_an_earlier_upload_of_its_package_does_not_serve_again(cloud: Signed) -> None:
-    cloud.project(cloud.sign, VERIFY).deploy()
-    # The package was deleted, and published and signed again in other parts.
+def uploaded_again(cloud: Signed) -> None:
+    """The package was deleted, and published and signed again in other parts."""
     cloud.put("model.tar.gz", cloud.get("model.tar.gz"))
     agree(cloud)
     cloud.unsign()
     cloud.other_machine()
     cloud.project(cloud.sign, VERIFY).sign()
+
+
+def check_of(cloud: Signed, *sets: str) -> tuple[str, str]:
+    """Verdict and detail of what `doctor` says about the package that serves."""
+    [found] = [each for each in cloud.project(*sets).doctor().checks if each.id == "signature"]
+    return found.verdict, found.detail
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("attack", "verdict", "reason"),
+    [
+        (replaced, "failed", "model.tar.gz: the ETag"),
+        (half_signed, "failed", "release.sig: it is missing"),
+        (signed_by_them, "failed", "none of those that count"),
+        (Signed.unsign, "warning", "the package of the endpoint is not signed"),
+        (uploaded_again, "warning", "names an earlier upload of its package"),
+    ],
+)
+def test_status_and_doctor_say_what_is_wrong_with_the_signature_of_what_serves(
+    cloud: Signed, attack: Callable[[Signed], None], verdict: str, reason: str
+) -> None:
+    cloud.project(cloud.sign, VERIFY).deploy()
+    attack(cloud)
+    found = cloud.project(VERIFY).status()
+    assert found.state == "InService"
+    assert found.signature
+    assert found.signature.verified is None
+    assert reason in "; ".join((found.signature.problem or "", *found.signature.details))
+    assert found.signature.fix
+    assert check_of(cloud, VERIFY)[0] == verdict
+    assert reason in check_of(cloud, VERIFY)[1]
+    assert cloud.read == 0
+
+
+@pytest.mark.slow
+def test_status_and_doctor_say_who_signed_what_serves(cloud: Signed, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud.project(cloud.sign, VERIFY).deploy()
+    found = cloud.project(VERIFY).status().signature
+    assert found
+    assert found.verified
+    assert (found.verified.key, found.verified.hint) == ("config/keys/ours.pub", OURS.public.hint)
+    assert check_of(cloud, VERIFY)[1].startswith("what serves is what config/keys/ours.pub signed on ")
+    assert cloud.project().status().signature is None  # nobody asks
+    cloud.servers.aws.denied.set(["s3:GetObject"])
+    denied = cloud.project(VERIFY).status()
+    assert (denied.state, denied.signature) == ("InService", None)
+    assert any(text.startswith("whether the package is as it was signed: ") for text in denied.unknown)
+    assert check_of(cloud, VERIFY)[0] == "unknown"
+    cloud.servers.aws.denied.set([])
+    for error in (UserError("its model was deleted"), RemoteError("S3 failed")):
+        monkeypatch.setattr(signed, "serving", failing(error))
+        assert any(error.message in text for text in cloud.project(VERIFY).status().unknown)
+        assert check_of(cloud, VERIFY)[0] == "unknown"
+
+
+def failing(error: SagepackError) -> Callable[..., object]:
+    def fail(*_: object) -> object:
+        raise error
+
+    return fail
+
+
+def test_a_watched_status_verifies_once_a_minute_and_when_something_else_serves(
+    cloud: Signed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, now = list[str](), [0.0]
+
+    def serving(_: object, config: str) -> SagepackError:
+        asked.append(config)
+        return UserError("it is not signed")
+
+    signatures, context = live.Signatures(), cloud.project(VERIFY)._open("deploy")
+    monkeypatch.setattr(signed, "serving", serving)
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    for config, seconds in (("a", 0), ("a", 5), ("a", 54), ("a", 2), ("b", 1), ("b", 59), ("", 0), ("a", 0)):
+        now[0] += seconds
+        assert signatures.of(context, config)[1] == ()
+    assert asked == ["a", "a", "b", "a"]
+
+
+@pytest.mark.slow
+def test_a_release_whose_model_names_an_earlier_upload_of_its_package_does_not_serve_again(cloud: Signed) -> None:
+    cloud.project(cloud.sign, VERIFY).deploy()
+    uploaded_again(cloud)
     cloud.project(VERIFY, "environment.SAUCE=mustard").deploy()
     error = refused(cloud.project(VERIFY).rollback, UserError)
     assert "names an earlier upload of its package" in error.message

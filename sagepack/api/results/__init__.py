@@ -36,6 +36,7 @@ from sagepack.api.results.endpoint import (
     RequestFailure,
     ScalingActivity,
     ScheduledBounds,
+    ServedSignature,
     Woken,
 )
 from sagepack.api.results.exporting import TOOLS, Exported, ExportedFile
@@ -132,6 +133,7 @@ __all__ = [
     "ScheduledBounds",
     "Served",
     "ServedAnswer",
+    "ServedSignature",
     "ServingStack",
     "Signature",
     "Signed",

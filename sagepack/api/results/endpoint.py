@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sagepack.api.results.base import Result
+from sagepack.api.results.building import Signature  # noqa: TC001 - msgspec reads the annotations
 from sagepack.decoding import Value
 from sagepack.deploy.origin import Origin  # noqa: TC001 - msgspec reads the annotations
 from sagepack.deploy.smoke_result import Smoke  # noqa: TC001 - msgspec reads the annotations
@@ -157,6 +158,22 @@ class RequestFailure(Value, frozen=True):
     failure: str | None = None
 
 
+class ServedSignature(Value, frozen=True):
+    """Whether the package that serves is what a key of `trust.verify` signed.
+
+    Attributes:
+        verified: who signed it; null if it is not what somebody signed.
+        problem: what is wrong; null if nothing is.
+        details: what differs, one line each.
+        fix: what to do about it.
+    """
+
+    verified: Signature | None = None
+    problem: str | None = None
+    details: tuple[str, ...] = ()
+    fix: str | None = None
+
+
 class EndpointStatus(Result, frozen=True):
     """What an endpoint does now.
 
@@ -172,6 +189,7 @@ class EndpointStatus(Result, frozen=True):
         model: name of the model that serves; null if its configuration was deleted.
         model_exists: whether that model was not deleted; without it no further instance can start.
         manifest: digest of the manifest of the package that was deployed, its identity.
+        signature: whether that package is what a key of `trust.verify` signed; null if the spec names none, or it is not known.
         image: the container image that its instances run, by the digest that SageMaker describes; null if it describes none.
         instance_type: type of its instances; null if they are of several.
         instance_pools: its instances by type, where they may be of several.
@@ -202,6 +220,7 @@ class EndpointStatus(Result, frozen=True):
     model: str | None = None
     model_exists: bool = False
     manifest: str | None = None
+    signature: ServedSignature | None = None
     image: str | None = None
     instance_type: str | None = None
     instance_pools: tuple[PoolStatus, ...] = ()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sagepack.cli.layout import Block
 
 
+_DETAILS = 2  # lines about a signature
 _SERVING = {"InService", "Updating", "SystemUpdating", "RollingBack"}
 
 
@@ -45,6 +46,7 @@ def _endpoint_status(result: results.EndpointStatus) -> list[Block]:
         ("update", result.next_config and f"to {result.next_config}"),
         ("model", model),
         ("package", result.manifest),
+        ("signature", _signature(result.signature)),
         ("image", result.image),
         ("deployed", result.release and f"{readable_time(result.release.time)} by {result.release.by}"),
         ("commit", result.release and commit_of(result.release)),
@@ -74,6 +76,15 @@ def _cost(result: results.EndpointStatus) -> str | None:
     if result.instances and not result.cost_per_hour:
         return "nothing: it is in the sandbox"
     return f"{format_usd(result.cost_per_hour)} an hour" + ("" if result.instances else " while it sleeps")
+
+
+def _signature(found: results.ServedSignature | None) -> str | None:
+    if found is None:
+        return None
+    if found.verified:
+        return f"by {found.verified.key}, as signed on {found.verified.signed:%Y-%m-%d %H:%M} UTC"
+    more = ["`invoke verify --remote` shows more"] if len(found.details) > _DETAILS else []
+    return "; ".join(filter(None, (found.problem, *found.details[:_DETAILS], *more, found.fix)))
 
 
 def _backlog(result: results.EndpointStatus) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 import pytest
@@ -331,6 +332,9 @@ SCREENS: dict[str, list[Block]] = {
             model="svd-ab7a74a174f4",
             model_exists=True,
             manifest=f"sha256:{DIGEST}",
+            signature=results.ServedSignature(
+                results.Signature("config/keys/prod.pub", DIGEST, datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc))
+            ),
             instance_type="ml.g5.2xlarge",
             instances=0,
             cost_per_hour=0.0,
@@ -395,6 +399,22 @@ SCREENS: dict[str, list[Block]] = {
             reason="The primary container for production variant AllTraffic did not pass the ping health check.",
             config="svd-cd5f3879bcb2",
             unknown=("reading the metric ApproximateBacklogSize failed: AccessDenied: not authorized",),
+        )
+    ),
+    "status, not as it was signed": screens.lines(
+        results.EndpointStatus(
+            "svd",
+            state="InService",
+            since="2026-01-02T03:04:05Z",
+            signature=results.ServedSignature(
+                problem="the package of the endpoint is not what was signed: 3 findings",
+                details=(
+                    's3://models/svd/ab7a74a174f4/model.tar.gz: the ETag is "9", by the signed release it is "8"',
+                    "s3://models/svd/ab7a74a174f4/index.json: it is missing",
+                    "s3://models/svd/ab7a74a174f4/sbom.cdx.json: it is missing",
+                ),
+                fix="find out who wrote there",
+            ),
         )
     ),
     "status, managed by a stack": screens.lines(
