@@ -144,11 +144,11 @@ def _commands(project: Project, served: Serving) -> list[str]:
     return [served.curl(), as_called(f"`invoke predict --url {served.url}`", flags).strip("`")]
 
 
-@task(group="serve")
+@task(group="serve", scope="folder")
 def install(project: Project) -> ServingStack:
     """Install what packages run under on this machine.
 
-    It is the image's serving stack, in .venv-serve of the project: 1.4 GB and two minutes or more, because it brings torch. It needs Java 11 or
-    later, and Python 3.11 or later.
+    It is the image's serving stack, in .venv-serve of the project or, where there is none yet, of this folder: 1.4 GB and two minutes or
+    more, because it brings torch. It needs Java 11 or later, and Python 3.11 or later.
     """
     return ServingStack(str(stack.install(project.root, project.progress.note)))

@@ -211,7 +211,7 @@ def test_what_is_there_is_kept_and_named(folder: Folder) -> None:
     assert "a project already" in again["message"]
 
 
-def test_outside_of_a_project_every_task_but_init_says_so(folder: Folder) -> None:
+def test_outside_of_a_project_a_task_that_needs_one_says_so(folder: Folder) -> None:
     for line in ("package", "sandbox.status", "new chat"):
         error = folder.sagepack(*line.split(), code=1)["error"]
         assert error["message"] == f"no project here: no folder from {folder.root} upward has config/env/"
@@ -219,6 +219,13 @@ def test_outside_of_a_project_every_task_but_init_says_so(folder: Folder) -> Non
     assert folder.run(*SAGEPACK, "--version").stdout == f"sagepack {__version__}\n"
     for words in (["--help"], ["--list"], ["--help", "init"]):
         assert "init" in folder.run(*SAGEPACK, *words).stdout
+    assert folder.files() == []
+
+
+def test_the_serving_stack_is_installed_before_there_is_a_project(folder: Folder) -> None:
+    folder.environment["JAVA_HOME"] = str(folder.root / "none")
+    error = folder.sagepack("serve.install", code=1)["error"]
+    assert error["message"].startswith("the serving stack needs ")
     assert folder.files() == []
 
 

@@ -49,7 +49,8 @@ def _task(task: Registered) -> list[str]:
     said = " or ".join(f"[`{name}`](json.md#{anchor(name)})" for name in results_of(task))
     codes = (exit_codes_of(getattr(results, name)) for name in results_of(task))
     result = " ".join((f"With `--json`: {said}.", *(f"Exit code {text}" for text in codes if text)))
-    common = [] if task.scope == "spec" else ["Of the flags of every task it has `--json` and `--debug`."]
+    has = [code(f"--{flag.name}") for flag in task.all_flags if flag in _common()]
+    common = [] if task.scope == "spec" else [f"Of the flags of every task it has {', '.join(has[:-1])} and {has[-1]}."]
     return [f"## {task.name}", parse(task.body.__doc__).text, *common, _flags(task.flags), result]
 
 
@@ -94,7 +95,7 @@ def _exit_codes() -> str:
     rows = [
         ("0", "Done, or nothing to do."),
         _failure(UserError),
-        (str(FOUND_WORK), "`plan` found something to do."),
+        (str(FOUND_WORK), "`plan` found something to do, `diff` or `export --check` a difference."),
         _failure(RemoteError),
         _failure(IntegrityError),
         (signals, "Ended by Ctrl-C (SIGINT), by SIGTERM, or by the end of its terminal (SIGHUP)."),
