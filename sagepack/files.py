@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 # The coarsest clock of a file system in use: FAT keeps even seconds, HFS+ whole ones.
 GRANULARITY_NS = 2_000_000_000
+HEAD_BYTES = 2048
+"""So much of a file is read to see what it is."""
 _HOLDER = ".holder"  # suffix of the file beside a mutex that tells its holders apart
 _RIGHTS = "give this user the right to write there"
 # The same command continues after each of them.
@@ -208,6 +210,53 @@ def write_atomically(path: Path, data: bytes) -> None:
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
+
+
+def require_output(path: Path, shown: str, flag: str, kind: str, is_own: Callable[[bytes], bool]) -> None:
+    """Check that a file which the user named for an output may be written, before anything is done for it.
+
+    Nothing is there yet, or an empty file, or an earlier output, or something that keeps nothing, such as a pipe.
+
+    Args:
+        path: the file.
+        shown: its name in messages.
+        flag: the flag that names it.
+        kind: what is written, as messages name it.
+        is_own: whether a file is an earlier one, from its first `HEAD_BYTES`.
+
+    Raises:
+        UserError: a folder or a file of another kind is there, which writing would lose.
+    """
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise UserError("there is a folder of that name", where=shown, fix=f"name a file with {flag}")
+        head = _head(path) if stat.S_ISREG(mode) else b""
+    except (FileNotFoundError, NotADirectoryError):
+        return  # whoever writes it says what is in the way
+    except OSError as error:
+        raise disk_error(error, path) from error
+    if head and not is_own(head):
+        message = f"there is a file of that name which is no {kind}"
+        raise UserError(message, where=shown, fix=f"name another file with {flag}, or move that one away")
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)
+
+
+def write_output(path: Path, data: bytes) -> None:
+    """Write what the user wants in a file: as `write_atomically`, and into a pipe or a device as it is.
+
+    Raises:
+        UserError: the disk is full, or the file may not be written.
+    """
+    with disk_errors(path):
+        if path.exists() and not path.is_file() and not path.is_dir():
+            path.write_bytes(data)
+            return
+    write_atomically(path, data)
 
 
 def _open_partial(path: Path) -> tuple[Path, BinaryIO]:

@@ -229,6 +229,11 @@ def encoded(event: events.Event) -> bytes:
     return json.dumps(msgspec.to_builtins(event)).encode() + b"\n"
 
 
+def is_event(line: bytes) -> bool:
+    """Whether a line begins as that of an event does."""
+    return line.startswith(b'{"event": ')
+
+
 def write_all(file: int, data: bytes) -> None:
     """Write all of it to a descriptor."""
     left = memoryview(data)

@@ -11,7 +11,7 @@ from sagepack.api.fleet.selection import members
 from sagepack.api.report import gathering, words
 from sagepack.engine import lazy
 from sagepack.errors import UserError
-from sagepack.files import disk_error, write_atomically
+from sagepack.files import require_output, write_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +23,6 @@ else:
     page = lazy.module("api.report.page")
 
 _INSTALL = "pip install 'sagepack[report]'"
-_NOT_OWN = "there is a file of that name which is no report"
 
 
 def about_spec(
@@ -45,7 +44,7 @@ def about_spec(
         _require_own(path, context.display(path))
         facts = gathering.of_spec(context, config, verify)
         text = page.spec_page(facts, datetime.now(timezone.utc))
-    write_atomically(path, text.encode())
+    write_output(path, text.encode())
     said = words.headline(facts.run) if facts.run else f"{facts.no_run}."
     return results.Reported(context.display(path), len(text.encode()), 1, said.replace("`", ""), facts.unknown)
 
@@ -58,7 +57,7 @@ def about_fleet(root: Path, select: Sequence[str], envs: Sequence[str], output: 
         _require_own(path, shown)
         found = [gathering.of_member(root, config, env) for config, env in members(root, select, envs)]
         text = page.fleet_page(found, datetime.now(timezone.utc))
-    write_atomically(path, text.encode())
+    write_output(path, text.encode())
     unknown = tuple(f"{each.config} {each.env}: {line}" for each in found for line in each.unknown)
     return results.Reported(shown, len(text.encode()), len(found), words.fleet_headline(found), unknown)
 
@@ -79,17 +78,4 @@ def _drawing() -> Iterator[None]:
 
 
 def _require_own(path: Path, shown: str) -> None:
-    """Check that the page may be written there, before anybody is asked for what it says.
-
-    Raises:
-        UserError: there is something that is no report.
-    """
-    try:
-        with path.open("rb") as file:
-            is_own = page.MARK.encode() in file.read(page.MARK_WITHIN)
-    except (FileNotFoundError, NotADirectoryError):
-        return  # whoever writes it says what is in the way
-    except OSError as error:
-        raise disk_error(error, path) from error
-    if not is_own:
-        raise UserError(_NOT_OWN, where=shown, fix="name another file with --output, or move that one away")
+    require_output(path, shown, "--output", "report", lambda head: page.MARK.encode() in head)

@@ -5,6 +5,7 @@ It holds what the plan follows from. Bytes to fetch and local steps are no part 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,7 +15,7 @@ from sagepack.api.results import Plan
 from sagepack.decoding import Value, seal, unseal
 from sagepack.engine.records import differences
 from sagepack.errors import UserError
-from sagepack.files import write_atomically
+from sagepack.files import require_output, write_output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from sagepack.engine.plan import Action
 
 _FORMAT = 1
+_BEGINNING = re.compile(rb'\{"format": [0-9]+, "sha256": "[0-9a-f]{64}", "content": \{"plan":')  # of any format
 _MAX_BYTES = 64 << 20
 
 
@@ -76,8 +78,13 @@ class ReviewedPlan(Value, frozen=True):
         return found
 
     def write(self, path: Path) -> None:
-        """Write the plan for `read`."""
-        write_atomically(path, seal(self, _FORMAT))
+        """Write the plan for `read`.
+
+        Raises:
+            UserError: a folder or a file that is no plan is there, or the disk refuses.
+        """
+        require_output(path, str(path), "--out", "plan", lambda head: _BEGINNING.match(head) is not None)
+        write_output(path, seal(self, _FORMAT))
 
     def check(self, context: BuildContext, actions: Sequence[Action]) -> None:
         """Check that what would be done now is what was looked at, or a part of it that is left.

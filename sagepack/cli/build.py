@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from sagepack.cli.task import CONNECTIONS, LOCKED, NO_SMOKE, REMOTE, STREAM, WOR
 from sagepack.engine import lazy
 from sagepack.engine.steps import GOALS
 from sagepack.errors import UserError
-from sagepack.files import write_atomically
+from sagepack.files import require_output, write_output
 
 if TYPE_CHECKING:
     from sagepack.api import review
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     )
 else:
     review = lazy.module("api.review")
+
+_GRAPH = re.compile(rb' *STEP |flowchart TD\n  step_|<svg [^>]*id="sagepack-graph"')  # as each format begins
 
 
 @task(example="--env prod")
@@ -117,12 +120,14 @@ def graph(
     For a terminal, as a flowchart of Mermaid for a README, or as a picture in SVG for a page, light or dark. It says of each step
     what `plan` says, and changes nothing. The exit code is 0 whether there is work or not.
     """
+    if output:
+        require_output(Path(output), output, "--output", "graph", lambda head: _GRAPH.match(head) is not None)
     drawn = project.graph(to, form, locked=locked, stream=stream, remote=remote, workers=workers or 0)
     if not output:
         return drawn
     shown = Screen(glyphs="unicode")
     text = drawn.document or "".join(f"{plain(line).rstrip()}\n" for line in shown.lines(screens.lines(drawn)))
-    write_atomically(Path(output), text.encode())
+    write_output(Path(output), text.encode())
     return replace(drawn, path=output)
 
 

@@ -7,11 +7,12 @@ import stat
 import sys
 import threading
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sagepack import files
 from sagepack.api import events
-from sagepack.api.recording import LastRun, Recorder, close, encoded, now, write_all
+from sagepack.api.recording import LastRun, Recorder, close, encoded, is_event, now, write_all
 from sagepack.api.results import SpecReference
 from sagepack.cli.output import as_called
 from sagepack.errors import UserError
@@ -19,7 +20,6 @@ from sagepack.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from sagepack.cli.options import Options
     from sagepack.progress import Progress
@@ -57,7 +57,7 @@ class TaskRecord:
         """Begin the file.
 
         Raises:
-            UserError: it cannot be written, or is stdout, which is closed or gets the document of `--json`.
+            UserError: it cannot be written, holds something else, or is stdout, which is closed or gets the document of `--json`.
         """
         path = self._options.events
         if path == STDOUT and self._options.json:
@@ -106,11 +106,13 @@ def _opened(path: str) -> int:
 
     Raises:
         OSError, ValueError: it cannot be written.
+        UserError: a folder, or a file without events, is there.
     """
     if path == STDOUT:
         if sys.stdout is None:
             raise ValueError("it is closed")
         return os.dup(sys.stdout.fileno())
+    files.require_output(Path(path), f"--events {path}", "--events", "file of events", is_event)
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
     if stat.S_ISREG(os.fstat(file).st_mode):
         if not files.try_lock(file):

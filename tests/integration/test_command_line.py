@@ -351,10 +351,21 @@ def test_a_graph_in_a_file_is_the_one_that_is_printed_and_finds_no_work(project:
         0,
         True,
     )
-    assert project.invoke(*words, "--output", str(path))[:2] == (0, f"wrote {path}\n")
+    for _ in range(2):  # over an earlier one as well
+        assert project.invoke(*words, "--output", str(path))[:2] == (0, f"wrote {path}\n")
     written = path.read_text()
     assert "lock" in written
     assert form == "text" or written == printed
+
+
+@pytest.mark.parametrize(("task", "flag", "kind"), [("graph", "--output", "graph"), ("plan", "--out", "plan")])
+def test_an_output_replaces_no_file_of_another_kind(project: Project, task: str, flag: str, kind: str) -> None:
+    spec = project.root / SPEC
+    before = spec.read_bytes()
+    code, _, err = project.invoke(task, "--config", str(spec), flag, str(spec))
+    assert code == 1
+    assert f"error: {spec}: there is a file of that name which is no {kind}\n" in err
+    assert spec.read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["a'b", 'a"b', "a b", "a`id`b", "a;id", "a$(id)", "a\\b", "a#b"])

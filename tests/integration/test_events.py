@@ -72,7 +72,7 @@ def test_the_events_of_a_run_say_what_its_result_says(
 
 def test_a_file_holds_the_events_of_the_last_run_alone(project: Project, tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
-    path.write_text("what was there before\n" * 1000)
+    path.write_text('{"event": "note"}\n' * 1000)
     project.invoke("package")
     project.invoke("package", "--events", str(path))
     assert [event["event"] for event in parsed(path.read_text())] == ["run-begun", "planned", "run-ended"]
@@ -109,14 +109,19 @@ def test_a_run_that_is_interrupted_ends_its_events_with_what_ended_it(tmp_path: 
     assert (ended["event"], ended["exit_code"], ended["error"]["type"]) == ("run-ended", 130, "Interrupted")
 
 
-@pytest.mark.parametrize("path", ["/no/such/folder/x", ".", ""])
-def test_a_file_that_cannot_be_written_is_an_error_before_anything_runs(
-    project: Project, tmp_path: Path, path: str
-) -> None:
-    before = sorted(project.root.rglob("*"))
-    ran = project.invoke("package", "--events", path or str(tmp_path), code=1)
-    assert ran.stderr.startswith(f"error: --events {path or tmp_path}: the events cannot be written there: ")
-    assert sorted(project.root.rglob("*")) == before
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("/no/such/folder/x", "the events cannot be written there: "),
+        (".", "there is a folder of that name"),
+        ("config/svd.yaml", "there is a file of that name which is no file of events"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_an_error_before_anything_runs(project: Project, path: str, why: str) -> None:
+    before = {each: each.lstat().st_mtime_ns for each in project.root.rglob("*")}
+    ran = project.invoke("package", "--events", path, code=1)
+    assert ran.stderr.startswith(f"error: --events {path}: {why}")
+    assert {each: each.lstat().st_mtime_ns for each in project.root.rglob("*")} == before
 
 
 def test_a_file_that_another_run_is_writing_is_refused_and_left_alone(tmp_path: Path) -> None:

@@ -124,7 +124,9 @@ def test_a_file_that_is_no_report_is_left_alone(project: Project, tmp_path: Path
     assert path.read_text() == "<p>mine"
 
 
-@pytest.mark.parametrize(("name", "message"), [("", "Is a directory"), ("file/report.html", "File exists")])
+@pytest.mark.parametrize(
+    ("name", "message"), [("", "there is a folder of that name"), ("file/report.html", "File exists")]
+)
 def test_a_place_that_cannot_be_written_is_an_error(project: Project, tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "file").touch()
     error = project.json("report", "--output", str(tmp_path / name), code=1)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from sagepack.errors import UserError
-from sagepack.files import disk_error, disk_errors, unreadable
+from sagepack.files import disk_error, disk_errors, require_output, unreadable, write_output
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO])
@@ -58,3 +59,38 @@ def test_a_file_that_cannot_be_read_has_something_to_do(error: OSError, message:
     said, what_to_do = unreadable(error)
     assert said == message
     assert fix in what_to_do
+
+
+def replaceable(path: Path) -> None:
+    require_output(path, "shown", "--output", "graph", lambda head: head.startswith(b"graph"))
+
+
+def test_only_an_earlier_output_an_empty_file_and_what_keeps_nothing_are_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for text in (None, "", "graph of a"):
+        if text is not None:
+            path.write_text(text)
+        replaceable(path)
+    replaceable(path / "below a file")
+    replaceable(Path(os.devnull))
+    path.write_text("mine")
+    with pytest.raises(UserError, match="there is a file of that name which is no graph") as caught:
+        replaceable(path)
+    assert (caught.value.where, caught.value.fix) == (
+        "shown",
+        "name another file with --output, or move that one away",
+    )
+    with pytest.raises(UserError, match="there is a folder of that name"):
+        replaceable(tmp_path)
+
+
+def test_a_pipe_stays_a_pipe_when_an_output_is_written(tmp_path: Path) -> None:
+    fifo, read = tmp_path / "fifo", list[bytes]()
+    os.mkfifo(fifo)
+    reader = threading.Thread(target=lambda: read.append(fifo.read_bytes()), daemon=True)
+    reader.start()
+    replaceable(fifo)
+    write_output(fifo, b"graph")
+    reader.join(10)
+    assert read == [b"graph"]
+    assert fifo.is_fifo()

@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     from sagepack.api.report.words import Part, Way
 
 MARK = '<meta name="generator" content="sagepack report">'
-"""What every report has, and no other file."""
-MARK_WITHIN = 2048
-"""Bytes of a report in which it is."""
+"""What every report has within its first `files.HEAD_BYTES`, and no other file."""
 _TEMPLATES = Path(__file__).parents[2] / "templates" / "report"
 _LARGEST = 10  # files that the picture shows
 _BADGES = {"done": "good", "failed": "bad", "interrupted": "bad", "not ended": "bad", "wrong": "bad", "no run": "sub"}

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from sagepack.api.report import charts, last_run, page
 from sagepack.api.report.facts import Facts
+from sagepack.files import HEAD_BYTES
 from sagepack.package.manifest import Manifest, Member
 from tests.helpers.reports import BEGUN, facts, fleet, run
 
@@ -115,7 +116,7 @@ def test_a_page_loads_nothing_and_runs_nothing() -> None:
 
 
 def test_a_page_has_the_mark_at_its_begin() -> None:
-    assert page.MARK.encode() in page.fleet_page([], BEGUN).encode()[: page.MARK_WITHIN]
+    assert page.MARK.encode() in page.fleet_page([], BEGUN).encode()[:HEAD_BYTES]
 
 
 def test_ids_are_unique_and_links_lead_to_them() -> None:
