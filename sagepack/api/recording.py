@@ -1,4 +1,4 @@
-"""Progress that is told as events, and the file in the build folder that keeps those of the last run that ran a step."""
+"""Progress that is told as events, and the file in the build folder that keeps those of the last run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from sagepack import files
 from sagepack.api import events
+from sagepack.errors import IntegrityError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -141,21 +143,21 @@ class Recorder:
 
 
 class LastRun:
-    """The file with the events of the last run that ran a step. Where it cannot be written, nobody needs it.
+    """The file with the events of the last run that ran a step or failed. Where it cannot be written, nobody needs it.
 
     Args:
-        path: where it lies; asked when a step runs.
+        path: where it lies; asked when a step runs, or the run fails before.
     """
 
     def __init__(self, path: Callable[[], Path | None]) -> None:
         self._path = path
         self._lock = threading.Lock()
         self._file: int | None = None
-        self._early: list[bytes] | None = []  # what is to be kept if a step runs
+        self._early: list[bytes] | None = []  # what is to be kept if a step runs, or the run fails
 
     @property
     def is_kept(self) -> bool:
-        """Whether a step has run, so that the file is written."""
+        """Whether the file is written: a step has run, or the run has failed."""
         return self._file is not None
 
     def go_on(self, path: Path, begun: datetime) -> bool:
@@ -165,15 +167,16 @@ class LastRun:
                 first = json.loads(file.readline(_FIRST_LINE_BYTES))
             if first["time"] == msgspec.to_builtins(begun):
                 self._file, self._early = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC), None
+                files.try_lock(self._file)
         return self.is_kept
 
     def write(self, event: events.Event) -> None:
-        """Write an event, or keep it until a step runs."""
+        """Write an event, or keep it until a step runs or the run fails."""
         line = encoded(event)
         with self._lock, suppress(OSError):
             if self._early is not None:
                 self._early.append(line)
-                if isinstance(event, events.StepBegun):
+                if isinstance(event, events.StepBegun) or (_is_failure(event) and not self._is_held()):
                     self._begin()
             elif self._file is not None:
                 write_all(self._file, line)
@@ -185,6 +188,14 @@ class LastRun:
                 close(self._file)
                 self._file = None
 
+    def _is_held(self) -> bool:
+        """Whether another run, which has not ended, writes its own events there."""
+        path = self._path()
+        if path is None or not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return not files.try_lock(file)
+
     def _begin(self) -> None:
         """Write what happened until now.
 
@@ -195,7 +206,15 @@ class LastRun:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+            files.try_lock(self._file)
             write_all(self._file, early)
+
+
+def _is_failure(event: events.Event) -> bool:
+    """Whether a run has ended with an error; one that a person interrupted has not."""
+    return (
+        isinstance(event, events.RunEnded) and event.error is not None and event.exit_code <= IntegrityError.exit_code
+    )
 
 
 class _Step:

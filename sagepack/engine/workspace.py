@@ -21,7 +21,7 @@ class Workspace(Value, frozen=True):
         <root>/build/<name>-<env>/records/<step>.json what each step did last
         <root>/build/<name>-<env>/stage/code/         the assembled code
         <root>/build/<name>-<env>/manifest.json       the manifest of the package to be
-        <root>/build/<name>-<env>/last-run.jsonl      the events of the last run that had something to do
+        <root>/build/<name>-<env>/last-run.jsonl      the events of the last run that had something to do, or failed
         <root>/build/wheels/<sha256>                  wheels of requirements, of every spec
         <root>/build/sandbox/                         the sandbox: its state, log, models and Hugging Face cache
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import subprocess
@@ -14,6 +15,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+from sagepack.api.events import VERSION, RunBegun, RunEnded, StepBegun
+from sagepack.api.recording import LastRun, encoded, now
 from sagepack.cli.main import run_command
 from sagepack.cli.options import Options
 from sagepack.errors import UserError
@@ -90,6 +93,39 @@ def test_the_events_of_the_last_run_that_did_something_are_kept(project: Project
     project.invoke("package")
     assert parsed(kept.read_text())[-1]["exit_code"] == 0
     assert kept.read_text() != path.read_text()
+
+
+def test_a_run_that_fails_before_its_first_step_is_the_last_run(project: Project) -> None:
+    kept = project.root / "build" / "svd-local" / "last-run.jsonl"
+    edit(project)
+    project.invoke("package")
+    error = project.json("package", "--set", "model.include=[nothing.*]", code=1)
+    events = parsed(kept.read_text())
+    assert [event["event"] for event in events if event["event"].startswith(("run-", "step-"))] == [
+        "run-begun",
+        "run-ended",
+    ]
+    assert events[-1]["error"] == error
+    project.json("report")
+    assert error["message"] in html.unescape((project.root / "build/svd-local/report.html").read_text())
+
+
+def test_a_run_that_fails_takes_the_events_of_no_run_that_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "last-run.jsonl"
+    one, other = LastRun(lambda: path), LastRun(lambda: path)
+    begun = RunBegun(now(), VERSION, "1", "deploy", "config/a.yaml", "dev")
+    failed = RunEnded(now(), 1, 0.1, None, None, {"message": "no"})
+    one.write(begun)
+    one.write(StepBegun(now(), "tar", ()))
+    before = path.read_bytes()
+    other.write(begun)
+    other.write(failed)
+    assert path.read_bytes() == before
+    one.close()
+    another = LastRun(lambda: path)
+    another.write(begun)
+    another.write(failed)
+    assert path.read_bytes() == encoded(begun) + encoded(failed)
 
 
 def test_a_run_that_fails_ends_its_events_with_the_error(project: Project, tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from sagepack.engine.plan import Action
     from sagepack.errors import Diagnostic, SagepackError
 
+_CHANGE_NOTHING = frozenset({"validate", "lock", "plan"})  # goals whose runs nobody looks for later
+
 
 class Ended(Value, frozen=True):
     """What came of a job.
@@ -99,7 +101,7 @@ def perform(text: str, hear: Callable[[events.Event], None] | None = None) -> st
         CancelledError: the fleet was interrupted. What is kept has no last event then.
     """
     task, begun = decode_json(text.encode(), Task), time.monotonic()
-    told = JobEvents(lambda: None if task.goal == "lock" else project.last_run_path, hear)
+    told = JobEvents(lambda: None if task.goal in _CHANGE_NOTHING else project.last_run_path, hear)
     with _opened(Path(task.log), "a" if task.first else "w") as file, closing(told):
         if not task.first or not told.go_on(task.first.begun, task.first.last_run):
             told.begin(task.then or task.goal, task.config, task.env)

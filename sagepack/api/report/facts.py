@@ -24,7 +24,7 @@ class Facts(Value, frozen=True):
         name: name of the model's packages; None if the spec is wrong.
         env: the environment.
         sandbox: whether the services are those of the sandbox.
-        run: the last run that had something to do; None if none is known.
+        run: the last run that had something to do, or failed; None if none is known.
         no_run: why it is not known.
         needs: each step, and those that it needs.
         plan: what would run now, of a spec without a last run.

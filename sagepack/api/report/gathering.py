@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sagepack.engine.context import BuildContext
 
 _RELEASES = 20
-_NO_RUN = "no run is known: one that has something to do leaves its events"
+_NO_RUN = "no run is known: one that has something to do, or fails, leaves its events"
 
 
 def of_spec(context: BuildContext, config: str, verify: Callable[[BuildContext], results.VerifiedRemote]) -> Facts:
