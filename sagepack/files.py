@@ -284,6 +284,22 @@ def try_lock(file: BinaryIO | int) -> bool:
     return True
 
 
+def is_locked(path: Path) -> bool | None:
+    """Whether somebody has locked the file with `try_lock`; None where a file system does not say.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return None
+    return False
+
+
 def _sweep(path: Path) -> None:
     """Remove what killed writers of `path` left: their locks ended with them."""
     leftover = re.compile(re.escape(f".{path.name}.") + "[0-9a-f]{8}")

@@ -145,6 +145,8 @@ class Recorder:
 class LastRun:
     """The file with the events of the last run that ran a step or failed. Where it cannot be written, nobody needs it.
 
+    It is locked until the run ends: whoever reads it can tell one that goes on from one that was killed.
+
     Args:
         path: where it lies; asked when a step runs, or the run fails before.
     """

@@ -64,13 +64,13 @@ def happened(reason: str = "unet/model.safetensors not in the cache (4.2 GiB to 
 
 
 def lines(found: Sequence[Event]) -> list[bytes]:
-    """The events as a run writes them."""
-    return [msgspec.json.encode(event) for event in found]
+    """The events as a run writes them, a line each."""
+    return [msgspec.json.encode(event) + b"\n" for event in found]
 
 
 def run(found: Sequence[Event] | None = None) -> LastRun:
     """The run of these events."""
-    read = last_run.read(lines(happened() if found is None else found))
+    read = last_run.read(b"".join(lines(happened() if found is None else found)))
     assert read is not None
     return read
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from sagepack.api.recording import LastRun
 from sagepack.api.report.page import MARK
 from tests.integration.test_whole_way import Project, edit
 
@@ -42,7 +45,7 @@ def test_a_report_says_what_was_built_what_the_run_did_and_what_serves(project: 
     assert (result["specs"], result["unknown"]) == (1, [])
     assert result["headline"].startswith("The last run (deploy) took ")
     assert "10 files, 10.4 MiB fetched" in text
-    assert "fetched from the Hub, and sent to S3" in text
+    assert "fetched from the Hub, and sent on" in text
     assert "+ endpoint svd" in text
     assert "have changed since" not in text
     assert project.json("verify", "--remote")["manifest"] in text
@@ -71,7 +74,7 @@ def test_a_change_since_the_last_run_is_said(project: Project) -> None:
     edit(project)
     project.invoke("report")
     assert "have changed since" in text_of(project)
-    assert "is not published" in text_of(project)
+    assert "<dd>not yet</dd>" in text_of(project)
     path.write_bytes(before)
 
 
@@ -84,8 +87,8 @@ def test_without_a_run_the_report_says_what_would_run(project: Project, last_run
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lambda lines: lines[:-1], "goes on, or was killed"),
-        (lambda lines: lines[:3], "goes on, or was killed"),
+        (lambda lines: lines[:-1], "was killed: the last that is known"),
+        (lambda lines: lines[:3], "was killed: the last that is known"),
         (lambda lines: [*lines[:2], lines[2][:20], *lines[3:]], "1 of the lines in build/svd-local/last-run.jsonl"),
         (lambda lines: [lines[0].replace(b'"version": 1', b'"version": 99'), *lines[1:]], "does not know"),
         (lambda _lines: [b"\x00\xff"], "is damaged"),
@@ -99,6 +102,17 @@ def test_events_that_are_cut_off_damaged_or_newer_are_said(
     last_run.write_bytes(b"\n".join(damage(last_run.read_bytes().splitlines())))
     project.json("report")
     assert said in text_of(project)
+
+
+def test_a_run_that_goes_on_is_told_from_one_that_was_killed(project: Project, last_run: Path) -> None:
+    last_run.write_bytes(b"".join(last_run.read_bytes().splitlines(keepends=True)[:-1])[:-10])
+    kept = LastRun(lambda: None)
+    begun = datetime.fromisoformat(json.loads(last_run.read_bytes().split(b"\n")[0])["time"].replace("Z", "+00:00"))
+    assert kept.go_on(last_run, begun)
+    assert project.json("report")["headline"].startswith("The last run (deploy) goes on in the step deploy: ")
+    kept.close()
+    assert project.json("report")["headline"].startswith("The last run (deploy) was killed: ")
+    assert "damaged" not in text_of(project)
 
 
 def test_events_that_cannot_be_read_are_said(project: Project, last_run: Path) -> None:
@@ -175,7 +189,7 @@ def test_a_spec_of_a_fleet_that_is_wrong_has_its_mistakes_in_its_place(project: 
     path.unlink()
     text = text_of(project, "build/report.html")
     assert "problems in the spec" in text
-    assert "config/wrong.yaml in local</a>: wrong" in text
+    assert "config/wrong.yaml in local</a>: not valid" in text
     assert "did you mean &#39;model&#39;?" in text
     assert "\\n" not in text
 

@@ -33,6 +33,7 @@ class Facts(Value, frozen=True):
         address: where that package is in S3, or would be.
         instance_type: type of the endpoint's instances, as the spec has it.
         published: what S3 holds of the package; None if it does not hold it as it should be, or could not be asked.
+        unpublished: whether it was asked, and holds nothing of it.
         wrong: why it does not hold it as it should be.
         endpoint: what the endpoint does now; None if AWS could not be asked.
         releases: the deployments; None likewise.
@@ -53,6 +54,7 @@ class Facts(Value, frozen=True):
     address: str | None = None
     instance_type: str | None = None
     published: results.VerifiedRemote | None = None
+    unpublished: bool = False
     wrong: str | None = None
     endpoint: results.EndpointStatus | None = None
     releases: results.Releases | None = None

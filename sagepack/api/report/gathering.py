@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -16,8 +17,10 @@ from sagepack.engine import executor, preflight
 from sagepack.engine.steps import STEPS
 from sagepack.engine.workspace import Workspace
 from sagepack.errors import RemoteError, SagepackError, UserError
+from sagepack.files import is_locked
 from sagepack.package.lock import Lock
 from sagepack.publish.keys import Package
+from sagepack.publish.remote_read import NotPublishedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,8 +84,9 @@ def _on_this_disk(work: Workspace, found: Facts) -> Facts:
     needs = {step.name: step.needs for step in STEPS}
     where = work.display(work.last_run_path)
     try:
-        lines = work.last_run_path.read_bytes().splitlines()
-        run = last_run.read(lines)
+        goes_on = is_locked(work.last_run_path)  # before it is read: the run may end meanwhile
+        data = work.last_run_path.read_bytes()
+        run = last_run.read(data, goes_on, datetime.now(timezone.utc))
     except FileNotFoundError:
         return replace(found, needs=needs, no_run=_NO_RUN)
     except OSError as error:
@@ -125,7 +129,9 @@ def _asked(
     for name, words, question in questions:
         try:
             known[name] = question()
-        except (AccessDeniedError, RemoteError) as error:  # noqa: PERF203 - each may fail by itself
+        except NotPublishedError:  # noqa: PERF203 - each may fail by itself
+            known["unpublished"] = True
+        except (AccessDeniedError, RemoteError) as error:
             unknown.append(f"{words}: {error.message}")
         except SagepackError as error:
             if name == "published":

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from sagepack.api.graph import svg
 from sagepack.api.graph.words import amounts, why
-from sagepack.api.report import charts, words
+from sagepack.api.report import charts, glance, words
 from sagepack.decoding import Value
 from sagepack.text import counted, format_bytes, format_duration, format_usd
 from sagepack.version import __version__
@@ -32,7 +32,7 @@ MARK = '<meta name="generator" content="sagepack report">'
 """What every report has within its first `files.HEAD_BYTES`, and no other file."""
 _TEMPLATES = Path(__file__).parents[2] / "templates" / "report"
 _LARGEST = 10  # files that the picture shows
-_BADGES = {"done": "good", "failed": "bad", "interrupted": "bad", "not ended": "bad", "wrong": "bad", "no run": "sub"}
+_BADGES = {"done": "good", "running": "sub", "no run": "sub", **dict.fromkeys(words.TROUBLE, "bad")}
 
 
 class Picture(Value, frozen=True):
@@ -64,12 +64,15 @@ def spec_page(facts: Facts, made: datetime) -> str:
         facts=facts,
         run=run,
         outcome=words.outcome(run) if run else None,
+        is_trouble=words.state(facts) in words.TROUBLE,
+        glance=glance.lines(facts),
         headline=words.headline(run) if run else None,
         because=words.because(run, sandbox=facts.sandbox) if run else (),
         parts=words.parts(run) if run else (),
         timeline=Picture.of(_timeline(run)) if run and run.seconds else None,
         graph=_graph(facts),
         actions=(run.actions if run else facts.plan),
+        serving=_serving(facts),
         ways=ways,
         ways_picture=Picture.of(_ways(ways)) if ways else None,
         files=_files(facts),
@@ -87,7 +90,7 @@ def fleet_page(members: Sequence[Facts], made: datetime) -> str:
         members=members,
         headline=words.fleet_headline(members),
         moved={name: sum(run.moved(name) for run in runs) for name in ("fetched", "sent", "copied")},
-        trouble=[each for each in members if words.state(each) not in {"done", "no run"}],
+        trouble=[each for each in members if words.state(each) in words.TROUBLE],
         most_trouble=_LARGEST,
         picture=Picture.of(_longest_runs(longest[:_LARGEST])) if runs else None,
     )
@@ -97,27 +100,28 @@ def _timeline(run: LastRun) -> charts.Chart:
     parts = words.parts(run)
     most = max(run.seconds, *(part.begun + part.seconds for part in parts))
     unit, name = _clock(most)
-    rows = tuple(
-        charts.Row(
-            _label(part, run),
-            (charts.Bar(part.begun / unit, (part.begun + part.seconds) / unit, _kind(part)),),
-            words.moved(part.step) if part.step else "",
+    rows = list[charts.Row]()
+    for part in parts:
+        bar = charts.Bar(part.begun / unit, (part.begun + part.seconds) / unit, _kind(part, run))
+        rows.append(
+            charts.Row(_label(part.name, part.seconds, run), (bar,), words.moved(part.step) if part.step else "")
         )
-        for part in parts
-    )
+        for each in words.within(part, run):
+            bar = charts.Bar(each.begun / unit, min(each.begun + each.seconds, most) / unit, "waiting")
+            rows.append(charts.Row(_label(f"· {each.label}", each.seconds, run), (bar,)))
     said = "; ".join(", ".join(filter(None, (row.label, row.more))) for row in rows)
-    return charts.Chart(f"Timeline of the last run: {said}", name, rows, most / unit)
+    return charts.Chart(f"Timeline of the last run: {said}", name, tuple(rows), most / unit)
 
 
-def _label(part: Part, run: LastRun) -> str:
-    share = f"{words.share(part, run):.0%}".replace("%", " %")
-    return f"{part.name}: {format_duration(part.seconds)} ({share})"
+def _label(name: str, seconds: float, run: LastRun) -> str:
+    share = f"{words.share(seconds, run):.0%}".replace("%", " %")
+    return f"{name}: {format_duration(seconds)} ({share})"
 
 
-def _kind(part: Part) -> str:
+def _kind(part: Part, run: LastRun) -> str:
     if part.step is None:
         return "waiting"
-    return "step" if part.step.succeeded else "broken"
+    return "step" if part.step.succeeded or (run.goes_on and part.step.succeeded is None) else "broken"
 
 
 def _ways(ways: Sequence[Way]) -> charts.Chart:
@@ -160,7 +164,7 @@ def _longest_runs(members: Sequence[Facts]) -> charts.Chart:
     rows = tuple(
         charts.Row(
             f"{each.name} in {each.env}: {format_duration(run.seconds)}",
-            (charts.Bar(0, run.seconds / unit, "step" if words.outcome(run) == "done" else "broken"),),
+            (charts.Bar(0, run.seconds / unit, "step" if words.outcome(run) not in words.TROUBLE else "broken"),),
             words.longest(run),
         )
         for each, run in runs
@@ -195,6 +199,14 @@ def _graph(facts: Facts) -> Markup | None:
     return Markup(drawn)  # noqa: S704 - ElementTree wrote it
 
 
+def _serving(facts: Facts) -> int | None:
+    """The place of the newest release whose configuration serves; an older one of the same configuration served before."""
+    if facts.releases is None:
+        return None
+    configs = [each.config for each in facts.releases.deployments]
+    return configs.index(facts.releases.serves) if facts.releases.serves in configs else None
+
+
 def _files(facts: Facts) -> list[tuple[str, int, str]]:
     """All files: path, bytes, and whether they are of the model."""
     if facts.manifest is None:
@@ -224,7 +236,7 @@ def _environment() -> jinja2.Environment:
         "duration": format_duration,
         "usd": format_usd,
         "moment": _moment,
-        "share": lambda part, run: f"{words.share(part, run):.0%}".replace("%", "\N{NO-BREAK SPACE}%"),
+        "share": lambda seconds, run: f"{words.share(seconds, run):.0%}".replace("%", "\N{NO-BREAK SPACE}%"),
         "code": _code,
     }
     environment.globals |= {

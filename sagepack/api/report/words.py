@@ -4,24 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sagepack.api.graph import words
 from sagepack.decoding import Value
+from sagepack.package.attest.provenance import LOCAL
 from sagepack.text import counted, format_bytes, format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sagepack.api.report.facts import Facts
-    from sagepack.api.report.last_run import LastRun, RanStep
+    from sagepack.api.report.last_run import Activity, LastRun, RanStep
 
-BEFORE, AFTER = "planning", "the end"
+BEFORE, BETWEEN, AFTER = "planning", "planning the rest", "the end"
 _BEFORE = "the spec was read, and the services were asked what is there"
 _SANDBOX = "; the sandbox started, if it did not run"
-_AFTER = "what came of it was looked up"
-STATES = ("done", "failed", "interrupted", "not ended", "wrong", "no run")
+_MEANWHILE = {
+    BEFORE: _BEFORE,
+    BETWEEN: "what the steps before it had made known was looked up for the next ones",
+    AFTER: "the result was looked up",
+}
+STATES = ("done", "running", "failed", "interrupted", "killed", "not ended", "not valid", "no run")
+TROUBLE = frozenset(STATES) - {"done", "running", "no run"}
+"""Those in which something is to be done."""
 _INTERRUPTED = (129, 130, 143)
-_WORTH_LISTING = 0.01  # share of the time of what comes after the last step
+_WORTH_LISTING = 0.01  # share of the time of what is between and after the steps
 _WORTH_SAYING = 0.2  # share of the time of what comes second
+_WORTH_A_LINE = 0.05  # share of the time of what happened within a part
+_MOST_LINES = 5  # of what happened within a part
 _MOVED = (("fetched", "fetched"), ("sent", "sent to S3"), ("copied", "copied inside S3"))
 
 
@@ -41,38 +49,47 @@ class Part(Value, frozen=True):
     step: RanStep | None = None
 
 
-class Wait(Value, frozen=True):
-    """A long time in a step in which nothing was told.
-
-    Attributes:
-        seconds: how long.
-        after: what was told before it.
-        until: what was told after it; None for the end of the step.
-    """
-
-    seconds: float
-    after: str
-    until: str | None
-
-
 def parts(run: LastRun) -> tuple[Part, ...]:
     """The parts of a run, in their order."""
     found = [Part(BEFORE, 0.0, run.before)] if run.before else []
-    found += [Part(step.name, step.begun, step.seconds, step) for step in run.steps]
+    at = run.before
+    for step in sorted(run.steps, key=lambda each: each.begun):
+        if step.begun - at > run.seconds * _WORTH_LISTING:
+            found.append(Part(BETWEEN, at, step.begun - at))
+        found.append(Part(step.name, step.begun, step.seconds, step))
+        at = step.begun + step.seconds
     if run.steps and run.after > run.seconds * _WORTH_LISTING:
         found.append(Part(AFTER, run.seconds - run.after, run.after))
     return tuple(found)
 
 
-def share(part: Part, run: LastRun) -> float:
-    """How much of the time of the run a part took, from 0 to 1."""
-    return min(1.0, part.seconds / run.seconds) if run.seconds else 0.0
+def within(part: Part, run: LastRun) -> tuple[Activity, ...]:
+    """What took most of the time of a part, in its order: those that are a good part of the whole run, five at most."""
+    end, step = part.begun + part.seconds, part.step.name if part.step else None
+    found = [
+        each
+        for each in run.activities
+        if each.step == step and part.begun <= each.begun <= end and each.seconds > run.seconds * _WORTH_A_LINE
+    ]
+    longest = sorted(found, key=lambda each: -each.seconds)[:_MOST_LINES]
+    return tuple(sorted(longest, key=lambda each: each.begun))
+
+
+def most_of(part: Part, run: LastRun) -> Activity | None:
+    """What took more than half of the time of a part; the innermost, where one goes on within another."""
+    found = [each for each in within(part, run) if each.seconds > part.seconds / 2]
+    return min(found, key=lambda each: each.seconds, default=None)
+
+
+def share(seconds: float, run: LastRun) -> float:
+    """How much of the time of the run that is, from 0 to 1."""
+    return min(1.0, seconds / run.seconds) if run.seconds else 0.0
 
 
 def outcome(run: LastRun) -> str:
-    """How a run ended, in a word: `done`, `failed`, `interrupted`, or `not ended`."""
+    """How a run ended, in a word: `done`, `failed`, `interrupted`, `killed`, `running`, or `not ended` if none of these is known."""
     if run.exit_code is None:
-        return "not ended"
+        return {True: "running", False: "killed", None: "not ended"}[run.goes_on]
     if run.exit_code in _INTERRUPTED:
         return "interrupted"
     return "failed" if run.error else "done"
@@ -81,27 +98,29 @@ def outcome(run: LastRun) -> str:
 def headline(run: LastRun) -> str:
     """How long the run took, and most of it for what."""
     took = format_duration(run.seconds)
-    stopped = next((f" in the step `{step.name}`" for step in reversed(run.steps) if not step.succeeded), "")
+    stopped = _where_it_stopped(run)
     begin = {
         "done": f"The last run (`{run.task}`) took {took}",
         "failed": f"The last run (`{run.task}`) failed{stopped} after {took}",
         "interrupted": f"The last run (`{run.task}`) was interrupted{stopped} after {took}",
-        "not ended": f"The last run (`{run.task}`) goes on, or was killed: it was last seen{stopped} after {took}",
+        "running": f"The last run (`{run.task}`) goes on{stopped}: {took} until now",
+        "killed": f"The last run (`{run.task}`) was killed: the last that is known of it happened{stopped} after {took}",
+        "not ended": f"The last run (`{run.task}`) goes on, or was killed: the last that is known of it happened{stopped} after {took}",
     }[outcome(run)]
     longest = _longest(run)
     if not longest:
         return f"{begin}."
     first, *others = longest
-    text = f"{begin}, of which {_amount(first, run)} went to {_what(first)}"
-    if others and share(others[0], run) >= _WORTH_SAYING:
-        text += f", and {_amount(others[0], run)} to {_what(others[0])}"
+    text = f"{begin}, of which {_amount(first, run)} went to {_what(first, run)}"
+    if others and share(others[0].seconds, run) >= _WORTH_SAYING:
+        text += f", and {_amount(others[0], run)} to {_what(others[0], run)}"
     return f"{text}."
 
 
 def state(member: Facts) -> str:
-    """How the last run of a spec ended, `no run` if none is known, or `wrong` for a spec with mistakes."""
+    """How the last run of a spec ended, `no run` if none is known, or `not valid` for a spec with mistakes."""
     if member.name is None:
-        return "wrong"
+        return "not valid"
     return outcome(member.run) if member.run else "no run"
 
 
@@ -131,7 +150,7 @@ def because(run: LastRun, *, sandbox: bool = False) -> tuple[str, ...]:
         run: the run.
         sandbox: whether the services are those of the sandbox.
     """
-    found = [part for part in _longest(run)[:2] if share(part, run) >= _WORTH_SAYING]
+    found = [part for part in _longest(run)[:2] if share(part.seconds, run) >= _WORTH_SAYING]
     return tuple(_reason(part, run, sandbox=sandbox) for part in found)
 
 
@@ -141,26 +160,17 @@ def longest(run: LastRun) -> str:
     return f"longest part: {first.name}" if first else ""
 
 
-def longest_wait(run: LastRun, step: RanStep) -> Wait | None:
-    """The longest time in a step in which nothing was told, if that is more than half of it; None otherwise."""
-    told = [
-        ((note.time - run.begun).total_seconds(), note.text)
-        for note in run.notes
-        if note.step == step.name and note.time >= run.begun
-    ]
-    gaps = []
-    for number, (at, text) in enumerate(told):
-        later = told[number + 1] if number + 1 < len(told) else (step.begun + step.seconds, None)
-        gaps.append(Wait(later[0] - at, text, later[1]))
-    longest = max(gaps, key=lambda gap: gap.seconds, default=None)
-    return longest if longest and longest.seconds > step.seconds / 2 else None
-
-
 def meanwhile(part: Part, *, sandbox: bool = False) -> str:
     """What is done in a part that is no step."""
-    if part.name == AFTER:
-        return _AFTER
-    return _BEFORE + (_SANDBOX if sandbox else "")
+    return _MEANWHILE[part.name] + (_SANDBOX if sandbox and part.name == BEFORE else "")
+
+
+def did(part: Part, *, sandbox: bool = False) -> str:
+    """What a part has done, in a few words."""
+    step = part.step
+    if step is None:
+        return meanwhile(part, sandbox=sandbox)
+    return "; ".join(step.outcome) or moved(step) or "; ".join(step.reasons)
 
 
 def moved(step: RanStep) -> str:
@@ -170,9 +180,9 @@ def moved(step: RanStep) -> str:
 
 
 def reasons(step: RanStep, run: LastRun) -> tuple[str, ...]:
-    """Why a step ran: what it changed at AWS, or what the plan said."""
+    """Why a step ran: what was not as it should be at AWS, or what the plan said."""
     action = next((action for action in run.actions if action.step == step.name), None)
-    return words.why(action) if action and action.changes else step.reasons
+    return tuple(change.reason for change in action.changes) if action and action.changes else step.reasons
 
 
 def _longest(run: LastRun) -> list[Part]:
@@ -180,28 +190,36 @@ def _longest(run: LastRun) -> list[Part]:
 
 
 def _amount(part: Part, run: LastRun) -> str:
-    return f"{format_duration(part.seconds)} ({share(part, run):.0%})".replace("%", "\N{NO-BREAK SPACE}%")
+    return f"{format_duration(part.seconds)} ({share(part.seconds, run):.0%})".replace("%", "\N{NO-BREAK SPACE}%")
 
 
-def _what(part: Part) -> str:
+def _where_it_stopped(run: LastRun) -> str:
+    """In which step, and doing what, a run is that has not ended well; empty if it was in none."""
+    step = next((f" in the step `{step.name}`" for step in reversed(run.steps) if not step.succeeded), "")
+    doing = next((f" at “{each.label}”" for each in reversed(run.activities) if not each.has_ended), "")
+    return step + doing
+
+
+def _what(part: Part, run: LastRun) -> str:
+    main = most_of(part, run)
+    most = f", {format_duration(main.seconds)} of it to “{main.label}”" if main else ""
     if part.step is None:
-        return part.name
+        return part.name + most
     done = moved(part.step)
-    if done and part.seconds >= 1:
+    if done and not main and part.seconds >= 1:
         done += f", {format_bytes(part.step.moved / part.seconds)} a second"
-    return f"the step `{part.name}` ({done})" if done else f"the step `{part.name}`"
+    return f"the step `{part.name}`" + (f" ({done})" if done else "") + most
 
 
 def _reason(part: Part, run: LastRun, *, sandbox: bool) -> str:
     if part.step is None:
         return f"{part.name.capitalize()}: {meanwhile(part, sandbox=sandbox)}."
-    step = part.step
-    text = f"`{step.name}` ran because: {'; '.join(reasons(step, run))}."
-    wait = None if step.moved else longest_wait(run, step)  # bytes say enough
-    if wait:
-        until = f" and “{wait.until}”" if wait.until else " and the end of the step"
-        text += f" {format_duration(wait.seconds)} of it passed between “{wait.after}”{until}."
-    return text
+    return f"`{part.name}` ran because: {'; '.join(reasons(part.step, run))}."
+
+
+def built_by(builder: str | None) -> str | None:
+    """Who built a package, by the URI in its provenance."""
+    return "a machine that is no CI" if builder == LOCAL else builder
 
 
 class Source(Value, frozen=True):
@@ -252,7 +270,7 @@ def ways(run: LastRun, package: int) -> tuple[Way, ...]:
                 "the archive on this machine",
                 _nonzero(
                     Source("fetched", "fetched from the Hub", fetched),
-                    Source("kept", "on this machine before", max(0, package - fetched)),
+                    Source("kept", "there before", max(0, package - fetched)),
                 ),
             )
         )
@@ -266,9 +284,9 @@ def ways(run: LastRun, package: int) -> tuple[Way, ...]:
                 "the package in S3",
                 _nonzero(
                     Source("copied", "copied inside S3", copied),
-                    Source("fetched", "fetched from the Hub, and sent to S3", passed + brought),
-                    Source("sent", "sent to S3 from this machine, which had them before", sent - passed - brought),
-                    Source("kept", "in S3 before", max(0, package - sent - copied)),
+                    Source("fetched", "fetched from the Hub, and sent on", passed + brought),
+                    Source("sent", "sent from this machine", sent - passed - brought),
+                    Source("kept", "there before", max(0, package - sent - copied)),
                 ),
             )
         )

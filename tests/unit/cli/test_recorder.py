@@ -1,4 +1,4 @@
-"""Which tasks write events, and which keep those of their last run: all of the first, and those that build of the second."""
+"""Which tasks write events, and which keep those of their last run, locked while they go on: all of the first, and those that build of the second."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from sagepack.cli import tasks
 from sagepack.cli.output import require_stdout
 from sagepack.cli.task import TASKS, Registered, invoke_task
 from sagepack.errors import UserError
+from sagepack.files import is_locked
 from tests.helpers.paths import ROOT
 
 BUILDS = {"download", "assemble", "checksum", "tar", "package", "upload", "deploy", "promote", "rollback"}
@@ -30,6 +31,7 @@ def run(task: Registered, root: Path, **given: Any) -> None:
             pass
         with project.progress.step("tar", ["first run"]):
             project.progress.note("within")
+            assert not task.builds or is_locked(_kept(root))
         return Cleaned(())
 
     body.__name__ = task.body.__name__
@@ -37,6 +39,10 @@ def run(task: Registered, root: Path, **given: Any) -> None:
     words = {flag.name.replace("-", "_"): flag.shown_default for flag in task.all_flags}
     words = {f"{name}_" if name in {"for", "from"} else name: value for name, value in words.items()}
     called.body(Context(), **{**words, **given})
+
+
+def _kept(root: Path) -> Path:
+    return root / "build" / "a-dev" / "last-run.jsonl"
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
@@ -56,10 +62,11 @@ def test_every_task_writes_its_events_and_those_that_build_keep_them(task: Regis
         "run-ended",
     ]
     assert (events[0]["task"], events[0]["env"]) == (task.name, "local" if task.scope == "spec" else "")
-    kept = root / "build" / "a-dev" / "last-run.jsonl"
+    kept = _kept(root)
     assert kept.exists() == task.builds == (task.name in BUILDS)
     if task.builds:
         assert kept.read_bytes() == path.read_bytes()
+        assert not is_locked(kept)
         kept.unlink()
         run(task, root)
         assert json.loads(kept.read_text().splitlines()[-1])["event"] == "run-ended"

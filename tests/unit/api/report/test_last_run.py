@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from sagepack.api import events
 from sagepack.api.report import last_run
 from tests.helpers.reports import BEGUN, ERROR, GIB, MIB, at, happened, lines, run
 
@@ -54,21 +55,59 @@ def test_a_run_has_the_identity_of_the_package_that_it_made(result: dict[str, ob
 
 @given(st.lists(st.binary(max_size=40)), st.integers(0, 12))
 def test_lines_that_are_no_events_are_passed_over_and_counted(noise: list[bytes], place: int) -> None:
-    noise = [line for line in noise if line.strip()]
+    noise = [line.replace(b"\n", b"") + b"\n" for line in noise if line.strip()]
     known = lines(happened())
-    found = last_run.read([*known[:place], *noise, *known[place:]])
+    found = last_run.read(b"".join([*known[:place], *noise, *known[place:]]))
     assert found is not None
     assert replace(found, unreadable=0) == run()
     assert found.unreadable == len(noise)
 
 
+@pytest.mark.parametrize("goes_on", [True, False, None])
+@pytest.mark.parametrize("cut", [1, 20, 60])
+def test_a_last_line_that_is_not_whole_is_no_damage(goes_on: bool | None, cut: int) -> None:
+    *before, last = lines(happened()[:6])
+    found = last_run.read(b"".join(before) + last[:-cut], goes_on, at(30))
+    assert found is not None
+    assert (found.unreadable, found.exit_code, found.goes_on) == (0, None, goes_on)
+
+
+def test_a_run_that_goes_on_is_counted_until_now_and_one_that_was_killed_until_its_last_event() -> None:
+    data = b"".join(lines([*happened()[:4], events.ActivityBegun(at(3), "download", "waiting")]))
+    goes_on, killed = (last_run.read(data, known, at(30)) for known in (True, False))
+    assert goes_on is not None
+    assert killed is not None
+    assert (goes_on.seconds, goes_on.steps[0].seconds, goes_on.activities[0].seconds) == (30, 29, 27)
+    assert (killed.seconds, killed.steps[0].seconds, killed.activities[0].seconds) == (3, 2, 0)
+    assert not goes_on.activities[0].has_ended
+
+
+def test_a_run_has_what_took_a_while_in_the_order_in_which_it_began() -> None:
+    begun, *others = happened()
+    found = run(
+        [
+            begun,
+            events.ActivityBegun(at(0.2), None, "asking AWS"),
+            events.ActivityBegun(at(0.3), None, "within"),
+            events.ActivityEnded(at(0.5), None, "within", 0.2),
+            events.ActivityEnded(at(0.9), None, "asking AWS", 0.7),
+            events.ActivityEnded(at(0.9), None, "never begun", 0.7),
+            *others,
+        ]
+    )
+    assert found.activities == (
+        last_run.Activity("asking AWS", None, 0.2, 0.7),
+        last_run.Activity("within", None, 0.3, 0.2),
+    )
+
+
 def test_lines_without_the_begin_of_a_run_are_no_run() -> None:
-    assert last_run.read([]) is None
-    assert last_run.read(lines(happened())[1:]) is None
+    assert last_run.read(b"") is None
+    assert last_run.read(b"".join(lines(happened())[1:])) is None
 
 
 def test_an_event_of_a_kind_that_this_version_does_not_know_is_passed_over() -> None:
-    found = last_run.read([*lines(happened()), b'{"event": "slept", "time": "2026-01-02T03:04:05Z"}'])
+    found = last_run.read(b"".join(lines(happened())) + b'{"event": "slept", "time": "2026-01-02T03:04:05Z"}\n')
     assert found is not None
     assert found.unreadable == 1
 
@@ -76,7 +115,7 @@ def test_an_event_of_a_kind_that_this_version_does_not_know_is_passed_over() -> 
 def test_events_of_a_later_version_are_refused() -> None:
     begun, *others = happened()
     with pytest.raises(last_run.NewerEventsError, match="of version 9, written by sagepack"):
-        last_run.read(lines([replace(begun, version=9), *others]))
+        last_run.read(b"".join(lines([replace(begun, version=9), *others])))
 
 
 def test_times_that_run_backward_make_no_negative_seconds() -> None:

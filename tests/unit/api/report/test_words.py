@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from sagepack.api.report import words
 from sagepack.api.report.facts import Facts
-from sagepack.api.report.last_run import Failure, RanStep
+from sagepack.api.report.last_run import Activity, Failure, LastRun
 from tests.helpers.reports import GIB, MIB, fleet, happened, run
 
 FAILURE = Failure("the Hub did not answer")
@@ -36,7 +36,10 @@ def test_what_comes_second_is_said_where_it_took_a_fifth_of_the_time() -> None:
     [
         ({"exit_code": 3, "error": FAILURE}, "failed in the step `upload` after 12.4 s"),
         ({"exit_code": 130}, "was interrupted in the step `upload` after 12.4 s"),
-        ({"exit_code": None}, "goes on, or was killed: it was last seen in the step `upload` after 12.4 s"),
+        (
+            {"exit_code": None},
+            "goes on, or was killed: the last that is known of it happened in the step `upload` after 12.4 s",
+        ),
     ],
 )
 def test_a_run_that_did_not_reach_its_goal_says_so_and_in_which_step(how: dict[str, Any], said: str) -> None:
@@ -49,14 +52,55 @@ def test_a_run_without_steps_has_a_headline_too() -> None:
     assert words.headline(replace(run(), steps=(), seconds=0.0)) == "The last run (`deploy`) took 0 ms."
 
 
-def test_the_reason_has_why_and_the_longest_wait_of_a_step_that_moves_nothing() -> None:
-    found = run()
-    assert words.because(found) == (
+def test_the_reason_has_why_a_step_ran() -> None:
+    assert words.because(run()) == (
         "`download` ran because: unet/model.safetensors not in the cache (4.2 GiB to fetch).",
     )
-    still = replace(found, steps=tuple(replace(step, fetched=None) for step in found.steps))
-    (reason,) = words.because(still)
-    assert reason.endswith(" 8.6 s of it passed between “one file to fetch” and “one file was fetched”.")
+
+
+def waits(*found: tuple[str, float, float, bool]) -> LastRun:
+    """A run in whose download these happened: label, begin, seconds, and whether it has ended."""
+    return replace(
+        run(), activities=tuple(Activity(label, "download", at, took, ended) for label, at, took, ended in found)
+    )
+
+
+def test_the_headline_names_what_took_most_of_a_part_the_innermost_of_two() -> None:
+    found = waits(("scanning", 1.1, 8.8, True), ("starting", 1.2, 6.0, True), ("asking", 8.0, 1.0, True))
+    assert words.headline(found).endswith("(4.0 GiB fetched), 6.0 s of it to “starting”.")
+    assert words.headline(waits(("asking", 8.0, 1.0, True))).endswith("(4.0 GiB fetched, 450.1 MiB a second).")
+
+
+def test_the_activities_of_a_part_are_the_longest_five_in_their_order() -> None:
+    found = waits(*((f"wait {number}", 1.0 + number, 0.1 + number * 0.3, True) for number in range(9)))
+    (_, download, *_) = words.parts(found)
+    assert [each.label for each in words.within(download, found)] == [f"wait {number}" for number in range(4, 9)]
+    assert words.within(words.parts(found)[0], found) == ()
+
+
+def test_a_run_that_has_not_ended_says_at_what_it_is() -> None:
+    found = replace(
+        waits(("hashing", 1.1, 2.0, True), ("waiting", 3.2, 6.0, False)),
+        steps=(replace(run().steps[0], succeeded=None),),
+        exit_code=None,
+    )
+    said = {known: words.headline(replace(found, goes_on=known)) for known in (True, False, None)}
+    assert said[True].startswith(
+        "The last run (`deploy`) goes on in the step `download` at “waiting”: 12.4 s until now, of which 9.1 s"
+    )
+    assert said[False].startswith(
+        "The last run (`deploy`) was killed: the last that is known of it happened in the step"
+    )
+    assert said[None].startswith("The last run (`deploy`) goes on, or was killed: the last that is known of it ")
+
+
+def test_time_between_two_steps_is_a_part() -> None:
+    found = run()
+    later = tuple(replace(step, begun=step.begun + 3) if step.name == "upload" else step for step in found.steps)
+    parts = words.parts(replace(found, steps=later, seconds=15.4))
+    assert [(part.name, round(part.seconds, 3)) for part in parts if part.name == words.BETWEEN] == [
+        (words.BETWEEN, 3.0)
+    ]
 
 
 def test_time_before_the_first_step_is_that_of_planning() -> None:
@@ -65,12 +109,6 @@ def test_time_before_the_first_step_is_that_of_planning() -> None:
     assert reason == "Planning: the spec was read, and the services were asked what is there."
     (reason,) = words.because(slow, sandbox=True)
     assert reason.endswith("; the sandbox started, if it did not run.")
-
-
-def test_a_wait_is_said_only_if_it_is_most_of_the_step() -> None:
-    found, step = run(), RanStep("download", (), 1.0, 30.0)
-    assert words.longest_wait(found, step) == words.Wait(21.2, "one file was fetched", None)
-    assert words.longest_wait(found, replace(step, seconds=17.4)) is None
 
 
 def test_the_parts_of_a_run_fill_its_time_but_for_gaps_between_steps() -> None:
@@ -110,4 +148,4 @@ def test_the_headline_of_a_fleet_counts_how_runs_ended_and_names_the_longest() -
         "4 specs: 2 done, 1 failed, 1 no run. The last runs took 2 min 04 s together; "
         "the longest was `model-001` in prod, 1 min 40 s."
     )
-    assert words.fleet_headline([Facts("config/x.yaml", None, "prod")]) == "1 spec: 1 wrong."
+    assert words.fleet_headline([Facts("config/x.yaml", None, "prod")]) == "1 spec: 1 not valid."
