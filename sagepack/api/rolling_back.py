@@ -18,7 +18,9 @@ from sagepack.aws.s3 import S3Uri
 from sagepack.deploy import record as records
 from sagepack.deploy import recorded
 from sagepack.deploy.deployment import Owner, ReleaseTag, tag_list
+from sagepack.deploy.drift import differences
 from sagepack.deploy.manager import require_unmanaged
+from sagepack.deploy.observe import observe_declared
 from sagepack.deploy.overview import require_owned
 from sagepack.deploy.reconcile import reconcile
 from sagepack.deploy.smoke_result import Smoke
@@ -57,16 +59,23 @@ def review(context: BuildContext, to: str) -> results.Rollback:
 
 
 def roll_back(context: BuildContext, to: str) -> results.Rollback:
-    """Make the endpoint serve a release again; raises as `review` and as the step `deploy`."""
+    """Make the endpoint serve a release again; raises as `review` and as the step `deploy`. Where it does, no step runs."""
     with executor.exclusive(context):
         release = _chosen(context, to)
         deployment = _deployment(context, release)
-        waiter = WaiterConfig.of(context.spec)
-        with context.progress.step("deploy", [f"back to release {release.number}"]):
-            deployed = reconcile(context.clients.aws, deployment, context.progress, waiter, recreate=context.recreate)
+        aws, waiter = context.clients.aws, WaiterConfig.of(context.spec)
+        found = observe_declared(aws, deployment)
         newest = next(history.releases(context), release)
         # A rollback that was interrupted before its record has nothing left to change.
-        if deployed.changes or newest.record.config != release.record.config:
+        is_recorded = newest.record.config == release.record.config
+        if is_recorded and not differences(deployment, found):
+            return _result(context, release, changes=())
+        with context.progress.step("deploy", [f"back to release {release.number}"]):
+            deployed = reconcile(
+                aws, deployment, context.progress, waiter, recreate=context.recreate, look=lambda: found
+            )
+            context.progress.done(f"endpoint {deployed.endpoint_name} serves model {deployed.model_name}")
+        if deployed.changes or not is_recorded:
             _record(context, release, deployed)
     return _result(context, release, changes=deployed.changes)
 

@@ -65,6 +65,7 @@ def test_a_report_changes_nothing_but_its_file_and_is_written_over(project: Proj
 def test_a_run_with_nothing_to_do_leaves_the_report_of_the_one_before(project: Project) -> None:
     before = project.json("report")["headline"]
     project.invoke("deploy")
+    assert project.json("rollback", "--to", "1", "--yes")["changes"] == []
     assert project.json("report")["headline"] == before
 
 
