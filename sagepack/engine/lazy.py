@@ -92,6 +92,7 @@ LAZY: dict[str, tuple[str, ...]] = {
         "engine.cluster",
         "engine.remote.policy",
         "engine.scanning",
+        "engine.signed",
         "engine.worker_check",
         "package.attest.keyless_signer",
     ),
