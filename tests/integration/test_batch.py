@@ -110,6 +110,7 @@ def test_nothing_is_sent_if_one_request_is_wrong(project: Project, sandbox: Serv
     assert sandbox.aws.invocations.received == []
 
 
+@pytest.mark.slow
 def test_an_interrupted_batch_goes_on_and_sends_nothing_twice(
     project: Project, sandbox: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

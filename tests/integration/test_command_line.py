@@ -368,6 +368,7 @@ def test_an_output_replaces_no_file_of_another_kind(project: Project, task: str,
     assert spec.read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a'b", 'a"b', "a b", "a`id`b", "a;id", "a$(id)", "a\\b", "a#b"])
 def test_make_passes_on_a_value_as_it_is(project: Project, name: str) -> None:
     _, _, err = make(project, "plan", f"ENV={name}")

@@ -38,6 +38,7 @@ def test_status_says_what_the_running_instances_cost_in_an_hour(cloud: Cloud) ->
     assert found.unknown == (), "nobody is asked for the price of nothing"
 
 
+@pytest.mark.slow
 def test_destroy_says_what_it_leaves_and_what_that_costs(cloud: Cloud) -> None:
     s3, logs = session_of(cloud.servers).client("s3"), session_of(cloud.servers).client("logs")
     cloud.project().deploy()

@@ -142,6 +142,7 @@ def test_a_flipped_bit_anywhere_in_the_record_of_the_archive_is_never_believed(p
         project.check(edited=turn % 2 == 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[1]", '{"format": 3}', "[" * 50_000, "\x00" * 100],
@@ -212,6 +213,7 @@ def test_verify_that_refuses_is_never_followed_by_a_package_that_leaves_it_so(pr
         project.verify()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bit", [3, 8 * 30, 8 * 64 + 1, 8 * 65 + 1, 8 * 66, 8 * 77 + 2, 8 * 78])
 def test_verify_reads_the_sum_and_the_name_as_sha256sum_does(project: Project, bit: int) -> None:
     flip(project.work.archive_sha256_path, bit)
@@ -292,6 +294,7 @@ def test_a_lock_that_is_none_stops_everything_in_one_line(
     assert sorted(path for path in project.root.parent.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_no_flipped_bit_of_a_lock_gives_another_archive(project: Project) -> None:
     whole, noise = project.work.lock_path.read_bytes(), random.Random(5)
     for _ in range(40):

@@ -383,6 +383,7 @@ def test_an_endpoint_whose_creation_was_answered_too_late_is_waited_for(session:
     assert session.endpoint()["EndpointStatus"] == "InService"
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_is_always_busy_is_a_remote_error(session: Session, sandbox: Servers) -> None:
     reconcile(session.aws, published(session, deployment()), Silent(), WAITER)
     busy = 'Cannot update in-progress endpoint "arn".'

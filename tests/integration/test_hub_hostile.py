@@ -405,6 +405,7 @@ def test_a_slow_reader_is_not_a_slow_server(monkeypatch: pytest.MonkeyPatch) -> 
     assert (got, len(home.seen)) == (len(content), 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "again"),
     [

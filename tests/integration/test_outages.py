@@ -32,6 +32,7 @@ def _calls(cloud: Outages) -> int:
     return len(cloud.servers.aws.faults.log)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "call"), [("drop", 0), ("status", 9), ("expired_login", 25), ("drop", 32)])
 def test_a_deploy_survives_an_outage_of_twenty_minutes(cloud: Outages, kind: OutageKind, call: int) -> None:
     built, notes = cloud.deploy(kind, call)

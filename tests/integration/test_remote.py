@@ -104,6 +104,7 @@ def moved(project: Project, **how: Any) -> events.StepEnded:
     return next(event for event in told if isinstance(event, events.StepEnded) and event.step == "upload")
 
 
+@pytest.mark.slow
 def test_the_bytes_of_a_stream_are_told_whoever_moves_them(region: Region) -> None:
     region.run_here()
     size = region.project().lock().size

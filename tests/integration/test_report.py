@@ -62,6 +62,7 @@ def test_a_report_changes_nothing_but_its_file_and_is_written_over(project: Proj
     assert project.runs("plan", "--to", "deploy") == []
 
 
+@pytest.mark.slow
 def test_a_run_with_nothing_to_do_leaves_the_report_of_the_one_before(project: Project) -> None:
     before = project.json("report")["headline"]
     project.invoke("deploy")
@@ -85,6 +86,7 @@ def test_without_a_run_the_report_says_what_would_run(project: Project, last_run
     assert "What would run now, and why" in text_of(project)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "said"),
     [

@@ -117,6 +117,7 @@ def test_a_second_rollback_goes_further_back(cloud: Cloud) -> None:
         cloud.project().rollback()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_done", [False, True])
 def test_the_same_command_finishes_an_interrupted_rollback(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, *, is_done: bool

@@ -262,6 +262,7 @@ def test_on_a_terminal_init_asks(folder: Folder) -> None:
     assert "wrote config/stable-video-diffusion-img2vid-xt-1-1.yaml" in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delay", [0.0, 0.05, 0.1, 0.15, 0.2, 0.3])
 def test_an_interrupted_init_leaves_all_or_nothing(folder: Folder, delay: float) -> None:
     process = subprocess.Popen(

@@ -213,6 +213,7 @@ def test_a_setting_of_one_run_does_not_rewrite_the_lock_of_all(packaged: Project
     assert packaged.runs("package", "--set", "endpoint.instance_type=ml.g5.xlarge") == []
 
 
+@pytest.mark.slow
 def test_a_copied_spec_has_to_get_names_of_its_own_before_anything_is_built(packaged: Project) -> None:
     spec, lock = packaged.root / "config" / "svd.yaml", packaged.root / "config" / "locks" / "svd-local.lock.yaml"
     copy, before = packaged.root / "config" / "copy.yaml", lock.read_bytes()
@@ -284,6 +285,7 @@ def flip(path: Path, offset: int) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.slow
 def test_a_changed_staged_file_is_staged_again_and_never_published(packaged: Project) -> None:
     before = packaged.sha256()
     staged = packaged.root / "build" / "svd-local" / "stage" / "code" / "inference.py"
@@ -529,6 +531,7 @@ def test_what_s3_holds_is_verified_and_a_flipped_byte_is_found(packaged: Project
     packaged.invoke("verify", "--remote", "--rebuild", code=1)
 
 
+@pytest.mark.slow
 def test_housekeeping_says_when_there_is_nothing_to_do(packaged: Project) -> None:
     assert packaged.json("doctor")["stale_uploads"] == []
     assert packaged.json("gc", "--yes")["removed"] == []
