@@ -41,6 +41,48 @@ _OTHERS = {
     bytes.fromhex("06032b6571"): "Ed448",
 }
 _USABLE = ("P-256", "P-384")
+_UNCOMPRESSED = 4  # the first byte of a point that has both coordinates (SEC 1, section 2.3.3)
+_AS_USUAL = "write it again as openssl does: `openssl ec -pubin -in FILE -param_enc named_curve -conv_form uncompressed -out FILE.pub`"
+
+
+class _Curve(Value, frozen=True):
+    """A curve y^2 = x^3 - 3x + b (SP 800-186, section 3.2.1).
+
+    Attributes:
+        size: bytes of a coordinate.
+        prime: of its field.
+        b: its coefficient.
+        head: what a public key begins with, before the point (RFC 5480, section 2).
+    """
+
+    size: int
+    prime: int
+    b: int
+    head: bytes
+
+    def has(self, key: bytes) -> bool:
+        """Whether a public key as DER is a point of the curve, with both coordinates."""
+        point = key.removeprefix(self.head)
+        if len(key) != len(self.head) + 1 + 2 * self.size or len(point) == len(key) or point[0] != _UNCOMPRESSED:
+            return False
+        x, y = (int.from_bytes(each, "big") for each in (point[1 : 1 + self.size], point[1 + self.size :]))
+        return max(x, y) < self.prime and (y * y - x * x * x + 3 * x - self.b) % self.prime == 0
+
+
+_POINTS = {
+    "P-256": _Curve(
+        32,
+        2**256 - 2**224 + 2**192 + 2**96 - 1,
+        0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B,
+        bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200"),
+    ),
+    "P-384": _Curve(
+        48,
+        2**384 - 2**128 - 2**96 + 2**32 - 1,
+        0xB3312FA7E23EE7E4988E056BE3F82D19181D9C6EFE8141120314088F5013875AC656398D8A2ED19D2A85C8EDD3EC2AEF,
+        bytes.fromhex("3076301006072a8648ce3d020106052b81040022036200"),
+    ),
+}
 
 
 class KeyFileError(ValueError):
@@ -208,8 +250,19 @@ def _read(data: bytes, fix: str) -> Block:
     raise _no_pem(data, fix)
 
 
+def require_point(key: bytes) -> None:
+    """Check that a public key as DER is a point of its curve, if that is P-256 or P-384: one with a flipped bit is not.
+
+    Raises:
+        KeyFileError: it is not.
+    """
+    for name, curve in _POINTS.items():
+        if key.startswith(curve.head) and not curve.has(key):
+            raise KeyFileError(f"is a damaged key of {name}, or one in an unusual form", _AS_USUAL)
+
+
 def require_curve(block: Block) -> None:
-    """Check that a key is of a curve that signatures are made with.
+    """Check that a key is of a curve that signatures are made with; a public one also that it is a point of it, since one flipped bit is not.
 
     Raises:
         KeyFileError: it is not.
@@ -220,3 +273,5 @@ def require_curve(block: Block) -> None:
         found = block.label.partition(" ")[0]
     if found not in _USABLE:
         raise KeyFileError(f"is a key of the kind {found}" if found else "is a key of an unknown kind", KINDS)
+    if block.label == PUBLIC and not _POINTS[found].has(block.der):
+        raise KeyFileError(f"is a damaged key of {found}, or one in an unusual form", _AS_USUAL)

@@ -15,7 +15,8 @@ from sagepack.spec.pem import KeyFileError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_VERSION, _UTC_TIME = 0xA0, 0x17
+_INTEGER, _BIT_STRING, _UTC_TIME, _GENERAL_TIME, _SEQUENCE, _VERSION = 0x02, 0x03, 0x17, 0x18, 0x30, 0xA0
+_CONSTRUCTED = 0x20  # of a tag: it holds others
 _LONG = 0x80  # the first byte of a length says in how many bytes it follows
 _CENTURY = 50  # two digits of a year below it are of this century
 
@@ -42,18 +43,53 @@ def read(der: bytes) -> Certificate:
     Raises:
         KeyFileError: it is none.
     """
+    found = whole(der)
+    pem.require_curve(pem.Block(pem.PUBLIC, found.key))
+    return found
+
+
+def whole(der: bytes) -> Certificate:
+    """A certificate with a key of any kind, as an authority may have.
+
+    Raises:
+        KeyFileError: it is damaged.
+    """
     try:
-        [(_, _, whole)] = _parts(der)
-        _, _, signed = next(_parts(whole))
-        fields = [part for part in _parts(signed) if part[0] != _VERSION]
-        _serial, _algorithm, _issuer, validity, _subject, key = fields[:6]
+        _require_nested(der)
+        [content] = _of_kinds(der, (_SEQUENCE,))
+        signed, _algorithm, _signature = _of_kinds(content[2], (_SEQUENCE, _SEQUENCE, _BIT_STRING))
+        version, *_ = _parts(signed[2])
+        rest = signed[2].removeprefix(version[1]) if version[0] == _VERSION else signed[2]
+        _serial, _algorithm, _issuer, validity, _subject, key = _of_kinds(rest, (_INTEGER, *5 * (_SEQUENCE,)))
         begins, ends = (_time(tag, body) for tag, _, body in _parts(validity[2]))
-        _, bits = _parts(key[2])
-        found = Certificate(key[1], bits[2][1:], begins, ends)
-    except (ValueError, IndexError, StopIteration) as error:
+        _, bits = _of_kinds(key[2], (_SEQUENCE, _BIT_STRING))
+        pem.require_point(key[1])
+        return Certificate(key[1], bits[2][1:], begins, ends)
+    except (ValueError, IndexError, RecursionError) as error:
         fix = "`openssl x509 -in FILE -noout -text` shows what a certificate holds"
         raise KeyFileError("holds a damaged certificate", fix) from error
-    pem.require_curve(pem.Block(pem.PUBLIC, found.key))
+
+
+def _require_nested(data: bytes) -> None:
+    """Check that everything in DER ends where what it is in does.
+
+    Raises:
+        ValueError, IndexError: it does not.
+    """
+    for tag, _, body in _parts(data):
+        if tag & _CONSTRUCTED:
+            _require_nested(body)
+
+
+def _of_kinds(data: bytes, tags: tuple[int, ...]) -> list[tuple[int, bytes, bytes]]:
+    """The first parts of DER, which have these tags.
+
+    Raises:
+        ValueError, IndexError: they have not.
+    """
+    found = list(_parts(data))[: len(tags)]
+    if tuple(tag for tag, _, _ in found) != tags:
+        raise ValueError("it holds something else")
     return found
 
 
@@ -71,6 +107,8 @@ def _parts(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
 
 
 def _time(tag: int, body: bytes) -> datetime:
+    if tag not in (_UTC_TIME, _GENERAL_TIME):
+        raise ValueError("it is no time")
     text = body.decode("ascii")
     if tag == _UTC_TIME:
         text = ("20" if int(text[:2]) < _CENTURY else "19") + text

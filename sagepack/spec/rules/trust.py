@@ -81,7 +81,9 @@ def _problem(view: SpecView, name: str) -> tuple[str, str | None] | None:
         return _no_file(view, name, pem.TO_PUBLIC)
     try:
         data = _read(path)
-        if not pem.certificate(data):
+        if certificate := pem.certificate(data):
+            x509.whole(certificate)
+        else:
             pem.public_key(data)
     except KeyFileError as error:
         return str(error), error.fix

@@ -8,7 +8,7 @@ import pytest
 
 from sagepack.spec import pem
 from sagepack.spec.pem import KeyFileError
-from tests.helpers.signing import KeyPair
+from tests.helpers.signing import P384, KeyPair
 from tests.helpers.signing import pem as text_of
 
 KEY = KeyPair.of("ours")
@@ -100,6 +100,19 @@ def test_what_cannot_verify_is_told(data: bytes, message: str) -> None:
 def test_what_cannot_sign_is_told(data: bytes, message: str) -> None:
     with pytest.raises(KeyFileError, match=message):
         pem.private_key(data)
+
+
+@pytest.mark.parametrize("pair", [KeyPair.of("a"), KeyPair.of("b", P384)])
+def test_a_public_key_with_any_bit_flipped_or_cut_off_is_told(pair: KeyPair) -> None:
+    der = pem.public_key(pair.public_pem)
+    for bit in range(len(der) * 8):
+        damaged = bytearray(der)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(pem.KeyFileError, match=r"kind|damaged"):
+            pem.public_key(pem.text(bytes(damaged)))
+    for size in range(len(der)):
+        with pytest.raises(pem.KeyFileError):
+            pem.public_key(pem.text(der[:size]))
 
 
 def test_line_ends_of_windows_a_byte_order_mark_and_the_parameters_of_a_curve_are_no_matter() -> None:

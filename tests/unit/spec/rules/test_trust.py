@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sagepack.spec import sigstore
+from sagepack.spec.pem import public_key
 from tests.helpers import chains
 from tests.helpers.signing import KeyPair, pem
 from tests.helpers.specs import errors, load, project, warnings
@@ -173,6 +174,26 @@ def test_certificates_verify_and_those_of_a_signer_are_for_its_key(tmp_path: Pat
     assert "may hold certificates only" in problem(tmp_path, *sets, "trust.certificates=signer.key")[1]
     (tmp_path / "damaged.pem").write_bytes(pem("CERTIFICATE", b"x"))
     assert "holds a damaged certificate" in problem(tmp_path, *sets, "trust.certificates=damaged.pem")[1]
+
+
+@pytest.mark.parametrize("key", ["verify", "publisher"])
+def test_what_is_damaged_inside_of_a_file_that_verifies_is_told(tmp_path: Path, key: str) -> None:
+    """As a file that an editor, or a tool for line ends, has changed within the base64."""
+    root = chains.root("Acme", chains.rsa2048()).der
+    public = public_key(KEY.public_pem)
+    for kind, der, said in (
+        ("CERTIFICATE", root[:-40], "holds a damaged certificate"),
+        ("CERTIFICATE", root[:5] + root[6:], "holds a damaged certificate"),
+        ("CERTIFICATE", public, "holds a damaged certificate"),
+        ("PUBLIC KEY", public[:-1], "is a damaged key of P-256"),
+        ("PUBLIC KEY", public[:-1] + bytes([public[-1] ^ 1]), "is a damaged key of P-256"),
+    ):
+        (tmp_path / "other.pem").write_bytes(pem(kind, der))
+        KEY.write(tmp_path, "prod")
+        where, message = problem(tmp_path, f"trust.{key}=[prod.pub, other.pem]")
+        assert (where, said in message) == (f"trust.{key}.1", True)
+    (tmp_path / "root.pem").write_bytes(pem("CERTIFICATE", root))
+    assert warnings(tmp_path, [f"trust.{key}=[root.pem]"]) == []
 
 
 def test_a_private_key_does_not_verify(tmp_path: Path) -> None:
