@@ -23,6 +23,8 @@ _Kind = TypeVar("_Kind")
 Sha256Hex = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 DigestText = Annotated[str, Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z")]
 Commit = Annotated[str, Meta(pattern=r"\A[0-9a-f]{40}\Z")]
+# A commit of any git repository: by SHA-1, as at the Hub, or by SHA-256.
+AnyCommit = Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")]
 # A name of a content on the Hub: the SHA-256 of an LFS file, the git SHA-1 of others.
 BlobName = Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")]
 # What a model is for, in the Hub's words, such as `text-generation`.

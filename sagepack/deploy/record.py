@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from sagepack.aws.s3 import S3Uri
-from sagepack.decoding import Commit, DigestText, Text, seal, unseal
+from sagepack.decoding import AnyCommit, DigestText, Text, seal, unseal
 from sagepack.deploy.origin import Origin
 from sagepack.deploy.smoke_result import Smoke
 
@@ -64,7 +64,7 @@ class DeploymentRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     endpoint: _Name
     deployed: Annotated[datetime, Meta(tz=True)]
     by: Text
-    commit: Commit | None
+    commit: AnyCommit | None
     clean: bool | None
     manifest: DigestText
     package: Annotated[str, Meta(pattern=r"\As3://[^/]+/", max_length=2048)]

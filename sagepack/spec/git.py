@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SECONDS = 10
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")  # by SHA-1, or by SHA-256 (git-init, --object-format)
 # The two ways to name a repository on a server (git-clone, "Git URLs"): a URL, or `user@host:path` for ssh.
 _URL = re.compile(
     r"(?P<scheme>https|ssh)://(?:[^@/]*@)?(?P<host>[A-Za-z0-9.-]+(?::[0-9]+)?)/(?P<path>[!-~]+?)(?:[?#][!-~]*)?"
@@ -24,7 +24,7 @@ class Head(Value, frozen=True):
     """What is checked out.
 
     Attributes:
-        commit: 40 hex digits.
+        commit: 40 hex digits, or 64 where git names objects by SHA-256.
         clean: whether the folder is as the commit has it; files that git ignores do not count.
     """
 

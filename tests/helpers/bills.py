@@ -34,9 +34,20 @@ def file_of(path: str, data: bytes = b"x") -> LockedFile:
 
 
 def packaged(
-    *, files: tuple[str, ...] = ("config.json", "unet/model.safetensors"), vendor: bool = False, **lock: Any
+    *,
+    files: tuple[str, ...] = ("config.json", "unet/model.safetensors"),
+    vendor: bool = False,
+    choice: dict[str, Any] | None = None,
+    **lock: Any,
 ) -> Packaged:
-    """A package of a model from the Hub with code and a requirement; `lock` has other fields of its lock."""
+    """A package of a model from the Hub with code and a requirement.
+
+    Args:
+        files: of the model.
+        vendor: whether the wheels are packed.
+        choice: which files the spec asks for.
+        lock: other fields of its lock.
+    """
     wheel = LockedPackage("einops", "0.8.0+cpu.1", "einops-0.8.0-py3-none-any.whl", 5, Digest.sha256(b"wheel"))
     locked = replace(
         Lock(
@@ -54,7 +65,8 @@ def packaged(
         ),
         **lock,
     )
-    source = model.ModelSource("org/model", "main") if locked.revision else model.ModelSource(path=locked.folder)
+    place = {"id": "org/model", "revision": "main"} if locked.revision else {"path": locked.folder}
+    source = model.ModelSource(**place, **(choice or {}))
     spec = model.Spec(
         name="svd",
         env="test",
@@ -92,6 +104,13 @@ _LIBRARIES = st.lists(
 )
 
 
+_CHOICES: list[dict[str, Any]] = [
+    {},
+    {"include": ("*.bin",), "exclude": ("b*", "a*"), "variant": "fp16"},
+    {"exclude": ("x",)},
+]
+
+
 @st.composite
 def packages(draw: st.DrawFn) -> Packaged:
     """Any package that a lock can describe."""
@@ -114,6 +133,7 @@ def packages(draw: st.DrawFn) -> Packaged:
     return packaged(
         files=tuple(f"m/{path}" for path in draw(_PATHS)),
         vendor=draw(st.booleans()),
+        choice=draw(st.sampled_from(_CHOICES)),
         requirements=tuple(package.name for package in libraries),
         packages=libraries,
         license=draw(_LICENSES),

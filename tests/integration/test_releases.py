@@ -123,6 +123,11 @@ def test_a_record_with_a_field_that_is_none_is_not_read(s3: S3, change: dict[str
     assert [each for _, each in record.newest(s3, BELOW)] == [None]
 
 
+def test_a_record_may_be_of_a_commit_with_a_name_by_sha256(s3: S3) -> None:
+    record.write(s3, BELOW, replace(RECORD, commit="a" * 64))
+    assert [each and each.commit for _, each in record.newest(s3, BELOW)] == ["a" * 64]
+
+
 @pytest.mark.parametrize("data", [b"", b"{}", b"[" * 70000, b'{"format": 2, "sha256": "", "content": {}}'])
 def test_what_is_no_record_is_named_and_the_others_are_listed(s3: S3, cloud: Cloud, data: bytes) -> None:
     place = record.write(s3, BELOW, RECORD)
@@ -139,17 +144,21 @@ def test_a_record_of_another_environment_is_not_taken_for_one_of_this(s3: S3, cl
     assert cloud.project().releases().unreadable == (str(place),)
 
 
-def test_the_commit_of_a_project_and_whether_it_is_clean_are_known_from_git(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("names", "digits"), [("sha1", 40), ("sha256", 64)])
+def test_the_commit_of_a_project_and_whether_it_is_clean_are_known_from_git(
+    tmp_path: Path, names: str, digits: int
+) -> None:
     def run(*words: str) -> None:
         who = ("-c", "user.name=a", "-c", "user.email=a@b")
         subprocess.run(["git", "-C", str(tmp_path), *who, *words], check=True, capture_output=True)
 
-    run("init", "--quiet")
+    run("init", "--quiet", f"--object-format={names}")
     assert git.head(tmp_path) is None
     run("commit", "--allow-empty", "--no-verify", "-m", "x")
     found = git.head(tmp_path)
     assert found is not None
     assert found.clean
+    assert len(found.commit) == digits
     (tmp_path / "new").touch()
     assert git.head(tmp_path) == git.Head(found.commit, clean=False)
 

@@ -29,13 +29,15 @@ _PYPI = "pkg:pypi/"
 _PROJECT = "project"
 BUILD_TYPE = "urn:x-sagepack:package:v1"
 LOCAL = "urn:x-sagepack:local"
+_CHOICE = frozenset({"include", "exclude", "variant"})
+_VERSIONS = 3  # of the document, whose builds are compared
 
 
 class ProjectCommit(Value, frozen=True):
     """The commit of the project that a package was built from.
 
     Attributes:
-        commit: 40 hex digits.
+        commit: 40 hex digits, or 64 where git names objects by SHA-256.
         clean: whether the folder was as the commit has it; files that git ignores do not count.
         uri: of the repository and the branch or tag, as `git+https://host/owner/name@refs/heads/main`; None if it is not known.
     """
@@ -86,6 +88,7 @@ def statement(spec: Spec, lock: Lock, manifest: Manifest, origin: Origin | None 
                     "model": _parameters(spec),
                     "image": lock.image,
                     "requirements": list(spec.code.requirements),
+                    **({"vendor": True} if spec.code.vendor else {}),
                 },
                 "internalParameters": {"archiveFormat": lock.archive_format, "manifest": str(manifest.digest)},
                 "resolvedDependencies": [model, image, *requirements, *project, *_files(lock, manifest)],
@@ -129,11 +132,17 @@ def _model(lock: Lock) -> dict[str, Any]:
 
 
 def _parameters(spec: Spec) -> dict[str, Any]:
-    """The model as the spec names it."""
+    """The model as the spec names it, and which of its files it asks for."""
+    wanted = {
+        "include": list(spec.model.include),
+        "exclude": list(spec.model.exclude),
+        "variant": spec.model.variant,
+    }
+    said = {key: value for key, value in wanted.items() if value}
     if spec.model.path is not None:
-        return {"path": _folder_name(spec.model.path)}
+        return {"path": _folder_name(spec.model.path), **said}
     endpoint = {"endpoint": spec.hub_endpoint} if spec.hub_endpoint else {}
-    return {"id": spec.model.id, "revision": spec.model.revision, **endpoint}
+    return {"id": spec.model.id, "revision": spec.model.revision, **endpoint, **said}
 
 
 def _folder_name(path: str) -> str:
@@ -198,18 +207,24 @@ def same_build(data: bytes, expected: bytes) -> bool:
         found, wanted = (decode_json(each, _Whole) for each in (data, expected))
     except MalformedError:
         return False
-    return found.subject == wanted.subject and _comparable(found) in (
-        _comparable(wanted),
-        _comparable(wanted, old=True),
+    return found.subject == wanted.subject and any(
+        _comparable(found) == _comparable(wanted, version) for version in range(_VERSIONS)
     )
 
 
-def _comparable(document: _Whole, *, old: bool = False) -> dict[str, Any]:
-    """A build without what may differ; `old`: as earlier versions of this program told of it."""
+def _comparable(document: _Whole, version: int = _VERSIONS - 1) -> dict[str, Any]:
+    """A build without what may differ; as a version of this program told of it.
+
+    The first one named neither the files nor the image as asked for, the second one not which files the spec asks for.
+    """
     build = document.predicate.build
     kept = [each for each in build.dependencies if not _is_project(each)]
     parameters = build.external
-    if old:
+    if version < _VERSIONS - 1:
+        parameters = {key: value for key, value in parameters.items() if key != "vendor"}
+        if isinstance(model := parameters.get("model"), dict):
+            parameters["model"] = {key: value for key, value in model.items() if key not in _CHOICE}
+    if version == 0:
         kept = [each for each in kept if "name" not in each or "annotations" in each]
         parameters = {key: value for key, value in parameters.items() if key != "image"}
     return {"type": build.type, "external": parameters, "internal": build.internal, "dependencies": kept}

@@ -44,9 +44,16 @@ def as_before(document: dict[str, Any]) -> bytes:
     old: dict[str, Any] = json.loads(provenance.text(document))
     build = old["predicate"]["buildDefinition"]
     del build["externalParameters"]["image"]
+    _without_choice(build["externalParameters"])
     build["resolvedDependencies"] = [each for each in dependencies(old) if "name" not in each or "annotations" in each]
     old["predicate"]["runDetails"]["builder"]["id"] = "sagepack"
     return provenance.text(old)
+
+
+def _without_choice(parameters: dict[str, Any]) -> None:
+    parameters.pop("vendor", None)
+    for key in ("include", "exclude", "variant"):
+        parameters["model"].pop(key, None)
 
 
 @given(package=packages(), origin=st.sampled_from(ORIGINS))
@@ -103,6 +110,32 @@ def test_another_build_is_told_from_this_one() -> None:
     ):
         assert not provenance.same_build(provenance.text(made(other)), provenance.text(made(package)))
         assert not provenance.same_build(as_before(made(other)), provenance.text(made(package)))
+
+
+@pytest.mark.parametrize("place", [{}, {"revision": None, "folder": "/home/alice/mine"}])
+def test_what_the_spec_asks_for_is_named_as_it_asks(place: dict[str, Any]) -> None:
+    def parameters(document: dict[str, Any]) -> dict[str, Any]:
+        SCHEMA.validate(document)
+        found: dict[str, Any] = document["predicate"]["buildDefinition"]["externalParameters"]
+        return found
+
+    choice: dict[str, Any] = {"include": ("*.bin", "a/*"), "exclude": ("b.bin",), "variant": "fp16"}
+    plain, chosen = made(packaged(**place)), made(packaged(**place, choice=choice, vendor=True))
+    said = {"include": ["*.bin", "a/*"], "exclude": ["b.bin"], "variant": "fp16"}
+    assert parameters(chosen)["model"] == {**parameters(plain)["model"], **said}
+    assert (parameters(chosen).get("vendor"), parameters(plain).get("vendor")) == (True, None)
+    other = made(packaged(**place, choice={**choice, "exclude": ("c.bin",)}, vendor=True))
+    assert not provenance.same_build(provenance.text(other), provenance.text(chosen))
+
+
+@given(package=packages())
+def test_a_document_that_does_not_say_which_files_were_asked_for_may_be_of_the_same_build(package: Packaged) -> None:
+    old = json.loads(provenance.text(made(package)))
+    _without_choice(old["predicate"]["buildDefinition"]["externalParameters"])
+    text = provenance.text(made(package))
+    assert provenance.same_build(provenance.text(old), text)
+    if provenance.text(old) != text:
+        assert not provenance.same_build(text, provenance.text(old))
 
 
 @given(package=packages())
