@@ -18,7 +18,7 @@ from sagepack.aws import console, logs, sagemaker
 from sagepack.aws.s3 import S3Uri
 from sagepack.aws.session import AccessDeniedError
 from sagepack.deploy import failure, record
-from sagepack.deploy.deployment import TAG_MANIFEST, Owner
+from sagepack.deploy.deployment import TAG_MANIFEST, Owner, ReleaseTag
 from sagepack.deploy.manager import manager
 from sagepack.deploy.overview import overview, require_owned
 from sagepack.engine import signed
@@ -101,6 +101,7 @@ def status(context: BuildContext, signatures: Signatures | None = None) -> resul
         alarms=_alarms(found),
         failures=failures,
         release=release,
+        failed=_failed(found.live.tags),
         unknown=(*found.unknown, *unread, *unlisted, *unpriced, *unverified),
         console=console.endpoint_page(partition, aws.region, name) if is_real else None,
         log=console.log_page(partition, aws.region, logs.log_group(name)) if is_real else None,
@@ -218,6 +219,13 @@ def _failures(context: BuildContext) -> tuple[tuple[results.RequestFailure, ...]
         results.RequestFailure(moment(time), error.message, str(location), error.failure)
         for time, location, error in found
     ), ()
+
+
+def _failed(tags: dict[str, str]) -> results.FailedDeployment | None:
+    """The deployment that failed since the last release, by the tags of the endpoint."""
+    tag = ReleaseTag.failed_since(tags)
+    time = record.moment_of(tag.time) if tag else None
+    return results.FailedDeployment(moment(time), tag.config) if tag and time else None
 
 
 def _release(context: BuildContext, config: str) -> tuple[results.Deployed | None, tuple[str, ...]]:

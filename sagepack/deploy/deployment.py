@@ -25,8 +25,8 @@ VARIANT_NAME = "AllTraffic"
 MAX_NAME_LENGTH = 63  # characters; of every name in SageMaker's API
 _DIGEST_LENGTH = 12  # hex digits at the end of the name of a model or configuration
 TAG_PREFIX = "sagepack:"
-TAG_ENDPOINT, TAG_NAME, TAG_ENV, TAG_MANIFEST, TAG_RELEASE = (
-    f"{TAG_PREFIX}{name}" for name in ("endpoint", "name", "env", "manifest", "release")
+TAG_ENDPOINT, TAG_NAME, TAG_ENV, TAG_MANIFEST, TAG_RELEASE, TAG_FAILED = (
+    f"{TAG_PREFIX}{name}" for name in ("endpoint", "name", "env", "manifest", "release", "failed")
 )
 TAG_MANAGED_BY = f"{TAG_PREFIX}managed-by"
 """The tag of what another tool manages, from an export: `cloudformation`, `cdk` or `terraform`."""
@@ -79,11 +79,12 @@ class Owner:
 class ReleaseTag(NamedTuple):
     """The last release of an endpoint that was tried and recorded: the text of the endpoint's tag `sagepack:release`.
 
-    It is set last of all, so an endpoint that serves another configuration has a deployment that did not end.
+    It is set last of all, so an endpoint that serves another configuration has a deployment that did not end. The tag
+    `sagepack:failed` tells in the same way of the last deployment that failed its smoke test.
 
     Attributes:
         config: name of its configuration.
-        time: the time of its record, as in the record's key.
+        time: the time of its record, as in the record's key; of a failure when it was seen.
     """
 
     config: str
@@ -92,13 +93,28 @@ class ReleaseTag(NamedTuple):
     @classmethod
     def of(cls, tags: dict[str, str]) -> ReleaseTag | None:
         """What the tags of an endpoint say; None if nothing was released yet."""
-        config, separator, time = tags.get(TAG_RELEASE, "").partition("/")
+        return cls._of(tags.get(TAG_RELEASE, ""))
+
+    @classmethod
+    def failed_since(cls, tags: dict[str, str]) -> ReleaseTag | None:
+        """The deployment that failed its smoke test after the last release; None if none did."""
+        failed, released = cls._of(tags.get(TAG_FAILED, "")), cls.of(tags)
+        return failed if failed and (released is None or released.time < failed.time) else None
+
+    @classmethod
+    def _of(cls, text: str) -> ReleaseTag | None:
+        config, separator, time = text.partition("/")
         return cls(config, time) if separator else None
 
     @property
     def tags(self) -> dict[str, str]:
-        """The tag."""
-        return {TAG_RELEASE: f"{self.config}/{self.time}"}
+        """The tag of a release."""
+        return {TAG_RELEASE: "/".join(self)}
+
+    @property
+    def failed_tags(self) -> dict[str, str]:
+        """The tag of a deployment that failed."""
+        return {TAG_FAILED: "/".join(self)}
 
 
 @dataclass(frozen=True)

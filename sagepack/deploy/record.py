@@ -9,6 +9,7 @@ environment variable, since whoever may read packages need not know them.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import datetime, timezone
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 MAX_SIZE = 64 << 10  # bytes
 _SUFFIX = ".json"
+_TIME = "%Y%m%dT%H%M%S%fZ"
 _KEY = re.compile(r"[0-9]{8}T[0-9]{12}Z\.json")
 _Name = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9](?:-*[A-Za-z0-9])*\Z", max_length=63)]
 
@@ -88,12 +90,24 @@ def records_uri(spec: Spec) -> S3Uri:
 def write(s3: S3, below: S3Uri, record: DeploymentRecord) -> S3Uri:
     """Write a record under the time of its deployment; another that is there already stays, and this one gets a later time."""
     while True:
-        data, time = seal(record, FORMAT), record.deployed.astimezone(timezone.utc)
-        location = S3Uri(below.bucket, f"{below.key}{time:%Y%m%dT%H%M%S%f}Z{_SUFFIX}")
+        data = seal(record, FORMAT)
+        location = S3Uri(below.bucket, f"{below.key}{key_time(record.deployed)}{_SUFFIX}")
         # It is there, too, after a request that was sent again because its answer was lost.
         if s3.put(location, data, if_absent=True) or s3.read(location) == data:
             return location
         record = msgspec.structs.replace(record, deployed=datetime.now(timezone.utc))
+
+
+def key_time(time: datetime) -> str:
+    """A time as keys have it; times in this form sort by themselves."""
+    return f"{time.astimezone(timezone.utc):{_TIME}}"
+
+
+def moment_of(text: str) -> datetime | None:
+    """The time that a key has; None if it is none."""
+    with suppress(ValueError):
+        return datetime.strptime(text, _TIME).replace(tzinfo=timezone.utc)
+    return None
 
 
 def time_of(location: S3Uri) -> str:

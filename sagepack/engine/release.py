@@ -145,6 +145,7 @@ class Release:
         known = failure.known
         mend = f"{known.fix}; then deploy again" if known else _MEND
         context.progress.note(f"the smoke test failed: {failure.message}")
+        self._mark_failed(deployed)
         try:
             before = self._previous(deployed)
             outcome = self._put_back(before) if before else None
@@ -156,6 +157,14 @@ class Release:
             details, fix = (*failure.details, outcome or _NOTHING_BEFORE.format(config)), mend
         message, name = f"{config} failed its smoke test: {failure.message}", known.id if known else None
         return RemoteError(message, where=where, fix=fix, details=details, failure=name)
+
+    def _mark_failed(self, deployed: ReconcileResult) -> None:
+        """Tag the endpoint for those who look at it without the output of this run."""
+        tag = ReleaseTag(deployed.endpoint_config_name, record.key_time(datetime.now(timezone.utc)))
+        try:
+            sagemaker.add_tags(self.context.clients.aws, deployed.endpoint_arn, tag_list(tag.failed_tags))
+        except SagepackError as error:
+            self.context.progress.note(f"`invoke status` will not tell of it: {error.message}")
 
     def _previous(self, deployed: ReconcileResult) -> RecordedDeployment | None:
         context = self.context

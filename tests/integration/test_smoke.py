@@ -13,7 +13,7 @@ from sagepack import workers
 from sagepack.aws.s3 import S3, S3Uri
 from sagepack.aws.session import AwsConnection, Patience
 from sagepack.deploy import record, smoke, waiter
-from sagepack.deploy.deployment import Deployment
+from sagepack.deploy.deployment import Deployment, ReleaseTag
 from sagepack.deploy.drift import differences, release_differences
 from sagepack.deploy.observe import EndpointState, observe
 from sagepack.deploy.reconcile import reconcile
@@ -227,11 +227,15 @@ def test_a_release_that_does_not_answer_is_no_release_and_the_one_before_serves_
     assert cause in error.message
     assert line in str(error)
     assert f"{old}, which served before, was put back and serves again" in str(error)
-    assert (gate.serves, gate.live.tags) == (old, tags)
+    failed = ReleaseTag.failed_since(gate.live.tags)
+    assert failed is not None
+    assert failed.config not in {old, ""}
+    assert (gate.serves, gate.live.tags) == (old, {**tags, **failed.failed_tags})
     assert [each.config for each in gate.records] == [old]
     assert gate.changes(**before) == []
     assert "update" in gate.changes(**after)
-    assert gate.deploy(**after) == gate.serves != old
+    assert gate.deploy(**after) == gate.serves == failed.config
+    assert ReleaseTag.failed_since(gate.live.tags) is None
 
 
 @pytest.mark.parametrize("answer", [good(), raises()], ids=["answered", "failed"])

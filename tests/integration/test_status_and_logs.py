@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from sagepack.api.results import FailedDeployment
 from sagepack.aws.logs import log_group
 from sagepack.aws.s3 import S3Uri
-from sagepack.deploy.deployment import Owner
+from sagepack.deploy.deployment import Owner, ReleaseTag, tag_list
 from sagepack.deploy.reconcile import reconcile
 from sagepack.deploy.waiter import WaiterConfig
 from sagepack.errors import UserError
@@ -78,6 +79,24 @@ def test_the_status_names_what_serves_its_scaling_and_its_queue(aws: Aws, cloud:
     assert found.image == value.image_uri
     assert [alarm.acts for alarm in found.alarms] == [True]
     assert found.console is not None
+
+
+def test_the_status_tells_of_a_deployment_that_failed_until_there_is_a_release_after_it(aws: Aws, cloud: Cloud) -> None:
+    deploy(aws)
+    project, sagemaker = cloud.project(f"endpoint.name={NAME}"), aws.client("sagemaker")
+    arn = sagemaker.describe_endpoint(EndpointName=NAME)["EndpointArn"]
+
+    def tagged(*tags: dict[str, str]) -> FailedDeployment | None:
+        sagemaker.add_tags(ResourceArn=arn, Tags=[each for pairs in tags for each in tag_list(pairs)])
+        return project.status().failed
+
+    failed = ReleaseTag("svd-0123456789ab", "20260102T030405000001Z")
+    before, after = ("20260102T030405000000Z", "20260102T030405000002Z")
+    assert project.status().failed is None
+    assert tagged(failed.failed_tags) == FailedDeployment("2026-01-02T03:04:05Z", failed.config)
+    assert tagged(ReleaseTag("svd-1", before).tags) is not None
+    assert tagged(ReleaseTag("svd-2", after).tags) is None
+    assert tagged({"sagepack:failed": "svd-1/later"}) is None
 
 
 class Pending:

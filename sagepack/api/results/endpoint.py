@@ -174,6 +174,18 @@ class ServedSignature(Value, frozen=True):
     fix: str | None = None
 
 
+class FailedDeployment(Value, frozen=True):
+    """A deployment that failed its smoke test.
+
+    Attributes:
+        time: when (ISO 8601, UTC).
+        config: name of its configuration. If that serves, there was no release before it to put back, or that failed.
+    """
+
+    time: str
+    config: str
+
+
 class EndpointStatus(Result, frozen=True):
     """What an endpoint does now.
 
@@ -204,6 +216,7 @@ class EndpointStatus(Result, frozen=True):
         alarms: the alarms that the spec declares, and those that start the scaling policies.
         failures: the newest requests that failed, newest first.
         release: the newest recorded deployment of the configuration that serves; null if none is recorded.
+        failed: the deployment that failed its smoke test since the last release; null if none did.
         unknown: what could not be found out, and why.
         console: address of its page in the AWS console; null for the sandbox.
         log: address of its log in the AWS console; null for the sandbox.
@@ -236,6 +249,7 @@ class EndpointStatus(Result, frozen=True):
     alarms: tuple[AlarmState, ...] = ()
     failures: tuple[RequestFailure, ...] = ()
     release: Deployed | None = None
+    failed: FailedDeployment | None = None
     unknown: tuple[str, ...] = ()
     console: str | None = None
     log: str | None = None

@@ -51,12 +51,20 @@ def _endpoint_status(result: results.EndpointStatus) -> list[Block]:
         ("deployed", result.release and f"{readable_time(result.release.time)} by {result.release.by}"),
         ("commit", result.release and commit_of(result.release)),
         ("smoke", result.release and result.release.smoke and result.release.smoke.summary),
+        ("failed", _failed(result)),
         ("arn", result.arn),
         ("console", result.console),
         ("log", result.log),
     ]
     unknown = [partial(itemized, f"not known: {text}") for text in result.unknown]
     return [head, fact_lines([(name, text) for name, text in facts if text], wrap=True), *unknown]
+
+
+def _failed(result: results.EndpointStatus) -> str | None:
+    if result.failed is None:
+        return None
+    outcome = ", and serves" if result.failed.config == result.config else ", and the release before was put back"
+    return f"{readable_time(result.failed.time)} {result.failed.config} did not pass its smoke test{outcome}"
 
 
 def _instances(result: results.EndpointStatus) -> str:

@@ -368,6 +368,7 @@ SCREENS: dict[str, list[Block]] = {
                 ),
             ),
             release=DEPLOYED,
+            failed=results.FailedDeployment("2026-01-02T03:04:05Z", "svd-0123456789ab"),
             console=ENDPOINT.console,
             log=ENDPOINT.log,
         )
