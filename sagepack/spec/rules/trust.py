@@ -93,6 +93,8 @@ def _problem(view: SpecView, name: str) -> tuple[str, str | None] | None:
 def _no_file(view: SpecView, name: str, fix: str) -> tuple[str, str]:
     """Why what a name leads to is no file, and the fix; `fix` where nothing of a similar name is there."""
     path = view.root / name
+    if name.startswith("file:"):  # as trust.sign has it
+        return "does not exist", f"write the path alone: {name.removeprefix('file:')}"
     if path.is_dir():
         public = [posixpath.join(name, each.name) for each in sorted(path.glob("*.pub")) if each.is_file()]
         return "is a folder, not a file", f"name a file in it, such as {public[0]}" if public else fix

@@ -97,6 +97,7 @@ def test_what_is_no_file_is_told_as_what_it_is(tmp_path: Path, key: str) -> None
     assert said("keys") == "'keys' is a folder, not a file; name a file in it, such as keys/prod.pub"
     assert said("keys/old.pub").startswith("'keys/old.pub' is a link to /nowhere/old.pub, which does not exist; ")
     assert said("keys/pipe.pub").startswith("'keys/pipe.pub' is not a regular file; ")
+    assert said("file:keys/prod.pub") == "'file:keys/prod.pub' does not exist; write the path alone: keys/prod.pub"
     assert said("keys/prd.pub") == "'keys/prd.pub' does not exist; did you mean 'keys/prod.pub'?"
 
 
