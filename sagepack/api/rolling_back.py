@@ -101,6 +101,9 @@ def _chosen(context: BuildContext, to: str) -> Release:
         release = history.find(context, to, "--to")
     else:
         known = tuple(islice(history.releases(context), _LOOKED_AT))
+        if not known:
+            fix = "mend code, model or settings and run `invoke deploy`; `invoke destroy` removes the endpoint"
+            raise UserError("no release is recorded that it could go back to", where=where, fix=fix)
         found = previous(known, endpoint.pending_endpoint_config_name or endpoint.endpoint_config_name)
         if found is None:
             fix = "`invoke releases` lists all: --to goes to a later one, and `invoke deploy` of an older commit makes one again"

@@ -143,6 +143,15 @@ def test_the_same_command_finishes_an_interrupted_rollback(
     assert releases(cloud)[0].rolled_back_to == first.record
 
 
+@pytest.mark.slow
+def test_without_a_recorded_release_there_is_none_to_go_back_to(cloud: Cloud) -> None:
+    s3 = S3(client(cloud, "s3"))
+    for each in releases(cloud):
+        s3.delete(S3Uri.parse(each.record))
+    with pytest.raises(UserError, match="no release is recorded that it could go back to"):
+        cloud.project().rollback()
+
+
 def test_what_was_deleted_is_told_with_the_commit_before_anything_is_sent(cloud: Cloud) -> None:
     second, first = releases(cloud)
     s3 = S3(client(cloud, "s3"))
