@@ -36,6 +36,9 @@ class Progress(Protocol):
     def moved(self, *, fetched: int | None = None, sent: int | None = None, copied: int | None = None) -> None:
         """The running step has moved so many bytes, as far as it counts them."""
 
+    def came(self, contents: Sequence[Any]) -> None:
+        """Where the running step brings each file from (values of `engine.plan.Content`), as it was planned."""
+
     def activity(self, label: str) -> AbstractContextManager[None]:
         """Something may take a while, nobody knows how long."""
 
@@ -52,7 +55,7 @@ class Heard:
     """
 
     def __init__(self, progress: Progress, hear: Callable[[Diagnostic], None]) -> None:
-        self.planned, self.moved = progress.planned, progress.moved
+        self.planned, self.moved, self.came = progress.planned, progress.moved, progress.came
         self.note, self.step, self.done = progress.note, progress.step, progress.done
         self.activity, self.bar = progress.activity, progress.bar
         self._progress, self._hear = progress, hear
@@ -84,6 +87,9 @@ class Silent:
 
     def moved(self, *, fetched: int | None = None, sent: int | None = None, copied: int | None = None) -> None:
         """Drop the numbers."""
+
+    def came(self, contents: Sequence[Any]) -> None:
+        """Drop the files."""
 
     def activity(self, label: str) -> AbstractContextManager[None]:  # noqa: ARG002
         """Nothing is shown."""

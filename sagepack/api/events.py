@@ -169,6 +169,26 @@ class Warned(Value, frozen=True, tag="warning", tag_field="event"):
     job: JobReference | None = None
 
 
+class CameFrom(Value, frozen=True):
+    """Where a file of the package came from, as it was planned when the step began.
+
+    Attributes:
+        path: path of the file in the package; null for all but the 20 largest together.
+        count: number of files: 1, or how many others there are.
+        size: bytes.
+        fetched: bytes of it that were fetched from the Hub, or from S3 to be sent.
+        sent: bytes of it that were sent to S3.
+        copied: bytes of it that S3 copied by itself.
+    """
+
+    path: str | None
+    count: int
+    size: int
+    fetched: int
+    sent: int
+    copied: int
+
+
 class StepEnded(Value, frozen=True, tag="step-ended", tag_field="event"):
     """A step has ended.
 
@@ -182,6 +202,7 @@ class StepEnded(Value, frozen=True, tag="step-ended", tag_field="event"):
         sent: bytes of the model that it has sent to S3; null where it counts none.
         copied: bytes that S3 has copied by itself; null where it counts none. With `--remote` all three are those of the job,
             and null if it did not say.
+        files: where the files came from, the largest first; null where the step does not know.
         job: the job of a fleet that it happens in; null in the run of a single spec.
     """
 
@@ -193,6 +214,7 @@ class StepEnded(Value, frozen=True, tag="step-ended", tag_field="event"):
     fetched: int | None
     sent: int | None
     copied: int | None
+    files: tuple[CameFrom, ...] | None = None
     job: JobReference | None = None
 
 

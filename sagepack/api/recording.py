@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from sagepack.engine.plan import Content
     from sagepack.errors import Diagnostic
     from sagepack.progress import Progress
 
 _PACE_SECONDS = 0.5  # between two events about the same bar
 _FIRST_LINE_BYTES = 1 << 16
+_FILES = 20  # that an event names one by one
 
 
 class Recorder:
@@ -94,6 +96,12 @@ class Recorder:
             step.sent = _sum(step.sent, sent)
             step.copied = _sum(step.copied, copied)
         self.progress.moved(fetched=fetched, sent=sent, copied=copied)
+
+    def came(self, contents: Sequence[Any]) -> None:
+        """Keep where the files of the running step come from for the event that ends it."""
+        if step := self._step:
+            step.files = _largest(contents)
+        self.progress.came(contents)
 
     @contextmanager
     def activity(self, label: str) -> Iterator[None]:
@@ -229,12 +237,15 @@ class _Step:
         self.fetched: int | None = None
         self.sent: int | None = None
         self.copied: int | None = None
+        self.files: tuple[events.CameFrom, ...] | None = None
 
     def ended(self) -> events.StepEnded:
         """The event that ends it."""
         seconds = round(time.monotonic() - self.begun, 3)
         moved = self.fetched, self.sent, self.copied
-        return events.StepEnded(now(), self.name, self.succeeded, seconds, tuple(self.outcome), *moved)
+        return events.StepEnded(
+            now(), self.name, self.succeeded, seconds, tuple(self.outcome), *moved, files=self.files
+        )
 
 
 class _Bar:
@@ -271,6 +282,18 @@ def close(file: int) -> None:
 def now() -> datetime:
     """The time of an event."""
     return datetime.now(timezone.utc)
+
+
+def _largest(contents: Sequence[Content]) -> tuple[events.CameFrom, ...]:
+    """The largest files one by one, and the rest in one."""
+    ordered = sorted(contents, key=lambda each: (-each.size, each.path))
+    shown = [
+        events.CameFrom(each.path, 1, each.size, each.fetched, each.sent, each.copied) for each in ordered[:_FILES]
+    ]
+    if rest := ordered[_FILES:]:
+        sums = (sum(getattr(each, name) for each in rest) for name in ("size", "fetched", "sent", "copied"))
+        shown.append(events.CameFrom(None, len(rest), *sums))
+    return tuple(shown)
 
 
 def _sum(known: int | None, more: int | None) -> int | None:

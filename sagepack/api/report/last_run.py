@@ -33,6 +33,7 @@ class RanStep(Value, frozen=True):
         succeeded: whether it did all of its work; None if its end is not among the events.
         outcome: what it has done.
         fetched, sent, copied: bytes that it moved, as far as it counts them.
+        files: where the files came from, the largest first; None if it does not know.
     """
 
     name: str
@@ -44,6 +45,7 @@ class RanStep(Value, frozen=True):
     fetched: int | None = None
     sent: int | None = None
     copied: int | None = None
+    files: tuple[events.CameFrom, ...] | None = None
 
     @property
     def moved(self) -> int:
@@ -244,7 +246,9 @@ def _failure(error: dict[str, Any] | None) -> Failure | None:
 def _ended(step: events.StepBegun, end: events.StepEnded, begun: datetime) -> RanStep:
     at = _seconds_between(begun, step.time)
     moved = end.fetched, end.sent, end.copied
-    return RanStep(step.step, step.reasons, at, max(0.0, end.seconds), end.succeeded, end.outcome, *moved)
+    return RanStep(
+        step.step, step.reasons, at, max(0.0, end.seconds), end.succeeded, end.outcome, *moved, files=end.files
+    )
 
 
 def _open(step: events.StepBegun, begun: datetime, seen: float) -> RanStep:

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from sagepack.api.graph import svg
 from sagepack.api.graph.words import amounts, why
-from sagepack.api.report import charts, glance, words
+from sagepack.api.report import charts, glance, origins, words
 from sagepack.decoding import Value
 from sagepack.text import counted, format_bytes, format_duration, format_usd
 from sagepack.version import __version__
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from sagepack.api.report.facts import Facts
     from sagepack.api.report.last_run import LastRun
-    from sagepack.api.report.words import Part, Way
+    from sagepack.api.report.origins import Source, Way
+    from sagepack.api.report.words import Part
 
 MARK = '<meta name="generator" content="sagepack report">'
 """What every report has within its first `files.HEAD_BYTES`, and no other file."""
@@ -57,7 +58,7 @@ def spec_page(facts: Facts, made: datetime) -> str:
     """
     run = facts.run
     package = facts.manifest.size if facts.manifest else 0
-    ways = words.ways(run, package) if run else ()
+    ways = origins.ways(run, package) if run else ()
     return _filled(
         "spec.html",
         made,
@@ -67,7 +68,7 @@ def spec_page(facts: Facts, made: datetime) -> str:
         is_trouble=words.state(facts) in words.TROUBLE,
         glance=glance.lines(facts),
         headline=words.headline(run) if run else None,
-        because=words.because(run, sandbox=facts.sandbox) if run else (),
+        because=words.because(run) if run else (),
         parts=words.parts(run) if run else (),
         timeline=Picture.of(_timeline(run)) if run and run.seconds else None,
         graph=_graph(facts),
@@ -127,17 +128,19 @@ def _kind(part: Part, run: LastRun) -> str:
 def _ways(ways: Sequence[Way]) -> charts.Chart:
     most = max(way.size for way in ways)
     unit, name = _unit(most)
-    rows = tuple(
-        charts.stacked(
-            f"{way.to}: {format_bytes(way.size)}", [(source.kind, source.size / unit) for source in way.sources]
-        )
-        for way in ways
-    )
+    rows = list[charts.Row]()
+    for way in ways:
+        rows.append(_stacked(f"{way.to}: {format_bytes(way.size)}", way.sources, unit))
+        rows += [_stacked(f"· {format_bytes(each.size)}  {each.name}", each.sources, unit) for each in way.files]
     said = "; ".join(
         f"{way.to}: {', '.join(f'{format_bytes(source.size)} {source.words}' for source in way.sources)}"
         for way in ways
     )
-    return charts.Chart(f"Where the bytes came from: {said}", name, rows, most / unit)
+    return charts.Chart(f"Where the bytes came from: {said}", name, tuple(rows), most / unit)
+
+
+def _stacked(label: str, sources: Sequence[Source], unit: int) -> charts.Row:
+    return charts.stacked(label, [(source.kind, source.size / unit) for source in sources])
 
 
 def _largest(facts: Facts) -> charts.Chart:

@@ -15,10 +15,8 @@ if TYPE_CHECKING:
     from sagepack.api.report.last_run import Activity, LastRun, RanStep
 
 BEFORE, BETWEEN, AFTER = "planning", "planning the rest", "the end"
-_BEFORE = "the spec was read, and the services were asked what is there"
-_SANDBOX = "; the sandbox started, if it did not run"
 _MEANWHILE = {
-    BEFORE: _BEFORE,
+    BEFORE: "the spec was read, and the services were asked what is there",
     BETWEEN: "what the steps before it had made known was looked up for the next ones",
     AFTER: "the result was looked up",
 }
@@ -143,15 +141,10 @@ def fleet_headline(members: Sequence[Facts]) -> str:
     return f"{text} The last runs took {took} together; the longest was `{slowest.name}` in {slowest.env}, {format_duration(run.seconds)}."
 
 
-def because(run: LastRun, *, sandbox: bool = False) -> tuple[str, ...]:
-    """Why the longest parts of a run took their time, a sentence or two each.
-
-    Args:
-        run: the run.
-        sandbox: whether the services are those of the sandbox.
-    """
+def because(run: LastRun) -> tuple[str, ...]:
+    """Why the longest parts of a run took their time, as far as the headline does not say it: a sentence or two each."""
     found = [part for part in _longest(run)[:2] if share(part.seconds, run) >= _WORTH_SAYING]
-    return tuple(_reason(part, run, sandbox=sandbox) for part in found)
+    return tuple(_reason(part, run) for part in found if part.step or not most_of(part, run))
 
 
 def longest(run: LastRun) -> str:
@@ -160,16 +153,11 @@ def longest(run: LastRun) -> str:
     return f"longest part: {first.name}" if first else ""
 
 
-def meanwhile(part: Part, *, sandbox: bool = False) -> str:
-    """What is done in a part that is no step."""
-    return _MEANWHILE[part.name] + (_SANDBOX if sandbox and part.name == BEFORE else "")
-
-
-def did(part: Part, *, sandbox: bool = False) -> str:
+def did(part: Part) -> str:
     """What a part has done, in a few words."""
     step = part.step
     if step is None:
-        return meanwhile(part, sandbox=sandbox)
+        return _MEANWHILE[part.name]
     return "; ".join(step.outcome) or moved(step) or "; ".join(step.reasons)
 
 
@@ -211,90 +199,15 @@ def _what(part: Part, run: LastRun) -> str:
     return f"the step `{part.name}`" + (f" ({done})" if done else "") + most
 
 
-def _reason(part: Part, run: LastRun, *, sandbox: bool) -> str:
+def _reason(part: Part, run: LastRun) -> str:
     if part.step is None:
-        return f"{part.name.capitalize()}: {meanwhile(part, sandbox=sandbox)}."
+        return f"{part.name.capitalize()}: {did(part)}."
     return f"`{part.name}` ran because: {'; '.join(reasons(part.step, run))}."
 
 
 def built_by(builder: str | None) -> str | None:
     """Who built a package, by the URI in its provenance."""
     return "a machine that is no CI" if builder == LOCAL else builder
-
-
-class Source(Value, frozen=True):
-    """Where bytes came from.
-
-    Attributes:
-        kind: its colour in pictures.
-        words: what it is called.
-        size: bytes.
-    """
-
-    kind: str
-    words: str
-    size: int
-
-
-class Way(Value, frozen=True):
-    """Bytes on the way to one place.
-
-    Attributes:
-        to: the place.
-        sources: where they came from.
-    """
-
-    to: str
-    sources: tuple[Source, ...]
-
-    @property
-    def size(self) -> int:
-        """All of them."""
-        return sum(source.size for source in self.sources)
-
-
-def ways(run: LastRun, package: int) -> tuple[Way, ...]:
-    """Where the bytes of the package came from in a run: those on this machine, and those in S3.
-
-    Args:
-        run: the run.
-        package: bytes of the package; 0 if they are not known.
-    """
-    by_name = {step.name: step for step in run.steps}
-    planned = {action.step for action in run.actions}
-    found = []
-    if "tar" in planned:
-        fetched = sum(step.fetched or 0 for name, step in by_name.items() if name != "upload")
-        found.append(
-            Way(
-                "the archive on this machine",
-                _nonzero(
-                    Source("fetched", "fetched from the Hub", fetched),
-                    Source("kept", "there before", max(0, package - fetched)),
-                ),
-            )
-        )
-    if "upload" in planned:
-        step = by_name.get("upload")
-        sent, copied = (step.sent or 0, step.copied or 0) if step else (0, 0)
-        passed = min(sent, step.fetched or 0) if step else 0
-        brought = min(sent - passed, sum(each.fetched or 0 for name, each in by_name.items() if name != "upload"))
-        found.append(
-            Way(
-                "the package in S3",
-                _nonzero(
-                    Source("copied", "copied inside S3", copied),
-                    Source("fetched", "fetched from the Hub, and sent on", passed + brought),
-                    Source("sent", "sent from this machine", sent - passed - brought),
-                    Source("kept", "there before", max(0, package - sent - copied)),
-                ),
-            )
-        )
-    return tuple(way for way in found if way.sources)
-
-
-def _nonzero(*sources: Source) -> tuple[Source, ...]:
-    return tuple(source for source in sources if source.size)
 
 
 def contents(files: int, size: int) -> str:

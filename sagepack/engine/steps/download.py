@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sagepack.engine import lazy, wheels
-from sagepack.engine.plan import UNKNOWN, Step, StepStatus
+from sagepack.engine.plan import UNKNOWN, Content, Step, StepStatus
 from sagepack.hub.folder import ModelFolder
 from sagepack.text import counted, format_bytes
 
@@ -69,7 +69,9 @@ def run(context: BuildContext) -> None:
         local_model.confirm(context.model_folder, context.required_files(), context.hash_cache)
         return
     required = context.required_files()
-    ready = context.cache_status(required).ready
+    found = context.cache_status(required)
+    ready, missing = found.ready, {file.path for file in found.missing}
+    context.progress.came([_content(file, fetched=file.size if file.path in missing else 0) for file in required])
     download.download(
         context.clients.hub,
         revision,
@@ -80,6 +82,10 @@ def run(context: BuildContext) -> None:
     )
     if new := [file for file in required if file.path not in ready]:
         scanning.judge_fetched(context, new)
+
+
+def _content(file: LockedFile, *, fetched: int) -> Content:
+    return Content(file.path, file.size, copied=0, sent=0, fetched=fetched, read=0, source=None, binding=None)
 
 
 def _pending(context: BuildContext) -> tuple[LockedFile, ...]:

@@ -94,6 +94,7 @@ def run(context: BuildContext) -> None:
         remote.publish(context)
         return
     known = {} if context.promotion else _files_here(context)
+    context.progress.came(contents(context))
     try:
         published = context.publication.publish(known, origin.of(context.work.root), context.progress)
     except IntegrityError:
