@@ -90,8 +90,8 @@ def test_without_a_run_the_report_says_what_would_run(project: Project, last_run
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lambda lines: lines[:-1], "was killed: the last that is known"),
-        (lambda lines: lines[:3], "was killed: the last that is known"),
+        (lambda lines: lines[:-1], "was killed; its last event came after"),
+        (lambda lines: lines[:3], "its last event came after"),
         (lambda lines: [*lines[:2], lines[2][:20], *lines[3:]], "1 of the lines in build/svd-local/last-run.jsonl"),
         (lambda lines: [lines[0].replace(b'"version": 1', b'"version": 99'), *lines[1:]], "does not know"),
         (lambda _lines: [b"\x00\xff"], "is damaged"),
@@ -114,7 +114,7 @@ def test_a_run_that_goes_on_is_told_from_one_that_was_killed(project: Project, l
     assert kept.go_on(last_run, begun)
     assert project.json("report")["headline"].startswith("The last run (deploy) goes on in the step deploy: ")
     kept.close()
-    assert project.json("report")["headline"].startswith("The last run (deploy) was killed: ")
+    assert project.json("report")["headline"].startswith("The last run (deploy) was killed")
     assert "damaged" not in text_of(project)
 
 

@@ -21,20 +21,18 @@ class Line(Value, frozen=True):
     Attributes:
         name: what it is about.
         text: what it says; what stands between back quotes is code.
-        section: the part of the page that says more.
     """
 
     name: str
     text: str
-    section: str
 
 
 def lines(facts: Facts) -> tuple[Line, ...]:
     """What is known, for whoever reads no further."""
     return (
-        Line("Package", _package(facts), "package"),
-        Line("Serves", _serves(facts), "endpoint"),
-        Line("Costs", _costs(facts), "cost"),
+        Line("Package", _package(facts)),
+        Line("Serves", _serves(facts)),
+        Line("Costs", _costs(facts)),
     )
 
 

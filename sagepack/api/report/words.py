@@ -102,8 +102,8 @@ def headline(run: LastRun) -> str:
         "failed": f"The last run (`{run.task}`) failed{stopped} after {took}",
         "interrupted": f"The last run (`{run.task}`) was interrupted{stopped} after {took}",
         "running": f"The last run (`{run.task}`) goes on{stopped}: {took} until now",
-        "killed": f"The last run (`{run.task}`) was killed: the last that is known of it happened{stopped} after {took}",
-        "not ended": f"The last run (`{run.task}`) goes on, or was killed: the last that is known of it happened{stopped} after {took}",
+        "killed": f"The last run (`{run.task}`) was killed{stopped}; its last event came after {took}",
+        "not ended": f"The last run (`{run.task}`) goes on or was killed{stopped}; its last event came after {took}",
     }[outcome(run)]
     longest = _longest(run)
     if not longest:
@@ -158,7 +158,7 @@ def did(part: Part) -> str:
     step = part.step
     if step is None:
         return _MEANWHILE[part.name]
-    return "; ".join(step.outcome) or moved(step) or "; ".join(step.reasons)
+    return "; ".join(step.outcome) or moved(step) or f"because: {'; '.join(step.reasons)}"
 
 
 def moved(step: RanStep) -> str:
@@ -190,7 +190,7 @@ def _where_it_stopped(run: LastRun) -> str:
 
 def _what(part: Part, run: LastRun) -> str:
     main = most_of(part, run)
-    most = f", {format_duration(main.seconds)} of it to “{main.label}”" if main else ""
+    most = f", {format_duration(main.seconds)} of it to “{main.label}”" if main and main.has_ended else ""
     if part.step is None:
         return part.name + most
     done = moved(part.step)

@@ -38,7 +38,7 @@ def test_what_comes_second_is_said_where_it_took_a_fifth_of_the_time() -> None:
         ({"exit_code": 130}, "was interrupted in the step `upload` after 12.4 s"),
         (
             {"exit_code": None},
-            "goes on, or was killed: the last that is known of it happened in the step `upload` after 12.4 s",
+            "goes on or was killed in the step `upload`; its last event came after 12.4 s",
         ),
     ],
 )
@@ -89,9 +89,11 @@ def test_a_run_that_has_not_ended_says_at_what_it_is() -> None:
         "The last run (`deploy`) goes on in the step `download` at “waiting”: 12.4 s until now, of which 9.1 s"
     )
     assert said[False].startswith(
-        "The last run (`deploy`) was killed: the last that is known of it happened in the step"
+        "The last run (`deploy`) was killed in the step `download` at “waiting”; its last event came after 12.4 s, of"
     )
-    assert said[None].startswith("The last run (`deploy`) goes on, or was killed: the last that is known of it ")
+    assert said[None].startswith(
+        "The last run (`deploy`) goes on or was killed in the step `download` at “waiting”; its last event came"
+    )
 
 
 def test_time_between_two_steps_is_a_part() -> None:
