@@ -5,8 +5,8 @@
     safetensors  the header, whose tensors must tile the rest of the file exactly
     pickles      the callables that a pickle names, by its opcodes; what is not in `callables` is refused
     archives     zip archives: of torch, numpy and Keras
-    keras        the classes that the configuration of a Keras archive names
-    formats      what a file is by its first bytes: GGUF, arrays of numpy, HDF5, programs, other archives
+    keras        the classes that the configuration of a Keras archive, or of a preset of Keras Hub, names
+    formats      what a file is by its first bytes: GGUF, arrays of numpy, HDF5, TorchScript, programs, other archives
     code         Python of the repository that its configurations make a loader run
     judge        the one function that does all that
 
@@ -17,4 +17,4 @@ whatever a file holds, judging it ends, in bounded memory, and what cannot be un
 from __future__ import annotations
 
 # Increase it with every change of what is found, so that files are judged again.
-VERSION = 2
+VERSION = 3

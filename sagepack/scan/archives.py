@@ -13,7 +13,7 @@ import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from sagepack.scan import formats, keras, pickles
-from sagepack.scan.callables import TORCHSCRIPT
+from sagepack.scan.callables import HAS_TORCHSCRIPT, TORCHSCRIPT
 from sagepack.scan.finding import Finding, Kind, RefusedError, shown
 from sagepack.scan.ranges import Ranges
 
@@ -188,7 +188,7 @@ def _code(path: str, names: list[str]) -> Iterator[Finding]:
     other = next((name for name in names if not _OF_TORCHSCRIPT.match(name)), None)
     if other is None:
         at = f"member {shown(names[0])}"
-        yield Finding(path, Kind.CALLS, "holds a program of TorchScript", at, (TORCHSCRIPT,))
+        yield Finding(path, Kind.CALLS, HAS_TORCHSCRIPT, at, (TORCHSCRIPT,))
     else:
         yield Finding(path, Kind.CONTAINER, "holds Python files, which are not looked into", f"member {shown(other)}")
 

@@ -56,6 +56,7 @@ _TORCH = {
 }
 HARMLESS = frozenset(_PYTHON | _NUMPY | _TORCH)
 """As `module.name`."""
+HAS_TORCHSCRIPT = "holds a program of TorchScript"
 TORCHSCRIPT = "torch.jit"
 """The name by which `trust.allow` permits the programs of TorchScript, and what rebuilds their values."""
 # Modules of Python that hold values.

@@ -10,7 +10,7 @@ import json
 import posixpath
 from typing import TYPE_CHECKING, Any
 
-from sagepack.scan import formats
+from sagepack.scan import formats, keras
 from sagepack.scan.finding import Finding, Kind, RefusedError, shown
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 LIMIT = 4 << 20
 """Bytes of the largest configuration that is judged."""
+# Of a preset of Keras Hub, beside its config.json; tokenizer.json is mostly one of another library, of many MB.
+_OF_KERAS_HUB = ("task.json", "preprocessor.json", "image_converter.json", "audio_converter.json")
 _INDEX_LIMIT = 16 << 20  # of an index of shards, which names each tensor
 _OTHER_SHARDS = (".h5", ".msgpack")  # of TensorFlow and Flax, which unpickle nothing
 _LIBRARIES = ("diffusers", "transformers", "sentence_transformers")
@@ -30,8 +32,10 @@ def is_configuration(path: str) -> bool:
     """Whether a file is one that may name code, or the files that hold weights."""
     name = path.rpartition("/")[2].lower()
     # `config.4.0.0.json` is for one version of transformers, `model.safetensors.index.fp16.json` for one variant.
-    return name.endswith(("config.json", "index.json", "modules.json")) or (
-        name.endswith(".json") and (name.startswith("config") or ".index." in name)
+    return (
+        name.endswith(("config.json", "index.json", "modules.json"))
+        or name in _OF_KERAS_HUB
+        or (name.endswith(".json") and (name.startswith("config") or ".index." in name))
     )
 
 
@@ -78,6 +82,7 @@ def findings(path: str, file: Ranges) -> Iterator[Finding]:
             f"takes weights from {shown(other)}, which is not judged as weights, so nobody can say what loading it does"
         )
         yield Finding(path, Kind.UNREADABLE, what, "weight_map")
+    yield from keras.of_object(path, document)
 
 
 def _leads_out(path: str, name: str) -> bool:

@@ -7,7 +7,7 @@ import struct
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from sagepack.scan.callables import KERAS_LAMBDA
+from sagepack.scan.callables import HAS_TORCHSCRIPT, KERAS_LAMBDA, TORCHSCRIPT
 from sagepack.scan.finding import Finding, Kind, RefusedError
 
 if TYPE_CHECKING:
@@ -47,6 +47,9 @@ NPY_HEADER = 1 << 16
 HDF5 = b"\x89HDF\r\n\x1a\n"
 HDF5_SUFFIXES = (".h5", ".hdf5")
 GGUF = b"GGUF"
+_FLATBUFFER_OF_TORCH = (
+    b"PTMF"  # the identifier of its schema (mobile_bytecode.fbs), which stands behind the first offset
+)
 _OBJECT = re.compile(rb"""['"][|<>=]?O[0-9]*['"]""")
 _HDF5_WHOLE = 60 << 20  # bytes up to which a file of HDF5 is read
 _HDF5_PART, _HDF5_OVERLAP = 1 << 20, 32
@@ -113,6 +116,12 @@ def is_program(head: bytes) -> bool:
         offset = int.from_bytes(head[60:64], "little")
         return head[offset : offset + 4] == b"PE\0\0" or offset + 4 > len(head)
     return head.startswith(_ELF) or head[:4] in _MACHO
+
+
+def torchscript(path: str, head: bytes) -> Iterator[Finding]:
+    """A program of TorchScript as a flatbuffer (`.ptl`, `.ff`), which torch's loader runs."""
+    if head[4:8] == _FLATBUFFER_OF_TORCH:
+        yield Finding(path, Kind.CALLS, HAS_TORCHSCRIPT, "byte 4", (TORCHSCRIPT,))
 
 
 def check_gguf(file: Ranges) -> None:

@@ -64,7 +64,7 @@ def _findings(path: str, file: Ranges) -> Iterator[Finding]:
         return formats.hdf5(path, file)
     if suffix in formats.PICKLES or _begins_as_pickle(head):
         return pickles.findings(path, file, is_raw=suffix == ".bin" or suffix not in formats.PICKLES)
-    return iter(())
+    return formats.torchscript(path, head)
 
 
 def _checked(file: Ranges, suffix: str, head: bytes) -> bool:

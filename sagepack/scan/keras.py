@@ -1,4 +1,4 @@
-"""The configuration of a Keras archive: the classes that loading it makes, by their modules.
+"""The configuration of a Keras archive, or of a preset of Keras Hub: the classes that loading it makes, by their modules.
 
 Keras imports whatever module a configuration names (CVE-2025-1550). So only its own classes are harmless, and those of its functions that
 calculate; but not the layers that are functions of Python.
@@ -35,6 +35,17 @@ def findings(path: str, data: bytes, at: str) -> Iterator[Finding]:
         document = json.loads(data.decode())
     except (ValueError, RecursionError):
         return  # Keras cannot read it either
+    yield from of_document(path, document, at)
+
+
+def of_object(path: str, document: Any) -> Iterator[Finding]:
+    """The same of a file that is an object of Keras written as JSON, as a preset of Keras Hub has them; nothing of any other."""
+    if isinstance(document, dict) and {"module", "class_name"} <= document.keys():
+        yield from of_document(path, document, "")
+
+
+def of_document(path: str, document: Any, at: str) -> Iterator[Finding]:
+    """The same of a configuration that was read."""
     names = dict.fromkeys(_names(document))
     if KERAS_LAMBDA in names:
         del names[KERAS_LAMBDA]

@@ -63,6 +63,30 @@ def test_a_configuration_without_code_says_nothing(path: str, document: Any) -> 
     assert found(path, document) == []
 
 
+@pytest.mark.parametrize(
+    ("path", "document", "names"),
+    [
+        ("task.json", {"module": "os", "class_name": "system", "config": {}}, ("os.system",)),
+        (
+            "task.json",
+            {
+                "module": "keras_hub.src.models.gemma.gemma_causal_lm",
+                "class_name": "GemmaCausalLM",
+                "config": {"preprocessor": {"module": "my_code", "class_name": "Tokenizer"}},
+            },
+            ("my_code.Tokenizer",),
+        ),
+        ("gemma/config.json", {"module": "evil.models", "class_name": "Backbone"}, ("evil.models.Backbone",)),
+        ("preprocessor.json", {"module": None, "class_name": "Lambda"}, ("keras.layers.Lambda",)),
+        ("task.json", {"module": "keras_hub.src.models.bert", "class_name": "BertClassifier", "config": {}}, ()),
+        ("config.json", {"parts": [{"module": "not", "class_name": "Keras"}]}, ()),
+    ],
+)
+def test_a_preset_of_keras_hub_names_classes_of_keras_alone(path: str, document: Any, names: tuple[str, ...]) -> None:
+    assert code.is_configuration(path)
+    assert found(path, document) == ([(Kind.CALLS, names)] if names else [])
+
+
 def test_what_is_no_json_is_left_to_its_loader() -> None:
     assert list(code.findings("config.json", whole(b"{" * 100))) == []
 

@@ -52,6 +52,16 @@ def test_what_could_do_harm_is_refused(sample: Sample) -> None:
         assert finding.fix
 
 
+@pytest.mark.parametrize("name", ["model.ptl", "model.ff", "model"])
+def test_a_flatbuffer_of_torchscript_is_a_program(name: str) -> None:
+    (found,) = judged(name, struct.pack("<I4s", 24, b"PTMF") + bytes(100))
+    assert (found.kind, found.names) == (Kind.CALLS, ("torch.jit",))
+    assert "holds a program of TorchScript" in found.message
+    hidden = judged("model.bin", b"\x80\x02c\nPTMFos\nsystem\n(S'id'\ntR.")
+    assert hidden
+    assert all(each.names != ("torch.jit",) for each in hidden)
+
+
 @pytest.mark.parametrize("sample", samples.headers(), ids=named)
 def test_a_header_that_does_not_tile_its_file_is_damage(sample: Sample) -> None:
     (found,) = judged(sample.path, sample.data)
