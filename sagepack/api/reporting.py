@@ -46,7 +46,8 @@ def about_spec(
         text = page.spec_page(facts, datetime.now(timezone.utc))
     write_output(path, text.encode())
     said = words.headline(facts.run) if facts.run else f"{facts.no_run}."
-    return results.Reported(context.display(path), len(text.encode()), 1, said.replace("`", ""), facts.unknown)
+    failure = facts.run.error.summary if facts.run and facts.run.error else None
+    return results.Reported(context.display(path), len(text.encode()), 1, said.replace("`", ""), failure, facts.unknown)
 
 
 def about_fleet(root: Path, select: Sequence[str], envs: Sequence[str], output: Path | None) -> results.Reported:
@@ -59,7 +60,7 @@ def about_fleet(root: Path, select: Sequence[str], envs: Sequence[str], output: 
         text = page.fleet_page(found, datetime.now(timezone.utc))
     write_output(path, text.encode())
     unknown = tuple(f"{each.config} {each.env}: {line}" for each in found for line in each.unknown)
-    return results.Reported(shown, len(text.encode()), len(found), words.fleet_headline(found), unknown)
+    return results.Reported(shown, len(text.encode()), len(found), words.fleet_headline(found), unknown=unknown)
 
 
 @contextmanager

@@ -126,8 +126,9 @@ def test_events_that_cannot_be_read_are_said(project: Project, last_run: Path) -
 
 
 def test_a_run_that_failed_has_its_error_in_the_report(project: Project) -> None:
-    project.invoke("package", "--set", "model.include=[nothing.*]", "--set", "name=failing", code=1)
-    project.invoke("report", "--set", "name=failing", code=0)
+    error = project.json("package", "--set", "model.include=[nothing.*]", "--set", "name=failing", code=1)
+    failure = project.json("report", "--set", "name=failing")["failure"]
+    assert failure == (f"{error['where']}: {error['message']}" if error["where"] else error["message"])
     text = text_of(project, "build/failing-local/report.html")
     assert 'failing in local <span class="badge bad">failed</span>' in text
     assert "What to do: " in text

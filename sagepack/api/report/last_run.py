@@ -89,6 +89,11 @@ class Failure(Value, frozen=True):
     details: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
 
+    @property
+    def summary(self) -> str:
+        """Where and what, on one line."""
+        return f"{self.where}: {self.message}" if self.where else self.message
+
 
 class _Result(Value, frozen=True):
     manifest: str | None = None

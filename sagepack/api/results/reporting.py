@@ -13,6 +13,7 @@ class Reported(Result, frozen=True):
         size: its bytes.
         specs: how many specs it is about, each in one environment.
         headline: what it says first.
+        failure: why the last run of the one spec failed; null if it did not.
         unknown: what could not be found out, and why; a sentence each.
     """
 
@@ -20,4 +21,5 @@ class Reported(Result, frozen=True):
     size: int
     specs: int
     headline: str
+    failure: str | None = None
     unknown: tuple[str, ...] = ()

@@ -21,7 +21,9 @@ _DIFF_LOOKS = {"+": "green", "-": "red", "@": "dim"}
 
 @lines.register(results.Reported)
 def _reported(result: results.Reported) -> list[Block]:
-    shown = [partial(itemized, f"not known: {line}", bullet="- ") for line in result.unknown]
+    said = [f"error: {result.failure}"] if result.failure else []
+    said += [f"not known: {line}" for line in result.unknown]
+    shown = [partial(itemized, line, bullet="- ") for line in said]
     return [partial(itemized, result.headline), *shown, done_line(f"wrote {result.path}, {format_bytes(result.size)}")]
 
 

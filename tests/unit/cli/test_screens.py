@@ -613,6 +613,16 @@ SCREENS: dict[str, list[Block]] = {
             )
         ),
     ],
+    "report": screens.lines(
+        results.Reported(
+            "build/svd-prod/report.html",
+            34000,
+            1,
+            "The last run (deploy) failed in the step deploy after 6.5 s, of which 5.7 s (88 %) went to the step deploy.",
+            "endpoint svd: svd-0123456789ab failed its smoke test: request 1 of 2: CUDA out of memory",
+            ("what AWS has of it: AWS account: there are no AWS credentials",),
+        )
+    ),
     "serve.install": screens.lines(results.ServingStack(".venv-serve/bin/python")),
     "an error": [problem("error", UserError(FOREIGN, where="deploy", fix="choose another endpoint.name").lines())],
     "a failed smoke test": [
