@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from sagepack.aws import session
     from sagepack.engine import clients
     from sagepack.progress import Progress
+    from sagepack.serving import model_server
     from sagepack.spec.model import Spec
 else:
     clients = lazy.module("engine.clients")
     sandbox = lazy.module("sandbox")
+    model_server = lazy.module("serving.model_server")
     session = lazy.module("aws.session")
 
 _starting = threading.Lock()  # several threads, or jobs of a fleet, may be the first that need the sandbox
@@ -46,7 +48,11 @@ def make_clients(root: Path, spec: Spec, hub_cache: Path, progress: Progress) ->
 
 def why_no_answers(root: Path, spec: Spec, progress: Progress) -> str | None:
     """Why no endpoint of the spec's environment can answer a request: in the sandbox the serving stack may be missing."""
-    return sandbox.unanswerable(running(root, progress)) if spec.sandbox else None
+    reason = sandbox.unanswerable(running(root, progress)) if spec.sandbox else None
+    if reason is None or model_server.problem(root) is not None:
+        return reason
+    # It keeps the SAGEPACK_SERVE_PYTHON and the PATH of the command that started it.
+    return "the sandbox was started without a serving stack, and this command has one: `sagepack sandbox.stop`, then deploy again"
 
 
 def running(root: Path, progress: Progress) -> sandbox.Sandbox:

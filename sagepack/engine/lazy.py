@@ -20,7 +20,7 @@ from typing import Any
 LAZY: dict[str, tuple[str, ...]] = {
     "__main__": ("cli.job", "cli.program"),
     "api.cleaning": ("sandbox",),
-    "api.connect": ("aws.session", "engine.clients", "sandbox"),
+    "api.connect": ("aws.session", "engine.clients", "sandbox", "serving.model_server"),
     "api.at_endpoint": (
         "api.comparing",
         "api.direct",

@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from sagepack.api import connect, session
 from sagepack.progress import Silent
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 THREADS = 4
 
@@ -63,6 +63,19 @@ def test_threads_that_need_the_sandbox_first_start_it_once_and_none_says_that_it
         list(pool.map(lambda _: connect.running(tmp_path, notes), range(THREADS)))
     assert box.starts == 1
     assert notes.lines == []
+
+
+@pytest.mark.parametrize("here", [None, ("Java is missing", "install it")])
+def test_a_serving_stack_that_the_sandbox_was_started_without_is_told_where_this_command_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: tuple[str, str] | None
+) -> None:
+    spec: Any = SimpleNamespace(sandbox=True)
+    monkeypatch.setattr(connect, "sandbox", SimpleNamespace(unanswerable=lambda _box: "it is not installed"))
+    monkeypatch.setattr(connect, "running", lambda *_: "box")
+    monkeypatch.setattr(connect, "model_server", SimpleNamespace(problem=lambda _root: here))
+    reason = connect.why_no_answers(tmp_path, spec, Silent())
+    assert reason is not None
+    assert ("sandbox.stop" in reason) == (here is None)
 
 
 def test_threads_of_a_run_share_its_clients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
