@@ -105,7 +105,7 @@ def predict(
     A wait that ends early leaves the request in the queue: the same command goes on to wait for it, and --id fetches its answer.
     Of many requests 16 are in the queue at a time; the same command sends those that have no answer yet.
     """
-    target, laid_over = target_of(output), fields_of(fields)
+    target, laid_over = target_of(output, source, project.root), fields_of(fields)
     if inference_id and source:
         fix = "leave --input out; or leave --id out to send a new request"
         raise UserError("an answer is fetched without sending anything", where="--id with --input", fix=fix)
@@ -138,16 +138,30 @@ def request_of(source: str) -> Path | dict[str, Any] | None:
     return _from_stdin() if source == "-" else Path(source) if source else None
 
 
-def target_of(output: str) -> Path | None:
+def target_of(output: str, source: str, root: Path) -> Path | None:
     """Where the flag --output wants an answer; None for a place in `build/answers`.
 
+    Args:
+        output: the flag.
+        source: the flag --input.
+        root: the project.
+
     Raises:
-        UserError: it names stdout.
+        UserError: it names stdout, or a file that the answer must not replace: the request, or one of those in `config/`.
     """
     if output == "-":
         fix = "leave it out: every answer is saved, and a short one is printed, too"
         raise UserError("an answer may be several files, so it does not go to stdout", where="--output -", fix=fix)
-    return Path(output) if output else None
+    if not output:
+        return None
+    target = Path(output)
+    if target.is_file():
+        is_request = bool(source) and Path(source).exists() and target.samefile(source)
+        if is_request or target.resolve().is_relative_to((root / "config").resolve()):
+            what = "the request" if is_request else "a file of the project"
+            fix = "name another file, or leave it out: every answer is saved"
+            raise UserError(f"that is {what}, which the answer would replace", where=f"--output {output}", fix=fix)
+    return target
 
 
 def fields_of(texts: Sequence[str]) -> dict[str, Any]:

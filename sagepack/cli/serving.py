@@ -82,7 +82,7 @@ def serve(
     code that answered the sample goes on to serve while an edit is wrong.
     """
     _refuse(package, watch=watch, keep=keep, image=image)
-    request, target = request_of(source), target_of(output)
+    request, target = request_of(source), target_of(output, source, project.root)
     chosen, laid_over = accept or None, fields_of(fields)
     if watch:
         with interrupts.endless(), project.watching(request, target, accept=chosen, fields=laid_over) as watched:

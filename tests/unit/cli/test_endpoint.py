@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from sagepack.api.project import Project
 from sagepack.api.results import EndpointStatus
-from sagepack.cli.endpoint import _field, status
+from sagepack.cli.endpoint import _field, status, target_of
 from sagepack.errors import UserError
 from tests.helpers.paths import ROOT
 
@@ -44,6 +45,20 @@ def test_a_field_without_a_name_or_a_value_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="is no field") as caught:
         _field(text)
     assert caught.value.fix == "write NAME=VALUE, such as seed=7, or parameters.seed=7 for one in an object"
+
+
+def test_an_answer_replaces_neither_its_request_nor_a_file_of_the_project(tmp_path: Path) -> None:
+    request, answer, spec = tmp_path / "request.json", tmp_path / "answer.json", tmp_path / "config" / "a.yaml"
+    spec.parent.mkdir()
+    for path in (request, answer, spec):
+        path.touch()
+    for output, what in ((request, "the request"), (spec, "a file of the project")):
+        with pytest.raises(UserError, match=f"that is {what}, which the answer would replace"):
+            target_of(str(output), str(request), tmp_path)
+    for path in (answer, tmp_path / "config" / "new.json"):
+        assert target_of(str(path), str(request), tmp_path) == path
+        assert target_of(str(path), "-", tmp_path) == path
+    assert target_of("", "", tmp_path) is None
 
 
 def test_a_log_gets_one_look_after_another_until_the_interrupt(capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,6 +47,8 @@ def test_a_server_that_goes_on_is_no_document(tmp_path: Path, monkeypatch: pytes
 class Going:
     """A package that runs, and its project."""
 
+    root = Path()
+
     url, error = "http://127.0.0.1:20000", ""
     selection = Selection(Path(), "config/llava.yaml", "prod")
 
