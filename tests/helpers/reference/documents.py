@@ -23,7 +23,7 @@ version 1 fields may be added, and none is removed or changes its meaning; so ig
 
 _EVENTS = """\
 With `--events FILE` every task writes what happens as it happens: one JSON document a line, each written at once and matching `sagepack/schemas/event.schema.json`. What is on the screen does not
-change. The file begins anew with each run, so that it holds one; a pipe, a FIFO and `/dev/fd/3` will do as well, and their reader has to read: a full pipe makes the run wait. `-` is stdout, which then gets the
+change. The file begins anew with each run, so that it holds one, and a file that holds something else is refused; a pipe, a FIFO and `/dev/fd/3` will do as well, and their reader has to read: a full pipe makes the run wait. `-` is stdout, which then gets the
 events alone: the last one has the result. A file that cannot be written, or that another command is writing, is an error before anything runs; one that fails later ends the events, not the run. Times are in UTC (RFC 3339). Within version 1 fields and kinds of events may be added: ignore what you do not know. For example:
 
 ```
