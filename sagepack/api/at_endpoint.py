@@ -254,8 +254,9 @@ class AtEndpoint(OpenedSpec):
             recreate: as in `build`.
 
         Raises:
-            UserError: there is no such release, or its model, configuration or package was deleted; there is no endpoint, or it
-                has to be deleted without `recreate`, or belongs to another spec or environment; or the credentials are of another account.
+            UserError: there is no such release, or its model, configuration or package was deleted; the last deployment failed and
+                was put back already, and no release is named; there is no endpoint, or it has to be deleted without `recreate`, or
+                belongs to another spec or environment; or the credentials are of another account.
             RemoteError: AWS failed after retries, or the endpoint did not come into service.
         """
         context = self._open("deploy", recreate=recreate)

@@ -104,10 +104,14 @@ def _chosen(context: BuildContext, to: str) -> Release:
         if not known:
             fix = "mend code, model or settings and run `invoke deploy`; `invoke destroy` removes the endpoint"
             raise UserError("no release is recorded that it could go back to", where=where, fix=fix)
-        found = previous(known, endpoint.pending_endpoint_config_name or endpoint.endpoint_config_name)
+        serves = endpoint.pending_endpoint_config_name or endpoint.endpoint_config_name
+        found = previous(known, serves)
         if found is None:
             fix = "`invoke releases` lists all: --to goes to a later one, and `invoke deploy` of an older commit makes one again"
             raise UserError("what serves is the first release that is recorded", where=where, fix=fix)
+        if (failed := ReleaseTag.failed_since(tags)) and failed.config != serves:
+            message = f"{failed.config} failed its smoke test, and the release before it was put back"
+            raise UserError(message, where=where, fix=f"--to {found.number} goes back one release further")
         release = found
     if release.record.endpoint != owner.endpoint_name:
         raise UserError(

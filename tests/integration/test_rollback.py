@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,8 @@ from sagepack.api import events, rolling_back
 from sagepack.api.recording import Recorder
 from sagepack.aws.s3 import S3, S3Uri
 from sagepack.cli import history
+from sagepack.deploy import record
+from sagepack.deploy.deployment import ReleaseTag, tag_list
 from sagepack.errors import RemoteError, UserError
 from sagepack.sandbox.aws.hosting import DeploymentOutcome
 from tests.helpers.cloud import Cloud
@@ -141,6 +144,21 @@ def test_the_same_command_finishes_an_interrupted_rollback(
     cloud.project().rollback()
     assert live(cloud) == first.config
     assert releases(cloud)[0].rolled_back_to == first.record
+
+
+@pytest.mark.slow
+def test_what_was_put_back_already_is_not_taken_for_the_deployment_that_failed(cloud: Cloud) -> None:
+    _, first = releases(cloud)
+    failed = ReleaseTag("svd-0123456789ab", record.key_time(datetime.now(timezone.utc)))
+    client(cloud).add_tags(
+        ResourceArn=client(cloud).describe_endpoint(EndpointName="svd")["EndpointArn"],
+        Tags=tag_list(failed.failed_tags),
+    )
+    with pytest.raises(UserError, match="svd-0123456789ab failed its smoke test, and the release before") as caught:
+        cloud.project().rollback()
+    assert caught.value.fix == "--to 2 goes back one release further"
+    cloud.project().rollback("2")
+    assert live(cloud) == first.config
 
 
 @pytest.mark.slow
