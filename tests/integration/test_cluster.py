@@ -280,6 +280,8 @@ def template(tmp_path_factory: pytest.TempPathFactory, _servers: Servers) -> Pat
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment(_servers, folder).items():
             patch.setenv(name, value)
+        # It reads the variable when it is imported, which another test of this process may have done.
+        patch.setattr("huggingface_hub.constants.ENDPOINT", _servers.hub_url)
         package = Project(root, str(root / "config" / "large.yaml"), "cloud").package()
     assert package.archive is not None
     archive = next((root / "dist").rglob("model.tar.gz"))
