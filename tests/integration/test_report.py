@@ -183,7 +183,7 @@ def test_the_report_of_a_fleet_has_a_row_for_each_spec(project: Project) -> None
     text = text_of(project, "build/report.html")
     assert text.count('<th scope="row">') == 4
     assert "no run" in text
-    assert result["headline"].startswith("4 specs: ")
+    assert result["headline"].startswith("2 specs in 2 environments: ")
 
 
 def test_a_spec_of_a_fleet_that_is_wrong_has_its_mistakes_in_its_place(project: Project) -> None:

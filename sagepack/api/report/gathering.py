@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sagepack.engine.context import BuildContext
 
 _RELEASES = 20
-_NO_RUN = "no run is known: one that has something to do, or fails, leaves its events"
+_NO_RUN = "no run is known on this machine"
 
 
 def of_spec(context: BuildContext, config: str, verify: Callable[[BuildContext], results.VerifiedRemote]) -> Facts:
@@ -76,7 +76,9 @@ def of_member(root: Path, config: str, env: str) -> Facts:
 
 
 def _in_a_line(error: UserError) -> str:
-    return "; ".join(line.strip() for line in error.lines())
+    first, *others = (line.strip() for line in error.lines())
+    between = " " if first.endswith(":") else "; "
+    return between.join((first, "; ".join(others))) if others else first
 
 
 def _on_this_disk(work: Workspace, found: Facts) -> Facts:

@@ -33,6 +33,7 @@ MARK = '<meta name="generator" content="sagepack report">'
 """What every report has within its first `files.HEAD_BYTES`, and no other file."""
 _TEMPLATES = Path(__file__).parents[2] / "templates" / "report"
 _LARGEST = 10  # files that the picture shows
+_ROWS = 25  # of a table of specs: a browser draws those tables that are seen
 _BADGES = {"done": "good", "running": "sub", "no run": "sub", **dict.fromkeys(words.TROUBLE, "bad")}
 
 
@@ -90,9 +91,10 @@ def fleet_page(members: Sequence[Facts], made: datetime) -> str:
         made,
         members=members,
         headline=words.fleet_headline(members),
-        moved={name: sum(run.moved(name) for run in runs) for name in ("fetched", "sent", "copied")},
+        moved=words.fleet_moved(members),
         trouble=[each for each in members if words.state(each) in words.TROUBLE],
         most_trouble=_LARGEST,
+        rows=_ROWS,
         picture=Picture.of(_longest_runs(longest[:_LARGEST])) if runs else None,
     )
 

@@ -23,6 +23,7 @@ _MEANWHILE = {
 STATES = ("done", "running", "failed", "interrupted", "killed", "not ended", "not valid", "no run")
 TROUBLE = frozenset(STATES) - {"done", "running", "no run"}
 """Those in which something is to be done."""
+_OF_SEVERAL = {"no run": "without a run"}
 _INTERRUPTED = (129, 130, 143)
 _WORTH_LISTING = 0.01  # share of the time of what is between and after the steps
 _WORTH_SAYING = 0.2  # share of the time of what comes second
@@ -128,12 +129,29 @@ def outcomes(members: Sequence[Facts]) -> dict[str, int]:
     return {word: words.count(word) for word in STATES if word in words}
 
 
+def how_many(members: Sequence[Facts]) -> str:
+    """How many specs there are, and in how many environments: `4 specs in 2 environments`."""
+    specs, envs = (
+        counted(len(set(found)), word)
+        for found, word in (
+            ([each.config for each in members], "spec"),
+            ([each.env for each in members], "environment"),
+        )
+    )
+    return specs if envs == "1 environment" else f"{specs} in {envs}"
+
+
+def fleet_moved(members: Sequence[Facts]) -> str:
+    """The bytes that the last runs moved together; empty if they moved none."""
+    amounts = ((sum(each.run.moved(name) for each in members if each.run), said) for name, said in _MOVED)
+    return ", ".join(f"{format_bytes(amount)} {said}" for amount, said in amounts if amount)
+
+
 def fleet_headline(members: Sequence[Facts]) -> str:
     """What the last runs of several specs came to, and which took longest."""
     runs = [(each, each.run) for each in members if each.run]
-    text = (
-        f"{counted(len(members), 'spec')}: {', '.join(f'{count} {word}' for word, count in outcomes(members).items())}."
-    )
+    ended = (f"{count} {_OF_SEVERAL.get(word, word)}" for word, count in outcomes(members).items())
+    text = f"{how_many(members)}: {', '.join(ended)}."
     if not runs:
         return text
     slowest, run = max(runs, key=lambda each: each[1].seconds)

@@ -124,7 +124,14 @@ def test_the_headline_of_a_fleet_counts_how_runs_ended_and_names_the_longest() -
     first, second, third = fleet(3)
     longer = replace(second, run=replace(run(), seconds=100.0, exit_code=1, error=FAILURE))
     assert words.fleet_headline([first, longer, third, Facts("config/x.yaml", "x", "prod")]) == (
-        "4 specs: 2 done, 1 failed, 1 no run. The last runs took 2 min 04 s together; "
+        "4 specs: 2 done, 1 failed, 1 without a run. The last runs took 2 min 04 s together; "
         "the longest was `model-001` in prod, 1 min 40 s."
     )
     assert words.fleet_headline([Facts("config/x.yaml", None, "prod")]) == "1 spec: 1 not valid."
+
+
+def test_specs_are_counted_once_however_many_environments_there_are() -> None:
+    members = [replace(each, env=env) for each in fleet(2) for env in ("dev", "prod")]
+    assert words.fleet_headline(members).startswith("2 specs in 2 environments: 4 done. ")
+    assert words.fleet_moved(members) == "16.0 GiB fetched, 400.0 MiB sent to S3, 16.0 GiB copied inside S3"
+    assert words.fleet_moved([replace(members[0], run=None)]) == ""
