@@ -171,12 +171,13 @@ def longest(run: LastRun) -> str:
     return f"longest part: {first.name}" if first else ""
 
 
-def did(part: Part) -> str:
-    """What a part has done, in a few words."""
+def did(part: Part, run: LastRun) -> str:
+    """What a part has done, in a few words, or why a step ran that does not say it."""
     step = part.step
     if step is None:
         return _MEANWHILE[part.name]
-    return "; ".join(step.outcome) or moved(step) or f"because: {'; '.join(step.reasons)}"
+    said = "; ".join(step.outcome) or moved(step)
+    return said or (f"because: {'; '.join(reasons(step, run))}" if step.succeeded else "")
 
 
 def moved(step: RanStep) -> str:
@@ -219,7 +220,7 @@ def _what(part: Part, run: LastRun) -> str:
 
 def _reason(part: Part, run: LastRun) -> str:
     if part.step is None:
-        return f"{part.name.capitalize()}: {did(part)}."
+        return f"{part.name.capitalize()}: {_MEANWHILE[part.name]}."
     return f"`{part.name}` ran because: {'; '.join(reasons(part.step, run))}."
 
 

@@ -135,3 +135,23 @@ def test_specs_are_counted_once_however_many_environments_there_are() -> None:
     assert words.fleet_headline(members).startswith("2 specs in 2 environments: 4 done. ")
     assert words.fleet_moved(members) == "16.0 GiB fetched, 400.0 MiB sent to S3, 16.0 GiB copied inside S3"
     assert words.fleet_moved([replace(members[0], run=None)]) == ""
+
+
+def test_a_part_says_what_it_has_done_or_why_it_ran() -> None:
+    found = run()
+    download = found.steps[0]
+    said = [
+        words.did(words.Part(step.name, 0, 1, step), found)
+        for step in (
+            download,
+            replace(download, outcome=()),
+            replace(download, outcome=(), fetched=0),
+            replace(download, outcome=(), fetched=0, succeeded=False),
+        )
+    ]
+    assert said == [
+        "1 file, 4.2 GiB fetched",
+        "4.0 GiB fetched",
+        "because: unet/model.safetensors not in the cache (4.2 GiB to fetch)",
+        "",
+    ]
