@@ -201,10 +201,7 @@ class LastRun:
     def _is_held(self) -> bool:
         """Whether another run, which has not ended, writes its own events there."""
         path = self._path()
-        if path is None or not path.is_file():
-            return False
-        with path.open("rb") as file:
-            return not files.try_lock(file)
+        return path is not None and path.is_file() and bool(files.is_locked(path))
 
     def _begin(self) -> None:
         """Write what happened until now.
