@@ -42,6 +42,9 @@ class Progress(Protocol):
     def activity(self, label: str) -> AbstractContextManager[None]:
         """Something may take a while, nobody knows how long."""
 
+    def asked(self) -> AbstractContextManager[None]:
+        """A person is asked, and the run waits for the answer."""
+
     def bar(self, label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
         """Show progress towards `total` bytes; the function that is yielded adds bytes (negative after a retry)."""
 
@@ -57,7 +60,7 @@ class Heard:
     def __init__(self, progress: Progress, hear: Callable[[Diagnostic], None]) -> None:
         self.planned, self.moved, self.came = progress.planned, progress.moved, progress.came
         self.note, self.step, self.done = progress.note, progress.step, progress.done
-        self.activity, self.bar = progress.activity, progress.bar
+        self.activity, self.asked, self.bar = progress.activity, progress.asked, progress.bar
         self._progress, self._hear = progress, hear
 
     def warn(self, warning: Diagnostic) -> None:
@@ -93,6 +96,10 @@ class Silent:
 
     def activity(self, label: str) -> AbstractContextManager[None]:  # noqa: ARG002
         """Nothing is shown."""
+        return nullcontext()
+
+    def asked(self) -> AbstractContextManager[None]:
+        """Nothing is shown: the question is."""
         return nullcontext()
 
     @contextmanager

@@ -106,12 +106,22 @@ class Recorder:
     @contextmanager
     def activity(self, label: str) -> Iterator[None]:
         """Tell that something may take a while, and how long it took."""
+        with self._timed(label), self.progress.activity(label):
+            yield
+
+    @contextmanager
+    def asked(self) -> Iterator[None]:
+        """Tell how long a person took to answer."""
+        with self._timed("waiting for the answer of a person"), self.progress.asked():
+            yield
+
+    @contextmanager
+    def _timed(self, label: str) -> Iterator[None]:
         step, begun = self._step_name, time.monotonic()
         with self._lock:
             self.tell(events.ActivityBegun(now(), step, label))
         try:
-            with self.progress.activity(label):
-                yield
+            yield
         finally:
             with self._lock:
                 self.tell(events.ActivityEnded(now(), step, label, round(time.monotonic() - begun, 3)))

@@ -10,10 +10,15 @@ from sagepack.cli.output import confirm, echo
 
 if TYPE_CHECKING:
     from sagepack.api.review import ReviewedPlan
+    from sagepack.progress import Progress
 
 
-def agreed_plan(reviewed: ReviewedPlan) -> ReviewedPlan:
+def agreed_plan(reviewed: ReviewedPlan, progress: Progress) -> ReviewedPlan:
     """The plan, once a person who has seen it agrees.
+
+    Args:
+        reviewed: the plan.
+        progress: is told while the person thinks.
 
     Raises:
         UserError: the person does not.
@@ -21,5 +26,6 @@ def agreed_plan(reviewed: ReviewedPlan) -> ReviewedPlan:
     if reviewed.plan.exit_code == FOUND_WORK:
         for line in screens.lines(reviewed.plan):
             echo(line)
-        confirm(f"deploy to {reviewed.settings['env']}", yes=False)
+        with progress.asked():
+            confirm(f"deploy to {reviewed.settings['env']}", yes=False)
     return reviewed

@@ -222,7 +222,8 @@ def deploy(
         agreed = review.ReviewedPlan.read(Path(plan_file))
     elif project.is_protected and not yes:
         agreed = agreed_plan(
-            project.review("deploy", locked=locked, stream=stream, remote=remote, workers=workers or 0)
+            project.review("deploy", locked=locked, stream=stream, remote=remote, workers=workers or 0),
+            project.progress,
         )
     return project.deploy(
         locked=locked,

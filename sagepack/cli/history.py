@@ -61,7 +61,7 @@ def promote(project: Project, *, from_env: str, release: str, dry_run: bool, no_
         return project.review_promotion(from_env, release=release).plan
     agreed = None
     if project.is_protected and not yes:
-        agreed = agreed_plan(project.review_promotion(from_env, release=release))
+        agreed = agreed_plan(project.review_promotion(from_env, release=release), project.progress)
     return project.promote(from_env, release=release, plan=agreed, smoke=not no_smoke, recreate=yes)
 
 
@@ -83,6 +83,7 @@ def rollback(project: Project, *, to: str, dry_run: bool, yes: bool) -> Rollback
         return found
     for line in screens.lines(found):
         echo(line)
-    if project.is_protected and found.changes_something:
-        confirm(f"roll back {found.endpoint}", yes=yes)
+    if project.is_protected and found.changes_something and not yes:
+        with project.progress.asked():
+            confirm(f"roll back {found.endpoint}", yes=False)
     return project.rollback(found.record, recreate=yes)
