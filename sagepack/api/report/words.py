@@ -221,7 +221,8 @@ def _what(part: Part, run: LastRun) -> str:
 def _reason(part: Part, run: LastRun) -> str:
     if part.step is None:
         return f"{part.name.capitalize()}: {_MEANWHILE[part.name]}."
-    return f"`{part.name}` ran because: {'; '.join(reasons(part.step, run))}."
+    planned = " the plan said" if any(action.step == part.name for action in run.actions) else ""
+    return f"`{part.name}` ran because{planned}: {'; '.join(reasons(part.step, run))}."
 
 
 def built_by(builder: str | None) -> str | None:

@@ -54,6 +54,9 @@ def test_a_run_without_steps_has_a_headline_too() -> None:
 
 def test_the_reason_has_why_a_step_ran() -> None:
     assert words.because(run()) == (
+        "`download` ran because the plan said: unet/model.safetensors not in the cache (4.2 GiB to fetch).",
+    )
+    assert words.because(replace(run(), actions=())) == (
         "`download` ran because: unet/model.safetensors not in the cache (4.2 GiB to fetch).",
     )
 
