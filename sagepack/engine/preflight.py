@@ -287,8 +287,7 @@ def judge_served(found: SignedRelease | SagepackError) -> Finding:
         found: the release that was signed, or what is wrong with it.
     """
     if isinstance(found, IntegrityError):
-        detail = "; ".join((found.message, *found.details))
-        return Finding("failed", f"what serves is not what was signed: {detail}", found.fix)
+        return Finding("failed", "; ".join((found.message, *found.details[:1])), found.fix)
     if isinstance(found, SagepackError):
         return Finding("warning", found.message, found.fix)
     return Finding("ok", f"what serves is what {found.by}")

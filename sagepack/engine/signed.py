@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _CODE = "the code that it was made from"
 _UNSIGNED = "check out {} and run `invoke sign`, which reads every byte of it and signs it"
 _REPLACED = "find out who wrote there; then delete what is named above, check out {} and run `invoke upload`, which writes it again"
+_SIGNED_BY_OTHERS = "find out who signed there; then check out {} and run `invoke sign`, which compares all of it with lock and code, and signs it again"
 _UPLOADED_AGAIN = "check out {} and run `invoke deploy`, which makes the model again"
 _NOT_OURS = "find out who wrote there; --set trust.verify=null runs it all the same"
 
@@ -89,7 +90,8 @@ def _signed(
         ) from error
     except PackageError as error:
         message = f"the package of {release} is not what was signed: {counted(len(error.findings), 'finding')}"
-        raise error.with_context(message=message, fix=_REPLACED.format(code) + instead) from error
+        fix = _SIGNED_BY_OTHERS if error.fix == remote_read.SIGN_AGAIN else _REPLACED
+        raise error.with_context(message=message, fix=fix.format(code) + instead) from error
     _require_same_upload(found, deployment, release, _UPLOADED_AGAIN.format(code) + instead)
     return found
 

@@ -36,7 +36,7 @@ _THREADS = 8
 _PAGE = 1000  # keys in an answer to ListObjectsV2
 FIX = "find out who wrote there; then delete what is named above and run `invoke upload`, which writes it again"
 _SIGN = "`invoke sign` reads every byte of it and signs it; or remove trust.verify, and nobody asks for signatures"
-_SIGN_AGAIN = (
+SIGN_AGAIN = (
     "find out who signed there; `invoke sign` compares all of it with lock and code, and signs it again. If this key or "
     "identity may sign, add it to trust.verify"
 )
@@ -138,7 +138,7 @@ def verify(
     if keys and signatures.are_missing and where == of_signatures:
         raise UnsignedError("the package is not signed", where=str(package.model_uri), fix=_SIGN)
     if wrong:
-        fix = _OUTDATED if len(wrong) == len(outdated) else _SIGN_AGAIN if where <= of_signatures else FIX
+        fix = _OUTDATED if len(wrong) == len(outdated) else SIGN_AGAIN if where <= of_signatures else FIX
         raise PackageError(wrong, fix=fix)
     notes = tuple(map(str, outdated))
     signed = comparison.signed

@@ -665,7 +665,7 @@ def check_of(cloud: Signed, *sets: str) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("attack", "verdict", "reason"),
     [
-        (replaced, "failed", "model.tar.gz: the ETag"),
+        (replaced, "failed", "by the signed release"),
         (half_signed, "failed", "release.sig: it is missing"),
         (signed_by_them, "failed", "none of those that count"),
         (Signed.unsign, "warning", "the package of the endpoint is not signed"),
@@ -682,7 +682,8 @@ def test_status_and_doctor_say_what_is_wrong_with_the_signature_of_what_serves(
     assert found.signature
     assert found.signature.verified is None
     assert reason in "; ".join((found.signature.problem or "", *found.signature.details))
-    assert found.signature.fix
+    mends = "invoke sign" if attack in (signed_by_them, half_signed, Signed.unsign) else "invoke "
+    assert mends in (found.signature.fix or "")
     assert check_of(cloud, VERIFY)[0] == verdict
     assert reason in check_of(cloud, VERIFY)[1]
     assert cloud.read == 0

@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
 _INSTALL = "pip install 'sagepack[certificates]', or name the public key of the signer instead"
+# As a message of the library names them (RFC 5280, section 4.2.1).
+_EXTENSIONS = {
+    "2.5.29.14": "subjectKeyIdentifier",
+    "2.5.29.15": "keyUsage",
+    "2.5.29.19": "basicConstraints",
+    "2.5.29.35": "authorityKeyIdentifier",
+}
 
 
 class ChainError(ValueError):
@@ -78,12 +85,22 @@ class Authority:
             der = signer.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
             pem.require_curve(pem.Block(pem.PUBLIC, der))
         except verification.VerificationError as error:
-            raise ChainError(f"its certificates do not lead to {self.name}: {error}") from error
+            raise ChainError(f"its certificates do not lead to {self.name}: {_reason(error)}") from error
         except pem.KeyFileError as error:
             raise ChainError(f"the certificate that signed is not of use: it {error}") from error
         except ValueError as error:  # what is no certificate
             raise ChainError(str(error)) from error
         return replace(PublicKey.of_der(self.name, der), chain=tuple(chain))
+
+
+def _reason(error: Exception) -> str:
+    """Why a chain does not lead to an authority, in the words of the library without those that say only that it does not."""
+    text = str(error).removeprefix("validation failed: ").rpartition("candidates exhausted: ")[2]
+    if "no interior errors" in text:
+        return "it has issued none of them"
+    for oid, name in _EXTENSIONS.items():
+        text = text.replace(oid, name)
+    return text
 
 
 def _signs(certificate: Certificate) -> bool:

@@ -6,10 +6,14 @@ import base64
 import json
 import sys
 from dataclasses import replace
+from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509 import BasicConstraints, CertificateBuilder, Name, NameAttribute, random_serial_number
+from cryptography.x509.oid import NameOID
 
 from sagepack.digest import Digest
 from sagepack.errors import UserError
@@ -87,11 +91,25 @@ def test_a_signer_with_a_key_of_rsa_is_refused() -> None:
 
 def test_another_root_of_the_same_name_is_refused() -> None:
     data = bundle(between().issue("signer"), between())
-    assert "do not lead to acme.pem" in refusal(data, authority(chains.root("Acme")))
+    assert refusal(data, authority(chains.root("Acme"))) == (
+        "its certificates do not lead to acme.pem: signature does not match"
+    )
+
+
+def test_an_authority_that_lacks_an_extension_is_told_by_its_name() -> None:
+    key = chains.p384()
+    name = Name([NameAttribute(NameOID.COMMON_NAME, "Acme")])
+    bare = CertificateBuilder(name, name, key.public_key(), random_serial_number())
+    bare = bare.not_valid_before(chains.THEN).not_valid_after(chains.THEN + timedelta(days=9))
+    bare = bare.add_extension(BasicConstraints(ca=True, path_length=None), critical=True)
+    root = chains.Certified(bare.sign(key, hashes.SHA256()), key)
+    reason = refusal(bundle(root.issue("signer")), authority(root))
+    assert reason.startswith("its certificates do not lead to acme.pem: invalid extension: keyUsage")
 
 
 def test_a_chain_with_a_gap_is_refused() -> None:
-    assert "do not lead to acme.pem" in refusal(bundle(between().issue("signer")), authority(acme()))
+    reason = refusal(bundle(between().issue("signer")), authority(acme()))
+    assert reason == "its certificates do not lead to acme.pem: it has issued none of them"
 
 
 def test_a_signer_is_no_authority() -> None:
