@@ -187,7 +187,8 @@ def _signature(context: BuildContext, config: str) -> _Signature:
     try:
         found = signed.serving(context, config)
     except (UserError, RemoteError) as error:
-        return None, (f"whether the package is as it was signed: {error.message}",)
+        reason = f"{error.message} ({error.fix})" if error.fix else error.message
+        return None, (f"whether the package is as it was signed: {reason}",)
     if isinstance(found, SagepackError):
         return results.ServedSignature(None, found.message, tuple(found.details), found.fix), ()
     return results.ServedSignature(results.Signature(found.key.name, found.key.hint, found.signed)), ()

@@ -265,8 +265,8 @@ def _served(context: BuildContext) -> list[Question]:
     aws, name = context.clients.aws, context.spec.endpoint.name
 
     def ask() -> Finding:
-        if not context.trust.keys:  # each is read, and one that cannot be is told
-            return Finding("ok", "nothing has to be signed")
+        for key in context.trust.keys:  # without what verifies with one, no deployment goes on
+            key.require_library()
         endpoint = sagemaker.describe_endpoint(aws, name)
         if endpoint is None or not endpoint.endpoint_config_name:
             return Finding("ok", "nothing serves yet")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -552,7 +553,12 @@ def test_signing_many_files_takes_less_than_a_second() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("attack", "exit_code", "where"),
-    [(replaced, 4, "model.tar.gz"), (other_manifest, 4, "manifest.json"), (Signed.unsign, 1, "not signed")],
+    [
+        (replaced, 4, "model.tar.gz"),
+        (other_manifest, 4, "manifest.json"),
+        (signed_by_them, 4, "run `invoke sign`"),
+        (Signed.unsign, 1, "not signed"),
+    ],
 )
 def test_a_rollback_verifies_the_package_that_is_to_serve_again(
     cloud: Signed, attack: Callable[[Signed], None], exit_code: int, where: str
@@ -715,6 +721,14 @@ def failing(error: SagepackError) -> Callable[..., object]:
         raise error
 
     return fail
+
+
+def test_doctor_fails_where_what_verifies_is_not_installed(cloud: Signed, monkeypatch: pytest.MonkeyPatch) -> None:
+    (cloud.root / "config" / "keys" / "ca.pem").write_bytes(chains.root("Acme").pem)
+    assert check_of(cloud, "trust.verify=[config/keys/ca.pem]") == ("ok", "nothing serves yet")
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    verdict, detail = check_of(cloud, "trust.verify=[config/keys/ca.pem]")
+    assert (verdict, detail) == ("failed", "config/keys/ca.pem: verifying a certificate needs the package cryptography")
 
 
 def test_a_watched_status_verifies_once_a_minute_and_when_something_else_serves(

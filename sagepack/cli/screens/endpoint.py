@@ -91,7 +91,7 @@ def _signature(found: results.ServedSignature | None) -> str | None:
         return None
     if found.verified:
         return f"by {found.verified.key}, as signed on {found.verified.signed:%Y-%m-%d %H:%M} UTC"
-    more = ["`invoke verify --remote` shows more"] if len(found.details) > _DETAILS else []
+    more = [f"and {len(found.details) - _DETAILS} more"] if len(found.details) > _DETAILS else []
     return "; ".join(filter(None, (found.problem, *found.details[:_DETAILS], *more, found.fix)))
 
 

@@ -52,6 +52,19 @@ class Authority:
         """SHA-256 of the certificate, in hex."""
         return hashlib.sha256(self.der).hexdigest()
 
+    def require_library(self) -> None:
+        """Check that the package that verifies certificates is installed.
+
+        Raises:
+            UserError: it is not.
+        """
+        try:
+            import cryptography  # noqa: F401, PLC0415 - an extra, and slow to import
+        except ImportError as error:
+            raise UserError(
+                "verifying a certificate needs the package cryptography", where=self.name, fix=_INSTALL
+            ) from error
+
     def signer(self, chain: Sequence[bytes]) -> PublicKey:
         """The key of the first certificate of a chain, which leads to this one; with the chain.
 
@@ -62,14 +75,11 @@ class Authority:
             ChainError: it does not lead here, or the signer's certificate is not one for signatures.
             UserError: the package that verifies certificates is not installed.
         """
-        try:
-            from cryptography import x509  # noqa: PLC0415 - an extra, and slow to import
-            from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415
-            from cryptography.x509 import verification  # noqa: PLC0415
-        except ImportError as error:
-            raise UserError(
-                "verifying a certificate needs the package cryptography", where=self.name, fix=_INSTALL
-            ) from error
+        self.require_library()
+        from cryptography import x509  # noqa: PLC0415 - as above
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415
+        from cryptography.x509 import verification  # noqa: PLC0415
+
         try:
             root = x509.load_der_x509_certificate(self.der)
             signer, *between = map(x509.load_der_x509_certificate, chain)

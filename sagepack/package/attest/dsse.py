@@ -205,7 +205,7 @@ def _certified(chain: Sequence[bytes], keys: Sequence[Verifier]) -> PublicKey:
     if signer is None:
         raise SignatureError(
             "; ".join(map(str, tried))
-            or f"it is signed with a certificate, and only keys count: {', '.join(key.name for key in keys)}"
+            or f"it is signed with a certificate, and only these count: {', '.join(key.name for key in keys)}"
         )
     return signer
 

@@ -67,6 +67,14 @@ class Identity:
         instance = (named.config,) if named and named.config else ()
         return hashlib.sha256("\n".join((self.identity, self.issuer, *instance)).encode()).hexdigest()
 
+    def require_library(self) -> None:
+        """Check that the package that verifies is installed.
+
+        Raises:
+            UserError: it is not.
+        """
+        require_library("verifying a keyless signature", self.name)
+
     def is_same(self, other: Identity) -> bool:
         """Whether both are one identity of one instance, however they are written."""
         return (self.identity, self.issuer, self.config) == (other.identity, other.issuer, other.config)
@@ -78,7 +86,7 @@ class Identity:
             KeylessError: it did not, or the bundle is damaged.
             UserError: the package that verifies such signatures is not installed, or has no roots to verify with.
         """
-        require_library("verifying a keyless signature", self.name)
+        self.require_library()
         from sigstore import models, verify  # noqa: PLC0415 - an extra, and slow to import
 
         verifier = self._verifier

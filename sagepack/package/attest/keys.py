@@ -65,6 +65,9 @@ class PublicKey:
         """SHA-256 of its certificate, or else of its PEM text, which is what a signature says of its key; in hex."""
         return hashlib.sha256(self.chain[0] if self.chain else pem.text(self.der)).hexdigest()
 
+    def require_library(self) -> None:
+        """Nothing: every installation has what verifies keys."""
+
     def digest(self, message: bytes) -> bytes:
         """The hash of a message that is signed."""
         return _HASHES[len(self._key.get_public_coords().x)](message).digest()
