@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sagepack.digest import fingerprint
+from sagepack.digest import Digest, fingerprint
 from sagepack.engine.records import Record
 from sagepack.errors import IntegrityError, UserError
 from sagepack.package.attest import oms
 from sagepack.package.attest.dsse import SignatureError
+from sagepack.package.attest.keyless import Identity
 from sagepack.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sagepack.engine.context import BuildContext
+    from sagepack.package.attest.dsse import Verifier
     from sagepack.package.lock import Lock, LockedFile
 
 SIGNATURE = "model.sig"
@@ -61,8 +63,14 @@ def remember(context: BuildContext, lock: Lock) -> None:
 def _record(context: BuildContext, lock: Lock) -> Record:
     """That the files of a lock were compared with a signature of one of the keys that count."""
     files = {file.path: file.digest.value for file in lock.files}
-    about = [str(lock.revision), files, sorted(key.hint for key in context.trust.publishers)]
+    about = [str(lock.revision), files, sorted(map(_named, context.trust.publishers))]
     return Record(_RECORD, _VERSION, {"signed": str(fingerprint(about))}, {})
+
+
+def _named(key: Verifier) -> str:
+    """A key, certificate or identity; of an instance of Sigstore with its configuration, which says what its signatures are verified with."""
+    config = Digest.sha256(key.config).value if isinstance(key, Identity) and key.config else ""
+    return f"{key.hint} {config}"
 
 
 def require_signed(context: BuildContext, where: str, files: Sequence[LockedFile], signature: bytes | None) -> str:

@@ -13,10 +13,12 @@ import yaml
 from msgspec import structs
 
 from sagepack.digest import Digest
+from sagepack.engine import publisher
 from sagepack.errors import IntegrityError, SagepackError, UserError
 from sagepack.package.attest import dsse, oms
 from sagepack.package.lock import Lock
 from sagepack.package.manifest import Manifest, Member
+from sagepack.spec import sigstore
 from tests.helpers import chains
 from tests.helpers import model_samples as samples
 from tests.helpers.cloud import Cloud
@@ -183,6 +185,20 @@ def test_a_lock_from_elsewhere_is_compared_with_the_signature_once(cloud: Publis
     (cloud.root / "config" / "keys" / "acme.pub").write_bytes(OTHER.public_pem)
     with pytest.raises(SagepackError, match="lock needs to be updated"):
         asked()
+
+
+def test_a_lock_is_compared_again_when_an_instance_of_sigstore_has_another_configuration(cloud: Published) -> None:
+    name = cloud.root / "config" / "sigstore.json"
+    identity = "trust.publisher=['sigstore:release@acme.test https://accounts.acme.test config/sigstore.json']"
+    cloud.serve(FILES)
+    cloud.project().lock()
+    found = []
+    for roots in ("one", "other", "one"):
+        name.write_text(json.dumps({"mediaType": sigstore.MEDIA_TYPE, "roots": roots}))
+        context = cloud.project(identity)._open("lock")
+        assert context.lock
+        found.append(publisher._record(context, context.lock))
+    assert found[0] == found[2] != found[1]
 
 
 def test_a_folder_is_compared_with_the_signature_in_it(cloud: Published) -> None:
