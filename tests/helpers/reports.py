@@ -136,6 +136,7 @@ def facts(files: int = 3, text: str = "", **more: Any) -> Facts:
             since="2026-01-02T03:04:05Z",
             model=f"svd-0123{text}",
             manifest=str(manifest.digest),
+            signature=results.ServedSignature(problem=f"the package of the endpoint is not signed {text}"),
             config="svd-0123",
             instance_type="ml.g5.2xlarge",
             instances=1,

@@ -10,6 +10,8 @@ from sagepack.decoding import Value
 from sagepack.deploy.origin import Origin  # noqa: TC001 - msgspec reads the annotations
 from sagepack.deploy.smoke_result import Smoke  # noqa: TC001 - msgspec reads the annotations
 
+_DETAILS = 2  # lines about a signature in a summary
+
 
 class Woken(Result, frozen=True):
     """The endpoint is awake.
@@ -172,6 +174,14 @@ class ServedSignature(Value, frozen=True):
     problem: str | None = None
     details: tuple[str, ...] = ()
     fix: str | None = None
+
+    @property
+    def summary(self) -> str:
+        """All of it that people need at first sight."""
+        if self.verified:
+            return f"by {self.verified.key}, as signed on {self.verified.signed:%Y-%m-%d %H:%M} UTC"
+        more = [f"and {len(self.details) - _DETAILS} more"] if len(self.details) > _DETAILS else []
+        return "; ".join(filter(None, (self.problem, *self.details[:_DETAILS], *more, self.fix)))
 
 
 class FailedDeployment(Value, frozen=True):

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from sagepack.cli.layout import Block
 
 
-_DETAILS = 2  # lines about a signature
 _SERVING = {"InService", "Updating", "SystemUpdating", "RollingBack"}
 
 
@@ -46,7 +45,7 @@ def _endpoint_status(result: results.EndpointStatus) -> list[Block]:
         ("update", result.next_config and f"to {result.next_config}"),
         ("model", model),
         ("package", result.manifest),
-        ("signature", _signature(result.signature)),
+        ("signature", result.signature and result.signature.summary),
         ("image", result.image),
         ("deployed", result.release and f"{readable_time(result.release.time)} by {result.release.by}"),
         ("commit", result.release and commit_of(result.release)),
@@ -84,15 +83,6 @@ def _cost(result: results.EndpointStatus) -> str | None:
     if result.instances and not result.cost_per_hour:
         return "nothing: it is in the sandbox"
     return f"{format_usd(result.cost_per_hour)} an hour" + ("" if result.instances else " while it sleeps")
-
-
-def _signature(found: results.ServedSignature | None) -> str | None:
-    if found is None:
-        return None
-    if found.verified:
-        return f"by {found.verified.key}, as signed on {found.verified.signed:%Y-%m-%d %H:%M} UTC"
-    more = [f"and {len(found.details) - _DETAILS} more"] if len(found.details) > _DETAILS else []
-    return "; ".join(filter(None, (found.problem, *found.details[:_DETAILS], *more, found.fix)))
 
 
 def _backlog(result: results.EndpointStatus) -> str | None:

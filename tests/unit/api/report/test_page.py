@@ -186,3 +186,12 @@ def sizes(drawn: Sequence[str]) -> list[str]:
 def test_a_picture_is_drawn_for_a_desk_and_for_a_phone() -> None:
     drawn = charts.draw(charts.Chart("name", "seconds", (charts.stacked("row", [("step", 1.0), ("sent", 0.0)]),), 1))
     assert [int(size) for size in sizes(list(drawn.values()))] == [pytest.approx(width, abs=20) for width in (680, 300)]
+
+
+def test_a_page_says_whether_what_serves_is_as_it_was_signed() -> None:
+    shown = page.spec_page(facts(), BEGUN)
+    assert "the package of the endpoint is not signed" in shown
+    live = facts().endpoint
+    assert live
+    unasked = page.spec_page(facts(endpoint=replace(live, signature=None)), BEGUN)
+    assert shown.count("<dt>Signature</dt>") == unasked.count("<dt>Signature</dt>") + 1
