@@ -517,6 +517,34 @@ def test_files_of_a_prefix_that_were_replaced_or_added_are_named(bucket: Bucket,
     assert "no file of the package" in found["extra.py"]
 
 
+def test_whatever_else_lies_under_a_prefix_is_refused(bucket: Bucket, tree: Tree) -> None:
+    """SageMaker loads all keys that begin with it, the marker of a folder and names that nobody sees in a listing included."""
+    package, client = published(bucket, tree, "prefix"), bucket.store._client
+    for name in ("", "code/", ".hidden", "code/..", "\u200b"):
+        place = {"Bucket": package.model_uri.bucket, "Key": f"{package.model_uri.key}{name}"}
+        client.put_object(**place, Body=b"")
+        with pytest.raises(PackageError, match="no file of the package"):
+            admitted(bucket, tree, "prefix")
+        client.delete_object(**place)
+    assert admitted(bucket, tree, "prefix").key == OURS.public
+
+
+def test_a_document_in_parts_is_read_since_its_checksum_is_not_of_its_bytes(bucket: Bucket, tree: Tree) -> None:
+    package, client = published(bucket, tree), bucket.store._client
+    place = {"Bucket": package.index_uri.bucket, "Key": package.index_uri.key}
+
+    def in_parts(data: bytes) -> None:
+        upload = {**place, "UploadId": client.create_multipart_upload(**place, ChecksumAlgorithm="SHA256")["UploadId"]}
+        part = client.upload_part(**upload, PartNumber=1, Body=data, ChecksumAlgorithm="SHA256")
+        parts = [{"PartNumber": 1, "ETag": part["ETag"], "ChecksumSHA256": part["ChecksumSHA256"]}]
+        client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+
+    in_parts(bucket.get(package.index_uri))
+    assert admitted(bucket, tree).key == OURS.public
+    in_parts(b"{}")
+    assert "by the signed release" in findings(bucket, tree)["index.json"]
+
+
 def test_any_of_several_keys_counts(bucket: Bucket, tree: Tree) -> None:
     published(bucket, tree)
     new = KeyPair.of("new", P384)
