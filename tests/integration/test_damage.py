@@ -113,6 +113,7 @@ def flip(path: Path, bit: int) -> None:
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
+@pytest.mark.slow
 def test_whatever_bit_is_flipped_the_next_package_has_the_right_bytes(project: Project) -> None:
     """Each file of `build/` and `dist/` in turn, and the records most often; every second time the code is edited too."""
     noise = random.Random(11)
@@ -282,6 +283,7 @@ LOCKS: list[tuple[Callable[[bytes], bytes], str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("change", "text"), LOCKS)
 def test_a_lock_that_is_none_stops_everything_in_one_line(
     project: Project, change: Callable[[bytes], bytes], text: str

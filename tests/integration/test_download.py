@@ -501,6 +501,7 @@ def test_pieces_that_rotted_on_disk_are_fetched_again(scene: Scene) -> None:
     assert scene.fetched() == LARGE_SIZE - 2 * PIECE
 
 
+@pytest.mark.slow
 @both_wires
 def test_two_processes_at_once_fetch_once(scene: Scene, faults: Faults, child: subprocess.Popen[str]) -> None:
     faults.rate(30_000_000, scene.large_paths)

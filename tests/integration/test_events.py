@@ -95,6 +95,7 @@ def test_the_events_of_the_last_run_that_did_something_are_kept(project: Project
     assert kept.read_text() != path.read_text()
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_before_its_first_step_is_the_last_run(project: Project) -> None:
     kept = project.root / "build" / "svd-local" / "last-run.jsonl"
     edit(project)

@@ -248,6 +248,7 @@ class Meddler(Silent):
             write(self.root, "model.safetensors", WEIGHTS[:-1] + b"x")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("goal", ["package", "upload"])
 def test_a_file_that_changes_during_a_run_is_found_and_the_next_run_takes_it(root: Path, goal: str) -> None:
     write(root, "model.safetensors", WEIGHTS[:-1] + goal[:1].encode())

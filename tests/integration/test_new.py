@@ -104,6 +104,7 @@ KINDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "task", "handler", "instance_type"), KINDS)
 def test_what_is_written_for_a_repository_is_valid(
     root: Path, name: str, task: str, handler: str, instance_type: str

@@ -55,6 +55,7 @@ def check(bucket: Bucket, trees: list[Tree]) -> None:
             assert bucket.store.head(folder.child("model.tar.gz"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "instant",
     [9, *(pytest.param(number, marks=pytest.mark.slow) for number in (*range(1, 9), *range(10, 19)))],

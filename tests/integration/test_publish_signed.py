@@ -206,6 +206,7 @@ def versions_without_a_name(bucket: Bucket) -> Iterator[None]:
     events.unregister("after-call.s3.HeadObject", name_it)
 
 
+@pytest.mark.slow
 @LAYOUTS
 @pytest.mark.parametrize("suspended", [False, True])
 def test_a_bucket_that_gets_versioning_or_has_it_suspended_changes_nothing_of_what_was_signed(

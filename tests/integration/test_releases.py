@@ -41,6 +41,7 @@ def cloud(tmp_path: Path, sandbox: Servers, monkeypatch: pytest.MonkeyPatch) -> 
     return Cloud(tmp_path, sandbox, monkeypatch)
 
 
+@pytest.mark.slow
 def test_a_record_that_cannot_be_written_fails_no_deployment(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise OSError("no")

@@ -181,6 +181,7 @@ def interrupting(_spec: Any) -> Any:
     return WaiterConfig(delay=0.02, sleep=press)
 
 
+@pytest.mark.slow
 def test_the_error_of_a_job_is_that_of_the_command_and_another_run_starts_another_job(region: Region) -> None:
     wrong = [IntegrityError("the file is not what the lock says", where="unet/config.json", fix="look at it")]
 

@@ -56,6 +56,7 @@ def test_a_report_says_what_was_built_what_the_run_did_and_what_serves(project: 
     assert MARK in text
 
 
+@pytest.mark.slow
 def test_a_report_changes_nothing_but_its_file_and_is_written_over(project: Project) -> None:
     first = project.json("report", "--output", "first.html")
     assert project.json("report", "--output", "first.html")["path"] == first["path"]
@@ -107,6 +108,7 @@ def test_events_that_are_cut_off_damaged_or_newer_are_said(
     assert said in text_of(project)
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_is_told_from_one_that_was_killed(project: Project, last_run: Path) -> None:
     last_run.write_bytes(b"".join(last_run.read_bytes().splitlines(keepends=True)[:-1])[:-10])
     kept = LastRun(lambda: None)

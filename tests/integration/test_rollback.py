@@ -170,6 +170,7 @@ def test_without_a_recorded_release_there_is_none_to_go_back_to(cloud: Cloud) ->
         cloud.project().rollback()
 
 
+@pytest.mark.slow
 def test_what_was_deleted_is_told_with_the_commit_before_anything_is_sent(cloud: Cloud) -> None:
     second, first = releases(cloud)
     s3 = S3(client(cloud, "s3"))

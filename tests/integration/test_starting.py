@@ -211,6 +211,7 @@ def test_what_is_there_is_kept_and_named(folder: Folder) -> None:
     assert "a project already" in again["message"]
 
 
+@pytest.mark.slow
 def test_outside_of_a_project_a_task_that_needs_one_says_so(folder: Folder) -> None:
     for line in ("package", "sandbox.status", "new chat"):
         error = folder.sagepack(*line.split(), code=1)["error"]

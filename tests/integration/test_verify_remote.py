@@ -284,6 +284,7 @@ def test_an_archive_replaced_by_one_with_equal_checksums_is_found_by_its_etag(bu
     judge(bucket, tree, "archive", deep=True)
 
 
+@pytest.mark.slow
 @LAYOUTS
 @pytest.mark.parametrize("how", ["plain", "collision"])
 def test_documents_that_were_forged_with_the_model_are_found_by_reading_it(

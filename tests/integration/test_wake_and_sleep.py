@@ -269,6 +269,7 @@ def test_a_change_by_something_else_meanwhile_is_settled_by_looking_again(
     assert "looking again" in progress.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", ["UpdateEndpointWeightsAndCapacities", "DescribeEndpoint"])
 @pytest.mark.usefixtures("asleep")
 def test_an_outage_ends_neither(aws: Aws, waiter: WaiterConfig, sandbox: Servers, operation: str) -> None:

@@ -118,6 +118,7 @@ def edit(project: Project) -> None:
     path.write_text(path.read_text() + f"\n# edited at {time.monotonic_ns()}\n")
 
 
+@pytest.mark.slow
 def test_a_package_is_whole_readable_and_named_by_its_sum(packaged: Project) -> None:
     dist = packaged.archive.parent
     assert sorted(path.name for path in dist.iterdir()) == ["manifest.json", "model.tar.gz", "model.tar.gz.sha256"]
@@ -255,6 +256,7 @@ def test_pin_writes_the_commit_of_the_branch_into_the_spec_and_nothing_else(pack
     assert packaged.json("lock", "--pin")["pinned"] is None
 
 
+@pytest.mark.slow
 def test_a_lost_output_is_made_again_with_the_same_bytes(packaged: Project) -> None:
     before = packaged.sha256()
     packaged.archive.unlink()
@@ -306,6 +308,7 @@ def test_what_verify_refuses_the_next_package_repairs(packaged: Project) -> None
     assert packaged.sha256() == before
 
 
+@pytest.mark.slow
 def test_an_edit_taken_back_after_an_interrupt_leaves_no_other_archive(packaged: Project) -> None:
     before = packaged.sha256()
     code = packaged.root / "inference_code" / "svd" / "inference.py"
