@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagepack.api.results import Followed
 from sagepack.cli import interrupts, screens
-from sagepack.cli.output import confirm, echo, require_stdout, write_out
+from sagepack.cli.output import confirm, echo, write_out
 from sagepack.cli.proposals import as_typed, selecting_flags
 from sagepack.cli.task import YES, Flag, task
 from sagepack.decoding import MalformedError, decode_json
@@ -199,7 +199,7 @@ def _from_stdin() -> dict[str, Any]:
 
 
 @task(
-    Flag("watch", default=False, help="show it again and again until Ctrl-C"),
+    Flag("watch", default=False, help="show it again and again until Ctrl-C", endless=True),
     Flag("interval", "", f"with --watch: seconds between two looks (default {_INTERVAL})", most=3600),
     example="--watch --env prod",
 )
@@ -213,10 +213,6 @@ def status(project: Project, *, watch: bool, interval: int | None) -> EndpointSt
         if interval is not None:
             raise UserError("it is the time between two looks", where="--interval", fix="write --watch, too")
         return project.status()
-    if "--json" in sys.argv:
-        fix = "leave out --watch for one document"
-        raise UserError("looks that go on are no JSON document", where="--watch --json", fix=fix)
-    require_stdout("--watch")
     seconds = interval or _INTERVAL
     with interrupts.endless():
         looks = project.watch_status(interval=seconds)
@@ -228,7 +224,7 @@ def status(project: Project, *, watch: bool, interval: int | None) -> EndpointSt
 
 
 @task(
-    Flag("follow", default=False, help="go on with new lines until Ctrl-C"),
+    Flag("follow", default=False, help="go on with new lines until Ctrl-C", endless=True),
     Flag("since", "1h", "how long ago to begin: 90s, 30m, 2h, 7d", placeholder="TIME"),
     example="--follow --since 10m --env prod",
 )
@@ -237,10 +233,6 @@ def logs(project: Project, *, follow: bool, since: str) -> Log | Followed:
     begin = _duration(since)
     if not follow:
         return project.logs(since=begin)
-    if "--json" in sys.argv:
-        fix = "leave out --follow for one document"
-        raise UserError("a log that goes on is no JSON document", where="--follow --json", fix=fix)
-    require_stdout("--follow")
     instances, count = set[str](), 0
     with interrupts.endless():
         for line in project.follow_logs(since=begin):

@@ -16,6 +16,7 @@ from sagepack.cli import interrupts, proposals, screens
 from sagepack.cli.footer import footer
 from sagepack.cli.interrupts import Interrupted
 from sagepack.cli.layout import is_watched
+from sagepack.cli.options import STDOUT
 from sagepack.cli.output import as_called, echo, give_up_stdout, guarded_streams, problem, write_json, write_out
 from sagepack.cli.terminal import make_progress
 from sagepack.engine import lazy
@@ -34,7 +35,6 @@ else:
 
 
 VERSION = 1  # of the JSON documents
-_STDOUT = "-"  # as file of the events: they have the result, too
 
 
 def run_command(task: str, body: Callable[[Project], Result], options: Options) -> int:
@@ -134,7 +134,7 @@ def _echo(failure: SagepackError, selected: Sequence[str] = ()) -> None:
 def _print_result(result: Result, options: Options, document: dict[str, Any]) -> None:
     if options.json:
         write_json(document)
-    elif options.events != _STDOUT:
+    elif options.events != STDOUT:
         write_out(screens.lines(result), detailed=options.debug)
         _echo_footer(result, options, document["seconds"])
 

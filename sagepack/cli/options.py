@@ -9,6 +9,9 @@ from sagepack.decoding import Value
 if TYPE_CHECKING:
     from pathlib import Path
 
+STDOUT = "-"
+"""As file of the events; they have the result, too."""
+
 
 class Options(Value, frozen=True):
     """The options that every task has.

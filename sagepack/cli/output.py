@@ -13,7 +13,6 @@ import re
 import shlex
 import sys
 from contextlib import contextmanager, suppress
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TextIO
 
 from msgspec.structs import replace
@@ -133,16 +132,6 @@ def _write_out(text: str) -> bool:
         give_up_stdout()
         raise UserError(f"the result cannot be printed: {error.strerror}", where="stdout") from error
     return True
-
-
-def require_stdout(flag: str) -> None:
-    """Refuse a flag with which a task goes on printing, where stdout gets the events alone.
-
-    Raises:
-        UserError: it does.
-    """
-    if "--events=-" in sys.argv or ("--events", "-") in pairwise(sys.argv):
-        raise UserError("both would be written to stdout", where=f"{flag} --events -", fix="write the events to a file")
 
 
 def give_up_stdout() -> None:

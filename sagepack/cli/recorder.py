@@ -14,6 +14,7 @@ from sagepack import files
 from sagepack.api import events
 from sagepack.api.recording import LastRun, Recorder, close, encoded, is_event, now, write_all
 from sagepack.api.results import SpecReference
+from sagepack.cli.options import STDOUT
 from sagepack.cli.output import as_called
 from sagepack.errors import UserError
 from sagepack.version import __version__
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
     from sagepack.cli.options import Options
     from sagepack.progress import Progress
-
-STDOUT = "-"
 
 
 class TaskRecord:

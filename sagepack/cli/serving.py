@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from sagepack.api.results import Followed, ServingStack
 from sagepack.cli import interrupts, screens
 from sagepack.cli.endpoint import FIELD, fields_of, request_of, target_of
-from sagepack.cli.output import as_called, echo, problem, require_stdout, write_out
+from sagepack.cli.output import as_called, echo, problem, write_out
 from sagepack.cli.proposals import selecting_flags
 from sagepack.cli.task import Flag, task
 from sagepack.engine import lazy
@@ -55,8 +54,10 @@ else:
         "the media type that the answer should have; if left out, that of the output's suffix, or sample.accept of the spec",
         placeholder="TYPE",
     ),
-    Flag("watch", default=False, help="go on until Ctrl-C, and serve each edit of the code as it is saved"),
-    Flag("keep", default=False, help="go on until Ctrl-C, for requests of your own"),
+    Flag(
+        "watch", default=False, help="go on until Ctrl-C, and serve each edit of the code as it is saved", endless=True
+    ),
+    Flag("keep", default=False, help="go on until Ctrl-C, for requests of your own", endless=True),
     Flag("image", default=False, help="run the image itself, by docker, instead of the serving stack"),
     group="serve",
     example="--watch",
@@ -81,7 +82,7 @@ def serve(
     --watch takes each saved edit of the code: the model is loaded again only if what `model_fn` needs has changed, and the last
     code that answered the sample goes on to serve while an edit is wrong.
     """
-    _refuse(package, watch=watch, keep=keep, image=image)
+    _refuse(package, watch=watch, image=image)
     request, target = request_of(source), target_of(output, source, project.root)
     chosen, laid_over = accept or None, fields_of(fields)
     if watch:
@@ -93,7 +94,7 @@ def serve(
         return _keep(project, served, result) if keep else result
 
 
-def _refuse(package: str, *, watch: bool, keep: bool, image: bool) -> None:
+def _refuse(package: str, *, watch: bool, image: bool) -> None:
     """Refuse flags that contradict each other, before anything is started.
 
     Raises:
@@ -105,11 +106,6 @@ def _refuse(package: str, *, watch: bool, keep: bool, image: bool) -> None:
     if watch and image:
         fix = "leave one of them out"
         raise UserError("the image's server cannot take edits", where="--watch with --image", fix=fix)
-    if (watch or keep) and "--json" in sys.argv:
-        fix = "leave both out for one document"
-        raise UserError("a server that goes on is no JSON document", where="--json with --keep or --watch", fix=fix)
-    if watch or keep:
-        require_stdout("--watch" if watch else "--keep")
 
 
 def _keep(project: Project, served: Serving, result: Served) -> Followed:

@@ -11,13 +11,13 @@ from invoke.tasks import Task
 
 from sagepack import hub
 from sagepack.cli.main import run_command
-from sagepack.cli.options import Options
+from sagepack.cli.options import STDOUT, Options
 from sagepack.decoding import Value
 from sagepack.errors import UserError
 from sagepack.spec import project_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Callable, Container, Sequence
     from pathlib import Path
 
     from invoke.context import Context
@@ -44,6 +44,7 @@ class Flag(Value, frozen=True):
         choices: the values that are accepted; empty if that is no list.
         positional: typed without a name; such flags come first. It is required, unless it has a default.
         placeholder: what stands for its value in the help.
+        endless: whether the task goes on until Ctrl-C with it, and writes to stdout meanwhile.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Flag(Value, frozen=True):
     choices: tuple[str, ...] = ()
     positional: bool = False
     placeholder: str = ""
+    endless: bool = False
 
     @property
     def value_name(self) -> str:
@@ -213,6 +215,8 @@ def invoke_task(registered: Registered, root: Path, filled: Container[str] = ())
                 )
             if registered.scope != "folder":
                 project_folder.require(root)
+            if endless := next((flag for flag, given in by_flag.items() if flag.endless and given), None):
+                _require_stdout(endless, options)
             own = {flag.keyword: flag.value(text) for flag, text in by_flag.items()}
             return registered.body(project, **own)
 
@@ -223,20 +227,7 @@ def invoke_task(registered: Registered, root: Path, filled: Container[str] = ())
     # invoke reads the command line's flags off the signature. It knows no places that may stay empty: one that does is a flag
     # with a default to it.
     places = [flag for flag in flags if flag.is_required or (flag.positional and flag.name in filled)]
-    keyword_only = inspect.Parameter.KEYWORD_ONLY
-    call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            inspect.Parameter("_context", inspect.Parameter.POSITIONAL_OR_KEYWORD),
-            *(
-                inspect.Parameter(
-                    _word(flag),
-                    keyword_only,
-                    default=inspect.Parameter.empty if flag in places else flag.shown_default,
-                )
-                for flag in flags
-            ),
-        ]
-    )
+    call.__signature__ = _signature(flags, places)  # type: ignore[attr-defined]
     call.__doc__ = registered.body.__doc__
     texts = {flag.name: flag.help for flag in flags}
     return _Task(
@@ -247,6 +238,34 @@ def invoke_task(registered: Registered, root: Path, filled: Container[str] = ())
         iterable=[_word(flag) for flag in flags if isinstance(flag.default, tuple)],
         auto_shortflags=False,
     )
+
+
+def _signature(flags: Sequence[Flag], places: Sequence[Flag]) -> inspect.Signature:
+    """The signature from which invoke reads the flags; those of `places` have no default."""
+    first = inspect.Parameter("_context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    others = [
+        inspect.Parameter(
+            _word(flag),
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if flag in places else flag.shown_default,
+        )
+        for flag in flags
+    ]
+    return inspect.Signature([first, *others])
+
+
+def _require_stdout(flag: Flag, options: Options) -> None:
+    """Refuse a flag with which a task goes on writing to stdout, where that is for a document or for the events.
+
+    Raises:
+        UserError: it is.
+    """
+    if options.json:
+        fix = f"leave --{flag.name} out for one document"
+        raise UserError("what goes on until Ctrl-C is no JSON document", where=f"--{flag.name} --json", fix=fix)
+    if options.events == STDOUT:
+        where = f"--{flag.name} --events {STDOUT}"
+        raise UserError("both would be written to stdout", where=where, fix="write the events to a file")
 
 
 class _Task(Task[Any]):

@@ -70,9 +70,6 @@ def test_a_log_gets_one_look_after_another_until_the_interrupt(capsys: pytest.Ca
     assert (first, second) == ("there is no endpoint first", "there is no endpoint second")
 
 
-def test_a_watch_is_no_json_document_and_an_interval_needs_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interval_needs_a_watch() -> None:
     with pytest.raises(UserError, match="time between two looks"):
         status(Project(ROOT), watch=False, interval=3)
-    monkeypatch.setattr("sys.argv", ["sagepack", "status", "--watch", "--json"])
-    with pytest.raises(UserError, match="no JSON document"):
-        status(Project(ROOT), watch=True, interval=None)

@@ -12,9 +12,7 @@ from invoke.context import Context
 from sagepack.api.project import Project
 from sagepack.api.results import Cleaned, Result, SpecReference
 from sagepack.cli import tasks
-from sagepack.cli.output import require_stdout
-from sagepack.cli.task import TASKS, Registered, invoke_task
-from sagepack.errors import UserError
+from sagepack.cli.task import TASKS, Flag, Registered, invoke_task
 from sagepack.files import is_locked
 from tests.helpers.paths import ROOT
 
@@ -77,13 +75,22 @@ def test_all_tasks_are_those_of_the_program() -> None:
     assert {task.name for task in TASKS} >= BUILDS
 
 
-@pytest.mark.parametrize("words", [["--events", "-"], ["--events=-"]])
-def test_what_goes_on_printing_is_refused_where_stdout_gets_the_events(
-    monkeypatch: pytest.MonkeyPatch, words: list[str]
+ENDLESS = [(task, flag) for task in TASKS for flag in task.flags if flag.endless]
+
+
+@pytest.mark.parametrize("given", [{"json": True}, {"events": "-"}], ids=["--json", "--events -"])
+@pytest.mark.parametrize(("task", "flag"), ENDLESS, ids=lambda each: each.name)
+def test_what_goes_on_until_the_interrupt_is_refused_where_stdout_is_for_something_else(
+    task: Registered, flag: Flag, given: dict[str, Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["sagepack", "status", "--watch", *words])
-    with pytest.raises(UserError) as refused:
-        require_stdout("--watch")
-    assert refused.value.where == "--watch --events -"
-    monkeypatch.setattr("sys.argv", ["sagepack", "status", "--watch", "--events", "file"])
-    require_stdout("--watch")
+    (tmp_path / "config" / "env").mkdir(parents=True)
+    with pytest.raises(SystemExit) as ended:
+        run(task, tmp_path, **{flag.name: True}, **given)
+    assert ended.value.code == 1
+    assert f"--{flag.name} {'--json' if 'json' in given else '--events -'}: " in capfd.readouterr().err
+
+
+def test_each_way_to_go_on_until_the_interrupt_is_known() -> None:
+    named = {(task.name, flag.name) for task, flag in ENDLESS}
+    assert named == {("status", "watch"), ("logs", "follow"), ("serve", "watch"), ("serve", "keep")}
+    assert all(flag.endless for task in TASKS for flag in task.flags if "until Ctrl-C" in flag.help)

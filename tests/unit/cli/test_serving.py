@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,13 +34,6 @@ def test_flags_that_contradict_each_other_are_refused(tmp_path: Path, flags: dic
     with pytest.raises(UserError) as caught:
         serve(Project(tmp_path), **{**NOTHING, **NEITHER, **flags})
     assert caught.value.where == where
-
-
-@pytest.mark.parametrize("flag", ["watch", "keep"])
-def test_a_server_that_goes_on_is_no_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flag: str) -> None:
-    monkeypatch.setattr(sys, "argv", ["sagepack", "serve", "--json"])
-    with pytest.raises(UserError, match="no JSON document"):
-        serve(Project(tmp_path), **{**NOTHING, **NEITHER, flag: True})
 
 
 class Going:
