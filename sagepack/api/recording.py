@@ -160,7 +160,7 @@ class Recorder:
         self.tell(events.Moving(now(), self._step_name, label, bar.done, bar.total))
 
 
-class LastRun:
+class LastRunFile:
     """The file with the events of the last run that ran a step or failed. Where it cannot be written, nobody needs it.
 
     It is locked until the run ends: whoever reads it can tell one that goes on from one that was killed.

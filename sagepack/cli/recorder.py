@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagepack import files
 from sagepack.api import events
-from sagepack.api.recording import LastRun, Recorder, close, encoded, is_event, now, write_all
+from sagepack.api.recording import LastRunFile, Recorder, close, encoded, is_event, now, write_all
 from sagepack.api.results import SpecReference
 from sagepack.cli.options import STDOUT
 from sagepack.cli.output import as_called
@@ -48,7 +48,7 @@ class TaskRecord:
     ) -> None:
         self.progress = Recorder(progress, self._tell, partial(as_called, options=flags))
         self._shown, self._options, self._task = progress, options, task
-        self._last_run = LastRun(kept) if options.builds else None
+        self._last_run = LastRunFile(kept) if options.builds else None
         self._lock = threading.RLock()
         self._file: int | None = None
 

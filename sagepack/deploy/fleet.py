@@ -1,7 +1,8 @@
 """Start or stop the instances of an endpoint at once, where automatic scaling would do so later by itself.
 
 Neither fights automatic scaling: what is set lies within its bounds, and an endpoint is put to sleep only where a request
-wakes it again. So both also work on what another tool manages, which says nothing of the instances that run. Every step looks first, so after an interruption the same call goes on.
+wakes it again. So both also work on what another tool manages, which says nothing of the instances that run. Every step looks
+first, so after an interruption the same call goes on.
 """
 
 from __future__ import annotations

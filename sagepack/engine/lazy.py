@@ -116,7 +116,7 @@ LAZY: dict[str, tuple[str, ...]] = {
         "engine.release",
     ),
     "engine.steps.download": ("engine.local_model", "engine.scanning", "hub.download"),
-    "engine.steps.lock": ("engine.publisher", "engine.resolver", "engine.scanning"),
+    "engine.steps.lock": ("engine.publisher_signature", "engine.resolver", "engine.scanning"),
     "engine.trust": (
         "aws.kms",
         "package.attest.certificates",

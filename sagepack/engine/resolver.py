@@ -12,7 +12,7 @@ from sagepack import scan
 from sagepack.aws import ecr
 from sagepack.decoding import MalformedError
 from sagepack.digest import Digest
-from sagepack.engine import publisher, scanning
+from sagepack.engine import publisher_signature, scanning
 from sagepack.errors import UserError
 from sagepack.hub import selection
 from sagepack.hub.lock_files import resolve_files
@@ -176,9 +176,9 @@ def _folder(context: BuildContext) -> Source:
     context.progress.note(found.reason)
     signed_by, folder = None, context.model_folder.folder
     if context.spec.trust.publisher:
-        path = folder / publisher.SIGNATURE
+        path = folder / publisher_signature.SIGNATURE
         data = path.read_bytes() if path.is_file() and path.stat().st_size <= MODEL_INDEX_BYTES else None
-        signed_by = publisher.require_signed(context, str(folder), found.files, data)
+        signed_by = publisher_signature.require_signed(context, str(folder), found.files, data)
     return Source(None, found.files, found.excluded, scanning.Place.of(context, None), {}, signed_by=signed_by)
 
 
@@ -202,9 +202,9 @@ def _repository(context: BuildContext) -> Source:
         progress.note(f"the Hub's own scan has no verdict on {one_of(new)}")
     signed_by = None
     if context.spec.trust.publisher:
-        signature = by_path.get(publisher.SIGNATURE)
+        signature = by_path.get(publisher_signature.SIGNATURE)
         data = hub.read(revision, signature) if signature else None
-        signed_by = publisher.require_signed(context, str(revision), locked, data)
+        signed_by = publisher_signature.require_signed(context, str(revision), locked, data)
     place = scanning.Place.of(context, revision)
     told = (version.license, version.gated, version.task)
     return Source(revision, tuple(locked), chosen.excluded, place, texts, *told, signed_by)

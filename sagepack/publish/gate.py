@@ -1,4 +1,4 @@
-"""Whether a signed package may serve: what `deploy`, `upload`, `promote`, `rollback` and `export` ask before they go on. Only reads.
+"""Whether a signed package may serve: what whoever deploys, wakes, copies, exports or runs it asks before. Only reads.
 
 A signed release has the ETag of the archive and the SHA-256 of every document and signature beside it. S3 tells both without
 sending the object (HeadObject): it has compared the checksum with the bytes when they were written, and gives one that somebody claims

@@ -109,9 +109,7 @@ def signed_release(data: bytes, keys: Sequence[Verifier]) -> SignedRelease:
     release = found.predicate.release.value
     if found.subject[0].digest.sha256 != release.documents["manifest.json"].value:
         raise SignatureError("it contradicts itself: its subject is not the manifest of its release")
-    others: dict[str, Digest] = {}
-    for name, value in found.predicate.signatures.items():
-        others[name] = Digest("sha256", value)
+    others = {str(name): Digest("sha256", value) for name, value in found.predicate.signatures.items()}
     return SignedRelease(release, key, found.predicate.signed.astimezone(timezone.utc), others)
 
 

@@ -47,9 +47,8 @@ NPY_HEADER = 1 << 16
 HDF5 = b"\x89HDF\r\n\x1a\n"
 HDF5_SUFFIXES = (".h5", ".hdf5")
 GGUF = b"GGUF"
-_FLATBUFFER_OF_TORCH = (
-    b"PTMF"  # the identifier of its schema (mobile_bytecode.fbs), which stands behind the first offset
-)
+# The identifier of its schema (mobile_bytecode.fbs), which stands behind the first offset.
+_FLATBUFFER_OF_TORCH = b"PTMF"
 _OBJECT = re.compile(rb"""['"][|<>=]?O[0-9]*['"]""")
 _HDF5_WHOLE = 60 << 20  # bytes up to which a file of HDF5 is read
 _HDF5_PART, _HDF5_OVERLAP = 1 << 20, 32
@@ -163,7 +162,7 @@ def hdf5(path: str, file: Ranges) -> Iterator[Finding]:
     Raises:
         RefusedError: it does not begin as such a file; its reader would look for the beginning further on.
     """
-    if not file.head(len(HDF5)) == HDF5:
+    if file.head(len(HDF5)) != HDF5:
         raise RefusedError(Kind.MALFORMED, "is not a file of HDF5", "byte 0")
     for offset, length in _hdf5_parts(file.size):
         if found := _LAMBDA.search(file.get(offset, length)):

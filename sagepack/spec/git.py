@@ -43,8 +43,8 @@ def head(folder: Path) -> Head | None:
 def address(folder: Path) -> str | None:
     """URI of the repository that a folder was cloned from, and of what is checked out, as `git+https://host/owner/name@refs/heads/main`.
 
-    It contains no user name, password or token, nor a query, where a server may take one. None for a repository without a remote `origin` on a server: the path of a folder may
-    name a user of this machine.
+    It contains no user name, password or token, nor a query, where a server may take one. None for a repository without a remote
+    `origin` on a server: the path of a folder may name a user of this machine.
     """
     origin, ref = _git(folder, "remote", "get-url", "origin") or "", _git(folder, "symbolic-ref", "--quiet", "HEAD")
     at = f"@{ref}" if ref and ref.isascii() else ""

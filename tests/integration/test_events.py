@@ -16,7 +16,7 @@ import jsonschema
 import pytest
 
 from sagepack.api.events import VERSION, RunBegun, RunEnded, StepBegun
-from sagepack.api.recording import LastRun, encoded, now
+from sagepack.api.recording import LastRunFile, encoded, now
 from sagepack.cli.main import run_command
 from sagepack.cli.options import Options
 from sagepack.errors import UserError
@@ -113,7 +113,7 @@ def test_a_run_that_fails_before_its_first_step_is_the_last_run(project: Project
 
 def test_a_run_that_fails_takes_the_events_of_no_run_that_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "last-run.jsonl"
-    one, other = LastRun(lambda: path), LastRun(lambda: path)
+    one, other = LastRunFile(lambda: path), LastRunFile(lambda: path)
     begun = RunBegun(now(), VERSION, "1", "deploy", "config/a.yaml", "dev")
     failed = RunEnded(now(), 1, 0.1, None, None, {"message": "no"})
     one.write(begun)
@@ -123,7 +123,7 @@ def test_a_run_that_fails_takes_the_events_of_no_run_that_goes_on(tmp_path: Path
     other.write(failed)
     assert path.read_bytes() == before
     one.close()
-    another = LastRun(lambda: path)
+    another = LastRunFile(lambda: path)
     another.write(begun)
     another.write(failed)
     assert path.read_bytes() == encoded(begun) + encoded(failed)

@@ -13,7 +13,7 @@ import yaml
 from msgspec import structs
 
 from sagepack.digest import Digest
-from sagepack.engine import publisher
+from sagepack.engine import publisher_signature
 from sagepack.errors import IntegrityError, SagepackError, UserError
 from sagepack.package.attest import dsse, oms
 from sagepack.package.lock import Lock
@@ -197,7 +197,7 @@ def test_a_lock_is_compared_again_when_an_instance_of_sigstore_has_another_confi
         name.write_text(json.dumps({"mediaType": sigstore.MEDIA_TYPE, "roots": roots}))
         context = cloud.project(identity)._open("lock")
         assert context.lock
-        found.append(publisher._record(context, context.lock))
+        found.append(publisher_signature._record(context, context.lock))
     assert found[0] == found[2] != found[1]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sagepack.api.recording import LastRun
+from sagepack.api.recording import LastRunFile
 from sagepack.api.report.page import MARK
 from tests.integration.test_whole_way import Project, edit
 
@@ -111,7 +111,7 @@ def test_events_that_are_cut_off_damaged_or_newer_are_said(
 @pytest.mark.slow
 def test_a_run_that_goes_on_is_told_from_one_that_was_killed(project: Project, last_run: Path) -> None:
     last_run.write_bytes(b"".join(last_run.read_bytes().splitlines(keepends=True)[:-1])[:-10])
-    kept = LastRun(lambda: None)
+    kept = LastRunFile(lambda: None)
     begun = datetime.fromisoformat(json.loads(last_run.read_bytes().split(b"\n")[0])["time"].replace("Z", "+00:00"))
     assert kept.go_on(last_run, begun)
     assert project.json("report")["headline"].startswith("The last run (deploy) goes on in the step deploy: ")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sagepack.api import events
-from sagepack.api.recording import LastRun, now
+from sagepack.api.recording import LastRunFile, now
 from sagepack.version import __version__
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class JobEvents:
         self.begun: datetime | None = None
         self.kept = ""
         self._path, self._hear = path, hear
-        self._file = LastRun(self._asked)
+        self._file = LastRunFile(self._asked)
 
     def begin(self, goal: str, config: str, env: str) -> None:
         """The job begins."""

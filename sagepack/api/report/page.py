@@ -84,8 +84,7 @@ def spec_page(facts: Facts, made: datetime) -> str:
 
 def fleet_page(members: Sequence[Facts], made: datetime) -> str:
     """The page about several specs."""
-    runs = [each.run for each in members if each.run]
-    longest = sorted((each for each in members if each.run), key=lambda each: -each.run.seconds if each.run else 0)
+    runs = sorted(((each, each.run) for each in members if each.run), key=lambda pair: -pair[1].seconds)
     return _filled(
         "fleet.html",
         made,
@@ -95,7 +94,7 @@ def fleet_page(members: Sequence[Facts], made: datetime) -> str:
         trouble=[each for each in members if words.state(each) in words.TROUBLE],
         most_trouble=_LARGEST,
         rows=_ROWS,
-        picture=Picture.of(_longest_runs(longest[:_LARGEST])) if runs else None,
+        picture=Picture.of(_longest_runs(runs[:_LARGEST])) if runs else None,
     )
 
 
@@ -162,9 +161,9 @@ def _largest(facts: Facts) -> charts.Chart:
     return charts.Chart(f"The largest files: {named}", name, tuple(rows), most)
 
 
-def _longest_runs(members: Sequence[Facts]) -> charts.Chart:
-    runs = [(each, each.run) for each in members if each.run]
-    most = max(run.seconds for _, run in runs)
+def _longest_runs(runs: Sequence[tuple[Facts, LastRun]]) -> charts.Chart:
+    """The runs, the longest first."""
+    most = runs[0][1].seconds
     unit, name = _clock(most)
     rows = tuple(
         charts.Row(

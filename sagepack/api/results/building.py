@@ -238,7 +238,8 @@ class Signature(Value, frozen=True):
 
     Attributes:
         key: the public key that verified it: its file, or the name of its private part where no file was named; or the identity of Sigstore.
-        hint: SHA-256 of the signer's certificate if it signed with one, of identity, issuer and the file of an own instance on a line each, or else of the PEM text of the public key; in hex.
+        hint: SHA-256, in hex, of the PEM text of the public key; of the certificate, where one signed; of an identity of Sigstore: of it,
+            its issuer, and the file of an instance of one's own, a line each.
         signed: when, as the signer says.
     """
 
@@ -254,7 +255,7 @@ class Signed(Result, frozen=True):
         artifact: address of the package.
         manifest: digest of the manifest.
         key: the key or identity that signed it, as the spec names it.
-        hint: SHA-256 of the PEM text of its public key, of its certificate, or of identity, issuer and the file of an own instance on a line each; in hex.
+        hint: as `Signature` has it.
         before: the public key or identity whose signature it had before; null if it had none that counts.
         changed: whether it was signed now; false if the same one had signed it before.
         bytes_read: bytes of the model that were read to be sure of it.

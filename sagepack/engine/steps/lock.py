@@ -14,10 +14,10 @@ from sagepack.package.lock import Lock
 from sagepack.text import counted, format_bytes
 
 if TYPE_CHECKING:
-    from sagepack.engine import publisher, resolver, scanning
+    from sagepack.engine import publisher_signature, resolver, scanning
     from sagepack.engine.context import BuildContext
 else:
-    publisher = lazy.module("engine.publisher")
+    publisher_signature = lazy.module("engine.publisher_signature")
     resolver = lazy.module("engine.resolver")
     scanning = lazy.module("engine.scanning")
 
@@ -67,7 +67,7 @@ def run(context: BuildContext) -> None:
         fix = "the Hub or the registry sent it; the lock on disk is as it was"
         raise error.with_context(fix=fix) from error
     write_atomically(context.work.lock_path, text)
-    publisher.remember(context, lock)
+    publisher_signature.remember(context, lock)
     context.records.save(Record("lock", STEP.version, _inputs(context), {"lock": str(Digest.sha256(text))}))
     context.progress.done(
         f"{lock.revision or lock.folder}, {counted(len(lock.files), 'file')}, {format_bytes(lock.size)}"
@@ -96,7 +96,7 @@ def _judge(context: BuildContext, lock: Lock) -> None:
     """
     trust = context.spec.trust
     if trust.publisher:
-        publisher.require_signed_lock(context, lock)
+        publisher_signature.require_signed_lock(context, lock)
     if trust.licenses and lock.revision:
         resolver.check_license(context.spec, lock.license)
     if trust.scan == "strict" and (context.verdicts.findings or any(file.hub_scan == "unsafe" for file in lock.files)):

@@ -34,7 +34,7 @@ _BROWSER = "a login in the browser"
 _SPARE = timedelta(seconds=60)  # a certificate that ends sooner is not begun with
 _ATTEMPTS = 3
 PATIENCE = 60.0  # seconds for one request; a log may answer only when it has the entry
-_AGAIN = "nothing was signed; the same command again sends nothing that is in S3 already, and signs"
+_AGAIN = "no signature was written; the same command again sends nothing that is in S3 already, and signs"
 _GET_TOKEN = (
     f"set {VARIABLE} to a token of OpenID Connect for the audience sigstore, sign in CI that has one (GitHub Actions, GitLab, "
     "Buildkite, CircleCI, Google Cloud), or run the command in a terminal, where it logs in by the browser"

@@ -1,4 +1,8 @@
-"""Rules about trust: keys and identities that verify are there, no private key lies where others get it, no pickle may call a shell, licences are spelled as everybody does."""
+"""Rules about trust.
+
+Keys and identities that verify are there, no private key lies where others get it, no pickle may call a shell, and licences are
+spelled as everybody does.
+"""
 
 from __future__ import annotations
 
