@@ -139,6 +139,7 @@ def test_who_signs_from_another_commit_signs_the_provenance_that_is_there(cloud:
     assert not any(step.runs for step in cloud.project(SIGN).plan("upload").actions)
 
 
+@pytest.mark.slow
 def test_a_signed_provenance_that_is_lost_is_written_again_and_no_byte_of_the_model(cloud: Published) -> None:
     cloud.project(SIGN).upload()
     cloud.s3.delete_object(Bucket=cloud.bucket, Key=cloud.objects["provenance.sigstore.json"])
@@ -164,6 +165,7 @@ def test_what_was_published_first_keeps_its_provenance_and_nothing_is_overwritte
     assert found.commit == first
 
 
+@pytest.mark.slow
 def test_who_signs_while_publishing_does_not_sign_the_word_of_another_builder(cloud: Published) -> None:
     cloud.commit("begin")
     cloud.project().upload()

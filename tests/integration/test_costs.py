@@ -22,6 +22,7 @@ def cloud(tmp_path: Path, sandbox: Servers, monkeypatch: pytest.MonkeyPatch) -> 
     return Cloud(tmp_path, sandbox, monkeypatch)
 
 
+@pytest.mark.slow
 def test_status_says_what_the_running_instances_cost_in_an_hour(cloud: Cloud) -> None:
     cloud.project().deploy()
     assert cloud.project().status().cost_per_hour == price_list.HOUR["ml.g5.2xlarge"]

@@ -207,6 +207,7 @@ def test_the_models_of_a_configuration_are_those_of_all_its_variants_and_pools()
     assert EndpointConfig((pooled, ProductionVariant()), {}, (ProductionVariant("c"),)).model_names == {"a", "b", "c"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "action", ["ListEndpoints", "DescribeEndpointConfig", "ListInferenceComponents", "DescribeInferenceComponent"]
 )

@@ -89,6 +89,7 @@ def test_what_was_changed_by_hand_is_seen_in_what_serves(cloud: Cloud) -> None:
     assert [each.subject for each in cloud.project().diff().settings] == ["endpoint.scaling.max_capacity"]
 
 
+@pytest.mark.slow
 def test_releases_are_compared_by_number_time_or_configuration(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resolver, "resolve_requirements", pinned)
     open_ = "endpoint.enable_network_isolation=false"

@@ -180,6 +180,7 @@ def test_what_is_not_known_of_s3_does_not_stop_an_export(cloud: Cloud) -> None:
     assert "could not be found out" in progress.text
 
 
+@pytest.mark.slow
 def test_an_unsigned_package_is_refused_where_signatures_count(cloud: Cloud, tmp_path: Path) -> None:
     private, _ = KeyPair.of("ours").write(cloud.root / "config" / "keys")
     private.rename(tmp_path.parent / f"{tmp_path.name}.pem")

@@ -376,6 +376,7 @@ def test_the_matrix_is_one_line_with_the_jobs_that_have_work(make: Callable[...,
     assert len(documents.checked(out)["result"]["include"]) == 2
 
 
+@pytest.mark.slow
 def test_a_deploy_publishes_what_others_wait_for_first_and_counts_as_one_job(make: Callable[..., Scene]) -> None:
     scene = make("a", "b")
     run = scene.fleet().run("deploy", JobOptions(smoke=False))

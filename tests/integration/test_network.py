@@ -68,6 +68,7 @@ def test_without_a_way_to_s3_the_check_warns_and_the_endpoint_fails_with_what_to
     reconcile(aws, value, Silent(), WAITER)
 
 
+@pytest.mark.slow
 def test_subnets_that_do_not_exist_stop_a_deployment_before_a_byte_moves(cloud: Cloud) -> None:
     with pytest.raises(UserError, match="the account has no sg-01234567, subnet-01234567") as caught:
         cloud.project(NOWHERE).deploy()

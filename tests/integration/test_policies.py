@@ -203,6 +203,7 @@ def test_each_request_is_allowed_by_the_policy_for_it_and_each_permission_is_use
     assert unused == {"publish": [], "sign": [], "deploy": [], "predict": [], "gc": []}
 
 
+@pytest.mark.slow
 def test_whoever_publishes_by_a_job_needs_the_policies_for_plan_and_remote_alone(recorder: Recorder) -> None:
     region = Region(recorder.cloud)
     region.run_here()

@@ -147,6 +147,7 @@ def test_a_second_promotion_does_nothing(ready: Stages) -> None:
     assert not ready.moved
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_what_is_copied_and_changed_and_changes_nothing(ready: Stages) -> None:
     plan = ready.stage().review_promotion("cloud").plan
     assert plan.exit_code == FOUND_WORK
@@ -263,6 +264,7 @@ def test_a_package_that_is_not_there_whole_is_not_promoted(ready: Stages) -> Non
     assert not ready.copied
 
 
+@pytest.mark.slow
 def test_bytes_that_are_not_what_the_index_says_are_never_released(ready: Stages) -> None:
     (release,) = ready.project().releases().deployments
     s3, archive = S3(session_of(ready.servers).client("s3")), S3Uri.parse(release.package)

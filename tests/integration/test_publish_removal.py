@@ -57,6 +57,7 @@ def test_nothing_is_left_of_the_only_package_not_even_pointers(bucket: Bucket, t
     assert bucket.listing() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["archive", "prefix"])
 def test_pointers_lead_to_another_package_that_has_the_content(
     bucket: Bucket, tree: Tree, edited: Tree, layout: str

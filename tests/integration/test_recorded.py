@@ -60,6 +60,7 @@ def deployed(aws: Aws, value: Deployment) -> Deployment:
     return value
 
 
+@pytest.mark.slow
 def test_a_release_is_put_back_with_its_instance_type_scaling_and_tags(aws: Aws) -> None:
     old = deployed(aws, deployment(scaling=Scaling(0, 2)))
     new = deployment(

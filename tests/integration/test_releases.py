@@ -75,6 +75,7 @@ def test_a_deployment_that_changes_something_is_recorded_once(cloud: Cloud) -> N
     assert cloud.project().status().release == newest
 
 
+@pytest.mark.slow
 def test_a_released_endpoint_that_has_failed_is_deleted_only_if_somebody_agrees(cloud: Cloud) -> None:
     sagemaker = session_of(cloud.servers).client("sagemaker")
     cloud.servers.aws.scenario.end_deployments("svd", DeploymentOutcome("fail", "no ping"))

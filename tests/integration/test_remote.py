@@ -218,6 +218,7 @@ def test_workers_of_this_machine_have_no_part_in_a_job(region: Region) -> None:
     assert not region.jobs
 
 
+@pytest.mark.slow
 def test_a_job_that_was_stopped_says_so(region: Region) -> None:
     def before(job: Job) -> None:
         name = {"ProcessingJobName": job.name}

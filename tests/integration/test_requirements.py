@@ -177,6 +177,7 @@ def test_a_wheel_that_is_not_the_locked_one_stops_the_build(cloud: Cloud, index:
         cloud.project(FILM, VENDOR).package()
 
 
+@pytest.mark.slow
 def test_a_published_package_needs_its_wheels_on_no_other_machine(cloud: Cloud, index: Index) -> None:
     cloud.project(FILM, VENDOR).upload()
     shutil.rmtree(cloud.root / "build" / "wheels")

@@ -214,6 +214,7 @@ def test_an_edit_that_is_deployed_looks_at_nothing_twice(cloud: Warm) -> None:
     rounds.check(last=True)
 
 
+@pytest.mark.slow
 def test_an_endpoint_is_looked_at_again_after_a_long_upload(cloud: Warm, monkeypatch: pytest.MonkeyPatch) -> None:
     cloud.project().deploy()
     with (cloud.root / "inference_code" / "svd" / "inference.py").open("a") as code:

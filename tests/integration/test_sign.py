@@ -295,6 +295,7 @@ def test_what_is_not_as_it_was_signed_does_not_serve(
     assert refused(cloud.project(VERIFY).verify_remote, IntegrityError).exit_code == 4
 
 
+@pytest.mark.slow
 def test_a_file_of_a_prefix_that_was_replaced_does_not_serve(cloud: Signed) -> None:
     sets = ("artifact.layout=prefix", VERIFY)
     cloud.project(cloud.sign, *sets).upload()
@@ -412,6 +413,7 @@ def test_a_chain_of_p384_is_verified_by_export_and_rollback(cloud: Signed) -> No
     assert cloud.project(acme.verify).rollback()
 
 
+@pytest.mark.slow
 def test_a_key_of_kms_signs_with_certificates_where_nobody_verifies(cloud: Signed) -> None:
     acme, key = Acme(cloud), cloud.kms()
     der = session_of(cloud.servers).client("kms").get_public_key(KeyId=key)["PublicKey"]

@@ -176,6 +176,7 @@ def gate(tmp_path: Path, sandbox: Servers, monkeypatch: pytest.MonkeyPatch) -> G
     return Gate(tmp_path, sandbox, session_of(sandbox))
 
 
+@pytest.mark.slow
 def test_a_project_is_tried_once_and_a_failure_of_it_is_a_failure_of_its_deployment(
     tmp_path: Path, sandbox: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -374,6 +374,7 @@ def test_an_archive_that_is_replaced_while_it_is_read_is_an_error(bucket: Bucket
             judge(through, tree, "archive", deep=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "spoil",
     [

@@ -358,6 +358,7 @@ else:
 """
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_instant_of_an_edit_leaves_a_whole_archive_or_none_and_the_next_build_repairs_it(
     tmp_path: Path,
 ) -> None:
