@@ -113,7 +113,7 @@ EVERYTHING = (
 )
 
 
-@pytest.mark.parametrize("declared", ["archive", "prefix", "everything"])
+@pytest.mark.parametrize("declared", ["archive", pytest.param("prefix", marks=pytest.mark.slow), "everything"])
 def test_a_second_deploy_writes_nothing_and_takes_three_round_trips(cloud: Warm, declared: str) -> None:
     sets: tuple[str, ...] = (f"artifact.layout={declared}",)
     group = Counter[str]()

@@ -36,7 +36,7 @@ def written(root: Path, of: project.Model) -> Path:
     return root
 
 
-@pytest.mark.parametrize("env", ["local", "dev", "prod"])
+@pytest.mark.parametrize("env", ["local", pytest.param("dev", marks=pytest.mark.slow), "prod"])
 @pytest.mark.parametrize("task", kinds.TASKS)
 def test_a_new_project_is_valid_in_every_environment(tmp_path: Path, task: str, env: str) -> None:
     root = written(tmp_path, model(task))
